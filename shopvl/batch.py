@@ -1,0 +1,101 @@
+"""What goes into a model and what comes out, with the one legend of shape letters.
+
+    B  products in a batch        T  text positions        P  image positions (patches)
+    D  width of a vector          H  heads                 V  words in the vocabulary
+    K  facts or labels            Y, X  picture height and width in pixels
+
+Masks are `True` where something is real. Objectives read `Batch` and `Output`; models read `Batch` and write `Output`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+TextName = Literal["title", "query"]
+Modality = Literal["image", "title"]
+INPUT_CHOICES: tuple[tuple[Modality, ...], ...] = (("image", "title"), ("image",), ("title",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """Token ids of one text per product, padded on the right."""
+
+    ids_BT: Tensor  # int64
+    real_BT: Tensor  # bool
+    targets_BT: Tensor | None = None  # int64; the true id at masked positions, IGNORED elsewhere
+
+    def to(self, device: torch.device | str) -> Words:
+        """The same words on another device."""
+        return _moved(self, device)
+
+
+IGNORED = -100  # target value of positions that are not asked (the convention of torch's cross_entropy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """B products as tensors. Fields that a recipe does not ask for are None.
+
+    `facts_BK` says which of the ontology's K facts (category nodes, property values) hold for a product, and
+    `query_facts_BK` which of them its query asks for: query i fits product j when j has every fact that i asks for.
+    `title_group_B` numbers the titles (equal number = same text), so that twins are not each other's negatives.
+    """
+
+    pixels_B3YX: Tensor | None = None  # float32, normalised
+    texts: Mapping[str, Words] = field(default_factory=dict)
+    title_group_B: Tensor | None = None  # int64
+    query_group_B: Tensor | None = None  # int64
+    facts_BK: Tensor | None = None  # bool
+    query_facts_BK: Tensor | None = None  # bool
+    paired_B: Tensor | None = None  # bool: picture and title belong together; None = all do
+
+    def __len__(self) -> int:
+        if self.pixels_B3YX is not None:
+            return int(self.pixels_B3YX.shape[0])
+        return int(next(iter(self.texts.values())).ids_BT.shape[0])
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        return _moved(self, device)
+
+    def rows(self, chosen: Tensor | slice) -> Batch:
+        """Only some of the products, in the order given."""
+
+        def pick(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return value[chosen]
+            if isinstance(value, Words):
+                return Words(**{f.name: pick(getattr(value, f.name)) for f in fields(value)})
+            if isinstance(value, Mapping):
+                return {name: pick(part) for name, part in value.items()}
+            return value
+
+        return replace(self, **{f.name: pick(getattr(self, f.name)) for f in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What a model saw in a batch. Which fields are filled depends on the fusion; the recipe's checks know."""
+
+    embeddings: Mapping[str, Tensor] = field(default_factory=dict)  # name -> (B, D), unit length
+    scale: Tensor | None = None  # (): what cosines are multiplied by before a softmax
+    words_BTD: Tensor | None = None  # states of the title's positions after fusion
+    patches_BPD: Tensor | None = None  # states of the image positions after fusion
+    patch_real_BP: Tensor | None = None  # bool
+    word_logits_BTV: Tensor | None = None
+    match_logit_B: Tensor | None = None  # > 0: picture and title belong together
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {name: _moved(part, device) for name, part in value.items()}
+    if isinstance(value, (Words, Batch)):
+        return replace(value, **{f.name: _moved(getattr(value, f.name), device) for f in fields(value)})
+    return value

@@ -1,0 +1,32 @@
+"""What a user can cause. Each message says what came, what was wanted and what to do."""
+
+
+class ShopvlError(Exception):
+    """Parent of every error a user can cause; the command line prints it as one sentence and exits with 1."""
+
+
+class CatalogError(ShopvlError):
+    """A table that cannot be read as a catalog."""
+
+
+class ImageError(ShopvlError):
+    """A picture that cannot be used; the row goes to the rejects with this reason."""
+
+
+class RecipeError(ShopvlError):
+    """A recipe or experiment file with faults; carries all of them."""
+
+
+class DesignError(ShopvlError):
+    """A model folder that is incomplete, from elsewhere, or does not fit the task."""
+
+
+class IndexFolderError(ShopvlError):
+    """An index folder that is incomplete or was made by another model."""
+
+
+class MissingExtraError(ShopvlError):
+    """An optional library that is not installed; says which install line brings it."""
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {library}, which is not installed; run: pip install 'shopvl[{extra}]'")

@@ -1,0 +1,21 @@
+"""The only place that knows where data_schemas/, prompts/ and experiments/ are: told, in a checkout, or in a wheel."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from shopvl.errors import ShopvlError
+
+Room = Literal["data_schemas", "prompts", "experiments"]
+PACKAGE = Path(__file__).parent
+
+
+def room(name: Room) -> Path:
+    """Folder of that name: under $SHOPVL_HOUSE if set, beside the package in a checkout, else inside the wheel."""
+    told = os.environ.get("SHOPVL_HOUSE")
+    candidates = [Path(told) / name] if told else [PACKAGE.parent / name, PACKAGE / "_house" / name]
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    looked = " or ".join(str(folder) for folder in candidates)
+    raise ShopvlError(f"the folder {name}/ is not at {looked}; reinstall shopvl or set SHOPVL_HOUSE to a checkout")
