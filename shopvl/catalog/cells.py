@@ -1,0 +1,140 @@
+"""What one cell of a table means. Every format goes through these functions, so that all are read alike."""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Attribute = dict[str, str | None]
+
+PATH_SEPARATOR = ">"
+QUERY_SEPARATOR = "|"
+# {property, value} and what other tables call the two
+_PROPERTY_KEYS = ("property", "name", "key", "attribute_name")
+_VALUE_KEYS = ("value", "attribute_value")
+
+
+class BadCell(ValueError):  # noqa: N818  (it is caught at once and becomes the row's `fault`)
+    """A cell that cannot be understood; the text says why."""
+
+
+def text_of(cell: object) -> str | None:
+    """A string as it came, a number as its digits; anything nested is a fault."""
+    match cell:
+        case None | str():
+            return cell
+        case float() if cell != cell:  # NaN is how data frames write "nothing"
+            return None
+        case float() if cell.is_integer() and abs(cell) < 2**53:  # 1001.0: an id that a data frame has widened
+            return str(int(cell))
+        case bool():
+            return "true" if cell else "false"
+        case int() | float():
+            return str(cell)
+        case bytes():
+            return cell.decode("utf-8", "replace")
+        case list() | dict():
+            raise BadCell(f"a {'list' if isinstance(cell, list) else 'nested object'} where a text was wanted")
+        case _:
+            return str(cell)
+
+
+def json_text_of(cell: object) -> str | None:
+    """A further column of JSON lines: scalars as text, nested values as JSON."""
+    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, (list, dict)) else text_of(cell)
+
+
+def path_of(cell: object) -> list[str] | None:
+    """A category path: a list, or `Apparel > Topwear > Shirts`."""
+    parts = cell if isinstance(cell, (list, tuple)) else (text_of(cell) or "").split(PATH_SEPARATOR)
+    steps = [step.strip() for part in parts if (step := text_of(part)) is not None]
+    return [step for step in steps if step] or None
+
+
+def queries_of(cell: object) -> list[str] | None:
+    """Search queries: a list, or `red dress|summer dress`."""
+    parts = cell if isinstance(cell, (list, tuple)) else (text_of(cell) or "").split(QUERY_SEPARATOR)
+    queries = [query.strip() for part in parts if (query := text_of(part)) is not None]
+    return [query for query in queries if query] or None
+
+
+def image_of(cell: object) -> dict[str, Any] | None:
+    """A picture: a path or URL, the encoded bytes, `{bytes, path}` (bytes as base64 in text formats), or a list."""
+    match cell:
+        case bytes():
+            return {"bytes": cell, "path": None} if cell else None
+        case list() | tuple():  # several pictures: the first is the main one
+            return image_of(cell[0]) if cell else None
+        case Mapping():
+            data, path = cell.get("bytes"), text_of(cell.get("path") or cell.get("url"))
+            if isinstance(data, str):
+                try:
+                    data = base64.b64decode(data, validate=True)
+                except (binascii.Error, ValueError) as error:
+                    raise BadCell(f"the picture's bytes are not base64 ({error})") from error
+            if data is not None and not isinstance(data, bytes):
+                raise BadCell(f"the picture's bytes are a {type(data).__name__}, base64 text was wanted")
+            path = path.strip() if path else None
+            return {"bytes": data or None, "path": path or None} if data or path else None
+        case _:
+            path = (text_of(cell) or "").strip()
+            return {"bytes": None, "path": path} if path else None
+
+
+def attributes_of(cell: object) -> list[Attribute] | None:
+    """Attributes: a list of {property, value}, a mapping, either of them as JSON, or `colour: Red; gender: Men`."""
+    if isinstance(cell, Mapping):
+        return [_attribute(name, value) for name, values in cell.items() for value in _several(values)] or None
+    if isinstance(cell, (list, tuple)):
+        return [attribute for entry in cell for attribute in _entry(entry)] or None
+    text = (text_of(cell) or "").strip()
+    if text.startswith(("[", "{")):
+        try:
+            return attributes_of(json.loads(text))
+        except ValueError as error:
+            raise BadCell(f"starts like JSON but is not: {error}") from error
+    pairs = (part.partition(":") for part in text.split(";") if part.strip())
+    return [_attribute(name, value) for name, _, value in pairs] or None
+
+
+def _entry(entry: object) -> Iterable[Attribute]:
+    if entry is None:
+        return
+    if isinstance(entry, str):  # ["colour: Red", "gender: Men"]
+        before, _, after = entry.partition(":")
+        yield _attribute(before, after)
+        return
+    if isinstance(entry, Mapping):
+        name_key = next((key for key in _PROPERTY_KEYS if key in entry), None)
+        value_key = next((key for key in _VALUE_KEYS if key in entry), None)
+        if name_key is not None and value_key is not None:
+            for value in _several(entry[value_key]):
+                yield _attribute(entry[name_key], value)
+            return
+    raise BadCell(f"{str(entry)[:60]!r} where {{property, value}} was wanted")
+
+
+def _several(values: object) -> Iterable[object]:
+    return values if isinstance(values, (list, tuple)) else (values,)
+
+
+def _attribute(name: object, value: object) -> Attribute:
+    return {"property": _stripped(name), "value": _stripped(value)}
+
+
+def _stripped(cell: object) -> str | None:
+    text = text_of(cell)
+    return text if text is None else text.strip()
+
+
+def with_columns_added(
+    attributes: list[Attribute] | None, extra: Iterable[tuple[str, object]]
+) -> list[Attribute] | None:
+    """The attributes and those that came in columns of their own; a pair that is there already is not added twice."""
+    merged = list(attributes or ())
+    for name, cell in extra:
+        value = (text_of(cell) or "").strip()
+        if value and {"property": name, "value": value} not in merged:
+            merged.append({"property": name, "value": value})
+    return merged or None

@@ -1,0 +1,433 @@
+"""Product tables read lazily and alike: CSV, TSV, JSON lines, Parquet, and folders of pictures."""
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shopvl.catalog import cells
+from shopvl.catalog.records import Record, csv_header, csv_records, json_header, json_records
+from shopvl.catalog.schema import (
+    FAULT,
+    FRAME_SCHEMA,
+    IMAGE,
+    PRODUCT_SCHEMA,
+    SPLITS,
+    ColumnPlan,
+    missing_columns_message,
+    plan_columns,
+)
+from shopvl.errors import CatalogError
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+WANTED = "a .csv, .tsv, .jsonl, .ndjson or .parquet table, a folder holding one, or a folder of pictures"
+BUFFER_BYTES = 1 << 20  # Parquet column chunks stream through buffers of this size instead of being read whole
+
+
+class Source(Protocol):
+    """A kind of table: its column names, and its rows as raw columns."""
+
+    @property
+    def path(self) -> Path:
+        """The file or folder."""
+        ...
+
+    def names(self) -> list[str]:
+        """Column names as they stand in the table."""
+        ...
+
+    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator["Chunk"]:
+        """At most `rows` rows at a time; only the wanted columns need to be there."""
+        ...
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Some rows as they came: as a frame (Parquet) or as records (text)."""
+
+    frame: pl.DataFrame | None = None
+    records: list[Record] = field(default_factory=list)
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return len(self.records) if self.frame is None else self.frame.height
+
+    def series(self, name: str) -> pl.Series | None:
+        """The column with its own type, if this chunk has types."""
+        return None if self.frame is None else self.frame.get_column(name)
+
+    def values(self, name: str) -> list[Any]:
+        """The column as Python values."""
+        if self.frame is None:
+            return [record.get(name) for record, _ in self.records]
+        return self.frame.get_column(name).to_list()
+
+    def faults(self) -> list[str | None]:
+        """Per row, why it could not be parsed."""
+        return [None] * self.height if self.frame is not None else [fault for _, fault in self.records]
+
+
+@dataclass(frozen=True, slots=True)
+class CsvSource:
+    """A CSV or TSV file; `;` and `|` between fields are noticed."""
+
+    path: Path
+
+    def names(self) -> list[str]:
+        """Column names as they stand in the table."""
+        return csv_header(self.path)
+
+    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
+        """At most `rows` rows at a time."""
+        return _record_chunks(csv_records(self.path), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonLinesSource:
+    """One JSON object per line. The columns are the keys of the first thousand lines."""
+
+    path: Path
+
+    def names(self) -> list[str]:
+        """Column names as they stand in the table."""
+        return json_header(self.path)
+
+    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
+        """At most `rows` rows at a time."""
+        return _record_chunks(json_records(self.path), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetSource:
+    """A Parquet file."""
+
+    path: Path
+
+    def names(self) -> list[str]:
+        """Column names as they stand in the table."""
+        with self._open() as file:
+            return list(file.schema_arrow.names)
+
+    def rows(self) -> int:
+        """Number of rows, from the file's footer."""
+        with self._open() as file:
+            return int(file.metadata.num_rows)
+
+    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
+        """At most `rows` rows at a time; only the wanted columns are read."""
+        done = 0
+        with self._open() as file:
+            columns = [name for name in file.schema_arrow.names if name in wanted]
+            try:
+                if not columns:
+                    total = int(file.metadata.num_rows)
+                    for start in range(0, total, rows):
+                        yield Chunk(frame=pl.DataFrame(height=min(rows, total - start)))
+                    return
+                for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
+                    frame = pl.from_arrow(batch)
+                    assert isinstance(frame, pl.DataFrame)
+                    yield Chunk(frame=frame)
+                    done += frame.height
+            except (pa.ArrowException, OSError) as error:
+                raise CatalogError(f"{self.path} is damaged after row {done}: {_first_line(error)}") from error
+
+    def _open(self) -> Any:
+        try:
+            return pq.ParquetFile(self.path, buffer_size=BUFFER_BYTES, pre_buffer=False)
+        except (pa.ArrowException, OSError) as error:
+            raise CatalogError(f"{self.path} cannot be read as Parquet: {_first_line(error)}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSource:
+    """Pictures in folders: the folders are the category path (below `train/`, `val/`, `test/` if these are on top),
+    the file name is the title, and the place in the folder is the id."""
+
+    path: Path
+
+    def names(self) -> list[str]:
+        """The columns that file names tell."""
+        return ["product_id", "split", "title", "image", "category_path"]
+
+    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
+        """At most `rows` pictures at a time, folder by folder in the order of names."""
+        return _record_chunks(((self._record(file), None) for file in self.files()), rows)
+
+    def files(self) -> Iterator[Path]:
+        """The pictures, relative to the folder; hidden files and other kinds are passed over."""
+        yield from _pictures(self.path, Path())
+
+    def _record(self, file: Path) -> dict[str, Any]:
+        folders = list(file.parent.parts)
+        split = folders.pop(0) if folders and folders[0] in SPLITS else None
+        return {
+            "product_id": file.with_suffix("").as_posix(),
+            "split": split,
+            "title": re.sub(r"[\s_\-]+", " ", file.stem).strip(),
+            "image": file.as_posix(),
+            "category_path": folders,
+        }
+
+
+def _pictures(root: Path, folder: Path) -> Iterator[Path]:
+    entries = sorted((root / folder).iterdir(), key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _pictures(root, folder / entry.name)
+        elif entry.suffix.lower() in IMAGE_SUFFIXES:
+            yield folder / entry.name
+
+
+def _record_chunks(records: Iterable[Record], rows: int) -> Iterator[Chunk]:
+    stream = iter(records)
+    while taken := list(islice(stream, rows)):
+        yield Chunk(records=taken)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A product table that is opened but not read. `batches` reads it anew each time, so it can be sent to workers."""
+
+    source: Source
+    root: Path  # the folder that relative picture paths start from
+    plan: ColumnPlan
+    split: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The table, or the folder of pictures."""
+        return self.source.path
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the frames: the canonical ones, `fault`, and the table's further ones."""
+        return (*FRAME_SCHEMA, *self.plan.further)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Required columns that the table has not (empty unless opened with `complete=False`)."""
+        return self.plan.missing
+
+    def has(self, column: str) -> bool:
+        """Whether the table brings this canonical or further column, rather than it being all null."""
+        if column == "attributes" and self.plan.attributes:
+            return True
+        return column in self.plan.sources or column in self.plan.further
+
+    def batches(self, rows: int = 1024, *, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
+        """Frames of at most `rows` rows, in the table's order; only the given `columns` if any are given.
+
+        A row that cannot be read in full is not left out: what could not be read is null and `fault` says why.
+        """
+        if rows < 1:
+            raise CatalogError(f"batches of {rows} rows were asked for; at least 1 was wanted")
+        keep = [name for name in self.columns if columns is None or name in columns]
+        if columns is not None and (unknown := sorted(set(columns) - set(self.columns))):
+            raise CatalogError(f"{self.path} has no column {', '.join(unknown)}; it has: {', '.join(self.columns)}")
+        building = [*keep, "split"] if self.split is not None and "split" not in keep else keep
+        seen: set[str] = set()
+        found = False
+        for chunk in self.source.chunks(rows, self._wanted(building)):
+            frame = _canonical(chunk, self.plan, building)
+            if self.split is not None:
+                if not found and len(seen) < 20:
+                    seen.update(frame["split"].drop_nulls().unique().to_list())
+                frame = frame.filter(pl.col("split") == self.split).select(keep)
+                found = found or frame.height > 0
+            if frame.height:
+                yield frame
+        if self.split is not None and not found:
+            there = ", ".join(sorted(seen)) or "none at all"
+            raise CatalogError(f"no row of {self.path} is in split {self.split!r}; the splits in it are: {there}")
+
+    def count(self) -> int:
+        """Number of rows, those that cannot be parsed included."""
+        if self.split is None and isinstance(self.source, ParquetSource):
+            return self.source.rows()
+        return sum(frame.height for frame in self.batches(8192, columns=(FAULT,)))
+
+    def digest(self) -> str:
+        """SHA-256 of the content: of the file, or of all pictures of a folder and their names."""
+        total = hashlib.sha256()
+        if isinstance(self.source, FolderSource):
+            for file in self.source.files():
+                total.update(f"{file.as_posix()}\0{_file_digest(self.path / file)}\n".encode())
+            return total.hexdigest()
+        return _file_digest(self.path)
+
+    def _wanted(self, building: Collection[str]) -> set[str]:
+        wanted = {source for canonical, source in self.plan.sources.items() if canonical in building}
+        if "attributes" in building:
+            wanted |= set(self.plan.attributes)
+        return wanted | {name for name in self.plan.further if name in building}
+
+
+def open_catalog(source: str | Path, *, split: str | None = None, complete: bool = True) -> Catalog:
+    """Open a product table; nothing but its column names is read now.
+
+    `split` keeps only the rows of that split. `complete=False` also opens a table that lacks a required column, for
+    those who want to say everything that is wrong with it.
+    """
+    reader = _source_of(Path(source).expanduser())
+    names = reader.names()
+    plan = plan_columns(names)
+    if complete and plan.missing:
+        raise CatalogError(missing_columns_message(str(reader.path), names, plan.missing))
+    if split is not None and "split" not in plan.sources:
+        raise CatalogError(
+            f"{reader.path} has no column split, but split {split!r} was asked for; "
+            "leave the split out, or add the column (shopvl.catalog.splits.assign_splits writes it)"
+        )
+    root = reader.path if isinstance(reader, FolderSource) else reader.path.parent
+    return Catalog(source=reader, root=root, plan=plan, split=split)
+
+
+def _source_of(path: Path) -> Source:
+    if path.is_dir():
+        tables = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in TABLE_SUFFIXES)
+        if len(tables) == 1:
+            return _source_of(tables[0])
+        if tables:
+            raise CatalogError(
+                f"{path} holds several tables ({', '.join(t.name for t in tables[:5])}); name one of them"
+            )
+        folder = FolderSource(path)
+        if next(folder.files(), None) is None:
+            raise CatalogError(f"the folder {path} holds neither a table nor pictures; wanted: {WANTED}")
+        return folder
+    if not path.exists():
+        raise CatalogError(f"{path} does not exist; wanted: {WANTED}")
+    match path.suffix.lower():
+        case ".csv" | ".tsv":
+            return CsvSource(path)
+        case ".jsonl" | ".ndjson":
+            return JsonLinesSource(path)
+        case ".parquet":
+            return ParquetSource(path)
+        case ".json":
+            raise CatalogError(f"{path} is a .json file; wanted one object per line: jq -c '.[]' FILE > FILE.jsonl")
+        case ".xls" | ".xlsx" | ".ods":
+            raise CatalogError(f"{path} is a spreadsheet; save it as CSV (UTF-8) and open that")
+        case suffix:
+            raise CatalogError(f"{path} ends in {suffix or 'nothing'}; wanted: {WANTED}")
+
+
+def _canonical(chunk: Chunk, plan: ColumnPlan, columns: Collection[str]) -> pl.DataFrame:
+    """A chunk as a frame with exactly these columns."""
+    faults = chunk.faults()
+    made: dict[str, pl.Series] = {}
+    for name in columns:
+        if name == FAULT:
+            continue
+        if name in PRODUCT_SCHEMA:
+            made[name] = _column(chunk, plan, name, faults)
+        elif (series := chunk.series(name)) is not None:
+            made[name] = series
+        else:
+            made[name] = _text_column(name, _parsed(chunk, name, cells.json_text_of, faults))
+    if FAULT in columns:
+        if (source := plan.sources.get(FAULT)) is not None:  # a table that this reader's frames were written to
+            kept = _parsed(chunk, source, cells.text_of, [None] * chunk.height)
+            faults = [fault or before or None for fault, before in zip(faults, kept, strict=True)]
+        made[FAULT] = pl.Series(FAULT, faults, dtype=pl.String)
+    return pl.DataFrame([made[name] for name in columns])
+
+
+def _column(chunk: Chunk, plan: ColumnPlan, name: str, faults: list[str | None]) -> pl.Series:
+    source, dtype = plan.sources.get(name), PRODUCT_SCHEMA[name]
+    extra = plan.attributes if name == "attributes" else {}
+    series = None if source is None else chunk.series(source)
+    if source is None and not extra:
+        return pl.Series(name, [None] * chunk.height, dtype=dtype)
+    if series is not None and not extra and (ready := _ready(series.alias(name), dtype)) is not None:
+        return ready
+    parsed = [None] * chunk.height if source is None else _parsed(chunk, source, _PARSERS[name], faults)
+    if extra:
+        others = [chunk.values(column) for column in extra]
+        properties = list(extra.values())
+        parsed = [
+            cells.with_columns_added(base, zip(properties, row, strict=True))
+            for base, row in zip(parsed, zip(*others, strict=True), strict=True)
+        ]
+    return _text_column(name, parsed) if dtype == pl.String else pl.Series(name, parsed, dtype=dtype)
+
+
+_PARSERS: dict[str, Callable[[object], Any]] = {
+    "product_id": cells.text_of,
+    "split": cells.text_of,
+    "title": cells.text_of,
+    "image": cells.image_of,
+    "category_path": cells.path_of,
+    "attributes": cells.attributes_of,
+    "queries": cells.queries_of,
+}
+
+
+def _parsed(chunk: Chunk, source: str, parse: Callable[[object], Any], faults: list[str | None]) -> list[Any]:
+    """Each cell of a column; one that cannot be understood is null and adds to its row's fault."""
+    parsed = []
+    for place, cell in enumerate(chunk.values(source)):
+        try:
+            parsed.append(parse(cell))
+        except cells.BadCell as error:
+            parsed.append(None)
+            reason = f"{source}: {error}"
+            faults[place] = reason if faults[place] is None else f"{faults[place]}; {reason}"
+    return parsed
+
+
+def _ready(series: pl.Series, dtype: pl.DataType) -> pl.Series | None:
+    """A typed column that only needs a touch, or None where its cells must be looked at one by one."""
+    name = series.name
+    if dtype == pl.String:
+        if series.dtype.is_integer() or series.dtype in (pl.String, pl.Categorical, pl.Enum):
+            return _text_column(name, series.cast(pl.String))
+        return None
+    if dtype == IMAGE:
+        if series.dtype == pl.Binary:
+            return _image_column(series, pl.Series(name, [None] * len(series), dtype=pl.String))
+        if series.dtype == pl.String:
+            return _image_column(pl.Series(name, [None] * len(series), dtype=pl.Binary), series)
+        if series.dtype == IMAGE:
+            fields = series.struct
+            return _image_column(fields.field("bytes"), fields.field("path"))
+        return None
+    return series if series.dtype == dtype else None
+
+
+def _text_column(name: str, values: list[Any] | pl.Series) -> pl.Series:
+    """Text without blanks around it; null where nothing is left."""
+    series = pl.Series(name, values, dtype=pl.String).str.strip_chars()
+    return series.set(series == "", None)
+
+
+def _image_column(data: pl.Series, path: pl.Series) -> pl.Series:
+    columns = pl.DataFrame([data.alias("bytes"), _text_column("path", path)])
+    if columns.height == 0:
+        return pl.Series("image", [], dtype=IMAGE)
+    nothing = pl.col("bytes").is_null() & pl.col("path").is_null()
+    together = pl.struct("bytes", "path")
+    if columns.select(nothing.any()).item():
+        together = pl.when(nothing).then(None).otherwise(together)
+    return columns.select(together.alias("image")).to_series()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:200]

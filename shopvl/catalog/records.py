@@ -1,0 +1,182 @@
+"""CSV and JSON lines as a stream of records in which nothing vanishes: a line that cannot be parsed is a record too."""
+
+import csv
+import json
+import re
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from shopvl.errors import CatalogError
+
+# values by column name, and the reason if the record could not be parsed (its values are then empty)
+Record = tuple[dict[str, Any], str | None]
+
+DELIMITERS = (",", "\t", ";", "|")
+# A quoted field may run over this many lines; a quote that is open for longer was never meant to open one.
+MAX_RECORD_LINES = 500
+MAX_RECORD_CHARS = 4_000_000
+SNIFF_LINES = 1000
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def csv_header(path: Path) -> list[str]:
+    """The column names of a CSV file; an empty name is named by its place, a name that comes twice is numbered."""
+    with _open_text(path) as lines:
+        first = lines.readline()
+        if not first.strip():
+            raise CatalogError(f"{path} is empty; a first line with column names was wanted")
+        delimiter = _delimiter(path, first)
+        header, _ = next(_csv_rows(iter([first, *(lines.readline() for _ in range(20))]), delimiter), ([], 1))
+    names: list[str] = []
+    for place, cell in enumerate(header or [], start=1):
+        name = cell.strip() or f"column_{place}"
+        names.append(name if name not in names else f"{name}_{place}")
+    return names
+
+
+def csv_records(path: Path) -> Iterator[Record]:
+    """All records of a CSV file after its header, one by one."""
+    names = csv_header(path)
+    with _open_text(path) as lines:
+        delimiter = _delimiter(path, lines.readline())
+        lines.seek(0)
+        rows = _csv_rows(lines, delimiter, width=len(names))
+        next(rows, None)  # the header
+        for fields, outcome in rows:
+            if fields is None:
+                yield {}, str(outcome)
+            else:
+                yield dict(zip(names, fields, strict=True)), None
+
+
+def _open_text(path: Path) -> IO[str]:
+    """UTF-8 (or UTF-16 with its mark, as spreadsheets write it); bytes that are neither become U+FFFD."""
+    with path.open("rb") as file:
+        mark = file.read(2)
+    encoding = "utf-16" if mark in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return path.open(encoding=encoding, errors="replace", newline="")
+
+
+def _delimiter(path: Path, header: str) -> str:
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    return max(DELIMITERS, key=header.count)  # the first of equals: a comma
+
+
+def _csv_rows(
+    lines: Iterator[str], delimiter: str, width: int | None = None
+) -> Iterator[tuple[list[str], int] | tuple[None, str]]:
+    """Fields and line number of each record, or None and a reason.
+
+    `csv.reader` over the whole file would let one stray quote swallow everything up to the next one. Here a record
+    that spans lines must close within bounds and have the header's number of fields; if it does not, only its first
+    line is bad, and reading goes on at the second.
+    """
+    waiting: deque[str] = deque()
+    number = 0
+
+    def parse(text: str) -> list[str] | None:
+        """Fields, or None while a quote is open."""
+        try:
+            return next(csv.reader([text], delimiter=delimiter, strict=True))
+        except csv.Error as error:
+            if "end of data" in str(error):
+                return None
+            try:  # `"12" monitor"`: a quote inside quotes that was not doubled
+                return next(csv.reader([text], delimiter=delimiter))
+            except csv.Error:
+                return []
+
+    while True:
+        line = waiting.popleft() if waiting else next(lines, None)
+        if line is None:
+            return
+        number += 1
+        if not line.strip("\r\n \ufeff"):
+            continue
+        fields = parse(line)
+        if fields is None:
+            taken, size = [line], len(line)
+            while fields is None and len(taken) < MAX_RECORD_LINES and size < MAX_RECORD_CHARS:
+                more = waiting.popleft() if waiting else next(lines, None)
+                if more is None:
+                    break
+                taken.append(more)
+                size += len(more)
+                if more.count('"') % 2:  # only such a line can close the quote
+                    fields = _fitting(parse("".join(taken)), width)
+                    if fields == []:
+                        break
+            if not fields:
+                waiting.extendleft(reversed(taken[1:]))
+                yield None, f"line {number}: a quote is opened and not closed: {_excerpt(line)}"
+                continue
+            yield fields, number
+            number += len(taken) - 1
+            continue
+        fitting = _fitting(fields, width)
+        if fitting:
+            yield fitting, number
+        else:
+            yield None, f"line {number}: {len(fields)} fields where the header has {width}: {_excerpt(line)}"
+
+
+def _fitting(fields: list[str] | None, width: int | None) -> list[str] | None:
+    """The fields if there are as many as the header has (empty ones too many are dropped), else an empty list."""
+    if fields is None or width is None or len(fields) == width:
+        return fields
+    if len(fields) > width and not any(field.strip() for field in fields[width:]):
+        return fields[:width]
+    return []
+
+
+def json_header(path: Path) -> list[str]:
+    """The keys of the first lines, in order of appearance."""
+    names: dict[str, None] = {}
+    with path.open("rb") as lines:
+        start = lines.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"["):
+        raise CatalogError(f"{path} is one JSON array; one object per line was wanted: jq -c '.[]' FILE > FILE.jsonl")
+    for place, (record, _) in enumerate(json_records(path)):
+        names.update(dict.fromkeys(record))
+        if place >= SNIFF_LINES:
+            break
+    return list(names)
+
+
+def json_records(path: Path) -> Iterator[Record]:
+    """All records of a file with one JSON object per line."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8", "replace")
+            if not text.strip():
+                continue
+            try:
+                record = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                yield {}, f"line {number}: not JSON ({str(error)[:80]}): {_excerpt(text)}"
+                continue
+            if not isinstance(record, dict):
+                yield {}, f"line {number}: a JSON {type(record).__name__} where an object was wanted: {_excerpt(text)}"
+                continue
+            yield (_without_surrogates(record) if "\\ud" in text.lower() else record), None
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Half of a surrogate pair (`"\\ud83d"` alone) cannot be stored as UTF-8."""
+    match value:
+        case str():
+            return _SURROGATE.sub("\ufffd", value)
+        case list():
+            return [_without_surrogates(part) for part in value]
+        case dict():
+            return {_without_surrogates(name): _without_surrogates(part) for name, part in value.items()}
+        case _:
+            return value
+
+
+def _excerpt(line: str) -> str:
+    text = line.strip()
+    return repr(text if len(text) <= 60 else text[:59] + "…")

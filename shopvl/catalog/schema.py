@@ -1,0 +1,121 @@
+"""The columns of a product table: their canonical names and types, and the names that other tables use for them."""
+
+import base64
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import polars as pl
+
+IMAGE = pl.Struct({"bytes": pl.Binary, "path": pl.String})  # the encoded file, or where it is: a path or a URL
+ATTRIBUTES = pl.List(pl.Struct({"property": pl.String, "value": pl.String}))
+
+PRODUCT_SCHEMA = pl.Schema(
+    {
+        "product_id": pl.String(),
+        "split": pl.String(),
+        "title": pl.String(),
+        "image": IMAGE,
+        "category_path": pl.List(pl.String),
+        "attributes": ATTRIBUTES,
+        "queries": pl.List(pl.String),
+    }
+)
+FAULT = "fault"
+# What a reader hands out: the product columns, then `fault` (why a row could not be read in full, null for good rows),
+# then the table's further columns.
+FRAME_SCHEMA = pl.Schema({**PRODUCT_SCHEMA, FAULT: pl.String()})
+
+REQUIRED = ("product_id", "title", "image")
+SPLITS = ("train", "val", "test")
+
+# Names are compared without case, with `-` and blanks as `_`, and without Google's `g:`. Earlier names win.
+COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
+    "product_id": ("product_id", "id", "sku", "item_id", "offer_id", "article_id", "asin", "productid"),
+    "split": ("split", "subset", "fold"),
+    "title": ("title", "product_title", "product_name", "productdisplayname", "item_name", "name"),
+    "image": ("image", "image_link", "image_url", "image_path", "main_image", "image_src", "photo", "picture"),
+    "category_path": ("category_path", "product_type", "google_product_category", "product_category", "category"),
+    "attributes": ("attributes", "cpv", "product_detail", "properties", "specifications"),
+    "queries": ("queries", "search_terms", "search_queries"),
+    FAULT: (FAULT,),
+}
+# Columns that hold one property each -> the property's name.
+ATTRIBUTE_COLUMNS: Mapping[str, str] = {
+    "color": "colour",
+    "colour": "colour",
+    "gender": "gender",
+    "age_group": "age group",
+    "size": "size",
+    "size_type": "size type",
+    "size_system": "size system",
+    "material": "material",
+    "pattern": "pattern",
+    "brand": "brand",
+    "season": "season",
+    "usage": "usage",
+    "style": "style",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnPlan:
+    """Which column of a table becomes what."""
+
+    sources: Mapping[str, str]  # canonical name -> the table's name
+    attributes: Mapping[str, str]  # the table's name -> property
+    further: tuple[str, ...]  # kept as they are
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Required columns that the table has not."""
+        return tuple(name for name in REQUIRED if name not in self.sources)
+
+
+def plan_columns(names: Iterable[str]) -> ColumnPlan:
+    """Find the canonical columns, the attribute columns and the rest among a table's names."""
+    names = list(names)
+    sources: dict[str, str] = {}
+    for canonical, synonyms in COLUMN_NAMES.items():
+        ranked = [
+            (synonyms.index(folded), name != canonical, name)
+            for name in names
+            if (folded := folded_name(name)) in synonyms
+        ]
+        if ranked:
+            sources[canonical] = min(ranked)[-1]
+    rest = [name for name in names if name not in sources.values()]
+    attributes = {name: ATTRIBUTE_COLUMNS[folded_name(name)] for name in rest if folded_name(name) in ATTRIBUTE_COLUMNS}
+    return ColumnPlan(
+        sources=sources, attributes=attributes, further=tuple(name for name in rest if name not in attributes)
+    )
+
+
+def folded_name(name: str) -> str:
+    """A column name as it is compared: `g:Product Type` is `product_type`."""
+    return re.sub(r"[\s\-]+", "_", name.strip().casefold().removeprefix("g:"))
+
+
+def missing_columns_message(where: str, names: Iterable[str], missing: Iterable[str]) -> str:
+    """One sentence: the columns that came, what was wanted, what to do."""
+    names, missing = list(names), list(missing)
+    hints = []
+    for column in missing:
+        wanted = COLUMN_NAMES[column]
+        near = [name for name in names if get_close_matches(folded_name(name), wanted, n=1, cutoff=0.7)]
+        if near:
+            hints.append(f"rename {' or '.join(repr(name) for name in near[:3])} to {column}")
+        else:
+            hints.append(f"add {column} (also understood: {', '.join(wanted[1:6])})")
+    came = ", ".join(names) if names else "none"
+    return f"{where} has no column for {' and '.join(missing)}; the columns that came are: {came}; {'; '.join(hints)}"
+
+
+def row_as_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a frame as data_schemas/product.schema.json describes it: picture bytes as base64."""
+    image = row.get("image")
+    if image is not None and image["bytes"] is not None:
+        image = {**image, "bytes": base64.b64encode(image["bytes"]).decode("ascii")}
+    return {**row, "image": image}
