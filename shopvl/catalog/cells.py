@@ -2,12 +2,16 @@
 
 import base64
 import binascii
+import functools
 import json
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 Attribute = dict[str, str | None]
 
+_CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 PATH_SEPARATOR = ">"
 QUERY_SEPARATOR = "|"
 # {property, value} and what other tables call the two
@@ -17,6 +21,17 @@ _VALUE_KEYS = ("value", "attribute_value")
 
 class BadCell(ValueError):  # noqa: N818  (it is caught at once and becomes the row's `fault`)
     """A cell that cannot be understood; the text says why."""
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def folded(text: str) -> str:
+    """A text without differences of case, width and spacing: how titles, names and values are compared."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def language_of(text: str) -> str:
+    """`zh` for a text with Chinese characters, else `en`."""
+    return "zh" if _CHINESE.search(text) else "en"
 
 
 def text_of(cell: object) -> str | None:

@@ -295,20 +295,23 @@ def open_catalog(source: str | Path, *, split: str | None = None, complete: bool
 
 
 def _source_of(path: Path) -> Source:
-    if path.is_dir():
-        tables = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in TABLE_SUFFIXES)
-        if len(tables) == 1:
-            return _source_of(tables[0])
-        if tables:
-            raise CatalogError(
-                f"{path} holds several tables ({', '.join(t.name for t in tables[:5])}); name one of them"
-            )
-        folder = FolderSource(path)
-        if next(folder.files(), None) is None:
-            raise CatalogError(f"the folder {path} holds neither a table nor pictures; wanted: {WANTED}")
-        return folder
-    if not path.exists():
-        raise CatalogError(f"{path} does not exist; wanted: {WANTED}")
+    if not path.is_dir():
+        return table_source(path)
+    tables = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in TABLE_SUFFIXES)
+    if len(tables) == 1:
+        return table_source(tables[0])
+    if tables:
+        raise CatalogError(f"{path} holds several tables ({', '.join(t.name for t in tables[:5])}); name one of them")
+    folder = FolderSource(path)
+    if next(folder.files(), None) is None:
+        raise CatalogError(f"the folder {path} holds neither a table nor pictures; wanted: {WANTED}")
+    return folder
+
+
+def table_source(path: Path) -> Source:
+    """The reader for a table file, by the end of its name. Raises CatalogError for other files."""
+    if not path.is_file():
+        raise CatalogError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; wanted: {WANTED}")
     match path.suffix.lower():
         case ".csv" | ".tsv":
             return CsvSource(path)

@@ -1,0 +1,436 @@
+"""What a shop knows to ask: its category tree, and the properties and values that each category has."""
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, model_validator
+
+from shopvl.catalog.cells import folded, language_of, path_of
+from shopvl.errors import CatalogError
+
+Visual = Literal["yes", "partly", "no", "unknown"]
+Pair = tuple[str, str] | Mapping[str, str]  # (property, value) or {property, value}
+JOIN = " > "
+MAX_VALUES = 1000  # a property keeps its most frequent values; beyond that it is an identifier, not a choice
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Value(_Frozen):
+    """One value of a property. `id` is how the catalog spells it."""
+
+    id: str
+    names: dict[str, str] = {}  # language -> name
+    synonyms: tuple[str, ...] = ()
+    count: NonNegativeInt = 0
+
+    def name(self, language: str) -> str | None:
+        """Its name in that language."""
+        return self.names.get(language)
+
+
+class Property(_Frozen):
+    """Something that products have one value of (or several: `many`), and whether a picture shows it."""
+
+    id: str
+    names: dict[str, str] = {}
+    synonyms: tuple[str, ...] = ()
+    values: tuple[Value, ...] = ()
+    many: bool = False
+    visual: Visual = "unknown"  # measured per property, not guessed
+    count: NonNegativeInt = 0  # products that have it
+
+    def name(self, language: str) -> str | None:
+        """Its name in that language."""
+        return self.names.get(language)
+
+
+class Category(_Frozen):
+    """One node of the category tree."""
+
+    path: tuple[str, ...]
+    names: dict[str, str] = {}
+    synonyms: tuple[str, ...] = ()
+    code: str | None = None  # its number in the taxonomy that it came from
+    count: NonNegativeInt = 0  # products here and below
+    properties: dict[str, NonNegativeInt] = {}  # property id -> products here and below that have it
+
+    def name(self, language: str) -> str | None:
+        """Its name in that language."""
+        return self.names.get(language)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that can hold for a product: that it belongs to a category, or has a value."""
+
+    kind: Literal["category", "value"]
+    path: tuple[str, ...] = ()
+    property: str = ""
+    value: str = ""
+
+    def __str__(self) -> str:
+        """`Apparel > Shirts` or `colour: Red`."""
+        return JOIN.join(self.path) if self.kind == "category" else f"{self.property}: {self.value}"
+
+
+class Ontology(_Frozen):
+    """Categories with every node of their paths, and properties. Spelling, case and order make no difference."""
+
+    version: Literal[1] = 1
+    categories: tuple[Category, ...] = ()
+    properties: tuple[Property, ...] = ()
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        nodes = {_key(category.path) for category in self.categories}
+        problems = [
+            *(f"the property {name!r} comes twice" for name in _twice(folded(p.id) for p in self.properties)),
+            *(
+                f"the category {JOIN.join(path)!r} comes twice"
+                for path in _twice(_key(c.path) for c in self.categories)
+            ),
+            *(f"{JOIN.join(c.path)!r} is there without its parent" for c in self.categories if _orphan(c.path, nodes)),
+            *(
+                f"the value {name!r} of {prop.id!r} comes twice"
+                for prop in self.properties
+                for name in _twice(folded(value.id) for value in prop.values)
+            ),
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    # --- facts
+
+    @cached_property
+    def facts(self) -> tuple[Fact, ...]:
+        """All categories, then all values, each in the order of their names: the K of `facts_BK`."""
+        nodes = [Fact("category", path=path) for path in sorted(category.path for category in self.categories)]
+        pairs = sorted((prop.id, value.id) for prop in self.properties for value in prop.values)
+        return (*nodes, *(Fact("value", property=name, value=value) for name, value in pairs))
+
+    def fact_ids(self, category_path: Sequence[str] | None, attributes: Iterable[Pair] | None = None) -> list[int]:
+        """Facts that hold for a product, ancestors of its category included; what is not known is passed over."""
+        key = _key(category_path or ())
+        found = {self._node_ids[key[:depth]] for depth in range(1, len(key) + 1) if key[:depth] in self._node_ids}
+        for pair in attributes or ():
+            name, value = (pair.get("property"), pair.get("value")) if isinstance(pair, Mapping) else pair
+            if name and value:
+                number = self._pair_ids.get((folded(name), folded(value)))
+                if number is not None:
+                    found.add(number)
+        return sorted(found)
+
+    @cached_property
+    def _node_ids(self) -> dict[tuple[str, ...], int]:
+        return {_key(fact.path): number for number, fact in enumerate(self.facts) if fact.kind == "category"}
+
+    @cached_property
+    def _pair_ids(self) -> dict[tuple[str, str], int]:
+        numbers = {(f.property, f.value): number for number, f in enumerate(self.facts) if f.kind == "value"}
+        found: dict[tuple[str, str], int] = {}
+        # ids first, so that a synonym never takes a value's own name away
+        for prop in self.properties:
+            for value in prop.values:
+                for own in {folded(name) for name in (prop.id, *prop.names.values(), *prop.synonyms)}:
+                    found[own, folded(value.id)] = numbers[prop.id, value.id]
+        for prop in self.properties:
+            for value in prop.values:
+                for own in {folded(name) for name in (prop.id, *prop.names.values(), *prop.synonyms)}:
+                    for name in (*value.names.values(), *value.synonyms):
+                        found.setdefault((own, folded(name)), numbers[prop.id, value.id])
+        return found
+
+    # --- looking around
+
+    def category(self, path: Sequence[str]) -> Category | None:
+        """The node at that path."""
+        return self._nodes.get(_key(path))
+
+    def property(self, name: str) -> Property | None:
+        """The property of that id, name or synonym."""
+        return self._properties.get(folded(name))
+
+    def leaves(self) -> list[tuple[str, ...]]:
+        """Paths of the categories that have none below them."""
+        parents = {_key(category.path)[:-1] for category in self.categories}
+        return sorted(category.path for category in self.categories if _key(category.path) not in parents)
+
+    def children(self, path: Sequence[str] = ()) -> list[tuple[str, ...]]:
+        """Paths one level below."""
+        above = _key(path)
+        return sorted(category.path for category in self.categories if _key(category.path)[:-1] == above)
+
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """Property id -> the ids of its values."""
+        return {prop.id: tuple(sorted(value.id for value in prop.values)) for prop in self.properties}
+
+    def properties_of(self, path: Sequence[str], min_share: float = 0.0) -> tuple[Property, ...]:
+        """Properties that a category has (its nearest known ancestor, if it is not known), most frequent first.
+
+        `min_share` leaves out those that fewer of its products have.
+        """
+        node = next((node for depth in range(len(path), 0, -1) if (node := self.category(path[:depth]))), None)
+        if node is None:
+            return ()
+        ranked = sorted(node.properties.items(), key=lambda item: (-item[1], item[0]))
+        wanted = (name for name, count in ranked if count >= min_share * node.count)
+        return tuple(prop for name in wanted if (prop := self.property(name)) is not None)
+
+    def names(self) -> Iterator[str]:
+        """Every name in it, of categories, properties and values, in all languages."""
+        values = [value for prop in self.properties for value in prop.values]
+        parts: list[Category | Property | Value] = [*self.categories, *self.properties, *values]
+        for part in parts:
+            own = part.path[-1] if isinstance(part, Category) else part.id
+            yield from dict.fromkeys((own, *part.names.values(), *part.synonyms))
+
+    @cached_property
+    def names_of_facts(self) -> dict[int, tuple[str, ...]]:
+        """Fact -> all names of its category or value."""
+        by_label: dict[tuple[str, ...], tuple[str, ...]] = {}
+        for node in self.categories:
+            by_label["category", *node.path] = (node.path[-1], *node.names.values(), *node.synonyms)
+        for prop in self.properties:
+            for value in prop.values:
+                by_label["value", prop.id, value.id] = (value.id, *value.names.values(), *value.synonyms)
+        keys = (("category", *f.path) if f.kind == "category" else ("value", f.property, f.value) for f in self.facts)
+        return {number: by_label[key] for number, key in enumerate(keys)}
+
+    @cached_property
+    def value_names(self) -> dict[tuple[str, str], dict[str, str]]:
+        """(property id, value id) -> language -> name."""
+        return {(prop.id, value.id): value.names for prop in self.properties for value in prop.values}
+
+    @cached_property
+    def _nodes(self) -> dict[tuple[str, ...], Category]:
+        return {_key(category.path): category for category in self.categories}
+
+    @cached_property
+    def _properties(self) -> dict[str, Property]:
+        named = {folded(name): p for p in self.properties for name in (*p.names.values(), *p.synonyms)}
+        return named | {folded(prop.id): prop for prop in self.properties}
+
+    # --- keeping
+
+    def save(self, path: str | Path) -> None:
+        """Write it as JSON (data_schemas/ontology.schema.json), to be read and edited by hand."""
+        text = json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False, indent=1)
+        Path(path).write_text(text + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Ontology":
+        """Read what `save` wrote. Raises CatalogError with every problem in it."""
+        try:
+            return cls.model_validate_json(Path(path).read_bytes())
+        except OSError as error:
+            raise CatalogError(f"the ontology {path} cannot be read: {error.strerror or error}") from error
+        except ValidationError as error:
+            faults = [f"{'.'.join(str(step) for step in e['loc']) or 'file'}: {e['msg']}" for e in error.errors()]
+            more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+            raise CatalogError(
+                f"{path} is not an ontology: {'; '.join(faults[:5])}{more}; "
+                "`shopvl catalog ontology` writes one, data_schemas/ontology.schema.json describes it"
+            ) from error
+
+
+def _key(path: Sequence[str]) -> tuple[str, ...]:
+    return tuple(folded(step) for step in path)
+
+
+def _twice(keys: Iterable[Any]) -> list[Any]:
+    return [key for key, count in Counter(keys).items() if count > 1]
+
+
+def _orphan(path: tuple[str, ...], nodes: set[tuple[str, ...]]) -> bool:
+    return not path or (len(path) > 1 and _key(path)[:-1] not in nodes)
+
+
+# --- mining
+
+
+def looks_many(products_with_several: int, products: int) -> bool:
+    """Whether a property takes several values, or a product with two of them is a slip: above a tenth it is meant."""
+    return products_with_several > max(1, products / 10) or (products_with_several > 0 and products < 3)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """One name's count, and how it was spelled."""
+
+    count: int = 0
+    spellings: Counter[str] = field(default_factory=Counter)
+
+    def add(self, spelling: str) -> None:
+        self.count += 1
+        self.spellings[" ".join(spelling.split())] += 1
+
+    @property
+    def spelling(self) -> str:
+        """The most frequent one."""
+        return min(self.spellings.items(), key=lambda item: (-item[1], item[0]))[0]
+
+
+@dataclass(slots=True)
+class _PropertyTally:
+    own: _Tally = field(default_factory=_Tally)
+    several: int = 0
+    values: defaultdict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
+
+    def prune(self, keep: int) -> None:
+        """Forget the rarest values of a property that has too many, so that identifiers do not fill the memory."""
+        if len(self.values) > 8 * keep:
+            ranked = sorted(self.values.items(), key=lambda item: -item[1].count)
+            self.values = defaultdict(_Tally, ranked[: 4 * keep])
+
+
+def mine_ontology(batches: Iterable[pl.DataFrame], min_count: int = 1, *, max_values: int = MAX_VALUES) -> Ontology:
+    """What the products of a catalog have, in one pass over `catalog.batches()`.
+
+    Spellings that differ in case and spacing are one name, the most frequent one. Categories, properties and values
+    that fewer than `min_count` products have are left out, and of each property all but its `max_values` most
+    frequent values.
+    """
+    nodes: defaultdict[tuple[str, ...], _Tally] = defaultdict(_Tally)
+    having: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    properties: defaultdict[str, _PropertyTally] = defaultdict(_PropertyTally)
+    for frame in batches:
+        for path, attributes in frame.select("category_path", "attributes").iter_rows():
+            steps = [step for step in path or () if step and step.strip()]
+            known = _distinct(attributes or ())
+            key = _key(steps)
+            for depth in range(1, len(key) + 1):
+                nodes[key[:depth]].add(steps[depth - 1])
+                having[key[:depth]].update(known.keys())
+            for name, (spelled, values) in known.items():
+                tally = properties[name]
+                tally.own.add(spelled)
+                tally.several += len(values) > 1
+                for value, spelling in values.items():
+                    tally.values[value].add(spelling)
+        for tally in properties.values():
+            tally.prune(max_values)
+    kept = {name: tally for name, tally in properties.items() if tally.own.count >= min_count}
+    spelled_path = {key: tuple(nodes[key[: d + 1]].spelling for d in range(len(key))) for key in nodes}
+    return Ontology(
+        categories=tuple(
+            Category(
+                path=spelled_path[key],
+                names={language_of(spelled_path[key][-1]): spelled_path[key][-1]},
+                count=tally.count,
+                properties={kept[name].own.spelling: n for name, n in sorted(having[key].items()) if name in kept},
+            )
+            for key, tally in sorted(nodes.items())
+            if tally.count >= min_count
+        ),
+        properties=tuple(_property(tally, min_count, max_values) for _, tally in sorted(kept.items())),
+    )
+
+
+def _distinct(attributes: Iterable[Mapping[str, str | None]]) -> dict[str, tuple[str, dict[str, str]]]:
+    """A product's properties: folded name -> (spelling, folded value -> spelling)."""
+    found: dict[str, tuple[str, dict[str, str]]] = {}
+    for pair in attributes:
+        name, value = pair["property"], pair["value"]
+        if name and value and name.strip() and value.strip():
+            found.setdefault(folded(name), (name, {}))[1].setdefault(folded(value), value)
+    return found
+
+
+def _property(tally: _PropertyTally, min_count: int, max_values: int) -> Property:
+    ranked = sorted(tally.values.items(), key=lambda item: (-item[1].count, item[0]))[:max_values]
+    values = [
+        Value(id=value.spelling, names={language_of(value.spelling): value.spelling}, count=value.count)
+        for _, value in ranked
+        if value.count >= min_count
+    ]
+    name = tally.own.spelling
+    return Property(
+        id=name,
+        names={language_of(name): name},
+        values=tuple(sorted(values, key=lambda value: value.id)),
+        many=looks_many(tally.several, tally.own.count),
+        count=tally.own.count,
+    )
+
+
+# --- names and taxonomies from elsewhere
+
+
+def apply_names(ontology: Ontology, names: str | Path | Mapping[str, Any]) -> Ontology:
+    """Add names in other languages, and synonyms.
+
+    `{"categories": {"Shirts" or "Apparel > Topwear > Shirts": {"zh": "衬衫", "synonyms": ["shirt"]}},
+      "properties": {"colour": {"zh": "颜色", "values": {"Red": {"zh": "红色"}}}}}`; keys other than `synonyms` and
+    `values` are languages. Names for things that the ontology does not have are passed over.
+    """
+    given: Mapping[str, Any] = json.loads(Path(names).read_text("utf-8")) if isinstance(names, (str, Path)) else names
+    if unknown := set(given) - {"categories", "properties"}:
+        raise CatalogError(f"the names hold {', '.join(sorted(unknown))}; only categories and properties were wanted")
+    paths = {_key(path_of(name) or ()): entry for name, entry in given.get("categories", {}).items()}
+    properties = {folded(name): entry for name, entry in given.get("properties", {}).items()}
+
+    def property_named(prop: Property) -> Property:
+        entry = properties.get(folded(prop.id))
+        if entry is None:
+            return prop
+        values = {folded(name): value for name, value in entry.get("values", {}).items()}
+        named = tuple(_named(value, values.get(folded(value.id))) for value in prop.values)
+        return _named(prop, entry).model_copy(update={"values": named})
+
+    return Ontology(
+        categories=tuple(_named(c, paths.get(_key(c.path), paths.get(_key(c.path[-1:])))) for c in ontology.categories),
+        properties=tuple(property_named(prop) for prop in ontology.properties),
+    )
+
+
+_Named = TypeVar("_Named", Value, Property, Category)
+
+
+def _named(part: _Named, entry: Mapping[str, Any] | None) -> _Named:
+    known = entry or {}
+    languages = {key: name for key, name in known.items() if key not in ("synonyms", "values")}
+    synonyms = tuple(dict.fromkeys((*part.synonyms, *known.get("synonyms", ()))))
+    return part.model_copy(update={"names": {**part.names, **languages}, "synonyms": synonyms})
+
+
+# `1 - Animals & Pet Supplies > Live Animals` (Google), `gid://shopify/TaxonomyCategory/ap-1 : Animals & ...` (Shopify)
+_CODE = re.compile(r"^(?:(\d+) - |gid://shopify/TaxonomyCategory/(\S+)\s+: )")
+
+
+def read_taxonomy(path: str | Path) -> Ontology:
+    """The category tree of a Google or Shopify taxonomy text file (with or without codes); counts are 0."""
+    nodes: dict[tuple[str, ...], Category] = {}
+    try:
+        lines = Path(path).read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogError(f"the taxonomy {path} cannot be read: {error}") from error
+    for line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = _CODE.match(line)
+        steps = tuple(path_of(line[match.end() :] if match else line) or ())
+        code = next((part for part in match.groups() if part), None) if match else None
+        for depth in range(1, len(steps) + 1):
+            key = _key(steps[:depth])
+            if key not in nodes or (depth == len(steps) and code is not None):
+                own = steps[depth - 1]
+                nodes[key] = Category(
+                    path=steps[:depth], names={language_of(own): own}, code=code if depth == len(steps) else None
+                )
+    if not any(len(key) > 1 for key in nodes):
+        raise CatalogError(
+            f"{path} holds no category tree; lines like `1 - Animals > Live Animals` (Google) or "
+            "`gid://shopify/TaxonomyCategory/ap-1 : Animals > Live Animals` (Shopify) were wanted"
+        )
+    return Ontology(categories=tuple(nodes[key] for key in sorted(nodes)))

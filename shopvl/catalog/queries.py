@@ -1,0 +1,343 @@
+"""What shoppers ask for: a log of real queries, or queries made from what a product is."""
+
+import random
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import polars as pl
+
+from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.ontology import Fact, Ontology, Pair
+from shopvl.catalog.readers import Source, table_source
+from shopvl.catalog.schema import folded_name
+from shopvl.errors import CatalogError
+
+FRAGMENT_SHARE = 0.2  # of made queries: some words of the title
+LEAF_SHARE = 0.85  # of the others: names the most special category, not one above it
+PROPERTY_WEIGHTS = (15, 40, 30, 15)  # how many properties are named: 0, 1, 2, 3
+
+# Where English puts a property's word: before the noun, the smaller the further in front ("blue casual cotton shirt").
+PLACES: Mapping[str, int] = {
+    "brand": 0,
+    "season": 1,
+    "colour": 2,
+    "color": 2,
+    "pattern": 3,
+    "usage": 4,
+    "occasion": 4,
+    "style": 5,
+    "material": 7,
+    "fabric": 7,
+}
+OTHER_PLACE = 6
+BEHIND = frozenset({"size", "size type", "size system"})  # "shirt size M"
+AUDIENCES = frozenset({"gender", "age group"})  # "women dresses" or "dresses for women"
+AUDIENCE_WORDS: Mapping[str, str] = {"male": "men", "man": "men", "female": "women", "woman": "women"}
+LOG_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "query": ("query", "search_term", "search_query", "keyword", "q"),
+    "product_id": ("product_id", "id", "sku", "item_id", "clicked_id"),
+    "count": ("count", "clicks", "frequency", "n"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query, the facts that a product must have to fit it, and whether it was made rather than logged."""
+
+    text: str
+    wants: tuple[int, ...] = ()
+    made: bool = True
+
+
+def make_query(
+    title: str | None,
+    category_path: Sequence[str] | None,
+    attributes: Iterable[Pair] | None,
+    ontology: Ontology,
+    rng: random.Random,
+    *,
+    language: str = "en",
+) -> Query:
+    """A query that the product fits: its category with up to three properties in natural order, or a part of its title.
+
+    In another language than English only what has a name in it is said; where not even the category has one, the
+    query is in English. A product that the ontology does not know gives a part of its title, one with no title
+    either an empty text.
+    """
+    ids = ontology.fact_ids(category_path, attributes)
+    facts = {number: ontology.facts[number] for number in ids}
+    nodes = [number for number, fact in facts.items() if fact.kind == "category"]
+    nodes.sort(key=lambda number: len(facts[number].path))
+    if title and title.strip() and (not nodes or rng.random() < FRAGMENT_SHARE):
+        text = _fragment(title, rng)
+        return Query(text, facts_named(text, ontology, within=ids))
+    if not nodes:
+        return Query("")
+    node = nodes[-1] if len(nodes) == 1 or rng.random() < LEAF_SHARE else rng.choice(nodes[:-1])
+    if language != "en" and _name(ontology, node, language) is None:
+        language = "en"
+    noun = _name(ontology, node, language) or facts[node].path[-1].casefold()
+    chosen = _properties(ontology, facts, noun, language, rng)
+    if language == "zh":
+        ranked = sorted(chosen, key=lambda item: _chinese_place(item[1]))
+        text = "".join(word for _, _, word in ranked) + noun
+    else:
+        text = _english(noun, [(fact.property, word) for _, fact, word in chosen], rng)
+    return Query(text, tuple(sorted((node, *(number for number, _, _ in chosen)))))
+
+
+def _properties(
+    ontology: Ontology, facts: Mapping[int, Fact], noun: str, language: str, rng: random.Random
+) -> list[tuple[int, Fact, str]]:
+    """Up to three values to name: fact, and the word for it. One per property, and none that the noun says already."""
+    sayable: dict[str, tuple[int, Fact, str]] = {}
+    candidates = [(number, fact) for number, fact in facts.items() if fact.kind == "value"]
+    rng.shuffle(candidates)
+    for number, fact in candidates:
+        word = _name(ontology, number, language)
+        if word and fact.property not in sayable and word.strip() and not _says(noun, word):
+            sayable[fact.property] = (number, fact, word)
+    wanted = rng.choices(range(len(PROPERTY_WEIGHTS)), PROPERTY_WEIGHTS)[0]
+    return list(sayable.values())[:wanted]
+
+
+def _says(noun: str, word: str) -> bool:
+    return f" {_stemmed(word)} " in f" {_stemmed(noun)} " or (language_of(word) == "zh" and word in noun)
+
+
+def _english(noun: str, said: Sequence[tuple[str, str]], rng: random.Random) -> str:
+    front: list[tuple[int, str]] = []
+    behind: list[str] = []
+    for name, word in said:
+        name = folded(name)
+        if name in AUDIENCES:
+            audience = AUDIENCE_WORDS.get(word, word)
+            if audience == "unisex" or rng.random() < 0.5:
+                owned = f"{audience}'s" if audience in ("men", "women") and rng.random() < 0.3 else audience
+                front.append((-1, owned))
+            else:
+                behind.append(f"for {audience}")
+        elif name in BEHIND or word.replace(".", "").isdigit():
+            behind.insert(0, f"{name} {word}")
+        elif name == "season" and rng.random() < 0.3:
+            behind.append(f"for {word}")
+        else:
+            front.append((PLACES.get(name, OTHER_PLACE), word))
+    words = [word for _, word in sorted(front, key=lambda item: item[0])]
+    return " ".join((*words, noun, *behind))
+
+
+def _chinese_place(fact: Fact) -> int:
+    name = folded(fact.property)
+    return -1 if name in AUDIENCES else PLACES.get(name, OTHER_PLACE)
+
+
+def _name(ontology: Ontology, number: int, language: str) -> str | None:
+    """The fact's name in lower case."""
+    fact = ontology.facts[number]
+    if fact.kind == "category":
+        node = ontology.category(fact.path)
+        name = node.name(language) if node else None
+        own = fact.path[-1]
+    else:
+        name, own = ontology.value_names[fact.property, fact.value].get(language), fact.value
+    if name is None and language == language_of(own):
+        name = own
+    return folded(name) if name else None
+
+
+def _fragment(title: str, rng: random.Random) -> str:
+    words = folded(title).split()
+    if len(words) == 1 and language_of(title) == "zh":  # no blanks between words: some characters in a row
+        letters = words[0]
+        size = min(len(letters), rng.randint(4, 8))
+        start = rng.randint(0, len(letters) - size)
+        return letters[start : start + size]
+    size = min(len(words), rng.randint(2, 4))
+    start = rng.randint(0, len(words) - size)
+    return " ".join(words[start : start + size])
+
+
+# --- which facts a text names
+
+
+def facts_named(text: str, ontology: Ontology, *, within: Iterable[int] | None = None) -> tuple[int, ...]:
+    """Facts whose names stand in the text, the longest name first ("navy blue" is not "blue"; plural or not is one).
+
+    `within` looks only for these facts: the product's own. Words that name several facts name none of them.
+    """
+    index = _name_index(ontology)
+    allowed = None if within is None else frozenset(within)
+    words = _stemmed(text).split()
+    found: set[int] = set()
+    place = 0
+    while place < len(words):
+        for size in range(min(_MAX_NAME_WORDS, len(words) - place), 0, -1):
+            named = index.get(" ".join(words[place : place + size]))
+            if named is None:
+                continue
+            fitting = named if allowed is None else named & allowed
+            if len(fitting) == 1:
+                found |= fitting
+            place += size - 1
+            break
+        place += 1
+    if language_of(text) == "zh":
+        found |= _chinese_named(folded(text).replace(" ", ""), index, allowed)
+    return tuple(sorted(found))
+
+
+_MAX_NAME_WORDS = 5
+
+
+def _chinese_named(text: str, index: Mapping[str, frozenset[int]], allowed: frozenset[int] | None) -> set[int]:
+    """Chinese has no blanks between words: names are looked for anywhere, longer ones first."""
+    found: set[int] = set()
+    for name in sorted((name for name in index if language_of(name) == "zh"), key=len, reverse=True):
+        if name in text:
+            text = text.replace(name, " ")
+            fitting = index[name] if allowed is None else index[name] & allowed
+            if len(fitting) == 1:
+                found |= fitting
+    return found
+
+
+def _name_index(ontology: Ontology) -> Mapping[str, frozenset[int]]:
+    held = _INDEX.get(id(ontology))
+    if held is None or held[0] is not ontology:
+        index: dict[str, frozenset[int]] = {}
+        for number, names in ontology.names_of_facts.items():
+            for name in names:
+                key = _stemmed(name)
+                index[key] = index.get(key, frozenset()) | {number}
+        _INDEX.clear()  # one ontology is in use at a time
+        held = _INDEX[id(ontology)] = (ontology, index)
+    return held[1]
+
+
+_INDEX: dict[int, tuple[Ontology, Mapping[str, frozenset[int]]]] = {}
+_PUNCTUATION = re.compile(r"(?<=\w)['’]s\b|[^\w\s&+/%.-]")
+
+
+@lru_cache(maxsize=1 << 16)
+def _stemmed(text: str) -> str:
+    """Lower case, no punctuation, no plural: only so that a name and a text can be compared."""
+    return " ".join(_singular(word) for word in _PUNCTUATION.sub(" ", folded(text)).split())
+
+
+def _singular(word: str) -> str:
+    if len(word) <= 3 or not word.endswith("s") or word.endswith("ss"):
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    return word[:-2] if word.endswith(("sses", "shes", "ches", "xes")) else word[:-1]
+
+
+# --- logs
+
+
+@dataclass(frozen=True)
+class QueryLog:
+    """Logged queries by product: `query, product_id, count`, the most frequent first."""
+
+    table: pl.DataFrame  # sorted by product_id, then by falling count
+
+    @classmethod
+    def read(cls, path: str | Path) -> "QueryLog":
+        """Read a CSV, TSV, Parquet or JSON-lines file; without a count each line counts once. Raises CatalogError."""
+        source = table_source(Path(path).expanduser())
+        columns = _log_columns(source)
+        parts, problems, row = [], [], 0
+        for chunk in source.chunks(65536, set(columns.values())):
+            part, faults = _log_part(chunk.faults(), {name: chunk.values(own) for name, own in columns.items()}, row)
+            parts.append(part)
+            problems += faults
+            row += chunk.height
+            if len(problems) > 5:
+                break
+        if problems:
+            more = " and more" if len(problems) > 5 else ""
+            raise CatalogError(f"the query log {path} has faults: {'; '.join(problems[:5])}{more}")
+        if not parts:
+            raise CatalogError(f"the query log {path} has no rows; lines of query, product_id, count were wanted")
+        whole = pl.concat(parts).group_by("product_id", "query").agg(pl.col("count").sum())
+        return cls(
+            whole.select("query", "product_id", "count").sort(
+                "product_id", "count", "query", descending=[False, True, False]
+            )
+        )
+
+    def __len__(self) -> int:
+        return self.table.height
+
+    def __iter__(self) -> Iterator[tuple[str, str, int]]:
+        return iter(self.table.iter_rows())
+
+    def of(self, product_id: str) -> tuple[tuple[str, int], ...]:
+        """The product's queries and how often each was asked."""
+        ids = self.table["product_id"]
+        start, end = ids.search_sorted(product_id, "left"), ids.search_sorted(product_id, "right")
+        return tuple(self.table.slice(start, end - start).select("query", "count").iter_rows())
+
+    def queries(self, product_id: str, ontology: Ontology | None = None) -> tuple[Query, ...]:
+        """The product's queries, with the facts that their words name if an ontology is given."""
+        return tuple(
+            Query(text, facts_named(text, ontology) if ontology else (), made=False) for text, _ in self.of(product_id)
+        )
+
+
+def _log_columns(source: Source) -> dict[str, str]:
+    names = source.names()
+    found = {
+        wanted: own
+        for wanted, synonyms in LOG_COLUMNS.items()
+        if (own := next((n for s in synonyms for n in names if folded_name(n) == s), None)) is not None
+    }
+    missing = [name for name in ("query", "product_id") if name not in found]
+    if missing:
+        raise CatalogError(
+            f"the query log {source.path} has no column for {' and '.join(missing)}; the columns that came are: "
+            f"{', '.join(names)}; wanted: query, product_id and, if known, count"
+        )
+    return found
+
+
+def _log_part(
+    faults: Sequence[str | None], cells: Mapping[str, list[object]], before: int
+) -> tuple[pl.DataFrame, list[str]]:
+    rows: list[tuple[str, str, int]] = []
+    problems = []
+    counts = cells.get("count") or [1] * len(faults)
+    for place, (fault, query, product_id, count) in enumerate(
+        zip(faults, cells["query"], cells["product_id"], counts, strict=True), start=before + 1
+    ):
+        text, own_id = (
+            str(query if query is not None else "").strip(),
+            str(product_id if product_id is not None else "").strip(),
+        )
+        number = _whole_number(count)
+        if fault is not None:
+            problems.append(f"row {place}: {fault}")
+        elif not text:
+            problems.append(f"row {place}: the query is empty")
+        elif not own_id:
+            problems.append(f"row {place}: the product_id is empty")
+        elif number is None:
+            problems.append(f"row {place}: the count is {count!r}, a whole number above 0 was wanted")
+        else:
+            rows.append((text, own_id, number))
+    return pl.DataFrame(rows, schema=LOG_SCHEMA, orient="row"), problems
+
+
+LOG_SCHEMA = pl.Schema({"query": pl.String(), "product_id": pl.String(), "count": pl.Int64()})
+
+
+def _whole_number(cell: object) -> int | None:
+    try:
+        number = float(str(cell).strip()) if not isinstance(cell, int) else cell
+    except ValueError:
+        return None
+    return int(number) if number == number and number >= 1 and number == int(number) else None
