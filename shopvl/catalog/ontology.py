@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, model_validator
@@ -380,28 +380,28 @@ def apply_names(ontology: Ontology, names: str | Path | Mapping[str, Any]) -> On
     paths = {_key(path_of(name) or ()): entry for name, entry in given.get("categories", {}).items()}
     properties = {folded(name): entry for name, entry in given.get("properties", {}).items()}
 
+    def category_named(node: Category) -> Category:
+        entry = paths.get(_key(node.path)) or paths.get(_key(node.path[-1:])) or {}
+        return node.model_copy(update=_names(node, entry))
+
     def property_named(prop: Property) -> Property:
-        entry = properties.get(folded(prop.id))
-        if entry is None:
-            return prop
-        values = {folded(name): value for name, value in entry.get("values", {}).items()}
-        named = tuple(_named(value, values.get(folded(value.id))) for value in prop.values)
-        return _named(prop, entry).model_copy(update={"values": named})
+        entry = properties.get(folded(prop.id)) or {}
+        told = {folded(name): value for name, value in entry.get("values", {}).items()}
+        values = tuple(v.model_copy(update=_names(v, told.get(folded(v.id)) or {})) for v in prop.values)
+        return prop.model_copy(update={**_names(prop, entry), "values": values})
 
     return Ontology(
-        categories=tuple(_named(c, paths.get(_key(c.path), paths.get(_key(c.path[-1:])))) for c in ontology.categories),
+        categories=tuple(category_named(node) for node in ontology.categories),
         properties=tuple(property_named(prop) for prop in ontology.properties),
     )
 
 
-_Named = TypeVar("_Named", Value, Property, Category)
-
-
-def _named(part: _Named, entry: Mapping[str, Any] | None) -> _Named:
-    known = entry or {}
-    languages = {key: name for key, name in known.items() if key not in ("synonyms", "values")}
-    synonyms = tuple(dict.fromkeys((*part.synonyms, *known.get("synonyms", ()))))
-    return part.model_copy(update={"names": {**part.names, **languages}, "synonyms": synonyms})
+def _names(part: Category | Property | Value, entry: Mapping[str, Any]) -> dict[str, Any]:
+    languages = {key: name for key, name in entry.items() if key not in ("synonyms", "values")}
+    synonyms = entry.get("synonyms", ())
+    if isinstance(synonyms, str) or not all(isinstance(name, str) for name in (*languages.values(), *synonyms)):
+        raise CatalogError(f"the names {json.dumps(entry, ensure_ascii=False)[:200]} are not all texts")
+    return {"names": {**part.names, **languages}, "synonyms": tuple(dict.fromkeys((*part.synonyms, *synonyms)))}
 
 
 # `1 - Animals & Pet Supplies > Live Animals` (Google), `gid://shopify/TaxonomyCategory/ap-1 : Animals & ...` (Shopify)
