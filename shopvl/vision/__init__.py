@@ -1,0 +1,1 @@
+"""Pictures: transforms, words in the picture, the main subject, promo overlays."""
