@@ -17,7 +17,7 @@ _PUBLIC = {
     "Design": "shopvl.design",
     "ShopvlError": "shopvl.errors",
 }
-__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_PUBLIC)]
 
 torchvision_mend.install()
 

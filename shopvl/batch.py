@@ -21,6 +21,11 @@ Modality = Literal["image", "title"]
 INPUT_CHOICES: tuple[tuple[Modality, ...], ...] = (("image", "title"), ("image",), ("title",))
 
 
+def inputs_name(inputs: tuple[Modality, ...]) -> str:
+    """`image+title`, `image` or `title`."""
+    return "+".join(inputs)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
     """Token ids of one text per product, padded on the right."""
@@ -80,14 +85,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What a model saw in a batch. Which fields are filled depends on the fusion; the recipe's checks know."""
+    """What a model saw in a batch, in float32. Which fields are filled depends on the fusion."""
 
     embeddings: Mapping[str, Tensor] = field(default_factory=dict)  # name -> (B, D), unit length
     scale: Tensor | None = None  # (): what cosines are multiplied by before a softmax
     words_BTD: Tensor | None = None  # states of the title's positions after fusion
     patches_BPD: Tensor | None = None  # states of the image positions after fusion
     patch_real_BP: Tensor | None = None  # bool
-    word_logits_BTV: Tensor | None = None
+    asked_logits_NV: Tensor | None = None  # for the N positions that have a target, in reading order
     match_logit_B: Tensor | None = None  # > 0: picture and title belong together
 
 

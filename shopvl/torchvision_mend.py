@@ -1,8 +1,8 @@
 """Lets torchvision be imported where its compiled operators do not fit the torch beside it.
 
-A torchvision built for CUDA next to a CPU torch fails at import with `operator torchvision::nms does not exist`, although
-all that shopvl (through timm) uses of it is plain Python. The mend waits for the first torchvision import, tries to
-load the real operators, and only if that fails declares the two that the import asks for. It costs nothing until then.
+A torchvision built for CUDA next to a CPU torch fails at import with `operator torchvision::nms does not exist`,
+although all that shopvl (through timm) uses of it is plain Python. The mend waits for the first torchvision import,
+tries to load the real operators, and only if that fails declares the two that the import asks for.
 """
 
 import sys

@@ -1,0 +1,43 @@
+# The front door. Needs Python 3.11 and make; everything else is installed into .venv.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+SHOPVL_DATA ?= ../shared/data
+export HF_HUB_OFFLINE = 1
+export TRANSFORMERS_OFFLINE = 1
+export GRADIO_ANALYTICS_ENABLED = False
+export MLFLOW_DISABLE_TELEMETRY = true
+export SHOPVL_DATA
+
+.PHONY: install demo test test-real bench lint clean
+
+install: $(VENV)/installed
+
+# torch comes first and pinned, or another package may bring a newer build of several GB
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt torch torchvision
+	$(BIN)/pip install -q -c constraints.txt -e '.[track,dev]'
+	touch $@
+
+demo: install
+	$(BIN)/shopvl demo --out demo
+
+test: install
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+test-real: install
+	$(BIN)/pytest -m realdata
+
+# quality and speed against peers, in one run; writes experiments/results/
+bench: install
+	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
+	$(BIN)/python experiments/bench/race.py --data $(SHOPVL_DATA)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) demo runs build dist

@@ -1,0 +1,534 @@
+"""The command line: verbs with examples. Data to stdout or --out, chatter to stderr, one sentence on failure.
+
+Heavy libraries are imported inside the commands that need them, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from shopvl.errors import ShopvlError
+
+if TYPE_CHECKING:
+    from shopvl.batch import Modality
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+catalog_app = typer.Typer(no_args_is_help=True, help="Know and prepare a catalog.")
+recipes_app = typer.Typer(no_args_is_help=True, help="Published designs as short recipes over one set of parts.")
+experiments_app = typer.Typer(no_args_is_help=True, help="Experiment files that ship with shopvl.")
+app.add_typer(catalog_app, name="catalog")
+app.add_typer(recipes_app, name="recipes")
+app.add_typer(experiments_app, name="experiments")
+
+chatter = Console(stderr=True)
+out = Console()
+
+CatalogPath = Annotated[str, typer.Argument(help="CSV, JSONL or Parquet table, or a folder of pictures.")]
+ModelFolder = Annotated[Path, typer.Option("--model", help="A shopvl model folder.")]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+Split = Annotated[str | None, typer.Option(help="Only rows of this split.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence on stderr and exit code 1."""
+    try:
+        app()
+    except ShopvlError as error:
+        chatter.print(f"shopvl: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@contextmanager
+def _progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr; call the result with how many are done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=chatter, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[..., None]]:
+    """A bar per stage on stderr; call the result with a stage, its share done, and a line of figures."""
+    columns = (
+        TextColumn("{task.description:>7}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[line]}"),
+    )
+    with Progress(*columns, console=chatter) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, share: float, line: str = "") -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=1.0, line="")
+            bar.update(tasks[stage], completed=share, line=line)
+
+        yield report
+
+
+def _inputs(text: str) -> tuple[Modality, ...]:
+    """`image,title` as inputs, in the order models want."""
+    asked = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = sorted(set(asked) - {"image", "title"})
+    if unknown or not asked:
+        came = ", ".join(unknown) or "nothing"
+        raise ShopvlError(f"--use knows image and title, {came} came; write --use image,title or one of them")
+    found: list[Modality] = []
+    if "image" in asked:
+        found.append("image")
+    if "title" in asked:
+        found.append("title")
+    return tuple(found)
+
+
+# --- the main job on the built-in catalog
+
+
+@app.command()
+def demo(
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("demo"),
+    products: Annotated[int, typer.Option(help="Size of the synthetic shop.")] = 1500,
+    minutes: Annotated[float, typer.Option(help="Training time.")] = 1.0,
+    seed: int = 0,
+) -> None:
+    """Draw a shop, train on it, tag it, index it, search it, and write a report to look at.
+
+    Example: shopvl demo --out demo
+    """
+    from shopvl.tasks.demo import run_demo
+
+    with _stages() as report:
+        page = run_demo(out_folder, products=products, minutes=minutes, seed=seed, report=report)
+    out.print(f"\nLook at [bold]{page}[/bold]: the tags, the search results and the scores, with pictures.")
+    out.print(f"Then try:  shopvl search {out_folder}/index 'red summer dress' --model {out_folder}/model")
+
+
+# --- catalogs
+
+
+@catalog_app.command("check")
+def catalog_check(
+    catalog: CatalogPath,
+    images: Annotated[bool, typer.Option(help="Also decode every picture.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """List all faults of a table in one go, with counts and examples. Exit code 1 if there are any.
+
+    Example: shopvl catalog check products.csv
+    """
+    from shopvl.catalog.check import check_catalog
+    from shopvl.catalog.readers import open_catalog
+
+    with chatter.status("checking every row"):
+        faults = check_catalog(open_catalog(catalog, complete=False), images=images)
+    if as_json:
+        print(json.dumps([vars_of(fault) for fault in faults], ensure_ascii=False, indent=1))
+    elif not faults:
+        out.print("no faults found")
+    else:
+        table = Table("fault", "count", "what it means", "examples")
+        for fault in faults:
+            table.add_row(fault.kind, str(fault.count), fault.message, "\n".join(fault.examples))
+        out.print(table)
+    if faults:
+        raise typer.Exit(1)
+
+
+def vars_of(value: Any) -> dict[str, Any]:
+    """A slotted dataclass as a mapping."""
+    from dataclasses import asdict
+
+    return asdict(value)
+
+
+@catalog_app.command("synth")
+def catalog_synth(
+    folder: OutFolder,
+    products: Annotated[int, typer.Option(help="How many to draw.")] = 1000,
+    size_px: Annotated[int, typer.Option(help="Side of a picture in pixels.")] = 224,
+    seed: int = 0,
+) -> None:
+    """Draw a synthetic shop: pictures, titles in English and Chinese, attributes, queries, and the ground truth.
+
+    Example: shopvl catalog synth --out shop --products 500
+    """
+    from shopvl.catalog.shop import write_shop
+
+    with _progress("drawing", products) as report:
+        table = write_shop(folder, products, seed=seed, size_px=size_px, progress=report)
+    out.print(str(table))
+
+
+@catalog_app.command("ontology")
+def catalog_ontology(
+    catalog: CatalogPath,
+    target: Annotated[Path, typer.Option("--out", help="JSON file to write.")],
+    min_count: Annotated[int, typer.Option(help="Leave out values seen less often.")] = 1,
+    split: Split = None,
+) -> None:
+    """Mine categories, properties and values from a catalog, to be edited by hand.
+
+    Example: shopvl catalog ontology products.parquet --out ontology.json
+    """
+    from shopvl.catalog.ontology import mine_ontology
+    from shopvl.catalog.readers import open_catalog
+
+    opened = open_catalog(catalog, split=split)
+    with chatter.status("reading the catalog"):
+        ontology = mine_ontology(opened.batches(), min_count=min_count)
+    ontology.save(target)
+    values = sum(len(prop.values) for prop in ontology.properties)
+    out.print(
+        f"{target}: {len(ontology.categories)} categories, {len(ontology.properties)} properties, {values} values"
+    )
+
+
+@catalog_app.command("queries")
+def catalog_queries(
+    catalog: CatalogPath,
+    count: Annotated[int, typer.Option(help="How many to make.")] = 20,
+    seed: int = 0,
+    split: Split = None,
+) -> None:
+    """Make search queries from category and attributes, as training does; one JSON object per line.
+
+    Example: shopvl catalog queries products.parquet --count 100 > queries.jsonl
+    """
+    import random
+    from itertools import islice
+
+    from shopvl.catalog.ontology import mine_ontology
+    from shopvl.catalog.queries import make_query
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.loading import pairs
+
+    opened = open_catalog(catalog, split=split)
+    with chatter.status("reading the catalog"):
+        ontology = mine_ontology(opened.batches())
+    rng = random.Random(seed)
+    rows = (row for frame in opened.batches() for row in frame.iter_rows(named=True) if row["title"])
+    for row in islice(rows, count):
+        query = make_query(row["title"], row["category_path"] or (), pairs(row["attributes"]), ontology, rng)
+        wants = [str(ontology.facts[fact]) for fact in query.wants]
+        print(json.dumps({"query": query.text, "product_id": row["product_id"], "wants": wants}, ensure_ascii=False))
+
+
+# --- recipes and experiments
+
+
+@recipes_app.command("list")
+def recipes_list(as_json: AsJson = False) -> None:
+    """Every design by name, with its parts and paper.
+
+    Example: shopvl recipes list
+    """
+    from shopvl.recipes import RECIPES
+
+    if as_json:
+        print(json.dumps(list(RECIPES)))
+        return
+    table = Table("name", "image", "text", "fusion", "objectives", "source")
+    for name, family in RECIPES.items():
+        recipe = family.base
+        objectives = "\n".join(objective.name for objective in recipe.objectives)
+        table.add_row(name, recipe.image.kind, recipe.text.kind, recipe.fusion.kind, objectives, recipe.source)
+    out.print(table)
+
+
+@recipes_app.command("show")
+def recipes_show(
+    name: str, size: Annotated[str, typer.Option(help="tiny, mini or base.")] = "mini", as_json: AsJson = False
+) -> None:
+    """One design as a card, or as JSON to copy from.
+
+    Example: shopvl recipes show vilt --size base
+    """
+    from shopvl.recipes import find
+
+    recipe = find(name, size)
+    if as_json:
+        print(json.dumps(recipe.to_dict(), indent=1))
+        return
+    out.print(f"[bold]{recipe.name}[/bold] ({size})  {recipe.source}")
+    out.print(f"differs: {recipe.differs}\n", highlight=False)
+    table = Table("part", "kind", "settings")
+    values = recipe.to_dict()
+    for role in ("image", "text", "fusion", "schedule", "augment"):
+        table.add_row(role, values[role].get("kind", ""), _settings(values[role]))
+    for part in values["objectives"]:
+        table.add_row("objective", part["kind"], _settings(part))
+    out.print(table)
+
+
+def _settings(part: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in part.items() if name != "kind")
+
+
+@recipes_app.command("table")
+def recipes_table() -> None:
+    """Parts x designs: which design uses which part.
+
+    Example: shopvl recipes table
+    """
+    from shopvl.recipes import RECIPES
+
+    used = {
+        name: {f.base.image.kind, f.base.text.kind, f.base.fusion.kind, *(o.name for o in f.base.objectives)}
+        for name, f in RECIPES.items()
+    }
+    table = Table("part", *used)
+    for part in sorted(set().union(*used.values())):
+        table.add_row(part, *("x" if part in parts else "" for parts in used.values()))
+    out.print(table)
+
+
+@experiments_app.command("list")
+def experiments_list() -> None:
+    """Experiment files that ship with shopvl.
+
+    Example: shopvl experiments list
+    """
+    from shopvl.paths import room
+
+    for path in sorted(room("experiments").glob("*.yaml")):
+        out.print(str(path))
+
+
+# --- learning
+
+
+@app.command()
+def pretrain(
+    experiment: Annotated[Path | None, typer.Argument(help="YAML file; or use the options below.")] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the run; a run there goes on.")] = Path(
+        "runs/pretrain"
+    ),
+    recipe: Annotated[str, typer.Option(help="A recipe's name, where there is no file.")] = "tri-clip",
+    size: Annotated[str, typer.Option(help="tiny, mini or base.")] = "mini",
+    data: Annotated[str | None, typer.Option(help="A catalog, where there is no file.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Training time, instead of the file's.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+) -> None:
+    """Stage 1: train a design on a catalog. A run that was stopped goes on where it was.
+
+    Example: shopvl pretrain experiments/tri-clip-mini.yaml --out runs/tri-clip
+    """
+    from dataclasses import replace
+
+    import torch
+
+    from shopvl.recipes.recipe import validated
+    from shopvl.training.experiment import EXPERIMENT_TYPE, read_experiment
+    from shopvl.training.pretraining import DESIGN, pretrain
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if experiment is not None:
+        told = read_experiment(experiment)
+        if minutes is not None:
+            told = replace(told, minutes=minutes, epochs=None)
+    elif data is None:
+        raise ShopvlError("pretrain wants an experiment file, or --data with a catalog; neither came")
+    else:
+        values: dict[str, Any] = {"name": folder.name, "recipe": recipe, "size": size, "catalog": data}
+        values |= {"split": _train_split(data), "minutes": minutes or 20}
+        told = validated(EXPERIMENT_TYPE, values, "experiment").checked()
+    with _stages() as report:
+        design = pretrain(told, folder, report)
+    out.print(f"{folder / DESIGN}: {design.name}, {design.parameter_count() / 1e6:.2f} M parameters")
+
+
+def _train_split(data: str) -> str | None:
+    """`train` where the catalog has splits, else all of it."""
+    from shopvl.catalog.readers import open_catalog
+
+    return "train" if open_catalog(data).has("split") else None
+
+
+@app.command()
+def tune(
+    model: Annotated[Path, typer.Argument(help="A pretrained shopvl model folder.")],
+    catalog: CatalogPath,
+    folder: OutFolder,
+    split: Split = "train",
+    calibrate_on: Annotated[str | None, typer.Option(help="Split to calibrate on; empty: none.")] = "val",
+) -> None:
+    """Stage 2: fit heads for category and properties on the frozen backbone, and calibrate them.
+
+    Example: shopvl tune runs/tri-clip/design products.parquet --out runs/tagger
+    """
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.design import Design
+    from shopvl.tasks.calibration import calibrate as measure_trust
+    from shopvl.training.tuning import fit_heads
+
+    design = Design.from_pretrained(model)
+    with _stages() as report:
+        fit_heads(design, open_catalog(catalog, split=split or None), report)
+        if calibrate_on:
+            measure_trust(design, open_catalog(catalog, split=calibrate_on), lambda s, share: report("measure", share))
+    design.save(folder)
+    out.print(f"{folder}: {design.name}, heads for {', '.join(design.labels)}")
+
+
+@app.command()
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="A tuned shopvl model folder.")],
+    catalog: CatalogPath,
+    split: Split = "val",
+) -> None:
+    """Measure on held-out rows how far each answer can be trusted, and keep that in the model folder.
+
+    Example: shopvl calibrate runs/tagger products.parquet --split val
+    """
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.design import Design
+    from shopvl.tasks.calibration import calibrate as measure_trust
+
+    design = Design.from_pretrained(model)
+    with _stages() as report:
+        measure_trust(design, open_catalog(catalog, split=split or None), report)
+    design.save(model)
+    table = Table("inputs", "property", "rows", "accuracy", "ECE", "temperature")
+    for inputs, properties in design.calibration.items():
+        for name, t in properties.items():
+            figures = (f"{t[key]:.3f}" for key in ("accuracy", "ece", "temperature"))
+            table.add_row(inputs, name, str(t["rows"]), *figures)
+    out.print(table)
+
+
+# --- using a model
+
+
+@app.command()
+def tag(
+    catalog: CatalogPath,
+    model: ModelFolder,
+    folder: OutFolder,
+    use: Annotated[str, typer.Option(help="Inputs: image,title or one of them.")] = "image,title",
+    precision: Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted answers.")] = 0.95,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
+    split: Split = None,
+    zero_shot: Annotated[bool, typer.Option(help="Compare with value names instead of using heads.")] = False,
+) -> None:
+    """Category and attributes for every product: DIR/tags.parquet, and DIR/rejects.parquet for what could not be read.
+
+    Example: shopvl tag products.csv --model runs/tagger --out tags --precision 0.95
+    """
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.design import Design
+    from shopvl.tasks.tagging import tag as tag_catalog
+
+    opened = open_catalog(catalog, split=split)
+    design = Design.from_pretrained(model)
+    inputs = _inputs(use)
+    total = opened.count() if limit is None else min(limit, opened.count())
+    with _progress("tagging", total) as report:
+        done = tag_catalog(
+            design, opened, folder, use=inputs, precision=precision, limit=limit, zero_shot=zero_shot, report=report
+        )
+    table = Table("property", "accept", "review", "unknown")
+    for name, counts in done.decisions.items():
+        table.add_row(name, *(str(counts[decision]) for decision in ("accept", "review", "unknown")))
+    out.print(table)
+    out.print(f"{done.rows} rows in = {done.tagged} tagged + {done.rejected} rejected; {done.conflicts} conflicts")
+    out.print(f"{folder / 'tags.parquet'}")
+
+
+@app.command()
+def index(catalog: CatalogPath, model: ModelFolder, folder: OutFolder, split: Split = None) -> None:
+    """Embed a catalog and write a search index.
+
+    Example: shopvl index products.parquet --model runs/tri-clip/design --out index
+    """
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.design import Design
+    from shopvl.tasks.search import build_index
+
+    opened = open_catalog(catalog, split=split)
+    design = Design.from_pretrained(model)
+    with _progress("indexing", opened.count()) as report:
+        done = build_index(design, opened, folder, report)
+    out.print(f"{folder}: {done.indexed} products indexed, {done.rejected} rejected")
+
+
+@app.command()
+def search(
+    index: Annotated[Path, typer.Argument(help="An index folder.")],
+    words: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
+    model: ModelFolder = ...,  # type: ignore[assignment]
+    image: Annotated[Path | None, typer.Option(help="A picture to look for.")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="PROPERTY=VALUE, repeatable.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many results.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Find products by words, picture, or both.
+
+    Example: shopvl search index "red running shoes" --model runs/tri-clip/design --where colour=Red -k 5
+    """
+    from shopvl.design import Design
+    from shopvl.tasks.search import SearchIndex, conditions
+
+    if image is not None and not image.is_file():
+        raise ShopvlError(f"there is no picture {image}; name a JPEG, PNG or WebP file")
+    found = SearchIndex(index, Design.from_pretrained(model)).search(
+        words, image.read_bytes() if image else None, where=conditions(where or ()), k=k
+    )
+    if as_json:
+        print(json.dumps([hit.as_dict() for hit in found], ensure_ascii=False, indent=1))
+        return
+    table = Table("", "score", "product", "title", "category", "attributes")
+    for place, hit in enumerate(found, 1):
+        attributes = ", ".join(f"{name}: {value}" for name, value in hit.attributes)
+        table.add_row(
+            str(place), f"{hit.score:.3f}", hit.product_id, hit.title, " > ".join(hit.category_path), attributes
+        )
+    out.print(table if found else "nothing found")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A shopvl model folder.")],
+    catalog: CatalogPath,
+    folder: OutFolder,
+    split: Split = "test",
+    seed: int = 0,
+) -> None:
+    """Measure a model: retrieval in both protocols, category by level, every property; metrics.json and report.html.
+
+    Example: shopvl evaluate runs/tagger products.parquet --split test --out runs/tagger-test
+    """
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.design import Design
+    from shopvl.tasks.evaluation_page import evaluate as write_evaluation
+
+    opened = open_catalog(catalog, split=split or None)
+    design = Design.from_pretrained(model)
+    with _progress("looking", opened.count()) as report:
+        page = write_evaluation(design, opened, folder, seed=seed, report=report)
+    out.print(f"{folder / 'metrics.json'}\n{page}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,302 @@
+"""A recipe come alive: build it, compute its losses, save it as a folder, load it from one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Generator, Tensor, nn
+
+from shopvl.batch import INPUT_CHOICES, Batch, Output, inputs_name
+from shopvl.catalog.ontology import Ontology
+from shopvl.errors import DesignError, ShopvlError
+from shopvl.loading import Loader
+from shopvl.models.attention import Encoder
+from shopvl.models.backbones import (
+    TimmTower,
+    TransformersImageTower,
+    TransformersTextTower,
+    load_transformers,
+    load_transformers_tokenizer,
+    load_vit,
+)
+from shopvl.models.dual_encoder import DualEncoder
+from shopvl.models.heads import LinearHeads
+from shopvl.models.inputs import PatchEmbedding, TextTower, WordEmbedding
+from shopvl.models.single_stream import SingleStream, copy_vit
+from shopvl.objectives.contrastive import ContrastLoss
+from shopvl.objectives.masked import MaskedWordsLoss
+from shopvl.objectives.matching import MatchingLoss, WordPatchLoss
+from shopvl.objectives.views import HiddenWords, Mismatched, View
+from shopvl.recipes import parts
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import Tokenizer
+
+FORMAT = 1
+CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, CARD = (
+    "config.json",
+    "model.safetensors",
+    "ontology.json",
+    "calibration.json",
+    "README.md",
+)
+Model = DualEncoder | SingleStream
+Objective = ContrastLoss | MaskedWordsLoss | MatchingLoss | WordPatchLoss
+Calibration = dict[str, dict[str, dict[str, Any]]]  # inputs -> property -> figures
+
+
+@dataclass
+class Design:
+    """Everything a task needs: the model, how to feed it, what it knows, and how far to trust it."""
+
+    recipe: Recipe
+    tokenizer: Tokenizer
+    ontology: Ontology
+    model: Model
+    objectives: tuple[Objective, ...]
+    towers: dict[str, dict[str, Any]] = field(default_factory=dict)  # configurations of transformers towers
+    heads: LinearHeads | None = None
+    labels: dict[str, list[str]] = field(default_factory=dict)  # property -> values a head chooses from
+    calibration: Calibration = field(default_factory=dict)
+
+    @property
+    def loader(self) -> Loader:
+        """How rows become batches for this design."""
+        return Loader(self.recipe, self.tokenizer, self.ontology)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def losses(self, batch: Batch, generator: Generator, model: nn.Module | None = None) -> dict[str, Tensor]:
+        """Unweighted loss of every objective by name. `model` stands in for `self.model` where it is wrapped."""
+        run = model or self.model
+        shown: dict[View, tuple[Batch, Output]] = {}
+        found = {}
+        for objective in self.objectives:
+            if objective.view not in shown:
+                seen = objective.view(batch, generator)
+                shown[objective.view] = seen, run(seen)
+            seen, output = shown[objective.view]
+            found[objective.name] = objective(output, seen)
+        return found
+
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum that is minimised."""
+        return torch.stack([objective.weight * losses[objective.name] for objective in self.objectives]).sum()
+
+    def add_heads(self, labels: Mapping[str, Sequence[str]]) -> LinearHeads:
+        """Fresh linear heads for these properties, for every choice of inputs."""
+        self.labels = {name: list(values) for name, values in labels.items()}
+        widths = {inputs_name(inputs): self.model.feature_width(inputs) for inputs in INPUT_CHOICES}
+        self.heads = LinearHeads(widths, {name: len(values) for name, values in self.labels.items()}).to(self.device)
+        return self.heads
+
+    def digest(self) -> str:
+        """Twelve hex digits that name these weights: the same for the same weights, wherever they are kept."""
+        digest = hashlib.blake2b(digest_size=6)
+        for name, tensor in sorted(self._tensors().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def name(self) -> str:
+        """Recipe and digest: what tags and indexes say they were made with."""
+        return f"{self.recipe.name}-{self.digest()}"
+
+    def parameter_count(self) -> int:
+        """Trainable numbers, heads included."""
+        modules: list[nn.Module] = [self.model] if self.heads is None else [self.model, self.heads]
+        return sum(p.numel() for module in modules for p in module.parameters())
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self.heads is not None:
+            tensors |= {f"heads.{name}": tensor for name, tensor in self.heads.state_dict().items()}
+        return tensors
+
+    def save(self, folder: Path, card: str = "") -> None:
+        """Write the design folder. `config.json` comes last, so a folder that has one is whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG).unlink(missing_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in self._tensors().items()}, folder / WEIGHTS)
+        self.tokenizer.save(folder)
+        self.ontology.save(folder / ONTOLOGY)
+        (folder / CALIBRATION).write_text(json.dumps(self.calibration, indent=1), "utf-8")
+        (folder / CARD).write_text(card or f"# {self.recipe.name}\n\nA shopvl design folder.\n", "utf-8")
+        config = {
+            "format": FORMAT,
+            "recipe": self.recipe.to_dict(),
+            "towers": self.towers,
+            "labels": self.labels,
+        }
+        (folder / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False), "utf-8")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Design:
+        """The design saved in that folder, strictly: every weight must be there and no other.
+
+        Raises DesignError for a folder that is not one, is incomplete, or was written by a newer format.
+        """
+        folder = Path(folder)
+        config = _read_config(folder)
+        tokenizer = Tokenizer.load(folder)
+        try:
+            recipe = Recipe.from_dict(config["recipe"])
+            ontology = Ontology.load(folder / ONTOLOGY)
+            calibration = json.loads((folder / CALIBRATION).read_text("utf-8"))
+            tensors = load_file(folder / WEIGHTS)
+        except (OSError, KeyError, ValueError, SafetensorError, ShopvlError) as fault:
+            raise DesignError(
+                f"{folder} is not a whole shopvl model ({fault}); copy the folder again or train it anew"
+            ) from fault
+        design = build(recipe, tokenizer, ontology, towers=config["towers"], random_weights=True)
+        if config["labels"]:
+            design.add_heads(config["labels"])
+        design.calibration = calibration
+        design._load_tensors(tensors, folder)
+        design.model.eval()
+        return design
+
+    def _load_tensors(self, tensors: Mapping[str, Tensor], folder: Path) -> None:
+        own = self._tensors()
+        odd = sorted(own.keys() ^ tensors.keys())
+        odd += [name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape]
+        if odd:
+            raise DesignError(
+                f"the weights in {folder} do not fit their recipe: {len(odd)} tensors differ, {odd[0]} first; "
+                "copy the folder again or train it anew"
+            )
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(tensors[name])
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    what_to_do = "name a folder written by `shopvl pretrain` or `shopvl tune`"
+    if not path.is_file():
+        came = "is a file" if folder.is_file() else "has no config.json" if folder.is_dir() else "does not exist"
+        raise DesignError(f"{folder} {came}, a shopvl model folder was wanted; {what_to_do}")
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except ValueError as fault:
+        raise DesignError(f"{path} is not JSON ({fault}); {what_to_do}") from None
+    if not isinstance(config, dict) or "format" not in config or "recipe" not in config:
+        maker = f" of type {config['model_type']}" if isinstance(config, dict) and "model_type" in config else ""
+        raise DesignError(f"{folder} holds a model{maker} from elsewhere, not a shopvl design; {what_to_do}")
+    if config["format"] > FORMAT:
+        raise DesignError(
+            f"{folder} is in format {config['format']}, this shopvl reads up to {FORMAT}; upgrade shopvl to use it"
+        )
+    return config
+
+
+def tokenizer_for(recipe: Recipe, texts: Iterable[str]) -> Tokenizer:
+    """The tokenizer a recipe's text side wants: its tower's own, or one learned from `texts`."""
+    match recipe.text:
+        case parts.TransformersText(name=name):
+            return Tokenizer(load_transformers_tokenizer(name))
+        case parts.TextTransformer(vocabulary=vocabulary) | parts.WordPieces(vocabulary=vocabulary):
+            return Tokenizer.learn(texts, vocabulary)
+
+
+def build(
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    ontology: Ontology,
+    *,
+    seed: int = 0,
+    towers: Mapping[str, dict[str, Any]] | None = None,
+    random_weights: bool = False,
+) -> Design:
+    """Weights for a recipe. Raises RecipeError with all faults before anything is allocated.
+
+    `random_weights` leaves out pretrained ones (a saved folder brings its own); `towers` are the configurations of
+    transformers towers that such a folder keeps.
+    """
+    recipe.checked()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        match recipe.fusion:
+            case parts.DualEncoder():
+                model, configs = _dual_encoder(recipe, tokenizer, towers or {}, random_weights)
+            case parts.SingleStream():
+                model, configs = _single_stream(recipe, tokenizer, random_weights), {}
+    objectives = tuple(_objective(part, tokenizer) for part in recipe.objectives)
+    return Design(recipe, tokenizer, ontology, model, objectives, configs)
+
+
+def _dual_encoder(
+    recipe: Recipe, tokenizer: Tokenizer, configs: Mapping[str, dict[str, Any]], random_weights: bool
+) -> tuple[DualEncoder, dict[str, dict[str, Any]]]:
+    assert isinstance(recipe.fusion, parts.DualEncoder)
+    image = _image_tower(recipe.image, configs.get("image"), random_weights)
+    text = _text_tower(recipe.text, tokenizer, configs.get("text"), random_weights)
+    kept = {"image": getattr(image, "config", None), "text": getattr(text, "config", None)}
+    model = DualEncoder(image, text, recipe.fusion.width, recipe.fusion.temperature)
+    return model, {name: config for name, config in kept.items() if config}
+
+
+def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weights: bool) -> nn.Module:
+    match part:
+        case parts.TimmImage():
+            return TimmTower(part.name, part.size_px, part.pretrained and not random_weights, part.options)
+        case parts.TransformersImage():
+            return TransformersImageTower(load_transformers(part.name, part.pretrained, config))
+        case _:
+            raise AssertionError(f"problems() lets no {part.kind} through as a tower")
+
+
+def _text_tower(
+    part: parts.Text, tokenizer: Tokenizer, config: dict[str, Any] | None, random_weights: bool
+) -> nn.Module:
+    match part:
+        case parts.TextTransformer():
+            return TextTower(tokenizer.size, part.layers, part.width, part.heads, part.max_tokens, part.dropout)
+        case parts.TransformersText():
+            return TransformersTextTower(load_transformers(part.name, part.pretrained and not random_weights, config))
+        case _:
+            raise AssertionError(f"problems() lets no {part.kind} through as a tower")
+
+
+def _single_stream(recipe: Recipe, tokenizer: Tokenizer, random_weights: bool) -> SingleStream:
+    image, text, fusion = recipe.image, recipe.text, recipe.fusion
+    assert isinstance(image, parts.PatchLinear)
+    assert isinstance(text, parts.WordPieces)
+    assert isinstance(fusion, parts.SingleStream)
+    model = SingleStream(
+        patches=PatchEmbedding(image.size_px, image.patch_px, fusion.width),
+        words=WordEmbedding(tokenizer.size, fusion.width, text.max_tokens, fusion.dropout),
+        encoder=Encoder(fusion.layers, fusion.width, fusion.heads, fusion.dropout),
+        width=fusion.width,
+    )
+    if fusion.start is not None and not random_weights:
+        copy_vit(model, load_vit(fusion.start))
+    return model
+
+
+def _objective(part: parts.Objective, tokenizer: Tokenizer) -> Objective:
+    special = tuple(tokenizer.special_ids())
+    match part:
+        case parts.Contrast():
+            return ContrastLoss(between=part.between, weight=part.weight, name=part.name)
+        case parts.MaskedWords():
+            assert tokenizer.mask_id is not None, "wordpiece tokenizers are learned with a [MASK]"
+            hidden = HiddenWords(
+                part.share, tokenizer.mask_id, tokenizer.size, special, tuple(tokenizer.continuation_ids())
+            )
+            return MaskedWordsLoss(weight=part.weight, view=hidden)
+        case parts.Matching():
+            return MatchingLoss(weight=part.weight, view=Mismatched(part.share))
+        case parts.WordPatchAlignment():
+            return WordPatchLoss(weight=part.weight, special_ids=special, view=Mismatched(part.share))

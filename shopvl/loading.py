@@ -1,0 +1,287 @@
+"""Rows of a catalog to a `Batch`, as a recipe asks; and the rows of a training run, ready on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+
+from shopvl.batch import Batch, Modality, Words
+from shopvl.catalog.cells import folded
+from shopvl.catalog.images import decode, image_bytes
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.queries import Query, make_query
+from shopvl.catalog.readers import Catalog
+from shopvl.errors import CatalogError, ImageError
+from shopvl.recipes.parts import PatchLinear, TimmImage, TransformersImage
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import Tokenizer
+from shopvl.vision.transforms import random_crop, to_pixels
+
+MAX_QUERY_TOKENS = 16
+CATEGORY, CATEGORY_JOIN = "category", " > "  # the category is the property of that name, its value the joined path
+TRAINING_INPUTS: tuple[Modality, ...] = ("image", "title")
+
+Row = Mapping[str, Any]  # one product in the catalog's canonical columns
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that could not be used, and why."""
+
+    product_id: str
+    reason: str
+
+
+class Loader:
+    """Turns rows into tensors for one recipe: sizes, token limits, augmentation and queries are decided here."""
+
+    def __init__(self, recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology) -> None:
+        self.recipe = recipe
+        self.tokenizer = tokenizer
+        self.ontology = ontology
+        match recipe.image:
+            case TimmImage() | TransformersImage() | PatchLinear():
+                self.size_px = recipe.image.size_px
+        self.max_tokens = recipe.text.max_tokens
+
+    def words(self, texts: Sequence[str], limit: int | None = None) -> Words:
+        """Texts as padded token ids."""
+        ids, real = self.tokenizer.encode(texts, min(limit or self.max_tokens, self.max_tokens))
+        return Words(ids_BT=torch.from_numpy(ids), real_BT=torch.from_numpy(real))
+
+    def pixels(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
+        """RGB pictures as (B, 3, Y, X) in [0, 1]."""
+        return _scaled([to_pixels(picture, self.size_px) for picture in pictures])
+
+    def inference_batch(self, group: Sequence[Usable]) -> Batch:
+        """Rows with the same inputs, as they are, without queries or facts."""
+        inputs = group[0].inputs
+        pictures = [item.image for item in group if item.image is not None]
+        titles = [item.row["title"] for item in group]
+        return Batch(
+            pixels_B3YX=self.pixels(pictures) if "image" in inputs else None,
+            texts={"title": self.words(titles)} if "title" in inputs else {},
+        )
+
+    def training_batch(self, rows: Sequence[Row], rng: random.Random) -> Batch:
+        """Rows with good pictures as a batch with queries, facts and groups, augmented. `rng` decides every draw."""
+        augment = self.recipe.augment
+        pictures, queries = [], []
+        for row in rows:
+            crop = random_crop(rng, augment.crop_share, augment.flip)
+            pictures.append(to_pixels(decode(row["image"]["bytes"]), self.size_px, crop))
+            queries.append(self._query(row, rng))
+        titles = [_drop_words(row["title"], augment.word_dropout, rng) for row in rows]
+        return Batch(
+            pixels_B3YX=_scaled(pictures),
+            texts={
+                "title": self.words(titles),
+                "query": self.words([query.text for query in queries], MAX_QUERY_TOKENS),
+            },
+            title_group_B=text_groups([row["title"] for row in rows]),
+            query_group_B=text_groups([query.text for query in queries]),
+            facts_BK=self._facts([self.facts_of(row) for row in rows]),
+            query_facts_BK=self._facts([query.wants for query in queries]),
+        )
+
+    def facts_of(self, row: Row) -> list[int]:
+        """Ids of the ontology's facts that hold for a product."""
+        return self.ontology.fact_ids(row["category_path"] or (), pairs(row["attributes"]))
+
+    def _query(self, row: Row, rng: random.Random) -> Query:
+        logged = row["queries"] or ()
+        if logged and rng.random() < 0.5:  # half from the log: made queries cover facts that shoppers rarely name
+            return Query(text=rng.choice(logged), wants=(), made=False)
+        return make_query(row["title"], row["category_path"] or (), pairs(row["attributes"]), self.ontology, rng)
+
+    def _facts(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+        table = torch.zeros(len(ids), len(self.ontology.facts), dtype=torch.bool)
+        for row, known in enumerate(ids):
+            table[row, list(known)] = True
+        return table
+
+
+def pairs(attributes: Sequence[Mapping[str, str]] | None) -> tuple[tuple[str, str], ...]:
+    """`[{property, value}, ...]` as (property, value) pairs."""
+    return tuple((item["property"], item["value"]) for item in attributes or ())
+
+
+def label_of(row: Row, name: str) -> str | None:
+    """The row's true value of a property (the first, of several), or its joined category path; None if not known."""
+    if name == CATEGORY:
+        return CATEGORY_JOIN.join(row["category_path"]) if row["category_path"] else None
+    return next((value for known, value in pairs(row["attributes"]) if known == name), None)
+
+
+def text_groups(texts: Sequence[str]) -> torch.Tensor:
+    """(B,) int64: equal where the texts are the same but for case, width and spacing."""
+    digests = [hashlib.blake2b(folded(text).encode(), digest_size=8).digest() for text in texts]
+    return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests])
+
+
+def _scaled(pictures: Sequence[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(pictures)).float().div_(255)
+
+
+def _drop_words(text: str, share: float, rng: random.Random) -> str:
+    """The text with each word left out at that rate; never empty."""
+    if not share:
+        return text
+    words = text.split()
+    kept = [word for word in words if rng.random() >= share]
+    return " ".join(kept or words)
+
+
+@dataclass(frozen=True)
+class Usable:
+    """A row whose inputs are all good: its decoded picture, if it was asked for, and which inputs it has."""
+
+    row: Row
+    inputs: tuple[Modality, ...]
+    data: bytes | None = None
+    image: Image.Image | None = None
+
+
+def examine(row: Row, root: Path, wanted: tuple[Modality, ...]) -> Usable | Reject:
+    """Decode and check one row, once. An input that is absent is left out; one that is broken rejects the row."""
+    product_id = str(row.get("product_id") or "")
+    if row.get("fault"):
+        return Reject(product_id, str(row["fault"]))
+    if not product_id:
+        return Reject(product_id, "the product has no id")
+    image = row["image"] or {}
+    present = {"title": bool((row["title"] or "").strip()), "image": bool(image.get("bytes") or image.get("path"))}
+    inputs = tuple(name for name in wanted if present[name])
+    if not inputs:
+        return Reject(product_id, f"the product has no {' and no '.join(wanted)}")
+    if "image" not in inputs:
+        return Usable(row, inputs)
+    try:
+        data = image_bytes(image, root)
+        return Usable(row, inputs, data, decode(data))
+    except ImageError as fault:
+        return Reject(product_id, str(fault))
+
+
+# --- training rows on disk -------------------------------------------------------------------------------------------
+
+_COLUMNS = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("title", pa.string()),
+        ("image", pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])),
+        ("category_path", pa.list_(pa.string())),
+        ("attributes", pa.list_(pa.struct([("property", pa.string()), ("value", pa.string())]))),
+        ("queries", pa.list_(pa.string())),
+    ]
+)
+_ROWS_PER_GROUP = 1024
+
+
+class TrainingRows:
+    """Random access to a split's usable rows through a memory-mapped Arrow file: never the table in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._open()
+
+    def _open(self) -> None:
+        self._file = pa.ipc.open_file(pa.memory_map(str(self.folder / "rows.arrow")))
+        groups = [self._file.get_batch(i) for i in range(self._file.num_record_batches)]
+        self._starts = np.cumsum([0, *(group.num_rows for group in groups)]).tolist()
+        self._groups = groups
+
+    def __getstate__(self) -> dict[str, Any]:  # a worker process maps the file anew
+        return {"folder": self.folder}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.folder = state["folder"]
+        self._open()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, number: int) -> Row:
+        group = bisect_right(self._starts, number) - 1
+        row: Row = self._groups[group].slice(number - self._starts[group], 1).to_pylist()[0]
+        return row
+
+    def __iter__(self) -> Iterator[Row]:
+        for group in self._groups:
+            yield from group.to_pylist()
+
+    def rejects(self) -> list[Reject]:
+        """Rows that were left out, with reasons."""
+        return [Reject(**item) for item in json.loads((self.folder / "rejects.json").read_text("utf-8"))]
+
+
+def training_rows(catalog: Catalog, folder: Path, report: Callable[[int], None] = lambda count: None) -> TrainingRows:
+    """Check every row once (picture decodes, title present) and keep the usable ones in `folder`.
+
+    Made anew only when the catalog's content changed. Pictures by URL or path are fetched here, so training needs
+    neither network nor the original files. Raises CatalogError where no row is usable.
+    """
+    source = {"digest": catalog.digest(), "split": catalog.split}
+    stamp = folder / "source.json"
+    if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
+        return TrainingRows(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    rejects: list[Reject] = []
+    with pa.OSFile(str(folder / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, _COLUMNS) as writer:
+        for frame in catalog.batches(_ROWS_PER_GROUP):
+            good = []
+            for row in frame.iter_rows(named=True):
+                match examine(row, catalog.root, TRAINING_INPUTS):
+                    case Usable(inputs=inputs, data=data) if inputs == TRAINING_INPUTS:
+                        kept = {**row, "image": {"bytes": data, "path": None}}
+                        good.append({name: kept.get(name) for name in _COLUMNS.names})
+                    case Usable(inputs=(only,)):
+                        rejects.append(
+                            Reject(row["product_id"], f"training needs picture and title, there is only the {only}")
+                        )
+                    case Reject() as reject:
+                        rejects.append(reject)
+            if good:
+                writer.write_batch(pa.RecordBatch.from_pylist(good, schema=_COLUMNS))
+            report(len(frame))
+    (folder / "rejects.json").write_text(json.dumps([vars(reject) for reject in rejects], ensure_ascii=False), "utf-8")
+    rows = TrainingRows(folder)
+    if not len(rows):
+        first = f", the first because {rejects[0].reason}" if rejects else ""
+        raise CatalogError(
+            f"no row of {catalog.path} can be trained on: {len(rejects)} were rejected{first}; "
+            "`shopvl catalog check` lists every fault"
+        )
+    stamp.write_text(json.dumps(source), "utf-8")  # last: a run killed before this line prepares anew
+    return rows
+
+
+class Steps(Dataset):
+    """Training step number -> Batch. Everything random follows from (seed, step), so any step can be made again.
+
+    In a run over several processes, process `rank` of `world` makes its own rows of each step.
+    """
+
+    def __init__(self, rows: TrainingRows, loader: Loader, seed: int, rank: int = 0, world: int = 1) -> None:
+        self.rows, self.loader, self.seed, self.rank, self.world = rows, loader, seed, rank, world
+        self.batch_size = min(loader.recipe.schedule.batch_size, len(rows))
+        self.steps_per_epoch = len(rows) // self.batch_size
+
+    def __getitem__(self, step: int) -> Batch:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
+        numbers = order[place * self.batch_size : (place + 1) * self.batch_size][self.rank :: self.world]
+        rng = random.Random(f"{self.seed}/{step}/{self.rank}")
+        return self.loader.training_batch([self.rows[int(number)] for number in numbers], rng)

@@ -1,0 +1,135 @@
+"""The door to timm and transformers: whole towers by name or local folder, pretrained or with random weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from shopvl.batch import Words
+from shopvl.errors import DesignError
+from shopvl.models.attention import mean_of_real
+
+
+class TimmTower(nn.Module):
+    """A timm image model without its classifier: (B, 3, Y, X) in [0, 1] -> (B, width).
+
+    `options` go to the net's constructor; an unknown one is a DesignError.
+    """
+
+    def __init__(self, name: str, size_px: tuple[int, int], pretrained: bool, options: Mapping[str, Any]) -> None:
+        super().__init__()
+        sized = {"img_size": size_px} if _has_fixed_size(name) else {}
+        try:
+            self.net = timm.create_model(name, pretrained=pretrained, num_classes=0, **sized, **options)
+        except (OSError, RuntimeError, ValueError, TypeError) as fault:
+            raise DesignError(_not_to_be_had(name, "timm", pretrained, fault)) from fault
+        stats = self.net.pretrained_cfg if pretrained else {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+        self.register_buffer("mean_31", torch.tensor(stats["mean"])[:, None, None])
+        self.register_buffer("std_31", torch.tensor(stats["std"])[:, None, None])
+        self.net.to(memory_format=torch.channels_last)  # up to a third faster for convolutions on a CPU
+        with torch.inference_mode():
+            self.width = int(self.net.eval()(torch.zeros(1, 3, *size_px)).shape[1])
+        self.net.train()
+
+    def forward(self, pixels_B3YX: Tensor) -> Tensor:
+        """(B, width), pooled by the net's own head."""
+        scaled = (pixels_B3YX - self.mean_31) / self.std_31
+        return self.net(scaled.contiguous(memory_format=torch.channels_last))
+
+
+def _has_fixed_size(name: str) -> bool:
+    if name.startswith("local-dir:"):
+        return False
+    try:
+        return bool(timm.get_pretrained_cfg(name).fixed_input_size)
+    except (AttributeError, RuntimeError):
+        return False
+
+
+def _not_to_be_had(name: str, library: str, pretrained: bool, fault: Exception) -> str:
+    wanted = "its pretrained weights" if pretrained else "it"
+    offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") == "1" else ""
+    first_line = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
+    return (
+        f"{library} cannot give {name!r}: {wanted} could not be loaded{offline}: {first_line}; "
+        "use a name that library knows, name a local folder, or choose random weights with pretrained=false"
+    )
+
+
+def load_vit(name: str) -> nn.Module:
+    """A pretrained timm vision transformer, to copy weights from."""
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=0)
+    except (OSError, RuntimeError) as fault:
+        raise DesignError(_not_to_be_had(name, "timm", True, fault)) from fault
+
+
+def load_transformers(name: str, pretrained: bool, config: Mapping[str, Any] | None = None) -> nn.Module:
+    """A transformers model by hub name or local folder, or with random weights from a saved `config`.
+
+    Never runs code from the folder and reads safetensors only.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    try:
+        if config is not None:
+            return AutoModel.from_config(AutoConfig.for_model(**config))
+        if not pretrained:
+            return AutoModel.from_config(AutoConfig.from_pretrained(name, trust_remote_code=False))
+        return AutoModel.from_pretrained(name, trust_remote_code=False, use_safetensors=True)
+    except (OSError, ValueError) as fault:
+        raise DesignError(_not_to_be_had(name, "transformers", pretrained, fault)) from fault
+
+
+def load_transformers_tokenizer(name: str) -> Any:
+    """The fast tokenizer that belongs to a transformers text tower, as the `tokenizers` library's own object."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False).backend_tokenizer
+    except (OSError, ValueError) as fault:
+        raise DesignError(_not_to_be_had(name, "transformers", True, fault)) from fault
+
+
+class TransformersImageTower(nn.Module):
+    """A vision model of transformers, or the vision half of a two-tower model: (B, 3, Y, X) -> (B, width)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.net = getattr(model, "vision_model", model)
+        self.config: dict[str, Any] = model.config.to_dict()
+        self.width = int(self.net.config.hidden_size)
+        # CLIP's statistics; ViT models of transformers were trained with 0.5
+        clip = "clip" in str(self.config.get("model_type"))
+        mean, std = ((0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)) if clip else ((0.5,) * 3, (0.5,) * 3)
+        self.register_buffer("mean_31", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std_31", torch.tensor(std)[:, None, None])
+
+    def forward(self, pixels_B3YX: Tensor) -> Tensor:
+        """(B, width): the pooled state where the model has one, else the first token's."""
+        seen = self.net(pixel_values=(pixels_B3YX - self.mean_31) / self.std_31)
+        pooled = getattr(seen, "pooler_output", None)
+        return seen.last_hidden_state[:, 0] if pooled is None else pooled
+
+
+class TransformersTextTower(nn.Module):
+    """A text model of transformers, or the text half of a two-tower model: words -> (B, width), mean of the words.
+
+    Segments are not told apart: pretrained towers have no place for them.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.net = getattr(model, "text_model", model)
+        self.config: dict[str, Any] = model.config.to_dict()
+        self.width = int(self.net.config.hidden_size)
+
+    def forward(self, words: Words, segment: str) -> Tensor:
+        """(B, width)."""
+        seen = self.net(input_ids=words.ids_BT, attention_mask=words.real_BT.long())
+        return mean_of_real(seen.last_hidden_state, words.real_BT)

@@ -1,0 +1,62 @@
+"""How words and pictures enter an encoder of our own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from shopvl.batch import Words
+from shopvl.models.attention import Encoder, mean_of_real
+
+SEGMENTS = ("title", "query", "ocr", "prompt")  # kinds of text that one text encoder tells apart
+
+
+class WordEmbedding(nn.Module):
+    """Word + position + segment, normed: words -> (B, T, D)."""
+
+    def __init__(self, vocabulary: int, width: int, max_tokens: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.word = nn.Embedding(vocabulary, width)
+        self.position = nn.Parameter(torch.randn(max_tokens, width) * 0.02)
+        self.segment = nn.Embedding(len(SEGMENTS), width)
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.normal_(self.word.weight, std=0.02)
+        nn.init.normal_(self.segment.weight, std=0.02)
+
+    def forward(self, words: Words, segment: str) -> Tensor:
+        """(B, T, D)."""
+        T = words.ids_BT.shape[1]
+        kind_D = self.segment.weight[SEGMENTS.index(segment)]
+        return self.dropout(self.norm(self.word(words.ids_BT) + self.position[:T] + kind_D))
+
+
+class PatchEmbedding(nn.Module):
+    """Square cells through one linear map, plus learned positions: (B, 3, Y, X) in [0, 1] -> (B, P, D)."""
+
+    def __init__(self, size_px: tuple[int, int], patch_px: int, width: int) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, width, kernel_size=patch_px, stride=patch_px)
+        self.positions = (size_px[0] // patch_px) * (size_px[1] // patch_px)
+        self.position = nn.Parameter(torch.randn(self.positions, width) * 0.02)
+
+    def forward(self, pixels_B3YX: Tensor) -> Tensor:
+        """(B, P, D), row by row."""
+        return self.patch(pixels_B3YX * 2 - 1).flatten(2).transpose(1, 2) + self.position
+
+
+class TextTower(nn.Module):
+    """Word embedding, transformer layers, mean of the words: words -> (B, width). No layers: a bag of words."""
+
+    def __init__(
+        self, vocabulary: int, layers: int, width: int, heads: int, max_tokens: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.embedding = WordEmbedding(vocabulary, width, max_tokens, dropout)
+        self.encoder = Encoder(layers, width, heads, dropout)
+        self.width = width
+
+    def forward(self, words: Words, segment: str) -> Tensor:
+        """(B, width)."""
+        states_BTD = self.encoder(self.embedding(words, segment), words.real_BT)
+        return mean_of_real(states_BTD, words.real_BT)

@@ -1,0 +1,1 @@
+"""Losses. They read a `Batch` and an `Output`, own no weights and cannot see models."""

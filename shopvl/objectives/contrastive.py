@@ -1,0 +1,62 @@
+"""Contrast between two of query, title and image, with every true match as a positive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from shopvl.batch import Batch, Output
+from shopvl.objectives.views import Plain, View
+
+
+@dataclass(frozen=True)
+class ContrastLoss:
+    """InfoNCE both ways (arXiv:2103.00020) with targets uniform over all matches of the batch.
+
+    Reads: `title_group_B`; with queries also `query_group_B`, `facts_BK`, `query_facts_BK`. Head: embeddings of both
+    sides. Paper: CLIP; several positives as in supervised contrast (arXiv:2004.11362), the mean outside the log.
+    Nearest sibling: CLIP's own loss, to which it is equal when every product matches only itself.
+    """
+
+    between: Literal["title-image", "query-image", "query-title"]
+    weight: float
+    name: str
+    view: View = field(default_factory=Plain)
+
+    def __call__(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, mean of both directions."""
+        left, right = self.between.split("-")
+        assert output.scale is not None
+        logits_BB = output.scale * output.embeddings[left] @ output.embeddings[right].T
+        matches_BB = query_matches(batch) if left == "query" else title_matches(batch)
+        return (_soft_cross_entropy(logits_BB, matches_BB) + _soft_cross_entropy(logits_BB.T, matches_BB.T)) / 2
+
+
+def title_matches(batch: Batch) -> Tensor:
+    """(B, B) bool: products of the same title."""
+    assert batch.title_group_B is not None
+    return batch.title_group_B[:, None] == batch.title_group_B
+
+
+def query_matches(batch: Batch) -> Tensor:
+    """(B, B) bool: row i's query is met by column j's product.
+
+    A query that asks for facts is met by every product that has them all; one that asks for none (free words) by the
+    products that came with the same query. A query always fits its own product and that product's title twins.
+    """
+    assert batch.facts_BK is not None
+    assert batch.query_facts_BK is not None
+    assert batch.query_group_B is not None
+    lacking_BB = batch.query_facts_BK.float() @ (~batch.facts_BK).float().T
+    asks_B1 = batch.query_facts_BK.any(1, keepdim=True)
+    same_query_BB = batch.query_group_B[:, None] == batch.query_group_B
+    met_BB = (asks_B1 & (lacking_BB == 0)) | (~asks_B1 & same_query_BB)
+    return met_BB | title_matches(batch)
+
+
+def _soft_cross_entropy(logits_BB: Tensor, matches_BB: Tensor) -> Tensor:
+    targets = matches_BB.to(logits_BB.dtype)
+    return F.cross_entropy(logits_BB, targets / targets.sum(1, keepdim=True))

@@ -1,0 +1,92 @@
+"""Do picture and title belong together, as a whole and word by word?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from shopvl.batch import Batch, Output
+from shopvl.objectives.views import View
+
+
+@dataclass(frozen=True)
+class MatchingLoss:
+    """Binary cross-entropy of the match logit.
+
+    Reads: `paired_B`. Head: match logit. Paper: ViLT (arXiv:2102.03334), one logit instead of two classes (the same
+    function). Nearest sibling: `wra-ot`, which judges the same pairs word by word.
+    """
+
+    weight: float
+    view: View
+    name: str = "itm"
+
+    def __call__(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, mean over the batch."""
+        assert output.match_logit_B is not None
+        assert batch.paired_B is not None
+        return F.binary_cross_entropy_with_logits(output.match_logit_B, batch.paired_B.to(output.match_logit_B.dtype))
+
+
+@dataclass(frozen=True)
+class WordPatchLoss:
+    """Optimal-transport distance between words and patches: small for true pairs, large for false ones.
+
+    Reads: `paired_B`, `texts["title"]` (start, end and padding left out). Head: none, the fused states themselves.
+    Paper: UNITER's word-region alignment (arXiv:1909.11740) as used by ViLT; the plan carries no gradient, the cost
+    does. Nearest sibling: `itm`, which judges a pair from its first state.
+    """
+
+    weight: float
+    special_ids: tuple[int, ...]
+    view: View
+    name: str = "wra-ot"
+
+    def __call__(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar: (sum of distances of true pairs - sum of distances of false pairs) / B."""
+        assert output.words_BTD is not None
+        assert output.patches_BPD is not None
+        assert output.patch_real_BP is not None
+        assert batch.paired_B is not None
+        words = batch.texts["title"]
+        word_real_BT = words.real_BT & ~torch.isin(
+            words.ids_BT, torch.tensor(self.special_ids, device=words.ids_BT.device)
+        )
+        cost_BPT = cosine_cost(output.patches_BPD, output.words_BTD)
+        plan_BPT = ipot(cost_BPT.detach(), output.patch_real_BP, word_real_BT)
+        distance_B = (plan_BPT * cost_BPT).sum((1, 2))
+        sign_B = torch.where(batch.paired_B, 1.0, -1.0)
+        return (sign_B * distance_B).mean()
+
+
+def cosine_cost(patches_BPD: Tensor, words_BTD: Tensor) -> Tensor:
+    """1 - cosine of every patch with every word: (B, P, T)."""
+    return 1 - F.normalize(patches_BPD, dim=-1) @ F.normalize(words_BTD, dim=-1).transpose(1, 2)
+
+
+def ipot(cost_BPT: Tensor, patch_real_BP: Tensor, word_real_BT: Tensor, beta: float = 0.5, rounds: int = 50) -> Tensor:
+    """Transport plan (B, P, T) between uniform weights on real patches and real words (IPOT, arXiv:1802.04307).
+
+    Padded rows and columns carry nothing; a product without any real word gets an empty plan. Rows of a plan sum to
+    1/P, columns to 1/T, up to the accuracy of `rounds` proximal steps of width `beta`.
+    """
+    allowed = (patch_real_BP[:, :, None] & word_real_BT[:, None, :]).to(cost_BPT.dtype)
+    patches_B1 = patch_real_BP.sum(1, keepdim=True).clamp(min=1).to(cost_BPT.dtype)
+    words_B1 = word_real_BT.sum(1, keepdim=True).clamp(min=1).to(cost_BPT.dtype)
+    kernel = torch.exp(-cost_BPT / beta) * allowed
+    plan = allowed
+    sigma_BT = word_real_BT / words_B1
+    for _ in range(rounds):
+        weighted = kernel * plan
+        delta_BP = _inverse(patches_B1 * torch.einsum("bpt,bt->bp", weighted, sigma_BT))
+        sigma_BT = _inverse(words_B1 * torch.einsum("bpt,bp->bt", weighted, delta_BP))
+        plan = delta_BP[:, :, None] * weighted * sigma_BT[:, None, :]
+    return plan
+
+
+def _inverse(values: Tensor) -> Tensor:
+    """1 / values, and 0 where there is nothing."""
+    return torch.where(values > 0, 1 / values.clamp(min=torch.finfo(values.dtype).tiny), 0.0)

@@ -1,0 +1,25 @@
+"""Designs as data. `RECIPES` is the whole table; `find` answers by name and size."""
+
+from difflib import get_close_matches
+
+from shopvl.errors import RecipeError
+from shopvl.recipes.contrastive import TRI_CLIP
+from shopvl.recipes.recipe import SIZES, Family, Recipe, SizeName
+from shopvl.recipes.single_stream import VILT
+
+RECIPES: dict[str, Family] = {
+    "tri-clip": TRI_CLIP,
+    "vilt": VILT,
+}
+
+
+def find(name: str, size: str = "base") -> Recipe:
+    """The recipe of that name and size; RecipeError with the nearest names where there is none."""
+    if name not in RECIPES:
+        near = get_close_matches(name, RECIPES, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise RecipeError(f"no recipe called {name!r}; {hint}`shopvl recipes list` prints all {len(RECIPES)}")
+    return RECIPES[name].at(size)
+
+
+__all__ = ["RECIPES", "SIZES", "Family", "Recipe", "SizeName", "find"]

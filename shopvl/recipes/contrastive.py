@@ -1,0 +1,46 @@
+"""Two towers trained by contrast."""
+
+from dataclasses import replace
+
+from shopvl.recipes.parts import (
+    Contrast,
+    DualEncoder,
+    TextTransformer,
+    TimmImage,
+    TransformersText,
+    WarmupCosine,
+)
+from shopvl.recipes.recipe import Family, Recipe
+
+_BASE = Recipe(
+    name="tri-clip",
+    image=TimmImage(name="vit_base_patch16_clip_224.openai", size_px=(224, 224), pretrained=True),
+    text=TransformersText(name="bert-base-uncased", max_tokens=48),
+    fusion=DualEncoder(width=512),
+    objectives=(
+        Contrast(between="title-image"),
+        Contrast(between="query-image"),
+        Contrast(between="query-title", weight=0.5),
+    ),
+    schedule=WarmupCosine(peak_lr=3e-5, batch_size=512, chunk_size=64),
+    source="three-way contrast over CLIP (arXiv:2103.00020)",
+    differs="queries are a third view; products of one title, and all products that satisfy a query, are positives",
+)
+
+TRI_CLIP = Family(
+    base=_BASE,
+    mini=replace(
+        _BASE,
+        image=TimmImage(name="resnet10t", size_px=(80, 60)),
+        text=TextTransformer(layers=2, width=192, heads=4, max_tokens=24, vocabulary=6000),
+        fusion=DualEncoder(width=256),
+        schedule=WarmupCosine(peak_lr=2e-3, batch_size=256),
+    ),
+    tiny=replace(
+        _BASE,
+        image=TimmImage(name="test_resnet", size_px=(32, 32)),
+        text=TextTransformer(layers=2, width=16, heads=2, max_tokens=16, vocabulary=400),
+        fusion=DualEncoder(width=16),
+        schedule=WarmupCosine(peak_lr=1e-2, batch_size=8),
+    ),
+)

@@ -1,0 +1,211 @@
+"""The parts a recipe is made of, as frozen values. A part names no layer; `design.py` turns it into one.
+
+Identifiers (`kind`) are the stable names of the field's parts table, so a recipe reads like the entry of its paper.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+STRICT = ConfigDict(extra="forbid")
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Size = tuple[Count, Count]  # height, width in pixels
+
+# --- image -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TimmImage:
+    """A whole image tower from timm: a name, or `local-dir:FOLDER`. One vector per picture.
+
+    `options` go to the net's own constructor (timm's names), to fit it to thumbnails.
+    """
+
+    kind: Literal["timm-image"] = "timm-image"
+    name: str
+    size_px: Size
+    pretrained: bool = False  # False: random weights
+    options: dict[str, bool | int | float | str | list[int]] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TransformersImage:
+    """An image tower from transformers, by hub name or local folder: the vision half where it is a two-tower model."""
+
+    kind: Literal["transformers-image"] = "transformers-image"
+    name: str
+    size_px: Size
+    pretrained: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PatchLinear:
+    """Square cells, each through one linear map; learned positions (ViT, ViLT)."""
+
+    kind: Literal["patch-linear"] = "patch-linear"
+    size_px: Size
+    patch_px: Count
+
+
+Image = Annotated[TimmImage | TransformersImage | PatchLinear, Field(discriminator="kind")]
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TextTransformer:
+    """A text tower of our own: word pieces learned from the catalog, a few transformer layers, mean of the words."""
+
+    kind: Literal["text-transformer"] = "text-transformer"
+    layers: Annotated[int, Field(ge=0)]  # 0: a bag of words
+    width: Count
+    heads: Count
+    max_tokens: Count = 32
+    vocabulary: Count = 8000
+    dropout: Share = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TransformersText:
+    """A text tower from transformers, by hub name or local folder, with its own tokenizer."""
+
+    kind: Literal["transformers-text"] = "transformers-text"
+    name: str
+    max_tokens: Count = 64
+    pretrained: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WordPieces:
+    """Word pieces as the text side of a merged encoder: `[CLS] words [SEP]`."""
+
+    kind: Literal["wordpiece"] = "wordpiece"
+    max_tokens: Count = 64
+    vocabulary: Count = 8000
+
+
+Text = Annotated[TextTransformer | TransformersText | WordPieces, Field(discriminator="kind")]
+
+# --- fusion ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DualEncoder:
+    """Two towers, linear projections to one space of `width`, unit length, dot product (CLIP)."""
+
+    kind: Literal["dual-enc"] = "dual-enc"
+    width: Count = 256
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SingleStream:
+    """Words and patches on one line, one transformer over both (ViLT, FashionBERT).
+
+    `start` names a timm ViT whose blocks, patch map and positions the encoder begins with, or None for random weights.
+    """
+
+    kind: Literal["single-stream"] = "single-stream"
+    layers: Count
+    width: Count
+    heads: Count
+    dropout: Share = 0.0
+    start: str | None = None
+
+
+Fusion = Annotated[DualEncoder | SingleStream, Field(discriminator="kind")]
+
+# --- objectives ------------------------------------------------------------------------------------------------------
+
+Pair = Literal["title-image", "query-image", "query-title"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Contrast:
+    """InfoNCE both ways between two of query, title and image, with every true match as a positive."""
+
+    kind: Literal["itc"] = "itc"
+    between: Pair
+    weight: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """`itc:title-image` and the like."""
+        return f"itc:{self.between}"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaskedWords:
+    """Guess hidden words from the rest of the title and the picture; whole words are hidden together."""
+
+    kind: Literal["mlm"] = "mlm"
+    share: Share = 0.15
+    weight: float = 1.0
+    name: Literal["mlm"] = "mlm"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Matching:
+    """Do picture and title belong together? Half of the pictures (`share`) are another product's."""
+
+    kind: Literal["itm"] = "itm"
+    share: Share = 0.5
+    weight: float = 1.0
+    name: Literal["itm"] = "itm"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WordPatchAlignment:
+    """Optimal transport between words and patches: near for matched pairs, far for mismatched ones."""
+
+    kind: Literal["wra-ot"] = "wra-ot"
+    share: Share = 0.5  # of mismatched pairs; the same as the matching task's, so that both read one pass
+    weight: float = 0.1
+    name: Literal["wra-ot"] = "wra-ot"
+
+
+Objective = Annotated[Contrast | MaskedWords | Matching | WordPatchAlignment, Field(discriminator="kind")]
+
+# --- schedule --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WarmupCosine:
+    """AdamW; the rate climbs for `warmup_share` of the run to `peak_lr`, then falls to zero along a cosine."""
+
+    kind: Literal["one-stage"] = "one-stage"
+    peak_lr: Annotated[float, Field(gt=0)]
+    warmup_share: Share = 0.05
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    batch_size: Count = 256
+    chunk_size: Count | None = None  # products per forward pass; smaller than the batch = gradient cache
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Augment:
+    """What may happen to a training picture without changing a label: no colour jitter, no tight crops."""
+
+    flip: bool = True
+    crop_share: Share = 0.1  # a random window leaves out at most this share of each side
+    word_dropout: Share = 0.0  # of a title's or query's words
+
+
+Part = (
+    TimmImage
+    | TransformersImage
+    | PatchLinear
+    | TextTransformer
+    | TransformersText
+    | WordPieces
+    | DualEncoder
+    | SingleStream
+    | Contrast
+    | MaskedWords
+    | Matching
+    | WordPatchAlignment
+    | WarmupCosine
+    | Augment
+)

@@ -1,0 +1,44 @@
+"""Words and patches on one line, one transformer over both."""
+
+from dataclasses import replace
+
+from shopvl.recipes.parts import (
+    MaskedWords,
+    Matching,
+    PatchLinear,
+    SingleStream,
+    WarmupCosine,
+    WordPatchAlignment,
+    WordPieces,
+)
+from shopvl.recipes.recipe import Family, Recipe
+
+_BASE = Recipe(
+    name="vilt",
+    image=PatchLinear(size_px=(224, 224), patch_px=32),
+    text=WordPieces(max_tokens=40, vocabulary=8000),
+    fusion=SingleStream(layers=12, width=768, heads=12, start="vit_base_patch32_224"),
+    objectives=(MaskedWords(share=0.15), Matching(share=0.5), WordPatchAlignment(share=0.5, weight=0.1)),
+    schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=256),
+    source="ViLT (arXiv:2102.03334)",
+    differs="fixed picture size instead of up to 200 sampled patches; word pieces learned from the catalog; "
+    "no RandAugment, whose colour jitter would change the colour asked for",
+)
+
+VILT = Family(
+    base=_BASE,
+    mini=replace(
+        _BASE,
+        image=PatchLinear(size_px=(80, 60), patch_px=10),
+        text=WordPieces(max_tokens=24, vocabulary=6000),
+        fusion=SingleStream(layers=4, width=192, heads=3),
+        schedule=WarmupCosine(peak_lr=1e-3, warmup_share=0.1, weight_decay=0.01, batch_size=128),
+    ),
+    tiny=replace(
+        _BASE,
+        image=PatchLinear(size_px=(32, 32), patch_px=8),
+        text=WordPieces(max_tokens=16, vocabulary=400),
+        fusion=SingleStream(layers=2, width=16, heads=2),
+        schedule=WarmupCosine(peak_lr=1e-2, weight_decay=0.0, batch_size=8),
+    ),
+)

@@ -1,0 +1,207 @@
+"""How good a design is on a catalog: retrieval in both protocols, category level by level, every property."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shopvl.batch import INPUT_CHOICES, Batch, Modality, inputs_name
+from shopvl.catalog.cells import folded
+from shopvl.catalog.readers import Catalog
+from shopvl.design import Design
+from shopvl.encoding import Encoded, encode
+from shopvl.errors import CatalogError
+from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject, Row, label_of
+from shopvl.metrics import (
+    accuracy,
+    calibration_error,
+    coverage_at_precision,
+    macro_f1,
+    numbered,
+    recall_at,
+    sample_candidates,
+    sampled_101_embeddings,
+    weighted_f1,
+)
+from shopvl.models.dual_encoder import DualEncoder
+from shopvl.tasks.calibration import trust_of
+
+PRECISION = 0.95
+SAMPLED_OTHERS = 100
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Best values and their probabilities for one property from one choice of inputs, beside the truth where known."""
+
+    truth: list[str]
+    best: list[str]
+    probability: np.ndarray
+    rows: list[int]  # place of each answer's product in `Seen.rows`
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(N,) bool."""
+        return np.array([folded(t) == folded(b) for t, b in zip(self.truth, self.best, strict=True)], dtype=bool)
+
+
+@dataclass
+class Seen:
+    """Complete rows of a catalog as the design sees them. `rows` keep titles and labels, pictures by thumbnail only."""
+
+    rows: list[Row] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    embeddings: dict[str, np.ndarray] = field(default_factory=dict)  # (N, D), only where the design has towers
+    answers: dict[str, dict[str, Answers]] = field(default_factory=dict)  # inputs -> property -> answers
+
+
+def look(design: Design, catalog: Catalog, report: Callable[[int], None] = lambda rows: None) -> Seen:
+    """One pass of the catalog through model and heads."""
+    seen = Seen()
+    embedded: dict[str, list[np.ndarray]] = defaultdict(list)
+    best: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
+    wanted: tuple[Modality, ...] = ("image", "title")
+    for item in encode(design, catalog.batches(), catalog.root, wanted, lambda b, i: _read(design, b, i)):
+        match item:
+            case Reject() as reject:
+                seen.rejects.append(reject)
+            case Encoded(inputs=inputs) if inputs != wanted:
+                only = f"an evaluation needs picture and title, there is only the {inputs[0]}"
+                seen.rejects += [Reject(row["product_id"], only) for row in item.rows]
+            case Encoded():
+                seen.rows += item.rows
+                for name in item.values.keys() & set(wanted):
+                    embedded[name].append(item.values[name])
+                for asked in _asked(design):
+                    best[asked].append(item.values["/".join(asked)])
+        report(len(seen.rows) + len(seen.rejects))
+    if not seen.rows:
+        raise CatalogError(f"no row of {catalog.path} has both a picture and a title, so nothing can be measured")
+    seen.embeddings = {name: np.concatenate(parts) for name, parts in embedded.items()}
+    for (choice, name), parts in best.items():
+        seen.answers.setdefault(choice, {})[name] = _answers(design, seen.rows, name, np.concatenate(parts))
+    return seen
+
+
+def _asked(design: Design) -> list[tuple[str, str]]:
+    return [(inputs_name(inputs), name) for inputs in INPUT_CHOICES for name in design.labels]
+
+
+def _read(design: Design, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
+    """Embeddings by input, and per choice of inputs and property (B, 2): number of the best value, its probability."""
+    if len(inputs) < 2:
+        return {}
+    found: dict[str, Tensor] = {}
+    if isinstance(design.model, DualEncoder):
+        found |= design.model(batch).embeddings
+    if design.heads is not None:
+        features = design.model.features(batch, INPUT_CHOICES)
+        for choice in INPUT_CHOICES:
+            for name, logits in design.heads(features[inputs_name(choice)], choice).items():
+                temperature = trust_of(design, inputs_name(choice), name).temperature
+                top = (logits / temperature).softmax(-1).max(-1)
+                found[f"{inputs_name(choice)}/{name}"] = torch.stack([top.indices.float(), top.values], dim=-1)
+    return found
+
+
+def _answers(design: Design, rows: Sequence[Row], name: str, best_N2: np.ndarray) -> Answers:
+    truth = [label_of(row, name) for row in rows]
+    known = [number for number, value in enumerate(truth) if value is not None]
+    values = design.labels[name]
+    return Answers(
+        truth=[str(truth[number]) for number in known],
+        best=[values[int(best_N2[number, 0])] for number in known],
+        probability=best_N2[known, 1],
+        rows=known,
+    )
+
+
+def measure(design: Design, seen: Seen, *, seed: int = 0) -> dict[str, Any]:
+    """All figures of design section "how we measure", ready for JSON."""
+    figures: dict[str, Any] = {"rows": len(seen.rows), "rejects": len(seen.rejects)}
+    if seen.embeddings:
+        figures["retrieval"] = retrieval(seen, seed=seed)
+    figures["answers"] = {
+        inputs: {name: _measured(design, inputs, name, answers) for name, answers in by_property.items()}
+        for inputs, by_property in seen.answers.items()
+    }
+    return figures
+
+
+def retrieval(seen: Seen, *, seed: int = 0) -> dict[str, Any]:
+    """Protocols `full` (any product of the same title is right) and `sampled-101`, both directions."""
+    titles = [folded(row["title"]) for row in seen.rows]
+    groups = numbered(titles)
+    image, title = seen.embeddings["image"], seen.embeddings["title"]
+    found: dict[str, Any] = {
+        "full": {
+            "text_to_image": recall_at(title, image, groups, groups).as_dict(),
+            "image_to_text": recall_at(image, title, groups, groups).as_dict(),
+        }
+    }
+    if len(set(titles)) > SAMPLED_OTHERS:
+        candidates = sample_candidates(titles, [_subcategory(row) for row in seen.rows], seed=seed)
+        found["sampled-101"] = sampled_101_embeddings(candidates, image, title).as_dict()
+    return found
+
+
+def _subcategory(row: Row) -> str:
+    return CATEGORY_JOIN.join((row["category_path"] or ())[:2])
+
+
+def _measured(design: Design, inputs: str, name: str, answers: Answers) -> dict[str, Any]:
+    """Scores of one property; for the category, of the whole path and of each of its levels."""
+    if not answers.rows:
+        return {"rows": 0}
+    covered = coverage_at_precision(answers.probability, answers.correct, PRECISION)
+    threshold = trust_of(design, inputs, name).threshold(PRECISION)
+    accepted = answers.probability >= threshold
+    figures: dict[str, Any] = {
+        **_scores(answers.truth, answers.best),
+        "ece": calibration_error(answers.probability, answers.correct),
+        f"coverage_at_{PRECISION}": covered.coverage,  # the best threshold for these very rows
+        "accepted": float(accepted.mean()),  # by the design's own threshold, chosen on other rows
+        "precision_of_accepted": float(answers.correct[accepted].mean()) if accepted.any() else None,
+    }
+    if name == CATEGORY:
+        figures["levels"] = category_levels(answers.truth, answers.best)
+    return figures
+
+
+def category_levels(truth: Sequence[str], best: Sequence[str]) -> list[dict[str, Any]]:
+    """Scores of the name at each level of the path, top first; products whose path ends above a level are left out."""
+    true_paths = [path.split(CATEGORY_JOIN) for path in truth]
+    best_paths = [path.split(CATEGORY_JOIN) for path in best]
+    levels = []
+    for level in range(max(map(len, true_paths))):
+        reach = [(t, b) for t, b in zip(true_paths, best_paths, strict=True) if len(t) > level]
+        levels.append(_scores([t[level] for t, _ in reach], [b[level] if len(b) > level else "" for _, b in reach]))
+    return levels
+
+
+def _scores(truth: Sequence[str], best: Sequence[str]) -> dict[str, Any]:
+    truth, best = [folded(value) for value in truth], [folded(value) for value in best]
+    return {
+        "rows": len(truth),
+        "classes": len(set(truth)),
+        "accuracy": accuracy(truth, best),
+        "macro_f1": macro_f1(truth, best),
+        "weighted_f1": weighted_f1(truth, best),
+    }
+
+
+def flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested figures as `a/b/c` -> number, for a tracking server."""
+    found: dict[str, float] = {}
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}/")
+        elif isinstance(value, (int, float)):
+            found[f"{prefix}{name}"] = float(value)
+    return found

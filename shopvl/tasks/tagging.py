@@ -1,0 +1,262 @@
+"""Category and attributes for a whole catalog: one row per product and property, and a reject file beside them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from shopvl.batch import Batch, Modality, inputs_name
+from shopvl.catalog.readers import Catalog
+from shopvl.design import Design
+from shopvl.encoding import Encoded, encode
+from shopvl.errors import DesignError
+from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject
+from shopvl.tasks.calibration import UNMEASURED, Trust, applicable, trust_of
+
+ALTERNATIVES = 3
+CONFLICT_FROM = 0.8  # picture and words disagree when each alone is at least this sure of another value
+SINGLE_INPUTS: tuple[tuple[Modality, ...], ...] = (("image",), ("title",))
+
+TAGS = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("property", pa.string()),
+        ("value", pa.string()),
+        ("probability", pa.float32()),
+        ("decision", pa.string()),
+        ("evidence", pa.list_(pa.string())),
+        ("conflict", pa.bool_()),
+        ("alternatives", pa.list_(pa.struct([("value", pa.string()), ("probability", pa.float32())]))),
+        ("model", pa.string()),
+    ]
+)
+REJECTS = pa.schema([("product_id", pa.string()), ("reason", pa.string())])
+
+
+@dataclass
+class Tagged:
+    """What a run did: rows in = tagged + rejected, and decisions per property."""
+
+    rows: int = 0
+    tagged: int = 0
+    rejected: int = 0
+    decisions: dict[str, Counter[str]] = field(default_factory=dict)
+    conflicts: int = 0
+
+
+def tag(
+    design: Design,
+    catalog: Catalog,
+    out: Path,
+    *,
+    use: tuple[Modality, ...] = ("image", "title"),
+    precision: float = 0.95,
+    limit: int | None = None,
+    zero_shot: bool = False,
+    report: Callable[[int], None] = lambda rows: None,
+) -> Tagged:
+    """Write `out/tags.parquet` and `out/rejects.parquet`, both whole or not at all.
+
+    Answers come from the design's heads, or with `zero_shot` (and where there are no heads) from comparing pictures
+    and titles with the names of the values. A zero-shot answer is never accepted: nothing measured how often it is
+    right.
+    """
+    answer = _ZeroShot(design) if zero_shot or design.heads is None else _ByHeads(design)
+    summary = Tagged()
+    model = design.name
+    out.mkdir(parents=True, exist_ok=True)
+    with _Table(out / "tags.parquet", TAGS) as tags, _Table(out / "rejects.parquet", REJECTS) as rejects:
+        for item in encode(design, _limited(catalog, limit), catalog.root, use, answer.read):
+            if isinstance(item, Reject):
+                rejects.write([vars(item)])
+                summary.rejected += 1
+                summary.rows += 1
+            else:
+                found = list(answer.rows(item, precision))
+                tags.write([{**row, "model": model} for row in found])
+                _count(summary, item, found)
+            report(summary.rows)
+    assert summary.rows == summary.tagged + summary.rejected
+    return summary
+
+
+def _limited(catalog: Catalog, limit: int | None) -> Iterator[Any]:
+    left = limit
+    for frame in catalog.batches():
+        yield frame if left is None else frame.head(left)
+        if left is not None and (left := left - len(frame)) <= 0:
+            return
+
+
+def _count(summary: Tagged, item: Encoded, found: Sequence[dict[str, Any]]) -> None:
+    summary.rows += len(item.rows)
+    summary.tagged += len(item.rows)
+    for row in found:
+        summary.decisions.setdefault(row["property"], Counter())[row["decision"]] += 1
+        summary.conflicts += row["conflict"]
+
+
+class _ByHeads:
+    """Answers of the linear heads; picture and title are also asked alone, for evidence and conflicts."""
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        choices = (*SINGLE_INPUTS, ("image", "title"))
+        self.trust = {
+            (inputs_name(inputs), name): trust_of(design, inputs_name(inputs), name)
+            for inputs in choices
+            for name in design.labels
+        }
+
+    def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
+        """Probabilities (B, K) as `INPUTS/PROPERTY`, for all inputs together and for each alone."""
+        heads = self.design.heads
+        assert heads is not None
+        choices = [inputs, *(single for single in SINGLE_INPUTS if set(single) < set(inputs))]
+        features = self.design.model.features(batch, choices)
+        found = {}
+        for choice in choices:
+            for name, logits in heads(features[inputs_name(choice)], choice).items():
+                trust = self.trust[inputs_name(choice), name]
+                found[f"{inputs_name(choice)}/{name}"] = (logits / trust.temperature).softmax(-1)
+        return found
+
+    def rows(self, item: Encoded, precision: float) -> Iterator[dict[str, Any]]:
+        """One row per product and property; properties that the category does not have are answered `unknown`."""
+        together = inputs_name(item.inputs)
+        for number, product in enumerate(item.rows):
+            category: tuple[str, ...] = ()
+            for name, values in self.design.labels.items():
+                row = self._row(item, number, together, name, values, precision)
+                if name == CATEGORY:
+                    category = tuple(row["value"].split(CATEGORY_JOIN))
+                elif category and not applicable(self.design, category, name):
+                    row |= {"value": None, "decision": "unknown", "alternatives": [], "conflict": False, "evidence": []}
+                yield {"product_id": product["product_id"], **row}
+
+    def _row(
+        self, item: Encoded, number: int, together: str, name: str, values: Sequence[str], precision: float
+    ) -> dict[str, Any]:
+        ranked = _ranked(item.values[f"{together}/{name}"][number], values)
+        value, probability = ranked[0]
+        alone = {
+            single: _ranked(item.values[f"{single}/{name}"][number], values)[0]
+            for (single,) in SINGLE_INPUTS
+            if f"{single}/{name}" in item.values
+        }
+        sure = {best for best, share in alone.values() if share >= CONFLICT_FROM}
+        return {
+            "property": name,
+            "value": value,
+            "probability": probability,
+            "decision": self.trust[together, name].decide(probability, precision),
+            "evidence": [single for single, (best, _) in alone.items() if best == value],
+            "conflict": len(sure) > 1,
+            "alternatives": _listed(ranked),
+        }
+
+
+class _ZeroShot:
+    """Compares pictures and titles with the names of the values, in the space that the towers share (CLIP)."""
+
+    trust: Trust = UNMEASURED
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        self.labels = {CATEGORY: [CATEGORY_JOIN.join(path) for path in design.ontology.leaves()]}
+        self.labels |= {name: list(values) for name, values in design.ontology.values().items()}
+        if not self.labels[CATEGORY]:
+            raise DesignError(
+                "this model's ontology has no categories to choose from; train on a catalog that has them"
+            )
+        with torch.inference_mode():
+            self.candidates = {name: self._embedded(name, values) for name, values in self.labels.items()}
+
+    def _embedded(self, name: str, values: Sequence[str]) -> Tensor:
+        texts = [value.split(CATEGORY_JOIN)[-1].lower() if name == CATEGORY else value.lower() for value in values]
+        words = self.design.loader.words(texts)
+        return self.design.model.embed_text(_on(words, self.design), "query")
+
+    def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
+        """Probabilities (B, K) by property: softmax of scaled cosines, averaged over the inputs there are."""
+        output = self.design.model(batch)
+        assert output.scale is not None
+        return {
+            name: torch.stack(
+                [(output.scale * output.embeddings[i] @ candidates_KD.T).softmax(-1) for i in inputs]
+            ).mean(0)
+            for name, candidates_KD in self.candidates.items()
+        }
+
+    def rows(self, item: Encoded, precision: float) -> Iterator[dict[str, Any]]:
+        """One row per product and property; never `accept`."""
+        for number, product in enumerate(item.rows):
+            for name, values in self.labels.items():
+                ranked = _ranked(item.values[name][number], values)
+                yield {
+                    "product_id": product["product_id"],
+                    "property": name,
+                    "value": ranked[0][0],
+                    "probability": ranked[0][1],
+                    "decision": self.trust.decide(ranked[0][1], precision),
+                    "evidence": list(item.inputs),
+                    "conflict": False,
+                    "alternatives": _listed(ranked),
+                }
+
+
+def _on(words: Any, design: Design) -> Any:
+    return words.to(design.device)
+
+
+def _ranked(probabilities_K: Any, values: Sequence[str]) -> list[tuple[str, float]]:
+    """The best value and the next ones, with their probabilities."""
+    best = probabilities_K.argsort()[::-1][: ALTERNATIVES + 1]
+    return [(values[k], float(probabilities_K[k])) for k in best]
+
+
+def _listed(ranked: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"value": value, "probability": probability} for value, probability in ranked[1:]]
+
+
+class _Table:
+    """A Parquet file that appears under its name when it is whole."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path, self.schema = path, schema
+        self.draft = path.with_name(f".{path.name}.draft")
+        self._writer = pq.ParquetWriter(str(self.draft), schema, compression="zstd")
+        self._kept: list[dict[str, Any]] = []
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        self._kept.extend(rows)
+        if len(self._kept) >= 10_000:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._kept:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._kept, schema=self.schema))
+            self._kept.clear()
+
+    def __enter__(self) -> _Table:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+        if kind is None:
+            self.draft.replace(self.path)
+        else:
+            self.draft.unlink(missing_ok=True)

@@ -1,0 +1,66 @@
+"""Where a run stands, on disk: safetensors and JSON, no pickle. A checkpoint is whole or it is not there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Steps done and seconds spent training, over all the pieces of a run."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+
+def save_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
+    """Write `checkpoint-STEP` beside the last one, then remove the last one."""
+    target = folder / f"checkpoint-{progress.step:08d}"
+    draft = folder / "checkpoint.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, draft / "model.safetensors")
+    save_file(_flat(optimizer), draft / "optimizer.safetensors")
+    (draft / "progress.json").write_text(json.dumps(asdict(progress)), "utf-8")
+    shutil.rmtree(target, ignore_errors=True)
+    draft.rename(target)
+    for old in _checkpoints(folder)[:-1]:
+        shutil.rmtree(old)
+
+
+def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> Progress:
+    """Put the newest checkpoint into model and optimizer; step 0 where there is none."""
+    found = _checkpoints(folder)
+    if not found:
+        return Progress()
+    newest = found[-1]
+    model.load_state_dict(load_file(newest / "model.safetensors"))
+    _restore(optimizer, load_file(newest / "optimizer.safetensors"))
+    return Progress(**json.loads((newest / "progress.json").read_text("utf-8")))
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("checkpoint-*"))
+
+
+def _flat(optimizer: Optimizer) -> dict[str, Tensor]:
+    """AdamW's state as `PARAMETER.KEY` -> tensor."""
+    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
+    return {f"{number}.{key}": torch.as_tensor(v).contiguous() for number, kept in state.items() for key, v in kept.items()}
+
+
+def _restore(optimizer: Optimizer, flat: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in flat.items():
+        number, key = name.split(".", 1)
+        state.setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

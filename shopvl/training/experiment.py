@@ -1,0 +1,85 @@
+"""An experiment file: a recipe, data, a seed, a budget, and only what it changes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from shopvl.errors import RecipeError
+from shopvl.recipes import find
+from shopvl.recipes.parts import STRICT
+from shopvl.recipes.recipe import Recipe, SizeName, validated
+from shopvl.training.schedule import Budget
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Experiment:
+    """What `shopvl pretrain` runs. `catalog` may hold $VARIABLES; `changes` is laid over the recipe, field by field."""
+
+    name: str
+    recipe: str = "tri-clip"
+    size: SizeName = "mini"
+    catalog: str
+    split: str | None = "train"  # None: all rows
+    seed: int = 0
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    changes: dict[str, Any] = Field(default_factory=dict)
+
+    def full_recipe(self) -> Recipe:
+        """The recipe with the changes. Raises RecipeError with every fault."""
+        return Recipe.from_dict(_laid_over(find(self.recipe, self.size).to_dict(), self.changes)).checked()
+
+    def catalog_path(self) -> Path:
+        """Where the catalog is. Raises RecipeError for a variable that is not set."""
+        path = os.path.expandvars(self.catalog)
+        if "$" in path:
+            raise RecipeError(f"the catalog of experiment {self.name!r} is {self.catalog}; set that variable first")
+        return Path(path)
+
+    def budget(self, steps_per_epoch: int) -> Budget:
+        """Epochs as steps, or minutes."""
+        if self.epochs is not None:
+            return Budget(steps=max(1, round(self.epochs * steps_per_epoch)))
+        return Budget(minutes=self.minutes)
+
+    def checked(self) -> Experiment:
+        """This experiment, or a RecipeError."""
+        if (self.epochs is None) == (self.minutes is None):
+            given = "neither" if self.epochs is None else "both"
+            raise RecipeError(f"experiment {self.name!r} gives {given} of epochs and minutes; give exactly one")
+        self.full_recipe()
+        return self
+
+
+EXPERIMENT_TYPE: TypeAdapter[Experiment] = TypeAdapter(Experiment)
+
+
+def read_experiment(path: Path) -> Experiment:
+    """The experiment in a YAML file. Raises RecipeError naming the file and every faulty field."""
+    if not path.is_file():
+        raise RecipeError(f"there is no experiment file {path}; `shopvl experiments list` prints those that ship")
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as fault:
+        raise RecipeError(f"{path} is not YAML: {' '.join(str(fault).split())}") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path} holds {type(values).__name__}, a mapping of experiment fields was wanted")
+    experiment: Experiment = validated(EXPERIMENT_TYPE, {"name": path.stem, **values}, what=f"experiment ({path})")
+    return experiment.checked()
+
+
+def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `changes`, mapping by mapping; a part of another kind replaces the whole part."""
+    merged = dict(base)
+    for name, value in changes.items():
+        old = base.get(name)
+        if isinstance(old, dict) and isinstance(value, dict) and value.get("kind") in (None, old.get("kind")):
+            value = _laid_over(old, value)
+        merged[name] = value
+    return merged

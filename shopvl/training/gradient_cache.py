@@ -1,0 +1,58 @@
+"""Large contrastive batches in little memory: gradients of the embeddings first, of the towers chunk by chunk."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor, nn
+
+from shopvl.batch import Batch, Output
+from shopvl.design import Design
+
+
+def cached_backward(
+    design: Design, model: nn.Module, batch: Batch, generator: Generator, chunk_size: int
+) -> dict[str, Tensor]:
+    """Losses of the whole batch, with the gradients of the whole batch in the weights (GradCache, arXiv:2101.06983).
+
+    `model` is the design's, wrapped or not. Only `chunk_size` products' activations are alive at a time, at the price of a second forward pass. Equal to the
+    plain backward pass, except that batch norms see chunks. Objectives may read embeddings and scale only.
+    """
+    chunks = [batch.rows(slice(start, start + chunk_size)) for start in range(0, len(batch), chunk_size)]
+    states, outputs = [], []
+    for chunk in chunks:
+        states.append(torch.get_rng_state())
+        with torch.no_grad():
+            outputs.append(model(chunk))
+    names = outputs[0].embeddings.keys()
+    whole = {name: torch.cat([o.embeddings[name] for o in outputs]).requires_grad_() for name in names}
+    scale = outputs[0].scale
+    assert scale is not None
+    scale = scale.detach().requires_grad_()
+    losses = design.losses(batch, generator, _Known(Output(embeddings=whole, scale=scale)))
+    design.total(losses).backward()
+    for number, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(state)  # the same dropout as in the first pass
+            again = model(chunk)
+        place = slice(number * chunk_size, number * chunk_size + len(chunk))
+        surrogate = torch.stack([(again.embeddings[name] * _grad(whole[name])[place]).sum() for name in names]).sum()
+        if number == 0:  # the scale is one number for the whole batch
+            surrogate = surrogate + again.scale * _grad(scale)
+        surrogate.backward()
+    return {name: loss.detach() for name, loss in losses.items()}
+
+
+def _grad(leaf: Tensor) -> Tensor:
+    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+
+
+class _Known(nn.Module):
+    """Stands in for a model whose output is there already."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__()
+        self.output = output
+
+    def forward(self, batch: Batch) -> Output:
+        """The known output."""
+        return self.output

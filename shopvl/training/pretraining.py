@@ -1,0 +1,93 @@
+"""Stage 1 from catalog to saved design."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from shopvl import __version__
+from shopvl.catalog.ontology import Ontology, mine_ontology
+from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.design import Design, build, tokenizer_for
+from shopvl.loading import Row, TrainingRows, pairs, training_rows
+from shopvl.training.checkpoint import Progress
+from shopvl.training.experiment import Experiment
+from shopvl.training.loop import LOG_EVERY_STEPS, train
+from shopvl.training.tracking import tracked
+
+MAX_TOKENIZER_ROWS = 200_000
+DESIGN = "design"
+
+Report = Callable[[str, float, str], None]  # stage, share done, a line of figures
+
+
+def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage, share, line: None) -> Design:
+    """Run or resume the experiment in `folder`; the design is saved in `folder/design` and returned.
+
+    Beside it: `rows/` (the usable rows and the rejects), `losses.jsonl`, the newest checkpoint, and the tracked run.
+    """
+    recipe = experiment.full_recipe()
+    catalog = open_catalog(experiment.catalog_path(), split=experiment.split)
+    rows = _rows(catalog, folder, report)
+    ontology = mine_ontology(catalog.batches())
+    tokenizer = tokenizer_for(recipe, _texts(rows, ontology))
+    design = build(recipe, tokenizer, ontology, seed=experiment.seed)
+    with tracked(experiment.name, f"{recipe.name}-{experiment.size}-{experiment.seed}", folder) as tracker:
+        tracker.parameters(
+            {
+                "recipe": recipe.to_dict(),
+                "size": experiment.size,
+                "seed": experiment.seed,
+                "budget": f"{experiment.epochs} epochs" if experiment.epochs else f"{experiment.minutes} minutes",
+                "catalog": experiment.catalog,
+                "split": experiment.split,
+                "data_digest": catalog.digest(),
+                "rows": len(rows),
+                "parameters": design.parameter_count(),
+                "threads": torch.get_num_threads(),
+                "versions": f"shopvl {__version__}, torch {torch.__version__}, python {platform.python_version()}",
+            }
+        )
+
+        def on_step(progress: Progress, share: float, losses: dict[str, float]) -> None:
+            if progress.step % LOG_EVERY_STEPS == 0 or share >= 1:
+                speed = progress.step * batch_size / progress.seconds
+                tracker.metrics({**losses, "products_per_second": speed}, progress.step)
+                figures = "  ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
+                report("train", share, f"step {progress.step}  {speed:.0f} products/s  {figures}")
+
+        batch_size = min(recipe.schedule.batch_size, len(rows))
+        budget = experiment.budget(len(rows) // batch_size)
+        train(design, rows, folder, budget=budget, seed=experiment.seed, on_step=on_step)
+        design.save(folder / DESIGN)
+        tracker.folder(folder / DESIGN, DESIGN)
+    return design
+
+
+def _rows(catalog: Catalog, folder: Path, report: Report) -> TrainingRows:
+    total, seen = catalog.count(), 0
+
+    def count(rows: int) -> None:
+        nonlocal seen
+        seen += rows
+        report("read", seen / max(total, 1), f"{seen} of {total} rows")
+
+    return training_rows(catalog, folder / "rows", count)
+
+
+def _texts(rows: TrainingRows, ontology: Ontology) -> Iterator[str]:
+    """What a tokenizer is learned from: titles, logged queries, and every name the ontology knows."""
+    yield from ontology.names()
+    for number, row in enumerate(rows):
+        if number >= MAX_TOKENIZER_ROWS:
+            break
+        yield from _texts_of(row)
+
+
+def _texts_of(row: Row) -> Iterator[str]:
+    yield row["title"]
+    yield from row["queries"] or ()
+    yield " ".join([*(row["category_path"] or ()), *(value for _, value in pairs(row["attributes"]))]).lower()

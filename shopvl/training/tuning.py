@@ -1,0 +1,77 @@
+"""Linear heads on the frozen backbone: category and every property, for each choice of inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from shopvl.batch import INPUT_CHOICES, Modality, inputs_name
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.readers import Catalog
+from shopvl.design import Design
+from shopvl.features import Report, labelled
+from shopvl.loading import CATEGORY, CATEGORY_JOIN
+
+EPOCHS, BATCH_ROWS, PEAK_LR, WEIGHT_DECAY = 40, 512, 2e-3, 0.05
+
+
+def fit_heads(design: Design, catalog: Catalog, report: Report = lambda stage, share: None, seed: int = 0) -> None:
+    """Give `design` heads fitted on the catalog's rows that have picture and title. Multi-valued: the first value."""
+    labels = answerable(design.ontology)
+    known = labelled(design, catalog, labels, report)
+    heads = design.add_heads(labels)
+    for number, inputs in enumerate(INPUT_CHOICES):
+        features = known.features[inputs_name(inputs)]
+        for name in labels:
+            head = heads.head(inputs, name)
+            head.mean_F.copy_(features.mean(0))
+            head.spread_F.copy_(features.std(0).clamp(min=1e-4))
+
+        def progress(share: float, number: int = number) -> None:
+            report("fit", (number + share) / len(INPUT_CHOICES))
+
+        _fit(design, inputs, features, known.labels, seed, progress)
+
+
+def answerable(ontology: Ontology) -> dict[str, list[str]]:
+    """What heads are asked: the category, as ` > `-joined leaf paths, and each property, with the values to choose."""
+    labels = {CATEGORY: [CATEGORY_JOIN.join(path) for path in ontology.leaves()]}
+    labels |= {name: list(values) for name, values in ontology.values().items()}
+    return {name: values for name, values in labels.items() if len(values) > 1}
+
+
+def _fit(
+    design: Design,
+    inputs: tuple[Modality, ...],
+    features: Tensor,
+    labels: Mapping[str, Tensor],
+    seed: int,
+    progress: Callable[[float], None],
+) -> None:
+    """All properties of one choice of inputs together: softmax regression by AdamW on a cosine."""
+    assert design.heads is not None
+    heads = {name: design.heads.head(inputs, name) for name in labels}
+    optimizer = torch.optim.AdamW(
+        [p for head in heads.values() for p in head.parameters()], lr=PEAK_LR, weight_decay=WEIGHT_DECAY
+    )
+    generator = torch.Generator().manual_seed(seed)
+    size = min(BATCH_ROWS, len(features))
+    steps = EPOCHS * math.ceil(len(features) / size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for epoch in range(EPOCHS):
+        order = torch.randperm(len(features), generator=generator)
+        for chosen in order.split(size):
+            # sums, so that a property known for few rows weighs as much per row as one known for all
+            losses = [
+                F.cross_entropy(head(features[chosen]), labels[name][chosen], ignore_index=-1, reduction="sum")
+                for name, head in heads.items()
+            ]
+            optimizer.zero_grad(set_to_none=True)
+            (torch.stack(losses).sum() / len(chosen)).backward()
+            optimizer.step()
+            schedule.step()
+        progress((epoch + 1) / EPOCHS)

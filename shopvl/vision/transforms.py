@@ -1,0 +1,61 @@
+"""A decoded picture to the pixels a model reads, with the few augmentations that keep every label true."""
+
+from __future__ import annotations
+
+import random
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+SAME_ASPECT = 0.03  # aspect ratios this close are not worth a border
+
+
+class Crop(NamedTuple):
+    """A window of the picture, in [0, 1] of each side, and whether it is mirrored."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    mirrored: bool
+
+
+WHOLE = Crop(0, 0, 1, 1, False)
+
+
+def random_crop(rng: random.Random, crop_share: float, flip: bool) -> Crop:
+    """A window that leaves out at most `crop_share` of each side, mirrored half of the time if `flip`."""
+    width, height = (1 - rng.random() * crop_share for _ in range(2))
+    x0, y0 = rng.random() * (1 - width), rng.random() * (1 - height)
+    return Crop(x0, y0, x0 + width, y0 + height, flip and rng.random() < 0.5)
+
+
+def to_pixels(image: Image.Image, size_px: tuple[int, int], crop: Crop = WHOLE) -> np.ndarray:
+    """uint8 (3, Y, X) of an RGB picture: the crop's window, whole, on a canvas of the wanted aspect, resized."""
+    image = with_aspect(image, size_px[1] / size_px[0])
+    if (image.height, image.width) != size_px or crop[:4] != WHOLE[:4]:
+        box = (crop.x0 * image.width, crop.y0 * image.height, crop.x1 * image.width, crop.y1 * image.height)
+        # reducing_gap shrinks large originals in cheap integer steps first
+        image = image.resize((size_px[1], size_px[0]), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+    pixels = np.asarray(image).transpose(2, 0, 1)
+    return pixels[:, :, ::-1] if crop.mirrored else pixels
+
+
+def with_aspect(image: Image.Image, aspect: float) -> Image.Image:
+    """The whole picture, centred on a canvas of that width / height in its own border colour."""
+    width, height = image.size
+    if abs(width / height / aspect - 1) <= SAME_ASPECT:
+        return image
+    canvas = (max(width, round(height * aspect)), max(height, round(width / aspect)))
+    framed = Image.new("RGB", canvas, border_colour(image))
+    framed.paste(image, ((canvas[0] - width) // 2, (canvas[1] - height) // 2))
+    return framed
+
+
+def border_colour(image: Image.Image) -> tuple[int, int, int]:
+    """Median colour of the outermost pixels."""
+    pixels = np.asarray(image)
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    red, green, blue = np.median(edge, axis=0).astype(int)
+    return int(red), int(green), int(blue)
