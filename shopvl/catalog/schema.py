@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from typing import Any
 
 import polars as pl
@@ -103,14 +103,18 @@ def missing_columns_message(where: str, names: Iterable[str], missing: Iterable[
     names, missing = list(names), list(missing)
     hints = []
     for column in missing:
-        wanted = COLUMN_NAMES[column]
-        near = [name for name in names if get_close_matches(folded_name(name), wanted, n=1, cutoff=0.7)]
-        if near:
-            hints.append(f"rename {' or '.join(repr(name) for name in near[:3])} to {column}")
+        likely = max(names, key=lambda name: _likeness(name, column), default="")
+        if likely and _likeness(likely, column) >= 0.75:
+            hints.append(f"rename {likely!r} to {column}")
         else:
-            hints.append(f"add {column} (also understood: {', '.join(wanted[1:6])})")
+            hints.append(f"add {column} (also understood: {', '.join(COLUMN_NAMES[column][1:6])})")
     came = ", ".join(names) if names else "none"
     return f"{where} has no column for {' and '.join(missing)}; the columns that came are: {came}; {'; '.join(hints)}"
+
+
+def _likeness(name: str, column: str) -> float:
+    """How near a name comes to the best of the names for a column, in [0, 1]."""
+    return max(SequenceMatcher(None, folded_name(name), known).ratio() for known in COLUMN_NAMES[column])
 
 
 def row_as_json(row: Mapping[str, Any]) -> dict[str, Any]:

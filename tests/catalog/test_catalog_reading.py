@@ -1,0 +1,476 @@
+"""Tables are read alike whatever their format, nothing vanishes, and errors say what to do."""
+
+import base64
+import csv
+import io
+import json
+import pickle
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from PIL import Image
+
+from shopvl.catalog.cells import attributes_of, folded, path_of
+from shopvl.catalog.readers import BUFFER_BYTES, open_catalog
+from shopvl.catalog.schema import (
+    ATTRIBUTE_COLUMNS,
+    COLUMN_NAMES,
+    FAULT,
+    FRAME_SCHEMA,
+    PRODUCT_SCHEMA,
+    REQUIRED,
+    plan_columns,
+    row_as_json,
+)
+from shopvl.errors import CatalogError
+from shopvl.paths import room
+
+
+def png(colour: str = "red") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+ROWS = [
+    {
+        "product_id": "1",
+        "split": "train",
+        "title": 'Navy shirt, 5" collar\nfor men',
+        "image": {"bytes": None, "path": "pics/1.png"},
+        "category_path": ["Apparel", "Topwear", "Shirts"],
+        "attributes": [{"property": "colour", "value": "Navy Blue"}, {"property": "gender", "value": "Men"}],
+        "queries": ["blue shirt", "men shirt"],
+    },
+    {
+        "product_id": "2",
+        "split": "test",
+        "title": "红色连衣裙",
+        "image": {"bytes": None, "path": "https://example.org/a.jpg?w=1"},
+        "category_path": ["Apparel", "Dresses"],
+        "attributes": None,
+        "queries": None,
+    },
+    {
+        "product_id": "3",
+        "split": None,
+        "title": None,
+        "image": None,
+        "category_path": None,
+        "attributes": [{"property": "a:b", "value": "c;d"}],
+        "queries": ["x"],
+    },
+]
+
+
+def frame_of(rows: list[dict]) -> pl.DataFrame:
+    return pl.DataFrame([{**row, FAULT: None} for row in rows], schema=FRAME_SCHEMA)
+
+
+def write_csv(path: Path, rows: list[dict], delimiter: str = ",") -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file, delimiter=delimiter)
+        lines.writerow(PRODUCT_SCHEMA)
+        for row in rows:
+            lines.writerow(
+                [
+                    row["product_id"],
+                    row["split"],
+                    row["title"],
+                    row["image"] and row["image"]["path"],
+                    " > ".join(row["category_path"] or ()),
+                    json.dumps(row["attributes"], ensure_ascii=False) if row["attributes"] else None,
+                    "|".join(row["queries"] or ()),
+                ]
+            )
+
+
+def write_all(folder: Path, rows: list[dict]) -> list[Path]:
+    files = [folder / f"table.{end}" for end in ("csv", "tsv", "jsonl", "ndjson", "parquet")]
+    write_csv(files[0], rows)
+    write_csv(files[1], rows, "\t")
+    for file in files[2:4]:
+        lines = (json.dumps(row_as_json(row), ensure_ascii=file.suffix == ".jsonl") for row in rows)
+        file.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    pl.DataFrame(rows, schema=PRODUCT_SCHEMA).write_parquet(files[4])
+    return files
+
+
+def read(path: Path, rows: int = 1024, **options) -> pl.DataFrame:
+    return pl.concat(open_catalog(path, **options).batches(rows))
+
+
+def validator() -> Draft202012Validator:
+    schema = json.loads((room("data_schemas") / "product.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def test_formats_are_read_alike(tmp_path):
+    wanted = frame_of(ROWS)
+    for file in write_all(tmp_path, ROWS):
+        for rows in (1, 2, 1024):
+            catalog = open_catalog(file)
+            frames = list(catalog.batches(rows))
+            assert all(frame.height <= rows and frame.schema == FRAME_SCHEMA for frame in frames)
+            assert pl.concat(frames).rows(named=True) == wanted.rows(named=True), file.name
+            assert catalog.count() == 3
+            assert catalog.columns == tuple(FRAME_SCHEMA)
+            assert catalog.root == tmp_path
+
+
+def test_rows_of_every_format_fit_the_json_schema(tmp_path):
+    check = validator()
+    rows = [*ROWS, {**ROWS[0], "product_id": "4", "image": {"bytes": png(), "path": None}}]
+    for file in write_all(tmp_path, rows):
+        for row in read(file).iter_rows(named=True):
+            check.validate(row_as_json(row))
+    assert list(check.schema["properties"]) == list(FRAME_SCHEMA)
+    assert tuple(check.schema["required"]) == REQUIRED
+    for wrong in (
+        {"title": 3},
+        {"image": "a.jpg"},
+        {"attributes": [{"property": "colour"}]},
+        {"category_path": "A > B"},
+    ):
+        assert not check.is_valid({**row_as_json(ROWS[0]), **wrong}), wrong
+
+
+text = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs"), exclude_characters="\ufeff"),
+    min_size=1,
+)
+name = text.filter(lambda s: not set(s) & set(">|") and s == s.strip())
+product = st.fixed_dictionaries(
+    {
+        "product_id": text,
+        "split": st.sampled_from(["train", "val", None]),
+        "title": st.one_of(st.none(), st.lists(text, min_size=1, max_size=3).map(" \n\"',; ".join)),
+        "image": st.one_of(st.none(), text.map(lambda path: {"bytes": None, "path": path})),
+        "category_path": st.one_of(st.none(), st.lists(name, min_size=1, max_size=3)),
+        "attributes": st.one_of(
+            st.none(), st.lists(st.fixed_dictionaries({"property": text, "value": text}), min_size=1, max_size=3)
+        ),
+        "queries": st.one_of(st.none(), st.lists(name, min_size=1, max_size=2)),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(product, min_size=1, max_size=5))
+def test_what_is_written_is_read_again(tmp_path, rows):
+    wanted = frame_of(rows).rows(named=True)
+    for file in write_all(tmp_path, rows):
+        assert read(file, 2).rows(named=True) == wanted, file.name
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=st.lists(st.text(alphabet='ab,"\n\r ', max_size=12), max_size=8))
+def test_no_line_of_a_broken_csv_vanishes_or_raises(tmp_path, lines):
+    file = tmp_path / "t.csv"
+    rows = [
+        line for line in ("\n".join(lines)).replace("\r\n", "\n").replace("\r", "\n").split("\n") if line.strip(" ")
+    ]
+    file.write_bytes(("id,title,image\n" + "\n".join(rows) + "\n9,last,9.png\n").encode())
+    found = read(file, 3)
+    good = found.filter(pl.col(FAULT).is_null())
+    # quoted fields join lines, so there may be fewer rows than lines; a faulty row is one line
+    assert found.height >= 1
+    assert found.height - good.height <= len(rows)
+    assert found.height == open_catalog(file).count()
+    if not any('"' in row for row in rows):
+        assert found.height == len(rows) + 1
+        assert good["product_id"].to_list()[-1] == "9"
+
+
+def test_images_folder(tmp_path):
+    for place in ("train/Apparel/Shirts/red-summer_shirt.PNG", "val/Shoes/boot.jpg", "loose.webp", ".hidden/x.png"):
+        file = tmp_path / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png())
+    (tmp_path / "notes.txt").write_text("no picture")
+    catalog = open_catalog(tmp_path)
+    rows = pl.concat(catalog.batches(2)).rows(named=True)
+    check = validator()
+    for row in rows:
+        check.validate(row_as_json(row))
+        assert (catalog.root / row["image"]["path"]).is_file()
+    assert [row["product_id"] for row in rows] == ["loose", "train/Apparel/Shirts/red-summer_shirt", "val/Shoes/boot"]
+    assert [row["title"] for row in rows] == ["loose", "red summer shirt", "boot"]
+    assert [row["category_path"] for row in rows] == [None, ["Apparel", "Shirts"], ["Shoes"]]
+    assert [row["split"] for row in rows] == [None, "train", "val"]
+    assert open_catalog(tmp_path, split="val").count() == 1
+    before = catalog.digest()
+    (tmp_path / "loose.webp").write_bytes(png("blue"))
+    assert catalog.digest() != before
+
+
+def test_a_folder_with_one_table_is_that_table(tmp_path):
+    write_csv(tmp_path / "a.csv", ROWS)
+    assert open_catalog(tmp_path).path == tmp_path / "a.csv"
+    write_csv(tmp_path / "b.tsv", ROWS, "\t")
+    with pytest.raises(CatalogError, match=r"several tables \(a\.csv, b\.tsv\); name one of them"):
+        open_catalog(tmp_path)
+
+
+def test_google_feed(tmp_path):
+    file = tmp_path / "feed.tsv"
+    file.write_text(
+        "g:id\tg:title\tg:image_link\tg:google_product_category\tg:product_type\t"
+        "g:Color\tg:age group\tg:price\tg:brand\n"
+        "7\tRun\thttps://e.org/7.jpg\t187\tShoes > Running\tRed\tadult\t19.99 USD\t\n"
+    )
+    row = read(file).row(0, named=True)
+    assert row["product_id"] == "7"
+    assert row["category_path"] == ["Shoes", "Running"]
+    assert row["attributes"] == [
+        {"property": "colour", "value": "Red"},
+        {"property": "age group", "value": "adult"},
+    ]
+    assert row["g:price"] == "19.99 USD"
+    assert row["g:google_product_category"] == "187"
+
+
+def test_attribute_columns_join_the_attributes(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text(
+        'id,title,image,attributes,colour,material\n1,a,a.png,"colour: Red; gender: Men",Red,wool\n2,b,b.png,,,\n'
+    )
+    for path in (file, tmp_path / "t.parquet"):
+        if path.suffix == ".parquet":
+            pl.read_csv(file).write_parquet(path)
+        first, second = read(path)["attributes"].to_list()
+        assert [(pair["property"], pair["value"]) for pair in first] == [
+            ("colour", "Red"),
+            ("gender", "Men"),
+            ("material", "wool"),
+        ]
+        assert second is None
+
+
+def test_every_column_name_is_understood_and_none_stands_for_two():
+    names = [name for synonyms in COLUMN_NAMES.values() for name in synonyms]
+    assert len(names) == len(set(names))
+    assert not set(names) & set(ATTRIBUTE_COLUMNS)
+    for canonical, synonyms in COLUMN_NAMES.items():
+        assert synonyms[0] == canonical
+        for synonym in synonyms:
+            assert plan_columns([synonym.upper().replace("_", "-")]).sources.keys() == {canonical}
+    plan = plan_columns(["id", "sku", "Title", "title", "image"])
+    assert plan.sources == {"product_id": "id", "title": "title", "image": "image"}
+    assert plan.further == ("sku", "Title")
+
+
+@pytest.mark.parametrize(
+    ("cell", "pairs"),
+    [
+        ("colour: Red; gender: Men", [("colour", "Red"), ("gender", "Men")]),
+        (
+            '{"colour": "Red", "size": ["S", "M"], "pockets": 2}',
+            [("colour", "Red"), ("size", "S"), ("size", "M"), ("pockets", "2")],
+        ),
+        ('[{"property": "colour", "value": "Red"}]', [("colour", "Red")]),
+        ([{"name": "colour", "value": ["Red", "Blue"]}], [("colour", "Red"), ("colour", "Blue")]),
+        (["url: http://x"], [("url", "http://x")]),
+        ({"waterproof": True}, [("waterproof", "true")]),
+        ("colour:", [("colour", "")]),
+        (" ; ", None),
+        (None, None),
+    ],
+)
+def test_ways_to_write_attributes(cell, pairs):
+    found = attributes_of(cell)
+    assert found == (pairs and [{"property": name, "value": value} for name, value in pairs])
+
+
+def test_ways_to_write_ids_and_pictures(tmp_path):
+    file = tmp_path / "t.jsonl"
+    data = base64.b64encode(png()).decode()
+    file.write_text(
+        '\ufeff{"id": 7, "title": " a ", "image": "a.png", "price": 3.5}\n'
+        '{"id": 8.0, "title": "b", "image": {"bytes": "DATA"}}\n'
+        '{"id": true, "title": "c", "image": ["c.png", "d.png"], "tags": {"x": [1]}}\n'.replace("DATA", data),
+        "utf-8",
+    )
+    frame = read(file)
+    assert frame["product_id"].to_list() == ["7", "8", "true"]
+    assert frame["title"].to_list() == ["a", "b", "c"]
+    assert [image["path"] for image in frame["image"]] == ["a.png", None, "c.png"]
+    assert frame["image"][1]["bytes"] == png()
+    assert frame["price"].to_list() == ["3.5", None, None]
+    assert frame["tags"].to_list() == [None, None, '{"x": [1]}']
+    pl.DataFrame({"id": [7, 8], "title": ["a", "b"], "image": [png(), None], "price": [1.5, 2.0]}).write_parquet(
+        tmp_path / "t.parquet"
+    )
+    frame = read(tmp_path / "t.parquet")
+    assert frame["product_id"].to_list() == ["7", "8"]
+    assert frame["image"].to_list() == [{"bytes": png(), "path": None}, None]
+    assert frame["price"].to_list() == [1.5, 2.0]
+
+
+def test_bad_csv_rows_come_out_with_a_reason(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_bytes(
+        b"id,title,image,attributes\n"
+        b"1,good,1.png,colour: Red\n"
+        b"2,too,few\n"
+        b"3,too,many,fields,here\n"
+        b'4,"open quote,4.png,\n'
+        b'5,"12"" heel, high",5.png,\n'
+        b'6,12" heel,6.png,\n'
+        b'7,"line\nbreak",7.png,\n'
+        b"8,caf\xe9,8.png,\n"
+        b'9,bad cell,9.png,"[{"\n'
+        b"\n"
+        b'10,"trailing",10.png,,,\n'
+    )
+    rows = {row["product_id"]: row for row in read(file, 4).iter_rows(named=True)}
+    good = {key: row["title"] for key, row in rows.items() if row["fault"] is None}
+    assert good == {
+        "1": "good",
+        "5": '12" heel, high',
+        "6": '12" heel',
+        "7": "line\nbreak",
+        "8": "caf\ufffd",
+        "10": "trailing",
+    }
+    assert rows["9"]["title"] == "bad cell"
+    assert rows["9"]["attributes"] is None
+    assert "attributes: starts like JSON but is not" in rows["9"]["fault"]
+    faults = [fault for fault in read(file)["fault"] if fault]
+    assert faults[0] == "line 3: 3 fields where the header has 4: '2,too,few'"
+    assert faults[1].startswith("line 4: 5 fields where the header has 4")
+    assert faults[2].startswith("line 5: a quote is opened and not closed")
+    assert len(faults) == 4
+    assert read(file).height == 10
+
+
+def test_bad_json_lines_come_out_with_a_reason(tmp_path):
+    file = tmp_path / "t.jsonl"
+    file.write_bytes(
+        b'{"id": 1, "title": "good", "image": "a"}\n{"id": 2, "title"\n[1]\n\n'
+        b'{"id": [3], "title": {"en": "x"}, "image": "a"}\n{"id": 4, "title": "caf\xe9 \\ud83d", "image": "a"}\n'
+        b'{"id": 5, "title": "x", "image": {"bytes": "!"}}\n' + b"[" * 100_000 + b"\n"
+    )
+    rows = read(file).rows(named=True)
+    assert [row["product_id"] for row in rows] == ["1", None, None, None, "4", "5", None]
+    assert rows[1]["fault"].startswith("line 2: not JSON")
+    assert rows[2]["fault"].startswith("line 3: a JSON list where an object was wanted")
+    assert rows[3]["fault"] == "id: a list where a text was wanted; title: a nested object where a text was wanted"
+    assert rows[4]["title"] == "caf\ufffd \ufffd"
+    assert "not base64" in rows[5]["fault"]
+    assert rows[6]["fault"].startswith("line 8: not JSON")
+
+
+def test_split_keeps_its_rows(tmp_path):
+    for file in write_all(tmp_path, ROWS):
+        catalog = open_catalog(file, split="test")
+        assert [frame["product_id"].to_list() for frame in catalog.batches(1)] == [["2"]]
+        assert catalog.count() == 1
+        assert next(catalog.batches(columns=("title",))).columns == ["title"]
+        with pytest.raises(CatalogError, match=r"no row of .* is in split 'valid'; the splits in it are: test, train"):
+            open_catalog(file, split="valid").count()
+    plain = tmp_path / "plain.csv"
+    plain.write_text("id,title,image\n1,a,b\n")
+    with pytest.raises(CatalogError, match="no column split, but split 'test' was asked for"):
+        open_catalog(plain, split="test")
+
+
+def test_only_the_columns_asked_for(tmp_path):
+    for file in write_all(tmp_path, ROWS):
+        frame = next(open_catalog(file).batches(columns=("attributes", "product_id")))
+        assert frame.columns == ["product_id", "attributes"]
+    with pytest.raises(CatalogError, match="no column colour; it has: product_id, split"):
+        next(open_catalog(file).batches(columns=("colour",)))
+    with pytest.raises(CatalogError, match="batches of 0 rows"):
+        next(open_catalog(file).batches(0))
+
+
+def test_a_frame_that_was_written_keeps_its_faults(tmp_path):
+    (tmp_path / "t.csv").write_text("id,title,image\n1,a\n2,b,c\n")
+    read(tmp_path / "t.csv").write_parquet(tmp_path / "t.parquet")
+    assert read(tmp_path / "t.parquet").rows() == read(tmp_path / "t.csv").rows()
+
+
+def test_digest_is_of_the_content(tmp_path):
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    write_csv(first, ROWS)
+    second.write_bytes(first.read_bytes())
+    assert open_catalog(first).digest() == open_catalog(second).digest()
+    write_csv(second, ROWS[:2])
+    assert open_catalog(first).digest() != open_catalog(second).digest()
+
+
+def test_an_open_catalog_travels_to_workers(tmp_path):
+    write_csv(tmp_path / "a.csv", ROWS)
+    catalog = open_catalog(tmp_path / "a.csv", split="train")
+    assert pickle.loads(pickle.dumps(catalog)).count() == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_what_spreadsheets_write(tmp_path, encoding, delimiter):
+    file = tmp_path / "t.csv"
+    file.write_text("id,title,image\r\n1,Kleid grün,a.png\r\n".replace(",", delimiter), encoding)
+    assert read(file).row(0, named=True)["title"] == "Kleid grün"
+
+
+def message(path: Path) -> str:
+    with pytest.raises(CatalogError) as caught:
+        list(open_catalog(path).batches())
+    return str(caught.value)
+
+
+def test_errors_say_what_came_what_was_wanted_and_what_to_do(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text("prodct_id,titel,colour\n1,a,b\n")
+    said = message(file)
+    assert "has no column for product_id and title and image" in said
+    assert "the columns that came are: prodct_id, titel, colour" in said
+    assert "rename 'prodct_id' to product_id; rename 'titel' to title" in said
+    assert "add image (also understood: image_link, image_url" in said
+    file.write_text("")
+    assert "is empty; a first line with column names was wanted" in message(file)
+    assert "does not exist; wanted: a .csv" in message(tmp_path / "nothing.csv")
+    for name, hint in (("a.json", "jq -c"), ("a.xlsx", "save it as CSV"), ("a.txt", r"ends in .txt; wanted: a .csv")):
+        (tmp_path / name).write_text("[]")
+        assert hint in message(tmp_path / name)
+    (tmp_path / "a.jsonl").write_text('[{"id": 1}]')
+    assert "one JSON array; one object per line was wanted" in message(tmp_path / "a.jsonl")
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 no")
+    assert "cannot be read as Parquet" in message(tmp_path / "a.parquet")
+    (tmp_path / "empty").mkdir()
+    assert "holds neither a table nor pictures" in message(tmp_path / "empty")
+
+
+def test_a_damaged_parquet_file_says_after_which_row(tmp_path):
+    rows = [
+        {**ROWS[0], "product_id": str(i), "image": {"bytes": bytes(BUFFER_BYTES // 500), "path": None}}
+        for i in range(2000)
+    ]
+    file = tmp_path / "t.parquet"
+    pl.DataFrame(rows, schema=PRODUCT_SCHEMA).write_parquet(file, row_group_size=500, compression="uncompressed")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2 : len(data) * 9 // 10] = b"\xff" * (len(data) * 9 // 10 - len(data) // 2)
+    file.write_bytes(data)
+    with pytest.raises(CatalogError, match=r"is damaged after row \d{2,4}: "):
+        list(open_catalog(file).batches(100))
+
+
+def test_incomplete_tables_open_for_those_who_ask(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text("id,name\n1,a\n")
+    catalog = open_catalog(file, complete=False)
+    assert catalog.missing == ("image",)
+    assert next(catalog.batches()).row(0, named=True)["image"] is None
+    assert catalog.has("title")
+    assert not catalog.has("image")
+
+
+def test_folding_is_the_same_twice():
+    assert folded("  Ｎａｖｙ\u3000 BLUE\n") == "navy blue"
+    assert path_of("A >  > B>C ") == ["A", "B", "C"]
