@@ -1,0 +1,1 @@
+"""What a design is for: tagging, answering, search, and knowing how far to trust them."""
