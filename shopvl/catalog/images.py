@@ -125,18 +125,23 @@ def _download(url: str, timeout_s: float, max_bytes: int) -> bytes:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but only to http(s), and not for ever."""
+
     max_redirections = MAX_REDIRECTS
     max_repeats = 2
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
-            raise urllib.error.HTTPError(newurl, code, "not http", headers, fp)
+        if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):  # urllib itself would follow to ftp
+            raise urllib.error.HTTPError(newurl, code, _NOT_ALLOWED, headers, fp)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+_NOT_ALLOWED = "is not allowed"  # part of urllib's own words for it
+
+
 def _redirect_reason(error: urllib.error.HTTPError) -> str:
-    if error.reason == "not http":
-        return f"sent on to {_short(error.url or '')}, which is neither http nor https"
+    if _NOT_ALLOWED in str(error.reason):
+        return f"sent on to {_short(error.headers.get('Location') or '')}, which is neither http nor https"
     return f"sent on more than {MAX_REDIRECTS} times, or in a circle"
 
 

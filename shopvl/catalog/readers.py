@@ -364,7 +364,7 @@ def _column(chunk: Chunk, plan: ColumnPlan, name: str, faults: list[str | None])
             cells.with_columns_added(base, zip(properties, row, strict=True))
             for base, row in zip(parsed, zip(*others, strict=True), strict=True)
         ]
-    return _text_column(name, parsed) if dtype == pl.String else pl.Series(name, parsed, dtype=dtype)
+    return _text_column(name, parsed) if dtype == pl.String else _nested_column(name, parsed)
 
 
 _PARSERS: dict[str, Callable[[object], Any]] = {
@@ -396,7 +396,7 @@ def _ready(series: pl.Series, dtype: pl.DataType) -> pl.Series | None:
     name = series.name
     if dtype == pl.String:
         if series.dtype.is_integer() or series.dtype in (pl.String, pl.Categorical, pl.Enum):
-            return _text_column(name, series.cast(pl.String))
+            return _text_column(name, series.cast(pl.String).to_list())
         return None
     if dtype == IMAGE:
         if series.dtype == pl.Binary:
@@ -410,14 +410,28 @@ def _ready(series: pl.Series, dtype: pl.DataType) -> pl.Series | None:
     return series if series.dtype == dtype else None
 
 
-def _text_column(name: str, values: list[Any] | pl.Series) -> pl.Series:
+def _text_column(name: str, values: Iterable[str | None]) -> pl.Series:
     """Text without blanks around it; null where nothing is left."""
-    series = pl.Series(name, values, dtype=pl.String).str.strip_chars()
-    return series.set(series == "", None)
+    return pl.Series(name, [(text.strip() or None) if text else None for text in values], dtype=pl.String)
+
+
+# For nested values Arrow is ten times as fast as polars' own constructor.
+_ARROW = {
+    "image": pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())]),
+    "category_path": pa.large_list(pa.large_string()),
+    "attributes": pa.large_list(pa.struct([("property", pa.large_string()), ("value", pa.large_string())])),
+    "queries": pa.large_list(pa.large_string()),
+}
+
+
+def _nested_column(name: str, values: list[Any]) -> pl.Series:
+    series = pl.from_arrow(pa.array(values, type=_ARROW[name]))
+    assert isinstance(series, pl.Series)
+    return series.alias(name)
 
 
 def _image_column(data: pl.Series, path: pl.Series) -> pl.Series:
-    columns = pl.DataFrame([data.alias("bytes"), _text_column("path", path)])
+    columns = pl.DataFrame([data.alias("bytes"), _text_column("path", path.to_list())])
     if columns.height == 0:
         return pl.Series("image", [], dtype=IMAGE)
     nothing = pl.col("bytes").is_null() & pl.col("path").is_null()
