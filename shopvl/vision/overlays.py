@@ -33,6 +33,7 @@ _BADGES: dict[str, tuple[str, ...]] = {
     "en": ("SALE", "NEW", "HOT", "TOP", "2 FOR 1", "BEST"),
     "zh": ("特价", "新品", "爆款", "热卖", "包邮", "秒杀", "清仓", "正品"),
 }
+# the last is the only pale one
 _INKS = ((214, 28, 40), (240, 96, 20), (20, 20, 24), (16, 92, 190), (14, 128, 84), (150, 24, 110), (250, 204, 30))
 
 Ink = tuple[int, int, int]
@@ -210,19 +211,18 @@ def _price(sheet: Sheet, rng: np.random.Generator, language: str) -> str:
     small = sheet.fitted(old or "0", face.size * 0.55, sheet.width * 0.3, bold=False)
     tiny = sheet.fitted(label or "0", face.size * 0.5, sheet.width * 0.3)
     pad = face.size * 0.3
-    widths = [tiny.getlength(label) if label else 0, face.getlength(price), small.getlength(old) if old else 0]
-    gaps = pad * 0.6 * (sum(w > 0 for w in widths) - 1)
-    width, height = sum(widths) + gaps + 2 * pad, face.size * 1.35
+    parts = [(text, font) for text, font in ((label, tiny), (price, face), (old, small)) if text]
+    while len(parts) > 1 and _row_width(parts, pad) > sheet.width * 0.97:
+        parts.remove(parts[0] if parts[0][0] is label else parts[-1])
+    width, height = _row_width(parts, pad), face.size * 1.35
     x, y = _corner(sheet, width, height, rng)
     bare = rng.random() < 0.3
     if not bare:
         sheet.draw.rounded_rectangle((x, y, x + width, y + height), height * rng.choice((0.05, 0.3)), fill=plate)
     fill = (214, 28, 40) if bare else ink
-    place, words = x + pad, []
-    for part, font, length in zip((label, price, old), (tiny, face, small), widths, strict=True):
-        if not part:
-            continue
-        baseline = y + height * 0.76
+    place = x + pad
+    for part, font in parts:
+        baseline, length = y + height * 0.76, font.getlength(part)
         stroke = max(1, int(font.size * 0.06)) if bare else 0
         sheet.draw.text(
             (place, baseline), part, fill=fill, font=font, anchor="ls", stroke_width=stroke, stroke_fill=(255, 255, 255)
@@ -231,8 +231,12 @@ def _price(sheet: Sheet, rng: np.random.Generator, language: str) -> str:
             middle = baseline - font.size * 0.32
             sheet.draw.line((place, middle, place + length, middle), fill=fill, width=max(1, int(font.size * 0.08)))
         place += length + pad * 0.6
-        words.append(part)
-    return " ".join(words)
+    return " ".join(text for text, _ in parts)
+
+
+def _row_width(parts: list[tuple[str, ImageFont.FreeTypeFont]], pad: float) -> float:
+    """Width of words side by side on a plate."""
+    return sum(font.getlength(text) for text, font in parts) + pad * (2 + 0.6 * (len(parts) - 1))
 
 
 def _badge(sheet: Sheet, rng: np.random.Generator, text: str) -> None:
@@ -310,7 +314,7 @@ def _ribbon(sheet: Sheet, rng: np.random.Generator, text: str) -> None:
 
 def _stamp(sheet: Sheet, rng: np.random.Generator, text: str) -> None:
     """A slightly turned label in an outlined frame."""
-    plate, _ = _ink(rng)
+    plate = _INKS[int(rng.integers(len(_INKS) - 1))]  # all but the pale one
     face = sheet.fitted(text, sheet.short * rng.uniform(0.09, 0.13), sheet.short * 0.45)
     left, top, right, bottom = face.getbbox(text)
     pad = int(face.size * 0.35)

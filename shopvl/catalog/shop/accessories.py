@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from shopvl.catalog.shop.fabric import Cloth, Stuff, luminance, mix, plain, shade
-from shopvl.catalog.shop.looks import BRASS, INK, METAL, Look, leather, metal, rubber, spread
+from shopvl.catalog.shop.looks import BRASS, INK, METAL, Look, leather, metal, patch, rubber, spread
 from shopvl.catalog.shop.outline import Knot, Path, band, box, flipped, mirrored, moved, oval
 from shopvl.catalog.shop.paint import Sketch, fold, thinner
 
@@ -20,7 +20,7 @@ def handbag(look: Look, rng: np.random.Generator) -> Sketch:
     """A structured bag with a handle, a shoulder strap or a chain."""
     sketch = Sketch(standing=True, turn=2)
     width, height = spread(rng, 0.42, 0.5), spread(rng, 0.55, 0.72)
-    stuff = leather(look.cloth(spread(rng, 0.08, 0.12)), 0.05)
+    stuff = leather(look.cloth(spread(rng, 0.08, 0.12), block=0.2), 0.05)
     strap = thinner(replace(stuff, cloth=plain(look.trim(0.2))))
     gold = BRASS if rng.random() < 0.6 else METAL
     kind = look.trait("Strap")
@@ -128,7 +128,7 @@ def backpack(look: Look, rng: np.random.Generator) -> Sketch:
     if look.printed:
         sketch.words(look.printed, (0.0, 0.7), 0.075, 0.4, look.figure)
     else:
-        sketch.part(box(-0.07, 0.64, 0.07, 0.73, 0.012), leather(plain((150, 104, 66)), 0.012), drop=0.25)
+        sketch.part(box(-0.07, 0.64, 0.07, 0.73, 0.012), patch(), drop=0.25)
     for side in (1, -1):
         pouch: Path = [(side * 0.345, 0.6), (side * 0.395, 0.64, 1), (side * 0.39, 0.92, 1), (side * 0.34, 0.94)]
         sketch.part(pouch, thinner(stuff, 0.02), light=0.9, drop=0.2)
@@ -138,7 +138,9 @@ def backpack(look: Look, rng: np.random.Generator) -> Sketch:
 def cap(look: Look, rng: np.random.Generator) -> Sketch:
     """A baseball cap, peak to the right."""
     sketch = Sketch(turn=6)
-    stuff = Stuff(look.cloth(spread(rng, 0.06, 0.09)), puff=0.08, relief=0.5, wrinkle=0.05, grain="twill")
+    # blocked caps have another front panel instead of a line across
+    cloth = look.plain if look.pattern == "Colour Block" else look.cloth(spread(rng, 0.06, 0.09))
+    stuff = Stuff(cloth, puff=0.09, relief=0.45, wrinkle=0.06, grain="twill")
     under = Stuff(plain(look.trim(0.35)), puff=0.02, relief=0.3)
     sketch.part(
         [(0.15, 0.4), (0.4, 0.36, 1), (0.8, 0.44, 1), (0.83, 0.53), (0.5, 0.46, 1), (0.18, 0.52)],
@@ -207,7 +209,7 @@ def cap(look: Look, rng: np.random.Generator) -> Sketch:
 def beanie(look: Look, rng: np.random.Generator) -> Sketch:
     """A knitted hat with a turned-up cuff, with or without a pom-pom."""
     sketch = Sketch(turn=6)
-    stuff = Stuff(look.cloth(spread(rng, 0.08, 0.12)), puff=0.08, relief=0.5, wrinkle=0.1, grain="knit")
+    stuff = Stuff(look.cloth(spread(rng, 0.08, 0.12), block=0.1), puff=0.08, relief=0.42, wrinkle=0.12, grain="knit")
     folds = tuple(fold((x * 0.25, -0.05), (x, 0.45), 0.05, -0.14) for x in (-0.28, -0.1, 0.1, 0.28))
     sketch.part(
         mirrored([(0.0, -0.1), (0.3, -0.12, 1), (0.38, 0.2, 1), (0.39, 0.5), (0.0, 0.54)]), stuff, folds=folds, drop=0
@@ -222,7 +224,7 @@ def beanie(look: Look, rng: np.random.Generator) -> Sketch:
     )
     if look.trait("Pom-pom") == "With Pom-pom":
         _pompom(sketch, plain(look.figure if rng.random() < 0.4 else look.trim(0.06)), rng)
-    sketch.part(box(0.1, 0.42, 0.2, 0.49, 0.008), leather(plain((156, 110, 70)), 0.01), drop=0.25)
+    sketch.part(box(0.1, 0.42, 0.2, 0.49, 0.008), patch(), drop=0.25)
     return sketch
 
 
@@ -237,7 +239,7 @@ def sunglasses(look: Look, rng: np.random.Generator) -> Sketch:
     """Seen from the front, temples folded back."""
     sketch = Sketch(turn=5)
     frame = Stuff(look.plain, puff=0.02, relief=0.5, gloss=0.7)
-    lens_rgb = mix(shade(look.ground, 0.4), (30, 30, 36), spread(rng, 0.35, 0.7))
+    lens_rgb = mix(shade(look.ground, 0.75), (40, 40, 48), spread(rng, 0.0, 0.35))
     for side in (1, -1):
         temple: Path = [
             (side * 0.48, -0.1),
@@ -247,7 +249,7 @@ def sunglasses(look: Look, rng: np.random.Generator) -> Sketch:
             (side * 0.36, -0.13),
         ]
         sketch.part(temple, frame, light=0.75, drop=0)
-    thick = 0.048 if look.trait("Frame") != "Aviator" else 0.03
+    thick = 0.058 if look.trait("Frame") != "Aviator" else 0.042
     for side in (1, -1):
         rim = _rim(look.trait("Frame"))
         rim = rim if side > 0 else flipped(rim)
@@ -358,7 +360,12 @@ def _links(sketch: Sketch, side: int, width: float) -> None:
 
 
 def _strap_details(sketch: Sketch, look: Look, kind: str, side: int, width: float) -> None:
-    if kind == "Leather":
+    """Grooves on rubber, stitches on leather; holes on one end and the buckle on the other."""
+    if kind == "Rubber":
+        for y in np.linspace(0.25, 0.44, 6):
+            half = width * (1 - 0.75 * (float(y) - 0.16))
+            sketch.seam([(-half * 0.8, side * float(y)), (half * 0.8, side * float(y))], 0.016, 0.6)
+    else:
         for x in (-0.82, 0.82):
             sketch.stitch(
                 [(x * width, side * 0.24), (x * width * 0.8, side * 0.5), (x * width * 0.72, side * 0.72)],
@@ -401,7 +408,7 @@ def belt(look: Look, rng: np.random.Generator) -> Sketch:
     """Rolled up, buckle in front."""
     sketch = Sketch(standing=True, turn=3)
     stuff = leather(look.cloth(0.06), 0.03)
-    lining = Stuff(plain(mix(look.trim(0.25), (150, 120, 90), 0.4)), puff=0.02, relief=0.2, grain="leather")
+    lining = Stuff(plain(mix(look.trim(0.12), (150, 120, 90), 0.12)), puff=0.02, relief=0.2, grain="leather")
     width, deep, tall = 0.5, 0.17, spread(rng, 0.2, 0.26)
     for scale, light in ((1.0, 0.6), (0.9, 0.72)):
         back = [
@@ -503,7 +510,7 @@ def tie(look: Look, rng: np.random.Generator) -> Sketch:
     silk = Stuff(cloth, puff=0.03, relief=0.4, wrinkle=0.05, gloss=0.25, grain="weave")
     for side in (1, -1):
         sketch.part(
-            band([(side * 0.05, 0.0), (side * 0.14, -0.1, 1), (side * 0.12, -0.2, 1), (0.0, -0.22)], 0.06),
+            band([(side * 0.045, 0.0), (side * 0.2, -0.16, 1), (side * 0.2, -0.36, 1), (0.0, -0.38)], 0.055),
             silk,
             light=0.72,
             drop=0,
@@ -537,6 +544,7 @@ def earrings(look: Look, rng: np.random.Generator) -> Sketch:
 
 def _hoop(sketch: Sketch, gold: Stuff, gem: Stuff, x: float, dy: float) -> None:
     sketch.part(band([(x, -0.28 + dy), (x + 0.03, -0.38 + dy, 1), (x + 0.07, -0.3 + dy)], 0.016), gold, drop=0)
+    sketch.part(oval(x, dy, 0.3, 0.32), gold, holes=(oval(x, dy, 0.165, 0.185),), drop=0)
     sketch.part(oval(x, dy, 0.27, 0.29), replace(gem, puff=0.028), holes=(oval(x, dy, 0.19, 0.21),), drop=0)
     for turn in np.linspace(0, 2 * np.pi, 10, endpoint=False):
         sketch.part(

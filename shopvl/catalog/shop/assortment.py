@@ -331,7 +331,7 @@ KINDS: tuple[Kind, ...] = (
         (15, 79),
         traits={"Buckle": ("Pin Buckle", "Plate Buckle")},
         colours=_LEATHER,
-        patterns=("Solid", "Solid", "Solid", "Striped"),
+        patterns=("Solid",),
         materials=("Leather",),
         usages=("Casual", "Formal"),
     ),

@@ -62,7 +62,7 @@ def _sleeves(sketch: Sketch, stuff: Stuff, kind: str, rng: np.random.Generator, 
             sketch.seam(hem if side > 0 else flipped(hem), 0.004, 0.3)
         elif cuff is not None:
             x, y = path[3][0], path[3][1]
-            edge: Path = [(x + 0.006, y - 0.03), (x + 0.004, y + 0.045), (x - 0.098, y + 0.06), (x - 0.104, y - 0.01)]
+            edge: Path = [(x + 0.003, y - 0.03), (x, y + 0.045), (x - 0.092, y + 0.06), (x - 0.099, y - 0.01)]
             sketch.part(edge if side > 0 else flipped(edge), cuff, drop=0.12)
 
 
@@ -288,7 +288,7 @@ def hoodie(look: Look, rng: np.random.Generator) -> Sketch:
         sketch.part(band(cord, 0.012), Stuff(plain((236, 234, 228)), puff=0.006), drop=0.35)
         sketch.part(box(cord[2][0] - 0.008, end, cord[2][0] + 0.008, end + 0.024), metal(), drop=0.3)
     if look.pattern == "Printed":
-        motif(sketch, look, (0.0, 0.42), 0.1, rng)
+        motif(sketch, look, (0.0, 0.4), 0.14, rng)
     elif look.printed and look.trait("Closure") != "Zip":
         sketch.words(look.printed, (0.0, 0.45), 0.07, 0.3, look.figure)
     return sketch
@@ -359,7 +359,7 @@ def dress(look: Look, rng: np.random.Generator) -> Sketch:
     neck = _NECKS[look.trait("Neck")]
     sleeve = look.trait("Sleeve")
     stuff = woven(look.cloth(spread(rng, 0.07, 0.12)), 0.1)
-    hem_y = {"Mini": 0.95, "Midi": 1.3, "Maxi": 1.72}[look.trait("Length")] + spread(rng, -0.04, 0.04)
+    hem_y = {"Mini": 1.04, "Midi": 1.34, "Maxi": 1.72}[look.trait("Length")] + spread(rng, -0.04, 0.04)
     flare = spread(rng, 0.3, 0.42)
     _neck_inside(sketch, stuff, neck[1] * 0.9, look)
     if sleeve != "Sleeveless":
@@ -502,9 +502,10 @@ def jeans(look: Look, rng: np.random.Generator) -> Sketch:
 
 def _faded(sketch: Sketch, look: Look) -> None:
     """Washed-out thighs."""
-    pale = Stuff(plain(mix(look.ground, (255, 255, 255), 0.3)), puff=0.06, relief=0.0, grain="twill", clear=0.72)
+    pale = Stuff(plain(mix(look.ground, (255, 255, 255), 0.45)), relief=0.0, grain="twill", clear=0.6, feather=0.035)
     for side in (1, -1):
-        sketch.part(oval(side * 0.125, 0.45, 0.045, 0.17), pale, drop=0)
+        sketch.part(oval(side * 0.125, 0.48, 0.05, 0.22), pale, drop=0)
+        sketch.part(oval(side * 0.13, 0.85, 0.035, 0.12), pale, drop=0)
 
 
 def shorts(look: Look, rng: np.random.Generator) -> Sketch:
@@ -530,7 +531,9 @@ def socks(look: Look, rng: np.random.Generator) -> Sketch:
     """A pair, ankle to knee high."""
     sketch = Sketch(turn=8)
     top = {"Ankle": 0.3, "Crew": 0.0, "Knee High": -0.42}[look.trait("Height")]
-    stuff = Stuff(look.cloth(spread(rng, 0.06, 0.1)), puff=0.05, relief=0.45, wrinkle=0.1, grain="knit")
+    stuff = Stuff(
+        look.cloth(spread(rng, 0.06, 0.1), block=top + 0.2), puff=0.05, relief=0.4, wrinkle=0.12, grain="knit"
+    )
     tip = plain(look.figure if look.pattern == "Colour Block" or rng.random() < 0.35 else look.trim(0.2))
     heel, rib = Stuff(tip, puff=0.04, relief=0.3, grain="knit"), Stuff(tip, puff=0.02, relief=0.3, grain="rib")
     gap = spread(rng, 0.24, 0.3)

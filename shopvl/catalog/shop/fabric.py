@@ -33,6 +33,7 @@ class Cloth:
     pitch: float = 0.1  # distance from one repeat to the next
     degrees: float = 0.0
     seed: int = 0
+    block: float = 0.3  # a colour-blocked product has its second colour above this height
 
     def at(self, u: np.ndarray, v: np.ndarray, px: float) -> np.ndarray:
         """Colours (Y, X, 3) at product points; `px` is the size of a pixel, for soft edges."""
@@ -41,7 +42,7 @@ class Cloth:
         ground, figure, accent = (np.array(c, dtype=np.float32) for c in self.colours)
         match self.pattern:
             case "Striped":
-                return _blend(ground, figure, self._lines(across, 0.42, px))
+                return _blend(ground, figure, self._lines(across, 0.4, px))
             case "Checked":
                 return self._checks(along, across, px, ground, figure, accent)
             case "Polka Dots":
@@ -49,7 +50,7 @@ class Cloth:
             case "Floral":
                 return self._flowers(u, v, px, ground, figure, accent)
             case "Colour Block":
-                blocked = _blend(ground, figure, _step(across - self.pitch, px))
+                blocked = _blend(ground, figure, _step(self.block - across, px))
                 return blocked + (accent - blocked) * self._thin_line(across, px)[..., None]
             case _:
                 return np.broadcast_to(ground, (*u.shape, 3))
@@ -60,13 +61,13 @@ class Cloth:
         return _step(share * self.pitch / 2 - phase, px)
 
     def _thin_line(self, w: np.ndarray, px: float) -> np.ndarray:
-        return _step(0.014 - np.abs(w - self.pitch), px)
+        return _step(0.012 - np.abs(w - self.block), px)
 
     def _checks(
         self, a: np.ndarray, b: np.ndarray, px: float, ground: np.ndarray, figure: np.ndarray, accent: np.ndarray
     ) -> np.ndarray:
-        """Gingham: crossing half-strength bands, with a thin line of the accent between them."""
-        bands = (self._lines(a, 0.46, px) + self._lines(b, 0.46, px)) / 2
+        """Crossing bands that add up where they meet, with a thin line of the accent between them."""
+        bands = 0.42 * (self._lines(a, 0.36, px) + self._lines(b, 0.36, px))
         thin = np.maximum(self._lines(a + self.pitch / 2, 0.08, px), self._lines(b + self.pitch / 2, 0.08, px))
         colours = _blend(ground, figure, bands)
         return colours + (accent - colours) * (0.7 * thin)[..., None]
@@ -126,6 +127,7 @@ class Stuff:
     tube: float = 0.0  # shading of an upright cylinder
     grain: str = "none"  # none, weave, knit, rib, twill, leather, wood
     clear: float = 0.0  # share of what lies behind that shines through
+    feather: float = 0.0  # width over which the edge fades, for washes and glows
 
 
 def plain(rgb: Rgb) -> Cloth:

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from shopvl.catalog.shop.fabric import Stuff, luminance, mix, plain, shade
+from shopvl.catalog.shop.fabric import Rgb, Stuff, luminance, mix, plain, shade
 from shopvl.catalog.shop.looks import METAL, RUBBER, Look, leather, metal, rubber, spread
-from shopvl.catalog.shop.outline import Knot, Path, band, box, moved, oval
+from shopvl.catalog.shop.outline import Knot, Path, band, box, oval
 from shopvl.catalog.shop.paint import Fold, Line, Part, Sketch, Words, fold, thinner
 
 
@@ -36,7 +36,14 @@ def _shoe() -> Sketch:
 def sneaker(look: Look, rng: np.random.Generator) -> Sketch:
     """A padded upper on a rubber sole; laces, straps or slip-on."""
     sketch = _shoe()
-    upper = Stuff(look.cloth(spread(rng, 0.07, 0.1)), puff=0.055, relief=0.45, wrinkle=0.05, gloss=0.12, grain="weave")
+    upper = Stuff(
+        look.cloth(spread(rng, 0.07, 0.1), block=-0.34),
+        puff=0.055,
+        relief=0.45,
+        wrinkle=0.05,
+        gloss=0.12,
+        grain="weave",
+    )
     trim = plain(look.figure if rng.random() < 0.5 else look.trim(0.25))
     lining = Stuff(plain(mix(look.trim(0.3), (60, 60, 66), 0.4)), relief=0.2)
     sketch.part(
@@ -232,7 +239,7 @@ def _pump_heel(sketch: Sketch, upper: Stuff, lift: float, high: bool) -> None:
 def boot(look: Look, rng: np.random.Generator) -> Sketch:
     """Ankle or knee high; flat, block or high heel; laces, zip or elastic."""
     sketch = _shoe()
-    top = -1.12 if look.trait("Height") == "Knee High" else -0.6
+    top = -1.12 if look.trait("Height") == "Knee High" else -0.66
     lift = {"Flat": 0.07, "Mid": 0.16, "High": 0.3}[look.trait("Heel")]
     upper = replace(leather(look.plain, 0.06), relief=0.48, wrinkle=0.09)
     mouth: Path = [
@@ -243,14 +250,14 @@ def boot(look: Look, rng: np.random.Generator) -> Sketch:
     ]
     sketch.part(mouth, Stuff(plain(shade(look.trim(0.3), 0.6)), relief=0.2), light=0.7, drop=0)
     _boot_sole(sketch, look, lift)
-    instep = -lift * 0.35
     body: Path = [
         *((-0.005, top - lift), (0.17, top - lift + 0.035, 1), (0.345, top - lift + 0.01), (0.33, -0.5 - lift, 1)),
         *((0.37, -0.37 - lift * 0.8), (0.5, -0.27 - lift * 0.4, 1), (0.66, -0.24, 1), (0.9, -0.22, 1), (0.9, -0.045)),
         *(
-            (0.5, -0.05 + instep),
-            (0.25, -lift - 0.01, 1),
-            (0.0, -lift - 0.02),
+            (0.62, -0.04),
+            (0.5, -0.03 - lift * 0.3, 1),
+            (0.25, -lift, 1),
+            (-0.005, -lift - 0.02),
             (-0.01, -0.2 - lift, 1),
             (0.04, -0.34 - lift, 1),
             (0.015, -0.5 - lift, 1),
@@ -278,7 +285,7 @@ def boot(look: Look, rng: np.random.Generator) -> Sketch:
             (0.13, -0.33 - lift),
         ]
         sketch.part(panel, Stuff(plain(look.trim(0.35)), puff=0.012, grain="rib"), drop=0.2)
-        sketch.part(box(-0.012, top - lift - 0.07, 0.014, top - lift + 0.06, 0.01), thinner(upper), drop=0.2)
+        sketch.part(box(-0.01, top - lift - 0.045, 0.035, top - lift + 0.08, 0.012), thinner(upper), drop=0.2)
     sketch.stitch([(0.62, -0.235), (0.66, -0.14, 1), (0.62, -0.06)], look.thread(), 0.006, 0.014)
     _pair(sketch, rng)
     return sketch
@@ -341,60 +348,94 @@ def _boot_laces(sketch: Sketch, look: Look, lift: float, top: float) -> None:
 
 
 def sandal(look: Look, rng: np.random.Generator) -> Sketch:
-    """A footbed with straps; flat or on a wedge."""
+    """A footbed with two broad straps and a heel strap; flat or on a wedge."""
     sketch = _shoe()
-    lift = 0.1 if look.trait("Heel") == "Flat" else spread(rng, 0.25, 0.32)
-    cork = Stuff(plain((186, 146, 104) if rng.random() < 0.7 else (92, 70, 56)), puff=0.02, relief=0.3, grain="leather")
-    strap = replace(leather(look.cloth(0.06), 0.035), relief=0.5)
-    back: Path = [(0.08, -lift - 0.02), (0.06, -lift - 0.26, 1), (0.2, -lift - 0.3, 1), (0.34, -lift - 0.12)]
-    sketch.part(band(back, 0.06), strap, light=0.62, drop=0)
-    sketch.part(
-        band([(0.5, -0.1 - lift * 0.3), (0.62, -0.28 - lift * 0.2, 1), (0.82, -0.1)], 0.1), strap, light=0.6, drop=0
-    )
-    bed: Path = [
-        *(
-            (0.0, -lift - 0.02),
-            (0.1, -lift - 0.035, 1),
-            (0.3, -lift - 0.01, 1),
-            (0.5, -0.085 - lift * 0.15, 1),
-            (0.7, -0.09),
-        ),
-        *((0.9, -0.095, 1), (1.0, -0.085, 1), (0.99, -0.02, 1), (0.92, 0.0), (0.04, 0.0), (-0.02, -0.03, 1)),
-    ]
-    sketch.part(bed, cork, drop=0.2)
-    inner = Stuff(plain(shade(cork.cloth.colours[0], 1.14)), puff=0.012)
-    sketch.part(
-        band(
-            [
-                (0.0, -lift - 0.02),
-                (0.1, -lift - 0.035, 1),
-                (0.3, -lift - 0.01, 1),
-                (0.5, -0.085 - lift * 0.15, 1),
-                (0.7, -0.09),
-                (0.9, -0.095, 1),
-                (0.985, -0.075),
-            ],
-            0.022,
-        ),
-        inner,
-        drop=0,
-    )
-    sketch.part(band([(0.01, -0.016), (0.96, -0.016)], 0.032), rubber(shade(cork.cloth.colours[0], 0.55), 0.01), drop=0)
-    for x in (0.46, 0.66) if rng.random() < 0.6 else (0.56,):
-        width = 0.12 if x != 0.56 else 0.24
-        rise = -0.3 - lift * (0.85 - x)
-        front: Path = [
-            (x + 0.02, -0.04 - lift * (0.6 - x * 0.6)),
-            (x + 0.02, rise, 1),
-            (x + 0.14, rise - 0.02, 1),
-            (x + 0.19, -0.17 - lift * 0.1),
-        ]
-        sketch.part(band(front, width), strap, drop=0.35)
-    ankle: Path = [(0.06, -lift - 0.28), (0.16, -lift - 0.22, 1), (0.3, -lift - 0.29), (0.42, -lift * 0.7 - 0.06)]
-    sketch.part(band([(0.05, -lift - 0.02), (0.03, -lift - 0.16, 1), (0.07, -lift - 0.3)], 0.07), strap, drop=0.25)
-    sketch.part(band(ankle, 0.055), strap, drop=0.3)
-    knot: Knot = (0.29, -lift - 0.27)
-    buckle = moved(box(-0.04, -0.04, 0.04, 0.04, 0.012), knot[0], knot[1])
-    sketch.part(buckle, metal(), holes=(moved(box(-0.024, -0.024, 0.024, 0.024), knot[0], knot[1]),), drop=0.35)
+    lift = 0.09 if look.trait("Heel") == "Flat" else spread(rng, 0.25, 0.32)
+    cork: Rgb = (186, 146, 104) if rng.random() < 0.5 else look.trim(0.22)
+    strap = replace(leather(look.cloth(0.06), 0.03), relief=0.32)
+    _footbed(sketch, cork, lift)
+    for start, width, rise in ((0.36, 0.2, 0.17), (0.64, 0.25, 0.12)):
+        _strap_over(sketch, strap, start, start + width, lift, rise + spread(rng, -0.01, 0.02))
+    _heel_strap(sketch, strap, lift)
     _pair(sketch, rng)
     return sketch
+
+
+def _bed_height(x: float, lift: float) -> float:
+    """How high the footbed lies above the ground at `x` along the shoe: the heel is up, the toes nearly down."""
+    slope = min(max((0.62 - x) / 0.42, 0.0), 1.0)
+    return 0.085 + (lift - 0.085) * slope * slope * (3 - 2 * slope) if lift > 0.1 else lift
+
+
+def _footbed(sketch: Sketch, cork: Rgb, lift: float) -> None:
+    xs = [0.02, *np.linspace(0.1, 0.9, 9).tolist()]
+    top: list[Knot] = [(x, -_bed_height(x, lift)) for x in xs]
+    wedge: Path = [
+        *top,
+        (1.0, -0.09, 1),
+        (1.0, -0.01, 1),
+        (0.92, 0.0),
+        (0.05, 0.0),
+        (-0.03, -0.02, 1),
+        (0.0, -lift + 0.01, 1),
+    ]
+    sketch.part(wedge, Stuff(plain(cork), puff=0.025, relief=0.3, grain="leather"), drop=0.1)
+    lining = Stuff(plain(shade(cork, 1.16)), puff=0.01, relief=0.3)
+    sketch.part(band([*top, (0.97, -0.082)], 0.024), lining, drop=0)
+    sketch.part(band([(0.01, -0.014), (0.96, -0.014)], 0.028), rubber(shade(cork, 0.5), 0.008), drop=0)
+
+
+def _strap_over(sketch: Sketch, stuff: Stuff, start: float, end: float, lift: float, rise: float) -> None:
+    """A strap arching across the foot, seen a little from behind: its dark inside shows at the heel's side."""
+    low_a, low_b = -_bed_height(start, lift) + 0.03, -_bed_height(end, lift) + 0.03
+    # on a steep footbed the strap leans less than the bed does
+    slant = (low_b - low_a) * 0.45
+    high_a, high_b = low_a - rise - 0.05 + slant, low_b - rise + 0.01
+    middle = (low_a + high_a) / 2
+    inside = [
+        *oval(start + 0.025, middle, 0.035, (low_a - high_a) / 2, 90, 270),
+        (start + 0.06, high_a),
+        (start + 0.06, low_a),
+    ]
+    sketch.part(inside, thinner(stuff), light=0.5, drop=0)
+    near: Path = [
+        *((start + 0.02, low_a), (start + 0.075, middle, 1), (start + 0.025, high_a), (start + 0.06, high_a - 0.03, 1)),
+        *(
+            (end - 0.05, high_b - 0.03, 1),
+            (end - 0.005, high_b + 0.03),
+            (end + 0.025, (low_b + high_b) / 2, 1),
+            (end, low_b),
+        ),
+    ]
+    sketch.part(near, stuff, drop=0.35)
+    thread = shade(stuff.cloth.colours[0], 0.6)
+    sketch.stitch(
+        [(start + 0.04, low_a - 0.02), (start + 0.092, middle, 1), (start + 0.045, high_a)], thread, 0.005, 0.013, 0.6
+    )
+    sketch.stitch(
+        [(end - 0.016, low_b - 0.02), (end + 0.007, (low_b + high_b) / 2, 1), (end - 0.018, high_b + 0.03)],
+        thread,
+        0.005,
+        0.013,
+        0.6,
+    )
+
+
+def _heel_strap(sketch: Sketch, stuff: Stuff, lift: float) -> None:
+    """A quarter around the heel and a buckled ring around the ankle."""
+    low = -_bed_height(0.05, lift)
+    ring = low - 0.22
+    sketch.part(band(oval(0.175, ring, 0.14, 0.045, 180, 360), 0.04), stuff, light=0.55, drop=0)
+    quarter: Path = [
+        *((0.01, low + 0.02), (-0.005, low - 0.14, 1), (0.03, ring - 0.02), (0.1, ring + 0.03), (0.085, low - 0.1, 1)),
+        *((0.2, low - 0.01, 1), (0.26, -_bed_height(0.26, lift) + 0.02), (0.1, low + 0.03)),
+    ]
+    sketch.part(quarter, stuff, drop=0.25)
+    sketch.part(band(oval(0.175, ring, 0.14, 0.05, 180, 0), 0.044), stuff, drop=0.3)
+    x, y = 0.2, ring + 0.053
+    sketch.part(
+        box(x - 0.033, y - 0.033, x + 0.033, y + 0.033, 0.012),
+        metal(),
+        holes=(box(x - 0.019, y - 0.019, x + 0.019, y + 0.019),),
+        drop=0.35,
+    )

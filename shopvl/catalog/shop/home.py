@@ -100,9 +100,11 @@ def lamp(look: Look, rng: np.random.Generator) -> Sketch:
 def _glow(sketch: Sketch, look: Look, bottom: float) -> None:
     """Light from the bulb behind the cloth."""
     warm = mix(look.ground, (255, 236, 180), 0.75)
-    for scale, clear in ((1.0, 0.86), (0.65, 0.84)):
+    for scale, clear in ((1.0, 0.75), (0.6, 0.75)):
         sketch.part(
-            oval(0.0, 0.42, bottom * 0.62 * scale, 0.17 * scale), Stuff(plain(warm), relief=0.0, clear=clear), drop=0
+            oval(0.0, 0.42, bottom * 0.62 * scale, 0.17 * scale),
+            Stuff(plain(warm), relief=0.0, clear=clear, feather=0.06),
+            drop=0,
         )
 
 
@@ -172,7 +174,8 @@ def chair(look: Look, rng: np.random.Generator) -> Sketch:
         sketch.part(back, pad, folds=(fold((-0.2, 0.42), (0.28, 0.4), 0.05, -0.08),), drop=0.2)
         for x in (-0.12, 0.04, 0.2):
             sketch.part(oval(x, 0.2, 0.016, 0.016), thinner(pad, 0.008), light=0.7, drop=0.5)
-    seat_stuff = frame if slatted and rng.random() < 0.6 else pad
+    bare = slatted and look.pattern == "Solid" and rng.random() < 0.6
+    seat_stuff = frame if bare else pad
     seat: Path = [
         (-0.27, 0.6),
         (0.02, 0.56, 1),
@@ -194,7 +197,7 @@ def chair(look: Look, rng: np.random.Generator) -> Sketch:
 def cushion(look: Look, rng: np.random.Generator) -> Sketch:
     """A plump square or round cushion with piping."""
     sketch = Sketch(turn=9)
-    stuff = replace(woven(look.cloth(spread(rng, 0.1, 0.16)), 0.08), puff=0.17, relief=0.75)
+    stuff = replace(woven(look.cloth(spread(rng, 0.1, 0.16), block=-0.14), 0.1), puff=0.24, relief=0.85)
     piping = Stuff(plain(look.trim(0.25) if rng.random() < 0.6 else look.accent), puff=0.008, relief=0.4)
     if look.trait("Shape") == "Round":
         sketch.part(oval(0, 0, 0.52, 0.52), piping, drop=0)
@@ -218,7 +221,7 @@ def cushion(look: Look, rng: np.random.Generator) -> Sketch:
     ]
     sketch.part(outline, piping, drop=0)
     folds = tuple(
-        fold((x * 0.46, y * 0.46), (x * (0.24 + lean), y * (0.24 - lean)), 0.035, spread(rng, -0.3, -0.15))
+        fold((x * 0.46, y * 0.46), (x * (0.24 + lean), y * (0.24 - lean)), 0.045, spread(rng, -0.14, -0.06))
         for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))
         for lean in (-0.06, 0.05)
     )
@@ -234,7 +237,7 @@ def cushion(look: Look, rng: np.random.Generator) -> Sketch:
 def vase(look: Look, rng: np.random.Generator) -> Sketch:
     """A belly, a bottle or a straight tube, glazed."""
     sketch = Sketch(standing=True, turn=1.5)
-    stuff = glaze(look.cloth(spread(rng, 0.1, 0.14)), 1.0)
+    stuff = replace(glaze(look.cloth(spread(rng, 0.1, 0.14), block=0.33), 1.0), puff=0.07, relief=0.3)
     halves: dict[str, list[Knot]] = {
         "Round": [(0.12, 0.02), (0.1, 0.1, 1), (0.12, 0.2), (0.42, 0.35, 1), (0.38, 0.75, 1), (0.17, 0.88)],
         "Bottle": [

@@ -29,9 +29,9 @@ class Look:
         """The value of a visible property."""
         return self.traits.get(name, default)
 
-    def cloth(self, pitch: float = 0.1, degrees: float = 0.0) -> Cloth:
+    def cloth(self, pitch: float = 0.1, degrees: float = 0.0, block: float = 0.3) -> Cloth:
         """The item's pattern in its own colours."""
-        return Cloth(self.pattern, (self.ground, self.figure, self.accent), pitch, degrees, self.seed)
+        return Cloth(self.pattern, (self.ground, self.figure, self.accent), pitch, degrees, self.seed, block)
 
     @property
     def plain(self) -> Cloth:
@@ -54,14 +54,19 @@ class Look:
         return mix(self.ground, (255, 255, 255), 0.4) if self.dark else shade(self.ground, 0.55)
 
 
-def knitwear(cloth: Cloth, wrinkle: float = 0.12) -> Stuff:
+def knitwear(cloth: Cloth, wrinkle: float = 0.17) -> Stuff:
     """Jersey: soft, with broad wrinkles."""
-    return Stuff(cloth, puff=0.045, relief=0.42, wrinkle=wrinkle, grain="weave")
+    return Stuff(cloth, puff=0.055, relief=0.33, wrinkle=wrinkle, grain="weave")
 
 
-def woven(cloth: Cloth, wrinkle: float = 0.14) -> Stuff:
+def woven(cloth: Cloth, wrinkle: float = 0.18) -> Stuff:
     """Shirt cotton, a little crisper."""
-    return Stuff(cloth, puff=0.03, relief=0.45, wrinkle=wrinkle, grain="weave")
+    return Stuff(cloth, puff=0.04, relief=0.36, wrinkle=wrinkle, grain="weave")
+
+
+def patch() -> Stuff:
+    """A small label of tan leather."""
+    return Stuff(plain((164, 118, 78)), puff=0.006, relief=0.2, grain="leather")
 
 
 def leather(cloth: Cloth, puff: float = 0.035) -> Stuff:

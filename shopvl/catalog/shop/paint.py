@@ -16,6 +16,7 @@ from shopvl.catalog.shop.outline import Path, Pose, spindle, trace
 from shopvl.vision.overlays import TextBox, typeface
 
 _FINE = 4  # polygons are filled at this multiple of the picture's size
+_RIM_SHADE = 0.13  # how much darker a surface gets where it turns away at its outline
 _LAMP = (0.55, 0.75)  # light comes from the upper left: how much a rise to the right and downwards counts
 
 
@@ -130,16 +131,18 @@ class Painter:
         px_per_unit = self.pose.px_per_unit
         corners = self.pose.pixels(part.outline)
         shadow_px = max(1.5, 0.022 * px_per_unit)
-        window = self._window(corners, pad_px=2 + int(2 * shadow_px))
+        window = self._window(corners, pad_px=2 + int(2 * max(shadow_px, part.stuff.feather * px_per_unit)))
         if window is None:
             return
         alpha = _filled([corners], [self.pose.pixels(h) for h in part.holes], window)
+        if part.stuff.feather > 0:
+            alpha = _blurred(alpha, part.stuff.feather * px_per_unit) * self.cover[window.slices]
         if part.drop > 0:
             self._shadow(alpha, window, shadow_px, part.drop)
         height = self._height(alpha, part, window)
         rise_x, rise_y = _slopes(height)
         slope = (_LAMP[0] * rise_x + _LAMP[1] * rise_y) * part.stuff.relief * 0.2 * px_per_unit
-        light = 1 + 0.5 * np.tanh(2.0 * slope)
+        light = (1 + 0.5 * np.tanh(2.0 * slope)) * (1 - _RIM_SHADE * np.clip(2 - 2 * height, 0, 1))
         self._lay(self._surface(part, window, light, height), alpha * (1 - part.stuff.clear), window)
 
     def _surface(self, part: Part, window: "Window", light: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -148,7 +151,7 @@ class Painter:
         y_px, x_px = np.mgrid[window.y0 : window.y1, window.x0 : window.x1].astype(np.float32)
         u, v = self.pose.units(x_px, y_px)
         # a pattern bends where the cloth rises and falls
-        bend = 0.05 * (height - 0.9)
+        bend = 0.028 * (height - 0.9)
         colours = stuff.cloth.at(u + bend, v + bend, 1 / self.pose.px_per_unit)
         if stuff.tube > 0:
             light = light * _tube(window.x1 - window.x0, stuff.tube)[None, :]
@@ -186,14 +189,14 @@ class Painter:
         patch = noise[y + window.y0 : y + window.y1, x + window.x0 : x + window.x1]
         match grain:
             case "weave":
-                return 1 + 0.035 * patch
+                return 1 + 0.022 * patch
             case "knit":
                 stitch = np.sin(2 * math.pi * (v / 0.03 + 0.35 * np.abs(((u / 0.034) % 1) - 0.5) * 2))
                 return 1 + 0.07 * stitch * np.abs(np.cos(math.pi * u / 0.034)) + 0.03 * patch
             case "rib":
                 return 1 + 0.1 * np.sin(2 * math.pi * u / 0.022) + 0.02 * patch
             case "twill":
-                return 1 + 0.07 * patch + 0.035 * np.sin(2 * math.pi * (u + 0.6 * v) / 0.016)
+                return 1 + 0.04 * patch + 0.03 * np.sin(2 * math.pi * (u + 0.6 * v) / 0.016)
             case "leather":
                 blotch = _wrinkles(self.size_px)[y + window.y0 : y + window.y1, x + window.x0 : x + window.x1]
                 return 1 + 0.02 * patch + 0.03 * blotch
@@ -321,9 +324,7 @@ def _slopes(height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _tube(width_px: int, strength: float) -> np.ndarray:
     """Light across an upright cylinder: brightest left of the middle, darkest at the right edge."""
     t = np.linspace(0, 1, width_px, dtype=np.float32)
-    profile = (
-        0.9 + 0.32 * np.exp(-(((t - 0.3) / 0.2) ** 2)) - 0.42 * np.clip(t - 0.55, 0, 1) - 0.25 * np.clip(0.12 - t, 0, 1)
-    )
+    profile = 1.0 + 0.24 * np.exp(-(((t - 0.3) / 0.22) ** 2)) - 0.34 * t**3 - 0.16 * (1 - t) ** 8
     return 1 + strength * (profile - 1)
 
 

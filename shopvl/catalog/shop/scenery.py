@@ -12,9 +12,9 @@ _PAPERS = (
     (236, 232, 226), (222, 228, 234), (240, 226, 222), (224, 234, 224), (246, 238, 214), (214, 214, 218),
     (232, 222, 238), (206, 216, 220), (250, 244, 238), (196, 202, 208), (228, 210, 196), (210, 226, 230),
 )  # fmt: skip
-_LYING = ("wood", "tiles", "marble", "linen", "terrazzo", "bokeh")
-_STANDING = ("room", "table", "brick", "foliage", "bokeh", "room")
-_VARIANTS = 5
+_LYING = ("wood", "tiles", "marble", "linen", "terrazzo", "wood", "plaster")
+_STANDING = ("room", "table", "brick", "foliage", "bokeh", "room", "table")
+_VARIANTS = 6
 
 
 def backdrop(background: str, standing: bool, size_px: int, rng: np.random.Generator) -> np.ndarray:
@@ -91,7 +91,7 @@ def _wood(side: int, rng: np.random.Generator) -> np.ndarray:
     edges = np.linspace(0, side, planks + 1) + np.concatenate([[0], rng.normal(0, side * 0.012, planks - 1), [0]])
     for low, high in pairwise(edges.tolist()):
         inside = (rows >= low) & (rows < high)
-        light[inside] = np.roll(light[inside], int(rng.integers(side)), axis=1) * rng.uniform(0.9, 1.08)
+        light[inside] = light[inside][:, :: int(rng.choice((-1, 1)))] * rng.uniform(0.9, 1.08)
         gap = np.exp(-np.abs(rows - low) / (0.004 * side + 0.4))
         light *= 1 - 0.6 * gap[:, None]
     canvas = tone * light[..., None]
@@ -120,8 +120,10 @@ def _marble(side: int, rng: np.random.Generator) -> np.ndarray:
     """Polished stone: veins where warped noise crosses zero."""
     tone, vein = (_tone(rng, (238, 236, 234), (226, 218, 210), (60, 62, 66), (206, 214, 212)), 0.0)
     turbulence = _cloud(side, (5, 5), rng) + 0.5 * _cloud(side, (11, 11), rng) + 0.25 * _cloud(side, (24, 24), rng)
-    for offset, weight in ((0.0, 0.34), (0.9, 0.2), (-0.8, 0.16)):
-        vein = vein + weight * np.exp(-np.abs(turbulence - offset) * 16)
+    for offset, weight in ((0.0, 0.55), (0.9, 0.3)):
+        # veins come and go: each is strong in some places only
+        presence = np.clip(_cloud(side, (4, 4), rng), 0, 1)
+        vein = vein + weight * presence * np.exp(-np.abs(turbulence - offset) * 9)
     blotch = 1 + 0.03 * _cloud(side, (6, 6), rng)
     ink = np.array((120, 120, 126) if tone.mean() > 128 else (200, 196, 186), dtype=np.float32)
     veins = np.clip(np.asarray(vein), 0, 1)[..., None]
@@ -153,6 +155,19 @@ def _terrazzo(side: int, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(sheet.reduce(2), dtype=np.float32) * (1 + 0.012 * rng.normal(size=(side, side, 1)))
 
 
+def _plaster(side: int, rng: np.random.Generator) -> np.ndarray:
+    """A rough wall with the shadow of leaves on it."""
+    tone = _tone(rng, (222, 206, 186), (190, 196, 190), (212, 180, 160), (206, 208, 214))
+    height = _cloud(side, (24, 24), rng) + 0.6 * _cloud(side, (60, 60), rng)
+    light = 1 + 0.035 * np.tanh((np.gradient(height, axis=0) + np.gradient(height, axis=1)) * side * 0.006)
+    sheet = Image.new("L", (side, side), 0)
+    draw = ImageDraw.Draw(sheet)
+    for _ in range(26):
+        draw.polygon(_leaf(rng, side), fill=255)
+    shadow = np.asarray(sheet.filter(ImageFilter.GaussianBlur(0.016 * side)), dtype=np.float32) / 255
+    return tone * (light * (1 - 0.2 * shadow))[..., None]
+
+
 def _bokeh(side: int, rng: np.random.Generator) -> np.ndarray:
     """Lights far out of focus."""
     dark, light = _hues(rng)
@@ -171,7 +186,8 @@ def _hues(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A dark and a light colour that go together."""
     pairs = (
         ((44, 52, 78), (226, 170, 110)), ((70, 54, 60), (240, 196, 160)), ((40, 70, 66), (200, 214, 150)),
-        ((84, 76, 96), (222, 190, 214)), ((96, 104, 112), (236, 230, 220)),
+        ((84, 76, 96), (222, 190, 214)), ((96, 104, 112), (236, 230, 220)), ((30, 60, 96), (150, 206, 226)),
+        ((120, 96, 80), (250, 232, 206)), ((36, 38, 44), (196, 198, 206)),
     )  # fmt: skip
     dark, light = pairs[int(rng.integers(len(pairs)))]
     return np.array(dark, dtype=np.float64), np.array(light, dtype=np.float64)
@@ -258,13 +274,26 @@ def _window_light(side: int, rng: np.random.Generator) -> np.ndarray:
 
 def _table(side: int, rng: np.random.Generator) -> np.ndarray:
     """A wooden table top in front of a blurred room."""
-    back = _bokeh(side, rng).astype(np.float32)
+    back = _interior(side, rng)
     edge = int(side * rng.uniform(0.62, 0.7))
     top = _tone(rng, (172, 124, 82), (206, 178, 142), (104, 76, 58), (224, 220, 214))
     grain = 1 + 0.05 * _grain(side, rng)
     depth = np.linspace(0.9, 1.07, side - edge)[:, None]
     back[edge:] = top * (grain[edge:] * depth)[..., None]
     return _soft_step(back, edge, side)
+
+
+def _interior(side: int, rng: np.random.Generator) -> np.ndarray:
+    """Shelves, pictures and a window, far out of focus."""
+    wall = _tone(rng, (208, 200, 190), (176, 186, 190), (222, 212, 200), (148, 140, 136))
+    sheet = Image.new("RGB", (side, side), tuple(int(c) for c in wall))
+    draw = ImageDraw.Draw(sheet)
+    for _ in range(int(rng.integers(9, 16))):
+        x, y = rng.uniform(-0.05, 1.0) * side, rng.uniform(-0.05, 0.65) * side
+        w, h = rng.uniform(0.05, 0.2) * side, rng.uniform(0.06, 0.32) * side
+        tone = wall * rng.uniform(0.5, 1.2) + rng.normal(0, 22, 3)
+        draw.rectangle((x, y, x + w, y + h), fill=tuple(int(c) for c in np.clip(tone, 20, 255)))
+    return np.array(sheet.filter(ImageFilter.GaussianBlur(0.035 * side)), dtype=np.float32)
 
 
 def _brick(side: int, rng: np.random.Generator) -> np.ndarray:
@@ -294,6 +323,7 @@ _SCENES = {
     "marble": _marble,
     "linen": _linen,
     "terrazzo": _terrazzo,
+    "plaster": _plaster,
     "bokeh": _bokeh,
     "foliage": _foliage,
     "room": _room,

@@ -17,7 +17,7 @@ class Name:
 # Colour name -> sRGB as it photographs under soft light.
 COLOURS: dict[str, Rgb] = {
     "Black": (38, 38, 42),
-    "White": (240, 239, 236),
+    "White": (236, 235, 231),
     "Grey": (142, 144, 148),
     "Beige": (214, 190, 150),
     "Brown": (112, 70, 42),
