@@ -126,7 +126,7 @@ def check_catalog(
         columns.append("image")
     with _Hashes() as ids, _Hashes() as titles, ThreadPoolExecutor(4) as threads:
         names = _Names()
-        row, splits = 0, Counter[str | None]()
+        row, with_split, without_split = 0, 0, _Findings()
         try:
             for frame in catalog.batches(256 if looks_at_images else 8192, columns=columns):
                 frame = frame.with_row_index("row", offset=row + 1)
@@ -136,7 +136,9 @@ def check_catalog(
                     _check_price(frame, price, findings)
                 _check_attributes(frame, names, findings)
                 names.add_paths(frame)
-                splits.update(dict(frame["split"].value_counts().iter_rows()))
+                with_split += frame["split"].count()
+                empty = pl.col("split").is_null() & pl.col(FAULT).is_null()
+                without_split.add("empty-split", *_where(frame, empty))
                 ids.add(frame["product_id"].drop_nulls())
                 if catalog.has("split"):
                     titles.add(*_titles_by_split(frame))
@@ -148,8 +150,8 @@ def check_catalog(
         if not row:
             findings.add("no-rows", int("no-rows" not in findings.counts))
         names.conclude(findings)
-        if len(splits) > 1:
-            findings.add("empty-split", splits.pop(None, 0))
+        if with_split:
+            findings.add("empty-split", without_split.counts["empty-split"], without_split.examples["empty-split"])
         _check_repeats(catalog, ids, titles, findings)
     return findings.faults()
 

@@ -1,0 +1,268 @@
+"""Mining, facts, names, taxonomies, and the JSON that people edit."""
+
+import json
+from collections import Counter
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from pydantic import ValidationError
+
+from shopvl.catalog.cells import folded
+from shopvl.catalog.ontology import (
+    Category,
+    Ontology,
+    Property,
+    Value,
+    apply_names,
+    looks_many,
+    mine_ontology,
+    read_taxonomy,
+)
+from shopvl.catalog.schema import FRAME_SCHEMA
+from shopvl.errors import CatalogError
+from shopvl.paths import room
+
+SHIRT, DRESS = ["Apparel", "Topwear", "Shirts"], ["Apparel", "Dresses"]
+
+
+def frame(*rows: tuple) -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            {"category_path": path, "attributes": [{"property": name, "value": value} for name, value in pairs]}
+            for path, pairs in rows
+        ],
+        schema={name: FRAME_SCHEMA[name] for name in ("category_path", "attributes")},
+    )
+
+
+SHOP = frame(
+    (SHIRT, [("colour", "Navy Blue"), ("gender", "Men")]),
+    (SHIRT, [("colour", "navy  blue"), ("gender", "Men"), ("sleeve", "Long")]),
+    (["apparel", "Topwear", "Shirts "], [("Colour", "Navy Blue"), ("size", "S"), ("size", "M")]),
+    (DRESS, [("colour", "红色"), ("size", "S"), ("size", "L"), ("size", "s")]),
+    (None, [("colour", "Red"), ("", "x"), ("y", "")]),
+)
+
+
+@pytest.fixture
+def shop() -> Ontology:
+    return mine_ontology([SHOP[:2], SHOP[2:]])
+
+
+def test_what_is_mined(shop):
+    assert {category.path: category.count for category in shop.categories} == {
+        ("Apparel",): 4,
+        ("Apparel", "Dresses"): 1,
+        ("Apparel", "Topwear"): 3,
+        ("Apparel", "Topwear", "Shirts"): 3,
+    }
+    assert shop.category(SHIRT).properties == {"colour": 3, "gender": 2, "size": 1, "sleeve": 1}
+    assert shop.category(["Apparel"]).properties == {"colour": 4, "gender": 2, "size": 2, "sleeve": 1}
+    assert shop.values() == {
+        "colour": ("Navy Blue", "Red", "红色"),
+        "gender": ("Men",),
+        "size": ("L", "M", "S"),
+        "sleeve": ("Long",),
+    }
+    colour, size = shop.property("Colour"), shop.property("size")
+    assert {value.id: value.count for value in colour.values} == {"Navy Blue": 3, "Red": 1, "红色": 1}
+    assert [value.names for value in colour.values if value.id == "红色"] == [{"zh": "红色"}]
+    assert (colour.count, colour.many, colour.visual) == (5, False, "unknown")
+    assert (size.count, size.many) == (2, True)
+    assert shop.leaves() == [("Apparel", "Dresses"), ("Apparel", "Topwear", "Shirts")]
+    assert shop.children(["apparel"]) == [("Apparel", "Dresses"), ("Apparel", "Topwear")]
+    assert [prop.id for prop in shop.properties_of(SHIRT)] == ["colour", "gender", "size", "sleeve"]
+    assert [prop.id for prop in shop.properties_of([*SHIRT, "Oxford"], min_share=0.5)] == ["colour", "gender"]
+    assert shop.properties_of(["Toys"]) == ()
+    assert {"Shirts", "colour", "Navy Blue", "红色"} <= set(shop.names())
+
+
+def test_facts(shop):
+    assert [str(fact) for fact in shop.facts] == [
+        "Apparel",
+        "Apparel > Dresses",
+        "Apparel > Topwear",
+        "Apparel > Topwear > Shirts",
+        "colour: Navy Blue",
+        "colour: Red",
+        "colour: 红色",
+        "gender: Men",
+        "size: L",
+        "size: M",
+        "size: S",
+        "sleeve: Long",
+    ]
+    assert shop.fact_ids(SHIRT, [("colour", "Navy Blue")]) == [0, 2, 3, 4]
+    assert shop.fact_ids(["apparel", "TOPWEAR"], [{"property": "COLOUR", "value": " navy blue "}]) == [0, 2, 4]
+    assert shop.fact_ids(["Apparel", "Hats"], [("colour", "Octarine"), ("smell", "sweet"), (None, None)]) == [0]
+    assert shop.fact_ids(["Shirts"], None) == []
+    assert shop.fact_ids(None, ()) == []
+
+
+names = st.sampled_from(["a", "B", "b ", "c", "红"])
+rows = st.lists(
+    st.tuples(st.lists(names, max_size=3), st.lists(st.tuples(names, names), max_size=4)), min_size=1, max_size=12
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(rows=rows, cut=st.integers(0, 12), min_count=st.integers(1, 3))
+def test_mining_agrees_with_plain_counting(rows, cut, min_count):
+    whole = frame(*rows)
+    mined = mine_ontology([whole[:cut], whole[cut:]] if cut < whole.height else [whole], min_count)
+    nodes = Counter(
+        tuple(folded(step) for step in path[:depth]) for path, _ in rows for depth in range(1, len(path) + 1)
+    )
+    pairs = Counter(pair for _, own in rows for pair in {(folded(name), folded(value)) for name, value in own})
+    assert {tuple(map(folded, node.path)): node.count for node in mined.categories} == {
+        path: count for path, count in nodes.items() if count >= min_count
+    }
+    assert {(folded(p.id), folded(v.id)): v.count for p in mined.properties for v in p.values} == {
+        pair: count for pair, count in pairs.items() if count >= min_count
+    }
+    for path, own in rows:
+        wanted = {
+            tuple(map(folded, path[:d]))
+            for d in range(1, len(path) + 1)
+            if nodes[tuple(map(folded, path[:d]))] >= min_count
+        }
+        wanted |= {(folded(n), folded(v)) for n, v in own if pairs[folded(n), folded(v)] >= min_count}
+        facts = [mined.facts[number] for number in mined.fact_ids(path, own)]
+        keys = {
+            tuple(map(folded, fact.path)) if fact.kind == "category" else (folded(fact.property), folded(fact.value))
+            for fact in facts
+        }
+        assert keys == wanted
+
+
+def test_facts_do_not_depend_on_the_order_of_the_file(shop):
+    turned = Ontology(categories=shop.categories[::-1], properties=shop.properties[::-1])
+    assert turned.facts == shop.facts
+    assert turned.fact_ids(SHIRT, [("size", "M")]) == shop.fact_ids(SHIRT, [("size", "M")])
+
+
+def test_identifiers_do_not_fill_it():
+    table = frame(*((SHIRT, [("model number", f"X{n}"), ("colour", ("Red", "Blue")[n % 2])]) for n in range(5000)))
+    mined = mine_ontology([table[start : start + 100] for start in range(0, 5000, 100)], max_values=20)
+    assert len(mined.property("model number").values) == 20
+    assert [(value.id, value.count) for value in mined.property("colour").values] == [("Blue", 2500), ("Red", 2500)]
+
+
+@pytest.mark.parametrize(
+    ("several", "products", "many"), [(0, 10, False), (1, 20, False), (1, 2, True), (2, 100, False), (20, 100, True)]
+)
+def test_one_or_many(several, products, many):
+    assert looks_many(several, products) is many
+
+
+def test_the_json_round_trip_and_its_schema(shop, tmp_path):
+    named = apply_names(shop, {"properties": {"colour": {"zh": "颜色", "values": {"Red": {"zh": "红"}}}}})
+    named.save(tmp_path / "o.json")
+    assert Ontology.load(tmp_path / "o.json") == named
+    schema = json.loads((room("data_schemas") / "ontology.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    check = Draft202012Validator(schema)
+    data = json.loads((tmp_path / "o.json").read_text("utf-8"))
+    check.validate(data)
+    for kind, model in (("category", Category), ("property", Property), ("value", Value)):
+        assert set(schema["$defs"][kind]["properties"]) == set(model.model_fields)
+    assert set(schema["properties"]) == set(Ontology.model_fields)
+    for wrong in (
+        {**data, "colour": 1},
+        {**data, "version": 2},
+        {**data, "properties": [{"id": "a", "visual": "perhaps"}]},
+        {**data, "categories": [{"path": ["A"], "parent": "B"}]},
+        {**data, "categories": [{"path": ["A"], "count": -1}]},
+    ):
+        assert not check.is_valid(wrong)
+        with pytest.raises(ValidationError):
+            Ontology.model_validate(wrong)
+
+
+def test_a_file_with_faults_says_all_of_them(tmp_path):
+    file = tmp_path / "o.json"
+    file.write_text('{"version": 1, "categories": [{"path": ["A"], "nmae": "x"}], "properties": [{"id": 3}]}')
+    with pytest.raises(
+        CatalogError, match=r"categories.0.nmae: Extra inputs.*properties.0.id: .*string.*catalog ontology"
+    ):
+        Ontology.load(file)
+    file.write_text(
+        '{"version": 1, "categories": [{"path": ["A", "B"]}], '
+        '"properties": [{"id": "colour"}, {"id": "Colour", "values": [{"id": "Red"}, {"id": "red "}]}]}'
+    )
+    with pytest.raises(CatalogError) as caught:
+        Ontology.load(file)
+    for part in ("'colour' comes twice", "'A > B' is there without its parent", "'red' of 'Colour' comes twice"):
+        assert part in str(caught.value)
+    with pytest.raises(CatalogError, match="cannot be read: No such file"):
+        Ontology.load(tmp_path / "nothing.json")
+
+
+def test_names_in_chinese_are_understood(shop, tmp_path):
+    (tmp_path / "names.json").write_text(
+        json.dumps(
+            {
+                "categories": {
+                    "Shirts": {"zh": "衬衫", "synonyms": ["shirt"]},
+                    "Apparel > Dresses": {"zh": "连衣裙"},
+                    "Toys": {"zh": "玩具"},
+                },
+                "properties": {
+                    "Colour": {"zh": "颜色", "values": {"navy blue": {"zh": "藏青色", "synonyms": ["marine"]}}}
+                },
+            }
+        ),
+        "utf-8",
+    )
+    named = apply_names(shop, tmp_path / "names.json")
+    assert named.facts == shop.facts
+    assert named.category(SHIRT).names == {"en": "Shirts", "zh": "衬衫"}
+    assert named.category(DRESS).name("zh") == "连衣裙"
+    number = shop.fact_ids(None, [("colour", "Navy Blue")])
+    assert number
+    for pair in (("颜色", "藏青色"), ("colour", "Marine"), ("颜色", "Navy Blue")):
+        assert named.fact_ids(None, [pair]) == number
+    assert "玩具" not in set(named.names())
+    with pytest.raises(CatalogError, match="the names hold values; only categories and properties were wanted"):
+        apply_names(shop, {"values": {}})
+    with pytest.raises(CatalogError, match="are not all texts"):
+        apply_names(shop, {"categories": {"Shirts": {"synonyms": "shirt"}}})
+
+
+def test_a_synonym_never_takes_a_values_own_name():
+    prop = Property(id="colour", values=(Value(id="Blue", synonyms=("Navy",)), Value(id="Navy")))
+    ontology = Ontology(properties=(prop,))
+    assert [ontology.facts[n].value for n in ontology.fact_ids(None, [("colour", "navy")])] == ["Navy"]
+
+
+GOOGLE = """# Google_Product_Taxonomy_Version: 2021-09-21
+1 - Animals & Pet Supplies
+3237 - Animals & Pet Supplies > Live Animals
+2 - Animals & Pet Supplies > Pet Supplies
+"""
+SHOPIFY = """# Shopify Product Taxonomy - Categories: 2025-01
+# Format: {GID} : {Ancestor name} > ... > {Category name}
+
+gid://shopify/TaxonomyCategory/ap     : Animals & Pet Supplies
+gid://shopify/TaxonomyCategory/ap-1   : Animals & Pet Supplies > Live Animals
+gid://shopify/TaxonomyCategory/ap-2   : Animals & Pet Supplies > Pet Supplies
+"""
+
+
+@pytest.mark.parametrize(("text", "codes"), [(GOOGLE, ["1", "3237", "2"]), (SHOPIFY, ["ap", "ap-1", "ap-2"])])
+def test_taxonomies(tmp_path, text, codes):
+    (tmp_path / "t.txt").write_text(text)
+    tree = read_taxonomy(tmp_path / "t.txt")
+    assert [(node.path[-1], node.code) for node in tree.categories] == list(
+        zip(["Animals & Pet Supplies", "Live Animals", "Pet Supplies"], codes, strict=True)
+    )
+    assert tree.leaves() == [("Animals & Pet Supplies", "Live Animals"), ("Animals & Pet Supplies", "Pet Supplies")]
+    plain = [line.split(" - ")[-1].split(" : ")[-1] for line in text.splitlines() if not line.startswith("#")]
+    (tmp_path / "t.txt").write_text("\n".join(plain))
+    assert read_taxonomy(tmp_path / "t.txt").leaves() == tree.leaves()
+    (tmp_path / "t.txt").write_text("no tree\n")
+    with pytest.raises(CatalogError, match="holds no category tree; lines like"):
+        read_taxonomy(tmp_path / "t.txt")
