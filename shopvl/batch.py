@@ -88,7 +88,7 @@ class Output:
     """What a model saw in a batch, in float32. Which fields are filled depends on the fusion."""
 
     embeddings: Mapping[str, Tensor] = field(default_factory=dict)  # name -> (B, D), unit length
-    scale: Tensor | None = None  # (): what cosines are multiplied by before a softmax
+    scales: Mapping[str, Tensor] = field(default_factory=dict)  # pair -> (): what its cosines are multiplied by
     words_BTD: Tensor | None = None  # states of the title's positions after fusion
     patches_BPD: Tensor | None = None  # states of the image positions after fusion
     patch_real_BP: Tensor | None = None  # bool

@@ -29,8 +29,9 @@ from shopvl.models.backbones import (
 )
 from shopvl.models.dual_encoder import DualEncoder
 from shopvl.models.heads import LinearHeads
-from shopvl.models.inputs import PatchEmbedding, TextTower, WordEmbedding
+from shopvl.models.inputs import PatchEmbedding, TextTower, WordBagTower, WordEmbedding
 from shopvl.models.single_stream import SingleStream, copy_vit
+from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.objectives.contrastive import ContrastLoss
 from shopvl.objectives.masked import MaskedWordsLoss
 from shopvl.objectives.matching import MatchingLoss, WordPatchLoss
@@ -206,7 +207,11 @@ def tokenizer_for(recipe: Recipe, texts: Iterable[str]) -> Tokenizer:
     match recipe.text:
         case parts.TransformersText(name=name):
             return Tokenizer(load_transformers_tokenizer(name))
-        case parts.TextTransformer(vocabulary=vocabulary) | parts.WordPieces(vocabulary=vocabulary):
+        case (
+            parts.TextTransformer(vocabulary=vocabulary)
+            | parts.WordBag(vocabulary=vocabulary)
+            | parts.WordPieces(vocabulary=vocabulary)
+        ):
             return Tokenizer.learn(texts, vocabulary)
 
 
@@ -251,6 +256,8 @@ def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weight
     match part:
         case parts.TimmImage():
             return TimmTower(part.name, part.size_px, part.pretrained and not random_weights, part.options)
+        case parts.ThumbnailImage():
+            return ThumbnailNet(part.stem, part.widths, part.blocks)
         case parts.TransformersImage():
             return TransformersImageTower(load_transformers(part.name, part.pretrained, config))
         case _:
@@ -263,6 +270,8 @@ def _text_tower(
     match part:
         case parts.TextTransformer():
             return TextTower(tokenizer.size, part.layers, part.width, part.heads, part.max_tokens, part.dropout)
+        case parts.WordBag():
+            return WordBagTower(tokenizer.size, part.width)
         case parts.TransformersText():
             return TransformersTextTower(load_transformers(part.name, part.pretrained and not random_weights, config))
         case _:

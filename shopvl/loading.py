@@ -24,7 +24,7 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import Query, make_query
 from shopvl.catalog.readers import Catalog
 from shopvl.errors import CatalogError, ImageError
-from shopvl.recipes.parts import PatchLinear, TimmImage, TransformersImage
+from shopvl.recipes.parts import PatchLinear, ThumbnailImage, TimmImage, TransformersImage
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.vision.transforms import random_crop, to_pixels
@@ -52,7 +52,7 @@ class Loader:
         self.tokenizer = tokenizer
         self.ontology = ontology
         match recipe.image:
-            case TimmImage() | TransformersImage() | PatchLinear():
+            case TimmImage() | ThumbnailImage() | TransformersImage() | PatchLinear():
                 self.size_px = recipe.image.size_px
         self.max_tokens = recipe.text.max_tokens
 

@@ -128,7 +128,7 @@ def train(model: nn.Module, pixels: Tensor, ids: Tensor, args: argparse.Namespac
     loss_of, budget_s = open_clip.ClipLoss(), args.minutes * 60
     step, spent_s, running, saved_s = 0, 0.0, math.nan, 0.0
     kept = args.out / "checkpoint.pt"
-    settings = {name: getattr(args, name) for name in ("minutes", "lr", "decay", "batch", "seed", "threads")}
+    settings = {name: getattr(args, name) for name in ("minutes", "lr", "decay", "batch", "seed", "threads", "bf16")}
     if kept.exists():
         state = torch.load(kept, weights_only=True)
         if state["settings"] != settings:
@@ -155,7 +155,9 @@ def train(model: nn.Module, pixels: Tensor, ids: Tensor, args: argparse.Namespac
             group["lr"] = max(lr, args.lr * 1e-3)
         generator = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
         seen = normalise(augment(pixels[rows], generator))
-        loss = loss_of(*model(seen, ids[rows]))
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            image, text, scale = model(seen, ids[rows])
+        loss = loss_of(image.float(), text.float(), scale.float())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -201,6 +203,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--decay", type=float, default=0.1)
     parser.add_argument("--warmup", type=float, default=0.05, help="share of the minutes")
+    parser.add_argument("--bf16", action="store_true", help="open_clip's --precision amp, on a CPU that has it")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -240,10 +243,11 @@ def main() -> None:
         "decay": args.decay,
         "seed": args.seed,
         "threads": args.threads,
+        "bf16": args.bf16,
         "torch": torch.__version__,
         "command": f"python experiments/bench/openclip_peer.py --data $SHOPVL_DATA/{args.data.name} --out OUT"
         f" --minutes {args.minutes:g} --threads {args.threads} --batch {args.batch} --lr {args.lr:g}"
-        f" --decay {args.decay:g} --seed {args.seed}",
+        f" --decay {args.decay:g} --seed {args.seed}{' --bf16' if args.bf16 else ''}",
     }
     (args.out / "info.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(info, indent=2))

@@ -13,6 +13,7 @@ from shopvl.batch import Batch, Modality, Output, Words, inputs_name
 from shopvl.errors import DesignError
 
 MAX_SCALE = 100.0  # of cosines, as in CLIP
+PAIRS = ("title-image", "query-image", "query-title")  # each learns a scale of its own
 
 
 class DualEncoder(nn.Module):
@@ -24,7 +25,7 @@ class DualEncoder(nn.Module):
         self.text_tower = text_tower
         self.image_projection = nn.Linear(image_tower.width, width, bias=False)
         self.text_projection = nn.Linear(text_tower.width, width, bias=False)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
+        self.log_scale = nn.Parameter(torch.full((len(PAIRS),), math.log(1 / temperature)))
         self.width = width
 
     def forward(self, batch: Batch) -> Output:
@@ -32,7 +33,8 @@ class DualEncoder(nn.Module):
         embeddings = {name: self.embed_text(words, name) for name, words in batch.texts.items()}
         if batch.pixels_B3YX is not None:
             embeddings["image"] = self.embed_image(batch.pixels_B3YX)
-        return Output(embeddings=embeddings, scale=self.log_scale.exp().clamp(max=MAX_SCALE))
+        scales = self.log_scale.exp().clamp(max=MAX_SCALE)
+        return Output(embeddings=embeddings, scales=dict(zip(PAIRS, scales.unbind(), strict=True)))
 
     def embed_image(self, pixels_B3YX: Tensor) -> Tensor:
         """(B, width), unit length."""

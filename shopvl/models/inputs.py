@@ -46,7 +46,7 @@ class PatchEmbedding(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Word embedding, transformer layers, mean of the words: words -> (B, width). No layers: a bag of words."""
+    """Word embedding, transformer layers, mean of the words: words -> (B, width)."""
 
     def __init__(
         self, vocabulary: int, layers: int, width: int, heads: int, max_tokens: int, dropout: float = 0.0
@@ -60,3 +60,24 @@ class TextTower(nn.Module):
         """(B, width)."""
         states_BTD = self.encoder(self.embedding(words, segment), words.real_BT)
         return mean_of_real(states_BTD, words.real_BT)
+
+
+class WordBagTower(nn.Module):
+    """Mean of word vectors through a residual network (deep averaging, ACL 2015 P15-1162): words -> (B, width)."""
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__()
+        self.word = nn.Embedding(vocabulary, width)
+        self.segment = nn.Embedding(len(SEGMENTS), width)
+        self.norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.last_norm = nn.LayerNorm(width)
+        self.width = width
+        nn.init.normal_(self.word.weight, std=0.05)
+        nn.init.zeros_(self.segment.weight)
+
+    def forward(self, words: Words, segment: str) -> Tensor:
+        """(B, width)."""
+        mean_BD = mean_of_real(self.word(words.ids_BT), words.real_BT)
+        x_BD = self.norm(mean_BD + self.segment.weight[SEGMENTS.index(segment)])
+        return self.last_norm(x_BD + self.mlp(x_BD))

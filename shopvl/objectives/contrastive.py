@@ -29,8 +29,7 @@ class ContrastLoss:
     def __call__(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, mean of both directions."""
         left, right = self.between.split("-")
-        assert output.scale is not None
-        logits_BB = output.scale * output.embeddings[left] @ output.embeddings[right].T
+        logits_BB = output.scales[self.between] * output.embeddings[left] @ output.embeddings[right].T
         matches_BB = query_matches(batch) if left == "query" else title_matches(batch)
         return (_soft_cross_entropy(logits_BB, matches_BB) + _soft_cross_entropy(logits_BB.T, matches_BB.T)) / 2
 

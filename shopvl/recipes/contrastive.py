@@ -3,12 +3,15 @@
 from dataclasses import replace
 
 from shopvl.recipes.parts import (
+    Augment,
     Contrast,
     DualEncoder,
     TextTransformer,
+    ThumbnailImage,
     TimmImage,
     TransformersText,
     WarmupCosine,
+    WordBag,
 )
 from shopvl.recipes.recipe import Family, Recipe
 
@@ -31,10 +34,11 @@ TRI_CLIP = Family(
     base=_BASE,
     mini=replace(
         _BASE,
-        image=TimmImage(name="resnet10t", size_px=(80, 60)),
-        text=TextTransformer(layers=2, width=192, heads=4, max_tokens=24, vocabulary=6000),
+        image=ThumbnailImage(size_px=(80, 60), stem=32, widths=(64, 128, 256, 512), blocks=(1, 1, 1, 1)),
+        text=WordBag(width=256, max_tokens=24, vocabulary=6000),
         fusion=DualEncoder(width=256),
-        schedule=WarmupCosine(peak_lr=2e-3, batch_size=256),
+        schedule=WarmupCosine(peak_lr=3e-3, batch_size=256, clip_norm=5.0),
+        augment=Augment(flip=True, crop_share=0.2, word_dropout=0.15),
     ),
     tiny=replace(
         _BASE,

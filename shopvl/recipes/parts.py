@@ -31,6 +31,17 @@ class TimmImage:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class ThumbnailImage:
+    """A small residual network of our own for pictures of about 60 to 100 px, trained from scratch."""
+
+    kind: Literal["thumbnail-conv"] = "thumbnail-conv"
+    size_px: Size
+    stem: Count = 32
+    widths: Annotated[tuple[Count, ...], Field(min_length=1)]  # per stage; each but the first halves the sides
+    blocks: Annotated[tuple[Count, ...], Field(min_length=1)]  # per stage
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class TransformersImage:
     """An image tower from transformers, by hub name or local folder: the vision half where it is a two-tower model."""
 
@@ -49,7 +60,7 @@ class PatchLinear:
     patch_px: Count
 
 
-Image = Annotated[TimmImage | TransformersImage | PatchLinear, Field(discriminator="kind")]
+Image = Annotated[TimmImage | ThumbnailImage | TransformersImage | PatchLinear, Field(discriminator="kind")]
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
@@ -59,12 +70,22 @@ class TextTransformer:
     """A text tower of our own: word pieces learned from the catalog, a few transformer layers, mean of the words."""
 
     kind: Literal["text-transformer"] = "text-transformer"
-    layers: Annotated[int, Field(ge=0)]  # 0: a bag of words
+    layers: Count
     width: Count
     heads: Count
     max_tokens: Count = 32
     vocabulary: Count = 8000
     dropout: Share = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WordBag:
+    """Mean of word vectors, then a small network: titles are short lists of words, and this is many times faster."""
+
+    kind: Literal["word-bag"] = "word-bag"
+    width: Count
+    max_tokens: Count = 32
+    vocabulary: Count = 8000
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -86,7 +107,7 @@ class WordPieces:
     vocabulary: Count = 8000
 
 
-Text = Annotated[TextTransformer | TransformersText | WordPieces, Field(discriminator="kind")]
+Text = Annotated[TextTransformer | WordBag | TransformersText | WordPieces, Field(discriminator="kind")]
 
 # --- fusion ----------------------------------------------------------------------------------------------------------
 
@@ -191,21 +212,3 @@ class Augment:
     flip: bool = True
     crop_share: Share = 0.1  # a random window leaves out at most this share of each side
     word_dropout: Share = 0.0  # of a title's or query's words
-
-
-Part = (
-    TimmImage
-    | TransformersImage
-    | PatchLinear
-    | TextTransformer
-    | TransformersText
-    | WordPieces
-    | DualEncoder
-    | SingleStream
-    | Contrast
-    | MaskedWords
-    | Matching
-    | WordPatchAlignment
-    | WarmupCosine
-    | Augment
-)

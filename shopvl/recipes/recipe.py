@@ -21,8 +21,7 @@ from shopvl.recipes.parts import (
     SingleStream,
     Text,
     TextTransformer,
-    TimmImage,
-    TransformersImage,
+    ThumbnailImage,
     WarmupCosine,
     WordPieces,
 )
@@ -75,10 +74,17 @@ class Recipe:
 
     def _two_tower_problems(self) -> list[str]:
         found = []
-        if not isinstance(self.image, (TimmImage, TransformersImage)):
-            found.append(f"dual-enc needs an image tower (timm-image, transformers-image), not {self.image.kind}")
+        if isinstance(self.image, PatchLinear):
+            found.append(
+                f"dual-enc needs an image tower (timm-image, thumbnail-conv, transformers-image), not {self.image.kind}"
+            )
+        if isinstance(self.image, ThumbnailImage) and len(self.image.widths) != len(self.image.blocks):
+            found.append(
+                f"thumbnail-conv has {len(self.image.widths)} widths but {len(self.image.blocks)} numbers of blocks; "
+                "give one of each per stage"
+            )
         if isinstance(self.text, WordPieces):
-            found.append("dual-enc needs a text tower (text-transformer, transformers-text), not wordpiece")
+            found.append("dual-enc needs a text tower (text-transformer, word-bag, transformers-text), not wordpiece")
         if isinstance(self.text, TextTransformer) and self.text.width % self.text.heads:
             found.append(f"a text width of {self.text.width} is not a multiple of {self.text.heads} heads")
         found += [

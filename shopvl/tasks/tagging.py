@@ -189,11 +189,11 @@ class _ZeroShot:
     def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         """Probabilities (B, K) by property: softmax of scaled cosines, averaged over the inputs there are."""
         output = self.design.model(batch)
-        assert output.scale is not None
+        scales = {name: output.scales[f"query-{name}"] for name in inputs}
         return {
-            name: torch.stack(
-                [(output.scale * output.embeddings[i] @ candidates_KD.T).softmax(-1) for i in inputs]
-            ).mean(0)
+            name: torch.stack([(scales[i] * output.embeddings[i] @ candidates_KD.T).softmax(-1) for i in inputs]).mean(
+                0
+            )
             for name, candidates_KD in self.candidates.items()
         }
 

@@ -55,7 +55,9 @@ def _checkpoints(folder: Path) -> list[Path]:
 def _flat(optimizer: Optimizer) -> dict[str, Tensor]:
     """AdamW's state as `PARAMETER.KEY` -> tensor."""
     state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
-    return {f"{number}.{key}": torch.as_tensor(v).contiguous() for number, kept in state.items() for key, v in kept.items()}
+    return {
+        f"{number}.{key}": torch.as_tensor(v).contiguous() for number, kept in state.items() for key, v in kept.items()
+    }
 
 
 def _restore(optimizer: Optimizer, flat: dict[str, Tensor]) -> None:

@@ -14,8 +14,9 @@ def cached_backward(
 ) -> dict[str, Tensor]:
     """Losses of the whole batch, with the gradients of the whole batch in the weights (GradCache, arXiv:2101.06983).
 
-    `model` is the design's, wrapped or not. Only `chunk_size` products' activations are alive at a time, at the price of a second forward pass. Equal to the
-    plain backward pass, except that batch norms see chunks. Objectives may read embeddings and scale only.
+    `model` is the design's, wrapped or not. Only `chunk_size` products' activations are alive at a time, at the price of
+    a second forward pass. Equal to the plain backward pass, except that batch norms see chunks. Objectives may read
+    embeddings and scales only.
     """
     chunks = [batch.rows(slice(start, start + chunk_size)) for start in range(0, len(batch), chunk_size)]
     states, outputs = [], []
@@ -25,20 +26,18 @@ def cached_backward(
             outputs.append(model(chunk))
     names = outputs[0].embeddings.keys()
     whole = {name: torch.cat([o.embeddings[name] for o in outputs]).requires_grad_() for name in names}
-    scale = outputs[0].scale
-    assert scale is not None
-    scale = scale.detach().requires_grad_()
-    losses = design.losses(batch, generator, _Known(Output(embeddings=whole, scale=scale)))
+    scales = {pair: scale.detach().clone().requires_grad_() for pair, scale in outputs[0].scales.items()}
+    losses = design.losses(batch, generator, _Known(Output(embeddings=whole, scales=scales)))
     design.total(losses).backward()
     for number, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(state)  # the same dropout as in the first pass
             again = model(chunk)
         place = slice(number * chunk_size, number * chunk_size + len(chunk))
-        surrogate = torch.stack([(again.embeddings[name] * _grad(whole[name])[place]).sum() for name in names]).sum()
-        if number == 0:  # the scale is one number for the whole batch
-            surrogate = surrogate + again.scale * _grad(scale)
-        surrogate.backward()
+        terms = [(again.embeddings[name] * _grad(whole[name])[place]).sum() for name in names]
+        if number == 0:  # scales belong to the whole batch
+            terms += [again.scales[pair] * _grad(scale) for pair, scale in scales.items()]
+        torch.stack(terms).sum().backward()
     return {name: loss.detach() for name, loss in losses.items()}
 
 

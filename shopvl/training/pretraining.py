@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from shopvl.training.loop import LOG_EVERY_STEPS, train
 from shopvl.training.tracking import tracked
 
 MAX_TOKENIZER_ROWS = 200_000
-DESIGN = "design"
+DESIGN, SUMMARY = "design", "summary.json"
 
 Report = Callable[[str, float, str], None]  # stage, share done, a line of figures
 
@@ -27,13 +28,14 @@ Report = Callable[[str, float, str], None]  # stage, share done, a line of figur
 def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage, share, line: None) -> Design:
     """Run or resume the experiment in `folder`; the design is saved in `folder/design` and returned.
 
-    Beside it: `rows/` (the usable rows and the rejects), `losses.jsonl`, the newest checkpoint, and the tracked run.
+    Beside it: `rows/` (the usable rows and the rejects), `losses.jsonl`, `summary.json`, the newest checkpoint, and the
+    tracked run.
     """
     recipe = experiment.full_recipe()
     catalog = open_catalog(experiment.catalog_path(), split=experiment.split)
     rows = _rows(catalog, folder, report)
     ontology = mine_ontology(catalog.batches())
-    tokenizer = tokenizer_for(recipe, _texts(rows, ontology))
+    tokenizer = tokenizer_for(recipe, texts_of_training(rows, ontology))
     design = build(recipe, tokenizer, ontology, seed=experiment.seed)
     with tracked(experiment.name, f"{recipe.name}-{experiment.size}-{experiment.seed}", folder) as tracker:
         tracker.parameters(
@@ -61,8 +63,18 @@ def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage
 
         batch_size = min(recipe.schedule.batch_size, len(rows))
         budget = experiment.budget(len(rows) // batch_size)
-        train(design, rows, folder, budget=budget, seed=experiment.seed, on_step=on_step)
+        progress = train(design, rows, folder, budget=budget, seed=experiment.seed, on_step=on_step)
         design.save(folder / DESIGN)
+        summary = {
+            "model": design.name,
+            "parameters": design.parameter_count(),
+            "rows": len(rows),
+            "steps": progress.step,
+            "epochs": progress.step / (len(rows) // batch_size),
+            "seconds": progress.seconds,
+            "products_per_second": progress.step * batch_size / progress.seconds,
+        }
+        (folder / SUMMARY).write_text(json.dumps(summary, indent=1), "utf-8")
         tracker.folder(folder / DESIGN, DESIGN)
     return design
 
@@ -78,7 +90,7 @@ def _rows(catalog: Catalog, folder: Path, report: Report) -> TrainingRows:
     return training_rows(catalog, folder / "rows", count)
 
 
-def _texts(rows: TrainingRows, ontology: Ontology) -> Iterator[str]:
+def texts_of_training(rows: TrainingRows, ontology: Ontology) -> Iterator[str]:
     """What a tokenizer is learned from: titles, logged queries, and every name the ontology knows."""
     yield from ontology.names()
     for number, row in enumerate(rows):

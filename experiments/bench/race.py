@@ -1,0 +1,141 @@
+"""The quality race: shopvl's `tri-clip` against open_clip, from scratch on the same rows, cores and minutes.
+
+    python experiments/bench/race.py --data $SHOPVL_DATA --minutes 40
+
+Both train at the same time, each pinned to its own half of the cores, so that whatever else the machine does hits both.
+Where the machine multiplies bfloat16 in hardware, both use it (`--precision amp` is open_clip's name for it). Only
+optimisation counts against the minutes. Both are scored by `score_embeddings.py`; the table goes to
+`experiments/results/race.json` and `race.md`. A race that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+TABLE = "fashion-products-small.parquet"
+
+
+def cores() -> tuple[list[int], list[int]]:
+    """Two halves of the cores this process may use; with one core both share it."""
+    mine = sorted(os.sched_getaffinity(0))
+    half = max(1, len(mine) // 2)
+    return mine[:half], mine[-half:]
+
+
+def start(command: list[str], on: list[int], log: Path) -> subprocess.Popen[bytes]:
+    """The command on these cores only, its output in a file."""
+    env = {**os.environ, "OMP_NUM_THREADS": str(len(on)), "PYTHONPATH": str(ROOT)}
+    pinned = ["taskset", "-c", ",".join(map(str, on)), sys.executable, *command]
+    with log.open("ab") as sink:
+        return subprocess.Popen(pinned, cwd=ROOT, env=env, stdout=sink, stderr=sink)
+
+
+def export(design_folder: Path, table: Path, out: Path) -> None:
+    """Our embeddings and image features in the files that `score_embeddings.py` reads, rows in the table's order."""
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.design import Design
+    from shopvl.encoding import Encoded, encode
+
+    design = Design.from_pretrained(design_folder)
+    out.mkdir(parents=True, exist_ok=True)
+
+    def read(batch: Any, inputs: Any) -> dict[str, Any]:
+        features = design.model.image_tower(batch.pixels_B3YX)
+        return {"features": features, **design.model(batch).embeddings}
+
+    for split in ("train", "test"):
+        catalog = open_catalog(table, split=split)
+        parts = list(encode(design, catalog.batches(), catalog.root, ("image", "title"), read))
+        assert all(isinstance(part, Encoded) for part in parts), "a row of the race was rejected"
+        values = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
+        np.save(out / f"image_{split}_features.npy", values["features"])
+        if split == "test":
+            np.save(out / "image_test.npy", values["image"])
+            np.save(out / "title_test.npy", values["title"])
+
+
+def row(name: str, scores: dict[str, Any], info: dict[str, Any]) -> str:
+    """A line of the Markdown table."""
+    full, sampled, probe = scores["full"], scores["sampled-101"], scores["probe"]
+    figures = [
+        full["text_to_image"]["R@1"],
+        full["text_to_image"]["R@10"],
+        full["image_to_text"]["R@1"],
+        full["image_to_text"]["R@10"],
+        sampled["text_to_image"]["R@1"],
+        sampled["image_to_text"]["R@1"],
+        probe["type"]["accuracy"],
+        probe["colour"]["accuracy"],
+    ]
+    cells = " | ".join(f"{figure:.3f}" for figure in figures)
+    return f"| {name} | {info['parameters'] / 1e6:.1f} M | {info['epochs']:.1f} | {cells} |"
+
+
+def main() -> None:
+    """Train both, score both, write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help=f"folder with {TABLE}")
+    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "race")
+    args = parser.parse_args()
+    table, runs = (args.data / TABLE).resolve(), args.runs.resolve()
+    runs.mkdir(parents=True, exist_ok=True)
+    ours_on, theirs_on = cores()
+
+    from shopvl.training.loop import bf16_is_fast
+
+    bf16 = bf16_is_fast()
+    os.environ["SHOPVL_DATA"] = str(args.data.resolve())
+    ours = ["-m", "shopvl.cli", "pretrain", "experiments/tri-clip-mini.yaml", "--out", str(runs / "shopvl")]
+    ours += ["--minutes", str(args.minutes), "--threads", str(len(ours_on))]
+    theirs = ["experiments/bench/openclip_peer.py", "--data", str(table), "--out", str(runs / "open_clip")]
+    theirs += ["--minutes", str(args.minutes), "--threads", str(len(theirs_on)), *(["--bf16"] if bf16 else [])]
+    racing = [start(ours, ours_on, runs / "shopvl.log"), start(theirs, theirs_on, runs / "open_clip.log")]
+    if any(racer.wait() for racer in racing):
+        raise SystemExit(f"a racer failed; see {runs}/*.log")
+
+    export(runs / "shopvl" / "design", table, runs / "shopvl" / "embeddings")
+    folders = {"shopvl tri-clip mini": runs / "shopvl" / "embeddings", "open_clip": runs / "open_clip"}
+    scores = {}
+    for name, folder in folders.items():
+        out = runs / f"{folder.parent.name}-{folder.name}.json"
+        score = ["experiments/bench/score_embeddings.py", str(folder), "--data", str(table), "--json", str(out)]
+        subprocess.run([sys.executable, *score], cwd=ROOT, check=True)
+        scores[name] = json.loads(out.read_text("utf-8"))
+    theirs_info = json.loads((runs / "open_clip" / "info.json").read_text("utf-8"))
+    ours_info = json.loads((runs / "shopvl" / "summary.json").read_text("utf-8"))
+    infos = {"shopvl tri-clip mini": ours_info, "open_clip": theirs_info}
+    command = f"python experiments/bench/race.py --data $SHOPVL_DATA --minutes {args.minutes:g}"
+    results = ROOT / "experiments" / "results"
+    results.mkdir(exist_ok=True)
+    (results / "race.json").write_text(
+        json.dumps(
+            {"command": command, "bf16": bf16, "cores_each": len(ours_on), "info": infos, "scores": scores}, indent=1
+        )
+        + "\n",
+        "utf-8",
+    )
+    lines = [
+        f"Trained from scratch on the train split of `{TABLE}`, both at the same time, {args.minutes:g} minutes on "
+        f"{len(ours_on)} core(s) each, {'bfloat16' if bf16 else 'float32'}; test split, {command}",
+        "",
+        "| | parameters | epochs | t->i R@1 | t->i R@10 | i->t R@1 | i->t R@10 | t->i R@1 of 101 | i->t R@1 of 101 "
+        "| type (probe) | colour (probe) |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+        *(row(name, scores[name], infos[name]) for name in scores),
+    ]
+    (results / "race.md").write_text("\n".join(lines) + "\n", "utf-8")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

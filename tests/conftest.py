@@ -1,0 +1,89 @@
+"""A small drawn shop that every test may read, and a design on it. Nothing here needs a network."""
+
+import os
+
+for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+    os.environ[name] = "1"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+import random
+from pathlib import Path
+
+import pytest
+
+from shopvl.catalog.ontology import Ontology, mine_ontology
+from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.catalog.shop import write_shop
+
+TOY_PRODUCTS = 60
+
+
+@pytest.fixture(scope="session")
+def toy_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Parquet file of a shop of TOY_PRODUCTS products at 48 px."""
+    return write_shop(tmp_path_factory.mktemp("shop"), TOY_PRODUCTS, seed=1, size_px=48)
+
+
+@pytest.fixture(scope="session")
+def toy_catalog(toy_table: Path) -> Catalog:
+    return open_catalog(toy_table)
+
+
+@pytest.fixture(scope="session")
+def toy_ontology(toy_catalog: Catalog) -> Ontology:
+    return mine_ontology(toy_catalog.batches())
+
+
+@pytest.fixture(scope="session")
+def toy_rows(toy_catalog, tmp_path_factory):
+    from shopvl.loading import training_rows
+
+    return training_rows(toy_catalog, tmp_path_factory.mktemp("rows"))
+
+
+@pytest.fixture(scope="session")
+def make_design(toy_ontology, toy_rows):
+    """A function: recipe -> Design with random weights and a tokenizer learned from the toy shop."""
+    from shopvl.design import build, tokenizer_for
+    from shopvl.training.pretraining import texts_of_training
+
+    def make(recipe, seed: int = 0):
+        tokenizer = tokenizer_for(recipe, texts_of_training(toy_rows, toy_ontology))
+        return build(recipe, tokenizer, toy_ontology, seed=seed)
+
+    return make
+
+
+@pytest.fixture
+def batch_of(toy_rows):
+    """A function: design, count -> a training batch of the first rows."""
+
+    def make(design, count: int = 8, seed: int = 0):
+        return design.loader.training_batch([toy_rows[i] for i in range(count)], random.Random(seed))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tuned_folder(toy_catalog, toy_rows, make_design, tmp_path_factory) -> Path:
+    """A tri-clip at size tiny, trained for a few steps on the toy shop, with heads and calibration, saved."""
+    from shopvl.recipes import find
+    from shopvl.tasks.calibration import calibrate
+    from shopvl.training.loop import train
+    from shopvl.training.schedule import Budget
+    from shopvl.training.tuning import fit_heads
+
+    design = make_design(find("tri-clip", "tiny"))
+    train(design, toy_rows, tmp_path_factory.mktemp("run"), budget=Budget(steps=30))
+    fit_heads(design, toy_catalog)
+    calibrate(design, toy_catalog)
+    folder = tmp_path_factory.mktemp("tuned") / "model"
+    design.save(folder)
+    return folder
+
+
+@pytest.fixture
+def tuned(tuned_folder: Path):
+    from shopvl.design import Design
+
+    return Design.from_pretrained(tuned_folder)

@@ -1,0 +1,75 @@
+from dataclasses import replace
+
+import pytest
+
+from shopvl.errors import RecipeError
+from shopvl.recipes import RECIPES, SIZES, Recipe, find
+from shopvl.recipes.parts import Contrast, MaskedWords, PatchLinear, WordPieces
+
+PROMISED = 2
+
+
+def test_none_forgotten() -> None:
+    assert len(RECIPES) >= PROMISED
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("size", SIZES)
+def test_every_recipe_is_sound_and_survives_a_round_trip(name: str, size: str) -> None:
+    recipe = find(name, size)
+    assert recipe.problems() == []
+    assert recipe.name == name
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+def test_two_recipes_differ_in_every_part() -> None:
+    one, other = find("tri-clip"), find("vilt")
+    for role in ("image", "text", "fusion"):
+        assert getattr(one, role).kind != getattr(other, role).kind
+    assert not {o.name for o in one.objectives} & {o.name for o in other.objectives}
+
+
+def test_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(RecipeError, match="no recipe called 'triclip'; did you mean tri-clip.*prints all"):
+        find("triclip")
+    with pytest.raises(RecipeError, match="no size called 'huge'; there are tiny, mini, base"):
+        find("vilt", "huge")
+
+
+def test_problems_come_all_at_once() -> None:
+    recipe = find("tri-clip", "tiny")
+    wrong = replace(
+        recipe,
+        image=PatchLinear(size_px=(32, 32), patch_px=8),
+        text=WordPieces(max_tokens=8),
+        objectives=(Contrast(between="title-image"), Contrast(between="title-image"), MaskedWords()),
+        schedule=replace(recipe.schedule, batch_size=8, chunk_size=3),
+    )
+    found = wrong.problems()
+    assert len(found) == 6
+    with pytest.raises(RecipeError) as error:
+        wrong.checked()
+    assert all(sentence in str(error.value) for sentence in found)
+
+
+def test_patches_must_fit_the_picture() -> None:
+    recipe = replace(find("vilt", "tiny"), image=PatchLinear(size_px=(30, 32), patch_px=8))
+    assert any("30x32 px does not fall into patches of 8 px" in sentence for sentence in recipe.problems())
+
+
+def test_unknown_missing_and_ill_typed_fields_are_all_named() -> None:
+    values = find("vilt", "tiny").to_dict()
+    values["imag"] = 3
+    values["image"]["patch"] = 4
+    values["fusion"]["layers"] = "two"
+    del values["source"]
+    with pytest.raises(RecipeError) as error:
+        Recipe.from_dict(values)
+    text = str(error.value)
+    for part in (
+        "imag is not a known field",
+        "patch is not a known field",
+        "fusion.single-stream.layers is 'two'",
+        "source is missing",
+    ):
+        assert part in text

@@ -1,0 +1,77 @@
+"""Imports run downwards. The table below is the house; a file that is not in it fails."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+FLOORS = (
+    {"errors", "paths", "batch", "torchvision_mend", "allocator", "__init__"},
+    {"recipes", "vision", "text", "metrics"},
+    {"catalog"},
+    {"models", "objectives", "loading"},
+    {"design"},
+    {"encoding"},
+    {"features"},
+    {"training", "tasks"},
+    {"cli"},
+)
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+DOORS = {
+    "paddleocr": {"vision/ocr.py"},
+    "rapidocr": {"vision/ocr.py"},
+    "faiss": {"tasks/search.py"},
+    "timm": {"models/backbones.py"},
+    "transformers": {"models/backbones.py"},
+    "peft": {"models/backbones.py"},
+    "mlflow": {"training/tracking.py"},
+    "gradio": set(),
+}
+
+FILES = sorted((ROOT / "shopvl").rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT / "shopvl").parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+            if node.module == "shopvl":
+                found |= {f"shopvl.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_downwards(path: Path) -> None:
+    room = room_of(path)
+    assert room in FLOOR_OF, f"{room} stands on no floor; add it to the table"
+    for module in imported(path):
+        if not module.startswith("shopvl.") or module == "shopvl.__version__":
+            continue
+        other = module.split(".")[1]
+        if other != room:
+            assert FLOOR_OF[other] < FLOOR_OF[room], f"{path.name} imports {module}, which is not below it"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_libraries_have_one_door(path: Path) -> None:
+    place = path.relative_to(ROOT / "shopvl").as_posix()
+    for module in imported(path):
+        library = module.split(".")[0]
+        assert place in DOORS.get(library, {place}), f"{library} is imported outside its door"
+
+
+def test_lower_floors_and_recipes_know_no_torch() -> None:
+    for path in FILES:
+        if room_of(path) in {"errors", "paths", "recipes", "catalog", "vision", "text", "metrics"}:
+            assert not {m.split(".")[0] for m in imported(path)} & {"torch", "timm", "transformers"}, path
