@@ -107,7 +107,7 @@ def attributes_of(cell: object) -> list[Attribute] | None:
     if text.startswith(("[", "{")):
         try:
             return attributes_of(json.loads(text))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadCell(f"starts like JSON but is not: {error}") from error
     pairs = (part.partition(":") for part in text.split(";") if part.strip())
     return [_attribute(name, value) for name, _, value in pairs] or None
@@ -149,7 +149,8 @@ def with_columns_added(
     """The attributes and those that came in columns of their own; a pair that is there already is not added twice."""
     merged = list(attributes or ())
     for name, cell in extra:
-        value = (text_of(cell) or "").strip()
-        if value and {"property": name, "value": value} not in merged:
-            merged.append({"property": name, "value": value})
+        for entry in _several(cell):
+            value = (text_of(entry) or "").strip()
+            if value and {"property": name, "value": value} not in merged:
+                merged.append({"property": name, "value": value})
     return merged or None

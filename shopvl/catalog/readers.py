@@ -358,12 +358,12 @@ def _column(chunk: Chunk, plan: ColumnPlan, name: str, faults: list[str | None])
         return ready
     parsed = [None] * chunk.height if source is None else _parsed(chunk, source, _PARSERS[name], faults)
     if extra:
-        others = [chunk.values(column) for column in extra]
-        properties = list(extra.values())
-        parsed = [
-            cells.with_columns_added(base, zip(properties, row, strict=True))
-            for base, row in zip(parsed, zip(*others, strict=True), strict=True)
-        ]
+        others = zip(*(chunk.values(column) for column in extra), strict=True)
+        for place, row in enumerate(others):
+            try:
+                parsed[place] = cells.with_columns_added(parsed[place], zip(extra.values(), row, strict=True))
+            except cells.BadCell as error:
+                _blame(faults, place, f"{', '.join(extra)}: {error}")
     return _text_column(name, parsed) if dtype == pl.String else _nested_column(name, parsed)
 
 
@@ -386,9 +386,13 @@ def _parsed(chunk: Chunk, source: str, parse: Callable[[object], Any], faults: l
             parsed.append(parse(cell))
         except cells.BadCell as error:
             parsed.append(None)
-            reason = f"{source}: {error}"
-            faults[place] = reason if faults[place] is None else f"{faults[place]}; {reason}"
+            _blame(faults, place, f"{source}: {error}")
     return parsed
+
+
+def _blame(faults: list[str | None], place: int, reason: str) -> None:
+    before = faults[place]
+    faults[place] = reason if before is None else f"{before}; {reason}"
 
 
 def _ready(series: pl.Series, dtype: pl.DataType) -> pl.Series | None:

@@ -120,7 +120,8 @@ def _csv_rows(
         if fitting:
             yield fitting, number
         else:
-            yield None, f"line {number}: {len(fields)} fields where the header has {width}: {_excerpt(line)}"
+            came = f"{len(fields)} fields where the header has {width}" if fields else "cannot be split into fields"
+            yield None, f"line {number}: {came}: {_excerpt(line)}"
 
 
 def _fitting(fields: list[str] | None, width: int | None) -> list[str] | None:

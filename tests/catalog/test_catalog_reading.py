@@ -366,6 +366,26 @@ def test_bad_json_lines_come_out_with_a_reason(tmp_path):
     assert rows[6]["fault"].startswith("line 8: not JSON")
 
 
+def test_odd_cells_are_faults_of_their_row_only(tmp_path):
+    file = tmp_path / "t.jsonl"
+    deep = "[" * 50_000
+    rows = [{"color": ["Red", "Blue"]}, {"color": {"en": "Red"}}, {"attributes": deep}, {"attributes": [3]}, {}]
+    lines = (json.dumps({"id": n, "title": "t", "image": "a.png", **row}) for n, row in enumerate(rows))
+    file.write_text("\n".join(lines))
+    frame = read(file)
+    assert frame["product_id"].to_list() == list("01234")
+    assert frame["attributes"][0].to_list() == [
+        {"property": "colour", "value": "Red"},
+        {"property": "colour", "value": "Blue"},
+    ]
+    assert frame["attributes"].null_count() == 4
+    assert [fault is None for fault in frame[FAULT]] == [True, False, False, False, True]
+    assert frame[FAULT][1] == "color: a nested object where a text was wanted"
+    (tmp_path / "t.csv").write_text(f"id,title,image\n1,{'x' * 200_000},a.png\n2,b,b.png\n")
+    assert read(tmp_path / "t.csv")["product_id"].to_list() == [None, "2"]
+    assert "line 2: cannot be split into fields" in read(tmp_path / "t.csv")[FAULT][0]
+
+
 def test_split_keeps_its_rows(tmp_path):
     for file in write_all(tmp_path, ROWS):
         catalog = open_catalog(file, split="test")
