@@ -60,7 +60,7 @@ KINDS: tuple[Kind, ...] = (
         patterns=(*_PATTERNS, "Printed"),
         materials=("Cotton", "Polyester"),
         usages=("Casual", "Sports"),
-        branded=0.3,
+        branded=0.5,
     ),
     Kind(
         "Shirts",
@@ -99,7 +99,7 @@ KINDS: tuple[Kind, ...] = (
         patterns=("Solid", "Striped", "Colour Block", "Printed"),
         materials=("Cotton", "Polyester"),
         usages=("Casual", "Sports"),
-        branded=0.3,
+        branded=0.5,
     ),
     Kind(
         "Coats",
@@ -268,7 +268,7 @@ KINDS: tuple[Kind, ...] = (
         patterns=("Solid", "Solid", "Checked", "Polka Dots", "Floral", "Colour Block"),
         materials=("Canvas", "Polyester"),
         usages=("Casual", "Travel"),
-        branded=0.4,
+        branded=0.6,
     ),
     Kind(
         "Caps",
@@ -281,7 +281,7 @@ KINDS: tuple[Kind, ...] = (
         patterns=("Solid", "Solid", "Checked", "Striped", "Colour Block"),
         materials=("Cotton", "Canvas"),
         usages=("Casual", "Sports"),
-        branded=0.4,
+        branded=0.6,
     ),
     Kind(
         "Beanies",
@@ -386,7 +386,7 @@ KINDS: tuple[Kind, ...] = (
         materials=("Ceramic",),
         genders=(),
         usages=("Home",),
-        branded=0.4,
+        branded=0.6,
     ),
     Kind(
         "Lamps",
@@ -429,7 +429,7 @@ KINDS: tuple[Kind, ...] = (
         materials=("Cotton", "Linen"),
         genders=(),
         usages=("Home",),
-        branded=0.1,
+        branded=0.2,
     ),
     Kind(
         "Vases",

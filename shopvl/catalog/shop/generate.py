@@ -44,8 +44,11 @@ class ShopItem:
 
     @property
     def split(self) -> str:
-        """The part of the catalog the English title falls in."""
-        return split_of(self.title)
+        """The part of the catalog the product is in.
+
+        The Chinese title decides: equal English titles have equal Chinese ones, so neither language leaks.
+        """
+        return split_of(self.title_zh)
 
 
 def split_of(title: str) -> str:

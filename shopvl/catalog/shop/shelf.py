@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from shopvl.catalog.shop.assortment import ontology_names
-from shopvl.catalog.shop.generate import ShopItem, draw_item, split_of, stream
+from shopvl.catalog.shop.generate import ShopItem, draw_item, stream
 from shopvl.errors import CatalogError
 
 _CHUNK = 64  # products one worker makes at a time; also the size of a row group
@@ -52,7 +52,7 @@ TRUTH_SCHEMA = pa.schema(
 )
 
 Row = dict[str, object]
-Progress = Callable[[int, int], None]
+Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -89,25 +89,24 @@ def write_shop(
     """Write a shop of `count` products and return the path of its `catalog.parquet`.
 
     Beside it: `truth.parquet` (masks, text boxes, backgrounds, all facts), `query_log.csv` and
-    `ontology_names.json`. Files appear when they are complete. `progress(done, count)` is called as products are
-    written.
+    `ontology_names.json`. Files appear when they are complete. `progress(done)` is called as products are written.
     """
     order = Order(count, seed, size_px, zh_share, overlay_share)
     _check(order, workers)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
-        names = files.enter_context(_Finished(target / "ontology_names.json"))
-        names.write_text(json.dumps(ontology_names(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        log = files.enter_context(
-            open(files.enter_context(_Finished(target / "query_log.csv")), "w", newline="", encoding="utf-8")
-        )
-        clicks = csv.writer(log)
-        clicks.writerow(("query", "product_id", "count"))
-        truth_path = files.enter_context(_Finished(target / "truth.parquet"))
-        truth = files.enter_context(pq.ParquetWriter(truth_path, TRUTH_SCHEMA))
+        # left in reverse order: the catalog appears last, when all that belongs to it is there
         catalog_path = files.enter_context(_Finished(target / "catalog.parquet"))
         catalog = files.enter_context(pq.ParquetWriter(catalog_path, CATALOG_SCHEMA))
+        truth_path = files.enter_context(_Finished(target / "truth.parquet"))
+        truth = files.enter_context(pq.ParquetWriter(truth_path, TRUTH_SCHEMA))
+        log_path = files.enter_context(_Finished(target / "query_log.csv"))
+        log = files.enter_context(open(log_path, "w", newline="", encoding="utf-8"))
+        clicks = csv.writer(log)
+        clicks.writerow(("query", "product_id", "count"))
+        names = files.enter_context(_Finished(target / "ontology_names.json"))
+        names.write_text(json.dumps(ontology_names(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         done = 0
         for rows in _chunks(order, workers):
             catalog.write_table(pa.Table.from_pylist(rows.catalog, schema=CATALOG_SCHEMA))
@@ -115,7 +114,7 @@ def write_shop(
             clicks.writerows(rows.clicks)
             done += len(rows.catalog)
             if progress is not None:
-                progress(done, count)
+                progress(done)
     return target / "catalog.parquet"
 
 
@@ -177,7 +176,7 @@ def _catalog_row(item: ShopItem, zh_share: float) -> Row:
     title = item.title_zh if _in_chinese(item.title, zh_share) else item.title
     return {
         "product_id": item.product_id,
-        "split": split_of(title),
+        "split": item.split,
         "title": title,
         "category_path": list(item.category_path),
         "attributes": _pairs(item.attributes),

@@ -75,15 +75,15 @@ def test_query_log_and_names(folder):
 
 def test_many_workers_write_the_same_shop(folder, tmp_path):
     told = []
-    write_shop(tmp_path, COUNT, seed=1, size_px=32, workers=2, progress=lambda done, of: told.append((done, of)))
+    write_shop(tmp_path, COUNT, seed=1, size_px=32, workers=2, progress=told.append)
     for name in ("catalog.parquet", "truth.parquet", "query_log.csv", "ontology_names.json"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
-    assert told[-1] == (COUNT, COUNT)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1] == COUNT
+    assert told == sorted(told)
 
 
 def test_an_interrupted_shop_leaves_nothing_half_written(tmp_path):
-    def stop(done: int, of: int) -> None:
+    def stop(done: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -95,7 +95,7 @@ def test_an_interrupted_shop_leaves_the_old_one(tmp_path):
     write_shop(tmp_path, 3, size_px=32)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
-    def stop(done: int, of: int) -> None:
+    def stop(done: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
