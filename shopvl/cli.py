@@ -116,7 +116,7 @@ def demo(
 
     Example: shopvl demo --out demo
     """
-    from shopvl.tasks.demo import run_demo
+    from shopvl.demo import run_demo
 
     with _stages() as report:
         page = run_demo(out_folder, products=products, minutes=minutes, seed=seed, report=report)
@@ -137,13 +137,14 @@ def catalog_check(
 
     Example: shopvl catalog check products.csv
     """
-    from shopvl.catalog.check import check_catalog
-    from shopvl.catalog.readers import open_catalog
+    from dataclasses import asdict
 
-    with chatter.status("checking every row"):
-        faults = check_catalog(open_catalog(catalog, complete=False), images=images)
+    from shopvl.catalog.check import check_catalog
+
+    with _progress("checking", None) as report:
+        faults = check_catalog(catalog, images=images, report=report)
     if as_json:
-        print(json.dumps([vars_of(fault) for fault in faults], ensure_ascii=False, indent=1))
+        print(json.dumps([asdict(fault) for fault in faults], ensure_ascii=False, indent=1))
     elif not faults:
         out.print("no faults found")
     else:
@@ -153,13 +154,6 @@ def catalog_check(
         out.print(table)
     if faults:
         raise typer.Exit(1)
-
-
-def vars_of(value: Any) -> dict[str, Any]:
-    """A slotted dataclass as a mapping."""
-    from dataclasses import asdict
-
-    return asdict(value)
 
 
 @catalog_app.command("synth")

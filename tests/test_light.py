@@ -5,6 +5,11 @@ import sys
 
 import pytest
 
+RUN = """
+from typer.testing import CliRunner
+from shopvl.cli import app
+assert CliRunner().invoke(app, {words}).exit_code == 0
+"""
 HEAVY = ("torch", "transformers", "timm", "mlflow", "faiss", "gradio", "sklearn")
 
 
@@ -22,8 +27,9 @@ def modules_after(code: str) -> set[str]:
     "code",
     [
         "import shopvl",
-        "from shopvl.cli import app; from typer.testing import CliRunner as R; assert R().invoke(app, ['--help']).exit_code == 0",
-        "from shopvl.cli import app; from typer.testing import CliRunner as R; assert R().invoke(app, ['recipes', 'list']).exit_code == 0",
+        RUN.format(words=["--help"]),
+        RUN.format(words=["recipes", "list"]),
+        RUN.format(words=["recipes", "show", "vilt"]),
     ],
 )
 def test_loads_nothing_heavy(code: str) -> None:

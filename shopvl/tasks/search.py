@@ -136,6 +136,13 @@ def _faiss_index(matrix_ND: np.ndarray) -> faiss.Index:
     return index
 
 
+def _among(index: Any, numbers_M: np.ndarray) -> Any:
+    """Parameters of a search that looks at these vectors only."""
+    library: Any = faiss  # its stubs know neither of the two classes whole
+    kind = library.SearchParametersHNSW if isinstance(index, faiss.IndexHNSW) else library.SearchParameters
+    return kind(sel=library.IDSelectorBatch(numbers_M))
+
+
 def _shown(row: Row, root: Path) -> dict[str, Any]:
     image = row["image"] or {}
     has_image = image.get("bytes") or image.get("path")
@@ -211,9 +218,7 @@ class SearchIndex:
         wanted = min(k, self.index.ntotal)
         parameters = None
         if allowed is not None:
-            selector = faiss.IDSelectorBatch(allowed)
-            kind = faiss.SearchParametersHNSW if isinstance(self.index, faiss.IndexHNSW) else faiss.SearchParameters
-            parameters = kind(sel=selector)
+            parameters = _among(self.index, allowed)
             wanted = min(wanted, len(allowed))
         if wanted == 0:
             return []

@@ -14,8 +14,8 @@ def cached_backward(
 ) -> dict[str, Tensor]:
     """Losses of the whole batch, with the gradients of the whole batch in the weights (GradCache, arXiv:2101.06983).
 
-    `model` is the design's, wrapped or not. Only `chunk_size` products' activations are alive at a time, at the price of
-    a second forward pass. Equal to the plain backward pass, except that batch norms see chunks. Objectives may read
+    `model` is the design's, wrapped or not. Only `chunk_size` products' activations are alive at a time, at the price
+    of a second forward pass. Equal to the plain backward pass, except that batch norms see chunks. Objectives may read
     embeddings and scales only.
     """
     chunks = [batch.rows(slice(start, start + chunk_size)) for start in range(0, len(batch), chunk_size)]

@@ -30,7 +30,7 @@ def test_two_recipes_differ_in_every_part() -> None:
 
 
 def test_unknown_recipe_names_the_nearest() -> None:
-    with pytest.raises(RecipeError, match="no recipe called 'triclip'; did you mean tri-clip.*prints all"):
+    with pytest.raises(RecipeError, match=r"no recipe called 'triclip'; did you mean tri-clip.*prints all"):
         find("triclip")
     with pytest.raises(RecipeError, match="no size called 'huge'; there are tiny, mini, base"):
         find("vilt", "huge")

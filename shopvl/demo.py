@@ -1,0 +1,156 @@
+"""The main job on the built-in catalog: draw a shop, learn it, tag it, index it, search it, and show all that."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from shopvl.catalog.images import image_bytes
+from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.catalog.shop import write_shop
+from shopvl.design import Design
+from shopvl.loading import CATEGORY, CATEGORY_JOIN
+from shopvl.tasks.calibration import calibrate
+from shopvl.tasks.evaluate import look, measure
+from shopvl.tasks.evaluation_page import evaluation_page
+from shopvl.tasks.report import Chip, Figure, Hit, Page, ProductCard
+from shopvl.tasks.search import SearchIndex, build_index
+from shopvl.tasks.tagging import Tagged, tag
+from shopvl.training.experiment import Experiment
+from shopvl.training.pretraining import pretrain
+from shopvl.training.tuning import fit_heads
+
+PICTURE_PX = 80
+QUERIES = (
+    "red dress",
+    "black sneakers",
+    "striped t-shirt",
+    "brown handbag",
+    "blue jeans",
+    "sunglasses",
+    "white mug",
+    "连衣裙",
+)
+SHOWN_PRODUCTS, SHOWN_HITS = 18, 8
+BOTH = "image+title"
+
+# tri-clip, made smaller still: a minute of training on a thousand drawn products is enough for it
+RECIPE_CHANGES: dict[str, Any] = {
+    "image": {"size_px": [PICTURE_PX, PICTURE_PX], "stem": 24, "widths": [32, 64, 128, 256]},
+    "text": {"vocabulary": 3000},
+    "schedule": {"batch_size": 128},
+}
+
+Report = Callable[..., None]  # stage, share done, a line of figures
+
+
+def run_demo(
+    out: Path,
+    *,
+    products: int,
+    minutes: float,
+    seed: int = 0,
+    report: Report = lambda stage, share, line="": None,
+) -> Path:
+    """Do the whole job in `out` and return the page to look at.
+
+    In `out`: the shop, the run, `model/`, `tags/`, `index/`, `report.html`, and `scores.html` with every figure.
+    """
+    table = write_shop(
+        out / "shop", products, seed=seed, size_px=PICTURE_PX, progress=lambda done: report("draw", done / products)
+    )
+    design = learn(table, out, minutes, seed, report)
+    test = open_catalog(table, split="test")
+    total = test.count()
+    tagged = tag(design, test, out / "tags", report=lambda rows: report("tag", rows / total))
+    build_index(design, test, out / "index", lambda rows: report("index", rows / total))
+    seen = look(design, test, lambda rows: report("measure", rows / total))
+    figures: dict[str, Any] = {
+        "model": design.name,
+        "data": "the built-in synthetic shop",
+        "data_digest": test.digest(),
+        "split": "test",
+        "parameters": design.parameter_count(),
+        **measure(design, seen, seed=seed),
+    }
+    evaluation_page(figures, seen, test.root, seed).write(out / "scores.html")
+    index = SearchIndex(out / "index", design)
+    return demo_page(test, out / "tags" / "tags.parquet", index, tagged, figures).write(out / "report.html")
+
+
+def learn(table: Path, out: Path, minutes: float, seed: int, report: Report) -> Design:
+    """Pretrain, fit heads, calibrate; the design is saved in `out/model`."""
+    experiment = Experiment(
+        name="demo",
+        recipe="tri-clip",
+        size="mini",
+        catalog=str(table),
+        seed=seed,
+        minutes=minutes,
+        changes=RECIPE_CHANGES,
+    )
+    design = pretrain(experiment, out / "run", report)
+    fit_heads(design, open_catalog(table, split="train"), lambda stage, share: report(stage, share), seed)
+    calibrate(design, open_catalog(table, split="val"))
+    design.save(out / "model")
+    return design
+
+
+def demo_page(catalog: Catalog, tags: Path, index: SearchIndex, tagged: Tagged, figures: dict[str, Any]) -> Page:
+    """What a newcomer looks at: decisions, tagged products, searches; the figures are on a page of their own."""
+    decided: Counter[str] = sum(tagged.decisions.values(), Counter())
+    page = Page(
+        "A shop, understood",
+        f"{tagged.tagged:,} products the model had never seen, tagged and searchable",
+        facts={
+            "data": "the built-in synthetic shop, split test",
+            "model": index.design.name,
+            "every figure": "scores.html beside this page",
+        },
+    )
+    category = figures["answers"][BOTH][CATEGORY]["accuracy"]
+    page.cards(
+        [
+            _share("answers accepted", decided["accept"], decided.total()),
+            _share("for a person to look at", decided["review"], decided.total()),
+            _share("unknown", decided["unknown"], decided.total()),
+            Figure(value=f"{category:.1%}", label="category right", share=category),
+            Figure(value=str(tagged.conflicts), label="picture and title disagree", note="possible listing errors"),
+        ]
+    )
+    page.section("Tagged products", "Every answer has a probability and a decision: accept, review, or unknown.")
+    page.gallery(_products(catalog, tags))
+    page.section("Search", "The nearest products to the words, in the space that pictures, titles and queries share.")
+    for query in QUERIES:
+        hits = index.search(query, k=SHOWN_HITS)
+        page.search_strip(query, [Hit(image=hit.thumbnail, caption=hit.title, score=hit.score) for hit in hits])
+    return page
+
+
+def _share(label: str, count: int, total: int) -> Figure:
+    share = count / max(total, 1)
+    return Figure(value=f"{share:.0%}", label=label, note=f"{count:,} of {total:,}", share=share)
+
+
+def _products(catalog: Catalog, tags: Path) -> list[ProductCard]:
+    chips: dict[str, list[Chip]] = defaultdict(list)
+    for row in pl.read_parquet(tags).iter_rows(named=True):
+        if row["value"] is None:  # the category does not have that property
+            continue
+        chip = Chip(
+            name=row["property"],
+            value=row["value"].split(CATEGORY_JOIN)[-1],
+            probability=row["probability"],
+            decision=row["decision"],
+            conflict=row["conflict"],
+        )
+        chips[row["product_id"]].append(chip)
+    first = next(catalog.batches(SHOWN_PRODUCTS))
+    return [
+        ProductCard(title=row["title"], image=image_bytes(row["image"], catalog.root), chips=chips[row["product_id"]])
+        for row in first.iter_rows(named=True)
+    ]

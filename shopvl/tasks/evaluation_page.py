@@ -1,0 +1,189 @@
+"""An evaluation as files: `metrics.json` for machines, `report.html` for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shopvl.batch import inputs_name
+from shopvl.catalog.images import image_bytes
+from shopvl.catalog.readers import Catalog
+from shopvl.design import Design
+from shopvl.errors import ImageError
+from shopvl.loading import CATEGORY, CATEGORY_JOIN, Row
+from shopvl.metrics import risk_coverage
+from shopvl.tasks.evaluate import PRECISION, Answers, Seen, look, measure
+from shopvl.tasks.report import Figure, Hit, Line, Page, Verdict
+
+SHOWN_VERDICTS = 8
+SHOWN_QUERIES = 10
+SHOWN_HITS = 8
+BOTH = inputs_name(("image", "title"))
+
+
+def evaluate(
+    design: Design, catalog: Catalog, out: Path, *, seed: int = 0, report: Callable[[int], None] = lambda rows: None
+) -> Path:
+    """Measure the design on the catalog; write `metrics.json` and `report.html` into `out`; return the page."""
+    seen = look(design, catalog, report)
+    figures = {
+        "model": design.name,
+        "data": catalog.path.name,
+        "data_digest": catalog.digest(),
+        "split": catalog.split,
+        "seed": seed,
+        "parameters": design.parameter_count(),
+        **measure(design, seen, seed=seed),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    draft = out / ".metrics.json.draft"
+    draft.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    draft.replace(out / "metrics.json")
+    return evaluation_page(figures, seen, catalog.root, seed).write(out / "report.html")
+
+
+def evaluation_page(figures: Mapping[str, Any], seen: Seen, root: Path, seed: int) -> Page:
+    """Headline figures, tables, risk-coverage curves, ten searches, and answers right and wrong with pictures."""
+    page = Page(
+        f"How good is {figures['model']}?",
+        f"{figures['rows']:,} products of {figures['data']}, split {figures['split'] or 'all'}",
+        facts={
+            "data": f"{figures['data']} ({figures['data_digest'][:12]})",
+            "split": str(figures["split"] or "all"),
+            "seed": str(seed),
+            "parameters": f"{figures['parameters'] / 1e6:.2f} M",
+            "rejected": str(figures["rejects"]),
+        },
+    )
+    page.cards(_headlines(figures))
+    if "retrieval" in figures:
+        _retrieval(page, figures["retrieval"])
+        _searches(page, seen, root, seed)
+    if figures["answers"]:
+        _answers(page, figures["answers"], seen)
+        _verdicts(page, seen, root, seed)
+    return page
+
+
+def _headlines(figures: Mapping[str, Any]) -> list[Figure]:
+    cards = []
+    if "retrieval" in figures:
+        for way, label in (
+            ("text_to_image", "title finds picture, R@10"),
+            ("image_to_text", "picture finds title, R@10"),
+        ):
+            share = figures["retrieval"]["full"][way]["R@10"]
+            cards.append(Figure(value=f"{share:.1%}", label=label, note="whole gallery", share=share))
+    for name, scores in figures["answers"].get(BOTH, {}).items():
+        if scores["rows"] and len(cards) < 6:
+            image_only = figures["answers"]["image"][name]["accuracy"]
+            note = f"{image_only:.1%} from the picture alone"
+            cards.append(Figure(value=f"{scores['accuracy']:.1%}", label=name, note=note, share=scores["accuracy"]))
+    return cards
+
+
+def _retrieval(page: Page, figures: Mapping[str, Any]) -> None:
+    page.section("Retrieval", "Any product of the same title is a right answer.")
+    rows: list[list[str | float]] = []
+    for protocol, by_way in figures.items():
+        for way in ("text_to_image", "image_to_text"):
+            scores = by_way[way]
+            rows.append([protocol, way.replace("_", " "), *(scores[f"R@{k}"] for k in (1, 5, 10)), scores["gallery"]])
+    shown = {f"R@{k}": ".1%" for k in (1, 5, 10)}
+    page.table(["protocol", "direction", "R@1", "R@5", "R@10", "gallery"], rows, shown=shown, grouped=True)
+
+
+def _searches(page: Page, seen: Seen, root: Path, seed: int) -> None:
+    """Titles as queries over the pictures of the split."""
+    page.section("Ten searches", "A product's title, and the pictures nearest to it; green: a product of that title.")
+    rng = np.random.default_rng(seed)
+    image, title = seen.embeddings["image"], seen.embeddings["title"]
+    for query in rng.permutation(len(seen.rows))[:SHOWN_QUERIES]:
+        scores = image @ title[query]
+        wanted = seen.rows[query]["title"]
+        hits = []
+        for number in np.argsort(-scores)[:SHOWN_HITS]:
+            row = seen.rows[number]
+            right = row["title"] == wanted
+            hits.append(Hit(image=_picture(row, root), caption=row["title"], right=right, score=float(scores[number])))
+        page.search_strip(wanted, hits)
+
+
+def _answers(page: Page, answers: Mapping[str, Any], seen: Seen) -> None:
+    page.section(
+        "Category and attributes",
+        f"Accepted: the share of answers that the model gives by itself at {PRECISION:.0%} precision, by thresholds "
+        "chosen on other rows; precise: how often those were right here.",
+    )
+    rows: list[list[str | float | None]] = []
+    for name in answers[BOTH]:
+        for inputs, by_name in answers.items():
+            s = by_name[name]
+            if s["rows"]:
+                figures = [
+                    s["accuracy"],
+                    s["weighted_f1"],
+                    s["macro_f1"],
+                    s["ece"],
+                    s["accepted"],
+                    s["precision_of_accepted"],
+                ]
+                rows.append([name, inputs, s["classes"], *figures])
+            for level, scores in enumerate(s.get("levels", ()), 1):
+                figures = [scores["accuracy"], scores["weighted_f1"], scores["macro_f1"], None, None, None]
+                rows.append([f"{name}, level {level}", inputs, scores["classes"], *figures])
+    headers = ["property", "inputs", "values", "accuracy", "weighted F1", "macro F1", "ECE", "accepted", "precise"]
+    page.table(headers, rows, shown={**dict.fromkeys(headers[3:], ".1%"), "ECE": ".3f"}, grouped=True)
+    for name, by_inputs in _by_property(seen).items():
+        lines = [_risk_line(inputs, given) for inputs, given in by_inputs.items() if given.rows]
+        if lines:
+            page.lines(lines, title=name, x_label="share answered", y_label="share wrong", x_shown=".0%", y_shown=".0%")
+
+
+def _risk_line(inputs: str, answers: Answers) -> Line:
+    curve = risk_coverage(answers.probability.clip(0, 1), answers.correct)
+    return Line(name=inputs, x=curve.coverage.tolist(), y=curve.risk.tolist())
+
+
+def _by_property(seen: Seen) -> dict[str, dict[str, Answers]]:
+    names = next(iter(seen.answers.values()))
+    return {name: {inputs: by_name[name] for inputs, by_name in seen.answers.items()} for name in names}
+
+
+def _verdicts(page: Page, seen: Seen, root: Path, seed: int) -> None:
+    """From the picture alone: a sample of right answers, and the most confident wrong ones."""
+    page.section("Hits and misses", "Answers from the picture alone; the misses are those the model was surest of.")
+    rng = np.random.default_rng(seed)
+    for name, answers in seen.answers["image"].items():
+        right = rng.permutation(np.flatnonzero(answers.correct))[:SHOWN_VERDICTS]
+        wrong = np.flatnonzero(~answers.correct)
+        surest = wrong[np.argsort(-answers.probability[wrong])][:SHOWN_VERDICTS]
+        hits, misses = (
+            [_verdict(seen.rows[answers.rows[n]], name, answers, n, root) for n in chosen] for chosen in (right, surest)
+        )
+        page.hits_and_misses(hits, misses)
+
+
+def _verdict(row: Row, name: str, answers: Answers, number: int, root: Path) -> Verdict:
+    def short(value: str) -> str:
+        return value.split(CATEGORY_JOIN)[-1] if name == CATEGORY else value
+
+    return Verdict(
+        title=row["title"],
+        name=name,
+        answer=short(answers.best[number]),
+        truth=short(answers.truth[number]),
+        image=_picture(row, root),
+        probability=float(answers.probability[number]),
+    )
+
+
+def _picture(row: Row, root: Path) -> bytes | None:
+    try:
+        return image_bytes(row["image"], root)
+    except ImageError:
+        return None
