@@ -65,7 +65,7 @@ def export(design_folder: Path, table: Path, out: Path) -> None:
 
 def row(name: str, scores: dict[str, Any], info: dict[str, Any]) -> str:
     """A line of the Markdown table."""
-    full, sampled, probe = scores["full"], scores["sampled-101"], scores["probe"]
+    full, sampled, probe = scores["full"], scores["sampled_101"], scores["probe"]
     figures = [
         full["text_to_image"]["R@1"],
         full["text_to_image"]["R@10"],

@@ -203,6 +203,7 @@ class WarmupCosine:
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     batch_size: Count = 256
     chunk_size: Count | None = None  # products per forward pass; smaller than the batch = gradient cache
+    half_size_share: Share = 0.0  # of the run, from its beginning, on pictures of half the sides: more of them per hour
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -51,6 +51,10 @@ class Recipe:
                 found = self._two_tower_problems()
             case SingleStream():
                 found = self._single_stream_problems()
+        if self.schedule.half_size_share and not isinstance(self.image, ThumbnailImage):
+            found.append(
+                f"half_size_share needs an image tower that reads any size (thumbnail-conv), not {self.image.kind}"
+            )
         names = [objective.name for objective in self.objectives]
         found += [
             f"the objective {name} stands twice; once is enough"

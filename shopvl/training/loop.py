@@ -6,9 +6,11 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader
@@ -23,6 +25,7 @@ from shopvl.training.schedule import Budget, rate
 
 LOG = "losses.jsonl"
 LOG_EVERY_STEPS = 10
+SAVE_EVERY_SECONDS = 120.0
 
 OnStep = Callable[[Progress, float, dict[str, float]], None]  # progress, share done, losses
 
@@ -34,7 +37,6 @@ def train(
     *,
     budget: Budget,
     seed: int = 0,
-    save_every_seconds: float = 120,
     on_step: OnStep = lambda progress, share, losses: None,
 ) -> Progress:
     """Train `design` until the budget is spent, going on from the newest checkpoint in `folder`.
@@ -59,6 +61,8 @@ def train(
                 break
             for group in optimizer.param_groups:
                 group["lr"] = schedule.peak_lr * rate(share, schedule.warmup_share)
+            if share < schedule.half_size_share:
+                batch = _half_size(batch)
             generator = _seeded(seed, progress.step)
             optimizer.zero_grad(set_to_none=True)
             if schedule.chunk_size is not None:
@@ -72,7 +76,7 @@ def train(
             known = {name: loss.item() for name, loss in losses.items()}
             log.write(progress.step, known)
             on_step(progress, budget.share_done(progress), known)
-            if time.monotonic() - saved_at > save_every_seconds:
+            if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
                 log.flush()
                 save_checkpoint(folder, design.model, optimizer.optimizer, progress)
                 saved_at = time.monotonic()
@@ -97,6 +101,12 @@ def _batches(steps: Steps, first: int, device: torch.device) -> Iterator[Batch]:
     )
     for batch in loader:
         yield batch.to(device)
+
+
+def _half_size(batch: Batch) -> Batch:
+    """Pictures of half the sides, each pixel the mean of four."""
+    assert batch.pixels_B3YX is not None
+    return replace(batch, pixels_B3YX=F.avg_pool2d(batch.pixels_B3YX, 2))
 
 
 def _seeded(seed: int, step: int) -> torch.Generator:

@@ -1,0 +1,80 @@
+"""Second opinions: plain loops, torch's own module, and timm's ViT with the same weights."""
+
+import math
+
+import pytest
+import timm
+import torch
+
+from shopvl.errors import DesignError
+from shopvl.models.attention import Encoder, SelfAttention, mean_of_real
+from shopvl.models.inputs import PatchEmbedding, WordEmbedding
+from shopvl.models.single_stream import SingleStream, copy_vit
+
+
+def plain_loop_attention(layer: SelfAttention, x_BND: torch.Tensor, real_BN: torch.Tensor) -> torch.Tensor:
+    B, N, D = x_BND.shape
+    size = D // layer.heads
+    q, k, v = layer.qkv(x_BND).split(D, dim=-1)
+    out = torch.zeros_like(x_BND)
+    for b in range(B):
+        for h in range(layer.heads):
+            part = slice(h * size, (h + 1) * size)
+            for i in range(N):
+                keys = [j for j in range(N) if real_BN[b, j]]
+                scores = torch.stack([q[b, i, part] @ k[b, j, part] / math.sqrt(size) for j in keys]).softmax(0)
+                out[b, i, part] = sum(s * v[b, j, part] for s, j in zip(scores, keys, strict=True))
+    return layer.out(out)
+
+
+def test_attention_equals_plain_loops() -> None:
+    torch.manual_seed(0)
+    layer = SelfAttention(width=12, heads=3).eval()
+    x = torch.randn(2, 5, 12)
+    real = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 1, 0]], dtype=torch.bool)
+    torch.testing.assert_close(layer(x, real), plain_loop_attention(layer, x, real), atol=1e-6, rtol=1e-5)
+
+
+def test_attention_equals_torchs_own_module() -> None:
+    torch.manual_seed(0)
+    ours, theirs = SelfAttention(16, 4).eval(), torch.nn.MultiheadAttention(16, 4, batch_first=True).eval()
+    theirs.in_proj_weight.data.copy_(ours.qkv.weight)
+    theirs.in_proj_bias.data.copy_(ours.qkv.bias)
+    theirs.out_proj.load_state_dict(ours.out.state_dict())
+    x, real = torch.randn(3, 7, 16), torch.rand(3, 7) < 0.7
+    real[:, 0] = True
+    expected, _ = theirs(x, x, x, key_padding_mask=~real)
+    torch.testing.assert_close(ours(x, real), expected, atol=1e-6, rtol=1e-5)
+
+
+def single_stream(width: int, layers: int, heads: int, size_px: int, patch_px: int) -> SingleStream:
+    return SingleStream(
+        PatchEmbedding((size_px, size_px), patch_px, width),
+        WordEmbedding(50, width, 8),
+        Encoder(layers, width, heads),
+        width,
+    ).eval()
+
+
+def test_patches_and_encoder_equal_timms_vit_with_its_weights() -> None:
+    vit = timm.create_model("test_vit", num_classes=0, class_token=False, global_pool="avg", fc_norm=False).eval()
+    width, layers, heads = vit.embed_dim, len(vit.blocks), vit.blocks[0].attn.num_heads
+    model = single_stream(width, layers, heads, vit.patch_embed.img_size[0], vit.patch_embed.patch_size[0])
+    copy_vit(model, vit)
+    pixels = torch.rand(2, 3, *vit.patch_embed.img_size)
+    with torch.inference_mode():
+        ours = model.encoder(model.patches(pixels))
+        theirs = vit.forward_features(pixels * 2 - 1)  # timm is given normalised pixels
+    torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
+
+
+def test_a_vit_of_another_size_is_refused() -> None:
+    vit = timm.create_model("test_vit", num_classes=0)
+    with pytest.raises(DesignError, match="does not fit this encoder of 5"):
+        copy_vit(single_stream(16, 5, 2, 32, 8), vit)
+
+
+def test_mean_of_real_skips_padding_and_survives_nothing() -> None:
+    x = torch.arange(12.0).view(2, 3, 2)
+    real = torch.tensor([[True, False, True], [False, False, False]])
+    assert mean_of_real(x, real).tolist() == [[2.0, 3.0], [0.0, 0.0]]

@@ -1,0 +1,112 @@
+"""Towers by timm and transformers name or local folder, and those of our own."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from shopvl.batch import Words
+from shopvl.errors import DesignError
+from shopvl.models.backbones import (
+    TimmTower,
+    TransformersImageTower,
+    TransformersTextTower,
+    load_transformers,
+    load_transformers_tokenizer,
+)
+from shopvl.models.inputs import TextTower, WordBagTower
+from shopvl.models.thumbnail import ThumbnailNet
+
+
+def words(rows: list[list[int]]) -> Words:
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+    return Words(ids_BT=ids, real_BT=ids > 0)
+
+
+def test_timm_tower_equals_timm() -> None:
+    tower = TimmTower("test_resnet", (32, 24), pretrained=False, options={}).eval()
+    pixels = torch.rand(2, 3, 32, 24)
+    with torch.inference_mode():
+        expected = tower.net((pixels - 0.5) / 0.5)
+        assert tower(pixels).shape == (2, tower.width)
+        torch.testing.assert_close(tower(pixels), expected)
+
+
+def test_timm_local_folder_brings_its_weights(tmp_path: Path) -> None:
+    import json
+
+    net = timm.create_model("test_resnet", num_classes=0)
+    save_file(net.state_dict(), tmp_path / "model.safetensors")
+    config = {"architecture": "test_resnet", "num_classes": 0, "pretrained_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    tower = TimmTower(f"local-dir:{tmp_path}", (32, 32), pretrained=True, options={})
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tower.net.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("no_such_net", {}), ("test_resnet", {"chanels": [8]})], ids=["name", "option"]
+)
+def test_timm_says_what_it_cannot_give(name: str, options: dict[str, list[int]]) -> None:
+    with pytest.raises(DesignError, match=f"timm cannot give '{name}'.*local folder.*pretrained=false"):
+        TimmTower(name, (32, 32), pretrained=False, options=options)
+
+
+def test_hub_names_offline_say_what_to_do() -> None:
+    with pytest.raises(DesignError, match="transformers cannot give 'nobody/nothing'.*HF_HUB_OFFLINE.*local folder"):
+        load_transformers("nobody/nothing", pretrained=True)
+    with pytest.raises(DesignError, match="nobody/nothing"):
+        load_transformers_tokenizer("nobody/nothing")
+
+
+@pytest.fixture(scope="module")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import CLIPConfig, CLIPModel
+
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = CLIPConfig(
+        text_config={**small, "vocab_size": 60, "max_position_embeddings": 12},
+        vision_config={**small, "image_size": 32, "patch_size": 8},
+        projection_dim=8,
+    )
+    folder = tmp_path_factory.mktemp("clip")
+    CLIPModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_transformers_folder_gives_both_halves(clip_folder: Path) -> None:
+    model = load_transformers(str(clip_folder), pretrained=True).eval()
+    image, text = TransformersImageTower(model), TransformersTextTower(model)
+    with torch.inference_mode():
+        assert image(torch.rand(2, 3, 32, 32)).shape == (2, image.width)
+        short = text(words([[5, 6, 7]]), "title")
+        padded = text(words([[5, 6, 7], [5, 6, 7, 8, 9]]), "title")[:1]
+    torch.testing.assert_close(short, padded, atol=1e-5, rtol=1e-4)
+    again = load_transformers("not used", pretrained=True, config=text.config)
+    assert {n: p.shape for n, p in again.named_parameters()} == {n: p.shape for n, p in model.named_parameters()}
+
+
+def test_text_tower_ignores_padding_and_tells_segments_apart() -> None:
+    torch.manual_seed(0)
+    for tower in (TextTower(30, 2, 16, 2, 10).eval(), WordBagTower(30, 16).eval()):
+        with torch.inference_mode():
+            alone = tower(words([[3, 4]]), "title")
+            padded = tower(words([[3, 4], [3, 4, 5, 6]]), "title")[:1]
+            torch.testing.assert_close(alone, padded, atol=1e-6, rtol=1e-5)
+    transformer = TextTower(30, 2, 16, 2, 10).eval()
+    assert not torch.allclose(transformer(words([[3, 4]]), "title"), transformer(words([[3, 4]]), "query"))
+    assert not torch.allclose(transformer(words([[3, 4]]), "title"), transformer(words([[4, 3]]), "title"))
+
+
+def test_thumbnail_net_halves_as_it_says() -> None:
+    net = ThumbnailNet(8, (8, 12, 16), (1, 2, 1)).eval()
+    sides = []
+    hooks = [layer.register_forward_hook(lambda m, i, o: sides.append(tuple(o.shape[1:]))) for layer in net.layers]
+    with torch.inference_mode():
+        assert net(torch.rand(2, 3, 80, 60)).shape == (2, 16)
+    assert [s for s in sides if s[0] in (12, 16)] == [(12, 10, 8), (12, 10, 8), (16, 5, 4)]
+    for hook in hooks:
+        hook.remove()

@@ -1,0 +1,84 @@
+"""Optimal transport against an exact solver, alignment against plain loops."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linprog
+
+from shopvl.batch import Batch, Output, Words
+from shopvl.objectives.matching import MatchingLoss, WordPatchLoss, cosine_cost, ipot
+from shopvl.objectives.views import Mismatched
+
+
+def exact(cost: np.ndarray) -> float:
+    """The transport distance between uniform weights, by linear programming."""
+    rows, columns = cost.shape
+    sums = np.zeros((rows + columns, rows * columns))
+    for i in range(rows):
+        sums[i, i * columns : (i + 1) * columns] = 1
+    for j in range(columns):
+        sums[rows + j, j::columns] = 1
+    bounds = np.concatenate([np.full(rows, 1 / rows), np.full(columns, 1 / columns)])
+    return float(linprog(cost.ravel(), A_eq=sums, b_eq=bounds).fun)
+
+
+def test_ipot_comes_near_the_exact_distance() -> None:
+    torch.manual_seed(0)
+    cost = cosine_cost(torch.randn(4, 9, 8), torch.randn(4, 5, 8)).double()
+    real = torch.ones(4, 9, dtype=torch.bool), torch.ones(4, 5, dtype=torch.bool)
+    plan = ipot(cost, *real, rounds=500)
+    torch.testing.assert_close(plan.sum(2), torch.full((4, 9), 1 / 9, dtype=torch.double), atol=1e-3, rtol=0)
+    torch.testing.assert_close(plan.sum(1), torch.full((4, 5), 1 / 5, dtype=torch.double), atol=1e-3, rtol=0)
+    for number in range(4):
+        distance = float((plan[number] * cost[number]).sum())
+        assert distance == pytest.approx(exact(cost[number].numpy()), rel=0.01)
+
+
+def test_padding_carries_nothing_and_changes_nothing() -> None:
+    torch.manual_seed(1)
+    cost = cosine_cost(torch.randn(1, 6, 8), torch.randn(1, 4, 8))
+    whole = ipot(cost, torch.ones(1, 6, dtype=torch.bool), torch.ones(1, 4, dtype=torch.bool))
+    padded_cost = torch.nn.functional.pad(cost, (0, 3, 0, 2), value=0.1)
+    rows = torch.tensor([[True] * 6 + [False] * 2])
+    columns = torch.tensor([[True] * 4 + [False] * 3])
+    padded = ipot(padded_cost, rows, columns)
+    torch.testing.assert_close(padded[:, :6, :4], whole, atol=1e-6, rtol=1e-4)
+    assert padded[:, 6:].abs().sum() + padded[:, :, 4:].abs().sum() == 0
+
+
+def test_a_product_without_words_gives_an_empty_plan_and_no_nan() -> None:
+    plan = ipot(torch.rand(1, 3, 2), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, 2, dtype=torch.bool))
+    assert plan.abs().sum() == 0
+
+
+def pairs(paired: list[bool]) -> tuple[Output, Batch]:
+    torch.manual_seed(2)
+    size = len(paired)
+    out = Output(
+        words_BTD=torch.randn(size, 4, 8),
+        patches_BPD=torch.randn(size, 6, 8),
+        patch_real_BP=torch.ones(size, 6, dtype=torch.bool),
+        match_logit_B=torch.randn(size),
+    )
+    ids = torch.tensor([[2, 7, 8, 3]] * size)  # start, two words, end
+    title = Words(ids_BT=ids, real_BT=torch.ones_like(ids, dtype=torch.bool))
+    return out, Batch(texts={"title": title}, paired_B=torch.tensor(paired))
+
+
+def test_alignment_is_true_pairs_less_false_pairs_without_special_words() -> None:
+    out, batch = pairs([True, False, True])
+    loss = WordPatchLoss(weight=1.0, special_ids=(2, 3), view=Mismatched(0.5))(out, batch)
+    expected = 0.0
+    for number, sign in enumerate((1, -1, 1)):
+        cost = cosine_cost(out.patches_BPD[[number]], out.words_BTD[[number], 1:3])
+        plan = ipot(cost, torch.ones(1, 6, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool))
+        expected += sign * float((plan * cost).sum())
+    assert float(loss) == pytest.approx(expected / 3, abs=1e-5)
+
+
+def test_matching_is_binary_cross_entropy() -> None:
+    out, batch = pairs([True, False, True])
+    loss = MatchingLoss(weight=1.0, view=Mismatched(0.5))(out, batch)
+    share = out.match_logit_B.sigmoid()
+    expected = -(share[0].log() + (1 - share[1]).log() + share[2].log()) / 3
+    torch.testing.assert_close(loss, expected)

@@ -1,0 +1,67 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+from shopvl.recipes import find
+from shopvl.tasks.evaluate import Answers, category_levels, flat, look, measure
+from shopvl.tasks.evaluation_page import evaluate
+
+
+def test_figures_agree_with_sklearn_on_the_same_answers(tuned, toy_catalog) -> None:
+    seen = look(tuned, toy_catalog)
+    figures = measure(tuned, seen)
+    assert figures["rows"] + figures["rejects"] == toy_catalog.count()
+    for inputs, by_name in seen.answers.items():
+        for name, answers in by_name.items():
+            scores = figures["answers"][inputs][name]
+            assert scores["accuracy"] == pytest.approx(accuracy_score(answers.truth, answers.best))
+            assert scores["weighted_f1"] == pytest.approx(f1_score(answers.truth, answers.best, average="weighted"))
+    levels = figures["answers"]["image+title"]["category"]["levels"]
+    assert [level["classes"] for level in levels] == sorted(level["classes"] for level in levels)
+
+
+def test_retrieval_agrees_with_a_plain_loop(tuned, toy_catalog) -> None:
+    seen = look(tuned, toy_catalog)
+    figures = measure(tuned, seen)["retrieval"]["full"]["text_to_image"]
+    titles = [row["title"].casefold() for row in seen.rows]
+    hits = 0
+    for number, title in enumerate(titles):
+        best = np.argsort(-(seen.embeddings["image"] @ seen.embeddings["title"][number]))[:10]
+        hits += any(titles[place] == title for place in best)
+    assert figures["R@10"] == pytest.approx(hits / len(titles))
+
+
+def test_levels_of_a_path() -> None:
+    truth = ["A > B > C", "A > B", "D > E > F"]
+    best = ["A > B > X", "A > B", "D > Y > F"]
+    levels = category_levels(truth, best)
+    assert [level["accuracy"] for level in levels] == pytest.approx([1.0, 2 / 3, 0.5])
+    assert [level["rows"] for level in levels] == [3, 3, 2]
+
+
+def test_correct_does_not_mind_case() -> None:
+    answers = Answers(truth=["Red", "blue"], best=["red", "Green"], probability=np.array([0.5, 0.5]), rows=[0, 1])
+    assert answers.correct.tolist() == [True, False]
+
+
+def test_files_for_machines_and_for_people(tuned, toy_catalog, tmp_path: Path) -> None:
+    page = evaluate(tuned, toy_catalog, tmp_path)
+    figures = json.loads((tmp_path / "metrics.json").read_text())
+    assert figures["model"] == tuned.name
+    assert "retrieval/full/text_to_image/R@10" in flat(figures)
+    html = page.read_text()
+    assert "Ten searches" in html
+    assert "data:image/jpeg;base64" in html
+
+
+def test_a_single_stream_model_is_measured_too(make_design, toy_catalog, tmp_path: Path) -> None:
+    from shopvl.training.tuning import fit_heads
+
+    design = make_design(find("vilt", "tiny"))
+    fit_heads(design, toy_catalog)
+    figures = measure(design, look(design, toy_catalog))
+    assert "retrieval" not in figures
+    assert figures["answers"]["title"]["category"]["accuracy"] > 0.2

@@ -1,0 +1,132 @@
+"""The commands as a person calls them: the whole job, and one sentence for every mistake."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from shopvl.cli import app
+
+ROOT = Path(__file__).parents[1]
+
+
+def shopvl(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "shopvl.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+def quick(*words: object) -> str:
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def all_commands() -> dict[str, typer.core.TyperCommand]:
+    group = typer.main.get_command(app)
+    found = {}
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found |= {f"{name} {sub}": part for sub, part in command.commands.items()}
+        else:
+            found[name] = command
+    return found
+
+
+@pytest.mark.parametrize("name", all_commands())
+def test_every_command_shows_an_example_of_itself(name: str) -> None:
+    text = all_commands()[name].help or ""
+    example = re.search(r"Example: (shopvl .+)", text)
+    assert example, f"shopvl {name} shows no example"
+    assert example.group(1).startswith(f"shopvl {name}")
+
+
+def test_the_whole_job(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
+    tags, index, scores = tmp_path / "tags", tmp_path / "index", tmp_path / "scores"
+    said = quick("tag", toy_table, "--model", tuned_folder, "--out", tags, "--limit", 10)
+    assert "10 rows in = 10 tagged + 0 rejected" in said
+    assert pl.read_parquet(tags / "tags.parquet")["product_id"].n_unique() == 10
+    assert "60 products indexed, 0 rejected" in quick("index", toy_table, "--model", tuned_folder, "--out", index)
+    found = json.loads(quick("search", index, "red dress", "--model", tuned_folder, "-k", 3, "--json"))
+    assert len(found) == 3
+    assert found[0].keys() == {"product_id", "score", "title", "category_path", "attributes"}
+    quick("evaluate", tuned_folder, toy_table, "--split", "", "--out", scores)
+    assert json.loads((scores / "metrics.json").read_text())["rows"] == 60
+
+
+def test_pretrain_and_tune_by_options(toy_table: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    said = quick("pretrain", "--data", toy_table, "--size", "tiny", "--minutes", 0.02, "--out", run)
+    assert "design: tri-clip-" in said.replace("\n", "")
+    said = quick("tune", run / "design", toy_table, "--out", tmp_path / "tagger", "--calibrate-on", "train")
+    assert "heads for category" in said.replace("\n", " ")
+
+
+def test_recipes() -> None:
+    assert "tri-clip" in quick("recipes", "list")
+    assert "word-patch" in quick("recipes", "table") or "wra-ot" in quick("recipes", "table")
+    assert "arXiv:2102.03334" in quick("recipes", "show", "vilt")
+    assert json.loads(quick("recipes", "show", "tri-clip", "--json"))["fusion"]["kind"] == "dual-enc"
+
+
+def test_catalog_commands(toy_table: Path, tmp_path: Path) -> None:
+    table = tmp_path / "shop" / "catalog.parquet"
+    quick("catalog", "synth", "--out", tmp_path / "shop", "--products", 4, "--size-px", 32)
+    assert pl.read_parquet(table).height == 4
+    quick("catalog", "ontology", toy_table, "--out", tmp_path / "ontology.json")
+    assert json.loads((tmp_path / "ontology.json").read_text())["categories"]
+    lines = quick("catalog", "queries", toy_table, "--count", 3).splitlines()
+    assert [json.loads(line).keys() for line in lines] == [{"query", "product_id", "wants"}] * 3
+
+
+def test_check_finds_faults_and_says_so_with_its_exit_code(tmp_path: Path) -> None:
+    table = tmp_path / "bad.csv"
+    table.write_text("product_id,title,image\n1,,nowhere.jpg\n1,Shirt,nowhere.jpg\n")
+    done = CliRunner().invoke(app, ["catalog", "check", str(table), "--json"])
+    assert done.exit_code == 1
+    kinds = {fault["kind"] for fault in json.loads(done.stdout)}
+    assert len(kinds) >= 3
+
+
+def test_mistakes_are_one_sentence(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
+    csv = tmp_path / "shop.csv"
+    csv.write_text("sku,name\n1,Shirt\n")
+    experiment = tmp_path / "odd.yaml"
+    experiment.write_text("recipe: tri-clip\ncatalog: shop.parquet\nminutes: 1\nepoch: 3\n")
+    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\x00")
+    index = tmp_path / "index"
+    quick("index", toy_table, "--model", tuned_folder, "--out", index)
+    for words, sentence in (
+        (("tag", csv, "--model", tuned_folder, "--out", tmp_path / "t"), "image"),
+        (("recipes", "show", "tri-clop"), "no recipe called 'tri-clop'; did you mean tri-clip?"),
+        (("pretrain", experiment), "epoch is not a known field"),
+        (("tag", toy_table, "--model", tmp_path, "--out", tmp_path / "t"), "holds a model of type clip from elsewhere"),
+        (("tag", toy_table, "--model", tuned_folder, "--out", tmp_path / "t", "--use", "smell"), "--use knows image"),
+        (("search", index, "--model", tuned_folder, "--image", broken), "picture"),
+        (("search", tmp_path, "red", "--model", tuned_folder), "is not an index folder"),
+        (("pretrain",), "pretrain wants an experiment file, or --data"),
+    ):
+        done = shopvl(*words)
+        assert done.returncode == 1, words
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        assert len(lines) == 1, done.stderr
+        assert lines[0].startswith("shopvl: ")
+        assert sentence in lines[0]
+        assert "Traceback" not in done.stderr
+
+
+def test_demo_at_small_scale(tmp_path: Path) -> None:
+    said = quick("demo", "--out", tmp_path / "demo", "--products", 160, "--minutes", 0.05)
+    assert "report.html" in said.replace("\n", "")
+    html = (tmp_path / "demo" / "report.html").read_text()
+    assert "Tagged products" in html
+    assert "data:image/jpeg;base64" in html
+    for name in ("model/config.json", "index/config.json", "tags/tags.parquet", "tags/rejects.parquet", "scores.html"):
+        assert (tmp_path / "demo" / name).is_file(), name

@@ -1,0 +1,93 @@
+"""A folder is a whole shopvl design or one clear sentence."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from shopvl.batch import INPUT_CHOICES
+from shopvl.design import Design
+from shopvl.errors import DesignError
+
+
+@pytest.fixture
+def copy(tuned_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tuned_folder, tmp_path / "copy"))
+
+
+def test_heads_labels_and_calibration_come_back(tuned: Design, copy: Path, batch_of) -> None:
+    again = Design.from_pretrained(copy)
+    assert again.labels == tuned.labels
+    assert again.calibration == tuned.calibration
+    assert again.name == tuned.name
+    batch = batch_of(tuned, 4)
+    with torch.inference_mode():
+        for inputs in INPUT_CHOICES:
+            name = "+".join(inputs)
+            ours, theirs = (
+                design.heads(design.model.features(batch, [inputs])[name], inputs) for design in (tuned, again)
+            )
+            for property_name, logits in ours.items():
+                assert torch.equal(logits, theirs[property_name])
+
+
+def test_the_name_follows_the_weights(tuned: Design) -> None:
+    before = tuned.name
+    with torch.no_grad():
+        tuned.model.log_scale.add_(0.1)
+    assert tuned.name != before
+
+
+def test_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DesignError, match="nothing does not exist, a shopvl model folder was wanted; name a folder"):
+        Design.from_pretrained(tmp_path / "nothing")
+    with pytest.raises(DesignError, match=r"has no config.json"):
+        Design.from_pretrained(tmp_path)
+
+
+def test_model_from_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip", "architectures": ["CLIPModel"]}))
+    with pytest.raises(
+        DesignError, match="holds a model of type clip from elsewhere, not a shopvl design; name a folder"
+    ):
+        Design.from_pretrained(tmp_path)
+
+
+def test_folder_of_a_newer_shopvl(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "format": 99}))
+    with pytest.raises(DesignError, match="in format 99, this shopvl reads up to 1; upgrade shopvl"):
+        Design.from_pretrained(copy)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "ontology.json", "calibration.json"])
+def test_missing_file(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(DesignError, match="(not a whole shopvl model|has no tokenizer.json)"):
+        Design.from_pretrained(copy)
+
+
+def test_weights_are_loaded_strictly(copy: Path) -> None:
+    tensors = load_file(copy / "model.safetensors")
+    dropped = sorted(tensors)[0]
+    save_file({name: tensor for name, tensor in tensors.items() if name != dropped}, copy / "model.safetensors")
+    with pytest.raises(DesignError, match=f"do not fit their recipe: 1 tensors differ, {dropped} first"):
+        Design.from_pretrained(copy)
+
+
+def test_truncated_weights(copy: Path) -> None:
+    data = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(data[: len(data) // 2])
+    with pytest.raises(DesignError, match="not a whole shopvl model"):
+        Design.from_pretrained(copy)
+
+
+def test_an_unknown_field_in_the_recipe(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["recipe"]["image"]["colour"] = "red"
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DesignError, match="colour is not a known field"):
+        Design.from_pretrained(copy)

@@ -1,0 +1,103 @@
+import pickle
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+from shopvl.catalog.readers import open_catalog
+from shopvl.errors import CatalogError
+from shopvl.loading import Reject, Steps, Usable, examine, text_groups, training_rows
+from shopvl.recipes import find
+
+
+def test_broken_rows_are_left_out_with_a_reason(toy_table: Path, tmp_path: Path) -> None:
+    rows = pl.read_parquet(toy_table).head(6).to_dicts()
+    rows[0]["title"] = None
+    rows[1]["image"] = {"bytes": b"\xff\xd8\xffbroken", "path": None}
+    rows[2]["image"] = {"bytes": None, "path": "nowhere.jpg"}
+    pl.DataFrame(rows, schema=pl.read_parquet_schema(toy_table)).write_parquet(tmp_path / "shop.parquet")
+    kept = training_rows(open_catalog(tmp_path / "shop.parquet"), tmp_path / "rows")
+    assert [row["product_id"] for row in kept] == [row["product_id"] for row in rows[3:]]
+    reasons = {reject.product_id: reject.reason for reject in kept.rejects()}
+    assert reasons.keys() == {row["product_id"] for row in rows[:3]}
+    assert reasons[rows[0]["product_id"]] == "training needs picture and title, there is only the image"
+
+
+def test_no_usable_row_says_why(toy_table: Path, tmp_path: Path) -> None:
+    rows = [{**row, "image": None} for row in pl.read_parquet(toy_table).head(3).to_dicts()]
+    pl.DataFrame(rows, schema=pl.read_parquet_schema(toy_table)).write_parquet(tmp_path / "shop.parquet")
+    with pytest.raises(CatalogError, match="can be trained on: 3 were rejected, the first because .*catalog check"):
+        training_rows(open_catalog(tmp_path / "shop.parquet"), tmp_path / "rows")
+
+
+def test_rows_are_made_anew_only_when_the_catalog_changed(toy_table: Path, tmp_path: Path) -> None:
+    table = tmp_path / "shop.parquet"
+    frame = pl.read_parquet(toy_table)
+    frame.head(5).write_parquet(table)
+    folder = tmp_path / "rows"
+    assert len(training_rows(open_catalog(table), folder)) == 5
+    made = (folder / "rows.arrow").stat().st_mtime_ns
+    training_rows(open_catalog(table), folder)
+    assert (folder / "rows.arrow").stat().st_mtime_ns == made
+    frame.head(7).write_parquet(table)
+    assert len(training_rows(open_catalog(table), folder)) == 7
+
+
+def test_random_access_gives_what_iteration_gives(toy_rows) -> None:
+    listed = list(toy_rows)
+    again = pickle.loads(pickle.dumps(toy_rows))  # as a worker process gets them
+    for number in random.Random(0).sample(range(len(listed)), 10):
+        assert toy_rows[number] == listed[number] == again[number]
+
+
+def test_any_step_can_be_made_again_and_an_epoch_sees_every_row_once(make_design, toy_rows) -> None:
+    design = make_design(find("tri-clip", "tiny"))
+    steps = Steps(toy_rows, design.loader, seed=3)
+    first, again = steps[5], steps[5]
+    assert torch.equal(first.pixels_B3YX, again.pixels_B3YX)
+    assert torch.equal(first.texts["query"].ids_BT, again.texts["query"].ids_BT)
+    titles = {int(t) for step in range(steps.steps_per_epoch) for t in steps[step].title_group_B}
+    assert len(titles) > 0.8 * len({row["title"] for row in toy_rows})
+
+
+def test_processes_share_a_step_without_overlap(make_design, toy_rows) -> None:
+    loader = make_design(find("tri-clip", "tiny")).loader
+    whole = Steps(toy_rows, loader, seed=0)[0].title_group_B
+    shares = [Steps(toy_rows, loader, seed=0, rank=rank, world=2)[0].title_group_B for rank in range(2)]
+    assert sorted(torch.cat(shares).tolist()) == sorted(whole.tolist())
+
+
+def test_a_training_batch_knows_its_facts(make_design, toy_rows, toy_ontology) -> None:
+    loader = make_design(find("tri-clip", "tiny")).loader
+    rows = [toy_rows[number] for number in range(8)]
+    batch = loader.training_batch(rows, random.Random(0))
+    assert batch.pixels_B3YX.shape == (8, 3, 32, 32)
+    assert 0 <= batch.pixels_B3YX.min() <= batch.pixels_B3YX.max() <= 1
+    for number, row in enumerate(rows):
+        names = {str(toy_ontology.facts[k]) for k in batch.facts_BK[number].nonzero().flatten().tolist()}
+        assert len(names) >= len(row["category_path"])
+    assert not (batch.query_facts_BK & ~batch.facts_BK).any(), "a product must fit its own query"
+
+
+def test_examine_leaves_out_what_is_absent_and_rejects_what_is_broken(toy_rows) -> None:
+    row = {**toy_rows[0], "fault": None}
+    both = ("image", "title")
+    assert examine(row, Path(), both).inputs == both
+    assert examine({**row, "title": "  "}, Path(), both).inputs == ("image",)
+    assert examine({**row, "image": None}, Path(), both).inputs == ("title",)
+    assert isinstance(examine(row, Path(), ("title",)), Usable)
+    for broken, reason in (
+        ({**row, "product_id": ""}, "the product has no id"),
+        ({**row, "fault": "line 3: 2 fields"}, "line 3: 2 fields"),
+        ({**row, "image": None, "title": None}, "the product has no image and no title"),
+    ):
+        found = examine(broken, Path(), both)
+        assert isinstance(found, Reject)
+        assert found.reason == reason
+
+
+def test_title_groups_do_not_mind_case_width_and_spacing() -> None:
+    groups = text_groups(["Red Shirt", "red  shirt ", "ＲＥＤ shirt", "red shirts"])
+    assert groups[0] == groups[1] == groups[2] != groups[3]

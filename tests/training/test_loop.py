@@ -1,0 +1,160 @@
+"""A run that breaks and goes on gives the very losses of one that did not; a chunked batch gives a whole one's gradients."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from shopvl.recipes import find
+from shopvl.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from shopvl.training.gradient_cache import cached_backward
+from shopvl.training.loop import LOG, adamw, train
+from shopvl.training.schedule import Budget, rate
+
+RUN = """
+import sys
+from pathlib import Path
+import torch
+from shopvl.training.experiment import Experiment
+from shopvl.training.pretraining import pretrain
+from shopvl.training import loop
+
+torch.set_num_threads(1)
+table, folder, slow = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
+plain = loop.Budget.share_done
+
+def share_done(self, progress):  # the run that is to be killed is given time to be
+    import time
+    time.sleep(slow)
+    return plain(self, progress)
+
+loop.Budget.share_done = share_done
+loop.SAVE_EVERY_SECONDS = 0.3
+pretrain(Experiment(name="kill", recipe="tri-clip", size="tiny", catalog=table, split=None, epochs=4), folder)
+"""
+
+
+def losses(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+
+
+def start(table: Path, folder: Path, slow: float) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, str(table), str(folder), str(slow)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.timeout(240)
+def test_killed_and_started_again_gives_the_same_losses(toy_table: Path, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    done = start(toy_table, whole, 0)
+    assert done.wait(timeout=120) == 0, done.stderr.read().decode()[-2000:]
+
+    running = start(toy_table, broken, 0.25)
+    waiting = time.monotonic() + 100
+    while not list(broken.glob("checkpoint-*")) and time.monotonic() < waiting:
+        time.sleep(0.02)
+    time.sleep(0.4)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert list(broken.glob("checkpoint-*")), "the run was to be killed after its first checkpoint"
+    assert not (broken / "design").exists()
+
+    again = start(toy_table, broken, 0)
+    assert again.wait(timeout=120) == 0, again.stderr.read().decode()[-2000:]
+    assert losses(broken) == losses(whole)
+    assert (broken / "design" / "model.safetensors").read_bytes() == (
+        whole / "design" / "model.safetensors"
+    ).read_bytes()
+
+
+def test_training_lowers_the_loss(make_design, toy_rows, tmp_path: Path) -> None:
+    train(make_design(find("tri-clip", "tiny")), toy_rows, tmp_path, budget=Budget(steps=40))
+    found = [line["itc:title-image"] for line in losses(tmp_path)]
+    assert len(found) == 40
+    assert sum(found[-5:]) < 0.8 * sum(found[:5])
+
+
+def test_a_spent_budget_trains_no_further(make_design, toy_rows, tmp_path: Path) -> None:
+    first = train(make_design(find("tri-clip", "tiny")), toy_rows, tmp_path, budget=Budget(steps=3))
+    second = train(make_design(find("tri-clip", "tiny")), toy_rows, tmp_path, budget=Budget(steps=3))
+    assert first.step == second.step == 3
+
+
+def test_chunks_give_the_gradients_of_the_whole_batch(make_design, batch_of) -> None:
+    recipe = find("tri-clip", "tiny")
+    recipe = replace(recipe, text=replace(recipe.text, dropout=0.0))
+    design = make_design(recipe)
+    design.model.eval()  # batch norms would see chunks
+    batch, generator = batch_of(design, 12), torch.Generator()
+    whole = design.losses(batch, generator)
+    design.total(whole).backward()
+    expected = {name: p.grad.clone() for name, p in design.model.named_parameters()}
+    design.model.zero_grad()
+    chunked = cached_backward(design, design.model, batch, generator, chunk_size=4)
+    for name, loss in whole.items():
+        torch.testing.assert_close(chunked[name], loss.detach(), atol=1e-5, rtol=1e-5)
+    for name, parameter in design.model.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], atol=1e-5, rtol=1e-3, msg=name)
+
+
+def test_dropout_is_the_same_in_both_passes_of_a_chunk(make_design, batch_of) -> None:
+    recipe = find("tri-clip", "tiny")
+    design = make_design(replace(recipe, text=replace(recipe.text, dropout=0.5)))
+    seen: list[torch.Tensor] = []
+    design.model.text_projection.register_forward_hook(lambda m, i, o: seen.append(o.detach()))
+    design.model.train()
+    cached_backward(design, design.model, batch_of(design, 4), torch.Generator(), chunk_size=4)
+    half = len(seen) // 2
+    for first, second in zip(seen[:half], seen[half:], strict=True):
+        assert torch.equal(first, second)
+
+
+def test_checkpoint_brings_model_and_optimizer_back(tmp_path: Path) -> None:
+    def step(net, optimizer) -> None:
+        optimizer.zero_grad()
+        net(torch.ones(2, 3)).square().sum().backward()
+        optimizer.step()
+
+    torch.manual_seed(0)
+    net = torch.nn.Linear(3, 2)
+    optimizer = adamw(net, 1e-2, 0.1)
+    step(net, optimizer)
+    save_checkpoint(tmp_path, net, optimizer, Progress(1, 2.5))
+    save_checkpoint(tmp_path, net, optimizer, Progress(2, 3.5))
+    step(net, optimizer)
+    other = torch.nn.Linear(3, 2)
+    other_optimizer = adamw(other, 1e-2, 0.1)
+    assert load_checkpoint(tmp_path, other, other_optimizer) == Progress(2, 3.5)
+    step(other, other_optimizer)
+    assert torch.equal(net.weight, other.weight)
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-00000002"]
+
+
+def test_nothing_saved_is_step_zero(tmp_path: Path) -> None:
+    net = torch.nn.Linear(1, 1)
+    assert load_checkpoint(tmp_path, net, adamw(net, 1e-2, 0.1)) == Progress(0, 0.0)
+
+
+def test_rate_climbs_then_falls_to_zero() -> None:
+    rates = [rate(share / 100, 0.1) for share in range(101)]
+    assert 0 < rates[0] < 0.05
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[:11] == sorted(rates[:11])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_budget_by_minutes_counts_training_time() -> None:
+    assert Budget(minutes=2).share_done(Progress(5, 60.0)) == pytest.approx(0.5)
+    assert Budget(steps=10).share_done(Progress(20, 1.0)) == 1.0

@@ -1,0 +1,30 @@
+"""MLflow sees the parameters, the metrics, the data digest and the saved design."""
+
+from pathlib import Path
+
+import pytest
+
+from shopvl.training.experiment import Experiment
+from shopvl.training.pretraining import pretrain
+from shopvl.training.tracking import RUN_ID
+
+mlflow = pytest.importorskip("mlflow")
+
+
+def test_a_run_is_recorded_once(toy_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # nothing may appear in the working folder
+    told = Experiment(name="toy", recipe="vilt", size="tiny", catalog=str(toy_table), epochs=2)
+    folder = tmp_path / "runs" / "one"
+    design = pretrain(told, folder)
+    pretrain(told, folder)  # finished already: the same run again, no further step
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("toy")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_id == (folder / RUN_ID).read_text()
+    assert run.data.params["data_digest"]
+    assert run.data.params["seed"] == "0"
+    assert {"mlm", "itm", "wra-ot", "products_per_second"} <= run.data.metrics.keys()
+    saved = {item.path for item in client.list_artifacts(run.info.run_id, "design")}
+    assert {"design/config.json", "design/model.safetensors", "design/tokenizer.json"} <= saved
+    assert design.parameter_count() == int(run.data.params["parameters"])
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
