@@ -31,7 +31,7 @@ app.add_typer(recipes_app, name="recipes")
 app.add_typer(experiments_app, name="experiments")
 
 chatter = Console(stderr=True)
-out = Console()
+out = Console(soft_wrap=True)  # a path that is wrapped cannot be copied
 
 CatalogPath = Annotated[str, typer.Argument(help="CSV, JSONL or Parquet table, or a folder of pictures.")]
 ModelFolder = Annotated[Path, typer.Option("--model", help="A shopvl model folder.")]

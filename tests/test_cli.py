@@ -11,14 +11,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from shopvl.cli import app
+from shopvl.cli import app, main
 
 ROOT = Path(__file__).parents[1]
-
-
-def shopvl(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "shopvl.cli", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 def quick(*words: object) -> str:
@@ -93,7 +88,7 @@ def test_check_finds_faults_and_says_so_with_its_exit_code(tmp_path: Path) -> No
     assert len(kinds) >= 3
 
 
-def test_mistakes_are_one_sentence(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
+def test_mistakes_are_one_sentence(tuned_folder: Path, toy_table: Path, tmp_path: Path, monkeypatch, capfd) -> None:
     csv = tmp_path / "shop.csv"
     csv.write_text("sku,name\n1,Shirt\n")
     experiment = tmp_path / "odd.yaml"
@@ -113,13 +108,22 @@ def test_mistakes_are_one_sentence(tuned_folder: Path, toy_table: Path, tmp_path
         (("search", tmp_path, "red", "--model", tuned_folder), "is not an index folder"),
         (("pretrain",), "pretrain wants an experiment file, or --data"),
     ):
-        done = shopvl(*words)
-        assert done.returncode == 1, words
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        assert len(lines) == 1, done.stderr
+        monkeypatch.setattr(sys, "argv", ["shopvl", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 1, words
+        lines = [line for line in capfd.readouterr().err.splitlines() if line.strip()]
+        assert len(lines) == 1, lines
         assert lines[0].startswith("shopvl: ")
         assert sentence in lines[0]
-        assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_ends_the_process_with_one_and_no_traceback() -> None:
+    command = [sys.executable, "-m", "shopvl.cli", "recipes", "show", "nothing"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
 
 
 def test_demo_at_small_scale(tmp_path: Path) -> None:

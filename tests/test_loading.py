@@ -28,7 +28,7 @@ def test_broken_rows_are_left_out_with_a_reason(toy_table: Path, tmp_path: Path)
 def test_no_usable_row_says_why(toy_table: Path, tmp_path: Path) -> None:
     rows = [{**row, "image": None} for row in pl.read_parquet(toy_table).head(3).to_dicts()]
     pl.DataFrame(rows, schema=pl.read_parquet_schema(toy_table)).write_parquet(tmp_path / "shop.parquet")
-    with pytest.raises(CatalogError, match="can be trained on: 3 were rejected, the first because .*catalog check"):
+    with pytest.raises(CatalogError, match=r"can be trained on: 3 were rejected, the first because .*catalog check"):
         training_rows(open_catalog(tmp_path / "shop.parquet"), tmp_path / "rows")
 
 

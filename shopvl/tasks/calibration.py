@@ -98,7 +98,7 @@ def fit_temperature(logits_NK: torch.Tensor, truth_N: torch.Tensor) -> float:
         return value
 
     optimizer.step(loss)
-    return float(log_temperature.exp().clamp(0.05, 20))
+    return float(log_temperature.detach().exp().clamp(0.05, 20))
 
 
 def _precision_curve(confidence: np.ndarray, correct: np.ndarray) -> tuple[tuple[float, float], ...]:

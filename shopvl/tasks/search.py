@@ -266,9 +266,9 @@ def _hit(score: float, row: dict[str, Any]) -> Hit:
 
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
-    if not path.is_file():
-        raise IndexFolderError(f"{folder} is not an index folder (no {CONFIG}); make one with `shopvl index`")
-    config: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    config: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    if "dimension" not in config:
+        raise IndexFolderError(f"{folder} is not an index folder; make one with `shopvl index`")
     if config.get("format") != FORMAT:
         raise IndexFolderError(f"{folder} is in another index format; make it anew with `shopvl index`")
     return config

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer as Backend
-from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import models, normalizers, pre_tokenizers, processors
 
 from shopvl.errors import DesignError
 
 PAD, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+SPECIAL = (PAD, UNKNOWN, START, END, MASK)
 FILE_NAME = "tokenizer.json"
+WORDS_SHARE = 0.8  # of a vocabulary may be whole words; the rest spells the others
+LONGEST_PIECE = 6  # characters of a piece that is no whole word
 
 
 class Tokenizer:
@@ -26,15 +30,21 @@ class Tokenizer:
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocabulary: int) -> Tokenizer:
-        """A WordPiece vocabulary (BERT's rules, lower case, NFKC) of at most that size, from a catalog's own texts."""
-        backend = Backend(models.WordPiece(unk_token=UNKNOWN))
-        backend.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.BertNormalizer(lowercase=True)])
-        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=vocabulary, special_tokens=[PAD, UNKNOWN, START, END, MASK], show_progress=False
+        """A WordPiece tokenizer (BERT's rules, lower case, NFKC) whose pieces come from a catalog's own texts.
+
+        The same texts give the same ids in every run, which the trainers of `tokenizers` do not promise.
+        """
+        normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.BertNormalizer(lowercase=True)])
+        pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        words = Counter(
+            word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text))
         )
-        backend.train_from_iterator(texts, trainer)
-        ends = [(token, backend.token_to_id(token)) for token in (START, END)]
+        pieces = [*SPECIAL, *learn_pieces(words, vocabulary - len(SPECIAL))]
+        numbered = {piece: number for number, piece in enumerate(pieces)}
+        backend = Backend(models.WordPiece(vocab=numbered, unk_token=UNKNOWN))
+        backend.normalizer, backend.pre_tokenizer = normalizer, pre_tokenizer
+        backend.add_special_tokens(list(SPECIAL))
+        ends = [(token, numbered[token]) for token in (START, END)]
         backend.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=ends)
         return cls(backend)
 
@@ -75,3 +85,39 @@ class Tokenizer:
     def continuation_ids(self) -> list[int]:
         """Ids of pieces that go on a word (`##ing`)."""
         return [i for token, i in self.backend.get_vocab().items() if token.startswith("##")]
+
+
+def learn_pieces(words: Mapping[str, int], size: int) -> list[str]:
+    """At most `size` pieces: every character, the frequent words whole, and what spells the others best.
+
+    A piece that goes on a word begins with `##`. Ties are broken by the alphabet, so the result depends on nothing but
+    the counts.
+    """
+    letters: Counter[str] = Counter()
+    for word, count in words.items():
+        letters.update({word[0]: count})
+        letters.update({f"##{letter}": count for letter in word[1:]})
+    chosen = _most(letters, size // 2)
+    known = set(chosen)
+    whole = _most({w: n for w, n in words.items() if n > 1 and w not in known}, int(size * WORDS_SHARE) - len(chosen))
+    known.update(whole)
+    parts: Counter[str] = Counter()
+    for word, count in words.items():
+        if word not in known:
+            for piece in _parts(word):
+                parts[piece] += count * len(piece.removeprefix("##"))  # long pieces save more tokens
+    spelling = _most({p: n for p, n in parts.items() if p not in known}, size - len(chosen) - len(whole))
+    return [*chosen, *whole, *spelling]
+
+
+def _parts(word: str) -> set[str]:
+    """Beginnings and inner parts of a word, two characters or longer."""
+    return {
+        word[start:end] if start == 0 else f"##{word[start:end]}"
+        for start in range(len(word))
+        for end in range(start + 2, min(start + LONGEST_PIECE, len(word)) + 1)
+    }
+
+
+def _most(counts: Mapping[str, int], size: int) -> list[str]:
+    return sorted(counts, key=lambda piece: (-counts[piece], piece))[: max(size, 0)]

@@ -13,6 +13,7 @@ from shopvl import __version__
 from shopvl.catalog.ontology import Ontology, mine_ontology
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.design import Design, build, tokenizer_for
+from shopvl.errors import RecipeError
 from shopvl.loading import Row, TrainingRows, pairs, training_rows
 from shopvl.training.checkpoint import Progress
 from shopvl.training.experiment import Experiment
@@ -20,7 +21,7 @@ from shopvl.training.loop import LOG_EVERY_STEPS, train
 from shopvl.training.tracking import tracked
 
 MAX_TOKENIZER_ROWS = 200_000
-DESIGN, SUMMARY = "design", "summary.json"
+DESIGN, SUMMARY, EXPERIMENT = "design", "summary.json", "experiment.json"
 
 Report = Callable[[str, float, str], None]  # stage, share done, a line of figures
 
@@ -35,6 +36,7 @@ def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage
     catalog = open_catalog(experiment.catalog_path(), split=experiment.split)
     rows = _rows(catalog, folder, report)
     ontology = mine_ontology(catalog.batches())
+    _same_run(folder, experiment, catalog)
     tokenizer = tokenizer_for(recipe, texts_of_training(rows, ontology))
     design = build(recipe, tokenizer, ontology, seed=experiment.seed)
     with tracked(experiment.name, f"{recipe.name}-{experiment.size}-{experiment.seed}", folder) as tracker:
@@ -77,6 +79,26 @@ def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage
         (folder / SUMMARY).write_text(json.dumps(summary, indent=1), "utf-8")
         tracker.folder(folder / DESIGN, DESIGN)
     return design
+
+
+def _same_run(folder: Path, experiment: Experiment, catalog: Catalog) -> None:
+    """Note what is run in the folder; RecipeError where something else was begun there. The budget may change."""
+    told = {
+        "recipe": experiment.full_recipe().to_dict(),
+        "seed": experiment.seed,
+        "split": experiment.split,
+        "data_digest": catalog.digest(),
+    }
+    note = folder / EXPERIMENT
+    if note.is_file():
+        begun = json.loads(note.read_text("utf-8"))
+        differing = [name for name, value in told.items() if begun.get(name) != value]
+        if differing:
+            raise RecipeError(
+                f"{folder} holds a run with another {' and '.join(differing)}; "
+                "give another --out, or delete that folder"
+            )
+    note.write_text(json.dumps(told, indent=1), "utf-8")
 
 
 def _rows(catalog: Catalog, folder: Path, report: Report) -> TrainingRows:

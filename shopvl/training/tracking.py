@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it announces each table it makes
 RUN_ID = "mlflow_run.txt"
 
 
@@ -61,12 +63,17 @@ def tracked(experiment: str, run_name: str, folder: Path, uri: str | None = None
         return
     import mlflow
 
-    store = folder.parent.resolve()
-    store.mkdir(parents=True, exist_ok=True)
-    mlflow.set_tracking_uri(uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store / 'mlflow.db'}")
+    server = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    place = None
+    if server is None:
+        store = folder.parent.resolve()
+        store.mkdir(parents=True, exist_ok=True)
+        server, place = f"sqlite:///{store / 'mlflow.db'}", (store / "mlflow-artifacts").as_uri()
+        # or a local store makes a folder mlruns/ wherever the command was started
+        os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = place
+    mlflow.set_tracking_uri(server)
     found = mlflow.get_experiment_by_name(experiment)
     if found is None:
-        place = None if uri or os.environ.get("MLFLOW_TRACKING_URI") else (store / "mlflow-artifacts").as_uri()
         experiment_id = mlflow.create_experiment(experiment, artifact_location=place)
     else:
         experiment_id = found.experiment_id

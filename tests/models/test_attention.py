@@ -57,7 +57,9 @@ def single_stream(width: int, layers: int, heads: int, size_px: int, patch_px: i
 
 
 def test_patches_and_encoder_equal_timms_vit_with_its_weights() -> None:
-    vit = timm.create_model("test_vit", num_classes=0, class_token=False, global_pool="avg", fc_norm=False).eval()
+    vit = timm.create_model(
+        "test_vit", num_classes=0, class_token=False, global_pool="avg", fc_norm=False, mlp_ratio=4
+    ).eval()
     width, layers, heads = vit.embed_dim, len(vit.blocks), vit.blocks[0].attn.num_heads
     model = single_stream(width, layers, heads, vit.patch_embed.img_size[0], vit.patch_embed.patch_size[0])
     copy_vit(model, vit)

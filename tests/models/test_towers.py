@@ -56,7 +56,7 @@ def test_timm_says_what_it_cannot_give(name: str, options: dict[str, list[int]])
 
 
 def test_hub_names_offline_say_what_to_do() -> None:
-    with pytest.raises(DesignError, match="transformers cannot give 'nobody/nothing'.*HF_HUB_OFFLINE.*local folder"):
+    with pytest.raises(DesignError, match=r"transformers cannot give 'nobody/nothing'.*HF_HUB_OFFLINE.*local folder"):
         load_transformers("nobody/nothing", pretrained=True)
     with pytest.raises(DesignError, match="nobody/nothing"):
         load_transformers_tokenizer("nobody/nothing")

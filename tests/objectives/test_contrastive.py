@@ -51,12 +51,12 @@ def test_equals_plain_loops_with_twins() -> None:
 
 
 def test_equals_clips_loss_when_nothing_is_a_twin() -> None:
-    from transformers.models.clip.modeling_clip import clip_loss
+    from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
     out = output(6)
     ours = ContrastLoss(between="title-image", weight=1.0, name="itc")(out, batch(list(range(6))))
     logits = 7.0 * out.embeddings["title"] @ out.embeddings["image"].T
-    torch.testing.assert_close(ours, clip_loss(logits))
+    torch.testing.assert_close(ours, image_text_contrastive_loss(logits))
 
 
 def test_swapping_the_sides_changes_nothing() -> None:

@@ -75,7 +75,7 @@ def test_zero_shot_answers_are_never_accepted(tuned, toy_catalog, tmp_path: Path
     assert done.tagged == 10
     tags = pl.read_parquet(tmp_path / "zero" / "tags.parquet")
     assert "accept" not in set(tags["decision"])
-    assert set(tags["property"]) >= {"category", "colour"}
+    assert set(tags["property"]) >= {"category", "Colour"}
 
 
 def test_a_failed_run_leaves_the_old_tags(tuned, toy_catalog, tmp_path: Path, monkeypatch) -> None:

@@ -1,9 +1,11 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from shopvl.errors import DesignError
-from shopvl.text.tokenizer import END, MASK, START, Tokenizer
+from shopvl.text.tokenizer import END, MASK, START, Tokenizer, learn_pieces
 
 TEXTS = ["Navy Blue Shirt", "red running shoes", "红色 连衣裙", "blue jeans for men", "running shirts"] * 20
 
@@ -38,6 +40,22 @@ def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
     assert again.special_ids() == tokenizer.special_ids() == [0, 1, 2, 3, 4]
     with pytest.raises(DesignError, match=r"has no tokenizer.json"):
         Tokenizer.load(tmp_path / "nowhere")
+
+
+def test_the_same_texts_give_the_same_ids_in_every_process() -> None:
+    code = f"from shopvl.text.tokenizer import Tokenizer; print(Tokenizer.learn({TEXTS[:5]!r}, 80).backend.to_str())"
+    said = {subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(3)}
+    assert len(said) == 1
+
+
+def test_every_word_can_be_spelled_and_frequent_ones_are_whole() -> None:
+    counts = {"shirt": 9, "shoes": 7, "xylo": 1, "xylophone": 1, "红": 3}
+    pieces = learn_pieces(counts, 60)
+    assert len(pieces) == len(set(pieces)) <= 60
+    assert {"shirt", "shoes", "红"} <= set(pieces)
+    for word in counts:
+        assert {word[0], *(f"##{letter}" for letter in word[1:])} <= set(pieces)
+    assert "xylo" in pieces  # the beginning that two rare words share
 
 
 def test_pieces_that_go_on_a_word_are_known() -> None:

@@ -1,4 +1,4 @@
-"""A run that breaks and goes on gives the very losses of one that did not; a chunked batch gives a whole one's gradients."""
+"""A run that breaks and goes on gives the losses of one that did not; chunks give a whole batch's gradients."""
 
 import json
 import os
@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from shopvl.errors import RecipeError
 from shopvl.recipes import find
 from shopvl.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from shopvl.training.experiment import Experiment
 from shopvl.training.gradient_cache import cached_backward
 from shopvl.training.loop import LOG, adamw, train
+from shopvl.training.pretraining import pretrain
 from shopvl.training.schedule import Budget, rate
 
 RUN = """
@@ -76,6 +79,13 @@ def test_killed_and_started_again_gives_the_same_losses(toy_table: Path, tmp_pat
     assert (broken / "design" / "model.safetensors").read_bytes() == (
         whole / "design" / "model.safetensors"
     ).read_bytes()
+
+
+def test_a_folder_of_another_run_is_refused(toy_table: Path, tmp_path: Path) -> None:
+    told = Experiment(name="one", recipe="tri-clip", size="tiny", catalog=str(toy_table), epochs=1)
+    pretrain(told, tmp_path)
+    with pytest.raises(RecipeError, match="holds a run with another recipe and seed; give another --out"):
+        pretrain(replace(told, recipe="vilt", seed=1), tmp_path)
 
 
 def test_training_lowers_the_loss(make_design, toy_rows, tmp_path: Path) -> None:
