@@ -34,11 +34,11 @@ TRI_CLIP = Family(
     base=_BASE,
     mini=replace(
         _BASE,
-        image=ThumbnailImage(size_px=(80, 60), stem=32, widths=(48, 96, 192, 384), blocks=(1, 1, 1, 1)),
+        image=ThumbnailImage(size_px=(80, 60), stem=32, widths=(64, 128, 256, 512), blocks=(1, 1, 1, 1)),
         text=WordBag(width=256, max_tokens=24, vocabulary=6000),
         fusion=DualEncoder(width=256),
-        schedule=WarmupCosine(peak_lr=4e-3, batch_size=256, clip_norm=5.0, half_size_share=0.5),
-        augment=Augment(flip=True, crop_share=0.25, word_dropout=0.25),
+        schedule=WarmupCosine(peak_lr=3e-3, batch_size=256, clip_norm=5.0, half_size_share=0.3, weight_decay=0.3),
+        augment=Augment(flip=True, crop_share=0.2, word_dropout=0.2),
     ),
     tiny=replace(
         _BASE,
