@@ -9,7 +9,7 @@ export GRADIO_ANALYTICS_ENABLED = False
 export MLFLOW_DISABLE_TELEMETRY = true
 export SHOPVL_DATA
 
-.PHONY: install demo test test-real bench lint clean
+.PHONY: install demo test test-real bench lint schemas clean
 
 install: $(VENV)/installed
 
@@ -41,3 +41,7 @@ lint: install
 
 clean:
 	rm -rf $(VENV) demo runs build dist
+
+# the two JSON Schemas that are made from the code; a test says when this is due
+schemas: install
+	$(BIN)/python tests/write_schemas.py

@@ -38,6 +38,11 @@ class Words:
         """The same words on another device."""
         return _moved(self, device)
 
+    def rows(self, chosen: Tensor | slice) -> Words:
+        """Only some of the texts, in the order given."""
+        targets = None if self.targets_BT is None else self.targets_BT[chosen]
+        return Words(ids_BT=self.ids_BT[chosen], real_BT=self.real_BT[chosen], targets_BT=targets)
+
 
 IGNORED = -100  # target value of positions that are not asked (the convention of torch's cross_entropy)
 
@@ -75,7 +80,7 @@ class Batch:
             if isinstance(value, Tensor):
                 return value[chosen]
             if isinstance(value, Words):
-                return Words(**{f.name: pick(getattr(value, f.name)) for f in fields(value)})
+                return value.rows(chosen)
             if isinstance(value, Mapping):
                 return {name: pick(part) for name, part in value.items()}
             return value

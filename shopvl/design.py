@@ -98,7 +98,8 @@ class Design:
         """Fresh linear heads for these properties, for every choice of inputs."""
         self.labels = {name: list(values) for name, values in labels.items()}
         widths = {inputs_name(inputs): self.model.feature_width(inputs) for inputs in INPUT_CHOICES}
-        self.heads = LinearHeads(widths, {name: len(values) for name, values in self.labels.items()}).to(self.device)
+        counts = {name: len(values) for name, values in self.labels.items()}
+        self.heads = LinearHeads(widths, counts, self.tokenizer.size).to(self.device)
         return self.heads
 
     def digest(self) -> str:

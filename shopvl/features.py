@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shopvl.batch import INPUT_CHOICES, Batch, Modality
+from shopvl.batch import INPUT_CHOICES, Batch, Modality, Words
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
@@ -25,9 +25,10 @@ Report = Callable[[str, float], None]  # stage, share done
 
 @dataclass(frozen=True)
 class Labelled:
-    """Features by choice of inputs (N, F), and per property the label number of each row, -1 where not known."""
+    """Features by choice of inputs (N, F), the titles' words, and per property each row's label number or -1."""
 
     features: dict[str, Tensor]
+    title: Words
     labels: dict[str, Tensor]  # (N,) int64
 
 
@@ -39,7 +40,7 @@ def labelled(
     numbers = {name: {folded(value): i for i, value in enumerate(values)} for name, values in labels.items()}
     features: dict[str, list[np.ndarray]] = defaultdict(list)
     truth: dict[str, list[int]] = defaultdict(list)
-    done = 0
+    titles: list[str] = []
 
     def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         return design.model.features(batch, INPUT_CHOICES) if len(inputs) == 2 else {}
@@ -51,15 +52,16 @@ def labelled(
             features[inputs].append(values)
         for name, number_of in numbers.items():
             truth[name] += [number_of.get(folded(label_of(row, name) or ""), -1) for row in item.rows]
-        done += len(item.rows)
-        report("encode", done / max(total, 1))
-        if done >= MAX_ROWS:
+        titles += [row["title"] for row in item.rows]
+        report("encode", len(titles) / max(total, 1))
+        if len(titles) >= MAX_ROWS:
             break
-    if not done:
+    if not titles:
         raise CatalogError(
             f"no row of {catalog.path} has both a picture and a title, so there is nothing to fit heads on"
         )
     return Labelled(
         {inputs: torch.from_numpy(np.concatenate(parts)) for inputs, parts in features.items()},
+        design.loader.words(titles),
         {name: torch.tensor(numbers_) for name, numbers_ in truth.items()},
     )

@@ -29,7 +29,8 @@ def test_heads_labels_and_calibration_come_back(tuned: Design, copy: Path, batch
         for inputs in INPUT_CHOICES:
             name = "+".join(inputs)
             ours, theirs = (
-                design.heads(design.model.features(batch, [inputs])[name], inputs) for design in (tuned, again)
+                design.heads(design.model.features(batch, [inputs])[name], inputs, batch.texts["title"])
+                for design in (tuned, again)
             )
             for property_name, logits in ours.items():
                 assert torch.equal(logits, theirs[property_name])

@@ -73,7 +73,7 @@ def _measured(design: Design, known: Labelled, inputs: tuple[Modality, ...], nam
     if int(rows.sum()) < MIN_ROWS:
         return None
     with torch.inference_mode():
-        logits = design.heads.head(inputs, name)(known.features[inputs_name(inputs)][rows])
+        logits = design.heads.head(inputs, name)(known.features[inputs_name(inputs)][rows], known.title.rows(rows))
     temperature = fit_temperature(logits, truth[rows])
     top = (logits / temperature).softmax(-1).max(-1)
     confidence, correct = top.values.numpy(), (top.indices == truth[rows]).numpy()

@@ -103,7 +103,7 @@ def _read(design: Design, batch: Batch, inputs: tuple[Modality, ...]) -> dict[st
     if design.heads is not None:
         features = design.model.features(batch, INPUT_CHOICES)
         for choice in INPUT_CHOICES:
-            for name, logits in design.heads(features[inputs_name(choice)], choice).items():
+            for name, logits in design.heads(features[inputs_name(choice)], choice, batch.texts["title"]).items():
                 temperature = trust_of(design, inputs_name(choice), name).temperature
                 top = (logits / temperature).softmax(-1).max(-1)
                 found[f"{inputs_name(choice)}/{name}"] = torch.stack([top.indices.float(), top.values], dim=-1)

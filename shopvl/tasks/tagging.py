@@ -125,7 +125,7 @@ class _ByHeads:
         features = self.design.model.features(batch, choices)
         found = {}
         for choice in choices:
-            for name, logits in heads(features[inputs_name(choice)], choice).items():
+            for name, logits in heads(features[inputs_name(choice)], choice, batch.texts.get("title")).items():
                 trust = self.trust[inputs_name(choice), name]
                 found[f"{inputs_name(choice)}/{name}"] = (logits / trust.temperature).softmax(-1)
         return found

@@ -1,0 +1,26 @@
+"""Write data_schemas/recipe.schema.json and experiment.schema.json from the types that read those files."""
+
+import json
+from typing import Any
+
+from shopvl.paths import room
+from shopvl.recipes.recipe import RECIPE_TYPE
+from shopvl.training.experiment import EXPERIMENT_TYPE
+
+MADE = {"recipe": RECIPE_TYPE, "experiment": EXPERIMENT_TYPE}
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of that kind of file."""
+    made = MADE[name].json_schema()
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"https://shopvl.org/schemas/{name}.schema.json",
+    }
+    return head | made
+
+
+if __name__ == "__main__":
+    for name in MADE:
+        path = room("data_schemas") / f"{name}.schema.json"
+        path.write_text(json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n", "utf-8")
