@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from shopvl.errors import ShopvlError
 
@@ -70,13 +70,12 @@ def _progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
 def _stages() -> Iterator[Callable[..., None]]:
     """A bar per stage on stderr; call the result with a stage, its share done, and a line of figures."""
     columns = (
-        TextColumn("{task.description:>7}"),
-        BarColumn(),
+        TextColumn("{task.description}", table_column=Column(min_width=7, no_wrap=True)),
+        BarColumn(bar_width=20),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[line]}"),
+        TextColumn("{task.fields[line]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
     )
-    with Progress(*columns, console=chatter) as bar:
+    with Progress(*columns, console=chatter, expand=True) as bar:
         tasks: dict[str, Any] = {}
 
         def report(stage: str, share: float, line: str = "") -> None:
@@ -108,7 +107,7 @@ def _inputs(text: str) -> tuple[Modality, ...]:
 @app.command()
 def demo(
     out_folder: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("demo"),
-    products: Annotated[int, typer.Option(help="Size of the synthetic shop.")] = 1500,
+    products: Annotated[int, typer.Option(help="Size of the synthetic shop.")] = 2000,
     minutes: Annotated[float, typer.Option(help="Training time.")] = 1.0,
     seed: int = 0,
 ) -> None:

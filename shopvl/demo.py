@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +62,12 @@ def run_demo(
     In `out`: the shop, the run, `model/`, `tags/`, `index/`, `report.html`, and `scores.html` with every figure.
     """
     table = write_shop(
-        out / "shop", products, seed=seed, size_px=PICTURE_PX, progress=lambda done: report("draw", done / products)
+        out / "shop",
+        products,
+        seed=seed,
+        size_px=PICTURE_PX,
+        workers=min(2, os.cpu_count() or 1),
+        progress=lambda done: report("draw", done / products),
     )
     design = learn(table, out, minutes, seed, report)
     test = open_catalog(table, split="test")
@@ -102,7 +108,8 @@ def learn(table: Path, out: Path, minutes: float, seed: int, report: Report) -> 
 
 def demo_page(catalog: Catalog, tags: Path, index: SearchIndex, tagged: Tagged, figures: dict[str, Any]) -> Page:
     """What a newcomer looks at: decisions, tagged products, searches; the figures are on a page of their own."""
-    decided: Counter[str] = sum(tagged.decisions.values(), Counter())
+    asked = pl.read_parquet(tags).filter(pl.col("value").is_not_null())  # a mug has no sleeves to ask for
+    decided = Counter(asked["decision"].to_list())
     page = Page(
         "A shop, understood",
         f"{tagged.tagged:,} products the model had never seen, tagged and searchable",
@@ -149,7 +156,7 @@ def _products(catalog: Catalog, tags: Path) -> list[ProductCard]:
             conflict=row["conflict"],
         )
         chips[row["product_id"]].append(chip)
-    first = next(catalog.batches(SHOWN_PRODUCTS))
+    first = next(catalog.batches()).head(SHOWN_PRODUCTS)
     return [
         ProductCard(title=row["title"], image=image_bytes(row["image"], catalog.root), chips=chips[row["product_id"]])
         for row in first.iter_rows(named=True)

@@ -1,0 +1,57 @@
+"""README is true where a machine can tell."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from shopvl.cli import app
+from shopvl.recipes import RECIPES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = re.findall(r"^shopvl ([a-z-]+(?: [a-z]+)?)(.*)$", README, re.MULTILINE)
+
+
+def known(words: str) -> bool:
+    group = typer.main.get_command(app)
+    name, _, sub = words.partition(" ")
+    command = group.commands.get(name)
+    return command is not None and (not hasattr(command, "commands") or sub in command.commands)
+
+
+@pytest.mark.parametrize(("words", "rest"), COMMANDS)
+def test_commands_and_options_exist(words: str, rest: str) -> None:
+    assert known(words), words
+    group = typer.main.get_command(app)
+    command = group.commands[words.split()[0]]
+    if hasattr(command, "commands"):
+        command = command.commands[words.split()[1]]
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert set(re.findall(r"(--[a-z-]+)", rest.split("#")[0])) <= options
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert set(re.findall(r"`?make ([a-z-]+)", README)) <= targets
+    assert {"install", "demo", "test", "test-real", "bench", "lint"} <= targets
+
+
+def test_files_it_names_exist() -> None:
+    tree = README.split("```")[-2]
+    for name in re.findall(r"(?:^|\s)([a-z_]+(?:\.py|/))", tree):
+        assert (ROOT / name).exists() or (ROOT / "shopvl" / name).exists() or list(ROOT.rglob(name.strip("/"))), name
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_number_of_recipes_is_the_one_it_states() -> None:
+    stated = re.search(r"There are (\d+) now", README)
+    assert stated
+    assert int(stated.group(1)) == len(RECIPES)
+
+
+def test_ci_runs_the_test_command() -> None:
+    assert "make test" in (ROOT / ".ci" / "run").read_text("utf-8")
+    assert "make test" in README
