@@ -63,7 +63,8 @@ def tracked(experiment: str, run_name: str, folder: Path, uri: str | None = None
         return
     import mlflow
 
-    server = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    server = uri or before
     place = None
     if server is None:
         store = folder.parent.resolve()
@@ -79,7 +80,10 @@ def tracked(experiment: str, run_name: str, folder: Path, uri: str | None = None
         experiment_id = found.experiment_id
     note = folder / RUN_ID
     known = note.read_text("utf-8").strip() if note.is_file() else None
-    with mlflow.start_run(run_id=known, experiment_id=experiment_id, run_name=None if known else run_name) as run:
-        folder.mkdir(parents=True, exist_ok=True)
-        note.write_text(run.info.run_id, "utf-8")
-        yield _MlflowRun()
+    try:
+        with mlflow.start_run(run_id=known, experiment_id=experiment_id, run_name=None if known else run_name) as run:
+            folder.mkdir(parents=True, exist_ok=True)
+            note.write_text(run.info.run_id, "utf-8")
+            yield _MlflowRun()
+    finally:
+        mlflow.set_tracking_uri(before)  # or the next run of this process takes our store for the user's choice
