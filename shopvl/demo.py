@@ -16,7 +16,7 @@ from shopvl.catalog.shop import write_shop
 from shopvl.design import Design
 from shopvl.loading import CATEGORY, CATEGORY_JOIN
 from shopvl.tasks.calibration import calibrate
-from shopvl.tasks.evaluate import look, measure
+from shopvl.tasks.evaluate import ask, look, measure
 from shopvl.tasks.evaluation_page import evaluation_page
 from shopvl.tasks.report import Chip, Figure, Hit, Page, ProductCard
 from shopvl.tasks.search import SearchIndex, build_index
@@ -83,7 +83,8 @@ def run_demo(
         "parameters": design.parameter_count(),
         **measure(design, seen, seed=seed),
     }
-    evaluation_page(figures, seen, test.root, seed).write(out / "scores.html")
+    asked = ask(design, seen, seed=seed)
+    evaluation_page(figures, seen, asked, test.root, seed).write(out / "scores.html")
     index = SearchIndex(out / "index", design)
     return demo_page(test, out / "tags" / "tags.parquet", index, tagged, figures).write(out / "report.html")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,17 +14,19 @@ from torch import Tensor
 
 from shopvl.batch import INPUT_CHOICES, Batch, Modality, inputs_name
 from shopvl.catalog.cells import folded
+from shopvl.catalog.queries import make_query
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
 from shopvl.encoding import Encoded, encode
 from shopvl.errors import CatalogError
-from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject, Row, label_of
+from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject, Row, label_of, pairs
 from shopvl.metrics import (
     accuracy,
     calibration_error,
     coverage_at_precision,
     macro_f1,
     numbered,
+    ranking_at,
     recall_at,
     sample_candidates,
     sampled_101_embeddings,
@@ -31,9 +34,11 @@ from shopvl.metrics import (
 )
 from shopvl.models.dual_encoder import DualEncoder
 from shopvl.tasks.calibration import trust_of
+from shopvl.tasks.search import product_vectors
 
 PRECISION = 0.95
 SAMPLED_OTHERS = 100
+QUERIES = 1000
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,15 @@ class Answers:
         return np.array([folded(t) == folded(b) for t, b in zip(self.truth, self.best, strict=True)], dtype=bool)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A shopper's query made from one product's category and attributes, and the rows that have all it asks for."""
+
+    text: str
+    fitting: np.ndarray  # places in `Seen.rows`
+    vector: np.ndarray  # (D,)
+
+
 @dataclass
 class Seen:
     """Complete rows of a catalog as the design sees them. `rows` keep titles and labels, pictures by thumbnail only."""
@@ -59,6 +73,11 @@ class Seen:
     rejects: list[Reject] = field(default_factory=list)
     embeddings: dict[str, np.ndarray] = field(default_factory=dict)  # (N, D), only where the design has towers
     answers: dict[str, dict[str, Answers]] = field(default_factory=dict)  # inputs -> property -> answers
+
+    def product_vectors(self) -> np.ndarray:
+        """(N, D): what a search index would hold."""
+        embeddings = {name: torch.from_numpy(self.embeddings[name]) for name in ("image", "title")}
+        return product_vectors(embeddings, ("image", "title")).numpy()
 
 
 def look(design: Design, catalog: Catalog, report: Callable[[int], None] = lambda rows: None) -> Seen:
@@ -122,11 +141,37 @@ def _answers(design: Design, rows: Sequence[Row], name: str, best_N2: np.ndarray
     )
 
 
+def ask(design: Design, seen: Seen, *, count: int = QUERIES, seed: int = 0) -> list[Asked]:
+    """Queries for rows drawn from those seen; one that names nothing the ontology knows is left out."""
+    rng = random.Random(seed)
+    facts = np.zeros((len(seen.rows), len(design.ontology.facts)), dtype=bool)
+    for place, row in enumerate(seen.rows):
+        facts[place, design.loader.facts_of(row)] = True
+    made = {}
+    for row in rng.sample(seen.rows, min(count, len(seen.rows))):
+        query = make_query(None, row["category_path"], pairs(row["attributes"]), design.ontology, rng)
+        if query.wants:
+            made[query.text] = query.wants
+    if not made:
+        return []
+    with torch.inference_mode():
+        words = design.loader.words(list(made)).to(design.device)
+        vectors = design.model.embed_text(words, "query").float().cpu().numpy()
+    return [
+        Asked(text, np.flatnonzero(facts[:, list(wants)].all(axis=1)), vector)
+        for (text, wants), vector in zip(made.items(), vectors, strict=True)
+    ]
+
+
 def measure(design: Design, seen: Seen, *, seed: int = 0) -> dict[str, Any]:
     """All figures of design section "how we measure", ready for JSON."""
     figures: dict[str, Any] = {"rows": len(seen.rows), "rejects": len(seen.rejects)}
     if seen.embeddings:
         figures["retrieval"] = retrieval(seen, seed=seed)
+        if asked := ask(design, seen, seed=seed):
+            vectors = np.stack([query.vector for query in asked])
+            ranking = ranking_at(vectors, seen.product_vectors(), [query.fitting for query in asked])
+            figures["queries"] = ranking.as_dict()
     figures["answers"] = {
         inputs: {name: _measured(design, inputs, name, answers) for name, answers in by_property.items()}
         for inputs, by_property in seen.answers.items()

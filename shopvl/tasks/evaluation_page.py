@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from shopvl.design import Design
 from shopvl.errors import ImageError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN, Row
 from shopvl.metrics import risk_coverage
-from shopvl.tasks.evaluate import PRECISION, Answers, Seen, look, measure
+from shopvl.tasks.evaluate import PRECISION, Answers, Asked, Seen, ask, look, measure
 from shopvl.tasks.report import Figure, Hit, Line, Page, Verdict
 
 SHOWN_VERDICTS = 8
@@ -43,10 +43,11 @@ def evaluate(
     draft = out / ".metrics.json.draft"
     draft.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
     draft.replace(out / "metrics.json")
-    return evaluation_page(figures, seen, catalog.root, seed).write(out / "report.html")
+    asked = ask(design, seen, seed=seed) if seen.embeddings else []
+    return evaluation_page(figures, seen, asked, catalog.root, seed).write(out / "report.html")
 
 
-def evaluation_page(figures: Mapping[str, Any], seen: Seen, root: Path, seed: int) -> Page:
+def evaluation_page(figures: Mapping[str, Any], seen: Seen, asked: Sequence[Asked], root: Path, seed: int) -> Page:
     """Headline figures, tables, risk-coverage curves, ten searches, and answers right and wrong with pictures."""
     page = Page(
         f"How good is {figures['model']}?",
@@ -62,7 +63,8 @@ def evaluation_page(figures: Mapping[str, Any], seen: Seen, root: Path, seed: in
     page.cards(_headlines(figures))
     if "retrieval" in figures:
         _retrieval(page, figures["retrieval"])
-        _searches(page, seen, root, seed)
+    if asked:
+        _searches(page, figures["queries"], seen, asked, root)
     if figures["answers"]:
         _answers(page, figures["answers"], seen)
         _verdicts(page, seen, root, seed)
@@ -97,20 +99,24 @@ def _retrieval(page: Page, figures: Mapping[str, Any]) -> None:
     page.table(["protocol", "direction", "R@1", "R@5", "R@10", "gallery"], rows, shown=shown, grouped=True)
 
 
-def _searches(page: Page, seen: Seen, root: Path, seed: int) -> None:
-    """Titles as queries over the pictures of the split."""
-    page.section("Ten searches", "A product's title, and the pictures nearest to it; green: a product of that title.")
-    rng = np.random.default_rng(seed)
-    image, title = seen.embeddings["image"], seen.embeddings["title"]
-    for query in rng.permutation(len(seen.rows))[:SHOWN_QUERIES]:
-        scores = image @ title[query]
-        wanted = seen.rows[query]["title"]
+def _searches(page: Page, figures: Mapping[str, Any], seen: Seen, asked: Sequence[Asked], root: Path) -> None:
+    """Ten shopper's queries and the products that an index would find for them."""
+    page.section(
+        "Ten searches",
+        f"Queries made from category and attributes; green: a product that has all that was asked for. Over "
+        f"{figures['queries']:,} such queries nDCG@10 is {figures['nDCG@10']:.1%}, and {figures['P@10']:.1%} of the "
+        "first ten products fit.",
+    )
+    vectors = seen.product_vectors()
+    for query in asked[:SHOWN_QUERIES]:
+        scores = vectors @ query.vector
+        fitting = set(query.fitting.tolist())
         hits = []
-        for number in np.argsort(-scores)[:SHOWN_HITS]:
+        for number in np.argsort(-scores)[:SHOWN_HITS].tolist():
             row = seen.rows[number]
-            right = row["title"] == wanted
-            hits.append(Hit(image=_picture(row, root), caption=row["title"], right=right, score=float(scores[number])))
-        page.search_strip(wanted, hits)
+            picture, right = _picture(row, root), number in fitting
+            hits.append(Hit(image=picture, caption=row["title"], right=right, score=float(scores[number])))
+        page.search_strip(query.text, hits)
 
 
 def _answers(page: Page, answers: Mapping[str, Any], seen: Seen) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from shopvl.recipes import find
-from shopvl.tasks.evaluate import Answers, category_levels, flat, look, measure
+from shopvl.tasks.evaluate import Answers, ask, category_levels, flat, look, measure
 from shopvl.tasks.evaluation_page import evaluate
 
 
@@ -32,6 +32,22 @@ def test_retrieval_agrees_with_a_plain_loop(tuned, toy_catalog) -> None:
         best = np.argsort(-(seen.embeddings["image"] @ seen.embeddings["title"][number]))[:10]
         hits += any(titles[place] == title for place in best)
     assert figures["R@10"] == pytest.approx(hits / len(titles))
+
+
+def test_made_queries_and_their_truth(tuned, toy_catalog) -> None:
+    seen = look(tuned, toy_catalog)
+    asked = ask(tuned, seen, seed=1)
+    assert asked
+    for query in asked[:20]:
+        assert len(query.fitting)
+        named = {word for place in query.fitting for word in seen.rows[place]["category_path"]}
+        assert named
+    figures = measure(tuned, seen, seed=1)["queries"]
+    hits = []
+    for query in asked:
+        best = np.argsort(-(seen.product_vectors() @ query.vector))[:10]
+        hits.append(len(set(best.tolist()) & set(query.fitting.tolist())) / 10)
+    assert figures["P@10"] == pytest.approx(np.mean(hits), abs=1e-6)
 
 
 def test_levels_of_a_path() -> None:
