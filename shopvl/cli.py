@@ -374,6 +374,7 @@ def tune(
     from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
     from shopvl.tasks.calibration import calibrate as measure_trust
+    from shopvl.tasks.card import model_card
     from shopvl.training.tuning import fit_heads
 
     design = Design.from_pretrained(model)
@@ -381,7 +382,7 @@ def tune(
         fit_heads(design, open_catalog(catalog, split=split or None), report)
         if calibrate_on:
             measure_trust(design, open_catalog(catalog, split=calibrate_on), lambda s, share: report("measure", share))
-    design.save(folder)
+    design.save(folder, model_card(design))
     out.print(f"{folder}: {design.name}, heads for {', '.join(design.labels)}")
 
 
@@ -398,11 +399,12 @@ def calibrate(
     from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
     from shopvl.tasks.calibration import calibrate as measure_trust
+    from shopvl.tasks.card import model_card
 
     design = Design.from_pretrained(model)
     with _stages() as report:
         measure_trust(design, open_catalog(catalog, split=split or None), report)
-    design.save(model)
+    design.save(model, model_card(design))
     table = Table("inputs", "property", "rows", "accuracy", "ECE", "temperature")
     for inputs, properties in design.calibration.items():
         for name, t in properties.items():

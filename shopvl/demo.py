@@ -16,6 +16,7 @@ from shopvl.catalog.shop import write_shop
 from shopvl.design import Design
 from shopvl.loading import CATEGORY, CATEGORY_JOIN
 from shopvl.tasks.calibration import calibrate
+from shopvl.tasks.card import model_card
 from shopvl.tasks.evaluate import ask, look, measure
 from shopvl.tasks.evaluation_page import evaluation_page
 from shopvl.tasks.report import Chip, Figure, Hit, Page, ProductCard
@@ -103,7 +104,7 @@ def learn(table: Path, out: Path, minutes: float, seed: int, report: Report) -> 
     design = pretrain(experiment, out / "run", report)
     fit_heads(design, open_catalog(table, split="train"), lambda stage, share: report(stage, share), seed)
     calibrate(design, open_catalog(table, split="val"))
-    design.save(out / "model")
+    design.save(out / "model", model_card(design))
     return design
 
 
