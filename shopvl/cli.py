@@ -452,6 +452,23 @@ def tag(
 
 
 @app.command()
+def embed(catalog: CatalogPath, model: ModelFolder, folder: OutFolder, split: Split = None) -> None:
+    """Pictures and titles as vectors: DIR/embeddings.parquet, and DIR/rejects.parquet.
+
+    Example: shopvl embed products.parquet --model runs/tri-clip/design --out vectors
+    """
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.design import Design
+    from shopvl.tasks.embedding import embed as embed_catalog
+
+    opened = open_catalog(catalog, split=split)
+    design = Design.from_pretrained(model)
+    with _progress("embedding", opened.count()) as report:
+        embedded, rejected = embed_catalog(design, opened, folder, report=report)
+    out.print(f"{folder / 'embeddings.parquet'}: {embedded} products embedded, {rejected} rejected")
+
+
+@app.command()
 def index(catalog: CatalogPath, model: ModelFolder, folder: OutFolder, split: Split = None) -> None:
     """Embed a catalog and write a search index.
 

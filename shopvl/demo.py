@@ -97,6 +97,7 @@ def learn(table: Path, out: Path, minutes: float, seed: int, report: Report) -> 
         recipe="tri-clip",
         size="mini",
         catalog=str(table),
+        query_log=str(table.with_name("query_log.csv")),
         seed=seed,
         minutes=minutes,
         changes=RECIPE_CHANGES,

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 
-from shopvl.batch import INPUT_CHOICES, Batch, Output, inputs_name
+from shopvl.batch import INPUT_CHOICES, Batch, Modality, Output, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.errors import DesignError, ShopvlError
 from shopvl.loading import Loader
@@ -76,6 +76,16 @@ class Design:
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.model.parameters()).device
+
+    def embeddings(self, batch: Batch, inputs: Sequence[Modality]) -> dict[str, Tensor]:
+        """Unit vectors (B, D) of those inputs. Raises DesignError for a design without separate towers."""
+        found: dict[str, Tensor] = {}
+        if "image" in inputs:
+            assert batch.pixels_B3YX is not None
+            found["image"] = self.model.embed_image(batch.pixels_B3YX)
+        if "title" in inputs:
+            found["title"] = self.model.embed_text(batch.texts["title"], "title")
+        return found
 
     def losses(self, batch: Batch, generator: Generator, model: nn.Module | None = None) -> dict[str, Tensor]:
         """Unweighted loss of every objective by name. `model` stands in for `self.model` where it is wrapped."""

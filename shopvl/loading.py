@@ -21,7 +21,7 @@ from shopvl.batch import Batch, Modality, Words
 from shopvl.catalog.cells import folded
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.queries import Query, make_query
+from shopvl.catalog.queries import Query, QueryLog, facts_named, make_query
 from shopvl.catalog.readers import Catalog
 from shopvl.errors import CatalogError, ImageError
 from shopvl.recipes.parts import PatchLinear, ThumbnailImage, TimmImage, TransformersImage
@@ -30,6 +30,7 @@ from shopvl.text.tokenizer import Tokenizer
 from shopvl.vision.transforms import random_crop, to_pixels
 
 MAX_QUERY_TOKENS = 16
+LOGGED_SHARE = 0.5  # of the queries of a product that has logged ones: made queries name facts that shoppers rarely do
 CATEGORY, CATEGORY_JOIN = "category", " > "  # the category is the property of that name, its value the joined path
 TRAINING_INPUTS: tuple[Modality, ...] = ("image", "title")
 
@@ -102,8 +103,9 @@ class Loader:
 
     def _query(self, row: Row, rng: random.Random) -> Query:
         logged = row["queries"] or ()
-        if logged and rng.random() < 0.5:  # half from the log: made queries cover facts that shoppers rarely name
-            return Query(text=rng.choice(logged), wants=(), made=False)
+        if logged and rng.random() < LOGGED_SHARE:
+            text = rng.choice(logged)
+            return Query(text, facts_named(text, self.ontology, within=self.facts_of(row)), made=False)
         return make_query(row["title"], row["category_path"] or (), pairs(row["attributes"]), self.ontology, rng)
 
     def _facts(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -227,13 +229,20 @@ class TrainingRows:
         return [Reject(**item) for item in json.loads((self.folder / "rejects.json").read_text("utf-8"))]
 
 
-def training_rows(catalog: Catalog, folder: Path, report: Callable[[int], None] = lambda count: None) -> TrainingRows:
+def training_rows(
+    catalog: Catalog, folder: Path, log: QueryLog | None = None, report: Callable[[int], None] = lambda count: None
+) -> TrainingRows:
     """Check every row once (picture decodes, title present) and keep the usable ones in `folder`.
 
-    Made anew only when the catalog's content changed. Pictures by URL or path are fetched here, so training needs
-    neither network nor the original files. Raises CatalogError where no row is usable.
+    Queries of the `log` join those that the catalog's own rows have. Made anew only when catalog or log changed.
+    Pictures by URL or path are fetched here, so training needs neither network nor the original files. Raises
+    CatalogError where no row is usable.
     """
-    source = {"digest": catalog.digest(), "split": catalog.split}
+    source = {
+        "digest": catalog.digest(),
+        "split": catalog.split,
+        "log": None if log is None else int(log.table.hash_rows().sum()),
+    }
     stamp = folder / "source.json"
     if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
         return TrainingRows(folder)
@@ -245,7 +254,9 @@ def training_rows(catalog: Catalog, folder: Path, report: Callable[[int], None] 
             for row in frame.iter_rows(named=True):
                 match examine(row, catalog.root, TRAINING_INPUTS):
                     case Usable(inputs=inputs, data=data) if inputs == TRAINING_INPUTS:
-                        kept = {**row, "image": {"bytes": data, "path": None}}
+                        logged = [] if log is None else [text for text, _ in log.of(row["product_id"])]
+                        queries = [*(row["queries"] or ()), *logged]
+                        kept = {**row, "image": {"bytes": data, "path": None}, "queries": queries}
                         good.append({name: kept.get(name) for name in _COLUMNS.names})
                     case Usable(inputs=(only,)):
                         rejects.append(

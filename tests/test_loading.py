@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 import torch
 
+from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import open_catalog
 from shopvl.errors import CatalogError
 from shopvl.loading import Reject, Steps, Usable, examine, text_groups, training_rows
@@ -43,6 +44,23 @@ def test_rows_are_made_anew_only_when_the_catalog_changed(toy_table: Path, tmp_p
     assert (folder / "rows.arrow").stat().st_mtime_ns == made
     frame.head(7).write_parquet(table)
     assert len(training_rows(open_catalog(table), folder)) == 7
+
+
+def test_logged_queries_join_and_name_their_facts(toy_table: Path, make_design, toy_ontology, tmp_path: Path) -> None:
+    rows = pl.read_parquet(toy_table).head(4).with_columns(queries=pl.lit(None, dtype=pl.List(pl.String)))
+    rows.write_parquet(tmp_path / "shop.parquet")
+    first = rows.to_dicts()[0]
+    leaf = first["category_path"][-1]
+    (tmp_path / "log.csv").write_text(f"query,product_id,count\nnice {leaf},{first['product_id']},3\n")
+    log = QueryLog.read(tmp_path / "log.csv")
+    kept = training_rows(open_catalog(tmp_path / "shop.parquet"), tmp_path / "rows", log)
+    assert [row["queries"] for row in kept] == [[f"nice {leaf}"], [], [], []]
+    loader = make_design(find("tri-clip", "tiny")).loader
+    drawn = [loader.training_batch([kept[0]], random.Random(seed)) for seed in range(20)]
+    leaf_fact = toy_ontology.fact_ids(first["category_path"], [])[-1]
+    logged = [batch for batch in drawn if batch.query_group_B[0] == text_groups([f"nice {leaf}"])[0]]
+    assert 3 < len(logged) < 17
+    assert all(batch.query_facts_BK[0, leaf_fact] for batch in logged)
 
 
 def test_random_access_gives_what_iteration_gives(toy_rows) -> None:

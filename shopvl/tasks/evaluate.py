@@ -118,7 +118,7 @@ def _read(design: Design, batch: Batch, inputs: tuple[Modality, ...]) -> dict[st
         return {}
     found: dict[str, Tensor] = {}
     if isinstance(design.model, DualEncoder):
-        found |= design.model(batch).embeddings
+        found |= design.embeddings(batch, inputs)
     if design.heads is not None:
         features = design.model.features(batch, INPUT_CHOICES)
         for choice in INPUT_CHOICES:

@@ -88,13 +88,7 @@ def build_index(
     """Embed the catalog and write the index folder. It replaces an older one only when it is whole."""
 
     def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        embeddings: dict[str, Tensor] = {}
-        if "image" in inputs:
-            assert batch.pixels_B3YX is not None
-            embeddings["image"] = design.model.embed_image(batch.pixels_B3YX)
-        if "title" in inputs:
-            embeddings["title"] = design.model.embed_text(batch.texts["title"], "title")
-        return {"vector": product_vectors(embeddings, inputs)}
+        return {"vector": product_vectors(design.embeddings(batch, inputs), inputs)}
 
     draft = out.with_name(f".{out.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)

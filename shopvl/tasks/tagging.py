@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -21,6 +19,7 @@ from shopvl.encoding import Encoded, encode
 from shopvl.errors import DesignError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject
 from shopvl.tasks.calibration import UNMEASURED, Trust, applicable, trust_of
+from shopvl.tasks.tables import REJECTS, Table
 
 ALTERNATIVES = 3
 CONFLICT_FROM = 0.8  # picture and words disagree when each alone is at least this sure of another value
@@ -39,7 +38,6 @@ TAGS = pa.schema(
         ("model", pa.string()),
     ]
 )
-REJECTS = pa.schema([("product_id", pa.string()), ("reason", pa.string())])
 
 
 @dataclass
@@ -74,7 +72,7 @@ def tag(
     summary = Tagged()
     model = design.name
     out.mkdir(parents=True, exist_ok=True)
-    with _Table(out / "tags.parquet", TAGS) as tags, _Table(out / "rejects.parquet", REJECTS) as rejects:
+    with Table(out / "tags.parquet", TAGS) as tags, Table(out / "rejects.parquet", REJECTS) as rejects:
         for item in encode(design, _limited(catalog, limit), catalog.root, use, answer.read):
             if isinstance(item, Reject):
                 rejects.write([vars(item)])
@@ -226,37 +224,3 @@ def _ranked(probabilities_K: Any, values: Sequence[str]) -> list[tuple[str, floa
 
 def _listed(ranked: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
     return [{"value": value, "probability": probability} for value, probability in ranked[1:]]
-
-
-class _Table:
-    """A Parquet file that appears under its name when it is whole."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.path, self.schema = path, schema
-        self.draft = path.with_name(f".{path.name}.draft")
-        self._writer = pq.ParquetWriter(str(self.draft), schema, compression="zstd")
-        self._kept: list[dict[str, Any]] = []
-
-    def write(self, rows: Sequence[dict[str, Any]]) -> None:
-        self._kept.extend(rows)
-        if len(self._kept) >= 10_000:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._kept:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._kept, schema=self.schema))
-            self._kept.clear()
-
-    def __enter__(self) -> _Table:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._flush()
-        self._writer.close()
-        if kind is None:
-            self.draft.replace(self.path)
-        else:
-            self.draft.unlink(missing_ok=True)

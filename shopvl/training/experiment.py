@@ -19,13 +19,14 @@ from shopvl.training.schedule import Budget
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Experiment:
-    """What `shopvl pretrain` runs. `catalog` may hold $VARIABLES; `changes` is laid over the recipe, field by field."""
+    """What `shopvl pretrain` runs. Paths may hold $VARIABLES; `changes` is laid over the recipe, field by field."""
 
     name: str
     recipe: str = "tri-clip"
     size: SizeName = "mini"
     catalog: str
     split: str | None = "train"  # None: all rows
+    query_log: str | None = None  # a table of query, product_id, count
     seed: int = 0
     epochs: Annotated[float, Field(gt=0)] | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
@@ -37,9 +38,16 @@ class Experiment:
 
     def catalog_path(self) -> Path:
         """Where the catalog is. Raises RecipeError for a variable that is not set."""
-        path = os.path.expandvars(self.catalog)
+        return self._expanded("catalog", self.catalog)
+
+    def query_log_path(self) -> Path | None:
+        """Where the query log is, if there is one. Raises RecipeError as for the catalog."""
+        return None if self.query_log is None else self._expanded("query log", self.query_log)
+
+    def _expanded(self, what: str, told: str) -> Path:
+        path = os.path.expandvars(told)
         if "$" in path:
-            raise RecipeError(f"the catalog of experiment {self.name!r} is {self.catalog}; set that variable first")
+            raise RecipeError(f"the {what} of experiment {self.name!r} is {told}; set that variable first")
         return Path(path)
 
     def budget(self, steps_per_epoch: int) -> Budget:

@@ -11,6 +11,7 @@ import torch
 
 from shopvl import __version__
 from shopvl.catalog.ontology import Ontology, mine_ontology
+from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.design import Design, build, tokenizer_for
 from shopvl.errors import RecipeError
@@ -34,7 +35,8 @@ def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage
     """
     recipe = experiment.full_recipe()
     catalog = open_catalog(experiment.catalog_path(), split=experiment.split)
-    rows = _rows(catalog, folder, report)
+    log_path = experiment.query_log_path()
+    rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report)
     ontology = mine_ontology(catalog.batches())
     _same_run(folder, experiment, catalog)
     tokenizer = tokenizer_for(recipe, texts_of_training(rows, ontology))
@@ -101,7 +103,7 @@ def _same_run(folder: Path, experiment: Experiment, catalog: Catalog) -> None:
     note.write_text(json.dumps(told, indent=1), "utf-8")
 
 
-def _rows(catalog: Catalog, folder: Path, report: Report) -> TrainingRows:
+def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report) -> TrainingRows:
     total, seen = catalog.count(), 0
 
     def count(rows: int) -> None:
@@ -109,7 +111,7 @@ def _rows(catalog: Catalog, folder: Path, report: Report) -> TrainingRows:
         seen += rows
         report("read", seen / max(total, 1), f"{seen} of {total} rows")
 
-    return training_rows(catalog, folder / "rows", count)
+    return training_rows(catalog, folder / "rows", log, count)
 
 
 def texts_of_training(rows: TrainingRows, ontology: Ontology) -> Iterator[str]:

@@ -1,0 +1,49 @@
+"""Parquet files that are written row by row and appear only when they are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+REJECTS = pa.schema([("product_id", pa.string()), ("reason", pa.string())])
+ROWS_PER_GROUP = 10_000
+
+
+class Table:
+    """A Parquet file that appears under its name when it is whole."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path, self.schema = path, schema
+        self.draft = path.with_name(f".{path.name}.draft")
+        self._writer = pq.ParquetWriter(str(self.draft), schema, compression="zstd")
+        self._kept: list[dict[str, Any]] = []
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Add rows, in the schema's columns."""
+        self._kept.extend(rows)
+        if len(self._kept) >= ROWS_PER_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._kept:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._kept, schema=self.schema))
+            self._kept.clear()
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+        if kind is None:
+            self.draft.replace(self.path)
+        else:
+            self.draft.unlink(missing_ok=True)
