@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from shopvl.batch import INPUT_CHOICES, Modality, inputs_name
 from shopvl.catalog.ontology import Ontology
@@ -15,9 +16,10 @@ from shopvl.design import Design
 from shopvl.features import Labelled, Report, labelled
 from shopvl.loading import CATEGORY, CATEGORY_JOIN
 
-EPOCHS, BATCH_ROWS, WEIGHT_DECAY = 12, 512, 0.05
-PEAK_LR, WORDS_LR = 1e-3, 3e-2
-FEATURE_DROPOUT = 0.5  # or the features leave the title's words nothing to explain
+BATCH_ROWS, WEIGHT_DECAY, WORDS_LR = 512, 0.05, 3e-2
+EPOCHS, PEAK_LR, FEATURE_DROPOUT = 20, 2e-3, 0.1
+# beside a title features are dropped more often and learned more slowly, or they leave its words nothing to explain
+TITLE_EPOCHS, TITLE_PEAK_LR, TITLE_FEATURE_DROPOUT = 12, 1e-3, 0.5
 
 
 def fit_heads(design: Design, catalog: Catalog, report: Report = lambda stage, share: None, seed: int = 0) -> None:
@@ -52,13 +54,16 @@ def _fit(
     seed: int,
     progress: Callable[[float], None],
 ) -> None:
-    """All properties of one choice of inputs together: softmax regression by AdamW on a cosine."""
+    """All properties of one choice of inputs together, by AdamW on a cosine."""
     assert design.heads is not None
     features, labels = known.features[inputs_name(inputs)], known.labels
     heads = {name: design.heads.head(inputs, name) for name in labels}
+    words = "title" in inputs
+    epochs, peak_lr = (TITLE_EPOCHS, TITLE_PEAK_LR) if words else (EPOCHS, PEAK_LR)
+    dropout, loss_of = (TITLE_FEATURE_DROPOUT, squared_hinge) if words else (FEATURE_DROPOUT, cross_entropy)
     optimizer = torch.optim.AdamW(
         [
-            {"params": [p for head in heads.values() for p in head.linear.parameters()], "lr": PEAK_LR},
+            {"params": [p for head in heads.values() for p in head.linear.parameters()], "lr": peak_lr},
             {"params": [p for head in heads.values() if head.words for p in head.words.parameters()], "lr": WORDS_LR},
         ],
         weight_decay=WEIGHT_DECAY,
@@ -67,20 +72,33 @@ def _fit(
     torch.manual_seed(seed)  # of the dropout
     center = features.mean(0)  # a dropped feature is an average one
     size = min(BATCH_ROWS, len(features))
-    steps = EPOCHS * math.ceil(len(features) / size)
+    steps = epochs * math.ceil(len(features) / size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         order = torch.randperm(len(features), generator=generator)
         for chosen in order.split(size):
-            # sums, so that a property known for few rows weighs as much per row as one known for all
             title = known.title.rows(chosen)
-            seen = F.dropout(features[chosen] - center, FEATURE_DROPOUT) + center
-            losses = [
-                F.cross_entropy(head(seen, title), labels[name][chosen], ignore_index=-1, reduction="sum")
-                for name, head in heads.items()
-            ]
+            seen = F.dropout(features[chosen] - center, dropout) + center
+            losses = [loss_of(head(seen, title), labels[name][chosen]) for name, head in heads.items()]
             optimizer.zero_grad(set_to_none=True)
             (torch.stack(losses).sum() / len(chosen)).backward()
             optimizer.step()
             schedule.step()
-        progress((epoch + 1) / EPOCHS)
+        progress((epoch + 1) / epochs)
+
+
+def cross_entropy(logits_BK: Tensor, label_B: Tensor) -> Tensor:
+    """Sum over known labels of the softmax cross-entropy; rows labelled -1 are left out."""
+    return F.cross_entropy(logits_BK, label_B, ignore_index=-1, reduction="sum")
+
+
+def squared_hinge(logits_BK: Tensor, label_B: Tensor) -> Tensor:
+    """Sum over known labels of the one-against-rest squared hinge loss, as in a linear support vector machine.
+
+    With a title's words it beats cross-entropy (colour on real products: 0.909 to 0.899): a row on the right side of
+    its margin pulls no more, so noisy labels do less harm. From pictures alone it loses (type: 0.805 to 0.854). Rows
+    labelled -1 are left out. A sum, so that a property known for few rows weighs as much per row as one known for all.
+    """
+    known_B = label_B >= 0
+    sign_BK = 2 * F.one_hot(label_B[known_B], logits_BK.shape[1]) - 1
+    return F.relu(1 - sign_BK * logits_BK[known_B]).square().sum()
