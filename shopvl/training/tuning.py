@@ -17,6 +17,7 @@ from shopvl.features import Labelled, Report, labelled
 from shopvl.loading import CATEGORY, CATEGORY_JOIN
 
 BATCH_ROWS, WEIGHT_DECAY, WORDS_LR = 512, 0.05, 3e-2
+MIN_STEPS = 600  # a small catalog is gone through more often
 EPOCHS, PEAK_LR, FEATURE_DROPOUT = 20, 2e-3, 0.1
 # beside a title features are dropped more often and learned more slowly, or they leave its words nothing to explain
 TITLE_EPOCHS, TITLE_PEAK_LR, TITLE_FEATURE_DROPOUT = 12, 1e-3, 0.5
@@ -72,6 +73,7 @@ def _fit(
     torch.manual_seed(seed)  # of the dropout
     center = features.mean(0)  # a dropped feature is an average one
     size = min(BATCH_ROWS, len(features))
+    epochs = max(epochs, math.ceil(MIN_STEPS / math.ceil(len(features) / size)))
     steps = epochs * math.ceil(len(features) / size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for epoch in range(epochs):
