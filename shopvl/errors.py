@@ -23,10 +23,3 @@ class DesignError(ShopvlError):
 
 class IndexFolderError(ShopvlError):
     """An index folder that is incomplete or was made by another model."""
-
-
-class MissingExtraError(ShopvlError):
-    """An optional library that is not installed; says which install line brings it."""
-
-    def __init__(self, library: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {library}, which is not installed; run: pip install 'shopvl[{extra}]'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -239,14 +239,3 @@ def _scores(truth: Sequence[str], best: Sequence[str]) -> dict[str, Any]:
         "macro_f1": macro_f1(truth, best),
         "weighted_f1": weighted_f1(truth, best),
     }
-
-
-def flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Nested figures as `a/b/c` -> number, for a tracking server."""
-    found: dict[str, float] = {}
-    for name, value in figures.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}/")
-        elif isinstance(value, (int, float)):
-            found[f"{prefix}{name}"] = float(value)
-    return found

@@ -268,11 +268,6 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def model_of(folder: Path) -> str:
-    """Name of the model that an index was made with."""
-    return str(_config(folder)["model"])
-
-
 def conditions(texts: Sequence[str]) -> dict[str, str]:
     """`["colour=Red", ...]` as a mapping. Raises ShopvlError for one without `=`."""
     return dict(_condition(text) for text in texts)

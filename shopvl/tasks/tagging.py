@@ -182,7 +182,7 @@ class _ZeroShot:
     def _embedded(self, name: str, values: Sequence[str]) -> Tensor:
         texts = [value.split(CATEGORY_JOIN)[-1].lower() if name == CATEGORY else value.lower() for value in values]
         words = self.design.loader.words(texts)
-        return self.design.model.embed_text(_on(words, self.design), "query")
+        return self.design.model.embed_text(words.to(self.design.device), "query")
 
     def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         """Probabilities (B, K) by property: softmax of scaled cosines, averaged over the inputs there are."""
@@ -210,10 +210,6 @@ class _ZeroShot:
                     "conflict": False,
                     "alternatives": _listed(ranked),
                 }
-
-
-def _on(words: Any, design: Design) -> Any:
-    return words.to(design.device)
 
 
 def _ranked(probabilities_K: Any, values: Sequence[str]) -> list[tuple[str, float]]:
