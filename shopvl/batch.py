@@ -3,6 +3,7 @@
     B  products in a batch        T  text positions        P  image positions (patches)
     D  width of a vector          H  heads                 V  words in the vocabulary
     K  facts or labels            Y, X  picture height and width in pixels
+    Q  questions                  I  inputs: picture, title
 
 Masks are `True` where something is real. Objectives read `Batch` and `Output`; models read `Batch` and write `Output`.
 """
@@ -18,6 +19,7 @@ from torch import Tensor
 
 TextName = Literal["title", "query"]
 Modality = Literal["image", "title"]
+MODALITIES: tuple[Modality, ...] = ("image", "title")  # the I of `shown_BI`
 INPUT_CHOICES: tuple[tuple[Modality, ...], ...] = (("image", "title"), ("image",), ("title",))
 
 
@@ -48,6 +50,39 @@ IGNORED = -100  # target value of positions that are not asked (the convention o
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """Q questions that every product of a batch is asked, as prompts with one slot, and the K answers there are.
+
+    `slot_Q` is the place of the slot among a prompt's words. A target row sums to 1 over the right answers; all zeros =
+    not asked of that product. `written_BQ` is the one right answer that a decoder is to write, or IGNORED.
+    """
+
+    prompts: Words  # (Q, T)
+    slot_Q: Tensor  # int64
+    answers: Words  # (K, T'), names of the answers
+    legal_QK: Tensor  # bool
+    targets_BQK: Tensor | None = None  # float32
+    written_BQ: Tensor | None = None  # int64
+
+    def to(self, device: torch.device | str) -> Questions:
+        """The same questions on another device."""
+        return _moved(self, device)
+
+    def rows(self, chosen: Tensor | slice) -> Questions:
+        """The same questions, with the targets of some products only."""
+        targets = None if self.targets_BQK is None else self.targets_BQK[chosen]
+        written = None if self.written_BQ is None else self.written_BQ[chosen]
+        return replace(self, targets_BQK=targets, written_BQ=written)
+
+    def only(self, number: int) -> Questions:
+        """One of the questions, without targets."""
+        kept = slice(number, number + 1)
+        return Questions(
+            prompts=self.prompts.rows(kept), slot_Q=self.slot_Q[kept], answers=self.answers, legal_QK=self.legal_QK[kept]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """B products as tensors. Fields that a recipe does not ask for are None.
 
@@ -63,6 +98,8 @@ class Batch:
     facts_BK: Tensor | None = None  # bool
     query_facts_BK: Tensor | None = None  # bool
     paired_B: Tensor | None = None  # bool: picture and title belong together; None = all do
+    questions: Questions | None = None
+    shown_BI: Tensor | None = None  # bool: inputs that questions may be answered from; None = all there are
 
     def __len__(self) -> int:
         if self.pixels_B3YX is not None:
@@ -79,7 +116,7 @@ class Batch:
         def pick(value: Any) -> Any:
             if isinstance(value, Tensor):
                 return value[chosen]
-            if isinstance(value, Words):
+            if isinstance(value, (Words, Questions)):
                 return value.rows(chosen)
             if isinstance(value, Mapping):
                 return {name: pick(part) for name, part in value.items()}
@@ -99,6 +136,9 @@ class Output:
     patch_real_BP: Tensor | None = None  # bool
     asked_logits_NV: Tensor | None = None  # for the N positions that have a target, in reading order
     match_logit_B: Tensor | None = None  # > 0: picture and title belong together
+    answers_BQK: Tensor | None = None  # log-probabilities over the legal answers, -inf elsewhere
+    written_logits_NV: Tensor | None = None  # for the N answer tokens to be written; V: the tokens that any answer has
+    written_targets_N: Tensor | None = None  # int64, into V
 
 
 def _moved(value: Any, device: torch.device | str) -> Any:
@@ -106,6 +146,6 @@ def _moved(value: Any, device: torch.device | str) -> Any:
         return value.to(device)
     if isinstance(value, Mapping):
         return {name: _moved(part, device) for name, part in value.items()}
-    if isinstance(value, (Words, Batch)):
+    if isinstance(value, (Words, Questions, Batch)):
         return replace(value, **{f.name: _moved(getattr(value, f.name), device) for f in fields(value)})
     return value

@@ -18,6 +18,7 @@ from shopvl.batch import INPUT_CHOICES, Batch, Modality, Output, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.errors import DesignError, ShopvlError
 from shopvl.loading import Loader
+from shopvl.models.answering import AnsweringDualEncoder, PromptDecode, PromptMask
 from shopvl.models.attention import Encoder
 from shopvl.models.backbones import (
     TimmTower,
@@ -32,6 +33,7 @@ from shopvl.models.heads import LinearHeads
 from shopvl.models.inputs import PatchEmbedding, TextTower, WordBagTower, WordEmbedding
 from shopvl.models.single_stream import SingleStream, copy_vit
 from shopvl.models.thumbnail import ThumbnailNet
+from shopvl.objectives.answers import ChosenAnswerLoss, WrittenAnswerLoss
 from shopvl.objectives.contrastive import ContrastLoss
 from shopvl.objectives.masked import MaskedWordsLoss
 from shopvl.objectives.matching import MatchingLoss, WordPatchLoss
@@ -49,7 +51,7 @@ CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, CARD = (
     "README.md",
 )
 Model = DualEncoder | SingleStream
-Objective = ContrastLoss | MaskedWordsLoss | MatchingLoss | WordPatchLoss
+Objective = ContrastLoss | MaskedWordsLoss | MatchingLoss | WordPatchLoss | ChosenAnswerLoss | WrittenAnswerLoss
 Calibration = dict[str, dict[str, dict[str, Any]]]  # inputs -> property -> figures
 
 
@@ -111,6 +113,15 @@ class Design:
         counts = {name: len(values) for name, values in self.labels.items()}
         self.heads = LinearHeads(widths, counts, self.tokenizer.size).to(self.device)
         return self.heads
+
+    def start_from(self, other: Design) -> int:
+        """Take over every weight of `other` that has a place of the same name and shape here; how many did."""
+        theirs, own = other.model.state_dict(), self.model.state_dict()
+        shared = [name for name, tensor in own.items() if name in theirs and theirs[name].shape == tensor.shape]
+        with torch.no_grad():
+            for name in shared:
+                own[name].copy_(theirs[name])
+        return len(shared)
 
     def digest(self) -> str:
         """Twelve hex digits that name these weights: the same for the same weights, wherever they are kept."""
@@ -248,7 +259,7 @@ def build(
                 model, configs = _dual_encoder(recipe, tokenizer, towers or {}, random_weights)
             case parts.SingleStream():
                 model, configs = _single_stream(recipe, tokenizer, random_weights), {}
-    objectives = tuple(_objective(part, tokenizer) for part in recipe.objectives)
+    objectives = tuple(_objective(part, recipe, tokenizer) for part in recipe.objectives)
     return Design(recipe, tokenizer, ontology, model, objectives, configs)
 
 
@@ -259,8 +270,30 @@ def _dual_encoder(
     image = _image_tower(recipe.image, configs.get("image"), random_weights)
     text = _text_tower(recipe.text, tokenizer, configs.get("text"), random_weights)
     kept = {"image": getattr(image, "config", None), "text": getattr(text, "config", None)}
-    model = DualEncoder(image, text, recipe.fusion.width, recipe.fusion.temperature)
+    space = recipe.fusion.width, recipe.fusion.temperature
+    if recipe.answering is None:
+        model = DualEncoder(image, text, *space)
+    else:
+        model = AnsweringDualEncoder(image, text, *space, _answering(recipe, tokenizer, image, text))
     return model, {name: config for name, config in kept.items() if config}
+
+
+def _answering(recipe: Recipe, tokenizer: Tokenizer, image: nn.Module, text: nn.Module) -> PromptMask | PromptDecode:
+    part = recipe.answering
+    assert part is not None
+    if tokenizer.mask_id is None:
+        raise DesignError("the text tower's tokenizer has no [MASK], which prompts need; use a BERT-like text tower")
+    sizes = {"layers": part.layers, "width": part.width, "heads": part.heads, "dropout": part.dropout}
+    size_px = recipe.image.size_px
+    with torch.inference_mode():
+        cells = [tokens.shape[1] for tokens in image.eval().look(torch.zeros(1, 3, *size_px))[1]]
+    image.train()
+    match part:
+        case parts.PromptMask():
+            return PromptMask(image, text, cells, **sizes)
+        case parts.PromptDecode():
+            end_id = int(tokenizer.encode([""], 8)[0][0, -1])
+            return PromptDecode(image, text, cells, tokenizer.size, end_id, part.drop_share, **sizes)
 
 
 def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weights: bool) -> nn.Module:
@@ -305,7 +338,7 @@ def _single_stream(recipe: Recipe, tokenizer: Tokenizer, random_weights: bool) -
     return model
 
 
-def _objective(part: parts.Objective, tokenizer: Tokenizer) -> Objective:
+def _objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
     special = tuple(tokenizer.special_ids())
     match part:
         case parts.Contrast():
@@ -320,3 +353,6 @@ def _objective(part: parts.Objective, tokenizer: Tokenizer) -> Objective:
             return MatchingLoss(weight=part.weight, view=Mismatched(part.share))
         case parts.WordPatchAlignment():
             return WordPatchLoss(weight=part.weight, special_ids=special, view=Mismatched(part.share))
+        case parts.Answers():
+            writes = isinstance(recipe.answering, parts.PromptDecode)
+            return WrittenAnswerLoss(weight=part.weight) if writes else ChosenAnswerLoss(weight=part.weight)

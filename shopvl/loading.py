@@ -7,29 +7,35 @@ import json
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import Dataset
 
-from shopvl.batch import Batch, Modality, Words
-from shopvl.catalog.cells import folded
+from shopvl.batch import IGNORED, MODALITIES, Batch, Modality, Questions, Words
+from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import Query, QueryLog, facts_named, make_query
 from shopvl.catalog.readers import Catalog
-from shopvl.errors import CatalogError, ImageError
-from shopvl.recipes.parts import PatchLinear, ThumbnailImage, TimmImage, TransformersImage
+from shopvl.errors import CatalogError, DesignError, ImageError
+from shopvl.recipes.parts import Answers, PatchLinear, ThumbnailImage, TimmImage, TransformersImage, WordBag
 from shopvl.recipes.recipe import Recipe
+from shopvl.text.prompts import PromptBook, Question, questions_of
 from shopvl.text.tokenizer import Tokenizer
+from shopvl.text.verbalizers import Verbalizer
 from shopvl.vision.transforms import random_crop, to_pixels
 
-MAX_QUERY_TOKENS = 16
+MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
+ASKED_PROPERTIES = 8  # at most, per training batch; the category is always asked
+CATEGORY_SHARE = 0.3  # of training prompts that name a product's category where they may
 LOGGED_SHARE = 0.5  # of the queries of a product that has logged ones: made queries name facts that shoppers rarely do
 CATEGORY, CATEGORY_JOIN = "category", " > "  # the category is the property of that name, its value the joined path
 TRAINING_INPUTS: tuple[Modality, ...] = ("image", "title")
@@ -56,10 +62,15 @@ class Loader:
             case TimmImage() | ThumbnailImage() | TransformersImage() | PatchLinear():
                 self.size_px = recipe.image.size_px
         self.max_tokens = recipe.text.max_tokens
+        # a bag of words has no places that could run out
+        self.max_prompt_tokens = MAX_PROMPT_TOKENS if isinstance(recipe.text, WordBag) else self.max_tokens
 
     def words(self, texts: Sequence[str], limit: int | None = None) -> Words:
         """Texts as padded token ids."""
-        ids, real = self.tokenizer.encode(texts, min(limit or self.max_tokens, self.max_tokens))
+        return self._encoded(texts, min(limit or self.max_tokens, self.max_tokens))
+
+    def _encoded(self, texts: Sequence[str], limit: int) -> Words:
+        ids, real = self.tokenizer.encode(texts, limit)
         return Words(ids_BT=torch.from_numpy(ids), real_BT=torch.from_numpy(real))
 
     def pixels(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
@@ -85,6 +96,16 @@ class Loader:
             pictures.append(to_pixels(decode(row["image"]["bytes"]), self.size_px, crop))
             queries.append(self._query(row, rng))
         titles = [_drop_words(row["title"], augment.word_dropout, rng) for row in rows]
+        facts_BK = self._facts([self.facts_of(row) for row in rows])
+        questions, shown_BI = None, None
+        if self._answers is not None:
+            rates = self._answers
+            titles = [
+                self._without_answers(title, row) if rng.random() < rates.hidden_answer else title
+                for title, row in zip(titles, rows, strict=True)
+            ]
+            shown_BI = _shown(len(rows), rates, rng)
+            questions = self._asked(rows, facts_BK, shown_BI, rng)
         return Batch(
             pixels_B3YX=_scaled(pictures),
             texts={
@@ -93,9 +114,114 @@ class Loader:
             },
             title_group_B=text_groups([row["title"] for row in rows]),
             query_group_B=text_groups([query.text for query in queries]),
-            facts_BK=self._facts([self.facts_of(row) for row in rows]),
+            facts_BK=facts_BK,
             query_facts_BK=self._facts([query.wants for query in queries]),
+            questions=questions,
+            shown_BI=shown_BI,
         )
+
+    def questions(
+        self,
+        asked: Sequence[Question],
+        *,
+        language: str = "en",
+        phrasing: int = 0,
+        category: Sequence[str] = (),
+    ) -> Questions:
+        """Questions in one phrasing (modulo how many there are), without targets; `category` names the product."""
+        book = self.verbalizer.book
+        texts = []
+        for question in asked:
+            phrasings = book.phrasings(question, self.ontology, language, category)
+            texts.append(phrasings[phrasing % len(phrasings)])
+        return self._questions(asked, texts, self.verbalizer.names(language))
+
+    @cached_property
+    def verbalizer(self) -> Verbalizer:
+        """The answers by their names."""
+        return Verbalizer(self.ontology, _book())
+
+    @cached_property
+    def _answers(self) -> Answers | None:
+        return next((part for part in self.recipe.objectives if isinstance(part, Answers)), None)
+
+    @cached_property
+    def _languages(self) -> tuple[str, ...]:
+        return _book().languages(self.ontology)
+
+    def _questions(self, asked: Sequence[Question], texts: Sequence[str], names: Sequence[str]) -> Questions:
+        prompts = self._encoded(texts, self.max_prompt_tokens)
+        slots = prompts.ids_BT == self.tokenizer.mask_id
+        if not bool((slots.sum(1) == 1).all()):
+            odd = texts[int((slots.sum(1) != 1).int().argmax())]
+            raise DesignError(
+                f"the prompt {odd!r} has no [MASK] within the {self.max_prompt_tokens} tokens of this model; shorten it"
+            )
+        return Questions(
+            prompts=prompts,
+            slot_Q=slots.int().argmax(1),
+            answers=self.words(names, MAX_ANSWER_TOKENS),
+            legal_QK=torch.from_numpy(self.verbalizer.legal(asked)),
+        )
+
+    def _asked(
+        self, rows: Sequence[Row], facts_BK: torch.Tensor, shown_BI: torch.Tensor, rng: random.Random
+    ) -> Questions:
+        """Training questions with targets: every level of the category, some properties, what is sold, what it has."""
+        book, language = self.verbalizer.book, rng.choice(self._languages)
+        every = questions_of(self.ontology)
+        properties = [question for question in every if question.family == "property"]
+        asked = [question for question in every if question.family == "is"]
+        asked += rng.sample(properties, min(ASKED_PROPERTIES, len(properties)))
+        asked += [Question("sold"), Question("has")] if properties else [Question("sold")]
+        texts, fits = [], []
+        for question in asked:
+            about: tuple[str, ...] = ()
+            if question.family in ("has", "property") and rng.random() < CATEGORY_SHARE:
+                about = tuple(rng.choice(rows)["category_path"] or ())
+            texts.append(rng.choice(book.phrasings(question, self.ontology, language, about)))
+            fits.append([not about or tuple(row["category_path"] or ()) == about for row in rows])
+        questions = self._questions(asked, texts, self.verbalizer.names(language, rng))
+        known_BK = F.pad(facts_BK, (0, 1)).float()
+        targets_BQK = known_BK[:, None] * questions.legal_QK
+        unknown_BQ = ~shown_BI.any(1)[:, None] | self._unanswerable(rows, asked, shown_BI)
+        targets_BQK[unknown_BQ] = 0.0
+        targets_BQK[..., -1] = unknown_BQ.float()
+        targets_BQK *= torch.tensor(fits).T[..., None]
+        written = torch.full(targets_BQK.shape[:2], IGNORED)
+        for b, q in targets_BQK.any(-1).nonzero().tolist():
+            written[b, q] = rng.choice(targets_BQK[b, q].nonzero()[:, 0].tolist())
+        targets_BQK /= targets_BQK.sum(-1, keepdim=True).clamp(min=1)
+        return replace(questions, targets_BQK=targets_BQK, written_BQ=written)
+
+    def _unanswerable(self, rows: Sequence[Row], asked: Sequence[Question], shown_BI: torch.Tensor) -> torch.Tensor:
+        """(B, Q) bool: the category has no such property, or only the picture is shown and cannot show it."""
+        found = torch.zeros(len(rows), len(asked), dtype=torch.bool)
+        for q, question in enumerate(asked):
+            prop = self.ontology.property(question.about) if question.family == "property" else None
+            if prop is None:
+                continue
+            had = [not row["category_path"] or self._has(tuple(row["category_path"]), prop.id) for row in rows]
+            found[:, q] = ~torch.tensor(had)
+            if prop.visual == "no":
+                found[:, q] |= ~shown_BI[:, MODALITIES.index("title")]
+        return found
+
+    def _has(self, path: tuple[str, ...], name: str) -> bool:
+        if path not in self._had:
+            self._had[path] = {prop.id for prop in self.ontology.properties_of(path)}
+        return name in self._had[path] or not self._had[path]
+
+    @cached_property
+    def _had(self) -> dict[tuple[str, ...], set[str]]:
+        return {}
+
+    def _without_answers(self, title: str, row: Row) -> str:
+        """The title without the words that name what is asked."""
+        for number in self.facts_of(row):
+            for name in self.ontology.names_of_facts[number]:
+                title = without_words(title, name)
+        return title
 
     def facts_of(self, row: Row) -> list[int]:
         """Ids of the ontology's facts that hold for a product."""
@@ -135,6 +261,35 @@ def text_groups(texts: Sequence[str]) -> torch.Tensor:
 
 def _scaled(pictures: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(pictures)).float().div_(255)
+
+
+@lru_cache(maxsize=1)
+def _book() -> PromptBook:
+    return PromptBook.load()
+
+
+def _shown(count: int, rates: Answers, rng: random.Random) -> torch.Tensor:
+    """(B, I) bool: which inputs each product shows."""
+    drawn = [rng.random() for _ in range(count)]
+    title_hidden, nothing = rates.image_only, rates.image_only + rates.nothing
+    picture_hidden = nothing + rates.title_only
+    shown = [[d < title_hidden or d >= picture_hidden, d >= nothing] for d in drawn]
+    return torch.tensor(shown)
+
+
+def without_words(text: str, name: str) -> str:
+    """The text less every place where that name stands as whole words, in any case, also with a plural s."""
+    if language_of(name) == "zh":
+        return text.replace(name, "")
+    words, wanted = text.split(), folded(name).split()
+    kept: list[str] = []
+    while words:
+        head = [folded(word) for word in words[: len(wanted)]]
+        if wanted and [word.rstrip("s") for word in head] == [word.rstrip("s") for word in wanted]:
+            words = words[len(wanted) :]
+        else:
+            kept.append(words.pop(0))
+    return " ".join(kept)
 
 
 def _drop_words(text: str, share: float, rng: random.Random) -> str:

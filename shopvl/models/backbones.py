@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import timm
@@ -32,14 +32,22 @@ class TimmTower(nn.Module):
         self.register_buffer("mean_31", torch.tensor(stats["mean"])[:, None, None])
         self.register_buffer("std_31", torch.tensor(stats["std"])[:, None, None])
         self.net.to(memory_format=torch.channels_last)  # up to a third faster for convolutions on a CPU
+        self.net.eval()
         with torch.inference_mode():
-            self.width = int(self.net.eval()(torch.zeros(1, 3, *size_px)).shape[1])
+            pooled, (tokens,) = self.look(torch.zeros(1, 3, *size_px))
+        self.width, self.token_widths = int(pooled.shape[1]), (int(tokens.shape[2]),)
         self.net.train()
 
     def forward(self, pixels_B3YX: Tensor) -> Tensor:
         """(B, width), pooled by the net's own head."""
+        return self.look(pixels_B3YX)[0]
+
+    def look(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The pooled vector (B, width), and the cells of the last map, or a transformer's tokens (B, P, C)."""
         scaled = (pixels_B3YX - self.mean_31) / self.std_31
-        return self.net(scaled.contiguous(memory_format=torch.channels_last))
+        seen = self.net.forward_features(scaled.contiguous(memory_format=torch.channels_last))
+        tokens = seen.flatten(2).transpose(1, 2) if seen.ndim == 4 else seen
+        return self.net.forward_head(seen), [tokens]
 
 
 def _has_fixed_size(name: str) -> bool:
@@ -96,6 +104,34 @@ def load_transformers_tokenizer(name: str) -> Any:
         raise DesignError(_not_to_be_had(name, "transformers", True, fault)) from fault
 
 
+def add_low_rank(towers: Sequence[nn.Module], rank: int = 16) -> None:
+    """Freeze the towers' own weights and add low-rank ones to every linear map and convolution (LoRA, 2106.09685).
+
+    Norms go on learning: they are few, and a new catalog's statistics differ.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    for tower in towers:
+        names = [name for name, part in tower.named_modules() if isinstance(part, nn.Linear | nn.Conv2d)]
+        norms = [p for part in tower.modules() if isinstance(part, nn.LayerNorm | nn.BatchNorm2d) for p in part.parameters()]
+        tower.requires_grad_(False)
+        if names:
+            inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), tower)
+        for parameter in norms:
+            parameter.requires_grad_(True)
+
+
+def merge_low_rank(model: nn.Module) -> None:
+    """Add what was learned to the weights themselves: the model is then as it was built, and as fast."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, part in list(model.named_modules()):
+        if isinstance(part, BaseTunerLayer):
+            part.merge()
+            model.set_submodule(name, part.get_base_layer())
+    model.requires_grad_(True)
+
+
 class TransformersImageTower(nn.Module):
     """A vision model of transformers, or the vision half of a two-tower model: (B, 3, Y, X) -> (B, width)."""
 
@@ -104,6 +140,7 @@ class TransformersImageTower(nn.Module):
         self.net = getattr(model, "vision_model", model)
         self.config: dict[str, Any] = model.config.to_dict()
         self.width = int(self.net.config.hidden_size)
+        self.token_widths = (self.width,)
         # CLIP's statistics; ViT models of transformers were trained with 0.5
         clip = "clip" in str(self.config.get("model_type"))
         mean, std = ((0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)) if clip else ((0.5,) * 3, (0.5,) * 3)
@@ -112,9 +149,14 @@ class TransformersImageTower(nn.Module):
 
     def forward(self, pixels_B3YX: Tensor) -> Tensor:
         """(B, width): the pooled state where the model has one, else the first token's."""
+        return self.look(pixels_B3YX)[0]
+
+    def look(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The pooled vector (B, width), and all tokens (B, P, width)."""
         seen = self.net(pixel_values=(pixels_B3YX - self.mean_31) / self.std_31)
         pooled = getattr(seen, "pooler_output", None)
-        return seen.last_hidden_state[:, 0] if pooled is None else pooled
+        tokens = seen.last_hidden_state
+        return tokens[:, 0] if pooled is None else pooled, [tokens]
 
 
 class TransformersTextTower(nn.Module):
@@ -131,5 +173,9 @@ class TransformersTextTower(nn.Module):
 
     def forward(self, words: Words, segment: str) -> Tensor:
         """(B, width)."""
+        return self.read(words, segment)[0]
+
+    def read(self, words: Words, segment: str) -> tuple[Tensor, Tensor]:
+        """The mean of the words (B, width), and each of them (B, T, width)."""
         seen = self.net(input_ids=words.ids_BT, attention_mask=words.real_BT.long())
-        return mean_of_real(seen.last_hidden_state, words.real_BT)
+        return mean_of_real(seen.last_hidden_state, words.real_BT), seen.last_hidden_state

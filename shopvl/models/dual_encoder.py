@@ -33,8 +33,11 @@ class DualEncoder(nn.Module):
         embeddings = {name: self.embed_text(words, name) for name, words in batch.texts.items()}
         if batch.pixels_B3YX is not None:
             embeddings["image"] = self.embed_image(batch.pixels_B3YX)
-        scales = self.log_scale.exp().clamp(max=MAX_SCALE)
-        return Output(embeddings=embeddings, scales=dict(zip(PAIRS, scales.unbind(), strict=True)))
+        return Output(embeddings=embeddings, scales=self.scales())
+
+    def scales(self) -> dict[str, Tensor]:
+        """What the cosines of each pair are multiplied by."""
+        return dict(zip(PAIRS, self.log_scale.exp().clamp(max=MAX_SCALE).unbind(), strict=True))
 
     def embed_image(self, pixels_B3YX: Tensor) -> Tensor:
         """(B, width), unit length."""

@@ -58,8 +58,12 @@ class TextTower(nn.Module):
 
     def forward(self, words: Words, segment: str) -> Tensor:
         """(B, width)."""
+        return self.read(words, segment)[0]
+
+    def read(self, words: Words, segment: str) -> tuple[Tensor, Tensor]:
+        """The mean of the words (B, width), and each of them (B, T, width)."""
         states_BTD = self.encoder(self.embedding(words, segment), words.real_BT)
-        return mean_of_real(states_BTD, words.real_BT)
+        return mean_of_real(states_BTD, words.real_BT), states_BTD
 
 
 class WordBagTower(nn.Module):
@@ -78,6 +82,10 @@ class WordBagTower(nn.Module):
 
     def forward(self, words: Words, segment: str) -> Tensor:
         """(B, width)."""
-        mean_BD = mean_of_real(self.word(words.ids_BT), words.real_BT)
-        x_BD = self.norm(mean_BD + self.segment.weight[SEGMENTS.index(segment)])
-        return self.last_norm(x_BD + self.mlp(x_BD))
+        return self.read(words, segment)[0]
+
+    def read(self, words: Words, segment: str) -> tuple[Tensor, Tensor]:
+        """The text (B, width), and the vectors of its words (B, T, width), which know nothing of their neighbours."""
+        words_BTD = self.word(words.ids_BT)
+        x_BD = self.norm(mean_of_real(words_BTD, words.real_BT) + self.segment.weight[SEGMENTS.index(segment)])
+        return self.last_norm(x_BD + self.mlp(x_BD)), words_BTD

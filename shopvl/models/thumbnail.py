@@ -27,12 +27,24 @@ class ThumbnailNet(nn.Module):
                 layers.append(ResidualBlock(last, width, 2 if stage and not block else 1))
                 last = width
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.last_stage = len(layers) - blocks[-1]
         self.width = last
+        self.token_widths = widths[-2:]
 
     def forward(self, pixels_B3YX: Tensor) -> Tensor:
         """(B, width): the mean over the last map."""
-        scaled = (pixels_B3YX * 2 - 1).contiguous(memory_format=torch.channels_last)
-        return self.layers(scaled).mean((2, 3))
+        return self.look(pixels_B3YX)[0]
+
+    def look(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The mean over the last map (B, width), and the cells of the last two maps (B, P, C), row by row."""
+        x_BCYX = (pixels_B3YX * 2 - 1).contiguous(memory_format=torch.channels_last)
+        for layer in self.layers[: self.last_stage]:
+            x_BCYX = layer(x_BCYX)
+        maps = [x_BCYX]
+        for layer in self.layers[self.last_stage :]:
+            x_BCYX = layer(x_BCYX)
+        maps = [*maps, x_BCYX][-len(self.token_widths) :]
+        return x_BCYX.mean((2, 3)), [x.flatten(2).transpose(1, 2) for x in maps]
 
 
 class ResidualBlock(nn.Module):

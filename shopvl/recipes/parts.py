@@ -138,6 +138,34 @@ class SingleStream:
 
 Fusion = Annotated[DualEncoder | SingleStream, Field(discriminator="kind")]
 
+# --- answering -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PromptMask:
+    """Questions as cloze prompts: blocks over picture cells, title words and prompt; the answer is read at [MASK]."""
+
+    kind: Literal["prompt-mask"] = "prompt-mask"
+    layers: Count
+    width: Count
+    heads: Count
+    dropout: Share = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PromptDecode:
+    """A BERT in place of a masked autoencoder's decoder: it reads title and question and writes the answer."""
+
+    kind: Literal["prompt-decode"] = "prompt-decode"
+    layers: Count
+    width: Count
+    heads: Count
+    dropout: Share = 0.0
+    drop_share: Share = 0.0  # of the picture's cells, hidden while training
+
+
+Answering = Annotated[PromptMask | PromptDecode, Field(discriminator="kind")]
+
 # --- objectives ------------------------------------------------------------------------------------------------------
 
 Pair = Literal["title-image", "query-image", "query-title"]
@@ -187,7 +215,25 @@ class WordPatchAlignment:
     name: Literal["wra-ot"] = "wra-ot"
 
 
-Objective = Annotated[Contrast | MaskedWords | Matching | WordPatchAlignment, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Answers:
+    """Answer prompted questions: category by level, what is sold, what it has, and every property.
+
+    So that one model answers from whatever there is, a product shows only its picture, only its title, or (`nothing`)
+    neither, at these rates; with neither, and where the category lacks a property, `unknown` is right. With
+    `hidden_answer` the words that name true answers are taken out of the title.
+    """
+
+    kind: Literal["prompt-vqa"] = "prompt-vqa"
+    image_only: Share = 0.25
+    title_only: Share = 0.15
+    nothing: Share = 0.05
+    hidden_answer: Share = 0.15
+    weight: float = 1.0
+    name: Literal["prompt-vqa"] = "prompt-vqa"
+
+
+Objective = Annotated[Contrast | MaskedWords | Matching | WordPatchAlignment | Answers, Field(discriminator="kind")]
 
 # --- schedule --------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ from pydantic.dataclasses import dataclass
 from shopvl.errors import RecipeError
 from shopvl.recipes.parts import (
     STRICT,
+    Answering,
+    Answers,
     Augment,
     Contrast,
     DualEncoder,
@@ -38,6 +40,7 @@ class Recipe:
     image: Image
     text: Text
     fusion: Fusion
+    answering: Answering | None = None  # how prompted questions are answered, if they are
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
     schedule: WarmupCosine
     augment: Augment = Augment()
@@ -55,6 +58,7 @@ class Recipe:
             found.append(
                 f"half_size_share needs an image tower that reads any size (thumbnail-conv), not {self.image.kind}"
             )
+        found += self._answering_problems()
         names = [objective.name for objective in self.objectives]
         found += [
             f"the objective {name} stands twice; once is enough"
@@ -76,6 +80,23 @@ class Recipe:
             raise RecipeError(f"the recipe {self.name!r} cannot be built: " + "; ".join(found))
         return self
 
+    def _answering_problems(self) -> list[str]:
+        found = []
+        asked = any(isinstance(objective, Answers) for objective in self.objectives)
+        if asked and self.answering is None:
+            found.append("prompt-vqa needs a head that answers; give prompt-mask or prompt-decode as answering")
+        if self.answering is not None and not asked:
+            found.append(f"{self.answering.kind} is never trained; add the objective prompt-vqa")
+        if self.answering is not None and not isinstance(self.fusion, DualEncoder):
+            found.append(f"{self.answering.kind} reads the cells and words of two towers; use dual-enc as fusion")
+        if self.answering is not None and self.answering.width % self.answering.heads:
+            found.append(
+                f"an answering width of {self.answering.width} is not a multiple of {self.answering.heads} heads"
+            )
+        if self.answering is not None and self.schedule.half_size_share:
+            found.append("half_size_share changes how many cells a picture has, which a head that answers counts on")
+        return found
+
     def _two_tower_problems(self) -> list[str]:
         found = []
         if isinstance(self.image, PatchLinear):
@@ -94,7 +115,7 @@ class Recipe:
         found += [
             f"{objective.kind} reads fused words and patches, which dual-enc does not have; use single-stream"
             for objective in self.objectives
-            if not isinstance(objective, Contrast)
+            if not isinstance(objective, Contrast | Answers)
         ]
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, TypeAdapter
@@ -19,7 +19,11 @@ from shopvl.training.schedule import Budget
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Experiment:
-    """What `shopvl pretrain` runs. Paths may hold $VARIABLES; `changes` is laid over the recipe, field by field."""
+    """What `shopvl pretrain` and `shopvl tune` run. Paths may hold $VARIABLES; `changes` is laid over the recipe.
+
+    A run that has a `start` begins with that design's weights, tokenizer and (unless `ontology` names a file) ontology;
+    `adapt` says whether its towers then learn as a whole or through low-rank additions.
+    """
 
     name: str
     recipe: str = "tri-clip"
@@ -27,6 +31,9 @@ class Experiment:
     catalog: str
     split: str | None = "train"  # None: all rows
     query_log: str | None = None  # a table of query, product_id, count
+    ontology: str | None = None  # an edited ontology; None: the start's, else mined from the catalog
+    start: str | None = None  # a model folder of stage 1
+    adapt: Literal["full", "lora"] = "full"
     seed: int = 0
     epochs: Annotated[float, Field(gt=0)] | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
@@ -40,9 +47,10 @@ class Experiment:
         """Where the catalog is. Raises RecipeError for a variable that is not set."""
         return self._expanded("catalog", self.catalog)
 
-    def query_log_path(self) -> Path | None:
-        """Where the query log is, if there is one. Raises RecipeError as for the catalog."""
-        return None if self.query_log is None else self._expanded("query log", self.query_log)
+    def path_of(self, field: Literal["query_log", "ontology", "start"]) -> Path | None:
+        """Where that is, if the experiment has one. Raises RecipeError as for the catalog."""
+        told: str | None = getattr(self, field)
+        return None if told is None else self._expanded(field.replace("_", " "), told)
 
     def _expanded(self, what: str, told: str) -> Path:
         path = os.path.expandvars(told)
@@ -61,6 +69,8 @@ class Experiment:
         if (self.epochs is None) == (self.minutes is None):
             given = "neither" if self.epochs is None else "both"
             raise RecipeError(f"experiment {self.name!r} gives {given} of epochs and minutes; give exactly one")
+        if self.adapt == "lora" and self.start is None:
+            raise RecipeError(f"experiment {self.name!r} adapts by lora but has no start; name the design to adapt")
         self.full_recipe()
         return self
 

@@ -88,8 +88,9 @@ def train(
 
 def adamw(model: nn.Module, peak_lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW that decays matrices only: not norms, biases, positions or the temperature."""
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    free = [p for p in model.parameters() if p.ndim < 2]
+    learned = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in learned if p.ndim >= 2]
+    free = [p for p in learned if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=peak_lr, betas=(0.9, 0.98))
 

@@ -1,4 +1,4 @@
-"""Stage 1 from catalog to saved design."""
+"""A run from catalog to saved design: stage 1 from nothing, or stage 2 from a design of stage 1."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.design import Design, build, tokenizer_for
 from shopvl.errors import RecipeError
 from shopvl.loading import Row, TrainingRows, pairs, training_rows
+from shopvl.models.backbones import add_low_rank, merge_low_rank
+from shopvl.text.prompts import PromptBook
 from shopvl.training.checkpoint import Progress
 from shopvl.training.experiment import Experiment
 from shopvl.training.loop import LOG_EVERY_STEPS, train
@@ -35,12 +37,10 @@ def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage
     """
     recipe = experiment.full_recipe()
     catalog = open_catalog(experiment.catalog_path(), split=experiment.split)
-    log_path = experiment.query_log_path()
+    log_path = experiment.path_of("query_log")
     rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report)
-    ontology = mine_ontology(catalog.batches())
     _same_run(folder, experiment, catalog)
-    tokenizer = tokenizer_for(recipe, texts_of_training(rows, ontology))
-    design = build(recipe, tokenizer, ontology, seed=experiment.seed)
+    design = _begun(experiment, rows, catalog)
     with tracked(experiment.name, f"{recipe.name}-{experiment.size}-{experiment.seed}", folder) as tracker:
         tracker.parameters(
             {
@@ -68,6 +68,8 @@ def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage
         batch_size = min(recipe.schedule.batch_size, len(rows))
         budget = experiment.budget(len(rows) // batch_size)
         progress = train(design, rows, folder, budget=budget, seed=experiment.seed, on_step=on_step)
+        if experiment.adapt == "lora":
+            merge_low_rank(design.model)
         design.save(folder / DESIGN)
         summary = {
             "model": design.name,
@@ -83,6 +85,30 @@ def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage
     return design
 
 
+def _begun(experiment: Experiment, rows: TrainingRows, catalog: Catalog) -> Design:
+    """The design as it is before its first step."""
+    recipe, ontology_path = experiment.full_recipe(), experiment.path_of("ontology")
+    start_path = experiment.path_of("start")
+    start = None if start_path is None else Design.from_pretrained(start_path)
+    if ontology_path is not None:
+        ontology = Ontology.load(ontology_path)
+    elif start is not None:
+        ontology = start.ontology
+    else:
+        ontology = mine_ontology(catalog.batches())
+    if start is None:
+        return build(recipe, tokenizer_for(recipe, texts_of_training(rows, ontology)), ontology, seed=experiment.seed)
+    design = build(recipe, start.tokenizer, ontology, seed=experiment.seed, towers=start.towers, random_weights=True)
+    if not design.start_from(start):
+        raise RecipeError(
+            f"nothing of {start_path} ({start.recipe.name}) fits the recipe {recipe.name!r} at this size; "
+            "start from a design with the same towers, or from nothing"
+        )
+    if experiment.adapt == "lora":
+        add_low_rank([design.model.image_tower, design.model.text_tower])
+    return design
+
+
 def _same_run(folder: Path, experiment: Experiment, catalog: Catalog) -> None:
     """Note what is run in the folder; RecipeError where something else was begun there. The budget may change."""
     told = {
@@ -90,6 +116,8 @@ def _same_run(folder: Path, experiment: Experiment, catalog: Catalog) -> None:
         "seed": experiment.seed,
         "split": experiment.split,
         "data_digest": catalog.digest(),
+        "start": experiment.start,
+        "adapt": experiment.adapt,
     }
     note = folder / EXPERIMENT
     if note.is_file():
@@ -115,8 +143,9 @@ def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report) 
 
 
 def texts_of_training(rows: TrainingRows, ontology: Ontology) -> Iterator[str]:
-    """What a tokenizer is learned from: titles, logged queries, and every name the ontology knows."""
+    """What a tokenizer is learned from: titles, logged queries, prompts, and every name the ontology knows."""
     yield from ontology.names()
+    yield from PromptBook.load().texts
     for number, row in enumerate(rows):
         if number >= MAX_TOKENIZER_ROWS:
             break

@@ -1,0 +1,401 @@
+"""Questions answered from picture and title: a prompt with a slot, read or written by a few transformer blocks.
+
+Three kinds of positions go through the same blocks. The *context* (picture, title) sees itself. A *prompt* sees itself
+only, so it is read once for all products. A *slot* sees the context, its own prompt, and what it has written so far. No
+question sees another: asking six at once gives what asking one by one gives, and the picture is looked at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from shopvl.batch import IGNORED, MODALITIES, Batch, Modality, Output, Questions, Words, inputs_name
+from shopvl.models.attention import NORM_EPS
+from shopvl.models.dual_encoder import DualEncoder
+from shopvl.text.trie import Trie, build_trie
+
+MAX_PLACES = 48  # of a prompt and the answer after it
+KeysValues = tuple[Tensor, Tensor]
+
+
+class PromptBlock(nn.Module):
+    """A pre-norm transformer block whose attention is told what to look at; optionally a second one, to a memory."""
+
+    def __init__(self, width: int, heads: int, dropout: float, memory: bool) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.norm_attention = nn.LayerNorm(width, eps=NORM_EPS)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm_mlp = nn.LayerNorm(width, eps=NORM_EPS)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
+        )
+        if memory:
+            self.norm_memory = nn.LayerNorm(width, eps=NORM_EPS)
+            self.query = nn.Linear(width, width)
+            self.key_value = nn.Linear(width, 2 * width)
+            self.memory_out = nn.Linear(width, width)
+
+    def forward(
+        self,
+        x_BND: Tensor,
+        sees: Tensor,
+        more: Sequence[KeysValues] = (),
+        memory: tuple[KeysValues, Tensor] | None = None,
+    ) -> tuple[Tensor, KeysValues]:
+        """(B, N, D) -> the same, and this block's own keys and values (B, H, N, d).
+
+        Attends to `more` (in that order) and then to itself, where `sees`, broadcastable to (B, 1, N, keys), is True;
+        `memory` is what `remember` gave, and its mask (B, 1, 1, P).
+        """
+        q, k, v = self._split(self.qkv(self.norm_attention(x_BND)), 3)
+        keys, values = (torch.cat([*(pair[i] for pair in more), own], dim=2) for i, own in ((0, k), (1, v)))
+        x_BND = x_BND + self.out(self._attend(q, keys, values, sees))
+        if memory is not None:
+            (key, value), real = memory
+            (query,) = self._split(self.query(self.norm_memory(x_BND)), 1)
+            x_BND = x_BND + self.memory_out(self._attend(query, key, value, real))
+        return x_BND + self.mlp(self.norm_mlp(x_BND)), (k, v)
+
+    def remember(self, memory_BPD: Tensor) -> KeysValues:
+        """Keys and values of a memory, for all that will look at it."""
+        key, value = self._split(self.key_value(memory_BPD), 2)
+        return key, value
+
+    def _split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+        B, N, _ = x.shape
+        return tuple(x.view(B, N, parts, self.heads, -1).permute(2, 0, 3, 1, 4))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, sees: Tensor) -> Tensor:
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=sees, dropout_p=dropout)
+        return mixed.transpose(1, 2).flatten(2)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Questions as far as they can be read without a product: the prompts' keys and values per block, the answers."""
+
+    questions: Questions
+    prompts: list[KeysValues]  # each (1, H, Q T, d)
+    start_QD: Tensor  # what a slot begins with
+    answers_KD: Tensor | None = None  # vectors to compare a slot with
+    trie: Trie | None = None  # tokens to write
+
+
+class PromptHead(nn.Module):
+    """What both heads share: how words, cells and prompts enter the blocks, and how slots look at them."""
+
+    def __init__(
+        self,
+        image_tower: nn.Module,
+        text_tower: nn.Module,
+        cells: Sequence[int],
+        *,
+        layers: int,
+        width: int,
+        heads: int,
+        dropout: float,
+        memory: bool,
+    ) -> None:
+        super().__init__()
+        self.width, self.memory, self.dropout = width, memory, dropout
+        self.cells = nn.ModuleList(nn.Linear(channels, width) for channels in image_tower.token_widths)
+        self.cell_places = nn.ParameterList(nn.Parameter(torch.randn(count, width) * 0.02) for count in cells)
+        self.word = nn.Linear(text_tower.width, width)
+        self.place = nn.Parameter(torch.randn(MAX_PLACES, width) * 0.02)
+        self.kind = nn.Parameter(torch.randn(2, width) * 0.02)  # of title words and prompt words
+        self.begin = nn.Parameter(torch.randn(2, width) * 0.02)  # a first position that is never hidden; of the memory
+        self.enter = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(PromptBlock(width, heads, dropout, memory) for _ in range(layers))
+        self.leave = nn.LayerNorm(width, eps=NORM_EPS)
+
+    def picture(self, tokens: Sequence[Tensor]) -> Tensor:
+        """The tower's cells as positions (B, P, D)."""
+        groups = [
+            linear(cells_BPC) + place
+            for linear, place, cells_BPC in zip(self.cells, self.cell_places, tokens, strict=True)
+        ]
+        return self._entered(torch.cat(groups, dim=1))
+
+    def title(self, words_BTC: Tensor) -> Tensor:
+        """The text tower's words as positions (B, T, D)."""
+        return self._entered(self.word(words_BTC) + self.place[: words_BTC.shape[1]] + self.kind[0])
+
+    def _entered(self, x_BND: Tensor) -> Tensor:
+        return F.dropout(self.enter(x_BND), self.dropout, self.training)
+
+    def _begun(self, x_BND: Tensor, real_BN: Tensor, which: int) -> tuple[Tensor, Tensor]:
+        B = x_BND.shape[0]
+        x_BND = torch.cat([self.begin[which].to(x_BND.dtype).expand(B, 1, -1), x_BND], dim=1)
+        return x_BND, F.pad(real_BN, (1, 0), value=True)
+
+    def read_prompts(self, questions: Questions, words_QTC: Tensor) -> tuple[list[KeysValues], Tensor]:
+        """Keys and values of all prompts' words in one line, per block; and what the slots begin with (Q, D).
+
+        The slot's own place is left out of the prompt: the slot itself takes it.
+        """
+        Q, T = questions.prompts.ids_BT.shape
+        x_QTD = self._entered(self.word(words_QTC) + self.place[:T] + self.kind[1])
+        start_QD = x_QTD[torch.arange(Q, device=x_QTD.device), questions.slot_Q]
+        sees = self._prompt_words(questions)[:, None, None, :]
+        kept = []
+        for block in self.blocks:
+            x_QTD, (k, v) = block(x_QTD, sees)
+            kept.append((_one_line(k), _one_line(v)))
+        return kept, start_QD
+
+    @staticmethod
+    def _prompt_words(questions: Questions) -> Tensor:
+        """(Q, T) bool: words of the prompt, without the slot."""
+        real_QT = questions.prompts.real_BT.clone()
+        real_QT[torch.arange(len(real_QT), device=real_QT.device), questions.slot_Q] = False
+        return real_QT
+
+    def run(
+        self,
+        picture: tuple[Tensor, Tensor],
+        title: tuple[Tensor, Tensor],
+        prepared: Prepared,
+        slots_BMD: Tensor,
+        owner_M: Tensor,
+        sees_MM: Tensor,
+    ) -> Tensor:
+        """States of the slots (B, M, D) after all blocks.
+
+        `picture` and `title` are positions with masks of what may be seen; slot m belongs to question `owner_M[m]` and
+        sees the slots `sees_MM[m]`.
+        """
+        if self.memory:
+            x_BND, real_BN = self._begun(*title, 0)
+            memory_BPD, real_BP = self._begun(*picture, 1)
+            memory_mask = real_BP[:, None, None, :]
+        else:
+            both = torch.cat([picture[0], title[0]], dim=1), torch.cat([picture[1], title[1]], dim=1)
+            x_BND, real_BN = self._begun(*both, 0)
+        B, N, M = x_BND.shape[0], x_BND.shape[1], slots_BMD.shape[1]
+        words_QT = self._prompt_words(prepared.questions)
+        Q, T = words_QT.shape
+        own = torch.zeros(M, Q, dtype=torch.bool, device=x_BND.device)
+        own[torch.arange(M), owner_M] = True
+        prompt_MK = (own[:, :, None] & words_QT).flatten(1)
+        fixed = torch.cat([prompt_MK, sees_MM], dim=1)
+        sees = torch.cat([real_BN[:, None, :].expand(B, M, N), fixed.expand(B, -1, -1)], dim=2)[:, None]
+        context_sees = real_BN[:, None, None, :]
+        for block, prompt in zip(self.blocks, prepared.prompts, strict=True):
+            remembered = (block.remember(memory_BPD), memory_mask) if self.memory else None
+            x_BND, (k, v) = block(x_BND, context_sees, memory=remembered)
+            spread = tuple(part.expand(B, -1, -1, -1) for part in prompt)
+            slots_BMD, _ = block(slots_BMD, sees, more=((k, v), (spread[0], spread[1])), memory=remembered)
+        return self.leave(slots_BMD)
+
+
+def _one_line(x: Tensor) -> Tensor:
+    """(Q, H, T, d) -> (1, H, Q T, d)."""
+    return x.transpose(0, 1).flatten(1, 2)[None]
+
+
+class PromptMask(PromptHead):
+    """The answer is read at the slot and compared with the text vector of every answer, seen in training or not.
+
+    Single-stream fusion as in ViLT (arXiv:2102.03334) with cloze questions as in PET (arXiv:2001.07676).
+    """
+
+    def __init__(self, image_tower: nn.Module, text_tower: nn.Module, cells: Sequence[int], **sizes: float) -> None:
+        super().__init__(image_tower, text_tower, cells, memory=False, **sizes)  # type: ignore[arg-type]
+        self.slot = nn.Sequential(nn.Linear(self.width, self.width), nn.GELU(), nn.Linear(self.width, self.width))
+        self.answer = nn.Linear(text_tower.width, self.width)
+        self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(self.width)))
+
+    def prepare(self, questions: Questions, prompts_QTC: Tensor, answers_KC: Tensor) -> Prepared:
+        """Prompts read and answers as vectors."""
+        kept, start_QD = self.read_prompts(questions, prompts_QTC)
+        return Prepared(questions, kept, start_QD, answers_KD=self.answer(answers_KC))
+
+    def score(self, picture: tuple[Tensor, Tensor], title: tuple[Tensor, Tensor], prepared: Prepared) -> Tensor:
+        """Log-probabilities (B, Q, K) of the legal answers; -inf for the others."""
+        assert prepared.answers_KD is not None
+        B, Q = len(title[0]), len(prepared.start_QD)
+        device = prepared.start_QD.device
+        slots = prepared.start_QD.expand(B, -1, -1)
+        owner, alone = torch.arange(Q, device=device), torch.eye(Q, dtype=torch.bool, device=device)
+        states_BQD = self.slot(self.run(picture, title, prepared, slots, owner, alone))
+        logits_BQK = (states_BQD @ prepared.answers_KD.T).float() * self.log_scale.exp()
+        return logits_BQK.masked_fill(~prepared.questions.legal_QK, -torch.inf).log_softmax(-1)
+
+
+class PromptDecode(PromptHead):
+    """The answer is written token by token by a BERT that stands where a masked autoencoder has its decoder.
+
+    Title, question and answer are its text, the picture's cells its memory (arXiv:2111.06377 for the place,
+    arXiv:2201.12086 for a text decoder there). While training a share `drop_share` of the cells is hidden.
+    """
+
+    def __init__(
+        self,
+        image_tower: nn.Module,
+        text_tower: nn.Module,
+        cells: Sequence[int],
+        vocabulary: int,
+        end_id: int,
+        drop_share: float,
+        **sizes: float,
+    ) -> None:
+        super().__init__(image_tower, text_tower, cells, memory=True, **sizes)  # type: ignore[arg-type]
+        self.token = nn.Embedding(vocabulary, self.width)  # written with and read from
+        self.token_bias = nn.Parameter(torch.zeros(vocabulary))
+        nn.init.normal_(self.token.weight, std=0.02)
+        self.end_id, self.drop_share = end_id, drop_share
+
+    def prepare(self, questions: Questions, prompts_QTC: Tensor, answers_KC: Tensor) -> Prepared:
+        """Prompts read and the trie of the answers."""
+        kept, start_QD = self.read_prompts(questions, prompts_QTC)
+        answers = self.tokens_of(questions.answers)
+        trie = build_trie(answers, questions.legal_QK.cpu().numpy(), self.end_id)
+        return Prepared(questions, kept, start_QD, trie=trie)
+
+    def tokens_of(self, words: Words) -> list[list[int]]:
+        """The answers' tokens without the two that frame every text."""
+        ids = words.ids_BT.tolist()
+        counts = words.real_BT.sum(1).tolist()
+        return [row[1 : count - 1] for row, count in zip(ids, counts, strict=True)]
+
+    def score(self, picture: tuple[Tensor, Tensor], title: tuple[Tensor, Tensor], prepared: Prepared) -> Tensor:
+        """Log-probabilities (B, Q, K), each the sum over its tokens, among tokens that lead to a legal answer."""
+        trie = prepared.trie
+        assert trie is not None
+        device, B = prepared.start_QD.device, len(title[0])
+        owner_M, tokens_C = torch.from_numpy(trie.owner_M).to(device), torch.from_numpy(trie.tokens_C).to(device)
+        written_M = tokens_C[torch.from_numpy(trie.token_M).to(device)]
+        slots_MD = self._slots(prepared, owner_M, torch.from_numpy(trie.depth_M).to(device), written_M)
+        sees_MM = torch.from_numpy(trie.sees_MM).to(device)
+        states_BMD = self.run(picture, title, prepared, slots_MD.expand(B, -1, -1), owner_M, sees_MM)
+        logits_BMC = self._logits(states_BMD, tokens_C)
+        following = torch.from_numpy(trie.next_MC).to(device)
+        logp_BMC = logits_BMC.masked_fill(~following, -torch.inf).log_softmax(-1)
+        path_RL2 = torch.from_numpy(trie.path_RL2).to(device)
+        step_RL = path_RL2[..., 0] * len(tokens_C) + path_RL2[..., 1]
+        steps_BRL = logp_BMC.flatten(1)[:, step_RL.clamp(min=0)].masked_fill(path_RL2[..., 0] < 0, 0.0)
+        found_BQK = logp_BMC.new_full((B, *prepared.questions.legal_QK.shape), -torch.inf)
+        question_R, k_R = torch.from_numpy(trie.answer_R2).to(device).unbind(1)
+        found_BQK[:, question_R, k_R] = steps_BRL.sum(-1)
+        return found_BQK
+
+    def write(
+        self, picture: tuple[Tensor, Tensor], title: tuple[Tensor, Tensor], prepared: Prepared
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (N, V) and targets (N,) of every token of the right answers, each shown the true ones before it."""
+        questions = prepared.questions
+        assert questions.written_BQ is not None
+        device = prepared.start_QD.device
+        closed = [[*tokens, self.end_id] for tokens in self.tokens_of(questions.answers)]
+        longest = max(map(len, closed))
+        table = np.full((len(closed) + 1, longest), IGNORED)  # the last row: nothing is to be written
+        for row, tokens in zip(table, closed, strict=False):
+            row[: len(tokens)] = tokens
+        table_KL = torch.from_numpy(table).to(device)
+        B, Q = questions.written_BQ.shape
+        targets_BM = table_KL[questions.written_BQ.clamp(min=-1)].flatten(1)
+        owner_M = torch.arange(Q, device=device).repeat_interleave(longest)
+        depth_M = torch.arange(longest, device=device).repeat(Q)
+        before_BM = targets_BM.roll(1, dims=1).clamp(min=0)  # a question's first slot is shown none
+        slots_BMD = self._slots(prepared, owner_M, depth_M, before_BM)
+        sees_MM = (owner_M[:, None] == owner_M) & (depth_M[:, None] >= depth_M)
+        states_BMD = self.run(picture, title, prepared, slots_BMD, owner_M, sees_MM)
+        vocabulary = torch.tensor(sorted({token for tokens in closed for token in tokens}), device=device)
+        asked_BM = targets_BM != IGNORED
+        targets_N = torch.searchsorted(vocabulary, targets_BM[asked_BM])
+        return self._logits(states_BMD[asked_BM], vocabulary), targets_N
+
+    def _slots(self, prepared: Prepared, owner_M: Tensor, depth_M: Tensor, before: Tensor) -> Tensor:
+        """What slots begin with: the prompt's slot where nothing is written yet, else the token before, further on."""
+        place_M = (prepared.questions.slot_Q[owner_M] + depth_M).clamp(max=MAX_PLACES - 1)
+        later = self.enter(self.token(before) + self.place[place_M] + self.kind[1])
+        return torch.where((depth_M == 0)[:, None], prepared.start_QD[owner_M], later)
+
+    def _logits(self, states: Tensor, tokens_V: Tensor) -> Tensor:
+        return (states @ self.token.weight[tokens_V].T).float() + self.token_bias[tokens_V]
+
+    def hidden(self, real_BP: Tensor) -> Tensor:
+        """While training, the cells that stay seen: all but a random `drop_share`."""
+        if not self.training or not self.drop_share:
+            return real_BP
+        return real_BP & (torch.rand(real_BP.shape, device=real_BP.device) >= self.drop_share)
+
+
+class AnsweringDualEncoder(DualEncoder):
+    """Two towers that embed, and a head that answers questions from their cells and words."""
+
+    def __init__(
+        self,
+        image_tower: nn.Module,
+        text_tower: nn.Module,
+        width: int,
+        temperature: float,
+        head: PromptMask | PromptDecode,
+    ) -> None:
+        super().__init__(image_tower, text_tower, width, temperature)
+        self.head = head
+
+    def forward(self, batch: Batch) -> Output:
+        """Embeddings of whatever the batch holds; with questions also what the head makes of them, for training."""
+        if batch.questions is None:
+            return super().forward(batch)
+        assert batch.pixels_B3YX is not None
+        pooled_BW, cells = self.image_tower.look(batch.pixels_B3YX)
+        embeddings = {"image": self._unit(self.image_projection(pooled_BW))}
+        title_BTC = None
+        for name, words in batch.texts.items():
+            text_BW, words_BTC = self.text_tower.read(words, name)
+            embeddings[name] = self._unit(self.text_projection(text_BW))
+            if name == "title":
+                title_BTC = words_BTC
+        assert title_BTC is not None
+        picture_BPD, title_BTD = self.head.picture(cells), self.head.title(title_BTC)
+        real_BT = batch.texts["title"].real_BT
+        real_BP = real_BT.new_ones(picture_BPD.shape[:2])
+        if batch.shown_BI is not None:
+            real_BP, real_BT = real_BP & batch.shown_BI[:, :1], real_BT & batch.shown_BI[:, 1:]
+        prepared = self.prepare(batch.questions)
+        output = {"embeddings": embeddings, "scales": self.scales()}
+        if isinstance(self.head, PromptDecode):
+            picture = picture_BPD, self.head.hidden(real_BP)
+            logits_NV, targets_N = self.head.write(picture, (title_BTD, real_BT), prepared)
+            return Output(**output, written_logits_NV=logits_NV, written_targets_N=targets_N)
+        return Output(**output, answers_BQK=self.head.score((picture_BPD, real_BP), (title_BTD, real_BT), prepared))
+
+    def prepare(self, questions: Questions) -> Prepared:
+        """Questions read as far as no product is needed; good for any number of batches while the weights stay."""
+        _, prompts_QTC = self.text_tower.read(questions.prompts, "prompt")
+        answers_KC, _ = self.text_tower.read(questions.answers, "prompt")
+        return self.head.prepare(questions, prompts_QTC, answers_KC)
+
+    def answer(
+        self, batch: Batch, prepared: Prepared, choices: Sequence[tuple[Modality, ...]]
+    ) -> dict[str, Tensor]:
+        """Log-probabilities (B, Q, K) for each choice of inputs; the picture and the title are read once for all.
+
+        An input that the batch lacks counts as hidden, and so is one that a choice leaves out; () hides both.
+        """
+        B, device = len(batch), prepared.start_QD.device
+        empty = torch.zeros(B, 0, self.head.width, device=device), torch.zeros(B, 0, dtype=torch.bool, device=device)
+        seen: dict[str, tuple[Tensor, Tensor]] = {}
+        if batch.pixels_B3YX is not None:
+            cells_BPD = self.head.picture(self.image_tower.look(batch.pixels_B3YX)[1])
+            seen["image"] = cells_BPD, torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=device)
+        if "title" in batch.texts:
+            words = batch.texts["title"]
+            seen["title"] = self.head.title(self.text_tower.read(words, "title")[1]), words.real_BT
+        found = {}
+        for inputs in choices:
+            picture, title = (seen.get(name, empty) if name in inputs else empty for name in MODALITIES)
+            found[inputs_name(inputs)] = self.head.score(picture, title, prepared)
+        return found

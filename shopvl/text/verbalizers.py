@@ -1,0 +1,62 @@
+"""Answers as texts: every category and value of an ontology by its names, and which of them a question may have."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from shopvl.catalog.ontology import Ontology
+from shopvl.text.prompts import PromptBook, Question
+
+SYNONYM_SHARE = 0.3  # of training draws that take a synonym where there is one
+
+
+class Verbalizer:
+    """The K = facts + 1 answers of an ontology; the last one is `unknown`. Names in any language mean the same id."""
+
+    def __init__(self, ontology: Ontology, book: PromptBook) -> None:
+        self.ontology = ontology
+        self.book = book
+        self.unknown = len(ontology.facts)
+
+    def names(self, language: str, rng: random.Random | None = None) -> list[str]:
+        """One name per answer: its own in that language, else its id. With `rng` sometimes a synonym instead."""
+        return [*(self._name(number, language, rng) for number in range(self.unknown)), self.book.unknown(language)]
+
+    def _name(self, number: int, language: str, rng: random.Random | None) -> str:
+        fact = self.ontology.facts[number]
+        if fact.kind == "category":
+            node = self.ontology.category(fact.path)
+            assert node is not None
+            own, synonyms = node.name(language) or fact.path[-1], node.synonyms
+        else:
+            own = self.ontology.value_names[fact.property, fact.value].get(language) or fact.value
+            synonyms = self._synonyms[fact.property, fact.value]
+        if rng is not None and synonyms and rng.random() < SYNONYM_SHARE:
+            return rng.choice(synonyms).lower()
+        return own.lower()
+
+    @cached_property
+    def _synonyms(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        return {(p.id, v.id): v.synonyms for p in self.ontology.properties for v in p.values}
+
+    def legal(self, questions: Sequence[Question]) -> np.ndarray:
+        """(Q, K) bool: which answers each question may have; `unknown` is always one of them."""
+        table = np.zeros((len(questions), self.unknown + 1), dtype=bool)
+        table[:, self.unknown] = True
+        leaves = set(self.ontology.leaves())
+        for row, question in zip(table, questions, strict=True):
+            for number, fact in enumerate(self.ontology.facts):
+                match question.family:
+                    case "is":
+                        row[number] = len(fact.path) == question.level
+                    case "sold":
+                        row[number] = fact.path in leaves
+                    case "has":
+                        row[number] = fact.kind == "value"
+                    case "property":
+                        row[number] = fact.property == question.about
+        return table
