@@ -183,7 +183,9 @@ class Design:
                 f"{folder} is not a whole shopvl model ({fault}); copy the folder again or train it anew"
             ) from fault
         design = build(recipe, tokenizer, ontology, towers=config["towers"], random_weights=True)
-        if config["labels"]:
+        if recipe.answering is not None:
+            design.labels = config["labels"]
+        elif config["labels"]:
             design.add_heads(config["labels"])
         design.calibration = calibration
         design._load_tensors(tensors, folder)
@@ -256,7 +258,7 @@ def build(
         torch.manual_seed(seed)
         match recipe.fusion:
             case parts.DualEncoder():
-                model, configs = _dual_encoder(recipe, tokenizer, towers or {}, random_weights)
+                model, configs = _dual_encoder(recipe, tokenizer, ontology, towers or {}, random_weights)
             case parts.SingleStream():
                 model, configs = _single_stream(recipe, tokenizer, random_weights), {}
     objectives = tuple(_objective(part, recipe, tokenizer) for part in recipe.objectives)
@@ -264,7 +266,11 @@ def build(
 
 
 def _dual_encoder(
-    recipe: Recipe, tokenizer: Tokenizer, configs: Mapping[str, dict[str, Any]], random_weights: bool
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    ontology: Ontology,
+    configs: Mapping[str, dict[str, Any]],
+    random_weights: bool,
 ) -> tuple[DualEncoder, dict[str, dict[str, Any]]]:
     assert isinstance(recipe.fusion, parts.DualEncoder)
     image = _image_tower(recipe.image, configs.get("image"), random_weights)
@@ -274,11 +280,13 @@ def _dual_encoder(
     if recipe.answering is None:
         model = DualEncoder(image, text, *space)
     else:
-        model = AnsweringDualEncoder(image, text, *space, _answering(recipe, tokenizer, image, text))
+        model = AnsweringDualEncoder(image, text, *space, _answering(recipe, tokenizer, ontology, image, text))
     return model, {name: config for name, config in kept.items() if config}
 
 
-def _answering(recipe: Recipe, tokenizer: Tokenizer, image: nn.Module, text: nn.Module) -> PromptMask | PromptDecode:
+def _answering(
+    recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, image: nn.Module, text: nn.Module
+) -> PromptMask | PromptDecode:
     part = recipe.answering
     assert part is not None
     if tokenizer.mask_id is None:
@@ -290,7 +298,7 @@ def _answering(recipe: Recipe, tokenizer: Tokenizer, image: nn.Module, text: nn.
     image.train()
     match part:
         case parts.PromptMask():
-            return PromptMask(image, text, cells, **sizes)
+            return PromptMask(image, text, cells, tokenizer.size, len(ontology.facts) + 1, **sizes)
         case parts.PromptDecode():
             end_id = int(tokenizer.encode([""], 8)[0][0, -1])
             return PromptDecode(image, text, cells, tokenizer.size, end_id, part.drop_share, **sizes)

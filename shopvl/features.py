@@ -1,4 +1,4 @@
-"""Features of labelled rows: what heads are fitted on, and what they are measured on."""
+"""Labelled rows as a model sees them: what heads are fitted on, and what answers are measured on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shopvl.batch import INPUT_CHOICES, Batch, Modality, Words
+from shopvl.batch import MODALITIES, Batch, Modality, Words
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
@@ -25,43 +25,49 @@ Report = Callable[[str, float], None]  # stage, share done
 
 @dataclass(frozen=True)
 class Labelled:
-    """Features by choice of inputs (N, F), the titles' words, and per property each row's label number or -1."""
+    """What was read of N rows (N, ...), their titles' words, and per property each row's label number or -1."""
 
-    features: dict[str, Tensor]
+    values: dict[str, Tensor]
     title: Words
     labels: dict[str, Tensor]  # (N,) int64
 
 
 def labelled(
-    design: Design, catalog: Catalog, labels: Mapping[str, Sequence[str]], report: Report = lambda stage, share: None
+    design: Design,
+    catalog: Catalog,
+    labels: Mapping[str, Sequence[str]],
+    read: Callable[[Batch], Mapping[str, Tensor]],
+    *,
+    report: Report = lambda stage, share: None,
+    max_rows: int = MAX_ROWS,
 ) -> Labelled:
-    """Features and labels of the catalog's complete rows, up to MAX_ROWS."""
-    total = min(catalog.count(), MAX_ROWS)
+    """What `read` makes of the catalog's complete rows, up to `max_rows`, beside their labels."""
+    total = min(catalog.count(), max_rows)
     numbers = {name: {folded(value): i for i, value in enumerate(values)} for name, values in labels.items()}
-    features: dict[str, list[np.ndarray]] = defaultdict(list)
+    values: dict[str, list[np.ndarray]] = defaultdict(list)
     truth: dict[str, list[int]] = defaultdict(list)
     titles: list[str] = []
 
-    def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        return design.model.features(batch, INPUT_CHOICES) if len(inputs) == 2 else {}
+    def read_complete(batch: Batch, inputs: tuple[Modality, ...]) -> Mapping[str, Tensor]:
+        return read(batch) if len(inputs) == len(MODALITIES) else {}
 
-    for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), read):
+    for item in encode(design, catalog.batches(), catalog.root, MODALITIES, read_complete):
         if not isinstance(item, Encoded) or not item.values:
             continue
-        for inputs, values in item.values.items():
-            features[inputs].append(values)
+        for name, found in item.values.items():
+            values[name].append(found)
         for name, number_of in numbers.items():
             truth[name] += [number_of.get(folded(label_of(row, name) or ""), -1) for row in item.rows]
         titles += [row["title"] for row in item.rows]
         report("encode", len(titles) / max(total, 1))
-        if len(titles) >= MAX_ROWS:
+        if len(titles) >= max_rows:
             break
     if not titles:
         raise CatalogError(
-            f"no row of {catalog.path} has both a picture and a title, so there is nothing to fit heads on"
+            f"no row of {catalog.path} has both a picture and a title, so there is nothing to learn or measure on"
         )
     return Labelled(
-        {inputs: torch.from_numpy(np.concatenate(parts)) for inputs, parts in features.items()},
+        {name: torch.from_numpy(np.concatenate(parts)) for name, parts in values.items()},
         design.loader.words(titles),
         {name: torch.tensor(numbers_) for name, numbers_ in truth.items()},
     )

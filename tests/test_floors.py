@@ -16,7 +16,7 @@ FLOORS = (
     {"models", "objectives", "loading"},
     {"design"},
     {"encoding"},
-    {"features"},
+    {"features", "answers"},
     {"training", "tasks"},
     {"demo"},
     {"cli"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from shopvl.batch import IGNORED, MODALITIES, Batch, Modality, Output, Questions, Words, inputs_name
 from shopvl.models.attention import NORM_EPS
 from shopvl.models.dual_encoder import DualEncoder
+from shopvl.models.heads import TitleWords
 from shopvl.text.trie import Trie, build_trie
 
 MAX_PLACES = 48  # of a prompt and the answer after it
@@ -30,7 +31,7 @@ class PromptBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float, memory: bool) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads = heads
         self.norm_attention = nn.LayerNorm(width, eps=NORM_EPS)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
@@ -75,8 +76,8 @@ class PromptBlock(nn.Module):
         return tuple(x.view(B, N, parts, self.heads, -1).permute(2, 0, 3, 1, 4))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, sees: Tensor) -> Tensor:
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=sees, dropout_p=dropout)
+        # no dropout on the weights: it would take the fused kernel away, a third of a training step
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=sees)
         return mixed.transpose(1, 2).flatten(2)
 
 
@@ -206,11 +207,22 @@ def _one_line(x: Tensor) -> Tensor:
 class PromptMask(PromptHead):
     """The answer is read at the slot and compared with the text vector of every answer, seen in training or not.
 
-    Single-stream fusion as in ViLT (arXiv:2102.03334) with cloze questions as in PET (arXiv:2001.07676).
+    Single-stream fusion as in ViLT (arXiv:2102.03334) with cloze questions as in PET (arXiv:2001.07676). Beside that
+    deep reading stands a wide one (arXiv:1606.07792): a weight per title word and answer, which remembers that a brand
+    makes sports shoes. An answer that was never trained has none and is chosen by its name alone.
     """
 
-    def __init__(self, image_tower: nn.Module, text_tower: nn.Module, cells: Sequence[int], **sizes: float) -> None:
+    def __init__(
+        self,
+        image_tower: nn.Module,
+        text_tower: nn.Module,
+        cells: Sequence[int],
+        vocabulary: int,
+        answers: int,
+        **sizes: float,
+    ) -> None:
         super().__init__(image_tower, text_tower, cells, memory=False, **sizes)  # type: ignore[arg-type]
+        self.wide = TitleWords(vocabulary, answers)
         self.slot = nn.Sequential(nn.Linear(self.width, self.width), nn.GELU(), nn.Linear(self.width, self.width))
         self.answer = nn.Linear(text_tower.width, self.width)
         self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(self.width)))
@@ -220,8 +232,14 @@ class PromptMask(PromptHead):
         kept, start_QD = self.read_prompts(questions, prompts_QTC)
         return Prepared(questions, kept, start_QD, answers_KD=self.answer(answers_KC))
 
-    def score(self, picture: tuple[Tensor, Tensor], title: tuple[Tensor, Tensor], prepared: Prepared) -> Tensor:
-        """Log-probabilities (B, Q, K) of the legal answers; -inf for the others."""
+    def score(
+        self,
+        picture: tuple[Tensor, Tensor],
+        title: tuple[Tensor, Tensor],
+        prepared: Prepared,
+        words: Words | None,
+    ) -> Tensor:
+        """Log-probabilities (B, Q, K) of the legal answers; -inf for the others. `words`: the title, where shown."""
         assert prepared.answers_KD is not None
         B, Q = len(title[0]), len(prepared.start_QD)
         device = prepared.start_QD.device
@@ -229,6 +247,8 @@ class PromptMask(PromptHead):
         owner, alone = torch.arange(Q, device=device), torch.eye(Q, dtype=torch.bool, device=device)
         states_BQD = self.slot(self.run(picture, title, prepared, slots, owner, alone))
         logits_BQK = (states_BQD @ prepared.answers_KD.T).float() * self.log_scale.exp()
+        if words is not None:
+            logits_BQK = logits_BQK + self.wide(replace(words, real_BT=title[1]))[:, None]
         return logits_BQK.masked_fill(~prepared.questions.legal_QK, -torch.inf).log_softmax(-1)
 
 
@@ -268,7 +288,13 @@ class PromptDecode(PromptHead):
         counts = words.real_BT.sum(1).tolist()
         return [row[1 : count - 1] for row, count in zip(ids, counts, strict=True)]
 
-    def score(self, picture: tuple[Tensor, Tensor], title: tuple[Tensor, Tensor], prepared: Prepared) -> Tensor:
+    def score(
+        self,
+        picture: tuple[Tensor, Tensor],
+        title: tuple[Tensor, Tensor],
+        prepared: Prepared,
+        words: Words | None,
+    ) -> Tensor:
         """Log-probabilities (B, Q, K), each the sum over its tokens, among tokens that lead to a legal answer."""
         trie = prepared.trie
         assert trie is not None
@@ -370,7 +396,8 @@ class AnsweringDualEncoder(DualEncoder):
             picture = picture_BPD, self.head.hidden(real_BP)
             logits_NV, targets_N = self.head.write(picture, (title_BTD, real_BT), prepared)
             return Output(**output, written_logits_NV=logits_NV, written_targets_N=targets_N)
-        return Output(**output, answers_BQK=self.head.score((picture_BPD, real_BP), (title_BTD, real_BT), prepared))
+        picture, title = (picture_BPD, real_BP), (title_BTD, real_BT)
+        return Output(**output, answers_BQK=self.head.score(picture, title, prepared, batch.texts["title"]))
 
     def prepare(self, questions: Questions) -> Prepared:
         """Questions read as far as no product is needed; good for any number of batches while the weights stay."""
@@ -397,5 +424,6 @@ class AnsweringDualEncoder(DualEncoder):
         found = {}
         for inputs in choices:
             picture, title = (seen.get(name, empty) if name in inputs else empty for name in MODALITIES)
-            found[inputs_name(inputs)] = self.head.score(picture, title, prepared)
+            words = batch.texts.get("title") if "title" in inputs else None
+            found[inputs_name(inputs)] = self.head.score(picture, title, prepared, words)
         return found

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from shopvl.batch import Modality, Words, inputs_name
 
 PAIR_BUCKETS = 4096  # that pairs of neighbouring word pieces are hashed into
+WIDE_LR_SCALE = 20.0  # weights of rare words see few steps, and must take large ones
 
 
 class LinearHead(nn.Module):
@@ -43,6 +44,7 @@ class TitleWords(nn.Module):
         self.vocabulary = vocabulary
         self.weights = nn.EmbeddingBag(vocabulary + PAIR_BUCKETS, labels, mode="sum")
         nn.init.zeros_(self.weights.weight)
+        self.weights.weight.lr_scale = WIDE_LR_SCALE  # type: ignore[attr-defined]
 
     def forward(self, title: Words) -> Tensor:
         """(B, K), divided by the root of how many pieces and pairs there are."""

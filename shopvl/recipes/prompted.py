@@ -21,7 +21,7 @@ _MASK = replace(
     differs="prompts share one pass of the product and never see each other; answers are the text vectors of values, "
     "unknown among them",
 )
-_MINI_SCHEDULE = WarmupCosine(peak_lr=1e-3, batch_size=256, clip_norm=5.0, weight_decay=0.1)
+_MINI_SCHEDULE = WarmupCosine(peak_lr=1.5e-3, batch_size=256, clip_norm=5.0, weight_decay=0.1)
 _MINI_AUGMENT = Augment(flip=True, crop_share=0.15, word_dropout=0.1)
 
 PROMPT_MASK = Family(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.isotonic import IsotonicRegression
+from torch import Tensor
 
-from shopvl.batch import INPUT_CHOICES, Modality, inputs_name
+from shopvl.answers import UNKNOWN, answers_of
+from shopvl.batch import INPUT_CHOICES, Batch, inputs_name
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
 from shopvl.features import Labelled, Report, labelled
@@ -20,6 +23,10 @@ Decision = Literal["accept", "review", "unknown"]
 UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
 CURVE_POINTS = 200
 MIN_ROWS = 20  # of a property, to calibrate it at all
+MAX_ROWS = 20_000  # answers of so many rows are kept in memory
+MIN_STEP_ROWS = 50  # of a step of the isotonic curve: narrower ones are noise
+CONFLICT_SHARE = 0.015  # of ordinary products that may be flagged as in conflict, per property
+ALONE = ("image", "title")
 
 
 @dataclass(frozen=True)
@@ -27,11 +34,14 @@ class Trust:
     """How far one property's answers from one choice of inputs can be trusted, as measured on held-out rows."""
 
     temperature: float = 1.0
+    # (score, probability): what an answer of at least that score is worth, from the lowest on
+    steps: tuple[tuple[float, float], ...] = ()
     rows: int = 0
     accuracy: float = float("nan")
     ece: float = float("nan")
     # (confidence, lower bound of the precision of all answers at least that confident), from the surest on
     curve: tuple[tuple[float, float], ...] = ()
+    conflict_from: float = float("inf")  # disagreement of picture and title from which on it is one to look at
 
     def threshold(self, precision: float) -> float:
         """The lowest confidence from which on `precision` holds with 95% certainty; infinity where none is."""
@@ -43,6 +53,24 @@ class Trust:
             return "accept"
         return "review" if probability >= UNKNOWN_BELOW else "unknown"
 
+    def probabilities(self, logp_NK: Tensor) -> Tensor:
+        """Calibrated probabilities (N, K): scores divided by the temperature, then the best answer's share set right.
+
+        The other answers share what is left as they did before.
+        """
+        p_NK = (logp_NK.float() / self.temperature).softmax(-1)
+        if not self.steps:
+            return p_NK
+        best_N1, place_N1 = p_NK.max(-1, keepdim=True)
+        starts, worth = (torch.tensor(column, device=p_NK.device) for column in zip(*self.steps, strict=True))
+        # the whole step's worth, so that a score on the edge belongs to the step that begins there
+        step_N1 = (torch.searchsorted(starts, best_N1, right=True) - 1).clamp(min=0)
+        # within a step the order of the scores is kept, by a hair
+        own_N1 = (worth[step_N1] + 1e-4 * (best_N1 - starts[step_N1])).clamp(1e-6, 1 - 1e-6)
+        others_NK = p_NK * ((1 - own_N1) / (1 - best_N1).clamp(min=1e-12))
+        others_NK = torch.minimum(others_NK, own_N1)  # the best answer stays the best
+        return others_NK.scatter(1, place_N1, own_N1)
+
 
 UNMEASURED = Trust()
 
@@ -52,38 +80,106 @@ def trust_of(design: Design, inputs: str, name: str) -> Trust:
     known = design.calibration.get(inputs, {}).get(name)
     if known is None:
         return UNMEASURED
-    return Trust(**{**known, "curve": tuple((c, h) for c, h in known["curve"])})
+    pairs = {key: tuple((a, b) for a, b in known[key]) for key in ("curve", "steps")}
+    conflict_from = known["conflict_from"]
+    return Trust(**{**known, **pairs, "conflict_from": float("inf") if conflict_from is None else conflict_from})
 
 
-def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, share: None) -> None:
-    """Measure every head on rows it was not fitted on, and keep the figures in `design.calibration`."""
-    known = labelled(design, catalog, design.labels, report)
-    design.calibration = {
+def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, share: None, seed: int = 0) -> None:
+    """Measure every answer on rows it was not fitted on, and keep the figures in `design.calibration`."""
+    answers = answers_of(design)
+
+    def read(batch: Batch) -> dict[str, Tensor]:
+        found = answers.read(batch, INPUT_CHOICES)
+        return {f"{inputs}/{name}": logp for inputs, by_name in found.items() for name, logp in by_name.items()}
+
+    known = labelled(design, catalog, design.labels, read, report=report, max_rows=MAX_ROWS)
+    measured = {
         inputs_name(inputs): {
-            name: vars(trust) for name in design.labels if (trust := _measured(design, known, inputs, name)) is not None
+            name: trust
+            for name in design.labels
+            if (trust := _measured(known, inputs_name(inputs), name, seed)) is not None
         }
         for inputs in INPUT_CHOICES
     }
+    for name, trust in measured["image+title"].items():
+        if all(name in measured[one] for one in ALONE):
+            picture, title = (
+                measured[one][name].probabilities(known.values[f"{one}/{name}"]) for one in ALONE
+            )
+            scores = disagreement(picture, title, design.labels[name]).numpy()
+            limit = float(np.quantile(scores, 1 - CONFLICT_SHARE))
+            measured["image+title"][name] = replace(trust, conflict_from=max(limit, 1e-3))
+    design.calibration = {
+        inputs: {name: _plain(trust) for name, trust in by_name.items()} for inputs, by_name in measured.items()
+    }
 
 
-def _measured(design: Design, known: Labelled, inputs: tuple[Modality, ...], name: str) -> Trust | None:
-    assert design.heads is not None
+def _plain(trust: Trust) -> dict[str, object]:
+    """For JSON, which has no infinity."""
+    limit = trust.conflict_from
+    return {**asdict(trust), "conflict_from": limit if np.isfinite(limit) else None}
+
+
+def disagreement(picture_NK: Tensor, title_NK: Tensor, values: Sequence[str]) -> Tensor:
+    """(N,): how sure the title is of its value, times how much less likely the picture finds it than its own.
+
+    In nats; 0 where both choose the same value, and where either says `unknown`.
+    """
+    said_N1 = title_NK.argmax(-1, keepdim=True)
+    shown_N1 = picture_NK.argmax(-1, keepdim=True)
+    gap_N1 = (picture_NK.gather(1, shown_N1) / picture_NK.gather(1, said_N1).clamp(min=1e-4)).log()
+    score_N = (title_NK.gather(1, said_N1) * gap_N1)[:, 0]
+    if values and values[-1] == UNKNOWN:
+        last = len(values) - 1
+        score_N = score_N.masked_fill((said_N1 == last)[:, 0] | (shown_N1 == last)[:, 0], 0.0)
+    return score_N
+
+
+def _measured(known: Labelled, inputs: str, name: str, seed: int) -> Trust | None:
     truth = known.labels[name]
     rows = truth >= 0
     if int(rows.sum()) < MIN_ROWS:
         return None
-    with torch.inference_mode():
-        logits = design.heads.head(inputs, name)(known.features[inputs_name(inputs)][rows], known.title.rows(rows))
-    temperature = fit_temperature(logits, truth[rows])
-    top = (logits / temperature).softmax(-1).max(-1)
-    confidence, correct = top.values.numpy(), (top.indices == truth[rows]).numpy()
-    return Trust(
-        temperature=temperature,
-        rows=int(rows.sum()),
+    logp, truth = known.values[f"{inputs}/{name}"][rows], truth[rows]
+    fitted = _fitted(logp, truth)
+    # what the figures say is measured on rows that the fit did not see: each half is judged by the other's fit
+    halves = np.array_split(np.random.default_rng(seed).permutation(len(truth)), 2)
+    confidence, correct = np.empty(len(truth)), np.empty(len(truth), dtype=bool)
+    for own, other in (halves, halves[::-1]):
+        top = _fitted(logp[other], truth[other]).probabilities(logp[own]).max(-1)
+        confidence[own], correct[own] = top.values.numpy(), (top.indices == truth[own]).numpy()
+    whole = fitted.probabilities(logp).max(-1).values.numpy()
+    return replace(
+        fitted,
+        rows=len(truth),
         accuracy=float(correct.mean()),
         ece=calibration_error(confidence, correct),
-        curve=_precision_curve(confidence, correct),
+        curve=_precision_curve(whole, correct),
     )
+
+
+def _fitted(logp_NK: Tensor, truth_N: Tensor) -> Trust:
+    """Temperature first; then, with rows enough, a rising step curve from score to share of right answers."""
+    temperature = fit_temperature(logp_NK, truth_N)
+    top = (logp_NK / temperature).softmax(-1).max(-1)
+    correct = (top.indices == truth_N).numpy()
+    return Trust(temperature=temperature, steps=isotonic_steps(top.values.numpy(), correct))
+
+
+def isotonic_steps(score_N: np.ndarray, correct_N: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """(score, share right) of the steps of an isotonic regression (Zadrozny & Elkan 2002), none narrower than
+    MIN_STEP_ROWS; empty where there are too few rows for two of them."""
+    if len(score_N) < 2 * MIN_STEP_ROWS:
+        return ()
+    order = np.argsort(score_N, kind="stable")
+    groups = np.array_split(order, len(order) // MIN_STEP_ROWS)
+    share = np.array([correct_N[group].mean() for group in groups])
+    weight = np.array([len(group) for group in groups])
+    level = IsotonicRegression().fit(np.arange(len(groups)), share, sample_weight=weight).predict(np.arange(len(groups)))
+    starts = [float(score_N[group[0]]) for group in groups]
+    kept = [number for number in range(len(groups)) if number == 0 or level[number] != level[number - 1]]
+    return tuple((starts[number], float(level[number])) for number in kept)
 
 
 def fit_temperature(logits_NK: torch.Tensor, truth_N: torch.Tensor) -> float:

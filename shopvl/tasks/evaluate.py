@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shopvl.answers import LinearAnswers, PromptedAnswers, answers_of
 from shopvl.batch import INPUT_CHOICES, Batch, Modality, inputs_name
 from shopvl.catalog.cells import folded
 from shopvl.catalog.queries import make_query
@@ -86,7 +87,8 @@ def look(design: Design, catalog: Catalog, report: Callable[[int], None] = lambd
     embedded: dict[str, list[np.ndarray]] = defaultdict(list)
     best: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     wanted: tuple[Modality, ...] = ("image", "title")
-    for item in encode(design, catalog.batches(), catalog.root, wanted, lambda b, i: _read(design, b, i)):
+    answers = answers_of(design) if design.labels else None
+    for item in encode(design, catalog.batches(), catalog.root, wanted, lambda b, i: _read(design, answers, b, i)):
         match item:
             case Reject() as reject:
                 seen.rejects.append(reject)
@@ -112,20 +114,20 @@ def _asked(design: Design) -> list[tuple[str, str]]:
     return [(inputs_name(inputs), name) for inputs in INPUT_CHOICES for name in design.labels]
 
 
-def _read(design: Design, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
+def _read(
+    design: Design, answers: LinearAnswers | PromptedAnswers | None, batch: Batch, inputs: tuple[Modality, ...]
+) -> dict[str, Tensor]:
     """Embeddings by input, and per choice of inputs and property (B, 2): number of the best value, its probability."""
     if len(inputs) < 2:
         return {}
     found: dict[str, Tensor] = {}
     if isinstance(design.model, DualEncoder):
         found |= design.embeddings(batch, inputs)
-    if design.heads is not None:
-        features = design.model.features(batch, INPUT_CHOICES)
-        for choice in INPUT_CHOICES:
-            for name, logits in design.heads(features[inputs_name(choice)], choice, batch.texts["title"]).items():
-                temperature = trust_of(design, inputs_name(choice), name).temperature
-                top = (logits / temperature).softmax(-1).max(-1)
-                found[f"{inputs_name(choice)}/{name}"] = torch.stack([top.indices.float(), top.values], dim=-1)
+    if answers is not None:
+        for choice, by_name in answers.read(batch, INPUT_CHOICES).items():
+            for name, logp in by_name.items():
+                top = trust_of(design, choice, name).probabilities(logp).max(-1)
+                found[f"{choice}/{name}"] = torch.stack([top.indices.float(), top.values], dim=-1)
     return found
 
 

@@ -12,17 +12,24 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from shopvl.batch import Batch, Modality, inputs_name
+from shopvl.answers import UNKNOWN, answers_of
+from shopvl.batch import INPUT_CHOICES, Batch, Modality, inputs_name
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
 from shopvl.encoding import Encoded, encode
 from shopvl.errors import DesignError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject
-from shopvl.tasks.calibration import UNMEASURED, Trust, applicable, trust_of
+from shopvl.tasks.calibration import UNMEASURED, Trust, applicable, disagreement, trust_of
 from shopvl.tasks.tables import REJECTS, Table
 
 ALTERNATIVES = 3
-CONFLICT_FROM = 0.8  # picture and words disagree when each alone is at least this sure of another value
+NO_ANSWER: dict[str, Any] = {
+    "value": None,
+    "decision": "unknown",
+    "alternatives": [],
+    "conflict": False,
+    "evidence": [],
+}
 SINGLE_INPUTS: tuple[tuple[Modality, ...], ...] = (("image",), ("title",))
 
 TAGS = pa.schema(
@@ -68,7 +75,7 @@ def tag(
     and titles with the names of the values. A zero-shot answer is never accepted: nothing measured how often it is
     right.
     """
-    answer = _ZeroShot(design) if zero_shot or design.heads is None else _ByHeads(design)
+    answer = _ByHeads(design) if design.labels and not zero_shot else _ZeroShot(design)
     summary = Tagged()
     model = design.name
     out.mkdir(parents=True, exist_ok=True)
@@ -104,28 +111,28 @@ def _count(summary: Tagged, item: Encoded, found: Sequence[dict[str, Any]]) -> N
 
 
 class _ByHeads:
-    """Answers of the linear heads; picture and title are also asked alone, for evidence and conflicts."""
+    """Answers of the design's heads; picture and title are also asked alone, for evidence and conflicts."""
 
     def __init__(self, design: Design) -> None:
         self.design = design
-        choices = (*SINGLE_INPUTS, ("image", "title"))
+        self.answers = answers_of(design)
         self.trust = {
             (inputs_name(inputs), name): trust_of(design, inputs_name(inputs), name)
-            for inputs in choices
+            for inputs in INPUT_CHOICES
             for name in design.labels
         }
 
     def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        """Probabilities (B, K) as `INPUTS/PROPERTY`, for all inputs together and for each alone."""
-        heads = self.design.heads
-        assert heads is not None
-        choices = [inputs, *(single for single in SINGLE_INPUTS if set(single) < set(inputs))]
-        features = self.design.model.features(batch, choices)
-        found = {}
-        for choice in choices:
-            for name, logits in heads(features[inputs_name(choice)], choice, batch.texts.get("title")).items():
-                trust = self.trust[inputs_name(choice), name]
-                found[f"{inputs_name(choice)}/{name}"] = (logits / trust.temperature).softmax(-1)
+        """Probabilities (B, K) as `INPUTS/PROPERTY`, for all inputs together and for each alone; and disagreements."""
+        alone = [single for single in SINGLE_INPUTS if set(single) < set(inputs)]
+        found = {
+            f"{choice}/{name}": self.trust[choice, name].probabilities(logp)
+            for choice, by_name in self.answers.read(batch, [inputs, *alone]).items()
+            for name, logp in by_name.items()
+        }
+        if alone:
+            for name, values in self.design.labels.items():
+                found[f"conflict/{name}"] = disagreement(found[f"image/{name}"], found[f"title/{name}"], values)
         return found
 
     def rows(self, item: Encoded, precision: float) -> Iterator[dict[str, Any]]:
@@ -136,9 +143,9 @@ class _ByHeads:
             for name, values in self.design.labels.items():
                 row = self._row(item, number, together, name, values, precision)
                 if name == CATEGORY:
-                    category = tuple(row["value"].split(CATEGORY_JOIN))
+                    category = tuple(row["value"].split(CATEGORY_JOIN)) if row["value"] else ()
                 elif category and not applicable(self.design, category, name):
-                    row |= {"value": None, "decision": "unknown", "alternatives": [], "conflict": False, "evidence": []}
+                    row |= NO_ANSWER
                 yield {"product_id": product["product_id"], **row}
 
     def _row(
@@ -146,21 +153,31 @@ class _ByHeads:
     ) -> dict[str, Any]:
         ranked = _ranked(item.values[f"{together}/{name}"][number], values)
         value, probability = ranked[0]
-        alone = {
-            single: _ranked(item.values[f"{single}/{name}"][number], values)[0]
-            for (single,) in SINGLE_INPUTS
-            if f"{single}/{name}" in item.values
-        }
-        sure = {best for best, share in alone.values() if share >= CONFLICT_FROM}
-        return {
+        trust = self.trust[together, name]
+        row = {
             "property": name,
             "value": value,
             "probability": probability,
-            "decision": self.trust[together, name].decide(probability, precision),
-            "evidence": [single for single, (best, _) in alone.items() if best == value],
-            "conflict": len(sure) > 1,
+            "decision": trust.decide(probability, precision),
+            "evidence": self._evidence(item, number, name, values.index(value)),
+            "conflict": False,
             "alternatives": _listed(ranked),
         }
+        if value == UNKNOWN:
+            return row | NO_ANSWER
+        if f"conflict/{name}" in item.values:
+            row["conflict"] = bool(item.values[f"conflict/{name}"][number] >= trust.conflict_from)
+        return row
+
+    def _evidence(self, item: Encoded, number: int, name: str, value: int) -> list[str]:
+        """Inputs that alone would give this answer too; if none would, the one that finds it likelier."""
+        shares = {
+            single: item.values[f"{single}/{name}"][number]
+            for (single,) in SINGLE_INPUTS
+            if f"{single}/{name}" in item.values
+        }
+        agreeing = [single for single, share in shares.items() if int(share.argmax()) == value]
+        return agreeing or [max(shares, key=lambda single: float(shares[single][value]))]
 
 
 class _ZeroShot:

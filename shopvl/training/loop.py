@@ -60,7 +60,7 @@ def train(
             if share >= 1:
                 break
             for group in optimizer.param_groups:
-                group["lr"] = schedule.peak_lr * rate(share, schedule.warmup_share)
+                group["lr"] = group["scale"] * schedule.peak_lr * rate(share, schedule.warmup_share)
             if share < schedule.half_size_share:
                 batch = _half_size(batch)
             generator = _seeded(seed, progress.step)
@@ -87,12 +87,20 @@ def train(
 
 
 def adamw(model: nn.Module, peak_lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW that decays matrices only: not norms, biases, positions or the temperature."""
-    learned = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in learned if p.ndim >= 2]
-    free = [p for p in learned if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=peak_lr, betas=(0.9, 0.98))
+    """AdamW that decays matrices only: not norms, biases, positions or the temperature.
+
+    A parameter may carry `lr_scale`: its learning rate is that many times the others'.
+    """
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            key = parameter.ndim >= 2, getattr(parameter, "lr_scale", 1.0)
+            groups.setdefault(key, []).append(parameter)
+    told = [
+        {"params": params, "weight_decay": weight_decay if decayed else 0.0, "scale": scale, "lr": scale * peak_lr}
+        for (decayed, scale), params in sorted(groups.items(), key=lambda item: item[0], reverse=True)
+    ]
+    return torch.optim.AdamW(told, lr=peak_lr, betas=(0.9, 0.98))
 
 
 def _batches(steps: Steps, first: int, device: torch.device) -> Iterator[Batch]:

@@ -26,10 +26,12 @@ TITLE_EPOCHS, TITLE_PEAK_LR, TITLE_FEATURE_DROPOUT = 12, 1e-3, 0.5
 def fit_heads(design: Design, catalog: Catalog, report: Report = lambda stage, share: None, seed: int = 0) -> None:
     """Give `design` heads fitted on the catalog's rows that have picture and title. Multi-valued: the first value."""
     labels = answerable(design.ontology)
-    known = labelled(design, catalog, labels, report)
+    known = labelled(
+        design, catalog, labels, lambda batch: design.model.features(batch, INPUT_CHOICES), report=report
+    )
     heads = design.add_heads(labels)
     for number, inputs in enumerate(INPUT_CHOICES):
-        features = known.features[inputs_name(inputs)]
+        features = known.values[inputs_name(inputs)]
         for name in labels:
             head = heads.head(inputs, name)
             head.mean_F.copy_(features.mean(0))
@@ -57,7 +59,7 @@ def _fit(
 ) -> None:
     """All properties of one choice of inputs together, by AdamW on a cosine."""
     assert design.heads is not None
-    features, labels = known.features[inputs_name(inputs)], known.labels
+    features, labels = known.values[inputs_name(inputs)], known.labels
     heads = {name: design.heads.head(inputs, name) for name in labels}
     words = "title" in inputs
     epochs, peak_lr = (TITLE_EPOCHS, TITLE_PEAK_LR) if words else (EPOCHS, PEAK_LR)
