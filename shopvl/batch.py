@@ -78,7 +78,10 @@ class Questions:
         """One of the questions, without targets."""
         kept = slice(number, number + 1)
         return Questions(
-            prompts=self.prompts.rows(kept), slot_Q=self.slot_Q[kept], answers=self.answers, legal_QK=self.legal_QK[kept]
+            prompts=self.prompts.rows(kept),
+            slot_Q=self.slot_Q[kept],
+            answers=self.answers,
+            legal_QK=self.legal_QK[kept],
         )
 
 

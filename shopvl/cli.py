@@ -178,18 +178,23 @@ def catalog_ontology(
     catalog: CatalogPath,
     target: Annotated[Path, typer.Option("--out", help="JSON file to write.")],
     min_count: Annotated[int, typer.Option(help="Leave out values seen less often.")] = 1,
+    names: Annotated[Path | None, typer.Option(help="JSON of names in other languages, and synonyms.")] = None,
     split: Split = None,
 ) -> None:
     """Mine categories, properties and values from a catalog, to be edited by hand.
 
     Example: shopvl catalog ontology products.parquet --out ontology.json
     """
-    from shopvl.catalog.ontology import mine_ontology
+    from shopvl.catalog.ontology import apply_names, mine_ontology
     from shopvl.catalog.readers import open_catalog
 
+    if names is not None and not names.is_file():
+        raise ShopvlError(f"there is no file of names {names}")
     opened = open_catalog(catalog, split=split)
     with chatter.status("reading the catalog"):
         ontology = mine_ontology(opened.batches(), min_count=min_count)
+    if names is not None:
+        ontology = apply_names(ontology, names)
     ontology.save(target)
     values = sum(len(prop.values) for prop in ontology.properties)
     out.print(
@@ -361,29 +366,62 @@ def _train_split(data: str) -> str | None:
 
 @app.command()
 def tune(
-    model: Annotated[Path, typer.Argument(help="A pretrained shopvl model folder.")],
-    catalog: CatalogPath,
-    folder: OutFolder,
+    model: Annotated[Path, typer.Argument(help="A pretrained model folder, or an experiment file with a start.")],
+    catalog: Annotated[str | None, typer.Argument(help="The catalog, where the first is a model folder.")] = None,
+    folder: OutFolder = ...,  # type: ignore[assignment]
     split: Split = "train",
     calibrate_on: Annotated[str | None, typer.Option(help="Split to calibrate on; empty: none.")] = "val",
+    recipe: Annotated[str, typer.Option(help="linear: heads on the frozen model; or prompt-mask, prompt-decode.")] = (
+        "linear"
+    ),
+    size: Annotated[str, typer.Option(help="Of the recipe; its towers must be the model's.")] = "mini",
+    adapt: Annotated[str, typer.Option(help="Prompted recipes: full, or lora for low-rank additions.")] = "full",
+    minutes: Annotated[float | None, typer.Option(help="Prompted recipes: training time.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
-    """Stage 2: fit heads for category and properties on the frozen backbone, and calibrate them.
+    """Stage 2: learn to answer for category and every property, and calibrate the answers.
 
-    Example: shopvl tune runs/tri-clip/design products.parquet --out runs/tagger
+    Example: shopvl tune runs/tri-clip/design products.parquet --recipe prompt-mask --minutes 20 --out runs/answers
     """
+    from dataclasses import replace
+
+    import torch
+
     from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
+    from shopvl.recipes.recipe import validated
     from shopvl.tasks.calibration import calibrate as measure_trust
     from shopvl.tasks.card import model_card
+    from shopvl.training.experiment import EXPERIMENT_TYPE, read_experiment
+    from shopvl.training.pretraining import pretrain
     from shopvl.training.tuning import fit_heads
 
-    design = Design.from_pretrained(model)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    experiment = None
+    if model.suffix in (".yaml", ".yml"):
+        experiment = read_experiment(model)
+        if experiment.start is None:
+            raise ShopvlError(f"{model} has no start; name the pretrained model folder that tuning begins with")
+        if minutes is not None:
+            experiment = replace(experiment, minutes=minutes, epochs=None)
+        catalog = str(experiment.catalog_path())
+    elif catalog is None:
+        raise ShopvlError("tune wants a model folder and a catalog, or an experiment file; only a folder came")
+    elif recipe != "linear":
+        values: dict[str, Any] = {"name": folder.name, "recipe": recipe, "size": size, "catalog": catalog}
+        values |= {"split": split or None, "minutes": minutes or 20, "start": str(model), "adapt": adapt}
+        experiment = validated(EXPERIMENT_TYPE, values, "experiment").checked()
     with _stages() as report:
-        fit_heads(design, open_catalog(catalog, split=split or None), report)
+        if experiment is None:
+            design = Design.from_pretrained(model)
+            fit_heads(design, open_catalog(catalog, split=split or None), report)
+        else:
+            design = pretrain(experiment, folder / "run", report)
         if calibrate_on:
             measure_trust(design, open_catalog(catalog, split=calibrate_on), lambda s, share: report("measure", share))
     design.save(folder, model_card(design))
-    out.print(f"{folder}: {design.name}, heads for {', '.join(design.labels)}")
+    out.print(f"{folder}: {design.name}, answers for {', '.join(design.labels)}")
 
 
 @app.command()
@@ -449,6 +487,39 @@ def tag(
     out.print(table)
     out.print(f"{done.rows} rows in = {done.tagged} tagged + {done.rejected} rejected; {done.conflicts} conflicts")
     out.print(f"{folder / 'tags.parquet'}")
+
+
+@app.command()
+def ask(
+    image: Annotated[str, typer.Argument(help="A picture file, or - for none.")],
+    question: Annotated[str, typer.Argument(help="In English or Chinese: what colour is it?")],
+    model: ModelFolder,
+    title: Annotated[str | None, typer.Option(help="The product's title.")] = None,
+    precision: Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted answers.")] = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """Ask about one product; the answer comes with its probability, a decision, and what it rests on.
+
+    Example: shopvl ask shirt.jpg "what colour is it?" --title "Linen shirt" --model runs/answers
+    """
+    from shopvl.design import Design
+    from shopvl.tasks.asking import ask as ask_design
+    from shopvl.tasks.asking import sentence
+
+    path = None if image == "-" else Path(image)
+    if path is not None and not path.is_file():
+        raise ShopvlError(f"there is no picture {image}; name a JPEG, PNG or WebP file, or - for none")
+    picture = None if path is None else path.read_bytes()
+    replies = ask_design(Design.from_pretrained(model), question, picture, title, precision)
+    if as_json:
+        print(json.dumps([reply.as_dict() for reply in replies], ensure_ascii=False, indent=1))
+        return
+    for reply in replies:
+        out.print(sentence(reply), markup=False, highlight=False)
+        others = ", ".join(f"{value} {share:.0%}" for value, share in reply.alternatives)
+        rests = " and ".join(reply.evidence) or "nothing"
+        conflict = "; picture and title disagree" if reply.conflict else ""
+        out.print(f"  rests on {rests}{conflict}" + (f"; else {others}" if others else ""), markup=False, style="dim")
 
 
 @app.command()

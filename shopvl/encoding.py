@@ -54,11 +54,21 @@ def encode(
         for prepared in _ahead(pool, lambda rows: _prepare(loader, rows, root, wanted), chunks):
             yield from prepared.rejects
             for group, batch in prepared.groups:
-                inputs = group[0].inputs
-                with torch.inference_mode():
-                    read_now = read(batch.to(design.device), inputs)
-                values = {name: tensor.float().cpu().numpy() for name, tensor in read_now.items()}
-                yield Encoded(inputs, [item.row for item in group], values)
+                yield _encoded(design, group, batch, read)
+
+
+def encoded_group(design: Design, group: list[Usable], read: Read) -> Encoded:
+    """The same for a few rows at hand, all with the same inputs."""
+    design.model.eval()
+    return _encoded(design, group, design.loader.inference_batch(group), read)
+
+
+def _encoded(design: Design, group: list[Usable], batch: Batch, read: Read) -> Encoded:
+    inputs = group[0].inputs
+    with torch.inference_mode():
+        read_now = read(batch.to(design.device), inputs)
+    values = {name: tensor.float().cpu().numpy() for name, tensor in read_now.items()}
+    return Encoded(inputs, [item.row for item in group], values)
 
 
 def _chunks(frame: pl.DataFrame) -> Iterator[list[Row]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shopvl.catalog.ontology import Ontology, mine_ontology
+from shopvl.catalog.ontology import Ontology, apply_names, mine_ontology
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.shop import write_shop
 
@@ -80,6 +80,35 @@ def tuned_folder(toy_catalog, toy_rows, make_design, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tuned") / "model"
     design.save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def prompted_folder(toy_table, toy_catalog, toy_rows, tuned_folder, tmp_path_factory) -> Path:
+    """A prompt-mask at size tiny that began with the tri-clip's picture tower, trained on the toy shop, calibrated."""
+    from shopvl.recipes import find
+    from shopvl.tasks.calibration import calibrate
+    from shopvl.training.experiment import Experiment
+    from shopvl.training.pretraining import pretrain
+
+    text = find("prompt-mask", "tiny").to_dict()["text"]
+    start = tmp_path_factory.mktemp("stage1")
+    names = str(toy_table.with_name("ontology.json"))
+    apply_names(mine_ontology(toy_catalog.batches()), toy_table.with_name("ontology_names.json")).save(names)
+    told = {"size": "tiny", "catalog": str(toy_table), "split": None, "ontology": names}
+    pretrain(Experiment(name="one", changes={"text": text}, epochs=1, **told), start)
+    more = {"recipe": "prompt-mask", "start": str(start / "design"), "epochs": 30}
+    design = pretrain(Experiment(name="two", **told, **more), tmp_path_factory.mktemp("stage2"))
+    calibrate(design, toy_catalog)
+    folder = tmp_path_factory.mktemp("prompted") / "model"
+    design.save(folder)
+    return folder
+
+
+@pytest.fixture
+def prompted(prompted_folder: Path):
+    from shopvl.design import Design
+
+    return Design.from_pretrained(prompted_folder)
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ class Property(_Frozen):
     values: tuple[Value, ...] = ()
     many: bool = False
     visual: Visual = "unknown"  # measured per property, not guessed
+    visual_score: float | None = None  # of what guessing the commonest value gets wrong, the share a picture gets right
     count: NonNegativeInt = 0  # products that have it
 
     def name(self, language: str) -> str | None:

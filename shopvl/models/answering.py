@@ -184,8 +184,7 @@ class PromptHead(nn.Module):
             x_BND, real_BN = self._begun(*both, 0)
         B, N, M = x_BND.shape[0], x_BND.shape[1], slots_BMD.shape[1]
         words_QT = self._prompt_words(prepared.questions)
-        Q, T = words_QT.shape
-        own = torch.zeros(M, Q, dtype=torch.bool, device=x_BND.device)
+        own = torch.zeros(M, len(words_QT), dtype=torch.bool, device=x_BND.device)
         own[torch.arange(M), owner_M] = True
         prompt_MK = (own[:, :, None] & words_QT).flatten(1)
         fixed = torch.cat([prompt_MK, sees_MM], dim=1)
@@ -328,7 +327,7 @@ class PromptDecode(PromptHead):
         for row, tokens in zip(table, closed, strict=False):
             row[: len(tokens)] = tokens
         table_KL = torch.from_numpy(table).to(device)
-        B, Q = questions.written_BQ.shape
+        Q = questions.written_BQ.shape[1]
         targets_BM = table_KL[questions.written_BQ.clamp(min=-1)].flatten(1)
         owner_M = torch.arange(Q, device=device).repeat_interleave(longest)
         depth_M = torch.arange(longest, device=device).repeat(Q)
@@ -405,9 +404,7 @@ class AnsweringDualEncoder(DualEncoder):
         answers_KC, _ = self.text_tower.read(questions.answers, "prompt")
         return self.head.prepare(questions, prompts_QTC, answers_KC)
 
-    def answer(
-        self, batch: Batch, prepared: Prepared, choices: Sequence[tuple[Modality, ...]]
-    ) -> dict[str, Tensor]:
+    def answer(self, batch: Batch, prepared: Prepared, choices: Sequence[tuple[Modality, ...]]) -> dict[str, Tensor]:
         """Log-probabilities (B, Q, K) for each choice of inputs; the picture and the title are read once for all.
 
         An input that the batch lacks counts as hidden, and so is one that a choice leaves out; () hides both.
@@ -424,6 +421,6 @@ class AnsweringDualEncoder(DualEncoder):
         found = {}
         for inputs in choices:
             picture, title = (seen.get(name, empty) if name in inputs else empty for name in MODALITIES)
-            words = batch.texts.get("title") if "title" in inputs else None
-            found[inputs_name(inputs)] = self.head.score(picture, title, prepared, words)
+            shown_words = batch.texts.get("title") if "title" in inputs else None
+            found[inputs_name(inputs)] = self.head.score(picture, title, prepared, shown_words)
         return found

@@ -113,7 +113,9 @@ def add_low_rank(towers: Sequence[nn.Module], rank: int = 16) -> None:
 
     for tower in towers:
         names = [name for name, part in tower.named_modules() if isinstance(part, nn.Linear | nn.Conv2d)]
-        norms = [p for part in tower.modules() if isinstance(part, nn.LayerNorm | nn.BatchNorm2d) for p in part.parameters()]
+        norms = [
+            p for part in tower.modules() if isinstance(part, nn.LayerNorm | nn.BatchNorm2d) for p in part.parameters()
+        ]
         tower.requires_grad_(False)
         if names:
             inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), tower)

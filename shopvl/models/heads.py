@@ -44,7 +44,7 @@ class TitleWords(nn.Module):
         self.vocabulary = vocabulary
         self.weights = nn.EmbeddingBag(vocabulary + PAIR_BUCKETS, labels, mode="sum")
         nn.init.zeros_(self.weights.weight)
-        self.weights.weight.lr_scale = WIDE_LR_SCALE  # type: ignore[attr-defined]
+        self.weights.weight.lr_scale = WIDE_LR_SCALE
 
     def forward(self, title: Words) -> Tensor:
         """(B, K), divided by the root of how many pieces and pairs there are."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from shopvl.recipes.contrastive import TRI_CLIP
 from shopvl.recipes.parts import Answers, Augment, Contrast, PromptDecode, PromptMask, TextTransformer, WarmupCosine
-from shopvl.recipes.recipe import Family, Recipe
+from shopvl.recipes.recipe import Family
 
 _CONTRAST = (
     Contrast(between="title-image", weight=0.2),

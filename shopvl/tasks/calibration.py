@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from shopvl.answers import UNKNOWN, answers_of
 from shopvl.batch import INPUT_CHOICES, Batch, inputs_name
+from shopvl.catalog.ontology import Ontology, Visual
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
 from shopvl.features import Labelled, Report, labelled
@@ -24,9 +25,10 @@ UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
 CURVE_POINTS = 200
 MIN_ROWS = 20  # of a property, to calibrate it at all
 MAX_ROWS = 20_000  # answers of so many rows are kept in memory
-MIN_STEP_ROWS = 50  # of a step of the isotonic curve: narrower ones are noise
+MIN_STEP_ROWS, MAX_STEPS = 100, 20  # of the isotonic curve: narrower steps are noise
 CONFLICT_SHARE = 0.015  # of ordinary products that may be flagged as in conflict, per property
 ALONE = ("image", "title")
+VISIBLE_FROM, PARTLY_FROM = 0.5, 0.1  # of `visual_score`: the picture shows it; it shows something of it
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,7 @@ class Trust:
         starts, worth = (torch.tensor(column, device=p_NK.device) for column in zip(*self.steps, strict=True))
         # the whole step's worth, so that a score on the edge belongs to the step that begins there
         step_N1 = (torch.searchsorted(starts, best_N1, right=True) - 1).clamp(min=0)
-        # within a step the order of the scores is kept, by a hair
-        own_N1 = (worth[step_N1] + 1e-4 * (best_N1 - starts[step_N1])).clamp(1e-6, 1 - 1e-6)
+        own_N1 = worth[step_N1].clamp(1e-6, 1 - 1e-6)
         others_NK = p_NK * ((1 - own_N1) / (1 - best_N1).clamp(min=1e-12))
         others_NK = torch.minimum(others_NK, own_N1)  # the best answer stays the best
         return others_NK.scatter(1, place_N1, own_N1)
@@ -104,15 +105,28 @@ def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, s
     }
     for name, trust in measured["image+title"].items():
         if all(name in measured[one] for one in ALONE):
-            picture, title = (
-                measured[one][name].probabilities(known.values[f"{one}/{name}"]) for one in ALONE
-            )
+            picture, title = (measured[one][name].probabilities(known.values[f"{one}/{name}"]) for one in ALONE)
             scores = disagreement(picture, title, design.labels[name]).numpy()
             limit = float(np.quantile(scores, 1 - CONFLICT_SHARE))
             measured["image+title"][name] = replace(trust, conflict_from=max(limit, 1e-3))
+    design.ontology = with_visibility(design.ontology, known, measured["image"])
     design.calibration = {
         inputs: {name: _plain(trust) for name, trust in by_name.items()} for inputs, by_name in measured.items()
     }
+
+
+def with_visibility(ontology: Ontology, known: Labelled, picture: Mapping[str, Trust]) -> Ontology:
+    """The ontology with `visual` set for every measured property: what the picture alone adds to guessing."""
+    told = []
+    for prop in ontology.properties:
+        if prop.id in picture:
+            truth = known.labels[prop.id]
+            guessed = torch.bincount(truth[truth >= 0]).max().item() / int((truth >= 0).sum())
+            score = (picture[prop.id].accuracy - guessed) / max(1 - guessed, 1e-9)
+            verdict: Visual = "yes" if score >= VISIBLE_FROM else "partly" if score >= PARTLY_FROM else "no"
+            prop = prop.model_copy(update={"visual": verdict, "visual_score": round(score, 4)})
+        told.append(prop)
+    return ontology.model_copy(update={"properties": tuple(told)})
 
 
 def _plain(trust: Trust) -> dict[str, object]:
@@ -173,10 +187,12 @@ def isotonic_steps(score_N: np.ndarray, correct_N: np.ndarray) -> tuple[tuple[fl
     if len(score_N) < 2 * MIN_STEP_ROWS:
         return ()
     order = np.argsort(score_N, kind="stable")
-    groups = np.array_split(order, len(order) // MIN_STEP_ROWS)
+    groups = np.array_split(order, min(len(order) // MIN_STEP_ROWS, MAX_STEPS))
     share = np.array([correct_N[group].mean() for group in groups])
     weight = np.array([len(group) for group in groups])
-    level = IsotonicRegression().fit(np.arange(len(groups)), share, sample_weight=weight).predict(np.arange(len(groups)))
+    level = (
+        IsotonicRegression().fit(np.arange(len(groups)), share, sample_weight=weight).predict(np.arange(len(groups)))
+    )
     starts = [float(score_N[group[0]]) for group in groups]
     kept = [number for number in range(len(groups)) if number == 0 or level[number] != level[number - 1]]
     return tuple((starts[number], float(level[number])) for number in kept)

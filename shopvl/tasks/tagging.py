@@ -75,7 +75,7 @@ def tag(
     and titles with the names of the values. A zero-shot answer is never accepted: nothing measured how often it is
     right.
     """
-    answer = _ByHeads(design) if design.labels and not zero_shot else _ZeroShot(design)
+    answer = HeadAnswers(design) if design.labels and not zero_shot else _ZeroShot(design)
     summary = Tagged()
     model = design.name
     out.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def _count(summary: Tagged, item: Encoded, found: Sequence[dict[str, Any]]) -> N
         summary.conflicts += row["conflict"]
 
 
-class _ByHeads:
+class HeadAnswers:
     """Answers of the design's heads; picture and title are also asked alone, for evidence and conflicts."""
 
     def __init__(self, design: Design) -> None:
@@ -136,15 +136,21 @@ class _ByHeads:
         return found
 
     def rows(self, item: Encoded, precision: float) -> Iterator[dict[str, Any]]:
-        """One row per product and property; properties that the category does not have are answered `unknown`."""
+        """One row per product and property.
+
+        A property that the category does not have, or that only the picture is there to show and cannot, is `unknown`.
+        """
         together = inputs_name(item.inputs)
+        unseen = (
+            set() if "title" in item.inputs else {p.id for p in self.design.ontology.properties if p.visual == "no"}
+        )
         for number, product in enumerate(item.rows):
             category: tuple[str, ...] = ()
             for name, values in self.design.labels.items():
                 row = self._row(item, number, together, name, values, precision)
                 if name == CATEGORY:
                     category = tuple(row["value"].split(CATEGORY_JOIN)) if row["value"] else ()
-                elif category and not applicable(self.design, category, name):
+                elif name in unseen or (category and not applicable(self.design, category, name)):
                     row |= NO_ANSWER
                 yield {"product_id": product["product_id"], **row}
 
@@ -169,9 +175,9 @@ class _ByHeads:
             row["conflict"] = bool(item.values[f"conflict/{name}"][number] >= trust.conflict_from)
         return row
 
-    def _evidence(self, item: Encoded, number: int, name: str, value: int) -> list[str]:
+    def _evidence(self, item: Encoded, number: int, name: str, value: int) -> Sequence[str]:
         """Inputs that alone would give this answer too; if none would, the one that finds it likelier."""
-        shares = {
+        shares: dict[str, Any] = {
             single: item.values[f"{single}/{name}"][number]
             for (single,) in SINGLE_INPUTS
             if f"{single}/{name}" in item.values

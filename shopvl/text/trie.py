@@ -52,10 +52,10 @@ def build_trie(answers: Sequence[Sequence[int]], legal_QK: np.ndarray, end: int)
     pairs = [(question, int(k)) for question, legal in enumerate(legal_QK) for k in np.flatnonzero(legal)]
     longest = max(map(len, closed))
     paths = np.full((len(pairs), longest, 2), -1, dtype=np.int64)
-    for row, (question, k) in enumerate(pairs):
-        for depth, token in enumerate(closed[k]):
-            if (question, closed[k][:depth]) in parting:
-                paths[row, depth] = number[question, closed[k][:depth]], column[token]
+    for row, (question, answer) in enumerate(pairs):
+        for depth, token in enumerate(closed[answer]):
+            if (question, closed[answer][:depth]) in parting:
+                paths[row, depth] = number[question, closed[answer][:depth]], column[token]
     return Trie(
         owner_M=np.array([question for question, _ in nodes]),
         token_M=np.array([column[beginning[-1]] if beginning else -1 for _, beginning in nodes]),

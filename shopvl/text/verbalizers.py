@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from shopvl.catalog.cells import language_of
 from shopvl.catalog.ontology import Ontology
 from shopvl.text.prompts import PromptBook, Question
 
@@ -35,8 +36,9 @@ class Verbalizer:
         else:
             own = self.ontology.value_names[fact.property, fact.value].get(language) or fact.value
             synonyms = self._synonyms[fact.property, fact.value]
-        if rng is not None and synonyms and rng.random() < SYNONYM_SHARE:
-            return rng.choice(synonyms).lower()
+        spoken = [synonym for synonym in synonyms if (language_of(synonym) == "zh") == (language == "zh")]
+        if rng is not None and spoken and rng.random() < SYNONYM_SHARE:
+            return rng.choice(spoken).lower()
         return own.lower()
 
     @cached_property

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from shopvl import __version__
+from shopvl.answers import prompted_labels
 from shopvl.catalog.ontology import Ontology, mine_ontology
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog, open_catalog
@@ -70,6 +71,8 @@ def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage
         progress = train(design, rows, folder, budget=budget, seed=experiment.seed, on_step=on_step)
         if experiment.adapt == "lora":
             merge_low_rank(design.model)
+        if recipe.answering is not None:
+            design.labels = prompted_labels(design.ontology)
         design.save(folder / DESIGN)
         summary = {
             "model": design.name,

@@ -26,9 +26,7 @@ TITLE_EPOCHS, TITLE_PEAK_LR, TITLE_FEATURE_DROPOUT = 12, 1e-3, 0.5
 def fit_heads(design: Design, catalog: Catalog, report: Report = lambda stage, share: None, seed: int = 0) -> None:
     """Give `design` heads fitted on the catalog's rows that have picture and title. Multi-valued: the first value."""
     labels = answerable(design.ontology)
-    known = labelled(
-        design, catalog, labels, lambda batch: design.model.features(batch, INPUT_CHOICES), report=report
-    )
+    known = labelled(design, catalog, labels, lambda batch: design.model.features(batch, INPUT_CHOICES), report=report)
     heads = design.add_heads(labels)
     for number, inputs in enumerate(INPUT_CHOICES):
         features = known.values[inputs_name(inputs)]

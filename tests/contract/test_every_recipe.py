@@ -9,6 +9,7 @@ import torch
 from shopvl.batch import INPUT_CHOICES, inputs_name
 from shopvl.design import Design
 from shopvl.recipes import RECIPES, find
+from shopvl.recipes.parts import Answers
 from shopvl.training.schedule import rate
 
 
@@ -99,9 +100,23 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
     """Matching eight different products goes to near zero: model, objectives and gradients work together."""
     by_title = {row["title"]: row for row in toy_rows}
     rows = list(by_title.values())[:8]
-    design.recipe = replace(design.recipe, augment=replace(design.recipe.augment, flip=False, crop_share=0.0))
+    design.recipe = replace(
+        design.recipe,
+        augment=replace(design.recipe.augment, flip=False, crop_share=0.0),
+        objectives=tuple(
+            replace(part, image_only=0.0, title_only=0.0, nothing=0.0, hidden_answer=0.0)
+            if isinstance(part, Answers)
+            else part
+            for part in design.recipe.objectives
+        ),
+    )
     # matching is a plateau first and a cliff then: it needs more steps than contrast
-    main, steps = {"tri-clip": ("itc:title-image", 150), "vilt": ("itm", 600)}[design.recipe.name]
+    main, steps = {
+        "tri-clip": ("itc:title-image", 150),
+        "vilt": ("itm", 600),
+        "prompt-mask": ("prompt-vqa", 150),
+        "prompt-decode": ("prompt-vqa", 250),
+    }[design.recipe.name]
     optimizer = torch.optim.Adam(design.model.parameters())
     design.model.train()
     for step in range(steps):

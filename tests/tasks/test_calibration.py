@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from shopvl.answers import UNKNOWN
 from shopvl.metrics import calibration_error
-from shopvl.tasks.calibration import fit_temperature
+from shopvl.tasks.calibration import Trust, disagreement, fit_temperature, isotonic_steps
 
 
 def test_temperature_undoes_a_scaling_of_the_logits() -> None:
@@ -23,6 +24,37 @@ def test_the_fitted_probabilities_are_calibrated() -> None:
     after = (shown / fit_temperature(shown, truth)).softmax(-1).max(-1)
     errors = [calibration_error(top.values.numpy(), (top.indices == truth).numpy()) for top in (before, after)]
     assert errors[1] < 0.03 < errors[0]
+
+
+def test_isotonic_steps_mend_what_a_temperature_cannot() -> None:
+    """Scores whose relation to the truth is no scaling: sure answers are right half of the time."""
+    rng = np.random.default_rng(0)
+    score = rng.uniform(0.3, 1.0, 8000)
+    correct = rng.random(8000) < np.where(score > 0.7, 0.5 + 0.4 * (score > 0.9), 0.35)
+    steps = isotonic_steps(score[:4000], correct[:4000])
+    assert [worth for _, worth in steps] == sorted(worth for _, worth in steps)
+    logp = torch.from_numpy(np.stack([score, *[(1 - score) / 3] * 3], axis=1)).log()
+    fitted = Trust(steps=steps).probabilities(logp)
+    top = fitted.max(-1)
+    torch.testing.assert_close(fitted.sum(-1), torch.ones(8000, dtype=fitted.dtype), atol=0.35, rtol=0)
+    assert (top.indices == 0).all()
+    assert calibration_error(top.values[4000:].numpy(), correct[4000:]) < 0.03
+    assert calibration_error(score[4000:], correct[4000:]) > 0.1
+
+
+def test_disagreement_needs_both_to_be_sure_of_something_else() -> None:
+    picture = torch.tensor([[0.9, 0.05, 0.05], [0.4, 0.35, 0.25], [0.9, 0.05, 0.05], [0.05, 0.05, 0.9]])
+    title = torch.tensor([[0.02, 0.96, 0.02], [0.02, 0.96, 0.02], [0.96, 0.02, 0.02], [0.9, 0.05, 0.05]])
+    sure, faint, same, unknown = disagreement(picture, title, ["Red", "Blue", UNKNOWN]).tolist()
+    assert sure > faint > 0
+    assert same == 0
+    assert unknown == 0
+
+
+def test_what_a_picture_shows_is_measured(prompted) -> None:
+    visible = {prop.id: (prop.visual, prop.visual_score) for prop in prompted.ontology.properties}
+    assert all(verdict != "unknown" for verdict, score in visible.values() if score is not None)
+    assert visible["Colour"][1] > visible["Brand"][1]
 
 
 def test_calibration_covers_every_head_and_survives_saving(tuned) -> None:

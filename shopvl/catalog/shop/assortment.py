@@ -8,7 +8,7 @@ import numpy as np
 from shopvl.catalog.shop import accessories, clothes, footwear, home
 from shopvl.catalog.shop.looks import Look
 from shopvl.catalog.shop.paint import Sketch
-from shopvl.catalog.shop.vocabulary import CATEGORY_NAMES, COLOURS, INVISIBLE, PROPERTY_NAMES, VALUES, Name
+from shopvl.catalog.shop.vocabulary import CATEGORY_NAMES, COLOURS, PROPERTY_NAMES, VALUES, Name
 
 _ALL = tuple(COLOURS)
 _LEATHER = ("Black", "Brown", "Beige", "Red", "Navy", "White", "Green", "Pink", "Grey")
@@ -465,15 +465,14 @@ KIND_OF: dict[str, Kind] = {kind.name: kind for kind in KINDS}
 
 
 def ontology_names() -> dict[str, dict[str, object]]:
-    """Names and synonyms of categories, properties and values, and which properties each type has."""
+    """Names and synonyms of categories, properties and values, as `ontology.apply_names` reads them."""
     leaves = {kind.name: Name(kind.name, kind.zh, (kind.one, *kind.synonyms)) for kind in KINDS}
     return {
         "categories": {name: _entry(entry) for name, entry in {**CATEGORY_NAMES, **leaves}.items()},
         "properties": {
-            name: {**_entry(entry), "visible": name not in INVISIBLE} for name, entry in PROPERTY_NAMES.items()
+            name: {**_entry(entry), "values": {value.en: _entry(value) for value in VALUES[name]}}
+            for name, entry in PROPERTY_NAMES.items()
         },
-        "values": {name: {value.en: _entry(value) for value in values} for name, values in VALUES.items()},
-        "category_properties": {" > ".join(kind.category_path): properties_of(kind) for kind in KINDS},
     }
 
 

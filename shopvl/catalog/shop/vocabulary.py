@@ -207,7 +207,6 @@ PROPERTY_NAMES: dict[str, Name] = {
     "Brand": Name("Brand", "品牌", ("label", "make")),
 }
 
-INVISIBLE = ("Material", "Gender", "Season", "Usage", "Brand")  # a picture does not show these
 
 CATEGORY_NAMES: dict[str, Name] = {
     "Apparel": Name("Apparel", "服装", ("clothing", "衣服")),

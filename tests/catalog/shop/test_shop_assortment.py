@@ -9,7 +9,7 @@ from shopvl.catalog.shop.assortment import KINDS, Kind, ontology_names, properti
 from shopvl.catalog.shop.looks import Look
 from shopvl.catalog.shop.outline import pose_for
 from shopvl.catalog.shop.paint import Painter
-from shopvl.catalog.shop.vocabulary import CATEGORY_NAMES, COLOURS, INVISIBLE, PROPERTY_NAMES, VALUES
+from shopvl.catalog.shop.vocabulary import CATEGORY_NAMES, COLOURS, PROPERTY_NAMES, VALUES
 from shopvl.catalog.shop.wording import titles
 from shopvl.vision.overlays import typeface
 
@@ -70,7 +70,6 @@ def test_names_are_complete():
         assert entry["en"]
         assert entry["zh"]
     assert set(VALUES) == set(PROPERTY_NAMES)
-    assert all(not names["properties"][name]["visible"] for name in INVISIBLE)
 
 
 def test_values_of_a_property_have_names_of_their_own():

@@ -6,6 +6,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from shopvl.catalog.ontology import apply_names, mine_ontology
+from shopvl.catalog.readers import open_catalog
 from shopvl.catalog.shop import draw_item, write_shop
 from shopvl.catalog.shop.shelf import jpeg
 from shopvl.errors import CatalogError
@@ -69,8 +71,9 @@ def test_query_log_and_names(folder):
     assert set(log["product_id"]) <= set(catalog["product_id"])
     assert log["count"].min() >= 1
     names = json.loads((folder / "ontology_names.json").read_text(encoding="utf-8"))
-    assert names["values"]["Colour"]["Navy"]["zh"] == "藏青色"
-    assert "Sleeve" in names["category_properties"]["Apparel > Topwear > T-shirts"]
+    ontology = apply_names(mine_ontology(open_catalog(folder / "catalog.parquet").batches()), names)
+    assert all(part.name("zh") for part in (*ontology.categories, *ontology.properties))
+    assert ontology.value_names["Colour", "Navy"]["zh"] == "藏青色"
 
 
 def test_many_workers_write_the_same_shop(folder, tmp_path):

@@ -1,0 +1,196 @@
+"""Questions about one product in free words, answered with probability, evidence, and where the picture shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from shopvl.answers import UNKNOWN, answers_of
+from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
+from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.queries import facts_named
+from shopvl.design import Design
+from shopvl.encoding import encoded_group
+from shopvl.errors import CatalogError
+from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject, Usable, examine
+from shopvl.tasks.tagging import HeadAnswers
+from shopvl.vision.transforms import border_colour
+
+HEAT_GRID = (8, 6)  # cells of the heat map, rows and columns
+CATEGORY_WORDS = ("category", "type", "kind", "sort", "product", "what is it", "what is this", "sold", "selling")
+CATEGORY_WORDS_ZH = ("类别", "类目", "种类", "品类", "是什么商品", "什么东西", "卖什么", "这是什么", "卖的是什么")
+HAS_WORDS = ("what does it have", "features", "attributes", "properties", "details", "有什么", "特点", "属性")
+ALIASES = {"color": "colour", "colors": "colour", "sex": "gender", "sleeves": "sleeve"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a question is about: properties by id (`category` is one), and the values it names, if it asks yes or no."""
+
+    properties: tuple[str, ...]
+    values: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer. `named`: the value the question named, and its probability, where it asked yes or no."""
+
+    property: str
+    value: str | None
+    probability: float
+    decision: str
+    evidence: tuple[str, ...]
+    conflict: bool
+    alternatives: tuple[tuple[str, float], ...]
+    named: tuple[str, float] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {**vars(self), "alternatives": dict(self.alternatives)}
+
+
+def understand(question: str, ontology: Ontology) -> Asked:
+    """Which properties a question in English or Chinese is about. Raises CatalogError that lists what can be asked.
+
+    A property's or a value's name or synonym decides; "what is it" and the like ask for the category.
+    """
+    text = folded(question)
+    words = {ALIASES.get(word, word) for word in text.replace("?", " ").replace(",", " ").split()}
+    chinese = language_of(question) == "zh"
+
+    def stands(name: str) -> bool:
+        name = folded(name)
+        return name in text if chinese or " " in name else name in words or f"{name}s" in words
+
+    named = [
+        (fact.property, fact.value)
+        for number in facts_named(question, ontology)
+        if (fact := ontology.facts[number]).kind == "value"
+    ]
+    found = [
+        prop.id
+        for prop in ontology.properties
+        if any(stands(name) for name in (prop.id, *prop.names.values(), *prop.synonyms))
+    ]
+    if named:
+        return Asked(tuple(dict.fromkeys(name for name, _ in named)), tuple(named))
+    if found:
+        return Asked(tuple(found))
+    if any(phrase in text for phrase in HAS_WORDS):
+        return Asked(tuple(prop.id for prop in ontology.properties))
+    if any(word in words or (" " in word and word in text) for word in CATEGORY_WORDS) or any(
+        word in text for word in CATEGORY_WORDS_ZH
+    ):
+        return Asked((CATEGORY,))
+    known = ", ".join([CATEGORY, *(prop.id for prop in ontology.properties)])
+    raise CatalogError(
+        f"{question!r} names nothing this model knows; it can be asked for {known}, or for a value of one"
+    )
+
+
+class Product:
+    """One product as a design sees it: every answer at once, and the heat map of any of them."""
+
+    def __init__(self, design: Design, picture: bytes | None, title: str | None) -> None:
+        """Raises CatalogError for a picture that cannot be read, or where there is neither picture nor title."""
+        row = {
+            "product_id": "asked",
+            "title": title,
+            "image": None if picture is None else {"bytes": picture, "path": None},
+            "category_path": None,
+            "attributes": None,
+        }
+        match examine(row, Path(), MODALITIES):
+            case Reject(reason=reason):
+                raise CatalogError(f"nothing can be asked of this product: {reason}")
+            case Usable() as usable:
+                self.usable = usable
+        self.design = design
+        self.answers = HeadAnswers(design)
+        self.item = encoded_group(design, [self.usable], self.answers.read)
+
+    @property
+    def inputs(self) -> tuple[Modality, ...]:
+        """What there is of it: picture, title, or both."""
+        return self.usable.inputs
+
+    def replies(self, precision: float = 0.95) -> dict[str, Reply]:
+        """Property -> answer, the category among them."""
+        return {
+            row["property"]: Reply(
+                property=row["property"],
+                value=row["value"],
+                probability=row["probability"],
+                decision=row["decision"],
+                evidence=tuple(row["evidence"]),
+                conflict=row["conflict"],
+                alternatives=tuple((other["value"], other["probability"]) for other in row["alternatives"]),
+            )
+            for row in self.answers.rows(self.item, precision)
+        }
+
+    def share(self, name: str, value: str) -> tuple[str, float]:
+        """The value, and its probability from all there is of the product."""
+        shares = self.item.values[f"{inputs_name(self.inputs)}/{name}"][0]
+        return value, float(shares[self.design.labels[name].index(value)])
+
+    def heat(self, name: str, value: str, grid: tuple[int, int] = HEAT_GRID) -> np.ndarray:
+        """(rows, columns): how much the value's log-probability from the picture alone falls without that cell.
+
+        Cells are painted in the border's colour, with half a cell around them (occlusion, arXiv:1311.2901). Positive:
+        the cell speaks for the value. Raises CatalogError without a picture.
+        """
+        if self.usable.image is None:
+            raise CatalogError("there is no picture, so there is nothing to show on it")
+        loader = self.design.loader
+        whole = loader.pixels([self.usable.image])
+        colour = torch.tensor(border_colour(self.usable.image)).div(255)[:, None, None]
+        height, width = whole.shape[2:]
+        rows, columns = grid
+        painted = whole.repeat(rows * columns + 1, 1, 1, 1)
+        for cell in range(rows * columns):
+            row, column = divmod(cell, columns)
+            top, bottom = (round(height * (row + edge) / rows) for edge in (-0.5, 1.5))
+            left, right = (round(width * (column + edge) / columns) for edge in (-0.5, 1.5))
+            painted[cell, :, max(top, 0) : bottom, max(left, 0) : right] = colour
+        place = self.design.labels[name].index(value)
+        with torch.inference_mode():
+            batch = Batch(pixels_B3YX=painted).to(self.design.device)
+            logp = answers_of(self.design).read(batch, [("image",)])["image"][name][:, place].float().cpu()
+        return (logp[-1] - logp[:-1]).view(rows, columns).numpy()
+
+
+def ask(
+    design: Design, question: str, picture: bytes | None, title: str | None, precision: float = 0.95
+) -> list[Reply]:
+    """Answers to one question about one product. Raises CatalogError for a question or picture that is of no use."""
+    asked = understand(question, design.ontology)
+    product = Product(design, picture, title)
+    replies = product.replies(precision)
+    named = dict(asked.values)
+    return [
+        Reply(**{**vars(replies[name]), "named": product.share(name, named[name]) if name in named else None})
+        for name in asked.properties
+        if name in replies
+    ]
+
+
+def sentence(reply: Reply) -> str:
+    """The answer in words."""
+    if reply.named is not None:
+        value, share = reply.named
+        verdict = "yes" if share >= 0.5 else "no"
+        rather = "" if verdict == "yes" or reply.value is None else f", rather {_short(reply.value)}"
+        return f"{verdict}: {reply.property} is {value} with probability {share:.0%}{rather}"
+    if reply.value is None:
+        return f"{reply.property}: {UNKNOWN}"
+    return f"{reply.property}: {_short(reply.value)} ({reply.probability:.0%}, {reply.decision})"
+
+
+def _short(value: str) -> str:
+    return value.split(CATEGORY_JOIN)[-1]

@@ -1,0 +1,159 @@
+"""Packed questions against asking one by one, against one plain transformer, and hidden inputs."""
+
+import pytest
+import torch
+
+from shopvl.batch import INPUT_CHOICES
+from shopvl.models.answering import PromptBlock
+from shopvl.recipes import find
+from shopvl.text.prompts import questions_of
+
+RECIPES = ("prompt-mask", "prompt-decode")
+CHOICES = (*INPUT_CHOICES, ())
+
+
+@pytest.fixture(params=RECIPES)
+def design(request, make_design):
+    design = make_design(find(request.param, "tiny"))
+    design.model.eval()
+    return design
+
+
+def asked(design, **how):
+    return design.loader.questions(questions_of(design.ontology), **how)
+
+
+def test_packed_questions_are_answered_as_one_by_one(design, batch_of) -> None:
+    batch, questions = batch_of(design, 5), asked(design)
+    with torch.inference_mode():
+        packed = design.model.answer(batch, design.model.prepare(questions), CHOICES)
+        for number in range(len(questions.slot_Q)):
+            alone = design.model.answer(batch, design.model.prepare(questions.only(number)), CHOICES)
+            for inputs, logp in alone.items():
+                legal = questions.legal_QK[number]
+                torch.testing.assert_close(packed[inputs][:, number, legal], logp[:, 0, legal], atol=1e-5, rtol=1e-5)
+
+
+def test_answers_are_distributions_over_the_legal_values(design, batch_of) -> None:
+    questions = asked(design)
+    with torch.inference_mode():
+        found = design.model.answer(batch_of(design, 3), design.model.prepare(questions), CHOICES)
+    for logp in found.values():
+        torch.testing.assert_close(logp.exp().sum(-1), torch.ones(3, len(questions.slot_Q)))
+        assert torch.isinf(logp[:, ~questions.legal_QK]).all()
+
+
+def test_a_hidden_input_is_not_seen(design, batch_of) -> None:
+    first, second = batch_of(design, 4), batch_of(design, 8).rows(slice(4, 8))
+    prepared = design.model.prepare(asked(design))
+    with torch.inference_mode():
+        one, other = (design.model.answer(batch, prepared, CHOICES) for batch in (first, second))
+        mixed = type(first)(pixels_B3YX=first.pixels_B3YX, texts=second.texts)
+        both = design.model.answer(mixed, prepared, CHOICES)
+    assert torch.equal(both["image"], one["image"])
+    assert torch.allclose(both["title"], other["title"], atol=1e-5)
+    assert torch.equal(one[""], other[""])
+    assert not torch.equal(one["image"], other["image"])
+
+
+def test_training_shows_what_inference_shows(design, batch_of) -> None:
+    """Hiding by mask, as in training, is the same as leaving out, as at use."""
+    from dataclasses import replace
+
+    if design.recipe.name == "prompt-decode":
+        pytest.skip("the decoder is trained by writing, its scores have no training counterpart")
+    batch, questions = batch_of(design, 4), asked(design)
+    with torch.inference_mode():
+        left_out = design.model.answer(batch, design.model.prepare(questions), CHOICES)
+        for inputs, shown in (("image+title", [1, 1]), ("image", [1, 0]), ("title", [0, 1]), ("", [0, 0])):
+            masked = replace(batch, questions=questions, shown_BI=torch.tensor([shown] * 4, dtype=torch.bool))
+            torch.testing.assert_close(design.model(masked).answers_BQK, left_out[inputs], atol=1e-5, rtol=1e-4)
+
+
+def test_the_written_answer_scores_what_the_trie_says(make_design, batch_of) -> None:
+    """Where every token may follow (one question, answers of one length apart), writing and scoring agree."""
+    from dataclasses import replace
+
+    design = make_design(find("prompt-decode", "tiny"))
+    design.model.eval()
+    batch = batch_of(design, 6)
+    questions = asked(design).only(0)
+    places = questions.legal_QK[0].nonzero()[:, 0]
+    written = places[torch.arange(6) % len(places)][:, None]
+    batch = replace(batch, questions=replace(questions, written_BQ=written), shown_BI=None)
+    with torch.inference_mode():
+        output = design.model(batch)
+        scores = design.model.answer(batch, design.model.prepare(questions), (("image", "title"),))["image+title"]
+    head = design.model.head
+    closed = [[*tokens, head.end_id] for tokens in head.tokens_of(questions.answers)]
+    vocabulary = sorted({token for tokens in closed for token in tokens})
+    step = 0
+    for b, k in enumerate(written[:, 0].tolist()):
+        total = 0.0
+        for depth, token in enumerate(closed[k]):
+            rivals = {
+                c[depth] for n, c in enumerate(closed) if questions.legal_QK[0, n] and c[:depth] == closed[k][:depth]
+            }
+            columns = [vocabulary.index(rival) for rival in sorted(rivals)]
+            logits = output.written_logits_NV[step, columns].log_softmax(0)
+            total += float(logits[sorted(rivals).index(token)])
+            step += 1
+        assert float(scores[b, 0, k]) == pytest.approx(total, abs=1e-4)
+
+
+def test_blocks_equal_a_plain_transformer_layer() -> None:
+    torch.manual_seed(0)
+    block = PromptBlock(16, 2, 0.0, memory=False).eval()
+    theirs = torch.nn.TransformerEncoderLayer(16, 2, 64, 0.0, "gelu", 1e-6, batch_first=True, norm_first=True).eval()
+    theirs.self_attn.in_proj_weight.data.copy_(block.qkv.weight)
+    theirs.self_attn.in_proj_bias.data.copy_(block.qkv.bias)
+    for ours, other in (
+        (block.out, theirs.self_attn.out_proj),
+        (block.mlp[0], theirs.linear1),
+        (block.mlp[3], theirs.linear2),
+        (block.norm_attention, theirs.norm1),
+        (block.norm_mlp, theirs.norm2),
+    ):
+        other.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 7, 16)
+    real = torch.tensor([[True] * 7, [True] * 4 + [False] * 3])
+    # the last two positions as slots that see the others and themselves, but not each other
+    context, slots = x[:, :5], x[:, 5:]
+    sees = torch.ones(2, 7, 7, dtype=torch.bool)
+    sees[:, :5, 5:] = False
+    sees[:, 5, 6] = sees[:, 6, 5] = False
+    sees[1, :, 3] = False
+    real = sees[:, 0, :5]
+    expected = theirs(x, src_mask=~sees.repeat_interleave(2, 0))
+    first, keys = block(context, real[:, None, None, :])
+    slot_sees = torch.cat([real[:, None].expand(2, 2, 5), torch.eye(2, dtype=torch.bool).expand(2, 2, 2)], 2)[:, None]
+    second, _ = block(slots, slot_sees, more=(keys,))
+    torch.testing.assert_close(torch.cat([first, second], 1)[0], expected[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(torch.cat([first, second], 1)[1], expected[1], atol=1e-5, rtol=1e-5)
+
+
+def test_low_rank_additions_start_at_nothing_and_merge_exactly(make_design, batch_of) -> None:
+    from shopvl.models.backbones import add_low_rank, merge_low_rank
+
+    design = make_design(find("prompt-mask", "tiny"))
+    design.model.eval()
+    batch = batch_of(design, 4)
+    names = set(design.model.state_dict())
+    with torch.inference_mode():
+        before = design.model(batch).answers_BQK
+    add_low_rank([design.model.image_tower, design.model.text_tower], rank=4)
+    with torch.inference_mode():
+        assert torch.allclose(design.model(batch).answers_BQK, before, atol=1e-6)
+    learned = [name for name, p in design.model.image_tower.named_parameters() if p.requires_grad]
+    assert any("lora" in name for name in learned)
+    assert not any(name.endswith("base_layer.weight") for name in learned)
+    for name, parameter in design.model.named_parameters():
+        if "lora" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    with torch.inference_mode():
+        changed = design.model(batch).answers_BQK
+        merge_low_rank(design.model)
+        merged = design.model(batch).answers_BQK
+    assert not torch.allclose(changed, before, atol=1e-3)
+    torch.testing.assert_close(merged, changed, atol=1e-4, rtol=1e-3)
+    assert set(design.model.state_dict()) == names
