@@ -49,10 +49,10 @@ COLUMNS = (
     Column("title", 300, "text", "The product's title.", "商品标题。"),
     Column("picture", ROW_PX + 8, "picture", "The product's main picture.", "商品主图。"),
     Column("property", 110, "text", "What is asked about.", "所问的属性。"),
-    Column("answer", 170, "text", "What the model answered.", "模型的回答。"),
+    Column("answer", 190, "text", "What the model answered.", "模型的回答。"),
     Column("probability", 90, "share", "How sure the model is.", "模型的把握。"),
     Column("why", 220, "text", "Why a person is asked.", "为什么请人来看。"),
-    Column("top values", 240, "text", "The three most probable values.", "可能性最大的三个值。"),
+    Column("top values", 320, "text", "The three most probable values.", "可能性最大的三个值。"),
     Column("correct", 230, "answer", "Yours to fill in: the right value.", "请在此填写正确的值。"),
     Column("key", 60, "hidden", "Tells which row this was; hidden.", "行的标识，已隐藏。"),
 )
