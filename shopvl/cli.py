@@ -16,18 +16,22 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from shopvl.errors import ShopvlError
 
 if TYPE_CHECKING:
     from shopvl.batch import Modality
+    from shopvl.catalog.readers import Catalog
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 catalog_app = typer.Typer(no_args_is_help=True, help="Know and prepare a catalog.")
 recipes_app = typer.Typer(no_args_is_help=True, help="Published designs as short recipes over one set of parts.")
+review_app = typer.Typer(no_args_is_help=True, help="Answers to look at, out as a sheet; corrections, back in.")
 experiments_app = typer.Typer(no_args_is_help=True, help="Experiment files that ship with shopvl.")
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(recipes_app, name="recipes")
+app.add_typer(review_app, name="review")
 app.add_typer(experiments_app, name="experiments")
 
 chatter = Console(stderr=True)
@@ -378,6 +382,9 @@ def tune(
     adapt: Annotated[str, typer.Option(help="Prompted recipes: full, or lora for low-rank additions.")] = "full",
     minutes: Annotated[float | None, typer.Option(help="Prompted recipes: training time.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="Decisions of reviewers to learn from: what `shopvl review import` wrote.")
+    ] = None,
 ) -> None:
     """Stage 2: learn to answer for category and every property, and calibrate the answers.
 
@@ -405,23 +412,40 @@ def tune(
             raise ShopvlError(f"{model} has no start; name the pretrained model folder that tuning begins with")
         if minutes is not None:
             experiment = replace(experiment, minutes=minutes, epochs=None)
-        catalog = str(experiment.catalog_path())
+        if corrections is not None:
+            experiment = replace(experiment, corrections=str(corrections))
+        catalog, corrections = str(experiment.catalog_path()), experiment.path_of("corrections")
     elif catalog is None:
         raise ShopvlError("tune wants a model folder and a catalog, or an experiment file; only a folder came")
     elif recipe != "linear":
         values: dict[str, Any] = {"name": folder.name, "recipe": recipe, "size": size, "catalog": catalog}
         values |= {"split": split or None, "minutes": minutes or 20, "start": str(model), "adapt": adapt}
+        values |= {"corrections": None if corrections is None else str(corrections)}
         experiment = validated(EXPERIMENT_TYPE, values, "experiment").checked()
     with _stages() as report:
         if experiment is None:
             design = Design.from_pretrained(model)
-            fit_heads(design, open_catalog(catalog, split=split or None), report)
+            fit_heads(design, _corrected(open_catalog(catalog, split=split or None), corrections), report)
         else:
             design = pretrain(experiment, folder / "run", report)
         if calibrate_on:
-            measure_trust(design, open_catalog(catalog, split=calibrate_on), lambda s, share: report("measure", share))
+            held_out = _corrected(open_catalog(catalog, split=calibrate_on), corrections, needed=False)
+            measure_trust(design, held_out, lambda s, share: report("measure", share))
     design.save(folder, model_card(design))
     out.print(f"{folder}: {design.name}, answers for {', '.join(design.labels)}")
+
+
+def _corrected(opened: Catalog, corrections: Path | None, *, needed: bool = True) -> Catalog:
+    """The catalog with the corrections, if any are given, laid over it; says how many there were if they are needed."""
+    from shopvl.catalog.corrections import with_corrections
+
+    if corrections is None:
+        return opened
+    laid = with_corrections(opened, corrections, needed=needed)
+    if needed:
+        of = f"{laid.applied()} of {len(laid.corrections)} corrections"
+        chatter.print(f"{corrections}: {of} are about products of {laid.place}", highlight=False, soft_wrap=True)
+    return laid
 
 
 @app.command()
@@ -487,6 +511,69 @@ def tag(
     out.print(table)
     out.print(f"{done.rows} rows in = {done.tagged} tagged + {done.rejected} rejected; {done.conflicts} conflicts")
     out.print(f"{folder / 'tags.parquet'}")
+
+
+@review_app.command("export")
+def review_export(
+    tags: Annotated[Path, typer.Argument(help="The folder that `shopvl tag` wrote.")],
+    catalog: CatalogPath,
+    model: ModelFolder,
+    target: Annotated[Path, typer.Option("--out", help="Sheet to write: .xlsx with pictures and drop-downs, or .csv.")],
+    limit: Annotated[int, typer.Option(min=1, help="At most so many questions, the most useful ones.")] = 500,
+) -> None:
+    """Answers that a person should look at, as a sheet: conflicts first, then the least certain ones.
+
+    Example: shopvl review export tags products.csv --model runs/tagger --out review.xlsx
+    """
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.design import Design
+    from shopvl.tasks.review import export_review
+
+    opened = open_catalog(catalog)
+    ontology = Design.from_pretrained(model).ontology
+    with _progress("looking up products", None) as report:
+        done = export_review(tags, opened, ontology, target, limit=limit, report=report)
+    out.print(
+        f"{target}: {done.questions} of {done.of} questions, about {done.products} products; "
+        f"{done.conflicts} conflicts between picture and title"
+    )
+    if done.missing:
+        chatter.print(f"{done.missing} of these products are not in {catalog}: they have no title and no picture")
+
+
+@review_app.command("import")
+def review_import(
+    sheet: Annotated[Path, typer.Argument(help="The sheet, filled in: .xlsx or .csv.")],
+    model: ModelFolder,
+    target: Annotated[Path, typer.Option("--out", help="Corrections to add to: a .parquet file.")],
+) -> None:
+    """Check a sheet that was filled in and add its decisions to the corrections; a later one replaces an earlier one.
+
+    Rows with faults are listed, and kept beside the corrections as a sheet to be mended and imported. Exit code 1 if
+    there are any.
+
+    Example: shopvl review import review.xlsx --model runs/tagger --out corrections.parquet
+    """
+    from shopvl.design import Design
+    from shopvl.tasks.review import import_review
+
+    done = import_review(sheet, Design.from_pretrained(model).ontology, target)
+    if done.faults:
+        table = Table("row", "why it was not taken")
+        for fault in done.faults:
+            table.add_row(str(fault.row), Text(fault.reason))  # not markup: it quotes what somebody typed
+        out.print(table)
+    out.print(
+        f"{done.rows} rows in = {done.taken} taken ({done.changed} change the answer, the others confirm it) + "
+        f"{done.empty} left empty + {len(done.faults)} rejected"
+    )
+    if done.taken:
+        out.print(
+            f"{target}: {done.corrections} corrections; learn from them with `shopvl tune --corrections {target}`"
+        )
+    if done.faults:
+        out.print(f"{done.rejects}: the rejected rows; mend them there and import that file")
+        raise typer.Exit(1)
 
 
 @app.command()

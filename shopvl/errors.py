@@ -23,3 +23,7 @@ class DesignError(ShopvlError):
 
 class IndexFolderError(ShopvlError):
     """An index folder that is incomplete or was made by another model."""
+
+
+class ReviewError(ShopvlError):
+    """A review sheet, or the tags for one, that cannot be read as such."""

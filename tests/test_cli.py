@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import openpyxl
 import polars as pl
 import pytest
 import typer
@@ -60,6 +61,32 @@ def test_pretrain_and_tune_by_options(toy_table: Path, tmp_path: Path) -> None:
     assert "design: tri-clip-" in said.replace("\n", "")
     said = quick("tune", run / "design", toy_table, "--out", tmp_path / "tagger", "--calibrate-on", "train")
     assert "heads for category" in said.replace("\n", " ")
+
+
+def test_a_review_from_tags_to_tuning(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
+    tags, sheet, corrections = tmp_path / "tags", tmp_path / "review.xlsx", tmp_path / "corrections.parquet"
+    quick("tag", toy_table, "--model", tuned_folder, "--out", tags, "--precision", 1)
+    said = quick("review", "export", tags, toy_table, "--model", tuned_folder, "--out", sheet, "--limit", 20)
+    assert re.search(r"review\.xlsx: 20 of \d+ questions, about \d+ products", said)
+    book = openpyxl.load_workbook(sheet)
+    places = {cell.value: place for place, cell in enumerate(book["review"][1], 1)}
+    answers = [book["review"].cell(row, places["answer"]).value for row in range(2, 22)]
+    for row, answer in enumerate(answers[:10], 2):
+        book["review"].cell(row, places["correct"]).value = answer
+    book["review"].cell(12, places["correct"]).value = "[bold]nonsense"
+    book.save(sheet)
+    done = CliRunner().invoke(
+        app, ["review", "import", str(sheet), "--model", str(tuned_folder), "--out", str(corrections)]
+    )
+    assert done.exit_code == 1  # a row has a fault; the others are taken
+    assert (
+        "20 rows in = 10 taken (0 change the answer, the others confirm it) + 9 left empty + 1 rejected" in done.stdout
+    )
+    assert "[bold]nonsense" in done.stdout.replace("\n", "")
+    assert pl.read_parquet(corrections).height == 10
+    assert pl.read_csv(tmp_path / "review-rejects.csv")["row"].to_list() == [12]
+    tuned = ("tune", tuned_folder, toy_table, "--out", tmp_path / "tagger", "--split", "", "--calibrate-on", "")
+    assert "10 of 10 corrections are about products of" in quick(*tuned, "--corrections", corrections)
 
 
 def test_recipes() -> None:

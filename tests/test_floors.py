@@ -31,6 +31,8 @@ DOORS = {
     "transformers": {"models/backbones.py"},
     "peft": {"models/backbones.py"},
     "mlflow": {"training/tracking.py"},
+    "xlsxwriter": {"tasks/review_sheet.py"},
+    "python_calamine": {"tasks/review_sheet.py"},
     "gradio": set(),
 }
 

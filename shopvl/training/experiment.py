@@ -31,6 +31,7 @@ class Experiment:
     catalog: str
     split: str | None = "train"  # None: all rows
     query_log: str | None = None  # a table of query, product_id, count
+    corrections: str | None = None  # decisions of reviewers, laid over the catalog
     ontology: str | None = None  # an edited ontology; None: the start's, else mined from the catalog
     start: str | None = None  # a model folder of stage 1
     adapt: Literal["full", "lora"] = "full"
@@ -47,7 +48,7 @@ class Experiment:
         """Where the catalog is. Raises RecipeError for a variable that is not set."""
         return self._expanded("catalog", self.catalog)
 
-    def path_of(self, field: Literal["query_log", "ontology", "start"]) -> Path | None:
+    def path_of(self, field: Literal["query_log", "corrections", "ontology", "start"]) -> Path | None:
         """Where that is, if the experiment has one. Raises RecipeError as for the catalog."""
         told: str | None = getattr(self, field)
         return None if told is None else self._expanded(field.replace("_", " "), told)

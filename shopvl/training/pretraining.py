@@ -11,6 +11,7 @@ import torch
 
 from shopvl import __version__
 from shopvl.answers import prompted_labels
+from shopvl.catalog.corrections import with_corrections
 from shopvl.catalog.ontology import Ontology, mine_ontology
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog, open_catalog
@@ -38,6 +39,9 @@ def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage
     """
     recipe = experiment.full_recipe()
     catalog = open_catalog(experiment.catalog_path(), split=experiment.split)
+    corrections = experiment.path_of("corrections")
+    if corrections is not None:
+        catalog = with_corrections(catalog, corrections)
     log_path = experiment.path_of("query_log")
     rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report)
     _same_run(folder, experiment, catalog)

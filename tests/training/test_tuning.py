@@ -1,13 +1,23 @@
 """Heads against a second opinion, and what they must be able to learn."""
 
+from datetime import UTC, datetime
+
 import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.svm import LinearSVC
 
 from shopvl.batch import Words
+from shopvl.catalog.corrections import CORRECTIONS, Correction, corrected, with_corrections
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.readers import open_catalog
+from shopvl.loading import label_of
 from shopvl.models.heads import PAIR_BUCKETS, TitleWords
-from shopvl.training.tuning import answerable, squared_hinge
+from shopvl.recipes import find
+from shopvl.training.tuning import answerable, fit_heads, squared_hinge
 
 
 def test_squared_hinge_is_the_loss_of_scikit_learns_svm() -> None:
@@ -58,3 +68,30 @@ def test_heads_learn_the_rows_they_were_fitted_on(tuned, toy_catalog) -> None:
     answers = measure(tuned, look(tuned, toy_catalog))["answers"]
     assert answers["image+title"]["category"]["accuracy"] == pytest.approx(1.0, abs=0.1)
     assert answers["title"]["Colour"]["accuracy"] > 0.7
+
+
+def test_heads_learn_from_corrections(make_design, toy_catalog, toy_ontology, tmp_path) -> None:
+    """A shop has every colour wrong; reviewers set them right in a file, and the next tuning knows colours."""
+    from shopvl.tasks.evaluate import look, measure
+
+    colour = toy_ontology.property("Colour")
+    ids = [value.id for value in colour.values]
+    rows = [row for frame in toy_catalog.batches() for row in frame.iter_rows(named=True)]
+    truth = {row["product_id"]: label_of(row, "Colour") for row in rows if label_of(row, "Colour") is not None}
+    wrong = {product_id: ids[(ids.index(value) + 1) % len(ids)] for product_id, value in truth.items()}
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+
+    def said(values: dict[str, str]) -> list[Correction]:
+        return [Correction(product_id, "Colour", value, None, now) for product_id, value in values.items()]
+
+    pl.concat(corrected(toy_catalog.batches(), said(wrong))).write_parquet(tmp_path / "spoilt.parquet")
+    decided = [{name: getattr(one, name) for name in CORRECTIONS.names} for one in said(truth)]
+    pq.write_table(pa.Table.from_pylist(decided, schema=CORRECTIONS), tmp_path / "corrections.parquet")
+    design = make_design(find("tri-clip", "tiny"))
+    design.ontology = Ontology(properties=(colour,))  # one head is enough to see it
+
+    fit_heads(design, with_corrections(open_catalog(tmp_path / "spoilt.parquet"), tmp_path / "corrections.parquet"))
+    right = measure(design, look(design, toy_catalog))["answers"]["title"]["Colour"]["accuracy"]
+    as_stored = measure(design, look(design, open_catalog(tmp_path / "spoilt.parquet")))["answers"]["title"]["Colour"]
+    assert right > 0.7
+    assert as_stored["accuracy"] < 0.2

@@ -1,0 +1,178 @@
+"""What people decided about products, laid over a catalog batch by batch: the table itself is never changed."""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shopvl.catalog.cells import folded, path_of
+from shopvl.catalog.readers import Catalog
+from shopvl.catalog.schema import PRODUCT_SCHEMA
+from shopvl.errors import CatalogError
+
+CATEGORY = "category"  # the property that stands for `category_path`, its value the path joined with ` > `
+CORRECTIONS = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("property", pa.string()),
+        ("value", pa.string()),
+        ("previous", pa.string()),
+        ("decided_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A person's word on one property of one product. `value` None: the product does not have it."""
+
+    product_id: str
+    property: str
+    value: str | None
+    previous: str | None  # what was answered before
+    decided_at: datetime
+
+    def key(self) -> tuple[str, str]:
+        """What it is about; of two corrections with the same key the later one counts."""
+        return self.product_id, folded(self.property)
+
+
+def read_corrections(path: Path) -> list[Correction]:
+    """The rows of a corrections.parquet (data_schemas/correction.schema.json). Raises CatalogError for other files."""
+    try:
+        names = pq.read_schema(path).names
+        if missing := [name for name in CORRECTIONS.names if name not in names]:
+            raise CatalogError(
+                f"{path} has no column {', '.join(missing)}, so it is no table of corrections; "
+                "`shopvl review import` writes one"
+            )
+        rows = pq.read_table(path, columns=CORRECTIONS.names).cast(CORRECTIONS).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise CatalogError(
+            f"{path} cannot be read as corrections: {reason}; `shopvl review import` writes such a file"
+        ) from error
+    return [Correction(**row) for row in rows if row["product_id"] and row["property"]]
+
+
+def merged(*lots: Iterable[Correction]) -> list[Correction]:
+    """One correction per product and property, the later one; of equally late ones the one that comes last."""
+    kept: dict[tuple[str, str], Correction] = {}
+    for correction in (one for lot in lots for one in lot):
+        before = kept.get(correction.key())
+        if before is None or correction.decided_at >= before.decided_at:
+            kept[correction.key()] = correction
+    return list(kept.values())
+
+
+def corrected(frames: Iterable[pl.DataFrame], corrections: Iterable[Correction]) -> Iterator[pl.DataFrame]:
+    """Frames in the catalog's canonical columns, with the corrections laid over `category_path` and `attributes`.
+
+    A corrected value replaces all values of its property, a corrected category the whole path; a correction without a
+    value takes them away. What a frame has no column for is passed over. Needs `product_id`.
+    """
+    return _laid_over(frames, _by_product(corrections))
+
+
+@dataclass(frozen=True)
+class CorrectedCatalog(Catalog):
+    """A catalog as people corrected it: everything that takes a `Catalog` takes this one too."""
+
+    corrections: tuple[Correction, ...] = field(default=(), kw_only=True)
+
+    def has(self, column: str) -> bool:
+        """Whether the table or a correction brings this column."""
+        brought = {"category_path" if folded(one.property) == CATEGORY else "attributes" for one in self.corrections}
+        return column in brought or super().has(column)
+
+    def batches(self, rows: int = 1024, *, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
+        """As `Catalog.batches`, corrected."""
+        if columns is None or not {"category_path", "attributes"} & set(columns):
+            frames = super().batches(rows, columns=columns)
+            yield from frames if columns is not None else corrected(frames, self.corrections)
+            return
+        keep = [name for name in self.columns if name in columns]
+        for frame in corrected(super().batches(rows, columns={*columns, "product_id"}), self.corrections):
+            yield frame.select(keep)
+
+    def digest(self) -> str:
+        """SHA-256 of the table's content and of what was corrected."""
+        told = sorted((*one.key(), one.property, one.value or "", one.value is None) for one in self.corrections)
+        return hashlib.sha256(f"{super().digest()}\n{json.dumps(told)}".encode()).hexdigest()
+
+    @property
+    def place(self) -> str:
+        """The table and split, in words."""
+        return f"{self.path}" if self.split is None else f"{self.path}, split {self.split!r}"
+
+    def applied(self) -> int:
+        """How many of the corrections are about products that this catalog (this split of it) has."""
+        by_product = _by_product(self.corrections)
+        found: set[str] = set()
+        for frame in super().batches(8192, columns=("product_id",)):
+            found.update(name for name in frame["product_id"].drop_nulls().to_list() if name in by_product)
+        return sum(len(by_product[name]) for name in found)
+
+
+def with_corrections(catalog: Catalog, path: Path, *, needed: bool = True) -> CorrectedCatalog:
+    """The catalog with a corrections file laid over it.
+
+    Raises CatalogError for a file that holds none, and, where they are `needed`, if none of them is about a product of
+    this catalog.
+    """
+    corrections = tuple(merged(read_corrections(path)))
+    if not corrections:
+        raise CatalogError(f"{path} holds no corrections; `shopvl review import` writes them from a review sheet")
+    laid = CorrectedCatalog(catalog.source, catalog.root, catalog.plan, catalog.split, corrections=corrections)
+    if needed and not laid.applied():
+        raise CatalogError(
+            f"none of the {len(corrections)} corrections in {path} is about a product of {laid.place}, "
+            "so there is nothing to learn from them; name the catalog and split that hold the reviewed products"
+        )
+    return laid
+
+
+_Told = Mapping[str, Mapping[str, Correction]]  # product -> folded property -> correction
+
+
+def _by_product(corrections: Iterable[Correction]) -> _Told:
+    told: dict[str, dict[str, Correction]] = {}
+    for one in merged(corrections):
+        told.setdefault(one.product_id, {})[folded(one.property)] = one
+    return told
+
+
+def _laid_over(frames: Iterable[pl.DataFrame], told: _Told) -> Iterator[pl.DataFrame]:
+    for frame in frames:
+        places = {i: told[name] for i, name in enumerate(frame["product_id"].to_list()) if name in told}
+        changed = []
+        if places and "category_path" in frame.columns:
+            paths = frame["category_path"].to_list()
+            for place, by_property in places.items():
+                if (one := by_property.get(CATEGORY)) is not None:
+                    paths[place] = path_of(one.value)
+            changed.append(pl.Series("category_path", paths, dtype=PRODUCT_SCHEMA["category_path"]))
+        if places and "attributes" in frame.columns:
+            lists = frame["attributes"].to_list()
+            for place, by_property in places.items():
+                lists[place] = _replaced(lists[place] or [], by_property)
+            changed.append(pl.Series("attributes", lists, dtype=PRODUCT_SCHEMA["attributes"]))
+        yield frame.with_columns(changed) if changed else frame
+
+
+def _replaced(attributes: list[dict[str, Any]], by_property: Mapping[str, Correction]) -> list[dict[str, Any]] | None:
+    """Attributes without those that a correction is about, then the corrected ones."""
+    kept = [pair for pair in attributes if folded(pair["property"] or "") not in by_property]
+    news = [
+        {"property": one.property, "value": one.value}
+        for name, one in by_property.items()
+        if name != CATEGORY and one.value is not None
+    ]
+    return [*kept, *news] or None
