@@ -96,7 +96,7 @@ def prompted_folder(toy_table, toy_catalog, toy_rows, tuned_folder, tmp_path_fac
     apply_names(mine_ontology(toy_catalog.batches()), toy_table.with_name("ontology_names.json")).save(names)
     told = {"size": "tiny", "catalog": str(toy_table), "split": None, "ontology": names}
     pretrain(Experiment(name="one", changes={"text": text}, epochs=1, **told), start)
-    more = {"recipe": "prompt-mask", "start": str(start / "design"), "epochs": 30}
+    more = {"recipe": "prompt-mask", "start": str(start / "design"), "epochs": 20}
     design = pretrain(Experiment(name="two", **told, **more), tmp_path_factory.mktemp("stage2"))
     calibrate(design, toy_catalog)
     folder = tmp_path_factory.mktemp("prompted") / "model"

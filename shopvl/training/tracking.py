@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,6 +62,7 @@ def tracked(experiment: str, run_name: str, folder: Path, uri: str | None = None
         yield _Untracked()
         return
     import mlflow
+    from filelock import FileLock
 
     before = os.environ.get("MLFLOW_TRACKING_URI")
     server = uri or before
@@ -73,11 +74,13 @@ def tracked(experiment: str, run_name: str, folder: Path, uri: str | None = None
         # or a local store makes a folder mlruns/ wherever the command was started
         os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = place
     mlflow.set_tracking_uri(server)
-    found = mlflow.get_experiment_by_name(experiment)
-    if found is None:
-        experiment_id = mlflow.create_experiment(experiment, artifact_location=place)
-    else:
-        experiment_id = found.experiment_id
+    # two runs that start at once would both make the tables of a new local store, and the slower one would fail
+    with FileLock(folder.parent / ".mlflow.lock") if place else nullcontext():
+        found = mlflow.get_experiment_by_name(experiment)
+        if found is None:
+            experiment_id = mlflow.create_experiment(experiment, artifact_location=place)
+        else:
+            experiment_id = found.experiment_id
     note = folder / RUN_ID
     known = note.read_text("utf-8").strip() if note.is_file() else None
     try:
