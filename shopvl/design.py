@@ -123,6 +123,26 @@ class Design:
                 own[name].copy_(theirs[name])
         return len(shared)
 
+    def over(self, ontology: Ontology) -> Design:
+        """The same weights over another ontology: a value that is new to them is chosen by its name alone.
+
+        The calibration does not carry over. Raises DesignError for a design whose heads know their labels by number.
+        """
+        if self.heads is not None:
+            raise DesignError(f"the linear heads of {self.name} know no names; tune them on the new ontology instead")
+        other = build(self.recipe, self.tokenizer, ontology, towers=self.towers, random_weights=True)
+        other.start_from(self)
+        if isinstance(self.model, AnsweringDualEncoder) and isinstance(self.model.head, PromptMask):
+            before = {fact: number for number, fact in enumerate(self.ontology.facts)}
+            pairs = [(number, before[fact]) for number, fact in enumerate(ontology.facts) if fact in before]
+            pairs.append((len(ontology.facts), len(before)))  # unknown
+            here, there = (list(column) for column in zip(*pairs, strict=True))
+            with torch.no_grad():
+                wide = other.model.head.wide.weights.weight.zero_()
+                wide[:, here] = self.model.head.wide.weights.weight[:, there]
+        other.model.eval()
+        return other
+
     def digest(self) -> str:
         """Twelve hex digits that name these weights: the same for the same weights, wherever they are kept."""
         digest = hashlib.blake2b(digest_size=6)

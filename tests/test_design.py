@@ -1,6 +1,8 @@
 """A folder is a whole shopvl design or one clear sentence."""
 
 import json
+import math
+import random
 import re
 import shutil
 from pathlib import Path
@@ -9,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from shopvl.batch import INPUT_CHOICES
+from shopvl.batch import INPUT_CHOICES, MODALITIES
 from shopvl.design import Design
 from shopvl.errors import DesignError
+from shopvl.text.prompts import Question
 
 
 @pytest.fixture
@@ -93,3 +96,34 @@ def test_an_unknown_field_in_the_recipe(copy: Path) -> None:
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(DesignError, match="colour is not a known field"):
         Design.from_pretrained(copy)
+
+
+def test_a_value_that_came_later_is_chosen_by_its_name(prompted, toy_rows) -> None:
+    """Over an ontology without a colour the old answers keep their scores; over the whole one again, all are back."""
+    whole = prompted.ontology
+    colours = next(prop for prop in whole.properties if prop.id == "Colour")
+    fewer = tuple(value for value in colours.values if value.id != "Red")
+    properties = tuple(
+        prop.model_copy(update={"values": fewer}) if prop.id == "Colour" else prop for prop in whole.properties
+    )
+    narrow = prompted.over(whole.model_copy(update={"properties": properties}))
+    again = narrow.over(whole)
+    batch = prompted.loader.training_batch([toy_rows[0]], random.Random(0))
+    asked = [Question("property", about="Colour")]
+    found = []
+    with torch.inference_mode():
+        for design in (prompted, narrow, again):
+            prepared = design.model.prepare(design.loader.questions(asked))
+            logp = design.model.answer(batch, prepared, [MODALITIES])["image+title"][0, 0]
+            legal = design.loader.questions(asked).legal_QK[0]
+            found.append(dict(zip([*design.ontology.values()["Colour"], "unknown"], logp[legal].tolist(), strict=True)))
+    before, without, after = found
+    assert "Red" not in without
+    assert without["Blue"] - without["Green"] == pytest.approx(before["Blue"] - before["Green"], abs=1e-4)
+    assert after["Blue"] - after["Green"] == pytest.approx(before["Blue"] - before["Green"], abs=1e-4)
+    assert math.isfinite(after["Red"])  # by its name alone: what was learned for the value itself is gone
+
+
+def test_linear_heads_have_no_names_to_go_by(tuned, toy_ontology) -> None:
+    with pytest.raises(DesignError, match="know no names; tune them on the new ontology instead"):
+        tuned.over(toy_ontology)

@@ -327,10 +327,11 @@ class PromptDecode(PromptHead):
         for row, tokens in zip(table, closed, strict=False):
             row[: len(tokens)] = tokens
         table_KL = torch.from_numpy(table).to(device)
-        Q = questions.written_BQ.shape[1]
-        targets_BM = table_KL[questions.written_BQ.clamp(min=-1)].flatten(1)
-        owner_M = torch.arange(Q, device=device).repeat_interleave(longest)
-        depth_M = torch.arange(longest, device=device).repeat(Q)
+        lengths_K = torch.tensor([len(tokens) for tokens in closed], device=device)
+        lengths_Q = (lengths_K * questions.legal_QK).amax(1)  # no more slots than a question's longest answer
+        owner_M = torch.arange(len(lengths_Q), device=device).repeat_interleave(lengths_Q)
+        depth_M = torch.cat([torch.arange(int(length), device=device) for length in lengths_Q])
+        targets_BM = table_KL[questions.written_BQ.clamp(min=-1)][:, owner_M, depth_M]
         before_BM = targets_BM.roll(1, dims=1).clamp(min=0)  # a question's first slot is shown none
         slots_BMD = self._slots(prepared, owner_M, depth_M, before_BM)
         sees_MM = (owner_M[:, None] == owner_M) & (depth_M[:, None] >= depth_M)

@@ -39,6 +39,7 @@ from shopvl.tasks.search import product_vectors
 
 PRECISION = 0.95
 SAMPLED_OTHERS = 100
+BOUND_Z, LABELS_TIMES = 1.645, (1, 4, 16)  # of the precision's lower bound; how many times the labels there are
 QUERIES = 1000
 
 
@@ -215,10 +216,25 @@ def _measured(design: Design, inputs: str, name: str, answers: Answers) -> dict[
         f"coverage_at_{PRECISION}": covered.coverage,  # the best threshold for these very rows
         "accepted": float(accepted.mean()),  # by the design's own threshold, chosen on other rows
         "precision_of_accepted": float(answers.correct[accepted].mean()) if accepted.any() else None,
+        "coverage_by_labels": coverage_by_labels(answers),
     }
     if name == CATEGORY:
         figures["levels"] = category_levels(answers.truth, answers.best)
     return figures
+
+
+def coverage_by_labels(answers: Answers) -> dict[str, float]:
+    """Labelled rows to choose the threshold on -> share of answers that can then be accepted at PRECISION.
+
+    From these very answers: so many times their number has the same shares right, and Wilson bounds with a z that is
+    smaller by the root of that. What more rows cannot raise, only a better model can.
+    """
+    return {
+        str(times * len(answers.rows)): coverage_at_precision(
+            answers.probability, answers.correct, PRECISION, z=BOUND_Z / times**0.5
+        ).coverage
+        for times in LABELS_TIMES
+    }
 
 
 def category_levels(truth: Sequence[str], best: Sequence[str]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from shopvl.design import Design
 from shopvl.errors import ImageError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN, Row
 from shopvl.metrics import risk_coverage
-from shopvl.tasks.evaluate import PRECISION, Answers, Asked, Seen, ask, look, measure
+from shopvl.tasks.evaluate import LABELS_TIMES, PRECISION, Answers, Asked, Seen, ask, look, measure
 from shopvl.tasks.report import Figure, Hit, Line, Page, Verdict
 
 SHOWN_VERDICTS = 8
@@ -144,10 +144,26 @@ def _answers(page: Page, answers: Mapping[str, Any], seen: Seen) -> None:
                 rows.append([f"{name}, level {level}", inputs, scores["classes"], *figures])
     headers = ["property", "inputs", "values", "accuracy", "weighted F1", "macro F1", "ECE", "accepted", "precise"]
     page.table(headers, rows, shown={**dict.fromkeys(headers[3:], ".1%"), "ECE": ".3f"}, grouped=True)
+    _more_labels(page, answers)
     for name, by_inputs in _by_property(seen).items():
         lines = [_risk_line(inputs, given) for inputs, given in by_inputs.items() if given.rows]
         if lines:
             page.lines(lines, title=name, x_label="share answered", y_label="share wrong", x_shown=".0%", y_shown=".0%")
+
+
+def _more_labels(page: Page, answers: Mapping[str, Any]) -> None:
+    """What more labelled rows to calibrate on would bring, property by property."""
+    page.text(
+        f"How much could be accepted at {PRECISION:.0%} precision if the thresholds were chosen on more labelled rows of "
+        "this kind: where the share hardly grows, labels to measure with are not what is missing."
+    )
+    rows: list[list[str | float | None]] = []
+    for inputs, by_name in answers.items():
+        rows += [[name, inputs, *s["coverage_by_labels"].values()] for name, s in by_name.items() if s["rows"]]
+    headers = ["property", "inputs", *(f"{times} x the rows" for times in LABELS_TIMES)]
+    page.table(
+        headers, sorted(rows, key=lambda row: str(row[0])), shown=dict.fromkeys(headers[2:], ".1%"), grouped=True
+    )
 
 
 def _risk_line(inputs: str, answers: Answers) -> Line:
