@@ -137,9 +137,10 @@ class Design:
             pairs = [(number, before[fact]) for number, fact in enumerate(ontology.facts) if fact in before]
             pairs.append((len(ontology.facts), len(before)))  # unknown
             here, there = (list(column) for column in zip(*pairs, strict=True))
+            ours, theirs = other.model.head, self.model.head
             with torch.no_grad():
-                wide = other.model.head.wide.weights.weight.zero_()
-                wide[:, here] = self.model.head.wide.weights.weight[:, there]
+                ours.wide.weights.weight.zero_()[:, here] = theirs.wide.weights.weight[:, there]
+                ours.known.zero_()[here] = theirs.known[there]
         other.model.eval()
         return other
 

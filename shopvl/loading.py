@@ -145,8 +145,18 @@ class Loader:
     def _answers(self) -> Answers | None:
         return next((part for part in self.recipe.objectives if isinstance(part, Answers)), None)
 
+    def right_answers(self, rows: Sequence[Row], asked: Sequence[Question]) -> torch.Tensor:
+        """(B, Q, K) bool: the right answers with picture and title in sight; none where the truth is not known."""
+        facts_BK = F.pad(self._facts([self.facts_of(row) for row in rows]), (0, 1))
+        right_BQK = facts_BK[:, None] & torch.from_numpy(self.verbalizer.legal(asked))
+        unknown_BQ = self._unanswerable(rows, asked, torch.ones(len(rows), len(MODALITIES), dtype=torch.bool))
+        right_BQK[unknown_BQ] = False
+        right_BQK[..., -1] = unknown_BQ
+        return right_BQK
+
     @cached_property
-    def _languages(self) -> tuple[str, ...]:
+    def languages(self) -> tuple[str, ...]:
+        """Languages that questions can be asked in."""
         return _book().languages(self.ontology)
 
     def _questions(self, asked: Sequence[Question], texts: Sequence[str], names: Sequence[str]) -> Questions:
@@ -168,7 +178,7 @@ class Loader:
         self, rows: Sequence[Row], facts_BK: torch.Tensor, shown_BI: torch.Tensor, rng: random.Random
     ) -> Questions:
         """Training questions with targets: every level of the category, some properties, what is sold, what it has."""
-        book, language = self.verbalizer.book, rng.choice(self._languages)
+        book, language = self.verbalizer.book, rng.choice(self.languages)
         every = questions_of(self.ontology)
         properties = [question for question in every if question.family == "property"]
         asked = [question for question in every if question.family == "is"]

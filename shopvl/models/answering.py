@@ -8,7 +8,7 @@ question sees another: asking six at once gives what asking one by one gives, an
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -222,6 +222,9 @@ class PromptMask(PromptHead):
     ) -> None:
         super().__init__(image_tower, text_tower, cells, memory=False, **sizes)  # type: ignore[arg-type]
         self.wide = TitleWords(vocabulary, answers)
+        # where there is a title: how much an answer's name counts, and what is known of the answer beside its name
+        self.log_title_scale = nn.Parameter(torch.zeros(()))
+        self.known = nn.Parameter(torch.zeros(answers, self.width))
         self.slot = nn.Sequential(nn.Linear(self.width, self.width), nn.GELU(), nn.Linear(self.width, self.width))
         self.answer = nn.Linear(text_tower.width, self.width)
         self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(self.width)))
@@ -239,16 +242,31 @@ class PromptMask(PromptHead):
         words: Words | None,
     ) -> Tensor:
         """Log-probabilities (B, Q, K) of the legal answers; -inf for the others. `words`: the title, where shown."""
-        assert prepared.answers_KD is not None
+        states_BQD = self.states(picture, title, prepared)
+        logits_BQK = self.by_name(states_BQD, prepared)
+        if words is not None:
+            shown = replace(words, real_BT=title[1])
+            with_title_BQK = self.with_title(states_BQD, logits_BQK, shown)
+            logits_BQK = torch.where(title[1].any(1)[:, None, None], with_title_BQK, logits_BQK)
+        return logits_BQK.masked_fill(~prepared.questions.legal_QK, -torch.inf).log_softmax(-1)
+
+    def states(self, picture: tuple[Tensor, Tensor], title: tuple[Tensor, Tensor], prepared: Prepared) -> Tensor:
+        """What the slots have read (B, Q, D)."""
         B, Q = len(title[0]), len(prepared.start_QD)
         device = prepared.start_QD.device
         slots = prepared.start_QD.expand(B, -1, -1)
         owner, alone = torch.arange(Q, device=device), torch.eye(Q, dtype=torch.bool, device=device)
-        states_BQD = self.slot(self.run(picture, title, prepared, slots, owner, alone))
-        logits_BQK = (states_BQD @ prepared.answers_KD.T).float() * self.log_scale.exp()
-        if words is not None:
-            logits_BQK = logits_BQK + self.wide(replace(words, real_BT=title[1]))[:, None]
-        return logits_BQK.masked_fill(~prepared.questions.legal_QK, -torch.inf).log_softmax(-1)
+        return self.slot(self.run(picture, title, prepared, slots, owner, alone))
+
+    def by_name(self, states_BQD: Tensor, prepared: Prepared) -> Tensor:
+        """Logits (B, Q, K) from what the answers are called."""
+        assert prepared.answers_KD is not None
+        return (states_BQD @ prepared.answers_KD.T).float() * self.log_scale.exp()
+
+    def with_title(self, states_BQD: Tensor, by_name_BQK: Tensor, title: Words) -> Tensor:
+        """Logits (B, Q, K) where there is a title."""
+        known_BQK = (states_BQD @ self.known.T).float()
+        return by_name_BQK * self.log_title_scale.exp() + known_BQK + self.wide(title)[:, None]
 
 
 class PromptDecode(PromptHead):
@@ -410,7 +428,27 @@ class AnsweringDualEncoder(DualEncoder):
 
         An input that the batch lacks counts as hidden, and so is one that a choice leaves out; () hides both.
         """
-        B, device = len(batch), prepared.start_QD.device
+        found = {}
+        for inputs, picture, title in self._shown(batch, choices, prepared.start_QD.device):
+            shown_words = batch.texts.get("title") if "title" in inputs else None
+            found[inputs_name(inputs)] = self.head.score(picture, title, prepared, shown_words)
+        return found
+
+    def slot_states(
+        self, batch: Batch, prepared: Prepared, choices: Sequence[tuple[Modality, ...]]
+    ) -> dict[str, Tensor]:
+        """What the slots of a cloze head have read (B, Q, D), for each choice of inputs."""
+        assert isinstance(self.head, PromptMask)
+        return {
+            inputs_name(inputs): self.head.states(picture, title, prepared)
+            for inputs, picture, title in self._shown(batch, choices, prepared.start_QD.device)
+        }
+
+    def _shown(
+        self, batch: Batch, choices: Sequence[tuple[Modality, ...]], device: torch.device
+    ) -> Iterator[tuple[tuple[Modality, ...], tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
+        """Each choice with the picture's and the title's positions and masks; both towers run once."""
+        B = len(batch)
         empty = torch.zeros(B, 0, self.head.width, device=device), torch.zeros(B, 0, dtype=torch.bool, device=device)
         seen: dict[str, tuple[Tensor, Tensor]] = {}
         if batch.pixels_B3YX is not None:
@@ -419,9 +457,6 @@ class AnsweringDualEncoder(DualEncoder):
         if "title" in batch.texts:
             words = batch.texts["title"]
             seen["title"] = self.head.title(self.text_tower.read(words, "title")[1]), words.real_BT
-        found = {}
         for inputs in choices:
             picture, title = (seen.get(name, empty) if name in inputs else empty for name in MODALITIES)
-            shown_words = batch.texts.get("title") if "title" in inputs else None
-            found[inputs_name(inputs)] = self.head.score(picture, title, prepared, shown_words)
-        return found
+            yield inputs, picture, title

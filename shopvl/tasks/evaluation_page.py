@@ -154,8 +154,8 @@ def _answers(page: Page, answers: Mapping[str, Any], seen: Seen) -> None:
 def _more_labels(page: Page, answers: Mapping[str, Any]) -> None:
     """What more labelled rows to calibrate on would bring, property by property."""
     page.text(
-        f"How much could be accepted at {PRECISION:.0%} precision if the thresholds were chosen on more labelled rows of "
-        "this kind: where the share hardly grows, labels to measure with are not what is missing."
+        f"How much could be accepted at {PRECISION:.0%} precision if the thresholds were chosen on more labelled rows "
+        "of this kind: where the share hardly grows, labels to measure with are not what is missing."
     )
     rows: list[list[str | float | None]] = []
     for inputs, by_name in answers.items():

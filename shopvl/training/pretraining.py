@@ -19,10 +19,12 @@ from shopvl.design import Design, build, tokenizer_for
 from shopvl.errors import RecipeError
 from shopvl.loading import Row, TrainingRows, pairs, training_rows
 from shopvl.models.backbones import add_low_rank, merge_low_rank
+from shopvl.recipes.parts import PromptMask
 from shopvl.text.prompts import PromptBook
 from shopvl.training.checkpoint import Progress
 from shopvl.training.experiment import Experiment
 from shopvl.training.loop import LOG_EVERY_STEPS, train
+from shopvl.training.polishing import polish
 from shopvl.training.tracking import tracked
 
 MAX_TOKENIZER_ROWS = 200_000
@@ -77,6 +79,8 @@ def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage
             merge_low_rank(design.model)
         if recipe.answering is not None:
             design.labels = prompted_labels(design.ontology)
+        if isinstance(recipe.answering, PromptMask):
+            polish(design, catalog, lambda share: report("polish", share, ""), experiment.seed)
         design.save(folder / DESIGN)
         summary = {
             "model": design.name,
