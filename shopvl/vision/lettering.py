@@ -65,17 +65,32 @@ def _lettering(rgb: np.ndarray, word: Word, border: np.ndarray) -> Lettering:
     ground = np.median(rgb[around], axis=0)
     apart = np.abs(rgb - ground).max(axis=2)
     if (apart[around] < _NEAR).mean() < 0.55 or np.abs(ground - border).max() < _BACKDROP:
-        return Lettering(word, letters, False, False)
+        return _tight_plate(rgb, word, letters)
     _, labels = cv2.connectedComponents(((apart < _NEAR) | letters).astype(np.uint8), connectivity=4)
     ys, xs = np.nonzero(letters)
     same = labels == labels[ys[0], xs[0]]
     window = _window(word.quad, size)
     inside = same & window
     if inside.sum() < 0.75 * same.sum() or inside.sum() < 1.1 * letters.sum() or inside.mean() > _LARGEST_PLATE:
-        return Lettering(word, letters, False, False)  # the ground goes on: it is the product or the background
+        return _tight_plate(rgb, word, letters)  # the ground goes on: it is the product or the background
     bare = inside & ~letters
     flat = float(np.median(apart[bare])) < 4.0 if bare.any() else False
     return Lettering(word, _without_holes(_grown(inside | letters, 1)), True, flat)
+
+
+def _tight_plate(rgb: np.ndarray, word: Word, letters: np.ndarray) -> Lettering:
+    """The words on a plate no larger than themselves, where one colour runs along their edge and ends there."""
+    size = (rgb.shape[1], rgb.shape[0])
+    tall = _sides(word.quad, size)[1]
+    inner = _quad_mask(word.quad, size, 0.0) & ~_quad_mask(word.quad, size, -max(1.5, 0.15 * tall))
+    outer = _quad_mask(word.quad, size, max(3.0, 0.4 * tall)) & ~_quad_mask(word.quad, size, max(1.5, 0.2 * tall))
+    if not inner.any() or not outer.any():
+        return Lettering(word, letters, False, False)
+    apart = np.abs(rgb - np.median(rgb[inner], axis=0)).max(axis=2)
+    same = apart[inner] < _NEAR
+    if same.mean() < 0.6 or (apart[outer] > _NEAR).mean() < 0.8:
+        return Lettering(word, letters, False, False)
+    return Lettering(word, letters, True, float(np.median(apart[inner][same])) < 4.0)
 
 
 def _sides(quad: Quad, size: tuple[int, int]) -> tuple[float, float]:
@@ -154,11 +169,12 @@ def _outlined(found: Lettering, rgb: np.ndarray) -> bool:
     if not ring.any():
         return False
     pixels = rgb[found.region].astype(np.float32)
+    cv2.setRNGSeed(0)  # clusters start at random
     ground = np.median(rgb[ring].astype(np.float32), axis=0)
     # the ink is what differs most from the ground, the rim what is far from both
     _, labels, centres = cv2.kmeans(pixels, 3, None, (cv2.TERM_CRITERIA_MAX_ITER, 8, 1.0), 1, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
     shares = np.bincount(labels.ravel(), minlength=3) / len(pixels)
-    off_ground = [i for i in range(3) if np.abs(centres[i] - ground).max() > 60 and shares[i] > 0.15]
+    off_ground = [i for i in range(3) if np.abs(centres[i] - ground).max() > 35 and shares[i] > 0.12]
     if len(off_ground) < 2:
         return False
     a, b = centres[off_ground[0]] - ground, centres[off_ground[1]] - ground
