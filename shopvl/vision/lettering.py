@@ -28,6 +28,7 @@ _PROMOTION = re.compile(
     re.IGNORECASE,
 )
 _TALLEST = 0.3  # of the picture's shorter side; letters are lower
+_TALLEST_LETTER = 0.08  # likewise, for one or two letters by themselves
 _PLACES = 4  # a shop's pictures have the same words in the same place when they agree on a grid of so many cells a side
 
 Place = tuple[str, int, int]
@@ -46,12 +47,24 @@ class Lettering:
 def letterings(rgb: np.ndarray, words: Sequence[Word]) -> list[Lettering]:
     """Letters and plates of all words in a picture (Y, X, 3) uint8.
 
-    Finds as large as the product are left out: to an OCR engine a dress is an A and a ring an O.
+    Finds as large as the product are left out, and large single letters that no promotion would consist of: to an OCR
+    engine a dress is an A, and a pair of earrings 00.
     """
     smooth = cv2.GaussianBlur(rgb, (3, 3), 0).astype(np.float32)
     size = (rgb.shape[1], rgb.shape[0])
     border = np.median(np.concatenate([smooth[0], smooth[-1], smooth[:, 0], smooth[:, -1]]), axis=0)
-    return [_lettering(smooth, word, border) for word in words if _sides(word.quad, size)[1] <= _TALLEST * min(size)]
+    return [_lettering(smooth, word, border) for word in words if _is_lettering(word, size)]
+
+
+def _is_lettering(word: Word, size: tuple[int, int]) -> bool:
+    tall = _sides(word.quad, size)[1] / min(size)
+    # a Chinese character says as much as two letters
+    weight = sum(2 if letter >= "\u2e80" else 1 for letter in word.text if letter.isalnum())
+    return tall <= (_TALLEST if weight >= 3 or _is_promotion(word) else _TALLEST_LETTER)
+
+
+def _is_promotion(word: Word) -> bool:
+    return _PROMOTION.search(unicodedata.normalize("NFKC", word.text)) is not None
 
 
 def _lettering(rgb: np.ndarray, word: Word, border: np.ndarray) -> Lettering:
@@ -150,7 +163,7 @@ def laid_over(
     clues = 0.0
     if found.plate:
         clues += 1.5 if found.flat else 0.5
-    if _PROMOTION.search(unicodedata.normalize("NFKC", found.word.text)):
+    if _is_promotion(found.word):
         clues += 1.5
     if min(x0, y0, 1 - x1, 1 - y1) < 0.06:
         clues += 1.0
