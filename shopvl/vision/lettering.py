@@ -86,9 +86,18 @@ def _lettering(rgb: np.ndarray, word: Word, border: np.ndarray) -> Lettering:
     inside = same & window
     if inside.sum() < 0.75 * same.sum() or inside.sum() < 1.1 * letters.sum() or inside.mean() > _LARGEST_PLATE:
         return _tight_plate(rgb, word, letters)  # the ground goes on: it is the product or the background
+    if not _compact(inside | letters):
+        return _tight_plate(rgb, word, letters)
     bare = inside & ~letters
     flat = float(np.median(apart[bare])) < 4.0 if bare.any() else False
     return Lettering(word, _without_holes(_grown(inside | letters, 1)), True, flat)
+
+
+def _compact(mask: np.ndarray) -> bool:
+    """Whether a plate fills most of the smallest turned rectangle around it, as bars, discs and stars do."""
+    points = np.argwhere(mask)[:, ::-1].astype(np.float32)
+    _, (wide, tall), _ = cv2.minAreaRect(points)
+    return len(points) > 0.6 * (wide + 1) * (tall + 1)
 
 
 def _tight_plate(rgb: np.ndarray, word: Word, letters: np.ndarray) -> Lettering:

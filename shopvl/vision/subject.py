@@ -30,6 +30,7 @@ _HUE = 5.0  # how far a shadow's colour may leave the background's hue, in grey 
 _DARKEST = 0.5  # a shadow leaves at least this share of the light
 _SAME = 30.0  # both ends of a row belong to one background when no channel differs more
 _CALM = 4.5  # grey levels of unevenness at the border below which the border may be enough
+_WIDEST_FRAME = 0.06  # of the shorter side
 _BUSY = 16.0  # grey levels of unevenness above which the border is no paper and no studio wall
 _UNDECIDED = 0.02  # share of pixels that may be shadow without GrabCut being asked
 _PART = 0.05  # parts smaller than this share of the largest are dropped
@@ -149,6 +150,10 @@ def find_subject(rgb: np.ndarray, *, quick: bool = False) -> tuple[np.ndarray, M
     """The product, bool (Y, X), in a picture (Y, X, 3) uint8 without words; and how it was found."""
     if min(rgb.shape[:2]) < SMALLEST_PX:
         return np.ones(rgb.shape[:2], dtype=bool), "whole"
+    if frame := _frame_px(rgb):
+        inner = np.ascontiguousarray(rgb[frame:-frame, frame:-frame])
+        within, how = find_subject(inner, quick=quick)
+        return np.pad(within, frame), how
     look = _first_look(rgb)
     subject = look.subject
     method: Method = "border"
@@ -158,6 +163,28 @@ def find_subject(rgb: np.ndarray, *, quick: bool = False) -> tuple[np.ndarray, M
     if not subject.any():
         return np.ones(rgb.shape[:2], dtype=bool), "whole"
     return subject, method
+
+
+def _frame_px(rgb: np.ndarray) -> int:
+    """Width of a drawn frame of one colour around the picture; 0 where there is none."""
+    reach = round(_WIDEST_FRAME * min(rgb.shape[:2]))
+    if reach < 1 or min(rgb.shape[:2]) < 2 * reach + SMALLEST_PX + 4:
+        return 0
+    colour = np.median(_ring_at(rgb, 0), axis=0)
+    for depth in range(reach + 1):
+        apart = np.abs(_ring_at(rgb, depth) - colour).max(axis=1)
+        if (apart < 24).mean() > 0.95:
+            continue
+        # a softened edge may lie between the frame and the picture
+        beyond = np.abs(_ring_at(rgb, depth + 1) - colour).max(axis=1)
+        return depth + 1 if depth > 0 and (beyond > 24).mean() > 0.8 else 0
+    return 0
+
+
+def _ring_at(rgb: np.ndarray, depth: int) -> np.ndarray:
+    """The pixels (N, 3), int16, that lie so deep inside the picture."""
+    inner = rgb[depth : rgb.shape[0] - depth, depth : rgb.shape[1] - depth].astype(np.int16)
+    return np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
 
 
 @dataclass(frozen=True)

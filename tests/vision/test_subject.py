@@ -68,6 +68,17 @@ def test_a_floor_and_a_wall_are_both_background():
     assert overlap(found, truth) > 0.93
 
 
+@pytest.mark.parametrize("width", [2, 4, 7])
+def test_a_frame_around_the_picture_is_background(width):
+    photo = Image.new("RGB", (160, 160), (250, 250, 250))
+    pen = ImageDraw.Draw(photo)
+    pen.rectangle((40, 50, 120, 110), fill=(30, 60, 160))
+    pen.rectangle((0, 0, 159, 159), outline=(214, 28, 40), width=width)
+    found = subject_map(photo).subject > 0.5
+    truth = np.asarray(photo)[..., 2] == 160
+    assert overlap(found, truth) > 0.93
+
+
 def test_a_plain_thumbnail_needs_no_graph_cut():
     photo = Image.new("RGB", (60, 80), (255, 255, 255))
     ImageDraw.Draw(photo).rectangle((15, 20, 44, 60), fill=(40, 90, 40))
