@@ -229,7 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("shop", "photos"))
     parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=4711)
+    parser.add_argument("--seed", type=int, default=4711, help="4711 for photos, 90210 for the shop in the results")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--out", type=Path)
