@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+PADDLE := .venv-paddle
 SHOPVL_DATA ?= ../shared/data
 export HF_HUB_OFFLINE = 1
 export TRANSFORMERS_OFFLINE = 1
@@ -9,7 +10,7 @@ export GRADIO_ANALYTICS_ENABLED = False
 export MLFLOW_DISABLE_TELEMETRY = true
 export SHOPVL_DATA
 
-.PHONY: install demo test test-real bench lint schemas clean
+.PHONY: install install-paddle demo test test-real bench lint schemas clean
 
 install: $(VENV)/installed
 
@@ -17,7 +18,16 @@ install: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt torch torchvision
-	$(BIN)/pip install -q -c constraints.txt -e '.[track,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[track,ocr,dev]'
+	touch $@
+
+# PaddleOCR wants an older numpy and a second OpenCV: an environment of its own, with models out of the rapidocr wheel
+install-paddle: $(PADDLE)/installed
+
+$(PADDLE)/installed: requirements-paddle.txt | install
+	$(PYTHON) -m venv $(PADDLE)
+	$(PADDLE)/bin/pip install -q -r requirements-paddle.txt
+	$(BIN)/python -m shopvl.vision.paddle_models $(PADDLE)/models
 	touch $@
 
 demo: install

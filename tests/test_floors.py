@@ -24,8 +24,9 @@ FLOORS = (
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 DOORS = {
-    "paddleocr": {"vision/ocr.py"},
-    "rapidocr": {"vision/ocr.py"},
+    "paddleocr": {"vision/ocr_worker.py"},
+    "rapidocr": {"vision/ocr_worker.py"},
+    "cv2": {"vision/subject.py", "vision/lettering.py"},
     "faiss": {"tasks/search.py"},
     "timm": {"models/backbones.py"},
     "transformers": {"models/backbones.py"},

@@ -36,6 +36,21 @@ _BADGES: dict[str, tuple[str, ...]] = {
 # the last is the only pale one
 _INKS = ((214, 28, 40), (240, 96, 20), (20, 20, 24), (16, 92, 190), (14, 128, 84), (150, 24, 110), (250, 204, 30))
 
+# What a picture may be made to claim: a colour's name, what it looks like, in English and Chinese.
+CLAIMS: tuple[tuple[tuple[int, int, int], str, str], ...] = (
+    ((200, 30, 40), "RED", "红色"),
+    ((30, 80, 190), "BLUE", "蓝色"),
+    ((30, 130, 60), "GREEN", "绿色"),
+    ((245, 210, 40), "YELLOW", "黄色"),
+    ((240, 130, 30), "ORANGE", "橙色"),
+    ((240, 150, 180), "PINK", "粉色"),
+    ((110, 50, 150), "PURPLE", "紫色"),
+    ((115, 75, 45), "BROWN", "棕色"),
+    ((20, 20, 20), "BLACK", "黑色"),
+    ((250, 250, 250), "WHITE", "白色"),
+    ((130, 130, 130), "GREY", "灰色"),
+)
+
 Ink = tuple[int, int, int]
 Piece = Callable[["Sheet", np.random.Generator, str], None]
 
@@ -131,6 +146,75 @@ def draw_overlays(
         drawn = Image.alpha_composite(drawn, finished)
         boxes.append(_box(spot, photo.size, words, "overlay"))
     return drawn.convert("RGB"), boxes
+
+
+def draw_lying_text(
+    photo: Image.Image,
+    rng: np.random.Generator,
+    *,
+    claim: str | None = None,
+    true_colour: Ink | None = None,
+    language: str | None = None,
+) -> tuple[Image.Image, list[TextBox]]:
+    """The photo (RGB) with one large word that says what is not so: "RED" on a blue shirt; and its box.
+
+    The word is `claim`, or the name of a colour far from `true_colour` (by default the median of the picture's middle).
+    It stands in the middle as often as at the edge, on the product itself: the typographic attack of Goh et al. 2021
+    (doi:10.23915/distill.00030). The box holds every pixel that changed.
+    """
+    tongue = language or LANGUAGES[int(rng.random() < 0.5)]
+    words = claim if claim is not None else _false_colour(true_colour or _middle_colour(photo), tongue, rng)
+    sheet = Sheet(*photo.size)
+    if rng.random() < 0.5:
+        (_pill, _caption, _banner)[int(rng.integers(3))](sheet, rng, words)
+    else:
+        _centre_label(sheet, rng, words)
+    finished = sheet.finished(photo.size)
+    drawn = Image.alpha_composite(photo.convert("RGBA"), finished).convert("RGB")
+    spot = finished.getchannel("A").getbbox()
+    return drawn, [] if spot is None else [_box(spot, photo.size, words, "overlay")]
+
+
+def _middle_colour(photo: Image.Image) -> Ink:
+    pixels = np.asarray(photo.convert("RGB"))
+    height, width = pixels.shape[:2]
+    middle = pixels[height // 3 : height - height // 3, width // 3 : width - width // 3]
+    red, green, blue = np.median(middle.reshape(-1, 3), axis=0).astype(int).tolist()
+    return red, green, blue
+
+
+def _false_colour(true_colour: Ink, language: str, rng: np.random.Generator) -> str:
+    """The name of one of the colours further away than the nearer half."""
+    away = [float(np.linalg.norm(np.subtract(rgb, true_colour))) for rgb, _, _ in CLAIMS]
+    far = np.argsort(away)[len(CLAIMS) // 2 :]
+    _, english, chinese = CLAIMS[int(rng.choice(far))]
+    return english if language == "en" else chinese
+
+
+def _centre_label(sheet: Sheet, rng: np.random.Generator, text: str) -> None:
+    """A plate or an outlined word over the middle of the picture, slightly turned."""
+    plate, ink = _ink(rng)
+    face = sheet.fitted(text, sheet.short * rng.uniform(0.1, 0.17), sheet.width * 0.6)
+    left, top, right, bottom = face.getbbox(text)
+    pad, stroke = int(face.size * 0.3), max(1, round(face.size * 0.08))
+    label = Image.new("RGBA", (right - left + 2 * pad, bottom - top + 2 * pad), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(label)
+    if rng.random() < 0.6:
+        draw.rectangle((0, 0, label.width, label.height), fill=plate)
+        draw.text((pad - left, pad - top), text, fill=ink, font=face)
+    else:
+        draw.text(
+            (pad - left, pad - top),
+            text,
+            fill=(255, 255, 255),
+            font=face,
+            stroke_width=stroke,
+            stroke_fill=(20, 20, 20),
+        )
+    turned = label.rotate(rng.uniform(-12, 12), Image.Resampling.BICUBIC, expand=True)
+    x = (sheet.width - turned.width) * rng.uniform(0.3, 0.7)
+    y = (sheet.height - turned.height) * rng.uniform(0.3, 0.7)
+    sheet.layer.paste(turned, (max(0, int(x)), max(0, int(y))), turned)
 
 
 def _draw_piece(sheet: Sheet, rng: np.random.Generator, language: str, told: str | None) -> str:

@@ -45,12 +45,19 @@ def to_pixels(image: Image.Image, size_px: tuple[int, int], crop: Crop = WHOLE) 
 def with_aspect(image: Image.Image, aspect: float) -> Image.Image:
     """The whole picture, centred on a canvas of that width / height in its own border colour."""
     width, height = image.size
-    if abs(width / height / aspect - 1) <= SAME_ASPECT:
+    canvas = canvas_size(width, height, aspect)
+    if canvas == image.size:
         return image
-    canvas = (max(width, round(height * aspect)), max(height, round(width / aspect)))
     framed = Image.new("RGB", canvas, border_colour(image))
     framed.paste(image, ((canvas[0] - width) // 2, (canvas[1] - height) // 2))
     return framed
+
+
+def canvas_size(width: int, height: int, aspect: float) -> tuple[int, int]:
+    """Width and height of the smallest canvas of that width / height around a picture; its own where they are close."""
+    if abs(width / height / aspect - 1) <= SAME_ASPECT:
+        return width, height
+    return max(width, round(height * aspect)), max(height, round(width / aspect))
 
 
 def border_colour(image: Image.Image) -> tuple[int, int, int]:

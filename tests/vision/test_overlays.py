@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shopvl.vision.overlays import FONTS, SLOGANS, TextBox, draw_overlays, typeface
+from shopvl.vision.overlays import CLAIMS, FONTS, SLOGANS, TextBox, draw_lying_text, draw_overlays, typeface
 
 SIZES = [(60, 80), (128, 128), (224, 300), (1000, 800)]
 
@@ -105,3 +105,37 @@ def test_fonts_have_every_letter_of_the_slogans(bold):
 def test_fonts_are_small_and_licensed():
     assert all(font.stat().st_size < 250_000 for font in FONTS.glob("*.otf"))
     assert "SIL OPEN FONT LICENSE" in (FONTS / "OFL.txt").read_text()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_lying_text_names_a_colour_the_product_has_not(language):
+    blue = Image.new("RGB", (160, 160), (30, 80, 190))
+    said = set()
+    for seed in range(30):
+        after, boxes = draw_lying_text(blue, np.random.default_rng(seed), language=language)
+        (box,) = boxes
+        said.add(box.words)
+        assert not np.any(changed(blue, after) & ~covered(boxes, (160, 160)))
+        assert changed(blue, after).mean() > 0.01
+    names = {english if language == "en" else chinese for _, english, chinese in CLAIMS}
+    assert said <= names
+    assert not said & {"BLUE", "PURPLE", "蓝色", "紫色"}
+    assert len(said) > 2
+
+
+def test_lying_text_can_claim_anything_and_often_lies_on_the_product():
+    centres = []
+    for seed in range(40):
+        after, boxes = draw_lying_text(photo((224, 224)), np.random.default_rng(seed), claim="真皮 LEATHER")
+        assert boxes[0].words == "真皮 LEATHER"
+        assert after.size == (224, 224)
+        centres.append((boxes[0].y0 + boxes[0].y1) / 2)
+    assert 0.3 < np.mean([0.25 < y < 0.75 for y in centres]) < 0.9
+
+
+@pytest.mark.parametrize("size", [(60, 80), (1, 1), (300, 20)])
+def test_lying_text_on_small_and_odd_sizes(size):
+    before = photo(size) if min(size) > 1 else Image.new("RGB", size)
+    after, boxes = draw_lying_text(before, np.random.default_rng(1))
+    assert after.size == size
+    assert all(0 <= box.x0 < box.x1 <= 1 and 0 <= box.y0 < box.y1 <= 1 for box in boxes)
