@@ -25,7 +25,10 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 DOORS = {
     "paddleocr": {"vision/ocr.py"},
     "rapidocr": {"vision/ocr.py"},
-    "faiss": {"tasks/search.py"},
+    "faiss": {"tasks/search/vectors.py"},
+    "tantivy": {"tasks/search/lexical.py"},
+    "rjieba": {"tasks/search/lexical.py"},
+    "pymilvus": {"tasks/search/milvus.py"},
     "timm": {"models/backbones.py"},
     "transformers": {"models/backbones.py"},
     "peft": {"models/backbones.py"},
