@@ -31,11 +31,15 @@ class _Frozen(BaseModel):
 
 
 class Weights(_Frozen):
-    """What a product's score adds up: cosine, BM25 as a share of the query's best, and the share of facts that hold."""
+    """What a product's score adds up: cosine, BM25 as a share of the query's best, and the share of facts that hold.
+
+    BM25 counts more where the words name no category or value, but say a brand or a model: `unnamed` times their share.
+    """
 
     dense: float = 1.0
-    lexical: float = 0.2
-    facts: float = 0.3
+    lexical: float = 0.1
+    unnamed: float = 0.4
+    facts: float = 0.4
 
 
 class CutOff(_Frozen):

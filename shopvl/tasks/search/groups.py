@@ -36,13 +36,24 @@ def fingerprint(picture: Image.Image) -> bytes:
     return brighter.tobytes() + small.tobytes()
 
 
+def same_photo(a: bytes, b: bytes) -> bool:
+    """Whether two fingerprints are of one photo; the empty one is of none."""
+    size = HASH_BITS // 8
+    if not a or not b or (int.from_bytes(a[:size], "big") ^ int.from_bytes(b[:size], "big")).bit_count() > BITS_APART:
+        return False
+    return bool(np.abs(_colours(a) - _colours(b)).mean() <= COLOURS_APART)
+
+
+def _colours(print_: bytes) -> np.ndarray:
+    return np.frombuffer(print_, dtype=np.uint8, offset=HASH_BITS // 8).astype(np.int16)
+
+
 class Photos:
     """The groups of one photo, by fingerprint; `product_id -> group` is decided once, in the order products come."""
 
     def __init__(self) -> None:
         self._bands: list[dict[bytes, list[int]]] = [{} for _ in range(BANDS)]
-        self._prints: list[np.ndarray] = []
-        self._hashes: list[int] = []
+        self._prints: list[bytes] = []
         self._names: list[str] = []
 
     def group(self, product_id: str, print_: bytes | None) -> str:
@@ -50,22 +61,15 @@ class Photos:
         if not print_:
             return product_id
         size = HASH_BITS // 8
-        number = int.from_bytes(print_[:size], "big")
-        colours = np.frombuffer(print_, dtype=np.uint8, offset=size).astype(np.int16)
         width = size // BANDS
         bands = [print_[place * width : (place + 1) * width] for place in range(BANDS)]
-        seen: set[int] = set()
-        for band, known in zip(bands, self._bands, strict=True):
-            for candidate in known.get(band, ()):
-                if candidate not in seen and (self._hashes[candidate] ^ number).bit_count() <= BITS_APART:
-                    seen.add(candidate)
+        seen = {number for band, known in zip(bands, self._bands, strict=True) for number in known.get(band, ())}
         for candidate in sorted(seen):
-            if np.abs(self._prints[candidate] - colours).mean() <= COLOURS_APART:
+            if same_photo(print_, self._prints[candidate]):
                 return self._names[candidate]
         for band, known in zip(bands, self._bands, strict=True):
             known.setdefault(band, []).append(len(self._names))
-        self._prints.append(colours)
-        self._hashes.append(number)
+        self._prints.append(print_)
         self._names.append(product_id)
         return product_id
 

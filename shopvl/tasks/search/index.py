@@ -23,7 +23,8 @@ from shopvl.errors import DesignError, IndexFolderError, ShopvlError
 from shopvl.loading import CATEGORY
 from shopvl.tasks.search.building import check_model, read_pictures
 from shopvl.tasks.search.filters import Condition, Facts
-from shopvl.tasks.search.folder import ONTOLOGY, PRODUCTS, VECTORS, read_state
+from shopvl.tasks.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, read_state
+from shopvl.tasks.search.groups import fingerprint, same_photo
 from shopvl.tasks.search.lexical import Lexical, words_of
 from shopvl.tasks.search.vectors import Vectors, best, read
 
@@ -99,6 +100,13 @@ class Parts:
     cosine: np.ndarray
     lexical: np.ndarray  # BM25 as a share of the query's best
     facts: np.ndarray  # mean share of the query's facts that hold
+    unnamed: float  # share of the query's words that name none
+
+    def fused(self, weights: Weights) -> np.ndarray:
+        """(M,): the weighted sum."""
+        lexical = weights.lexical + weights.unnamed * self.unnamed
+        total: np.ndarray = weights.dense * self.cosine + lexical * self.lexical + weights.facts * self.facts
+        return total
 
 
 class SearchIndex:
@@ -121,7 +129,7 @@ class SearchIndex:
         parts = [self.folder / segment.name for segment in state.segments]
         frames = [pl.read_parquet(part / PRODUCTS) for part in parts]
         self.products = pl.concat(frames, how="diagonal_relaxed", rechunk=True)
-        self._pictures = [read_pictures(part).column("thumbnail") for part in parts]
+        self._pictures = [read_pictures(part) for part in parts]
         matrices = [
             self._matrix(part / VECTORS, segment.rows) for part, segment in zip(parts, state.segments, strict=True)
         ]
@@ -266,7 +274,7 @@ class SearchIndex:
             scores, rows = self._by_words(text, facts, max(POOL, 4 * k), allowed)
             return rows, scores, confidence
         parts = self.parts(text, facts, vector, max(POOL, 4 * k), allowed)
-        scores, rows = best(self.fused(parts), parts.rows, max(POOL, 4 * k))
+        scores, rows = best(parts.fused(self.state.settings.weights), parts.rows, max(POOL, 4 * k))
         return rows, scores, confidence
 
     def _by_words(
@@ -289,27 +297,26 @@ class SearchIndex:
             lexical[np.searchsorted(rows, worded)] = bm25 / bm25[0]
         shares = [self.facts.share(fact, rows) for fact in facts]
         held = np.mean(shares, axis=0) if shares else np.zeros(len(rows), dtype=np.float32)
-        return Parts(rows, self.vectors.scores(vector, rows), lexical, held)
+        return Parts(rows, self.vectors.scores(vector, rows), lexical, held, 1 - self._named_share(text, facts))
 
-    def fused(self, parts: Parts) -> np.ndarray:
-        """(M,): the weighted sum."""
-        weights = self.state.settings.weights
-        total: np.ndarray = weights.dense * parts.cosine + weights.lexical * parts.lexical + weights.facts * parts.facts
-        return total
+    def _named_share(self, text: str, facts: Sequence[Fact]) -> float:
+        """Which share of the words is part of a name of the facts."""
+        words, names = words_of(text), set(self.query_words("", facts))
+        return sum(word in names for word in words) / max(len(words), 1)
 
     def _composed(
         self, image: bytes, facts: Sequence[Fact], vector: np.ndarray, allowed: np.ndarray | None, pool: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """ "Like this, but": near the picture, with what the words name, and otherwise of the picture's category.
 
-        What the picture shows is told by the products nearest to it; the words' value takes the place of its own in
-        the query vector too.
+        What the picture shows is told by the product whose photo it is, or else by the products nearest to it; the
+        words' value takes the place of its own in the query vector too.
         """
         if not facts:
             scores, rows = self.vectors.search(vector, pool, allowed)
             return rows, scores
         shown = self._image_vector(image)
-        _, near = self.vectors.search(shown, NEIGHBOURS, self.live if self.state.deleted_count else None)
+        near = self._kin(image, shown)
         own = [self.facts.vote(name, near) for name in dict.fromkeys(fact.property for fact in facts if fact.property)]
         named = any(fact.kind == "category" for fact in facts)
         kept = None if named else self.facts.vote(CATEGORY, near)
@@ -333,6 +340,13 @@ class SearchIndex:
         scores, rows = best(total, rows, pool)
         return rows, scores
 
+    def _kin(self, image: bytes, shown: np.ndarray) -> np.ndarray:
+        """Rows of the products whose photo it is; if there are none, of those nearest to it."""
+        _, near = self.vectors.search(shown, POOL, self.live if self.state.deleted_count else None)
+        print_ = fingerprint(decode(image))
+        same = [row for row in near.tolist() if same_photo(print_, self._picture(row, "print"))]
+        return np.array(same, dtype=np.int64) if same else near[:NEIGHBOURS]
+
     def _phrase(self, facts: Sequence[Fact], kept: Fact | None) -> np.ndarray:
         """The vector of "red shirts"; zeros where there is nothing to say."""
         words = [folded(fact.value) for fact in facts if fact.kind == "value"]
@@ -347,8 +361,6 @@ class SearchIndex:
         scores, rows = self.vectors.search(vector, 10, self.live if self.state.deleted_count else None)
         words = words_of(text)
         covered, unknown = self.lexical.coverage(words)
-        named = {word for name in self.query_words("", facts) for word in [name]}
-        told = sum(word in named for word in words) / max(len(words), 1)
         held = float(np.mean([self.facts.share(fact, rows).mean() for fact in facts])) if facts and len(rows) else 0.0
         return {
             "best cosine": float(scores[0]) if len(scores) else 0.0,
@@ -356,7 +368,7 @@ class SearchIndex:
             "words covered": covered,
             "words unknown": min(unknown, 3) / 3,
             "all words unknown": float(bool(words) and unknown == len(words) and not facts),
-            "words named": told,
+            "words named": self._named_share(text, facts),
             "facts held": held,
         }
 
@@ -379,10 +391,10 @@ class SearchIndex:
         self, matcher: Design, text: str, rows: np.ndarray, scores: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """The first results in the order of both rankings together, as reciprocal ranks."""
-        first = [int(row) for row in rows[:RERANKED] if self._thumbnail(int(row))]
+        first = [int(row) for row in rows[:RERANKED] if self._picture(int(row))]
         if not first:
             return rows, scores
-        pictures = [decode(self._thumbnail(row)) for row in first]
+        pictures = [decode(self._picture(row)) for row in first]
         loader = matcher.loader
         batch = Batch(pixels_B3YX=loader.pixels(pictures), texts={"title": loader.words([text] * len(first))})
         with torch.inference_mode():
@@ -417,17 +429,17 @@ class SearchIndex:
                 attributes=tuple((item["property"], item["value"]) for item in attributes or ()),
                 photo=photo,
                 variant=variant,
-                thumbnail=self._thumbnail(number),
+                thumbnail=self._picture(number),
             )
             for score, number, (product_id, title, path, attributes, photo, variant) in zip(
                 scores[:k], numbers, shown, strict=True
             )
         ]
 
-    def _thumbnail(self, row: int) -> bytes:
+    def _picture(self, row: int, name: str = "thumbnail") -> bytes:
         for pictures in self._pictures:
             if row < len(pictures):
-                return pictures[row].as_py() or b""
+                return pictures.column(name)[row].as_py() or b""
             row -= len(pictures)
         return b""
 
