@@ -6,7 +6,8 @@
 from shopvl.tasks.search.building import Indexed, Plan, build_index, product_vectors, update_index
 from shopvl.tasks.search.filters import Condition, conditions
 from shopvl.tasks.search.folder import Milvus, Settings
-from shopvl.tasks.search.index import Found, Hit, SearchIndex, read_ids
+from shopvl.tasks.search.index import Found, Hit, SearchIndex, collapse_named, read_ids, way_named
+from shopvl.tasks.search.vectors import kind_named
 
 __all__ = [
     "Condition",
@@ -18,8 +19,11 @@ __all__ = [
     "SearchIndex",
     "Settings",
     "build_index",
+    "collapse_named",
     "conditions",
+    "kind_named",
     "product_vectors",
     "read_ids",
     "update_index",
+    "way_named",
 ]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import polars as pl
@@ -381,9 +381,15 @@ class SearchIndex:
         logit = rule.bias + sum(rule.weights.get(name, 0.0) * value for name, value in found.items())
         return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
 
-    def _refuses(self, confidence: float) -> bool:
+    @property
+    def lowest_confidence(self) -> float | None:
+        """From where on a query is answered; None where every one is."""
         rule = self.state.settings.cut_off
-        return rule is not None and confidence < 1 / (1 + math.exp(-rule.threshold))
+        return None if rule is None else 1 / (1 + math.exp(-rule.threshold))
+
+    def _refuses(self, confidence: float) -> bool:
+        lowest = self.lowest_confidence
+        return lowest is not None and confidence < lowest
 
     # --- results
 
@@ -450,6 +456,20 @@ class SearchIndex:
 
 
 _SHOWN = ("product_id", "title", "category_path", "attributes", "photo", "variant")
+
+
+def way_named(name: str) -> By:
+    """The way of searching of that name. Raises ShopvlError for a name that is none."""
+    if name not in WAYS:
+        raise ShopvlError(f"--by knows {', '.join(WAYS)}; {name!r} came")
+    return name
+
+
+def collapse_named(name: str | None) -> Collapse | None:
+    """The kind of group of that name. Raises ShopvlError for a name that is none."""
+    if name is not None and name not in get_args(Collapse):
+        raise ShopvlError(f"--collapse knows {' and '.join(get_args(Collapse))}; {name!r} came")
+    return cast(Collapse | None, name)
 
 
 def read_ids(path: Path) -> Collection[str]:

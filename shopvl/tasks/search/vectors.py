@@ -35,6 +35,13 @@ TRAIN_PER_LIST = 40  # vectors per inverted list that the lists are learned from
 _library: Any = faiss  # its stubs know neither parameters nor selectors whole
 
 
+def kind_named(name: str | None) -> Kind | None:
+    """The kind of that name. Raises ShopvlError for a name that is none."""
+    if name is not None and name not in KINDS:
+        raise ShopvlError(f"there is no index of kind {name!r}; choose from {', '.join(KINDS)}")
+    return name
+
+
 def choose_kind(count: int, dimension: int, budget_mb: int) -> Kind:
     """The most exact kind whose index over `count` vectors fits in the memory, in MB; raw vectors stay on disk."""
     if count <= FLAT_UP_TO:
