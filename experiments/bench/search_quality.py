@@ -126,7 +126,7 @@ class Bench:
         return Settings.model_validate_json(path.read_text("utf-8"))
 
     def _index(self, source: str, settings: Settings, tags: str | None) -> SearchIndex:
-        folder = self.work / f"index-{source}-{tags}-{settings.title_share}"
+        folder = self.work / f"index-{source}-{tags or 'untagged'}"
         if not folder.is_dir():
             catalog = open_catalog(self.work / f"{source}.parquet")
             plan = Plan(settings=settings)

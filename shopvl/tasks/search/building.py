@@ -362,12 +362,19 @@ def update_index(
     """
     if catalog is not None and design is None:
         raise ShopvlError("products can only be added with the model that made the index; name it with --model")
-    with sole_writer(out):
-        old = read_state(out)
-        if design is not None:
-            check_model(out, old, design)
-        clear(out, old)
-        return _changed(out, old, design, catalog, report, delete, None if tags is None else read_tags(tags))
+
+    def fill(writer: Writer, title_share: float) -> list[Reject]:
+        assert design is not None
+        assert catalog is not None
+        rejects = _embed(design, catalog, writer, title_share, report)
+        if not writer.rows:
+            reason = rejects[0].reason if rejects else "there are none"
+            raise ShopvlError(f"no row of {catalog.path} could be indexed: {reason}")
+        return rejects
+
+    if design is not None:
+        check_model(out, read_state(out), design)
+    return change(out, None if catalog is None else fill, delete, None if tags is None else read_tags(tags))
 
 
 def check_model(folder: Path, state: State, design: Design) -> None:
@@ -379,35 +386,39 @@ def check_model(folder: Path, state: State, design: Design) -> None:
         )
 
 
+Fill = Callable[["Writer", float], list[Reject]]  # puts products into a segment, with that title share
+
+
+def change(
+    out: Path, fill: Fill | None = None, delete: Collection[str] = (), new_tags: pl.DataFrame | None = None
+) -> Indexed:
+    """`update_index` for those who bring their own vectors."""
+    with sole_writer(out):
+        old = read_state(out)
+        clear(out, old)
+        return _changed(out, old, fill, delete, new_tags)
+
+
 def _changed(
-    out: Path,
-    old: State,
-    design: Design | None,
-    catalog: Catalog | None,
-    report: Report,
-    delete: Collection[str],
-    new_tags: pl.DataFrame | None,
+    out: Path, old: State, fill: Fill | None, delete: Collection[str], new_tags: pl.DataFrame | None
 ) -> Indexed:
     version = old.version + 1
     ontology = Ontology.load(out / ONTOLOGY)
-    frames = [pl.read_parquet(out / segment.name / PRODUCTS) for segment in old.segments]
+    columns = ["product_id", "photo"]
+    frames = [pl.read_parquet(out / segment.name / PRODUCTS, columns=columns) for segment in old.segments]
     gone = _deleted_rows(out, old)
     ids = pl.concat([frame.select("product_id") for frame in frames]).with_row_index("row")
     ids = ids.filter(~pl.col("row").is_in(sorted(gone)))
-    unknown = sorted(set(delete) - set(ids["product_id"]))
+    unknown = sorted(set(delete) - set(ids["product_id"])) if delete else []
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise ShopvlError(f"the index {out} has no product {', '.join(unknown[:3])}{more}; nothing was changed")
     rejects: list[Reject] = []
     segment: Segment | None = None
     added = pl.DataFrame(schema=_SHOWN)
-    if catalog is not None and design is not None:
+    if fill is not None:
         writer = Writer(out, version, ontology, _known_photos(out, old, frames))
-        rejects = _embed(design, catalog, writer, old.settings.title_share, report)
-        if not writer.rows:
-            raise ShopvlError(
-                f"no row of {catalog.path} could be indexed: {rejects[0].reason if rejects else 'none came'}"
-            )
+        rejects = fill(writer, old.settings.title_share)
         segment = writer.close()
         added = pl.read_parquet(out / segment.name / PRODUCTS)
     twice = added.with_row_index("row").filter(~pl.col("product_id").is_last_distinct())["row"].to_numpy() + old.rows
@@ -425,7 +436,7 @@ def _changed(
             milvus.store(old.milvus, matrix, old.rows, old.unlisted)
         lexical, unlisted = old.lexical, (*old.unlisted, *removed)
         if new_tags is not None:
-            every = [*frames, added] if segment else frames
+            every = [pl.read_parquet(out / part.name / PRODUCTS) for part in segments]
             lexical, unlisted = _lexical(out, version, every, {*gone, *removed}, tags, ontology), ()
         elif segment or old.unlisted:
             documents = _documents([added], old.rows, tags, ontology)
@@ -462,9 +473,9 @@ def _known_photos(out: Path, state: State, frames: Sequence[pl.DataFrame]) -> Ph
     """The groups there are; only the first product of each counts."""
     photos = Photos()
     for segment, frame in zip(state.segments, frames, strict=True):
-        prints = read_pictures(out / segment.name).column("print")
-        first = np.flatnonzero((frame["product_id"] == frame["photo"]).to_numpy())
-        photos.remember((frame["photo"][int(row)], prints[int(row)].as_py()) for row in first)
+        prints = pl.Series(read_pictures(out / segment.name).column("print"))
+        first = (frame["product_id"] == frame["photo"]) & prints.is_not_null()
+        photos.remember(zip(frame["photo"].filter(first), prints.filter(first), strict=True))
     return photos
 
 

@@ -94,13 +94,19 @@ def _effort(kind: Kind, index: Any, matrix_ND: np.ndarray, seed: int) -> int:
     drawn = np.array(matrix_ND[np.sort(rng.permutation(len(matrix_ND))[:TRIED])])
     queries = drawn + rng.normal(scale=0.5 / np.sqrt(drawn.shape[1]), size=drawn.shape).astype(np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-    _, true = _library.knn(queries, matrix_ND, 10, metric=faiss.METRIC_INNER_PRODUCT)
+    _, true = nearest(queries, matrix_ND, 10)
     for effort in EFFORTS:
         tried = Vectors(matrices=[matrix_ND], kind=kind, index=index, effort=effort)
         found = [tried.search(query, 10)[1] for query in queries]
         if np.mean([len(set(a) & set(b)) / 10 for a, b in zip(true, found, strict=True)]) >= RECALL_WANTED:
             break
     return effort
+
+
+def nearest(query_QD: np.ndarray, matrix_ND: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Exact cosines (Q, k) and rows (Q, k), best first."""
+    scores, rows = _library.knn(query_QD, matrix_ND, k, metric=faiss.METRIC_INNER_PRODUCT)
+    return scores, rows
 
 
 def write(index: Any, path: Path) -> None:
@@ -186,7 +192,7 @@ def _one_by_one(
     query_D: np.ndarray, matrix_ND: np.ndarray, k: int, allowed_N: np.ndarray | None, start: int
 ) -> tuple[np.ndarray, np.ndarray]:
     if allowed_N is None:
-        scores, rows = _library.knn(query_D[None], matrix_ND, min(k, len(matrix_ND)), metric=faiss.METRIC_INNER_PRODUCT)
+        scores, rows = nearest(query_D[None], matrix_ND, min(k, len(matrix_ND)))
         return scores[0], rows[0] + start
     scores = np.where(allowed_N[start : start + len(matrix_ND)], matrix_ND @ query_D, -np.inf)
     scores, rows = best(scores, np.arange(start, start + len(matrix_ND)), k)
