@@ -196,8 +196,12 @@ class SearchIndex:
         return tuple(self.ontology.facts[number] for number in facts_named(text, self.ontology)) if text else ()
 
     def in_catalog_words(self, text: str, facts: Sequence[Fact]) -> str:
-        """A Chinese query as the model learned to read queries: the catalog's own names of what it names."""
-        if language_of(text) != "zh" or not facts:
+        """The catalog's own names of what a query names, as the model learned to read queries.
+
+        So one wish has one vector in every language. A query that says more than that stays as it is, but for one in
+        Chinese: its other words are left to the lexical search.
+        """
+        if not facts or (language_of(text) != "zh" and self._named_share(text, facts) < 1):
             return text
         ordered = sorted(facts, key=lambda fact: fact.kind == "category")  # "red dresses", not "dresses red"
         return " ".join(folded(fact.path[-1] if fact.kind == "category" else fact.value) for fact in ordered)
