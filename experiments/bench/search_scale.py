@@ -160,7 +160,7 @@ def bare(index: SearchIndex, matrix: np.ndarray, query: np.ndarray) -> Any:
         library.hnsw.efSearch = effort
     else:
         library.nprobe = effort
-    return library.search(query[None], K * (REFINE if index.state.kind == "pq" else 1))
+    return library.search(query[None], K * REFINE.get(index.state.kind, 1))
 
 
 def query_vectors(matrix: np.ndarray) -> np.ndarray:

@@ -129,11 +129,13 @@ class SearchIndex:
         parts = [self.folder / segment.name for segment in state.segments]
         frames = [pl.read_parquet(part / PRODUCTS) for part in parts]
         self.products = pl.concat(frames, how="diagonal_relaxed", rechunk=True)
-        self._pictures = [read_pictures(part) for part in parts]
+        self._pictures = [
+            dict(zip(table.column_names, table.columns, strict=True)) for table in map(read_pictures, parts)
+        ]
         matrices = [
             self._matrix(part / VECTORS, segment.rows) for part, segment in zip(parts, state.segments, strict=True)
         ]
-        if len(self.products) != state.rows or sum(map(len, self._pictures)) != state.rows:
+        if len(self.products) != state.rows or sum(len(part["thumbnail"]) for part in self._pictures) != state.rows:
             raise self._damaged(f"{len(self.products)} products for {state.rows} vectors")
         self.vectors = self._vectors(matrices)
         self.live = np.ones(state.rows, dtype=bool)
@@ -144,6 +146,7 @@ class SearchIndex:
         tags = None if state.tags is None else pl.read_parquet(self.folder / state.tags)
         self.facts = Facts(self.products, tags)
         self._ids = self.products["product_id"]
+        self._shown = self.products.select(_SHOWN)
 
     def _matrix(self, path: Path, rows: int) -> np.ndarray:
         expected = rows * self.state.dimension * 4
@@ -429,7 +432,8 @@ class SearchIndex:
             chosen = sorted(first.values())
             scores, rows = scores[chosen], rows[chosen]
         numbers = rows[:k].tolist()
-        shown = self.products[numbers].select(_SHOWN).rows() if numbers else []
+        # row by row: a gather of list columns touches the whole column
+        shown = [self._shown.row(number) for number in numbers]
         return [
             Hit(
                 product_id=product_id,
@@ -448,9 +452,9 @@ class SearchIndex:
 
     def _picture(self, row: int, name: str = "thumbnail") -> bytes:
         for pictures in self._pictures:
-            if row < len(pictures):
-                return pictures.column(name)[row].as_py() or b""
-            row -= len(pictures)
+            if row < len(pictures[name]):
+                return pictures[name][row].as_py() or b""
+            row -= len(pictures[name])
         return b""
 
     def row_of(self, product_id: str) -> int | None:

@@ -25,7 +25,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 FLAT_UP_TO = 100_000  # vectors; exact search is fast enough up to here
 HNSW_LINKS = 16
 PQ_DIMENSIONS = 4  # of a vector that one byte stands for
-REFINE = 16  # times as many candidates are compared exactly as are wanted, where codes are coarse
+REFINE: dict[Kind, int] = {"ivf-sq8": 4, "pq": 16}  # times as many candidates as are wanted are compared exactly
 EXACT_UP_TO = 5_000  # allowed rows that are compared one by one instead of through an index that must skip the others
 EFFORTS = (16, 32, 64, 128, 256, 512)  # efSearch of a graph, lists that are probed
 RECALL_WANTED = 0.97  # at 10, on vectors of the index's own
@@ -158,7 +158,7 @@ class Vectors:
         return best(scores, rows, k)
 
     def _by_index(self, query_D: np.ndarray, k: int, allowed_N: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        wanted = min(k * (REFINE if self.kind == "pq" else 1), self.indexed)
+        wanted = min(k * REFINE.get(self.kind, 1), self.indexed)
         packed = None if allowed_N is None else np.packbits(allowed_N[: self.indexed], bitorder="little")
         selector = None if packed is None else _library.IDSelectorBitmap(packed)
         if self.kind == "hnsw":
@@ -169,7 +169,7 @@ class Vectors:
         scores, rows = scores[0], rows[0]
         if rows[-1] < 0:
             scores, rows = scores[rows >= 0], rows[rows >= 0]
-        return best(self.scores(query_D, rows), rows, k) if self.kind == "pq" else (scores, rows)
+        return best(self.scores(query_D, rows), rows, k) if self.kind in REFINE else (scores, rows)
 
     def scores(self, query_D: np.ndarray, rows_M: np.ndarray) -> np.ndarray:
         """Cosines (M,) of these rows."""
