@@ -10,7 +10,7 @@ export GRADIO_ANALYTICS_ENABLED = False
 export MLFLOW_DISABLE_TELEMETRY = true
 export SHOPVL_DATA
 
-.PHONY: install install-paddle demo test test-real bench lint schemas clean
+.PHONY: install install-paddle demo test test-real bench bench-search lint schemas clean
 
 install: $(VENV)/installed
 
@@ -18,7 +18,7 @@ install: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt torch torchvision
-	$(BIN)/pip install -q -c constraints.txt -e '.[track,ocr,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[track,ocr,dev,milvus]'
 	touch $@
 
 # PaddleOCR wants an older numpy and a second OpenCV: an environment of its own, with models out of the rapidocr wheel
@@ -52,6 +52,14 @@ lint: install
 
 clean:
 	rm -rf $(VENV) demo runs build dist
+
+# search: quality on the test split, and cost at scale; MODEL is a tuned model folder
+bench-search: install
+	$(BIN)/pip install -q -c constraints.txt -e '.[milvus]'
+	$(BIN)/python experiments/bench/search_quality.py --data $(SHOPVL_DATA) --model $(MODEL) --work runs/search --out experiments/results/search_quality.json
+	$(BIN)/python experiments/bench/search_scale.py change --index runs/search/index-test-tags-test --count 100000 --work runs/scale --out experiments/results/search_scale.json
+	$(BIN)/python experiments/bench/search_scale.py kinds --index runs/search/index-test-tags-test --count 1000000 --work runs/scale --out experiments/results/search_scale.json
+	$(BIN)/python experiments/bench/search_scale.py milvus --index runs/search/index-test-tags-test --count 100000 --work runs/scale --out experiments/results/search_scale.json
 
 # the two JSON Schemas that are made from the code; a test says when this is due
 schemas: install

@@ -48,9 +48,21 @@ def test_the_whole_job(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> N
     assert "10 rows in = 10 tagged + 0 rejected" in said
     assert pl.read_parquet(tags / "tags.parquet")["product_id"].n_unique() == 10
     assert "60 products indexed, 0 rejected" in quick("index", toy_table, "--model", tuned_folder, "--out", index)
-    found = json.loads(quick("search", index, "red dress", "--model", tuned_folder, "-k", 3, "--json"))
-    assert len(found) == 3
-    assert found[0].keys() == {"product_id", "score", "title", "category_path", "attributes"}
+    asked = ("search", index, "red dress", "--model", tuned_folder, "--where", "price<500", "--facet", "colour")
+    found = json.loads(quick(*asked, "-k", 3, "--json"))
+    assert len(found["hits"]) == 3
+    assert {"product_id", "score", "title", "category_path", "attributes"} <= found["hits"][0].keys()
+    assert found["facets"]["colour"]
+    assert "colour: " in quick(*asked)
+    ids = tmp_path / "ids.txt"
+    ids.write_text(found["hits"][0]["product_id"] + "\n")
+    said = quick("index", "--update", "--out", index, "--delete", ids, "--tags", tags)
+    assert "0 products indexed, 0 of them in place of old ones, 1 deleted, 0 rejected" in said.replace("\n", " ")
+    again = json.loads(quick(*asked, "--json"))
+    assert ids.read_text().strip() not in {hit["product_id"] for hit in again["hits"]}
+    (tmp_path / "queries.csv").write_text("query\nred dress\nzzzz\n")
+    said = quick("search-audit", index, tmp_path / "queries.csv", "--model", tuned_folder, "--out", tmp_path / "audit")
+    assert "audit.html" in said
     quick("evaluate", tuned_folder, toy_table, "--split", "", "--out", scores)
     assert json.loads((scores / "metrics.json").read_text())["rows"] == 60
 

@@ -1,0 +1,491 @@
+"""Search in an index folder: by words, picture, or both, in English and Chinese, with filters, facets and a cut-off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import polars as pl
+import torch
+import torch.nn.functional as F
+
+from shopvl.batch import Batch
+from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.images import decode
+from shopvl.catalog.ontology import Fact, Ontology
+from shopvl.catalog.queries import facts_named
+from shopvl.design import Design
+from shopvl.errors import DesignError, IndexFolderError, ShopvlError
+from shopvl.loading import CATEGORY
+from shopvl.tasks.search.building import check_model, read_pictures
+from shopvl.tasks.search.filters import Condition, Facts
+from shopvl.tasks.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, read_state
+from shopvl.tasks.search.groups import fingerprint, same_photo
+from shopvl.tasks.search.lexical import Lexical, words_of
+from shopvl.tasks.search.vectors import Vectors, best, read
+
+By = Literal["hybrid", "dense", "lexical"]
+WAYS: tuple[By, ...] = get_args(By)
+Collapse = Literal["photo", "variant"]
+
+POOL = 200  # candidates that each way of looking brings
+NEIGHBOURS = 12  # products that say what a query picture shows
+TARGET_WEIGHT, KEPT_WEIGHT = 1.0, 1.0  # of the value that is asked for, and of the picture's own category
+RERANKED = 50  # results that a matching head looks at
+RECIPROCAL = 10  # of reciprocal rank fusion (Cormack et al. 2009) with the matching head's order
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One result: its score (a cosine in [-1, 1] for a dense search) and what is needed to show the product."""
+
+    product_id: str
+    score: float
+    title: str
+    category_path: tuple[str, ...]
+    attributes: tuple[tuple[str, str], ...]
+    photo: str  # group of products with the same photo: the id of its first one
+    variant: str  # group of products that differ in colour only
+    thumbnail: bytes = field(repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fit for JSON: without the picture."""
+        return {
+            "product_id": self.product_id,
+            "score": round(self.score, 4),
+            "title": self.title,
+            "category_path": list(self.category_path),
+            "attributes": dict(self.attributes),
+            "photo": self.photo,
+            "variant": self.variant,
+        }
+
+
+@dataclass(frozen=True)
+class Found:
+    """Results, best first. None of them where nothing in the index answers the query."""
+
+    hits: list[Hit]
+    understood: tuple[Fact, ...] = ()  # categories and values that the words name
+    confidence: float | None = None  # that the index can answer the query; None where nothing measured it
+    refused: bool = False  # there were candidates, and the cut-off held them back
+    facets: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fit for JSON."""
+        return {
+            "hits": [hit.as_dict() for hit in self.hits],
+            "understood": [str(fact) for fact in self.understood],
+            "confidence": None if self.confidence is None else round(self.confidence, 4),
+            "refused": self.refused,
+            "facets": {name: dict(counts) for name, counts in self.facets.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Candidates of a query by row, and what each way of looking says of them (M,)."""
+
+    rows: np.ndarray
+    cosine: np.ndarray
+    lexical: np.ndarray  # BM25 as a share of the query's best
+    facts: np.ndarray  # mean share of the query's facts that hold
+    unnamed: float  # share of the query's words that name none
+
+    def fused(self, weights: Weights) -> np.ndarray:
+        """(M,): the weighted sum."""
+        lexical = weights.lexical + weights.unnamed * self.unnamed
+        total: np.ndarray = weights.dense * self.cosine + lexical * self.lexical + weights.facts * self.facts
+        return total
+
+
+class SearchIndex:
+    """An index folder opened with the design that made it. What is written to the folder later is not seen."""
+
+    def __init__(self, folder: Path, design: Design) -> None:
+        self.folder, self.design = folder, design
+        for attempt in range(3):
+            self.state = read_state(folder)
+            check_model(folder, self.state, design)
+            try:
+                self._open()
+                return
+            except FileNotFoundError:  # a change was published in between, and cleared the old files away
+                if attempt == 2:
+                    raise IndexFolderError(f"the index {folder} is damaged; make it anew with `shopvl index`") from None
+
+    def _open(self) -> None:
+        state = self.state
+        parts = [self.folder / segment.name for segment in state.segments]
+        frames = [pl.read_parquet(part / PRODUCTS) for part in parts]
+        self.products = pl.concat(frames, how="diagonal_relaxed", rechunk=True)
+        self._pictures = [
+            dict(zip(table.column_names, table.columns, strict=True)) for table in map(read_pictures, parts)
+        ]
+        matrices = [
+            self._matrix(part / VECTORS, segment.rows) for part, segment in zip(parts, state.segments, strict=True)
+        ]
+        if len(self.products) != state.rows or sum(len(part["thumbnail"]) for part in self._pictures) != state.rows:
+            raise self._damaged(f"{len(self.products)} products for {state.rows} vectors")
+        self.vectors = self._vectors(matrices)
+        self.live = np.ones(state.rows, dtype=bool)
+        if state.deleted is not None:
+            self.live[np.load(self.folder / state.deleted)] = False
+        self.lexical = Lexical.open(self.folder / state.lexical)
+        self.ontology = Ontology.load(self.folder / ONTOLOGY)
+        tags = None if state.tags is None else pl.read_parquet(self.folder / state.tags)
+        self.facts = Facts(self.products, tags)
+        self._ids = self.products["product_id"]
+        self._shown = self.products.select(_SHOWN)
+
+    def _matrix(self, path: Path, rows: int) -> np.ndarray:
+        expected = rows * self.state.dimension * 4
+        if path.stat().st_size != expected:
+            raise self._damaged(f"{path.name} has {path.stat().st_size} bytes for {rows} products, not {expected}")
+        return np.asarray(np.memmap(path, dtype="<f4", mode="r", shape=(rows, self.state.dimension)))
+
+    def _vectors(self, matrices: list[np.ndarray]) -> Vectors:
+        state = self.state
+        if state.milvus is not None:
+            from shopvl.tasks.search.milvus import MilvusVectors
+
+            return MilvusVectors(matrices, state.milvus)
+        index = None if state.vectors is None else read(self.folder / state.vectors)
+        return Vectors(matrices=matrices, kind=state.kind, index=index, effort=state.effort)
+
+    def _damaged(self, what: str) -> IndexFolderError:
+        return IndexFolderError(f"the index {self.folder} is damaged: {what}; make it anew with `shopvl index`")
+
+    def __len__(self) -> int:
+        return self.state.rows - self.state.deleted_count
+
+    # --- queries
+
+    def query_vector(self, text: str | None, image: bytes | None) -> np.ndarray:
+        """(D,), unit length: words, picture, or the mean of both."""
+        if not text and not image:
+            raise ShopvlError("nothing to search for: give words, a picture, or both")
+        found = [self._text_vector(text)] if text else []
+        if image:
+            found.append(self._image_vector(image))
+        vector = np.mean(found, axis=0)
+        return vector / max(float(np.linalg.norm(vector)), 1e-9)
+
+    def _text_vector(self, text: str) -> np.ndarray:
+        with torch.inference_mode():
+            vector = self.design.model.embed_text(self.design.loader.words([text]).to(self.design.device), "query")
+        result: np.ndarray = F.normalize(vector, dim=-1)[0].float().cpu().numpy()
+        return result
+
+    def _image_vector(self, image: bytes) -> np.ndarray:
+        with torch.inference_mode():
+            pixels = self.design.loader.pixels([decode(image)]).to(self.design.device)
+            vector = self.design.model.embed_image(pixels)
+        result: np.ndarray = F.normalize(vector, dim=-1)[0].float().cpu().numpy()
+        return result
+
+    def understood(self, text: str | None) -> tuple[Fact, ...]:
+        """Categories and values of the ontology that the words name, in any of its languages."""
+        return tuple(self.ontology.facts[number] for number in facts_named(text, self.ontology)) if text else ()
+
+    def in_catalog_words(self, text: str, facts: Sequence[Fact]) -> str:
+        """The catalog's own names of what a query names, as the model learned to read queries.
+
+        So one wish has one vector in every language. A query that says more than that stays as it is, but for one in
+        Chinese: its other words are left to the lexical search.
+        """
+        if not facts or (language_of(text) != "zh" and self._named_share(text, facts) < 1):
+            return text
+        ordered = sorted(facts, key=lambda fact: fact.kind == "category")  # "red dresses", not "dresses red"
+        return " ".join(folded(fact.path[-1] if fact.kind == "category" else fact.value) for fact in ordered)
+
+    def query_words(self, text: str, facts: Sequence[Fact]) -> list[str]:
+        """Words to look for: the query's, and all names of what they name."""
+        numbers = {fact: number for number, fact in enumerate(self.ontology.facts)} if facts else {}
+        names = [name for fact in facts for name in self.ontology.names_of_facts[numbers[fact]]]
+        return list(dict.fromkeys([*words_of(text), *(word for name in names for word in words_of(name))]))
+
+    # --- search
+
+    def search(
+        self,
+        text: str | None = None,
+        image: bytes | None = None,
+        *,
+        where: Sequence[Condition] = (),
+        k: int = 10,
+        by: By = "hybrid",
+        collapse: Collapse | None = None,
+        facets: Sequence[str] = (),
+        cut_off: bool = True,
+        matcher: Design | None = None,
+    ) -> Found:
+        """The k best products among those that fulfil `where`; facets count the values of all of these.
+
+        Words and a picture together mean "like this, but": what the words name replaces the picture's own value.
+        `collapse` keeps the best product of each group. A `matcher` (a design with a matching head) reads words and
+        pictures of the first RERANKED results together and has a say in their order. Without `cut_off` a query that
+        nothing answers gets the nearest products all the same. Raises ShopvlError where there is nothing to search for.
+        """
+        if not (text and text.strip()) and not image:
+            raise ShopvlError("nothing to search for: give words, a picture, or both")
+        text = text.strip() if text else None
+        allowed = self._allowed(where)
+        counted = self.facts.facets(self.live if allowed is None else allowed, facets) if facets else {}
+        facts = self.understood(text)
+        vector = self.query_vector(self.in_catalog_words(text, facts) if text else None, image)
+        if text and image:
+            rows, scores = self._composed(image, facts, vector, allowed, max(POOL, 4 * k))
+            confidence = None
+        else:
+            rows, scores, confidence = self._ranked(text, facts, vector, allowed, by, k, wide=bool(collapse or matcher))
+        if cut_off and confidence is not None and self._refuses(confidence):
+            return Found([], facts, confidence, refused=len(rows) > 0, facets=counted)
+        if matcher is not None and text:
+            rows, scores = self._matched(matcher, text, rows, scores)
+        return Found(self._hits(scores, rows, k, collapse), facts, confidence, facets=counted)
+
+    def _allowed(self, where: Sequence[Condition]) -> np.ndarray | None:
+        """(N,) bool, None where every row will do."""
+        if where:
+            return self.facts.allowed(where) & self.live
+        return self.live if self.state.deleted_count else None
+
+    def _ranked(
+        self,
+        text: str | None,
+        facts: Sequence[Fact],
+        vector: np.ndarray,
+        allowed: np.ndarray | None,
+        by: By,
+        k: int,
+        *,
+        wide: bool,
+    ) -> tuple[np.ndarray, np.ndarray, float | None]:
+        """Rows and scores, best first, and how sure it is that the index answers the words."""
+        confidence = self.confidence(text, facts, vector) if text and self.state.settings.cut_off else None
+        if by == "dense" or not text:
+            scores, rows = self.vectors.search(vector, max(POOL, 4 * k) if wide else k, allowed)
+            return rows, scores, confidence
+        if by == "lexical":
+            scores, rows = self._by_words(text, facts, max(POOL, 4 * k), allowed)
+            return rows, scores, confidence
+        parts = self.parts(text, facts, vector, max(POOL, 4 * k), allowed)
+        scores, rows = best(parts.fused(self.state.settings.weights), parts.rows, max(POOL, 4 * k))
+        return rows, scores, confidence
+
+    def _by_words(
+        self, text: str, facts: Sequence[Fact], k: int, allowed: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return self.lexical.search(self.query_words(text, facts), k, self.live if allowed is None else allowed)
+
+    def parts(
+        self, text: str, facts: Sequence[Fact], vector: np.ndarray, pool: int, allowed: np.ndarray | None
+    ) -> Parts:
+        """Candidates that any way of looking brings, and what every way says of each."""
+        _, near = self.vectors.search(vector, pool, allowed)
+        bm25, worded = self._by_words(text, facts, pool, allowed)
+        every = [near, worded]
+        if facts:
+            every.append(self.facts.likely(facts, pool, self.live if allowed is None else allowed))
+        rows = np.unique(np.concatenate(every)).astype(np.int64)
+        lexical = np.zeros(len(rows), dtype=np.float32)
+        if len(worded):
+            lexical[np.searchsorted(rows, worded)] = bm25 / bm25[0]
+        shares = [self.facts.share(fact, rows) for fact in facts]
+        held = np.mean(shares, axis=0) if shares else np.zeros(len(rows), dtype=np.float32)
+        return Parts(rows, self.vectors.scores(vector, rows), lexical, held, 1 - self._named_share(text, facts))
+
+    def _named_share(self, text: str, facts: Sequence[Fact]) -> float:
+        """Which share of the words is part of a name of the facts."""
+        words, names = words_of(text), set(self.query_words("", facts))
+        return sum(word in names for word in words) / max(len(words), 1)
+
+    def _composed(
+        self, image: bytes, facts: Sequence[Fact], vector: np.ndarray, allowed: np.ndarray | None, pool: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """ "Like this, but": near the picture, with what the words name, and otherwise of the picture's category.
+
+        What the picture shows is told by the product whose photo it is, or else by the products nearest to it; the
+        words' value takes the place of its own in the query vector too.
+        """
+        if not facts:
+            scores, rows = self.vectors.search(vector, pool, allowed)
+            return rows, scores
+        shown = self._image_vector(image)
+        near = self._kin(image, shown)
+        own = [self.facts.vote(name, near) for name in dict.fromkeys(fact.property for fact in facts if fact.property)]
+        named = any(fact.kind == "category" for fact in facts)
+        kept = None if named else self.facts.vote(CATEGORY, near)
+        moved = shown + self._phrase(facts, kept) - self._phrase([fact for fact in own if fact], kept)
+        moved /= max(float(np.linalg.norm(moved)), 1e-9)
+        wanted = [*facts, kept] if kept else list(facts)
+        everywhere = self.live if allowed is None else allowed
+        rows = np.unique(
+            np.concatenate(
+                [
+                    self.vectors.search(moved, pool, allowed)[1],
+                    self.vectors.search(shown, pool, allowed)[1],
+                    self.facts.likely(wanted, 5 * pool, everywhere),
+                ]
+            )
+        ).astype(np.int64)
+        target = np.mean([self.facts.share(fact, rows) for fact in facts], axis=0)
+        total = self.vectors.scores(shown, rows) / 2 + self.vectors.scores(moved, rows) / 2 + TARGET_WEIGHT * target
+        if kept is not None:
+            total += KEPT_WEIGHT * self.facts.share(kept, rows)
+        scores, rows = best(total, rows, pool)
+        return rows, scores
+
+    def _kin(self, image: bytes, shown: np.ndarray) -> np.ndarray:
+        """Rows of the products whose photo it is; if there are none, of those nearest to it."""
+        _, near = self.vectors.search(shown, POOL, self.live if self.state.deleted_count else None)
+        print_ = fingerprint(decode(image))
+        same = [row for row in near.tolist() if same_photo(print_, self._picture(row, "print"))]
+        return np.array(same, dtype=np.int64) if same else near[:NEIGHBOURS]
+
+    def _phrase(self, facts: Sequence[Fact], kept: Fact | None) -> np.ndarray:
+        """The vector of "red shirts"; zeros where there is nothing to say."""
+        words = [folded(fact.value) for fact in facts if fact.kind == "value"]
+        nouns = [fact.path[-1] for fact in (*facts, kept) if fact is not None and fact.kind == "category"]
+        text = " ".join([*words, *map(folded, nouns[:1])])
+        return self._text_vector(text) if text else np.zeros(self.state.dimension, dtype=np.float32)
+
+    # --- honesty
+
+    def signals(self, text: str, facts: Sequence[Fact], vector: np.ndarray) -> dict[str, float]:
+        """What tells a query that the index can answer from one it cannot."""
+        scores, rows = self.vectors.search(vector, 10, self.live if self.state.deleted_count else None)
+        words = words_of(text)
+        covered, unknown = self.lexical.coverage(words)
+        held = float(np.mean([self.facts.share(fact, rows).mean() for fact in facts])) if facts and len(rows) else 0.0
+        return {
+            "best cosine": float(scores[0]) if len(scores) else 0.0,
+            "mean cosine": float(scores.mean()) if len(scores) else 0.0,
+            "words covered": covered,
+            "words unknown": min(unknown, 3) / 3,
+            "all words unknown": float(bool(words) and unknown == len(words) and not facts),
+            "words named": self._named_share(text, facts),
+            "facts held": held,
+        }
+
+    def confidence(self, text: str, facts: Sequence[Fact], vector: np.ndarray) -> float | None:
+        """How sure it is, in [0, 1], that the index has what the words ask for; None where nothing measured it."""
+        rule = self.state.settings.cut_off
+        if rule is None:
+            return None
+        found = self.signals(text, facts, vector)
+        logit = rule.bias + sum(rule.weights.get(name, 0.0) * value for name, value in found.items())
+        return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
+
+    @property
+    def lowest_confidence(self) -> float | None:
+        """From where on a query is answered; None where every one is."""
+        rule = self.state.settings.cut_off
+        return None if rule is None else 1 / (1 + math.exp(-rule.threshold))
+
+    def _refuses(self, confidence: float) -> bool:
+        lowest = self.lowest_confidence
+        return lowest is not None and confidence < lowest
+
+    # --- results
+
+    def _matched(
+        self, matcher: Design, text: str, rows: np.ndarray, scores: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The first results in the order of both rankings together, as reciprocal ranks."""
+        first = [int(row) for row in rows[:RERANKED] if self._picture(int(row))]
+        if not first:
+            return rows, scores
+        pictures = [decode(self._picture(row)) for row in first]
+        loader = matcher.loader
+        batch = Batch(pixels_B3YX=loader.pixels(pictures), texts={"title": loader.words([text] * len(first))})
+        with torch.inference_mode():
+            logits = matcher.model(batch.to(matcher.device)).match_logit_B
+        if logits is None:
+            raise DesignError(f"{matcher.name} has no matching head to rank with; use a model of the recipe vilt")
+        order = np.argsort(-logits.float().cpu().numpy(), kind="stable")
+        place = dict(zip(np.array(first)[order].tolist(), range(len(first)), strict=True))
+        total = np.array(
+            [
+                1 / (RECIPROCAL + number) + (1 / (RECIPROCAL + place[row]) if row in place else 0.0)
+                for number, row in enumerate(rows.tolist())
+            ]
+        )
+        again = np.argsort(-total, kind="stable")
+        return rows[again], total[again]
+
+    def _hits(self, scores: np.ndarray, rows: np.ndarray, k: int, collapse: Collapse | None) -> list[Hit]:
+        if collapse is not None:
+            groups = self.products[collapse][rows.tolist()].to_list()
+            first = {group: place for place, group in reversed(list(enumerate(groups)))}
+            chosen = sorted(first.values())
+            scores, rows = scores[chosen], rows[chosen]
+        numbers = rows[:k].tolist()
+        # row by row: a gather of list columns touches the whole column
+        shown = [self._shown.row(number) for number in numbers]
+        return [
+            Hit(
+                product_id=product_id,
+                score=float(score),
+                title=title or "",
+                category_path=tuple(path or ()),
+                attributes=tuple((item["property"], item["value"]) for item in attributes or ()),
+                photo=photo,
+                variant=variant,
+                thumbnail=self._picture(number),
+            )
+            for score, number, (product_id, title, path, attributes, photo, variant) in zip(
+                scores[:k], numbers, shown, strict=True
+            )
+        ]
+
+    def _picture(self, row: int, name: str = "thumbnail") -> bytes:
+        for pictures in self._pictures:
+            if row < len(pictures[name]):
+                return pictures[name][row].as_py() or b""
+            row -= len(pictures[name])
+        return b""
+
+    def row_of(self, product_id: str) -> int | None:
+        """The product's row number, if the index has it."""
+        rows = np.flatnonzero((self._ids == product_id).to_numpy() & self.live)
+        return int(rows[-1]) if len(rows) else None
+
+
+_SHOWN = ("product_id", "title", "category_path", "attributes", "photo", "variant")
+
+
+def way_named(name: str) -> By:
+    """The way of searching of that name. Raises ShopvlError for a name that is none."""
+    if name not in WAYS:
+        raise ShopvlError(f"--by knows {', '.join(WAYS)}; {name!r} came")
+    return name
+
+
+def collapse_named(name: str | None) -> Collapse | None:
+    """The kind of group of that name. Raises ShopvlError for a name that is none."""
+    if name is not None and name not in get_args(Collapse):
+        raise ShopvlError(f"--collapse knows {' and '.join(get_args(Collapse))}; {name!r} came")
+    return cast(Collapse | None, name)
+
+
+def read_ids(path: Path) -> Collection[str]:
+    """Product ids to delete, one a line. Raises ShopvlError for a file that cannot be read or holds none."""
+    try:
+        ids = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ShopvlError(f"the ids to delete cannot be read from {path} ({fault}); one id a line was wanted") from None
+    if not ids:
+        raise ShopvlError(f"{path} holds no ids to delete; one id a line was wanted")
+    return ids
