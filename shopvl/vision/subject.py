@@ -173,11 +173,11 @@ def _frame_px(rgb: np.ndarray) -> int:
     colour = np.median(_ring_at(rgb, 0), axis=0)
     for depth in range(reach + 1):
         apart = np.abs(_ring_at(rgb, depth) - colour).max(axis=1)
-        if (apart < 24).mean() > 0.95:
+        if (apart < 24).mean() > 0.8:  # a promotion may lie across it
             continue
         # a softened edge may lie between the frame and the picture
         beyond = np.abs(_ring_at(rgb, depth + 1) - colour).max(axis=1)
-        return depth + 1 if depth > 0 and (beyond > 24).mean() > 0.8 else 0
+        return depth + 1 if depth > 0 and (beyond > 24).mean() > 0.7 else 0
     return 0
 
 
