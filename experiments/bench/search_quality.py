@@ -235,7 +235,7 @@ class Bench:
     def nothing(self) -> dict[str, Any]:
         """200 queries that nothing answers, beside good ones that were not used to choose the cut-off."""
         outside = [text for line in OUT_OF_CATALOG.strip().splitlines() for text in line.split("|")]
-        noise = [text for text in queries_elsewhere(400, lambda text: True, random.Random(99)) if text]
+        noise = list(dict.fromkeys(queries_elsewhere(400, lambda text: True, random.Random(99))))
         bad = [*outside, *noise[: 200 - len(outside)]]
         made = [query.text for query in made_queries(self.rows, self.ontology, count=500, seed=11)]
         rng = random.Random(12)

@@ -68,7 +68,8 @@ def stored(index: SearchIndex) -> np.ndarray:
 def test_dense_results_are_those_of_a_plain_loop(index: SearchIndex, toy_catalog, asked: str) -> None:
     picture = next(toy_catalog.batches(1))["image"][0]["bytes"] if asked == "picture" else None
     words = "red dress" if asked == "words" else None
-    query = index.query_vector(words, picture)
+    read = index.in_catalog_words(words, index.understood(words)) if words else None
+    query = index.query_vector(read, picture)
     assert np.linalg.norm(query) == pytest.approx(1, abs=1e-5)
     scores = [float(np.dot(query, vector)) for vector in stored(index)]
     best = sorted(range(len(scores)), key=lambda n: -scores[n])[:5]
@@ -81,7 +82,7 @@ def test_dense_results_are_those_of_a_plain_loop(index: SearchIndex, toy_catalog
 def test_hybrid_adds_up_what_its_parts_say(index: SearchIndex) -> None:
     text = "red dress"
     facts = index.understood(text)
-    parts = index.parts(text, facts, index.query_vector(text, None), 60, None)
+    parts = index.parts(text, facts, index.query_vector(index.in_catalog_words(text, facts), None), 60, None)
     weights = index.state.settings.weights
     ids = index.products["product_id"].to_list()
     total = {
