@@ -373,17 +373,13 @@ def apply_names(ontology: Ontology, names: str | Path | Mapping[str, Any]) -> On
 
     `{"categories": {"Shirts" or "Apparel > Topwear > Shirts": {"zh": "衬衫", "synonyms": ["shirt"]}},
       "properties": {"colour": {"zh": "颜色", "values": {"Red": {"zh": "红色"}}}}}`; keys other than `synonyms` and
-    `values` are languages. Names for things that the ontology does not have are passed over. The values may also stand
-    beside the properties, as in the `ontology_names.json` of a synthetic shop.
+    `values` are languages. Names for things that the ontology does not have are passed over.
     """
     given: Mapping[str, Any] = json.loads(Path(names).read_text("utf-8")) if isinstance(names, (str, Path)) else names
-    if unknown := set(given) - {"categories", "properties", "values", "category_properties"}:
+    if unknown := set(given) - {"categories", "properties"}:
         raise CatalogError(f"the names hold {', '.join(sorted(unknown))}; only categories and properties were wanted")
     paths = {_key(path_of(name) or ()): entry for name, entry in given.get("categories", {}).items()}
-    properties = {folded(name): dict(entry) for name, entry in given.get("properties", {}).items()}
-    for name, values in given.get("values", {}).items():
-        entry = properties.setdefault(folded(name), {})
-        entry["values"] = {**entry.get("values", {}), **values}
+    properties = {folded(name): entry for name, entry in given.get("properties", {}).items()}
 
     def category_named(node: Category) -> Category:
         entry = paths.get(_key(node.path)) or paths.get(_key(node.path[-1:])) or {}
@@ -402,7 +398,7 @@ def apply_names(ontology: Ontology, names: str | Path | Mapping[str, Any]) -> On
 
 
 def _names(part: Category | Property | Value, entry: Mapping[str, Any]) -> dict[str, Any]:
-    languages = {key: name for key, name in entry.items() if key not in ("synonyms", "values", "visible")}
+    languages = {key: name for key, name in entry.items() if key not in ("synonyms", "values")}
     synonyms = entry.get("synonyms", ())
     if isinstance(synonyms, str) or not all(isinstance(name, str) for name in (*languages.values(), *synonyms)):
         raise CatalogError(f"the names {json.dumps(entry, ensure_ascii=False)[:200]} are not all texts")
