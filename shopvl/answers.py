@@ -84,49 +84,25 @@ class PromptedAnswers:
 class CategoryPaths:
     """Answers per level of the category tree to a distribution over its leaves and `unknown`.
 
-    A leaf's probability is the product, from the top down, of each node's share among its siblings; so a path never
-    contradicts itself, and levels add up.
+    A leaf scores the mean log-probability of the nodes on its path, each as the answer to its level's question: all
+    levels have a say, a path never contradicts itself, and short paths are not favoured.
     """
 
     def __init__(self, ontology: Ontology) -> None:
         numbers = {fact.path: n for n, fact in enumerate(ontology.facts) if fact.kind == "category"}
-        self.unknown = len(ontology.facts)
-        self.levels: list[tuple[Tensor, Tensor, Tensor]] = []  # node ids, number of each one's parent, of its place
-        paths = sorted(numbers)
-        depth = max((len(path) for path in paths), default=0)
-        self.leaves = ontology.leaves()
-        steps = torch.full((len(self.leaves), depth), -1)
-        for level in range(depth):
-            nodes = [path for path in paths if len(path) == level + 1]
-            parents = sorted({path[:-1] for path in nodes})
-            place = {path: n for n, path in enumerate(nodes)}
-            self.levels.append(
-                (
-                    torch.tensor([numbers[path] for path in nodes]),
-                    torch.tensor([parents.index(path[:-1]) for path in nodes]),
-                    torch.tensor([len(parents)]),
-                )
-            )
-            for row, leaf in enumerate(self.leaves):
-                if len(leaf) > level:
-                    steps[row, level] = place[leaf[: level + 1]]
-        self.steps = steps
+        leaves = ontology.leaves()
+        depth = max((len(leaf) for leaf in leaves), default=0)
+        unknown = len(ontology.facts)
+        steps = [[numbers[leaf[: level + 1]] if len(leaf) > level else -1 for level in range(depth)] for leaf in leaves]
+        self.steps_RL = torch.tensor([*steps, [unknown] * depth])  # R: leaves and unknown; L: levels
 
     def read(self, logp_BQK: Tensor) -> Tensor:
-        """(B, leaves + 1): log-probabilities; the first questions are the levels, from the top."""
-        B, device = len(logp_BQK), logp_BQK.device
-        found = logp_BQK.new_zeros(B, len(self.leaves))
-        for level, (ids, parent, count) in enumerate(self.levels):
-            own = logp_BQK[:, level, ids.to(device)]
-            index = parent.to(device).expand(B, -1)
-            # log of the siblings' sum: exponentials are safe, these are log-probabilities
-            sums = own.new_zeros(B, int(count)).scatter_add(1, index, own.exp()).clamp(min=1e-30).log()
-            share = own - sums.gather(1, index)
-            step = self.steps[:, level].to(device)
-            found += torch.where(step >= 0, share[:, step.clamp(min=0)], 0.0)
-        unknown_B1 = logp_BQK[:, 0, self.unknown, None]
-        known_B1 = (-torch.expm1(unknown_B1)).clamp(min=1e-30).log()
-        return torch.cat([found + known_B1, unknown_B1], dim=1)
+        """(B, R) log-probabilities; the first questions are the levels, from the top."""
+        steps_RL = self.steps_RL.to(logp_BQK.device)
+        real_RL = steps_RL >= 0
+        levels = torch.arange(steps_RL.shape[1], device=logp_BQK.device)
+        found_BRL = logp_BQK[:, levels, steps_RL.clamp(min=0)].masked_fill(~real_RL, 0.0)
+        return (found_BRL.sum(-1) / real_RL.sum(-1)).log_softmax(-1)
 
 
 def answers_of(design: Design) -> LinearAnswers | PromptedAnswers:
