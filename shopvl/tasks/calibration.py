@@ -26,7 +26,7 @@ CURVE_POINTS = 200
 MIN_ROWS = 20  # of a property, to calibrate it at all
 MAX_ROWS = 20_000  # answers of so many rows are kept in memory
 MIN_STEP_ROWS, MAX_STEPS = 100, 20  # of the isotonic curve: narrower steps are noise
-CONFLICT_SHARE = 0.015  # of ordinary products that may be flagged as in conflict, per property
+CONFLICT_SHARE = 0.02  # of ordinary products that may be flagged as in conflict, per property
 ALONE = ("image", "title")
 VISIBLE_FROM, PARTLY_FROM = 0.5, 0.1  # of `visual_score`: the picture shows it; it shows something of it
 
