@@ -72,7 +72,7 @@ def test_pretrain_and_tune_by_options(toy_table: Path, tmp_path: Path) -> None:
     said = quick("pretrain", "--data", toy_table, "--size", "tiny", "--minutes", 0.02, "--out", run)
     assert "design: tri-clip-" in said.replace("\n", "")
     said = quick("tune", run / "design", toy_table, "--out", tmp_path / "tagger", "--calibrate-on", "train")
-    assert "heads for category" in said.replace("\n", " ")
+    assert "answers for category" in said.replace("\n", " ")
 
 
 def test_a_review_from_tags_to_tuning(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:

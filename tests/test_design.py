@@ -106,7 +106,7 @@ def test_a_value_that_came_later_is_chosen_by_its_name(prompted, toy_rows) -> No
     properties = tuple(
         prop.model_copy(update={"values": fewer}) if prop.id == "Colour" else prop for prop in whole.properties
     )
-    narrow = prompted.over(whole.model_copy(update={"properties": properties}))
+    narrow = prompted.over(whole.with_properties(properties))
     again = narrow.over(whole)
     batch = prompted.loader.training_batch([toy_rows[0]], random.Random(0))
     asked = [Question("property", about="Colour")]

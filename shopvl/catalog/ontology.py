@@ -111,6 +111,10 @@ class Ontology(_Frozen):
             raise ValueError("; ".join(problems))
         return self
 
+    def with_properties(self, properties: Iterable[Property]) -> Self:
+        """The same categories with these properties (`model_copy` would keep the tables derived from the old ones)."""
+        return type(self)(version=self.version, categories=self.categories, properties=tuple(properties))
+
     # --- facts
 
     @cached_property

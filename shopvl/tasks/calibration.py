@@ -126,7 +126,7 @@ def with_visibility(ontology: Ontology, known: Labelled, picture: Mapping[str, T
             verdict: Visual = "yes" if score >= VISIBLE_FROM else "partly" if score >= PARTLY_FROM else "no"
             prop = prop.model_copy(update={"visual": verdict, "visual_score": round(score, 4)})
         told.append(prop)
-    return ontology.model_copy(update={"properties": tuple(told)})
+    return ontology.with_properties(told)
 
 
 def _plain(trust: Trust) -> dict[str, object]:
