@@ -141,6 +141,8 @@ class Design:
             with torch.no_grad():
                 ours.wide.weights.weight.zero_()[:, here] = theirs.wide.weights.weight[:, there]
                 ours.known.zero_()[here] = theirs.known[there]
+                ours.whole.linear.weight.zero_()[here] = theirs.whole.linear.weight[there]
+                ours.whole.linear.bias.zero_()[here] = theirs.whole.linear.bias[there]
         other.model.eval()
         return other
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from shopvl.batch import IGNORED, MODALITIES, Batch, Modality, Output, Questions, Words, inputs_name
 from shopvl.models.attention import NORM_EPS
 from shopvl.models.dual_encoder import DualEncoder
-from shopvl.models.heads import TitleWords
+from shopvl.models.heads import LinearHead, TitleWords
 from shopvl.text.trie import Trie, build_trie
 
 MAX_PLACES = 48  # of a prompt and the answer after it
@@ -208,7 +208,8 @@ class PromptMask(PromptHead):
 
     Single-stream fusion as in ViLT (arXiv:2102.03334) with cloze questions as in PET (arXiv:2001.07676). Beside that
     deep reading stands a wide one (arXiv:1606.07792): a weight per title word and answer, which remembers that a brand
-    makes sports shoes. An answer that was never trained has none and is chosen by its name alone.
+    makes sports shoes, and, where only the picture is shown, one linear map from the whole of it. An answer that was
+    never trained has neither and is chosen by its name alone.
     """
 
     def __init__(
@@ -222,6 +223,10 @@ class PromptMask(PromptHead):
     ) -> None:
         super().__init__(image_tower, text_tower, cells, memory=False, **sizes)  # type: ignore[arg-type]
         self.wide = TitleWords(vocabulary, answers)
+        self.whole = LinearHead(image_tower.width, answers, vocabulary=None)
+        nn.init.zeros_(self.whole.linear.weight)
+        nn.init.zeros_(self.whole.linear.bias)
+        self.log_picture_scale = nn.Parameter(torch.zeros(()))  # how much an answer's name counts beside the whole
         # where there is a title: how much an answer's name counts, and what is known of the answer beside its name
         self.log_title_scale = nn.Parameter(torch.zeros(()))
         self.known = nn.Parameter(torch.zeros(answers, self.width))
@@ -240,13 +245,20 @@ class PromptMask(PromptHead):
         title: tuple[Tensor, Tensor],
         prepared: Prepared,
         words: Words | None,
+        whole_BW: Tensor | None,
     ) -> Tensor:
-        """Log-probabilities (B, Q, K) of the legal answers; -inf for the others. `words`: the title, where shown."""
+        """Log-probabilities (B, Q, K) of the legal answers; -inf for the others.
+
+        `words`: the title, where shown; `whole_BW`: the tower's one vector of the picture, where shown.
+        """
         states_BQD = self.states(picture, title, prepared)
-        logits_BQK = self.by_name(states_BQD, prepared)
+        by_name_BQK = logits_BQK = self.by_name(states_BQD, prepared)
+        if whole_BW is not None:
+            seen_B11 = picture[1].any(1)[:, None, None]
+            logits_BQK = torch.where(seen_B11, self.with_picture(by_name_BQK, whole_BW), logits_BQK)
         if words is not None:
             shown = replace(words, real_BT=title[1])
-            with_title_BQK = self.with_title(states_BQD, logits_BQK, shown)
+            with_title_BQK = self.with_title(states_BQD, by_name_BQK, shown)
             logits_BQK = torch.where(title[1].any(1)[:, None, None], with_title_BQK, logits_BQK)
         return logits_BQK.masked_fill(~prepared.questions.legal_QK, -torch.inf).log_softmax(-1)
 
@@ -262,6 +274,10 @@ class PromptMask(PromptHead):
         """Logits (B, Q, K) from what the answers are called."""
         assert prepared.answers_KD is not None
         return (states_BQD @ prepared.answers_KD.T).float() * self.log_scale.exp()
+
+    def with_picture(self, by_name_BQK: Tensor, whole_BW: Tensor) -> Tensor:
+        """Logits (B, Q, K) where there is a picture and no title."""
+        return by_name_BQK * self.log_picture_scale.exp() + self.whole(whole_BW, None).float()[:, None]
 
     def with_title(self, states_BQD: Tensor, by_name_BQK: Tensor, title: Words) -> Tensor:
         """Logits (B, Q, K) where there is a title."""
@@ -311,6 +327,7 @@ class PromptDecode(PromptHead):
         title: tuple[Tensor, Tensor],
         prepared: Prepared,
         words: Words | None,
+        whole_BW: Tensor | None,
     ) -> Tensor:
         """Log-probabilities (B, Q, K), each the sum over its tokens, among tokens that lead to a legal answer."""
         trie = prepared.trie
@@ -415,7 +432,8 @@ class AnsweringDualEncoder(DualEncoder):
             logits_NV, targets_N = self.head.write(picture, (title_BTD, real_BT), prepared)
             return Output(**output, written_logits_NV=logits_NV, written_targets_N=targets_N)
         picture, title = (picture_BPD, real_BP), (title_BTD, real_BT)
-        return Output(**output, answers_BQK=self.head.score(picture, title, prepared, batch.texts["title"]))
+        answers_BQK = self.head.score(picture, title, prepared, batch.texts["title"], pooled_BW)
+        return Output(**output, answers_BQK=answers_BQK)
 
     def prepare(self, questions: Questions) -> Prepared:
         """Questions read as far as no product is needed; good for any number of batches while the weights stay."""
@@ -429,34 +447,52 @@ class AnsweringDualEncoder(DualEncoder):
         An input that the batch lacks counts as hidden, and so is one that a choice leaves out; () hides both.
         """
         found = {}
-        for inputs, picture, title in self._shown(batch, choices, prepared.start_QD.device):
+        seen = self._seen(batch)
+        for inputs, picture, title in self._shown(seen, batch, choices):
             shown_words = batch.texts.get("title") if "title" in inputs else None
-            found[inputs_name(inputs)] = self.head.score(picture, title, prepared, shown_words)
+            whole_BW = seen.whole_BW if "image" in inputs else None
+            found[inputs_name(inputs)] = self.head.score(picture, title, prepared, shown_words, whole_BW)
         return found
 
     def slot_states(
         self, batch: Batch, prepared: Prepared, choices: Sequence[tuple[Modality, ...]]
-    ) -> dict[str, Tensor]:
-        """What the slots of a cloze head have read (B, Q, D), for each choice of inputs."""
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """What a cloze head's slots have read (B, Q, D), for each choice of inputs; and the whole picture (B, W)."""
         assert isinstance(self.head, PromptMask)
-        return {
+        seen = self._seen(batch)
+        assert seen.whole_BW is not None
+        states = {
             inputs_name(inputs): self.head.states(picture, title, prepared)
-            for inputs, picture, title in self._shown(batch, choices, prepared.start_QD.device)
+            for inputs, picture, title in self._shown(seen, batch, choices)
         }
+        return states, seen.whole_BW
 
-    def _shown(
-        self, batch: Batch, choices: Sequence[tuple[Modality, ...]], device: torch.device
-    ) -> Iterator[tuple[tuple[Modality, ...], tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
-        """Each choice with the picture's and the title's positions and masks; both towers run once."""
-        B = len(batch)
-        empty = torch.zeros(B, 0, self.head.width, device=device), torch.zeros(B, 0, dtype=torch.bool, device=device)
-        seen: dict[str, tuple[Tensor, Tensor]] = {}
+    def _seen(self, batch: Batch) -> _Seen:
+        """Both towers run once."""
+        whole_BW, by_name = None, {}
         if batch.pixels_B3YX is not None:
-            cells_BPD = self.head.picture(self.image_tower.look(batch.pixels_B3YX)[1])
-            seen["image"] = cells_BPD, torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=device)
+            whole_BW, cells = self.image_tower.look(batch.pixels_B3YX)
+            cells_BPD = self.head.picture(cells)
+            by_name["image"] = cells_BPD, torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
         if "title" in batch.texts:
             words = batch.texts["title"]
-            seen["title"] = self.head.title(self.text_tower.read(words, "title")[1]), words.real_BT
+            by_name["title"] = self.head.title(self.text_tower.read(words, "title")[1]), words.real_BT
+        return _Seen(by_name, whole_BW)
+
+    def _shown(
+        self, seen: _Seen, batch: Batch, choices: Sequence[tuple[Modality, ...]]
+    ) -> Iterator[tuple[tuple[Modality, ...], tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
+        """Each choice with the picture's and the title's positions and masks."""
+        B, device = len(batch), self.log_scale.device
+        empty = torch.zeros(B, 0, self.head.width, device=device), torch.zeros(B, 0, dtype=torch.bool, device=device)
         for inputs in choices:
-            picture, title = (seen.get(name, empty) if name in inputs else empty for name in MODALITIES)
+            picture, title = (seen.by_name.get(name, empty) if name in inputs else empty for name in MODALITIES)
             yield inputs, picture, title
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the towers made of a batch: positions (B, N, D) and masks (B, N) by input, and the whole picture (B, W)."""
+
+    by_name: dict[str, tuple[Tensor, Tensor]]
+    whole_BW: Tensor | None

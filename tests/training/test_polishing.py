@@ -1,0 +1,77 @@
+"""The last step of a cloze head: its two losses against plain loops, and that it fits what it is shown."""
+
+import copy
+
+import pytest
+import torch
+
+from shopvl.answers import PromptedAnswers
+from shopvl.features import labelled
+from shopvl.training.polishing import cross_entropy_of_legal, polish, squared_hinge_of_legal
+
+
+@pytest.fixture
+def scored() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 3, 7, generator=generator)
+    legal = torch.rand(3, 7, generator=generator) < 0.6
+    legal[:, :2] = True
+    right = (torch.rand(5, 3, 7, generator=generator) < 0.3) & legal
+    right[0, 0] = False  # a question without a known answer
+    return logits, right, legal
+
+
+def test_squared_hinge_is_what_plain_loops_give(scored) -> None:
+    logits, right, legal = scored
+    total = 0.0
+    for b in range(5):
+        for q in range(3):
+            if not right[b, q].any():
+                continue
+            for k in range(7):
+                if legal[q, k]:
+                    margin = logits[b, q, k] if right[b, q, k] else -logits[b, q, k]
+                    total += max(0.0, 1 - float(margin)) ** 2
+    assert float(squared_hinge_of_legal(logits, right, legal)) == pytest.approx(total, rel=1e-5)
+
+
+def test_cross_entropy_is_what_plain_loops_give(scored) -> None:
+    logits, right, legal = scored
+    total = 0.0
+    for b in range(5):
+        for q in range(3):
+            logp = torch.log_softmax(logits[b, q][legal[q]], 0)
+            answers = right[b, q][legal[q]]
+            if answers.any():
+                total -= float(logp[answers].mean())
+    assert float(cross_entropy_of_legal(logits, right, legal)) == pytest.approx(total, rel=1e-5)
+
+
+def accuracy(design, catalog, inputs: str) -> float:
+    """Share of known properties answered rightly, over all of them."""
+    answers = PromptedAnswers(design)
+    choice = tuple(inputs.split("+"))
+    found = labelled(design, catalog, design.labels, lambda batch: answers.read(batch, [choice])[inputs])
+    hits = [
+        (found.values[name].argmax(-1) == truth)[truth >= 0]
+        for name, truth in found.labels.items()
+        if (truth >= 0).any()
+    ]
+    return float(torch.cat(hits).float().mean())
+
+
+def test_polish_fits_what_it_is_shown_and_nothing_else(prompted, toy_catalog) -> None:
+    """With what it fits wiped out before, it brings answers with a title and from the picture alone to a good fit."""
+    head = prompted.model.head
+    with torch.no_grad():
+        for tensor in (head.known, head.wide.weights.weight, head.whole.linear.weight, head.whole.linear.bias):
+            tensor.zero_()
+        head.log_title_scale.fill_(-3.0)
+        head.log_picture_scale.fill_(-3.0)
+    before = {inputs: accuracy(prompted, toy_catalog, inputs) for inputs in ("image", "title", "image+title")}
+    frozen = copy.deepcopy(prompted.model.image_tower.state_dict())
+    polish(prompted, toy_catalog)
+    after = {inputs: accuracy(prompted, toy_catalog, inputs) for inputs in before}
+    assert after["image"] > before["image"]
+    assert min(after["title"], after["image+title"]) > 0.95
+    assert all(torch.equal(frozen[name], tensor) for name, tensor in prompted.model.image_tower.state_dict().items())
