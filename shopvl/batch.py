@@ -94,7 +94,11 @@ class Batch:
     `title_group_B` numbers the titles (equal number = same text), so that twins are not each other's negatives.
     """
 
-    pixels_B3YX: Tensor | None = None  # float32, normalised
+    pixels_B3YX: Tensor | None = None  # float32 in [0, 1]
+    shares_BP: Tensor | None = None  # float32, the share of product in each patch
+    kept_BP: Tensor | None = None  # bool: patches that the encoder sees; None = all
+    hidden_BP: Tensor | None = None  # bool: patches whose pixels are to be guessed
+    overlaid: Batch | None = None  # the same pictures (and `kept_BP`) with promotions drawn on them
     texts: Mapping[str, Words] = field(default_factory=dict)
     title_group_B: Tensor | None = None  # int64
     query_group_B: Tensor | None = None  # int64
@@ -119,7 +123,7 @@ class Batch:
         def pick(value: Any) -> Any:
             if isinstance(value, Tensor):
                 return value[chosen]
-            if isinstance(value, (Words, Questions)):
+            if isinstance(value, (Words, Questions, Batch)):
                 return value.rows(chosen)
             if isinstance(value, Mapping):
                 return {name: pick(part) for name, part in value.items()}
@@ -136,9 +140,10 @@ class Output:
     scales: Mapping[str, Tensor] = field(default_factory=dict)  # pair -> (): what its cosines are multiplied by
     words_BTD: Tensor | None = None  # states of the title's positions after fusion
     patches_BPD: Tensor | None = None  # states of the image positions after fusion
-    patch_real_BP: Tensor | None = None  # bool
+    patch_real_BP: Tensor | None = None  # bool: patches that the encoder saw
     asked_logits_NV: Tensor | None = None  # for the N positions that have a target, in reading order
     match_logit_B: Tensor | None = None  # > 0: picture and title belong together
+    pixels_NC: Tensor | None = None  # guesses for the N hidden patches, in reading order; C = 3 x patch x patch
     answers_BQK: Tensor | None = None  # log-probabilities over the legal answers, -inf elsewhere
     written_logits_NV: Tensor | None = None  # for the N answer tokens to be written; V: the tokens that any answer has
     written_targets_N: Tensor | None = None  # int64, into V

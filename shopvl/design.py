@@ -30,14 +30,15 @@ from shopvl.models.backbones import (
 )
 from shopvl.models.dual_encoder import DualEncoder
 from shopvl.models.heads import LinearHeads
-from shopvl.models.inputs import PatchEmbedding, TextTower, WordBagTower, WordEmbedding
+from shopvl.models.inputs import PatchEmbedding, TextTower, VisionTransformer, WordBagTower, WordEmbedding
 from shopvl.models.single_stream import SingleStream, copy_vit
 from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.objectives.answers import ChosenAnswerLoss, WrittenAnswerLoss
+from shopvl.objectives.consistency import OverlayConsistencyLoss
 from shopvl.objectives.contrastive import ContrastLoss
-from shopvl.objectives.masked import MaskedWordsLoss
+from shopvl.objectives.masked import MaskedPatchesLoss, MaskedWordsLoss
 from shopvl.objectives.matching import MatchingLoss, WordPatchLoss
-from shopvl.objectives.views import HiddenWords, Mismatched, View
+from shopvl.objectives.views import HiddenPatches, HiddenWords, Mismatched, View
 from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
@@ -51,7 +52,17 @@ CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, CARD = (
     "README.md",
 )
 Model = DualEncoder | SingleStream
-Objective = ContrastLoss | MaskedWordsLoss | MatchingLoss | WordPatchLoss | ChosenAnswerLoss | WrittenAnswerLoss
+Objective = (
+    ContrastLoss
+    | MaskedWordsLoss
+    | MaskedPatchesLoss
+    | MatchingLoss
+    | WordPatchLoss
+    | OverlayConsistencyLoss
+    | ChosenAnswerLoss
+    | WrittenAnswerLoss
+)
+LEAST_PRODUCT = 0.05  # a patch that shows less is not worth guessing
 Calibration = dict[str, dict[str, dict[str, Any]]]  # inputs -> property -> figures
 
 
@@ -83,8 +94,7 @@ class Design:
         """Unit vectors (B, D) of those inputs. Raises DesignError for a design without separate towers."""
         found: dict[str, Tensor] = {}
         if "image" in inputs:
-            assert batch.pixels_B3YX is not None
-            found["image"] = self.model.embed_image(batch.pixels_B3YX)
+            found["image"] = self.model.embed_image(batch)
         if "title" in inputs:
             found["title"] = self.model.embed_text(batch.texts["title"], "title")
         return found
@@ -335,6 +345,8 @@ def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weight
             return ThumbnailNet(part.stem, part.widths, part.blocks)
         case parts.TransformersImage():
             return TransformersImageTower(load_transformers(part.name, part.pretrained, config))
+        case parts.PatchTower():
+            return VisionTransformer(part.size_px, part.patch_px, part.layers, part.width, part.heads, part.dropout)
         case _:
             raise AssertionError(f"problems() lets no {part.kind} through as a tower")
 
@@ -363,6 +375,7 @@ def _single_stream(recipe: Recipe, tokenizer: Tokenizer, random_weights: bool) -
         words=WordEmbedding(tokenizer.size, fusion.width, text.max_tokens, fusion.dropout),
         encoder=Encoder(fusion.layers, fusion.width, fusion.heads, fusion.dropout),
         width=fusion.width,
+        guesses=any(isinstance(part, parts.MaskedPatches) for part in recipe.objectives),
     )
     if fusion.start is not None and not random_weights:
         copy_vit(model, load_vit(fusion.start))
@@ -384,6 +397,11 @@ def _objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer) -> O
             return MatchingLoss(weight=part.weight, view=Mismatched(part.share))
         case parts.WordPatchAlignment():
             return WordPatchLoss(weight=part.weight, special_ids=special, view=Mismatched(part.share))
+        case parts.MaskedPatches():
+            assert isinstance(recipe.image, parts.PatchLinear)
+            return MaskedPatchesLoss(part.weight, recipe.image.patch_px, HiddenPatches(part.share, LEAST_PRODUCT))
+        case parts.OverlayConsistency():
+            return OverlayConsistencyLoss(weight=part.weight)
         case parts.Answers():
             writes = isinstance(recipe.answering, parts.PromptDecode)
             return WrittenAnswerLoss(weight=part.weight) if writes else ChosenAnswerLoss(weight=part.weight)

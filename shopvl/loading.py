@@ -26,11 +26,14 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import Query, QueryLog, facts_named, make_query
 from shopvl.catalog.readers import Catalog
 from shopvl.errors import CatalogError, DesignError, ImageError
-from shopvl.recipes.parts import Answers, PatchLinear, ThumbnailImage, TimmImage, TransformersImage, WordBag
+from shopvl.recipes.parts import Answers, BiasDrop, KeepSubject, MaskedPatches, OverlayConsistency, WordBag
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.prompts import PromptBook, Question, questions_of
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.text.verbalizers import Verbalizer
+from shopvl.vision.overlays import CLAIMS, draw_overlays
+from shopvl.vision.patches import KeepRule
+from shopvl.vision.quick import bias_drop, subject_shares
 from shopvl.vision.transforms import random_crop, to_pixels
 
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
@@ -58,9 +61,7 @@ class Loader:
         self.recipe = recipe
         self.tokenizer = tokenizer
         self.ontology = ontology
-        match recipe.image:
-            case TimmImage() | ThumbnailImage() | TransformersImage() | PatchLinear():
-                self.size_px = recipe.image.size_px
+        self.size_px = recipe.image.size_px
         self.max_tokens = recipe.text.max_tokens
         # a bag of words has no places that could run out
         self.max_prompt_tokens = MAX_PROMPT_TOKENS if isinstance(recipe.text, WordBag) else self.max_tokens
@@ -73,27 +74,56 @@ class Loader:
         ids, real = self.tokenizer.encode(texts, limit)
         return Words(ids_BT=torch.from_numpy(ids), real_BT=torch.from_numpy(real))
 
-    def pixels(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        """RGB pictures as (B, 3, Y, X) in [0, 1]."""
-        return _scaled([to_pixels(picture, self.size_px) for picture in pictures])
+    def pictures(self, pictures: Sequence[Image.Image]) -> Batch:
+        """RGB pictures alone."""
+        return Batch(**self.seen([to_pixels(picture, self.size_px) for picture in pictures]))
+
+    def seen(self, pixels: Sequence[np.ndarray], rng: random.Random | None = None) -> dict[str, torch.Tensor]:
+        """Fields of a batch for pictures (3, Y, X) uint8: what the encoder sees of them. `rng`: for training."""
+        pixels_B3YX = np.stack(pixels)
+        found = {"pixels_B3YX": torch.from_numpy(pixels_B3YX).float().div_(255)}
+        leave_out, grid = self.recipe.leave_out, self.recipe.patch_grid
+        if grid is None or not (self._guesses or isinstance(leave_out, KeepSubject) or (leave_out and rng)):
+            return found
+        shares_BRC = subject_shares(pixels_B3YX, grid)
+        match leave_out:
+            case KeepSubject(subject=least, at_least=at_least):
+                shares = np.stack([shares_BRC, np.zeros_like(shares_BRC), 1 - shares_BRC], axis=-1)
+                kept = KeepRule(subject=least, at_least=at_least).kept(shares)
+                found["kept_BP"] = torch.from_numpy(kept).flatten(1)
+            case BiasDrop(share=share, bias=bias) if rng is not None:
+                kept = bias_drop(shares_BRC, share, bias, np.random.default_rng(rng.getrandbits(64)))
+                found["kept_BP"] = torch.from_numpy(kept).flatten(1)
+        if self._guesses:
+            found["shares_BP"] = torch.from_numpy(shares_BRC).flatten(1)
+        return found
+
+    @cached_property
+    def _guesses(self) -> bool:
+        return any(isinstance(part, MaskedPatches) for part in self.recipe.objectives)
 
     def inference_batch(self, group: Sequence[Usable]) -> Batch:
         """Rows with the same inputs, as they are, without queries or facts."""
         inputs = group[0].inputs
         pictures = [item.image for item in group if item.image is not None]
         titles = [item.row["title"] for item in group]
+        pixels = [to_pixels(picture, self.size_px) for picture in pictures]
         return Batch(
-            pixels_B3YX=self.pixels(pictures) if "image" in inputs else None,
+            **(self.seen(pixels) if "image" in inputs else {}),
             texts={"title": self.words(titles)} if "title" in inputs else {},
         )
 
     def training_batch(self, rows: Sequence[Row], rng: random.Random) -> Batch:
         """Rows with good pictures as a batch with queries, facts and groups, augmented. `rng` decides every draw."""
         augment = self.recipe.augment
-        pictures, queries = [], []
+        pictures, overlaid, queries = [], [], []
         for row in rows:
             crop = random_crop(rng, augment.crop_share, augment.flip)
-            pictures.append(to_pixels(decode(row["image"]["bytes"]), self.size_px, crop))
+            picture = decode(row["image"]["bytes"])
+            drawn = augment.overlays > 0 and rng.random() < augment.overlays
+            pictures.append(to_pixels(_promoted(picture, rng) if drawn else picture, self.size_px, crop))
+            if self._consistent:
+                overlaid.append(to_pixels(_promoted(picture, rng), self.size_px, crop))
             queries.append(self._query(row, rng))
         titles = [_drop_words(row["title"], augment.word_dropout, rng) for row in rows]
         facts_BK = self._facts([self.facts_of(row) for row in rows])
@@ -107,7 +137,8 @@ class Loader:
             shown_BI = _shown(len(rows), rates, rng)
             questions = self._asked(rows, facts_BK, shown_BI, rng)
         return Batch(
-            pixels_B3YX=_scaled(pictures),
+            **self.seen(pictures, rng),
+            overlaid=Batch(**self.seen(overlaid, rng)) if overlaid else None,
             texts={
                 "title": self.words(titles),
                 "query": self.words([query.text for query in queries], MAX_QUERY_TOKENS),
@@ -140,6 +171,10 @@ class Loader:
     def verbalizer(self) -> Verbalizer:
         """The answers by their names."""
         return Verbalizer(self.ontology, _book())
+
+    @cached_property
+    def _consistent(self) -> bool:
+        return any(isinstance(part, OverlayConsistency) for part in self.recipe.objectives)
 
     @cached_property
     def _answers(self) -> Answers | None:
@@ -269,8 +304,10 @@ def text_groups(texts: Sequence[str]) -> torch.Tensor:
     return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests])
 
 
-def _scaled(pictures: Sequence[np.ndarray]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(pictures)).float().div_(255)
+def _promoted(picture: Image.Image, rng: random.Random) -> Image.Image:
+    """The picture with promotions drawn on it; half of them claim a colour, true or not."""
+    claim = rng.choice(CLAIMS)[1:][rng.random() < 0.5] if rng.random() < 0.5 else None
+    return draw_overlays(picture, np.random.default_rng(rng.getrandbits(64)), text=claim)[0]
 
 
 @lru_cache(maxsize=1)

@@ -411,8 +411,10 @@ class AnsweringDualEncoder(DualEncoder):
         if batch.questions is None:
             return super().forward(batch)
         assert batch.pixels_B3YX is not None
-        pooled_BW, cells = self.image_tower.look(batch.pixels_B3YX)
+        pooled_BW, cells = self.look(batch)
         embeddings = {"image": self._unit(self.image_projection(pooled_BW))}
+        if batch.overlaid is not None:
+            embeddings["overlaid"] = self.embed_image(batch.overlaid)
         title_BTC = None
         for name, words in batch.texts.items():
             text_BW, words_BTC = self.text_tower.read(words, name)
@@ -422,7 +424,7 @@ class AnsweringDualEncoder(DualEncoder):
         assert title_BTC is not None
         picture_BPD, title_BTD = self.head.picture(cells), self.head.title(title_BTC)
         real_BT = batch.texts["title"].real_BT
-        real_BP = real_BT.new_ones(picture_BPD.shape[:2])
+        real_BP = self._real(batch, picture_BPD)
         if batch.shown_BI is not None:
             real_BP, real_BT = real_BP & batch.shown_BI[:, :1], real_BT & batch.shown_BI[:, 1:]
         prepared = self.prepare(batch.questions)
@@ -471,13 +473,20 @@ class AnsweringDualEncoder(DualEncoder):
         """Both towers run once."""
         whole_BW, by_name = None, {}
         if batch.pixels_B3YX is not None:
-            whole_BW, cells = self.image_tower.look(batch.pixels_B3YX)
+            whole_BW, cells = self.look(batch)
             cells_BPD = self.head.picture(cells)
-            by_name["image"] = cells_BPD, torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
+            by_name["image"] = cells_BPD, self._real(batch, cells_BPD)
         if "title" in batch.texts:
             words = batch.texts["title"]
             by_name["title"] = self.head.title(self.text_tower.read(words, "title")[1]), words.real_BT
         return _Seen(by_name, whole_BW)
+
+    @staticmethod
+    def _real(batch: Batch, cells_BPD: Tensor) -> Tensor:
+        """(B, P) bool: the cells that the tower saw."""
+        if batch.kept_BP is not None:
+            return batch.kept_BP
+        return torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
 
     def _shown(
         self, seen: _Seen, batch: Batch, choices: Sequence[tuple[Modality, ...]]

@@ -32,16 +32,24 @@ class DualEncoder(nn.Module):
         """Unit-length embeddings (B, width) of whatever the batch holds, by name: image, title, query."""
         embeddings = {name: self.embed_text(words, name) for name, words in batch.texts.items()}
         if batch.pixels_B3YX is not None:
-            embeddings["image"] = self.embed_image(batch.pixels_B3YX)
+            embeddings["image"] = self.embed_image(batch)
+        if batch.overlaid is not None:
+            embeddings["overlaid"] = self.embed_image(batch.overlaid)
         return Output(embeddings=embeddings, scales=self.scales())
 
     def scales(self) -> dict[str, Tensor]:
         """What the cosines of each pair are multiplied by."""
         return dict(zip(PAIRS, self.log_scale.exp().clamp(max=MAX_SCALE).unbind(), strict=True))
 
-    def embed_image(self, pixels_B3YX: Tensor) -> Tensor:
-        """(B, width), unit length."""
-        return self._unit(self.image_projection(self.image_tower(pixels_B3YX)))
+    def embed_image(self, batch: Batch) -> Tensor:
+        """The batch's pictures as (B, width), unit length."""
+        return self._unit(self.image_projection(self.look(batch)[0]))
+
+    def look(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """The image tower's one vector per picture (B, W), and its cells (B, P, C) at one or several scales."""
+        if batch.kept_BP is None:
+            return self.image_tower.look(batch.pixels_B3YX)
+        return self.image_tower.look(batch.pixels_B3YX, batch.kept_BP)
 
     def embed_text(self, words: Words, segment: str) -> Tensor:
         """(B, width), unit length."""
@@ -57,7 +65,7 @@ class DualEncoder(nn.Module):
         wanted = {name for inputs in choices for name in inputs}
         parts = {}
         if "image" in wanted:
-            raw = self.image_tower(batch.pixels_B3YX)
+            raw = self.look(batch)[0]
             parts["image"] = torch.cat([raw, self._unit(self.image_projection(raw))], dim=-1)
         if "title" in wanted:
             raw = self.text_tower(batch.texts["title"], "title")
@@ -73,7 +81,7 @@ class DualEncoder(nn.Module):
 class NoTowers:
     """Mixed into models whose modalities meet at once: they have no embedding of a picture or a text alone."""
 
-    def embed_image(self, pixels_B3YX: Tensor) -> Tensor:
+    def embed_image(self, batch: Batch) -> Tensor:
         """Always a DesignError that says which recipes can."""
         raise DesignError(
             "this model reads picture and words together and has no embeddings to search with; "
@@ -82,4 +90,4 @@ class NoTowers:
 
     def embed_text(self, words: Words, segment: str) -> Tensor:
         """Always a DesignError, as for `embed_image`."""
-        return self.embed_image(words.ids_BT)
+        return self.embed_image(Batch(texts={"title": words}))

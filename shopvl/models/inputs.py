@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from shopvl.batch import Words
-from shopvl.models.attention import Encoder, mean_of_real
+from shopvl.models.attention import Encoder, encode_real, mean_of_real
 
 SEGMENTS = ("title", "query", "ocr", "prompt")  # kinds of text that one text encoder tells apart
 
@@ -43,6 +43,36 @@ class PatchEmbedding(nn.Module):
     def forward(self, pixels_B3YX: Tensor) -> Tensor:
         """(B, P, D), row by row."""
         return self.patch(pixels_B3YX * 2 - 1).flatten(2).transpose(1, 2) + self.position
+
+
+class VisionTransformer(nn.Module):
+    """Patches through transformer blocks, mean of the patches, no class token: (B, 3, Y, X) -> (B, width).
+
+    ViT (arXiv:2010.11929), read out as in FLIP (arXiv:2212.00794); patches may be left out, a different number per
+    picture, and what is left out costs nothing.
+    """
+
+    def __init__(
+        self, size_px: tuple[int, int], patch_px: int, layers: int, width: int, heads: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.patches = PatchEmbedding(size_px, patch_px, width)
+        self.encoder = Encoder(layers, width, heads, dropout)
+        self.width = width
+        self.token_widths = (width,)
+
+    def forward(self, pixels_B3YX: Tensor, kept_BP: Tensor | None = None) -> Tensor:
+        """(B, width)."""
+        return self.look(pixels_B3YX, kept_BP)[0]
+
+    def look(self, pixels_B3YX: Tensor, kept_BP: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """The mean of the patches kept (B, width), and all patches (B, P, width), zeros where left out."""
+        patches_BPD = self.patches(pixels_B3YX)
+        if kept_BP is None:
+            states_BPD = self.encoder(patches_BPD)
+            return states_BPD.mean(1), [states_BPD]
+        states_BPD = encode_real(self.encoder, patches_BPD, kept_BP)
+        return mean_of_real(states_BPD, kept_BP), [states_BPD]
 
 
 class TextTower(nn.Module):

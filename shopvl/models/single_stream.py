@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, Batch, Modality, Output, Words, inputs_name
 from shopvl.errors import DesignError
-from shopvl.models.attention import Block, Encoder, mean_of_real
+from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
 from shopvl.models.dual_encoder import NoTowers
 from shopvl.models.inputs import PatchEmbedding, WordEmbedding
 
@@ -20,7 +20,9 @@ class SingleStream(NoTowers, nn.Module):
     An input that is left out is simply not on the line, so one model serves picture, title, or both.
     """
 
-    def __init__(self, patches: PatchEmbedding, words: WordEmbedding, encoder: Encoder, width: int) -> None:
+    def __init__(
+        self, patches: PatchEmbedding, words: WordEmbedding, encoder: Encoder, width: int, guesses: bool = False
+    ) -> None:
         super().__init__()
         self.patches = patches
         self.words = words
@@ -31,6 +33,9 @@ class SingleStream(NoTowers, nn.Module):
         self.match = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
         self.word_transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
         self.word_bias = nn.Parameter(torch.zeros(words.word.num_embeddings))
+        if guesses:  # the pixels of hidden patches
+            self.hidden = nn.Parameter(torch.randn(width) * 0.02)
+            self.guess = nn.Linear(width, patches.patch.weight[0].numel())
 
     def forward(self, batch: Batch) -> Output:
         """States of both modalities after fusion, word logits (tied to the word embedding) and the match logit."""
@@ -38,7 +43,8 @@ class SingleStream(NoTowers, nn.Module):
         return Output(
             words_BTD=words_BTD.float(),
             patches_BPD=patches_BPD.float(),
-            patch_real_BP=patches_BPD.new_ones(patches_BPD.shape[:2], dtype=torch.bool),
+            patch_real_BP=_kept(batch, patches_BPD),
+            pixels_NC=None if batch.hidden_BP is None else self.guess(patches_BPD[batch.hidden_BP]).float(),
             asked_logits_NV=self._asked_logits(words_BTD, batch.texts["title"]),
             match_logit_B=self.match(words_BTD[:, 0]).squeeze(-1).float(),
         )
@@ -63,7 +69,7 @@ class SingleStream(NoTowers, nn.Module):
         first_BD = words_BTD[:, 0]
         nothing_BD = torch.zeros_like(first_BD)
         mean_word_BD = mean_of_real(words_BTD, batch.texts["title"].real_BT) if "title" in inputs else nothing_BD
-        mean_patch_BD = patches_BPD.mean(1) if "image" in inputs else nothing_BD
+        mean_patch_BD = mean_of_real(patches_BPD, _kept(batch, patches_BPD)) if "image" in inputs else nothing_BD
         return torch.cat([first_BD, mean_word_BD, mean_patch_BD], dim=-1)
 
     def _fused(self, batch: Batch, inputs: tuple[Modality, ...]) -> tuple[Tensor, Tensor]:
@@ -75,12 +81,27 @@ class SingleStream(NoTowers, nn.Module):
         else:
             words_BTD = self.nothing.expand(B, 1, -1)
             real_BT = words_BTD.new_ones((B, 1), dtype=torch.bool)
-        seen = "image" in inputs
-        patches_BPD = self.patches(batch.pixels_B3YX) + self.image_type if seen else words_BTD[:, :0]
+        patches_BPD = self._patches(batch) if "image" in inputs else words_BTD[:, :0]
         T, P = words_BTD.shape[1], patches_BPD.shape[1]
         line = torch.cat([words_BTD, patches_BPD], dim=1)
-        real = torch.cat([real_BT, real_BT.new_ones((B, P))], dim=1)
-        return self.encoder(line, real).split([T, P], dim=1)
+        real = torch.cat([real_BT, _kept(batch, patches_BPD)], dim=1)
+        encoded = self.encoder(line, real) if batch.kept_BP is None else encode_real(self.encoder, line, real)
+        return encoded.split([T, P], dim=1)
+
+    def _patches(self, batch: Batch) -> Tensor:
+        """(B, P, D); a patch to be guessed shows only where it is."""
+        patches_BPD = self.patches(batch.pixels_B3YX)
+        if batch.hidden_BP is not None:
+            blank_PD = self.hidden + self.patches.position
+            patches_BPD = torch.where(batch.hidden_BP[..., None], blank_PD, patches_BPD)
+        return patches_BPD + self.image_type
+
+
+def _kept(batch: Batch, patches_BPD: Tensor) -> Tensor:
+    """(B, P) bool: the patches on the line."""
+    if batch.kept_BP is not None and patches_BPD.shape[1]:
+        return batch.kept_BP
+    return patches_BPD.new_ones(patches_BPD.shape[:2], dtype=torch.bool)
 
 
 def copy_vit(model: SingleStream, vit: nn.Module) -> None:

@@ -67,6 +67,31 @@ class HiddenWords:
 
 
 @dataclass(frozen=True)
+class HiddenPatches:
+    """A `share` of the patches that show product is hidden, at least one per picture; others are never asked for.
+
+    The draw is uniform noise less the patch's share of product (`bias-drop`), so a sleeve is hidden rather than
+    its rim. A patch shows product from a share of `least` on.
+    """
+
+    share: float
+    least: float
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch with `hidden_BP` set."""
+        shares_BP = batch.shares_BP
+        assert shares_BP is not None
+        noise_BP = torch.rand(shares_BP.shape, generator=generator).to(shares_BP.device)
+        asked_BP = shares_BP >= self.least
+        if batch.kept_BP is not None:
+            asked_BP &= batch.kept_BP
+        draw_BP = (noise_BP - shares_BP).masked_fill(~asked_BP, torch.inf)
+        rank_BP = draw_BP.argsort(1).argsort(1)
+        wanted_B1 = (self.share * asked_BP.sum(1, keepdim=True)).round().clamp(min=1)
+        return replace(batch, hidden_BP=asked_BP & (rank_BP < wanted_B1))
+
+
+@dataclass(frozen=True)
 class Mismatched:
     """A `share` of the titles stand beside another product's picture; `paired_B` says which pairs are true.
 
@@ -86,4 +111,10 @@ class Mismatched:
         source[chosen] = chosen.roll(1)
         source = source.to(batch.pixels_B3YX.device)
         paired_B = batch.title_group_B[source] == batch.title_group_B
-        return replace(batch, pixels_B3YX=batch.pixels_B3YX[source], paired_B=paired_B)
+        return replace(
+            batch,
+            pixels_B3YX=batch.pixels_B3YX[source],
+            shares_BP=None if batch.shares_BP is None else batch.shares_BP[source],
+            kept_BP=None if batch.kept_BP is None else batch.kept_BP[source],
+            paired_B=paired_B,
+        )

@@ -3,13 +3,14 @@
 from difflib import get_close_matches
 
 from shopvl.errors import RecipeError
-from shopvl.recipes.contrastive import TRI_CLIP
+from shopvl.recipes.contrastive import FLIP, TRI_CLIP
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import SIZES, Family, Recipe, SizeName
 from shopvl.recipes.single_stream import VILT
 
 RECIPES: dict[str, Family] = {
     "tri-clip": TRI_CLIP,
+    "flip": FLIP,
     "vilt": VILT,
     "prompt-mask": PROMPT_MASK,
     "prompt-decode": PROMPT_DECODE,

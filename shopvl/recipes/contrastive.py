@@ -6,6 +6,8 @@ from shopvl.recipes.parts import (
     Augment,
     Contrast,
     DualEncoder,
+    KeepSubject,
+    PatchTower,
     TextTransformer,
     ThumbnailImage,
     TimmImage,
@@ -46,5 +48,35 @@ TRI_CLIP = Family(
         text=TextTransformer(layers=2, width=16, heads=2, max_tokens=16, vocabulary=400),
         fusion=DualEncoder(width=16),
         schedule=WarmupCosine(peak_lr=1e-2, batch_size=8),
+    ),
+)
+
+_FLIP = replace(
+    _BASE,
+    name="flip",
+    image=PatchTower(size_px=(224, 224), patch_px=16, layers=12, width=768, heads=12),
+    leave_out=KeepSubject(),
+    schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.2, batch_size=512),
+    source="FLIP (arXiv:2212.00794)",
+    differs="patches that show no product are left out, in training and in use alike, instead of a random half in "
+    "training; nothing of the product is lost, so no run on whole pictures has to follow",
+)
+
+FLIP = Family(
+    base=_FLIP,
+    mini=replace(
+        _FLIP,
+        image=PatchTower(size_px=(80, 64), patch_px=8, layers=6, width=192, heads=3),
+        text=TRI_CLIP.mini.text,
+        fusion=TRI_CLIP.mini.fusion,
+        schedule=WarmupCosine(peak_lr=1e-3, warmup_share=0.1, batch_size=256, clip_norm=5.0, weight_decay=0.1),
+        augment=TRI_CLIP.mini.augment,
+    ),
+    tiny=replace(
+        _FLIP,
+        image=PatchTower(size_px=(32, 32), patch_px=8, layers=2, width=16, heads=2),
+        text=TRI_CLIP.tiny.text,
+        fusion=TRI_CLIP.tiny.fusion,
+        schedule=TRI_CLIP.tiny.schedule,
     ),
 )

@@ -60,7 +60,49 @@ class PatchLinear:
     patch_px: Count
 
 
-Image = Annotated[TimmImage | ThumbnailImage | TransformersImage | PatchLinear, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PatchTower:
+    """A vision transformer of our own as an image tower: square cells, blocks, and the mean of the cells."""
+
+    kind: Literal["vit"] = "vit"
+    size_px: Size
+    patch_px: Count
+    layers: Count
+    width: Count
+    heads: Count
+    dropout: Share = 0.0
+
+
+Image = Annotated[
+    TimmImage | ThumbnailImage | TransformersImage | PatchLinear | PatchTower, Field(discriminator="kind")
+]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class KeepSubject:
+    """Patches that show too little product never enter the encoder, in training and in use.
+
+    `subject` is the least share of product; `at_least` so many patches of a picture stay, those that show the most.
+    """
+
+    kind: Literal["keep-subject"] = "keep-subject"
+    subject: Share = 0.2
+    at_least: Count = 4
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BiasDrop:
+    """While training a `share` of the patches is left out: those of the lowest noise + `bias` x share of product.
+
+    A `bias` of 0 is FLIP's random dropping (arXiv:2212.00794).
+    """
+
+    kind: Literal["bias-drop"] = "bias-drop"
+    share: Share = 0.5
+    bias: Annotated[float, Field(ge=0)] = 0.0
+
+
+LeaveOut = Annotated[KeepSubject | BiasDrop, Field(discriminator="kind")]
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
@@ -233,7 +275,29 @@ class Answers:
     name: Literal["prompt-vqa"] = "prompt-vqa"
 
 
-Objective = Annotated[Contrast | MaskedWords | Matching | WordPatchAlignment | Answers, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OverlayConsistency:
+    """A picture and the same picture with promotions drawn on it have one embedding."""
+
+    kind: Literal["overlay-consistency"] = "overlay-consistency"
+    weight: float = 1.0
+    name: Literal["overlay-consistency"] = "overlay-consistency"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaskedPatches:
+    """Guess the pixels of hidden patches: a `share` of those that show product, the more product the likelier."""
+
+    kind: Literal["pix-rec"] = "pix-rec"
+    share: Share = 0.4
+    weight: float = 1.0
+    name: Literal["pix-rec"] = "pix-rec"
+
+
+Objective = Annotated[
+    Contrast | MaskedWords | MaskedPatches | Matching | WordPatchAlignment | OverlayConsistency | Answers,
+    Field(discriminator="kind"),
+]
 
 # --- schedule --------------------------------------------------------------------------------------------------------
 
@@ -259,3 +323,4 @@ class Augment:
     flip: bool = True
     crop_share: Share = 0.1  # a random window leaves out at most this share of each side
     word_dropout: Share = 0.0  # of a title's or query's words
+    overlays: Share = 0.0  # of the pictures, that get promotions drawn on them; half of those claim a colour

@@ -18,8 +18,11 @@ from shopvl.recipes.parts import (
     DualEncoder,
     Fusion,
     Image,
+    LeaveOut,
     Objective,
+    OverlayConsistency,
     PatchLinear,
+    PatchTower,
     SingleStream,
     Text,
     TextTransformer,
@@ -44,6 +47,7 @@ class Recipe:
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
     schedule: WarmupCosine
     augment: Augment = Augment()
+    leave_out: LeaveOut | None = None  # patches that the encoder does not see
     source: str  # the paper
     differs: str  # what is not as in the paper, and why
 
@@ -58,7 +62,7 @@ class Recipe:
             found.append(
                 f"half_size_share needs an image tower that reads any size (thumbnail-conv), not {self.image.kind}"
             )
-        found += self._answering_problems()
+        found += self._answering_problems() + self._patch_problems()
         names = [objective.name for objective in self.objectives]
         found += [
             f"the objective {name} stands twice; once is enough"
@@ -97,12 +101,40 @@ class Recipe:
             found.append("half_size_share changes how many cells a picture has, which a head that answers counts on")
         return found
 
+    def _patch_problems(self) -> list[str]:
+        found = []
+        patches = self.patch_grid is not None
+        if isinstance(self.image, PatchLinear | PatchTower) and any(
+            side % self.image.patch_px for side in self.image.size_px
+        ):
+            found.append(
+                f"a picture of {self.image.size_px[0]}x{self.image.size_px[1]} px does not fall into "
+                f"patches of {self.image.patch_px} px"
+            )
+        if self.leave_out is not None and not patches:
+            found.append(
+                f"{self.leave_out.kind} leaves out patches, which {self.image.kind} does not have; "
+                "use vit or patch-linear"
+            )
+        return found
+
+    @property
+    def patch_grid(self) -> tuple[int, int] | None:
+        """Rows and columns of patches; None where the picture is not cut into any."""
+        if not isinstance(self.image, PatchLinear | PatchTower):
+            return None
+        height, width = self.image.size_px
+        return height // self.image.patch_px, width // self.image.patch_px
+
     def _two_tower_problems(self) -> list[str]:
         found = []
         if isinstance(self.image, PatchLinear):
             found.append(
-                f"dual-enc needs an image tower (timm-image, thumbnail-conv, transformers-image), not {self.image.kind}"
+                "dual-enc needs an image tower (timm-image, thumbnail-conv, transformers-image, vit), "
+                f"not {self.image.kind}"
             )
+        if isinstance(self.image, PatchTower) and self.image.width % self.image.heads:
+            found.append(f"an image width of {self.image.width} is not a multiple of {self.image.heads} heads")
         if isinstance(self.image, ThumbnailImage) and len(self.image.widths) != len(self.image.blocks):
             found.append(
                 f"thumbnail-conv has {len(self.image.widths)} widths but {len(self.image.blocks)} numbers of blocks; "
@@ -115,7 +147,7 @@ class Recipe:
         found += [
             f"{objective.kind} reads fused words and patches, which dual-enc does not have; use single-stream"
             for objective in self.objectives
-            if not isinstance(objective, Contrast | Answers)
+            if not isinstance(objective, Contrast | OverlayConsistency | Answers)
         ]
         return found
 
@@ -126,17 +158,12 @@ class Recipe:
             found.append(f"a width of {self.fusion.width} is not a multiple of {self.fusion.heads} heads")
         if not isinstance(self.image, PatchLinear):
             found.append(f"single-stream needs patches (patch-linear), not {self.image.kind}")
-        elif any(side % self.image.patch_px for side in self.image.size_px):
-            found.append(
-                f"a picture of {self.image.size_px[0]}x{self.image.size_px[1]} px does not fall into "
-                f"patches of {self.image.patch_px} px"
-            )
         if not isinstance(self.text, WordPieces):
             found.append(f"single-stream needs words (wordpiece), not {self.text.kind}")
         found += [
             f"{objective.name} compares embeddings of separate towers, which single-stream does not have; use dual-enc"
             for objective in self.objectives
-            if isinstance(objective, Contrast)
+            if isinstance(objective, Contrast | OverlayConsistency)
         ]
         return found
 

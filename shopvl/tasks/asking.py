@@ -19,7 +19,7 @@ from shopvl.encoding import encoded_group
 from shopvl.errors import CatalogError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject, Usable, examine
 from shopvl.tasks.tagging import HeadAnswers
-from shopvl.vision.transforms import border_colour
+from shopvl.vision.transforms import border_colour, to_pixels
 
 HEAT_GRID = (8, 6)  # cells of the heat map, rows and columns
 CATEGORY_WORDS = ("category", "type", "kind", "sort", "product", "what is it", "what is this", "sold", "selling")
@@ -148,11 +148,11 @@ class Product:
         if self.usable.image is None:
             raise CatalogError("there is no picture, so there is nothing to show on it")
         loader = self.design.loader
-        whole = loader.pixels([self.usable.image])
-        colour = torch.tensor(border_colour(self.usable.image)).div(255)[:, None, None]
-        height, width = whole.shape[2:]
+        whole = to_pixels(self.usable.image, loader.size_px)
+        colour = np.array(border_colour(self.usable.image), dtype=np.uint8)[:, None, None]
+        height, width = loader.size_px
         rows, columns = grid
-        painted = whole.repeat(rows * columns + 1, 1, 1, 1)
+        painted = np.repeat(whole[None], rows * columns + 1, axis=0)
         for cell in range(rows * columns):
             row, column = divmod(cell, columns)
             top, bottom = (round(height * (row + edge) / rows) for edge in (-0.5, 1.5))
@@ -160,7 +160,7 @@ class Product:
             painted[cell, :, max(top, 0) : bottom, max(left, 0) : right] = colour
         place = self.design.labels[name].index(value)
         with torch.inference_mode():
-            batch = Batch(pixels_B3YX=painted).to(self.design.device)
+            batch = Batch(**loader.seen(list(painted))).to(self.design.device)
             logp = answers_of(self.design).read(batch, [("image",)])["image"][name][:, place].float().cpu()
         return (logp[-1] - logp[:-1]).view(rows, columns).numpy()
 

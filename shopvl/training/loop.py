@@ -115,7 +115,8 @@ def _batches(steps: Steps, first: int, device: torch.device) -> Iterator[Batch]:
 def _half_size(batch: Batch) -> Batch:
     """Pictures of half the sides, each pixel the mean of four."""
     assert batch.pixels_B3YX is not None
-    return replace(batch, pixels_B3YX=F.avg_pool2d(batch.pixels_B3YX, 2))
+    overlaid = None if batch.overlaid is None else _half_size(batch.overlaid)
+    return replace(batch, pixels_B3YX=F.avg_pool2d(batch.pixels_B3YX, 2), overlaid=overlaid)
 
 
 def _seeded(seed: int, step: int) -> torch.Generator:

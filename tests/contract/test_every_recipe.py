@@ -123,6 +123,7 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
     # matching is a plateau first and a cliff then: it needs more steps than contrast
     main, steps = {
         "tri-clip": ("itc:title-image", 150),
+        "flip": ("itc:title-image", 150),
         "vilt": ("itm", 600),
         "prompt-mask": ("prompt-vqa", 150),
         "prompt-decode": ("prompt-vqa", 250),

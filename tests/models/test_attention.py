@@ -7,7 +7,7 @@ import timm
 import torch
 
 from shopvl.errors import DesignError
-from shopvl.models.attention import Encoder, SelfAttention, mean_of_real
+from shopvl.models.attention import Encoder, SelfAttention, encode_real, mean_of_real
 from shopvl.models.inputs import PatchEmbedding, WordEmbedding
 from shopvl.models.single_stream import SingleStream, copy_vit
 
@@ -80,3 +80,22 @@ def test_mean_of_real_skips_padding_and_survives_nothing() -> None:
     x = torch.arange(12.0).view(2, 3, 2)
     real = torch.tensor([[True, False, True], [False, False, False]])
     assert mean_of_real(x, real).tolist() == [[2.0, 3.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_leaving_positions_out_is_masking_them(seed: int) -> None:
+    """Values and gradients of the packed form against the masked one, a different number per row."""
+    torch.manual_seed(seed)
+    encoder = Encoder(layers=2, width=16, heads=2)
+    x = torch.randn(11, 9, 16)
+    real = torch.rand(11, 9) < torch.rand(11, 1)
+    real[:, seed] = True
+    found = []
+    for run in (lambda y: encode_real(encoder, y, real), lambda y: encoder(y, real) * real[..., None]):
+        y = x.clone().requires_grad_()
+        states = run(y)
+        encoder.zero_grad()
+        states.square().sum().backward()
+        found.append([states, y.grad, *(p.grad.clone() for p in encoder.parameters())])
+    for packed, masked in zip(*found, strict=True):
+        torch.testing.assert_close(packed, masked, atol=2e-5, rtol=1e-4)

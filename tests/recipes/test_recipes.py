@@ -4,7 +4,7 @@ import pytest
 
 from shopvl.errors import RecipeError
 from shopvl.recipes import RECIPES, SIZES, Recipe, find
-from shopvl.recipes.parts import Contrast, MaskedWords, PatchLinear, WordPieces
+from shopvl.recipes.parts import Contrast, KeepSubject, MaskedWords, PatchLinear, WordPieces
 
 PROMISED = 2
 
@@ -73,3 +73,13 @@ def test_unknown_missing_and_ill_typed_fields_are_all_named() -> None:
         "source is missing",
     ):
         assert part in text
+
+
+def test_only_patches_can_be_left_out() -> None:
+    recipe = replace(find("tri-clip", "tiny"), leave_out=KeepSubject())
+    assert any("keep-subject leaves out patches, which timm-image does not have" in s for s in recipe.problems())
+    tower = find("flip", "tiny").image
+    assert any(
+        "an image width of 15 is not a multiple" in s
+        for s in replace(find("flip", "tiny"), image=replace(tower, width=15)).problems()
+    )

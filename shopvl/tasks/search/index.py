@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -13,7 +13,6 @@ import polars as pl
 import torch
 import torch.nn.functional as F
 
-from shopvl.batch import Batch
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Fact, Ontology
@@ -189,8 +188,8 @@ class SearchIndex:
 
     def _image_vector(self, image: bytes) -> np.ndarray:
         with torch.inference_mode():
-            pixels = self.design.loader.pixels([decode(image)]).to(self.design.device)
-            vector = self.design.model.embed_image(pixels)
+            picture = self.design.loader.pictures([decode(image)]).to(self.design.device)
+            vector = self.design.model.embed_image(picture)
         result: np.ndarray = F.normalize(vector, dim=-1)[0].float().cpu().numpy()
         return result
 
@@ -409,7 +408,7 @@ class SearchIndex:
             return rows, scores
         pictures = [decode(self._picture(row)) for row in first]
         loader = matcher.loader
-        batch = Batch(pixels_B3YX=loader.pixels(pictures), texts={"title": loader.words([text] * len(first))})
+        batch = replace(loader.pictures(pictures), texts={"title": loader.words([text] * len(first))})
         with torch.inference_mode():
             logits = matcher.model(batch.to(matcher.device)).match_logit_B
         if logits is None:

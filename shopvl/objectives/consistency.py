@@ -1,0 +1,28 @@
+"""What is laid over a picture does not change the product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+from shopvl.batch import Batch, Output
+from shopvl.objectives.views import Plain, View
+
+
+@dataclass(frozen=True)
+class OverlayConsistencyLoss:
+    """1 - cosine between a picture's embedding and that of the same picture under promotions.
+
+    Reads: `overlaid`. Head: embeddings `image` and `overlaid`. Nearest sibling: SimSiam (arXiv:2011.10566), whose views
+    are crops and colours; here contrast with the words keeps the embeddings apart, so neither side is held still.
+    """
+
+    weight: float
+    name: Literal["overlay-consistency"] = "overlay-consistency"
+    view: View = field(default_factory=Plain)
+
+    def __call__(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar."""
+        return 1 - (output.embeddings["image"] * output.embeddings["overlaid"]).sum(-1).mean()

@@ -1,0 +1,126 @@
+"""Objectives on patches and on pictures under promotions."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from shopvl.batch import Batch, Output
+from shopvl.objectives.consistency import OverlayConsistencyLoss
+from shopvl.objectives.masked import MaskedPatchesLoss
+from shopvl.objectives.views import HiddenPatches
+from shopvl.recipes import find
+from shopvl.recipes.parts import BiasDrop, Contrast, KeepSubject, MaskedPatches, OverlayConsistency
+
+
+def test_hidden_pixels_are_scored_as_plain_loops_do() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(2, 3, 4, 6, generator=generator)
+    hidden = torch.zeros(2, 6, dtype=torch.bool)
+    hidden[0, 1] = hidden[1, 5] = hidden[1, 0] = True
+    guesses = torch.randn(3, 12, generator=generator)
+    places = [(0, 0, 2), (1, 0, 0), (1, 2, 4)]  # product, top, left, in reading order
+    errors = []
+    for guess, (b, top, left) in zip(guesses, places, strict=True):
+        cell = pixels[b, :, top : top + 2, left : left + 2].flatten()
+        errors.append(((guess - (cell - cell.mean()) / (cell.std() + 1e-3)) ** 2).mean())
+    loss = MaskedPatchesLoss(1.0, 2, HiddenPatches(0.5, 0.05))
+    found = loss(Output(pixels_NC=guesses), Batch(pixels_B3YX=pixels, hidden_BP=hidden))
+    assert float(found) == pytest.approx(float(torch.stack(errors).mean()), rel=1e-5)
+
+
+def test_only_product_is_hidden_and_the_more_of_it_the_likelier() -> None:
+    shares = torch.tensor([0.0, 0.01, 0.1, 0.3, 0.6, 0.9, 1.0, 1.0]).expand(4000, 8)
+    kept = torch.ones(4000, 8, dtype=torch.bool)
+    kept[:, 7] = False
+    batch = Batch(pixels_B3YX=torch.zeros(4000, 3, 2, 2), shares_BP=shares, kept_BP=kept)
+    hidden = HiddenPatches(0.4, 0.05)(batch, torch.Generator().manual_seed(0)).hidden_BP
+    assert (hidden.sum(1) == 2).all()  # of five that show product and are seen
+    rates = hidden.float().mean(0)
+    assert rates[[0, 1, 7]].sum() == 0
+    assert (rates[2:7].diff() > 0).all()
+
+
+def test_consistency_is_the_distance_of_the_two_pictures() -> None:
+    one = torch.nn.functional.normalize(torch.randn(5, 8), dim=-1)
+    loss = OverlayConsistencyLoss(1.0)
+    assert float(loss(Output(embeddings={"image": one, "overlaid": one}), Batch())) == pytest.approx(0, abs=1e-6)
+    assert float(loss(Output(embeddings={"image": one, "overlaid": -one}), Batch())) == pytest.approx(2, abs=1e-6)
+
+
+@pytest.fixture
+def rows(toy_rows):
+    return [toy_rows[number] for number in range(8)]
+
+
+@pytest.fixture
+def masked_vilt(make_design):
+    recipe = find("vilt", "tiny")
+    return make_design(
+        replace(recipe, objectives=(*recipe.objectives, MaskedPatches()), leave_out=KeepSubject(subject=0.1))
+    )
+
+
+def test_a_single_stream_learns_hidden_patches_and_leaves_out_background(masked_vilt, rows) -> None:
+    batch = masked_vilt.loader.training_batch(rows, random.Random(0))
+    assert not batch.kept_BP.all()
+    losses = masked_vilt.losses(batch, torch.Generator().manual_seed(0))
+    assert losses.keys() == {"mlm", "itm", "wra-ot", "pix-rec"}
+    masked_vilt.total(losses).backward()
+    for name in ("hidden", "guess.weight"):
+        assert float(masked_vilt.model.get_parameter(name).grad.abs().sum()) > 0
+    first = float(losses["pix-rec"])
+    optimizer = torch.optim.Adam(masked_vilt.model.parameters(), 5e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss = masked_vilt.losses(batch, torch.Generator().manual_seed(0))["pix-rec"]
+        loss.backward()
+        optimizer.step()
+    assert float(loss) < 0.7 * first
+
+
+def test_what_is_left_out_is_not_seen(masked_vilt, make_design, rows) -> None:
+    """Pixels of patches left out may be anything."""
+    for design in (masked_vilt, make_design(find("flip", "tiny"))):
+        design.model.eval()
+        batch = replace(design.loader.training_batch(rows[:6], random.Random(0)), overlaid=None)
+        assert not batch.kept_BP.all()
+        size = design.recipe.image.patch_px
+        left_out = ~batch.kept_BP.view(6, 1, *design.recipe.patch_grid)
+        left_out = left_out.repeat_interleave(size, 2).repeat_interleave(size, 3)
+        noisy = replace(batch, pixels_B3YX=torch.where(left_out, torch.rand(()), batch.pixels_B3YX))
+        choices = [("image",), ("image", "title")]
+        with torch.inference_mode():
+            before, after = design.model.features(batch, choices), design.model.features(noisy, choices)
+        for inputs in before:
+            torch.testing.assert_close(before[inputs], after[inputs])
+
+
+def test_promotions_are_drawn_for_consistency_and_as_augmentation(make_design, rows) -> None:
+    recipe = find("flip", "tiny")
+    recipe = replace(
+        recipe,
+        objectives=(Contrast(between="title-image"), OverlayConsistency()),
+        augment=replace(recipe.augment, flip=False, crop_share=0.0),
+    )
+    design = make_design(recipe)
+    batch = design.loader.training_batch(rows, random.Random(0))
+    changed = (batch.overlaid.pixels_B3YX != batch.pixels_B3YX).flatten(1).any(1)
+    assert changed.all()
+    assert batch.overlaid.kept_BP.shape == batch.kept_BP.shape
+    assert design.losses(batch, torch.Generator())["overlay-consistency"] > 0
+    part = batch.rows(slice(2, 4))
+    assert torch.equal(part.overlaid.pixels_B3YX, batch.overlaid.pixels_B3YX[2:4])
+    assert str(batch.to("meta").overlaid.pixels_B3YX.device) == "meta"
+    augmented = make_design(replace(recipe, augment=replace(recipe.augment, overlays=1.0)))
+    pixels = augmented.loader.training_batch(rows, random.Random(0)).pixels_B3YX
+    assert (pixels != batch.pixels_B3YX).flatten(1).any(1).all()
+
+
+def test_bias_drop_is_for_training_only(make_design, rows) -> None:
+    loader = make_design(replace(find("flip", "tiny"), leave_out=BiasDrop(share=0.5, bias=1.0))).loader
+    assert (loader.training_batch(rows, random.Random(0)).kept_BP.sum(1) == 8).all()
+    pixels = [np.zeros((3, 32, 32), dtype=np.uint8)]
+    assert "kept_BP" not in loader.seen(pixels)
