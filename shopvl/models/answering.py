@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, MODALITIES, Batch, Modality, Output, Questions, Words, inputs_name
-from shopvl.models.attention import NORM_EPS
+from shopvl.models.attention import NORM_EPS, attend
 from shopvl.models.dual_encoder import DualEncoder
 from shopvl.models.heads import LinearHead, TitleWords
 from shopvl.text.trie import Trie, build_trie
@@ -76,9 +76,7 @@ class PromptBlock(nn.Module):
         return tuple(x.view(B, N, parts, self.heads, -1).permute(2, 0, 3, 1, 4))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, sees: Tensor) -> Tensor:
-        # no dropout on the weights: it would take the fused kernel away, a third of a training step
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=sees)
-        return mixed.transpose(1, 2).flatten(2)
+        return attend(q, k, v, sees).transpose(1, 2).flatten(2)
 
 
 @dataclass(frozen=True)

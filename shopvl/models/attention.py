@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,8 +11,34 @@ from torch import Tensor, nn
 NORM_EPS = 1e-6  # as in ViT, so that its weights can be copied
 
 
+def attend(q_BHNd: Tensor, k_BHMd: Tensor, v_BHMd: Tensor, sees: Tensor | None, dropout: float = 0.0) -> Tensor:
+    """Scaled dot-product attention (B, H, N, d), where `sees`, broadcastable to (B, H, N, M), is True.
+
+    Training in bfloat16 on a CPU it is written out: the fused kernel's backward pass takes four to eight times longer
+    there at the lengths of thumbnails and prompts.
+    """
+    if not (q_BHNd.requires_grad and q_BHNd.dtype == torch.bfloat16 and q_BHNd.device.type == "cpu"):
+        return F.scaled_dot_product_attention(q_BHNd, k_BHMd, v_BHMd, attn_mask=sees, dropout_p=dropout)
+    logits = (q_BHNd * q_BHNd.shape[-1] ** -0.5) @ k_BHMd.transpose(-1, -2)
+    if sees is not None:
+        logits = logits.masked_fill(~sees, torch.finfo(logits.dtype).min)
+    weights = logits.softmax(-1, dtype=torch.float32).to(v_BHMd.dtype)
+    return F.dropout(weights, dropout) @ v_BHMd
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How rows of different lengths lie in (M, D), one after the other, in groups of one length.
+
+    `shapes` are (rows, length) of the groups; `real` marks the positions (rows, length) of each group that are no padding; None: all.
+    """
+
+    shapes: tuple[tuple[int, int], ...]
+    real: tuple[Tensor | None, ...]
+
+
 class SelfAttention(nn.Module):
-    """Multi-head self-attention over (B, N, D); padded positions are not attended to."""
+    """Multi-head self-attention; padded positions are not attended to."""
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -19,14 +47,24 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x_BND: Tensor, real_BN: Tensor | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D). `real_BN` None: all positions are real."""
-        B, N, D = x_BND.shape
-        q, k, v = self.qkv(x_BND).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
+    def forward(self, x: Tensor, real: Tensor | Packing | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D), with `real` (B, N) or None: all positions are; or (M, D) -> (M, D) with a packing."""
+        qkv = self.qkv(x)
+        if not isinstance(real, Packing):
+            return self.out(self._mixed(qkv, real))
+        groups = qkv.split([rows * length for rows, length in real.shapes])
+        mixed = [
+            self._mixed(group.view(*shape, -1), kept).flatten(0, 1)
+            for group, shape, kept in zip(groups, real.shapes, real.real, strict=True)
+        ]
+        return self.out(torch.cat(mixed))
+
+    def _mixed(self, qkv_BNC: Tensor, real_BN: Tensor | None) -> Tensor:
+        B, N, C = qkv_BNC.shape
+        q, k, v = qkv_BNC.view(B, N, 3, self.heads, C // (3 * self.heads)).permute(2, 0, 3, 1, 4)
         mask = None if real_BN is None else real_BN[:, None, None, :]
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-        return self.out(mixed.transpose(1, 2).reshape(B, N, D))
+        mixed = attend(q, k, v, mask, self.dropout if self.training else 0.0)
+        return mixed.transpose(1, 2).reshape(B, N, C // 3)
 
 
 class Block(nn.Module):
@@ -41,10 +79,10 @@ class Block(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
         )
 
-    def forward(self, x_BND: Tensor, real_BN: Tensor | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D)."""
-        x_BND = x_BND + self.attention(self.norm_attention(x_BND), real_BN)
-        return x_BND + self.mlp(self.norm_mlp(x_BND))
+    def forward(self, x: Tensor, real: Tensor | Packing | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D), or packed rows, as `SelfAttention` takes them."""
+        x = x + self.attention(self.norm_attention(x), real)
+        return x + self.mlp(self.norm_mlp(x))
 
 
 class Encoder(nn.Module):
@@ -55,11 +93,11 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
 
-    def forward(self, x_BND: Tensor, real_BN: Tensor | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D)."""
+    def forward(self, x: Tensor, real: Tensor | Packing | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D), or packed rows, as `SelfAttention` takes them."""
         for block in self.blocks:
-            x_BND = block(x_BND, real_BN)
-        return self.norm(x_BND)
+            x = block(x, real)
+        return self.norm(x)
 
 
 def mean_of_real(x_BND: Tensor, real_BN: Tensor) -> Tensor:
@@ -68,24 +106,29 @@ def mean_of_real(x_BND: Tensor, real_BN: Tensor) -> Tensor:
     return (x_BND * weights[..., None]).sum(1) / weights.sum(1, keepdim=True).clamp(min=1)
 
 
-LENGTH_GROUPS = 8  # more of them pad less, but a group should still fill the machine
+LENGTH_STEP = 4  # rows are padded to a multiple of this: fewer groups, for few positions more
 
 
 def encode_real(encoder: Encoder, x_BND: Tensor, real_BN: Tensor) -> Tensor:
     """The encoder's states (B, N, D) at the real positions and zeros elsewhere, at the cost of the real ones only.
 
-    Rows of about the same number of real positions are computed together, packed to the left. Equal to masking.
+    Rows are packed one after the other; attention alone goes by groups of rows of one length. Equal to masking.
     """
     B, N, D = x_BND.shape
     counts_B = real_BN.sum(1)
+    lengths_B = (-(-counts_B // LENGTH_STEP) * LENGTH_STEP).clamp(max=N)
+    order = lengths_B.argsort(stable=True)
     place_BN = (~real_BN).to(torch.uint8).argsort(dim=1, stable=True)  # the real positions first, in their order
-    order, parts = counts_B.argsort(), []
-    for rows in order.split(max(1, -(-B // LENGTH_GROUPS))):
-        longest = int(counts_B[rows[-1]])
-        place = place_BN[rows, :longest]
-        packed_bnD = x_BND[rows[:, None], place]
-        real_bn = torch.arange(longest, device=x_BND.device) < counts_B[rows, None]
-        states_bnD = encoder(packed_bnD, None if bool(real_bn.all()) else real_bn)
-        parts.append((rows[:, None].expand_as(place)[real_bn], place[real_bn], states_bnD[real_bn]))
-    rows, places, states = (torch.cat(column) for column in zip(*parts, strict=True))
-    return states.new_zeros(B, N, D).index_put((rows, places), states)
+    flat_BN = place_BN + torch.arange(B, device=x_BND.device)[:, None] * N
+    column_N = torch.arange(N, device=x_BND.device)
+    taken_BN = column_N < lengths_B[order, None]
+    real_here_BN = column_N < counts_B[order, None]
+    lengths, rows = (column.tolist() for column in lengths_B[order].unique_consecutive(return_counts=True))
+    shapes = tuple((row, length) for row, length in zip(rows, lengths, strict=True) if length)
+    real = [part[:, :length] for part, length in zip(real_here_BN.split(rows), lengths, strict=True) if length]
+    packing = Packing(shapes, tuple(None if bool(part.all()) else part for part in real))
+    states_MD = encoder(x_BND.flatten(0, 1).index_select(0, flat_BN[order][taken_BN]), packing)
+    kept_M = real_here_BN[taken_BN].nonzero()[:, 0]
+    target_M = flat_BN[order][real_here_BN]
+    found = states_MD.new_zeros(B * N, D).index_copy(0, target_M, states_MD.index_select(0, kept_M))
+    return found.view(B, N, D)

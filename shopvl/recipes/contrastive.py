@@ -66,7 +66,7 @@ FLIP = Family(
     base=_FLIP,
     mini=replace(
         _FLIP,
-        image=PatchTower(size_px=(80, 64), patch_px=8, layers=6, width=192, heads=3),
+        image=PatchTower(size_px=(80, 64), patch_px=8, layers=4, width=192, heads=3),
         text=TRI_CLIP.mini.text,
         fusion=TRI_CLIP.mini.fusion,
         schedule=WarmupCosine(peak_lr=1e-3, warmup_share=0.1, batch_size=256, clip_norm=5.0, weight_decay=0.1),

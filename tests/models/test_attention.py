@@ -7,7 +7,7 @@ import timm
 import torch
 
 from shopvl.errors import DesignError
-from shopvl.models.attention import Encoder, SelfAttention, encode_real, mean_of_real
+from shopvl.models.attention import Encoder, SelfAttention, attend, encode_real, mean_of_real
 from shopvl.models.inputs import PatchEmbedding, WordEmbedding
 from shopvl.models.single_stream import SingleStream, copy_vit
 
@@ -99,3 +99,16 @@ def test_leaving_positions_out_is_masking_them(seed: int) -> None:
         found.append([states, y.grad, *(p.grad.clone() for p in encoder.parameters())])
     for packed, masked in zip(*found, strict=True):
         torch.testing.assert_close(packed, masked, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_written_out_for_training_it_is_the_fused_kernel(masked: bool) -> None:
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(3, 2, n, 16).bfloat16().requires_grad_() for n in (5, 7, 7))
+    sees = (torch.rand(3, 1, 5, 7) < 0.6) if masked else None
+    if masked:
+        sees[..., 0] = True
+    both = attend(q, k, v, sees), torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=sees)
+    found = [[mixed, *torch.autograd.grad(mixed.float().square().sum(), (q, k, v))] for mixed in both]
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0.05)
