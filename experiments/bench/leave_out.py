@@ -2,7 +2,7 @@
 
     python experiments/bench/leave_out.py quality --data $SHOPVL_DATA --work runs/leave_out
     python experiments/bench/leave_out.py speed --data $SHOPVL_DATA --work runs/leave_out
-    python experiments/bench/leave_out.py table --data $SHOPVL_DATA --work runs/leave_out --out experiments/results/leave_out.json
+    python experiments/bench/leave_out.py table --data $SHOPVL_DATA --work runs/leave_out --out leave_out.json
 
 `quality` trains both from scratch for the same steps on the train split, one pair per seed, and scores them on the test
 split with `score_embeddings.py`; a run that was stopped goes on where it was. `speed` alternates between both: training

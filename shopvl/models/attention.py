@@ -30,7 +30,8 @@ def attend(q_BHNd: Tensor, k_BHMd: Tensor, v_BHMd: Tensor, sees: Tensor | None, 
 class Packing:
     """How rows of different lengths lie in (M, D), one after the other, in groups of one length.
 
-    `shapes` are (rows, length) of the groups; `real` marks the positions (rows, length) of each group that are no padding; None: all.
+    `shapes` are (rows, length) of the groups; `real` marks each group's positions (rows, length) that are no padding,
+    or is None where all are real.
     """
 
     shapes: tuple[tuple[int, int], ...]
