@@ -31,7 +31,7 @@ from shopvl.recipes.recipe import Recipe
 from shopvl.text.prompts import PromptBook, Question, questions_of
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.text.verbalizers import Verbalizer
-from shopvl.vision.overlays import CLAIMS, draw_overlays
+from shopvl.vision.overlays import draw_lying_text, draw_overlays
 from shopvl.vision.patches import KeepRule
 from shopvl.vision.quick import bias_drop, subject_shares
 from shopvl.vision.transforms import random_crop, to_pixels
@@ -305,9 +305,9 @@ def text_groups(texts: Sequence[str]) -> torch.Tensor:
 
 
 def _promoted(picture: Image.Image, rng: random.Random) -> Image.Image:
-    """The picture with promotions drawn on it; half of them claim a colour, true or not."""
-    claim = rng.choice(CLAIMS)[1:][rng.random() < 0.5] if rng.random() < 0.5 else None
-    return draw_overlays(picture, np.random.default_rng(rng.getrandbits(64)), text=claim)[0]
+    """The picture with promotions drawn on it, or, half of the time, with a word that lies."""
+    draw = draw_lying_text if rng.random() < 0.5 else draw_overlays
+    return draw(picture, np.random.default_rng(rng.getrandbits(64)))[0]
 
 
 @lru_cache(maxsize=1)

@@ -323,4 +323,4 @@ class Augment:
     flip: bool = True
     crop_share: Share = 0.1  # a random window leaves out at most this share of each side
     word_dropout: Share = 0.0  # of a title's or query's words
-    overlays: Share = 0.0  # of the pictures, that get promotions drawn on them; half of those claim a colour
+    overlays: Share = 0.0  # of the pictures get promotions drawn on them, half of those a word that lies

@@ -101,6 +101,13 @@ def subject_map(
     )
 
 
+def without_overlays(picture: Image.Image, shown: SubjectMap) -> Image.Image:
+    """The RGB picture with the text laid over it painted out from around it, plates included; its own size."""
+    pixels = np.asarray(picture.convert("RGB"))
+    covered = _resized(shown.overlay, pixels.shape[:2]) > 0.1
+    return Image.fromarray(_painted_over(pixels, covered)) if covered.any() else picture
+
+
 def _mapped(
     subject: np.ndarray,
     overlay: np.ndarray,

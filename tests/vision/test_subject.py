@@ -10,7 +10,7 @@ from shopvl.catalog.images import decode
 from shopvl.catalog.shop import draw_item
 from shopvl.vision.ocr import Word
 from shopvl.vision.overlays import typeface
-from shopvl.vision.subject import find_subject, subject_map
+from shopvl.vision.subject import find_subject, subject_map, without_overlays
 
 
 def overlap(found: np.ndarray, truth: np.ndarray) -> float:
@@ -170,3 +170,20 @@ def test_any_decoded_mode_has_a_map(mode):
     odd.save(data, "TIFF")
     shown = subject_map(decode(data.getvalue()))
     assert 0.2 < shown.subject.mean() < 0.35
+
+
+def test_overlays_are_painted_out_and_the_rest_stays():
+    photo = Image.new("RGB", (160, 160), (240, 240, 240))
+    ImageDraw.Draw(photo).ellipse((50, 60, 110, 150), fill=(40, 70, 160))
+    drawn = photo.copy()
+    pen = ImageDraw.Draw(drawn)
+    pen.rectangle((20, 8, 140, 34), fill=(214, 28, 40))
+    pen.text((30, 10), "SALE 50% OFF", font=typeface(14), fill="white")
+    word = a_word("SALE 50% OFF", 30 / 160, 10 / 160, 130 / 160, 30 / 160)
+    clean = without_overlays(drawn, subject_map(drawn, [word]))
+    before, after = (
+        np.abs(np.asarray(shown, dtype=float) - np.asarray(photo, dtype=float)) for shown in (drawn, clean)
+    )
+    assert after.mean() < 0.1 * before.mean()
+    assert after[45:].max() == 0
+    assert without_overlays(photo, subject_map(photo)) is photo
