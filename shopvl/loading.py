@@ -37,7 +37,8 @@ from shopvl.vision.quick import bias_drop, subject_shares
 from shopvl.vision.transforms import random_crop, to_pixels
 
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
-ASKED_PROPERTIES = 8  # at most, per training batch; the category is always asked
+ASKED_PROPERTIES = 24  # at most, per training batch; the category is always asked
+LACKING_SHARE = 0.3  # of the questions that a product has no answer to are asked: most categories lack most properties
 CATEGORY_SHARE = 0.3  # of training prompts that name a product's category where they may
 LOGGED_SHARE = 0.5  # of the queries of a product that has logged ones: made queries name facts that shoppers rarely do
 CATEGORY, CATEGORY_JOIN = "category", " > "  # the category is the property of that name, its value the joined path
@@ -229,10 +230,13 @@ class Loader:
         questions = self._questions(asked, texts, self.verbalizer.names(language, rng))
         known_BK = F.pad(facts_BK, (0, 1)).float()
         targets_BQK = known_BK[:, None] * questions.legal_QK
-        unknown_BQ = ~shown_BI.any(1)[:, None] | self._unanswerable(rows, asked, shown_BI)
+        nothing_B1, lacking_BQ = ~shown_BI.any(1)[:, None], self._unanswerable(rows, asked, shown_BI)
+        spared = [[rng.random() >= LACKING_SHARE for _ in asked] for _ in rows]
+        spared_BQ = torch.tensor(spared) & lacking_BQ & ~nothing_B1
+        unknown_BQ = nothing_B1 | lacking_BQ
         targets_BQK[unknown_BQ] = 0.0
         targets_BQK[..., -1] = unknown_BQ.float()
-        targets_BQK *= torch.tensor(fits).T[..., None]
+        targets_BQK *= (torch.tensor(fits).T & ~spared_BQ)[..., None]
         written = torch.full(targets_BQK.shape[:2], IGNORED)
         for b, q in targets_BQK.any(-1).nonzero().tolist():
             written[b, q] = rng.choice(targets_BQK[b, q].nonzero()[:, 0].tolist())

@@ -37,6 +37,8 @@ def test_changes_are_laid_over_the_recipe(tmp_path: Path) -> None:
         ({"recipe": "tri-clop"}, "did you mean tri-clip"),
         ({"epochs": 2}, "gives both of epochs and minutes; give exactly one"),
         ({"minutes": None}, "gives neither of epochs and minutes"),
+        ({"adapt": "lora"}, "adapts by lora but has no start; name the design to adapt"),
+        ({"adapt": "half"}, "adapt is 'half'"),
         ({"changes": {"schedule": {"peak": 1}}}, "schedule.peak is not a known field"),
         ({"changes": {"objectives": [{"kind": "mlm"}]}}, "use single-stream"),
     ],
