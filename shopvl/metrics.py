@@ -489,6 +489,18 @@ def calibration_error(
     return float(np.abs(gap).sum() / len(confidence_M))
 
 
+def calibration_floor(confidence_M: ArrayLike, rounds: int = 50, seed: int = 0) -> float:
+    """The ECE that chance alone would show if every confidence were exactly right: the mean over drawn outcomes.
+
+    An ECE is a mean of absolute gaps, so it is above zero even then, the more so the fewer answers there are (Roelofs
+    et al. 2022, arXiv:2012.08668). One that is near this floor says nothing against the model.
+    """
+    confidence_M = np.asarray(confidence_M, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    drawn = (rng.random(len(confidence_M)) < confidence_M for _ in range(rounds))
+    return float(np.mean([calibration_error(confidence_M, correct_M) for correct_M in drawn]))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskCoverage:
     """One point per distinct confidence, from the surest on: answering everything at or above the threshold."""

@@ -73,7 +73,18 @@ def test_pretrain_and_tune_by_options(toy_table: Path, tmp_path: Path) -> None:
     assert "design: tri-clip-" in said.replace("\n", "")
     said = quick("tune", run / "design", toy_table, "--out", tmp_path / "tagger", "--calibrate-on", "train")
     assert "answers for category" in said.replace("\n", " ")
-    told = ("--recipe", "prompt-mask", "--size", "tiny", "--minutes", 0.02, "--calibrate-on", "train", "--adapt", "lora")
+    told = (
+        "--recipe",
+        "prompt-mask",
+        "--size",
+        "tiny",
+        "--minutes",
+        0.02,
+        "--calibrate-on",
+        "train",
+        "--adapt",
+        "lora",
+    )
     said = quick("tune", run / "design", toy_table, "--out", tmp_path / "asked", *told)
     assert "prompt-mask-" in said.replace("\n", "")
     assert "answers for category" in said.replace("\n", " ")

@@ -261,6 +261,14 @@ def test_a_calibrated_model_has_little_error_and_a_boaster_much(rng):
     assert boaster == pytest.approx(0.49)
 
 
+def test_calibration_floor_is_what_a_calibrated_model_shows(rng):
+    confidence = rng.random(600)
+    shown = [metrics.calibration_error(confidence, rng.random(600) < confidence) for _ in range(200)]
+    assert metrics.calibration_floor(confidence) == pytest.approx(np.mean(shown), rel=0.1)
+    assert metrics.calibration_floor(np.ones(50)) == 0
+    assert metrics.calibration_floor(rng.random(60_000)) < 0.2 * metrics.calibration_floor(confidence)
+
+
 def test_calibration_error_does_not_depend_on_the_order_of_rows():
     marks = np.arange(1000) < 500
     for confidence in (np.full(1000, 0.99), np.linspace(0, 1, 1000).round(1)):

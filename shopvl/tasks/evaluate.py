@@ -24,6 +24,7 @@ from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject, Row, label_of, pairs
 from shopvl.metrics import (
     accuracy,
     calibration_error,
+    calibration_floor,
     coverage_at_precision,
     macro_f1,
     numbered,
@@ -213,6 +214,7 @@ def _measured(design: Design, inputs: str, name: str, answers: Answers) -> dict[
     figures: dict[str, Any] = {
         **_scores(answers.truth, answers.best),
         "ece": calibration_error(answers.probability, answers.correct),
+        "ece_of_chance": calibration_floor(answers.probability),
         f"coverage_at_{PRECISION}": covered.coverage,  # the best threshold for these very rows
         "accepted": float(accepted.mean()),  # by the design's own threshold, chosen on other rows
         "precision_of_accepted": float(answers.correct[accepted].mean()) if accepted.any() else None,
