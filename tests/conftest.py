@@ -7,15 +7,31 @@ for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from shopvl.catalog.ontology import Ontology, apply_names, mine_ontology
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.shop import write_shop
 
+if TYPE_CHECKING:
+    from shopvl.design import Design
+
 TOY_PRODUCTS = 60
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[], "Design"]) -> Path:
+    """The folder of a design that the first test process to ask for it makes; the others wait."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(shared / f"{name}.lock"):
+        if not (shared / name / "config.json").is_file():  # a design folder that has one is whole
+            make().save(shared / name)
+    return shared / name
 
 
 @pytest.fixture(scope="session")
@@ -73,35 +89,37 @@ def tuned_folder(toy_catalog, toy_rows, make_design, tmp_path_factory) -> Path:
     from shopvl.training.schedule import Budget
     from shopvl.training.tuning import fit_heads
 
-    design = make_design(find("tri-clip", "tiny"))
-    train(design, toy_rows, tmp_path_factory.mktemp("run"), budget=Budget(steps=30))
-    fit_heads(design, toy_catalog)
-    calibrate(design, toy_catalog)
-    folder = tmp_path_factory.mktemp("tuned") / "model"
-    design.save(folder)
-    return folder
+    def make():
+        design = make_design(find("tri-clip", "tiny"))
+        train(design, toy_rows, tmp_path_factory.mktemp("run"), budget=Budget(steps=30))
+        fit_heads(design, toy_catalog)
+        calibrate(design, toy_catalog)
+        return design
+
+    return made_once(tmp_path_factory, "tuned", make)
 
 
 @pytest.fixture(scope="session")
-def prompted_folder(toy_table, toy_catalog, toy_rows, tuned_folder, tmp_path_factory) -> Path:
+def prompted_folder(toy_table, toy_catalog, tmp_path_factory) -> Path:
     """A prompt-mask at size tiny that began with the tri-clip's picture tower, trained on the toy shop, calibrated."""
     from shopvl.recipes import find
     from shopvl.tasks.calibration import calibrate
     from shopvl.training.experiment import Experiment
     from shopvl.training.pretraining import pretrain
 
-    text = find("prompt-mask", "tiny").to_dict()["text"]
-    start = tmp_path_factory.mktemp("stage1")
-    names = str(toy_table.with_name("ontology.json"))
-    apply_names(mine_ontology(toy_catalog.batches()), toy_table.with_name("ontology_names.json")).save(names)
-    told = {"size": "tiny", "catalog": str(toy_table), "split": None, "ontology": names}
-    pretrain(Experiment(name="one", changes={"text": text}, epochs=1, **told), start)
-    more = {"recipe": "prompt-mask", "start": str(start / "design"), "epochs": 20}
-    design = pretrain(Experiment(name="two", **told, **more), tmp_path_factory.mktemp("stage2"))
-    calibrate(design, toy_catalog)
-    folder = tmp_path_factory.mktemp("prompted") / "model"
-    design.save(folder)
-    return folder
+    def make():
+        text = find("prompt-mask", "tiny").to_dict()["text"]
+        start = tmp_path_factory.mktemp("stage1")
+        names = str(toy_table.with_name("ontology.json"))
+        apply_names(mine_ontology(toy_catalog.batches()), toy_table.with_name("ontology_names.json")).save(names)
+        told = {"size": "tiny", "catalog": str(toy_table), "split": None, "ontology": names}
+        pretrain(Experiment(name="one", changes={"text": text}, epochs=1, **told), start)
+        more = {"recipe": "prompt-mask", "start": str(start / "design"), "epochs": 20}
+        design = pretrain(Experiment(name="two", **told, **more), tmp_path_factory.mktemp("stage2"))
+        calibrate(design, toy_catalog)
+        return design
+
+    return made_once(tmp_path_factory, "prompted", make)
 
 
 @pytest.fixture
