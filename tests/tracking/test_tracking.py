@@ -8,7 +8,7 @@ import pytest
 
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain
-from shopvl.training.tracking import RUN_ID
+from shopvl.tracking.journal import read_sent
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -22,7 +22,7 @@ def test_a_run_is_recorded_once(toy_table: Path, tmp_path: Path, monkeypatch: py
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("toy")
     (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.run_id == (folder / RUN_ID).read_text()
+    assert run.info.run_id == read_sent(folder).run_id
     assert run.data.params["data_digest"]
     assert run.data.params["seed"] == "0"
     assert {"mlm", "itm", "wra-ot", "products_per_second"} <= run.data.metrics.keys()
@@ -34,7 +34,7 @@ def test_a_run_is_recorded_once(toy_table: Path, tmp_path: Path, monkeypatch: py
 
 def test_runs_that_start_at_once_share_a_new_store(tmp_path: Path) -> None:
     """Each in a process of its own, as on a machine where two experiments are started side by side."""
-    code = "import sys; from pathlib import Path; from shopvl.training.tracking import tracked\n"
+    code = "import sys; from pathlib import Path; from shopvl.tracking import tracked\n"
     code += "with tracked('side by side', sys.argv[1], Path(sys.argv[2])): pass"
     started = [
         subprocess.Popen([sys.executable, "-c", code, name, str(tmp_path / name)], stderr=subprocess.PIPE)
