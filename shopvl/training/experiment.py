@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import Field, TypeAdapter
@@ -16,6 +16,9 @@ from shopvl.recipes import find
 from shopvl.recipes.parts import STRICT
 from shopvl.recipes.recipe import Recipe, SizeName, validated
 from shopvl.training.schedule import Budget
+
+PathField = Literal["query_log", "corrections", "ontology", "start"]
+PATHS: tuple[PathField, ...] = get_args(PathField)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -75,7 +78,7 @@ class Experiment:
             raise RecipeError(f"experiment {self.name!r} draws its own shop; start it with `shopvl experiments run`")
         return self._expanded("catalog", self.catalog)
 
-    def path_of(self, field: Literal["query_log", "corrections", "ontology", "start"]) -> Path | None:
+    def path_of(self, field: PathField) -> Path | None:
         """Where that is, if the experiment has one. Raises RecipeError as for the catalog."""
         told: str | None = getattr(self, field)
         return None if told is None else self._expanded(field.replace("_", " "), told)
@@ -121,6 +124,12 @@ class Experiment:
             tune=None,
         )
 
+    def resolved(self) -> Experiment:
+        """The same with every path absolute and without variables."""
+        paths = {name: self.path_of(name) for name in PATHS}
+        told = {"catalog": None if self.catalog is None else self.catalog_path(), **paths}
+        return replace(self, **{name: _absolute(path) for name, path in told.items()})
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON and YAML; `from_dict` is the way back."""
         values: dict[str, Any] = EXPERIMENT_TYPE.dump_python(self, mode="json")
@@ -152,6 +161,13 @@ def yaml_fields(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise RecipeError(f"{path} holds {type(values).__name__}, a mapping of experiment fields was wanted")
     return {"name": path.stem, **values}
+
+
+def _absolute(path: Path | None) -> str | None:
+    """As text; a place in a model registry (`models:/NAME`) stays what it is."""
+    if path is None or ":/" in str(path):
+        return None if path is None else str(path)
+    return str(path.resolve())
 
 
 def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
