@@ -41,6 +41,7 @@ from shopvl.objectives.views import HiddenWords, Mismatched, View
 from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
+from shopvl.tracking.registry import design_folder, is_reference
 
 FORMAT = 1
 CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, CARD = (
@@ -189,9 +190,11 @@ class Design:
     def from_pretrained(cls, folder: str | Path) -> Design:
         """The design saved in that folder, strictly: every weight must be there and no other.
 
+        `models:/NAME@champion`, `models:/NAME/VERSION` and `runs:/RUN_ID/model` are looked up in MLflow.
+
         Raises DesignError for a folder that is not one, is incomplete, or was written by a newer format.
         """
-        folder = Path(folder)
+        folder = design_folder(str(folder)) if is_reference(folder) else Path(folder)
         config = _read_config(folder)
         tokenizer = Tokenizer.load(folder)
         try:

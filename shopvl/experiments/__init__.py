@@ -1,1 +1,1 @@
-"""Many runs together: grids, their comparison, the gate before a release, and models that can be promoted and served."""
+"""Many runs together: grids, their comparison, the gate before a release, models to promote and to serve."""

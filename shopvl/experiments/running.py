@@ -124,9 +124,7 @@ def _learned(experiment: Experiment, folder: Path, tracker: Tracker, report: Rep
         calibrate(design, held_out, lambda name, share: report("calibrate", share))
     design.save(folder / MODEL, model_card(design))
     cores = torch.get_num_threads() * machine_parameters()["processes"]
-    tracker.metrics(
-        {"parameters": design.parameter_count(), "train_seconds": seconds, "core_seconds": seconds * cores}
-    )
+    tracker.metrics({"parameters": design.parameter_count(), "train_seconds": seconds, "core_seconds": seconds * cores})
     return design
 
 
@@ -247,7 +245,7 @@ class Repeated:
 
 
 def repeat(run_id: str, out: Path, uri: str | None = None, report: Report = print) -> Repeated:
-    """Run again what the logged parameters of a run say, in `out`, and compare. Raises TrackingError if it cannot be."""
+    """Run again in `out` what the logged parameters of a run say, and compare. TrackingError where it cannot be."""
     store = RunStore(uri)
     before = store.run(run_id)
     if "experiment" not in before.params:
@@ -276,7 +274,9 @@ def repeat(run_id: str, out: Path, uri: str | None = None, report: Report = prin
     return Repeated(
         pairs={name: (before.metrics[name], after.metrics[name]) for name in sorted(both)},
         missing=tuple(sorted(names - both)),
-        differing=tuple(f"{name}: {told.get(name)} -> {now.get(name)}" for name in WATCHED if told.get(name) != now.get(name)),
+        differing=tuple(
+            f"{name}: {told.get(name)} -> {now.get(name)}" for name in WATCHED if told.get(name) != now.get(name)
+        ),
     )
 
 

@@ -225,7 +225,7 @@ def _measured(design: Design, inputs: str, name: str, answers: Answers) -> dict[
     return figures
 
 
-def confusions(seen: Seen) -> list[dict[str, Any]]:
+def confusion_table(seen: Seen) -> list[dict[str, Any]]:
     """How often each true value was answered with each value, by inputs and property, the most frequent pair first."""
     return [
         {"inputs": inputs, "property": name, "truth": truth, "answer": answer, "rows": rows}

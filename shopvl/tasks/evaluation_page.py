@@ -17,7 +17,18 @@ from shopvl.design import Design
 from shopvl.errors import ImageError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN, Row
 from shopvl.metrics import risk_coverage
-from shopvl.tasks.evaluate import LABELS_TIMES, PRECISION, Answers, Asked, Seen, ask, confusions, curves, look, measure
+from shopvl.tasks.evaluate import (
+    LABELS_TIMES,
+    PRECISION,
+    Answers,
+    Asked,
+    Seen,
+    ask,
+    confusion_table,
+    curves,
+    look,
+    measure,
+)
 from shopvl.tasks.report import Figure, Hit, Line, Page, Verdict, thumbnail_jpeg
 
 SHOWN_VERDICTS = 8
@@ -47,7 +58,7 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "metrics.json", json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
     _write(out / "risk_coverage.json", json.dumps(curves(seen)))
-    if counted := confusions(seen):
+    if counted := confusion_table(seen):
         _write(out / "confusions.csv", pl.DataFrame(counted).write_csv())
         _samples(seen, catalog.root, out / "samples")
     asked = ask(design, seen, seed=seed) if seen.embeddings else []
@@ -66,7 +77,7 @@ def _samples(seen: Seen, root: Path, folder: Path) -> None:
     if answers is None:
         return
     folder.mkdir(exist_ok=True)
-    told = []
+    told: list[dict[str, str]] = []
     for number in np.lexsort((-answers.probability, answers.correct))[:SHOWN_SAMPLES].tolist():
         row = seen.rows[answers.rows[number]]
         picture = thumbnail_jpeg(_picture(row, root))
@@ -217,12 +228,15 @@ def _verdicts(page: Page, seen: Seen, root: Path, seed: int) -> None:
         wrong = np.flatnonzero(~answers.correct)
         surest = wrong[np.argsort(-answers.probability[wrong])][:SHOWN_VERDICTS]
         hits, misses = (
-            [_verdict(seen.rows[answers.rows[n]], name, answers, n, root) for n in chosen] for chosen in (right, surest)
+            [verdict_of(seen.rows[answers.rows[n]], name, answers, n, root) for n in chosen]
+            for chosen in (right, surest)
         )
         page.hits_and_misses(hits, misses)
 
 
-def _verdict(row: Row, name: str, answers: Answers, number: int, root: Path) -> Verdict:
+def verdict_of(row: Row, name: str, answers: Answers, number: int, root: Path) -> Verdict:
+    """One answer beside the truth, with the product's picture; of a category the last level only."""
+
     def short(value: str) -> str:
         return value.split(CATEGORY_JOIN)[-1] if name == CATEGORY else value
 

@@ -155,3 +155,8 @@ def continued(folder: Path, uri: str | None = None) -> tuple[int, int]:
     sender = Sender(folder, uri or str(first_entry(folder)["uri"]))
     sent = sum(sender.send(unsent(folder)))
     return sent, count_unsent(folder)
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Folders of tracked runs, that folder itself included."""
+    return sorted(path.parent for path in folder.rglob(JOURNAL))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, TypeAdapter
@@ -16,9 +16,6 @@ from shopvl.recipes import find
 from shopvl.recipes.parts import STRICT
 from shopvl.recipes.recipe import Recipe, SizeName, validated
 from shopvl.training.schedule import Budget
-
-PathField = Literal["query_log", "corrections", "ontology", "start"]
-PATHS: tuple[PathField, ...] = get_args(PathField)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -32,7 +29,7 @@ class Shop:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Tune:
-    """The second stage of an experiment: linear heads on the frozen design, or a prompted recipe that starts from it."""
+    """The second stage: linear heads on the frozen design, or a prompted recipe that starts from it."""
 
     recipe: Literal["linear", "prompt-mask", "prompt-decode"] = "linear"
     adapt: Literal["full", "lora"] = "full"
@@ -78,7 +75,7 @@ class Experiment:
             raise RecipeError(f"experiment {self.name!r} draws its own shop; start it with `shopvl experiments run`")
         return self._expanded("catalog", self.catalog)
 
-    def path_of(self, field: PathField) -> Path | None:
+    def path_of(self, field: Literal["query_log", "corrections", "ontology", "start"]) -> Path | None:
         """Where that is, if the experiment has one. Raises RecipeError as for the catalog."""
         told: str | None = getattr(self, field)
         return None if told is None else self._expanded(field.replace("_", " "), told)
@@ -126,9 +123,14 @@ class Experiment:
 
     def resolved(self) -> Experiment:
         """The same with every path absolute and without variables."""
-        paths = {name: self.path_of(name) for name in PATHS}
-        told = {"catalog": None if self.catalog is None else self.catalog_path(), **paths}
-        return replace(self, **{name: _absolute(path) for name, path in told.items()})
+        return replace(
+            self,
+            catalog=_absolute(None if self.catalog is None else self.catalog_path()),
+            query_log=_absolute(self.path_of("query_log")),
+            corrections=_absolute(self.path_of("corrections")),
+            ontology=_absolute(self.path_of("ontology")),
+            start=_absolute(self.path_of("start")),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON and YAML; `from_dict` is the way back."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from shopvl.tracking.journal import read_sent
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain
-from shopvl.tracking.journal import read_sent
 
 mlflow = pytest.importorskip("mlflow")
 
