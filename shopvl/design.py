@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, CARD = (
 )
 Model = DualEncoder | SingleStream
 Objective = ContrastLoss | MaskedWordsLoss | MatchingLoss | WordPatchLoss | ChosenAnswerLoss | WrittenAnswerLoss
+Whole = Callable[[Output, Batch], tuple[Output, Batch]]
 Calibration = dict[str, dict[str, dict[str, Any]]]  # inputs -> property -> figures
 
 
@@ -90,16 +91,26 @@ class Design:
             found["title"] = self.model.embed_text(batch.texts["title"], "title")
         return found
 
-    def losses(self, batch: Batch, generator: Generator, model: nn.Module | None = None) -> dict[str, Tensor]:
-        """Unweighted loss of every objective by name. `model` stands in for `self.model` where it is wrapped."""
+    def losses(
+        self, batch: Batch, generator: Generator, model: nn.Module | None = None, whole: Whole | None = None
+    ) -> dict[str, Tensor]:
+        """Unweighted loss of every objective by name. `model` stands in for `self.model` where it is wrapped.
+
+        `whole` adds the rows of the other processes of a run, for objectives that compare rows with each other.
+        """
         run = model or self.model
         shown: dict[View, tuple[Batch, Output]] = {}
+        compared: dict[View, tuple[Output, Batch]] = {}
         found = {}
         for objective in self.objectives:
             if objective.view not in shown:
                 seen = objective.view(batch, generator)
                 shown[objective.view] = seen, run(seen)
             seen, output = shown[objective.view]
+            if whole is not None and isinstance(objective, ContrastLoss):
+                if objective.view not in compared:
+                    compared[objective.view] = whole(output, seen)
+                output, seen = compared[objective.view]
             found[objective.name] = objective(output, seen)
         return found
 

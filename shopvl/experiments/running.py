@@ -113,7 +113,8 @@ def _learned(experiment: Experiment, folder: Path, tracker: Tracker, report: Rep
     design = pretrain(experiment, stage, report, tracker)
     seconds = _seconds(stage)
     if experiment.tune is not None and experiment.tune.recipe == "linear":
-        fit_heads(design, train, lambda name, share: report(name, share), experiment.seed)
+        steps = experiment.tune.min_steps
+        fit_heads(design, train, lambda name, share: report(name, share), experiment.seed, steps)
     elif experiment.tune is not None:
         start = str(stage / DESIGN)
         stage = folder / "tune"

@@ -16,6 +16,7 @@ from shopvl.recipes import find
 from shopvl.recipes.parts import STRICT
 from shopvl.recipes.recipe import Recipe, SizeName, validated
 from shopvl.training.schedule import Budget
+from shopvl.training.tuning import MIN_STEPS
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -32,8 +33,9 @@ class Tune:
     """The second stage: linear heads on the frozen design, or a prompted recipe that starts from it."""
 
     recipe: Literal["linear", "prompt-mask", "prompt-decode"] = "linear"
-    adapt: Literal["full", "lora"] = "full"
-    epochs: Annotated[float, Field(gt=0)] = 4  # of a prompted recipe
+    min_steps: Annotated[int, Field(ge=1)] = MIN_STEPS  # of linear heads, however small the catalog
+    adapt: Literal["full", "lora"] = "full"  # of a prompted recipe, like all below
+    epochs: Annotated[float, Field(gt=0)] = 4
     changes: dict[str, Any] = Field(default_factory=dict)  # laid over the experiment's changes
 
 
