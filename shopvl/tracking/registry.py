@@ -202,7 +202,8 @@ def save_pyfunc(
 
 
 def _column(name: str, kind: str) -> Any:
-    from mlflow.types import Array, ColSpec, DataType
+    from mlflow.types import ColSpec, DataType
+    from mlflow.types.schema import Array
 
     plain = kind.rstrip("?").strip("[]")
     told = Array(DataType[plain]) if kind.startswith("[") else DataType[plain]
