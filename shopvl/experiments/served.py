@@ -18,7 +18,10 @@ from shopvl.loading import Reject
 from shopvl.tasks.tagging import tags_of
 
 ROOT = "SHOPVL_IMAGE_ROOT"  # pictures by path are read from below this folder only, and not at all where it is not set
-COLUMNS = ("product_id", "property", "value", "probability", "decision", "evidence", "conflict", "alternatives")
+EMPTY: dict[str, Any] = {
+    **dict.fromkeys(("product_id", "property", "value", "probability", "decision")),
+    **{"evidence": [], "conflict": None, "alternatives": [], "model": None, "reject": None},
+}
 
 
 class Tagger(PythonModel):
@@ -43,7 +46,7 @@ class Tagger(PythonModel):
             for tag in item[1]:
                 others = [f"{other['value']} ({other['probability']:.3f})" for other in tag["alternatives"]]
                 found.append({**tag, "alternatives": others, "model": model, "reject": None})
-        return pd.DataFrame(found, columns=[*COLUMNS, "model", "reject"])
+        return pd.DataFrame(found, columns=list(EMPTY), dtype=object)  # or None would become a number, NaN
 
 
 def _row(number: int, told: dict[str, Any]) -> dict[str, Any] | Reject:
@@ -68,7 +71,7 @@ def _forbidden(path: str) -> str | None:
 
 
 def _rejected(reject: Reject) -> dict[str, Any]:
-    return {"product_id": reject.product_id, "evidence": [], "alternatives": [], "reject": reject.reason}
+    return {**EMPTY, "product_id": reject.product_id, "reject": reject.reason}
 
 
 set_model(Tagger())

@@ -190,14 +190,15 @@ def save_pyfunc(
         Schema([_column(*column) for column in outputs]),
         ParamSchema([ParamSpec(name, "double", value) for name, value in params.items()]),
     )
-    save_model(
-        str(target),
-        python_model=str(script),
-        artifacts={name: str(path.resolve()) for name, path in artifacts.items()},
-        signature=signature,
-        input_example=pd.DataFrame(list(example)),
-        pip_requirements=list(requirements),
-    )
+    with tempfile.TemporaryDirectory() as place:  # MLflow keeps a folder by the name it has
+        save_model(
+            str(target),
+            python_model=str(script),
+            artifacts={name: str(shutil.copytree(path, Path(place) / name)) for name, path in artifacts.items()},
+            signature=signature,
+            input_example=pd.DataFrame(list(example)),
+            pip_requirements=list(requirements),
+        )
     return target
 
 

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import torch
 
+from shopvl.batch import INPUT_CHOICES
 from shopvl.catalog.readers import open_catalog
 from shopvl.design import Design
 from shopvl.errors import DesignError, TrackingError
@@ -23,8 +24,8 @@ def spoilt(folder: Path, name: str) -> Design:
     """The design with its answers for one property turned round: the likeliest is the last."""
     design = Design.from_pretrained(folder)
     with torch.no_grad():
-        for parameter_name, parameter in design.heads.named_parameters():
-            if f".{name}." in parameter_name.replace("/", "."):
+        for inputs in INPUT_CHOICES:
+            for parameter in design.heads.head(inputs, name).parameters():
                 parameter.neg_()
     return design
 
