@@ -79,10 +79,13 @@ def test_bytes_paths_and_bad_rows(served: Path, products, tags, tmp_path: Path, 
     monkeypatch.setenv("SHOPVL_IMAGE_ROOT", str(tmp_path))
     check_same(model.predict(pd.DataFrame(rows)).to_dict("records"), tags)
 
-    odd = [{"path": "../secret.jpg"}, {"path": "http://localhost/a.jpg"}, {"title": None, "path": "0.jpg"}]
-    reasons = [row["reject"] for row in model.predict(pd.DataFrame(odd)).to_dict("records")]
-    assert all("is not a file below SHOPVL_IMAGE_ROOT" in reason for reason in reasons[:2])
-    assert "0" in {row["product_id"] for row in model.predict(pd.DataFrame(odd)).to_dict("records")}
+    odd = [{"path": "../secret.jpg"}, {"path": "http://localhost/a.jpg"}, {"path": "none.jpg"}, {"path": "0.jpg"}]
+    found = model.predict(pd.DataFrame(odd)).to_dict("records")
+    reasons = {row["product_id"]: row["reject"] for row in found}
+    assert "is not a file below SHOPVL_IMAGE_ROOT" in reasons["0"]
+    assert "is not a file below SHOPVL_IMAGE_ROOT" in reasons["1"]
+    assert "there is no file" in reasons["2"]
+    assert reasons["3"] is None  # a picture without a title has answers, too
 
 
 @pytest.mark.timeout(300)
