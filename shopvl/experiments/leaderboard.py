@@ -19,6 +19,7 @@ from shopvl.tasks.report import Line, Page
 from shopvl.tracking.store import Run, RunStore
 
 SCORE, R10 = "score", "retrieval/full/text_to_image/R_at_10"
+LEVELS = f"{CATEGORY}/levels/"  # scores of each level of the category
 BOTH, PICTURE = "image_and_title", "image"  # inputs by their names in metrics
 
 
@@ -51,7 +52,8 @@ class Entry:
         """Which have an accuracy."""
         start, end = f"{self.split}/answers/{BOTH}/", "/accuracy"
         names = {m.removeprefix(start).removesuffix(end) for m in self.runs[0].metrics if m.startswith(start)}
-        return sorted((name for name in names if f"{start}{name}{end}" in self.runs[0].metrics), key=_category_first)
+        told = [name for name in names if f"{start}{name}{end}" in self.runs[0].metrics]
+        return sorted((name for name in told if not name.startswith(LEVELS)), key=_category_first)
 
 
 def _category_first(name: str) -> tuple[bool, str]:
