@@ -33,8 +33,8 @@ def whole_batch(output: Output, batch: Batch) -> tuple[Output, Batch]:
     Every process must have as many rows. Gradients go back to the process that a row is from.
     """
     embeddings = {name: _Gather.apply(tensor) for name, tensor in output.embeddings.items()}
-    known: dict[str, Any] = {name: getattr(batch, name) for name in MATCHED}
-    gathered = {name: None if tensor is None else _gathered(tensor) for name, tensor in known.items()}
+    known = {name: getattr(batch, name) for name in MATCHED}
+    gathered: dict[str, Any] = {name: None if tensor is None else _gathered(tensor) for name, tensor in known.items()}
     return replace(output, embeddings=embeddings), replace(batch, **gathered)
 
 
