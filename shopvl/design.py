@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from shopvl.objectives.views import HiddenPatches, HiddenWords, Mismatched, View
 from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
+from shopvl.tracking.registry import design_folder, is_reference
 
 FORMAT = 1
 CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, CARD = (
@@ -63,6 +64,7 @@ Objective = (
     | WrittenAnswerLoss
 )
 LEAST_PRODUCT = 0.05  # a patch that shows less is not worth guessing
+Whole = Callable[[Output, Batch], tuple[Output, Batch]]
 Calibration = dict[str, dict[str, dict[str, Any]]]  # inputs -> property -> figures
 
 
@@ -99,16 +101,26 @@ class Design:
             found["title"] = self.model.embed_text(batch.texts["title"], "title")
         return found
 
-    def losses(self, batch: Batch, generator: Generator, model: nn.Module | None = None) -> dict[str, Tensor]:
-        """Unweighted loss of every objective by name. `model` stands in for `self.model` where it is wrapped."""
+    def losses(
+        self, batch: Batch, generator: Generator, model: nn.Module | None = None, whole: Whole | None = None
+    ) -> dict[str, Tensor]:
+        """Unweighted loss of every objective by name. `model` stands in for `self.model` where it is wrapped.
+
+        `whole` adds the rows of the other processes of a run, for objectives that compare rows with each other.
+        """
         run = model or self.model
         shown: dict[View, tuple[Batch, Output]] = {}
+        compared: dict[View, tuple[Output, Batch]] = {}
         found = {}
         for objective in self.objectives:
             if objective.view not in shown:
                 seen = objective.view(batch, generator)
                 shown[objective.view] = seen, run(seen)
             seen, output = shown[objective.view]
+            if whole is not None and isinstance(objective, ContrastLoss):
+                if objective.view not in compared:
+                    compared[objective.view] = whole(output, seen)
+                output, seen = compared[objective.view]
             found[objective.name] = objective(output, seen)
         return found
 
@@ -201,9 +213,11 @@ class Design:
     def from_pretrained(cls, folder: str | Path) -> Design:
         """The design saved in that folder, strictly: every weight must be there and no other.
 
+        `models:/NAME@champion`, `models:/NAME/VERSION` and `runs:/RUN_ID/model` are looked up in MLflow.
+
         Raises DesignError for a folder that is not one, is incomplete, or was written by a newer format.
         """
-        folder = Path(folder)
+        folder = design_folder(str(folder)) if is_reference(folder) else Path(folder)
         config = _read_config(folder)
         tokenizer = Tokenizer.load(folder)
         try:

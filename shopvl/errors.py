@@ -27,3 +27,7 @@ class IndexFolderError(ShopvlError):
 
 class ReviewError(ShopvlError):
     """A review sheet, or the tags for one, that cannot be read as such."""
+
+
+class TrackingError(ShopvlError):
+    """A tracking server or a tracked run that is not there, or does not hold what was asked of it."""

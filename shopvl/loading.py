@@ -114,28 +114,33 @@ class Loader:
             texts={"title": self.words(titles)} if "title" in inputs else {},
         )
 
-    def training_batch(self, rows: Sequence[Row], rng: random.Random) -> Batch:
-        """Rows with good pictures as a batch with queries, facts and groups, augmented. `rng` decides every draw."""
+    def training_batch(self, rows: Sequence[Row], rng: random.Random, seeds: Sequence[int] | None = None) -> Batch:
+        """Rows with good pictures as a batch with queries, facts and groups, augmented. `rng` decides every draw.
+
+        What is drawn for a row follows from its seed, which `rng` gives if none is told: a row is the same in whichever
+        process's share of a batch it is.
+        """
+        own = [random.Random(seed) for seed in seeds or [rng.getrandbits(64) for _ in rows]]
         augment = self.recipe.augment
         pictures, overlaid, queries = [], [], []
-        for row in rows:
-            crop = random_crop(rng, augment.crop_share, augment.flip)
+        for row, draw in zip(rows, own, strict=True):
+            crop = random_crop(draw, augment.crop_share, augment.flip)
             picture = decode(row["image"]["bytes"])
-            drawn = augment.overlays > 0 and rng.random() < augment.overlays
-            pictures.append(to_pixels(_promoted(picture, rng) if drawn else picture, self.size_px, crop))
+            drawn = augment.overlays > 0 and draw.random() < augment.overlays
+            pictures.append(to_pixels(_promoted(picture, draw) if drawn else picture, self.size_px, crop))
             if self._consistent:
-                overlaid.append(to_pixels(_promoted(picture, rng), self.size_px, crop))
-            queries.append(self._query(row, rng))
-        titles = [_drop_words(row["title"], augment.word_dropout, rng) for row in rows]
+                overlaid.append(to_pixels(_promoted(picture, draw), self.size_px, crop))
+            queries.append(self._query(row, draw))
+        titles = [_drop_words(row["title"], augment.word_dropout, draw) for row, draw in zip(rows, own, strict=True)]
         facts_BK = self._facts([self.facts_of(row) for row in rows])
         questions, shown_BI = None, None
         if self._answers is not None:
             rates = self._answers
             titles = [
-                self._without_answers(title, row) if rng.random() < rates.hidden_answer else title
-                for title, row in zip(titles, rows, strict=True)
+                self._without_answers(title, row) if draw.random() < rates.hidden_answer else title
+                for title, row, draw in zip(titles, rows, own, strict=True)
             ]
-            shown_BI = _shown(len(rows), rates, rng)
+            shown_BI = _shown([draw.random() for draw in own], rates)
             questions = self._asked(rows, facts_BK, shown_BI, rng)
         return Batch(
             **self.seen(pictures, rng),
@@ -319,9 +324,8 @@ def _book() -> PromptBook:
     return PromptBook.load()
 
 
-def _shown(count: int, rates: Answers, rng: random.Random) -> torch.Tensor:
-    """(B, I) bool: which inputs each product shows."""
-    drawn = [rng.random() for _ in range(count)]
+def _shown(drawn: Sequence[float], rates: Answers) -> torch.Tensor:
+    """(B, I) bool: which inputs each product shows, by a number drawn from [0, 1] for it."""
     title_hidden, nothing = rates.image_only, rates.image_only + rates.nothing
     picture_hidden = nothing + rates.title_only
     shown = [[d < title_hidden or d >= picture_hidden, d >= nothing] for d in drawn]
@@ -499,6 +503,8 @@ class Steps(Dataset):
     def __getitem__(self, step: int) -> Batch:
         epoch, place = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
-        numbers = order[place * self.batch_size : (place + 1) * self.batch_size][self.rank :: self.world]
-        rng = random.Random(f"{self.seed}/{step}/{self.rank}")
-        return self.loader.training_batch([self.rows[int(number)] for number in numbers], rng)
+        numbers = order[place * self.batch_size : (place + 1) * self.batch_size]
+        rng = random.Random(f"{self.seed}/{step}")
+        seeds = [rng.getrandbits(64) for _ in numbers]
+        mine = slice(self.rank, None, self.world)
+        return self.loader.training_batch([self.rows[int(number)] for number in numbers[mine]], rng, seeds[mine])

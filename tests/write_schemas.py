@@ -1,13 +1,14 @@
-"""Write data_schemas/recipe.schema.json and experiment.schema.json from the types that read those files."""
+"""Write the schemas of recipes, experiments and grids into data_schemas/ from the types that read those files."""
 
 import json
 from typing import Any
 
+from shopvl.experiments.grid import GRID_TYPE
 from shopvl.paths import room
 from shopvl.recipes.recipe import RECIPE_TYPE
 from shopvl.training.experiment import EXPERIMENT_TYPE
 
-MADE = {"recipe": RECIPE_TYPE, "experiment": EXPERIMENT_TYPE}
+MADE = {"recipe": RECIPE_TYPE, "experiment": EXPERIMENT_TYPE, "grid": GRID_TYPE}
 
 
 def schema(name: str) -> dict[str, Any]:

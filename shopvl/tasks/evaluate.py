@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +30,7 @@ from shopvl.metrics import (
     numbered,
     ranking_at,
     recall_at,
+    risk_coverage,
     sample_candidates,
     sampled_101_embeddings,
     weighted_f1,
@@ -42,6 +43,7 @@ PRECISION = 0.95
 SAMPLED_OTHERS = 100
 BOUND_Z, LABELS_TIMES = 1.645, (1, 4, 16)  # of the precision's lower bound; how many times the labels there are
 QUERIES = 1000
+CURVE_POINTS = 80
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,29 @@ def _measured(design: Design, inputs: str, name: str, answers: Answers) -> dict[
     if name == CATEGORY:
         figures["levels"] = category_levels(answers.truth, answers.best)
     return figures
+
+
+def confusion_table(seen: Seen) -> list[dict[str, Any]]:
+    """How often each true value was answered with each value, by inputs and property, the most frequent pair first."""
+    return [
+        {"inputs": inputs, "property": name, "truth": truth, "answer": answer, "rows": rows}
+        for inputs, by_property in seen.answers.items()
+        for name, answers in by_property.items()
+        for (truth, answer), rows in Counter(zip(answers.truth, answers.best, strict=True)).most_common()
+    ]
+
+
+def curves(seen: Seen) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Risk against coverage by inputs and property, at CURVE_POINTS places at most."""
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for inputs, by_property in seen.answers.items():
+        for name, answers in by_property.items():
+            if answers.rows:
+                curve = risk_coverage(answers.probability.clip(0, 1), answers.correct)
+                kept = np.unique(np.linspace(0, len(curve.risk) - 1, CURVE_POINTS).astype(int))
+                points = {"coverage": curve.coverage[kept].tolist(), "risk": curve.risk[kept].tolist()}
+                found.setdefault(inputs, {})[name] = points
+    return found
 
 
 def coverage_by_labels(answers: Answers) -> dict[str, float]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from shopvl.batch import inputs_name
 from shopvl.catalog.images import image_bytes
@@ -16,19 +17,34 @@ from shopvl.design import Design
 from shopvl.errors import ImageError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN, Row
 from shopvl.metrics import risk_coverage
-from shopvl.tasks.evaluate import LABELS_TIMES, PRECISION, Answers, Asked, Seen, ask, look, measure
-from shopvl.tasks.report import Figure, Hit, Line, Page, Verdict
+from shopvl.tasks.evaluate import (
+    LABELS_TIMES,
+    PRECISION,
+    Answers,
+    Asked,
+    Seen,
+    ask,
+    confusion_table,
+    curves,
+    look,
+    measure,
+)
+from shopvl.tasks.report import Figure, Hit, Line, Page, Verdict, thumbnail_jpeg
 
 SHOWN_VERDICTS = 8
 SHOWN_QUERIES = 10
 SHOWN_HITS = 8
+SHOWN_SAMPLES = 16
 BOTH = inputs_name(("image", "title"))
 
 
 def evaluate(
     design: Design, catalog: Catalog, out: Path, *, seed: int = 0, report: Callable[[int], None] = lambda rows: None
 ) -> Path:
-    """Measure the design on the catalog; write `metrics.json` and `report.html` into `out`; return the page."""
+    """Measure the design on the catalog; write it into `out` and return the page.
+
+    `metrics.json`, `confusions.csv` and `risk_coverage.json` are for machines, `report.html` and `samples/` for people.
+    """
     seen = look(design, catalog, report)
     figures = {
         "model": design.name,
@@ -40,11 +56,38 @@ def evaluate(
         **measure(design, seen, seed=seed),
     }
     out.mkdir(parents=True, exist_ok=True)
-    draft = out / ".metrics.json.draft"
-    draft.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    draft.replace(out / "metrics.json")
+    _write(out / "metrics.json", json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    _write(out / "risk_coverage.json", json.dumps(curves(seen)))
+    if counted := confusion_table(seen):
+        _write(out / "confusions.csv", pl.DataFrame(counted).write_csv())
+        _samples(seen, catalog.root, out / "samples")
     asked = ask(design, seen, seed=seed) if seen.embeddings else []
     return evaluation_page(figures, seen, asked, catalog.root, seed).write(out / "report.html")
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text, "utf-8")
+    draft.replace(path)
+
+
+def _samples(seen: Seen, root: Path, folder: Path) -> None:
+    """Pictures whose category was answered, the surest wrong ones first, and what was said of them."""
+    answers = seen.answers[BOTH].get(CATEGORY)
+    if answers is None:
+        return
+    folder.mkdir(exist_ok=True)
+    told: list[dict[str, str]] = []
+    for number in np.lexsort((-answers.probability, answers.correct))[:SHOWN_SAMPLES].tolist():
+        row = seen.rows[answers.rows[number]]
+        picture = thumbnail_jpeg(_picture(row, root))
+        if picture is None:
+            continue
+        name = f"{len(told) + 1:02d}-{'right' if answers.correct[number] else 'wrong'}.jpg"
+        (folder / name).write_bytes(picture)
+        said = {"truth": answers.truth[number], "answer": answers.best[number]}
+        told.append({"file": name, "product_id": row["product_id"], "title": row["title"], **said})
+    _write(folder / "samples.json", json.dumps(told, ensure_ascii=False, indent=1))
 
 
 def evaluation_page(figures: Mapping[str, Any], seen: Seen, asked: Sequence[Asked], root: Path, seed: int) -> Page:
@@ -185,12 +228,15 @@ def _verdicts(page: Page, seen: Seen, root: Path, seed: int) -> None:
         wrong = np.flatnonzero(~answers.correct)
         surest = wrong[np.argsort(-answers.probability[wrong])][:SHOWN_VERDICTS]
         hits, misses = (
-            [_verdict(seen.rows[answers.rows[n]], name, answers, n, root) for n in chosen] for chosen in (right, surest)
+            [verdict_of(seen.rows[answers.rows[n]], name, answers, n, root) for n in chosen]
+            for chosen in (right, surest)
         )
         page.hits_and_misses(hits, misses)
 
 
-def _verdict(row: Row, name: str, answers: Answers, number: int, root: Path) -> Verdict:
+def verdict_of(row: Row, name: str, answers: Answers, number: int, root: Path) -> Verdict:
+    """One answer beside the truth, with the product's picture; of a category the last level only."""
+
     def short(value: str) -> str:
         return value.split(CATEGORY_JOIN)[-1] if name == CATEGORY else value
 

@@ -360,6 +360,19 @@ def _picture(image: bytes | None, alt: str) -> str:
 
 def thumbnail(image: bytes | None, size_px: int = THUMBNAIL_PX) -> tuple[str, int, int] | None:
     """Encoded picture -> data: URI of a small JPEG, its width and height; None where there is nothing to show."""
+    small = _reduced(image, size_px)
+    if small is None:
+        return None
+    return "data:image/jpeg;base64," + base64.b64encode(_jpeg(small)).decode(), *small.size
+
+
+def thumbnail_jpeg(image: bytes | None, size_px: int = THUMBNAIL_PX) -> bytes | None:
+    """Encoded picture -> a small JPEG; None where there is nothing to show."""
+    small = _reduced(image, size_px)
+    return None if small is None else _jpeg(small)
+
+
+def _reduced(image: bytes | None, size_px: int) -> Image.Image | None:
     if not image:
         return None
     try:
@@ -367,9 +380,13 @@ def thumbnail(image: bytes | None, size_px: int = THUMBNAIL_PX) -> tuple[str, in
     except ImageError:
         return None
     picture.thumbnail((size_px, size_px), Image.Resampling.LANCZOS)
+    return picture
+
+
+def _jpeg(picture: Image.Image) -> bytes:
     kept = io.BytesIO()
     picture.save(kept, "JPEG", quality=84, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(kept.getvalue()).decode(), *picture.size
+    return kept.getvalue()
 
 
 def _product(product: ProductCard) -> str:

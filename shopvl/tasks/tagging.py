@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -75,23 +76,38 @@ def tag(
     and titles with the names of the values. A zero-shot answer is never accepted: nothing measured how often it is
     right.
     """
-    answer = HeadAnswers(design) if design.labels and not zero_shot else _ZeroShot(design)
     summary = Tagged()
     model = design.name
     out.mkdir(parents=True, exist_ok=True)
     with Table(out / "tags.parquet", TAGS) as tags, Table(out / "rejects.parquet", REJECTS) as rejects:
-        for item in encode(design, _limited(catalog, limit), catalog.root, use, answer.read):
+        frames = _limited(catalog, limit)
+        for item in tags_of(design, frames, catalog.root, use=use, precision=precision, zero_shot=zero_shot):
             if isinstance(item, Reject):
                 rejects.write([vars(item)])
                 summary.rejected += 1
                 summary.rows += 1
             else:
-                found = list(answer.rows(item, precision))
+                encoded, found = item
                 tags.write([{**row, "model": model} for row in found])
-                _count(summary, item, found)
+                _count(summary, encoded, found)
             report(summary.rows)
     assert summary.rows == summary.tagged + summary.rejected
     return summary
+
+
+def tags_of(
+    design: Design,
+    frames: Iterable[pl.DataFrame],
+    root: Path,
+    *,
+    use: tuple[Modality, ...] = ("image", "title"),
+    precision: float = 0.95,
+    zero_shot: bool = False,
+) -> Iterator[Reject | tuple[Encoded, list[dict[str, Any]]]]:
+    """The rows of the frames with one tag per product and property, in the columns of TAGS but `model`; or a reject."""
+    answer = HeadAnswers(design) if design.labels and not zero_shot else _ZeroShot(design)
+    for item in encode(design, frames, root, use, answer.read):
+        yield item if isinstance(item, Reject) else (item, list(answer.rows(item, precision)))
 
 
 def _limited(catalog: Catalog, limit: int | None) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,27 @@ from shopvl.recipes import find
 from shopvl.recipes.parts import STRICT
 from shopvl.recipes.recipe import Recipe, SizeName, validated
 from shopvl.training.schedule import Budget
+from shopvl.training.tuning import MIN_STEPS
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Shop:
+    """A synthetic shop to draw instead of reading a catalog: all of it follows from these numbers."""
+
+    products: Annotated[int, Field(ge=20)] = 600
+    size_px: Annotated[int, Field(ge=32)] = 64
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Tune:
+    """The second stage: linear heads on the frozen design, or a prompted recipe that starts from it."""
+
+    recipe: Literal["linear", "prompt-mask", "prompt-decode"] = "linear"
+    min_steps: Annotated[int, Field(ge=1)] = MIN_STEPS  # of linear heads, however small the catalog
+    adapt: Literal["full", "lora"] = "full"  # of a prompted recipe, like all below
+    epochs: Annotated[float, Field(gt=0)] = 4
+    changes: dict[str, Any] = Field(default_factory=dict)  # laid over the experiment's changes
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -22,13 +44,15 @@ class Experiment:
     """What `shopvl pretrain` and `shopvl tune` run. Paths may hold $VARIABLES; `changes` is laid over the recipe.
 
     A run that has a `start` begins with that design's weights, tokenizer and (unless `ontology` names a file) ontology;
-    `adapt` says whether its towers then learn as a whole or through low-rank additions.
+    `adapt` says whether its towers then learn as a whole or through low-rank additions. `shopvl experiments run` also
+    draws the `shop`, does the second stage `tune`, calibrates and evaluates.
     """
 
     name: str
     recipe: str = "tri-clip"
     size: SizeName = "mini"
-    catalog: str
+    catalog: str | None = None
+    shop: Shop | None = None
     split: str | None = "train"  # None: all rows
     query_log: str | None = None  # a table of query, product_id, count
     corrections: str | None = None  # decisions of reviewers, laid over the catalog
@@ -39,13 +63,18 @@ class Experiment:
     epochs: Annotated[float, Field(gt=0)] | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
     changes: dict[str, Any] = Field(default_factory=dict)
+    tune: Tune | None = None
+    calibrate_on: str | None = "val"  # None: not at all
+    evaluate_on: str = "test"
 
     def full_recipe(self) -> Recipe:
         """The recipe with the changes. Raises RecipeError with every fault."""
         return Recipe.from_dict(_laid_over(find(self.recipe, self.size).to_dict(), self.changes)).checked()
 
     def catalog_path(self) -> Path:
-        """Where the catalog is. Raises RecipeError for a variable that is not set."""
+        """Where the catalog is. Raises RecipeError for a variable that is not set, or a shop that is not drawn."""
+        if self.catalog is None:
+            raise RecipeError(f"experiment {self.name!r} draws its own shop; start it with `shopvl experiments run`")
         return self._expanded("catalog", self.catalog)
 
     def path_of(self, field: Literal["query_log", "corrections", "ontology", "start"]) -> Path | None:
@@ -70,10 +99,51 @@ class Experiment:
         if (self.epochs is None) == (self.minutes is None):
             given = "neither" if self.epochs is None else "both"
             raise RecipeError(f"experiment {self.name!r} gives {given} of epochs and minutes; give exactly one")
+        if (self.catalog is None) == (self.shop is None):
+            given = "neither" if self.catalog is None else "both"
+            raise RecipeError(f"experiment {self.name!r} gives {given} of catalog and shop; give exactly one")
         if self.adapt == "lora" and self.start is None:
             raise RecipeError(f"experiment {self.name!r} adapts by lora but has no start; name the design to adapt")
         self.full_recipe()
+        if self.tune is not None and self.tune.recipe != "linear":
+            self.second_stage("").full_recipe()
         return self
+
+    def second_stage(self, start: str) -> Experiment:
+        """The stage of a prompted `tune` as an experiment of its own, which starts from the design in that folder."""
+        assert self.tune is not None
+        return replace(
+            self,
+            recipe=self.tune.recipe,
+            start=start,
+            adapt=self.tune.adapt,
+            epochs=self.tune.epochs,
+            minutes=None,
+            changes=_laid_over(self.changes, self.tune.changes),
+            tune=None,
+        )
+
+    def resolved(self) -> Experiment:
+        """The same with every path absolute and without variables."""
+        return replace(
+            self,
+            catalog=_absolute(None if self.catalog is None else self.catalog_path()),
+            query_log=_absolute(self.path_of("query_log")),
+            corrections=_absolute(self.path_of("corrections")),
+            ontology=_absolute(self.path_of("ontology")),
+            start=_absolute(self.path_of("start")),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON and YAML; `from_dict` is the way back."""
+        values: dict[str, Any] = EXPERIMENT_TYPE.dump_python(self, mode="json")
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Any, what: str = "experiment") -> Experiment:
+        """The experiment in `values`. Raises one RecipeError naming every faulty field."""
+        experiment: Experiment = validated(EXPERIMENT_TYPE, values, what=what)
+        return experiment.checked()
 
 
 EXPERIMENT_TYPE: TypeAdapter[Experiment] = TypeAdapter(Experiment)
@@ -81,6 +151,11 @@ EXPERIMENT_TYPE: TypeAdapter[Experiment] = TypeAdapter(Experiment)
 
 def read_experiment(path: Path) -> Experiment:
     """The experiment in a YAML file. Raises RecipeError naming the file and every faulty field."""
+    return Experiment.from_dict(yaml_fields(path), f"experiment ({path})")
+
+
+def yaml_fields(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, named after the file unless it says its `name`. Raises RecipeError."""
     if not path.is_file():
         raise RecipeError(f"there is no experiment file {path}; `shopvl experiments list` prints those that ship")
     try:
@@ -89,8 +164,14 @@ def read_experiment(path: Path) -> Experiment:
         raise RecipeError(f"{path} is not YAML: {' '.join(str(fault).split())}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path} holds {type(values).__name__}, a mapping of experiment fields was wanted")
-    experiment: Experiment = validated(EXPERIMENT_TYPE, {"name": path.stem, **values}, what=f"experiment ({path})")
-    return experiment.checked()
+    return {"name": path.stem, **values}
+
+
+def _absolute(path: Path | None) -> str | None:
+    """As text; a place in a model registry (`models:/NAME`) stays what it is."""
+    if path is None or ":/" in str(path):
+        return None if path is None else str(path)
+    return str(path.resolve())
 
 
 def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,16 @@ import torch
 from torch import Generator, Tensor, nn
 
 from shopvl.batch import Batch, Output
-from shopvl.design import Design
+from shopvl.design import Design, Whole
 
 
 def cached_backward(
-    design: Design, model: nn.Module, batch: Batch, generator: Generator, chunk_size: int
+    design: Design,
+    model: nn.Module,
+    batch: Batch,
+    generator: Generator,
+    chunk_size: int,
+    whole_batch: Whole | None = None,
 ) -> dict[str, Tensor]:
     """Losses of the whole batch, with the gradients of the whole batch in the weights (GradCache, arXiv:2101.06983).
 
@@ -27,7 +32,7 @@ def cached_backward(
     names = outputs[0].embeddings.keys()
     whole = {name: torch.cat([o.embeddings[name] for o in outputs]).requires_grad_() for name in names}
     scales = {pair: scale.detach().clone().requires_grad_() for pair, scale in outputs[0].scales.items()}
-    losses = design.losses(batch, generator, _Known(Output(embeddings=whole, scales=scales)))
+    losses = design.losses(batch, generator, _Known(Output(embeddings=whole, scales=scales)), whole_batch)
     design.total(losses).backward()
     for number, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
         with torch.random.fork_rng(devices=[]):
@@ -35,8 +40,8 @@ def cached_backward(
             again = model(chunk)
         place = slice(number * chunk_size, number * chunk_size + len(chunk))
         terms = [(again.embeddings[name] * _grad(whole[name])[place]).sum() for name in names]
-        if number == 0:  # scales belong to the whole batch
-            terms += [again.scales[pair] * _grad(scale) for pair, scale in scales.items()]
+        share = float(number == 0)  # scales belong to the whole batch; each pass has a gradient for every weight
+        terms += [again.scales[pair] * _grad(scale) * share for pair, scale in scales.items()]
         torch.stack(terms).sum().backward()
     return {name: loss.detach() for name, loss in losses.items()}
 

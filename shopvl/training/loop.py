@@ -20,6 +20,7 @@ from shopvl.batch import Batch
 from shopvl.design import Design
 from shopvl.loading import Steps, TrainingRows
 from shopvl.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from shopvl.training.distributed import agreed, norms_over_all, share_of, whole_batch
 from shopvl.training.gradient_cache import cached_backward
 from shopvl.training.schedule import Budget, rate
 
@@ -42,19 +43,24 @@ def train(
     """Train `design` until the budget is spent, going on from the newest checkpoint in `folder`.
 
     Everything random in a step follows from (seed, step), so a run that was killed and started again gives the same
-    losses as an unbroken one. Losses of every step are kept in `losses.jsonl`.
+    losses as an unbroken one. Losses of every step are kept in `losses.jsonl`. Several processes share each batch.
     """
     keep_pages()
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16" if bf16_is_fast() else "no")
     schedule = design.recipe.schedule
-    steps = Steps(rows, design.loader, seed, accelerator.process_index, accelerator.num_processes)
+    rank, count = accelerator.process_index, accelerator.num_processes
+    steps = Steps(rows, design.loader, seed, rank, count)
+    own = share_of(steps.batch_size, count)
+    chunk_size = None if schedule.chunk_size is None or schedule.chunk_size >= own else schedule.chunk_size
+    whole = whole_batch if count > 1 else None
     optimizer = adamw(design.model, schedule.peak_lr, schedule.weight_decay)
     progress = load_checkpoint(folder, design.model, optimizer)
     design.model.to(accelerator.device)
     model, optimizer = accelerator.prepare(design.model, optimizer)
     model.train()
+    main = accelerator.is_main_process
     saved_at = started = time.monotonic() - progress.seconds
-    with _Losses(folder / LOG, progress.step) as log:
+    with _Losses(folder / LOG if main else None, progress.step) as log, norms_over_all(design.model):
         for batch in _batches(steps, progress.step, accelerator.device):
             share = budget.share_done(progress)
             if share >= 1:
@@ -63,25 +69,26 @@ def train(
                 group["lr"] = group["scale"] * schedule.peak_lr * rate(share, schedule.warmup_share)
             if share < schedule.half_size_share:
                 batch = _half_size(batch)
-            generator = _seeded(seed, progress.step)
+            generator = _seeded(seed, progress.step, rank)
             optimizer.zero_grad(set_to_none=True)
-            if schedule.chunk_size is not None:
-                losses = cached_backward(design, model, batch, generator, schedule.chunk_size)
+            if chunk_size is not None:
+                losses = cached_backward(design, model, batch, generator, chunk_size, whole)
             else:
-                losses = design.losses(batch, generator, model)
+                losses = design.losses(batch, generator, model, whole)
                 accelerator.backward(design.total(losses))
             accelerator.clip_grad_norm_(model.parameters(), schedule.clip_norm)
             optimizer.step()
-            progress = Progress(progress.step + 1, time.monotonic() - started)
-            known = {name: loss.item() for name, loss in losses.items()}
+            progress = Progress(progress.step + 1, agreed(time.monotonic() - started))
+            known = {name: accelerator.reduce(loss.detach(), "mean").item() for name, loss in losses.items()}
             log.write(progress.step, known)
             on_step(progress, budget.share_done(progress), known)
-            if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
+            if main and time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
                 log.flush()
                 save_checkpoint(folder, design.model, optimizer.optimizer, progress)
                 saved_at = time.monotonic()
         log.flush()
-        save_checkpoint(folder, design.model, optimizer.optimizer, progress)
+        if main:
+            save_checkpoint(folder, design.model, optimizer.optimizer, progress)
     design.model.eval()
     return progress
 
@@ -119,9 +126,9 @@ def _half_size(batch: Batch) -> Batch:
     return replace(batch, pixels_B3YX=F.avg_pool2d(batch.pixels_B3YX, 2), overlaid=overlaid)
 
 
-def _seeded(seed: int, step: int) -> torch.Generator:
-    """The generator of a step's views; the global one, which dropout uses, is seeded with it."""
-    number = (seed * 1_000_003 + step) % 2**63
+def _seeded(seed: int, step: int, rank: int) -> torch.Generator:
+    """The generator of a step's views in a process; the global one, which dropout uses, is seeded with it."""
+    number = (seed * 1_000_003 + step + (rank << 40)) % 2**63
     torch.manual_seed(number)
     return torch.Generator().manual_seed(number)
 
@@ -135,22 +142,31 @@ def bf16_is_fast() -> bool:
 
 
 class _Losses:
-    """`losses.jsonl`: one line per step. Lines after the checkpoint that a run goes on from are dropped."""
+    """`losses.jsonl`: one line per step. Lines after the checkpoint that a run goes on from are dropped.
 
-    def __init__(self, path: Path, step: int) -> None:
+    Nothing is written where `path` is None: in all processes but the first.
+    """
+
+    def __init__(self, path: Path | None, step: int) -> None:
+        self._file = None
+        if path is None:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = path.read_text("utf-8").splitlines()[:step] if path.is_file() else []
         path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, step: int, losses: dict[str, float]) -> None:
-        self._file.write(json.dumps({"step": step, **losses}) + "\n")
+        if self._file is not None:
+            self._file.write(json.dumps({"step": step, **losses}) + "\n")
 
     def flush(self) -> None:
-        self._file.flush()
+        if self._file is not None:
+            self._file.flush()
 
     def __enter__(self) -> _Losses:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()

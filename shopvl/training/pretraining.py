@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,11 +23,12 @@ from shopvl.loading import Row, TrainingRows, pairs, training_rows
 from shopvl.models.backbones import add_low_rank, merge_low_rank
 from shopvl.recipes.parts import PromptMask
 from shopvl.text.prompts import PromptBook
+from shopvl.tracking import Tracker, tracked
 from shopvl.training.checkpoint import Progress
+from shopvl.training.distributed import processes
 from shopvl.training.experiment import Experiment
-from shopvl.training.loop import LOG_EVERY_STEPS, train
+from shopvl.training.loop import LOG_EVERY_STEPS, bf16_is_fast, train
 from shopvl.training.polishing import polish
-from shopvl.training.tracking import tracked
 
 MAX_TOKENIZER_ROWS = 200_000
 DESIGN, SUMMARY, EXPERIMENT = "design", "summary.json", "experiment.json"
@@ -33,11 +36,17 @@ DESIGN, SUMMARY, EXPERIMENT = "design", "summary.json", "experiment.json"
 Report = Callable[[str, float, str], None]  # stage, share done, a line of figures
 
 
-def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage, share, line: None) -> Design:
+def pretrain(
+    experiment: Experiment,
+    folder: Path,
+    report: Report = lambda stage, share, line: None,
+    tracker: Tracker | None = None,
+) -> Design:
     """Run or resume the experiment in `folder`; the design is saved in `folder/design` and returned.
 
     Beside it: `rows/` (the usable rows and the rejects), `losses.jsonl`, `summary.json`, the newest checkpoint, and the
-    tracked run.
+    tracked run, unless this is a part of the run of `tracker`. Under torchrun all processes train one design together;
+    the first of them writes.
     """
     recipe = experiment.full_recipe()
     catalog = open_catalog(experiment.catalog_path(), split=experiment.split)
@@ -45,36 +54,35 @@ def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage
     if corrections is not None:
         catalog = with_corrections(catalog, corrections)
     log_path = experiment.path_of("query_log")
-    rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report)
-    _same_run(folder, experiment, catalog)
+    together = processes()
+    with together.main_process_first():
+        rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report)
+        _same_run(folder, experiment, catalog)
     design = _begun(experiment, rows, catalog)
-    with tracked(experiment.name, f"{recipe.name}-{experiment.size}-{experiment.seed}", folder) as tracker:
-        tracker.parameters(
-            {
-                "recipe": recipe.to_dict(),
-                "size": experiment.size,
-                "seed": experiment.seed,
-                "budget": f"{experiment.epochs} epochs" if experiment.epochs else f"{experiment.minutes} minutes",
-                "catalog": experiment.catalog,
-                "split": experiment.split,
-                "data_digest": catalog.digest(),
-                "rows": len(rows),
-                "parameters": design.parameter_count(),
-                "threads": torch.get_num_threads(),
-                "versions": f"shopvl {__version__}, torch {torch.__version__}, python {platform.python_version()}",
-            }
-        )
-
-        def on_step(progress: Progress, share: float, losses: dict[str, float]) -> None:
-            if progress.step % LOG_EVERY_STEPS == 0 or share >= 1:
-                speed = progress.step * batch_size / progress.seconds
-                tracker.metrics({**losses, "products_per_second": speed}, progress.step)
-                figures = "  ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
-                report("train", share, f"step {progress.step}  {speed:.0f} products/s  {figures}")
-
-        batch_size = min(recipe.schedule.batch_size, len(rows))
-        budget = experiment.budget(len(rows) // batch_size)
-        progress = train(design, rows, folder, budget=budget, seed=experiment.seed, on_step=on_step)
+    if not together.is_main_process:
+        _train(experiment, design, rows, folder)
+        together.wait_for_everyone()
+        return Design.from_pretrained(folder / DESIGN)
+    with ExitStack() as stack:
+        own = tracker is None
+        if tracker is None:
+            run_name = f"{recipe.name}-{experiment.size}-{experiment.seed}"
+            tracker = stack.enter_context(tracked(experiment.name, run_name, folder))
+            tracker.parameters(
+                {
+                    "recipe": recipe.to_dict(),
+                    "size": experiment.size,
+                    "seed": experiment.seed,
+                    "budget": f"{experiment.epochs} epochs" if experiment.epochs else f"{experiment.minutes} minutes",
+                    "catalog": experiment.catalog,
+                    "split": experiment.split,
+                    "data_digest": catalog.digest(),
+                    "rows": len(rows),
+                    "parameters": design.parameter_count(),
+                    **machine_parameters(),
+                }
+            )
+        progress = _train(experiment, design, rows, folder, tracker, report)
         if experiment.adapt == "lora":
             merge_low_rank(design.model)
         if recipe.answering is not None:
@@ -82,6 +90,7 @@ def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage
         if isinstance(recipe.answering, PromptMask):
             polish(design, catalog, lambda share: report("polish", share, ""), experiment.seed)
         design.save(folder / DESIGN)
+        batch_size = min(recipe.schedule.batch_size, len(rows))
         summary = {
             "model": design.name,
             "parameters": design.parameter_count(),
@@ -92,8 +101,44 @@ def pretrain(experiment: Experiment, folder: Path, report: Report = lambda stage
             "products_per_second": progress.step * batch_size / progress.seconds,
         }
         (folder / SUMMARY).write_text(json.dumps(summary, indent=1), "utf-8")
-        tracker.folder(folder / DESIGN, DESIGN)
+        if own:
+            tracker.files(folder / DESIGN, DESIGN)
+    together.wait_for_everyone()
     return design
+
+
+def machine_parameters() -> dict[str, Any]:
+    """What of the machine and its libraries the figures of a run may depend on."""
+    return {
+        "threads": torch.get_num_threads(),
+        "processes": processes().num_processes,
+        "precision": "bf16" if bf16_is_fast() else "float32",
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "versions": f"shopvl {__version__}, torch {torch.__version__}, python {platform.python_version()}",
+    }
+
+
+def _train(
+    experiment: Experiment,
+    design: Design,
+    rows: TrainingRows,
+    folder: Path,
+    tracker: Tracker | None = None,
+    report: Report = lambda stage, share, line: None,
+) -> Progress:
+    batch_size = min(design.recipe.schedule.batch_size, len(rows))
+    weights = {objective.name: objective.weight for objective in design.objectives}
+
+    def on_step(progress: Progress, share: float, losses: dict[str, float]) -> None:
+        if tracker is not None and (progress.step % LOG_EVERY_STEPS == 0 or share >= 1):
+            speed = progress.step * batch_size / progress.seconds
+            loss = sum(weights[name] * value for name, value in losses.items())
+            tracker.metrics({**losses, "loss": loss, "products_per_second": speed}, progress.step)
+            figures = "  ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
+            report("train", share, f"step {progress.step}  {speed:.0f} products/s  {figures}")
+
+    budget = experiment.budget(len(rows) // batch_size)
+    return train(design, rows, folder, budget=budget, seed=experiment.seed, on_step=on_step)
 
 
 def _begun(experiment: Experiment, rows: TrainingRows, catalog: Catalog) -> Design:

@@ -23,7 +23,13 @@ EPOCHS, PEAK_LR, FEATURE_DROPOUT = 20, 2e-3, 0.1
 TITLE_EPOCHS, TITLE_PEAK_LR, TITLE_FEATURE_DROPOUT = 12, 1e-3, 0.5
 
 
-def fit_heads(design: Design, catalog: Catalog, report: Report = lambda stage, share: None, seed: int = 0) -> None:
+def fit_heads(
+    design: Design,
+    catalog: Catalog,
+    report: Report = lambda stage, share: None,
+    seed: int = 0,
+    min_steps: int = MIN_STEPS,
+) -> None:
     """Give `design` heads fitted on the catalog's rows that have picture and title. Multi-valued: the first value."""
     labels = answerable(design.ontology)
     known = labelled(design, catalog, labels, lambda batch: design.model.features(batch, INPUT_CHOICES), report=report)
@@ -38,7 +44,7 @@ def fit_heads(design: Design, catalog: Catalog, report: Report = lambda stage, s
         def progress(share: float, number: int = number) -> None:
             report("fit", (number + share) / len(INPUT_CHOICES))
 
-        _fit(design, inputs, known, seed, progress)
+        _fit(design, inputs, known, seed, min_steps, progress)
 
 
 def answerable(ontology: Ontology) -> dict[str, list[str]]:
@@ -53,6 +59,7 @@ def _fit(
     inputs: tuple[Modality, ...],
     known: Labelled,
     seed: int,
+    min_steps: int,
     progress: Callable[[float], None],
 ) -> None:
     """All properties of one choice of inputs together, by AdamW on a cosine."""
@@ -73,7 +80,7 @@ def _fit(
     torch.manual_seed(seed)  # of the dropout
     center = features.mean(0)  # a dropped feature is an average one
     size = min(BATCH_ROWS, len(features))
-    epochs = max(epochs, math.ceil(MIN_STEPS / math.ceil(len(features) / size)))
+    epochs = max(epochs, math.ceil(min_steps / math.ceil(len(features) / size)))
     steps = epochs * math.ceil(len(features) / size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for epoch in range(epochs):

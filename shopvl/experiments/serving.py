@@ -1,0 +1,48 @@
+"""A design as a model that MLflow logs, registers and serves."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from shopvl import __version__
+from shopvl.tracking.registry import save_pyfunc
+
+SCRIPT = Path(__file__).with_name("served.py")
+INPUTS = (("product_id", "string?"), ("title", "string?"), ("image", "binary?"), ("path", "string?"))
+OUTPUTS = (
+    ("product_id", "string"),
+    ("property", "string?"),
+    ("value", "string?"),
+    ("probability", "double?"),
+    ("decision", "string?"),
+    ("evidence", "[string]"),
+    ("conflict", "boolean?"),
+    ("alternatives", "[string]"),
+    ("model", "string?"),
+    ("reject", "string?"),
+)
+PRECISION = 0.95
+
+
+def save_served(design: Path, target: Path) -> Path:
+    """The design folder as an MLflow model in `target`, with signature and an example of a request."""
+    example = {"product_id": "example-1", "title": "Blue cotton shirt", "image": _picture()}
+    return save_pyfunc(
+        target,
+        SCRIPT,
+        {"design": design},
+        inputs=INPUTS,
+        outputs=OUTPUTS,
+        params={"precision": PRECISION},
+        example=[example],
+        requirements=[f"shopvl[track]=={__version__}"],
+    )
+
+
+def _picture() -> bytes:
+    kept = io.BytesIO()
+    Image.new("RGB", (64, 64), (40, 70, 160)).save(kept, "PNG")
+    return kept.getvalue()

@@ -1,0 +1,211 @@
+"""The door to MLflow's model registry: what a model is called there, who is champion, and who was before."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from shopvl.errors import TrackingError
+from shopvl.tracking.store import existing_store, experiment_id, log_model, mlflow_client, reaching
+
+CHAMPION = "champion"
+HISTORY = "shopvl.champions"  # tag of a registered model: every version that was champion, in order
+DESIGN_PLACE = "artifacts/design"  # of a saved model
+SCHEMES = ("models:/", "runs:/")
+
+
+def is_reference(name: object) -> bool:
+    """Whether that names a model in MLflow rather than a folder."""
+    return str(name).startswith(SCHEMES)
+
+
+def design_folder(reference: str, uri: str | None = None) -> Path:
+    """The design folder of `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `models:/ID` or `runs:/RUN/model`.
+
+    A model on a server is copied to the user's cache once; no code that came with it is run.
+    """
+    uri = existing_store(uri)
+    with reaching(uri):
+        client = mlflow_client(uri)
+        return _local(client, _artifacts_of(client, reference, uri))
+
+
+def _artifacts_of(client: Any, reference: str, uri: str) -> str:
+    """Where the artifacts of the model are."""
+    name = reference.removeprefix("models:/").removeprefix("runs:/")
+    if reference.startswith("runs:/"):
+        return str(logged_model_of(client, name.split("/")[0]).artifact_location)
+    if "@" in name:
+        model, alias = name.split("@", 1)
+        version = _version_of(client, model, alias, uri)
+    elif "/" in name:
+        version = client.get_model_version(*name.split("/", 1))
+    else:
+        return str(client.get_logged_model(name).artifact_location)
+    source = str(client.get_model_version_download_uri(version.name, version.version))
+    if source.startswith("models:/"):
+        return str(client.get_logged_model(source.removeprefix("models:/")).artifact_location)
+    return source
+
+
+def _version_of(client: Any, name: str, alias: str, uri: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as fault:
+        if fault.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise TrackingError(
+            f"{uri} has no model {name!r} with alias {alias!r}; `shopvl experiments promote` gives it one"
+        ) from None
+
+
+def logged_model_of(client: Any, run_id: str) -> Any:
+    """The newest model that a run logged. Raises TrackingError where it logged none."""
+    outputs = client.get_run(run_id).outputs
+    if not outputs.model_outputs:
+        raise TrackingError(f"run {run_id} logged no model; name a run of `shopvl experiments run` that has answers")
+    return client.get_logged_model(outputs.model_outputs[-1].model_id)
+
+
+def _local(client: Any, location: str) -> Path:
+    """The design folder below those artifacts, here."""
+    if location.startswith("file:"):
+        return Path(location.removeprefix("file:").replace("//", "", 1)) / DESIGN_PLACE
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "shopvl" / "models"
+    model_id = location.rstrip("/").split("/")[-2]
+    kept = cache / model_id
+    if not kept.is_dir():
+        from mlflow.artifacts import download_artifacts
+
+        cache.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=cache))
+        place = Path(
+            download_artifacts(f"{location}/{DESIGN_PLACE}", dst_path=str(draft), tracking_uri=client.tracking_uri)
+        )
+        place.rename(kept)
+        shutil.rmtree(draft)
+    return kept
+
+
+# --- versions and the champion
+
+
+class Registry:
+    """The registered versions of one model, and which of them is champion."""
+
+    def __init__(self, name: str, uri: str | None = None) -> None:
+        self.name, self.uri = name, existing_store(uri)
+        with reaching(self.uri):
+            self.client = mlflow_client(self.uri)
+
+    def champion(self) -> str | None:
+        """The version that is champion; None where there is none."""
+        return self._aliases().get(CHAMPION)
+
+    def history(self) -> list[str]:
+        """Every version that was made champion, in order."""
+        model = self._model()
+        return [] if model is None else list(json.loads(model.tags.get(HISTORY, "[]")))
+
+    def register(self, saved: Path | None, run_id: str | None, tags: Mapping[str, str]) -> str:
+        """A new version: the model that a run logged, or one saved on disk. Its number."""
+        with reaching(self.uri):
+            if self._model() is None:
+                self.client.create_registered_model(self.name)
+            if run_id is not None:
+                model_id = str(logged_model_of(self.client, run_id).model_id)
+            else:
+                assert saved is not None
+                number = experiment_id(self.client, self.uri, self.name)
+                model_id = log_model(self.client, number, saved, "model")
+            place = f"models:/{model_id}"
+            made = self.client.create_model_version(self.name, place, run_id, tags=dict(tags), model_id=model_id)
+            return str(made.version)
+
+    def promote(self, version: str) -> None:
+        """Make that version champion."""
+        # history first: a stop between the two leaves the old champion with a line too many, which `rollback` skips
+        self._remember([*self.history(), version])
+        self._crown(version)
+
+    def rollback(self) -> tuple[str, str]:
+        """Make the former champion champion again; (version that went, version that is back)."""
+        now, history = self.champion(), self.history()
+        places = [place for place, version in enumerate(history) if version == now]
+        if now is None or not places or places[-1] == 0:
+            raise TrackingError(f"{self.name} has no champion before version {now}; there is nothing to go back to")
+        former = history[places[-1] - 1]
+        self._crown(former)
+        self._remember(history[: places[-1]])
+        return now, former
+
+    def _crown(self, version: str) -> None:
+        with reaching(self.uri):
+            self.client.set_registered_model_alias(self.name, CHAMPION, version)
+
+    def _remember(self, versions: Sequence[str]) -> None:
+        with reaching(self.uri):
+            self.client.set_registered_model_tag(self.name, HISTORY, json.dumps(list(versions)))
+
+    def _aliases(self) -> dict[str, str]:
+        model = self._model()
+        return {} if model is None else {alias: str(version) for alias, version in model.aliases.items()}
+
+    def _model(self) -> Any:
+        with reaching(self.uri):
+            found = self.client.search_registered_models(f"name = '{self.name}'", max_results=1)
+            return self.client.get_registered_model(self.name) if found else None
+
+
+def save_pyfunc(
+    target: Path,
+    script: Path,
+    artifacts: Mapping[str, Path],
+    *,
+    inputs: Sequence[tuple[str, str]],
+    outputs: Sequence[tuple[str, str]],
+    params: Mapping[str, float],
+    example: Sequence[Mapping[str, Any]],
+    requirements: Sequence[str],
+) -> Path:
+    """A model that MLflow can serve: a script that it runs (nothing is pickled), folders, a signature, an example.
+
+    Columns are (name, type) with a type of MLflow's, `...?` where a column may be left out, `[...]` for lists.
+    """
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.pyfunc import save_model
+    from mlflow.types import ParamSchema, ParamSpec, Schema
+
+    shutil.rmtree(target, ignore_errors=True)
+    signature = ModelSignature(
+        Schema([_column(*column) for column in inputs]),
+        Schema([_column(*column) for column in outputs]),
+        ParamSchema([ParamSpec(name, "double", value) for name, value in params.items()]),
+    )
+    with tempfile.TemporaryDirectory() as place:  # MLflow keeps a folder by the name it has
+        save_model(
+            str(target),
+            python_model=str(script),
+            artifacts={name: str(shutil.copytree(path, Path(place) / name)) for name, path in artifacts.items()},
+            signature=signature,
+            input_example=pd.DataFrame(list(example)),
+            pip_requirements=list(requirements),
+        )
+    return target
+
+
+def _column(name: str, kind: str) -> Any:
+    from mlflow.types import ColSpec, DataType
+    from mlflow.types.schema import Array
+
+    plain = kind.rstrip("?").strip("[]")
+    told = Array(DataType[plain]) if kind.startswith("[") else DataType[plain]
+    return ColSpec(told, name, required=not kind.endswith("?"))

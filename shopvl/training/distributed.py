@@ -1,0 +1,129 @@
+"""One run over several processes: what has to be known of the whole batch is gathered, gradients included.
+
+The loss that is minimised is the mean over the processes' losses. A contrast is computed over the whole batch by every
+process, so that mean is the loss of one process with that batch; other objectives are means over a process's own rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import PartialState
+from torch import Tensor, nn
+
+from shopvl.batch import Batch, Output
+from shopvl.errors import RecipeError
+
+MATCHED = ("title_group_B", "query_group_B", "facts_BK", "query_facts_BK")  # what a contrast reads of a batch
+
+
+def processes() -> PartialState:
+    """The processes of this run: those that torchrun started, else this one alone."""
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def whole_batch(output: Output, batch: Batch) -> tuple[Output, Batch]:
+    """Embeddings, titles, queries and facts of all processes' rows, process by process.
+
+    Every process must have as many rows. Gradients go back to the process that a row is from.
+    """
+    embeddings = {name: _Gather.apply(tensor) for name, tensor in output.embeddings.items()}
+    known = {name: getattr(batch, name) for name in MATCHED}
+    gathered: dict[str, Any] = {name: None if tensor is None else _gathered(tensor) for name, tensor in known.items()}
+    return replace(output, embeddings=embeddings), replace(batch, **gathered)
+
+
+def share_of(batch_size: int, count: int) -> int:
+    """Rows of a batch for each of `count` processes. Raises RecipeError where they cannot have as many each."""
+    if batch_size % count:
+        raise RecipeError(
+            f"a batch of {batch_size} products cannot be shared by {count} processes; change schedule.batch_size"
+        )
+    return batch_size // count
+
+
+def agreed(seconds: float) -> float:
+    """The first process's clock, so that all end at the same step."""
+    if processes().num_processes == 1:
+        return seconds
+    told = torch.tensor([seconds], dtype=torch.float64, device=processes().device)
+    dist.broadcast(told, 0)
+    return float(told)
+
+
+@contextmanager
+def norms_over_all(model: nn.Module) -> Iterator[None]:
+    """Batch norms of `model` see the whole batch while this is entered (torch's SyncBatchNorm knows no CPU)."""
+    norms = [module for module in model.modules() if type(module) is nn.BatchNorm2d]
+    if processes().num_processes > 1:
+        for norm in norms:
+            norm.__class__ = _WholeBatchNorm
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.__class__ = nn.BatchNorm2d
+
+
+class _WholeBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation by the mean and variance over all processes' rows."""
+
+    def forward(self, x_BDYX: Tensor) -> Tensor:
+        """(B, D, Y, X)."""
+        if not self.training:
+            return super().forward(x_BDYX)
+        count = x_BDYX.numel() / x_BDYX.shape[1] * dist.get_world_size()
+        mean_D = _Sum.apply(x_BDYX.sum((0, 2, 3))) / count
+        centred_BDYX = x_BDYX - mean_D[:, None, None]
+        variance_D = _Sum.apply(centred_BDYX.square().sum((0, 2, 3))) / count
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean_D, self.momentum)
+            self.running_var.lerp_(variance_D * (count / (count - 1)), self.momentum)
+        scaled_BDYX = centred_BDYX * ((variance_D + self.eps).rsqrt() * self.weight)[:, None, None]
+        return scaled_BDYX + self.bias[:, None, None]
+
+
+def _gathered(tensor: Tensor) -> Tensor:
+    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
+
+
+class _Gather(torch.autograd.Function):
+    """All processes' rows; backward, the sum over the processes' losses for the own ones."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        return _gathered(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes, both ways."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total
