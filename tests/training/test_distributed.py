@@ -36,7 +36,7 @@ def test_two_processes_have_the_losses_of_one(toy_table: Path, tmp_path: Path) -
     experiment.write_text(yaml.safe_dump({**told, "changes": CHANGES}))
     pretrain(read_experiment(experiment), tmp_path / "alone")
     shared_folder = tmp_path / "two" / "shared"
-    torchrun = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
         [sys.executable, *torchrun, "-m", "shopvl.cli", "pretrain", str(experiment), "--out", str(shared_folder)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
