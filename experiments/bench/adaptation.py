@@ -62,6 +62,7 @@ def test_sample(table: Path, count: int, target: Path) -> Catalog:
 
 
 def prompted(labelled: Path, folder: Path, start: Path, adapt: str, seed: int, epochs: float) -> Design:
+    """The starting design taught to answer prompts about the labelled products, whole or through low-rank additions."""
     told = {"name": "adaptation", "recipe": "prompt-mask", "size": "mini", "catalog": str(labelled), "split": None}
     return pretrain(
         Experiment.from_dict({**told, "start": str(start), "adapt": adapt, "seed": seed, "epochs": epochs}), folder
@@ -152,6 +153,7 @@ def _order(key: tuple[int, str]) -> tuple[int, int]:
 
 
 def main() -> None:
+    """Every cell that is not done, seed by seed; the table is written after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help=f"folder with {TABLE}")
     parser.add_argument("--start", type=Path, required=True, help="a tri-clip design of size mini")

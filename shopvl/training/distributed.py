@@ -74,9 +74,10 @@ class _WholeBatchNorm(nn.BatchNorm2d):
     """Batch normalisation by the mean and variance over all processes' rows."""
 
     def forward(self, x_BDYX: Tensor) -> Tensor:
-        """(B, D, Y, X)."""
+        """(B, D, Y, X), in the precision of the input; statistics are float32."""
         if not self.training:
             return super().forward(x_BDYX)
+        precision, x_BDYX = x_BDYX.dtype, x_BDYX.float()
         count = x_BDYX.numel() / x_BDYX.shape[1] * dist.get_world_size()
         mean_D = _Sum.apply(x_BDYX.sum((0, 2, 3))) / count
         centred_BDYX = x_BDYX - mean_D[:, None, None]
@@ -90,7 +91,7 @@ class _WholeBatchNorm(nn.BatchNorm2d):
             self.running_mean.lerp_(mean_D, self.momentum)
             self.running_var.lerp_(variance_D * (count / (count - 1)), self.momentum)
         scaled_BDYX = centred_BDYX * ((variance_D + self.eps).rsqrt() * self.weight)[:, None, None]
-        return scaled_BDYX + self.bias[:, None, None]
+        return (scaled_BDYX + self.bias[:, None, None]).to(precision)
 
 
 def _gathered(tensor: Tensor) -> Tensor:
