@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -17,13 +14,12 @@ from torch import Tensor
 from shopvl.batch import Batch, Modality
 from shopvl.design import Design
 from shopvl.loading import Loader, Reject, Row, Usable, examine
+from shopvl.overlap import ahead
 
 BATCH_ROWS = 128
 DECODED_SIDES = 2  # a JPEG is decoded at no less than so many times the size that the model reads
 
 Read = Callable[[Batch, tuple[Modality, ...]], Mapping[str, Tensor]]
-S = TypeVar("S")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -105,17 +101,6 @@ def prepare(loader: Loader, rows: Sequence[Row], root: Path, wanted: tuple[Modal
             places, items = (list(column) for column in zip(*together[start : start + BATCH_ROWS], strict=True))
             prepared.groups.append(Group(places, items, loader.inference_batch(items)))
     return prepared
-
-
-def ahead(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """Results in order, from a thread with two pieces of work under way beyond the one in hand: bounded memory."""
-    stream = iter(items)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting = [pool.submit(work, item) for item in islice(stream, 2)]
-        while waiting:
-            done = waiting.pop(0).result()
-            waiting.extend(pool.submit(work, item) for item in islice(stream, 1))
-            yield done
 
 
 def _chunks(frame: pl.DataFrame) -> Iterator[list[Row]]:

@@ -3,7 +3,7 @@
     python experiments/bench/tag_scale.py --data DATA/fashion-products-small.parquet --model MODEL --rows 200000 \\
         --work runs/tag-scale --out experiments/results/tag_scale.json
 
-Every row is worked on: an id is part of what a result is kept under. Writes the long catalog and the tags into `--work`,
+Every row is worked on: an id is part of what a result is kept under. Writes the catalog and the tags into `--work`,
 and samples the memory of the run and its workers (PSS, so that shared pages count once), rows done, and the CPU seconds
 spent. Speed is given per second and per CPU second: the second does not depend on what else the machine is doing.
 """

@@ -20,10 +20,9 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import torch
 
 from shopvl.allocator import keep_pages
-from shopvl.encoding import ahead
+from shopvl.overlap import ahead
 
 QUEUED = 2  # pieces of work per worker that are under way or wait for it
 
@@ -147,6 +146,8 @@ _mapper: Mapper | None = None  # of this worker process
 
 def _begin(mapper: Mapper, threads: int) -> None:
     global _mapper
+    import torch
+
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     keep_pages()

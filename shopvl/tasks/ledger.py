@@ -1,7 +1,7 @@
 """What is known about every row of a catalog, on disk, by the content it was made from: why no work is done twice.
 
-A ledger is a folder of numbered parts, each an Arrow file that is synced to disk before it gets its name: a part that is
-there is whole. A row's key is a digest of its content and of whatever else its result depends on; who asks for that
+A ledger is a folder of numbered parts, each an Arrow file that is synced to disk before it gets its name: a part that
+is there is whole. A row's key is a digest of its content and of whatever else its result depends on; who asks for that
 key again gets the result, be it the same run after a crash or a later run over a changed catalog. Memory grows by some
 tens of bytes per row: keys and places, never results.
 """

@@ -6,6 +6,7 @@ so that a run that was killed goes on where it was, and a changed catalog costs 
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import Counter, defaultdict
@@ -24,6 +25,7 @@ from shopvl.batch import INPUT_CHOICES, Modality, inputs_name
 from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
+from shopvl.errors import ShopvlError
 from shopvl.tasks.calibration import UNKNOWN_BELOW, UNMEASURED, trust_of
 from shopvl.tasks.engines import InWorkers, Mapped, Work, in_process
 from shopvl.tasks.ledger import Ledger, disk_error
@@ -35,6 +37,7 @@ T = TypeVar("T")
 LEDGER = ".ledger"
 ANSWER_NAMES = [ANSWER.field(number).name for number in range(ANSWER.num_fields)]
 MERGED_ROWS = 4096
+WORTH_WORKERS_ROWS = 5000
 WORKER_STAGES = ("prepare", "model", "answers")  # the others are this process's own: read, fetch, write, merge
 
 TAGS = pa.schema(
@@ -87,6 +90,13 @@ class Tagged:
             if item is None:
                 return
             yield item
+
+    def speed_line(self) -> str:
+        """Rows a second, each stage's share of the time, and which of them holds the others up."""
+        busy = sorted(self.busy().items(), key=lambda item: -item[1])
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in busy if share >= 0.005)
+        slowest = f"; the bottleneck is {busy[0][0]}" if self.computed and busy else ""
+        return f"{self.rows / max(self.seconds, 1e-9):,.0f} rows/s, busy: {shares}{slowest}"
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -256,6 +266,18 @@ def _count(summary: Tagged, rows: pa.RecordBatch) -> None:
     for row in counted.group_by(["property", "decision"], use_threads=False).aggregate([([], "count_all")]).to_pylist():
         summary.decisions.setdefault(row["property"], Counter())[row["decision"]] += row["count_all"]
     summary.conflicts += pc.sum(rows.column("conflict")).as_py() or 0
+
+
+def engine_named(name: str) -> Literal["local", "ray"]:
+    """`local` or `ray`; raises ShopvlError for anything else."""
+    if name == "local" or name == "ray":
+        return "local" if name == "local" else "ray"
+    raise ShopvlError(f"there is no engine {name!r}; write --engine local or --engine ray")
+
+
+def workers_for(rows: int) -> int:
+    """As many as this process may use cores, or one where there is too little to do for starting others."""
+    return len(os.sched_getaffinity(0)) if rows >= WORTH_WORKERS_ROWS else 1
 
 
 def reason_kind(reason: str) -> str:
