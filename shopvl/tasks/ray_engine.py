@@ -1,9 +1,9 @@
 """The same mapper through Ray Data: one machine or a cluster. The only place that imports ray.
 
 Ray keeps the work going: a worker that dies is started anew and given its piece again, and pieces flow through a store
-of bounded size. The reader is one of Ray's tasks and opens the catalog itself, so on a cluster the catalog must be at a path that
-every node sees; pictures may be in the table, at such paths, or at URLs. Results come back to this process, which alone
-writes the ledger and the tables.
+of bounded size. The reader is one of Ray's tasks and opens the catalog itself, so on a cluster the catalog must be at a
+path that every node sees; pictures may be in the table, at such paths, or at URLs. Results come back to this process,
+which alone writes the ledger and the tables.
 """
 
 from __future__ import annotations

@@ -46,12 +46,13 @@ class Table:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._flush()
-        self._writer.close()
-        if kind is None:
-            with self.draft.open("rb") as file:
-                os.fsync(file.fileno())
-            self.draft.replace(self.path)
-        else:
+        try:
+            if kind is None:
+                self._flush()
+            self._writer.close()
+            if kind is None:
+                with self.draft.open("rb") as file:
+                    os.fsync(file.fileno())
+                self.draft.replace(self.path)
+        finally:
             self.draft.unlink(missing_ok=True)
