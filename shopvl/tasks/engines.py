@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -146,10 +147,9 @@ _mapper: Mapper | None = None  # of this worker process
 
 def _begin(mapper: Mapper, threads: int) -> None:
     global _mapper
-    import torch
-
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
+    if (torch := sys.modules.get("torch")) is not None:  # it came with a mapper that needs it
+        torch.set_num_threads(threads)
     keep_pages()
     _mapper = mapper
 
