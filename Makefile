@@ -10,7 +10,7 @@ export GRADIO_ANALYTICS_ENABLED = False
 export MLFLOW_DISABLE_TELEMETRY = true
 export SHOPVL_DATA
 
-.PHONY: install install-paddle demo test test-real bench bench-search lint schemas clean
+.PHONY: install install-paddle demo test test-real bench bench-search bench-tag lint schemas clean
 
 install: $(VENV)/installed
 
@@ -18,7 +18,7 @@ install: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt torch torchvision
-	$(BIN)/pip install -q -c constraints.txt -e '.[track,ocr,dev,milvus]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[track,ocr,dev,milvus,ray]'
 	touch $@
 
 # PaddleOCR wants an older numpy and a second OpenCV: an environment of its own, with models out of the rapidocr wheel
@@ -64,3 +64,9 @@ bench-search: install
 # the two JSON Schemas that are made from the code; a test says when this is due
 schemas: install
 	$(BIN)/python tests/write_schemas.py
+
+# tagging: races against peers, a long catalog, a second run; MODEL is a tuned model folder
+bench-tag: install
+	$(BIN)/python experiments/bench/tag_race.py --data $(SHOPVL_DATA)/fashion-products-small.parquet --model $(MODEL) --out experiments/results/tag_race.json
+	$(BIN)/python experiments/bench/tag_scale.py --data $(SHOPVL_DATA)/fashion-products-small.parquet --model $(MODEL) --bfloat16 --work runs/tag-scale --out experiments/results/tag_scale.json
+	$(BIN)/python experiments/bench/tag_again.py --data $(SHOPVL_DATA)/fashion-products-small.parquet --model $(MODEL) --fresh --out experiments/results/tag_again.json

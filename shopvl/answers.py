@@ -68,8 +68,9 @@ class PromptedAnswers:
         found: Found = {}
         for choice in choices:
             name = inputs_name(choice)
-            several = torch.stack([one[name] for one in answered])
-            logp_BQK = several.logsumexp(0) - several.logsumexp(0).logsumexp(-1, keepdim=True)
+            logp_BQK = answered[0][name]
+            if len(answered) > 1:
+                logp_BQK = torch.stack([one[name] for one in answered]).logsumexp(0).log_softmax(-1)
             found[name] = {
                 prop: self.category.read(logp_BQK) if prop == CATEGORY else self._property(logp_BQK, prop)
                 for prop in self.names

@@ -6,6 +6,7 @@ Heavy libraries are imported inside the commands that need them, so that help an
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -56,6 +66,14 @@ def main() -> None:
         sys.exit(130)
 
 
+class _Speed(ProgressColumn):
+    """How many a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        """`123/s`, empty until it is known."""
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
 @contextmanager
 def _progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar on stderr; call the result with how many are done."""
@@ -63,6 +81,7 @@ def _progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Speed(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -683,13 +702,22 @@ def tag(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
     split: Split = None,
     zero_shot: Annotated[bool, typer.Option(help="Compare with value names instead of using heads.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per CPU core if left out.")] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray: the same work through Ray Data, on a cluster.")] = "local",
+    bfloat16: Annotated[
+        bool, typer.Option("--bfloat16", help="Compute in half the bits: faster where the machine can.")
+    ] = False,
 ) -> None:
     """Category and attributes for every product: DIR/tags.parquet, and DIR/rejects.parquet for what could not be read.
+
+    A run that was stopped goes on where it was, and a run over a changed catalog computes only what is new.
 
     Example: shopvl tag products.csv --model runs/tagger --out tags --precision 0.95
     """
     from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
+    from shopvl.tasks.run_page import write_run_page
+    from shopvl.tasks.tagging import engine_named, workers_for
     from shopvl.tasks.tagging import tag as tag_catalog
 
     opened = open_catalog(catalog, split=split)
@@ -698,14 +726,66 @@ def tag(
     total = opened.count() if limit is None else min(limit, opened.count())
     with _progress("tagging", total) as report:
         done = tag_catalog(
-            design, opened, folder, use=inputs, precision=precision, limit=limit, zero_shot=zero_shot, report=report
+            design,
+            opened,
+            folder,
+            use=inputs,
+            precision=precision,
+            limit=limit,
+            zero_shot=zero_shot,
+            report=report,
+            workers=workers or workers_for(total),
+            engine=engine_named(engine),
+            bfloat16=bfloat16,
         )
+    page = write_run_page(done, folder, design.name, opened)
     table = Table("property", "accept", "review", "unknown")
     for name, counts in done.decisions.items():
         table.add_row(name, *(str(counts[decision]) for decision in ("accept", "review", "unknown")))
     out.print(table)
     out.print(f"{done.rows} rows in = {done.tagged} tagged + {done.rejected} rejected; {done.conflicts} conflicts")
-    out.print(f"{folder / 'tags.parquet'}")
+    out.print(f"{done.reused} rows were known, {done.computed} computed: {done.speed_line()}", highlight=False)
+    for reason, count in done.reasons.most_common(5):
+        out.print(f"  {count} rejected: {reason}", markup=False, highlight=False)
+    if done.rejected:
+        again = shlex.join(["shopvl", *sys.argv[1:]])
+        out.print(f"to retry the rejected rows, and only those: {again}", markup=False, highlight=False)
+    out.print(f"{folder / 'tags.parquet'}\n{page}")
+
+
+@app.command()
+def export(
+    tags: Annotated[Path, typer.Argument(help="The folder that `shopvl tag` wrote.")],
+    target: Annotated[Path, typer.Option("--out", help="File to write; .csv, .tsv, .parquet or .jsonl.")],
+    form: Annotated[str, typer.Option("--format", help="wide, google or jsonl.")] = "wide",
+    catalog: Annotated[str | None, typer.Option(help="The catalog: titles and pictures for a feed.")] = None,
+    decisions: Annotated[str, typer.Option(help="Answers to write: accept, or accept,review.")] = "accept",
+    require: Annotated[list[str] | None, typer.Option(help="An attribute that must be filled, repeatable.")] = None,
+) -> None:
+    """Tags as a table with a column per property, a Google product feed, or JSON lines; and how full each column is.
+
+    Example: shopvl export tags --format google --catalog products.csv --out feed.tsv
+    """
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.tasks.export import export_tags, form_named
+
+    opened = None if catalog is None else open_catalog(catalog)
+    with _progress("writing", None) as report:
+        done = export_tags(
+            tags,
+            target,
+            form=form_named(form),
+            catalog=opened,
+            decisions=decisions,
+            require=require or (),
+            report=report,
+        )
+    table = Table("attribute", "filled", "share", "")
+    for name, filled in done.filled.items():
+        needed = "required" if name in done.required else ""
+        table.add_row(name, str(filled), f"{filled / max(done.products, 1):.1%}", needed)
+    out.print(table)
+    out.print(f"{target}: {done.products} products; {done.complete} have every required attribute")
 
 
 @review_app.command("export")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -17,11 +14,12 @@ from torch import Tensor
 from shopvl.batch import Batch, Modality
 from shopvl.design import Design
 from shopvl.loading import Loader, Reject, Row, Usable, examine
+from shopvl.overlap import ahead
 
 BATCH_ROWS = 128
+DECODED_SIDES = 2  # a JPEG is decoded at no less than so many times the size that the model reads
 
 Read = Callable[[Batch, tuple[Modality, ...]], Mapping[str, Tensor]]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,20 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    groups: list[tuple[list[Usable], Batch]] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
+class Group:
+    """Usable rows with the same inputs as one batch; `places` says which of the prepared rows they are."""
+
+    places: list[int]
+    items: list[Usable]
+    batch: Batch
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Some rows, ready for the model; rejects by their place among the rows."""
+
+    groups: list[Group] = field(default_factory=list)
+    rejects: dict[int, Reject] = field(default_factory=dict)
 
 
 def encode(
@@ -49,21 +58,21 @@ def encode(
     """
     loader = design.loader
     design.model.eval()
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        chunks = (rows for frame in frames for rows in _chunks(frame))
-        for prepared in _ahead(pool, lambda rows: _prepare(loader, rows, root, wanted), chunks):
-            yield from prepared.rejects
-            for group, batch in prepared.groups:
-                yield _encoded(design, group, batch, read)
+    chunks = (rows for frame in frames for rows in _chunks(frame))
+    for prepared in ahead(lambda rows: prepare(loader, rows, root, wanted), chunks):
+        yield from prepared.rejects.values()
+        for group in prepared.groups:
+            yield encoded(design, group.items, group.batch, read)
 
 
 def encoded_group(design: Design, group: list[Usable], read: Read) -> Encoded:
     """The same for a few rows at hand, all with the same inputs."""
     design.model.eval()
-    return _encoded(design, group, design.loader.inference_batch(group), read)
+    return encoded(design, group, design.loader.inference_batch(group), read)
 
 
-def _encoded(design: Design, group: list[Usable], batch: Batch, read: Read) -> Encoded:
+def encoded(design: Design, group: list[Usable], batch: Batch, read: Read) -> Encoded:
+    """A prepared batch through the model, which must be in evaluation mode."""
     inputs = group[0].inputs
     with torch.inference_mode():
         read_now = read(batch.to(design.device), inputs)
@@ -71,28 +80,29 @@ def _encoded(design: Design, group: list[Usable], batch: Batch, read: Read) -> E
     return Encoded(inputs, [item.row for item in group], values)
 
 
-def _chunks(frame: pl.DataFrame) -> Iterator[list[Row]]:
-    for start in range(0, len(frame), BATCH_ROWS):
-        yield list(frame.slice(start, BATCH_ROWS).iter_rows(named=True))
+def prepare(loader: Loader, rows: Sequence[Row], root: Path, wanted: tuple[Modality, ...]) -> Prepared:
+    """Decode and check rows, and make batches of those with the same inputs.
 
-
-def _prepare(loader: Loader, rows: list[Row], root: Path, wanted: tuple[Modality, ...]) -> _Prepared:
-    prepared = _Prepared()
-    by_inputs: dict[tuple[Modality, ...], list[Usable]] = {}
-    for row in rows:
-        match examine(row, root, wanted):
+    Where there are enough for several batches, titles of like length go together: padding costs as much as words.
+    """
+    prepared = Prepared()
+    by_inputs: dict[tuple[Modality, ...], list[tuple[int, Usable]]] = {}
+    at_least_px = DECODED_SIDES * max(loader.size_px)
+    for place, row in enumerate(rows):
+        match examine(row, root, wanted, at_least_px=at_least_px):
             case Reject() as reject:
-                prepared.rejects.append(reject)
+                prepared.rejects[place] = reject
             case Usable() as good:
-                by_inputs.setdefault(good.inputs, []).append(good)
-    prepared.groups.extend((group, loader.inference_batch(group)) for group in by_inputs.values())
+                by_inputs.setdefault(good.inputs, []).append((place, good))
+    for together in by_inputs.values():
+        if len(together) > BATCH_ROWS:
+            together.sort(key=lambda item: len(item[1].row["title"] or ""))
+        for start in range(0, len(together), BATCH_ROWS):
+            places, items = (list(column) for column in zip(*together[start : start + BATCH_ROWS], strict=True))
+            prepared.groups.append(Group(places, items, loader.inference_batch(items)))
     return prepared
 
 
-def _ahead(pool: ThreadPoolExecutor, work: Callable[[list[Row]], T], items: Iterator[list[Row]]) -> Iterator[T]:
-    """Results in order, with two pieces of work under way beyond the one in hand: bounded memory."""
-    waiting = [pool.submit(work, item) for item in islice(items, 2)]
-    while waiting:
-        done = waiting.pop(0).result()
-        waiting.extend(pool.submit(work, item) for item in islice(items, 1))
-        yield done
+def _chunks(frame: pl.DataFrame) -> Iterator[list[Row]]:
+    for start in range(0, len(frame), BATCH_ROWS):
+        yield list(frame.slice(start, BATCH_ROWS).iter_rows(named=True))

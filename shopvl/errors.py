@@ -13,6 +13,10 @@ class ImageError(ShopvlError):
     """A picture that cannot be used; the row goes to the rejects with this reason."""
 
 
+class HostError(ImageError):
+    """A download that failed in a way that may pass: its host is slow, busy or away."""
+
+
 class RecipeError(ShopvlError):
     """A recipe or experiment file with faults; carries all of them."""
 

@@ -366,8 +366,11 @@ class Usable:
     image: Image.Image | None = None
 
 
-def examine(row: Row, root: Path, wanted: tuple[Modality, ...]) -> Usable | Reject:
-    """Decode and check one row, once. An input that is absent is left out; one that is broken rejects the row."""
+def examine(row: Row, root: Path, wanted: tuple[Modality, ...], *, at_least_px: int | None = None) -> Usable | Reject:
+    """Decode and check one row, once. An input that is absent is left out; one that is broken rejects the row.
+
+    A large JPEG is decoded at a fraction of its size where both sides keep `at_least_px`.
+    """
     product_id = str(row.get("product_id") or "")
     if row.get("fault"):
         return Reject(product_id, str(row["fault"]))
@@ -382,7 +385,7 @@ def examine(row: Row, root: Path, wanted: tuple[Modality, ...]) -> Usable | Reje
         return Usable(row, inputs)
     try:
         data = image_bytes(image, root)
-        return Usable(row, inputs, data, decode(data))
+        return Usable(row, inputs, data, decode(data, at_least_px=at_least_px))
     except ImageError as fault:
         return Reject(product_id, str(fault))
 

@@ -92,7 +92,7 @@ def main() -> None:
     runs.mkdir(parents=True, exist_ok=True)
     ours_on, theirs_on = cores()
 
-    from shopvl.training.loop import bf16_is_fast
+    from shopvl.arithmetic import bf16_is_fast
 
     bf16 = bf16_is_fast()
     os.environ["SHOPVL_DATA"] = str(args.data.resolve())

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from shopvl.errors import ImageError
+from shopvl.errors import HostError, ImageError
 
 MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
 MAX_PIXELS = 50_000_000
@@ -73,7 +73,7 @@ def fetch(
         except _Passing as error:
             if attempt == attempts:
                 times = "" if attempts == 1 else f" ({attempts} attempts)"
-                raise ImageError(f"{_short(url)}: {error}{times}") from error
+                raise HostError(f"{_short(url)}: {error}{times}") from error
             time.sleep(pause_s * 2 ** (attempt - 1))
     raise ImageError(f"{_short(url)}: {attempts} attempts were asked for, at least 1 was wanted")
 

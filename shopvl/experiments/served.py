@@ -15,7 +15,7 @@ from mlflow.pyfunc import PythonModel
 from shopvl.catalog.schema import FRAME_SCHEMA
 from shopvl.design import Design
 from shopvl.loading import Reject
-from shopvl.tasks.tagging import tags_of
+from shopvl.tasks.answering import tags_of
 
 ROOT = "SHOPVL_IMAGE_ROOT"  # pictures by path are read from below this folder only, and not at all where it is not set
 EMPTY: dict[str, Any] = {
@@ -43,7 +43,7 @@ class Tagger(PythonModel):
             if isinstance(item, Reject):
                 found.append(_rejected(item))
                 continue
-            for tag in item[1]:
+            for tag in item:
                 others = [f"{other['value']} ({other['probability']:.3f})" for other in tag["alternatives"]]
                 found.append({**tag, "alternatives": others, "model": model, "reject": None})
         return pd.DataFrame(found, columns=list(EMPTY), dtype=object)  # or None would become a number, NaN

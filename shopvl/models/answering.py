@@ -66,6 +66,11 @@ class PromptBlock(nn.Module):
             x_BND = x_BND + self.memory_out(self._attend(query, key, value, real))
         return x_BND + self.mlp(self.norm_mlp(x_BND)), (k, v)
 
+    def offer(self, x_BND: Tensor) -> KeysValues:
+        """Keys and values of positions that others look at in this block and that go no further themselves."""
+        _, k, v = self._split(self.qkv(self.norm_attention(x_BND)), 3)
+        return k, v
+
     def remember(self, memory_BPD: Tensor) -> KeysValues:
         """Keys and values of a memory, for all that will look at it."""
         key, value = self._split(self.key_value(memory_BPD), 2)
@@ -84,7 +89,7 @@ class Prepared:
     """Questions as far as they can be read without a product: the prompts' keys and values per block, the answers."""
 
     questions: Questions
-    prompts: list[KeysValues]  # each (1, H, Q T, d)
+    prompts: list[KeysValues]  # each (1, H, W, d), the W words of all prompts in one line
     start_QD: Tensor  # what a slot begins with
     answers_KD: Tensor | None = None  # vectors to compare a slot with
     trie: Trie | None = None  # tokens to write
@@ -145,11 +150,15 @@ class PromptHead(nn.Module):
         Q, T = questions.prompts.ids_BT.shape
         x_QTD = self._entered(self.word(words_QTC) + self.place[:T] + self.kind[1])
         start_QD = x_QTD[torch.arange(Q, device=x_QTD.device), questions.slot_Q]
-        sees = self._prompt_words(questions)[:, None, None, :]
+        words_QT = self._prompt_words(questions)
+        sees = words_QT[:, None, None, :]
         kept = []
         for block in self.blocks:
-            x_QTD, (k, v) = block(x_QTD, sees)
-            kept.append((_one_line(k), _one_line(v)))
+            if block is self.blocks[-1]:
+                k, v = block.offer(x_QTD)
+            else:
+                x_QTD, (k, v) = block(x_QTD, sees)
+            kept.append((_one_line(k, words_QT), _one_line(v, words_QT)))
         return kept, start_QD
 
     @staticmethod
@@ -182,23 +191,24 @@ class PromptHead(nn.Module):
             x_BND, real_BN = self._begun(*both, 0)
         B, N, M = x_BND.shape[0], x_BND.shape[1], slots_BMD.shape[1]
         words_QT = self._prompt_words(prepared.questions)
-        own = torch.zeros(M, len(words_QT), dtype=torch.bool, device=x_BND.device)
-        own[torch.arange(M), owner_M] = True
-        prompt_MK = (own[:, :, None] & words_QT).flatten(1)
-        fixed = torch.cat([prompt_MK, sees_MM], dim=1)
+        prompt_MW = owner_M[:, None] == words_QT.nonzero()[:, 0]
+        fixed = torch.cat([prompt_MW, sees_MM], dim=1)
         sees = torch.cat([real_BN[:, None, :].expand(B, M, N), fixed.expand(B, -1, -1)], dim=2)[:, None]
         context_sees = real_BN[:, None, None, :]
         for block, prompt in zip(self.blocks, prepared.prompts, strict=True):
             remembered = (block.remember(memory_BPD), memory_mask) if self.memory else None
-            x_BND, (k, v) = block(x_BND, context_sees, memory=remembered)
+            if block is self.blocks[-1]:  # after it nobody looks at the context
+                k, v = block.offer(x_BND)
+            else:
+                x_BND, (k, v) = block(x_BND, context_sees, memory=remembered)
             spread = tuple(part.expand(B, -1, -1, -1) for part in prompt)
             slots_BMD, _ = block(slots_BMD, sees, more=((k, v), (spread[0], spread[1])), memory=remembered)
         return self.leave(slots_BMD)
 
 
-def _one_line(x: Tensor) -> Tensor:
-    """(Q, H, T, d) -> (1, H, Q T, d)."""
-    return x.transpose(0, 1).flatten(1, 2)[None]
+def _one_line(x: Tensor, words_QT: Tensor) -> Tensor:
+    """(Q, H, T, d) -> (1, H, W, d): the words alone, without padding."""
+    return x.transpose(0, 1)[:, words_QT][None]
 
 
 class PromptMask(PromptHead):

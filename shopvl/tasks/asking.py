@@ -18,7 +18,7 @@ from shopvl.design import Design
 from shopvl.encoding import encoded_group
 from shopvl.errors import CatalogError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject, Usable, examine
-from shopvl.tasks.tagging import HeadAnswers
+from shopvl.tasks.answering import HeadAnswers
 from shopvl.vision.transforms import border_colour, to_pixels
 
 HEAT_GRID = (8, 6)  # cells of the heat map, rows and columns

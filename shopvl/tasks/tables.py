@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,11 @@ class Table:
         if len(self._kept) >= ROWS_PER_GROUP:
             self._flush()
 
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Add rows that are ready; they become a row group of their own."""
+        self._flush()
+        self._writer.write_batch(batch)
+
     def _flush(self) -> None:
         if self._kept:
             self._writer.write_batch(pa.RecordBatch.from_pylist(self._kept, schema=self.schema))
@@ -40,10 +46,13 @@ class Table:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._flush()
-        self._writer.close()
-        if kind is None:
-            self.draft.replace(self.path)
-        else:
+        try:
+            if kind is None:
+                self._flush()
+            self._writer.close()
+            if kind is None:
+                with self.draft.open("rb") as file:
+                    os.fsync(file.fileno())
+                self.draft.replace(self.path)
+        finally:
             self.draft.unlink(missing_ok=True)

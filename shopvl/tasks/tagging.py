@@ -1,37 +1,44 @@
-"""Category and attributes for a whole catalog: one row per product and property, and a reject file beside them."""
+"""Category and attributes for a whole catalog: one row per product and property, and a reject file beside them.
+
+Reader -> prepare -> model -> writer. The reader looks every row up in a ledger of what is known already (`ledger.py`),
+so that a run that was killed goes on where it was, and a changed catalog costs no more than its changes.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import os
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeVar
 
-import polars as pl
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
-from torch import Tensor
 
-from shopvl.answers import UNKNOWN, answers_of
-from shopvl.batch import INPUT_CHOICES, Batch, Modality, inputs_name
+from shopvl.batch import INPUT_CHOICES, Modality, inputs_name
+from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
-from shopvl.encoding import Encoded, encode
-from shopvl.errors import DesignError
-from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject
-from shopvl.tasks.calibration import UNMEASURED, Trust, applicable, disagreement, trust_of
+from shopvl.errors import ShopvlError
+from shopvl.tasks.calibration import UNKNOWN_BELOW, UNMEASURED, trust_of
+from shopvl.tasks.engines import InWorkers, Mapped, Work, in_process
+from shopvl.tasks.ledger import Ledger, disk_error
+from shopvl.tasks.mapping import ALTERNATIVES, ANSWER, KNOWN, TagMapper
+from shopvl.tasks.reading import Reading
 from shopvl.tasks.tables import REJECTS, Table
 
-ALTERNATIVES = 3
-NO_ANSWER: dict[str, Any] = {
-    "value": None,
-    "decision": "unknown",
-    "alternatives": [],
-    "conflict": False,
-    "evidence": [],
-}
-SINGLE_INPUTS: tuple[tuple[Modality, ...], ...] = (("image",), ("title",))
+T = TypeVar("T")
+LEDGER = ".ledger"
+ANSWER_NAMES = [ANSWER.field(number).name for number in range(ANSWER.num_fields)]
+MERGED_ROWS = 4096
+WORTH_WORKERS_ROWS = 5000
+WORKER_STAGES = ("prepare", "model", "answers")  # the others are this process's own: read, fetch, write, merge
 
 TAGS = pa.schema(
     [
@@ -42,7 +49,7 @@ TAGS = pa.schema(
         ("decision", pa.string()),
         ("evidence", pa.list_(pa.string())),
         ("conflict", pa.bool_()),
-        ("alternatives", pa.list_(pa.struct([("value", pa.string()), ("probability", pa.float32())]))),
+        ("alternatives", ALTERNATIVES),
         ("model", pa.string()),
     ]
 )
@@ -50,13 +57,55 @@ TAGS = pa.schema(
 
 @dataclass
 class Tagged:
-    """What a run did: rows in = tagged + rejected, and decisions per property."""
+    """What a run did: rows in = tagged + rejected, decisions per property, and where the time went."""
 
     rows: int = 0
     tagged: int = 0
     rejected: int = 0
     decisions: dict[str, Counter[str]] = field(default_factory=dict)
     conflicts: int = 0
+    reused: int = 0  # rows whose answers were known already
+    reasons: Counter[str] = field(default_factory=Counter)  # of rejects, without what differs from row to row
+    seconds: float = 0.0
+    workers: int = 1
+    stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # seconds, of all workers together
+
+    @property
+    def computed(self) -> int:
+        """Rows that were worked on in this run."""
+        return self.rows - self.reused
+
+    def busy(self) -> dict[str, float]:
+        """Share of the run in which each stage was at work, of all who do it; the largest is the bottleneck."""
+        hands = {name: self.workers if name in WORKER_STAGES else 1 for name in self.stages}
+        return {name: spent / hands[name] / max(self.seconds, 1e-9) for name, spent in self.stages.items()}
+
+    def timed_each(self, stage: str, items: Iterator[T], less: str | None = None) -> Iterator[T]:
+        """The items; the time to make each is added to a stage, without what went to the stage `less`."""
+        while True:
+            others = self.stages[less] if less else 0.0
+            started = time.perf_counter()
+            item = next(items, None)
+            self.stages[stage] += time.perf_counter() - started - ((self.stages[less] - others) if less else 0.0)
+            if item is None:
+                return
+            yield item
+
+    def speed_line(self) -> str:
+        """Rows a second, each stage's share of the time, and which of them holds the others up."""
+        busy = sorted(self.busy().items(), key=lambda item: -item[1])
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in busy if share >= 0.005)
+        slowest = f"; the bottleneck is {busy[0][0]}" if self.computed and busy else ""
+        return f"{self.rows / max(self.seconds, 1e-9):,.0f} rows/s, busy: {shares}{slowest}"
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time of the block to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages[stage] += time.perf_counter() - started
 
 
 def tag(
@@ -69,193 +118,171 @@ def tag(
     limit: int | None = None,
     zero_shot: bool = False,
     report: Callable[[int], None] = lambda rows: None,
+    workers: int = 1,
+    engine: Literal["local", "ray"] = "local",
+    bfloat16: bool = False,
 ) -> Tagged:
     """Write `out/tags.parquet` and `out/rejects.parquet`, both whole or not at all.
 
     Answers come from the design's heads, or with `zero_shot` (and where there are no heads) from comparing pictures
     and titles with the names of the values. A zero-shot answer is never accepted: nothing measured how often it is
     right.
+
+    What is done is kept in `out/.ledger` by the content of each row. Called again after a crash, it goes on where it
+    was; called on a changed catalog or with another `precision`, it computes only what is new. Rows that an earlier run
+    rejected are tried again. With `workers` > 1, so many processes do the work. `bfloat16` computes in half the bits:
+    faster where the machine can, and probabilities change a little. Raises ShopvlError where the disk is full; what was
+    done is safe.
     """
-    summary = Tagged()
-    model = design.name
+    started = time.monotonic()
+    summary = Tagged(workers=workers)
+    zero_shot = zero_shot or not design.labels
+    mapper = TagMapper(design, catalog.root, use, zero_shot=zero_shot, bfloat16=bfloat16)
     out.mkdir(parents=True, exist_ok=True)
-    with Table(out / "tags.parquet", TAGS) as tags, Table(out / "rejects.parquet", REJECTS) as rejects:
-        frames = _limited(catalog, limit)
-        for item in tags_of(design, frames, catalog.root, use=use, precision=precision, zero_shot=zero_shot):
-            if isinstance(item, Reject):
-                rejects.write([vars(item)])
-                summary.rejected += 1
-                summary.rows += 1
-            else:
-                encoded, found = item
-                tags.write([{**row, "model": model} for row in found])
-                _count(summary, encoded, found)
-            report(summary.rows)
+    ledger = Ledger(out / LEDGER, KNOWN)
+    reading = Reading(catalog, mapper.made_with(), limit)
+    done = 0
+    try:
+        for numbers, mapped in _results(engine, workers, mapper, reading, ledger, summary):
+            for stage, seconds in mapped.seconds.items():
+                summary.stages[stage] += seconds
+            with summary.timed("write"):
+                reading.placed(ledger.add(numbers, mapped.results))
+            done += len(numbers)
+            report(reading.reused + done)
+    finally:
+        reading.placed(ledger.commit())
+    with summary.timed("merge"):
+        _merge(ledger, reading, out, _thresholds(design, precision, zero_shot), design.name, summary)
+    ledger.finish(reading.places(), whole=limit is None)
+    report(summary.rows)
+    summary.reused, summary.seconds = reading.reused, time.monotonic() - started
     assert summary.rows == summary.tagged + summary.rejected
     return summary
 
 
-def tags_of(
-    design: Design,
-    frames: Iterable[pl.DataFrame],
-    root: Path,
-    *,
-    use: tuple[Modality, ...] = ("image", "title"),
-    precision: float = 0.95,
-    zero_shot: bool = False,
-) -> Iterator[Reject | tuple[Encoded, list[dict[str, Any]]]]:
-    """The rows of the frames with one tag per product and property, in the columns of TAGS but `model`; or a reject."""
-    answer = HeadAnswers(design) if design.labels and not zero_shot else _ZeroShot(design)
-    for item in encode(design, frames, root, use, answer.read):
-        yield item if isinstance(item, Reject) else (item, list(answer.rows(item, precision)))
+def _results(
+    engine: str, workers: int, mapper: TagMapper, reading: Reading, ledger: Ledger, summary: Tagged
+) -> Iterator[tuple[np.ndarray, Mapped]]:
+    if engine == "ray":
+        from shopvl.tasks.ray_engine import in_ray
+
+        return in_ray(mapper, reading, ledger.index, workers)
+    works = summary.timed_each("read", reading.new_rows(ledger.index))
+    if "image" in mapper.use:
+        works = _with_pictures(works, summary)
+    if workers > 1:
+        return InWorkers(workers, threads=max(1, torch.get_num_threads() // workers))(mapper, works)
+    return in_process(mapper, works)
 
 
-def _limited(catalog: Catalog, limit: int | None) -> Iterator[Any]:
-    left = limit
-    for frame in catalog.batches():
-        yield frame if left is None else frame.head(left)
-        if left is not None and (left := left - len(frame)) <= 0:
-            return
+def _with_pictures(works: Iterator[Work], summary: Tagged) -> Iterator[Work]:
+    """The same with bytes where there were URLs."""
+    fetched = Fetcher().fetched((work.frame, work) for work in works)
+    for frame, work in summary.timed_each("fetch", fetched, less="read"):
+        yield replace(work, frame=frame)
 
 
-def _count(summary: Tagged, item: Encoded, found: Sequence[dict[str, Any]]) -> None:
-    summary.rows += len(item.rows)
-    summary.tagged += len(item.rows)
-    for row in found:
-        summary.decisions.setdefault(row["property"], Counter())[row["decision"]] += 1
-        summary.conflicts += row["conflict"]
+def _thresholds(design: Design, precision: float, zero_shot: bool) -> dict[tuple[str, str], float]:
+    """From which probability on an answer is accepted, by inputs and property; nowhere where it was not measured."""
+    names = [inputs_name(inputs) for inputs in INPUT_CHOICES]
+    if zero_shot:
+        return {}
+    return {
+        (inputs, name): trust_of(design, inputs, name).threshold(precision)
+        for inputs in names
+        for name in design.labels
+    }
 
 
-class HeadAnswers:
-    """Answers of the design's heads; picture and title are also asked alone, for evidence and conflicts."""
-
-    def __init__(self, design: Design) -> None:
-        self.design = design
-        self.answers = answers_of(design)
-        self.trust = {
-            (inputs_name(inputs), name): trust_of(design, inputs_name(inputs), name)
-            for inputs in INPUT_CHOICES
-            for name in design.labels
-        }
-
-    def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        """Probabilities (B, K) as `INPUTS/PROPERTY`, for all inputs together and for each alone; and disagreements."""
-        alone = [single for single in SINGLE_INPUTS if set(single) < set(inputs)]
-        found = {
-            f"{choice}/{name}": self.trust[choice, name].probabilities(logp)
-            for choice, by_name in self.answers.read(batch, [inputs, *alone]).items()
-            for name, logp in by_name.items()
-        }
-        if alone:
-            for name, values in self.design.labels.items():
-                found[f"conflict/{name}"] = disagreement(found[f"image/{name}"], found[f"title/{name}"], values)
-        return found
-
-    def rows(self, item: Encoded, precision: float) -> Iterator[dict[str, Any]]:
-        """One row per product and property.
-
-        A property that the category does not have, or that only the picture is there to show and cannot, is `unknown`.
-        """
-        together = inputs_name(item.inputs)
-        unseen = (
-            set() if "title" in item.inputs else {p.id for p in self.design.ontology.properties if p.visual == "no"}
-        )
-        for number, product in enumerate(item.rows):
-            category: tuple[str, ...] = ()
-            for name, values in self.design.labels.items():
-                row = self._row(item, number, together, name, values, precision)
-                if name == CATEGORY:
-                    category = tuple(row["value"].split(CATEGORY_JOIN)) if row["value"] else ()
-                elif name in unseen or (category and not applicable(self.design, category, name)):
-                    row |= NO_ANSWER
-                yield {"product_id": product["product_id"], **row}
-
-    def _row(
-        self, item: Encoded, number: int, together: str, name: str, values: Sequence[str], precision: float
-    ) -> dict[str, Any]:
-        ranked = _ranked(item.values[f"{together}/{name}"][number], values)
-        value, probability = ranked[0]
-        trust = self.trust[together, name]
-        row = {
-            "property": name,
-            "value": value,
-            "probability": probability,
-            "decision": trust.decide(probability, precision),
-            "evidence": self._evidence(item, number, name, values.index(value)),
-            "conflict": False,
-            "alternatives": _listed(ranked),
-        }
-        if value == UNKNOWN:
-            return row | NO_ANSWER
-        if f"conflict/{name}" in item.values:
-            row["conflict"] = bool(item.values[f"conflict/{name}"][number] >= trust.conflict_from)
-        return row
-
-    def _evidence(self, item: Encoded, number: int, name: str, value: int) -> Sequence[str]:
-        """Inputs that alone would give this answer too; if none would, the one that finds it likelier."""
-        shares: dict[str, Any] = {
-            single: item.values[f"{single}/{name}"][number]
-            for (single,) in SINGLE_INPUTS
-            if f"{single}/{name}" in item.values
-        }
-        agreeing = [single for single, share in shares.items() if int(share.argmax()) == value]
-        return agreeing or [max(shares, key=lambda single: float(shares[single][value]))]
+def _merge(
+    ledger: Ledger,
+    reading: Reading,
+    out: Path,
+    thresholds: Mapping[tuple[str, str], float],
+    model: str,
+    summary: Tagged,
+) -> None:
+    """The ledger's rows in the catalog's order as the two tables that people read."""
+    places, repeated = reading.places(), reading.repeated()
+    try:
+        with Table(out / "rejects.parquet", REJECTS) as rejects, Table(out / "tags.parquet", TAGS) as tags:
+            for start in range(0, len(places), MERGED_ROWS):
+                known = ledger.take(places[start : start + MERGED_ROWS])
+                ids, reasons = known.column("product_id").to_pylist(), known.column("reason").to_pylist()
+                for row in range(len(ids)):
+                    if (first := repeated.get(start + row)) is not None and reasons[row] is None:
+                        reasons[row] = f"the id {ids[row]} came before, in row {first + 1}; ids must be unique"
+                bad = [row for row, reason in enumerate(reasons) if reason is not None]
+                rejects.write([{"product_id": ids[row], "reason": reasons[row]} for row in bad])
+                summary.reasons.update(reason_kind(reasons[row]) for row in bad)
+                summary.rows += len(ids)
+                summary.rejected += len(bad)
+                good = known.filter(pa.array([reason is None for reason in reasons]))
+                summary.tagged += good.num_rows
+                rows = _tag_rows(good, thresholds, model)
+                tags.write_batch(rows)
+                _count(summary, rows)
+    except OSError as error:
+        raise disk_error(error, out, len(places)) from error
 
 
-class _ZeroShot:
-    """Compares pictures and titles with the names of the values, in the space that the towers share (CLIP)."""
-
-    trust: Trust = UNMEASURED
-
-    def __init__(self, design: Design) -> None:
-        self.design = design
-        self.labels = {CATEGORY: [CATEGORY_JOIN.join(path) for path in design.ontology.leaves()]}
-        self.labels |= {name: list(values) for name, values in design.ontology.values().items()}
-        if not self.labels[CATEGORY]:
-            raise DesignError(
-                "this model's ontology has no categories to choose from; train on a catalog that has them"
-            )
-        with torch.inference_mode():
-            self.candidates = {name: self._embedded(name, values) for name, values in self.labels.items()}
-
-    def _embedded(self, name: str, values: Sequence[str]) -> Tensor:
-        texts = [value.split(CATEGORY_JOIN)[-1].lower() if name == CATEGORY else value.lower() for value in values]
-        words = self.design.loader.words(texts)
-        return self.design.model.embed_text(words.to(self.design.device), "query")
-
-    def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        """Probabilities (B, K) by property: softmax of scaled cosines, averaged over the inputs there are."""
-        output = self.design.model(batch)
-        scales = {name: output.scales[f"query-{name}"] for name in inputs}
-        return {
-            name: torch.stack([(scales[i] * output.embeddings[i] @ candidates_KD.T).softmax(-1) for i in inputs]).mean(
-                0
-            )
-            for name, candidates_KD in self.candidates.items()
-        }
-
-    def rows(self, item: Encoded, precision: float) -> Iterator[dict[str, Any]]:
-        """One row per product and property; never `accept`."""
-        for number, product in enumerate(item.rows):
-            for name, values in self.labels.items():
-                ranked = _ranked(item.values[name][number], values)
-                yield {
-                    "product_id": product["product_id"],
-                    "property": name,
-                    "value": ranked[0][0],
-                    "probability": ranked[0][1],
-                    "decision": self.trust.decide(ranked[0][1], precision),
-                    "evidence": list(item.inputs),
-                    "conflict": False,
-                    "alternatives": _listed(ranked),
-                }
+def _tag_rows(known: pa.RecordBatch, thresholds: Mapping[tuple[str, str], float], model: str) -> pa.RecordBatch:
+    """One row per product and property, with the decision."""
+    lists = known.column("answers")
+    product = pc.list_parent_indices(lists)
+    answers = dict(zip(ANSWER_NAMES, lists.flatten().flatten(), strict=True))
+    inputs = known.column("inputs").take(product)
+    columns = {
+        **answers,
+        "product_id": known.column("product_id").take(product),
+        "decision": _decisions(inputs, answers, thresholds),
+        "model": pa.repeat(pa.scalar(model), len(product)),
+    }
+    return pa.RecordBatch.from_arrays([columns[name] for name in TAGS.names], schema=TAGS)
 
 
-def _ranked(probabilities_K: Any, values: Sequence[str]) -> list[tuple[str, float]]:
-    """The best value and the next ones, with their probabilities."""
-    best = probabilities_K.argsort()[::-1][: ALTERNATIVES + 1]
-    return [(values[k], float(probabilities_K[k])) for k in best]
+def _decisions(
+    inputs: pa.Array, answers: Mapping[str, pa.Array], thresholds: Mapping[tuple[str, str], float]
+) -> pa.Array:
+    """`Trust.decide`, for many answers at once; no answer is `unknown`."""
+    asked, props = inputs.dictionary_encode(), answers["property"].dictionary_encode()
+    table = [
+        [thresholds.get((name, prop), UNMEASURED.threshold(0.0)) for prop in props.dictionary.to_pylist()]
+        for name in asked.dictionary.to_pylist()
+    ]
+    probability = answers["probability"].to_numpy(zero_copy_only=False).astype(np.float64)
+    if not len(probability):
+        return pa.array([], pa.string())
+    threshold = np.array(table)[asked.indices.to_numpy(), props.indices.to_numpy()]
+    decided = np.where(probability >= UNKNOWN_BELOW, "review", "unknown")
+    decided = np.where(probability >= threshold, "accept", decided)
+    decided[answers["value"].is_null().to_numpy(zero_copy_only=False)] = "unknown"
+    return pa.array(decided.tolist(), pa.string())
 
 
-def _listed(ranked: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
-    return [{"value": value, "probability": probability} for value, probability in ranked[1:]]
+def _count(summary: Tagged, rows: pa.RecordBatch) -> None:
+    counted = pa.table([rows.column("property"), rows.column("decision")], ["property", "decision"])
+    for row in counted.group_by(["property", "decision"], use_threads=False).aggregate([([], "count_all")]).to_pylist():
+        summary.decisions.setdefault(row["property"], Counter())[row["decision"]] += row["count_all"]
+    summary.conflicts += pc.sum(rows.column("conflict")).as_py() or 0
+
+
+def engine_named(name: str) -> Literal["local", "ray"]:
+    """`local` or `ray`; raises ShopvlError for anything else."""
+    if name == "local" or name == "ray":
+        return "local" if name == "local" else "ray"
+    raise ShopvlError(f"there is no engine {name!r}; write --engine local or --engine ray")
+
+
+def workers_for(rows: int) -> int:
+    """As many as this process may use cores, or one where there is too little to do for starting others."""
+    return len(os.sched_getaffinity(0)) if rows >= WORTH_WORKERS_ROWS else 1
+
+
+def reason_kind(reason: str) -> str:
+    """A reason without what differs from row to row, so that reasons can be counted."""
+    text = re.sub(r"https?://\S+?: ", "", reason)
+    text = re.sub(r"(the id) \S+ (came)", r"\1 … \2", text)
+    text = re.sub(r"(the file|there is no file) .+?( is empty| cannot be read|$)", r"\1 …\2", text)
+    return re.sub(r"\d+", "#", text)[:100]

@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from shopvl.allocator import keep_pages
+from shopvl.arithmetic import bf16_is_fast
 from shopvl.batch import Batch
 from shopvl.design import Design
 from shopvl.loading import Steps, TrainingRows
@@ -131,14 +132,6 @@ def _seeded(seed: int, step: int, rank: int) -> torch.Generator:
     number = (seed * 1_000_003 + step + (rank << 40)) % 2**63
     torch.manual_seed(number)
     return torch.Generator().manual_seed(number)
-
-
-def bf16_is_fast() -> bool:
-    """Whether this machine multiplies bfloat16 in hardware; elsewhere it is up to hundreds of times slower."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 class _Losses:

@@ -1,0 +1,211 @@
+"""What is known about every row of a catalog, on disk, by the content it was made from: why no work is done twice.
+
+A ledger is a folder of numbered parts, each an Arrow file that is synced to disk before it gets its name: a part that
+is there is whole. A row's key is a digest of its content and of whatever else its result depends on; who asks for that
+key again gets the result, be it the same run after a crash or a later run over a changed catalog. Memory grows by some
+tens of bytes per row: keys and places, never results.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from shopvl.errors import ShopvlError
+
+KEY_BYTES = 16
+KEY, REASON = "key", "reason"  # columns that every ledger has; a row with a reason was rejected
+UNKNOWN = -1  # the place of a row that the ledger does not have
+PART_ROWS, PART_SECONDS = 8192, 15.0  # a crash costs at most so much work
+OPEN_PARTS = 8
+COMPACT_BELOW = 0.5  # of the rows are still of use
+STATE = "state.json"
+_SHIFT = 32  # a place is the part's number and the row in it
+
+
+@dataclass(frozen=True)
+class Index:
+    """Keys in order, and where their results are."""
+
+    keys: np.ndarray
+    places: np.ndarray
+
+    def find(self, keys: Sequence[bytes]) -> np.ndarray:
+        """(N,) int64: the place of each key's result, or UNKNOWN."""
+        found = np.full(len(keys), UNKNOWN, dtype=np.int64)
+        if len(self.keys) and len(keys):
+            asked = _as_array(b"".join(keys))
+            at = np.minimum(np.searchsorted(self.keys, asked), len(self.keys) - 1)
+            same = self.keys[at] == asked
+            found[same] = self.places[at[same]]
+        return found
+
+
+class Ledger:
+    """Results by key. `schema` has the columns `key` and `reason`, and whatever a result is made of."""
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self.folder, self.schema = folder, schema
+        folder.mkdir(parents=True, exist_ok=True)
+        for draft in folder.glob(".*.draft"):
+            draft.unlink()
+        # results of parts before this one belong to runs that were finished: what they rejected is tried again
+        self._finished = self._read_state()
+        self._open: OrderedDict[int, pa.RecordBatch] = OrderedDict()
+        self._sizes: dict[int, int] = {}
+        self.index = self._indexed()
+        self._waiting: list[tuple[np.ndarray, pa.RecordBatch]] = []
+        self._waiting_rows, self._committed_at = 0, time.monotonic()
+
+    def __len__(self) -> int:
+        return sum(self._sizes.values())
+
+    def add(self, numbers: np.ndarray, results: pa.RecordBatch) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Take results of the catalog's rows `numbers`; what `commit` says whenever that was due."""
+        self._waiting.append((numbers, results))
+        self._waiting_rows += len(numbers)
+        due = time.monotonic() - self._committed_at > PART_SECONDS
+        return self.commit() if due or self._waiting_rows >= PART_ROWS else []
+
+    def commit(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Write what waits as one part; (numbers, places) of it. Raises ShopvlError where the disk is full."""
+        if not self._waiting:
+            return []
+        table = pa.Table.from_batches([results for _, results in self._waiting], self.schema).combine_chunks()
+        (batch,) = table.to_batches()
+        part = max(self._sizes, default=-1) + 1
+        self._write(part, batch)
+        starts = np.cumsum([0, *(len(numbers) for numbers, _ in self._waiting)])
+        placed = [
+            (numbers, np.arange(start, start + len(numbers)) + (part << _SHIFT))
+            for (numbers, _), start in zip(self._waiting, starts, strict=False)
+        ]
+        self._waiting, self._waiting_rows = [], 0
+        self._committed_at = time.monotonic()
+        return placed
+
+    def take(self, places: np.ndarray) -> pa.RecordBatch:
+        """The results at these places, in this order."""
+        parts = places >> _SHIFT
+        order, taken = [], []
+        for part in np.unique(parts):
+            (rows,) = np.nonzero(parts == part)
+            order.append(rows)
+            taken.append(self._part(int(part)).take(pa.array(places[rows] & ((1 << _SHIFT) - 1))))
+        together = pa.Table.from_batches(taken, self.schema).combine_chunks().to_batches()[0]
+        back = np.argsort(np.concatenate(order), kind="stable")
+        return together if (np.diff(back) == 1).all() else together.take(pa.array(back))
+
+    def finish(self, places: np.ndarray, *, whole: bool = True) -> None:
+        """The run is over and these places are what its catalog has; of a `whole` one, what is of no use may go."""
+        live = np.unique(places)
+        if whole and len(live) < COMPACT_BELOW * len(self):
+            old = list(self._sizes)
+            for start in range(0, len(live), PART_ROWS):
+                self._write(max(self._sizes) + 1, self.take(live[start : start + PART_ROWS]))
+            for part in old:
+                self._open.pop(part, None)
+                self._path(part).unlink()
+                del self._sizes[part]
+        state = json.dumps({"finished": max(self._sizes, default=-1) + 1})
+        self._durably(self.folder / STATE, state.encode())
+
+    def _indexed(self) -> Index:
+        """What was tagged by any run, and what this run rejected before it was broken off."""
+        keys, places = [_as_array(b"")], [np.empty(0, dtype=np.int64)]
+        for path in sorted(self.folder.glob("part-*.arrow")):
+            part = int(path.stem.removeprefix("part-"))
+            try:
+                batch = self._part(part)
+            except (pa.ArrowException, OSError, ValueError):  # a disk that lost what it had promised to keep
+                path.unlink()
+                continue
+            self._sizes[part] = batch.num_rows
+            kept = np.arange(batch.num_rows)
+            if part < self._finished:
+                kept = kept[batch.column(REASON).is_null().to_numpy(zero_copy_only=False)]
+            column = batch.column(KEY)
+            own = _as_array(b"".join(column.take(pa.array(kept)).to_pylist()))
+            keys.append(own)
+            places.append(kept + (part << _SHIFT))
+        self._open.clear()
+        every, where = np.concatenate(keys), np.concatenate(places)
+        order = np.argsort(every, kind="stable")
+        return Index(every[order], where[order])
+
+    def _part(self, number: int) -> pa.RecordBatch:
+        """A part, mapped into memory; the last few stay open."""
+        if number in self._open:
+            self._open.move_to_end(number)
+            return self._open[number]
+        with pa.memory_map(str(self._path(number))) as source:
+            file = pa.ipc.open_file(source)
+            if file.schema != self.schema:
+                raise ValueError(f"{self._path(number)} has other columns")
+            batch = file.get_batch(0)
+        self._open[number] = batch
+        if len(self._open) > OPEN_PARTS:
+            self._open.popitem(last=False)
+        return batch
+
+    def _path(self, part: int) -> Path:
+        return self.folder / f"part-{part:07d}.arrow"
+
+    def _write(self, part: int, batch: pa.RecordBatch) -> None:
+        data = io.BytesIO()
+        with pa.ipc.new_file(data, self.schema) as writer:
+            writer.write_batch(batch)
+        self._durably(self._path(part), data.getbuffer())
+        self._sizes[part] = batch.num_rows
+
+    def _durably(self, path: Path, data: bytes | memoryview) -> None:
+        draft = path.with_name(f".{path.name}.draft")
+        try:
+            with draft.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+            sync_folder(self.folder)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise disk_error(error, self.folder, len(self)) from error
+
+    def _read_state(self) -> int:
+        try:
+            return int(json.loads((self.folder / STATE).read_text("utf-8"))["finished"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def disk_error(error: OSError, folder: Path, kept: int) -> OSError | ShopvlError:
+    """A sentence for a full disk; any other error as it is."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return ShopvlError(
+            f"the disk of {folder} is full; {kept} rows are safe there: make room and run the same command again"
+        )
+    return error
+
+
+def _as_array(keys: bytes) -> np.ndarray:
+    """16-byte keys in a form that numpy sorts and compares."""
+    return np.frombuffer(keys, dtype=f"S{KEY_BYTES}")
