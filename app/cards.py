@@ -53,7 +53,8 @@ def chip(decision: str, words: Wording) -> str:
     """What to do with an answer."""
     mark = DECISION_MARKS[decision]  # type: ignore[index]
     means = text(words(f"decision_means.{decision}"))
-    return f'<span class="sv-chip {decision}" title="{means}"><b aria-hidden="true">{mark}</b>{text(words(f"decision.{decision}"))}</span>'
+    name = text(words(f"decision.{decision}"))
+    return f'<span class="sv-chip {decision}" title="{means}"><b aria-hidden="true">{mark}</b>{name}</span>'
 
 
 def gauge(share: float, decision: str) -> str:
@@ -69,11 +70,8 @@ def answers(read: Read, words: Wording) -> str:
     replies = [read.replies[name] for name in read.applicable]
     counted = {kind: sum(_decision(reply) == kind for reply in replies) for kind in ("accept", "review", "unknown")}
     lines = "".join(f"<li>{_clash(clash, words)}</li>" for clash in read.clashes)
-    clashes = (
-        f'<div class="sv-message bad" role="alert"><strong>{text(words("product.conflict"))}</strong><ul>{lines}</ul></div>'
-        if lines
-        else ""
-    )
+    headline = f"<strong>{text(words('product.conflict'))}</strong>"
+    clashes = f'<div class="sv-message bad" role="alert">{headline}<ul>{lines}</ul></div>' if lines else ""
     others = [words.property(name) for name in read.replies if name not in read.applicable]
     passed = (
         f'<p class="sv-note">{text(words("product.does_not_apply"))}: {text(" · ".join(others))}</p>' if others else ""
@@ -123,17 +121,15 @@ def answer(reply: Reply, words: Wording, *, button: bool = True) -> str:
         )
         if part
     )
-    act = (
-        f'data-do="heat" data-property="{text(name)}" data-value="{text(reply.value)}"'
-        if reply.value is not None
-        else ""
-    )
+    about = f'data-do="heat" data-property="{text(name)}" data-value="{text(reply.value)}"'
+    act = about if reply.value is not None else ""
     tag = "button" if button and act else "div"
     flag = " clash" if reply.conflict else ""
     return (
         f'<{tag} class="sv-answer {decision}{flag}" {act if tag == "button" else ""}>'
         f'<span class="sv-prop">{text(words.property(name))}</span><span class="sv-main">{value}'
-        f'<span class="sv-under">{text(under)}</span></span><span class="sv-sure">{sure}</span>{chip(decision, words)}</{tag}>'
+        f'<span class="sv-under">{text(under)}</span></span><span class="sv-sure">{sure}</span>'
+        f"{chip(decision, words)}</{tag}>"
     )
 
 
@@ -202,11 +198,15 @@ def _hit(hit: Hit, words: Wording) -> str:
         if hit.category_path
         else ""
     )
+    like = (
+        f'<button class="sv-like" data-do="like" data-id="{text(hit.product_id)}">{text(words("search.like"))}</button>'
+    )
     return (
         f'<article class="sv-hit"><button class="sv-open" data-do="open" data-id="{text(hit.product_id)}" '
         f'aria-label="{text(words("search.open"))}: {text(hit.title)}">{picture(hit.thumbnail, hit.title)}</button>'
-        f'<div class="sv-hit-text"><h4 dir="auto">{text(hit.title)}</h4><p>{path}</p><ul class="sv-tags">{tags}</ul></div>'
-        f'<button class="sv-like" data-do="like" data-id="{text(hit.product_id)}">{text(words("search.like"))}</button></article>'
+        f'<div class="sv-hit-text"><h4 dir="auto">{text(hit.title)}</h4><p>{path}</p>'
+        f'<ul class="sv-tags">{tags}</ul></div>'
+        f"{like}</article>"
     )
 
 
@@ -243,11 +243,9 @@ def run_summary(name: str, summary: Summary, words: Wording) -> str:
         _stacked(words.property(property_), counts, words) for property_, counts in summary.decisions.items()
     )
     legend = "".join(f"<li>{chip(kind, words)}{text(words(f'decision_means.{kind}'))}</li>" for kind in every)
-    reasons = (
-        f'<ul class="sv-reasons">{"".join(f"<li><b>{count:,}</b>{text(reason)}</li>" for reason, count in summary.reasons)}</ul>'
-        if summary.reasons
-        else f'<p class="sv-note">{text(words("run.none_rejected"))}</p>'
-    )
+    lines = "".join(f"<li><b>{count:,}</b>{text(reason)}</li>" for reason, count in summary.reasons)
+    none = f'<p class="sv-note">{text(words("run.none_rejected"))}</p>'
+    reasons = f'<ul class="sv-reasons">{lines}</ul>' if lines else none
     seconds = f"{summary.seconds:,.1f}"
     return (
         f'<p class="sv-counts" role="status">{text(words("run.done", name=name, seconds=seconds))}</p>'
@@ -267,7 +265,8 @@ def _stacked(name: str, counts: dict[str, int], words: Wording) -> str:
     accepted = counts.get("accept", 0) / total
     return (
         f'<div class="sv-stack" title="{text(name)}: {text(", ".join(spoken))}"><span>{text(name)}</span>'
-        f'<div class="sv-bar" role="img" aria-label="{text(", ".join(spoken))}">{"".join(parts)}</div><b>{accepted:.0%}</b></div>'
+        f'<div class="sv-bar" role="img" aria-label="{text(", ".join(spoken))}">{"".join(parts)}</div>'
+        f"<b>{accepted:.0%}</b></div>"
     )
 
 

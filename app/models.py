@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from app import cards
-from app.widgets import guarded, photo, picture_bytes
+from app.widgets import guarded, html, photo, picture_bytes
 from app.wording import Wording
 from shopvl.loading import CATEGORY
 from shopvl.tasks.card import PRECISION, WEAK_BELOW
@@ -24,13 +24,13 @@ def models_tab(bench: Workbench, words: Wording) -> None:
             which = gr.Dropdown(
                 names, value=names[0], label=words("models.loaded"), visible=len(names) > 1, elem_id="models-which"
             )
-            facts = gr.HTML(_facts(names[0], bench.model(), words), elem_id="models-facts")
+            facts = html(_facts(names[0], bench.model(), words), elem_id="models-facts")
             with gr.Accordion(words("models.card"), open=False):
                 card = gr.Markdown(bench.model().card, sanitize_html=True)
         with gr.Column(scale=4, min_width=380):
-            gr.HTML(f"<h3>{cards.text(words('models.compare'))}</h3>")
+            html(f"<h3>{cards.text(words('models.compare'))}</h3>")
             if len(names) < 2:
-                gr.HTML(cards.message("", words("models.need_two")))
+                html(cards.message("", words("models.need_two")))
             else:
                 _comparison(bench, words, names)
     which.change(
@@ -48,8 +48,8 @@ def models_tab(bench: Workbench, words: Wording) -> None:
 
 
 def _comparison(bench: Workbench, words: Wording, names: list[str]) -> None:
-    with gr.Row(elem_classes="sv-tight"):
-        image = photo(words, "product", 150)
+    with gr.Row(elem_classes="sv-tight sv-top-aligned"):
+        image = photo(words, "product", 262)
         with gr.Column(min_width=180):
             title = gr.Textbox(
                 label=words("product.title"), placeholder=words("product.title_hint"), elem_id="compare-title"
@@ -58,7 +58,7 @@ def _comparison(bench: Workbench, words: Wording, names: list[str]) -> None:
             two = gr.Dropdown(names, value=names[1], label=words("models.two"))
             go = gr.Button(words("models.go"), variant="primary", elem_id="compare-go")
     image.elem_id = "compare-photo"
-    shown = gr.HTML(cards.message("", words("models.empty")), elem_id="compare-shown")
+    shown = html(cards.message("", words("models.empty")), elem_id="compare-shown")
     told = gr.JSON(visible=False, label="comparison")
 
     def compare(path: str | None, text: str, first: str, second: str) -> tuple[Json, str]:
@@ -99,7 +99,8 @@ def _beside(first: Read, second: Read, one: str, two: str, words: Wording) -> st
     head = "".join(f"<th>{cards.text(name)}</th>" for name in ("", one, two))
     counted = cards.text(words("models.agree", same=same, of=len(rows)))
     return (
-        f'<p class="sv-counts" role="status">{counted}</p><div class="sv-table sv-beside"><table><thead><tr>{head}</tr></thead>'
+        f'<p class="sv-counts" role="status">{counted}</p>'
+        f'<div class="sv-table sv-beside"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -117,7 +118,8 @@ def _facts(name: str, model: Model, words: Wording) -> str:
     design = model.design
     recipe = design.recipe
     lead = (
-        f'<div class="sv-model"><h3>{cards.text(name)}</h3><p><code>{cards.text(design.name)}</code> {cards.text(recipe.source)}</p>'
+        f'<div class="sv-model"><h3>{cards.text(name)}</h3>'
+        f"<p><code>{cards.text(design.name)}</code> {cards.text(recipe.source)}</p>"
         f"<p>{cards.text(words('models.parameters', count=f'{design.parameter_count() / 1e6:.2f}'))} · "
         f"{cards.text(words('models.answers', count=len(design.labels)))}: "
         f"{cards.text(' · '.join(words.property(label) for label in design.labels))}</p></div>"

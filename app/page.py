@@ -10,10 +10,11 @@ from app.product import product_tab
 from app.review import review_tab
 from app.run import run_tab
 from app.search import search_tab
+from app.widgets import html
 from app.wording import Wording
 from shopvl.tasks.workbench import Workbench
 
-PLACES = {"en": "/", "zh": "/zh"}
+PLACES = {"en": "/", "zh": "/zh/"}
 KEEP_UPLOADS_S = 24 * 3600
 
 
@@ -22,7 +23,7 @@ def page(bench: Workbench, language: str) -> gr.Blocks:
     words = Wording(language, bench.ontology)
     other = next(one for one in PLACES if one != language)
     with gr.Blocks(title="shopvl", analytics_enabled=False, delete_cache=(3600, KEEP_UPLOADS_S)) as blocks:
-        gr.HTML(
+        html(
             f'<header class="sv-head"><h1>{cards.text(words("page"))}</h1><p>{cards.text(words("tagline"))}</p>'
             f'<a href="{PLACES[other]}" lang="{other}">{cards.text(words("other_language"))}</a></header>'
         )

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from app import cards
-from app.widgets import Photo, as_upload, clickable, guarded, photo, picture_bytes
+from app.widgets import as_upload, clickable, guarded, html, photo, picture_bytes
 from app.wording import Wording
 from shopvl.errors import ShopvlError
 from shopvl.loading import CATEGORY
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 class ProductTab:
     """What other tabs need to show a product here."""
 
-    photo: Photo
+    photo: gr.Image
     title: gr.Textbox
     answers: gr.HTML
     show: Any  # (event) -> event: read the product once the photo is in
@@ -49,8 +49,6 @@ def product_tab(bench: Workbench, words: Wording) -> ProductTab:
             with gr.Accordion(words("product.options"), open=False):
                 model = gr.Dropdown(names, value=names[0], label=words("product.model"), visible=len(names) > 1)
                 precision = gr.Slider(0.8, 0.99, value=0.95, step=0.01, label=words("product.precision"))
-        with gr.Column(scale=5, min_width=380):
-            answers = clickable(empty, elem_id="product-answers")
             with gr.Row(elem_classes="sv-tight"):
                 question = gr.Textbox(
                     label=words("product.question"),
@@ -59,10 +57,12 @@ def product_tab(bench: Workbench, words: Wording) -> ProductTab:
                     elem_id="product-question",
                 )
                 ask = gr.Button(words("product.ask"), scale=1, min_width=72, elem_id="product-ask")
-            reply = gr.HTML("", elem_id="product-reply")
+            reply = html("", elem_id="product-reply")
+        with gr.Column(scale=5, min_width=380):
+            answers = clickable(empty, elem_id="product-answers")
         with gr.Column(scale=3, min_width=260, elem_classes="sv-maps"):
-            parts = gr.HTML(map_empty, elem_id="product-map")
-            heat = gr.HTML(heat_empty, elem_id="product-heat")
+            parts = html(map_empty, elem_id="product-map")
+            heat = html(heat_empty, elem_id="product-heat")
     with gr.Row(elem_classes="sv-tight", visible=bench.catalog is not None or bench.index is not None):
         strip = clickable("", elem_id="product-picks")
         others = gr.Button(words("product.others"), size="sm", min_width=84, scale=0)
@@ -92,10 +92,10 @@ def product_tab(bench: Workbench, words: Wording) -> ProductTab:
             )
             if read_words:
                 note += ". " + words("product.map_words", words=" · ".join(word.text for word in read_words[:6]))
-            first = next((one for one in told["answers"] if one["property"] == CATEGORY), told["answers"][0])
-            return cards.figure(words("product.map"), cards.drawing(drawn, words("product.map")), note), warm(
-                path, text, name, first["property"], first["value"]
-            )
+            disputed = {one["property"] for one in told["conflicts"]} or {CATEGORY}
+            first = next((one for one in told["answers"] if one["property"] in disputed), told["answers"][0])
+            shown = cards.figure(words("product.map"), cards.drawing(drawn, words("product.map")), note)
+            return shown, warm(path, text, name, first["property"], first["value"])
 
         return guarded(words, work, lambda sentence, notice: (notice, heat_empty))
 
@@ -104,9 +104,10 @@ def product_tab(bench: Workbench, words: Wording) -> ProductTab:
             data = picture_bytes(path)
             if data is None or value is None:
                 return heat_empty
-            drawn = bench.heat(data, text, about, value, model=name)
+            drawn, telling = bench.heat(data, text, about, value, model=name)
             heading = words("product.heat", property=words.property(about), value=words.short(about, value))
-            return cards.figure(heading, cards.drawing(drawn, heading), words("product.heat_note"))
+            note = words("product.heat_note" if telling else "product.heat_nowhere")
+            return cards.figure(heading, cards.drawing(drawn, heading), note)
 
         return guarded(words, work, lambda sentence, notice: notice)
 

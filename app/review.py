@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from app import cards
-from app.widgets import clickable
+from app.widgets import clickable, html
 from app.wording import Wording
 from shopvl.catalog.cells import folded
 from shopvl.catalog.corrections import CORRECTIONS, Correction
@@ -59,7 +59,7 @@ def review_tab(bench: Workbench, words: Wording) -> ReviewTab:
             elem_id="review-only",
         )
         conflicts = gr.Checkbox(label=words("review.conflicts"), scale=1, min_width=140, elem_id="review-conflicts")
-    progress = gr.HTML("", elem_id="review-progress")
+    progress = html("", elem_id="review-progress")
     with gr.Row(elem_classes="sv-columns"):
         with gr.Column(scale=5, min_width=420):
             card = clickable("", elem_id="review-card")
@@ -71,12 +71,12 @@ def review_tab(bench: Workbench, words: Wording) -> ReviewTab:
             with gr.Row(elem_classes="sv-tight"):
                 value = gr.Dropdown([], label=words("review.value"), scale=5, elem_id="review-value")
                 correct = gr.Button(words("review.correct"), scale=1, min_width=80, elem_id="review-correct")
-            gr.HTML(f'<p class="sv-note">{cards.text(words("review.keys"))}</p>')
+            html(f'<p class="sv-note">{cards.text(words("review.keys"))}</p>')
         with gr.Column(scale=3, min_width=280):
-            recent = gr.HTML("", elem_id="review-recent")
+            recent = html("", elem_id="review-recent")
             export = gr.Button(words("review.export"), size="sm", elem_id="review-export")
             sheet = gr.File(visible=False, label=words("review.export"), elem_id="review-file", height=70)
-            gr.HTML(f'<p class="sv-note">{cards.text(words("review.use", path=bench.log.path.name))}</p>')
+            html(f'<p class="sv-note">{cards.text(words("review.use", path=bench.log.path.name))}</p>')
 
     def named(who: str) -> str:
         return who or uuid.uuid4().hex[:12]
@@ -229,7 +229,8 @@ def _card(bench: Workbench, run: str, question: Question, words: Wording) -> str
     )
     answer = words.value(name, question.answer)
     return (
-        f'<div class="sv-question"><div class="sv-frame">{cards.picture(picture, question.title, cards.PICTURE_PX)}</div><div>'
+        '<div class="sv-question"><div class="sv-frame">'
+        f"{cards.picture(picture, question.title, cards.PICTURE_PX)}</div><div>"
         f'<h3 dir="auto">{cards.text(question.title)}</h3><p class="sv-note">{cards.text(question.product_id)}</p>'
         f'<p class="sv-asked"><span>{cards.text(words.property(name))}</span><b dir="auto">{cards.text(answer)}</b></p>'
         f'<p class="sv-why {"bad" if reason.kind.startswith("conflict") else ""}">{cards.text(why)}</p>'

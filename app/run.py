@@ -11,7 +11,7 @@ import gradio as gr
 
 from app import cards
 from app.review import ReviewTab, _named
-from app.widgets import as_download, guarded
+from app.widgets import as_download, guarded, html
 from app.wording import Wording
 from shopvl.batch import MODALITIES
 from shopvl.catalog.readers import TABLE_SUFFIXES
@@ -30,7 +30,7 @@ def run_tab(bench: Workbench, words: Wording, tabs: gr.Tabs, review: ReviewTab) 
     empty = cards.message("", words("run.empty"))
     with gr.Row(elem_classes="sv-columns"):
         with gr.Column(scale=2, min_width=280, elem_classes="sv-side"):
-            table = gr.File(label=words("run.table"), file_types=list(TABLE_SUFFIXES), height=110, elem_id="run-table")
+            table = gr.File(label=words("run.table"), file_types=list(TABLE_SUFFIXES), height=140, elem_id="run-table")
             path = gr.Textbox(label=words("run.path"), placeholder=words("run.path_hint"), elem_id="run-path")
             model = gr.Dropdown(names, value=names[0], label=words("product.model"), visible=len(names) > 1)
             use = gr.CheckboxGroup(
@@ -43,17 +43,16 @@ def run_tab(bench: Workbench, words: Wording, tabs: gr.Tabs, review: ReviewTab) 
                 label=words("run.properties"),
                 info=words("run.every"),
             )
-            with gr.Row(elem_classes="sv-tight"):
-                precision = gr.Slider(0.8, 0.99, value=0.95, step=0.01, label=words("run.precision"), min_width=160)
-                limit = gr.Number(
-                    0, precision=0, minimum=0, label=words("run.limit"), min_width=110, elem_id="run-limit"
-                )
+            precision = gr.Slider(0.8, 0.99, value=0.95, step=0.01, label=words("run.precision"))
+            limit = gr.Number(0, precision=0, minimum=0, label=words("run.limit"), elem_id="run-limit")
             with gr.Row(elem_classes="sv-tight"):
                 start = gr.Button(words("run.start"), variant="primary", elem_id="run-start")
                 stop = gr.Button(words("run.stop"), interactive=False, min_width=70, elem_id="run-stop")
         with gr.Column(scale=5, min_width=400):
-            shown = gr.HTML(empty, elem_id="run-shown")
-            files = gr.File(label=words("run.files"), file_count="multiple", visible=False, elem_id="run-files")
+            shown = html(empty, elem_id="run-shown")
+            files = gr.File(
+                label=words("run.files"), file_count="multiple", visible=False, interactive=False, elem_id="run-files"
+            )
             look = gr.Button(words("run.review"), visible=False, elem_id="run-review")
     told = gr.JSON(visible=False, label="summary")
     mine = gr.State("")

@@ -9,7 +9,7 @@ import gradio as gr
 
 from app import cards
 from app.product import ProductTab, opened
-from app.widgets import clickable, guarded, photo, picture_bytes
+from app.widgets import clickable, guarded, html, photo, picture_bytes
 from app.wording import Wording
 from shopvl.catalog.cells import folded
 from shopvl.errors import ShopvlError
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 def search_tab(bench: Workbench, words: Wording, tabs: gr.Tabs, product: ProductTab) -> None:
     """Lay out the tab."""
     if bench.index is None:
-        gr.HTML(cards.message("", words("search.no_index")))
+        html(cards.message("", words("search.no_index")))
         return
     names = _filters(bench)
     counted = bench.index.facts.facets(bench.index.live, names, top=VALUES)

@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.page import PLACES, page
@@ -98,15 +99,16 @@ async def _refuse(send: Send, limit: int) -> None:
 def application(bench: Workbench, host: str = "127.0.0.1", upload_mb: int = 200) -> FastAPI:
     """The app as ASGI: English at `/`, Chinese at `/zh`, both over one workbench."""
     app = FastAPI(title="shopvl", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Gate, upload_bytes=upload_mb * MB)  # type: ignore[arg-type]
+    app.add_middleware(Gate, upload_bytes=upload_mb * MB)
     if host in LOOPBACK:  # a page elsewhere must not reach this one under a name of its own (DNS rebinding)
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "testserver"])
+    app.add_api_route("/zh", lambda: RedirectResponse(PLACES["zh"]))
     for language in sorted(PLACES, reverse=True):  # `/` comes last: it would take the others' place
         blocks = page(bench, language).queue(default_concurrency_limit=8, max_size=128)
         gr.mount_gradio_app(
             app,
             blocks,
-            PLACES[language],
+            PLACES[language].rstrip("/") or "/",
             theme=_theme(),
             css_paths=HERE / "style.css",
             head=f"<script>{_script(language)}</script>",
@@ -126,6 +128,7 @@ def _script(language: str) -> str:
     locale = {"en": "en", "zh": "zh-CN"}[language]
     return (
         f"Object.defineProperty(navigator,'language',{{get:()=>'{locale}'}});"
+        f"Object.defineProperty(navigator,'languages',{{get:()=>['{locale}']}});"
         f"document.documentElement.lang='{locale}';{(HERE / 'keys.js').read_text('utf-8')}"
     )
 
@@ -143,7 +146,7 @@ def _theme() -> gr.themes.Base:
         "sans-serif",
     ]
     code = ["ui-monospace", "SF Mono", "Consolas", "DejaVu Sans Mono", "monospace"]
-    return gr.themes.Base(
+    theme = gr.themes.Base(
         primary_hue=gr.themes.colors.teal,
         secondary_hue=gr.themes.colors.teal,
         neutral_hue=gr.themes.colors.stone,
@@ -152,6 +155,36 @@ def _theme() -> gr.themes.Base:
         text_size=gr.themes.sizes.text_sm,
         font=letters,
         font_mono=code,
+    )
+    filled, hovered = "#14645f", "#0f4f4b"
+    return theme.set(
+        button_primary_background_fill=filled,
+        button_primary_background_fill_hover=hovered,
+        button_primary_background_fill_dark="#1d7d76",
+        button_primary_background_fill_hover_dark="#24918a",
+        button_primary_border_color=filled,
+        button_primary_border_color_hover=hovered,
+        button_primary_text_color="white",
+        button_secondary_background_fill="white",
+        button_secondary_background_fill_hover="#f1efea",
+        button_secondary_border_color="#dcd8d0",
+        button_border_width="1px",
+        button_large_padding="7px 14px",
+        button_large_text_size="14.5px",
+        button_large_text_weight="560",
+        button_large_radius="9px",
+        button_small_radius="8px",
+        block_radius="12px",
+        block_border_color="#e4e1da",
+        block_label_text_color="#5d656e",
+        block_title_text_color="#5d656e",
+        input_background_fill="#faf9f7",
+        input_border_width="1px",
+        input_border_color="#e4e1da",
+        input_radius="8px",
+        checkbox_background_color_selected=filled,
+        checkbox_border_color_selected=filled,
+        slider_color=filled,
     )
 
 

@@ -25,19 +25,12 @@ element.addEventListener('click', event => {
 log = logging.getLogger("shopvl.app")
 
 
-class Photo(gr.Image):
-    """A picture as it was uploaded. Gradio's own would decode it before anybody can say what is wrong with it."""
+def photo(words: Wording, prefix: str, height: int = 230) -> gr.Image:
+    """A drop zone for one picture, which hands over the path of the file as it was uploaded.
 
-    is_template = True  # the frontend is that of gr.Image
-
-    def preprocess(self, payload: ImageData | None) -> str | None:
-        """The path of the file."""
-        return payload.path if payload is not None else None
-
-
-def photo(words: Wording, prefix: str, height: int = 230) -> Photo:
-    """A drop zone for one picture."""
-    return Photo(
+    Gradio would decode the file before anybody can say what is wrong with it.
+    """
+    zone = gr.Image(
         type="filepath",
         label=words(f"{prefix}.photo"),
         placeholder=words(f"{prefix}.drop"),
@@ -46,11 +39,22 @@ def photo(words: Wording, prefix: str, height: int = 230) -> Photo:
         height=height,
         elem_id=f"{prefix}-photo",
     )
+    zone.preprocess = _path_of
+    return zone
+
+
+def _path_of(payload: ImageData | None) -> str | None:
+    return payload.path if payload is not None else None
+
+
+def html(value: str = "", **options: Any) -> gr.HTML:
+    """HTML in the app's own style."""
+    return gr.HTML(value, apply_default_css=False, js_on_load=None, **options)
 
 
 def clickable(value: str = "", **options: Any) -> gr.HTML:
     """HTML whose elements with `data-do` raise the event `act` with all their `data-*`."""
-    return gr.HTML(value, js_on_load=CLICKS, **options)
+    return gr.HTML(value, apply_default_css=False, js_on_load=CLICKS, **options)
 
 
 def picture_bytes(path: str | None) -> bytes | None:

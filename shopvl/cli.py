@@ -129,7 +129,9 @@ def demo(
 
 @app.command("app")
 def open_app(
-    model: Annotated[Path | None, typer.Option("--model", help="A tuned model folder; without one, the demo's.")] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="A tuned model folder; without one, the demo's.")
+    ] = None,
     catalog: Annotated[str | None, typer.Option(help="The products: a table or a folder of pictures.")] = None,
     index: Annotated[Path | None, typer.Option(help="What `shopvl index` wrote.")] = None,
     tags: Annotated[Path | None, typer.Option(help="What `shopvl tag` wrote, to be reviewed.")] = None,
@@ -151,17 +153,19 @@ def open_app(
 
     serving = _app_pages()
     if model is not None:
-        parts = {"model": model, "catalog": catalog, "index": index, "tags": tags, "names": names}
+        parts: dict[str, Any] = {"model": model, "catalog": catalog, "index": index, "tags": tags, "names": names}
     else:
         if make_demo and not (demo_folder / "report.html").exists():
             with _stages() as report:
                 run_demo(demo_folder, products=2000, minutes=1.0, report=report)
-        parts, work = demo_parts(demo_folder), demo_folder / "app"
+        parts, work = {**demo_parts(demo_folder)}, demo_folder / "app"
     from shopvl.tasks.workbench import Workbench
 
     with chatter.status("loading"):
-        bench = Workbench.open(**parts, work=work, others=compare or (), corrections=corrections)  # type: ignore[arg-type]
-    serving.serve(bench, host=host, port=port, upload_mb=upload_mb, ready=lambda url: out.print(f"Open {url} (Chinese: {url}/zh)"))
+        bench = Workbench.open(**parts, work=work, others=compare or (), corrections=corrections)
+    serving.serve(
+        bench, host=host, port=port, upload_mb=upload_mb, ready=lambda url: out.print(f"Open {url} (Chinese: {url}/zh)")
+    )
 
 
 def _app_pages() -> Any:

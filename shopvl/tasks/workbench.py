@@ -31,7 +31,7 @@ from shopvl.tasks.review import LegalNames, Queue, review_queue
 from shopvl.tasks.review_sheet import Question
 from shopvl.tasks.search import Found, SearchIndex
 from shopvl.tasks.tagging import HeadAnswers
-from shopvl.vision.map_picture import drawn_heat, drawn_map
+from shopvl.vision.map_picture import FAINT, drawn_heat, drawn_map
 from shopvl.vision.ocr import Reader, Word
 from shopvl.vision.subject import subject_map
 
@@ -39,6 +39,7 @@ MAX_TITLE, MAX_QUESTION = 1000, 300  # characters
 MAX_PICTURE_BYTES = MAX_DOWNLOAD_BYTES
 KEPT_PRODUCTS = 256  # looked up in the catalog, with their pictures
 QUEUE_ROWS = 500
+
 SHOWN_PX = 640  # longest side of the maps that are drawn
 
 
@@ -123,6 +124,8 @@ class Workbench:
         self.models, self.work, self.catalog, self.index, self.tags = dict(models), work, catalog, index, tags
         known = self.model().design.ontology
         self.ontology: Ontology = known if names is None else apply_names(known, names)
+        if index is not None and names is not None:
+            index.ontology = apply_names(index.ontology, names)
         self.log = CorrectionLog(corrections or work / "corrections.jsonl")
         self._thinking = threading.Lock()  # one question at a time: two that share the cores are both slower
         self._looking = threading.Lock()
@@ -199,14 +202,14 @@ class Workbench:
 
     def heat(
         self, picture: bytes, title: str | None, name: str, value: str, *, model: str | None = None
-    ) -> Image.Image:
-        """The photo with the places that speak for an answer."""
+    ) -> tuple[Image.Image, bool]:
+        """The photo with the places that speak for an answer, and whether any place does so more than a little."""
         product = self._product(picture, title, model)
         if name not in product.design.labels or value not in product.design.labels[name]:
             raise ShopvlError(f"the model does not know {name}: {value}")
         with self._thinking:
             heat = product.heat(name, value)
-        return drawn_heat(_shrunk(decode(picture)), heat)
+        return drawn_heat(_shrunk(decode(picture)), heat), float(heat.max()) >= FAINT
 
     def subject(self, picture: bytes) -> tuple[Image.Image, dict[str, float], tuple[Word, ...]]:
         """The photo with product, background and text laid over it told apart; their shares; and all words in it."""
@@ -220,7 +223,7 @@ class Workbench:
         """What OCR reads; nothing where the extra `ocr` is not installed."""
         with self._looking:
             if self._reader is None:
-                self._reader = Reader(decode, self.work / "ocr.sqlite").__enter__()
+                self._reader = Reader(decode).__enter__()
             try:
                 return self._reader.read(picture).words
             except ShopvlError:

@@ -7,6 +7,7 @@ from shopvl.vision.ocr import Word
 from shopvl.vision.patches import OVERLAY, SUBJECT, KeepRule, patch_shares
 from shopvl.vision.subject import SubjectMap
 
+FAINT = 0.05  # of evidence, in nats: no colour is made of less
 _PAPER = np.array((236, 240, 246), dtype=np.float32)
 _OVERLAY = np.array((220, 30, 46), dtype=np.float32)
 _COOLER, _WARMER = np.array((250, 214, 90), dtype=np.float32), np.array((216, 34, 20), dtype=np.float32)
@@ -43,9 +44,9 @@ def drawn_map(
 def drawn_heat(picture: Image.Image, heat: np.ndarray) -> Image.Image:
     """The picture with what speaks for an answer in warm colours. `heat` (rows, columns): evidence, negative against.
 
-    Cells below a tenth of the strongest stay as they are: what a model shrugs at is not worth a colour.
+    The strongest cell has the full colour, unless it says next to nothing (FAINT nats); a tenth of it has none.
     """
-    strength = np.clip(heat / max(float(heat.max()), 1e-6), 0, 1)
+    strength = np.clip(heat / max(float(heat.max()), FAINT), 0, 1)
     resized = Image.fromarray(strength.astype(np.float32)).resize(picture.size, Image.Resampling.BICUBIC)
     share = np.clip(np.asarray(resized), 0, 1)[..., None]
     photo = np.asarray(picture.convert("RGB"), dtype=np.float32)
