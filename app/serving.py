@@ -19,6 +19,7 @@ from fastapi.responses import RedirectResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.page import PLACES, page
+from app.wording import widget_words
 from shopvl.errors import ShopvlError
 from shopvl.tasks.workbench import Workbench
 
@@ -103,6 +104,7 @@ def application(bench: Workbench, host: str = "127.0.0.1", upload_mb: int = 200)
     if host in LOOPBACK:  # a page elsewhere must not reach this one under a name of its own (DNS rebinding)
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "testserver"])
     app.add_api_route("/zh", lambda: RedirectResponse(PLACES["zh"]))
+    keys = (HERE / "keys.js").read_text("utf-8")
     for language in sorted(PLACES, reverse=True):  # `/` comes last: it would take the others' place
         blocks = page(bench, language).queue(default_concurrency_limit=8, max_size=128)
         gr.mount_gradio_app(
@@ -111,7 +113,8 @@ def application(bench: Workbench, host: str = "127.0.0.1", upload_mb: int = 200)
             PLACES[language].rstrip("/") or "/",
             theme=_theme(),
             css_paths=HERE / "style.css",
-            head=f"<script>{_script(language)}</script>",
+            head=f"<script>document.documentElement.lang='{language}';{keys}</script>",
+            i18n=gr.I18n(en=widget_words(language)),
             max_file_size=upload_mb * MB,
             footer_links=["api"],
             show_error=False,
@@ -121,16 +124,6 @@ def application(bench: Workbench, host: str = "127.0.0.1", upload_mb: int = 200)
             enable_monitoring=False,
         )
     return app
-
-
-def _script(language: str) -> str:
-    """Gradio's own words follow the browser's language; here they follow the page's."""
-    locale = {"en": "en", "zh": "zh-CN"}[language]
-    return (
-        f"Object.defineProperty(navigator,'language',{{get:()=>'{locale}'}});"
-        f"Object.defineProperty(navigator,'languages',{{get:()=>['{locale}']}});"
-        f"document.documentElement.lang='{locale}';{(HERE / 'keys.js').read_text('utf-8')}"
-    )
 
 
 def _theme() -> gr.themes.Base:

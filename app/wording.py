@@ -21,6 +21,11 @@ def _texts(language: str) -> dict[str, Any]:
     return told
 
 
+def widget_words(language: str) -> dict[str, str]:
+    """What Gradio's own widgets say on a page in that language, in a browser that is set to English."""
+    return dict(_texts(language)["widgets"])
+
+
 class Wording:
     """Texts by key (`review.accept`), and names of properties and values; ids where a language has no name."""
 
