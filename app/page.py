@@ -39,6 +39,7 @@ def page(bench: Workbench, language: str) -> gr.Blocks:
             with gr.Tab(words("tabs.models"), id="models"):
                 models_tab(bench, words)
         filling, inputs, outputs = review.filling()
+        blocks.load(product.filling, None, product.strip, api_visibility="private", show_progress="hidden")
         for event in (blocks.load, review_page.select):
             event(filling, inputs, outputs, api_visibility="private", show_progress="hidden")
     return blocks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +22,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class ProductTab:
-    """What other tabs need to show a product here."""
+    """What other tabs need to show a product here, and what the page needs to fill it."""
 
     photo: gr.Image
     title: gr.Textbox
-    answers: gr.HTML
-    show: Any  # (event) -> event: read the product once the photo is in
+    show: Callable[[Any], Any]  # (event) -> event: read the product once the photo is in
+    filling: Callable[[], str]  # what `strip` shows when the page is loaded
+    strip: gr.HTML
 
 
 def product_tab(bench: Workbench, words: Wording) -> ProductTab:
@@ -157,8 +159,7 @@ def product_tab(bench: Workbench, words: Wording) -> ProductTab:
     )
     show(strip.act(pick, None, [image, title], api_visibility="private", show_progress="hidden"))
     others.click(again, None, strip, api_visibility="private", show_progress="hidden")
-    strip.attach_load_event(again, None)
-    return ProductTab(image, title, answers, show)
+    return ProductTab(image, title, show, again, strip)
 
 
 def opened(bench: Workbench, product_id: str, cache: str) -> tuple[str | None, str]:
