@@ -61,13 +61,12 @@ def _comparison(bench: Workbench, words: Wording, names: list[str]) -> None:
     shown = html(cards.message("", words("models.empty")), elem_id="compare-shown")
     told = gr.JSON(visible=False, label="comparison")
 
-    def compare(path: str | None, text: str, first: str, second: str) -> tuple[Json, str]:
+    def compare(photo: str | None, title: str, first: str, second: str) -> tuple[Json, str]:
         def work() -> tuple[Json, str]:
-            data = picture_bytes(path)
-            both = {name: bench.read(data, text, model=name) for name in dict.fromkeys((first, second))}
-            return {name: read.as_dict() for name, read in both.items()}, _beside(
-                both[first], both[second], first, second, words
-            )
+            data = picture_bytes(photo)
+            both = {name: bench.read(data, title, model=name) for name in dict.fromkeys((first, second))}
+            told = {name: read.as_dict() for name, read in both.items()}
+            return told, _beside(both[first], both[second], first, second, words)
 
         return guarded(words, work, lambda sentence, notice: ({"error": sentence}, notice))
 

@@ -71,9 +71,9 @@ def product_tab(bench: Workbench, words: Wording) -> ProductTab:
     told = gr.JSON(visible=False, label="answers")
     asked = gr.JSON(visible=False, label="replies")
 
-    def answer(path: str | None, text: str, name: str, trust: float) -> tuple[Json, str]:
+    def answer(photo: str | None, title: str, model: str, precision: float) -> tuple[Json, str]:
         def work() -> tuple[Json, str]:
-            found = bench.read(picture_bytes(path), text, model=name, precision=trust)
+            found = bench.read(picture_bytes(photo), title, model=model, precision=precision)
             return found.as_dict(), cards.answers(found, words)
 
         return guarded(words, work, lambda sentence, notice: ({"error": sentence}, notice))
@@ -116,9 +116,9 @@ def product_tab(bench: Workbench, words: Wording) -> ProductTab:
     def where(path: str | None, text: str, name: str, event: gr.EventData) -> str:
         return warm(path, text, name, event.property, event.value)
 
-    def free(path: str | None, text: str, asked_for: str, name: str, trust: float) -> tuple[Json, str]:
+    def free(photo: str | None, title: str, question: str, model: str, precision: float) -> tuple[Json, str]:
         def work() -> tuple[Json, str]:
-            _, replies = bench.ask(asked_for, picture_bytes(path), text, model=name, precision=trust)
+            _, replies = bench.ask(question, picture_bytes(photo), title, model=model, precision=precision)
             return {"replies": [one.as_dict() for one in replies]}, cards.said(replies, words)
 
         return guarded(words, work, lambda sentence, notice: ({"error": sentence}, notice))

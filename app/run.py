@@ -58,28 +58,28 @@ def run_tab(bench: Workbench, words: Wording, tabs: gr.Tabs, review: ReviewTab) 
     mine = gr.State("")
 
     def tag(
-        uploaded: str | None,
-        named: str,
-        name: str,
-        inputs: list[str],
+        table: str | None,
+        path: str,
+        model: str,
+        use: list[str],
         properties: list[str],
-        trust: float,
-        first: float | None,
+        precision: float,
+        limit: float | None,
     ) -> Iterator[tuple[Any, ...]]:
         nothing = gr.update(value=None, visible=False)
         hidden = gr.update(visible=False)
 
-        def begin() -> CatalogRun | tuple[Any, ...]:
-            if not uploaded and not named.strip():
+        def begin() -> CatalogRun:
+            if not table and not path.strip():
                 raise ShopvlError(words("run.nothing"))
-            chosen = Path(uploaded) if uploaded else bench.named_table(named)
+            chosen = Path(table) if table else bench.named_table(path)
             return bench.start_run(
                 chosen,
                 name=chosen.name,
-                model=name,
-                precision=trust,
-                use=tuple(one for one in MODALITIES if one in inputs) or MODALITIES,
-                limit=int(first) if first else None,
+                model=model,
+                precision=precision,
+                use=tuple(one for one in MODALITIES if one in use) or MODALITIES,
+                limit=int(limit) if limit else None,
                 properties=properties,
             )
 

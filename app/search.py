@@ -66,15 +66,15 @@ def search_tab(bench: Workbench, words: Wording, tabs: gr.Tabs, product: Product
             results = clickable(empty, elem_id="search-results")
     told = gr.JSON(visible=False, label="results")
 
-    def search(query: str, path: str | None, extra: str, variants: bool, *chosen: str) -> tuple[Any, ...]:
+    def search(query: str, photo: str | None, conditions: str, variants: bool, *chosen: str) -> tuple[Any, ...]:
         unchanged = [gr.skip() for _ in names]
 
         def work() -> tuple[Any, ...]:
-            data = picture_bytes(path)
+            data = picture_bytes(photo)
             if not query.strip() and data is None:
                 return {"hits": []}, empty, *unchanged
             where = [Condition(name, "=", value) for name, value in zip(names, chosen, strict=True) if value]
-            where += _conditions(extra)
+            where += _conditions(conditions)
             result = bench.search(
                 query, data, where=where, k=SHOWN, collapse="variant" if variants else None, facets=names
             )

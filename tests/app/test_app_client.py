@@ -23,7 +23,7 @@ def client(served, tmp_path_factory) -> Client:
 
 
 def answers(client: Client, photo: Path | None, title: str = "") -> dict:
-    return client.predict(handle_file(photo) if photo else None, title, "", 0.95, api_name="/answer")[0]
+    return client.predict(photo=handle_file(photo) if photo else None, title=title, api_name="/answer")[0]
 
 
 def test_useful_endpoints_have_names(client: Client) -> None:
@@ -43,9 +43,9 @@ def test_answers_are_those_of_the_model(client: Client, served, photos) -> None:
 
 def test_a_question_in_english_and_chinese(client: Client, photos) -> None:
     for question in ("what colour is it?", "这是什么颜色？"):
-        told = client.predict(handle_file(photos[0]), "", question, "", 0.95, api_name="/ask")[0]
+        told = client.predict(photo=handle_file(photos[0]), title="", question=question, api_name="/ask")[0]
         assert [one["property"] for one in told["replies"]] == ["Colour"]
-    told = client.predict(handle_file(photos[0]), "", "how far is the moon", "", 0.95, api_name="/ask")[0]
+    told = client.predict(photo=handle_file(photos[0]), title="", question="how far is the moon", api_name="/ask")[0]
     assert "names nothing this model knows" in told["error"]
 
 
@@ -89,13 +89,10 @@ def test_a_review_by_script(client: Client, served) -> None:
 
 def tag(client: Client, table: Path | None, path: str = "", limit: int = 0, properties=()) -> tuple:
     got = client.predict(
-        handle_file(table) if table else None,
-        path,
-        "",
-        ["image", "title"],
-        list(properties),
-        0.95,
-        limit,
+        table=handle_file(table) if table else None,
+        path=path,
+        properties=list(properties),
+        limit=limit,
         api_name="/tag_catalog",
     )
     return got[0], got[2]
@@ -184,7 +181,7 @@ def test_a_bad_photo_gets_a_sentence_and_does_no_harm(client: Client, photos, tm
 
 def test_texts_that_are_bombs(client: Client, photos) -> None:
     assert "at most 1,000 are read" in answers(client, None, "shirt " * 5000)["error"]
-    told = client.predict(handle_file(photos[0]), "", "why " * 500, "", 0.95, api_name="/ask")[0]
+    told = client.predict(photo=handle_file(photos[0]), title="", question="why " * 500, api_name="/ask")[0]
     assert "at most 300 are read" in told["error"]
     assert "there is neither a photo nor a title" in answers(client, None)["error"]
 
