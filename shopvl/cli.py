@@ -147,6 +147,62 @@ def demo(
     out.print(f"Then try:  shopvl search {out_folder}/index 'red summer dress' --model {out_folder}/model")
 
 
+@app.command("app")
+def open_app(
+    model: Annotated[
+        Path | None, typer.Option("--model", help="A tuned model folder; without one, the demo's.")
+    ] = None,
+    catalog: Annotated[str | None, typer.Option(help="The products: a table or a folder of pictures.")] = None,
+    index: Annotated[Path | None, typer.Option(help="What `shopvl index` wrote.")] = None,
+    tags: Annotated[Path | None, typer.Option(help="What `shopvl tag` wrote, to be reviewed.")] = None,
+    compare: Annotated[list[Path] | None, typer.Option(help="A further model to compare with, repeatable.")] = None,
+    names: Annotated[Path | None, typer.Option(help="JSON of names in other languages, and synonyms.")] = None,
+    corrections: Annotated[Path | None, typer.Option(help="Where decisions go: a .jsonl file, added to.")] = None,
+    work: Annotated[Path, typer.Option(help="Folder for decisions and catalog runs.")] = Path("app-work"),
+    demo_folder: Annotated[Path, typer.Option("--demo-folder", help="Where `shopvl demo` wrote.")] = Path("demo"),
+    make_demo: Annotated[bool, typer.Option("--demo", help="Make the demo first, if it is not there.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than loopback let others in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 7860,
+    upload_mb: Annotated[int, typer.Option(min=1, help="Size that an upload may have.")] = 200,
+) -> None:
+    """Open the app for merchandisers in the browser: look at products, search, review, tag a catalog, compare models.
+
+    Example: shopvl app --model runs/tagger --catalog products.csv --index index --tags tags
+    """
+    from shopvl.demo import demo_parts, run_demo
+
+    serving = _app_pages()
+    if model is not None:
+        parts: dict[str, Any] = {"model": model, "catalog": catalog, "index": index, "tags": tags, "names": names}
+    else:
+        if make_demo and not (demo_folder / "report.html").exists():
+            with _stages() as report:
+                run_demo(demo_folder, products=2000, minutes=1.0, report=report)
+        parts, work = {**demo_parts(demo_folder)}, demo_folder / "app"
+    from shopvl.tasks.workbench import Workbench
+
+    with chatter.status("loading"):
+        bench = Workbench.open(**parts, work=work, others=compare or (), corrections=corrections)
+    serving.serve(
+        bench, host=host, port=port, upload_mb=upload_mb, ready=lambda url: out.print(f"Open {url} (Chinese: {url}/zh)")
+    )
+
+
+def _app_pages() -> Any:
+    """The module `app.serving`, which lies beside the package in a checkout and inside it in a wheel."""
+    import importlib
+
+    from shopvl.paths import room
+
+    sys.path.insert(0, str(room("app").parent))
+    try:
+        return importlib.import_module("app.serving")
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("gradio", "uvicorn", "fastapi"):
+            raise
+        raise ShopvlError("the app needs Gradio, which is not here; pip install 'shopvl[app]'") from None
+
+
 # --- catalogs
 
 

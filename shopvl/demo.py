@@ -14,6 +14,7 @@ from shopvl.catalog.images import image_bytes
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.shop import write_shop
 from shopvl.design import Design
+from shopvl.errors import ShopvlError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN
 from shopvl.tasks.calibration import calibrate
 from shopvl.tasks.card import model_card
@@ -88,6 +89,23 @@ def run_demo(
     evaluation_page(figures, seen, asked, test.root, seed).write(out / "scores.html")
     index = SearchIndex(out / "index", design)
     return demo_page(test, out / "tags" / "tags.parquet", index, tagged, figures).write(out / "report.html")
+
+
+def demo_parts(folder: Path) -> dict[str, Path]:
+    """What `run_demo` left in a folder, as `Workbench.open` takes it. Raises ShopvlError where it did not end there."""
+    parts = {
+        "model": folder / "model",
+        "catalog": folder / "shop" / "catalog.parquet",
+        "names": folder / "shop" / "ontology_names.json",
+        "index": folder / "index",
+        "tags": folder / "tags",
+    }
+    if missing := [str(path) for path in parts.values() if not path.exists()]:
+        raise ShopvlError(
+            f"there is no finished demo in {folder} ({missing[0]} is missing); name a --model, "
+            "or write `shopvl app --demo`, which makes the demo first (a few minutes)"
+        )
+    return parts
 
 
 def learn(table: Path, out: Path, minutes: float, seed: int, report: Report) -> Design:

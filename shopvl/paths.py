@@ -1,4 +1,4 @@
-"""The only place that knows where data_schemas/, prompts/ and experiments/ are: told, in a checkout, or in a wheel."""
+"""The only place that knows where app/, data_schemas/, prompts/, experiments/ are: told, in a checkout, or a wheel."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Literal
 
 from shopvl.errors import ShopvlError
 
-Room = Literal["data_schemas", "prompts", "experiments"]
+Room = Literal["app", "data_schemas", "prompts", "experiments"]
 PACKAGE = Path(__file__).parent
 
 

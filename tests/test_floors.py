@@ -1,6 +1,7 @@
 """Imports run downwards. The table below is the house; a file that is not in it fails."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,10 @@ DOORS = {
     "xlsxwriter": {"tasks/review_sheet.py"},
     "python_calamine": {"tasks/review_sheet.py"},
     "ray": {"tasks/ray_engine.py"},
-    "gradio": set(),
+    "gradio": set(),  # its door is the folder app/
 }
 
+APP_KNOWS = {"gradio", "gradio_client", "fastapi", "starlette", "uvicorn", "PIL", "yaml", "app", "shopvl", "__future__"}
 FILES = sorted((ROOT / "shopvl").rglob("*.py"))
 
 
@@ -87,3 +89,10 @@ def test_lower_floors_and_recipes_know_no_torch() -> None:
     for path in FILES:
         if room_of(path) in {"errors", "paths", "recipes", "catalog", "vision", "text", "metrics"}:
             assert not {m.split(".")[0] for m in imported(path)} & {"torch", "timm", "transformers"}, path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "app").glob("*.py")), ids=lambda path: path.name)
+def test_the_app_holds_widgets_only(path: Path) -> None:
+    others = {module.split(".")[0] for module in imported(path)} - APP_KNOWS - sys.stdlib_module_names
+    assert not others, f"{path.name} imports {others}; what is done with them belongs in shopvl/tasks"
+    assert "shopvl.cli" not in imported(path)

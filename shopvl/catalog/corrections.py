@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from shopvl.catalog.readers import Catalog
 from shopvl.catalog.schema import PRODUCT_SCHEMA
 from shopvl.errors import CatalogError
 
+LOG_SUFFIX = ".jsonl"  # of a log that decisions are added to one by one (catalog/correction_log.py)
 CATEGORY = "category"  # the property that stands for `category_path`, its value the path joined with ` > `
 CORRECTIONS = pa.schema(
     [
@@ -44,8 +45,33 @@ class Correction:
         return self.product_id, folded(self.property)
 
 
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a log: a decision, or the taking back of one (`undoes`: that line's id)."""
+
+    id: str
+    by: str
+    correction: Correction | None = None
+    undoes: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As data_schemas/correction_log.schema.json describes it."""
+        told: dict[str, Any] = {"id": self.id, "by": self.by}
+        if self.correction is None:
+            return {**told, "undoes": self.undoes}
+        values = {name: getattr(self.correction, name) for name in CORRECTIONS.names}
+        return {**told, **values, "decided_at": self.correction.decided_at.astimezone(UTC).isoformat()}
+
+
 def read_corrections(path: Path) -> list[Correction]:
-    """The rows of a corrections.parquet (data_schemas/correction.schema.json). Raises CatalogError for other files."""
+    """What was decided: the rows of a corrections.parquet (data_schemas/correction.schema.json), or what stands in a
+    log of decisions (.jsonl). Raises CatalogError for other files."""
+    if path.suffix.lower() == LOG_SUFFIX:
+        try:
+            lines = read_log_lines(path.read_bytes(), path)
+        except OSError as error:
+            raise CatalogError(f"{path} cannot be read as corrections: {error.strerror or error}") from error
+        return [line.correction for line in standing(lines) if line.correction is not None]
     try:
         names = pq.read_schema(path).names
         if missing := [name for name in CORRECTIONS.names if name not in names]:
@@ -60,6 +86,38 @@ def read_corrections(path: Path) -> list[Correction]:
             f"{path} cannot be read as corrections: {reason}; `shopvl review import` writes such a file"
         ) from error
     return [Correction(**row) for row in rows if row["product_id"] and row["property"]]
+
+
+def read_log_lines(text: bytes, path: Path) -> list[LogLine]:
+    """The lines of a log; one that a crash cut short was never promised to anybody and is passed over.
+
+    Raises CatalogError for JSON that is no line of a log.
+    """
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        try:
+            if "undoes" in told:
+                found.append(LogLine(id=told["id"], by=told["by"], undoes=told["undoes"]))
+            else:
+                values = {name: told[name] for name in CORRECTIONS.names}
+                moment = datetime.fromisoformat(told["decided_at"])
+                found.append(LogLine(told["id"], told["by"], Correction(**{**values, "decided_at": moment})))
+        except (TypeError, KeyError, ValueError) as error:
+            raise CatalogError(
+                f"line {number} of {path} is no decision ({error!r}); a log that `shopvl app` wrote was wanted"
+            ) from error
+    return found
+
+
+def standing(lines: Iterable[LogLine]) -> list[LogLine]:
+    """The decisions among them that no line takes back."""
+    lines = list(lines)
+    undone = {line.undoes for line in lines if line.undoes is not None}
+    return [line for line in lines if line.correction is not None and line.id not in undone]
 
 
 def merged(*lots: Iterable[Correction]) -> list[Correction]:

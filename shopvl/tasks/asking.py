@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from shopvl.answers import UNKNOWN, answers_of
+from shopvl.answers import UNKNOWN
 from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.ontology import Ontology
@@ -19,6 +20,7 @@ from shopvl.encoding import encoded_group
 from shopvl.errors import CatalogError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject, Usable, examine
 from shopvl.tasks.answering import HeadAnswers
+from shopvl.tasks.calibration import applicable
 from shopvl.vision.transforms import border_colour, to_pixels
 
 HEAT_GRID = (8, 6)  # cells of the heat map, rows and columns
@@ -52,6 +54,21 @@ class Reply:
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {**vars(self), "alternatives": dict(self.alternatives)}
+
+
+@dataclass(frozen=True)
+class Clash:
+    """A property of which the title says one value and the picture shows another, each with its probability alone."""
+
+    property: str
+    said: str
+    said_probability: float
+    shown: str
+    shown_probability: float
+
+    def sentence(self) -> str:
+        """In words."""
+        return f"{self.property}: the title says {_short(self.said)}, the picture looks {_short(self.shown)}"
 
 
 def understand(question: str, ontology: Ontology) -> Asked:
@@ -96,8 +113,13 @@ def understand(question: str, ontology: Ontology) -> Asked:
 class Product:
     """One product as a design sees it: every answer at once, and the heat map of any of them."""
 
-    def __init__(self, design: Design, picture: bytes | None, title: str | None) -> None:
-        """Raises CatalogError for a picture that cannot be read, or where there is neither picture nor title."""
+    def __init__(
+        self, design: Design, picture: bytes | None, title: str | None, answers: HeadAnswers | None = None
+    ) -> None:
+        """Raises CatalogError for a picture that cannot be read, or where there is neither picture nor title.
+
+        `answers` are the design's own, for those who ask about many products: to make them takes a moment.
+        """
         row = {
             "product_id": "asked",
             "title": title,
@@ -111,7 +133,7 @@ class Product:
             case Usable() as usable:
                 self.usable = usable
         self.design = design
-        self.answers = HeadAnswers(design)
+        self.answers = answers or HeadAnswers(design)
         self.item = encoded_group(design, [self.usable], self.answers.read)
 
     @property
@@ -133,6 +155,23 @@ class Product:
             )
             for row in self.answers.rows(self.item, precision)
         }
+
+    def clashes(self, replies: Mapping[str, Reply]) -> list[Clash]:
+        """What picture and title say, for every one of the replies in which they disagree."""
+        found = []
+        for name in (name for name, reply in replies.items() if reply.conflict):
+            labels = self.design.labels[name]
+            told = {single: self.item.values[f"{single}/{name}"][0] for single in MODALITIES}
+            best = {single: int(shares.argmax()) for single, shares in told.items()}
+            said, shown = ((labels[best[one]], float(told[one][best[one]])) for one in ("title", "image"))
+            found.append(Clash(name, *said, *shown))
+        return found
+
+    def applicable(self, replies: Mapping[str, Reply]) -> list[str]:
+        """The category, and the properties that products of the answered category have."""
+        category = replies[CATEGORY].value if CATEGORY in replies else None
+        path = category.split(CATEGORY_JOIN) if category else ()
+        return [name for name in replies if name == CATEGORY or not path or applicable(self.design, path, name)]
 
     def share(self, name: str, value: str) -> tuple[str, float]:
         """The value, and its probability from all there is of the product."""
@@ -161,7 +200,7 @@ class Product:
         place = self.design.labels[name].index(value)
         with torch.inference_mode():
             batch = Batch(**loader.seen(list(painted))).to(self.design.device)
-            logp = answers_of(self.design).read(batch, [("image",)])["image"][name][:, place].float().cpu()
+            logp = self.answers.answers.read(batch, [("image",)])["image"][name][:, place].float().cpu()
         return (logp[-1] - logp[:-1]).view(rows, columns).numpy()
 
 
@@ -170,9 +209,12 @@ def ask(
 ) -> list[Reply]:
     """Answers to one question about one product. Raises CatalogError for a question or picture that is of no use."""
     asked = understand(question, design.ontology)
-    product = Product(design, picture, title)
-    replies = product.replies(precision)
-    named = dict(asked.values)
+    return answered(asked, Product(design, picture, title), precision)
+
+
+def answered(asked: Asked, product: Product, precision: float = 0.95) -> list[Reply]:
+    """The answers to a question that was understood."""
+    replies, named = product.replies(precision), dict(asked.values)
     return [
         Reply(**{**vars(replies[name]), "named": product.share(name, named[name]) if name in named else None})
         for name in asked.properties

@@ -30,6 +30,7 @@ from shopvl.tasks.review_sheet import (
     PICTURE_FILE_PX,
     Picture,
     Question,
+    Reason,
     SheetRow,
     read_sheet,
     write_csv,
@@ -76,15 +77,8 @@ def export_review(
     """
     if out.suffix.lower() not in (".xlsx", ".csv"):
         raise ReviewError(f"a review sheet is an .xlsx or a .csv, {out.name} is neither; write --out review.xlsx")
-    asked, of = most_useful(tags, ontology, min(limit or MAX_ROWS, MAX_ROWS))
-    if not asked:
-        raise ReviewError(f"{tags} has nothing to review: every answer was accepted, or there is none")
-    seen = _look_up(catalog, {row["product_id"] for row in asked}, out.suffix.lower() == ".xlsx", report)
-    if not seen:
-        raise ReviewError(
-            f"none of the products tagged in {tags} is in {catalog.path}; name the catalog that was tagged"
-        )
-    questions = [_question(row, *seen.get(row["product_id"], ("", None))) for row in asked]
+    queue = review_queue(tags, catalog, ontology, limit, pictures=out.suffix.lower() == ".xlsx", report=report)
+    questions = queue.questions
     with _whole(out) as draft:
         if out.suffix.lower() == ".csv":
             names = [name for name in NAMES if name != "picture"]
@@ -93,11 +87,45 @@ def export_review(
             write_workbook(draft, questions, choices(ontology, {question.property for question in questions}))
     return Exported(
         questions=len(questions),
-        of=of,
+        of=queue.of,
         products=len({question.product_id for question in questions}),
-        conflicts=sum(row["conflict"] for row in asked),
-        missing=len({question.product_id for question in questions} - seen.keys()),
+        conflicts=sum(question.reason.kind.startswith("conflict") for question in questions),
+        missing=queue.missing,
     )
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Questions about a tagging run, most useful first, how many there would be without a limit, and how many of the
+    products the catalog does not have."""
+
+    questions: list[Question]
+    of: int
+    missing: int
+
+
+def review_queue(
+    tags: Path,
+    catalog: Catalog,
+    ontology: Ontology,
+    limit: int | None = None,
+    *,
+    pictures: bool = False,
+    report: Callable[[int], None] = lambda products: None,
+) -> Queue:
+    """What a person should look at in a tagging run. Raises ReviewError where there is nothing to ask, and where tags,
+    catalog and ontology do not belong together. With `pictures` the questions have small ones."""
+    asked, of = most_useful(tags, ontology, min(limit or MAX_ROWS, MAX_ROWS))
+    if not asked:
+        raise ReviewError(f"{tags} has nothing to review: every answer was accepted, or there is none")
+    wanted = {row["product_id"] for row in asked}
+    seen = _look_up(catalog, wanted, pictures, report)
+    if not seen:
+        raise ReviewError(
+            f"none of the products tagged in {tags} is in {catalog.path}; name the catalog that was tagged"
+        )
+    questions = [_question(row, *seen.get(row["product_id"], ("", None))) for row in asked]
+    return Queue(questions, of, len(wanted - seen.keys()))
 
 
 def most_useful(tags: Path, ontology: Ontology, limit: int) -> tuple[list[dict[str, Any]], int]:
@@ -212,31 +240,29 @@ def _question(row: Mapping[str, Any], title: str, picture: Picture | None) -> Qu
         property=row["property"],
         answer=row["value"],
         probability=row["probability"],
-        why=_why(row),
+        reason=_reason(row),
         top=[(row["value"], row["probability"]), *others][:TOP_VALUES],
         key=_key(row["product_id"], row["property"], row["value"]),
         picture=picture,
     )
 
 
-def _why(row: Mapping[str, Any]) -> str:
-    """Why a person is asked, in words."""
+def _reason(row: Mapping[str, Any]) -> Reason:
     if row["conflict"]:
         match row["evidence"]:
             case ["image"]:
-                side = "; the answer is the picture's"
+                return Reason("conflict, picture's", row["probability"])
             case ["title"]:
-                side = "; the answer is the title's"
+                return Reason("conflict, title's", row["probability"])
             case _:
-                side = ""
-        return f"Conflict: picture and title disagree, and both are sure{side}"
+                return Reason("conflict", row["probability"])
     if row["decision"] == "unknown":
-        return f"Unknown: even the best value has only {row['probability']:.0%}"
+        return Reason("unknown", row["probability"])
     near = next(iter(row["alternatives"] or ()), None)
     if near is not None and near["probability"] >= row["probability"] / 2:
         leaf, own = near["value"].split(JOIN)[-1], row["value"].split(JOIN)[-1]
-        return f"Unsure: {leaf if leaf != own else near['value']} is nearly as likely"
-    return f"Unsure: {row['probability']:.0%} is not enough to accept it unseen"
+        return Reason("near", row["probability"], leaf if leaf != own else near["value"])
+    return Reason("low", row["probability"])
 
 
 def choices(ontology: Ontology, names: Iterable[str]) -> dict[str, list[str]]:
@@ -318,7 +344,7 @@ def import_review(sheet: Path, ontology: Ontology, out: Path, *, now: datetime |
         try:
             if (correction := _decided(row, names, moment)) is not None:
                 decided.append((row, correction))
-        except _Bad as bad:
+        except IllegalError as bad:
             faults.append(Fault(row.number, str(bad), row.cells))
     good, contradictory = _agreed(decided)
     faults = sorted([*faults, *contradictory], key=lambda fault: fault.row)
@@ -352,21 +378,21 @@ def _write_rejects(sheet: Path, out: Path, faults: Sequence[Fault]) -> Path | No
     return path
 
 
-class _Bad(Exception):  # noqa: N818
-    """Why a row is not taken."""
+class IllegalError(ReviewError):
+    """A decision that cannot be taken, and why."""
 
 
 def _decided(row: SheetRow, names: LegalNames, moment: datetime) -> Correction | None:
-    """What a row says; None where nobody filled it in. Raises _Bad."""
+    """What a row says; None where nobody filled it in. Raises IllegalError."""
     if row.fault is not None:
-        raise _Bad(row.fault)
+        raise IllegalError(row.fault)
     text, key = row.cells["correct"], row.cells["key"]
     origin = _unlocked(key) if key else None
     if origin is None:
         if not text and not key:
             return None  # a note that somebody wrote below the table
         came = f"its key {key!r} is damaged" if key else "it has no key"
-        raise _Bad(f"{came}, so it is no row of an exported sheet; fill in the row that was exported")
+        raise IllegalError(f"{came}, so it is no row of an exported sheet; fill in the row that was exported")
     product_id, name, answer = origin
     changed = [
         f"{column} was {before!r} and is now {row.cells[column]!r}"
@@ -374,7 +400,7 @@ def _decided(row: SheetRow, names: LegalNames, moment: datetime) -> Correction |
         if not _same(before, row.cells[column])
     ]
     if changed:
-        raise _Bad(f"{'; '.join(changed)}; undo that, and write the right value in the column correct")
+        raise IllegalError(f"{'; '.join(changed)}; undo that, and write the right value in the column correct")
     if not text:
         return None
     return Correction(product_id, names.property(name), names.value(name, text), answer, moment)
@@ -417,7 +443,7 @@ class LegalNames:
         self._values[CATEGORY] = _category_names(ontology)
 
     def property(self, name: str) -> str:
-        """The id of a property. Raises _Bad where there is none of that name."""
+        """The id of a property. Raises IllegalError where there is none of that name."""
         if name == CATEGORY:
             return CATEGORY
         known = self.ontology.property(name)
@@ -426,27 +452,29 @@ class LegalNames:
         ids = {folded(one): one for one in (CATEGORY, *(prop.id for prop in self.ontology.properties))}
         near = get_close_matches(folded(name), ids, n=NEAREST)
         hint = f" (near: {_listed([ids[one] for one in near])})" if near else ""
-        raise _Bad(f"this model has no property {name!r}{hint}; name the --model that the sheet was exported with")
+        raise IllegalError(
+            f"this model has no property {name!r}{hint}; name the --model that the sheet was exported with"
+        )
 
     def value(self, name: str, text: str) -> str | None:
-        """The id of the value that `text` names, None for `unknown`. Raises _Bad with the nearest legal ones."""
+        """The id of the value that `text` names, None for `unknown`. Raises IllegalError that names the nearest."""
         name = self.property(name)
         names = self._values[name]
         meant = names.get(_folded_path(text) if name == CATEGORY else folded(text), set())
         if len(meant) == 1:
             return next(iter(meant))
         if len(meant) > 1:
-            raise _Bad(f"{text!r} can mean {_listed(sorted(meant))}; write which")
+            raise IllegalError(f"{text!r} can mean {_listed(sorted(meant))}; write which")
         if folded(text) in UNKNOWN_WORDS:
             return None
         if name == CATEGORY and (below := self._below(text)):
-            raise _Bad(f"{text!r} has kinds of its own below it, one of them is wanted: {_listed(below)}")
+            raise IllegalError(f"{text!r} has kinds of its own below it, one of them is wanted: {_listed(below)}")
         near = get_close_matches(folded(text), names, n=NEAREST * 3, cutoff=0.6)
         ids = list(dict.fromkeys(one for found in near for one in sorted(names[found])))[:NEAREST]
         if ids:
-            raise _Bad(f"{text!r} is no {name}; did you mean {_listed(ids)}? Or write {UNKNOWN}")
+            raise IllegalError(f"{text!r} is no {name}; did you mean {_listed(ids)}? Or write {UNKNOWN}")
         legal = sorted(set().union(*names.values()))
-        raise _Bad(f"{text!r} is no {name}; legal are {_listed(legal)}, and {UNKNOWN}")
+        raise IllegalError(f"{text!r} is no {name}; legal are {_listed(legal)}, and {UNKNOWN}")
 
     def _below(self, text: str) -> list[str]:
         path = path_of(text)

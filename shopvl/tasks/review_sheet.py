@@ -112,6 +112,32 @@ class Picture:
     height_px: int
 
 
+@dataclass(frozen=True)
+class Reason:
+    """Why a person is asked: `probability` is the answer's, `near` the value that is nearly as likely."""
+
+    kind: Literal["conflict", "conflict, picture's", "conflict, title's", "unknown", "near", "low"]
+    probability: float
+    near: str = ""
+
+    def __str__(self) -> str:
+        """In words."""
+        conflict = "Conflict: picture and title disagree, and both are sure"
+        match self.kind:
+            case "conflict":
+                return conflict
+            case "conflict, picture's":
+                return f"{conflict}; the answer is the picture's"
+            case "conflict, title's":
+                return f"{conflict}; the answer is the title's"
+            case "unknown":
+                return f"Unknown: even the best value has only {self.probability:.0%}"
+            case "near":
+                return f"Unsure: {self.near} is nearly as likely"
+            case "low":
+                return f"Unsure: {self.probability:.0%} is not enough to accept it unseen"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """One row of the sheet: what a person is asked. Probabilities in [0, 1]."""
@@ -121,7 +147,7 @@ class Question:
     property: str
     answer: str
     probability: float
-    why: str
+    reason: Reason
     top: Sequence[tuple[str, float]]  # values and their probabilities, best first
     key: str
     picture: Picture | None = None
@@ -135,7 +161,7 @@ class Question:
             "property": self.property,
             "answer": self.answer,
             "probability": f"{self.probability:.3f}",
-            "why": self.why,
+            "why": str(self.reason),
             "top values": between.join(f"{value} ({share:.0%})" for value, share in self.top),
             "correct": "",
             "key": self.key,

@@ -7,8 +7,10 @@ from shopvl.vision.ocr import Word
 from shopvl.vision.patches import OVERLAY, SUBJECT, KeepRule, patch_shares
 from shopvl.vision.subject import SubjectMap
 
+FAINT = 0.05  # of evidence, in nats: no colour is made of less
 _PAPER = np.array((236, 240, 246), dtype=np.float32)
 _OVERLAY = np.array((220, 30, 46), dtype=np.float32)
+_COOLER, _WARMER = np.array((250, 214, 90), dtype=np.float32), np.array((216, 34, 20), dtype=np.float32)
 _OVER, _ON, _DROPPED = (220, 30, 46), (16, 128, 84), (90, 100, 120)
 
 
@@ -37,6 +39,21 @@ def drawn_map(
         for word in words:
             _frame(pen, word, colour, size)
     return drawn
+
+
+def drawn_heat(picture: Image.Image, heat: np.ndarray) -> Image.Image:
+    """The picture with what speaks for an answer in warm colours. `heat` (rows, columns): evidence, negative against.
+
+    The strongest cell has the full colour, unless it says next to nothing (FAINT nats); a tenth of it has none.
+    """
+    strength = np.clip(heat / max(float(heat.max()), FAINT), 0, 1)
+    resized = Image.fromarray(strength.astype(np.float32)).resize(picture.size, Image.Resampling.BICUBIC)
+    share = np.clip(np.asarray(resized), 0, 1)[..., None]
+    photo = np.asarray(picture.convert("RGB"), dtype=np.float32)
+    grey = 0.5 * photo.mean(axis=2, keepdims=True) + 0.5 * photo
+    warm = _COOLER + (_WARMER - _COOLER) * share
+    mixed = grey + np.clip((share - 0.1) * 0.8, 0, 0.72) * (warm - grey)
+    return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 
 def _at(share: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -424,6 +424,10 @@ class SearchIndex:
         again = np.argsort(-total, kind="stable")
         return rows[again], total[again]
 
+    def hits_at(self, rows: Sequence[int]) -> list[Hit]:
+        """The products of these rows, as a search would show them, without a score."""
+        return self._hits(np.zeros(len(rows)), np.array(rows, dtype=np.int64), len(rows), None)
+
     def _hits(self, scores: np.ndarray, rows: np.ndarray, k: int, collapse: Collapse | None) -> list[Hit]:
         if collapse is not None:
             groups = self.products[collapse][rows.tolist()].to_list()

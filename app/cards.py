@@ -1,0 +1,284 @@
+"""What the pages show, as HTML. Every text that comes in is taken as plain text: titles are written by sellers."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from PIL import Image
+
+from app.wording import Wording
+from shopvl.loading import CATEGORY
+from shopvl.tasks.asking import Reply
+from shopvl.tasks.catalog_run import CatalogRun, Summary
+from shopvl.tasks.report import DECISION_MARKS, thumbnail
+from shopvl.tasks.search import Found, Hit
+from shopvl.tasks.workbench import Read, Shown
+
+PICTURE_PX = 720
+
+
+def text(value: object) -> str:
+    """Plain text in HTML; `$` and braces too, which Gradio's templates would read."""
+    return escape(str(value)).replace("$", "&#36;").replace("{", "&#123;").replace("}", "&#125;").replace("`", "&#96;")
+
+
+def picture(data: bytes | None, alt: str, size_px: int = 160) -> str:
+    """A small copy of an encoded picture, inside the page."""
+    found = thumbnail(data, size_px)
+    if found is None:
+        return '<span class="sv-nopicture" aria-hidden="true"></span>'
+    source, width, height = found
+    return f'<img src="{source}" width="{width}" height="{height}" alt="{text(alt)}">'
+
+
+def drawing(image: Image.Image, alt: str) -> str:
+    """A drawn picture, inside the page."""
+    kept = io.BytesIO()
+    image.save(kept, "JPEG", quality=88)
+    source = "data:image/jpeg;base64," + base64.b64encode(kept.getvalue()).decode()
+    return f'<img src="{source}" width="{image.width}" height="{image.height}" alt="{text(alt)}">'
+
+
+def message(headline: str, body: str = "", tone: str = "plain") -> str:
+    """A short notice in a box."""
+    role = "alert" if tone == "bad" else "status"
+    lead = f"<strong>{text(headline)}</strong>" if headline else ""
+    return f'<div class="sv-message {tone}" role="{role}">{lead}{f"<p>{text(body)}</p>" if body else ""}</div>'
+
+
+def chip(decision: str, words: Wording) -> str:
+    """What to do with an answer."""
+    mark = DECISION_MARKS[decision]  # type: ignore[index]
+    means = text(words(f"decision_means.{decision}"))
+    name = text(words(f"decision.{decision}"))
+    return f'<span class="sv-chip {decision}" title="{means}"><b aria-hidden="true">{mark}</b>{name}</span>'
+
+
+def gauge(share: float, decision: str) -> str:
+    """A probability as a bar."""
+    return f'<span class="sv-gauge {decision}"><i style="width:{share:.1%}"></i></span>'
+
+
+# --- answers about one product
+
+
+def answers(read: Read, words: Wording) -> str:
+    """All answers about a product: conflicts first, then the category and its properties."""
+    replies = [read.replies[name] for name in read.applicable]
+    counted = {kind: sum(_decision(reply) == kind for reply in replies) for kind in ("accept", "review", "unknown")}
+    lines = "".join(f"<li>{_clash(clash, words)}</li>" for clash in read.clashes)
+    headline = f"<strong>{text(words('product.conflict'))}</strong>"
+    clashes = f'<div class="sv-message bad" role="alert">{headline}<ul>{lines}</ul></div>' if lines else ""
+    others = [words.property(name) for name in read.replies if name not in read.applicable]
+    passed = (
+        f'<p class="sv-note">{text(words("product.does_not_apply"))}: {text(" · ".join(others))}</p>' if others else ""
+    )
+    rows = "".join(
+        answer(reply, words) for reply in sorted(replies, key=lambda r: (r.property != CATEGORY, r.value is None))
+    )
+    return (
+        f'{clashes}<p class="sv-counts">{text(words("product.counts", **counted))}</p>'
+        f'<div class="sv-answers">{rows}</div>{passed}'
+    )
+
+
+def _decision(reply: Reply) -> str:
+    return reply.decision if reply.value is not None else "unknown"
+
+
+def _clash(clash: object, words: Wording) -> str:
+    said, shown, name = clash.said, clash.shown, clash.property  # type: ignore[attr-defined]
+    return text(
+        words(
+            "product.conflict_line",
+            property=words.property(name),
+            said=words.short(name, said),
+            shown=words.short(name, shown),
+        )
+    )
+
+
+def answer(reply: Reply, words: Wording, *, button: bool = True) -> str:
+    """One answer: value, probability, decision, what it rests on, and what else it could be."""
+    name, decision = reply.property, _decision(reply)
+    if reply.value is None:
+        value, sure = f'<span class="sv-value none">{text(words("product.nothing"))}</span>', ""
+    else:
+        steps = words.value(name, reply.value).split(" › ")
+        above = f"<small>{text(' › '.join(steps[:-1]))}</small>" if len(steps) > 1 else ""
+        value = f'<span class="sv-value" dir="auto">{above}{text(steps[-1])}</span>'
+        sure = f'{gauge(reply.probability, decision)}<span class="sv-share">{words.share(reply.probability)}</span>'
+    rests = ", ".join(words(f"evidence.{one}") for one in reply.evidence)
+    others = " · ".join(f"{words.short(name, value)} {words.share(share)}" for value, share in reply.alternatives[:2])
+    under = " · ".join(
+        part
+        for part in (
+            f"{words('product.rests_on')} {rests}" if rests else "",
+            f"{words('product.else')} {others}" if others and reply.value is not None else "",
+        )
+        if part
+    )
+    about = f'data-do="heat" data-property="{text(name)}" data-value="{text(reply.value)}"'
+    act = about if reply.value is not None else ""
+    tag = "button" if button and act else "div"
+    flag = " clash" if reply.conflict else ""
+    return (
+        f'<{tag} class="sv-answer {decision}{flag}" {act if tag == "button" else ""}>'
+        f'<span class="sv-prop">{text(words.property(name))}</span><span class="sv-main">{value}'
+        f'<span class="sv-under">{text(under)}</span></span><span class="sv-sure">{sure}</span>'
+        f"{chip(decision, words)}</{tag}>"
+    )
+
+
+def said(asked_yes: Sequence[Reply], words: Wording) -> str:
+    """Replies to a free question."""
+    lines = []
+    for reply in asked_yes:
+        name = words.property(reply.property)
+        if reply.named is None:
+            lines.append(answer(reply, words, button=False))
+            continue
+        value, share = reply.named
+        values = {"property": name, "value": words.short(reply.property, value), "share": words.share(share)}
+        if share >= 0.5:
+            line = words("product.is_so", **values)
+        elif reply.value is None:
+            line = words("product.is_not_plain", **values)
+        else:
+            line = words("product.is_not", **values, rather=words.short(reply.property, reply.value))
+        lines.append(f'<p class="sv-reply">{text(line)} {chip(_decision(reply), words)}</p>')
+    return f'<div class="sv-answers" role="status">{"".join(lines)}</div>'
+
+
+def figure(heading: str, inside: str, note: str = "") -> str:
+    """A picture with a heading above and a note below."""
+    below = f"<figcaption>{text(note)}</figcaption>" if note else ""
+    return f'<figure class="sv-figure"><h4>{text(heading)}</h4><div class="sv-frame">{inside}</div>{below}</figure>'
+
+
+def picks(products: Iterable[Shown], words: Wording) -> str:
+    """Products to pick one from."""
+    cells = "".join(
+        f'<button class="sv-pick" data-do="open" data-id="{text(one.product_id)}" title="{text(one.title)}">'
+        f"{picture(one.picture, one.title, 112)}</button>"
+        for one in products
+    )
+    return f'<div class="sv-picks">{cells}</div>' if cells else ""
+
+
+# --- search
+
+
+def found(result: Found, what: str, words: Wording) -> str:
+    """Results of a search, with what can be done with each."""
+    if not result.hits:
+        return message("", words("search.refused" if result.refused else "search.nothing"))
+    count = len(result.hits)
+    headline = words("search.found_for", count=count, what=what) if what else words("search.found", count=count)
+    facts = [
+        words.value(CATEGORY, " > ".join(fact.path)).split(" › ")[-1]
+        if fact.kind == "category"
+        else f"{words.property(fact.property)}: {words.value(fact.property, fact.value)}"
+        for fact in result.understood
+    ]
+    understood = (
+        f' <span class="sv-note">{text(words("search.understood"))}: {text(" · ".join(facts))}</span>' if facts else ""
+    )
+    cells = "".join(_hit(hit, words) for hit in result.hits)
+    return f'<p class="sv-counts">{text(headline)}{understood}</p><div class="sv-grid">{cells}</div>'
+
+
+def _hit(hit: Hit, words: Wording) -> str:
+    tags = "".join(f"<li>{text(words.value(name, value))}</li>" for name, value in hit.attributes[:4])
+    path = (
+        text(" › ".join(words.value(CATEGORY, " > ".join(hit.category_path)).split(" › ")[-2:]))
+        if hit.category_path
+        else ""
+    )
+    like = (
+        f'<button class="sv-like" data-do="like" data-id="{text(hit.product_id)}">{text(words("search.like"))}</button>'
+    )
+    return (
+        f'<article class="sv-hit"><button class="sv-open" data-do="open" data-id="{text(hit.product_id)}" '
+        f'aria-label="{text(words("search.open"))}: {text(hit.title)}">{picture(hit.thumbnail, hit.title)}</button>'
+        f'<div class="sv-hit-text"><h4 dir="auto">{text(hit.title)}</h4><p>{path}</p>'
+        f'<ul class="sv-tags">{tags}</ul></div>'
+        f"{like}</article>"
+    )
+
+
+# --- a catalog run
+
+
+def run_progress(run: CatalogRun, words: Wording) -> str:
+    """How far a run is."""
+    share = run.rows / run.total if run.total else 0
+    rate = words("run.rate", rate=f"{run.rows / run.seconds:.0f}") if run.rows and run.seconds > 1 else ""
+    told = words("run.progress", rows=f"{run.rows:,}", total=f"{run.total:,}")
+    return (
+        f'<div class="sv-progress" role="status"><p><b>{text(told)}</b><span>{text(rate)}</span></p>'
+        f'<div class="sv-bar"><i style="width:{share:.1%}"></i></div></div>'
+    )
+
+
+def run_summary(name: str, summary: Summary, words: Wording) -> str:
+    """What a run did, with the decisions drawn per property."""
+    every = {
+        kind: sum(counts.get(kind, 0) for counts in summary.decisions.values())
+        for kind in ("accept", "review", "unknown")
+    }
+    total = max(sum(every.values()), 1)
+    figures = [
+        (f"{summary.rows:,}", words("run.rows")),
+        (f"{summary.tagged:,}", words("run.tagged")),
+        (f"{summary.rejected:,}", words("run.rejected")),
+        (f"{every['accept'] / total:.0%}", words("run.coverage")),
+        (f"{summary.conflicts:,}", words("run.conflicts")),
+    ]
+    cards = "".join(f"<div><b>{text(value)}</b><span>{text(label)}</span></div>" for value, label in figures)
+    bars = "".join(
+        _stacked(words.property(property_), counts, words) for property_, counts in summary.decisions.items()
+    )
+    legend = "".join(f"<li>{chip(kind, words)}{text(words(f'decision_means.{kind}'))}</li>" for kind in every)
+    lines = "".join(f"<li><b>{count:,}</b>{text(reason)}</li>" for reason, count in summary.reasons)
+    none = f'<p class="sv-note">{text(words("run.none_rejected"))}</p>'
+    reasons = f'<ul class="sv-reasons">{lines}</ul>' if lines else none
+    seconds = f"{summary.seconds:,.1f}"
+    return (
+        f'<p class="sv-counts" role="status">{text(words("run.done", name=name, seconds=seconds))}</p>'
+        f'<div class="sv-figures">{cards}</div><h3>{text(words("run.decisions"))}</h3>'
+        f'<ul class="sv-legend">{legend}</ul><div class="sv-stacks">{bars}</div>'
+        f"<h3>{text(words('run.reasons'))}</h3>{reasons}"
+    )
+
+
+def _stacked(name: str, counts: dict[str, int], words: Wording) -> str:
+    total = sum(counts.values())
+    parts, spoken = [], []
+    for kind in ("accept", "review", "unknown"):
+        if count := counts.get(kind, 0):
+            spoken.append(f"{words(f'decision.{kind}')} {count:,} ({count / total:.0%})")
+            parts.append(f'<i class="{kind}" style="width:{count / total:.2%}"></i>')
+    accepted = counts.get("accept", 0) / total
+    return (
+        f'<div class="sv-stack" title="{text(name)}: {text(", ".join(spoken))}"><span>{text(name)}</span>'
+        f'<div class="sv-bar" role="img" aria-label="{text(", ".join(spoken))}">{"".join(parts)}</div>'
+        f"<b>{accepted:.0%}</b></div>"
+    )
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, grouped: bool = False) -> str:
+    """Plain cells; `grouped` shows a first cell once for rows that follow each other with it."""
+    body, before = [], None
+    for row in rows:
+        cells = list(row)
+        if grouped and cells[0] == before:
+            cells[0] = ""
+        else:
+            before = cells[0]
+        body.append("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th>{text(header)}</th>" for header in headers)
+    return f'<div class="sv-table"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'

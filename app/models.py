@@ -1,0 +1,177 @@
+"""The tab Models: what is loaded, how good it was measured to be, where it is weak, and two models side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from app import cards
+from app.widgets import guarded, html, photo, picture_bytes
+from app.wording import Wording
+from shopvl.loading import CATEGORY
+from shopvl.tasks.card import PRECISION, WEAK_BELOW
+from shopvl.tasks.workbench import Model, Read, Workbench
+
+Json = dict[str, Any]
+
+
+def models_tab(bench: Workbench, words: Wording) -> None:
+    """Lay out the tab."""
+    names = list(bench.models)
+    with gr.Row(elem_classes="sv-columns"):
+        with gr.Column(scale=5, min_width=420):
+            which = gr.Dropdown(
+                names, value=names[0], label=words("models.loaded"), visible=len(names) > 1, elem_id="models-which"
+            )
+            facts = html(_facts(names[0], bench.model(), words), elem_id="models-facts")
+            with gr.Accordion(words("models.card"), open=False):
+                card = gr.Markdown(bench.model().card, sanitize_html=True)
+        with gr.Column(scale=4, min_width=380):
+            html(f"<h3>{cards.text(words('models.compare'))}</h3>")
+            if len(names) < 2:
+                html(cards.message("", words("models.need_two")))
+            else:
+                _comparison(bench, words, names)
+    which.change(
+        lambda name: (_facts(name, bench.model(name), words), bench.model(name).card),
+        which,
+        [facts, card],
+        api_visibility="private",
+        show_progress="hidden",
+    )
+
+    def models() -> list[Json]:
+        return [_told(name, model) for name, model in bench.models.items()]
+
+    gr.api(models, api_name="models")
+
+
+def _comparison(bench: Workbench, words: Wording, names: list[str]) -> None:
+    with gr.Row(elem_classes="sv-tight sv-top-aligned"):
+        image = photo(words, "product", 262)
+        with gr.Column(min_width=180):
+            title = gr.Textbox(
+                label=words("product.title"), placeholder=words("product.title_hint"), elem_id="compare-title"
+            )
+            one = gr.Dropdown(names, value=names[0], label=words("models.one"))
+            two = gr.Dropdown(names, value=names[1], label=words("models.two"))
+            go = gr.Button(words("models.go"), variant="primary", elem_id="compare-go")
+    image.elem_id = "compare-photo"
+    shown = html(cards.message("", words("models.empty")), elem_id="compare-shown")
+    told = gr.JSON(visible=False, label="comparison")
+
+    def compare(photo: str | None, title: str, first: str, second: str) -> tuple[Json, str]:
+        def work() -> tuple[Json, str]:
+            data = picture_bytes(photo)
+            both = {name: bench.read(data, title, model=name) for name in dict.fromkeys((first, second))}
+            told = {name: read.as_dict() for name, read in both.items()}
+            return told, _beside(both[first], both[second], first, second, words)
+
+        return guarded(words, work, lambda sentence, notice: ({"error": sentence}, notice))
+
+    gr.on(
+        [go.click, title.submit],
+        compare,
+        [image, title, one, two],
+        [told, shown],
+        api_name="compare",
+        show_progress="minimal",
+    )
+
+
+def _beside(first: Read, second: Read, one: str, two: str, words: Wording) -> str:
+    names = [
+        name
+        for name in dict.fromkeys((*first.applicable, *second.applicable))
+        if name in first.replies or name in second.replies
+    ]
+    same, rows = 0, []
+    for name in sorted(names, key=lambda name: name != CATEGORY):
+        left, right = first.replies.get(name), second.replies.get(name)
+        agrees = left is not None and right is not None and left.value == right.value
+        same += agrees
+        cells = "".join(f"<td>{_cell(reply, words)}</td>" for reply in (left, right))
+        rows.append(
+            f'<tr class="{"" if agrees else "differs"}"><th>{cards.text(words.property(name))}</th>{cells}</tr>'
+        )
+    head = "".join(f"<th>{cards.text(name)}</th>" for name in ("", one, two))
+    counted = cards.text(words("models.agree", same=same, of=len(rows)))
+    return (
+        f'<p class="sv-counts" role="status">{counted}</p>'
+        f'<div class="sv-table sv-beside"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _cell(reply: Any, words: Wording) -> str:
+    if reply is None:
+        return "–"
+    if reply.value is None:
+        return f'<span class="sv-value none">{cards.text(words("product.nothing"))}</span>'
+    value = cards.text(words.short(reply.property, reply.value))
+    return f'<b dir="auto">{value}</b> {cards.chip(reply.decision, words)} <i>{words.share(reply.probability)}</i>'
+
+
+def _facts(name: str, model: Model, words: Wording) -> str:
+    design = model.design
+    recipe = design.recipe
+    lead = (
+        f'<div class="sv-model"><h3>{cards.text(name)}</h3>'
+        f"<p><code>{cards.text(design.name)}</code> {cards.text(recipe.source)}</p>"
+        f"<p>{cards.text(words('models.parameters', count=f'{design.parameter_count() / 1e6:.2f}'))} · "
+        f"{cards.text(words('models.answers', count=len(design.labels)))}: "
+        f"{cards.text(' · '.join(words.property(label) for label in design.labels))}</p></div>"
+    )
+    if not design.calibration:
+        return lead + cards.message("", words("models.not_measured"))
+    rows, weak = [], []
+    for inputs, by_name in design.calibration.items():
+        spoken = " + ".join(words(f"evidence.{one}") for one in inputs.split("+"))
+        for prop, figures in by_name.items():
+            held = [confidence for confidence, bound in figures["curve"] if bound >= PRECISION]
+            rows.append(
+                (
+                    spoken,
+                    words.property(prop),
+                    f"{figures['rows']:,}",
+                    f"{figures['accuracy']:.1%}",
+                    f"{figures['ece']:.3f}",
+                    words.share(min(held)) if held else words("models.never"),
+                )
+            )
+            if figures["accuracy"] < WEAK_BELOW:
+                weak.append((f"{words.property(prop)} ({spoken})", figures["accuracy"]))
+    headers = ["inputs", "property", "rows", "accuracy", "ece"]
+    titles = [*(words(f"models.{header}") for header in headers), words("models.from", precision=f"{PRECISION:.0%}")]
+    weakest = "".join(
+        f"<li>{cards.text(label)} <b>{share:.0%}</b></li>"
+        for label, share in sorted(weak, key=lambda pair: pair[1])[:12]
+    )
+    weakness = (
+        f'<ul class="sv-weak">{weakest}</ul>'
+        if weak
+        else f'<p class="sv-note">{cards.text(words("models.no_weak", below=f"{WEAK_BELOW:.0%}"))}</p>'
+    )
+    return (
+        f"{lead}<h4>{cards.text(words('models.weak'))}</h4>{weakness}"
+        f"<h4>{cards.text(words('models.measured'))}</h4>{cards.table(titles, rows, grouped=True)}"
+    )
+
+
+def _told(name: str, model: Model) -> Json:
+    design = model.design
+    return {
+        "name": name,
+        "model": design.name,
+        "recipe": design.recipe.name,
+        "source": design.recipe.source,
+        "parameters": design.parameter_count(),
+        "answers": list(design.labels),
+        "measured": {
+            inputs: {
+                prop: {key: figures[key] for key in ("rows", "accuracy", "ece")} for prop, figures in by_name.items()
+            }
+            for inputs, by_name in design.calibration.items()
+        },
+    }

@@ -1,0 +1,208 @@
+"""The pages behind one server on this machine: limits on what comes in, and nothing that goes out."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported: it would call home
+
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from app.page import PLACES, page
+from app.wording import widget_words
+from shopvl.errors import ShopvlError
+from shopvl.tasks.workbench import Workbench
+
+MB = 2**20
+MAX_MESSAGE_BYTES = 1 * MB  # of a request that is no upload
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# The page may load and call what this server has, and nothing else; Gradio compiles its templates, hence the evals.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' blob: data:; media-src 'self' blob:; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+HERE = Path(__file__).parent
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Gate:
+    """ASGI: refuses bodies over a limit before they are read, and says to the browser what the page may do."""
+
+    def __init__(self, app: Any, upload_bytes: int) -> None:
+        self.app, self.upload_bytes = app, upload_bytes
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 413."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = self.upload_bytes + MB if scope["path"].endswith("/upload") else MAX_MESSAGE_BYTES
+        headers = dict(scope["headers"])
+        told = headers.get(b"content-length", b"0")
+        if not told.isdigit() or int(told) > limit:
+            await _refuse(send, limit)
+            return
+        came, answered = 0, False
+
+        async def counted() -> Message:
+            nonlocal came
+            part = await receive()
+            came += len(part.get("body", b""))
+            if came > limit:  # no length was told, or a wrong one
+                raise _TooLargeError
+            return part
+
+        async def guarded(part: Message) -> None:
+            nonlocal answered
+            if part["type"] == "http.response.start":
+                answered = True
+                part["headers"] = [*part.get("headers", []), *_HEADERS]
+            await send(part)
+
+        try:
+            await self.app(scope, counted, guarded)
+        except _TooLargeError:
+            if not answered:
+                await _refuse(send, limit)
+
+
+class _TooLargeError(Exception):
+    """More came than is taken."""
+
+
+_HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+)
+
+
+async def _refuse(send: Send, limit: int) -> None:
+    body = f'{{"detail":"more than {limit // MB} MB came, which is the limit"}}'.encode()
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def application(bench: Workbench, host: str = "127.0.0.1", upload_mb: int = 200) -> FastAPI:
+    """The app as ASGI: English at `/`, Chinese at `/zh`, both over one workbench."""
+    app = FastAPI(title="shopvl", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Gate, upload_bytes=upload_mb * MB)
+    if host in LOOPBACK:  # a page elsewhere must not reach this one under a name of its own (DNS rebinding)
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "testserver"])
+    app.add_api_route("/zh", lambda: RedirectResponse(PLACES["zh"]))
+    keys = (HERE / "keys.js").read_text("utf-8")
+    for language in sorted(PLACES, reverse=True):  # `/` comes last: it would take the others' place
+        blocks = page(bench, language).queue(default_concurrency_limit=8, max_size=128)
+        gr.mount_gradio_app(
+            app,
+            blocks,
+            PLACES[language].rstrip("/") or "/",
+            theme=_theme(),
+            css_paths=HERE / "style.css",
+            head=f"<script>document.documentElement.lang='{language}';{keys}</script>",
+            i18n=gr.I18n(en=widget_words(language)),
+            max_file_size=upload_mb * MB,
+            footer_links=["api"],
+            show_error=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            enable_monitoring=False,
+        )
+    return app
+
+
+def _theme() -> gr.themes.Base:
+    """Fonts of the reader's own system: nothing is fetched."""
+    letters = [
+        "ui-sans-serif",
+        "system-ui",
+        "Segoe UI",
+        "Roboto",
+        "PingFang SC",
+        "Microsoft YaHei",
+        "Noto Sans CJK SC",
+        "sans-serif",
+    ]
+    code = ["ui-monospace", "SF Mono", "Consolas", "DejaVu Sans Mono", "monospace"]
+    theme = gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        secondary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.stone,
+        radius_size=gr.themes.sizes.radius_md,
+        spacing_size=gr.themes.sizes.spacing_sm,
+        text_size=gr.themes.sizes.text_sm,
+        font=letters,
+        font_mono=code,
+    )
+    filled, hovered = "#14645f", "#0f4f4b"
+    return theme.set(
+        button_primary_background_fill=filled,
+        button_primary_background_fill_hover=hovered,
+        button_primary_background_fill_dark="#1d7d76",
+        button_primary_background_fill_hover_dark="#24918a",
+        button_primary_border_color=filled,
+        button_primary_border_color_hover=hovered,
+        button_primary_text_color="white",
+        button_secondary_background_fill="white",
+        button_secondary_background_fill_hover="#f1efea",
+        button_secondary_border_color="#dcd8d0",
+        button_border_width="1px",
+        button_large_padding="7px 14px",
+        button_large_text_size="14.5px",
+        button_large_text_weight="560",
+        button_large_radius="9px",
+        button_small_radius="8px",
+        block_radius="12px",
+        block_border_color="#e4e1da",
+        block_label_text_color="#5d656e",
+        block_title_text_color="#5d656e",
+        input_background_fill="#faf9f7",
+        input_border_width="1px",
+        input_border_color="#e4e1da",
+        input_radius="8px",
+        checkbox_background_color_selected=filled,
+        checkbox_border_color_selected=filled,
+        slider_color=filled,
+    )
+
+
+def serve(bench: Workbench, *, host: str, port: int, upload_mb: int, ready: Callable[[str], None]) -> None:
+    """Serve until it is stopped; `ready` is called with the address. Raises ShopvlError for a port that is taken."""
+    app = application(bench, host, upload_mb)
+    config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)
+    server = _Server(config, lambda: ready(f"http://{'localhost' if host in ('0.0.0.0', '::') else host}:{port}"))
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    threading.Thread(target=bench.warm_up, daemon=True).start()
+    try:
+        server.run()
+    except SystemExit as end:
+        raise ShopvlError(f"port {port} of {host} cannot be opened; is it taken? name another with --port") from end
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Begin to listen, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()

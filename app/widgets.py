@@ -1,0 +1,89 @@
+"""The few widgets the pages share: a drop zone that leaves files as they are, and HTML that can be clicked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import ImageData
+from gradio.processing_utils import save_bytes_to_cache, save_file_to_cache
+
+from app.cards import message
+from app.wording import Wording
+from shopvl.errors import ImageError, ShopvlError
+from shopvl.tasks.workbench import MAX_PICTURE_BYTES
+
+CLICKS = """
+element.addEventListener('click', event => {
+  const found = event.target.closest('[data-do]');
+  if (found && element.contains(found)) trigger('act', {...found.dataset});
+});
+"""
+log = logging.getLogger("shopvl.app")
+
+
+def photo(words: Wording, prefix: str, height: int = 230) -> gr.Image:
+    """A drop zone for one picture, which hands over the path of the file as it was uploaded.
+
+    Gradio would decode the file before anybody can say what is wrong with it.
+    """
+    zone = gr.Image(
+        type="filepath",
+        label=words(f"{prefix}.photo"),
+        placeholder=words(f"{prefix}.drop"),
+        sources=["upload", "clipboard"],
+        buttons=[],
+        height=height,
+        elem_id=f"{prefix}-photo",
+    )
+    zone.preprocess = _path_of
+    return zone
+
+
+def _path_of(payload: ImageData | None) -> str | None:
+    return payload.path if payload is not None else None
+
+
+def html(value: str = "", **options: Any) -> gr.HTML:
+    """HTML in the app's own style."""
+    return gr.HTML(value, apply_default_css=False, js_on_load=None, **options)
+
+
+def clickable(value: str = "", **options: Any) -> gr.HTML:
+    """HTML whose elements with `data-do` raise the event `act` with all their `data-*`."""
+    return gr.HTML(value, apply_default_css=False, js_on_load=CLICKS, **options)
+
+
+def picture_bytes(path: str | None) -> bytes | None:
+    """The uploaded file. Raises ImageError for one that is too large."""
+    if not path:
+        return None
+    size = Path(path).stat().st_size
+    if size > MAX_PICTURE_BYTES:
+        raise ImageError(f"the photo has {size / 2**20:.0f} MB; at most {MAX_PICTURE_BYTES // 2**20} MB are read")
+    return Path(path).read_bytes()
+
+
+def as_upload(data: bytes, name: str, cache: str) -> str:
+    """Bytes as a file that a drop zone can show, unchanged."""
+    return save_bytes_to_cache(data, name, cache)
+
+
+def as_download(path: Path, cache: str) -> str:
+    """A copy of a file that the browser may fetch."""
+    return save_file_to_cache(path, cache)
+
+
+def guarded(words: Wording, work: Callable[[], Any], failed: Callable[[str, str], Any]) -> Any:
+    """What `work` returns; where a user is at fault, what `failed` makes of the sentence and of a notice with it."""
+    try:
+        return work()
+    except ShopvlError as error:
+        sentence = str(error)
+    except Exception:
+        log.exception("a request broke off")
+        sentence = words("broken")
+    return failed(sentence, message(words("failed"), sentence, "bad"))

@@ -1,0 +1,201 @@
+"""How long a person waits for the first answer about a new photo, in a browser; and ten people at once for a minute.
+
+    python experiments/bench/app_speed.py --demo-folder demo --out experiments/results/app_speed.json
+
+The photos are new to the app, 800 px a side. The wait is counted by the page's own clock, from the choice of the file
+(its upload included) and from a click on "Read the product", until the answers are in the page. The ten clients ask
+without a pause, each about a photo of its own, and compare every answer with the one that was given when nobody else
+asked.
+"""
+
+import argparse
+import io
+import json
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from gradio_client import Client, handle_file
+
+from shopvl.catalog.shop import draw_item
+
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --window-size=1366,900"
+)
+WATCH = """
+const place = document.querySelector('#product-answers');
+window.answered = new Promise(done => {
+  const watcher = new MutationObserver(() => {
+    const text = place.innerText;
+    if (place.querySelector('.sv-answer') && text !== window.shown) {
+      watcher.disconnect(); window.shown = text; done(performance.now());
+    }
+  });
+  watcher.observe(place, {childList: true, subtree: true, characterData: true});
+});
+const start = () => { window.begun = performance.now(); };
+document.addEventListener('change', start, {once: true, capture: true});
+document.querySelector('#product-read').addEventListener('click', start, {once: true, capture: true});
+"""
+WAITED = "const done = arguments[0]; window.answered.then(end => done(end - window.begun))"
+
+
+def photos(folder: Path, count: int, first: int) -> list[Path]:
+    """New photos, as JPEG files."""
+    found = []
+    for number in range(first, first + count):
+        kept = io.BytesIO()
+        draw_item(number, seed=99, size_px=800).image.save(kept, "JPEG", quality=90)
+        found.append(folder / f"{number}.jpg")
+        found[-1].write_bytes(kept.getvalue())
+    return found
+
+
+def through_the_browser(url: str, new: list[Path], warm: Path) -> dict[str, Any]:
+    """Seconds from the choice of each photo to its answers, and from a click to the answers with a title."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for flag in FLAGS.split():
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
+    driver.set_script_timeout(60)
+    driver.implicitly_wait(60)
+    chosen, clicked = [], []
+    try:
+        for photo in [warm, *new]:
+            driver.get(url)
+            field = driver.find_element("css selector", "#product-photo input[type=file]")
+            driver.find_element("css selector", "#product-picks .sv-pick")
+            driver.execute_script(WATCH)
+            field.send_keys(str(photo))
+            chosen.append(driver.execute_async_script(WAITED) / 1000)
+            driver.find_element("css selector", "#product-heat img")
+            title = driver.find_element("css selector", "#product-title textarea, #product-title input")
+            title.send_keys("New red dress for women")
+            driver.execute_script(WATCH)
+            driver.find_element("css selector", "#product-read").click()
+            clicked.append(driver.execute_async_script(WAITED) / 1000)
+            driver.find_element("css selector", "#product-heat img")
+    finally:
+        driver.quit()
+    return {
+        "photos": len(new),
+        "chosen_to_answer_s": [round(one, 3) for one in chosen[1:]],
+        "chosen_to_answer_median_s": round(statistics.median(chosen[1:]), 3),
+        "click_to_answer_s": [round(one, 3) for one in clicked[1:]],
+        "click_to_answer_median_s": round(statistics.median(clicked[1:]), 3),
+    }
+
+
+def answers(client: Client, photo: Path) -> list[tuple[str, Any, float]]:
+    """Property, value and probability of every answer."""
+    told = client.predict(photo=handle_file(photo), title=f"product {photo.stem}", api_name="/answer")[0]
+    return [(one["property"], one["value"], round(one["probability"], 3)) for one in told["answers"]]
+
+
+def same(one: list[tuple[str, Any, float]], other: list[tuple[str, Any, float]]) -> bool:
+    """Whether two lists of answers are the same, but for the rounding."""
+    return [pair[:2] for pair in one] == [pair[:2] for pair in other] and all(
+        abs(a[2] - b[2]) <= 0.002 for a, b in zip(one, other, strict=True)
+    )
+
+
+def many_at_once(url: str, asked: list[Path], seconds: float) -> dict[str, Any]:
+    """One client for every photo, without a pause."""
+    alone = Client(url, verbose=False)
+    right = {photo: answers(alone, photo) for photo in asked}
+    waits: list[float] = []
+    errors: list[str] = []
+    mixed = 0
+    guard = threading.Lock()
+    clients = [Client(url, verbose=False) for _ in asked]
+    end = time.monotonic() + seconds
+
+    def use(client: Client, photo: Path) -> None:
+        nonlocal mixed
+        while time.monotonic() < end:
+            start = time.perf_counter()
+            try:
+                told = answers(client, photo)
+            except Exception as error:  # noqa: BLE001  (every kind of failure counts)
+                with guard:
+                    errors.append(repr(error))
+                continue
+            with guard:
+                waits.append(time.perf_counter() - start)
+                mixed += not same(told, right[photo])
+
+    threads = [threading.Thread(target=use, args=pair) for pair in zip(clients, asked, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {
+        "clients": len(asked),
+        "seconds": seconds,
+        "distinct_answers": len({json.dumps(one) for one in right.values()}),
+        "answers": len(waits),
+        "errors": len(errors),
+        "first_errors": errors[:3],
+        "mixed_up": mixed,
+        "wait_median_s": round(statistics.median(waits), 3),
+        "wait_p95_s": round(sorted(waits)[int(0.95 * len(waits))], 3),
+    }
+
+
+def main() -> None:
+    """Start the app, measure, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demo-folder", type=Path, default=Path("demo"), help="what `shopvl demo` left")
+    parser.add_argument("--photos", type=int, default=10)
+    parser.add_argument("--clients", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--out", type=Path, required=True)
+    told = parser.parse_args()
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "shopvl.cli", "app", "--demo-folder", str(told.demo_folder), "--port", str(port)]
+    server = subprocess.Popen(command)
+    try:
+        with tempfile.TemporaryDirectory() as kept:
+            new = photos(Path(kept), 1 + told.photos + told.clients, first=0)
+            for _ in range(600):
+                try:
+                    httpx.get(url)
+                    break
+                except httpx.HTTPError:
+                    time.sleep(0.5)
+            answers(Client(url, verbose=False), new[0])  # the model is warm
+            time.sleep(5)
+            load = os.getloadavg()[0]
+            browser = through_the_browser(url, new[1 : 1 + told.photos], new[0])
+            crowd = many_at_once(url, new[1 + told.photos :], told.seconds)
+    finally:
+        server.terminate()
+        server.wait(20)
+    figures = {
+        "command": f"python experiments/bench/app_speed.py --demo-folder DEMO --out {told.out.as_posix()}",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}; load average {load:.1f} when it began",
+        "first_answer": browser,
+        "at_once": crowd,
+    }
+    told.out.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Decisions written down as they fall: a file of JSON lines that several people and processes add to at once.
+
+Nothing in the file is ever changed: taking a decision back is a line of its own. A line is on the disk before `add`
+returns, and a line that a crash cut short does no harm to those before or after it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shopvl.catalog.corrections import LOG_SUFFIX, Correction, LogLine, read_log_lines, standing
+from shopvl.errors import CatalogError
+
+
+class CorrectionLog:
+    """One log file, for adding and for reading what stands in it; `shopvl tune --corrections` takes the file as it is.
+
+    Safe to use from several threads, and from several processes on the same file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises CatalogError for a file of another kind."""
+        if path.suffix.lower() != LOG_SUFFIX:
+            raise CatalogError(
+                f"decisions are kept as {LOG_SUFFIX}, {path.name} is not; name it corrections{LOG_SUFFIX}"
+            )
+        self.path = path
+        self._mutex = threading.Lock()
+        self._read_to = 0  # bytes
+        self._lines: list[LogLine] = []
+        with self._locked():  # it can be written to, or is refused now rather than at the first decision
+            pass
+
+    def add(self, correction: Correction, by: str) -> None:
+        """Write a decision down. `by` is whoever decided: who takes it back is told by the same name."""
+        self._append(LogLine(id=uuid.uuid4().hex, by=by, correction=correction))
+
+    def undo(self, by: str) -> Correction | None:
+        """Take back the last decision of `by` that still stands, and return it; None where there is none."""
+        with self._mutex:
+            last = next((line for line in reversed(self._standing()) if line.by == by), None)
+        if last is None:
+            return None
+        self._append(LogLine(id=uuid.uuid4().hex, by=by, undoes=last.id))
+        return last.correction
+
+    def standing(self) -> list[Correction]:
+        """The decisions that were not taken back, oldest first; there may be several about one thing."""
+        with self._mutex:
+            return [line.correction for line in self._standing() if line.correction is not None]
+
+    def _standing(self) -> list[LogLine]:
+        """Reads only what was added since the last time."""
+        with self.path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < self._read_to:  # another file has taken its place
+                self._read_to, self._lines = 0, []
+            file.seek(self._read_to)
+            added = file.read()
+        whole = added[: added.rfind(b"\n") + 1]  # the rest is being written just now
+        self._lines += read_log_lines(whole, self.path)
+        self._read_to += len(whole)
+        return standing(self._lines)
+
+    def _append(self, line: LogLine) -> None:
+        text = (json.dumps(line.as_dict(), ensure_ascii=False) + "\n").encode()
+        with self._locked() as descriptor:
+            size = os.fstat(descriptor).st_size
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a crash cut the last line short
+                text = b"\n" + text
+            try:
+                if os.write(descriptor, text) != len(text):
+                    raise OSError("only a part of it was written")
+                os.fsync(descriptor)
+            except OSError as error:
+                os.ftruncate(descriptor, size)
+                raise CatalogError(
+                    f"the decision could not be saved to {self.path} ({error}); it was not taken"
+                ) from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """The open file, held against other threads and processes."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise CatalogError(f"decisions cannot be written to {self.path} ({error}); name another file") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def decided(product_id: str, name: str, value: str | None, previous: str | None) -> Correction:
+    """A decision made now."""
+    return Correction(product_id, name, value, previous, datetime.now(UTC))

@@ -1,0 +1,238 @@
+"""Real work on every tab, in a real browser; and nothing of it leaves this machine."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from shopvl.catalog.corrections import read_corrections
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="there is no browser: apt-get install chromium chromium-driver"
+)
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1366,900"
+)
+PATIENCE_S = 60
+
+
+class Browser:
+    """A page, and what tests do with it."""
+
+    def __init__(self, driver: Any, downloads: Path, url: str) -> None:
+        self.driver, self.downloads, self.url = driver, downloads, url
+
+    def open(self, path: str = "/") -> None:
+        self.driver.get(self.url + path)
+        self.one("#tabs button[role=tab]")
+        self.one("#product-picks .sv-pick")  # the page has loaded its data
+
+    def tab(self, number: int) -> None:
+        self.driver.execute_script("arguments[0].click()", self.all("#tabs button[role=tab]")[number])
+
+    def all(self, css: str) -> list[Any]:
+        return self.driver.find_elements("css selector", css)
+
+    def one(self, css: str) -> Any:
+        return self.until(lambda: next(iter(self.all(css)), None), css)
+
+    def text(self, css: str) -> str:
+        return self.driver.execute_script("return document.querySelector(arguments[0])?.innerText || ''", css)
+
+    def until(self, found: Callable[[], Any], what: str = "") -> Any:
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            if result := found():
+                return result
+            time.sleep(0.1)
+        raise AssertionError(f"waited in vain for {what or found}: {self.text('body')[:1500]}")
+
+    def sees(self, css: str, words: str) -> None:
+        self.until(lambda: words in self.text(css), f"{words!r} in {css}")
+
+    def click(self, css: str) -> None:
+        self.driver.execute_script("arguments[0].click()", self.one(css))
+
+    def write(self, css: str, words: str, *, enter: bool = False) -> None:
+        field = self.one(f"{css} textarea, {css} input")
+        field.clear()
+        field.send_keys(words + ("\n" if enter else ""))
+
+    def upload(self, css: str, path: Path) -> None:
+        self.one(f"{css} input[type=file]").send_keys(str(path))
+
+    def press(self, key: str) -> None:
+        self.driver.find_element("tag name", "body").send_keys(key)
+
+    def requests(self) -> set[str]:
+        """Addresses asked for since the last time."""
+        told = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        sent = [one["params"] for one in told if one["method"] == "Network.requestWillBeSent"]
+        return {one["request"]["url"] for one in sent}
+
+
+@pytest.fixture(scope="module")
+def window(served, tmp_path_factory) -> Iterator[Browser]:
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    downloads = tmp_path_factory.mktemp("downloads")
+    behaviour = {"behavior": "allow", "downloadPath": str(downloads)}
+    driver.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    yield Browser(driver, downloads, served.url)
+    driver.quit()
+
+
+@pytest.fixture
+def browser(window: Browser) -> Iterator[Browser]:
+    window.open()
+    yield window
+    errors = [entry["message"] for entry in window.driver.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not errors
+    own = ("data:", "blob:", f"{window.url}/")
+    outside = {url for url in window.requests() if not url.startswith(own)}
+    assert not outside
+
+
+def test_a_photo_is_read_asked_about_and_shown(browser: Browser, served, photos) -> None:
+    browser.upload("#product-photo", photos[0])
+    browser.one("#product-answers .sv-answer")
+    found = served.bench.read(photos[0].read_bytes(), None)
+    shown = browser.text("#product-answers")
+    for name in found.applicable:
+        if found.replies[name].value is not None:
+            assert found.replies[name].value.split(" > ")[-1] in shown, name
+    browser.one("#product-map img")
+    browser.one("#product-heat img")
+    browser.click('#product-answers [data-property="Colour"]')
+    browser.sees("#product-heat h4", "Colour")
+    browser.write("#product-question", "what colour is it?", enter=True)
+    browser.sees("#product-reply", found.replies["Colour"].value or "unknown")
+
+
+def test_a_title_is_read_too_and_a_photo_can_be_picked(browser: Browser, served) -> None:
+    browser.write("#product-title", "red shirt")
+    browser.click("#product-read")
+    browser.sees("#product-answers", "rests on title")
+    picked = browser.one("#product-picks .sv-pick").get_attribute("data-id")
+    browser.click("#product-picks .sv-pick")
+    title = served.bench.product(picked).title
+    browser.until(lambda: browser.one("#product-title textarea, #product-title input").get_attribute("value") == title)
+    browser.one("#product-map img")
+
+
+def test_a_bad_upload_gets_a_sentence(browser: Browser, tmp_path: Path, photos) -> None:
+    (tmp_path / "words.jpg").write_bytes(b"just some words")
+    browser.upload("#product-photo", tmp_path / "words.jpg")
+    browser.sees("#product-answers [role=alert]", "not a picture that can be read")
+    (tmp_path / "huge.jpg").write_bytes(photos[0].read_bytes() + b"\0" * (5 * 2**20))
+    browser.open()
+    browser.upload("#product-photo", tmp_path / "huge.jpg")
+    browser.until(lambda: "size" in browser.text("body").lower(), "a word on the size")
+    browser.driver.get_log("browser")  # the refusal is in the console as well
+    browser.open()
+    browser.upload("#product-photo", photos[0])
+    browser.one("#product-answers .sv-answer")
+
+
+def test_search_filter_like_and_open(browser: Browser, served) -> None:
+    browser.tab(1)
+    browser.write("#search-words", "red", enter=True)
+    browser.sees("#search-results", "Understood: Colour: Red")
+    before = len(browser.all("#search-results .sv-hit"))
+    browser.write("#search-more", "colour=Red", enter=True)
+    browser.until(lambda: 0 < len(browser.all("#search-results .sv-hit")) < before, "fewer results")
+    first = browser.one("#search-results .sv-like").get_attribute("data-id")
+    browser.click("#search-results .sv-like")
+    browser.sees("#search-results .sv-counts", "your photo")
+    assert browser.one("#search-results .sv-open").get_attribute("data-id") == first
+    browser.click("#search-results .sv-open")
+    browser.one("#product-answers .sv-answer")
+    title = served.bench.product(first).title
+    browser.until(lambda: browser.one("#product-title textarea, #product-title input").get_attribute("value") == title)
+
+
+def test_a_correction_survives_a_reload_and_can_be_undone(browser: Browser, served) -> None:
+    browser.tab(2)
+    card = browser.one("#review-card .sv-question")
+    before = len(served.bench.decisions())
+    product = card.find_element("css selector", ".sv-note").text
+    second = browser.one('#review-card [data-key="2"]')
+    value = second.get_attribute("data-value")
+    browser.press("2")
+    browser.sees("#review-progress", "Saved: ")
+    saved = read_corrections(served.bench.log.path)[-1]
+    assert (saved.product_id, saved.value) == (product, value)
+    browser.open()
+    browser.tab(2)
+    browser.sees(f'#review-recent [data-product="{product}"]', value.split(" > ")[-1])
+    browser.press("a")
+    browser.until(lambda: len(served.bench.decisions()) == before + 2, "the second decision")
+    browser.press("s")
+    for count in (1, 0):
+        browser.press("z")
+        browser.until(lambda count=count: len(served.bench.decisions()) == before + count, "the undoing")
+    browser.sees("#review-progress", "Taken back: ")
+    browser.press("z")
+    browser.sees("#review-progress", "There is nothing of yours to take back.")
+
+
+def test_a_catalog_run_and_its_results(browser: Browser, served, tmp_path: Path) -> None:
+    table = tmp_path / "few.parquet"
+    next(served.bench.catalog.batches(6)).select("product_id", "title", "image").write_parquet(table)
+    browser.tab(3)
+    browser.upload("#run-table", table)
+    browser.sees("#run-table", "few")
+    browser.click("#run-start")
+    browser.sees("#run-shown", "few.parquet: done")
+    assert "6\nrows in" in browser.text("#run-shown .sv-figures")
+    browser.click('#run-files a[download="tags.csv"], #run-files a[href$="tags.csv"]')
+    path = browser.downloads / "tags.csv"
+    browser.until(path.exists, "the download")
+    assert pl.read_csv(path)["product_id"].n_unique() == 6
+    browser.click("#run-review")
+    browser.one("#review-card .sv-question")
+
+
+def test_what_users_write_is_text_and_never_code(browser: Browser) -> None:
+    bad = "${document.title='owned'}{{this}}<img src=x onerror=alert(1)>.csv"
+    browser.tab(3)
+    browser.write("#run-path", bad)
+    browser.click("#run-start")
+    browser.sees("#run-shown [role=alert]", bad)
+    assert browser.driver.title == "shopvl"
+
+
+def test_two_models_side_by_side(browser: Browser, photos) -> None:
+    browser.tab(4)
+    browser.sees("#models-facts", "Measured on held-out rows")
+    browser.upload("#compare-photo", photos[2])
+    browser.one("#compare-photo img")
+    browser.click("#compare-go")
+    browser.sees("#compare-shown", "answers are the same")
+    assert len(browser.all("#compare-shown thead th")) == 3
+
+
+def test_the_same_in_chinese(browser: Browser, served, photos) -> None:
+    browser.open("/zh/")
+    assert [one.text for one in browser.all("#tabs button[role=tab]")][:2] == ["商品", "搜索"]
+    browser.upload("#product-photo", photos[0])
+    browser.sees("#product-answers", "颜色")
+    browser.tab(1)
+    browser.write("#search-words", "红色", enter=True)
+    browser.sees("#search-results", "理解为: 颜色: 红色")
+    browser.tab(2)
+    browser.one("#review-card .sv-question")
+    browser.sees("#review-card", "最可能的取值")
