@@ -26,7 +26,9 @@ import numpy as np
 
 from shopvl.catalog.ontology import Ontology
 from shopvl.tasks.search import Plan, conditions
-from shopvl.tasks.search.building import Writer, change, finish
+from shopvl.tasks.search.building import finish
+from shopvl.tasks.search.changing import change
+from shopvl.tasks.search.segment import Writer
 from shopvl.tasks.search.folder import ONTOLOGY, VECTORS, Milvus, read_state
 from shopvl.tasks.search.index import SearchIndex
 from shopvl.tasks.search.vectors import KINDS, REFINE, nearest
@@ -116,7 +118,7 @@ def measured(matrix: np.ndarray, kind: Any, folder: Path) -> dict[str, Any]:
     index, seconds = made_index(matrix, folder, Plan(kind=None if place else kind, milvus=place))
     queries = query_vectors(matrix)
     _, true = nearest(queries, matrix, K)
-    index._text_vector = lambda text: queries[int(text)]  # type: ignore[method-assign]
+    index.text_vector = lambda text: queries[int(text)]  # type: ignore[method-assign]
     # once with the filter, so that its rows are known: shoppers of one shop use the same filters
     red = conditions(["colour=Red", "price<50"])
     allowed = index.facts.allowed(red)

@@ -290,9 +290,9 @@ def test_a_kill_leaves_the_old_index_or_the_new_one(
     assert sorted(hit.product_id for hit in again.search("zeppelin", by="lexical")) == ["z1", "z2"]
 
 
-@pytest.mark.parametrize("step", ["Writer.close", "_write_deleted", "Lexical.change", "publish"])
+@pytest.mark.parametrize("step", ["Writer.close", "write_deleted", "Lexical.change", "publish"])
 def test_a_change_that_stops_at_any_step_changes_nothing(own: Path, tuned, some_rows, monkeypatch, step: str) -> None:
-    from shopvl.tasks.search import building, folder
+    from shopvl.tasks.search import changing, folder
 
     class PowerCutError(Exception):
         pass
@@ -300,7 +300,7 @@ def test_a_change_that_stops_at_any_step_changes_nothing(own: Path, tuned, some_
     def cut(*_: object, **__: object) -> None:
         raise PowerCutError
 
-    place = {"Writer": building.Writer, "Lexical": building.Lexical}.get(step.split(".")[0], building)
+    place = {"Writer": changing.Writer, "Lexical": changing.Lexical}.get(step.split(".")[0], changing)
     whole = getattr(place, step.split(".")[-1])
 
     def after(*given: object, **named: object) -> None:  # the step is done, the next one is not

@@ -23,11 +23,12 @@ from shopvl.encoding import Encoded, encode
 from shopvl.errors import CatalogError
 from shopvl.loading import Row, pairs
 from shopvl.metrics import ranking_at
-from shopvl.tasks.search.building import Plan, Writer, finish, product_vectors, read_tags
+from shopvl.tasks.search.building import Plan, finish, product_vectors, read_tags
 from shopvl.tasks.search.elsewhere import queries_elsewhere
 from shopvl.tasks.search.folder import ONTOLOGY, CutOff, Settings, Weights
 from shopvl.tasks.search.index import POOL, Parts, SearchIndex
 from shopvl.tasks.search.lexical import words_of
+from shopvl.tasks.search.segment import Writer
 
 QUERIES = 400
 SHARES = tuple(step / 10 for step in range(11))

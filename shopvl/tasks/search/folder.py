@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shopvl.errors import IndexFolderError
 from shopvl.tasks.search.vectors import Kind
 
-FORMAT = 2
+FORMAT = 3
 TITLE_SHARE = 0.5  # of a product's vector, where nothing was measured; the rest is the picture's
 CONFIG, LOCK, ONTOLOGY, REJECTS = "config.json", ".lock", "ontology.json", "rejects.parquet"
-VECTORS, PRODUCTS, THUMBNAILS = "vectors.f32", "products.parquet", "thumbnails.arrow"  # of one segment
+VECTORS, PRODUCTS, SHOWN = "vectors.f32", "products.parquet", "shown.arrow"  # of one segment
 
 
 class _Frozen(BaseModel):
@@ -126,6 +126,15 @@ def read_state(folder: Path) -> State:
     if missing:
         raise IndexFolderError(f"the index {folder} is damaged: {missing[0]} is missing; make it anew")
     return state
+
+
+def check_model(folder: Path, state: State, model: str) -> None:
+    """Raises IndexFolderError where another model made the index."""
+    if state.model != model:
+        raise IndexFolderError(
+            f"the index {folder} was made with the model {state.model}, but {model} is to search it; "
+            "use that model, or make the index anew with `shopvl index`"
+        )
 
 
 def publish(folder: Path, state: State) -> None:
