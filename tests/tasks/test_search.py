@@ -87,13 +87,25 @@ def test_hybrid_adds_up_what_its_parts_say(index: SearchIndex) -> None:
     ids = index.products["product_id"].to_list()
     total = {
         ids[row]: weights.dense * cosine
-        + (weights.lexical + weights.unnamed * parts.unnamed) * bm25
+        + (weights.lexical + weights.unnamed * parts.unnamed + weights.titled * parts.titled) * bm25
         + weights.facts * held
         for row, cosine, bm25, held in zip(parts.rows, parts.cosine, parts.lexical, parts.facts, strict=True)
     }
     found = index.search(text, k=8)
     assert [hit.product_id for hit in found] == sorted(total, key=lambda name: -total[name])[:8]
     assert [hit.score for hit in found] == pytest.approx(sorted(total.values(), reverse=True)[:8], abs=1e-5)
+
+
+def test_part_of_a_title_is_known_as_one(index: SearchIndex) -> None:
+    title = index.products["title"][3]
+    words = title.split()
+
+    def titled(text: str) -> bool:
+        return index.parts(text, (), index.query_vector(text, None), 60, None).titled
+
+    assert titled(title)
+    assert titled(f"{words[0]} {words[-1]}")
+    assert not titled(" ".join(reversed(words)))
 
 
 def test_words_of_a_title_find_it(index: SearchIndex) -> None:

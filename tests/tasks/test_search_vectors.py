@@ -47,7 +47,6 @@ def test_each_kind_finds_what_a_plain_loop_finds(kind: Kind, matrix: np.ndarray,
 
 def test_the_kind_is_chosen_by_size_and_memory() -> None:
     assert choose_kind(100_000, 256, 1) == "flat"
-    assert choose_kind(1_000_000, 256, 2_000) == "hnsw"
     assert choose_kind(1_000_000, 256, 500) == "ivf-sq8"
     assert choose_kind(1_000_000, 256, 100) == "pq"
 

@@ -34,6 +34,7 @@ WAYS: tuple[By, ...] = get_args(By)
 Collapse = Literal["photo", "variant"]
 
 POOL = 200  # candidates that each way of looking brings
+TITLES_READ = 50  # best titles by words that tell whether a query is part of a title
 FILTERS_KEPT = 32  # sets of conditions whose rows are remembered, a byte or so per product each
 RERANKED = 50  # results that a matching head looks at
 RECIPROCAL = 10  # of reciprocal rank fusion (Cormack et al. 2009) with the matching head's order
@@ -75,10 +76,11 @@ class Parts:
     lexical: np.ndarray  # BM25 as a share of the query's best
     facts: np.ndarray  # mean share of the query's facts that hold
     unnamed: float  # share of the query's words that name none
+    titled: bool  # whether a product's title has all of the words in their order
 
     def fused(self, weights: Weights) -> np.ndarray:
         """(M,): the weighted sum."""
-        lexical = weights.lexical + weights.unnamed * self.unnamed
+        lexical = weights.lexical + weights.unnamed * self.unnamed + weights.titled * self.titled
         total: np.ndarray = weights.dense * self.cosine + lexical * self.lexical + weights.facts * self.facts
         return total
 
@@ -275,7 +277,14 @@ class SearchIndex:
             lexical[np.searchsorted(rows, worded)] = bm25 / bm25[0]
         shares = [self.facts.share(fact, rows) for fact in facts]
         held = np.mean(shares, axis=0) if shares else np.zeros(len(rows), dtype=np.float32)
-        return Parts(rows, self.vectors.scores(vector, rows), lexical, held, 1 - self._named_share(text, facts))
+        unnamed, titled = 1 - self._named_share(text, facts), self._titled(text, worded[:TITLES_READ])
+        return Parts(rows, self.vectors.scores(vector, rows), lexical, held, unnamed, titled)
+
+    def _titled(self, text: str, rows: np.ndarray) -> bool:
+        """Whether one of these titles has all words of the query, in their order."""
+        words = words_of(text)
+        titles = (iter(words_of(self.products["title"][row] or "")) for row in rows.tolist())
+        return any(all(word in title for word in words) for title in titles)
 
     def _named_share(self, text: str, facts: Sequence[Fact]) -> float:
         """Which share of the words is part of a name of the facts."""
@@ -365,7 +374,7 @@ class SearchIndex:
             first = {group: place for place, group in reversed(list(enumerate(groups)))}
             chosen = sorted(first.values())
             scores, rows = scores[chosen], rows[chosen]
-        return [self.records.hit(row, score) for row, score in zip(rows[:k].tolist(), scores[:k].tolist(), strict=True)]
+        return self.records.hits(rows[:k].tolist(), scores[:k].tolist())
 
     def row_of(self, product_id: str) -> int | None:
         """The product's row number, if the index has it."""

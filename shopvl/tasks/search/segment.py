@@ -5,8 +5,10 @@ What is shown is read row by row from a memory-mapped Arrow file: a query reads 
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -49,7 +51,7 @@ _KEPT_TYPES = (pl.String, pl.Boolean, pl.Int32, pl.Int64, pl.Float32, pl.Float64
 Pictured = tuple[bytes | None, bytes | None]  # thumbnail and fingerprint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that doubles the time to make one
 class Hit:
     """One result: its score (a cosine in [-1, 1] for a dense search) and what is needed to show the product."""
 
@@ -60,7 +62,13 @@ class Hit:
     attributes: tuple[tuple[str, str], ...]
     photo: str  # group of products with the same photo: the id of its first one
     variant: str  # group of products that differ in colour only
-    thumbnail: bytes = field(repr=False)
+    row: int = field(repr=False)  # in the index that found it
+    pictures: Binary = field(repr=False, compare=False)
+
+    @property
+    def thumbnail(self) -> bytes:
+        """Its picture as JPEG or PNG, read from the index when it is asked for; empty where there is none."""
+        return self.pictures[self.row]
 
     def as_dict(self) -> dict[str, Any]:
         """Fit for JSON: without the picture."""
@@ -151,45 +159,60 @@ def photo_hash(print_: bytes | None) -> int:
 
 
 class Records:
-    """What is shown of the products, by row number, over all segments: memory-mapped, read one row at a time."""
+    """What is shown of the products, by row number, over all segments: memory-mapped, read where it is wanted."""
 
     def __init__(self, segments: Sequence[Path]) -> None:
-        self._tables = [read_shown(segment) for segment in segments]
-        self._starts = np.cumsum([0, *map(len, self._tables)]).tolist()
-        names = ("record", "thumbnail", "print")
-        self._columns = [tuple(table.column(name) for name in names) for table in self._tables]
+        tables = [read_shown(segment) for segment in segments]
+        self._rows = sum(map(len, tables))
+        self._records, self._thumbnails, self._prints = (
+            Binary([chunk for table in tables for chunk in table.column(name).chunks])
+            for name in ("record", "thumbnail", "print")
+        )
+        self._hashes = [table.column("hash") for table in tables]
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return self._rows
 
-    def _place(self, row: int) -> tuple[tuple[Any, ...], int]:
-        """The columns of the segment that holds the row, and the row's number there."""
-        for columns, start, end in zip(self._columns, self._starts, self._starts[1:], strict=False):
-            if row < end:
-                return columns, row - start
-        raise IndexError(row)
-
-    def hit(self, row: int, score: float) -> Hit:
-        """The row as a result."""
-        (records, thumbnails, _), number = self._place(row)
-        product_id, title, path, attributes, photo, variant = json.loads(records[number].as_py())
-        picture = thumbnails[number].as_py() or b""
-        return Hit(product_id, score, title, tuple(path), tuple(map(tuple, attributes)), photo, variant, picture)
+    def hits(self, rows: Sequence[int], scores: Sequence[float]) -> list[Hit]:
+        """The rows as results."""
+        records = b",".join([self._records[row] for row in rows])
+        pictures = self._thumbnails
+        return [
+            Hit(product_id, score, title, tuple(path), tuple(map(tuple, attributes)), photo, variant, row, pictures)
+            for (product_id, title, path, attributes, photo, variant), score, row in zip(
+                json.loads(f"[{records.decode()}]"), scores, rows, strict=True
+            )
+        ]
 
     def thumbnail(self, row: int) -> bytes:
         """The row's picture; empty where it has none."""
-        (_, thumbnails, _), number = self._place(row)
-        return thumbnails[number].as_py() or b""
+        return self._thumbnails[row]
 
     def print(self, row: int) -> bytes:
         """The fingerprint of the row's photo; empty where it has none."""
-        (_, _, prints), number = self._place(row)
-        return prints[number].as_py() or b""
+        return self._prints[row]
 
     def hashes(self) -> np.ndarray:
         """(N,) uint64: `photo_hash` of every row."""
-        parts: Iterator[Any] = (table.column("hash").to_numpy() for table in self._tables)
-        return np.concatenate([*parts, np.empty(0, np.uint64)])
+        return np.concatenate([*(column.to_numpy() for column in self._hashes), np.empty(0, np.uint64)])
+
+
+class Binary:
+    """A column of bytes, read by row from where Arrow mapped it: several times faster than through Arrow's scalars."""
+
+    def __init__(self, chunks: Sequence[Any]) -> None:
+        self._starts = [0, *itertools.accumulate(map(len, chunks))]
+        self._parts = []
+        for chunk in chunks:
+            _, offsets, data = chunk.buffers()
+            self._parts.append((memoryview(offsets).cast("q")[chunk.offset :], memoryview(data)))
+
+    def __getitem__(self, row: int) -> bytes:
+        """The bytes of that row; none of a row that is null."""
+        number = bisect_right(self._starts, row) - 1
+        offsets, data = self._parts[number]
+        row -= self._starts[number]
+        return bytes(data[offsets[row] : offsets[row + 1]])
 
 
 def read_shown(segment: Path) -> pa.Table:

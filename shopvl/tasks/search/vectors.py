@@ -25,7 +25,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 FLAT_UP_TO = 100_000  # vectors; exact search is fast enough up to here
 HNSW_LINKS = 16
 PQ_DIMENSIONS = 4  # of a vector that one byte stands for
-REFINE: dict[Kind, int] = {"ivf-sq8": 4, "pq": 16}  # times as many candidates as are wanted are compared exactly
+REFINE: dict[Kind, int] = {"ivf-sq8": 2, "pq": 64}  # times as many candidates as are wanted are compared exactly
 EXACT_UP_TO = 5_000  # allowed rows that are compared one by one instead of through an index that must skip the others
 GATHERED = 4096  # rows that are copied together to be compared one by one
 EFFORTS = (16, 32, 64, 128, 256, 512)  # efSearch of a graph, lists that are probed
@@ -44,14 +44,14 @@ def kind_named(name: str | None) -> Kind | None:
 
 
 def choose_kind(count: int, dimension: int, budget_mb: int) -> Kind:
-    """The most exact kind whose index over `count` vectors fits in the memory, in MB; raw vectors stay on disk."""
+    """The kind for `count` vectors and so much memory, in MB; raw vectors stay on disk.
+
+    A graph (`hnsw`) is never chosen: where a catalog has many near twins it falls into islands, and inverted lists
+    find more in less memory and a seventh of the building time (`experiments/results/search_scale.md`).
+    """
     if count <= FLAT_UP_TO:
         return "flat"
-    if count * (4 * dimension + 8 * HNSW_LINKS) <= budget_mb * 1_000_000:
-        return "hnsw"
-    if count * (dimension + 8) <= budget_mb * 1_000_000:
-        return "ivf-sq8"
-    return "pq"
+    return "ivf-sq8" if count * (dimension + 8) <= budget_mb * 1_000_000 else "pq"
 
 
 def memory_budget_mb() -> int:
