@@ -1,9 +1,11 @@
 """What search costs as it grows: recall, time, memory and build time of every kind of index, and the cost of a change.
 
 The vectors are real product vectors with noise, as unit vectors. `shopvl` looks up, filters and reads what it shows;
-the bare call is the FAISS search alone, with the same effort, on the same index.
+the bare call is the FAISS search alone: the same index, effort and number of candidates, and for a filter the same
+rows as a selector that was made before. Each kind is built once and kept in --work, and is measured in a process of its
+own, in pairs whose order alternates. Build times are processor seconds of one thread.
 
-    python experiments/bench/search_scale.py kinds --index INDEX --count 1000000 --kinds flat,ivf-sq8,pq,hnsw \
+    python experiments/bench/search_scale.py kinds --index INDEX --count 1000000 --kinds flat,hnsw,ivf-sq8,pq \
         --work runs/scale --out experiments/results/search_scale.json
     python experiments/bench/search_scale.py change --index INDEX --count 100000 --work runs/scale --out ...
     python experiments/bench/search_scale.py milvus --index INDEX --count 100000 --work runs/scale --out ...
@@ -16,46 +18,71 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import faiss
 import numpy as np
 
 from shopvl.catalog.ontology import Ontology
 from shopvl.tasks.search import Plan, conditions
-from shopvl.tasks.search.building import Writer, change, finish
-from shopvl.tasks.search.folder import ONTOLOGY, VECTORS, Milvus, read_state
+from shopvl.tasks.search import vectors as nearest
+from shopvl.tasks.search.building import finish
+from shopvl.tasks.search.changing import change
+from shopvl.tasks.search.folder import ONTOLOGY, VECTORS, Milvus, publish, read_state
 from shopvl.tasks.search.index import SearchIndex
-from shopvl.tasks.search.vectors import KINDS, REFINE, nearest
+from shopvl.tasks.search.segment import Writer
+from shopvl.tasks.search.vectors import KINDS, REFINE
 
-K, QUERIES = 10, 200
+K, QUERIES, ROUNDS = 10, 200, 3
+WARM_UP, FEWEST, MOST_S = 20, 100, 60.0  # pairs; a slow kind is measured on fewer than QUERIES x ROUNDS
 COLOURS = ("Red", "Blue", "Black", "White", "Green", "Grey", "Brown", "Pink", "Yellow", "Purple")
 PUT_ROWS = 20_000
 MODEL: Any = SimpleNamespace(name="made-vectors")  # stands in for a design: every query comes as a vector
+RED = ("colour=Red", "price<50")  # one product in twenty
 
 
 def main() -> None:
     """Run one part and add its figures to the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("kinds", "change", "milvus"))
+    parser.add_argument("part", choices=("kinds", "change", "milvus", "measure"))
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     told = parser.parse_args()
-    matrix = jittered(real_vectors(told.index), told.count)
+    work = told.work / f"{told.count}"
     match told.part:
         case "kinds":
             for kind in told.kinds.split(","):
-                keep(told.out, f"{kind} at {told.count:,}", measured(matrix, kind, told.work / kind))
+                if not (work / kind / "made.json").is_file():
+                    make(kind, matrix_of(told.index, told.count, work), work)
+                apart(told, kind)
+        case "measure":  # one kind, in a process of its own
+            keep(told.out, f"{told.kinds} at {told.count:,}", measured(work / told.kinds))
         case "change":
-            keep(told.out, f"change at {told.count:,}", changed(matrix, told.work / "change"))
+            keep(told.out, f"change at {told.count:,}", changed(matrix_of(told.index, told.count, work), work))
         case "milvus":
-            keep(told.out, f"milvus lite at {told.count:,}", measured(matrix, "milvus", told.work / "milvus"))
+            if not (work / "milvus" / "made.json").is_file():
+                make_milvus(matrix_of(told.index, told.count, work), work)
+            apart(told, "milvus")
+
+
+def apart(told: argparse.Namespace, kind: str) -> None:
+    """Measure in a new process, so that its memory is that of one open index."""
+    command = [sys.executable, __file__, "measure", "--index", str(told.index), "--count", str(told.count)]
+    subprocess.run([*command, "--kinds", kind, "--work", str(told.work), "--out", str(told.out)], check=True)
+
+
+# --- making
 
 
 def real_vectors(folder: Path) -> np.ndarray:
@@ -78,89 +105,16 @@ def jittered(real_ND: np.ndarray, count: int) -> np.ndarray:
     return made
 
 
-def put(writer: Writer, matrix: np.ndarray, first: int = 0) -> None:
-    """Products that are a title, a colour and a price."""
-    for start in range(0, len(matrix), PUT_ROWS):
-        rows = range(start, min(start + PUT_ROWS, len(matrix)))
-        shown = [
-            {
-                "product_id": str(first + row),
-                "title": f"{COLOURS[row % 10]} thing number {row % 977}",
-                "category_path": ["Things", f"Kind {row % 37}"],
-                "attributes": [{"property": "colour", "value": COLOURS[row % 10]}],
-                "photo": str(first + row),
-                "variant": str(row % 977),
-                "price": float(row % 100),
-            }
-            for row in rows
-        ]
-        writer.put(matrix[rows.start : rows.stop], shown, [(None, None)] * len(rows))
-
-
-def made_index(matrix: np.ndarray, folder: Path, plan: Plan) -> tuple[SearchIndex, float]:
-    """An index folder of these vectors, opened, and how many seconds it took to make."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    start = time.perf_counter()
-    writer = Writer(folder, 1, Ontology())
-    put(writer, matrix)
-    Ontology().save(folder / ONTOLOGY)
-    finish(folder, MODEL.name, writer.close(), plan, Ontology(), None, None)
-    seconds = time.perf_counter() - start
-    return SearchIndex(folder, MODEL), seconds
-
-
-def measured(matrix: np.ndarray, kind: Any, folder: Path) -> dict[str, Any]:
-    """Build, size, recall and times of one kind."""
-    place = Milvus(uri=str(folder.with_suffix(".db")), collection="bench") if kind == "milvus" else None
-    index, seconds = made_index(matrix, folder, Plan(kind=None if place else kind, milvus=place))
-    queries = query_vectors(matrix)
-    _, true = nearest(queries, matrix, K)
-    index._text_vector = lambda text: queries[int(text)]  # type: ignore[method-assign]
-    # once with the filter, so that its rows are known: shoppers of one shop use the same filters
-    red = conditions(["colour=Red", "price<50"])
-    allowed = index.facts.allowed(red)
-    index.search("0", where=red, by="dense")
-    figures: dict[str, Any] = {
-        "make_s": round(seconds, 1),
-        "effort": index.state.effort,
-        "raw_vectors_mb": round(matrix.nbytes / 1e6),
-        "index_file_mb": round((folder / index.state.vectors).stat().st_size / 1e6) if index.state.vectors else 0,
-    }
-    gc.disable()
-    plain: dict[str, list[float]] = {"bare": [], "shopvl": [], "bare, filter": [], "shopvl, filter": []}
-    found, ids = [], []
-    for number, query in enumerate(queries):
-        plain["bare"].append(timed(lambda query=query: bare(index, matrix, query)))
-        plain["shopvl"].append(timed(lambda number=number: index.search(str(number), k=K, by="dense")))
-        plain["bare, filter"].append(timed(lambda query=query: index.vectors.search(query, K, allowed)))
-        plain["shopvl, filter"].append(
-            timed(lambda number=number: index.search(str(number), k=K, where=red, by="dense"))
-        )
-        found.append(index.vectors.search(query, K)[1])
-        ids.append([int(hit.product_id) for hit in index.search(str(number), k=K, by="dense")])
-    gc.enable()
-    figures["recall@10"] = float(np.mean([len(set(a) & set(b)) / K for a, b in zip(true, found, strict=True)]))
-    figures["recall@10 of shopvl"] = float(np.mean([len(set(a) & set(b)) / K for a, b in zip(true, ids, strict=True)]))
-    for name, times in plain.items():
-        figures[f"p50_ms {name}"] = round(1e3 * float(np.median(times)), 3)
-    for name in ("", ", filter"):
-        figures[f"shopvl / bare{name}"] = round(figures[f"p50_ms shopvl{name}"] / figures[f"p50_ms bare{name}"], 3)
-    return figures
-
-
-def bare(index: SearchIndex, matrix: np.ndarray, query: np.ndarray) -> Any:
-    """The library's own call, with the effort that the index uses."""
-    library, effort = index.vectors.index, index.state.effort
-    if index.state.milvus is not None:
-        return index.vectors._by_index(query, K, None)
-    if library is None:
-        return nearest(query[None], matrix, K)
-    if index.state.kind == "hnsw":
-        library.hnsw.efSearch = effort
-    else:
-        library.nprobe = effort
-    return library.search(query[None], K * REFINE.get(index.state.kind, 1))
+def matrix_of(index: Path, count: int, work: Path) -> np.ndarray:
+    """The vectors, kept on disk, with queries and the ten nearest of each."""
+    work.mkdir(parents=True, exist_ok=True)
+    if not (work / "true.npy").is_file():
+        matrix = jittered(real_vectors(index), count)
+        queries = query_vectors(matrix)
+        np.save(work / "matrix.npy", matrix)
+        np.save(work / "queries.npy", queries)
+        np.save(work / "true.npy", nearest.nearest(queries, matrix, K)[1])
+    return np.asarray(np.load(work / "matrix.npy", mmap_mode="r"))
 
 
 def query_vectors(matrix: np.ndarray) -> np.ndarray:
@@ -172,9 +126,174 @@ def query_vectors(matrix: np.ndarray) -> np.ndarray:
     return found
 
 
-def changed(matrix: np.ndarray, folder: Path) -> dict[str, Any]:
+def put(writer: Writer, matrix: np.ndarray, first: int = 0) -> None:
+    """Products that are a title, a category, a colour, a price and a thumbnail of three kilobytes."""
+    rng = np.random.default_rng(first)
+    for start in range(0, len(matrix), PUT_ROWS):
+        rows = range(start, min(start + PUT_ROWS, len(matrix)))
+        shown = [
+            {
+                "product_id": str(first + row),
+                "title": f"{COLOURS[row % 10]} thing number {row % 977}",
+                "category_path": ["Things", f"Kind {row % 37}"],
+                "attributes": [{"property": "colour", "value": COLOURS[row % 10]}],
+                "photo": str(first + row),
+                "variant": str(row % 977),
+                "price": float(row // 10 % 100),
+            }
+            for row in rows
+        ]
+        pictures = rng.bytes(THUMBNAIL_BYTES)
+        writer.put(matrix[rows.start : rows.stop], shown, [(pictures, None)] * len(rows))
+
+
+THUMBNAIL_BYTES = 500  # the disk of the machine bounds it: a million times
+
+
+def made_index(matrix: np.ndarray, folder: Path, plan: Plan) -> float:
+    """Write an index folder of these vectors; returns the processor seconds."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    start = time.process_time()
+    writer = Writer(folder, 1, Ontology())
+    put(writer, matrix)
+    Ontology().save(folder / ONTOLOGY)
+    finish(folder, MODEL.name, writer.close(), plan, Ontology(), None, None)
+    return time.process_time() - start
+
+
+def make(kind: Any, matrix: np.ndarray, work: Path) -> None:
+    """An index folder of that kind; all kinds share the files that do not differ."""
+    flat = work / "flat"
+    if not (flat / "made.json").is_file():
+        seconds = made_index(matrix, flat, Plan(kind="flat"))
+        (flat / "made.json").write_text(json.dumps({"products_cpu_s": round(seconds, 1), "index_cpu_s": 0.0}))
+    if kind == "flat":
+        return
+    shutil.rmtree(work / kind, ignore_errors=True)
+    shutil.copytree(flat, work / kind, copy_function=os.link)
+    (work / kind / "made.json").unlink()
+    start = time.process_time()
+    index, effort = nearest.build(kind, matrix)
+    seconds = time.process_time() - start
+    nearest.write(index, work / kind / "vectors-00001.faiss")
+    state = read_state(flat)
+    publish(work / kind, state.model_copy(update={"kind": kind, "effort": effort, "vectors": "vectors-00001.faiss"}))
+    (work / kind / "made.json").write_text(json.dumps({"index_cpu_s": round(seconds, 1)}))
+
+
+def make_milvus(matrix: np.ndarray, work: Path) -> None:
+    """An index folder whose vectors are in Milvus Lite."""
+    place = Milvus(uri=str(work / "milvus.db"), collection="bench")
+    start = time.perf_counter()
+    made_index(matrix, work / "milvus", Plan(milvus=place))
+    told = {"whole_index_s": round(time.perf_counter() - start, 1)}
+    (work / "milvus" / "made.json").write_text(json.dumps(told))
+
+
+# --- measuring
+
+
+def measured(folder: Path) -> dict[str, Any]:
+    """Size, memory, recall and times of one index folder."""
+    queries, true = np.load(folder.parent / "queries.npy"), np.load(folder.parent / "true.npy")
+    start = time.perf_counter()
+    index = SearchIndex(folder, MODEL)
+    opened = time.perf_counter() - start
+    index.text_vector = lambda text: queries[int(text)]  # type: ignore[method-assign]
+    texts, red = [str(number) for number in range(len(queries))], conditions(RED)
+    first = timed(lambda: index.facts.properties())
+    fresh = timed(lambda: index.facts.allowed(red))
+    found = [[int(hit.product_id) for hit in index.search(text, k=K, by="dense")] for text in texts]
+    memory = resident()
+    state = index.state
+    figures: dict[str, Any] = {
+        **json.loads((folder / "made.json").read_text("utf-8")),
+        "effort": state.effort,
+        "index_file_mb": round((folder / state.vectors).stat().st_size / 1e6) if state.vectors else 0,
+        **memory,
+        "open_s": round(opened, 2),
+        "values_listed_s": round(first, 2),
+        "filter_first_ms": round(1e3 * fresh, 1),
+        "recall@10": float(np.mean([len({*a} & {*b}) / K for a, b in zip(true.tolist(), found, strict=True)])),
+    }
+    plain, filtered = bare_calls(index)
+    calls: dict[str, tuple[Callable[[int], Any], Callable[[int], Any]]] = {
+        "": (lambda n: plain(queries[n]), lambda n: index.search(texts[n], k=K, by="dense")),
+        ", filter": (lambda n: filtered(queries[n]), lambda n: index.search(texts[n], k=K, where=red, by="dense")),
+    }
+    gc.disable()
+    for name, (bare, ours) in calls.items():
+        times: tuple[list[float], list[float]] = ([], [])
+        start = time.perf_counter()
+        for n in range(-WARM_UP, ROUNDS * len(queries)):
+            if time.perf_counter() - start > MOST_S and n >= FEWEST:
+                break
+            number = n % len(queries)
+            for way in (0, 1) if n % 2 else (1, 0):
+                seconds = timed(lambda way=way, number=number, pair=(bare, ours): pair[way](number))
+                if n >= 0:
+                    times[way].append(seconds)
+        p50, own = (1e3 * float(np.median(part)) for part in times)
+        figures |= {
+            f"pairs{name}": len(times[0]),
+            f"p50_ms bare{name}": round(p50, 3),
+            f"p50_ms shopvl{name}": round(own, 3),
+        }
+        figures[f"shopvl / bare{name}"] = round(own / p50, 3)
+    gc.enable()
+    return figures
+
+
+def bare_calls(index: SearchIndex) -> tuple[Callable[[np.ndarray], Any], Callable[[np.ndarray], Any]]:
+    """The library's own call, without and with the filter's rows, for one query (D,)."""
+    vectors, state = index.vectors, index.state
+    mask = index.facts.allowed(conditions(RED))
+    if state.milvus is not None:
+        allowed = vectors.allow(mask)
+        client, name = vectors.client, state.milvus.collection  # type: ignore[attr-defined]
+        return (
+            lambda query: client.search(name, data=[query.tolist()], limit=K, output_fields=[]),
+            lambda query: vectors.search(query, K, allowed),
+        )
+    selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+    library, wanted = vectors.index, K * REFINE.get(state.kind, 1)
+    if library is None:
+        matrix = vectors.matrices[0]
+        flat = faiss.IndexFlatIP(matrix.shape[1])
+        flat.add(matrix)
+        chosen = faiss.SearchParameters(sel=selector)
+        return lambda query: nearest.nearest(query[None], matrix, K), lambda q: flat.search(q[None], K, params=chosen)
+    if state.kind == "hnsw":
+        library.hnsw.efSearch = state.effort
+        parameters = faiss.SearchParametersHNSW(efSearch=state.effort, sel=selector)
+    else:
+        library.nprobe = state.effort
+        parameters = faiss.SearchParametersIVF(nprobe=state.effort, sel=selector)
+    return (
+        lambda query: library.search(query[None], wanted),
+        lambda query: library.search(query[None], wanted, params=parameters),
+    )
+
+
+def resident() -> dict[str, int]:
+    """Megabytes of this process and its children: its own, and pages of files that are mapped."""
+    total = {"RssAnon": 0, "RssFile": 0}
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    for process in ("self", *children):
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in total:
+                total[name] += int(value.split()[0])
+    return {"memory_mb": round(total["RssAnon"] / 1e3), "mapped_mb": round(total["RssFile"] / 1e3)}
+
+
+def changed(matrix: np.ndarray, work: Path) -> dict[str, Any]:
     """Replace 1% of the products, against making the index anew; no picture is read and no model asked in either."""
-    _, seconds = made_index(matrix, folder, Plan())
+    folder = work / "change"
+    start = time.perf_counter()
+    made_index(matrix, folder, Plan())
+    seconds = time.perf_counter() - start
     share = len(matrix) // 100
     again = []
     for number in range(5):
@@ -195,11 +314,53 @@ def timed(work: Any) -> float:
     return time.perf_counter() - start
 
 
+# --- telling
+
+
 def keep(path: Path, name: str, figures: dict[str, Any]) -> None:
-    """Add to the file."""
+    """Add to the JSON file, and write the table beside it."""
     known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    path.write_text(json.dumps(known | {name: figures}, indent=1) + "\n", "utf-8")
+    known |= {name: figures}
+    path.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
+    path.with_suffix(".md").write_text(markdown(known), "utf-8")
     print(name, json.dumps(figures), flush=True)
+
+
+ABOUT = """# Search at scale
+
+Vectors of the test split's products, jittered to the number wanted, 256 wide; one core, one thread. *Build*: processor
+seconds of the FAISS index (the products' own files take {products} more, whatever the kind). *Memory*: what the open
+index holds after 200 queries; *mapped*: pages of its files that the system keeps as long as it has room. *recall@10*:
+against exact search, of results as `shopvl` gives them. Times: medians of up to 600 pairs in ms, the bare FAISS
+call and all of `shopvl`'s search (what is shown is read; with the filter `colour=Red`, `price<50` where it says so).
+Command: see the head of `experiments/bench/search_scale.py`.
+"""
+
+
+def markdown(known: dict[str, Any]) -> str:
+    """The figures as tables."""
+    products = [figures["products_cpu_s"] for figures in known.values() if "products_cpu_s" in figures]
+    lines = [ABOUT.format(products=f"{max(products):.0f} s" if products else "some seconds")]
+    lines.append(
+        "| index | build s | file MB | memory MB | mapped MB | recall@10 | bare | shopvl | ratio "
+        "| bare, filter | shopvl, filter | ratio |"
+    )
+    lines.append("|---" * 12 + "|")
+    for name, own in known.items():
+        if "recall@10" not in own:
+            continue
+        build = own.get("index_cpu_s", own.get("whole_index_s"))
+        times = [own[f"{part}{filtered}"] for filtered in ("", ", filter") for part in PARTS]
+        first = (name, build, own["index_file_mb"], own["memory_mb"], own["mapped_mb"], f"{own['recall@10']:.3f}")
+        lines.append("| " + " | ".join(map(str, (*first, *times))) + " |")
+    for name, own in known.items():
+        if "share" in own:
+            lines += ["", f"{name}: making it takes {own['make_s']} s, replacing 1% of the products "]
+            lines[-1] += f"{float(np.median(own['replace_1_percent_s']))} s, {own['share']:.1%} of that."
+    return "\n".join(lines) + "\n"
+
+
+PARTS = ("p50_ms bare", "p50_ms shopvl", "shopvl / bare")
 
 
 if __name__ == "__main__":

@@ -171,7 +171,8 @@ def facts_named(text: str, ontology: Ontology, *, within: Iterable[int] | None =
     """
     index = _name_index(ontology)
     allowed = None if within is None else frozenset(within)
-    words = _stemmed(text).split()
+    plain = _PUNCTUATION.sub(" ", folded(text)).split()
+    words = [_singular(word) for word in plain]
     found: set[int] = set()
     place = 0
     while place < len(words):
@@ -180,6 +181,9 @@ def facts_named(text: str, ontology: Ontology, *, within: Iterable[int] | None =
             if named is None:
                 continue
             fitting = named if allowed is None else named & allowed
+            if len(fitting) > 1:  # "shorts" are shorts, though "short" is a length
+                said = " ".join(plain[place : place + size])
+                fitting = frozenset(n for n in fitting if said in map(folded, ontology.names_of_facts[n]))
             if len(fitting) == 1:
                 found |= fitting
             place += size - 1

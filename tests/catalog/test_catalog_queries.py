@@ -209,3 +209,14 @@ def test_faults_of_a_log_are_said_together(tmp_path):
         QueryLog.read(file)
     with pytest.raises(CatalogError, match="does not exist"):
         QueryLog.read(tmp_path / "nothing.csv")
+
+
+def test_a_name_as_it_is_written_comes_before_one_that_is_only_its_singular():
+    ontology = Ontology.model_validate(
+        {
+            "categories": [{"path": ["Shorts"], "count": 3}],
+            "properties": [{"id": "Length", "values": [{"id": "Short"}, {"id": "Long"}]}],
+        }
+    )
+    named = [tuple(str(ontology.facts[n]) for n in facts_named(text, ontology)) for text in ("summer shorts", "short")]
+    assert named == [("Shorts",), ("Length: Short",)]

@@ -87,13 +87,25 @@ def test_hybrid_adds_up_what_its_parts_say(index: SearchIndex) -> None:
     ids = index.products["product_id"].to_list()
     total = {
         ids[row]: weights.dense * cosine
-        + (weights.lexical + weights.unnamed * parts.unnamed) * bm25
+        + (weights.lexical + weights.unnamed * parts.unnamed + weights.titled * parts.titled) * bm25
         + weights.facts * held
         for row, cosine, bm25, held in zip(parts.rows, parts.cosine, parts.lexical, parts.facts, strict=True)
     }
     found = index.search(text, k=8)
     assert [hit.product_id for hit in found] == sorted(total, key=lambda name: -total[name])[:8]
     assert [hit.score for hit in found] == pytest.approx(sorted(total.values(), reverse=True)[:8], abs=1e-5)
+
+
+def test_part_of_a_title_is_known_as_one(index: SearchIndex) -> None:
+    title = index.products["title"][3]
+    words = title.split()
+
+    def titled(text: str) -> bool:
+        return index.parts(text, (), index.query_vector(text, None), 60, None).titled
+
+    assert titled(title)
+    assert titled(f"{words[0]} {words[-1]}")
+    assert not titled(" ".join(reversed(words)))
 
 
 def test_words_of_a_title_find_it(index: SearchIndex) -> None:
@@ -290,9 +302,9 @@ def test_a_kill_leaves_the_old_index_or_the_new_one(
     assert sorted(hit.product_id for hit in again.search("zeppelin", by="lexical")) == ["z1", "z2"]
 
 
-@pytest.mark.parametrize("step", ["Writer.close", "_write_deleted", "Lexical.change", "publish"])
+@pytest.mark.parametrize("step", ["Writer.close", "write_deleted", "Lexical.change", "publish"])
 def test_a_change_that_stops_at_any_step_changes_nothing(own: Path, tuned, some_rows, monkeypatch, step: str) -> None:
-    from shopvl.tasks.search import building, folder
+    from shopvl.tasks.search import changing, folder
 
     class PowerCutError(Exception):
         pass
@@ -300,7 +312,7 @@ def test_a_change_that_stops_at_any_step_changes_nothing(own: Path, tuned, some_
     def cut(*_: object, **__: object) -> None:
         raise PowerCutError
 
-    place = {"Writer": building.Writer, "Lexical": building.Lexical}.get(step.split(".")[0], building)
+    place = {"Writer": changing.Writer, "Lexical": changing.Lexical}.get(step.split(".")[0], changing)
     whole = getattr(place, step.split(".")[-1])
 
     def after(*given: object, **named: object) -> None:  # the step is done, the next one is not

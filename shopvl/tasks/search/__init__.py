@@ -3,10 +3,12 @@
 `vectors.py` is the door to FAISS, `lexical.py` to Tantivy and rjieba, `milvus.py` to Milvus.
 """
 
-from shopvl.tasks.search.building import Indexed, Plan, build_index, product_vectors, update_index
+from shopvl.tasks.search.building import Indexed, Plan, build_index, product_vectors
+from shopvl.tasks.search.changing import update_index
 from shopvl.tasks.search.filters import Condition, conditions
 from shopvl.tasks.search.folder import Milvus, Settings
-from shopvl.tasks.search.index import Found, Hit, SearchIndex, collapse_named, read_ids, way_named
+from shopvl.tasks.search.index import Found, SearchIndex, collapse_named, read_ids, way_named
+from shopvl.tasks.search.segment import Hit
 from shopvl.tasks.search.vectors import kind_named
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -23,19 +22,21 @@ from shopvl.encoding import Encoded, encode
 from shopvl.errors import CatalogError
 from shopvl.loading import Row, pairs
 from shopvl.metrics import ranking_at
-from shopvl.tasks.search.building import Plan, Writer, finish, product_vectors, read_tags
+from shopvl.tasks.search.building import Plan, finish, product_vectors, read_tags
 from shopvl.tasks.search.elsewhere import queries_elsewhere
 from shopvl.tasks.search.folder import ONTOLOGY, CutOff, Settings, Weights
 from shopvl.tasks.search.index import POOL, Parts, SearchIndex
 from shopvl.tasks.search.lexical import words_of
+from shopvl.tasks.search.segment import Writer
 
 QUERIES = 400
 SHARES = tuple(step / 10 for step in range(11))
-LEXICAL_WEIGHTS, UNNAMED_WEIGHTS, FACTS_WEIGHTS = (
-    (0.0, 0.05, 0.1, 0.2, 0.4),
-    (0.0, 0.2, 0.4, 0.8, 1.6),
-    (0.0, 0.2, 0.4, 0.8),
-)
+TRIED = {  # of each weight
+    "lexical": (0.0, 0.05, 0.1, 0.2, 0.4),
+    "unnamed": (0.0, 0.2, 0.4, 0.8, 1.6, 3.2),
+    "titled": (0.0, 0.25, 0.5, 1.0, 2.0),
+    "facts": (0.0, 0.2, 0.4, 0.8),
+}
 KEPT = 0.985  # of good queries that the cut-off has to answer
 FEWEST = 50  # products that anything can be chosen on
 DEPTH = 10  # of the nDCG that decides
@@ -190,16 +191,16 @@ def _weights(index: SearchIndex, queries: Sequence[Made]) -> Weights:
         parts = index.parts(query.text, facts, vector, POOL, None)
         tried.append((parts, np.isin(parts.rows, query.fitting), len(query.fitting)))
     usual = Weights()
-    choices = [
-        Weights(lexical=lexical, unnamed=unnamed, facts=facts)
-        for lexical, unnamed, facts in itertools.product(LEXICAL_WEIGHTS, UNNAMED_WEIGHTS, FACTS_WEIGHTS)
-    ]
 
     def merit(weights: Weights) -> tuple[float, float]:
-        far = sum(abs(getattr(weights, name) - getattr(usual, name)) for name in ("lexical", "unnamed", "facts"))
+        far = sum(abs(getattr(weights, name) - getattr(usual, name)) for name in TRIED)
         return round(float(np.mean([_ndcg(weights, *item) for item in tried])), 4), -far
 
-    return max(choices, key=merit)
+    chosen = usual
+    for _ in range(2):  # one weight after the other, twice
+        for name, values in TRIED.items():
+            chosen = max((chosen.model_copy(update={name: value}) for value in values), key=merit)
+    return chosen
 
 
 def _ndcg(weights: Weights, parts: Parts, right_M: np.ndarray, fitting: int) -> float:

@@ -84,28 +84,36 @@ class Facts:
     def __init__(self, products: pl.DataFrame, tags: pl.DataFrame | None = None) -> None:
         self._products = products
         self._tags = tags
-        self._allowed = lru_cache(maxsize=256)(self._mask)
+        self._allowed = lru_cache(maxsize=32)(self._mask)
 
     @cached_property
+    def _lists(self) -> tuple[dict[str, dict[str, slice]], np.ndarray, np.ndarray, np.ndarray]:
+        """Property -> value -> its stretch of (rows, shares, hard), in the order of rows; categories are prefixes."""
+        table = self._table()
+        places: dict[str, dict[str, slice]] = {}
+        start = 0
+        for name, value, length in table.group_by("property", "value", maintain_order=True).len().iter_rows():
+            places.setdefault(name, {})[value] = slice(start, start + length)
+            start += length
+        return places, table["row"].to_numpy().astype(np.int64), table["share"].to_numpy(), table["hard"].to_numpy()
+
     def _table(self) -> pl.DataFrame:
         """(row, property, value, share, hard), sorted by property and value; category values are joined prefixes."""
         rows = self._products.with_row_index("row")
-        own = (
-            rows.select("row", pl.col("attributes").alias("pair"))
-            .explode("pair")
-            .drop_nulls("pair")
-            .select("row", pl.col("pair").struct.field("property"), pl.col("pair").struct.field("value"))
-            .drop_nulls()
-            .with_columns(_folded_column("property"), _folded_column("value"))
-            .filter((pl.col("property") != "") & (pl.col("value") != ""))
-        )
+        pairs = rows.select("row", pl.col("attributes").alias("pair")).explode("pair").drop_nulls("pair")
+        own = _with_folded(
+            pairs.select("row", pl.col("pair").struct.field("property"), pl.col("pair").struct.field("value")),
+            "property",
+            "value",
+        ).filter((pl.col("property") != "") & (pl.col("value") != ""))
         paths = rows.select(
             "row", pl.lit(CATEGORY).alias("property"), pl.col("category_path").list.join(CATEGORY_JOIN).alias("value")
         ).filter(pl.col("value").is_not_null() & (pl.col("value") != ""))
         further = [
-            rows.select("row", pl.lit(folded(name)).alias("property"), pl.col(name).cast(pl.String).alias("value"))
-            .drop_nulls("value")
-            .with_columns(_folded_column("value"))
+            _with_folded(
+                rows.select("row", pl.lit(folded(name)).alias("property"), pl.col(name).cast(pl.String).alias("value")),
+                "value",
+            )
             for name in self._further
         ]
         own = pl.concat([own, _prefixes(paths), *further]).with_columns(
@@ -121,22 +129,9 @@ class Facts:
         known = {"product_id", "title", "category_path", "attributes", "photo", "variant"}
         return [name for name in self._products.columns if name not in known]
 
-    @cached_property
+    @property
     def _places(self) -> dict[str, dict[str, slice]]:
-        """property -> value -> its stretch of the table."""
-        found: dict[str, dict[str, slice]] = {}
-        start = 0
-        runs = self._table.group_by("property", "value", maintain_order=True).len()
-        for name, value, length in runs.iter_rows():
-            found.setdefault(name, {})[value] = slice(start, start + length)
-            start += length
-        return found
-
-    @cached_property
-    def _columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        table = self._table
-        rows = table["row"].to_numpy().astype(np.int64)
-        return rows, table["share"].to_numpy(), table["hard"].to_numpy()
+        return self._lists[0]
 
     @cached_property
     def _endings(self) -> dict[str, list[str]]:
@@ -174,7 +169,7 @@ class Facts:
         return ~mask if condition.sign == "!=" else mask
 
     def _hard_rows(self, name: str, value: str) -> np.ndarray:
-        rows, _, hard = self._columns
+        _, rows, _, hard = self._lists
         values = self._endings.get(value, []) if name == CATEGORY else [value]
         places = [self._places[name][value] for value in values if value in self._places[name]]
         return np.concatenate([rows[place][hard[place]] for place in places] or [np.empty(0, np.int64)])
@@ -188,12 +183,12 @@ class Facts:
         for value, place in self._places[name].items():
             digits = re.search(r"-?\d+(?:[.,]\d+)*", value)
             if digits:
-                numbers[self._columns[0][place]] = float(digits.group().replace(",", ""))
+                numbers[self._lists[1][place]] = float(digits.group().replace(",", ""))
         return numbers
 
     def facets(self, chosen_N: np.ndarray, names: Sequence[str], top: int = 10) -> dict[str, list[tuple[str, int]]]:
         """Per property the most frequent values among the chosen (N,) bool, with counts; categories as whole paths."""
-        rows, _, hard = self._columns
+        _, rows, _, hard = self._lists
         found = {}
         for name in names:
             places = self._places.get(folded(name), {})
@@ -227,30 +222,39 @@ class Facts:
 
     def vote(self, name: str, rows_M: np.ndarray) -> Fact | None:
         """The value that these rows most surely have together; of a category, the whole path."""
-        found: list[tuple[float, int, str]] = []
-        for value in self._places.get(folded(name), {}):
-            total = float(self.share(_fact(folded(name), value), rows_M).sum())
-            if total >= len(rows_M) / 4:
-                found.append((round(total, 2), len(value), value))
-        return _fact(folded(name), max(found)[2]) if found else None
+        shares = self.votes(name, rows_M)
+        found = [(round(share, 3), len(value), value) for value, share in shares.items() if share >= 1 / 4]
+        return fact_of(name, max(found)[2]) if found else None
+
+    def votes(self, name: str, rows_M: np.ndarray) -> dict[str, float]:
+        """Every value of the property there is, and how sure these rows are of it on average."""
+        values = self._places.get(folded(name), {})
+        return {value: float(self.share(fact_of(name, value), rows_M).sum()) / max(len(rows_M), 1) for value in values}
 
     def _listed(self, fact: Fact) -> tuple[np.ndarray, np.ndarray]:
         """Rows in order, and how sure each is."""
         name = CATEGORY if fact.kind == "category" else folded(fact.property)
         value = folded(CATEGORY_JOIN.join(fact.path)) if fact.kind == "category" else folded(fact.value)
         place = self._places.get(name, {}).get(value, slice(0, 0))
-        rows, shares, _ = self._columns
+        _, rows, shares, _ = self._lists
         return rows[place], shares[place]
 
 
-def _fact(name: str, value: str) -> Fact:
-    if name == CATEGORY:
+def fact_of(name: str, value: str) -> Fact:
+    """The value of that property; a category is written as its joined path."""
+    if folded(name) == CATEGORY:
         return Fact("category", path=tuple(value.split(CATEGORY_JOIN)))
-    return Fact("value", property=name, value=value)
+    return Fact("value", property=folded(name), value=value)
 
 
-def _folded_column(name: str) -> pl.Expr:
-    return pl.col(name).map_elements(folded, return_dtype=pl.String)
+def _with_folded(table: pl.DataFrame, *names: str) -> pl.DataFrame:
+    """Rows that have all of these, folded; each distinct text once, for there are few."""
+    table = table.drop_nulls(names)
+    for name in names:
+        distinct = table[name].unique()
+        plain = pl.Series(list(map(folded, distinct)), dtype=pl.String)
+        table = table.with_columns(pl.col(name).replace_strict(distinct, plain, return_dtype=pl.String))
+    return table
 
 
 def _prefixes(paths: pl.DataFrame) -> pl.DataFrame:
@@ -273,7 +277,7 @@ def _prefixes(paths: pl.DataFrame) -> pl.DataFrame:
 
 def _soft(rows: pl.DataFrame, own: pl.DataFrame, tags: pl.DataFrame) -> pl.DataFrame:
     """Tags of properties that a product has no value of: the answer, and its alternatives with their probabilities."""
-    asked = tags.filter(pl.col("value").is_not_null()).with_columns(_folded_column("property").alias("property"))
+    asked = _with_folded(tags.filter(pl.col("value").is_not_null()), "property")
     missing = asked.join(rows.select("row", "product_id"), on="product_id").join(
         own.select("row", "property").unique(), on=["row", "property"], how="anti"
     )
@@ -294,7 +298,7 @@ def _soft(rows: pl.DataFrame, own: pl.DataFrame, tags: pl.DataFrame) -> pl.DataF
     )
     every = pl.concat([best.cast(_LISTS), others.cast(_LISTS)])
     categories = _prefixes(every.filter(pl.col("property") == CATEGORY)).select(_LISTS.names())
-    values = every.filter(pl.col("property") != CATEGORY).with_columns(_folded_column("value"))
+    values = _with_folded(every.filter(pl.col("property") != CATEGORY), "value")
     return (
         pl.concat([categories, values])
         .group_by("row", "property", "value")

@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shopvl.errors import IndexFolderError
 from shopvl.tasks.search.vectors import Kind
 
-FORMAT = 2
+FORMAT = 3
 TITLE_SHARE = 0.5  # of a product's vector, where nothing was measured; the rest is the picture's
 CONFIG, LOCK, ONTOLOGY, REJECTS = "config.json", ".lock", "ontology.json", "rejects.parquet"
-VECTORS, PRODUCTS, THUMBNAILS = "vectors.f32", "products.parquet", "thumbnails.arrow"  # of one segment
+VECTORS, PRODUCTS, SHOWN = "vectors.f32", "products.parquet", "shown.arrow"  # of one segment
 
 
 class _Frozen(BaseModel):
@@ -33,12 +33,14 @@ class _Frozen(BaseModel):
 class Weights(_Frozen):
     """What a product's score adds up: cosine, BM25 as a share of the query's best, and the share of facts that hold.
 
-    BM25 counts more where the words name no category or value, but say a brand or a model: `unnamed` times their share.
+    BM25 counts more where the words name no category or value, but say a brand or a model: `unnamed` times their share;
+    and where they stand in a product's title in the same order, as in a title that somebody copied: by `titled`.
     """
 
     dense: float = 1.0
     lexical: float = 0.1
     unnamed: float = 0.4
+    titled: float = 0.5
     facts: float = 0.4
 
 
@@ -126,6 +128,15 @@ def read_state(folder: Path) -> State:
     if missing:
         raise IndexFolderError(f"the index {folder} is damaged: {missing[0]} is missing; make it anew")
     return state
+
+
+def check_model(folder: Path, state: State, model: str) -> None:
+    """Raises IndexFolderError where another model made the index."""
+    if state.model != model:
+        raise IndexFolderError(
+            f"the index {folder} was made with the model {state.model}, but {model} is to search it; "
+            "use that model, or make the index anew with `shopvl index`"
+        )
 
 
 def publish(folder: Path, state: State) -> None:

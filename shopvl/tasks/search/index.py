@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -19,49 +20,23 @@ from shopvl.catalog.ontology import Fact, Ontology
 from shopvl.catalog.queries import facts_named
 from shopvl.design import Design
 from shopvl.errors import DesignError, IndexFolderError, ShopvlError
-from shopvl.loading import CATEGORY
-from shopvl.tasks.search.building import check_model, read_pictures
 from shopvl.tasks.search.filters import Condition, Facts
-from shopvl.tasks.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, read_state
-from shopvl.tasks.search.groups import fingerprint, same_photo
+from shopvl.tasks.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, check_model, read_state
+from shopvl.tasks.search.groups import BITS_APART, fingerprint, same_photo
 from shopvl.tasks.search.lexical import Lexical, words_of
-from shopvl.tasks.search.vectors import Vectors, best, read
+from shopvl.tasks.search.pictured import composed
+from shopvl.tasks.search.segment import Hit, Records, photo_hash, read_matrix
+from shopvl.tasks.search.vectors import Allowed, Vectors, best, read
 
 By = Literal["hybrid", "dense", "lexical"]
 WAYS: tuple[By, ...] = get_args(By)
 Collapse = Literal["photo", "variant"]
 
 POOL = 200  # candidates that each way of looking brings
-NEIGHBOURS = 12  # products that say what a query picture shows
-TARGET_WEIGHT, KEPT_WEIGHT = 1.0, 1.0  # of the value that is asked for, and of the picture's own category
+TITLES_READ = 50  # best titles by words that tell whether a query is part of a title
+FILTERS_KEPT = 32  # sets of conditions whose rows are remembered, a byte or so per product each
 RERANKED = 50  # results that a matching head looks at
 RECIPROCAL = 10  # of reciprocal rank fusion (Cormack et al. 2009) with the matching head's order
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One result: its score (a cosine in [-1, 1] for a dense search) and what is needed to show the product."""
-
-    product_id: str
-    score: float
-    title: str
-    category_path: tuple[str, ...]
-    attributes: tuple[tuple[str, str], ...]
-    photo: str  # group of products with the same photo: the id of its first one
-    variant: str  # group of products that differ in colour only
-    thumbnail: bytes = field(repr=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fit for JSON: without the picture."""
-        return {
-            "product_id": self.product_id,
-            "score": round(self.score, 4),
-            "title": self.title,
-            "category_path": list(self.category_path),
-            "attributes": dict(self.attributes),
-            "photo": self.photo,
-            "variant": self.variant,
-        }
 
 
 @dataclass(frozen=True)
@@ -100,10 +75,11 @@ class Parts:
     lexical: np.ndarray  # BM25 as a share of the query's best
     facts: np.ndarray  # mean share of the query's facts that hold
     unnamed: float  # share of the query's words that name none
+    titled: bool  # whether a product's title has all of the words in their order
 
     def fused(self, weights: Weights) -> np.ndarray:
         """(M,): the weighted sum."""
-        lexical = weights.lexical + weights.unnamed * self.unnamed
+        lexical = weights.lexical + weights.unnamed * self.unnamed + weights.titled * self.titled
         total: np.ndarray = weights.dense * self.cosine + lexical * self.lexical + weights.facts * self.facts
         return total
 
@@ -115,7 +91,7 @@ class SearchIndex:
         self.folder, self.design = folder, design
         for attempt in range(3):
             self.state = read_state(folder)
-            check_model(folder, self.state, design)
+            check_model(folder, self.state, design.name)
             try:
                 self._open()
                 return
@@ -128,30 +104,28 @@ class SearchIndex:
         parts = [self.folder / segment.name for segment in state.segments]
         frames = [pl.read_parquet(part / PRODUCTS) for part in parts]
         self.products = pl.concat(frames, how="diagonal_relaxed", rechunk=True)
-        self._pictures = [
-            dict(zip(table.column_names, table.columns, strict=True)) for table in map(read_pictures, parts)
-        ]
-        matrices = [
-            self._matrix(part / VECTORS, segment.rows) for part, segment in zip(parts, state.segments, strict=True)
-        ]
-        if len(self.products) != state.rows or sum(len(part["thumbnail"]) for part in self._pictures) != state.rows:
+        self.records = Records(parts)
+        matrices = [self._matrix(part, segment.rows) for part, segment in zip(parts, state.segments, strict=True)]
+        if len(self.products) != state.rows or len(self.records) != state.rows:
             raise self._damaged(f"{len(self.products)} products for {state.rows} vectors")
         self.vectors = self._vectors(matrices)
         self.live = np.ones(state.rows, dtype=bool)
         if state.deleted is not None:
             self.live[np.load(self.folder / state.deleted)] = False
+        self.everywhere = self.vectors.allow(self.live) if state.deleted_count else None
         self.lexical = Lexical.open(self.folder / state.lexical)
         self.ontology = Ontology.load(self.folder / ONTOLOGY)
         tags = None if state.tags is None else pl.read_parquet(self.folder / state.tags)
         self.facts = Facts(self.products, tags)
-        self._ids = self.products["product_id"]
-        self._shown = self.products.select(_SHOWN)
+        self._allowed = lru_cache(maxsize=FILTERS_KEPT)(
+            lambda where: self.vectors.allow(self.facts.allowed(where) & self.live)
+        )
 
-    def _matrix(self, path: Path, rows: int) -> np.ndarray:
-        expected = rows * self.state.dimension * 4
-        if path.stat().st_size != expected:
-            raise self._damaged(f"{path.name} has {path.stat().st_size} bytes for {rows} products, not {expected}")
-        return np.asarray(np.memmap(path, dtype="<f4", mode="r", shape=(rows, self.state.dimension)))
+    def _matrix(self, segment: Path, rows: int) -> np.ndarray:
+        size, expected = (segment / VECTORS).stat().st_size, rows * self.state.dimension * 4
+        if size != expected:
+            raise self._damaged(f"{VECTORS} has {size} bytes for {rows} products, not {expected}")
+        return read_matrix(segment, rows)
 
     def _vectors(self, matrices: list[np.ndarray]) -> Vectors:
         state = self.state
@@ -174,19 +148,22 @@ class SearchIndex:
         """(D,), unit length: words, picture, or the mean of both."""
         if not text and not image:
             raise ShopvlError("nothing to search for: give words, a picture, or both")
-        found = [self._text_vector(text)] if text else []
-        if image:
-            found.append(self._image_vector(image))
-        vector = np.mean(found, axis=0)
-        return vector / max(float(np.linalg.norm(vector)), 1e-9)
+        if not image:
+            return self.text_vector(text or "")
+        if not text:
+            return self.image_vector(image)
+        both = self.text_vector(text) + self.image_vector(image)
+        return both / max(float(np.linalg.norm(both)), 1e-9)
 
-    def _text_vector(self, text: str) -> np.ndarray:
+    def text_vector(self, text: str) -> np.ndarray:
+        """(D,), unit length, of words."""
         with torch.inference_mode():
             vector = self.design.model.embed_text(self.design.loader.words([text]).to(self.design.device), "query")
         result: np.ndarray = F.normalize(vector, dim=-1)[0].float().cpu().numpy()
         return result
 
-    def _image_vector(self, image: bytes) -> np.ndarray:
+    def image_vector(self, image: bytes) -> np.ndarray:
+        """(D,), unit length, of a picture."""
         with torch.inference_mode():
             picture = self.design.loader.pictures([decode(image)]).to(self.design.device)
             vector = self.design.model.embed_image(picture)
@@ -239,12 +216,12 @@ class SearchIndex:
         if not (text and text.strip()) and not image:
             raise ShopvlError("nothing to search for: give words, a picture, or both")
         text = text.strip() if text else None
-        allowed = self._allowed(where)
-        counted = self.facts.facets(self.live if allowed is None else allowed, facets) if facets else {}
+        allowed = self._allowed(tuple(where)) if where else self.everywhere
+        counted = self.facts.facets(self.mask(allowed), facets) if facets else {}
         facts = self.understood(text)
         vector = self.query_vector(self.in_catalog_words(text, facts) if text else None, image)
         if text and image:
-            rows, scores = self._composed(image, facts, vector, allowed, max(POOL, 4 * k))
+            rows, scores = composed(self, image, facts, vector, allowed, max(POOL, 4 * k))
             confidence = None
         else:
             rows, scores, confidence = self._ranked(text, facts, vector, allowed, by, k, wide=bool(collapse or matcher))
@@ -254,18 +231,16 @@ class SearchIndex:
             rows, scores = self._matched(matcher, text, rows, scores)
         return Found(self._hits(scores, rows, k, collapse), facts, confidence, facets=counted)
 
-    def _allowed(self, where: Sequence[Condition]) -> np.ndarray | None:
-        """(N,) bool, None where every row will do."""
-        if where:
-            return self.facts.allowed(where) & self.live
-        return self.live if self.state.deleted_count else None
+    def mask(self, allowed: Allowed | None) -> np.ndarray:
+        """(N,) bool: the rows that are allowed."""
+        return self.live if allowed is None else allowed.mask_N
 
     def _ranked(
         self,
         text: str | None,
         facts: Sequence[Fact],
         vector: np.ndarray,
-        allowed: np.ndarray | None,
+        allowed: Allowed | None,
         by: By,
         k: int,
         *,
@@ -284,87 +259,55 @@ class SearchIndex:
         return rows, scores, confidence
 
     def _by_words(
-        self, text: str, facts: Sequence[Fact], k: int, allowed: np.ndarray | None
+        self, text: str, facts: Sequence[Fact], k: int, allowed: Allowed | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        return self.lexical.search(self.query_words(text, facts), k, self.live if allowed is None else allowed)
+        return self.lexical.search(self.query_words(text, facts), k, self.mask(allowed))
 
-    def parts(
-        self, text: str, facts: Sequence[Fact], vector: np.ndarray, pool: int, allowed: np.ndarray | None
-    ) -> Parts:
+    def parts(self, text: str, facts: Sequence[Fact], vector: np.ndarray, pool: int, allowed: Allowed | None) -> Parts:
         """Candidates that any way of looking brings, and what every way says of each."""
         _, near = self.vectors.search(vector, pool, allowed)
         bm25, worded = self._by_words(text, facts, pool, allowed)
         every = [near, worded]
         if facts:
-            every.append(self.facts.likely(facts, pool, self.live if allowed is None else allowed))
+            every.append(self.facts.likely(facts, pool, self.mask(allowed)))
         rows = np.unique(np.concatenate(every)).astype(np.int64)
         lexical = np.zeros(len(rows), dtype=np.float32)
         if len(worded):
             lexical[np.searchsorted(rows, worded)] = bm25 / bm25[0]
         shares = [self.facts.share(fact, rows) for fact in facts]
         held = np.mean(shares, axis=0) if shares else np.zeros(len(rows), dtype=np.float32)
-        return Parts(rows, self.vectors.scores(vector, rows), lexical, held, 1 - self._named_share(text, facts))
+        unnamed, titled = 1 - self._named_share(text, facts), self._titled(text, worded[:TITLES_READ])
+        return Parts(rows, self.vectors.scores(vector, rows), lexical, held, unnamed, titled)
+
+    def _titled(self, text: str, rows: np.ndarray) -> bool:
+        """Whether one of these titles has all words of the query, in their order."""
+        words = words_of(text)
+        titles = (iter(words_of(self.products["title"][row] or "")) for row in rows.tolist())
+        return any(all(word in title for word in words) for title in titles)
 
     def _named_share(self, text: str, facts: Sequence[Fact]) -> float:
         """Which share of the words is part of a name of the facts."""
         words, names = words_of(text), set(self.query_words("", facts))
         return sum(word in names for word in words) / max(len(words), 1)
 
-    def _composed(
-        self, image: bytes, facts: Sequence[Fact], vector: np.ndarray, allowed: np.ndarray | None, pool: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """ "Like this, but": near the picture, with what the words name, and otherwise of the picture's category.
+    # --- pictures
 
-        What the picture shows is told by the product whose photo it is, or else by the products nearest to it; the
-        words' value takes the place of its own in the query vector too.
-        """
-        if not facts:
-            scores, rows = self.vectors.search(vector, pool, allowed)
-            return rows, scores
-        shown = self._image_vector(image)
-        near = self._kin(image, shown)
-        own = [self.facts.vote(name, near) for name in dict.fromkeys(fact.property for fact in facts if fact.property)]
-        named = any(fact.kind == "category" for fact in facts)
-        kept = None if named else self.facts.vote(CATEGORY, near)
-        moved = shown + self._phrase(facts, kept) - self._phrase([fact for fact in own if fact], kept)
-        moved /= max(float(np.linalg.norm(moved)), 1e-9)
-        wanted = [*facts, kept] if kept else list(facts)
-        everywhere = self.live if allowed is None else allowed
-        rows = np.unique(
-            np.concatenate(
-                [
-                    self.vectors.search(moved, pool, allowed)[1],
-                    self.vectors.search(shown, pool, allowed)[1],
-                    self.facts.likely(wanted, 5 * pool, everywhere),
-                ]
-            )
-        ).astype(np.int64)
-        target = np.mean([self.facts.share(fact, rows) for fact in facts], axis=0)
-        total = self.vectors.scores(shown, rows) / 2 + self.vectors.scores(moved, rows) / 2 + TARGET_WEIGHT * target
-        if kept is not None:
-            total += KEPT_WEIGHT * self.facts.share(kept, rows)
-        scores, rows = best(total, rows, pool)
-        return rows, scores
-
-    def _kin(self, image: bytes, shown: np.ndarray) -> np.ndarray:
-        """Rows of the products whose photo it is; if there are none, of those nearest to it."""
-        _, near = self.vectors.search(shown, POOL, self.live if self.state.deleted_count else None)
+    def rows_of_photo(self, image: bytes) -> np.ndarray:
+        """Rows of the products whose photo it is."""
         print_ = fingerprint(decode(image))
-        same = [row for row in near.tolist() if same_photo(print_, self._picture(row, "print"))]
-        return np.array(same, dtype=np.int64) if same else near[:NEIGHBOURS]
+        apart = np.bitwise_count(self._hashes ^ np.uint64(photo_hash(print_)))
+        close = np.flatnonzero((apart <= BITS_APART) & self.live)[: 5 * POOL]
+        return np.array([row for row in close.tolist() if same_photo(print_, self.records.print(row))], dtype=np.int64)
 
-    def _phrase(self, facts: Sequence[Fact], kept: Fact | None) -> np.ndarray:
-        """The vector of "red shirts"; zeros where there is nothing to say."""
-        words = [folded(fact.value) for fact in facts if fact.kind == "value"]
-        nouns = [fact.path[-1] for fact in (*facts, kept) if fact is not None and fact.kind == "category"]
-        text = " ".join([*words, *map(folded, nouns[:1])])
-        return self._text_vector(text) if text else np.zeros(self.state.dimension, dtype=np.float32)
+    @cached_property
+    def _hashes(self) -> np.ndarray:
+        return self.records.hashes()
 
     # --- honesty
 
     def signals(self, text: str, facts: Sequence[Fact], vector: np.ndarray) -> dict[str, float]:
         """What tells a query that the index can answer from one it cannot."""
-        scores, rows = self.vectors.search(vector, 10, self.live if self.state.deleted_count else None)
+        scores, rows = self.vectors.search(vector, 10, self.everywhere)
         words = words_of(text)
         covered, unknown = self.lexical.coverage(words)
         held = float(np.mean([self.facts.share(fact, rows).mean() for fact in facts])) if facts and len(rows) else 0.0
@@ -403,10 +346,10 @@ class SearchIndex:
         self, matcher: Design, text: str, rows: np.ndarray, scores: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """The first results in the order of both rankings together, as reciprocal ranks."""
-        first = [int(row) for row in rows[:RERANKED] if self._picture(int(row))]
+        first = [int(row) for row in rows[:RERANKED] if self.records.thumbnail(int(row))]
         if not first:
             return rows, scores
-        pictures = [decode(self._picture(row)) for row in first]
+        pictures = [decode(self.records.thumbnail(row)) for row in first]
         loader = matcher.loader
         batch = replace(loader.pictures(pictures), texts={"title": loader.words([text] * len(first))})
         with torch.inference_mode():
@@ -434,39 +377,12 @@ class SearchIndex:
             first = {group: place for place, group in reversed(list(enumerate(groups)))}
             chosen = sorted(first.values())
             scores, rows = scores[chosen], rows[chosen]
-        numbers = rows[:k].tolist()
-        # row by row: a gather of list columns touches the whole column
-        shown = [self._shown.row(number) for number in numbers]
-        return [
-            Hit(
-                product_id=product_id,
-                score=float(score),
-                title=title or "",
-                category_path=tuple(path or ()),
-                attributes=tuple((item["property"], item["value"]) for item in attributes or ()),
-                photo=photo,
-                variant=variant,
-                thumbnail=self._picture(number),
-            )
-            for score, number, (product_id, title, path, attributes, photo, variant) in zip(
-                scores[:k], numbers, shown, strict=True
-            )
-        ]
-
-    def _picture(self, row: int, name: str = "thumbnail") -> bytes:
-        for pictures in self._pictures:
-            if row < len(pictures[name]):
-                return pictures[name][row].as_py() or b""
-            row -= len(pictures[name])
-        return b""
+        return self.records.hits(rows[:k].tolist(), scores[:k].tolist())
 
     def row_of(self, product_id: str) -> int | None:
         """The product's row number, if the index has it."""
-        rows = np.flatnonzero((self._ids == product_id).to_numpy() & self.live)
+        rows = np.flatnonzero((self.products["product_id"] == product_id).to_numpy() & self.live)
         return int(rows[-1]) if len(rows) else None
-
-
-_SHOWN = ("product_id", "title", "category_path", "attributes", "photo", "variant")
 
 
 def way_named(name: str) -> By:

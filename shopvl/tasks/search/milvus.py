@@ -13,7 +13,7 @@ import numpy as np
 
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.tasks.search.folder import Milvus
-from shopvl.tasks.search.vectors import Vectors, best
+from shopvl.tasks.search.vectors import Allowed, Vectors, best
 
 ROW, VECTOR = "row", "vector"
 CHUNK = 1000  # rows sent at a time
@@ -79,9 +79,9 @@ class MilvusVectors(Vectors):
         if not self.client.has_collection(place.collection):
             raise IndexFolderError(f"{place.uri} has no collection {place.collection}; make the index anew")
         self.client.load_collection(place.collection)
-        self.indexed = len(self)
+        self.indexed, self._unindexed = len(self), []
 
-    def _by_index(self, query_D: np.ndarray, k: int, allowed_N: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def _by_index(self, query_D: np.ndarray, k: int, allowed: Allowed | None) -> tuple[np.ndarray, np.ndarray]:
         wanted = k
         while True:
             found = self.client.search(
@@ -90,8 +90,8 @@ class MilvusVectors(Vectors):
             rows = np.array([hit[ROW] for hit in found], dtype=np.int64)
             scores = np.array([hit["distance"] for hit in found], dtype=np.float32)
             good = rows < self.indexed
-            if allowed_N is not None:
-                good[good] = allowed_N[rows[good]]
+            if allowed is not None:
+                good[good] = allowed.mask_N[rows[good]]
             if good.sum() >= k or len(found) < wanted or wanted >= MOST:
                 return best(scores[good], rows[good], k)
             wanted *= 8

@@ -25,8 +25,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 FLAT_UP_TO = 100_000  # vectors; exact search is fast enough up to here
 HNSW_LINKS = 16
 PQ_DIMENSIONS = 4  # of a vector that one byte stands for
-REFINE: dict[Kind, int] = {"ivf-sq8": 4, "pq": 16}  # times as many candidates as are wanted are compared exactly
+REFINE: dict[Kind, int] = {"ivf-sq8": 2, "pq": 64}  # times as many candidates as are wanted are compared exactly
 EXACT_UP_TO = 5_000  # allowed rows that are compared one by one instead of through an index that must skip the others
+GATHERED = 4096  # rows that are copied together to be compared one by one
 EFFORTS = (16, 32, 64, 128, 256, 512)  # efSearch of a graph, lists that are probed
 RECALL_WANTED = 0.97  # at 10, on vectors of the index's own
 TRIED = 100  # vectors that the recall is measured on
@@ -43,14 +44,14 @@ def kind_named(name: str | None) -> Kind | None:
 
 
 def choose_kind(count: int, dimension: int, budget_mb: int) -> Kind:
-    """The most exact kind whose index over `count` vectors fits in the memory, in MB; raw vectors stay on disk."""
+    """The kind for `count` vectors and so much memory, in MB; raw vectors stay on disk.
+
+    A graph (`hnsw`) is never chosen: where a catalog has many near twins it falls into islands, and inverted lists
+    find more in less memory and a seventh of the building time (`experiments/results/search_scale.md`).
+    """
     if count <= FLAT_UP_TO:
         return "flat"
-    if count * (4 * dimension + 8 * HNSW_LINKS) <= budget_mb * 1_000_000:
-        return "hnsw"
-    if count * (dimension + 8) <= budget_mb * 1_000_000:
-        return "ivf-sq8"
-    return "pq"
+    return "ivf-sq8" if count * (dimension + 8) <= budget_mb * 1_000_000 else "pq"
 
 
 def memory_budget_mb() -> int:
@@ -124,6 +125,15 @@ def read(path: Path) -> Any:
         ) from None
 
 
+@dataclass(frozen=True, eq=False)
+class Allowed:
+    """Rows that may be found, ready to be searched many times; `Vectors.allow` makes it."""
+
+    mask_N: np.ndarray
+    few: np.ndarray | None  # their numbers, where there are so few that they are compared one by one
+    parameters: Any  # of the FAISS search
+
+
 @dataclass
 class Vectors:
     """Unit vectors in the order of their rows: `matrices` one after the other, of which `index` holds the first."""
@@ -136,37 +146,45 @@ class Vectors:
     def __post_init__(self) -> None:
         self.starts = np.cumsum([0, *map(len, self.matrices)])
         self.indexed = 0 if self.index is None else int(self.index.ntotal)
+        self._unindexed = [
+            (int(start), matrix)
+            for start, matrix in zip(self.starts, self.matrices, strict=False)
+            if start >= self.indexed and len(matrix)
+        ]
+        self._parameters = None if self.index is None else self._parameters_for(None)
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def search(self, query_D: np.ndarray, k: int, allowed_N: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The k rows with the largest cosines, best first, among the allowed (N,) bool: cosines (k,), rows (k,)."""
-        if allowed_N is not None:
-            few = np.flatnonzero(allowed_N)
-            if len(few) <= EXACT_UP_TO:
-                return best(self.scores(query_D, few), few, k)
-        found = []
-        if self.indexed:
-            found.append(self._by_index(query_D, k, allowed_N))
-        for start, matrix in zip(self.starts, self.matrices, strict=False):
-            if start >= self.indexed and len(matrix):
-                found.append(_one_by_one(query_D, matrix, k, allowed_N, int(start)))
+    def allow(self, mask_N: np.ndarray) -> Allowed:
+        """These rows (N,) bool and no others."""
+        if np.count_nonzero(mask_N) <= EXACT_UP_TO:
+            return Allowed(mask_N, np.flatnonzero(mask_N), None)
+        return Allowed(mask_N, None, None if self.index is None else self._parameters_for(mask_N))
+
+    def _parameters_for(self, mask_N: np.ndarray | None) -> Any:
+        selector = None
+        if mask_N is not None:
+            selector = _library.IDSelectorBitmap(np.packbits(mask_N[: self.indexed], bitorder="little"))
+        if self.kind == "hnsw":  # FAISS itself raises efSearch to the number of results
+            return _library.SearchParametersHNSW(efSearch=self.effort, sel=selector)
+        return _library.SearchParametersIVF(nprobe=self.effort, sel=selector)
+
+    def search(self, query_D: np.ndarray, k: int, allowed: Allowed | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The k rows with the largest cosines, best first, among the allowed: cosines (k,), rows (k,)."""
+        if allowed is not None and allowed.few is not None:
+            return best(self.scores(query_D, allowed.few), allowed.few, k)
+        found = [self._by_index(query_D, k, allowed)] if self.indexed else []
+        found += [_one_by_one(query_D, matrix, k, allowed, start) for start, matrix in self._unindexed]
         if len(found) == 1:
             return found[0]
         scores, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return best(scores, rows, k)
 
-    def _by_index(self, query_D: np.ndarray, k: int, allowed_N: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def _by_index(self, query_D: np.ndarray, k: int, allowed: Allowed | None) -> tuple[np.ndarray, np.ndarray]:
         wanted = min(k * REFINE.get(self.kind, 1), self.indexed)
-        packed = None if allowed_N is None else np.packbits(allowed_N[: self.indexed], bitorder="little")
-        selector = None if packed is None else _library.IDSelectorBitmap(packed)
-        if self.kind == "hnsw":
-            parameters = _library.SearchParametersHNSW(efSearch=max(self.effort, wanted), sel=selector)
-        else:
-            parameters = _library.SearchParametersIVF(nprobe=self.effort, sel=selector)
-        scores, rows = self.index.search(query_D[None], wanted, params=parameters)
-        scores, rows = scores[0], rows[0]
+        parameters = self._parameters if allowed is None else allowed.parameters
+        (scores,), (rows,) = self.index.search(query_D[None], wanted, params=parameters)
         if rows[-1] < 0:
             scores, rows = scores[rows >= 0], rows[rows >= 0]
         return best(self.scores(query_D, rows), rows, k) if self.kind in REFINE else (scores, rows)
@@ -189,14 +207,16 @@ class Vectors:
 
 
 def _one_by_one(
-    query_D: np.ndarray, matrix_ND: np.ndarray, k: int, allowed_N: np.ndarray | None, start: int
+    query_D: np.ndarray, matrix_ND: np.ndarray, k: int, allowed: Allowed | None, start: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    if allowed_N is None:
+    if allowed is None:
         scores, rows = nearest(query_D[None], matrix_ND, min(k, len(matrix_ND)))
         return scores[0], rows[0] + start
-    scores = np.where(allowed_N[start : start + len(matrix_ND)], matrix_ND @ query_D, -np.inf)
-    scores, rows = best(scores, np.arange(start, start + len(matrix_ND)), k)
-    return scores[np.isfinite(scores)], rows[np.isfinite(scores)]
+    rows = np.flatnonzero(allowed.mask_N[start : start + len(matrix_ND)])
+    if 2 * len(rows) > len(matrix_ND):
+        return best((matrix_ND @ query_D)[rows], rows + start, k)
+    parts = [matrix_ND[rows[at : at + GATHERED]] @ query_D for at in range(0, len(rows), GATHERED)]
+    return best(np.concatenate([*parts, np.empty(0, np.float32)]), rows + start, k)
 
 
 def best(scores_M: np.ndarray, rows_M: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
