@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from shopvl.answers import LinearAnswers, PromptedAnswers, answers_of
-from shopvl.batch import Batch
 from shopvl.catalog.cells import folded
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Fact
@@ -100,7 +99,7 @@ def answered(design: Design, image: bytes) -> dict[str, dict[str, float]]:
     if answers is None:
         return {}
     with torch.inference_mode():
-        batch = Batch(pixels_B3YX=design.loader.pixels([decode(image)])).to(design.device)
+        batch = design.loader.pictures([decode(image)]).to(design.device)
         found = answers.read(batch, [("image",)])["image"]
     return {
         name: dict(zip(map(folded, design.labels[name]), shares.tolist(), strict=True))
