@@ -14,6 +14,7 @@ import polars as pl
 import torch
 import torch.nn.functional as F
 
+from shopvl.answers import LinearAnswers, PromptedAnswers
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Fact, Ontology
@@ -24,7 +25,7 @@ from shopvl.tasks.search.filters import Condition, Facts
 from shopvl.tasks.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, check_model, read_state
 from shopvl.tasks.search.groups import BITS_APART, fingerprint, same_photo
 from shopvl.tasks.search.lexical import Lexical, words_of
-from shopvl.tasks.search.pictured import composed
+from shopvl.tasks.search.pictured import composed, head_of
 from shopvl.tasks.search.segment import Hit, Records, photo_hash, read_matrix
 from shopvl.tasks.search.vectors import Allowed, Vectors, best, read
 
@@ -298,6 +299,11 @@ class SearchIndex:
         apart = np.bitwise_count(self._hashes ^ np.uint64(photo_hash(print_)))
         close = np.flatnonzero((apart <= BITS_APART) & self.live)[: 5 * POOL]
         return np.array([row for row in close.tolist() if same_photo(print_, self.records.print(row))], dtype=np.int64)
+
+    @cached_property
+    def head(self) -> LinearAnswers | PromptedAnswers | None:
+        """What the design answers with, if it has anything."""
+        return head_of(self.design)
 
     @cached_property
     def _hashes(self) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,7 +80,7 @@ class Seen:
         self.answers: dict[str, dict[str, float]] = {}
         if not len(self.rows):
             self.rows = index.vectors.search(vector_D, NEIGHBOURS, index.everywhere)[1]
-            self.answers = answered(index.design, image)
+            self.answers = answered(index.design, index.head, image)
 
     def value(self, name: str) -> Fact | None:
         """Its value of that property; of the category the whole path."""
@@ -93,9 +92,10 @@ class Seen:
         return fact_of(name, max(total, key=lambda value: total[value])) if total else None
 
 
-def answered(design: Design, image: bytes) -> dict[str, dict[str, float]]:
+def answered(
+    design: Design, answers: LinearAnswers | PromptedAnswers | None, image: bytes
+) -> dict[str, dict[str, float]]:
     """Property -> value -> probability, from the picture alone; nothing of a design that has no heads."""
-    answers = _answers(design)
     if answers is None:
         return {}
     with torch.inference_mode():
@@ -108,8 +108,8 @@ def answered(design: Design, image: bytes) -> dict[str, dict[str, float]]:
     }
 
 
-@lru_cache(maxsize=2)
-def _answers(design: Design) -> LinearAnswers | PromptedAnswers | None:
+def head_of(design: Design) -> LinearAnswers | PromptedAnswers | None:
+    """What the design answers with, if it has anything."""
     try:
         return answers_of(design)
     except DesignError:
