@@ -136,9 +136,8 @@ def _seconds(stage: Path) -> float:
 def _noted(experiment: Experiment, split: str | None, context: str, tracker: Tracker) -> Catalog:
     """A split of the catalog, with the corrections in the splits to learn from, noted as used for that."""
     catalog = open_catalog(experiment.catalog_path(), split=split)
-    tracker.dataset(
-        catalog.path.name, catalog.digest(), str(catalog.path.resolve()), split, context, list(catalog.columns)
-    )
+    name = f"{catalog.path.stem}, {split or 'all'}"  # MLflow takes equal names and digests for one use
+    tracker.dataset(name, catalog.digest(), str(catalog.path.resolve()), split, context, list(catalog.columns))
     corrections = experiment.path_of("corrections")
     if corrections is not None and context != "evaluation":
         return with_corrections(catalog, corrections, needed=context == "training")
