@@ -47,6 +47,9 @@ def test_the_whole_job(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> N
     said = quick("tag", toy_table, "--model", tuned_folder, "--out", tags, "--limit", 10)
     assert "10 rows in = 10 tagged + 0 rejected" in said
     assert pl.read_parquet(tags / "tags.parquet")["product_id"].n_unique() == 10
+    assert "rows a second" in (tags / "report.html").read_text()
+    assert "10 products" in quick("export", tags, "--out", tmp_path / "wide.csv")
+    assert pl.read_csv(tmp_path / "wide.csv").height == 10
     assert "60 products indexed, 0 rejected" in quick("index", toy_table, "--model", tuned_folder, "--out", index)
     asked = ("search", index, "red dress", "--model", tuned_folder, "--where", "price<500", "--facet", "colour")
     found = json.loads(quick(*asked, "-k", 3, "--json"))

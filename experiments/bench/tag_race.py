@@ -7,8 +7,9 @@ All tag the same test products with category and four properties. CLIP is transf
 size (32); its weights are random, which takes the same time, and its label texts are embedded beforehand, outside the
 clock. The plain loop decodes, asks the model and writes, one batch of 128 after the other. Each contender runs in a
 process of its own; loading libraries and weights is outside the clock, and so is the start of `shopvl tag`'s workers
-(given beside it). Ratios are taken within a round, then their median. Last, in one process and in CPU seconds, what
-share of the bare encoder's rate the model stage reaches.
+(given beside it). Ratios are taken within a round, then their median. Last, in one process with one thread and in CPU
+seconds, which do not depend on what else the machine does: what a row costs each contender, and what share of the bare
+encoder's rate the model stage reaches.
 """
 
 import argparse
@@ -61,7 +62,7 @@ def clip(told: argparse.Namespace) -> dict[str, float]:
     found = []
     with torch.inference_mode():
         model.get_image_features(pixel_values=torch.zeros(CLIP_BATCH, 3, 224, 224))
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         for part in batches(rows, CLIP_BATCH):
             pictures = [Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB") for row in part]
             features = model.get_image_features(**processor(images=pictures, return_tensors="pt")).pooler_output
@@ -73,7 +74,15 @@ def clip(told: argparse.Namespace) -> dict[str, float]:
         names = ["product_id", "property", "value", "probability"]
         table = pa.table([list(column) for column in zip(*found, strict=True)], names=names)
         pq.write_table(table, Path(told.scratch) / "clip.parquet")
-    return {"rows_per_second": len(rows) / (time.perf_counter() - started)}
+    return rates(len(rows), started, cpu)
+
+
+def rates(rows: int, started: float, cpu: float) -> dict[str, float]:
+    """Since then."""
+    return {
+        "rows_per_second": rows / (time.perf_counter() - started),
+        "cpu_ms_per_row": (time.process_time() - cpu) / rows * 1e3,
+    }
 
 
 def loop(told: argparse.Namespace) -> dict[str, float]:
@@ -94,11 +103,11 @@ def loop(told: argparse.Namespace) -> dict[str, float]:
 
     with Table(Path(told.scratch) / "warm.parquet", TAGS) as table:
         do(rows[:OWN_BATCH], table)
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     with Table(Path(told.scratch) / "loop.parquet", TAGS) as table:
         for part in batches(rows, OWN_BATCH):
             do(part, table)
-    return {"rows_per_second": len(rows) / (time.perf_counter() - started)}
+    return rates(len(rows), started, cpu)
 
 
 def shopvl(told: argparse.Namespace, *, bfloat16: bool = False) -> dict[str, float]:
@@ -112,12 +121,14 @@ def shopvl(told: argparse.Namespace, *, bfloat16: bool = False) -> dict[str, flo
     def report(rows: int) -> None:
         begun.append((time.perf_counter(), rows))
 
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     out = Path(told.scratch) / "tags"
     done = tag(design, catalog, out, limit=told.rows, workers=told.workers, bfloat16=bfloat16, report=report)
     ended = time.perf_counter()
-    first, rows = begun[told.workers - 1]  # every worker has started by now, or nearly
+    # every worker has started by then, or nearly
+    first, rows = begun[told.workers - 1] if told.workers > 1 else (started, 0)
     return {
+        "cpu_ms_per_row": (time.process_time() - cpu) / done.rows * 1e3,  # of all there is, with one worker
         "rows_per_second": (done.rows - rows) / (ended - first),
         "rows_per_second_with_start": done.rows / (ended - started),
         **{f"{name}_seconds": spent for name, spent in done.stages.items()},
@@ -154,6 +165,29 @@ def encoder(told: argparse.Namespace) -> dict[str, float]:
     return figures
 
 
+def cores(told: argparse.Namespace) -> dict[str, Any]:
+    """CPU seconds per row, in turns in one process with one thread: what each costs, whatever else the machine does."""
+    from functools import partial
+
+    torch.set_num_threads(1)
+    contenders = {"clip": clip, "loop": loop, "shopvl": shopvl, "shopvl-bf16": partial(shopvl, bfloat16=True)}
+    told = argparse.Namespace(**{**vars(told), "workers": 1, "rows": min(told.rows, 768), "clip_rows": CLIP_BATCH})
+    spent: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(told.rounds + 1):
+        for name, run in contenders.items():
+            with tempfile.TemporaryDirectory() as told.scratch:
+                spent[name].append(run(told)["cpu_ms_per_row"])
+    medians = {name: round(statistics.median(times[1:]), 3) for name, times in spent.items()}
+    ratios = {
+        f"{other} / {ours}": round(
+            statistics.median(a / b for a, b in zip(spent[other][1:], spent[ours][1:], strict=True)), 2
+        )
+        for ours in CONTENDERS[2:]
+        for other in CONTENDERS[:2]
+    }
+    return {"cpu_ms_per_row": medians, "times_as_much": ratios}
+
+
 def measured(name: str, argv: list[str]) -> dict[str, float]:
     """One contender in a process of its own."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -174,11 +208,11 @@ def main() -> None:
     parser.add_argument("--clip-rows", type=int, default=320)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--only", choices=(*CONTENDERS, "encoder"), help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=(*CONTENDERS, "encoder", "cores"), help=argparse.SUPPRESS)
     parser.add_argument("--scratch", help=argparse.SUPPRESS)
     told = parser.parse_args()
     if told.only:
-        jobs = {"clip": clip, "loop": loop, "shopvl": shopvl, "encoder": encoder}
+        jobs = {"clip": clip, "loop": loop, "shopvl": shopvl, "encoder": encoder, "cores": cores}
         run = jobs.get(told.only) or (lambda told: shopvl(told, bfloat16=True))
         print(json.dumps(run(told)))
         return
@@ -202,6 +236,7 @@ def main() -> None:
             for ours in CONTENDERS[2:]
             for other in CONTENDERS[:2]
         },
+        "one_core": measured("cores", sys.argv[1:]),
         "model_stage_against_bare_encoder": measured("encoder", sys.argv[1:]),
         "command": f"taskset -c 0,1 python experiments/bench/tag_race.py --rounds {told.rounds} --rows {told.rows}",
     }

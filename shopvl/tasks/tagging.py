@@ -206,7 +206,7 @@ def _merge(
     """The ledger's rows in the catalog's order as the two tables that people read."""
     places, repeated = reading.places(), reading.repeated()
     try:
-        with Table(out / "rejects.parquet", REJECTS) as rejects, Table(out / "tags.parquet", TAGS) as tags:
+        with Table(out / "tags.parquet", TAGS) as tags, Table(out / "rejects.parquet", REJECTS) as rejects:
             for start in range(0, len(places), MERGED_ROWS):
                 known = ledger.take(places[start : start + MERGED_ROWS])
                 ids, reasons = known.column("product_id").to_pylist(), known.column("reason").to_pylist()
