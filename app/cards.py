@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.wording import Wording
 from shopvl.loading import CATEGORY
-from shopvl.tasks.asking import Reply
+from shopvl.tasks.asking import Clash, Reply
 from shopvl.tasks.catalog_run import CatalogRun, Summary
 from shopvl.tasks.report import DECISION_MARKS, thumbnail
 from shopvl.tasks.search import Found, Hit
@@ -89,16 +89,9 @@ def _decision(reply: Reply) -> str:
     return reply.decision if reply.value is not None else "unknown"
 
 
-def _clash(clash: object, words: Wording) -> str:
-    said, shown, name = clash.said, clash.shown, clash.property  # type: ignore[attr-defined]
-    return text(
-        words(
-            "product.conflict_line",
-            property=words.property(name),
-            said=words.short(name, said),
-            shown=words.short(name, shown),
-        )
-    )
+def _clash(clash: Clash, words: Wording) -> str:
+    said, shown = (words.short(clash.property, value) for value in (clash.said, clash.shown))
+    return text(words("product.conflict_line", property=words.property(clash.property), said=said, shown=shown))
 
 
 def answer(reply: Reply, words: Wording, *, button: bool = True) -> str:
@@ -133,10 +126,10 @@ def answer(reply: Reply, words: Wording, *, button: bool = True) -> str:
     )
 
 
-def said(asked_yes: Sequence[Reply], words: Wording) -> str:
+def said(replies: Sequence[Reply], words: Wording) -> str:
     """Replies to a free question."""
     lines = []
-    for reply in asked_yes:
+    for reply in replies:
         name = words.property(reply.property)
         if reply.named is None:
             lines.append(answer(reply, words, button=False))

@@ -43,7 +43,7 @@ def review_tab(bench: Workbench, words: Wording) -> ReviewTab:
     state = gr.State({"skipped": []})
     with gr.Row(elem_classes="sv-tight sv-top"):
         run = gr.Dropdown(
-            _named(runs),
+            named_runs(runs),
             value=runs[0] if runs else None,
             label=words("review.run"),
             scale=3,
@@ -195,7 +195,8 @@ def review_tab(bench: Workbench, words: Wording) -> ReviewTab:
     return ReviewTab(run, lambda: (shown, where, page[1:]))
 
 
-def _named(runs: list[str]) -> list[tuple[str, str]]:
+def named_runs(runs: list[str]) -> list[tuple[str, str]]:
+    """Runs as a list to choose from: by the name of their folder."""
     return [(Path(name).name, name) for name in runs]
 
 

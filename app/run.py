@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from app import cards
-from app.review import ReviewTab, _named
+from app.review import ReviewTab, named_runs
 from app.widgets import as_download, guarded, html
 from app.wording import Wording
 from shopvl.batch import MODALITIES
@@ -101,7 +101,7 @@ def run_tab(bench: Workbench, words: Wording, tabs: gr.Tabs, review: ReviewTab) 
             time.sleep(0.1)
 
     def to_review(name: str) -> tuple[Any, ...]:
-        return gr.Tabs(selected="review"), gr.update(choices=_named(bench.runs()), value=name)
+        return gr.Tabs(selected="review"), gr.update(choices=named_runs(bench.runs()), value=name)
 
     start.click(
         tag,

@@ -201,6 +201,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._ready = ready
 
+    async def shutdown(self, sockets: Any = None) -> None:
+        """End without a word on the pages that are still open."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
+
     async def startup(self, sockets: Any = None) -> None:
         """Begin to listen, then say so."""
         await super().startup(sockets)

@@ -171,7 +171,6 @@ def open_app(
     """
     from shopvl.demo import demo_parts, run_demo
 
-    serving = _app_pages()
     if model is not None:
         parts: dict[str, Any] = {"model": model, "catalog": catalog, "index": index, "tags": tags, "names": names}
     else:
@@ -182,6 +181,7 @@ def open_app(
     from shopvl.tasks.workbench import Workbench
 
     with chatter.status("loading"):
+        serving = _app_pages()
         bench = Workbench.open(**parts, work=work, others=compare or (), corrections=corrections)
     serving.serve(
         bench, host=host, port=port, upload_mb=upload_mb, ready=lambda url: out.print(f"Open {url} (Chinese: {url}/zh)")

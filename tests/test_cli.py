@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import openpyxl
@@ -13,6 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from shopvl.cli import app, main
+from shopvl.errors import ShopvlError
 
 ROOT = Path(__file__).parents[1]
 
@@ -195,3 +197,19 @@ def test_demo_at_small_scale(tmp_path: Path) -> None:
     assert "data:image/jpeg;base64" in html
     for name in ("model/config.json", "index/config.json", "tags/tags.parquet", "tags/rejects.parquet", "scores.html"):
         assert (tmp_path / "demo" / name).is_file(), name
+
+
+def test_the_app_without_a_model_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ShopvlError, match=r"no finished demo in .*; name a --model, or write `shopvl app --demo`"):
+        quick("app", "--demo-folder", tmp_path)
+
+
+def test_the_apps_pages_are_found_in_a_checkout_and_in_a_wheel(tmp_path: Path, monkeypatch) -> None:
+    from shopvl import paths
+
+    assert (paths.room("app") / "serving.py").is_file()
+    (tmp_path / "site" / "shopvl" / "_house" / "app").mkdir(parents=True)
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "site" / "shopvl")
+    assert paths.room("app") == tmp_path / "site" / "shopvl" / "_house" / "app"
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["force-include"]["app"] == "shopvl/_house/app"

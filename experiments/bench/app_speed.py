@@ -36,8 +36,8 @@ WATCH = """
 const place = document.querySelector('#product-answers');
 window.answered = new Promise(done => {
   const watcher = new MutationObserver(() => {
-    const text = place.innerText;
-    if (place.querySelector('.sv-answer') && text !== window.shown) {
+    const text = [...place.querySelectorAll('.sv-answers')].map(one => one.innerText).join();
+    if (text && text !== window.shown) {
       watcher.disconnect(); window.shown = text; done(performance.now());
     }
   });

@@ -231,15 +231,15 @@ class Workbench:
 
     def _product(self, picture: bytes | None, title: str | None, model: str | None) -> Product:
         title = (title or "").strip() or None
-        if not picture and title is None:
+        if picture is None and title is None:
             raise ShopvlError("there is neither a photo nor a title; give one of them, or both")
         if title is not None and len(title) > MAX_TITLE:
             raise ShopvlError(f"the title has {len(title):,} characters; at most {MAX_TITLE:,} are read")
-        if picture and len(picture) > MAX_PICTURE_BYTES:
+        if picture is not None and len(picture) > MAX_PICTURE_BYTES:
             raise ImageError(
                 f"the photo has {len(picture) / 2**20:.0f} MB; at most {MAX_PICTURE_BYTES // 2**20} MB are read"
             )
-        if picture:
+        if picture is not None:
             decode(picture)  # what is wrong with it is said without the words around it
         loaded = self.model(model)
         with self._thinking:
@@ -315,7 +315,7 @@ class Workbench:
             raise ShopvlError("there is no index to search; make one with `shopvl index` and name it with --index")
         if text and len(text) > MAX_QUESTION:
             raise ShopvlError(f"the query has {len(text):,} characters; at most {MAX_QUESTION} are read")
-        if picture:
+        if picture is not None:
             decode(picture)
         with self._thinking:
             return self.index.search(text, picture, **options)
