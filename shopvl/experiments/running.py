@@ -26,7 +26,7 @@ from shopvl.tasks.card import model_card
 from shopvl.tasks.evaluation_page import evaluate
 from shopvl.tracking import Tracker, tracked
 from shopvl.tracking.journal import count_unsent, read_sent
-from shopvl.tracking.store import RunStore, chosen_store
+from shopvl.tracking.store import RunStore, chosen_store, is_installed
 from shopvl.training.experiment import Experiment, Shop
 from shopvl.training.pretraining import DESIGN, SUMMARY, machine_parameters, pretrain
 from shopvl.training.tuning import fit_heads
@@ -98,7 +98,7 @@ def run_cell(
         if score is not None:
             tracker.metrics({"score": score})
         tracker.files(scores, SCORES)
-        if design.labels:
+        if design.labels and is_installed():
             tracker.model(save_served(folder / MODEL, folder / SERVED), MODEL)
         else:
             tracker.files(folder / MODEL, MODEL)
