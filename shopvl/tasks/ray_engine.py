@@ -49,12 +49,14 @@ def in_ray(mapper: Mapper, reading: Reading, index: Index, workers: int) -> Iter
         return
     started = not ray.is_initialized()
     if started:
-        ray.init(log_to_driver=False, logging_level="warning", include_dashboard=False)
+        places = max(workers, os.cpu_count() or 1)
+        ray.init(num_cpus=places, log_to_driver=False, logging_level="warning", include_dashboard=False)
     try:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = False
-        mapped = ray.data.read_datasource(_Rows(told, index), override_num_blocks=1).map_batches(
+        # the reader asks for no core of its own: the workers may hold all there are before it starts
+        mapped = ray.data.read_datasource(_Rows(told, index), override_num_blocks=1, num_cpus=0).map_batches(
             _Worker,
             fn_constructor_args=(mapper, max(1, PER_HOST // workers)),
             batch_size=1,
