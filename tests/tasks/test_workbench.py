@@ -54,14 +54,14 @@ def test_a_conflict_names_what_each_side_says(bench: Workbench, toy_catalog) -> 
     assert sentence == "colour: the title says Navy, the picture looks Red"
 
 
-def test_what_cannot_be_used_is_said_in_one_sentence(bench: Workbench, photo: bytes) -> None:
+def test_what_cannot_be_used_is_said_in_one_sentence(bench: Workbench, photo: bytes, tuned_folder: Path) -> None:
     with pytest.raises(ShopvlError, match="there is neither a photo nor a title"):
         bench.read(None, "  ")
     with pytest.raises(ShopvlError, match=r"the title has 1,001 characters; at most 1,000 are read"):
         bench.read(photo, "x" * 1001)
     with pytest.raises(ImageError, match="at most 20 MB are read"):
         bench.read(b"\0" * (MAX_PICTURE_BYTES + 1), None)
-    with pytest.raises(ShopvlError, match="no model 'b' is loaded; there is model"):
+    with pytest.raises(ShopvlError, match=f"no model 'b' is loaded; there is {tuned_folder.name}"):
         bench.read(photo, None, model="b")
     with pytest.raises(ShopvlError, match="there is no index to search"):
         bench.search("red", None)

@@ -11,9 +11,7 @@ import yaml
 
 from shopvl.errors import RecipeError
 from shopvl.training.distributed import share_of
-from shopvl.training.experiment import read_experiment
 from shopvl.training.loop import LOG
-from shopvl.training.pretraining import pretrain
 
 ROOT = Path(__file__).parents[2]
 CHANGES = {
@@ -43,23 +41,22 @@ def losses(folder: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.timeout(600)
-def test_two_processes_have_the_losses_of_one(toy_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_have_the_losses_of_one(toy_table: Path, tmp_path: Path) -> None:
     told = {"recipe": "tri-clip", "size": "tiny", "catalog": str(toy_table), "split": None, "epochs": 2}
     experiment = tmp_path / "shared.yaml"
     experiment.write_text(yaml.safe_dump({**told, "changes": CHANGES}))
     script = tmp_path / "learn.py"
     script.write_text(LEARN)
-    monkeypatch.setattr("shopvl.training.loop.bf16_is_fast", lambda: False)
-    pretrain(read_experiment(experiment), tmp_path / "alone")
     shared_folder = tmp_path / "two" / "shared"
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run(
-        [sys.executable, *torchrun, str(script), str(experiment), str(shared_folder)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    for start, folder in (([], tmp_path / "alone"), (torchrun, shared_folder)):
+        done = subprocess.run(
+            [sys.executable, *start, str(script), str(experiment), str(folder)],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
     assert (shared_folder / "design" / "config.json").is_file()
     alone, shared = losses(tmp_path / "alone"), losses(shared_folder)
     assert len(alone) == len(shared) == 6
