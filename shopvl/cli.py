@@ -761,8 +761,9 @@ def tag(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per CPU core if left out.")] = None,
     engine: Annotated[str, typer.Option(help="local, or ray: the same work through Ray Data, on a cluster.")] = "local",
     bfloat16: Annotated[
-        bool, typer.Option("--bfloat16", help="Compute in half the bits: faster where the machine can.")
-    ] = False,
+        bool | None,
+        typer.Option("--bfloat16/--float32", help="Half the bits, twice the speed; chosen where the hardware has it."),
+    ] = None,
 ) -> None:
     """Category and attributes for every product: DIR/tags.parquet, and DIR/rejects.parquet for what could not be read.
 
@@ -770,6 +771,7 @@ def tag(
 
     Example: shopvl tag products.csv --model runs/tagger --out tags --precision 0.95
     """
+    from shopvl.arithmetic import bf16_is_fast
     from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
     from shopvl.tasks.run_page import write_run_page
@@ -792,7 +794,7 @@ def tag(
             report=report,
             workers=workers or workers_for(total),
             engine=engine_named(engine),
-            bfloat16=bfloat16,
+            bfloat16=bf16_is_fast() if bfloat16 is None else bfloat16,
         )
     page = write_run_page(done, folder, design.name, opened)
     table = Table("property", "accept", "review", "unknown")
