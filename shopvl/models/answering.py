@@ -17,13 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, MODALITIES, Batch, Modality, Output, Questions, Words, inputs_name
-from shopvl.models.attention import NORM_EPS, attend
+from shopvl.models.attention import NORM_EPS, KeysValues, attend, attend_groups
 from shopvl.models.dual_encoder import DualEncoder
 from shopvl.models.heads import LinearHead, TitleWords
 from shopvl.text.trie import Trie, build_trie
 
 MAX_PLACES = 48  # of a prompt and the answer after it
-KeysValues = tuple[Tensor, Tensor]
 
 
 class PromptBlock(nn.Module):
@@ -54,16 +53,16 @@ class PromptBlock(nn.Module):
     ) -> tuple[Tensor, KeysValues]:
         """(B, N, D) -> the same, and this block's own keys and values (B, H, N, d).
 
-        Attends to `more` (in that order) and then to itself, where `sees`, broadcastable to (B, 1, N, keys), is True;
-        `memory` is what `remember` gave, and its mask (B, 1, 1, P).
+        Attends to `more` (in that order; a pair of one row is shared by all) and then to itself, where `sees`,
+        broadcastable to (B, 1, N, keys), is True; `memory` is what `remember` gave, and its mask (B, 1, 1, P).
         """
         q, k, v = self._split(self.qkv(self.norm_attention(x_BND)), 3)
-        keys, values = (torch.cat([*(pair[i] for pair in more), own], dim=2) for i, own in ((0, k), (1, v)))
-        x_BND = x_BND + self.out(self._attend(q, keys, values, sees))
+        mixed = attend_groups(q, [*more, (k, v)], sees) if more else attend(q, k, v, sees)
+        x_BND = x_BND + self.out(self._joined(mixed))
         if memory is not None:
             (key, value), real = memory
             (query,) = self._split(self.query(self.norm_memory(x_BND)), 1)
-            x_BND = x_BND + self.memory_out(self._attend(query, key, value, real))
+            x_BND = x_BND + self.memory_out(self._joined(attend(query, key, value, real)))
         return x_BND + self.mlp(self.norm_mlp(x_BND)), (k, v)
 
     def offer(self, x_BND: Tensor) -> KeysValues:
@@ -80,8 +79,9 @@ class PromptBlock(nn.Module):
         B, N, _ = x.shape
         return tuple(x.view(B, N, parts, self.heads, -1).permute(2, 0, 3, 1, 4))
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, sees: Tensor) -> Tensor:
-        return attend(q, k, v, sees).transpose(1, 2).flatten(2)
+    @staticmethod
+    def _joined(mixed_BHNd: Tensor) -> Tensor:
+        return mixed_BHNd.transpose(1, 2).flatten(2)
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,7 @@ class PromptHead(nn.Module):
                 k, v = block.offer(x_BND)
             else:
                 x_BND, (k, v) = block(x_BND, context_sees, memory=remembered)
-            spread = tuple(part.expand(B, -1, -1, -1) for part in prompt)
-            slots_BMD, _ = block(slots_BMD, sees, more=((k, v), (spread[0], spread[1])), memory=remembered)
+            slots_BMD, _ = block(slots_BMD, sees, more=((k, v), prompt), memory=remembered)
         return self.leave(slots_BMD)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 NORM_EPS = 1e-6  # as in ViT, so that its weights can be copied
+FEW_QUERIES = 64
+KeysValues = tuple[Tensor, Tensor]
 
 
 def attend(q_BHNd: Tensor, k_BHMd: Tensor, v_BHMd: Tensor, sees: Tensor | None, dropout: float = 0.0) -> Tensor:
@@ -19,11 +22,37 @@ def attend(q_BHNd: Tensor, k_BHMd: Tensor, v_BHMd: Tensor, sees: Tensor | None, 
     """
     if not (q_BHNd.requires_grad and q_BHNd.dtype == torch.bfloat16 and q_BHNd.device.type == "cpu"):
         return F.scaled_dot_product_attention(q_BHNd, k_BHMd, v_BHMd, attn_mask=sees, dropout_p=dropout)
-    logits = (q_BHNd * q_BHNd.shape[-1] ** -0.5) @ k_BHMd.transpose(-1, -2)
+    return _written_out(q_BHNd, [(k_BHMd, v_BHMd)], sees, dropout)
+
+
+def attend_groups(q_BHNd: Tensor, groups: Sequence[KeysValues], sees: Tensor) -> Tensor:
+    """`attend` to all groups' keys and values, side by side; a group (1, H, M, d) is shared by all rows.
+
+    Few queries are written out: their logits are small, where a copy of the shared group for every row is not.
+    """
+    if q_BHNd.shape[2] > FEW_QUERIES:
+        B = len(q_BHNd)
+        k, v = (torch.cat([pair[i].expand(B, -1, -1, -1) for pair in groups], dim=2) for i in (0, 1))
+        return attend(q_BHNd, k, v, sees)
+    return _written_out(q_BHNd, groups, sees, 0.0)
+
+
+def _written_out(q_BHNd: Tensor, groups: Sequence[KeysValues], sees: Tensor | None, dropout: float) -> Tensor:
+    q_BHNd = q_BHNd * q_BHNd.shape[-1] ** -0.5
+    logits = torch.cat([_product(q_BHNd, k.transpose(-1, -2)) for k, _ in groups], dim=-1)
     if sees is not None:
         logits = logits.masked_fill(~sees, torch.finfo(logits.dtype).min)
-    weights = logits.softmax(-1, dtype=torch.float32).to(v_BHMd.dtype)
-    return F.dropout(weights, dropout) @ v_BHMd
+    weights = F.dropout(logits.softmax(-1, dtype=torch.float32).to(q_BHNd.dtype), dropout)
+    parts = weights.split([k.shape[2] for k, _ in groups], dim=-1)
+    mixed = [_product(part, v) for part, (_, v) in zip(parts, groups, strict=True)]
+    return sum(mixed[1:], mixed[0])
+
+
+def _product(x_BHNI: Tensor, y_BHIJ: Tensor) -> Tensor:
+    """Matrix products; those with one `y` for all rows as one, without copies of it."""
+    if len(y_BHIJ) < len(x_BHNI):
+        return torch.einsum("bhni,hij->bhnj", x_BHNI, y_BHIJ[0])
+    return x_BHNI @ y_BHIJ
 
 
 @dataclass(frozen=True)

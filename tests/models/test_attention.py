@@ -7,7 +7,15 @@ import timm
 import torch
 
 from shopvl.errors import DesignError
-from shopvl.models.attention import Encoder, SelfAttention, attend, encode_real, mean_of_real
+from shopvl.models.attention import (
+    FEW_QUERIES,
+    Encoder,
+    SelfAttention,
+    attend,
+    attend_groups,
+    encode_real,
+    mean_of_real,
+)
 from shopvl.models.inputs import PatchEmbedding, WordEmbedding
 from shopvl.models.single_stream import SingleStream, copy_vit
 
@@ -112,3 +120,24 @@ def test_written_out_for_training_it_is_the_fused_kernel(masked: bool) -> None:
     found = [[mixed, *torch.autograd.grad(mixed.float().square().sum(), (q, k, v))] for mixed in both]
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("queries", [3, FEW_QUERIES + 1])
+def test_groups_of_keys_are_one_line_of_keys(queries: int) -> None:
+    """Keys of each row, keys that all rows share, keys of each row again; values and gradients."""
+    torch.manual_seed(0)
+    q = torch.randn(4, 2, queries, 8, requires_grad=True)
+    groups = [
+        tuple(torch.randn(rows, 2, n, 8, requires_grad=True) for _ in "kv") for rows, n in ((4, 5), (1, 6), (4, 3))
+    ]
+    sees = torch.rand(4, 1, queries, 14) < 0.6
+    sees[..., 0] = True
+    k, v = (torch.cat([pair[i].expand(4, -1, -1, -1) for pair in groups], dim=2) for i in (0, 1))
+    wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=sees)
+    found = attend_groups(q, groups, sees)
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
+    leaves = [q, *(part for pair in groups for part in pair)]
+    weights = torch.randn_like(found)
+    both = (torch.autograd.grad((mixed * weights).sum(), leaves) for mixed in (found, wanted))
+    for one, two in zip(*both, strict=True):
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
