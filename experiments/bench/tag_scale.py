@@ -120,6 +120,7 @@ def main() -> None:
         "tagged": summary.tagged,
         "rejected": summary.rejected,
         "computed": summary.computed,
+        "model": design.name,
         "workers": told.workers,
         "bfloat16": told.bfloat16,
         "seconds": round(summary.seconds, 1),

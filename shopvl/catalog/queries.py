@@ -167,7 +167,8 @@ def _fragment(title: str, rng: random.Random) -> str:
 def facts_named(text: str, ontology: Ontology, *, within: Iterable[int] | None = None) -> tuple[int, ...]:
     """Facts whose names stand in the text, the longest name first ("navy blue" is not "blue"; plural or not is one).
 
-    `within` looks only for these facts: the product's own. Words that name several facts name none of them.
+    `within` looks only for these facts: the product's own. Words that name several facts name none of them; of
+    categories within each other the outer one is meant.
     """
     index = _name_index(ontology)
     allowed = None if within is None else frozenset(within)
@@ -184,26 +185,37 @@ def facts_named(text: str, ontology: Ontology, *, within: Iterable[int] | None =
             if len(fitting) > 1:  # "shorts" are shorts, though "short" is a length
                 said = " ".join(plain[place : place + size])
                 fitting = frozenset(n for n in fitting if said in map(folded, ontology.names_of_facts[n]))
+            fitting = _outermost(fitting, ontology)
             if len(fitting) == 1:
                 found |= fitting
             place += size - 1
             break
         place += 1
     if language_of(text) == "zh":
-        found |= _chinese_named(folded(text).replace(" ", ""), index, allowed)
+        found |= _chinese_named(folded(text).replace(" ", ""), ontology, allowed)
     return tuple(sorted(found))
 
 
 _MAX_NAME_WORDS = 5
 
 
-def _chinese_named(text: str, index: Mapping[str, frozenset[int]], allowed: frozenset[int] | None) -> set[int]:
+def _outermost(fitting: frozenset[int], ontology: Ontology) -> frozenset[int]:
+    """Of categories within each other that share a name ("Watches > Watches") the one that holds the others."""
+    paths = {number: ontology.facts[number].path for number in fitting}  # empty for a value
+    first = min(fitting, key=lambda number: len(paths[number]), default=None)
+    if first is None or not all(path and path[: len(paths[first])] == paths[first] for path in paths.values()):
+        return fitting
+    return frozenset((first,))
+
+
+def _chinese_named(text: str, ontology: Ontology, allowed: frozenset[int] | None) -> set[int]:
     """Chinese has no blanks between words: names are looked for anywhere, longer ones first."""
+    index = _name_index(ontology)
     found: set[int] = set()
     for name in sorted((name for name in index if language_of(name) == "zh"), key=len, reverse=True):
         if name in text:
             text = text.replace(name, " ")
-            fitting = index[name] if allowed is None else index[name] & allowed
+            fitting = _outermost(index[name] if allowed is None else index[name] & allowed, ontology)
             if len(fitting) == 1:
                 found |= fitting
     return found

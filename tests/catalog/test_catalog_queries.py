@@ -140,6 +140,17 @@ def test_facts_that_words_name(shop, text, wanted):
     assert labels(shop, facts_named(text, shop)) == wanted
 
 
+def test_of_categories_within_each_other_the_outer_one_is_meant():
+    products = [
+        ("Watch", ["Accessories", "Watches", "Watches"], []),
+        ("Strap", ["Accessories", "Watches", "Straps"], []),
+    ]
+    ontology = mine_ontology([product_frame(products)])
+    assert labels(ontology, facts_named("watches", ontology)) == ["Accessories > Watches"]
+    elsewhere = mine_ontology([product_frame([*products, ("Toy", ["Toys", "Watches"], [])])])
+    assert facts_named("watches", elsewhere) == ()
+
+
 def test_a_products_own_facts_settle_what_a_word_means(shop):
     own = shop.fact_ids(["Footwear", "Flip Flops"])
     assert labels(shop, facts_named("flip flops", shop, within=own)) == ["Footwear > Flip Flops"]
