@@ -5,18 +5,22 @@ import signal
 import subprocess
 import sys
 import time
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image, ImageOps
 
+from shopvl.catalog.cells import folded
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import apply_names
 from shopvl.catalog.readers import open_catalog
 from shopvl.design import Design
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.tasks.search import SearchIndex, build_index, conditions, update_index
+from shopvl.tasks.search.pictured import Seen
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,6 +140,22 @@ def test_words_and_a_picture_are_like_this_but(index: SearchIndex, toy_catalog) 
     assert sum(right) >= min(reds, 3)
     same_kind = [hit.category_path[0] == shown["category_path"][0] for hit in found]
     assert any(same_kind)
+
+
+def test_a_picture_from_elsewhere_is_asked_of_the_model(index: SearchIndex, toy_catalog) -> None:
+    """A photo that the index has not: what it shows is the model's own answer, and words replace that too."""
+    row = next(row for row in next(toy_catalog.batches(100)).to_dicts() if row["attributes"])
+    turned = ImageOps.mirror(Image.open(BytesIO(row["image"]["bytes"])).convert("RGB"))
+    photo = BytesIO()
+    turned.crop((3, 3, turned.width, turned.height)).save(photo, "PNG")
+    assert not len(index.rows_of_photo(photo.getvalue()))
+    seen = Seen(index, photo.getvalue(), index.image_vector(photo.getvalue()))
+    assert folded("Colour") in map(folded, seen.answers)
+    assert seen.value("Colour") is not None
+    alike = index.search(None, photo.getvalue(), k=10)
+    found = index.search("red", photo.getvalue(), k=10)
+    reds = [sum(dict(hit.attributes).get("Colour") == "Red" for hit in one) for one in (alike, found)]
+    assert reds[1] > reds[0]
 
 
 # --- filters, facets, groups
