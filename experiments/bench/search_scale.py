@@ -184,11 +184,14 @@ def make(kind: Any, matrix: np.ndarray, work: Path) -> None:
 
 def make_milvus(matrix: np.ndarray, work: Path) -> None:
     """An index folder whose vectors are in Milvus Lite."""
+    from milvus_lite.server_manager import server_manager_instance
+
     place = Milvus(uri=str(work / "milvus.db"), collection="bench")
     start = time.perf_counter()
     made_index(matrix, work / "milvus", Plan(milvus=place))
     told = {"whole_index_s": round(time.perf_counter() - start, 1)}
     (work / "milvus" / "made.json").write_text(json.dumps(told))
+    server_manager_instance.release_all()  # it holds the file as long as this process lives
 
 
 # --- measuring
