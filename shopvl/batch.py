@@ -17,7 +17,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-TextName = Literal["title", "query"]
 Modality = Literal["image", "title"]
 MODALITIES: tuple[Modality, ...] = ("image", "title")  # the I of `shown_BI`
 INPUT_CHOICES: tuple[tuple[Modality, ...], ...] = (("image", "title"), ("image",), ("title",))
@@ -35,6 +34,7 @@ class Words:
     ids_BT: Tensor  # int64
     real_BT: Tensor  # bool
     targets_BT: Tensor | None = None  # int64; the true id at masked positions, IGNORED elsewhere
+    boxes_BT4: Tensor | None = None  # float32, x0 y0 x1 y1 in [0, 1] of the picture, of words that stand in one
 
     def to(self, device: torch.device | str) -> Words:
         """The same words on another device."""
@@ -43,7 +43,8 @@ class Words:
     def rows(self, chosen: Tensor | slice) -> Words:
         """Only some of the texts, in the order given."""
         targets = None if self.targets_BT is None else self.targets_BT[chosen]
-        return Words(ids_BT=self.ids_BT[chosen], real_BT=self.real_BT[chosen], targets_BT=targets)
+        boxes = None if self.boxes_BT4 is None else self.boxes_BT4[chosen]
+        return Words(ids_BT=self.ids_BT[chosen], real_BT=self.real_BT[chosen], targets_BT=targets, boxes_BT4=boxes)
 
 
 IGNORED = -100  # target value of positions that are not asked (the convention of torch's cross_entropy)

@@ -33,6 +33,7 @@ from shopvl.errors import ShopvlError
 if TYPE_CHECKING:
     from shopvl.batch import Modality
     from shopvl.catalog.readers import Catalog
+    from shopvl.design import Design
     from shopvl.experiments.gate import Verdicts
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -52,6 +53,9 @@ CatalogPath = Annotated[str, typer.Argument(help="CSV, JSONL or Parquet table, o
 ModelFolder = Annotated[Path, typer.Option("--model", help="A shopvl model folder.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 Split = Annotated[str | None, typer.Option(help="Only rows of this split.")]
+Ocr = Annotated[
+    bool, typer.Option("--ocr", help="Read pictures first: paint out text laid over them; printed words are evidence.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
@@ -123,6 +127,16 @@ def _inputs(text: str) -> tuple[Modality, ...]:
     if "title" in asked:
         found.append("title")
     return tuple(found)
+
+
+def _reading(design: Design, ocr: bool) -> Design:
+    """The design, with a reader where OCR is asked for; says at once where the engine is not installed."""
+    from shopvl.loading import picture_reader
+
+    if ocr and design.reader is None:
+        design.reader = picture_reader()
+        design.reader.version()
+    return design
 
 
 # --- the main job on the built-in catalog
@@ -723,6 +737,7 @@ def calibrate(
     model: Annotated[Path, typer.Argument(help="A tuned shopvl model folder.")],
     catalog: CatalogPath,
     split: Split = "val",
+    ocr: Ocr = False,
 ) -> None:
     """Measure on held-out rows how far each answer can be trusted, and keep that in the model folder.
 
@@ -733,7 +748,7 @@ def calibrate(
     from shopvl.tasks.calibration import calibrate as measure_trust
     from shopvl.tasks.card import model_card
 
-    design = Design.from_pretrained(model)
+    design = _reading(Design.from_pretrained(model), ocr)
     with _stages() as report:
         measure_trust(design, open_catalog(catalog, split=split or None), report)
     design.save(model, model_card(design))
@@ -764,10 +779,13 @@ def tag(
         bool | None,
         typer.Option("--bfloat16/--float32", help="Half the bits, twice the speed; chosen where the hardware has it."),
     ] = None,
+    ocr: Ocr = False,
 ) -> None:
     """Category and attributes for every product: DIR/tags.parquet, and DIR/rejects.parquet for what could not be read.
 
     A run that was stopped goes on where it was, and a run over a changed catalog computes only what is new.
+
+    With --ocr, DIR/notes.parquet names the products in whose pictures OCR could not read, and why.
 
     Example: shopvl tag products.csv --model runs/tagger --out tags --precision 0.95
     """
@@ -779,7 +797,7 @@ def tag(
     from shopvl.tasks.tagging import tag as tag_catalog
 
     opened = open_catalog(catalog, split=split)
-    design = Design.from_pretrained(model)
+    design = _reading(Design.from_pretrained(model), ocr)
     inputs = _inputs(use)
     total = opened.count() if limit is None else min(limit, opened.count())
     with _progress("tagging", total) as report:
@@ -808,6 +826,8 @@ def tag(
     if done.rejected:
         again = shlex.join(["shopvl", *sys.argv[1:]])
         out.print(f"to retry the rejected rows, and only those: {again}", markup=False, highlight=False)
+    if done.noted:
+        out.print(f"{done.noted} pictures could not be read for words; {folder / 'notes.parquet'} says why")
     out.print(f"{folder / 'tags.parquet'}\n{page}")
 
 
@@ -917,6 +937,7 @@ def ask(
     title: Annotated[str | None, typer.Option(help="The product's title.")] = None,
     precision: Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted answers.")] = 0.95,
     as_json: AsJson = False,
+    ocr: Ocr = False,
 ) -> None:
     """Ask about one product; the answer comes with its probability, a decision, and what it rests on.
 
@@ -930,7 +951,7 @@ def ask(
     if path is not None and not path.is_file():
         raise ShopvlError(f"there is no picture {image}; name a JPEG, PNG or WebP file, or - for none")
     picture = None if path is None else path.read_bytes()
-    replies = ask_design(Design.from_pretrained(model), question, picture, title, precision)
+    replies = ask_design(_reading(Design.from_pretrained(model), ocr), question, picture, title, precision)
     if as_json:
         print(json.dumps([reply.as_dict() for reply in replies], ensure_ascii=False, indent=1))
         return
@@ -943,7 +964,7 @@ def ask(
 
 
 @app.command()
-def embed(catalog: CatalogPath, model: ModelFolder, folder: OutFolder, split: Split = None) -> None:
+def embed(catalog: CatalogPath, model: ModelFolder, folder: OutFolder, split: Split = None, ocr: Ocr = False) -> None:
     """Pictures and titles as vectors: DIR/embeddings.parquet, and DIR/rejects.parquet.
 
     Example: shopvl embed products.parquet --model runs/tri-clip/design --out vectors
@@ -953,7 +974,7 @@ def embed(catalog: CatalogPath, model: ModelFolder, folder: OutFolder, split: Sp
     from shopvl.tasks.embedding import embed as embed_catalog
 
     opened = open_catalog(catalog, split=split)
-    design = Design.from_pretrained(model)
+    design = _reading(Design.from_pretrained(model), ocr)
     with _progress("embedding", opened.count()) as report:
         embedded, rejected = embed_catalog(design, opened, folder, report=report)
     out.print(f"{folder / 'embeddings.parquet'}: {embedded} products embedded, {rejected} rejected")
@@ -977,6 +998,7 @@ def index(
     kind: Annotated[str | None, typer.Option(help="flat, hnsw, ivf-sq8 or pq; chosen by size if left out.")] = None,
     memory_mb: Annotated[int | None, typer.Option(min=1, help="Memory that vectors may take.")] = None,
     milvus: Annotated[str | None, typer.Option(help="Keep vectors in Milvus: a server's URI, or a .db file.")] = None,
+    ocr: Ocr = False,
 ) -> None:
     """Embed a catalog and write a search index, or change one: add, replace and delete products, attach tags.
 
@@ -995,7 +1017,7 @@ def index(
     if update and catalog is None and delete is None and tags is None:
         raise ShopvlError("--update wants a catalog to add, --delete with ids, or --tags; none of them came")
     opened = None if catalog is None else open_catalog(catalog, split=split)
-    design = None if model is None else Design.from_pretrained(model)
+    design = None if model is None else _reading(Design.from_pretrained(model), ocr)
     total = 0 if opened is None else opened.count()
     if update:
         with _progress("updating", total) as report:
@@ -1110,6 +1132,7 @@ def evaluate(
     folder: OutFolder,
     split: Split = "test",
     seed: int = 0,
+    ocr: Ocr = False,
 ) -> None:
     """Measure a model: retrieval in both protocols, category by level, every property; metrics.json and report.html.
 
@@ -1120,7 +1143,7 @@ def evaluate(
     from shopvl.tasks.evaluation_page import evaluate as write_evaluation
 
     opened = open_catalog(catalog, split=split or None)
-    design = Design.from_pretrained(model)
+    design = _reading(Design.from_pretrained(model), ocr)
     with _progress("looking", opened.count()) as report:
         page = write_evaluation(design, opened, folder, seed=seed, report=report)
     out.print(f"{folder / 'metrics.json'}\n{page}")

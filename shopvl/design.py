@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from shopvl.batch import INPUT_CHOICES, Batch, Modality, Output, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.errors import DesignError, ShopvlError
-from shopvl.loading import Loader
+from shopvl.loading import Loader, picture_reader
 from shopvl.models.answering import AnsweringDualEncoder, PromptDecode, PromptMask
 from shopvl.models.attention import Encoder
 from shopvl.models.backbones import (
@@ -43,6 +43,7 @@ from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.tracking.registry import design_folder, is_reference
+from shopvl.vision.picture_words import PictureReader
 
 FORMAT = 1
 CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, CARD = (
@@ -70,7 +71,11 @@ Calibration = dict[str, dict[str, dict[str, Any]]]  # inputs -> property -> figu
 
 @dataclass
 class Design:
-    """Everything a task needs: the model, how to feed it, what it knows, and how far to trust it."""
+    """Everything a task needs: the model, how to feed it, what it knows, and how far to trust it.
+
+    With a `reader`, OCR looks at every picture before the model does: text laid over it is painted out, and words on
+    the product are evidence, and an input where the recipe has them as one (it brings its own reader then).
+    """
 
     recipe: Recipe
     tokenizer: Tokenizer
@@ -81,11 +86,12 @@ class Design:
     heads: LinearHeads | None = None
     labels: dict[str, list[str]] = field(default_factory=dict)  # property -> values a head chooses from
     calibration: Calibration = field(default_factory=dict)
+    reader: PictureReader | None = None
 
     @property
     def loader(self) -> Loader:
         """How rows become batches for this design."""
-        return Loader(self.recipe, self.tokenizer, self.ontology)
+        return Loader(self.recipe, self.tokenizer, self.ontology, self.reader)
 
     @property
     def device(self) -> torch.device:
@@ -309,7 +315,10 @@ def build(
             case parts.SingleStream():
                 model, configs = _single_stream(recipe, tokenizer, random_weights), {}
     objectives = tuple(_objective(part, recipe, tokenizer) for part in recipe.objectives)
-    return Design(recipe, tokenizer, ontology, model, objectives, configs)
+    design = Design(recipe, tokenizer, ontology, model, objectives, configs)
+    if recipe.ocr is not None:
+        design.reader = picture_reader()
+    return design
 
 
 def _dual_encoder(
@@ -339,6 +348,7 @@ def _answering(
     if tokenizer.mask_id is None:
         raise DesignError("the text tower's tokenizer has no [MASK], which prompts need; use a BERT-like text tower")
     sizes = {"layers": part.layers, "width": part.width, "heads": part.heads, "dropout": part.dropout}
+    sizes["ocr"] = recipe.ocr is not None
     size_px = recipe.image.size_px
     with torch.inference_mode():
         cells = [tokens.shape[1] for tokens in image.eval().look(torch.zeros(1, 3, *size_px))[1]]

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from shopvl.batch import Batch, Modality
 from shopvl.design import Design
-from shopvl.loading import Loader, Reject, Row, Usable, examine
+from shopvl.loading import Loader, Reject, Row, Usable, examine, with_words
 from shopvl.overlap import ahead
+from shopvl.vision.ocr import Word
+from shopvl.vision.subject import LETTERS_PX
 
 BATCH_ROWS = 128
 DECODED_SIDES = 2  # a JPEG is decoded at no less than so many times the size that the model reads
@@ -24,11 +26,15 @@ Read = Callable[[Batch, tuple[Modality, ...]], Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Encoded:
-    """Rows that have the same inputs, and what the model read from them: name -> (rows, ...) float32."""
+    """Rows that have the same inputs, and what the model read from them: name -> (rows, ...) float32.
+
+    `printed` are the words that OCR read on each product, where it was asked to.
+    """
 
     inputs: tuple[Modality, ...]
     rows: list[Row]
     values: dict[str, np.ndarray]
+    printed: list[tuple[Word, ...]]
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Some rows, ready for the model; rejects by their place among the rows."""
+    """Some rows, ready for the model; by their place among the rows rejects, and notes on what OCR could not read."""
 
     groups: list[Group] = field(default_factory=list)
     rejects: dict[int, Reject] = field(default_factory=dict)
+    notes: dict[int, str] = field(default_factory=dict)
 
 
 def encode(
@@ -65,35 +72,39 @@ def encode(
             yield encoded(design, group.items, group.batch, read)
 
 
-def encoded_group(design: Design, group: list[Usable], read: Read) -> Encoded:
-    """The same for a few rows at hand, all with the same inputs."""
-    design.model.eval()
-    return encoded(design, group, design.loader.inference_batch(group), read)
-
-
 def encoded(design: Design, group: list[Usable], batch: Batch, read: Read) -> Encoded:
     """A prepared batch through the model, which must be in evaluation mode."""
     inputs = group[0].inputs
     with torch.inference_mode():
         read_now = read(batch.to(design.device), inputs)
     values = {name: tensor.float().cpu().numpy() for name, tensor in read_now.items()}
-    return Encoded(inputs, [item.row for item in group], values)
+    return Encoded(inputs, [item.row for item in group], values, [item.printed for item in group])
 
 
 def prepare(loader: Loader, rows: Sequence[Row], root: Path, wanted: tuple[Modality, ...]) -> Prepared:
     """Decode and check rows, and make batches of those with the same inputs.
 
+    With the loader's `reader`, pictures are bared of the text laid over them first; raises ShopvlError where the OCR
+    engine does not start.
     Where there are enough for several batches, titles of like length go together: padding costs as much as words.
     """
     prepared = Prepared()
-    by_inputs: dict[tuple[Modality, ...], list[tuple[int, Usable]]] = {}
+    usable: dict[int, Usable] = {}
     at_least_px = DECODED_SIDES * max(loader.size_px)
+    if loader.reader is not None:
+        at_least_px = max(at_least_px, LETTERS_PX)
     for place, row in enumerate(rows):
         match examine(row, root, wanted, at_least_px=at_least_px):
             case Reject() as reject:
                 prepared.rejects[place] = reject
             case Usable() as good:
-                by_inputs.setdefault(good.inputs, []).append((place, good))
+                usable[place] = good
+    if loader.reader is not None:
+        usable = dict(zip(usable, with_words(loader.reader, list(usable.values())), strict=True))
+        prepared.notes.update((place, good.note) for place, good in usable.items() if good.note)
+    by_inputs: dict[tuple[Modality, ...], list[tuple[int, Usable]]] = {}
+    for place, good in usable.items():
+        by_inputs.setdefault(good.inputs, []).append((place, good))
     for together in by_inputs.values():
         if len(together) > BATCH_ROWS:
             together.sort(key=lambda item: len(item[1].row["title"] or ""))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow as pa
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from shopvl.batch import IGNORED, MODALITIES, Batch, Modality, Questions, Words
@@ -26,15 +28,18 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import Query, QueryLog, facts_named, make_query
 from shopvl.catalog.readers import Catalog
 from shopvl.errors import CatalogError, DesignError, ImageError
+from shopvl.paths import cache_folder
 from shopvl.recipes.parts import Answers, BiasDrop, KeepSubject, MaskedPatches, OverlayConsistency, WordBag
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.prompts import PromptBook, Question, questions_of
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.text.verbalizers import Verbalizer
+from shopvl.vision.ocr import Word
 from shopvl.vision.overlays import draw_lying_text, draw_overlays
 from shopvl.vision.patches import KeepRule
+from shopvl.vision.picture_words import PictureReader
 from shopvl.vision.quick import bias_drop, subject_shares
-from shopvl.vision.transforms import random_crop, to_pixels
+from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to_pixels
 
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
 ASKED_PROPERTIES = 24  # at most, per training batch; the category is always asked
@@ -56,10 +61,16 @@ class Reject:
 
 
 class Loader:
-    """Turns rows into tensors for one recipe: sizes, token limits, augmentation and queries are decided here."""
+    """Turns rows into tensors for one recipe: sizes, token limits, augmentation and queries are decided here.
 
-    def __init__(self, recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology) -> None:
+    With a `reader`, text laid over pictures is painted out before a model looks (`encoding.prepare`).
+    """
+
+    def __init__(
+        self, recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, reader: PictureReader | None = None
+    ) -> None:
         self.recipe = recipe
+        self.reader = reader
         self.tokenizer = tokenizer
         self.ontology = ontology
         self.size_px = recipe.image.size_px
@@ -74,6 +85,31 @@ class Loader:
     def _encoded(self, texts: Sequence[str], limit: int) -> Words:
         ids, real = self.tokenizer.encode(texts, limit)
         return Words(ids_BT=torch.from_numpy(ids), real_BT=torch.from_numpy(real))
+
+    def printed(self, boxed_B: Sequence[Sequence[tuple[str, Box]]]) -> Words:
+        """Words on products with their boxes, one after the other; the two framing tokens have the whole picture's."""
+        assert self.recipe.ocr is not None
+        limit = self.recipe.ocr.max_tokens
+        start, end = self.tokenizer.encode([""], limit)[0][0].tolist()
+        ids, boxes = [], []
+        for boxed in boxed_B:
+            pieces = zip(self.tokenizer.pieces([text for text, _ in boxed]), boxed, strict=True) if boxed else ()
+            told = [(piece, box) for of_word, (_, box) in pieces for piece in of_word][: limit - 2]
+            told = [(start, WHOLE[:4]), *told, (end, WHOLE[:4])]
+            ids.append(torch.tensor([piece for piece, _ in told]))
+            boxes.append(torch.tensor([box for _, box in told], dtype=torch.float32))
+        real = [torch.ones(len(row), dtype=torch.bool) for row in ids]
+        return Words(
+            ids_BT=pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_id),
+            real_BT=pad_sequence(real, batch_first=True),
+            boxes_BT4=pad_sequence(boxes, batch_first=True),
+        )
+
+    def _boxed(
+        self, printed: Iterable[tuple[str, Box]], picture: Image.Image, crop: Crop = WHOLE
+    ) -> list[tuple[str, Box]]:
+        seen = [(text, seen_box(box, picture.size, self.size_px, crop)) for text, box in printed]
+        return [(text, box) for text, box in seen if box is not None]
 
     def pictures(self, pictures: Sequence[Image.Image]) -> Batch:
         """RGB pictures alone."""
@@ -109,10 +145,16 @@ class Loader:
         pictures = [item.image for item in group if item.image is not None]
         titles = [item.row["title"] for item in group]
         pixels = [to_pixels(picture, self.size_px) for picture in pictures]
-        return Batch(
-            **(self.seen(pixels) if "image" in inputs else {}),
-            texts={"title": self.words(titles)} if "title" in inputs else {},
-        )
+        texts = {"title": self.words(titles)} if "title" in inputs else {}
+        if self.recipe.ocr is not None and "image" in inputs:
+            texts["ocr"] = self.printed(
+                [
+                    self._boxed([(word.text, word.box) for word in item.printed], item.image)
+                    for item in group
+                    if item.image
+                ]
+            )
+        return Batch(**(self.seen(pixels) if "image" in inputs else {}), texts=texts)
 
     def training_batch(self, rows: Sequence[Row], rng: random.Random, seeds: Sequence[int] | None = None) -> Batch:
         """Rows with good pictures as a batch with queries, facts and groups, augmented. `rng` decides every draw.
@@ -122,12 +164,16 @@ class Loader:
         """
         own = [random.Random(seed) for seed in seeds or [rng.getrandbits(64) for _ in rows]]
         augment = self.recipe.augment
-        pictures, overlaid, queries = [], [], []
+        pictures, overlaid, queries, printed = [], [], [], []
         for row, draw in zip(rows, own, strict=True):
             crop = random_crop(draw, augment.crop_share, augment.flip)
             picture = decode(row["image"]["bytes"])
             drawn = augment.overlays > 0 and draw.random() < augment.overlays
             pictures.append(to_pixels(_promoted(picture, draw) if drawn else picture, self.size_px, crop))
+            if self.recipe.ocr is not None:
+                printed.append(
+                    self._boxed([(word["text"], word["box"]) for word in row["printed"] or ()], picture, crop)
+                )
             if self._consistent:
                 overlaid.append(to_pixels(_promoted(picture, draw), self.size_px, crop))
             queries.append(self._query(row, draw))
@@ -142,13 +188,16 @@ class Loader:
             ]
             shown_BI = _shown([draw.random() for draw in own], rates)
             questions = self._asked(rows, facts_BK, shown_BI, rng)
+        texts = {
+            "title": self.words(titles),
+            "query": self.words([query.text for query in queries], MAX_QUERY_TOKENS),
+        }
+        if self.recipe.ocr is not None:
+            texts["ocr"] = self.printed(printed)
         return Batch(
             **self.seen(pictures, rng),
             overlaid=Batch(**self.seen(overlaid, rng)) if overlaid else None,
-            texts={
-                "title": self.words(titles),
-                "query": self.words([query.text for query in queries], MAX_QUERY_TOKENS),
-            },
+            texts=texts,
             title_group_B=text_groups([row["title"] for row in rows]),
             query_group_B=text_groups([query.text for query in queries]),
             facts_BK=facts_BK,
@@ -358,12 +407,18 @@ def _drop_words(text: str, share: float, rng: random.Random) -> str:
 
 @dataclass(frozen=True)
 class Usable:
-    """A row whose inputs are all good: its decoded picture, if it was asked for, and which inputs it has."""
+    """A row whose inputs are all good: its decoded picture, if it was asked for, and which inputs it has.
+
+    Where words were read, `image` is without text laid over it, `printed` is what stands on the product, and `note`
+    says why nothing could be read.
+    """
 
     row: Row
     inputs: tuple[Modality, ...]
     data: bytes | None = None
     image: Image.Image | None = None
+    printed: tuple[Word, ...] = ()
+    note: str = ""
 
 
 def examine(row: Row, root: Path, wanted: tuple[Modality, ...], *, at_least_px: int | None = None) -> Usable | Reject:
@@ -390,6 +445,23 @@ def examine(row: Row, root: Path, wanted: tuple[Modality, ...], *, at_least_px: 
         return Reject(product_id, str(fault))
 
 
+def picture_reader() -> PictureReader:
+    """One that keeps its readings with all others of this user."""
+    return PictureReader(decode, cache_folder() / "ocr.sqlite")
+
+
+def with_words(reader: PictureReader, items: Sequence[Usable]) -> list[Usable]:
+    """The same with their pictures read and bared. Raises ShopvlError where the OCR engine does not start."""
+    bare = iter(reader.bare([(item.data, item.image) for item in items if item.data and item.image]))
+    found = []
+    for item in items:
+        if item.data and item.image:
+            told = next(bare)
+            item = replace(item, image=told.picture, printed=told.printed, note=told.note)
+        found.append(item)
+    return found
+
+
 # --- training rows on disk -------------------------------------------------------------------------------------------
 
 _COLUMNS = pa.schema(
@@ -400,6 +472,7 @@ _COLUMNS = pa.schema(
         ("category_path", pa.list_(pa.string())),
         ("attributes", pa.list_(pa.struct([("property", pa.string()), ("value", pa.string())]))),
         ("queries", pa.list_(pa.string())),
+        ("printed", pa.list_(pa.struct([("text", pa.string()), ("box", pa.list_(pa.float32()))]))),
     ]
 )
 _ROWS_PER_GROUP = 1024
@@ -443,33 +516,40 @@ class TrainingRows:
 
 
 def training_rows(
-    catalog: Catalog, folder: Path, log: QueryLog | None = None, report: Callable[[int], None] = lambda count: None
+    catalog: Catalog,
+    folder: Path,
+    log: QueryLog | None = None,
+    report: Callable[[int], None] = lambda count: None,
+    reader: PictureReader | None = None,
 ) -> TrainingRows:
     """Check every row once (picture decodes, title present) and keep the usable ones in `folder`.
 
     Queries of the `log` join those that the catalog's own rows have. Made anew only when catalog or log changed.
-    Pictures by URL or path are fetched here, so training needs neither network nor the original files. Raises
-    CatalogError where no row is usable.
+    Pictures by URL or path are fetched here, so training needs neither network nor the original files. With a `reader`
+    text laid over them is painted out here, and words on products are kept; `notes.json` says which pictures could not
+    be read. Raises CatalogError where no row is usable.
     """
     source = {
         "digest": catalog.digest(),
         "split": catalog.split,
         "log": None if log is None else int(log.table.hash_rows().sum()),
+        "words": None if reader is None else reader.version(),
     }
     stamp = folder / "source.json"
     if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
         return TrainingRows(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rejects: list[Reject] = []
+    notes: list[Reject] = []
     with pa.OSFile(str(folder / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, _COLUMNS) as writer:
         for frame in catalog.batches(_ROWS_PER_GROUP):
             good = []
             for row in frame.iter_rows(named=True):
                 match examine(row, catalog.root, TRAINING_INPUTS):
-                    case Usable(inputs=inputs, data=data) if inputs == TRAINING_INPUTS:
+                    case Usable(inputs=inputs) as usable if inputs == TRAINING_INPUTS:
                         logged = [] if log is None else [text for text, _ in log.of(row["product_id"])]
                         queries = [*(row["queries"] or ()), *logged]
-                        kept = {**row, "image": {"bytes": data, "path": None}, "queries": queries}
+                        kept = {**row, **_picture_columns(usable, reader, notes), "queries": queries}
                         good.append({name: kept.get(name) for name in _COLUMNS.names})
                     case Usable(inputs=(only,)):
                         rejects.append(
@@ -480,7 +560,8 @@ def training_rows(
             if good:
                 writer.write_batch(pa.RecordBatch.from_pylist(good, schema=_COLUMNS))
             report(len(frame))
-    (folder / "rejects.json").write_text(json.dumps([vars(reject) for reject in rejects], ensure_ascii=False), "utf-8")
+    for name, told in (("rejects", rejects), ("notes", notes)):
+        (folder / f"{name}.json").write_text(json.dumps([vars(one) for one in told], ensure_ascii=False), "utf-8")
     rows = TrainingRows(folder)
     if not len(rows):
         first = f", the first because {rejects[0].reason}" if rejects else ""
@@ -490,6 +571,21 @@ def training_rows(
         )
     stamp.write_text(json.dumps(source), "utf-8")  # last: a run killed before this line prepares anew
     return rows
+
+
+def _picture_columns(usable: Usable, reader: PictureReader | None, notes: list[Reject]) -> dict[str, Any]:
+    """`image` and `printed` of a training row; what could not be read is added to the notes."""
+    data, printed = usable.data, []
+    if reader is not None:
+        (read,) = with_words(reader, [usable])
+        if read.note:
+            notes.append(Reject(usable.row["product_id"], read.note))
+        if read.image is not None and read.image is not usable.image:
+            sink = io.BytesIO()
+            read.image.save(sink, "PNG")
+            data = sink.getvalue()
+        printed = [{"text": word.text, "box": word.box} for word in read.printed]
+    return {"image": {"bytes": data, "path": None}, "printed": printed}
 
 
 class Steps(Dataset):

@@ -1,4 +1,4 @@
-"""The only place that knows where app/, data_schemas/, prompts/, experiments/ are: told, in a checkout, or a wheel."""
+"""Where app/, data_schemas/, prompts/, experiments/ are (told, in a checkout, or a wheel), and where caches go."""
 
 import os
 from pathlib import Path
@@ -19,3 +19,8 @@ def room(name: Room) -> Path:
             return folder
     looked = " or ".join(str(folder) for folder in candidates)
     raise ShopvlError(f"the folder {name}/ is not at {looked}; reinstall shopvl or set SHOPVL_HOUSE to a checkout")
+
+
+def cache_folder() -> Path:
+    """Where things are kept that can be made again: $XDG_CACHE_HOME/shopvl, or ~/.cache/shopvl."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "shopvl"

@@ -109,9 +109,12 @@ class PromptHead(nn.Module):
         heads: int,
         dropout: float,
         memory: bool,
+        ocr: bool,
     ) -> None:
         super().__init__()
         self.width, self.memory, self.dropout = width, memory, dropout
+        if ocr:
+            self.box = nn.Linear(4, width)  # where a printed word stands; its bias says that it is one
         self.cells = nn.ModuleList(nn.Linear(channels, width) for channels in image_tower.token_widths)
         self.cell_places = nn.ParameterList(nn.Parameter(torch.randn(count, width) * 0.02) for count in cells)
         self.word = nn.Linear(text_tower.width, width)
@@ -129,6 +132,10 @@ class PromptHead(nn.Module):
             for linear, place, cells_BPC in zip(self.cells, self.cell_places, tokens, strict=True)
         ]
         return self._entered(torch.cat(groups, dim=1))
+
+    def printed(self, words_BTC: Tensor, boxes_BT4: Tensor) -> Tensor:
+        """Words on the product, as the text tower's words and their boxes, as positions (B, T, D)."""
+        return self._entered(self.word(words_BTC) + self.box(boxes_BT4))
 
     def title(self, words_BTC: Tensor) -> Tensor:
         """The text tower's words as positions (B, T, D)."""
@@ -424,14 +431,15 @@ class AnsweringDualEncoder(DualEncoder):
             embeddings["overlaid"] = self.embed_image(batch.overlaid)
         title_BTC = None
         for name, words in batch.texts.items():
+            if name == "ocr":  # a part of the picture
+                continue
             text_BW, words_BTC = self.text_tower.read(words, name)
             embeddings[name] = self._unit(self.text_projection(text_BW))
             if name == "title":
                 title_BTC = words_BTC
         assert title_BTC is not None
-        picture_BPD, title_BTD = self.head.picture(cells), self.head.title(title_BTC)
+        (picture_BPD, real_BP), title_BTD = self._picture(batch, cells), self.head.title(title_BTC)
         real_BT = batch.texts["title"].real_BT
-        real_BP = self._real(batch, picture_BPD)
         if batch.shown_BI is not None:
             real_BP, real_BT = real_BP & batch.shown_BI[:, :1], real_BT & batch.shown_BI[:, 1:]
         prepared = self.prepare(batch.questions)
@@ -481,19 +489,24 @@ class AnsweringDualEncoder(DualEncoder):
         whole_BW, by_name = None, {}
         if batch.pixels_B3YX is not None:
             whole_BW, cells = self.look(batch)
-            cells_BPD = self.head.picture(cells)
-            by_name["image"] = cells_BPD, self._real(batch, cells_BPD)
+            by_name["image"] = self._picture(batch, cells)
         if "title" in batch.texts:
             words = batch.texts["title"]
             by_name["title"] = self.head.title(self.text_tower.read(words, "title")[1]), words.real_BT
         return _Seen(by_name, whole_BW)
 
-    @staticmethod
-    def _real(batch: Batch, cells_BPD: Tensor) -> Tensor:
-        """(B, P) bool: the cells that the tower saw."""
-        if batch.kept_BP is not None:
-            return batch.kept_BP
-        return torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
+    def _picture(self, batch: Batch, cells: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The picture's cells, and after them the words printed on the product, as positions (B, P, D); and a mask
+        (B, P) of the cells that the tower saw and the words that are real."""
+        cells_BPD = self.head.picture(cells)
+        seen_BP = batch.kept_BP
+        if seen_BP is None:
+            seen_BP = torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
+        words = batch.texts.get("ocr")
+        if words is None:
+            return cells_BPD, seen_BP
+        printed_BTD = self.head.printed(self.text_tower.read(words, "ocr")[1], words.boxes_BT4)
+        return torch.cat([cells_BPD, printed_BTD], dim=1), torch.cat([seen_BP, words.real_BT], dim=1)
 
     def _shown(
         self, seen: _Seen, batch: Batch, choices: Sequence[tuple[Modality, ...]]

@@ -151,6 +151,16 @@ class WordPieces:
 
 Text = Annotated[TextTransformer | WordBag | TransformersText | WordPieces, Field(discriminator="kind")]
 
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OcrWords:
+    """Words that OCR reads on the product, each with its box, as positions beside the picture's cells (M4C,
+    arXiv:1911.06258). Text laid over the picture is painted out and never read."""
+
+    kind: Literal["ocr-words"] = "ocr-words"
+    max_tokens: Count = 16
+
+
 # --- fusion ----------------------------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from shopvl.recipes.parts import (
     Image,
     LeaveOut,
     Objective,
+    OcrWords,
     OverlayConsistency,
     PatchLinear,
     PatchTower,
@@ -42,6 +43,7 @@ class Recipe:
     name: str
     image: Image
     text: Text
+    ocr: OcrWords | None = None  # words printed on the product as an input of their own
     fusion: Fusion
     answering: Answering | None = None  # how prompted questions are answered, if they are
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
@@ -97,6 +99,8 @@ class Recipe:
             found.append(
                 f"an answering width of {self.answering.width} is not a multiple of {self.answering.heads} heads"
             )
+        if self.ocr is not None and self.answering is None:
+            found.append("ocr words are read by a head that answers; give prompt-mask or prompt-decode as answering")
         if self.answering is not None and self.schedule.half_size_share:
             found.append("half_size_share changes how many cells a picture has, which a head that answers counts on")
         return found

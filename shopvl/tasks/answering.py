@@ -12,11 +12,13 @@ from torch import Tensor
 
 from shopvl.answers import UNKNOWN, answers_of
 from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, Modality, inputs_name
+from shopvl.catalog.queries import facts_named
 from shopvl.design import Design
 from shopvl.encoding import Encoded, encode
 from shopvl.errors import DesignError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject
 from shopvl.tasks.calibration import UNMEASURED, Trust, applicable, disagreement, trust_of
+from shopvl.vision.ocr import Word
 
 ALTERNATIVES = 3
 NO_ANSWER: dict[str, Any] = {
@@ -109,14 +111,26 @@ class HeadAnswers:
         return row
 
     def _evidence(self, item: Encoded, number: int, name: str, value: int) -> Sequence[str]:
-        """Inputs that alone would give this answer too; if none would, the one that finds it likelier."""
+        """Inputs that alone would give this answer too, and `ocr` where words printed on the product name it; if there
+        are none, the input that finds it likelier."""
         shares: dict[str, Any] = {
             single: item.values[f"{single}/{name}"][number]
             for (single,) in SINGLE_INPUTS
             if f"{single}/{name}" in item.values
         }
         agreeing = [single for single, share in shares.items() if int(share.argmax()) == value]
+        if self._is_printed(item.printed[number], name, self.labels[name][value]):
+            agreeing.append("ocr")
         return agreeing or [max(shares, key=lambda single: float(shares[single][value]))]
+
+    def _is_printed(self, words: Sequence[Word], name: str, value: str) -> bool:
+        if not words or value == UNKNOWN:
+            return False
+        ontology = self.design.ontology
+        path, pairs = (value.split(CATEGORY_JOIN), ()) if name == CATEGORY else ((), [(name, value)])
+        # of a category its own name counts, and not those of the nodes above it
+        meant = [n for n in ontology.fact_ids(path, pairs) if not path or len(ontology.facts[n].path) == len(path)]
+        return bool(facts_named(" ".join(word.text for word in words), ontology, within=meant))
 
 
 class ZeroShotAnswers:

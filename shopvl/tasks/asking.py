@@ -16,9 +16,9 @@ from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import facts_named
 from shopvl.design import Design
-from shopvl.encoding import encoded_group
+from shopvl.encoding import encoded, prepare
 from shopvl.errors import CatalogError
-from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject, Usable, examine
+from shopvl.loading import CATEGORY, CATEGORY_JOIN
 from shopvl.tasks.answering import HeadAnswers
 from shopvl.tasks.calibration import applicable
 from shopvl.vision.transforms import border_colour, to_pixels
@@ -127,14 +127,15 @@ class Product:
             "category_path": None,
             "attributes": None,
         }
-        match examine(row, Path(), MODALITIES):
-            case Reject(reason=reason):
-                raise CatalogError(f"nothing can be asked of this product: {reason}")
-            case Usable() as usable:
-                self.usable = usable
+        ready = prepare(design.loader, [row], Path(), MODALITIES)
+        for reject in ready.rejects.values():
+            raise CatalogError(f"nothing can be asked of this product: {reject.reason}")
+        (group,) = ready.groups
+        (self.usable,) = group.items
         self.design = design
         self.answers = answers or HeadAnswers(design)
-        self.item = encoded_group(design, [self.usable], self.answers.read)
+        design.model.eval()
+        self.item = encoded(design, group.items, group.batch, self.answers.read)
 
     @property
     def inputs(self) -> tuple[Modality, ...]:

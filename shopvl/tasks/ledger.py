@@ -25,6 +25,7 @@ from shopvl.errors import ShopvlError
 
 KEY_BYTES = 16
 KEY, REASON = "key", "reason"  # columns that every ledger has; a row with a reason was rejected
+NOTE = "note"  # a column that a ledger may have: a row with a note has a result that another try may better
 UNKNOWN = -1  # the place of a row that the ledger does not have
 PART_ROWS, PART_SECONDS = 8192, 15.0  # a crash costs at most so much work
 OPEN_PARTS = 8
@@ -59,7 +60,8 @@ class Ledger:
         folder.mkdir(parents=True, exist_ok=True)
         for draft in folder.glob(".*.draft"):
             draft.unlink()
-        # results of parts before this one belong to runs that were finished: what they rejected is tried again
+        # results of parts before this one belong to runs that were finished: what they rejected or have a note on is
+        # tried again
         self._finished = self._read_state()
         self._open: OrderedDict[int, pa.RecordBatch] = OrderedDict()
         self._sizes: dict[int, int] = {}
@@ -133,7 +135,8 @@ class Ledger:
             self._sizes[part] = batch.num_rows
             kept = np.arange(batch.num_rows)
             if part < self._finished:
-                kept = kept[batch.column(REASON).is_null().to_numpy(zero_copy_only=False)]
+                for name in {REASON, NOTE} & set(self.schema.names):
+                    kept = kept[batch.column(name).take(pa.array(kept)).is_null().to_numpy(zero_copy_only=False)]
             column = batch.column(KEY)
             own = _as_array(b"".join(column.take(pa.array(kept)).to_pylist()))
             keys.append(own)

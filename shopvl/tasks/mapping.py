@@ -43,6 +43,7 @@ KNOWN = pa.schema(
         ("product_id", pa.string()),
         ("inputs", pa.string()),
         ("reason", pa.string()),
+        ("note", pa.string()),
         ("answers", pa.list_(ANSWER)),
     ]
 )
@@ -71,6 +72,7 @@ class TagMapper:
             "use": self.use,
             "zero_shot": self.zero_shot,
             "bfloat16": self.bfloat16,
+            "words": None if design.reader is None else design.reader.version(),
         }
         return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=KEY_BYTES).digest()
 
@@ -86,6 +88,8 @@ class TagMapper:
         results = [_result(key, row) for key, row in zip(work.keys, work.frame["product_id"], strict=True)]
         for place, reject in ready.rejects.items():
             results[place]["reason"] = reject.reason
+        for place, note in ready.notes.items():
+            results[place]["note"] = note
         for group in ready.groups:
             started = time.perf_counter()
             with self._arithmetic():
@@ -126,4 +130,4 @@ class TagMapper:
 
 
 def _result(key: bytes, product_id: str | None) -> dict[str, Any]:
-    return {"key": key, "product_id": product_id or "", "inputs": "", "reason": None, "answers": []}
+    return {"key": key, "product_id": product_id or "", "inputs": "", "reason": None, "note": None, "answers": []}

@@ -11,7 +11,7 @@ import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -34,7 +34,7 @@ from shopvl.tasks.reading import Reading
 from shopvl.tasks.tables import REJECTS, Table
 
 T = TypeVar("T")
-LEDGER = ".ledger"
+LEDGER, NOTES = ".ledger", "notes.parquet"
 ANSWER_NAMES = [ANSWER.field(number).name for number in range(ANSWER.num_fields)]
 MERGED_ROWS = 4096
 WORTH_WORKERS_ROWS = 5000
@@ -66,6 +66,7 @@ class Tagged:
     conflicts: int = 0
     reused: int = 0  # rows whose answers were known already
     reasons: Counter[str] = field(default_factory=Counter)  # of rejects, without what differs from row to row
+    noted: int = 0  # tagged rows in whose pictures OCR could not read
     seconds: float = 0.0
     workers: int = 1
     stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # seconds, of all workers together
@@ -122,7 +123,7 @@ def tag(
     engine: Literal["local", "ray"] = "local",
     bfloat16: bool = False,
 ) -> Tagged:
-    """Write `out/tags.parquet` and `out/rejects.parquet`, both whole or not at all.
+    """Write `out/tags.parquet` and `out/rejects.parquet`, each whole or not at all.
 
     Answers come from the design's heads, or with `zero_shot` (and where there are no heads) from comparing pictures
     and titles with the names of the values. A zero-shot answer is never accepted: nothing measured how often it is
@@ -133,6 +134,9 @@ def tag(
     rejected are tried again. With `workers` > 1, so many processes do the work. `bfloat16` computes in half the bits:
     faster where the machine can, and probabilities change a little. Raises ShopvlError where the disk is full; what was
     done is safe.
+
+    Where the design has a reader, `out/notes.parquet` names the products whose pictures it could not read and why; they
+    are tagged from the pictures as they came, and tried again by the next run.
     """
     started = time.monotonic()
     summary = Tagged(workers=workers)
@@ -153,7 +157,7 @@ def tag(
     finally:
         reading.placed(ledger.commit())
     with summary.timed("merge"):
-        _merge(ledger, reading, out, _thresholds(design, precision, zero_shot), design.name, summary)
+        _merge(ledger, reading, out, _thresholds(design, precision, zero_shot), design, summary)
     ledger.finish(reading.places(), whole=limit is None)
     report(summary.rows)
     summary.reused, summary.seconds = reading.reused, time.monotonic() - started
@@ -200,13 +204,17 @@ def _merge(
     reading: Reading,
     out: Path,
     thresholds: Mapping[tuple[str, str], float],
-    model: str,
+    design: Design,
     summary: Tagged,
 ) -> None:
-    """The ledger's rows in the catalog's order as the two tables that people read."""
-    places, repeated = reading.places(), reading.repeated()
+    """The ledger's rows in the catalog's order as the tables that people read."""
+    places, repeated, model = reading.places(), reading.repeated(), design.name
+    (out / NOTES).unlink(missing_ok=True)
     try:
-        with Table(out / "tags.parquet", TAGS) as tags, Table(out / "rejects.parquet", REJECTS) as rejects:
+        with ExitStack() as stack:
+            tags = stack.enter_context(Table(out / "tags.parquet", TAGS))
+            rejects = stack.enter_context(Table(out / "rejects.parquet", REJECTS))
+            notes = stack.enter_context(Table(out / NOTES, REJECTS)) if design.reader is not None else None
             for start in range(0, len(places), MERGED_ROWS):
                 known = ledger.take(places[start : start + MERGED_ROWS])
                 ids, reasons = known.column("product_id").to_pylist(), known.column("reason").to_pylist()
@@ -222,6 +230,10 @@ def _merge(
                 summary.tagged += good.num_rows
                 rows = _tag_rows(good, thresholds, model)
                 tags.write_batch(rows)
+                if notes is not None:
+                    noted = good.filter(good.column("note").is_valid())
+                    notes.write(noted.select(["product_id", "note"]).rename_columns(REJECTS.names).to_pylist())
+                    summary.noted += noted.num_rows
                 _count(summary, rows)
     except OSError as error:
         raise disk_error(error, out, len(places)) from error

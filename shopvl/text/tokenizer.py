@@ -78,6 +78,12 @@ class Tokenizer:
             real[row, : len(tokens)] = True
         return ids, real
 
+    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text, without those that frame it."""
+        self.backend.no_truncation()
+        self.backend.no_padding()
+        return [item.ids for item in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+
     def special_ids(self) -> list[int]:
         """Ids that stand for no word: padding, start, end, mask."""
         return sorted(token_id for token_id, token in self.backend.get_added_tokens_decoder().items() if token.special)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shopvl.errors import TrackingError
+from shopvl.paths import cache_folder
 from shopvl.tracking.store import existing_store, experiment_id, log_model, mlflow_client, reaching
 
 CHAMPION = "champion"
@@ -78,7 +78,7 @@ def _local(client: Any, location: str) -> Path:
     """The design folder below those artifacts, here."""
     if location.startswith("file:"):
         return Path(location.removeprefix("file:").replace("//", "", 1)) / DESIGN_PLACE
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "shopvl" / "models"
+    cache = cache_folder() / "models"
     model_id = location.rstrip("/").split("/")[-2]
     kept = cache / model_id
     if not kept.is_dir():

@@ -19,7 +19,7 @@ from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.design import Design, build, tokenizer_for
 from shopvl.errors import RecipeError
-from shopvl.loading import Row, TrainingRows, pairs, training_rows
+from shopvl.loading import Row, TrainingRows, pairs, picture_reader, training_rows
 from shopvl.models.backbones import add_low_rank, merge_low_rank
 from shopvl.recipes.parts import PromptMask
 from shopvl.text.prompts import PromptBook
@@ -56,7 +56,8 @@ def pretrain(
     log_path = experiment.path_of("query_log")
     together = processes()
     with together.main_process_first():
-        rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report)
+        reads = recipe.ocr is not None
+        rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report, reads)
         _same_run(folder, experiment, catalog)
     design = _begun(experiment, rows, catalog)
     if not together.is_main_process:
@@ -187,7 +188,7 @@ def _same_run(folder: Path, experiment: Experiment, catalog: Catalog) -> None:
     note.write_text(json.dumps(told, indent=1), "utf-8")
 
 
-def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report) -> TrainingRows:
+def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report, reads: bool) -> TrainingRows:
     total, seen = catalog.count(), 0
 
     def count(rows: int) -> None:
@@ -195,7 +196,7 @@ def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report) 
         seen += rows
         report("read", seen / max(total, 1), f"{seen} of {total} rows")
 
-    return training_rows(catalog, folder / "rows", log, count)
+    return training_rows(catalog, folder / "rows", log, count, picture_reader() if reads else None)
 
 
 def texts_of_training(rows: TrainingRows, ontology: Ontology) -> Iterator[str]:
@@ -211,4 +212,5 @@ def texts_of_training(rows: TrainingRows, ontology: Ontology) -> Iterator[str]:
 def _texts_of(row: Row) -> Iterator[str]:
     yield row["title"]
     yield from row["queries"] or ()
+    yield from (word["text"] for word in row["printed"] or ())
     yield " ".join([*(row["category_path"] or ()), *(value for _, value in pairs(row["attributes"]))]).lower()

@@ -90,7 +90,16 @@ def _lettering(rgb: np.ndarray, word: Word, border: np.ndarray) -> Lettering:
         return _tight_plate(rgb, word, letters)
     bare = inside & ~letters
     flat = float(np.median(apart[bare])) < 4.0 if bare.any() else False
-    return Lettering(word, _without_holes(_grown(inside | letters, 1)), True, flat)
+    return Lettering(word, _grown(_filled(inside | letters), 1), True, flat)
+
+
+def _filled(mask: np.ndarray) -> np.ndarray:
+    """The convex hull of a plate: what shows through a translucent one has another colour, and is covered all the
+    same."""
+    hull = np.zeros(mask.shape, dtype=np.uint8)
+    points = cv2.findNonZero(mask.astype(np.uint8))
+    cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
+    return hull > 0
 
 
 def _compact(mask: np.ndarray) -> bool:
@@ -149,12 +158,6 @@ def _window(quad: Quad, size: tuple[int, int]) -> np.ndarray:
 
 def _grown(mask: np.ndarray, by_px: int) -> np.ndarray:
     return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=by_px) > 0)
-
-
-def _without_holes(mask: np.ndarray) -> np.ndarray:
-    around = np.pad((~mask).astype(np.uint8), 1, constant_values=1)
-    _, labels = cv2.connectedComponents(around, connectivity=4)
-    return np.asarray((labels != labels[0, 0])[1:-1, 1:-1])
 
 
 def laid_over(

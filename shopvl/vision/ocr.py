@@ -330,7 +330,8 @@ class Store:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._file = sqlite3.connect(path, timeout=60)
+            # a reader may be made in one thread and used in another, though never in two at once
+            self._file = sqlite3.connect(path, timeout=60, check_same_thread=False)
             self._file.execute("CREATE TABLE IF NOT EXISTS readings (key TEXT PRIMARY KEY, words TEXT) WITHOUT ROWID")
         except sqlite3.Error as error:
             raise ShopvlError(f"{path} cannot keep OCR readings ({error}); delete it or name another file") from error

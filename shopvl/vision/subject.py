@@ -102,10 +102,42 @@ def subject_map(
 
 
 def without_overlays(picture: Image.Image, shown: SubjectMap) -> Image.Image:
-    """The RGB picture with the text laid over it painted out from around it, plates included; its own size."""
+    """The RGB picture with the text laid over it painted out, plates and frame included; its own size.
+
+    What covers the product, within the outline of what is left of it, is filled from around; the rest becomes
+    background, so that no product is smeared over it.
+    """
+    if not shown.overlay.any():
+        return picture
     pixels = np.asarray(picture.convert("RGB"))
+    covered = _covered(pixels, shown)
+    product = shown.subject > 0.5
+    small = np.asarray(cv2.resize(pixels, product.shape[::-1], interpolation=cv2.INTER_AREA))
+    hidden = (_resized(covered, product.shape) > 0) | (cv2.dilate(product.astype(np.uint8), _CROSS) > 0)
+    behind = cv2.resize(_painted_over(small, hidden), picture.size, interpolation=cv2.INTER_LINEAR)
+    bare = np.where(covered[..., None], behind, pixels)
+    return Image.fromarray(_painted_over(bare, covered & (_resized(_hull(product), pixels.shape[:2]) > 0.5)))
+
+
+def _covered(pixels: np.ndarray, shown: SubjectMap) -> np.ndarray:
+    """bool (Y, X): text laid over the picture, a little more than all of it, and a drawn frame around it."""
     covered = _resized(shown.overlay, pixels.shape[:2]) > 0.1
-    return Image.fromarray(_painted_over(pixels, covered)) if covered.any() else picture
+    height, width = shown.overlay.shape
+    frame = _frame_px(np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)))
+    if frame:
+        inside = np.zeros((height, width), dtype=bool)
+        inside[frame + 1 : -frame - 1, frame + 1 : -frame - 1] = True
+        covered |= _resized(inside, pixels.shape[:2]) < 1
+    return covered
+
+
+def _hull(mask: np.ndarray) -> np.ndarray:
+    """bool (Y, X): the convex hull of a mask."""
+    hull = np.zeros(mask.shape, dtype=np.uint8)
+    points = cv2.findNonZero(mask.astype(np.uint8))
+    if points is not None:
+        cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
+    return hull > 0
 
 
 def _mapped(

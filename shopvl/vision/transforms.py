@@ -10,6 +10,8 @@ from PIL import Image
 
 SAME_ASPECT = 0.03  # aspect ratios this close are not worth a border
 
+Box = tuple[float, float, float, float]  # x0 y0 x1 y1 in [0, 1] of a picture
+
 
 class Crop(NamedTuple):
     """A window of the picture, in [0, 1] of each side, and whether it is mirrored."""
@@ -40,6 +42,19 @@ def to_pixels(image: Image.Image, size_px: tuple[int, int], crop: Crop = WHOLE) 
         image = image.resize((size_px[1], size_px[0]), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
     pixels = np.asarray(image).transpose(2, 0, 1)
     return pixels[:, :, ::-1] if crop.mirrored else pixels
+
+
+def seen_box(box: Box, picture_px: tuple[int, int], size_px: tuple[int, int], crop: Crop = WHOLE) -> Box | None:
+    """Where a box of a picture (width, height) is in what `to_pixels` makes of it; None where the crop left it out."""
+    width, height = picture_px
+    across, down = canvas_size(width, height, size_px[1] / size_px[0])
+    left, top = (across - width) // 2, (down - height) // 2
+    x0, x1 = (((left + x * width) / across - crop.x0) / (crop.x1 - crop.x0) for x in box[0::2])
+    y0, y1 = (((top + y * height) / down - crop.y0) / (crop.y1 - crop.y0) for y in box[1::2])
+    if crop.mirrored:
+        x0, x1 = 1 - x1, 1 - x0
+    x0, y0, x1, y1 = (min(max(side, 0.0), 1.0) for side in (x0, y0, x1, y1))
+    return None if x0 >= x1 or y0 >= y1 else (x0, y0, x1, y1)
 
 
 def with_aspect(image: Image.Image, aspect: float) -> Image.Image:
