@@ -733,6 +733,48 @@ def _corrected(opened: Catalog, corrections: Path | None, *, needed: bool = True
 
 
 @app.command()
+def adapt(
+    catalog: CatalogPath,
+    model: Annotated[Path, typer.Option("--model", help="The shopvl model folder to begin with.")],
+    folder: OutFolder,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Training time.")] = 20,
+    names: Annotated[Path | None, typer.Option(help="JSON with names in other languages and synonyms.")] = None,
+    seed: int = 0,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+) -> None:
+    """Make a model a catalog's own: learn its categories and properties, calibrate, and say what can be answered.
+
+    A catalog without splits is split by title: 80% to learn from, 10% to calibrate on, 10% to test on.
+
+    Example: shopvl adapt products.csv --model runs/answers --minutes 20 --out runs/mine
+    """
+    import torch
+
+    from shopvl.adapting import SCORES
+    from shopvl.adapting import adapt as adapt_model
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with _stages() as report:
+        abilities = adapt_model(catalog, model, folder, minutes=minutes, names=names, seed=seed, report=report)
+    table = Table("property", "test products", "accuracy", "accepted", "right of these", "")
+    for one in abilities:
+        right = "" if one.precision is None else f"{one.precision:.1%}"
+        table.add_row(one.name, f"{one.rows:,}", f"{one.accuracy:.1%}", f"{one.accepted:.1%}", right, one.grade)
+    out.print(table)
+    meaning = {
+        "answers": "answered for most products without a look",
+        "suggests": "suggested, for a person to decide",
+        "cannot": "cannot be answered; more labelled products may change that",
+    }
+    for grade, meant in meaning.items():
+        graded = [one.name for one in abilities if one.grade == grade]
+        if graded:
+            out.print(f"{meant}: {', '.join(graded)}", markup=False, highlight=False)
+    out.print(f"{folder / SCORES / 'report.html'}\nshopvl tag {catalog} --model {folder} --out tags", highlight=False)
+
+
+@app.command()
 def calibrate(
     model: Annotated[Path, typer.Argument(help="A tuned shopvl model folder.")],
     catalog: CatalogPath,

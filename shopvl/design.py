@@ -143,13 +143,31 @@ class Design:
         return self.heads
 
     def start_from(self, other: Design) -> int:
-        """Take over every weight of `other` that has a place of the same name and shape here; how many did."""
+        """Take over every weight of `other` that has a place of the same name and shape here; how many did.
+
+        What a cloze head knows by heart of single values goes to the values that both ontologies have.
+        """
         theirs, own = other.model.state_dict(), self.model.state_dict()
         shared = [name for name, tensor in own.items() if name in theirs and theirs[name].shape == tensor.shape]
         with torch.no_grad():
             for name in shared:
                 own[name].copy_(theirs[name])
+            self._take_values(other)
         return len(shared)
+
+    def _take_values(self, other: Design) -> None:
+        if not all(isinstance(getattr(design.model, "head", None), PromptMask) for design in (self, other)):
+            return
+        before = {str(fact).casefold(): number for number, fact in enumerate(other.ontology.facts)}
+        named = [(number, str(fact).casefold()) for number, fact in enumerate(self.ontology.facts)]
+        pairs = [(number, before[name]) for number, name in named if name in before]
+        pairs.append((len(self.ontology.facts), len(before)))  # unknown
+        here, there = (list(column) for column in zip(*pairs, strict=True))
+        ours, theirs = self.model.head, other.model.head
+        ours.wide.weights.weight.zero_()[:, here] = theirs.wide.weights.weight[:, there]
+        ours.known.zero_()[here] = theirs.known[there]
+        ours.whole.linear.weight.zero_()[here] = theirs.whole.linear.weight[there]
+        ours.whole.linear.bias.zero_()[here] = theirs.whole.linear.bias[there]
 
     def over(self, ontology: Ontology) -> Design:
         """The same weights over another ontology: a value that is new to them is chosen by its name alone.
@@ -160,17 +178,6 @@ class Design:
             raise DesignError(f"the linear heads of {self.name} know no names; tune them on the new ontology instead")
         other = build(self.recipe, self.tokenizer, ontology, towers=self.towers, random_weights=True)
         other.start_from(self)
-        if isinstance(self.model, AnsweringDualEncoder) and isinstance(self.model.head, PromptMask):
-            before = {fact: number for number, fact in enumerate(self.ontology.facts)}
-            pairs = [(number, before[fact]) for number, fact in enumerate(ontology.facts) if fact in before]
-            pairs.append((len(ontology.facts), len(before)))  # unknown
-            here, there = (list(column) for column in zip(*pairs, strict=True))
-            ours, theirs = other.model.head, self.model.head
-            with torch.no_grad():
-                ours.wide.weights.weight.zero_()[:, here] = theirs.wide.weights.weight[:, there]
-                ours.known.zero_()[here] = theirs.known[there]
-                ours.whole.linear.weight.zero_()[here] = theirs.whole.linear.weight[there]
-                ours.whole.linear.bias.zero_()[here] = theirs.whole.linear.bias[there]
         other.model.eval()
         return other
 

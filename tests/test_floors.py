@@ -19,7 +19,7 @@ FLOORS = (
     {"encoding"},
     {"features", "answers"},
     {"training", "tasks"},
-    {"demo", "experiments"},
+    {"demo", "adapting", "experiments"},
     {"cli"},
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

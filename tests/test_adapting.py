@@ -1,0 +1,83 @@
+"""A model made a catalog's own: splits, ontology, training, calibration, and what it can answer in the end."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from shopvl.adapting import TABLE, Ability, abilities, adapt
+from shopvl.catalog.readers import open_catalog
+from shopvl.design import Design
+from shopvl.errors import CatalogError
+
+
+@pytest.fixture
+def other_shop(toy_table: Path, tmp_path: Path) -> Path:
+    """The toy products without splits, with a property under a name that the model never heard."""
+    frame = pl.read_parquet(toy_table)
+    renamed = [
+        [{**pair, "property": "Farbe"} if pair["property"] == "Colour" else pair for pair in pairs or ()]
+        for pairs in frame["attributes"].to_list()
+    ]
+    path = tmp_path / "other.parquet"
+    attributes = pl.Series("attributes", renamed, dtype=frame.schema["attributes"])
+    frame.drop("split", strict=False).with_columns(attributes).write_parquet(path)
+    return path
+
+
+def test_a_model_is_made_a_catalogs_own(prompted_folder: Path, other_shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    stages: set[str] = set()
+    found = adapt(str(other_shop), prompted_folder, out, minutes=0.03, report=lambda stage, *_: stages.add(stage))
+    splits = pl.read_parquet(out / TABLE)["split"].value_counts()
+    assert set(splits["split"]) == {"train", "val", "test"}
+    assert {"read", "train", "calibrate", "measure"} <= stages
+    adapted = Design.from_pretrained(out)
+    assert "Farbe" in adapted.labels
+    assert "Colour" not in adapted.labels
+    assert {one.name for one in found} <= adapted.labels.keys()
+    assert {"category", "Farbe"} <= {one.name for one in found}
+    test = open_catalog(out / TABLE, split="test")
+    assert max(one.rows for one in found) <= test.count()
+    measured = json.loads((out / "scores" / "metrics.json").read_text())["answers"]["image+title"]
+    assert {one.name: one.accuracy for one in found} == {
+        name: told["accuracy"] for name, told in measured.items() if told["rows"]
+    }
+    # a second start finds its training done
+    assert adapt(str(other_shop), prompted_folder, out, minutes=0.03) == found
+
+
+def test_linear_heads_are_fitted_anew(tuned_folder: Path, other_shop: Path, tmp_path: Path) -> None:
+    found = adapt(str(other_shop), tuned_folder, tmp_path / "mine", minutes=0.02)
+    assert "Farbe" in {one.name for one in found}
+    assert Design.from_pretrained(tmp_path / "mine").heads is not None
+
+
+def test_too_little_to_learn_from(prompted_folder: Path, toy_table: Path, tmp_path: Path) -> None:
+    frame = pl.read_parquet(toy_table).drop("split", strict=False)
+    few, bare = tmp_path / "few.parquet", tmp_path / "bare.parquet"
+    frame.head(9).write_parquet(few)
+    frame.drop("attributes", "category_path").write_parquet(bare)
+    with pytest.raises(CatalogError, match=r"has \d products to learn from, \d to calibrate on and \d to test on"):
+        adapt(str(few), prompted_folder, tmp_path / "a", minutes=1)
+    with pytest.raises(CatalogError, match="has neither categories nor attributes, so there is nothing to learn"):
+        adapt(str(bare), prompted_folder, tmp_path / "b", minutes=1)
+
+
+def test_what_a_property_is_good_for() -> None:
+    told = {
+        "colour": {"rows": 90, "accuracy": 0.9, "accepted": 0.7, "precision_of_accepted": 0.97},
+        "season": {"rows": 90, "accuracy": 0.5, "accepted": 0.0, "precision_of_accepted": None},
+        "usage": {"rows": 90, "accuracy": 0.6, "accepted": 0.2, "precision_of_accepted": 1.0},
+        "gender": {"rows": 90, "accuracy": 0.85, "accepted": 0.0, "precision_of_accepted": None},
+        "style": {"rows": 0},
+    }
+    found = abilities({"answers": {"image+title": told}})
+    assert [(one.name, one.grade) for one in found] == [
+        ("colour", "answers"),
+        ("usage", "suggests"),
+        ("gender", "suggests"),
+        ("season", "cannot"),
+    ]
+    assert isinstance(found[0], Ability)
