@@ -181,11 +181,10 @@ def facts_named(text: str, ontology: Ontology, *, within: Iterable[int] | None =
             named = index.get(" ".join(words[place : place + size]))
             if named is None:
                 continue
-            fitting = named if allowed is None else named & allowed
+            fitting = _outermost(named if allowed is None else named & allowed, ontology)
             if len(fitting) > 1:  # "shorts" are shorts, though "short" is a length
                 said = " ".join(plain[place : place + size])
                 fitting = frozenset(n for n in fitting if said in map(folded, ontology.names_of_facts[n]))
-            fitting = _outermost(fitting, ontology)
             if len(fitting) == 1:
                 found |= fitting
             place += size - 1
@@ -245,6 +244,7 @@ def _stemmed(text: str) -> str:
 
 
 def _singular(word: str) -> str:
+    word = word.replace("-", "")  # a "t-shirt" is a "tshirt"
     if len(word) <= 3 or not word.endswith("s") or word.endswith("ss"):
         return word
     if word.endswith("ies") and len(word) > 4:

@@ -140,13 +140,20 @@ def test_facts_that_words_name(shop, text, wanted):
     assert labels(shop, facts_named(text, shop)) == wanted
 
 
+def test_hyphens_make_no_difference():
+    ontology = mine_ontology([product_frame([("Tee", ["Tshirts"], [("neck", "V-Neck")])])])
+    for asked in ("vneck t-shirt", "V-neck tshirts"):
+        assert labels(ontology, facts_named(asked, ontology)) == ["Tshirts", "neck: V-Neck"]
+
+
 def test_of_categories_within_each_other_the_outer_one_is_meant():
     products = [
         ("Watch", ["Accessories", "Watches", "Watches"], []),
         ("Strap", ["Accessories", "Watches", "Straps"], []),
     ]
     ontology = mine_ontology([product_frame(products)])
-    assert labels(ontology, facts_named("watches", ontology)) == ["Accessories > Watches"]
+    for asked in ("watches", "a silver watch"):
+        assert labels(ontology, facts_named(asked, ontology)) == ["Accessories > Watches"]
     elsewhere = mine_ontology([product_frame([*products, ("Toy", ["Toys", "Watches"], [])])])
     assert facts_named("watches", elsewhere) == ()
 
