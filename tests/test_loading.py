@@ -119,3 +119,41 @@ def test_examine_leaves_out_what_is_absent_and_rejects_what_is_broken(toy_rows) 
 def test_title_groups_do_not_mind_case_width_and_spacing() -> None:
     groups = text_groups(["Red Shirt", "red  shirt ", "ＲＥＤ shirt", "red shirts"])
     assert groups[0] == groups[1] == groups[2] != groups[3]
+
+
+def test_training_rows_are_read_once_and_keep_their_words_and_boxes(make_design, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from shopvl.catalog.images import decode
+    from shopvl.catalog.shop import write_shop
+    from shopvl.recipes.parts import OcrWords
+    from shopvl.vision.ocr import Reading, Word
+    from shopvl.vision.picture_words import PictureReader
+
+    class Told(PictureReader):
+        calls = 0
+
+        def version(self) -> str:
+            return "told"
+
+        def read(self, pictures):
+            type(self).calls += len(pictures)
+            word = Word("Norvik", (0.4, 0.4, 0.6, 0.4, 0.6, 0.45, 0.4, 0.45), 0.9)
+            return [Reading((word,)) for _ in pictures]
+
+    catalog = open_catalog(write_shop(tmp_path / "shop", 6, seed=3, size_px=96))
+    kept = training_rows(catalog, tmp_path / "rows", reader=Told(decode))
+    assert Told.calls == 6
+    again = training_rows(catalog, tmp_path / "rows", reader=Told(decode))
+    assert Told.calls == 6
+    read = [row for row in again if row["printed"]]
+    assert read
+    assert read[0]["printed"][0]["text"] == "Norvik"
+    assert read[0]["printed"][0]["box"] == pytest.approx([0.4, 0.4, 0.6, 0.45])
+    design = make_design(replace(find("prompt-mask", "tiny"), ocr=OcrWords(max_tokens=12)))
+    words = design.loader.training_batch(list(kept), random.Random(0)).texts["ocr"]
+    assert words.boxes_BT4.shape == (6, words.ids_BT.shape[1], 4)
+    assert ((words.boxes_BT4 >= 0) & (words.boxes_BT4 <= 1)).all()
+    assert words.ids_BT.shape[1] > 2
+    assert len(training_rows(catalog, tmp_path / "rows")) == 6  # without a reader they are made anew
+    assert not any(row["printed"] for row in training_rows(catalog, tmp_path / "rows"))

@@ -27,6 +27,7 @@ _PROMOTION = re.compile(
     r"limited|only|stock|arrival|rated|last chance|gift ready|best|top|buy \d|\d for \d|24h)\b",
     re.IGNORECASE,
 )
+_BULGING = 0.85  # of its convex hull is filled by a plate
 _TALLEST = 0.3  # of the picture's shorter side; letters are lower
 _TALLEST_LETTER = 0.08  # likewise, for one or two letters by themselves
 _PLACES = 4  # a shop's pictures have the same words in the same place when they agree on a grid of so many cells a side
@@ -103,10 +104,14 @@ def _filled(mask: np.ndarray) -> np.ndarray:
 
 
 def _compact(mask: np.ndarray) -> bool:
-    """Whether a plate fills most of the smallest turned rectangle around it, as bars, discs and stars do."""
+    """Whether a plate is a strip across the picture, or bulges everywhere and fills most of the smallest turned
+    rectangle around it, as bars, discs and stars do, and sweaters do not."""
     points = np.argwhere(mask)[:, ::-1].astype(np.float32)
     _, (wide, tall), _ = cv2.minAreaRect(points)
-    return len(points) > 0.6 * (wide + 1) * (tall + 1)
+    if len(points) < 0.6 * (wide + 1) * (tall + 1):
+        return False
+    across = mask.any(axis=0)
+    return bool(across[0] and across[-1]) or len(points) > _BULGING * _filled(mask).sum()
 
 
 def _tight_plate(rgb: np.ndarray, word: Word, letters: np.ndarray) -> Lettering:

@@ -157,3 +157,95 @@ def test_low_rank_additions_start_at_nothing_and_merge_exactly(make_design, batc
     assert not torch.allclose(changed, before, atol=1e-3)
     torch.testing.assert_close(merged, changed, atol=1e-4, rtol=1e-3)
     assert set(design.model.state_dict()) == names
+
+
+# --- words printed on the product
+
+
+def reading_design(name: str, make_design):
+    from dataclasses import replace
+
+    from shopvl.recipes.parts import OcrWords
+
+    return make_design(replace(find(name, "tiny"), ocr=OcrWords(max_tokens=8)))
+
+
+def with_printed(design, batch, words: list[list[tuple[str, tuple[float, float, float, float]]]]):
+    from dataclasses import replace
+
+    return replace(batch, texts={**batch.texts, "ocr": design.loader.printed(words)})
+
+
+HERE, THERE = (0.1, 0.1, 0.4, 0.2), (0.6, 0.7, 0.9, 0.8)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_printed_words_and_their_places_are_seen_with_the_picture_only(name: str, make_design, batch_of) -> None:
+    design = reading_design(name, make_design)
+    design.model.eval()
+    batch = batch_of(design, 2)
+    variants = {
+        "none": [[], []],
+        "red": [[("red", HERE)], []],
+        "blue": [[("blue", HERE)], []],
+        "elsewhere": [[("red", THERE)], []],
+        "long": [[("red", HERE)], [("much longer words than these", THERE)]],
+    }
+    with torch.inference_mode():
+        prepared = design.model.prepare(asked(design))
+        found = {
+            name: design.model.answer(with_printed(design, batch, words), prepared, CHOICES)
+            for name, words in variants.items()
+        }
+    legal = asked(design).legal_QK
+    for one, other in (("none", "red"), ("red", "blue"), ("red", "elsewhere")):
+        for inputs in ("image", "image+title"):
+            assert not torch.allclose(found[one][inputs][0][legal], found[other][inputs][0][legal], atol=1e-6)
+        for inputs in ("title", ""):
+            assert torch.equal(found[one][inputs], found[other][inputs])
+    # another product's words, and the padding they bring, change nothing
+    torch.testing.assert_close(found["red"]["image"][0], found["long"]["image"][0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_design_that_reads_trains_all_its_weights_and_is_saved_whole(name: str, make_design, batch_of, tmp_path):
+    from shopvl.design import Design
+
+    design = reading_design(name, make_design)
+    batch = with_printed(design, batch_of(design, 8), [[("sale", HERE), ("nike", THERE)]] * 8)
+    design.total(design.losses(batch, torch.Generator())).backward()
+    assert all(float(p.grad.abs().sum()) > 0 for p in design.model.head.box.parameters())
+    design.save(tmp_path)
+    again = Design.from_pretrained(tmp_path)
+    assert again.recipe == design.recipe
+    assert again.digest() == design.digest()
+    assert again.reader is not None
+
+
+def test_only_printed_words_can_tell_and_they_are_learned(make_design, batch_of) -> None:
+    """Pictures and titles hidden or the same, colours at random: only what is printed says which."""
+    from dataclasses import replace
+
+    from shopvl.objectives.answers import ChosenAnswerLoss
+
+    torch.manual_seed(0)
+    design = reading_design("prompt-mask", make_design)
+    batch = batch_of(design, 8)
+    questions = asked(design).only(next(n for n, q in enumerate(questions_of(design.ontology)) if q.about == "Colour"))
+    values = questions.legal_QK[0].nonzero()[:2, 0]
+    truth_B = torch.tensor([0, 1] * 4)
+    targets = torch.nn.functional.one_hot(values[truth_B], questions.legal_QK.shape[1]).float()[:, None]
+    batch = replace(
+        batch.rows(torch.zeros(8, dtype=torch.long)),
+        questions=replace(questions, targets_BQK=targets),
+        shown_BI=torch.tensor([[True, False]] * 8),
+    )
+    batch = with_printed(design, batch, [[(("red", "blue")[truth], HERE)] for truth in truth_B.tolist()])
+    loss = ChosenAnswerLoss(weight=1.0)
+    optimizer = torch.optim.AdamW(design.model.parameters(), lr=3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        found = loss(design.model(batch), batch)
+        found.backward()
+        optimizer.step()
+    assert float(found) < 0.1  # two values at even odds: 0.69

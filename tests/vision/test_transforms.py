@@ -1,9 +1,10 @@
 import random
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from shopvl.vision.transforms import WHOLE, border_colour, random_crop, to_pixels, with_aspect
+from shopvl.vision.transforms import WHOLE, Crop, border_colour, random_crop, seen_box, to_pixels, with_aspect
 
 
 def picture(width: int, height: int) -> Image.Image:
@@ -34,3 +35,20 @@ def test_mirroring_and_cropping() -> None:
     assert crop.x1 - crop.x0 >= 0.8
     assert to_pixels(image, (80, 60), crop).shape == (3, 80, 60)
     assert random_crop(random.Random(0), 0.0, flip=False) == WHOLE
+
+
+@pytest.mark.parametrize("crop", [WHOLE, Crop(0.2, 0.1, 0.9, 1.0, False), Crop(0.0, 0.0, 0.8, 0.9, True)])
+@pytest.mark.parametrize("size", [(80, 80), (120, 60)])
+def test_a_box_is_where_its_pixels_went(crop: Crop, size: tuple[int, int]) -> None:
+    picture = Image.new("RGB", size, "white")
+    box = (0.4, 0.5, 0.7, 0.75)
+    picture.paste((0, 0, 0), tuple(round(side * length) for side, length in zip(box, size * 2, strict=True)))
+    dark = to_pixels(picture, (80, 60), crop)[0] < 128
+    x0, y0, x1, y1 = seen_box(box, size, (80, 60), crop)
+    rows, columns = np.nonzero(dark.any(1))[0], np.nonzero(dark.any(0))[0]
+    found = (columns[0] / 60, rows[0] / 80, (columns[-1] + 1) / 60, (rows[-1] + 1) / 80)
+    assert found == pytest.approx((x0, y0, x1, y1), abs=0.03)
+
+
+def test_a_box_that_the_crop_left_out_is_none() -> None:
+    assert seen_box((0.0, 0.0, 0.1, 0.1), (60, 80), (80, 60), Crop(0.2, 0.2, 1, 1, False)) is None
