@@ -2,8 +2,8 @@
 
     B  products in a batch        T  text positions        P  image positions (patches)
     D  width of a vector          H  heads                 V  words in the vocabulary
-    K  facts or labels            Y, X  picture height and width in pixels
-    Q  questions                  I  inputs: picture, title
+    K  facts or labels            Y, X  picture (or cell) height and width in pixels
+    Q  questions                  I  inputs: picture, title       F  features of a patch
 
 Masks are `True` where something is real. Objectives read `Batch` and `Output`; models read `Batch` and write `Output`.
 """
@@ -87,6 +87,17 @@ class Questions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Taught:
+    """What a momentum teacher makes of a batch, and what it remembers of earlier ones, all without gradient."""
+
+    embeddings: Mapping[str, Tensor]  # name -> (B, D), unit length
+    remembered: Mapping[str, Tensor]  # name -> (M, D), of M earlier products
+    title_group_M: Tensor  # int64, their titles
+    share: float  # of a target that is the teacher's
+    asked_logits_NV: Tensor | None = None  # its guesses at hidden words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """B products as tensors. Fields that a recipe does not ask for are None.
 
@@ -98,11 +109,19 @@ class Batch:
     pixels_B3YX: Tensor | None = None  # float32 in [0, 1]
     shares_BP: Tensor | None = None  # float32, the share of product in each patch
     kept_BP: Tensor | None = None  # bool: patches that the encoder sees; None = all
-    hidden_BP: Tensor | None = None  # bool: patches whose pixels are to be guessed
+    hidden_BP: Tensor | None = None  # bool: patches whose pixels or features are to be guessed
+    cells_BP3YX: Tensor | None = None  # float32 in [0, 1]: pieces of the picture, each of one size, cut beforehand
+    boxes_BP5: Tensor | None = None  # float32: their x0, x1, y0, y1 and area, all as shares of the picture
+    clean: Batch | None = None  # the same batch before its cells were changed for a task
+    puzzles: Mapping[str, Tensor] = field(default_factory=dict)  # task on the cells -> (B,) int64, the right answer
+    draws_2BB: Tensor | None = None  # float32 noise that decides on hard negatives; a picture per title, and reverse
+    taught: Taught | None = None
+    looks_BTP: Tensor | None = None  # float32: how much each word of the title looks at each patch
     overlaid: Batch | None = None  # the same pictures (and `kept_BP`) with promotions drawn on them
     texts: Mapping[str, Words] = field(default_factory=dict)
     title_group_B: Tensor | None = None  # int64
     query_group_B: Tensor | None = None  # int64
+    category_group_B: Tensor | None = None  # int64; equal number = same sub-category
     facts_BK: Tensor | None = None  # bool
     query_facts_BK: Tensor | None = None  # bool
     paired_B: Tensor | None = None  # bool: picture and title belong together; None = all do
@@ -132,6 +151,15 @@ class Batch:
 
         return replace(self, **{f.name: pick(getattr(self, f.name)) for f in fields(self)})
 
+    def pictured(self, source: Tensor) -> Batch:
+        """The same titles beside the pictures of the products `source` (B,)."""
+        pictures = {name: getattr(self, name) for name in _OF_PICTURES}
+        taken: dict[str, Any] = {name: None if part is None else part[source] for name, part in pictures.items()}
+        return replace(self, **taken)
+
+
+_OF_PICTURES = ("pixels_B3YX", "shares_BP", "kept_BP", "cells_BP3YX", "boxes_BP5")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
@@ -143,8 +171,12 @@ class Output:
     patches_BPD: Tensor | None = None  # states of the image positions after fusion
     patch_real_BP: Tensor | None = None  # bool: patches that the encoder saw
     asked_logits_NV: Tensor | None = None  # for the N positions that have a target, in reading order
-    match_logit_B: Tensor | None = None  # > 0: picture and title belong together
+    match_logit_B: Tensor | None = None  # > 0: picture and title belong together; 3B where hard negatives are drawn
+    paired_B: Tensor | None = None  # bool: whether they do, where the model itself drew the pairs
     pixels_NC: Tensor | None = None  # guesses for the N hidden patches, in reading order; C = 3 x patch x patch
+    guessed_NF: Tensor | None = None  # guesses for the features of the N hidden patches, in reading order
+    features_NF: Tensor | None = None  # those features, without gradient
+    puzzle_logits: Mapping[str, Tensor] = field(default_factory=dict)  # task on the cells -> (B, K)
     answers_BQK: Tensor | None = None  # log-probabilities over the legal answers, -inf elsewhere
     written_logits_NV: Tensor | None = None  # for the N answer tokens to be written; V: the tokens that any answer has
     written_targets_N: Tensor | None = None  # int64, into V
@@ -155,6 +187,6 @@ def _moved(value: Any, device: torch.device | str) -> Any:
         return value.to(device)
     if isinstance(value, Mapping):
         return {name: _moved(part, device) for name, part in value.items()}
-    if isinstance(value, (Words, Questions, Batch)):
+    if isinstance(value, (Words, Questions, Taught, Batch)):
         return replace(value, **{f.name: _moved(getattr(value, f.name), device) for f in fields(value)})
     return value

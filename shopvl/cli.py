@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -356,21 +357,28 @@ def recipes_show(
 
     Example: shopvl recipes show vilt --size base
     """
-    from shopvl.recipes import find
+    from shopvl.recipes import SIZES, find
 
     recipe = find(name, size)
     if as_json:
         print(json.dumps(recipe.to_dict(), indent=1))
         return
-    out.print(f"[bold]{recipe.name}[/bold] ({size})  {recipe.source}")
+    out.print(f"[bold]{recipe.name}[/bold] ({size})")
+    out.print(f"paper:   {recipe.source}", highlight=False)
     out.print(f"differs: {recipe.differs}\n", highlight=False)
     table = Table("part", "kind", "settings")
     values = recipe.to_dict()
-    for role in ("image", "text", "fusion", "schedule", "augment"):
-        table.add_row(role, values[role].get("kind", ""), _settings(values[role]))
+    for role in ("image", "text", "fusion", "answering", "leave_out", "teacher"):
+        if values[role] is not None:
+            table.add_row(role, values[role]["kind"], _settings(values[role]))
     for part in values["objectives"]:
         table.add_row("objective", part["kind"], _settings(part))
+    table.add_row("combine", values["combine"], "")
+    for role in ("schedule", "augment"):
+        table.add_row(role, values[role].get("kind", ""), _settings(values[role]))
     out.print(table)
+    others = [other for other in SIZES if other != size]
+    out.print(f"sizes: {', '.join(SIZES)} (--size {' or '.join(others)}); as JSON: --json", highlight=False)
 
 
 def _settings(part: dict[str, Any]) -> str:
@@ -379,19 +387,22 @@ def _settings(part: dict[str, Any]) -> str:
 
 @recipes_app.command("table")
 def recipes_table() -> None:
-    """Parts x designs: which design uses which part.
+    """Parts x designs: which design uses which part at size base.
 
     Example: shopvl recipes table
     """
     from shopvl.recipes import RECIPES
 
-    used = {
-        name: {f.base.image.kind, f.base.text.kind, f.base.fusion.kind, *(o.name for o in f.base.objectives)}
-        for name, f in RECIPES.items()
-    }
-    table = Table("part", *used)
-    for part in sorted(set().union(*used.values())):
-        table.add_row(part, *("x" if part in parts else "" for parts in used.values()))
+    used = {name: family.base.parts() for name, family in RECIPES.items()}
+    table = Table(box=SIMPLE_HEAD, padding=0)
+    table.add_column("role", no_wrap=True)
+    table.add_column("part", no_wrap=True)
+    for name in used:
+        table.add_column(name, justify="center", overflow="fold")
+    for role in dict.fromkeys(role for parts in used.values() for role in parts):
+        for kind in sorted({kind for parts in used.values() for kind in parts.get(role, ())}):
+            table.add_row(role, kind, *("x" if kind in parts.get(role, ()) else "" for parts in used.values()))
+        table.add_section()
     out.print(table)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +30,33 @@ from shopvl.models.backbones import (
 )
 from shopvl.models.dual_encoder import DualEncoder
 from shopvl.models.heads import LinearHeads
-from shopvl.models.inputs import PatchEmbedding, TextTower, VisionTransformer, WordBagTower, WordEmbedding
-from shopvl.models.single_stream import SingleStream, copy_vit
+from shopvl.models.inputs import (
+    CellInput,
+    GridCells,
+    KaleidoInput,
+    PatchEmbedding,
+    TextTower,
+    VisionTransformer,
+    WordBagTower,
+    WordEmbedding,
+)
+from shopvl.models.single_stream import PUZZLES, SingleStream, copy_vit
+from shopvl.models.teacher import Teacher
+from shopvl.models.text_cross import TextCross
 from shopvl.models.thumbnail import ThumbnailNet
+from shopvl.objectives import combining
 from shopvl.objectives.answers import ChosenAnswerLoss, WrittenAnswerLoss
 from shopvl.objectives.consistency import OverlayConsistencyLoss
-from shopvl.objectives.contrastive import ContrastLoss
-from shopvl.objectives.masked import MaskedPatchesLoss, MaskedWordsLoss
+from shopvl.objectives.contrastive import ContrastLoss, MomentumContrastLoss
+from shopvl.objectives.kaleido import TASK_LEVEL, Kaleidoscope, PuzzleLoss
+from shopvl.objectives.masked import MaskedFeaturesLoss, MaskedPatchesLoss, MaskedWordsLoss
 from shopvl.objectives.matching import MatchingLoss, WordPatchLoss
-from shopvl.objectives.views import HiddenPatches, HiddenWords, Mismatched, View
+from shopvl.objectives.views import Both, HardNegatives, HiddenPatches, HiddenWords, Mismatched, Plain, View
 from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.tracking.registry import design_folder, is_reference
+from shopvl.vision.kaleido import level_slices
 from shopvl.vision.picture_words import PictureReader
 
 FORMAT = 1
@@ -53,11 +67,14 @@ CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, CARD = (
     "calibration.json",
     "README.md",
 )
-Model = DualEncoder | SingleStream
+Model = DualEncoder | SingleStream  # a TextCross is a DualEncoder
 Objective = (
     ContrastLoss
+    | MomentumContrastLoss
     | MaskedWordsLoss
     | MaskedPatchesLoss
+    | MaskedFeaturesLoss
+    | PuzzleLoss
     | MatchingLoss
     | WordPatchLoss
     | OverlayConsistencyLoss
@@ -82,6 +99,7 @@ class Design:
     ontology: Ontology
     model: Model
     objectives: tuple[Objective, ...]
+    teacher: Teacher | None = None  # follows the model while it trains; no part of a saved design
     towers: dict[str, dict[str, Any]] = field(default_factory=dict)  # configurations of transformers towers
     heads: LinearHeads | None = None
     labels: dict[str, list[str]] = field(default_factory=dict)  # property -> values a head chooses from
@@ -115,12 +133,16 @@ class Design:
         `whole` adds the rows of the other processes of a run, for objectives that compare rows with each other.
         """
         run = model or self.model
+        if any(isinstance(objective.view, Kaleidoscope) for objective in self.objectives):
+            batch = replace(batch, looks_BTP=self.model.looks(batch))
         shown: dict[View, tuple[Batch, Output]] = {}
         compared: dict[View, tuple[Output, Batch]] = {}
         found = {}
         for objective in self.objectives:
             if objective.view not in shown:
                 seen = objective.view(batch, generator)
+                if self.teacher is not None:
+                    seen = replace(seen, taught=self.teacher.teach(seen))
                 shown[objective.view] = seen, run(seen)
             seen, output = shown[objective.view]
             if whole is not None and isinstance(objective, ContrastLoss):
@@ -131,8 +153,17 @@ class Design:
         return found
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum that is minimised."""
-        return torch.stack([objective.weight * losses[objective.name] for objective in self.objectives]).sum()
+        """The sum that is minimised: each loss by its own weight, and by the recipe's way to combine them."""
+        losses_K = torch.stack([losses[objective.name] for objective in self.objectives])
+        weighted_K = torch.stack([objective.weight * losses[objective.name] for objective in self.objectives])
+        match self.recipe.combine:
+            case "sum":
+                return weighted_K.sum()
+            case "adaptive-losses":
+                return (combining.by_losses(losses_K) * weighted_K).sum()
+            case "adaptive-gradients":
+                shared = [parameter for parameter in self.model.shared_layer() if parameter.requires_grad]
+                return (combining.by_gradients(losses_K, shared) * weighted_K).sum()
 
     def add_heads(self, labels: Mapping[str, Sequence[str]]) -> LinearHeads:
         """Fresh linear heads for these properties, for every choice of inputs."""
@@ -153,6 +184,8 @@ class Design:
             for name in shared:
                 own[name].copy_(theirs[name])
             self._take_values(other)
+        if self.teacher is not None:
+            self.teacher.model.load_state_dict(own)
         return len(shared)
 
     def _take_values(self, other: Design) -> None:
@@ -321,8 +354,15 @@ def build(
                 model, configs = _dual_encoder(recipe, tokenizer, ontology, towers or {}, random_weights)
             case parts.SingleStream():
                 model, configs = _single_stream(recipe, tokenizer, random_weights), {}
+            case parts.TextCross():
+                model, configs = _text_cross(recipe, tokenizer, towers or {}, random_weights)
     objectives = tuple(_objective(part, recipe, tokenizer) for part in recipe.objectives)
-    design = Design(recipe, tokenizer, ontology, model, objectives, configs)
+    teacher = None
+    if recipe.teacher is not None:
+        assert isinstance(model, TextCross)
+        told = recipe.teacher
+        teacher = Teacher(model, told.decay, told.memory, told.soft, told.ramp_steps)
+    design = Design(recipe, tokenizer, ontology, model, objectives, teacher, configs)
     if recipe.ocr is not None:
         design.reader = picture_reader()
     return design
@@ -347,6 +387,20 @@ def _dual_encoder(
     return model, {name: config for name, config in kept.items() if config}
 
 
+def _text_cross(
+    recipe: Recipe, tokenizer: Tokenizer, configs: Mapping[str, dict[str, Any]], random_weights: bool
+) -> tuple[TextCross, dict[str, dict[str, Any]]]:
+    fusion = recipe.fusion
+    assert isinstance(fusion, parts.TextCross)
+    image = _image_tower(recipe.image, configs.get("image"), random_weights)
+    text = _text_tower(recipe.text, tokenizer, None, random_weights)
+    assert isinstance(text, TextTower)
+    space = fusion.width, fusion.temperature
+    model = TextCross(image, text, *space, fusion.layers, fusion.heads, fusion.dropout)
+    config = getattr(image, "config", None)
+    return model, {"image": config} if config else {}
+
+
 def _answering(
     recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, image: nn.Module, text: nn.Module
 ) -> PromptMask | PromptDecode:
@@ -362,7 +416,8 @@ def _answering(
     image.train()
     match part:
         case parts.PromptMask():
-            return PromptMask(image, text, cells, tokenizer.size, len(ontology.facts) + 1, **sizes)
+            answers = len(ontology.facts) + 1
+            return PromptMask(image, text, cells, tokenizer.size, answers, part.crossing, **sizes)
         case parts.PromptDecode():
             end_id = int(tokenizer.encode([""], 8)[0][0, -1])
             return PromptDecode(image, text, cells, tokenizer.size, end_id, part.drop_share, **sizes)
@@ -397,42 +452,91 @@ def _text_tower(
 
 
 def _single_stream(recipe: Recipe, tokenizer: Tokenizer, random_weights: bool) -> SingleStream:
-    image, text, fusion = recipe.image, recipe.text, recipe.fusion
-    assert isinstance(image, parts.PatchLinear)
+    text, fusion = recipe.text, recipe.fusion
     assert isinstance(text, parts.WordPieces)
     assert isinstance(fusion, parts.SingleStream)
+    tasks = [part.task for part in recipe.objectives if isinstance(part, parts.KaleidoTask)]
     model = SingleStream(
-        patches=PatchEmbedding(image.size_px, image.patch_px, fusion.width),
+        patches=_patches(recipe.image, fusion.width, random_weights),
         words=WordEmbedding(tokenizer.size, fusion.width, text.max_tokens, fusion.dropout),
-        encoder=Encoder(fusion.layers, fusion.width, fusion.heads, fusion.dropout),
+        encoder=Encoder(
+            fusion.layers, fusion.width, fusion.heads, fusion.dropout, fusion.crossing, fusion.start is not None
+        ),
         width=fusion.width,
-        guesses=any(isinstance(part, parts.MaskedPatches) for part in recipe.objectives),
+        guesses=bool({"grey", "blank"} & set(tasks))
+        or any(isinstance(part, parts.MaskedPatches | parts.MaskedFeatures) for part in recipe.objectives),
+        puzzles=[task for task in tasks if task in PUZZLES],
     )
     if fusion.start is not None and not random_weights:
         copy_vit(model, load_vit(fusion.start))
     return model
 
 
+def _patches(part: parts.Image, width: int, random_weights: bool) -> PatchEmbedding | CellInput:
+    match part:
+        case parts.PatchLinear():
+            return PatchEmbedding(part.size_px, part.patch_px, width)
+        case parts.PatchCnn():
+            net = _image_tower(part.net, None, random_weights)
+            return GridCells(net, part.net.size_px[0], part.grid, width, part.frozen)
+        case parts.KaleidoCells():
+            net = _image_tower(part.net, None, random_weights)
+            return KaleidoInput(net, level_slices(part.levels), width, part.frozen)
+        case _:
+            raise AssertionError(f"problems() lets no {part.kind} through as patches")
+
+
 def _objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
-    special = tuple(tokenizer.special_ids())
     match part:
         case parts.Contrast():
-            return ContrastLoss(between=part.between, weight=part.weight, name=part.name)
+            # beside matching by embeddings it reads the same pass
+            hard = any(isinstance(other, parts.Matching) and other.negatives == "hard" for other in recipe.objectives)
+            view = HardNegatives() if hard else Plain()
+            if recipe.teacher is not None and part.between == "title-image":
+                return MomentumContrastLoss(part.weight, view=view)
+            return ContrastLoss(between=part.between, weight=part.weight, name=part.name, view=view)
         case parts.MaskedWords():
-            assert tokenizer.mask_id is not None, "wordpiece tokenizers are learned with a [MASK]"
-            hidden = HiddenWords(
-                part.share, tokenizer.mask_id, tokenizer.size, special, tuple(tokenizer.continuation_ids())
-            )
-            return MaskedWordsLoss(weight=part.weight, view=hidden)
+            return MaskedWordsLoss(weight=part.weight, view=_masked_view(recipe, tokenizer))
         case parts.Matching():
-            return MatchingLoss(weight=part.weight, view=Mismatched(part.share))
+            return MatchingLoss(weight=part.weight, view=_pairs(part))
         case parts.WordPatchAlignment():
-            return WordPatchLoss(weight=part.weight, special_ids=special, view=Mismatched(part.share))
+            matching = next((other for other in recipe.objectives if isinstance(other, parts.Matching)), None)
+            pairs = Mismatched(part.share) if matching is None else _pairs(matching)
+            return WordPatchLoss(weight=part.weight, special_ids=tuple(tokenizer.special_ids()), view=pairs)
         case parts.MaskedPatches():
             assert isinstance(recipe.image, parts.PatchLinear)
             return MaskedPatchesLoss(part.weight, recipe.image.patch_px, HiddenPatches(part.share, LEAST_PRODUCT))
+        case parts.MaskedFeatures():
+            return MaskedFeaturesLoss(part.weight, _masked_view(recipe, tokenizer), part.name)
+        case parts.KaleidoTask(task="rotation" | "jigsaw" | "camouflage" as task):
+            return PuzzleLoss(task, part.weight, _masked_view(recipe, tokenizer))
+        case parts.KaleidoTask():
+            kaleidoscope = _masked_view(recipe, tokenizer)
+            assert isinstance(kaleidoscope, Kaleidoscope)
+            places = kaleidoscope.levels[TASK_LEVEL[part.task]]
+            return MaskedFeaturesLoss(part.weight, kaleidoscope, part.name, places)
         case parts.OverlayConsistency():
             return OverlayConsistencyLoss(weight=part.weight)
         case parts.Answers():
             writes = isinstance(recipe.answering, parts.PromptDecode)
             return WrittenAnswerLoss(weight=part.weight) if writes else ChosenAnswerLoss(weight=part.weight)
+
+
+def _pairs(part: parts.Matching) -> View:
+    """True and false pairs."""
+    return HardNegatives() if part.negatives == "hard" else Mismatched(part.share, part.negatives)
+
+
+def _masked_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
+    """What is shown for guessing: hidden words, and in the same pass hidden cells where the recipe hides both."""
+    assert tokenizer.mask_id is not None, "wordpiece tokenizers are learned with a [MASK]"
+    special, continuation = tuple(tokenizer.special_ids()), tuple(tokenizer.continuation_ids())
+    told = next((part for part in recipe.objectives if isinstance(part, parts.MaskedWords)), parts.MaskedWords())
+    words = HiddenWords(told.share, tokenizer.mask_id, tokenizer.size, special, continuation)
+    if any(isinstance(part, parts.KaleidoTask) for part in recipe.objectives):
+        assert isinstance(recipe.image, parts.KaleidoCells)
+        return Kaleidoscope(words, tuple((level.start, level.stop) for level in level_slices(recipe.image.levels)))
+    for part in recipe.objectives:
+        if isinstance(part, parts.MaskedFeatures):
+            return Both(words, HiddenPatches(part.share, LEAST_PRODUCT))
+    return words

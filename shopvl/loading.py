@@ -29,16 +29,27 @@ from shopvl.catalog.queries import Query, QueryLog, facts_named, make_query
 from shopvl.catalog.readers import Catalog
 from shopvl.errors import CatalogError, DesignError, ImageError
 from shopvl.paths import cache_folder
-from shopvl.recipes.parts import Answers, BiasDrop, KeepSubject, MaskedPatches, OverlayConsistency, WordBag
+from shopvl.recipes.parts import (
+    BOX_CELL_PX,
+    Answers,
+    BiasDrop,
+    KaleidoCells,
+    KeepSubject,
+    MaskedFeatures,
+    MaskedPatches,
+    OverlayConsistency,
+    WordBag,
+)
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.prompts import PromptBook, Question, questions_of
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.text.verbalizers import Verbalizer
+from shopvl.vision.kaleido import kaleido_boxes, kaleido_cells
 from shopvl.vision.ocr import Word
 from shopvl.vision.overlays import draw_lying_text, draw_overlays
 from shopvl.vision.patches import KeepRule
 from shopvl.vision.picture_words import PictureReader
-from shopvl.vision.quick import bias_drop, subject_shares
+from shopvl.vision.quick import bias_drop, subject_boxes, subject_shares
 from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to_pixels
 
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
@@ -47,6 +58,7 @@ LACKING_SHARE = 0.3  # of the questions that a product has no answer to are aske
 CATEGORY_SHARE = 0.3  # of training prompts that name a product's category where they may
 LOGGED_SHARE = 0.5  # of the queries of a product that has logged ones: made queries name facts that shoppers rarely do
 CATEGORY, CATEGORY_JOIN = "category", " > "  # the category is the property of that name, its value the joined path
+LEAST_PRODUCT = 0.2  # share of product from which a small patch belongs to the product's box
 TRAINING_INPUTS: tuple[Modality, ...] = ("image", "title")
 
 Row = Mapping[str, Any]  # one product in the catalog's canonical columns
@@ -119,6 +131,8 @@ class Loader:
         """Fields of a batch for pictures (3, Y, X) uint8: what the encoder sees of them. `rng`: for training."""
         pixels_B3YX = np.stack(pixels)
         found = {"pixels_B3YX": torch.from_numpy(pixels_B3YX).float().div_(255)}
+        if isinstance(self.recipe.image, KaleidoCells):
+            return found | _kaleido(pixels_B3YX, self.recipe.image)
         leave_out, grid = self.recipe.leave_out, self.recipe.patch_grid
         if grid is None or not (self._guesses or isinstance(leave_out, KeepSubject) or (leave_out and rng)):
             return found
@@ -137,7 +151,7 @@ class Loader:
 
     @cached_property
     def _guesses(self) -> bool:
-        return any(isinstance(part, MaskedPatches) for part in self.recipe.objectives)
+        return any(isinstance(part, MaskedPatches | MaskedFeatures) for part in self.recipe.objectives)
 
     def inference_batch(self, group: Sequence[Usable]) -> Batch:
         """Rows with the same inputs, as they are, without queries or facts."""
@@ -200,6 +214,7 @@ class Loader:
             texts=texts,
             title_group_B=text_groups([row["title"] for row in rows]),
             query_group_B=text_groups([query.text for query in queries]),
+            category_group_B=text_groups([CATEGORY_JOIN.join((row["category_path"] or ())[:2]) for row in rows]),
             facts_BK=facts_BK,
             query_facts_BK=self._facts([query.wants for query in queries]),
             questions=questions,
@@ -360,6 +375,19 @@ def text_groups(texts: Sequence[str]) -> torch.Tensor:
     """(B,) int64: equal where the texts are the same but for case, width and spacing."""
     digests = [hashlib.blake2b(folded(text).encode(), digest_size=8).digest() for text in texts]
     return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests])
+
+
+def _kaleido(pixels_B3YX: np.ndarray, part: KaleidoCells) -> dict[str, torch.Tensor]:
+    """Fields of a batch: the cells and where they lie."""
+    height, width = part.size_px
+    shares_BRC = subject_shares(pixels_B3YX, (height // BOX_CELL_PX, width // BOX_CELL_PX))
+    boxes_B4 = subject_boxes(shares_BRC, LEAST_PRODUCT)
+    side_px = part.net.size_px[0]
+    cells = [kaleido_cells(p, box, part.levels, side_px) for p, box in zip(pixels_B3YX, boxes_B4, strict=True)]
+    return {
+        "cells_BP3YX": torch.from_numpy(np.stack(cells)).float().div_(255),
+        "boxes_BP5": torch.from_numpy(np.stack([kaleido_boxes(box, part.levels) for box in boxes_B4])),
+    }
 
 
 def _promoted(picture: Image.Image, rng: random.Random) -> Image.Image:

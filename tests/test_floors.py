@@ -27,7 +27,7 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 DOORS = {
     "paddleocr": {"vision/ocr_worker.py"},
     "rapidocr": {"vision/ocr_worker.py"},
-    "cv2": {"vision/subject.py", "vision/lettering.py"},
+    "cv2": {"vision/subject.py", "vision/lettering.py", "vision/kaleido.py"},
     "faiss": {"tasks/search/vectors.py"},
     "tantivy": {"tasks/search/lexical.py"},
     "rjieba": {"tasks/search/lexical.py"},

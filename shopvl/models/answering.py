@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, MODALITIES, Batch, Modality, Output, Questions, Words, inputs_name
 from shopvl.models.attention import NORM_EPS, KeysValues, attend, attend_groups
+from shopvl.models.crossing import CrossingName, crossing_of, head_width, narrow, own_width, project
 from shopvl.models.dual_encoder import DualEncoder
 from shopvl.models.heads import LinearHead, TitleWords
 from shopvl.text.trie import Trie, build_trie
@@ -28,12 +29,14 @@ MAX_PLACES = 48  # of a prompt and the answer after it
 class PromptBlock(nn.Module):
     """A pre-norm transformer block whose attention is told what to look at; optionally a second one, to a memory."""
 
-    def __init__(self, width: int, heads: int, dropout: float, memory: bool) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, memory: bool, crossing: CrossingName = "none") -> None:
         super().__init__()
         self.heads = heads
+        self.crossing = crossing_of(crossing, width, heads)
         self.norm_attention = nn.LayerNorm(width, eps=NORM_EPS)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        inner = heads * own_width(width, heads, self.crossing)
+        self.qkv = nn.Linear(width, 3 * inner)
+        self.out = nn.Linear(inner, width)
         self.norm_mlp = nn.LayerNorm(width, eps=NORM_EPS)
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
@@ -50,25 +53,35 @@ class PromptBlock(nn.Module):
         sees: Tensor,
         more: Sequence[KeysValues] = (),
         memory: tuple[KeysValues, Tensor] | None = None,
+        image: Tensor | None = None,
     ) -> tuple[Tensor, KeysValues]:
         """(B, N, D) -> the same, and this block's own keys and values (B, H, N, d).
 
         Attends to `more` (in that order; a pair of one row is shared by all) and then to itself, where `sees`,
-        broadcastable to (B, 1, N, keys), is True; `memory` is what `remember` gave, and its mask (B, 1, 1, P).
+        broadcastable to (B, 1, N, keys), is True; `memory` is what `remember` gave, and its mask (B, 1, 1, P). `image`
+        (B, N) says which positions are cells of the picture; None: none is.
         """
-        q, k, v = self._split(self.qkv(self.norm_attention(x_BND)), 3)
-        mixed = attend_groups(q, [*more, (k, v)], sees) if more else attend(q, k, v, sees)
-        x_BND = x_BND + self.out(self._joined(mixed))
+        q, k, v = self._projected(x_BND, image)
+        scale = head_width(self.qkv, self.heads) ** -0.5
+        groups = [*more, (k, v)]
+        mixed_BHNd = attend_groups(q, groups, sees, scale) if more else attend(q, k, v, sees, scale=scale)
+        mixed_BNHd = mixed_BHNd.transpose(1, 2)
+        x_BND = x_BND + self.out(narrow(mixed_BNHd, self.qkv, self.crossing, _sides(x_BND, image)))
         if memory is not None:
             (key, value), real = memory
             (query,) = self._split(self.query(self.norm_memory(x_BND)), 1)
             x_BND = x_BND + self.memory_out(self._joined(attend(query, key, value, real)))
         return x_BND + self.mlp(self.norm_mlp(x_BND)), (k, v)
 
-    def offer(self, x_BND: Tensor) -> KeysValues:
+    def offer(self, x_BND: Tensor, image: Tensor | None = None) -> KeysValues:
         """Keys and values of positions that others look at in this block and that go no further themselves."""
-        _, k, v = self._split(self.qkv(self.norm_attention(x_BND)), 3)
+        _, k, v = self._projected(x_BND, image)
         return k, v
+
+    def _projected(self, x_BND: Tensor, image: Tensor | None) -> tuple[Tensor, ...]:
+        states_BND = self.norm_attention(x_BND)
+        found = project(states_BND, self.qkv, self.heads, self.crossing, _sides(x_BND, image))
+        return tuple(part.transpose(1, 2) for part in found)
 
     def remember(self, memory_BPD: Tensor) -> KeysValues:
         """Keys and values of a memory, for all that will look at it."""
@@ -82,6 +95,11 @@ class PromptBlock(nn.Module):
     @staticmethod
     def _joined(mixed_BHNd: Tensor) -> Tensor:
         return mixed_BHNd.transpose(1, 2).flatten(2)
+
+
+def _sides(x_BND: Tensor, image: Tensor | None) -> Tensor:
+    """(B, N) bool: the given one, or all False."""
+    return torch.zeros(x_BND.shape[:2], dtype=torch.bool, device=x_BND.device) if image is None else image
 
 
 @dataclass(frozen=True)
@@ -110,6 +128,7 @@ class PromptHead(nn.Module):
         dropout: float,
         memory: bool,
         ocr: bool,
+        crossing: CrossingName = "none",
     ) -> None:
         super().__init__()
         self.width, self.memory, self.dropout = width, memory, dropout
@@ -122,7 +141,7 @@ class PromptHead(nn.Module):
         self.kind = nn.Parameter(torch.randn(2, width) * 0.02)  # of title words and prompt words
         self.begin = nn.Parameter(torch.randn(2, width) * 0.02)  # a first position that is never hidden; of the memory
         self.enter = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(PromptBlock(width, heads, dropout, memory) for _ in range(layers))
+        self.blocks = nn.ModuleList(PromptBlock(width, heads, dropout, memory, crossing) for _ in range(layers))
         self.leave = nn.LayerNorm(width, eps=NORM_EPS)
 
     def picture(self, tokens: Sequence[Tensor]) -> Tensor:
@@ -189,6 +208,7 @@ class PromptHead(nn.Module):
         `picture` and `title` are positions with masks of what may be seen; slot m belongs to question `owner_M[m]` and
         sees the slots `sees_MM[m]`.
         """
+        image_BN = None
         if self.memory:
             x_BND, real_BN = self._begun(*title, 0)
             memory_BPD, real_BP = self._begun(*picture, 1)
@@ -196,6 +216,8 @@ class PromptHead(nn.Module):
         else:
             both = torch.cat([picture[0], title[0]], dim=1), torch.cat([picture[1], title[1]], dim=1)
             x_BND, real_BN = self._begun(*both, 0)
+            place_N = torch.arange(x_BND.shape[1], device=x_BND.device)
+            image_BN = ((place_N > 0) & (place_N <= picture[0].shape[1])).expand(len(x_BND), -1)
         B, N, M = x_BND.shape[0], x_BND.shape[1], slots_BMD.shape[1]
         words_QT = self._prompt_words(prepared.questions)
         prompt_MW = owner_M[:, None] == words_QT.nonzero()[:, 0]
@@ -205,9 +227,9 @@ class PromptHead(nn.Module):
         for block, prompt in zip(self.blocks, prepared.prompts, strict=True):
             remembered = (block.remember(memory_BPD), memory_mask) if self.memory else None
             if block is self.blocks[-1]:  # after it nobody looks at the context
-                k, v = block.offer(x_BND)
+                k, v = block.offer(x_BND, image_BN)
             else:
-                x_BND, (k, v) = block(x_BND, context_sees, memory=remembered)
+                x_BND, (k, v) = block(x_BND, context_sees, memory=remembered, image=image_BN)
             slots_BMD, _ = block(slots_BMD, sees, more=((k, v), prompt), memory=remembered)
         return self.leave(slots_BMD)
 
@@ -233,9 +255,10 @@ class PromptMask(PromptHead):
         cells: Sequence[int],
         vocabulary: int,
         answers: int,
+        crossing: CrossingName = "none",
         **sizes: float,
     ) -> None:
-        super().__init__(image_tower, text_tower, cells, memory=False, **sizes)  # type: ignore[arg-type]
+        super().__init__(image_tower, text_tower, cells, memory=False, crossing=crossing, **sizes)  # type: ignore[arg-type]
         self.wide = TitleWords(vocabulary, answers)
         self.whole = LinearHead(image_tower.width, answers, vocabulary=None)
         nn.init.zeros_(self.whole.linear.weight)

@@ -9,23 +9,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from shopvl.models.crossing import CrossingName, crossing_of, head_width, narrow, own_width, project
+
 NORM_EPS = 1e-6  # as in ViT, so that its weights can be copied
 FEW_QUERIES = 64
 KeysValues = tuple[Tensor, Tensor]
 
 
-def attend(q_BHNd: Tensor, k_BHMd: Tensor, v_BHMd: Tensor, sees: Tensor | None, dropout: float = 0.0) -> Tensor:
+def attend(
+    q_BHNd: Tensor,
+    k_BHMd: Tensor,
+    v_BHMd: Tensor,
+    sees: Tensor | None,
+    dropout: float = 0.0,
+    scale: float | None = None,
+) -> Tensor:
     """Scaled dot-product attention (B, H, N, d), where `sees`, broadcastable to (B, H, N, M), is True.
+
+    Products are multiplied by `scale`, by default one over the root of d.
 
     Training in bfloat16 on a CPU it is written out: the fused kernel's backward pass takes four to eight times longer
     there at the lengths of thumbnails and prompts.
     """
     if not (q_BHNd.requires_grad and q_BHNd.dtype == torch.bfloat16 and q_BHNd.device.type == "cpu"):
-        return F.scaled_dot_product_attention(q_BHNd, k_BHMd, v_BHMd, attn_mask=sees, dropout_p=dropout)
-    return _written_out(q_BHNd, [(k_BHMd, v_BHMd)], sees, dropout)
+        return F.scaled_dot_product_attention(q_BHNd, k_BHMd, v_BHMd, attn_mask=sees, dropout_p=dropout, scale=scale)
+    return _written_out(q_BHNd, [(k_BHMd, v_BHMd)], sees, dropout, scale)
 
 
-def attend_groups(q_BHNd: Tensor, groups: Sequence[KeysValues], sees: Tensor) -> Tensor:
+def attend_groups(q_BHNd: Tensor, groups: Sequence[KeysValues], sees: Tensor, scale: float | None = None) -> Tensor:
     """`attend` to all groups' keys and values, side by side; a group (1, H, M, d) is shared by all rows.
 
     Few queries are written out: their logits are small, where a copy of the shared group for every row is not.
@@ -33,12 +44,14 @@ def attend_groups(q_BHNd: Tensor, groups: Sequence[KeysValues], sees: Tensor) ->
     if q_BHNd.shape[2] > FEW_QUERIES:
         B = len(q_BHNd)
         k, v = (torch.cat([pair[i].expand(B, -1, -1, -1) for pair in groups], dim=2) for i in (0, 1))
-        return attend(q_BHNd, k, v, sees)
-    return _written_out(q_BHNd, groups, sees, 0.0)
+        return attend(q_BHNd, k, v, sees, scale=scale)
+    return _written_out(q_BHNd, groups, sees, 0.0, scale)
 
 
-def _written_out(q_BHNd: Tensor, groups: Sequence[KeysValues], sees: Tensor | None, dropout: float) -> Tensor:
-    q_BHNd = q_BHNd * q_BHNd.shape[-1] ** -0.5
+def _written_out(
+    q_BHNd: Tensor, groups: Sequence[KeysValues], sees: Tensor | None, dropout: float, scale: float | None
+) -> Tensor:
+    q_BHNd = q_BHNd * (scale or q_BHNd.shape[-1] ** -0.5)
     logits = torch.cat([_product(q_BHNd, k.transpose(-1, -2)) for k, _ in groups], dim=-1)
     if sees is not None:
         logits = logits.masked_fill(~sees, torch.finfo(logits.dtype).min)
@@ -68,65 +81,94 @@ class Packing:
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention; padded positions are not attended to."""
+    """Multi-head self-attention; padded positions are not attended to.
 
-    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+    With a `crossing`, words and patches look at each other in another way than at their own kind.
+    """
+
+    def __init__(
+        self, width: int, heads: int, dropout: float = 0.0, crossing: CrossingName = "none", whole_heads: bool = False
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.dropout = dropout
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.crossing = crossing_of(crossing, width, heads)
+        inner = heads * own_width(width, heads, self.crossing, whole_heads)
+        self.qkv = nn.Linear(width, 3 * inner)
+        self.out = nn.Linear(inner, width)
 
-    def forward(self, x: Tensor, real: Tensor | Packing | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D), with `real` (B, N) or None: all positions are; or (M, D) -> (M, D) with a packing."""
-        qkv = self.qkv(x)
-        if not isinstance(real, Packing):
-            return self.out(self._mixed(qkv, real))
-        groups = qkv.split([rows * length for rows, length in real.shapes])
-        mixed = [
-            self._mixed(group.view(*shape, -1), kept).flatten(0, 1)
-            for group, shape, kept in zip(groups, real.shapes, real.real, strict=True)
-        ]
-        return self.out(torch.cat(mixed))
+    def forward(self, x: Tensor, real: Tensor | Packing | None = None, image: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D), with `real` (B, N) or None: all positions are; or (M, D) -> (M, D) with a packing.
 
-    def _mixed(self, qkv_BNC: Tensor, real_BN: Tensor | None) -> Tensor:
-        B, N, C = qkv_BNC.shape
-        q, k, v = qkv_BNC.view(B, N, 3, self.heads, C // (3 * self.heads)).permute(2, 0, 3, 1, 4)
-        mask = None if real_BN is None else real_BN[:, None, None, :]
-        mixed = attend(q, k, v, mask, self.dropout if self.training else 0.0)
-        return mixed.transpose(1, 2).reshape(B, N, C // 3)
+        `image` (B, N) or (M,) says which positions are patches; only a crossing asks.
+        """
+        q, k, v = project(x, self.qkv, self.heads, self.crossing, image)
+        if isinstance(real, Packing):
+            counts = [rows * length for rows, length in real.shapes]
+            groups = zip(q.split(counts), k.split(counts), v.split(counts), real.shapes, real.real, strict=True)
+            mixed = torch.cat([self._mixed_group(*group).flatten(0, 1) for group in groups])
+        else:
+            mixed = self._mixed(q, k, v, real)
+        return self.out(narrow(mixed, self.qkv, self.crossing, image))
+
+    def shares(self, x_BND: Tensor, real_BN: Tensor, image_BN: Tensor | None = None) -> Tensor:
+        """How much each position looks at each other (B, N, N), the mean of the heads; rows sum to 1."""
+        q, k, _ = project(x_BND, self.qkv, self.heads, self.crossing, image_BN)
+        logits_BHNN = torch.einsum("bihd,bjhd->bhij", q, k) * head_width(self.qkv, self.heads) ** -0.5
+        return logits_BHNN.masked_fill(~real_BN[:, None, None, :], -torch.inf).softmax(-1).mean(1)
+
+    def _mixed_group(
+        self, q_MHd: Tensor, k_MHd: Tensor, v_MHd: Tensor, shape: tuple[int, int], real_BN: Tensor | None
+    ) -> Tensor:
+        return self._mixed(q_MHd.unflatten(0, shape), k_MHd.unflatten(0, shape), v_MHd.unflatten(0, shape), real_BN)
+
+    def _mixed(self, q_BNHd: Tensor, k_BNHd: Tensor, v_BNHd: Tensor, real_BN: Tensor | None) -> Tensor:
+        q, k, v = (part.transpose(1, 2) for part in (q_BNHd, k_BNHd, v_BNHd))
+        sees = None if real_BN is None else real_BN[:, None, None, :]
+        scale = head_width(self.qkv, self.heads) ** -0.5
+        return attend(q, k, v, sees, self.dropout if self.training else 0.0, scale).transpose(1, 2)
 
 
 class Block(nn.Module):
     """Pre-norm transformer block (arXiv:2002.04745): attention, then a two-layer GELU network, each added."""
 
-    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, width: int, heads: int, dropout: float = 0.0, crossing: CrossingName = "none", whole_heads: bool = False
+    ) -> None:
         super().__init__()
         self.norm_attention = nn.LayerNorm(width, eps=NORM_EPS)
-        self.attention = SelfAttention(width, heads, dropout)
+        self.attention = SelfAttention(width, heads, dropout, crossing, whole_heads)
         self.norm_mlp = nn.LayerNorm(width, eps=NORM_EPS)
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
         )
 
-    def forward(self, x: Tensor, real: Tensor | Packing | None = None) -> Tensor:
+    def forward(self, x: Tensor, real: Tensor | Packing | None = None, image: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D), or packed rows, as `SelfAttention` takes them."""
-        x = x + self.attention(self.norm_attention(x), real)
+        x = x + self.attention(self.norm_attention(x), real, image)
         return x + self.mlp(self.norm_mlp(x))
 
 
 class Encoder(nn.Module):
     """Blocks in a row and a last norm."""
 
-    def __init__(self, layers: int, width: int, heads: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        layers: int,
+        width: int,
+        heads: int,
+        dropout: float = 0.0,
+        crossing: CrossingName = "none",
+        whole_heads: bool = False,
+    ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads, dropout, crossing, whole_heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
 
-    def forward(self, x: Tensor, real: Tensor | Packing | None = None) -> Tensor:
+    def forward(self, x: Tensor, real: Tensor | Packing | None = None, image: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D), or packed rows, as `SelfAttention` takes them."""
         for block in self.blocks:
-            x = block(x, real)
+            x = block(x, real, image)
         return self.norm(x)
 
 
@@ -139,7 +181,7 @@ def mean_of_real(x_BND: Tensor, real_BN: Tensor) -> Tensor:
 LENGTH_STEP = 4  # rows are padded to a multiple of this: fewer groups, for few positions more
 
 
-def encode_real(encoder: Encoder, x_BND: Tensor, real_BN: Tensor) -> Tensor:
+def encode_real(encoder: Encoder, x_BND: Tensor, real_BN: Tensor, image_BN: Tensor | None = None) -> Tensor:
     """The encoder's states (B, N, D) at the real positions and zeros elsewhere, at the cost of the real ones only.
 
     Rows are packed one after the other; attention alone goes by groups of rows of one length. Equal to masking.
@@ -157,7 +199,9 @@ def encode_real(encoder: Encoder, x_BND: Tensor, real_BN: Tensor) -> Tensor:
     shapes = tuple((row, length) for row, length in zip(rows, lengths, strict=True) if length)
     real = [part[:, :length] for part, length in zip(real_here_BN.split(rows), lengths, strict=True) if length]
     packing = Packing(shapes, tuple(None if bool(part.all()) else part for part in real))
-    states_MD = encoder(x_BND.flatten(0, 1).index_select(0, flat_BN[order][taken_BN]), packing)
+    source_M = flat_BN[order][taken_BN]
+    image_M = None if image_BN is None else image_BN.flatten()[source_M]
+    states_MD = encoder(x_BND.flatten(0, 1).index_select(0, source_M), packing, image_M)
     kept_M = real_here_BN[taken_BN].nonzero()[:, 0]
     target_M = flat_BN[order][real_here_BN]
     found = states_MD.new_zeros(B * N, D).index_copy(0, target_M, states_MD.index_select(0, kept_M))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.batch import Words
+from shopvl.batch import Batch, Words
 from shopvl.models.attention import Encoder, encode_real, mean_of_real
 
 SEGMENTS = ("title", "query", "ocr", "prompt")  # kinds of text that one text encoder tells apart
@@ -43,6 +46,94 @@ class PatchEmbedding(nn.Module):
     def forward(self, pixels_B3YX: Tensor) -> Tensor:
         """(B, P, D), row by row."""
         return self.patch(pixels_B3YX * 2 - 1).flatten(2).transpose(1, 2) + self.position
+
+
+class CellInput(nn.Module):
+    """Pieces of a picture, each through one small net, then one linear map: what FashionBERT and Kaleido-BERT look at.
+
+    A hidden cell enters as zeros in place of its features. A `frozen` net does not learn.
+    """
+
+    def __init__(self, net: nn.Module, width: int, frozen: bool) -> None:
+        super().__init__()
+        self.net = net
+        self.features = int(net.width)
+        self.frozen = frozen
+        if frozen:
+            net.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> CellInput:
+        """A frozen net stays as it is in use."""
+        super().train(mode)
+        if self.frozen:
+            self.net.eval()
+        return self
+
+    def see(self, cells_BP3YX: Tensor) -> Tensor:
+        """(B, P, F), what the net makes of each cell."""
+        return self.net(cells_BP3YX.flatten(0, 1)).unflatten(0, cells_BP3YX.shape[:2])
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Tokens (B, P, D) and the features of the cells as they are (B, P, F)."""
+        raise NotImplementedError
+
+    @staticmethod
+    def shown(features_BPF: Tensor, batch: Batch) -> Tensor:
+        """The features with zeros where they are to be guessed."""
+        if batch.hidden_BP is None:
+            return features_BPF
+        return features_BPF.masked_fill(batch.hidden_BP[..., None], 0.0)
+
+
+class GridCells(CellInput):
+    """The picture in rows x columns, learned positions (FashionBERT, arXiv:2005.09801)."""
+
+    def __init__(self, net: nn.Module, cell_px: int, grid: tuple[int, int], width: int, frozen: bool) -> None:
+        super().__init__(net, width, frozen)
+        self.grid, self.cell_px = grid, cell_px
+        self.map = nn.Linear(self.features, width)
+        self.position = nn.Parameter(torch.randn(grid[0] * grid[1], width) * 0.02)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Row by row."""
+        features_BPF = self.see(self.cut(batch.pixels_B3YX))
+        return self.norm(self.map(self.shown(features_BPF, batch)) + self.position), features_BPF
+
+    def cut(self, pixels_B3YX: Tensor | None) -> Tensor:
+        """(B, P, 3, cell_px, cell_px)."""
+        assert pixels_B3YX is not None
+        (rows, columns), (Y, X) = self.grid, pixels_B3YX.shape[2:]
+        cells = pixels_B3YX.unflatten(3, (columns, X // columns)).unflatten(2, (rows, Y // rows))
+        cells_BP3YX = cells.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+        resized = F.interpolate(
+            cells_BP3YX.flatten(0, 1), (self.cell_px, self.cell_px), mode="bilinear", antialias=True
+        )
+        return resized.unflatten(0, cells_BP3YX.shape[:2])
+
+
+class KaleidoInput(CellInput):
+    """Cells of several levels: a map and a vector for each level, one map of the geometry for all."""
+
+    def __init__(self, net: nn.Module, levels: Sequence[slice], width: int, frozen: bool) -> None:
+        super().__init__(net, width, frozen)
+        self.levels = tuple(levels)
+        self.maps = nn.ModuleList(nn.Linear(self.features, width) for _ in levels)
+        self.kinds = nn.Parameter(torch.randn(len(self.maps), width) * 0.02)
+        self.geometry = nn.Linear(5, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Level by level; the features are those of the cells before a task changed them, where one did."""
+        assert batch.cells_BP3YX is not None
+        assert batch.boxes_BP5 is not None
+        features_BPF = self.see(batch.cells_BP3YX)
+        mapped = [
+            map_(features_BPF[:, level]) + kind
+            for map_, level, kind in zip(self.maps, self.levels, self.kinds, strict=True)
+        ]
+        tokens_BPD = self.norm(torch.cat(mapped, dim=1) + self.geometry(batch.boxes_BP5))
+        return tokens_BPD, features_BPF
 
 
 class VisionTransformer(nn.Module):

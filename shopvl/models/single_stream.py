@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,10 @@ from shopvl.batch import IGNORED, Batch, Modality, Output, Words, inputs_name
 from shopvl.errors import DesignError
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
 from shopvl.models.dual_encoder import NoTowers
-from shopvl.models.inputs import PatchEmbedding, WordEmbedding
+from shopvl.models.inputs import CellInput, KaleidoInput, PatchEmbedding, WordEmbedding
+
+# tasks on kaleido cells: the level whose states tell, and among how many answers
+PUZZLES = {"rotation": (0, 4), "jigsaw": (1, 24), "camouflage": (2, 9)}
 
 
 class SingleStream(NoTowers, nn.Module):
@@ -21,7 +26,13 @@ class SingleStream(NoTowers, nn.Module):
     """
 
     def __init__(
-        self, patches: PatchEmbedding, words: WordEmbedding, encoder: Encoder, width: int, guesses: bool = False
+        self,
+        patches: PatchEmbedding | CellInput,
+        words: WordEmbedding,
+        encoder: Encoder,
+        width: int,
+        guesses: bool = False,
+        puzzles: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.patches = patches
@@ -33,21 +44,39 @@ class SingleStream(NoTowers, nn.Module):
         self.match = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
         self.word_transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
         self.word_bias = nn.Parameter(torch.zeros(words.word.num_embeddings))
-        if guesses:  # the pixels of hidden patches
+        if guesses and isinstance(patches, PatchEmbedding):  # the pixels of hidden patches
             self.hidden = nn.Parameter(torch.randn(width) * 0.02)
             self.guess = nn.Linear(width, patches.patch.weight[0].numel())
+        elif guesses and isinstance(patches, CellInput):  # their features
+            self.guess = nn.Linear(width, patches.features)
+        if puzzles:
+            assert isinstance(patches, KaleidoInput)
+            self.puzzles = nn.ModuleDict(
+                {
+                    name: nn.Linear(width * _count(patches.levels[PUZZLES[name][0]]), PUZZLES[name][1])
+                    for name in puzzles
+                }
+            )
 
     def forward(self, batch: Batch) -> Output:
         """States of both modalities after fusion, word logits (tied to the word embedding) and the match logit."""
-        words_BTD, patches_BPD = self._fused(batch, ("image", "title"))
-        return Output(
+        line = self._line(batch, ("image", "title"))
+        words_BTD, patches_BPD = self._fused(line, batch)
+        output = Output(
             words_BTD=words_BTD.float(),
             patches_BPD=patches_BPD.float(),
             patch_real_BP=_kept(batch, patches_BPD),
-            pixels_NC=None if batch.hidden_BP is None else self.guess(patches_BPD[batch.hidden_BP]).float(),
             asked_logits_NV=self._asked_logits(words_BTD, batch.texts["title"]),
             match_logit_B=self.match(words_BTD[:, 0]).squeeze(-1).float(),
         )
+        if batch.puzzles:
+            output = replace(output, puzzle_logits=self._puzzle_logits(patches_BPD))
+        if batch.hidden_BP is None:
+            return output
+        guess_NF = self.guess(patches_BPD[batch.hidden_BP]).float()
+        if isinstance(self.patches, PatchEmbedding):
+            return replace(output, pixels_NC=guess_NF)
+        return replace(output, guessed_NF=guess_NF, features_NF=self._true_features(batch, line.features_BPF))
 
     def _asked_logits(self, words_BTD: Tensor, words: Words) -> Tensor | None:
         """(N, V) for the N positions with a target, in reading order; the output map is the word embedding."""
@@ -55,6 +84,55 @@ class SingleStream(NoTowers, nn.Module):
             return None
         asked_ND = words_BTD[words.targets_BT != IGNORED]
         return (self.word_transform(asked_ND) @ self.words.word.weight.T).float() + self.word_bias
+
+    def _puzzle_logits(self, patches_BPD: Tensor) -> dict[str, Tensor]:
+        """(B, K) for each task, from the states of its level side by side."""
+        assert isinstance(self.patches, KaleidoInput)
+        levels = self.patches.levels
+        return {
+            name: head(patches_BPD[:, levels[PUZZLES[name][0]]].flatten(1)).float()
+            for name, head in self.puzzles.items()
+        }
+
+    def _true_features(self, batch: Batch, features_BPF: Tensor | None) -> Tensor:
+        """(N, F) of the hidden cells, as they were before a task changed them; what is guessed carries no gradient."""
+        assert features_BPF is not None
+        assert batch.hidden_BP is not None
+        if batch.clean is None:
+            return features_BPF.detach()[batch.hidden_BP].float()
+        assert isinstance(self.patches, CellInput)
+        assert batch.clean.cells_BP3YX is not None
+        with torch.no_grad():
+            return self.patches.see(batch.clean.cells_BP3YX[batch.hidden_BP][None])[0].float()
+
+    def looks(self, batch: Batch) -> Tensor:
+        """How much each word looks at each patch in the last block, mean of the heads: (B, T, P), without gradient."""
+        with torch.no_grad():
+            line = self._line(batch, ("image", "title"))
+            states_BND = line.states_BND
+            *blocks, last = self.encoder.blocks
+            for block in blocks:
+                states_BND = block(states_BND, line.real_BN, line.image_BN)
+            assert isinstance(last, Block)
+            shares_BNN = last.attention.shares(last.norm_attention(states_BND), line.real_BN, line.image_BN)
+            return shares_BNN[:, : line.words, line.words :].float()
+
+    def picture(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The pictures' positions before fusion (B, P, D), and which of them the encoder sees (B, P)."""
+        line = self._line(batch, ("image",))
+        return line.states_BND[:, line.words :], line.real_BN[:, line.words :]
+
+    def judge(self, title: Words, patches_BPD: Tensor, kept_BP: Tensor) -> Tensor:
+        """The match logit (B,) of titles and pictures, the latter as `picture` gave them."""
+        words_BTD = self.words(title, "title")
+        real_BN = torch.cat([title.real_BT, kept_BP], dim=1)
+        image_BN = (torch.arange(real_BN.shape[1], device=real_BN.device) >= words_BTD.shape[1]).expand_as(real_BN)
+        states_BND = self.encoder(torch.cat([words_BTD, patches_BPD], dim=1), real_BN, image_BN)
+        return self.match(states_BND[:, 0]).squeeze(-1).float()
+
+    def shared_layer(self) -> list[nn.Parameter]:
+        """Weights that every loss has a gradient in: the last block's."""
+        return list(self.encoder.blocks[-1].parameters())
 
     def features(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> dict[str, Tensor]:
         """What heads read, by choice of inputs: first state, mean word, mean patch (B, 3D); zeros for the absent."""
@@ -65,36 +143,63 @@ class SingleStream(NoTowers, nn.Module):
         return 3 * self.width
 
     def _features(self, batch: Batch, inputs: tuple[Modality, ...]) -> Tensor:
-        words_BTD, patches_BPD = self._fused(batch, inputs)
+        words_BTD, patches_BPD = self._fused(self._line(batch, inputs), batch)
         first_BD = words_BTD[:, 0]
         nothing_BD = torch.zeros_like(first_BD)
         mean_word_BD = mean_of_real(words_BTD, batch.texts["title"].real_BT) if "title" in inputs else nothing_BD
         mean_patch_BD = mean_of_real(patches_BPD, _kept(batch, patches_BPD)) if "image" in inputs else nothing_BD
         return torch.cat([first_BD, mean_word_BD, mean_patch_BD], dim=-1)
 
-    def _fused(self, batch: Batch, inputs: tuple[Modality, ...]) -> tuple[Tensor, Tensor]:
-        """Word states (B, T, D) and patch states (B, P, D); T = 1 without a title, P = 0 without a picture."""
-        B = len(batch)
+    def _line(self, batch: Batch, inputs: tuple[Modality, ...]) -> _Line:
+        """Words, then patches; one word without a title, no patch without a picture."""
+        B, features_BPF = len(batch), None
         if "title" in inputs:
             words_BTD = self.words(batch.texts["title"], "title")
             real_BT = batch.texts["title"].real_BT
         else:
             words_BTD = self.nothing.expand(B, 1, -1)
             real_BT = words_BTD.new_ones((B, 1), dtype=torch.bool)
-        patches_BPD = self._patches(batch) if "image" in inputs else words_BTD[:, :0]
-        T, P = words_BTD.shape[1], patches_BPD.shape[1]
-        line = torch.cat([words_BTD, patches_BPD], dim=1)
-        real = torch.cat([real_BT, _kept(batch, patches_BPD)], dim=1)
-        encoded = self.encoder(line, real) if batch.kept_BP is None else encode_real(self.encoder, line, real)
-        return encoded.split([T, P], dim=1)
+        if "image" not in inputs:
+            patches_BPD = words_BTD[:, :0]
+        elif isinstance(self.patches, CellInput):
+            patches_BPD, features_BPF = self.patches(batch)
+            patches_BPD = patches_BPD + self.image_type
+        else:
+            patches_BPD = self._linear_patches(batch)
+        states_BND = torch.cat([words_BTD, patches_BPD], dim=1)
+        T, N = words_BTD.shape[1], states_BND.shape[1]
+        real_BN = torch.cat([real_BT, _kept(batch, patches_BPD)], dim=1)
+        image_BN = (torch.arange(N, device=states_BND.device) >= T).expand(B, -1)
+        return _Line(states_BND, real_BN, image_BN, T, features_BPF)
 
-    def _patches(self, batch: Batch) -> Tensor:
+    def _fused(self, line: _Line, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Word states (B, T, D) and patch states (B, P, D)."""
+        run = self.encoder if batch.kept_BP is None else partial(encode_real, self.encoder)
+        encoded_BND = run(line.states_BND, line.real_BN, line.image_BN)
+        return encoded_BND[:, : line.words], encoded_BND[:, line.words :]
+
+    def _linear_patches(self, batch: Batch) -> Tensor:
         """(B, P, D); a patch to be guessed shows only where it is."""
         patches_BPD = self.patches(batch.pixels_B3YX)
         if batch.hidden_BP is not None:
             blank_PD = self.hidden + self.patches.position
             patches_BPD = torch.where(batch.hidden_BP[..., None], blank_PD, patches_BPD)
         return patches_BPD + self.image_type
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Positions before fusion (B, N, D): `words` of words, then patches; and the features of cells, if it has any."""
+
+    states_BND: Tensor
+    real_BN: Tensor
+    image_BN: Tensor
+    words: int
+    features_BPF: Tensor | None
+
+
+def _count(level: slice) -> int:
+    return int(level.stop - level.start)
 
 
 def _kept(batch: Batch, patches_BPD: Tensor) -> Tensor:
@@ -105,23 +210,28 @@ def _kept(batch: Batch, patches_BPD: Tensor) -> Tensor:
 
 
 def copy_vit(model: SingleStream, vit: nn.Module) -> None:
-    """Copy a timm ViT's weights. Raises DesignError where width, depth or patches differ."""
-    blocks = list(model.encoder.blocks)
-    if len(vit.blocks) != len(blocks) or vit.patch_embed.proj.weight.shape != model.patches.patch.weight.shape:
+    """Copy a timm ViT's weights: its blocks, and where patches are linear their map and positions too.
+
+    Raises DesignError where width, depth or patches differ.
+    """
+    blocks, patches = list(model.encoder.blocks), model.patches
+    own = patches.patch.weight.shape if isinstance(patches, PatchEmbedding) else vit.patch_embed.proj.weight.shape
+    if len(vit.blocks) != len(blocks) or vit.embed_dim != model.width or vit.patch_embed.proj.weight.shape != own:
         raise DesignError(
-            f"a ViT of {len(vit.blocks)} blocks with a patch map of {tuple(vit.patch_embed.proj.weight.shape)} "
-            f"does not fit this encoder of {len(blocks)} with {tuple(model.patches.patch.weight.shape)}; "
-            "choose the same size"
+            f"a ViT of {len(vit.blocks)} blocks of width {vit.embed_dim} with a patch map of "
+            f"{tuple(vit.patch_embed.proj.weight.shape)} does not fit this encoder of {len(blocks)} of width "
+            f"{model.width} with {tuple(own)}; choose the same size"
         )
     positions = vit.pos_embed[0, vit.num_prefix_tokens :]
-    if positions.shape != model.patches.position.shape:
+    if isinstance(patches, PatchEmbedding) and positions.shape != patches.position.shape:
         raise DesignError(
-            f"a ViT with {len(positions)} positions does not fit {len(model.patches.position)} patches; "
+            f"a ViT with {len(positions)} positions does not fit {len(patches.position)} patches; "
             "choose the picture size it was trained at"
         )
     with torch.no_grad():
-        model.patches.patch.load_state_dict(vit.patch_embed.proj.state_dict())
-        model.patches.position.copy_(positions)
+        if isinstance(patches, PatchEmbedding):
+            patches.patch.load_state_dict(vit.patch_embed.proj.state_dict())
+            patches.position.copy_(positions)
         model.encoder.norm.load_state_dict(vit.norm.state_dict())
         for ours, theirs in zip(blocks, vit.blocks, strict=True):
             assert isinstance(ours, Block)

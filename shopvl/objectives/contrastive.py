@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -32,6 +33,37 @@ class ContrastLoss:
         logits_BB = output.scales[self.between] * output.embeddings[left] @ output.embeddings[right].T
         matches_BB = query_matches(batch) if left == "query" else title_matches(batch)
         return (_soft_cross_entropy(logits_BB, matches_BB) + _soft_cross_entropy(logits_BB.T, matches_BB.T)) / 2
+
+
+@dataclass(frozen=True)
+class MomentumContrastLoss:
+    """Contrast of title and image with a teacher's embeddings, of this batch and of many before (ALBEF).
+
+    Reads: `taught`, `title_group_B`. Head: embeddings of both sides. Paper: ALBEF (arXiv:2107.07651), after MoCo
+    (arXiv:1911.05722); equal titles in the queue are positives too, as in FashionSAP (arXiv:2304.05051). A part of each
+    target is the teacher's own softmax. Nearest sibling: `ContrastLoss`, to which it is equal with no memory, a share
+    of 0 and a teacher that is the student.
+    """
+
+    weight: float
+    name: str = "itc:title-image"
+    view: View = field(default_factory=Plain)
+
+    def __call__(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, mean of both directions."""
+        taught, group_B = batch.taught, batch.title_group_B
+        assert taught is not None
+        assert group_B is not None
+        scale = output.scales["title-image"]
+        matches = (group_B[:, None] == torch.cat([group_B, taught.title_group_M])).to(scale.dtype)
+        hard = matches / matches.sum(1, keepdim=True)
+        losses = []
+        for left, right in (("title", "image"), ("image", "title")):
+            gallery = torch.cat([taught.embeddings[right], taught.remembered[right]]).T
+            soft = (scale.detach() * taught.embeddings[left] @ gallery).softmax(1)
+            target = (1 - taught.share) * hard + taught.share * soft
+            losses.append(F.cross_entropy(scale * output.embeddings[left] @ gallery, target))
+        return torch.stack(losses).mean()
 
 
 def title_matches(batch: Batch) -> Tensor:

@@ -16,8 +16,9 @@ from shopvl.objectives.views import View
 class MaskedWordsLoss:
     """Cross-entropy of the hidden pieces given the rest of the title and the whole picture.
 
-    Reads: `texts["title"].targets_BT`. Head: word logits. Paper: BERT (arXiv:1810.04805), with the picture as in ViLT.
-    Nearest sibling: causal language modelling, which sees only the words before.
+    Reads: `texts["title"].targets_BT`, and `taught`, if there is a teacher: a part of the target is then its guess
+    (ALBEF, arXiv:2107.07651). Head: word logits. Paper: BERT (arXiv:1810.04805), with the picture as in ViLT. Nearest
+    sibling: causal language modelling, which sees only the words before.
     """
 
     weight: float
@@ -29,7 +30,11 @@ class MaskedWordsLoss:
         targets_BT = batch.texts["title"].targets_BT
         assert targets_BT is not None
         assert output.asked_logits_NV is not None
-        return F.cross_entropy(output.asked_logits_NV, targets_BT[targets_BT != IGNORED])
+        hard = F.cross_entropy(output.asked_logits_NV, targets_BT[targets_BT != IGNORED])
+        if batch.taught is None or batch.taught.asked_logits_NV is None:
+            return hard
+        soft = F.cross_entropy(output.asked_logits_NV, batch.taught.asked_logits_NV.softmax(-1))
+        return (1 - batch.taught.share) * hard + batch.taught.share * soft
 
 
 @dataclass(frozen=True)
@@ -54,3 +59,31 @@ class MaskedPatchesLoss:
         true_NC = cells_BPC[batch.hidden_BP]
         mean_N1, spread_N1 = true_NC.mean(1, keepdim=True), true_NC.std(1, keepdim=True)
         return F.mse_loss(output.pixels_NC, (true_NC - mean_N1) / (spread_N1 + 1e-3))
+
+
+@dataclass(frozen=True)
+class MaskedFeaturesLoss:
+    """KL divergence between the features of hidden cells and the guesses, both as distributions over the features.
+
+    Reads: `hidden_BP`. Head: `guessed_NF`, `features_NF`. Paper: FashionBERT's masked patches (arXiv:2005.09801); with
+    `places` it is Kaleido-BERT's grey-to-colour and blank-to-colour, each on the cells of its level. Nearest sibling:
+    `pix-rec`, which guesses pixels.
+    """
+
+    weight: float
+    view: View
+    name: str
+    places: tuple[int, int] | None = None  # first and last place of the cells that count; None: all
+
+    def __call__(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, mean over the hidden cells."""
+        assert output.guessed_NF is not None
+        assert output.features_NF is not None
+        guessed_NF, true_NF = output.guessed_NF, output.features_NF
+        if self.places is not None:
+            assert batch.hidden_BP is not None
+            place_N = batch.hidden_BP.nonzero()[:, 1]
+            counted_N = (place_N >= self.places[0]) & (place_N < self.places[1])
+            guessed_NF, true_NF = guessed_NF[counted_N], true_NF[counted_N]
+        logp_NF, target_NF = guessed_NF.log_softmax(-1), true_NF.log_softmax(-1)
+        return F.kl_div(logp_NF, target_NF, reduction="batchmean", log_target=True)

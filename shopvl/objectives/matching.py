@@ -16,8 +16,9 @@ from shopvl.objectives.views import View
 class MatchingLoss:
     """Binary cross-entropy of the match logit.
 
-    Reads: `paired_B`. Head: match logit. Paper: ViLT (arXiv:2102.03334), one logit instead of two classes (the same
-    function). Nearest sibling: `wra-ot`, which judges the same pairs word by word.
+    Reads: `paired_B`, of the output where the model drew the pairs. Head: match logit. Paper: ViLT (arXiv:2102.03334),
+    one logit instead of two classes (the same function). Nearest sibling: `wra-ot`, which judges the same pairs word by
+    word.
     """
 
     weight: float
@@ -26,9 +27,10 @@ class MatchingLoss:
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, mean over the batch."""
+        paired_B = batch.paired_B if output.paired_B is None else output.paired_B
         assert output.match_logit_B is not None
-        assert batch.paired_B is not None
-        return F.binary_cross_entropy_with_logits(output.match_logit_B, batch.paired_B.to(output.match_logit_B.dtype))
+        assert paired_B is not None
+        return F.binary_cross_entropy_with_logits(output.match_logit_B, paired_B.to(output.match_logit_B.dtype))
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ A view is called with a batch and a generator and returns the batch to show; ran
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Generator, Tensor
 
-from shopvl.batch import IGNORED, Batch
+from shopvl.batch import IGNORED, Batch, Words
 
 
 class View(Protocol):
@@ -44,11 +44,20 @@ class HiddenWords:
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
         """The batch with corrupted title ids and `targets_BT`."""
+        ids_BT = batch.texts["title"].ids_BT
+        maskable_BT = self.maskable(batch.texts["title"])
+        chosen_BT = self._chosen(ids_BT, maskable_BT, generator)
+        return self.hide(batch, chosen_BT, generator)
+
+    def maskable(self, words: Words) -> Tensor:
+        """(B, T) bool: pieces that may be asked."""
+        special = torch.tensor(self.special_ids, device=words.ids_BT.device)
+        return words.real_BT & ~torch.isin(words.ids_BT, special)
+
+    def hide(self, batch: Batch, chosen_BT: Tensor, generator: Generator) -> Batch:
+        """The batch with those pieces corrupted and asked."""
         words = batch.texts["title"]
         ids_BT = words.ids_BT
-        special = torch.tensor(self.special_ids, device=ids_BT.device)
-        maskable_BT = words.real_BT & ~torch.isin(ids_BT, special)
-        chosen_BT = self._chosen(ids_BT, maskable_BT, generator)
         kind_BT = torch.rand(ids_BT.shape, generator=generator).to(ids_BT.device)
         random_BT = torch.randint(self.vocabulary, ids_BT.shape, generator=generator).to(ids_BT.device)
         seen_BT = torch.where(chosen_BT & (kind_BT < 0.8), self.mask_id, ids_BT)
@@ -58,12 +67,15 @@ class HiddenWords:
 
     def _chosen(self, ids_BT: Tensor, maskable_BT: Tensor, generator: Generator) -> Tensor:
         """Which pieces are asked: one draw per word, shared by its pieces; the lowest draw of a title always counts."""
-        continues = torch.isin(ids_BT, torch.tensor(self.continuation_ids, dtype=torch.long, device=ids_BT.device))
-        word_BT = (~continues).long().cumsum(1) - 1  # number of the word that a piece belongs to
-        draw_BT = torch.rand(ids_BT.shape, generator=generator).to(ids_BT.device).gather(1, word_BT.clamp(min=0))
+        draw_BT = torch.rand(ids_BT.shape, generator=generator).to(ids_BT.device).gather(1, self.word_of(ids_BT))
         draw_BT = draw_BT.masked_fill(~maskable_BT, 2.0)
         lowest_B1 = draw_BT.min(1, keepdim=True).values
         return maskable_BT & ((draw_BT < self.share) | (draw_BT == lowest_B1))
+
+    def word_of(self, ids_BT: Tensor) -> Tensor:
+        """(B, T): the number of the word that each piece belongs to."""
+        continues = torch.isin(ids_BT, torch.tensor(self.continuation_ids, dtype=torch.long, device=ids_BT.device))
+        return ((~continues).long().cumsum(1) - 1).clamp(min=0)
 
 
 @dataclass(frozen=True)
@@ -92,29 +104,53 @@ class HiddenPatches:
 
 
 @dataclass(frozen=True)
+class Both:
+    """One view after the other: words and patches hidden in the same pass, as FashionBERT does."""
+
+    first: View
+    second: View
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch as the second makes it of what the first makes of it."""
+        return self.second(self.first(batch, generator), generator)
+
+
+@dataclass(frozen=True)
 class Mismatched:
     """A `share` of the titles stand beside another product's picture; `paired_B` says which pairs are true.
 
-    Pictures are dealt round among the chosen products. One that is dealt to a product of the same title stays a true
-    pair.
+    Pictures are dealt round among the chosen products: in any order, or (`subcat`) sub-category by sub-category, so
+    that most are taken for another of their kind. One that is dealt to a product of the same title stays a true pair.
     """
 
     share: float
+    negatives: Literal["rand", "subcat"] = "rand"
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
         """The batch with pictures exchanged and `paired_B` set."""
-        assert batch.pixels_B3YX is not None
         assert batch.title_group_B is not None
         B = len(batch)
         chosen = torch.randperm(B, generator=generator)[: max(2, round(B * self.share))]
+        if self.negatives == "subcat":
+            assert batch.category_group_B is not None
+            chosen = chosen[batch.category_group_B.cpu()[chosen].argsort(stable=True)]
         source = torch.arange(B)
         source[chosen] = chosen.roll(1)
-        source = source.to(batch.pixels_B3YX.device)
+        source = source.to(batch.title_group_B.device)
         paired_B = batch.title_group_B[source] == batch.title_group_B
-        return replace(
-            batch,
-            pixels_B3YX=batch.pixels_B3YX[source],
-            shares_BP=None if batch.shares_BP is None else batch.shares_BP[source],
-            kept_BP=None if batch.kept_BP is None else batch.kept_BP[source],
-            paired_B=paired_B,
-        )
+        return replace(batch.pictured(source), paired_B=paired_B)
+
+
+@dataclass(frozen=True)
+class HardNegatives:
+    """The batch as it is; the model draws a false picture for each title and a false title for each picture.
+
+    Which are drawn follows from the model's own embeddings, the likelier the more alike (ALBEF, arXiv:2107.07651), and
+    from noise that is given here.
+    """
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch with `draws_2BB`: Gumbel noise, so that the largest logit + noise is a draw from the softmax."""
+        uniform = torch.rand((2, len(batch), len(batch)), generator=generator).clamp(1e-6, 1 - 1e-6)
+        assert batch.title_group_B is not None
+        return replace(batch, draws_2BB=-(-uniform.log()).log().to(batch.title_group_B.device))

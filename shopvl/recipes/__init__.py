@@ -3,7 +3,9 @@
 from difflib import get_close_matches
 
 from shopvl.errors import RecipeError
+from shopvl.recipes.aligned import ALBEF
 from shopvl.recipes.contrastive import FLIP, TRI_CLIP
+from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import SIZES, Family, Recipe, SizeName
 from shopvl.recipes.single_stream import VILT
@@ -12,6 +14,9 @@ RECIPES: dict[str, Family] = {
     "tri-clip": TRI_CLIP,
     "flip": FLIP,
     "vilt": VILT,
+    "fashionbert": FASHIONBERT,
+    "kaleido-bert": KALEIDO_BERT,
+    "albef": ALBEF,
     "prompt-mask": PROMPT_MASK,
     "prompt-decode": PROMPT_DECODE,
 }

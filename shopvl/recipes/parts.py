@@ -73,8 +73,42 @@ class PatchTower:
     dropout: Share = 0.0
 
 
+CellNet = Annotated[TimmImage | ThumbnailImage, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PatchCnn:
+    """The picture cut into rows x columns, each cell resized for a small net of its own, one vector per cell.
+
+    `frozen`: the net does not learn (FashionBERT).
+    """
+
+    kind: Literal["patch-cnn"] = "patch-cnn"
+    size_px: Size
+    grid: Size  # rows, columns
+    net: CellNet
+    frozen: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class KaleidoCells:
+    """The product's box cut at 1 x 1, 2 x 2, ... `levels` x `levels`, each cell through one net (Kaleido-BERT).
+
+    The product is looked for in a picture of `size_px`, whose sides are multiples of `BOX_CELL_PX`.
+    """
+
+    kind: Literal["kaleido"] = "kaleido"
+    size_px: Size
+    net: CellNet
+    levels: Annotated[int, Field(ge=1, le=5)] = 5
+    frozen: bool = False
+
+
+BOX_CELL_PX = 4  # how finely the product's box is looked for
+
 Image = Annotated[
-    TimmImage | ThumbnailImage | TransformersImage | PatchLinear | PatchTower, Field(discriminator="kind")
+    TimmImage | ThumbnailImage | TransformersImage | PatchLinear | PatchTower | PatchCnn | KaleidoCells,
+    Field(discriminator="kind"),
 ]
 
 
@@ -161,6 +195,9 @@ class OcrWords:
     max_tokens: Count = 16
 
 
+# how words look at patches and patches at words, other than at their own kind (models/crossing.py)
+Crossing = Literal["none", "type-bias", "transe-q", "transe-kv", "low-rank", "separate"]
+
 # --- fusion ----------------------------------------------------------------------------------------------------------
 
 
@@ -186,9 +223,40 @@ class SingleStream:
     heads: Count
     dropout: Share = 0.0
     start: str | None = None
+    crossing: Crossing = "none"
 
 
-Fusion = Annotated[DualEncoder | SingleStream, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TextCross:
+    """Two towers that align first, then layers over the words that look at the picture (ALBEF).
+
+    Layers are as wide as the text tower; `width` is that of the space in which towers are compared.
+    """
+
+    kind: Literal["text-cross"] = "text-cross"
+    layers: Count
+    heads: Count
+    width: Count = 256
+    dropout: Share = 0.0
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+
+
+Fusion = Annotated[DualEncoder | SingleStream | TextCross, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Momentum:
+    """A teacher that follows the model slowly, and remembers what it made of the last `memory` products (ALBEF).
+
+    Its share of the targets climbs to `soft` over `ramp_steps`.
+    """
+
+    kind: Literal["momentum"] = "momentum"
+    decay: Share = 0.995
+    memory: Count = 4096
+    soft: Share = 0.4
+    ramp_steps: Count = 250
+
 
 # --- answering -------------------------------------------------------------------------------------------------------
 
@@ -202,6 +270,7 @@ class PromptMask:
     width: Count
     heads: Count
     dropout: Share = 0.0
+    crossing: Crossing = "none"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -249,20 +318,28 @@ class MaskedWords:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Matching:
-    """Do picture and title belong together? Half of the pictures (`share`) are another product's."""
+    """Do picture and title belong together? Half of the pictures (`share`) are another product's.
+
+    With `negatives` of `subcat` the other product is of the same sub-category where the batch has one. With `hard` a
+    false picture is drawn for every title and a false title for every picture, by how alike they are.
+    """
 
     kind: Literal["itm"] = "itm"
     share: Share = 0.5
+    negatives: Literal["rand", "subcat", "hard"] = "rand"
     weight: float = 1.0
     name: Literal["itm"] = "itm"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class WordPatchAlignment:
-    """Optimal transport between words and patches: near for matched pairs, far for mismatched ones."""
+    """Optimal transport between words and patches: near for matched pairs, far for mismatched ones.
+
+    Where it is trained beside matching it judges the same pairs, in the same pass.
+    """
 
     kind: Literal["wra-ot"] = "wra-ot"
-    share: Share = 0.5  # of mismatched pairs; the same as the matching task's, so that both read one pass
+    share: Share = 0.5  # of mismatched pairs, where there is no matching
     weight: float = 0.1
     name: Literal["wra-ot"] = "wra-ot"
 
@@ -304,10 +381,53 @@ class MaskedPatches:
     name: Literal["pix-rec"] = "pix-rec"
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaskedFeatures:
+    """Guess what the net made of hidden cells, as a distribution over its features (FashionBERT).
+
+    A `share` of the cells that show product is hidden, in the same pass as words are.
+    """
+
+    kind: Literal["mpm-kl"] = "mpm-kl"
+    share: Share = 0.2
+    weight: float = 1.0
+    name: Literal["mpm-kl"] = "mpm-kl"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class KaleidoTask:
+    """One of Kaleido-BERT's five tasks, each on the cells of its level, all in one pass with the hidden words.
+
+    rotation: by how many quarter turns is the product turned (level 1)? jigsaw: how are the four quarters ordered (2)?
+    camouflage: which cell is another product's (3)? grey (4) and blank (5): what were the cells that lost their
+    colours, or all?
+    """
+
+    kind: Literal["kaleido"] = "kaleido"
+    task: Literal["rotation", "jigsaw", "camouflage", "grey", "blank"]
+    weight: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """`kaleido:rotation` and the like."""
+        return f"kaleido:{self.task}"
+
+
 Objective = Annotated[
-    Contrast | MaskedWords | MaskedPatches | Matching | WordPatchAlignment | OverlayConsistency | Answers,
+    Contrast
+    | MaskedWords
+    | MaskedPatches
+    | MaskedFeatures
+    | KaleidoTask
+    | Matching
+    | WordPatchAlignment
+    | OverlayConsistency
+    | Answers,
     Field(discriminator="kind"),
 ]
+
+# how the losses are put together: their weighted sum, or FashionBERT's weights (objectives/combining.py)
+Combine = Literal["sum", "adaptive-losses", "adaptive-gradients"]
 
 # --- schedule --------------------------------------------------------------------------------------------------------
 

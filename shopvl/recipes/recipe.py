@@ -10,22 +10,33 @@ from pydantic.dataclasses import dataclass
 
 from shopvl.errors import RecipeError
 from shopvl.recipes.parts import (
+    BOX_CELL_PX,
     STRICT,
     Answering,
     Answers,
     Augment,
+    Combine,
     Contrast,
     DualEncoder,
     Fusion,
     Image,
+    KaleidoCells,
+    KaleidoTask,
     LeaveOut,
+    MaskedFeatures,
+    MaskedPatches,
+    MaskedWords,
+    Matching,
+    Momentum,
     Objective,
     OcrWords,
     OverlayConsistency,
+    PatchCnn,
     PatchLinear,
     PatchTower,
     SingleStream,
     Text,
+    TextCross,
     TextTransformer,
     ThumbnailImage,
     WarmupCosine,
@@ -47,7 +58,9 @@ class Recipe:
     fusion: Fusion
     answering: Answering | None = None  # how prompted questions are answered, if they are
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
+    combine: Combine = "sum"
     schedule: WarmupCosine
+    teacher: Momentum | None = None
     augment: Augment = Augment()
     leave_out: LeaveOut | None = None  # patches that the encoder does not see
     source: str  # the paper
@@ -60,11 +73,19 @@ class Recipe:
                 found = self._two_tower_problems()
             case SingleStream():
                 found = self._single_stream_problems()
+            case TextCross():
+                found = self._two_tower_problems() + self._text_cross_problems()
         if self.schedule.half_size_share and not isinstance(self.image, ThumbnailImage):
             found.append(
                 f"half_size_share needs an image tower that reads any size (thumbnail-conv), not {self.image.kind}"
             )
         found += self._answering_problems() + self._patch_problems()
+        if self.combine == "adaptive-gradients" and not isinstance(self.fusion, SingleStream):
+            found.append(
+                f"adaptive-gradients weighs losses by the gradient of a shared layer; {self.fusion.kind} has none"
+            )
+        if self.teacher is not None and not isinstance(self.fusion, TextCross):
+            found.append(f"momentum teaches a text-cross, not {self.fusion.kind}; leave the teacher out")
         names = [objective.name for objective in self.objectives]
         found += [
             f"the objective {name} stands twice; once is enough"
@@ -115,24 +136,50 @@ class Recipe:
                 f"a picture of {self.image.size_px[0]}x{self.image.size_px[1]} px does not fall into "
                 f"patches of {self.image.patch_px} px"
             )
+        if isinstance(self.image, PatchCnn) and any(
+            side % cells for side, cells in zip(self.image.size_px, self.image.grid, strict=True)
+        ):
+            height, width = self.image.size_px
+            found.append(
+                f"a picture of {height}x{width} px does not fall into {self.image.grid[0]} x {self.image.grid[1]} cells"
+            )
+        if isinstance(self.image, KaleidoCells) and any(side % BOX_CELL_PX for side in self.image.size_px):
+            height, width = self.image.size_px
+            found.append(
+                f"the sides of a picture cut kaleido-wise are multiples of {BOX_CELL_PX} px, not {height}x{width}"
+            )
+        if isinstance(self.image, PatchCnn | KaleidoCells) and len(set(self.image.net.size_px)) != 1:
+            found.append(f"the net of {self.image.kind} reads square cells, not {self.image.net.size_px}")
         if self.leave_out is not None and not patches:
             found.append(
                 f"{self.leave_out.kind} leaves out patches, which {self.image.kind} does not have; "
-                "use vit or patch-linear"
+                "use vit, patch-linear or patch-cnn"
             )
         return found
+
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The kinds of its parts by their roles."""
+        single = (self.image, self.text, self.fusion, self.answering, self.leave_out, self.teacher)
+        roles = ("image", "text", "fusion", "answering", "leave out", "teacher")
+        found = {role: (part.kind,) for role, part in zip(roles, single, strict=True) if part is not None}
+        return found | {"objective": tuple(objective.name for objective in self.objectives), "combine": (self.combine,)}
 
     @property
     def patch_grid(self) -> tuple[int, int] | None:
         """Rows and columns of patches; None where the picture is not cut into any."""
-        if not isinstance(self.image, PatchLinear | PatchTower):
-            return None
-        height, width = self.image.size_px
-        return height // self.image.patch_px, width // self.image.patch_px
+        match self.image:
+            case (
+                PatchLinear(size_px=(height, width), patch_px=side) | PatchTower(size_px=(height, width), patch_px=side)
+            ):
+                return height // side, width // side
+            case PatchCnn(grid=grid):
+                return grid
+            case _:
+                return None
 
     def _two_tower_problems(self) -> list[str]:
         found = []
-        if isinstance(self.image, PatchLinear):
+        if isinstance(self.image, PatchLinear | PatchCnn | KaleidoCells):
             found.append(
                 "dual-enc needs an image tower (timm-image, thumbnail-conv, transformers-image, vit), "
                 f"not {self.image.kind}"
@@ -149,10 +196,27 @@ class Recipe:
         if isinstance(self.text, TextTransformer) and self.text.width % self.text.heads:
             found.append(f"a text width of {self.text.width} is not a multiple of {self.text.heads} heads")
         found += [
-            f"{objective.kind} reads fused words and patches, which dual-enc does not have; use single-stream"
+            f"{objective.kind} reads fused words and patches, which {self.fusion.kind} does not have; use single-stream"
             for objective in self.objectives
             if not isinstance(objective, Contrast | OverlayConsistency | Answers)
+            and not (isinstance(self.fusion, TextCross) and isinstance(objective, MaskedWords | Matching))
         ]
+        return found
+
+    def _text_cross_problems(self) -> list[str]:
+        found = []
+        assert isinstance(self.fusion, TextCross)
+        if not isinstance(self.text, TextTransformer):
+            found.append(f"text-cross goes on with the layers of a text-transformer, not of {self.text.kind}")
+        elif self.text.width % self.fusion.heads:
+            found.append(f"a text width of {self.text.width} is not a multiple of {self.fusion.heads} heads")
+        found += [
+            f"text-cross draws its own false pairs; give itm negatives of hard, not {objective.negatives}"
+            for objective in self.objectives
+            if isinstance(objective, Matching) and objective.negatives != "hard"
+        ]
+        if self.leave_out is not None:
+            found.append(f"text-cross looks at all cells; leave out {self.leave_out.kind}")
         return found
 
     def _single_stream_problems(self) -> list[str]:
@@ -160,8 +224,9 @@ class Recipe:
         assert isinstance(self.fusion, SingleStream)
         if self.fusion.width % self.fusion.heads:
             found.append(f"a width of {self.fusion.width} is not a multiple of {self.fusion.heads} heads")
-        if not isinstance(self.image, PatchLinear):
-            found.append(f"single-stream needs patches (patch-linear), not {self.image.kind}")
+        if not isinstance(self.image, PatchLinear | PatchCnn | KaleidoCells):
+            found.append(f"single-stream needs patches (patch-linear, patch-cnn, kaleido), not {self.image.kind}")
+        found += self._image_task_problems()
         if not isinstance(self.text, WordPieces):
             found.append(f"single-stream needs words (wordpiece), not {self.text.kind}")
         found += [
@@ -169,6 +234,32 @@ class Recipe:
             for objective in self.objectives
             if isinstance(objective, Contrast | OverlayConsistency)
         ]
+        found += [
+            f"{objective.name} draws hard negatives by embeddings of separate towers, which single-stream does not have"
+            for objective in self.objectives
+            if isinstance(objective, Matching) and objective.negatives == "hard"
+        ]
+        return found
+
+    def _image_task_problems(self) -> list[str]:
+        """Objectives on patches that this kind of picture does not have."""
+        served = (
+            (MaskedPatches, PatchLinear, "patch-linear"),
+            (MaskedFeatures, PatchCnn, "patch-cnn"),
+            (KaleidoTask, KaleidoCells, "kaleido"),
+        )
+        found = [
+            f"{objective.name} needs pictures as {kind}, not {self.image.kind}"
+            for objective in self.objectives
+            for part, image, kind in served
+            if isinstance(objective, part) and not isinstance(self.image, image)
+        ]
+        if isinstance(self.image, KaleidoCells) and self.image.levels < 5:
+            found += [
+                f"{objective.name} needs the cells of all 5 levels, there are {self.image.levels}"
+                for objective in self.objectives
+                if isinstance(objective, KaleidoTask)
+            ]
         return found
 
     def to_dict(self) -> dict[str, Any]:

@@ -22,13 +22,18 @@ class Progress:
     seconds: float = 0.0
 
 
-def save_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
+def save_checkpoint(
+    folder: Path, model: nn.Module, optimizer: Optimizer, progress: Progress, teacher: nn.Module | None = None
+) -> None:
     """Write `checkpoint-STEP` beside the last one, then remove the last one."""
     target = folder / f"checkpoint-{progress.step:08d}"
     draft = folder / "checkpoint.draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, draft / "model.safetensors")
+    for name, module in (("model", model), ("teacher", teacher)):
+        if module is not None:
+            tensors = {key: tensor.contiguous() for key, tensor in module.state_dict().items()}
+            save_file(tensors, draft / f"{name}.safetensors")
     save_file(_flat(optimizer), draft / "optimizer.safetensors")
     (draft / "progress.json").write_text(json.dumps(asdict(progress)), "utf-8")
     shutil.rmtree(target, ignore_errors=True)
@@ -37,13 +42,15 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, progre
         shutil.rmtree(old)
 
 
-def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> Progress:
-    """Put the newest checkpoint into model and optimizer; step 0 where there is none."""
+def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, teacher: nn.Module | None = None) -> Progress:
+    """Put the newest checkpoint into model, optimizer and teacher; step 0 where there is none."""
     found = _checkpoints(folder)
     if not found:
         return Progress()
     newest = found[-1]
     model.load_state_dict(load_file(newest / "model.safetensors"))
+    if teacher is not None:
+        teacher.load_state_dict(load_file(newest / "teacher.safetensors"))
     _restore(optimizer, load_file(newest / "optimizer.safetensors"))
     return Progress(**json.loads((newest / "progress.json").read_text("utf-8")))
 

@@ -19,6 +19,7 @@ from shopvl.allocator import keep_pages
 from shopvl.arithmetic import bf16_is_fast
 from shopvl.batch import Batch
 from shopvl.design import Design
+from shopvl.errors import RecipeError
 from shopvl.loading import Steps, TrainingRows
 from shopvl.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from shopvl.training.distributed import agreed, norms_over_all, share_of, whole_batch
@@ -55,8 +56,13 @@ def train(
     chunk_size = None if schedule.chunk_size is None or schedule.chunk_size >= own else schedule.chunk_size
     whole = whole_batch if count > 1 else None
     optimizer = adamw(design.model, schedule.peak_lr, schedule.weight_decay)
-    progress = load_checkpoint(folder, design.model, optimizer)
+    teacher = design.teacher
+    if teacher is not None and count > 1:
+        raise RecipeError(f"the teacher of {design.recipe.name} remembers one process's products; train it in one")
+    progress = load_checkpoint(folder, design.model, optimizer, teacher)
     design.model.to(accelerator.device)
+    if teacher is not None:
+        teacher.to(accelerator.device)
     model, optimizer = accelerator.prepare(design.model, optimizer)
     model.train()
     main = accelerator.is_main_process
@@ -79,17 +85,19 @@ def train(
                 accelerator.backward(design.total(losses))
             accelerator.clip_grad_norm_(model.parameters(), schedule.clip_norm)
             optimizer.step()
+            if teacher is not None:
+                teacher.step(design.model)
             progress = Progress(progress.step + 1, agreed(time.monotonic() - started))
             known = {name: accelerator.reduce(loss.detach(), "mean").item() for name, loss in losses.items()}
             log.write(progress.step, known)
             on_step(progress, budget.share_done(progress), known)
             if main and time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
                 log.flush()
-                save_checkpoint(folder, design.model, optimizer.optimizer, progress)
+                save_checkpoint(folder, design.model, optimizer.optimizer, progress, teacher)
                 saved_at = time.monotonic()
         log.flush()
         if main:
-            save_checkpoint(folder, design.model, optimizer.optimizer, progress)
+            save_checkpoint(folder, design.model, optimizer.optimizer, progress, teacher)
     design.model.eval()
     return progress
 

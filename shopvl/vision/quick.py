@@ -39,6 +39,18 @@ def subject_shares(pixels_B3YX: np.ndarray, grid: tuple[int, int]) -> np.ndarray
     return shares
 
 
+def subject_boxes(shares_BRC: np.ndarray, least: float) -> np.ndarray:
+    """float32 (B, 4): x0 y0 x1 y1 in [0, 1] around the patches with that share of product; else the whole picture."""
+    found = np.zeros((len(shares_BRC), 4), np.float32)
+    shown = shares_BRC >= least
+    shown[~shown.any(axis=(1, 2))] = True
+    for low, axis in enumerate((1, 2)):  # x from the columns, with rows taken together; y from the rows
+        line = np.asarray(shown.any(axis=axis))
+        found[:, low] = line.argmax(axis=1) / line.shape[1]
+        found[:, low + 2] = 1 - line[:, ::-1].argmax(axis=1) / line.shape[1]
+    return found
+
+
 def bias_drop(shares_BRC: np.ndarray, share: float, bias: float, rng: np.random.Generator) -> np.ndarray:
     """bool (B, rows, columns): what stays when that share goes, those of the lowest noise + bias x share of product.
 

@@ -125,6 +125,9 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
         "tri-clip": ("itc:title-image", 150),
         "flip": ("itc:title-image", 150),
         "vilt": ("itm", 600),
+        "fashionbert": ("itm", 400),
+        "kaleido-bert": ("itm", 400),
+        "albef": ("itc:title-image", 150),
         "prompt-mask": ("prompt-vqa", 150),
         "prompt-decode": ("prompt-vqa", 250),
     }[design.recipe.name]

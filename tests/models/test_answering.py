@@ -1,5 +1,6 @@
 """Packed questions against asking one by one, against one plain transformer, and hidden inputs."""
 
+import math
 import pytest
 import torch
 
@@ -243,9 +244,12 @@ def test_only_printed_words_can_tell_and_they_are_learned(make_design, batch_of)
     batch = with_printed(design, batch, [[(("red", "blue")[truth], HERE)] for truth in truth_B.tolist()])
     loss = ChosenAnswerLoss(weight=1.0)
     optimizer = torch.optim.AdamW(design.model.parameters(), lr=3e-3)
-    for _ in range(60):
+    found = torch.tensor(math.inf)
+    for _ in range(400):  # it sits at even odds, 0.69, until a way from the words to the slot is found
+        if found.item() < 0.1:
+            break
         optimizer.zero_grad()
         found = loss(design.model(batch), batch)
         found.backward()
         optimizer.step()
-    assert float(found) < 0.1  # two values at even odds: 0.69
+    assert found.item() < 0.1

@@ -9,7 +9,7 @@ import torch
 
 from shopvl.batch import Batch, Output
 from shopvl.objectives.consistency import OverlayConsistencyLoss
-from shopvl.objectives.masked import MaskedPatchesLoss
+from shopvl.objectives.masked import MaskedFeaturesLoss, MaskedPatchesLoss
 from shopvl.objectives.views import HiddenPatches
 from shopvl.recipes import find
 from shopvl.recipes.parts import BiasDrop, Contrast, KeepSubject, MaskedPatches, OverlayConsistency
@@ -124,3 +124,55 @@ def test_bias_drop_is_for_training_only(make_design, rows) -> None:
     assert (loader.training_batch(rows, random.Random(0)).kept_BP.sum(1) == 8).all()
     pixels = [np.zeros((3, 32, 32), dtype=np.uint8)]
     assert "kept_BP" not in loader.seen(pixels)
+
+
+def test_guessed_features_are_scored_as_plain_loops_do() -> None:
+    torch.manual_seed(0)
+    guessed, true = torch.randn(4, 6), torch.randn(4, 6)
+    hidden = torch.zeros(2, 5, dtype=torch.bool)
+    hidden[0, 1] = hidden[0, 4] = hidden[1, 0] = hidden[1, 4] = True
+    output, batch = Output(guessed_NF=guessed, features_NF=true), Batch(hidden_BP=hidden, texts={})
+
+    def divergence(rows: list[int]) -> float:
+        p, q = true.softmax(1), guessed.softmax(1)
+        return sum(float((p[i] * (p[i] / q[i]).log()).sum()) for i in rows) / len(rows)
+
+    view = HiddenPatches(0.5, 0.05)
+    assert float(MaskedFeaturesLoss(1.0, view, "all")(output, batch)) == pytest.approx(
+        divergence([0, 1, 2, 3]), rel=1e-5
+    )
+    last = MaskedFeaturesLoss(1.0, view, "last", places=(4, 5))
+    assert float(last(output, batch)) == pytest.approx(divergence([1, 3]), rel=1e-5)
+
+
+def test_cells_of_a_grid_are_cut_and_hidden_ones_do_not_show(make_design, rows) -> None:
+    """What is in a hidden cell changes nothing but what is to be guessed."""
+    design = make_design(find("fashionbert", "tiny"))
+    design.model.eval()
+    grid = design.model.patches
+    picture = torch.rand(2, 3, 32, 32)
+    cells = grid.cut(picture)
+    assert cells.shape == (2, 16, 3, 8, 8)
+    torch.testing.assert_close(cells[1, 6], picture[1, :, 8:16, 16:24])
+    batch = design.loader.training_batch(rows[:4], random.Random(0))
+    masked = next(objective.view for objective in design.objectives if objective.name == "mpm-kl")
+    seen = masked(batch, torch.Generator().manual_seed(0))
+    assert seen.hidden_BP.any(1).all()
+    hidden = seen.hidden_BP.view(4, 1, 4, 4).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    other = replace(seen, pixels_B3YX=torch.where(hidden, torch.rand(()), seen.pixels_B3YX))
+    with torch.inference_mode():
+        one, two = design.model(seen), design.model(other)
+    torch.testing.assert_close(one.patches_BPD, two.patches_BPD)
+    torch.testing.assert_close(one.guessed_NF, two.guessed_NF)
+    assert not torch.allclose(one.features_NF, two.features_NF)
+
+
+def test_a_frozen_net_does_not_learn(make_design, rows) -> None:
+    recipe = find("fashionbert", "tiny")
+    design = make_design(replace(recipe, image=replace(recipe.image, frozen=True)))
+    design.model.train()
+    before = {name: tensor.clone() for name, tensor in design.model.patches.net.state_dict().items()}
+    batch = design.loader.training_batch(rows[:4], random.Random(0))
+    design.total(design.losses(batch, torch.Generator().manual_seed(0))).backward()
+    assert all(parameter.grad is None for parameter in design.model.patches.net.parameters())
+    assert all(torch.equal(before[name], tensor) for name, tensor in design.model.patches.net.state_dict().items())

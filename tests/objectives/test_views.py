@@ -80,3 +80,17 @@ def test_mismatched_deals_pictures_and_says_so() -> None:
 def test_equal_views_are_equal_values() -> None:
     assert Mismatched(0.5) == Mismatched(0.5)
     assert hash(HIDE) == hash(HiddenWords(0.15, MASK, 100, (0, 1, 2, 3, 4), (50, 51)))
+
+
+def test_false_pictures_of_the_same_sub_category() -> None:
+    """Dealt sub-category by sub-category: only where one ends does a picture come from another."""
+    torch.manual_seed(0)
+    category = torch.randint(4, (200,))
+    batch = Batch(
+        pixels_B3YX=torch.arange(200.0).view(-1, 1, 1, 1), title_group_B=torch.arange(200), category_group_B=category
+    )
+    dealt = Mismatched(0.5, "subcat")(batch, torch.Generator().manual_seed(3))
+    source = dealt.pixels_B3YX.flatten().long()
+    assert sorted(source.tolist()) == list(range(200))
+    assert (~dealt.paired_B).sum() == 100
+    assert int((category[source] != category).sum()) <= 4

@@ -1,0 +1,81 @@
+"""A teacher that follows the model slowly and remembers what it saw (arXiv:1911.05722, arXiv:2107.07651)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from shopvl.batch import Batch, Taught
+from shopvl.models.text_cross import TextCross
+
+REMEMBERED = ("title", "image")
+
+
+class Teacher(nn.Module):
+    """The moving average of a model, and a queue of its embeddings with the titles' numbers.
+
+    Giving an opinion changes nothing but `last`, which the next `step` remembers; `step` is called after the optimizer.
+    """
+
+    def __init__(self, model: TextCross, decay: float, memory: int, soft: float, ramp_steps: int) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.decay, self.soft, self.ramp_steps = decay, soft, ramp_steps
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("group_M", torch.zeros(memory, dtype=torch.int64))
+        for name in REMEMBERED:
+            self.register_buffer(f"{name}_MD", torch.zeros(memory, model.width))
+        self.last: tuple[dict[str, Tensor], Tensor] | None = None
+        self.eval()
+
+    def train(self, mode: bool = True) -> Teacher:
+        """A teacher never trains: no dropout, no batch statistics of its own."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def teach(self, batch: Batch) -> Taught:
+        """Its embeddings of the batch, its guesses at hidden words where some are, and what it remembers."""
+        output = self.model(batch)
+        assert batch.title_group_B is not None
+        known = {name: output.embeddings[name] for name in REMEMBERED}
+        count = int(self.filled)
+        remembered = {name: self._memory(name)[:count].clone() for name in REMEMBERED}
+        share = self.soft * min(1.0, int(self.steps) / self.ramp_steps)
+        if output.asked_logits_NV is None:
+            self.last = known, batch.title_group_B
+        return Taught(
+            embeddings=known,
+            remembered=remembered,
+            title_group_M=self.group_M[:count].clone(),
+            share=share,
+            asked_logits_NV=output.asked_logits_NV,
+        )
+
+    @torch.no_grad()
+    def step(self, model: nn.Module) -> None:
+        """Go a little of the way to the model, and remember the last batch in place of the oldest products."""
+        theirs = model.state_dict()
+        for name, own in self.model.state_dict().items():
+            if own.is_floating_point():
+                own.lerp_(theirs[name], 1 - self.decay)
+            else:
+                own.copy_(theirs[name])
+        if self.last is not None:
+            known, group_B = self.last
+            self._remember([(self.group_M, group_B), *((self._memory(name), known[name]) for name in REMEMBERED)])
+            self.filled.copy_((self.filled + len(group_B)).clamp(max=len(self.group_M)))
+            self.last = None
+        self.steps += 1
+
+    @staticmethod
+    def _remember(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """The newest come first; what does not fit is forgotten."""
+        for memory, new in pairs:
+            memory.copy_(torch.cat([new.to(memory.dtype), memory])[: len(memory)])
+
+    def _memory(self, name: str) -> Tensor:
+        return self.get_buffer(f"{name}_MD")

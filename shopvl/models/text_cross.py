@@ -1,0 +1,105 @@
+"""Align, then fuse: two towers that are compared first, then layers over the words that look at the picture (ALBEF)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from shopvl.batch import IGNORED, Batch, Output, Words
+from shopvl.models.answering import PromptBlock
+from shopvl.models.attention import NORM_EPS
+from shopvl.models.dual_encoder import DualEncoder
+from shopvl.models.inputs import TextTower
+
+
+class TextCross(DualEncoder):
+    """A dual encoder whose words then look at the picture's cells, with heads for hidden words and for matching.
+
+    ALBEF (arXiv:2107.07651). The towers alone embed, for search; the layers above them judge pairs.
+    """
+
+    def __init__(
+        self,
+        image_tower: nn.Module,
+        text_tower: TextTower,
+        width: int,
+        temperature: float,
+        layers: int,
+        heads: int,
+        dropout: float,
+    ) -> None:
+        super().__init__(image_tower, text_tower, width, temperature)
+        wide = text_tower.width
+        self.cells = nn.Linear(image_tower.token_widths[-1], wide)
+        self.blocks = nn.ModuleList(PromptBlock(wide, heads, dropout, memory=True) for _ in range(layers))
+        self.last_norm = nn.LayerNorm(wide, eps=NORM_EPS)
+        self.match = nn.Sequential(nn.Linear(wide, wide), nn.Tanh(), nn.Linear(wide, 1))
+        self.word_transform = nn.Sequential(nn.Linear(wide, wide), nn.GELU(), nn.LayerNorm(wide))
+        self.word_bias = nn.Parameter(torch.zeros(text_tower.embedding.word.num_embeddings))
+
+    def forward(self, batch: Batch) -> Output:
+        """Embeddings of whatever the batch holds; guesses at hidden words and logits of drawn pairs, if asked."""
+        assert batch.pixels_B3YX is not None
+        pooled_BW, tokens = self.look(batch)
+        embeddings = {"image": self._unit(self.image_projection(pooled_BW))}
+        for name, words in batch.texts.items():
+            text_BW, states_BTD = self.text_tower.read(words, name)
+            embeddings[name] = self._unit(self.text_projection(text_BW))
+            if name == "title":
+                title_BTD = states_BTD
+        output = Output(embeddings=embeddings, scales=self.scales())
+        cells_BPD, title = self.cells(tokens[-1]), batch.texts["title"]
+        kept_BP = torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
+        if title.targets_BT is not None:
+            fused_BTD = self._fused(title_BTD, title.real_BT, cells_BPD, kept_BP)
+            asked_ND = self.word_transform(fused_BTD[title.targets_BT != IGNORED])
+            logits_NV = (asked_ND @ self.text_tower.embedding.word.weight.T).float() + self.word_bias
+            output = replace(output, asked_logits_NV=logits_NV)
+        if batch.draws_2BB is not None:
+            title_N, image_N = drawn_pairs(output, batch)
+            seen_N = cells_BPD[image_N], kept_BP[image_N]
+            logit_N = self._match_logit(title_BTD[title_N], title.real_BT[title_N], *seen_N)
+            group_B = batch.title_group_B
+            assert group_B is not None
+            output = replace(output, match_logit_B=logit_N, paired_B=group_B[title_N] == group_B[image_N])
+        return output
+
+    def picture(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The pictures' cells (B, P, D), and which of them may be looked at (B, P): all."""
+        cells_BPD = self.cells(self.look(batch)[1][-1])
+        return cells_BPD, torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
+
+    def judge(self, title: Words, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:
+        """The match logit (B,) of titles and pictures, the latter as `picture` gave them."""
+        title_BTD = self.text_tower.read(title, "title")[1]
+        return self._match_logit(title_BTD, title.real_BT, cells_BPD, kept_BP)
+
+    def _match_logit(self, title_BTD: Tensor, real_BT: Tensor, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:
+        return self.match(self._fused(title_BTD, real_BT, cells_BPD, kept_BP)[:, 0]).squeeze(-1).float()
+
+    def _fused(self, title_BTD: Tensor, real_BT: Tensor, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:
+        """The words' states (B, T, D) after looking at the cells."""
+        for block in self.blocks:
+            assert isinstance(block, PromptBlock)
+            memory = block.remember(cells_BPD), kept_BP[:, None, None, :]
+            title_BTD, _ = block(title_BTD, real_BT[:, None, None, :], memory=memory)
+        return self.last_norm(title_BTD)
+
+
+def drawn_pairs(output: Output, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Places (3B,) of titles and of pictures: the true pairs, a false picture per title, a false title per picture.
+
+    A false one is drawn from the softmax of its similarities; products of the same title are never drawn while there
+    are others.
+    """
+    assert batch.draws_2BB is not None
+    assert batch.title_group_B is not None
+    with torch.no_grad():
+        logits_BB = output.scales["title-image"] * output.embeddings["title"] @ output.embeddings["image"].T
+        same_BB = batch.title_group_B[:, None] == batch.title_group_B
+        both_2BB = torch.stack([logits_BB, logits_BB.T]).masked_fill(same_BB, -torch.inf)
+        picture_B, title_B = (both_2BB + batch.draws_2BB).argmax(-1)
+    own_B = torch.arange(len(picture_B), device=picture_B.device)
+    return torch.cat([own_B, own_B, title_B]), torch.cat([own_B, picture_B, own_B])

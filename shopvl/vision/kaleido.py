@@ -1,0 +1,46 @@
+"""Kaleido patches (arXiv:2103.16110): the product's box cut at 1 x 1, 2 x 2, ... into cells of one size."""
+
+from __future__ import annotations
+
+import itertools
+
+import cv2
+import numpy as np
+
+
+def level_slices(levels: int) -> tuple[slice, ...]:
+    """Where each level's cells lie among all of them, the coarsest first."""
+    starts = np.cumsum([0, *(level * level for level in range(1, levels + 1))]).tolist()
+    return tuple(slice(start, end) for start, end in itertools.pairwise(starts))
+
+
+def kaleido_cells(pixels_3YX: np.ndarray, box: np.ndarray, levels: int, cell_px: int) -> np.ndarray:
+    """uint8 (P, 3, cell_px, cell_px): level by level, row by row; P is the sum of the squares up to `levels`.
+
+    `box` is x0 y0 x1 y1 in [0, 1]. The box is stretched to a square; its shape is told by `kaleido_boxes`.
+    """
+    height, width = pixels_3YX.shape[1:]
+    x0, y0 = (int(np.floor(edge * side)) for edge, side in zip(box[:2], (width, height), strict=True))
+    x1, y1 = (int(np.ceil(edge * side)) for edge, side in zip(box[2:], (width, height), strict=True))
+    window = np.ascontiguousarray(pixels_3YX[:, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)].transpose(1, 2, 0))
+    cells = []
+    for level in range(1, levels + 1):
+        side = level * cell_px
+        how = cv2.INTER_AREA if side < min(window.shape[:2]) else cv2.INTER_LINEAR
+        square = cv2.resize(window, (side, side), interpolation=how)
+        grid = square.reshape(level, cell_px, level, cell_px, 3).transpose(0, 2, 4, 1, 3)
+        cells.append(grid.reshape(level * level, 3, cell_px, cell_px))
+    return np.concatenate(cells)
+
+
+def kaleido_boxes(box: np.ndarray, levels: int) -> np.ndarray:
+    """float32 (P, 5): x0, x1, y0, y1 and area of every cell, as shares of the picture."""
+    x0, y0, x1, y1 = box.tolist()
+    found = []
+    for level in range(1, levels + 1):
+        across, down = np.linspace(x0, x1, level + 1), np.linspace(y0, y1, level + 1)
+        for row in range(level):
+            for column in range(level):
+                edges = across[column], across[column + 1], down[row], down[row + 1]
+                found.append((*edges, (edges[1] - edges[0]) * (edges[3] - edges[2])))
+    return np.array(found, np.float32)

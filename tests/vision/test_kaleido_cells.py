@@ -1,0 +1,53 @@
+"""Kaleido cells against plain slicing, and the product's box."""
+
+import numpy as np
+
+from shopvl.vision.kaleido import kaleido_boxes, kaleido_cells, level_slices
+from shopvl.vision.quick import subject_boxes, subject_shares
+
+
+def test_there_are_55_cells_in_five_levels() -> None:
+    assert [level.stop - level.start for level in level_slices(5)] == [1, 4, 9, 16, 25]
+    assert level_slices(5)[-1].stop == 55
+
+
+def test_cells_of_a_square_that_fits_are_slices_of_it() -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (3, 60, 60), dtype=np.uint8)
+    cells = kaleido_cells(picture, np.array([0, 0, 1, 1], np.float32), 5, 12)  # the fifth level is 60 px
+    assert cells.shape == (55, 3, 12, 12)
+    for row in range(5):
+        for column in range(5):
+            expected = picture[:, row * 12 : row * 12 + 12, column * 12 : column * 12 + 12]
+            assert np.array_equal(cells[30 + 5 * row + column], expected)
+    means = picture.reshape(3, 12, 5, 12, 5).mean((2, 4))
+    assert np.abs(cells[0] - means).max() <= 1  # the first level is the whole, shrunk by area
+
+
+def test_only_the_box_is_looked_at() -> None:
+    picture = np.full((3, 40, 40), 255, np.uint8)
+    picture[:, 10:30, 20:40] = 7
+    cells = kaleido_cells(picture, np.array([0.5, 0.25, 1, 0.75], np.float32), 5, 8)
+    assert (cells == 7).all()
+
+
+def test_boxes_tile_the_products_box_on_every_level() -> None:
+    box = np.array([0.25, 0.1, 0.75, 0.9], np.float32)
+    boxes = kaleido_boxes(box, 5)
+    assert boxes.shape == (55, 5)
+    for number, level in enumerate(level_slices(5), 1):
+        x0, x1, y0, y1, area = boxes[level].T
+        assert np.isclose(area.sum(), 0.5 * 0.8, atol=1e-6)
+        assert np.allclose([x0.min(), x1.max(), y0.min(), y1.max()], [0.25, 0.75, 0.1, 0.9])
+        assert np.allclose(x1 - x0, 0.5 / number)
+        assert np.allclose((x1 - x0) * (y1 - y0), area)
+
+
+def test_the_box_is_around_the_product() -> None:
+    pictures = np.full((3, 3, 40, 40), 250, np.uint8)
+    pictures[0, :, 8:24, 12:36] = 30
+    pictures[1, :, 4:8, 4:8] = 30
+    boxes = subject_boxes(subject_shares(pictures, (10, 10)), 0.2)
+    assert np.allclose(boxes[0], [0.3, 0.2, 0.9, 0.6])
+    assert np.allclose(boxes[1], [0.1, 0.1, 0.2, 0.2])
+    assert np.allclose(boxes[2], [0, 0, 1, 1])  # nothing to be seen: all of it
