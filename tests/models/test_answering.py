@@ -1,6 +1,7 @@
 """Packed questions against asking one by one, against one plain transformer, and hidden inputs."""
 
 import math
+
 import pytest
 import torch
 
