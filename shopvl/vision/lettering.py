@@ -110,8 +110,7 @@ def _compact(mask: np.ndarray) -> bool:
     _, (wide, tall), _ = cv2.minAreaRect(points)
     if len(points) < 0.6 * (wide + 1) * (tall + 1):
         return False
-    across = mask.any(axis=0)
-    return bool(across[0] and across[-1]) or len(points) > _BULGING * _filled(mask).sum()
+    return bool(mask[:, 0].any() and mask[:, -1].any()) or len(points) > _BULGING * _filled(mask).sum()
 
 
 def _tight_plate(rgb: np.ndarray, word: Word, letters: np.ndarray) -> Lettering:

@@ -63,7 +63,8 @@ def with_aspect(image: Image.Image, aspect: float) -> Image.Image:
 
     A picture so long and thin that its canvas would have more than CANVAS_PX pixels is shrunk first.
     """
-    canvas = canvas_size(*image.size, aspect)
+    width, height = image.size
+    canvas = canvas_size(width, height, aspect)
     if canvas == image.size:
         return image
     if canvas[0] * canvas[1] > CANVAS_PX:
@@ -71,7 +72,6 @@ def with_aspect(image: Image.Image, aspect: float) -> Image.Image:
         width, height = (max(1, int(side * factor)) for side in image.size)
         image = image.resize((width, height), Image.Resampling.BOX)
         canvas = canvas_size(width, height, aspect)
-    width, height = image.size
     framed = Image.new("RGB", canvas, border_colour(image))
     framed.paste(image, ((canvas[0] - width) // 2, (canvas[1] - height) // 2))
     return framed
