@@ -72,6 +72,21 @@ def test_the_whole_job(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> N
     assert json.loads((scores / "metrics.json").read_text())["rows"] == 60
 
 
+def test_tagging_and_indexing_with_ocr_share_what_was_read(
+    tuned_folder: Path, toy_table: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    few = tmp_path / "few.parquet"
+    pl.read_parquet(toy_table).head(3).write_parquet(few)
+    said = quick("tag", few, "--model", tuned_folder, "--out", tmp_path / "tags", "--ocr")
+    assert "3 rows in = 3 tagged + 0 rejected" in said
+    assert pl.read_parquet(tmp_path / "tags" / "notes.parquet").height == 0
+    assert (tmp_path / "cache" / "shopvl" / "ocr.sqlite").is_file()
+    # an engine that cannot start is not missed: every picture was read before
+    monkeypatch.setattr("shopvl.vision.ocr.Worker._running", lambda worker: pytest.fail("read again"))
+    assert "3 products indexed" in quick("index", few, "--model", tuned_folder, "--out", tmp_path / "index", "--ocr")
+
+
 def test_pretrain_and_tune_by_options(toy_table: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     said = quick("pretrain", "--data", toy_table, "--size", "tiny", "--minutes", 0.02, "--out", run)

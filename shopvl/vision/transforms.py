@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 SAME_ASPECT = 0.03  # aspect ratios this close are not worth a border
+CANVAS_PX = 50_000_000  # as many as a picture may have itself
 
 Box = tuple[float, float, float, float]  # x0 y0 x1 y1 in [0, 1] of a picture
 
@@ -58,11 +59,19 @@ def seen_box(box: Box, picture_px: tuple[int, int], size_px: tuple[int, int], cr
 
 
 def with_aspect(image: Image.Image, aspect: float) -> Image.Image:
-    """The whole picture, centred on a canvas of that width / height in its own border colour."""
+    """The whole picture, centred on a canvas of that width / height in its own border colour.
+
+    A picture so long and thin that its canvas would have more than CANVAS_PX pixels is shrunk first.
+    """
     width, height = image.size
     canvas = canvas_size(width, height, aspect)
     if canvas == image.size:
         return image
+    if canvas[0] * canvas[1] > CANVAS_PX:
+        factor = (CANVAS_PX / (canvas[0] * canvas[1])) ** 0.5
+        width, height = (max(1, int(side * factor)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BOX)
+        canvas = canvas_size(width, height, aspect)
     framed = Image.new("RGB", canvas, border_colour(image))
     framed.paste(image, ((canvas[0] - width) // 2, (canvas[1] - height) // 2))
     return framed

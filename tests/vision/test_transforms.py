@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shopvl.vision.transforms import WHOLE, Crop, border_colour, random_crop, seen_box, to_pixels, with_aspect
+from shopvl.vision.transforms import (
+    CANVAS_PX,
+    WHOLE,
+    Crop,
+    border_colour,
+    random_crop,
+    seen_box,
+    to_pixels,
+    with_aspect,
+)
 
 
 def picture(width: int, height: int) -> Image.Image:
@@ -52,3 +61,13 @@ def test_a_box_is_where_its_pixels_went(crop: Crop, size: tuple[int, int]) -> No
 
 def test_a_box_that_the_crop_left_out_is_none() -> None:
     assert seen_box((0.0, 0.0, 0.1, 0.1), (60, 80), (80, 60), Crop(0.2, 0.2, 1, 1, False)) is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (10_000, 10), (60_000, 1)])
+def test_odd_sizes_fit_in_memory_and_keep_their_colours(size: tuple[int, int]) -> None:
+    pixels = to_pixels(Image.new("RGB", size, (200, 30, 40)), (80, 60))
+    assert pixels.shape == (3, 80, 60)
+    assert np.abs(pixels.reshape(3, -1).T.astype(int) - (200, 30, 40)).max() <= 1
+    canvas = with_aspect(Image.new("RGB", size), 60 / 80)
+    assert canvas.width * canvas.height <= 1.01 * CANVAS_PX
+    assert canvas.width / canvas.height == pytest.approx(60 / 80, rel=0.34 if min(canvas.size) < 4 else 0.04)
