@@ -49,9 +49,9 @@ class PatchEmbedding(nn.Module):
 
 
 class CellInput(nn.Module):
-    """Pieces of a picture, each through one small net, then one linear map: what FashionBERT and Kaleido-BERT look at.
+    """Pieces of a picture, each through one small net, then a linear map: what FashionBERT and Kaleido-BERT look at.
 
-    A hidden cell enters as zeros in place of its features. A `frozen` net does not learn.
+    A `frozen` net does not learn.
     """
 
     def __init__(self, net: nn.Module, width: int, frozen: bool) -> None:
@@ -74,19 +74,15 @@ class CellInput(nn.Module):
         return self.net(cells_BP3YX.flatten(0, 1)).unflatten(0, cells_BP3YX.shape[:2])
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Tokens (B, P, D) and the features of the cells as they are (B, P, F)."""
+        """Tokens (B, P, D) and the features of the batch's cells (B, P, F)."""
         raise NotImplementedError
-
-    @staticmethod
-    def shown(features_BPF: Tensor, batch: Batch) -> Tensor:
-        """The features with zeros where they are to be guessed."""
-        if batch.hidden_BP is None:
-            return features_BPF
-        return features_BPF.masked_fill(batch.hidden_BP[..., None], 0.0)
 
 
 class GridCells(CellInput):
-    """The picture in rows x columns, learned positions (FashionBERT, arXiv:2005.09801)."""
+    """The picture in rows x columns, learned positions (FashionBERT, arXiv:2005.09801).
+
+    A hidden cell enters as zeros in place of its features.
+    """
 
     def __init__(self, net: nn.Module, cell_px: int, grid: tuple[int, int], width: int, frozen: bool) -> None:
         super().__init__(net, width, frozen)
@@ -97,8 +93,10 @@ class GridCells(CellInput):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Row by row."""
-        features_BPF = self.see(self.cut(batch.pixels_B3YX))
-        return self.norm(self.map(self.shown(features_BPF, batch)) + self.position), features_BPF
+        features_BPF = shown_BPF = self.see(self.cut(batch.pixels_B3YX))
+        if batch.hidden_BP is not None:
+            shown_BPF = features_BPF.masked_fill(batch.hidden_BP[..., None], 0.0)
+        return self.norm(self.map(shown_BPF) + self.position), features_BPF
 
     def cut(self, pixels_B3YX: Tensor | None) -> Tensor:
         """(B, P, 3, cell_px, cell_px)."""
@@ -124,7 +122,7 @@ class KaleidoInput(CellInput):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Level by level; the features are those of the cells before a task changed them, where one did."""
+        """Level by level; cells that a task changed are read as changed."""
         assert batch.cells_BP3YX is not None
         assert batch.boxes_BP5 is not None
         features_BPF = self.see(batch.cells_BP3YX)

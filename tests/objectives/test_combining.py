@@ -1,9 +1,12 @@
 """FashionBERT's adaptive weights against their formulas."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from shopvl.objectives.combining import by_gradients, by_losses
+from shopvl.recipes import find
 
 
 def test_the_releases_weights_and_their_range() -> None:
@@ -35,3 +38,19 @@ def test_no_gradient_at_all_weighs_all_the_same() -> None:
     shared = torch.nn.Parameter(torch.zeros(2))
     losses = torch.stack([shared.sum() * 0, shared.sum() * 0])
     assert by_gradients(losses, [shared]).tolist() == [0.5, 0.5]
+
+
+def test_a_recipe_says_how_its_losses_are_put_together(make_design, batch_of) -> None:
+    design = make_design(find("fashionbert", "tiny"))
+    losses = design.losses(batch_of(design, 4), torch.Generator().manual_seed(0))
+    stacked = torch.stack([losses[name] for name in ("mlm", "mpm-kl", "itm")])
+    assert losses.keys() == {"mlm", "mpm-kl", "itm"}
+    weights = {
+        "sum": torch.ones(3),
+        "adaptive-losses": by_losses(stacked),
+        "adaptive-gradients": by_gradients(stacked, list(design.model.encoder.blocks[-1].parameters())),
+    }
+    for way, expected in weights.items():
+        design.recipe = replace(design.recipe, combine=way)
+        torch.testing.assert_close(design.total(losses), (expected * stacked).sum())
+    assert float(weights["adaptive-gradients"].std()) > 0

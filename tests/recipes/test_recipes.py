@@ -4,7 +4,18 @@ import pytest
 
 from shopvl.errors import RecipeError
 from shopvl.recipes import RECIPES, SIZES, Recipe, find
-from shopvl.recipes.parts import Contrast, KeepSubject, MaskedWords, PatchLinear, WordPieces
+from shopvl.recipes.parts import (
+    Contrast,
+    KaleidoTask,
+    KeepSubject,
+    MaskedFeatures,
+    MaskedWords,
+    Matching,
+    Momentum,
+    PatchLinear,
+    WordBag,
+    WordPieces,
+)
 
 PROMISED = 2
 
@@ -83,3 +94,25 @@ def test_only_patches_can_be_left_out() -> None:
         "an image width of 15 is not a multiple" in s
         for s in replace(find("flip", "tiny"), image=replace(tower, width=15)).problems()
     )
+
+
+def test_cells_their_tasks_and_their_fusion_must_fit_together() -> None:
+    fashion, kaleido, albef, vilt = (find(name, "tiny") for name in ("fashionbert", "kaleido-bert", "albef", "vilt"))
+    image, oblong = fashion.image, replace(fashion.image.net, size_px=(8, 6))
+    told = {
+        "does not fall into 5 x 4 cells": replace(fashion, image=replace(image, grid=(5, 4))),
+        "the net of patch-cnn reads square cells": replace(fashion, image=replace(image, net=oblong)),
+        "steps of 4 px": replace(kaleido, image=replace(kaleido.image, size_px=(30, 32))),
+        "needs the cells of all 5 levels, there are 3": replace(kaleido, image=replace(kaleido.image, levels=3)),
+        "mpm-kl needs pictures as patch-cnn, not patch-linear": replace(vilt, objectives=(MaskedFeatures(),)),
+        "kaleido:grey needs pictures as kaleido": replace(vilt, objectives=(KaleidoTask(task="grey"),)),
+        "itm draws hard negatives by embeddings": replace(vilt, objectives=(Matching(negatives="hard"),)),
+        "give itm negatives of hard, not rand": replace(
+            albef, objectives=(Contrast(between="title-image"), Matching())
+        ),
+        "not of word-bag": replace(albef, text=WordBag(width=16)),
+        "momentum teaches a text-cross, not single-stream": replace(vilt, teacher=Momentum()),
+        "text-cross has none": replace(albef, combine="adaptive-gradients"),
+    }
+    for sentence, recipe in told.items():
+        assert any(sentence in problem for problem in recipe.problems()), (sentence, recipe.problems())
