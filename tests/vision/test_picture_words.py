@@ -27,8 +27,8 @@ def stored(picture: Image.Image) -> bytes:
 
 
 def apart(one: Image.Image, other: Image.Image) -> float:
-    """Mean difference of their pixels, in grey levels."""
-    return float(np.abs(np.asarray(one, dtype=float) - np.asarray(other, dtype=float)).mean())
+    """Share of the pixels that differ by more than 40 grey levels."""
+    return float((np.abs(np.asarray(one, dtype=int) - np.asarray(other, dtype=int)).max(axis=2) > 40).mean())
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_red_on_a_blue_shirt_is_painted_out_and_is_not_printed_on_it(reader: Pic
         assert not after.note
         assert after.printed == ()
         assert after.picture.size == before.size
-        assert apart(after.picture, shirt.image) < 0.5 * apart(before, shirt.image)
+        assert apart(after.picture, shirt.image) < 0.35 * apart(before, shirt.image)
 
 
 def test_a_brand_on_the_product_is_read_and_stays(reader: PictureReader) -> None:
@@ -66,7 +66,7 @@ def test_words_of_a_large_picture_are_those_of_the_smaller_one_that_the_model_se
     clean = draw_item(BLUE_SHIRT, SHOP, 640, overlay_share=0.0).image.resize((256, 256))
     (bare,) = reader.bare([(stored(large), large.resize((256, 256)))])
     assert bare.picture.size == (256, 256)
-    assert apart(bare.picture, clean) < 0.5 * apart(large.resize((256, 256)), clean)
+    assert apart(bare.picture, clean) < 0.35 * apart(large.resize((256, 256)), clean)
 
 
 def test_a_picture_without_words_is_itself() -> None:
