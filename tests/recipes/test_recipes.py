@@ -102,7 +102,7 @@ def test_cells_their_tasks_and_their_fusion_must_fit_together() -> None:
     told = {
         "does not fall into 5 x 4 cells": replace(fashion, image=replace(image, grid=(5, 4))),
         "the net of patch-cnn reads square cells": replace(fashion, image=replace(image, net=oblong)),
-        "steps of 4 px": replace(kaleido, image=replace(kaleido.image, size_px=(30, 32))),
+        "multiples of 4 px": replace(kaleido, image=replace(kaleido.image, size_px=(30, 32))),
         "needs the cells of all 5 levels, there are 3": replace(kaleido, image=replace(kaleido.image, levels=3)),
         "mpm-kl needs pictures as patch-cnn, not patch-linear": replace(vilt, objectives=(MaskedFeatures(),)),
         "kaleido:grey needs pictures as kaleido": replace(vilt, objectives=(KaleidoTask(task="grey"),)),
