@@ -145,7 +145,8 @@ def markdown(cells: Sequence[dict[str, Any]], command: str) -> str:
         values = [shown(mean_interval([c["accuracy"][column] for c in same])) for column in columns]
         products = round(sum(c["products"] for c in same) / len(same))
         lines.append(f"| {per_class} | {products:,} | {method} | {len(same)} | " + " | ".join(values) + " |")
-    return "# Ways to adapt\n\n" + "\n".join(lines) + f"\n\nMade with `{command}`.\n"
+    about = "A cell has as many seeds as are done. A teacher may have learned from more labels than its row names."
+    return "# Ways to adapt\n\n" + "\n".join(lines) + f"\n\n{about} Made with `{command}`.\n"
 
 
 def _order(key: tuple[int, str]) -> tuple[int, int]:
@@ -170,8 +171,11 @@ def main() -> None:
     if "distilled" in args.methods and args.teacher is None:
         parser.error("distilled wants a --teacher")
     test = test_sample(args.data / TABLE, args.test, args.work / "test.parquet")
-    settings = f"--epochs {args.epochs:g} --test {args.test}"
-    command = f"python experiments/bench/adaptation.py --data $SHOPVL_DATA --start DESIGN --work WORK {settings}"
+    settings = f"--epochs {args.epochs:g} --test {args.test} --methods {' '.join(args.methods)}"
+    teacher = " --teacher TEACHER" if args.teacher else ""
+    command = (
+        f"python experiments/bench/adaptation.py --data $SHOPVL_DATA --start DESIGN --work WORK {settings}{teacher}"
+    )
     for seed in args.seeds:
         for per_class in args.per_class:
             for method in args.methods:

@@ -58,11 +58,6 @@ class Journal:
         self._file.close()
 
 
-def is_tracked(folder: Path) -> bool:
-    """Whether a run has begun a journal there."""
-    return (folder / JOURNAL).is_file()
-
-
 def first_entry(folder: Path) -> Entry:
     """The entry that began the run: uri, experiment, run_name, key. Raises TrackingError where there is none."""
     try:
