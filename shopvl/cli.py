@@ -30,6 +30,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from shopvl.errors import ShopvlError
+from shopvl.paths import SHIPPED
 
 if TYPE_CHECKING:
     from shopvl.batch import Modality
@@ -47,11 +48,15 @@ app.add_typer(recipes_app, name="recipes")
 app.add_typer(review_app, name="review")
 app.add_typer(experiments_app, name="experiments")
 
+DEMO_PRODUCTS, DEMO_MINUTES = 2000, 1.0
+
 chatter = Console(stderr=True)
 out = Console(soft_wrap=True)  # a path that is wrapped cannot be copied
 
 CatalogPath = Annotated[str, typer.Argument(help="CSV, JSONL or Parquet table, or a folder of pictures.")]
-ModelFolder = Annotated[Path, typer.Option("--model", help="A shopvl model folder.")]
+ModelFolder = Annotated[
+    Path, typer.Option("--model", help="A shopvl model folder; left out: the model in the box.", show_default=False)
+]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 Split = Annotated[str | None, typer.Option(help="Only rows of this split.")]
 Ocr = Annotated[
@@ -146,16 +151,18 @@ def _reading(design: Design, ocr: bool) -> Design:
 @app.command()
 def demo(
     out_folder: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("demo"),
-    products: Annotated[int, typer.Option(help="Size of the synthetic shop.")] = 2000,
-    minutes: Annotated[float, typer.Option(help="Training time.")] = 1.0,
+    products: Annotated[int, typer.Option(help="Size of the synthetic shop.")] = DEMO_PRODUCTS,
+    minutes: Annotated[float, typer.Option(help="Training time.")] = DEMO_MINUTES,
     seed: int = 0,
 ) -> None:
-    """Draw a shop, train on it, tag it, index it, search it, and write a report to look at.
+    """Draw a shop, let the model in the box answer, make it the shop's own; tag, index, search; a report to look at.
 
     Example: shopvl demo --out demo
     """
-    from shopvl.demo import run_demo
+    from shopvl.demo import first_answers, run_demo
 
+    for line in first_answers(out_folder, seed):
+        out.print(line, markup=False, highlight=False)
     with _stages() as report:
         page = run_demo(out_folder, products=products, minutes=minutes, seed=seed, report=report)
     out.print(f"\nLook at [bold]{page}[/bold]: the tags, the search results and the scores, with pictures.")
@@ -165,7 +172,10 @@ def demo(
 @app.command("app")
 def open_app(
     model: Annotated[
-        Path | None, typer.Option("--model", help="A tuned model folder; without one, the demo's.")
+        Path | None,
+        typer.Option(
+            "--model", help="A tuned model folder; left out: the demo's where there is one, else that in the box."
+        ),
     ] = None,
     catalog: Annotated[str | None, typer.Option(help="The products: a table or a folder of pictures.")] = None,
     index: Annotated[Path | None, typer.Option(help="What `shopvl index` wrote.")] = None,
@@ -174,7 +184,7 @@ def open_app(
     names: Annotated[Path | None, typer.Option(help="JSON of names in other languages, and synonyms.")] = None,
     corrections: Annotated[Path | None, typer.Option(help="Where decisions go: a .jsonl file, added to.")] = None,
     work: Annotated[Path, typer.Option(help="Folder for decisions and catalog runs.")] = Path("app-work"),
-    demo_folder: Annotated[Path, typer.Option("--demo-folder", help="Where `shopvl demo` wrote.")] = Path("demo"),
+    demo_folder: Annotated[Path | None, typer.Option("--demo-folder", help="Where `shopvl demo` wrote.")] = None,
     make_demo: Annotated[bool, typer.Option("--demo", help="Make the demo first, if it is not there.")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on; others than loopback let others in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 7860,
@@ -186,13 +196,16 @@ def open_app(
     """
     from shopvl.demo import demo_parts, run_demo
 
-    if model is not None:
-        parts: dict[str, Any] = {"model": model, "catalog": catalog, "index": index, "tags": tags, "names": names}
-    else:
-        if make_demo and not (demo_folder / "report.html").exists():
+    place = demo_folder or Path("demo")
+    made = (place / "report.html").exists()
+    if model is None and (demo_folder or make_demo or (made and catalog is None)):
+        if make_demo and not made:
             with _stages() as report:
-                run_demo(demo_folder, products=2000, minutes=1.0, report=report)
-        parts, work = {**demo_parts(demo_folder)}, demo_folder / "app"
+                run_demo(place, products=DEMO_PRODUCTS, minutes=DEMO_MINUTES, report=report)
+        parts: dict[str, Any] = {**demo_parts(place)}
+        work = place / "app"
+    else:
+        parts = {"model": model or SHIPPED, "catalog": catalog, "index": index, "tags": tags, "names": names}
     from shopvl.tasks.workbench import Workbench
 
     with chatter.status("loading"):
@@ -746,8 +759,8 @@ def _corrected(opened: Catalog, corrections: Path | None, *, needed: bool = True
 @app.command()
 def adapt(
     catalog: CatalogPath,
-    model: Annotated[Path, typer.Option("--model", help="The shopvl model folder to begin with.")],
     folder: OutFolder,
+    model: ModelFolder = SHIPPED,
     minutes: Annotated[float, typer.Option(min=0.01, help="Training time.")] = 20,
     names: Annotated[Path | None, typer.Option(help="JSON with names in other languages and synonyms.")] = None,
     seed: int = 0,
@@ -819,8 +832,8 @@ def calibrate(
 @app.command()
 def tag(
     catalog: CatalogPath,
-    model: ModelFolder,
     folder: OutFolder,
+    model: ModelFolder = SHIPPED,
     use: Annotated[str, typer.Option(help="Inputs: image,title or one of them.")] = "image,title",
     precision: Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted answers.")] = 0.95,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
@@ -923,8 +936,8 @@ def export(
 def review_export(
     tags: Annotated[Path, typer.Argument(help="The folder that `shopvl tag` wrote.")],
     catalog: CatalogPath,
-    model: ModelFolder,
     target: Annotated[Path, typer.Option("--out", help="Sheet to write: .xlsx with pictures and drop-downs, or .csv.")],
+    model: ModelFolder = SHIPPED,
     limit: Annotated[int, typer.Option(min=1, help="At most so many questions, the most useful ones.")] = 500,
 ) -> None:
     """Answers that a person should look at, as a sheet: conflicts first, then the least certain ones.
@@ -950,8 +963,8 @@ def review_export(
 @review_app.command("import")
 def review_import(
     sheet: Annotated[Path, typer.Argument(help="The sheet, filled in: .xlsx or .csv.")],
-    model: ModelFolder,
     target: Annotated[Path, typer.Option("--out", help="Corrections to add to: a .parquet file.")],
+    model: ModelFolder = SHIPPED,
 ) -> None:
     """Check a sheet that was filled in and add its decisions to the corrections; a later one replaces an earlier one.
 
@@ -986,7 +999,7 @@ def review_import(
 def ask(
     image: Annotated[str, typer.Argument(help="A picture file, or - for none.")],
     question: Annotated[str, typer.Argument(help="In English or Chinese: what colour is it?")],
-    model: ModelFolder,
+    model: ModelFolder = SHIPPED,
     title: Annotated[str | None, typer.Option(help="The product's title.")] = None,
     precision: Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted answers.")] = 0.95,
     as_json: AsJson = False,
@@ -1017,7 +1030,9 @@ def ask(
 
 
 @app.command()
-def embed(catalog: CatalogPath, model: ModelFolder, folder: OutFolder, split: Split = None, ocr: Ocr = False) -> None:
+def embed(
+    catalog: CatalogPath, folder: OutFolder, model: ModelFolder = SHIPPED, split: Split = None, ocr: Ocr = False
+) -> None:
     """Pictures and titles as vectors: DIR/embeddings.parquet, and DIR/rejects.parquet.
 
     Example: shopvl embed products.parquet --model runs/tri-clip/design --out vectors
@@ -1036,7 +1051,7 @@ def embed(catalog: CatalogPath, model: ModelFolder, folder: OutFolder, split: Sp
 @app.command()
 def index(
     catalog: Annotated[str | None, typer.Argument(help="CSV, JSONL or Parquet table, or a folder of pictures.")] = None,
-    model: Annotated[Path | None, typer.Option("--model", help="A shopvl model folder.")] = None,
+    model: ModelFolder = SHIPPED,
     folder: OutFolder = ...,  # type: ignore[assignment]
     split: Split = None,
     calibrate_on: Annotated[
@@ -1063,14 +1078,14 @@ def index(
     from shopvl.tasks.search import Milvus, Plan, Settings, build_index, kind_named, read_ids, update_index
     from shopvl.tasks.search.choosing import choose
 
-    if not update and (catalog is None or model is None or delete is not None):
-        raise ShopvlError("index wants a catalog and --model to make an index, or --update to change the one in --out")
+    if not update and (catalog is None or delete is not None):
+        raise ShopvlError("index wants a catalog to make an index of, or --update to change the one in --out")
     if update and any(option is not None for option in (calibrate_on, names, kind, memory_mb, milvus)):
         raise ShopvlError("--update keeps how the index was made; make it anew to change kind, names or settings")
     if update and catalog is None and delete is None and tags is None:
         raise ShopvlError("--update wants a catalog to add, --delete with ids, or --tags; none of them came")
     opened = None if catalog is None else open_catalog(catalog, split=split)
-    design = None if model is None else _reading(Design.from_pretrained(model), ocr)
+    design = None if catalog is None else _reading(Design.from_pretrained(model), ocr)
     total = 0 if opened is None else opened.count()
     if update:
         with _progress("updating", total) as report:
@@ -1104,7 +1119,7 @@ def _collection(folder: Path) -> str:
 def search(
     index: Annotated[Path, typer.Argument(help="An index folder.")],
     words: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
-    model: ModelFolder = ...,  # type: ignore[assignment]
+    model: ModelFolder = SHIPPED,
     image: Annotated[Path | None, typer.Option(help='A picture to look for; with words: "like this, but".')] = None,
     where: Annotated[list[str] | None, typer.Option(help="PROPERTY=VALUE or PROPERTY<NUMBER, repeatable.")] = None,
     facet: Annotated[list[str] | None, typer.Option(help="Count a property's values, repeatable.")] = None,
@@ -1156,8 +1171,8 @@ def search(
 def search_audit(
     index: Annotated[Path, typer.Argument(help="An index folder.")],
     queries: Annotated[Path, typer.Argument(help="CSV or other table with a column `query`, and maybe `count`.")],
-    model: ModelFolder,
     folder: OutFolder,
+    model: ModelFolder = SHIPPED,
 ) -> None:
     """Which queries find nothing or little, and what would mend each: DIR/audit.csv and DIR/audit.html.
 

@@ -1,33 +1,31 @@
-"""The main job on the built-in catalog: draw a shop, learn it, tag it, index it, search it, and show all that."""
+"""The main job on the built-in catalog: draw a shop, make the model in the box its own, tag, index, search, show."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from shopvl.adapting import SCORES, adapt
 from shopvl.catalog.images import image_bytes
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.shop import write_shop
 from shopvl.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN
-from shopvl.tasks.calibration import calibrate
-from shopvl.tasks.card import model_card
-from shopvl.tasks.evaluate import ask, look, measure
-from shopvl.tasks.evaluation_page import evaluation_page
+from shopvl.paths import SHIPPED
+from shopvl.tasks.asking import Product, sentence
 from shopvl.tasks.report import Chip, Figure, Hit, Page, ProductCard
 from shopvl.tasks.search import SearchIndex, build_index
 from shopvl.tasks.tagging import Tagged, tag
-from shopvl.training.experiment import Experiment
-from shopvl.training.pretraining import pretrain
-from shopvl.training.tuning import fit_heads
 
-PICTURE_PX = 80
+PICTURE_PX = 96
+FIRST_PRODUCTS = 6
 QUERIES = (
     "red dress",
     "black sneakers",
@@ -41,14 +39,20 @@ QUERIES = (
 SHOWN_PRODUCTS, SHOWN_HITS = 18, 8
 BOTH = "image+title"
 
-# tri-clip, made smaller still: a minute of training on a thousand drawn products is enough for it
-RECIPE_CHANGES: dict[str, Any] = {
-    "image": {"size_px": [PICTURE_PX, PICTURE_PX], "stem": 24, "widths": [32, 64, 128, 256]},
-    "text": {"vocabulary": 3000},
-    "schedule": {"batch_size": 128, "half_size_share": 0.0},
-}
-
 Report = Callable[..., None]  # stage, share done, a line of figures
+
+
+def first_answers(out: Path, seed: int = 0) -> Iterator[str]:
+    """What the model in the box says about a few drawn products, two lines each."""
+    table = write_shop(out / "first", FIRST_PRODUCTS, seed=seed + 1, size_px=PICTURE_PX)
+    design = Design.from_pretrained(SHIPPED)
+    answers = None
+    for row in pl.read_parquet(table).iter_rows(named=True):
+        product = Product(design, image_bytes(row["image"], table.parent), row["title"], answers)
+        answers = product.answers
+        replies = product.replies()
+        told = "; ".join(sentence(replies[name]) for name in product.applicable(replies))
+        yield f"{row['title']}\n  by its picture and title: {told}"
 
 
 def run_demo(
@@ -61,7 +65,7 @@ def run_demo(
 ) -> Path:
     """Do the whole job in `out` and return the page to look at.
 
-    In `out`: the shop, the run, `model/`, `tags/`, `index/`, `report.html`, and `scores.html` with every figure.
+    In `out`: the shop, `model/` with its scores, `tags/`, `index/`, and `report.html`.
     """
     table = write_shop(
         out / "shop",
@@ -71,22 +75,14 @@ def run_demo(
         workers=min(2, os.cpu_count() or 1),
         progress=lambda done: report("draw", done / products),
     )
-    design = learn(table, out, minutes, seed, report)
+    names = table.with_name("ontology_names.json")
+    adapt(str(table), SHIPPED, out / "model", minutes=minutes, names=names, seed=seed, report=report)
+    design = Design.from_pretrained(out / "model")
     test = open_catalog(table, split="test")
     total = test.count()
     tagged = tag(design, test, out / "tags", report=lambda rows: report("tag", rows / total))
     build_index(design, test, out / "index", lambda rows: report("index", rows / total))
-    seen = look(design, test, lambda rows: report("measure", rows / total))
-    figures: dict[str, Any] = {
-        "model": design.name,
-        "data": "the built-in synthetic shop",
-        "data_digest": test.digest(),
-        "split": "test",
-        "parameters": design.parameter_count(),
-        **measure(design, seen, seed=seed),
-    }
-    asked = ask(design, seen, seed=seed)
-    evaluation_page(figures, seen, asked, test.root, seed).write(out / "scores.html")
+    figures = json.loads((out / "model" / SCORES / "metrics.json").read_text("utf-8"))
     index = SearchIndex(out / "index", design)
     return demo_page(test, out / "tags" / "tags.parquet", index, tagged, figures).write(out / "report.html")
 
@@ -108,25 +104,6 @@ def demo_parts(folder: Path) -> dict[str, Path]:
     return parts
 
 
-def learn(table: Path, out: Path, minutes: float, seed: int, report: Report) -> Design:
-    """Pretrain, fit heads, calibrate; the design is saved in `out/model`."""
-    experiment = Experiment(
-        name="demo",
-        recipe="tri-clip",
-        size="mini",
-        catalog=str(table),
-        query_log=str(table.with_name("query_log.csv")),
-        seed=seed,
-        minutes=minutes,
-        changes=RECIPE_CHANGES,
-    )
-    design = pretrain(experiment, out / "run", report)
-    fit_heads(design, open_catalog(table, split="train"), lambda stage, share: report(stage, share), seed)
-    calibrate(design, open_catalog(table, split="val"))
-    design.save(out / "model", model_card(design))
-    return design
-
-
 def demo_page(catalog: Catalog, tags: Path, index: SearchIndex, tagged: Tagged, figures: dict[str, Any]) -> Page:
     """What a newcomer looks at: decisions, tagged products, searches; the figures are on a page of their own."""
     asked = pl.read_parquet(tags).filter(pl.col("value").is_not_null())  # a mug has no sleeves to ask for
@@ -137,7 +114,7 @@ def demo_page(catalog: Catalog, tags: Path, index: SearchIndex, tagged: Tagged, 
         facts={
             "data": "the built-in synthetic shop, split test",
             "model": index.design.name,
-            "every figure": "scores.html beside this page",
+            "every figure": f"model/{SCORES}/report.html beside this page",
         },
     )
     category = figures["answers"][BOTH][CATEGORY]["accuracy"]

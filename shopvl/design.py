@@ -238,11 +238,15 @@ class Design:
             tensors |= {f"heads.{name}": tensor for name, tensor in self.heads.state_dict().items()}
         return tensors
 
-    def save(self, folder: Path, card: str = "") -> None:
-        """Write the design folder. `config.json` comes last, so a folder that has one is whole."""
+    def save(self, folder: Path, card: str = "", *, half: bool = False) -> None:
+        """Write the design folder, its weights as float16 if `half`.
+
+        `config.json` comes last, so a folder that has one is whole.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).unlink(missing_ok=True)
-        save_file({name: tensor.contiguous() for name, tensor in self._tensors().items()}, folder / WEIGHTS)
+        kept = {name: _halved(tensor) if half else tensor for name, tensor in self._tensors().items()}
+        save_file({name: tensor.contiguous() for name, tensor in kept.items()}, folder / WEIGHTS)
         self.tokenizer.save(folder)
         self.ontology.save(folder / ONTOLOGY)
         (folder / CALIBRATION).write_text(json.dumps(self.calibration, indent=1), "utf-8")
@@ -297,6 +301,10 @@ class Design:
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

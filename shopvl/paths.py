@@ -1,4 +1,4 @@
-"""Where app/, data_schemas/, prompts/, experiments/ are (told, in a checkout, or a wheel), and where caches go."""
+"""Where app/, data_schemas/, prompts/, experiments/ and the model in the box are, and where caches go."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ from shopvl.errors import ShopvlError
 
 Room = Literal["app", "data_schemas", "prompts", "experiments"]
 PACKAGE = Path(__file__).parent
+SHIPPED = PACKAGE / "shipped"  # the model in the box, a design folder made by `make model`
 
 
 def room(name: Room) -> Path:

@@ -205,13 +205,15 @@ def test_a_mistake_ends_the_process_with_one_and_no_traceback() -> None:
 
 
 def test_demo_at_small_scale(tmp_path: Path) -> None:
-    said = quick("demo", "--out", tmp_path / "demo", "--products", 160, "--minutes", 0.05)
+    said = quick("demo", "--out", tmp_path / "demo", "--products", 160, "--minutes", 0.02)
+    assert "by its picture and title: category: " in said
     assert "report.html" in said.replace("\n", "")
     html = (tmp_path / "demo" / "report.html").read_text()
     assert "Tagged products" in html
     assert "data:image/jpeg;base64" in html
-    for name in ("model/config.json", "index/config.json", "tags/tags.parquet", "tags/rejects.parquet", "scores.html"):
+    for name in ("model/config.json", "index/config.json", "tags/tags.parquet", "tags/rejects.parquet"):
         assert (tmp_path / "demo" / name).is_file(), name
+    assert (tmp_path / "demo" / "model" / "scores" / "report.html").is_file()
 
 
 def test_the_app_without_a_model_says_what_to_do(tmp_path: Path) -> None:

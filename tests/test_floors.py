@@ -19,7 +19,8 @@ FLOORS = (
     {"encoding"},
     {"features", "answers"},
     {"training", "tasks"},
-    {"demo", "adapting", "experiments"},
+    {"adapting", "experiments"},
+    {"demo"},
     {"cli"},
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,0 +1,89 @@
+"""Put a finished model into the box: its weights as float16, and the card that travels with them.
+
+python experiments/model/pack.py runs/model/answers --scores runs/model/scores --scores-224 runs/model/scores-224
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from shopvl.design import Design
+from shopvl.paths import SHIPPED
+from shopvl.tasks.card import WEAK_BELOW, model_card
+
+LIMIT_BYTES = 25_000_000
+CHOICES = {"image+title": "picture and title", "image": "picture", "title": "title"}
+INTRODUCTION = """\
+The model that ships with shopvl. It answers category, colour, usage, gender and season of fashion and beauty products
+from a photo, a title, or both, in English and Chinese, and puts queries, titles and photos into one space for search.
+
+## What it is for
+
+First answers about a fashion catalog, and a start for a model of your own: `shopvl adapt products.csv` learns a
+catalog's own categories and properties from it. Answers are calibrated on products like those it learned from; on
+photos of another kind (people in a street, other goods than fashion, drawings) trust them only after `shopvl adapt` or
+`shopvl calibrate` on your own products. It says nothing about people: `gender` is whom a seller made the product for,
+as sellers wrote it.
+
+## What it learned from
+
+Fashion Product Images (Param Aggarwal, Kaggle; MIT licence): the train split of 39,698 products at 60x80 px and of
+8,649 of them at 224x224 px; and 3,000 drawn products of `shopvl catalog synth`, for Chinese titles and promotions laid
+over pictures. None of these pictures is in it. Sellers' labels are noisy (`Navy Blue` and `Blue`), titles are those of
+an Indian shop, and products with one title are always in one split. The weights are under the licence of shopvl
+(Apache-2.0). `make model` trains it again.
+"""
+
+
+def scores(folder: Path, name: str) -> list[str]:
+    """A table of test figures out of what `shopvl evaluate` wrote."""
+    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text("utf-8"))
+    lines = [
+        f"## On {metrics['rows']:,} test products, {name}",
+        "",
+        "| shown | property | accuracy | weighted F1 | ECE | accepted at 95% precision | right of these |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for choice, told in CHOICES.items():
+        for prop, figures in metrics["answers"].get(choice, {}).items():
+            right = figures["precision_of_accepted"]
+            told_right = "" if right is None else f"{right:.3f}"
+            lines.append(
+                f"| {told} | {prop} | {figures['accuracy']:.3f} | {figures['weighted_f1']:.3f} "
+                f"| {figures['ece']:.3f} | {figures['accepted']:.1%} | {told_right} |"
+            )
+    full = metrics["retrieval"]["full"]
+    lines += ["", "| search, full gallery | R@1 | R@10 |", "|---|---|---|"]
+    lines += [
+        f"| {way.replace('_', ' ')} | {full[way]['R@1']:.3f} | {full[way]['R@10']:.3f} |"
+        for way in ("text_to_image", "image_to_text")
+    ]
+    pictured = metrics["answers"]["image"]
+    weak = [f"{prop} ({told['accuracy']:.0%})" for prop, told in pictured.items() if told["accuracy"] < WEAK_BELOW]
+    return [*lines, "", f"Weak from the picture alone: {', '.join(weak) or 'nothing'}.", ""]
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--scores", type=Path, required=True)
+    parser.add_argument("--scores-224", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=SHIPPED)
+    args = parser.parse_args()
+    Design.from_pretrained(args.model).save(args.out, half=True)
+    design = Design.from_pretrained(args.out)  # rounded, it goes by another name
+    own, measured = model_card(design).split("\n\n", 1)
+    tables = [*scores(args.scores, "60x80 px"), *scores(args.scores_224, "224x224 px")]
+    design.save(args.out, "\n".join([own, "", INTRODUCTION, *tables, measured]), half=True)
+    size = sum(path.stat().st_size for path in args.out.iterdir())
+    if size > LIMIT_BYTES:
+        raise SystemExit(f"{args.out} is {size / 1e6:.1f} MB, {LIMIT_BYTES / 1e6:.0f} MB is the most that ships")
+    print(f"{args.out}: {design.name}, {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""The model in the box: small, half precision on disk, and what a command uses that names no other."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from hatchling.builders.wheel import WheelBuilder
+from safetensors import safe_open
+from typer.testing import CliRunner
+
+from shopvl.answers import PromptedAnswers
+from shopvl.batch import MODALITIES
+from shopvl.catalog.images import image_bytes
+from shopvl.catalog.shop import write_shop
+from shopvl.cli import app
+from shopvl.design import CONFIG, WEIGHTS, Design
+from shopvl.encoding import prepare
+from shopvl.paths import PACKAGE, SHIPPED
+from shopvl.tasks.asking import Product
+
+ROOT = PACKAGE.parent
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Design:
+    return Design.from_pretrained(SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shop(tmp_path_factory.mktemp("drawn"), 60, seed=5, size_px=96)
+
+
+def run(*words: object) -> str:
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_it_is_one_small_folder_in_half_precision() -> None:
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 25_000_000
+    with safe_open(SHIPPED / WEIGHTS, "pt") as weights:
+        kinds = {weights.get_tensor(name).dtype for name in weights.keys()}  # noqa: SIM118
+    assert torch.float16 in kinds
+    assert torch.float32 not in kinds
+
+
+def test_its_card_says_whose_it_is_and_where_it_is_weak(shipped: Design) -> None:
+    card = (SHIPPED / "README.md").read_text("utf-8")
+    assert card.startswith(f"# {shipped.name}\n")
+    for part in ("MIT", "Apache-2.0", "What it is for", "Weak from the picture alone: ", "`make model`", "224x224 px"):
+        assert part in card, part
+
+
+def test_the_wheel_carries_it_and_is_not_large(tmp_path: Path) -> None:
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    assert Path(wheel).stat().st_size < 40_000_000
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"shopvl/shipped/{name}" for name in (WEIGHTS, CONFIG, "README.md")} <= names
+
+
+def test_half_precision_gives_the_same_answers(tuned: Design, toy_table: Path, tmp_path: Path) -> None:
+    tuned.save(tmp_path, half=True)
+    halved = Design.from_pretrained(tmp_path)
+    row = pl.read_parquet(toy_table).row(0, named=True)
+    picture = image_bytes(row["image"], toy_table.parent)
+    full, half = (Product(design, picture, row["title"]).replies() for design in (tuned, halved))
+    assert full.keys() == half.keys()
+    for name, reply in full.items():
+        assert half[name].value == reply.value
+        assert half[name].probability == pytest.approx(reply.probability, abs=0.01)
+
+
+def test_commands_use_it_where_no_model_is_named(shop: Path, shipped: Design, tmp_path: Path) -> None:
+    assert "60 rows in = 60 tagged + 0 rejected" in run("tag", shop, "--out", tmp_path / "tags")
+    tags = pl.read_parquet(tmp_path / "tags" / "tags.parquet")
+    assert set(tags["property"]) == shipped.labels.keys()
+    assert "60 products indexed" in run("index", shop, "--out", tmp_path / "index")
+    found = json.loads(run("search", tmp_path / "index", "黑色 鞋", "--all", "--json", "-k", 3))
+    assert len(found["hits"]) == 3
+    said = run("ask", "-", "what colour is it?", "--title", "Turtle Check Men Navy Blue Shirt")
+    assert "Navy Blue" in said
+    said = run("ask", "-", "这是什么颜色", "--title", "Turtle Check Men Navy Blue Shirt")
+    assert "Navy Blue" in said
+
+
+def test_it_knows_kinds_and_colours_that_drawings_share_with_photos(shop: Path, shipped: Design) -> None:
+    kinds = {path[-1] for fact in shipped.ontology.facts if len(path := fact.path) == 3}
+    right = asked = 0
+    for row in pl.read_parquet(shop).iter_rows(named=True):
+        if row["category_path"][-1] not in kinds:
+            continue
+        replies = Product(shipped, image_bytes(row["image"], shop.parent), row["title"]).replies()
+        asked += 1
+        right += replies["category"].value.split(" > ")[-1] == row["category_path"][-1]
+    assert asked >= 15
+    assert right / asked > 0.8
+
+
+def test_it_is_asked_in_chinese_as_in_english(shop: Path, shipped: Design) -> None:
+    both = [PromptedAnswers(shipped, language=language) for language in ("en", "zh")]
+    row = pl.read_parquet(shop).head(32).to_dicts()
+    (group,) = prepare(shipped.loader, row, shop.parent, MODALITIES).groups
+    with torch.inference_mode():
+        english, chinese = (answers.read(group.batch, [MODALITIES])["image+title"] for answers in both)
+    same = [(english[name].argmax(-1) == chinese[name].argmax(-1)).float().mean() for name in shipped.labels]
+    assert min(same) > 0.7
+    assert sum(same) / len(same) > 0.9
