@@ -199,6 +199,7 @@ class Design:
         ours, theirs = self.model.head, other.model.head
         ours.wide.weights.weight.zero_()[:, here] = theirs.wide.weights.weight[:, there]
         ours.known.zero_()[here] = theirs.known[there]
+        ours.seen.zero_()[here] = theirs.seen[there]
         ours.whole.linear.weight.zero_()[here] = theirs.whole.linear.weight[there]
         ours.whole.linear.bias.zero_()[here] = theirs.whole.linear.bias[there]
 

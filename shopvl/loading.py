@@ -503,7 +503,7 @@ _COLUMNS = pa.schema(
         ("printed", pa.list_(pa.struct([("text", pa.string()), ("box", pa.list_(pa.float32()))]))),
     ]
 )
-_ROWS_PER_GROUP = 1024
+_ROWS_PER_GROUP, _ROWS_IN_SIGHT = 1024, 32  # decoded pictures are large, but OCR workers want several at once
 
 
 class TrainingRows:
@@ -572,19 +572,20 @@ def training_rows(
     with pa.OSFile(str(folder / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, _COLUMNS) as writer:
         for frame in catalog.batches(_ROWS_PER_GROUP):
             good = []
-            for row in frame.iter_rows(named=True):
-                match examine(row, catalog.root, TRAINING_INPUTS):
-                    case Usable(inputs=inputs) as usable if inputs == TRAINING_INPUTS:
-                        logged = [] if log is None else [text for text, _ in log.of(row["product_id"])]
-                        queries = [*(row["queries"] or ()), *logged]
-                        kept = {**row, **_picture_columns(usable, reader, notes), "queries": queries}
-                        good.append({name: kept.get(name) for name in _COLUMNS.names})
-                    case Usable(inputs=(only,)):
-                        rejects.append(
-                            Reject(row["product_id"], f"training needs picture and title, there is only the {only}")
-                        )
-                    case Reject() as reject:
-                        rejects.append(reject)
+            for part in frame.iter_slices(_ROWS_IN_SIGHT):
+                usable = []
+                for row in part.iter_rows(named=True):
+                    match examine(row, catalog.root, TRAINING_INPUTS):
+                        case Usable(inputs=inputs) as item if inputs == TRAINING_INPUTS:
+                            usable.append(item)
+                        case Usable(inputs=(only,)):
+                            reason = f"training needs picture and title, there is only the {only}"
+                            rejects.append(Reject(row["product_id"], reason))
+                        case Reject() as reject:
+                            rejects.append(reject)
+                read = usable if reader is None else with_words(reader, usable)
+                notes += [Reject(item.row["product_id"], item.note) for item in read if item.note]
+                good += [_kept(*pair, log) for pair in zip(usable, read, strict=True)]
             if good:
                 writer.write_batch(pa.RecordBatch.from_pylist(good, schema=_COLUMNS))
             report(len(frame))
@@ -601,19 +602,21 @@ def training_rows(
     return rows
 
 
-def _picture_columns(usable: Usable, reader: PictureReader | None, notes: list[Reject]) -> dict[str, Any]:
-    """`image` and `printed` of a training row; what could not be read is added to the notes."""
-    data, printed = usable.data, []
-    if reader is not None:
-        (read,) = with_words(reader, [usable])
-        if read.note:
-            notes.append(Reject(usable.row["product_id"], read.note))
-        if read.image is not None and read.image is not usable.image:
-            sink = io.BytesIO()
-            read.image.save(sink, "PNG")
-            data = sink.getvalue()
-        printed = [{"text": word.text, "box": word.box} for word in read.printed]
-    return {"image": {"bytes": data, "path": None}, "printed": printed}
+def _kept(came: Usable, read: Usable, log: QueryLog | None) -> dict[str, Any]:
+    """A training row as it is stored: its picture as it came, or as PNG where text laid over it was painted out."""
+    data, row = came.data, came.row
+    if read.image is not None and read.image is not came.image:
+        sink = io.BytesIO()
+        read.image.save(sink, "PNG")
+        data = sink.getvalue()
+    logged = [] if log is None else [text for text, _ in log.of(row["product_id"])]
+    kept = {
+        **row,
+        "image": {"bytes": data, "path": None},
+        "queries": [*(row["queries"] or ()), *logged],
+        "printed": [{"text": word.text, "box": word.box} for word in read.printed],
+    }
+    return {name: kept.get(name) for name in _COLUMNS.names}
 
 
 class Steps(Dataset):

@@ -263,8 +263,10 @@ class PromptMask(PromptHead):
         self.whole = LinearHead(image_tower.width, answers, vocabulary=None)
         nn.init.zeros_(self.whole.linear.weight)
         nn.init.zeros_(self.whole.linear.bias)
-        self.log_picture_scale = nn.Parameter(torch.zeros(()))  # how much an answer's name counts beside the whole
-        # where there is a title: how much an answer's name counts, and what is known of the answer beside its name
+        # how much an answer's name counts, and what is known of the answer beside its name: where there is only a
+        # picture, and where there is a title
+        self.log_picture_scale = nn.Parameter(torch.zeros(()))
+        self.seen = nn.Parameter(torch.zeros(answers, self.width))
         self.log_title_scale = nn.Parameter(torch.zeros(()))
         self.known = nn.Parameter(torch.zeros(answers, self.width))
         self.slot = nn.Sequential(nn.Linear(self.width, self.width), nn.GELU(), nn.Linear(self.width, self.width))
@@ -292,7 +294,7 @@ class PromptMask(PromptHead):
         by_name_BQK = logits_BQK = self.by_name(states_BQD, prepared)
         if whole_BW is not None:
             seen_B11 = picture[1].any(1)[:, None, None]
-            logits_BQK = torch.where(seen_B11, self.with_picture(by_name_BQK, whole_BW), logits_BQK)
+            logits_BQK = torch.where(seen_B11, self.with_picture(states_BQD, by_name_BQK, whole_BW), logits_BQK)
         if words is not None:
             shown = replace(words, real_BT=title[1])
             with_title_BQK = self.with_title(states_BQD, by_name_BQK, shown)
@@ -312,9 +314,10 @@ class PromptMask(PromptHead):
         assert prepared.answers_KD is not None
         return (states_BQD @ prepared.answers_KD.T).float() * self.log_scale.exp()
 
-    def with_picture(self, by_name_BQK: Tensor, whole_BW: Tensor) -> Tensor:
+    def with_picture(self, states_BQD: Tensor, by_name_BQK: Tensor, whole_BW: Tensor) -> Tensor:
         """Logits (B, Q, K) where there is a picture and no title."""
-        return by_name_BQK * self.log_picture_scale.exp() + self.whole(whole_BW, None).float()[:, None]
+        seen_BQK = (states_BQD @ self.seen.T).float()
+        return by_name_BQK * self.log_picture_scale.exp() + seen_BQK + self.whole(whole_BW, None).float()[:, None]
 
     def with_title(self, states_BQD: Tensor, by_name_BQK: Tensor, title: Words) -> Tensor:
         """Logits (B, Q, K) where there is a title."""
