@@ -1,6 +1,7 @@
 """On the real data, where it is: `make test-real`."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -47,3 +48,18 @@ def test_a_minute_of_training_finds_pictures_and_tags(tmp_path: Path) -> None:
     levels = figures["answers"]["image+title"]["category"]["levels"]
     assert levels[2]["accuracy"] > 0.8
     assert np.isfinite(figures["answers"]["image"]["colour"]["ece"])
+
+
+def test_the_model_in_the_box_is_as_good_as_its_card_says() -> None:
+    from shopvl.design import Design
+    from shopvl.paths import SHIPPED
+    from shopvl.tasks.evaluate import look, measure
+
+    card = (SHIPPED / "README.md").read_text("utf-8")
+    design = Design.from_pretrained(SHIPPED)
+    figures = measure(design, look(design, open_catalog(DATA, split="test")))
+    for choice, told in (("image+title", "picture and title"), ("image", "picture"), ("title", "title")):
+        for name, measured in figures["answers"][choice].items():
+            stated = re.search(rf"^\| {told} \| {name} \| ([\d.]+) ", card, re.MULTILINE)
+            assert stated, (told, name)
+            assert abs(float(stated.group(1)) - measured["accuracy"]) < 0.003, (told, name)
