@@ -134,7 +134,7 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     design = Design.from_pretrained(args.model)
     found = {
-        "command": (__doc__ or "").split("\n\n")[1],
+        "command": " ".join((__doc__ or "").split("\n\n")[1].replace("\\", "").split()),
         "model": design.name,
         "parameters": design.parameter_count(),
         "folder_mb": sum(path.stat().st_size for path in args.model.iterdir()) / 1e6,
