@@ -126,6 +126,10 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
         "tri-clip": ("itc:title-image", 150),
         "flip": ("itc:title-image", 150),
         "vilt": ("itm", 600),
+        "pixel-bert": ("mlm", 200),
+        "uniter": ("mlm", 200),
+        "vilbert": ("mlm", 200),
+        "interbert": ("msm", 200),
         "fashionbert": ("itm", 600),
         "kaleido-bert": ("kaleido:rotation", 150),
         "albef": ("itm", 400),  # contrast ends above zero: its memory holds several products of each title
