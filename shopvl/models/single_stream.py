@@ -213,7 +213,8 @@ class RegionTasks(nn.Module):
     """Heads for what hidden regions were: their `features` and their `classes`, either only if asked for.
 
     Features are guessed through the input's own map, read backwards (UNITER's released code). Classes are what a linear
-    map tells of a region's features alone, K kinds; in place of a detector's it learns beside.
+    map tells of a region's features alone, K kinds; in place of a detector's it learns beside, and with it the net that
+    made the features, unless that is frozen.
     """
 
     def __init__(self, width: int, features: int, guess_features: bool, classes: int) -> None:

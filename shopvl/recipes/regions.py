@@ -57,7 +57,7 @@ _UNITER = Recipe(
     source="UNITER (arXiv:1909.11740)",
     differs=f"{_REGIONS}; {_CLASSES}; false pictures are of the same sub-category; all tasks at every step, not one; "
     "features are guessed by their mean squared error, not the sum; pre-norm blocks that begin as a ViT's instead of "
-    "BERT's; at mini the net over regions learns from nothing, and features are guessed as they are then",
+    "BERT's; at mini the net over regions learns from nothing, so what is to be guessed changes",
 )
 _UNITER_MINI, _UNITER_TINY = _mini_and_tiny(_UNITER)
 

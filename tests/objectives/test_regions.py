@@ -108,6 +108,8 @@ def test_what_hidden_regions_show_changes_nothing_but_what_is_to_be_guessed(make
         design = make_design(find(name, "tiny"))
         design.model.eval()
         view = next(objective.view for objective in design.objectives if objective.name == "mrc-kl")
+        words = next(objective.view for objective in design.objectives if objective.name in ("mlm", "msm"))
+        assert (words == view) == (name != "uniter")  # one pass for both, unless masking is conditional
         assert isinstance(view, HiddenRegions if name == "uniter" else Both)
         seen = view(batch_of(design, 4), torch.Generator().manual_seed(0))
         noise = torch.rand_like(seen.cells_BP3YX)
@@ -132,7 +134,7 @@ def titles(rows: int, words: int = 12) -> Batch:
 def test_segments_are_runs_from_the_words_that_begin_one() -> None:
     view = HiddenSegments(0.1, MASK, 100, SPECIAL, (50,), longest=3)
     alone = replace(view, longest=1)
-    batch = titles(3000)
+    batch = titles(800)
     runs, begins = (
         v(batch, torch.Generator().manual_seed(1)).texts["title"].targets_BT != IGNORED for v in (view, alone)
     )
@@ -141,7 +143,7 @@ def test_segments_are_runs_from_the_words_that_begin_one() -> None:
     assert not runs[:, 0].any()
     assert not runs[:, 13:].any()
     lengths = []
-    for row in range(3000):
+    for row in range(800):
         began = set(word[row][begins[row]].tolist())
         hidden = sorted(set(word[row][runs[row]].tolist()))
         assert began <= set(hidden)
@@ -151,7 +153,7 @@ def test_segments_are_runs_from_the_words_that_begin_one() -> None:
             lengths.append(len(hidden))
     counts = np.bincount(lengths, minlength=4) / len(lengths)
     assert counts[0] == 0
-    np.testing.assert_allclose(counts[1:], 1 / 3, atol=0.05)
+    np.testing.assert_allclose(counts[1:], 1 / 3, atol=0.1)
     plain = HiddenWords(0.1, MASK, 100, SPECIAL, (50,))(batch, torch.Generator().manual_seed(1))
     assert torch.equal(begins, plain.texts["title"].targets_BT != IGNORED)
 
