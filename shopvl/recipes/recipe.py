@@ -93,6 +93,8 @@ class Recipe:
             found.append(
                 f"adaptive-gradients weighs losses by the gradient of a shared layer; {self.fusion.kind} has none"
             )
+        if self.combine != "sum" and len(self.objectives) == 1:
+            found.append(f"{self.combine} weighs objectives against each other, there is one; combine by sum")
         if self.teacher is not None and not isinstance(self.fusion, TextCross):
             found.append(f"momentum teaches a text-cross, not {self.fusion.kind}; leave the teacher out")
         names = [objective.name for objective in self.objectives]

@@ -109,7 +109,7 @@ def test_what_hidden_regions_show_changes_nothing_but_what_is_to_be_guessed(make
         design.model.eval()
         view = next(objective.view for objective in design.objectives if objective.name == "mrc-kl")
         words = next(objective.view for objective in design.objectives if objective.name in ("mlm", "msm"))
-        assert (words == view) == (name != "uniter")  # one pass for both, unless masking is conditional
+        assert (words == view) == (name != "uniter")  # hidden together, unless masking is conditional
         assert isinstance(view, HiddenRegions if name == "uniter" else Both)
         seen = view(batch_of(design, 4), torch.Generator().manual_seed(0))
         noise = torch.rand_like(seen.cells_BP3YX)

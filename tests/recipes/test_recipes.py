@@ -119,6 +119,9 @@ def test_cells_their_tasks_and_their_fusion_must_fit_together() -> None:
         "not of word-bag": replace(albef, text=WordBag(width=16)),
         "momentum teaches a text-cross, not single-stream": replace(vilt, teacher=Momentum()),
         "text-cross has none": replace(albef, combine="adaptive-gradients"),
+        "adaptive-losses weighs objectives against each other, there is one": replace(
+            fashion, objectives=(Matching(),)
+        ),
         "co-attn has none": replace(vilbert, combine="adaptive-gradients"),
         "32x32 px does not fall into 5 x 4 cells": replace(pixel, image=replace(pixel.image, grid=(5, 4))),
         "mrfr needs pictures as region, not grid-cnn": replace(pixel, objectives=(MaskedRegionFeatures(),)),
