@@ -131,7 +131,7 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
         "vilbert": ("mlm", 200),
         "interbert": ("msm", 200),
         "fashionbert": ("itm", 600),
-        "kaleido-bert": ("kaleido:rotation", 150),
+        "kaleido-bert": ("kaleido:rotation", 250),
         "albef": ("itm", 400),  # contrast ends above zero: its memory holds several products of each title
         "prompt-mask": ("prompt-vqa", 150),
         "prompt-decode": ("prompt-vqa", 250),
