@@ -14,6 +14,7 @@ from shopvl.recipes.parts import (
     PatchCnn,
     Regions,
     SingleStream,
+    ThumbnailImage,
     TimmImage,
     WarmupCosine,
     WordPatchAlignment,
@@ -32,12 +33,10 @@ def _mini_and_tiny(base: Recipe) -> tuple[Recipe, Recipe]:
     """The recipe but for its fusion, with what regions, words and schedule are at those sizes."""
     mini, tiny = FASHIONBERT.mini, FASHIONBERT.tiny
     assert isinstance(mini.image, PatchCnn)
-    assert isinstance(tiny.image, PatchCnn)
+    tiny_net = ThumbnailImage(size_px=(8, 8), stem=16, widths=(32,), blocks=(1,))
     return (
         replace(base, image=Regions(size_px=(80, 60), net=mini.image.net), text=mini.text, schedule=mini.schedule),
-        replace(
-            base, image=Regions(size_px=(32, 32), net=tiny.image.net, levels=2), text=tiny.text, schedule=tiny.schedule
-        ),
+        replace(base, image=Regions(size_px=(32, 32), net=tiny_net, levels=2), text=tiny.text, schedule=tiny.schedule),
     )
 
 
@@ -64,7 +63,7 @@ _UNITER_MINI, _UNITER_TINY = _mini_and_tiny(_UNITER)
 UNITER = Family(
     base=_UNITER,
     mini=replace(_UNITER_MINI, fusion=SingleStream(layers=4, width=192, heads=3)),
-    tiny=replace(_UNITER_TINY, fusion=SingleStream(layers=2, width=16, heads=2)),
+    tiny=replace(_UNITER_TINY, fusion=SingleStream(layers=2, width=32, heads=2)),
 )
 
 _VILBERT = replace(
@@ -83,7 +82,7 @@ _VILBERT_MINI, _VILBERT_TINY = _mini_and_tiny(_VILBERT)
 VILBERT = Family(
     base=_VILBERT,
     mini=replace(_VILBERT_MINI, fusion=CoAttention(text_layers=2, layers=2, width=160, heads=5)),
-    tiny=replace(_VILBERT_TINY, fusion=CoAttention(text_layers=1, layers=1, width=16, heads=2)),
+    tiny=replace(_VILBERT_TINY, fusion=CoAttention(text_layers=1, layers=1, width=32, heads=2)),
 )
 
 _INTERBERT = replace(
@@ -105,5 +104,5 @@ _INTERBERT_MINI, _INTERBERT_TINY = _mini_and_tiny(_INTERBERT)
 INTERBERT = Family(
     base=_INTERBERT,
     mini=replace(_INTERBERT_MINI, fusion=JointThenSplit(layers=2, split_layers=2, width=192, heads=3)),
-    tiny=replace(_INTERBERT_TINY, fusion=JointThenSplit(layers=1, split_layers=1, width=16, heads=2)),
+    tiny=replace(_INTERBERT_TINY, fusion=JointThenSplit(layers=1, split_layers=1, width=32, heads=2)),
 )

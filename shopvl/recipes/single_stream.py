@@ -76,7 +76,7 @@ PIXEL_BERT = Family(
         _PIXEL,
         image=GridCnn(net=ThumbnailImage(size_px=(32, 32), stem=8, widths=(16, 32), blocks=(1, 1)), grid=(4, 4)),
         text=VILT.tiny.text,
-        fusion=VILT.tiny.fusion,
+        fusion=SingleStream(layers=2, width=32, heads=2),
         schedule=VILT.tiny.schedule,
     ),
 )
