@@ -74,7 +74,7 @@ PIXEL_BERT = Family(
     ),
     tiny=replace(
         _PIXEL,
-        image=GridCnn(net=ThumbnailImage(size_px=(32, 32), stem=8, widths=(16, 32), blocks=(1, 1)), grid=(4, 4)),
+        image=GridCnn(net=ThumbnailImage(size_px=(32, 32), stem=16, widths=(32,), blocks=(1,)), grid=(8, 8)),
         text=VILT.tiny.text,
         fusion=SingleStream(layers=2, width=32, heads=2),
         schedule=VILT.tiny.schedule,

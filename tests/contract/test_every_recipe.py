@@ -126,7 +126,7 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
         "tri-clip": ("itc:title-image", 150, 5e-3),
         "flip": ("itc:title-image", 150, 5e-3),
         "vilt": ("itm", 600, 5e-3),
-        "pixel-bert": ("itm", 350, 3e-3),
+        "pixel-bert": ("itm", 450, 3e-3),
         "uniter": ("itm", 300, 3e-3),
         "vilbert": ("itm", 300, 3e-3),
         "interbert": ("itm", 120, 3e-3),

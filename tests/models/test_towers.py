@@ -133,14 +133,14 @@ def test_map_cells_are_those_of_timms_last_map_row_by_row() -> None:
 
 def test_a_grid_that_is_not_the_nets_is_refused(make_design) -> None:
     recipe = find("pixel-bert", "tiny")
-    with pytest.raises(RecipeError, match=r"makes 16 cells of a picture of 32x32 px, not 8 x 8; state the grid"):
-        make_design(replace(recipe, image=replace(recipe.image, grid=(8, 8))))
+    with pytest.raises(RecipeError, match=r"makes 64 cells of a picture of 32x32 px, not 4 x 4; state the grid"):
+        make_design(replace(recipe, image=replace(recipe.image, grid=(4, 4))))
 
 
 def test_half_of_the_cells_enter_while_training_and_all_in_use(make_design, batch_of, toy_rows) -> None:
     design = make_design(find("pixel-bert", "tiny"))
     kept = batch_of(design).kept_BP
-    assert (kept.sum(1) == 8).all()
+    assert (kept.sum(1) == 32).all()
     assert len({tuple(row) for row in kept.tolist()}) > 1
     picture = decode(toy_rows[0]["image"]["bytes"])
     assert design.loader.pictures([picture]).kept_BP is None

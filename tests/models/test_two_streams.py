@@ -50,8 +50,8 @@ def with_odd_norms(encoder: nn.Module) -> nn.Module:
     with torch.no_grad():
         for part in encoder.modules():
             if isinstance(part, nn.LayerNorm):
-                part.weight.add_(0.3 * torch.randn(D))
-                part.bias.add_(0.3 * torch.randn(D))
+                part.weight.add_(0.3 * torch.randn_like(part.weight))
+                part.bias.add_(0.3 * torch.randn_like(part.weight))
     return encoder.eval()
 
 
