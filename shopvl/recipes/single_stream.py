@@ -76,7 +76,7 @@ PIXEL_BERT = Family(
         _PIXEL,
         image=GridCnn(net=ThumbnailImage(size_px=(32, 32), stem=16, widths=(32,), blocks=(1,)), grid=(8, 8)),
         text=VILT.tiny.text,
-        fusion=SingleStream(layers=2, width=32, heads=2),
+        fusion=SingleStream(layers=2, width=48, heads=3),
         schedule=VILT.tiny.schedule,
     ),
 )
