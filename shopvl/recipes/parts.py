@@ -482,7 +482,7 @@ class MaskedRegionFeatures:
     """Guess what the net made of hidden regions, by squared error (UNITER).
 
     A `share` of the regions is hidden, and with each those that overlap it by `overlap` (intersection over union); 1
-    hides only a region's own copy. The whole picture is hidden as such a copy only.
+    hides only a region's own copy. The whole picture is hidden along with another region only.
     """
 
     kind: Literal["mrfr"] = "mrfr"
