@@ -63,7 +63,7 @@ _UNITER_MINI, _UNITER_TINY = _mini_and_tiny(_UNITER)
 UNITER = Family(
     base=_UNITER,
     mini=replace(_UNITER_MINI, fusion=SingleStream(layers=4, width=192, heads=3)),
-    tiny=replace(_UNITER_TINY, fusion=SingleStream(layers=2, width=32, heads=2)),
+    tiny=replace(_UNITER_TINY, fusion=SingleStream(layers=2, width=48, heads=3)),
 )
 
 _VILBERT = replace(
@@ -82,7 +82,7 @@ _VILBERT_MINI, _VILBERT_TINY = _mini_and_tiny(_VILBERT)
 VILBERT = Family(
     base=_VILBERT,
     mini=replace(_VILBERT_MINI, fusion=CoAttention(text_layers=2, layers=2, width=160, heads=5)),
-    tiny=replace(_VILBERT_TINY, fusion=CoAttention(text_layers=1, layers=1, width=32, heads=2)),
+    tiny=replace(_VILBERT_TINY, fusion=CoAttention(text_layers=1, layers=1, width=48, heads=3)),
 )
 
 _INTERBERT = replace(
@@ -104,5 +104,5 @@ _INTERBERT_MINI, _INTERBERT_TINY = _mini_and_tiny(_INTERBERT)
 INTERBERT = Family(
     base=_INTERBERT,
     mini=replace(_INTERBERT_MINI, fusion=JointThenSplit(layers=2, split_layers=2, width=192, heads=3)),
-    tiny=replace(_INTERBERT_TINY, fusion=JointThenSplit(layers=1, split_layers=1, width=32, heads=2)),
+    tiny=replace(_INTERBERT_TINY, fusion=JointThenSplit(layers=1, split_layers=1, width=48, heads=3)),
 )

@@ -127,9 +127,9 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
         "flip": ("itc:title-image", 150, 5e-3),
         "vilt": ("itm", 600, 5e-3),
         "pixel-bert": ("itm", 350, 1.5e-3),
-        "uniter": ("itm", 350, 3e-3),
-        "vilbert": ("itm", 300, 3e-3),
-        "interbert": ("itm", 120, 3e-3),
+        "uniter": ("itm", 300, 1.5e-3),
+        "vilbert": ("itm", 320, 1.5e-3),
+        "interbert": ("itm", 200, 1.5e-3),
         "fashionbert": ("itm", 600, 5e-3),
         "kaleido-bert": ("kaleido:rotation", 250, 5e-3),
         "albef": ("itm", 400, 5e-3),  # contrast ends above zero: its memory holds several products of each title
