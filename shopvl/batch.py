@@ -176,6 +176,10 @@ class Output:
     pixels_NC: Tensor | None = None  # guesses for the N hidden patches, in reading order; C = 3 x patch x patch
     guessed_NF: Tensor | None = None  # guesses for the features of the N hidden patches, in reading order
     features_NF: Tensor | None = None  # those features, without gradient
+    told_classes_NK: Tensor | None = (
+        None  # logits of what the N hidden regions show, from each alone; the last: nothing
+    )
+    guessed_classes_NK: Tensor | None = None  # guesses at these
     puzzle_logits: Mapping[str, Tensor] = field(default_factory=dict)  # task on the cells -> (B, K)
     answers_BQK: Tensor | None = None  # log-probabilities over the legal answers, -inf elsewhere
     written_logits_NV: Tensor | None = None  # for the N answer tokens to be written; V: the tokens that any answer has

@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 
 from shopvl.batch import INPUT_CHOICES, Batch, Modality, Output, inputs_name
 from shopvl.catalog.ontology import Ontology
-from shopvl.errors import DesignError, ShopvlError
+from shopvl.errors import DesignError, RecipeError, ShopvlError
 from shopvl.loading import Loader, picture_reader
 from shopvl.models.answering import AnsweringDualEncoder, PromptDecode, PromptMask
 from shopvl.models.attention import Encoder
@@ -34,24 +34,44 @@ from shopvl.models.inputs import (
     CellInput,
     GridCells,
     KaleidoInput,
+    MapCells,
     PatchEmbedding,
+    RegionInput,
     TextTower,
     VisionTransformer,
     WordBagTower,
     WordEmbedding,
 )
-from shopvl.models.single_stream import PUZZLES, SingleStream, copy_vit
+from shopvl.models.single_stream import PUZZLES, RegionTasks, SingleStream, copy_vit
 from shopvl.models.teacher import Teacher
 from shopvl.models.text_cross import TextCross
 from shopvl.models.thumbnail import ThumbnailNet
+from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplit, TwoStreams
 from shopvl.objectives import combining
 from shopvl.objectives.answers import ChosenAnswerLoss, WrittenAnswerLoss
 from shopvl.objectives.consistency import OverlayConsistencyLoss
 from shopvl.objectives.contrastive import ContrastLoss, MomentumContrastLoss
 from shopvl.objectives.kaleido import TASK_LEVEL, Kaleidoscope, PuzzleLoss
-from shopvl.objectives.masked import MaskedFeaturesLoss, MaskedPatchesLoss, MaskedWordsLoss
+from shopvl.objectives.masked import (
+    MaskedFeaturesLoss,
+    MaskedPatchesLoss,
+    MaskedRegionClassesLoss,
+    MaskedRegionFeaturesLoss,
+    MaskedWordsLoss,
+)
 from shopvl.objectives.matching import MatchingLoss, WordPatchLoss
-from shopvl.objectives.views import Both, HardNegatives, HiddenPatches, HiddenWords, Mismatched, Plain, View
+from shopvl.objectives.views import (
+    Both,
+    HardNegatives,
+    HiddenPatches,
+    HiddenRegions,
+    HiddenSegments,
+    HiddenWords,
+    Lookalikes,
+    Mismatched,
+    Plain,
+    View,
+)
 from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
@@ -74,6 +94,8 @@ Objective = (
     | MaskedWordsLoss
     | MaskedPatchesLoss
     | MaskedFeaturesLoss
+    | MaskedRegionFeaturesLoss
+    | MaskedRegionClassesLoss
     | PuzzleLoss
     | MatchingLoss
     | WordPatchLoss
@@ -361,8 +383,8 @@ def build(
         match recipe.fusion:
             case parts.DualEncoder():
                 model, configs = _dual_encoder(recipe, tokenizer, ontology, towers or {}, random_weights)
-            case parts.SingleStream():
-                model, configs = _single_stream(recipe, tokenizer, random_weights), {}
+            case parts.SingleStream() | parts.CoAttention() | parts.JointThenSplit():
+                model, configs = _fused(recipe, tokenizer, ontology, random_weights), {}
             case parts.TextCross():
                 model, configs = _text_cross(recipe, tokenizer, towers or {}, random_weights)
     objectives = tuple(_objective(part, recipe, tokenizer) for part in recipe.objectives)
@@ -460,34 +482,73 @@ def _text_tower(
             raise AssertionError(f"problems() lets no {part.kind} through as a tower")
 
 
-def _single_stream(recipe: Recipe, tokenizer: Tokenizer, random_weights: bool) -> SingleStream:
+def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weights: bool) -> SingleStream:
     text, fusion = recipe.text, recipe.fusion
     assert isinstance(text, parts.WordPieces)
-    assert isinstance(fusion, parts.SingleStream)
+    assert isinstance(fusion, parts.SingleStream | parts.CoAttention | parts.JointThenSplit)
     tasks = [part.task for part in recipe.objectives if isinstance(part, parts.KaleidoTask)]
+    patches = _patches(recipe.image, fusion.width, random_weights)
     model = SingleStream(
-        patches=_patches(recipe.image, fusion.width, random_weights),
+        patches=patches,
         words=WordEmbedding(tokenizer.size, fusion.width, text.max_tokens, fusion.dropout),
-        encoder=Encoder(
-            fusion.layers, fusion.width, fusion.heads, fusion.dropout, fusion.crossing, fusion.start is not None
-        ),
+        encoder=_encoder(fusion),
         width=fusion.width,
         guesses=bool({"grey", "blank"} & set(tasks))
         or any(isinstance(part, parts.MaskedPatches | parts.MaskedFeatures) for part in recipe.objectives),
         puzzles=[task for task in tasks if task in PUZZLES],
+        region_tasks=_region_tasks(recipe, patches, fusion.width, ontology),
     )
-    if fusion.start is not None and not random_weights:
+    if isinstance(fusion, parts.SingleStream) and fusion.start is not None and not random_weights:
         copy_vit(model, load_vit(fusion.start))
     return model
 
 
-def _patches(part: parts.Image, width: int, random_weights: bool) -> PatchEmbedding | CellInput:
+def _encoder(part: parts.SingleStream | parts.CoAttention | parts.JointThenSplit) -> Encoder | TwoStreams:
+    sizes = part.width, part.heads, part.dropout
+    match part:
+        case parts.SingleStream():
+            return Encoder(part.layers, *sizes, part.crossing, part.start is not None)
+        case parts.CoAttention():
+            return CoAttentionEncoder(part.text_layers, part.layers, *sizes)
+        case parts.JointThenSplit():
+            return JointThenSplit(part.layers, part.split_layers, *sizes)
+
+
+def _region_tasks(recipe: Recipe, patches: nn.Module, width: int, ontology: Ontology) -> RegionTasks | None:
+    asked = {part.kind for part in recipe.objectives}
+    if not asked & {"mrfr", "mrc-kl"}:
+        return None
+    assert isinstance(patches, RegionInput)
+    # every fact of the ontology is a class, and the last is that nothing is known
+    return RegionTasks(width, patches.features, "mrfr" in asked, len(ontology.facts) + 1 if "mrc-kl" in asked else 0)
+
+
+def _map_cells(part: parts.GridCnn, width: int, random_weights: bool) -> MapCells:
+    """Raises RecipeError where the net's map has another number of cells."""
+    net, (rows, columns) = _image_tower(part.net, None, random_weights), part.grid
+    net.eval()
+    with torch.inference_mode():
+        cells = net.look(torch.zeros(1, 3, *part.size_px))[1][-1].shape[1]
+    net.train()
+    if cells != rows * columns:
+        raise RecipeError(
+            f"the net of grid-cnn makes {cells} cells of a picture of {part.size_px[0]}x{part.size_px[1]} px, "
+            f"not {rows} x {columns}; state the grid of its last map"
+        )
+    return MapCells(net, cells, width)
+
+
+def _patches(part: parts.Image, width: int, random_weights: bool) -> PatchEmbedding | MapCells | CellInput:
     match part:
         case parts.PatchLinear():
             return PatchEmbedding(part.size_px, part.patch_px, width)
         case parts.PatchCnn():
             net = _image_tower(part.net, None, random_weights)
             return GridCells(net, part.net.size_px[0], part.grid, width, part.frozen)
+        case parts.GridCnn():
+            return _map_cells(part, width, random_weights)
+        case parts.Regions():
+            return RegionInput(_image_tower(part.net, None, random_weights), width, part.frozen)
         case parts.KaleidoCells():
             net = _image_tower(part.net, None, random_weights)
             return KaleidoInput(net, level_slices(part.levels), width, part.frozen)
@@ -505,18 +566,25 @@ def _objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer) -> O
                 return MomentumContrastLoss(part.weight, view=view)
             return ContrastLoss(between=part.between, weight=part.weight, name=part.name, view=view)
         case parts.MaskedWords():
-            return MaskedWordsLoss(weight=part.weight, view=_masked_view(recipe, tokenizer))
+            alone = _hidden_words(recipe, tokenizer) if part.conditional else None
+            return MaskedWordsLoss(weight=part.weight, view=alone or _masked_view(recipe, tokenizer))
+        case parts.MaskedSegments():
+            return MaskedWordsLoss(weight=part.weight, view=_masked_view(recipe, tokenizer), name=part.name)
         case parts.Matching():
-            return MatchingLoss(weight=part.weight, view=_pairs(part))
+            return MatchingLoss(weight=part.weight, view=_pairs(part, tokenizer))
         case parts.WordPatchAlignment():
             matching = next((other for other in recipe.objectives if isinstance(other, parts.Matching)), None)
-            pairs = Mismatched(part.share) if matching is None else _pairs(matching)
+            pairs = Mismatched(part.share) if matching is None else _pairs(matching, tokenizer)
             return WordPatchLoss(weight=part.weight, special_ids=tuple(tokenizer.special_ids()), view=pairs)
         case parts.MaskedPatches():
             assert isinstance(recipe.image, parts.PatchLinear)
             return MaskedPatchesLoss(part.weight, recipe.image.patch_px, HiddenPatches(part.share, LEAST_PRODUCT))
         case parts.MaskedFeatures():
-            return MaskedFeaturesLoss(part.weight, _masked_view(recipe, tokenizer), part.name)
+            return MaskedFeaturesLoss(part.weight, _cells_view(recipe, tokenizer), part.name)
+        case parts.MaskedRegionFeatures():
+            return MaskedRegionFeaturesLoss(part.weight, _cells_view(recipe, tokenizer))
+        case parts.MaskedRegionClasses():
+            return MaskedRegionClassesLoss(part.weight, _cells_view(recipe, tokenizer))
         case parts.KaleidoTask(task="rotation" | "jigsaw" | "camouflage" as task):
             return PuzzleLoss(task, part.weight, _masked_view(recipe, tokenizer))
         case parts.KaleidoTask():
@@ -531,21 +599,53 @@ def _objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer) -> O
             return WrittenAnswerLoss(weight=part.weight) if writes else ChosenAnswerLoss(weight=part.weight)
 
 
-def _pairs(part: parts.Matching) -> View:
+def _pairs(part: parts.Matching, tokenizer: Tokenizer) -> View:
     """True and false pairs."""
-    return HardNegatives() if part.negatives == "hard" else Mismatched(part.share, part.negatives)
+    match part.negatives:
+        case "hard":
+            return HardNegatives()
+        case "tfidf":
+            return Lookalikes(part.share, tuple(tokenizer.special_ids()))
+        case "rand" | "subcat":
+            return Mismatched(part.share, part.negatives)
+
+
+def _hidden_words(recipe: Recipe, tokenizer: Tokenizer) -> HiddenWords:
+    """Words hidden as the recipe asks, or as BERT does."""
+    assert tokenizer.mask_id is not None, "wordpiece tokenizers are learned with a [MASK]"
+    ids = tokenizer.mask_id, tokenizer.size, tuple(tokenizer.special_ids()), tuple(tokenizer.continuation_ids())
+    for part in recipe.objectives:
+        match part:
+            case parts.MaskedWords():
+                return HiddenWords(part.share, *ids)
+            case parts.MaskedSegments():
+                return HiddenSegments(part.share, *ids, part.longest)
+    return HiddenWords(parts.MaskedWords().share, *ids)
 
 
 def _masked_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
     """What is shown for guessing: hidden words, and in the same pass hidden cells where the recipe hides both."""
-    assert tokenizer.mask_id is not None, "wordpiece tokenizers are learned with a [MASK]"
-    special, continuation = tuple(tokenizer.special_ids()), tuple(tokenizer.continuation_ids())
-    told = next((part for part in recipe.objectives if isinstance(part, parts.MaskedWords)), parts.MaskedWords())
-    words = HiddenWords(told.share, tokenizer.mask_id, tokenizer.size, special, continuation)
+    words = _hidden_words(recipe, tokenizer)
     if any(isinstance(part, parts.KaleidoTask) for part in recipe.objectives):
         assert isinstance(recipe.image, parts.KaleidoCells)
         return Kaleidoscope(words, tuple((level.start, level.stop) for level in level_slices(recipe.image.levels)))
+    cells = _hidden_cells(recipe)
+    return words if cells is None else Both(words, cells)
+
+
+def _hidden_cells(recipe: Recipe) -> View | None:
+    """Cells or regions hidden as the recipe asks, if it does."""
     for part in recipe.objectives:
-        if isinstance(part, parts.MaskedFeatures):
-            return Both(words, HiddenPatches(part.share, LEAST_PRODUCT))
-    return words
+        match part:
+            case parts.MaskedFeatures():
+                return HiddenPatches(part.share, LEAST_PRODUCT)
+            case parts.MaskedRegionFeatures() | parts.MaskedRegionClasses():
+                return HiddenRegions(part.share, part.overlap)
+    return None
+
+
+def _cells_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
+    """Hidden cells for guessing: beside hidden words, unless these are conditional."""
+    apart = any(isinstance(part, parts.MaskedWords) and part.conditional for part in recipe.objectives)
+    cells = _hidden_cells(recipe) if apart else None
+    return cells or _masked_view(recipe, tokenizer)

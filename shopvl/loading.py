@@ -38,6 +38,7 @@ from shopvl.recipes.parts import (
     MaskedFeatures,
     MaskedPatches,
     OverlayConsistency,
+    Regions,
     WordBag,
 )
 from shopvl.recipes.recipe import Recipe
@@ -131,8 +132,8 @@ class Loader:
         """Fields of a batch for pictures (3, Y, X) uint8: what the encoder sees of them. `rng`: for training."""
         pixels_B3YX = np.stack(pixels)
         found = {"pixels_B3YX": torch.from_numpy(pixels_B3YX).float().div_(255)}
-        if isinstance(self.recipe.image, KaleidoCells):
-            return found | _kaleido(pixels_B3YX, self.recipe.image)
+        if isinstance(self.recipe.image, KaleidoCells | Regions):
+            return found | _product_cells(pixels_B3YX, self.recipe.image)
         leave_out, grid = self.recipe.leave_out, self.recipe.patch_grid
         if grid is None or not (self._guesses or isinstance(leave_out, KeepSubject) or (leave_out and rng)):
             return found
@@ -377,17 +378,22 @@ def text_groups(texts: Sequence[str]) -> torch.Tensor:
     return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests])
 
 
-def _kaleido(pixels_B3YX: np.ndarray, part: KaleidoCells) -> dict[str, torch.Tensor]:
-    """Fields of a batch: the cells and where they lie."""
+def _product_cells(pixels_B3YX: np.ndarray, part: KaleidoCells | Regions) -> dict[str, torch.Tensor]:
+    """Fields of a batch: the cells of the product's box and where they lie; before them, for regions, the picture."""
     height, width = part.size_px
     shares_BRC = subject_shares(pixels_B3YX, (height // BOX_CELL_PX, width // BOX_CELL_PX))
     boxes_B4 = subject_boxes(shares_BRC, LEAST_PRODUCT)
     side_px = part.net.size_px[0]
-    cells = [kaleido_cells(p, box, part.levels, side_px) for p, box in zip(pixels_B3YX, boxes_B4, strict=True)]
-    return {
-        "cells_BP3YX": torch.from_numpy(np.stack(cells)).float().div_(255),
-        "boxes_BP5": torch.from_numpy(np.stack([kaleido_boxes(box, part.levels) for box in boxes_B4])),
-    }
+    cells = np.stack(
+        [kaleido_cells(p, box, part.levels, side_px) for p, box in zip(pixels_B3YX, boxes_B4, strict=True)]
+    )
+    boxes = np.stack([kaleido_boxes(box, part.levels) for box in boxes_B4])
+    if isinstance(part, Regions):
+        whole = np.array(WHOLE[:4])
+        pictures = np.stack([kaleido_cells(p, whole, 1, side_px) for p in pixels_B3YX])
+        cells = np.concatenate([pictures, cells], axis=1)
+        boxes = np.concatenate([np.stack([kaleido_boxes(whole, 1)] * len(boxes)), boxes], axis=1)
+    return {"cells_BP3YX": torch.from_numpy(cells).float().div_(255), "boxes_BP5": torch.from_numpy(boxes)}
 
 
 def _promoted(picture: Image.Image, rng: random.Random) -> Image.Image:

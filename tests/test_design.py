@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from shopvl.batch import INPUT_CHOICES, MODALITIES
 from shopvl.design import Design
 from shopvl.errors import DesignError
+from shopvl.recipes import find
 from shopvl.text.prompts import Question
 
 
@@ -127,3 +128,14 @@ def test_a_value_that_came_later_is_chosen_by_its_name(prompted, toy_rows) -> No
 def test_linear_heads_have_no_names_to_go_by(tuned, toy_ontology) -> None:
     with pytest.raises(DesignError, match="know no names; tune them on the new ontology instead"):
         tuned.over(toy_ontology)
+
+
+@pytest.mark.parametrize(
+    ("name", "passes"), [("vilt", 2), ("fashionbert", 2), ("kaleido-bert", 2), ("uniter", 3), ("vilbert", 2)]
+)
+def test_tasks_that_hide_the_same_share_a_pass(name: str, passes: int, make_design, batch_of, monkeypatch) -> None:
+    design, seen = make_design(find(name, "tiny")), []
+    forward = design.model.forward
+    monkeypatch.setattr(design.model, "forward", lambda batch: seen.append(batch) or forward(batch))
+    design.losses(batch_of(design), torch.Generator().manual_seed(0))
+    assert len(seen) == passes

@@ -129,6 +129,27 @@ class SelfAttention(nn.Module):
         return attend(q, k, v, sees, self.dropout if self.training else 0.0, scale).transpose(1, 2)
 
 
+class CrossAttention(nn.Module):
+    """Multi-head attention of one line's positions to another's; padded positions are not attended to."""
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x_BND: Tensor, other_BMD: Tensor, real_BM: Tensor) -> Tensor:
+        """(B, N, D); zeros where the other line has no position at all."""
+        if not other_BMD.shape[1]:
+            return torch.zeros_like(x_BND)
+        q = self.query(x_BND).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k, v = self.key_value(other_BMD).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed_BHNd = attend(q, k, v, real_BM[:, None, None, :], self.dropout if self.training else 0.0)
+        return self.out(mixed_BHNd.transpose(1, 2).flatten(2))
+
+
 class Block(nn.Module):
     """Pre-norm transformer block (arXiv:2002.04745): attention, then a two-layer GELU network, each added."""
 
@@ -139,14 +160,17 @@ class Block(nn.Module):
         self.norm_attention = nn.LayerNorm(width, eps=NORM_EPS)
         self.attention = SelfAttention(width, heads, dropout, crossing, whole_heads)
         self.norm_mlp = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
-        )
+        self.mlp = two_layers(width, dropout)
 
     def forward(self, x: Tensor, real: Tensor | Packing | None = None, image: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D), or packed rows, as `SelfAttention` takes them."""
         x = x + self.attention(self.norm_attention(x), real, image)
         return x + self.mlp(self.norm_mlp(x))
+
+
+def two_layers(width: int, dropout: float) -> nn.Sequential:
+    """The network that follows attention in a block, four times as wide inside."""
+    return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width))
 
 
 class Encoder(nn.Module):

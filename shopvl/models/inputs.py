@@ -54,7 +54,7 @@ class CellInput(nn.Module):
     A `frozen` net does not learn.
     """
 
-    def __init__(self, net: nn.Module, width: int, frozen: bool) -> None:
+    def __init__(self, net: nn.Module, frozen: bool) -> None:
         super().__init__()
         self.net = net
         self.features = int(net.width)
@@ -85,7 +85,7 @@ class GridCells(CellInput):
     """
 
     def __init__(self, net: nn.Module, cell_px: int, grid: tuple[int, int], width: int, frozen: bool) -> None:
-        super().__init__(net, width, frozen)
+        super().__init__(net, frozen)
         self.grid, self.cell_px = grid, cell_px
         self.map = nn.Linear(self.features, width)
         self.position = nn.Parameter(torch.randn(grid[0] * grid[1], width) * 0.02)
@@ -114,7 +114,7 @@ class KaleidoInput(CellInput):
     """Cells of several levels: a map and a vector for each level, one map of the geometry for all."""
 
     def __init__(self, net: nn.Module, levels: Sequence[slice], width: int, frozen: bool) -> None:
-        super().__init__(net, width, frozen)
+        super().__init__(net, frozen)
         self.levels = tuple(levels)
         self.maps = nn.ModuleList(nn.Linear(self.features, width) for _ in levels)
         self.kinds = nn.Parameter(torch.randn(len(self.maps), width) * 0.02)
@@ -132,6 +132,46 @@ class KaleidoInput(CellInput):
         ]
         tokens_BPD = self.norm(torch.cat(mapped, dim=1) + self.geometry(batch.boxes_BP5))
         return tokens_BPD, features_BPF
+
+
+class RegionInput(CellInput):
+    """Boxes of a picture: LN(LN(W f) + LN(G g)) of a box's features f and its geometry g (UNITER, arXiv:1909.11740).
+
+    A hidden one enters as zeros in place of its features; where it lies stays known. Width and height, which UNITER
+    gives beside the five numbers here, are linear in them.
+    """
+
+    def __init__(self, net: nn.Module, width: int, frozen: bool) -> None:
+        super().__init__(net, frozen)
+        self.map = nn.Linear(self.features, width)
+        self.norm_map = nn.LayerNorm(width)
+        self.geometry = nn.Linear(5, width)
+        self.norm_geometry = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """In the batch's own order."""
+        assert batch.cells_BP3YX is not None
+        features_BPF = shown_BPF = self.see(batch.cells_BP3YX)
+        if batch.hidden_BP is not None:
+            shown_BPF = features_BPF.masked_fill(batch.hidden_BP[..., None], 0.0)
+        look_BPD, place_BPD = self.norm_map(self.map(shown_BPF)), self.norm_geometry(self.geometry(batch.boxes_BP5))
+        return self.norm(look_BPD + place_BPD), features_BPF
+
+
+class MapCells(nn.Module):
+    """The cells of a net's last map over the whole picture, learned positions (Pixel-BERT, arXiv:2004.00849)."""
+
+    def __init__(self, net: nn.Module, cells: int, width: int) -> None:
+        super().__init__()
+        self.net = net
+        self.map = nn.Linear(int(net.token_widths[-1]), width)
+        self.position = nn.Parameter(torch.randn(cells, width) * 0.02)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, pixels_B3YX: Tensor) -> Tensor:
+        """(B, P, D), row by row."""
+        return self.norm(self.map(self.net.look(pixels_B3YX)[1][-1]) + self.position)
 
 
 class VisionTransformer(nn.Module):

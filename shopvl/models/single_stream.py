@@ -1,19 +1,20 @@
-"""Words and patches on one line, one transformer over both (ViLT, arXiv:2102.03334)."""
+"""Words and patches on one line: one transformer over both (ViLT, arXiv:2102.03334), or two streams that meet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, Batch, Modality, Output, Words, inputs_name
 from shopvl.errors import DesignError
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
 from shopvl.models.dual_encoder import NoTowers
-from shopvl.models.inputs import CellInput, KaleidoInput, PatchEmbedding, WordEmbedding
+from shopvl.models.inputs import CellInput, KaleidoInput, MapCells, PatchEmbedding, RegionInput, WordEmbedding
+from shopvl.models.two_streams import TwoStreams
 
 # tasks on kaleido cells: the level whose states tell, and among how many answers
 PUZZLES = {"rotation": (0, 4), "jigsaw": (1, 24), "camouflage": (2, 9)}
@@ -22,17 +23,19 @@ PUZZLES = {"rotation": (0, 4), "jigsaw": (1, 24), "camouflage": (2, 9)}
 class SingleStream(NoTowers, nn.Module):
     """`[CLS] words [SEP] patches` through one encoder, with heads for hidden words and for matching.
 
-    An input that is left out is simply not on the line, so one model serves picture, title, or both.
+    An input that is left out is simply not on the line, so one model serves picture, title, or both. The encoder may
+    also be one of two streams (ViLBERT, InterBERT): a pair is then judged by the product of both their first states.
     """
 
     def __init__(
         self,
-        patches: PatchEmbedding | CellInput,
+        patches: PatchEmbedding | MapCells | CellInput,
         words: WordEmbedding,
-        encoder: Encoder,
+        encoder: Encoder | TwoStreams,
         width: int,
         guesses: bool = False,
         puzzles: Sequence[str] = (),
+        region_tasks: RegionTasks | None = None,
     ) -> None:
         super().__init__()
         self.patches = patches
@@ -42,13 +45,14 @@ class SingleStream(NoTowers, nn.Module):
         self.image_type = nn.Parameter(torch.randn(width) * 0.02)
         self.nothing = nn.Parameter(torch.randn(width) * 0.02)  # stands for [CLS] where there is no title
         self.match = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
-        self.word_transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
+        self.word_transform = _transform(width)
         self.word_bias = nn.Parameter(torch.zeros(words.word.num_embeddings))
         if guesses and isinstance(patches, PatchEmbedding):  # the pixels of hidden patches
             self.hidden = nn.Parameter(torch.randn(width) * 0.02)
             self.guess = nn.Linear(width, patches.patch.weight[0].numel())
         elif guesses and isinstance(patches, CellInput):  # their features
             self.guess = nn.Linear(width, patches.features)
+        self.region_tasks = region_tasks
         if puzzles:
             assert isinstance(patches, KaleidoInput)
             self.puzzles = nn.ModuleDict(
@@ -67,16 +71,28 @@ class SingleStream(NoTowers, nn.Module):
             patches_BPD=patches_BPD.float(),
             patch_real_BP=_kept(batch, patches_BPD),
             asked_logits_NV=self._asked_logits(words_BTD, batch.texts["title"]),
-            match_logit_B=self.match(words_BTD[:, 0]).squeeze(-1).float(),
+            match_logit_B=self._match_logit(words_BTD, patches_BPD),
         )
         if batch.puzzles:
             output = replace(output, puzzle_logits=self._puzzle_logits(patches_BPD))
         if batch.hidden_BP is None:
             return output
+        if self.region_tasks is not None:
+            assert isinstance(self.patches, RegionInput)
+            assert line.features_BPF is not None
+            hidden_ND, features_NF = patches_BPD[batch.hidden_BP], line.features_BPF[batch.hidden_BP]
+            return self.region_tasks(output, hidden_ND, features_NF, self.patches.map.weight)
         guess_NF = self.guess(patches_BPD[batch.hidden_BP]).float()
         if isinstance(self.patches, PatchEmbedding):
             return replace(output, pixels_NC=guess_NF)
         return replace(output, guessed_NF=guess_NF, features_NF=self._true_features(batch, line.features_BPF))
+
+    def _match_logit(self, words_BTD: Tensor, patches_BPD: Tensor) -> Tensor:
+        """(B,), from the first word's state, in two streams times the first patch's."""
+        first_BD = words_BTD[:, 0]
+        if isinstance(self.encoder, TwoStreams):
+            first_BD = first_BD * patches_BPD[:, 0]
+        return self.match(first_BD).squeeze(-1).float()
 
     def _asked_logits(self, words_BTD: Tensor, words: Words) -> Tensor | None:
         """(N, V) for the N positions with a target, in reading order; the output map is the word embedding."""
@@ -110,6 +126,7 @@ class SingleStream(NoTowers, nn.Module):
         with torch.no_grad():
             line = self._line(batch, ("image", "title"))
             states_BND = line.states_BND
+            assert isinstance(self.encoder, Encoder)
             *blocks, last = self.encoder.blocks
             for block in blocks:
                 states_BND = block(states_BND, line.real_BN, line.image_BN)
@@ -128,10 +145,12 @@ class SingleStream(NoTowers, nn.Module):
         real_BN = torch.cat([title.real_BT, kept_BP], dim=1)
         image_BN = (torch.arange(real_BN.shape[1], device=real_BN.device) >= words_BTD.shape[1]).expand_as(real_BN)
         states_BND = self.encoder(torch.cat([words_BTD, patches_BPD], dim=1), real_BN, image_BN)
-        return self.match(states_BND[:, 0]).squeeze(-1).float()
+        T = words_BTD.shape[1]
+        return self._match_logit(states_BND[:, :T], states_BND[:, T:])
 
     def shared_layer(self) -> list[nn.Parameter]:
         """Weights that every loss has a gradient in: the last block's."""
+        assert isinstance(self.encoder, Encoder)
         return list(self.encoder.blocks[-1].parameters())
 
     def features(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> dict[str, Tensor]:
@@ -174,8 +193,11 @@ class SingleStream(NoTowers, nn.Module):
 
     def _fused(self, line: _Line, batch: Batch) -> tuple[Tensor, Tensor]:
         """Word states (B, T, D) and patch states (B, P, D)."""
-        run = self.encoder if batch.kept_BP is None else partial(encode_real, self.encoder)
-        encoded_BND = run(line.states_BND, line.real_BN, line.image_BN)
+        if batch.kept_BP is None:
+            encoded_BND = self.encoder(line.states_BND, line.real_BN, line.image_BN)
+        else:
+            assert isinstance(self.encoder, Encoder)
+            encoded_BND = encode_real(self.encoder, line.states_BND, line.real_BN, line.image_BN)
         return encoded_BND[:, : line.words], encoded_BND[:, line.words :]
 
     def _linear_patches(self, batch: Batch) -> Tensor:
@@ -187,6 +209,32 @@ class SingleStream(NoTowers, nn.Module):
         return patches_BPD + self.image_type
 
 
+class RegionTasks(nn.Module):
+    """Heads for what hidden regions were: their `features` and their `classes`, either only if asked for.
+
+    Features are guessed through the input's own map, read backwards (UNITER's released code). Classes are what a linear
+    map tells of a region's features alone, K kinds; in place of a detector's it learns beside, and with it the net that
+    made the features, unless that is frozen.
+    """
+
+    def __init__(self, width: int, features: int, guess_features: bool, classes: int) -> None:
+        super().__init__()
+        self.to_map = _transform(width) if guess_features else None
+        self.feature_bias = nn.Parameter(torch.zeros(features)) if guess_features else None
+        self.tell = nn.Linear(features, classes) if classes else None
+        self.guess = nn.Sequential(_transform(width), nn.Linear(width, classes)) if classes else None
+
+    def forward(self, output: Output, hidden_ND: Tensor, features_NF: Tensor, map_DF: Tensor) -> Output:
+        """The output with guesses at N hidden regions, and what they were."""
+        if self.to_map is not None:
+            guessed_NF = F.linear(self.to_map(hidden_ND), map_DF.T, self.feature_bias).float()
+            output = replace(output, guessed_NF=guessed_NF, features_NF=features_NF.detach().float())
+        if self.tell is not None and self.guess is not None:
+            told_NK, guessed_NK = self.tell(features_NF).float(), self.guess(hidden_ND).float()
+            output = replace(output, told_classes_NK=told_NK, guessed_classes_NK=guessed_NK)
+        return output
+
+
 @dataclass(frozen=True)
 class _Line:
     """Positions before fusion (B, N, D): `words` of words, then patches; and the features of cells, if it has any."""
@@ -196,6 +244,11 @@ class _Line:
     image_BN: Tensor
     words: int
     features_BPF: Tensor | None
+
+
+def _transform(width: int) -> nn.Sequential:
+    """BERT's last layer before what was hidden is guessed."""
+    return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
 
 
 def _count(level: slice) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from shopvl.objectives.views import View
 
 @dataclass(frozen=True)
 class MaskedWordsLoss:
-    """Cross-entropy of the hidden pieces given the rest of the title and the whole picture.
+    """Cross-entropy of the hidden pieces given the rest of the title and the picture; `msm` where runs were hidden.
 
     Reads: `texts["title"].targets_BT`, and `taught`, if there is a teacher: a part of the target is then its guess
     (ALBEF, arXiv:2107.07651). Head: word logits. Paper: BERT (arXiv:1810.04805), with the picture as in ViLT. Nearest
@@ -87,3 +88,51 @@ class MaskedFeaturesLoss:
             guessed_NF, true_NF = guessed_NF[counted_N], true_NF[counted_N]
         logp_NF, target_NF = guessed_NF.log_softmax(-1), true_NF.log_softmax(-1)
         return F.kl_div(logp_NF, target_NF, reduction="batchmean", log_target=True)
+
+
+@dataclass(frozen=True)
+class MaskedRegionFeaturesLoss:
+    """Squared error of the guesses at hidden regions' features.
+
+    Head: `guessed_NF`, `features_NF`. Paper: UNITER's masked region feature regression (arXiv:1909.11740), as the mean
+    over features instead of their sum. Nearest sibling: `mpm-kl`, which compares them as distributions.
+    """
+
+    weight: float
+    view: View
+    name: str = "mrfr"
+
+    def __call__(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, mean over the hidden regions and their features."""
+        assert output.guessed_NF is not None
+        assert output.features_NF is not None
+        return F.mse_loss(output.guessed_NF, output.features_NF)
+
+
+@dataclass(frozen=True)
+class MaskedRegionClassesLoss:
+    """KL divergence between what a region shows, as told from it alone, and the guess where it is hidden; and the
+    cross-entropy by which telling is learned.
+
+    Reads: `hidden_BP`, `facts_BK`: a region is told to show what is known of its product, all facts alike, or nothing.
+    Head: `told_classes_NK`, `guessed_classes_NK`. Paper: ViLBERT (arXiv:1908.02265) and UNITER, whose classes come from
+    a detector that was trained before. Nearest sibling: `mrfr`, which needs no labels.
+    """
+
+    weight: float
+    view: View
+    name: str = "mrc-kl"
+
+    def __call__(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, mean over the hidden regions; what is told carries no gradient into the divergence."""
+        assert batch.hidden_BP is not None
+        assert batch.facts_BK is not None
+        assert output.told_classes_NK is not None
+        assert output.guessed_classes_NK is not None
+        nothing_B1 = ~batch.facts_BK.any(1, keepdim=True)
+        known_BK = torch.cat([batch.facts_BK, nothing_B1], dim=1).float()
+        known_NK = (known_BK / known_BK.sum(1, keepdim=True))[batch.hidden_BP.nonzero()[:, 0]]
+        told_NK = output.told_classes_NK.log_softmax(-1)
+        guessed_NK = output.guessed_classes_NK.log_softmax(-1)
+        divergence = F.kl_div(guessed_NK, told_NK.detach(), reduction="batchmean", log_target=True)
+        return divergence - (known_NK * told_NK).sum(-1).mean()

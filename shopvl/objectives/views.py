@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from shopvl.batch import IGNORED, Batch, Words
@@ -79,6 +80,27 @@ class HiddenWords:
 
 
 @dataclass(frozen=True)
+class HiddenSegments(HiddenWords):
+    """Runs of words are hidden: a `share` of the words begins one, at least one of a title does (InterBERT).
+
+    A run is of one to `longest` words, all lengths alike; arXiv:2003.13198.
+    """
+
+    longest: int
+
+    def _chosen(self, ids_BT: Tensor, maskable_BT: Tensor, generator: Generator) -> Tensor:
+        begins_BT = super()._chosen(ids_BT, maskable_BT, generator)
+        word_BT = self.word_of(ids_BT)
+        length_BT = torch.randint(1, self.longest + 1, ids_BT.shape, generator=generator).to(ids_BT.device)
+        # by number of word: how many words from this one on a run that began here still hides
+        left_BT = torch.zeros_like(word_BT).scatter_reduce(1, word_BT, begins_BT.long(), "amax") * length_BT
+        hidden_BT = left_BT > 0
+        for step in range(1, self.longest):
+            hidden_BT[:, step:] |= left_BT[:, :-step] > step
+        return hidden_BT.gather(1, word_BT) & maskable_BT
+
+
+@dataclass(frozen=True)
 class HiddenPatches:
     """A `share` of the patches that show product is hidden, at least one per picture; others are never asked for.
 
@@ -101,6 +123,39 @@ class HiddenPatches:
         rank_BP = draw_BP.argsort(1).argsort(1)
         wanted_B1 = (self.share * asked_BP.sum(1, keepdim=True)).round().clamp(min=1)
         return replace(batch, hidden_BP=asked_BP & (rank_BP < wanted_B1))
+
+
+@dataclass(frozen=True)
+class HiddenRegions:
+    """A `share` of the regions is hidden, at least one of a picture, and with each those that show the same.
+
+    Another shows the same from an intersection over union of `overlap` on (InterBERT has 0.4, or a box would be seen
+    in the next). The first, the whole picture, is never drawn.
+    """
+
+    share: float
+    overlap: float
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch with `hidden_BP` set."""
+        assert batch.boxes_BP5 is not None
+        B, P, _ = batch.boxes_BP5.shape
+        draw_BP = torch.rand((B, P), generator=generator).to(batch.boxes_BP5.device)
+        draw_BP[:, 0] = 2.0
+        wanted = max(1, round(self.share * (P - 1)))
+        drawn_BP = draw_BP.argsort(1).argsort(1) < wanted
+        same_BPP = overlaps(batch.boxes_BP5) >= self.overlap - 1e-4  # sums of areas are not exact
+        return replace(batch, hidden_BP=drawn_BP | (same_BPP & drawn_BP[:, None]).any(2))
+
+
+def overlaps(boxes_BP5: Tensor) -> Tensor:
+    """(B, P, P): intersection over union of every two boxes of a picture; 0 where both are empty."""
+    x0, x1, y0, y1, area = boxes_BP5.unbind(-1)
+    wide = torch.minimum(x1[:, :, None], x1[:, None]) - torch.maximum(x0[:, :, None], x0[:, None])
+    high = torch.minimum(y1[:, :, None], y1[:, None]) - torch.maximum(y0[:, :, None], y0[:, None])
+    shared = wide.clamp(min=0) * high.clamp(min=0)
+    either = area[:, :, None] + area[:, None] - shared
+    return torch.where(either > 0, shared / either.clamp(min=torch.finfo(either.dtype).tiny), 0.0)
 
 
 @dataclass(frozen=True)
@@ -139,6 +194,46 @@ class Mismatched:
         source = source.to(batch.title_group_B.device)
         paired_B = batch.title_group_B[source] == batch.title_group_B
         return replace(batch.pictured(source), paired_B=paired_B)
+
+
+@dataclass(frozen=True)
+class Lookalikes:
+    """A `share` of the titles stand beside the picture of the product whose title is most like theirs (InterBERT).
+
+    Titles are compared by TF-IDF of their pieces, with the batch as the collection. One that is alike by `copy` or more
+    may be the same product listed twice: it is taken only where there is no other, the least alike first. One of the
+    same title stays a true pair.
+    """
+
+    share: float
+    special_ids: tuple[int, ...]
+    copy: float = 0.5
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch with pictures exchanged and `paired_B` set; a picture may stand beside several titles."""
+        assert batch.title_group_B is not None
+        B = len(batch)
+        likeness_BB = title_likeness(batch.texts["title"], self.special_ids)
+        worth_BB = torch.where(likeness_BB < self.copy, likeness_BB, -likeness_BB)
+        worth_BB += 1e-3 * torch.rand((B, B), generator=generator).to(
+            worth_BB.device
+        )  # any of those that share nothing
+        worth_BB.fill_diagonal_(-torch.inf)
+        own_B = torch.arange(B, device=worth_BB.device)
+        chosen_B = torch.zeros(B, dtype=torch.bool)
+        chosen_B[torch.randperm(B, generator=generator)[: max(2, round(B * self.share))]] = True
+        source_B = torch.where(chosen_B.to(own_B.device), worth_BB.argmax(1), own_B)
+        return replace(batch.pictured(source_B), paired_B=batch.title_group_B[source_B] == batch.title_group_B)
+
+
+def title_likeness(title: Words, special_ids: tuple[int, ...]) -> Tensor:
+    """(B, B): cosine of the titles' TF-IDF vectors, smoothed as in scikit-learn; 0 for a title without any piece."""
+    told_BT = title.real_BT & ~torch.isin(title.ids_BT, torch.tensor(special_ids, device=title.ids_BT.device))
+    counts_BV = torch.zeros((len(title.ids_BT), int(title.ids_BT.max()) + 1), device=title.ids_BT.device)
+    counts_BV.scatter_add_(1, title.ids_BT, told_BT.float())
+    rarity_V = ((1 + len(counts_BV)) / (1 + (counts_BV > 0).sum(0))).log() + 1
+    vectors_BV = F.normalize(counts_BV * rarity_V, dim=1)
+    return vectors_BV @ vectors_BV.T
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,17 @@ from shopvl.recipes.contrastive import FLIP, TRI_CLIP
 from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import SIZES, Family, Recipe, SizeName
-from shopvl.recipes.single_stream import VILT
+from shopvl.recipes.regions import INTERBERT, UNITER, VILBERT
+from shopvl.recipes.single_stream import PIXEL_BERT, VILT
 
 RECIPES: dict[str, Family] = {
     "tri-clip": TRI_CLIP,
     "flip": FLIP,
     "vilt": VILT,
+    "pixel-bert": PIXEL_BERT,
+    "uniter": UNITER,
+    "vilbert": VILBERT,
+    "interbert": INTERBERT,
     "fashionbert": FASHIONBERT,
     "kaleido-bert": KALEIDO_BERT,
     "albef": ALBEF,

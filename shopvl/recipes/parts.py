@@ -104,10 +104,51 @@ class KaleidoCells:
     frozen: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Regions:
+    """The whole picture, the product's box, and the box cut at 2 x 2 ... `levels` x `levels`, each through one net.
+
+    They stand where UNITER and its kin have a detector's boxes, each with its geometry. The product is looked for as
+    for `kaleido`.
+    """
+
+    kind: Literal["region"] = "region"
+    size_px: Size
+    net: CellNet
+    levels: Annotated[int, Field(ge=1, le=5)] = 4
+    frozen: bool = False
+
+
 BOX_CELL_PX = 4  # how finely the product's box is looked for
 
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GridCnn:
+    """The whole picture through one net that learns, each cell of its last map a position (Pixel-BERT).
+
+    `grid` says how many rows and columns that map has; pictures are of the net's size.
+    """
+
+    kind: Literal["grid-cnn"] = "grid-cnn"
+    net: CellNet
+    grid: Size
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width of a picture."""
+        return self.net.size_px
+
+
 Image = Annotated[
-    TimmImage | ThumbnailImage | TransformersImage | PatchLinear | PatchTower | PatchCnn | KaleidoCells,
+    TimmImage
+    | ThumbnailImage
+    | TransformersImage
+    | PatchLinear
+    | PatchTower
+    | PatchCnn
+    | GridCnn
+    | KaleidoCells
+    | Regions,
     Field(discriminator="kind"),
 ]
 
@@ -241,7 +282,32 @@ class TextCross:
     temperature: Annotated[float, Field(gt=0)] = 0.07
 
 
-Fusion = Annotated[DualEncoder | SingleStream | TextCross, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CoAttention:
+    """Two streams: `text_layers` for the words alone, then `layers` in which each reads the other and then itself
+    (ViLBERT)."""
+
+    kind: Literal["co-attn"] = "co-attn"
+    text_layers: Count
+    layers: Count
+    width: Count
+    heads: Count
+    dropout: Share = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class JointThenSplit:
+    """`layers` over words and picture on one line, then `split_layers` for each apart (InterBERT)."""
+
+    kind: Literal["joint-then-split"] = "joint-then-split"
+    layers: Count
+    split_layers: Count
+    width: Count
+    heads: Count
+    dropout: Share = 0.0
+
+
+Fusion = Annotated[DualEncoder | SingleStream | TextCross | CoAttention | JointThenSplit, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -308,25 +374,42 @@ class Contrast:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MaskedWords:
-    """Guess hidden words from the rest of the title and the picture; whole words are hidden together."""
+    """Guess hidden words from the rest of the title and the picture; whole words are hidden together.
+
+    `conditional`: hidden words see all of the picture and hidden cells all of the title (UNITER), each in a pass of
+    their own. Otherwise both are hidden in one.
+    """
 
     kind: Literal["mlm"] = "mlm"
     share: Share = 0.15
+    conditional: bool = False
     weight: float = 1.0
     name: Literal["mlm"] = "mlm"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaskedSegments:
+    """Guess hidden runs of words: a `share` of the words begins one, of one to `longest` words (InterBERT)."""
+
+    kind: Literal["msm"] = "msm"
+    share: Share = 0.1
+    longest: Count = 3
+    weight: float = 1.0
+    name: Literal["msm"] = "msm"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Matching:
     """Do picture and title belong together? Half of the pictures (`share`) are another product's.
 
-    With `negatives` of `subcat` the other product is of the same sub-category where the batch has one. With `hard` a
-    false picture is drawn for every title and a false title for every picture, by how alike they are.
+    With `negatives` of `subcat` the other product is of the same sub-category where the batch has one; with `tfidf` it
+    is the one of the batch whose title is most alike but no near copy (InterBERT). With `hard` a false picture is drawn
+    for every title and a false title for every picture, by how alike they are.
     """
 
     kind: Literal["itm"] = "itm"
     share: Share = 0.5
-    negatives: Literal["rand", "subcat", "hard"] = "rand"
+    negatives: Literal["rand", "subcat", "tfidf", "hard"] = "rand"
     weight: float = 1.0
     name: Literal["itm"] = "itm"
 
@@ -395,6 +478,36 @@ class MaskedFeatures:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaskedRegionFeatures:
+    """Guess what the net made of hidden regions, by squared error (UNITER).
+
+    A `share` of the regions is hidden, and with each those that overlap it by `overlap` (intersection over union); 1
+    hides only a region's own copy. The whole picture is hidden along with another region only.
+    """
+
+    kind: Literal["mrfr"] = "mrfr"
+    share: Share = 0.15
+    overlap: Share = 1.0
+    weight: float = 1.0
+    name: Literal["mrfr"] = "mrfr"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaskedRegionClasses:
+    """Guess what hidden regions show: categories and values, as a head that sees the region alone tells them.
+
+    That head stands where papers have a detector's classes; it learns beside, from what is known of each product.
+    Regions are hidden as for `mrfr`.
+    """
+
+    kind: Literal["mrc-kl"] = "mrc-kl"
+    share: Share = 0.15
+    overlap: Share = 1.0
+    weight: float = 1.0
+    name: Literal["mrc-kl"] = "mrc-kl"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class KaleidoTask:
     """One of Kaleido-BERT's five tasks, each on the cells of its level, all in one pass with the hidden words.
 
@@ -416,8 +529,11 @@ class KaleidoTask:
 Objective = Annotated[
     Contrast
     | MaskedWords
+    | MaskedSegments
     | MaskedPatches
     | MaskedFeatures
+    | MaskedRegionFeatures
+    | MaskedRegionClasses
     | KaleidoTask
     | Matching
     | WordPatchAlignment

@@ -15,16 +15,22 @@ from shopvl.recipes.parts import (
     Answering,
     Answers,
     Augment,
+    CoAttention,
     Combine,
     Contrast,
     DualEncoder,
     Fusion,
+    GridCnn,
     Image,
+    JointThenSplit,
     KaleidoCells,
     KaleidoTask,
     LeaveOut,
     MaskedFeatures,
     MaskedPatches,
+    MaskedRegionClasses,
+    MaskedRegionFeatures,
+    MaskedSegments,
     MaskedWords,
     Matching,
     Momentum,
@@ -34,6 +40,7 @@ from shopvl.recipes.parts import (
     PatchCnn,
     PatchLinear,
     PatchTower,
+    Regions,
     SingleStream,
     Text,
     TextCross,
@@ -72,7 +79,9 @@ class Recipe:
             case DualEncoder():
                 found = self._two_tower_problems()
             case SingleStream():
-                found = self._single_stream_problems()
+                found = self._fused_problems()
+            case CoAttention() | JointThenSplit():
+                found = self._fused_problems() + self._two_stream_problems()
             case TextCross():
                 found = self._two_tower_problems() + self._text_cross_problems()
         if self.schedule.half_size_share and not isinstance(self.image, ThumbnailImage):
@@ -84,6 +93,8 @@ class Recipe:
             found.append(
                 f"adaptive-gradients weighs losses by the gradient of a shared layer; {self.fusion.kind} has none"
             )
+        if self.combine != "sum" and len(self.objectives) == 1:
+            found.append(f"{self.combine} weighs objectives against each other, there is one; combine by sum")
         if self.teacher is not None and not isinstance(self.fusion, TextCross):
             found.append(f"momentum teaches a text-cross, not {self.fusion.kind}; leave the teacher out")
         names = [objective.name for objective in self.objectives]
@@ -136,24 +147,24 @@ class Recipe:
                 f"a picture of {self.image.size_px[0]}x{self.image.size_px[1]} px does not fall into "
                 f"patches of {self.image.patch_px} px"
             )
-        if isinstance(self.image, PatchCnn) and any(
+        if isinstance(self.image, PatchCnn | GridCnn) and any(
             side % cells for side, cells in zip(self.image.size_px, self.image.grid, strict=True)
         ):
             height, width = self.image.size_px
             found.append(
                 f"a picture of {height}x{width} px does not fall into {self.image.grid[0]} x {self.image.grid[1]} cells"
             )
-        if isinstance(self.image, KaleidoCells) and any(side % BOX_CELL_PX for side in self.image.size_px):
+        if isinstance(self.image, KaleidoCells | Regions) and any(side % BOX_CELL_PX for side in self.image.size_px):
             height, width = self.image.size_px
             found.append(
-                f"the sides of a picture cut kaleido-wise are multiples of {BOX_CELL_PX} px, not {height}x{width}"
+                f"the sides of a picture for {self.image.kind} are multiples of {BOX_CELL_PX} px, not {height}x{width}"
             )
-        if isinstance(self.image, PatchCnn | KaleidoCells) and len(set(self.image.net.size_px)) != 1:
+        if isinstance(self.image, PatchCnn | KaleidoCells | Regions) and len(set(self.image.net.size_px)) != 1:
             found.append(f"the net of {self.image.kind} reads square cells, not {self.image.net.size_px}")
         if self.leave_out is not None and not patches:
             found.append(
                 f"{self.leave_out.kind} leaves out patches, which {self.image.kind} does not have; "
-                "use vit, patch-linear or patch-cnn"
+                "use vit, patch-linear, patch-cnn or grid-cnn"
             )
         return found
 
@@ -172,14 +183,14 @@ class Recipe:
                 PatchLinear(size_px=(height, width), patch_px=side) | PatchTower(size_px=(height, width), patch_px=side)
             ):
                 return height // side, width // side
-            case PatchCnn(grid=grid):
+            case PatchCnn(grid=grid) | GridCnn(grid=grid):
                 return grid
             case _:
                 return None
 
     def _two_tower_problems(self) -> list[str]:
         found = []
-        if isinstance(self.image, PatchLinear | PatchCnn | KaleidoCells):
+        if isinstance(self.image, PatchLinear | PatchCnn | GridCnn | KaleidoCells | Regions):
             found.append(
                 "dual-enc needs an image tower (timm-image, thumbnail-conv, transformers-image, vit), "
                 f"not {self.image.kind}"
@@ -219,25 +230,57 @@ class Recipe:
             found.append(f"text-cross looks at all cells; leave out {self.leave_out.kind}")
         return found
 
-    def _single_stream_problems(self) -> list[str]:
+    def _fused_problems(self) -> list[str]:
+        """Of what a fusion of words and patches reads and learns, in one stream or in two."""
         found = []
-        assert isinstance(self.fusion, SingleStream)
-        if self.fusion.width % self.fusion.heads:
-            found.append(f"a width of {self.fusion.width} is not a multiple of {self.fusion.heads} heads")
-        if not isinstance(self.image, PatchLinear | PatchCnn | KaleidoCells):
-            found.append(f"single-stream needs patches (patch-linear, patch-cnn, kaleido), not {self.image.kind}")
+        fusion = self.fusion
+        assert isinstance(fusion, SingleStream | CoAttention | JointThenSplit)
+        if fusion.width % fusion.heads:
+            found.append(f"a width of {fusion.width} is not a multiple of {fusion.heads} heads")
+        if not isinstance(self.image, PatchLinear | PatchCnn | GridCnn | KaleidoCells | Regions):
+            found.append(
+                f"{fusion.kind} needs patches (patch-linear, patch-cnn, grid-cnn, kaleido, region), "
+                f"not {self.image.kind}"
+            )
         found += self._image_task_problems()
         if not isinstance(self.text, WordPieces):
-            found.append(f"single-stream needs words (wordpiece), not {self.text.kind}")
+            found.append(f"{fusion.kind} needs words (wordpiece), not {self.text.kind}")
         found += [
-            f"{objective.name} compares embeddings of separate towers, which single-stream does not have; use dual-enc"
+            f"{objective.name} compares embeddings of separate towers, which {fusion.kind} does not have; use dual-enc"
             for objective in self.objectives
             if isinstance(objective, Contrast | OverlayConsistency)
         ]
         found += [
-            f"{objective.name} draws hard negatives by embeddings of separate towers, which single-stream does not have"
+            f"{objective.name} draws hard negatives by embeddings of separate towers, which {fusion.kind} does not have"
             for objective in self.objectives
             if isinstance(objective, Matching) and objective.negatives == "hard"
+        ]
+        if any(isinstance(part, MaskedWords) for part in self.objectives) and any(
+            isinstance(part, MaskedSegments) for part in self.objectives
+        ):
+            found.append("mlm and msm hide words in two ways; choose one")
+        found += self._hidden_region_problems()
+        return found
+
+    def _hidden_region_problems(self) -> list[str]:
+        hidden = {
+            (part.share, part.overlap)
+            for part in self.objectives
+            if isinstance(part, MaskedRegionFeatures | MaskedRegionClasses)
+        }
+        return ["mrfr and mrc-kl guess the same hidden regions; give them one share and overlap"] * (len(hidden) > 1)
+
+    def _two_stream_problems(self) -> list[str]:
+        found = []
+        if not isinstance(self.image, KaleidoCells | Regions):
+            found.append(
+                f"{self.fusion.kind} judges a pair by its first word and first patch, which must show the whole "
+                f"product; give region or kaleido, not {self.image.kind}"
+            )
+        found += [
+            f"{objective.name} asks what words look at in the one stream of single-stream, not {self.fusion.kind}"
+            for objective in self.objectives
+            if isinstance(objective, KaleidoTask)
         ]
         return found
 
@@ -246,6 +289,8 @@ class Recipe:
         served = (
             (MaskedPatches, PatchLinear, "patch-linear"),
             (MaskedFeatures, PatchCnn, "patch-cnn"),
+            (MaskedRegionFeatures, Regions, "region"),
+            (MaskedRegionClasses, Regions, "region"),
             (KaleidoTask, KaleidoCells, "kaleido"),
         )
         found = [

@@ -89,8 +89,8 @@ class Tokenizer:
         return sorted(token_id for token_id, token in self.backend.get_added_tokens_decoder().items() if token.special)
 
     def continuation_ids(self) -> list[int]:
-        """Ids of pieces that go on a word (`##ing`)."""
-        return [i for token, i in self.backend.get_vocab().items() if token.startswith("##")]
+        """Ids of pieces that go on a word (`##ing`), in their order: equal tokenizers give equal lists."""
+        return sorted(i for token, i in self.backend.get_vocab().items() if token.startswith("##"))
 
 
 def learn_pieces(words: Mapping[str, int], size: int) -> list[str]:

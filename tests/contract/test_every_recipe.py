@@ -122,21 +122,27 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
         ),
     )
     # matching is a plateau first and a cliff then: it needs more steps than contrast
-    main, steps = {
-        "tri-clip": ("itc:title-image", 150),
-        "flip": ("itc:title-image", 150),
-        "vilt": ("itm", 600),
-        "fashionbert": ("itm", 600),
-        "kaleido-bert": ("kaleido:rotation", 150),
-        "albef": ("itm", 400),  # contrast ends above zero: its memory holds several products of each title
-        "prompt-mask": ("prompt-vqa", 150),
-        "prompt-decode": ("prompt-vqa", 250),
+    main, steps, peak_lr = {
+        "tri-clip": ("itc:title-image", 150, 5e-3),
+        "flip": ("itc:title-image", 150, 5e-3),
+        "vilt": ("itm", 600, 5e-3),
+        "pixel-bert": ("itm", 350, 1.5e-3),
+        "uniter": ("itm", 300, 1.5e-3),
+        "vilbert": ("itm", 320, 1.5e-3),
+        "interbert": ("itm", 200, 1.5e-3),
+        "fashionbert": ("itm", 600, 5e-3),
+        "kaleido-bert": ("kaleido:rotation", 250, 5e-3),
+        "albef": ("itm", 400, 5e-3),  # contrast ends above zero: its memory holds several products of each title
+        "prompt-mask": ("prompt-vqa", 150, 5e-3),
+        "prompt-decode": ("prompt-vqa", 250, 5e-3),
     }[design.recipe.name]
+    if design.recipe.name in ("pixel-bert", "uniter", "vilbert", "interbert"):  # spares two passes of three
+        design.objectives = tuple(objective for objective in design.objectives if objective.name == main)
     optimizer = torch.optim.Adam(design.model.parameters())
     design.model.train()
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = 5e-3 * rate(step / steps, 0.05)
+            group["lr"] = peak_lr * rate(step / steps, 0.05)
         batch = with_one_answer(design.loader.training_batch(rows, random.Random(step % 4)))
         losses = one_step(design, batch, step)
         optimizer.zero_grad()

@@ -1,5 +1,6 @@
 """Towers by timm and transformers name or local folder, and those of our own."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from shopvl.batch import Words
-from shopvl.errors import DesignError
+from shopvl.catalog.images import decode
+from shopvl.errors import DesignError, RecipeError
 from shopvl.models.backbones import (
     TimmTower,
     TransformersImageTower,
@@ -16,8 +18,9 @@ from shopvl.models.backbones import (
     load_transformers,
     load_transformers_tokenizer,
 )
-from shopvl.models.inputs import TextTower, WordBagTower
+from shopvl.models.inputs import MapCells, TextTower, WordBagTower
 from shopvl.models.thumbnail import ThumbnailNet
+from shopvl.recipes import find
 
 
 def words(rows: list[list[int]]) -> Words:
@@ -110,3 +113,34 @@ def test_thumbnail_net_halves_as_it_says() -> None:
     assert [s for s in sides if s[0] in (12, 16)] == [(12, 10, 8), (12, 10, 8), (16, 5, 4)]
     for hook in hooks:
         hook.remove()
+
+
+def test_map_cells_are_those_of_timms_last_map_row_by_row() -> None:
+    torch.manual_seed(0)
+    tower = TimmTower("test_resnet", (64, 48), pretrained=False, options={})
+    _, _, rows, columns = tower.net.forward_features(torch.zeros(1, 3, 64, 48)).shape
+    cells = MapCells(tower, rows * columns, 12).eval()
+    pixels = torch.rand(2, 3, 64, 48)
+    with torch.inference_mode():
+        tokens = cells(pixels)
+        seen = tower.net.forward_features((pixels - 0.5) / 0.5)
+        assert tokens.shape == (2, rows * columns, 12)
+        for row, column in ((0, 0), (rows - 1, 0), (rows - 1, columns - 1)):
+            place = row * columns + column
+            expected = cells.norm(cells.map(seen[:, :, row, column]) + cells.position[place])
+            torch.testing.assert_close(tokens[:, place], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_grid_that_is_not_the_nets_is_refused(make_design) -> None:
+    recipe = find("pixel-bert", "tiny")
+    with pytest.raises(RecipeError, match=r"makes 64 cells of a picture of 32x32 px, not 4 x 4; state the grid"):
+        make_design(replace(recipe, image=replace(recipe.image, grid=(4, 4))))
+
+
+def test_half_of_the_cells_enter_while_training_and_all_in_use(make_design, batch_of, toy_rows) -> None:
+    design = make_design(find("pixel-bert", "tiny"))
+    kept = batch_of(design).kept_BP
+    assert (kept.sum(1) == 32).all()
+    assert len({tuple(row) for row in kept.tolist()}) > 1
+    picture = decode(toy_rows[0]["image"]["bytes"])
+    assert design.loader.pictures([picture]).kept_BP is None

@@ -5,10 +5,14 @@ import pytest
 from shopvl.errors import RecipeError
 from shopvl.recipes import RECIPES, SIZES, Recipe, find
 from shopvl.recipes.parts import (
+    CoAttention,
     Contrast,
     KaleidoTask,
     KeepSubject,
     MaskedFeatures,
+    MaskedRegionClasses,
+    MaskedRegionFeatures,
+    MaskedSegments,
     MaskedWords,
     Matching,
     Momentum,
@@ -99,6 +103,8 @@ def test_only_patches_can_be_left_out() -> None:
 def test_cells_their_tasks_and_their_fusion_must_fit_together() -> None:
     fashion, kaleido, albef, vilt = (find(name, "tiny") for name in ("fashionbert", "kaleido-bert", "albef", "vilt"))
     image, oblong = fashion.image, replace(fashion.image.net, size_px=(8, 6))
+    pixel, uniter, vilbert = (find(name, "tiny") for name in ("pixel-bert", "uniter", "vilbert"))
+    streams = CoAttention(text_layers=1, layers=1, width=16, heads=2)
     told = {
         "does not fall into 5 x 4 cells": replace(fashion, image=replace(image, grid=(5, 4))),
         "the net of patch-cnn reads square cells": replace(fashion, image=replace(image, net=oblong)),
@@ -113,6 +119,21 @@ def test_cells_their_tasks_and_their_fusion_must_fit_together() -> None:
         "not of word-bag": replace(albef, text=WordBag(width=16)),
         "momentum teaches a text-cross, not single-stream": replace(vilt, teacher=Momentum()),
         "text-cross has none": replace(albef, combine="adaptive-gradients"),
+        "adaptive-losses weighs objectives against each other, there is one": replace(
+            fashion, objectives=(Matching(),)
+        ),
+        "co-attn has none": replace(vilbert, combine="adaptive-gradients"),
+        "32x32 px does not fall into 5 x 4 cells": replace(pixel, image=replace(pixel.image, grid=(5, 4))),
+        "mrfr needs pictures as region, not grid-cnn": replace(pixel, objectives=(MaskedRegionFeatures(),)),
+        "give region or kaleido, not patch-linear": replace(vilt, fusion=streams),
+        "kaleido:rotation asks what words look at in the one stream": replace(kaleido, fusion=streams),
+        "bias-drop leaves out patches, which region does not have": replace(uniter, leave_out=pixel.leave_out),
+        "for region are multiples of 4 px, not 30x32": replace(uniter, image=replace(uniter.image, size_px=(30, 32))),
+        "mlm and msm hide words in two ways": replace(vilbert, objectives=(MaskedWords(), MaskedSegments())),
+        "give them one share and overlap": replace(
+            uniter, objectives=(MaskedRegionFeatures(), MaskedRegionClasses(overlap=0.4))
+        ),
+        "a width of 15 is not a multiple of 2 heads": replace(vilbert, fusion=replace(streams, width=15)),
     }
     for sentence, recipe in told.items():
         assert any(sentence in problem for problem in recipe.problems()), (sentence, recipe.problems())

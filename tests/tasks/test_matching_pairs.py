@@ -12,7 +12,7 @@ from shopvl.recipes import find
 from shopvl.tasks.matching import Matcher, sampled_101_by_matching
 
 
-@pytest.mark.parametrize("name", ["vilt", "kaleido-bert", "albef"])
+@pytest.mark.parametrize("name", ["vilt", "pixel-bert", "kaleido-bert", "vilbert", "interbert", "albef"])
 def test_a_pair_is_judged_as_in_training(name: str, make_design, toy_catalog) -> None:
     design = make_design(find(name, "tiny"))
     matcher = Matcher(design, toy_catalog)

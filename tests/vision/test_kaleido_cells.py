@@ -1,7 +1,10 @@
 """Kaleido cells against plain slicing, and the product's box."""
 
 import numpy as np
+import torch
 
+from shopvl.loading import LEAST_PRODUCT
+from shopvl.recipes import find
 from shopvl.vision.kaleido import kaleido_boxes, kaleido_cells, level_slices
 from shopvl.vision.quick import subject_boxes, subject_shares
 
@@ -51,3 +54,18 @@ def test_the_box_is_around_the_product() -> None:
     assert np.allclose(boxes[0], [0.3, 0.2, 0.9, 0.6])
     assert np.allclose(boxes[1], [0.1, 0.1, 0.2, 0.2])
     assert np.allclose(boxes[2], [0, 0, 1, 1])  # nothing to be seen: all of it
+
+
+def test_regions_are_the_whole_picture_and_then_the_products_cells(make_design, batch_of) -> None:
+    design = make_design(find("uniter", "tiny"))
+    batch = batch_of(design, 4)
+    image = design.recipe.image
+    pixels = (batch.pixels_B3YX * 255).round().to(torch.uint8).numpy()
+    boxes = subject_boxes(subject_shares(pixels, (8, 8)), LEAST_PRODUCT)
+    for number in range(4):
+        places, cells = batch.boxes_BP5[number].numpy(), (batch.cells_BP3YX[number] * 255).round().numpy()
+        assert places[0].tolist() == [0, 1, 0, 1, 1]
+        assert np.array_equal(places[1:], kaleido_boxes(boxes[number], image.levels))
+        assert np.array_equal(cells[1:], kaleido_cells(pixels[number], boxes[number], image.levels, 8))
+        shrunk = pixels[number].reshape(3, 8, 4, 8, 4).mean((2, 4))
+        assert np.abs(cells[0] - shrunk).max() <= 1

@@ -1,0 +1,213 @@
+"""Hidden regions, runs of words and look-alike pairs against plain loops and scikit-learn."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from shopvl.batch import IGNORED, Batch, Output, Words
+from shopvl.objectives.masked import MaskedRegionClassesLoss, MaskedRegionFeaturesLoss
+from shopvl.objectives.views import Both, HiddenRegions, HiddenSegments, HiddenWords, Lookalikes, overlaps
+from shopvl.objectives.views import title_likeness as likeness_of
+from shopvl.recipes import find
+from shopvl.vision.kaleido import kaleido_boxes
+
+START, END, MASK = 2, 3, 4
+SPECIAL = (0, 1, START, END, MASK)
+
+
+def regions(box: list[float], levels: int) -> torch.Tensor:
+    """(P, 5): the whole picture and a product's box with its parts."""
+    whole = kaleido_boxes(np.array([0, 0, 1, 1]), 1)
+    return torch.from_numpy(np.concatenate([whole, kaleido_boxes(np.array(box), levels)]))
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    boxes = regions([0.2, 0.1, 0.8, 0.9], 3)
+    found = overlaps(boxes[None])[0]
+    for i, (ax0, ax1, ay0, ay1, _) in enumerate(boxes.tolist()):
+        for j, (bx0, bx1, by0, by1, _) in enumerate(boxes.tolist()):
+            shared = max(0.0, min(ax1, bx1) - max(ax0, bx0)) * max(0.0, min(ay1, by1) - max(ay0, by0))
+            either = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - shared
+            assert float(found[i, j]) == pytest.approx(shared / either, abs=1e-5)
+    assert not overlaps(torch.zeros(1, 2, 5)).any()
+
+
+def test_a_share_of_the_regions_is_hidden_but_never_the_whole_picture() -> None:
+    boxes = regions([0.2, 0.1, 0.8, 0.9], 4).expand(500, -1, -1)
+    batch = Batch(boxes_BP5=boxes, texts={})
+    hidden = HiddenRegions(0.15, 1.0)(batch, torch.Generator().manual_seed(0)).hidden_BP
+    assert (hidden.sum(1) == 4).all()  # 15% of 30
+    assert not hidden[:, 0].any()
+    assert hidden[:, 1:].any(0).all()
+    few = HiddenRegions(0.01, 1.0)(batch, torch.Generator().manual_seed(0)).hidden_BP
+    assert (few.sum(1) == 1).all()
+
+
+def test_what_shows_the_same_is_hidden_along() -> None:
+    boxes = regions([0.2, 0.1, 0.8, 0.9], 3)
+    drawn = HiddenRegions(0.1, 1.0)(Batch(boxes_BP5=boxes.expand(60, -1, -1), texts={}), torch.Generator())
+    along = HiddenRegions(0.1, 0.4)(Batch(boxes_BP5=boxes.expand(60, -1, -1), texts={}), torch.Generator())
+    same = overlaps(boxes[None])[0] >= 0.4
+    assert int(same.sum()) > len(boxes)
+    for before, after in zip(drawn.hidden_BP, along.hidden_BP, strict=True):
+        (place,) = before.nonzero()[:, 0].tolist()
+        assert torch.equal(after, same[place])
+    copies = regions([0, 0, 1, 1], 1)[None]  # the product fills the picture: its box shows the whole
+    assert HiddenRegions(0.1, 1.0)(Batch(boxes_BP5=copies, texts={}), torch.Generator()).hidden_BP.all()
+
+
+def test_region_losses_are_their_definitions() -> None:
+    torch.manual_seed(0)
+    hidden = torch.zeros(2, 4, dtype=torch.bool)
+    hidden[0, 1] = hidden[0, 3] = hidden[1, 2] = True
+    facts = torch.tensor([[True, False, True], [False, False, False]])
+    told, guessed = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4)
+    features, guesses = torch.randn(3, 5), torch.randn(3, 5)
+    batch = Batch(hidden_BP=hidden, facts_BK=facts, texts={})
+    output = Output(told_classes_NK=told, guessed_classes_NK=guessed, features_NF=features, guessed_NF=guesses)
+    known = [[0.5, 0, 0.5, 0], [0.5, 0, 0.5, 0], [0, 0, 0, 1.0]]  # nothing is known of the second product
+    expected, target = 0.0, told.detach()
+    for n in range(3):
+        p, q = target[n].softmax(0), guessed[n].softmax(0)
+        expected += float((p * (p / q).log()).sum()) / 3
+        expected -= sum(known[n][k] * float(p[k].log()) for k in range(4)) / 3
+    view = HiddenRegions(0.15, 1.0)
+    loss = MaskedRegionClassesLoss(1.0, view)(output, batch)
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
+    loss.backward()  # the divergence does not teach the teller: its gradient is that of the cross-entropy alone
+    torch.testing.assert_close(told.grad, (target.softmax(1) - torch.tensor(known)) / 3)
+    squared = sum(float((features[n, f] - guesses[n, f]) ** 2) for n in range(3) for f in range(5)) / 15
+    assert float(MaskedRegionFeaturesLoss(1.0, view)(output, batch)) == pytest.approx(squared, rel=1e-5)
+
+
+def test_features_are_guessed_through_the_map_read_backwards(make_design, batch_of) -> None:
+    design = make_design(find("uniter", "tiny"))
+    model = design.model.eval()
+    view = next(objective.view for objective in design.objectives if objective.name == "mrfr")
+    assert view == HiddenRegions(0.15, 1.0)  # words stay: masking is conditional
+    batch = batch_of(design, 3)
+    seen = view(batch, torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        output = model(seen)
+        n = 0
+        for b, p in seen.hidden_BP.nonzero().tolist():
+            state = model.region_tasks.to_map(output.patches_BPD[b, p])
+            for f in range(model.patches.features):
+                expected = state @ model.patches.map.weight[:, f] + model.region_tasks.feature_bias[f]
+                torch.testing.assert_close(output.guessed_NF[n, f], expected, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(output.features_NF[n], model.patches.net(batch.cells_BP3YX[b, p : p + 1])[0])
+            n += 1
+    assert n == len(output.guessed_NF)
+
+
+def test_what_hidden_regions_show_changes_nothing_but_what_is_to_be_guessed(make_design, batch_of) -> None:
+    for name in ("uniter", "vilbert", "interbert"):
+        design = make_design(find(name, "tiny"))
+        design.model.eval()
+        view = next(objective.view for objective in design.objectives if objective.name == "mrc-kl")
+        words = next(objective.view for objective in design.objectives if objective.name in ("mlm", "msm"))
+        assert (words == view) == (name != "uniter")  # hidden together, unless masking is conditional
+        assert isinstance(view, HiddenRegions if name == "uniter" else Both)
+        seen = view(batch_of(design, 4), torch.Generator().manual_seed(0))
+        noise = torch.rand_like(seen.cells_BP3YX)
+        other = replace(seen, cells_BP3YX=torch.where(seen.hidden_BP[..., None, None, None], noise, seen.cells_BP3YX))
+        with torch.inference_mode():
+            one, two = design.model(seen), design.model(other)
+        torch.testing.assert_close(one.guessed_classes_NK, two.guessed_classes_NK)
+        assert not torch.allclose(one.told_classes_NK, two.told_classes_NK)
+
+
+# --- runs of words ---------------------------------------------------------------------------------------------------
+
+
+def titles(rows: int, words: int = 12) -> Batch:
+    inner = torch.randint(5, 49, (rows, words), generator=torch.Generator().manual_seed(0))
+    inner[:, 3] = 50  # goes on the word before
+    ids = torch.cat([torch.full((rows, 1), START), inner, torch.full((rows, 1), END)], dim=1)
+    ids = torch.nn.functional.pad(ids, (0, 2))
+    return Batch(texts={"title": Words(ids_BT=ids, real_BT=ids != 0)})
+
+
+def test_segments_are_runs_from_the_words_that_begin_one() -> None:
+    view = HiddenSegments(0.1, MASK, 100, SPECIAL, (50,), longest=3)
+    alone = replace(view, longest=1)
+    batch = titles(800)
+    runs, begins = (
+        v(batch, torch.Generator().manual_seed(1)).texts["title"].targets_BT != IGNORED for v in (view, alone)
+    )
+    word = view.word_of(batch.texts["title"].ids_BT)
+    assert torch.equal(runs[:, 3], runs[:, 4])  # whole words
+    assert not runs[:, 0].any()
+    assert not runs[:, 13:].any()
+    lengths = []
+    for row in range(800):
+        began = set(word[row][begins[row]].tolist())
+        hidden = sorted(set(word[row][runs[row]].tolist()))
+        assert began <= set(hidden)
+        for number in hidden:
+            assert any(number - back in began for back in range(3))
+        if len(began) == 1 and max(began) < 9:
+            lengths.append(len(hidden))
+    counts = np.bincount(lengths, minlength=4) / len(lengths)
+    assert counts[0] == 0
+    np.testing.assert_allclose(counts[1:], 1 / 3, atol=0.1)
+    plain = HiddenWords(0.1, MASK, 100, SPECIAL, (50,))(batch, torch.Generator().manual_seed(1))
+    assert torch.equal(begins, plain.texts["title"].targets_BT != IGNORED)
+
+
+# --- pairs -----------------------------------------------------------------------------------------------------------
+
+
+def test_likeness_is_scikit_learns() -> None:
+    generator = np.random.default_rng(0)
+    rows = [["start", *generator.choice(list("abcdefghij"), generator.integers(1, 7)), "end"] for _ in range(20)]
+    vocabulary = {word: 5 + number for number, word in enumerate("abcdefghij")} | {"start": START, "end": END}
+    ids = torch.zeros(20, 9, dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor([vocabulary[word] for word in row])
+    vectors = TfidfVectorizer(analyzer=lambda row: row[1:-1]).fit_transform(rows)
+    found = likeness_of(Words(ids_BT=ids, real_BT=ids != 0), SPECIAL)
+    np.testing.assert_allclose(found.numpy(), (vectors @ vectors.T).toarray(), atol=1e-6)
+
+
+def test_false_pictures_are_of_the_titles_most_alike_but_no_copies() -> None:
+    ids = torch.tensor(
+        [
+            [START, 10, 11, 12, 13, 14, END],
+            [START, 10, 11, 12, 13, 15, END],  # nearly a copy of the first
+            [START, 10, 20, 21, 22, 23, END],  # shares one word with both
+            [START, 30, 31, 32, 33, 34, END],
+            [START, 30, 35, 36, 37, 38, END],  # shares one word with the fourth
+        ]
+    )
+    pixels = torch.arange(5.0).view(5, 1, 1, 1)
+    title = Words(ids_BT=ids, real_BT=ids != 0)
+    batch = Batch(pixels_B3YX=pixels, texts={"title": title}, title_group_B=torch.arange(5))
+    dealt = Lookalikes(1.0, SPECIAL)(batch, torch.Generator().manual_seed(0))
+    source = dealt.pixels_B3YX.flatten().long().tolist()
+    assert source[0] == source[1] == 2
+    assert source[2] in (0, 1)
+    assert source[3:] == [4, 3]
+    assert not dealt.paired_B.any()
+    some = Lookalikes(0.4, SPECIAL)(batch, torch.Generator().manual_seed(0))
+    moved = some.pixels_B3YX.flatten().long() != torch.arange(5)
+    assert int(moved.sum()) == 2
+    assert torch.equal(some.paired_B, ~moved)
+
+
+def test_among_copies_the_least_alike_is_taken_and_twins_stay_true() -> None:
+    ids = torch.tensor([[START, 10, 11, 12, 13, END], [START, 10, 11, 12, 13, END], [START, 10, 11, 12, 14, END]])
+    batch = Batch(
+        pixels_B3YX=torch.arange(3.0).view(3, 1, 1, 1),
+        texts={"title": Words(ids_BT=ids, real_BT=ids != 0)},
+        title_group_B=torch.tensor([0, 0, 1]),
+    )
+    dealt = Lookalikes(1.0, SPECIAL)(batch, torch.Generator().manual_seed(0))
+    assert dealt.pixels_B3YX.flatten().tolist()[:2] == [2.0, 2.0]
+    assert dealt.paired_B.tolist() == [False, False, False]
+    twins = Lookalikes(1.0, SPECIAL)(batch.rows(slice(2)), torch.Generator().manual_seed(0))
+    assert twins.pixels_B3YX.flatten().tolist() == [1.0, 0.0]
+    assert twins.paired_B.all()
