@@ -163,6 +163,7 @@ def demo(
 
     for line in first_answers(out_folder, seed):
         out.print(line, markup=False, highlight=False)
+    out.print("That was the model in the box, which knows fashion and beauty. Now it learns what this shop sells.\n")
     with _stages() as report:
         page = run_demo(out_folder, products=products, minutes=minutes, seed=seed, report=report)
     out.print(f"\nLook at [bold]{page}[/bold]: the tags, the search results and the scores, with pictures.")
