@@ -222,8 +222,9 @@ class Design:
         ours.wide.weights.weight.zero_()[:, here] = theirs.wide.weights.weight[:, there]
         ours.known.zero_()[here] = theirs.known[there]
         ours.seen.zero_()[here] = theirs.seen[there]
-        ours.whole.linear.weight.zero_()[here] = theirs.whole.linear.weight[there]
-        ours.whole.linear.bias.zero_()[here] = theirs.whole.linear.bias[there]
+        for own, other_map in ((ours.whole.linear, theirs.whole.linear), (ours.beside.linear, theirs.beside.linear)):
+            own.weight.zero_()[here] = other_map.weight[there]
+            own.bias.zero_()[here] = other_map.bias[there]
 
     def over(self, ontology: Ontology) -> Design:
         """The same weights over another ontology: a value that is new to them is chosen by its name alone.

@@ -260,9 +260,11 @@ class PromptMask(PromptHead):
     ) -> None:
         super().__init__(image_tower, text_tower, cells, memory=False, crossing=crossing, **sizes)  # type: ignore[arg-type]
         self.wide = TitleWords(vocabulary, answers)
+        # what the tower's one vector of the picture says: where there is only a picture, and beside a title
         self.whole = LinearHead(image_tower.width, answers, vocabulary=None)
-        nn.init.zeros_(self.whole.linear.weight)
-        nn.init.zeros_(self.whole.linear.bias)
+        self.beside = LinearHead(image_tower.width, answers, vocabulary=None)
+        for part in (*self.whole.linear.parameters(), *self.beside.linear.parameters()):
+            nn.init.zeros_(part)
         # how much an answer's name counts, and what is known of the answer beside its name: where there is only a
         # picture, and where there is a title
         self.log_picture_scale = nn.Parameter(torch.zeros(()))
@@ -292,12 +294,14 @@ class PromptMask(PromptHead):
         """
         states_BQD = self.states(picture, title, prepared)
         by_name_BQK = logits_BQK = self.by_name(states_BQD, prepared)
+        seen_B11 = picture[1].any(1)[:, None, None]
         if whole_BW is not None:
-            seen_B11 = picture[1].any(1)[:, None, None]
             logits_BQK = torch.where(seen_B11, self.with_picture(states_BQD, by_name_BQK, whole_BW), logits_BQK)
         if words is not None:
             shown = replace(words, real_BT=title[1])
             with_title_BQK = self.with_title(states_BQD, by_name_BQK, shown)
+            if whole_BW is not None:
+                with_title_BQK = with_title_BQK + self.beside_title(whole_BW) * seen_B11
             logits_BQK = torch.where(title[1].any(1)[:, None, None], with_title_BQK, logits_BQK)
         return logits_BQK.masked_fill(~prepared.questions.legal_QK, -torch.inf).log_softmax(-1)
 
@@ -323,6 +327,10 @@ class PromptMask(PromptHead):
         """Logits (B, Q, K) where there is a title."""
         known_BQK = (states_BQD @ self.known.T).float()
         return by_name_BQK * self.log_title_scale.exp() + known_BQK + self.wide(title)[:, None]
+
+    def beside_title(self, whole_BW: Tensor) -> Tensor:
+        """Logits (B, 1, K) that a picture adds to those where there is a title."""
+        return self.beside(whole_BW, None).float()[:, None]
 
 
 class PromptDecode(PromptHead):

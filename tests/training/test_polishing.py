@@ -64,7 +64,8 @@ def test_polish_fits_what_it_is_shown_and_nothing_else(prompted, toy_catalog) ->
     """With what it fits wiped out before, it brings answers with a title and from the picture alone to a good fit."""
     head = prompted.model.head
     with torch.no_grad():
-        for tensor in (head.known, head.seen, head.wide.weights.weight, *head.whole.linear.parameters()):
+        fitted = [head.known, head.seen, *head.whole.linear.parameters(), *head.beside.linear.parameters()]
+        for tensor in (*fitted, head.wide.weights.weight):
             tensor.zero_()
         head.log_title_scale.fill_(-3.0)
         head.log_picture_scale.fill_(-3.0)
