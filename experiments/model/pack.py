@@ -33,8 +33,8 @@ as sellers wrote it.
 Fashion Product Images (Param Aggarwal, Kaggle; MIT licence): the train split of 39,698 products at 60x80 px and of
 8,649 of them at 224x224 px; and of 3,000 drawn products of `shopvl catalog synth`, for Chinese titles and promotions
 laid over pictures. None of these pictures is in it. Sellers' labels are noisy (`Navy Blue` and `Blue`), titles are
-those of an Indian shop, and products with one title are always in one split. The weights are under the licence of shopvl
-(Apache-2.0). `make model` trains it again.
+those of an Indian shop, and products with one title are always in one split. The weights are under the licence of
+shopvl (Apache-2.0). `make model` trains it again.
 """
 
 
