@@ -365,6 +365,11 @@ def pairs(attributes: Sequence[Mapping[str, str]] | None) -> tuple[tuple[str, st
     return tuple((item["property"], item["value"]) for item in attributes or ())
 
 
+def subcategory(row: Row) -> str:
+    """The upper two levels of its category as one text."""
+    return CATEGORY_JOIN.join((row["category_path"] or ())[:2])
+
+
 def label_of(row: Row, name: str) -> str | None:
     """The row's true value of a property (the first, of several), or its joined category path; None if not known."""
     if name == CATEGORY:

@@ -343,8 +343,8 @@ def sampled_ranks(candidates: Candidates, scorer: Scorer) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sampled:
-    """Protocol `sampled-101`, both ways. Chance is 0.0099 / 0.0495 / 0.0990 at R@1 / 5 / 10."""
+class BothWays:
+    """One protocol in both directions. By chance, `sampled-101` has 0.0099 / 0.0495 / 0.0990 at R@1 / 5 / 10."""
 
     text_to_image: Retrieval
     image_to_text: Retrieval
@@ -362,10 +362,10 @@ class Sampled:
 
 def sampled_101(
     candidates: Candidates, text_to_image: Scorer, image_to_text: Scorer, ks: Sequence[int] = (1, 5, 10)
-) -> Sampled:
+) -> BothWays:
     """Score any ranker on fixed lists. Text to image: the query is a row's title, the candidates are rows' pictures."""
     listed = len(candidates.candidate_QC[0])
-    return Sampled(
+    return BothWays(
         text_to_image=summarise_ranks(sampled_ranks(candidates, text_to_image), listed, ks),
         image_to_text=summarise_ranks(sampled_ranks(candidates, image_to_text), listed, ks),
     )
@@ -373,7 +373,7 @@ def sampled_101(
 
 def sampled_101_embeddings(
     candidates: Candidates, image_ND: ArrayLike, text_ND: ArrayLike, ks: Sequence[int] = (1, 5, 10)
-) -> Sampled:
+) -> BothWays:
     """`sampled_101` for two embeddings per row, compared by dot product."""
     image_ND, text_ND = _embeddings(image_ND, text_ND)
     _same_length("image embeddings", image_ND, "text embeddings", text_ND)

@@ -32,9 +32,9 @@ class PromptBlock(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float, memory: bool, crossing: CrossingName = "none") -> None:
         super().__init__()
         self.heads = heads
-        self.crossing = crossing_of(crossing, width, heads)
+        inner = heads * own_width(crossing, width, heads)
+        self.crossing = crossing_of(crossing, width, heads, inner)
         self.norm_attention = nn.LayerNorm(width, eps=NORM_EPS)
-        inner = heads * own_width(width, heads, self.crossing)
         self.qkv = nn.Linear(width, 3 * inner)
         self.out = nn.Linear(inner, width)
         self.norm_mlp = nn.LayerNorm(width, eps=NORM_EPS)

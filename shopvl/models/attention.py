@@ -92,8 +92,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.dropout = dropout
-        self.crossing = crossing_of(crossing, width, heads)
-        inner = heads * own_width(width, heads, self.crossing, whole_heads)
+        inner = heads * own_width(crossing, width, heads, whole_heads)
+        self.crossing = crossing_of(crossing, width, heads, inner)
         self.qkv = nn.Linear(width, 3 * inner)
         self.out = nn.Linear(inner, width)
 

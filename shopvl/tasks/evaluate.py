@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +20,9 @@ from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
 from shopvl.encoding import Encoded, encode
 from shopvl.errors import CatalogError
-from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject, Row, label_of, pairs
+from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject, Row, label_of, pairs, subcategory
 from shopvl.metrics import (
+    BothWays,
     accuracy,
     calibration_error,
     calibration_floor,
@@ -169,15 +170,21 @@ def ask(design: Design, seen: Seen, *, count: int = QUERIES, seed: int = 0) -> l
     ]
 
 
-def measure(design: Design, seen: Seen, *, seed: int = 0) -> dict[str, Any]:
-    """All figures of design section "how we measure", ready for JSON."""
+def measure(
+    design: Design, seen: Seen, found: Mapping[str, BothWays] | None = None, *, seed: int = 0
+) -> dict[str, Any]:
+    """All figures of design section "how we measure", ready for JSON; `found` is retrieval by protocol.
+
+    None: by embeddings alone.
+    """
+    found = retrieval(seen, seed=seed) if found is None else found
     figures: dict[str, Any] = {"rows": len(seen.rows), "rejects": len(seen.rejects)}
-    if seen.embeddings:
-        figures["retrieval"] = retrieval(seen, seed=seed)
-        if asked := ask(design, seen, seed=seed):
-            vectors = np.stack([query.vector for query in asked])
-            ranking = ranking_at(vectors, seen.product_vectors(), [query.fitting for query in asked])
-            figures["queries"] = ranking.as_dict()
+    if found:
+        figures["retrieval"] = {protocol: ways.as_dict() for protocol, ways in found.items()}
+    if seen.embeddings and (asked := ask(design, seen, seed=seed)):
+        vectors = np.stack([query.vector for query in asked])
+        ranking = ranking_at(vectors, seen.product_vectors(), [query.fitting for query in asked])
+        figures["queries"] = ranking.as_dict()
     figures["answers"] = {
         inputs: {name: _measured(design, inputs, name, answers) for name, answers in by_property.items()}
         for inputs, by_property in seen.answers.items()
@@ -185,25 +192,22 @@ def measure(design: Design, seen: Seen, *, seed: int = 0) -> dict[str, Any]:
     return figures
 
 
-def retrieval(seen: Seen, *, seed: int = 0) -> dict[str, Any]:
-    """Protocols `full` (any product of the same title is right) and `sampled-101`, both directions."""
+def retrieval(seen: Seen, *, seed: int = 0) -> dict[str, BothWays]:
+    """By embeddings, where there are any: `full` (any product of the same title is right) and `sampled-101`."""
+    if not seen.embeddings:
+        return {}
     titles = [folded(row["title"]) for row in seen.rows]
     groups = numbered(titles)
     image, title = seen.embeddings["image"], seen.embeddings["title"]
-    found: dict[str, Any] = {
-        "full": {
-            "text_to_image": recall_at(title, image, groups, groups).as_dict(),
-            "image_to_text": recall_at(image, title, groups, groups).as_dict(),
-        }
+    found = {
+        "full": BothWays(
+            text_to_image=recall_at(title, image, groups, groups), image_to_text=recall_at(image, title, groups, groups)
+        )
     }
     if len(set(titles)) > SAMPLED_OTHERS:
-        candidates = sample_candidates(titles, [_subcategory(row) for row in seen.rows], seed=seed)
-        found["sampled-101"] = sampled_101_embeddings(candidates, image, title).as_dict()
+        candidates = sample_candidates(titles, [subcategory(row) for row in seen.rows], seed=seed)
+        found["sampled-101"] = sampled_101_embeddings(candidates, image, title)
     return found
-
-
-def _subcategory(row: Row) -> str:
-    return CATEGORY_JOIN.join((row["category_path"] or ())[:2])
 
 
 def _measured(design: Design, inputs: str, name: str, answers: Answers) -> dict[str, Any]:
@@ -225,6 +229,26 @@ def _measured(design: Design, inputs: str, name: str, answers: Answers) -> dict[
     if name == CATEGORY:
         figures["levels"] = category_levels(answers.truth, answers.best)
     return figures
+
+
+def outcomes(seen: Seen, found: Mapping[str, BothWays]) -> dict[str, Any]:
+    """What became of each single product and query: what two models are compared by in pairs.
+
+    Ranks of the first match by protocol and direction; by inputs and property whether the answer was right, product by
+    product in their order, None where the truth is not known.
+    """
+    answers: dict[str, dict[str, list[bool | None]]] = {}
+    for inputs, by_property in seen.answers.items():
+        for name, given in by_property.items():
+            marks: list[bool | None] = [None] * len(seen.rows)
+            for place, right in zip(given.rows, given.correct.tolist(), strict=True):
+                marks[place] = right
+            answers.setdefault(inputs, {})[name] = marks
+    ranks = {
+        protocol: {way: getattr(both, way).rank_Q.tolist() for way in ("text_to_image", "image_to_text")}
+        for protocol, both in found.items()
+    }
+    return {"products": [row["product_id"] for row in seen.rows], "ranks": ranks, "answers": answers}
 
 
 def confusion_table(seen: Seen) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from shopvl.arithmetic import bf16_is_fast
 from shopvl.batch import inputs_name
 from shopvl.catalog.images import image_bytes
 from shopvl.catalog.readers import Catalog
@@ -28,7 +29,10 @@ from shopvl.tasks.evaluate import (
     curves,
     look,
     measure,
+    outcomes,
+    retrieval,
 )
+from shopvl.tasks.matching import JUDGED, Matcher, has_judge, judged
 from shopvl.tasks.report import Figure, Hit, Line, Page, Verdict, thumbnail_jpeg
 
 SHOWN_VERDICTS = 8
@@ -43,9 +47,13 @@ def evaluate(
 ) -> Path:
     """Measure the design on the catalog; write it into `out` and return the page.
 
-    `metrics.json`, `confusions.csv` and `risk_coverage.json` are for machines, `report.html` and `samples/` for people.
+    `metrics.json`, `confusions.csv`, `outcomes.json` and `risk_coverage.json` are for machines, `report.html` and
+    `samples/` for people.
     """
     seen = look(design, catalog, report)
+    found = retrieval(seen, seed=seed)
+    if has_judge(design):
+        found |= judged(Matcher(design, catalog, bfloat16=bf16_is_fast()), seed=seed)
     figures = {
         "model": design.name,
         "data": catalog.path.name,
@@ -53,10 +61,11 @@ def evaluate(
         "split": catalog.split,
         "seed": seed,
         "parameters": design.parameter_count(),
-        **measure(design, seen, seed=seed),
+        **measure(design, seen, found, seed=seed),
     }
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "metrics.json", json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    _write(out / "outcomes.json", json.dumps(outcomes(seen, found)))
     _write(out / "risk_coverage.json", json.dumps(curves(seen)))
     if counted := confusion_table(seen):
         _write(out / "confusions.csv", pl.DataFrame(counted).write_csv())
@@ -116,7 +125,7 @@ def evaluation_page(figures: Mapping[str, Any], seen: Seen, asked: Sequence[Aske
 
 def _headlines(figures: Mapping[str, Any]) -> list[Figure]:
     cards = []
-    if "retrieval" in figures:
+    if "full" in figures.get("retrieval", {}):
         for way, label in (
             ("text_to_image", "title finds picture, R@10"),
             ("image_to_text", "picture finds title, R@10"),
@@ -132,7 +141,10 @@ def _headlines(figures: Mapping[str, Any]) -> list[Figure]:
 
 
 def _retrieval(page: Page, figures: Mapping[str, Any]) -> None:
-    page.section("Retrieval", "Any product of the same title is a right answer.")
+    note = "Any product of the same title is a right answer."
+    if JUDGED in figures:
+        note += f" {JUDGED}: lists of a match and 100 others of its kind, each pair judged by the matching head."
+    page.section("Retrieval", note)
     rows: list[list[str | float]] = []
     for protocol, by_way in figures.items():
         for way in ("text_to_image", "image_to_text"):

@@ -73,6 +73,32 @@ def test_files_for_machines_and_for_people(tuned, toy_catalog, tmp_path: Path) -
     assert "data:image/jpeg;base64" in html
 
 
+def test_outcomes_add_up_to_the_figures(tuned, toy_catalog, tmp_path: Path) -> None:
+    evaluate(tuned, toy_catalog, tmp_path)
+    figures, outcomes = (json.loads((tmp_path / name).read_text()) for name in ("metrics.json", "outcomes.json"))
+    assert len(outcomes["products"]) == figures["rows"]
+    for way, ranks in outcomes["ranks"]["full"].items():
+        assert figures["retrieval"]["full"][way]["R@10"] == pytest.approx(np.mean(np.array(ranks) <= 10))
+    for inputs, by_property in outcomes["answers"].items():
+        for name, marks in by_property.items():
+            known = [mark for mark in marks if mark is not None]
+            assert len(known) == figures["answers"][inputs][name]["rows"]
+            assert figures["answers"][inputs][name]["accuracy"] == pytest.approx(np.mean(known))
+
+
+def test_a_matching_head_is_measured_beside(make_design, toy_catalog, tmp_path: Path, monkeypatch) -> None:
+    from shopvl.tasks import evaluation_page, matching
+
+    judged = matching.judged
+    monkeypatch.setattr(evaluation_page, "judged", lambda matcher, seed: judged(matcher, others=20, seed=seed))
+    page = evaluate(make_design(find("vilt", "tiny")), toy_catalog, tmp_path)
+    scores = json.loads((tmp_path / "metrics.json").read_text())["retrieval"][matching.JUDGED]
+    assert scores["text_to_image"]["gallery"] == 21
+    ranks = json.loads((tmp_path / "outcomes.json").read_text())["ranks"][matching.JUDGED]["image_to_text"]
+    assert scores["image_to_text"]["R@5"] == pytest.approx(np.mean(np.array(ranks) <= 5))
+    assert matching.JUDGED in page.read_text()
+
+
 def test_a_single_stream_model_is_measured_too(make_design, toy_catalog, tmp_path: Path) -> None:
     from shopvl.training.tuning import fit_heads
 

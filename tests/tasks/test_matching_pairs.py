@@ -9,7 +9,7 @@ import torch
 from shopvl.encoding import prepare
 from shopvl.errors import DesignError
 from shopvl.recipes import find
-from shopvl.tasks.matching import Matcher, sampled_101_by_matching
+from shopvl.tasks.matching import JUDGED, Matcher, judged
 
 
 @pytest.mark.parametrize("name", ["vilt", "pixel-bert", "kaleido-bert", "vilbert", "interbert", "albef"])
@@ -33,11 +33,20 @@ def test_a_pair_is_judged_as_in_training(name: str, make_design, toy_catalog) ->
 def test_a_perfect_head_finds_every_match_and_a_blind_one_none(make_design, toy_catalog, monkeypatch) -> None:
     matcher = Matcher(make_design(find("vilt", "tiny")), toy_catalog)
     monkeypatch.setattr(matcher, "logits", lambda titles, pictures: torch.tensor(titles == pictures).float())
-    found, queries = sampled_101_by_matching(matcher, queries=10, others=20)
-    assert queries == 10
+    found = judged(matcher, queries=10, others=20)[JUDGED]
+    assert found.text_to_image.queries == found.image_to_text.queries == 10
     assert found.sum_r == 600
     monkeypatch.setattr(matcher, "logits", lambda titles, pictures: torch.zeros(len(titles)))
-    assert sampled_101_by_matching(matcher, queries=10, others=20)[0].sum_r == 0  # ties count against the model
+    assert judged(matcher, queries=10, others=20)[JUDGED].sum_r == 0  # ties count against the model
+    assert judged(matcher) == {}  # too few titles for lists of a hundred
+
+
+def test_of_a_large_catalog_the_first_rows(make_design, toy_catalog, monkeypatch) -> None:
+    monkeypatch.setattr("shopvl.encoding.BATCH_ROWS", 10)
+    design = make_design(find("vilt", "tiny"))
+    whole, some = Matcher(design, toy_catalog), Matcher(design, toy_catalog, most=5)
+    assert 5 <= len(some.rows) < len(whole.rows)
+    assert some.rows == whole.rows[: len(some.rows)]
 
 
 def test_towers_are_told_where_to_go(make_design, toy_catalog) -> None:
