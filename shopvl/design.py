@@ -61,6 +61,7 @@ from shopvl.objectives.masked import (
 )
 from shopvl.objectives.matching import MatchingLoss, WordPatchLoss
 from shopvl.objectives.views import (
+    Apart,
     Both,
     HardNegatives,
     HiddenPatches,
@@ -139,7 +140,7 @@ class Design:
         return next(self.model.parameters()).device
 
     def embeddings(self, batch: Batch, inputs: Sequence[Modality]) -> dict[str, Tensor]:
-        """Unit vectors (B, D) of those inputs. Raises DesignError for a design without separate towers."""
+        """Unit vectors (B, D) of those inputs. Raises DesignError for a design without a space for them."""
         found: dict[str, Tensor] = {}
         if "image" in inputs:
             found["image"] = self.model.embed_image(batch)
@@ -498,6 +499,7 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
         or any(isinstance(part, parts.MaskedPatches | parts.MaskedFeatures) for part in recipe.objectives),
         puzzles=[task for task in tasks if task in PUZZLES],
         region_tasks=_region_tasks(recipe, patches, fusion.width, ontology),
+        space=None if recipe.space is None else (recipe.space.width, recipe.space.temperature),
     )
     if isinstance(fusion, parts.SingleStream) and fusion.start is not None and not random_weights:
         copy_vit(model, load_vit(fusion.start))
@@ -562,7 +564,7 @@ def _objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer) -> O
         case parts.Contrast():
             # beside matching by embeddings it reads the same pass
             hard = any(isinstance(other, parts.Matching) and other.negatives == "hard" for other in recipe.objectives)
-            view = HardNegatives() if hard else Plain()
+            view = HardNegatives() if hard else Apart() if recipe.space is not None else Plain()
             if recipe.teacher is not None and part.between == "title-image":
                 return MomentumContrastLoss(part.weight, view=view)
             return ContrastLoss(between=part.between, weight=part.weight, name=part.name, view=view)

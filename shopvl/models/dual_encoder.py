@@ -16,19 +16,19 @@ MAX_SCALE = 100.0  # of cosines, as in CLIP
 PAIRS = ("title-image", "query-image", "query-title")  # each learns a scale of its own
 
 
-class DualEncoder(nn.Module):
-    """Image tower and text tower, each with a linear projection to a shared space of `width`."""
+class SharedSpace(nn.Module):
+    """What embeds pictures and texts in one space: a linear projection of each, and a scale for every pair of them."""
 
-    def __init__(self, image_tower: nn.Module, text_tower: nn.Module, width: int, temperature: float) -> None:
-        super().__init__()
-        self.image_tower = image_tower
-        self.text_tower = text_tower
-        self.image_projection = nn.Linear(image_tower.width, width, bias=False)
-        self.text_projection = nn.Linear(text_tower.width, width, bias=False)
+    embeds = False  # whether there is a space
+
+    def add_space(self, image_width: int, text_width: int, width: int, temperature: float) -> None:
+        """Projections to a space of `width`, from vectors of those widths."""
+        self.image_projection = nn.Linear(image_width, width, bias=False)
+        self.text_projection = nn.Linear(text_width, width, bias=False)
         self.log_scale = nn.Parameter(torch.full((len(PAIRS),), math.log(1 / temperature)))
-        self.width = width
+        self.embeds = True
 
-    def forward(self, batch: Batch) -> Output:
+    def embedded(self, batch: Batch) -> Output:
         """Unit-length embeddings (B, width) of whatever the batch holds, by name: image, title, query."""
         embeddings = {name: self.embed_text(words, name) for name, words in batch.texts.items()}
         if batch.pixels_B3YX is not None:
@@ -42,23 +42,62 @@ class DualEncoder(nn.Module):
         return dict(zip(PAIRS, self.log_scale.exp().clamp(max=MAX_SCALE).unbind(), strict=True))
 
     def embed_image(self, batch: Batch) -> Tensor:
-        """The batch's pictures as (B, width), unit length."""
-        return self._unit(self.image_projection(self.look(batch)[0]))
+        """The batch's pictures as (B, width), unit length. Raises DesignError where there is no space."""
+        self._need_space()
+        return self._unit(self.image_projection(self._pooled_image(batch)))
+
+    def embed_text(self, words: Words, segment: str) -> Tensor:
+        """(B, width), unit length. Raises DesignError where there is no space."""
+        self._need_space()
+        return self._unit(self.text_projection(self._pooled_text(words, segment)))
+
+    def _pooled_image(self, batch: Batch) -> Tensor:
+        """One vector per picture (B, image_width)."""
+        raise NotImplementedError
+
+    def _pooled_text(self, words: Words, segment: str) -> Tensor:
+        """One vector per text (B, text_width)."""
+        raise NotImplementedError
+
+    def _need_space(self) -> None:
+        if not self.embeds:
+            raise DesignError(
+                "this model reads picture and words together and has no embeddings to search with; use a model of a "
+                "dual-enc recipe such as tri-clip, or train this one with `contrast: true` in its experiment file"
+            )
+
+    @staticmethod
+    def _unit(x_BD: Tensor) -> Tensor:
+        """Unit length, in float32 whatever precision the model ran in."""
+        return F.normalize(x_BD.float(), dim=-1)
+
+
+class DualEncoder(SharedSpace):
+    """Image tower and text tower, each with a linear projection to a shared space of `width`."""
+
+    def __init__(self, image_tower: nn.Module, text_tower: nn.Module, width: int, temperature: float) -> None:
+        super().__init__()
+        self.image_tower = image_tower
+        self.text_tower = text_tower
+        self.add_space(image_tower.width, text_tower.width, width, temperature)
+        self.width = width
+
+    def forward(self, batch: Batch) -> Output:
+        """Embeddings of whatever the batch holds."""
+        return self.embedded(batch)
+
+    def _pooled_image(self, batch: Batch) -> Tensor:
+        return self.look(batch)[0]
+
+    def _pooled_text(self, words: Words, segment: str) -> Tensor:
+        pooled_BW: Tensor = self.text_tower(words, segment)
+        return pooled_BW
 
     def look(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """The image tower's one vector per picture (B, W), and its cells (B, P, C) at one or several scales."""
         if batch.kept_BP is None:
             return self.image_tower.look(batch.pixels_B3YX)
         return self.image_tower.look(batch.pixels_B3YX, batch.kept_BP)
-
-    def embed_text(self, words: Words, segment: str) -> Tensor:
-        """(B, width), unit length."""
-        return self._unit(self.text_projection(self.text_tower(words, segment)))
-
-    @staticmethod
-    def _unit(x_BD: Tensor) -> Tensor:
-        """Unit length, in float32 whatever precision the tower ran in."""
-        return F.normalize(x_BD.float(), dim=-1)
 
     def features(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> dict[str, Tensor]:
         """What heads read, by choice of inputs: per input the tower's vector and its embedding, side by side (B, F)."""
@@ -76,18 +115,3 @@ class DualEncoder(nn.Module):
         """F of that choice."""
         raw = {"image": self.image_tower.width, "title": self.text_tower.width}
         return sum(raw[name] + self.width for name in inputs)
-
-
-class NoTowers:
-    """Mixed into models whose modalities meet at once: they have no embedding of a picture or a text alone."""
-
-    def embed_image(self, batch: Batch) -> Tensor:
-        """Always a DesignError that says which recipes can."""
-        raise DesignError(
-            "this model reads picture and words together and has no embeddings to search with; "
-            "use a model of a dual-enc recipe such as tri-clip"
-        )
-
-    def embed_text(self, words: Words, segment: str) -> Tensor:
-        """Always a DesignError, as for `embed_image`."""
-        return self.embed_image(Batch(texts={"title": words}))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from shopvl.batch import IGNORED, Batch, Modality, Output, Words, inputs_name
 from shopvl.errors import DesignError
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
-from shopvl.models.dual_encoder import NoTowers
+from shopvl.models.dual_encoder import SharedSpace
 from shopvl.models.inputs import CellInput, KaleidoInput, MapCells, PatchEmbedding, RegionInput, WordEmbedding
 from shopvl.models.two_streams import TwoStreams
 
@@ -20,11 +20,13 @@ from shopvl.models.two_streams import TwoStreams
 PUZZLES = {"rotation": (0, 4), "jigsaw": (1, 24), "camouflage": (2, 9)}
 
 
-class SingleStream(NoTowers, nn.Module):
+class SingleStream(SharedSpace):
     """`[CLS] words [SEP] patches` through one encoder, with heads for hidden words and for matching.
 
     An input that is left out is simply not on the line, so one model serves picture, title, or both. The encoder may
     also be one of two streams (ViLBERT, InterBERT): a pair is then judged by the product of both their first states.
+    With a space (its width and temperature) the same encoder embeds a picture or a text alone, by the mean of its
+    states (VLMo, arXiv:2111.02358).
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class SingleStream(NoTowers, nn.Module):
         guesses: bool = False,
         puzzles: Sequence[str] = (),
         region_tasks: RegionTasks | None = None,
+        space: tuple[int, float] | None = None,
     ) -> None:
         super().__init__()
         self.patches = patches
@@ -53,6 +56,8 @@ class SingleStream(NoTowers, nn.Module):
         elif guesses and isinstance(patches, CellInput):  # their features
             self.guess = nn.Linear(width, patches.features)
         self.region_tasks = region_tasks
+        if space is not None:
+            self.add_space(width, width, *space)
         if puzzles:
             assert isinstance(patches, KaleidoInput)
             self.puzzles = nn.ModuleDict(
@@ -63,7 +68,12 @@ class SingleStream(NoTowers, nn.Module):
             )
 
     def forward(self, batch: Batch) -> Output:
-        """States of both modalities after fusion, word logits (tied to the word embedding) and the match logit."""
+        """States of both modalities after fusion, word logits (tied to the word embedding) and the match logit.
+
+        Of a batch whose modalities are to stay apart, embeddings.
+        """
+        if batch.apart:
+            return self.embedded(batch)
         line = self._line(batch, ("image", "title"))
         words_BTD, patches_BPD = self._fused(line, batch)
         output = Output(
@@ -160,6 +170,15 @@ class SingleStream(NoTowers, nn.Module):
     def feature_width(self, inputs: tuple[Modality, ...]) -> int:
         """F of that choice."""
         return 3 * self.width
+
+    def _pooled_image(self, batch: Batch) -> Tensor:
+        patches_BPD = self._fused(self._line(batch, ("image",)), batch)[1]
+        return mean_of_real(patches_BPD, _kept(batch, patches_BPD))
+
+    def _pooled_text(self, words: Words, segment: str) -> Tensor:
+        words_BTD = self.words(words, segment)
+        no_image_BT = torch.zeros_like(words.real_BT)
+        return mean_of_real(self.encoder(words_BTD, words.real_BT, no_image_BT), words.real_BT)
 
     def _features(self, batch: Batch, inputs: tuple[Modality, ...]) -> Tensor:
         words_BTD, patches_BPD = self._fused(self._line(batch, inputs), batch)

@@ -31,6 +31,15 @@ class Plain:
 
 
 @dataclass(frozen=True)
+class Apart:
+    """The batch as it is, each picture and each text to be embedded by itself."""
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch with `apart` set."""
+        return replace(batch, apart=True)
+
+
+@dataclass(frozen=True)
 class HiddenWords:
     """BERT's corruption of the title (arXiv:1810.04805), whole words at a time, at least one word per title.
 

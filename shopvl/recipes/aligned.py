@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from shopvl.recipes.contrastive import FLIP, TRI_CLIP
 from shopvl.recipes.parts import (
-    Contrast,
     MaskedWords,
     Matching,
     Momentum,
@@ -13,20 +12,14 @@ from shopvl.recipes.parts import (
     TimmImage,
     WarmupCosine,
 )
-from shopvl.recipes.recipe import Family, Recipe
+from shopvl.recipes.recipe import THREE_WAY, Family, Recipe
 
 _BASE = Recipe(
     name="albef",
     image=TimmImage(name="vit_base_patch16_224", size_px=(224, 224), pretrained=True),
     text=TextTransformer(layers=6, width=768, heads=12, max_tokens=48, vocabulary=8000),
     fusion=TextCross(layers=6, heads=12, width=256),
-    objectives=(
-        Contrast(between="title-image"),
-        Contrast(between="query-image", weight=0.5),
-        Contrast(between="query-title", weight=0.25),
-        MaskedWords(share=0.15),
-        Matching(negatives="hard"),
-    ),
+    objectives=(*THREE_WAY, MaskedWords(share=0.15), Matching(negatives="hard")),
     teacher=Momentum(memory=65536, ramp_steps=1000),
     schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.05, weight_decay=0.02, batch_size=128),
     source="ALBEF (arXiv:2107.07651)",

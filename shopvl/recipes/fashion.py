@@ -46,7 +46,7 @@ FASHIONBERT = Family(
     base=_FASHION,
     mini=replace(
         _FASHION,
-        image=PatchCnn(size_px=(80, 64), grid=(8, 8), net=_MINI_NET),
+        image=PatchCnn(size_px=(80, 64), grid=(5, 4), net=_MINI_NET),  # cells as large as the net reads them
         text=_MINI_TEXT,
         fusion=SingleStream(layers=4, width=192, heads=3),
         schedule=_MINI_SCHEDULE,

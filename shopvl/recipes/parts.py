@@ -307,6 +307,16 @@ class JointThenSplit:
     dropout: Share = 0.0
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SharedSpace:
+    """Where a fusion without towers embeds a picture or a text that it reads alone, to be compared (VLMo,
+    arXiv:2111.02358)."""
+
+    kind: Literal["shared-space"] = "shared-space"
+    width: Count = 256
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+
+
 Fusion = Annotated[DualEncoder | SingleStream | TextCross | CoAttention | JointThenSplit, Field(discriminator="kind")]
 
 

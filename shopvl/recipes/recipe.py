@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -41,6 +42,7 @@ from shopvl.recipes.parts import (
     PatchLinear,
     PatchTower,
     Regions,
+    SharedSpace,
     SingleStream,
     Text,
     TextCross,
@@ -48,6 +50,13 @@ from shopvl.recipes.parts import (
     ThumbnailImage,
     WarmupCosine,
     WordPieces,
+)
+
+# on top of a recipe's own objectives; queries weigh less, most are made from what the title says too
+THREE_WAY = (
+    Contrast(between="title-image"),
+    Contrast(between="query-image", weight=0.5),
+    Contrast(between="query-title", weight=0.25),
 )
 
 SizeName = Literal["tiny", "mini", "base"]
@@ -63,6 +72,7 @@ class Recipe:
     text: Text
     ocr: OcrWords | None = None  # words printed on the product as an input of their own
     fusion: Fusion
+    space: SharedSpace | None = None  # for contrast, where the fusion has no towers
     answering: Answering | None = None  # how prompted questions are answered, if they are
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
     combine: Combine = "sum"
@@ -168,10 +178,19 @@ class Recipe:
             )
         return found
 
+    def with_contrast(self) -> Recipe:
+        """The same with all of the three-way contrast of query, title and image among its objectives."""
+        names = {objective.name for objective in self.objectives}
+        more = tuple(contrast for contrast in THREE_WAY if contrast.name not in names)
+        if not more:
+            return self
+        space = self.space or (None if isinstance(self.fusion, DualEncoder | TextCross) else SharedSpace())
+        return replace(self, space=space, objectives=self.objectives + more)
+
     def parts(self) -> dict[str, tuple[str, ...]]:
         """The kinds of its parts by their roles."""
-        single = (self.image, self.text, self.fusion, self.answering, self.leave_out, self.teacher)
-        roles = ("image", "text", "fusion", "answering", "leave out", "teacher")
+        single = (self.image, self.text, self.fusion, self.space, self.answering, self.leave_out, self.teacher)
+        roles = ("image", "text", "fusion", "space", "answering", "leave out", "teacher")
         found = {role: (part.kind,) for role, part in zip(roles, single, strict=True) if part is not None}
         return found | {"objective": tuple(objective.name for objective in self.objectives), "combine": (self.combine,)}
 
@@ -190,6 +209,8 @@ class Recipe:
 
     def _two_tower_problems(self) -> list[str]:
         found = []
+        if self.space is not None:
+            found.append(f"{self.fusion.kind} has a space of its own; leave out the {self.space.kind}")
         if isinstance(self.image, PatchLinear | PatchCnn | GridCnn | KaleidoCells | Regions):
             found.append(
                 "dual-enc needs an image tower (timm-image, thumbnail-conv, transformers-image, vit), "
@@ -246,10 +267,12 @@ class Recipe:
         if not isinstance(self.text, WordPieces):
             found.append(f"{fusion.kind} needs words (wordpiece), not {self.text.kind}")
         found += [
-            f"{objective.name} compares embeddings of separate towers, which {fusion.kind} does not have; use dual-enc"
+            f"{objective.name} compares embeddings, which {fusion.kind} has only with a shared-space; give one as space"
             for objective in self.objectives
-            if isinstance(objective, Contrast | OverlayConsistency)
+            if isinstance(objective, Contrast | OverlayConsistency) and self.space is None
         ]
+        if self.space is not None and not any(isinstance(objective, Contrast) for objective in self.objectives):
+            found.append("the shared-space is never trained; add the objective itc")
         found += [
             f"{objective.name} draws hard negatives by embeddings of separate towers, which {fusion.kind} does not have"
             for objective in self.objectives

@@ -36,7 +36,6 @@ from shopvl.metrics import (
     sampled_101_embeddings,
     weighted_f1,
 )
-from shopvl.models.dual_encoder import DualEncoder
 from shopvl.tasks.calibration import trust_of
 from shopvl.tasks.search import product_vectors
 
@@ -126,7 +125,7 @@ def _read(
     if len(inputs) < 2:
         return {}
     found: dict[str, Tensor] = {}
-    if isinstance(design.model, DualEncoder):
+    if design.model.embeds:
         found |= design.embeddings(batch, inputs)
     if answers is not None:
         for choice, by_name in answers.read(batch, INPUT_CHOICES).items():

@@ -62,6 +62,7 @@ class Experiment:
     seed: int = 0
     epochs: Annotated[float, Field(gt=0)] | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
+    contrast: bool = False  # the three-way contrast of query, title and image on top of the recipe's objectives
     changes: dict[str, Any] = Field(default_factory=dict)
     tune: Tune | None = None
     calibrate_on: str | None = "val"  # None: not at all
@@ -69,7 +70,10 @@ class Experiment:
 
     def full_recipe(self) -> Recipe:
         """The recipe with the changes. Raises RecipeError with every fault."""
-        return Recipe.from_dict(_laid_over(find(self.recipe, self.size).to_dict(), self.changes)).checked()
+        recipe = find(self.recipe, self.size)
+        if self.contrast:
+            recipe = recipe.with_contrast()
+        return Recipe.from_dict(_laid_over(recipe.to_dict(), self.changes)).checked()
 
     def catalog_path(self) -> Path:
         """Where the catalog is. Raises RecipeError for a variable that is not set, or a shop that is not drawn."""

@@ -21,6 +21,7 @@ from shopvl.catalog.ontology import Fact, Ontology
 from shopvl.catalog.queries import facts_named
 from shopvl.design import Design
 from shopvl.errors import DesignError, IndexFolderError, ShopvlError
+from shopvl.tasks.matching import has_judge
 from shopvl.tasks.search.filters import Condition, Facts
 from shopvl.tasks.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, check_model, read_state
 from shopvl.tasks.search.groups import BITS_APART, fingerprint, same_photo
@@ -358,10 +359,11 @@ class SearchIndex:
         pictures = [decode(self.records.thumbnail(row)) for row in first]
         loader = matcher.loader
         batch = replace(loader.pictures(pictures), texts={"title": loader.words([text] * len(first))})
+        if not has_judge(matcher):
+            raise DesignError(f"{matcher.name} has no matching head to rank with; use a model of the recipe albef")
         with torch.inference_mode():
-            logits = matcher.model(batch.to(matcher.device)).match_logit_B
-        if logits is None:
-            raise DesignError(f"{matcher.name} has no matching head to rank with; use a model of the recipe vilt")
+            batch = batch.to(matcher.device)
+            logits = matcher.model.judge(batch.texts["title"], *matcher.model.picture(batch))
         order = np.argsort(-logits.float().cpu().numpy(), kind="stable")
         place = dict(zip(np.array(first)[order].tolist(), range(len(first)), strict=True))
         total = np.array(
