@@ -21,7 +21,7 @@ _MINI_TEXT = WordPieces(max_tokens=24, vocabulary=6000)
 _TINY_TEXT = WordPieces(max_tokens=16, vocabulary=400)
 _MINI_NET = ThumbnailImage(size_px=(16, 16), stem=24, widths=(48, 96), blocks=(1, 1))
 _TINY_NET = ThumbnailImage(size_px=(8, 8), stem=8, widths=(16,), blocks=(1,))
-_MINI_SCHEDULE = WarmupCosine(peak_lr=1e-3, warmup_share=0.1, weight_decay=0.01, batch_size=128)
+_MINI_SCHEDULE = WarmupCosine(peak_lr=1e-3, warmup_share=0.1, weight_decay=0.01, batch_size=64)
 
 _FASHION = Recipe(
     name="fashionbert",

@@ -36,7 +36,7 @@ VILT = Family(
         image=PatchLinear(size_px=(80, 60), patch_px=10),
         text=WordPieces(max_tokens=24, vocabulary=6000),
         fusion=SingleStream(layers=4, width=192, heads=3),
-        schedule=WarmupCosine(peak_lr=1e-3, warmup_share=0.1, weight_decay=0.01, batch_size=128),
+        schedule=WarmupCosine(peak_lr=1e-3, warmup_share=0.1, weight_decay=0.01, batch_size=64),
     ),
     tiny=replace(
         _BASE,
