@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, MODALITIES, Batch, Modality, Output, Questions, Words, inputs_name
 from shopvl.models.attention import NORM_EPS, KeysValues, attend, attend_groups
-from shopvl.models.crossing import CrossingName, crossing_of, head_width, narrow, own_width, project
+from shopvl.models.crossing import CrossingName, crossing_of, head_width, joined, own_width, project
 from shopvl.models.dual_encoder import DualEncoder
 from shopvl.models.heads import LinearHead, TitleWords
 from shopvl.text.trie import Trie, build_trie
@@ -66,7 +66,7 @@ class PromptBlock(nn.Module):
         groups = [*more, (k, v)]
         mixed_BHNd = attend_groups(q, groups, sees, scale) if more else attend(q, k, v, sees, scale=scale)
         mixed_BNHd = mixed_BHNd.transpose(1, 2)
-        x_BND = x_BND + self.out(narrow(mixed_BNHd, self.qkv, self.crossing, _sides(x_BND, image)))
+        x_BND = x_BND + joined(mixed_BNHd, self.qkv, self.out, self.crossing, _sides(x_BND, image))
         if memory is not None:
             (key, value), real = memory
             (query,) = self._split(self.query(self.norm_memory(x_BND)), 1)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.models.crossing import CrossingName, crossing_of, head_width, narrow, own_width, project
+from shopvl.models.crossing import CrossingName, crossing_of, head_width, joined, own_width, project
 
 NORM_EPS = 1e-6  # as in ViT, so that its weights can be copied
 FEW_QUERIES = 64
@@ -109,7 +109,7 @@ class SelfAttention(nn.Module):
             mixed = torch.cat([self._mixed_group(*group).flatten(0, 1) for group in groups])
         else:
             mixed = self._mixed(q, k, v, real)
-        return self.out(narrow(mixed, self.qkv, self.crossing, image))
+        return joined(mixed, self.qkv, self.out, self.crossing, image)
 
     def shares(self, x_BND: Tensor, real_BN: Tensor, image_BN: Tensor | None = None) -> Tensor:
         """How much each position looks at each other (B, N, N), the mean of the heads; rows sum to 1."""

@@ -12,7 +12,7 @@ are the terms for either, zero for its own side. One fused call does the rest, a
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -50,17 +50,43 @@ class Crossing(nn.Module):
         D, d = x.shape[-1], head_width(qkv, heads)
         own_3HdD, own_3Hd = qkv.weight.view(3, heads, d, D), qkv.bias.view(3, heads, d)
         more_3HcD, more_3Hc = self.rows(_three(own_3HdD), _three(own_3Hd))
-        spare = -(d + self.columns) % KERNEL_STEP
-        weight = F.pad(torch.cat([own_3HdD, more_3HcD], dim=2), (0, 0, 0, spare))
-        bias = F.pad(torch.cat([own_3Hd, more_3Hc], dim=2), (0, spare))
-        wide = F.linear(x, weight.flatten(0, 2), bias.flatten()).unflatten(-1, bias.shape)
-        kept = self.signs(image).to(wide.dtype)[..., None, :]
-        wide[..., d : d + self.columns] *= kept
-        return _three(wide.movedim(-3, 0))
+        x_MD = x.reshape(-1, D)
+        columns = torch.addmm(more_3Hc.flatten(), x_MD, more_3HcD.flatten(0, 2).T).view(-1, *more_3Hc.shape)
+        columns_M3Hc = columns * self.signs(image).reshape(-1, 3, 1, self.columns).to(columns.dtype)
+        room = self.columns + -(d + self.columns) % KERNEL_STEP
+        weight, bias = F.pad(own_3HdD, (0, 0, 0, room)), F.pad(own_3Hd, (0, room))
+        wide = torch.addmm(bias.flatten(), x_MD, weight.flatten(0, 2).T)
+        wide = _Placed.apply(wide, columns_M3Hc, d)
+        return _three(wide.view(*x.shape[:-1], *bias.shape).movedim(-3, 0))
 
-    def narrow(self, mixed: Tensor, qkv: nn.Linear, image: Tensor) -> Tensor:
-        """What attention gave (..., H, wide) as (..., H, d)."""
-        return mixed[..., : head_width(qkv, mixed.shape[-2])]
+    def joined(self, mixed: Tensor, qkv: nn.Linear, out: nn.Linear, image: Tensor) -> Tensor:
+        """What attention gave (..., H, d + columns + spare) through the layer's last map, which reads d of each head.
+
+        The map gets columns of zeros for the rest, which is cheaper than to cut it off.
+        """
+        heads, wide = mixed.shape[-2:]
+        weight = F.pad(out.weight.unflatten(1, (heads, -1)), (0, wide - head_width(qkv, heads)))
+        return F.linear(mixed.flatten(-2), weight.flatten(1), out.bias)
+
+
+class _Placed(torch.autograd.Function):
+    """Columns put where a map with rows of zeros has left room, in place, and without a copy in the backward pass.
+
+    What flows back to the room itself ends in those zeros.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, wide_MC: Tensor, columns_M3Hc: Tensor, d: int) -> Tensor:
+        M, three, H, c = columns_M3Hc.shape
+        ctx.place = three, H, d, c
+        wide_MC.view(M, three, H, -1)[..., d : d + c] = columns_M3Hc
+        ctx.mark_dirty(wide_MC)
+        return wide_MC
+
+    @staticmethod
+    def backward(ctx: Any, gradient_MC: Tensor) -> tuple[Tensor, Tensor, None]:
+        three, H, d, c = ctx.place
+        return gradient_MC, gradient_MC.unflatten(-1, (three, H, -1))[..., d : d + c], None
 
 
 class TypeBias(Crossing):
@@ -127,14 +153,14 @@ class TranslatedKeyValue(Crossing):
         """Words subtract their term, patches add theirs."""
         return _by_side(query=(-1, 1), key=(1, 1), value=(1, 1), image=image)
 
-    def narrow(self, mixed: Tensor, qkv: nn.Linear, image: Tensor) -> Tensor:
+    def joined(self, mixed: Tensor, qkv: nn.Linear, out: nn.Linear, image: Tensor) -> Tensor:
         """What came from the other side is moved by W_v h, as much as came."""
         heads = mixed.shape[-2]
         d = head_width(qkv, heads)
         shift_Hd = (qkv.weight[2 * heads * d :] @ self.h_D).view(heads, d)
         from_patches, from_words = mixed[..., d : d + 1], mixed[..., d + 1 : d + 2]
         moved = torch.where(image[..., None, None], from_words, -from_patches)
-        return mixed[..., :d] + moved * shift_Hd.to(mixed.dtype)
+        return out((mixed[..., :d] + moved * shift_Hd.to(mixed.dtype)).flatten(-2))
 
 
 class LowRank(Crossing):
@@ -211,12 +237,12 @@ def project(x: Tensor, qkv: nn.Linear, heads: int, crossing: Crossing | None, im
     return crossing.project(x, qkv, heads, image)
 
 
-def narrow(mixed: Tensor, qkv: nn.Linear, crossing: Crossing | None, image: Tensor | None) -> Tensor:
-    """What attention gave (..., H, wide) as (..., D)."""
-    if crossing is not None:
-        assert image is not None
-        mixed = crossing.narrow(mixed, qkv, image)
-    return mixed.flatten(-2)
+def joined(mixed: Tensor, qkv: nn.Linear, out: nn.Linear, crossing: Crossing | None, image: Tensor | None) -> Tensor:
+    """What attention gave the heads (..., H, wide) through the layer's last map: (..., D)."""
+    if crossing is None:
+        return out(mixed.flatten(-2))
+    assert image is not None
+    return crossing.joined(mixed, qkv, out, image)
 
 
 def crossing_of(name: CrossingName, width: int, heads: int, inner: int) -> Crossing | None:
