@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,6 +60,12 @@ class Chunk:
     def height(self) -> int:
         """Number of rows."""
         return len(self.records) if self.frame is None else self.frame.height
+
+    def only(self, kept: pl.Series) -> "Chunk":
+        """The rows where that is true."""
+        if self.frame is not None:
+            return Chunk(frame=self.frame.filter(kept))
+        return Chunk(records=list(compress(self.records, kept)))
 
     def series(self, name: str) -> pl.Series | None:
         """The column with its own type, if this chunk has types."""
@@ -240,14 +246,14 @@ class Catalog:
         seen: set[str] = set()
         found = False
         for chunk in self.source.chunks(rows, self._wanted(building)):
-            frame = _canonical(chunk, self.plan, building)
-            if self.split is not None:
+            if self.split is not None:  # rows of other splits are dropped before their cells are parsed
+                split = _canonical(chunk, self.plan, ["split"])["split"]
                 if not found and len(seen) < 20:
-                    seen.update(frame["split"].drop_nulls().unique().to_list())
-                frame = frame.filter(pl.col("split") == self.split).select(keep)
-                found = found or frame.height > 0
-            if frame.height:
-                yield frame
+                    seen.update(split.drop_nulls().unique().to_list())
+                chunk = chunk.only(split == self.split)
+                found = found or chunk.height > 0
+            if chunk.height:
+                yield _canonical(chunk, self.plan, keep)
         if self.split is not None and not found:
             there = ", ".join(sorted(seen)) or "none at all"
             raise CatalogError(f"no row of {self.path} is in split {self.split!r}; the splits in it are: {there}")
