@@ -8,12 +8,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
 
 from shopvl.batch import INPUT_CHOICES, MODALITIES
-from shopvl.design import Design
+from shopvl.design import Design, build
 from shopvl.errors import DesignError
+from shopvl.models.single_stream import copy_vit
 from shopvl.recipes import find
 from shopvl.text.prompts import Question
 
@@ -139,3 +141,18 @@ def test_tasks_that_hide_the_same_share_a_pass(name: str, passes: int, make_desi
     monkeypatch.setattr(design.model, "forward", lambda batch: seen.append(batch) or forward(batch))
     design.losses(batch_of(design), torch.Generator().manual_seed(0))
     assert len(seen) == passes
+
+
+OWN_TEXT = ["vilt", "pixel-bert", "uniter", "vilbert", "interbert", "fashionbert", "kaleido-bert", "albef"]
+
+
+@pytest.mark.parametrize("name", OWN_TEXT)
+def test_the_paper_s_size_can_be_built_and_takes_a_vit_s_weights(name: str, tuned: Design) -> None:
+    """Without memory or numbers: on torch's meta device every shape still has to fit."""
+    recipe = find(name, "base").with_contrast()
+    with torch.device("meta"):
+        design = build(recipe, tuned.tokenizer, tuned.ontology, random_weights=True)
+        assert 80e6 < design.parameter_count() < 260e6
+        start = getattr(recipe.fusion, "start", None)
+        if start is not None:
+            copy_vit(design.model, timm.create_model(start, pretrained=False))
