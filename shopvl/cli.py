@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
+from rich.columns import Columns
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -346,7 +347,7 @@ def catalog_queries(
 
 @recipes_app.command("list")
 def recipes_list(as_json: AsJson = False) -> None:
-    """Every design by name, with its parts and paper.
+    """Every design by name, with its main parts and paper.
 
     Example: shopvl recipes list
     """
@@ -355,12 +356,14 @@ def recipes_list(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(list(RECIPES)))
         return
-    table = Table("name", "image", "text", "fusion", "objectives", "source")
+    table = Table("name", "picture + words: fusion", "source", box=SIMPLE_HEAD)
+    table.columns[0].no_wrap = True
     for name, family in RECIPES.items():
         recipe = family.base
-        objectives = "\n".join(objective.name for objective in recipe.objectives)
-        table.add_row(name, recipe.image.kind, recipe.text.kind, recipe.fusion.kind, objectives, recipe.source)
+        meet = recipe.fusion if recipe.answering is None else recipe.answering
+        table.add_row(name, f"{recipe.image.kind} + {recipe.text.kind}: {meet.kind}", recipe.source)
     out.print(table)
+    out.print("one of them: shopvl recipes show NAME; all parts: shopvl recipes table", highlight=False)
 
 
 @recipes_app.command("show")
@@ -382,7 +385,7 @@ def recipes_show(
     out.print(f"differs: {recipe.differs}\n", highlight=False)
     table = Table("part", "kind", "settings")
     values = recipe.to_dict()
-    for role in ("image", "text", "fusion", "answering", "leave_out", "teacher"):
+    for role in ("image", "text", "fusion", "space", "ocr", "answering", "leave_out", "teacher"):
         if values[role] is not None:
             table.add_row(role, values[role]["kind"], _settings(values[role]))
     for part in values["objectives"]:
@@ -411,13 +414,14 @@ def recipes_table() -> None:
     table = Table(box=SIMPLE_HEAD, padding=0)
     table.add_column("role", no_wrap=True)
     table.add_column("part", no_wrap=True)
-    for name in used:
-        table.add_column(name, justify="center", overflow="fold")
+    for number in range(1, len(used) + 1):  # names would not fit a terminal side by side
+        table.add_column(str(number), justify="center", no_wrap=True, min_width=2)
     for role in dict.fromkeys(role for parts in used.values() for role in parts):
         for kind in sorted({kind for parts in used.values() for kind in parts.get(role, ())}):
             table.add_row(role, kind, *("x" if kind in parts.get(role, ()) else "" for parts in used.values()))
         table.add_section()
-    out.print(table)
+    numbered = (f"{number} {name}" for number, name in enumerate(used, 1))
+    out.print(Columns(numbered, padding=(0, 2)), table)
 
 
 Store = Annotated[
