@@ -396,7 +396,7 @@ def build(
         told = recipe.teacher
         teacher = Teacher(model, told.decay, told.memory, told.soft, told.ramp_steps)
     design = Design(recipe, tokenizer, ontology, model, objectives, teacher, configs)
-    if recipe.ocr is not None:
+    if recipe.reads:
         design.reader = picture_reader()
     return design
 

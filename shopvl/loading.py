@@ -128,12 +128,20 @@ class Loader:
         """RGB pictures alone."""
         return Batch(**self.seen([to_pixels(picture, self.size_px) for picture in pictures]))
 
-    def seen(self, pixels: Sequence[np.ndarray], rng: random.Random | None = None) -> dict[str, torch.Tensor]:
-        """Fields of a batch for pictures (3, Y, X) uint8: what the encoder sees of them. `rng`: for training."""
+    def seen(
+        self,
+        pixels: Sequence[np.ndarray],
+        rng: random.Random | None = None,
+        printed: Sequence[Sequence[tuple[str, Box]]] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Fields of a batch for pictures (3, Y, X) uint8: what the encoder sees of them.
+
+        `rng` is for training; `printed` are the words on each product with their boxes.
+        """
         pixels_B3YX = np.stack(pixels)
         found = {"pixels_B3YX": torch.from_numpy(pixels_B3YX).float().div_(255)}
         if isinstance(self.recipe.image, KaleidoCells | Regions):
-            return found | _product_cells(pixels_B3YX, self.recipe.image)
+            return found | _product_cells(pixels_B3YX, self.recipe.image, printed or [()] * len(pixels))
         leave_out, grid = self.recipe.leave_out, self.recipe.patch_grid
         if grid is None or not (self._guesses or isinstance(leave_out, KeepSubject) or (leave_out and rng)):
             return found
@@ -161,15 +169,18 @@ class Loader:
         titles = [item.row["title"] for item in group]
         pixels = [to_pixels(picture, self.size_px) for picture in pictures]
         texts = {"title": self.words(titles)} if "title" in inputs else {}
-        if self.recipe.ocr is not None and "image" in inputs:
-            texts["ocr"] = self.printed(
-                [
-                    self._boxed([(word.text, word.box) for word in item.printed], item.image)
-                    for item in group
-                    if item.image
-                ]
-            )
-        return Batch(**(self.seen(pixels) if "image" in inputs else {}), texts=texts)
+        if "image" not in inputs:
+            return Batch(texts=texts)
+        printed = None
+        if self.recipe.reads:
+            printed = [
+                self._boxed([(word.text, word.box) for word in item.printed], item.image)
+                for item in group
+                if item.image
+            ]
+        if self.recipe.ocr is not None and printed is not None:
+            texts["ocr"] = self.printed(printed)
+        return Batch(**self.seen(pixels, printed=printed), texts=texts)
 
     def training_batch(self, rows: Sequence[Row], rng: random.Random, seeds: Sequence[int] | None = None) -> Batch:
         """Rows with good pictures as a batch with queries, facts and groups, augmented. `rng` decides every draw.
@@ -185,7 +196,7 @@ class Loader:
             picture = decode(row["image"]["bytes"])
             drawn = augment.overlays > 0 and draw.random() < augment.overlays
             pictures.append(to_pixels(_promoted(picture, draw) if drawn else picture, self.size_px, crop))
-            if self.recipe.ocr is not None:
+            if self.recipe.reads:
                 printed.append(
                     self._boxed([(word["text"], word["box"]) for word in row["printed"] or ()], picture, crop)
                 )
@@ -210,8 +221,8 @@ class Loader:
         if self.recipe.ocr is not None:
             texts["ocr"] = self.printed(printed)
         return Batch(
-            **self.seen(pictures, rng),
-            overlaid=Batch(**self.seen(overlaid, rng)) if overlaid else None,
+            **self.seen(pictures, rng, printed or None),
+            overlaid=Batch(**self.seen(overlaid, rng, printed or None)) if overlaid else None,
             texts=texts,
             title_group_B=text_groups([row["title"] for row in rows]),
             query_group_B=text_groups([query.text for query in queries]),
@@ -383,8 +394,13 @@ def text_groups(texts: Sequence[str]) -> torch.Tensor:
     return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests])
 
 
-def _product_cells(pixels_B3YX: np.ndarray, part: KaleidoCells | Regions) -> dict[str, torch.Tensor]:
-    """Fields of a batch: the cells of the product's box and where they lie; before them, for regions, the picture."""
+def _product_cells(
+    pixels_B3YX: np.ndarray, part: KaleidoCells | Regions, printed: Sequence[Sequence[tuple[str, Box]]]
+) -> dict[str, torch.Tensor]:
+    """Fields of a batch: the cells of the product's box and where they lie.
+
+    For regions the whole picture comes before them, and the words printed on the product after them.
+    """
     height, width = part.size_px
     shares_BRC = subject_shares(pixels_B3YX, (height // BOX_CELL_PX, width // BOX_CELL_PX))
     boxes_B4 = subject_boxes(shares_BRC, LEAST_PRODUCT)
@@ -396,9 +412,23 @@ def _product_cells(pixels_B3YX: np.ndarray, part: KaleidoCells | Regions) -> dic
     if isinstance(part, Regions):
         whole = np.array(WHOLE[:4])
         pictures = np.stack([kaleido_cells(p, whole, 1, side_px) for p in pixels_B3YX])
-        cells = np.concatenate([pictures, cells], axis=1)
-        boxes = np.concatenate([np.stack([kaleido_boxes(whole, 1)] * len(boxes)), boxes], axis=1)
+        words = [_word_regions(p, boxed, part.words, side_px) for p, boxed in zip(pixels_B3YX, printed, strict=True)]
+        cells = np.concatenate([pictures, cells, np.stack([looks for looks, _ in words])], axis=1)
+        frames = np.stack([kaleido_boxes(whole, 1)] * len(boxes))
+        boxes = np.concatenate([frames, boxes, np.stack([places for _, places in words])], axis=1)
     return {"cells_BP3YX": torch.from_numpy(cells).float().div_(255), "boxes_BP5": torch.from_numpy(boxes)}
+
+
+def _word_regions(
+    pixels_3YX: np.ndarray, boxed: Sequence[tuple[str, Box]], count: int, side_px: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cells (count, 3, side_px, side_px) and geometry (count, 5) of the largest words; zeros where there are fewer."""
+    cells, places = np.zeros((count, 3, side_px, side_px), np.uint8), np.zeros((count, 5), np.float32)
+    largest = sorted((box for _, box in boxed), key=lambda box: -(box[2] - box[0]) * (box[3] - box[1]))
+    for number, box in enumerate(largest[:count]):
+        cells[number] = kaleido_cells(pixels_3YX, np.array(box), 1, side_px)[0]
+        places[number] = kaleido_boxes(np.array(box), 1)[0]
+    return cells, places
 
 
 def _promoted(picture: Image.Image, rng: random.Random) -> Image.Image:

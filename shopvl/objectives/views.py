@@ -139,7 +139,7 @@ class HiddenRegions:
     """A `share` of the regions is hidden, at least one of a picture, and with each those that show the same.
 
     Another shows the same from an intersection over union of `overlap` on (InterBERT has 0.4, or a box would be seen
-    in the next). The first, the whole picture, is never drawn.
+    in the next). The first, the whole picture, is never drawn, nor are empty ones.
     """
 
     share: float
@@ -150,9 +150,11 @@ class HiddenRegions:
         assert batch.boxes_BP5 is not None
         B, P, _ = batch.boxes_BP5.shape
         draw_BP = torch.rand((B, P), generator=generator).to(batch.boxes_BP5.device)
-        draw_BP[:, 0] = 2.0
-        wanted = max(1, round(self.share * (P - 1)))
-        drawn_BP = draw_BP.argsort(1).argsort(1) < wanted
+        real_BP = batch.boxes_BP5[..., 4] > 0
+        real_BP[:, 0] = False
+        wanted_B1 = (self.share * real_BP.sum(1, keepdim=True)).round().clamp(min=1)
+        rank_BP = draw_BP.masked_fill(~real_BP, 2.0).argsort(1).argsort(1)
+        drawn_BP = real_BP & (rank_BP < wanted_B1)
         same_BPP = overlaps(batch.boxes_BP5) >= self.overlap - 1e-4  # sums of areas are not exact
         return replace(batch, hidden_BP=drawn_BP | (same_BPP & drawn_BP[:, None]).any(2))
 

@@ -109,13 +109,14 @@ class Regions:
     """The whole picture, the product's box, and the box cut at 2 x 2 ... `levels` x `levels`, each through one net.
 
     They stand where UNITER and its kin have a detector's boxes, each with its geometry. The product is looked for as
-    for `kaleido`.
+    for `kaleido`. After them come the boxes of up to `words` words that OCR reads on the product, the largest first.
     """
 
     kind: Literal["region"] = "region"
     size_px: Size
     net: CellNet
     levels: Annotated[int, Field(ge=1, le=5)] = 4
+    words: Annotated[int, Field(ge=0)] = 0
     frozen: bool = False
 
 

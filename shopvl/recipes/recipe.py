@@ -195,6 +195,11 @@ class Recipe:
         return found | {"objective": tuple(objective.name for objective in self.objectives), "combine": (self.combine,)}
 
     @property
+    def reads(self) -> bool:
+        """Whether OCR has to read every picture before the model looks."""
+        return self.ocr is not None or (isinstance(self.image, Regions) and self.image.words > 0)
+
+    @property
     def patch_grid(self) -> tuple[int, int] | None:
         """Rows and columns of patches; None where the picture is not cut into any."""
         match self.image:

@@ -22,7 +22,10 @@ from shopvl.recipes.parts import (
 )
 from shopvl.recipes.recipe import Family, Recipe
 
-_REGIONS = "the whole picture, the product's box and its parts stand where the paper has a detector's boxes"
+_REGIONS = (
+    "the whole picture, the product's box and its parts (and, with `words`, words printed on it) stand where the paper "
+    "has a detector's boxes"
+)
 _CLASSES = (
     "classes of regions are the catalog's categories and values, told by a head that learns beside from what is known "
     "of each product, not a detector's"

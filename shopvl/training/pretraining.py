@@ -56,8 +56,7 @@ def pretrain(
     log_path = experiment.path_of("query_log")
     together = processes()
     with together.main_process_first():
-        reads = recipe.ocr is not None
-        rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report, reads)
+        rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report, recipe.reads)
         _same_run(folder, experiment, catalog)
     design = _begun(experiment, rows, catalog)
     if not together.is_main_process:

@@ -46,6 +46,15 @@ def test_a_share_of_the_regions_is_hidden_but_never_the_whole_picture() -> None:
     assert (few.sum(1) == 1).all()
 
 
+def test_empty_regions_are_never_hidden_nor_counted() -> None:
+    boxes = regions([0.2, 0.1, 0.8, 0.9], 4)
+    padded = torch.cat([boxes, torch.zeros(40, 5)]).expand(200, -1, -1)
+    hidden = HiddenRegions(0.15, 0.4)(Batch(boxes_BP5=padded, texts={}), torch.Generator().manual_seed(0)).hidden_BP
+    assert not hidden[:, len(boxes) :].any()
+    drawn = HiddenRegions(0.15, 1.0)(Batch(boxes_BP5=padded, texts={}), torch.Generator().manual_seed(0)).hidden_BP
+    assert (drawn.sum(1) == 4).all()  # 15% of the 30 that are there
+
+
 def test_what_shows_the_same_is_hidden_along() -> None:
     boxes = regions([0.2, 0.1, 0.8, 0.9], 3)
     drawn = HiddenRegions(0.1, 1.0)(Batch(boxes_BP5=boxes.expand(60, -1, -1), texts={}), torch.Generator())

@@ -1,5 +1,8 @@
 """Kaleido cells against plain slicing, and the product's box."""
 
+import random
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -69,3 +72,38 @@ def test_regions_are_the_whole_picture_and_then_the_products_cells(make_design, 
         assert np.array_equal(cells[1:], kaleido_cells(pixels[number], boxes[number], image.levels, 8))
         shrunk = pixels[number].reshape(3, 8, 4, 8, 4).mean((2, 4))
         assert np.abs(cells[0] - shrunk).max() <= 1
+
+
+def test_words_on_the_product_are_regions_the_largest_first(make_design, toy_rows) -> None:
+    """OCR's boxes become cells of the picture as it is seen, as many as asked for, empty where it read fewer."""
+    recipe = find("uniter", "tiny")
+    recipe = replace(
+        recipe, image=replace(recipe.image, words=3), augment=replace(recipe.augment, flip=False, crop_share=0.0)
+    )
+    assert recipe.reads
+    design = make_design(recipe)
+    design.model.eval()
+    small, large = (0.5, 0.5, 0.75, 0.625), (0.125, 0.25, 0.875, 0.5)
+    printed = [{"text": "AIR", "box": small}, {"text": "NIKE", "box": large}]
+    rows = [{**toy_rows[0], "printed": printed}, {**toy_rows[1], "printed": None}]
+    batch = design.loader.training_batch(rows, random.Random(0))
+    regions = 1 + sum(level * level for level in range(1, recipe.image.levels + 1))
+    assert batch.cells_BP3YX.shape[1] == batch.boxes_BP5.shape[1] == regions + 3
+    told = batch.boxes_BP5[0, regions:]
+    assert torch.allclose(told[0], torch.tensor([0.125, 0.875, 0.25, 0.5, 0.1875]), atol=0.05)
+    assert torch.allclose(told[1], torch.tensor([0.5, 0.75, 0.5, 0.625, 0.03125]), atol=0.05)
+    assert not told[2].any()
+    assert not batch.boxes_BP5[1, regions:].any()
+    assert not batch.cells_BP3YX[1, regions:].any()
+    places = told[0]
+    window = np.array([places[0], places[2], places[1], places[3]])
+    pixels = (batch.pixels_B3YX[0] * 255).round().to(torch.uint8).numpy()
+    cells = (batch.cells_BP3YX[0, regions] * 255).round().numpy()
+    assert np.array_equal(cells, kaleido_cells(pixels, window, 1, 8)[0])
+    with torch.inference_mode():
+        before = design.model.features(batch, [("image",)])["image"]
+        other = replace(batch, cells_BP3YX=batch.cells_BP3YX.clone())
+        other.cells_BP3YX[0, regions] = 1 - other.cells_BP3YX[0, regions]
+        after = design.model.features(other, [("image",)])["image"]
+    assert not torch.allclose(before[0], after[0], atol=1e-4)
+    torch.testing.assert_close(before[1], after[1])
