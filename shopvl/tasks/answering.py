@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
@@ -56,6 +57,7 @@ class HeadAnswers:
             for inputs in INPUT_CHOICES
             for name in design.labels
         }
+        self._lacking: dict[tuple[str, ...], frozenset[str]] = {}  # category -> properties that it does not have
 
     def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         """Probabilities (B, K) as `INPUTS/PROPERTY`, for all inputs together and for each alone; and disagreements."""
@@ -75,53 +77,64 @@ class HeadAnswers:
 
         A property that the category does not have, or that only the picture is there to show and cannot, is `unknown`.
         """
-        together = inputs_name(item.inputs)
         unseen = (
             set() if "title" in item.inputs else {p.id for p in self.design.ontology.properties if p.visual == "no"}
         )
+        # property by property over the whole batch: row by row, numpy's calls would take longer than what they do
+        by_property = {name: self._rows(item, name, precision) for name in self.design.labels}
         for number, product in enumerate(item.rows):
             category: tuple[str, ...] = ()
-            for name, values in self.design.labels.items():
-                row = self._row(item, number, together, name, values, precision)
+            for name, rows in by_property.items():
+                row = rows[number]
                 if name == CATEGORY:
                     category = tuple(row["value"].split(CATEGORY_JOIN)) if row["value"] else ()
-                elif name in unseen or (category and not applicable(self.design, category, name)):
+                elif name in unseen or (category and name in self._lacked(category)):
                     row |= NO_ANSWER
                 yield {"product_id": product["product_id"], **row}
 
-    def _row(
-        self, item: Encoded, number: int, together: str, name: str, values: Sequence[str], precision: float
-    ) -> dict[str, Any]:
-        ranked = _ranked(item.values[f"{together}/{name}"][number], values)
-        value, probability = ranked[0]
-        trust = self.trust[together, name]
-        row = {
-            "property": name,
-            "value": value,
-            "probability": probability,
-            "decision": trust.decide(probability, precision),
-            "evidence": self._evidence(item, number, name, values.index(value)),
-            "conflict": False,
-            "alternatives": _listed(ranked),
-        }
-        if value == UNKNOWN:
-            return row | NO_ANSWER
-        if f"conflict/{name}" in item.values:
-            row["conflict"] = bool(item.values[f"conflict/{name}"][number] >= trust.conflict_from)
-        return row
+    def _rows(self, item: Encoded, name: str, precision: float) -> list[dict[str, Any]]:
+        """One property's answer for every product, whatever its category."""
+        together = inputs_name(item.inputs)
+        trust, values = self.trust[together, name], self.design.labels[name]
+        ranked_R = _ranked(item.values[f"{together}/{name}"], values)
+        evidence_R = self._evidence(item, name, [values.index(ranked[0][0]) for ranked in ranked_R])
+        clash_R = item.values.get(f"conflict/{name}")
+        conflict_R = [False] * len(ranked_R) if clash_R is None else (clash_R >= trust.conflict_from).tolist()
+        rows = []
+        for ranked, evidence, conflict in zip(ranked_R, evidence_R, conflict_R, strict=True):
+            value, probability = ranked[0]
+            row = {
+                "property": name,
+                "value": value,
+                "probability": probability,
+                "decision": trust.decide(probability, precision),
+                "evidence": evidence,
+                "conflict": conflict,
+                "alternatives": _listed(ranked),
+            }
+            rows.append(row | NO_ANSWER if value == UNKNOWN else row)
+        return rows
 
-    def _evidence(self, item: Encoded, number: int, name: str, value: int) -> Sequence[str]:
-        """Inputs that alone would give this answer too, and `ocr` where words printed on the product name it; if there
+    def _lacked(self, category: tuple[str, ...]) -> frozenset[str]:
+        if category not in self._lacking:
+            lacked = (name for name in self.labels if not applicable(self.design, category, name))
+            self._lacking[category] = frozenset(lacked)
+        return self._lacking[category]
+
+    def _evidence(self, item: Encoded, name: str, value_R: Sequence[int]) -> list[list[str]]:
+        """Inputs that alone would give a product's answer too, and `ocr` where words printed on it name it; if there
         are none, the input that finds it likelier."""
-        shares: dict[str, Any] = {
-            single: item.values[f"{single}/{name}"][number]
-            for (single,) in SINGLE_INPUTS
-            if f"{single}/{name}" in item.values
-        }
-        agreeing = [single for single, share in shares.items() if int(share.argmax()) == value]
-        if self._is_printed(item.printed[number], name, self.labels[name][value]):
-            agreeing.append("ocr")
-        return agreeing or [max(shares, key=lambda single: float(shares[single][value]))]
+        keys = {single: f"{single}/{name}" for (single,) in SINGLE_INPUTS}
+        shares: dict[str, np.ndarray] = {single: item.values[key] for single, key in keys.items() if key in item.values}
+        best = {single: share_RK.argmax(1).tolist() for single, share_RK in shares.items()}
+        found = []
+        for number, value in enumerate(value_R):
+            agreeing = [single for single in shares if best[single][number] == value]
+            if self._is_printed(item.printed[number], name, self.labels[name][value]):
+                agreeing.append("ocr")
+            likely = {single: share_RK[number, value] for single, share_RK in shares.items()}
+            found.append(agreeing or [max(likely, key=likely.__getitem__)])
+        return found
 
     def _is_printed(self, words: Sequence[Word], name: str, value: str) -> bool:
         if not words or value == UNKNOWN:
@@ -167,9 +180,10 @@ class ZeroShotAnswers:
 
     def rows(self, item: Encoded, precision: float) -> Iterator[dict[str, Any]]:
         """One row per product and property; never `accept`."""
+        by_property = {name: _ranked(item.values[name], values) for name, values in self.labels.items()}
         for number, product in enumerate(item.rows):
-            for name, values in self.labels.items():
-                ranked = _ranked(item.values[name][number], values)
+            for name, ranked_R in by_property.items():
+                ranked = ranked_R[number]
                 yield {
                     "product_id": product["product_id"],
                     "property": name,
@@ -182,10 +196,14 @@ class ZeroShotAnswers:
                 }
 
 
-def _ranked(probabilities_K: Any, values: Sequence[str]) -> list[tuple[str, float]]:
-    """The best value and the next ones, with their probabilities."""
-    best = probabilities_K.argsort()[::-1][: ALTERNATIVES + 1]
-    return [(values[k], float(probabilities_K[k])) for k in best]
+def _ranked(probabilities_RK: np.ndarray, values: Sequence[str]) -> list[list[tuple[str, float]]]:
+    """Product by product the best value and the next ones, with their probabilities."""
+    best_RA = probabilities_RK.argsort(axis=1)[:, ::-1][:, : ALTERNATIVES + 1]
+    shares_RA = np.take_along_axis(probabilities_RK, best_RA, axis=1)
+    return [
+        [(values[k], share) for k, share in zip(best, shares, strict=True)]
+        for best, shares in zip(best_RA.tolist(), shares_RA.tolist(), strict=True)
+    ]
 
 
 def _listed(ranked: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from shopvl.design import Design
 from shopvl.encoding import Prepared, encoded, prepare
 from shopvl.errors import ShopvlError
 from shopvl.loading import Loader
+from shopvl.models.thumbnail import folded
 from shopvl.tasks.answering import HeadAnswers, ZeroShotAnswers
 from shopvl.tasks.engines import Mapped, Work
 from shopvl.tasks.ledger import KEY_BYTES
@@ -93,7 +95,7 @@ class TagMapper:
         for group in ready.groups:
             started = time.perf_counter()
             with self._arithmetic():
-                item = encoded(self.design, group.items, group.batch, self._answers.read)
+                item = encoded(self._used, group.items, group.batch, self._answers.read)
             between = time.perf_counter()
             rows, inputs = self._answers.rows(item, precision=1.0), inputs_name(item.inputs)
             for place in group.places:
@@ -122,11 +124,15 @@ class TagMapper:
 
     @cached_property
     def _answers(self) -> HeadAnswers | ZeroShotAnswers:
-        self.design.model.eval()
-        return ZeroShotAnswers(self.design) if self.zero_shot else HeadAnswers(self.design)
+        return ZeroShotAnswers(self._used) if self.zero_shot else HeadAnswers(self._used)
+
+    @cached_property
+    def _used(self) -> Design:
+        """The design as it computes fastest; for what it is called, `design` stands."""
+        return replace(self.design, model=folded(self.design.model))
 
     def __getstate__(self) -> dict[str, Any]:  # a worker makes its own
-        return {name: value for name, value in vars(self).items() if name not in ("_loader", "_answers")}
+        return {name: value for name, value in vars(self).items() if name not in ("_loader", "_answers", "_used")}
 
 
 def _result(key: bytes, product_id: str | None) -> dict[str, Any]:

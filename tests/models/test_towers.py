@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from shopvl.batch import Words
 from shopvl.catalog.images import decode
@@ -19,7 +20,7 @@ from shopvl.models.backbones import (
     load_transformers_tokenizer,
 )
 from shopvl.models.inputs import MapCells, TextTower, WordBagTower
-from shopvl.models.thumbnail import ThumbnailNet
+from shopvl.models.thumbnail import ThumbnailNet, folded
 from shopvl.recipes import find
 
 
@@ -144,3 +145,25 @@ def test_half_of_the_cells_enter_while_training_and_all_in_use(make_design, batc
     assert len({tuple(row) for row in kept.tolist()}) > 1
     picture = decode(toy_rows[0]["image"]["bytes"])
     assert design.loader.pictures([picture]).kept_BP is None
+
+
+def test_folded_norms_change_nothing_but_the_time() -> None:
+    torch.manual_seed(0)
+    net = ThumbnailNet(stem=8, widths=(16, 24), blocks=(1, 2)).train()
+    for _ in range(3):  # norms that have seen something
+        net(torch.rand(8, 3, 24, 20))
+    with torch.no_grad():
+        for part in net.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.weight.uniform_(0.5, 1.5)
+                part.bias.uniform_(-0.5, 0.5)
+    net.eval()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    quick = folded(nn.Sequential(net))[0]
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in quick.modules())
+    pictures = torch.rand(4, 3, 24, 20)
+    with torch.inference_mode():
+        (own, cells), (same, same_cells) = net.look(pictures), quick.look(pictures)
+    torch.testing.assert_close(own, same, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(cells, same_cells, atol=1e-5, rtol=1e-4)
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
