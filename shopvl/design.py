@@ -427,7 +427,7 @@ def _text_cross(
     assert isinstance(fusion, parts.TextCross)
     image = _image_tower(recipe.image, configs.get("image"), random_weights)
     text = _text_tower(recipe.text, tokenizer, None, random_weights)
-    assert isinstance(text, TextTower)
+    assert isinstance(text, TextTower | WordBagTower)
     space = fusion.width, fusion.temperature
     model = TextCross(image, text, *space, fusion.layers, fusion.heads, fusion.dropout)
     config = getattr(image, "config", None)

@@ -215,6 +215,11 @@ class TextTower(nn.Module):
         self.encoder = Encoder(layers, width, heads, dropout)
         self.width = width
 
+    @property
+    def vectors(self) -> nn.Embedding:
+        """Of the word pieces (V, width)."""
+        return self.embedding.word
+
     def forward(self, words: Words, segment: str) -> Tensor:
         """(B, width)."""
         return self.read(words, segment)[0]
@@ -238,6 +243,11 @@ class WordBagTower(nn.Module):
         self.width = width
         nn.init.normal_(self.word.weight, std=0.05)
         nn.init.zeros_(self.segment.weight)
+
+    @property
+    def vectors(self) -> nn.Embedding:
+        """Of the word pieces (V, width)."""
+        return self.word
 
     def forward(self, words: Words, segment: str) -> Tensor:
         """(B, width)."""

@@ -11,7 +11,7 @@ from shopvl.batch import IGNORED, Batch, Output, Words
 from shopvl.models.answering import PromptBlock
 from shopvl.models.attention import NORM_EPS
 from shopvl.models.dual_encoder import DualEncoder
-from shopvl.models.inputs import TextTower
+from shopvl.models.inputs import TextTower, WordBagTower
 
 
 class TextCross(DualEncoder):
@@ -23,7 +23,7 @@ class TextCross(DualEncoder):
     def __init__(
         self,
         image_tower: nn.Module,
-        text_tower: TextTower,
+        text_tower: TextTower | WordBagTower,
         width: int,
         temperature: float,
         layers: int,
@@ -37,7 +37,7 @@ class TextCross(DualEncoder):
         self.last_norm = nn.LayerNorm(wide, eps=NORM_EPS)
         self.match = nn.Sequential(nn.Linear(wide, wide), nn.Tanh(), nn.Linear(wide, 1))
         self.word_transform = nn.Sequential(nn.Linear(wide, wide), nn.GELU(), nn.LayerNorm(wide))
-        self.word_bias = nn.Parameter(torch.zeros(text_tower.embedding.word.num_embeddings))
+        self.word_bias = nn.Parameter(torch.zeros(text_tower.vectors.num_embeddings))
 
     def forward(self, batch: Batch) -> Output:
         """Embeddings of whatever the batch holds; guesses at hidden words and logits of drawn pairs, if asked."""
@@ -55,7 +55,7 @@ class TextCross(DualEncoder):
         if title.targets_BT is not None:
             fused_BTD = self._fused(title_BTD, title.real_BT, cells_BPD, kept_BP)
             asked_ND = self.word_transform(fused_BTD[title.targets_BT != IGNORED])
-            logits_NV = (asked_ND @ self.text_tower.embedding.word.weight.T).float() + self.word_bias
+            logits_NV = (asked_ND @ self.text_tower.vectors.weight.T).float() + self.word_bias
             output = replace(output, asked_logits_NV=logits_NV)
         if batch.draws_2BB is not None:
             title_N, image_N = drawn_pairs(output, batch)

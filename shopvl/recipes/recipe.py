@@ -49,6 +49,7 @@ from shopvl.recipes.parts import (
     TextTransformer,
     ThumbnailImage,
     WarmupCosine,
+    WordBag,
     WordPieces,
 )
 
@@ -243,8 +244,10 @@ class Recipe:
     def _text_cross_problems(self) -> list[str]:
         found = []
         assert isinstance(self.fusion, TextCross)
-        if not isinstance(self.text, TextTransformer):
-            found.append(f"text-cross goes on with the layers of a text-transformer, not of {self.text.kind}")
+        if not isinstance(self.text, TextTransformer | WordBag):
+            found.append(
+                f"text-cross goes on from the words of a text-transformer or word-bag, not of {self.text.kind}"
+            )
         elif self.text.width % self.fusion.heads:
             found.append(f"a text width of {self.text.width} is not a multiple of {self.fusion.heads} heads")
         found += [
