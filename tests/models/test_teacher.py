@@ -11,6 +11,7 @@ from shopvl.objectives.contrastive import ContrastLoss, MomentumContrastLoss
 from shopvl.objectives.masked import MaskedWordsLoss
 from shopvl.objectives.views import HardNegatives, Plain
 from shopvl.recipes import find
+from shopvl.recipes.parts import WordBag
 from shopvl.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from shopvl.training.loop import adamw
 
@@ -150,3 +151,23 @@ def test_a_design_that_starts_from_another_has_its_teacher_start_there_too(desig
     assert design.start_from(other) == len(other.model.state_dict())
     for name, tensor in other.model.state_dict().items():
         assert torch.equal(design.teacher.model.state_dict()[name], tensor), name
+
+
+def test_it_also_goes_on_from_towers_that_are_trained(make_design, batch_of) -> None:
+    """Over a word bag: started from a dual encoder it embeds as that does, and judges pairs beside."""
+    towers = replace(find("tri-clip", "tiny"), text=WordBag(width=16, max_tokens=16, vocabulary=400))
+    albef = find("albef", "tiny")
+    recipe = replace(albef, image=towers.image, text=towers.text, teacher=None, fusion=replace(albef.fusion, heads=4))
+    start, design = make_design(towers), make_design(recipe)
+    assert design.start_from(start) == len(start.model.state_dict())
+    design.model.eval()
+    start.model.eval()
+    batch = batch_of(design, 6)
+    with torch.inference_mode():
+        for name, vector in start.embeddings(batch, ("image", "title")).items():
+            assert torch.equal(vector, design.embeddings(batch, ("image", "title"))[name])
+    losses = design.losses(batch, torch.Generator().manual_seed(0))
+    design.total(losses).backward()
+    assert {"mlm", "itm"} <= losses.keys()
+    assert float(design.model.text_tower.word.weight.grad.abs().sum()) > 0
+    assert float(design.model.match[0].weight.grad.abs().sum()) > 0

@@ -17,7 +17,6 @@ from shopvl.recipes.parts import (
     Matching,
     Momentum,
     PatchLinear,
-    WordBag,
     WordPieces,
 )
 
@@ -116,7 +115,7 @@ def test_cells_their_tasks_and_their_fusion_must_fit_together() -> None:
         "give itm negatives of hard, not rand": replace(
             albef, objectives=(Contrast(between="title-image"), Matching())
         ),
-        "not of word-bag": replace(albef, text=WordBag(width=16)),
+        "not of wordpiece": replace(albef, text=WordPieces()),
         "momentum teaches a text-cross, not single-stream": replace(vilt, teacher=Momentum()),
         "text-cross has none": replace(albef, combine="adaptive-gradients"),
         "adaptive-losses weighs objectives against each other, there is one": replace(
