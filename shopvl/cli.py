@@ -432,6 +432,9 @@ Protect = Annotated[
 ]
 
 
+SHOWN_FIGURES = 7  # of a leaderboard, as many as fit a terminal; the files have them all
+
+
 @experiments_app.command("list")
 def experiments_list(store: Store = None) -> None:
     """Experiment and grid files that ship with shopvl, and the experiments of a store if one is named.
@@ -493,9 +496,10 @@ def experiments_compare(
 
     board = Leaderboard.read(name, store)
     headers, rows = board.rows()
-    table = Table(*headers)
+    table = Table(*headers[:SHOWN_FIGURES], box=SIMPLE_HEAD)
+    table.columns[0].no_wrap = True
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(Text, row[:SHOWN_FIGURES]))
     out.print(table)
     for path in board.write(folder):
         out.print(str(path))

@@ -15,10 +15,21 @@ from shopvl.errors import TrackingError
 from shopvl.experiments.running import CELL_TAG, REPEATS_TAG, SCORES, SEED_TAG
 from shopvl.loading import CATEGORY
 from shopvl.metrics import Interval, mean_interval
+from shopvl.tasks.matching import JUDGED
 from shopvl.tasks.report import Line, Page
 from shopvl.tracking.store import Run, RunStore
 
 SCORE, R10 = "score", "retrieval/full/text_to_image/R_at_10"
+RETRIEVAL = {
+    f"{short}{way}, {recall.replace('_at_', '@')}": f"retrieval/{protocol}/{direction}/{recall}"
+    for protocol, short, recalls in (
+        ("full", "", ("R_at_1", "R_at_10")),
+        ("sampled-101", "of 101, ", ("R_at_1",)),
+        (JUDGED, "of 101 by the head, ", ("R_at_1", "R_at_10")),
+    )
+    for direction, way in (("text_to_image", "t->i"), ("image_to_text", "i->t"))
+    for recall in recalls
+}
 LEVELS = f"{CATEGORY}/levels/"  # scores of each level of the category
 BOTH, PICTURE = "image_and_title", "image"  # inputs by their names in metrics
 
@@ -90,7 +101,7 @@ class Leaderboard:
     def rows(self) -> tuple[list[str], list[list[str]]]:
         """Headers and cells of the main table."""
         headers = ["run", "seeds", "score", "behind the best", CATEGORY, f"{CATEGORY}, picture only", "R@10"]
-        headers += ["parameters", "core-seconds"]
+        headers += ["parameters", "core-seconds", "products/s"]
         return headers, [self._row(entry) for entry in self.entries]
 
     def _row(self, entry: Entry) -> list[str]:
@@ -105,6 +116,7 @@ class Leaderboard:
             shown(entry.interval(f"{entry.split}/{R10}")),
             f"{first['parameters'] / 1e6:.2f} M",
             f"{mean(run.metrics['core_seconds'] for run in entry.runs):.0f}",
+            f"{mean(run.metrics['products_per_second'] for run in entry.runs):.0f}",
         ]
 
     def _behind(self, entry: Entry) -> Interval | None:
@@ -120,6 +132,18 @@ class Leaderboard:
             [entry.label, *(shown(entry.accuracy(inputs, name)) for name in names)] for entry in self.entries
         ]
 
+    def retrieval_rows(self) -> tuple[list[str], list[list[str]]]:
+        """Headers and cells of the table of recalls: of embeddings, and of matching heads where there are any."""
+        found = {
+            label: [entry.interval(f"{entry.split}/{metric}") for entry in self.entries]
+            for label, metric in RETRIEVAL.items()
+        }
+        known = {label: values for label, values in found.items() if any(value is not None for value in values)}
+        lines = zip(*known.values(), strict=True)
+        return ["run", *known], [
+            [entry.label, *map(shown, values)] for entry, values in zip(self.entries, lines, strict=False)
+        ]
+
     def markdown(self) -> str:
         """`LEADERBOARD.md`."""
         sections = [
@@ -128,6 +152,10 @@ class Leaderboard:
             _markdown_table(*self.rows()),
             "Score: accuracy from picture and title, averaged over the category and every property. Means over the "
             "seeds, with 95% intervals (Student's t) where there are several.",
+            "## Search",
+            _markdown_table(*self.retrieval_rows()),
+            "Any product of the same title is right; t: title, i: picture. Of 101: lists of one right product and 100 "
+            "others of its kind, compared by embeddings or judged pair by pair by a matching head.",
             "## Accuracy from picture and title",
             _markdown_table(*self.property_rows(BOTH)),
             "## Accuracy from the picture alone",
@@ -148,6 +176,7 @@ class Leaderboard:
         page = Page(f"Runs of {self.experiment}", self._facts(), facts={"store": _without_password(self.store.uri)})
         for heading, note, (headers, rows) in (
             ("Leaderboard", "Means over the seeds with 95% intervals; best score first.", self.rows()),
+            ("Search", "Any product of the same title is right.", self.retrieval_rows()),
             ("Accuracy from picture and title", "", self.property_rows(BOTH)),
             ("Accuracy from the picture alone", "", self.property_rows(PICTURE)),
         ):
