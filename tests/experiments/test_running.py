@@ -99,6 +99,9 @@ def test_compare_makes_table_markdown_and_page_from_the_store(out: Path, store: 
     assert first_row.startswith(f"| peak_lr={best.params['changes.schedule.peak_lr']} | 1 |")
     assert f"| {second.metrics['score']:.3f} | {best.metrics['score'] - second.metrics['score']:.3f} |" in second_row
     assert best.run_id in told
+    headers, _, found = (line.split(" | ") for line in told.split("## Search")[1].strip().splitlines()[:3])
+    metric = next(name for name in best.metrics if name.endswith("/retrieval/full/text_to_image/R_at_10"))
+    assert found[headers.index("t->i, R@10")] == f"{best.metrics[metric]:.3f}"
     page = (tmp_path / "leaderboard.html").read_text()
     for plot in ("core-seconds of training", "category from image+title", "first stage"):
         assert plot in page
