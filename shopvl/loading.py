@@ -226,7 +226,7 @@ class Loader:
             texts=texts,
             title_group_B=text_groups([row["title"] for row in rows]),
             query_group_B=text_groups([query.text for query in queries]),
-            category_group_B=text_groups([CATEGORY_JOIN.join((row["category_path"] or ())[:2]) for row in rows]),
+            category_group_B=text_groups([subcategory(row) for row in rows]),
             facts_BK=facts_BK,
             query_facts_BK=self._facts([query.wants for query in queries]),
             questions=questions,
