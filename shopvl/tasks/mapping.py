@@ -67,7 +67,7 @@ class TagMapper:
         design = self.design
         told = {
             "version": __version__,
-            "model": design.name,
+            "model": self.model_name,
             "labels": design.labels,
             "ontology": design.ontology.model_dump(mode="json"),
             "calibration": design.calibration,
@@ -77,6 +77,11 @@ class TagMapper:
             "words": None if design.reader is None else design.reader.version(),
         }
         return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=KEY_BYTES).digest()
+
+    @cached_property
+    def model_name(self) -> str:
+        """The design's; telling it reads all of its weights."""
+        return self.design.name
 
     def prepared(self, work: Work) -> tuple[Prepared, float]:
         """The rows as batches, and the seconds that took."""

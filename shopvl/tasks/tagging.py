@@ -157,7 +157,7 @@ def tag(
     finally:
         reading.placed(ledger.commit())
     with summary.timed("merge"):
-        _merge(ledger, reading, out, _thresholds(design, precision, zero_shot), design, summary)
+        _merge(ledger, reading, out, _thresholds(design, precision, zero_shot), mapper, summary)
     ledger.finish(reading.places(), whole=limit is None)
     report(summary.rows)
     summary.reused, summary.seconds = reading.reused, time.monotonic() - started
@@ -204,11 +204,11 @@ def _merge(
     reading: Reading,
     out: Path,
     thresholds: Mapping[tuple[str, str], float],
-    design: Design,
+    mapper: TagMapper,
     summary: Tagged,
 ) -> None:
     """The ledger's rows in the catalog's order as the tables that people read."""
-    places, repeated, model = reading.places(), reading.repeated(), design.name
+    places, repeated, design = reading.places(), reading.repeated(), mapper.design
     (out / NOTES).unlink(missing_ok=True)
     try:
         with ExitStack() as stack:
@@ -228,7 +228,7 @@ def _merge(
                 summary.rejected += len(bad)
                 good = known.filter(pa.array([reason is None for reason in reasons]))
                 summary.tagged += good.num_rows
-                rows = _tag_rows(good, thresholds, model)
+                rows = _tag_rows(good, thresholds, mapper.model_name)
                 tags.write_batch(rows)
                 if notes is not None:
                     noted = good.filter(good.column("note").is_valid())
