@@ -7,7 +7,7 @@ for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,16 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[], "De
         if not (shared / name / "config.json").is_file():  # a design folder that has one is whole
             make().save(shared / name)
     return shared / name
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_polish() -> Iterator[None]:
+    """A cloze head's last fit is as long for sixty products as for 25,000; here a fifth of that is enough."""
+    from shopvl.training import polishing
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(polishing, "MIN_STEPS", polishing.MIN_STEPS // 5)
+        yield
 
 
 @pytest.fixture(scope="session")

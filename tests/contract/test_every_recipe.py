@@ -140,11 +140,11 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
         design.objectives = tuple(objective for objective in design.objectives if objective.name == main)
     optimizer = torch.optim.Adam(design.model.parameters())
     design.model.train()
+    batches = [with_one_answer(design.loader.training_batch(rows, random.Random(seed))) for seed in range(4)]
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = peak_lr * rate(step / steps, 0.05)
-        batch = with_one_answer(design.loader.training_batch(rows, random.Random(step % 4)))
-        losses = one_step(design, batch, step)
+        losses = one_step(design, batches[step % 4], step)
         optimizer.zero_grad()
         design.total(losses).backward()
         optimizer.step()
