@@ -461,7 +461,7 @@ def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weight
         case parts.TimmImage():
             return TimmTower(part.name, part.size_px, part.pretrained and not random_weights, part.options)
         case parts.ThumbnailImage():
-            return ThumbnailNet(part.stem, part.widths, part.blocks)
+            return ThumbnailNet(part.stem, part.widths, part.blocks, part.close_up)
         case parts.TransformersImage():
             return TransformersImageTower(load_transformers(part.name, part.pretrained, config))
         case parts.PatchTower():

@@ -32,13 +32,18 @@ class TimmImage:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ThumbnailImage:
-    """A small residual network of our own for pictures of about 60 to 100 px, trained from scratch."""
+    """A small residual network of our own for pictures of about 60 to 100 px, trained from scratch.
+
+    `close_up`: in use, though not while it learns, a picture is seen twice, whole and so much of each side around its
+    middle, and both looks are averaged. Twice the work for the picture.
+    """
 
     kind: Literal["thumbnail-conv"] = "thumbnail-conv"
     size_px: Size
     stem: Count = 32
     widths: Annotated[tuple[Count, ...], Field(min_length=1)]  # per stage; each but the first halves the sides
     blocks: Annotated[tuple[Count, ...], Field(min_length=1)]  # per stage
+    close_up: Annotated[float, Field(ge=0.5, lt=1)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -21,7 +21,7 @@ from shopvl.models.backbones import (
     load_transformers_tokenizer,
 )
 from shopvl.models.inputs import MapCells, TextTower, WordBagTower
-from shopvl.models.thumbnail import SmallMapConv, ThumbnailNet, folded
+from shopvl.models.thumbnail import SmallMapConv, ThumbnailNet, folded, middle
 from shopvl.recipes import find
 
 
@@ -183,3 +183,19 @@ def test_a_convolution_over_a_small_map_is_products_cell_by_cell(map_size, small
         with torch.autocast("cpu", torch.bfloat16):
             torch.testing.assert_close(quick(maps.bfloat16()), conv(maps), atol=2e-2, rtol=2e-2)
     assert small is None or bool(asked) is not small
+
+
+def test_a_close_up_is_averaged_in_use_and_not_while_it_learns() -> None:
+    torch.manual_seed(0)
+    net = ThumbnailNet(stem=8, widths=(16, 24), blocks=(1, 1), close_up=0.8).eval()
+    pictures = torch.rand(3, 3, 20, 30)
+    inner = nn.functional.interpolate(pictures[:, :, 2:18, 3:27], size=(20, 30), mode="bilinear")
+    torch.testing.assert_close(middle(pictures, 0.8), inner)
+    once = ThumbnailNet(stem=8, widths=(16, 24), blocks=(1, 1)).eval()
+    once.load_state_dict(net.state_dict())
+    with torch.inference_mode():
+        (own, cells), far, near = net.look(pictures), once.look(pictures), once.look(inner)
+        torch.testing.assert_close(own, (far[0] + near[0]) / 2)
+        for found, whole, close in zip(cells, far[1], near[1], strict=True):
+            torch.testing.assert_close(found, (whole + close) / 2)
+        torch.testing.assert_close(net.train().look(pictures)[0], once.train().look(pictures)[0])
