@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-MOST_READ = 0.7  # share of a kernel's taps that read the map, up to which products cell by cell are faster
-
-Spans = tuple[tuple[int, int, int], ...]
-Window = tuple[slice, slice, slice]
+from shopvl.models.small_maps import SmallMapConv
 
 
 class ThumbnailNet(nn.Module):
@@ -81,62 +76,17 @@ def _mean_of_two(looks: Tensor) -> Tensor:
 
 
 def folded(model: nn.Module) -> nn.Module:
-    """A copy to be used, not trained: each norm of a `ThumbnailNet` is folded into the convolution before it, and
-    convolutions over small maps become matrix products (`SmallMapConv`).
-
-    The same to rounding, and a fifth faster in bfloat16.
-    """
+    """A copy to be used, not trained: each norm of a `ThumbnailNet` is folded into the convolution before it, which
+    remembers the parts of its kernel. The same to rounding."""
     model = copy.deepcopy(model).eval()
     for part in list(model.modules()):
         for name, pair in list(part.named_children()):
             match list(pair.children()):
-                case [nn.Conv2d() as conv, nn.BatchNorm2d() as norm]:
-                    setattr(part, name, SmallMapConv(fuse_conv_bn_eval(conv, norm)))
+                case [SmallMapConv() as conv, nn.BatchNorm2d() as norm]:
+                    whole = fuse_conv_bn_eval(conv, norm)
+                    whole.remember()
+                    setattr(part, name, whole)
     return model
-
-
-class SmallMapConv(nn.Module):
-    """A convolution in use. Where much of its kernel lies beyond the map, it is a matrix product per cell instead.
-
-    Of the 54 taps that a padded 3x3 kernel has on a map of 3x2 cells, 26 read padding; those are left out.
-    """
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.conv = conv
-        self._kept = lru_cache(maxsize=8)(self._weights)
-
-    def forward(self, x_BCYX: Tensor) -> Tensor:
-        """As the convolution's."""
-        rows, columns = (self._spans(axis, size) for axis, size in enumerate(x_BCYX.shape[2:]))
-        height, width = self.conv.kernel_size
-        read = math.prod(sum(stop - start for _, start, stop in axis) for axis in (rows, columns))
-        if read > MOST_READ * height * width * len(rows) * len(columns):
-            found: Tensor = self.conv(x_BCYX)
-            return found
-        x_BYXC = x_BCYX.permute(0, 2, 3, 1)
-        bias, products = self._kept(rows, columns, x_BCYX.dtype)
-        cells = [torch.addmm(bias, x_BYXC[window].flatten(1), weight) for window, weight in products]
-        return torch.stack(cells, 1).unflatten(1, (len(rows), len(columns))).permute(0, 3, 1, 2)
-
-    def _spans(self, axis: int, size: int) -> Spans:
-        """Along one axis, for each cell of the output: where its kernel begins, and from where to where it reads."""
-        conv = self.conv
-        kernel, stride, pad = conv.kernel_size[axis], conv.stride[axis], int(conv.padding[axis])
-        starts = range(-pad, size + pad - kernel + 1, stride)
-        return tuple((start, max(start, 0), min(start + kernel, size)) for start in starts)
-
-    def _weights(self, rows: Spans, columns: Spans, dtype: torch.dtype) -> tuple[Tensor, list[tuple[Window, Tensor]]]:
-        """The bias (C,), and for each cell of the output what it reads of the map, and weights (taps, C)."""
-        weight_OCYX = self.conv.weight.detach()
-        products = []
-        for y, top, bottom in rows:
-            for x, left, right in columns:
-                taps_OCYX = weight_OCYX[:, :, top - y : bottom - y, left - x : right - x]
-                taps = taps_OCYX.permute(0, 2, 3, 1).flatten(1).to(dtype).contiguous()
-                products.append(((slice(None), slice(top, bottom), slice(left, right)), taps.T))
-        assert self.conv.bias is not None
-        return self.conv.bias.detach().to(dtype), products
 
 
 class ResidualBlock(nn.Module):
@@ -158,4 +108,4 @@ class ResidualBlock(nn.Module):
 
 
 def _conv(channels: int, width: int, kernel: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width))
+    return nn.Sequential(SmallMapConv(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width))

@@ -1,6 +1,5 @@
 """Towers by timm and transformers name or local folder, and those of our own."""
 
-import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from shopvl.models.backbones import (
     load_transformers_tokenizer,
 )
 from shopvl.models.inputs import MapCells, TextTower, WordBagTower
-from shopvl.models.thumbnail import SmallMapConv, ThumbnailNet, folded, middle
+from shopvl.models.thumbnail import ThumbnailNet, folded, middle
 from shopvl.recipes import find
 
 
@@ -168,21 +167,6 @@ def test_folded_norms_change_nothing_but_the_time() -> None:
     torch.testing.assert_close(own, same, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(cells, same_cells, atol=1e-5, rtol=1e-4)
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize(("map_size", "small"), [((1, 1), True), ((3, 2), True), ((4, 3), None), ((20, 15), False)])
-def test_a_convolution_over_a_small_map_is_products_cell_by_cell(map_size, small, stride) -> None:
-    torch.manual_seed(0)
-    conv = nn.Conv2d(5, 7, 3, stride, 1)
-    quick, asked = SmallMapConv(copy.deepcopy(conv)), []
-    quick.conv.register_forward_hook(lambda *_: asked.append(1))
-    maps = torch.rand(3, 5, *map_size).contiguous(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        torch.testing.assert_close(quick(maps), conv(maps))
-        with torch.autocast("cpu", torch.bfloat16):
-            torch.testing.assert_close(quick(maps.bfloat16()), conv(maps), atol=2e-2, rtol=2e-2)
-    assert small is None or bool(asked) is not small
 
 
 def test_a_close_up_is_averaged_in_use_and_not_while_it_learns() -> None:
