@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -88,6 +89,7 @@ class Loader:
         self.ontology = ontology
         self.size_px = recipe.image.size_px
         self.max_tokens = recipe.text.max_tokens
+        self._training_px = math.ceil(max(self.size_px) / max(1 - recipe.augment.crop_share, 0.1))
         # a bag of words has no places that could run out
         self.max_prompt_tokens = MAX_PROMPT_TOKENS if isinstance(recipe.text, WordBag) else self.max_tokens
 
@@ -182,18 +184,28 @@ class Loader:
             texts["ocr"] = self.printed(printed)
         return Batch(**self.seen(pixels, printed=printed), texts=texts)
 
-    def training_batch(self, rows: Sequence[Row], rng: random.Random, seeds: Sequence[int] | None = None) -> Batch:
+    def training_picture(self, row: Row) -> Image.Image:
+        """Its picture; a large JPEG is decoded at a fraction of its size that has pixels enough for every crop."""
+        return decode(row["image"]["bytes"], at_least_px=self._training_px)
+
+    def training_batch(
+        self,
+        rows: Sequence[Row],
+        rng: random.Random,
+        seeds: Sequence[int] | None = None,
+        decoded: Sequence[Image.Image] | None = None,
+    ) -> Batch:
         """Rows with good pictures as a batch with queries, facts and groups, augmented. `rng` decides every draw.
 
         What is drawn for a row follows from its seed, which `rng` gives if none is told: a row is the same in whichever
-        process's share of a batch it is.
+        process's share of a batch it is. Their pictures may have been `decoded` before.
         """
         own = [random.Random(seed) for seed in seeds or [rng.getrandbits(64) for _ in rows]]
         augment = self.recipe.augment
         pictures, overlaid, queries, printed = [], [], [], []
-        for row, draw in zip(rows, own, strict=True):
+        decoded = decoded or [self.training_picture(row) for row in rows]
+        for row, picture, draw in zip(rows, decoded, own, strict=True):
             crop = random_crop(draw, augment.crop_share, augment.flip)
-            picture = decode(row["image"]["bytes"])
             drawn = augment.overlays > 0 and draw.random() < augment.overlays
             pictures.append(to_pixels(_promoted(picture, draw) if drawn else picture, self.size_px, crop))
             if self.recipe.reads:
@@ -544,6 +556,7 @@ _COLUMNS = pa.schema(
         ("printed", pa.list_(pa.struct([("text", pa.string()), ("box", pa.list_(pa.float32()))]))),
     ]
 )
+DECODED_BYTES = 512_000_000  # of pictures that a training run keeps decoded
 _ROWS_PER_GROUP, _ROWS_IN_SIGHT = 1024, 32  # decoded pictures are large, but OCR workers want several at once
 
 
@@ -663,11 +676,14 @@ def _kept(came: Usable, read: Usable, log: QueryLog | None) -> dict[str, Any]:
 class Steps(Dataset):
     """Training step number -> Batch. Everything random follows from (seed, step), so any step can be made again.
 
-    In a run over several processes, process `rank` of `world` makes its own rows of each step.
+    In a run over several processes, process `rank` of `world` makes its own rows of each step. The first pictures, up
+    to DECODED_BYTES, are decoded once.
     """
 
     def __init__(self, rows: TrainingRows, loader: Loader, seed: int, rank: int = 0, world: int = 1) -> None:
         self.rows, self.loader, self.seed, self.rank, self.world = rows, loader, seed, rank, world
+        self._decoded: dict[int, np.ndarray] = {}
+        self._room = DECODED_BYTES
         self.batch_size = min(loader.recipe.schedule.batch_size, len(rows))
         self.steps_per_epoch = len(rows) // self.batch_size
 
@@ -678,4 +694,17 @@ class Steps(Dataset):
         rng = random.Random(f"{self.seed}/{step}")
         seeds = [rng.getrandbits(64) for _ in numbers]
         mine = slice(self.rank, None, self.world)
-        return self.loader.training_batch([self.rows[int(number)] for number in numbers[mine]], rng, seeds[mine])
+        own = numbers[mine].tolist()
+        rows = [self.rows[number] for number in own]
+        pictures = [self._picture(number, row) for number, row in zip(own, rows, strict=True)]
+        return self.loader.training_batch(rows, rng, seeds[mine], pictures)
+
+    def _picture(self, number: int, row: Row) -> Image.Image:
+        if number in self._decoded:
+            return Image.fromarray(self._decoded[number])
+        picture = self.loader.training_picture(row)
+        pixels = np.asarray(picture)
+        if pixels.nbytes <= self._room:
+            self._decoded[number] = pixels
+            self._room -= pixels.nbytes
+        return picture

@@ -37,7 +37,7 @@ from shopvl.training.schedule import Budget
 HERE = Path(__file__).parent
 TABLE = "fashion-products-small.parquet"
 DESIGNS: dict[str, dict[str, Any]] = {"all": {"leave_out": None}, "kept": {}}
-STEPS, PICTURES = 12, 1500  # per turn of the speed race
+STEPS, PICTURES = 30, 1500  # per turn of the speed race
 
 
 def quality(data: Path, work: Path, seeds: int, epochs: float) -> None:
@@ -50,7 +50,7 @@ def quality(data: Path, work: Path, seeds: int, epochs: float) -> None:
                 continue
             told = {"recipe": "flip", "size": "mini", "catalog": str(data / TABLE), "epochs": epochs}
             pretrain(Experiment(name="leave-out", seed=seed, changes=changes, **told), folder)
-            export(folder / "design", data / TABLE, folder / "embeddings")
+            export(Design.from_pretrained(folder / "design"), data / TABLE, folder / "embeddings")
             scored = [str(HERE / "score_embeddings.py"), str(folder / "embeddings"), "--data", str(data / TABLE)]
             subprocess.run([sys.executable, *scored, "--json", str(scores)], check=True)
 
