@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,6 +18,7 @@ from shopvl.errors import CatalogError
 Visual = Literal["yes", "partly", "no", "unknown"]
 Pair = tuple[str, str] | Mapping[str, str]  # (property, value) or {property, value}
 JOIN = " > "
+MOST_TOLD = 3  # categories that are named where any of several is meant
 MAX_VALUES = 1000  # a property keeps its most frequent values; beyond that it is an identifier, not a choice
 
 
@@ -72,16 +73,27 @@ class Category(_Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that can hold for a product: that it belongs to a category, or has a value."""
+    """Something that can hold for a product: that it belongs to a category, or has a value.
+
+    In what a query means there may be `others`: `Men > Sneakers or Women > Sneakers`.
+    """
 
     kind: Literal["category", "value"]
     path: tuple[str, ...] = ()
     property: str = ""
     value: str = ""
+    others: tuple[tuple[str, ...], ...] = ()  # paths of further categories, any of which will do
+
+    def each(self) -> tuple["Fact", ...]:
+        """The facts of which any will do, without `others`."""
+        return (replace(self, others=()), *(Fact(self.kind, path=path) for path in self.others))
 
     def __str__(self) -> str:
         """`Apparel > Shirts` or `colour: Red`."""
-        return JOIN.join(self.path) if self.kind == "category" else f"{self.property}: {self.value}"
+        if self.kind == "value":
+            return f"{self.property}: {self.value}"
+        paths = [JOIN.join(path) for path in (self.path, *self.others)]
+        return " or ".join(paths if len(paths) <= MOST_TOLD else [*paths[: MOST_TOLD - 1], f"{len(paths) - 2} more"])
 
 
 class Ontology(_Frozen):

@@ -3,7 +3,7 @@
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -170,11 +170,30 @@ def facts_named(text: str, ontology: Ontology, *, within: Iterable[int] | None =
     `within` looks only for these facts: the product's own. Words that name several facts name none of them; of
     categories within each other the outer one is meant.
     """
+    return tuple(sorted({number for group in _named(text, ontology, within) if len(group) == 1 for number in group}))
+
+
+def facts_meant(text: str, ontology: Ontology) -> tuple[Fact, ...]:
+    """What the words of a query ask for: the facts they name; any of the categories, where they name several.
+
+    A shop that has its sneakers under men and under women means both by the word.
+    """
+    facts = ontology.facts
+    groups = sorted({tuple(sorted(group)) for group in _named(text, ontology)})
+    meant = []
+    for first, *others in groups:
+        if all(facts[number].kind == "category" for number in others):
+            meant.append(replace(facts[first], others=tuple(facts[number].path for number in others)))
+    return tuple(meant)
+
+
+def _named(text: str, ontology: Ontology, within: Iterable[int] | None = None) -> list[frozenset[int]]:
+    """Per name that stands in the text, every fact of that name."""
     index = _name_index(ontology)
     allowed = None if within is None else frozenset(within)
     plain = _PUNCTUATION.sub(" ", folded(text)).split()
     words = [_singular(word) for word in plain]
-    found: set[int] = set()
+    found: list[frozenset[int]] = []
     place = 0
     while place < len(words):
         for size in range(min(_MAX_NAME_WORDS, len(words) - place), 0, -1):
@@ -184,39 +203,36 @@ def facts_named(text: str, ontology: Ontology, *, within: Iterable[int] | None =
             fitting = _outermost(named if allowed is None else named & allowed, ontology)
             if len(fitting) > 1:  # "shorts" are shorts, though "short" is a length
                 said = " ".join(plain[place : place + size])
-                fitting = frozenset(n for n in fitting if said in map(folded, ontology.names_of_facts[n]))
-            if len(fitting) == 1:
-                found |= fitting
+                fitting = frozenset(n for n in fitting if said in map(folded, ontology.names_of_facts[n])) or fitting
+            found.append(fitting)
             place += size - 1
             break
         place += 1
     if language_of(text) == "zh":
-        found |= _chinese_named(folded(text).replace(" ", ""), ontology, allowed)
-    return tuple(sorted(found))
+        found += _chinese_named(folded(text).replace(" ", ""), ontology, allowed)
+    return [group for group in found if group]
 
 
 _MAX_NAME_WORDS = 5
 
 
 def _outermost(fitting: frozenset[int], ontology: Ontology) -> frozenset[int]:
-    """Of categories within each other that share a name ("Watches > Watches") the one that holds the others."""
-    paths = {number: ontology.facts[number].path for number in fitting}  # empty for a value
-    first = min(fitting, key=lambda number: len(paths[number]), default=None)
-    if first is None or not all(path and path[: len(paths[first])] == paths[first] for path in paths.values()):
-        return fitting
-    return frozenset((first,))
+    """Without categories that lie within another one of the same name ("Watches > Watches")."""
+    paths = {number: ontology.facts[number].path for number in fitting}
+    outer = {path for path in paths.values() if path}  # a value has none
+    return frozenset(
+        number for number, path in paths.items() if not any(path[:depth] in outer for depth in range(1, len(path)))
+    )
 
 
-def _chinese_named(text: str, ontology: Ontology, allowed: frozenset[int] | None) -> set[int]:
+def _chinese_named(text: str, ontology: Ontology, allowed: frozenset[int] | None) -> list[frozenset[int]]:
     """Chinese has no blanks between words: names are looked for anywhere, longer ones first."""
     index = _name_index(ontology)
-    found: set[int] = set()
+    found = []
     for name in sorted((name for name in index if language_of(name) == "zh"), key=len, reverse=True):
         if name in text:
             text = text.replace(name, " ")
-            fitting = _outermost(index[name] if allowed is None else index[name] & allowed, ontology)
-            if len(fitting) == 1:
-                found |= fitting
+            found.append(_outermost(index[name] if allowed is None else index[name] & allowed, ontology))
     return found
 
 

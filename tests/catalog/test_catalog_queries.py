@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, validate
 
 from shopvl.catalog.ontology import Ontology, apply_names, mine_ontology
-from shopvl.catalog.queries import Query, QueryLog, facts_named, make_query
+from shopvl.catalog.queries import Query, QueryLog, facts_meant, facts_named, make_query
 from shopvl.catalog.schema import FRAME_SCHEMA
 from shopvl.errors import CatalogError
 from shopvl.paths import room
@@ -156,6 +156,25 @@ def test_of_categories_within_each_other_the_outer_one_is_meant():
         assert labels(ontology, facts_named(asked, ontology)) == ["Accessories > Watches"]
     elsewhere = mine_ontology([product_frame([*products, ("Toy", ["Toys", "Watches"], [])])])
     assert facts_named("watches", elsewhere) == ()
+
+
+def test_a_name_in_several_branches_means_any_of_them():
+    products = [
+        ("Runner", ["Men", "Shoes", "Sneakers"], [("Cut", "Low")]),
+        ("Runner", ["Women", "Shoes", "Sneakers"], [("Cut", "High")]),
+        ("Lace", ["Women", "Shoes"], [("Part", "Laces")]),
+        ("Low chair", ["Home", "Low"], []),
+    ]
+    ontology = mine_ontology([product_frame(products)])
+    for asked in ("sneakers", "a sneaker", "sneakers, sneakers"):
+        assert facts_named(asked, ontology) == ()
+        (fact,) = facts_meant(asked, ontology)
+        assert str(fact) == "Men > Shoes > Sneakers or Women > Shoes > Sneakers"
+        assert [one.path[0] for one in fact.each()] == ["Men", "Women"]
+    assert [str(fact) for fact in facts_meant("high laces", ontology)] == ["Cut: High", "Part: Laces"]
+    assert facts_meant("low", ontology) == ()  # a category or a value: not either of two categories
+    many = mine_ontology([product_frame([("Bag", [place, "Bags"], []) for place in "ABCDE"])])
+    assert [str(fact) for fact in facts_meant("bags", many)] == ["A > Bags or B > Bags or 3 more"]
 
 
 def test_a_products_own_facts_settle_what_a_word_means(shop):

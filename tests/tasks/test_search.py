@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from shopvl.catalog.cells import folded
 from shopvl.catalog.images import decode
-from shopvl.catalog.ontology import apply_names
+from shopvl.catalog.ontology import apply_names, mine_ontology
 from shopvl.catalog.readers import open_catalog
 from shopvl.design import Design
 from shopvl.errors import IndexFolderError, ShopvlError
@@ -128,6 +128,20 @@ def test_chinese_words_mean_what_english_words_mean(tuned, toy_catalog, toy_tabl
     assert index.in_catalog_words("红色连衣裙", index.understood("红色连衣裙")).startswith("red dress")
     chinese, english = (index.search(text, k=10, by="lexical").hits for text in ("红色连衣裙", "red dress"))
     assert len({hit.product_id for hit in chinese} & {hit.product_id for hit in english}) >= 7
+
+
+def test_a_category_in_two_branches_is_found_in_both(tuned, toy_table: Path, tmp_path: Path) -> None:
+    frame = pl.read_parquet(toy_table)[:40]
+    paths = [["Women" if n % 2 else "Men", "Sneakers"] if n < 10 else ["Home", "Lamps"] for n in range(len(frame))]
+    frame = frame.with_columns(pl.Series("category_path", paths), title=pl.lit("thing"))
+    frame.write_parquet(tmp_path / "branches.parquet")
+    catalog = open_catalog(tmp_path / "branches.parquet")
+    ontology = mine_ontology(catalog.batches())
+    build_index(tuned, catalog, tmp_path / "branches", ontology=ontology)
+    found = SearchIndex(tmp_path / "branches", tuned).search("sneaker", k=10, cut_off=False)
+    assert [str(fact) for fact in found.understood] == ["Men > Sneakers or Women > Sneakers"]
+    assert {hit.category_path for hit in found} == {("Men", "Sneakers"), ("Women", "Sneakers")}
+    assert len(found) == 10
 
 
 def test_words_and_a_picture_are_like_this_but(index: SearchIndex, toy_catalog) -> None:

@@ -85,6 +85,7 @@ class Facts:
         self._products = products
         self._tags = tags
         self._allowed = lru_cache(maxsize=32)(self._mask)
+        self._together = lru_cache(maxsize=32)(self._any_of)
 
     @cached_property
     def _lists(self) -> tuple[dict[str, dict[str, slice]], np.ndarray, np.ndarray, np.ndarray]:
@@ -233,11 +234,18 @@ class Facts:
 
     def _listed(self, fact: Fact) -> tuple[np.ndarray, np.ndarray]:
         """Rows in order, and how sure each is."""
+        if fact.others:
+            return self._together(fact)
         name = CATEGORY if fact.kind == "category" else folded(fact.property)
         value = folded(CATEGORY_JOIN.join(fact.path)) if fact.kind == "category" else folded(fact.value)
         place = self._places.get(name, {}).get(value, slice(0, 0))
         _, rows, shares, _ = self._lists
         return rows[place], shares[place]
+
+    def _any_of(self, fact: Fact) -> tuple[np.ndarray, np.ndarray]:
+        rows, shares = (np.concatenate(parts) for parts in zip(*map(self._listed, fact.each()), strict=True))
+        distinct, places = np.unique(rows, return_inverse=True)
+        return distinct, np.bincount(places, shares, len(distinct)).clip(max=1).astype(np.float32)
 
 
 def fact_of(name: str, value: str) -> Fact:

@@ -18,7 +18,7 @@ from shopvl.answers import LinearAnswers, PromptedAnswers
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Fact, Ontology
-from shopvl.catalog.queries import facts_named
+from shopvl.catalog.queries import facts_meant
 from shopvl.design import Design
 from shopvl.errors import DesignError, IndexFolderError, ShopvlError
 from shopvl.tasks.matching import has_judge
@@ -174,7 +174,7 @@ class SearchIndex:
 
     def understood(self, text: str | None) -> tuple[Fact, ...]:
         """Categories and values of the ontology that the words name, in any of its languages."""
-        return tuple(self.ontology.facts[number] for number in facts_named(text, self.ontology)) if text else ()
+        return facts_meant(text, self.ontology) if text else ()
 
     def in_catalog_words(self, text: str, facts: Sequence[Fact]) -> str:
         """The catalog's own names of what a query names, as the model learned to read queries.
@@ -190,7 +190,8 @@ class SearchIndex:
     def query_words(self, text: str, facts: Sequence[Fact]) -> list[str]:
         """Words to look for: the query's, and all names of what they name."""
         numbers = {fact: number for number, fact in enumerate(self.ontology.facts)} if facts else {}
-        names = [name for fact in facts for name in self.ontology.names_of_facts[numbers[fact]]]
+        single = [one for fact in facts for one in fact.each()]
+        names = [name for fact in single for name in self.ontology.names_of_facts[numbers[fact]]]
         return list(dict.fromkeys([*words_of(text), *(word for name in names for word in words_of(name))]))
 
     # --- search
