@@ -2,10 +2,10 @@
 
     python experiments/bench/paired.py runs/crossing-vilt --against crossing=none --out experiments/results/crossing
 
-Writes OUT.json and OUT.md. Of every figure there is the mean over the seeds; the difference to the run `--against` has
-two intervals: a paired bootstrap over products or queries (each one's difference averaged over the seeds both have),
-which says how far other products would move it, and, from three seeds on, Student's t over the seeds, which says how
-far another training would.
+Writes OUT.json, OUT.md and, of the chief figures, OUT.svg. Of every figure there is the mean over the seeds; the
+difference to the run `--against` has two intervals: a paired bootstrap over products or queries (each one's difference
+averaged over the seeds both have), which says how far other products would move it, and, from three seeds on, Student's
+t over the seeds, which says how far another training would.
 """
 
 from __future__ import annotations
@@ -17,12 +17,23 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from matplotlib.figure import Figure
 
 from shopvl.metrics import mean_interval, paired_bootstrap
 
 WAYS = {"text_to_image": "t->i", "image_to_text": "i->t"}
 PROPERTIES = ("category", "colour")
 INPUTS = ("image", "image+title")
+PLOTTED = (
+    "sampled-101 judged, t->i, R@10",
+    "sampled-101 judged, i->t, R@10",
+    "sampled-101, t->i, R@10",
+    "sampled-101, i->t, R@10",
+    "category, image",
+    "colour, image",
+    "category, image+title",
+    "colour, image+title",
+)
 
 
 def main(
@@ -44,6 +55,7 @@ def main(
     told = {"against": against, "seeds": {label: sorted(seeds) for label, seeds in found.items()}, "figures": table}
     out.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n", "utf-8")
     out.with_suffix(".md").write_text(markdown(runs.name, told), "utf-8")
+    plot(told).savefig(out.with_suffix(".svg"), metadata={"Date": None})
 
 
 def marks(outcomes: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -100,6 +112,26 @@ def markdown(name: str, told: dict[str, Any]) -> str:
         for figure in told["figures"][told["against"]]
     ]
     return "\n".join(lines) + "\n"
+
+
+def plot(told: dict[str, Any]) -> Figure:
+    """Differences to the run that all are compared with, a panel per figure: dark over products, light over seeds."""
+    labels = [label for label in told["figures"] if label != told["against"]][::-1]
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    panels = figure.subplots(2, 4, sharey=True)
+    for panel, name in zip(panels.flat, PLOTTED, strict=True):
+        panel.axvline(0, color="0.6", linewidth=1)
+        for place, label in enumerate(labels):
+            scores = told["figures"][label].get(name, {})
+            for key, colour, width in (("over_seeds", "0.8", 6), ("over_products", "tab:blue", 2)):
+                if key in scores:
+                    panel.plot([100 * end for end in scores[key]], [place] * 2, color=colour, linewidth=width)
+            if "difference" in scores:
+                panel.plot(100 * scores["difference"], place, "o", color="tab:blue")
+        panel.set_title(name, fontsize=9)
+        panel.set_yticks(range(len(labels)), [label.partition("=")[2] for label in labels])
+    figure.supxlabel(f"points more than {told['against']}; 95% intervals over products (blue) and over seeds (grey)")
+    return figure
 
 
 def _cell(scores: dict[str, Any] | None) -> str:
