@@ -16,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "race")
     args = parser.parse_args()
+    if find_spec("open_clip") is None:
+        raise SystemExit("the race needs open_clip: pip install -c constraints.txt -e '.[bench]'")
     table, runs = (args.data / TABLE).resolve(), args.runs.resolve()
     runs.mkdir(parents=True, exist_ok=True)
     ours_on, theirs_on = cores()
