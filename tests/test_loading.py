@@ -1,11 +1,15 @@
 import pickle
 import random
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 
+from shopvl import loading
+from shopvl.catalog.images import decode
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import open_catalog
 from shopvl.errors import CatalogError
@@ -78,6 +82,27 @@ def test_any_step_can_be_made_again_and_an_epoch_sees_every_row_once(make_design
     assert torch.equal(first.texts["query"].ids_BT, again.texts["query"].ids_BT)
     titles = {int(t) for step in range(steps.steps_per_epoch) for t in steps[step].title_group_B}
     assert len(titles) > 0.8 * len({row["title"] for row in toy_rows})
+
+
+@pytest.mark.parametrize("room", [0, 512_000_000])
+def test_pictures_that_fit_are_decoded_once_and_stay_the_same(make_design, toy_rows, monkeypatch, room) -> None:
+    loader = make_design(find("tri-clip", "tiny")).loader
+    fresh = Steps(toy_rows, loader, seed=0)[1].pixels_B3YX
+    monkeypatch.setattr(loading, "DECODED_BYTES", room)
+    asked: list[bytes] = []
+    monkeypatch.setattr(loading, "decode", lambda data, **told: asked.append(data) or decode(data, **told))
+    steps = Steps(toy_rows, loader, seed=0)
+    pictures = [steps[1].pixels_B3YX for _ in range(3)]
+    assert len(asked) == steps.batch_size * (1 if room else 3)
+    assert all(torch.equal(fresh, picture) for picture in pictures)
+
+
+def test_a_large_jpeg_is_decoded_small_for_training_with_pixels_enough(make_design) -> None:
+    sink = BytesIO()
+    Image.linear_gradient("L").resize((1600, 1200)).convert("RGB").save(sink, "JPEG")
+    loader = make_design(find("tri-clip", "tiny")).loader
+    picture = loader.training_picture({"image": {"bytes": sink.getvalue()}})
+    assert max(loader.size_px) < min(picture.size) < 400
 
 
 def test_processes_share_a_step_without_overlap(make_design, toy_rows) -> None:

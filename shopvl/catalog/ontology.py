@@ -93,7 +93,9 @@ class Fact:
         if self.kind == "value":
             return f"{self.property}: {self.value}"
         paths = [JOIN.join(path) for path in (self.path, *self.others)]
-        return " or ".join(paths if len(paths) <= MOST_TOLD else [*paths[: MOST_TOLD - 1], f"{len(paths) - 2} more"])
+        if len(paths) > MOST_TOLD:
+            paths = [*paths[: MOST_TOLD - 1], f"{len(paths) - MOST_TOLD + 1} more"]
+        return " or ".join(paths)
 
 
 class Ontology(_Frozen):

@@ -62,6 +62,8 @@ class SmallMapConv(nn.Conv2d):
     backwards. For convolutions without groups or dilation.
     """
 
+    _remembers = False
+
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, Y, X) -> (B, O, Y / stride, X / stride), as any convolution."""
         height, width = input.shape[2:]
@@ -78,8 +80,6 @@ class SmallMapConv(nn.Conv2d):
         if self.bias is not None:
             out_BYXO = out_BYXO + self.bias.to(dtype)
         return out_BYXO.permute(0, 3, 1, 2)
-
-    _remembers = False
 
     def remember(self) -> None:
         """From now on the kernel stays as it is, so its parts are cut out once for every size of map."""
