@@ -13,6 +13,7 @@ import numpy as np
 _OUTLIER = 40.0  # grey levels from the border's median: something that reaches the border
 _FAINTEST = 8.0  # grey levels that JPEG leaves on a plain surface
 _BUSY = 16.0  # grey levels of unevenness of the border from which it is no background one could tell a product from
+_TOGETHER = 16  # pictures looked at in one go: what is made of more leaves the processor's cache
 _EMPTY = 0.02  # a patch with a smaller share of odd pixels is background, if it hangs together with the border
 
 
@@ -22,21 +23,34 @@ def subject_shares(pixels_B3YX: np.ndarray, grid: tuple[int, int]) -> np.ndarray
     Plain patches that product shuts in on all sides count as product: a white shirt on white. Where the border is too
     busy to tell, everything does. The sides must be multiples of the grid's.
     """
+    parts = [_shares(pixels_B3YX[i : i + _TOGETHER], grid) for i in range(0, len(pixels_B3YX), _TOGETHER)]
+    shares_BRC, spread_B = (np.concatenate(part) for part in zip(*parts, strict=True))
+    empty = shares_BRC < _EMPTY
+    shares_BRC[empty & ~_reached(empty)] = 1.0
+    shares_BRC[spread_B > _BUSY] = 1.0
+    return shares_BRC
+
+
+def _shares(pixels_B3YX: np.ndarray, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """(B, rows, columns): the share of pixels off the background in each patch; (B,): how uneven the background is."""
     B, _, Y, X = pixels_B3YX.shape
     terms, ring, solve = _surface_terms(Y, X)
-    x_B3N = pixels_B3YX.reshape(B, 3, Y * X).astype(np.float32)
-    seen = x_B3N[:, :, ring]
+    x_B3N = pixels_B3YX.reshape(B, 3, Y * X)
+    seen = x_B3N[:, :, ring].astype(np.float32)
     middle = np.median(seen, axis=2, keepdims=True)
     usual = np.abs(seen - middle).max(axis=1, keepdims=True) < _OUTLIER
     factors = np.where(usual, seen, middle) @ solve
     missed = np.abs(seen - factors @ terms[:, ring]).max(axis=1)
     spread_B = 1.48 * np.median(missed, axis=1)
-    apart_BN = np.abs(x_B3N - factors @ terms).max(axis=1)
-    odd = (apart_BN > np.maximum(_FAINTEST, 4 * spread_B)[:, None]).reshape(B, grid[0], Y // grid[0], grid[1], -1)
-    shares = odd.mean(axis=(2, 4), dtype=np.float32)
-    shares[~_reached(shares < _EMPTY) & (shares < _EMPTY)] = 1.0
-    shares[spread_B > _BUSY] = 1.0
-    return shares
+    bound_B1 = np.maximum(_FAINTEST, 4 * spread_B)[:, None]
+    odd_BN = np.zeros((B, Y * X), dtype=bool)
+    for colour in range(3):
+        apart_BN = factors[:, colour] @ terms
+        apart_BN -= x_B3N[:, colour]
+        odd_BN |= np.abs(apart_BN, out=apart_BN) > bound_B1
+    high, wide = Y // grid[0], X // grid[1]
+    in_rows = odd_BN.reshape(B, grid[0], high, X).sum(axis=2, dtype=np.float32)
+    return in_rows.reshape(B, *grid, wide).sum(axis=3) / np.float32(high * wide), spread_B
 
 
 def subject_boxes(shares_BRC: np.ndarray, least: float) -> np.ndarray:
