@@ -52,6 +52,7 @@ from shopvl.vision.overlays import draw_lying_text, draw_overlays
 from shopvl.vision.patches import KeepRule
 from shopvl.vision.picture_words import PictureReader
 from shopvl.vision.quick import bias_drop, subject_boxes, subject_shares
+from shopvl.vision.subject import with_drawing_painted_out
 from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to_pixels
 
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
@@ -60,6 +61,7 @@ LACKING_SHARE = 0.3  # of the questions that a product has no answer to are aske
 CATEGORY_SHARE = 0.3  # of training prompts that name a product's category where they may
 LOGGED_SHARE = 0.5  # of the queries of a product that has logged ones: made queries name facts that shoppers rarely do
 CATEGORY, CATEGORY_JOIN = "category", " > "  # the category is the property of that name, its value the joined path
+PAINTED_OUT = 1 / 3  # of the promotions drawn on training pictures
 LEAST_PRODUCT = 0.2  # share of product from which a small patch belongs to the product's box
 TRAINING_INPUTS: tuple[Modality, ...] = ("image", "title")
 
@@ -444,9 +446,13 @@ def _word_regions(
 
 
 def _promoted(picture: Image.Image, rng: random.Random) -> Image.Image:
-    """The picture with promotions drawn on it, or, half of the time, with a word that lies."""
+    """The picture with promotions drawn on it, or, half of the time, with a word that lies.
+
+    A third of them is painted out again, as text laid over pictures is in use where OCR is on.
+    """
     draw = draw_lying_text if rng.random() < 0.5 else draw_overlays
-    return draw(picture, np.random.default_rng(rng.getrandbits(64)))[0]
+    drawn = draw(picture, np.random.default_rng(rng.getrandbits(64)))[0]
+    return with_drawing_painted_out(drawn, picture) if rng.random() < PAINTED_OUT else drawn
 
 
 @lru_cache(maxsize=1)

@@ -119,6 +119,17 @@ def without_overlays(picture: Image.Image, shown: SubjectMap) -> Image.Image:
     return Image.fromarray(_painted_over(bare, covered & (_resized(_hull(product), pixels.shape[:2]) > 0.5)))
 
 
+def with_drawing_painted_out(drawn: Image.Image, photo: Image.Image) -> Image.Image:
+    """`drawn`, an RGB picture made by drawing on `photo`, as `without_overlays` leaves it, who would find all of it.
+
+    For training: what is painted out in use leaves traces that a model should have seen.
+    """
+    before, after = (_shrunk(np.asarray(picture), WORK_PX).astype(np.int16) for picture in (photo, drawn))
+    overlay = (np.abs(after - before).max(axis=2) > _FAINT).astype(np.float32)
+    subject, method = find_subject(before.astype(np.uint8), quick=True)
+    return without_overlays(drawn, _mapped(subject, overlay, photo.size, method))
+
+
 def _covered(pixels: np.ndarray, shown: SubjectMap) -> np.ndarray:
     """bool (Y, X): text laid over the picture, a little more than all of it, and a drawn frame around it."""
     # lines along plates and soft rims lie outside of them

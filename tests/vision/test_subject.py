@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from shopvl.catalog.images import decode
 from shopvl.catalog.shop import draw_item
 from shopvl.vision.ocr import Word
-from shopvl.vision.overlays import typeface
-from shopvl.vision.subject import find_subject, subject_map, without_overlays
+from shopvl.vision.overlays import draw_overlays, typeface
+from shopvl.vision.subject import find_subject, subject_map, with_drawing_painted_out, without_overlays
 
 
 def overlap(found: np.ndarray, truth: np.ndarray) -> float:
@@ -187,3 +187,17 @@ def test_overlays_are_painted_out_and_the_rest_stays():
     assert after.mean() < 0.1 * before.mean()
     assert after[45:].max() == 0
     assert without_overlays(photo, subject_map(photo)) is photo
+
+
+def test_what_was_drawn_is_painted_out_and_the_rest_stays():
+    strayed = np.zeros(2)
+    for number in range(8):
+        photo = draw_item(number, 77, 128, overlay_share=0.0).image.convert("RGB")
+        drawn, _ = draw_overlays(photo, np.random.default_rng(number), pieces=1)
+        clean = with_drawing_painted_out(drawn, photo)
+        before, after = (np.abs(np.asarray(shown, float) - np.asarray(photo, float)).max(2) for shown in (drawn, clean))
+        strayed += before.mean(), after.mean()
+        near = np.asarray(Image.fromarray(before > 0).filter(ImageFilter.MaxFilter(15)))
+        assert after[~near].max(initial=0) == 0
+        assert with_drawing_painted_out(photo, photo) is photo
+    assert strayed[1] < 0.4 * strayed[0]
