@@ -184,7 +184,11 @@ class Vectors:
     def _by_index(self, query_D: np.ndarray, k: int, allowed: Allowed | None) -> tuple[np.ndarray, np.ndarray]:
         wanted = min(k * REFINE.get(self.kind, 1), self.indexed)
         parameters = self._parameters if allowed is None else allowed.parameters
-        (scores,), (rows,) = self.index.search(query_D[None], wanted, params=parameters)
+        query_D = np.ascontiguousarray(query_D, dtype=np.float32)
+        scores, rows = np.empty(wanted, np.float32), np.empty(wanted, np.int64)
+        # past the checks of FAISS's Python side, which take a while after a scan has emptied the processor's cache
+        pointers = (_library.swig_ptr(array) for array in (scores, rows))
+        self.index.search_c(1, _library.swig_ptr(query_D), wanted, *pointers, parameters)
         if rows[-1] < 0:
             scores, rows = scores[rows >= 0], rows[rows >= 0]
         return best(self.scores(query_D, rows), rows, k) if self.kind in REFINE else (scores, rows)
