@@ -58,12 +58,7 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def step(self, model: nn.Module) -> None:
         """Go a little of the way to the model, and remember the last batch in place of the oldest products."""
-        theirs = model.state_dict()
-        for name, own in self.model.state_dict().items():
-            if own.is_floating_point():
-                own.lerp_(theirs[name], 1 - self.decay)
-            else:
-                own.copy_(theirs[name])
+        follow(self.model, model, self.decay)
         if self.last is not None:
             known, group_B = self.last
             self._remember([(self.group_M, group_B), *((self._memory(name), known[name]) for name in REMEMBERED)])
@@ -79,3 +74,14 @@ class Teacher(nn.Module):
 
     def _memory(self, name: str) -> Tensor:
         return self.get_buffer(f"{name}_MD")
+
+
+@torch.no_grad()
+def follow(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move `average` a share of 1 - `decay` of the way to `model`, of the same make; norms' statistics as well."""
+    theirs = model.state_dict()
+    for name, own in average.state_dict().items():
+        if own.is_floating_point():
+            own.lerp_(theirs[name], 1 - decay)
+        else:
+            own.copy_(theirs[name])

@@ -575,6 +575,7 @@ class WarmupCosine:
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     batch_size: Count = 256
     chunk_size: Count | None = None  # products per forward pass; smaller than the batch = gradient cache
+    average: Share = 0.0  # decay per step of the moving mean of the weights that is kept in the end; 0 = the last ones
     half_size_share: Share = 0.0  # of the run, from its beginning, on pictures of half the sides: more of them per hour
 
 

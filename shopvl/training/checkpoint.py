@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,16 @@ class Progress:
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimizer: Optimizer, progress: Progress, teacher: nn.Module | None = None
+    folder: Path, model: nn.Module, optimizer: Optimizer, progress: Progress, further: Mapping[str, nn.Module] = {}
 ) -> None:
-    """Write `checkpoint-STEP` beside the last one, then remove the last one."""
+    """Write `checkpoint-STEP` beside the last one, then remove the last one. `further` is kept by name."""
     target = folder / f"checkpoint-{progress.step:08d}"
     draft = folder / "checkpoint.draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    for name, module in (("model", model), ("teacher", teacher)):
-        if module is not None:
-            tensors = {key: tensor.contiguous() for key, tensor in module.state_dict().items()}
-            save_file(tensors, draft / f"{name}.safetensors")
+    for name, module in {"model": model, **further}.items():
+        tensors = {key: tensor.contiguous() for key, tensor in module.state_dict().items()}
+        save_file(tensors, draft / f"{name}.safetensors")
     save_file(_flat(optimizer), draft / "optimizer.safetensors")
     (draft / "progress.json").write_text(json.dumps(asdict(progress)), "utf-8")
     shutil.rmtree(target, ignore_errors=True)
@@ -42,15 +42,16 @@ def save_checkpoint(
         shutil.rmtree(old)
 
 
-def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, teacher: nn.Module | None = None) -> Progress:
-    """Put the newest checkpoint into model, optimizer and teacher; step 0 where there is none."""
+def load_checkpoint(
+    folder: Path, model: nn.Module, optimizer: Optimizer, further: Mapping[str, nn.Module] = {}
+) -> Progress:
+    """Put the newest checkpoint into model, optimizer and what else was saved; step 0 where there is none."""
     found = _checkpoints(folder)
     if not found:
         return Progress()
     newest = found[-1]
-    model.load_state_dict(load_file(newest / "model.safetensors"))
-    if teacher is not None:
-        teacher.load_state_dict(load_file(newest / "teacher.safetensors"))
+    for name, module in {"model": model, **further}.items():
+        module.load_state_dict(load_file(newest / f"{name}.safetensors"))
     _restore(optimizer, load_file(newest / "optimizer.safetensors"))
     return Progress(**json.loads((newest / "progress.json").read_text("utf-8")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import time
@@ -21,6 +22,7 @@ from shopvl.batch import Batch
 from shopvl.design import Design
 from shopvl.errors import RecipeError
 from shopvl.loading import Steps, TrainingRows
+from shopvl.models.teacher import follow
 from shopvl.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from shopvl.training.distributed import agreed, norms_over_all, share_of, whole_batch
 from shopvl.training.gradient_cache import cached_backward
@@ -59,10 +61,12 @@ def train(
     teacher = design.teacher
     if teacher is not None and count > 1:
         raise RecipeError(f"the teacher of {design.recipe.name} remembers one process's products; train it in one")
-    progress = load_checkpoint(folder, design.model, optimizer, teacher)
-    design.model.to(accelerator.device)
-    if teacher is not None:
-        teacher.to(accelerator.device)
+    average = copy.deepcopy(design.model).requires_grad_(False) if schedule.average else None
+    followers = {"teacher": teacher, "average": average}
+    further = {name: module for name, module in followers.items() if module is not None}
+    progress = load_checkpoint(folder, design.model, optimizer, further)
+    for module in (design.model, *further.values()):
+        module.to(accelerator.device)
     model, optimizer = accelerator.prepare(design.model, optimizer)
     model.train()
     main = accelerator.is_main_process
@@ -87,17 +91,21 @@ def train(
             optimizer.step()
             if teacher is not None:
                 teacher.step(design.model)
+            if average is not None:  # from nothing it would remember its beginning for long
+                follow(average, design.model, min(schedule.average, (1 + progress.step) / (10 + progress.step)))
             progress = Progress(progress.step + 1, agreed(time.monotonic() - started))
             known = {name: accelerator.reduce(loss.detach(), "mean").item() for name, loss in losses.items()}
             log.write(progress.step, known)
             on_step(progress, budget.share_done(progress), known)
             if main and time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
                 log.flush()
-                save_checkpoint(folder, design.model, optimizer.optimizer, progress, teacher)
+                save_checkpoint(folder, design.model, optimizer.optimizer, progress, further)
                 saved_at = time.monotonic()
         log.flush()
         if main:
-            save_checkpoint(folder, design.model, optimizer.optimizer, progress, teacher)
+            save_checkpoint(folder, design.model, optimizer.optimizer, progress, further)
+    if average is not None:
+        design.model.load_state_dict(average.state_dict())
     design.model.eval()
     return progress
 

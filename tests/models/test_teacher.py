@@ -139,9 +139,9 @@ def test_a_checkpoint_keeps_the_teacher(design, make_design, batch_of, tmp_path)
     design.teacher.teach(batch_of(design))
     design.teacher.step(design.model)
     optimizer = adamw(design.model, 1e-3, 0.0)
-    save_checkpoint(tmp_path, design.model, optimizer, Progress(3, 1.0), design.teacher)
+    save_checkpoint(tmp_path, design.model, optimizer, Progress(3, 1.0), {"teacher": design.teacher})
     other = make_design(find("albef", "tiny"), seed=5)
-    assert load_checkpoint(tmp_path, other.model, adamw(other.model, 1e-3, 0.0), other.teacher).step == 3
+    assert load_checkpoint(tmp_path, other.model, adamw(other.model, 1e-3, 0.0), {"teacher": other.teacher}).step == 3
     for name, tensor in design.teacher.state_dict().items():
         assert torch.equal(other.teacher.state_dict()[name], tensor), name
 

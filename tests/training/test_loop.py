@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from shopvl.errors import RecipeError
 from shopvl.recipes import find
@@ -99,6 +100,28 @@ def test_a_spent_budget_trains_no_further(make_design, toy_rows, tmp_path: Path)
     first = train(make_design(find("tri-clip", "tiny")), toy_rows, tmp_path, budget=Budget(steps=3))
     second = train(make_design(find("tri-clip", "tiny")), toy_rows, tmp_path, budget=Budget(steps=3))
     assert first.step == second.step == 3
+
+
+def test_the_mean_of_the_weights_is_kept(make_design, toy_rows, tmp_path: Path) -> None:
+    recipe = find("tri-clip", "tiny")
+    recipe = replace(recipe, schedule=replace(recipe.schedule, average=0.3))
+    design = make_design(recipe)
+    mean = {name: tensor.clone() for name, tensor in design.model.state_dict().items()}
+
+    def by_hand(progress: Progress, share: float, found: dict[str, float]) -> None:
+        decay = min(0.3, progress.step / (9 + progress.step))
+        for name, tensor in design.model.state_dict().items():
+            mean[name] = decay * mean[name] + (1 - decay) * tensor if tensor.is_floating_point() else tensor.clone()
+
+    train(design, toy_rows, tmp_path, budget=Budget(steps=6), on_step=by_hand)
+    last = load_file(next(tmp_path.glob("checkpoint-*/model.safetensors")))
+    for name, tensor in design.model.state_dict().items():
+        torch.testing.assert_close(tensor, mean[name], atol=1e-6, rtol=1e-5)
+    assert not torch.equal(last["text_projection.weight"], design.model.text_projection.weight)
+    again = make_design(recipe, seed=9)
+    train(again, toy_rows, tmp_path, budget=Budget(steps=6))
+    for name, tensor in design.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], tensor), name
 
 
 def test_chunks_give_the_gradients_of_the_whole_batch(make_design, batch_of) -> None:
