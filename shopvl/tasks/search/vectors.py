@@ -23,7 +23,7 @@ Kind = Literal["flat", "hnsw", "ivf-sq8", "pq"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 FLAT_UP_TO = 100_000  # vectors; exact search is fast enough up to here
-HNSW_LINKS = 16
+HNSW_LINKS = 32
 PQ_DIMENSIONS = 4  # of a vector that one byte stands for
 REFINE: dict[Kind, int] = {"ivf-sq8": 2, "pq": 64}  # times as many candidates as are wanted are compared exactly
 EXACT_UP_TO = 5_000  # allowed rows that are compared one by one instead of through an index that must skip the others
@@ -72,7 +72,7 @@ def build(kind: Kind, matrix_ND: np.ndarray, *, seed: int = 0) -> tuple[Any, int
             raise ShopvlError("a flat search reads the raw vectors; there is no index to build")
         case "hnsw":
             index: Any = faiss.IndexHNSWFlat(dimension, HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
-            index.hnsw.efConstruction = 80
+            index.hnsw.efConstruction = 120
         case "ivf-sq8":
             index = faiss.index_factory(dimension, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
         case "pq":
