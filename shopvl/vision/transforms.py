@@ -88,5 +88,7 @@ def border_colour(image: Image.Image) -> tuple[int, int, int]:
     """Median colour of the outermost pixels."""
     pixels = np.asarray(image)
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    red, green, blue = np.median(edge, axis=0).astype(int)
-    return int(red), int(green), int(blue)
+    low, high = (len(edge) - 1) // 2, len(edge) // 2
+    ordered = np.partition(edge, (low, high), axis=0)  # numpy's median spends more on its checks than on this
+    red, green, blue = ((ordered[low].astype(int) + ordered[high]) // 2).tolist()
+    return red, green, blue
