@@ -1,7 +1,7 @@
 """OCR over many pictures: memory of the parent, recycling of workers, and the second run from the cache.
 
     OMP_NUM_THREADS=1 python experiments/bench/ocr_run.py --data ../shared/data/fashion-products-small.parquet \\
-        --count 1500 --out experiments/results/ocr_run.json
+        --count 5000 --out experiments/results/ocr_run.json
 
 Every third picture gets promotions drawn on it, so that there is something to read. The table's pictures as they are
 (60 x 80 px in that file); larger ones take proportionally longer.
