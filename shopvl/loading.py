@@ -34,6 +34,7 @@ from shopvl.recipes.parts import (
     BOX_CELL_PX,
     Answers,
     BiasDrop,
+    DualEncoder,
     KaleidoCells,
     KeepSubject,
     MaskedFeatures,
@@ -184,7 +185,11 @@ class Loader:
             ]
         if self.recipe.ocr is not None and printed is not None:
             texts["ocr"] = self.printed(printed)
-        return Batch(**self.seen(pixels, printed=printed), texts=texts)
+        seen = self.seen(pixels, printed=printed)
+        if isinstance(self.recipe.fusion, DualEncoder) and any(item.came for item in group):
+            came = np.stack([to_pixels(item.came or item.image, self.size_px) for item in group if item.image])
+            seen["came_B3YX"] = torch.from_numpy(came).float().div_(255)
+        return Batch(**seen, texts=texts)
 
     def training_picture(self, row: Row) -> Image.Image:
         """Its picture; a large JPEG is decoded at a fraction of its size that has pixels enough for every crop."""
@@ -496,14 +501,15 @@ def _drop_words(text: str, share: float, rng: random.Random) -> str:
 class Usable:
     """A row whose inputs are all good: its decoded picture, if it was asked for, and which inputs it has.
 
-    Where words were read, `image` is without text laid over it, `printed` is what stands on the product, and `note`
-    says why nothing could be read.
+    Where words were read, `image` is without text laid over it, `came` is what it was before if that differs, `printed`
+    is what stands on the product, and `note` says why nothing could be read.
     """
 
     row: Row
     inputs: tuple[Modality, ...]
     data: bytes | None = None
     image: Image.Image | None = None
+    came: Image.Image | None = None
     printed: tuple[Word, ...] = ()
     note: str = ""
 
@@ -544,7 +550,8 @@ def with_words(reader: PictureReader, items: Sequence[Usable]) -> list[Usable]:
     for item in items:
         if item.data and item.image:
             told = next(bare)
-            item = replace(item, image=told.picture, printed=told.printed, note=told.note)
+            came = None if told.picture is item.image else item.image
+            item = replace(item, image=told.picture, came=came, printed=told.printed, note=told.note)
         found.append(item)
     return found
 

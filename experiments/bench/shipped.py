@@ -7,7 +7,8 @@
 `cost`: milliseconds a product from encoded picture and title to category and all properties with decisions, in batches
 of 32 on two threads, decoding included; with the rate at which the same threads multiply matrices. `start`: seconds
 from the start of Python to the first answer. `overlays`: type and colour from the picture alone, for the four forms of
-the test photos that the overlay bench drew (every second one with a word that lies about the colour). Its scores on
+the test photos that the overlay bench drew (every second one with a word that lies about the colour); painted out ones
+are looked at as they came as well, as `--ocr` does. Its scores on
 the test splits are those of `shopvl evaluate`.
 """
 
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -97,10 +99,14 @@ def overlays(design: Design, data: Path, work: Path) -> dict[str, Any]:
     answers = PromptedAnswers(design)
     said: dict[str, dict[str, list[str]]] = {form: {CATEGORY: [], "colour": []} for form in FORMS}
     for form in FORMS:
-        pictures = [decode(encoded_picture) for encoded_picture in forms[form]]
-        for at in range(0, len(pictures), 128):
+        shown = [decode(encoded_picture) for encoded_picture in forms[form]]
+        came = [decode(encoded_picture) for encoded_picture in forms[form.removesuffix(", painted out")]]
+        for at in range(0, len(shown), 128):
+            batch = design.loader.pictures(shown[at : at + 128])
+            if form.endswith("painted out"):
+                batch = replace(batch, came_B3YX=design.loader.pictures(came[at : at + 128]).pixels_B3YX)
             with torch.inference_mode():
-                found = answers.read(design.loader.pictures(pictures[at : at + 128]), [("image",)])["image"]
+                found = answers.read(batch, [("image",)])["image"]
             for name, values in said[form].items():
                 labels = [*design.labels[name], ""]
                 best = found[name][:, :-1].argmax(-1).tolist()

@@ -94,10 +94,20 @@ class DualEncoder(SharedSpace):
         return pooled_BW
 
     def look(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """The image tower's one vector per picture (B, W), and its cells (B, P, C) at one or several scales."""
-        if batch.kept_BP is None:
-            return self.image_tower.look(batch.pixels_B3YX)
-        return self.image_tower.look(batch.pixels_B3YX, batch.kept_BP)
+        """The image tower's one vector per picture (B, W), and its cells (B, P, C) at one or several scales.
+
+        Where text was painted out, the mean of a look at the picture without it and one at the picture as it came:
+        what is painted over the product misleads as well, and what both say is surer than either.
+        """
+        if batch.came_B3YX is None:
+            return self._look_once(batch.pixels_B3YX, batch.kept_BP)
+        bare, came = (self._look_once(pixels, batch.kept_BP) for pixels in (batch.pixels_B3YX, batch.came_B3YX))
+        return (bare[0] + came[0]) / 2, [(a + b) / 2 for a, b in zip(bare[1], came[1], strict=True)]
+
+    def _look_once(self, pixels_B3YX: Tensor | None, kept_BP: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        if kept_BP is None:
+            return self.image_tower.look(pixels_B3YX)
+        return self.image_tower.look(pixels_B3YX, kept_BP)
 
     def features(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> dict[str, Tensor]:
         """What heads read, by choice of inputs: per input the tower's vector and its embedding, side by side (B, F)."""

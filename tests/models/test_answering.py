@@ -1,6 +1,7 @@
 """Packed questions against asking one by one, against one plain transformer, and hidden inputs."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -49,6 +50,16 @@ def test_answers_are_distributions_over_the_legal_values(design, batch_of) -> No
     for logp in found.values():
         torch.testing.assert_close(logp.exp().sum(-1), torch.ones(3, len(questions.slot_Q)))
         assert torch.isinf(logp[:, ~questions.legal_QK]).all()
+
+
+def test_where_text_was_painted_out_the_picture_is_looked_at_as_it_came_as_well(design, batch_of) -> None:
+    bare, came = batch_of(design, 4), batch_of(design, 8).rows(slice(4, 8))
+    with torch.inference_mode():
+        whole, cells = design.model.look(replace(bare, came_B3YX=came.pixels_B3YX))
+        alone = [design.model.look(batch) for batch in (bare, came)]
+    torch.testing.assert_close(whole, (alone[0][0] + alone[1][0]) / 2)
+    for found, *each in zip(cells, *(looks for _, looks in alone), strict=True):
+        torch.testing.assert_close(found, (each[0] + each[1]) / 2)
 
 
 def test_a_hidden_input_is_not_seen(design, batch_of) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from PIL import Image
 
 from shopvl.catalog.images import decode
@@ -102,7 +103,9 @@ def test_the_model_sees_the_blue_shirt_without_red_on_it(tuned, tmp_path: Path) 
     ]
     before = prepare(tuned.loader, rows, tmp_path, ("image",)).groups[0].batch.pixels_B3YX
     tuned.reader = PictureReader(decode, tmp_path / "ocr.sqlite")
-    after = prepare(tuned.loader, rows, tmp_path, ("image",)).groups[0].batch.pixels_B3YX
+    batch = prepare(tuned.loader, rows, tmp_path, ("image",)).groups[0].batch
+    after = batch.pixels_B3YX
+    assert torch.equal(batch.came_B3YX, before)
     assert float((after[1] - before[0]).abs().mean()) < 0.5 * float((before[1] - before[0]).abs().mean())
     catalog = tmp_path / "shirts.parquet"
     pl.DataFrame(rows).write_parquet(catalog)
