@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from shopvl.batch import Batch, Modality, inputs_name
+from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.design import Design
 from shopvl.errors import DesignError
@@ -16,6 +16,7 @@ from shopvl.models.answering import AnsweringDualEncoder, Prepared
 from shopvl.text.prompts import Question, questions_of
 
 UNKNOWN = "unknown"  # the last label of a prompted design's properties
+TITLE: tuple[Modality, ...] = ("title",)
 Found = dict[str, dict[str, Tensor]]  # inputs -> property -> (B, K) log-probabilities, in the order of the labels
 
 
@@ -29,13 +30,14 @@ class LinearAnswers:
         """For every choice and every property of `design.labels`."""
         design, heads = self.design, self.design.heads
         assert heads is not None
-        features = design.model.features(batch, choices)
+        needed = with_title_alone(choices, design)
+        features = design.model.features(batch, needed)
         found: Found = {}
-        for choice in choices:
+        for choice in needed:
             name = inputs_name(choice)
             logits = heads(features[name], choice, batch.texts.get("title"))
             found[name] = {prop: values.float().log_softmax(-1) for prop, values in logits.items()}
-        return found
+        return heeding_title(found, design, choices)
 
 
 class PromptedAnswers:
@@ -44,7 +46,7 @@ class PromptedAnswers:
     def __init__(self, design: Design, *, language: str = "en", phrasings: int = 1) -> None:
         if not isinstance(design.model, AnsweringDualEncoder):
             raise DesignError(f"the design {design.name} has no head that answers prompts; tune it with prompt-mask")
-        self.model = design.model
+        self.design, self.model = design, design.model
         asked = questions_of(design.ontology)
         loader = design.loader
         with torch.inference_mode():
@@ -64,9 +66,10 @@ class PromptedAnswers:
 
     def read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> Found:
         """For every choice and every property of `design.labels`; the last label is `unknown`."""
-        answered = [self.model.answer(batch, prepared, choices) for prepared in self.prepared]
+        needed = with_title_alone(choices, self.design)
+        answered = [self.model.answer(batch, prepared, needed) for prepared in self.prepared]
         found: Found = {}
-        for choice in choices:
+        for choice in needed:
             name = inputs_name(choice)
             logp_BQK = answered[0][name]
             if len(answered) > 1:
@@ -75,7 +78,7 @@ class PromptedAnswers:
                 prop: self.category.read(logp_BQK) if prop == CATEGORY else self._property(logp_BQK, prop)
                 for prop in self.names
             }
-        return found
+        return heeding_title(found, self.design, choices)
 
     def _property(self, logp_BQK: Tensor, name: str) -> Tensor:
         question, columns = self.columns[name]
@@ -104,6 +107,36 @@ class CategoryPaths:
         levels = torch.arange(steps_RL.shape[1], device=logp_BQK.device)
         found_BRL = logp_BQK[:, levels, steps_RL.clamp(min=0)].masked_fill(~real_RL, 0.0)
         return (found_BRL.sum(-1) / real_RL.sum(-1)).log_softmax(-1)
+
+
+def title_shares(design: Design) -> dict[str, float]:
+    """How much of the answer from picture and title is that of the title alone, by property, where it is any.
+
+    A net knows the pictures that it learned from better than it will know others, so what is fitted to them heeds
+    pictures too much; calibration finds out on others how much too much.
+    """
+    known = design.calibration.get(inputs_name(MODALITIES), {})
+    return {name: share for name, told in known.items() if (share := told.get("title_share", 0.0))}
+
+
+def with_title_alone(choices: Sequence[tuple[Modality, ...]], design: Design) -> Sequence[tuple[Modality, ...]]:
+    """The choices, and the title alone where that is needed for picture and title."""
+    needed = MODALITIES in choices and TITLE not in choices and title_shares(design)
+    return (*choices, TITLE) if needed else choices
+
+
+def heeding_title(found: Found, design: Design, choices: Sequence[tuple[Modality, ...]]) -> Found:
+    """What was found for the choices, with the title alone having its share where picture and title were read."""
+    both, alone = (found.get(inputs_name(choice)) for choice in (MODALITIES, TITLE))
+    if both is not None and alone is not None:
+        for name, share in title_shares(design).items():
+            both[name] = mixed(both[name], alone[name], share)
+    return {inputs_name(choice): found[inputs_name(choice)] for choice in choices}
+
+
+def mixed(logp_BK: Tensor, other_BK: Tensor, share: float) -> Tensor:
+    """The weighted geometric mean of two distributions (B, K), as logarithms; `share` is the other's weight."""
+    return ((1 - share) * logp_BK + share * other_BK).log_softmax(-1) if share else logp_BK
 
 
 def answers_of(design: Design) -> LinearAnswers | PromptedAnswers:

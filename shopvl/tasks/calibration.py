@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from sklearn.isotonic import IsotonicRegression
 from torch import Tensor
 
-from shopvl.answers import UNKNOWN, answers_of
-from shopvl.batch import INPUT_CHOICES, Batch, inputs_name
+from shopvl.answers import TITLE, UNKNOWN, answers_of, mixed
+from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_name
 from shopvl.catalog.ontology import Ontology, Visual
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
@@ -26,6 +26,7 @@ CURVE_POINTS = 200
 MIN_ROWS = 20  # of a property, to calibrate it at all
 MAX_ROWS = 20_000  # answers of so many rows are kept in memory
 MIN_STEP_ROWS, MAX_STEPS = 100, 20  # of the isotonic curve: narrower steps are noise
+TITLE_SHARES = (0.0, 0.25, 0.5, 0.75)
 CONFLICT_SHARE = 0.02  # of ordinary products that may be flagged as in conflict, per property
 ALONE = ("image", "title")
 VISIBLE_FROM, PARTLY_FROM = 0.5, 0.1  # of `visual_score`: the picture shows it; it shows something of it
@@ -44,6 +45,7 @@ class Trust:
     # (confidence, lower bound of the precision of all answers at least that confident), from the surest on
     curve: tuple[tuple[float, float], ...] = ()
     conflict_from: float = float("inf")  # disagreement of picture and title from which on it is one to look at
+    title_share: float = 0.0  # of the answer from picture and title that is the title's alone (`answers.title_shares`)
 
     def threshold(self, precision: float) -> float:
         """The lowest confidence from which on `precision` holds with 95% certainty; infinity where none is."""
@@ -89,12 +91,18 @@ def trust_of(design: Design, inputs: str, name: str) -> Trust:
 def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, share: None, seed: int = 0) -> None:
     """Measure every answer on rows it was not fitted on, and keep the figures in `design.calibration`."""
     answers = answers_of(design)
+    design.calibration = {}  # the answers as they are, without what was measured before
 
     def read(batch: Batch) -> dict[str, Tensor]:
         found = answers.read(batch, INPUT_CHOICES)
         return {f"{inputs}/{name}": logp for inputs, by_name in found.items() for name, logp in by_name.items()}
 
     known = labelled(design, catalog, design.labels, read, report=report, max_rows=MAX_ROWS)
+    shares = {}
+    for name in design.labels:
+        both, alone = (f"{inputs_name(choice)}/{name}" for choice in (MODALITIES, TITLE))
+        shares[name] = best_title_share(known.values[both], known.values[alone], known.labels[name])
+        known.values[both] = mixed(known.values[both], known.values[alone], shares[name])
     measured = {
         inputs_name(inputs): {
             name: trust
@@ -104,6 +112,7 @@ def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, s
         for inputs in INPUT_CHOICES
     }
     for name, trust in measured["image+title"].items():
+        measured["image+title"][name] = trust = replace(trust, title_share=shares[name])
         if all(name in measured[one] for one in ALONE):
             picture, title = (measured[one][name].probabilities(known.values[f"{one}/{name}"]) for one in ALONE)
             scores = disagreement(picture, title, design.labels[name]).numpy()
@@ -113,6 +122,18 @@ def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, s
     design.calibration = {
         inputs: {name: _plain(trust) for name, trust in by_name.items()} for inputs, by_name in measured.items()
     }
+
+
+def best_title_share(both_NK: Tensor, alone_NK: Tensor, truth_N: Tensor) -> float:
+    """How much the title alone should have of the answer from picture and title: as gives most right answers.
+
+    Log-probabilities of both; rows without a truth are labelled -1. The smallest share of equals, none for few rows.
+    """
+    known = truth_N >= 0
+    if int(known.sum()) < MIN_ROWS:
+        return 0.0
+    right = [int((mixed(both_NK, alone_NK, share).argmax(-1) == truth_N)[known].sum()) for share in TITLE_SHARES]
+    return TITLE_SHARES[int(np.argmax(right))]
 
 
 def with_visibility(ontology: Ontology, known: Labelled, picture: Mapping[str, Trust]) -> Ontology:

@@ -2,9 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from shopvl.answers import UNKNOWN
+from shopvl.answers import TITLE, UNKNOWN, answers_of
+from shopvl.batch import INPUT_CHOICES, MODALITIES
 from shopvl.metrics import calibration_error
-from shopvl.tasks.calibration import Trust, disagreement, fit_temperature, isotonic_steps
+from shopvl.tasks.calibration import (
+    TITLE_SHARES,
+    Trust,
+    best_title_share,
+    disagreement,
+    fit_temperature,
+    isotonic_steps,
+)
 
 
 def test_temperature_undoes_a_scaling_of_the_logits() -> None:
@@ -65,3 +73,32 @@ def test_calibration_covers_every_head_and_survives_saving(tuned) -> None:
             confidences = [confidence for confidence, _ in figures["curve"]]
             assert confidences == sorted(confidences, reverse=True)
             assert np.isfinite(figures["accuracy"])
+
+
+@pytest.mark.parametrize("kind", ["tuned", "prompted"])
+def test_the_title_alone_has_its_share_of_the_answer_from_both(kind, request, batch_of) -> None:
+    design = request.getfixturevalue(kind)
+    for told in design.calibration["image+title"].values():
+        told["title_share"] = 0.0
+    batch, share = batch_of(design, 6), 0.25
+    with torch.inference_mode():
+        plain = answers_of(design).read(batch, INPUT_CHOICES)
+        design.calibration["image+title"]["Colour"]["title_share"] = share
+        for choices in (INPUT_CHOICES, (MODALITIES,), (("image",), MODALITIES)):
+            found = answers_of(design).read(batch, choices)
+            assert list(found) == ["+".join(choice) for choice in choices]
+            for name, logp in found["image+title"].items():
+                both, alone = plain["image+title"][name].double().exp(), plain["title"][name].double().exp()
+                mean = both ** (1 - share) * alone**share if name == "Colour" else both
+                torch.testing.assert_close(logp.double().exp(), mean / mean.sum(-1, keepdim=True), atol=1e-6, rtol=1e-4)
+        assert torch.equal(answers_of(design).read(batch, (TITLE,))["title"]["Colour"], plain["title"]["Colour"])
+
+
+def test_the_title_gets_the_share_with_most_right_answers() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randint(4, (400,), generator=generator)
+    good, bad = (torch.randn(400, 4, generator=generator) + loud * torch.eye(4)[truth] for loud in (3.0, 0.5))
+    good, bad = (logits.log_softmax(-1) for logits in (good, bad))
+    assert best_title_share(good, bad, truth) < best_title_share(bad, good, truth) == TITLE_SHARES[-1]
+    assert best_title_share(good, good, truth) == 0.0
+    assert best_title_share(bad, good, torch.full((400,), -1)) == 0.0
