@@ -39,16 +39,18 @@ test: install
 test-real: install
 	$(BIN)/pytest -m realdata
 
-# the model in the box, from the data up: about two hours on two cores; goes on where it was when it is started again
+# the model in the box, from the data up: about three hours on two cores; goes on where it was when it is started again
 MODEL_RUN := $(CURDIR)/runs/model
 model: export SHOPVL_MODEL = $(MODEL_RUN)
 model: install
 	test -f $(MODEL_RUN)/answers.json || $(BIN)/python experiments/model/rows.py --data $(SHOPVL_DATA) --out $(MODEL_RUN)
 	$(BIN)/shopvl pretrain experiments/model/towers.yaml --out $(MODEL_RUN)/towers
 	$(BIN)/shopvl tune experiments/model/answers.yaml --out $(MODEL_RUN)/answers
-	$(BIN)/shopvl evaluate $(MODEL_RUN)/answers $(SHOPVL_DATA)/fashion-products-small.parquet --out $(MODEL_RUN)/scores
-	$(BIN)/shopvl evaluate $(MODEL_RUN)/answers $(SHOPVL_DATA)/fashion-products-224.parquet --out $(MODEL_RUN)/scores-224
-	$(BIN)/python experiments/model/pack.py $(MODEL_RUN)/answers --scores $(MODEL_RUN)/scores --scores-224 $(MODEL_RUN)/scores-224
+	$(BIN)/shopvl tune experiments/model/more.yaml --out $(MODEL_RUN)/more
+	test -d $(MODEL_RUN)/mean || $(BIN)/python experiments/model/mean.py $(MODEL_RUN)/answers $(MODEL_RUN)/more --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/mean
+	$(BIN)/shopvl evaluate $(MODEL_RUN)/mean $(SHOPVL_DATA)/fashion-products-small.parquet --out $(MODEL_RUN)/scores
+	$(BIN)/shopvl evaluate $(MODEL_RUN)/mean $(SHOPVL_DATA)/fashion-products-224.parquet --out $(MODEL_RUN)/scores-224
+	$(BIN)/python experiments/model/pack.py $(MODEL_RUN)/mean --scores $(MODEL_RUN)/scores --scores-224 $(MODEL_RUN)/scores-224
 
 # quality and speed against peers, in one run; writes experiments/results/
 bench: install

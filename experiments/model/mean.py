@@ -1,0 +1,44 @@
+"""The mean of two designs' weights, with its last fit and calibration made anew: surer than either.
+
+    python experiments/model/mean.py runs/model/answers runs/model/more --rows runs/model/rows.parquet \
+        --out runs/model/mean
+
+The second must have been trained from the first: then all weights between them are as good (model soups,
+arXiv:2203.05482).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from shopvl.catalog.readers import open_catalog
+from shopvl.design import Design
+from shopvl.tasks.calibration import calibrate
+from shopvl.tasks.card import model_card
+from shopvl.training.polishing import polish
+
+
+def main() -> None:
+    """Read two, write one."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("first", type=Path)
+    parser.add_argument("second", type=Path)
+    parser.add_argument("--rows", type=Path, required=True, help="What both learned from, with its validation split.")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    design, first = Design.from_pretrained(args.second), Design.from_pretrained(args.first)
+    theirs = first.model.state_dict()
+    with torch.no_grad():
+        for name, own in design.model.state_dict().items():
+            if own.is_floating_point():
+                own.lerp_(theirs[name], 0.5)
+    polish(design, open_catalog(args.rows, split="train"))
+    calibrate(design, open_catalog(args.rows, split="val"))
+    design.save(args.out, model_card(design))
+
+
+if __name__ == "__main__":
+    main()
