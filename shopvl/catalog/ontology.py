@@ -75,27 +75,27 @@ class Category(_Frozen):
 class Fact:
     """Something that can hold for a product: that it belongs to a category, or has a value.
 
-    In what a query means there may be `others`: `Men > Sneakers or Women > Sneakers`.
+    In what a query means there may be `others` of its kind: `Men > Sneakers or Women > Sneakers`.
     """
 
     kind: Literal["category", "value"]
     path: tuple[str, ...] = ()
     property: str = ""
     value: str = ""
-    others: tuple[tuple[str, ...], ...] = ()  # paths of further categories, any of which will do
+    others: tuple["Fact", ...] = ()  # any of which will do as well
 
     def each(self) -> tuple["Fact", ...]:
         """The facts of which any will do, without `others`."""
-        return (replace(self, others=()), *(Fact(self.kind, path=path) for path in self.others))
+        return (replace(self, others=()), *self.others)
 
     def __str__(self) -> str:
         """`Apparel > Shirts` or `colour: Red`."""
-        if self.kind == "value":
-            return f"{self.property}: {self.value}"
-        paths = [JOIN.join(path) for path in (self.path, *self.others)]
-        if len(paths) > MOST_TOLD:
-            paths = [*paths[: MOST_TOLD - 1], f"{len(paths) - MOST_TOLD + 1} more"]
-        return " or ".join(paths)
+        if not self.others:
+            return JOIN.join(self.path) if self.kind == "category" else f"{self.property}: {self.value}"
+        told = [str(one) for one in self.each()]
+        if len(told) > MOST_TOLD:
+            told = [*told[: MOST_TOLD - 1], f"{len(told) - MOST_TOLD + 1} more"]
+        return " or ".join(told)
 
 
 class Ontology(_Frozen):

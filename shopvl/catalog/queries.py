@@ -174,16 +174,17 @@ def facts_named(text: str, ontology: Ontology, *, within: Iterable[int] | None =
 
 
 def facts_meant(text: str, ontology: Ontology) -> tuple[Fact, ...]:
-    """What the words of a query ask for: the facts they name; any of the categories, where they name several.
+    """What the words of a query ask for: the facts they name; any of them, where a name is that of several of a kind.
 
-    A shop that has its sneakers under men and under women means both by the word.
+    A shop that has its sneakers under men and under women means both by the word, and one that knows the material of
+    bags and of straps either by "leather".
     """
     facts = ontology.facts
     groups = sorted({tuple(sorted(group)) for group in _named(text, ontology)})
     meant = []
     for first, *others in groups:
-        if all(facts[number].kind == "category" for number in others):
-            meant.append(replace(facts[first], others=tuple(facts[number].path for number in others)))
+        if all(facts[number].kind == facts[first].kind for number in others):
+            meant.append(replace(facts[first], others=tuple(facts[number] for number in others)))
     return tuple(meant)
 
 

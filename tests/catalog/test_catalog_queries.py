@@ -172,7 +172,11 @@ def test_a_name_in_several_branches_means_any_of_them():
         assert str(fact) == "Men > Shoes > Sneakers or Women > Shoes > Sneakers"
         assert [one.path[0] for one in fact.each()] == ["Men", "Women"]
     assert [str(fact) for fact in facts_meant("high laces", ontology)] == ["Cut: High", "Part: Laces"]
-    assert facts_meant("low", ontology) == ()  # a category or a value: not either of two categories
+    assert facts_meant("low", ontology) == ()  # a category or a value: not either of two of a kind
+    both = mine_ontology([product_frame([("Bag", ["Bags"], [("Strap", "Leather"), ("Material", "Leather")])])])
+    (fact,) = facts_meant("leather", both)
+    assert str(fact) == "Material: Leather or Strap: Leather"
+    assert [(one.property, one.value) for one in fact.each()] == [("Material", "Leather"), ("Strap", "Leather")]
     many = mine_ontology([product_frame([("Bag", [place, "Bags"], []) for place in "ABCDE"])])
     assert [str(fact) for fact in facts_meant("bags", many)] == ["A > Bags or B > Bags or 3 more"]
 

@@ -279,7 +279,9 @@ class SearchIndex:
             lexical[np.searchsorted(rows, worded)] = bm25 / bm25[0]
         shares = [self.facts.share(fact, rows) for fact in facts]
         held = np.mean(shares, axis=0) if shares else np.zeros(len(rows), dtype=np.float32)
-        unnamed, titled = 1 - self._named_share(text, facts), self._titled(text, worded[:TITLES_READ])
+        unnamed = 1 - self._named_share(text, facts)
+        # words that all name facts are a wish, even where a title has them: in another language their order is another
+        titled = unnamed > 0 and self._titled(text, worded[:TITLES_READ])
         return Parts(rows, self.vectors.scores(vector, rows), lexical, held, unnamed, titled)
 
     def _titled(self, text: str, rows: np.ndarray) -> bool:
