@@ -185,6 +185,7 @@ class Vectors:
         wanted = min(k * REFINE.get(self.kind, 1), self.indexed)
         parameters = self._parameters if allowed is None else allowed.parameters
         query_D = np.ascontiguousarray(query_D, dtype=np.float32)
+        assert query_D.shape == self.matrices[0].shape[1:]  # FAISS below its Python side does not look
         scores, rows = np.empty(wanted, np.float32), np.empty(wanted, np.int64)
         # past the checks of FAISS's Python side, which take a while after a scan has emptied the processor's cache
         pointers = (_library.swig_ptr(array) for array in (scores, rows))
