@@ -12,10 +12,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
 from shopvl.catalog.readers import open_catalog
 from shopvl.design import Design
+from shopvl.models.teacher import follow
 from shopvl.tasks.calibration import calibrate
 from shopvl.tasks.card import model_card
 from shopvl.training.polishing import polish
@@ -30,11 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     design, first = Design.from_pretrained(args.second), Design.from_pretrained(args.first)
-    theirs = first.model.state_dict()
-    with torch.no_grad():
-        for name, own in design.model.state_dict().items():
-            if own.is_floating_point():
-                own.lerp_(theirs[name], 0.5)
+    follow(design.model, first.model, 0.5)
     polish(design, open_catalog(args.rows, split="train"))
     calibrate(design, open_catalog(args.rows, split="val"))
     design.save(args.out, model_card(design))
