@@ -99,7 +99,7 @@ def _with_splits(catalog: str, out: Path) -> str:
 
 def _experiment(table: str, ontology: Ontology, start: Path, out: Path, minutes: float, seed: int) -> Experiment:
     """The start's own recipe, whatever it changed, over the catalog and its ontology."""
-    recipe = Design.from_pretrained(start).recipe
+    recipe = Design.from_pretrained(start).recipe.without_teachers()
     return Experiment(
         name="adapt",
         recipe=recipe.name,

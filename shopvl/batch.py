@@ -126,6 +126,7 @@ class Batch:
     facts_BK: Tensor | None = None  # bool
     query_facts_BK: Tensor | None = None  # bool
     paired_B: Tensor | None = None  # bool: picture and title belong together; None = all do
+    blended: bool = False  # pictures are blends of two each, as none is in use
     apart: bool = False  # pictures and texts are each embedded alone, also where a model could fuse them
     questions: Questions | None = None
     shown_BI: Tensor | None = None  # bool: inputs that questions may be answered from; None = all there are

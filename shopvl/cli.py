@@ -852,7 +852,7 @@ def tag(
     engine: Annotated[str, typer.Option(help="local, or ray: the same work through Ray Data, on a cluster.")] = "local",
     bfloat16: Annotated[
         bool | None,
-        typer.Option("--bfloat16/--float32", help="Half the bits, and faster; chosen where the hardware has it."),
+        typer.Option("--bfloat16/--float32", help="Half the bits; chosen where the machine is faster in it."),
     ] = None,
     ocr: Ocr = False,
 ) -> None:

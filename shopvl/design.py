@@ -43,7 +43,7 @@ from shopvl.models.inputs import (
     WordEmbedding,
 )
 from shopvl.models.single_stream import PUZZLES, RegionTasks, SingleStream, copy_vit
-from shopvl.models.teacher import Teacher
+from shopvl.models.teacher import Ensemble, Teacher
 from shopvl.models.text_cross import TextCross
 from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplit, TwoStreams
@@ -51,6 +51,7 @@ from shopvl.objectives import combining
 from shopvl.objectives.answers import ChosenAnswerLoss, WrittenAnswerLoss
 from shopvl.objectives.consistency import OverlayConsistencyLoss
 from shopvl.objectives.contrastive import ContrastLoss, MomentumContrastLoss
+from shopvl.objectives.distillation import DistillationLoss
 from shopvl.objectives.kaleido import TASK_LEVEL, Kaleidoscope, PuzzleLoss
 from shopvl.objectives.masked import (
     MaskedFeaturesLoss,
@@ -101,6 +102,7 @@ Objective = (
     | MatchingLoss
     | WordPatchLoss
     | OverlayConsistencyLoss
+    | DistillationLoss
     | ChosenAnswerLoss
     | WrittenAnswerLoss
 )
@@ -210,6 +212,23 @@ class Design:
         if self.teacher is not None:
             self.teacher.model.load_state_dict(own)
         return len(shared)
+
+    def learn_from(self, teachers: Sequence[Design]) -> None:
+        """Give these teachers to the objective `distil`. Raises RecipeError for one that cannot read its batches."""
+        for other in teachers:
+            if not isinstance(other.model, DualEncoder):
+                raise RecipeError(f"{other.name} has no two towers to learn embeddings from; name another teacher")
+            theirs, own = ((one.recipe.image.size_px, one.tokenizer.backend.get_vocab()) for one in (other, self))
+            if theirs != own:
+                raise RecipeError(
+                    f"the teacher {other.name} reads pictures of another size or other word pieces than "
+                    f"{self.recipe.name} does; train it with the same picture size and from the same rows and ontology"
+                )
+        ensemble = Ensemble([other.model for other in teachers])
+        self.objectives = tuple(
+            replace(objective, teachers=ensemble) if isinstance(objective, DistillationLoss) else objective
+            for objective in self.objectives
+        )
 
     def _take_values(self, other: Design) -> None:
         if not all(isinstance(getattr(design.model, "head", None), PromptMask) for design in (self, other)):
@@ -597,6 +616,8 @@ def _objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer) -> O
             return MaskedFeaturesLoss(part.weight, kaleidoscope, part.name, places)
         case parts.OverlayConsistency():
             return OverlayConsistencyLoss(weight=part.weight)
+        case parts.Distillation():
+            return DistillationLoss(weight=part.weight)
         case parts.Answers():
             writes = isinstance(recipe.answering, parts.PromptDecode)
             return WrittenAnswerLoss(weight=part.weight) if writes else ChosenAnswerLoss(weight=part.weight)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -83,8 +84,9 @@ class DualEncoder(SharedSpace):
         self.width = width
 
     def forward(self, batch: Batch) -> Output:
-        """Embeddings of whatever the batch holds."""
-        return self.embedded(batch)
+        """Embeddings of whatever the batch holds. Norms keep no memory of blended pictures, which are none in use."""
+        with norms_without_memory(self) if batch.blended else nullcontext():
+            return self.embedded(batch)
 
     def _pooled_image(self, batch: Batch) -> Tensor:
         return self.look(batch)[0]
@@ -125,3 +127,16 @@ class DualEncoder(SharedSpace):
         """F of that choice."""
         raw = {"image": self.image_tower.width, "title": self.text_tower.width}
         return sum(raw[name] + self.width for name in inputs)
+
+
+@contextmanager
+def norms_without_memory(model: nn.Module) -> Iterator[None]:
+    """While it lasts, batch norms in training use the batch's statistics and leave those they keep as they are."""
+    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d) and part.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

@@ -1,4 +1,4 @@
-"""A teacher that follows the model slowly and remembers what it saw (arXiv:1911.05722, arXiv:2107.07651)."""
+"""Teachers: one that follows the model slowly and remembers what it saw, and a group that is there from the start."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from shopvl.batch import Batch, Taught
+from shopvl.models.dual_encoder import DualEncoder
 from shopvl.models.text_cross import TextCross
 
 REMEMBERED = ("title", "image")
 
 
 class Teacher(nn.Module):
-    """The moving average of a model, and a queue of its embeddings with the titles' numbers.
+    """The moving average of a model, and a queue of its embeddings with the titles' numbers (arXiv:1911.05722,
+    arXiv:2107.07651).
 
     Giving an opinion changes nothing but `last`, which the next `step` remembers; `step` is called after the optimizer.
     """
@@ -74,6 +76,22 @@ class Teacher(nn.Module):
 
     def _memory(self, name: str) -> Tensor:
         return self.get_buffer(f"{name}_MD")
+
+
+class Ensemble(nn.Module):
+    """Models that learn no more, as one: unit embeddings side by side, whose cosines are the mean of theirs."""
+
+    def __init__(self, models: Sequence[DualEncoder]) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(models).requires_grad_(False)
+        self.eval()
+
+    @torch.no_grad()
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Embeddings of the batch's pictures and texts (B, D of all together), as the models make them in use."""
+        assert batch.pixels_B3YX is not None
+        found = [model.to(batch.pixels_B3YX.device).embedded(batch).embeddings for model in self.models]
+        return {name: torch.cat([one[name] for one in found], dim=-1) / len(found) ** 0.5 for name in found[0]}
 
 
 @torch.no_grad()

@@ -40,6 +40,26 @@ class Apart:
 
 
 @dataclass(frozen=True)
+class Blended:
+    """Each picture with another of the batch laid over it (mixup, arXiv:1710.09412), and the titles; nothing is asked.
+
+    The other shows through by a share between 0 and a half, drawn for each picture: what is more is the pair reversed.
+    """
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch with blended pictures, marked as such."""
+        assert batch.pixels_B3YX is not None
+        pixels = batch.pixels_B3YX
+        other_B = torch.randperm(len(batch), generator=generator).to(pixels.device)
+        share_B111 = torch.rand(len(batch), 1, 1, 1, generator=generator).to(pixels.device) / 2
+        return Batch(
+            pixels_B3YX=pixels.lerp(pixels[other_B], share_B111),
+            texts={"title": batch.texts["title"]},
+            blended=True,
+        )
+
+
+@dataclass(frozen=True)
 class HiddenWords:
     """BERT's corruption of the title (arXiv:1810.04805), whole words at a time, at least one word per title.
 

@@ -471,6 +471,15 @@ class OverlayConsistency:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Distillation:
+    """Place pictures and titles to each other as the experiment's `teachers` do, shown blends of two pictures each."""
+
+    kind: Literal["distil"] = "distil"
+    weight: float = 1.0
+    name: Literal["distil"] = "distil"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class MaskedPatches:
     """Guess the pixels of hidden patches: a `share` of those that show product, the more product the likelier."""
 
@@ -554,6 +563,7 @@ Objective = Annotated[
     | Matching
     | WordPatchAlignment
     | OverlayConsistency
+    | Distillation
     | Answers,
     Field(discriminator="kind"),
 ]

@@ -19,6 +19,7 @@ from shopvl.recipes.parts import (
     CoAttention,
     Combine,
     Contrast,
+    Distillation,
     DualEncoder,
     Fusion,
     GridCnn,
@@ -108,6 +109,8 @@ class Recipe:
             found.append(f"{self.combine} weighs objectives against each other, there is one; combine by sum")
         if self.teacher is not None and not isinstance(self.fusion, TextCross):
             found.append(f"momentum teaches a text-cross, not {self.fusion.kind}; leave the teacher out")
+        if self.distils and not isinstance(self.fusion, DualEncoder):
+            found.append(f"distil compares embeddings of two towers; use dual-enc as fusion, not {self.fusion.kind}")
         names = [objective.name for objective in self.objectives]
         found += [
             f"the objective {name} stands twice; once is enough"
@@ -201,6 +204,16 @@ class Recipe:
         return self.ocr is not None or (isinstance(self.image, Regions) and self.image.words > 0)
 
     @property
+    def distils(self) -> bool:
+        """Whether it learns from teachers, which an experiment names."""
+        return any(isinstance(objective, Distillation) for objective in self.objectives)
+
+    def without_teachers(self) -> Recipe:
+        """The same without the objective that needs teachers."""
+        kept = tuple(objective for objective in self.objectives if not isinstance(objective, Distillation))
+        return replace(self, objectives=kept) if self.distils else self
+
+    @property
     def patch_grid(self) -> tuple[int, int] | None:
         """Rows and columns of patches; None where the picture is not cut into any."""
         match self.image:
@@ -236,7 +249,7 @@ class Recipe:
         found += [
             f"{objective.kind} reads fused words and patches, which {self.fusion.kind} does not have; use single-stream"
             for objective in self.objectives
-            if not isinstance(objective, Contrast | OverlayConsistency | Answers)
+            if not isinstance(objective, Contrast | OverlayConsistency | Distillation | Answers)
             and not (isinstance(self.fusion, TextCross) and isinstance(objective, MaskedWords | Matching))
         ]
         return found

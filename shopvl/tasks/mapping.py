@@ -58,7 +58,7 @@ class TagMapper:
         self, design: Design, root: Path, use: tuple[Modality, ...], *, zero_shot: bool, bfloat16: bool = False
     ) -> None:
         if bfloat16 and not bf16_is_fast():
-            raise ShopvlError("this machine has no instructions for bfloat16, it would be slower; leave it out")
+            raise ShopvlError("this machine is slower in bfloat16 than in float32; leave it out")
         self.design, self.root, self.use = design, root, use
         self.zero_shot, self.bfloat16 = zero_shot, bfloat16
 

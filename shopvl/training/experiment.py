@@ -59,6 +59,7 @@ class Experiment:
     ontology: str | None = None  # an edited ontology; None: the start's, else mined from the catalog
     start: str | None = None  # a model folder of stage 1
     adapt: Literal["full", "lora"] = "full"
+    teachers: tuple[str, ...] = ()  # model folders that the objective `distil` learns from
     seed: int = 0
     epochs: Annotated[float, Field(gt=0)] | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
@@ -86,6 +87,10 @@ class Experiment:
         told: str | None = getattr(self, field)
         return None if told is None else self._expanded(field.replace("_", " "), told)
 
+    def teacher_paths(self) -> list[Path]:
+        """Where they are. Raises RecipeError as for the catalog."""
+        return [self._expanded("teacher", told) for told in self.teachers]
+
     def _expanded(self, what: str, told: str) -> Path:
         path = os.path.expandvars(told)
         if "$" in path:
@@ -108,7 +113,9 @@ class Experiment:
             raise RecipeError(f"experiment {self.name!r} gives {given} of catalog and shop; give exactly one")
         if self.adapt == "lora" and self.start is None:
             raise RecipeError(f"experiment {self.name!r} adapts by lora but has no start; name the design to adapt")
-        self.full_recipe()
+        if self.full_recipe().distils != bool(self.teachers):
+            fault = "names teachers but has no objective distil" if self.teachers else "distils but names no teachers"
+            raise RecipeError(f"experiment {self.name!r} {fault}; give both or neither")
         if self.tune is not None and self.tune.recipe != "linear":
             self.second_stage("").full_recipe()
         return self
@@ -136,6 +143,7 @@ class Experiment:
             corrections=_absolute(self.path_of("corrections")),
             ontology=_absolute(self.path_of("ontology")),
             start=_absolute(self.path_of("start")),
+            teachers=tuple(str(path.resolve()) for path in self.teacher_paths()),
         )
 
     def to_dict(self) -> dict[str, Any]:

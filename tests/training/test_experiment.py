@@ -39,6 +39,8 @@ def test_changes_are_laid_over_the_recipe(tmp_path: Path) -> None:
         ({"minutes": None}, "gives neither of epochs and minutes"),
         ({"adapt": "lora"}, "adapts by lora but has no start; name the design to adapt"),
         ({"adapt": "half"}, "adapt is 'half'"),
+        ({"teachers": ["big"]}, "names teachers but has no objective distil; give both or neither"),
+        ({"changes": {"objectives": [{"kind": "distil"}]}}, "distils but names no teachers; give both or neither"),
         ({"changes": {"schedule": {"peak": 1}}}, "schedule.peak is not a known field"),
         ({"changes": {"objectives": [{"kind": "mlm"}]}}, "use single-stream"),
     ],

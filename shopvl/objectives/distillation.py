@@ -1,0 +1,41 @@
+"""Learn from designs that know more together than the one that learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from shopvl.batch import Batch, Output
+from shopvl.errors import RecipeError
+from shopvl.objectives.views import Blended, View
+
+COMPARED = ("image", "title")
+Teachers = Callable[[Batch], Mapping[str, Tensor]]  # to unit embeddings by name
+
+
+@dataclass(frozen=True)
+class DistillationLoss:
+    """Mean squared difference of all cosines among a batch's pictures and titles from the teachers' (mean) cosines.
+
+    Reads: pictures and titles. Head: embeddings of both. Paper: relations instead of features (arXiv:1904.05068,
+    CRD of arXiv:2307.12732), so that spaces may differ in width and direction. Teachers know their training pictures by
+    heart, where they can teach no more than the labels do; so they and the model are shown the same blends
+    (arXiv:2106.05237). Nearest sibling: `MomentumContrastLoss`, whose teacher is the model's own past.
+    """
+
+    weight: float
+    teachers: Teachers | None = None  # of a design that only learns from data later on
+    name: Literal["distil"] = "distil"
+    view: View = field(default_factory=Blended)
+
+    def __call__(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar."""
+        if self.teachers is None:
+            raise RecipeError("distil has nobody to learn from; name `teachers` in the experiment, or leave it out")
+        taught = self.teachers(batch)
+        own_MD, told_ME = (torch.cat([found[name] for name in COMPARED]) for found in (output.embeddings, taught))
+        return (own_MD @ own_MD.T - told_ME @ told_ME.T).square().mean()
