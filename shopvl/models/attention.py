@@ -202,7 +202,7 @@ def mean_of_real(x_BND: Tensor, real_BN: Tensor) -> Tensor:
     return (x_BND * weights[..., None]).sum(1) / weights.sum(1, keepdim=True).clamp(min=1)
 
 
-LENGTH_STEP = 8  # rows are padded to a multiple of this: fewer groups, for few positions more
+LENGTH_STEP = 2  # rows are padded to a multiple of this: fewer groups, for few positions more; on a CPU 8 costs 7%
 
 
 def encode_real(encoder: Encoder, x_BND: Tensor, real_BN: Tensor, image_BN: Tensor | None = None) -> Tensor:
