@@ -143,7 +143,7 @@ class Experiment:
             corrections=_absolute(self.path_of("corrections")),
             ontology=_absolute(self.path_of("ontology")),
             start=_absolute(self.path_of("start")),
-            teachers=tuple(str(path.resolve()) for path in self.teacher_paths()),
+            teachers=tuple(str(_absolute(path)) for path in self.teacher_paths()),
         )
 
     def to_dict(self) -> dict[str, Any]:

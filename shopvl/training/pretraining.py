@@ -59,6 +59,8 @@ def pretrain(
         rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report, recipe.reads)
         _same_run(folder, experiment, catalog)
     design = _begun(experiment, rows, catalog)
+    if experiment.teachers:
+        design.learn_from([Design.from_pretrained(path) for path in experiment.teacher_paths()])
     if not together.is_main_process:
         _train(experiment, design, rows, folder)
         together.wait_for_everyone()
@@ -146,7 +148,6 @@ def _begun(experiment: Experiment, rows: TrainingRows, catalog: Catalog) -> Desi
     recipe, ontology_path = experiment.full_recipe(), experiment.path_of("ontology")
     start_path = experiment.path_of("start")
     start = None if start_path is None else Design.from_pretrained(start_path)
-    teachers = [Design.from_pretrained(path) for path in experiment.teacher_paths()]
     if ontology_path is not None:
         ontology = Ontology.load(ontology_path)
     elif start is not None:
@@ -154,17 +155,13 @@ def _begun(experiment: Experiment, rows: TrainingRows, catalog: Catalog) -> Desi
     else:
         ontology = mine_ontology(catalog.batches())
     if start is None:
-        tokenizer = tokenizer_for(recipe, texts_of_training(rows, ontology))
-        design = build(recipe, tokenizer, ontology, seed=experiment.seed)
-        design.learn_from(teachers)
-        return design
+        return build(recipe, tokenizer_for(recipe, texts_of_training(rows, ontology)), ontology, seed=experiment.seed)
     design = build(recipe, start.tokenizer, ontology, seed=experiment.seed, towers=start.towers, random_weights=True)
     if not design.start_from(start):
         raise RecipeError(
             f"nothing of {start_path} ({start.recipe.name}) fits the recipe {recipe.name!r} at this size; "
             "start from a design with the same towers, or from nothing"
         )
-    design.learn_from(teachers)
     if experiment.adapt == "lora":
         add_low_rank([design.model.image_tower, design.model.text_tower])
     return design
@@ -179,7 +176,7 @@ def _same_run(folder: Path, experiment: Experiment, catalog: Catalog) -> None:
         "data_digest": catalog.digest(),
         "start": experiment.start,
         "adapt": experiment.adapt,
-        "teachers": list(experiment.teachers),
+        "teachers": list(experiment.teachers) or None,  # runs begun before there were any have no word of them
     }
     note = folder / EXPERIMENT
     if note.is_file():
