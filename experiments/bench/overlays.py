@@ -4,11 +4,12 @@
     python experiments/bench/overlays.py train --data $SHOPVL_DATA --work runs/overlays --start runs/tri-clip/design
     python experiments/bench/overlays.py score --data $SHOPVL_DATA --work runs/overlays --out overlays.json
 
-`read` draws on the test photos of the 224 px file (promotions on every other one, a large word that lies about the
-colour on the rest), lets OCR read them, and paints out what it takes for text laid over the picture. `train` goes on
-from one backbone for the same steps three times: as it is, with promotions drawn on half of the training pictures, and
-with the consistency term as well. `score` fits a linear probe on clean train photos and asks it about the four forms of
-the test photos. All can be stopped and started again.
+`read` draws several times on the photos of a split of the 224 px file (promotions on every other one, a large word
+that lies about the colour on the rest, and the other way round on the next drawing), lets OCR read them, and paints out
+what it takes for text laid over the picture. `train` goes on from one backbone for the same steps three times: as it
+is, with promotions drawn on half of the training pictures, and with the consistency term as well. `score` fits a linear
+probe on clean train photos and asks it about the four forms of the test photos. All can be stopped and started again.
+What is chosen by looking at falls is chosen on the drawings of `--split val`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ from shopvl.vision.overlays import draw_lying_text, draw_overlays
 from shopvl.vision.subject import subject_map, without_overlays
 
 SMALL, LARGE = "fashion-products-small.parquet", "fashion-products-224.parquet"
-FORMS = ("clean", "clean, painted out", "overlaid", "overlaid, painted out")
+CLEAN, OVERLAID = ("clean", "clean, painted out"), ("overlaid", "overlaid, painted out")
 WITH = find("tri-clip", "mini").to_dict()["objectives"]
 DESIGNS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -62,24 +64,70 @@ def png(picture: Image.Image) -> bytes:
     return sink.getvalue()
 
 
-def read(data: Path, work: Path) -> None:
-    """The four forms of every test photo, as `work/forms/`."""
-    work.mkdir(parents=True, exist_ok=True)
-    rows = table(data, "test")
-    photos = [decode(image["bytes"]) for image in rows["image"]]
-    drawn = [
-        (draw_overlays, draw_lying_text)[number % 2](photo, np.random.default_rng(number))[0]
-        for number, photo in enumerate(photos)
-    ]
-    forms = {"clean": photos, "overlaid": drawn}
+def lies(drawing: int, count: int) -> np.ndarray:
+    """bool (count,): the photos on which a drawing puts a word that lies, and no promotions."""
+    return (np.arange(count) + drawing) % 2 == 1
+
+
+def read(data: Path, work: Path, split: str, drawings: int) -> None:
+    """The photos of a split as they came and painted out, and every drawing on them likewise, a file each."""
+    folder = work / split
+    folder.mkdir(parents=True, exist_ok=True)
+    photos = [decode(image["bytes"]) for image in table(data, split)["image"]]
     with Reader(decode, work / "ocr.sqlite") as reader:
-        for name in ("clean", "overlaid"):
-            encoded = [png(photo) for photo in forms[name]]
-            forms[f"{name}, painted out"] = [
-                without_overlays(photo, subject_map(photo, reading.words))
-                for photo, reading in zip(forms[name], reader.read_all(encoded), strict=True)
+
+        def write(path: Path, names: tuple[str, str], pictures: list[Image.Image]) -> None:
+            came = [png(picture) for picture in pictures]
+            bare = [
+                png(without_overlays(picture, subject_map(picture, reading.words)))
+                for picture, reading in zip(pictures, reader.read_all(came), strict=True)
             ]
-    pl.DataFrame({name: [png(photo) for photo in forms[name]] for name in FORMS}).write_parquet(work / "forms.parquet")
+            draft = path.with_suffix(".part")
+            pl.DataFrame(dict(zip(names, (came, bare), strict=True))).write_parquet(draft)
+            draft.replace(path)
+
+        if not (folder / "clean.parquet").exists():
+            write(folder / "clean.parquet", CLEAN, photos)
+        for drawing in range(drawings):
+            path = folder / f"drawing-{drawing}.parquet"
+            if path.exists():
+                continue
+            drawn = [
+                (draw_lying_text if lying else draw_overlays)(photo, np.random.default_rng((drawing, number)))[0]
+                for number, (photo, lying) in enumerate(zip(photos, lies(drawing, len(photos)), strict=True))
+            ]
+            write(path, OVERLAID, drawn)
+
+
+def falls(right: dict[str, np.ndarray], known_N: np.ndarray) -> dict[str, Any]:
+    """By form and kind of drawing: accuracy, fall against the clean photos in points, and its standard error.
+
+    `right` says by form which answers were right, bool (1, N) for the clean photos and (D, N) for those drawn on; only
+    photos whose answer is known count. Figures are means over photos of means over drawings, and the error is that of
+    the draw of photos.
+    """
+    lying_DN = np.stack([lies(drawing, len(known_N)) for drawing in range(len(right[OVERLAID[0]]))])
+    every_DN = np.broadcast_to(known_N, lying_DN.shape)
+    kinds = {"all": every_DN, "promotions": every_DN & ~lying_DN, "lies": every_DN & lying_DN}
+    found: dict[str, Any] = {}
+    for form, right_DN in right.items():
+        lost_DN = right[CLEAN[0]].astype(float) - right_DN
+        found[form] = {}
+        for kind, chosen_DN in kinds.items():
+            seen_N = chosen_DN.sum(0)
+            lost_M = (lost_DN * chosen_DN).sum(0)[seen_N > 0] / seen_N[seen_N > 0]
+            found[form][kind] = {
+                "accuracy": float(right[CLEAN[0]][0, seen_N > 0].mean() - lost_M.mean()),
+                "fall": 100 * float(lost_M.mean()),
+                "error": 100 * float(lost_M.std() / np.sqrt(len(lost_M))),
+            }
+    return found
+
+
+def forms(work: Path, split: str) -> Iterator[pl.DataFrame]:
+    """What `read` wrote: both forms of the clean photos, then of every drawing."""
+    for path in [work / split / "clean.parquet", *sorted((work / split).glob("drawing-*.parquet"))]:
+        yield pl.read_parquet(path)
 
 
 def train(data: Path, work: Path, start: str, epochs: float) -> None:
@@ -103,37 +151,27 @@ def features(design: Design, pictures: list[Image.Image]) -> np.ndarray:
 
 
 def score(data: Path, work: Path) -> dict[str, Any]:
-    """Accuracy of type and colour for every design and form, for promotions and lies apart, and how far each falls."""
+    """How far type and colour fall for every design and form."""
     train_rows, test = table(data, "train"), table(data, "test")
-    forms = pl.read_parquet(work / "forms.parquet")
-    lying = np.arange(len(test)) % 2 == 1
     found: dict[str, Any] = {"command": (__doc__ or "").split("\n\n")[1], "rows": len(test), "designs": {}}
     for name in DESIGNS:
         design = Design.from_pretrained(work / name / "design")
         fitted = features(design, [decode(image["bytes"]) for image in train_rows["image"]])
-        shown = {form: features(design, [decode(data) for data in forms[form]]) for form in FORMS}
+        shown: dict[str, list[np.ndarray]] = {}
+        for pictures in forms(work, "test"):
+            for form in pictures.columns:
+                shown.setdefault(form, []).append(features(design, [decode(data) for data in pictures[form]]))
         figures: dict[str, Any] = {}
         for what in ("type", "colour"):
             known_N = train_rows[what].is_not_null().to_numpy()
             labels, class_N = np.unique(train_rows[what].to_numpy()[known_N].astype(str), return_inverse=True)
-            said = softmax_regression(fitted[known_N], class_N, np.concatenate(list(shown.values())), 0)
-            truth, known_M = test[what].to_numpy(), test[what].is_not_null().to_numpy()
-            right = {form: labels[part] == truth for form, part in zip(FORMS, np.split(said, len(FORMS)), strict=True)}
-            clean = right["clean"]
-            figures[what] = {
-                form: {
-                    part: {
-                        "accuracy": float(right[form][chosen].mean()),
-                        "fall": float(clean[chosen].mean() - right[form][chosen].mean()),
-                    }
-                    for part, chosen in (
-                        ("all", known_M),
-                        ("promotions", known_M & ~lying),
-                        ("lies", known_M & lying),
-                    )
-                }
-                for form in FORMS
-            }
+            asked = np.concatenate([part for parts in shown.values() for part in parts])
+            said = softmax_regression(fitted[known_N], class_N, asked, 0)
+            right = iter(
+                (labels[said] == np.tile(test[what].to_numpy(), len(said) // len(test))).reshape(-1, len(test))
+            )
+            by_form = {form: np.stack([next(right) for _ in parts]) for form, parts in shown.items()}
+            figures[what] = falls(by_form, test[what].is_not_null().to_numpy())
         found["designs"][name] = figures
     return found
 
@@ -144,6 +182,8 @@ def main() -> None:
     parser.add_argument("part", choices=("read", "train", "score"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--split", default="test", choices=("val", "test"))
+    parser.add_argument("--drawings", type=int, default=4)
     parser.add_argument("--start")
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--out", type=Path)
@@ -152,7 +192,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     match args.part:
         case "read":
-            read(args.data, args.work)
+            read(args.data, args.work, args.split, args.drawings)
         case "train":
             train(args.data, args.work, args.start, args.epochs)
         case "score":

@@ -6,10 +6,10 @@
 
 `cost`: milliseconds a product from encoded picture and title to category and all properties with decisions, in batches
 of 32 on two threads, decoding included; with the rate at which the same threads multiply matrices. `start`: seconds
-from the start of Python to the first answer. `overlays`: type and colour from the picture alone, for the four forms of
-the test photos that the overlay bench drew (every second one with a word that lies about the colour); painted out ones
-are looked at as they came as well, as `--ocr` does. Its scores on
-the test splits are those of `shopvl evaluate`.
+from the start of Python to the first answer. `overlays`: how far type and colour from the picture alone fall, for the
+four forms of the photos that the overlay bench drew on; painted out ones are looked at as they came as well, as `--ocr`
+does. `--split val` does the last alone, on the split to choose by. Scores on the test splits are those of `shopvl
+evaluate`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
-from overlays import FORMS, table
+from overlays import falls, forms, table
+from PIL import Image
 
 from shopvl.answers import PromptedAnswers
 from shopvl.batch import MODALITIES
@@ -93,40 +93,39 @@ def start() -> float:
     return min(taken)
 
 
-def overlays(design: Design, data: Path, work: Path) -> dict[str, Any]:
-    """Accuracy by property, form, and kind of overlay; `fall` in points against the clean photo."""
-    rows, forms = table(data, "test"), pl.read_parquet(work / "forms.parquet")
+def overlays(design: Design, data: Path, work: Path, split: str) -> dict[str, Any]:
+    """How far type and colour fall, by form and kind of drawing."""
+    rows = table(data, split)
+    truth = {CATEGORY: rows["type"], "colour": rows["colour"]}
+    right: dict[str, dict[str, list[np.ndarray]]] = {name: {} for name in truth}
+    for pictures in forms(work, split):
+        came = [decode(picture) for picture in pictures[pictures.columns[0]]]
+        for form in pictures.columns:
+            said = _said(
+                design, came, None if form == pictures.columns[0] else [decode(bare) for bare in pictures[form]]
+            )
+            for name, values in said.items():
+                right[name].setdefault(form, []).append(np.array(values) == truth[name].to_numpy())
+    return {
+        name: falls({form: np.stack(parts) for form, parts in by_form.items()}, truth[name].is_not_null().to_numpy())
+        for name, by_form in right.items()
+    }
+
+
+def _said(design: Design, came: list[Image.Image], bare: list[Image.Image] | None) -> dict[str, list[str]]:
+    """Category (its last level) and colour of pictures as they came, or with what was painted out of them as well."""
     answers = PromptedAnswers(design)
-    said: dict[str, dict[str, list[str]]] = {form: {CATEGORY: [], "colour": []} for form in FORMS}
-    for form in FORMS:
-        shown = [decode(encoded_picture) for encoded_picture in forms[form]]
-        came = [decode(encoded_picture) for encoded_picture in forms[form.removesuffix(", painted out")]]
-        for at in range(0, len(shown), 128):
-            batch = design.loader.pictures(shown[at : at + 128])
-            if form.endswith("painted out"):
-                batch = replace(batch, came_B3YX=design.loader.pictures(came[at : at + 128]).pixels_B3YX)
-            with torch.inference_mode():
-                found = answers.read(batch, [("image",)])["image"]
-            for name, values in said[form].items():
-                labels = [*design.labels[name], ""]
-                best = found[name][:, :-1].argmax(-1).tolist()
-                values += [labels[number].split(CATEGORY_JOIN)[-1] for number in best]
-    lying = np.arange(len(rows)) % 2 == 1
-    result: dict[str, Any] = {}
-    for name, truth in ((CATEGORY, rows["type"]), ("colour", rows["colour"])):
-        known = truth.is_not_null().to_numpy()
-        right = {form: np.array(said[form][name]) == truth.to_numpy() for form in FORMS}
-        result[name] = {
-            form: {
-                kind: {
-                    "accuracy": float(right[form][chosen].mean()),
-                    "fall": 100 * float(right["clean"][chosen].mean() - right[form][chosen].mean()),
-                }
-                for kind, chosen in (("all", known), ("promotions", known & ~lying), ("lies", known & lying))
-            }
-            for form in FORMS
-        }
-    return result
+    said: dict[str, list[str]] = {CATEGORY: [], "colour": []}
+    for at in range(0, len(came), BATCH):
+        batch = design.loader.pictures((bare or came)[at : at + BATCH])
+        if bare is not None:
+            batch = replace(batch, came_B3YX=design.loader.pictures(came[at : at + BATCH]).pixels_B3YX)
+        with torch.inference_mode():
+            found = answers.read(batch, [("image",)])["image"]
+        for name, values in said.items():
+            best = found[name][:, :-1].argmax(-1).tolist()
+            values += [design.labels[name][number].split(CATEGORY_JOIN)[-1] for number in best]
+    return said
 
 
 def main() -> None:
@@ -135,19 +134,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--overlays", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=SHIPPED)
+    parser.add_argument("--split", default="test", choices=("val", "test"))
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(THREADS)
     design = Design.from_pretrained(args.model)
-    found = {
+    found: dict[str, Any] = {
         "command": " ".join((__doc__ or "").split("\n\n")[1].replace("\\", "").split()),
         "model": design.name,
         "parameters": design.parameter_count(),
         "folder_mb": sum(path.stat().st_size for path in args.model.iterdir()) / 1e6,
-        "cost": cost(design, args.data / SMALL),
-        "start_seconds": start(),
-        "overlays": overlays(design, args.data, args.overlays),
     }
+    if args.split == "test":
+        found |= {"cost": cost(design, args.data / SMALL), "start_seconds": start()}
+    found["overlays"] = overlays(design, args.data, args.overlays, args.split)
     args.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     print(json.dumps(found, indent=1))
 
