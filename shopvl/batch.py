@@ -108,6 +108,7 @@ class Batch:
 
     pixels_B3YX: Tensor | None = None  # float32 in [0, 1]
     came_B3YX: Tensor | None = None  # as they came, where text laid over them was painted out in `pixels_B3YX`
+    closer_B3YX: Tensor | None = None  # the middle of these, closer
     shares_BP: Tensor | None = None  # float32, the share of product in each patch
     kept_BP: Tensor | None = None  # bool: patches that the encoder sees; None = all
     hidden_BP: Tensor | None = None  # bool: patches whose pixels or features are to be guessed
@@ -161,7 +162,7 @@ class Batch:
         return replace(self, **taken)
 
 
-_OF_PICTURES = ("pixels_B3YX", "came_B3YX", "shares_BP", "kept_BP", "cells_BP3YX", "boxes_BP5")
+_OF_PICTURES = ("pixels_B3YX", "came_B3YX", "closer_B3YX", "shares_BP", "kept_BP", "cells_BP3YX", "boxes_BP5")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,7 +119,7 @@ def _said(design: Design, came: list[Image.Image], bare: list[Image.Image] | Non
     for at in range(0, len(came), BATCH):
         batch = design.loader.pictures((bare or came)[at : at + BATCH])
         if bare is not None:
-            batch = replace(batch, came_B3YX=design.loader.pictures(came[at : at + BATCH]).pixels_B3YX)
+            batch = replace(batch, **design.loader.as_they_came(came[at : at + BATCH]))
         with torch.inference_mode():
             found = answers.read(batch, [("image",)])["image"]
         for name, values in said.items():

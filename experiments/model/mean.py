@@ -1,4 +1,4 @@
-"""The mean of two designs' weights, with its last fit and calibration made anew: surer than either.
+"""A mean of two designs' weights, with its last fit and calibration made anew: surer than either.
 
     python experiments/model/mean.py runs/model/answers runs/model/more --rows runs/model/rows.parquet \
         --out runs/model/mean
@@ -19,6 +19,8 @@ from shopvl.tasks.calibration import calibrate
 from shopvl.tasks.card import model_card
 from shopvl.training.polishing import polish
 
+PICTURES = ("image_tower", "image_projection")
+
 
 def main() -> None:
     """Read two, write one."""
@@ -26,10 +28,16 @@ def main() -> None:
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)
     parser.add_argument("--rows", type=Path, required=True, help="What both learned from, with its validation split.")
+    parser.add_argument("--share", type=float, default=0.5, help="The second's share of the weights.")
+    parser.add_argument("--pictures", type=float, help="Its share of those that look at pictures; as of the others.")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    design, first = Design.from_pretrained(args.second), Design.from_pretrained(args.first)
-    follow(design.model, first.model, 0.5)
+    design, first, second = (Design.from_pretrained(path) for path in (args.second, args.first, args.second))
+    follow(design.model, first.model, args.share)
+    for name in PICTURES if args.pictures is not None else ():
+        part = design.model.get_submodule(name)
+        part.load_state_dict(second.model.get_submodule(name).state_dict())
+        follow(part, first.model.get_submodule(name), args.pictures)
     polish(design, open_catalog(args.rows, split="train"))
     calibrate(design, open_catalog(args.rows, split="val"))
     design.save(args.out, model_card(design))

@@ -106,6 +106,8 @@ def test_the_model_sees_the_blue_shirt_without_red_on_it(tuned, tmp_path: Path) 
     batch = prepare(tuned.loader, rows, tmp_path, ("image",)).groups[0].batch
     after = batch.pixels_B3YX
     assert torch.equal(batch.came_B3YX, before)
+    assert batch.closer_B3YX.shape == before.shape
+    assert not torch.equal(batch.closer_B3YX, before)
     assert float((after[1] - before[0]).abs().mean()) < 0.5 * float((before[1] - before[0]).abs().mean())
     catalog = tmp_path / "shirts.parquet"
     pl.DataFrame(rows).write_parquet(catalog)

@@ -1,0 +1,50 @@
+"""How answers are put together, whichever head gives them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from shopvl.answers import answers_of
+from shopvl.batch import Batch
+
+CHOICES = [("image",), ("image", "title"), ("title",)]
+
+
+@pytest.fixture(params=["tuned", "prompted"])
+def design(request):
+    return request.getfixturevalue(request.param)
+
+
+def pictures_and_titles(design, batch_of, count: int) -> Batch:
+    drawn = batch_of(design, count)
+    return Batch(pixels_B3YX=drawn.pixels_B3YX, texts={"title": drawn.texts["title"]})
+
+
+def test_where_text_was_painted_out_a_value_is_as_likely_as_its_surest_look_says(design, batch_of) -> None:
+    answers, bare = answers_of(design), pictures_and_titles(design, batch_of, 6)
+    came_B3YX = bare.pixels_B3YX.clone()
+    came_B3YX[[1, 4], :, 2:9] = 1.0
+    with torch.inference_mode():
+        found = answers.read(replace(bare, came_B3YX=came_B3YX, closer_B3YX=came_B3YX.flip(3)), CHOICES)
+        looks = [bare.pixels_B3YX, came_B3YX, came_B3YX.flip(3)]
+        each = [answers.read(replace(bare, pixels_B3YX=look), CHOICES) for look in looks]
+    for inputs, by_name in found.items():
+        for name, logp_BK in by_name.items():
+            for row in range(6):
+                alone = torch.stack([one[inputs][name][row] for one in each[: len(each) if row in (1, 4) else 1]])
+                torch.testing.assert_close(logp_BK[row], alone.amax(0).log_softmax(-1), atol=1e-5, rtol=1e-5)
+    image = next(iter(found["image"]))
+    assert not torch.allclose(found["image"][image][1], each[0]["image"][image][1], atol=1e-4)
+
+
+def test_pictures_without_text_laid_over_them_are_looked_at_once(design, batch_of) -> None:
+    answers, bare = answers_of(design), pictures_and_titles(design, batch_of, 3)
+    with torch.inference_mode():
+        once = answers.read(bare, CHOICES)
+        found = answers.read(
+            replace(bare, came_B3YX=bare.pixels_B3YX.clone(), closer_B3YX=bare.pixels_B3YX.flip(3)), CHOICES
+        )
+    for inputs, by_name in once.items():
+        for name, logp_BK in by_name.items():
+            assert torch.equal(found[inputs][name], logp_BK)
