@@ -48,9 +48,11 @@ model: install
 	$(BIN)/shopvl tune experiments/model/answers.yaml --out $(MODEL_RUN)/answers
 	$(BIN)/shopvl tune experiments/model/more.yaml --out $(MODEL_RUN)/more
 	test -d $(MODEL_RUN)/mean || $(BIN)/python experiments/model/mean.py $(MODEL_RUN)/answers $(MODEL_RUN)/more --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/mean
-	$(BIN)/shopvl evaluate $(MODEL_RUN)/mean $(SHOPVL_DATA)/fashion-products-small.parquet --out $(MODEL_RUN)/scores
-	$(BIN)/shopvl evaluate $(MODEL_RUN)/mean $(SHOPVL_DATA)/fashion-products-224.parquet --out $(MODEL_RUN)/scores-224
-	$(BIN)/python experiments/model/pack.py $(MODEL_RUN)/mean --scores $(MODEL_RUN)/scores --scores-224 $(MODEL_RUN)/scores-224
+	$(BIN)/shopvl tune experiments/model/promoted.yaml --out $(MODEL_RUN)/promoted
+	test -d $(MODEL_RUN)/final || $(BIN)/python experiments/model/mean.py $(MODEL_RUN)/mean $(MODEL_RUN)/promoted --share 0.25 --pictures 0.75 --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/final
+	$(BIN)/shopvl evaluate $(MODEL_RUN)/final $(SHOPVL_DATA)/fashion-products-small.parquet --out $(MODEL_RUN)/scores
+	$(BIN)/shopvl evaluate $(MODEL_RUN)/final $(SHOPVL_DATA)/fashion-products-224.parquet --out $(MODEL_RUN)/scores-224
+	$(BIN)/python experiments/model/pack.py $(MODEL_RUN)/final --scores $(MODEL_RUN)/scores --scores-224 $(MODEL_RUN)/scores-224
 
 # quality and speed against peers, in one run; writes experiments/results/
 bench: install
