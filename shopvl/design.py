@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Generator, Tensor, nn
 
 from shopvl.batch import INPUT_CHOICES, Batch, Modality, Output, inputs_name
@@ -290,7 +290,8 @@ class Design:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).unlink(missing_ok=True)
         kept = {name: _halved(tensor) if half else tensor for name, tensor in self._tensors().items()}
-        save_file({name: tensor.contiguous() for name, tensor in kept.items()}, folder / WEIGHTS)
+        # safetensors' own files are for their owner alone; a design is read by servers and colleagues
+        (folder / WEIGHTS).write_bytes(save({name: tensor.contiguous() for name, tensor in kept.items()}))
         self.tokenizer.save(folder)
         self.ontology.save(folder / ONTOLOGY)
         (folder / CALIBRATION).write_text(json.dumps(self.calibration, indent=1), "utf-8")

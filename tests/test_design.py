@@ -49,6 +49,11 @@ def test_the_name_follows_the_weights(tuned: Design) -> None:
     assert tuned.name != before
 
 
+def test_all_files_of_a_folder_can_be_read_by_the_same_people(tuned: Design, tmp_path: Path) -> None:
+    tuned.save(tmp_path / "design")
+    assert len({path.stat().st_mode for path in (tmp_path / "design").iterdir()}) == 1
+
+
 def test_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DesignError, match=r"nothing does not exist, a shopvl model folder was wanted; name a folder"):
         Design.from_pretrained(tmp_path / "nothing")
