@@ -99,7 +99,8 @@ class DualEncoder(SharedSpace):
         """The image tower's one vector per picture (B, W), and its cells (B, P, C) at one or several scales.
 
         Where text was painted out, the mean of a look at the picture without it and one at the picture as it came:
-        what is painted over the product misleads as well, and what both say is surer than either.
+        what is painted over the product misleads as well, and what both say is surer than either. So are pictures
+        embedded; answers are given by the surest look (`answers.by_surest_look`).
         """
         if batch.came_B3YX is None:
             return self._look_once(batch.pixels_B3YX, batch.kept_BP)
