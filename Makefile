@@ -39,7 +39,7 @@ test: install
 test-real: install
 	$(BIN)/pytest -m realdata
 
-# the model in the box, from the data up: about three hours on two cores; goes on where it was when it is started again
+# the model in the box, from the data up: three to four hours on two cores; goes on where it was when it is started again
 MODEL_RUN := $(CURDIR)/runs/model
 model: export SHOPVL_MODEL = $(MODEL_RUN)
 model: install
