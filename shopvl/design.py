@@ -243,6 +243,8 @@ class Design:
         ours.known.zero_()[here] = theirs.known[there]
         ours.seen.zero_()[here] = theirs.seen[there]
         for own, other_map in ((ours.whole.linear, theirs.whole.linear), (ours.beside.linear, theirs.beside.linear)):
+            if own.in_features != other_map.in_features:
+                continue  # another image tower, of which nothing is known by heart
             own.weight.zero_()[here] = other_map.weight[there]
             own.bias.zero_()[here] = other_map.bias[there]
 
@@ -479,7 +481,8 @@ def _answering(
 def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weights: bool) -> nn.Module:
     match part:
         case parts.TimmImage():
-            return TimmTower(part.name, part.size_px, part.pretrained and not random_weights, part.options)
+            pretrained = part.pretrained and not random_weights
+            return TimmTower(part.name, part.size_px, pretrained, part.options, part.close_up)
         case parts.ThumbnailImage():
             return ThumbnailNet(part.stem, part.widths, part.blocks, part.close_up)
         case parts.TransformersImage():

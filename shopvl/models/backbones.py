@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import timm
 import torch
+from timm.layers import BatchNormAct2d
+from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from shopvl.batch import Words
 from shopvl.errors import DesignError
 from shopvl.models.attention import mean_of_real
+from shopvl.models.close_up import look_twice
 
 
 class TimmTower(nn.Module):
     """A timm image model without its classifier: (B, 3, Y, X) in [0, 1] -> (B, width).
 
-    `options` go to the net's constructor; an unknown one is a DesignError.
+    `options` go to the net's constructor; an unknown one is a DesignError. With a `close_up` it looks twice at a
+    picture where it does not learn (`look_twice`).
     """
 
-    def __init__(self, name: str, size_px: tuple[int, int], pretrained: bool, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        size_px: tuple[int, int],
+        pretrained: bool,
+        options: Mapping[str, Any],
+        close_up: float | None = None,
+    ) -> None:
         super().__init__()
+        self.close_up = close_up
         sized = {"img_size": size_px} if _has_fixed_size(name) else {}
         try:
             self.net = timm.create_model(name, pretrained=pretrained, num_classes=0, **sized, **options)
@@ -34,7 +48,7 @@ class TimmTower(nn.Module):
         self.net.to(memory_format=torch.channels_last)  # up to a third faster for convolutions on a CPU
         self.net.eval()
         with torch.inference_mode():
-            pooled, (tokens,) = self.look(torch.zeros(1, 3, *size_px))
+            pooled, (tokens,) = self._look_once(torch.zeros(1, 3, *size_px))
         self.width, self.token_widths = int(pooled.shape[1]), (int(tokens.shape[2]),)
         self.net.train()
 
@@ -44,10 +58,26 @@ class TimmTower(nn.Module):
 
     def look(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The pooled vector (B, width), and the cells of the last map, or a transformer's tokens (B, P, C)."""
+        if self.training or self.close_up is None:
+            return self._look_once(pixels_B3YX)
+        return look_twice(self._look_once, pixels_B3YX, self.close_up)
+
+    def _look_once(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
         scaled = (pixels_B3YX - self.mean_31) / self.std_31
         seen = self.net.forward_features(scaled.contiguous(memory_format=torch.channels_last))
         tokens = seen.flatten(2).transpose(1, 2) if seen.ndim == 4 else seen
         return self.net.forward_head(seen), [tokens]
+
+    def fold(self) -> None:
+        """Fold each norm into the convolution before it, where the net is an EfficientNet. Not to be undone."""
+        if not isinstance(self.net, EfficientNet):
+            return  # only there is a norm that is listed right after a convolution known to be applied right after it
+        for part in list(self.net.modules()):
+            children = list(part.named_children())
+            for (name, conv), (norm_name, norm) in pairwise(children):
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, BatchNormAct2d):
+                    setattr(part, name, fuse_conv_bn_eval(conv, norm))
+                    setattr(part, norm_name, norm.act)
 
 
 def _has_fixed_size(name: str) -> bool:

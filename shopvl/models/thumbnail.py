@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from shopvl.models.close_up import look_twice
 from shopvl.models.small_maps import SmallMapConv
 
 
@@ -20,9 +20,7 @@ class ThumbnailNet(nn.Module):
     the first halves the sides. Blocks are ResNet's (arXiv:1512.03385) with ResNet-D's averaged shortcut
     (arXiv:1812.01187); the last norm of each begins at zero.
 
-    With a `close_up` it sees a picture twice where it does not learn: whole, and that share of each side around the
-    middle, at the same size. The mean of both is surer than either (several crops: Krizhevsky et al. 2012), the more so
-    where promotions are laid over the rims.
+    With a `close_up` it looks twice at a picture where it does not learn (`look_twice`).
     """
 
     def __init__(self, stem: int, widths: Sequence[int], blocks: Sequence[int], close_up: float | None = None) -> None:
@@ -48,8 +46,7 @@ class ThumbnailNet(nn.Module):
         """The mean over the last map (B, width), and the cells of the last two maps (B, P, C), row by row."""
         if self.training or self.close_up is None:
             return self._look_once(pixels_B3YX)
-        whole, cells = self._look_once(torch.cat([pixels_B3YX, middle(pixels_B3YX, self.close_up)]))
-        return _mean_of_two(whole), [_mean_of_two(cells_BPC) for cells_BPC in cells]
+        return look_twice(self._look_once, pixels_B3YX, self.close_up)
 
     def _look_once(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
         x_BCYX = (pixels_B3YX * 2 - 1).contiguous(memory_format=torch.channels_last)
@@ -61,32 +58,15 @@ class ThumbnailNet(nn.Module):
         maps = [*maps, x_BCYX][-len(self.token_widths) :]
         return x_BCYX.mean((2, 3)), [x.flatten(2).transpose(1, 2) for x in maps]
 
-
-def middle(pixels_B3YX: Tensor, share: float) -> Tensor:
-    """(B, 3, Y, X): that share of each side around the middle, in whole pixels, at the size of the whole."""
-    height, width = pixels_B3YX.shape[2:]
-    top, left = (round(side * (1 - share) / 2) for side in (height, width))
-    inner = pixels_B3YX[:, :, top : height - top, left : width - left]
-    return F.interpolate(inner, size=(height, width), mode="bilinear", align_corners=False)
-
-
-def _mean_of_two(looks: Tensor) -> Tensor:
-    """(2 B, ...) -> (B, ...): of the first and the second half."""
-    return looks.unflatten(0, (2, -1)).mean(0)
-
-
-def folded(model: nn.Module) -> nn.Module:
-    """A copy to be used, not trained: each norm of a `ThumbnailNet` is folded into the convolution before it, which
-    remembers the parts of its kernel. The same to rounding."""
-    model = copy.deepcopy(model).eval()
-    for part in list(model.modules()):
-        for name, pair in list(part.named_children()):
-            match list(pair.children()):
-                case [SmallMapConv() as conv, nn.BatchNorm2d() as norm]:
-                    whole = fuse_conv_bn_eval(conv, norm)
-                    whole.remember()
-                    setattr(part, name, whole)
-    return model
+    def fold(self) -> None:
+        """Fold each norm into the convolution before it, which remembers the parts of its kernel. Not to be undone."""
+        for part in list(self.modules()):
+            for name, pair in list(part.named_children()):
+                match list(pair.children()):
+                    case [SmallMapConv() as conv, nn.BatchNorm2d() as norm]:
+                        whole = fuse_conv_bn_eval(conv, norm)
+                        whole.remember()
+                        setattr(part, name, whole)
 
 
 class ResidualBlock(nn.Module):

@@ -12,6 +12,9 @@ STRICT = ConfigDict(extra="forbid")
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Size = tuple[Count, Count]  # height, width in pixels
+# in use, though not while it learns, a picture is seen twice: whole, and so much of each side around its middle; both
+# looks are averaged. Twice the work for the picture
+CloseUp = Annotated[float, Field(ge=0.5, lt=1)] | None
 
 # --- image -----------------------------------------------------------------------------------------------------------
 
@@ -28,22 +31,19 @@ class TimmImage:
     size_px: Size
     pretrained: bool = False  # False: random weights
     options: dict[str, bool | int | float | str | list[int]] = Field(default_factory=dict)
+    close_up: CloseUp = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ThumbnailImage:
-    """A small residual network of our own for pictures of about 60 to 100 px, trained from scratch.
-
-    `close_up`: in use, though not while it learns, a picture is seen twice, whole and so much of each side around its
-    middle, and both looks are averaged. Twice the work for the picture.
-    """
+    """A small residual network of our own for pictures of about 60 to 100 px, trained from scratch."""
 
     kind: Literal["thumbnail-conv"] = "thumbnail-conv"
     size_px: Size
     stem: Count = 32
     widths: Annotated[tuple[Count, ...], Field(min_length=1)]  # per stage; each but the first halves the sides
     blocks: Annotated[tuple[Count, ...], Field(min_length=1)]  # per stage
-    close_up: Annotated[float, Field(ge=0.5, lt=1)] | None = None
+    close_up: CloseUp = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

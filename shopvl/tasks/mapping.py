@@ -22,7 +22,7 @@ from shopvl.design import Design
 from shopvl.encoding import Prepared, encoded, prepare
 from shopvl.errors import ShopvlError
 from shopvl.loading import Loader
-from shopvl.models.thumbnail import folded
+from shopvl.models.folding import folded
 from shopvl.tasks.answering import HeadAnswers, ZeroShotAnswers
 from shopvl.tasks.engines import Mapped, Work
 from shopvl.tasks.ledger import KEY_BYTES

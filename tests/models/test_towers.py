@@ -19,8 +19,10 @@ from shopvl.models.backbones import (
     load_transformers,
     load_transformers_tokenizer,
 )
+from shopvl.models.close_up import middle
+from shopvl.models.folding import folded
 from shopvl.models.inputs import MapCells, TextTower, WordBagTower
-from shopvl.models.thumbnail import ThumbnailNet, folded, middle
+from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.recipes import find
 
 
@@ -147,9 +149,22 @@ def test_half_of_the_cells_enter_while_training_and_all_in_use(make_design, batc
     assert design.loader.pictures([picture]).kept_BP is None
 
 
-def test_folded_norms_change_nothing_but_the_time() -> None:
+def thumbnail_net(**options: float) -> ThumbnailNet:
+    return ThumbnailNet(stem=8, widths=(16, 24), blocks=(1, 1), **options)
+
+
+def lite_net(**options: float) -> TimmTower:
+    return TimmTower("tf_efficientnet_lite0", (40, 32), False, {}, **options)
+
+
+def plain_resnet(**options: float) -> TimmTower:
+    return TimmTower("test_resnet", (40, 32), False, {}, **options)
+
+
+@pytest.mark.parametrize(("make", "left"), [(thumbnail_net, False), (lite_net, False), (plain_resnet, True)])
+def test_folded_norms_change_nothing_but_the_time(make, left) -> None:
     torch.manual_seed(0)
-    net = ThumbnailNet(stem=8, widths=(16, 24), blocks=(1, 2)).train()
+    net = make().train()
     for _ in range(3):  # norms that have seen something
         net(torch.rand(8, 3, 24, 20))
     with torch.no_grad():
@@ -160,7 +175,7 @@ def test_folded_norms_change_nothing_but_the_time() -> None:
     net.eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     quick = folded(nn.Sequential(net))[0]
-    assert not any(isinstance(part, nn.BatchNorm2d) for part in quick.modules())
+    assert any(isinstance(part, nn.BatchNorm2d) for part in quick.modules()) == left
     pictures = torch.rand(4, 3, 24, 20)
     with torch.inference_mode():
         (own, cells), (same, same_cells) = net.look(pictures), quick.look(pictures)
@@ -169,13 +184,14 @@ def test_folded_norms_change_nothing_but_the_time() -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
 
 
-def test_a_close_up_is_averaged_in_use_and_not_while_it_learns() -> None:
+@pytest.mark.parametrize("make", [thumbnail_net, lite_net])
+def test_a_close_up_is_averaged_in_use_and_not_while_it_learns(make) -> None:
     torch.manual_seed(0)
-    net = ThumbnailNet(stem=8, widths=(16, 24), blocks=(1, 1), close_up=0.8).eval()
+    net = make(close_up=0.8).eval()
     pictures = torch.rand(3, 3, 20, 30)
     inner = nn.functional.interpolate(pictures[:, :, 2:18, 3:27], size=(20, 30), mode="bilinear")
     torch.testing.assert_close(middle(pictures, 0.8), inner)
-    once = ThumbnailNet(stem=8, widths=(16, 24), blocks=(1, 1)).eval()
+    once = make().eval()
     once.load_state_dict(net.state_dict())
     with torch.inference_mode():
         (own, cells), far, near = net.look(pictures), once.look(pictures), once.look(inner)
