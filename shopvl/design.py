@@ -239,7 +239,8 @@ class Design:
         pairs.append((len(self.ontology.facts), len(before)))  # unknown
         here, there = (list(column) for column in zip(*pairs, strict=True))
         ours, theirs = self.model.head, other.model.head
-        ours.wide.weights.weight.zero_()[:, here] = theirs.wide.weights.weight[:, there]
+        rows = slice(None) if ours.wide.pairs == theirs.wide.pairs else slice(ours.wide.vocabulary)  # hashed otherwise
+        ours.wide.weights.weight.zero_()[rows, here] = theirs.wide.weights.weight[rows, there]
         ours.known.zero_()[here] = theirs.known[there]
         ours.seen.zero_()[here] = theirs.seen[there]
         for own, other_map in ((ours.whole.linear, theirs.whole.linear), (ours.beside.linear, theirs.beside.linear)):
@@ -472,7 +473,7 @@ def _answering(
     match part:
         case parts.PromptMask():
             answers = len(ontology.facts) + 1
-            return PromptMask(image, text, cells, tokenizer.size, answers, part.crossing, **sizes)
+            return PromptMask(image, text, cells, tokenizer.size, answers, part.word_pairs, part.crossing, **sizes)
         case parts.PromptDecode():
             end_id = int(tokenizer.encode([""], 8)[0][0, -1])
             return PromptDecode(image, text, cells, tokenizer.size, end_id, part.drop_share, **sizes)

@@ -5,6 +5,7 @@ import math
 import random
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from shopvl.design import Design, build
 from shopvl.errors import DesignError
 from shopvl.models.single_stream import copy_vit
 from shopvl.recipes import find
+from shopvl.recipes.parts import ThumbnailImage
 from shopvl.text.prompts import Question
 
 
@@ -130,6 +132,26 @@ def test_a_value_that_came_later_is_chosen_by_its_name(prompted, toy_rows) -> No
     assert without["Blue"] - without["Green"] == pytest.approx(before["Blue"] - before["Green"], abs=1e-4)
     assert after["Blue"] - after["Green"] == pytest.approx(before["Blue"] - before["Green"], abs=1e-4)
     assert math.isfinite(after["Red"])  # by its name alone: what was learned for the value itself is gone
+
+
+def test_words_are_taken_over_beside_another_image_tower(make_design) -> None:
+    """What is known of single words stays, what was known of the old tower's pictures and of hashed pairs does not."""
+    recipe = find("prompt-mask", "tiny")
+    other = make_design(recipe, seed=3)
+    theirs = other.model.head
+    torch.manual_seed(0)
+    for part in (theirs.wide.weights.weight, theirs.known, theirs.whole.linear.weight):
+        torch.nn.init.normal_(part)
+    image = ThumbnailImage(size_px=(32, 32), stem=8, widths=(24,), blocks=(1,))
+    design = make_design(replace(recipe, image=image, answering=replace(recipe.answering, word_pairs=64)))
+    assert 0 < design.start_from(other) < len(theirs.state_dict()) + len(other.model.text_tower.state_dict())
+    ours, words = design.model.head, theirs.wide.vocabulary
+    assert ours.wide.weights.weight.shape[0] == words + 64
+    assert torch.equal(ours.wide.weights.weight[:words], theirs.wide.weights.weight[:words])
+    assert not ours.wide.weights.weight[words:].any()
+    assert torch.equal(ours.known, theirs.known)
+    assert ours.whole.linear.in_features != theirs.whole.linear.in_features
+    assert not ours.whole.linear.weight.any()
 
 
 def test_linear_heads_have_no_names_to_go_by(tuned, toy_ontology) -> None:

@@ -255,11 +255,12 @@ class PromptMask(PromptHead):
         cells: Sequence[int],
         vocabulary: int,
         answers: int,
+        word_pairs: int,
         crossing: CrossingName = "none",
         **sizes: float,
     ) -> None:
         super().__init__(image_tower, text_tower, cells, memory=False, crossing=crossing, **sizes)  # type: ignore[arg-type]
-        self.wide = TitleWords(vocabulary, answers)
+        self.wide = TitleWords(vocabulary, word_pairs, answers)
         # what the tower's one vector of the picture says: where there is only a picture, and beside a title
         self.whole = LinearHead(image_tower.width, answers, vocabulary=None)
         self.beside = LinearHead(image_tower.width, answers, vocabulary=None)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from shopvl.batch import Modality, Words, inputs_name
 
-PAIR_BUCKETS = 4096  # that pairs of neighbouring word pieces are hashed into
+PAIR_BUCKETS = 4096  # that linear heads hash pairs of neighbouring word pieces into
 WIDE_LR_SCALE = 20.0  # weights of rare words see few steps, and must take large ones
 
 
@@ -25,7 +25,7 @@ class LinearHead(nn.Module):
         self.register_buffer("mean_F", torch.zeros(width))
         self.register_buffer("spread_F", torch.ones(width))
         self.linear = nn.Linear(width, labels)
-        self.words = None if vocabulary is None else TitleWords(vocabulary, labels)
+        self.words = None if vocabulary is None else TitleWords(vocabulary, PAIR_BUCKETS, labels)
 
     def forward(self, features_BF: Tensor, title: Words | None) -> Tensor:
         """(B, F) and the title's words -> (B, K)."""
@@ -37,19 +37,22 @@ class LinearHead(nn.Module):
 
 
 class TitleWords(nn.Module):
-    """Sum of a weight vector per word piece and per pair of neighbours: words -> (B, K). Begins at zero."""
+    """Sum of a weight vector per word piece and per pair of neighbours: words -> (B, K). Begins at zero.
 
-    def __init__(self, vocabulary: int, labels: int) -> None:
+    Pairs are hashed into `pairs` buckets, whose weights come after those of the pieces.
+    """
+
+    def __init__(self, vocabulary: int, pairs: int, labels: int) -> None:
         super().__init__()
-        self.vocabulary = vocabulary
-        self.weights = nn.EmbeddingBag(vocabulary + PAIR_BUCKETS, labels, mode="sum")
+        self.vocabulary, self.pairs = vocabulary, pairs
+        self.weights = nn.EmbeddingBag(vocabulary + pairs, labels, mode="sum")
         nn.init.zeros_(self.weights.weight)
         self.weights.weight.lr_scale = WIDE_LR_SCALE
 
     def forward(self, title: Words) -> Tensor:
         """(B, K), divided by the root of how many pieces and pairs there are."""
         left_BT, right_BT = title.ids_BT[:, :-1], title.ids_BT[:, 1:]
-        pair_BT = self.vocabulary + (left_BT * 1_000_003 + right_BT * 7_919) % PAIR_BUCKETS
+        pair_BT = self.vocabulary + (left_BT * 1_000_003 + right_BT * 7_919) % self.pairs
         ids = torch.cat([title.ids_BT, pair_BT], dim=1)
         real = torch.cat([title.real_BT, title.real_BT[:, 1:]], dim=1).to(self.weights.weight.dtype)
         return self.weights(ids, per_sample_weights=real / real.sum(1, keepdim=True).clamp(min=1).sqrt())

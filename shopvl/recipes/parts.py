@@ -345,7 +345,11 @@ class Momentum:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PromptMask:
-    """Questions as cloze prompts: blocks over picture cells, title words and prompt; the answer is read at [MASK]."""
+    """Questions as cloze prompts: blocks over picture cells, title words and prompt; the answer is read at [MASK].
+
+    Beside the blocks every title word has a weight per answer, and so has every pair of neighbouring ones, hashed into
+    `word_pairs` buckets.
+    """
 
     kind: Literal["prompt-mask"] = "prompt-mask"
     layers: Count
@@ -353,6 +357,7 @@ class PromptMask:
     heads: Count
     dropout: Share = 0.0
     crossing: Crossing = "none"
+    word_pairs: Count = 4096
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

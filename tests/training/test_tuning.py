@@ -15,7 +15,7 @@ from shopvl.catalog.corrections import CORRECTIONS, Correction, corrected, with_
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import open_catalog
 from shopvl.loading import label_of
-from shopvl.models.heads import PAIR_BUCKETS, TitleWords
+from shopvl.models.heads import TitleWords
 from shopvl.recipes import find
 from shopvl.training.tuning import answerable, fit_heads, squared_hinge
 
@@ -42,7 +42,7 @@ def test_unknown_labels_carry_no_loss() -> None:
 
 def test_title_words_sum_pieces_and_pairs_and_ignore_padding() -> None:
     torch.manual_seed(0)
-    layer = TitleWords(50, 3)
+    layer = TitleWords(50, 32, 3)
     torch.nn.init.normal_(layer.weights.weight)
 
     def title(row: list[int], width: int) -> Words:
@@ -50,7 +50,7 @@ def test_title_words_sum_pieces_and_pairs_and_ignore_padding() -> None:
         return Words(ids_BT=ids, real_BT=ids > 0)
 
     pieces = [7, 8, 9]
-    pairs = [50 + (a * 1_000_003 + b * 7_919) % PAIR_BUCKETS for a, b in ((7, 8), (8, 9))]
+    pairs = [50 + (a * 1_000_003 + b * 7_919) % 32 for a, b in ((7, 8), (8, 9))]
     expected = layer.weights.weight[pieces + pairs].sum(0) / 5**0.5
     torch.testing.assert_close(layer(title(pieces, 3))[0], expected)
     torch.testing.assert_close(layer(title(pieces, 6))[0], expected)
