@@ -218,13 +218,12 @@ class Design:
         for other in teachers:
             if not isinstance(other.model, DualEncoder):
                 raise RecipeError(f"{other.name} has no two towers to learn embeddings from; name another teacher")
-            theirs, own = ((one.recipe.image.size_px, one.tokenizer.backend.get_vocab()) for one in (other, self))
-            if theirs != own:
+            if other.tokenizer.backend.get_vocab() != self.tokenizer.backend.get_vocab():
                 raise RecipeError(
-                    f"the teacher {other.name} reads pictures of another size or other word pieces than "
-                    f"{self.recipe.name} does; train it with the same picture size and from the same rows and ontology"
+                    f"the teacher {other.name} reads other word pieces than {self.recipe.name} does; "
+                    "train it from the same rows and ontology"
                 )
-        ensemble = Ensemble([other.model for other in teachers])
+        ensemble = Ensemble([(other.model, other.recipe.image.size_px) for other in teachers])
         self.objectives = tuple(
             replace(objective, teachers=ensemble) if isinstance(objective, DistillationLoss) else objective
             for objective in self.objectives

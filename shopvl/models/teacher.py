@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shopvl.batch import Batch, Taught
@@ -79,19 +81,34 @@ class Teacher(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Models that learn no more, as one: unit embeddings side by side, whose cosines are the mean of theirs."""
+    """Models that learn no more, as one: unit embeddings side by side, whose cosines are the mean of theirs.
 
-    def __init__(self, models: Sequence[DualEncoder]) -> None:
+    Each is shown pictures at the size it reads (height, width), which need not be the batch's.
+    """
+
+    def __init__(self, models: Sequence[tuple[DualEncoder, tuple[int, int]]]) -> None:
         super().__init__()
-        self.models = nn.ModuleList(models).requires_grad_(False)
+        self.models = nn.ModuleList(model for model, _ in models).requires_grad_(False)
+        self.sizes_px = [size_px for _, size_px in models]
         self.eval()
 
     @torch.no_grad()
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Embeddings of the batch's pictures and texts (B, D of all together), as the models make them in use."""
         assert batch.pixels_B3YX is not None
-        found = [model.to(batch.pixels_B3YX.device).embedded(batch).embeddings for model in self.models]
+        found = [
+            model.to(batch.pixels_B3YX.device).embedded(_at_size(batch, size_px)).embeddings
+            for model, size_px in zip(self.models, self.sizes_px, strict=True)
+        ]
         return {name: torch.cat([one[name] for one in found], dim=-1) / len(found) ** 0.5 for name in found[0]}
+
+
+def _at_size(batch: Batch, size_px: tuple[int, int]) -> Batch:
+    pixels = batch.pixels_B3YX
+    assert pixels is not None
+    if pixels.shape[2:] == size_px:
+        return batch
+    return replace(batch, pixels_B3YX=F.interpolate(pixels, size=size_px, mode="bilinear", antialias=True))
 
 
 @torch.no_grad()
