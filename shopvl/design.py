@@ -63,6 +63,7 @@ from shopvl.objectives.masked import (
 from shopvl.objectives.matching import MatchingLoss, WordPatchLoss
 from shopvl.objectives.views import (
     Apart,
+    Blended,
     Both,
     HardNegatives,
     HiddenPatches,
@@ -621,7 +622,7 @@ def _objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer) -> O
         case parts.OverlayConsistency():
             return OverlayConsistencyLoss(weight=part.weight)
         case parts.Distillation():
-            return DistillationLoss(weight=part.weight)
+            return DistillationLoss(weight=part.weight, view=Blended(part.share))
         case parts.Answers():
             writes = isinstance(recipe.answering, parts.PromptDecode)
             return WrittenAnswerLoss(weight=part.weight) if writes else ChosenAnswerLoss(weight=part.weight)

@@ -5,6 +5,7 @@ A view is called with a batch and a generator and returns the batch to show; ran
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -44,17 +45,20 @@ class Blended:
     """Each picture with another of the batch laid over it (mixup, arXiv:1710.09412), and the titles; nothing is asked.
 
     The other shows through by a share between 0 and a half, drawn for each picture: what is more is the pair reversed.
+    Of the batch the first `share` is shown, blended with whatever is in it.
     """
+
+    share: float = 1.0
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
         """The batch with blended pictures, marked as such."""
         assert batch.pixels_B3YX is not None
-        pixels = batch.pixels_B3YX
-        other_B = torch.randperm(len(batch), generator=generator).to(pixels.device)
-        share_B111 = torch.rand(len(batch), 1, 1, 1, generator=generator).to(pixels.device) / 2
+        pixels, count = batch.pixels_B3YX, math.ceil(self.share * len(batch))
+        other_B = torch.randperm(len(batch), generator=generator)[:count].to(pixels.device)
+        share_B111 = torch.rand(count, 1, 1, 1, generator=generator).to(pixels.device) / 2
         return Batch(
-            pixels_B3YX=pixels.lerp(pixels[other_B], share_B111),
-            texts={"title": batch.texts["title"]},
+            pixels_B3YX=pixels[:count].lerp(pixels[other_B], share_B111),
+            texts={"title": batch.texts["title"].rows(slice(count))},
             blended=True,
         )
 

@@ -477,9 +477,13 @@ class OverlayConsistency:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Distillation:
-    """Place pictures and titles to each other as the experiment's `teachers` do, shown blends of two pictures each."""
+    """Place pictures and titles to each other as the experiment's `teachers` do, shown blends of two pictures each.
+
+    `share` of a batch's products are blended and compared: these pass through student and teachers once more.
+    """
 
     kind: Literal["distil"] = "distil"
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
     weight: float = 1.0
     name: Literal["distil"] = "distil"
 

@@ -101,6 +101,15 @@ def test_blends_lie_between_two_pictures_and_nearer_to_their_own(student, batch_
         assert any(0 <= share <= 0.5 for share in (share_of(other, blend, own) for other in pictures))
 
 
+def test_a_share_of_the_batch_is_blended_with_all_of_it(student, batch_of) -> None:
+    batch = batch_of(student, 6)
+    seen = Blended(0.5)(batch, torch.Generator().manual_seed(1))
+    assert len(seen) == len(seen.texts["title"].ids_BT) == 3
+    pictures = batch.pixels_B3YX
+    for blend, own in zip(seen.pixels_B3YX, pictures[:3], strict=True):
+        assert any(0 <= share_of(other, blend, own) <= 0.5 for other in pictures)
+
+
 def share_of(other: torch.Tensor, blend: torch.Tensor, own: torch.Tensor) -> float:
     """The share of `other` in a blend of it with `own`; -1 where the blend is none."""
     step = other - own
