@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 
 from shopvl.batch import INPUT_CHOICES, Batch, Modality, Output, inputs_name
 from shopvl.catalog.ontology import Ontology
+from shopvl.compact import restored, rounded
 from shopvl.errors import DesignError, RecipeError, ShopvlError
 from shopvl.loading import Loader, picture_reader
 from shopvl.models.answering import AnsweringDualEncoder, PromptDecode, PromptMask
@@ -42,6 +43,7 @@ from shopvl.models.inputs import (
     WordBagTower,
     WordEmbedding,
 )
+from shopvl.models.side_by_side import SideBySide
 from shopvl.models.single_stream import PUZZLES, RegionTasks, SingleStream, copy_vit
 from shopvl.models.teacher import Ensemble, Teacher
 from shopvl.models.text_cross import TextCross
@@ -82,7 +84,7 @@ from shopvl.tracking.registry import design_folder, is_reference
 from shopvl.vision.kaleido import level_slices
 from shopvl.vision.picture_words import PictureReader
 
-FORMAT = 1
+FORMAT = 2  # 1: no int8 weights
 CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, CARD = (
     "config.json",
     "model.safetensors",
@@ -285,14 +287,14 @@ class Design:
             tensors |= {f"heads.{name}": tensor for name, tensor in self.heads.state_dict().items()}
         return tensors
 
-    def save(self, folder: Path, card: str = "", *, half: bool = False) -> None:
-        """Write the design folder, its weights as float16 if `half`.
+    def save(self, folder: Path, card: str = "", *, compact: bool = False) -> None:
+        """Write the design folder, its weights rounded if `compact` (`compact.rounded`).
 
         `config.json` comes last, so a folder that has one is whole.
         """
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).unlink(missing_ok=True)
-        kept = {name: _halved(tensor) if half else tensor for name, tensor in self._tensors().items()}
+        kept = rounded(self._tensors()) if compact else self._tensors()
         # safetensors' own files are for their owner alone; a design is read by servers and colleagues
         (folder / WEIGHTS).write_bytes(save({name: tensor.contiguous() for name, tensor in kept.items()}))
         self.tokenizer.save(folder)
@@ -322,7 +324,7 @@ class Design:
             recipe = Recipe.from_dict(config["recipe"])
             ontology = Ontology.load(folder / ONTOLOGY)
             calibration = json.loads((folder / CALIBRATION).read_text("utf-8"))
-            tensors = load_file(folder / WEIGHTS)
+            tensors = restored(load_file(folder / WEIGHTS))
         except (OSError, KeyError, ValueError, SafetensorError, ShopvlError) as fault:
             raise DesignError(
                 f"{folder} is not a whole shopvl model ({fault}); copy the folder again or train it anew"
@@ -349,10 +351,6 @@ class Design:
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
-
-
-def _halved(tensor: Tensor) -> Tensor:
-    return tensor.half() if tensor.is_floating_point() else tensor
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -486,6 +484,9 @@ def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weight
             return TimmTower(part.name, part.size_px, pretrained, part.options, part.close_up)
         case parts.ThumbnailImage():
             return ThumbnailNet(part.stem, part.widths, part.blocks, part.close_up)
+        case parts.SideBySide():
+            towers = [_image_tower(tower, None, random_weights) for tower in part.towers]
+            return SideBySide(towers, [tower.size_px for tower in part.towers])
         case parts.TransformersImage():
             return TransformersImageTower(load_transformers(part.name, part.pretrained, config))
         case parts.PatchTower():

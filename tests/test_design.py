@@ -74,7 +74,7 @@ def test_model_from_elsewhere(tmp_path: Path) -> None:
 def test_folder_of_a_newer_shopvl(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "format": 99}))
-    with pytest.raises(DesignError, match="in format 99, this shopvl reads up to 1; upgrade shopvl"):
+    with pytest.raises(DesignError, match="in format 99, this shopvl reads up to 2; upgrade shopvl"):
         Design.from_pretrained(copy)
 
 

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = (
-    {"errors", "torchvision_mend", "allocator", "arithmetic", "overlap"},
+    {"errors", "torchvision_mend", "allocator", "arithmetic", "compact", "overlap"},
     {"__init__", "paths", "batch"},
     {"recipes", "vision", "metrics", "tracking"},
     {"catalog"},

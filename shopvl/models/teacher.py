@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shopvl.batch import Batch, Taught
 from shopvl.models.dual_encoder import DualEncoder
+from shopvl.models.side_by_side import at_size
 from shopvl.models.text_cross import TextCross
 
 REMEMBERED = ("title", "image")
@@ -97,18 +97,12 @@ class Ensemble(nn.Module):
         """Embeddings of the batch's pictures and texts (B, D of all together), as the models make them in use."""
         assert batch.pixels_B3YX is not None
         found = [
-            model.to(batch.pixels_B3YX.device).embedded(_at_size(batch, size_px)).embeddings
+            model.to(batch.pixels_B3YX.device)
+            .embedded(replace(batch, pixels_B3YX=at_size(batch.pixels_B3YX, size_px)))
+            .embeddings
             for model, size_px in zip(self.models, self.sizes_px, strict=True)
         ]
         return {name: torch.cat([one[name] for one in found], dim=-1) / len(found) ** 0.5 for name in found[0]}
-
-
-def _at_size(batch: Batch, size_px: tuple[int, int]) -> Batch:
-    pixels = batch.pixels_B3YX
-    assert pixels is not None
-    if pixels.shape[2:] == size_px:
-        return batch
-    return replace(batch, pixels_B3YX=F.interpolate(pixels, size=size_px, mode="bilinear", antialias=True))
 
 
 @torch.no_grad()

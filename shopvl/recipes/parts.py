@@ -82,6 +82,19 @@ CellNet = Annotated[TimmImage | ThumbnailImage, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class SideBySide:
+    """Several image towers as one, each looking at the picture in its own size: surer than any, for the work of all."""
+
+    kind: Literal["side-by-side"] = "side-by-side"
+    towers: Annotated[tuple[CellNet, ...], Field(min_length=2)]
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width of a picture: of the tower that reads the biggest."""
+        return max(tower.size_px for tower in self.towers)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class PatchCnn:
     """The picture cut into rows x columns, each cell resized for a small net of its own, one vector per cell.
 
@@ -148,6 +161,7 @@ class GridCnn:
 Image = Annotated[
     TimmImage
     | ThumbnailImage
+    | SideBySide
     | TransformersImage
     | PatchLinear
     | PatchTower

@@ -44,6 +44,7 @@ from shopvl.recipes.parts import (
     PatchTower,
     Regions,
     SharedSpace,
+    SideBySide,
     SingleStream,
     Text,
     TextCross,
@@ -232,16 +233,18 @@ class Recipe:
             found.append(f"{self.fusion.kind} has a space of its own; leave out the {self.space.kind}")
         if isinstance(self.image, PatchLinear | PatchCnn | GridCnn | KaleidoCells | Regions):
             found.append(
-                "dual-enc needs an image tower (timm-image, thumbnail-conv, transformers-image, vit), "
+                "dual-enc needs an image tower (timm-image, thumbnail-conv, side-by-side, transformers-image, vit), "
                 f"not {self.image.kind}"
             )
         if isinstance(self.image, PatchTower) and self.image.width % self.image.heads:
             found.append(f"an image width of {self.image.width} is not a multiple of {self.image.heads} heads")
-        if isinstance(self.image, ThumbnailImage) and len(self.image.widths) != len(self.image.blocks):
-            found.append(
-                f"thumbnail-conv has {len(self.image.widths)} widths but {len(self.image.blocks)} numbers of blocks; "
-                "give one of each per stage"
-            )
+        towers = self.image.towers if isinstance(self.image, SideBySide) else (self.image,)
+        found += [
+            f"thumbnail-conv has {len(tower.widths)} widths but {len(tower.blocks)} numbers of blocks; "
+            "give one of each per stage"
+            for tower in towers
+            if isinstance(tower, ThumbnailImage) and len(tower.widths) != len(tower.blocks)
+        ]
         if isinstance(self.text, WordPieces):
             found.append("dual-enc needs a text tower (text-transformer, word-bag, transformers-text), not wordpiece")
         if isinstance(self.text, TextTransformer) and self.text.width % self.text.heads:

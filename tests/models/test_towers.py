@@ -22,6 +22,7 @@ from shopvl.models.backbones import (
 from shopvl.models.close_up import middle
 from shopvl.models.folding import folded
 from shopvl.models.inputs import MapCells, TextTower, WordBagTower
+from shopvl.models.side_by_side import SideBySide, at_size
 from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.recipes import find
 
@@ -199,3 +200,32 @@ def test_a_close_up_is_averaged_in_use_and_not_while_it_learns(make) -> None:
         for found, whole, close in zip(cells, far[1], near[1], strict=True):
             torch.testing.assert_close(found, (whole + close) / 2)
         torch.testing.assert_close(net.train().look(pictures)[0], once.train().look(pictures)[0])
+
+
+def test_towers_side_by_side_each_see_their_own_size() -> None:
+    torch.manual_seed(0)
+    little, bigger = thumbnail_net().eval(), lite_net(close_up=0.8).eval()
+    pictures = torch.rand(3, 3, 40, 30)
+    both = SideBySide([little, bigger], [(20, 15), (40, 30)]).eval()
+    with torch.inference_mode():
+        whole, cells = both.look(pictures)
+        few, many = little.look(at_size(pictures, (20, 15))), bigger.look(pictures)
+    assert whole.shape == (3, both.width)
+    torch.testing.assert_close(whole, torch.cat([few[0], many[0]], dim=1))
+    assert [tuple(found.shape) for found in cells] == [tuple(found.shape) for found in (*few[1], *many[1])]
+    assert tuple(found.shape[2] for found in cells) == both.token_widths
+    quick = folded(nn.Sequential(both))[0]
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in quick.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(quick(pictures), whole, atol=1e-5, rtol=1e-4)
+
+
+def test_a_thumbnail_made_bigger_comes_back_nearly_as_it_was() -> None:
+    rows, columns = torch.meshgrid(torch.linspace(0, 6, 80), torch.linspace(0, 4, 60), indexing="ij")
+    thumbnail = (rows.sin() * columns.cos() / 2 + 0.5).expand(1, 3, -1, -1)
+    bigger = nn.functional.interpolate(thumbnail, size=(128, 96), mode="bilinear")
+    assert at_size(bigger, (128, 96)) is bigger
+    back = at_size(bigger, (80, 60))
+    assert (back - thumbnail).abs().max() < 0.02
+    assert back.min() >= 0
+    assert back.max() <= 1

@@ -1,0 +1,88 @@
+"""Two trained designs as one that has both image towers side by side, and the mean of what reads words and answers.
+
+    python experiments/model/beside.py runs/model/final runs/model/mean --rows runs/model/rows.parquet \
+        --out runs/model/beside
+
+Both must have learned one space, the second with the words of the first to begin with: then a picture's embedding is
+the mean of what both towers make of it, and search is as good as with both models. What the head knows of whole
+pictures and of words by heart is fitted anew, and calibrated.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from shopvl.batch import Batch, Modality
+from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.design import Design, build
+from shopvl.encoding import Encoded, encode
+from shopvl.recipes.parts import SideBySide
+from shopvl.tasks.calibration import calibrate
+from shopvl.tasks.card import model_card
+from shopvl.training.polishing import polish
+
+MEASURED_ROWS = 512  # whose embeddings say how long each tower's are before they are brought to unit length
+
+
+def main() -> None:
+    """Read two, write one."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("first", type=Path)
+    parser.add_argument("second", type=Path)
+    parser.add_argument("--rows", type=Path, required=True, help="What both learned from, with its validation split.")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    first, second = (Design.from_pretrained(path) for path in (args.first, args.second))
+    design = beside(first, second, open_catalog(args.rows, split="val"))
+    polish(design, open_catalog(args.rows, split="train"))
+    calibrate(design, open_catalog(args.rows, split="val"))
+    design.save(args.out, model_card(design))
+
+
+def beside(first: Design, second: Design, catalog: Catalog) -> Design:
+    """Both towers and what reads them, projected to the same length on the catalog's first pictures."""
+    image = SideBySide(towers=(first.recipe.image, second.recipe.image))
+    design = build(replace(second.recipe, image=image), second.tokenizer, second.ontology, random_weights=True)
+    design.start_from(second)
+    design.labels = second.labels
+    model, both = design.model, (first.model, second.model)
+    with torch.no_grad():
+        theirs = first.model.state_dict()
+        for name, own in model.state_dict().items():
+            if name in theirs and theirs[name].shape == own.shape and own.is_floating_point():
+                own.lerp_(theirs[name], 0.5)
+        maps = [one.model.image_projection.weight / embedding_length(one, catalog) for one in (first, second)]
+        model.image_projection.weight.copy_(torch.cat(maps, dim=1))
+    for tower, one in zip(model.image_tower.towers, both, strict=True):
+        tower.load_state_dict(one.image_tower.state_dict())
+    for parts in ("cells", "cell_places"):
+        theirs = [tensor for one in both for tensor in getattr(one.head, parts).parameters()]
+        nn.utils.vector_to_parameters(nn.utils.parameters_to_vector(theirs), getattr(model.head, parts).parameters())
+    model.eval()
+    return design
+
+
+def embedding_length(design: Design, catalog: Catalog) -> float:
+    """Mean length of pictures' embeddings before they are brought to one."""
+    model = design.model
+
+    def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
+        return {"length": model.image_projection(model.look(batch)[0]).norm(dim=1)}
+
+    found: list[np.ndarray] = []
+    for item in encode(design, catalog.batches(), catalog.root, ("image",), read):
+        if isinstance(item, Encoded):
+            found.append(item.values["length"])
+        if sum(map(len, found)) >= MEASURED_ROWS:
+            break
+    return float(np.concatenate(found).mean())
+
+
+if __name__ == "__main__":
+    main()
