@@ -39,10 +39,11 @@ test: install
 test-real: install
 	$(BIN)/pytest -m realdata
 
-# the model in the box, from the data up: three to four hours on two cores; goes on where it was when it is started again
+# the model in the box, from the data up: seven hours on two cores; goes on where it was when it is started again
 MODEL_RUN := $(CURDIR)/runs/model
 model: export SHOPVL_MODEL = $(MODEL_RUN)
 model: install
+	$(BIN)/pip install -q -c constraints.txt -e '.[model]'
 	test -f $(MODEL_RUN)/answers.json || $(BIN)/python experiments/model/rows.py --data $(SHOPVL_DATA) --out $(MODEL_RUN)
 	$(BIN)/shopvl pretrain experiments/model/towers.yaml --out $(MODEL_RUN)/towers
 	$(BIN)/shopvl tune experiments/model/answers.yaml --out $(MODEL_RUN)/answers
@@ -50,9 +51,13 @@ model: install
 	test -d $(MODEL_RUN)/mean || $(BIN)/python experiments/model/mean.py $(MODEL_RUN)/answers $(MODEL_RUN)/more --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/mean
 	$(BIN)/shopvl tune experiments/model/promoted.yaml --out $(MODEL_RUN)/promoted
 	test -d $(MODEL_RUN)/final || $(BIN)/python experiments/model/mean.py $(MODEL_RUN)/mean $(MODEL_RUN)/promoted --share 0.25 --pictures 0.75 --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/final
-	$(BIN)/shopvl evaluate $(MODEL_RUN)/final $(SHOPVL_DATA)/fashion-products-small.parquet --out $(MODEL_RUN)/scores
-	$(BIN)/shopvl evaluate $(MODEL_RUN)/final $(SHOPVL_DATA)/fashion-products-224.parquet --out $(MODEL_RUN)/scores-224
-	$(BIN)/python experiments/model/pack.py $(MODEL_RUN)/final --scores $(MODEL_RUN)/scores --scores-224 $(MODEL_RUN)/scores-224
+	test -d $(MODEL_RUN)/begin || $(BIN)/python experiments/model/begin.py --net lite0 --words $(MODEL_RUN)/final --size 128 96 --out $(MODEL_RUN)/begin
+	$(BIN)/shopvl tune experiments/model/photos.yaml --out $(MODEL_RUN)/photos
+	$(BIN)/shopvl tune experiments/model/together.yaml --out $(MODEL_RUN)/together
+	test -d $(MODEL_RUN)/beside || $(BIN)/python experiments/model/beside.py $(MODEL_RUN)/final $(MODEL_RUN)/together --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/beside
+	$(BIN)/shopvl evaluate $(MODEL_RUN)/beside $(SHOPVL_DATA)/fashion-products-small.parquet --out $(MODEL_RUN)/scores
+	$(BIN)/shopvl evaluate $(MODEL_RUN)/beside $(SHOPVL_DATA)/fashion-products-224.parquet --out $(MODEL_RUN)/scores-224
+	$(BIN)/python experiments/model/pack.py $(MODEL_RUN)/beside --scores $(MODEL_RUN)/scores --scores-224 $(MODEL_RUN)/scores-224
 
 # quality and speed against peers, in one run; writes experiments/results/
 bench: install

@@ -31,6 +31,7 @@ import torch
 from overlays import falls, forms, table
 from PIL import Image
 
+from shopvl.allocator import keep_pages
 from shopvl.answers import PromptedAnswers
 from shopvl.batch import MODALITIES
 from shopvl.catalog.images import decode
@@ -57,6 +58,7 @@ def cost(design: Design, data: Path) -> dict[str, float]:
     rows = islice((row for frame in open_catalog(data, split="test").batches() for row in frame.to_dicts()), None)
     batches = [list(islice(rows, BATCH)) for _ in range(BATCHES)]
     answers = HeadAnswers(design)
+    keep_pages()  # as `tag` does
 
     def once(half: bool) -> float:
         started = time.perf_counter()

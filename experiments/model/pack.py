@@ -1,6 +1,6 @@
-"""Put a finished model into the box: its weights as float16, and the card that travels with them.
+"""Put a finished model into the box: its weights rounded, and the card that travels with them.
 
-python experiments/model/pack.py runs/model/answers --scores runs/model/scores --scores-224 runs/model/scores-224
+python experiments/model/pack.py runs/model/beside --scores runs/model/scores --scores-224 runs/model/scores-224
 """
 
 from __future__ import annotations
@@ -33,8 +33,12 @@ as sellers wrote it.
 Fashion Product Images (Param Aggarwal, Kaggle; MIT licence): the train split of 39,698 products at 60x80 px and of
 8,649 of them at 224x224 px; and of 3,000 drawn products of `shopvl catalog synth`, for Chinese titles and promotions
 laid over pictures. None of these pictures is in it. Sellers' labels are noisy (`Navy Blue` and `Blue`), titles are
-those of an Indian shop, and products with one title are always in one split. The weights are under the licence of
-shopvl (Apache-2.0). `make model` trains it again.
+those of an Indian shop, and products with one title are always in one split.
+
+Two image towers look at a picture side by side: one of shopvl's own for thumbnails, and one that began with the weights
+of EfficientNet-Lite0 (Google; Apache-2.0), which had learned ImageNet's photos. Everything was trained further here, and
+is under the licence of shopvl (Apache-2.0); big matrices are kept as int8, the rest as float16. `make model` trains it
+again.
 """
 
 

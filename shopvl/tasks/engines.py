@@ -67,6 +67,7 @@ class Mapper(Protocol):
 
 def in_process(mapper: Mapper, works: Iterator[Work]) -> Iterator[tuple[np.ndarray, Mapped]]:
     """Here, one piece after the other; the next one is prepared meanwhile."""
+    keep_pages()
     for work, ready in ahead(lambda work: (work, mapper.prepared(work)), works):
         yield work.numbers, mapper.answered(work, *ready)
 
