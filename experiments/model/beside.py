@@ -1,6 +1,6 @@
-"""Two trained designs as one that has both image towers side by side, and the mean of what reads words and answers.
+"""Two trained designs as one that has both image towers side by side, and the words and the head of the first.
 
-    python experiments/model/beside.py runs/model/final runs/model/mean --rows runs/model/rows.parquet \
+    python experiments/model/beside.py runs/model/final runs/model/together --rows runs/model/rows.parquet \
         --out runs/model/beside
 
 Both must have learned one space, the second with the words of the first to begin with: then a picture's embedding is
@@ -49,14 +49,10 @@ def beside(first: Design, second: Design, catalog: Catalog) -> Design:
     """Both towers and what reads them, projected to the same length on the catalog's first pictures."""
     image = SideBySide(towers=(first.recipe.image, second.recipe.image))
     design = build(replace(second.recipe, image=image), second.tokenizer, second.ontology, random_weights=True)
-    design.start_from(second)
+    design.start_from(first)
     design.labels = second.labels
     model, both = design.model, (first.model, second.model)
     with torch.no_grad():
-        theirs = first.model.state_dict()
-        for name, own in model.state_dict().items():
-            if name in theirs and theirs[name].shape == own.shape and own.is_floating_point():
-                own.lerp_(theirs[name], 0.5)
         maps = [one.model.image_projection.weight / embedding_length(one, catalog) for one in (first, second)]
         model.image_projection.weight.copy_(torch.cat(maps, dim=1))
     for tower, one in zip(model.image_tower.towers, both, strict=True):
