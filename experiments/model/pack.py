@@ -36,7 +36,7 @@ laid over pictures. None of these pictures is in it. Sellers' labels are noisy (
 those of an Indian shop, and products with one title are always in one split.
 
 Two image towers look at a picture side by side: one of shopvl's own for thumbnails, and one that began with the weights
-of EfficientNet-Lite0 (Google; Apache-2.0), which had learned ImageNet's photos. Everything was trained further here, and
+of EfficientNet-Lite0 (Google; Apache-2.0), which had learned ImageNet's photos. Everything was trained further here and
 is under the licence of shopvl (Apache-2.0); big matrices are kept as int8, the rest as float16. `make model` trains it
 again.
 """
