@@ -39,7 +39,7 @@ test: install
 test-real: install
 	$(BIN)/pytest -m realdata
 
-# the model in the box, from the data up: seven hours on two cores; goes on where it was when it is started again
+# the model in the box, from the data up: about seven hours on two cores; goes on where it was when it is started again
 MODEL_RUN := $(CURDIR)/runs/model
 model: export SHOPVL_MODEL = $(MODEL_RUN)
 model: install
@@ -51,7 +51,7 @@ model: install
 	test -d $(MODEL_RUN)/mean || $(BIN)/python experiments/model/mean.py $(MODEL_RUN)/answers $(MODEL_RUN)/more --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/mean
 	$(BIN)/shopvl tune experiments/model/promoted.yaml --out $(MODEL_RUN)/promoted
 	test -d $(MODEL_RUN)/final || $(BIN)/python experiments/model/mean.py $(MODEL_RUN)/mean $(MODEL_RUN)/promoted --share 0.25 --pictures 0.75 --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/final
-	test -d $(MODEL_RUN)/begin || $(BIN)/python experiments/model/begin.py --net lite0 --words $(MODEL_RUN)/final --size 128 96 --out $(MODEL_RUN)/begin
+	test -d $(MODEL_RUN)/begin || $(BIN)/python experiments/model/begin.py --words $(MODEL_RUN)/final --size 128 96 --out $(MODEL_RUN)/begin
 	$(BIN)/shopvl tune experiments/model/photos.yaml --out $(MODEL_RUN)/photos
 	$(BIN)/shopvl tune experiments/model/together.yaml --out $(MODEL_RUN)/together
 	test -d $(MODEL_RUN)/beside || $(BIN)/python experiments/model/beside.py $(MODEL_RUN)/final $(MODEL_RUN)/together --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/beside

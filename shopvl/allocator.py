@@ -10,7 +10,7 @@ def keep_pages() -> None:
     """Let this process keep freed pages instead of returning them to the kernel and faulting them in again.
 
     Large activations otherwise cost a page fault per 4 kB in every step: 1.2 to 1.5 times the training throughput on a
-    CPU, and 1.2 times that of tagging, for memory that stays at its peak. Does nothing outside glibc.
+    CPU, and 1.2 times that of answering, for memory that stays at its peak. Does nothing outside glibc.
     """
     if not sys.platform.startswith("linux"):
         return
