@@ -23,10 +23,10 @@ from shopvl.text.prompts import Question, questions_of
 
 BATCH_ROWS, EPOCHS, MIN_STEPS = 512, 6, 300
 PEAK_LR, WORDS_LR, WHOLE_LR, WEIGHT_DECAY = 1e-3, 3e-2, 3e-3, 0.05
-# a net is surer of the pictures that it learned from than of others, so what is fitted to them alone is held back
-PICTURE_LR_SCALE, PICTURE_WEIGHT_DECAY = 0.5, 2.0
 DROPOUT = 0.5  # of the slots' states: else they leave the title's words nothing to explain
-WHOLE_DROPOUT = 0.5  # of the whole picture
+WHOLE_DROPOUT = 0.2  # of the whole picture beside a title
+# a net is surer of the pictures that it learned from than of others, so what is fitted to them alone is held back
+PICTURE_LR_SCALE, PICTURE_WEIGHT_DECAY, PICTURE_DROPOUT = 0.5, 2.0, 0.5
 NAME_SCALE = 0.15  # hinge margins are 1, where cross-entropy's logits go to tens
 MAX_ROWS = 100_000
 TITLED: tuple[tuple[Modality, ...], ...] = (("image", "title"), ("title",))
@@ -109,7 +109,7 @@ def _fit_pictures(
 
     def loss(number: int, chosen: Tensor) -> Tensor:
         states = F.dropout(_chosen(read.states_CNQD[-1], chosen, design.device), DROPOUT)
-        whole_BW = F.dropout(_chosen(read.whole_NW, chosen, design.device), WHOLE_DROPOUT)
+        whole_BW = F.dropout(_chosen(read.whole_NW, chosen, design.device), PICTURE_DROPOUT)
         logits = head.with_picture(states, _by_name(head, states, read), whole_BW)
         right = read.right_NQK[chosen].to(design.device)
         return cross_entropy_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
