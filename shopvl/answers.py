@@ -39,7 +39,7 @@ class LinearAnswers:
         found: Found = {}
         for choice in needed:
             name = inputs_name(choice)
-            logits = heads(features[name], choice, batch.texts.get("title"))
+            logits = heads(features[name], choice, batch.title_grams_BG)
             found[name] = {prop: values.float().log_softmax(-1) for prop, values in logits.items()}
         return heeding_title(found, design, choices)
 

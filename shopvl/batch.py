@@ -4,6 +4,7 @@
     D  width of a vector          H  heads                 V  words in the vocabulary
     K  facts or labels            Y, X  picture (or cell) height and width in pixels
     Q  questions                  I  inputs: picture, title       F  features of a patch
+    G  grams of a title
 
 Masks are `True` where something is real. Objectives read `Batch` and `Output`; models read `Batch` and write `Output`.
 """
@@ -121,6 +122,7 @@ class Batch:
     looks_BTP: Tensor | None = None  # float32: how much each word of the title looks at each patch
     overlaid: Batch | None = None  # the same pictures (and `kept_BP`) with promotions drawn on them
     texts: Mapping[str, Words] = field(default_factory=dict)
+    title_grams_BG: Tensor | None = None  # int64, 0 for none (`text.grams`)
     title_group_B: Tensor | None = None  # int64
     query_group_B: Tensor | None = None  # int64
     category_group_B: Tensor | None = None  # int64; equal number = same sub-category

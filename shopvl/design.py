@@ -198,7 +198,7 @@ class Design:
         self.labels = {name: list(values) for name, values in labels.items()}
         widths = {inputs_name(inputs): self.model.feature_width(inputs) for inputs in INPUT_CHOICES}
         counts = {name: len(values) for name, values in self.labels.items()}
-        self.heads = LinearHeads(widths, counts, self.tokenizer.size).to(self.device)
+        self.heads = LinearHeads(widths, counts).to(self.device)
         return self.heads
 
     def start_from(self, other: Design) -> int:
@@ -241,8 +241,8 @@ class Design:
         pairs.append((len(self.ontology.facts), len(before)))  # unknown
         here, there = (list(column) for column in zip(*pairs, strict=True))
         ours, theirs = self.model.head, other.model.head
-        rows = slice(None) if ours.wide.pairs == theirs.wide.pairs else slice(ours.wide.vocabulary)  # hashed otherwise
-        ours.wide.weights.weight.zero_()[rows, here] = theirs.wide.weights.weight[rows, there]
+        ours.wide.weights.weight.zero_()[:, here] = theirs.wide.weights.weight[:, there]
+        ours.wide.bias.fill_(theirs.wide.bias.mean())[here] = theirs.wide.bias[there]
         ours.known.zero_()[here] = theirs.known[there]
         ours.seen.zero_()[here] = theirs.seen[there]
         for own, other_map in ((ours.whole.linear, theirs.whole.linear), (ours.beside.linear, theirs.beside.linear)):
@@ -471,7 +471,7 @@ def _answering(
     match part:
         case parts.PromptMask():
             answers = len(ontology.facts) + 1
-            return PromptMask(image, text, cells, tokenizer.size, answers, part.word_pairs, part.crossing, **sizes)
+            return PromptMask(image, text, cells, answers, part.crossing, **sizes)
         case parts.PromptDecode():
             end_id = int(tokenizer.encode([""], 8)[0][0, -1])
             return PromptDecode(image, text, cells, tokenizer.size, end_id, part.drop_share, **sizes)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shopvl.batch import MODALITIES, Batch, Modality, Words
+from shopvl.batch import MODALITIES, Batch, Modality
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
@@ -25,10 +25,10 @@ Report = Callable[[str, float], None]  # stage, share done
 
 @dataclass(frozen=True)
 class Labelled:
-    """What was read of N rows (N, ...), their titles' words, and per property each row's label number or -1."""
+    """What was read of N rows (N, ...), their titles, and per property each row's label number or -1."""
 
     values: dict[str, Tensor]
-    title: Words
+    titles: list[str]
     labels: dict[str, Tensor]  # (N,) int64
 
 
@@ -68,6 +68,6 @@ def labelled(
         )
     return Labelled(
         {name: torch.from_numpy(np.concatenate(parts)) for name, parts in values.items()},
-        design.loader.words(titles),
+        titles,
         {name: torch.tensor(numbers_) for name, numbers_ in truth.items()},
     )

@@ -44,6 +44,7 @@ from shopvl.recipes.parts import (
     WordBag,
 )
 from shopvl.recipes.recipe import Recipe
+from shopvl.text.grams import gram_rows, padded
 from shopvl.text.prompts import PromptBook, Question, questions_of
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.text.verbalizers import Verbalizer
@@ -174,9 +175,9 @@ class Loader:
         pictures = [item.image for item in group if item.image is not None]
         titles = [item.row["title"] for item in group]
         pixels = [to_pixels(picture, self.size_px) for picture in pictures]
-        texts = {"title": self.words(titles)} if "title" in inputs else {}
+        texts, grams_BG = ({"title": self.words(titles)}, title_grams(titles)) if "title" in inputs else ({}, None)
         if "image" not in inputs:
-            return Batch(texts=texts)
+            return Batch(texts=texts, title_grams_BG=grams_BG)
         printed = None
         if self.recipe.reads:
             printed = [
@@ -189,7 +190,7 @@ class Loader:
         seen = self.seen(pixels, printed=printed)
         if isinstance(self.recipe.fusion, DualEncoder) and any(item.came for item in group):
             seen |= self.as_they_came([item.came or item.image for item in group if item.image])
-        return Batch(**seen, texts=texts)
+        return Batch(**seen, texts=texts, title_grams_BG=grams_BG)
 
     def as_they_came(self, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
         """Fields of a batch for pictures whose other form, text laid over them painted out, is what it shows first."""
@@ -252,6 +253,7 @@ class Loader:
             **self.seen(pictures, rng, printed or None),
             overlaid=Batch(**self.seen(overlaid, rng, printed or None)) if overlaid else None,
             texts=texts,
+            title_grams_BG=title_grams(titles),
             title_group_B=text_groups([row["title"] for row in rows]),
             query_group_B=text_groups([query.text for query in queries]),
             category_group_B=text_groups([subcategory(row) for row in rows]),
@@ -420,6 +422,11 @@ def text_groups(texts: Sequence[str]) -> torch.Tensor:
     """(B,) int64: equal where the texts are the same but for case, width and spacing."""
     digests = [hashlib.blake2b(folded(text).encode(), digest_size=8).digest() for text in texts]
     return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests])
+
+
+def title_grams(titles: Sequence[str]) -> torch.Tensor:
+    """(B, G) int64: the titles' grams, 0 after them."""
+    return torch.from_numpy(padded(gram_rows(titles)))
 
 
 def _product_cells(

@@ -18,7 +18,8 @@ def design(request):
 
 def pictures_and_titles(design, batch_of, count: int) -> Batch:
     drawn = batch_of(design, count)
-    return Batch(pixels_B3YX=drawn.pixels_B3YX, texts={"title": drawn.texts["title"]})
+    texts = {"title": drawn.texts["title"]}
+    return Batch(pixels_B3YX=drawn.pixels_B3YX, texts=texts, title_grams_BG=drawn.title_grams_BG)
 
 
 def test_where_text_was_painted_out_a_value_is_as_likely_as_its_surest_look_says(design, batch_of) -> None:

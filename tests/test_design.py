@@ -37,7 +37,7 @@ def test_heads_labels_and_calibration_come_back(tuned: Design, copy: Path, batch
         for inputs in INPUT_CHOICES:
             name = "+".join(inputs)
             ours, theirs = (
-                design.heads(design.model.features(batch, [inputs])[name], inputs, batch.texts["title"])
+                design.heads(design.model.features(batch, [inputs])[name], inputs, batch.title_grams_BG)
                 for design in (tuned, again)
             )
             for property_name, logits in ours.items():
@@ -135,7 +135,7 @@ def test_a_value_that_came_later_is_chosen_by_its_name(prompted, toy_rows) -> No
 
 
 def test_words_are_taken_over_beside_another_image_tower(make_design) -> None:
-    """What is known of single words stays, what was known of the old tower's pictures and of hashed pairs does not."""
+    """What is known of titles stays, what was known of the old tower's pictures does not."""
     recipe = find("prompt-mask", "tiny")
     other = make_design(recipe, seed=3)
     theirs = other.model.head
@@ -143,12 +143,10 @@ def test_words_are_taken_over_beside_another_image_tower(make_design) -> None:
     for part in (theirs.wide.weights.weight, theirs.known, theirs.whole.linear.weight):
         torch.nn.init.normal_(part)
     image = ThumbnailImage(size_px=(32, 32), stem=8, widths=(24,), blocks=(1,))
-    design = make_design(replace(recipe, image=image, answering=replace(recipe.answering, word_pairs=64)))
+    design = make_design(replace(recipe, image=image))
     assert 0 < design.start_from(other) < len(theirs.state_dict()) + len(other.model.text_tower.state_dict())
-    ours, words = design.model.head, theirs.wide.vocabulary
-    assert ours.wide.weights.weight.shape[0] == words + 64
-    assert torch.equal(ours.wide.weights.weight[:words], theirs.wide.weights.weight[:words])
-    assert not ours.wide.weights.weight[words:].any()
+    ours = design.model.head
+    assert torch.equal(ours.wide.weights.weight, theirs.wide.weights.weight)
     assert torch.equal(ours.known, theirs.known)
     assert ours.whole.linear.in_features != theirs.whole.linear.in_features
     assert not ours.whole.linear.weight.any()

@@ -79,7 +79,7 @@ def test_rounded_weights_give_the_same_answers(
     assert full.keys() == short.keys()
     for name, reply in full.items():
         assert short[name].value == reply.value
-        assert short[name].probability == pytest.approx(reply.probability, abs=0.01)
+        assert short[name].probability == pytest.approx(reply.probability, abs=0.02)
 
 
 def test_commands_use_it_where_no_model_is_named(shop: Path, shipped: Design, tmp_path: Path) -> None:

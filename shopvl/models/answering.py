@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -243,9 +243,9 @@ class PromptMask(PromptHead):
     """The answer is read at the slot and compared with the text vector of every answer, seen in training or not.
 
     Single-stream fusion as in ViLT (arXiv:2102.03334) with cloze questions as in PET (arXiv:2001.07676). Beside that
-    deep reading stands a wide one (arXiv:1606.07792): a weight per title word and answer, which remembers that a brand
-    makes sports shoes, and, where only the picture is shown, one linear map from the whole of it. An answer that was
-    never trained has neither and is chosen by its name alone.
+    deep reading stands a wide one (arXiv:1606.07792): a weight per gram of the title and answer, which remembers that
+    a brand makes sports shoes, and, where only the picture is shown, one linear map from the whole of it. An answer
+    that was never trained has neither and is chosen by its name alone.
     """
 
     def __init__(
@@ -253,17 +253,15 @@ class PromptMask(PromptHead):
         image_tower: nn.Module,
         text_tower: nn.Module,
         cells: Sequence[int],
-        vocabulary: int,
         answers: int,
-        word_pairs: int,
         crossing: CrossingName = "none",
         **sizes: float,
     ) -> None:
         super().__init__(image_tower, text_tower, cells, memory=False, crossing=crossing, **sizes)  # type: ignore[arg-type]
-        self.wide = TitleWords(vocabulary, word_pairs, answers)
+        self.wide = TitleWords(answers)
         # what the tower's one vector of the picture says: where there is only a picture, and beside a title
-        self.whole = LinearHead(image_tower.width, answers, vocabulary=None)
-        self.beside = LinearHead(image_tower.width, answers, vocabulary=None)
+        self.whole = LinearHead(image_tower.width, answers, words=False)
+        self.beside = LinearHead(image_tower.width, answers, words=False)
         for part in (*self.whole.linear.parameters(), *self.beside.linear.parameters()):
             nn.init.zeros_(part)
         # how much an answer's name counts, and what is known of the answer beside its name: where there is only a
@@ -286,21 +284,20 @@ class PromptMask(PromptHead):
         picture: tuple[Tensor, Tensor],
         title: tuple[Tensor, Tensor],
         prepared: Prepared,
-        words: Words | None,
+        grams_BG: Tensor | None,
         whole_BW: Tensor | None,
     ) -> Tensor:
         """Log-probabilities (B, Q, K) of the legal answers; -inf for the others.
 
-        `words`: the title, where shown; `whole_BW`: the tower's one vector of the picture, where shown.
+        `grams_BG`: the title's, where shown; `whole_BW`: the tower's one vector of the picture, where shown.
         """
         states_BQD = self.states(picture, title, prepared)
         by_name_BQK = logits_BQK = self.by_name(states_BQD, prepared)
         seen_B11 = picture[1].any(1)[:, None, None]
         if whole_BW is not None:
             logits_BQK = torch.where(seen_B11, self.with_picture(states_BQD, by_name_BQK, whole_BW), logits_BQK)
-        if words is not None:
-            shown = replace(words, real_BT=title[1])
-            with_title_BQK = self.with_title(states_BQD, by_name_BQK, shown)
+        if grams_BG is not None:
+            with_title_BQK = self.with_title(states_BQD, by_name_BQK, grams_BG)
             if whole_BW is not None:
                 with_title_BQK = with_title_BQK + self.beside_title(whole_BW) * seen_B11
             logits_BQK = torch.where(title[1].any(1)[:, None, None], with_title_BQK, logits_BQK)
@@ -324,10 +321,10 @@ class PromptMask(PromptHead):
         seen_BQK = (states_BQD @ self.seen.T).float()
         return by_name_BQK * self.log_picture_scale.exp() + seen_BQK + self.whole(whole_BW, None).float()[:, None]
 
-    def with_title(self, states_BQD: Tensor, by_name_BQK: Tensor, title: Words) -> Tensor:
+    def with_title(self, states_BQD: Tensor, by_name_BQK: Tensor, grams_BG: Tensor) -> Tensor:
         """Logits (B, Q, K) where there is a title."""
         known_BQK = (states_BQD @ self.known.T).float()
-        return by_name_BQK * self.log_title_scale.exp() + known_BQK + self.wide(title)[:, None]
+        return by_name_BQK * self.log_title_scale.exp() + known_BQK + self.wide(grams_BG)[:, None]
 
     def beside_title(self, whole_BW: Tensor) -> Tensor:
         """Logits (B, 1, K) that a picture adds to those where there is a title."""
@@ -375,7 +372,7 @@ class PromptDecode(PromptHead):
         picture: tuple[Tensor, Tensor],
         title: tuple[Tensor, Tensor],
         prepared: Prepared,
-        words: Words | None,
+        grams_BG: Tensor | None,
         whole_BW: Tensor | None,
     ) -> Tensor:
         """Log-probabilities (B, Q, K), each the sum over its tokens, among tokens that lead to a legal answer."""
@@ -484,7 +481,7 @@ class AnsweringDualEncoder(DualEncoder):
             logits_NV, targets_N = self.head.write(picture, (title_BTD, real_BT), prepared)
             return Output(**output, written_logits_NV=logits_NV, written_targets_N=targets_N)
         picture, title = (picture_BPD, real_BP), (title_BTD, real_BT)
-        answers_BQK = self.head.score(picture, title, prepared, batch.texts["title"], pooled_BW)
+        answers_BQK = self.head.score(picture, title, prepared, batch.title_grams_BG, pooled_BW)
         return Output(**output, answers_BQK=answers_BQK)
 
     def prepare(self, questions: Questions) -> Prepared:
@@ -501,9 +498,9 @@ class AnsweringDualEncoder(DualEncoder):
         found = {}
         seen = self._seen(batch)
         for inputs, picture, title in self._shown(seen, batch, choices):
-            shown_words = batch.texts.get("title") if "title" in inputs else None
+            grams_BG = batch.title_grams_BG if "title" in inputs else None
             whole_BW = seen.whole_BW if "image" in inputs else None
-            found[inputs_name(inputs)] = self.head.score(picture, title, prepared, shown_words, whole_BW)
+            found[inputs_name(inputs)] = self.head.score(picture, title, prepared, grams_BG, whole_BW)
         return found
 
     def slot_states(

@@ -361,8 +361,7 @@ class Momentum:
 class PromptMask:
     """Questions as cloze prompts: blocks over picture cells, title words and prompt; the answer is read at [MASK].
 
-    Beside the blocks every title word has a weight per answer, and so has every pair of neighbouring ones, hashed into
-    `word_pairs` buckets.
+    Beside the blocks every gram of the title has a weight per answer: its words, neighbouring words, groups of letters.
     """
 
     kind: Literal["prompt-mask"] = "prompt-mask"
@@ -371,7 +370,6 @@ class PromptMask:
     heads: Count
     dropout: Share = 0.0
     crossing: Crossing = "none"
-    word_pairs: Count = 4096
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

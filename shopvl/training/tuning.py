@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from shopvl.batch import INPUT_CHOICES, Modality, inputs_name
@@ -15,8 +17,11 @@ from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
 from shopvl.features import Labelled, Report, labelled
 from shopvl.loading import CATEGORY, CATEGORY_JOIN
+from shopvl.models.heads import LinearHeads
+from shopvl.text.grams import gram_rows, padded
+from shopvl.training.support_vectors import fit_grams
 
-BATCH_ROWS, WEIGHT_DECAY, WORDS_LR = 512, 0.05, 3e-2
+BATCH_ROWS, WEIGHT_DECAY = 512, 0.05
 MIN_STEPS = 600  # a small catalog is gone through more often
 EPOCHS, PEAK_LR, FEATURE_DROPOUT = 20, 2e-3, 0.1
 # beside a title features are dropped more often and learned more slowly, or they leave its words nothing to explain
@@ -34,6 +39,8 @@ def fit_heads(
     labels = answerable(design.ontology)
     known = labelled(design, catalog, labels, lambda batch: design.model.features(batch, INPUT_CHOICES), report=report)
     heads = design.add_heads(labels)
+    grams_NG = gram_rows(known.titles)
+    _fit_words(heads, known, grams_NG)
     for number, inputs in enumerate(INPUT_CHOICES):
         features = known.values[inputs_name(inputs)]
         for name in labels:
@@ -44,7 +51,21 @@ def fit_heads(
         def progress(share: float, number: int = number) -> None:
             report("fit", (number + share) / len(INPUT_CHOICES))
 
-        _fit(design, inputs, known, seed, min_steps, progress)
+        _fit(design, inputs, known, grams_NG, seed, min_steps, progress)
+
+
+@torch.no_grad()
+def _fit_words(heads: LinearHeads, known: Labelled, grams_NG: csr_matrix) -> None:
+    """What a title's words say of each property; the same wherever there is a title."""
+    for name, label_N in known.labels.items():
+        asked_N1 = (label_N >= 0).numpy()[:, None]
+        right_NK = F.one_hot(label_N.clamp(min=0), heads.labels[name]).bool().numpy() & asked_N1
+        weights_GK, bias_K = fit_grams(grams_NG, right_NK, np.broadcast_to(asked_N1, right_NK.shape))
+        for inputs in INPUT_CHOICES:
+            words = heads.head(inputs, name).words
+            if words is not None:
+                words.weights.weight.copy_(torch.from_numpy(weights_GK))
+                words.bias.copy_(torch.from_numpy(bias_K))
 
 
 def answerable(ontology: Ontology) -> dict[str, list[str]]:
@@ -58,24 +79,20 @@ def _fit(
     design: Design,
     inputs: tuple[Modality, ...],
     known: Labelled,
+    grams_NG: csr_matrix,
     seed: int,
     min_steps: int,
     progress: Callable[[float], None],
 ) -> None:
-    """All properties of one choice of inputs together, by AdamW on a cosine."""
+    """All properties of one choice of inputs together, beside their titles' words, by AdamW on a cosine."""
     assert design.heads is not None
     features, labels = known.values[inputs_name(inputs)], known.labels
     heads = {name: design.heads.head(inputs, name) for name in labels}
-    words = "title" in inputs
-    epochs, peak_lr = (TITLE_EPOCHS, TITLE_PEAK_LR) if words else (EPOCHS, PEAK_LR)
-    dropout, loss_of = (TITLE_FEATURE_DROPOUT, squared_hinge) if words else (FEATURE_DROPOUT, cross_entropy)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for head in heads.values() for p in head.linear.parameters()], "lr": peak_lr},
-            {"params": [p for head in heads.values() if head.words for p in head.words.parameters()], "lr": WORDS_LR},
-        ],
-        weight_decay=WEIGHT_DECAY,
-    )
+    titled = "title" in inputs
+    epochs, peak_lr = (TITLE_EPOCHS, TITLE_PEAK_LR) if titled else (EPOCHS, PEAK_LR)
+    dropout, loss_of = (TITLE_FEATURE_DROPOUT, squared_hinge) if titled else (FEATURE_DROPOUT, cross_entropy)
+    fitted = [p for head in heads.values() for p in head.linear.parameters()]
+    optimizer = torch.optim.AdamW(fitted, lr=peak_lr, weight_decay=WEIGHT_DECAY)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # of the dropout
     center = features.mean(0)  # a dropped feature is an average one
@@ -86,11 +103,11 @@ def _fit(
     for epoch in range(epochs):
         order = torch.randperm(len(features), generator=generator)
         for chosen in order.split(size):
-            title = known.title.rows(chosen)
+            grams_BG = torch.from_numpy(padded(grams_NG[chosen.numpy()])) if titled else None
             seen = F.dropout(features[chosen] - center, dropout) + center
-            losses = [loss_of(head(seen, title), labels[name][chosen]) for name, head in heads.items()]
+            losses = [loss_of(head(seen, grams_BG), labels[name][chosen]) for name, head in heads.items()]
             optimizer.zero_grad(set_to_none=True)
-            (torch.stack(losses).sum() / len(chosen)).backward()
+            (torch.stack(losses).sum() / len(chosen)).backward(inputs=fitted)
             optimizer.step()
             schedule.step()
         progress((epoch + 1) / epochs)

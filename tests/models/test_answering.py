@@ -67,7 +67,7 @@ def test_a_hidden_input_is_not_seen(design, batch_of) -> None:
     prepared = design.model.prepare(asked(design))
     with torch.inference_mode():
         one, other = (design.model.answer(batch, prepared, CHOICES) for batch in (first, second))
-        mixed = type(first)(pixels_B3YX=first.pixels_B3YX, texts=second.texts)
+        mixed = replace(second, pixels_B3YX=first.pixels_B3YX)
         both = design.model.answer(mixed, prepared, CHOICES)
     assert torch.equal(both["image"], one["image"])
     assert torch.allclose(both["title"], other["title"], atol=1e-5)

@@ -10,13 +10,13 @@ import pytest
 import torch
 from sklearn.svm import LinearSVC
 
-from shopvl.batch import Words
 from shopvl.catalog.corrections import CORRECTIONS, Correction, corrected, with_corrections
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import open_catalog
-from shopvl.loading import label_of
+from shopvl.loading import label_of, title_grams
 from shopvl.models.heads import TitleWords
 from shopvl.recipes import find
+from shopvl.text.grams import gram_rows
 from shopvl.training.tuning import answerable, fit_heads, squared_hinge
 
 
@@ -40,20 +40,14 @@ def test_unknown_labels_carry_no_loss() -> None:
     assert squared_hinge(logits, torch.full((4,), -1)) == 0
 
 
-def test_title_words_sum_pieces_and_pairs_and_ignore_padding() -> None:
+def test_title_words_are_a_dot_product_with_the_rows_that_machines_are_fitted_on() -> None:
     torch.manual_seed(0)
-    layer = TitleWords(50, 32, 3)
+    layer = TitleWords(3)
     torch.nn.init.normal_(layer.weights.weight)
-
-    def title(row: list[int], width: int) -> Words:
-        ids = torch.tensor([row + [0] * (width - len(row))])
-        return Words(ids_BT=ids, real_BT=ids > 0)
-
-    pieces = [7, 8, 9]
-    pairs = [50 + (a * 1_000_003 + b * 7_919) % 32 for a, b in ((7, 8), (8, 9))]
-    expected = layer.weights.weight[pieces + pairs].sum(0) / 5**0.5
-    torch.testing.assert_close(layer(title(pieces, 3))[0], expected)
-    torch.testing.assert_close(layer(title(pieces, 6))[0], expected)
+    torch.nn.init.normal_(layer.bias)
+    titles = ["Red Tee", "", "Puma Men Navy Blue Running Shoes 红色"]
+    expected = gram_rows(titles) @ layer.weights.weight.detach().numpy() + layer.bias.detach().numpy()
+    np.testing.assert_allclose(layer(title_grams(titles)).detach().numpy(), expected, atol=1e-5)
 
 
 def test_what_is_asked_is_what_the_ontology_can_answer(toy_ontology) -> None:

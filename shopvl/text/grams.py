@@ -1,0 +1,52 @@
+"""What a wide linear layer reads of a title: words, neighbouring words and groups of letters, hashed into numbers.
+
+Bags of hashed n-grams as in fastText (arXiv:1607.01759), with the letters inside of words (arXiv:1607.04606): `tees`
+shares most of its groups with `tee`, and a brand that no vocabulary has is known by its own number.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction import FeatureHasher
+
+GRAMS = 16_384  # numbers; 0 stands for none
+LETTERS = range(3, 6)  # in a group, with the blanks around a word
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")  # a Chinese character is a word
+_HASHER = FeatureHasher(GRAMS - 1, input_type="string", alternate_sign=False)
+
+
+def grams_of(text: str) -> set[str]:
+    """`red tee`: red, tee, `red tee`, and the groups of ` red ` and ` tee `, which begin with #."""
+    words = _WORD.findall(unicodedata.normalize("NFKC", text).lower())
+    found = {*words, *(f"{left} {right}" for left, right in itertools.pairwise(words))}
+    for word in set(words):
+        found.update(_groups(f" {word} "))
+    return found
+
+
+def _groups(word: str) -> Iterator[str]:
+    for count in LETTERS:
+        for start in range(len(word) - count + 1):
+            yield "#" + word[start : start + count]
+
+
+def gram_rows(texts: Sequence[str]) -> csr_matrix:
+    """(N, GRAMS): which grams a text has, each worth 1 / sqrt(how many it has), so that all rows are of length 1."""
+    found = _HASHER.transform(map(grams_of, texts))
+    counts = np.diff(found.indptr)
+    data = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
+    return csr_matrix((data, found.indices + 1, found.indptr), shape=(len(texts), GRAMS))
+
+
+def padded(rows: csr_matrix) -> np.ndarray:
+    """(B, G) int64: each row's grams, 0 after them."""
+    counts = np.diff(rows.indptr)
+    numbers = np.zeros((len(counts), max(counts, default=0)), dtype=np.int64)
+    numbers[np.arange(numbers.shape[1]) < counts[:, None]] = rows.indices
+    return numbers
