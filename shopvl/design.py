@@ -242,7 +242,7 @@ class Design:
         here, there = (list(column) for column in zip(*pairs, strict=True))
         ours, theirs = self.model.head, other.model.head
         ours.wide.weights.weight.zero_()[:, here] = theirs.wide.weights.weight[:, there]
-        ours.wide.bias.fill_(theirs.wide.bias.mean())[here] = theirs.wide.bias[there]
+        ours.wide.bias.zero_()[here] = theirs.wide.bias[there]
         ours.known.zero_()[here] = theirs.known[there]
         ours.seen.zero_()[here] = theirs.seen[there]
         for own, other_map in ((ours.whole.linear, theirs.whole.linear), (ours.beside.linear, theirs.beside.linear)):

@@ -132,6 +132,10 @@ def test_a_value_that_came_later_is_chosen_by_its_name(prompted, toy_rows) -> No
     assert without["Blue"] - without["Green"] == pytest.approx(before["Blue"] - before["Green"], abs=1e-4)
     assert after["Blue"] - after["Green"] == pytest.approx(before["Blue"] - before["Green"], abs=1e-4)
     assert math.isfinite(after["Red"])  # by its name alone: what was learned for the value itself is gone
+    head = again.model.head
+    red = next(number for number, fact in enumerate(whole.facts) if (fact.property, fact.value) == ("Colour", "Red"))
+    assert not any(part[..., red].any() for part in (head.wide.weights.weight, head.wide.bias, head.known.T))
+    assert prompted.model.head.wide.bias[red]  # what was fitted was more than that
 
 
 def test_words_are_taken_over_beside_another_image_tower(make_design) -> None:
