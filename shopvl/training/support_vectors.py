@@ -27,20 +27,19 @@ def fit_grams(
     0.968 (real products, validation split). An answer that is right nowhere has the bias -1.
     """
     weights_GK = np.zeros((rows_NG.shape[1], right_NK.shape[1]), dtype=np.float32)
-    bias_K = np.full(right_NK.shape[1], -1.0, dtype=np.float32)
+    bias_K = np.zeros(right_NK.shape[1], dtype=np.float32)
 
-    def machine(answer: int) -> LinearSVC | None:
+    def machine(answer: int) -> tuple[np.ndarray | float, float]:
         asked = asked_NK[:, answer]
         right = right_NK[asked, answer]
         if right.all() or not right.any():
-            bias_K[answer] = 1.0 if right.any() else -1.0
-            return None
+            return 0.0, 1.0 if right.any() else -1.0
         # the primal solver draws nothing: threads do not change what it finds
-        return LinearSVC(C=STRENGTH, tol=TOLERANCE, max_iter=MAX_ITERATIONS, dual=False).fit(rows_NG[asked], right)
+        svm = LinearSVC(C=STRENGTH, tol=TOLERANCE, max_iter=MAX_ITERATIONS, dual=False).fit(rows_NG[asked], right)
+        return svm.coef_[0], svm.intercept_[0]
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for answer, fitted in enumerate(pool.map(machine, range(len(bias_K)))):
-            if fitted is not None:
-                weights_GK[:, answer], bias_K[answer] = fitted.coef_[0], fitted.intercept_[0]
+            weights_GK[:, answer], bias_K[answer] = fitted
             report((answer + 1) / len(bias_K))
     return weights_GK, bias_K
