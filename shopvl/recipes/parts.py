@@ -361,7 +361,7 @@ class Momentum:
 class PromptMask:
     """Questions as cloze prompts: blocks over picture cells, title words and prompt; the answer is read at [MASK].
 
-    Beside the blocks every gram of the title has a weight per answer: its words, neighbouring words, groups of letters.
+    Beside the blocks every gram of the title has a weight per answer: its words, pairs of words, groups of letters.
     """
 
     kind: Literal["prompt-mask"] = "prompt-mask"

@@ -1,7 +1,8 @@
-"""What a wide linear layer reads of a title: words, neighbouring words and groups of letters, hashed into numbers.
+"""What a wide linear layer reads of a title: words, pairs of words and groups of letters, hashed into numbers.
 
 Bags of hashed n-grams as in fastText (arXiv:1607.01759), with the letters inside of words (arXiv:1607.04606): `tees`
-shares most of its groups with `tee`, and a brand that no vocabulary has is known by its own number.
+shares most of its groups with `tee`, and a brand that no vocabulary has is known by its own number. Two words make a
+pair wherever they stand: what a brand's sandals are for is in neither word, and the two are seldom neighbours.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction import FeatureHasher
 
 GRAMS = 16_384  # numbers; 0 stands for none
+APART = 8  # words at most from one word of a pair to the other: with all of them, long titles would be pairs only
 LETTERS = range(3, 6)  # in a group, with the blanks around a word
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")  # a Chinese character is a word
 _HASHER = FeatureHasher(GRAMS - 1, input_type="string", alternate_sign=False)
 
 
 def grams_of(text: str) -> set[str]:
-    """`red tee`: red, tee, `red tee`, and the groups of ` red ` and ` tee `, which begin with #."""
+    """`big red tee`: its words, `big red`, `red tee`, `big..tee`, and the groups of ` big ` and so on, after a #."""
     words = _WORD.findall(unicodedata.normalize("NFKC", text).lower())
     found = {*words, *(f"{left} {right}" for left, right in itertools.pairwise(words))}
+    for place, word in enumerate(words):
+        found.update(f"{word}..{later}" for later in words[place + 2 : place + 1 + APART])
     for word in set(words):
         found.update(_groups(f" {word} "))
     return found

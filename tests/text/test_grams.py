@@ -5,7 +5,7 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
 from shopvl.loading import title_grams
-from shopvl.text.grams import GRAMS, LETTERS, gram_rows, grams_of
+from shopvl.text.grams import APART, GRAMS, LETTERS, gram_rows, grams_of
 
 TITLES = ["Puma Men's T-Shirt", "ADIDAS adidas RUNNING shoes", "Café crème", "", "-", "红色 T恤 cotton"]
 
@@ -16,6 +16,7 @@ def test_words_pairs_and_groups_of_letters() -> None:
         *("# re", "#red", "#ed ", "# red", "#red ", "# red "),
         *("# te", "#tee", "#ee ", "# tee", "#tee ", "# tee "),
     }
+    assert {gram for gram in grams_of("big red tee") if ".." in gram} == {"big..tee"}
     assert grams_of("") == set()
     assert {"红", "色", "红 色"} <= grams_of("红色")  # a Chinese character is a word
     assert grams_of("ＲＥＤ") == grams_of("red")  # full-width letters
@@ -27,7 +28,14 @@ def test_the_same_as_scikit_learn_counts(title: str) -> None:
     letters = CountVectorizer(analyzer="char_wb", ngram_range=(LETTERS[0], LETTERS[-1])).fit([title])
     # it gives a word that is shorter than a group whole, once per length
     groups = {group for group in letters.get_feature_names_out() if len(group) in LETTERS}
-    assert grams_of(title) == {*words, *(f"#{group}" for group in groups)}
+    assert {gram for gram in grams_of(title) if ".." not in gram} == {*words, *(f"#{group}" for group in groups)}
+
+
+def test_pairs_are_of_words_in_their_order_and_not_too_far_apart() -> None:
+    words = [chr(ord("a") + place) for place in range(APART + 3)]
+    pairs = {gram for gram in grams_of(" ".join(words)) if ".." in gram}
+    places = [(left, right) for left in range(len(words)) for right in range(len(words)) if 2 <= right - left <= APART]
+    assert pairs == {f"{words[left]}..{words[right]}" for left, right in places}
 
 
 def test_rows_are_of_length_one_and_padded_rows_name_the_same_grams() -> None:
