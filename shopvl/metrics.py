@@ -540,6 +540,20 @@ def wilson_lower(right: ArrayLike, total: ArrayLike, z: float = 1.645) -> Floats
     return lower
 
 
+def grouped_wilson_lower(correct_M: ArrayLike, group_M: ArrayLike, z: float = 1.645) -> float:
+    """`wilson_lower` of M answers, some of which are right or wrong together: those of one group (numbers from 0 on).
+
+    The bound is that of fewer answers, by what the groups add to the variance of the mean, the design effect of cluster
+    samples (Kish 1965). Answers that were copied k times give about what they give once.
+    """
+    correct_M, group_M = np.asarray(correct_M, dtype=np.float64), np.asarray(group_M)
+    _same_length("marks", correct_M, "groups", group_M)
+    gap_M = correct_M - correct_M.mean()
+    alone, together = np.square(gap_M).sum(), np.square(np.bincount(group_M, weights=gap_M)).sum()
+    count = len(correct_M) / max(1.0, together / alone if alone else 1.0)
+    return float(wilson_lower(correct_M.mean() * count, count, z))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """How much can be answered at a precision, and from which confidence on (infinity: nothing)."""

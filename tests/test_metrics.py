@@ -324,6 +324,28 @@ def test_wilson_lower_bound_against_the_textbook():
         metrics.wilson_lower(11, 10)
 
 
+def test_answers_that_stand_alone_have_their_own_bound_and_copies_that_of_one(rng):
+    correct = rng.random(300) < 0.9
+    plain = float(metrics.wilson_lower(correct.sum(), 300))
+    assert metrics.grouped_wilson_lower(correct, np.arange(300)) == pytest.approx(plain)
+    assert metrics.grouped_wilson_lower(np.repeat(correct, 7), np.repeat(np.arange(300), 7)) == pytest.approx(plain)
+    assert metrics.grouped_wilson_lower(np.ones(300), np.arange(300)) == metrics.wilson_lower(300, 300)
+    with pytest.raises(ShopvlError, match="3 marks but 2 groups"):
+        metrics.grouped_wilson_lower([1, 0, 1], [0, 1])
+
+
+def test_the_bound_holds_where_groups_are_right_or_wrong_together(rng):
+    groups, share, draws = np.repeat(np.arange(150), 5), 0.9, 400
+    held = {"grouped": 0, "plain": 0}
+    for _ in range(draws):
+        own = rng.random(150) < share
+        correct = np.where(rng.random(750) < 0.8, own[groups], rng.random(750) < share)
+        held["grouped"] += metrics.grouped_wilson_lower(correct, groups) <= share
+        held["plain"] += metrics.wilson_lower(correct.sum(), 750) <= share
+    assert held["grouped"] / draws > 0.93
+    assert held["plain"] / draws < 0.88
+
+
 def test_confidences_must_be_probabilities():
     with pytest.raises(ShopvlError, match=r"probabilities in \[0, 1\]"):
         metrics.risk_coverage([0.5, 3.0], [1, 1])

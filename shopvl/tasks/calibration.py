@@ -18,7 +18,7 @@ from shopvl.catalog.ontology import Ontology, Visual
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
 from shopvl.features import Labelled, Report, labelled
-from shopvl.metrics import calibration_error, risk_coverage, wilson_lower
+from shopvl.metrics import calibration_error, grouped_wilson_lower
 
 Decision = Literal["accept", "review", "unknown"]
 UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
@@ -178,6 +178,7 @@ def _measured(known: Labelled, inputs: str, name: str, seed: int) -> Trust | Non
     if int(rows.sum()) < MIN_ROWS:
         return None
     logp, truth = known.values[f"{inputs}/{name}"][rows], truth[rows]
+    _, title_N = np.unique(np.asarray(known.titles)[rows.numpy()], return_inverse=True)
     fitted = _fitted(logp, truth)
     # what the figures say is measured on rows that the fit did not see: each half is judged by the other's fit
     halves = np.array_split(np.random.default_rng(seed).permutation(len(truth)), 2)
@@ -191,7 +192,7 @@ def _measured(known: Labelled, inputs: str, name: str, seed: int) -> Trust | Non
         rows=len(truth),
         accuracy=float(correct.mean()),
         ece=calibration_error(confidence, correct),
-        curve=_precision_curve(whole, correct),
+        curve=_precision_curve(whole, correct, title_N),
     )
 
 
@@ -238,13 +239,15 @@ def _minimise(loss: Callable[[], Tensor], free: Tensor) -> None:
     optimizer.step(closure)
 
 
-def _precision_curve(confidence: np.ndarray, correct: np.ndarray) -> tuple[tuple[float, float], ...]:
+def _precision_curve(
+    confidence_N: np.ndarray, correct_N: np.ndarray, title_N: np.ndarray
+) -> tuple[tuple[float, float], ...]:
     """Of up to CURVE_POINTS confidences those from which on more holds than from any lower one: no other is chosen."""
-    curve = risk_coverage(confidence, correct)
-    given = np.rint(curve.coverage * len(confidence))
-    held = wilson_lower(np.rint((1 - curve.risk) * given), given)
-    kept = np.unique(np.linspace(0, len(given) - 1, CURVE_POINTS).astype(int))
-    threshold, held = curve.threshold[kept], held[kept]
+    threshold = np.unique(confidence_N)[::-1]
+    threshold = threshold[np.unique(np.linspace(0, len(threshold) - 1, CURVE_POINTS).astype(int))]
+    given = [confidence_N >= least for least in threshold]
+    # products of one title are often right or wrong together
+    held = np.array([grouped_wilson_lower(correct_N[chosen], title_N[chosen]) for chosen in given])
     below = np.append(np.maximum.accumulate(held[::-1])[::-1][1:], -np.inf)
     return tuple((float(threshold[i]), float(held[i])) for i in np.flatnonzero(held > below))
 
