@@ -2,10 +2,11 @@
 
     python experiments/model/rows.py --data $SHOPVL_DATA --out runs/model
 
-Writes `rows.parquet` (train and val products of the small file, those of the 224 px file once more under ids of their
-own, and to train on only a drawn shop, which brings Chinese titles, queries and promotions laid over pictures), the
-drawn shop's query log, and two ontologies: `towers.json` of all rows, `answers.json` of the real ones, which is what
-the model answers about.
+Writes `rows.parquet` (train and val products of the small file; those of the 224 px file under ids of their own, to
+train on once more and to validate on instead; and to train on only a drawn shop, which brings Chinese titles, queries
+and promotions laid over pictures), the drawn shop's query log, and two ontologies: `towers.json` of all rows,
+`answers.json` of the real ones, which is what the model answers about. `--share 0.03` takes that share of the products,
+for a rehearsal of all steps.
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ DRAWN, DRAWN_SEED, DRAWN_PX = 3000, 7, 96
 COLUMNS = ("product_id", "split", "title", "category_path", "attributes", "image")
 
 
-def write_rows(data: Path, out: Path) -> None:
+def write_rows(data: Path, out: Path, share: float) -> None:
     """All four files, and the shop they hold, in `out`."""
-    shop = write_shop(out / "shop", DRAWN, seed=DRAWN_SEED, size_px=DRAWN_PX)
+    shop = write_shop(out / "shop", round(DRAWN * share), seed=DRAWN_SEED, size_px=DRAWN_PX)
     small, drawn = (pl.read_parquet(path, columns=list(COLUMNS)) for path in (data / SMALL, shop))
     large = pl.read_parquet(data / LARGE, columns=list(COLUMNS))
     large = large.with_columns(pl.col("product_id") + "-224")
     drawn = drawn.with_columns(pl.col("product_id").cast(pl.String))
-    real = pl.concat([small, large]).filter(pl.col("split").is_in(["train", "val"]))
+    # thresholds are chosen on the val products, and one that is there twice would count twice
+    twice = (pl.col("split") == "val") & (pl.col("product_id") + "-224").is_in(large["product_id"].implode())
+    real = pl.concat([small.filter(~twice), large]).filter(pl.col("split").is_in(["train", "val"]))
+    real = real.sample(fraction=share, seed=0) if share < 1 else real
     drawn = drawn.filter(pl.col("split") == "train")
     pl.concat([real, drawn]).write_parquet(out / "rows.parquet")
 
@@ -49,8 +53,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--share", type=float, default=1.0, help="Of all products.")
     args = parser.parse_args()
-    write_rows(args.data, args.out)
+    write_rows(args.data, args.out, args.share)
 
 
 if __name__ == "__main__":
