@@ -61,7 +61,7 @@ model: install
 	$(BIN)/shopvl evaluate $(MODEL_RUN)/beside $(SHOPVL_DATA)/fashion-products-224.parquet --out $(MODEL_RUN)/scores-224
 	$(BIN)/python experiments/model/pack.py $(MODEL_RUN)/beside --scores $(MODEL_RUN)/scores --scores-224 $(MODEL_RUN)/scores-224 --out $(MODEL_BOX)
 
-# every step of it with 3% of the products, into a box of its own: says in a quarter of an hour whether all steps still run
+# every step of it with 3% of the products, into a box of its own: says in half an hour of one core whether all still run
 model-rehearsal:
 	$(MAKE) model MODEL_RUN=$(CURDIR)/runs/rehearsal MODEL_BOX=$(CURDIR)/runs/rehearsal/box MODEL_SHARE=0.03
 

@@ -156,7 +156,7 @@ def main() -> None:
     design = Design.from_pretrained(args.model)
     catalog = open_catalog(args.data / TABLE, split="test")
     found = {
-        "command": f"python experiments/bench/prompted_answers.py MODEL --data $SHOPVL_DATA --out {args.out}",
+        "command": f"python experiments/bench/prompted_answers.py {args.model} --data $SHOPVL_DATA --out {args.out}",
         "model": design.name,
         "rows": catalog.count(),
         "unknown": unknowns(design, catalog),
