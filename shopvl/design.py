@@ -30,7 +30,7 @@ from shopvl.models.backbones import (
     load_vit,
 )
 from shopvl.models.dual_encoder import DualEncoder
-from shopvl.models.heads import LinearHeads
+from shopvl.models.heads import LinearHeads, TitleWords
 from shopvl.models.inputs import (
     CellInput,
     GridCells,
@@ -84,7 +84,7 @@ from shopvl.tracking.registry import design_folder, is_reference
 from shopvl.vision.kaleido import level_slices
 from shopvl.vision.picture_words import PictureReader
 
-FORMAT = 2  # 1: no int8 weights
+FORMAT = 3  # 1: no int8 weights; up to 2: other grams of titles
 CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, CARD = (
     "config.json",
     "model.safetensors",
@@ -335,6 +335,12 @@ class Design:
         elif config["labels"]:
             design.add_heads(config["labels"])
         design.calibration = calibration
+        parts = [*design.model.modules(), *(design.heads.modules() if design.heads else ())]
+        if config["format"] < 3 and any(isinstance(part, TitleWords) for part in parts):
+            raise DesignError(
+                f"{folder} was tuned by a shopvl that read titles in another way, "
+                "so its words would be taken for others; tune it again"
+            )
         design._load_tensors(tensors, folder)
         design.model.eval()
         return design

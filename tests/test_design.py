@@ -74,8 +74,19 @@ def test_model_from_elsewhere(tmp_path: Path) -> None:
 def test_folder_of_a_newer_shopvl(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "format": 99}))
-    with pytest.raises(DesignError, match="in format 99, this shopvl reads up to 2; upgrade shopvl"):
+    with pytest.raises(DesignError, match="in format 99, this shopvl reads up to 3; upgrade shopvl"):
         Design.from_pretrained(copy)
+
+
+def test_folder_whose_titles_were_read_in_another_way(make_design, copy: Path, tmp_path: Path) -> None:
+    tiny = make_design(find("tri-clip", "tiny"))
+    tiny.save(tmp_path / "without_heads")
+    for folder in (copy, tmp_path / "without_heads"):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "format": 2}))
+    with pytest.raises(DesignError, match="read titles in another way, so its words would be taken for others; tune"):
+        Design.from_pretrained(copy)
+    assert Design.from_pretrained(tmp_path / "without_heads").name == tiny.name  # it knows nothing of words by heart
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "ontology.json", "calibration.json"])
