@@ -63,6 +63,7 @@ model: install
 
 # every step of it with 3% of the products, into a box of its own: says in half an hour of one core whether all still run
 model-rehearsal:
+	rm -rf $(CURDIR)/runs/rehearsal
 	$(MAKE) model MODEL_RUN=$(CURDIR)/runs/rehearsal MODEL_BOX=$(CURDIR)/runs/rehearsal/box MODEL_SHARE=0.03
 
 # quality and speed against peers, in one run; writes experiments/results/

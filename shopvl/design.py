@@ -315,7 +315,8 @@ class Design:
 
         `models:/NAME@champion`, `models:/NAME/VERSION` and `runs:/RUN_ID/model` are looked up in MLflow.
 
-        Raises DesignError for a folder that is not one, is incomplete, or was written by a newer format.
+        Raises DesignError for a folder that is not one, is incomplete, is in a newer format, or was tuned to other
+        grams of titles.
         """
         folder = design_folder(str(folder)) if is_reference(folder) else Path(folder)
         config = _read_config(folder)
@@ -335,8 +336,8 @@ class Design:
         elif config["labels"]:
             design.add_heads(config["labels"])
         design.calibration = calibration
-        parts = [*design.model.modules(), *(design.heads.modules() if design.heads else ())]
-        if config["format"] < 3 and any(isinstance(part, TitleWords) for part in parts):
+        modules = [*design.model.modules(), *(design.heads.modules() if design.heads else ())]
+        if config["format"] < 3 and any(isinstance(module, TitleWords) for module in modules):
             raise DesignError(
                 f"{folder} was tuned by a shopvl that read titles in another way, "
                 "so its words would be taken for others; tune it again"
