@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
@@ -17,6 +18,7 @@ from shopvl.models.answering import AnsweringDualEncoder, Prepared
 from shopvl.text.prompts import Question, questions_of
 
 UNKNOWN = "unknown"  # the last label of a prompted design's properties
+NEVER = -1e4  # a log-probability of 0 that a temperature can be fitted through, as it can't be through infinity
 TITLE: tuple[Modality, ...] = ("title",)
 Found = dict[str, dict[str, Tensor]]  # inputs -> property -> (B, K) log-probabilities, in the order of the labels
 
@@ -66,10 +68,15 @@ class PromptedAnswers:
             for name, values in design.ontology.values().items()
             if name in design.labels
         }
-        self.names = tuple(design.labels)
+        had = [{prop.id for prop in design.ontology.properties_of(leaf)} for leaf in design.ontology.leaves()]
+        self.had_RP = torch.tensor([[name in one for name in self.columns] for one in [*had, set()]], dtype=torch.bool)
 
     def read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> Found:
-        """For every choice and every property of `design.labels`; the last label is `unknown`."""
+        """For every choice and every property of `design.labels`; the last label is `unknown`.
+
+        No property of the likeliest category is `unknown`: that a category has it is known from the catalog, and a head
+        that learned how often others lack it would say it too often.
+        """
         return by_surest_look(batch, lambda seen: self._read(seen, choices))
 
     def _read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> Found:
@@ -81,15 +88,19 @@ class PromptedAnswers:
             logp_BQK = answered[0][name]
             if len(answered) > 1:
                 logp_BQK = torch.stack([one[name] for one in answered]).logsumexp(0).log_softmax(-1)
-            found[name] = {
-                prop: self.category.read(logp_BQK) if prop == CATEGORY else self._property(logp_BQK, prop)
-                for prop in self.names
-            }
+            found[name] = self._answered(logp_BQK)
         return heeding_title(found, self.design, choices)
 
-    def _property(self, logp_BQK: Tensor, name: str) -> Tensor:
-        question, columns = self.columns[name]
-        return logp_BQK[:, question, columns]
+    def _answered(self, logp_BQK: Tensor) -> dict[str, Tensor]:
+        found = {name: logp_BQK[:, question, columns] for name, (question, columns) in self.columns.items()}
+        if CATEGORY not in self.design.labels:
+            return found
+        category_BR = self.category.read(logp_BQK)
+        had_BP = self.had_RP.to(category_BR.device)[category_BR.argmax(-1)]
+        for (name, logp_BK), had_B in zip(found.items(), had_BP.T, strict=True):
+            unknown_BK = F.pad(had_B[:, None], (logp_BK.shape[1] - 1, 0))
+            found[name] = logp_BK.masked_fill(unknown_BK, NEVER).log_softmax(-1)
+        return {CATEGORY: category_BR, **found}
 
 
 def by_surest_look(batch: Batch, read: Callable[[Batch], Found]) -> Found:

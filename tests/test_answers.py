@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.answers import answers_of
+from shopvl.answers import UNKNOWN, answers_of
 from shopvl.batch import Batch
+from shopvl.loading import CATEGORY, CATEGORY_JOIN
+from shopvl.text.prompts import Question, questions_of
 
 CHOICES = [("image",), ("image", "title"), ("title",)]
 
@@ -49,3 +51,30 @@ def test_pictures_without_text_laid_over_them_are_looked_at_once(design, batch_o
     for inputs, by_name in once.items():
         for name, logp_BK in by_name.items():
             assert torch.equal(found[inputs][name], logp_BK)
+
+
+def test_unknown_is_no_answer_about_a_property_that_the_likeliest_category_has(prompted, batch_of) -> None:
+    answers, bare = answers_of(prompted), pictures_and_titles(prompted, batch_of, 12)
+    with torch.inference_mode():
+        found = answers.read(bare, CHOICES)
+        raw = prompted.model.answer(bare, answers.prepared[0], CHOICES)
+    asked, seen = questions_of(prompted.ontology), set()
+    for inputs, by_name in found.items():
+        for row, best in enumerate(by_name[CATEGORY].argmax(-1).tolist()):
+            path = prompted.labels[CATEGORY][best].split(CATEGORY_JOIN)
+            had = {prop.id for prop in prompted.ontology.properties_of(path)}
+            for name in by_name.keys() - {CATEGORY}:
+                p_K = by_name[name][row].exp()
+                own_K = raw[inputs][row, asked.index(Question("property", about=name))].exp()
+                own_K = own_K[own_K > 0]  # the legal ones, `unknown` last
+                if name in had:
+                    own_K = torch.cat([own_K[:-1], torch.zeros(1)]) / own_K[:-1].sum()
+                torch.testing.assert_close(p_K, own_K, atol=1e-6, rtol=1e-4)
+                seen.add(name in had)
+    assert seen == {True, False}
+
+
+def test_where_nothing_is_shown_the_head_says_how_unknown_a_property_is(prompted, batch_of) -> None:
+    with torch.inference_mode():
+        found = answers_of(prompted).read(pictures_and_titles(prompted, batch_of, 2), [()])[""]
+    assert all(prompted.labels[name][best] == UNKNOWN for name, logp in found.items() for best in logp.argmax(-1))
