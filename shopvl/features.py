@@ -20,12 +20,14 @@ from shopvl.loading import label_of
 
 MAX_ROWS = 200_000  # features of so many rows are kept in memory; a linear head learns little from more
 
+ABSENT, FOREIGN = -1, -2  # labels of a row whose value is not known, and of one whose value is none of the labels
+
 Report = Callable[[str, float], None]  # stage, share done
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """What was read of N rows (N, ...), their titles, and per property each row's label number or -1."""
+    """What was read of N rows (N, ...), their titles, and per property each row's label number, ABSENT or FOREIGN."""
 
     values: dict[str, Tensor]
     titles: list[str]
@@ -41,7 +43,7 @@ def labelled(
     report: Report = lambda stage, share: None,
     max_rows: int = MAX_ROWS,
 ) -> Labelled:
-    """What `read` makes of the catalog's complete rows, up to `max_rows`, beside their labels."""
+    """What `read` makes of the catalog's complete rows (of `max_rows`, where there are more), beside their labels."""
     total = min(catalog.count(), max_rows)
     numbers = {name: {folded(value): i for i, value in enumerate(values)} for name, values in labels.items()}
     values: dict[str, list[np.ndarray]] = defaultdict(list)
@@ -51,17 +53,16 @@ def labelled(
     def read_complete(batch: Batch, inputs: tuple[Modality, ...]) -> Mapping[str, Tensor]:
         return read(batch) if len(inputs) == len(MODALITIES) else {}
 
-    for item in encode(design, catalog.batches(), catalog.root, MODALITIES, read_complete):
+    for item in encode(design, catalog.spread(max_rows), catalog.root, MODALITIES, read_complete):
         if not isinstance(item, Encoded) or not item.values:
             continue
         for name, found in item.values.items():
             values[name].append(found)
         for name, number_of in numbers.items():
-            truth[name] += [number_of.get(folded(label_of(row, name) or ""), -1) for row in item.rows]
+            told = (label_of(row, name, design.ontology) for row in item.rows)
+            truth[name] += [ABSENT if value is None else number_of.get(folded(value), FOREIGN) for value in told]
         titles += [row["title"] for row in item.rows]
         report("encode", len(titles) / max(total, 1))
-        if len(titles) >= max_rows:
-            break
     if not titles:
         raise CatalogError(
             f"no row of {catalog.path} has both a picture and a title, so there is nothing to learn or measure on"

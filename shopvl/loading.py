@@ -411,11 +411,11 @@ def subcategory(row: Row) -> str:
     return CATEGORY_JOIN.join((row["category_path"] or ())[:2])
 
 
-def label_of(row: Row, name: str) -> str | None:
-    """The row's true value of a property (the first, of several), or its joined category path; None if not known."""
+def label_of(row: Row, name: str, ontology: Ontology) -> str | None:
+    """The row's true value of a property, as the ontology calls it, or its joined category path; None if not known."""
     if name == CATEGORY:
         return CATEGORY_JOIN.join(row["category_path"]) if row["category_path"] else None
-    return next((value for known, value in pairs(row["attributes"]) if known == name), None)
+    return ontology.value_of(name, pairs(row["attributes"]))
 
 
 def text_groups(texts: Sequence[str]) -> torch.Tensor:

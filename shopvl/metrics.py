@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
 
 from shopvl.errors import ShopvlError
 
@@ -544,13 +545,16 @@ def grouped_wilson_lower(correct_M: ArrayLike, group_M: ArrayLike, z: float = 1.
     """`wilson_lower` of M answers, some of which are right or wrong together: those of one group (numbers from 0 on).
 
     The bound is that of fewer answers, by what the groups add to the variance of the mean, the design effect of cluster
-    samples (Kish 1965). Answers that were copied k times give about what they give once.
+    samples (Kish 1965). Answers that were copied k times give what they give once, also where all of them are right:
+    to the squares is added one answer of the other kind, wrong together with its group.
     """
     correct_M, group_M = np.asarray(correct_M, dtype=np.float64), np.asarray(group_M)
     _same_length("marks", correct_M, "groups", group_M)
     gap_M = correct_M - correct_M.mean()
-    alone, together = np.square(gap_M).sum(), np.square(np.bincount(group_M, weights=gap_M)).sum()
-    count = len(correct_M) / max(1.0, together / alone if alone else 1.0)
+    size_of = np.bincount(group_M)
+    alone = 1 + np.square(gap_M).sum()
+    together = np.square(size_of).sum() / len(group_M) + np.square(np.bincount(group_M, weights=gap_M)).sum()
+    count = len(correct_M) / max(1.0, together / alone)
     return float(wilson_lower(correct_M.mean() * count, count, z))
 
 
@@ -636,10 +640,6 @@ def paired_bootstrap(a_M: ArrayLike, b_M: ArrayLike, *, seed: int = 0, rounds: i
     )
 
 
-# 97.5% quantiles of Student's t for 1 to 9 degrees of freedom; beyond, the expansion below is right to 0.2%
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """A mean and half the width of its 95% interval; None for a single value, which has none."""
@@ -656,8 +656,7 @@ def mean_interval(values_M: ArrayLike) -> Interval:
         raise MetricError("no value came; there is nothing to take the mean of")
     if count == 1:
         return Interval(mean=float(values_M[0]), half_width=None)
-    freedom, z = count - 1, 1.959964
-    t = _T[freedom - 1] if freedom <= len(_T) else z + (z**3 + z) / (4 * freedom)
+    t = stdtrit(count - 1, 0.975)
     return Interval(mean=float(values_M.mean()), half_width=float(t * values_M.std(ddof=1) / count**0.5))
 
 

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn import metrics as sk
 
 from shopvl import metrics
@@ -329,7 +330,9 @@ def test_answers_that_stand_alone_have_their_own_bound_and_copies_that_of_one(rn
     plain = float(metrics.wilson_lower(correct.sum(), 300))
     assert metrics.grouped_wilson_lower(correct, np.arange(300)) == pytest.approx(plain)
     assert metrics.grouped_wilson_lower(np.repeat(correct, 7), np.repeat(np.arange(300), 7)) == pytest.approx(plain)
-    assert metrics.grouped_wilson_lower(np.ones(300), np.arange(300)) == metrics.wilson_lower(300, 300)
+    assert metrics.grouped_wilson_lower(np.ones(300), np.arange(300)) == pytest.approx(metrics.wilson_lower(300, 300))
+    thrice = metrics.grouped_wilson_lower(np.ones(300), np.repeat(np.arange(100), 3))
+    assert thrice == pytest.approx(metrics.wilson_lower(100, 100))
     with pytest.raises(ShopvlError, match="3 marks but 2 groups"):
         metrics.grouped_wilson_lower([1, 0, 1], [0, 1])
 
@@ -388,3 +391,12 @@ def test_paired_bootstrap_swaps_sign_and_repeats(rng):
 
 def test_numbered_gives_equal_titles_equal_numbers():
     assert metrics.numbered(["b", "a", "b", "c"]).tolist() == [0, 1, 0, 2]
+
+
+def test_mean_interval_is_students(rng):
+    for count in (2, 3, 8, 11, 30):
+        values = rng.normal(size=count)
+        low, high = scipy.stats.t.interval(0.95, count - 1, loc=values.mean(), scale=scipy.stats.sem(values))
+        told = metrics.mean_interval(values)
+        assert (told.mean - told.half_width, told.mean + told.half_width) == pytest.approx((low, high))
+    assert metrics.mean_interval([3.0]) == metrics.Interval(mean=3.0, half_width=None)

@@ -62,7 +62,7 @@ def ask(model: Path, table: Path) -> dict[str, Any]:
     for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), read):
         assert isinstance(item, Encoded)
         for number, row in enumerate(item.rows):
-            truth = label_of(row, PROPERTY)
+            truth = label_of(row, PROPERTY, design.ontology)
             if truth not in HELD_OUT:
                 continue
             named.append(truth.lower() in row["title"].lower())

@@ -49,7 +49,7 @@ def unknowns(design: Design, catalog: Catalog) -> dict[str, Any]:
         assert isinstance(item, Encoded)
         for key, best in item.values.items():
             inputs, name = key.split("/")
-            known = [label_of(row, name) is not None for row in item.rows]
+            known = [label_of(row, name, design.ontology) is not None for row in item.rows]
             silent = best == design.labels[name].index(UNKNOWN)
             counts.setdefault((inputs or "nothing", name), []).extend(
                 bool(s) for s, k in zip(silent, known, strict=True) if k or not inputs
@@ -80,7 +80,7 @@ def conflicts(design: Design, catalog: Catalog, seed: int) -> dict[str, Any]:
     swapped = []
     for number in chosen:
         row = rows[number]
-        word, truth = named_in(row["title"], values), label_of(row, PROPERTY)
+        word, truth = named_in(row["title"], values), label_of(row, PROPERTY, design.ontology)
         assert word is not None
         taken = {*folded(word).split(), *folded(truth or "").split()}
         other = rng.choice([value for value in common if not taken & set(folded(value).split())])

@@ -56,7 +56,7 @@ def main() -> None:
         for name, values in design.labels.items():
             english, chinese = (item.values[f"{language}/image+title/{name}"].astype(int) for language in ("en", "zh"))
             for row, e, z in zip(item.rows, english, chinese, strict=True):
-                path, truth = tuple(row["category_path"]), label_of(row, name)
+                path, truth = tuple(row["category_path"]), label_of(row, name, design.ontology)
                 agree[name].append(bool(e == z))
                 if truth is not None:
                     right[name].append(folded(values[e]) == folded(truth))

@@ -150,6 +150,15 @@ class Ontology(_Frozen):
                     found.add(number)
         return sorted(found)
 
+    def value_of(self, name: str, attributes: Iterable[tuple[str, str]]) -> str | None:
+        """A product's value of the property `name` (the first, of several), by its id if it is a known one's name."""
+        for known, value in attributes:
+            prop = self.property(known)
+            if name == (known if prop is None else prop.id):
+                number = self._pair_ids.get((folded(known), folded(value)))
+                return value if number is None else self.facts[number].value
+        return None
+
     @cached_property
     def _node_ids(self) -> dict[tuple[str, ...], int]:
         return {_key(fact.path): number for number, fact in enumerate(self.facts) if fact.kind == "category"}

@@ -258,6 +258,16 @@ class Catalog:
             there = ", ".join(sorted(seen)) or "none at all"
             raise CatalogError(f"no row of {self.path} is in split {self.split!r}; the splits in it are: {there}")
 
+    def spread(self, at_most: int) -> Iterator[pl.DataFrame]:
+        """Frames of at most so many rows in all, evenly from the whole table: its first rows may be of one category."""
+        total, begun = self.count(), 0
+        for frame in self.batches():
+            place = pl.int_range(begun, begun + frame.height)
+            begun += frame.height
+            kept = frame.filter((place + 1) * at_most // total > place * at_most // total) if total > at_most else frame
+            if kept.height:
+                yield kept
+
     def count(self) -> int:
         """Number of rows, those that cannot be parsed included."""
         if self.split is None and isinstance(self.source, ParquetSource):

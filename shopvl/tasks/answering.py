@@ -198,7 +198,7 @@ class ZeroShotAnswers:
 
 def _ranked(probabilities_RK: np.ndarray, values: Sequence[str]) -> list[list[tuple[str, float]]]:
     """Product by product the best value and the next ones, with their probabilities."""
-    best_RA = probabilities_RK.argsort(axis=1)[:, ::-1][:, : ALTERNATIVES + 1]
+    best_RA = (-probabilities_RK).argsort(axis=1, kind="stable")[:, : ALTERNATIVES + 1]
     shares_RA = np.take_along_axis(probabilities_RK, best_RA, axis=1)
     return [
         [(values[k], share) for k, share in zip(best, shares, strict=True)]

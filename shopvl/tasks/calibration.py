@@ -14,18 +14,21 @@ from torch import Tensor
 
 from shopvl.answers import TITLE, UNKNOWN, answers_of, mixed
 from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_name
+from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology, Visual
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
-from shopvl.features import Labelled, Report, labelled
-from shopvl.metrics import calibration_error, grouped_wilson_lower
+from shopvl.features import ABSENT, Labelled, Report, labelled
+from shopvl.metrics import calibration_error, grouped_wilson_lower, numbered
 
 Decision = Literal["accept", "review", "unknown"]
 UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
 CURVE_POINTS = 200
+EVEN = 0.5  # as likely right as wrong
+TINY, HAIR = 1e-300, 1e-5
 MIN_ROWS = 20  # of a property, to calibrate it at all
 MAX_ROWS = 20_000  # answers of so many rows are kept in memory
-CURVE_PRIOR = 5.0  # nats per squared unit of the curve's three numbers: few rows leave it where the temperature has it
+PRIOR = 5.0  # nats per squared unit of the temperature's logarithm and the curve's numbers: few rows change little
 TITLE_SHARES = (0.0, 0.25, 0.5, 0.75)
 CONFLICT_SHARE = 0.02  # of ordinary products that may be flagged as in conflict, per property
 ALONE = ("image", "title")
@@ -47,8 +50,12 @@ class Trust:
     title_share: float = 0.0  # of the answer from picture and title that is the title's alone (`answers.title_shares`)
 
     def threshold(self, precision: float) -> float:
-        """The lowest confidence from which on `precision` holds with 95% certainty; infinity where none is."""
-        return min((confidence for confidence, held in self.curve if held >= precision), default=float("inf"))
+        """The lowest confidence from which on `precision` holds with 95% certainty; infinity where none is.
+
+        Never below EVEN: among many sure answers a few coin tosses do not show, but nobody should act on one.
+        """
+        holding = (confidence for confidence, held in self.curve if held >= precision)
+        return max(EVEN, min(holding, default=float("inf")))
 
     def decide(self, probability: float, precision: float) -> Decision:
         """What to do with an answer of that probability."""
@@ -59,14 +66,18 @@ class Trust:
     def probabilities(self, logp_NK: Tensor) -> Tensor:
         """Calibrated probabilities (N, K): scores over the temperature, then the best answer's set right by the curve.
 
-        The other answers share what is left as they did before.
+        The other answers share what is left as they did before; where the curve would have the next one pass it, the
+        best stays the best by a hair.
         """
-        p_NK = (logp_NK.float() / self.temperature).softmax(-1)
+        # in double precision, in which the others of a score of nearly 1 are not yet 0
+        p_NK = (logp_NK.double() / self.temperature).softmax(-1)
         best_N1, place_N1 = p_NK.max(-1, keepdim=True)
-        own_N1 = curved(best_N1, torch.tensor(self.shape, device=p_NK.device))
-        others_NK = p_NK * ((1 - own_N1) / (1 - best_N1).clamp(min=1e-12))
-        others_NK = torch.minimum(others_NK, own_N1)  # the best answer stays the best
-        return others_NK.scatter(1, place_N1, own_N1)
+        others_NK = p_NK.scatter(1, place_N1, 0.0)
+        share_NK = others_NK / others_NK.sum(-1, keepdim=True).clamp(min=TINY)
+        next_N1 = share_NK.amax(-1, keepdim=True)
+        own_N1 = curved(best_N1, p_NK.new_tensor(self.shape))
+        own_N1 = torch.maximum(own_N1, next_N1 / (1 + next_N1) * (1 + HAIR))
+        return (share_NK * (1 - own_N1)).scatter(1, place_N1, own_N1).float()
 
 
 def curved(score: Tensor, shape_3: Tensor) -> Tensor:
@@ -104,11 +115,12 @@ def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, s
         both, alone = (f"{inputs_name(choice)}/{name}" for choice in (MODALITIES, TITLE))
         shares[name] = best_title_share(known.values[both], known.values[alone], known.labels[name])
         known.values[both] = mixed(known.values[both], known.values[alone], shares[name])
+    title_N = numbered([folded(title) for title in known.titles])
     measured = {
         inputs_name(inputs): {
             name: trust
             for name in design.labels
-            if (trust := _measured(known, inputs_name(inputs), name, seed)) is not None
+            if (trust := _measured(known, title_N, inputs_name(inputs), name, seed)) is not None
         }
         for inputs in INPUT_CHOICES
     }
@@ -172,13 +184,12 @@ def disagreement(picture_NK: Tensor, title_NK: Tensor, values: Sequence[str]) ->
     return score_N
 
 
-def _measured(known: Labelled, inputs: str, name: str, seed: int) -> Trust | None:
+def _measured(known: Labelled, title_N: np.ndarray, inputs: str, name: str, seed: int) -> Trust | None:
     truth = known.labels[name]
-    rows = truth >= 0
-    if int(rows.sum()) < MIN_ROWS:
+    if int((truth >= 0).sum()) < MIN_ROWS:
         return None
-    logp, truth = known.values[f"{inputs}/{name}"][rows], truth[rows]
-    _, title_N = np.unique(np.asarray(known.titles)[rows.numpy()], return_inverse=True)
+    rows = truth != ABSENT
+    logp, truth, title_N = known.values[f"{inputs}/{name}"][rows], truth[rows], title_N[rows.numpy()]
     fitted = _fitted(logp, truth)
     # what the figures say is measured on rows that the fit did not see: each half is judged by the other's fit
     halves = np.array_split(np.random.default_rng(seed).permutation(len(truth)), 2)
@@ -197,7 +208,9 @@ def _measured(known: Labelled, inputs: str, name: str, seed: int) -> Trust | Non
 
 
 def _fitted(logp_NK: Tensor, truth_N: Tensor) -> Trust:
-    temperature = fit_temperature(logp_NK, truth_N)
+    """The temperature that suits the rows whose value is among the labels; the curve knows of the others, too."""
+    known_N = truth_N >= 0
+    temperature = fit_temperature(logp_NK[known_N], truth_N[known_N])
     top = (logp_NK / temperature).softmax(-1).max(-1)
     return Trust(temperature=temperature, shape=fit_curve(top.values, top.indices == truth_N))
 
@@ -213,7 +226,7 @@ def fit_curve(score_N: Tensor, correct_N: Tensor) -> tuple[float, float, float]:
 
     def loss() -> Tensor:
         p_N = curved(score_N, torch.cat([free_3[:2].exp(), free_3[2:]]))
-        return F.binary_cross_entropy(p_N, right_N, reduction="sum") + CURVE_PRIOR * free_3.square().sum()
+        return F.binary_cross_entropy(p_N, right_N, reduction="sum") + PRIOR * free_3.square().sum()
 
     _minimise(loss, free_3)
     a, b, c = free_3.tolist()
@@ -221,9 +234,14 @@ def fit_curve(score_N: Tensor, correct_N: Tensor) -> tuple[float, float, float]:
 
 
 def fit_temperature(logits_NK: torch.Tensor, truth_N: torch.Tensor) -> float:
-    """The divisor of logits with the least negative log-likelihood (Guo et al., arXiv:1706.04599)."""
+    """The divisor of logits with the least negative log-likelihood (Guo et al., arXiv:1706.04599); 1 without rows."""
     logits_NK, log_temperature = logits_NK.clone(), torch.zeros((), requires_grad=True)
-    _minimise(lambda: F.cross_entropy(logits_NK / log_temperature.exp(), truth_N), log_temperature)
+
+    def loss() -> Tensor:
+        nats = F.cross_entropy(logits_NK / log_temperature.exp(), truth_N, reduction="sum")
+        return (nats + PRIOR * log_temperature.square()) / max(len(truth_N), 1)
+
+    _minimise(loss, log_temperature)
     return float(log_temperature.detach().exp().clamp(0.05, 20))
 
 

@@ -136,7 +136,7 @@ def _read(
 
 
 def _answers(design: Design, rows: Sequence[Row], name: str, best_N2: np.ndarray) -> Answers:
-    truth = [label_of(row, name) for row in rows]
+    truth = [label_of(row, name, design.ontology) for row in rows]
     known = [number for number, value in enumerate(truth) if value is not None]
     values = design.labels[name]
     return Answers(

@@ -51,6 +51,6 @@ def gram_rows(texts: Sequence[str]) -> csr_matrix:
 def padded(rows: csr_matrix) -> np.ndarray:
     """(B, G) int64: each row's grams, 0 after them."""
     counts = np.diff(rows.indptr)
-    numbers = np.zeros((len(counts), max(counts, default=0)), dtype=np.int64)
+    numbers = np.zeros((len(counts), counts.max(initial=1)), dtype=np.int64)
     numbers[np.arange(numbers.shape[1]) < counts[:, None]] = rows.indices
     return numbers

@@ -156,7 +156,7 @@ def _fit(
     seed: int,
     report: Callable[[float], None],
 ) -> None:
-    """AdamW on a cosine; `loss` is told the step's number in its epoch and the rows' numbers."""
+    """AdamW on a cosine; `loss` is told the step's number and the rows' numbers."""
     optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay)
     size = min(BATCH_ROWS, rows)
     epochs = max(epochs, math.ceil(MIN_STEPS / math.ceil(rows / size)))
@@ -164,10 +164,11 @@ def _fit(
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # of the dropout
     fitted = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    steps = itertools.count()
     for epoch in range(epochs):
-        for number, chosen in enumerate(torch.randperm(rows, generator=generator).split(size)):
+        for chosen in torch.randperm(rows, generator=generator).split(size):
             optimizer.zero_grad(set_to_none=True)
-            loss(number, chosen).backward(inputs=fitted)
+            loss(next(steps), chosen).backward(inputs=fitted)
             optimizer.step()
             schedule.step()
         report((epoch + 1) / epochs)

@@ -19,6 +19,7 @@ from shopvl.catalog.corrections import (
     read_corrections,
     with_corrections,
 )
+from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import open_catalog
 from shopvl.errors import CatalogError
 from shopvl.loading import CATEGORY as CATEGORY_OF_TAGS
@@ -82,7 +83,7 @@ def test_values_are_replaced_taken_away_and_added(table: Path) -> None:
     assert after.schema == before.schema
     assert after.select(untouched).equals(before.select(untouched))
     row = after.row(1, named=True)
-    assert (label_of(row, "category"), label_of(row, "colour")) == ("Home > Kitchen > Cups", "Blue")
+    assert [label_of(row, name, Ontology()) for name in ("category", "colour")] == ["Home > Kitchen > Cups", "Blue"]
 
 
 def test_a_category_can_be_taken_away(table: Path) -> None:

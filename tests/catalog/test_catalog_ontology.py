@@ -238,6 +238,16 @@ def test_a_synonym_never_takes_a_values_own_name():
     assert [ontology.facts[n].value for n in ontology.fact_ids(None, [("colour", "navy")])] == ["Navy"]
 
 
+def test_a_value_is_known_by_any_of_its_names():
+    white = Value(id="White", names={"zh": "白色"})
+    ontology = Ontology(properties=(Property(id="colour", synonyms=("color",), values=(white, Value(id="Red"))),))
+    for pair in (("colour", "White"), ("Colour", "white"), ("color", "白色"), ("COLOR", "White")):
+        assert ontology.value_of("colour", [("fit", "Slim"), pair]) == "White"
+    assert ontology.value_of("colour", [("color", "Mauve"), ("colour", "Red")]) == "Mauve"
+    assert ontology.value_of("fit", [("fit", "Slim")]) == "Slim"
+    assert ontology.value_of("colour", [("fit", "White")]) is None
+
+
 GOOGLE = """# Google_Product_Taxonomy_Version: 2021-09-21
 1 - Animals & Pet Supplies
 3237 - Animals & Pet Supplies > Live Animals

@@ -7,6 +7,7 @@ import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -494,3 +495,13 @@ def test_incomplete_tables_open_for_those_who_ask(tmp_path):
 def test_folding_is_the_same_twice():
     assert folded("  Ｎａｖｙ\u3000 BLUE\n") == "navy blue"
     assert path_of("A >  > B>C ") == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize("at_most", [1, 7, 1500, 2999, 3000, 9000])
+def test_a_spread_is_even_and_of_the_size_that_was_asked_for(tmp_path, at_most):
+    file = tmp_path / "t.parquet"
+    pl.DataFrame([{**ROWS[0], "product_id": str(i)} for i in range(3000)], schema=PRODUCT_SCHEMA).write_parquet(file)
+    places = np.array([int(p) for frame in open_catalog(file).spread(at_most) for p in frame["product_id"]])
+    assert len(places) == min(at_most, 3000)
+    gaps = np.diff(places, prepend=-1, append=3000)
+    assert gaps.max() - gaps[:-1].min() <= (1 if at_most > 1 else 3000)

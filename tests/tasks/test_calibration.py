@@ -1,15 +1,18 @@
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from shopvl.answers import TITLE, UNKNOWN, answers_of
+from shopvl.answers import NEVER, TITLE, UNKNOWN, answers_of
 from shopvl.batch import INPUT_CHOICES, MODALITIES
+from shopvl.catalog.readers import open_catalog
 from shopvl.metrics import calibration_error
 from shopvl.tasks.calibration import (
     TITLE_SHARES,
     Trust,
     best_title_share,
+    calibrate,
     curved,
     disagreement,
     fit_curve,
@@ -80,6 +83,45 @@ def test_few_rows_bend_the_curve_little(right: float) -> None:
 def test_no_curve_changes_nothing() -> None:
     logp = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
     torch.testing.assert_close(Trust().probabilities(logp), logp.exp(), atol=1e-5, rtol=1e-4)
+
+
+def test_the_best_answer_stays_the_only_best_and_all_sum_to_one() -> None:
+    near = torch.randn(500, 5, generator=torch.Generator().manual_seed(0)).double().log_softmax(-1)
+    sure = torch.tensor([[gap, 0.0, -1.0, -2.0, -40.0] for gap in (12.0, 17.0, 20.0, 25.0, 60.0)]).log_softmax(-1)
+    for logp in (near.float(), sure, torch.tensor([[0.0, NEVER]])):
+        for shape in ((1.0, 1.0, -4.0), (0.2, 0.2, -1.0), (3.0, 1.0, 4.0)):
+            probability = Trust(temperature=0.7, shape=shape).probabilities(logp)
+            assert torch.equal(probability.argmax(-1), logp.argmax(-1))
+            assert ((probability == probability.amax(-1, keepdim=True)).sum(-1) == 1).all()
+            if len(logp) > 1:  # an answer that nothing is left for takes nothing
+                torch.testing.assert_close(probability.sum(-1), torch.ones(len(logp)), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0])
+def test_few_rows_change_the_temperature_little(right: float) -> None:
+    logits = torch.tensor([[2.0, 0.0, 0.0]]).expand(20, 3)
+    temperature = fit_temperature(logits, (torch.arange(20) >= 20 * right).long())
+    assert 0.4 < temperature < 2.5
+    assert fit_temperature(logits[:0], torch.zeros(0, dtype=torch.long)) == pytest.approx(1.0)
+
+
+def test_values_that_the_model_does_not_know_count_as_wrong(tuned, toy_table, tmp_path) -> None:
+    """Else the precision that was asked for would not hold on the next products, of which some have such values."""
+    rows = pl.read_parquet(toy_table)
+    colours = rows.explode("attributes").unnest("attributes").filter(pl.col("property") == "Colour")
+    foreign = set(colours["product_id"].to_list()[::3])
+    attribute = pl.element().struct
+    mauve = pl.when(attribute.field("property") == "Colour").then(pl.lit("Mauve")).otherwise(attribute.field("value"))
+    changed = pl.col("attributes").list.eval(pl.struct(attribute.field("property"), mauve.alias("value")))
+    kept = pl.when(pl.col("product_id").is_in(foreign)).then(changed).otherwise(pl.col("attributes"))
+    rows.with_columns(kept).write_parquet(tmp_path / "mauve.parquet")
+    calibrate(tuned, open_catalog(toy_table))
+    before = tuned.calibration["image+title"]["Colour"]
+    calibrate(tuned, open_catalog(tmp_path / "mauve.parquet"))
+    after = tuned.calibration["image+title"]["Colour"]
+    assert after["rows"] == before["rows"] == len(colours)
+    assert after["accuracy"] <= 1 - len(foreign) / len(colours)
+    assert max(held for _, held in after["curve"]) < max(held for _, held in before["curve"])
 
 
 def test_disagreement_needs_both_to_be_sure_of_something_else() -> None:

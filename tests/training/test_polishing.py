@@ -7,7 +7,7 @@ import torch
 
 from shopvl.answers import PromptedAnswers
 from shopvl.features import labelled
-from shopvl.training.polishing import cross_entropy_of_legal, polish, squared_hinge_of_legal
+from shopvl.training.polishing import _fit, cross_entropy_of_legal, polish, squared_hinge_of_legal
 
 
 @pytest.fixture
@@ -76,3 +76,16 @@ def test_polish_fits_what_it_is_shown_and_nothing_else(prompted, toy_catalog) ->
     assert after["image"] > before["image"]
     assert min(after["title"], after["image+title"]) > 0.95
     assert all(torch.equal(frozen[name], tensor) for name, tensor in prompted.model.image_tower.state_dict().items())
+
+
+@pytest.mark.parametrize("rows", [40, 1300])
+def test_every_choice_of_inputs_has_its_turn_however_few_rows_there_are(rows: int) -> None:
+    weight, turns = torch.zeros(1, requires_grad=True), []
+
+    def loss(number: int, chosen: torch.Tensor) -> torch.Tensor:
+        turns.append(number)
+        return weight.sum()
+
+    _fit([{"params": [weight]}], 1, 0.0, loss, rows, 0, lambda share: None)
+    assert turns == list(range(len(turns)))
+    assert len(turns) > 1

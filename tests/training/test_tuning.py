@@ -48,6 +48,8 @@ def test_title_words_are_a_dot_product_with_the_rows_that_machines_are_fitted_on
     titles = ["Red Tee", "", "Puma Men Navy Blue Running Shoes 红色"]
     expected = gram_rows(titles) @ layer.weights.weight.detach().numpy() + layer.bias.detach().numpy()
     np.testing.assert_allclose(layer(title_grams(titles)).detach().numpy(), expected, atol=1e-5)
+    wordless = layer(title_grams(["!!!", "-"]))
+    torch.testing.assert_close(wordless, layer.bias.expand(2, 3))
 
 
 def test_what_is_asked_is_what_the_ontology_can_answer(toy_ontology) -> None:
@@ -71,7 +73,7 @@ def test_heads_learn_from_corrections(make_design, toy_catalog, toy_ontology, tm
     colour = toy_ontology.property("Colour")
     ids = [value.id for value in colour.values]
     rows = [row for frame in toy_catalog.batches() for row in frame.iter_rows(named=True)]
-    truth = {row["product_id"]: label_of(row, "Colour") for row in rows if label_of(row, "Colour") is not None}
+    truth = {row["product_id"]: value for row in rows if (value := label_of(row, "Colour", toy_ontology)) is not None}
     wrong = {product_id: ids[(ids.index(value) + 1) % len(ids)] for product_id, value in truth.items()}
     now = datetime(2026, 5, 1, tzinfo=UTC)
 
