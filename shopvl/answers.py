@@ -14,7 +14,7 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.design import Design
 from shopvl.errors import DesignError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN
-from shopvl.models.answering import AnsweringDualEncoder, Prepared
+from shopvl.models.answering import AnsweringDualEncoder
 from shopvl.text.prompts import Question, questions_of
 
 UNKNOWN = "unknown"  # the last label of a prompted design's properties
@@ -47,19 +47,16 @@ class LinearAnswers:
 
 
 class PromptedAnswers:
-    """Answers of a head that is asked in words. `phrasings` > 1 averages the probabilities over so many wordings."""
+    """Answers of a head that is asked in words, each question in the first of its phrasings."""
 
-    def __init__(self, design: Design, *, language: str = "en", phrasings: int = 1) -> None:
+    def __init__(self, design: Design, *, language: str = "en") -> None:
         if not isinstance(design.model, AnsweringDualEncoder):
             raise DesignError(f"the design {design.name} has no head that answers prompts; tune it with prompt-mask")
         self.design, self.model = design, design.model
         asked = questions_of(design.ontology)
         loader = design.loader
         with torch.inference_mode():
-            self.prepared: list[Prepared] = [
-                self.model.prepare(loader.questions(asked, language=language, phrasing=number).to(design.device))
-                for number in range(phrasings)
-            ]
+            self.prepared = self.model.prepare(loader.questions(asked, language=language).to(design.device))
         self.category = CategoryPaths(design.ontology)
         numbers = {(fact.property, fact.value): number for number, fact in enumerate(design.ontology.facts)}
         unknown = loader.verbalizer.unknown
@@ -81,14 +78,8 @@ class PromptedAnswers:
 
     def _read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> Found:
         needed = with_title_alone(choices, self.design)
-        answered = [self.model.answer(batch, prepared, needed) for prepared in self.prepared]
-        found: Found = {}
-        for choice in needed:
-            name = inputs_name(choice)
-            logp_BQK = answered[0][name]
-            if len(answered) > 1:
-                logp_BQK = torch.stack([one[name] for one in answered]).logsumexp(0).log_softmax(-1)
-            found[name] = self._answered(logp_BQK)
+        answered = self.model.answer(batch, self.prepared, needed)
+        found = {inputs: self._answered(logp_BQK) for inputs, logp_BQK in answered.items()}
         return heeding_title(found, self.design, choices)
 
     def _answered(self, logp_BQK: Tensor) -> dict[str, Tensor]:

@@ -263,20 +263,9 @@ class Loader:
             shown_BI=shown_BI,
         )
 
-    def questions(
-        self,
-        asked: Sequence[Question],
-        *,
-        language: str = "en",
-        phrasing: int = 0,
-        category: Sequence[str] = (),
-    ) -> Questions:
-        """Questions in one phrasing (modulo how many there are), without targets; `category` names the product."""
-        book = self.verbalizer.book
-        texts = []
-        for question in asked:
-            phrasings = book.phrasings(question, self.ontology, language, category)
-            texts.append(phrasings[phrasing % len(phrasings)])
+    def questions(self, asked: Sequence[Question], *, language: str = "en") -> Questions:
+        """Questions in the first of their phrasings, without targets."""
+        texts = [self.verbalizer.book.phrasings(question, self.ontology, language)[0] for question in asked]
         return self._questions(asked, texts, self.verbalizer.names(language))
 
     @cached_property

@@ -57,7 +57,7 @@ def test_unknown_is_no_answer_about_a_property_that_the_likeliest_category_has(p
     answers, bare = answers_of(prompted), pictures_and_titles(prompted, batch_of, 12)
     with torch.inference_mode():
         found = answers.read(bare, CHOICES)
-        raw = prompted.model.answer(bare, answers.prepared[0], CHOICES)
+        raw = prompted.model.answer(bare, answers.prepared, CHOICES)
     asked, seen = questions_of(prompted.ontology), set()
     for inputs, by_name in found.items():
         for row, best in enumerate(by_name[CATEGORY].argmax(-1).tolist()):

@@ -28,8 +28,8 @@ def design(request, make_design):
     return design
 
 
-def asked(design, **how):
-    return design.loader.questions(questions_of(design.ontology), **how)
+def asked(design):
+    return design.loader.questions(questions_of(design.ontology))
 
 
 def test_packed_questions_are_answered_as_one_by_one(design, batch_of) -> None:
