@@ -18,6 +18,7 @@ from shopvl.models.answering import AnsweringDualEncoder
 from shopvl.text.prompts import Question, questions_of
 
 UNKNOWN = "unknown"  # the last label of a prompted design's properties
+HAD_BY = 0.05  # of a category's products, for the category to have a property; fewer may be slips of a pen
 NEVER = -1e4  # a log-probability of 0 that a temperature can be fitted through, as it can't be through infinity
 TITLE: tuple[Modality, ...] = ("title",)
 Found = dict[str, dict[str, Tensor]]  # inputs -> property -> (B, K) log-probabilities, in the order of the labels
@@ -65,7 +66,8 @@ class PromptedAnswers:
             for name, values in design.ontology.values().items()
             if name in design.labels
         }
-        had = [{prop.id for prop in design.ontology.properties_of(leaf)} for leaf in design.ontology.leaves()]
+        ontology = design.ontology
+        had = [{prop.id for prop in ontology.properties_of(leaf, HAD_BY)} for leaf in ontology.leaves()]
         self.had_RP = torch.tensor([[name in one for name in self.columns] for one in [*had, set()]], dtype=torch.bool)
 
     def read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> Found:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.answers import UNKNOWN, answers_of
+from shopvl.answers import HAD_BY, UNKNOWN, answers_of
 from shopvl.batch import Batch
 from shopvl.loading import CATEGORY, CATEGORY_JOIN
 from shopvl.text.prompts import Question, questions_of
@@ -62,7 +62,7 @@ def test_unknown_is_no_answer_about_a_property_that_the_likeliest_category_has(p
     for inputs, by_name in found.items():
         for row, best in enumerate(by_name[CATEGORY].argmax(-1).tolist()):
             path = prompted.labels[CATEGORY][best].split(CATEGORY_JOIN)
-            had = {prop.id for prop in prompted.ontology.properties_of(path)}
+            had = {prop.id for prop in prompted.ontology.properties_of(path, HAD_BY)}
             for name in by_name.keys() - {CATEGORY}:
                 p_K = by_name[name][row].exp()
                 own_K = raw[inputs][row, asked.index(Question("property", about=name))].exp()
