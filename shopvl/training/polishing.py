@@ -175,16 +175,10 @@ def _fit(
 
 
 def squared_hinge_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tensor) -> Tensor:
-    """Sum over the questions that have a right answer, and over their legal answers, of max(0, 1 - sign * logit)^2.
-
-    Where `unknown`, the last answer, is right it alone counts: values are only chosen among for products that have one.
-    On drawn products of two dozen properties that brought the answers from both inputs from 0.796 to 0.820 (mean over
-    the properties, two seeds, validation split; the sum of their -log p falls by 2%).
-    """
+    """Sum over the questions that have a right answer, and over their legal answers, of max(0, 1 - sign * logit)^2."""
+    asked_BQ1 = right_BQK.any(-1, keepdim=True)
     sign_BQK = 2.0 * right_BQK - 1.0
-    lacking_BQ1 = right_BQK[..., -1:]
-    counted_BQK = F.pad((legal_QK & ~lacking_BQ1)[..., :-1], (0, 1), value=True) & right_BQK.any(-1, keepdim=True)
-    return (F.relu(1 - sign_BQK * logits_BQK).square() * counted_BQK).sum()
+    return (F.relu(1 - sign_BQK * logits_BQK).square() * (legal_QK & asked_BQ1)).sum()
 
 
 def cross_entropy_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tensor) -> Tensor:
