@@ -4,7 +4,7 @@
 
 Reads the test split. Each question is asked in English and in Chinese, with the prompts and value names of that
 language; answers agree when the value is the same. `not_had`: how often a property that the true category does not have
-is answered `unknown` by the head itself, without a look at the ontology.
+is answered `unknown` by the head itself, which is overruled only about properties that the likeliest category has.
 """
 
 from __future__ import annotations
