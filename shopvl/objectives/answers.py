@@ -36,7 +36,7 @@ class ChosenAnswerLoss:
 
 @dataclass(frozen=True)
 class WrittenAnswerLoss:
-    """Cross-entropy of every token of the right answers, among the tokens that any answer has.
+    """Cross-entropy of every token of the right answers, among the tokens that any answer has; 0 where none is asked.
 
     Reads: `written_logits_NV`, `written_targets_N`. Paper: answers as generation (BLIP, arXiv:2201.12086). Nearest
     sibling: captioning, which has no question.
@@ -50,4 +50,5 @@ class WrittenAnswerLoss:
         """Scalar."""
         assert output.written_logits_NV is not None
         assert output.written_targets_N is not None
-        return F.cross_entropy(output.written_logits_NV, output.written_targets_N)
+        total = F.cross_entropy(output.written_logits_NV, output.written_targets_N, reduction="sum")
+        return total / max(len(output.written_targets_N), 1)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.batch import INPUT_CHOICES
+from shopvl.batch import IGNORED, INPUT_CHOICES
 from shopvl.models.answering import PromptBlock
 from shopvl.recipes import find
 from shopvl.text.prompts import questions_of
@@ -118,6 +118,19 @@ def test_the_written_answer_scores_what_the_trie_says(make_design, batch_of) -> 
             total += float(logits[sorted(rivals).index(token)])
             step += 1
         assert float(scores[b, 0, k]) == pytest.approx(total, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_products_of_which_nothing_is_known_carry_no_loss(name: str, make_design, batch_of) -> None:
+    design = make_design(find(name, "tiny"))
+    batch = batch_of(design, 4)
+    nothing = torch.full(batch.questions.written_BQ.shape, IGNORED)
+    targets = torch.zeros_like(batch.questions.targets_BQK)
+    batch = replace(batch, questions=replace(batch.questions, targets_BQK=targets, written_BQ=nothing))
+    losses = design.losses(batch, torch.Generator())
+    design.total(losses).backward()
+    assert losses["prompt-vqa"].item() == 0
+    assert all(p.grad is None or p.grad.isfinite().all() for p in design.model.parameters())
 
 
 def test_blocks_equal_a_plain_transformer_layer() -> None:
