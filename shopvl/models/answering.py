@@ -21,9 +21,8 @@ from shopvl.models.attention import NORM_EPS, KeysValues, attend, attend_groups
 from shopvl.models.crossing import CrossingName, crossing_of, head_width, joined, own_width, project
 from shopvl.models.dual_encoder import DualEncoder
 from shopvl.models.heads import LinearHead, TitleWords
+from shopvl.recipes.parts import MAX_PLACES
 from shopvl.text.trie import Trie, build_trie
-
-MAX_PLACES = 48  # of a prompt and the answer after it
 
 
 class PromptBlock(nn.Module):

@@ -385,6 +385,7 @@ class PromptDecode:
 
 
 Answering = Annotated[PromptMask | PromptDecode, Field(discriminator="kind")]
+MAX_PLACES = 48  # that such a head has for the words of a title, and for those of a prompt and the answer after it
 
 # --- objectives ------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from shopvl.errors import RecipeError
 from shopvl.recipes.parts import (
     BOX_CELL_PX,
+    MAX_PLACES,
     STRICT,
     Answering,
     Answers,
@@ -145,6 +146,11 @@ class Recipe:
         if self.answering is not None and self.answering.width % self.answering.heads:
             found.append(
                 f"an answering width of {self.answering.width} is not a multiple of {self.answering.heads} heads"
+            )
+        if self.answering is not None and self.text.max_tokens > MAX_PLACES:
+            found.append(
+                f"{self.answering.kind} has places for {MAX_PLACES} tokens, the text gives up to "
+                f"{self.text.max_tokens}; lower its max_tokens to {MAX_PLACES}"
             )
         if self.ocr is not None and self.answering is None:
             found.append("ocr words are read by a head that answers; give prompt-mask or prompt-decode as answering")

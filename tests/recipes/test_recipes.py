@@ -5,6 +5,7 @@ import pytest
 from shopvl.errors import RecipeError
 from shopvl.recipes import RECIPES, SIZES, Recipe, find
 from shopvl.recipes.parts import (
+    MAX_PLACES,
     CoAttention,
     Contrast,
     KaleidoTask,
@@ -97,6 +98,20 @@ def test_only_patches_can_be_left_out() -> None:
         "an image width of 15 is not a multiple" in s
         for s in replace(find("flip", "tiny"), image=replace(tower, width=15)).problems()
     )
+
+
+@pytest.mark.parametrize("name", ["prompt-mask", "prompt-decode"])
+def test_a_head_that_answers_has_a_place_for_every_word(name: str, make_design) -> None:
+    recipe = find(name, "tiny")
+    design = make_design(replace(recipe, text=replace(recipe.text, max_tokens=MAX_PLACES)))
+    words = design.loader.words(["word " * 80])
+    assert words.ids_BT.shape[1] == MAX_PLACES
+    title_BTC = design.model.text_tower.read(words, "title")[1]
+    assert design.model.head.title(title_BTC).shape[1] == MAX_PLACES
+    longer = replace(recipe, text=replace(recipe.text, max_tokens=MAX_PLACES + 1))
+    assert longer.problems() == [
+        f"{name} has places for 48 tokens, the text gives up to 49; lower its max_tokens to 48"
+    ]
 
 
 def test_cells_their_tasks_and_their_fusion_must_fit_together() -> None:
