@@ -15,6 +15,7 @@ from shopvl.batch import INPUT_CHOICES, Modality, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
+from shopvl.errors import DesignError
 from shopvl.features import Labelled, Report, labelled
 from shopvl.loading import CATEGORY, CATEGORY_JOIN
 from shopvl.models.heads import LinearHeads
@@ -35,8 +36,16 @@ def fit_heads(
     seed: int = 0,
     min_steps: int = MIN_STEPS,
 ) -> None:
-    """Give `design` heads fitted on the catalog's rows that have picture and title. Multi-valued: the first value."""
+    """Give `design` heads fitted on the catalog's rows that have picture and title. Multi-valued: the first value.
+
+    Raises DesignError where the design's ontology leaves nothing to choose between.
+    """
     labels = answerable(design.ontology)
+    if not labels:
+        raise DesignError(
+            f"the design {design.name} knows no two categories and no property of two values, so there is nothing to "
+            "choose between; pretrain on a catalog that has them"
+        )
     known = labelled(design, catalog, labels, lambda batch: design.model.features(batch, INPUT_CHOICES), report=report)
     heads = design.add_heads(labels)
     grams_NG = gram_rows(known.titles)
@@ -46,7 +55,7 @@ def fit_heads(
         for name in labels:
             head = heads.head(inputs, name)
             head.mean_F.copy_(features.mean(0))
-            head.spread_F.copy_(features.std(0).clamp(min=1e-4))
+            head.spread_F.copy_(features.std(0, correction=0).clamp(min=1e-4))  # one row has none
 
         def progress(share: float, number: int = number) -> None:
             report("fit", (number + share) / len(INPUT_CHOICES))

@@ -11,8 +11,9 @@ import torch
 from sklearn.svm import LinearSVC
 
 from shopvl.catalog.corrections import CORRECTIONS, Correction, corrected, with_corrections
-from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.ontology import Category, Ontology, Property, Value
 from shopvl.catalog.readers import open_catalog
+from shopvl.errors import DesignError
 from shopvl.loading import label_of, title_grams
 from shopvl.models.heads import TitleWords
 from shopvl.recipes import find
@@ -91,3 +92,19 @@ def test_heads_learn_from_corrections(make_design, toy_catalog, toy_ontology, tm
     as_stored = measure(design, look(design, open_catalog(tmp_path / "spoilt.parquet")))["answers"]["title"]["Colour"]
     assert right > 0.7
     assert as_stored["accuracy"] < 0.2
+
+
+def test_heads_of_a_single_row_are_numbers(make_design, toy_table, tmp_path) -> None:
+    pl.read_parquet(toy_table).head(1).write_parquet(tmp_path / "one.parquet")
+    design = make_design(find("tri-clip", "tiny"))
+    fit_heads(design, open_catalog(tmp_path / "one.parquet"), min_steps=1)
+    assert all(bool(tensor.isfinite().all()) for tensor in design.heads.state_dict().values())
+
+
+def test_where_there_is_nothing_to_choose_between_it_is_said(make_design, toy_catalog) -> None:
+    design = make_design(find("tri-clip", "tiny"))
+    design.ontology = Ontology(
+        categories=(Category(path=("Shirts",)),), properties=(Property(id="Colour", values=(Value(id="Red"),)),)
+    )
+    with pytest.raises(DesignError, match="knows no two categories and no property of two values"):
+        fit_heads(design, toy_catalog)
