@@ -154,7 +154,7 @@ class ZeroShotAnswers:
     def __init__(self, design: Design) -> None:
         self.design = design
         self.labels = {CATEGORY: [CATEGORY_JOIN.join(path) for path in design.ontology.leaves()]}
-        self.labels |= {name: list(values) for name, values in design.ontology.values().items()}
+        self.labels |= {name: list(values) for name, values in design.ontology.values().items() if values}
         if not self.labels[CATEGORY]:
             raise DesignError(
                 "this model's ontology has no categories to choose from; train on a catalog that has them"

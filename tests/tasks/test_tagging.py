@@ -7,6 +7,7 @@ import jsonschema
 import polars as pl
 import pytest
 
+from shopvl.catalog.ontology import Property
 from shopvl.catalog.readers import open_catalog
 from shopvl.paths import room
 from shopvl.tasks.calibration import Trust, trust_of
@@ -76,6 +77,14 @@ def test_zero_shot_answers_are_never_accepted(tuned, toy_catalog, tmp_path: Path
     tags = pl.read_parquet(tmp_path / "zero" / "tags.parquet")
     assert "accept" not in set(tags["decision"])
     assert set(tags["property"]) >= {"category", "Colour"}
+
+
+def test_zero_shot_passes_over_a_property_without_values(tuned, toy_catalog, tmp_path: Path) -> None:
+    known = tuned.ontology
+    tuned.ontology = known.with_properties([*known.properties, Property(id="Serial number")])
+    tag(tuned, toy_catalog, tmp_path / "zero", zero_shot=True, limit=2)
+    asked = set(pl.read_parquet(tmp_path / "zero" / "tags.parquet")["property"])
+    assert asked == {"category", *known.values()}
 
 
 def test_a_failed_run_leaves_the_old_tags(tuned, toy_catalog, tmp_path: Path, monkeypatch) -> None:
