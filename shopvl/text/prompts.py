@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -135,11 +135,23 @@ def _faults(file: _File) -> list[str]:
     found = [f"the family {name!r} has no phrasing" for name in FAMILIES if not file.families.get(name)]
     for name, phrasings in file.families.items():
         for phrasing in phrasings:
-            if phrasing.count(SLOT) != 1:
-                found.append(f"{phrasing!r} has {phrasing.count(SLOT)} slots, exactly one {SLOT} was wanted")
-            places = {place for _, place, _, _ in string.Formatter().parse(phrasing) if place is not None}
-            if odd := places - PLACES[name]:
-                found.append(f"{phrasing!r} holds {{{sorted(odd)[0]}}}, which {name!r} does not fill")
-            if lacking := MUST_HOLD[name] - places:
-                found.append(f"{phrasing!r} does not hold {{{sorted(lacking)[0]}}}")
+            found += [f"{phrasing!r} {fault}" for fault in _phrasing_faults(name, phrasing)]
     return found
+
+
+def _phrasing_faults(family: Family, phrasing: str) -> Iterator[str]:
+    if phrasing.count(SLOT) != 1:
+        yield f"has {phrasing.count(SLOT)} slots, exactly one {SLOT} was wanted"
+    try:
+        parts = list(string.Formatter().parse(phrasing))
+    except ValueError as fault:
+        yield f"has braces that do not pair ({fault}); write {{{{ or }}}} for one that is meant"
+        return
+    places = {place for _, place, _, _ in parts if place is not None}
+    if odd := places - PLACES[family]:
+        yield f"holds {{{sorted(odd)[0]}}}, which {family!r} does not fill"
+    for _, place, form, conversion in parts:
+        if form or conversion:
+            yield f"gives {place} a format; write {{{place}}} alone"
+    if lacking := MUST_HOLD[family] - places:
+        yield f"does not hold {{{sorted(lacking)[0]}}}"
