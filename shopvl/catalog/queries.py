@@ -98,14 +98,15 @@ def _properties(
     rng.shuffle(candidates)
     for number, fact in candidates:
         word = _name(ontology, number, language)
-        if word and fact.property not in sayable and word.strip() and not _says(noun, word):
+        if word and fact.property not in sayable and word.strip() and not says(noun, word):
             sayable[fact.property] = (number, fact, word)
     wanted = rng.choices(range(len(PROPERTY_WEIGHTS)), PROPERTY_WEIGHTS)[0]
     return list(sayable.values())[:wanted]
 
 
-def _says(noun: str, word: str) -> bool:
-    return f" {_stemmed(word)} " in f" {_stemmed(noun)} " or (language_of(word) == "zh" and word in noun)
+def says(text: str, name: str) -> bool:
+    """Whether the words of a name stand in the text, plural or not; a Chinese name may stand anywhere in it."""
+    return f" {_stemmed(name)} " in f" {_stemmed(text)} " or (language_of(name) == "zh" and name in text)
 
 
 def _english(noun: str, said: Sequence[tuple[str, str]], rng: random.Random) -> str:
@@ -170,7 +171,9 @@ def facts_named(text: str, ontology: Ontology, *, within: Iterable[int] | None =
     `within` looks only for these facts: the product's own. Words that name several facts name none of them; of
     categories within each other the outer one is meant.
     """
-    return tuple(sorted({number for group in _named(text, ontology, within) if len(group) == 1 for number in group}))
+    return tuple(
+        sorted({number for group in facts_by_name(text, ontology, within) if len(group) == 1 for number in group})
+    )
 
 
 def facts_meant(text: str, ontology: Ontology) -> tuple[Fact, ...]:
@@ -180,7 +183,7 @@ def facts_meant(text: str, ontology: Ontology) -> tuple[Fact, ...]:
     bags and of straps either by "leather".
     """
     facts = ontology.facts
-    groups = sorted({tuple(sorted(group)) for group in _named(text, ontology)})
+    groups = sorted({tuple(sorted(group)) for group in facts_by_name(text, ontology)})
     meant = []
     for first, *others in groups:
         if all(facts[number].kind == facts[first].kind for number in others):
@@ -188,7 +191,7 @@ def facts_meant(text: str, ontology: Ontology) -> tuple[Fact, ...]:
     return tuple(meant)
 
 
-def _named(text: str, ontology: Ontology, within: Iterable[int] | None = None) -> list[frozenset[int]]:
+def facts_by_name(text: str, ontology: Ontology, within: Iterable[int] | None = None) -> list[frozenset[int]]:
     """Per name that stands in the text, every fact of that name."""
     index = _name_index(ontology)
     allowed = None if within is None else frozenset(within)
@@ -251,7 +254,7 @@ def _name_index(ontology: Ontology) -> Mapping[str, frozenset[int]]:
 
 
 _INDEX: dict[int, tuple[Ontology, Mapping[str, frozenset[int]]]] = {}
-_PUNCTUATION = re.compile(r"(?<=\w)['’]s\b|[^\w\s&+/%.-]")
+_PUNCTUATION = re.compile(r"(?<=\w)['’]s\b|[^\w\s&+/%.-]|\.(?!\w)")  # the dot of "2.5" stays, that of a sentence goes
 
 
 @lru_cache(maxsize=1 << 16)

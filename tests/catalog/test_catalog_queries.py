@@ -131,6 +131,7 @@ def test_queries_in_chinese(shop):
         ("Navy-blue SHIRTS", []),
         ("navy blue casual shirt for men's", ["Apparel > Topwear > Casual Shirts", "colour: Navy Blue", "gender: Men"]),
         ("blue dress, size M!", ["Apparel > Dresses", "colour: Blue", "size: M"]),
+        ("A dress. It is red.", ["Apparel > Dresses", "colour: Red"]),
         ("flip flops", []),  # two categories have that name
         ("reddish womenswear", []),
         ("", []),
