@@ -131,17 +131,20 @@ def said(replies: Sequence[Reply], words: Wording) -> str:
     lines = []
     for reply in replies:
         name = words.property(reply.property)
-        if reply.named is None:
+        verdict, rather = reply.verdict(), reply.rather()
+        if verdict is None:
             lines.append(answer(reply, words, button=False))
             continue
-        value, share = reply.named
-        values = {"property": name, "value": words.short(reply.property, value), "share": words.share(share)}
-        if share >= 0.5:
-            line = words("product.is_so", **values)
-        elif reply.value is None:
-            line = words("product.is_not_plain", **values)
+        values = words("product.either").join(
+            words("product.named", value=words.value(reply.property, value), share=words.share(share))
+            for value, share in reply.named
+        )
+        if verdict == "yes":
+            line = words("product.is_so", property=name, values=values)
+        elif rather is None:
+            line = words("product.is_not_plain", property=name, values=values)
         else:
-            line = words("product.is_not", **values, rather=words.short(reply.property, reply.value))
+            line = words("product.is_not", property=name, values=values, rather=words.short(reply.property, rather))
         lines.append(f'<p class="sv-reply">{text(line)} {chip(_decision(reply), words)}</p>')
     return f'<div class="sv-answers" role="status">{"".join(lines)}</div>'
 

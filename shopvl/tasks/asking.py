@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ import torch
 from shopvl.answers import UNKNOWN
 from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.cells import folded, language_of
-from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.queries import facts_named
+from shopvl.catalog.ontology import Fact, Ontology, Property
+from shopvl.catalog.queries import facts_by_name, says
 from shopvl.design import Design
 from shopvl.encoding import encoded, prepare
 from shopvl.errors import CatalogError
@@ -24,23 +24,26 @@ from shopvl.tasks.calibration import applicable
 from shopvl.vision.transforms import border_colour, to_pixels
 
 HEAT_GRID = (8, 6)  # cells of the heat map, rows and columns
-CATEGORY_WORDS = ("category", "type", "kind", "sort", "product", "what is it", "what is this", "sold", "selling")
-CATEGORY_WORDS_ZH = ("类别", "类目", "种类", "品类", "是什么商品", "什么东西", "卖什么", "这是什么", "卖的是什么")
+CATEGORY_WORDS = ("category", "type", "kind", "sort", "product", "sold", "selling", "类别", "类目", "种类", "品类")
+WHAT_WORDS = ("what is it", "what is this", "what's this", "这是什么", "是什么商品", "什么东西", "卖什么", "卖的是什么")
+OPEN_WORDS = ("what", "which", "who", "how", "tell", "什么", "哪", "啥", "谁")
 HAS_WORDS = ("what does it have", "features", "attributes", "properties", "details", "有什么", "特点", "属性")
-ALIASES = {"color": "colour", "colors": "colour", "sex": "gender", "sleeves": "sleeve"}
+ALIASES = {"color": "colour", "colour": "color", "sex": "gender", "gender": "sex"}
+
+Pair = tuple[str, str]  # property and value
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a question is about: properties by id (`category` is one), and the values it names, if it asks yes or no."""
+    """What a question is about: properties by id (`category` is one), and the values it names: is it any of them?"""
 
     properties: tuple[str, ...]
-    values: tuple[tuple[str, str], ...] = ()
+    values: tuple[Pair, ...] = ()
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. `named`: the value the question named, and its probability, where it asked yes or no."""
+    """One answer. `named`: the values that the question named, the likeliest first, each with its probability."""
 
     property: str
     value: str | None
@@ -49,11 +52,22 @@ class Reply:
     evidence: tuple[str, ...]
     conflict: bool
     alternatives: tuple[tuple[str, float], ...]
-    named: tuple[str, float] | None = None
+    named: tuple[tuple[str, float], ...] = ()
+
+    def verdict(self) -> Literal["yes", "no"] | None:
+        """Whether it is likely to be any of the values named; None where none was named, or the answer is unknown."""
+        if not self.named or self.value is None:
+            return None
+        return "yes" if sum(share for _, share in self.named) >= 0.5 else "no"
+
+    def rather(self) -> str | None:
+        """The answer, where the verdict is no and it is none of the values named."""
+        is_named = any(_is_in(self.value, value) for value, _ in self.named)
+        return self.value if self.verdict() == "no" and not is_named else None
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {**vars(self), "alternatives": dict(self.alternatives)}
+        return {**vars(self), "alternatives": dict(self.alternatives), "named": dict(self.named)}
 
 
 @dataclass(frozen=True)
@@ -74,40 +88,81 @@ class Clash:
 def understand(question: str, ontology: Ontology) -> Asked:
     """Which properties a question in English or Chinese is about. Raises CatalogError that lists what can be asked.
 
-    A property's or a value's name or synonym decides; "what is it" and the like ask for the category.
+    What or which, and a property's name, ask for that property: values then only describe the product. Elsewhere a
+    value or a category asks yes or no; "what is it" and the like ask for the category.
     """
-    text = folded(question)
-    words = {ALIASES.get(word, word) for word in text.replace("?", " ").replace(",", " ").split()}
-    chinese = language_of(question) == "zh"
 
-    def stands(name: str) -> bool:
-        name = folded(name)
-        return name in text if chinese or " " in name else name in words or f"{name}s" in words
+    def has(words: Iterable[str]) -> bool:
+        return any(_stands(word, question) for word in words)
 
-    named = [
-        (fact.property, fact.value)
-        for number in facts_named(question, ontology)
-        if (fact := ontology.facts[number]).kind == "value"
-    ]
-    found = [
-        prop.id
-        for prop in ontology.properties
-        if any(stands(name) for name in (prop.id, *prop.names.values(), *prop.synonyms))
-    ]
-    if named:
-        return Asked(tuple(dict.fromkeys(name for name, _ in named)), tuple(named))
-    if found:
-        return Asked(tuple(found))
-    if any(phrase in text for phrase in HAS_WORDS):
+    properties, values = _named(question, ontology)
+    has_value = any(name != CATEGORY for name, _ in values)
+    if properties and (not has_value or has(OPEN_WORDS)):
+        return Asked(properties)
+    if has_value:
+        return Asked(tuple(dict.fromkeys(name for name, _ in values)), values)
+    if has(HAS_WORDS):
         return Asked(tuple(prop.id for prop in ontology.properties))
-    if any(word in words or (" " in word and word in text) for word in CATEGORY_WORDS) or any(
-        word in text for word in CATEGORY_WORDS_ZH
-    ):
+    if has(CATEGORY_WORDS) or has(WHAT_WORDS):
         return Asked((CATEGORY,))
+    if values:
+        return Asked((CATEGORY,), values)
     known = ", ".join([CATEGORY, *(prop.id for prop in ontology.properties)])
     raise CatalogError(
         f"{question!r} names nothing this model knows; it can be asked for {known}, or for a value of one"
     )
+
+
+def _stands(name: str, question: str) -> bool:
+    return folded(name) in folded(question) if language_of(question) == "zh" else says(question, name)
+
+
+def _named(question: str, ontology: Ontology) -> tuple[tuple[str, ...], tuple[Pair, ...]]:
+    """Properties whose names stand in the question, and the values and categories whose names do."""
+    groups = facts_by_name(question, ontology)
+    names = {name for group in groups for number in group for name in ontology.names_of_facts[number]}
+    longer = [name for name in names if _stands(name, question)]
+
+    def is_own(name: str) -> bool:  # a "hair colour" is no colour
+        return not any(says(one, name) and not says(name, one) for one in longer)
+
+    def meant(group: Iterable[int]) -> list[Pair]:  # "is the dial round?" is not about the shape
+        pairs = [_pair(ontology.facts[number]) for number in sorted(group)]
+        return [pair for pair in pairs if pair[0] in properties] or pairs
+
+    properties = tuple(
+        prop.id
+        for prop in ontology.properties
+        if any(_stands(name, question) and is_own(name) for name in _names(prop))
+    )
+    return properties, _apart([meant(group) for group in groups])
+
+
+def _names(prop: Property) -> set[str]:
+    own = {folded(name) for name in (prop.id, *prop.names.values(), *prop.synonyms)}
+    return own | {" ".join(ALIASES.get(word, word) for word in name.split()) for name in own}
+
+
+def _pair(fact: Fact) -> Pair:
+    return (CATEGORY, CATEGORY_JOIN.join(fact.path)) if fact.kind == "category" else (fact.property, fact.value)
+
+
+def _apart(groups: Sequence[Sequence[Pair]]) -> tuple[Pair, ...]:
+    """All that several names stand for, each of them for a group, with no category within another; categories last.
+
+    Who asks whether a shoe is a sports shoe does not ask whether it is a shoe; who asks whether it is a shoe or a
+    sandal does, though some sandals are shoes.
+    """
+
+    def within(one: Pair, other: Pair) -> bool:
+        return one != other and one[0] == other[0] and _is_in(one[1], other[1])
+
+    def is_told_closer(group: Sequence[Pair]) -> bool:
+        return any(all(any(within(one, outer) for outer in group) for one in other) for other in groups)
+
+    pairs = dict.fromkeys(pair for group in groups if not is_told_closer(group) for pair in group)
+    apart = [pair for pair in pairs if not any(within(pair, other) for other in pairs)]
+    return tuple(sorted(apart, key=lambda pair: pair[0] == CATEGORY))
 
 
 class Product:
@@ -174,10 +229,11 @@ class Product:
         path = category.split(CATEGORY_JOIN) if category else ()
         return [name for name in replies if name == CATEGORY or not path or applicable(self.design, path, name)]
 
-    def share(self, name: str, value: str) -> tuple[str, float]:
-        """The value, and its probability from all there is of the product."""
-        shares = self.item.values[f"{inputs_name(self.inputs)}/{name}"][0]
-        return value, float(shares[self.design.labels[name].index(value)])
+    def shares(self, name: str, values: Iterable[str]) -> tuple[tuple[str, float], ...]:
+        """The values, the likeliest first, each with its probability from all there is of the product."""
+        labels, share_K = self.design.labels[name], self.item.values[f"{inputs_name(self.inputs)}/{name}"][0]
+        found = [(value, float(share_K[[_is_in(label, value) for label in labels]].sum())) for value in values]
+        return tuple(sorted(found, key=lambda one: -one[1]))
 
     def heat(self, name: str, value: str, grid: tuple[int, int] = HEAT_GRID) -> np.ndarray:
         """(rows, columns): how much the value's log-probability from the picture alone falls without that cell.
@@ -214,25 +270,33 @@ def ask(
 
 
 def answered(asked: Asked, product: Product, precision: float = 0.95) -> list[Reply]:
-    """The answers to a question that was understood."""
-    replies, named = product.replies(precision), dict(asked.values)
-    return [
-        Reply(**{**vars(replies[name]), "named": product.share(name, named[name]) if name in named else None})
+    """The answers to a question that was understood.
+
+    A category named beside a value is what the product is taken for: it is answered only where that is wrong.
+    """
+    replies = product.replies(precision)
+    found = [
+        replace(replies[name], named=product.shares(name, [value for about, value in asked.values if about == name]))
         for name in asked.properties
         if name in replies
     ]
+    return [reply for reply in found if reply.property != CATEGORY or len(found) == 1 or reply.verdict() == "no"]
 
 
 def sentence(reply: Reply) -> str:
     """The answer in words."""
-    if reply.named is not None:
-        value, share = reply.named
-        verdict = "yes" if share >= 0.5 else "no"
-        rather = "" if verdict == "yes" or reply.value is None else f", rather {_short(reply.value)}"
-        return f"{verdict}: {reply.property} is {value} with probability {share:.0%}{rather}"
     if reply.value is None:
         return f"{reply.property}: {UNKNOWN}"
-    return f"{reply.property}: {_short(reply.value)} ({reply.probability:.0%}, {reply.decision})"
+    if not reply.named:
+        return f"{reply.property}: {_short(reply.value)} ({reply.probability:.0%}, {reply.decision})"
+    told = " or ".join(f"{value} with probability {share:.0%}" for value, share in reply.named)
+    rather = f", rather {_short(other)}" if (other := reply.rather()) is not None else ""
+    return f"{reply.verdict()}: {reply.property} is {told}{rather}"
+
+
+def _is_in(answer: str | None, value: str) -> bool:
+    """Whether an answer is that value, or a category in it."""
+    return answer is not None and (answer == value or answer.startswith(f"{value}{CATEGORY_JOIN}"))
 
 
 def _short(value: str) -> str:

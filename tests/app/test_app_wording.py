@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from app.cards import said
 from app.wording import Wording
 from shopvl.catalog.ontology import apply_names
+from shopvl.tasks.asking import Reply
 
 APP = Path(__file__).parents[2] / "app"
 
@@ -54,3 +56,21 @@ def test_names_of_values_in_both_languages(toy_ontology, toy_table) -> None:
 @pytest.mark.parametrize(("probability", "said"), [(0.999, "> 99%"), (0.99, "99%"), (0.001, "< 1%"), (0.5, "50%")])
 def test_a_probability_is_never_rounded_to_certainty(toy_ontology, probability: float, said: str) -> None:
     assert Wording("en", toy_ontology).share(probability) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("Red", {"en": "yes: Colour is Red (40%) or Blue (20%)", "zh": "是：颜色是红色（40%）或蓝色（20%）"}),
+        (None, {"en": "unknown", "zh": "未知"}),
+    ],
+)
+def test_an_answer_to_yes_or_no_tells_every_value_asked_about(
+    toy_ontology, toy_table, value: str | None, told: dict[str, str]
+) -> None:
+    named = apply_names(toy_ontology, toy_table.with_name("ontology_names.json"))
+    reply = Reply("Colour", value, 0.4, "review", (), False, (), (("Red", 0.4), ("Blue", 0.2)))
+    for language, line in told.items():
+        shown = said([reply], Wording(language, named))
+        assert line in shown
+        assert ("yes" in shown or "是：" in shown) == (value is not None)
