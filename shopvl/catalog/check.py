@@ -14,9 +14,10 @@ import polars as pl
 from PIL import Image
 
 from shopvl.catalog.cells import folded
+from shopvl.catalog.charset import UTF_8, charset
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.ontology import JOIN, looks_many
-from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.catalog.readers import Catalog, CsvSource, open_catalog
 from shopvl.catalog.schema import FAULT, SPLITS, folded_name, missing_columns_message
 from shopvl.errors import CatalogError, ImageError
 
@@ -32,6 +33,7 @@ MEANINGS: Mapping[str, str] = {
     "missing-column": "",  # says itself which
     "damaged-table": "the table cannot be read to its end; what follows is about the rows before that",
     "no-rows": "the table has no rows",
+    "other-encoding": "",  # says itself which
     "unreadable-row": "the row cannot be read in full; it will be rejected",
     "empty-id": "the product has no id; answers could not be joined back to it",
     "duplicate-id": "an earlier row has the same id; give every product its own",
@@ -118,6 +120,9 @@ def check_catalog(
     if catalog.missing:
         message = missing_columns_message(str(catalog.path), catalog.source.names(), catalog.missing)
         findings.add("missing-column", len(catalog.missing), catalog.missing, message)
+    if isinstance(catalog.source, CsvSource) and (encoding := charset(catalog.path)) != UTF_8:
+        message = f"the table is not UTF-8 and was read as {encoding}; if titles look wrong, save it as UTF-8"
+        findings.add("other-encoding", 1, message=message)
     prices = [name for name in catalog.plan.further if folded_name(name) in PRICE_COLUMNS]
     columns = ["product_id", "split", "title", "category_path", "attributes", FAULT, *prices]
     looks_at_images = images and catalog.has("image")

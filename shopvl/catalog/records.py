@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from shopvl.catalog.charset import charset
 from shopvl.errors import CatalogError
 
 # values by column name, and the reason if the record could not be parsed (its values are then empty)
@@ -52,11 +53,8 @@ def csv_records(path: Path) -> Iterator[Record]:
 
 
 def _open_text(path: Path) -> IO[str]:
-    """UTF-8 (or UTF-16 with its mark, as spreadsheets write it); bytes that are neither become U+FFFD."""
-    with path.open("rb") as file:
-        mark = file.read(2)
-    encoding = "utf-16" if mark in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    return path.open(encoding=encoding, errors="replace", newline="")
+    """In the encoding that the table's first lines are likely in; later bytes that are not of it become U+FFFD."""
+    return path.open(encoding=charset(path), errors="replace", newline="")
 
 
 def _delimiter(path: Path, header: str) -> str:

@@ -160,6 +160,14 @@ def test_a_missing_column_does_not_stop_the_rest(tmp_path):
     assert faults.keys() == WANTED.keys() - pictures | {"missing-column"}
 
 
+@pytest.mark.parametrize(("encoding", "kinds"), [("utf-8", set()), ("gbk", {"other-encoding"})])
+def test_an_encoding_other_than_utf_8_is_told(tmp_path, encoding, kinds):
+    (tmp_path / "t.csv").write_text("id,title,image\n1,黑色 男士 运动鞋,a.png\n", encoding)
+    faults = found(check_catalog(tmp_path / "t.csv", images=False))
+    assert faults.keys() == kinds
+    assert all("was read as gb18030; if titles look wrong" in fault.message for fault in faults.values())
+
+
 def test_without_pictures_nothing_is_decoded(tmp_path):
     kinds = found(check_catalog(write_faulty(tmp_path), images=False)).keys()
     assert kinds == WANTED.keys() - {"unreadable-image", "tiny-image", "blank-image"}

@@ -336,7 +336,7 @@ def test_bad_csv_rows_come_out_with_a_reason(tmp_path):
         "5": '12" heel, high',
         "6": '12" heel',
         "7": "line\nbreak",
-        "8": "caf\ufffd",
+        "8": "café",
         "10": "trailing",
     }
     assert rows["9"]["title"] == "bad cell"
@@ -438,6 +438,50 @@ def test_what_spreadsheets_write(tmp_path, encoding, delimiter):
     file = tmp_path / "t.csv"
     file.write_text("id,title,image\r\n1,Kleid grün,a.png\r\n".replace(",", delimiter), encoding)
     assert read(file).row(0, named=True)["title"] == "Kleid grün"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "titles"),
+    [
+        ("gb18030", ["黑色 男士 运动鞋", "Nike 男款 T恤 2024", "珀莱雅（PROYA）面霜"]),
+        ("gb18030", ["plain"] * 2000 + ["绿"]),
+        ("gb18030", ["黑色運動鞋 女裝"]),
+        ("cp1252", ["Café crème"]),
+        ("cp1252", ["Größe 42", "grün"]),  # would decode as Chinese
+        ("cp1252", ["Calça criação", "SÉÀ", "créée"]),  # ... some of it as common characters
+        ("cp1252", ["Nike® Air™ – “Año”"]),
+        ("utf-8", ["Größe", "黑色 男士", "Café"]),
+    ],
+)
+def test_what_excel_saves_by_default_is_read(tmp_path, encoding, titles):
+    file = tmp_path / "t.csv"
+    lines = (f"{number},{title},a.png" for number, title in enumerate(titles))
+    file.write_text("\n".join(["id,title,image", *lines]), encoding)
+    assert read(file)["title"].to_list() == titles
+
+
+def test_few_bad_bytes_leave_a_table_utf_8(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_bytes("id,title,image\n1,黑色,a.png\n2,Größe,b.png\n3,".encode() + b"caf\xe9,c.png\n")
+    assert read(file)["title"].to_list() == ["黑色", "Größe", "caf\ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "title"),
+    [
+        ("big5", "黑色 男士 運動鞋"),
+        ("shift_jis", "黒い靴 メンズ"),
+        ("cp1251", "Черное платье"),
+        ("cp1250", "Żółta sukienka łódka"),
+        ("cp1254", "Kırmızı elbise kışlık"),
+    ],
+)
+def test_an_encoding_that_is_not_sure_is_not_guessed(tmp_path, encoding, title):
+    file = tmp_path / "t.csv"
+    file.write_text(f"id,title,image\n1,{title},a.png\n", encoding)
+    wanted = r"t\.csv holds bytes that are not UTF-8, and neither surely Chinese .* save the table as UTF-8"
+    with pytest.raises(CatalogError, match=wanted):
+        read(file)
 
 
 def message(path: Path) -> str:

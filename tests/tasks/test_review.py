@@ -529,8 +529,8 @@ def test_mistakes_on_the_way_in(sheet: Path, text_sheet: Path, ontology: Ontolog
     other.write_text("a,b\n1,2\n")
     with pytest.raises(ReviewError, match="is no review sheet: it has no column product_id and no property"):
         import_review(other, ontology, out)
-    text = text_sheet.read_text("utf-8-sig").replace(",,", ",红色,", 1)
-    text_sheet.write_bytes(text.encode("gbk"))
-    with pytest.raises(ReviewError, match="is not UTF-8; save it as"):
+    text = text_sheet.read_text("utf-8-sig").replace(",,", ",紅色,", 1)
+    text_sheet.write_bytes(text.encode("big5"))
+    with pytest.raises(ReviewError, match=r"are not UTF-8, and neither surely Chinese .* save the table as UTF-8"):
         import_review(text_sheet, ontology, out)
     assert not out.exists()
