@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from shopvl.catalog.ontology import apply_names
 from shopvl.catalog.readers import open_catalog
 from shopvl.errors import CatalogError
 from shopvl.tasks.search import Milvus, Plan, SearchIndex, Settings, build_index, conditions, update_index
@@ -43,6 +44,19 @@ def test_choosing_refuses_nonsense_and_keeps_titles(tuned, toy_catalog, tmp_path
     titles = index.products["title"].to_list()
     assert sum(bool(index.search(title).hits) for title in titles) >= 0.95 * len(titles)
     assert index.search(nonsense[0], cut_off=False).hits
+
+
+def test_a_category_or_an_audience_with_products_is_not_refused(tuned, toy_catalog, toy_table, tmp_path: Path) -> None:
+    names = apply_names(tuned.ontology, toy_table.with_name("ontology_names.json"))
+    never = CutOff(weights={}, bias=-1.0, threshold=0.0, kept=0, refused=1)
+    plan = Plan(settings=Settings(cut_off=never))
+    build_index(tuned, toy_catalog, tmp_path / "index", plan=plan, ontology=names)
+    index = SearchIndex(tmp_path / "index", tuned)
+    for asked in ("shirts under 50", "女士包"):
+        assert index.search(asked).hits, asked
+    assert index.search("女士包", where=conditions(["gender=Men"])).refused
+    for asked in ("red fridge", "mobile phone", "asdfghjkl"):
+        assert index.search(asked).refused, asked
 
 
 def test_too_few_products_to_choose_on(tuned, toy_table: Path, tmp_path: Path) -> None:

@@ -209,6 +209,11 @@ class Facts:
         result: np.ndarray = np.where(listed[at] == rows_M, shares[at], np.float32(0))
         return result
 
+    def among(self, fact: Fact, allowed_N: np.ndarray) -> bool:
+        """Whether an allowed row rather fits than not."""
+        rows, shares = self._listed(fact)
+        return bool((allowed_N[rows] & (shares >= 0.5)).any())
+
     def likely(self, facts: Sequence[Fact], k: int, allowed_N: np.ndarray) -> np.ndarray:
         """The k allowed rows that the facts fit best together."""
         total = np.zeros(len(self._products), dtype=np.float32)

@@ -18,7 +18,7 @@ from shopvl.answers import LinearAnswers, PromptedAnswers
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Fact, Ontology
-from shopvl.catalog.queries import facts_meant
+from shopvl.catalog.queries import AUDIENCES, facts_meant
 from shopvl.design import Design
 from shopvl.errors import DesignError, IndexFolderError, ShopvlError
 from shopvl.tasks.matching import has_judge
@@ -228,7 +228,7 @@ class SearchIndex:
             confidence = None
         else:
             rows, scores, confidence = self._ranked(text, facts, vector, allowed, by, k, wide=bool(collapse or matcher))
-        if cut_off and confidence is not None and self._refuses(confidence):
+        if cut_off and confidence is not None and self._refuses(confidence) and not self._sells(facts, allowed):
             return Found([], facts, confidence, refused=len(rows) > 0, facets=counted)
         if matcher is not None and text:
             rows, scores = self._matched(matcher, text, rows, scores)
@@ -349,6 +349,14 @@ class SearchIndex:
     def _refuses(self, confidence: float) -> bool:
         lowest = self.lowest_confidence
         return lowest is not None and confidence < lowest
+
+    def _sells(self, facts: Sequence[Fact], allowed: Allowed | None) -> bool:
+        """Whether there are products of a category, or for an audience, that the words name: no reason to refuse them.
+
+        Another value alone says little: a rose bush and an olive oil are not asked for by their colour.
+        """
+        telling = (fact for fact in facts if fact.kind == "category" or folded(fact.property) in AUDIENCES)
+        return any(self.facts.among(fact, self.mask(allowed)) for fact in telling)
 
     # --- results
 
