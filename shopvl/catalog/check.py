@@ -118,7 +118,7 @@ def check_catalog(
         catalog = open_catalog(catalog, complete=False)
     findings = _Findings()
     if catalog.missing:
-        message = missing_columns_message(str(catalog.path), catalog.source.names(), catalog.missing)
+        message = missing_columns_message(catalog.path.name, catalog.source.names(), catalog.missing)
         findings.add("missing-column", len(catalog.missing), catalog.missing, message)
     if isinstance(catalog.source, CsvSource) and (encoding := charset(catalog.path)) != UTF_8:
         message = f"the table is not UTF-8 and was read as {encoding}; if titles look wrong, save it as UTF-8"

@@ -300,7 +300,7 @@ def open_catalog(source: str | Path, *, split: str | None = None, complete: bool
     names = reader.names()
     plan = plan_columns(names)
     if complete and plan.missing:
-        raise CatalogError(missing_columns_message(str(reader.path), names, plan.missing))
+        raise CatalogError(missing_columns_message(reader.path.name, names, plan.missing))
     if split is not None and "split" not in plan.sources:
         raise CatalogError(
             f"{reader.path} has no column split, but split {split!r} was asked for; "
