@@ -21,7 +21,8 @@ from shopvl.loading import CATEGORY, CATEGORY_JOIN
 from shopvl.paths import SHIPPED
 from shopvl.tasks.asking import Product, sentence
 from shopvl.tasks.report import Chip, Figure, Hit, Page, ProductCard
-from shopvl.tasks.search import SearchIndex, build_index
+from shopvl.tasks.search import Plan, SearchIndex, Settings, build_index
+from shopvl.tasks.search.choosing import FEWEST, choose
 from shopvl.tasks.tagging import Tagged, tag
 
 PICTURE_PX = 96
@@ -81,10 +82,19 @@ def run_demo(
     test = open_catalog(table, split="test")
     total = test.count()
     tagged = tag(design, test, out / "tags", report=lambda rows: report("tag", rows / total))
-    build_index(design, test, out / "index", lambda rows: report("index", rows / total))
+    plan = Plan(settings=search_settings(design, open_catalog(table, split="val"), report))
+    build_index(design, test, out / "index", lambda rows: report("index", rows / total), plan=plan)
     figures = json.loads((out / "model" / SCORES / "metrics.json").read_text("utf-8"))
     index = SearchIndex(out / "index", design)
     return demo_page(test, out / "tags" / "tags.parquet", index, tagged, figures).write(out / "report.html")
+
+
+def search_settings(design: Design, held_out: Catalog, report: Report) -> Settings:
+    """As they are chosen on these products; the usual ones, which refuse no query, where a tiny shop has too few."""
+    count = held_out.count()
+    if count < FEWEST:
+        return Settings()
+    return choose(design, held_out, report=lambda rows: report("choose", rows / count))
 
 
 def demo_parts(folder: Path) -> dict[str, Path]:
