@@ -240,16 +240,13 @@ class Design:
         pairs = [(number, before[name]) for number, name in named if name in before]
         pairs.append((len(self.ontology.facts), len(before)))  # unknown
         here, there = (list(column) for column in zip(*pairs, strict=True))
-        ours, theirs = self.model.head, other.model.head
-        ours.wide.weights.weight.zero_()[:, here] = theirs.wide.weights.weight[:, there]
-        ours.wide.bias.zero_()[here] = theirs.wide.bias[there]
-        ours.known.zero_()[here] = theirs.known[there]
-        ours.seen.zero_()[here] = theirs.seen[there]
-        for own, other_map in ((ours.whole.linear, theirs.whole.linear), (ours.beside.linear, theirs.beside.linear)):
-            if own.in_features != other_map.in_features:
-                continue  # another image tower, of which nothing is known by heart
-            own.weight.zero_()[here] = other_map.weight[there]
-            own.bias.zero_()[here] = other_map.bias[there]
+        for ours, theirs in zip(_by_heart(self.model.head), _by_heart(other.model.head), strict=True):
+            # of another image tower, or of slots of another width, nothing is known by heart
+            fits = all(own.shape[1:] == their.shape[1:] for own, their in zip(ours, theirs, strict=True))
+            for own, their in zip(ours, theirs, strict=True):
+                own.zero_()
+                if fits:
+                    own[here] = their[there]
 
     def over(self, ontology: Ontology) -> Design:
         """The same weights over another ontology: a value that is new to them is chosen by its name alone.
@@ -358,6 +355,12 @@ class Design:
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
+
+
+def _by_heart(head: PromptMask) -> list[tuple[Tensor, ...]]:
+    """What a cloze head knows of single answers, (K, ...) each; tensors that only make sense together as one tuple."""
+    maps = [tuple(part.linear.parameters()) for part in (head.whole, head.beside)]
+    return [(head.wide.weights.weight.T, head.wide.bias), (head.known,), (head.seen,), *maps]
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

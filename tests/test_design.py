@@ -155,7 +155,7 @@ def test_words_are_taken_over_beside_another_image_tower(make_design) -> None:
     other = make_design(recipe, seed=3)
     theirs = other.model.head
     torch.manual_seed(0)
-    for part in (theirs.wide.weights.weight, theirs.known, theirs.whole.linear.weight):
+    for part in (theirs.wide.weights.weight, theirs.known, *theirs.whole.linear.parameters()):
         torch.nn.init.normal_(part)
     image = ThumbnailImage(size_px=(32, 32), stem=8, widths=(24,), blocks=(1,))
     design = make_design(replace(recipe, image=image))
@@ -164,7 +164,20 @@ def test_words_are_taken_over_beside_another_image_tower(make_design) -> None:
     assert torch.equal(ours.wide.weights.weight, theirs.wide.weights.weight)
     assert torch.equal(ours.known, theirs.known)
     assert ours.whole.linear.in_features != theirs.whole.linear.in_features
-    assert not ours.whole.linear.weight.any()
+    assert not any(part.any() for part in ours.whole.linear.parameters())
+
+
+def test_words_are_taken_over_by_a_head_of_another_width(make_design) -> None:
+    """What is known of titles' grams stays; what was learned beside slots of the old width does not."""
+    recipe = find("prompt-mask", "tiny")
+    other, wider = make_design(recipe), make_design(replace(recipe, answering=replace(recipe.answering, width=48)))
+    theirs, ours = other.model.head, wider.model.head
+    for part in (theirs.wide.weights.weight, theirs.known, theirs.seen, theirs.whole.linear.weight):
+        torch.nn.init.normal_(part)
+    assert wider.start_from(other)
+    assert torch.equal(ours.wide.weights.weight, theirs.wide.weights.weight)
+    assert torch.equal(ours.whole.linear.weight, theirs.whole.linear.weight)
+    assert not any(part.any() for part in (ours.known, ours.seen))
 
 
 def test_linear_heads_have_no_names_to_go_by(tuned, toy_ontology) -> None:
