@@ -79,6 +79,7 @@ from shopvl.objectives.views import (
 )
 from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import FILE_NAME as TOKENIZER
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.tracking.registry import design_folder, is_reference
 from shopvl.vision.kaleido import level_slices
@@ -317,7 +318,7 @@ class Design:
         """
         folder = design_folder(str(folder)) if is_reference(folder) else Path(folder)
         config = _read_config(folder)
-        tokenizer = Tokenizer.load(folder)
+        tokenizer = _read_tokenizer(folder)
         try:
             recipe = Recipe.from_dict(config["recipe"])
             ontology = Ontology.load(folder / ONTOLOGY)
@@ -363,6 +364,16 @@ def _by_heart(head: PromptMask) -> list[tuple[Tensor, ...]]:
     return [(head.wide.weights.weight.T, head.wide.bias), (head.known,), (head.seen,), *maps]
 
 
+def _read_tokenizer(folder: Path) -> Tokenizer:
+    path = folder / TOKENIZER
+    try:
+        return Tokenizer.load(folder)
+    except ShopvlError:
+        raise
+    except Exception as fault:  # the library knows no other kind
+        raise DesignError(f"{path} is no tokenizer ({fault}); copy the folder again or train it anew") from fault
+
+
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     what_to_do = "name a folder written by `shopvl pretrain` or `shopvl tune`"
@@ -380,6 +391,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise DesignError(
             f"{folder} is in format {config['format']}, this shopvl reads up to {FORMAT}; upgrade shopvl to use it"
         )
+    lacking = [name for name in ("towers", "labels") if name not in config]
+    if lacking:
+        raise DesignError(f"{path} has no {' and no '.join(lacking)}; copy the folder again or train it anew")
     return config
 
 

@@ -104,6 +104,20 @@ def test_weights_are_loaded_strictly(copy: Path) -> None:
         Design.from_pretrained(copy)
 
 
+def test_half_a_tokenizer(copy: Path) -> None:
+    text = (copy / "tokenizer.json").read_text()
+    (copy / "tokenizer.json").write_text(text[: len(text) // 2])
+    with pytest.raises(DesignError, match=r"tokenizer.json is no tokenizer \(EOF .*\); copy the folder again or train"):
+        Design.from_pretrained(copy)
+
+
+def test_half_a_config(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({name: config[name] for name in ("format", "recipe", "labels")}))
+    with pytest.raises(DesignError, match=r"config.json has no towers; copy the folder again or train it anew"):
+        Design.from_pretrained(copy)
+
+
 def test_truncated_weights(copy: Path) -> None:
     data = (copy / "model.safetensors").read_bytes()
     (copy / "model.safetensors").write_bytes(data[: len(data) // 2])
