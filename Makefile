@@ -50,13 +50,13 @@ model: install
 	$(BIN)/shopvl pretrain experiments/model/towers.yaml --out $(MODEL_RUN)/towers
 	$(BIN)/shopvl tune experiments/model/answers.yaml --out $(MODEL_RUN)/answers
 	$(BIN)/shopvl tune experiments/model/more.yaml --out $(MODEL_RUN)/more
-	test -d $(MODEL_RUN)/mean || $(BIN)/python experiments/model/mean.py $(MODEL_RUN)/answers $(MODEL_RUN)/more --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/mean
+	test -f $(MODEL_RUN)/mean/config.json || $(BIN)/python experiments/model/mean.py $(MODEL_RUN)/answers $(MODEL_RUN)/more --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/mean
 	$(BIN)/shopvl tune experiments/model/promoted.yaml --out $(MODEL_RUN)/promoted
-	test -d $(MODEL_RUN)/final || $(BIN)/python experiments/model/mean.py $(MODEL_RUN)/mean $(MODEL_RUN)/promoted --share 0.25 --pictures 0.75 --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/final
-	test -d $(MODEL_RUN)/begin || $(BIN)/python experiments/model/begin.py --words $(MODEL_RUN)/final --size 128 96 --out $(MODEL_RUN)/begin
+	test -f $(MODEL_RUN)/final/config.json || $(BIN)/python experiments/model/mean.py $(MODEL_RUN)/mean $(MODEL_RUN)/promoted --share 0.25 --pictures 0.75 --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/final
+	test -f $(MODEL_RUN)/begin/config.json || $(BIN)/python experiments/model/begin.py --words $(MODEL_RUN)/final --size 128 96 --out $(MODEL_RUN)/begin
 	$(BIN)/shopvl tune experiments/model/photos.yaml --out $(MODEL_RUN)/photos
 	$(BIN)/shopvl tune experiments/model/together.yaml --out $(MODEL_RUN)/together
-	test -d $(MODEL_RUN)/beside || $(BIN)/python experiments/model/beside.py $(MODEL_RUN)/final $(MODEL_RUN)/together --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/beside
+	test -f $(MODEL_RUN)/beside/config.json || $(BIN)/python experiments/model/beside.py $(MODEL_RUN)/final $(MODEL_RUN)/together --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/beside
 	$(BIN)/shopvl evaluate $(MODEL_RUN)/beside $(SHOPVL_DATA)/fashion-products-small.parquet --out $(MODEL_RUN)/scores
 	$(BIN)/shopvl evaluate $(MODEL_RUN)/beside $(SHOPVL_DATA)/fashion-products-224.parquet --out $(MODEL_RUN)/scores-224
 	$(BIN)/python experiments/model/pack.py $(MODEL_RUN)/beside --scores $(MODEL_RUN)/scores --scores-224 $(MODEL_RUN)/scores-224 --out $(MODEL_BOX)

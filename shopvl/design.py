@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -93,6 +94,7 @@ CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, CARD = (
     "calibration.json",
     "README.md",
 )
+DRAFT, READY = ".draft", ".ready"  # folders in a design's: files being written; all of them, not yet in their places
 Model = DualEncoder | SingleStream  # a TextCross is a DualEncoder
 Objective = (
     ContrastLoss
@@ -286,12 +288,23 @@ class Design:
         return tensors
 
     def save(self, folder: Path, card: str = "", *, compact: bool = False) -> None:
-        """Write the design folder, its weights rounded if `compact` (`compact.rounded`).
+        """Write the design folder, its weights rounded if `compact` (`compact.rounded`); what else is in it stays.
 
-        `config.json` comes last, so a folder that has one is whole.
+        Killed at any moment or on a full disk, it leaves the former design or this one, which takes over in one step:
+        when READY gets its name. Of a first save `config.json` comes last, so a folder that has one is whole.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG).unlink(missing_ok=True)
+        draft = folder / DRAFT
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        try:
+            self._write(draft, card, compact)
+            _put_in_place(folder)  # what a killed save had ready
+            draft.rename(folder / READY)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        _put_in_place(folder)
+
+    def _write(self, folder: Path, card: str, compact: bool) -> None:
         kept = rounded(self._tensors()) if compact else self._tensors()
         # safetensors' own files are for their owner alone; a design is read by servers and colleagues
         (folder / WEIGHTS).write_bytes(save({name: tensor.contiguous() for name, tensor in kept.items()}))
@@ -321,9 +334,9 @@ class Design:
         tokenizer = _read_tokenizer(folder)
         try:
             recipe = Recipe.from_dict(config["recipe"])
-            ontology = Ontology.load(folder / ONTOLOGY)
-            calibration = json.loads((folder / CALIBRATION).read_text("utf-8"))
-            tensors = restored(load_file(folder / WEIGHTS))
+            ontology = Ontology.load(_place(folder, ONTOLOGY))
+            calibration = json.loads(_place(folder, CALIBRATION).read_text("utf-8"))
+            tensors = restored(load_file(_place(folder, WEIGHTS)))
         except (OSError, KeyError, ValueError, SafetensorError, ShopvlError) as fault:
             raise DesignError(
                 f"{folder} is not a whole shopvl model ({fault}); copy the folder again or train it anew"
@@ -364,10 +377,24 @@ def _by_heart(head: PromptMask) -> list[tuple[Tensor, ...]]:
     return [(head.wide.weights.weight.T, head.wide.bias), (head.known,), (head.seen,), *maps]
 
 
+def _place(folder: Path, name: str) -> Path:
+    """Where a design's file is: a killed save may have left it on its way."""
+    ready = folder / READY / name
+    return ready if ready.is_file() else folder / name
+
+
+def _put_in_place(folder: Path) -> None:
+    ready = folder / READY
+    if ready.is_dir():
+        for file in sorted(ready.iterdir(), key=lambda file: file.name == CONFIG):
+            file.replace(folder / file.name)
+        ready.rmdir()
+
+
 def _read_tokenizer(folder: Path) -> Tokenizer:
-    path = folder / TOKENIZER
+    path = _place(folder, TOKENIZER)
     try:
-        return Tokenizer.load(folder)
+        return Tokenizer.load(path.parent)
     except ShopvlError:
         raise
     except Exception as fault:  # the library knows no other kind
@@ -375,7 +402,7 @@ def _read_tokenizer(folder: Path) -> Tokenizer:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG
+    path = _place(folder, CONFIG)
     what_to_do = "name a folder written by `shopvl pretrain` or `shopvl tune`"
     if not path.is_file():
         came = "is a file" if folder.is_file() else "has no config.json" if folder.is_dir() else "does not exist"

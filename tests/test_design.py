@@ -1,10 +1,13 @@
 """A folder is a whole shopvl design or one clear sentence."""
 
+import errno
 import json
 import math
 import random
 import re
 import shutil
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from shopvl.batch import INPUT_CHOICES, MODALITIES
+from shopvl.catalog.ontology import Ontology
 from shopvl.design import Design, build
 from shopvl.errors import DesignError
 from shopvl.models.single_stream import copy_vit
@@ -54,6 +58,80 @@ def test_the_name_follows_the_weights(tuned: Design) -> None:
 def test_all_files_of_a_folder_can_be_read_by_the_same_people(tuned: Design, tmp_path: Path) -> None:
     tuned.save(tmp_path / "design")
     assert len({path.stat().st_mode for path in (tmp_path / "design").iterdir()}) == 1
+
+
+class Killed(BaseException):
+    """What no `except` is waiting for."""
+
+
+class Kill:
+    """An audit hook under which a process changes nothing on disk any more after `steps` changes."""
+
+    steps: int | None = None
+
+    def __call__(self, event: str, told: tuple) -> None:
+        if self.steps is not None and changes_the_disk(event, told):
+            if not self.steps:
+                raise Killed
+            self.steps -= 1
+
+    def after(self, steps: int, work: Callable[[], None]) -> bool:
+        """Whether it came to that."""
+        self.steps = steps
+        try:
+            work()
+        except Killed:
+            return True
+        finally:
+            self.steps = None
+        return False
+
+
+def changes_the_disk(event: str, told: tuple) -> bool:
+    if event == "open":
+        return isinstance(told[1], str) and "r" not in told[1]
+    return event in ("os.rename", "os.rmdir", "os.remove", "os.mkdir")
+
+
+@pytest.fixture(scope="module")
+def kill() -> Kill:
+    hook = Kill()
+    sys.addaudithook(hook)
+    return hook
+
+
+def test_a_save_that_is_killed_leaves_one_design_or_the_other(make_design, tmp_path: Path, kill: Kill) -> None:
+    """And the next save, killed or not, goes on from there; what else lies in the folder stays."""
+    design = make_design(find("tri-clip", "tiny"))
+    design.save(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "rows").write_text("mine")
+    former, outcomes, steps, killed = design.name, [], 0, True
+    while killed:
+        with torch.no_grad():
+            design.model.log_scale.add_(0.1)
+        design.calibration = {"image": {"steps": {"figure": steps}}}
+        killed = kill.after(steps, lambda: design.save(tmp_path))
+        there = Design.from_pretrained(tmp_path)
+        assert there.name in (former, design.name)
+        outcomes.append(there.name == design.name)
+        assert (there.calibration == design.calibration) == outcomes[-1]
+        former, steps = there.name, steps + 1
+    assert outcomes.pop()
+    assert set(outcomes) == {True, False}  # killed early and killed late
+    assert (tmp_path / "run" / "rows").read_text() == "mine"
+
+
+def test_a_save_on_a_full_disk_leaves_the_folder_as_it_was(tuned: Design, copy: Path, monkeypatch) -> None:
+    def full(self: Ontology, path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    tuned.calibration = {}
+    monkeypatch.setattr(Ontology, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        tuned.save(copy)
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
 
 
 def test_folder_that_is_not_there(tmp_path: Path) -> None:
