@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import torch
 import torch.nn.functional as F
@@ -203,7 +204,7 @@ class Loader:
 
     def training_picture(self, row: Row) -> Image.Image:
         """Its picture; a large JPEG is decoded at a fraction of its size that has pixels enough for every crop."""
-        return decode(row["image"]["bytes"], at_least_px=self._training_px)
+        return decode(row.get("bare") or row["image"]["bytes"], at_least_px=self._training_px)
 
     def training_batch(
         self,
@@ -572,6 +573,7 @@ _COLUMNS = pa.schema(
         ("attributes", pa.list_(pa.struct([("property", pa.string()), ("value", pa.string())]))),
         ("queries", pa.list_(pa.string())),
         ("printed", pa.list_(pa.struct([("text", pa.string()), ("box", pa.list_(pa.float32()))]))),
+        ("bare", pa.large_binary()),  # the picture as PNG, where text laid over it was painted out
     ]
 )
 DECODED_BYTES = 512_000_000  # of pictures that a training run keeps decoded
@@ -610,6 +612,24 @@ class TrainingRows:
         for group in self._groups:
             yield from group.to_pylist()
 
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.folder
+
+    root = path  # no picture lies outside
+
+    def count(self) -> int:
+        """Number of rows."""
+        return len(self)
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """The rows as frames, like a catalog's: pictures are as they came."""
+        for group in self._groups:
+            frame = pl.from_arrow(group)
+            assert isinstance(frame, pl.DataFrame)
+            yield frame
+
     def rejects(self) -> list[Reject]:
         """Rows that were left out, with reasons."""
         return [Reject(**item) for item in json.loads((self.folder / "rejects.json").read_text("utf-8"))]
@@ -634,6 +654,7 @@ def training_rows(
         "split": catalog.split,
         "log": None if log is None else int(log.table.hash_rows().sum()),
         "words": None if reader is None else reader.version(),
+        "columns": _COLUMNS.names,
     }
     stamp = folder / "source.json"
     if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
@@ -675,16 +696,16 @@ def training_rows(
 
 
 def _kept(came: Usable, read: Usable, log: QueryLog | None) -> dict[str, Any]:
-    """A training row as it is stored: its picture as it came, or as PNG where text laid over it was painted out."""
-    data, row = came.data, came.row
+    """A training row as it is stored."""
+    row = came.row
+    bare = io.BytesIO()
     if read.image is not None and read.image is not came.image:
-        sink = io.BytesIO()
-        read.image.save(sink, "PNG")
-        data = sink.getvalue()
+        read.image.save(bare, "PNG")
     logged = [] if log is None else [text for text, _ in log.of(row["product_id"])]
     kept = {
         **row,
-        "image": {"bytes": data, "path": None},
+        "image": {"bytes": came.data, "path": None},
+        "bare": bare.getvalue() or None,
         "queries": [*(row["queries"] or ()), *logged],
         "printed": [{"text": word.text, "box": word.box} for word in read.printed],
     }

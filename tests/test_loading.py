@@ -15,6 +15,7 @@ from shopvl.catalog.readers import open_catalog
 from shopvl.errors import CatalogError
 from shopvl.loading import Reject, Steps, Usable, examine, text_groups, training_rows
 from shopvl.recipes import find
+from shopvl.vision.picture_words import BarePicture, PictureReader
 
 
 def test_broken_rows_are_left_out_with_a_reason(toy_table: Path, tmp_path: Path) -> None:
@@ -146,14 +147,27 @@ def test_title_groups_do_not_mind_case_width_and_spacing() -> None:
     assert groups[0] == groups[1] == groups[2] != groups[3]
 
 
+def test_training_rows_keep_a_picture_as_it_came_beside_the_bare_one(make_design, toy_catalog, tmp_path: Path) -> None:
+    class Grey(PictureReader):
+        def version(self) -> str:
+            return "grey"
+
+        def bare(self, pictures):
+            return [BarePicture(Image.new("RGB", picture.size, "grey")) for _, picture in pictures]
+
+    kept = training_rows(toy_catalog, tmp_path / "rows", reader=Grey(decode))
+    came, again = (pl.concat(rows.batches())["image"].struct["bytes"] for rows in (toy_catalog, kept))
+    assert came.equals(again)
+    loader = make_design(find("tri-clip", "tiny")).loader
+    assert loader.training_picture(kept[0]).getextrema() == ((128, 128),) * 3
+
+
 def test_training_rows_are_read_once_and_keep_their_words_and_boxes(make_design, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from shopvl.catalog.images import decode
     from shopvl.catalog.shop import write_shop
     from shopvl.recipes.parts import OcrWords
     from shopvl.vision.ocr import Reading, Word
-    from shopvl.vision.picture_words import PictureReader
 
     class Told(PictureReader):
         calls = 0

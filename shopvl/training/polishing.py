@@ -18,6 +18,7 @@ from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
 from shopvl.encoding import Encoded, encode
 from shopvl.errors import CatalogError
+from shopvl.loading import TrainingRows
 from shopvl.models.answering import AnsweringDualEncoder, PromptMask
 from shopvl.models.heads import LinearHead
 from shopvl.text.grams import gram_rows, padded
@@ -49,7 +50,7 @@ class _Read:
 
 
 def polish(
-    design: Design, catalog: Catalog, report: Callable[[float], None] = lambda share: None, seed: int = 0
+    design: Design, rows: Catalog | TrainingRows, report: Callable[[float], None] = lambda share: None, seed: int = 0
 ) -> None:
     """Fit what a cloze head knows of its answers beside their names, on the frozen rest, without augmentation.
 
@@ -62,7 +63,7 @@ def polish(
     assert isinstance(model, AnsweringDualEncoder)
     assert isinstance(model.head, PromptMask)
     asked = questions_of(design.ontology)
-    read = _read(design, catalog, asked, lambda share: report(share / 2))
+    read = _read(design, rows, asked, lambda share: report(share / 2))
     legal_QK = design.loader.questions(asked).legal_QK
     _fit_words(model.head, read, legal_QK, lambda share: report(0.5 + share / 8))
     _fit_titles(design, model.head, read, legal_QK, seed, lambda share: report(0.625 + share / 8))
@@ -187,8 +188,10 @@ def cross_entropy_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tens
     return -(logp_BQK.sum(-1) / right_BQK.sum(-1).clamp(min=1)).sum()
 
 
-def _read(design: Design, catalog: Catalog, asked: tuple[Question, ...], report: Callable[[float], None]) -> _Read:
-    """The catalog's complete rows, up to `MAX_ROWS`; each batch of them is asked in the next language."""
+def _read(
+    design: Design, rows: Catalog | TrainingRows, asked: tuple[Question, ...], report: Callable[[float], None]
+) -> _Read:
+    """The complete ones of the rows, up to `MAX_ROWS`; each batch of them is asked in the next language."""
     model, loader = design.model, design.loader
     assert isinstance(model, AnsweringDualEncoder)
     model.eval()
@@ -200,7 +203,7 @@ def _read(design: Design, catalog: Catalog, asked: tuple[Question, ...], report:
     kept: list[list[np.ndarray]] = [[] for _ in range(len(TITLED) + 2)]
     titles: list[str] = []
     right: list[Tensor] = []
-    total = min(catalog.count(), MAX_ROWS)
+    total = min(rows.count(), MAX_ROWS)
 
     def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         if inputs != MODALITIES:
@@ -208,7 +211,7 @@ def _read(design: Design, catalog: Catalog, asked: tuple[Question, ...], report:
         states, whole_BW = model.slot_states(batch, next(turns), (*TITLED, PICTURED))
         return {**states, "whole": whole_BW}
 
-    for item in encode(design, catalog.batches(), catalog.root, MODALITIES, read):
+    for item in encode(design, rows.batches(), rows.root, MODALITIES, read):
         if not isinstance(item, Encoded) or not item.values:
             continue
         for part, values in zip(kept, item.values.values(), strict=True):
@@ -219,7 +222,7 @@ def _read(design: Design, catalog: Catalog, asked: tuple[Question, ...], report:
         if len(titles) >= MAX_ROWS:
             break
     if not titles:
-        raise CatalogError(f"no row of {catalog.path} has both a picture and a title, so there is nothing to fit on")
+        raise CatalogError(f"no row of {rows.path} has both a picture and a title, so there is nothing to fit on")
     names = prepared[0].answers_KD
     assert names is not None
     *states, whole = [torch.from_numpy(np.concatenate(part)) for part in kept]

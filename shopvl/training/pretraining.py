@@ -90,7 +90,7 @@ def pretrain(
         if recipe.answering is not None:
             design.labels = prompted_labels(design.ontology)
         if isinstance(recipe.answering, PromptMask):
-            polish(design, catalog, lambda share: report("polish", share, ""), experiment.seed)
+            polish(design, rows, lambda share: report("polish", share, ""), experiment.seed)
         design.save(folder / DESIGN)
         batch_size = min(recipe.schedule.batch_size, len(rows))
         summary = {

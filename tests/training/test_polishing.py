@@ -1,13 +1,19 @@
 """The last step of a cloze head: its two losses against plain loops, and that it fits what it is shown."""
 
 import copy
+import shutil
+from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 
 from shopvl.answers import PromptedAnswers
+from shopvl.design import Design
 from shopvl.features import labelled
+from shopvl.training.experiment import Experiment
 from shopvl.training.polishing import _fit, cross_entropy_of_legal, polish, squared_hinge_of_legal
+from shopvl.training.pretraining import pretrain
 
 
 @pytest.fixture
@@ -89,3 +95,31 @@ def test_every_choice_of_inputs_has_its_turn_however_few_rows_there_are(rows: in
     _fit([{"params": [weight]}], 1, 0.0, loss, rows, 0, lambda share: None)
     assert turns == list(range(len(turns)))
     assert len(turns) > 1
+
+
+def test_the_rows_of_a_run_are_as_good_as_the_catalog(prompted, toy_catalog, toy_rows) -> None:
+    names = []
+    for rows in (toy_catalog, toy_rows):
+        polish(prompted, rows)
+        names.append(prompted.name)
+    assert len(set(names)) == 1
+
+
+def test_a_run_needs_no_original_picture_after_its_rows_are_read(toy_table: Path, tmp_path: Path) -> None:
+    frame, pictures = pl.read_parquet(toy_table), tmp_path / "pictures"
+    pictures.mkdir()
+    paths = [f"pictures/{number}.jpg" for number in range(len(frame))]
+    for path, image in zip(paths, frame["image"], strict=True):
+        (tmp_path / path).write_bytes(image["bytes"])
+    image = pl.Series("image", [{"bytes": None, "path": path} for path in paths], dtype=frame.schema["image"])
+    frame.with_columns(image).write_parquet(tmp_path / "shop.parquet")
+    told = {"recipe": "prompt-mask", "size": "tiny", "catalog": str(tmp_path / "shop.parquet"), "split": None}
+    experiment = Experiment(name="away", epochs=1, **told)
+
+    def take_away(stage: str, share: float, line: str) -> None:
+        if stage == "train":
+            shutil.rmtree(pictures, ignore_errors=True)
+
+    design = pretrain(experiment, tmp_path / "run", take_away)
+    assert not pictures.exists()
+    assert Design.from_pretrained(tmp_path / "run" / "design").name == design.name
