@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 import torch
 import torch.nn.functional as F
 from scipy.sparse import csr_matrix
@@ -188,10 +189,19 @@ def cross_entropy_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tens
     return -(logp_BQK.sum(-1) / right_BQK.sum(-1).clamp(min=1)).sum()
 
 
+def _spread(frames: Iterable[pl.DataFrame], total: int) -> Iterator[pl.DataFrame]:
+    """Of so many rows `MAX_ROWS` at most, evenly apart: a table may be sorted by what is asked."""
+    taken, first = min(total, MAX_ROWS), 0
+    for frame in frames:
+        number_N = np.arange(first, first + len(frame))
+        yield frame.filter(number_N * taken // total < (number_N + 1) * taken // total)
+        first += len(frame)
+
+
 def _read(
     design: Design, rows: Catalog | TrainingRows, asked: tuple[Question, ...], report: Callable[[float], None]
 ) -> _Read:
-    """The complete ones of the rows, up to `MAX_ROWS`; each batch of them is asked in the next language."""
+    """The complete ones of the rows; each batch of them is asked in the next language."""
     model, loader = design.model, design.loader
     assert isinstance(model, AnsweringDualEncoder)
     model.eval()
@@ -203,7 +213,7 @@ def _read(
     kept: list[list[np.ndarray]] = [[] for _ in range(len(TITLED) + 2)]
     titles: list[str] = []
     right: list[Tensor] = []
-    total = min(rows.count(), MAX_ROWS)
+    total = rows.count()
 
     def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         if inputs != MODALITIES:
@@ -211,16 +221,14 @@ def _read(
         states, whole_BW = model.slot_states(batch, next(turns), (*TITLED, PICTURED))
         return {**states, "whole": whole_BW}
 
-    for item in encode(design, rows.batches(), rows.root, MODALITIES, read):
+    for item in encode(design, _spread(rows.batches(), total), rows.root, MODALITIES, read):
         if not isinstance(item, Encoded) or not item.values:
             continue
         for part, values in zip(kept, item.values.values(), strict=True):
             part.append(values.astype(np.float16))
         titles += [row["title"] for row in item.rows]
         right.append(loader.right_answers(item.rows, asked))
-        report(len(titles) / max(total, 1))
-        if len(titles) >= MAX_ROWS:
-            break
+        report(len(titles) / min(total, MAX_ROWS))
     if not titles:
         raise CatalogError(f"no row of {rows.path} has both a picture and a title, so there is nothing to fit on")
     names = prepared[0].answers_KD

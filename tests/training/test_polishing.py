@@ -8,9 +8,12 @@ import polars as pl
 import pytest
 import torch
 
+from shopvl import encoding
 from shopvl.answers import PromptedAnswers
+from shopvl.catalog.readers import open_catalog
 from shopvl.design import Design
 from shopvl.features import labelled
+from shopvl.training import polishing
 from shopvl.training.experiment import Experiment
 from shopvl.training.polishing import _fit, cross_entropy_of_legal, polish, squared_hinge_of_legal
 from shopvl.training.pretraining import pretrain
@@ -123,3 +126,18 @@ def test_a_run_needs_no_original_picture_after_its_rows_are_read(toy_table: Path
     design = pretrain(experiment, tmp_path / "run", take_away)
     assert not pictures.exists()
     assert Design.from_pretrained(tmp_path / "run" / "design").name == design.name
+
+
+def test_of_many_rows_all_parts_of_a_sorted_table_are_fitted(
+    prompted, toy_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pl.read_parquet(toy_table).sort(pl.col("category_path").list.join(" "))
+    frame.write_parquet(tmp_path / "sorted.parquet")
+    monkeypatch.setattr(encoding, "BATCH_ROWS", 10)
+    monkeypatch.setattr(polishing, "MAX_ROWS", len(frame) // 3)
+    polish(prompted, open_catalog(tmp_path / "sorted.parquet"))
+    numbers = {fact.path: number for number, fact in enumerate(prompted.ontology.facts)}
+    fitted_K = prompted.model.head.wide.weights.weight.any(0)
+    for start in range(0, len(frame), 10):
+        departments = {path[0] for path in frame[start : start + 10]["category_path"]}
+        assert any(fitted_K[numbers[department,]] for department in departments)
