@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 import torch.nn.functional as F
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 from torch import Tensor
 
 from shopvl.batch import MODALITIES, Batch, Modality
@@ -47,7 +47,12 @@ class _Read:
     whole_NW: Tensor
     names_KD: Tensor
     grams_NG: csr_matrix
-    right_NQK: Tensor
+    right_NF: csr_matrix  # bool, F = Q * K: one in thousands is true
+
+    def right(self, chosen: Tensor) -> Tensor:
+        """(B, Q, K) bool: the right answers of these rows."""
+        right_BF = torch.from_numpy(self.right_NF[chosen.numpy()].toarray())
+        return right_BF.unflatten(1, (-1, len(self.names_KD)))
 
 
 def polish(
@@ -74,10 +79,12 @@ def polish(
 
 def _fit_words(head: PromptMask, read: _Read, legal_QK: Tensor, report: Callable[[float], None]) -> None:
     """`wide`, where an answer belongs to one question; `unknown`, which belongs to all, is left to the states."""
-    own_K = legal_QK.sum(0) == 1
-    right_NK = read.right_NQK.any(1) & own_K
-    asked_NK = (read.right_NQK.any(-1).float() @ legal_QK.float() > 0) & own_K
-    weights_GK, bias_K = fit_grams(read.grams_NG, right_NK.numpy(), asked_NK.numpy(), report)
+    Q, K = legal_QK.shape
+    own_K, question_K = (legal_QK.sum(0) == 1).numpy(), legal_QK.int().argmax(0).numpy()
+    right_NK = read.right_NF[:, question_K * K + np.arange(K)].toarray() & own_K
+    answered_NQ = (read.right_NF.reshape(-1, K).getnnz(1) > 0).reshape(-1, Q)
+    asked_NK = answered_NQ[:, question_K] & own_K
+    weights_GK, bias_K = fit_grams(read.grams_NG, right_NK, asked_NK, report)
     with torch.no_grad():
         head.wide.weights.weight.copy_(torch.from_numpy(weights_GK))
         head.wide.bias.copy_(torch.from_numpy(bias_K))
@@ -103,7 +110,7 @@ def _fit_titles(
         if "image" in TITLED[choice]:
             whole_BW = F.dropout(_chosen(read.whole_NW, chosen, design.device), WHOLE_DROPOUT)
             logits = logits + head.beside_title(whole_BW)
-        right = read.right_NQK[chosen].to(design.device)
+        right = read.right(chosen).to(design.device)
         return squared_hinge_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
 
     _fit(groups, TITLE_EPOCHS, WEIGHT_DECAY, loss, len(read.whole_NW), seed, report)
@@ -125,7 +132,7 @@ def _fit_pictures(
         states = F.dropout(_chosen(read.states_CNQD[-1], chosen, design.device), DROPOUT)
         whole_BW = F.dropout(_chosen(read.whole_NW, chosen, design.device), PICTURE_DROPOUT)
         logits = head.with_picture(states, _by_name(head, states, read), whole_BW)
-        right = read.right_NQK[chosen].to(design.device)
+        right = read.right(chosen).to(design.device)
         return cross_entropy_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
 
     _fit(groups, PICTURE_EPOCHS, PICTURE_WEIGHT_DECAY, loss, len(read.whole_NW), seed, report)
@@ -212,7 +219,7 @@ def _read(
     turns = itertools.cycle(prepared)
     kept: list[list[np.ndarray]] = [[] for _ in range(len(TITLED) + 2)]
     titles: list[str] = []
-    right: list[Tensor] = []
+    right: list[csr_matrix] = []
     total = rows.count()
 
     def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
@@ -227,11 +234,11 @@ def _read(
         for part, values in zip(kept, item.values.values(), strict=True):
             part.append(values.astype(np.float16))
         titles += [row["title"] for row in item.rows]
-        right.append(loader.right_answers(item.rows, asked))
+        right.append(csr_matrix(loader.right_answers(item.rows, asked).flatten(1).numpy()))
         report(len(titles) / min(total, MAX_ROWS))
     if not titles:
         raise CatalogError(f"no row of {rows.path} has both a picture and a title, so there is nothing to fit on")
     names = prepared[0].answers_KD
     assert names is not None
     *states, whole = [torch.from_numpy(np.concatenate(part)) for part in kept]
-    return _Read(states, whole, names.clone(), gram_rows(titles), torch.cat(right))
+    return _Read(states, whole, names.clone(), gram_rows(titles), vstack(right, "csr"))
