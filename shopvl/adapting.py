@@ -87,14 +87,12 @@ def adapt(
 
 
 def _with_splits(catalog: str, out: Path) -> str:
-    """The catalog, or a copy of it with splits, made once."""
+    """The catalog, or a copy of it with splits: made each time, so the run sees whether the catalog has changed."""
     opened = open_catalog(catalog)
     if opened.has("split"):
         return catalog
-    table = out / TABLE
-    if not table.is_file():
-        assign_splits(opened, table)
-    return str(table)
+    assign_splits(opened, out / TABLE)
+    return str(out / TABLE)
 
 
 def _experiment(table: str, ontology: Ontology, start: Path, out: Path, minutes: float, seed: int) -> Experiment:

@@ -9,7 +9,7 @@ import pytest
 from shopvl.adapting import TABLE, Ability, abilities, adapt
 from shopvl.catalog.readers import open_catalog
 from shopvl.design import Design
-from shopvl.errors import CatalogError
+from shopvl.errors import CatalogError, RecipeError
 
 
 @pytest.fixture
@@ -46,6 +46,9 @@ def test_a_model_is_made_a_catalogs_own(prompted_folder: Path, other_shop: Path,
     }
     # a second start finds its training done
     assert adapt(str(other_shop), prompted_folder, out, minutes=0.03) == found
+    pl.read_parquet(other_shop).head(50).write_parquet(other_shop)
+    with pytest.raises(RecipeError, match=r"run holds a run with another data_digest; give another --out, or delete"):
+        adapt(str(other_shop), prompted_folder, out, minutes=0.03)
 
 
 def test_linear_heads_are_fitted_anew(tuned_folder: Path, other_shop: Path, tmp_path: Path) -> None:
