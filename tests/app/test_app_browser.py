@@ -71,6 +71,15 @@ class Browser:
     def press(self, key: str) -> None:
         self.driver.find_element("tag name", "body").send_keys(key)
 
+    def width(self, pixels: int) -> None:
+        size = {"width": pixels, "height": 900, "deviceScaleFactor": 1, "mobile": pixels < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def box(self, css: str) -> dict[str, float]:
+        return self.driver.execute_script(
+            "return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()", css
+        )
+
     def requests(self) -> set[str]:
         """Addresses asked for since the last time."""
         told = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
@@ -97,6 +106,7 @@ def window(served, tmp_path_factory) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(window: Browser) -> Iterator[Browser]:
+    window.width(1366)
     window.open()
     yield window
     errors = [entry["message"] for entry in window.driver.get_log("browser") if entry["level"] == "SEVERE"]
@@ -120,6 +130,10 @@ def test_a_photo_is_read_asked_about_and_shown(browser: Browser, served, photos)
     browser.sees("#product-heat h4", "Colour")
     browser.write("#product-question", "what colour is it?", enter=True)
     browser.sees("#product-reply", found.replies["Colour"].value or "unknown")
+    for width in (390, 1024, 1440):
+        browser.width(width)
+        assert browser.box("#product-reply .sv-value")["height"] < 50, "a word is broken into letters"
+        assert browser.box("#product-reply .sv-chip")["right"] < browser.box("#product-reply")["right"]
 
 
 def test_a_title_is_read_too_and_a_photo_can_be_picked(browser: Browser, served) -> None:
@@ -151,6 +165,12 @@ def test_search_filter_like_and_open(browser: Browser, served) -> None:
     browser.tab(1)
     browser.write("#search-words", "red", enter=True)
     browser.sees("#search-results", "Understood: Colour: Red")
+    browser.width(1920)
+    tabs = browser.box("#tabs")
+    assert tabs["left"] == pytest.approx(1920 - tabs["right"], abs=20), "the page is not in the middle"
+    browser.width(390)
+    assert browser.box("#tabs")["left"] < 25, "a margin takes the little place there is"
+    assert browser.box("#search-results .sv-hit")["top"] < 700, "results begin far below"
     before = len(browser.all("#search-results .sv-hit"))
     browser.write("#search-more", "colour=Red", enter=True)
     browser.until(lambda: 0 < len(browser.all("#search-results .sv-hit")) < before, "fewer results")
