@@ -49,10 +49,10 @@ def message(headline: str, body: str = "", tone: str = "plain") -> str:
     return f'<div class="sv-message {tone}" role="{role}">{lead}{f"<p>{text(body)}</p>" if body else ""}</div>'
 
 
-def chip(decision: str, words: Wording) -> str:
-    """What to do with an answer."""
+def chip(decision: str, words: Wording, why: str = "") -> str:
+    """What to do with an answer; `why` where it is not for the usual reason."""
     mark = DECISION_MARKS[decision]  # type: ignore[index]
-    means = text(words(f"decision_means.{decision}"))
+    means = text(words(f"decision_means.{why or decision}"))
     name = text(words(f"decision.{decision}"))
     return f'<span class="sv-chip {decision}" title="{means}"><b aria-hidden="true">{mark}</b>{name}</span>'
 
@@ -68,7 +68,7 @@ def gauge(share: float, decision: str) -> str:
 def answers(read: Read, words: Wording) -> str:
     """All answers about a product: conflicts first, then the category and its properties."""
     replies = [read.replies[name] for name in read.applicable]
-    counted = {kind: sum(_decision(reply) == kind for reply in replies) for kind in ("accept", "review", "unknown")}
+    counted = {kind: sum(decided(reply) == kind for reply in replies) for kind in ("accept", "review", "unknown")}
     lines = "".join(f"<li>{_clash(clash, words)}</li>" for clash in read.clashes)
     headline = f"<strong>{text(words('product.conflict'))}</strong>"
     clashes = f'<div class="sv-message bad" role="alert">{headline}<ul>{lines}</ul></div>' if lines else ""
@@ -85,8 +85,16 @@ def answers(read: Read, words: Wording) -> str:
     )
 
 
-def _decision(reply: Reply) -> str:
-    return reply.decision if reply.value is not None else "unknown"
+def decided(reply: Reply) -> str:
+    """What to do with an answer: one that picture and title disagree about is looked at, however sure it is."""
+    if reply.value is None:
+        return "unknown"
+    return "review" if reply.conflict and reply.decision == "accept" else reply.decision
+
+
+def verdict(reply: Reply, words: Wording) -> str:
+    """The same as a chip."""
+    return chip(decided(reply), words, "conflict" if reply.conflict else "")
 
 
 def _clash(clash: Clash, words: Wording) -> str:
@@ -96,7 +104,7 @@ def _clash(clash: Clash, words: Wording) -> str:
 
 def answer(reply: Reply, words: Wording, *, button: bool = True) -> str:
     """One answer: value, probability, decision, what it rests on, and what else it could be."""
-    name, decision = reply.property, _decision(reply)
+    name, decision = reply.property, decided(reply)
     if reply.value is None:
         value, sure = f'<span class="sv-value none">{text(words("product.nothing"))}</span>', ""
     else:
@@ -122,7 +130,7 @@ def answer(reply: Reply, words: Wording, *, button: bool = True) -> str:
         f'<{tag} class="sv-answer {decision}{flag}" {act if tag == "button" else ""}>'
         f'<span class="sv-prop">{text(words.property(name))}</span><span class="sv-main">{value}'
         f'<span class="sv-under">{text(under)}</span></span><span class="sv-sure">{sure}</span>'
-        f"{chip(decision, words)}</{tag}>"
+        f"{verdict(reply, words)}</{tag}>"
     )
 
 
@@ -131,21 +139,21 @@ def said(replies: Sequence[Reply], words: Wording) -> str:
     lines = []
     for reply in replies:
         name = words.property(reply.property)
-        verdict, rather = reply.verdict(), reply.rather()
-        if verdict is None:
+        is_so, rather = reply.verdict(), reply.rather()
+        if is_so is None:
             lines.append(answer(reply, words, button=False))
             continue
         values = words("product.either").join(
             words("product.named", value=words.value(reply.property, value), share=words.share(share))
             for value, share in reply.named
         )
-        if verdict == "yes":
+        if is_so == "yes":
             line = words("product.is_so", property=name, values=values)
         elif rather is None:
             line = words("product.is_not_plain", property=name, values=values)
         else:
             line = words("product.is_not", property=name, values=values, rather=words.short(reply.property, rather))
-        lines.append(f'<p class="sv-reply">{text(line)} {chip(_decision(reply), words)}</p>')
+        lines.append(f'<p class="sv-reply">{text(line)} {verdict(reply, words)}</p>')
     return f'<div class="sv-answers" role="status">{"".join(lines)}</div>'
 
 

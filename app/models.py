@@ -9,6 +9,7 @@ import gradio as gr
 from app import cards
 from app.widgets import guarded, html, photo, picture_bytes
 from app.wording import Wording
+from shopvl.catalog.cells import folded
 from shopvl.loading import CATEGORY
 from shopvl.tasks.card import PRECISION, WEAK_BELOW
 from shopvl.tasks.workbench import Model, Read, Workbench
@@ -81,27 +82,30 @@ def _comparison(bench: Workbench, words: Wording, names: list[str]) -> None:
 
 
 def _beside(first: Read, second: Read, one: str, two: str, words: Wording) -> str:
-    names = [
-        name
-        for name in dict.fromkeys((*first.applicable, *second.applicable))
-        if name in first.replies or name in second.replies
-    ]
-    same, rows = 0, []
-    for name in sorted(names, key=lambda name: name != CATEGORY):
-        left, right = first.replies.get(name), second.replies.get(name)
-        agrees = left is not None and right is not None and left.value == right.value
+    ours, theirs = ({folded(name): reply for name, reply in read.replies.items()} for read in (first, second))
+    names = {folded(name): name for name in (*second.applicable, *first.applicable)}
+    same = both = 0
+    rows = []
+    for key, name in sorted(names.items(), key=lambda pair: pair[0] != CATEGORY):
+        left, right = ours.get(key), theirs.get(key)
+        agrees = left is not None and right is not None and _same(left.value, right.value)
         same += agrees
+        both += left is not None and right is not None
         cells = "".join(f"<td>{_cell(reply, words)}</td>" for reply in (left, right))
         rows.append(
             f'<tr class="{"" if agrees else "differs"}"><th>{cards.text(words.property(name))}</th>{cells}</tr>'
         )
     head = "".join(f"<th>{cards.text(name)}</th>" for name in ("", one, two))
-    counted = cards.text(words("models.agree", same=same, of=len(rows)))
+    counted = cards.text(words("models.agree", same=same, of=both))
     return (
         f'<p class="sv-counts" role="status">{counted}</p>'
         f'<div class="sv-table sv-beside"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    return one == other if one is None or other is None else folded(one) == folded(other)
 
 
 def _cell(reply: Any, words: Wording) -> str:
@@ -110,7 +114,7 @@ def _cell(reply: Any, words: Wording) -> str:
     if reply.value is None:
         return f'<span class="sv-value none">{cards.text(words("product.nothing"))}</span>'
     value = cards.text(words.short(reply.property, reply.value))
-    return f'<b dir="auto">{value}</b> {cards.chip(reply.decision, words)} <i>{words.share(reply.probability)}</i>'
+    return f'<b dir="auto">{value}</b> {cards.verdict(reply, words)} <i>{words.share(reply.probability)}</i>'
 
 
 def _facts(name: str, model: Model, words: Wording) -> str:

@@ -94,10 +94,8 @@ def product_tab(bench: Workbench, words: Wording) -> ProductTab:
             )
             if read_words:
                 note += ". " + words("product.map_words", words=" · ".join(word.text for word in read_words[:6]))
-            disputed = {one["property"] for one in told["conflicts"]} or {CATEGORY}
-            first = next((one for one in told["answers"] if one["property"] in disputed), told["answers"][0])
             shown = cards.figure(words("product.map"), cards.drawing(drawn, words("product.map")), note)
-            return shown, warm(path, text, name, first["property"], first["value"])
+            return shown, warm(path, text, name, *seen_first(told))
 
         return guarded(words, work, lambda sentence, notice: (notice, heat_empty))
 
@@ -143,11 +141,9 @@ def product_tab(bench: Workbench, words: Wording) -> ProductTab:
     for event in (clicked, uploaded):
         event.then(look, [image, title, model, told], [parts, heat], api_visibility="private", show_progress="minimal")
     image.clear(
-        lambda: (None, empty, map_empty, heat_empty, ""),
-        None,
-        [told, answers, parts, heat, reply],
-        api_visibility="private",
+        lambda: (None, empty, map_empty, heat_empty), None, [told, answers, parts, heat], api_visibility="private"
     )
+    gr.on([one.change for one in product], None, None, reply, js="() => ''", api_visibility="private")
     answers.act(where, [image, title, model], heat, api_visibility="private", show_progress="minimal")
     gr.on(
         [ask.click, question.submit],
@@ -160,6 +156,17 @@ def product_tab(bench: Workbench, words: Wording) -> ProductTab:
     show(strip.act(pick, None, [image, title], api_visibility="private", show_progress="hidden"))
     others.click(again, None, strip, api_visibility="private", show_progress="hidden")
     return ProductTab(image, title, show, again, strip)
+
+
+def seen_first(told: Json) -> tuple[str, str | None]:
+    """Whose places the heat map shows before anybody clicks: what the picture says against the title, or the category.
+
+    The title's word has no place in a picture that contradicts it.
+    """
+    if told["conflicts"]:
+        return told["conflicts"][0]["property"], told["conflicts"][0]["shown"]
+    first = next((one for one in told["answers"] if one["property"] == CATEGORY), told["answers"][0])
+    return first["property"], first["value"]
 
 
 def opened(bench: Workbench, product_id: str, cache: str) -> tuple[str | None, str]:

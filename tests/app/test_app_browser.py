@@ -145,6 +145,10 @@ def test_a_title_is_read_too_and_a_photo_can_be_picked(browser: Browser, served)
     title = served.bench.product(picked).title
     browser.until(lambda: browser.one("#product-title textarea, #product-title input").get_attribute("value") == title)
     browser.one("#product-map img")
+    browser.write("#product-question", "what colour is it?", enter=True)
+    browser.one("#product-reply .sv-answer")
+    browser.driver.execute_script("arguments[0].click()", browser.all("#product-picks .sv-pick")[1])
+    browser.until(lambda: not browser.text("#product-reply"), "the end of what was said of another product")
 
 
 def test_a_bad_upload_gets_a_sentence(browser: Browser, tmp_path: Path, photos) -> None:

@@ -1,0 +1,40 @@
+"""What pages say about answers, and what they do not."""
+
+import re
+from dataclasses import replace
+
+from app import cards
+from app.models import _beside
+from app.product import seen_first
+from app.wording import Wording
+from shopvl.tasks.asking import Clash, Reply
+from shopvl.tasks.workbench import Read
+
+NAVY = Reply("Colour", "Navy", 0.96, "accept", ("title",), True, (("Blue", 0.01),))
+SHIRT = Reply("category", "Tops > Shirts", 0.99, "accept", ("image", "title"), False, ())
+
+
+def read(*replies: Reply, clashes: tuple[Clash, ...] = ()) -> Read:
+    return Read({one.property: one for one in replies}, [one.property for one in replies], clashes, ("image", "title"))
+
+
+def test_a_contradiction_is_not_accepted(toy_ontology) -> None:
+    words = Wording("en", toy_ontology)
+    page = cards.answers(read(SHIRT, NAVY), words)
+    assert "1 accepted, 1 to review, 0 unknown" in page
+    assert words("decision_means.conflict") in cards.answer(NAVY, words)
+    assert "sv-chip accept" in cards.answer(replace(NAVY, conflict=False), words)
+
+
+def test_the_heat_map_begins_with_what_the_picture_says() -> None:
+    clash = Clash("Colour", "Navy", 0.97, "Maroon", 0.9)
+    assert seen_first(read(SHIRT, NAVY, clashes=(clash,)).as_dict()) == ("Colour", "Maroon")
+    assert seen_first(read(NAVY, SHIRT).as_dict()) == ("category", "Tops > Shirts")
+
+
+def test_models_that_spell_a_property_differently_are_compared(toy_ontology) -> None:
+    other = replace(NAVY, property="colour", value="navy")
+    only = replace(NAVY, property="Season")
+    page = _beside(read(SHIRT, NAVY, only), read(SHIRT, other), "a", "b", Wording("en", toy_ontology))
+    assert len(re.findall("<tr class", page)) == 3
+    assert "2 of 2 answers are the same" in page
