@@ -2,7 +2,7 @@
 document.addEventListener('keydown', event => {
   const at = event.target;
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (at.closest && at.closest('input, textarea, select, [contenteditable]')) return;
+  if (at.closest && at.closest('input:not([type=checkbox]), textarea, select, [contenteditable]')) return;
   const card = document.getElementById('review-card');
   if (!card || !card.offsetParent) return;
   const key = event.key.toLowerCase();

@@ -35,11 +35,12 @@ def page(bench: Workbench, language: str) -> gr.Blocks:
             with gr.Tab(words("tabs.review"), id="review") as review_page:
                 review = review_tab(bench, words)
             with gr.Tab(words("tabs.run"), id="run"):
-                run_tab(bench, words, tabs, review)
+                watching, watched = run_tab(bench, words, tabs, review)
             with gr.Tab(words("tabs.models"), id="models"):
                 models_tab(bench, words)
         filling, inputs, outputs = review.filling()
         blocks.load(product.filling, None, product.strip, api_visibility="private", show_progress="hidden")
+        blocks.load(watching, None, watched, api_visibility="private", show_progress="hidden")
         for event in (blocks.load, review_page.select):
             event(filling, inputs, outputs, api_visibility="private", show_progress="hidden")
     return blocks

@@ -19,7 +19,7 @@ from shopvl.errors import ShopvlError
 from shopvl.tasks.review import UNKNOWN, choices
 from shopvl.tasks.review_sheet import Question
 from shopvl.tasks.tables import Table
-from shopvl.tasks.workbench import Workbench
+from shopvl.tasks.workbench import Progress, Workbench
 
 RECENT = 7
 KEYS = 3  # values that a key chooses
@@ -43,7 +43,7 @@ def review_tab(bench: Workbench, words: Wording) -> ReviewTab:
     state = gr.State({"skipped": []})
     with gr.Row(elem_classes="sv-tight sv-top"):
         run = gr.Dropdown(
-            named_runs(runs),
+            named_runs(bench, runs),
             value=runs[0] if runs else None,
             label=words("review.run"),
             scale=3,
@@ -76,13 +76,19 @@ def review_tab(bench: Workbench, words: Wording) -> ReviewTab:
             recent = html("", elem_id="review-recent")
             export = gr.Button(words("review.export"), size="sm", elem_id="review-export")
             sheet = gr.File(visible=False, label=words("review.export"), elem_id="review-file", height=70)
-            html(f'<p class="sv-note">{cards.text(words("review.use", path=bench.log.path.name))}</p>')
+            html(f'<p class="sv-note">{cards.text(words("review.use"))}</p>')
 
     def named(who: str) -> str:
         return who or uuid.uuid4().hex[:12]
 
     def shown(name: str | None, about: str, only_conflicts: bool, held: State, notice: str = "") -> tuple[Any, ...]:
         """Everything on the page, for the question that comes next."""
+        runs = bench.runs()
+        name = name or (runs[0] if runs else None)
+        listed = gr.update(choices=named_runs(bench, runs), value=name)
+        return *next_question(name, about, only_conflicts, held, notice), listed
+
+    def next_question(name: str | None, about: str, only_conflicts: bool, held: State, notice: str) -> tuple[Any, ...]:
         if not name:
             return held, cards.message("", words("review.empty")), "", _recent(bench, words), gr.skip(), gr.skip()
         try:
@@ -103,7 +109,7 @@ def review_tab(bench: Workbench, words: Wording) -> ReviewTab:
         options = gr.update(
             choices=[(words("review.all"), ""), *((words.property(one), one) for one in properties)], value=about
         )
-        bar = _bar(waiting.decided, waiting.of, notice, words)
+        bar = _bar(waiting, notice, words)
         if not open_now:
             note = words("review.later", count=len(waiting.waiting)) if waiting.waiting else ""
             done = cards.message(words("review.all_done") if not note else "", note, "good")
@@ -132,13 +138,14 @@ def review_tab(bench: Workbench, words: Wording) -> ReviewTab:
         who = named(who)
         if "product_id" not in held:
             return who, *shown(name, about, only_conflicts, held)
-        try:
-            made = bench.correct(held["product_id"], held["property"], value, held["answer"], who)
-        except ShopvlError as error:
-            raise gr.Error(str(error)) from None
-        told = words(
-            "review.saved", property=words.property(made.property), value=_spoken(made.property, made.value, words)
-        )
+        made, key = bench.decision(held["product_id"], held["property"]), "review.already"
+        if made is None:  # nobody was faster
+            try:
+                made = bench.correct(held["product_id"], held["property"], value, held["answer"], who)
+            except ShopvlError as error:
+                raise gr.Error(str(error)) from None
+            key = "review.saved"
+        told = words(key, property=words.property(made.property), value=_spoken(made.property, made.value, words))
         return who, *shown(name, about, only_conflicts, held, told)
 
     def accepted(name: str, about: str, only_conflicts: bool, held: State, who: str) -> tuple[Any, ...]:
@@ -181,7 +188,7 @@ def review_tab(bench: Workbench, words: Wording) -> ReviewTab:
             raise gr.Error(str(error)) from None
 
     where = [run, only, conflicts, state]
-    page = [me, state, card, progress, recent, value, only]
+    page = [me, state, card, progress, recent, value, only, run]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     gr.on([run.change, only.input, conflicts.input], shown, where, page[1:], **quiet)
     accept.click(accepted, [*where, me], page, **quiet)
@@ -195,21 +202,23 @@ def review_tab(bench: Workbench, words: Wording) -> ReviewTab:
     return ReviewTab(run, lambda: (shown, where, page[1:]))
 
 
-def named_runs(runs: list[str]) -> list[tuple[str, str]]:
-    """Runs as a list to choose from: by the name of their folder."""
-    return [(Path(name).name, name) for name in runs]
+def named_runs(bench: Workbench, runs: list[str]) -> list[tuple[str, str]]:
+    """Runs as a list to choose from: by the names of their folders and tables."""
+    return [(" · ".join(part for part in (Path(run).name, bench.table_of(run)) if part), run) for run in runs]
 
 
 def _spoken(name: str, value: str | None, words: Wording) -> str:
-    return words("product.nothing") if value is None else words.short(name, value)
+    return words("review.unknown") if value is None or value == UNKNOWN else words.short(name, value)
 
 
-def _bar(decided: int, of: int, notice: str, words: Wording) -> str:
+def _bar(so_far: Progress, notice: str, words: Wording) -> str:
+    decided, of = so_far.decided, so_far.of
     told = words("review.progress", decided=decided, of=of)
+    left = words("review.left_and_more" if so_far.more else "review.left", left=of - decided, more=so_far.more)
     share = decided / of if of else 1
     return (
         f'<div class="sv-progress"><p><b>{cards.text(told)}</b><span role="status">{cards.text(notice)}</span>'
-        f"<span>{cards.text(words('review.left', left=of - decided))}</span></p>"
+        f"<span>{cards.text(left)}</span></p>"
         f'<div class="sv-bar"><i style="width:{share:.2%}"></i></div></div>'
     )
 
@@ -224,7 +233,7 @@ def _card(bench: Workbench, run: str, question: Question, words: Wording) -> str
     why = words(f"review.reasons.{reason.kind}", share=words.share(reason.probability), near=near)
     candidates = "".join(
         f'<button class="sv-candidate" data-do="choose" data-key="{number}" data-value="{cards.text(value)}">'
-        f'<kbd>{number}</kbd><span dir="auto">{cards.text(words.short(name, value))}</span>'
+        f'<kbd>{number}</kbd><span dir="auto">{cards.text(_spoken(name, value, words))}</span>'
         f"{cards.gauge(share, 'review')}<i>{words.share(share)}</i></button>"
         for number, (value, share) in enumerate(question.top[:KEYS], 1)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ LOOK_EVERY_S = 0.4
 Json = dict[str, Any]
 
 
-def run_tab(bench: Workbench, words: Wording, tabs: gr.Tabs, review: ReviewTab) -> None:
-    """Lay out the tab."""
+def run_tab(
+    bench: Workbench, words: Wording, tabs: gr.Tabs, review: ReviewTab
+) -> tuple[Callable[[], Iterator[Any]], list[Any]]:
+    """Lay out the tab. Returns what shows the run that is under way when the page is loaded, and where it does."""
     names = list(bench.models)
     labels = list(bench.model().design.labels)
     empty = cards.message("", words("run.empty"))
@@ -86,14 +88,24 @@ def run_tab(bench: Workbench, words: Wording, tabs: gr.Tabs, review: ReviewTab) 
         run = guarded(
             words, begin, lambda sentence, notice: ({"error": sentence}, notice, nothing, hidden, gr.skip(), "")
         )
-        if not isinstance(run, CatalogRun):
+        if isinstance(run, CatalogRun):
+            yield from watch(run)
+        else:
             yield run
-            return
+
+    def watch(run: CatalogRun) -> Iterator[tuple[Any, ...]]:
+        nothing, hidden = gr.update(value=None, visible=False), gr.update(visible=False)
         yield {}, cards.run_progress(run, words), nothing, hidden, gr.update(interactive=True), run.folder.name
         while run.alive:
             run.wait(LOOK_EVERY_S)
             yield {}, cards.run_progress(run, words), gr.skip(), gr.skip(), gr.skip(), gr.skip()
         yield _ended(run, words, files.GRADIO_CACHE)
+
+    def under_way() -> Iterator[Any]:
+        if run := bench.under_way():
+            yield from watch(run)
+        else:
+            yield [gr.skip() for _ in page]
 
     def end(name: str) -> None:
         if name:
@@ -101,17 +113,19 @@ def run_tab(bench: Workbench, words: Wording, tabs: gr.Tabs, review: ReviewTab) 
             time.sleep(0.1)
 
     def to_review(name: str) -> tuple[Any, ...]:
-        return gr.Tabs(selected="review"), gr.update(choices=named_runs(bench.runs()), value=name)
+        return gr.Tabs(selected="review"), gr.update(choices=named_runs(bench, bench.runs()), value=name)
 
+    page = [told, shown, files, look, stop, mine]
     start.click(
         tag,
         [table, path, model, use, kept, precision, limit],
-        [told, shown, files, look, stop, mine],
+        page,
         api_name="tag_catalog",
         show_progress="hidden",
     )
     stop.click(end, mine, None, api_visibility="private", show_progress="hidden")
     look.click(to_review, mine, [tabs, review.run], api_visibility="private", show_progress="hidden")
+    return under_way, page
 
 
 def _ended(run: CatalogRun, words: Wording, cache: str) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from shopvl.answers import UNKNOWN
 from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.ontology import Ontology
 from shopvl.loading import CATEGORY
@@ -54,6 +55,8 @@ class Wording:
 
     def value(self, name: str, value: str) -> str:
         """What a value is called; a category by all steps of its path."""
+        if value == UNKNOWN:
+            return self("product.nothing")
         if folded(name) != CATEGORY:
             return self._values.get((folded(name), folded(value)), value)
         path = path_of(value) or ()

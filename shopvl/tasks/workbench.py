@@ -6,6 +6,7 @@ Every method may be called by several people at once: nothing of one call is see
 from __future__ import annotations
 
 import io
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -95,11 +96,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a queue is: what was decided of it, and what waits, most useful first."""
+    """How far a queue is: what was decided of it, what waits, most useful first, and what is not read yet."""
 
     waiting: list[Question]
     decided: int
     of: int
+    more: int = 0
 
 
 class Workbench:
@@ -339,7 +341,7 @@ class Workbench:
         """
         root = self.catalog.root if self.catalog is not None else table.parent
         opened = FencedCatalog.around(open_catalog(table), root)
-        if any(run.alive for run in self._running.values()):
+        if self.under_way() is not None:
             raise ShopvlError("another catalog is being tagged just now; try again when it is done")
         run = CatalogRun.start(
             self.model(model).design,
@@ -373,6 +375,17 @@ class Workbench:
             raise ShopvlError(f"no catalog run {name!r} was started here")
         return self._running[name]
 
+    def under_way(self) -> CatalogRun | None:
+        """The run that is going on, whoever started it."""
+        return next((run for run in list(self._running.values()) if run.alive), None)
+
+    def table_of(self, run: str) -> str:
+        """What people call the table of a tagging run."""
+        folder = self.work / "runs" / run
+        if not (folder / RUN).is_file():
+            return ""
+        return str(json.loads((folder / RUN).read_text("utf-8"))["name"])
+
     def runs(self) -> list[str]:
         """Names of the tagging runs that can be reviewed: the one that was given first, then the newest."""
         done = sorted((path.parent.name for path in (self.work / "runs").glob(f"*/{RUN}")), reverse=True)
@@ -389,28 +402,37 @@ class Workbench:
 
     # --- review
 
-    def queue(self, run: str) -> Queue:
-        """What is to be looked at in a run; read once."""
+    def queue(self, run: str, rows: int = 0) -> Queue:
+        """What is to be looked at in a run, at least its first `rows`; read once."""
         folder, catalog, ontology = self._run_parts(run)
         written = (folder / "tags.parquet").stat().st_mtime
         with self._queueing:
             known = self._queues.get(run)
-            if known is None or known[0] != written:
-                known = written, review_queue(folder, catalog, ontology, QUEUE_ROWS)
+            if known is None or known[0] != written or len(known[1].questions) < min(rows, known[1].of):
+                known = written, review_queue(folder, catalog, ontology, max(rows, QUEUE_ROWS))
                 self._queues[run] = known
         return known[1]
 
     def progress(self, run: str, *, only: str | None = None, conflicts: bool = False) -> Progress:
-        """What waits and how much is decided, of all questions of a run or some; decisions of everybody count."""
-        asked = [
-            question
-            for question in self.queue(run).questions
-            if (only is None or question.property == only)
-            and (not conflicts or question.reason.kind.startswith("conflict"))
-        ]
+        """What waits and how much is decided, of all questions of a run or some; decisions of everybody count.
+
+        More questions are read when none of those that were read waits.
+        """
         done = {one.key() for one in self.log.standing()}
-        waiting = [one for one in asked if (one.product_id, folded(one.property)) not in done]
-        return Progress(waiting, len(asked) - len(waiting), len(asked))
+        rows = 0
+        while True:
+            queue = self.queue(run, rows)
+            asked = [
+                question
+                for question in queue.questions
+                if (only is None or question.property == only)
+                and (not conflicts or question.reason.kind.startswith("conflict"))
+            ]
+            waiting = [one for one in asked if (one.product_id, folded(one.property)) not in done]
+            if waiting or len(queue.questions) < rows:
+                more = queue.of - len(queue.questions)
+                return Progress(waiting, len(asked) - len(waiting), len(asked), more)
+            rows = len(queue.questions) + QUEUE_ROWS
 
     def pictured(self, run: str, product_id: str) -> bytes | None:
         """The picture of a product that a run was about."""
@@ -427,6 +449,10 @@ class Workbench:
         )
         self.log.add(correction, by)
         return correction
+
+    def decision(self, product_id: str, name: str) -> Correction | None:
+        """What stands about a product's property, whoever decided it."""
+        return next((one for one in self.decisions() if one.key() == (product_id, folded(name))), None)
 
     def undo(self, by: str) -> Correction | None:
         """Take back the last decision of that person."""

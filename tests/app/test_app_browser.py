@@ -201,6 +201,13 @@ def test_a_correction_survives_a_reload_and_can_be_undone(browser: Browser, serv
     browser.open()
     browser.tab(2)
     browser.sees(f'#review-recent [data-product="{product}"]', value.split(" > ")[-1])
+    taken = served.bench.progress(served.bench.runs()[0]).waiting[0]
+    served.bench.correct(taken.product_id, taken.property, None, taken.answer, "somebody else")
+    browser.driver.execute_script("document.querySelector('#review-conflicts input').focus()")
+    browser.press("a")
+    browser.sees("#review-progress", "Already decided: ")
+    assert served.bench.decision(taken.product_id, taken.property).value is None
+    served.bench.undo("somebody else")
     browser.press("a")
     browser.until(lambda: len(served.bench.decisions()) == before + 2, "the second decision")
     browser.press("s")
@@ -227,6 +234,25 @@ def test_a_catalog_run_and_its_results(browser: Browser, served, tmp_path: Path)
     assert pl.read_csv(path)["product_id"].n_unique() == 6
     browser.click("#run-review")
     browser.one("#review-card .sv-question")
+    browser.open()
+    browser.tab(2)
+    browser.one("#review-run input").click()
+    browser.sees("body", f"{served.bench.runs()[1]} · few.parquet")
+
+
+def test_a_run_is_still_there_after_a_reload(browser: Browser, served, monkeypatch) -> None:
+    def slow(design, catalog, out, *, report, **_):
+        while True:  # until the report says that it was stopped
+            report(1)
+            time.sleep(0.05)
+
+    monkeypatch.setattr("shopvl.tasks.catalog_run.tag", slow)
+    served.bench.start_run(served.table, name="shop")
+    browser.open()
+    browser.tab(3)
+    browser.sees("#run-shown", "1 of 60 products")
+    browser.click("#run-stop")
+    browser.sees("#run-shown", "It was stopped")
 
 
 def test_what_users_write_is_text_and_never_code(browser: Browser) -> None:

@@ -110,6 +110,24 @@ def test_a_review_from_first_to_last(bench: Workbench) -> None:
         bench.progress("../elsewhere")
 
 
+def test_a_long_queue_is_read_piece_by_piece(bench: Workbench, monkeypatch) -> None:
+    run = bench.runs()[0]
+    every = bench.progress(run).waiting
+    bench._queues.clear()
+    monkeypatch.setattr("shopvl.tasks.workbench.QUEUE_ROWS", 2)
+    start = bench.progress(run)
+    assert (start.waiting, start.more) == (every[:2], len(every) - 2)
+    for one in every[:2]:
+        bench.correct(one.product_id, one.property, None, one.answer, "ann")
+    now = bench.progress(run)
+    assert (now.waiting, now.decided, now.more) == (every[2:4], 2, len(every) - 4)
+    assert bench.decision(every[0].product_id, every[0].property.upper()).value is None
+    assert bench.decision(every[2].product_id, every[2].property) is None
+    last = every[-1]
+    rare = bench.progress(run, only=last.property)
+    assert {one.property for one in rare.waiting} == {last.property}
+
+
 def test_a_value_may_be_named_in_chinese(bench: Workbench) -> None:
     assert bench.correct("a", "Colour", "红色", "Blue", "ann").value == "Red"
 
@@ -120,6 +138,7 @@ def test_a_run_in_the_background(bench: Workbench, toy_table: Path) -> None:
     assert (run.state, run.summary.rows, run.summary.tagged) == ("done", 9, 9)
     assert set(pl.read_parquet(run.files()["tags.parquet"])["property"]) == {"category", "Colour"}
     assert bench.runs()[1:] == [run.folder.name]
+    assert bench.table_of(run.folder.name) == "shop"
     assert sum(sum(counts.values()) for counts in run.summary.decisions.values()) <= 18
     with pytest.raises(ShopvlError, match="the model does not answer Taste"):
         bench.start_run(toy_table, name="shop", properties=["Taste"])
@@ -141,12 +160,14 @@ def test_one_run_at_a_time_which_can_be_stopped(bench: Workbench, toy_catalog, t
     monkeypatch.setattr(catalog_run, "tag", slow)
     run = bench.start_run(toy_catalog.path, name="shop")
     assert begun.wait(30)
+    assert bench.under_way() is run
     with pytest.raises(ShopvlError, match="another catalog is being tagged"):
         bench.start_run(toy_catalog.path, name="shop")
     run.stop()
     go.set()
     run.wait(30)
     assert run.state == "stopped"
+    assert bench.under_way() is None
     assert not run.folder.exists()
     assert not run.files()
 
