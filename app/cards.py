@@ -176,12 +176,12 @@ def picks(products: Iterable[Shown], words: Wording) -> str:
 # --- search
 
 
-def found(result: Found, what: str, words: Wording) -> str:
-    """Results of a search, with what can be done with each."""
+def found(result: Found, what: str, words: Wording, *, full: bool = False) -> str:
+    """Results of a search, with what can be done with each; `full` where there may be more."""
     if not result.hits:
         return message("", words("search.refused" if result.refused else "search.nothing"))
-    count = len(result.hits)
-    headline = words("search.found_for", count=count, what=what) if what else words("search.found", count=count)
+    counted = words("search.best" if full else "search.found", count=len(result.hits))
+    headline = words("search.found_for", counted=counted, what=what) if what else counted
     facts = [
         words.value(CATEGORY, " > ".join(fact.path)).split(" › ")[-1]
         if fact.kind == "category"

@@ -34,7 +34,8 @@ class ProductTab:
 def product_tab(bench: Workbench, words: Wording) -> ProductTab:
     """Lay out the tab."""
     names = list(bench.models)
-    empty = cards.message("", words("product.empty"))
+    pickable = bench.catalog is not None or bench.index is not None
+    empty = cards.message("", words("product.empty", pick=words("product.or_pick") if pickable else ""))
     map_empty = cards.figure(words("product.map"), "", words("product.map_empty"))
     heat_empty = cards.figure(words("product.heat_title"), "", words("product.heat_empty"))
     with gr.Row(elem_classes="sv-columns"):
@@ -65,7 +66,7 @@ def product_tab(bench: Workbench, words: Wording) -> ProductTab:
         with gr.Column(scale=3, min_width=260, elem_classes="sv-maps"):
             parts = html(map_empty, elem_id="product-map")
             heat = html(heat_empty, elem_id="product-heat")
-    with gr.Row(elem_classes="sv-tight", visible=bench.catalog is not None or bench.index is not None):
+    with gr.Row(elem_classes="sv-tight", visible=pickable):
         strip = clickable("", elem_id="product-picks")
         others = gr.Button(words("product.others"), size="sm", min_width=84, scale=0)
     told = gr.JSON(visible=False, label="answers")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -71,10 +72,10 @@ def search_tab(bench: Workbench, words: Wording, tabs: gr.Tabs, product: Product
 
         def work() -> tuple[Any, ...]:
             data = picture_bytes(photo)
-            if not query.strip() and data is None:
-                return {"hits": []}, empty, *unchanged
             where = [Condition(name, "=", value) for name, value in zip(names, chosen, strict=True) if value]
-            where += _conditions(conditions)
+            where += _conditions(conditions, bench, words)
+            if not query.strip() and data is None:
+                return {"hits": []}, cards.message("", words("search.words_too")) if where else empty, *unchanged
             result = bench.search(
                 query, data, where=where, k=SHOWN, collapse="variant" if variants else None, facets=names
             )
@@ -87,7 +88,7 @@ def search_tab(bench: Workbench, words: Wording, tabs: gr.Tabs, product: Product
                 gr.update(choices=_options(name, _kept(result.facets[name], value), words), value=value)
                 for name, value in zip(names, chosen, strict=True)
             ]
-            return result.as_dict(), cards.found(result, what, words), *updates
+            return result.as_dict(), cards.found(result, what, words, full=len(result.hits) == SHOWN), *updates
 
         return guarded(words, work, lambda sentence, notice: ({"error": sentence}, notice, *unchanged))
 
@@ -171,14 +172,31 @@ def _others(bench: Workbench, words: Wording) -> list[tuple[str, str]]:
     )
     colour = [prop for prop in bench.ontology.properties if folded(prop.id) in ("colour", "color") and prop not in seen]
     return [
-        (f"{words.property(prop.id)}: {words.value(prop.id, value.id)}", value.id)
+        (f"{words.property(prop.id)}: {words.value(prop.id, value.id)}", words.value(prop.id, value.id))
         for prop in sorted((*colour, *seen), key=lambda prop: (folded(prop.id) not in ("colour", "color"), prop.id))
         for value in prop.values
     ]
 
 
-def _conditions(text: str) -> tuple[Condition, ...]:
+def _conditions(text: str, bench: Workbench, words: Wording) -> tuple[Condition, ...]:
     parts = [part.strip() for part in re.split(r"[,，;；](?!\d{3}\b)", text or "") if part.strip()]
     if len(parts) > MAX_CONDITIONS:
         raise ShopvlError(f"{len(parts)} conditions came; at most {MAX_CONDITIONS} are read")
-    return conditions(parts)
+    return tuple(_in_catalog_words(one, bench, words) for one in conditions(parts))
+
+
+def _in_catalog_words(condition: Condition, bench: Workbench, words: Wording) -> Condition:
+    """The same by ids, where a property, a category or a value goes by another of its names."""
+    assert bench.index is not None
+    name, prop = condition.name, bench.ontology.property(condition.name)
+    if folded(name) == folded(words("category")):
+        name = CATEGORY
+    elif prop is not None and folded(name) not in bench.index.facts.properties():
+        name = prop.id
+    if folded(name) == CATEGORY:
+        named = [(node.path[-1], node.names, node.synonyms) for node in bench.ontology.categories]
+    else:
+        named = [(value.id, value.names, value.synonyms) for value in (prop.values if prop else ())]
+    ids = {folded(other): own for own, names, synonyms in named for other in (*names.values(), *synonyms)}
+    ids |= {folded(own): own for own, _, _ in named}  # which is nobody else's name
+    return replace(condition, name=name, value=ids.get(folded(condition.value), condition.value))

@@ -173,6 +173,8 @@ def _theme() -> gr.themes.Base:
         block_title_text_color="#5d656e",
         input_background_fill="#faf9f7",
         input_border_width="1px",
+        input_placeholder_color="#666e76",
+        input_placeholder_color_dark="#8b949d",
         input_border_color="#e4e1da",
         input_radius="8px",
         checkbox_background_color_selected=filled,

@@ -60,6 +60,7 @@ def test_search_by_words_photo_and_filters(client: Client, served, photos) -> No
     assert search("红色")["understood"] == ["Colour: Red"]
     dearest = search("shoe", None, "price<60, colour!=Red")
     assert all(hit["attributes"].get("Colour") != "Red" for hit in dearest["hits"])
+    assert search("shoe", None, "颜色=红色")["hits"] == search("shoe", None, "colour=Red")["hits"] != []
     near = served.bench.search(None, photos[3].read_bytes(), k=24)
     assert [hit["product_id"] for hit in search("", photos[3])["hits"]] == [hit.product_id for hit in near]
     category = found["hits"][0]["category_path"][0].casefold()

@@ -50,6 +50,7 @@ def test_names_of_values_in_both_languages(toy_ontology, toy_table) -> None:
     assert words.value("colour", "red") == words.value("Colour", "Red") == "红色"
     leaf = named.leaves()[0]
     assert words.value("category", " > ".join(leaf)).count(" › ") == len(leaf) - 1
+    assert words.value("Colour", "unknown") == "未知"
     assert Wording("en", named).value("Colour", "no such colour") == "no such colour"
 
 
