@@ -204,7 +204,7 @@ def test_a_correction_survives_a_reload_and_can_be_undone(browser: Browser, serv
     taken = served.bench.progress(served.bench.runs()[0]).waiting[0]
     served.bench.correct(taken.product_id, taken.property, None, taken.answer, "somebody else")
     browser.driver.execute_script("document.querySelector('#review-conflicts input').focus()")
-    browser.press("a")
+    browser.driver.switch_to.active_element.send_keys("a")
     browser.sees("#review-progress", "Already decided: ")
     assert served.bench.decision(taken.product_id, taken.property).value is None
     served.bench.undo("somebody else")
