@@ -12,7 +12,7 @@ from torch import Tensor
 
 from shopvl.batch import MODALITIES, Batch, Modality
 from shopvl.catalog.cells import folded
-from shopvl.catalog.readers import Catalog
+from shopvl.catalog.readers import Catalog, spread
 from shopvl.design import Design
 from shopvl.encoding import Encoded, encode
 from shopvl.errors import CatalogError
@@ -44,7 +44,7 @@ def labelled(
     max_rows: int = MAX_ROWS,
 ) -> Labelled:
     """What `read` makes of the catalog's complete rows (of `max_rows`, where there are more), beside their labels."""
-    total = min(catalog.count(), max_rows)
+    total = catalog.count()
     numbers = {name: {folded(value): i for i, value in enumerate(values)} for name, values in labels.items()}
     values: dict[str, list[np.ndarray]] = defaultdict(list)
     truth: dict[str, list[int]] = defaultdict(list)
@@ -53,7 +53,9 @@ def labelled(
     def read_complete(batch: Batch, inputs: tuple[Modality, ...]) -> Mapping[str, Tensor]:
         return read(batch) if len(inputs) == len(MODALITIES) else {}
 
-    for item in encode(design, catalog.spread(max_rows), catalog.root, MODALITIES, read_complete):
+    for item in encode(
+        design, spread(catalog.batches(), catalog.count(), max_rows), catalog.root, MODALITIES, read_complete
+    ):
         if not isinstance(item, Encoded) or not item.values:
             continue
         for name, found in item.values.items():

@@ -258,16 +258,6 @@ class Catalog:
             there = ", ".join(sorted(seen)) or "none at all"
             raise CatalogError(f"no row of {self.path} is in split {self.split!r}; the splits in it are: {there}")
 
-    def spread(self, at_most: int) -> Iterator[pl.DataFrame]:
-        """Frames of at most so many rows in all, evenly from the whole table: its first rows may be of one category."""
-        total, begun = self.count(), 0
-        for frame in self.batches():
-            place = pl.int_range(begun, begun + frame.height)
-            begun += frame.height
-            kept = frame.filter((place + 1) * at_most // total > place * at_most // total) if total > at_most else frame
-            if kept.height:
-                yield kept
-
     def count(self) -> int:
         """Number of rows, those that cannot be parsed included."""
         if self.split is None and isinstance(self.source, ParquetSource):
@@ -288,6 +278,15 @@ class Catalog:
         if "attributes" in building:
             wanted |= set(self.plan.attributes)
         return wanted | {name for name in self.plan.further if name in building}
+
+
+def spread(frames: Iterable[pl.DataFrame], total: int, at_most: int) -> Iterator[pl.DataFrame]:
+    """Of frames of `total` rows `at_most`, evenly from all of them: a table may be sorted by what is asked."""
+    taken, begun = min(total, at_most), 0
+    for frame in frames:
+        place = pl.int_range(begun, begun + frame.height)
+        begun += frame.height
+        yield frame.filter((place + 1) * taken // total > place * taken // total)
 
 
 def open_catalog(source: str | Path, *, split: str | None = None, complete: bool = True) -> Catalog:

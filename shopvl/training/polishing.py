@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 import torch
 import torch.nn.functional as F
 from scipy.sparse import csr_matrix, vstack
 from torch import Tensor
 
 from shopvl.batch import MODALITIES, Batch, Modality
-from shopvl.catalog.readers import Catalog
+from shopvl.catalog.readers import Catalog, spread
 from shopvl.design import Design
 from shopvl.encoding import Encoded, encode
 from shopvl.errors import CatalogError
@@ -196,15 +195,6 @@ def cross_entropy_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tens
     return -(logp_BQK.sum(-1) / right_BQK.sum(-1).clamp(min=1)).sum()
 
 
-def _spread(frames: Iterable[pl.DataFrame], total: int) -> Iterator[pl.DataFrame]:
-    """Of so many rows `MAX_ROWS` at most, evenly apart: a table may be sorted by what is asked."""
-    taken, first = min(total, MAX_ROWS), 0
-    for frame in frames:
-        number_N = np.arange(first, first + len(frame))
-        yield frame.filter(number_N * taken // total < (number_N + 1) * taken // total)
-        first += len(frame)
-
-
 def _read(
     design: Design, rows: Catalog | TrainingRows, asked: tuple[Question, ...], report: Callable[[float], None]
 ) -> _Read:
@@ -228,7 +218,7 @@ def _read(
         states, whole_BW = model.slot_states(batch, next(turns), (*TITLED, PICTURED))
         return {**states, "whole": whole_BW}
 
-    for item in encode(design, _spread(rows.batches(), total), rows.root, MODALITIES, read):
+    for item in encode(design, spread(rows.batches(), total, MAX_ROWS), rows.root, MODALITIES, read):
         if not isinstance(item, Encoded) or not item.values:
             continue
         for part, values in zip(kept, item.values.values(), strict=True):

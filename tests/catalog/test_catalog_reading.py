@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 from shopvl.catalog.cells import attributes_of, folded, path_of
-from shopvl.catalog.readers import BUFFER_BYTES, open_catalog
+from shopvl.catalog.readers import BUFFER_BYTES, open_catalog, spread
 from shopvl.catalog.schema import (
     ATTRIBUTE_COLUMNS,
     COLUMN_NAMES,
@@ -545,7 +545,8 @@ def test_folding_is_the_same_twice():
 def test_a_spread_is_even_and_of_the_size_that_was_asked_for(tmp_path, at_most):
     file = tmp_path / "t.parquet"
     pl.DataFrame([{**ROWS[0], "product_id": str(i)} for i in range(3000)], schema=PRODUCT_SCHEMA).write_parquet(file)
-    places = np.array([int(p) for frame in open_catalog(file).spread(at_most) for p in frame["product_id"]])
+    frames = spread(open_catalog(file).batches(700), 3000, at_most)
+    places = np.array([int(p) for frame in frames for p in frame["product_id"]])
     assert len(places) == min(at_most, 3000)
     gaps = np.diff(places, prepend=-1, append=3000)
     assert gaps.max() - gaps[:-1].min() <= (1 if at_most > 1 else 3000)
