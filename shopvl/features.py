@@ -53,9 +53,7 @@ def labelled(
     def read_complete(batch: Batch, inputs: tuple[Modality, ...]) -> Mapping[str, Tensor]:
         return read(batch) if len(inputs) == len(MODALITIES) else {}
 
-    for item in encode(
-        design, spread(catalog.batches(), catalog.count(), max_rows), catalog.root, MODALITIES, read_complete
-    ):
+    for item in encode(design, spread(catalog.batches(), total, max_rows), catalog.root, MODALITIES, read_complete):
         if not isinstance(item, Encoded) or not item.values:
             continue
         for name, found in item.values.items():
@@ -64,7 +62,7 @@ def labelled(
             told = (label_of(row, name, design.ontology) for row in item.rows)
             truth[name] += [ABSENT if value is None else number_of.get(folded(value), FOREIGN) for value in told]
         titles += [row["title"] for row in item.rows]
-        report("encode", len(titles) / max(total, 1))
+        report("encode", len(titles) / max(min(total, max_rows), 1))
     if not titles:
         raise CatalogError(
             f"no row of {catalog.path} has both a picture and a title, so there is nothing to learn or measure on"
