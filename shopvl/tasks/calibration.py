@@ -52,10 +52,11 @@ class Trust:
     def threshold(self, precision: float) -> float:
         """The lowest confidence from which on `precision` holds with 95% certainty; infinity where none is.
 
-        Never below EVEN: among many sure answers a few coin tosses do not show, but nobody should act on one.
+        Never below EVEN: among many sure answers a few coin tosses do not show, but nobody should act on one. And a
+        hair below where it was found, for the same answer in another batch is not the same to the last digit.
         """
         holding = (confidence for confidence, held in self.curve if held >= precision)
-        return max(EVEN, min(holding, default=float("inf")))
+        return max(EVEN, min(holding, default=float("inf")) - HAIR)
 
     def decide(self, probability: float, precision: float) -> Decision:
         """What to do with an answer of that probability."""

@@ -38,8 +38,13 @@ def fit_heads(
 ) -> None:
     """Give `design` heads fitted on the catalog's rows that have picture and title. Multi-valued: the first value.
 
-    Raises DesignError where the design's ontology leaves nothing to choose between.
+    Raises DesignError where the design's ontology leaves nothing to choose between, or where it answers prompts.
     """
+    if (answering := design.recipe.answering) is not None:
+        raise DesignError(
+            f"the design {design.name} answers prompts, and linear heads have no place beside them; "
+            f"tune it with --recipe {answering.kind}"
+        )
     labels = answerable(design.ontology)
     if not labels:
         raise DesignError(

@@ -108,3 +108,8 @@ def test_where_there_is_nothing_to_choose_between_it_is_said(make_design, toy_ca
     )
     with pytest.raises(DesignError, match="knows no two categories and no property of two values"):
         fit_heads(design, toy_catalog)
+
+
+def test_a_design_that_answers_prompts_gets_no_linear_heads(prompted, toy_catalog) -> None:
+    with pytest.raises(DesignError, match=r"answers prompts.* tune it with --recipe prompt-mask"):
+        fit_heads(prompted, toy_catalog)
