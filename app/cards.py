@@ -68,7 +68,7 @@ def gauge(share: float, decision: str) -> str:
 def answers(read: Read, words: Wording) -> str:
     """All answers about a product: conflicts first, then the category and its properties."""
     replies = [read.replies[name] for name in read.applicable]
-    counted = {kind: sum(decided(reply) == kind for reply in replies) for kind in ("accept", "review", "unknown")}
+    counted = {kind: sum(reply.decision == kind for reply in replies) for kind in ("accept", "review", "unknown")}
     lines = "".join(f"<li>{_clash(clash, words)}</li>" for clash in read.clashes)
     headline = f"<strong>{text(words('product.conflict'))}</strong>"
     clashes = f'<div class="sv-message bad" role="alert">{headline}<ul>{lines}</ul></div>' if lines else ""
@@ -85,16 +85,9 @@ def answers(read: Read, words: Wording) -> str:
     )
 
 
-def decided(reply: Reply) -> str:
-    """What to do with an answer: one that picture and title disagree about is looked at, however sure it is."""
-    if reply.value is None:
-        return "unknown"
-    return "review" if reply.conflict and reply.decision == "accept" else reply.decision
-
-
 def verdict(reply: Reply, words: Wording) -> str:
-    """The same as a chip."""
-    return chip(decided(reply), words, "conflict" if reply.conflict else "")
+    """What to do with an answer, as a chip."""
+    return chip(reply.decision, words, "conflict" if reply.conflict else "")
 
 
 def _clash(clash: Clash, words: Wording) -> str:
@@ -104,7 +97,7 @@ def _clash(clash: Clash, words: Wording) -> str:
 
 def answer(reply: Reply, words: Wording, *, button: bool = True) -> str:
     """One answer: value, probability, decision, what it rests on, and what else it could be."""
-    name, decision = reply.property, decided(reply)
+    name, decision = reply.property, reply.decision
     if reply.value is None:
         value, sure = f'<span class="sv-value none">{text(words("product.nothing"))}</span>', ""
     else:

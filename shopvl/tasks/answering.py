@@ -107,7 +107,7 @@ class HeadAnswers:
                 "property": name,
                 "value": value,
                 "probability": probability,
-                "decision": trust.decide(probability, precision),
+                "decision": trust.decide(probability, precision, conflict),
                 "evidence": evidence,
                 "conflict": conflict,
                 "alternatives": _listed(ranked),

@@ -58,9 +58,9 @@ class Trust:
         holding = (confidence for confidence, held in self.curve if held >= precision)
         return max(EVEN, min(holding, default=float("inf")) - HAIR)
 
-    def decide(self, probability: float, precision: float) -> Decision:
-        """What to do with an answer of that probability."""
-        if probability >= self.threshold(precision):
+    def decide(self, probability: float, precision: float, conflict: bool = False) -> Decision:
+        """What to do with an answer of that probability; where picture and title disagree it is never accepted."""
+        if probability >= self.threshold(precision) and not conflict:
             return "accept"
         return "review" if probability >= UNKNOWN_BELOW else "unknown"
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from shopvl.answers import LinearAnswers, PromptedAnswers, answers_of
-from shopvl.batch import INPUT_CHOICES, Batch, Modality, inputs_name
+from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.cells import folded
 from shopvl.catalog.queries import make_query
 from shopvl.catalog.readers import Catalog
@@ -36,7 +36,7 @@ from shopvl.metrics import (
     sampled_101_embeddings,
     weighted_f1,
 )
-from shopvl.tasks.calibration import trust_of
+from shopvl.tasks.calibration import disagreement, trust_of
 from shopvl.tasks.search import product_vectors
 
 PRECISION = 0.95
@@ -53,6 +53,7 @@ class Answers:
     truth: list[str]
     best: list[str]
     probability: np.ndarray
+    conflict: np.ndarray  # bool: picture and title disagree
     rows: list[int]  # place of each answer's product in `Seen.rows`
 
     @property
@@ -110,7 +111,7 @@ def look(design: Design, catalog: Catalog, report: Callable[[int], None] = lambd
         raise CatalogError(f"no row of {catalog.path} has both a picture and a title, so nothing can be measured")
     seen.embeddings = {name: np.concatenate(parts) for name, parts in embedded.items()}
     for (choice, name), parts in best.items():
-        seen.answers.setdefault(choice, {})[name] = _answers(design, seen.rows, name, np.concatenate(parts))
+        seen.answers.setdefault(choice, {})[name] = _answers(design, seen.rows, (choice, name), np.concatenate(parts))
     return seen
 
 
@@ -121,28 +122,38 @@ def _asked(design: Design) -> list[tuple[str, str]]:
 def _read(
     design: Design, answers: LinearAnswers | PromptedAnswers | None, batch: Batch, inputs: tuple[Modality, ...]
 ) -> dict[str, Tensor]:
-    """Embeddings by input, and per choice of inputs and property (B, 2): number of the best value, its probability."""
+    """Embeddings by input, and per choice of inputs and property (B, 3): number of the best value, its probability,
+    and how strongly picture and title disagree about it, where both were read."""
     if len(inputs) < 2:
         return {}
     found: dict[str, Tensor] = {}
     if design.model.embeds:
         found |= design.embeddings(batch, inputs)
     if answers is not None:
-        for choice, by_name in answers.read(batch, INPUT_CHOICES).items():
-            for name, logp in by_name.items():
-                top = trust_of(design, choice, name).probabilities(logp).max(-1)
-                found[f"{choice}/{name}"] = torch.stack([top.indices.float(), top.values], dim=-1)
+        told = {
+            choice: {name: trust_of(design, choice, name).probabilities(logp) for name, logp in by_name.items()}
+            for choice, by_name in answers.read(batch, INPUT_CHOICES).items()
+        }
+        for choice, by_name in told.items():
+            for name, p in by_name.items():
+                top = p.max(-1)
+                clash = torch.zeros_like(top.values)
+                if choice == inputs_name(MODALITIES):
+                    clash = disagreement(told["image"][name], told["title"][name], design.labels[name])
+                found[f"{choice}/{name}"] = torch.stack([top.indices.float(), top.values, clash], dim=-1)
     return found
 
 
-def _answers(design: Design, rows: Sequence[Row], name: str, best_N2: np.ndarray) -> Answers:
+def _answers(design: Design, rows: Sequence[Row], asked: tuple[str, str], best_N3: np.ndarray) -> Answers:
+    choice, name = asked
     truth = [label_of(row, name, design.ontology) for row in rows]
     known = [number for number, value in enumerate(truth) if value is not None]
     values = design.labels[name]
     return Answers(
         truth=[str(truth[number]) for number in known],
-        best=[values[int(best_N2[number, 0])] for number in known],
-        probability=best_N2[known, 1],
+        best=[values[int(best_N3[number, 0])] for number in known],
+        probability=best_N3[known, 1],
+        conflict=best_N3[known, 2] >= trust_of(design, choice, name).conflict_from,
         rows=known,
     )
 
@@ -215,7 +226,7 @@ def _measured(design: Design, inputs: str, name: str, answers: Answers) -> dict[
         return {"rows": 0}
     covered = coverage_at_precision(answers.probability, answers.correct, PRECISION)
     threshold = trust_of(design, inputs, name).threshold(PRECISION)
-    accepted = answers.probability >= threshold
+    accepted = (answers.probability >= threshold) & ~answers.conflict
     figures: dict[str, Any] = {
         **_scores(answers.truth, answers.best),
         "ece": calibration_error(answers.probability, answers.correct),
@@ -223,6 +234,7 @@ def _measured(design: Design, inputs: str, name: str, answers: Answers) -> dict[
         f"coverage_at_{PRECISION}": covered.coverage,  # the best threshold for these very rows
         "accepted": float(accepted.mean()),  # by the design's own threshold, chosen on other rows
         "precision_of_accepted": float(answers.correct[accepted].mean()) if accepted.any() else None,
+        "conflicts": float(answers.conflict.mean()),  # picture and title disagree: never accepted
         "coverage_by_labels": coverage_by_labels(answers),
     }
     if name == CATEGORY:

@@ -268,7 +268,8 @@ def _decisions(
         return pa.array([], pa.string())
     threshold = np.array(table)[asked.indices.to_numpy(), props.indices.to_numpy()]
     decided = np.where(probability >= UNKNOWN_BELOW, "review", "unknown")
-    decided = np.where(probability >= threshold, "accept", decided)
+    conflict = answers["conflict"].to_numpy(zero_copy_only=False)
+    decided = np.where((probability >= threshold) & ~conflict, "accept", decided)
     decided[answers["value"].is_null().to_numpy(zero_copy_only=False)] = "unknown"
     return pa.array(decided.tolist(), pa.string())
 

@@ -59,7 +59,13 @@ def test_levels_of_a_path() -> None:
 
 
 def test_correct_does_not_mind_case() -> None:
-    answers = Answers(truth=["Red", "blue"], best=["red", "Green"], probability=np.array([0.5, 0.5]), rows=[0, 1])
+    answers = Answers(
+        truth=["Red", "blue"],
+        best=["red", "Green"],
+        probability=np.array([0.5, 0.5]),
+        conflict=np.zeros(2, bool),
+        rows=[0, 1],
+    )
     assert answers.correct.tolist() == [True, False]
 
 

@@ -1,6 +1,7 @@
 """Rows in = tagged + rejected, answers hold to the schema, and decisions to the calibration."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import jsonschema
@@ -71,6 +72,20 @@ def test_precision_asked_for_decides_what_is_accepted(tuned, toy_catalog, tmp_pa
     assert accepted[0] > accepted[1]
 
 
+def test_what_picture_and_title_disagree_about_is_for_a_person(tuned, toy_catalog, tmp_path: Path) -> None:
+    def decisions(out: Path) -> Counter[tuple[bool, str]]:
+        tag(tuned, toy_catalog, out, precision=0.5)
+        tags = pl.read_parquet(out / "tags.parquet").filter(property="Colour")
+        return Counter(tags.select("conflict", "decision").iter_rows())
+
+    before = decisions(tmp_path / "before")
+    tuned.calibration["image+title"]["Colour"]["conflict_from"] = 0.0  # the least disagreement counts
+    after = decisions(tmp_path / "after")
+    assert before[False, "accept"] > 0
+    assert {decision for _, decision in after} <= {"review", "unknown"}
+    assert after[True, "review"] >= before[False, "accept"]
+
+
 def test_zero_shot_answers_are_never_accepted(tuned, toy_catalog, tmp_path: Path) -> None:
     done = tag(tuned, toy_catalog, tmp_path / "zero", zero_shot=True, limit=10)
     assert done.tagged == 10
@@ -105,6 +120,7 @@ def test_trust_decides_by_the_measured_curve() -> None:
     trust = Trust(curve=((0.9, 0.99), (0.7, 0.95), (0.5, 0.8)))
     assert trust.threshold(0.95) == pytest.approx(0.7, abs=2e-5)
     assert trust.decide(0.7, 0.95) == "accept"
+    assert trust.decide(0.7, 0.95, conflict=True) == "review"
     assert trust.decide(0.69, 0.95) == "review"
     assert trust.decide(0.1, 0.95) == "unknown"
     assert Trust().decide(1.0, 0.5) == "review"
