@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shopvl.batch import MODALITIES, inputs_name
-from shopvl.catalog.ontology import Ontology, apply_names, mine_ontology
+from shopvl.catalog.ontology import apply_names, mine_ontology
 from shopvl.catalog.readers import open_catalog
-from shopvl.catalog.splits import assign_splits
+from shopvl.catalog.schema import SPLITS
 from shopvl.design import Design
 from shopvl.errors import CatalogError
-from shopvl.tasks.calibration import calibrate
+from shopvl.tasks.calibration import calibrate, trust_of
 from shopvl.tasks.card import WEAK_BELOW, model_card
 from shopvl.tasks.evaluation_page import evaluate
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain
 from shopvl.training.tuning import fit_heads
 
-TABLE, ONTOLOGY, RUN, SCORES = "catalog.parquet", "catalog_ontology.json", "run", "scores"
-FEWEST_LEARNED = 20  # products to learn from; fewer teach nothing
+ONTOLOGY, RUN, SCORES = "catalog_ontology.json", "run", "scores"
+FEWEST = (20, 1, 1)  # products to learn from, to calibrate on and to test on; fewer teach nothing
 MOSTLY = 0.5  # a property that is accepted for so many products is answered, for fewer it is suggested
 
 Grade = Literal["answers", "suggests", "cannot"]
@@ -38,6 +38,7 @@ class Ability:
     accuracy: float
     accepted: float  # share that is accepted at 95% precision
     precision: float | None  # of these
+    shown: float  # the highest precision that the products calibrated on can show
 
     @property
     def grade(self) -> Grade:
@@ -60,63 +61,57 @@ def adapt(
     """Train the design in `start` on the catalog for so long; `out` becomes the model folder.
 
     In it beside the model: `run/` (goes on when it is stopped and started again), `catalog_ontology.json` (categories,
-    properties and values of the catalog, with the `names` in other languages), `catalog.parquet` (the catalog in
-    train, val and test, where it has no splits of its own), and `scores/` with the report. Raises CatalogError for a
-    catalog with too little to learn from.
+    properties and values of the catalog, with the `names` in other languages), and `scores/` with the report. Raises
+    CatalogError for a catalog with too little to learn from.
     """
-    table = _with_splits(catalog, out)
-    learned, held_out, test = (open_catalog(table, split=split) for split in ("train", "val", "test"))
-    rows = learned.count(), held_out.count(), test.count()
-    if rows[0] < FEWEST_LEARNED or not rows[1] or not rows[2]:
-        told = "{} products to learn from, {} to calibrate on and {} to test on".format(*rows)
-        raise CatalogError(f"{catalog} has {told} (splits train, val, test); {FEWEST_LEARNED}, 1 and 1 are the fewest")
-    ontology = mine_ontology(learned.batches())
+    counts = open_catalog(catalog).split_counts()
+    rows = [counts[name] for name in SPLITS]
+    if any(count < fewest for count, fewest in zip(rows, FEWEST, strict=True)):
+        told, wanted = ("{} to learn from, {} to calibrate on and {} to test on".format(*n) for n in (rows, FEWEST))
+        raise CatalogError(
+            f"{catalog} has {counts.total()} products: {told}; wanted are at least {wanted} (splits "
+            f"{', '.join(SPLITS)}); bring more labelled products"
+        )
+    learned, held_out, test = (open_catalog(catalog, split=split) for split in SPLITS)
+    begun = Design.from_pretrained(start)
+    ontology = mine_ontology(learned.batches()).named_like(begun.ontology)
     if not (ontology.categories or ontology.properties):
         raise CatalogError(f"{catalog} has neither categories nor attributes, so there is nothing to learn to answer")
     if names is not None:
         ontology = apply_names(ontology, names)
     out.mkdir(parents=True, exist_ok=True)
     ontology.save(out / ONTOLOGY)
-    design = pretrain(_experiment(table, ontology, start, out, minutes, seed), out / RUN, report)
-    if design.recipe.answering is None:
-        fit_heads(design, learned, report, seed)
-    calibrate(design, held_out, lambda stage, share: report("calibrate", share))
-    design.save(out, model_card(design))
-    evaluate(design, test, out / SCORES, seed=seed, report=lambda done: report("measure", done / rows[2]))
-    return abilities(json.loads((out / SCORES / "metrics.json").read_text("utf-8")))
-
-
-def _with_splits(catalog: str, out: Path) -> str:
-    """The catalog, or a copy of it with splits: made each time, so the run sees whether the catalog has changed."""
-    opened = open_catalog(catalog)
-    if opened.has("split"):
-        return catalog
-    assign_splits(opened, out / TABLE)
-    return str(out / TABLE)
-
-
-def _experiment(table: str, ontology: Ontology, start: Path, out: Path, minutes: float, seed: int) -> Experiment:
-    """The start's own recipe, whatever it changed, over the catalog and its ontology."""
-    recipe = Design.from_pretrained(start).recipe.without_teachers()
-    return Experiment(
+    experiment = Experiment.of_recipe(
+        begun.recipe.without_teachers(),
         name="adapt",
-        recipe=recipe.name,
-        size="mini",  # of no account: the changes say everything
-        catalog=table,
+        catalog=catalog,
         ontology=str(out / ONTOLOGY),
         start=str(start),
         seed=seed,
         minutes=minutes,
-        changes=recipe.to_dict(),
     )
+    design = pretrain(experiment, out / RUN, report)
+    if design.recipe.answering is None:
+        fit_heads(design, learned, report, seed)
+    calibrate(design, held_out, lambda stage, share: report("calibrate", share))
+    design.save(out, model_card(design))
+    evaluate(design, test, out / SCORES, seed=seed, report=lambda done: report("measure", done / rows[-1]))
+    return abilities(json.loads((out / SCORES / "metrics.json").read_text("utf-8")), design)
 
 
-def abilities(metrics: dict[str, Any]) -> list[Ability]:
+def abilities(metrics: dict[str, Any], design: Design) -> list[Ability]:
     """Of every property that was measured, the best first."""
-    measured = metrics["answers"][inputs_name(MODALITIES)]
+    both = inputs_name(MODALITIES)
     found = [
-        Ability(name, told["rows"], told["accuracy"], told["accepted"], told["precision_of_accepted"])
-        for name, told in measured.items()
+        Ability(
+            name=name,
+            rows=told["rows"],
+            accuracy=told["accuracy"],
+            accepted=told["accepted"],
+            precision=told["precision_of_accepted"],
+            shown=trust_of(design, both, name).best_precision(),
+        )
+        for name, told in metrics["answers"][both].items()
         if told["rows"]
     ]
     return sorted(found, key=lambda one: (-one.accepted, -one.accuracy))

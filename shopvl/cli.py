@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from shopvl.catalog.readers import Catalog
     from shopvl.design import Design
     from shopvl.experiments.gate import Verdicts
+    from shopvl.loading import Reject
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 catalog_app = typer.Typer(no_args_is_help=True, help="Know and prepare a catalog.")
@@ -50,6 +52,8 @@ app.add_typer(review_app, name="review")
 app.add_typer(experiments_app, name="experiments")
 
 DEMO_PRODUCTS, DEMO_MINUTES = 2000, 1.0
+PRECISION = 0.95
+SHOWN_REASONS = 5
 
 chatter = Console(stderr=True)
 out = Console(soft_wrap=True)  # a path that is wrapped cannot be copied
@@ -134,6 +138,35 @@ def _inputs(text: str) -> tuple[Modality, ...]:
     if "title" in asked:
         found.append("title")
     return tuple(found)
+
+
+def _opened(catalog: str | Path, split: str | None = None) -> Catalog:
+    """The catalog, or that split of it; says so where titles decide which split a row is in."""
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.catalog.splits import SHARES
+
+    opened = open_catalog(catalog, split=split or None)
+    if split and not opened.has("split"):
+        shares = ", ".join(f"{share:.0%} {name}" for name, share in SHARES)
+        told = f"{catalog} has no column split, so titles decide which products are in which: {shares}"
+        chatter.print(told, markup=False, highlight=False, soft_wrap=True)
+    return opened
+
+
+def _say_unused(opened: Catalog) -> None:
+    """Which columns nothing is learned from: one that holds a property should say so."""
+    if opened.plan.further:
+        told = f"columns that are not learned from: {', '.join(opened.plan.further)}"
+        hint = "name a column attribute:NAME where it holds a property"
+        chatter.print(f"{told}; {hint}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_rejects(rejects: Sequence[Reject]) -> None:
+    """How many rows were not learned from, and why."""
+    from shopvl.tasks.tagging import reason_kind
+
+    for reason, count in Counter(reason_kind(one.reason) for one in rejects).most_common(SHOWN_REASONS):
+        chatter.print(f"  {count} rows were not learned from: {reason}", markup=False, highlight=False)
 
 
 def _reading(design: Design, ocr: bool) -> Design:
@@ -249,9 +282,11 @@ def catalog_check(
     from dataclasses import asdict
 
     from shopvl.catalog.check import check_catalog
+    from shopvl.catalog.readers import open_catalog
 
     with _progress("checking", None) as report:
         faults = check_catalog(catalog, images=images, report=report)
+    _say_unused(open_catalog(catalog, complete=False))
     if as_json:
         print(json.dumps([asdict(fault) for fault in faults], ensure_ascii=False, indent=1))
     elif not faults:
@@ -296,11 +331,8 @@ def catalog_ontology(
     Example: shopvl catalog ontology products.parquet --out ontology.json
     """
     from shopvl.catalog.ontology import apply_names, mine_ontology
-    from shopvl.catalog.readers import open_catalog
 
-    if names is not None and not names.is_file():
-        raise ShopvlError(f"there is no file of names {names}")
-    opened = open_catalog(catalog, split=split)
+    opened = _opened(catalog, split)
     with chatter.status("reading the catalog"):
         ontology = mine_ontology(opened.batches(), min_count=min_count)
     if names is not None:
@@ -328,10 +360,9 @@ def catalog_queries(
 
     from shopvl.catalog.ontology import mine_ontology
     from shopvl.catalog.queries import make_query
-    from shopvl.catalog.readers import open_catalog
     from shopvl.loading import pairs
 
-    opened = open_catalog(catalog, split=split)
+    opened = _opened(catalog, split)
     with chatter.status("reading the catalog"):
         ontology = mine_ontology(opened.batches())
     rng = random.Random(seed)
@@ -563,11 +594,10 @@ def experiments_gate(
 
     Example: shopvl experiments gate runs/tagger-2 models:/shop@champion products.parquet --out gate --protect colour
     """
-    from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
     from shopvl.experiments.gate import gate
 
-    opened = open_catalog(catalog, split=split or None)
+    opened = _opened(catalog, split)
     with _progress("looking", 2 * opened.count()) as report:
         found = gate(
             Design.from_pretrained(new),
@@ -607,11 +637,10 @@ def experiments_promote(
 
     Example: shopvl experiments promote runs:/RUN_ID/model shop products.parquet --out gate
     """
-    from shopvl.catalog.readers import open_catalog
     from shopvl.experiments.releasing import promote
     from shopvl.tracking.registry import Registry
 
-    opened = open_catalog(catalog, split=split or None)
+    opened = _opened(catalog, split)
     registry = Registry(name, store)
     with _progress("looking", 2 * opened.count()) as report:
         version, found = promote(new, registry, opened, folder, protected=protect or (), report=report)
@@ -657,9 +686,10 @@ def pretrain(
 
     import torch
 
+    from shopvl.loading import TrainingRows
     from shopvl.recipes.recipe import validated
     from shopvl.training.experiment import EXPERIMENT_TYPE, read_experiment
-    from shopvl.training.pretraining import DESIGN, pretrain
+    from shopvl.training.pretraining import DESIGN, ROWS, pretrain
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -671,18 +701,12 @@ def pretrain(
         raise ShopvlError("pretrain wants an experiment file, or --data with a catalog; neither came")
     else:
         values: dict[str, Any] = {"name": folder.name, "recipe": recipe, "size": size, "catalog": data}
-        values |= {"split": _train_split(data), "minutes": minutes or 20}
+        values |= {"minutes": minutes or 20}
         told = validated(EXPERIMENT_TYPE, values, "experiment").checked()
     with _stages() as report:
         design = pretrain(told, folder, report)
+    _say_rejects(TrainingRows(folder / ROWS).rejects())
     out.print(f"{folder / DESIGN}: {design.name}, {design.parameter_count() / 1e6:.2f} M parameters")
-
-
-def _train_split(data: str) -> str | None:
-    """`train` where the catalog has splits, else all of it."""
-    from shopvl.catalog.readers import open_catalog
-
-    return "train" if open_catalog(data).has("split") else None
 
 
 @app.command()
@@ -692,9 +716,13 @@ def tune(
     folder: OutFolder = ...,  # type: ignore[assignment]
     split: Split = "train",
     calibrate_on: Annotated[str | None, typer.Option(help="Split to calibrate on; empty: none.")] = "val",
-    recipe: Annotated[str, typer.Option(help="linear: heads on the frozen model; or prompt-mask, prompt-decode.")] = (
-        "linear"
-    ),
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="linear: heads on the frozen model; or prompt-mask, prompt-decode. Left out: the model's own where it "
+            "answers prompts, else linear."
+        ),
+    ] = None,
     size: Annotated[str, typer.Option(help="Of the recipe; its towers must be the model's.")] = "mini",
     adapt: Annotated[str, typer.Option(help="Prompted recipes: full, or lora for low-rank additions.")] = "full",
     minutes: Annotated[float | None, typer.Option(help="Prompted recipes: training time.")] = None,
@@ -711,13 +739,13 @@ def tune(
 
     import torch
 
-    from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
+    from shopvl.loading import TrainingRows
     from shopvl.recipes.recipe import validated
     from shopvl.tasks.calibration import calibrate as measure_trust
     from shopvl.tasks.card import model_card
-    from shopvl.training.experiment import EXPERIMENT_TYPE, read_experiment
-    from shopvl.training.pretraining import pretrain
+    from shopvl.training.experiment import EXPERIMENT_TYPE, Experiment, read_experiment
+    from shopvl.training.pretraining import ROWS, pretrain
     from shopvl.training.tuning import fit_heads
 
     if threads is not None:
@@ -735,20 +763,26 @@ def tune(
     elif catalog is None:
         raise ShopvlError("tune wants a model folder and a catalog, or an experiment file; only a folder came")
     elif recipe != "linear":
-        values: dict[str, Any] = {"name": folder.name, "recipe": recipe, "size": size, "catalog": catalog}
-        values |= {"split": split or None, "minutes": minutes or 20, "start": str(model), "adapt": adapt}
+        values: dict[str, Any] = {"name": folder.name, "catalog": catalog, "split": split or None}
+        values |= {"minutes": minutes or 20, "start": str(model), "adapt": adapt}
         values |= {"corrections": None if corrections is None else str(corrections)}
-        experiment = validated(EXPERIMENT_TYPE, values, "experiment").checked()
+        if recipe is not None:
+            values |= {"recipe": recipe, "size": size}
+            experiment = validated(EXPERIMENT_TYPE, values, "experiment").checked()
+        elif (own := Design.from_pretrained(model).recipe).answering is not None:
+            experiment = Experiment.of_recipe(own.without_teachers(), **values).checked()
     with _stages() as report:
         if experiment is None:
             design = Design.from_pretrained(model)
-            fit_heads(design, _corrected(open_catalog(catalog, split=split or None), corrections), report)
+            rejects = fit_heads(design, _corrected(_opened(catalog, split), corrections), report)
         else:
             design = pretrain(experiment, folder / "run", report)
+            rejects = TrainingRows(folder / "run" / ROWS).rejects()
         if calibrate_on:
-            held_out = _corrected(open_catalog(catalog, split=calibrate_on), corrections, needed=False)
+            held_out = _corrected(_opened(catalog, calibrate_on), corrections, needed=False)
             measure_trust(design, held_out, lambda s, share: report("measure", share))
     design.save(folder, model_card(design))
+    _say_rejects(rejects)
     out.print(f"{folder}: {design.name}, answers for {', '.join(design.labels)}")
 
 
@@ -783,11 +817,14 @@ def adapt(
     """
     import torch
 
-    from shopvl.adapting import SCORES
+    from shopvl.adapting import RUN, SCORES
     from shopvl.adapting import adapt as adapt_model
+    from shopvl.loading import TrainingRows
+    from shopvl.training.pretraining import ROWS
 
     if threads is not None:
         torch.set_num_threads(threads)
+    _say_unused(_opened(catalog, "train"))
     with _stages() as report:
         abilities = adapt_model(catalog, model, folder, minutes=minutes, names=names, seed=seed, report=report)
     table = Table("property", "test products", "accuracy", "accepted", "right of these", "")
@@ -804,6 +841,15 @@ def adapt(
         graded = [one.name for one in abilities if one.grade == grade]
         if graded:
             out.print(f"{meant}: {', '.join(graded)}", markup=False, highlight=False)
+    if unproven := [one for one in abilities if one.shown < PRECISION]:
+        told = ", ".join(f"{one.name} {one.shown:.0%}" for one in unproven)
+        out.print(
+            f"never accepted at --precision {PRECISION}, as the products that were calibrated on show less at best: "
+            f"{told}. More labelled products raise that; `tag --precision` may ask for less",
+            markup=False,
+            highlight=False,
+        )
+    _say_rejects(TrainingRows(folder / RUN / ROWS).rejects())
     out.print(f"{folder / SCORES / 'report.html'}\nshopvl tag {catalog} --model {folder} --out tags", highlight=False)
 
 
@@ -818,14 +864,13 @@ def calibrate(
 
     Example: shopvl calibrate runs/tagger products.parquet --split val
     """
-    from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
     from shopvl.tasks.calibration import calibrate as measure_trust
     from shopvl.tasks.card import model_card
 
     design = _reading(Design.from_pretrained(model), ocr)
     with _stages() as report:
-        measure_trust(design, open_catalog(catalog, split=split or None), report)
+        measure_trust(design, _opened(catalog, split), report)
     design.save(model, model_card(design))
     table = Table("inputs", "property", "rows", "accuracy", "ECE", "temperature")
     for inputs, properties in design.calibration.items():
@@ -844,7 +889,7 @@ def tag(
     folder: OutFolder,
     model: ModelFolder = SHIPPED,
     use: Annotated[str, typer.Option(help="Inputs: image,title or one of them.")] = "image,title",
-    precision: Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted answers.")] = 0.95,
+    precision: Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted answers.")] = PRECISION,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
     split: Split = None,
     zero_shot: Annotated[bool, typer.Option(help="Compare with value names instead of using heads.")] = False,
@@ -865,13 +910,12 @@ def tag(
     Example: shopvl tag products.csv --model runs/tagger --out tags --precision 0.95
     """
     from shopvl.arithmetic import bf16_is_fast
-    from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
     from shopvl.tasks.run_page import write_run_page
     from shopvl.tasks.tagging import engine_named, workers_for
     from shopvl.tasks.tagging import tag as tag_catalog
 
-    opened = open_catalog(catalog, split=split)
+    opened = _opened(catalog, split)
     design = _reading(Design.from_pretrained(model), ocr)
     inputs = _inputs(use)
     total = opened.count() if limit is None else min(limit, opened.count())
@@ -896,7 +940,7 @@ def tag(
     out.print(table)
     out.print(f"{done.rows} rows in = {done.tagged} tagged + {done.rejected} rejected; {done.conflicts} conflicts")
     out.print(f"{done.reused} rows were known, {done.computed} computed: {done.speed_line()}", highlight=False)
-    for reason, count in done.reasons.most_common(5):
+    for reason, count in done.reasons.most_common(SHOWN_REASONS):
         out.print(f"  {count} rejected: {reason}", markup=False, highlight=False)
     if done.rejected:
         again = shlex.join(["shopvl", *sys.argv[1:]])
@@ -919,10 +963,9 @@ def export(
 
     Example: shopvl export tags --format google --catalog products.csv --out feed.tsv
     """
-    from shopvl.catalog.readers import open_catalog
     from shopvl.tasks.export import export_tags, form_named
 
-    opened = None if catalog is None else open_catalog(catalog)
+    opened = None if catalog is None else _opened(catalog)
     with _progress("writing", None) as report:
         done = export_tags(
             tags,
@@ -953,11 +996,10 @@ def review_export(
 
     Example: shopvl review export tags products.csv --model runs/tagger --out review.xlsx
     """
-    from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
     from shopvl.tasks.review import export_review
 
-    opened = open_catalog(catalog)
+    opened = _opened(catalog)
     ontology = Design.from_pretrained(model).ontology
     with _progress("looking up products", None) as report:
         done = export_review(tags, opened, ontology, target, limit=limit, report=report)
@@ -1010,7 +1052,7 @@ def ask(
     question: Annotated[str, typer.Argument(help="In English or Chinese: what colour is it?")],
     model: ModelFolder = SHIPPED,
     title: Annotated[str | None, typer.Option(help="The product's title.")] = None,
-    precision: Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted answers.")] = 0.95,
+    precision: Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted answers.")] = PRECISION,
     as_json: AsJson = False,
     ocr: Ocr = False,
 ) -> None:
@@ -1046,11 +1088,10 @@ def embed(
 
     Example: shopvl embed products.parquet --model runs/tri-clip/design --out vectors
     """
-    from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
     from shopvl.tasks.embedding import embed as embed_catalog
 
-    opened = open_catalog(catalog, split=split)
+    opened = _opened(catalog, split)
     design = _reading(Design.from_pretrained(model), ocr)
     with _progress("embedding", opened.count()) as report:
         embedded, rejected = embed_catalog(design, opened, folder, report=report)
@@ -1082,7 +1123,6 @@ def index(
     Example: shopvl index products.parquet --model runs/tri-clip/design --out index --tags tags
     """
     from shopvl.catalog.ontology import apply_names
-    from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
     from shopvl.tasks.search import Milvus, Plan, Settings, build_index, kind_named, read_ids, update_index
     from shopvl.tasks.search.choosing import choose
@@ -1093,7 +1133,7 @@ def index(
         raise ShopvlError("--update keeps how the index was made; make it anew to change kind, names or settings")
     if update and catalog is None and delete is None and tags is None:
         raise ShopvlError("--update wants a catalog to add, --delete with ids, or --tags; none of them came")
-    opened = None if catalog is None else open_catalog(catalog, split=split)
+    opened = None if catalog is None else _opened(catalog, split)
     design = None if catalog is None else _reading(Design.from_pretrained(model), ocr)
     total = 0 if opened is None else opened.count()
     if update:
@@ -1110,7 +1150,7 @@ def index(
     settings = Settings()
     if calibrate_on:
         with _progress("choosing", None) as report:
-            held_out = open_catalog(str(catalog), split=calibrate_on)
+            held_out = _opened(str(catalog), calibrate_on)
             settings = choose(design, held_out, tags=tags, ontology=ontology, report=report)
     place = None if milvus is None else Milvus(uri=milvus, collection=_collection(folder))
     plan = Plan(settings=settings, kind=kind_named(kind), budget_mb=memory_mb, milvus=place)
@@ -1215,11 +1255,10 @@ def evaluate(
 
     Example: shopvl evaluate runs/tagger products.parquet --split test --out runs/tagger-test
     """
-    from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
     from shopvl.tasks.evaluation_page import evaluate as write_evaluation
 
-    opened = open_catalog(catalog, split=split or None)
+    opened = _opened(catalog, split)
     design = _reading(Design.from_pretrained(model), ocr)
     with _progress("looking", opened.count()) as report:
         page = write_evaluation(design, opened, folder, seed=seed, report=report)

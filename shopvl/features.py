@@ -16,7 +16,7 @@ from shopvl.catalog.readers import Catalog, spread
 from shopvl.design import Design
 from shopvl.encoding import Encoded, encode
 from shopvl.errors import CatalogError
-from shopvl.loading import label_of
+from shopvl.loading import Reject, label_of
 
 MAX_ROWS = 200_000  # features of so many rows are kept in memory; a linear head learns little from more
 
@@ -32,6 +32,7 @@ class Labelled:
     values: dict[str, Tensor]
     titles: list[str]
     labels: dict[str, Tensor]  # (N,) int64
+    rejects: list[Reject]  # rows without picture or title, or with a broken one
 
 
 def labelled(
@@ -49,13 +50,19 @@ def labelled(
     values: dict[str, list[np.ndarray]] = defaultdict(list)
     truth: dict[str, list[int]] = defaultdict(list)
     titles: list[str] = []
+    rejects: list[Reject] = []
 
     def read_complete(batch: Batch, inputs: tuple[Modality, ...]) -> Mapping[str, Tensor]:
         return read(batch) if len(inputs) == len(MODALITIES) else {}
 
     for item in encode(design, spread(catalog.batches(), total, max_rows), catalog.root, MODALITIES, read_complete):
-        if not isinstance(item, Encoded) or not item.values:
-            continue
+        match item:
+            case Reject():
+                rejects.append(item)
+                continue
+            case Encoded(inputs=(only,)):
+                rejects += [Reject(row["product_id"], f"there is only the {only}") for row in item.rows]
+                continue
         for name, found in item.values.items():
             values[name].append(found)
         for name, number_of in numbers.items():
@@ -71,4 +78,5 @@ def labelled(
         {name: torch.from_numpy(np.concatenate(parts)) for name, parts in values.items()},
         titles,
         {name: torch.tensor(numbers_) for name, numbers_ in truth.items()},
+        rejects,
     )

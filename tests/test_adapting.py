@@ -6,10 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from shopvl.adapting import TABLE, Ability, abilities, adapt
+from shopvl.adapting import Ability, abilities, adapt
 from shopvl.catalog.readers import open_catalog
 from shopvl.design import Design
 from shopvl.errors import CatalogError, RecipeError
+from shopvl.tasks.calibration import Trust
 
 
 @pytest.fixture
@@ -30,16 +31,13 @@ def test_a_model_is_made_a_catalogs_own(prompted_folder: Path, other_shop: Path,
     out = tmp_path / "mine"
     stages: set[str] = set()
     found = adapt(str(other_shop), prompted_folder, out, minutes=0.03, report=lambda stage, *_: stages.add(stage))
-    splits = pl.read_parquet(out / TABLE)["split"].value_counts()
-    assert set(splits["split"]) == {"train", "val", "test"}
     assert {"read", "train", "calibrate", "measure"} <= stages
     adapted = Design.from_pretrained(out)
     assert "Farbe" in adapted.labels
     assert "Colour" not in adapted.labels
     assert {one.name for one in found} <= adapted.labels.keys()
     assert {"category", "Farbe"} <= {one.name for one in found}
-    test = open_catalog(out / TABLE, split="test")
-    assert max(one.rows for one in found) <= test.count()
+    assert max(one.rows for one in found) == open_catalog(other_shop, split="test").count()
     measured = json.loads((out / "scores" / "metrics.json").read_text())["answers"]["image+title"]
     assert {one.name: one.accuracy for one in found} == {
         name: told["accuracy"] for name, told in measured.items() if told["rows"]
@@ -62,13 +60,15 @@ def test_too_little_to_learn_from(prompted_folder: Path, toy_table: Path, tmp_pa
     few, bare = tmp_path / "few.parquet", tmp_path / "bare.parquet"
     frame.head(9).write_parquet(few)
     frame.drop("attributes", "category_path").write_parquet(bare)
-    with pytest.raises(CatalogError, match=r"has \d products to learn from, \d to calibrate on and \d to test on"):
+    with pytest.raises(
+        CatalogError, match=r"has 9 products: \d to learn from, \d to calibrate on and \d to test on; wanted are"
+    ):
         adapt(str(few), prompted_folder, tmp_path / "a", minutes=1)
     with pytest.raises(CatalogError, match="has neither categories nor attributes, so there is nothing to learn"):
         adapt(str(bare), prompted_folder, tmp_path / "b", minutes=1)
 
 
-def test_what_a_property_is_good_for() -> None:
+def test_what_a_property_is_good_for(tuned: Design) -> None:
     told = {
         "colour": {"rows": 90, "accuracy": 0.9, "accepted": 0.7, "precision_of_accepted": 0.97},
         "season": {"rows": 90, "accuracy": 0.5, "accepted": 0.0, "precision_of_accepted": None},
@@ -76,7 +76,8 @@ def test_what_a_property_is_good_for() -> None:
         "gender": {"rows": 90, "accuracy": 0.85, "accepted": 0.0, "precision_of_accepted": None},
         "style": {"rows": 0},
     }
-    found = abilities({"answers": {"image+title": told}})
+    tuned.calibration["image+title"] = {"colour": vars(Trust()) | {"curve": [[0.9, 0.97], [0.5, 0.96]]}}
+    found = abilities({"answers": {"image+title": told}}, tuned)
     assert [(one.name, one.grade) for one in found] == [
         ("colour", "answers"),
         ("usage", "suggests"),
@@ -84,3 +85,4 @@ def test_what_a_property_is_good_for() -> None:
         ("season", "cannot"),
     ]
     assert isinstance(found[0], Ability)
+    assert [one.shown for one in found] == [0.97, 0.0, 0.0, 0.0]

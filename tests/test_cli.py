@@ -108,6 +108,15 @@ def test_pretrain_and_tune_by_options(toy_table: Path, tmp_path: Path) -> None:
     said = quick("tune", run / "design", toy_table, "--out", tmp_path / "asked", *told)
     assert "prompt-mask-" in said.replace("\n", "")
     assert "answers for category" in said.replace("\n", " ")
+    # from there on it is tuned as what it is; rows that cannot be learned from are told of
+    frame = pl.read_parquet(toy_table).drop("split", strict=False)
+    broken = [{**row, "image": row["image"] if number % 3 else None} for number, row in enumerate(frame.to_dicts())]
+    pl.DataFrame(broken, schema=frame.schema).write_parquet(tmp_path / "broken.parquet")
+    again = ("tune", tmp_path / "asked", tmp_path / "broken.parquet", "--out", tmp_path / "again", "--minutes", 0.02)
+    said = quick(*again).replace("\n", " ")
+    assert "prompt-mask-" in said
+    assert re.search(r"\d rows were not learned from: training needs picture and title, there is only the title", said)
+    assert "broken.parquet has no column split, so titles decide which products are in which: 80% train" in said
     picture = tmp_path / "one.jpg"
     picture.write_bytes(pl.read_parquet(toy_table)["image"][0]["bytes"])
     said = quick("ask", picture, "what colour is it?", "--title", "red shirt", "--model", tmp_path / "asked")
@@ -155,6 +164,17 @@ def test_catalog_commands(toy_table: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "ontology.json").read_text())["categories"]
     lines = quick("catalog", "queries", toy_table, "--count", 3).splitlines()
     assert [json.loads(line).keys() for line in lines] == [{"query", "product_id", "wants"}] * 3
+
+
+def test_check_says_which_columns_are_not_learned_from(toy_table: Path, tmp_path: Path) -> None:
+    table = tmp_path / "fit.csv"
+    frame = pl.read_parquet(toy_table).select("product_id", "title", image=pl.lit("a.png"), fit=pl.lit("Slim"))
+    frame.write_csv(table)
+    said = CliRunner().invoke(app, ["catalog", "check", str(table), "--no-images"]).output.replace("\n", " ")
+    assert "columns that are not learned from: fit; name a column attribute:NAME where it holds a property" in said
+    frame.rename({"fit": "attribute:fit"}).write_csv(table)
+    said = CliRunner().invoke(app, ["catalog", "check", str(table), "--no-images"]).output
+    assert "not learned from" not in said
 
 
 def test_check_finds_faults_and_says_so_with_its_exit_code(tmp_path: Path) -> None:

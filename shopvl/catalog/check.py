@@ -59,7 +59,7 @@ MEANINGS: Mapping[str, str] = {
     "value-spelling": "values that differ only in case or spacing; they are read as one",
     "bad-price": "the price is not a number above 0, with or without a currency",
     "unknown-split": f"the split is none of {', '.join(SPLITS)}",
-    "empty-split": "the row has no split while others have one; it is in none of them",
+    "empty-split": "the row has no split while others have one; it gets one by its title",
     "title-in-splits": "the title stands in several splits, so a test would meet what was learned by heart",
 }
 _PLACEHOLDERS = frozenset(

@@ -129,6 +129,27 @@ class Ontology(_Frozen):
         """The same categories with these properties (`model_copy` would keep the tables derived from the old ones)."""
         return type(self)(version=self.version, categories=self.categories, properties=tuple(properties))
 
+    def named_like(self, other: "Ontology") -> "Ontology":
+        """The same with the names and synonyms that `other` has for its parts: those of one path, or if `other` has
+        one such, of one last name; of one property id or name; of one value id. What it calls itself stays."""
+        ends = Counter(_key(node.path[-1:]) for node in other.categories)
+        by_end = {key: node for node in other.categories if ends[key := _key(node.path[-1:])] == 1}
+
+        def category_named(node: Category) -> Category:
+            like = other.category(node.path) or by_end.get(_key(node.path[-1:]))
+            return node.model_copy(update=_names_like(node, like))
+
+        def property_named(prop: Property) -> Property:
+            like = other.property(prop.id)
+            known = {folded(value.id): value for value in (like.values if like else ())}
+            values = tuple(v.model_copy(update=_names_like(v, known.get(folded(v.id)))) for v in prop.values)
+            return prop.model_copy(update={**_names_like(prop, like), "values": values})
+
+        return type(self)(
+            categories=tuple(category_named(node) for node in self.categories),
+            properties=tuple(property_named(prop) for prop in self.properties),
+        )
+
     # --- facts
 
     @cached_property
@@ -272,6 +293,13 @@ class Ontology(_Frozen):
             ) from error
 
 
+def _names_like(part: Category | Property | Value, like: Category | Property | Value | None) -> dict[str, Any]:
+    """Its names, with those of another in languages that it has none in, and the synonyms of both."""
+    if like is None:
+        return {}
+    return {"names": {**like.names, **part.names}, "synonyms": tuple(dict.fromkeys((*part.synonyms, *like.synonyms)))}
+
+
 def _key(path: Sequence[str]) -> tuple[str, ...]:
     return tuple(folded(step) for step in path)
 
@@ -402,7 +430,7 @@ def apply_names(ontology: Ontology, names: str | Path | Mapping[str, Any]) -> On
       "properties": {"colour": {"zh": "颜色", "values": {"Red": {"zh": "红色"}}}}}`; keys other than `synonyms` and
     `values` are languages. Names for things that the ontology does not have are passed over.
     """
-    given: Mapping[str, Any] = json.loads(Path(names).read_text("utf-8")) if isinstance(names, (str, Path)) else names
+    given = _read_names(Path(names)) if isinstance(names, (str, Path)) else names
     if unknown := set(given) - {"categories", "properties"}:
         raise CatalogError(f"the names hold {', '.join(sorted(unknown))}; only categories and properties were wanted")
     paths = {_key(path_of(name) or ()): entry for name, entry in given.get("categories", {}).items()}
@@ -422,6 +450,20 @@ def apply_names(ontology: Ontology, names: str | Path | Mapping[str, Any]) -> On
         categories=tuple(category_named(node) for node in ontology.categories),
         properties=tuple(property_named(prop) for prop in ontology.properties),
     )
+
+
+def _read_names(path: Path) -> Mapping[str, Any]:
+    try:
+        given = json.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise CatalogError(f"the names {path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise CatalogError(f"the names {path} are not JSON: {error}") from error
+    if not isinstance(given, dict):
+        raise CatalogError(
+            f"the names {path} hold {type(given).__name__}; an object with categories and properties was wanted"
+        )
+    return given
 
 
 def _names(part: Category | Property | Value, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import compress, islice
@@ -24,11 +25,13 @@ from shopvl.catalog.schema import (
     missing_columns_message,
     plan_columns,
 )
+from shopvl.catalog.splits import split_of
 from shopvl.errors import CatalogError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 WANTED = "a .csv, .tsv, .jsonl, .ndjson or .parquet table, a folder holding one, or a folder of pictures"
+SPLIT_BY = ("split", "title", "product_id")
 BUFFER_BYTES = 1 << 20  # Parquet column chunks stream through buffers of this size instead of being read whole
 
 
@@ -163,7 +166,8 @@ class FolderSource:
 
     def names(self) -> list[str]:
         """The columns that file names tell."""
-        return ["product_id", "split", "title", "image", "category_path"]
+        split = ["split"] if any((self.path / name).is_dir() for name in SPLITS) else []
+        return ["product_id", *split, "title", "image", "category_path"]
 
     def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
         """At most `rows` pictures at a time, folder by folder in the order of names."""
@@ -242,14 +246,14 @@ class Catalog:
         keep = [name for name in self.columns if columns is None or name in columns]
         if columns is not None and (unknown := sorted(set(columns) - set(self.columns))):
             raise CatalogError(f"{self.path} has no column {', '.join(unknown)}; it has: {', '.join(self.columns)}")
-        building = [*keep, "split"] if self.split is not None and "split" not in keep else keep
+        building = keep if self.split is None else {*keep, *SPLIT_BY}
         seen: set[str] = set()
         found = False
         for chunk in self.source.chunks(rows, self._wanted(building)):
             if self.split is not None:  # rows of other splits are dropped before their cells are parsed
-                split = _canonical(chunk, self.plan, ["split"])["split"]
+                split = _splits(chunk, self.plan)
                 if not found and len(seen) < 20:
-                    seen.update(split.drop_nulls().unique().to_list())
+                    seen.update(split.unique().to_list())
                 chunk = chunk.only(split == self.split)
                 found = found or chunk.height > 0
             if chunk.height:
@@ -263,6 +267,13 @@ class Catalog:
         if self.split is None and isinstance(self.source, ParquetSource):
             return self.source.rows()
         return sum(frame.height for frame in self.batches(8192, columns=(FAULT,)))
+
+    def split_counts(self) -> Counter[str]:
+        """Number of rows in each split, whichever of them the catalog is opened for."""
+        counts: Counter[str] = Counter()
+        for chunk in self.source.chunks(8192, self._wanted(SPLIT_BY)):
+            counts.update(_splits(chunk, self.plan).to_list())
+        return counts
 
     def digest(self) -> str:
         """SHA-256 of the content: of the file, or of all pictures of a folder and their names."""
@@ -292,7 +303,8 @@ def spread(frames: Iterable[pl.DataFrame], total: int, at_most: int) -> Iterator
 def open_catalog(source: str | Path, *, split: str | None = None, complete: bool = True) -> Catalog:
     """Open a product table; nothing but its column names is read now.
 
-    `split` keeps only the rows of that split. `complete=False` also opens a table that lacks a required column, for
+    `split` keeps only the rows of that split; a row that names none is in that of its title (`splits.split_of`).
+    `complete=False` also opens a table that lacks a required column, for
     those who want to say everything that is wrong with it.
     """
     reader = _source_of(Path(source).expanduser())
@@ -300,11 +312,6 @@ def open_catalog(source: str | Path, *, split: str | None = None, complete: bool
     plan = plan_columns(names)
     if complete and plan.missing:
         raise CatalogError(missing_columns_message(reader.path.name, names, plan.missing))
-    if split is not None and "split" not in plan.sources:
-        raise CatalogError(
-            f"{reader.path} has no column split, but split {split!r} was asked for; "
-            "leave the split out, or add the column (shopvl.catalog.splits.assign_splits writes it)"
-        )
     root = reader.path if isinstance(reader, FolderSource) else reader.path.parent
     return Catalog(source=reader, root=root, plan=plan, split=split)
 
@@ -340,6 +347,16 @@ def table_source(path: Path) -> Source:
             raise CatalogError(f"{path} is a spreadsheet; save it as CSV (UTF-8) and open that")
         case suffix:
             raise CatalogError(f"{path} ends in {suffix or 'nothing'}; wanted: {WANTED}")
+
+
+def _splits(chunk: Chunk, plan: ColumnPlan) -> pl.Series:
+    """The split of each row: the one it names, else that of its title, or of its id where there is none."""
+    told = _canonical(chunk, plan, ["split"])["split"]
+    if not told.null_count():
+        return told
+    frame = _canonical(chunk, plan, SPLIT_BY)
+    keys = frame["title"].fill_null(frame["product_id"]).fill_null("")
+    return pl.Series("split", [name or split_of(key) for name, key in zip(told, keys, strict=True)], dtype=pl.String)
 
 
 def _canonical(chunk: Chunk, plan: ColumnPlan, columns: Collection[str]) -> pl.DataFrame:

@@ -60,6 +60,9 @@ ATTRIBUTE_COLUMNS: Mapping[str, str] = {
 }
 
 
+ATTRIBUTE_PREFIX = "attribute:"  # before the name of any other column that holds a property
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnPlan:
     """Which column of a table becomes what."""
@@ -87,10 +90,18 @@ def plan_columns(names: Iterable[str]) -> ColumnPlan:
         if ranked:
             sources[canonical] = min(ranked)[-1]
     rest = [name for name in names if name not in sources.values()]
-    attributes = {name: ATTRIBUTE_COLUMNS[folded_name(name)] for name in rest if folded_name(name) in ATTRIBUTE_COLUMNS}
+    attributes = {name: prop for name in rest if (prop := _property_of(name))}
     return ColumnPlan(
         sources=sources, attributes=attributes, further=tuple(name for name in rest if name not in attributes)
     )
+
+
+def _property_of(name: str) -> str | None:
+    """The property that a column of this name holds, if any."""
+    plain = name.strip()
+    if plain.casefold().startswith(ATTRIBUTE_PREFIX):
+        return plain[len(ATTRIBUTE_PREFIX) :].strip() or None
+    return ATTRIBUTE_COLUMNS.get(folded_name(name))
 
 
 def folded_name(name: str) -> str:

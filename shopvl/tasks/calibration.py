@@ -58,6 +58,10 @@ class Trust:
         holding = (confidence for confidence, held in self.curve if held >= precision)
         return max(EVEN, min(holding, default=float("inf")) - HAIR)
 
+    def best_precision(self) -> float:
+        """The highest precision that holds with 95% certainty from any confidence on; 0 where none was measured."""
+        return max((held for _, held in self.curve), default=0.0)
+
     def decide(self, probability: float, precision: float, conflict: bool = False) -> Decision:
         """What to do with an answer of that probability; where picture and title disagree it is never accepted."""
         if probability >= self.threshold(precision) and not conflict:

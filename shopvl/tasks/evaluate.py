@@ -131,7 +131,7 @@ def _read(
         found |= design.embeddings(batch, inputs)
     if answers is not None:
         told = {
-            choice: {name: trust_of(design, choice, name).probabilities(logp) for name, logp in by_name.items()}
+            choice: {name: trust_of(design, choice, name).probabilities(by_name[name]) for name in design.labels}
             for choice, by_name in answers.read(batch, INPUT_CHOICES).items()
         }
         for choice, by_name in told.items():

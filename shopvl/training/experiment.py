@@ -69,6 +69,12 @@ class Experiment:
     calibrate_on: str | None = "val"  # None: not at all
     evaluate_on: str = "test"
 
+    @classmethod
+    def of_recipe(cls, recipe: Recipe, **fields: Any) -> Experiment:
+        """An experiment with that very recipe, whatever it changes of the one it is named after."""
+        # the size is of no account: the changes say everything
+        return cls(recipe=recipe.name, size="mini", changes=recipe.to_dict(), **fields)
+
     def full_recipe(self) -> Recipe:
         """The recipe with the changes. Raises RecipeError with every fault."""
         recipe = find(self.recipe, self.size)

@@ -31,7 +31,7 @@ from shopvl.training.loop import LOG_EVERY_STEPS, bf16_is_fast, train
 from shopvl.training.polishing import polish
 
 MAX_TOKENIZER_ROWS = 200_000
-DESIGN, SUMMARY, EXPERIMENT = "design", "summary.json", "experiment.json"
+DESIGN, ROWS, SUMMARY, EXPERIMENT = "design", "rows", "summary.json", "experiment.json"
 
 Report = Callable[[str, float, str], None]  # stage, share done, a line of figures
 
@@ -198,7 +198,7 @@ def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report, 
         seen += rows
         report("read", seen / max(total, 1), f"{seen} of {total} rows")
 
-    return training_rows(catalog, folder / "rows", log, count, picture_reader() if reads else None)
+    return training_rows(catalog, folder / ROWS, log, count, picture_reader() if reads else None)
 
 
 def texts_of_training(rows: TrainingRows, ontology: Ontology) -> Iterator[str]:

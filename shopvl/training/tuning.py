@@ -17,7 +17,7 @@ from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
 from shopvl.errors import DesignError
 from shopvl.features import Labelled, Report, labelled
-from shopvl.loading import CATEGORY, CATEGORY_JOIN
+from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject
 from shopvl.models.heads import LinearHeads
 from shopvl.text.grams import gram_rows, padded
 from shopvl.training.support_vectors import fit_grams
@@ -35,10 +35,11 @@ def fit_heads(
     report: Report = lambda stage, share: None,
     seed: int = 0,
     min_steps: int = MIN_STEPS,
-) -> None:
+) -> list[Reject]:
     """Give `design` heads fitted on the catalog's rows that have picture and title. Multi-valued: the first value.
 
-    Raises DesignError where the design's ontology leaves nothing to choose between, or where it answers prompts.
+    The other rows are returned. Raises DesignError where the design's ontology leaves nothing to choose between, or
+    where it answers prompts.
     """
     if (answering := design.recipe.answering) is not None:
         raise DesignError(
@@ -66,6 +67,7 @@ def fit_heads(
             report("fit", (number + share) / len(INPUT_CHOICES))
 
         _fit(design, inputs, known, grams_NG, seed, min_steps, progress)
+    return known.rejects
 
 
 @torch.no_grad()

@@ -226,10 +226,39 @@ def test_names_in_chinese_are_understood(shop, tmp_path):
     for pair in (("颜色", "藏青色"), ("colour", "Marine"), ("颜色", "Navy Blue")):
         assert named.fact_ids(None, [pair]) == number
     assert "玩具" not in set(named.names())
+    (tmp_path / "broken.json").write_text("{'colour': 1}")
+    (tmp_path / "list.json").write_text("[]")
+    for file, fault in (("none", "cannot be read: No such file"), ("broken", "are not JSON"), ("list", "hold list")):
+        with pytest.raises(CatalogError, match=fault):
+            apply_names(shop, tmp_path / f"{file}.json")
     with pytest.raises(CatalogError, match="the names hold values; only categories and properties were wanted"):
         apply_names(shop, {"values": {}})
     with pytest.raises(CatalogError, match="are not all texts"):
         apply_names(shop, {"categories": {"Shirts": {"synonyms": "shirt"}}})
+
+
+def test_names_are_taken_from_an_ontology_that_has_them(shop):
+    other = mine_ontology(
+        [
+            pl.DataFrame(
+                {
+                    "category_path": [["Fashion", "shirts"], ["Fashion", "Dresses"], ["Sale", "Dresses"]],
+                    "attributes": [[{"property": "Color", "value": "navy blue"}]] * 3,
+                }
+            )
+        ]
+    )
+    named = {
+        "categories": {"shirts": {"zh": "衬衫", "synonyms": ["shirt"]}, "Dresses": {"zh": "连衣裙"}},
+        "properties": {"Color": {"zh": "颜色", "synonyms": ["colour"], "values": {"navy blue": {"zh": "藏青色"}}}},
+    }
+    found = shop.named_like(apply_names(other, named))
+    assert found.facts == shop.facts
+    assert found.category(SHIRT).names == {"en": "Shirts", "zh": "衬衫"}
+    assert found.category(SHIRT).synonyms == ("shirt",)
+    assert found.category(DRESS).name("zh") is None  # of two with that name, which is meant?
+    assert found.fact_ids(None, [("颜色", "藏青色")]) == shop.fact_ids(None, [("colour", "Navy Blue")])
+    assert shop.named_like(Ontology()) == shop
 
 
 def test_a_synonym_never_takes_a_values_own_name():

@@ -24,9 +24,11 @@ from shopvl.catalog.schema import (
     FRAME_SCHEMA,
     PRODUCT_SCHEMA,
     REQUIRED,
+    SPLITS,
     plan_columns,
     row_as_json,
 )
+from shopvl.catalog.splits import split_of
 from shopvl.errors import CatalogError
 from shopvl.paths import room
 
@@ -261,6 +263,8 @@ def test_every_column_name_is_understood_and_none_stands_for_two():
         assert synonyms[0] == canonical
         for synonym in synonyms:
             assert plan_columns([synonym.upper().replace("_", "-")]).sources.keys() == {canonical}
+    told = plan_columns(["id", "title", "image", "Attribute: Sleeve length", "attribute:", "fit"])
+    assert (told.attributes, told.further) == ({"Attribute: Sleeve length": "Sleeve length"}, ("attribute:", "fit"))
     plan = plan_columns(["id", "sku", "Title", "title", "image"])
     assert plan.sources == {"product_id": "id", "title": "title", "image": "image"}
     assert plan.further == ("sku", "Title")
@@ -397,8 +401,36 @@ def test_split_keeps_its_rows(tmp_path):
             open_catalog(file, split="valid").count()
     plain = tmp_path / "plain.csv"
     plain.write_text("id,title,image\n1,a,b\n")
-    with pytest.raises(CatalogError, match="no column split, but split 'test' was asked for"):
-        open_catalog(plain, split="test")
+    with pytest.raises(CatalogError, match=r"no row of .* is in split 'valid'; the splits in it are: train"):
+        open_catalog(plain, split="valid").count()
+
+
+def test_a_row_that_names_no_split_is_in_that_of_its_title(tmp_path):
+    lines = [f"{n},Title {n // 2},a.png,{'val' if n < 10 else ''}" for n in range(3000)]
+    (tmp_path / "some.csv").write_text("id,title,image,split\n" + "\n".join(lines) + "\n3000,,a.png,\nbad\n")
+    bare = [line.rsplit(",", 1)[0] for line in lines]
+    (tmp_path / "none.csv").write_text("id,title,image\n" + "\n".join(bare) + "\n3000,,a.png\nbad\n")
+    for name in ("some", "none"):
+        whole = open_catalog(tmp_path / f"{name}.csv")
+        counts = whole.split_counts()
+        assert counts.keys() == set(SPLITS)
+        assert counts.total() == 3002
+        found = {split: pl.concat(open_catalog(whole.path, split=split).batches(700)) for split in SPLITS}
+        assert {split: frame.height for split, frame in found.items()} == counts
+        for split, frame in found.items():
+            told = [row for row in frame.iter_rows(named=True) if row["split"] is None and row["title"]]
+            assert told
+            assert {split_of(row["title"]) for row in told} == {split}
+    assert open_catalog(tmp_path / "some.csv", split="val").count() >= 10
+    assert not open_catalog(tmp_path / "none.csv").has("split")
+
+
+def test_a_folder_of_pictures_without_splits_has_them_by_title(tmp_path):
+    (tmp_path / "Shirts").mkdir()
+    for number in range(60):
+        (tmp_path / "Shirts" / f"shirt {number}.png").write_bytes(png())
+    assert not open_catalog(tmp_path).has("split")
+    assert open_catalog(tmp_path).split_counts().keys() == set(SPLITS)
 
 
 def test_only_the_columns_asked_for(tmp_path):
