@@ -142,11 +142,14 @@ def most_useful(tags: Path, ontology: Ontology, limit: int) -> tuple[list[dict[s
     runner_up = pl.col("alternatives").list.first().struct.field("probability").fill_null(0.0)
     light = (
         rows.filter(worth)
-        .select("number", "product_id", "property", "conflict", (1 - pl.col("probability") + runner_up).alias("doubt"))
+        .select(
+            *("number", "product_id", "property", "value", "conflict"),
+            (1 - pl.col("probability") + runner_up).alias("doubt"),
+        )
         .unique(["product_id", "property"], keep="first", maintain_order=True)
         .collect()
     )
-    _check_properties(tags, light["property"].unique().to_list(), ontology)
+    _check_known(tags, light.select("property", "value").unique(maintain_order=True), ontology)
     light = light.join(_not_had(rows, ontology), on=["product_id", "property"], how="anti", maintain_order="left")
 
     def place(name: str) -> pl.Expr:
@@ -175,10 +178,13 @@ def _tags(tags: Path) -> pl.LazyFrame:
     return pl.scan_parquet(path).with_row_index("number").select("number", *READ)
 
 
-def _check_properties(tags: Path, names: Iterable[str], ontology: Ontology) -> None:
-    if strange := sorted(name for name in names if name != CATEGORY and ontology.property(name) is None):
+def _check_known(tags: Path, answers: pl.DataFrame, ontology: Ontology) -> None:
+    known = {(CATEGORY, folded(JOIN.join(node.path))) for node in ontology.categories}
+    known |= {(prop.id, folded(value.id)) for prop in ontology.properties for value in prop.values}
+    strange = [f"{name} {value!r}" for name, value in answers.iter_rows() if (name, folded(value)) not in known]
+    if strange:
         raise ReviewError(
-            f"the model does not know {', '.join(map(repr, strange[:5]))}, which {tags} has answers about; "
+            f"the model does not know {', '.join(sorted(strange)[:3])}, which {tags} has as an answer; "
             "name the --model that made these tags"
         )
 

@@ -168,7 +168,7 @@ def test_what_is_asked_comes_most_useful_first(tags: Path, ontology: Ontology) -
 def test_questions_are_spread_over_properties_and_products(tmp_path: Path, ontology: Ontology) -> None:
     hard = [answer(f"p{n}", "colour", "Red", 0.3 + n / 1000) for n in range(100)]
     easy = [answer(f"q{n}", "category", SHIRTS, 0.65 + n / 1000) for n in range(100)]
-    same = [answer("one", name, "Long", 0.2) for name in ("colour", "category", "sleeve")]
+    same = [answer("one", *pair, 0.2) for pair in (("colour", "Red"), ("category", SHIRTS), ("sleeve", "Long"))]
     path = tmp_path / "tags.parquet"
     pq.write_table(pa.Table.from_pylist([*hard, *easy, *same], schema=TAGS), path)
     asked, of = most_useful(path, ontology, 30)
@@ -275,8 +275,11 @@ def test_mistakes_on_the_way_out(tags: Path, catalog: Catalog, ontology: Ontolog
         export_review(tmp_path / "nowhere", catalog, ontology, out)
     with pytest.raises(ReviewError, match=r"has no column property, value.*holds no tags"):
         export_review(catalog.path, catalog, ontology, out)
-    with pytest.raises(ReviewError, match="does not know 'sleeve'"):
-        export_review(tags, catalog, Ontology(properties=ontology.properties[:1]), out)
+    with pytest.raises(ReviewError, match=r"does not know sleeve '\+Short', sleeve 'Long', which"):
+        export_review(tags, catalog, ontology.with_properties(ontology.properties[:1]), out)
+    fewer = Property(id="colour", values=(Value(id="Blue"),))
+    with pytest.raises(ReviewError, match=r"does not know colour 'Red', which .*; name the --model that made these"):
+        export_review(tags, catalog, ontology.with_properties([fewer, ontology.properties[1]]), out)
     other = tmp_path / "other.csv"
     other.write_text("product_id,title,image\nz,Z,z.jpg\n")
     with pytest.raises(ReviewError, match=r"none of the products tagged in .* is in .*other\.csv"):
