@@ -62,7 +62,7 @@ CatalogPath = Annotated[str, typer.Argument(help="CSV, JSONL or Parquet table, o
 ModelFolder = Annotated[
     Path, typer.Option("--model", help="A shopvl model folder; left out: the model in the box.", show_default=False)
 ]
-OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.", file_okay=False)]
 Split = Annotated[str | None, typer.Option(help="Only rows of this split.")]
 Ocr = Annotated[
     bool, typer.Option("--ocr", help="Read pictures first: paint out text laid over them; printed words are evidence.")
@@ -74,7 +74,7 @@ def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr and exit code 1."""
     try:
         app()
-    except ShopvlError as error:
+    except (ShopvlError, OSError) as error:
         chatter.print(f"shopvl: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -184,7 +184,7 @@ def _reading(design: Design, ocr: bool) -> Design:
 
 @app.command()
 def demo(
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("demo"),
+    out_folder: OutFolder = Path("demo"),
     products: Annotated[int, typer.Option(help="Size of the synthetic shop.")] = DEMO_PRODUCTS,
     minutes: Annotated[float, typer.Option(help="Training time.")] = DEMO_MINUTES,
     seed: int = 0,
@@ -321,7 +321,7 @@ def catalog_synth(
 @catalog_app.command("ontology")
 def catalog_ontology(
     catalog: CatalogPath,
-    target: Annotated[Path, typer.Option("--out", help="JSON file to write.")],
+    target: Annotated[Path, typer.Option("--out", help="JSON file to write.", dir_okay=False)],
     min_count: Annotated[int, typer.Option(help="Leave out values seen less often.")] = 1,
     names: Annotated[Path | None, typer.Option(help="JSON of names in other languages, and synonyms.")] = None,
     split: Split = None,
@@ -669,9 +669,9 @@ def experiments_rollback(name: Annotated[str, typer.Argument(help="A registered 
 @app.command()
 def pretrain(
     experiment: Annotated[Path | None, typer.Argument(help="YAML file; or use the options below.")] = None,
-    folder: Annotated[Path, typer.Option("--out", help="Folder of the run; a run there goes on.")] = Path(
-        "runs/pretrain"
-    ),
+    folder: Annotated[
+        Path, typer.Option("--out", help="Folder of the run; a run there goes on.", file_okay=False)
+    ] = Path("runs/pretrain"),
     recipe: Annotated[str, typer.Option(help="A recipe's name, where there is no file.")] = "tri-clip",
     size: Annotated[str, typer.Option(help="tiny, mini or base.")] = "mini",
     data: Annotated[str | None, typer.Option(help="A catalog, where there is no file.")] = None,
@@ -953,7 +953,7 @@ def tag(
 @app.command()
 def export(
     tags: Annotated[Path, typer.Argument(help="The folder that `shopvl tag` wrote.")],
-    target: Annotated[Path, typer.Option("--out", help="File to write; .csv, .tsv, .parquet or .jsonl.")],
+    target: Annotated[Path, typer.Option("--out", help="A .csv, .tsv, .parquet or .jsonl file.", dir_okay=False)],
     form: Annotated[str, typer.Option("--format", help="wide, google or jsonl.")] = "wide",
     catalog: Annotated[str | None, typer.Option(help="The catalog: titles and pictures for a feed.")] = None,
     decisions: Annotated[str, typer.Option(help="Answers to write: accept, or accept,review.")] = "accept",
@@ -1143,6 +1143,9 @@ def index(
             f"{folder}: {done.indexed} products indexed, {done.replaced} of them in place of old ones, "
             f"{done.deleted} deleted, {done.rejected} rejected"
         )
+        if done.unknown:
+            few = ", ".join(done.unknown[:3])
+            out.print(f"{len(done.unknown)} ids to delete are not in the index: {few}", markup=False, highlight=False)
         return
     assert opened is not None
     assert design is not None
@@ -1157,6 +1160,8 @@ def index(
     with _progress("indexing", total) as report:
         done = build_index(design, opened, folder, report, tags=tags, plan=plan, ontology=ontology)
     out.print(f"{folder}: {done.indexed} products indexed, {done.rejected} rejected")
+    if not calibrate_on:
+        chatter.print("no query will be refused, as nothing was measured; --calibrate-on val chooses a cut-off")
 
 
 def _collection(folder: Path) -> str:

@@ -149,6 +149,14 @@ def test_a_review_from_tags_to_tuning(tuned_folder: Path, toy_table: Path, tmp_p
     assert "10 of 10 corrections are about products of" in quick(*tuned, "--corrections", corrections)
 
 
+def test_a_folder_to_write_is_no_file(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    for command in (("tag", toy_table), ("evaluate", tuned_folder, toy_table), ("tune", tuned_folder, toy_table)):
+        done = CliRunner().invoke(app, [*map(str, command), "--out", str(tmp_path / "taken")])
+        assert done.exit_code == 2
+        assert "is a file" in " ".join(done.output.replace("│", " ").split())
+
+
 def test_recipes() -> None:
     assert "tri-clip" in quick("recipes", "list")
     assert "word-patch" in quick("recipes", "table") or "wra-ot" in quick("recipes", "table")

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = (
     {"errors", "torchvision_mend", "allocator", "arithmetic", "compact", "overlap"},
-    {"__init__", "paths", "batch"},
+    {"__init__", "paths", "batch", "sole_writer"},
     {"recipes", "vision", "metrics", "tracking"},
     {"catalog"},
     {"text"},

@@ -26,6 +26,7 @@ from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
 from shopvl.errors import ShopvlError
+from shopvl.sole_writer import sole_writer
 from shopvl.tasks.calibration import UNKNOWN_BELOW, UNMEASURED, trust_of
 from shopvl.tasks.engines import InWorkers, Mapped, Work, in_process
 from shopvl.tasks.ledger import Ledger, disk_error
@@ -132,8 +133,8 @@ def tag(
     What is done is kept in `out/.ledger` by the content of each row. Called again after a crash, it goes on where it
     was; called on a changed catalog or with another `precision`, it computes only what is new. Rows that an earlier run
     rejected are tried again. With `workers` > 1, so many processes do the work. `bfloat16` computes in half the bits:
-    faster where the machine can, and probabilities change a little. Raises ShopvlError where the disk is full; what was
-    done is safe.
+    faster where the machine can, and probabilities change a little. Raises ShopvlError where the disk is full, what was
+    done is safe; and where another process tags into `out`.
 
     Where the design has a reader, `out/notes.parquet` names the products whose pictures it could not read and why; they
     are tagged from the pictures as they came, and tried again by the next run.
@@ -142,23 +143,23 @@ def tag(
     summary = Tagged(workers=workers)
     zero_shot = zero_shot or not design.labels
     mapper = TagMapper(design, catalog.root, use, zero_shot=zero_shot, bfloat16=bfloat16)
-    out.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(out / LEDGER, KNOWN)
-    reading = Reading(catalog, mapper.made_with(), limit)
-    done = 0
-    try:
-        for numbers, mapped in _results(engine, workers, mapper, reading, ledger, summary):
-            for stage, seconds in mapped.seconds.items():
-                summary.stages[stage] += seconds
-            with summary.timed("write"):
-                reading.placed(ledger.add(numbers, mapped.results))
-            done += len(numbers)
-            report(reading.reused + done)
-    finally:
-        reading.placed(ledger.commit())
-    with summary.timed("merge"):
-        _merge(ledger, reading, out, _thresholds(design, precision, zero_shot), mapper, summary)
-    ledger.finish(reading.places(), whole=limit is None)
+    with sole_writer(out / LEDGER, f"tagging into {out}"):
+        ledger = Ledger(out / LEDGER, KNOWN)
+        reading = Reading(catalog, mapper.made_with(), limit)
+        done = 0
+        try:
+            for numbers, mapped in _results(engine, workers, mapper, reading, ledger, summary):
+                for stage, seconds in mapped.seconds.items():
+                    summary.stages[stage] += seconds
+                with summary.timed("write"):
+                    reading.placed(ledger.add(numbers, mapped.results))
+                done += len(numbers)
+                report(reading.reused + done)
+        finally:
+            reading.placed(ledger.commit())
+        with summary.timed("merge"):
+            _merge(ledger, reading, out, _thresholds(design, precision, zero_shot), mapper, summary)
+        ledger.finish(reading.places(), whole=limit is None)
     report(summary.rows)
     summary.reused, summary.seconds = reading.reused, time.monotonic() - started
     assert summary.rows == summary.tagged + summary.rejected

@@ -282,8 +282,10 @@ def test_changes_by_id(own: Path, tuned, some_rows) -> None:
     assert photos["new"] == ids[5]  # its photo was there before
     update_index(None, None, own, delete=["new"])
     assert [hit.product_id for hit in SearchIndex(own, tuned).search("zeppelin thing", by="lexical")] == [ids[4]]
-    with pytest.raises(ShopvlError, match="has no product nobody; nothing was changed"):
-        update_index(None, None, own, delete=["nobody", ids[0]])
+    # what is gone already is passed over: a change that was killed can be asked for again
+    done = update_index(None, None, own, delete=["nobody", ids[0], "new"])
+    assert (done.deleted, done.unknown) == (1, ("new", "nobody"))
+    assert SearchIndex(own, tuned).row_of(ids[0]) is None
 
 
 def test_many_changes_make_the_files_anew_and_keep_every_answer(own: Path, tuned, some_rows) -> None:
@@ -369,9 +371,9 @@ def test_a_change_that_stops_at_any_step_changes_nothing(own: Path, tuned, some_
 
 
 def test_two_writers_do_not_meet(own: Path, tuned) -> None:
-    from shopvl.tasks.search.folder import sole_writer
+    from shopvl.sole_writer import sole_writer
 
-    with sole_writer(own), pytest.raises(IndexFolderError, match="another process is changing the index"):
+    with sole_writer(own, "here"), pytest.raises(ShopvlError, match="another process is changing the index"):
         update_index(None, None, own, delete=["a"])
 
 

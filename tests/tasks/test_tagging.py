@@ -10,9 +10,11 @@ import pytest
 
 from shopvl.catalog.ontology import Property
 from shopvl.catalog.readers import open_catalog
+from shopvl.errors import ShopvlError
 from shopvl.paths import room
+from shopvl.sole_writer import sole_writer
 from shopvl.tasks.calibration import Trust, trust_of
-from shopvl.tasks.tagging import tag
+from shopvl.tasks.tagging import LEDGER, tag
 
 
 @pytest.fixture
@@ -114,6 +116,14 @@ def test_a_failed_run_leaves_the_old_tags(tuned, toy_catalog, tmp_path: Path, mo
         tag(tuned, toy_catalog, out, report=fails)
     assert (out / "tags.parquet").read_bytes() == before
     assert {path.name for path in out.iterdir()} == {"tags.parquet", "rejects.parquet", ".ledger"}
+
+
+def test_one_run_at_a_time_writes_a_folder(tuned, toy_catalog, tmp_path: Path) -> None:
+    out = tmp_path / "tags"
+    tag(tuned, toy_catalog, out, limit=3)
+    with sole_writer(out / LEDGER, "here"), pytest.raises(ShopvlError, match="another process is tagging into"):
+        tag(tuned, toy_catalog, out)
+    assert tag(tuned, toy_catalog, out).reused == 3
 
 
 def test_trust_decides_by_the_measured_curve() -> None:

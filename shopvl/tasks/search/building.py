@@ -18,6 +18,7 @@ from shopvl.design import Design
 from shopvl.encoding import Encoded, encode
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject, pairs
+from shopvl.sole_writer import sole_writer
 from shopvl.tasks.search import milvus
 from shopvl.tasks.search import vectors as nearest
 from shopvl.tasks.search.folder import (
@@ -33,7 +34,6 @@ from shopvl.tasks.search.folder import (
     clear,
     publish,
     read_state,
-    sole_writer,
 )
 from shopvl.tasks.search.lexical import Lexical
 from shopvl.tasks.search.segment import Writer, read_matrix
@@ -53,6 +53,7 @@ class Indexed:
     rejected: int
     replaced: int = 0
     deleted: int = 0
+    unknown: tuple[str, ...] = ()  # ids to delete that the index has not
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def build_index(
     `ontology` (the design's, if none is given) brings the names by which words of a query are understood.
     """
     plan, ontology = plan or Plan(), ontology or design.ontology
-    with sole_writer(out):
+    attached = None if tags is None else read_tags(tags)  # first: where there are none, nothing is embedded in vain
+    with sole_writer(out, f"changing the index {out}"):
         old = _version(out)
         clear(out, old)
         writer = Writer(out, (old.version if old else 0) + 1, ontology)
@@ -101,7 +103,7 @@ def build_index(
             raise ShopvlError(f"no row of {catalog.path} could be indexed; {out / REJECTS} says why for each")
         segment = writer.close()
         ontology.save(out / ONTOLOGY)
-        finish(out, design.name, segment, plan, ontology, None if tags is None else read_tags(tags), old)
+        finish(out, design.name, segment, plan, ontology, attached, old)
     return Indexed(segment.rows, len(rejects))
 
 

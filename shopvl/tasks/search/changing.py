@@ -14,6 +14,7 @@ from shopvl.catalog.readers import Catalog
 from shopvl.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.loading import Reject
+from shopvl.sole_writer import sole_writer
 from shopvl.tasks.search import milvus
 from shopvl.tasks.search.building import (
     Indexed,
@@ -36,7 +37,6 @@ from shopvl.tasks.search.folder import (
     clear,
     publish,
     read_state,
-    sole_writer,
 )
 from shopvl.tasks.search.groups import Photos
 from shopvl.tasks.search.lexical import Lexical
@@ -57,7 +57,7 @@ def update_index(
     """Add the catalog's products (in place of those with the same ids), delete others, and attach tags, in one step.
 
     Its cost goes with the size of the change, until STALE_SHARE of the rows are no longer in place: then all files are
-    made anew, without embedding anything again. Raises ShopvlError for ids to delete that the index has not, and
+    made anew, without embedding anything again. Ids to delete that the index has not are passed over, and told. Raises
     IndexFolderError for a design that did not make the index.
     """
     if catalog is not None and design is None:
@@ -84,7 +84,7 @@ def change(
     out: Path, fill: Fill | None = None, delete: Collection[str] = (), new_tags: pl.DataFrame | None = None
 ) -> Indexed:
     """`update_index` for those who bring their own vectors."""
-    with sole_writer(out):
+    with sole_writer(out, f"changing the index {out}"):
         old = read_state(out)
         clear(out, old)
         return _changed(out, old, fill, delete, new_tags)
@@ -99,9 +99,6 @@ def _changed(
     ids = pl.concat([frame.select("product_id") for frame in frames]).with_row_index("row")
     ids = ids.filter(~pl.col("row").is_in(sorted(gone)))
     unknown = sorted(set(delete) - set(ids["product_id"])) if delete else []
-    if unknown:
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        raise ShopvlError(f"the index {out} has no product {', '.join(unknown[:3])}{more}; nothing was changed")
     rejects: list[Reject] = []
     segments, added = old.segments, pl.DataFrame(schema=COLUMNS)
     if fill is not None:
@@ -120,7 +117,8 @@ def _changed(
     else:
         _append(out, old, segments, added, gone, removed, tags, ontology, tagged=new_tags is not None)
     replaced = len(away.filter(pl.col("product_id").is_in(added["product_id"].to_list())))
-    return Indexed(added.height - len(twice), len(rejects), replaced, len(set(delete) - set(added["product_id"])))
+    deleted = len(set(delete) - set(unknown) - set(added["product_id"]))
+    return Indexed(added.height - len(twice), len(rejects), replaced, deleted, tuple(unknown))
 
 
 def _products(out: Path, segment: Segment, *columns: str) -> pl.DataFrame:

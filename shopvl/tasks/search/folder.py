@@ -6,23 +6,21 @@ index or the new one. What no config names is cleared away by the next change.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shopvl.errors import IndexFolderError
+from shopvl.sole_writer import LOCK
 from shopvl.tasks.search.vectors import Kind
 
 FORMAT = 3
 TITLE_SHARE = 0.5  # of a product's vector, where nothing was measured; the rest is the picture's
-CONFIG, LOCK, ONTOLOGY, REJECTS = "config.json", ".lock", "ontology.json", "rejects.parquet"
+CONFIG, ONTOLOGY, REJECTS = "config.json", "ontology.json", "rejects.parquet"
 VECTORS, PRODUCTS, SHOWN = "vectors.f32", "products.parquet", "shown.arrow"  # of one segment
 
 
@@ -160,17 +158,3 @@ def clear(folder: Path, state: State | None) -> None:
             shutil.rmtree(entry, ignore_errors=True)
         else:
             entry.unlink(missing_ok=True)
-
-
-@contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; it ends with the process. Raises IndexFolderError where another one holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise IndexFolderError(
-                f"another process is changing the index {folder}; try again when it is done"
-            ) from None
-        yield

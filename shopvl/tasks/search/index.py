@@ -421,7 +421,7 @@ def collapse_named(name: str | None) -> Collapse | None:
 def read_ids(path: Path) -> Collection[str]:
     """Product ids to delete, one a line. Raises ShopvlError for a file that cannot be read or holds none."""
     try:
-        ids = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+        ids = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as fault:
         raise ShopvlError(f"the ids to delete cannot be read from {path} ({fault}); one id a line was wanted") from None
     if not ids:
