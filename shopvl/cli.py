@@ -9,7 +9,7 @@ import json
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -140,12 +140,12 @@ def _inputs(text: str) -> tuple[Modality, ...]:
     return tuple(found)
 
 
-def _opened(catalog: str | Path, split: str | None = None) -> Catalog:
+def _opened(catalog: str | Path, split: str | None = None, **wanted: Collection[str]) -> Catalog:
     """The catalog, or that split of it; says so where titles decide which split a row is in."""
     from shopvl.catalog.readers import open_catalog
     from shopvl.catalog.splits import SHARES
 
-    opened = open_catalog(catalog, split=split or None)
+    opened = open_catalog(catalog, split=split or None, **wanted)
     if split and not opened.has("split"):
         shares = ", ".join(f"{share:.0%} {name}" for name, share in SHARES)
         told = f"{catalog} has no column split, so titles decide which products are in which: {shares}"
@@ -286,7 +286,7 @@ def catalog_check(
 
     with _progress("checking", None) as report:
         faults = check_catalog(catalog, images=images, report=report)
-    _say_unused(open_catalog(catalog, complete=False))
+    _say_unused(open_catalog(catalog, required=()))
     if as_json:
         print(json.dumps([asdict(fault) for fault in faults], ensure_ascii=False, indent=1))
     elif not faults:
@@ -888,7 +888,7 @@ def tag(
     catalog: CatalogPath,
     folder: OutFolder,
     model: ModelFolder = SHIPPED,
-    use: Annotated[str, typer.Option(help="Inputs: image,title or one of them.")] = "image,title",
+    use: Annotated[str, typer.Option(help="Inputs: image,title or one of them, if there is no other.")] = "image,title",
     precision: Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted answers.")] = PRECISION,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
     split: Split = None,
@@ -915,9 +915,9 @@ def tag(
     from shopvl.tasks.tagging import engine_named, workers_for
     from shopvl.tasks.tagging import tag as tag_catalog
 
-    opened = _opened(catalog, split)
-    design = _reading(Design.from_pretrained(model), ocr)
     inputs = _inputs(use)
+    opened = _opened(catalog, split, required=("product_id", *inputs))
+    design = _reading(Design.from_pretrained(model), ocr)
     total = opened.count() if limit is None else min(limit, opened.count())
     with _progress("tagging", total) as report:
         done = tag_catalog(
@@ -954,7 +954,9 @@ def tag(
 def export(
     tags: Annotated[Path, typer.Argument(help="The folder that `shopvl tag` wrote.")],
     target: Annotated[Path, typer.Option("--out", help="A .csv, .tsv, .parquet or .jsonl file.", dir_okay=False)],
-    form: Annotated[str, typer.Option("--format", help="wide, google or jsonl.")] = "wide",
+    form: Annotated[
+        str | None, typer.Option("--format", help="wide, google or jsonl; by the file's name if left out.")
+    ] = None,
     catalog: Annotated[str | None, typer.Option(help="The catalog: titles and pictures for a feed.")] = None,
     decisions: Annotated[str, typer.Option(help="Answers to write: accept, or accept,review.")] = "accept",
     require: Annotated[list[str] | None, typer.Option(help="An attribute that must be filled, repeatable.")] = None,
@@ -970,7 +972,7 @@ def export(
         done = export_tags(
             tags,
             target,
-            form=form_named(form),
+            form=form_named(form or ("jsonl" if target.suffix == ".jsonl" else "wide")),
             catalog=opened,
             decisions=decisions,
             require=require or (),
@@ -999,7 +1001,7 @@ def review_export(
     from shopvl.design import Design
     from shopvl.tasks.review import export_review
 
-    opened = _opened(catalog)
+    opened = _opened(catalog, required=("product_id",))
     ontology = Design.from_pretrained(model).ontology
     with _progress("looking up products", None) as report:
         done = export_review(tags, opened, ontology, target, limit=limit, report=report)

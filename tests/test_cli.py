@@ -149,6 +149,19 @@ def test_a_review_from_tags_to_tuning(tuned_folder: Path, toy_table: Path, tmp_p
     assert "10 of 10 corrections are about products of" in quick(*tuned, "--corrections", corrections)
 
 
+def test_titles_alone_are_tagged_where_that_is_asked_for(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
+    table, tags = tmp_path / "titles.csv", tmp_path / "tags"
+    pl.read_parquet(toy_table).select("product_id", "title").head(5).write_csv(table)
+    told = ("tag", table, "--model", tuned_folder, "--out", tags)
+    with pytest.raises(ShopvlError, match=r"titles\.csv has no column for image"):
+        quick(*told)
+    assert "5 rows in = 5 tagged + 0 rejected" in quick(*told, "--use", "title", "--precision", 1)
+    assert set(pl.read_parquet(tags / "tags.parquet")["evidence"].explode()) == {"title"}
+    sheet = tmp_path / "review.csv"
+    assert "about 5 products" in quick("review", "export", tags, table, "--model", tuned_folder, "--out", sheet)
+    assert "5 products" in quick("export", tags, "--out", tmp_path / "tags.jsonl")
+
+
 def test_a_folder_to_write_is_no_file(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     for command in (("tag", toy_table), ("evaluate", tuned_folder, toy_table), ("tune", tuned_folder, toy_table)):

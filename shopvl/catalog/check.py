@@ -115,7 +115,7 @@ def check_catalog(
     the pictures themselves alone. `report` is told after every batch how many rows it had.
     """
     if not isinstance(catalog, Catalog):
-        catalog = open_catalog(catalog, complete=False)
+        catalog = open_catalog(catalog, required=())
     findings = _Findings()
     if catalog.missing:
         message = missing_columns_message(catalog.path.name, catalog.source.names(), catalog.missing)

@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from shopvl.errors import HostError, ImageError
 
 MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
 MAX_PIXELS = 50_000_000
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of sizes that are refused here anyway
 MAX_REDIRECTS = 5
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # nothing that runs another program (EPS)
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})

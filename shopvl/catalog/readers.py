@@ -20,6 +20,7 @@ from shopvl.catalog.schema import (
     FRAME_SCHEMA,
     IMAGE,
     PRODUCT_SCHEMA,
+    REQUIRED,
     SPLITS,
     ColumnPlan,
     missing_columns_message,
@@ -227,7 +228,7 @@ class Catalog:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Required columns that the table has not (empty unless opened with `complete=False`)."""
+        """Required columns that the table has not (empty unless opened without asking for them)."""
         return self.plan.missing
 
     def has(self, column: str) -> bool:
@@ -300,18 +301,17 @@ def spread(frames: Iterable[pl.DataFrame], total: int, at_most: int) -> Iterator
         yield frame.filter((place + 1) * taken // total > place * taken // total)
 
 
-def open_catalog(source: str | Path, *, split: str | None = None, complete: bool = True) -> Catalog:
+def open_catalog(source: str | Path, *, split: str | None = None, required: Collection[str] = REQUIRED) -> Catalog:
     """Open a product table; nothing but its column names is read now.
 
     `split` keeps only the rows of that split; a row that names none is in that of its title (`splits.split_of`).
-    `complete=False` also opens a table that lacks a required column, for
-    those who want to say everything that is wrong with it.
+    A table that lacks a `required` column is refused.
     """
     reader = _source_of(Path(source).expanduser())
     names = reader.names()
     plan = plan_columns(names)
-    if complete and plan.missing:
-        raise CatalogError(missing_columns_message(reader.path.name, names, plan.missing))
+    if missing := [name for name in plan.missing if name in required]:
+        raise CatalogError(missing_columns_message(reader.path.name, names, missing))
     root = reader.path if isinstance(reader, FolderSource) else reader.path.parent
     return Catalog(source=reader, root=root, plan=plan, split=split)
 

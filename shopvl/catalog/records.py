@@ -5,6 +5,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,16 +20,17 @@ DELIMITERS = (",", "\t", ";", "|")
 MAX_RECORD_LINES = 500
 MAX_RECORD_CHARS = 4_000_000
 SNIFF_LINES = 1000
+_SEP = re.compile(r"\ufeff?sep=(.)\s*$", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def csv_header(path: Path) -> list[str]:
     """The column names of a CSV file; an empty name is named by its place, a name that comes twice is numbered."""
     with _open_text(path) as lines:
-        first = lines.readline()
+        told, first = _first_lines(lines)
         if not first.strip():
             raise CatalogError(f"{path} is empty; a first line with column names was wanted")
-        delimiter = _delimiter(path, first)
+        delimiter = told or _delimiter(path, first)
         header, _ = next(_csv_rows(iter([first, *(lines.readline() for _ in range(20))]), delimiter), ([], 1))
     names: list[str] = []
     for place, cell in enumerate(header or [], start=1):
@@ -41,15 +43,21 @@ def csv_records(path: Path) -> Iterator[Record]:
     """All records of a CSV file after its header, one by one."""
     names = csv_header(path)
     with _open_text(path) as lines:
-        delimiter = _delimiter(path, lines.readline())
-        lines.seek(0)
-        rows = _csv_rows(lines, delimiter, width=len(names))
+        told, first = _first_lines(lines)
+        rows = _csv_rows(chain([first], lines), told or _delimiter(path, first), width=len(names))
         next(rows, None)  # the header
         for fields, outcome in rows:
             if fields is None:
                 yield {}, str(outcome)
             else:
                 yield dict(zip(names, fields, strict=True)), None
+
+
+def _first_lines(lines: IO[str]) -> tuple[str | None, str]:
+    """The delimiter, where a line `sep=;` as spreadsheets write it names one, and the line after it, or the first."""
+    first = lines.readline()
+    told = _SEP.match(first)
+    return (None, first) if told is None else (told[1], lines.readline())
 
 
 def _open_text(path: Path) -> IO[str]:

@@ -561,11 +561,18 @@ def test_a_damaged_parquet_file_says_after_which_row(tmp_path):
 def test_incomplete_tables_open_for_those_who_ask(tmp_path):
     file = tmp_path / "t.csv"
     file.write_text("id,name\n1,a\n")
-    catalog = open_catalog(file, complete=False)
+    catalog = open_catalog(file, required=())
     assert catalog.missing == ("image",)
     assert next(catalog.batches()).row(0, named=True)["image"] is None
     assert catalog.has("title")
     assert not catalog.has("image")
+
+
+def test_a_spreadsheets_note_on_its_delimiter_is_no_header(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text("\ufeffsep=;\r\nid;title;image\r\n1;a, b, c, d;x.png\r\n", "utf-8")
+    assert open_catalog(file).count() == 1
+    assert read(file).row(0, named=True)["title"] == "a, b, c, d"
 
 
 def test_folding_is_the_same_twice():

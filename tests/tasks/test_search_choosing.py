@@ -80,6 +80,8 @@ def test_audit_names_what_fails_and_what_would_mend_it(tuned, toy_catalog, tmp_p
     assert "looks misspelt" in rows["dresss"]["mend"]
     assert "add Chinese names" in rows["沙发床"]["mend"]
     assert "<script" not in (tmp_path / "audit" / "audit.html").read_text("utf-8")
+    queries.write_text('query,count\nred,"1,234"\nblue,12.0\n')
+    assert read_queries(queries) == [("red", 1234), ("blue", 12)]
     queries.write_text("text\nred\n")
     with pytest.raises(CatalogError, match="has no column query; the columns that came are: text"):
         read_queries(queries)

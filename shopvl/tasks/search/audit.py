@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -35,6 +36,9 @@ class Finding:
     mend: str
 
 
+GROUPED, THOUSANDS = re.compile(r"\d{1,3}([, \u00a0\u202f]\d{3})+"), re.compile(r"[, \u00a0\u202f]")  # 1,234
+
+
 def read_queries(path: Path) -> list[tuple[str, int]]:
     """(query, how often asked) from a table with a column `query` and maybe `count`; equal ones are added up.
 
@@ -57,8 +61,9 @@ def read_queries(path: Path) -> list[tuple[str, int]]:
 
 
 def _whole(cell: object, path: Path) -> int:
+    text = str(cell).strip()
     try:
-        return int(float(str(cell)))
+        return int(float(THOUSANDS.sub("", text) if GROUPED.fullmatch(text) else text))
     except ValueError:
         raise CatalogError(f"{path} has the count {cell!r}; a whole number was wanted") from None
 
