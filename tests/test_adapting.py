@@ -6,10 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from shopvl.adapting import Ability, abilities, adapt
+from shopvl.adapting import Ability, abilities, adapt, fitting
 from shopvl.catalog.readers import open_catalog
 from shopvl.design import Design
 from shopvl.errors import CatalogError, RecipeError
+from shopvl.recipes import find
 from shopvl.tasks.calibration import Trust
 
 
@@ -47,6 +48,15 @@ def test_a_model_is_made_a_catalogs_own(prompted_folder: Path, other_shop: Path,
     pl.read_parquet(other_shop).head(50).write_parquet(other_shop)
     with pytest.raises(RecipeError, match=r"run holds a run with another data_digest; give another --out, or delete"):
         adapt(str(other_shop), prompted_folder, out, minutes=0.03)
+
+
+@pytest.mark.parametrize(("products", "size"), [(50, 16), (400, 25), (1600, 100), (100_000, 256)])
+def test_a_small_catalog_is_learned_in_small_batches(products: int, size: int) -> None:
+    recipe = find("prompt-mask", "mini")
+    assert recipe.schedule.batch_size == 256
+    small = fitting(recipe, products)
+    assert small.schedule.batch_size == size
+    assert fitting(small, 10 * products).schedule.batch_size == size  # never more than the recipe's own
 
 
 def test_linear_heads_are_fitted_anew(tuned_folder: Path, other_shop: Path, tmp_path: Path) -> None:
