@@ -268,4 +268,4 @@ def _as_csv(tags: Path, out: Path) -> None:
 def read_run(folder: Path) -> FencedCatalog:
     """The catalog that a finished run was about. Raises ShopvlError where its table is gone."""
     told = json.loads((folder / RUN).read_text("utf-8"))
-    return FencedCatalog.around(open_catalog(told["table"]), Path(told["root"]))
+    return FencedCatalog.around(open_catalog(told["table"], required=()), Path(told["root"]))

@@ -340,7 +340,7 @@ class Workbench:
         Raises ShopvlError for a table that cannot be read, and while another run is under way.
         """
         root = self.catalog.root if self.catalog is not None else table.parent
-        opened = FencedCatalog.around(open_catalog(table), root)
+        opened = FencedCatalog.around(open_catalog(table, required=("product_id", *use)), root)
         if self.under_way() is not None:
             raise ShopvlError("another catalog is being tagged just now; try again when it is done")
         run = CatalogRun.start(

@@ -10,7 +10,7 @@ from shopvl.catalog.images import image_bytes
 from shopvl.catalog.readers import open_catalog
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
 from shopvl.tasks.asking import Clash
-from shopvl.tasks.catalog_run import FencedCatalog
+from shopvl.tasks.catalog_run import FencedCatalog, read_run
 from shopvl.tasks.tagging import tag
 from shopvl.tasks.workbench import MAX_PICTURE_BYTES, Workbench
 
@@ -142,6 +142,16 @@ def test_a_run_in_the_background(bench: Workbench, toy_table: Path) -> None:
     assert sum(sum(counts.values()) for counts in run.summary.decisions.values()) <= 18
     with pytest.raises(ShopvlError, match="the model does not answer Taste"):
         bench.start_run(toy_table, name="shop", properties=["Taste"])
+
+
+def test_a_run_over_titles_alone(bench: Workbench, toy_table: Path, tmp_path: Path) -> None:
+    pl.read_parquet(toy_table).select("product_id", "title").head(4).write_csv(tmp_path / "titles.csv")
+    with pytest.raises(CatalogError, match="has no column for image"):
+        bench.start_run(tmp_path / "titles.csv", name="titles")
+    run = bench.start_run(tmp_path / "titles.csv", name="titles", use=("title",))
+    run.wait(60)
+    assert (run.state, run.summary.tagged) == ("done", 4)
+    assert read_run(run.folder).count() == 4
 
 
 def test_one_run_at_a_time_which_can_be_stopped(bench: Workbench, toy_catalog, tmp_path: Path, monkeypatch) -> None:
