@@ -841,14 +841,16 @@ def adapt(
         graded = [one.name for one in abilities if one.grade == grade]
         if graded:
             out.print(f"{meant}: {', '.join(graded)}", markup=False, highlight=False)
-    if unproven := [one for one in abilities if one.shown < PRECISION]:
-        told = ", ".join(f"{one.name} {one.shown:.0%}" for one in unproven)
+    if unproven := [f"{one.name} {one.shown:.0%}" for one in abilities if 0 < one.shown < PRECISION]:
         out.print(
-            f"never accepted at --precision {PRECISION}, as the products that were calibrated on show less at best: "
-            f"{told}. More labelled products raise that; `tag --precision` may ask for less",
+            f"never accepted at --precision {PRECISION}, as the products to calibrate on show less at best: "
+            f"{', '.join(unproven)}; more labelled products raise that, and `tag --precision` may ask for less",
             markup=False,
             highlight=False,
         )
+    if unmeasured := [one.name for one in abilities if not one.shown]:
+        told = f"never accepted, as too few products to calibrate on have them: {', '.join(unmeasured)}"
+        out.print(told, markup=False, highlight=False)
     _say_rejects(TrainingRows(folder / RUN / ROWS).rejects())
     out.print(f"{folder / SCORES / 'report.html'}\nshopvl tag {catalog} --model {folder} --out tags", highlight=False)
 
