@@ -44,7 +44,8 @@ def csv_records(path: Path) -> Iterator[Record]:
     names = csv_header(path)
     with _open_text(path) as lines:
         told, first = _first_lines(lines)
-        rows = _csv_rows(chain([first], lines), told or _delimiter(path, first), width=len(names))
+        before = [] if told is None else ["\n"]  # a line too: faults name their line's number
+        rows = _csv_rows(chain(before, [first], lines), told or _delimiter(path, first), width=len(names))
         next(rows, None)  # the header
         for fields, outcome in rows:
             if fields is None:

@@ -570,9 +570,10 @@ def test_incomplete_tables_open_for_those_who_ask(tmp_path):
 
 def test_a_spreadsheets_note_on_its_delimiter_is_no_header(tmp_path):
     file = tmp_path / "t.csv"
-    file.write_text("\ufeffsep=;\r\nid;title;image\r\n1;a, b, c, d;x.png\r\n", "utf-8")
-    assert open_catalog(file).count() == 1
+    file.write_text("\ufeffsep=;\r\nid;title;image\r\n1;a, b, c, d;x.png\r\nbad\r\n", "utf-8")
+    assert open_catalog(file).count() == 2
     assert read(file).row(0, named=True)["title"] == "a, b, c, d"
+    assert read(file)["fault"][1].startswith("line 4: 1 fields")
 
 
 def test_folding_is_the_same_twice():
