@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -131,19 +131,22 @@ class Ontology(_Frozen):
 
     def named_like(self, other: "Ontology") -> "Ontology":
         """The same with the names and synonyms that `other` has for its parts: those of one path, or if `other` has
-        one such, of one last name; of one property id or name; of one value id. What it calls itself stays."""
+        one such, of one last name; of one property id or name; of one value id. What it calls itself stays, and is no
+        other part's name."""
+        steps, ids = ({folded(n.path[-1]) for n in self.categories}, {folded(p.id) for p in self.properties})
         ends = Counter(_key(node.path[-1:]) for node in other.categories)
         by_end = {key: node for node in other.categories if ends[key := _key(node.path[-1:])] == 1}
 
         def category_named(node: Category) -> Category:
             like = other.category(node.path) or by_end.get(_key(node.path[-1:]))
-            return node.model_copy(update=_names_like(node, like))
+            return node.model_copy(update=_names_like(node, like, steps))
 
         def property_named(prop: Property) -> Property:
             like = other.property(prop.id)
             known = {folded(value.id): value for value in (like.values if like else ())}
-            values = tuple(v.model_copy(update=_names_like(v, known.get(folded(v.id)))) for v in prop.values)
-            return prop.model_copy(update={**_names_like(prop, like), "values": values})
+            own = {folded(value.id) for value in prop.values}
+            values = tuple(v.model_copy(update=_names_like(v, known.get(folded(v.id)), own)) for v in prop.values)
+            return prop.model_copy(update={**_names_like(prop, like, ids), "values": values})
 
         return type(self)(
             categories=tuple(category_named(node) for node in self.categories),
@@ -293,11 +296,15 @@ class Ontology(_Frozen):
             ) from error
 
 
-def _names_like(part: Category | Property | Value, like: Category | Property | Value | None) -> dict[str, Any]:
-    """Its names, with those of another in languages that it has none in, and the synonyms of both."""
+def _names_like(
+    part: Category | Property | Value, like: Category | Property | Value | None, taken: Collection[str]
+) -> dict[str, Any]:
+    """Its names, with those of another in languages that it has none in, and the synonyms of both; none `taken`."""
     if like is None:
         return {}
-    return {"names": {**like.names, **part.names}, "synonyms": tuple(dict.fromkeys((*part.synonyms, *like.synonyms)))}
+    names = {language: name for language, name in like.names.items() if folded(name) not in taken}
+    synonyms = (name for name in like.synonyms if folded(name) not in taken)
+    return {"names": {**names, **part.names}, "synonyms": tuple(dict.fromkeys((*part.synonyms, *synonyms)))}
 
 
 def _key(path: Sequence[str]) -> tuple[str, ...]:

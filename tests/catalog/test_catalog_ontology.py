@@ -261,6 +261,20 @@ def test_names_are_taken_from_an_ontology_that_has_them(shop):
     assert shop.named_like(Ontology()) == shop
 
 
+def test_names_from_elsewhere_never_take_a_parts_own_name():
+    pairs = [("Color", "RED"), ("colour", "Red"), ("colour", "Navy"), ("colour", "Navy Blue")]
+    attributes = [[{"property": name, "value": value}] for name, value in pairs]
+    mined = mine_ontology([pl.DataFrame({"category_path": [["Tops"]] * 4, "attributes": attributes})])
+    navy = Value(id="Navy Blue", synonyms=("navy", "dark blue"))
+    found = mined.named_like(
+        Ontology(properties=(Property(id="colour", names={"zh": "颜色"}, synonyms=("color",), values=(navy,)),))
+    )
+    assert [mined.fact_ids(None, [pair]) for pair in pairs] == [found.fact_ids(None, [pair]) for pair in pairs]
+    assert found.value_of("Color", [("Color", "red")]) == "RED"
+    assert found.property("colour").names["zh"] == "颜色"
+    assert {value.id: value.synonyms for value in found.property("colour").values}["Navy Blue"] == ("dark blue",)
+
+
 def test_a_synonym_never_takes_a_values_own_name():
     prop = Property(id="colour", values=(Value(id="Blue", synonyms=("Navy",)), Value(id="Navy")))
     ontology = Ontology(properties=(prop,))
