@@ -687,8 +687,7 @@ def pretrain(
     import torch
 
     from shopvl.loading import TrainingRows
-    from shopvl.recipes.recipe import validated
-    from shopvl.training.experiment import EXPERIMENT_TYPE, read_experiment
+    from shopvl.training.experiment import Experiment, read_experiment
     from shopvl.training.pretraining import DESIGN, ROWS, pretrain
 
     if threads is not None:
@@ -702,7 +701,7 @@ def pretrain(
     else:
         values: dict[str, Any] = {"name": folder.name, "recipe": recipe, "size": size, "catalog": data}
         values |= {"minutes": minutes or 20}
-        told = validated(EXPERIMENT_TYPE, values, "experiment").checked()
+        told = Experiment.from_dict(values)
     with _stages() as report:
         design = pretrain(told, folder, report)
     _say_rejects(TrainingRows(folder / ROWS).rejects())
@@ -741,10 +740,9 @@ def tune(
 
     from shopvl.design import Design
     from shopvl.loading import TrainingRows
-    from shopvl.recipes.recipe import validated
     from shopvl.tasks.calibration import calibrate as measure_trust
     from shopvl.tasks.card import model_card
-    from shopvl.training.experiment import EXPERIMENT_TYPE, Experiment, read_experiment
+    from shopvl.training.experiment import Experiment, read_experiment
     from shopvl.training.pretraining import ROWS, pretrain
     from shopvl.training.tuning import fit_heads
 
@@ -767,10 +765,9 @@ def tune(
         values |= {"minutes": minutes or 20, "start": str(model), "adapt": adapt}
         values |= {"corrections": None if corrections is None else str(corrections)}
         if recipe is not None:
-            values |= {"recipe": recipe, "size": size}
-            experiment = validated(EXPERIMENT_TYPE, values, "experiment").checked()
+            experiment = Experiment.from_dict({**values, "recipe": recipe, "size": size})
         elif (own := Design.from_pretrained(model).recipe).answering is not None:
-            experiment = Experiment.of_recipe(own.without_teachers(), **values).checked()
+            experiment = Experiment.of_recipe(own.without_teachers(), **values)
     with _stages() as report:
         if experiment is None:
             design = Design.from_pretrained(model)

@@ -71,9 +71,9 @@ class Experiment:
 
     @classmethod
     def of_recipe(cls, recipe: Recipe, **fields: Any) -> Experiment:
-        """An experiment with that very recipe, whatever it changes of the one it is named after."""
+        """An experiment with that very recipe, whatever it changes of the one it is named after. Raises RecipeError."""
         # the size is of no account: the changes say everything
-        return cls(recipe=recipe.name, size="mini", changes=recipe.to_dict(), **fields)
+        return cls.from_dict({"recipe": recipe.name, "size": "mini", "changes": recipe.to_dict(), **fields})
 
     def full_recipe(self) -> Recipe:
         """The recipe with the changes. Raises RecipeError with every fault."""

@@ -5,7 +5,8 @@ import yaml
 
 from shopvl.errors import RecipeError
 from shopvl.paths import room
-from shopvl.training.experiment import read_experiment
+from shopvl.recipes import find
+from shopvl.training.experiment import Experiment, read_experiment
 
 
 def written(folder: Path, **values: object) -> Path:
@@ -48,6 +49,14 @@ def test_changes_are_laid_over_the_recipe(tmp_path: Path) -> None:
 def test_faults_are_named(tmp_path: Path, values: dict[str, object], sentence: str) -> None:
     with pytest.raises(RecipeError, match=sentence):
         read_experiment(written(tmp_path, **values))
+
+
+def test_a_recipe_stays_what_it_is() -> None:
+    recipe = find("prompt-mask", "tiny")
+    fields = {"name": "again", "catalog": "shop.parquet", "start": "runs/answers"}
+    assert Experiment.of_recipe(recipe, **fields, minutes=1).full_recipe() == recipe
+    with pytest.raises(RecipeError, match=r"adapt is 'half'.*; minutes is -1"):
+        Experiment.of_recipe(recipe, **fields, minutes=-1, adapt="half")
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
