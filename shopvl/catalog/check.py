@@ -19,6 +19,7 @@ from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.ontology import JOIN, looks_many
 from shopvl.catalog.readers import Catalog, CsvSource, open_catalog
 from shopvl.catalog.schema import FAULT, SPLITS, folded_name, missing_columns_message
+from shopvl.catalog.splits import split_of
 from shopvl.errors import CatalogError, ImageError
 
 MAX_EXAMPLES = 5
@@ -146,7 +147,7 @@ def check_catalog(
                 without_split.add("empty-split", *_where(frame, empty))
                 ids.add(frame["product_id"].drop_nulls())
                 if catalog.has("split"):
-                    titles.add(*_titles_by_split(frame))
+                    titles.add(*_titles_by_split(_in_splits(frame)))
                 if looks_at_images:
                     _check_images(catalog, frame, findings, threads)
                 report(frame.height)
@@ -225,13 +226,20 @@ def _check_attributes(frame: pl.DataFrame, names: "_Names", findings: _Findings)
 
 
 def _titles_by_split(frame: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
-    """Titles as they are compared, and their split's number."""
+    """Titles as they are compared, and their split's number, of `_in_splits`."""
     text = pl.col("title").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
     numbers = pl.col("split").replace_strict(
         {name: i for i, name in enumerate(SPLITS)}, default=3, return_dtype=pl.UInt64
     )
-    known = frame.filter(pl.col("title").is_not_null() & pl.col("split").is_not_null()).select(text, numbers)
+    known = frame.select(text, numbers)
     return known["title"], known["split"]
+
+
+def _in_splits(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows with a title, each in the split that it names, or else in that of its title."""
+    known = frame.drop_nulls("title")
+    splits = [split or split_of(title) for split, title in known.select("split", "title").iter_rows()]
+    return known.with_columns(pl.Series("split", splits, dtype=pl.String))
 
 
 # --- pictures
@@ -459,7 +467,7 @@ def _found_again(catalog: Catalog, column: str, hashes: np.ndarray) -> list[str]
                 known = frame.filter(pl.col("product_id").is_not_null())
                 texts, seconds = known["product_id"], known["row"].cast(pl.String)
             else:
-                known = frame.filter(pl.col("title").is_not_null() & pl.col("split").is_not_null())
+                known = _in_splits(frame)
                 texts, seconds = _titles_by_split(known)[0], known["split"]
             for place in np.flatnonzero(np.isin(_Hashes.of(texts), hashes)).tolist():
                 told = places.setdefault(texts[place], [])

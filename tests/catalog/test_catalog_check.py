@@ -12,6 +12,7 @@ from PIL import Image
 
 from shopvl.catalog.check import MEANINGS, Fault, _Hashes, check_catalog
 from shopvl.catalog.readers import open_catalog
+from shopvl.catalog.splits import split_of
 
 
 def picture(kind: str = "photo", size=(64, 64)) -> bytes:
@@ -227,6 +228,14 @@ def test_empty_and_damaged_tables(tmp_path):
     faults = found(check_catalog(tmp_path / "t.parquet", images=False))
     assert faults.keys() & {"damaged-table", "no-rows"}
     assert "is damaged after row" in faults[next(iter(faults))].examples[0]
+
+
+def test_a_row_without_split_may_part_twins(tmp_path):
+    title = next(f"shirt {number}" for number in range(100) if split_of(f"shirt {number}") == "test")
+    rows = f"1,{title},a.png,train\n2,{title},a.png,\n3,other,a.png,train\n"
+    (tmp_path / "t.csv").write_text(f"id,title,image,split\n{rows}")
+    faults = found(check_catalog(tmp_path / "t.csv", images=False))
+    assert faults["title-in-splits"].examples == (f"{title} (in train, test)",)
 
 
 @pytest.mark.parametrize("chunk", [3, 7, 10_000])
