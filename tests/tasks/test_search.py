@@ -269,9 +269,9 @@ def test_changes_by_id(own: Path, tuned, some_rows) -> None:
     before = SearchIndex(own, tuned)
     ids = before.products["product_id"].to_list()
     done = update_index(
-        tuned, some_rows([4, 5], ["Purple Zeppelin", "New Thing"], [ids[4], "new"]), own, delete=[ids[9]]
+        tuned, some_rows([4, 5], ["Purple Zeppelin", "New Thing"], [ids[4], "new"]), own, delete=[ids[9], "new"]
     )
-    assert (done.indexed, done.replaced, done.deleted, done.rejected) == (2, 1, 1, 0)
+    assert (done.indexed, done.replaced, done.deleted, done.rejected, done.unknown) == (2, 1, 1, 0, ())
     after = SearchIndex(own, tuned)
     assert len(after) == 60 + 1 - 1
     everything = [hit.product_id for hit in after.search("anything", k=100, by="dense")]

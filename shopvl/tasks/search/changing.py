@@ -98,7 +98,6 @@ def _changed(
     frames = [_products(out, segment, "product_id", "photo") for segment in old.segments]
     ids = pl.concat([frame.select("product_id") for frame in frames]).with_row_index("row")
     ids = ids.filter(~pl.col("row").is_in(sorted(gone)))
-    unknown = sorted(set(delete) - set(ids["product_id"])) if delete else []
     rejects: list[Reject] = []
     segments, added = old.segments, pl.DataFrame(schema=COLUMNS)
     if fill is not None:
@@ -117,8 +116,10 @@ def _changed(
     else:
         _append(out, old, segments, added, gone, removed, tags, ontology, tagged=new_tags is not None)
     replaced = len(away.filter(pl.col("product_id").is_in(added["product_id"].to_list())))
-    deleted = len(set(delete) - set(unknown) - set(added["product_id"]))
-    return Indexed(added.height - len(twice), len(rejects), replaced, deleted, tuple(unknown))
+    asked = set(delete) - set(added["product_id"])
+    deleted = asked & set(away["product_id"])
+    unknown = tuple(sorted(asked - deleted))
+    return Indexed(added.height - len(twice), len(rejects), replaced, len(deleted), unknown)
 
 
 def _products(out: Path, segment: Segment, *columns: str) -> pl.DataFrame:
