@@ -440,8 +440,8 @@ def apply_names(ontology: Ontology, names: str | Path | Mapping[str, Any]) -> On
     given = _read_names(Path(names)) if isinstance(names, (str, Path)) else names
     if unknown := set(given) - {"categories", "properties"}:
         raise CatalogError(f"the names hold {', '.join(sorted(unknown))}; only categories and properties were wanted")
-    paths = {_key(path_of(name) or ()): entry for name, entry in given.get("categories", {}).items()}
-    properties = {folded(name): entry for name, entry in given.get("properties", {}).items()}
+    paths = {_key(path_of(name) or ()): entry for name, entry in _entries(given, "categories")}
+    properties = {folded(name): entry for name, entry in _entries(given, "properties")}
 
     def category_named(node: Category) -> Category:
         entry = paths.get(_key(node.path)) or paths.get(_key(node.path[-1:])) or {}
@@ -449,7 +449,7 @@ def apply_names(ontology: Ontology, names: str | Path | Mapping[str, Any]) -> On
 
     def property_named(prop: Property) -> Property:
         entry = properties.get(folded(prop.id)) or {}
-        told = {folded(name): value for name, value in entry.get("values", {}).items()}
+        told = {folded(name): value for name, value in _entries(entry, "values")}
         values = tuple(v.model_copy(update=_names(v, told.get(folded(v.id)) or {})) for v in prop.values)
         return prop.model_copy(update={**_names(prop, entry), "values": values})
 
@@ -471,6 +471,15 @@ def _read_names(path: Path) -> Mapping[str, Any]:
             f"the names {path} hold {type(given).__name__}; an object with categories and properties was wanted"
         )
     return given
+
+
+def _entries(given: Mapping[str, Any], part: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """What the names tell of each category, property or value."""
+    told = given.get(part, {})
+    if not isinstance(told, Mapping) or not all(isinstance(entry, Mapping) for entry in told.values()):
+        text = json.dumps(told, ensure_ascii=False)[:200]
+        raise CatalogError(f'the names have the {part} {text}; for each an object like {{"zh": NAME}} was wanted')
+    return told.items()
 
 
 def _names(part: Category | Property | Value, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -233,6 +233,13 @@ def test_names_in_chinese_are_understood(shop, tmp_path):
             apply_names(shop, tmp_path / f"{file}.json")
     with pytest.raises(CatalogError, match="the names hold values; only categories and properties were wanted"):
         apply_names(shop, {"values": {}})
+    for short in (
+        {"categories": ["Shirts"]},
+        {"properties": {"colour": "颜色"}},
+        {"properties": {"colour": {"values": {"Red": "红色"}}}},
+    ):
+        with pytest.raises(CatalogError, match="for each an object like"):
+            apply_names(shop, short)
     with pytest.raises(CatalogError, match="are not all texts"):
         apply_names(shop, {"categories": {"Shirts": {"synonyms": "shirt"}}})
 
