@@ -75,6 +75,8 @@ def main() -> None:
     try:
         app()
     except (ShopvlError, OSError) as error:
+        if not isinstance(error, ShopvlError) and error.filename is None:
+            raise  # no file of the user's: a fault of ours
         chatter.print(f"shopvl: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -140,6 +142,11 @@ def _inputs(text: str) -> tuple[Modality, ...]:
     return tuple(found)
 
 
+def _say(told: str) -> None:
+    """A line of chatter that is copied as it is, however long."""
+    chatter.print(told, markup=False, highlight=False, soft_wrap=True)
+
+
 def _opened(catalog: str | Path, split: str | None = None, **wanted: Collection[str]) -> Catalog:
     """The catalog, or that split of it; says so where titles decide which split a row is in."""
     from shopvl.catalog.readers import open_catalog
@@ -148,8 +155,7 @@ def _opened(catalog: str | Path, split: str | None = None, **wanted: Collection[
     opened = open_catalog(catalog, split=split or None, **wanted)
     if split and not opened.has("split"):
         shares = ", ".join(f"{share:.0%} {name}" for name, share in SHARES)
-        told = f"{catalog} has no column split, so titles decide which products are in which: {shares}"
-        chatter.print(told, markup=False, highlight=False, soft_wrap=True)
+        _say(f"{catalog} has no column split, so titles decide which products are in which: {shares}")
     return opened
 
 
@@ -157,8 +163,7 @@ def _say_unused(opened: Catalog) -> None:
     """Which columns nothing is learned from: one that holds a property should say so."""
     if opened.plan.further:
         told = f"columns that are not learned from: {', '.join(opened.plan.further)}"
-        hint = "name a column attribute:NAME where it holds a property"
-        chatter.print(f"{told}; {hint}", markup=False, highlight=False, soft_wrap=True)
+        _say(f"{told}; name a column attribute:NAME where it holds a property")
 
 
 def _say_rejects(rejects: Sequence[Reject]) -> None:
@@ -702,6 +707,7 @@ def pretrain(
         values: dict[str, Any] = {"name": folder.name, "recipe": recipe, "size": size, "catalog": data}
         values |= {"minutes": minutes or 20}
         told = Experiment.from_dict(values)
+        _say_unused(_opened(data, told.split))
     with _stages() as report:
         design = pretrain(told, folder, report)
     _say_rejects(TrainingRows(folder / ROWS).rejects())
@@ -738,6 +744,7 @@ def tune(
 
     import torch
 
+    from shopvl.catalog.readers import open_catalog
     from shopvl.design import Design
     from shopvl.loading import TrainingRows
     from shopvl.tasks.calibration import calibrate as measure_trust
@@ -768,15 +775,17 @@ def tune(
             experiment = Experiment.from_dict({**values, "recipe": recipe, "size": size})
         elif (own := Design.from_pretrained(model).recipe).answering is not None:
             experiment = Experiment.of_recipe(own.without_teachers(), **values)
+    learned = _opened(catalog, split if experiment is None else experiment.split)
+    _say_unused(learned)
     with _stages() as report:
         if experiment is None:
             design = Design.from_pretrained(model)
-            rejects = fit_heads(design, _corrected(_opened(catalog, split), corrections), report)
+            rejects = fit_heads(design, _corrected(learned, corrections), report)
         else:
             design = pretrain(experiment, folder / "run", report)
             rejects = TrainingRows(folder / "run" / ROWS).rejects()
         if calibrate_on:
-            held_out = _corrected(_opened(catalog, calibrate_on), corrections, needed=False)
+            held_out = _corrected(open_catalog(catalog, split=calibrate_on), corrections, needed=False)
             measure_trust(design, held_out, lambda s, share: report("measure", share))
     design.save(folder, model_card(design))
     _say_rejects(rejects)
@@ -903,6 +912,8 @@ def tag(
     """Category and attributes for every product: DIR/tags.parquet, and DIR/rejects.parquet for what could not be read.
 
     A run that was stopped goes on where it was, and a run over a changed catalog computes only what is new.
+
+    A table of titles alone is tagged with --use title, one of pictures alone with --use image.
 
     With --ocr, DIR/notes.parquet names the products in whose pictures OCR could not read, and why.
 

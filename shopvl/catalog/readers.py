@@ -21,6 +21,7 @@ from shopvl.catalog.schema import (
     IMAGE,
     PRODUCT_SCHEMA,
     REQUIRED,
+    SPLIT_SYNONYMS,
     SPLITS,
     ColumnPlan,
     missing_columns_message,
@@ -313,7 +314,7 @@ def open_catalog(source: str | Path, *, split: str | None = None, required: Coll
     if missing := [name for name in plan.missing if name in required]:
         raise CatalogError(missing_columns_message(reader.path.name, names, missing))
     root = reader.path if isinstance(reader, FolderSource) else reader.path.parent
-    return Catalog(source=reader, root=root, plan=plan, split=split)
+    return Catalog(source=reader, root=root, plan=plan, split=split and split.lower())
 
 
 def _source_of(path: Path) -> Source:
@@ -366,7 +367,9 @@ def _canonical(chunk: Chunk, plan: ColumnPlan, columns: Collection[str]) -> pl.D
     for name in columns:
         if name == FAULT:
             continue
-        if name in PRODUCT_SCHEMA:
+        if name == "split":
+            made[name] = _column(chunk, plan, name, faults).str.to_lowercase().replace(SPLIT_SYNONYMS)
+        elif name in PRODUCT_SCHEMA:
             made[name] = _column(chunk, plan, name, faults)
         elif (series := chunk.series(name)) is not None:
             made[name] = series

@@ -30,6 +30,7 @@ FRAME_SCHEMA = pl.Schema({**PRODUCT_SCHEMA, FAULT: pl.String()})
 
 REQUIRED = ("product_id", "title", "image")
 SPLITS = ("train", "val", "test")
+SPLIT_SYNONYMS: Mapping[str, str] = {"training": "train", "validation": "val", "valid": "val", "dev": "val"}
 
 # Names are compared without case, with `-` and blanks as `_`, and without Google's `g:`. Earlier names win.
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {

@@ -63,7 +63,7 @@ PLANTED: dict[int, dict[str, str]] = {
     46: {"price": "0"},
     47: {"price": "-3"},
     48: {"sale_price": "1,2,x"},
-    49: {"split": "validation"},
+    49: {"split": "holdout"},
     50: {"split": ""},
     51: {"title": "Product  NUMBER 5", "split": "test"},
     52: {"attributes": "[{"},
@@ -144,7 +144,7 @@ def test_all_faults_of_one_table_are_named(tmp_path):
     assert said["property-spelling"] == "'colour' (50) / 'Colour' (1)"  # row 42 has it twice
     assert said["value-spelling"].startswith("gender: 'Men' (")
     assert said["bad-price"].startswith("row 45 (p45): price is free | row 46 (p46): price is 0")
-    assert said["unknown-split"] == "row 49 (p49): validation"
+    assert said["unknown-split"] == "row 49 (p49): holdout"
     assert said["empty-split"] == "row 50 (p50)"
     assert said["title-in-splits"] == "product number 5 (in train, test)"
     assert "line 54: 3 fields where the header has 8" in said["unreadable-row"]

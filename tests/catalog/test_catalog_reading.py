@@ -405,6 +405,16 @@ def test_split_keeps_its_rows(tmp_path):
         open_catalog(plain, split="valid").count()
 
 
+def test_splits_are_known_by_their_usual_names(tmp_path):
+    rows = [
+        f"{n},T{n},a.png,{name}" for n, name in enumerate(["Train", "TEST ", "validation", "valid", "dev", "other"])
+    ]
+    (tmp_path / "t.csv").write_text("id,title,image,Subset\n" + "\n".join(rows) + "\n")
+    counts = open_catalog(tmp_path / "t.csv").split_counts()
+    assert counts == {"train": 1, "test": 1, "val": 3, "other": 1}
+    assert open_catalog(tmp_path / "t.csv", split="Other").count() == 1
+
+
 def test_a_row_that_names_no_split_is_in_that_of_its_title(tmp_path):
     lines = [f"{n},Title {n // 2},a.png,{'val' if n < 10 else ''}" for n in range(3000)]
     (tmp_path / "some.csv").write_text("id,title,image,split\n" + "\n".join(lines) + "\n3000,,a.png,\nbad\n")
