@@ -20,7 +20,9 @@ from shopvl.catalog.readers import open_catalog
 from shopvl.design import Design
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.tasks.search import SearchIndex, build_index, conditions, update_index
+from shopvl.tasks.search.filters import Facts
 from shopvl.tasks.search.pictured import Seen
+from shopvl.tasks.search.segment import COLUMNS
 
 ROOT = Path(__file__).parents[2]
 
@@ -199,6 +201,23 @@ def test_filters_hold(index: SearchIndex, toy_catalog) -> None:
         frame.filter((pl.col("price") < 30) & (pl.col("price") >= 10))["product_id"]
     )
     assert index.search("anything", where=conditions(["colour=no such colour"])).hits == []
+
+
+def test_numbers_are_read_as_shops_write_them() -> None:
+    prices = ["1,299.00", "1.299,00 €", "64,99", "$49.50", "2024.01.15", "v1.2.3", "n/a", None]
+    products = pl.DataFrame({"price": prices, "weight": [65.0, 64.5, None, None, None, None, None, None]}).with_columns(
+        pl.Series("product_id", list("abcdefgh")),
+        pl.Series("category_path", [None] * 8, dtype=COLUMNS["category_path"]),
+        pl.Series("attributes", [None] * 8, dtype=COLUMNS["attributes"]),
+    )
+    guess = {"property": "price", "value": "10", "probability": 0.6, "decision": "review", "alternatives": []}
+    tags = pl.DataFrame(
+        [{"product_id": "h", **guess}],
+        schema_overrides={"alternatives": pl.List(pl.Struct({"value": pl.String, "probability": pl.Float64}))},
+    )
+    facts = Facts(products, tags)
+    for asked, ids in {"price>1,000": "ab", "price<64,99": "d", "price<=65": "cd", "weight=65": "a"}.items():
+        assert "".join(products["product_id"].filter(facts.allowed(conditions([asked])))) == ids, asked
 
 
 def test_facets_are_counts_of_a_plain_loop(index: SearchIndex, toy_catalog) -> None:
@@ -385,6 +404,8 @@ def test_nothing_to_search_for(index: SearchIndex) -> None:
         index.search("  ")
     with pytest.raises(ShopvlError, match="write PROPERTY=VALUE"):
         conditions(["red"])
+    with pytest.raises(ShopvlError, match="write PROPERTY=VALUE"):
+        conditions(["colour==red"])
     with pytest.raises(ShopvlError, match="a number was wanted"):
         conditions(["price<cheap"])
     with pytest.raises(ShopvlError, match=r"no product of this index has the property 'weight'; it knows: .*colour"):

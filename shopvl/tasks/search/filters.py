@@ -27,7 +27,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_CONDITION = re.compile(r"^\s*(.*?[^\s<>=!])\s*(!=|<=|>=|=|<|>)\s*(.*\S)\s*$")
+_CONDITION = re.compile(r"^\s*(.*?[^\s<>=!])\s*(!=|<=|>=|=|<|>)\s*([^\s=](?:.*\S)?)\s*$")
 NO_CONDITION = (
     "--where {text!r} is no condition; write PROPERTY=VALUE or PROPERTY<NUMBER, such as "
     "--where colour=Red or --where 'price<50' (signs: = != < <= > >=)"
@@ -35,6 +35,9 @@ NO_CONDITION = (
 _LISTS = pl.Schema(
     {"row": pl.UInt32, "property": pl.String, "value": pl.String, "share": pl.Float32, "hard": pl.Boolean}
 )
+_DIGITS = re.compile(r"-?\d+(?:[.,]\d+)*")
+_POINT = re.compile(r"[-+]?(?:\d*\.?\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?)")  # 64.99, 1,299.00
+_COMMA = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")  # 64,99, 1.299,00
 _NUMBERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64, pl.Float32, pl.Float64)
 
 
@@ -49,12 +52,21 @@ class Condition:
     @property
     def number(self) -> float:
         """The value of a comparison. Raises ShopvlError for one that is no number."""
-        try:
-            return float(self.value.replace(",", ""))
-        except ValueError:
+        number = _number(self.value)
+        if number is None:
             raise ShopvlError(
                 f"--where '{self.name}{self.sign}{self.value}' compares with {self.value!r}; a number was wanted"
-            ) from None
+            )
+        return number
+
+
+def _number(text: str) -> float | None:
+    """A number as shops write it, with a decimal point or comma; None for `2024.01.15`. `1,299` is above a thousand."""
+    if _POINT.fullmatch(text):
+        return float(text.replace(",", ""))
+    if _COMMA.fullmatch(text):
+        return float(text.replace(".", "").replace(",", "."))
+    return None
 
 
 def conditions(texts: Iterable[str]) -> tuple[Condition, ...]:
@@ -112,7 +124,7 @@ class Facts:
         ).filter(pl.col("value").is_not_null() & (pl.col("value") != ""))
         further = [
             _with_folded(
-                rows.select("row", pl.lit(folded(name)).alias("property"), pl.col(name).cast(pl.String).alias("value")),
+                rows.select("row", pl.lit(folded(name)).alias("property"), _text(rows[name]).alias("value")),
                 "value",
             )
             for name in self._further
@@ -180,11 +192,12 @@ class Facts:
         for own in self._further:
             if folded(own) == name and self._products.schema[own] in _NUMBERS:
                 return self._products[own].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        _, rows, _, hard = self._lists
         numbers = np.full(len(self._products), np.nan)
         for value, place in self._places[name].items():
-            digits = re.search(r"-?\d+(?:[.,]\d+)*", value)
-            if digits:
-                numbers[self._lists[1][place]] = float(digits.group().replace(",", ""))
+            digits = _DIGITS.search(value)
+            if digits and (number := _number(digits.group())) is not None:
+                numbers[rows[place][hard[place]]] = number
         return numbers
 
     def facets(self, chosen_N: np.ndarray, names: Sequence[str], top: int = 10) -> dict[str, list[tuple[str, int]]]:
@@ -258,6 +271,12 @@ def fact_of(name: str, value: str) -> Fact:
     if folded(name) == CATEGORY:
         return Fact("category", path=tuple(value.split(CATEGORY_JOIN)))
     return Fact("value", property=folded(name), value=value)
+
+
+def _text(column: pl.Series) -> pl.Series:
+    """Its values as text; 65.0 is 65."""
+    text = column.cast(pl.String)
+    return text.str.strip_suffix(".0") if column.dtype.is_float() else text
 
 
 def _with_folded(table: pl.DataFrame, *names: str) -> pl.DataFrame:
