@@ -291,7 +291,8 @@ def _place_picture(sheet: Any, row: int, column: int, question: Question, look: 
             "x_offset": (width_px - picture.width_px * scale) / 2,
             "y_offset": max(MARGIN_PX, (ROW_PX - picture.height_px * scale) / 2),
             "object_position": 1,  # goes where its cell goes: sorted, filtered
-            "description": " ".join(question.title.split())[:200],
+            # XlsxWriter escapes control characters in cells, not here: one would make the file unreadable
+            "description": "".join(filter(str.isprintable, " ".join(question.title.split())))[:200],
         },
     )
 

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jsonschema
 import openpyxl
@@ -227,6 +229,19 @@ def test_pictures_fit_into_their_cells(sheet: Path) -> None:
     assert first.getpixel((70, 50))[0] > 240
 
 
+def test_control_characters_in_a_title_leave_the_file_whole(tags: Path, ontology: Ontology, tmp_path: Path) -> None:
+    kept = io.BytesIO()
+    Image.new("RGB", (9, 9), "red").save(kept, "JPEG")
+    rows = {"product_id": ["00123"], "title": ["Red\x01 shirt\x0b"], "image": [kept.getvalue()]}
+    pl.DataFrame(rows).write_parquet(tmp_path / "one.parquet")
+    export_review(tags, open_catalog(tmp_path / "one.parquet"), ontology, tmp_path / "review.xlsx")
+    with zipfile.ZipFile(tmp_path / "review.xlsx") as book:
+        for name in book.namelist():
+            if name.endswith(".xml"):
+                ElementTree.fromstring(book.read(name))
+        assert 'descr="Red shirt"' in book.read("xl/drawings/drawing1.xml").decode()
+
+
 def test_why_is_said_in_words(sheet: Path) -> None:
     review = openpyxl.load_workbook(sheet)["review"]
     why = {(row[0].value, row[3].value): row[6].value for row in review.iter_rows(min_row=2)}
@@ -255,8 +270,6 @@ def test_nothing_becomes_a_formula(sheet: Path, text_sheet: Path) -> None:
 
 
 def _parts(path: Path, name: str) -> list[bytes]:
-    import zipfile
-
     with zipfile.ZipFile(path) as book:
         return [book.read(name)]
 
