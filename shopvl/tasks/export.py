@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, starmap
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,7 +18,7 @@ from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import Catalog
 from shopvl.errors import ShopvlError
 from shopvl.loading import CATEGORY
-from shopvl.tasks.tables import Table
+from shopvl.tasks.tables import Table, whole
 
 Form = Literal["wide", "google", "jsonl"]
 SUFFIXES: Mapping[Form, tuple[str, ...]] = {
@@ -137,8 +137,8 @@ def _counted(
     products: Iterator[tuple[str, list[Answer]]], done: Exported, form: Form, report: Callable[[int], None]
 ) -> Iterator[tuple[str, list[Answer]]]:
     for product_id, answers in products:
-        names = [row["property"] for row in answers if row["value"] is not None]
-        filled = {GOOGLE_NAMES.get(name, name) for name in names} if form == "google" else set(names)
+        told = [(row["property"], row["value"]) for row in answers if row["value"] is not None]
+        filled = {name for name, value in (starmap(_as_google, told) if form == "google" else told) if value}
         done.products += 1
         done.filled.update(filled)
         done.complete += set(done.required) <= filled
@@ -190,14 +190,19 @@ def _write_google(
                 if value is None:
                     continue
                 if name in GOOGLE_NAMES:
-                    wanted = GOOGLE_NAMES[name]
-                    value = GOOGLE_GENDERS.get(folded(value), "") if wanted == "gender" else value
-                    line[wanted] = value
+                    wanted, written = _as_google(name, value)
+                    line[wanted] = written
                 else:
                     details.append(f"General:{_plain(name)}:{_plain(value)}")
             yield line | {"product_detail": ",".join(details)}
 
     _write_table(header, rows(), target)
+
+
+def _as_google(name: str, value: str) -> tuple[str, str]:
+    """An attribute as Google calls it; nothing for a gender that Google does not know."""
+    name = GOOGLE_NAMES.get(name, name)
+    return name, GOOGLE_GENDERS.get(folded(value), "") if name == "gender" else value
 
 
 def _plain(text: str) -> str:
@@ -207,21 +212,15 @@ def _plain(text: str) -> str:
 
 def _write_table(header: Sequence[str], rows: Iterator[Mapping[str, Any]], target: Path) -> None:
     delimiter = "," if target.suffix.lower() == ".csv" else "\t"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.draft")
-    with draft.open("w", encoding="utf-8", newline="") as file:
+    with whole(target) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, header, delimiter=delimiter, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    draft.replace(target)
 
 
 def _write_lines(lines: Iterator[str], target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.draft")
-    with draft.open("w", encoding="utf-8") as file:
+    with whole(target) as draft, draft.open("w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in lines)
-    draft.replace(target)
 
 
 def _as_json(product_id: str, answers: Sequence[Answer]) -> dict[str, Any]:

@@ -7,9 +7,8 @@ import binascii
 import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -36,7 +35,7 @@ from shopvl.tasks.review_sheet import (
     write_csv,
     write_workbook,
 )
-from shopvl.tasks.tables import Table
+from shopvl.tasks.tables import Table, whole
 
 UNKNOWN = "unknown"  # in the drop-down: the product does not have this property
 UNKNOWN_WORDS = frozenset({UNKNOWN, "none", "未知", "无", "没有"})
@@ -79,7 +78,7 @@ def export_review(
         raise ReviewError(f"a review sheet is an .xlsx or a .csv, {out.name} is neither; write --out review.xlsx")
     queue = review_queue(tags, catalog, ontology, limit, pictures=out.suffix.lower() == ".xlsx", report=report)
     questions = queue.questions
-    with _whole(out) as draft:
+    with whole(out) as draft:
         if out.suffix.lower() == ".csv":
             names = [name for name in NAMES if name != "picture"]
             write_csv(draft, (question.texts(" | ") for question in questions), names)
@@ -295,18 +294,6 @@ def _unlocked(key: str) -> tuple[str, str, str] | None:
     return None
 
 
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A draft beside `path` that takes its place when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 # --- in
 
 
@@ -358,7 +345,6 @@ def import_review(sheet: Path, ontology: Ontology, out: Path, *, now: datetime |
         raise ReviewError(f"nothing is decided in {sheet}: the column correct is empty in all {len(rows)} rows")
     after = merged(before, good)
     if good:
-        out.parent.mkdir(parents=True, exist_ok=True)
         with Table(out, CORRECTIONS) as table:
             table.write([{name: getattr(one, name) for name in CORRECTIONS.names} for one in after])
     return Imported(
@@ -379,7 +365,7 @@ def _write_rejects(sheet: Path, out: Path, faults: Sequence[Fault]) -> Path | No
             path.unlink(missing_ok=True)  # of an earlier import of this sheet, since mended
         return None
     names = ["row", "reason", *(name for name in NAMES if name != "picture")]
-    with _whole(path) as draft:
+    with whole(path) as draft:
         write_csv(draft, ({**fault.cells, "row": str(fault.row), "reason": fault.reason} for fault in faults), names)
     return path
 

@@ -1,9 +1,10 @@
-"""Parquet files that are written row by row and appear only when they are whole."""
+"""Files that appear only when they are whole, and Parquet files that are written row by row."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,11 +16,24 @@ REJECTS = pa.schema([("product_id", pa.string()), ("reason", pa.string())])
 ROWS_PER_GROUP = 10_000
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A draft beside `path` that takes its place when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 class Table:
     """A Parquet file that appears under its name when it is whole."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path, self.schema = path, schema
+        path.parent.mkdir(parents=True, exist_ok=True)
         self.draft = path.with_name(f".{path.name}.draft")
         self._writer = pq.ParquetWriter(str(self.draft), schema, compression="zstd")
         self._kept: list[dict[str, Any]] = []

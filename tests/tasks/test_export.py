@@ -46,8 +46,8 @@ def catalog(tmp_path: Path):
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_wide(tags: Path, suffix: str) -> None:
-    done = export_tags(tags, tags / f"wide{suffix}", require=["colour", "size"])
-    wide = (pl.read_csv if suffix == ".csv" else pl.read_parquet)(tags / f"wide{suffix}")
+    done = export_tags(tags, tags / "new" / f"wide{suffix}", require=["colour", "size"])
+    wide = (pl.read_csv if suffix == ".csv" else pl.read_parquet)(tags / "new" / f"wide{suffix}")
     assert wide.columns == ["product_id", "category", "colour", "gender", "season"]
     assert wide["colour"].to_list() == ["Navy, Blue", None]
     assert (done.products, done.complete) == (2, 0)
@@ -79,6 +79,15 @@ def test_google_feed(tags: Path, catalog) -> None:
     assert open_catalog(tags / "feed.tsv").count() == 2  # and it is read back as a catalog
 
 
+def test_a_gender_that_google_does_not_know_is_not_filled(tmp_path: Path, catalog) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist([row("a", "gender", "Kids")], schema=TAGS), tmp_path / "tags.parquet")
+    done = export_tags(tmp_path, tmp_path / "feed.tsv", form="google", catalog=catalog, require=["gender"])
+    assert (done.filled["gender"], done.complete) == (0, 0)
+
+
 def test_json_lines(tags: Path) -> None:
     export_tags(tags, tags / "tags.jsonl", form="jsonl")
     first, second = map(json.loads, (tags / "tags.jsonl").read_text().splitlines())
@@ -100,3 +109,4 @@ def test_mistakes_are_one_sentence(tags: Path, catalog, tmp_path: Path) -> None:
     other.write_text("id,title,image\nb,Shoes,b.jpg\n")
     with pytest.raises(ShopvlError, match=r"a is not in .*other.csv, or not in the order of the tags"):
         export_tags(tags, tags / "feed.tsv", form="google", catalog=open_catalog(other))
+    assert not list(tags.glob(".*.draft"))
