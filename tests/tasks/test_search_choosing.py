@@ -69,19 +69,23 @@ def test_audit_names_what_fails_and_what_would_mend_it(tuned, toy_catalog, tmp_p
     rule = CutOff(weights={"words covered": 20.0}, bias=-10.0, threshold=0.0, kept=1, refused=1)
     build_index(tuned, toy_catalog, tmp_path / "index", plan=Plan(settings=Settings(cut_off=rule)))
     queries = tmp_path / "queries.csv"
-    queries.write_text("query,count\nred dress,5\nlawn mower,7\ndresss,2\nred  dress,1\n沙发床,1\n", "utf-8")
+    queries.write_text("query,count\nred dress,5\nlawn mower,7\ndresss,2\nred  dress,1\n沙发床,1\n=1+1,1\n", "utf-8")
     totals = audit(SearchIndex(tmp_path / "index", tuned), read_queries(queries), tmp_path / "audit")
-    assert totals["nothing found"] == (3, 10)
+    assert totals["nothing found"] == (4, 11)
     assert totals["answered"] == (1, 6)
-    with (tmp_path / "audit" / "audit.csv").open(encoding="utf-8") as file:
+    with (tmp_path / "audit" / "audit.csv").open(encoding="utf-8-sig") as file:
         rows = {row["query"]: row for row in csv.DictReader(file)}
     assert next(iter(rows)) == "lawn mower"  # the most asked of the worst
     assert "no product has any of these words" in rows["lawn mower"]["mend"]
     assert "looks misspelt" in rows["dresss"]["mend"]
     assert "add Chinese names" in rows["沙发床"]["mend"]
     assert "<script" not in (tmp_path / "audit" / "audit.html").read_text("utf-8")
+    assert "'=1+1" in rows  # no spreadsheet runs what a shopper typed
     queries.write_text('query,count\nred,"1,234"\nblue,12.0\n')
     assert read_queries(queries) == [("red", 1234), ("blue", 12)]
+    queries.write_text("query,count\nred,inf\n")
+    with pytest.raises(CatalogError, match="has the count 'inf'; a whole number was wanted"):
+        read_queries(queries)
     queries.write_text("text\nred\n")
     with pytest.raises(CatalogError, match="has no column query; the columns that came are: text"):
         read_queries(queries)

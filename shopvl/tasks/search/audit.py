@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,14 @@ from shopvl.catalog.readers import table_source
 from shopvl.errors import CatalogError
 from shopvl.tasks.report import Figure, Page
 from shopvl.tasks.report import Hit as Shown
+from shopvl.tasks.review_sheet import write_csv
 from shopvl.tasks.search.index import SearchIndex
 from shopvl.tasks.search.lexical import words_of
+from shopvl.tasks.tables import whole
 
 LOW = 0.5  # of the way from the cut-off to certainty; below it an answer is doubtful
 SHOWN_STRIPS, SHOWN_HITS = 30, 6
+CELLS = ("query", "count", "verdict", "confidence", "unknown_words", "understood", "mend")  # of audit.csv
 VERDICTS = ("nothing found", "doubtful", "answered")
 SURE_WITHOUT_CUT_OFF = 1.0  # confidence where the index has no cut-off: only an empty result is a finding
 
@@ -64,7 +66,7 @@ def _whole(cell: object, path: Path) -> int:
     text = str(cell).strip()
     try:
         return int(float(THOUSANDS.sub("", text) if GROUPED.fullmatch(text) else text))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise CatalogError(f"{path} has the count {cell!r}; a whole number was wanted") from None
 
 
@@ -82,15 +84,8 @@ def audit(
         findings.append(_examined(index, text, count, vocabulary))
         report(number)
     ranked = sorted(findings, key=lambda f: (VERDICTS.index(f.verdict), -f.count, f.query))
-    part = out / ".audit.csv.part"
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("query", "count", "verdict", "confidence", "unknown_words", "understood", "mend"))
-        for found in ranked:
-            sure = "" if found.confidence is None else f"{found.confidence:.3f}"
-            lists = ("; ".join(found.unknown_words), "; ".join(found.understood))
-            writer.writerow((found.query, found.count, found.verdict, sure, *lists, found.mend))
-    part.replace(out / "audit.csv")
+    with whole(out / "audit.csv") as draft:
+        write_csv(draft, map(_cells, ranked), CELLS)
     totals = {
         verdict: (len(own), sum(found.count for found in own))
         for verdict in VERDICTS
@@ -98,6 +93,13 @@ def audit(
     }
     _page(index, ranked, totals).write(out / "audit.html")
     return totals
+
+
+def _cells(found: Finding) -> dict[str, str]:
+    sure = "" if found.confidence is None else f"{found.confidence:.3f}"
+    lists = ("; ".join(found.unknown_words), "; ".join(found.understood))
+    told = (found.query, str(found.count), found.verdict, sure, *lists, found.mend)
+    return dict(zip(CELLS, told, strict=True))
 
 
 def _examined(index: SearchIndex, text: str, count: int, vocabulary: Sequence[str]) -> Finding:
