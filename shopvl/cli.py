@@ -982,7 +982,7 @@ def export(
         done = export_tags(
             tags,
             target,
-            form=form_named(form or ("jsonl" if target.suffix == ".jsonl" else "wide")),
+            form=form_named(form or ("jsonl" if target.suffix.lower() == ".jsonl" else "wide")),
             catalog=opened,
             decisions=decisions,
             require=require or (),
@@ -991,7 +991,7 @@ def export(
     table = Table("attribute", "filled", "share", "")
     for name, filled in done.filled.items():
         needed = "required" if name in done.required else ""
-        table.add_row(name, str(filled), f"{filled / max(done.products, 1):.1%}", needed)
+        table.add_row(Text(name), str(filled), f"{filled / max(done.products, 1):.1%}", needed)
     out.print(table)
     out.print(f"{target}: {done.products} products; {done.complete} have every required attribute")
 
@@ -1222,15 +1222,15 @@ def search(
     table = Table("", "score", "product", "title", "category", "attributes")
     for place, hit in enumerate(found, 1):
         attributes = ", ".join(f"{name}: {value}" for name, value in hit.attributes)
-        table.add_row(
-            str(place), f"{hit.score:.3f}", hit.product_id, hit.title, " > ".join(hit.category_path), attributes
-        )
+        shown = (hit.product_id, hit.title, " > ".join(hit.category_path), attributes)
+        table.add_row(str(place), f"{hit.score:.3f}", *map(Text, shown))  # not markup: sellers write [new]
     if found.hits:
         out.print(table)
     else:
         out.print("nothing found" + ("; --all shows the nearest products" if found.refused else ""))
     for name, counts in found.facets.items():
-        out.print(f"{name}: " + ", ".join(f"{value} ({count})" for value, count in counts), highlight=False)
+        told = ", ".join(f"{value} ({count})" for value, count in counts)
+        out.print(f"{name}: {told}", markup=False, highlight=False)
 
 
 @app.command("search-audit")

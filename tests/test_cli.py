@@ -59,6 +59,10 @@ def test_the_whole_job(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> N
     assert {"product_id", "score", "title", "category_path", "attributes"} <= found["hits"][0].keys()
     assert found["facets"]["colour"]
     assert "colour: " in quick(*asked)
+    seller = tmp_path / "seller.parquet"
+    pl.read_parquet(toy_table).head(1).with_columns(title=pl.lit("Red [new] dress [/]")).write_parquet(seller)
+    quick("index", seller, "--model", tuned_folder, "--out", tmp_path / "markup")
+    assert "[new]" in quick("search", tmp_path / "markup", "red dress", "--model", tuned_folder)
     ids = tmp_path / "ids.txt"
     ids.write_text(found["hits"][0]["product_id"] + "\n")
     said = quick("index", "--update", "--out", index, "--delete", ids, "--tags", tags)
