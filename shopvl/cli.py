@@ -1138,6 +1138,7 @@ def index(
     from shopvl.design import Design
     from shopvl.tasks.search import Milvus, Plan, Settings, build_index, kind_named, read_ids, update_index
     from shopvl.tasks.search.choosing import choose
+    from shopvl.tasks.search.segment import OWN
 
     if not update and (catalog is None or delete is not None):
         raise ShopvlError("index wants a catalog to make an index of, or --update to change the one in --out")
@@ -1146,6 +1147,9 @@ def index(
     if update and catalog is None and delete is None and tags is None:
         raise ShopvlError("--update wants a catalog to add, --delete with ids, or --tags; none of them came")
     opened = None if catalog is None else _opened(catalog, split)
+    if opened is not None and (taken := OWN.intersection(opened.plan.further)):
+        told = f"columns that no condition can use, as the index has its own of that name: {', '.join(sorted(taken))}"
+        chatter.print(told, markup=False, highlight=False, soft_wrap=True)
     design = None if catalog is None else _reading(Design.from_pretrained(model), ocr)
     total = 0 if opened is None else opened.count()
     if update:
@@ -1155,6 +1159,7 @@ def index(
             f"{folder}: {done.indexed} products indexed, {done.replaced} of them in place of old ones, "
             f"{done.deleted} deleted, {done.rejected} rejected"
         )
+        _say_repeated(done.repeated)
         if done.unknown:
             few = ", ".join(done.unknown[:3])
             out.print(f"{len(done.unknown)} ids to delete are not in the index: {few}", markup=False, highlight=False)
@@ -1172,8 +1177,14 @@ def index(
     with _progress("indexing", total) as report:
         done = build_index(design, opened, folder, report, tags=tags, plan=plan, ontology=ontology)
     out.print(f"{folder}: {done.indexed} products indexed, {done.rejected} rejected")
+    _say_repeated(done.repeated)
     if not calibrate_on:
         chatter.print("no query will be refused, as nothing was measured; --calibrate-on val chooses a cut-off")
+
+
+def _say_repeated(rows: int) -> None:
+    if rows:
+        chatter.print(f"{rows} rows have an id that comes again further down: the last row of an id counts")
 
 
 def _collection(folder: Path) -> str:

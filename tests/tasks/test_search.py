@@ -281,6 +281,24 @@ def test_one_photo_is_one_group_and_colours_are_variants(tuned, some_rows, tmp_p
     assert len(found) == 3
 
 
+def test_columns_of_the_catalogs_own(tuned, toy_table: Path, tmp_path: Path) -> None:
+    frame = pl.read_parquet(toy_table).head(4)
+    frame = frame.with_columns(
+        pl.col("price").cast(pl.Decimal(10, 2)),
+        row=pl.int_range(4),
+        variant=pl.lit("mine"),
+        since=pl.date_range(pl.date(2026, 1, 1), pl.date(2026, 1, 4)),
+        product_id=pl.Series(["a", "b", "c", "a"]),
+    )
+    frame.write_parquet(tmp_path / "shop.parquet")
+    done = build_index(tuned, open_catalog(tmp_path / "shop.parquet"), tmp_path / "index")
+    assert (done.indexed, done.rejected, done.repeated) == (3, 0, 1)
+    index = SearchIndex(tmp_path / "index", tuned)
+    assert len(index) == 3
+    assert len(index.search("anything", where=conditions(["price>0"]), collapse="variant", by="dense")) == 3
+    assert [hit.product_id for hit in index.search("anything", where=conditions(["since=2026-01-02"]))] == ["b"]
+
+
 # --- changes
 
 

@@ -36,7 +36,7 @@ from shopvl.tasks.search.folder import (
     read_state,
 )
 from shopvl.tasks.search.lexical import Lexical
-from shopvl.tasks.search.segment import Writer, read_matrix
+from shopvl.tasks.search.segment import OWN, Writer, read_matrix
 
 COLLECTION_VERSION = "_v"  # stands before the version in the name of a Milvus collection
 
@@ -47,10 +47,12 @@ Report = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Indexed:
-    """What a build or a change did. Rows in = indexed + rejected; `replaced` of the indexed were there before."""
+    """What a build or a change did. Rows in = indexed + rejected + repeated; `replaced` of the indexed were there
+    before."""
 
     indexed: int
     rejected: int
+    repeated: int = 0  # rows whose id comes again further down: the last one counts
     replaced: int = 0
     deleted: int = 0
     unknown: tuple[str, ...] = ()  # ids to delete that the index has not
@@ -103,8 +105,8 @@ def build_index(
             raise ShopvlError(f"no row of {catalog.path} could be indexed; {out / REJECTS} says why for each")
         segment = writer.close()
         ontology.save(out / ONTOLOGY)
-        finish(out, design.name, segment, plan, ontology, attached, old)
-    return Indexed(segment.rows, len(rejects))
+        state = finish(out, design.name, segment, plan, ontology, attached, old)
+    return Indexed(segment.rows - state.deleted_count, len(rejects), state.deleted_count)
 
 
 def _version(out: Path) -> State | None:
@@ -124,9 +126,10 @@ def embed(design: Design, catalog: Catalog, writer: Writer, title_share: float, 
         return {"vector": product_vectors(design.embeddings(batch, inputs), inputs, title_share)}
 
     rejects: list[Reject] = []
+    further = [name for name in catalog.plan.further if name not in OWN]
     for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), read):
         if isinstance(item, Encoded):
-            writer.add(item.values["vector"], item.rows, catalog.root, catalog.plan.further)
+            writer.add(item.values["vector"], item.rows, catalog.root, further)
         else:
             rejects.append(item)
         report(writer.rows + len(rejects))

@@ -119,7 +119,7 @@ def _changed(
     asked = set(delete) - set(added["product_id"])
     deleted = asked & set(away["product_id"])
     unknown = tuple(sorted(asked - deleted))
-    return Indexed(added.height - len(twice), len(rejects), replaced, len(deleted), unknown)
+    return Indexed(added.height - len(twice), len(rejects), len(twice), replaced, len(deleted), unknown)
 
 
 def _products(out: Path, segment: Segment, *columns: str) -> pl.DataFrame:

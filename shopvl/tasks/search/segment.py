@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 import pyarrow as pa
 from PIL import Image
 from pydantic_core import from_json  # several times faster than json's
@@ -40,6 +41,7 @@ COLUMNS = pl.Schema(
         "variant": pl.String(),
     }
 )
+OWN = frozenset({*COLUMNS, "row"})  # names that a catalog's further columns cannot have here
 _RECORD = pa.schema(
     [
         ("record", pa.large_binary()),  # JSON: what a Hit says of the product
@@ -125,7 +127,9 @@ class Writer:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        frame = pl.DataFrame(self._waiting, schema_overrides=COLUMNS, infer_schema_length=None)
+        frame = pl.DataFrame(self._waiting, schema_overrides=COLUMNS, infer_schema_length=None).with_columns(
+            cs.decimal().cast(pl.Float64), cs.temporal().cast(pl.String)
+        )
         kept = [name for name, kind in frame.schema.items() if name in COLUMNS or kind in _KEPT_TYPES]
         self._frames.append(frame.select(kept))
         thumbnails, prints = zip(*self._pictures, strict=True)
