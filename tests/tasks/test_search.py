@@ -281,6 +281,14 @@ def test_one_photo_is_one_group_and_colours_are_variants(tuned, some_rows, tmp_p
     assert len(found) == 3
 
 
+def test_a_group_outlives_its_first_product(tuned, some_rows, tmp_path: Path) -> None:
+    build_index(tuned, some_rows([0, 0], ids=["a", "b"]), tmp_path / "index")
+    update_index(None, None, tmp_path / "index", delete=["a"])
+    update_index(tuned, some_rows([0], ids=["c"]), tmp_path / "index")
+    hits = SearchIndex(tmp_path / "index", tuned).search("anything", k=5, by="dense")
+    assert {hit.product_id: hit.photo for hit in hits} == {"b": "a", "c": "a"}
+
+
 def test_columns_of_the_catalogs_own(tuned, toy_table: Path, tmp_path: Path) -> None:
     frame = pl.read_parquet(toy_table).head(4)
     frame = frame.with_columns(

@@ -163,11 +163,11 @@ def _deleted_rows(out: Path, state: State) -> set[int]:
 
 
 def _known_photos(out: Path, state: State, frames: Sequence[pl.DataFrame]) -> Photos:
-    """The groups there are; only the first product of each counts."""
+    """The groups there are; only the first product of each that is still in the files counts."""
     photos = Photos()
     for segment, frame in zip(state.segments, frames, strict=True):
         prints = pl.Series(read_shown(out / segment.name).column("print"))
-        first = (frame["product_id"] == frame["photo"]) & prints.is_not_null()
+        first = frame["photo"].is_first_distinct() & prints.is_not_null()
         photos.remember(zip(frame["photo"].filter(first), prints.filter(first), strict=True))
     return photos
 
