@@ -289,6 +289,13 @@ def test_a_group_outlives_its_first_product(tuned, some_rows, tmp_path: Path) ->
     assert {hit.product_id: hit.photo for hit in hits} == {"b": "a", "c": "a"}
 
 
+def test_a_product_with_a_new_photo_leaves_the_group_named_after_it(tuned, some_rows, tmp_path: Path) -> None:
+    build_index(tuned, some_rows([0, 0], ids=["a", "b"]), tmp_path / "index")
+    update_index(tuned, some_rows([1], ids=["a"]), tmp_path / "index")
+    hits = SearchIndex(tmp_path / "index", tuned).search("anything", k=5, by="dense")
+    assert {hit.product_id: hit.photo for hit in hits} == {"b": "a", "a": "a'"}
+
+
 def test_columns_of_the_catalogs_own(tuned, toy_table: Path, tmp_path: Path) -> None:
     frame = pl.read_parquet(toy_table).head(4)
     frame = frame.with_columns(

@@ -55,11 +55,12 @@ class Photos:
         self._bands: list[dict[bytes, list[int]]] = [{} for _ in range(BANDS)]
         self._prints: list[bytes] = []
         self._names: list[str] = []
+        self._taken: set[str] = set()
 
     def group(self, product_id: str, print_: bytes | None) -> str:
         """The group of a product's photo: that of the first product with (nearly) the same one, or a new one."""
         if not print_:
-            return product_id
+            return self._new_name(product_id)
         size = HASH_BITS // 8
         width = size // BANDS
         bands = [print_[place * width : (place + 1) * width] for place in range(BANDS)]
@@ -70,13 +71,21 @@ class Photos:
         for band, known in zip(bands, self._bands, strict=True):
             known.setdefault(band, []).append(len(self._names))
         self._prints.append(print_)
-        self._names.append(product_id)
+        self._names.append(self._new_name(product_id))
+        return self._names[-1]
+
+    def _new_name(self, product_id: str) -> str:
+        """The product's id, marked where a group is called so: that of a photo which the product had before."""
+        while product_id in self._taken:
+            product_id += "'"
+        self._taken.add(product_id)
         return product_id
 
     def remember(self, known: Iterable[tuple[str, bytes | None]]) -> None:
         """Products that are there already, as (group, fingerprint)."""
         for group, print_ in known:
             self.group(group, print_)
+            self._taken.add(group)
 
 
 def variant_key(
