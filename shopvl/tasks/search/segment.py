@@ -80,7 +80,7 @@ class Hit:
             "score": round(self.score, 4),
             "title": self.title,
             "category_path": list(self.category_path),
-            "attributes": dict(self.attributes),
+            "attributes": [{"property": name, "value": value} for name, value in self.attributes],
             "photo": self.photo,
             "variant": self.variant,
         }
