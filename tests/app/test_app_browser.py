@@ -21,6 +21,7 @@ FLAGS = (
     "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1366,900"
 )
 PATIENCE_S = 60
+BROKEN_OFF = ("AbortError: signal is aborted", '"Connection errored out. "')
 
 
 class Browser:
@@ -28,11 +29,19 @@ class Browser:
 
     def __init__(self, driver: Any, downloads: Path, url: str) -> None:
         self.driver, self.downloads, self.url = driver, downloads, url
+        self.faults: list[str] = []
 
     def open(self, path: str = "/") -> None:
+        self.faults += self.logged()
         self.driver.get(self.url + path)
+        # a page that is left in the middle of a request says that it was broken off
+        self.faults += [fault for fault in self.logged() if not any(broken in fault for broken in BROKEN_OFF)]
         self.one("#tabs button[role=tab]")
         self.one("#product-picks .sv-pick")  # the page has loaded its data
+
+    def logged(self) -> list[str]:
+        """Faults in the page's console since the last time."""
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
     def tab(self, number: int) -> None:
         self.driver.execute_script("arguments[0].click()", self.all("#tabs button[role=tab]")[number])
@@ -107,10 +116,11 @@ def window(served, tmp_path_factory) -> Iterator[Browser]:
 @pytest.fixture
 def browser(window: Browser) -> Iterator[Browser]:
     window.width(1366)
+    window.logged()  # of the test before, like the faults
+    window.faults.clear()
     window.open()
     yield window
-    errors = [entry["message"] for entry in window.driver.get_log("browser") if entry["level"] == "SEVERE"]
-    assert not errors
+    assert not [*window.faults, *window.logged()]
     own = ("data:", "blob:", "chrome:", f"{window.url}/")  # chrome: is the browser's own empty tab
     outside = {url for url in window.requests() if not url.startswith(own)}
     assert not outside

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from shopvl.adapting import _experiment
+from shopvl.adapting import adapt
 from shopvl.design import Design, build
 from shopvl.errors import RecipeError
 from shopvl.models.teacher import Ensemble
@@ -166,5 +166,6 @@ def test_a_run_with_teachers_and_what_comes_after(toy_table: Path, toy_rows, tmp
     batch = design.loader.training_batch([toy_rows[number] for number in range(4)], random.Random(0))
     with pytest.raises(RecipeError, match="nobody to learn from"):
         design.losses(batch, torch.Generator())
-    adapted = _experiment(str(toy_table), design.ontology, tmp_path / "both" / "design", tmp_path, 1.0, 0)
-    assert not adapted.checked().full_recipe().distils
+    adapted = adapt(str(toy_table), tmp_path / "both" / "design", tmp_path / "mine", minutes=0.01)
+    assert {one.name for one in adapted} >= {"category", "Colour"}
+    assert not Design.from_pretrained(tmp_path / "mine").recipe.distils
