@@ -12,6 +12,7 @@ from typing import Any
 Attribute = dict[str, str | None]
 
 _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_GROUPED = re.compile(r"\d{1,3}([, \u00a0\u202f]\d{3})+")
 PATH_SEPARATOR = ">"
 QUERY_SEPARATOR = "|"
 # {property, value} and what other tables call the two
@@ -32,6 +33,18 @@ def folded(text: str) -> str:
 def language_of(text: str) -> str:
     """`zh` for a text with Chinese characters, else `en`."""
     return "zh" if _CHINESE.search(text) else "en"
+
+
+def whole_number(cell: object) -> int | None:
+    """A count: an integer, one that a data frame has widened (12.0), or groups of three digits (1,234); else None."""
+    if isinstance(cell, int):
+        return cell
+    text = str(cell).strip()
+    try:
+        number = float(re.sub(r"\D", "", text) if _GROUPED.fullmatch(text) else text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
 
 
 def text_of(cell: object) -> str | None:

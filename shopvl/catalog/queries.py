@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.cells import folded, language_of, whole_number
 from shopvl.catalog.ontology import Fact, Ontology, Pair
 from shopvl.catalog.readers import Source, table_source
 from shopvl.catalog.schema import folded_name
@@ -354,14 +354,14 @@ def _log_part(
             str(query if query is not None else "").strip(),
             str(product_id if product_id is not None else "").strip(),
         )
-        number = _whole_number(count)
+        number = whole_number(count)
         if fault is not None:
             problems.append(f"row {place}: {fault}")
         elif not text:
             problems.append(f"row {place}: the query is empty")
         elif not own_id:
             problems.append(f"row {place}: the product_id is empty")
-        elif number is None:
+        elif number is None or number < 1:
             problems.append(f"row {place}: the count is {count!r}, a whole number above 0 was wanted")
         else:
             rows.append((text, own_id, number))
@@ -369,11 +369,3 @@ def _log_part(
 
 
 LOG_SCHEMA = pl.Schema({"query": pl.String(), "product_id": pl.String(), "count": pl.Int64()})
-
-
-def _whole_number(cell: object) -> int | None:
-    try:
-        number = float(str(cell).strip()) if not isinstance(cell, int) else cell
-    except ValueError:
-        return None
-    return int(number) if number == number and number >= 1 and number == int(number) else None

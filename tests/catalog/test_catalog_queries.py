@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, validate
 
+from shopvl.catalog.cells import whole_number
 from shopvl.catalog.ontology import Ontology, apply_names, mine_ontology
 from shopvl.catalog.queries import Query, QueryLog, facts_meant, facts_named, make_query
 from shopvl.catalog.schema import FRAME_SCHEMA
@@ -262,3 +263,8 @@ def test_a_name_as_it_is_written_comes_before_one_that_is_only_its_singular():
     )
     named = [tuple(str(ontology.facts[n]) for n in facts_named(text, ontology)) for text in ("summer shorts", "short")]
     assert named == [("Shorts",), ("Length: Short",)]
+
+
+def test_counts_as_people_and_data_frames_write_them():
+    cells = (7, "7", 12.0, "1,234", "1 234 567", "1,23", "1.5", "many", None, float("inf"))
+    assert [whole_number(cell) for cell in cells] == [7, 7, 12, 1234, 1_234_567, None, None, None, None, None]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.cells import folded, language_of, whole_number
 from shopvl.catalog.readers import table_source
 from shopvl.errors import CatalogError
 from shopvl.tasks.report import Figure, Page
@@ -38,9 +37,6 @@ class Finding:
     mend: str
 
 
-GROUPED, THOUSANDS = re.compile(r"\d{1,3}([, \u00a0\u202f]\d{3})+"), re.compile(r"[, \u00a0\u202f]")  # 1,234
-
-
 def read_queries(path: Path) -> list[tuple[str, int]]:
     """(query, how often asked) from a table with a column `query` and maybe `count`; equal ones are added up.
 
@@ -56,18 +52,12 @@ def read_queries(path: Path) -> list[tuple[str, int]]:
         for text, count in zip(chunk.values(names["query"]), counts, strict=True):
             if text is not None and str(text).strip():
                 key = " ".join(str(text).split())
-                total[key] = total.get(key, 0) + _whole(count, path)
+                if (times := whole_number(count)) is None:
+                    raise CatalogError(f"{path} has the count {count!r}; a whole number was wanted")
+                total[key] = total.get(key, 0) + times
     if not total:
         raise CatalogError(f"{path} holds no queries; one a row was wanted, in the column query")
     return sorted(total.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _whole(cell: object, path: Path) -> int:
-    text = str(cell).strip()
-    try:
-        return int(float(THOUSANDS.sub("", text) if GROUPED.fullmatch(text) else text))
-    except (ValueError, OverflowError):
-        raise CatalogError(f"{path} has the count {cell!r}; a whole number was wanted") from None
 
 
 def audit(
