@@ -56,6 +56,7 @@ def labelled(
         return read(batch) if len(inputs) == len(MODALITIES) else {}
 
     for item in encode(design, spread(catalog.batches(), total, max_rows), catalog.root, MODALITIES, read_complete):
+        report("encode", (len(titles) + len(rejects)) / min(total, max_rows))
         match item:
             case Reject():
                 rejects.append(item)
@@ -69,7 +70,7 @@ def labelled(
             told = (label_of(row, name, design.ontology) for row in item.rows)
             truth[name] += [ABSENT if value is None else number_of.get(folded(value), FOREIGN) for value in told]
         titles += [row["title"] for row in item.rows]
-        report("encode", len(titles) / max(min(total, max_rows), 1))
+    report("encode", 1.0)
     if not titles:
         raise CatalogError(
             f"no row of {catalog.path} has both a picture and a title, so there is nothing to learn or measure on"
