@@ -37,9 +37,9 @@ from shopvl.paths import SHIPPED
 if TYPE_CHECKING:
     from shopvl.batch import Modality
     from shopvl.catalog.readers import Catalog
-    from shopvl.design import Design
-    from shopvl.experiments.gate import Verdicts
-    from shopvl.loading import Reject
+    from shopvl.data.rows import Reject
+    from shopvl.design.design import Design
+    from shopvl.runs.gate import Verdicts
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 catalog_app = typer.Typer(no_args_is_help=True, help="Know and prepare a catalog.")
@@ -168,7 +168,7 @@ def _say_unused(opened: Catalog) -> None:
 
 def _say_rejects(rejects: Sequence[Reject]) -> None:
     """How many rows were not learned from, and why."""
-    from shopvl.tasks.tagging import reason_kind
+    from shopvl.tagging.run import reason_kind
 
     for reason, count in Counter(reason_kind(one.reason) for one in rejects).most_common(SHOWN_REASONS):
         chatter.print(f"  {count} rows were not learned from: {reason}", markup=False, highlight=False)
@@ -176,7 +176,7 @@ def _say_rejects(rejects: Sequence[Reject]) -> None:
 
 def _reading(design: Design, ocr: bool) -> Design:
     """The design, with a reader where OCR is asked for; says at once where the engine is not installed."""
-    from shopvl.loading import picture_reader
+    from shopvl.data.rows import picture_reader
 
     if ocr and design.reader is None:
         design.reader = picture_reader()
@@ -246,7 +246,7 @@ def open_app(
         work = place / "app"
     else:
         parts = {"model": model or SHIPPED, "catalog": catalog, "index": index, "tags": tags, "names": names}
-    from shopvl.tasks.workbench import Workbench
+    from shopvl.service.app_service import Workbench
 
     with chatter.status("loading"):
         serving = _app_pages()
@@ -316,7 +316,7 @@ def catalog_synth(
 
     Example: shopvl catalog synth --out shop --products 500
     """
-    from shopvl.catalog.shop import write_shop
+    from shopvl.synthetic import write_shop
 
     with _progress("drawing", products) as report:
         table = write_shop(folder, products, seed=seed, size_px=size_px, progress=report)
@@ -365,7 +365,7 @@ def catalog_queries(
 
     from shopvl.catalog.ontology import mine_ontology
     from shopvl.catalog.queries import make_query
-    from shopvl.loading import pairs
+    from shopvl.data.rows import pairs
 
     opened = _opened(catalog, split)
     with chatter.status("reading the catalog"):
@@ -503,8 +503,8 @@ def experiments_run(
     """
     import torch
 
-    from shopvl.experiments.grid import read_cells
-    from shopvl.experiments.running import run_grid
+    from shopvl.runs.grid import read_cells
+    from shopvl.runs.running import run_grid
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -528,7 +528,7 @@ def experiments_compare(
 
     Example: shopvl experiments compare shop-small --out runs/shop-small
     """
-    from shopvl.experiments.leaderboard import Leaderboard
+    from shopvl.runs.leaderboard import Leaderboard
 
     board = Leaderboard.read(name, store)
     headers, rows = board.rows()
@@ -547,7 +547,7 @@ def experiments_repeat(run_id: str, folder: OutFolder, store: Store = None) -> N
 
     Example: shopvl experiments repeat 0123456789abcdef0123456789abcdef --out runs/again
     """
-    from shopvl.experiments.running import TOLERANCE, repeat
+    from shopvl.runs.running import TOLERANCE, repeat
 
     with _stages() as report:
         found = repeat(run_id, folder, store, report)
@@ -599,8 +599,8 @@ def experiments_gate(
 
     Example: shopvl experiments gate runs/tagger-2 models:/shop@champion products.parquet --out gate --protect colour
     """
-    from shopvl.design import Design
-    from shopvl.experiments.gate import gate
+    from shopvl.design.design import Design
+    from shopvl.runs.gate import gate
 
     opened = _opened(catalog, split)
     with _progress("looking", 2 * opened.count()) as report:
@@ -642,7 +642,7 @@ def experiments_promote(
 
     Example: shopvl experiments promote runs:/RUN_ID/model shop products.parquet --out gate
     """
-    from shopvl.experiments.releasing import promote
+    from shopvl.runs.releasing import promote
     from shopvl.tracking.registry import Registry
 
     opened = _opened(catalog, split)
@@ -691,7 +691,7 @@ def pretrain(
 
     import torch
 
-    from shopvl.loading import TrainingRows
+    from shopvl.data.training_rows import TrainingRows
     from shopvl.training.experiment import Experiment, read_experiment
     from shopvl.training.pretraining import DESIGN, ROWS, pretrain
 
@@ -745,10 +745,10 @@ def tune(
     import torch
 
     from shopvl.catalog.readers import open_catalog
-    from shopvl.design import Design
-    from shopvl.loading import TrainingRows
-    from shopvl.tasks.calibration import calibrate as measure_trust
-    from shopvl.tasks.card import model_card
+    from shopvl.data.training_rows import TrainingRows
+    from shopvl.design.design import Design
+    from shopvl.evaluation.model_card import model_card
+    from shopvl.inference.calibrate import calibrate as measure_trust
     from shopvl.training.experiment import Experiment, read_experiment
     from shopvl.training.pretraining import ROWS, pretrain
     from shopvl.training.tuning import fit_heads
@@ -823,9 +823,9 @@ def adapt(
     """
     import torch
 
-    from shopvl.adapting import RUN, SCORES
-    from shopvl.adapting import adapt as adapt_model
-    from shopvl.loading import TrainingRows
+    from shopvl.adapt import RUN, SCORES
+    from shopvl.adapt import adapt as adapt_model
+    from shopvl.data.training_rows import TrainingRows
     from shopvl.training.pretraining import ROWS
 
     if threads is not None:
@@ -872,9 +872,9 @@ def calibrate(
 
     Example: shopvl calibrate runs/tagger products.parquet --split val
     """
-    from shopvl.design import Design
-    from shopvl.tasks.calibration import calibrate as measure_trust
-    from shopvl.tasks.card import model_card
+    from shopvl.design.design import Design
+    from shopvl.evaluation.model_card import model_card
+    from shopvl.inference.calibrate import calibrate as measure_trust
 
     design = _reading(Design.from_pretrained(model), ocr)
     with _stages() as report:
@@ -919,11 +919,11 @@ def tag(
 
     Example: shopvl tag products.csv --model runs/tagger --out tags --precision 0.95
     """
-    from shopvl.arithmetic import bf16_is_fast
-    from shopvl.design import Design
-    from shopvl.tasks.run_page import write_run_page
-    from shopvl.tasks.tagging import engine_named, workers_for
-    from shopvl.tasks.tagging import tag as tag_catalog
+    from shopvl.design.design import Design
+    from shopvl.runtime.bfloat16 import bf16_is_fast
+    from shopvl.tagging.page import write_run_page
+    from shopvl.tagging.run import engine_named, workers_for
+    from shopvl.tagging.run import tag as tag_catalog
 
     inputs = _inputs(use)
     opened = _opened(catalog, split, required=("product_id", *inputs))
@@ -975,7 +975,7 @@ def export(
 
     Example: shopvl export tags --format google --catalog products.csv --out feed.tsv
     """
-    from shopvl.tasks.export import export_tags, form_named
+    from shopvl.tagging.export import export_tags, form_named
 
     opened = None if catalog is None else _opened(catalog)
     with _progress("writing", None) as report:
@@ -1008,8 +1008,8 @@ def review_export(
 
     Example: shopvl review export tags products.csv --model runs/tagger --out review.xlsx
     """
-    from shopvl.design import Design
-    from shopvl.tasks.review import export_review
+    from shopvl.design.design import Design
+    from shopvl.review.queue import export_review
 
     opened = _opened(catalog, required=("product_id",))
     ontology = Design.from_pretrained(model).ontology
@@ -1036,8 +1036,8 @@ def review_import(
 
     Example: shopvl review import review.xlsx --model runs/tagger --out corrections.parquet
     """
-    from shopvl.design import Design
-    from shopvl.tasks.review import import_review
+    from shopvl.design.design import Design
+    from shopvl.review.queue import import_review
 
     done = import_review(sheet, Design.from_pretrained(model).ontology, target)
     if done.faults:
@@ -1072,9 +1072,9 @@ def ask(
 
     Example: shopvl ask shirt.jpg "what colour is it?" --title "Linen shirt" --model runs/answers
     """
-    from shopvl.design import Design
-    from shopvl.tasks.asking import ask as ask_design
-    from shopvl.tasks.asking import sentence
+    from shopvl.design.design import Design
+    from shopvl.inference.ask import ask as ask_design
+    from shopvl.inference.ask import sentence
 
     path = None if image == "-" else Path(image)
     if path is not None and not path.is_file():
@@ -1100,8 +1100,8 @@ def embed(
 
     Example: shopvl embed products.parquet --model runs/tri-clip/design --out vectors
     """
-    from shopvl.design import Design
-    from shopvl.tasks.embedding import embed as embed_catalog
+    from shopvl.design.design import Design
+    from shopvl.inference.embed import embed as embed_catalog
 
     opened = _opened(catalog, split)
     design = _reading(Design.from_pretrained(model), ocr)
@@ -1135,10 +1135,10 @@ def index(
     Example: shopvl index products.parquet --model runs/tri-clip/design --out index --tags tags
     """
     from shopvl.catalog.ontology import apply_names
-    from shopvl.design import Design
-    from shopvl.tasks.search import Milvus, Plan, Settings, build_index, kind_named, read_ids, update_index
-    from shopvl.tasks.search.choosing import choose
-    from shopvl.tasks.search.segment import OWN
+    from shopvl.design.design import Design
+    from shopvl.search import Milvus, Plan, Settings, build_index, kind_named, read_ids, update_index
+    from shopvl.search.segments import OWN
+    from shopvl.search.tune import choose
 
     if not update and (catalog is None or delete is not None):
         raise ShopvlError("index wants a catalog to make an index of, or --update to change the one in --out")
@@ -1211,8 +1211,8 @@ def search(
 
     Example: shopvl search index "red running shoes" --model runs/tri-clip/design --where colour=Red --facet gender
     """
-    from shopvl.design import Design
-    from shopvl.tasks.search import SearchIndex, collapse_named, conditions, way_named
+    from shopvl.design.design import Design
+    from shopvl.search import SearchIndex, collapse_named, conditions, way_named
 
     if image is not None and not image.is_file():
         raise ShopvlError(f"there is no picture {image}; name a JPEG, PNG or WebP file")
@@ -1255,9 +1255,9 @@ def search_audit(
 
     Example: shopvl search-audit index queries.csv --model runs/tri-clip/design --out audit
     """
-    from shopvl.design import Design
-    from shopvl.tasks.search import SearchIndex
-    from shopvl.tasks.search.audit import audit, read_queries
+    from shopvl.design.design import Design
+    from shopvl.search import SearchIndex
+    from shopvl.search.audit import audit, read_queries
 
     asked = read_queries(queries)
     opened = SearchIndex(index, Design.from_pretrained(model))
@@ -1283,8 +1283,8 @@ def evaluate(
 
     Example: shopvl evaluate runs/tagger products.parquet --split test --out runs/tagger-test
     """
-    from shopvl.design import Design
-    from shopvl.tasks.evaluation_page import evaluate as write_evaluation
+    from shopvl.design.design import Design
+    from shopvl.evaluation.page import evaluate as write_evaluation
 
     opened = _opened(catalog, split)
     design = _reading(Design.from_pretrained(model), ocr)
