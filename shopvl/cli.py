@@ -37,7 +37,7 @@ from shopvl.paths import SHIPPED
 if TYPE_CHECKING:
     from shopvl.batch import Modality
     from shopvl.catalog.readers import Catalog
-    from shopvl.data.rows import Reject
+    from shopvl.data.rows import RejectedRow
     from shopvl.design.design import Design
     from shopvl.runs.gate import Verdicts
 
@@ -166,7 +166,7 @@ def _say_unused(opened: Catalog) -> None:
         _say(f"{told}; name a column attribute:NAME where it holds a property")
 
 
-def _say_rejects(rejects: Sequence[Reject]) -> None:
+def _say_rejects(rejects: Sequence[RejectedRow]) -> None:
     """How many rows were not learned from, and why."""
     from shopvl.tagging.run import reason_kind
 
@@ -246,11 +246,11 @@ def open_app(
         work = place / "app"
     else:
         parts = {"model": model or SHIPPED, "catalog": catalog, "index": index, "tags": tags, "names": names}
-    from shopvl.service.app_service import Workbench
+    from shopvl.service.app_service import AppService
 
     with chatter.status("loading"):
         serving = _app_pages()
-        bench = Workbench.open(**parts, work=work, others=compare or (), corrections=corrections)
+        bench = AppService.open(**parts, work=work, others=compare or (), corrections=corrections)
     serving.serve(
         bench, host=host, port=port, upload_mb=upload_mb, ready=lambda url: out.print(f"Open {url} (Chinese: {url}/zh)")
     )
@@ -260,9 +260,9 @@ def _app_pages() -> Any:
     """The module `app.serving`, which lies beside the package in a checkout and inside it in a wheel."""
     import importlib
 
-    from shopvl.paths import room
+    from shopvl.paths import resource_dir
 
-    sys.path.insert(0, str(room("app").parent))
+    sys.path.insert(0, str(resource_dir("app").parent))
     try:
         return importlib.import_module("app.serving")
     except ModuleNotFoundError as missing:
@@ -477,9 +477,11 @@ def experiments_list(store: Store = None) -> None:
 
     Example: shopvl experiments list
     """
-    from shopvl.paths import room
+    from shopvl.paths import resource_dir
 
-    for path in sorted(room("experiments").glob("*.yaml")) + sorted(room("experiments").glob("grids/*.yaml")):
+    for path in sorted(resource_dir("experiments").glob("*.yaml")) + sorted(
+        resource_dir("experiments").glob("grids/*.yaml")
+    ):
         out.print(str(path))
     if store is not None:
         from shopvl.tracking.store import RunStore
@@ -691,7 +693,7 @@ def pretrain(
 
     import torch
 
-    from shopvl.data.training_rows import TrainingRows
+    from shopvl.data.training_rows import TrainingCache
     from shopvl.training.experiment import Experiment, read_experiment
     from shopvl.training.pretraining import DESIGN, ROWS, pretrain
 
@@ -710,7 +712,7 @@ def pretrain(
         _say_unused(_opened(data, told.split))
     with _stages() as report:
         design = pretrain(told, folder, report)
-    _say_rejects(TrainingRows(folder / ROWS).rejects())
+    _say_rejects(TrainingCache(folder / ROWS).rejects())
     out.print(f"{folder / DESIGN}: {design.name}, {design.parameter_count() / 1e6:.2f} M parameters")
 
 
@@ -745,7 +747,7 @@ def tune(
     import torch
 
     from shopvl.catalog.readers import open_catalog
-    from shopvl.data.training_rows import TrainingRows
+    from shopvl.data.training_rows import TrainingCache
     from shopvl.design.design import Design
     from shopvl.evaluation.model_card import model_card
     from shopvl.inference.calibrate import calibrate as measure_trust
@@ -783,7 +785,7 @@ def tune(
             rejects = fit_heads(design, _corrected(learned, corrections), report)
         else:
             design = pretrain(experiment, folder / "run", report)
-            rejects = TrainingRows(folder / "run" / ROWS).rejects()
+            rejects = TrainingCache(folder / "run" / ROWS).rejects()
         if calibrate_on:
             held_out = _corrected(open_catalog(catalog, split=calibrate_on), corrections, needed=False)
             measure_trust(design, held_out, lambda s, share: report("measure", share))
@@ -825,7 +827,7 @@ def adapt(
 
     from shopvl.adapt import RUN, SCORES
     from shopvl.adapt import adapt as adapt_model
-    from shopvl.data.training_rows import TrainingRows
+    from shopvl.data.training_rows import TrainingCache
     from shopvl.training.pretraining import ROWS
 
     if threads is not None:
@@ -857,7 +859,7 @@ def adapt(
     if unmeasured := [one.name for one in abilities if not one.shown]:
         told = f"never accepted, as too few products to calibrate on have them: {', '.join(unmeasured)}"
         out.print(told, markup=False, highlight=False)
-    _say_rejects(TrainingRows(folder / RUN / ROWS).rejects())
+    _say_rejects(TrainingCache(folder / RUN / ROWS).rejects())
     out.print(f"{folder / SCORES / 'report.html'}\nshopvl tag {catalog} --model {folder} --out tags", highlight=False)
 
 
