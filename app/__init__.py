@@ -1,1 +1,1 @@
-"""The merchandiser's app: Gradio pages over `shopvl.tasks.workbench`. Widgets only; everything they do is in shopvl."""
+"""The pages of `shopvl app`: Gradio widgets that show what `shopvl.service` finds."""

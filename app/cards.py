@@ -10,12 +10,12 @@ from html import escape
 from PIL import Image
 
 from app.wording import Wording
-from shopvl.loading import CATEGORY
-from shopvl.tasks.asking import Clash, Reply
-from shopvl.tasks.catalog_run import CatalogRun, Summary
+from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.inference.ask import Clash, Reply
+from shopvl.search import Found, Hit
+from shopvl.service.app_service import Read, Shown
+from shopvl.service.catalog_run import CatalogRun, Summary
 from shopvl.tasks.report import DECISION_MARKS, thumbnail
-from shopvl.tasks.search import Found, Hit
-from shopvl.tasks.workbench import Read, Shown
 
 PICTURE_PX = 720
 

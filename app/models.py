@@ -10,9 +10,9 @@ from app import cards
 from app.widgets import guarded, html, photo, picture_bytes
 from app.wording import Wording
 from shopvl.catalog.cells import folded
-from shopvl.loading import CATEGORY
-from shopvl.tasks.card import PRECISION, WEAK_BELOW
-from shopvl.tasks.workbench import Model, Read, Workbench
+from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.evaluation.model_card import PRECISION, WEAK_BELOW
+from shopvl.service.app_service import Model, Read, Workbench
 
 Json = dict[str, Any]
 

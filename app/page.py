@@ -12,7 +12,7 @@ from app.run import run_tab
 from app.search import search_tab
 from app.widgets import html
 from app.wording import Wording
-from shopvl.tasks.workbench import Workbench
+from shopvl.service.app_service import Workbench
 
 PLACES = {"en": "/", "zh": "/zh/"}
 KEEP_UPLOADS_S = 24 * 3600

@@ -12,9 +12,9 @@ import gradio as gr
 from app import cards
 from app.widgets import as_upload, clickable, guarded, html, photo, picture_bytes
 from app.wording import Wording
+from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import ShopvlError
-from shopvl.loading import CATEGORY
-from shopvl.tasks.workbench import Workbench
+from shopvl.service.app_service import Workbench
 
 PICKED = 14
 Json = dict[str, Any]

@@ -16,10 +16,10 @@ from app.wording import Wording
 from shopvl.catalog.cells import folded
 from shopvl.catalog.corrections import CORRECTIONS, Correction
 from shopvl.errors import ShopvlError
-from shopvl.tasks.review import UNKNOWN, choices
-from shopvl.tasks.review_sheet import Question
-from shopvl.tasks.tables import Table
-from shopvl.tasks.workbench import Progress, Workbench
+from shopvl.files import Table
+from shopvl.review.queue import UNKNOWN, choices
+from shopvl.review.sheet import Question
+from shopvl.service.app_service import Progress, Workbench
 
 RECENT = 7
 KEYS = 3  # values that a key chooses

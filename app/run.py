@@ -16,8 +16,8 @@ from app.wording import Wording
 from shopvl.batch import MODALITIES
 from shopvl.catalog.readers import TABLE_SUFFIXES
 from shopvl.errors import ShopvlError
-from shopvl.tasks.catalog_run import CatalogRun
-from shopvl.tasks.workbench import Workbench
+from shopvl.service.app_service import Workbench
+from shopvl.service.catalog_run import CatalogRun
 
 LOOK_EVERY_S = 0.4
 Json = dict[str, Any]

@@ -13,10 +13,10 @@ from app.product import ProductTab, opened
 from app.widgets import clickable, guarded, html, photo, picture_bytes
 from app.wording import Wording
 from shopvl.catalog.cells import folded
+from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import ShopvlError
-from shopvl.loading import CATEGORY
-from shopvl.tasks.search import Condition, conditions
-from shopvl.tasks.workbench import Workbench
+from shopvl.search import Condition, conditions
+from shopvl.service.app_service import Workbench
 
 FILTERS = 6
 SHOWN = 24

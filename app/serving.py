@@ -21,7 +21,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from app.page import PLACES, page
 from app.wording import widget_words
 from shopvl.errors import ShopvlError
-from shopvl.tasks.workbench import Workbench
+from shopvl.service.app_service import Workbench
 
 MB = 2**20
 MAX_MESSAGE_BYTES = 1 * MB  # of a request that is no upload

@@ -14,7 +14,7 @@ from gradio.processing_utils import save_bytes_to_cache, save_file_to_cache
 from app.cards import message
 from app.wording import Wording
 from shopvl.errors import ImageError, ShopvlError
-from shopvl.tasks.workbench import MAX_PICTURE_BYTES
+from shopvl.service.app_service import MAX_PICTURE_BYTES
 
 CLICKS = """
 element.addEventListener('click', event => {

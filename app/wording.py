@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from shopvl.answers import UNKNOWN
 from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.ontology import Ontology
-from shopvl.loading import CATEGORY
+from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.inference.predict import UNKNOWN
 
 LANGUAGES = ("en", "zh")
 

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from shopvl import torchvision_mend
+from shopvl.runtime import torchvision_mend
 
 __version__ = "0.1.0"
 
@@ -14,7 +14,7 @@ _PUBLIC = {
     "Catalog": "shopvl.catalog.readers",
     "open_catalog": "shopvl.catalog.readers",
     "Ontology": "shopvl.catalog.ontology",
-    "Design": "shopvl.design",
+    "Design": "shopvl.design.design",
     "ShopvlError": "shopvl.errors",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]

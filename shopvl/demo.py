@@ -11,19 +11,19 @@ from typing import Any
 
 import polars as pl
 
-from shopvl.adapting import SCORES, adapt
+from shopvl.adapt import SCORES, adapt
 from shopvl.catalog.images import image_bytes
 from shopvl.catalog.readers import Catalog, open_catalog
-from shopvl.catalog.shop import write_shop
-from shopvl.design import Design
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
-from shopvl.loading import CATEGORY, CATEGORY_JOIN
+from shopvl.inference.ask import Product, sentence
 from shopvl.paths import SHIPPED
-from shopvl.tasks.asking import Product, sentence
+from shopvl.search import Plan, SearchIndex, Settings, build_index
+from shopvl.search.tune import FEWEST, choose
+from shopvl.synthetic import write_shop
+from shopvl.tagging.run import Tagged, tag
 from shopvl.tasks.report import Chip, Figure, Hit, Page, ProductCard
-from shopvl.tasks.search import Plan, SearchIndex, Settings, build_index
-from shopvl.tasks.search.choosing import FEWEST, choose
-from shopvl.tasks.tagging import Tagged, tag
 
 PICTURE_PX = 96
 FIRST_PRODUCTS = 6

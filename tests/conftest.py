@@ -16,10 +16,10 @@ from filelock import FileLock
 
 from shopvl.catalog.ontology import Ontology, apply_names, mine_ontology
 from shopvl.catalog.readers import Catalog, open_catalog
-from shopvl.catalog.shop import write_shop
+from shopvl.synthetic import write_shop
 
 if TYPE_CHECKING:
-    from shopvl.design import Design
+    from shopvl.design.design import Design
 
 TOY_PRODUCTS = 60
 
@@ -37,10 +37,10 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[], "De
 @pytest.fixture(scope="session", autouse=True)
 def short_polish() -> Iterator[None]:
     """A cloze head's last fit is as long for sixty products as for 25,000; here a fifth of that is enough."""
-    from shopvl.training import polishing
+    from shopvl.training import answer_heads
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(polishing, "MIN_STEPS", polishing.MIN_STEPS // 5)
+        patched.setattr(answer_heads, "MIN_STEPS", answer_heads.MIN_STEPS // 5)
         yield
 
 
@@ -62,7 +62,7 @@ def toy_ontology(toy_catalog: Catalog) -> Ontology:
 
 @pytest.fixture(scope="session")
 def toy_rows(toy_catalog, tmp_path_factory):
-    from shopvl.loading import training_rows
+    from shopvl.data.training_rows import training_rows
 
     return training_rows(toy_catalog, tmp_path_factory.mktemp("rows"))
 
@@ -70,7 +70,8 @@ def toy_rows(toy_catalog, tmp_path_factory):
 @pytest.fixture(scope="session")
 def make_design(toy_ontology, toy_rows):
     """A function: recipe -> Design with random weights and a tokenizer learned from the toy shop."""
-    from shopvl.design import build, tokenizer_for
+    from shopvl.design.build import tokenizer_for
+    from shopvl.design.design import build
     from shopvl.training.pretraining import texts_of_training
 
     def make(recipe, seed: int = 0):
@@ -93,8 +94,8 @@ def batch_of(toy_rows):
 @pytest.fixture(scope="session")
 def tuned_folder(toy_catalog, toy_rows, make_design, tmp_path_factory) -> Path:
     """A tri-clip at size tiny, trained for a few steps on the toy shop, with heads and calibration, saved."""
+    from shopvl.inference.calibrate import calibrate
     from shopvl.recipes import find
-    from shopvl.tasks.calibration import calibrate
     from shopvl.training.loop import train
     from shopvl.training.schedule import Budget
     from shopvl.training.tuning import fit_heads
@@ -112,8 +113,8 @@ def tuned_folder(toy_catalog, toy_rows, make_design, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def prompted_folder(toy_table, toy_catalog, tmp_path_factory) -> Path:
     """A prompt-mask at size tiny that began with the tri-clip's picture tower, trained on the toy shop, calibrated."""
+    from shopvl.inference.calibrate import calibrate
     from shopvl.recipes import find
-    from shopvl.tasks.calibration import calibrate
     from shopvl.training.experiment import Experiment
     from shopvl.training.pretraining import pretrain
 
@@ -134,13 +135,13 @@ def prompted_folder(toy_table, toy_catalog, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def prompted(prompted_folder: Path):
-    from shopvl.design import Design
+    from shopvl.design.design import Design
 
     return Design.from_pretrained(prompted_folder)
 
 
 @pytest.fixture
 def tuned(tuned_folder: Path):
-    from shopvl.design import Design
+    from shopvl.design.design import Design
 
     return Design.from_pretrained(tuned_folder)

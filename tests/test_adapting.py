@@ -6,12 +6,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from shopvl.adapting import Ability, abilities, adapt, fitting
+from shopvl.adapt import Ability, abilities, adapt, fitting
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
+from shopvl.design.design import Design
 from shopvl.errors import CatalogError, RecipeError
+from shopvl.inference.calibrate import Trust
 from shopvl.recipes import find
-from shopvl.tasks.calibration import Trust
 
 
 @pytest.fixture

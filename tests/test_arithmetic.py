@@ -5,16 +5,16 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from shopvl import arithmetic
+from shopvl.runtime import bfloat16
 
 
 @pytest.fixture(autouse=True)
 def asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A processor, whatever the machine has; and no answer that was given before."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    arithmetic.bf16_is_fast.cache_clear()
+    bfloat16.bf16_is_fast.cache_clear()
     yield
-    arithmetic.bf16_is_fast.cache_clear()
+    bfloat16.bf16_is_fast.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,9 @@ def asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 )
 def test_bfloat16_is_taken_where_it_is_faster(monkeypatch: pytest.MonkeyPatch, able, share, fast) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
-    monkeypatch.setattr(arithmetic, "_share_of_float32s_time", lambda dtype: share)
-    assert arithmetic.bf16_is_fast() == fast
+    monkeypatch.setattr(bfloat16, "_share_of_float32s_time", lambda dtype: share)
+    assert bfloat16.bf16_is_fast() == fast
 
 
 def test_a_precision_costs_as_much_as_itself() -> None:
-    assert arithmetic._share_of_float32s_time(torch.float32) == pytest.approx(1, rel=0.5)
+    assert bfloat16._share_of_float32s_time(torch.float32) == pytest.approx(1, rel=0.5)

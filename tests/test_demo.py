@@ -6,7 +6,7 @@ import polars as pl
 
 from shopvl.catalog.readers import open_catalog
 from shopvl.demo import search_settings
-from shopvl.tasks.search import Plan, SearchIndex, Settings, build_index
+from shopvl.search import Plan, SearchIndex, Settings, build_index
 
 
 def test_the_demo_refuses_what_its_shop_does_not_sell(tuned, toy_catalog, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = (
     {"errors", "torchvision_mend", "allocator", "arithmetic", "compact", "overlap"},
-    {"__init__", "paths", "batch", "sole_writer"},
+    {"__init__", "paths", "batch", "exclusive_lock"},
     {"recipes", "vision", "metrics", "tracking"},
     {"catalog"},
     {"text"},
@@ -71,7 +71,7 @@ def test_imports_run_downwards(path: Path) -> None:
     room = room_of(path)
     assert room in FLOOR_OF, f"{room} stands on no floor; add it to the table"
     for module in imported(path):
-        if not module.startswith("shopvl.") or module in {"shopvl.__version__", "shopvl.torchvision_mend"}:
+        if not module.startswith("shopvl.") or module in {"shopvl.__version__", "shopvl.runtime.torchvision_mend"}:
             continue
         other = module.split(".")[1]
         if other != room:

@@ -34,7 +34,7 @@ def test_check_finds_only_what_is_known() -> None:
 
 def test_a_minute_of_training_finds_pictures_and_tags(tmp_path: Path) -> None:
     """Far above chance (R@10 of 0.002, the largest type 0.18), though far below what a real run reaches."""
-    from shopvl.tasks.evaluate import look, measure
+    from shopvl.evaluation.evaluate import look, measure
     from shopvl.training.experiment import Experiment
     from shopvl.training.pretraining import pretrain
     from shopvl.training.tuning import fit_heads
@@ -51,9 +51,9 @@ def test_a_minute_of_training_finds_pictures_and_tags(tmp_path: Path) -> None:
 
 
 def test_the_model_in_the_box_is_as_good_as_its_card_says() -> None:
-    from shopvl.design import Design
+    from shopvl.design.design import Design
+    from shopvl.evaluation.evaluate import look, measure
     from shopvl.paths import SHIPPED
-    from shopvl.tasks.evaluate import look, measure
 
     card = (SHIPPED / "README.md").read_text("utf-8")
     design = Design.from_pretrained(SHIPPED)

@@ -10,7 +10,7 @@ import yaml
 
 from shopvl.paths import room
 from shopvl.recipes import RECIPES, SIZES, find
-from shopvl.tasks.tagging import TAGS
+from shopvl.tagging.run import TAGS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from write_schemas import MADE, schema

@@ -11,15 +11,16 @@ from hatchling.builders.wheel import WheelBuilder
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from shopvl.answers import PromptedAnswers
 from shopvl.batch import MODALITIES
 from shopvl.catalog.images import image_bytes
-from shopvl.catalog.shop import write_shop
 from shopvl.cli import app
-from shopvl.design import CONFIG, WEIGHTS, Design
-from shopvl.encoding import prepare
+from shopvl.design.design import Design
+from shopvl.design.folder import CONFIG, WEIGHTS
+from shopvl.inference.ask import Product
+from shopvl.inference.encode import prepare
+from shopvl.inference.predict import PromptedAnswers
 from shopvl.paths import PACKAGE, SHIPPED
-from shopvl.tasks.asking import Product
+from shopvl.synthetic import write_shop
 
 ROOT = PACKAGE.parent
 

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from shopvl.experiments.grid import GRID_TYPE
 from shopvl.paths import room
 from shopvl.recipes.recipe import RECIPE_TYPE
+from shopvl.runs.grid import GRID_TYPE
 from shopvl.training.experiment import EXPERIMENT_TYPE
 
 MADE = {"recipe": RECIPE_TYPE, "experiment": EXPERIMENT_TYPE, "grid": GRID_TYPE}

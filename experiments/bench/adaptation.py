@@ -26,11 +26,11 @@ import polars as pl
 import torch
 
 from shopvl.catalog.readers import Catalog, open_catalog
-from shopvl.design import Design
-from shopvl.experiments.leaderboard import shown
-from shopvl.metrics import mean_interval
-from shopvl.tasks.evaluate import look, measure
-from shopvl.tasks.tagging import tag
+from shopvl.design.design import Design
+from shopvl.evaluation.evaluate import look, measure
+from shopvl.metrics.intervals import mean_interval
+from shopvl.runs.leaderboard import shown
+from shopvl.tagging.run import tag
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain
 from shopvl.training.tuning import fit_heads

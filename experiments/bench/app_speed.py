@@ -26,7 +26,7 @@ from typing import Any
 import httpx
 from gradio_client import Client, handle_file
 
-from shopvl.catalog.shop import draw_item
+from shopvl.synthetic import draw_item
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

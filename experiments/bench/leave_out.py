@@ -28,9 +28,9 @@ import torch
 from race import export
 
 from shopvl.catalog.readers import Catalog, open_catalog
-from shopvl.design import Design
-from shopvl.encoding import encode
-from shopvl.loading import TrainingRows
+from shopvl.data.training_rows import TrainingRows
+from shopvl.design.design import Design
+from shopvl.inference.encode import encode
 from shopvl.training.experiment import Experiment
 from shopvl.training.loop import train
 from shopvl.training.pretraining import pretrain

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from shopvl.catalog.images import decode
-from shopvl.catalog.shop.shelf import jpeg
+from shopvl.synthetic.shelf import jpeg
 from shopvl.vision.ocr import RapidEngine, Reader
 from shopvl.vision.ocr_worker import resident_mb
 from shopvl.vision.overlays import draw_overlays

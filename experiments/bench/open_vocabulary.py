@@ -21,13 +21,13 @@ import numpy as np
 import polars as pl
 import torch
 
-from shopvl.answers import PromptedAnswers, prompted_labels
 from shopvl.batch import INPUT_CHOICES
 from shopvl.catalog.ontology import mine_ontology
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
-from shopvl.encoding import Encoded, encode
-from shopvl.loading import label_of
+from shopvl.data.rows import label_of
+from shopvl.design.design import Design
+from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.predict import PromptedAnswers, prompted_labels
 
 TABLE, PROPERTY = "fashion-products-small.parquet", "colour"
 HELD_OUT = ("Teal", "Lavender", "Peach", "Olive", "Mustard")

@@ -28,7 +28,7 @@ from PIL import Image
 from score_embeddings import attribute, softmax_regression
 
 from shopvl.catalog.images import decode
-from shopvl.design import Design
+from shopvl.design.design import Design
 from shopvl.recipes import find
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain

@@ -19,7 +19,7 @@ import numpy as np
 import typer
 from matplotlib.figure import Figure
 
-from shopvl.metrics import mean_interval, paired_bootstrap
+from shopvl.metrics.intervals import mean_interval, paired_bootstrap
 
 WAYS = {"text_to_image": "t->i", "image_to_text": "i->t"}
 PROPERTIES = ("category", "colour")

@@ -21,15 +21,15 @@ import numpy as np
 import polars as pl
 import torch
 
-from shopvl.answers import UNKNOWN, PromptedAnswers
 from shopvl.batch import INPUT_CHOICES
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import Catalog, open_catalog
-from shopvl.design import Design
-from shopvl.encoding import Encoded, encode
-from shopvl.loading import label_of
-from shopvl.models.answering import AnsweringDualEncoder
-from shopvl.tasks.calibration import disagreement, trust_of
+from shopvl.data.rows import label_of
+from shopvl.design.design import Design
+from shopvl.inference.calibrate import disagreement, trust_of
+from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.predict import UNKNOWN, PromptedAnswers
+from shopvl.models.prompt_heads import AnsweringDualEncoder
 from shopvl.text.prompts import questions_of
 
 TABLE, PROPERTY, SWAPPED, FLAGGED_ALLOWED = "fashion-products-small.parquet", "colour", 200, 0.02

@@ -18,14 +18,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from shopvl.answers import UNKNOWN, PromptedAnswers
 from shopvl.batch import INPUT_CHOICES
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
-from shopvl.encoding import Encoded, encode
-from shopvl.loading import CATEGORY, label_of
-from shopvl.tasks.calibration import applicable
+from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.data.rows import label_of
+from shopvl.design.design import Design
+from shopvl.inference.calibrate import applicable
+from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.predict import UNKNOWN, PromptedAnswers
 
 
 def main() -> None:

@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from shopvl.arithmetic import bf16_is_fast
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
-from shopvl.encoding import Encoded, encode
+from shopvl.design.design import Design
+from shopvl.inference.encode import Encoded, encode
+from shopvl.runtime.bfloat16 import bf16_is_fast
 
 ROOT = Path(__file__).parents[2]
 TABLE = "fashion-products-small.parquet"

@@ -18,13 +18,14 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from shopvl.arithmetic import bf16_is_fast
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
-from shopvl.metrics import numbered, paired_bootstrap, summarise_ranks
-from shopvl.tasks.evaluate import Seen, look
-from shopvl.tasks.matching import Matcher
+from shopvl.design.design import Design
+from shopvl.evaluation.evaluate import Seen, look
+from shopvl.inference.pair_scorer import Matcher
+from shopvl.metrics.intervals import paired_bootstrap
+from shopvl.metrics.retrieval import numbered, summarise_ranks
+from shopvl.runtime.bfloat16 import bf16_is_fast
 
 FIRST, KS = 50, (1, 5, 10)
 WEIGHTS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)

@@ -25,7 +25,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from shopvl.catalog.images import decode
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
+from shopvl.design.design import Design
 from shopvl.paths import SHIPPED
 from shopvl.vision.transforms import to_pixels
 

@@ -16,8 +16,8 @@ import torch
 
 from shopvl.catalog.ontology import apply_names
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
-from shopvl.tasks.search import SearchIndex, build_index
+from shopvl.design.design import Design
+from shopvl.search import SearchIndex, build_index
 
 WANTED = 7  # of the first ten
 

@@ -26,14 +26,14 @@ from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import facts_named
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
-from shopvl.metrics import paired_bootstrap
+from shopvl.design.design import Design
+from shopvl.metrics.intervals import paired_bootstrap
+from shopvl.search import Plan, SearchIndex, Settings, build_index
+from shopvl.search.out_of_catalog import queries_elsewhere
+from shopvl.search.tune import Made, choose, made_queries
+from shopvl.tagging.run import tag
 from shopvl.tasks.report import Hit as Shown
 from shopvl.tasks.report import Page
-from shopvl.tasks.search import Plan, SearchIndex, Settings, build_index
-from shopvl.tasks.search.choosing import Made, choose, made_queries
-from shopvl.tasks.search.elsewhere import queries_elsewhere
-from shopvl.tasks.tagging import tag
 
 DEPTH = 10
 QUERIES, COMPOSED, PICTURES = 500, 300, 500

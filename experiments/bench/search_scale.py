@@ -32,14 +32,14 @@ import faiss
 import numpy as np
 
 from shopvl.catalog.ontology import Ontology
-from shopvl.tasks.search import Plan, conditions
-from shopvl.tasks.search import vectors as nearest
-from shopvl.tasks.search.building import finish
-from shopvl.tasks.search.changing import change
-from shopvl.tasks.search.folder import ONTOLOGY, VECTORS, Milvus, publish, read_state
-from shopvl.tasks.search.index import SearchIndex
-from shopvl.tasks.search.segment import Writer
-from shopvl.tasks.search.vectors import KINDS, REFINE
+from shopvl.search import Plan, conditions
+from shopvl.search.build import finish
+from shopvl.search.folder import ONTOLOGY, VECTORS, Milvus, publish, read_state
+from shopvl.search.search import SearchIndex
+from shopvl.search.segments import Writer
+from shopvl.search.stores import faiss as nearest
+from shopvl.search.stores.faiss import KINDS, REFINE
+from shopvl.search.update import change
 
 K, QUERIES, ROUNDS = 10, 200, 3
 WARM_UP, FEWEST, MOST_S = 20, 100, 60.0  # pairs; a slow kind is measured on fewer than QUERIES x ROUNDS

@@ -31,16 +31,16 @@ import torch
 from overlays import falls, forms, table
 from PIL import Image
 
-from shopvl.allocator import keep_pages
-from shopvl.answers import PromptedAnswers
 from shopvl.batch import MODALITIES
 from shopvl.catalog.images import decode
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
-from shopvl.encoding import encoded, prepare
-from shopvl.loading import CATEGORY, CATEGORY_JOIN
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.design.design import Design
+from shopvl.inference.encode import encoded, prepare
+from shopvl.inference.predict import PromptedAnswers
+from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.paths import SHIPPED
-from shopvl.tasks.answering import HeadAnswers
+from shopvl.runtime.malloc import disable_malloc_trim
 
 SMALL = "fashion-products-small.parquet"
 BATCH, BATCHES, ROUNDS, THREADS = 32, 40, 5, 2
@@ -48,7 +48,7 @@ START = """
 from pathlib import Path
 from shopvl.design import Design
 from shopvl.paths import SHIPPED
-from shopvl.tasks.asking import Product
+from shopvl.inference.ask import Product
 Product(Design.from_pretrained(SHIPPED), None, "Turtle Check Men Navy Blue Shirt").replies()
 """
 
@@ -58,7 +58,7 @@ def cost(design: Design, data: Path) -> dict[str, float]:
     rows = islice((row for frame in open_catalog(data, split="test").batches() for row in frame.to_dicts()), None)
     batches = [list(islice(rows, BATCH)) for _ in range(BATCHES)]
     answers = HeadAnswers(design)
-    keep_pages()  # as `tag` does
+    disable_malloc_trim()  # as `tag` does
 
     def once(half: bool) -> float:
         started = time.perf_counter()

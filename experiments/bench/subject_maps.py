@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from shopvl.catalog.images import decode
-from shopvl.catalog.shop import draw_item
-from shopvl.catalog.shop.shelf import jpeg
+from shopvl.synthetic import draw_item
+from shopvl.synthetic.shelf import jpeg
 from shopvl.vision.map_picture import drawn_map
 from shopvl.vision.ocr import Reader, Word
 from shopvl.vision.overlays import TextBox, draw_lying_text, draw_overlays

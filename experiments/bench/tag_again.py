@@ -17,8 +17,8 @@ import polars as pl
 import torch
 
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
-from shopvl.tasks.tagging import tag
+from shopvl.design.design import Design
+from shopvl.tagging.run import tag
 
 EVERY = 100
 

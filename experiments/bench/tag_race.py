@@ -28,7 +28,7 @@ from typing import Any
 import torch
 
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
+from shopvl.design.design import Design
 
 CONTENDERS = ("clip", "loop", "shopvl", "shopvl-bf16")
 CLIP_BATCH, OWN_BATCH = 32, 128
@@ -87,10 +87,10 @@ def rates(rows: int, started: float, cpu: float) -> dict[str, float]:
 
 def loop(told: argparse.Namespace) -> dict[str, float]:
     """Our model, one thing after the other, with torch's own number of threads."""
-    from shopvl.encoding import encoded, prepare
-    from shopvl.tasks.answering import HeadAnswers
-    from shopvl.tasks.tables import Table
-    from shopvl.tasks.tagging import TAGS
+    from shopvl.files import Table
+    from shopvl.inference.encode import encoded, prepare
+    from shopvl.inference.tag_rows import HeadAnswers
+    from shopvl.tagging.run import TAGS
 
     design = Design.from_pretrained(told.model)
     answers, loader, name = HeadAnswers(design), design.loader, design.name
@@ -112,7 +112,7 @@ def loop(told: argparse.Namespace) -> dict[str, float]:
 
 def shopvl(told: argparse.Namespace, *, bfloat16: bool = False) -> dict[str, float]:
     """`shopvl tag` with a worker per core."""
-    from shopvl.tasks.tagging import tag
+    from shopvl.tagging.run import tag
 
     design = Design.from_pretrained(told.model)
     catalog = open_catalog(told.data, split="test")
@@ -139,8 +139,8 @@ def encoder(told: argparse.Namespace) -> dict[str, float]:
     """CPU seconds per row of the bare towers, of the whole model, and of the model stage with what is around it."""
     from contextlib import nullcontext
 
-    from shopvl.encoding import encoded, prepare
-    from shopvl.tasks.answering import HeadAnswers
+    from shopvl.inference.encode import encoded, prepare
+    from shopvl.inference.tag_rows import HeadAnswers
 
     torch.set_num_threads(1)
     design = Design.from_pretrained(told.model)

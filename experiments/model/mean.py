@@ -13,11 +13,11 @@ import argparse
 from pathlib import Path
 
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
-from shopvl.models.teacher import follow
-from shopvl.tasks.calibration import calibrate
-from shopvl.tasks.card import model_card
-from shopvl.training.polishing import polish
+from shopvl.design.design import Design
+from shopvl.evaluation.model_card import model_card
+from shopvl.inference.calibrate import calibrate
+from shopvl.models.momentum import follow
+from shopvl.training.answer_heads import polish
 
 PICTURES = ("image_tower", "image_projection")
 

@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shopvl.design import Design
+from shopvl.design.design import Design
+from shopvl.evaluation.model_card import WEAK_BELOW, model_card
 from shopvl.paths import SHIPPED
-from shopvl.tasks.card import WEAK_BELOW, model_card
 
 LIMIT_BYTES = 25_000_000
 CHOICES = {"image+title": "picture and title", "image": "picture", "title": "title"}

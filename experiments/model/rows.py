@@ -18,7 +18,7 @@ import polars as pl
 
 from shopvl.catalog.ontology import apply_names, mine_ontology
 from shopvl.catalog.readers import open_catalog
-from shopvl.catalog.shop import write_shop
+from shopvl.synthetic import write_shop
 
 HERE = Path(__file__).parent
 SMALL, LARGE = "fashion-products-small.parquet", "fashion-products-224.parquet"

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.schema import PRODUCT_SCHEMA
+from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import CatalogError
 
 LOG_SUFFIX = ".jsonl"  # of a log that decisions are added to one by one (catalog/correction_log.py)
-CATEGORY = "category"  # the property that stands for `category_path`, its value the path joined with ` > `
 CORRECTIONS = pa.schema(
     [
         ("product_id", pa.string()),

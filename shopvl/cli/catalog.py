@@ -57,7 +57,7 @@ def catalog_synth(
 
     Example: shopvl catalog synth --out shop --products 500
     """
-    from shopvl.catalog.shop import write_shop
+    from shopvl.synthetic import write_shop
 
     with progress("drawing", products) as report:
         table = write_shop(folder, products, seed=seed, size_px=size_px, progress=report)
@@ -106,7 +106,7 @@ def catalog_queries(
 
     from shopvl.catalog.ontology import mine_ontology
     from shopvl.catalog.queries import make_query
-    from shopvl.loading import pairs
+    from shopvl.data.rows import pairs
 
     opened = open_split(catalog, split)
     with chatter.status("reading the catalog"):

@@ -23,7 +23,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from shopvl.catalog.readers import Catalog
-    from shopvl.loading import Reject
+    from shopvl.data.rows import Reject
 
 SHOWN_REASONS = 5
 
@@ -89,7 +89,7 @@ def say_unused(opened: Catalog) -> None:
 
 def say_rejects(rejects: Sequence[Reject]) -> None:
     """How many rows were not learned from, and why."""
-    from shopvl.tasks.tagging import reason_kind
+    from shopvl.tagging.run import reason_kind
 
     for reason, count in Counter(reason_kind(one.reason) for one in rejects).most_common(SHOWN_REASONS):
         chatter.print(f"  {count} rows were not learned from: {reason}", markup=False, highlight=False)

@@ -73,7 +73,7 @@ def open_app(
         work = place / "app"
     else:
         parts = {"model": model or SHIPPED, "catalog": catalog, "index": index, "tags": tags, "names": names}
-    from shopvl.tasks.workbench import Workbench
+    from shopvl.service.app_service import Workbench
 
     with chatter.status("loading"):
         serving = _app_pages()

@@ -15,7 +15,7 @@ from shopvl.cli.options import CatalogPath, OutFolder, Split, Threads, open_spli
 from shopvl.errors import ShopvlError
 
 if TYPE_CHECKING:
-    from shopvl.experiments.gate import Verdicts
+    from shopvl.runs.gate import Verdicts
 
 
 experiments_app = typer.Typer(no_args_is_help=True, help="Runs: many at once, compared, repeated, promoted.")
@@ -58,8 +58,8 @@ def experiments_run(
 
     Example: shopvl experiments run experiments/grids/shop-small.yaml --out runs/shop-small
     """
-    from shopvl.experiments.grid import read_cells
-    from shopvl.experiments.running import run_grid
+    from shopvl.runs.grid import read_cells
+    from shopvl.runs.running import run_grid
 
     use_threads(threads)
     cells = read_cells(grid)
@@ -82,7 +82,7 @@ def experiments_compare(
 
     Example: shopvl experiments compare shop-small --out runs/shop-small
     """
-    from shopvl.experiments.leaderboard import Leaderboard
+    from shopvl.runs.leaderboard import Leaderboard
 
     board = Leaderboard.read(name, store)
     headers, rows = board.rows()
@@ -101,7 +101,7 @@ def experiments_repeat(run_id: str, folder: OutFolder, store: Store = None) -> N
 
     Example: shopvl experiments repeat 0123456789abcdef0123456789abcdef --out runs/again
     """
-    from shopvl.experiments.running import TOLERANCE, repeat
+    from shopvl.runs.running import TOLERANCE, repeat
 
     with stages() as report:
         found = repeat(run_id, folder, store, report)
@@ -153,8 +153,8 @@ def experiments_gate(
 
     Example: shopvl experiments gate runs/tagger-2 models:/shop@champion products.parquet --out gate --protect colour
     """
-    from shopvl.design import Design
-    from shopvl.experiments.gate import gate
+    from shopvl.design.design import Design
+    from shopvl.runs.gate import gate
 
     opened = open_split(catalog, split)
     with progress("looking", 2 * opened.count()) as report:
@@ -196,7 +196,7 @@ def experiments_promote(
 
     Example: shopvl experiments promote runs:/RUN_ID/model shop products.parquet --out gate
     """
-    from shopvl.experiments.releasing import promote
+    from shopvl.runs.releasing import promote
     from shopvl.tracking.registry import Registry
 
     opened = open_split(catalog, split)

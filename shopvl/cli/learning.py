@@ -26,7 +26,7 @@ from shopvl.errors import ShopvlError
 from shopvl.paths import SHIPPED
 
 if TYPE_CHECKING:
-    from shopvl.adapting import Ability
+    from shopvl.adapt import Ability
     from shopvl.catalog.readers import Catalog
     from shopvl.training.experiment import Experiment
 
@@ -48,7 +48,7 @@ def pretrain(
     """
     from dataclasses import replace
 
-    from shopvl.loading import TrainingRows
+    from shopvl.data.training_rows import TrainingRows
     from shopvl.training.experiment import Experiment, read_experiment
     from shopvl.training.pretraining import DESIGN, ROWS, pretrain
 
@@ -96,10 +96,10 @@ def tune(
     Example: shopvl tune runs/tri-clip/design products.parquet --recipe prompt-mask --minutes 20 --out runs/answers
     """
     from shopvl.catalog.readers import open_catalog
-    from shopvl.design import Design
-    from shopvl.loading import TrainingRows
-    from shopvl.tasks.calibration import calibrate as measure_trust
-    from shopvl.tasks.card import model_card
+    from shopvl.data.training_rows import TrainingRows
+    from shopvl.design.design import Design
+    from shopvl.evaluation.model_card import model_card
+    from shopvl.inference.calibrate import calibrate as measure_trust
     from shopvl.training.pretraining import ROWS, pretrain
     from shopvl.training.tuning import fit_heads
 
@@ -149,7 +149,7 @@ def _experiment_of(file: Path, minutes: float | None, corrections: Path | None) 
 
 def _prompted(model: Path, recipe: str | None, size: str, values: dict[str, Any]) -> Experiment | None:
     """The experiment that tunes a model folder as a recipe that answers prompts; None where heads are fitted to it."""
-    from shopvl.design import Design
+    from shopvl.design.design import Design
     from shopvl.training.experiment import Experiment
 
     if recipe == "linear":
@@ -189,9 +189,9 @@ def adapt(
 
     Example: shopvl adapt products.csv --model runs/answers --minutes 20 --out runs/mine
     """
-    from shopvl.adapting import RUN, SCORES
-    from shopvl.adapting import adapt as adapt_model
-    from shopvl.loading import TrainingRows
+    from shopvl.adapt import RUN, SCORES
+    from shopvl.adapt import adapt as adapt_model
+    from shopvl.data.training_rows import TrainingRows
     from shopvl.training.pretraining import ROWS
 
     use_threads(threads)
@@ -241,9 +241,9 @@ def calibrate(
 
     Example: shopvl calibrate runs/tagger products.parquet --split val
     """
-    from shopvl.design import Design
-    from shopvl.tasks.calibration import calibrate as measure_trust
-    from shopvl.tasks.card import model_card
+    from shopvl.design.design import Design
+    from shopvl.evaluation.model_card import model_card
+    from shopvl.inference.calibrate import calibrate as measure_trust
 
     design = with_reader(Design.from_pretrained(model), ocr)
     with stages() as report:
@@ -269,8 +269,8 @@ def evaluate(
 
     Example: shopvl evaluate runs/tagger products.parquet --split test --out runs/tagger-test
     """
-    from shopvl.design import Design
-    from shopvl.tasks.evaluation_page import evaluate as write_evaluation
+    from shopvl.design.design import Design
+    from shopvl.evaluation.page import evaluate as write_evaluation
 
     opened = open_split(catalog, split)
     design = with_reader(Design.from_pretrained(model), ocr)

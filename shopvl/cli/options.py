@@ -14,7 +14,7 @@ from shopvl.errors import ShopvlError
 if TYPE_CHECKING:
     from shopvl.batch import Modality
     from shopvl.catalog.readers import Catalog
-    from shopvl.design import Design
+    from shopvl.design.design import Design
 
 PRECISION = 0.95
 
@@ -61,7 +61,7 @@ def open_split(catalog: str | Path, split: str | None = None, **wanted: Collecti
 
 def with_reader(design: Design, ocr: bool) -> Design:
     """The design, with a reader where OCR is asked for; says at once where the engine is not installed."""
-    from shopvl.loading import picture_reader
+    from shopvl.data.rows import picture_reader
 
     if ocr and design.reader is None:
         design.reader = picture_reader()

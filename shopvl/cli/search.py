@@ -18,7 +18,7 @@ from shopvl.paths import SHIPPED
 
 if TYPE_CHECKING:
     from shopvl.catalog.readers import Catalog
-    from shopvl.tasks.search.building import Indexed
+    from shopvl.search.build import Indexed
 
 
 def index(
@@ -45,9 +45,9 @@ def index(
     Example: shopvl index products.parquet --model runs/tri-clip/design --out index --tags tags
     """
     from shopvl.catalog.ontology import apply_names
-    from shopvl.design import Design
-    from shopvl.tasks.search import Milvus, Plan, Settings, build_index, kind_named, read_ids, update_index
-    from shopvl.tasks.search.choosing import choose
+    from shopvl.design.design import Design
+    from shopvl.search import Milvus, Plan, Settings, build_index, kind_named, read_ids, update_index
+    from shopvl.search.tune import choose
 
     making = calibrate_on, names, kind, memory_mb, milvus
     _check_index_options(catalog, update=update, delete=delete, tags=tags, making=making)
@@ -93,7 +93,7 @@ def _check_index_options(
 
 def _say_own_columns(opened: Catalog) -> None:
     """Which columns of the catalog have a name that the index keeps for itself."""
-    from shopvl.tasks.search.segment import OWN
+    from shopvl.search.segments import OWN
 
     if taken := OWN.intersection(opened.plan.further):
         say(f"columns that no condition can use, as the index has its own of that name: {', '.join(sorted(taken))}")
@@ -139,8 +139,8 @@ def search(
 
     Example: shopvl search index "red running shoes" --model runs/tri-clip/design --where colour=Red --facet gender
     """
-    from shopvl.design import Design
-    from shopvl.tasks.search import SearchIndex, collapse_named, conditions, way_named
+    from shopvl.design.design import Design
+    from shopvl.search import SearchIndex, collapse_named, conditions, way_named
 
     if image is not None and not image.is_file():
         raise ShopvlError(f"there is no picture {image}; name a JPEG, PNG or WebP file")
@@ -182,9 +182,9 @@ def search_audit(
 
     Example: shopvl search-audit index queries.csv --model runs/tri-clip/design --out audit
     """
-    from shopvl.design import Design
-    from shopvl.tasks.search import SearchIndex
-    from shopvl.tasks.search.audit import audit, read_queries
+    from shopvl.design.design import Design
+    from shopvl.search import SearchIndex
+    from shopvl.search.audit import audit, read_queries
 
     asked = read_queries(queries)
     opened = SearchIndex(index, Design.from_pretrained(model))

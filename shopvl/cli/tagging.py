@@ -30,7 +30,7 @@ from shopvl.errors import ShopvlError
 from shopvl.paths import SHIPPED
 
 if TYPE_CHECKING:
-    from shopvl.tasks.tagging import Tagged
+    from shopvl.tagging.run import Tagged
 
 review_app = typer.Typer(no_args_is_help=True, help="Answers to look at, out as a sheet; corrections, back in.")
 
@@ -62,11 +62,11 @@ def tag(
 
     Example: shopvl tag products.csv --model runs/tagger --out tags --precision 0.95
     """
-    from shopvl.arithmetic import bf16_is_fast
-    from shopvl.design import Design
-    from shopvl.tasks.run_page import write_run_page
-    from shopvl.tasks.tagging import engine_named, workers_for
-    from shopvl.tasks.tagging import tag as tag_catalog
+    from shopvl.design.design import Design
+    from shopvl.runtime.bfloat16 import bf16_is_fast
+    from shopvl.tagging.page import write_run_page
+    from shopvl.tagging.run import engine_named, workers_for
+    from shopvl.tagging.run import tag as tag_catalog
 
     inputs = inputs_of(use)
     opened = open_split(catalog, split, required=("product_id", *inputs))
@@ -122,7 +122,7 @@ def export(
 
     Example: shopvl export tags --format google --catalog products.csv --out feed.tsv
     """
-    from shopvl.tasks.export import export_tags, form_named
+    from shopvl.tagging.export import export_tags, form_named
 
     opened = None if catalog is None else open_split(catalog)
     with progress("writing", None) as report:
@@ -155,8 +155,8 @@ def review_export(
 
     Example: shopvl review export tags products.csv --model runs/tagger --out review.xlsx
     """
-    from shopvl.design import Design
-    from shopvl.tasks.review import export_review
+    from shopvl.design.design import Design
+    from shopvl.review.queue import export_review
 
     opened = open_split(catalog, required=("product_id",))
     ontology = Design.from_pretrained(model).ontology
@@ -183,8 +183,8 @@ def review_import(
 
     Example: shopvl review import review.xlsx --model runs/tagger --out corrections.parquet
     """
-    from shopvl.design import Design
-    from shopvl.tasks.review import import_review
+    from shopvl.design.design import Design
+    from shopvl.review.queue import import_review
 
     done = import_review(sheet, Design.from_pretrained(model).ontology, target)
     if done.faults:
@@ -218,9 +218,9 @@ def ask(
 
     Example: shopvl ask shirt.jpg "what colour is it?" --title "Linen shirt" --model runs/answers
     """
-    from shopvl.design import Design
-    from shopvl.tasks.asking import ask as ask_design
-    from shopvl.tasks.asking import sentence
+    from shopvl.design.design import Design
+    from shopvl.inference.ask import ask as ask_design
+    from shopvl.inference.ask import sentence
 
     path = None if image == "-" else Path(image)
     if path is not None and not path.is_file():
@@ -245,8 +245,8 @@ def embed(
 
     Example: shopvl embed products.parquet --model runs/tri-clip/design --out vectors
     """
-    from shopvl.design import Design
-    from shopvl.tasks.embedding import embed as embed_catalog
+    from shopvl.design.design import Design
+    from shopvl.inference.embed import embed as embed_catalog
 
     opened = open_split(catalog, split)
     design = with_reader(Design.from_pretrained(model), ocr)

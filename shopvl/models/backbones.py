@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from shopvl.batch import Words
 from shopvl.errors import DesignError
 from shopvl.models.attention import mean_of_real
-from shopvl.models.close_up import look_twice
+from shopvl.models.two_crop import look_twice
 
 
 class TimmTower(nn.Module):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, Batch, Output, Words
-from shopvl.models.answering import PromptBlock
 from shopvl.models.attention import NORM_EPS
 from shopvl.models.dual_encoder import DualEncoder
 from shopvl.models.inputs import TextTower, WordBagTower
+from shopvl.models.prompt_heads import PromptBlock
 
 
 class TextCross(DualEncoder):

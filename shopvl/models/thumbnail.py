@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from shopvl.models.close_up import look_twice
 from shopvl.models.small_maps import SmallMapConv
+from shopvl.models.two_crop import look_twice
 
 
 class ThumbnailNet(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from shopvl.batch import Batch, Output
-from shopvl.design import Design, Whole
+from shopvl.design.design import Design, Whole
 
 
 def cached_backward(

@@ -16,13 +16,13 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader
 
-from shopvl.allocator import keep_pages
-from shopvl.arithmetic import bf16_is_fast
 from shopvl.batch import Batch
-from shopvl.design import Design
+from shopvl.data.training_rows import Steps, TrainingRows
+from shopvl.design.design import Design
 from shopvl.errors import RecipeError
-from shopvl.loading import Steps, TrainingRows
-from shopvl.models.teacher import follow
+from shopvl.models.momentum import follow
+from shopvl.runtime.bfloat16 import bf16_is_fast
+from shopvl.runtime.malloc import disable_malloc_trim
 from shopvl.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from shopvl.training.distributed import agreed, norms_over_all, share_of, whole_batch
 from shopvl.training.gradient_cache import cached_backward
@@ -49,7 +49,7 @@ def train(
     Everything random in a step follows from (seed, step), so a run that was killed and started again gives the same
     losses as an unbroken one. Losses of every step are kept in `losses.jsonl`. Several processes share each batch.
     """
-    keep_pages()
+    disable_malloc_trim()
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16" if bf16_is_fast() else "no")
     schedule = design.recipe.schedule
     rank, count = accelerator.process_index, accelerator.num_processes

@@ -12,23 +12,25 @@ from typing import Any
 import torch
 
 from shopvl import __version__
-from shopvl.answers import prompted_labels
 from shopvl.catalog.corrections import with_corrections
 from shopvl.catalog.ontology import Ontology, mine_ontology
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog, open_catalog
-from shopvl.design import Design, build, tokenizer_for
+from shopvl.data.rows import Row, pairs, picture_reader
+from shopvl.data.training_rows import TrainingRows, training_rows
+from shopvl.design.build import tokenizer_for
+from shopvl.design.design import Design, build
 from shopvl.errors import RecipeError
-from shopvl.loading import Row, TrainingRows, pairs, picture_reader, training_rows
+from shopvl.inference.predict import prompted_labels
 from shopvl.models.backbones import add_low_rank, merge_low_rank
 from shopvl.recipes.parts import PromptMask
 from shopvl.text.prompts import PromptBook
 from shopvl.tracking import Tracker, tracked
+from shopvl.training.answer_heads import polish
 from shopvl.training.checkpoint import Progress
 from shopvl.training.distributed import processes
 from shopvl.training.experiment import Experiment
 from shopvl.training.loop import LOG_EVERY_STEPS, bf16_is_fast, train
-from shopvl.training.polishing import polish
 
 MAX_TOKENIZER_ROWS = 200_000
 DESIGN, ROWS, SUMMARY, EXPERIMENT = "design", "rows", "summary.json", "experiment.json"

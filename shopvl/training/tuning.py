@@ -14,10 +14,11 @@ from torch import Tensor
 from shopvl.batch import INPUT_CHOICES, Modality, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
-from shopvl.design import Design
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.data.rows import Reject
+from shopvl.design.design import Design
 from shopvl.errors import DesignError
-from shopvl.features import Labelled, Report, labelled
-from shopvl.loading import CATEGORY, CATEGORY_JOIN, Reject
+from shopvl.inference.features import Labelled, Report, labelled
 from shopvl.models.heads import LinearHeads
 from shopvl.text.grams import gram_rows, padded
 from shopvl.training.support_vectors import fit_grams

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shopvl.tasks.workbench import Workbench
+from shopvl.service.app_service import Workbench
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ def other_folder(make_design, toy_catalog, tmp_path_factory) -> Path:
 def bench(tuned_folder: Path, other_folder: Path, toy_table: Path, tmp_path_factory) -> Workbench:
     """Two models, the toy catalog, its index, and a tagging run that accepts nothing."""
     from shopvl.catalog.readers import open_catalog
-    from shopvl.design import Design
-    from shopvl.tasks.search import build_index
-    from shopvl.tasks.tagging import tag
+    from shopvl.design.design import Design
+    from shopvl.search import build_index
+    from shopvl.tagging.run import tag
 
     work = tmp_path_factory.mktemp("bench")
     design, catalog = Design.from_pretrained(tuned_folder), open_catalog(toy_table)

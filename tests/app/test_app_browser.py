@@ -256,7 +256,7 @@ def test_a_run_is_still_there_after_a_reload(browser: Browser, served, monkeypat
             report(1)
             time.sleep(0.05)
 
-    monkeypatch.setattr("shopvl.tasks.catalog_run.tag", slow)
+    monkeypatch.setattr("shopvl.service.catalog_run.tag", slow)
     served.bench.start_run(served.table, name="shop")
     browser.open()
     browser.tab(3)

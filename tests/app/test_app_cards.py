@@ -7,8 +7,8 @@ from app import cards
 from app.models import _beside
 from app.product import seen_first
 from app.wording import Wording
-from shopvl.tasks.asking import Clash, Reply
-from shopvl.tasks.workbench import Read
+from shopvl.inference.ask import Clash, Reply
+from shopvl.service.app_service import Read
 
 NAVY = Reply("Colour", "Navy", 0.96, "review", ("title",), True, (("Blue", 0.01),))
 SHIRT = Reply("category", "Tops > Shirts", 0.99, "accept", ("image", "title"), False, ())

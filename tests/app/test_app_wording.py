@@ -9,7 +9,7 @@ import yaml
 from app.cards import said
 from app.wording import Wording
 from shopvl.catalog.ontology import apply_names
-from shopvl.tasks.asking import Reply
+from shopvl.inference.ask import Reply
 
 APP = Path(__file__).parents[2] / "app"
 

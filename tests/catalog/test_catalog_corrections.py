@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from shopvl.catalog.corrections import (
-    CATEGORY,
     CORRECTIONS,
     CorrectedCatalog,
     Correction,
@@ -21,9 +20,10 @@ from shopvl.catalog.corrections import (
 )
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import open_catalog
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.catalog.vocabulary import CATEGORY as CATEGORY_OF_TAGS
+from shopvl.data.rows import label_of
 from shopvl.errors import CatalogError
-from shopvl.loading import CATEGORY as CATEGORY_OF_TAGS
-from shopvl.loading import CATEGORY_JOIN, label_of
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

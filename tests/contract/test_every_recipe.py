@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from shopvl.batch import IGNORED, INPUT_CHOICES, Batch, inputs_name
-from shopvl.design import Design
+from shopvl.design.design import Design
 from shopvl.recipes import RECIPES, find
 from shopvl.recipes.parts import Answers
 from shopvl.training.schedule import rate

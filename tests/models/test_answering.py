@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from shopvl.batch import IGNORED, INPUT_CHOICES
-from shopvl.models.answering import PromptBlock
+from shopvl.models.prompt_heads import PromptBlock
 from shopvl.recipes import find
 from shopvl.text.prompts import questions_of
 
@@ -241,7 +241,7 @@ def test_printed_words_and_their_places_are_seen_with_the_picture_only(name: str
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_design_that_reads_trains_all_its_weights_and_is_saved_whole(name: str, make_design, batch_of, tmp_path):
-    from shopvl.design import Design
+    from shopvl.design.design import Design
 
     design = reading_design(name, make_design)
     batch = with_printed(design, batch_of(design, 8), [[("sale", HERE), ("nike", THERE)]] * 8)
@@ -258,7 +258,7 @@ def test_only_printed_words_can_tell_and_they_are_learned(make_design, batch_of)
     """Pictures and titles hidden or the same, colours at random: only what is printed says which."""
     from dataclasses import replace
 
-    from shopvl.objectives.answers import ChosenAnswerLoss
+    from shopvl.objectives.answer_loss import ChosenAnswerLoss
 
     torch.manual_seed(0)
     design = reading_design("prompt-mask", make_design)

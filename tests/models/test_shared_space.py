@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.design import Design
+from shopvl.design.design import Design
 from shopvl.errors import DesignError, RecipeError
 from shopvl.models.attention import mean_of_real
 from shopvl.recipes import RECIPES, find

@@ -19,11 +19,11 @@ from shopvl.models.backbones import (
     load_transformers,
     load_transformers_tokenizer,
 )
-from shopvl.models.close_up import middle
-from shopvl.models.folding import folded
+from shopvl.models.concat_towers import SideBySide, at_size
+from shopvl.models.fold_batchnorm import folded
 from shopvl.models.inputs import MapCells, TextTower, WordBagTower
-from shopvl.models.side_by_side import SideBySide, at_size
 from shopvl.models.thumbnail import ThumbnailNet
+from shopvl.models.two_crop import middle
 from shopvl.recipes import find
 
 

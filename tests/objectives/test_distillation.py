@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from shopvl.adapting import adapt
-from shopvl.design import Design, build
+from shopvl.adapt import adapt
+from shopvl.design.design import Design, build
 from shopvl.errors import RecipeError
-from shopvl.models.teacher import Ensemble
+from shopvl.models.momentum import Ensemble
 from shopvl.objectives.views import Blended
 from shopvl.recipes import find
 from shopvl.recipes.parts import Contrast, Distillation

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
-from shopvl.loading import title_grams
+from shopvl.data.collate import title_grams
 from shopvl.text.grams import APART, GRAMS, LETTERS, gram_rows, grams_of
 
 TITLES = ["Puma Men's T-Shirt", "ADIDAS adidas RUNNING shoes", "Café crème", "", "-", "红色 T恤 cotton"]

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.design import Design
-from shopvl.models.side_by_side import at_size
+from shopvl.design.design import Design
+from shopvl.models.concat_towers import at_size
 from shopvl.paths import PACKAGE
 from shopvl.recipes.parts import SideBySide, ThumbnailImage
 from shopvl.recipes.recipe import Recipe

@@ -8,14 +8,14 @@ import polars as pl
 import pytest
 import torch
 
-from shopvl import encoding
-from shopvl.answers import PromptedAnswers
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
-from shopvl.features import labelled
-from shopvl.training import polishing
+from shopvl.design.design import Design
+from shopvl.inference import encode
+from shopvl.inference.features import labelled
+from shopvl.inference.predict import PromptedAnswers
+from shopvl.training import answer_heads
+from shopvl.training.answer_heads import _fit, cross_entropy_of_legal, polish, squared_hinge_of_legal
 from shopvl.training.experiment import Experiment
-from shopvl.training.polishing import _fit, cross_entropy_of_legal, polish, squared_hinge_of_legal
 from shopvl.training.pretraining import pretrain
 
 
@@ -133,8 +133,8 @@ def test_of_many_rows_all_parts_of_a_sorted_table_are_fitted(
 ) -> None:
     frame = pl.read_parquet(toy_table).sort(pl.col("category_path").list.join(" "))
     frame.write_parquet(tmp_path / "sorted.parquet")
-    monkeypatch.setattr(encoding, "BATCH_ROWS", 10)
-    monkeypatch.setattr(polishing, "MAX_ROWS", len(frame) // 3)
+    monkeypatch.setattr(encode, "BATCH_ROWS", 10)
+    monkeypatch.setattr(answer_heads, "MAX_ROWS", len(frame) // 3)
     polish(prompted, open_catalog(tmp_path / "sorted.parquet"))
     numbers = {fact.path: number for number, fact in enumerate(prompted.ontology.facts)}
     fitted_K = prompted.model.head.wide.weights.weight.any(0)

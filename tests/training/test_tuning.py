@@ -13,8 +13,9 @@ from sklearn.svm import LinearSVC
 from shopvl.catalog.corrections import CORRECTIONS, Correction, corrected, with_corrections
 from shopvl.catalog.ontology import Category, Ontology, Property, Value
 from shopvl.catalog.readers import open_catalog
+from shopvl.data.collate import title_grams
+from shopvl.data.rows import label_of
 from shopvl.errors import DesignError
-from shopvl.loading import label_of, title_grams
 from shopvl.models.heads import TitleWords
 from shopvl.recipes import find
 from shopvl.text.grams import gram_rows
@@ -60,7 +61,7 @@ def test_what_is_asked_is_what_the_ontology_can_answer(toy_ontology) -> None:
 
 
 def test_heads_learn_the_rows_they_were_fitted_on(tuned, toy_catalog) -> None:
-    from shopvl.tasks.evaluate import look, measure
+    from shopvl.evaluation.evaluate import look, measure
 
     answers = measure(tuned, look(tuned, toy_catalog))["answers"]
     assert answers["image+title"]["category"]["accuracy"] == pytest.approx(1.0, abs=0.1)
@@ -69,7 +70,7 @@ def test_heads_learn_the_rows_they_were_fitted_on(tuned, toy_catalog) -> None:
 
 def test_heads_learn_from_corrections(make_design, toy_catalog, toy_ontology, tmp_path) -> None:
     """A shop has every colour wrong; reviewers set them right in a file, and the next tuning knows colours."""
-    from shopvl.tasks.evaluate import look, measure
+    from shopvl.evaluation.evaluate import look, measure
 
     colour = toy_ontology.property("Colour")
     ids = [value.id for value in colour.values]

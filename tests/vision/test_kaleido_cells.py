@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from shopvl.loading import LEAST_PRODUCT
+from shopvl.data.collate import MIN_BOX_PRODUCT_SHARE
 from shopvl.recipes import find
 from shopvl.vision.kaleido import kaleido_boxes, kaleido_cells, level_slices
 from shopvl.vision.quick import subject_boxes, subject_shares
@@ -64,7 +64,7 @@ def test_regions_are_the_whole_picture_and_then_the_products_cells(make_design, 
     batch = batch_of(design, 4)
     image = design.recipe.image
     pixels = (batch.pixels_B3YX * 255).round().to(torch.uint8).numpy()
-    boxes = subject_boxes(subject_shares(pixels, (8, 8)), LEAST_PRODUCT)
+    boxes = subject_boxes(subject_shares(pixels, (8, 8)), MIN_BOX_PRODUCT_SHARE)
     for number in range(4):
         places, cells = batch.boxes_BP5[number].numpy(), (batch.cells_BP3YX[number] * 255).round().numpy()
         assert places[0].tolist() == [0, 1, 0, 1, 1]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from shopvl.catalog.images import decode
-from shopvl.catalog.shop import draw_item
+from shopvl.synthetic import draw_item
 from shopvl.vision.ocr import Reading, Word
 from shopvl.vision.overlays import draw_lying_text
 from shopvl.vision.picture_words import BarePicture, PictureReader, bared

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from shopvl.catalog.shop import draw_item
+from shopvl.synthetic import draw_item
 from shopvl.vision.quick import bias_drop, subject_shares
 from shopvl.vision.transforms import to_pixels
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from shopvl.catalog.images import decode
-from shopvl.catalog.shop import draw_item
+from shopvl.synthetic import draw_item
 from shopvl.vision.ocr import Word
 from shopvl.vision.overlays import draw_overlays, typeface
 from shopvl.vision.subject import find_subject, subject_map, with_drawing_painted_out, without_overlays

@@ -1,0 +1,48 @@
+"""Changes that training makes to pictures and titles."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+from PIL import Image
+
+from shopvl.catalog.cells import folded, language_of
+from shopvl.vision.overlays import draw_lying_text, draw_overlays
+from shopvl.vision.subject import with_drawing_painted_out
+
+PAINTED_OUT = 1 / 2  # of the promotions drawn on training pictures
+
+
+def add_promotion_overlay(picture: Image.Image, rng: random.Random) -> Image.Image:
+    """The picture with promotions drawn on it, or, half of the time, with a word that lies.
+
+    Half of them are painted out again, as text laid over pictures is in use where OCR is on.
+    """
+    draw = draw_lying_text if rng.random() < 0.5 else draw_overlays
+    drawn = draw(picture, np.random.default_rng(rng.getrandbits(64)))[0]
+    return with_drawing_painted_out(drawn, picture) if rng.random() < PAINTED_OUT else drawn
+
+
+def remove_phrase(text: str, name: str) -> str:
+    """The text less every place where that name stands as whole words, in any case, also with a plural s."""
+    if language_of(name) == "zh":
+        return text.replace(name, "")
+    words, wanted = text.split(), folded(name).split()
+    kept: list[str] = []
+    while words:
+        head = [folded(word) for word in words[: len(wanted)]]
+        if wanted and [word.rstrip("s") for word in head] == [word.rstrip("s") for word in wanted]:
+            words = words[len(wanted) :]
+        else:
+            kept.append(words.pop(0))
+    return " ".join(kept)
+
+
+def drop_words(text: str, share: float, rng: random.Random) -> str:
+    """The text with each word left out at that rate; never empty."""
+    if not share:
+        return text
+    words = text.split()
+    kept = [word for word in words if rng.random() >= share]
+    return " ".join(kept or words)

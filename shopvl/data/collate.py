@@ -1,0 +1,431 @@
+"""Rows of a catalog to a `Batch`, as a recipe asks; and the rows of a training run, ready on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch.nn.utils.rnn import pad_sequence
+
+from shopvl.batch import IGNORED, MODALITIES, Batch, Questions, Words
+from shopvl.catalog.cells import folded
+from shopvl.catalog.images import decode
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.queries import Query, facts_named, make_query
+from shopvl.data.augment import add_promotion_overlay, drop_words, remove_phrase
+from shopvl.data.rows import Row, Usable, pairs, subcategory
+from shopvl.errors import DesignError
+from shopvl.recipes.parts import (
+    BOX_CELL_PX,
+    Answers,
+    BiasDrop,
+    DualEncoder,
+    KaleidoCells,
+    KeepSubject,
+    MaskedFeatures,
+    MaskedPatches,
+    OverlayConsistency,
+    Regions,
+    WordBag,
+)
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.grams import gram_rows, padded
+from shopvl.text.prompts import PromptBook, Question, questions_of
+from shopvl.text.tokenizer import Tokenizer
+from shopvl.text.verbalizers import Verbalizer
+from shopvl.vision.kaleido import kaleido_boxes, kaleido_cells
+from shopvl.vision.patches import KeepRule
+from shopvl.vision.picture_words import PictureReader
+from shopvl.vision.quick import bias_drop, subject_boxes, subject_shares
+from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to_pixels
+
+MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
+ASKED_PROPERTIES = 24  # at most, per training batch; the category is always asked
+LACKING_SHARE = 0.3  # of the questions that a product has no answer to are asked: most categories lack most properties
+CATEGORY_SHARE = 0.3  # of training prompts that name a product's category where they may
+LOGGED_SHARE = 0.5  # of the queries of a product that has logged ones: made queries name facts that shoppers rarely do
+CLOSER = Crop(0.075, 0.075, 0.925, 0.925, False)  # the middle of a picture, where promotions are seldom
+MIN_BOX_PRODUCT_SHARE = 0.2  # share of product from which a small patch belongs to the product's box
+
+
+class Loader:
+    """Turns rows into tensors for one recipe: sizes, token limits, augmentation and queries are decided here.
+
+    With a `reader`, text laid over pictures is painted out before a model looks (`encoding.prepare`).
+    """
+
+    def __init__(
+        self, recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, reader: PictureReader | None = None
+    ) -> None:
+        self.recipe = recipe
+        self.reader = reader
+        self.tokenizer = tokenizer
+        self.ontology = ontology
+        self.size_px = recipe.image.size_px
+        self.max_tokens = recipe.text.max_tokens
+        self._training_px = math.ceil(max(self.size_px) / max(1 - recipe.augment.crop_share, 0.1))
+        # a bag of words has no places that could run out
+        self.max_prompt_tokens = MAX_PROMPT_TOKENS if isinstance(recipe.text, WordBag) else self.max_tokens
+
+    def words(self, texts: Sequence[str], limit: int | None = None) -> Words:
+        """Texts as padded token ids."""
+        return self._encoded(texts, min(limit or self.max_tokens, self.max_tokens))
+
+    def _encoded(self, texts: Sequence[str], limit: int) -> Words:
+        ids, real = self.tokenizer.encode(texts, limit)
+        return Words(ids_BT=torch.from_numpy(ids), real_BT=torch.from_numpy(real))
+
+    def printed(self, boxed_B: Sequence[Sequence[tuple[str, Box]]]) -> Words:
+        """Words on products with their boxes, one after the other; the two framing tokens have the whole picture's."""
+        assert self.recipe.ocr is not None
+        limit = self.recipe.ocr.max_tokens
+        start, end = self.tokenizer.encode([""], limit)[0][0].tolist()
+        ids, boxes = [], []
+        for boxed in boxed_B:
+            pieces = zip(self.tokenizer.pieces([text for text, _ in boxed]), boxed, strict=True) if boxed else ()
+            told = [(piece, box) for of_word, (_, box) in pieces for piece in of_word][: limit - 2]
+            told = [(start, WHOLE[:4]), *told, (end, WHOLE[:4])]
+            ids.append(torch.tensor([piece for piece, _ in told]))
+            boxes.append(torch.tensor([box for _, box in told], dtype=torch.float32))
+        real = [torch.ones(len(row), dtype=torch.bool) for row in ids]
+        return Words(
+            ids_BT=pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_id),
+            real_BT=pad_sequence(real, batch_first=True),
+            boxes_BT4=pad_sequence(boxes, batch_first=True),
+        )
+
+    def _boxed(
+        self, printed: Iterable[tuple[str, Box]], picture: Image.Image, crop: Crop = WHOLE
+    ) -> list[tuple[str, Box]]:
+        seen = [(text, seen_box(box, picture.size, self.size_px, crop)) for text, box in printed]
+        return [(text, box) for text, box in seen if box is not None]
+
+    def pictures(self, pictures: Sequence[Image.Image]) -> Batch:
+        """RGB pictures alone."""
+        return Batch(**self.seen([to_pixels(picture, self.size_px) for picture in pictures]))
+
+    def seen(
+        self,
+        pixels: Sequence[np.ndarray],
+        rng: random.Random | None = None,
+        printed: Sequence[Sequence[tuple[str, Box]]] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Fields of a batch for pictures (3, Y, X) uint8: what the encoder sees of them.
+
+        `rng` is for training; `printed` are the words on each product with their boxes.
+        """
+        pixels_B3YX = np.stack(pixels)
+        found = {"pixels_B3YX": torch.from_numpy(pixels_B3YX).float().div_(255)}
+        if isinstance(self.recipe.image, KaleidoCells | Regions):
+            return found | _product_cells(pixels_B3YX, self.recipe.image, printed or [()] * len(pixels))
+        leave_out, grid = self.recipe.leave_out, self.recipe.patch_grid
+        if grid is None or not (self._guesses or isinstance(leave_out, KeepSubject) or (leave_out and rng)):
+            return found
+        shares_BRC = subject_shares(pixels_B3YX, grid)
+        match leave_out:
+            case KeepSubject(subject=least, at_least=at_least):
+                shares = np.stack([shares_BRC, np.zeros_like(shares_BRC), 1 - shares_BRC], axis=-1)
+                kept = KeepRule(subject=least, at_least=at_least).kept(shares)
+                found["kept_BP"] = torch.from_numpy(kept).flatten(1)
+            case BiasDrop(share=share, bias=bias) if rng is not None:
+                kept = bias_drop(shares_BRC, share, bias, np.random.default_rng(rng.getrandbits(64)))
+                found["kept_BP"] = torch.from_numpy(kept).flatten(1)
+        if self._guesses:
+            found["shares_BP"] = torch.from_numpy(shares_BRC).flatten(1)
+        return found
+
+    @cached_property
+    def _guesses(self) -> bool:
+        return any(isinstance(part, MaskedPatches | MaskedFeatures) for part in self.recipe.objectives)
+
+    def inference_batch(self, group: Sequence[Usable]) -> Batch:
+        """Rows with the same inputs, as they are, without queries or facts."""
+        inputs = group[0].inputs
+        pictures = [item.image for item in group if item.image is not None]
+        titles = [item.row["title"] for item in group]
+        pixels = [to_pixels(picture, self.size_px) for picture in pictures]
+        texts, grams_BG = ({"title": self.words(titles)}, title_grams(titles)) if "title" in inputs else ({}, None)
+        if "image" not in inputs:
+            return Batch(texts=texts, title_grams_BG=grams_BG)
+        printed = None
+        if self.recipe.reads:
+            printed = [
+                self._boxed([(word.text, word.box) for word in item.printed], item.image)
+                for item in group
+                if item.image
+            ]
+        if self.recipe.ocr is not None and printed is not None:
+            texts["ocr"] = self.printed(printed)
+        seen = self.seen(pixels, printed=printed)
+        if isinstance(self.recipe.fusion, DualEncoder) and any(item.came for item in group):
+            seen |= self.as_they_came([item.came or item.image for item in group if item.image])
+        return Batch(**seen, texts=texts, title_grams_BG=grams_BG)
+
+    def as_they_came(self, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
+        """Fields of a batch for pictures whose other form, text laid over them painted out, is what it shows first."""
+        looks = {"came_B3YX": WHOLE, "closer_B3YX": CLOSER}
+        pixels = {
+            name: np.stack([to_pixels(picture, self.size_px, crop) for picture in pictures])
+            for name, crop in looks.items()
+        }
+        return {name: torch.from_numpy(look_B3YX).float().div_(255) for name, look_B3YX in pixels.items()}
+
+    def training_picture(self, row: Row) -> Image.Image:
+        """Its picture; a large JPEG is decoded at a fraction of its size that has pixels enough for every crop."""
+        return decode(row.get("bare") or row["image"]["bytes"], at_least_px=self._training_px)
+
+    def training_batch(
+        self,
+        rows: Sequence[Row],
+        rng: random.Random,
+        seeds: Sequence[int] | None = None,
+        decoded: Sequence[Image.Image] | None = None,
+    ) -> Batch:
+        """Rows with good pictures as a batch with queries, facts and groups, augmented. `rng` decides every draw.
+
+        What is drawn for a row follows from its seed, which `rng` gives if none is told: a row is the same in whichever
+        process's share of a batch it is. Their pictures may have been `decoded` before.
+        """
+        own = [random.Random(seed) for seed in seeds or [rng.getrandbits(64) for _ in rows]]
+        augment = self.recipe.augment
+        pictures, overlaid, queries, printed = [], [], [], []
+        decoded = decoded or [self.training_picture(row) for row in rows]
+        for row, picture, draw in zip(rows, decoded, own, strict=True):
+            crop = random_crop(draw, augment.crop_share, augment.flip)
+            drawn = augment.overlays > 0 and draw.random() < augment.overlays
+            pictures.append(to_pixels(add_promotion_overlay(picture, draw) if drawn else picture, self.size_px, crop))
+            if self.recipe.reads:
+                printed.append(
+                    self._boxed([(word["text"], word["box"]) for word in row["printed"] or ()], picture, crop)
+                )
+            if self._consistent:
+                overlaid.append(to_pixels(add_promotion_overlay(picture, draw), self.size_px, crop))
+            queries.append(self._query(row, draw))
+        titles = [drop_words(row["title"], augment.word_dropout, draw) for row, draw in zip(rows, own, strict=True)]
+        facts_BK = self._facts([self.facts_of(row) for row in rows])
+        questions, shown_BI = None, None
+        if self._answers is not None:
+            rates = self._answers
+            titles = [
+                self._without_answers(title, row) if draw.random() < rates.hidden_answer else title
+                for title, row, draw in zip(titles, rows, own, strict=True)
+            ]
+            shown_BI = _shown([draw.random() for draw in own], rates)
+            questions = self._asked(rows, facts_BK, shown_BI, rng)
+        texts = {
+            "title": self.words(titles),
+            "query": self.words([query.text for query in queries], MAX_QUERY_TOKENS),
+        }
+        if self.recipe.ocr is not None:
+            texts["ocr"] = self.printed(printed)
+        return Batch(
+            **self.seen(pictures, rng, printed or None),
+            overlaid=Batch(**self.seen(overlaid, rng, printed or None)) if overlaid else None,
+            texts=texts,
+            title_grams_BG=title_grams(titles),
+            title_group_B=text_groups([row["title"] for row in rows]),
+            query_group_B=text_groups([query.text for query in queries]),
+            category_group_B=text_groups([subcategory(row) for row in rows]),
+            facts_BK=facts_BK,
+            query_facts_BK=self._facts([query.wants for query in queries]),
+            questions=questions,
+            shown_BI=shown_BI,
+        )
+
+    def questions(self, asked: Sequence[Question], *, language: str = "en") -> Questions:
+        """Questions in the first of their phrasings, without targets."""
+        texts = [self.verbalizer.book.phrasings(question, self.ontology, language)[0] for question in asked]
+        return self._questions(asked, texts, self.verbalizer.names(language))
+
+    @cached_property
+    def verbalizer(self) -> Verbalizer:
+        """The answers by their names."""
+        return Verbalizer(self.ontology, _book())
+
+    @cached_property
+    def _consistent(self) -> bool:
+        return any(isinstance(part, OverlayConsistency) for part in self.recipe.objectives)
+
+    @cached_property
+    def _answers(self) -> Answers | None:
+        return next((part for part in self.recipe.objectives if isinstance(part, Answers)), None)
+
+    def right_answers(self, rows: Sequence[Row], asked: Sequence[Question]) -> torch.Tensor:
+        """(B, Q, K) bool: the right answers with picture and title in sight; none where the truth is not known."""
+        facts_BK = F.pad(self._facts([self.facts_of(row) for row in rows]), (0, 1))
+        right_BQK = facts_BK[:, None] & torch.from_numpy(self.verbalizer.legal(asked))
+        unknown_BQ = self._unanswerable(rows, asked, torch.ones(len(rows), len(MODALITIES), dtype=torch.bool))
+        right_BQK[unknown_BQ] = False
+        right_BQK[..., -1] = unknown_BQ
+        return right_BQK
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """Languages that questions can be asked in."""
+        return _book().languages(self.ontology)
+
+    def _questions(self, asked: Sequence[Question], texts: Sequence[str], names: Sequence[str]) -> Questions:
+        prompts = self._encoded(texts, self.max_prompt_tokens)
+        slots = prompts.ids_BT == self.tokenizer.mask_id
+        if not bool((slots.sum(1) == 1).all()):
+            odd = texts[int((slots.sum(1) != 1).int().argmax())]
+            raise DesignError(
+                f"the prompt {odd!r} has no [MASK] within the {self.max_prompt_tokens} tokens of this model; shorten it"
+            )
+        return Questions(
+            prompts=prompts,
+            slot_Q=slots.int().argmax(1),
+            answers=self.words(names, MAX_ANSWER_TOKENS),
+            legal_QK=torch.from_numpy(self.verbalizer.legal(asked)),
+        )
+
+    def _asked(
+        self, rows: Sequence[Row], facts_BK: torch.Tensor, shown_BI: torch.Tensor, rng: random.Random
+    ) -> Questions:
+        """Training questions with targets: every level of the category, some properties, what is sold, what it has."""
+        book, language = self.verbalizer.book, rng.choice(self.languages)
+        every = questions_of(self.ontology)
+        properties = [question for question in every if question.family == "property"]
+        asked = [question for question in every if question.family == "is"]
+        asked += rng.sample(properties, min(ASKED_PROPERTIES, len(properties)))
+        asked += [Question("sold"), Question("has")] if properties else [Question("sold")]
+        texts, fits = [], []
+        for question in asked:
+            about: tuple[str, ...] = ()
+            if question.family in ("has", "property") and rng.random() < CATEGORY_SHARE:
+                about = tuple(rng.choice(rows)["category_path"] or ())
+            texts.append(rng.choice(book.phrasings(question, self.ontology, language, about)))
+            fits.append([not about or tuple(row["category_path"] or ()) == about for row in rows])
+        questions = self._questions(asked, texts, self.verbalizer.names(language, rng))
+        known_BK = F.pad(facts_BK, (0, 1)).float()
+        targets_BQK = known_BK[:, None] * questions.legal_QK
+        nothing_B1, lacking_BQ = ~shown_BI.any(1)[:, None], self._unanswerable(rows, asked, shown_BI)
+        spared = [[rng.random() >= LACKING_SHARE for _ in asked] for _ in rows]
+        spared_BQ = torch.tensor(spared) & lacking_BQ & ~nothing_B1
+        unknown_BQ = nothing_B1 | lacking_BQ
+        targets_BQK[unknown_BQ] = 0.0
+        targets_BQK[..., -1] = unknown_BQ.float()
+        targets_BQK *= (torch.tensor(fits).T & ~spared_BQ)[..., None]
+        written = torch.full(targets_BQK.shape[:2], IGNORED)
+        for b, q in targets_BQK.any(-1).nonzero().tolist():
+            written[b, q] = rng.choice(targets_BQK[b, q].nonzero()[:, 0].tolist())
+        targets_BQK /= targets_BQK.sum(-1, keepdim=True).clamp(min=1)
+        return replace(questions, targets_BQK=targets_BQK, written_BQ=written)
+
+    def _unanswerable(self, rows: Sequence[Row], asked: Sequence[Question], shown_BI: torch.Tensor) -> torch.Tensor:
+        """(B, Q) bool: the category has no such property, or only the picture is shown and cannot show it."""
+        found = torch.zeros(len(rows), len(asked), dtype=torch.bool)
+        for q, question in enumerate(asked):
+            prop = self.ontology.property(question.about) if question.family == "property" else None
+            if prop is None:
+                continue
+            had = [not row["category_path"] or self._has(tuple(row["category_path"]), prop.id) for row in rows]
+            found[:, q] = ~torch.tensor(had)
+            if prop.visual == "no":
+                found[:, q] |= ~shown_BI[:, MODALITIES.index("title")]
+        return found
+
+    def _has(self, path: tuple[str, ...], name: str) -> bool:
+        if path not in self._had:
+            self._had[path] = {prop.id for prop in self.ontology.properties_of(path)}
+        return name in self._had[path] or not self._had[path]
+
+    @cached_property
+    def _had(self) -> dict[tuple[str, ...], set[str]]:
+        return {}
+
+    def _without_answers(self, title: str, row: Row) -> str:
+        """The title without the words that name what is asked."""
+        for number in self.facts_of(row):
+            for name in self.ontology.names_of_facts[number]:
+                title = remove_phrase(title, name)
+        return title
+
+    def facts_of(self, row: Row) -> list[int]:
+        """Ids of the ontology's facts that hold for a product."""
+        return self.ontology.fact_ids(row["category_path"] or (), pairs(row["attributes"]))
+
+    def _query(self, row: Row, rng: random.Random) -> Query:
+        logged = row["queries"] or ()
+        if logged and rng.random() < LOGGED_SHARE:
+            text = rng.choice(logged)
+            return Query(text, facts_named(text, self.ontology, within=self.facts_of(row)), made=False)
+        return make_query(row["title"], row["category_path"] or (), pairs(row["attributes"]), self.ontology, rng)
+
+    def _facts(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+        table = torch.zeros(len(ids), len(self.ontology.facts), dtype=torch.bool)
+        for row, known in enumerate(ids):
+            table[row, list(known)] = True
+        return table
+
+
+def text_groups(texts: Sequence[str]) -> torch.Tensor:
+    """(B,) int64: equal where the texts are the same but for case, width and spacing."""
+    digests = [hashlib.blake2b(folded(text).encode(), digest_size=8).digest() for text in texts]
+    return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests])
+
+
+def title_grams(titles: Sequence[str]) -> torch.Tensor:
+    """(B, G) int64: the titles' grams, 0 after them."""
+    return torch.from_numpy(padded(gram_rows(titles)))
+
+
+def _product_cells(
+    pixels_B3YX: np.ndarray, part: KaleidoCells | Regions, printed: Sequence[Sequence[tuple[str, Box]]]
+) -> dict[str, torch.Tensor]:
+    """Fields of a batch: the cells of the product's box and where they lie.
+
+    For regions the whole picture comes before them, and the words printed on the product after them.
+    """
+    height, width = part.size_px
+    shares_BRC = subject_shares(pixels_B3YX, (height // BOX_CELL_PX, width // BOX_CELL_PX))
+    boxes_B4 = subject_boxes(shares_BRC, MIN_BOX_PRODUCT_SHARE)
+    side_px = part.net.size_px[0]
+    cells = np.stack(
+        [kaleido_cells(p, box, part.levels, side_px) for p, box in zip(pixels_B3YX, boxes_B4, strict=True)]
+    )
+    boxes = np.stack([kaleido_boxes(box, part.levels) for box in boxes_B4])
+    if isinstance(part, Regions):
+        whole = np.array(WHOLE[:4])
+        pictures = np.stack([kaleido_cells(p, whole, 1, side_px) for p in pixels_B3YX])
+        words = [_word_regions(p, boxed, part.words, side_px) for p, boxed in zip(pixels_B3YX, printed, strict=True)]
+        cells = np.concatenate([pictures, cells, np.stack([looks for looks, _ in words])], axis=1)
+        frames = np.stack([kaleido_boxes(whole, 1)] * len(boxes))
+        boxes = np.concatenate([frames, boxes, np.stack([places for _, places in words])], axis=1)
+    return {"cells_BP3YX": torch.from_numpy(cells).float().div_(255), "boxes_BP5": torch.from_numpy(boxes)}
+
+
+def _word_regions(
+    pixels_3YX: np.ndarray, boxed: Sequence[tuple[str, Box]], count: int, side_px: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cells (count, 3, side_px, side_px) and geometry (count, 5) of the largest words; zeros where there are fewer."""
+    cells, places = np.zeros((count, 3, side_px, side_px), np.uint8), np.zeros((count, 5), np.float32)
+    largest = sorted((box for _, box in boxed), key=lambda box: -(box[2] - box[0]) * (box[3] - box[1]))
+    for number, box in enumerate(largest[:count]):
+        cells[number] = kaleido_cells(pixels_3YX, np.array(box), 1, side_px)[0]
+        places[number] = kaleido_boxes(np.array(box), 1)[0]
+    return cells, places
+
+
+@lru_cache(maxsize=1)
+def _book() -> PromptBook:
+    return PromptBook.load()
+
+
+def _shown(drawn: Sequence[float], rates: Answers) -> torch.Tensor:
+    """(B, I) bool: which inputs each product shows, by a number drawn from [0, 1] for it."""
+    title_hidden, nothing = rates.image_only, rates.image_only + rates.nothing
+    picture_hidden = nothing + rates.title_only
+    shown = [[d < title_hidden or d >= picture_hidden, d >= nothing] for d in drawn]
+    return torch.tensor(shown)
+
+
+# --- training rows on disk -------------------------------------------------------------------------------------------

@@ -1,0 +1,105 @@
+"""Rows of a catalog: what is true of them, and whether they can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from shopvl.batch import Modality
+from shopvl.catalog.images import decode, image_bytes
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.errors import ImageError
+from shopvl.paths import cache_folder
+from shopvl.vision.ocr import Word
+from shopvl.vision.picture_words import PictureReader
+
+Row = Mapping[str, Any]  # one product in the catalog's canonical columns
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that could not be used, and why."""
+
+    product_id: str
+    reason: str
+
+
+def pairs(attributes: Sequence[Mapping[str, str]] | None) -> tuple[tuple[str, str], ...]:
+    """`[{property, value}, ...]` as (property, value) pairs."""
+    return tuple((item["property"], item["value"]) for item in attributes or ())
+
+
+def subcategory(row: Row) -> str:
+    """The upper two levels of its category as one text."""
+    return CATEGORY_JOIN.join((row["category_path"] or ())[:2])
+
+
+def label_of(row: Row, name: str, ontology: Ontology) -> str | None:
+    """The row's true value of a property, as the ontology calls it, or its joined category path; None if not known."""
+    if name == CATEGORY:
+        return CATEGORY_JOIN.join(row["category_path"]) if row["category_path"] else None
+    return ontology.value_of(name, pairs(row["attributes"]))
+
+
+@dataclass(frozen=True)
+class Usable:
+    """A row whose inputs are all good: its decoded picture, if it was asked for, and which inputs it has.
+
+    Where words were read, `image` is without text laid over it, `came` is what it was before if that differs, `printed`
+    is what stands on the product, and `note` says why nothing could be read.
+    """
+
+    row: Row
+    inputs: tuple[Modality, ...]
+    data: bytes | None = None
+    image: Image.Image | None = None
+    came: Image.Image | None = None
+    printed: tuple[Word, ...] = ()
+    note: str = ""
+
+
+def examine(row: Row, root: Path, wanted: tuple[Modality, ...], *, at_least_px: int | None = None) -> Usable | Reject:
+    """Decode and check one row, once. An input that is absent is left out; one that is broken rejects the row.
+
+    A large JPEG is decoded at a fraction of its size where both sides keep `at_least_px`.
+    """
+    product_id = str(row.get("product_id") or "")
+    if row.get("fault"):
+        return Reject(product_id, str(row["fault"]))
+    if not product_id:
+        return Reject(product_id, "the product has no id")
+    image = row["image"] or {}
+    present = {"title": bool((row["title"] or "").strip()), "image": bool(image.get("bytes") or image.get("path"))}
+    inputs = tuple(name for name in wanted if present[name])
+    if not inputs:
+        return Reject(product_id, f"the product has no {' and no '.join(wanted)}")
+    if "image" not in inputs:
+        return Usable(row, inputs)
+    try:
+        data = image_bytes(image, root)
+        return Usable(row, inputs, data, decode(data, at_least_px=at_least_px))
+    except ImageError as fault:
+        return Reject(product_id, str(fault))
+
+
+def picture_reader() -> PictureReader:
+    """One that keeps its readings with all others of this user."""
+    return PictureReader(decode, cache_folder() / "ocr.sqlite")
+
+
+def with_words(reader: PictureReader, items: Sequence[Usable]) -> list[Usable]:
+    """The same with their pictures read and bared. Raises ShopvlError where the OCR engine does not start."""
+    bare = iter(reader.bare([(item.data, item.image) for item in items if item.data and item.image]))
+    found = []
+    for item in items:
+        if item.data and item.image:
+            told = next(bare)
+            came = None if told.picture is item.image else item.image
+            item = replace(item, image=told.picture, came=came, printed=told.printed, note=told.note)
+        found.append(item)
+    return found

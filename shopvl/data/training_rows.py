@@ -1,0 +1,210 @@
+"""The rows of a training run, ready on disk, and its steps."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from PIL import Image
+from torch.utils.data import Dataset
+
+from shopvl.batch import Batch, Modality
+from shopvl.catalog.queries import QueryLog
+from shopvl.catalog.readers import Catalog
+from shopvl.data.collate import Loader
+from shopvl.data.rows import Reject, Row, Usable, examine, with_words
+from shopvl.errors import CatalogError
+from shopvl.vision.picture_words import PictureReader
+
+TRAINING_INPUTS: tuple[Modality, ...] = ("image", "title")
+_COLUMNS = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("title", pa.string()),
+        ("image", pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])),
+        ("category_path", pa.list_(pa.string())),
+        ("attributes", pa.list_(pa.struct([("property", pa.string()), ("value", pa.string())]))),
+        ("queries", pa.list_(pa.string())),
+        ("printed", pa.list_(pa.struct([("text", pa.string()), ("box", pa.list_(pa.float32()))]))),
+        ("bare", pa.large_binary()),  # the picture as PNG, where text laid over it was painted out
+    ]
+)
+DECODED_BYTES = 512_000_000  # of pictures that a training run keeps decoded
+_ROWS_PER_GROUP, _ROWS_IN_SIGHT = 1024, 32  # decoded pictures are large, but OCR workers want several at once
+
+
+class TrainingRows:
+    """Random access to a split's usable rows through a memory-mapped Arrow file: never the table in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._open()
+
+    def _open(self) -> None:
+        self._file = pa.ipc.open_file(pa.memory_map(str(self.folder / "rows.arrow")))
+        groups = [self._file.get_batch(i) for i in range(self._file.num_record_batches)]
+        self._starts = np.cumsum([0, *(group.num_rows for group in groups)]).tolist()
+        self._groups = groups
+
+    def __getstate__(self) -> dict[str, Any]:  # a worker process maps the file anew
+        return {"folder": self.folder}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.folder = state["folder"]
+        self._open()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, number: int) -> Row:
+        group = bisect_right(self._starts, number) - 1
+        row: Row = self._groups[group].slice(number - self._starts[group], 1).to_pylist()[0]
+        return row
+
+    def __iter__(self) -> Iterator[Row]:
+        for group in self._groups:
+            yield from group.to_pylist()
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.folder
+
+    root = path  # no picture lies outside
+
+    def count(self) -> int:
+        """Number of rows."""
+        return len(self)
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """The rows as frames, like a catalog's: pictures are as they came."""
+        for group in self._groups:
+            frame = pl.from_arrow(group)
+            assert isinstance(frame, pl.DataFrame)
+            yield frame
+
+    def rejects(self) -> list[Reject]:
+        """Rows that were left out, with reasons."""
+        return [Reject(**item) for item in json.loads((self.folder / "rejects.json").read_text("utf-8"))]
+
+
+def training_rows(
+    catalog: Catalog,
+    folder: Path,
+    log: QueryLog | None = None,
+    report: Callable[[int], None] = lambda count: None,
+    reader: PictureReader | None = None,
+) -> TrainingRows:
+    """Check every row once (picture decodes, title present) and keep the usable ones in `folder`.
+
+    Queries of the `log` join those that the catalog's own rows have. Made anew only when catalog or log changed.
+    Pictures by URL or path are fetched here, so training needs neither network nor the original files. With a `reader`
+    text laid over them is painted out here, and words on products are kept; `notes.json` says which pictures could not
+    be read. Raises CatalogError where no row is usable.
+    """
+    source = {
+        "digest": catalog.digest(),
+        "split": catalog.split,
+        "log": None if log is None else int(log.table.hash_rows().sum()),
+        "words": None if reader is None else reader.version(),
+        "columns": _COLUMNS.names,
+    }
+    stamp = folder / "source.json"
+    if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
+        return TrainingRows(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    rejects: list[Reject] = []
+    notes: list[Reject] = []
+    with pa.OSFile(str(folder / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, _COLUMNS) as writer:
+        for frame in catalog.batches(_ROWS_PER_GROUP):
+            good = []
+            for part in frame.iter_slices(_ROWS_IN_SIGHT):
+                usable = []
+                for row in part.iter_rows(named=True):
+                    match examine(row, catalog.root, TRAINING_INPUTS):
+                        case Usable(inputs=inputs) as item if inputs == TRAINING_INPUTS:
+                            usable.append(item)
+                        case Usable(inputs=(only,)):
+                            reason = f"training needs picture and title, there is only the {only}"
+                            rejects.append(Reject(row["product_id"], reason))
+                        case Reject() as reject:
+                            rejects.append(reject)
+                read = usable if reader is None else with_words(reader, usable)
+                notes += [Reject(item.row["product_id"], item.note) for item in read if item.note]
+                good += [_kept(*pair, log) for pair in zip(usable, read, strict=True)]
+            if good:
+                writer.write_batch(pa.RecordBatch.from_pylist(good, schema=_COLUMNS))
+            report(len(frame))
+    for name, told in (("rejects", rejects), ("notes", notes)):
+        (folder / f"{name}.json").write_text(json.dumps([vars(one) for one in told], ensure_ascii=False), "utf-8")
+    rows = TrainingRows(folder)
+    if not len(rows):
+        first = f", the first because {rejects[0].reason}" if rejects else ""
+        raise CatalogError(
+            f"no row of {catalog.path} can be trained on: {len(rejects)} were rejected{first}; "
+            "`shopvl catalog check` lists every fault"
+        )
+    stamp.write_text(json.dumps(source), "utf-8")  # last: a run killed before this line prepares anew
+    return rows
+
+
+def _kept(came: Usable, read: Usable, log: QueryLog | None) -> dict[str, Any]:
+    """A training row as it is stored."""
+    row = came.row
+    bare = io.BytesIO()
+    if read.image is not None and read.image is not came.image:
+        read.image.save(bare, "PNG")
+    logged = [] if log is None else [text for text, _ in log.of(row["product_id"])]
+    kept = {
+        **row,
+        "image": {"bytes": came.data, "path": None},
+        "bare": bare.getvalue() or None,
+        "queries": [*(row["queries"] or ()), *logged],
+        "printed": [{"text": word.text, "box": word.box} for word in read.printed],
+    }
+    return {name: kept.get(name) for name in _COLUMNS.names}
+
+
+class Steps(Dataset):
+    """Training step number -> Batch. Everything random follows from (seed, step), so any step can be made again.
+
+    In a run over several processes, process `rank` of `world` makes its own rows of each step. The first pictures, up
+    to DECODED_BYTES, are decoded once.
+    """
+
+    def __init__(self, rows: TrainingRows, loader: Loader, seed: int, rank: int = 0, world: int = 1) -> None:
+        self.rows, self.loader, self.seed, self.rank, self.world = rows, loader, seed, rank, world
+        self._decoded: dict[int, np.ndarray] = {}
+        self._room = DECODED_BYTES
+        self.batch_size = min(loader.recipe.schedule.batch_size, len(rows))
+        self.steps_per_epoch = len(rows) // self.batch_size
+
+    def __getitem__(self, step: int) -> Batch:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
+        numbers = order[place * self.batch_size : (place + 1) * self.batch_size]
+        rng = random.Random(f"{self.seed}/{step}")
+        seeds = [rng.getrandbits(64) for _ in numbers]
+        mine = slice(self.rank, None, self.world)
+        own = numbers[mine].tolist()
+        rows = [self.rows[number] for number in own]
+        pictures = [self._picture(number, row) for number, row in zip(own, rows, strict=True)]
+        return self.loader.training_batch(rows, rng, seeds[mine], pictures)
+
+    def _picture(self, number: int, row: Row) -> Image.Image:
+        if number in self._decoded:
+            return Image.fromarray(self._decoded[number])
+        picture = self.loader.training_picture(row)
+        pixels = np.asarray(picture)
+        if pixels.nbytes <= self._room:
+            self._decoded[number] = pixels
+            self._room -= pixels.nbytes
+        return picture

@@ -1,0 +1,1 @@
+"""A recipe with weights: built, saved, loaded."""

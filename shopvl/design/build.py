@@ -1,0 +1,246 @@
+"""The weights that a recipe asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from shopvl.catalog.ontology import Ontology
+from shopvl.errors import DesignError, RecipeError
+from shopvl.models.attention import Encoder
+from shopvl.models.backbones import (
+    TimmTower,
+    TransformersImageTower,
+    TransformersTextTower,
+    load_transformers,
+    load_transformers_tokenizer,
+    load_vit,
+)
+from shopvl.models.concat_towers import SideBySide
+from shopvl.models.dual_encoder import DualEncoder
+from shopvl.models.inputs import (
+    CellInput,
+    GridCells,
+    KaleidoInput,
+    MapCells,
+    PatchEmbedding,
+    RegionInput,
+    TextTower,
+    VisionTransformer,
+    WordBagTower,
+    WordEmbedding,
+)
+from shopvl.models.momentum import Teacher
+from shopvl.models.prompt_heads import AnsweringDualEncoder, PromptDecode, PromptMask
+from shopvl.models.single_stream import PUZZLES, RegionTasks, SingleStream, copy_vit
+from shopvl.models.text_cross import TextCross
+from shopvl.models.thumbnail import ThumbnailNet
+from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplit, TwoStreams
+from shopvl.recipes import parts
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import Tokenizer
+from shopvl.vision.kaleido import level_slices
+
+
+def tokenizer_for(recipe: Recipe, texts: Iterable[str]) -> Tokenizer:
+    """The tokenizer a recipe's text side wants: its tower's own, or one learned from `texts`."""
+    match recipe.text:
+        case parts.TransformersText(name=name):
+            return Tokenizer(load_transformers_tokenizer(name))
+        case (
+            parts.TextTransformer(vocabulary=vocabulary)
+            | parts.WordBag(vocabulary=vocabulary)
+            | parts.WordPieces(vocabulary=vocabulary)
+        ):
+            return Tokenizer.learn(texts, vocabulary)
+
+
+def build_model(
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    ontology: Ontology,
+    towers: Mapping[str, dict[str, Any]],
+    random_weights: bool,
+) -> tuple[DualEncoder | SingleStream, dict[str, dict[str, Any]]]:
+    """The recipe's model, and the configurations of its transformers towers by name."""
+    match recipe.fusion:
+        case parts.DualEncoder():
+            return _dual_encoder(recipe, tokenizer, ontology, towers, random_weights)
+        case parts.SingleStream() | parts.CoAttention() | parts.JointThenSplit():
+            return _fused(recipe, tokenizer, ontology, random_weights), {}
+        case parts.TextCross():
+            return _text_cross(recipe, tokenizer, towers, random_weights)
+
+
+def build_teacher(recipe: Recipe, model: nn.Module) -> Teacher | None:
+    """The momentum encoder that follows the model while it trains, where the recipe has one."""
+    if recipe.teacher is None:
+        return None
+    assert isinstance(model, TextCross)
+    momentum = recipe.teacher
+    return Teacher(model, momentum.decay, momentum.memory, momentum.soft, momentum.ramp_steps)
+
+
+def _dual_encoder(
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    ontology: Ontology,
+    configs: Mapping[str, dict[str, Any]],
+    random_weights: bool,
+) -> tuple[DualEncoder, dict[str, dict[str, Any]]]:
+    assert isinstance(recipe.fusion, parts.DualEncoder)
+    image = _image_tower(recipe.image, configs.get("image"), random_weights)
+    text = _text_tower(recipe.text, tokenizer, configs.get("text"), random_weights)
+    kept = {"image": getattr(image, "config", None), "text": getattr(text, "config", None)}
+    space = recipe.fusion.width, recipe.fusion.temperature
+    if recipe.answering is None:
+        model = DualEncoder(image, text, *space)
+    else:
+        model = AnsweringDualEncoder(image, text, *space, _answering(recipe, tokenizer, ontology, image, text))
+    return model, {name: config for name, config in kept.items() if config}
+
+
+def _text_cross(
+    recipe: Recipe, tokenizer: Tokenizer, configs: Mapping[str, dict[str, Any]], random_weights: bool
+) -> tuple[TextCross, dict[str, dict[str, Any]]]:
+    fusion = recipe.fusion
+    assert isinstance(fusion, parts.TextCross)
+    image = _image_tower(recipe.image, configs.get("image"), random_weights)
+    text = _text_tower(recipe.text, tokenizer, None, random_weights)
+    assert isinstance(text, TextTower | WordBagTower)
+    space = fusion.width, fusion.temperature
+    model = TextCross(image, text, *space, fusion.layers, fusion.heads, fusion.dropout)
+    config = getattr(image, "config", None)
+    return model, {"image": config} if config else {}
+
+
+def _answering(
+    recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, image: nn.Module, text: nn.Module
+) -> PromptMask | PromptDecode:
+    part = recipe.answering
+    assert part is not None
+    if tokenizer.mask_id is None:
+        raise DesignError("the text tower's tokenizer has no [MASK], which prompts need; use a BERT-like text tower")
+    sizes = {"layers": part.layers, "width": part.width, "heads": part.heads, "dropout": part.dropout}
+    sizes["ocr"] = recipe.ocr is not None
+    size_px = recipe.image.size_px
+    with torch.inference_mode():
+        cells = [tokens.shape[1] for tokens in image.eval().look(torch.zeros(1, 3, *size_px))[1]]
+    image.train()
+    match part:
+        case parts.PromptMask():
+            answers = len(ontology.facts) + 1
+            return PromptMask(image, text, cells, answers, part.crossing, **sizes)
+        case parts.PromptDecode():
+            end_id = int(tokenizer.encode([""], 8)[0][0, -1])
+            return PromptDecode(image, text, cells, tokenizer.size, end_id, part.drop_share, **sizes)
+
+
+def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weights: bool) -> nn.Module:
+    match part:
+        case parts.TimmImage():
+            pretrained = part.pretrained and not random_weights
+            return TimmTower(part.name, part.size_px, pretrained, part.options, part.close_up)
+        case parts.ThumbnailImage():
+            return ThumbnailNet(part.stem, part.widths, part.blocks, part.close_up)
+        case parts.SideBySide():
+            towers = [_image_tower(tower, None, random_weights) for tower in part.towers]
+            return SideBySide(towers, [tower.size_px for tower in part.towers])
+        case parts.TransformersImage():
+            return TransformersImageTower(load_transformers(part.name, part.pretrained, config))
+        case parts.PatchTower():
+            return VisionTransformer(part.size_px, part.patch_px, part.layers, part.width, part.heads, part.dropout)
+        case _:
+            raise AssertionError(f"problems() lets no {part.kind} through as a tower")
+
+
+def _text_tower(
+    part: parts.Text, tokenizer: Tokenizer, config: dict[str, Any] | None, random_weights: bool
+) -> nn.Module:
+    match part:
+        case parts.TextTransformer():
+            return TextTower(tokenizer.size, part.layers, part.width, part.heads, part.max_tokens, part.dropout)
+        case parts.WordBag():
+            return WordBagTower(tokenizer.size, part.width)
+        case parts.TransformersText():
+            return TransformersTextTower(load_transformers(part.name, part.pretrained and not random_weights, config))
+        case _:
+            raise AssertionError(f"problems() lets no {part.kind} through as a tower")
+
+
+def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weights: bool) -> SingleStream:
+    text, fusion = recipe.text, recipe.fusion
+    assert isinstance(text, parts.WordPieces)
+    assert isinstance(fusion, parts.SingleStream | parts.CoAttention | parts.JointThenSplit)
+    tasks = [part.task for part in recipe.objectives if isinstance(part, parts.KaleidoTask)]
+    patches = _patches(recipe.image, fusion.width, random_weights)
+    model = SingleStream(
+        patches=patches,
+        words=WordEmbedding(tokenizer.size, fusion.width, text.max_tokens, fusion.dropout),
+        encoder=_encoder(fusion),
+        width=fusion.width,
+        guesses=bool({"grey", "blank"} & set(tasks))
+        or any(isinstance(part, parts.MaskedPatches | parts.MaskedFeatures) for part in recipe.objectives),
+        puzzles=[task for task in tasks if task in PUZZLES],
+        region_tasks=_region_tasks(recipe, patches, fusion.width, ontology),
+        space=None if recipe.space is None else (recipe.space.width, recipe.space.temperature),
+    )
+    if isinstance(fusion, parts.SingleStream) and fusion.start is not None and not random_weights:
+        copy_vit(model, load_vit(fusion.start))
+    return model
+
+
+def _encoder(part: parts.SingleStream | parts.CoAttention | parts.JointThenSplit) -> Encoder | TwoStreams:
+    sizes = part.width, part.heads, part.dropout
+    match part:
+        case parts.SingleStream():
+            return Encoder(part.layers, *sizes, part.crossing, part.start is not None)
+        case parts.CoAttention():
+            return CoAttentionEncoder(part.text_layers, part.layers, *sizes)
+        case parts.JointThenSplit():
+            return JointThenSplit(part.layers, part.split_layers, *sizes)
+
+
+def _region_tasks(recipe: Recipe, patches: nn.Module, width: int, ontology: Ontology) -> RegionTasks | None:
+    asked = {part.kind for part in recipe.objectives}
+    if not asked & {"mrfr", "mrc-kl"}:
+        return None
+    assert isinstance(patches, RegionInput)
+    # every fact of the ontology is a class, and the last is that nothing is known
+    return RegionTasks(width, patches.features, "mrfr" in asked, len(ontology.facts) + 1 if "mrc-kl" in asked else 0)
+
+
+def _map_cells(part: parts.GridCnn, width: int, random_weights: bool) -> MapCells:
+    """Raises RecipeError where the net's map has another number of cells."""
+    net, (rows, columns) = _image_tower(part.net, None, random_weights), part.grid
+    net.eval()
+    with torch.inference_mode():
+        cells = net.look(torch.zeros(1, 3, *part.size_px))[1][-1].shape[1]
+    net.train()
+    if cells != rows * columns:
+        raise RecipeError(
+            f"the net of grid-cnn makes {cells} cells of a picture of {part.size_px[0]}x{part.size_px[1]} px, "
+            f"not {rows} x {columns}; state the grid of its last map"
+        )
+    return MapCells(net, cells, width)
+
+
+def _patches(part: parts.Image, width: int, random_weights: bool) -> PatchEmbedding | MapCells | CellInput:
+    match part:
+        case parts.PatchLinear():
+            return PatchEmbedding(part.size_px, part.patch_px, width)
+        case parts.PatchCnn():
+            net = _image_tower(part.net, None, random_weights)
+            return GridCells(net, part.net.size_px[0], part.grid, width, part.frozen)
+        case parts.GridCnn():
+            return _map_cells(part, width, random_weights)
+        case parts.Regions():
+            return RegionInput(_image_tower(part.net, None, random_weights), width, part.frozen)
+        case parts.KaleidoCells():
+            net = _image_tower(part.net, None, random_weights)
+            return KaleidoInput(net, level_slices(part.levels), width, part.frozen)
+        case _:
+            raise AssertionError(f"problems() lets no {part.kind} through as patches")

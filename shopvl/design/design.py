@@ -1,0 +1,346 @@
+"""A recipe come alive: build it, compute its losses, save it as a folder, load it from one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Generator, Tensor, nn
+
+from shopvl.batch import INPUT_CHOICES, Batch, Modality, Output, inputs_name
+from shopvl.catalog.ontology import Ontology
+from shopvl.data.collate import Loader
+from shopvl.data.rows import picture_reader
+from shopvl.design.build import build_model, build_teacher
+from shopvl.design.build_objectives import build_objective
+from shopvl.design.folder import (
+    CALIBRATION,
+    CARD,
+    CONFIG,
+    DRAFT,
+    FORMAT,
+    ONTOLOGY,
+    READY,
+    WEIGHTS,
+    file_in,
+    put_in_place,
+    read_config,
+    read_tokenizer,
+)
+from shopvl.design.quantization import restored, rounded
+from shopvl.errors import DesignError, RecipeError, ShopvlError
+from shopvl.models.dual_encoder import DualEncoder
+from shopvl.models.heads import LinearHeads, TitleWords
+from shopvl.models.momentum import Ensemble, Teacher
+from shopvl.models.prompt_heads import PromptMask
+from shopvl.models.single_stream import SingleStream
+from shopvl.objectives import combining
+from shopvl.objectives.contrastive import ContrastLoss
+from shopvl.objectives.distillation import DistillationLoss
+from shopvl.objectives.kaleido import Kaleidoscope
+from shopvl.objectives.objective import Objective
+from shopvl.objectives.views import (
+    View,
+)
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import Tokenizer
+from shopvl.tracking.registry import design_folder, is_reference
+from shopvl.vision.picture_words import PictureReader
+
+Model = DualEncoder | SingleStream  # a TextCross is a DualEncoder
+Whole = Callable[[Output, Batch], tuple[Output, Batch]]
+Calibration = dict[str, dict[str, dict[str, Any]]]  # inputs -> property -> figures
+
+
+@dataclass
+class Design:
+    """Everything a task needs: the model, how to feed it, what it knows, and how far to trust it.
+
+    With a `reader`, OCR looks at every picture before the model does: text laid over it is painted out, and words on
+    the product are evidence, and an input where the recipe has them as one (it brings its own reader then).
+    """
+
+    recipe: Recipe
+    tokenizer: Tokenizer
+    ontology: Ontology
+    model: Model
+    objectives: tuple[Objective, ...]
+    teacher: Teacher | None = None  # follows the model while it trains; no part of a saved design
+    towers: dict[str, dict[str, Any]] = field(default_factory=dict)  # configurations of transformers towers
+    heads: LinearHeads | None = None
+    labels: dict[str, list[str]] = field(default_factory=dict)  # property -> values a head chooses from
+    calibration: Calibration = field(default_factory=dict)
+    reader: PictureReader | None = None
+
+    @property
+    def loader(self) -> Loader:
+        """How rows become batches for this design."""
+        return Loader(self.recipe, self.tokenizer, self.ontology, self.reader)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def embeddings(self, batch: Batch, inputs: Sequence[Modality]) -> dict[str, Tensor]:
+        """Unit vectors (B, D) of those inputs. Raises DesignError for a design without a space for them."""
+        found: dict[str, Tensor] = {}
+        if "image" in inputs:
+            found["image"] = self.model.embed_image(batch)
+        if "title" in inputs:
+            found["title"] = self.model.embed_text(batch.texts["title"], "title")
+        return found
+
+    def losses(
+        self, batch: Batch, generator: Generator, model: nn.Module | None = None, whole: Whole | None = None
+    ) -> dict[str, Tensor]:
+        """Unweighted loss of every objective by name. `model` stands in for `self.model` where it is wrapped.
+
+        `whole` adds the rows of the other processes of a run, for objectives that compare rows with each other.
+        """
+        run = model or self.model
+        if any(isinstance(objective.view, Kaleidoscope) for objective in self.objectives):
+            batch = replace(batch, looks_BTP=self.model.looks(batch))
+        shown: dict[View, tuple[Batch, Output]] = {}
+        compared: dict[View, tuple[Output, Batch]] = {}
+        found = {}
+        for objective in self.objectives:
+            if objective.view not in shown:
+                seen = objective.view(batch, generator)
+                if self.teacher is not None:
+                    seen = replace(seen, taught=self.teacher.teach(seen))
+                shown[objective.view] = seen, run(seen)
+            seen, output = shown[objective.view]
+            if whole is not None and isinstance(objective, ContrastLoss):
+                if objective.view not in compared:
+                    compared[objective.view] = whole(output, seen)
+                output, seen = compared[objective.view]
+            found[objective.name] = objective(output, seen)
+        return found
+
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """The sum that is minimised: each loss by its own weight, and by the recipe's way to combine them."""
+        losses_K = torch.stack([losses[objective.name] for objective in self.objectives])
+        weighted_K = torch.stack([objective.weight * losses[objective.name] for objective in self.objectives])
+        match self.recipe.combine:
+            case "sum":
+                return weighted_K.sum()
+            case "adaptive-losses":
+                return (combining.by_losses(losses_K) * weighted_K).sum()
+            case "adaptive-gradients":
+                shared = [parameter for parameter in self.model.shared_layer() if parameter.requires_grad]
+                return (combining.by_gradients(losses_K, shared) * weighted_K).sum()
+
+    def add_heads(self, labels: Mapping[str, Sequence[str]]) -> LinearHeads:
+        """Fresh linear heads for these properties, for every choice of inputs."""
+        self.labels = {name: list(values) for name, values in labels.items()}
+        widths = {inputs_name(inputs): self.model.feature_width(inputs) for inputs in INPUT_CHOICES}
+        counts = {name: len(values) for name, values in self.labels.items()}
+        self.heads = LinearHeads(widths, counts).to(self.device)
+        return self.heads
+
+    def start_from(self, other: Design) -> int:
+        """Take over every weight of `other` that has a place of the same name and shape here; how many did.
+
+        What a cloze head knows by heart of single values goes to the values that both ontologies have.
+        """
+        theirs, own = other.model.state_dict(), self.model.state_dict()
+        shared = [name for name, tensor in own.items() if name in theirs and theirs[name].shape == tensor.shape]
+        with torch.no_grad():
+            for name in shared:
+                own[name].copy_(theirs[name])
+            self._take_values(other)
+        if self.teacher is not None:
+            self.teacher.model.load_state_dict(own)
+        return len(shared)
+
+    def learn_from(self, teachers: Sequence[Design]) -> None:
+        """Give these teachers to the objective `distil`. Raises RecipeError for one that cannot read its batches."""
+        for other in teachers:
+            if not isinstance(other.model, DualEncoder):
+                raise RecipeError(f"{other.name} has no two towers to learn embeddings from; name another teacher")
+            if other.tokenizer.backend.get_vocab() != self.tokenizer.backend.get_vocab():
+                raise RecipeError(
+                    f"the teacher {other.name} reads other word pieces than {self.recipe.name} does; "
+                    "train it from the same rows and ontology"
+                )
+        ensemble = Ensemble([(other.model, other.recipe.image.size_px) for other in teachers])
+        self.objectives = tuple(
+            replace(objective, teachers=ensemble) if isinstance(objective, DistillationLoss) else objective
+            for objective in self.objectives
+        )
+
+    def _take_values(self, other: Design) -> None:
+        if not all(isinstance(getattr(design.model, "head", None), PromptMask) for design in (self, other)):
+            return
+        before = {str(fact).casefold(): number for number, fact in enumerate(other.ontology.facts)}
+        named = [(number, str(fact).casefold()) for number, fact in enumerate(self.ontology.facts)]
+        pairs = [(number, before[name]) for number, name in named if name in before]
+        pairs.append((len(self.ontology.facts), len(before)))  # unknown
+        here, there = (list(column) for column in zip(*pairs, strict=True))
+        for ours, theirs in zip(_by_heart(self.model.head), _by_heart(other.model.head), strict=True):
+            # of another image tower, or of slots of another width, nothing is known by heart
+            fits = all(own.shape[1:] == their.shape[1:] for own, their in zip(ours, theirs, strict=True))
+            for own, their in zip(ours, theirs, strict=True):
+                own.zero_()
+                if fits:
+                    own[here] = their[there]
+
+    def over(self, ontology: Ontology) -> Design:
+        """The same weights over another ontology: a value that is new to them is chosen by its name alone.
+
+        The calibration does not carry over. Raises DesignError for a design whose heads know their labels by number.
+        """
+        if self.heads is not None:
+            raise DesignError(f"the linear heads of {self.name} know no names; tune them on the new ontology instead")
+        other = build(self.recipe, self.tokenizer, ontology, towers=self.towers, random_weights=True)
+        other.start_from(self)
+        other.model.eval()
+        return other
+
+    def digest(self) -> str:
+        """Twelve hex digits that name these weights: the same for the same weights, wherever they are kept."""
+        digest = hashlib.blake2b(digest_size=6)
+        for name, tensor in sorted(self._tensors().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def name(self) -> str:
+        """Recipe and digest: what tags and indexes say they were made with."""
+        return f"{self.recipe.name}-{self.digest()}"
+
+    def parameter_count(self) -> int:
+        """Trainable numbers, heads included."""
+        modules: list[nn.Module] = [self.model] if self.heads is None else [self.model, self.heads]
+        return sum(p.numel() for module in modules for p in module.parameters())
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self.heads is not None:
+            tensors |= {f"heads.{name}": tensor for name, tensor in self.heads.state_dict().items()}
+        return tensors
+
+    def save(self, folder: Path, card: str = "", *, compact: bool = False) -> None:
+        """Write the design folder, its weights rounded if `compact` (`compact.rounded`); what else is in it stays.
+
+        Killed at any moment or on a full disk, it leaves the former design or this one, which takes over in one step:
+        when READY gets its name. Of a first save `config.json` comes last, so a folder that has one is whole.
+        """
+        draft = folder / DRAFT
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        try:
+            self._write(draft, card, compact)
+            put_in_place(folder)  # what a killed save had ready
+            draft.rename(folder / READY)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        put_in_place(folder)
+
+    def _write(self, folder: Path, card: str, compact: bool) -> None:
+        kept = rounded(self._tensors()) if compact else self._tensors()
+        # safetensors' own files are for their owner alone; a design is read by servers and colleagues
+        (folder / WEIGHTS).write_bytes(save({name: tensor.contiguous() for name, tensor in kept.items()}))
+        self.tokenizer.save(folder)
+        self.ontology.save(folder / ONTOLOGY)
+        (folder / CALIBRATION).write_text(json.dumps(self.calibration, indent=1), "utf-8")
+        (folder / CARD).write_text(card or f"# {self.recipe.name}\n\nA shopvl design folder.\n", "utf-8")
+        config = {
+            "format": FORMAT,
+            "recipe": self.recipe.to_dict(),
+            "towers": self.towers,
+            "labels": self.labels,
+        }
+        (folder / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False), "utf-8")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Design:
+        """The design saved in that folder, strictly: every weight must be there and no other.
+
+        `models:/NAME@champion`, `models:/NAME/VERSION` and `runs:/RUN_ID/model` are looked up in MLflow.
+
+        Raises DesignError for a folder that is not one, is incomplete, is in a newer format, or was tuned to other
+        grams of titles.
+        """
+        folder = design_folder(str(folder)) if is_reference(folder) else Path(folder)
+        config = read_config(folder)
+        tokenizer = read_tokenizer(folder)
+        try:
+            recipe = Recipe.from_dict(config["recipe"])
+            ontology = Ontology.load(file_in(folder, ONTOLOGY))
+            calibration = json.loads(file_in(folder, CALIBRATION).read_text("utf-8"))
+            tensors = restored(load_file(file_in(folder, WEIGHTS)))
+        except (OSError, KeyError, ValueError, SafetensorError, ShopvlError) as fault:
+            raise DesignError(
+                f"{folder} is not a whole shopvl model ({fault}); copy the folder again or train it anew"
+            ) from fault
+        design = build(recipe, tokenizer, ontology, towers=config["towers"], random_weights=True)
+        if recipe.answering is not None:
+            design.labels = config["labels"]
+        elif config["labels"]:
+            design.add_heads(config["labels"])
+        design.calibration = calibration
+        modules = [*design.model.modules(), *(design.heads.modules() if design.heads else ())]
+        if config["format"] < 3 and any(isinstance(module, TitleWords) for module in modules):
+            raise DesignError(
+                f"{folder} was tuned by a shopvl that read titles in another way, "
+                "so its words would be taken for others; tune it again"
+            )
+        design._load_tensors(tensors, folder)
+        design.model.eval()
+        return design
+
+    def _load_tensors(self, tensors: Mapping[str, Tensor], folder: Path) -> None:
+        own = self._tensors()
+        odd = sorted(own.keys() ^ tensors.keys())
+        odd += [name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape]
+        if odd:
+            raise DesignError(
+                f"the weights in {folder} do not fit their recipe: {len(odd)} tensors differ, {odd[0]} first; "
+                "copy the folder again or train it anew"
+            )
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(tensors[name])
+
+
+def _by_heart(head: PromptMask) -> list[tuple[Tensor, ...]]:
+    """What a cloze head knows of single answers, (K, ...) each; tensors that only make sense together as one tuple."""
+    maps = [tuple(part.linear.parameters()) for part in (head.whole, head.beside)]
+    return [(head.wide.weights.weight.T, head.wide.bias), (head.known,), (head.seen,), *maps]
+
+
+def build(
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    ontology: Ontology,
+    *,
+    seed: int = 0,
+    towers: Mapping[str, dict[str, Any]] | None = None,
+    random_weights: bool = False,
+) -> Design:
+    """Weights for a recipe. Raises RecipeError with all faults before anything is allocated.
+
+    `random_weights` leaves out pretrained ones (a saved folder brings its own); `towers` are the configurations of
+    transformers towers that such a folder keeps.
+    """
+    recipe.checked()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model, configs = build_model(recipe, tokenizer, ontology, towers or {}, random_weights)
+    objectives = tuple(build_objective(part, recipe, tokenizer) for part in recipe.objectives)
+    teacher = build_teacher(recipe, model)
+    design = Design(recipe, tokenizer, ontology, model, objectives, teacher, configs)
+    if recipe.reads:
+        design.reader = picture_reader()
+    return design

@@ -1,0 +1,44 @@
+"""The model card: what a design is, how good it was measured to be, and where it is weak."""
+
+from __future__ import annotations
+
+from shopvl.design.design import Design
+
+WEAK_BELOW = 0.8  # accuracy
+PRECISION = 0.95
+
+
+def model_card(design: Design) -> str:
+    """Markdown for the design folder's README, from what calibration measured on held-out rows."""
+    recipe = design.recipe
+    lines = [
+        f"# {design.name}",
+        "",
+        f"A shopvl design: `{recipe.name}` ({recipe.source}), {design.parameter_count() / 1e6:.2f} M parameters.",
+        f"What differs from the paper: {recipe.differs}.",
+        "",
+        f"It answers {len(design.labels)} questions about a product: {', '.join(design.labels)}.",
+        "Load it with `shopvl.Design.from_pretrained(FOLDER)`, or name the folder as `--model`.",
+        "",
+    ]
+    if not design.calibration:
+        return "\n".join(
+            [*lines, "Not calibrated yet: `shopvl calibrate` measures how far its answers can be trusted."]
+        )
+    lines += [
+        "## Measured on held-out rows",
+        "",
+        f"| inputs | property | rows | accuracy | ECE | accepted at {PRECISION:.0%} precision from |",
+        "|---|---|---|---|---|---|",
+    ]
+    weak = []
+    for inputs, by_name in design.calibration.items():
+        for name, figures in by_name.items():
+            held = [confidence for confidence, bound in figures["curve"] if bound >= PRECISION]
+            start = f"probability {min(held):.2f}" if held else "never"
+            scores = f"{figures['accuracy']:.3f} | {figures['ece']:.3f}"
+            lines.append(f"| {inputs} | {name} | {figures['rows']} | {scores} | {start} |")
+            if figures["accuracy"] < WEAK_BELOW:
+                weak.append(f"{name} from {inputs} ({figures['accuracy']:.0%})")
+    weakness = "; ".join(weak) if weak else f"no answer is right in less than {WEAK_BELOW:.0%} of the cases"
+    return "\n".join([*lines, "", f"Weak: {weakness}.", ""])

@@ -1,0 +1,270 @@
+"""An evaluation as files: `metrics.json` for machines, `report.html` for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from shopvl.batch import inputs_name
+from shopvl.catalog.images import image_bytes
+from shopvl.catalog.readers import Catalog
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.data.rows import Row
+from shopvl.design.design import Design
+from shopvl.errors import ImageError
+from shopvl.evaluation.evaluate import (
+    LABELS_TIMES,
+    PRECISION,
+    Answers,
+    Asked,
+    Seen,
+    ask,
+    confusion_table,
+    curves,
+    look,
+    measure,
+    outcomes,
+    retrieval,
+)
+from shopvl.inference.pair_scorer import JUDGED, Matcher, has_judge, judged
+from shopvl.metrics.calibration import risk_coverage
+from shopvl.runtime.bfloat16 import bf16_is_fast
+from shopvl.tasks.report import Figure, Hit, Line, Page, Verdict, thumbnail_jpeg
+
+SHOWN_VERDICTS = 8
+SHOWN_QUERIES = 10
+SHOWN_HITS = 8
+SHOWN_SAMPLES = 16
+BOTH = inputs_name(("image", "title"))
+
+
+def evaluate(
+    design: Design, catalog: Catalog, out: Path, *, seed: int = 0, report: Callable[[int], None] = lambda rows: None
+) -> Path:
+    """Measure the design on the catalog; write it into `out` and return the page.
+
+    `metrics.json`, `confusions.csv`, `outcomes.json` and `risk_coverage.json` are for machines, `report.html` and
+    `samples/` for people.
+    """
+    seen = look(design, catalog, report)
+    found = retrieval(seen, seed=seed)
+    if has_judge(design):
+        found |= judged(Matcher(design, catalog, bfloat16=bf16_is_fast()), seed=seed)
+    figures = {
+        "model": design.name,
+        "data": catalog.path.name,
+        "data_digest": catalog.digest(),
+        "split": catalog.split,
+        "seed": seed,
+        "parameters": design.parameter_count(),
+        **measure(design, seen, found, seed=seed),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out / "metrics.json", json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    _write(out / "outcomes.json", json.dumps(outcomes(seen, found)))
+    _write(out / "risk_coverage.json", json.dumps(curves(seen)))
+    if counted := confusion_table(seen):
+        _write(out / "confusions.csv", pl.DataFrame(counted).write_csv())
+        _samples(seen, catalog.root, out / "samples")
+    asked = ask(design, seen, seed=seed) if seen.embeddings else []
+    return evaluation_page(figures, seen, asked, catalog.root, seed).write(out / "report.html")
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text, "utf-8")
+    draft.replace(path)
+
+
+def _samples(seen: Seen, root: Path, folder: Path) -> None:
+    """Pictures whose category was answered, the surest wrong ones first, and what was said of them."""
+    answers = seen.answers[BOTH].get(CATEGORY)
+    if answers is None:
+        return
+    folder.mkdir(exist_ok=True)
+    told: list[dict[str, str]] = []
+    for number in np.lexsort((-answers.probability, answers.correct))[:SHOWN_SAMPLES].tolist():
+        row = seen.rows[answers.rows[number]]
+        picture = thumbnail_jpeg(_picture(row, root))
+        if picture is None:
+            continue
+        name = f"{len(told) + 1:02d}-{'right' if answers.correct[number] else 'wrong'}.jpg"
+        (folder / name).write_bytes(picture)
+        said = {"truth": answers.truth[number], "answer": answers.best[number]}
+        told.append({"file": name, "product_id": row["product_id"], "title": row["title"], **said})
+    _write(folder / "samples.json", json.dumps(told, ensure_ascii=False, indent=1))
+
+
+def evaluation_page(figures: Mapping[str, Any], seen: Seen, asked: Sequence[Asked], root: Path, seed: int) -> Page:
+    """Headline figures, tables, risk-coverage curves, ten searches, and answers right and wrong with pictures."""
+    page = Page(
+        f"How good is {figures['model']}?",
+        f"{figures['rows']:,} products of {figures['data']}, split {figures['split'] or 'all'}",
+        facts={
+            "data": f"{figures['data']} ({figures['data_digest'][:12]})",
+            "split": str(figures["split"] or "all"),
+            "seed": str(seed),
+            "parameters": f"{figures['parameters'] / 1e6:.2f} M",
+            "rejected": str(figures["rejects"]),
+        },
+    )
+    page.cards(_headlines(figures))
+    if "retrieval" in figures:
+        _retrieval(page, figures["retrieval"])
+    if asked:
+        _searches(page, figures["queries"], seen, asked, root)
+    if figures["answers"]:
+        _answers(page, figures["answers"], seen)
+        _verdicts(page, seen, root, seed)
+    return page
+
+
+def _headlines(figures: Mapping[str, Any]) -> list[Figure]:
+    cards = []
+    if "full" in figures.get("retrieval", {}):
+        for way, label in (
+            ("text_to_image", "title finds picture, R@10"),
+            ("image_to_text", "picture finds title, R@10"),
+        ):
+            share = figures["retrieval"]["full"][way]["R@10"]
+            cards.append(Figure(value=f"{share:.1%}", label=label, note="whole gallery", share=share))
+    for name, scores in figures["answers"].get(BOTH, {}).items():
+        if scores["rows"] and len(cards) < 6:
+            image_only = figures["answers"]["image"][name]["accuracy"]
+            note = f"{image_only:.1%} from the picture alone"
+            cards.append(Figure(value=f"{scores['accuracy']:.1%}", label=name, note=note, share=scores["accuracy"]))
+    return cards
+
+
+def _retrieval(page: Page, figures: Mapping[str, Any]) -> None:
+    note = "Any product of the same title is a right answer."
+    if JUDGED in figures:
+        note += f" {JUDGED}: lists of a match and 100 others of its kind, each pair judged by the matching head."
+    page.section("Retrieval", note)
+    rows: list[list[str | float]] = []
+    for protocol, by_way in figures.items():
+        for way in ("text_to_image", "image_to_text"):
+            scores = by_way[way]
+            rows.append([protocol, way.replace("_", " "), *(scores[f"R@{k}"] for k in (1, 5, 10)), scores["gallery"]])
+    shown = {f"R@{k}": ".1%" for k in (1, 5, 10)}
+    page.table(["protocol", "direction", "R@1", "R@5", "R@10", "gallery"], rows, shown=shown, grouped=True)
+
+
+def _searches(page: Page, figures: Mapping[str, Any], seen: Seen, asked: Sequence[Asked], root: Path) -> None:
+    """Ten shopper's queries and the products that an index would find for them."""
+    page.section(
+        "Ten searches",
+        f"Queries made from category and attributes; green: a product that has all that was asked for. Over "
+        f"{figures['queries']:,} such queries nDCG@10 is {figures['nDCG@10']:.1%}, and {figures['P@10']:.1%} of the "
+        "first ten products fit.",
+    )
+    vectors = seen.product_vectors()
+    for query in asked[:SHOWN_QUERIES]:
+        scores = vectors @ query.vector
+        fitting = set(query.fitting.tolist())
+        hits = []
+        for number in np.argsort(-scores)[:SHOWN_HITS].tolist():
+            row = seen.rows[number]
+            picture, right = _picture(row, root), number in fitting
+            hits.append(Hit(image=picture, caption=row["title"], right=right, score=float(scores[number])))
+        page.search_strip(query.text, hits)
+
+
+def _answers(page: Page, answers: Mapping[str, Any], seen: Seen) -> None:
+    page.section(
+        "Category and attributes",
+        f"Accepted: the share of answers that the model gives by itself at {PRECISION:.0%} precision, by thresholds "
+        "chosen on other rows; precise: how often those were right here.",
+    )
+    rows: list[list[str | float | None]] = []
+    for name in answers[BOTH]:
+        for inputs, by_name in answers.items():
+            s = by_name[name]
+            if s["rows"]:
+                figures = [
+                    s["accuracy"],
+                    s["weighted_f1"],
+                    s["macro_f1"],
+                    s["ece"],
+                    s["accepted"],
+                    s["precision_of_accepted"],
+                ]
+                rows.append([name, inputs, s["classes"], *figures])
+            for level, scores in enumerate(s.get("levels", ()), 1):
+                figures = [scores["accuracy"], scores["weighted_f1"], scores["macro_f1"], None, None, None]
+                rows.append([f"{name}, level {level}", inputs, scores["classes"], *figures])
+    headers = ["property", "inputs", "values", "accuracy", "weighted F1", "macro F1", "ECE", "accepted", "precise"]
+    page.table(headers, rows, shown={**dict.fromkeys(headers[3:], ".1%"), "ECE": ".3f"}, grouped=True)
+    _more_labels(page, answers)
+    for name, by_inputs in _by_property(seen).items():
+        lines = [_risk_line(inputs, given) for inputs, given in by_inputs.items() if given.rows]
+        if lines:
+            page.lines(lines, title=name, x_label="share answered", y_label="share wrong", x_shown=".0%", y_shown=".0%")
+
+
+def _more_labels(page: Page, answers: Mapping[str, Any]) -> None:
+    """What more labelled rows to calibrate on would bring, property by property."""
+    page.text(
+        f"How much could be accepted at {PRECISION:.0%} precision if the thresholds were chosen on more labelled rows "
+        "of this kind: where the share hardly grows, labels to measure with are not what is missing."
+    )
+    rows: list[list[str | float | None]] = []
+    for inputs, by_name in answers.items():
+        rows += [[name, inputs, *s["coverage_by_labels"].values()] for name, s in by_name.items() if s["rows"]]
+    headers = ["property", "inputs", *(f"{times} x the rows" for times in LABELS_TIMES)]
+    page.table(
+        headers, sorted(rows, key=lambda row: str(row[0])), shown=dict.fromkeys(headers[2:], ".1%"), grouped=True
+    )
+
+
+def _risk_line(inputs: str, answers: Answers) -> Line:
+    curve = risk_coverage(answers.probability.clip(0, 1), answers.correct)
+    return Line(name=inputs, x=curve.coverage.tolist(), y=curve.risk.tolist())
+
+
+def _by_property(seen: Seen) -> dict[str, dict[str, Answers]]:
+    names = next(iter(seen.answers.values()))
+    return {name: {inputs: by_name[name] for inputs, by_name in seen.answers.items()} for name in names}
+
+
+def _verdicts(page: Page, seen: Seen, root: Path, seed: int) -> None:
+    """From the picture alone: a sample of right answers, and the most confident wrong ones."""
+    page.section("Hits and misses", "Answers from the picture alone; the misses are those the model was surest of.")
+    rng = np.random.default_rng(seed)
+    for name, answers in seen.answers["image"].items():
+        right = rng.permutation(np.flatnonzero(answers.correct))[:SHOWN_VERDICTS]
+        wrong = np.flatnonzero(~answers.correct)
+        surest = wrong[np.argsort(-answers.probability[wrong])][:SHOWN_VERDICTS]
+        hits, misses = (
+            [verdict_of(seen.rows[answers.rows[n]], name, answers, n, root) for n in chosen]
+            for chosen in (right, surest)
+        )
+        page.hits_and_misses(hits, misses)
+
+
+def verdict_of(row: Row, name: str, answers: Answers, number: int, root: Path) -> Verdict:
+    """One answer beside the truth, with the product's picture; of a category the last level only."""
+
+    def short(value: str) -> str:
+        return value.split(CATEGORY_JOIN)[-1] if name == CATEGORY else value
+
+    return Verdict(
+        title=row["title"],
+        name=name,
+        answer=short(answers.best[number]),
+        truth=short(answers.truth[number]),
+        image=_picture(row, root),
+        probability=float(answers.probability[number]),
+    )
+
+
+def _picture(row: Row, root: Path) -> bytes | None:
+    try:
+        return image_bytes(row["image"], root)
+    except ImageError:
+        return None

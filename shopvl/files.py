@@ -1,0 +1,90 @@
+"""Files that appear only when they are complete, Parquet files written row by row, and locks on folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from shopvl.errors import ShopvlError
+
+REJECTS = pa.schema([("product_id", pa.string()), ("reason", pa.string())])
+ROWS_PER_GROUP = 10_000
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A draft beside `path` that takes its place when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+class Table:
+    """A Parquet file that appears under its name when it is whole."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path, self.schema = path, schema
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.draft = path.with_name(f".{path.name}.draft")
+        self._writer = pq.ParquetWriter(str(self.draft), schema, compression="zstd")
+        self._kept: list[dict[str, Any]] = []
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Add rows, in the schema's columns."""
+        self._kept.extend(rows)
+        if len(self._kept) >= ROWS_PER_GROUP:
+            self._flush()
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Add rows that are ready; they become a row group of their own."""
+        self._flush()
+        self._writer.write_batch(batch)
+
+    def _flush(self) -> None:
+        if self._kept:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._kept, schema=self.schema))
+            self._kept.clear()
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._flush()
+            self._writer.close()
+            if kind is None:
+                with self.draft.open("rb") as file:
+                    os.fsync(file.fileno())
+                self.draft.replace(self.path)
+        finally:
+            self.draft.unlink(missing_ok=True)
+
+
+LOCK = ".lock"
+
+
+@contextmanager
+def exclusive_lock(folder: Path, what: str) -> Iterator[None]:
+    """Hold the folder's lock; it ends with the process. Raises ShopvlError that says `what` another one is doing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        held = FileLock(folder / LOCK).acquire(blocking=False)
+    except Timeout:
+        raise ShopvlError(f"another process is {what}; try again when it is done") from None
+    with held:
+        yield

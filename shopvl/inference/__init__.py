@@ -1,0 +1,1 @@
+"""Products through a model: embeddings, calibrated answers, replies to questions."""

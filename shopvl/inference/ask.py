@@ -1,0 +1,303 @@
+"""Questions about one product in free words, answered with probability, evidence, and where the picture shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
+from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.ontology import Fact, Ontology, Property
+from shopvl.catalog.queries import facts_by_name, says
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.design.design import Design
+from shopvl.errors import CatalogError
+from shopvl.inference.calibrate import applicable
+from shopvl.inference.encode import encoded, prepare
+from shopvl.inference.predict import UNKNOWN
+from shopvl.inference.tag_rows import HeadAnswers
+from shopvl.vision.transforms import border_colour, to_pixels
+
+HEAT_GRID = (8, 6)  # cells of the heat map, rows and columns
+CATEGORY_WORDS = ("category", "type", "kind", "sort", "product", "sold", "selling", "类别", "类目", "种类", "品类")
+WHAT_WORDS = ("what is it", "what is this", "what's this", "这是什么", "是什么商品", "什么东西", "卖什么", "卖的是什么")
+OPEN_WORDS = ("what", "which", "who", "how", "tell", "什么", "哪", "啥", "谁")
+HAS_WORDS = ("what does it have", "features", "attributes", "properties", "details", "有什么", "特点", "属性")
+ALIASES = {"color": "colour", "colour": "color", "sex": "gender", "gender": "sex"}
+
+Pair = tuple[str, str]  # property and value
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a question is about: properties by id (`category` is one), and the values it names: is it any of them?"""
+
+    properties: tuple[str, ...]
+    values: tuple[Pair, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer. `named`: the values that the question named, the likeliest first, each with its probability."""
+
+    property: str
+    value: str | None
+    probability: float
+    decision: str
+    evidence: tuple[str, ...]
+    conflict: bool
+    alternatives: tuple[tuple[str, float], ...]
+    named: tuple[tuple[str, float], ...] = ()
+
+    def verdict(self) -> Literal["yes", "no"] | None:
+        """Whether it is likely to be any of the values named; None where none was named, or the answer is unknown."""
+        if not self.named or self.value is None:
+            return None
+        return "yes" if sum(share for _, share in self.named) >= 0.5 else "no"
+
+    def rather(self) -> str | None:
+        """The answer, where the verdict is no and it is none of the values named."""
+        is_named = any(_is_in(self.value, value) for value, _ in self.named)
+        return self.value if self.verdict() == "no" and not is_named else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {**vars(self), "alternatives": dict(self.alternatives), "named": dict(self.named)}
+
+
+@dataclass(frozen=True)
+class Clash:
+    """A property of which the title says one value and the picture shows another, each with its probability alone."""
+
+    property: str
+    said: str
+    said_probability: float
+    shown: str
+    shown_probability: float
+
+    def sentence(self) -> str:
+        """In words."""
+        return f"{self.property}: the title says {_short(self.said)}, the picture looks {_short(self.shown)}"
+
+
+def understand(question: str, ontology: Ontology) -> Asked:
+    """Which properties a question in English or Chinese is about. Raises CatalogError that lists what can be asked.
+
+    What or which, and a property's name, ask for that property: values then only describe the product. Elsewhere a
+    value or a category asks yes or no; "what is it" and the like ask for the category.
+    """
+
+    def has(words: Iterable[str]) -> bool:
+        return any(_stands(word, question) for word in words)
+
+    properties, values = _named(question, ontology)
+    has_value = any(name != CATEGORY for name, _ in values)
+    if properties and (not has_value or has(OPEN_WORDS)):
+        return Asked(properties)
+    if has_value:
+        return Asked(tuple(dict.fromkeys(name for name, _ in values)), values)
+    if has(HAS_WORDS):
+        return Asked(tuple(prop.id for prop in ontology.properties))
+    if has(CATEGORY_WORDS) or has(WHAT_WORDS):
+        return Asked((CATEGORY,))
+    if values:
+        return Asked((CATEGORY,), values)
+    known = ", ".join([CATEGORY, *(prop.id for prop in ontology.properties)])
+    raise CatalogError(
+        f"{question!r} names nothing this model knows; it can be asked for {known}, or for a value of one"
+    )
+
+
+def _stands(name: str, question: str) -> bool:
+    return folded(name) in folded(question) if language_of(question) == "zh" else says(question, name)
+
+
+def _named(question: str, ontology: Ontology) -> tuple[tuple[str, ...], tuple[Pair, ...]]:
+    """Properties whose names stand in the question, and the values and categories whose names do."""
+    groups = facts_by_name(question, ontology)
+    names = {name for group in groups for number in group for name in ontology.names_of_facts[number]}
+    longer = [name for name in names if _stands(name, question)]
+
+    def is_own(name: str) -> bool:  # a "hair colour" is no colour
+        return not any(says(one, name) and not says(name, one) for one in longer)
+
+    def meant(group: Iterable[int]) -> list[Pair]:  # "is the dial round?" is not about the shape
+        pairs = [_pair(ontology.facts[number]) for number in sorted(group)]
+        return [pair for pair in pairs if pair[0] in properties] or pairs
+
+    properties = tuple(
+        prop.id
+        for prop in ontology.properties
+        if any(_stands(name, question) and is_own(name) for name in _names(prop))
+    )
+    return properties, _apart([meant(group) for group in groups])
+
+
+def _names(prop: Property) -> set[str]:
+    own = {folded(name) for name in (prop.id, *prop.names.values(), *prop.synonyms)}
+    return own | {" ".join(ALIASES.get(word, word) for word in name.split()) for name in own}
+
+
+def _pair(fact: Fact) -> Pair:
+    return (CATEGORY, CATEGORY_JOIN.join(fact.path)) if fact.kind == "category" else (fact.property, fact.value)
+
+
+def _apart(groups: Sequence[Sequence[Pair]]) -> tuple[Pair, ...]:
+    """All that several names stand for, each of them for a group, with no category within another; categories last.
+
+    Who asks whether a shoe is a sports shoe does not ask whether it is a shoe; who asks whether it is a shoe or a
+    sandal does, though some sandals are shoes.
+    """
+
+    def within(one: Pair, other: Pair) -> bool:
+        return one != other and one[0] == other[0] and _is_in(one[1], other[1])
+
+    def is_told_closer(group: Sequence[Pair]) -> bool:
+        return any(all(any(within(one, outer) for outer in group) for one in other) for other in groups)
+
+    pairs = dict.fromkeys(pair for group in groups if not is_told_closer(group) for pair in group)
+    apart = [pair for pair in pairs if not any(within(pair, other) for other in pairs)]
+    return tuple(sorted(apart, key=lambda pair: pair[0] == CATEGORY))
+
+
+class Product:
+    """One product as a design sees it: every answer at once, and the heat map of any of them."""
+
+    def __init__(
+        self, design: Design, picture: bytes | None, title: str | None, answers: HeadAnswers | None = None
+    ) -> None:
+        """Raises CatalogError for a picture that cannot be read, or where there is neither picture nor title.
+
+        `answers` are the design's own, for those who ask about many products: to make them takes a moment.
+        """
+        row = {
+            "product_id": "asked",
+            "title": title,
+            "image": None if picture is None else {"bytes": picture, "path": None},
+            "category_path": None,
+            "attributes": None,
+        }
+        ready = prepare(design.loader, [row], Path(), MODALITIES)
+        for reject in ready.rejects.values():
+            raise CatalogError(f"nothing can be asked of this product: {reject.reason}")
+        (group,) = ready.groups
+        (self.usable,) = group.items
+        self.design = design
+        self.answers = answers or HeadAnswers(design)
+        design.model.eval()
+        self.item = encoded(design, group.items, group.batch, self.answers.read)
+
+    @property
+    def inputs(self) -> tuple[Modality, ...]:
+        """What there is of it: picture, title, or both."""
+        return self.usable.inputs
+
+    def replies(self, precision: float = 0.95) -> dict[str, Reply]:
+        """Property -> answer, the category among them."""
+        return {
+            row["property"]: Reply(
+                property=row["property"],
+                value=row["value"],
+                probability=row["probability"],
+                decision=row["decision"],
+                evidence=tuple(row["evidence"]),
+                conflict=row["conflict"],
+                alternatives=tuple((other["value"], other["probability"]) for other in row["alternatives"]),
+            )
+            for row in self.answers.rows(self.item, precision)
+        }
+
+    def clashes(self, replies: Mapping[str, Reply]) -> list[Clash]:
+        """What picture and title say, for every one of the replies in which they disagree."""
+        found = []
+        for name in (name for name, reply in replies.items() if reply.conflict):
+            labels = self.design.labels[name]
+            told = {single: self.item.values[f"{single}/{name}"][0] for single in MODALITIES}
+            best = {single: int(shares.argmax()) for single, shares in told.items()}
+            said, shown = ((labels[best[one]], float(told[one][best[one]])) for one in ("title", "image"))
+            found.append(Clash(name, *said, *shown))
+        return found
+
+    def applicable(self, replies: Mapping[str, Reply]) -> list[str]:
+        """The category, and the properties that products of the answered category have."""
+        category = replies[CATEGORY].value if CATEGORY in replies else None
+        path = category.split(CATEGORY_JOIN) if category else ()
+        return [name for name in replies if name == CATEGORY or not path or applicable(self.design, path, name)]
+
+    def shares(self, name: str, values: Iterable[str]) -> tuple[tuple[str, float], ...]:
+        """The values, the likeliest first, each with its probability from all there is of the product."""
+        labels, share_K = self.design.labels[name], self.item.values[f"{inputs_name(self.inputs)}/{name}"][0]
+        found = [(value, float(share_K[[_is_in(label, value) for label in labels]].sum())) for value in values]
+        return tuple(sorted(found, key=lambda one: -one[1]))
+
+    def heat(self, name: str, value: str, grid: tuple[int, int] = HEAT_GRID) -> np.ndarray:
+        """(rows, columns): how much the value's log-probability from the picture alone falls without that cell.
+
+        Cells are painted in the border's colour, with half a cell around them (occlusion, arXiv:1311.2901). Positive:
+        the cell speaks for the value. Raises CatalogError without a picture.
+        """
+        if self.usable.image is None:
+            raise CatalogError("there is no picture, so there is nothing to show on it")
+        loader = self.design.loader
+        whole = to_pixels(self.usable.image, loader.size_px)
+        colour = np.array(border_colour(self.usable.image), dtype=np.uint8)[:, None, None]
+        height, width = loader.size_px
+        rows, columns = grid
+        painted = np.repeat(whole[None], rows * columns + 1, axis=0)
+        for cell in range(rows * columns):
+            row, column = divmod(cell, columns)
+            top, bottom = (round(height * (row + edge) / rows) for edge in (-0.5, 1.5))
+            left, right = (round(width * (column + edge) / columns) for edge in (-0.5, 1.5))
+            painted[cell, :, max(top, 0) : bottom, max(left, 0) : right] = colour
+        place = self.design.labels[name].index(value)
+        with torch.inference_mode():
+            batch = Batch(**loader.seen(list(painted))).to(self.design.device)
+            logp = self.answers.answers.read(batch, [("image",)])["image"][name][:, place].float().cpu()
+        return (logp[-1] - logp[:-1]).view(rows, columns).numpy()
+
+
+def ask(
+    design: Design, question: str, picture: bytes | None, title: str | None, precision: float = 0.95
+) -> list[Reply]:
+    """Answers to one question about one product. Raises CatalogError for a question or picture that is of no use."""
+    asked = understand(question, design.ontology)
+    return answered(asked, Product(design, picture, title), precision)
+
+
+def answered(asked: Asked, product: Product, precision: float = 0.95) -> list[Reply]:
+    """The answers to a question that was understood.
+
+    A category named beside a value is what the product is taken for: it is answered only where that is wrong.
+    """
+    replies = product.replies(precision)
+    found = [
+        replace(replies[name], named=product.shares(name, [value for about, value in asked.values if about == name]))
+        for name in asked.properties
+        if name in replies
+    ]
+    return [reply for reply in found if reply.property != CATEGORY or len(found) == 1 or reply.verdict() == "no"]
+
+
+def sentence(reply: Reply) -> str:
+    """The answer in words."""
+    if reply.value is None:
+        return f"{reply.property}: {UNKNOWN}"
+    if not reply.named:
+        return f"{reply.property}: {_short(reply.value)} ({reply.probability:.0%}, {reply.decision})"
+    told = " or ".join(f"{value} with probability {share:.0%}" for value, share in reply.named)
+    rather = f", rather {_short(other)}" if (other := reply.rather()) is not None else ""
+    return f"{reply.verdict()}: {reply.property} is {told}{rather}"
+
+
+def _is_in(answer: str | None, value: str) -> bool:
+    """Whether an answer is that value, or a category in it."""
+    return answer is not None and (answer == value or answer.startswith(f"{value}{CATEGORY_JOIN}"))
+
+
+def _short(value: str) -> str:
+    return value.split(CATEGORY_JOIN)[-1]

@@ -1,0 +1,109 @@
+"""Retrieval by the matching head of a fusion model, pair by pair: slow, and all that a design without towers has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from shopvl.batch import Batch, Modality
+from shopvl.catalog.cells import folded
+from shopvl.catalog.readers import Catalog
+from shopvl.data.rows import Row, subcategory
+from shopvl.design.design import Design
+from shopvl.errors import CatalogError, DesignError
+from shopvl.inference.encode import Encoded, encode
+from shopvl.metrics.retrieval import BothWays, sample_candidates, sampled_101
+from shopvl.models.single_stream import SingleStream
+from shopvl.models.text_cross import TextCross
+from shopvl.recipes.parts import Matching
+
+JUDGED = "sampled-101 judged"  # a name that trackers take
+QUERIES, OTHERS = 250, 100
+MOST_ROWS = 5000  # whose pictures are held at once
+
+
+def has_judge(design: Design) -> bool:
+    """Whether it was trained to tell which picture and title belong together."""
+    return any(isinstance(objective, Matching) for objective in design.recipe.objectives)
+
+
+class Matcher:
+    """Pictures read once as far as no title is needed, and the titles; scores any pair of them.
+
+    Of a larger catalog the first `most` complete rows.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        catalog: Catalog,
+        report: Callable[[int], None] = lambda rows: None,
+        *,
+        most: int = MOST_ROWS,
+        bfloat16: bool = False,
+    ) -> None:
+        """Raises DesignError for a design that has no matching head, CatalogError where no row is complete."""
+        if not has_judge(design):
+            raise DesignError(
+                f"{design.recipe.name} has towers and no matching head; `shopvl evaluate` compares its embeddings"
+            )
+        assert isinstance(design.model, SingleStream | TextCross)
+        self.design, self.model, self.bfloat16 = design, design.model, bfloat16
+        self.rows: list[Row] = []
+        patches, kept = [], []
+        for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), self._read):
+            if isinstance(item, Encoded) and item.values:
+                self.rows += item.rows
+                patches.append(torch.from_numpy(item.values["patches"]))
+                kept.append(torch.from_numpy(item.values["kept"]) > 0)
+                report(len(self.rows))
+            if len(self.rows) >= most:
+                break
+        if not self.rows:
+            raise CatalogError(f"no row of {catalog.path} has both a picture and a title, so nothing can be matched")
+        self.patches_NPD, self.kept_NP = torch.cat(patches), torch.cat(kept)
+        self.titles = design.loader.words([row["title"] for row in self.rows])
+
+    def _read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
+        if len(inputs) < 2:
+            return {}
+        with self._precision():
+            patches_BPD, kept_BP = self.model.picture(batch)
+        return {"patches": patches_BPD, "kept": kept_BP}
+
+    def logits(self, titles: Sequence[int] | NDArray[np.int64], pictures: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """(M,) for the title of the first row beside the picture of the second, pair by pair."""
+        title, picture = torch.as_tensor(np.asarray(titles)), torch.as_tensor(np.asarray(pictures))
+        device = self.design.device
+        words = self.titles.rows(title)
+        longest = int(words.real_BT.sum(1).max())
+        words = type(words)(ids_BT=words.ids_BT[:, :longest], real_BT=words.real_BT[:, :longest]).to(device)
+        with torch.inference_mode(), self._precision():
+            return self.model.judge(words, self.patches_NPD[picture].to(device), self.kept_NP[picture].to(device)).cpu()
+
+    def by_title(self, query: int, listed: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How well each of those pictures fits the title of the row `query`: (C,)."""
+        return self.logits(np.full_like(listed, query), listed).double().numpy()
+
+    def by_picture(self, query: int, listed: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How well each of those titles fits the picture of the row `query`: (C,)."""
+        return self.logits(listed, np.full_like(listed, query)).double().numpy()
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.design.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
+
+
+def judged(matcher: Matcher, *, queries: int = QUERIES, others: int = OTHERS, seed: int = 0) -> dict[str, BothWays]:
+    """Protocol `sampled-101` by the matching head, both ways; nothing where there are too few titles for its lists."""
+    titles = [folded(row["title"]) for row in matcher.rows]
+    if len(set(titles)) <= others:
+        return {}
+    kinds = [subcategory(row) for row in matcher.rows]
+    candidates = sample_candidates(titles, kinds, queries=queries, others=others, seed=seed)
+    return {JUDGED: sampled_101(candidates, matcher.by_title, matcher.by_picture)}

@@ -1,0 +1,211 @@
+"""Answers as rows: what a model read of some products, with probability, decision, evidence and conflict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, Modality, inputs_name
+from shopvl.catalog.queries import facts_named
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.data.rows import Reject
+from shopvl.design.design import Design
+from shopvl.errors import DesignError
+from shopvl.inference.calibrate import UNMEASURED, Trust, applicable, disagreement, trust_of
+from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.predict import UNKNOWN, answers_of
+from shopvl.vision.ocr import Word
+
+ALTERNATIVES = 3
+NO_ANSWER: dict[str, Any] = {
+    "value": None,
+    "decision": "unknown",
+    "alternatives": [],
+    "conflict": False,
+    "evidence": [],
+}
+SINGLE_INPUTS: tuple[tuple[Modality, ...], ...] = (("image",), ("title",))
+
+
+def tags_of(
+    design: Design,
+    frames: Iterable[pl.DataFrame],
+    root: Path,
+    *,
+    use: tuple[Modality, ...] = MODALITIES,
+    precision: float = 0.95,
+) -> Iterator[Reject | list[dict[str, Any]]]:
+    """For the rows of the frames one tag per product and property; or a reject. For a few rows at hand: see `tag`."""
+    answers = HeadAnswers(design) if design.labels else ZeroShotAnswers(design)
+    for item in encode(design, frames, root, use, answers.read):
+        yield item if isinstance(item, Reject) else list(answers.rows(item, precision))
+
+
+class HeadAnswers:
+    """Answers of the design's heads; picture and title are also asked alone, for evidence and conflicts."""
+
+    def __init__(self, design: Design) -> None:
+        self.design, self.labels = design, design.labels
+        self.answers = answers_of(design)
+        self.trust = {
+            (inputs_name(inputs), name): trust_of(design, inputs_name(inputs), name)
+            for inputs in INPUT_CHOICES
+            for name in design.labels
+        }
+        self._lacking: dict[tuple[str, ...], frozenset[str]] = {}  # category -> properties that it does not have
+
+    def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
+        """Probabilities (B, K) as `INPUTS/PROPERTY`, for all inputs together and for each alone; and disagreements."""
+        alone = [single for single in SINGLE_INPUTS if set(single) < set(inputs)]
+        found = {
+            f"{choice}/{name}": self.trust[choice, name].probabilities(logp)
+            for choice, by_name in self.answers.read(batch, [inputs, *alone]).items()
+            for name, logp in by_name.items()
+        }
+        if alone:
+            for name, values in self.design.labels.items():
+                found[f"conflict/{name}"] = disagreement(found[f"image/{name}"], found[f"title/{name}"], values)
+        return found
+
+    def rows(self, item: Encoded, precision: float) -> Iterator[dict[str, Any]]:
+        """One row per product and property.
+
+        A property that the category does not have, or that only the picture is there to show and cannot, is `unknown`.
+        """
+        unseen = (
+            set() if "title" in item.inputs else {p.id for p in self.design.ontology.properties if p.visual == "no"}
+        )
+        # property by property over the whole batch: row by row, numpy's calls would take longer than what they do
+        by_property = {name: self._rows(item, name, precision) for name in self.design.labels}
+        for number, product in enumerate(item.rows):
+            category: tuple[str, ...] = ()
+            for name, rows in by_property.items():
+                row = rows[number]
+                if name == CATEGORY:
+                    category = tuple(row["value"].split(CATEGORY_JOIN)) if row["value"] else ()
+                elif name in unseen or (category and name in self._lacked(category)):
+                    row |= NO_ANSWER
+                yield {"product_id": product["product_id"], **row}
+
+    def _rows(self, item: Encoded, name: str, precision: float) -> list[dict[str, Any]]:
+        """One property's answer for every product, whatever its category."""
+        together = inputs_name(item.inputs)
+        trust, values = self.trust[together, name], self.design.labels[name]
+        ranked_R = _ranked(item.values[f"{together}/{name}"], values)
+        evidence_R = self._evidence(item, name, [values.index(ranked[0][0]) for ranked in ranked_R])
+        clash_R = item.values.get(f"conflict/{name}")
+        conflict_R = [False] * len(ranked_R) if clash_R is None else (clash_R >= trust.conflict_from).tolist()
+        rows = []
+        for ranked, evidence, conflict in zip(ranked_R, evidence_R, conflict_R, strict=True):
+            value, probability = ranked[0]
+            row = {
+                "property": name,
+                "value": value,
+                "probability": probability,
+                "decision": trust.decide(probability, precision, conflict),
+                "evidence": evidence,
+                "conflict": conflict,
+                "alternatives": _listed(ranked),
+            }
+            rows.append(row | NO_ANSWER if value == UNKNOWN else row)
+        return rows
+
+    def _lacked(self, category: tuple[str, ...]) -> frozenset[str]:
+        if category not in self._lacking:
+            lacked = (name for name in self.labels if not applicable(self.design, category, name))
+            self._lacking[category] = frozenset(lacked)
+        return self._lacking[category]
+
+    def _evidence(self, item: Encoded, name: str, value_R: Sequence[int]) -> list[list[str]]:
+        """Inputs that alone would give a product's answer too, and `ocr` where words printed on it name it; if there
+        are none, the input that finds it likelier."""
+        keys = {single: f"{single}/{name}" for (single,) in SINGLE_INPUTS}
+        shares: dict[str, np.ndarray] = {single: item.values[key] for single, key in keys.items() if key in item.values}
+        best = {single: share_RK.argmax(1).tolist() for single, share_RK in shares.items()}
+        found = []
+        for number, value in enumerate(value_R):
+            agreeing = [single for single in shares if best[single][number] == value]
+            if self._is_printed(item.printed[number], name, self.labels[name][value]):
+                agreeing.append("ocr")
+            likely = {single: share_RK[number, value] for single, share_RK in shares.items()}
+            found.append(agreeing or [max(likely, key=likely.__getitem__)])
+        return found
+
+    def _is_printed(self, words: Sequence[Word], name: str, value: str) -> bool:
+        if not words or value == UNKNOWN:
+            return False
+        ontology = self.design.ontology
+        path, pairs = (value.split(CATEGORY_JOIN), ()) if name == CATEGORY else ((), [(name, value)])
+        # of a category its own name counts, and not those of the nodes above it
+        meant = [n for n in ontology.fact_ids(path, pairs) if not path or len(ontology.facts[n].path) == len(path)]
+        return bool(facts_named(" ".join(word.text for word in words), ontology, within=meant))
+
+
+class ZeroShotAnswers:
+    """Compares pictures and titles with the names of the values, in the space that the towers share (CLIP)."""
+
+    trust: Trust = UNMEASURED
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        self.labels = {CATEGORY: [CATEGORY_JOIN.join(path) for path in design.ontology.leaves()]}
+        self.labels |= {name: list(values) for name, values in design.ontology.values().items() if values}
+        if not self.labels[CATEGORY]:
+            raise DesignError(
+                "this model's ontology has no categories to choose from; train on a catalog that has them"
+            )
+        with torch.inference_mode():
+            self.candidates = {name: self._embedded(name, values) for name, values in self.labels.items()}
+
+    def _embedded(self, name: str, values: Sequence[str]) -> Tensor:
+        texts = [value.split(CATEGORY_JOIN)[-1].lower() if name == CATEGORY else value.lower() for value in values]
+        words = self.design.loader.words(texts)
+        return self.design.model.embed_text(words.to(self.design.device), "query")
+
+    def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
+        """Probabilities (B, K) by property: softmax of scaled cosines, averaged over the inputs there are."""
+        output = self.design.model(batch)
+        scales = {name: output.scales[f"query-{name}"] for name in inputs}
+        return {
+            name: torch.stack([(scales[i] * output.embeddings[i] @ candidates_KD.T).softmax(-1) for i in inputs]).mean(
+                0
+            )
+            for name, candidates_KD in self.candidates.items()
+        }
+
+    def rows(self, item: Encoded, precision: float) -> Iterator[dict[str, Any]]:
+        """One row per product and property; never `accept`."""
+        by_property = {name: _ranked(item.values[name], values) for name, values in self.labels.items()}
+        for number, product in enumerate(item.rows):
+            for name, ranked_R in by_property.items():
+                ranked = ranked_R[number]
+                yield {
+                    "product_id": product["product_id"],
+                    "property": name,
+                    "value": ranked[0][0],
+                    "probability": ranked[0][1],
+                    "decision": self.trust.decide(ranked[0][1], precision),
+                    "evidence": list(item.inputs),
+                    "conflict": False,
+                    "alternatives": _listed(ranked),
+                }
+
+
+def _ranked(probabilities_RK: np.ndarray, values: Sequence[str]) -> list[list[tuple[str, float]]]:
+    """Product by product the best value and the next ones, with their probabilities."""
+    best_RA = (-probabilities_RK).argsort(axis=1, kind="stable")[:, : ALTERNATIVES + 1]
+    shares_RA = np.take_along_axis(probabilities_RK, best_RA, axis=1)
+    return [
+        [(values[k], share) for k, share in zip(best, shares, strict=True)]
+        for best, shares in zip(best_RA.tolist(), shares_RA.tolist(), strict=True)
+    ]
+
+
+def _listed(ranked: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"value": value, "probability": probability} for value, probability in ranked[1:]]

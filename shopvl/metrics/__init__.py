@@ -1,0 +1,1 @@
+"""Figures of retrieval, classification, calibration, and their intervals."""

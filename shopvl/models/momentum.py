@@ -1,0 +1,116 @@
+"""Teachers: one that follows the model slowly and remembers what it saw, and a group that is there from the start."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from shopvl.batch import Batch, Taught
+from shopvl.models.concat_towers import at_size
+from shopvl.models.dual_encoder import DualEncoder
+from shopvl.models.text_cross import TextCross
+
+REMEMBERED = ("title", "image")
+
+
+class Teacher(nn.Module):
+    """The moving average of a model, and a queue of its embeddings with the titles' numbers (arXiv:1911.05722,
+    arXiv:2107.07651).
+
+    Giving an opinion changes nothing but `last`, which the next `step` remembers; `step` is called after the optimizer.
+    """
+
+    def __init__(self, model: TextCross, decay: float, memory: int, soft: float, ramp_steps: int) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.decay, self.soft, self.ramp_steps = decay, soft, ramp_steps
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("group_M", torch.zeros(memory, dtype=torch.int64))
+        for name in REMEMBERED:
+            self.register_buffer(f"{name}_MD", torch.zeros(memory, model.width))
+        self.last: tuple[dict[str, Tensor], Tensor] | None = None
+        self.eval()
+
+    def train(self, mode: bool = True) -> Teacher:
+        """A teacher never trains: no dropout, no batch statistics of its own."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def teach(self, batch: Batch) -> Taught:
+        """Its embeddings of the batch, its guesses at hidden words where some are, and what it remembers."""
+        output = self.model(batch)
+        assert batch.title_group_B is not None
+        known = {name: output.embeddings[name] for name in REMEMBERED}
+        count = int(self.filled)
+        remembered = {name: self._memory(name)[:count].clone() for name in REMEMBERED}
+        share = self.soft * min(1.0, int(self.steps) / self.ramp_steps)
+        if output.asked_logits_NV is None:
+            self.last = known, batch.title_group_B
+        return Taught(
+            embeddings=known,
+            remembered=remembered,
+            title_group_M=self.group_M[:count].clone(),
+            share=share,
+            asked_logits_NV=output.asked_logits_NV,
+        )
+
+    @torch.no_grad()
+    def step(self, model: nn.Module) -> None:
+        """Go a little of the way to the model, and remember the last batch in place of the oldest products."""
+        follow(self.model, model, self.decay)
+        if self.last is not None:
+            known, group_B = self.last
+            self._remember([(self.group_M, group_B), *((self._memory(name), known[name]) for name in REMEMBERED)])
+            self.filled.copy_((self.filled + len(group_B)).clamp(max=len(self.group_M)))
+            self.last = None
+        self.steps += 1
+
+    @staticmethod
+    def _remember(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """The newest come first; what does not fit is forgotten."""
+        for memory, new in pairs:
+            memory.copy_(torch.cat([new.to(memory.dtype), memory])[: len(memory)])
+
+    def _memory(self, name: str) -> Tensor:
+        return self.get_buffer(f"{name}_MD")
+
+
+class Ensemble(nn.Module):
+    """Models that learn no more, as one: unit embeddings side by side, whose cosines are the mean of theirs.
+
+    Each is shown pictures at the size it reads (height, width), which need not be the batch's.
+    """
+
+    def __init__(self, models: Sequence[tuple[DualEncoder, tuple[int, int]]]) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(model for model, _ in models).requires_grad_(False)
+        self.sizes_px = [size_px for _, size_px in models]
+        self.eval()
+
+    @torch.no_grad()
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Embeddings of the batch's pictures and texts (B, D of all together), as the models make them in use."""
+        assert batch.pixels_B3YX is not None
+        found = [
+            model.to(batch.pixels_B3YX.device)
+            .embedded(replace(batch, pixels_B3YX=at_size(batch.pixels_B3YX, size_px)))
+            .embeddings
+            for model, size_px in zip(self.models, self.sizes_px, strict=True)
+        ]
+        return {name: torch.cat([one[name] for one in found], dim=-1) / len(found) ** 0.5 for name in found[0]}
+
+
+@torch.no_grad()
+def follow(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move `average` a share of 1 - `decay` of the way to `model`, of the same make; norms' statistics as well."""
+    theirs = model.state_dict()
+    for name, own in average.state_dict().items():
+        if own.is_floating_point():
+            own.lerp_(theirs[name], 1 - decay)
+        else:
+            own.copy_(theirs[name])

@@ -1,0 +1,249 @@
+"""Tracked runs side by side: what won, at what cost, how surely. From the tracking store alone, never by hand."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import mean
+
+from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.errors import TrackingError
+from shopvl.inference.pair_scorer import JUDGED
+from shopvl.metrics.intervals import Interval, mean_interval
+from shopvl.runs.running import CELL_TAG, REPEATS_TAG, SCORES, SEED_TAG
+from shopvl.tasks.report import Line, Page
+from shopvl.tracking.store import Run, RunStore
+
+SCORE, R10 = "score", "retrieval/full/text_to_image/R_at_10"
+RETRIEVAL = {
+    f"{short}{way}, {recall.replace('_at_', '@')}": f"retrieval/{protocol}/{direction}/{recall}"
+    for protocol, short, recalls in (
+        ("full", "", ("R_at_1", "R_at_10")),
+        ("sampled-101", "of 101, ", ("R_at_1",)),
+        (JUDGED, "of 101 by the head, ", ("R_at_1", "R_at_10")),
+    )
+    for direction, way in (("text_to_image", "t->i"), ("image_to_text", "i->t"))
+    for recall in recalls
+}
+LEVELS = f"{CATEGORY}/levels/"  # scores of each level of the category
+BOTH, PICTURE = "image_and_title", "image"  # inputs by their names in metrics
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Runs that differ in their seed only."""
+
+    label: str
+    runs: tuple[Run, ...]
+
+    @cached_property
+    def split(self) -> str:
+        """Which the runs were evaluated on."""
+        return str(json.loads(self.runs[0].params["experiment"])["evaluate_on"])
+
+    def values(self, metric: str) -> dict[int, float]:
+        """The metric by seed, where it is known."""
+        return {int(run.tags[SEED_TAG]): run.metrics[metric] for run in self.runs if metric in run.metrics}
+
+    def interval(self, metric: str) -> Interval | None:
+        """Its mean over the seeds, and how far the mean may be off."""
+        values = list(self.values(metric).values())
+        return mean_interval(values) if values else None
+
+    def accuracy(self, inputs: str, name: str) -> Interval | None:
+        """Of one property."""
+        return self.interval(f"{self.split}/answers/{inputs}/{name}/accuracy")
+
+    def properties(self) -> list[str]:
+        """Which have an accuracy."""
+        start, end = f"{self.split}/answers/{BOTH}/", "/accuracy"
+        names = {m.removeprefix(start).removesuffix(end) for m in self.runs[0].metrics if m.startswith(start)}
+        told = [name for name in names if f"{start}{name}{end}" in self.runs[0].metrics]
+        return sorted((name for name in told if not name.startswith(LEVELS)), key=_category_first)
+
+
+def _category_first(name: str) -> tuple[bool, str]:
+    return name != CATEGORY, name
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The entries of one experiment, best first, and how many runs are left out because they did not finish."""
+
+    experiment: str
+    store: RunStore
+    entries: tuple[Entry, ...]
+    unfinished: int
+
+    @classmethod
+    def read(cls, experiment: str, uri: str | None = None) -> Leaderboard:
+        """From the finished runs in the store; of two with one label and seed the newer. Repetitions do not count."""
+        store = RunStore(uri)
+        runs = [run for run in store.runs(experiment) if CELL_TAG in run.tags and REPEATS_TAG not in run.tags]
+        finished = [run for run in runs if run.status == "FINISHED"]
+        if not finished:
+            raise TrackingError(
+                f"{store.uri} has no finished run of {experiment!r}; start some with `shopvl experiments run`"
+            )
+        newest = {(run.tags[CELL_TAG], run.tags[SEED_TAG]): run for run in finished}
+        groups: dict[str, list[Run]] = defaultdict(list)
+        for (label, _), run in newest.items():
+            groups[label].append(run)
+        entries = [Entry(label, tuple(group)) for label, group in groups.items()]
+        entries.sort(key=lambda entry: -(_mean(entry.interval(SCORE)) or 0.0))
+        return cls(experiment, store, tuple(entries), len(runs) - len(finished))
+
+    def rows(self) -> tuple[list[str], list[list[str]]]:
+        """Headers and cells of the main table."""
+        headers = ["run", "seeds", "score", "behind the best", CATEGORY, f"{CATEGORY}, picture only", "R@10"]
+        headers += ["parameters", "core-seconds", "products/s"]
+        return headers, [self._row(entry) for entry in self.entries]
+
+    def _row(self, entry: Entry) -> list[str]:
+        first = entry.runs[0].metrics
+        return [
+            entry.label,
+            str(len(entry.runs)),
+            shown(entry.interval(SCORE)),
+            shown(self._behind(entry)),
+            shown(entry.accuracy(BOTH, CATEGORY)),
+            shown(entry.accuracy(PICTURE, CATEGORY)),
+            shown(entry.interval(f"{entry.split}/{R10}")),
+            f"{first['parameters'] / 1e6:.2f} M",
+            f"{mean(run.metrics['core_seconds'] for run in entry.runs):.0f}",
+            f"{mean(run.metrics['products_per_second'] for run in entry.runs):.0f}",
+        ]
+
+    def _behind(self, entry: Entry) -> Interval | None:
+        """The best entry's score less this one's, over the seeds that both have."""
+        best, own = self.entries[0].values(SCORE), entry.values(SCORE)
+        seeds = sorted(best.keys() & own.keys())
+        return mean_interval([best[seed] - own[seed] for seed in seeds]) if seeds and entry != self.entries[0] else None
+
+    def property_rows(self, inputs: str) -> tuple[list[str], list[list[str]]]:
+        """Headers and cells of the table of accuracies."""
+        names = self.entries[0].properties()
+        return ["run", *names], [
+            [entry.label, *(shown(entry.accuracy(inputs, name)) for name in names)] for entry in self.entries
+        ]
+
+    def retrieval_rows(self) -> tuple[list[str], list[list[str]]]:
+        """Headers and cells of the table of recalls: of embeddings, and of matching heads where there are any."""
+        found = {
+            label: [entry.interval(f"{entry.split}/{metric}") for entry in self.entries]
+            for label, metric in RETRIEVAL.items()
+        }
+        known = {label: values for label, values in found.items() if any(value is not None for value in values)}
+        lines = zip(*known.values(), strict=True)
+        return ["run", *known], [
+            [entry.label, *map(shown, values)] for entry, values in zip(self.entries, lines, strict=False)
+        ]
+
+    def markdown(self) -> str:
+        """`LEADERBOARD.md`."""
+        sections = [
+            f"# {self.experiment}",
+            self._facts(),
+            _markdown_table(*self.rows()),
+            "Score: accuracy from picture and title, averaged over the category and every property. Means over the "
+            "seeds, with 95% intervals (Student's t) where there are several.",
+            "## Search",
+            _markdown_table(*self.retrieval_rows()),
+            "Any product of the same title is right; t: title, i: picture. Of 101: lists of one right product and 100 "
+            "others of its kind, compared by embeddings or judged pair by pair by a matching head.",
+            "## Accuracy from picture and title",
+            _markdown_table(*self.property_rows(BOTH)),
+            "## Accuracy from the picture alone",
+            _markdown_table(*self.property_rows(PICTURE)),
+            "## Runs",
+            _markdown_table(["run", "seed", "id", "commit"], [_run_row(e, r) for e in self.entries for r in e.runs]),
+            "Written by `shopvl experiments compare`; `shopvl experiments repeat ID` does a run again.",
+        ]
+        return "\n\n".join(sections) + "\n"
+
+    def _facts(self) -> str:
+        first = self.entries[0].runs[0]
+        left_out = f" {self.unfinished} runs that did not finish are left out." if self.unfinished else ""
+        return f"Data {first.params['data_digest'][:12]}, split {self.entries[0].split}.{left_out}"
+
+    def page(self) -> Page:
+        """The same with plots."""
+        page = Page(f"Runs of {self.experiment}", self._facts(), facts={"store": _without_password(self.store.uri)})
+        for heading, note, (headers, rows) in (
+            ("Leaderboard", "Means over the seeds with 95% intervals; best score first.", self.rows()),
+            ("Search", "Any product of the same title is right.", self.retrieval_rows()),
+            ("Accuracy from picture and title", "", self.property_rows(BOTH)),
+            ("Accuracy from the picture alone", "", self.property_rows(PICTURE)),
+        ):
+            page.section(heading, note).table(headers, rows)
+        page.section("Quality against compute", "One point per seed.")
+        lines = [_points(entry) for entry in self.entries]
+        page.lines(lines, "score", x_label="core-seconds of training", y_label="score", x_shown=",.0f", y_shown=".1%")
+        page.section("Which answers to trust", "Share of wrong answers among the surest ones; the first seed of each.")
+        for inputs in ("image+title", "image"):
+            risks = [line for entry in self.entries if (line := self._risk(entry, inputs)) is not None]
+            title = f"category from {inputs}"
+            page.lines(risks, title, x_label="share answered", y_label="share wrong", y_shown=".0%")
+        page.section("Learning curves", "The weighted sum of all losses; the first seed of each.")
+        for metric, stage in (("loss", "first stage"), ("tune/loss", "second stage, prompted recipes")):
+            drawn = [self._curve(entry, metric) for entry in self.entries if metric in entry.runs[0].metrics]
+            if not drawn:
+                continue
+            page.lines(drawn, stage, x_label="step", y_label="loss", x_shown=",.0f", y_shown=".2f")
+        return page
+
+    def _curve(self, entry: Entry, metric: str) -> Line:
+        steps, values = self.store.curve(entry.runs[0].run_id, metric)
+        return Line(name=entry.label, x=steps, y=values)
+
+    def _risk(self, entry: Entry, inputs: str) -> Line | None:
+        with tempfile.TemporaryDirectory() as folder:
+            name = f"{SCORES}/risk_coverage.json"
+            found = json.loads(self.store.file(entry.runs[0].run_id, name, Path(folder)).read_text("utf-8"))
+        curve = found.get(inputs, {}).get(CATEGORY)
+        return None if curve is None else Line(name=entry.label, x=curve["coverage"], y=curve["risk"])
+
+    def write(self, folder: Path) -> tuple[Path, Path]:
+        """`LEADERBOARD.md` and `leaderboard.html` in that folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / ".LEADERBOARD.md.draft"
+        draft.write_text(self.markdown(), "utf-8")
+        return draft.replace(folder / "LEADERBOARD.md"), self.page().write(folder / "leaderboard.html")
+
+
+def shown(value: Interval | None) -> str:
+    """`0.812 ± 0.011`; a dash for nothing."""
+    if value is None:
+        return "–"
+    return f"{value.mean:.3f}" + ("" if value.half_width is None else f" ± {value.half_width:.3f}")
+
+
+def _mean(value: Interval | None) -> float | None:
+    return None if value is None else value.mean
+
+
+def _points(entry: Entry) -> Line:
+    seconds, scores = entry.values("core_seconds"), entry.values(SCORE)
+    seeds = sorted(scores, key=lambda seed: seconds[seed])
+    return Line(name=entry.label, x=[seconds[seed] for seed in seeds], y=[scores[seed] for seed in seeds])
+
+
+def _run_row(entry: Entry, run: Run) -> list[str]:
+    commit = run.tags.get("mlflow.source.git.commit", "")[:12]
+    changed = " (changed since)" if run.tags.get("shopvl.code.dirty") == "true" else ""
+    return [entry.label, run.tags[SEED_TAG], run.run_id, commit + changed]
+
+
+def _markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _without_password(uri: str) -> str:
+    scheme, mark, rest = uri.partition("://")
+    return scheme + mark + rest.rsplit("@", 1)[-1]

@@ -1,0 +1,284 @@
+"""A run from nothing to scores: draw or open the data, learn, tune, calibrate, evaluate, and keep all of it tracked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from shopvl.catalog.corrections import with_corrections
+from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.design.design import Design
+from shopvl.errors import RecipeError, TrackingError
+from shopvl.evaluation.model_card import model_card
+from shopvl.evaluation.page import evaluate
+from shopvl.inference.calibrate import calibrate
+from shopvl.runs.grid import Cell
+from shopvl.runs.serving import save_served
+from shopvl.synthetic import write_shop
+from shopvl.tracking import Tracker, tracked
+from shopvl.tracking.journal import count_unsent, read_sent
+from shopvl.tracking.store import RunStore, chosen_store, is_installed
+from shopvl.training.experiment import Experiment, Shop
+from shopvl.training.pretraining import DESIGN, SUMMARY, machine_parameters, pretrain
+from shopvl.training.tuning import fit_heads
+
+Report = Callable[..., None]  # stage, share done, a line of figures
+STATE, MODEL, SCORES, SERVED = "run.json", "model", "scores", "served"
+CELL_TAG, SEED_TAG, REPEATS_TAG = "shopvl.cell", "shopvl.seed", "shopvl.repeats"
+TIMED = ("products_per_second", "train_seconds", "core_seconds")  # metrics that no two runs have alike
+WATCHED = ("versions", "precision", "device", "mlflow.source.git.commit", "shopvl.code.dirty")
+TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run of a grid: done now, done before, or in the hands of another process."""
+
+    cell: Cell
+    state: str
+    score: float | None = None
+
+
+def run_grid(cells: Sequence[Cell], out: Path, uri: str | None = None, report: Report = print) -> Iterator[Outcome]:
+    """Run what of the grid is not done yet, each run in its folder below `out`.
+
+    Several processes may run one grid: each takes what no other has taken. What was killed goes on where it was.
+    """
+    store = uri or chosen_store(out.parent)
+    for cell in cells:
+        folder = out / cell.name
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(folder / ".lock", blocking=False):
+                state = "done before" if _is_done(folder, cell.experiment) else "done"
+                if state == "done":
+                    run_cell(cell, folder, store, out / "shops", report)
+                yield Outcome(cell, state, json.loads((folder / STATE).read_text("utf-8"))["score"])
+        except Timeout:
+            yield Outcome(cell, "in another process")
+
+
+def run_cell(
+    cell: Cell, folder: Path, uri: str, shops: Path, report: Report, tags: Mapping[str, str] | None = None
+) -> Design:
+    """One run: `model/` (the design), `scores/` (metrics.json, report.html, ...) and `served/` (for MLflow)."""
+    experiment = _with_data(cell.experiment, shops, report)
+    told = cell.experiment if cell.experiment.shop else experiment.resolved()
+    data_digests = digests(experiment)
+    with tracked(experiment.name, cell.name, folder, uri) as tracker:
+        tracker.tags({CELL_TAG: cell.label, SEED_TAG: str(experiment.seed), **(tags or {})})
+        tracker.parameters(
+            {
+                "experiment": told.to_dict(),
+                "digests": data_digests,
+                **{name: value for name, value in told.to_dict().items() if name in ("recipe", "size", "seed", "tune")},
+                **cell.varied,
+                "data_digest": data_digests["catalog"],
+                "full_recipe": told.full_recipe().to_dict(),
+                **machine_parameters(),
+            }
+        )
+        design = _learned(experiment, folder, tracker, report)
+        test = _noted(experiment, experiment.evaluate_on, "evaluation", tracker)
+        total = test.count()
+        scores = folder / SCORES
+        evaluate(design, test, scores, seed=0, report=lambda rows: report("evaluate", rows / total))
+        figures = json.loads((scores / "metrics.json").read_text("utf-8"))
+        score = mean_accuracy(figures)
+        tracker.metrics(flat(figures, experiment.evaluate_on))
+        if score is not None:
+            tracker.metrics({"score": score})
+        tracker.files(scores, SCORES)
+        if design.labels and is_installed():
+            tracker.model(save_served(folder / MODEL, folder / SERVED), MODEL)
+        else:
+            tracker.files(folder / MODEL, MODEL)
+    _write_state(folder, cell.experiment, score=score, done=True)
+    return design
+
+
+def _learned(experiment: Experiment, folder: Path, tracker: Tracker, report: Report) -> Design:
+    """The design after all stages that the experiment has, saved in `folder/model`."""
+    train = _noted(experiment, experiment.split, "training", tracker)
+    stage = folder / "pretrain"
+    design = pretrain(experiment, stage, report, tracker)
+    seconds = _seconds(stage)
+    if experiment.tune is not None and experiment.tune.recipe == "linear":
+        steps = experiment.tune.min_steps
+        fit_heads(design, train, lambda name, share: report(name, share), experiment.seed, steps)
+    elif experiment.tune is not None:
+        start = str(stage / DESIGN)
+        stage = folder / "tune"
+        design = pretrain(experiment.second_stage(start), stage, report, tracker.within("tune"))
+        seconds += _seconds(stage)
+    if experiment.calibrate_on is not None and design.labels:
+        held_out = _noted(experiment, experiment.calibrate_on, "calibration", tracker)
+        calibrate(design, held_out, lambda name, share: report("calibrate", share))
+    design.save(folder / MODEL, model_card(design))
+    cores = torch.get_num_threads() * machine_parameters()["processes"]
+    tracker.metrics({"parameters": design.parameter_count(), "train_seconds": seconds, "core_seconds": seconds * cores})
+    return design
+
+
+def _seconds(stage: Path) -> float:
+    return float(json.loads((stage / SUMMARY).read_text("utf-8"))["seconds"])
+
+
+def _noted(experiment: Experiment, split: str | None, context: str, tracker: Tracker) -> Catalog:
+    """A split of the catalog, with the corrections in the splits to learn from, noted as used for that."""
+    catalog = open_catalog(experiment.catalog_path(), split=split)
+    name = f"{catalog.path.stem}, {split or 'all'}"  # MLflow takes equal names and digests for one use
+    tracker.dataset(name, catalog.digest(), str(catalog.path.resolve()), split, context, list(catalog.columns))
+    corrections = experiment.path_of("corrections")
+    if corrections is not None and context != "evaluation":
+        return with_corrections(catalog, corrections, needed=context == "training")
+    return catalog
+
+
+def _with_data(experiment: Experiment, shops: Path, report: Report) -> Experiment:
+    """The experiment over a catalog that is there: its shop is drawn if need be."""
+    if experiment.shop is None:
+        return experiment
+    table = drawn(experiment.shop, shops, report)
+    return replace(experiment, shop=None, catalog=str(table), query_log=str(table.with_name("query_log.csv")))
+
+
+def drawn(shop: Shop, shops: Path, report: Report) -> Path:
+    """The catalog of that shop below `shops`, drawn once."""
+    folder = shops / f"{shop.products}-products-{shop.size_px}px-seed{shop.seed}"
+    shops.mkdir(parents=True, exist_ok=True)
+    with FileLock(shops / ".lock"):
+        if not folder.is_dir():
+            draft = folder.with_name(f".{folder.name}.draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            write_shop(
+                draft,
+                shop.products,
+                seed=shop.seed,
+                size_px=shop.size_px,
+                progress=lambda done: report("draw", done / shop.products),
+            )
+            draft.rename(folder)
+    return folder / "catalog.parquet"
+
+
+def digests(experiment: Experiment) -> dict[str, str]:
+    """What the data files and the starting design of an experiment are, by content."""
+    found = {"catalog": open_catalog(experiment.catalog_path()).digest()}
+    for field in ("query_log", "corrections", "ontology"):
+        path = experiment.path_of(field)
+        if path is not None:
+            found[field] = hashlib.sha256(path.read_bytes()).hexdigest()
+    start = experiment.path_of("start")
+    if start is not None:
+        found["start"] = Design.from_pretrained(start).digest()
+    return found
+
+
+def _is_done(folder: Path, experiment: Experiment) -> bool:
+    """Whether the run in that folder is over. Raises RecipeError where it is a run of something else."""
+    path = folder / STATE
+    if not path.is_file():
+        _write_state(folder, experiment, score=None, done=False)
+        return False
+    state = json.loads(path.read_text("utf-8"))
+    if state["experiment"] != experiment.to_dict():
+        raise RecipeError(f"{folder} holds a run of an experiment that was changed since; give another --out")
+    return bool(state["done"])
+
+
+def _write_state(folder: Path, experiment: Experiment, *, score: float | None, done: bool) -> None:
+    draft = folder / f".{STATE}.draft"
+    draft.write_text(json.dumps({"experiment": experiment.to_dict(), "done": done, "score": score}, indent=1), "utf-8")
+    draft.replace(folder / STATE)
+
+
+def flat(figures: Mapping[str, Any], prefix: str) -> dict[str, float]:
+    """The numbers of nested figures by their path: `test/answers/image+title/colour/accuracy`."""
+    found: dict[str, float] = {}
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}/{name}")
+        elif isinstance(value, list):
+            found |= flat({str(place): item for place, item in enumerate(value, 1)}, f"{prefix}/{name}")
+        elif isinstance(value, (int, float)) and math.isfinite(value):
+            found[f"{prefix}/{name}"] = float(value)
+    return found
+
+
+def mean_accuracy(figures: Mapping[str, Any]) -> float | None:
+    """The score of a run: accuracy from picture and title, averaged over the category and every property."""
+    answers = figures["answers"].get("image+title", {})
+    known = [scores["accuracy"] for scores in answers.values() if scores["rows"]]
+    return sum(known) / len(known) if known else None
+
+
+# --- once more
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A run beside its repetition: metrics of both, and what of code and machine differs."""
+
+    pairs: Mapping[str, tuple[float, float]]
+    missing: tuple[str, ...]  # metrics that only one of the two has
+    differing: tuple[str, ...]  # parameters and tags: commit, versions, precision
+
+    @property
+    def worst(self) -> float:
+        """The largest difference of a metric."""
+        return max((abs(a - b) for a, b in self.pairs.values()), default=0.0)
+
+    @property
+    def same(self) -> bool:
+        """Whether every metric is the same within TOLERANCE."""
+        return bool(self.pairs) and not self.missing and self.worst <= TOLERANCE
+
+
+def repeat(run_id: str, out: Path, uri: str | None = None, report: Report = print) -> Repeated:
+    """Run again in `out` what the logged parameters of a run say, and compare. TrackingError where it cannot be."""
+    store = RunStore(uri)
+    before = store.run(run_id)
+    if "experiment" not in before.params:
+        raise TrackingError(f"run {run_id} was not made by `shopvl experiments run`, so it cannot be repeated")
+    experiment = Experiment.from_dict(json.loads(before.params["experiment"]), f"experiment of run {run_id}")
+    if experiment.epochs is None:
+        raise TrackingError(f"run {run_id} lasted {experiment.minutes} minutes, which no run repeats; give it epochs")
+    out.mkdir(parents=True, exist_ok=True)
+    found = digests(_with_data(experiment, out / "shops", report))
+    told = json.loads(before.params["digests"])
+    if found != told:
+        changed = ", ".join(name for name in told if told[name] != found.get(name))
+        raise TrackingError(f"run {run_id} cannot be repeated: its {changed} changed since; bring back what it used")
+    torch.set_num_threads(int(before.params["threads"]))
+    cell = Cell(before.tags[CELL_TAG], experiment, {})
+    folder = out / cell.name
+    folder.mkdir(exist_ok=True)
+    if not _is_done(folder, experiment):
+        run_cell(cell, folder, store.uri, out / "shops", report, {REPEATS_TAG: run_id})
+    if (waiting := count_unsent(folder)) or (again := read_sent(folder).run_id) is None:
+        raise TrackingError(f"{waiting} entries of the repetition did not reach {store.uri}; start this once more")
+    after = store.run(again)
+    names = {name for run in (before, after) for name in run.metrics if not _is_timed(name)}
+    both = {name for name in names if name in before.metrics and name in after.metrics}
+    told, now = ({**run.params, **run.tags} for run in (before, after))
+    return Repeated(
+        pairs={name: (before.metrics[name], after.metrics[name]) for name in sorted(both)},
+        missing=tuple(sorted(names - both)),
+        differing=tuple(
+            f"{name}: {told.get(name)} -> {now.get(name)}" for name in WATCHED if told.get(name) != now.get(name)
+        ),
+    )
+
+
+def _is_timed(metric: str) -> bool:
+    return metric.startswith("system/") or metric.endswith(TIMED)

@@ -1,0 +1,77 @@
+"""The model that MLflow serves: rows with pictures and titles in, tags out, the same as `shopvl tag` gives.
+
+MLflow keeps a copy of this file with the model and runs it to load one ("models from code"), so nothing is pickled.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+from shopvl.catalog.schema import FRAME_SCHEMA
+from shopvl.data.rows import Reject
+from shopvl.design.design import Design
+from shopvl.inference.tag_rows import tags_of
+
+ROOT = "SHOPVL_IMAGE_ROOT"  # pictures by path are read from below this folder only, and not at all where it is not set
+EMPTY: dict[str, Any] = {
+    **dict.fromkeys(("product_id", "property", "value", "probability", "decision")),
+    **{"evidence": [], "conflict": None, "alternatives": [], "model": None, "reject": None},
+}
+
+
+class Tagger(PythonModel):
+    """Tags for the rows of a request; a row that cannot be read is one row with its reason in `reject`."""
+
+    def load_context(self, context: Any) -> None:
+        """Open the design that came with the model."""
+        self.design = Design.from_pretrained(context.artifacts["design"])
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """One row per product and property."""
+        rows = [_row(number, told) for number, told in enumerate(model_input.to_dict("records"))]
+        frame = pl.DataFrame([row for row in rows if isinstance(row, dict)], schema=FRAME_SCHEMA)
+        found = [_rejected(row) for row in rows if isinstance(row, Reject)]
+        precision = float((params or {}).get("precision", 0.95))
+        model = self.design.name
+        root = Path(os.environ.get(ROOT, "."))
+        for item in tags_of(self.design, [frame] if len(frame) else [], root, precision=precision):
+            if isinstance(item, Reject):
+                found.append(_rejected(item))
+                continue
+            for tag in item:
+                others = [f"{other['value']} ({other['probability']:.3f})" for other in tag["alternatives"]]
+                found.append({**tag, "alternatives": others, "model": model, "reject": None})
+        return pd.DataFrame(found, columns=list(EMPTY), dtype=object)  # or None would become a number, NaN
+
+
+def _row(number: int, told: dict[str, Any]) -> dict[str, Any] | Reject:
+    """A row of the request as a row of a catalog."""
+    known = {name: value for name, value in told.items() if value is not None and value == value}  # NaN is not itself
+    product_id = str(known.get("product_id", number))
+    path = known.get("path")
+    if path is not None and (fault := _forbidden(str(path))):
+        return Reject(product_id, fault)
+    image = {"bytes": known.get("image"), "path": path}
+    return {"product_id": product_id, "title": known.get("title"), "image": image}
+
+
+def _forbidden(path: str) -> str | None:
+    """Why this server does not open that path; None where it does."""
+    told = os.environ.get(ROOT)
+    if told is None:
+        return f"pictures by path are not read here: send the bytes, or set {ROOT} to the folder they are in"
+    if "://" in path or not (Path(told) / path).resolve().is_relative_to(Path(told).resolve()):
+        return f"{path} is not a file below {ROOT}"
+    return None
+
+
+def _rejected(reject: Reject) -> dict[str, Any]:
+    return {**EMPTY, "product_id": reject.product_id, "reject": reject.reason}
+
+
+set_model(Tagger())

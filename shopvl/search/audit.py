@@ -1,0 +1,155 @@
+"""Which of a shop's queries find nothing or little, and what would mend each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from shopvl.catalog.cells import folded, language_of, whole_number
+from shopvl.catalog.readers import table_source
+from shopvl.errors import CatalogError
+from shopvl.files import whole
+from shopvl.review.sheet import write_csv
+from shopvl.search.lexical import words_of
+from shopvl.search.search import SearchIndex
+from shopvl.tasks.report import Figure, Page
+from shopvl.tasks.report import Hit as Shown
+
+LOW = 0.5  # of the way from the cut-off to certainty; below it an answer is doubtful
+SHOWN_STRIPS, SHOWN_HITS = 30, 6
+CELLS = ("query", "count", "verdict", "confidence", "unknown_words", "understood", "mend")  # of audit.csv
+VERDICTS = ("nothing found", "doubtful", "answered")
+SURE_WITHOUT_CUT_OFF = 1.0  # confidence where the index has no cut-off: only an empty result is a finding
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One query, how often it was asked, how it fared, and what to do."""
+
+    query: str
+    count: int
+    verdict: str
+    confidence: float | None
+    unknown_words: tuple[str, ...]
+    understood: tuple[str, ...]
+    mend: str
+
+
+def read_queries(path: Path) -> list[tuple[str, int]]:
+    """(query, how often asked) from a table with a column `query` and maybe `count`; equal ones are added up.
+
+    Raises CatalogError for a table without that column, or without rows.
+    """
+    source = table_source(path)
+    names = {folded(name): name for name in source.names()}
+    if "query" not in names:
+        raise CatalogError(f"{path} has no column query; the columns that came are: {', '.join(source.names())}")
+    total: dict[str, int] = {}
+    for chunk in source.chunks(65536, set(names.values())):
+        counts = chunk.values(names["count"]) if "count" in names else [1] * chunk.height
+        for text, count in zip(chunk.values(names["query"]), counts, strict=True):
+            if text is not None and str(text).strip():
+                key = " ".join(str(text).split())
+                if (times := whole_number(count)) is None:
+                    raise CatalogError(f"{path} has the count {count!r}; a whole number was wanted")
+                total[key] = total.get(key, 0) + times
+    if not total:
+        raise CatalogError(f"{path} holds no queries; one a row was wanted, in the column query")
+    return sorted(total.items(), key=lambda item: (-item[1], item[0]))
+
+
+def audit(
+    index: SearchIndex,
+    queries: Sequence[tuple[str, int]],
+    out: Path,
+    report: Callable[[int], None] = lambda done: None,
+) -> dict[str, tuple[int, int]]:
+    """Write `out/audit.csv` and `out/audit.html`; returns per verdict how many queries, and how often asked."""
+    out.mkdir(parents=True, exist_ok=True)
+    vocabulary = sorted({folded(name) for name in index.ontology.names()})
+    findings = []
+    for number, (text, count) in enumerate(queries, 1):
+        findings.append(_examined(index, text, count, vocabulary))
+        report(number)
+    ranked = sorted(findings, key=lambda f: (VERDICTS.index(f.verdict), -f.count, f.query))
+    with whole(out / "audit.csv") as draft:
+        write_csv(draft, map(_cells, ranked), CELLS)
+    totals = {
+        verdict: (len(own), sum(found.count for found in own))
+        for verdict in VERDICTS
+        for own in [[found for found in ranked if found.verdict == verdict]]
+    }
+    _page(index, ranked, totals).write(out / "audit.html")
+    return totals
+
+
+def _cells(found: Finding) -> dict[str, str]:
+    sure = "" if found.confidence is None else f"{found.confidence:.3f}"
+    lists = ("; ".join(found.unknown_words), "; ".join(found.understood))
+    told = (found.query, str(found.count), found.verdict, sure, *lists, found.mend)
+    return dict(zip(CELLS, told, strict=True))
+
+
+def _examined(index: SearchIndex, text: str, count: int, vocabulary: Sequence[str]) -> Finding:
+    found = index.search(text, k=1)
+    words = words_of(text)
+    unknown = tuple(word for word in words if index.lexical.coverage([word])[1])
+    doubtful = found.confidence is not None and found.confidence < _doubtful_below(index)
+    verdict = "nothing found" if not found.hits else "doubtful" if doubtful else "answered"
+    understood = tuple(map(str, found.understood))
+    mend = "" if verdict == "answered" else _mend(text, words, unknown, understood, vocabulary)
+    return Finding(text, count, verdict, found.confidence, unknown, understood, mend)
+
+
+def _doubtful_below(index: SearchIndex) -> float:
+    lowest = index.lowest_confidence
+    return SURE_WITHOUT_CUT_OFF if lowest is None else lowest + (1 - lowest) * LOW
+
+
+def _mend(
+    text: str, words: Sequence[str], unknown: Sequence[str], understood: Sequence[str], vocabulary: Sequence[str]
+) -> str:
+    near = {word: match[0] for word in unknown if (match := get_close_matches(word, vocabulary, 1, 0.8))}
+    if near:
+        said = ", ".join(f"{word} as {name}" for word, name in near.items())
+        return f"looks misspelt: read {said}; add the spelling as a synonym in the ontology"
+    if language_of(text) == "zh" and not understood:
+        return "add Chinese names to the ontology (shopvl index --names), or products with Chinese titles"
+    if words and len(unknown) == len(words):
+        return "no product has any of these words: stock it, redirect it, or leave it unanswered"
+    if unknown:
+        known = f" ({', '.join(understood)} is understood)" if understood else ""
+        return f"add {', '.join(unknown)} as a synonym of what you sell, or stock it{known}"
+    if understood:
+        return f"few products are {' and '.join(understood)}: stock them, or tag the catalog so that they are found"
+    return "the words are known but no product has them together: name a category or value for them in the ontology"
+
+
+def _page(index: SearchIndex, findings: Sequence[Finding], totals: dict[str, tuple[int, int]]) -> Page:
+    asked = max(sum(times for _, times in totals.values()), 1)
+    page = Page(
+        "Search audit",
+        f"{len(findings):,} queries, asked {asked:,} times",
+        facts={"index": index.folder.name, "products": f"{len(index):,}", "model": index.state.model},
+    )
+    page.cards(
+        [
+            Figure(value=f"{times / asked:.1%}", label=verdict, note=f"{count:,} queries", share=times / asked)
+            for verdict, (count, times) in totals.items()
+        ]
+    )
+    open_ = [found for found in findings if found.verdict != "answered"]
+    page.section("What to mend", "Most asked first. An answer is doubtful where the index is less sure than usual.")
+    page.table(
+        ("query", "asked", "verdict", "sure", "what would mend it"),
+        [(f.query, f.count, f.verdict, f.confidence, f.mend) for f in open_],
+        shown={"sure": ".0%"},
+    )
+    page.section("What was nearest", "The products nearest to these queries; shoppers do not see those held back.")
+    for found in open_[:SHOWN_STRIPS]:
+        hits = index.search(found.query, k=SHOWN_HITS, cut_off=False)
+        shown = [Shown(image=hit.thumbnail, caption=hit.title, score=hit.score) for hit in hits]
+        page.search_strip(found.query, shown, note=found.verdict)
+    return page

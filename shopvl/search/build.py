@@ -1,0 +1,264 @@
+"""Make an index of a catalog: embed it, and write all files that an index folder holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch.nn.functional as F
+from torch import Tensor
+
+from shopvl.batch import Batch, Modality
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.readers import Catalog
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.data.rows import Reject, pairs
+from shopvl.design.design import Design
+from shopvl.errors import IndexFolderError, ShopvlError
+from shopvl.files import exclusive_lock
+from shopvl.inference.encode import Encoded, encode
+from shopvl.search.folder import (
+    CONFIG,
+    ONTOLOGY,
+    PRODUCTS,
+    REJECTS,
+    TITLE_SHARE,
+    Milvus,
+    Segment,
+    Settings,
+    State,
+    clear,
+    publish,
+    read_state,
+)
+from shopvl.search.lexical import Lexical
+from shopvl.search.segments import OWN, Writer, read_matrix
+from shopvl.search.stores import faiss as nearest
+from shopvl.search.stores import milvus
+
+COLLECTION_VERSION = "_v"  # stands before the version in the name of a Milvus collection
+
+_TAG_COLUMNS = ("product_id", "property", "value", "probability", "decision", "alternatives")
+
+Report = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What a build or a change did. Rows in = indexed + rejected + repeated; `replaced` of the indexed were there
+    before."""
+
+    indexed: int
+    rejected: int
+    repeated: int = 0  # rows whose id comes again further down: the last one counts
+    replaced: int = 0
+    deleted: int = 0
+    unknown: tuple[str, ...] = ()  # ids to delete that the index has not
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an index is to be made; what is None is chosen by size."""
+
+    settings: Settings = field(default_factory=Settings)
+    kind: nearest.Kind | None = None
+    budget_mb: int | None = None
+    milvus: Milvus | None = None
+
+
+def product_vectors(
+    embeddings: Mapping[str, Tensor], inputs: tuple[Modality, ...], title_share: float = TITLE_SHARE
+) -> Tensor:
+    """Unit vectors (B, D): the mix of picture and title, or the one there is."""
+    if len(inputs) == 1:
+        return embeddings[inputs[0]]
+    return F.normalize(title_share * embeddings["title"] + (1 - title_share) * embeddings["image"], dim=-1)
+
+
+def build_index(
+    design: Design,
+    catalog: Catalog,
+    out: Path,
+    report: Report = lambda rows: None,
+    *,
+    tags: Path | None = None,
+    plan: Plan | None = None,
+    ontology: Ontology | None = None,
+) -> Indexed:
+    """Embed the catalog and write the index folder. It replaces an older index only when it is whole.
+
+    `ontology` (the design's, if none is given) brings the names by which words of a query are understood.
+    """
+    plan, ontology = plan or Plan(), ontology or design.ontology
+    attached = None if tags is None else read_tags(tags)  # first: where there are none, nothing is embedded in vain
+    with exclusive_lock(out, f"changing the index {out}"):
+        old = _version(out)
+        clear(out, old)
+        writer = Writer(out, (old.version if old else 0) + 1, ontology)
+        rejects = embed(design, catalog, writer, plan.settings.title_share, report)
+        pl.DataFrame([vars(r) for r in rejects], schema={"product_id": pl.String, "reason": pl.String}).write_parquet(
+            out / REJECTS
+        )
+        if not writer.rows:
+            raise ShopvlError(f"no row of {catalog.path} could be indexed; {out / REJECTS} says why for each")
+        segment = writer.close()
+        ontology.save(out / ONTOLOGY)
+        state = finish(out, design.name, segment, plan, ontology, attached, old)
+    return Indexed(segment.rows - state.deleted_count, len(rejects), state.deleted_count)
+
+
+def _version(out: Path) -> State | None:
+    """The index that is there, if there is one that can be read."""
+    if not (out / CONFIG).is_file():
+        return None
+    try:
+        return read_state(out)
+    except IndexFolderError:
+        return None
+
+
+def embed(design: Design, catalog: Catalog, writer: Writer, title_share: float, report: Report) -> list[Reject]:
+    """Put the catalog's products into a segment; returns the rows that could not be read."""
+
+    def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
+        return {"vector": product_vectors(design.embeddings(batch, inputs), inputs, title_share)}
+
+    rejects: list[Reject] = []
+    further = [name for name in catalog.plan.further if name not in OWN]
+    for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), read):
+        if isinstance(item, Encoded):
+            writer.add(item.values["vector"], item.rows, catalog.root, further)
+        else:
+            rejects.append(item)
+        report(writer.rows + len(rejects))
+    return rejects
+
+
+def finish(
+    out: Path,
+    model: str,
+    segment: Segment,
+    plan: Plan,
+    ontology: Ontology,
+    tags: pl.DataFrame | None,
+    old: State | None,
+) -> State:
+    """Index one segment that holds everything, and make it the folder's index."""
+    version = int(segment.name.rsplit("-", 1)[1])
+    products = pl.read_parquet(out / segment.name / PRODUCTS)
+    matrix = read_matrix(out / segment.name, segment.rows)
+    twice = products.with_row_index("row").filter(~pl.col("product_id").is_last_distinct())["row"].to_list()
+    place = None
+    if plan.milvus is not None:  # a collection of its own, so that the old index is whole until the new one is
+        stem = plan.milvus.collection.split(COLLECTION_VERSION)[0]
+        place = plan.milvus.model_copy(update={"collection": f"{stem}{COLLECTION_VERSION}{version}"})
+        milvus.store(place, matrix, 0)
+    kind, effort, file = ("flat", 0, None) if place else _vectors_file(out, version, matrix, plan)
+    lexical = write_lexical(out, version, [products], set(twice), tags, ontology)
+    state = State(
+        version=version,
+        model=model,
+        dimension=int(matrix.shape[1]),
+        kind=kind,
+        effort=effort,
+        vectors=file,
+        milvus=place,
+        segments=(segment,),
+        deleted=write_deleted(out, version, twice),
+        deleted_count=len(twice),
+        lexical=lexical,
+        tags=write_tags(out, version, tags),
+        settings=plan.settings,
+    )
+    publish(out, state)
+    if old is not None and old.milvus is not None:
+        milvus.drop(old.milvus)
+    return state
+
+
+def _vectors_file(out: Path, version: int, matrix: np.ndarray, plan: Plan) -> tuple[nearest.Kind, int, str | None]:
+    budget = plan.budget_mb or nearest.memory_budget_mb()
+    kind = plan.kind or nearest.choose_kind(len(matrix), matrix.shape[1], budget)
+    if kind == "flat":
+        return kind, 0, None
+    index, effort = nearest.build(kind, matrix)
+    name = f"vectors-{version:05d}.faiss"
+    nearest.write(index, out / name)
+    return kind, effort, name
+
+
+def write_lexical(
+    out: Path,
+    version: int,
+    frames: Sequence[pl.DataFrame],
+    gone: Collection[int],
+    tags: pl.DataFrame | None,
+    ontology: Ontology,
+) -> str:
+    """A new lexical folder over all rows that are not gone."""
+    name = f"lexical-{version:05d}"
+    listed = (item for item in documents(frames, 0, tags, ontology) if item[0] not in gone)
+    Lexical.create(out / name).change(listed, end=0)
+    return name
+
+
+def documents(
+    frames: Sequence[pl.DataFrame], start: int, tags: pl.DataFrame | None, ontology: Ontology
+) -> Iterator[tuple[int, str, str]]:
+    """(row, title, names of all that is known of it, in every language)."""
+    accepted: dict[str, list[tuple[str, str]]] = {}
+    if tags is not None:
+        chosen = tags.filter((pl.col("decision") == "accept") & pl.col("value").is_not_null())
+        for product_id, name, value in chosen.select("product_id", "property", "value").iter_rows():
+            accepted.setdefault(product_id, []).append((name, value))
+    row = start
+    for frame in frames:
+        columns = frame.select("product_id", "title", "category_path", "attributes")
+        for product_id, title, path, attributes in columns.iter_rows():
+            path, own = tuple(path or ()), pairs(attributes)
+            known = {name for name, _ in own}
+            for name, value in accepted.get(product_id, ()):
+                if name == CATEGORY:
+                    path = path or tuple(value.split(CATEGORY_JOIN))
+                elif name not in known:
+                    own = (*own, (name, value))
+            yield row, title or "", " ".join((*path, *(value for _, value in own), *_names(path, own, ontology)))
+            row += 1
+
+
+def _names(path: Sequence[str], own: Iterable[tuple[str, str]], ontology: Ontology) -> Iterator[str]:
+    """Further names of its category and values; those it is called by in the catalog are there already."""
+    known = {*path, *(value for _, value in own)}
+    for fact in ontology.fact_ids(path, own):
+        yield from (name for name in ontology.names_of_facts[fact] if name not in known)
+
+
+def read_tags(place: Path) -> pl.DataFrame:
+    """`tags.parquet`, or the one in a folder written by `shopvl tag`. Raises ShopvlError for anything else."""
+    path = place / "tags.parquet" if place.is_dir() else place
+    try:
+        return pl.read_parquet(path, columns=list(_TAG_COLUMNS))
+    except (OSError, pl.exceptions.PolarsError) as fault:
+        reason = str(fault).splitlines()[0]
+        raise ShopvlError(f"{path} holds no tags ({reason}); name a folder written by `shopvl tag`") from None
+
+
+def write_tags(out: Path, version: int, tags: pl.DataFrame | None) -> str | None:
+    """The tags, if there are any."""
+    if tags is None:
+        return None
+    name = f"tags-{version:05d}.parquet"
+    tags.select(_TAG_COLUMNS).write_parquet(out / name)
+    return name
+
+
+def write_deleted(out: Path, version: int, rows: Collection[int]) -> str | None:
+    """The row numbers that are no more, if there are any."""
+    if not rows:
+        return None
+    name = f"deleted-{version:05d}.npy"
+    np.save(out / name, np.array(sorted(rows), dtype=np.int64))
+    return name

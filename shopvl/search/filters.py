@@ -1,0 +1,340 @@
+"""What is known of the products: which rows a condition allows, how many have each value, how sure each tag is.
+
+N  products of an index, by row number        M  chosen rows
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Literal, cast
+
+import numpy as np
+import polars as pl
+
+from shopvl.catalog.cells import folded
+from shopvl.catalog.ontology import Fact
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.errors import ShopvlError
+
+Sign = Literal["=", "!=", "<", "<=", ">", ">="]
+_COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_CONDITION = re.compile(r"^\s*(.*?[^\s<>=!])\s*(!=|<=|>=|=|<|>)\s*([^\s=](?:.*\S)?)\s*$")
+NO_CONDITION = (
+    "--where {text!r} is no condition; write PROPERTY=VALUE or PROPERTY<NUMBER, such as "
+    "--where colour=Red or --where 'price<50' (signs: = != < <= > >=)"
+)
+_LISTS = pl.Schema(
+    {"row": pl.UInt32, "property": pl.String, "value": pl.String, "share": pl.Float32, "hard": pl.Boolean}
+)
+_DIGITS = re.compile(r"-?\d+(?:[.,]\d+)*")
+_POINT = re.compile(r"[-+]?(?:\d*\.?\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?)")  # 64.99, 1,299.00
+_COMMA = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")  # 64,99, 1.299,00
+_NUMBERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64, pl.Float32, pl.Float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that a product must fulfil. Names and values are compared without case, width and spacing."""
+
+    name: str
+    sign: Sign
+    value: str
+
+    @property
+    def number(self) -> float:
+        """The value of a comparison. Raises ShopvlError for one that is no number."""
+        number = _number(self.value)
+        if number is None:
+            raise ShopvlError(
+                f"--where '{self.name}{self.sign}{self.value}' compares with {self.value!r}; a number was wanted"
+            )
+        return number
+
+
+def _number(text: str) -> float | None:
+    """A number as shops write it, with a decimal point or comma; None for `2024.01.15`. `1,299` is above a thousand."""
+    if _POINT.fullmatch(text):
+        return float(text.replace(",", ""))
+    if _COMMA.fullmatch(text):
+        return float(text.replace(".", "").replace(",", "."))
+    return None
+
+
+def conditions(texts: Iterable[str]) -> tuple[Condition, ...]:
+    """`["colour=Red", "price<50"]` as conditions. Raises ShopvlError for one that cannot be read."""
+    return tuple(_condition(text) for text in texts)
+
+
+def _condition(text: str) -> Condition:
+    match = _CONDITION.match(text)
+    if match is None:
+        raise ShopvlError(NO_CONDITION.format(text=text))
+    name, sign, value = match.groups()
+    condition = Condition(name, cast(Sign, sign), value)
+    if sign in _COMPARE:
+        _ = condition.number
+    return condition
+
+
+class Facts:
+    """Values of properties by row, own and tagged ones, as sorted lists: value -> rows, with the share it is sure.
+
+    A value of the catalog's own is certain. A tag counts for a property that the product has no value of; it is *hard*
+    (filters and facets see it) where it was accepted, and soft, with its probability, where it was not. Conditions on
+    `category` fit any level of the path, or the whole path joined with ` > `.
+    """
+
+    def __init__(self, products: pl.DataFrame, tags: pl.DataFrame | None = None) -> None:
+        self._products = products
+        self._tags = tags
+        self._allowed = lru_cache(maxsize=32)(self._mask)
+        self._together = lru_cache(maxsize=32)(self._any_of)
+
+    @cached_property
+    def _lists(self) -> tuple[dict[str, dict[str, slice]], np.ndarray, np.ndarray, np.ndarray]:
+        """Property -> value -> its stretch of (rows, shares, hard), in the order of rows; categories are prefixes."""
+        table = self._table()
+        places: dict[str, dict[str, slice]] = {}
+        start = 0
+        for name, value, length in table.group_by("property", "value", maintain_order=True).len().iter_rows():
+            places.setdefault(name, {})[value] = slice(start, start + length)
+            start += length
+        return places, table["row"].to_numpy().astype(np.int64), table["share"].to_numpy(), table["hard"].to_numpy()
+
+    def _table(self) -> pl.DataFrame:
+        """(row, property, value, share, hard), sorted by property and value; category values are joined prefixes."""
+        rows = self._products.with_row_index("row")
+        pairs = rows.select("row", pl.col("attributes").alias("pair")).explode("pair").drop_nulls("pair")
+        own = _with_folded(
+            pairs.select("row", pl.col("pair").struct.field("property"), pl.col("pair").struct.field("value")),
+            "property",
+            "value",
+        ).filter((pl.col("property") != "") & (pl.col("value") != ""))
+        paths = rows.select(
+            "row", pl.lit(CATEGORY).alias("property"), pl.col("category_path").list.join(CATEGORY_JOIN).alias("value")
+        ).filter(pl.col("value").is_not_null() & (pl.col("value") != ""))
+        further = [
+            _with_folded(
+                rows.select("row", pl.lit(folded(name)).alias("property"), _text(rows[name]).alias("value")),
+                "value",
+            )
+            for name in self._further
+        ]
+        own = pl.concat([own, _prefixes(paths), *further]).with_columns(
+            pl.lit(1.0, dtype=pl.Float32).alias("share"), pl.lit(True).alias("hard")
+        )
+        parts = [own.select(_LISTS.names()).cast(_LISTS)]
+        if self._tags is not None:
+            parts.append(_soft(rows, own, self._tags))
+        return pl.concat(parts).unique(["row", "property", "value"], keep="first").sort("property", "value", "row")
+
+    @property
+    def _further(self) -> list[str]:
+        known = {"product_id", "title", "category_path", "attributes", "photo", "variant"}
+        return [name for name in self._products.columns if name not in known]
+
+    @property
+    def _places(self) -> dict[str, dict[str, slice]]:
+        return self._lists[0]
+
+    @cached_property
+    def _endings(self) -> dict[str, list[str]]:
+        """Last step of a category path, and the whole path -> joined paths."""
+        found: dict[str, list[str]] = {}
+        for path in self._places.get(CATEGORY, {}):
+            for name in {path, path.split(CATEGORY_JOIN)[-1]}:
+                found.setdefault(name, []).append(path)
+        return found
+
+    def properties(self) -> tuple[str, ...]:
+        """Names that conditions may use."""
+        return tuple(self._places)
+
+    # --- filters
+
+    def allowed(self, wanted: Sequence[Condition]) -> np.ndarray:
+        """(N,) bool: rows that fulfil every condition. Raises ShopvlError for a property that no product has."""
+        keep = np.ones(len(self._products), dtype=bool)
+        for condition in wanted:
+            keep &= self._allowed(condition)
+        return keep
+
+    def _mask(self, condition: Condition) -> np.ndarray:
+        name = folded(condition.name)
+        if name not in self._places:
+            known = ", ".join(sorted(self._places)) or "none"
+            raise ShopvlError(f"no product of this index has the property {condition.name!r}; it knows: {known}")
+        if condition.sign in _COMPARE:
+            with np.errstate(invalid="ignore"):
+                mask: np.ndarray = _COMPARE[condition.sign](self._numbers(name), condition.number)
+            return mask
+        mask = np.zeros(len(self._products), dtype=bool)
+        mask[self._hard_rows(name, folded(condition.value))] = True
+        return ~mask if condition.sign == "!=" else mask
+
+    def _hard_rows(self, name: str, value: str) -> np.ndarray:
+        _, rows, _, hard = self._lists
+        values = self._endings.get(value, []) if name == CATEGORY else [value]
+        places = [self._places[name][value] for value in values if value in self._places[name]]
+        return np.concatenate([rows[place][hard[place]] for place in places] or [np.empty(0, np.int64)])
+
+    def _numbers(self, name: str) -> np.ndarray:
+        """(N,) float64, NaN for a product that has no number there."""
+        for own in self._further:
+            if folded(own) == name and self._products.schema[own] in _NUMBERS:
+                return self._products[own].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        _, rows, _, hard = self._lists
+        numbers = np.full(len(self._products), np.nan)
+        for value, place in self._places[name].items():
+            digits = _DIGITS.search(value)
+            if digits and (number := _number(digits.group())) is not None:
+                numbers[rows[place][hard[place]]] = number
+        return numbers
+
+    def facets(self, chosen_N: np.ndarray, names: Sequence[str], top: int = 10) -> dict[str, list[tuple[str, int]]]:
+        """Per property the most frequent values among the chosen (N,) bool, with counts; categories as whole paths."""
+        _, rows, _, hard = self._lists
+        found = {}
+        for name in names:
+            places = self._places.get(folded(name), {})
+            counts = ((value, int(np.count_nonzero(chosen_N[rows[p]] & hard[p]))) for value, p in places.items())
+            ranked = sorted((item for item in counts if item[1]), key=lambda item: (-item[1], item[0]))
+            found[name] = ranked[:top]
+        return found
+
+    # --- soft constraints
+
+    def share(self, fact: Fact, rows_M: np.ndarray) -> np.ndarray:
+        """(M,) in [0, 1]: how sure it is that each row fits; what nothing is known of is 0."""
+        listed, shares = self._listed(fact)
+        if not len(listed):
+            return np.zeros(len(rows_M), dtype=np.float32)
+        at = np.minimum(np.searchsorted(listed, rows_M), len(listed) - 1)
+        result: np.ndarray = np.where(listed[at] == rows_M, shares[at], np.float32(0))
+        return result
+
+    def among(self, fact: Fact, allowed_N: np.ndarray) -> bool:
+        """Whether an allowed row rather fits than not."""
+        rows, shares = self._listed(fact)
+        return bool((allowed_N[rows] & (shares >= 0.5)).any())
+
+    def likely(self, facts: Sequence[Fact], k: int, allowed_N: np.ndarray) -> np.ndarray:
+        """The k allowed rows that the facts fit best together."""
+        total = np.zeros(len(self._products), dtype=np.float32)
+        for fact in facts:
+            rows, shares = self._listed(fact)
+            total[rows] += shares
+        total[~allowed_N] = 0
+        found = np.flatnonzero(total >= max(total.max(initial=0.0) - 0.5, 1e-6))
+        if len(found) > k:
+            found = found[np.argpartition(-total[found], k)[:k]]
+        return found
+
+    def vote(self, name: str, rows_M: np.ndarray) -> Fact | None:
+        """The value that these rows most surely have together; of a category, the whole path."""
+        shares = self.votes(name, rows_M)
+        found = [(round(share, 3), len(value), value) for value, share in shares.items() if share >= 1 / 4]
+        return fact_of(name, max(found)[2]) if found else None
+
+    def votes(self, name: str, rows_M: np.ndarray) -> dict[str, float]:
+        """Every value of the property there is, and how sure these rows are of it on average."""
+        values = self._places.get(folded(name), {})
+        return {value: float(self.share(fact_of(name, value), rows_M).sum()) / max(len(rows_M), 1) for value in values}
+
+    def _listed(self, fact: Fact) -> tuple[np.ndarray, np.ndarray]:
+        """Rows in order, and how sure each is."""
+        if fact.others:
+            return self._together(fact)
+        name = CATEGORY if fact.kind == "category" else folded(fact.property)
+        value = folded(CATEGORY_JOIN.join(fact.path)) if fact.kind == "category" else folded(fact.value)
+        place = self._places.get(name, {}).get(value, slice(0, 0))
+        _, rows, shares, _ = self._lists
+        return rows[place], shares[place]
+
+    def _any_of(self, fact: Fact) -> tuple[np.ndarray, np.ndarray]:
+        rows, shares = (np.concatenate(parts) for parts in zip(*map(self._listed, fact.each()), strict=True))
+        distinct, places = np.unique(rows, return_inverse=True)
+        return distinct, np.bincount(places, shares, len(distinct)).clip(max=1).astype(np.float32)
+
+
+def fact_of(name: str, value: str) -> Fact:
+    """The value of that property; a category is written as its joined path."""
+    if folded(name) == CATEGORY:
+        return Fact("category", path=tuple(value.split(CATEGORY_JOIN)))
+    return Fact("value", property=folded(name), value=value)
+
+
+def _text(column: pl.Series) -> pl.Series:
+    """Its values as text; 65.0 is 65."""
+    text = column.cast(pl.String)
+    return text.str.strip_suffix(".0") if column.dtype.is_float() else text
+
+
+def _with_folded(table: pl.DataFrame, *names: str) -> pl.DataFrame:
+    """Rows that have all of these, folded; each distinct text once, for there are few."""
+    table = table.drop_nulls(names)
+    for name in names:
+        distinct = table[name].unique()
+        plain = pl.Series(list(map(folded, distinct)), dtype=pl.String)
+        table = table.with_columns(pl.col(name).replace_strict(distinct, plain, return_dtype=pl.String))
+    return table
+
+
+def _prefixes(paths: pl.DataFrame) -> pl.DataFrame:
+    """A row per level: `a > b > c` also as `a > b` and `a`."""
+    distinct = paths.select("value").unique()
+    levels = [
+        (path, CATEGORY_JOIN.join(steps[:depth]))
+        for (path,) in distinct.iter_rows()
+        for steps in [[folded(step) for step in path.split(CATEGORY_JOIN)]]
+        for depth in range(1, len(steps) + 1)
+    ]
+    table = pl.DataFrame(levels, schema={"value": pl.String, "level": pl.String}, orient="row")
+    return (
+        paths.join(table, on="value")
+        .drop("value")
+        .rename({"level": "value"})
+        .select("row", "property", "value", pl.exclude("row", "property", "value"))
+    )
+
+
+def _soft(rows: pl.DataFrame, own: pl.DataFrame, tags: pl.DataFrame) -> pl.DataFrame:
+    """Tags of properties that a product has no value of: the answer, and its alternatives with their probabilities."""
+    asked = _with_folded(tags.filter(pl.col("value").is_not_null()), "property")
+    missing = asked.join(rows.select("row", "product_id"), on="product_id").join(
+        own.select("row", "property").unique(), on=["row", "property"], how="anti"
+    )
+    best = missing.select(
+        "row", "property", "value", pl.col("probability").alias("share"), (pl.col("decision") == "accept").alias("hard")
+    )
+    others = (
+        missing.select("row", "property", "alternatives")
+        .explode("alternatives")
+        .drop_nulls("alternatives")
+        .select(
+            "row",
+            "property",
+            pl.col("alternatives").struct.field("value"),
+            pl.col("alternatives").struct.field("probability").alias("share"),
+            pl.lit(False).alias("hard"),
+        )
+    )
+    every = pl.concat([best.cast(_LISTS), others.cast(_LISTS)])
+    categories = _prefixes(every.filter(pl.col("property") == CATEGORY)).select(_LISTS.names())
+    values = _with_folded(every.filter(pl.col("property") != CATEGORY), "value")
+    return (
+        pl.concat([categories, values])
+        .group_by("row", "property", "value")
+        .agg(pl.col("share").sum().clip(0, 1), pl.col("hard").any())
+        .select(_LISTS.names())
+        .cast(_LISTS)
+    )

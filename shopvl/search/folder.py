@@ -1,0 +1,160 @@
+"""An index folder: files that never change once they are named, and one `config.json` that names those in use.
+
+A change writes new files under new names and then replaces `config.json`: a process killed at any moment leaves the old
+index or the new one. What no config names is cleared away by the next change.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shopvl.errors import IndexFolderError
+from shopvl.files import LOCK
+from shopvl.search.stores.faiss import Kind
+
+FORMAT = 3
+TITLE_SHARE = 0.5  # of a product's vector, where nothing was measured; the rest is the picture's
+CONFIG, ONTOLOGY, REJECTS = "config.json", "ontology.json", "rejects.parquet"
+VECTORS, PRODUCTS, SHOWN = "vectors.f32", "products.parquet", "shown.arrow"  # of one segment
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Weights(_Frozen):
+    """What a product's score adds up: cosine, BM25 as a share of the query's best, and the share of facts that hold.
+
+    BM25 counts more where the words name no category or value, but say a brand or a model: `unnamed` times their share;
+    and where they stand in a product's title in the same order, as in a title that somebody copied: by `titled`.
+    """
+
+    dense: float = 1.0
+    lexical: float = 0.1
+    unnamed: float = 0.4
+    titled: float = 0.5
+    facts: float = 0.4
+
+
+class CutOff(_Frozen):
+    """A query is answered where `bias + weights . signals` is at least `threshold` (a logit)."""
+
+    weights: dict[str, float]
+    bias: float
+    threshold: float
+    kept: float  # share of good queries that were answered where it was measured
+    refused: float  # share of the others that were not
+
+
+class Settings(_Frozen):
+    """What is chosen on validation data."""
+
+    title_share: float = Field(TITLE_SHARE, ge=0, le=1)  # of a product's vector; the rest is the picture's
+    weights: Weights = Weights()
+    cut_off: CutOff | None = None  # None: every query is answered
+
+
+class Milvus(_Frozen):
+    """Where the vectors are, if not in the folder: a file of Milvus Lite, or a server."""
+
+    uri: str
+    collection: str
+
+
+class Segment(_Frozen):
+    """Products that were added together."""
+
+    name: str
+    rows: int
+
+
+class State(_Frozen):
+    """`config.json`: which model made the index, which files it is, and what was measured for it."""
+
+    format: int = FORMAT
+    version: int  # counts changes
+    model: str
+    dimension: int
+    metric: str = "cosine"
+    kind: Kind = "flat"
+    effort: int = 0
+    vectors: str | None = None  # FAISS file over the first segments
+    milvus: Milvus | None = None
+    segments: tuple[Segment, ...] = ()
+    deleted: str | None = None  # row numbers that are no more
+    deleted_count: int = 0
+    lexical: str
+    unlisted: tuple[int, ...] = ()  # deleted rows that the lexical index still holds
+    tags: str | None = None
+    settings: Settings = Settings()
+
+    @property
+    def rows(self) -> int:
+        """Row numbers given out, those of deleted products included."""
+        return sum(segment.rows for segment in self.segments)
+
+    def files(self) -> set[str]:
+        """What the folder has to hold."""
+        named = {self.vectors, self.deleted, self.lexical, self.tags, *(segment.name for segment in self.segments)}
+        return {name for name in named if name}
+
+
+def read_state(folder: Path) -> State:
+    """What `config.json` says. Raises IndexFolderError for a folder that is no index, or one of another format."""
+    path = folder / CONFIG
+    try:
+        config: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    except ValueError as fault:
+        raise IndexFolderError(f"{path} is not JSON ({fault}); make the index anew with `shopvl index`") from None
+    if "dimension" not in config:
+        raise IndexFolderError(f"{folder} is not an index folder; make one with `shopvl index`")
+    if config.get("format") != FORMAT:
+        raise IndexFolderError(f"{folder} is in another index format; make it anew with `shopvl index`")
+    try:
+        state = State.model_validate(config)
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise IndexFolderError(f"{path} is damaged at {where}: {first['msg']}; make the index anew") from None
+    missing = sorted(name for name in state.files() if not (folder / name).exists())
+    if missing:
+        raise IndexFolderError(f"the index {folder} is damaged: {missing[0]} is missing; make it anew")
+    return state
+
+
+def check_model(folder: Path, state: State, model: str) -> None:
+    """Raises IndexFolderError where another model made the index."""
+    if state.model != model:
+        raise IndexFolderError(
+            f"the index {folder} was made with the model {state.model}, but {model} is to search it; "
+            "use that model, or make the index anew with `shopvl index`"
+        )
+
+
+def publish(folder: Path, state: State) -> None:
+    """Make `state` the index, in one step, and clear away what it does not name."""
+    part = folder / f".{CONFIG}.part"
+    with part.open("w", encoding="utf-8") as file:
+        file.write(state.model_dump_json(indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / CONFIG)
+    clear(folder, state)
+
+
+def clear(folder: Path, state: State | None) -> None:
+    """Remove what earlier versions and killed changes have left."""
+    keep = {CONFIG, LOCK, ONTOLOGY, REJECTS} | (state.files() if state else set())
+    for entry in folder.iterdir():
+        if entry.name in keep or not entry.name.startswith(("segment-", "vectors-", "deleted-", "lexical-", "tags-")):
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)

@@ -1,0 +1,134 @@
+"""Near duplicates and variants: products with the same photo, and one item in several colours.
+
+A product keeps its group from the day it is added: groups are named after their first product, and a later one joins
+the first group that it fits. Nothing that comes or goes later renames a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+
+import numpy as np
+from PIL import Image
+
+from shopvl.catalog.cells import folded
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.queries import PLACES
+from shopvl.catalog.vocabulary import CATEGORY_JOIN
+
+HASH_BITS = 64
+BANDS = 4  # a hash that differs in fewer bits than there are bands has one band whole
+BITS_APART = 3
+GRID = 16  # a photo's print: GRID x GRID colours
+COLOURS_APART = 4.0  # mean difference of two prints of one photo, of 255
+COLOUR_PROPERTIES = tuple(name for name, place in PLACES.items() if place == PLACES["colour"])
+
+
+def fingerprint(picture: Image.Image) -> bytes:
+    """HASH_BITS of which neighbours are brighter (a difference hash), then the colours of a GRID x GRID picture.
+
+    A photo that is scaled or compressed again keeps nearly all of both; another colour of the item has other colours.
+    """
+    small = np.asarray(picture.convert("RGB").resize((GRID, GRID), Image.Resampling.BOX))
+    grey = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
+    brighter = np.packbits(grey[:, 1:] > grey[:, :-1] + 2)  # white paper is not exactly white
+    return brighter.tobytes() + small.tobytes()
+
+
+def same_photo(a: bytes, b: bytes) -> bool:
+    """Whether two fingerprints are of one photo; the empty one is of none."""
+    size = HASH_BITS // 8
+    if not a or not b or (int.from_bytes(a[:size], "big") ^ int.from_bytes(b[:size], "big")).bit_count() > BITS_APART:
+        return False
+    return bool(np.abs(_colours(a) - _colours(b)).mean() <= COLOURS_APART)
+
+
+def _colours(print_: bytes) -> np.ndarray:
+    return np.frombuffer(print_, dtype=np.uint8, offset=HASH_BITS // 8).astype(np.int16)
+
+
+class Photos:
+    """The groups of one photo, by fingerprint; `product_id -> group` is decided once, in the order products come."""
+
+    def __init__(self) -> None:
+        self._bands: list[dict[bytes, list[int]]] = [{} for _ in range(BANDS)]
+        self._prints: list[bytes] = []
+        self._names: list[str] = []
+        self._taken: set[str] = set()
+
+    def group(self, product_id: str, print_: bytes | None) -> str:
+        """The group of a product's photo: that of the first product with (nearly) the same one, or a new one."""
+        if not print_:
+            return self._new_name(product_id)
+        size = HASH_BITS // 8
+        width = size // BANDS
+        bands = [print_[place * width : (place + 1) * width] for place in range(BANDS)]
+        seen = {number for band, known in zip(bands, self._bands, strict=True) for number in known.get(band, ())}
+        for candidate in sorted(seen):
+            if same_photo(print_, self._prints[candidate]):
+                return self._names[candidate]
+        for band, known in zip(bands, self._bands, strict=True):
+            known.setdefault(band, []).append(len(self._names))
+        self._prints.append(print_)
+        self._names.append(self._new_name(product_id))
+        return self._names[-1]
+
+    def _new_name(self, product_id: str) -> str:
+        """The product's id, marked where a group is called so: that of a photo which the product had before."""
+        while product_id in self._taken:
+            product_id += "'"
+        self._taken.add(product_id)
+        return product_id
+
+    def remember(self, known: Iterable[tuple[str, bytes | None]]) -> None:
+        """Products that are there already, as (group, fingerprint)."""
+        for group, print_ in known:
+            self.group(group, print_)
+            self._taken.add(group)
+
+
+def variant_key(
+    title: str | None,
+    category_path: Sequence[str] | None,
+    attributes: Iterable[Mapping[str, str]] | None,
+    ontology: Ontology,
+) -> str:
+    """What products that differ in colour only share: category, title without names of colours, other attributes.
+
+    Sixteen hex digits, or an empty text for a product without a title.
+    """
+    if not title or not title.strip():
+        return ""
+    text = f" {folded(title)} "
+    for name in _colour_names(ontology):
+        text = text.replace(f" {name} ", " ")
+        if not name.isascii():
+            text = text.replace(name, "")
+    others = sorted(
+        f"{folded(pair['property'])}={folded(pair['value'])}"
+        for pair in attributes or ()
+        if pair["property"] and pair["value"] and folded(pair["property"]) not in COLOUR_PROPERTIES
+    )
+    path = folded(CATEGORY_JOIN.join(category_path or ()))
+    key = "\n".join([path, " ".join(text.split()), *others])
+    return blake2b(key.encode(), digest_size=8).hexdigest()
+
+
+_NAMES: dict[int, tuple[Ontology, tuple[str, ...]]] = {}
+
+
+def _colour_names(ontology: Ontology) -> tuple[str, ...]:
+    """All names of colours, longest first."""
+    held = _NAMES.get(id(ontology))
+    if held is None or held[0] is not ontology:
+        names = {
+            folded(name)
+            for prop in ontology.properties
+            if folded(prop.id) in COLOUR_PROPERTIES
+            for value in prop.values
+            for name in (value.id, *value.names.values(), *value.synonyms)
+        }
+        _NAMES.clear()
+        held = _NAMES[id(ontology)] = ontology, tuple(sorted(names, key=lambda name: (-len(name), name)))
+    return held[1]

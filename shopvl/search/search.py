@@ -1,0 +1,429 @@
+"""Search in an index folder: by words, picture, or both, in English and Chinese, with filters, facets and a cut-off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import polars as pl
+import torch
+import torch.nn.functional as F
+
+from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.images import decode
+from shopvl.catalog.ontology import Fact, Ontology
+from shopvl.catalog.queries import AUDIENCES, facts_meant
+from shopvl.design.design import Design
+from shopvl.errors import DesignError, IndexFolderError, ShopvlError
+from shopvl.inference.pair_scorer import has_judge
+from shopvl.inference.predict import LinearAnswers, PromptedAnswers
+from shopvl.search.filters import Condition, Facts
+from shopvl.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, check_model, read_state
+from shopvl.search.lexical import Lexical, words_of
+from shopvl.search.near_duplicates import BITS_APART, fingerprint, same_photo
+from shopvl.search.photo_query import composed, head_of
+from shopvl.search.segments import Hit, Records, photo_hash, read_matrix
+from shopvl.search.stores.faiss import Allowed, Vectors, best, read
+
+By = Literal["hybrid", "dense", "lexical"]
+WAYS: tuple[By, ...] = get_args(By)
+Collapse = Literal["photo", "variant"]
+
+POOL = 200  # candidates that each way of looking brings
+TITLES_READ = 50  # best titles by words that tell whether a query is part of a title
+FILTERS_KEPT = 32  # sets of conditions whose rows are remembered, a byte or so per product each
+RERANKED = 50  # results that a matching head looks at
+RECIPROCAL = 10  # of reciprocal rank fusion (Cormack et al. 2009) with the matching head's order
+
+
+@dataclass(frozen=True)
+class Found:
+    """Results, best first. None of them where nothing in the index answers the query."""
+
+    hits: list[Hit]
+    understood: tuple[Fact, ...] = ()  # categories and values that the words name
+    confidence: float | None = None  # that the index can answer the query; None where nothing measured it
+    refused: bool = False  # there were candidates, and the cut-off held them back
+    facets: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fit for JSON."""
+        return {
+            "hits": [hit.as_dict() for hit in self.hits],
+            "understood": [str(fact) for fact in self.understood],
+            "confidence": None if self.confidence is None else round(self.confidence, 4),
+            "refused": self.refused,
+            "facets": {name: dict(counts) for name, counts in self.facets.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Candidates of a query by row, and what each way of looking says of them (M,)."""
+
+    rows: np.ndarray
+    cosine: np.ndarray
+    lexical: np.ndarray  # BM25 as a share of the query's best
+    facts: np.ndarray  # mean share of the query's facts that hold
+    unnamed: float  # share of the query's words that name none
+    titled: bool  # whether a product's title has all of the words in their order
+
+    def fused(self, weights: Weights) -> np.ndarray:
+        """(M,): the weighted sum."""
+        lexical = weights.lexical + weights.unnamed * self.unnamed + weights.titled * self.titled
+        total: np.ndarray = weights.dense * self.cosine + lexical * self.lexical + weights.facts * self.facts
+        return total
+
+
+class SearchIndex:
+    """An index folder opened with the design that made it. What is written to the folder later is not seen."""
+
+    def __init__(self, folder: Path, design: Design) -> None:
+        self.folder, self.design = folder, design
+        for attempt in range(3):
+            self.state = read_state(folder)
+            check_model(folder, self.state, design.name)
+            try:
+                self._open()
+                return
+            except FileNotFoundError:  # a change was published in between, and cleared the old files away
+                if attempt == 2:
+                    raise IndexFolderError(f"the index {folder} is damaged; make it anew with `shopvl index`") from None
+
+    def _open(self) -> None:
+        state = self.state
+        parts = [self.folder / segment.name for segment in state.segments]
+        frames = [pl.read_parquet(part / PRODUCTS) for part in parts]
+        self.products = pl.concat(frames, how="diagonal_relaxed", rechunk=True)
+        self.records = Records(parts)
+        matrices = [self._matrix(part, segment.rows) for part, segment in zip(parts, state.segments, strict=True)]
+        if len(self.products) != state.rows or len(self.records) != state.rows:
+            raise self._damaged(f"{len(self.products)} products for {state.rows} vectors")
+        self.vectors = self._vectors(matrices)
+        self.live = np.ones(state.rows, dtype=bool)
+        if state.deleted is not None:
+            self.live[np.load(self.folder / state.deleted)] = False
+        self.everywhere = self.vectors.allow(self.live) if state.deleted_count else None
+        self.lexical = Lexical.open(self.folder / state.lexical)
+        self.ontology = Ontology.load(self.folder / ONTOLOGY)
+        tags = None if state.tags is None else pl.read_parquet(self.folder / state.tags)
+        self.facts = Facts(self.products, tags)
+        self._allowed = lru_cache(maxsize=FILTERS_KEPT)(
+            lambda where: self.vectors.allow(self.facts.allowed(where) & self.live)
+        )
+
+    def _matrix(self, segment: Path, rows: int) -> np.ndarray:
+        size, expected = (segment / VECTORS).stat().st_size, rows * self.state.dimension * 4
+        if size != expected:
+            raise self._damaged(f"{VECTORS} has {size} bytes for {rows} products, not {expected}")
+        return read_matrix(segment, rows)
+
+    def _vectors(self, matrices: list[np.ndarray]) -> Vectors:
+        state = self.state
+        if state.milvus is not None:
+            from shopvl.search.stores.milvus import MilvusVectors
+
+            return MilvusVectors(matrices, state.milvus)
+        index = None if state.vectors is None else read(self.folder / state.vectors)
+        return Vectors(matrices=matrices, kind=state.kind, index=index, effort=state.effort)
+
+    def _damaged(self, what: str) -> IndexFolderError:
+        return IndexFolderError(f"the index {self.folder} is damaged: {what}; make it anew with `shopvl index`")
+
+    def __len__(self) -> int:
+        return self.state.rows - self.state.deleted_count
+
+    # --- queries
+
+    def query_vector(self, text: str | None, image: bytes | None) -> np.ndarray:
+        """(D,), unit length: words, picture, or the mean of both."""
+        if not text and not image:
+            raise ShopvlError("nothing to search for: give words, a picture, or both")
+        if not image:
+            return self.text_vector(text or "")
+        if not text:
+            return self.image_vector(image)
+        both = self.text_vector(text) + self.image_vector(image)
+        return both / max(float(np.linalg.norm(both)), 1e-9)
+
+    def text_vector(self, text: str) -> np.ndarray:
+        """(D,), unit length, of words."""
+        with torch.inference_mode():
+            vector = self.design.model.embed_text(self.design.loader.words([text]).to(self.design.device), "query")
+        result: np.ndarray = F.normalize(vector, dim=-1)[0].float().cpu().numpy()
+        return result
+
+    def image_vector(self, image: bytes) -> np.ndarray:
+        """(D,), unit length, of a picture."""
+        with torch.inference_mode():
+            picture = self.design.loader.pictures([decode(image)]).to(self.design.device)
+            vector = self.design.model.embed_image(picture)
+        result: np.ndarray = F.normalize(vector, dim=-1)[0].float().cpu().numpy()
+        return result
+
+    def understood(self, text: str | None) -> tuple[Fact, ...]:
+        """Categories and values of the ontology that the words name, in any of its languages."""
+        return facts_meant(text, self.ontology) if text else ()
+
+    def in_catalog_words(self, text: str, facts: Sequence[Fact]) -> str:
+        """The catalog's own names of what a query names, as the model learned to read queries.
+
+        So one wish has one vector in every language. A query that says more than that stays as it is, but for one in
+        Chinese: its other words are left to the lexical search.
+        """
+        if not facts or (language_of(text) != "zh" and self._named_share(text, facts) < 1):
+            return text
+        ordered = sorted(facts, key=lambda fact: fact.kind == "category")  # "red dresses", not "dresses red"
+        return " ".join(folded(fact.path[-1] if fact.kind == "category" else fact.value) for fact in ordered)
+
+    def query_words(self, text: str, facts: Sequence[Fact]) -> list[str]:
+        """Words to look for: the query's, and all names of what they name."""
+        numbers = {fact: number for number, fact in enumerate(self.ontology.facts)} if facts else {}
+        single = [one for fact in facts for one in fact.each()]
+        names = [name for fact in single for name in self.ontology.names_of_facts[numbers[fact]]]
+        return list(dict.fromkeys([*words_of(text), *(word for name in names for word in words_of(name))]))
+
+    # --- search
+
+    def search(
+        self,
+        text: str | None = None,
+        image: bytes | None = None,
+        *,
+        where: Sequence[Condition] = (),
+        k: int = 10,
+        by: By = "hybrid",
+        collapse: Collapse | None = None,
+        facets: Sequence[str] = (),
+        cut_off: bool = True,
+        matcher: Design | None = None,
+    ) -> Found:
+        """The k best products among those that fulfil `where`; facets count the values of all of these.
+
+        Words and a picture together mean "like this, but": what the words name replaces the picture's own value.
+        `collapse` keeps the best product of each group. A `matcher` (a design with a matching head) reads words and
+        pictures of the first RERANKED results together and has a say in their order. Without `cut_off` a query that
+        nothing answers gets the nearest products all the same. Raises ShopvlError where there is nothing to search for.
+        """
+        if not (text and text.strip()) and not image:
+            raise ShopvlError("nothing to search for: give words, a picture, or both")
+        text = text.strip() if text else None
+        allowed = self._allowed(tuple(where)) if where else self.everywhere
+        counted = self.facts.facets(self.mask(allowed), facets) if facets else {}
+        facts = self.understood(text)
+        vector = self.query_vector(self.in_catalog_words(text, facts) if text else None, image)
+        if text and image:
+            rows, scores = composed(self, image, facts, vector, allowed, max(POOL, 4 * k))
+            confidence = None
+        else:
+            rows, scores, confidence = self._ranked(text, facts, vector, allowed, by, k, wide=bool(collapse or matcher))
+        if cut_off and confidence is not None and self._refuses(confidence) and not self._sells(facts, allowed):
+            return Found([], facts, confidence, refused=len(rows) > 0, facets=counted)
+        if matcher is not None and text:
+            rows, scores = self._matched(matcher, text, rows, scores)
+        return Found(self._hits(scores, rows, k, collapse), facts, confidence, facets=counted)
+
+    def mask(self, allowed: Allowed | None) -> np.ndarray:
+        """(N,) bool: the rows that are allowed."""
+        return self.live if allowed is None else allowed.mask_N
+
+    def _ranked(
+        self,
+        text: str | None,
+        facts: Sequence[Fact],
+        vector: np.ndarray,
+        allowed: Allowed | None,
+        by: By,
+        k: int,
+        *,
+        wide: bool,
+    ) -> tuple[np.ndarray, np.ndarray, float | None]:
+        """Rows and scores, best first, and how sure it is that the index answers the words."""
+        confidence = self.confidence(text, facts, vector) if text and self.state.settings.cut_off else None
+        if by == "dense" or not text:
+            scores, rows = self.vectors.search(vector, max(POOL, 4 * k) if wide else k, allowed)
+            return rows, scores, confidence
+        if by == "lexical":
+            scores, rows = self._by_words(text, facts, max(POOL, 4 * k), allowed)
+            return rows, scores, confidence
+        parts = self.parts(text, facts, vector, max(POOL, 4 * k), allowed)
+        scores, rows = best(parts.fused(self.state.settings.weights), parts.rows, max(POOL, 4 * k))
+        return rows, scores, confidence
+
+    def _by_words(
+        self, text: str, facts: Sequence[Fact], k: int, allowed: Allowed | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return self.lexical.search(self.query_words(text, facts), k, self.mask(allowed))
+
+    def parts(self, text: str, facts: Sequence[Fact], vector: np.ndarray, pool: int, allowed: Allowed | None) -> Parts:
+        """Candidates that any way of looking brings, and what every way says of each."""
+        _, near = self.vectors.search(vector, pool, allowed)
+        bm25, worded = self._by_words(text, facts, pool, allowed)
+        every = [near, worded]
+        if facts:
+            every.append(self.facts.likely(facts, pool, self.mask(allowed)))
+        rows = np.unique(np.concatenate(every)).astype(np.int64)
+        lexical = np.zeros(len(rows), dtype=np.float32)
+        if len(worded):
+            lexical[np.searchsorted(rows, worded)] = bm25 / bm25[0]
+        shares = [self.facts.share(fact, rows) for fact in facts]
+        held = np.mean(shares, axis=0) if shares else np.zeros(len(rows), dtype=np.float32)
+        unnamed = 1 - self._named_share(text, facts)
+        # words that all name facts are a wish, even where a title has them: in another language their order is another
+        titled = unnamed > 0 and self._titled(text, worded[:TITLES_READ])
+        return Parts(rows, self.vectors.scores(vector, rows), lexical, held, unnamed, titled)
+
+    def _titled(self, text: str, rows: np.ndarray) -> bool:
+        """Whether one of these titles has all words of the query, in their order."""
+        words = words_of(text)
+        titles = (iter(words_of(self.products["title"][row] or "")) for row in rows.tolist())
+        return any(all(word in title for word in words) for title in titles)
+
+    def _named_share(self, text: str, facts: Sequence[Fact]) -> float:
+        """Which share of the words is part of a name of the facts."""
+        words, names = words_of(text), set(self.query_words("", facts))
+        return sum(word in names for word in words) / max(len(words), 1)
+
+    # --- pictures
+
+    def rows_of_photo(self, image: bytes) -> np.ndarray:
+        """Rows of the products whose photo it is."""
+        print_ = fingerprint(decode(image))
+        apart = np.bitwise_count(self._hashes ^ np.uint64(photo_hash(print_)))
+        close = np.flatnonzero((apart <= BITS_APART) & self.live)[: 5 * POOL]
+        return np.array([row for row in close.tolist() if same_photo(print_, self.records.print(row))], dtype=np.int64)
+
+    @cached_property
+    def head(self) -> LinearAnswers | PromptedAnswers | None:
+        """What the design answers with, if it has anything."""
+        return head_of(self.design)
+
+    @cached_property
+    def _hashes(self) -> np.ndarray:
+        return self.records.hashes()
+
+    # --- honesty
+
+    def signals(self, text: str, facts: Sequence[Fact], vector: np.ndarray) -> dict[str, float]:
+        """What tells a query that the index can answer from one it cannot."""
+        scores, rows = self.vectors.search(vector, 10, self.everywhere)
+        words = words_of(text)
+        covered, unknown = self.lexical.coverage(words)
+        held = float(np.mean([self.facts.share(fact, rows).mean() for fact in facts])) if facts and len(rows) else 0.0
+        return {
+            "best cosine": float(scores[0]) if len(scores) else 0.0,
+            "mean cosine": float(scores.mean()) if len(scores) else 0.0,
+            "words covered": covered,
+            "words unknown": min(unknown, 3) / 3,
+            "all words unknown": float(bool(words) and unknown == len(words) and not facts),
+            "words named": self._named_share(text, facts),
+            "facts held": held,
+        }
+
+    def confidence(self, text: str, facts: Sequence[Fact], vector: np.ndarray) -> float | None:
+        """How sure it is, in [0, 1], that the index has what the words ask for; None where nothing measured it."""
+        rule = self.state.settings.cut_off
+        if rule is None:
+            return None
+        found = self.signals(text, facts, vector)
+        logit = rule.bias + sum(rule.weights.get(name, 0.0) * value for name, value in found.items())
+        return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
+
+    @property
+    def lowest_confidence(self) -> float | None:
+        """From where on a query is answered; None where every one is."""
+        rule = self.state.settings.cut_off
+        return None if rule is None else 1 / (1 + math.exp(-rule.threshold))
+
+    def _refuses(self, confidence: float) -> bool:
+        lowest = self.lowest_confidence
+        return lowest is not None and confidence < lowest
+
+    def _sells(self, facts: Sequence[Fact], allowed: Allowed | None) -> bool:
+        """Whether there are products of a category, or for an audience, that the words name: no reason to refuse them.
+
+        Another value alone says little: a rose bush and an olive oil are not asked for by their colour.
+        """
+        telling = (fact for fact in facts if fact.kind == "category" or folded(fact.property) in AUDIENCES)
+        return any(self.facts.among(fact, self.mask(allowed)) for fact in telling)
+
+    # --- results
+
+    def _matched(
+        self, matcher: Design, text: str, rows: np.ndarray, scores: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The first results in the order of both rankings together, as reciprocal ranks."""
+        first = [int(row) for row in rows[:RERANKED] if self.records.thumbnail(int(row))]
+        if not first:
+            return rows, scores
+        pictures = [decode(self.records.thumbnail(row)) for row in first]
+        loader = matcher.loader
+        batch = replace(loader.pictures(pictures), texts={"title": loader.words([text] * len(first))})
+        if not has_judge(matcher):
+            raise DesignError(f"{matcher.name} has no matching head to rank with; use a model of the recipe albef")
+        with torch.inference_mode():
+            batch = batch.to(matcher.device)
+            logits = matcher.model.judge(batch.texts["title"], *matcher.model.picture(batch))
+        order = np.argsort(-logits.float().cpu().numpy(), kind="stable")
+        place = dict(zip(np.array(first)[order].tolist(), range(len(first)), strict=True))
+        total = np.array(
+            [
+                1 / (RECIPROCAL + number) + (1 / (RECIPROCAL + place[row]) if row in place else 0.0)
+                for number, row in enumerate(rows.tolist())
+            ]
+        )
+        again = np.argsort(-total, kind="stable")
+        return rows[again], total[again]
+
+    def hits_at(self, rows: Sequence[int]) -> list[Hit]:
+        """The products of these rows, as a search would show them, without a score."""
+        return self._hits(np.zeros(len(rows)), np.array(rows, dtype=np.int64), len(rows), None)
+
+    def _hits(self, scores: np.ndarray, rows: np.ndarray, k: int, collapse: Collapse | None) -> list[Hit]:
+        if collapse is not None:
+            groups = self.products[collapse][rows.tolist()].to_list()
+            first = {group: place for place, group in reversed(list(enumerate(groups)))}
+            chosen = sorted(first.values())
+            scores, rows = scores[chosen], rows[chosen]
+        return self.records.hits(rows[:k].tolist(), scores[:k].tolist())
+
+    def row_of(self, product_id: str) -> int | None:
+        """The product's row number, if the index has it."""
+        rows = np.flatnonzero((self.products["product_id"] == product_id).to_numpy() & self.live)
+        return int(rows[-1]) if len(rows) else None
+
+
+def way_named(name: str) -> By:
+    """The way of searching of that name. Raises ShopvlError for a name that is none."""
+    if name not in WAYS:
+        raise ShopvlError(f"--by knows {', '.join(WAYS)}; {name!r} came")
+    return name
+
+
+def collapse_named(name: str | None) -> Collapse | None:
+    """The kind of group of that name. Raises ShopvlError for a name that is none."""
+    if name is not None and name not in get_args(Collapse):
+        raise ShopvlError(f"--collapse knows {' and '.join(get_args(Collapse))}; {name!r} came")
+    return cast(Collapse | None, name)
+
+
+def read_ids(path: Path) -> Collection[str]:
+    """Product ids to delete, one a line. Raises ShopvlError for a file that cannot be read or holds none."""
+    try:
+        ids = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ShopvlError(f"the ids to delete cannot be read from {path} ({fault}); one id a line was wanted") from None
+    if not ids:
+        raise ShopvlError(f"{path} holds no ids to delete; one id a line was wanted")
+    return ids

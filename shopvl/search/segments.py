@@ -1,0 +1,259 @@
+"""Products that were added together, in files that never change: vectors, a table of what is known, and what is shown.
+
+What is shown is read row by row from a memory-mapped Arrow file: a query reads ten rows of a million.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import polars.selectors as cs
+import pyarrow as pa
+from PIL import Image
+from pydantic_core import from_json  # several times faster than json's
+
+from shopvl.catalog.images import decode, image_bytes
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.schema import ATTRIBUTES
+from shopvl.data.rows import Row
+from shopvl.search.folder import PRODUCTS, SHOWN, VECTORS, Segment
+from shopvl.search.near_duplicates import HASH_BITS, Photos, fingerprint, variant_key
+
+THUMBNAIL_PX = 160
+FRAME_ROWS = 10_000  # of the tables that a segment is written in
+
+COLUMNS = pl.Schema(
+    {
+        "product_id": pl.String(),
+        "title": pl.String(),
+        "category_path": pl.List(pl.String),
+        "attributes": ATTRIBUTES,
+        "photo": pl.String(),
+        "variant": pl.String(),
+    }
+)
+OWN = frozenset({*COLUMNS, "row"})  # names that a catalog's further columns cannot have here
+_RECORD = pa.schema(
+    [
+        ("record", pa.large_binary()),  # JSON: what a Hit says of the product
+        ("thumbnail", pa.large_binary()),
+        ("print", pa.large_binary()),
+        ("hash", pa.uint64()),  # the print's first bits; 0 where there is no picture
+    ]
+)
+_KEPT_TYPES = (pl.String, pl.Boolean, pl.Int32, pl.Int64, pl.Float32, pl.Float64)
+Pictured = tuple[bytes | None, bytes | None]  # thumbnail and fingerprint
+
+
+@dataclass(slots=True)  # not frozen: that doubles the time to make one
+class Hit:
+    """One result: its score (a cosine in [-1, 1] for a dense search) and what is needed to show the product."""
+
+    product_id: str
+    score: float
+    title: str
+    category_path: tuple[str, ...]
+    attributes: tuple[tuple[str, str], ...]
+    photo: str  # group of products with the same photo: the id of its first one
+    variant: str  # group of products that differ in colour only
+    row: int = field(repr=False)  # in the index that found it
+    pictures: Binary = field(repr=False, compare=False)
+
+    @property
+    def thumbnail(self) -> bytes:
+        """Its picture as JPEG or PNG, read from the index when it is asked for; empty where there is none."""
+        return self.pictures[self.row]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fit for JSON: without the picture."""
+        return {
+            "product_id": self.product_id,
+            "score": round(self.score, 4),
+            "title": self.title,
+            "category_path": list(self.category_path),
+            "attributes": [{"property": name, "value": value} for name, value in self.attributes],
+            "photo": self.photo,
+            "variant": self.variant,
+        }
+
+
+class Writer:
+    """One new segment of an index folder: vectors, what is shown, pictures. The last row of an id wins."""
+
+    def __init__(self, out: Path, version: int, ontology: Ontology, photos: Photos | None = None) -> None:
+        self.name = f"segment-{version:05d}"
+        self.folder = out / self.name
+        self.folder.mkdir(parents=True)
+        self.ontology, self.photos = ontology, photos or Photos()
+        self.rows, self.dimension = 0, 0
+        self._vectors = (self.folder / VECTORS).open("wb")
+        self._shown = pa.ipc.new_file(str(self.folder / SHOWN), _RECORD)
+        self._frames: list[pl.DataFrame] = []
+        self._waiting: list[dict[str, Any]] = []
+        self._pictures: list[Pictured] = []
+
+    def add(self, matrix_ND: np.ndarray, rows: Sequence[Row], root: Path, further: Collection[str] = ()) -> None:
+        """Products with their unit vectors; pictures are read from the rows, relative paths from `root`."""
+        pictures = [_pictured(row, root) for row in rows]
+        shown = []
+        for row, (_, print_) in zip(rows, pictures, strict=True):
+            own = {name: row[name] for name in ("product_id", "title", "category_path", "attributes")}
+            own["photo"] = self.photos.group(row["product_id"], print_)
+            own["variant"] = (
+                variant_key(row["title"], row["category_path"], row["attributes"], self.ontology) or own["photo"]
+            )
+            shown.append(own | {name: row[name] for name in further})
+        self.put(matrix_ND, shown, pictures)
+
+    def put(self, matrix_ND: np.ndarray, shown: Sequence[dict[str, Any]], pictures: Sequence[Pictured]) -> None:
+        """The same for rows that are ready: as they stand in the products table, with their pictures."""
+        self.dimension = int(matrix_ND.shape[1])
+        self._vectors.write(np.ascontiguousarray(matrix_ND, dtype="<f4").tobytes())
+        self._waiting.extend(shown)
+        self._pictures.extend(pictures)
+        self.rows += len(shown)
+        if len(self._waiting) >= FRAME_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        frame = pl.DataFrame(self._waiting, schema_overrides=COLUMNS, infer_schema_length=None).with_columns(
+            cs.decimal().cast(pl.Float64), cs.temporal().cast(pl.String)
+        )
+        kept = [name for name, kind in frame.schema.items() if name in COLUMNS or kind in _KEPT_TYPES]
+        self._frames.append(frame.select(kept))
+        thumbnails, prints = zip(*self._pictures, strict=True)
+        columns = [
+            pa.array([_record(row) for row in self._waiting], pa.large_binary()),
+            pa.array(thumbnails, pa.large_binary()),
+            pa.array(prints, pa.large_binary()),
+            pa.array([photo_hash(print_) for print_ in prints], pa.uint64()),
+        ]
+        self._shown.write_batch(pa.record_batch(columns, schema=_RECORD))
+        self._waiting, self._pictures = [], []
+
+    def close(self) -> Segment:
+        """Write what is left."""
+        self._flush()
+        self._vectors.close()
+        self._shown.close()
+        pl.concat(self._frames, how="diagonal_relaxed").write_parquet(self.folder / PRODUCTS)
+        return Segment(name=self.name, rows=self.rows)
+
+
+def _record(row: Mapping[str, Any]) -> bytes:
+    attributes = [(pair["property"], pair["value"]) for pair in row["attributes"] or ()]
+    path = list(row["category_path"] or ())
+    shown = (row["product_id"], row["title"] or "", path, attributes, row["photo"], row["variant"])
+    return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def photo_hash(print_: bytes | None) -> int:
+    """The bits of a fingerprint by which photos are compared first."""
+    return int.from_bytes(print_[: HASH_BITS // 8], "little") if print_ else 0
+
+
+class Records:
+    """What is shown of the products, by row number, over all segments: memory-mapped, read where it is wanted."""
+
+    def __init__(self, segments: Sequence[Path]) -> None:
+        tables = [read_shown(segment) for segment in segments]
+        self._rows = sum(map(len, tables))
+        self._records, self._thumbnails, self._prints = (
+            Binary([chunk for table in tables for chunk in table.column(name).chunks])
+            for name in ("record", "thumbnail", "print")
+        )
+        self._hashes = [table.column("hash") for table in tables]
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def hits(self, rows: Sequence[int], scores: Sequence[float]) -> list[Hit]:
+        """The rows as results."""
+        records = from_json(b"[%b]" % b",".join(self._records.taken(rows)))
+        pictures = self._thumbnails
+        return [
+            Hit(product_id, score, title, tuple(path), tuple(map(tuple, attributes)), photo, variant, row, pictures)
+            for (product_id, title, path, attributes, photo, variant), score, row in zip(
+                records, scores, rows, strict=True
+            )
+        ]
+
+    def thumbnail(self, row: int) -> bytes:
+        """The row's picture; empty where it has none."""
+        return self._thumbnails[row]
+
+    def print(self, row: int) -> bytes:
+        """The fingerprint of the row's photo; empty where it has none."""
+        return self._prints[row]
+
+    def hashes(self) -> np.ndarray:
+        """(N,) uint64: `photo_hash` of every row."""
+        return np.concatenate([*(column.to_numpy() for column in self._hashes), np.empty(0, np.uint64)])
+
+
+class Binary:
+    """A column of bytes, read by row from where Arrow mapped it: several times faster than through Arrow's scalars."""
+
+    def __init__(self, chunks: Sequence[Any]) -> None:
+        self._starts = [0, *itertools.accumulate(map(len, chunks))]
+        self._parts = []
+        for chunk in chunks:
+            _, offsets, data = chunk.buffers()
+            self._parts.append((memoryview(offsets).cast("q")[chunk.offset :], memoryview(data)))
+
+    def __getitem__(self, row: int) -> bytes:
+        """The bytes of that row; none of a row that is null."""
+        return bytes(self.taken([row])[0])
+
+    def taken(self, rows: Sequence[int]) -> list[memoryview]:
+        """Those of several rows, where they lie."""
+        starts, parts, found = self._starts, self._parts, []
+        for row in rows:
+            number = bisect_right(starts, row) - 1
+            offsets, data = parts[number]
+            row -= starts[number]
+            found.append(data[offsets[row] : offsets[row + 1]])
+        return found
+
+
+def read_shown(segment: Path) -> pa.Table:
+    """(record, thumbnail, print, hash) of a segment's rows, memory-mapped."""
+    return pa.ipc.open_file(pa.memory_map(str(segment / SHOWN))).read_all()
+
+
+def read_matrix(segment: Path, rows: int) -> np.ndarray:
+    """(N, D): the vectors of a segment of so many rows, memory-mapped."""
+    flat = np.memmap(segment / VECTORS, dtype="<f4", mode="r")
+    return np.asarray(flat).reshape(rows, -1)
+
+
+def _pictured(row: Row, root: Path) -> Pictured:
+    """Thumbnail and fingerprint of a row's picture, if it has one."""
+    image = row["image"] or {}
+    if not (image.get("bytes") or image.get("path")):
+        return None, None
+    data = image_bytes(image, root)
+    picture = decode(data)
+    return _thumbnail(data, picture), fingerprint(picture)
+
+
+def _thumbnail(data: bytes, picture: Image.Image) -> bytes:
+    """A JPEG of at most THUMBNAIL_PX a side; a picture that is small already stays as it is."""
+    if max(picture.size) <= THUMBNAIL_PX:
+        return data
+    small = picture.copy()
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    out = BytesIO()
+    small.save(out, "JPEG", quality=88)
+    return out.getvalue()

@@ -1,0 +1,251 @@
+"""What an index is told by validation products: the title's share, the weights of fusion, and the cut-off."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from shopvl.catalog.cells import folded
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.queries import make_query
+from shopvl.catalog.readers import Catalog
+from shopvl.data.rows import Row, pairs
+from shopvl.design.design import Design
+from shopvl.errors import CatalogError
+from shopvl.inference.encode import Encoded, encode
+from shopvl.metrics.retrieval import ranking_at
+from shopvl.search.build import Plan, finish, product_vectors, read_tags
+from shopvl.search.folder import ONTOLOGY, CutOff, Settings, Weights
+from shopvl.search.lexical import words_of
+from shopvl.search.out_of_catalog import queries_elsewhere
+from shopvl.search.search import POOL, Parts, SearchIndex
+from shopvl.search.segments import Writer
+
+QUERIES = 400
+SHARES = tuple(step / 10 for step in range(11))
+TRIED = {  # of each weight
+    "lexical": (0.0, 0.05, 0.1, 0.2, 0.4),
+    "unnamed": (0.0, 0.2, 0.4, 0.8, 1.6, 3.2),
+    "titled": (0.0, 0.25, 0.5, 1.0, 2.0),
+    "facts": (0.0, 0.2, 0.4, 0.8),
+}
+KEPT = 0.985  # of good queries that the cut-off has to answer
+FEWEST = 50  # products that anything can be chosen on
+DEPTH = 10  # of the nDCG that decides
+
+
+@dataclass(frozen=True)
+class Made:
+    """A query made from a product's category and values, and the rows that have all it asks for."""
+
+    text: str
+    wants: tuple[int, ...]
+    fitting: np.ndarray
+
+
+def made_queries(
+    rows: Sequence[Row],
+    ontology: Ontology,
+    *,
+    count: int = QUERIES,
+    constraints: Iterable[int] = (1, 2, 3, 4),
+    seed: int = 0,
+) -> list[Made]:
+    """Distinct queries with that many facts (the category is one), and every row that has all of them."""
+    rng = random.Random(seed)
+    wanted = set(constraints)
+    known = np.zeros((len(rows), len(ontology.facts)), dtype=bool)
+    for place, row in enumerate(rows):
+        known[place, ontology.fact_ids(row["category_path"], row["attributes"])] = True
+    found: dict[str, Made] = {}
+    for _ in range(20 * count):
+        row = rng.choice(rows)
+        query = make_query(None, row["category_path"], pairs(row["attributes"]), ontology, rng)
+        if query.text and query.text not in found and len(query.wants) in wanted:
+            fitting = np.flatnonzero(known[:, list(query.wants)].all(axis=1))
+            found[query.text] = Made(query.text, query.wants, fitting)
+        if len(found) == count:
+            break
+    return list(found.values())
+
+
+def _title_queries(rows: Sequence[Row], count: int, seed: int) -> list[Made]:
+    """Half of a title's words each, in order; every product of that title is right."""
+    rng = random.Random(seed)
+    groups: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault(folded(row["title"]), []).append(place)
+    found = []
+    for title in rng.sample(sorted(groups), min(count, len(groups))):
+        words = title.split()
+        kept = sorted(rng.sample(range(len(words)), min(len(words), max(2, (len(words) + 1) // 2))))
+        found.append(Made(" ".join(words[number] for number in kept), (), np.array(groups[title])))
+    return found
+
+
+def choose(
+    design: Design,
+    catalog: Catalog,
+    *,
+    tags: Path | None = None,
+    ontology: Ontology | None = None,
+    seed: int = 0,
+    report: Callable[[int], None] = lambda rows: None,
+) -> Settings:
+    """Settings that are best on these products, which should not be those the design learned from.
+
+    Their own categories and values make the queries and say what is right; the index that is tried does not see them,
+    but only `tags`, as with products that nobody has filled in. Raises CatalogError for fewer than FEWEST products.
+    """
+    ontology = ontology or design.ontology
+    rows, embeddings = _embedded(design, catalog, report)
+    if len(rows) < FEWEST:
+        raise CatalogError(
+            f"{len(rows)} products of {catalog.path} are complete, at least {FEWEST} are wanted to choose settings on; "
+            "leave the choice out with --calibrate-on ''"
+        )
+    queries = made_queries(rows, ontology, seed=seed)
+    if not queries:
+        raise CatalogError(
+            f"no product of {catalog.path} has a category, so no queries could be made to choose settings on; "
+            "leave the choice out with --calibrate-on ''"
+        )
+    share = _title_share(design, queries, embeddings)
+    with tempfile.TemporaryDirectory(prefix="shopvl-") as folder:
+        vectors = product_vectors(embeddings, ("image", "title"), share).numpy()
+        index = _bare_index(Path(folder) / "index", design, catalog, rows, vectors, tags, ontology, share)
+        weights = _weights(index, [*queries, *_title_queries(rows, len(queries), seed)])
+        cut_off = _cut_off(index, queries, rows, seed)
+    return Settings(title_share=share, weights=weights, cut_off=cut_off)
+
+
+def _embedded(
+    design: Design, catalog: Catalog, report: Callable[[int], None]
+) -> tuple[list[Row], dict[str, torch.Tensor]]:
+    rows: list[Row] = []
+    parts: dict[str, list[np.ndarray]] = {"image": [], "title": []}
+    for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), design.embeddings):
+        if isinstance(item, Encoded) and len(item.inputs) == 2:
+            rows += item.rows
+            for name in parts:
+                parts[name].append(item.values[name])
+        report(len(rows))
+    if not rows:
+        return rows, {}
+    return rows, {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in parts.items()}
+
+
+def _title_share(design: Design, queries: Sequence[Made], embeddings: dict[str, torch.Tensor]) -> float:
+    with torch.inference_mode():
+        words = design.loader.words([query.text for query in queries]).to(design.device)
+        asked = design.model.embed_text(words, "query").float().cpu().numpy()
+    relevance = [query.fitting for query in queries]
+    scores = {
+        share: ranking_at(
+            asked, product_vectors(embeddings, ("image", "title"), share).numpy(), relevance, (1, DEPTH)
+        ).ndcg[DEPTH]
+        for share in SHARES
+    }
+    return max(scores, key=lambda share: (round(scores[share], 4), -abs(share - 0.5)))
+
+
+def _bare_index(
+    folder: Path,
+    design: Design,
+    catalog: Catalog,
+    rows: Sequence[Row],
+    vectors: np.ndarray,
+    tags: Path | None,
+    ontology: Ontology,
+    share: float,
+) -> SearchIndex:
+    """An index of the rows without their categories and values."""
+    folder.mkdir()
+    writer = Writer(folder, 1, ontology)
+    shown: list[dict[str, Any]] = [
+        {"product_id": row["product_id"], "title": row["title"], "category_path": None, "attributes": None}
+        | {"photo": row["product_id"], "variant": row["product_id"]}
+        for row in rows
+    ]
+    writer.put(vectors, shown, [(None, None)] * len(rows))
+    ontology.save(folder / ONTOLOGY)
+    plan = Plan(settings=Settings(title_share=share), kind="flat")
+    finish(folder, design.name, writer.close(), plan, ontology, None if tags is None else read_tags(tags), None)
+    return SearchIndex(folder, design)
+
+
+def _weights(index: SearchIndex, queries: Sequence[Made]) -> Weights:
+    """The weights with the highest nDCG; of equal ones those nearest to the usual."""
+    tried = []
+    for query in queries:
+        facts = index.understood(query.text)
+        vector = index.query_vector(index.in_catalog_words(query.text, facts), None)
+        parts = index.parts(query.text, facts, vector, POOL, None)
+        tried.append((parts, np.isin(parts.rows, query.fitting), len(query.fitting)))
+    usual = Weights()
+
+    def merit(weights: Weights) -> tuple[float, float]:
+        far = sum(abs(getattr(weights, name) - getattr(usual, name)) for name in TRIED)
+        return round(float(np.mean([_ndcg(weights, *item) for item in tried])), 4), -far
+
+    chosen = usual
+    for _ in range(2):  # one weight after the other, twice
+        for name, values in TRIED.items():
+            chosen = max((chosen.model_copy(update={name: value}) for value in values), key=merit)
+    return chosen
+
+
+def _ndcg(weights: Weights, parts: Parts, right_M: np.ndarray, fitting: int) -> float:
+    order = np.argsort(-parts.fused(weights), kind="stable")[:DEPTH]
+    discount = 1 / np.log2(2 + np.arange(DEPTH))
+    return float(right_M[order] @ discount[: len(order)]) / float(discount[: min(fitting, DEPTH)].sum())
+
+
+def _cut_off(index: SearchIndex, queries: Sequence[Made], rows: Sequence[Row], seed: int) -> CutOff:
+    """A logistic rule learned on one half of good and made bad queries; its threshold and shares are from the other."""
+    rng = random.Random(seed)
+    good = [query.text for query in queries]
+    good += [_fragment(str(row["title"]), rng) for row in rng.sample(list(rows), min(len(good), len(rows)))]
+    bad = queries_elsewhere(len(good), lambda text: _used(index, text), rng)
+    signals = [_signals(index, text) for text in (*good, *bad)]
+    names = list(signals[0])
+    x = np.array([[found[name] for name in names] for found in signals])
+    y = np.array([True] * len(good) + [False] * len(bad))
+    learned = np.random.default_rng(seed).random(len(y)) < 0.5
+    model = LogisticRegression(C=10.0, max_iter=2000, class_weight="balanced").fit(x[learned], y[learned])
+    logit = model.decision_function(x[~learned])
+    held = y[~learned]
+    threshold = float(np.quantile(logit[held], 1 - KEPT))
+    return CutOff(
+        weights={name: round(float(weight), 4) for name, weight in zip(names, model.coef_[0], strict=True)},
+        bias=float(model.intercept_[0]),
+        threshold=threshold,
+        kept=float((logit[held] >= threshold).mean()),
+        refused=float((logit[~held] < threshold).mean()),
+    )
+
+
+def _signals(index: SearchIndex, text: str) -> dict[str, float]:
+    facts = index.understood(text)
+    return index.signals(text, facts, index.query_vector(index.in_catalog_words(text, facts), None))
+
+
+def _fragment(title: str, rng: random.Random) -> str:
+    words = title.split()
+    size = min(len(words), rng.randint(2, 5))
+    start = rng.randint(0, len(words) - size)
+    return " ".join(words[start : start + size])
+
+
+def _used(index: SearchIndex, text: str) -> bool:
+    """Whether the catalog has every word of it."""
+    words = words_of(text)
+    return bool(words) and index.lexical.coverage(words)[1] == 0

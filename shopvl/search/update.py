@@ -1,0 +1,199 @@
+"""Change an index: products added, replaced and deleted by their ids, tags attached, always in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.readers import Catalog
+from shopvl.data.rows import Reject
+from shopvl.design.design import Design
+from shopvl.errors import ShopvlError
+from shopvl.files import exclusive_lock
+from shopvl.search.build import (
+    Indexed,
+    Plan,
+    Report,
+    documents,
+    embed,
+    finish,
+    read_tags,
+    write_deleted,
+    write_lexical,
+    write_tags,
+)
+from shopvl.search.folder import ONTOLOGY, PRODUCTS, Segment, State, check_model, clear, publish, read_state
+from shopvl.search.lexical import Lexical
+from shopvl.search.near_duplicates import Photos
+from shopvl.search.segments import COLUMNS, FRAME_ROWS, Writer, read_matrix, read_shown
+from shopvl.search.stores import milvus
+
+STALE_SHARE = 0.2  # of rows that are deleted or not in the FAISS index: from here on a change makes all files anew
+
+
+def update_index(
+    design: Design | None,
+    catalog: Catalog | None,
+    out: Path,
+    report: Report = lambda rows: None,
+    *,
+    delete: Collection[str] = (),
+    tags: Path | None = None,
+) -> Indexed:
+    """Add the catalog's products (in place of those with the same ids), delete others, and attach tags, in one step.
+
+    Its cost goes with the size of the change, until STALE_SHARE of the rows are no longer in place: then all files are
+    made anew, without embedding anything again. Ids to delete that the index has not are passed over, and told. Raises
+    IndexFolderError for a design that did not make the index.
+    """
+    if catalog is not None and design is None:
+        raise ShopvlError("products can only be added with the model that made the index; name it with --model")
+
+    def fill(writer: Writer, title_share: float) -> list[Reject]:
+        assert design is not None
+        assert catalog is not None
+        rejects = embed(design, catalog, writer, title_share, report)
+        if not writer.rows:
+            reason = rejects[0].reason if rejects else "there are none"
+            raise ShopvlError(f"no row of {catalog.path} could be indexed: {reason}")
+        return rejects
+
+    if design is not None:
+        check_model(out, read_state(out), design.name)
+    return change(out, None if catalog is None else fill, delete, None if tags is None else read_tags(tags))
+
+
+Fill = Callable[["Writer", float], list[Reject]]  # puts products into a segment, with that title share
+
+
+def change(
+    out: Path, fill: Fill | None = None, delete: Collection[str] = (), new_tags: pl.DataFrame | None = None
+) -> Indexed:
+    """`update_index` for those who bring their own vectors."""
+    with exclusive_lock(out, f"changing the index {out}"):
+        old = read_state(out)
+        clear(out, old)
+        return _changed(out, old, fill, delete, new_tags)
+
+
+def _changed(
+    out: Path, old: State, fill: Fill | None, delete: Collection[str], new_tags: pl.DataFrame | None
+) -> Indexed:
+    ontology = Ontology.load(out / ONTOLOGY)
+    gone = _deleted_rows(out, old)
+    frames = [_products(out, segment, "product_id", "photo") for segment in old.segments]
+    ids = pl.concat([frame.select("product_id") for frame in frames]).with_row_index("row")
+    ids = ids.filter(~pl.col("row").is_in(sorted(gone)))
+    rejects: list[Reject] = []
+    segments, added = old.segments, pl.DataFrame(schema=COLUMNS)
+    if fill is not None:
+        writer = Writer(out, old.version + 1, ontology, _known_photos(out, old, frames))
+        rejects = fill(writer, old.settings.title_share)
+        segments = (*segments, writer.close())
+        added = _products(out, segments[-1])
+    twice = added.with_row_index("row").filter(~pl.col("product_id").is_last_distinct())["row"].to_numpy() + old.rows
+    away = ids.filter(pl.col("product_id").is_in(list({*delete, *added["product_id"]})))
+    removed = {*away["row"].to_list(), *twice.tolist()}
+    tags = _merged_tags(out, old, new_tags)
+    rows = sum(segment.rows for segment in segments)
+    indexed = old.segments[0].rows if old.kind != "flat" else rows
+    if len(gone) + len(removed) + rows - indexed > STALE_SHARE * rows:
+        _compact(out, old, segments, gone | removed, tags, ontology)
+    else:
+        _append(out, old, segments, added, gone, removed, tags, ontology, tagged=new_tags is not None)
+    replaced = len(away.filter(pl.col("product_id").is_in(added["product_id"].to_list())))
+    asked = set(delete) - set(added["product_id"])
+    deleted = asked & set(away["product_id"])
+    unknown = tuple(sorted(asked - deleted))
+    return Indexed(added.height - len(twice), len(rejects), len(twice), replaced, len(deleted), unknown)
+
+
+def _products(out: Path, segment: Segment, *columns: str) -> pl.DataFrame:
+    return pl.read_parquet(out / segment.name / PRODUCTS, columns=list(columns) or None)
+
+
+def _append(
+    out: Path,
+    old: State,
+    segments: tuple[Segment, ...],
+    added: pl.DataFrame,
+    gone: set[int],
+    removed: set[int],
+    tags: pl.DataFrame | None,
+    ontology: Ontology,
+    *,
+    tagged: bool,
+) -> None:
+    """The files there are, with what is new beside them, and a list of rows that are no more."""
+    version, new = old.version + 1, segments[len(old.segments) :]
+    if old.milvus is not None:
+        parts = [read_matrix(out / segment.name, segment.rows) for segment in new]
+        matrix = parts[0] if parts else np.empty((0, old.dimension), np.float32)
+        milvus.store(old.milvus, matrix, old.rows, old.unlisted)
+    changed: dict[str, object] = {"version": version, "segments": segments}
+    if tagged:  # a tag is among a product's words, so all words are written anew
+        every = [_products(out, segment) for segment in segments]
+        changed |= {"lexical": write_lexical(out, version, every, gone | removed, tags, ontology), "unlisted": ()}
+        changed |= {"tags": write_tags(out, version, tags)}
+    else:
+        if new or old.unlisted:
+            listed = (item for item in documents([added], old.rows, tags, ontology) if item[0] not in removed)
+            Lexical.open(out / old.lexical).change(listed, old.unlisted, end=old.rows)
+        changed |= {"unlisted": tuple(sorted(removed))}
+    changed |= {"deleted": write_deleted(out, version, gone | removed), "deleted_count": len(gone) + len(removed)}
+    publish(out, old.model_copy(update=changed))
+
+
+def _deleted_rows(out: Path, state: State) -> set[int]:
+    return set() if state.deleted is None else set(np.load(out / state.deleted).tolist())
+
+
+def _known_photos(out: Path, state: State, frames: Sequence[pl.DataFrame]) -> Photos:
+    """The groups there are; only the first product of each that is still in the files counts."""
+    photos = Photos()
+    for segment, frame in zip(state.segments, frames, strict=True):
+        prints = pl.Series(read_shown(out / segment.name).column("print"))
+        first = frame["photo"].is_first_distinct() & prints.is_not_null()
+        photos.remember(zip(frame["photo"].filter(first), prints.filter(first), strict=True))
+    return photos
+
+
+def _merged_tags(out: Path, old: State, new: pl.DataFrame | None) -> pl.DataFrame | None:
+    """Old tags, but of products that were tagged anew."""
+    before = None if old.tags is None else pl.read_parquet(out / old.tags)
+    if before is None or new is None:
+        return before if new is None else new
+    kept = before.join(new.select("product_id").unique(), on="product_id", how="anti")
+    return pl.concat([kept, new], how="vertical_relaxed")
+
+
+def _compact(
+    out: Path,
+    old: State,
+    segments: Sequence[Segment],
+    gone: Collection[int],
+    tags: pl.DataFrame | None,
+    ontology: Ontology,
+) -> None:
+    """All files anew, of the rows that are left."""
+    writer = Writer(out, old.version + 2, ontology)  # the next number may be a segment that was just added
+    start = 0
+    for segment in segments:
+        frame, pictures = _products(out, segment), read_shown(out / segment.name)
+        matrix = read_matrix(out / segment.name, segment.rows)
+        left = np.array([row for row in range(segment.rows) if start + row not in gone], dtype=np.int64)
+        for at in range(0, len(left), FRAME_ROWS):
+            rows = left[at : at + FRAME_ROWS]
+            taken = pictures.select(["thumbnail", "print"]).take(pa.array(rows)).to_pydict()
+            writer.put(matrix[rows], frame[rows].to_dicts(), [*zip(taken["thumbnail"], taken["print"], strict=True)])
+        start += segment.rows
+    if not writer.rows:
+        raise ShopvlError(f"that would delete every product of {out}; remove the folder instead")
+    kind = None if old.kind == "flat" else old.kind
+    plan = Plan(settings=old.settings, kind=kind, milvus=old.milvus)
+    finish(out, old.model, writer.close(), plan, ontology, tags, old)

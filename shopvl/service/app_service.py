@@ -1,0 +1,470 @@
+"""What a merchandiser works with, loaded once for all: models, catalog, index, tagging runs, and the log of decisions.
+
+Every method may be called by several people at once: nothing of one call is seen by another but what is in the files.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from shopvl.batch import Modality
+from shopvl.catalog.cells import folded
+from shopvl.catalog.correction_log import CorrectionLog, decided
+from shopvl.catalog.corrections import Correction, merged
+from shopvl.catalog.images import MAX_DOWNLOAD_BYTES, decode, image_bytes
+from shopvl.catalog.ontology import Ontology, apply_names
+from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.design.design import Design
+from shopvl.design.folder import CARD
+from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
+from shopvl.inference.ask import Asked, Clash, Product, Reply, answered, understand
+from shopvl.inference.tag_rows import HeadAnswers
+from shopvl.review.queue import LegalNames, Queue, review_queue
+from shopvl.review.sheet import Question
+from shopvl.search import Found, SearchIndex
+from shopvl.service.catalog_run import RUN, CatalogRun, FencedCatalog, read_run
+from shopvl.vision.map_picture import FAINT, drawn_heat, drawn_map
+from shopvl.vision.ocr import Reader, Word
+from shopvl.vision.subject import subject_map
+
+MAX_TITLE, MAX_QUESTION = 1000, 300  # characters
+MAX_PICTURE_BYTES = MAX_DOWNLOAD_BYTES
+KEPT_PRODUCTS = 256  # looked up in the catalog, with their pictures
+QUEUE_ROWS = 500
+
+SHOWN_PX = 640  # longest side of the maps that are drawn
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder that is loaded; `answers` are prepared for all of its questions."""
+
+    folder: Path
+    design: Design
+    answers: HeadAnswers
+
+    @classmethod
+    def load(cls, folder: Path) -> Model:
+        """Raises DesignError for a folder that is no model, or one that cannot answer anything."""
+        design = Design.from_pretrained(folder)
+        return cls(folder, design, HeadAnswers(design))
+
+    @property
+    def card(self) -> str:
+        """Its README, Markdown."""
+        return (self.folder / CARD).read_text("utf-8")
+
+
+@dataclass(frozen=True)
+class Read:
+    """Every answer about one product: those that its category has, what else there is, and what contradicts."""
+
+    replies: Mapping[str, Reply]
+    applicable: Sequence[str]
+    clashes: Sequence[Clash]
+    inputs: Sequence[Modality]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "answers": [self.replies[name].as_dict() for name in self.applicable],
+            "does_not_apply": [name for name in self.replies if name not in self.applicable],
+            "conflicts": [{**vars(clash), "sentence": clash.sentence()} for clash in self.clashes],
+            "inputs": list(self.inputs),
+        }
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A product of the catalog, to be looked at. `picture` is None where it cannot be read."""
+
+    product_id: str
+    title: str
+    picture: bytes | None
+    category_path: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a queue is: what was decided of it, what waits, most useful first, and what is not read yet."""
+
+    waiting: list[Question]
+    decided: int
+    of: int
+    more: int = 0
+
+
+class Workbench:
+    """Models, and where there are any a catalog, an index and a tagging run; decisions go to `work/corrections.jsonl`,
+    catalog runs to `work/runs`."""
+
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        work: Path,
+        *,
+        catalog: Catalog | None = None,
+        index: SearchIndex | None = None,
+        tags: Path | None = None,
+        names: Path | None = None,
+        corrections: Path | None = None,
+    ) -> None:
+        """The first model is the one that is meant where none is named.
+
+        `names` are more words for categories and values, which people may use and are shown; models do not see them.
+        """
+        self.models, self.work, self.catalog, self.index, self.tags = dict(models), work, catalog, index, tags
+        known = self.model().design.ontology
+        self.ontology: Ontology = known if names is None else apply_names(known, names)
+        if index is not None and names is not None:
+            index.ontology = apply_names(index.ontology, names)
+        self.log = CorrectionLog(corrections or work / "corrections.jsonl")
+        self._thinking = threading.Lock()  # one question at a time: two that share the cores are both slower
+        self._looking = threading.Lock()
+        self._products: OrderedDict[str, Shown] = OrderedDict()
+        self._queues: dict[str, tuple[float, Queue]] = {}
+        self._queueing = threading.Lock()
+        self._running: dict[str, CatalogRun] = {}
+        self._reader: Reader | None = None
+
+    @classmethod
+    def open(
+        cls,
+        model: Path,
+        work: Path,
+        *,
+        others: Sequence[Path] = (),
+        catalog: str | Path | None = None,
+        index: Path | None = None,
+        tags: Path | None = None,
+        names: Path | None = None,
+        corrections: Path | None = None,
+    ) -> Workbench:
+        """Load everything that is named. Raises ShopvlError for the first thing that does not fit."""
+        models: dict[str, Model] = {}
+        for folder in (model, *others):
+            loaded = Model.load(folder)
+            name = folder.resolve().name
+            models[name if name not in models else f"{name} ({loaded.design.digest()})"] = loaded
+        first = next(iter(models.values())).design
+        return cls(
+            models,
+            work,
+            catalog=None if catalog is None else open_catalog(catalog),
+            index=None if index is None else SearchIndex(index, first),
+            tags=tags,
+            names=names,
+            corrections=corrections,
+        )
+
+    # --- one product
+
+    def model(self, name: str | None = None) -> Model:
+        """The model of that name. Raises ShopvlError where there is none."""
+        if not name:
+            return next(iter(self.models.values()))
+        if name not in self.models:
+            raise ShopvlError(f"no model {name!r} is loaded; there is {', '.join(self.models)}")
+        return self.models[name]
+
+    def read(
+        self, picture: bytes | None, title: str | None, *, model: str | None = None, precision: float = 0.95
+    ) -> Read:
+        """Every answer about a photo, a title, or both. Raises ShopvlError for what cannot be used."""
+        product = self._product(picture, title, model)
+        replies = product.replies(precision)
+        return Read(replies, product.applicable(replies), product.clashes(replies), product.inputs)
+
+    def ask(
+        self,
+        question: str,
+        picture: bytes | None,
+        title: str | None,
+        *,
+        model: str | None = None,
+        precision: float = 0.95,
+    ) -> tuple[Asked, list[Reply]]:
+        """Answers to a question in English or Chinese. Raises ShopvlError where it names nothing that is known."""
+        if not question.strip():
+            raise ShopvlError("no question came; ask for example: what colour is it?")
+        if len(question) > MAX_QUESTION:
+            raise ShopvlError(f"the question has {len(question)} characters; at most {MAX_QUESTION} are read")
+        asked = understand(question, self.ontology)
+        return asked, answered(asked, self._product(picture, title, model), precision)
+
+    def heat(
+        self, picture: bytes, title: str | None, name: str, value: str, *, model: str | None = None
+    ) -> tuple[Image.Image, bool]:
+        """The photo with the places that speak for an answer, and whether any place does so more than a little."""
+        product = self._product(picture, title, model)
+        if name not in product.design.labels or value not in product.design.labels[name]:
+            raise ShopvlError(f"the model does not know {name}: {value}")
+        with self._thinking:
+            heat = product.heat(name, value)
+        return drawn_heat(_shrunk(decode(picture)), heat), float(heat.max()) >= FAINT
+
+    def subject(self, picture: bytes) -> tuple[Image.Image, dict[str, float], tuple[Word, ...]]:
+        """The photo with product, background and text laid over it told apart; their shares; and all words in it."""
+        photo = _shrunk(decode(picture))
+        words = self._words(picture)
+        shown = subject_map(photo, words)
+        shares = {"subject": float(shown.subject.mean()), "overlay": float(shown.overlay.mean())}
+        return drawn_map(photo, shown), shares, (*shown.overlays, *shown.printed)
+
+    def _words(self, picture: bytes) -> tuple[Word, ...]:
+        """What OCR reads; nothing where the extra `ocr` is not installed."""
+        with self._looking:
+            if self._reader is None:
+                self._reader = Reader(decode).__enter__()
+            try:
+                return self._reader.read(picture).words
+            except ShopvlError:
+                return ()
+
+    def _product(self, picture: bytes | None, title: str | None, model: str | None) -> Product:
+        title = (title or "").strip() or None
+        if picture is None and title is None:
+            raise ShopvlError("there is neither a photo nor a title; give one of them, or both")
+        if title is not None and len(title) > MAX_TITLE:
+            raise ShopvlError(f"the title has {len(title):,} characters; at most {MAX_TITLE:,} are read")
+        if picture is not None and len(picture) > MAX_PICTURE_BYTES:
+            raise ImageError(
+                f"the photo has {len(picture) / 2**20:.0f} MB; at most {MAX_PICTURE_BYTES // 2**20} MB are read"
+            )
+        if picture is not None:
+            decode(picture)  # what is wrong with it is said without the words around it
+        loaded = self.model(model)
+        with self._thinking:
+            return Product(loaded.design, picture, title, loaded.answers)
+
+    def warm_up(self) -> None:
+        """Do everything once that is slow the first time: libraries, caches, the OCR process."""
+        kept = io.BytesIO()
+        Image.new("RGB", (64, 64), "white").save(kept, "PNG")
+        for name in self.models:
+            self.read(kept.getvalue(), "red shirt", model=name)
+        self.subject(kept.getvalue())
+        if self.index is not None and len(self.index):
+            self.search("red shirt", None)
+
+    # --- the catalog
+
+    def sample(self, seed: int, count: int = 12) -> list[Shown]:
+        """Some products, to pick one from: others for another seed."""
+        if self.index is not None:
+            rows = np.flatnonzero(self.index.live)
+            chosen = np.random.default_rng(seed).choice(rows, min(count, len(rows)), replace=False)
+            return [
+                Shown(hit.product_id, hit.title, hit.thumbnail, hit.category_path, hit.attributes)
+                for hit in self.index.hits_at(chosen.tolist())
+            ]
+        if self.catalog is None:
+            return []
+        frame = next(self.catalog.batches(256))
+        return [
+            self._shown(row, self.catalog)
+            for row in frame.sample(min(count, len(frame)), seed=seed).iter_rows(named=True)
+        ]
+
+    def product(self, product_id: str, catalog: Catalog | None = None) -> Shown:
+        """A product by its id, with its picture as it is in the catalog. Raises CatalogError where there is none."""
+        catalog = catalog or self.catalog
+        key = f"{'' if catalog is None else catalog.path}\n{product_id}"
+        with self._looking:
+            if key in self._products:
+                self._products.move_to_end(key)
+                return self._products[key]
+        found = self._found(product_id, catalog)
+        with self._looking:
+            self._products[key] = found
+            while len(self._products) > KEPT_PRODUCTS:
+                self._products.popitem(last=False)
+        return found
+
+    def _found(self, product_id: str, catalog: Catalog | None) -> Shown:
+        if catalog is not None:
+            wanted = ("product_id", "title", "image", "category_path", "attributes")
+            for frame in catalog.batches(columns=wanted):
+                rows = frame.filter(frame["product_id"] == product_id)
+                if len(rows):
+                    return self._shown(rows.row(0, named=True), catalog)
+        if self.index is not None and (row := self.index.row_of(product_id)) is not None:
+            (hit,) = self.index.hits_at([row])
+            return Shown(hit.product_id, hit.title, hit.thumbnail, hit.category_path, hit.attributes)
+        raise CatalogError(f"there is no product {product_id!r} in the catalog")
+
+    def _shown(self, row: Mapping[str, Any], catalog: Catalog) -> Shown:
+        try:
+            picture = image_bytes(row["image"], catalog.root)
+        except ImageError:
+            picture = None
+        pairs = tuple((pair["property"], pair["value"]) for pair in row["attributes"] or ())
+        return Shown(row["product_id"], row["title"] or "", picture, tuple(row["category_path"] or ()), pairs)
+
+    def search(self, text: str | None, picture: bytes | None, **options: Any) -> Found:
+        """As `SearchIndex.search`. Raises ShopvlError where there is no index."""
+        if self.index is None:
+            raise ShopvlError("there is no index to search; make one with `shopvl index` and name it with --index")
+        if text and len(text) > MAX_QUESTION:
+            raise ShopvlError(f"the query has {len(text):,} characters; at most {MAX_QUESTION} are read")
+        if picture is not None:
+            decode(picture)
+        with self._thinking:
+            return self.index.search(text, picture, **options)
+
+    # --- catalog runs
+
+    def start_run(
+        self,
+        table: Path,
+        *,
+        name: str,
+        model: str | None = None,
+        precision: float = 0.95,
+        use: tuple[Modality, ...] = ("image", "title"),
+        limit: int | None = None,
+        properties: Sequence[str] = (),
+    ) -> CatalogRun:
+        """Tag a table in the background; what it wrote is a tagging run like any other when it is done.
+
+        Raises ShopvlError for a table that cannot be read, and while another run is under way.
+        """
+        root = self.catalog.root if self.catalog is not None else table.parent
+        opened = FencedCatalog.around(open_catalog(table, required=("product_id", *use)), root)
+        if self.under_way() is not None:
+            raise ShopvlError("another catalog is being tagged just now; try again when it is done")
+        run = CatalogRun.start(
+            self.model(model).design,
+            opened,
+            self.work / "runs",
+            name=name,
+            precision=precision,
+            use=use,
+            limit=limit,
+            properties=properties,
+        )
+        self._running[run.folder.name] = run
+        return run
+
+    def named_table(self, path: str) -> Path:
+        """A table that somebody named rather than uploaded. Raises ShopvlError for one that this app may not read: it
+        must lie in the folder that the app was started in, or beside the catalog."""
+        told = Path(path.strip()).expanduser()
+        homes = [Path.cwd(), *([self.catalog.root] if self.catalog is not None else [])]
+        for home in homes:
+            found = (home / told).resolve()
+            if found.is_relative_to(home.resolve()) and found.exists():
+                return found
+        raise ShopvlError(
+            f"there is no table {path.strip()[:200]!r} in {' or '.join(map(str, homes))}; upload it instead"
+        )
+
+    def run(self, name: str) -> CatalogRun:
+        """A run of this session by its folder's name. Raises ShopvlError where there is none."""
+        if name not in self._running:
+            raise ShopvlError(f"no catalog run {name!r} was started here")
+        return self._running[name]
+
+    def under_way(self) -> CatalogRun | None:
+        """The run that is going on, whoever started it."""
+        return next((run for run in list(self._running.values()) if run.alive), None)
+
+    def table_of(self, run: str) -> str:
+        """What people call the table of a tagging run."""
+        folder = self.work / "runs" / run
+        if not (folder / RUN).is_file():
+            return ""
+        return str(json.loads((folder / RUN).read_text("utf-8"))["name"])
+
+    def runs(self) -> list[str]:
+        """Names of the tagging runs that can be reviewed: the one that was given first, then the newest."""
+        done = sorted((path.parent.name for path in (self.work / "runs").glob(f"*/{RUN}")), reverse=True)
+        return ([str(self.tags)] if self.tags is not None and self.catalog is not None else []) + done
+
+    def _run_parts(self, name: str) -> tuple[Path, Catalog, Ontology]:
+        if self.tags is not None and name == str(self.tags) and self.catalog is not None:
+            return self.tags, self.catalog, self.ontology
+        if name not in self.runs():
+            raise ReviewError(f"there is no tagging run {name!r}; run a catalog first")
+        folder = self.work / "runs" / name
+        told = read_run(folder)
+        return folder, told, self.ontology
+
+    # --- review
+
+    def queue(self, run: str, rows: int = 0) -> Queue:
+        """What is to be looked at in a run, at least its first `rows`; read once."""
+        folder, catalog, ontology = self._run_parts(run)
+        written = (folder / "tags.parquet").stat().st_mtime
+        with self._queueing:
+            known = self._queues.get(run)
+            if known is None or known[0] != written or len(known[1].questions) < min(rows, known[1].of):
+                known = written, review_queue(folder, catalog, ontology, max(rows, QUEUE_ROWS))
+                self._queues[run] = known
+        return known[1]
+
+    def progress(self, run: str, *, only: str | None = None, conflicts: bool = False) -> Progress:
+        """What waits and how much is decided, of all questions of a run or some; decisions of everybody count.
+
+        More questions are read when none of those that were read waits.
+        """
+        done = {one.key() for one in self.log.standing()}
+        rows = 0
+        while True:
+            queue = self.queue(run, rows)
+            asked = [
+                question
+                for question in queue.questions
+                if (only is None or question.property == only)
+                and (not conflicts or question.reason.kind.startswith("conflict"))
+            ]
+            waiting = [one for one in asked if (one.product_id, folded(one.property)) not in done]
+            if waiting or len(queue.questions) < rows:
+                more = queue.of - len(queue.questions)
+                return Progress(waiting, len(asked) - len(waiting), len(asked), more)
+            rows = len(queue.questions) + QUEUE_ROWS
+
+    def pictured(self, run: str, product_id: str) -> bytes | None:
+        """The picture of a product that a run was about."""
+        return self.product(product_id, self._run_parts(run)[1]).picture
+
+    def correct(self, product_id: str, name: str, value: str | None, previous: str | None, by: str) -> Correction:
+        """Write down what a person decided; `value` may be any name of a legal value, None or `unknown` that there is
+        none. Raises ReviewError for another."""
+        if not product_id.strip():
+            raise ReviewError("a decision is about a product; no id came")
+        names = LegalNames(self.ontology)
+        correction = decided(
+            product_id, names.property(name), None if value is None else names.value(name, value), previous
+        )
+        self.log.add(correction, by)
+        return correction
+
+    def decision(self, product_id: str, name: str) -> Correction | None:
+        """What stands about a product's property, whoever decided it."""
+        return next((one for one in self.decisions() if one.key() == (product_id, folded(name))), None)
+
+    def undo(self, by: str) -> Correction | None:
+        """Take back the last decision of that person."""
+        return self.log.undo(by)
+
+    def decisions(self) -> list[Correction]:
+        """What stands, one per product and property, oldest first."""
+        return sorted(merged(self.log.standing()), key=lambda one: one.decided_at)
+
+
+def _shrunk(picture: Image.Image) -> Image.Image:
+    """At most SHOWN_PX a side."""
+    picture.thumbnail((SHOWN_PX, SHOWN_PX), Image.Resampling.LANCZOS)
+    return picture

@@ -1,0 +1,271 @@
+"""A catalog tagged in the background while people watch: progress, a way to stop it, and results to take away.
+
+The tables come from people, not from whoever runs the service: their pictures may be on the web, inside the table or
+beside the catalog, and nowhere else on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import polars as pl
+
+from shopvl.batch import Modality
+from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.catalog.schema import FAULT, IMAGE
+from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.design.design import Design
+from shopvl.errors import ShopvlError
+from shopvl.review.sheet import write_csv
+from shopvl.tagging.run import Tagged, tag
+
+RUN = "run.json"  # written last: a folder that has one is whole
+COPY = "catalog"  # an uploaded table, kept for the review
+TAG_COLUMNS = ("product_id", "property", "value", "probability", "decision", "evidence", "conflict", "alternatives")
+REASONS = 8  # kinds of rejects that a summary names
+
+State = Literal["running", "done", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class FencedCatalog(Catalog):
+    """A table from somebody else, whose picture paths may not leave the folder they start from."""
+
+    @classmethod
+    def around(cls, catalog: Catalog, root: Path) -> Self:
+        """The table with pictures below `root`."""
+        return cls(catalog.source, root, catalog.plan, catalog.split)
+
+    def batches(self, rows: int = 1024, *, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
+        """As `Catalog.batches`; a picture elsewhere on this machine is a fault of its row."""
+        fence = self.root.resolve()
+        for frame in super().batches(rows, columns=columns):
+            if "image" not in frame.columns:
+                yield frame
+                continue
+            paths = frame["image"].struct.field("path").to_list()
+            outside = [place for place, path in enumerate(paths) if path and not _inside(path, fence)]
+            yield _without_pictures(frame, outside) if outside else frame
+
+
+def _inside(path: str, fence: Path) -> bool:
+    if "://" in path:
+        return True
+    try:
+        return (fence / path).resolve().is_relative_to(fence)
+    except (OSError, ValueError):
+        return False
+
+
+def _without_pictures(frame: pl.DataFrame, places: Sequence[int]) -> pl.DataFrame:
+    images = frame["image"].to_list()
+    for place in places:
+        images[place] = None
+    columns = [pl.Series("image", images, dtype=IMAGE)]
+    if FAULT in frame.columns:
+        faults = frame[FAULT].to_list()
+        for place in places:
+            faults[place] = faults[place] or "its picture is a file outside the catalog's folder, which is not read"
+        columns.append(pl.Series(FAULT, faults, dtype=pl.String))
+    return frame.with_columns(columns)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did: counts of decisions by property (only where something was asked), and why rows were rejected."""
+
+    rows: int
+    tagged: int
+    rejected: int
+    conflicts: int
+    decisions: dict[str, dict[str, int]]
+    reasons: list[tuple[str, int]]
+    seconds: float
+
+    @classmethod
+    def of(cls, tagged: Tagged, folder: Path, seconds: float) -> Summary:
+        """Of the tables in a run's folder. A property that a product cannot have is not counted for it."""
+        tags = pl.read_parquet(folder / "tags.parquet", columns=["property", "value", "decision", "conflict"])
+        decisions: dict[str, dict[str, int]] = {}
+        counted = tags.drop_nulls("value").group_by("property", "decision").len()
+        for name, decision, count in counted.sort("property").iter_rows():
+            decisions.setdefault(name, {})[decision] = count
+        reasons = Counter(pl.read_parquet(folder / "rejects.parquet")["reason"].to_list())
+        ordered = sorted(decisions, key=lambda name: (name != CATEGORY, -sum(decisions[name].values()), name))
+        return cls(
+            rows=tagged.rows,
+            tagged=tagged.tagged,
+            rejected=tagged.rejected,
+            conflicts=int(tags["conflict"].sum()),
+            decisions={name: decisions[name] for name in ordered},
+            reasons=reasons.most_common(REASONS),
+            seconds=round(seconds, 2),
+        )
+
+
+@dataclass
+class CatalogRun:
+    """One run: its folder, how far it is, and in the end its summary, or why there is none."""
+
+    folder: Path
+    name: str  # of the table, as people know it
+    total: int
+    rows: int = 0
+    state: State = "running"
+    message: str = ""
+    summary: Summary | None = None
+    started: float = field(default_factory=time.monotonic)
+    _stop: threading.Event = field(default_factory=threading.Event, repr=False)
+    _thread: threading.Thread | None = field(default=None, repr=False)
+
+    @classmethod
+    def start(
+        cls,
+        design: Design,
+        catalog: FencedCatalog,
+        runs: Path,
+        *,
+        name: str,
+        precision: float,
+        use: tuple[Modality, ...],
+        limit: int | None,
+        properties: Sequence[str],
+    ) -> CatalogRun:
+        """Begin, in a thread; of the answers only those about `properties` are kept, if any are given.
+
+        Raises ShopvlError for a table without rows, or a property the model does not know.
+        """
+        if strange := sorted(set(properties) - set(design.labels)):
+            raise ShopvlError(f"the model does not answer {', '.join(strange)}; it answers {', '.join(design.labels)}")
+        total = catalog.count()
+        if not total:
+            raise ShopvlError(f"{name} has no rows; nothing can be tagged")
+        moment = datetime.now(UTC)
+        folder = runs / f"{moment:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+        folder.mkdir(parents=True)
+        run = cls(folder, name, min(total, limit) if limit else total)
+        told = {
+            "table": str(catalog.path),
+            "root": str(catalog.root),
+            "name": name,
+            "model": design.name,
+            "precision": precision,
+            "use": list(use),
+            "limit": limit,
+            "properties": list(properties),
+            "started_at": moment.isoformat(),
+        }
+        run._thread = threading.Thread(target=run._work, args=(design, catalog, told), daemon=True)
+        run._thread.start()
+        return run
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is under way."""
+        return self.state == "running"
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self.started
+
+    def stop(self) -> None:
+        """Let it end before its next rows; nothing of it is kept."""
+        self._stop.set()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Until it has ended."""
+        assert self._thread is not None
+        self._thread.join(timeout_s)
+
+    def files(self) -> dict[str, Path]:
+        """What can be taken away, by name; empty until it is done."""
+        names = ("tags.parquet", "tags.csv", "rejects.csv") if self.state == "done" else ()
+        return {name: self.folder / name for name in names}
+
+    def _work(self, design: Design, catalog: FencedCatalog, told: dict[str, Any]) -> None:
+        try:
+            tagged = tag(
+                design,
+                catalog,
+                self.folder,
+                use=tuple(told["use"]),
+                precision=told["precision"],
+                limit=told["limit"],
+                report=self._report,
+            )
+            self._finish(tagged, told)
+            self.state = "done"
+        except _Stopped:
+            self._give_up("stopped", "it was stopped; nothing of it was kept")
+        except ShopvlError as error:
+            self._give_up("failed", str(error))
+        except Exception as error:  # noqa: BLE001  (the thread's end: whoever watches must see it)
+            self._give_up("failed", f"it broke off: {error!r}")
+
+    def _report(self, rows: int) -> None:
+        self.rows = rows
+        if self._stop.is_set():
+            raise _Stopped
+
+    def _give_up(self, state: State, message: str) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.message, self.state = message, state
+
+    def _finish(self, tagged: Tagged, told: dict[str, Any]) -> None:
+        path = self.folder / "tags.parquet"
+        if told["properties"]:
+            draft = path.with_suffix(".draft")
+            kept = pl.scan_parquet(path).filter(pl.col("property").is_in(told["properties"]))
+            kept.sink_parquet(draft, compression="zstd")
+            draft.replace(path)
+        _as_csv(path, self.folder / "tags.csv")
+        rejects = pl.read_parquet(self.folder / "rejects.parquet")
+        write_csv(self.folder / "rejects.csv", rejects.iter_rows(named=True), rejects.columns)
+        source = Path(told["table"])
+        if not source.is_dir() and told["root"] != str(source.parent):
+            kept_copy = self.folder / f"{COPY}{source.suffix}"
+            shutil.copyfile(source, kept_copy)
+            told["table"] = str(kept_copy)
+        self.summary = Summary.of(tagged, self.folder, self.seconds)
+        (self.folder / RUN).write_text(
+            json.dumps({**told, **vars(self.summary)}, ensure_ascii=False, indent=1), "utf-8"
+        )
+
+
+class _Stopped(Exception):  # noqa: N818
+    """Somebody asked for the end."""
+
+
+def _as_csv(tags: Path, out: Path) -> None:
+    """The tags for a spreadsheet: lists in one cell, and nothing that it would run."""
+
+    def rows() -> Iterator[dict[str, str]]:
+        for frame in pl.scan_parquet(tags).select(TAG_COLUMNS).collect_batches():
+            for row in frame.iter_rows(named=True):
+                others = " | ".join(f"{o['value']} ({o['probability']:.0%})" for o in row["alternatives"] or ())
+                yield {
+                    **{name: row[name] or "" for name in ("product_id", "property", "value", "decision")},
+                    "probability": f"{row['probability']:.4f}",
+                    "evidence": " ".join(row["evidence"] or ()),
+                    "conflict": "yes" if row["conflict"] else "",
+                    "alternatives": others,
+                }
+
+    write_csv(out, rows(), TAG_COLUMNS)
+
+
+def read_run(folder: Path) -> FencedCatalog:
+    """The catalog that a finished run was about. Raises ShopvlError where its table is gone."""
+    told = json.loads((folder / RUN).read_text("utf-8"))
+    return FencedCatalog.around(open_catalog(told["table"], required=()), Path(told["root"]))

@@ -1,0 +1,218 @@
+"""Products of a made-up shop: item `number` depends only on (seed, number, size), so any part can be made anywhere."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from shopvl.errors import CatalogError
+from shopvl.synthetic.assortment import KINDS, Kind, properties_of
+from shopvl.synthetic.fabric import Rgb, luminance
+from shopvl.synthetic.looks import Look
+from shopvl.synthetic.outline import pose_for
+from shopvl.synthetic.paint import Painter, Sketch
+from shopvl.synthetic.scenery import BACKGROUNDS, backdrop, cast_shadow
+from shopvl.synthetic.vocabulary import COLOURS, VALUES
+from shopvl.synthetic.wording import queries, titles
+from shopvl.vision.overlays import TextBox, draw_overlays
+
+SMALLEST_PX = 32
+_TWIN_SHARE = 0.1
+_FORGOTTEN = {"Colour": 0.05, "Brand": 0.03}  # share of products whose CPV lacks the property; 0.1 for the others
+_STREAMS = ("twin", "facts", "words", "cpv", "look", "draw", "scene", "overlay", "clicks")
+_SMALL_PX = 160  # pictures up to this size are painted at twice the size
+
+
+@dataclass(frozen=True)
+class ShopItem:
+    """One product with its picture, and what is true about both."""
+
+    product_id: str
+    title: str
+    title_zh: str
+    category_path: tuple[str, ...]
+    attributes: tuple[tuple[str, str], ...]  # as a seller filled them in: true, but some are missing
+    queries: tuple[str, ...]
+    image: Image.Image
+    subject_mask: np.ndarray  # bool (Y, X): the product without its shadow, also where an overlay hides it
+    text_boxes: tuple[TextBox, ...]
+    background: str  # white, plain or busy
+    facts: tuple[tuple[str, str], ...]  # every property with its true value
+    price: float
+    twin_of: str | None  # the product with the same title and another picture
+
+    @property
+    def split(self) -> str:
+        """The part of the catalog the product is in.
+
+        The Chinese title decides: equal English titles have equal Chinese ones, so neither language leaks.
+        """
+        return split_of(self.title_zh)
+
+
+def split_of(title: str) -> str:
+    """train, val or test (80/10/10) by the title, so that twins never sit on both sides."""
+    tenth = int.from_bytes(hashlib.sha256(title.encode()).digest()[:4], "big") % 10
+    return "train" if tenth < 8 else "val" if tenth == 8 else "test"
+
+
+def stream(seed: int, number: int, purpose: str) -> np.random.Generator:
+    """Chance for one purpose: drawing a banner must not change the product under it."""
+    return np.random.default_rng([seed, number, _STREAMS.index(purpose)])
+
+
+def product_id(seed: int, number: int) -> str:
+    """The name of item `number`."""
+    return f"s{seed}-{number:06d}"
+
+
+def draw_item(
+    number: int, seed: int, size_px: int = 224, *, overlay_share: float = 0.25, overlay_text: str | None = None
+) -> ShopItem:
+    """Product `number` of the shop `seed`.
+
+    `overlay_share` is the chance of promotions on the picture; `overlay_text` puts one there that says just this,
+    true or not. Everything else stays the same whatever they are.
+    """
+    _check(number, seed, size_px, overlay_share)
+    root = _root(seed, number)
+    kind, facts = _facts(seed, root)
+    title, title_zh = titles(kind.name, facts, stream(seed, root, "words"))
+    sketch = _sketch(kind, facts, seed, number)
+    image, mask, boxes, background = _photo(sketch, size_px, seed, number)
+    chance = stream(seed, number, "overlay")
+    if chance.random() < overlay_share or overlay_text is not None:
+        image, more = draw_overlays(image, chance, text=overlay_text)
+        boxes = [*boxes, *more]
+    clicks = stream(seed, number, "clicks")
+    return ShopItem(
+        product_id=product_id(seed, number),
+        title=title,
+        title_zh=title_zh,
+        category_path=kind.category_path,
+        attributes=_filled_in(facts, stream(seed, number, "cpv")),
+        queries=queries(kind.name, facts, clicks),
+        image=image,
+        subject_mask=mask,
+        text_boxes=tuple(boxes),
+        background=background,
+        facts=tuple(facts.items()),
+        price=int(clicks.integers(*kind.price)) + 0.99,
+        twin_of=product_id(seed, root) if root != number else None,
+    )
+
+
+def _check(number: int, seed: int, size_px: int, overlay_share: float) -> None:
+    if number < 0 or seed < 0:
+        raise CatalogError(f"item {number} of shop {seed}: number and seed start at 0")
+    if size_px < SMALLEST_PX:
+        raise CatalogError(f"size_px is {size_px}; products are drawn from {SMALLEST_PX} px upwards")
+    if not 0 <= overlay_share <= 1:
+        raise CatalogError(f"overlay_share is {overlay_share}; it is a share between 0 and 1")
+
+
+def _root(seed: int, number: int) -> int:
+    """The item whose title and facts this one has: itself, or for a twin an earlier item."""
+    while number > 0:
+        chance = stream(seed, number, "twin")
+        if chance.random() >= _TWIN_SHARE:
+            return number
+        earlier = number - int(chance.integers(1, 40))
+        if earlier < 0:
+            return number
+        number = earlier
+    return number
+
+
+def _facts(seed: int, number: int) -> tuple[Kind, dict[str, str]]:
+    """Type and properties. Types take turns, so a small shop has them all."""
+    rng = stream(seed, number, "facts")
+    kind = KINDS[(number * 7 + seed) % len(KINDS)]
+    choices: dict[str, tuple[str, ...]] = {
+        "Colour": kind.colours,
+        "Pattern": kind.patterns,
+        **kind.traits,
+        "Material": kind.materials,
+        "Gender": kind.genders,
+        "Season": tuple(name.en for name in VALUES["Season"]),
+        "Usage": kind.usages,
+        "Brand": tuple(name.en for name in VALUES["Brand"]),
+    }
+    picked = {name: str(rng.choice(choices[name])) for name in properties_of(kind)}
+    if "Pattern" in picked and rng.random() < 0.35:
+        picked["Pattern"] = "Solid"
+    return kind, picked
+
+
+def _filled_in(facts: dict[str, str], rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
+    """The CPV a seller entered: now and then a property is forgotten."""
+    kept = [(name, value) for name, value in facts.items() if rng.random() >= _FORGOTTEN.get(name, 0.1)]
+    return tuple(kept)
+
+
+def _sketch(kind: Kind, facts: dict[str, str], seed: int, number: int) -> Sketch:
+    """The product in its colours; a twin has the facts of another but its own dye lot, folds and trims."""
+    rng = stream(seed, number, "look")
+    ground = _jittered(COLOURS[facts["Colour"]], rng)
+    figure, accent = _partners(facts["Colour"], ground, rng)
+    printed = (
+        facts["Brand"] if rng.random() < kind.branded and facts.get("Pattern") in (None, "Solid", "Printed") else ""
+    )
+    look = Look(
+        ground=ground,
+        figure=figure,
+        accent=accent,
+        pattern=facts.get("Pattern", "Solid"),
+        traits={name: facts[name] for name in kind.traits},
+        printed=printed,
+        seed=int(rng.integers(2**31)),
+    )
+    return kind.draw(look, stream(seed, number, "draw"))
+
+
+def _jittered(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """The shade of one dye lot."""
+    light = rng.uniform(0.92, 1.06)
+    r, g, b = np.clip(np.array(rgb) * light + rng.normal(0, 3.5, 3), 12, 250).tolist()
+    return (r, g, b)
+
+
+def _partners(colour: str, ground: Rgb, rng: np.random.Generator) -> tuple[Rgb, Rgb]:
+    """Two colours that can be seen on the ground colour; white or near black most of the time for the first."""
+    others = [name for name in COLOURS if name != colour and abs(luminance(COLOURS[name]) - luminance(ground)) > 55]
+    first = ("White" if luminance(ground) < 150 else "Navy") if rng.random() < 0.45 else str(rng.choice(others))
+    second = str(rng.choice([name for name in others if name != first]))
+    return _jittered(COLOURS[first], rng), _jittered(COLOURS[second], rng)
+
+
+def _photo(sketch: Sketch, size_px: int, seed: int, number: int) -> tuple[Image.Image, np.ndarray, list[TextBox], str]:
+    """The picture (RGB), the subject (Y, X), boxes of words printed on the product, and the kind of background."""
+    rng = stream(seed, number, "scene")
+    fine = 2 if size_px <= _SMALL_PX else 1
+    background = str(rng.choice(BACKGROUNDS, p=(0.4, 0.27, 0.33)))
+    side = size_px * fine
+    pose = pose_for(sketch.outline(), side, rng, sketch.turn, sketch.may_flip)
+    painter = Painter(side, pose, rng)
+    painter.paint(sketch)
+    scene = backdrop(background, sketch.standing, side, rng)
+    strength = rng.uniform(0.12, 0.4) if background == "white" else rng.uniform(0.3, 0.55)
+    scene = cast_shadow(scene, painter.cover, sketch.standing, float(strength))
+    lit = painter.colour * _room_light(side, rng)[..., None]
+    picture = scene * (1 - painter.cover[..., None]) + lit
+    if background != "white":
+        picture = picture * rng.uniform(0.94, 1.05) + rng.normal(0, 1.3, (side, side, 1)).astype(np.float32)
+    image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
+    cover = painter.cover
+    if fine > 1:
+        image = image.reduce(fine)
+        cover = cover.reshape(size_px, fine, size_px, fine).mean(axis=(1, 3))
+    return image, cover > 0.5, painter.text_boxes, background
+
+
+def _room_light(side: int, rng: np.random.Generator) -> np.ndarray:
+    """A soft fall of light over the product (Y, X), brighter at the upper left."""
+    ramp = np.linspace(-1, 1, side, dtype=np.float32)
+    strength = rng.uniform(0.02, 0.07)
+    light: np.ndarray = 1 - strength * (0.5 * ramp[None, :] + 0.8 * ramp[:, None])
+    return light

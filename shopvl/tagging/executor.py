@@ -1,0 +1,168 @@
+"""Who does the work of a long run: this process, or several of them. Results come as they are ready.
+
+A worker that dies (out of memory, a picture that crashes a decoder) takes nothing with it: what it had in hand is done
+again, row by row if need be, and the row that kills it every time is handed back as lost.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait as wait_for
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from shopvl.runtime.malloc import disable_malloc_trim
+from shopvl.runtime.prefetching import ahead
+
+QUEUED = 2  # pieces of work per worker that are under way or wait for it
+
+
+@dataclass(frozen=True)
+class Work:
+    """Some rows of a catalog, by their numbers there, with their keys."""
+
+    numbers: np.ndarray
+    keys: list[bytes]
+    frame: pl.DataFrame
+
+    def rows(self, start: int, stop: int) -> Work:
+        """Only some of them."""
+        return Work(self.numbers[start:stop], self.keys[start:stop], self.frame[start:stop])
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A result per row of a piece of work, in its order, and the seconds that each stage took."""
+
+    results: pa.RecordBatch
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Mapper(Protocol):
+    """Work to results, in two steps that can overlap. It is sent to workers, so it can be pickled."""
+
+    def prepared(self, work: Work) -> tuple[Any, float]:
+        """The work made ready, and the seconds that took; runs in a thread."""
+        ...
+
+    def answered(self, work: Work, ready: Any, preparing: float) -> Mapped:
+        """A result for every row."""
+        ...
+
+    def lost(self, work: Work, reason: str) -> Mapped:
+        """What to write of rows that no worker survives."""
+        ...
+
+
+def in_process(mapper: Mapper, works: Iterator[Work]) -> Iterator[tuple[np.ndarray, Mapped]]:
+    """Here, one piece after the other; the next one is prepared meanwhile."""
+    disable_malloc_trim()
+    for work, ready in ahead(lambda work: (work, mapper.prepared(work)), works):
+        yield work.numbers, mapper.answered(work, *ready)
+
+
+class InWorkers:
+    """`count` processes, each with `threads` threads for the model; a bounded number of pieces is under way."""
+
+    def __init__(self, count: int, threads: int = 1) -> None:
+        self.count, self.threads = count, threads
+
+    def __call__(self, mapper: Mapper, works: Iterator[Work]) -> Iterator[tuple[np.ndarray, Mapped]]:
+        """Results as they are ready."""
+        pool = self._pool(mapper, self.count)
+        under_way: dict[Future[Mapped], Work] = {}
+        try:
+            for work in works:
+                under_way[pool.submit(_map, work)] = work
+                while len(under_way) >= QUEUED * self.count:
+                    pool = yield from self._collected(mapper, pool, under_way)
+            while under_way:
+                pool = yield from self._collected(mapper, pool, under_way)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _pool(self, mapper: Mapper, count: int) -> ProcessPoolExecutor:
+        # spawned: a process that has run torch or threads cannot be forked safely
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(count, context, initializer=_begin, initargs=(mapper, self.threads))
+
+    def _collected(
+        self, mapper: Mapper, pool: ProcessPoolExecutor, under_way: dict[Future[Mapped], Work]
+    ) -> Generator[tuple[np.ndarray, Mapped], None, ProcessPoolExecutor]:
+        """What is ready by now, and the pool to go on with."""
+        done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+        broken: list[Work] = []
+        for future in done:
+            work = under_way.pop(future)
+            try:
+                yield work.numbers, future.result()
+            except BrokenProcessPool:
+                broken.append(work)
+        if not broken:
+            return pool
+        # nobody knows whose work killed the worker; all that was under way is done again, one by one
+        for future, work in under_way.items():
+            if future.done() and future.exception() is None:
+                yield work.numbers, future.result()
+            else:
+                broken.append(work)
+        under_way.clear()
+        pool.shutdown(wait=True)
+        yield from self._carefully(mapper, broken)
+        return self._pool(mapper, self.count)
+
+    def _carefully(self, mapper: Mapper, works: list[Work]) -> Iterator[tuple[np.ndarray, Mapped]]:
+        """Piece by piece in one worker; a piece that kills it is halved until the row is found."""
+        waiting = deque(works)
+        pool = self._pool(mapper, 1)
+        try:
+            while waiting:
+                work = waiting.popleft()
+                try:
+                    yield work.numbers, pool.submit(_map, work).result()
+                except BrokenProcessPool:
+                    pool.shutdown(wait=True)
+                    pool = self._pool(mapper, 1)
+                    half = len(work.numbers) // 2
+                    if half:
+                        waiting.extendleft([work.rows(half, len(work.numbers)), work.rows(0, half)])
+                    else:
+                        yield work.numbers, mapper.lost(work, "the worker process died on this row, twice")
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+_mapper: Mapper | None = None  # of this worker process
+
+
+def _begin(mapper: Mapper, threads: int) -> None:
+    global _mapper
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if (torch := sys.modules.get("torch")) is not None:  # it came with a mapper that needs it
+        torch.set_num_threads(threads)
+    disable_malloc_trim()
+    _mapper = mapper
+
+
+def _map(work: Work) -> Mapped:
+    assert _mapper is not None
+    return _mapper.answered(work, *_mapper.prepared(work))
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot stop its workers: they go by themselves."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait_for([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,144 @@
+"""The mapper of a tagging run: rows of a catalog to what the ledger keeps of each, in any process on any machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from shopvl import __version__
+from shopvl.batch import Modality, inputs_name
+from shopvl.data.collate import Loader
+from shopvl.design.design import Design
+from shopvl.errors import ShopvlError
+from shopvl.inference.encode import Prepared, encoded, prepare
+from shopvl.inference.tag_rows import HeadAnswers, ZeroShotAnswers
+from shopvl.models.fold_batchnorm import folded
+from shopvl.runtime.bfloat16 import bf16_is_fast
+from shopvl.tagging.cache import KEY_BYTES
+from shopvl.tagging.executor import Mapped, Work
+
+ALTERNATIVES = pa.list_(pa.struct([("value", pa.string()), ("probability", pa.float32())]))
+ANSWER = pa.struct(
+    [
+        ("property", pa.string()),
+        ("value", pa.string()),
+        ("probability", pa.float32()),
+        ("evidence", pa.list_(pa.string())),
+        ("conflict", pa.bool_()),
+        ("alternatives", ALTERNATIVES),
+    ]
+)
+# One row per product. The decision is not in it: it follows from the probability and the precision that is asked for.
+KNOWN = pa.schema(
+    [
+        ("key", pa.binary(KEY_BYTES)),
+        ("product_id", pa.string()),
+        ("inputs", pa.string()),
+        ("reason", pa.string()),
+        ("note", pa.string()),
+        ("answers", pa.list_(ANSWER)),
+    ]
+)
+
+
+class TagMapper:
+    """Prepare, model, answers. Raises ShopvlError where bfloat16 is asked for and would be slow."""
+
+    def __init__(
+        self, design: Design, root: Path, use: tuple[Modality, ...], *, zero_shot: bool, bfloat16: bool = False
+    ) -> None:
+        if bfloat16 and not bf16_is_fast():
+            raise ShopvlError("this machine is slower in bfloat16 than in float32; leave it out")
+        self.design, self.root, self.use = design, root, use
+        self.zero_shot, self.bfloat16 = zero_shot, bfloat16
+
+    def made_with(self) -> bytes:
+        """A digest of everything but the row that an answer depends on."""
+        design = self.design
+        told = {
+            "version": __version__,
+            "model": self.model_name,
+            "labels": design.labels,
+            "ontology": design.ontology.model_dump(mode="json"),
+            "calibration": design.calibration,
+            "use": self.use,
+            "zero_shot": self.zero_shot,
+            "bfloat16": self.bfloat16,
+            "words": None if design.reader is None else design.reader.version(),
+        }
+        return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=KEY_BYTES).digest()
+
+    @cached_property
+    def model_name(self) -> str:
+        """The design's; telling it reads all of its weights."""
+        return self.design.name
+
+    def prepared(self, work: Work) -> tuple[Prepared, float]:
+        """The rows as batches, and the seconds that took."""
+        started = time.perf_counter()
+        ready = prepare(self._loader, list(work.frame.iter_rows(named=True)), self.root, self.use)
+        return ready, time.perf_counter() - started
+
+    def answered(self, work: Work, ready: Prepared, preparing: float) -> Mapped:
+        """What the model says of prepared rows."""
+        seconds = {"prepare": preparing, "model": 0.0, "answers": 0.0}
+        results = [_result(key, row) for key, row in zip(work.keys, work.frame["product_id"], strict=True)]
+        for place, reject in ready.rejects.items():
+            results[place]["reason"] = reject.reason
+        for place, note in ready.notes.items():
+            results[place]["note"] = note
+        for group in ready.groups:
+            started = time.perf_counter()
+            with self._arithmetic():
+                item = encoded(self._used, group.items, group.batch, self._answers.read)
+            between = time.perf_counter()
+            rows, inputs = self._answers.rows(item, precision=1.0), inputs_name(item.inputs)
+            for place in group.places:
+                results[place] |= {"inputs": inputs, "answers": list(islice(rows, len(self._answers.labels)))}
+            seconds["model"] += between - started
+            seconds["answers"] += time.perf_counter() - between
+        started = time.perf_counter()
+        batch = pa.RecordBatch.from_pylist(results, schema=KNOWN)
+        seconds["answers"] += time.perf_counter() - started
+        return Mapped(batch, seconds)
+
+    def lost(self, work: Work, reason: str) -> Mapped:
+        """Rows that no worker survives, as rejects."""
+        results = [
+            _result(key, product_id) | {"reason": reason}
+            for key, product_id in zip(work.keys, work.frame["product_id"], strict=True)
+        ]
+        return Mapped(pa.RecordBatch.from_pylist(results, schema=KNOWN))
+
+    def _arithmetic(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.design.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
+
+    @cached_property
+    def _loader(self) -> Loader:
+        return self.design.loader
+
+    @cached_property
+    def _answers(self) -> HeadAnswers | ZeroShotAnswers:
+        return ZeroShotAnswers(self._used) if self.zero_shot else HeadAnswers(self._used)
+
+    @cached_property
+    def _used(self) -> Design:
+        """The design as it computes fastest; for what it is called, `design` stands."""
+        return replace(self.design, model=folded(self.design.model))
+
+    def __getstate__(self) -> dict[str, Any]:  # a worker makes its own
+        return {name: value for name, value in vars(self).items() if name not in ("_loader", "_answers", "_used")}
+
+
+def _result(key: bytes, product_id: str | None) -> dict[str, Any]:
+    return {"key": key, "product_id": product_id or "", "inputs": "", "reason": None, "note": None, "answers": []}

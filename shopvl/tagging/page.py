@@ -1,0 +1,64 @@
+"""A tagging run as a page to look at in the morning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shopvl.catalog.readers import Catalog
+from shopvl.tagging.run import WORKER_STAGES, Tagged
+from shopvl.tasks.report import Figure, Page
+
+SHOWN_REASONS = 20
+WHAT = {
+    "read": "rows from the table, each looked up among what is known",
+    "fetch": "pictures from the network",
+    "prepare": "decoding pictures, words to tokens",
+    "model": "the model",
+    "answers": "probabilities to answers",
+    "write": "results to disk",
+    "merge": "the two tables at the end",
+}
+
+
+def write_run_page(done: Tagged, folder: Path, model: str, catalog: Catalog) -> Path:
+    """Write `folder/report.html`: rows, decisions, rejects by reason, and where the time went."""
+    page = Page(
+        f"Tags for {catalog.path.name}",
+        f"{done.rows:,} rows in = {done.tagged:,} tagged + {done.rejected:,} rejected",
+        facts={"model": model, "split": catalog.split or "all", "workers": str(done.workers)},
+    )
+    rows = max(done.rows, 1)
+    page.cards(
+        [
+            Figure(value=f"{done.rows / max(done.seconds, 1e-9):,.0f}", label="rows a second"),
+            Figure(
+                value=f"{done.computed:,}", label="computed", note=f"{done.reused:,} known", share=done.computed / rows
+            ),
+            Figure(value=f"{done.rejected:,}", label="rejected", share=done.rejected / rows),
+            Figure(value=f"{done.conflicts:,}", label="conflicts", note="picture and title disagree"),
+        ]
+    )
+    page.section("Decisions", "An accepted answer holds the precision that was asked for.")
+    shares = {
+        decision: [counts[decision] / max(counts.total(), 1) for counts in done.decisions.values()]
+        for decision in ("accept", "review", "unknown")
+    }
+    page.bars(list(done.decisions), shares, "Share of products by decision", top=1.0)
+    page.table(
+        ["property", "accept", "review", "unknown"],
+        [[name, *(counts[d] for d in ("accept", "review", "unknown"))] for name, counts in done.decisions.items()],
+    )
+    page.section("Where the time went", "Stages run side by side; the busiest one sets the speed.")
+    busy = done.busy()
+    page.table(
+        ["stage", "what", "seconds", "busy"],
+        [
+            [name, WHAT.get(name, ""), done.stages[name] / (done.workers if name in WORKER_STAGES else 1), busy[name]]
+            for name in sorted(busy, key=lambda name: -busy[name])
+        ],
+        shown={"seconds": ".1f", "busy": ".0%"},
+    )
+    if done.reasons:
+        page.section("Rejected", "rejects.parquet has every row; the same command tries these rows again.")
+        page.table(["reason", "rows"], [[reason, count] for reason, count in done.reasons.most_common(SHOWN_REASONS)])
+    return page.write(folder / "report.html")

@@ -1,0 +1,301 @@
+"""Category and attributes for a whole catalog: one row per product and property, and a reject file beside them.
+
+Reader -> prepare -> model -> writer. The reader looks every row up in a ledger of what is known already (`ledger.py`),
+so that a run that was killed goes on where it was, and a changed catalog costs no more than its changes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from shopvl.batch import INPUT_CHOICES, Modality, inputs_name
+from shopvl.catalog.fetching import Fetcher
+from shopvl.catalog.readers import Catalog
+from shopvl.design.design import Design
+from shopvl.errors import ShopvlError
+from shopvl.files import REJECTS, Table, exclusive_lock
+from shopvl.inference.calibrate import UNKNOWN_BELOW, UNMEASURED, trust_of
+from shopvl.tagging.cache import Ledger, disk_error
+from shopvl.tagging.executor import InWorkers, Mapped, Work, in_process
+from shopvl.tagging.mapper import ALTERNATIVES, ANSWER, KNOWN, TagMapper
+from shopvl.tagging.reader import Reading
+
+T = TypeVar("T")
+LEDGER, NOTES = ".ledger", "notes.parquet"
+ANSWER_NAMES = [ANSWER.field(number).name for number in range(ANSWER.num_fields)]
+MERGED_ROWS = 4096
+WORTH_WORKERS_ROWS = 5000
+WORKER_STAGES = ("prepare", "model", "answers")  # the others are this process's own: read, fetch, write, merge
+
+TAGS = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("property", pa.string()),
+        ("value", pa.string()),
+        ("probability", pa.float32()),
+        ("decision", pa.string()),
+        ("evidence", pa.list_(pa.string())),
+        ("conflict", pa.bool_()),
+        ("alternatives", ALTERNATIVES),
+        ("model", pa.string()),
+    ]
+)
+
+
+@dataclass
+class Tagged:
+    """What a run did: rows in = tagged + rejected, decisions per property, and where the time went."""
+
+    rows: int = 0
+    tagged: int = 0
+    rejected: int = 0
+    decisions: dict[str, Counter[str]] = field(default_factory=dict)
+    conflicts: int = 0
+    reused: int = 0  # rows whose answers were known already
+    reasons: Counter[str] = field(default_factory=Counter)  # of rejects, without what differs from row to row
+    noted: int = 0  # tagged rows in whose pictures OCR could not read
+    seconds: float = 0.0
+    workers: int = 1
+    stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # seconds, of all workers together
+
+    @property
+    def computed(self) -> int:
+        """Rows that were worked on in this run."""
+        return self.rows - self.reused
+
+    def busy(self) -> dict[str, float]:
+        """Share of the run in which each stage was at work, of all who do it; the largest is the bottleneck."""
+        hands = {name: self.workers if name in WORKER_STAGES else 1 for name in self.stages}
+        return {name: spent / hands[name] / max(self.seconds, 1e-9) for name, spent in self.stages.items()}
+
+    def timed_each(self, stage: str, items: Iterator[T], less: str | None = None) -> Iterator[T]:
+        """The items; the time to make each is added to a stage, without what went to the stage `less`."""
+        while True:
+            others = self.stages[less] if less else 0.0
+            started = time.perf_counter()
+            item = next(items, None)
+            self.stages[stage] += time.perf_counter() - started - ((self.stages[less] - others) if less else 0.0)
+            if item is None:
+                return
+            yield item
+
+    def speed_line(self) -> str:
+        """Rows a second, each stage's share of the time, and which of them holds the others up."""
+        busy = sorted(self.busy().items(), key=lambda item: -item[1])
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in busy if share >= 0.005)
+        slowest = f"; the bottleneck is {busy[0][0]}" if self.computed and busy else ""
+        return f"{self.rows / max(self.seconds, 1e-9):,.0f} rows/s, busy: {shares}{slowest}"
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time of the block to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages[stage] += time.perf_counter() - started
+
+
+def tag(
+    design: Design,
+    catalog: Catalog,
+    out: Path,
+    *,
+    use: tuple[Modality, ...] = ("image", "title"),
+    precision: float = 0.95,
+    limit: int | None = None,
+    zero_shot: bool = False,
+    report: Callable[[int], None] = lambda rows: None,
+    workers: int = 1,
+    engine: Literal["local", "ray"] = "local",
+    bfloat16: bool = False,
+) -> Tagged:
+    """Write `out/tags.parquet` and `out/rejects.parquet`, each whole or not at all.
+
+    Answers come from the design's heads, or with `zero_shot` (and where there are no heads) from comparing pictures
+    and titles with the names of the values. A zero-shot answer is never accepted: nothing measured how often it is
+    right.
+
+    What is done is kept in `out/.ledger` by the content of each row. Called again after a crash, it goes on where it
+    was; called on a changed catalog or with another `precision`, it computes only what is new. Rows that an earlier run
+    rejected are tried again. With `workers` > 1, so many processes do the work. `bfloat16` computes in half the bits:
+    faster where the machine can, and probabilities change a little. Raises ShopvlError where the disk is full, what was
+    done is safe; and where another process tags into `out`.
+
+    Where the design has a reader, `out/notes.parquet` names the products whose pictures it could not read and why; they
+    are tagged from the pictures as they came, and tried again by the next run.
+    """
+    started = time.monotonic()
+    summary = Tagged(workers=workers)
+    zero_shot = zero_shot or not design.labels
+    mapper = TagMapper(design, catalog.root, use, zero_shot=zero_shot, bfloat16=bfloat16)
+    with exclusive_lock(out / LEDGER, f"tagging into {out}"):
+        ledger = Ledger(out / LEDGER, KNOWN)
+        reading = Reading(catalog, mapper.made_with(), limit)
+        done = 0
+        try:
+            for numbers, mapped in _results(engine, workers, mapper, reading, ledger, summary):
+                for stage, seconds in mapped.seconds.items():
+                    summary.stages[stage] += seconds
+                with summary.timed("write"):
+                    reading.placed(ledger.add(numbers, mapped.results))
+                done += len(numbers)
+                report(reading.reused + done)
+        finally:
+            reading.placed(ledger.commit())
+        with summary.timed("merge"):
+            _merge(ledger, reading, out, _thresholds(design, precision, zero_shot), mapper, summary)
+        ledger.finish(reading.places(), whole=limit is None)
+    report(summary.rows)
+    summary.reused, summary.seconds = reading.reused, time.monotonic() - started
+    assert summary.rows == summary.tagged + summary.rejected
+    return summary
+
+
+def _results(
+    engine: str, workers: int, mapper: TagMapper, reading: Reading, ledger: Ledger, summary: Tagged
+) -> Iterator[tuple[np.ndarray, Mapped]]:
+    if engine == "ray":
+        from shopvl.tagging.ray_executor import in_ray
+
+        return in_ray(mapper, reading, ledger.index, workers)
+    works = summary.timed_each("read", reading.new_rows(ledger.index))
+    if "image" in mapper.use:
+        works = _with_pictures(works, summary)
+    if workers > 1:
+        return InWorkers(workers, threads=max(1, torch.get_num_threads() // workers))(mapper, works)
+    return in_process(mapper, works)
+
+
+def _with_pictures(works: Iterator[Work], summary: Tagged) -> Iterator[Work]:
+    """The same with bytes where there were URLs."""
+    fetched = Fetcher().fetched((work.frame, work) for work in works)
+    for frame, work in summary.timed_each("fetch", fetched, less="read"):
+        yield replace(work, frame=frame)
+
+
+def _thresholds(design: Design, precision: float, zero_shot: bool) -> dict[tuple[str, str], float]:
+    """From which probability on an answer is accepted, by inputs and property; nowhere where it was not measured."""
+    names = [inputs_name(inputs) for inputs in INPUT_CHOICES]
+    if zero_shot:
+        return {}
+    return {
+        (inputs, name): trust_of(design, inputs, name).threshold(precision)
+        for inputs in names
+        for name in design.labels
+    }
+
+
+def _merge(
+    ledger: Ledger,
+    reading: Reading,
+    out: Path,
+    thresholds: Mapping[tuple[str, str], float],
+    mapper: TagMapper,
+    summary: Tagged,
+) -> None:
+    """The ledger's rows in the catalog's order as the tables that people read."""
+    places, repeated, design = reading.places(), reading.repeated(), mapper.design
+    (out / NOTES).unlink(missing_ok=True)
+    try:
+        with ExitStack() as stack:
+            tags = stack.enter_context(Table(out / "tags.parquet", TAGS))
+            rejects = stack.enter_context(Table(out / "rejects.parquet", REJECTS))
+            notes = stack.enter_context(Table(out / NOTES, REJECTS)) if design.reader is not None else None
+            for start in range(0, len(places), MERGED_ROWS):
+                known = ledger.take(places[start : start + MERGED_ROWS])
+                ids, reasons = known.column("product_id").to_pylist(), known.column("reason").to_pylist()
+                for row in range(len(ids)):
+                    if (first := repeated.get(start + row)) is not None and reasons[row] is None:
+                        reasons[row] = f"the id {ids[row]} came before, in row {first + 1}; ids must be unique"
+                bad = [row for row, reason in enumerate(reasons) if reason is not None]
+                rejects.write([{"product_id": ids[row], "reason": reasons[row]} for row in bad])
+                summary.reasons.update(reason_kind(reasons[row]) for row in bad)
+                summary.rows += len(ids)
+                summary.rejected += len(bad)
+                good = known.filter(pa.array([reason is None for reason in reasons]))
+                summary.tagged += good.num_rows
+                rows = _tag_rows(good, thresholds, mapper.model_name)
+                tags.write_batch(rows)
+                if notes is not None:
+                    noted = good.filter(good.column("note").is_valid())
+                    notes.write(noted.select(["product_id", "note"]).rename_columns(REJECTS.names).to_pylist())
+                    summary.noted += noted.num_rows
+                _count(summary, rows)
+    except OSError as error:
+        raise disk_error(error, out, len(places)) from error
+
+
+def _tag_rows(known: pa.RecordBatch, thresholds: Mapping[tuple[str, str], float], model: str) -> pa.RecordBatch:
+    """One row per product and property, with the decision."""
+    lists = known.column("answers")
+    product = pc.list_parent_indices(lists)
+    answers = dict(zip(ANSWER_NAMES, lists.flatten().flatten(), strict=True))
+    inputs = known.column("inputs").take(product)
+    columns = {
+        **answers,
+        "product_id": known.column("product_id").take(product),
+        "decision": _decisions(inputs, answers, thresholds),
+        "model": pa.repeat(pa.scalar(model), len(product)),
+    }
+    return pa.RecordBatch.from_arrays([columns[name] for name in TAGS.names], schema=TAGS)
+
+
+def _decisions(
+    inputs: pa.Array, answers: Mapping[str, pa.Array], thresholds: Mapping[tuple[str, str], float]
+) -> pa.Array:
+    """`Trust.decide`, for many answers at once; no answer is `unknown`."""
+    asked, props = inputs.dictionary_encode(), answers["property"].dictionary_encode()
+    table = [
+        [thresholds.get((name, prop), UNMEASURED.threshold(0.0)) for prop in props.dictionary.to_pylist()]
+        for name in asked.dictionary.to_pylist()
+    ]
+    probability = answers["probability"].to_numpy(zero_copy_only=False).astype(np.float64)
+    if not len(probability):
+        return pa.array([], pa.string())
+    threshold = np.array(table)[asked.indices.to_numpy(), props.indices.to_numpy()]
+    decided = np.where(probability >= UNKNOWN_BELOW, "review", "unknown")
+    conflict = answers["conflict"].to_numpy(zero_copy_only=False)
+    decided = np.where((probability >= threshold) & ~conflict, "accept", decided)
+    decided[answers["value"].is_null().to_numpy(zero_copy_only=False)] = "unknown"
+    return pa.array(decided.tolist(), pa.string())
+
+
+def _count(summary: Tagged, rows: pa.RecordBatch) -> None:
+    counted = pa.table([rows.column("property"), rows.column("decision")], ["property", "decision"])
+    for row in counted.group_by(["property", "decision"], use_threads=False).aggregate([([], "count_all")]).to_pylist():
+        summary.decisions.setdefault(row["property"], Counter())[row["decision"]] += row["count_all"]
+    summary.conflicts += pc.sum(rows.column("conflict")).as_py() or 0
+
+
+def engine_named(name: str) -> Literal["local", "ray"]:
+    """`local` or `ray`; raises ShopvlError for anything else."""
+    if name == "local" or name == "ray":
+        return "local" if name == "local" else "ray"
+    raise ShopvlError(f"there is no engine {name!r}; write --engine local or --engine ray")
+
+
+def workers_for(rows: int) -> int:
+    """As many as this process may use cores, or one where there is too little to do for starting others."""
+    return len(os.sched_getaffinity(0)) if rows >= WORTH_WORKERS_ROWS else 1
+
+
+def reason_kind(reason: str) -> str:
+    """A reason without what differs from row to row, so that reasons can be counted."""
+    text = re.sub(r"https?://\S+?: ", "", reason)
+    text = re.sub(r"(the id) \S+ (came)", r"\1 … \2", text)
+    text = re.sub(r"(the file|there is no file) .+?( is empty| cannot be read|$)", r"\1 …\2", text)
+    return re.sub(r"\d+", "#", text)[:100]

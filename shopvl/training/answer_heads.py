@@ -1,0 +1,234 @@
+"""The last step of tuning a cloze head: what it knows of each answer beside its name, fitted like a linear machine."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.sparse import csr_matrix, vstack
+from torch import Tensor
+
+from shopvl.batch import MODALITIES, Batch, Modality
+from shopvl.catalog.readers import Catalog, spread
+from shopvl.data.training_rows import TrainingRows
+from shopvl.design.design import Design
+from shopvl.errors import CatalogError
+from shopvl.inference.encode import Encoded, encode
+from shopvl.models.heads import LinearHead
+from shopvl.models.prompt_heads import AnsweringDualEncoder, PromptMask
+from shopvl.text.grams import gram_rows, padded
+from shopvl.text.prompts import Question, questions_of
+from shopvl.training.support_vectors import fit_grams
+
+BATCH_ROWS, MIN_STEPS = 512, 300
+TITLE_EPOCHS, PICTURE_EPOCHS = 15, 6
+PEAK_LR, WHOLE_LR, WEIGHT_DECAY = 1e-3, 3e-3, 0.05
+DROPOUT = 0.5  # of the slots' states: else they leave the title's words nothing to explain
+WHOLE_DROPOUT = 0.2  # of the whole picture beside a title
+# a net is surer of the pictures that it learned from than of others, so what is fitted to them alone is held back
+PICTURE_LR_SCALE, PICTURE_WEIGHT_DECAY, PICTURE_DROPOUT = 0.5, 2.0, 0.5
+NAME_SCALE = 0.15  # hinge margins are 1, where cross-entropy's logits go to tens
+MAX_ROWS = 100_000
+TITLED: tuple[tuple[Modality, ...], ...] = (("image", "title"), ("title",))
+PICTURED: tuple[Modality, ...] = ("image",)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """N rows as a frozen head sees them, in half precision."""
+
+    states_CNQD: list[Tensor]  # of TITLED, then of PICTURED
+    whole_NW: Tensor
+    names_KD: Tensor
+    grams_NG: csr_matrix
+    right_NF: csr_matrix  # bool, F = Q * K: one in thousands is true
+
+    def right(self, chosen: Tensor) -> Tensor:
+        """(B, Q, K) bool: the right answers of these rows."""
+        right_BF = torch.from_numpy(self.right_NF[chosen.numpy()].toarray())
+        return right_BF.unflatten(1, (-1, len(self.names_KD)))
+
+
+def polish(
+    design: Design, rows: Catalog | TrainingRows, report: Callable[[float], None] = lambda share: None, seed: int = 0
+) -> None:
+    """Fit what a cloze head knows of its answers beside their names, on the frozen rest, without augmentation.
+
+    Where there is a title, by the squared hinge of each answer against the others: first `wide` alone, as support
+    vector machines, then `known`, `beside` and the scale of the names beside it. A row on the right side of its margin
+    pulls no more, so noisy labels do less harm than under cross-entropy. Where there is only a picture: `seen`, `whole`
+    and the scale, by cross-entropy, which does better on what pictures show, and with more decay of the weights.
+    """
+    model = design.model
+    assert isinstance(model, AnsweringDualEncoder)
+    assert isinstance(model.head, PromptMask)
+    asked = questions_of(design.ontology)
+    read = _read(design, rows, asked, lambda share: report(share / 2))
+    legal_QK = design.loader.questions(asked).legal_QK
+    _fit_words(model.head, read, legal_QK, lambda share: report(0.5 + share / 8))
+    _fit_titles(design, model.head, read, legal_QK, seed, lambda share: report(0.625 + share / 8))
+    _fit_pictures(design, model.head, read, legal_QK, seed, lambda share: report(0.75 + share / 4))
+    model.eval()
+
+
+def _fit_words(head: PromptMask, read: _Read, legal_QK: Tensor, report: Callable[[float], None]) -> None:
+    """`wide`, where an answer belongs to one question; `unknown`, which belongs to all, is left to the states."""
+    Q, K = legal_QK.shape
+    own_K, question_K = (legal_QK.sum(0) == 1).numpy(), legal_QK.int().argmax(0).numpy()
+    right_NK = read.right_NF[:, question_K * K + np.arange(K)].toarray() & own_K
+    answered_NQ = (read.right_NF.reshape(-1, K).getnnz(1) > 0).reshape(-1, Q)
+    asked_NK = answered_NQ[:, question_K] & own_K
+    weights_GK, bias_K = fit_grams(read.grams_NG, right_NK, asked_NK, report)
+    with torch.no_grad():
+        head.wide.weights.weight.copy_(torch.from_numpy(weights_GK))
+        head.wide.bias.copy_(torch.from_numpy(bias_K))
+
+
+def _fit_titles(
+    design: Design, head: PromptMask, read: _Read, legal_QK: Tensor, seed: int, report: Callable[[float], None]
+) -> None:
+    with torch.no_grad():
+        head.log_title_scale.fill_(math.log(NAME_SCALE))
+        head.known.zero_()
+        _begin(head.beside, read)
+    groups = [
+        {"params": [head.known, head.log_title_scale], "lr": PEAK_LR},
+        {"params": list(head.beside.linear.parameters()), "lr": WHOLE_LR},
+    ]
+
+    def loss(number: int, chosen: Tensor) -> Tensor:
+        choice = number % len(TITLED)
+        states = F.dropout(_chosen(read.states_CNQD[choice], chosen, design.device), DROPOUT)
+        grams_BG = torch.from_numpy(padded(read.grams_NG[chosen.numpy()])).to(design.device)
+        logits = head.with_title(states, _by_name(head, states, read), grams_BG)
+        if "image" in TITLED[choice]:
+            whole_BW = F.dropout(_chosen(read.whole_NW, chosen, design.device), WHOLE_DROPOUT)
+            logits = logits + head.beside_title(whole_BW)
+        right = read.right(chosen).to(design.device)
+        return squared_hinge_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
+
+    _fit(groups, TITLE_EPOCHS, WEIGHT_DECAY, loss, len(read.whole_NW), seed, report)
+
+
+def _fit_pictures(
+    design: Design, head: PromptMask, read: _Read, legal_QK: Tensor, seed: int, report: Callable[[float], None]
+) -> None:
+    with torch.no_grad():
+        head.log_picture_scale.fill_(math.log(NAME_SCALE))
+        head.seen.zero_()
+        _begin(head.whole, read)
+    groups = [
+        {"params": [head.seen, head.log_picture_scale], "lr": PICTURE_LR_SCALE * PEAK_LR},
+        {"params": list(head.whole.linear.parameters()), "lr": PICTURE_LR_SCALE * WHOLE_LR},
+    ]
+
+    def loss(number: int, chosen: Tensor) -> Tensor:
+        states = F.dropout(_chosen(read.states_CNQD[-1], chosen, design.device), DROPOUT)
+        whole_BW = F.dropout(_chosen(read.whole_NW, chosen, design.device), PICTURE_DROPOUT)
+        logits = head.with_picture(states, _by_name(head, states, read), whole_BW)
+        right = read.right(chosen).to(design.device)
+        return cross_entropy_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
+
+    _fit(groups, PICTURE_EPOCHS, PICTURE_WEIGHT_DECAY, loss, len(read.whole_NW), seed, report)
+
+
+def _begin(head: LinearHead, read: _Read) -> None:
+    """At zero, over features as they are in the rows."""
+    whole = read.whole_NW.float()
+    head.mean_F.copy_(whole.mean(0))
+    head.spread_F.copy_(whole.std(0, correction=0) + 1e-5)
+    head.linear.weight.zero_()
+    head.linear.bias.zero_()
+
+
+def _chosen(values: Tensor, chosen: Tensor, device: torch.device) -> Tensor:
+    return values[chosen].to(device).float()
+
+
+def _by_name(head: PromptMask, states: Tensor, read: _Read) -> Tensor:
+    with torch.no_grad():
+        return (states @ read.names_KD.T) * head.log_scale.exp()
+
+
+def _fit(
+    groups: list[dict[str, object]],
+    epochs: int,
+    weight_decay: float,
+    loss: Callable[[int, Tensor], Tensor],
+    rows: int,
+    seed: int,
+    report: Callable[[float], None],
+) -> None:
+    """AdamW on a cosine; `loss` is told the step's number and the rows' numbers."""
+    optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay)
+    size = min(BATCH_ROWS, rows)
+    epochs = max(epochs, math.ceil(MIN_STEPS / math.ceil(rows / size)))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * math.ceil(rows / size))
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)  # of the dropout
+    fitted = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    steps = itertools.count()
+    for epoch in range(epochs):
+        for chosen in torch.randperm(rows, generator=generator).split(size):
+            optimizer.zero_grad(set_to_none=True)
+            loss(next(steps), chosen).backward(inputs=fitted)
+            optimizer.step()
+            schedule.step()
+        report((epoch + 1) / epochs)
+
+
+def squared_hinge_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tensor) -> Tensor:
+    """Sum over the questions that have a right answer, and over their legal answers, of max(0, 1 - sign * logit)^2."""
+    asked_BQ1 = right_BQK.any(-1, keepdim=True)
+    sign_BQK = 2.0 * right_BQK - 1.0
+    return (F.relu(1 - sign_BQK * logits_BQK).square() * (legal_QK & asked_BQ1)).sum()
+
+
+def cross_entropy_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tensor) -> Tensor:
+    """Sum over the questions that have a right answer of -log p of it; several right ones share the target."""
+    logp_BQK = logits_BQK.masked_fill(~legal_QK, -torch.inf).log_softmax(-1).masked_fill(~right_BQK, 0.0)
+    return -(logp_BQK.sum(-1) / right_BQK.sum(-1).clamp(min=1)).sum()
+
+
+def _read(
+    design: Design, rows: Catalog | TrainingRows, asked: tuple[Question, ...], report: Callable[[float], None]
+) -> _Read:
+    """The complete ones of the rows; each batch of them is asked in the next language."""
+    model, loader = design.model, design.loader
+    assert isinstance(model, AnsweringDualEncoder)
+    model.eval()
+    with torch.inference_mode():
+        prepared = [
+            model.prepare(loader.questions(asked, language=language).to(design.device)) for language in loader.languages
+        ]
+    turns = itertools.cycle(prepared)
+    kept: list[list[np.ndarray]] = [[] for _ in range(len(TITLED) + 2)]
+    titles: list[str] = []
+    right: list[csr_matrix] = []
+    total = rows.count()
+
+    def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
+        if inputs != MODALITIES:
+            return {}
+        states, whole_BW = model.slot_states(batch, next(turns), (*TITLED, PICTURED))
+        return {**states, "whole": whole_BW}
+
+    for item in encode(design, spread(rows.batches(), total, MAX_ROWS), rows.root, MODALITIES, read):
+        if not isinstance(item, Encoded) or not item.values:
+            continue
+        for part, values in zip(kept, item.values.values(), strict=True):
+            part.append(values.astype(np.float16))
+        titles += [row["title"] for row in item.rows]
+        right.append(csr_matrix(loader.right_answers(item.rows, asked).flatten(1).numpy()))
+        report(len(titles) / min(total, MAX_ROWS))
+    if not titles:
+        raise CatalogError(f"no row of {rows.path} has both a picture and a title, so there is nothing to fit on")
+    names = prepared[0].answers_KD
+    assert names is not None
+    *states, whole = [torch.from_numpy(np.concatenate(part)) for part in kept]
+    return _Read(states, whole, names.clone(), gram_rows(titles), vstack(right, "csr"))

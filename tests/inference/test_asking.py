@@ -1,0 +1,202 @@
+"""Questions in free words, and answers that name what they rest on."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from shopvl.catalog.images import image_bytes
+from shopvl.catalog.ontology import Category, Ontology, Property, Value, apply_names
+from shopvl.errors import CatalogError
+from shopvl.inference.ask import Asked, Product, Reply, answered, ask, sentence, understand
+from shopvl.tagging.run import tag
+
+
+@pytest.fixture(scope="module")
+def named(toy_ontology, toy_table) -> Ontology:
+    return apply_names(toy_ontology, toy_table.with_name("ontology_names.json"))
+
+
+@pytest.fixture
+def first(toy_catalog):
+    return next(toy_catalog.batches()).row(0, named=True)
+
+
+@pytest.mark.parametrize(
+    ("question", "about"),
+    [
+        ("what colour is it?", ("Colour",)),
+        ("What COLOR is this, please?", ("Colour",)),
+        ("这是什么颜色？", ("Colour",)),
+        ("what is it?", ("category",)),
+        ("这是什么商品", ("category",)),
+        ("colour and pattern?", ("Colour", "Pattern")),
+        ("tell me the colour.", ("Colour",)),
+        ("What's the colour; please!", ("Colour",)),
+        ("what's this?", ("category",)),
+        ("what kind of shirt is it?", ("category",)),
+        # what is asked for by name, and not what the product is called
+        ("what colour is this men's shirt?", ("Colour",)),
+        ("what fabric is this red summer dress?", ("Material",)),
+        ("what colour is this round neck tee?", ("Colour",)),
+        ("这件红色连衣裙是什么季节的？", ("Season",)),
+    ],
+)
+def test_free_words_name_a_property(named, question: str, about: tuple[str, ...]) -> None:
+    assert understand(question, named) == Asked(about)
+
+
+SHIRTS, BOOTS, SHOES = "Apparel > Topwear > Shirts", "Footwear > Shoes > Boots", "Footwear > Shoes"
+
+
+@pytest.mark.parametrize(
+    ("question", "values"),
+    [
+        ("is it red?", [("Colour", "Red")]),
+        ("It is red.", [("Colour", "Red")]),
+        ("是红色的吗？", [("Colour", "Red")]),
+        ("is it red or blue?", [("Colour", "Red"), ("Colour", "Blue")]),
+        ("is the colour red, and is it casual?", [("Colour", "Red"), ("Usage", "Casual")]),
+        ("is it a shirt?", [("category", SHIRTS)]),
+        ("是衬衫吗？", [("category", SHIRTS)]),
+        ("is it a shirt or a boot?", [("category", SHIRTS), ("category", BOOTS)]),
+        ("is it a red shirt?", [("Colour", "Red"), ("category", SHIRTS)]),
+        ("is this shoe a boot?", [("category", BOOTS)]),
+        ("is it leather?", [("Material", "Leather"), ("Strap", "Leather")]),
+        ("is the strap leather?", [("Strap", "Leather")]),
+    ],
+)
+def test_values_and_categories_in_a_question_ask_yes_or_no(named, question: str, values: list[tuple[str, str]]) -> None:
+    assert understand(question, named) == Asked(tuple(dict.fromkeys(name for name, _ in values)), tuple(values))
+
+
+def test_what_it_has_is_every_property(named) -> None:
+    assert len(understand("what does it have?", named).properties) == len(named.properties)
+
+
+def test_a_name_that_several_categories_have_means_any_of_them() -> None:
+    paths = ("Beach",), ("Beach", "Sandals"), ("Shoes",), ("Shoes", "Boots"), ("Shoes", "Sandals")
+    shop = Ontology(categories=tuple(Category(path=path) for path in paths))
+    for question, asked in {
+        "is it a sandal?": ["Beach > Sandals", "Shoes > Sandals"],
+        "is it a shoe or a sandal?": ["Shoes", "Beach > Sandals"],  # each product counts once
+        "is this shoe a boot?": ["Shoes > Boots"],
+    }.items():
+        assert understand(question, shop).values == tuple(("category", path) for path in asked)
+
+
+def test_a_property_named_within_a_longer_name_is_not_asked_for() -> None:
+    shop = Ontology(
+        categories=(Category(path=("Hair colour",)), Category(path=("Tops",))),
+        properties=(Property(id="colour", values=(Value(id="Red"),)),),
+    )
+    assert understand("is it a hair colour?", shop) == Asked(("category",), (("category", "Hair colour"),))
+    assert understand("what colour is this top?", shop) == Asked(("colour",))
+
+
+@pytest.mark.parametrize("name", ["color", "Colour", "base color", "base colour"])
+def test_both_spellings_ask_for_a_property_of_either(name: str) -> None:
+    shop = Ontology(properties=(Property(id=name, values=(Value(id="Red"), Value(id="Blue"))),))
+    for asked in {name, name.replace("color", "colour"), name.replace("colour", "color")}:
+        assert understand(f"what {asked.lower()} is it?", shop) == Asked((name,))
+
+
+def test_a_question_about_nothing_known_lists_what_can_be_asked(prompted) -> None:
+    with pytest.raises(CatalogError, match=r"names nothing this model knows; it can be asked for category, .*Colour"):
+        understand("how far is the moon", prompted.ontology)
+
+
+def test_answers_are_those_of_a_tagging_run(prompted, toy_catalog, first, tmp_path) -> None:
+    tag(prompted, toy_catalog, tmp_path, limit=1)
+    tags = {row["property"]: row for row in pl.read_parquet(tmp_path / "tags.parquet").iter_rows(named=True)}
+    replies = Product(prompted, image_bytes(first["image"], toy_catalog.root), first["title"]).replies()
+    assert replies.keys() == tags.keys()
+    for name, reply in replies.items():
+        assert (reply.value, reply.decision) == (tags[name]["value"], tags[name]["decision"])
+        assert reply.probability == pytest.approx(tags[name]["probability"], abs=1e-5)
+        assert list(reply.evidence) == tags[name]["evidence"]
+
+
+def test_yes_or_no_comes_with_the_probability_of_the_value(prompted, toy_catalog, first) -> None:
+    picture = image_bytes(first["image"], toy_catalog.root)
+    truth = next(item["value"] for item in first["attributes"] if item["property"] == "Colour")
+    (reply,) = ask(prompted, f"is it {truth.lower()}?", picture, first["title"])
+    ((value, share),) = reply.named
+    assert value == truth
+    assert sentence(reply).startswith("yes" if share >= 0.5 else "no")
+
+
+def test_several_values_are_each_answered(prompted, first) -> None:
+    product = Product(prompted, None, first["title"])
+    (reply,) = answered(understand("is it red, blue or green?", prompted.ontology), product)
+    told = product.replies()["Colour"]
+    likely = {told.value: told.probability, **dict(told.alternatives)}
+    assert {value for value, _ in reply.named} == {"Red", "Blue", "Green"}
+    assert all(share == pytest.approx(likely[value]) for value, share in reply.named if value in likely)
+    assert [share for _, share in reply.named] == sorted((share for _, share in reply.named), reverse=True)
+
+
+def test_a_category_is_as_likely_as_all_that_is_in_it(prompted, first) -> None:
+    product = Product(prompted, None, first["title"])
+    leaves = [value for value in prompted.labels["category"] if value.startswith("Apparel > ")]
+    ((_, whole),) = product.shares("category", ["Apparel"])
+    assert len(leaves) > 2
+    assert whole == pytest.approx(sum(share for _, share in product.shares("category", leaves)))
+
+
+def reply(value: str | None, *named: tuple[str, float], about: str = "Colour") -> Reply:
+    return Reply(about, value, 0.7, "review", (), False, (), named)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (reply("Red"), "Colour: Red (70%, review)"),
+        (reply("Red", ("Red", 0.7)), "yes: Colour is Red with probability 70%"),
+        (reply("Red", ("Blue", 0.1)), "no: Colour is Blue with probability 10%, rather Red"),
+        (
+            reply("Red", ("Red", 0.4), ("Blue", 0.2)),
+            "yes: Colour is Red with probability 40% or Blue with probability 20%",
+        ),
+        (reply("Red", ("Red", 0.4)), "no: Colour is Red with probability 40%"),
+        (reply("A > B", ("A", 0.4), about="category"), "no: category is A with probability 40%"),
+        (reply("A > B", ("C", 0.1), about="category"), "no: category is C with probability 10%, rather B"),
+        # what a product does not have is no value, however likely that one is among the others
+        (reply(None, ("Red", 0.8)), "Colour: unknown"),
+        (reply(None), "Colour: unknown"),
+    ],
+)
+def test_answers_in_words(told: Reply, said: str) -> None:
+    assert sentence(told) == said
+
+
+def test_a_category_beside_a_value_is_answered_where_it_is_wrong(prompted, first) -> None:
+    product = Product(prompted, image_bytes(first["image"], Path()), first["title"])
+    right = product.replies()["category"].value
+    path = right.split(" > ")
+    wrong = next(value for value in prompted.labels["category"] if not value.startswith(path[0]))
+    for category, about in ((right, ["Colour"]), (wrong, ["Colour", "category"])):
+        asked = Asked(("Colour", "category"), (("Colour", "Red"), ("category", category)))
+        assert [one.property for one in answered(asked, product)] == about
+
+
+def test_the_heat_map_lies_on_what_matters(prompted) -> None:
+    """A picture that is empty but for its left half: only there can a cell matter."""
+    pixels = np.full((48, 48, 3), 255, np.uint8)
+    pixels[:, :16] = (200, 30, 30)
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    heat = Product(prompted, data.getvalue(), None).heat("Colour", "Red", grid=(4, 4))
+    assert heat.shape == (4, 4)
+    assert np.allclose(heat[:, 3], 0, atol=1e-6)
+    assert np.abs(heat[:, 0]).max() > 0
+
+
+def test_nothing_to_look_at_is_said(prompted) -> None:
+    with pytest.raises(CatalogError, match=r"nothing can be asked of this product: .*HTML"):
+        ask(prompted, "what is it?", b"<html>no</html>", None)
+    with pytest.raises(CatalogError, match="there is no picture"):
+        Product(prompted, None, "a red shirt").heat("Colour", "Red")

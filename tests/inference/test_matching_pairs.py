@@ -1,0 +1,54 @@
+"""Retrieval by the matching head: the same logits as the model's own pass, and its protocol."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from shopvl.errors import DesignError
+from shopvl.inference.encode import prepare
+from shopvl.inference.pair_scorer import JUDGED, Matcher, judged
+from shopvl.recipes import find
+
+
+@pytest.mark.parametrize("name", ["vilt", "pixel-bert", "kaleido-bert", "vilbert", "interbert", "albef"])
+def test_a_pair_is_judged_as_in_training(name: str, make_design, toy_catalog) -> None:
+    design = make_design(find(name, "tiny"))
+    matcher = Matcher(design, toy_catalog)
+    rows = matcher.rows[:6]
+    (group,) = prepare(design.loader, rows, toy_catalog.root, ("image", "title")).groups
+    with torch.inference_mode():
+        if name == "albef":  # it judges pairs that it drew: the first are the true ones
+            twice = replace(group.batch, title_group_B=torch.arange(6), draws_2BB=torch.zeros(2, 6, 6))
+            expected = design.model(twice).match_logit_B[:6]
+        else:
+            expected = design.model(group.batch).match_logit_B
+    found = matcher.logits(group.places, group.places)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    crossed = matcher.logits(group.places, np.roll(group.places, 1))
+    assert not torch.allclose(crossed, expected)
+
+
+def test_a_perfect_head_finds_every_match_and_a_blind_one_none(make_design, toy_catalog, monkeypatch) -> None:
+    matcher = Matcher(make_design(find("vilt", "tiny")), toy_catalog)
+    monkeypatch.setattr(matcher, "logits", lambda titles, pictures: torch.tensor(titles == pictures).float())
+    found = judged(matcher, queries=10, others=20)[JUDGED]
+    assert found.text_to_image.queries == found.image_to_text.queries == 10
+    assert found.sum_r == 600
+    monkeypatch.setattr(matcher, "logits", lambda titles, pictures: torch.zeros(len(titles)))
+    assert judged(matcher, queries=10, others=20)[JUDGED].sum_r == 0  # ties count against the model
+    assert judged(matcher) == {}  # too few titles for lists of a hundred
+
+
+def test_of_a_large_catalog_the_first_rows(make_design, toy_catalog, monkeypatch) -> None:
+    monkeypatch.setattr("shopvl.inference.encode.BATCH_ROWS", 10)
+    design = make_design(find("vilt", "tiny"))
+    whole, some = Matcher(design, toy_catalog), Matcher(design, toy_catalog, most=5)
+    assert 5 <= len(some.rows) < len(whole.rows)
+    assert some.rows == whole.rows[: len(some.rows)]
+
+
+def test_towers_are_told_where_to_go(make_design, toy_catalog) -> None:
+    with pytest.raises(DesignError, match="tri-clip has towers and no matching head"):
+        Matcher(make_design(find("tri-clip", "tiny")), toy_catalog)

@@ -1,0 +1,80 @@
+"""How answers are put together, whichever head gives them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from shopvl.batch import Batch
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.inference.predict import HAD_BY, UNKNOWN, answers_of
+from shopvl.text.prompts import Question, questions_of
+
+CHOICES = [("image",), ("image", "title"), ("title",)]
+
+
+@pytest.fixture(params=["tuned", "prompted"])
+def design(request):
+    return request.getfixturevalue(request.param)
+
+
+def pictures_and_titles(design, batch_of, count: int) -> Batch:
+    drawn = batch_of(design, count)
+    texts = {"title": drawn.texts["title"]}
+    return Batch(pixels_B3YX=drawn.pixels_B3YX, texts=texts, title_grams_BG=drawn.title_grams_BG)
+
+
+def test_where_text_was_painted_out_a_value_is_as_likely_as_its_surest_look_says(design, batch_of) -> None:
+    answers, bare = answers_of(design), pictures_and_titles(design, batch_of, 6)
+    came_B3YX = bare.pixels_B3YX.clone()
+    came_B3YX[[1, 4], :, 2:9] = 1.0
+    with torch.inference_mode():
+        found = answers.read(replace(bare, came_B3YX=came_B3YX, closer_B3YX=came_B3YX.flip(3)), CHOICES)
+        looks = [bare.pixels_B3YX, came_B3YX, came_B3YX.flip(3)]
+        each = [answers.read(replace(bare, pixels_B3YX=look), CHOICES) for look in looks]
+    for inputs, by_name in found.items():
+        for name, logp_BK in by_name.items():
+            for row in range(6):
+                alone = torch.stack([one[inputs][name][row] for one in each[: len(each) if row in (1, 4) else 1]])
+                torch.testing.assert_close(logp_BK[row], alone.amax(0).log_softmax(-1), atol=1e-5, rtol=1e-5)
+    image = next(iter(found["image"]))
+    assert not torch.allclose(found["image"][image][1], each[0]["image"][image][1], atol=1e-4)
+
+
+def test_pictures_without_text_laid_over_them_are_looked_at_once(design, batch_of) -> None:
+    answers, bare = answers_of(design), pictures_and_titles(design, batch_of, 3)
+    with torch.inference_mode():
+        once = answers.read(bare, CHOICES)
+        found = answers.read(
+            replace(bare, came_B3YX=bare.pixels_B3YX.clone(), closer_B3YX=bare.pixels_B3YX.flip(3)), CHOICES
+        )
+    for inputs, by_name in once.items():
+        for name, logp_BK in by_name.items():
+            assert torch.equal(found[inputs][name], logp_BK)
+
+
+def test_unknown_is_no_answer_about_a_property_that_the_likeliest_category_has(prompted, batch_of) -> None:
+    answers, bare = answers_of(prompted), pictures_and_titles(prompted, batch_of, 12)
+    with torch.inference_mode():
+        found = answers.read(bare, CHOICES)
+        raw = prompted.model.answer(bare, answers.prepared, CHOICES)
+    asked, seen = questions_of(prompted.ontology), set()
+    for inputs, by_name in found.items():
+        for row, best in enumerate(by_name[CATEGORY].argmax(-1).tolist()):
+            path = prompted.labels[CATEGORY][best].split(CATEGORY_JOIN)
+            had = {prop.id for prop in prompted.ontology.properties_of(path, HAD_BY)}
+            for name in by_name.keys() - {CATEGORY}:
+                p_K = by_name[name][row].exp()
+                own_K = raw[inputs][row, asked.index(Question("property", about=name))].exp()
+                own_K = own_K[own_K > 0]  # the legal ones, `unknown` last
+                if name in had:
+                    own_K = torch.cat([own_K[:-1], torch.zeros(1)]) / own_K[:-1].sum()
+                torch.testing.assert_close(p_K, own_K, atol=1e-6, rtol=1e-4)
+                seen.add(name in had)
+    assert seen == {True, False}
+
+
+def test_where_nothing_is_shown_the_head_says_how_unknown_a_property_is(prompted, batch_of) -> None:
+    with torch.inference_mode():
+        found = answers_of(prompted).read(pictures_and_titles(prompted, batch_of, 2), [()])[""]
+    assert all(prompted.labels[name][best] == UNKNOWN for name, logp in found.items() for best in logp.argmax(-1))

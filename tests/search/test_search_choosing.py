@@ -1,0 +1,108 @@
+"""Settings from validation products, honesty about nonsense, and the audit that reads it."""
+
+import csv
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from shopvl.catalog.ontology import apply_names
+from shopvl.catalog.readers import open_catalog
+from shopvl.errors import CatalogError
+from shopvl.search import Milvus, Plan, SearchIndex, Settings, build_index, conditions, update_index
+from shopvl.search.audit import audit, read_queries
+from shopvl.search.folder import CutOff
+from shopvl.search.out_of_catalog import queries_elsewhere
+from shopvl.search.tune import choose, made_queries
+
+
+def test_made_queries_fit_every_product_that_has_what_they_ask_for(toy_catalog, toy_ontology) -> None:
+    rows = next(toy_catalog.batches(100)).to_dicts()
+    made = made_queries(rows, toy_ontology, count=20, constraints=(2, 3))
+    assert len({query.text for query in made}) == 20
+    for query in made:
+        assert len(query.wants) in (2, 3)
+        fitting = [
+            place
+            for place, row in enumerate(rows)
+            if set(query.wants) <= set(toy_ontology.fact_ids(row["category_path"], row["attributes"]))
+        ]
+        assert query.fitting.tolist() == fitting
+
+
+def test_choosing_refuses_nonsense_and_keeps_titles(tuned, toy_catalog, tmp_path: Path) -> None:
+    settings = choose(tuned, toy_catalog)
+    assert settings.cut_off is not None
+    assert settings.cut_off.kept >= 0.97
+    build_index(tuned, toy_catalog, tmp_path / "index", plan=Plan(settings=settings))
+    index = SearchIndex(tmp_path / "index", tuned)
+    nonsense = queries_elsewhere(40, lambda text: True, random.Random(5))
+    refused = [index.search(text) for text in nonsense]
+    assert sum(not found.hits for found in refused) >= 36
+    assert all(found.refused for found in refused if not found.hits)
+    titles = index.products["title"].to_list()
+    assert sum(bool(index.search(title).hits) for title in titles) >= 0.95 * len(titles)
+    assert index.search(nonsense[0], cut_off=False).hits
+
+
+def test_a_category_or_an_audience_with_products_is_not_refused(tuned, toy_catalog, toy_table, tmp_path: Path) -> None:
+    names = apply_names(tuned.ontology, toy_table.with_name("ontology_names.json"))
+    never = CutOff(weights={}, bias=-1.0, threshold=0.0, kept=0, refused=1)
+    plan = Plan(settings=Settings(cut_off=never))
+    build_index(tuned, toy_catalog, tmp_path / "index", plan=plan, ontology=names)
+    index = SearchIndex(tmp_path / "index", tuned)
+    for asked in ("shirts under 50", "女士包"):
+        assert index.search(asked).hits, asked
+    assert index.search("女士包", where=conditions(["gender=Men"])).refused
+    for asked in ("red fridge", "mobile phone", "asdfghjkl"):
+        assert index.search(asked).refused, asked
+
+
+def test_too_few_products_to_choose_on(tuned, toy_table: Path, tmp_path: Path) -> None:
+    pl.read_parquet(toy_table).head(5).write_parquet(tmp_path / "few.parquet")
+    with pytest.raises(CatalogError, match=r"5 products of .* are complete, at least 50 are wanted"):
+        choose(tuned, open_catalog(tmp_path / "few.parquet"))
+
+
+def test_audit_names_what_fails_and_what_would_mend_it(tuned, toy_catalog, tmp_path: Path) -> None:
+    rule = CutOff(weights={"words covered": 20.0}, bias=-10.0, threshold=0.0, kept=1, refused=1)
+    build_index(tuned, toy_catalog, tmp_path / "index", plan=Plan(settings=Settings(cut_off=rule)))
+    queries = tmp_path / "queries.csv"
+    queries.write_text("query,count\nred dress,5\nlawn mower,7\ndresss,2\nred  dress,1\n沙发床,1\n=1+1,1\n", "utf-8")
+    totals = audit(SearchIndex(tmp_path / "index", tuned), read_queries(queries), tmp_path / "audit")
+    assert totals["nothing found"] == (4, 11)
+    assert totals["answered"] == (1, 6)
+    with (tmp_path / "audit" / "audit.csv").open(encoding="utf-8-sig") as file:
+        rows = {row["query"]: row for row in csv.DictReader(file)}
+    assert next(iter(rows)) == "lawn mower"  # the most asked of the worst
+    assert "no product has any of these words" in rows["lawn mower"]["mend"]
+    assert "looks misspelt" in rows["dresss"]["mend"]
+    assert "add Chinese names" in rows["沙发床"]["mend"]
+    assert "<script" not in (tmp_path / "audit" / "audit.html").read_text("utf-8")
+    assert "'=1+1" in rows  # no spreadsheet runs what a shopper typed
+    queries.write_text('query,count\nred,"1,234"\nblue,12.0\n')
+    assert read_queries(queries) == [("red", 1234), ("blue", 12)]
+    queries.write_text("query,count\nred,inf\n")
+    with pytest.raises(CatalogError, match="has the count 'inf'; a whole number was wanted"):
+        read_queries(queries)
+    queries.write_text("text\nred\n")
+    with pytest.raises(CatalogError, match="has no column query; the columns that came are: text"):
+        read_queries(queries)
+
+
+def test_the_same_index_in_milvus_lite(tuned, toy_catalog, toy_table: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    build_index(tuned, toy_catalog, tmp_path / "plain")
+    place = Milvus(uri=str(tmp_path / "vectors.db"), collection="toy")
+    build_index(tuned, toy_catalog, tmp_path / "milvus", plan=Plan(milvus=place))
+    pl.read_parquet(toy_table)[[3]].with_columns(product_id=pl.lit("new")).write_parquet(tmp_path / "one.parquet")
+    for folder in ("plain", "milvus"):
+        first = SearchIndex(tmp_path / folder, tuned).search("red dress", k=1).hits[0].product_id
+        update_index(tuned, open_catalog(tmp_path / "one.parquet"), tmp_path / folder, delete=[first])
+    plain, milvus = (SearchIndex(tmp_path / folder, tuned) for folder in ("plain", "milvus"))
+    for text, where in (("red dress", []), ("mug", ["colour!=Red"]), ("shoes", ["price<60"])):
+        a, b = (index.search(text, where=conditions(where), k=8, by="dense") for index in (plain, milvus))
+        assert [hit.score for hit in a] == pytest.approx([hit.score for hit in b], abs=1e-4)
+        assert {hit.product_id for hit in a} == {hit.product_id for hit in b}

@@ -1,0 +1,209 @@
+"""What the app stands on: one product, a queue, decisions, and catalogs tagged in the background."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from shopvl.catalog.images import image_bytes
+from shopvl.catalog.readers import open_catalog
+from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
+from shopvl.inference.ask import Clash
+from shopvl.service.app_service import MAX_PICTURE_BYTES, Workbench
+from shopvl.service.catalog_run import FencedCatalog, read_run
+from shopvl.tagging.run import tag
+
+
+@pytest.fixture
+def bench(tuned_folder: Path, tuned, toy_table: Path, toy_catalog, tmp_path: Path) -> Workbench:
+    tag(tuned, toy_catalog, tmp_path / "tags", precision=1.0, limit=12)
+    names = toy_table.with_name("ontology_names.json")
+    return Workbench.open(tuned_folder, tmp_path / "work", catalog=toy_table, tags=tmp_path / "tags", names=names)
+
+
+@pytest.fixture
+def photo(toy_catalog) -> bytes:
+    return image_bytes(next(toy_catalog.batches()).row(0, named=True)["image"], toy_catalog.root)
+
+
+def test_one_product_in_full(bench: Workbench, photo: bytes) -> None:
+    read = bench.read(photo, "red shirt")
+    assert read.replies.keys() == set(bench.model().design.labels)
+    assert set(read.applicable) <= read.replies.keys()
+    assert "category" in read.applicable
+    assert {clash.property for clash in read.clashes} == {name for name, one in read.replies.items() if one.conflict}
+    told = read.as_dict()
+    assert len(told["answers"]) + len(told["does_not_apply"]) == len(read.replies)
+
+
+def test_a_conflict_names_what_each_side_says(bench: Workbench, toy_catalog) -> None:
+    """Titles of one product beside photos of others: where they disagree, both values are those of each alone."""
+    rows = list(next(toy_catalog.batches()).iter_rows(named=True))
+    seen = 0
+    for row, other in zip(rows, rows[7:], strict=False):
+        picture = image_bytes(row["image"], toy_catalog.root)
+        read = bench.read(picture, other["title"])
+        for clash in read.clashes:
+            seen += 1
+            assert clash.said != clash.shown
+            assert bench.read(None, other["title"]).replies[clash.property].value in (clash.said, None)
+            assert f"the title says {clash.said.split(' > ')[-1]}" in clash.sentence()
+    assert seen
+    sentence = Clash("colour", "Navy", 0.9, "Red", 0.8).sentence()
+    assert sentence == "colour: the title says Navy, the picture looks Red"
+
+
+def test_what_cannot_be_used_is_said_in_one_sentence(bench: Workbench, photo: bytes, tuned_folder: Path) -> None:
+    with pytest.raises(ShopvlError, match="there is neither a photo nor a title"):
+        bench.read(None, "  ")
+    with pytest.raises(ShopvlError, match=r"the title has 1,001 characters; at most 1,000 are read"):
+        bench.read(photo, "x" * 1001)
+    with pytest.raises(ImageError, match="at most 20 MB are read"):
+        bench.read(b"\0" * (MAX_PICTURE_BYTES + 1), None)
+    with pytest.raises(ShopvlError, match=f"no model 'b' is loaded; there is {tuned_folder.name}"):
+        bench.read(photo, None, model="b")
+    with pytest.raises(ShopvlError, match="there is no index to search"):
+        bench.search("red", None)
+
+
+def test_maps_of_a_photo(bench: Workbench, photo: bytes) -> None:
+    drawn, shares, _ = bench.subject(photo)
+    assert drawn.mode == "RGB"
+    assert 0 < shares["subject"] < 1
+    best = bench.read(photo, None).replies["category"].value
+    warm, _ = bench.heat(photo, None, "category", best)
+    assert warm.size == drawn.size
+    assert np.asarray(warm).std() > 0
+    with pytest.raises(ShopvlError, match="does not know category: nothing"):
+        bench.heat(photo, None, "category", "nothing")
+
+
+def test_products_of_the_catalog(bench: Workbench) -> None:
+    picked = bench.sample(3, count=5)
+    assert len({one.product_id for one in picked}) == 5
+    assert bench.product(picked[0].product_id) == picked[0]
+    assert picked != bench.sample(4, count=5)
+    with pytest.raises(CatalogError, match="there is no product 'nobody'"):
+        bench.product("nobody")
+
+
+def test_a_review_from_first_to_last(bench: Workbench) -> None:
+    run = bench.runs()[0]
+    start = bench.progress(run)
+    assert start.of == len(start.waiting) > 5
+    first, second = start.waiting[:2]
+    legal = first.top[1][0]
+    bench.correct(first.product_id, first.property, legal, first.answer, "ann")
+    bench.correct(second.product_id, second.property, None, second.answer, "ben")
+    now = bench.progress(run)
+    assert (now.decided, now.waiting) == (2, start.waiting[2:])
+    assert [one.value for one in bench.decisions()] == [legal, None]
+    only = bench.progress(run, only=first.property)
+    assert {one.property for one in only.waiting} <= {first.property}
+    assert bench.undo("ann").value == legal
+    assert bench.undo("ann") is None
+    assert bench.progress(run).waiting[0] == first
+    with pytest.raises(ReviewError, match="is no "):
+        bench.correct(first.product_id, first.property, "no such value", None, "ann")
+    with pytest.raises(ReviewError, match="there is no tagging run"):
+        bench.progress("../elsewhere")
+
+
+def test_a_long_queue_is_read_piece_by_piece(bench: Workbench, monkeypatch) -> None:
+    run = bench.runs()[0]
+    every = bench.progress(run).waiting
+    bench._queues.clear()
+    monkeypatch.setattr("shopvl.service.app_service.QUEUE_ROWS", 2)
+    start = bench.progress(run)
+    assert (start.waiting, start.more) == (every[:2], len(every) - 2)
+    for one in every[:2]:
+        bench.correct(one.product_id, one.property, None, one.answer, "ann")
+    now = bench.progress(run)
+    assert (now.waiting, now.decided, now.more) == (every[2:4], 2, len(every) - 4)
+    assert bench.decision(every[0].product_id, every[0].property.upper()).value is None
+    assert bench.decision(every[2].product_id, every[2].property) is None
+    last = every[-1]
+    rare = bench.progress(run, only=last.property)
+    assert {one.property for one in rare.waiting} == {last.property}
+
+
+def test_a_value_may_be_named_in_chinese(bench: Workbench) -> None:
+    assert bench.correct("a", "Colour", "红色", "Blue", "ann").value == "Red"
+
+
+def test_a_run_in_the_background(bench: Workbench, toy_table: Path) -> None:
+    run = bench.start_run(toy_table, name="shop", limit=9, properties=["category", "Colour"])
+    run.wait(60)
+    assert (run.state, run.summary.rows, run.summary.tagged) == ("done", 9, 9)
+    assert set(pl.read_parquet(run.files()["tags.parquet"])["property"]) == {"category", "Colour"}
+    assert bench.runs()[1:] == [run.folder.name]
+    assert bench.table_of(run.folder.name) == "shop"
+    assert sum(sum(counts.values()) for counts in run.summary.decisions.values()) <= 18
+    with pytest.raises(ShopvlError, match="the model does not answer Taste"):
+        bench.start_run(toy_table, name="shop", properties=["Taste"])
+
+
+def test_a_run_over_titles_alone(bench: Workbench, toy_table: Path, tmp_path: Path) -> None:
+    pl.read_parquet(toy_table).select("product_id", "title").head(4).write_csv(tmp_path / "titles.csv")
+    with pytest.raises(CatalogError, match="has no column for image"):
+        bench.start_run(tmp_path / "titles.csv", name="titles")
+    run = bench.start_run(tmp_path / "titles.csv", name="titles", use=("title",))
+    run.wait(60)
+    assert (run.state, run.summary.tagged) == ("done", 4)
+    assert read_run(run.folder).count() == 4
+
+
+def test_one_run_at_a_time_which_can_be_stopped(bench: Workbench, toy_catalog, tmp_path: Path, monkeypatch) -> None:
+    from threading import Event
+
+    from shopvl.service import catalog_run
+
+    begun, go = Event(), Event()
+
+    def slow(design, catalog, out, *, report, **_):
+        begun.set()
+        assert go.wait(30)
+        report(1)
+        raise AssertionError("it was not stopped")
+
+    monkeypatch.setattr(catalog_run, "tag", slow)
+    run = bench.start_run(toy_catalog.path, name="shop")
+    assert begun.wait(30)
+    assert bench.under_way() is run
+    with pytest.raises(ShopvlError, match="another catalog is being tagged"):
+        bench.start_run(toy_catalog.path, name="shop")
+    run.stop()
+    go.set()
+    run.wait(30)
+    assert run.state == "stopped"
+    assert bench.under_way() is None
+    assert not run.folder.exists()
+    assert not run.files()
+
+
+def test_pictures_outside_the_fence_are_faults(tmp_path: Path) -> None:
+    shop, secret = tmp_path / "shop", tmp_path / "secret.png"
+    shop.mkdir()
+    (shop / "link.png").symlink_to(secret)
+    paths = ["a.png", "../secret.png", str(secret), "link.png", "https://example.org/a.png", "sub/../a.png"]
+    rows = "".join(f"{number},t,{path}\n" for number, path in enumerate(paths))
+    (shop / "shop.csv").write_text("product_id,title,image\n" + rows)
+    fenced = FencedCatalog.around(open_catalog(shop / "shop.csv"), shop)
+    frame = next(fenced.batches())
+    outside = [fault is not None for fault in frame["fault"]]
+    assert outside == [False, True, True, True, False, False]
+    assert [image is None for image in frame["image"].to_list()] == outside
+    assert next(fenced.batches(columns=("product_id",))).columns == ["product_id"]
+
+
+def test_a_named_table_lies_beside_the_catalog_or_where_the_app_was_started(
+    bench: Workbench, toy_table: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.csv").write_text("product_id,title,image\n")
+    assert bench.named_table("own.csv") == tmp_path / "own.csv"
+    assert bench.named_table(f" {toy_table.name} ") == toy_table
+    for path in ("/etc/passwd", "../../etc/passwd", "none.csv"):
+        with pytest.raises(ShopvlError, match="there is no table"):
+            bench.named_table(path)

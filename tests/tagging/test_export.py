@@ -1,0 +1,112 @@
+"""Tags in other systems' forms, and how full they are."""
+
+import csv
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from shopvl.catalog.readers import open_catalog
+from shopvl.errors import ShopvlError
+from shopvl.tagging.export import export_tags
+from shopvl.tagging.run import TAGS
+
+
+def row(product_id: str, prop: str, value: str | None, decision: str = "accept") -> dict:
+    told = {"probability": 0.9, "evidence": ["image"], "conflict": False, "alternatives": [], "model": "m"}
+    return {"product_id": product_id, "property": prop, "value": value, "decision": decision, **told}
+
+
+@pytest.fixture
+def tags(tmp_path: Path) -> Path:
+    rows = [
+        row("a", "category", "Apparel > Shirts"),
+        row("a", "colour", "Navy, Blue"),
+        row("a", "gender", "Men"),
+        row("a", "season", "Fall: late"),
+        row("b", "category", "Shoes"),
+        row("b", "colour", "Red", "review"),
+        row("b", "gender", "Girls"),
+        row("b", "season", None, "unknown"),
+    ]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(rows, schema=TAGS), tmp_path / "tags.parquet")
+    return tmp_path
+
+
+@pytest.fixture
+def catalog(tmp_path: Path):
+    path = tmp_path / "shop.csv"
+    path.write_text("id,title,image_link\na,A shirt,https://x.org/a.jpg\nlost,No tags,l.jpg\nb,Shoes,b.jpg\n")
+    return open_catalog(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_wide(tags: Path, suffix: str) -> None:
+    done = export_tags(tags, tags / "new" / f"wide{suffix}", require=["colour", "size"])
+    wide = (pl.read_csv if suffix == ".csv" else pl.read_parquet)(tags / "new" / f"wide{suffix}")
+    assert wide.columns == ["product_id", "category", "colour", "gender", "season"]
+    assert wide["colour"].to_list() == ["Navy, Blue", None]
+    assert (done.products, done.complete) == (2, 0)
+    assert done.filled == {"category": 2, "colour": 1, "gender": 2, "season": 1, "size": 0}
+
+
+def test_answers_under_review_on_request(tags: Path) -> None:
+    done = export_tags(tags, tags / "wide.csv", decisions="accept,review", require=["colour"])
+    assert pl.read_csv(tags / "wide.csv")["colour"].to_list() == ["Navy, Blue", "Red"]
+    assert done.complete == 2
+
+
+def test_google_feed(tags: Path, catalog) -> None:
+    done = export_tags(tags, tags / "feed.tsv", form="google", catalog=catalog)
+    with (tags / "feed.tsv").open(newline="") as file:
+        first, second = csv.DictReader(file, delimiter="\t")
+    assert first == {
+        "id": "a",
+        "title": "A shirt",
+        "image_link": "https://x.org/a.jpg",
+        "product_type": "Apparel > Shirts",
+        "color": "Navy, Blue",
+        "gender": "male",
+        "product_detail": "General:season:Fall  late",
+    }
+    assert (second["color"], second["gender"], second["product_detail"]) == ("", "female", "")
+    assert done.required == ("color", "gender", "age_group", "size")
+    assert (done.filled["color"], done.filled["age_group"], done.complete) == (1, 0, 0)
+    assert open_catalog(tags / "feed.tsv").count() == 2  # and it is read back as a catalog
+
+
+def test_a_gender_that_google_does_not_know_is_not_filled(tmp_path: Path, catalog) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist([row("a", "gender", "Kids")], schema=TAGS), tmp_path / "tags.parquet")
+    done = export_tags(tmp_path, tmp_path / "feed.tsv", form="google", catalog=catalog, require=["gender"])
+    assert (done.filled["gender"], done.complete) == (0, 0)
+
+
+def test_json_lines(tags: Path) -> None:
+    export_tags(tags, tags / "tags.jsonl", form="jsonl")
+    first, second = map(json.loads, (tags / "tags.jsonl").read_text().splitlines())
+    assert first["attributes"][1]["value"] == "Navy, Blue"
+    assert [answer["property"] for answer in second["attributes"]] == ["category", "gender"]
+
+
+def test_mistakes_are_one_sentence(tags: Path, catalog, tmp_path: Path) -> None:
+    for how, said in (
+        ({"target": tags / "a.jsonl"}, "cannot hold the format wide; name a file that ends in .csv, .tsv, .parquet"),
+        ({"target": tags / "a.tsv", "form": "google"}, "name the catalog with --catalog"),
+        ({"target": tags / "a.csv", "decisions": "all"}, "--decisions knows accept and review, all came"),
+    ):
+        with pytest.raises(ShopvlError, match=said):
+            export_tags(tags, **how)
+    with pytest.raises(ShopvlError, match="name a folder that `shopvl tag` wrote"):
+        export_tags(tmp_path / "nothing", tags / "a.csv")
+    other = tmp_path / "other.csv"
+    other.write_text("id,title,image\nb,Shoes,b.jpg\n")
+    with pytest.raises(ShopvlError, match=r"a is not in .*other.csv, or not in the order of the tags"):
+        export_tags(tags, tags / "feed.tsv", form="google", catalog=open_catalog(other))
+    assert not list(tags.glob(".*.draft"))

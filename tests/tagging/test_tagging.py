@@ -1,0 +1,136 @@
+"""Rows in = tagged + rejected, answers hold to the schema, and decisions to the calibration."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import jsonschema
+import polars as pl
+import pytest
+
+from shopvl.catalog.ontology import Property
+from shopvl.catalog.readers import open_catalog
+from shopvl.errors import ShopvlError
+from shopvl.files import exclusive_lock
+from shopvl.inference.calibrate import Trust, trust_of
+from shopvl.paths import room
+from shopvl.tagging.run import LEDGER, tag
+
+
+@pytest.fixture
+def broken_table(toy_table: Path, tmp_path: Path) -> Path:
+    """The toy shop with a broken picture, a missing title, a missing picture, and a row with neither."""
+    rows = pl.read_parquet(toy_table).head(20).to_dicts()
+    rows[1]["image"] = {"bytes": b"<html>not a picture</html>", "path": None}
+    rows[2]["title"] = ""
+    rows[3]["image"] = None
+    rows[4]["image"], rows[4]["title"] = None, None
+    rows[5]["image"] = {"bytes": rows[5]["image"]["bytes"][:300], "path": None}
+    path = tmp_path / "broken.parquet"
+    pl.DataFrame(rows, schema=pl.read_parquet_schema(toy_table)).write_parquet(path)
+    return path
+
+
+def test_nothing_is_lost(tuned, broken_table: Path, tmp_path: Path) -> None:
+    done = tag(tuned, open_catalog(broken_table), tmp_path / "tags")
+    tags = pl.read_parquet(tmp_path / "tags" / "tags.parquet")
+    rejects = pl.read_parquet(tmp_path / "tags" / "rejects.parquet")
+    ids = pl.read_parquet(broken_table)["product_id"].to_list()
+    assert (done.rows, done.tagged, done.rejected) == (20, 17, 3)
+    assert set(rejects["product_id"]) == {ids[1], ids[4], ids[5]}
+    assert set(tags["product_id"]) | set(rejects["product_id"]) == set(ids)
+    reasons = dict(rejects.iter_rows())
+    assert "HTML" in reasons[ids[1]]
+    assert reasons[ids[4]] == "the product has no image and no title"
+    assert set(tags.filter(pl.col("product_id") == ids[2])["evidence"].explode().drop_nulls()) <= {"image"}
+    assert set(tags.filter(pl.col("product_id") == ids[3])["evidence"].explode().drop_nulls()) <= {"title"}
+
+
+def test_every_row_holds_to_the_schema(tuned, toy_catalog, tmp_path: Path) -> None:
+    tag(tuned, toy_catalog, tmp_path / "tags", limit=12)
+    schema = json.loads((room("data_schemas") / "tag.schema.json").read_text())
+    rows = pl.read_parquet(tmp_path / "tags" / "tags.parquet").to_dicts()
+    assert len(rows) == 12 * len(tuned.labels)
+    for row in rows:
+        jsonschema.validate(row, schema)
+        assert row["model"] == tuned.name
+
+
+def test_one_input_at_a_time(tuned, toy_catalog, tmp_path: Path) -> None:
+    for use in (("image",), ("title",)):
+        tag(tuned, toy_catalog, tmp_path / use[0], use=use, limit=8)
+        evidence = pl.read_parquet(tmp_path / use[0] / "tags.parquet")["evidence"].explode().drop_nulls()
+        assert set(evidence) <= set(use)
+
+
+def test_precision_asked_for_decides_what_is_accepted(tuned, toy_catalog, tmp_path: Path) -> None:
+    accepted = []
+    for precision in (0.5, 0.999):
+        tag(tuned, toy_catalog, tmp_path / str(precision), precision=precision)
+        tags = pl.read_parquet(tmp_path / str(precision) / "tags.parquet")
+        accepted.append(int((tags["decision"] == "accept").sum()))
+        for row in tags.filter(pl.col("decision") == "accept").iter_rows(named=True):
+            assert row["probability"] >= trust_of(tuned, "image+title", row["property"]).threshold(precision)
+    assert accepted[0] > accepted[1]
+
+
+def test_what_picture_and_title_disagree_about_is_for_a_person(tuned, toy_catalog, tmp_path: Path) -> None:
+    def decisions(out: Path) -> Counter[tuple[bool, str]]:
+        tag(tuned, toy_catalog, out, precision=0.5)
+        tags = pl.read_parquet(out / "tags.parquet").filter(property="Colour")
+        return Counter(tags.select("conflict", "decision").iter_rows())
+
+    before = decisions(tmp_path / "before")
+    tuned.calibration["image+title"]["Colour"]["conflict_from"] = 0.0  # the least disagreement counts
+    after = decisions(tmp_path / "after")
+    assert before[False, "accept"] > 0
+    assert {decision for _, decision in after} <= {"review", "unknown"}
+    assert after[True, "review"] >= before[False, "accept"]
+
+
+def test_zero_shot_answers_are_never_accepted(tuned, toy_catalog, tmp_path: Path) -> None:
+    done = tag(tuned, toy_catalog, tmp_path / "zero", zero_shot=True, limit=10)
+    assert done.tagged == 10
+    tags = pl.read_parquet(tmp_path / "zero" / "tags.parquet")
+    assert "accept" not in set(tags["decision"])
+    assert set(tags["property"]) >= {"category", "Colour"}
+
+
+def test_zero_shot_passes_over_a_property_without_values(tuned, toy_catalog, tmp_path: Path) -> None:
+    known = tuned.ontology
+    tuned.ontology = known.with_properties([*known.properties, Property(id="Serial number")])
+    tag(tuned, toy_catalog, tmp_path / "zero", zero_shot=True, limit=2)
+    asked = set(pl.read_parquet(tmp_path / "zero" / "tags.parquet")["property"])
+    assert asked == {"category", *known.values()}
+
+
+def test_a_failed_run_leaves_the_old_tags(tuned, toy_catalog, tmp_path: Path, monkeypatch) -> None:
+    out = tmp_path / "tags"
+    tag(tuned, toy_catalog, out, limit=5)
+    before = (out / "tags.parquet").read_bytes()
+
+    def fails(rows: int) -> None:
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        tag(tuned, toy_catalog, out, report=fails)
+    assert (out / "tags.parquet").read_bytes() == before
+    assert {path.name for path in out.iterdir()} == {"tags.parquet", "rejects.parquet", ".ledger"}
+
+
+def test_one_run_at_a_time_writes_a_folder(tuned, toy_catalog, tmp_path: Path) -> None:
+    out = tmp_path / "tags"
+    tag(tuned, toy_catalog, out, limit=3)
+    with exclusive_lock(out / LEDGER, "here"), pytest.raises(ShopvlError, match="another process is tagging into"):
+        tag(tuned, toy_catalog, out)
+    assert tag(tuned, toy_catalog, out).reused == 3
+
+
+def test_trust_decides_by_the_measured_curve() -> None:
+    trust = Trust(curve=((0.9, 0.99), (0.7, 0.95), (0.5, 0.8)))
+    assert trust.threshold(0.95) == pytest.approx(0.7, abs=2e-5)
+    assert trust.decide(0.7, 0.95) == "accept"
+    assert trust.decide(0.7, 0.95, conflict=True) == "review"
+    assert trust.decide(0.69, 0.95) == "review"
+    assert trust.decide(0.1, 0.95) == "unknown"
+    assert Trust().decide(1.0, 0.5) == "review"
