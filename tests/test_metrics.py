@@ -330,7 +330,8 @@ def test_answers_that_stand_alone_have_their_own_bound_and_copies_that_of_one(rn
     plain = float(intervals.wilson_lower(correct.sum(), 300))
     assert intervals.grouped_wilson_lower(correct, np.arange(300)) == pytest.approx(plain)
     assert intervals.grouped_wilson_lower(np.repeat(correct, 7), np.repeat(np.arange(300), 7)) == pytest.approx(plain)
-    assert intervals.grouped_wilson_lower(np.ones(300), np.arange(300)) == pytest.approx(
+    single = intervals.grouped_wilson_lower(np.ones(300), np.arange(300))
+    assert single == pytest.approx(intervals.wilson_lower(300, 300))
         intervals.wilson_lower(300, 300)
     )
     thrice = intervals.grouped_wilson_lower(np.ones(300), np.repeat(np.arange(100), 3))
