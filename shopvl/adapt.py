@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shopvl.batch import MODALITIES, inputs_name
-from shopvl.catalog.ontology import apply_names, mine_ontology
+from shopvl.catalog.mining import mine_ontology
+from shopvl.catalog.ontology import apply_names
 from shopvl.catalog.readers import open_catalog
 from shopvl.catalog.schema import SPLITS
 from shopvl.design.design import Design

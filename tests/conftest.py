@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
-from shopvl.catalog.ontology import Ontology, apply_names, mine_ontology
+from shopvl.catalog.mining import mine_ontology
+from shopvl.catalog.ontology import Ontology, apply_names
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.synthetic import write_shop
 

@@ -332,8 +332,6 @@ def test_answers_that_stand_alone_have_their_own_bound_and_copies_that_of_one(rn
     assert intervals.grouped_wilson_lower(np.repeat(correct, 7), np.repeat(np.arange(300), 7)) == pytest.approx(plain)
     single = intervals.grouped_wilson_lower(np.ones(300), np.arange(300))
     assert single == pytest.approx(intervals.wilson_lower(300, 300))
-        intervals.wilson_lower(300, 300)
-    )
     thrice = intervals.grouped_wilson_lower(np.ones(300), np.repeat(np.arange(100), 3))
     assert thrice == pytest.approx(intervals.wilson_lower(100, 100))
     with pytest.raises(ShopvlError, match="3 marks but 2 groups"):

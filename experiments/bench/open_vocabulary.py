@@ -22,7 +22,7 @@ import polars as pl
 import torch
 
 from shopvl.batch import INPUT_CHOICES
-from shopvl.catalog.ontology import mine_ontology
+from shopvl.catalog.mining import mine_ontology
 from shopvl.catalog.readers import open_catalog
 from shopvl.data.rows import label_of
 from shopvl.design.design import Design

@@ -29,7 +29,7 @@ from shopvl.design.design import Design
 from shopvl.inference.calibrate import disagreement, trust_of
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import UNKNOWN, PromptedAnswers
-from shopvl.models.prompt_heads import AnsweringDualEncoder
+from shopvl.models.answering_encoder import AnsweringDualEncoder
 from shopvl.text.prompts import questions_of
 
 TABLE, PROPERTY, SWAPPED, FLAGGED_ALLOWED = "fashion-products-small.parquet", "colour", 200, 0.02

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import polars as pl
 
-from shopvl.catalog.ontology import apply_names, mine_ontology
+from shopvl.catalog.mining import mine_ontology
+from shopvl.catalog.ontology import apply_names
 from shopvl.catalog.readers import open_catalog
 from shopvl.synthetic import write_shop
 

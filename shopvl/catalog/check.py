@@ -16,7 +16,8 @@ from PIL import Image
 from shopvl.catalog.cells import folded
 from shopvl.catalog.charset import UTF_8, charset
 from shopvl.catalog.images import decode, image_bytes
-from shopvl.catalog.ontology import JOIN, looks_many
+from shopvl.catalog.mining import looks_many
+from shopvl.catalog.ontology import JOIN
 from shopvl.catalog.readers import Catalog, CsvSource, open_catalog
 from shopvl.catalog.schema import FAULT, SPLITS, folded_name, missing_columns_message
 from shopvl.catalog.splits import split_of

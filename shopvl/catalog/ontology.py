@@ -1,25 +1,22 @@
 """What a shop knows to ask: its category tree, and the properties and values that each category has."""
 
 import json
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import polars as pl
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, model_validator
 
-from shopvl.catalog.cells import folded, language_of, path_of
+from shopvl.catalog.cells import folded, path_of
 from shopvl.errors import CatalogError
 
 Visual = Literal["yes", "partly", "no", "unknown"]
 Pair = tuple[str, str] | Mapping[str, str]  # (property, value) or {property, value}
 JOIN = " > "
 MOST_TOLD = 3  # categories that are named where any of several is meant
-MAX_VALUES = 1000  # a property keeps its most frequent values; beyond that it is an identifier, not a choice
 
 
 class _Frozen(BaseModel):
@@ -107,12 +104,12 @@ class Ontology(_Frozen):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        nodes = {_key(category.path) for category in self.categories}
+        nodes = {path_key(category.path) for category in self.categories}
         problems = [
             *(f"the property {name!r} comes twice" for name in _twice(folded(p.id) for p in self.properties)),
             *(
                 f"the category {JOIN.join(path)!r} comes twice"
-                for path in _twice(_key(c.path) for c in self.categories)
+                for path in _twice(path_key(c.path) for c in self.categories)
             ),
             *(f"{JOIN.join(c.path)!r} is there without its parent" for c in self.categories if _orphan(c.path, nodes)),
             *(
@@ -134,11 +131,11 @@ class Ontology(_Frozen):
         one such, of one last name; of one property id or name; of one value id. What it calls itself stays, and is no
         other part's name."""
         steps, ids = ({folded(n.path[-1]) for n in self.categories}, {folded(p.id) for p in self.properties})
-        ends = Counter(_key(node.path[-1:]) for node in other.categories)
-        by_end = {key: node for node in other.categories if ends[key := _key(node.path[-1:])] == 1}
+        ends = Counter(path_key(node.path[-1:]) for node in other.categories)
+        by_end = {key: node for node in other.categories if ends[key := path_key(node.path[-1:])] == 1}
 
         def category_named(node: Category) -> Category:
-            like = other.category(node.path) or by_end.get(_key(node.path[-1:]))
+            like = other.category(node.path) or by_end.get(path_key(node.path[-1:]))
             return node.model_copy(update=_names_like(node, like, steps))
 
         def property_named(prop: Property) -> Property:
@@ -164,7 +161,7 @@ class Ontology(_Frozen):
 
     def fact_ids(self, category_path: Sequence[str] | None, attributes: Iterable[Pair] | None = None) -> list[int]:
         """Facts that hold for a product, ancestors of its category included; what is not known is passed over."""
-        key = _key(category_path or ())
+        key = path_key(category_path or ())
         found = {self._node_ids[key[:depth]] for depth in range(1, len(key) + 1) if key[:depth] in self._node_ids}
         for pair in attributes or ():
             name, value = (pair.get("property"), pair.get("value")) if isinstance(pair, Mapping) else pair
@@ -185,7 +182,7 @@ class Ontology(_Frozen):
 
     @cached_property
     def _node_ids(self) -> dict[tuple[str, ...], int]:
-        return {_key(fact.path): number for number, fact in enumerate(self.facts) if fact.kind == "category"}
+        return {path_key(fact.path): number for number, fact in enumerate(self.facts) if fact.kind == "category"}
 
     @cached_property
     def _pair_ids(self) -> dict[tuple[str, str], int]:
@@ -207,7 +204,7 @@ class Ontology(_Frozen):
 
     def category(self, path: Sequence[str]) -> Category | None:
         """The node at that path."""
-        return self._nodes.get(_key(path))
+        return self._nodes.get(path_key(path))
 
     def property(self, name: str) -> Property | None:
         """The property of that id, name or synonym."""
@@ -215,13 +212,13 @@ class Ontology(_Frozen):
 
     def leaves(self) -> list[tuple[str, ...]]:
         """Paths of the categories that have none below them."""
-        parents = {_key(category.path)[:-1] for category in self.categories}
-        return sorted(category.path for category in self.categories if _key(category.path) not in parents)
+        parents = {path_key(category.path)[:-1] for category in self.categories}
+        return sorted(category.path for category in self.categories if path_key(category.path) not in parents)
 
     def children(self, path: Sequence[str] = ()) -> list[tuple[str, ...]]:
         """Paths one level below."""
-        above = _key(path)
-        return sorted(category.path for category in self.categories if _key(category.path)[:-1] == above)
+        above = path_key(path)
+        return sorted(category.path for category in self.categories if path_key(category.path)[:-1] == above)
 
     def values(self) -> dict[str, tuple[str, ...]]:
         """Property id -> the ids of its values."""
@@ -266,7 +263,7 @@ class Ontology(_Frozen):
 
     @cached_property
     def _nodes(self) -> dict[tuple[str, ...], Category]:
-        return {_key(category.path): category for category in self.categories}
+        return {path_key(category.path): category for category in self.categories}
 
     @cached_property
     def _properties(self) -> dict[str, Property]:
@@ -307,7 +304,7 @@ def _names_like(
     return {"names": {**names, **part.names}, "synonyms": tuple(dict.fromkeys((*part.synonyms, *synonyms)))}
 
 
-def _key(path: Sequence[str]) -> tuple[str, ...]:
+def path_key(path: Sequence[str]) -> tuple[str, ...]:
     return tuple(folded(step) for step in path)
 
 
@@ -316,115 +313,10 @@ def _twice(keys: Iterable[Any]) -> list[Any]:
 
 
 def _orphan(path: tuple[str, ...], nodes: set[tuple[str, ...]]) -> bool:
-    return not path or (len(path) > 1 and _key(path)[:-1] not in nodes)
+    return not path or (len(path) > 1 and path_key(path)[:-1] not in nodes)
 
 
 # --- mining
-
-
-def looks_many(products_with_several: int, products: int) -> bool:
-    """Whether a property takes several values, or a product with two of them is a slip: above a tenth it is meant."""
-    return products_with_several > max(1, products / 10) or (products_with_several > 0 and products < 3)
-
-
-@dataclass(slots=True)
-class _Tally:
-    """One name's count, and how it was spelled."""
-
-    count: int = 0
-    spellings: Counter[str] = field(default_factory=Counter)
-
-    def add(self, spelling: str) -> None:
-        self.count += 1
-        self.spellings[" ".join(spelling.split())] += 1
-
-    @property
-    def spelling(self) -> str:
-        """The most frequent one."""
-        return min(self.spellings.items(), key=lambda item: (-item[1], item[0]))[0]
-
-
-@dataclass(slots=True)
-class _PropertyTally:
-    own: _Tally = field(default_factory=_Tally)
-    several: int = 0
-    values: defaultdict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
-
-    def prune(self, keep: int) -> None:
-        """Forget the rarest values of a property that has too many, so that identifiers do not fill the memory."""
-        if len(self.values) > 8 * keep:
-            ranked = sorted(self.values.items(), key=lambda item: -item[1].count)
-            self.values = defaultdict(_Tally, ranked[: 4 * keep])
-
-
-def mine_ontology(batches: Iterable[pl.DataFrame], min_count: int = 1, *, max_values: int = MAX_VALUES) -> Ontology:
-    """What the products of a catalog have, in one pass over `catalog.batches()`.
-
-    Spellings that differ in case and spacing are one name, the most frequent one. Categories, properties and values
-    that fewer than `min_count` products have are left out, and of each property all but its `max_values` most
-    frequent values.
-    """
-    nodes: defaultdict[tuple[str, ...], _Tally] = defaultdict(_Tally)
-    having: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
-    properties: defaultdict[str, _PropertyTally] = defaultdict(_PropertyTally)
-    for frame in batches:
-        for path, attributes in frame.select("category_path", "attributes").iter_rows():
-            steps = [step for step in path or () if step and step.strip()]
-            known = _distinct(attributes or ())
-            key = _key(steps)
-            for depth in range(1, len(key) + 1):
-                nodes[key[:depth]].add(steps[depth - 1])
-                having[key[:depth]].update(known.keys())
-            for name, (spelled, values) in known.items():
-                tally = properties[name]
-                tally.own.add(spelled)
-                tally.several += len(values) > 1
-                for value, spelling in values.items():
-                    tally.values[value].add(spelling)
-        for tally in properties.values():
-            tally.prune(max_values)
-    kept = {name: tally for name, tally in properties.items() if tally.own.count >= min_count}
-    spelled_path = {key: tuple(nodes[key[: d + 1]].spelling for d in range(len(key))) for key in nodes}
-    return Ontology(
-        categories=tuple(
-            Category(
-                path=spelled_path[key],
-                names={language_of(spelled_path[key][-1]): spelled_path[key][-1]},
-                count=tally.count,
-                properties={kept[name].own.spelling: n for name, n in sorted(having[key].items()) if name in kept},
-            )
-            for key, tally in sorted(nodes.items())
-            if tally.count >= min_count
-        ),
-        properties=tuple(_property(tally, min_count, max_values) for _, tally in sorted(kept.items())),
-    )
-
-
-def _distinct(attributes: Iterable[Mapping[str, str | None]]) -> dict[str, tuple[str, dict[str, str]]]:
-    """A product's properties: folded name -> (spelling, folded value -> spelling)."""
-    found: dict[str, tuple[str, dict[str, str]]] = {}
-    for pair in attributes:
-        name, value = pair["property"], pair["value"]
-        if name and value and name.strip() and value.strip():
-            found.setdefault(folded(name), (name, {}))[1].setdefault(folded(value), value)
-    return found
-
-
-def _property(tally: _PropertyTally, min_count: int, max_values: int) -> Property:
-    ranked = sorted(tally.values.items(), key=lambda item: (-item[1].count, item[0]))[:max_values]
-    values = [
-        Value(id=value.spelling, names={language_of(value.spelling): value.spelling}, count=value.count)
-        for _, value in ranked
-        if value.count >= min_count
-    ]
-    name = tally.own.spelling
-    return Property(
-        id=name,
-        names={language_of(name): name},
-        values=tuple(sorted(values, key=lambda value: value.id)),
-        many=looks_many(tally.several, tally.own.count),
-        count=tally.own.count,
-    )
 
 
 # --- names and taxonomies from elsewhere
@@ -440,11 +332,11 @@ def apply_names(ontology: Ontology, names: str | Path | Mapping[str, Any]) -> On
     given = _read_names(Path(names)) if isinstance(names, (str, Path)) else names
     if unknown := set(given) - {"categories", "properties"}:
         raise CatalogError(f"the names hold {', '.join(sorted(unknown))}; only categories and properties were wanted")
-    paths = {_key(path_of(name) or ()): entry for name, entry in _entries(given, "categories")}
+    paths = {path_key(path_of(name) or ()): entry for name, entry in _entries(given, "categories")}
     properties = {folded(name): entry for name, entry in _entries(given, "properties")}
 
     def category_named(node: Category) -> Category:
-        entry = paths.get(_key(node.path)) or paths.get(_key(node.path[-1:])) or {}
+        entry = paths.get(path_key(node.path)) or paths.get(path_key(node.path[-1:])) or {}
         return node.model_copy(update=_names(node, entry))
 
     def property_named(prop: Property) -> Property:
@@ -488,35 +380,3 @@ def _names(part: Category | Property | Value, entry: Mapping[str, Any]) -> dict[
     if isinstance(synonyms, str) or not all(isinstance(name, str) for name in (*languages.values(), *synonyms)):
         raise CatalogError(f"the names {json.dumps(entry, ensure_ascii=False)[:200]} are not all texts")
     return {"names": {**part.names, **languages}, "synonyms": tuple(dict.fromkeys((*part.synonyms, *synonyms)))}
-
-
-# `1 - Animals & Pet Supplies > Live Animals` (Google), `gid://shopify/TaxonomyCategory/ap-1 : Animals & ...` (Shopify)
-_CODE = re.compile(r"^(?:(\d+) - |gid://shopify/TaxonomyCategory/(\S+)\s+: )")
-
-
-def read_taxonomy(path: str | Path) -> Ontology:
-    """The category tree of a Google or Shopify taxonomy text file (with or without codes); counts are 0."""
-    nodes: dict[tuple[str, ...], Category] = {}
-    try:
-        lines = Path(path).read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CatalogError(f"the taxonomy {path} cannot be read: {error}") from error
-    for line in lines:
-        if not line.strip() or line.startswith("#"):
-            continue
-        match = _CODE.match(line)
-        steps = tuple(path_of(line[match.end() :] if match else line) or ())
-        code = next((part for part in match.groups() if part), None) if match else None
-        for depth in range(1, len(steps) + 1):
-            key = _key(steps[:depth])
-            if key not in nodes or (depth == len(steps) and code is not None):
-                own = steps[depth - 1]
-                nodes[key] = Category(
-                    path=steps[:depth], names={language_of(own): own}, code=code if depth == len(steps) else None
-                )
-    if not any(len(key) > 1 for key in nodes):
-        raise CatalogError(
-            f"{path} holds no category tree; lines like `1 - Animals > Live Animals` (Google) or "
-            "`gid://shopify/TaxonomyCategory/ap-1 : Animals > Live Animals` (Shopify) were wanted"
-        )
-    return Ontology(categories=tuple(nodes[key] for key in sorted(nodes)))

@@ -76,7 +76,8 @@ def catalog_ontology(
 
     Example: shopvl catalog ontology products.parquet --out ontology.json
     """
-    from shopvl.catalog.ontology import apply_names, mine_ontology
+    from shopvl.catalog.mining import mine_ontology
+    from shopvl.catalog.ontology import apply_names
 
     opened = open_split(catalog, split)
     with chatter.status("reading the catalog"):
@@ -104,7 +105,7 @@ def catalog_queries(
     import random
     from itertools import islice
 
-    from shopvl.catalog.ontology import mine_ontology
+    from shopvl.catalog.mining import mine_ontology
     from shopvl.catalog.queries import make_query
     from shopvl.data.rows import pairs
 

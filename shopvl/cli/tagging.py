@@ -184,7 +184,7 @@ def review_import(
     Example: shopvl review import review.xlsx --model runs/tagger --out corrections.parquet
     """
     from shopvl.design.design import Design
-    from shopvl.review.queue import import_review
+    from shopvl.review.decisions import import_review
 
     done = import_review(sheet, Design.from_pretrained(model).ontology, target)
     if done.faults:

@@ -10,6 +10,7 @@ from torch import nn
 
 from shopvl.catalog.ontology import Ontology
 from shopvl.errors import DesignError, RecipeError
+from shopvl.models.answering_encoder import AnsweringDualEncoder
 from shopvl.models.attention import Encoder
 from shopvl.models.backbones import (
     TimmTower,
@@ -34,7 +35,7 @@ from shopvl.models.inputs import (
     WordEmbedding,
 )
 from shopvl.models.momentum import MomentumEncoder
-from shopvl.models.prompt_heads import AnsweringDualEncoder, PromptDecodeHead, PromptMaskHead
+from shopvl.models.prompt_heads import PromptDecodeHead, PromptMaskHead
 from shopvl.models.single_stream import PUZZLES, RegionTasks, SingleStreamModel, copy_vit
 from shopvl.models.text_cross import TextCrossModel
 from shopvl.models.thumbnail import ThumbnailNet

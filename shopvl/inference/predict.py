@@ -14,7 +14,7 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
-from shopvl.models.prompt_heads import AnsweringDualEncoder
+from shopvl.models.answering_encoder import AnsweringDualEncoder
 from shopvl.text.prompts import Question, questions_of
 
 UNKNOWN = "unknown"  # the last label of a prompted design's properties

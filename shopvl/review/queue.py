@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
-import json
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from difflib import get_close_matches
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from PIL import Image
 
-from shopvl.catalog.cells import folded, path_of
-from shopvl.catalog.corrections import CORRECTIONS, Correction, merged, read_corrections
+from shopvl.catalog.cells import folded
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.ontology import JOIN, Ontology
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import ImageError, ReviewError
-from shopvl.files import Table, whole
+from shopvl.files import whole
+from shopvl.review.keys import sheet_key
 from shopvl.review.sheet import (
     NAMES,
     PICTURE_FILE_PX,
     Picture,
     Reason,
     SheetQuestion,
-    SheetRow,
-    read_sheet,
     write_csv,
     write_workbook,
 )
 
 UNKNOWN = "unknown"  # in the drop-down: the product does not have this property
-UNKNOWN_WORDS = frozenset({UNKNOWN, "none", "未知", "无", "没有"})
 TOP_VALUES = 3
 FETCHERS = 8  # pictures may be URLs
 MAX_ROWS = 1_000_000  # of a sheet; XLSX ends at 1,048,576
-NEAREST = 3  # legal values named beside an illegal one
 READ = ("product_id", "property", "value", "probability", "decision", "evidence", "conflict", "alternatives")
 
 
@@ -248,7 +238,7 @@ def _question(row: Mapping[str, Any], title: str, picture: Picture | None) -> Sh
         probability=row["probability"],
         reason=_reason(row),
         top=[(row["value"], row["probability"]), *others][:TOP_VALUES],
-        key=_key(row["product_id"], row["property"], row["value"]),
+        key=sheet_key(row["product_id"], row["property"], row["value"]),
         picture=picture,
     )
 
@@ -279,239 +269,4 @@ def choices(ontology: Ontology, names: Iterable[str]) -> dict[str, list[str]]:
     return {name: [UNKNOWN, *(v for v in values[name] if folded(v) != UNKNOWN)] for name in sorted(names)}
 
 
-def _key(product_id: str, name: str, answer: str) -> str:
-    """What a row was about when it went out: letters and digits that no spreadsheet takes for a number or a date."""
-    text = json.dumps([product_id, name, answer], ensure_ascii=False, separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode("ascii")
-
-
-def _unlocked(key: str) -> tuple[str, str, str] | None:
-    try:
-        parts = json.loads(base64.urlsafe_b64decode(key.encode()).decode())
-    except (binascii.Error, ValueError):
-        return None
-    if isinstance(parts, list) and len(parts) == 3 and all(isinstance(part, str) for part in parts):
-        return parts[0], parts[1], parts[2]
-    return None
-
-
 # --- in
-
-
-@dataclass(frozen=True)
-class SheetFault:
-    """A row that was not taken: its number in the sheet, its cells, and why."""
-
-    row: int
-    reason: str
-    cells: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Imported:
-    """Rows in = taken + empty + faults; `corrections` are now in the file, earlier ones included."""
-
-    rows: int
-    taken: int
-    changed: int  # of those taken: other than the answer was
-    empty: int
-    corrections: int
-    faults: tuple[SheetFault, ...]
-    rejects: Path | None  # where the faults are
-
-
-def import_review(sheet: Path, ontology: Ontology, out: Path, *, now: datetime | None = None) -> Imported:
-    """Read an edited sheet and add what was decided to `out`, a corrections.parquet; a later decision replaces one.
-
-    Every row is checked. Good ones are taken, the others go to `SHEET-rejects.csv` beside `out` with the reason: a
-    sheet like the first, to be mended and imported as well. Raises ReviewError for a file that is no review sheet or
-    in which nothing was decided.
-    """
-    if out.suffix.lower() != ".parquet":
-        raise ReviewError(f"corrections are kept as .parquet, {out.name} is not; write --out corrections.parquet")
-    rows = read_sheet(sheet)
-    before = read_corrections(out) if out.exists() else []
-    decided: list[tuple[SheetRow, Correction]] = []
-    faults: list[SheetFault] = []
-    names, moment = LegalNames(ontology), now or datetime.now(UTC)
-    for row in rows:
-        try:
-            if (correction := _decided(row, names, moment)) is not None:
-                decided.append((row, correction))
-        except IllegalError as bad:
-            faults.append(SheetFault(row.number, str(bad), row.cells))
-    good, contradictory = _agreed(decided)
-    faults = sorted([*faults, *contradictory], key=lambda fault: fault.row)
-    if not good and not faults:
-        raise ReviewError(f"nothing is decided in {sheet}: the column correct is empty in all {len(rows)} rows")
-    after = merged(before, good)
-    if good:
-        with Table(out, CORRECTIONS) as table:
-            table.write([{name: getattr(one, name) for name in CORRECTIONS.names} for one in after])
-    return Imported(
-        rows=len(rows),
-        taken=len(decided) - len(contradictory),
-        changed=sum(one.value != one.previous for one in good),
-        empty=len(rows) - len(decided) - len(faults) + len(contradictory),
-        corrections=len(after),
-        faults=tuple(faults),
-        rejects=_write_rejects(sheet, out, faults),
-    )
-
-
-def _write_rejects(sheet: Path, out: Path, faults: Sequence[SheetFault]) -> Path | None:
-    path = out.with_name(f"{sheet.stem}-rejects.csv")
-    if not faults:
-        if path.resolve() != sheet.resolve():
-            path.unlink(missing_ok=True)  # of an earlier import of this sheet, since mended
-        return None
-    names = ["row", "reason", *(name for name in NAMES if name != "picture")]
-    with whole(path) as draft:
-        write_csv(draft, ({**fault.cells, "row": str(fault.row), "reason": fault.reason} for fault in faults), names)
-    return path
-
-
-class IllegalError(ReviewError):
-    """A decision that cannot be taken, and why."""
-
-
-def _decided(row: SheetRow, names: LegalNames, moment: datetime) -> Correction | None:
-    """What a row says; None where nobody filled it in. Raises IllegalError."""
-    if row.fault is not None:
-        raise IllegalError(row.fault)
-    text, key = row.cells["correct"], row.cells["key"]
-    origin = _unlocked(key) if key else None
-    if origin is None:
-        if not text and not key:
-            return None  # a note that somebody wrote below the table
-        came = f"its key {key!r} is damaged" if key else "it has no key"
-        raise IllegalError(f"{came}, so it is no row of an exported sheet; fill in the row that was exported")
-    product_id, name, answer = origin
-    changed = [
-        f"{column} was {before!r} and is now {row.cells[column]!r}"
-        for column, before in (("product_id", product_id), ("property", name), ("answer", answer))
-        if not _same(before, row.cells[column])
-    ]
-    if changed:
-        raise IllegalError(f"{'; '.join(changed)}; undo that, and write the right value in the column correct")
-    if not text:
-        return None
-    return Correction(product_id, names.property(name), names.value(name, text), answer, moment)
-
-
-def _same(before: str, now: str) -> bool:
-    """Whether a cell is unchanged, but for what spreadsheets do to long numbers and zeros in front (00123, 8.8E+12)."""
-    if folded(before) == folded(now):
-        return True
-    try:
-        told, came = float(before), float(now)
-    except ValueError:
-        return False
-    return abs(told - came) <= (1e-5 * abs(told) if "e" in now.lower() else 0)
-
-
-def _agreed(decided: Sequence[tuple[SheetRow, Correction]]) -> tuple[list[Correction], list[SheetFault]]:
-    """One correction per product and property; rows that contradict each other are all faults."""
-    by_key: dict[tuple[str, str], list[tuple[SheetRow, Correction]]] = defaultdict(list)
-    for row, correction in decided:
-        by_key[correction.key()].append((row, correction))
-    good, faults = [], []
-    for rows in by_key.values():
-        said = Counter(one.value for _, one in rows)
-        if len(said) == 1:
-            good.append(rows[0][1])
-            continue
-        told = ", ".join(f"{one.value or UNKNOWN} in row {row.number}" for row, one in rows)
-        reason = f"{rows[0][1].property} of product {rows[0][1].product_id} is given more than once: {told}; keep one"
-        faults += [SheetFault(row.number, reason, row.cells) for row, _ in rows]
-    return good, faults
-
-
-class LegalNames:
-    """What may be written in `correct`: ids, names and synonyms of values in every language, and `unknown`."""
-
-    def __init__(self, ontology: Ontology) -> None:
-        self.ontology = ontology
-        self._values = {prop.id: _value_names(prop.values) for prop in ontology.properties}
-        self._values[CATEGORY] = _category_names(ontology)
-
-    def property(self, name: str) -> str:
-        """The id of a property. Raises IllegalError where there is none of that name."""
-        if name == CATEGORY:
-            return CATEGORY
-        known = self.ontology.property(name)
-        if known is not None:
-            return known.id
-        ids = {folded(one): one for one in (CATEGORY, *(prop.id for prop in self.ontology.properties))}
-        near = get_close_matches(folded(name), ids, n=NEAREST)
-        hint = f" (near: {_listed([ids[one] for one in near])})" if near else ""
-        raise IllegalError(
-            f"this model has no property {name!r}{hint}; name the --model that the sheet was exported with"
-        )
-
-    def value(self, name: str, text: str) -> str | None:
-        """The id of the value that `text` names, None for `unknown`. Raises IllegalError that names the nearest."""
-        name = self.property(name)
-        names = self._values[name]
-        meant = names.get(_folded_path(text) if name == CATEGORY else folded(text), set())
-        if len(meant) == 1:
-            return next(iter(meant))
-        if len(meant) > 1:
-            raise IllegalError(f"{text!r} can mean {_listed(sorted(meant))}; write which")
-        if folded(text) in UNKNOWN_WORDS:
-            return None
-        if name == CATEGORY and (below := self._below(text)):
-            raise IllegalError(f"{text!r} has kinds of its own below it, one of them is wanted: {_listed(below)}")
-        near = get_close_matches(folded(text), names, n=NEAREST * 3, cutoff=0.6)
-        ids = list(dict.fromkeys(one for found in near for one in sorted(names[found])))[:NEAREST]
-        if ids:
-            raise IllegalError(f"{text!r} is no {name}; did you mean {_listed(ids)}? Or write {UNKNOWN}")
-        legal = sorted(set().union(*names.values()))
-        raise IllegalError(f"{text!r} is no {name}; legal are {_listed(legal)}, and {UNKNOWN}")
-
-    def _below(self, text: str) -> list[str]:
-        path = path_of(text)
-        if path is None:
-            return []
-        ends = [leaf for leaf in self.ontology.leaves() if _key_of(path) == _key_of(leaf)[: len(path)]]
-        named = [leaf for leaf in self.ontology.leaves() if len(path) == 1 and _key_of(path)[0] in _key_of(leaf)[:-1]]
-        return [JOIN.join(leaf) for leaf in ends or named]
-
-
-def _value_names(values: Iterable[Any]) -> dict[str, set[str]]:
-    """Folded name -> ids. A value's own id is nobody else's name."""
-    names: dict[str, set[str]] = defaultdict(set)
-    for value in values:
-        for name in (*value.names.values(), *value.synonyms):
-            names[folded(name)].add(value.id)
-    return names | {folded(value.id): {value.id} for value in values}
-
-
-def _category_names(ontology: Ontology) -> dict[str, set[str]]:
-    """Folded path, in the catalog's words or another language's, or name of a leaf -> joined paths of leaves."""
-    short: dict[str, set[str]] = defaultdict(set)
-    long: dict[str, set[str]] = {}
-    for leaf in ontology.leaves():
-        node, joined = ontology.category(leaf), JOIN.join(leaf)
-        assert node is not None
-        for name in (leaf[-1], *node.names.values(), *node.synonyms):
-            short[folded(name)].add(joined)
-        for language in node.names:
-            steps = [ontology.category(leaf[: depth + 1]) for depth in range(len(leaf))]
-            spoken = [(step.name(language) if step else None) or own for step, own in zip(steps, leaf, strict=True)]
-            long.setdefault(_folded_path(JOIN.join(spoken)), set()).add(joined)
-    own = {_folded_path(JOIN.join(leaf)): {JOIN.join(leaf)} for leaf in ontology.leaves()}
-    return short | long | own
-
-
-def _key_of(path: Sequence[str]) -> tuple[str, ...]:
-    return tuple(folded(step) for step in path)
-
-
-def _folded_path(text: str) -> str:
-    return JOIN.join(_key_of(path_of(text.replace("＞", ">")) or ()))
-
-
-def _listed(values: Sequence[str], most: int = 8) -> str:
-    told = ", ".join(repr(value) for value in values[:most])
-    return f"{told} … ({len(values)} in all)" if len(values) > most else told

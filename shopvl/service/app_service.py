@@ -29,7 +29,8 @@ from shopvl.design.folder import CARD
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
 from shopvl.inference.ask import Asked, Clash, Product, Reply, answered, understand
 from shopvl.inference.tag_rows import HeadAnswers
-from shopvl.review.queue import LegalNames, Queue, review_queue
+from shopvl.review.decisions import LegalNames
+from shopvl.review.queue import Queue, review_queue
 from shopvl.review.sheet import SheetQuestion
 from shopvl.search import Found, SearchIndex
 from shopvl.service.catalog_run import RUN, CatalogRun, FencedCatalog, read_run

@@ -19,8 +19,9 @@ from shopvl.data.training_rows import TrainingCache
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.inference.encode import Encoded, encode
+from shopvl.models.answering_encoder import AnsweringDualEncoder
 from shopvl.models.heads import LinearHead
-from shopvl.models.prompt_heads import AnsweringDualEncoder, PromptMaskHead
+from shopvl.models.prompt_heads import PromptMaskHead
 from shopvl.text.grams import gram_rows, padded
 from shopvl.text.prompts import Question, questions_of
 from shopvl.training.support_vectors import fit_grams

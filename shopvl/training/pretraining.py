@@ -13,7 +13,8 @@ import torch
 
 from shopvl import __version__
 from shopvl.catalog.corrections import with_corrections
-from shopvl.catalog.ontology import Ontology, mine_ontology
+from shopvl.catalog.mining import mine_ontology
+from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.data.rows import Row, pairs, picture_reader

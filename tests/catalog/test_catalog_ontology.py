@@ -11,17 +11,10 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from shopvl.catalog.cells import folded
-from shopvl.catalog.ontology import (
-    Category,
-    Ontology,
-    Property,
-    Value,
-    apply_names,
-    looks_many,
-    mine_ontology,
-    read_taxonomy,
-)
+from shopvl.catalog.mining import looks_many, mine_ontology
+from shopvl.catalog.ontology import Category, Ontology, Property, Value, apply_names
 from shopvl.catalog.schema import FRAME_SCHEMA
+from shopvl.catalog.taxonomy import read_taxonomy
 from shopvl.errors import CatalogError
 from shopvl.paths import resource_dir
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, validate
 
 from shopvl.catalog.cells import whole_number
-from shopvl.catalog.ontology import Ontology, apply_names, mine_ontology
+from shopvl.catalog.mining import mine_ontology
+from shopvl.catalog.ontology import Ontology, apply_names
 from shopvl.catalog.queries import Query, QueryLog, facts_meant, facts_named, make_query
 from shopvl.catalog.schema import FRAME_SCHEMA
 from shopvl.errors import CatalogError

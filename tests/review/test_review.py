@@ -21,7 +21,8 @@ from shopvl.catalog.ontology import Category, Ontology, Property, Value
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.errors import ReviewError
 from shopvl.paths import resource_dir
-from shopvl.review.queue import UNKNOWN, choices, export_review, import_review, most_useful
+from shopvl.review.decisions import import_review
+from shopvl.review.queue import UNKNOWN, choices, export_review, most_useful
 from shopvl.review.sheet import NAMES, RISKY, harmless, meant
 from shopvl.tagging.run import TAGS
 

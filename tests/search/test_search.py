@@ -15,7 +15,8 @@ from PIL import Image, ImageOps
 
 from shopvl.catalog.cells import folded
 from shopvl.catalog.images import decode
-from shopvl.catalog.ontology import apply_names, mine_ontology
+from shopvl.catalog.mining import mine_ontology
+from shopvl.catalog.ontology import apply_names
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
 from shopvl.errors import IndexFolderError, ShopvlError

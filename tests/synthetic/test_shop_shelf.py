@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from shopvl.catalog.ontology import apply_names, mine_ontology
+from shopvl.catalog.mining import mine_ontology
+from shopvl.catalog.ontology import apply_names
 from shopvl.catalog.readers import open_catalog
 from shopvl.errors import CatalogError
 from shopvl.synthetic import draw_item, write_shop

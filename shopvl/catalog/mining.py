@@ -1,0 +1,119 @@
+"""An ontology out of a catalog: its categories, properties and values, by how often they stand there."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.ontology import Category, Ontology, Property, Value, path_key
+
+MAX_VALUES = 1000  # a property keeps its most frequent values; beyond that it is an identifier, not a choice
+
+
+def looks_many(products_with_several: int, products: int) -> bool:
+    """Whether a property takes several values, or a product with two of them is a slip: above a tenth it is meant."""
+    return products_with_several > max(1, products / 10) or (products_with_several > 0 and products < 3)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """One name's count, and how it was spelled."""
+
+    count: int = 0
+    spellings: Counter[str] = field(default_factory=Counter)
+
+    def add(self, spelling: str) -> None:
+        self.count += 1
+        self.spellings[" ".join(spelling.split())] += 1
+
+    @property
+    def spelling(self) -> str:
+        """The most frequent one."""
+        return min(self.spellings.items(), key=lambda item: (-item[1], item[0]))[0]
+
+
+@dataclass(slots=True)
+class _PropertyTally:
+    own: _Tally = field(default_factory=_Tally)
+    several: int = 0
+    values: defaultdict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
+
+    def prune(self, keep: int) -> None:
+        """Forget the rarest values of a property that has too many, so that identifiers do not fill the memory."""
+        if len(self.values) > 8 * keep:
+            ranked = sorted(self.values.items(), key=lambda item: -item[1].count)
+            self.values = defaultdict(_Tally, ranked[: 4 * keep])
+
+
+def mine_ontology(batches: Iterable[pl.DataFrame], min_count: int = 1, *, max_values: int = MAX_VALUES) -> Ontology:
+    """What the products of a catalog have, in one pass over `catalog.batches()`.
+
+    Spellings that differ in case and spacing are one name, the most frequent one. Categories, properties and values
+    that fewer than `min_count` products have are left out, and of each property all but its `max_values` most
+    frequent values.
+    """
+    nodes: defaultdict[tuple[str, ...], _Tally] = defaultdict(_Tally)
+    having: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    properties: defaultdict[str, _PropertyTally] = defaultdict(_PropertyTally)
+    for frame in batches:
+        for path, attributes in frame.select("category_path", "attributes").iter_rows():
+            steps = [step for step in path or () if step and step.strip()]
+            known = _distinct(attributes or ())
+            key = path_key(steps)
+            for depth in range(1, len(key) + 1):
+                nodes[key[:depth]].add(steps[depth - 1])
+                having[key[:depth]].update(known.keys())
+            for name, (spelled, values) in known.items():
+                tally = properties[name]
+                tally.own.add(spelled)
+                tally.several += len(values) > 1
+                for value, spelling in values.items():
+                    tally.values[value].add(spelling)
+        for tally in properties.values():
+            tally.prune(max_values)
+    kept = {name: tally for name, tally in properties.items() if tally.own.count >= min_count}
+    spelled_path = {key: tuple(nodes[key[: d + 1]].spelling for d in range(len(key))) for key in nodes}
+    return Ontology(
+        categories=tuple(
+            Category(
+                path=spelled_path[key],
+                names={language_of(spelled_path[key][-1]): spelled_path[key][-1]},
+                count=tally.count,
+                properties={kept[name].own.spelling: n for name, n in sorted(having[key].items()) if name in kept},
+            )
+            for key, tally in sorted(nodes.items())
+            if tally.count >= min_count
+        ),
+        properties=tuple(_property(tally, min_count, max_values) for _, tally in sorted(kept.items())),
+    )
+
+
+def _distinct(attributes: Iterable[Mapping[str, str | None]]) -> dict[str, tuple[str, dict[str, str]]]:
+    """A product's properties: folded name -> (spelling, folded value -> spelling)."""
+    found: dict[str, tuple[str, dict[str, str]]] = {}
+    for pair in attributes:
+        name, value = pair["property"], pair["value"]
+        if name and value and name.strip() and value.strip():
+            found.setdefault(folded(name), (name, {}))[1].setdefault(folded(value), value)
+    return found
+
+
+def _property(tally: _PropertyTally, min_count: int, max_values: int) -> Property:
+    ranked = sorted(tally.values.items(), key=lambda item: (-item[1].count, item[0]))[:max_values]
+    values = [
+        Value(id=value.spelling, names={language_of(value.spelling): value.spelling}, count=value.count)
+        for _, value in ranked
+        if value.count >= min_count
+    ]
+    name = tally.own.spelling
+    return Property(
+        id=name,
+        names={language_of(name): name},
+        values=tuple(sorted(values, key=lambda value: value.id)),
+        many=looks_many(tally.several, tally.own.count),
+        count=tally.own.count,
+    )

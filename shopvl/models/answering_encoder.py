@@ -1,0 +1,136 @@
+"""A two-tower model that answers questions, all of a product in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from shopvl.batch import MODALITIES, Batch, Modality, Output, Questions, inputs_name
+from shopvl.models.dual_encoder import DualEncoderModel
+from shopvl.models.prompt_heads import PreparedQuestions, PromptDecodeHead, PromptMaskHead
+
+
+class AnsweringDualEncoder(DualEncoderModel):
+    """Two towers that embed, and a head that answers questions from their cells and words."""
+
+    def __init__(
+        self,
+        image_tower: nn.Module,
+        text_tower: nn.Module,
+        width: int,
+        temperature: float,
+        head: PromptMaskHead | PromptDecodeHead,
+    ) -> None:
+        super().__init__(image_tower, text_tower, width, temperature)
+        self.head = head
+
+    def forward(self, batch: Batch) -> Output:
+        """Embeddings of whatever the batch holds; with questions also what the head makes of them, for training."""
+        if batch.questions is None:
+            return super().forward(batch)
+        assert batch.pixels_B3YX is not None
+        pooled_BW, cells = self.look(batch)
+        embeddings = {"image": self._unit(self.image_projection(pooled_BW))}
+        if batch.overlaid is not None:
+            embeddings["overlaid"] = self.embed_image(batch.overlaid)
+        title_BTC = None
+        for name, words in batch.texts.items():
+            if name == "ocr":  # a part of the picture
+                continue
+            text_BW, words_BTC = self.text_tower.read(words, name)
+            embeddings[name] = self._unit(self.text_projection(text_BW))
+            if name == "title":
+                title_BTC = words_BTC
+        assert title_BTC is not None
+        (picture_BPD, real_BP), title_BTD = self._picture(batch, cells), self.head.title(title_BTC)
+        real_BT = batch.texts["title"].real_BT
+        if batch.shown_BI is not None:
+            real_BP, real_BT = real_BP & batch.shown_BI[:, :1], real_BT & batch.shown_BI[:, 1:]
+        prepared = self.prepare(batch.questions)
+        output = {"embeddings": embeddings, "scales": self.scales()}
+        if isinstance(self.head, PromptDecodeHead):
+            picture = picture_BPD, self.head.hidden(real_BP)
+            logits_NV, targets_N = self.head.write(picture, (title_BTD, real_BT), prepared)
+            return Output(**output, written_logits_NV=logits_NV, written_targets_N=targets_N)
+        picture, title = (picture_BPD, real_BP), (title_BTD, real_BT)
+        answers_BQK = self.head.score(picture, title, prepared, batch.title_grams_BG, pooled_BW)
+        return Output(**output, answers_BQK=answers_BQK)
+
+    def prepare(self, questions: Questions) -> PreparedQuestions:
+        """Questions read as far as no product is needed; good for any number of batches while the weights stay."""
+        _, prompts_QTC = self.text_tower.read(questions.prompts, "prompt")
+        answers_KC, _ = self.text_tower.read(questions.answers, "prompt")
+        return self.head.prepare(questions, prompts_QTC, answers_KC)
+
+    def answer(
+        self, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
+    ) -> dict[str, Tensor]:
+        """Log-probabilities (B, Q, K) for each choice of inputs; the picture and the title are read once for all.
+
+        An input that the batch lacks counts as hidden, and so is one that a choice leaves out; () hides both.
+        """
+        found = {}
+        seen = self._seen(batch)
+        for inputs, picture, title in self._shown(seen, batch, choices):
+            grams_BG = batch.title_grams_BG if "title" in inputs else None
+            whole_BW = seen.whole_BW if "image" in inputs else None
+            found[inputs_name(inputs)] = self.head.score(picture, title, prepared, grams_BG, whole_BW)
+        return found
+
+    def slot_states(
+        self, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """What a cloze head's slots have read (B, Q, D), for each choice of inputs; and the whole picture (B, W)."""
+        assert isinstance(self.head, PromptMaskHead)
+        seen = self._seen(batch)
+        assert seen.whole_BW is not None
+        states = {
+            inputs_name(inputs): self.head.states(picture, title, prepared)
+            for inputs, picture, title in self._shown(seen, batch, choices)
+        }
+        return states, seen.whole_BW
+
+    def _seen(self, batch: Batch) -> _Seen:
+        """Both towers run once."""
+        whole_BW, by_name = None, {}
+        if batch.pixels_B3YX is not None:
+            whole_BW, cells = self.look(batch)
+            by_name["image"] = self._picture(batch, cells)
+        if "title" in batch.texts:
+            words = batch.texts["title"]
+            by_name["title"] = self.head.title(self.text_tower.read(words, "title")[1]), words.real_BT
+        return _Seen(by_name, whole_BW)
+
+    def _picture(self, batch: Batch, cells: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The picture's cells, and after them the words printed on the product, as positions (B, P, D); and a mask
+        (B, P) of the cells that the tower saw and the words that are real."""
+        cells_BPD = self.head.picture(cells)
+        seen_BP = batch.kept_BP
+        if seen_BP is None:
+            seen_BP = torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
+        words = batch.texts.get("ocr")
+        if words is None:
+            return cells_BPD, seen_BP
+        printed_BTD = self.head.printed(self.text_tower.read(words, "ocr")[1], words.boxes_BT4)
+        return torch.cat([cells_BPD, printed_BTD], dim=1), torch.cat([seen_BP, words.real_BT], dim=1)
+
+    def _shown(
+        self, seen: _Seen, batch: Batch, choices: Sequence[tuple[Modality, ...]]
+    ) -> Iterator[tuple[tuple[Modality, ...], tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
+        """Each choice with the picture's and the title's positions and masks."""
+        B, device = len(batch), self.log_scale.device
+        empty = torch.zeros(B, 0, self.head.width, device=device), torch.zeros(B, 0, dtype=torch.bool, device=device)
+        for inputs in choices:
+            picture, title = (seen.by_name.get(name, empty) if name in inputs else empty for name in MODALITIES)
+            yield inputs, picture, title
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the towers made of a batch: positions (B, N, D) and masks (B, N) by input, and the whole picture (B, W)."""
+
+    by_name: dict[str, tuple[Tensor, Tensor]]
+    whole_BW: Tensor | None

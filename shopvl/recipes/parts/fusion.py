@@ -1,0 +1,103 @@
+"""How picture and words meet."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from shopvl.recipes.parts.fields import STRICT, Count, Share
+
+# how words look at patches and patches at words, other than at their own kind (models/crossing.py)
+Crossing = Literal["none", "type-bias", "transe-q", "transe-kv", "low-rank", "separate"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DualEncoder:
+    """Two towers, linear projections to one space of `width`, unit length, dot product (CLIP)."""
+
+    kind: Literal["dual-enc"] = "dual-enc"
+    width: Count = 256
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SingleStream:
+    """Words and patches on one line, one transformer over both (ViLT, FashionBERT).
+
+    `start` names a timm ViT whose blocks, patch map and positions the encoder begins with, or None for random weights.
+    """
+
+    kind: Literal["single-stream"] = "single-stream"
+    layers: Count
+    width: Count
+    heads: Count
+    dropout: Share = 0.0
+    start: str | None = None
+    crossing: Crossing = "none"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TextCross:
+    """Two towers that align first, then layers over the words that look at the picture (ALBEF).
+
+    Layers are as wide as the text tower; `width` is that of the space in which towers are compared.
+    """
+
+    kind: Literal["text-cross"] = "text-cross"
+    layers: Count
+    heads: Count
+    width: Count = 256
+    dropout: Share = 0.0
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CoAttention:
+    """Two streams: `text_layers` for the words alone, then `layers` in which each reads the other and then itself
+    (ViLBERT)."""
+
+    kind: Literal["co-attn"] = "co-attn"
+    text_layers: Count
+    layers: Count
+    width: Count
+    heads: Count
+    dropout: Share = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class JointThenSplit:
+    """`layers` over words and picture on one line, then `split_layers` for each apart (InterBERT)."""
+
+    kind: Literal["joint-then-split"] = "joint-then-split"
+    layers: Count
+    split_layers: Count
+    width: Count
+    heads: Count
+    dropout: Share = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SharedSpace:
+    """Where a fusion without towers embeds a picture or a text that it reads alone, to be compared (VLMo,
+    arXiv:2111.02358)."""
+
+    kind: Literal["shared-space"] = "shared-space"
+    width: Count = 256
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+
+
+Fusion = Annotated[DualEncoder | SingleStream | TextCross | CoAttention | JointThenSplit, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Momentum:
+    """A teacher that follows the model slowly, and remembers what it made of the last `memory` products (ALBEF).
+
+    Its share of the targets climbs to `soft` over `ramp_steps`.
+    """
+
+    kind: Literal["momentum"] = "momentum"
+    decay: Share = 0.995
+    memory: Count = 4096
+    soft: Share = 0.4
+    ramp_steps: Count = 250

@@ -1,0 +1,189 @@
+"""Pictures as a model sees them, and what it leaves out of them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from shopvl.recipes.parts.fields import STRICT, CloseUp, Count, Share, Size
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TimmImage:
+    """A whole image tower from timm: a name, or `local-dir:FOLDER`. One vector per picture.
+
+    `options` go to the net's own constructor (timm's names), to fit it to thumbnails.
+    """
+
+    kind: Literal["timm-image"] = "timm-image"
+    name: str
+    size_px: Size
+    pretrained: bool = False  # False: random weights
+    options: dict[str, bool | int | float | str | list[int]] = Field(default_factory=dict)
+    close_up: CloseUp = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ThumbnailImage:
+    """A small residual network of our own for pictures of about 60 to 100 px, trained from scratch."""
+
+    kind: Literal["thumbnail-conv"] = "thumbnail-conv"
+    size_px: Size
+    stem: Count = 32
+    widths: Annotated[tuple[Count, ...], Field(min_length=1)]  # per stage; each but the first halves the sides
+    blocks: Annotated[tuple[Count, ...], Field(min_length=1)]  # per stage
+    close_up: CloseUp = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TransformersImage:
+    """An image tower from transformers, by hub name or local folder: the vision half where it is a two-tower model."""
+
+    kind: Literal["transformers-image"] = "transformers-image"
+    name: str
+    size_px: Size
+    pretrained: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PatchLinear:
+    """Square cells, each through one linear map; learned positions (ViT, ViLT)."""
+
+    kind: Literal["patch-linear"] = "patch-linear"
+    size_px: Size
+    patch_px: Count
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PatchTower:
+    """A vision transformer of our own as an image tower: square cells, blocks, and the mean of the cells."""
+
+    kind: Literal["vit"] = "vit"
+    size_px: Size
+    patch_px: Count
+    layers: Count
+    width: Count
+    heads: Count
+    dropout: Share = 0.0
+
+
+CellNet = Annotated[TimmImage | ThumbnailImage, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SideBySide:
+    """Several image towers as one, each looking at the picture in its own size: surer than any, for the work of all."""
+
+    kind: Literal["side-by-side"] = "side-by-side"
+    towers: Annotated[tuple[CellNet, ...], Field(min_length=2)]
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width of a picture: of the tower that reads the biggest."""
+        return max(tower.size_px for tower in self.towers)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PatchCnn:
+    """The picture cut into rows x columns, each cell resized for a small net of its own, one vector per cell.
+
+    `frozen`: the net does not learn (FashionBERT).
+    """
+
+    kind: Literal["patch-cnn"] = "patch-cnn"
+    size_px: Size
+    grid: Size  # rows, columns
+    net: CellNet
+    frozen: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class KaleidoCells:
+    """The product's box cut at 1 x 1, 2 x 2, ... `levels` x `levels`, each cell through one net (Kaleido-BERT).
+
+    The product is looked for in a picture of `size_px`, whose sides are multiples of `BOX_CELL_PX`.
+    """
+
+    kind: Literal["kaleido"] = "kaleido"
+    size_px: Size
+    net: CellNet
+    levels: Annotated[int, Field(ge=1, le=5)] = 5
+    frozen: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Regions:
+    """The whole picture, the product's box, and the box cut at 2 x 2 ... `levels` x `levels`, each through one net.
+
+    They stand where UNITER and its kin have a detector's boxes, each with its geometry. The product is looked for as
+    for `kaleido`. After them come the boxes of up to `words` words that OCR reads on the product, the largest first.
+    """
+
+    kind: Literal["region"] = "region"
+    size_px: Size
+    net: CellNet
+    levels: Annotated[int, Field(ge=1, le=5)] = 4
+    words: Annotated[int, Field(ge=0)] = 0
+    frozen: bool = False
+
+
+BOX_CELL_PX = 4  # how finely the product's box is looked for
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GridCnn:
+    """The whole picture through one net that learns, each cell of its last map a position (Pixel-BERT).
+
+    `grid` says how many rows and columns that map has; pictures are of the net's size.
+    """
+
+    kind: Literal["grid-cnn"] = "grid-cnn"
+    net: CellNet
+    grid: Size
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width of a picture."""
+        return self.net.size_px
+
+
+Image = Annotated[
+    TimmImage
+    | ThumbnailImage
+    | SideBySide
+    | TransformersImage
+    | PatchLinear
+    | PatchTower
+    | PatchCnn
+    | GridCnn
+    | KaleidoCells
+    | Regions,
+    Field(discriminator="kind"),
+]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class KeepSubject:
+    """Patches that show too little product never enter the encoder, in training and in use.
+
+    `subject` is the least share of product; `at_least` so many patches of a picture stay, those that show the most.
+    """
+
+    kind: Literal["keep-subject"] = "keep-subject"
+    subject: Share = 0.2
+    at_least: Count = 4
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BiasDrop:
+    """While training a `share` of the patches is left out: those of the lowest noise + `bias` x share of product.
+
+    A `bias` of 0 is FLIP's random dropping (arXiv:2212.00794).
+    """
+
+    kind: Literal["bias-drop"] = "bias-drop"
+    share: Share = 0.5
+    bias: Annotated[float, Field(ge=0)] = 0.0
+
+
+LeaveOut = Annotated[KeepSubject | BiasDrop, Field(discriminator="kind")]

@@ -1,0 +1,33 @@
+"""How long and how fast it learns, and from what changed pictures."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from shopvl.recipes.parts.fields import STRICT, Count, Share
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WarmupCosine:
+    """AdamW; the rate climbs for `warmup_share` of the run to `peak_lr`, then falls to zero along a cosine."""
+
+    kind: Literal["one-stage"] = "one-stage"
+    peak_lr: Annotated[float, Field(gt=0)]
+    warmup_share: Share = 0.05
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    batch_size: Count = 256
+    chunk_size: Count | None = None  # products per forward pass; smaller than the batch = gradient cache
+    average: Share = 0.0  # decay per step of the moving mean of the weights that is kept in the end; 0 = the last ones
+    half_size_share: Share = 0.0  # of the run, from its beginning, on pictures of half the sides: more of them per hour
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Augment:
+    """What may happen to a training picture without changing a label: no colour jitter, no tight crops."""
+
+    flip: bool = True
+    crop_share: Share = 0.1  # a random window leaves out at most this share of each side
+    word_dropout: Share = 0.0  # of a title's or query's words
+    overlays: Share = 0.0  # of the pictures get promotions drawn on them, half of those a word that lies

@@ -1,0 +1,62 @@
+"""Texts as a model reads them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from shopvl.recipes.parts.fields import STRICT, Count, Share
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TextTransformer:
+    """A text tower of our own: word pieces learned from the catalog, a few transformer layers, mean of the words."""
+
+    kind: Literal["text-transformer"] = "text-transformer"
+    layers: Count
+    width: Count
+    heads: Count
+    max_tokens: Count = 32
+    vocabulary: Count = 8000
+    dropout: Share = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WordBag:
+    """Mean of word vectors, then a small network: titles are short lists of words, and this is many times faster."""
+
+    kind: Literal["word-bag"] = "word-bag"
+    width: Count
+    max_tokens: Count = 32
+    vocabulary: Count = 8000
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TransformersText:
+    """A text tower from transformers, by hub name or local folder, with its own tokenizer."""
+
+    kind: Literal["transformers-text"] = "transformers-text"
+    name: str
+    max_tokens: Count = 64
+    pretrained: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WordPieces:
+    """Word pieces as the text side of a merged encoder: `[CLS] words [SEP]`."""
+
+    kind: Literal["wordpiece"] = "wordpiece"
+    max_tokens: Count = 64
+    vocabulary: Count = 8000
+
+
+Text = Annotated[TextTransformer | WordBag | TransformersText | WordPieces, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OcrWords:
+    """Words that OCR reads on the product, each with its box, as positions beside the picture's cells (M4C,
+    arXiv:1911.06258). Text laid over the picture is painted out and never read."""
+
+    kind: Literal["ocr-words"] = "ocr-words"
+    max_tokens: Count = 16
