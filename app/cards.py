@@ -27,11 +27,10 @@ def text(value: object) -> str:
 
 def picture(data: bytes | None, alt: str, size_px: int = 160) -> str:
     """A small copy of an encoded picture, inside the page."""
-    found = thumbnail(data, size_px)
+    found = thumbnail(data, size_px=size_px)
     if found is None:
         return '<span class="sv-nopicture" aria-hidden="true"></span>'
-    source, width, height = found
-    return f'<img src="{source}" width="{width}" height="{height}" alt="{text(alt)}">'
+    return f'<img src="{found.data_uri}" width="{found.width_px}" height="{found.height_px}" alt="{text(alt)}">'
 
 
 def drawing(image: Image.Image, alt: str) -> str:

@@ -23,7 +23,6 @@ from shopvl.metrics.calibration import calibration_error
 from shopvl.metrics.intervals import grouped_wilson_lower
 from shopvl.metrics.retrieval import numbered
 
-Decision = Literal["accept", "review", "unknown"]
 UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
 CURVE_POINTS = 200
 EVEN = 0.5  # as likely right as wrong

@@ -245,15 +245,6 @@ def _pictured(row: Row, root: Path) -> Pictured:
         return None, None
     data = image_bytes(image, root)
     picture = decode(data)
-    return _thumbnail(data, picture), fingerprint(picture)
-
-
-def _thumbnail(data: bytes, picture: Image.Image) -> bytes:
-    """A JPEG of at most THUMBNAIL_PX a side; a picture that is small already stays as it is."""
-    if max(picture.size) <= THUMBNAIL_PX:
-        return data
-    small = picture.copy()
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
-    out = BytesIO()
-    small.save(out, "JPEG", quality=88)
-    return out.getvalue()
+    # a picture that is small already stays as it is
+    small = data if max(picture.size) <= THUMBNAIL_PX else shrunk(picture, size_px=THUMBNAIL_PX, quality=88).jpeg
+    return small, fingerprint(picture)
