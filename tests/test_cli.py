@@ -176,7 +176,7 @@ def test_a_folder_to_write_is_no_file(tuned_folder: Path, toy_table: Path, tmp_p
 
 def test_recipes() -> None:
     assert "tri-clip" in quick("recipes", "list")
-    assert "word-patch" in quick("recipes", "table") or "wra-ot" in quick("recipes", "table")
+    assert "wra-ot" in quick("recipes", "table")
     assert "arXiv:2102.03334" in quick("recipes", "show", "vilt")
     assert json.loads(quick("recipes", "show", "tri-clip", "--json"))["fusion"]["kind"] == "dual-enc"
 

@@ -1,0 +1,95 @@
+"""What the command line prints with: results to stdout, progress and remarks to stderr."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from shopvl.catalog.readers import Catalog
+    from shopvl.data.rows import Reject
+
+SHOWN_REASONS = 5
+
+chatter = Console(stderr=True)
+out = Console(soft_wrap=True)  # a path that is wrapped cannot be copied
+
+
+class _Speed(ProgressColumn):
+    """How many a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        """`123/s`, empty until it is known."""
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr; call the result with how many are done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=chatter, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def stages() -> Iterator[Callable[..., None]]:
+    """A bar per stage on stderr; call the result with a stage, its share done, and a line of figures."""
+    columns = (
+        TextColumn("{task.description}", table_column=Column(min_width=7, no_wrap=True)),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[line]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+    )
+    with Progress(*columns, console=chatter, expand=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, share: float, line: str = "") -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=1.0, line="")
+            bar.update(tasks[stage], completed=share, line=line)
+
+        yield report
+
+
+def say(told: str) -> None:
+    """A line of chatter that is copied as it is, however long."""
+    chatter.print(told, markup=False, highlight=False, soft_wrap=True)
+
+
+def say_unused(opened: Catalog) -> None:
+    """Which columns nothing is learned from: one that holds a property should say so."""
+    if opened.plan.further:
+        told = f"columns that are not learned from: {', '.join(opened.plan.further)}"
+        say(f"{told}; name a column attribute:NAME where it holds a property")
+
+
+def say_rejects(rejects: Sequence[Reject]) -> None:
+    """How many rows were not learned from, and why."""
+    from shopvl.tagging.run import reason_kind
+
+    for reason, count in Counter(reason_kind(one.reason) for one in rejects).most_common(SHOWN_REASONS):
+        chatter.print(f"  {count} rows were not learned from: {reason}", markup=False, highlight=False)

@@ -1,0 +1,98 @@
+"""Commands that show the whole: the demo and the app."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from shopvl.cli.console import chatter, out, stages
+from shopvl.cli.options import OutFolder
+from shopvl.errors import ShopvlError
+from shopvl.paths import SHIPPED
+
+DEMO_PRODUCTS, DEMO_MINUTES = 2000, 1.0
+
+
+def demo(
+    out_folder: OutFolder = Path("demo"),
+    products: Annotated[int, typer.Option(help="Size of the synthetic shop.")] = DEMO_PRODUCTS,
+    minutes: Annotated[float, typer.Option(help="Training time.")] = DEMO_MINUTES,
+    seed: int = 0,
+) -> None:
+    """Draw a shop, let the model in the box answer, make it the shop's own; tag, index, search; a report to look at.
+
+    Example: shopvl demo --out demo
+    """
+    from shopvl.demo import first_answers, run_demo
+
+    for line in first_answers(out_folder, seed):
+        out.print(line, markup=False, highlight=False)
+    out.print("That was the model in the box, which knows fashion and beauty. Now it learns what this shop sells.\n")
+    with stages() as report:
+        page = run_demo(out_folder, products=products, minutes=minutes, seed=seed, report=report)
+    out.print(f"\nLook at [bold]{page}[/bold]: the tags, the search results and the scores, with pictures.")
+    out.print(f"Then try:  shopvl search {out_folder}/index 'red summer dress' --model {out_folder}/model")
+
+
+def open_app(
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", help="A tuned model folder; left out: the demo's where there is one, else that in the box."
+        ),
+    ] = None,
+    catalog: Annotated[str | None, typer.Option(help="The products: a table or a folder of pictures.")] = None,
+    index: Annotated[Path | None, typer.Option(help="What `shopvl index` wrote.")] = None,
+    tags: Annotated[Path | None, typer.Option(help="What `shopvl tag` wrote, to be reviewed.")] = None,
+    compare: Annotated[list[Path] | None, typer.Option(help="A further model to compare with, repeatable.")] = None,
+    names: Annotated[Path | None, typer.Option(help="JSON of names in other languages, and synonyms.")] = None,
+    corrections: Annotated[Path | None, typer.Option(help="Where decisions go: a .jsonl file, added to.")] = None,
+    work: Annotated[Path, typer.Option(help="Folder for decisions and catalog runs.")] = Path("app-work"),
+    demo_folder: Annotated[Path | None, typer.Option("--demo-folder", help="Where `shopvl demo` wrote.")] = None,
+    make_demo: Annotated[bool, typer.Option("--demo", help="Make the demo first, if it is not there.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than loopback let others in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 7860,
+    upload_mb: Annotated[int, typer.Option(min=1, help="Size that an upload may have.")] = 200,
+) -> None:
+    """Open the app for merchandisers in the browser: look at products, search, review, tag a catalog, compare models.
+
+    Example: shopvl app --model runs/tagger --catalog products.csv --index index --tags tags
+    """
+    from shopvl.demo import demo_parts, run_demo
+
+    place = demo_folder or Path("demo")
+    made = (place / "report.html").exists()
+    if model is None and (demo_folder or make_demo or (made and catalog is None)):
+        if make_demo and not made:
+            with stages() as report:
+                run_demo(place, products=DEMO_PRODUCTS, minutes=DEMO_MINUTES, report=report)
+        parts: dict[str, Any] = {**demo_parts(place)}
+        work = place / "app"
+    else:
+        parts = {"model": model or SHIPPED, "catalog": catalog, "index": index, "tags": tags, "names": names}
+    from shopvl.service.app_service import Workbench
+
+    with chatter.status("loading"):
+        serving = _app_pages()
+        bench = Workbench.open(**parts, work=work, others=compare or (), corrections=corrections)
+    serving.serve(
+        bench, host=host, port=port, upload_mb=upload_mb, ready=lambda url: out.print(f"Open {url} (Chinese: {url}/zh)")
+    )
+
+
+def _app_pages() -> Any:
+    """The module `app.serving`, which lies beside the package in a checkout and inside it in a wheel."""
+    import importlib
+
+    from shopvl.paths import room
+
+    sys.path.insert(0, str(room("app").parent))
+    try:
+        return importlib.import_module("app.serving")
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("gradio", "uvicorn", "fastapi"):
+            raise
+        raise ShopvlError("the app needs Gradio, which is not here; pip install 'shopvl[app]'") from None

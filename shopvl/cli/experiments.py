@@ -1,0 +1,222 @@
+"""Commands that run experiments, compare them and release models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from shopvl.cli.console import chatter, out, progress, stages
+from shopvl.cli.options import CatalogPath, OutFolder, Split, Threads, open_split, use_threads
+from shopvl.errors import ShopvlError
+
+if TYPE_CHECKING:
+    from shopvl.runs.gate import Verdicts
+
+
+experiments_app = typer.Typer(no_args_is_help=True, help="Runs: many at once, compared, repeated, promoted.")
+Store = Annotated[
+    str | None, typer.Option(help="MLflow store; else $MLFLOW_TRACKING_URI, else a local one in the folder runs.")
+]
+Protect = Annotated[
+    list[str] | None, typer.Option(help="A property that must not drop, repeatable; else all of the champion's.")
+]
+SHOWN_FIGURES = 7  # of a leaderboard, as many as fit a terminal; the files have them all
+
+
+@experiments_app.command("list")
+def experiments_list(store: Store = None) -> None:
+    """Experiment and grid files that ship with shopvl, and the experiments of a store if one is named.
+
+    Example: shopvl experiments list
+    """
+    from shopvl.paths import room
+
+    for path in sorted(room("experiments").glob("*.yaml")) + sorted(room("experiments").glob("grids/*.yaml")):
+        out.print(str(path))
+    if store is not None:
+        from shopvl.tracking.store import RunStore
+
+        for name in RunStore(store).experiments():
+            out.print(f"{store}: {name}", markup=False)
+
+
+@experiments_app.command("run")
+def experiments_run(
+    grid: Annotated[Path, typer.Argument(help="YAML: an experiment, maybe with a grid of values and seeds.")],
+    folder: OutFolder,
+    store: Store = None,
+    threads: Threads = None,
+) -> None:
+    """Train, tune, calibrate and evaluate every run of a grid. What is done is left, what was stopped goes on.
+
+    Started several times at once, the processes share the runs out.
+
+    Example: shopvl experiments run experiments/grids/shop-small.yaml --out runs/shop-small
+    """
+    from shopvl.runs.grid import read_cells
+    from shopvl.runs.running import run_grid
+
+    use_threads(threads)
+    cells = read_cells(grid)
+    for number, cell in enumerate(cells, 1):
+        chatter.print(f"{number} of {len(cells)}: {cell.name}", markup=False, highlight=False)
+        with stages() as report:
+            (outcome,) = run_grid([cell], folder, store, report)
+        score = "" if outcome.score is None else f", score {outcome.score:.3f}"
+        out.print(f"{cell.name}: {outcome.state}{score}", markup=False, highlight=False)
+    out.print(f"Look at them: shopvl experiments compare {cells[0].experiment.name} --out {folder}", markup=False)
+
+
+@experiments_app.command("compare")
+def experiments_compare(
+    name: Annotated[str, typer.Argument(help="An experiment's name: that of its file.")],
+    folder: OutFolder,
+    store: Store = None,
+) -> None:
+    """Tracked runs side by side: a table here, LEADERBOARD.md, and leaderboard.html with plots.
+
+    Example: shopvl experiments compare shop-small --out runs/shop-small
+    """
+    from shopvl.runs.leaderboard import Leaderboard
+
+    board = Leaderboard.read(name, store)
+    headers, rows = board.rows()
+    table = Table(*headers[:SHOWN_FIGURES], box=SIMPLE_HEAD)
+    table.columns[0].no_wrap = True
+    for row in rows:
+        table.add_row(*map(Text, row[:SHOWN_FIGURES]))
+    out.print(table)
+    for path in board.write(folder):
+        out.print(str(path))
+
+
+@experiments_app.command("repeat")
+def experiments_repeat(run_id: str, folder: OutFolder, store: Store = None) -> None:
+    """Run once more what the logged parameters of a run say, and compare. Exit code 1 where a metric differs.
+
+    Example: shopvl experiments repeat 0123456789abcdef0123456789abcdef --out runs/again
+    """
+    from shopvl.runs.running import TOLERANCE, repeat
+
+    with stages() as report:
+        found = repeat(run_id, folder, store, report)
+    for note in found.differing:
+        out.print(f"differs: {note}", markup=False)
+    for name in found.missing:
+        out.print(f"only one of the two runs has {name}", markup=False)
+    for name, (before, after) in found.pairs.items():
+        if abs(before - after) > TOLERANCE:
+            out.print(f"{name}: {before:.6f} before, {after:.6f} now", markup=False)
+    out.print(f"{len(found.pairs)} metrics, the largest difference is {found.worst:.1e}", highlight=False)
+    if not found.same:
+        raise typer.Exit(1)
+
+
+@experiments_app.command("sync")
+def experiments_sync(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run, or one with runs below it.")],
+    store: Store = None,
+) -> None:
+    """Send to the tracking server what it did not get while runs went on. Exit code 1 if something still waits.
+
+    Example: shopvl experiments sync runs
+    """
+    from shopvl.tracking import continued, runs_below
+
+    folders = runs_below(folder)
+    if not folders:
+        raise ShopvlError(f"there is no tracked run in {folder} or below it; name the folder of `--out`")
+    left = 0
+    for place in folders:
+        sent, waiting = continued(place, store)
+        left += waiting
+        out.print(f"{place}: {sent} entries sent, {waiting} wait", markup=False, highlight=False)
+    if left:
+        raise typer.Exit(1)
+
+
+@experiments_app.command("gate")
+def experiments_gate(
+    new: Annotated[str, typer.Argument(help="The model that is to be champion: a folder, or models:/ or runs:/.")],
+    champion: Annotated[str, typer.Argument(help="The model that is: a folder, or models:/NAME@champion.")],
+    catalog: CatalogPath,
+    folder: OutFolder,
+    split: Split = "test",
+    protect: Protect = None,
+) -> None:
+    """What changes by category and property if a model replaces another. Exit code 1 where a protected one drops.
+
+    Example: shopvl experiments gate runs/tagger-2 models:/shop@champion products.parquet --out gate --protect colour
+    """
+    from shopvl.design.design import Design
+    from shopvl.runs.gate import gate
+
+    opened = open_split(catalog, split)
+    with progress("looking", 2 * opened.count()) as report:
+        found = gate(
+            Design.from_pretrained(new),
+            Design.from_pretrained(champion),
+            opened,
+            folder,
+            protected=protect or (),
+            report=report,
+        )
+    _print_verdicts(found, folder)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+def _print_verdicts(found: Verdicts, folder: Path) -> None:
+    table = Table("property", "products", "champion", "new", "change, 95%", "mended", "broken")
+    for c in found.changes:
+        figures = f"{c.champion:.3f}", f"{c.new:.3f}", f"{c.low:+.3f} to {c.high:+.3f}"
+        table.add_row(c.name, str(c.rows), *figures, str(c.mended), str(c.broken))
+    out.print(table)
+    for refusal in found.refusals:
+        out.print(f"refused: {refusal}", markup=False, highlight=False)
+    out.print(f"{'passed' if found.passed else 'refused'}: {folder / 'gate.html'}", markup=False, highlight=False)
+
+
+@experiments_app.command("promote")
+def experiments_promote(
+    new: Annotated[str, typer.Argument(help="A model folder, runs:/RUN_ID/model, or models:/NAME/VERSION.")],
+    name: Annotated[str, typer.Argument(help="The registered model whose champion it is to be.")],
+    catalog: CatalogPath,
+    folder: OutFolder,
+    split: Split = "test",
+    protect: Protect = None,
+    store: Store = None,
+) -> None:
+    """Through the gate, then @champion is this model. Exit code 1 and no change where the gate refuses.
+
+    Example: shopvl experiments promote runs:/RUN_ID/model shop products.parquet --out gate
+    """
+    from shopvl.runs.releasing import promote
+    from shopvl.tracking.registry import Registry
+
+    opened = open_split(catalog, split)
+    registry = Registry(name, store)
+    with progress("looking", 2 * opened.count()) as report:
+        version, found = promote(new, registry, opened, folder, protected=protect or (), report=report)
+    if found is not None:
+        _print_verdicts(found, folder)
+    if version is None:
+        raise typer.Exit(1)
+    out.print(f"models:/{name}@champion is now version {version}", highlight=False)
+
+
+@experiments_app.command("rollback")
+def experiments_rollback(name: Annotated[str, typer.Argument(help="A registered model.")], store: Store = None) -> None:
+    """The champion before this one is champion again.
+
+    Example: shopvl experiments rollback shop
+    """
+    from shopvl.tracking.registry import Registry
+
+    gone, back = Registry(name, store).rollback()
+    out.print(f"models:/{name}@champion is version {back} again, no longer {gone}", highlight=False)

@@ -1,0 +1,279 @@
+"""Commands that train, calibrate and measure models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from shopvl.cli.console import chatter, out, progress, say_rejects, say_unused, stages
+from shopvl.cli.options import (
+    PRECISION,
+    CatalogPath,
+    ModelFolder,
+    Ocr,
+    OutFolder,
+    Split,
+    Threads,
+    open_split,
+    use_threads,
+    with_reader,
+)
+from shopvl.errors import ShopvlError
+from shopvl.paths import SHIPPED
+
+if TYPE_CHECKING:
+    from shopvl.adapt import Ability
+    from shopvl.catalog.readers import Catalog
+    from shopvl.training.experiment import Experiment
+
+
+def pretrain(
+    experiment: Annotated[Path | None, typer.Argument(help="YAML file; or use the options below.")] = None,
+    folder: Annotated[
+        Path, typer.Option("--out", help="Folder of the run; a run there goes on.", file_okay=False)
+    ] = Path("runs/pretrain"),
+    recipe: Annotated[str, typer.Option(help="A recipe's name, where there is no file.")] = "tri-clip",
+    size: Annotated[str, typer.Option(help="tiny, mini or base.")] = "mini",
+    data: Annotated[str | None, typer.Option(help="A catalog, where there is no file.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Training time, instead of the file's.")] = None,
+    threads: Threads = None,
+) -> None:
+    """Stage 1: train a design on a catalog. A run that was stopped goes on where it was.
+
+    Example: shopvl pretrain experiments/tri-clip-mini.yaml --out runs/tri-clip
+    """
+    from dataclasses import replace
+
+    from shopvl.data.training_rows import TrainingRows
+    from shopvl.training.experiment import Experiment, read_experiment
+    from shopvl.training.pretraining import DESIGN, ROWS, pretrain
+
+    use_threads(threads)
+    if experiment is not None:
+        told = read_experiment(experiment)
+        if minutes is not None:
+            told = replace(told, minutes=minutes, epochs=None)
+    elif data is None:
+        raise ShopvlError("pretrain wants an experiment file, or --data with a catalog; neither came")
+    else:
+        values: dict[str, Any] = {"name": folder.name, "recipe": recipe, "size": size, "catalog": data}
+        values |= {"minutes": minutes or 20}
+        told = Experiment.from_dict(values)
+        say_unused(open_split(data, told.split))
+    with stages() as report:
+        design = pretrain(told, folder, report)
+    say_rejects(TrainingRows(folder / ROWS).rejects())
+    out.print(f"{folder / DESIGN}: {design.name}, {design.parameter_count() / 1e6:.2f} M parameters")
+
+
+def tune(
+    model: Annotated[Path, typer.Argument(help="A pretrained model folder, or an experiment file with a start.")],
+    catalog: Annotated[str | None, typer.Argument(help="The catalog, where the first is a model folder.")] = None,
+    folder: OutFolder = ...,  # type: ignore[assignment]
+    split: Split = "train",
+    calibrate_on: Annotated[str | None, typer.Option(help="Split to calibrate on; empty: none.")] = "val",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="linear: heads on the frozen model; or prompt-mask, prompt-decode. Left out: the model's own where it "
+            "answers prompts, else linear."
+        ),
+    ] = None,
+    size: Annotated[str, typer.Option(help="Of the recipe; its towers must be the model's.")] = "mini",
+    adapt: Annotated[str, typer.Option(help="Prompted recipes: full, or lora for low-rank additions.")] = "full",
+    minutes: Annotated[float | None, typer.Option(help="Prompted recipes: training time.")] = None,
+    threads: Threads = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="Decisions of reviewers to learn from: what `shopvl review import` wrote.")
+    ] = None,
+) -> None:
+    """Stage 2: learn to answer for category and every property, and calibrate the answers.
+
+    Example: shopvl tune runs/tri-clip/design products.parquet --recipe prompt-mask --minutes 20 --out runs/answers
+    """
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.data.training_rows import TrainingRows
+    from shopvl.design.design import Design
+    from shopvl.evaluation.model_card import model_card
+    from shopvl.inference.calibrate import calibrate as measure_trust
+    from shopvl.training.pretraining import ROWS, pretrain
+    from shopvl.training.tuning import fit_heads
+
+    use_threads(threads)
+    if model.suffix in (".yaml", ".yml"):
+        told = _experiment_of(model, minutes, corrections)
+        catalog, corrections = str(told.catalog_path()), told.path_of("corrections")
+        experiment: Experiment | None = told
+    elif catalog is None:
+        raise ShopvlError("tune wants a model folder and a catalog, or an experiment file; only a folder came")
+    else:
+        values: dict[str, Any] = {"name": folder.name, "catalog": catalog, "split": split or None}
+        values |= {"minutes": minutes or 20, "adapt": adapt, "corrections": corrections and str(corrections)}
+        experiment = _prompted(model, recipe, size, values)
+    learned = open_split(catalog, split if experiment is None else experiment.split)
+    say_unused(learned)
+    with stages() as report:
+        if experiment is None:
+            design = Design.from_pretrained(model)
+            rejects = fit_heads(design, _corrected(learned, corrections), report)
+        else:
+            design = pretrain(experiment, folder / "run", report)
+            rejects = TrainingRows(folder / "run" / ROWS).rejects()
+        if calibrate_on:
+            held_out = _corrected(open_catalog(catalog, split=calibrate_on), corrections, needed=False)
+            measure_trust(design, held_out, lambda s, share: report("measure", share))
+    design.save(folder, model_card(design))
+    say_rejects(rejects)
+    out.print(f"{folder}: {design.name}, answers for {', '.join(design.labels)}")
+
+
+def _experiment_of(file: Path, minutes: float | None, corrections: Path | None) -> Experiment:
+    """The experiment of a file that tunes, with what options say instead of it."""
+    from dataclasses import replace
+
+    from shopvl.training.experiment import read_experiment
+
+    experiment = read_experiment(file)
+    if experiment.start is None:
+        raise ShopvlError(f"{file} has no start; name the pretrained model folder that tuning begins with")
+    if minutes is not None:
+        experiment = replace(experiment, minutes=minutes, epochs=None)
+    if corrections is not None:
+        experiment = replace(experiment, corrections=str(corrections))
+    return experiment
+
+
+def _prompted(model: Path, recipe: str | None, size: str, values: dict[str, Any]) -> Experiment | None:
+    """The experiment that tunes a model folder as a recipe that answers prompts; None where heads are fitted to it."""
+    from shopvl.design.design import Design
+    from shopvl.training.experiment import Experiment
+
+    if recipe == "linear":
+        return None
+    values = {**values, "start": str(model)}
+    if recipe is not None:
+        return Experiment.from_dict({**values, "recipe": recipe, "size": size})
+    own = Design.from_pretrained(model).recipe
+    return None if own.answering is None else Experiment.of_recipe(own.without_teachers(), **values)
+
+
+def _corrected(opened: Catalog, corrections: Path | None, *, needed: bool = True) -> Catalog:
+    """The catalog with the corrections, if any are given, laid over it; says how many there were if they are needed."""
+    from shopvl.catalog.corrections import with_corrections
+
+    if corrections is None:
+        return opened
+    laid = with_corrections(opened, corrections, needed=needed)
+    if needed:
+        of = f"{laid.applied()} of {len(laid.corrections)} corrections"
+        chatter.print(f"{corrections}: {of} are about products of {laid.place}", highlight=False, soft_wrap=True)
+    return laid
+
+
+def adapt(
+    catalog: CatalogPath,
+    folder: OutFolder,
+    model: ModelFolder = SHIPPED,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Training time.")] = 20,
+    names: Annotated[Path | None, typer.Option(help="JSON with names in other languages and synonyms.")] = None,
+    seed: int = 0,
+    threads: Threads = None,
+) -> None:
+    """Make a model a catalog's own: learn its categories and properties, calibrate, and say what can be answered.
+
+    A catalog without splits is split by title: 80% to learn from, 10% to calibrate on, 10% to test on.
+
+    Example: shopvl adapt products.csv --model runs/answers --minutes 20 --out runs/mine
+    """
+    from shopvl.adapt import RUN, SCORES
+    from shopvl.adapt import adapt as adapt_model
+    from shopvl.data.training_rows import TrainingRows
+    from shopvl.training.pretraining import ROWS
+
+    use_threads(threads)
+    say_unused(open_split(catalog, "train"))
+    with stages() as report:
+        abilities = adapt_model(catalog, model, folder, minutes=minutes, names=names, seed=seed, report=report)
+    _print_abilities(abilities)
+    say_rejects(TrainingRows(folder / RUN / ROWS).rejects())
+    out.print(f"{folder / SCORES / 'report.html'}\nshopvl tag {catalog} --model {folder} --out tags", highlight=False)
+
+
+def _print_abilities(abilities: Sequence[Ability]) -> None:
+    """What a model can answer, as a table; then the properties by grade, and those that are never accepted."""
+    table = Table("property", "test products", "accuracy", "accepted", "right of these", "")
+    for one in abilities:
+        right = "" if one.precision is None else f"{one.precision:.1%}"
+        table.add_row(one.name, f"{one.rows:,}", f"{one.accuracy:.1%}", f"{one.accepted:.1%}", right, one.grade)
+    out.print(table)
+    meaning = {
+        "answers": "answered for most products without a look",
+        "suggests": "suggested, for a person to decide",
+        "cannot": "cannot be answered; more labelled products may change that",
+    }
+    for grade, meant in meaning.items():
+        graded = [one.name for one in abilities if one.grade == grade]
+        if graded:
+            out.print(f"{meant}: {', '.join(graded)}", markup=False, highlight=False)
+    if unproven := [f"{one.name} {one.shown:.0%}" for one in abilities if 0 < one.shown < PRECISION]:
+        out.print(
+            f"never accepted at --precision {PRECISION}, as the products to calibrate on show less at best: "
+            f"{', '.join(unproven)}; more labelled products raise that, and `tag --precision` may ask for less",
+            markup=False,
+            highlight=False,
+        )
+    if unmeasured := [one.name for one in abilities if not one.shown]:
+        told = f"never accepted, as too few products to calibrate on have them: {', '.join(unmeasured)}"
+        out.print(told, markup=False, highlight=False)
+
+
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="A tuned shopvl model folder.")],
+    catalog: CatalogPath,
+    split: Split = "val",
+    ocr: Ocr = False,
+) -> None:
+    """Measure on held-out rows how far each answer can be trusted, and keep that in the model folder.
+
+    Example: shopvl calibrate runs/tagger products.parquet --split val
+    """
+    from shopvl.design.design import Design
+    from shopvl.evaluation.model_card import model_card
+    from shopvl.inference.calibrate import calibrate as measure_trust
+
+    design = with_reader(Design.from_pretrained(model), ocr)
+    with stages() as report:
+        measure_trust(design, open_split(catalog, split), report)
+    design.save(model, model_card(design))
+    table = Table("inputs", "property", "rows", "accuracy", "ECE", "temperature")
+    for inputs, properties in design.calibration.items():
+        for name, t in properties.items():
+            figures = (f"{t[key]:.3f}" for key in ("accuracy", "ece", "temperature"))
+            table.add_row(inputs, name, str(t["rows"]), *figures)
+    out.print(table)
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A shopvl model folder.")],
+    catalog: CatalogPath,
+    folder: OutFolder,
+    split: Split = "test",
+    seed: int = 0,
+    ocr: Ocr = False,
+) -> None:
+    """Measure a model: retrieval in both protocols, category by level, every property; metrics.json and report.html.
+
+    Example: shopvl evaluate runs/tagger products.parquet --split test --out runs/tagger-test
+    """
+    from shopvl.design.design import Design
+    from shopvl.evaluation.page import evaluate as write_evaluation
+
+    opened = open_split(catalog, split)
+    design = with_reader(Design.from_pretrained(model), ocr)
+    with progress("looking", opened.count()) as report:
+        page = write_evaluation(design, opened, folder, seed=seed, report=report)
+    out.print(f"{folder / 'metrics.json'}\n{page}")

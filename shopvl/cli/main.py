@@ -1,0 +1,48 @@
+"""The command line: verbs with examples. Data to stdout or --out, chatter to stderr, one sentence on failure.
+
+Heavy libraries are imported inside the commands that need them, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from shopvl.cli import catalog, demo, experiments, learning, recipes, search, tagging
+from shopvl.cli.console import chatter
+from shopvl.errors import ShopvlError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+# in the order of the help
+app.command("demo")(demo.demo)
+app.command("app")(demo.open_app)
+app.command("pretrain")(learning.pretrain)
+app.command("tune")(learning.tune)
+app.command("adapt")(learning.adapt)
+app.command("calibrate")(learning.calibrate)
+app.command("tag")(tagging.tag)
+app.command("export")(tagging.export)
+app.command("ask")(tagging.ask)
+app.command("embed")(tagging.embed)
+app.command("index")(search.index)
+app.command("search")(search.search)
+app.command("search-audit")(search.search_audit)
+app.command("evaluate")(learning.evaluate)
+app.add_typer(catalog.catalog_app, name="catalog")
+app.add_typer(recipes.recipes_app, name="recipes")
+app.add_typer(tagging.review_app, name="review")
+app.add_typer(experiments.experiments_app, name="experiments")
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence on stderr and exit code 1."""
+    try:
+        app()
+    except (ShopvlError, OSError) as error:
+        if not isinstance(error, ShopvlError) and error.filename is None:
+            raise  # no file of the user's: a fault of ours
+        chatter.print(f"shopvl: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

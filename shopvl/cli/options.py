@@ -1,0 +1,77 @@
+"""Options that several commands share, and what is made of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shopvl.cli.console import say
+from shopvl.errors import ShopvlError
+
+if TYPE_CHECKING:
+    from shopvl.batch import Modality
+    from shopvl.catalog.readers import Catalog
+    from shopvl.design.design import Design
+
+PRECISION = 0.95
+
+CatalogPath = Annotated[str, typer.Argument(help="CSV, JSONL or Parquet table, or a folder of pictures.")]
+ModelFolder = Annotated[
+    Path, typer.Option("--model", help="A shopvl model folder; left out: the model in the box.", show_default=False)
+]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.", file_okay=False)]
+Split = Annotated[str | None, typer.Option(help="Only rows of this split.")]
+Ocr = Annotated[
+    bool, typer.Option("--ocr", help="Read pictures first: paint out text laid over them; printed words are evidence.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads.")]
+Precision = Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted answers.")]
+
+
+def inputs_of(text: str) -> tuple[Modality, ...]:
+    """`image,title` as inputs, in the order models want."""
+    asked = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = sorted(set(asked) - {"image", "title"})
+    if unknown or not asked:
+        came = ", ".join(unknown) or "nothing"
+        raise ShopvlError(f"--use knows image and title, {came} came; write --use image,title or one of them")
+    found: list[Modality] = []
+    if "image" in asked:
+        found.append("image")
+    if "title" in asked:
+        found.append("title")
+    return tuple(found)
+
+
+def open_split(catalog: str | Path, split: str | None = None, **wanted: Collection[str]) -> Catalog:
+    """The catalog, or that split of it; says so where titles decide which split a row is in."""
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.catalog.splits import SHARES
+
+    opened = open_catalog(catalog, split=split or None, **wanted)
+    if split and not opened.has("split"):
+        shares = ", ".join(f"{share:.0%} {name}" for name, share in SHARES)
+        say(f"{catalog} has no column split, so titles decide which products are in which: {shares}")
+    return opened
+
+
+def with_reader(design: Design, ocr: bool) -> Design:
+    """The design, with a reader where OCR is asked for; says at once where the engine is not installed."""
+    from shopvl.data.rows import picture_reader
+
+    if ocr and design.reader is None:
+        design.reader = picture_reader()
+        design.reader.version()
+    return design
+
+
+def use_threads(threads: int | None) -> None:
+    """Let torch use so many CPU threads, where a number is given."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)

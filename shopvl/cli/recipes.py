@@ -1,0 +1,95 @@
+"""Commands that show recipes."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.columns import Columns
+from rich.table import Table
+
+from shopvl.cli.console import out
+from shopvl.cli.options import AsJson
+
+recipes_app = typer.Typer(no_args_is_help=True, help="Published designs as short recipes over one set of parts.")
+
+
+@recipes_app.command("list")
+def recipes_list(as_json: AsJson = False) -> None:
+    """Every design by name, with its main parts and paper.
+
+    Example: shopvl recipes list
+    """
+    from shopvl.recipes import RECIPES
+
+    if as_json:
+        print(json.dumps(list(RECIPES)))
+        return
+    table = Table("name", "picture + words: fusion", "source", box=SIMPLE_HEAD)
+    table.columns[0].no_wrap = True
+    for name, family in RECIPES.items():
+        recipe = family.base
+        meet = recipe.fusion if recipe.answering is None else recipe.answering
+        table.add_row(name, f"{recipe.image.kind} + {recipe.text.kind}: {meet.kind}", recipe.source)
+    out.print(table)
+    out.print("one of them: shopvl recipes show NAME; all parts: shopvl recipes table", highlight=False)
+
+
+@recipes_app.command("show")
+def recipes_show(
+    name: str, size: Annotated[str, typer.Option(help="tiny, mini or base.")] = "mini", as_json: AsJson = False
+) -> None:
+    """One design as a card, or as JSON to copy from.
+
+    Example: shopvl recipes show vilt --size base
+    """
+    from shopvl.recipes import SIZES, find
+
+    recipe = find(name, size)
+    if as_json:
+        print(json.dumps(recipe.to_dict(), indent=1))
+        return
+    out.print(f"[bold]{recipe.name}[/bold] ({size})")
+    out.print(f"paper:   {recipe.source}", highlight=False)
+    out.print(f"differs: {recipe.differs}\n", highlight=False)
+    table = Table("part", "kind", "settings")
+    values = recipe.to_dict()
+    for role in ("image", "text", "fusion", "space", "ocr", "answering", "leave_out", "teacher"):
+        if values[role] is not None:
+            table.add_row(role, values[role]["kind"], _settings(values[role]))
+    for part in values["objectives"]:
+        table.add_row("objective", part["kind"], _settings(part))
+    table.add_row("combine", values["combine"], "")
+    for role in ("schedule", "augment"):
+        table.add_row(role, values[role].get("kind", ""), _settings(values[role]))
+    out.print(table)
+    others = [other for other in SIZES if other != size]
+    out.print(f"sizes: {', '.join(SIZES)} (--size {' or '.join(others)}); as JSON: --json", highlight=False)
+
+
+def _settings(part: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in part.items() if name != "kind")
+
+
+@recipes_app.command("table")
+def recipes_table() -> None:
+    """Parts x designs: which design uses which part at size base.
+
+    Example: shopvl recipes table
+    """
+    from shopvl.recipes import RECIPES
+
+    used = {name: family.base.parts() for name, family in RECIPES.items()}
+    table = Table(box=SIMPLE_HEAD, padding=0)
+    table.add_column("role", no_wrap=True)
+    table.add_column("part", no_wrap=True)
+    for number in range(1, len(used) + 1):  # names would not fit a terminal side by side
+        table.add_column(str(number), justify="center", no_wrap=True, min_width=2)
+    for role in dict.fromkeys(role for parts in used.values() for role in parts):
+        for kind in sorted({kind for parts in used.values() for kind in parts.get(role, ())}):
+            table.add_row(role, kind, *("x" if kind in parts.get(role, ()) else "" for parts in used.values()))
+        table.add_section()
+    numbered = (f"{number} {name}" for number, name in enumerate(used, 1))
+    out.print(Columns(numbered, padding=(0, 2)), table)

@@ -1,0 +1,197 @@
+"""Commands that make an index, search it and audit it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from shopvl.cli.console import chatter, out, progress, say
+from shopvl.cli.options import AsJson, ModelFolder, Ocr, OutFolder, Split, open_split, with_reader
+from shopvl.errors import ShopvlError
+from shopvl.paths import SHIPPED
+
+if TYPE_CHECKING:
+    from shopvl.catalog.readers import Catalog
+    from shopvl.search.build import Indexed
+
+
+def index(
+    catalog: Annotated[str | None, typer.Argument(help="CSV, JSONL or Parquet table, or a folder of pictures.")] = None,
+    model: ModelFolder = SHIPPED,
+    folder: OutFolder = ...,  # type: ignore[assignment]
+    split: Split = None,
+    calibrate_on: Annotated[
+        str | None, typer.Option(help="Split to choose title share, weights and cut-off on; empty: none.")
+    ] = None,
+    tags: Annotated[
+        Path | None, typer.Option(help="A folder written by `shopvl tag`: its tags become filters.")
+    ] = None,
+    names: Annotated[Path | None, typer.Option(help="JSON with names in other languages, and synonyms.")] = None,
+    update: Annotated[bool, typer.Option("--update", help="Add to the index that is there, or replace by id.")] = False,
+    delete: Annotated[Path | None, typer.Option(help="With --update: a file of product ids, one a line.")] = None,
+    kind: Annotated[str | None, typer.Option(help="flat, hnsw, ivf-sq8 or pq; chosen by size if left out.")] = None,
+    memory_mb: Annotated[int | None, typer.Option(min=1, help="Memory that vectors may take.")] = None,
+    milvus: Annotated[str | None, typer.Option(help="Keep vectors in Milvus: a server's URI, or a .db file.")] = None,
+    ocr: Ocr = False,
+) -> None:
+    """Embed a catalog and write a search index, or change one: add, replace and delete products, attach tags.
+
+    Example: shopvl index products.parquet --model runs/tri-clip/design --out index --tags tags
+    """
+    from shopvl.catalog.ontology import apply_names
+    from shopvl.design.design import Design
+    from shopvl.search import Milvus, Plan, Settings, build_index, kind_named, read_ids, update_index
+    from shopvl.search.tune import choose
+
+    making = calibrate_on, names, kind, memory_mb, milvus
+    _check_index_options(catalog, update=update, delete=delete, tags=tags, making=making)
+    opened = None if catalog is None else open_split(catalog, split)
+    if opened is not None:
+        _say_own_columns(opened)
+    design = None if catalog is None else with_reader(Design.from_pretrained(model), ocr)
+    total = 0 if opened is None else opened.count()
+    if update:
+        with progress("updating", total) as report:
+            done = update_index(design, opened, folder, report, delete=read_ids(delete) if delete else (), tags=tags)
+        _print_updated(done, folder)
+        return
+    assert opened is not None
+    assert design is not None
+    ontology = apply_names(design.ontology, names) if names else design.ontology
+    settings = Settings()
+    if calibrate_on:
+        with progress("choosing", None) as report:
+            held_out = open_split(str(catalog), calibrate_on)
+            settings = choose(design, held_out, tags=tags, ontology=ontology, report=report)
+    place = None if milvus is None else Milvus(uri=milvus, collection=_collection(folder))
+    plan = Plan(settings=settings, kind=kind_named(kind), budget_mb=memory_mb, milvus=place)
+    with progress("indexing", total) as report:
+        done = build_index(design, opened, folder, report, tags=tags, plan=plan, ontology=ontology)
+    out.print(f"{folder}: {done.indexed} products indexed, {done.rejected} rejected")
+    _say_repeated(done.repeated)
+    if not calibrate_on:
+        chatter.print("no query will be refused, as nothing was measured; --calibrate-on val chooses a cut-off")
+
+
+def _check_index_options(
+    catalog: str | None, *, update: bool, delete: Path | None, tags: Path | None, making: Iterable[object]
+) -> None:
+    """Refuse options that do not go together; `making` are those that say how a new index is made."""
+    if not update and (catalog is None or delete is not None):
+        raise ShopvlError("index wants a catalog to make an index of, or --update to change the one in --out")
+    if update and any(option is not None for option in making):
+        raise ShopvlError("--update keeps how the index was made; make it anew to change kind, names or settings")
+    if update and catalog is None and delete is None and tags is None:
+        raise ShopvlError("--update wants a catalog to add, --delete with ids, or --tags; none of them came")
+
+
+def _say_own_columns(opened: Catalog) -> None:
+    """Which columns of the catalog have a name that the index keeps for itself."""
+    from shopvl.search.segments import OWN
+
+    if taken := OWN.intersection(opened.plan.further):
+        say(f"columns that no condition can use, as the index has its own of that name: {', '.join(sorted(taken))}")
+
+
+def _print_updated(done: Indexed, folder: Path) -> None:
+    """What an update changed, and which ids it could not delete."""
+    out.print(
+        f"{folder}: {done.indexed} products indexed, {done.replaced} of them in place of old ones, "
+        f"{done.deleted} deleted, {done.rejected} rejected"
+    )
+    _say_repeated(done.repeated)
+    if done.unknown:
+        few = ", ".join(done.unknown[:3])
+        out.print(f"{len(done.unknown)} ids to delete are not in the index: {few}", markup=False, highlight=False)
+
+
+def _say_repeated(rows: int) -> None:
+    if rows:
+        chatter.print(f"{rows} rows have an id that comes again further down: the last row of an id counts")
+
+
+def _collection(folder: Path) -> str:
+    """A folder's name as Milvus allows names."""
+    return "shopvl_" + "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in folder.name)
+
+
+def search(
+    index: Annotated[Path, typer.Argument(help="An index folder.")],
+    words: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
+    model: ModelFolder = SHIPPED,
+    image: Annotated[Path | None, typer.Option(help='A picture to look for; with words: "like this, but".')] = None,
+    where: Annotated[list[str] | None, typer.Option(help="PROPERTY=VALUE or PROPERTY<NUMBER, repeatable.")] = None,
+    facet: Annotated[list[str] | None, typer.Option(help="Count a property's values, repeatable.")] = None,
+    by: Annotated[str, typer.Option(help="hybrid, dense or lexical.")] = "hybrid",
+    collapse: Annotated[str | None, typer.Option(help="photo or variant: the best of each group only.")] = None,
+    rerank: Annotated[Path | None, typer.Option(help="A model of the recipe vilt that has a say in the order.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show the nearest even if nothing answers.")] = False,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many results.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Find products by words, picture, or both; with filters and counts, and nothing where nothing fits.
+
+    Example: shopvl search index "red running shoes" --model runs/tri-clip/design --where colour=Red --facet gender
+    """
+    from shopvl.design.design import Design
+    from shopvl.search import SearchIndex, collapse_named, conditions, way_named
+
+    if image is not None and not image.is_file():
+        raise ShopvlError(f"there is no picture {image}; name a JPEG, PNG or WebP file")
+    found = SearchIndex(index, Design.from_pretrained(model)).search(
+        words,
+        image.read_bytes() if image else None,
+        where=conditions(where or ()),
+        k=k,
+        by=way_named(by),
+        collapse=collapse_named(collapse),
+        facets=facet or (),
+        cut_off=not everything,
+        matcher=Design.from_pretrained(rerank) if rerank else None,
+    )
+    if as_json:
+        print(json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
+        return
+    table = Table("", "score", "product", "title", "category", "attributes")
+    for place, hit in enumerate(found, 1):
+        attributes = ", ".join(f"{name}: {value}" for name, value in hit.attributes)
+        shown = (hit.product_id, hit.title, " > ".join(hit.category_path), attributes)
+        table.add_row(str(place), f"{hit.score:.3f}", *map(Text, shown))  # not markup: sellers write [new]
+    if found.hits:
+        out.print(table)
+    else:
+        out.print("nothing found" + ("; --all shows the nearest products" if found.refused else ""))
+    for name, counts in found.facets.items():
+        told = ", ".join(f"{value} ({count})" for value, count in counts)
+        out.print(f"{name}: {told}", markup=False, highlight=False)
+
+
+def search_audit(
+    index: Annotated[Path, typer.Argument(help="An index folder.")],
+    queries: Annotated[Path, typer.Argument(help="CSV or other table with a column `query`, and maybe `count`.")],
+    folder: OutFolder,
+    model: ModelFolder = SHIPPED,
+) -> None:
+    """Which queries find nothing or little, and what would mend each: DIR/audit.csv and DIR/audit.html.
+
+    Example: shopvl search-audit index queries.csv --model runs/tri-clip/design --out audit
+    """
+    from shopvl.design.design import Design
+    from shopvl.search import SearchIndex
+    from shopvl.search.audit import audit, read_queries
+
+    asked = read_queries(queries)
+    opened = SearchIndex(index, Design.from_pretrained(model))
+    with progress("asking", len(asked)) as report:
+        done = audit(opened, asked, folder, report)
+    table = Table("verdict", "queries", "asked")
+    for verdict, (count, times) in done.items():
+        table.add_row(verdict, str(count), str(times))
+    out.print(table)
+    out.print(f"{folder / 'audit.csv'}\n{folder / 'audit.html'}")

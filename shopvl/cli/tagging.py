@@ -1,0 +1,255 @@
+"""Commands that use a model on products: tags, answers and vectors, and the review of tags."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from shopvl.cli.console import SHOWN_REASONS, chatter, out, progress
+from shopvl.cli.options import (
+    PRECISION,
+    AsJson,
+    CatalogPath,
+    ModelFolder,
+    Ocr,
+    OutFolder,
+    Precision,
+    Split,
+    inputs_of,
+    open_split,
+    with_reader,
+)
+from shopvl.errors import ShopvlError
+from shopvl.paths import SHIPPED
+
+if TYPE_CHECKING:
+    from shopvl.tagging.run import Tagged
+
+review_app = typer.Typer(no_args_is_help=True, help="Answers to look at, out as a sheet; corrections, back in.")
+
+
+def tag(
+    catalog: CatalogPath,
+    folder: OutFolder,
+    model: ModelFolder = SHIPPED,
+    use: Annotated[str, typer.Option(help="Inputs: image,title or one of them, if there is no other.")] = "image,title",
+    precision: Precision = PRECISION,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
+    split: Split = None,
+    zero_shot: Annotated[bool, typer.Option(help="Compare with value names instead of using heads.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per CPU core if left out.")] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray: the same work through Ray Data, on a cluster.")] = "local",
+    bfloat16: Annotated[
+        bool | None,
+        typer.Option("--bfloat16/--float32", help="Half the bits; chosen where the machine is faster in it."),
+    ] = None,
+    ocr: Ocr = False,
+) -> None:
+    """Category and attributes for every product: DIR/tags.parquet, and DIR/rejects.parquet for what could not be read.
+
+    A run that was stopped goes on where it was, and a run over a changed catalog computes only what is new.
+
+    A table of titles alone is tagged with --use title, one of pictures alone with --use image.
+
+    With --ocr, DIR/notes.parquet names the products in whose pictures OCR could not read, and why.
+
+    Example: shopvl tag products.csv --model runs/tagger --out tags --precision 0.95
+    """
+    from shopvl.design.design import Design
+    from shopvl.runtime.bfloat16 import bf16_is_fast
+    from shopvl.tagging.page import write_run_page
+    from shopvl.tagging.run import engine_named, workers_for
+    from shopvl.tagging.run import tag as tag_catalog
+
+    inputs = inputs_of(use)
+    opened = open_split(catalog, split, required=("product_id", *inputs))
+    design = with_reader(Design.from_pretrained(model), ocr)
+    total = opened.count() if limit is None else min(limit, opened.count())
+    with progress("tagging", total) as report:
+        done = tag_catalog(
+            design,
+            opened,
+            folder,
+            use=inputs,
+            precision=precision,
+            limit=limit,
+            zero_shot=zero_shot,
+            report=report,
+            workers=workers or workers_for(total),
+            engine=engine_named(engine),
+            bfloat16=bf16_is_fast() if bfloat16 is None else bfloat16,
+        )
+    page = write_run_page(done, folder, design.name, opened)
+    _print_tagged(done, folder)
+    out.print(f"{folder / 'tags.parquet'}\n{page}")
+
+
+def _print_tagged(done: Tagged, folder: Path) -> None:
+    """The decisions by property, the rows by what became of them, and how to go on with the rejected ones."""
+    table = Table("property", "accept", "review", "unknown")
+    for name, counts in done.decisions.items():
+        table.add_row(name, *(str(counts[decision]) for decision in ("accept", "review", "unknown")))
+    out.print(table)
+    out.print(f"{done.rows} rows in = {done.tagged} tagged + {done.rejected} rejected; {done.conflicts} conflicts")
+    out.print(f"{done.reused} rows were known, {done.computed} computed: {done.speed_line()}", highlight=False)
+    for reason, count in done.reasons.most_common(SHOWN_REASONS):
+        out.print(f"  {count} rejected: {reason}", markup=False, highlight=False)
+    if done.rejected:
+        again = shlex.join(["shopvl", *sys.argv[1:]])
+        out.print(f"to retry the rejected rows, and only those: {again}", markup=False, highlight=False)
+    if done.noted:
+        out.print(f"{done.noted} pictures could not be read for words; {folder / 'notes.parquet'} says why")
+
+
+def export(
+    tags: Annotated[Path, typer.Argument(help="The folder that `shopvl tag` wrote.")],
+    target: Annotated[Path, typer.Option("--out", help="A .csv, .tsv, .parquet or .jsonl file.", dir_okay=False)],
+    form: Annotated[
+        str | None, typer.Option("--format", help="wide, google or jsonl; by the file's name if left out.")
+    ] = None,
+    catalog: Annotated[str | None, typer.Option(help="The catalog: titles and pictures for a feed.")] = None,
+    decisions: Annotated[str, typer.Option(help="Answers to write: accept, or accept,review.")] = "accept",
+    require: Annotated[list[str] | None, typer.Option(help="An attribute that must be filled, repeatable.")] = None,
+) -> None:
+    """Tags as a table with a column per property, a Google product feed, or JSON lines; and how full each column is.
+
+    Example: shopvl export tags --format google --catalog products.csv --out feed.tsv
+    """
+    from shopvl.tagging.export import export_tags, form_named
+
+    opened = None if catalog is None else open_split(catalog)
+    with progress("writing", None) as report:
+        done = export_tags(
+            tags,
+            target,
+            form=form_named(form or ("jsonl" if target.suffix.lower() == ".jsonl" else "wide")),
+            catalog=opened,
+            decisions=decisions,
+            require=require or (),
+            report=report,
+        )
+    table = Table("attribute", "filled", "share", "")
+    for name, filled in done.filled.items():
+        needed = "required" if name in done.required else ""
+        table.add_row(Text(name), str(filled), f"{filled / max(done.products, 1):.1%}", needed)
+    out.print(table)
+    out.print(f"{target}: {done.products} products; {done.complete} have every required attribute")
+
+
+@review_app.command("export")
+def review_export(
+    tags: Annotated[Path, typer.Argument(help="The folder that `shopvl tag` wrote.")],
+    catalog: CatalogPath,
+    target: Annotated[Path, typer.Option("--out", help="Sheet to write: .xlsx with pictures and drop-downs, or .csv.")],
+    model: ModelFolder = SHIPPED,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many questions, the most useful ones.")] = 500,
+) -> None:
+    """Answers that a person should look at, as a sheet: conflicts first, then the least certain ones.
+
+    Example: shopvl review export tags products.csv --model runs/tagger --out review.xlsx
+    """
+    from shopvl.design.design import Design
+    from shopvl.review.queue import export_review
+
+    opened = open_split(catalog, required=("product_id",))
+    ontology = Design.from_pretrained(model).ontology
+    with progress("looking up products", None) as report:
+        done = export_review(tags, opened, ontology, target, limit=limit, report=report)
+    out.print(
+        f"{target}: {done.questions} of {done.of} questions, about {done.products} products; "
+        f"{done.conflicts} conflicts between picture and title"
+    )
+    if done.missing:
+        chatter.print(f"{done.missing} of these products are not in {catalog}: they have no title and no picture")
+
+
+@review_app.command("import")
+def review_import(
+    sheet: Annotated[Path, typer.Argument(help="The sheet, filled in: .xlsx or .csv.")],
+    target: Annotated[Path, typer.Option("--out", help="Corrections to add to: a .parquet file.")],
+    model: ModelFolder = SHIPPED,
+) -> None:
+    """Check a sheet that was filled in and add its decisions to the corrections; a later one replaces an earlier one.
+
+    Rows with faults are listed, and kept beside the corrections as a sheet to be mended and imported. Exit code 1 if
+    there are any.
+
+    Example: shopvl review import review.xlsx --model runs/tagger --out corrections.parquet
+    """
+    from shopvl.design.design import Design
+    from shopvl.review.queue import import_review
+
+    done = import_review(sheet, Design.from_pretrained(model).ontology, target)
+    if done.faults:
+        table = Table("row", "why it was not taken")
+        for fault in done.faults:
+            table.add_row(str(fault.row), Text(fault.reason))  # not markup: it quotes what somebody typed
+        out.print(table)
+    out.print(
+        f"{done.rows} rows in = {done.taken} taken ({done.changed} change the answer, the others confirm it) + "
+        f"{done.empty} left empty + {len(done.faults)} rejected"
+    )
+    if done.taken:
+        out.print(
+            f"{target}: {done.corrections} corrections; learn from them with `shopvl tune --corrections {target}`"
+        )
+    if done.faults:
+        out.print(f"{done.rejects}: the rejected rows; mend them there and import that file")
+        raise typer.Exit(1)
+
+
+def ask(
+    image: Annotated[str, typer.Argument(help="A picture file, or - for none.")],
+    question: Annotated[str, typer.Argument(help="In English or Chinese: what colour is it?")],
+    model: ModelFolder = SHIPPED,
+    title: Annotated[str | None, typer.Option(help="The product's title.")] = None,
+    precision: Precision = PRECISION,
+    as_json: AsJson = False,
+    ocr: Ocr = False,
+) -> None:
+    """Ask about one product; the answer comes with its probability, a decision, and what it rests on.
+
+    Example: shopvl ask shirt.jpg "what colour is it?" --title "Linen shirt" --model runs/answers
+    """
+    from shopvl.design.design import Design
+    from shopvl.inference.ask import ask as ask_design
+    from shopvl.inference.ask import sentence
+
+    path = None if image == "-" else Path(image)
+    if path is not None and not path.is_file():
+        raise ShopvlError(f"there is no picture {image}; name a JPEG, PNG or WebP file, or - for none")
+    picture = None if path is None else path.read_bytes()
+    replies = ask_design(with_reader(Design.from_pretrained(model), ocr), question, picture, title, precision)
+    if as_json:
+        print(json.dumps([reply.as_dict() for reply in replies], ensure_ascii=False, indent=1))
+        return
+    for reply in replies:
+        out.print(sentence(reply), markup=False, highlight=False)
+        others = ", ".join(f"{value} {share:.0%}" for value, share in reply.alternatives)
+        rests = " and ".join(reply.evidence) or "nothing"
+        conflict = "; picture and title disagree" if reply.conflict else ""
+        out.print(f"  rests on {rests}{conflict}" + (f"; else {others}" if others else ""), markup=False, style="dim")
+
+
+def embed(
+    catalog: CatalogPath, folder: OutFolder, model: ModelFolder = SHIPPED, split: Split = None, ocr: Ocr = False
+) -> None:
+    """Pictures and titles as vectors: DIR/embeddings.parquet, and DIR/rejects.parquet.
+
+    Example: shopvl embed products.parquet --model runs/tri-clip/design --out vectors
+    """
+    from shopvl.design.design import Design
+    from shopvl.inference.embed import embed as embed_catalog
+
+    opened = open_split(catalog, split)
+    design = with_reader(Design.from_pretrained(model), ocr)
+    with progress("embedding", opened.count()) as report:
+        embedded, rejected = embed_catalog(design, opened, folder, report=report)
+    out.print(f"{folder / 'embeddings.parquet'}: {embedded} products embedded, {rejected} rejected")
