@@ -10,12 +10,13 @@ from html import escape
 from PIL import Image
 
 from app.wording import Wording
+from shopvl.catalog.images import thumbnail
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.inference.ask import Clash, Reply
+from shopvl.reporting.page import DECISION_MARKS
 from shopvl.search import Found, Hit
 from shopvl.service.app_service import Read, Shown
 from shopvl.service.catalog_run import CatalogRun, Summary
-from shopvl.tasks.report import DECISION_MARKS, thumbnail
 
 PICTURE_PX = 720
 

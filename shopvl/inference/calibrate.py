@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_name
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology, Visual
 from shopvl.catalog.readers import Catalog
+from shopvl.catalog.vocabulary import Decision
 from shopvl.design.design import Design
 from shopvl.inference.features import ABSENT, Labelled, Report, labelled
 from shopvl.inference.predict import TITLE, UNKNOWN, answers_of, mixed

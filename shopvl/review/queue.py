@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from PIL import Image
 
 from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.corrections import CORRECTIONS, Correction, merged, read_corrections

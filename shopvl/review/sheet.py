@@ -17,6 +17,7 @@ import python_calamine
 import xlsxwriter
 
 from shopvl.catalog.cells import folded, text_of
+from shopvl.catalog.images import Thumbnail
 from shopvl.catalog.records import csv_records
 from shopvl.errors import CatalogError, ReviewError
 

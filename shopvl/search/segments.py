@@ -10,7 +10,6 @@ import json
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
-from PIL import Image
 from pydantic_core import from_json  # several times faster than json's
 
-from shopvl.catalog.images import decode, image_bytes
+from shopvl.catalog.images import decode, image_bytes, shrunk
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.schema import ATTRIBUTES
 from shopvl.data.rows import Row

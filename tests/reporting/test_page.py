@@ -10,18 +10,9 @@ from itertools import pairwise
 import pytest
 from PIL import Image
 
-from shopvl.tasks.report import (
-    LINE_POINTS,
-    Chip,
-    Figure,
-    Hit,
-    Line,
-    Page,
-    ProductCard,
-    Verdict,
-    thumbnail,
-    ticks,
-)
+from shopvl.catalog.images import thumbnail
+from shopvl.reporting.charts import LINE_POINTS, ticks
+from shopvl.reporting.page import Chip, Figure, Hit, Line, Page, ProductCard, Verdict
 
 NASTY = (
     "<script>alert('x')</script>\"onload=\"x\" & 'q' </style></title> https://evil.example/x.png \x00\x1b\ud800 红裙"
