@@ -9,7 +9,7 @@ from html import escape
 
 from PIL import Image
 
-from app.wording import Wording
+from app.wording import Translations
 from shopvl.catalog.images import thumbnail
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.inference.ask import Clash, Reply
@@ -49,7 +49,7 @@ def message(headline: str, body: str = "", tone: str = "plain") -> str:
     return f'<div class="sv-message {tone}" role="{role}">{lead}{f"<p>{text(body)}</p>" if body else ""}</div>'
 
 
-def chip(decision: str, words: Wording, why: str = "") -> str:
+def chip(decision: str, words: Translations, why: str = "") -> str:
     """What to do with an answer; `why` where it is not for the usual reason."""
     mark = DECISION_MARKS[decision]  # type: ignore[index]
     means = text(words(f"decision_means.{why or decision}"))
@@ -65,7 +65,7 @@ def gauge(share: float, decision: str) -> str:
 # --- answers about one product
 
 
-def answers(read: Read, words: Wording) -> str:
+def answers(read: Read, words: Translations) -> str:
     """All answers about a product: conflicts first, then the category and its properties."""
     replies = [read.replies[name] for name in read.applicable]
     counted = {kind: sum(reply.decision == kind for reply in replies) for kind in ("accept", "review", "unknown")}
@@ -85,17 +85,17 @@ def answers(read: Read, words: Wording) -> str:
     )
 
 
-def verdict(reply: Reply, words: Wording) -> str:
+def verdict(reply: Reply, words: Translations) -> str:
     """What to do with an answer, as a chip."""
     return chip(reply.decision, words, "conflict" if reply.conflict else "")
 
 
-def _clash(clash: Clash, words: Wording) -> str:
+def _clash(clash: Clash, words: Translations) -> str:
     said, shown = (words.short(clash.property, value) for value in (clash.said, clash.shown))
     return text(words("product.conflict_line", property=words.property(clash.property), said=said, shown=shown))
 
 
-def answer(reply: Reply, words: Wording, *, button: bool = True) -> str:
+def answer(reply: Reply, words: Translations, *, button: bool = True) -> str:
     """One answer: value, probability, decision, what it rests on, and what else it could be."""
     name, decision = reply.property, reply.decision
     if reply.value is None:
@@ -127,7 +127,7 @@ def answer(reply: Reply, words: Wording, *, button: bool = True) -> str:
     )
 
 
-def said(replies: Sequence[Reply], words: Wording) -> str:
+def said(replies: Sequence[Reply], words: Translations) -> str:
     """Replies to a free question."""
     lines = []
     for reply in replies:
@@ -156,7 +156,7 @@ def figure(heading: str, inside: str, note: str = "") -> str:
     return f'<figure class="sv-figure"><h4>{text(heading)}</h4><div class="sv-frame">{inside}</div>{below}</figure>'
 
 
-def picks(products: Iterable[Shown], words: Wording) -> str:
+def picks(products: Iterable[Shown], words: Translations) -> str:
     """Products to pick one from."""
     cells = "".join(
         f'<button class="sv-pick" data-do="open" data-id="{text(one.product_id)}" title="{text(one.title)}">'
@@ -169,7 +169,7 @@ def picks(products: Iterable[Shown], words: Wording) -> str:
 # --- search
 
 
-def found(result: Found, what: str, words: Wording, *, full: bool = False) -> str:
+def found(result: Found, what: str, words: Translations, *, full: bool = False) -> str:
     """Results of a search, with what can be done with each; `full` where there may be more."""
     if not result.hits:
         return message("", words("search.refused" if result.refused else "search.nothing"))
@@ -188,7 +188,7 @@ def found(result: Found, what: str, words: Wording, *, full: bool = False) -> st
     return f'<p class="sv-counts">{text(headline)}{understood}</p><div class="sv-grid">{cells}</div>'
 
 
-def _hit(hit: Hit, words: Wording) -> str:
+def _hit(hit: Hit, words: Translations) -> str:
     tags = "".join(f"<li>{text(words.value(name, value))}</li>" for name, value in hit.attributes[:4])
     path = (
         text(" › ".join(words.value(CATEGORY, " > ".join(hit.category_path)).split(" › ")[-2:]))
@@ -210,7 +210,7 @@ def _hit(hit: Hit, words: Wording) -> str:
 # --- a catalog run
 
 
-def run_progress(run: CatalogRun, words: Wording) -> str:
+def run_progress(run: CatalogRun, words: Translations) -> str:
     """How far a run is."""
     share = run.rows / run.total if run.total else 0
     rate = words("run.rate", rate=f"{run.rows / run.seconds:.0f}") if run.rows and run.seconds > 1 else ""
@@ -221,7 +221,7 @@ def run_progress(run: CatalogRun, words: Wording) -> str:
     )
 
 
-def run_summary(name: str, summary: Summary, words: Wording) -> str:
+def run_summary(name: str, summary: Summary, words: Translations) -> str:
     """What a run did, with the decisions drawn per property."""
     every = {
         kind: sum(counts.get(kind, 0) for counts in summary.decisions.values())
@@ -252,7 +252,7 @@ def run_summary(name: str, summary: Summary, words: Wording) -> str:
     )
 
 
-def _stacked(name: str, counts: dict[str, int], words: Wording) -> str:
+def _stacked(name: str, counts: dict[str, int], words: Translations) -> str:
     total = sum(counts.values())
     parts, spoken = [], []
     for kind in ("accept", "review", "unknown"):

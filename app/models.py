@@ -8,16 +8,16 @@ import gradio as gr
 
 from app import cards
 from app.widgets import guarded, html, photo, picture_bytes
-from app.wording import Wording
+from app.wording import Translations
 from shopvl.catalog.cells import folded
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.evaluation.model_card import PRECISION, WEAK_BELOW
-from shopvl.service.app_service import Model, Read, Workbench
+from shopvl.service.app_service import AppService, Model, Read
 
 Json = dict[str, Any]
 
 
-def models_tab(bench: Workbench, words: Wording) -> None:
+def models_tab(bench: AppService, words: Translations) -> None:
     """Lay out the tab."""
     names = list(bench.models)
     with gr.Row(elem_classes="sv-columns"):
@@ -48,7 +48,7 @@ def models_tab(bench: Workbench, words: Wording) -> None:
     gr.api(models, api_name="models")
 
 
-def _comparison(bench: Workbench, words: Wording, names: list[str]) -> None:
+def _comparison(bench: AppService, words: Translations, names: list[str]) -> None:
     with gr.Row(elem_classes="sv-tight sv-top-aligned"):
         image = photo(words, "product", 262)
         with gr.Column(min_width=180):
@@ -81,7 +81,7 @@ def _comparison(bench: Workbench, words: Wording, names: list[str]) -> None:
     )
 
 
-def _beside(first: Read, second: Read, one: str, two: str, words: Wording) -> str:
+def _beside(first: Read, second: Read, one: str, two: str, words: Translations) -> str:
     ours, theirs = ({folded(name): reply for name, reply in read.replies.items()} for read in (first, second))
     names = {folded(name): name for name in (*second.applicable, *first.applicable)}
     same = both = 0
@@ -108,7 +108,7 @@ def _same(one: str | None, other: str | None) -> bool:
     return one == other if one is None or other is None else folded(one) == folded(other)
 
 
-def _cell(reply: Any, words: Wording) -> str:
+def _cell(reply: Any, words: Translations) -> str:
     if reply is None:
         return "–"
     if reply.value is None:
@@ -117,7 +117,7 @@ def _cell(reply: Any, words: Wording) -> str:
     return f'<b dir="auto">{value}</b> {cards.verdict(reply, words)} <i>{words.share(reply.probability)}</i>'
 
 
-def _facts(name: str, model: Model, words: Wording) -> str:
+def _facts(name: str, model: Model, words: Translations) -> str:
     design = model.design
     recipe = design.recipe
     lead = (

@@ -11,16 +11,16 @@ from app.review import review_tab
 from app.run import run_tab
 from app.search import search_tab
 from app.widgets import html
-from app.wording import Wording
-from shopvl.service.app_service import Workbench
+from app.wording import Translations
+from shopvl.service.app_service import AppService
 
 PLACES = {"en": "/", "zh": "/zh/"}
 KEEP_UPLOADS_S = 24 * 3600
 
 
-def page(bench: Workbench, language: str) -> gr.Blocks:
+def page(bench: AppService, language: str) -> gr.Blocks:
     """The app over a workbench; every page is of one session, only the workbench is shared."""
-    words = Wording(language, bench.ontology)
+    words = Translations(language, bench.ontology)
     other = next(one for one in PLACES if one != language)
     with gr.Blocks(title="shopvl", analytics_enabled=False, delete_cache=(3600, KEEP_UPLOADS_S)) as blocks:
         html(

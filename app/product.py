@@ -11,10 +11,10 @@ import gradio as gr
 
 from app import cards
 from app.widgets import as_upload, clickable, guarded, html, photo, picture_bytes
-from app.wording import Wording
+from app.wording import Translations
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import ShopvlError
-from shopvl.service.app_service import Workbench
+from shopvl.service.app_service import AppService
 
 PICKED = 14
 Json = dict[str, Any]
@@ -31,7 +31,7 @@ class ProductTab:
     strip: gr.HTML
 
 
-def product_tab(bench: Workbench, words: Wording) -> ProductTab:
+def product_tab(bench: AppService, words: Translations) -> ProductTab:
     """Lay out the tab."""
     names = list(bench.models)
     pickable = bench.catalog is not None or bench.index is not None
@@ -170,7 +170,7 @@ def seen_first(told: Json) -> tuple[str, str | None]:
     return first["property"], first["value"]
 
 
-def opened(bench: Workbench, product_id: str, cache: str) -> tuple[str | None, str]:
+def opened(bench: AppService, product_id: str, cache: str) -> tuple[str | None, str]:
     """A catalog product as what the drop zone and the title field hold."""
     try:
         found = bench.product(str(product_id))

@@ -12,14 +12,14 @@ import gradio as gr
 
 from app import cards
 from app.widgets import clickable, html
-from app.wording import Wording
+from app.wording import Translations
 from shopvl.catalog.cells import folded
 from shopvl.catalog.corrections import CORRECTIONS, Correction
 from shopvl.errors import ShopvlError
 from shopvl.files import Table
 from shopvl.review.queue import UNKNOWN, choices
-from shopvl.review.sheet import Question
-from shopvl.service.app_service import Progress, Workbench
+from shopvl.review.sheet import SheetQuestion
+from shopvl.service.app_service import AppService, RunProgress
 
 RECENT = 7
 KEYS = 3  # values that a key chooses
@@ -36,7 +36,7 @@ class ReviewTab:
     filling: Callable[[], tuple[Callable[..., Any], list[Any], list[Any]]]
 
 
-def review_tab(bench: Workbench, words: Wording) -> ReviewTab:
+def review_tab(bench: AppService, words: Translations) -> ReviewTab:
     """Lay out the tab."""
     runs = bench.runs()
     me = gr.BrowserState("", storage_key=REVIEWER, secret="not a secret: a name that this browser goes by")
@@ -202,16 +202,16 @@ def review_tab(bench: Workbench, words: Wording) -> ReviewTab:
     return ReviewTab(run, lambda: (shown, where, page[1:]))
 
 
-def named_runs(bench: Workbench, runs: list[str]) -> list[tuple[str, str]]:
+def named_runs(bench: AppService, runs: list[str]) -> list[tuple[str, str]]:
     """Runs as a list to choose from: by the names of their folders and tables."""
     return [(" · ".join(part for part in (Path(run).name, bench.table_of(run)) if part), run) for run in runs]
 
 
-def _spoken(name: str, value: str | None, words: Wording) -> str:
+def _spoken(name: str, value: str | None, words: Translations) -> str:
     return words("review.unknown") if value is None or value == UNKNOWN else words.short(name, value)
 
 
-def _bar(so_far: Progress, notice: str, words: Wording) -> str:
+def _bar(so_far: RunProgress, notice: str, words: Translations) -> str:
     decided, of = so_far.decided, so_far.of
     told = words("review.progress", decided=decided, of=of)
     left = words("review.left_and_more" if so_far.more else "review.left", left=of - decided, more=so_far.more)
@@ -223,7 +223,7 @@ def _bar(so_far: Progress, notice: str, words: Wording) -> str:
     )
 
 
-def _card(bench: Workbench, run: str, question: Question, words: Wording) -> str:
+def _card(bench: AppService, run: str, question: SheetQuestion, words: Translations) -> str:
     try:
         picture = bench.pictured(run, question.product_id)
     except ShopvlError:
@@ -248,7 +248,7 @@ def _card(bench: Workbench, run: str, question: Question, words: Wording) -> str
     )
 
 
-def _recent(bench: Workbench, words: Wording) -> str:
+def _recent(bench: AppService, words: Translations) -> str:
     made = bench.decisions()
     if not made:
         return f"<h3>{cards.text(words('review.recent'))}</h3>" + cards.message("", words("review.none_yet"))
@@ -258,7 +258,7 @@ def _recent(bench: Workbench, words: Wording) -> str:
     )
 
 
-def _line(one: Correction, words: Wording) -> str:
+def _line(one: Correction, words: Translations) -> str:
     before = "" if one.previous is None else words.short(one.property, one.previous)
     same = one.value is not None and one.previous is not None and folded(one.value) == folded(one.previous)
     note = words("review.confirmed") if same else words("review.was", value=before) if before else ""
@@ -269,7 +269,7 @@ def _line(one: Correction, words: Wording) -> str:
     )
 
 
-def _table(bench: Workbench, cache: str) -> str:
+def _table(bench: AppService, cache: str) -> str:
     """All decisions as a corrections.parquet, where the browser may fetch it."""
     made = bench.decisions()
     if not made:
@@ -281,7 +281,7 @@ def _table(bench: Workbench, cache: str) -> str:
     return str(folder / "corrections.parquet")
 
 
-def _endpoints(bench: Workbench) -> None:
+def _endpoints(bench: AppService) -> None:
     """What a script would want of a review, as JSON."""
 
     def runs() -> list[str]:
@@ -311,7 +311,7 @@ def _clean(work: Any) -> Any:
         raise gr.Error(str(error)) from None
 
 
-def _queue(bench: Workbench, run: str, limit: int) -> Json:
+def _queue(bench: AppService, run: str, limit: int) -> Json:
     found = bench.progress(run)
     asked = [
         {

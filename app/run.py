@@ -12,11 +12,11 @@ import gradio as gr
 from app import cards
 from app.review import ReviewTab, named_runs
 from app.widgets import as_download, guarded, html
-from app.wording import Wording
+from app.wording import Translations
 from shopvl.batch import MODALITIES
 from shopvl.catalog.readers import TABLE_SUFFIXES
 from shopvl.errors import ShopvlError
-from shopvl.service.app_service import Workbench
+from shopvl.service.app_service import AppService
 from shopvl.service.catalog_run import CatalogRun
 
 LOOK_EVERY_S = 0.4
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 
 def run_tab(
-    bench: Workbench, words: Wording, tabs: gr.Tabs, review: ReviewTab
+    bench: AppService, words: Translations, tabs: gr.Tabs, review: ReviewTab
 ) -> tuple[Callable[[], Iterator[Any]], list[Any]]:
     """Lay out the tab. Returns what shows the run that is under way when the page is loaded, and where it does."""
     names = list(bench.models)
@@ -128,7 +128,7 @@ def run_tab(
     return under_way, page
 
 
-def _ended(run: CatalogRun, words: Wording, cache: str) -> tuple[Any, ...]:
+def _ended(run: CatalogRun, words: Translations, cache: str) -> tuple[Any, ...]:
     off = gr.update(interactive=False)
     if run.summary is None:
         headline = words("run.stopped") if run.state == "stopped" else words("run.failed")

@@ -11,12 +11,12 @@ import gradio as gr
 from app import cards
 from app.product import ProductTab, opened
 from app.widgets import clickable, guarded, html, photo, picture_bytes
-from app.wording import Wording
+from app.wording import Translations
 from shopvl.catalog.cells import folded
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import ShopvlError
 from shopvl.search import Condition, conditions
-from shopvl.service.app_service import Workbench
+from shopvl.service.app_service import AppService
 
 FILTERS = 6
 SHOWN = 24
@@ -25,7 +25,7 @@ MAX_CONDITIONS = 8
 Json = dict[str, Any]
 
 
-def search_tab(bench: Workbench, words: Wording, tabs: gr.Tabs, product: ProductTab) -> None:
+def search_tab(bench: AppService, words: Translations, tabs: gr.Tabs, product: ProductTab) -> None:
     """Lay out the tab."""
     if bench.index is None:
         html(cards.message("", words("search.no_index")))
@@ -142,7 +142,7 @@ def search_tab(bench: Workbench, words: Wording, tabs: gr.Tabs, product: Product
     product.show(clicked.then(searched, [done, *asked], shown, **quiet))
 
 
-def _filters(bench: Workbench) -> list[str]:
+def _filters(bench: AppService) -> list[str]:
     """The category, and the properties that most products have and that divide them."""
     assert bench.index is not None
     facets = bench.index.facts.facets(bench.index.live, bench.index.facts.properties(), top=1000)
@@ -156,7 +156,7 @@ def _filters(bench: Workbench) -> list[str]:
     return [CATEGORY, *ranked[: FILTERS - 1]]
 
 
-def _options(name: str, counts: list[tuple[str, int]], words: Wording) -> list[tuple[str, str]]:
+def _options(name: str, counts: list[tuple[str, int]], words: Translations) -> list[tuple[str, str]]:
     return [(words("search.any"), ""), *((f"{words.value(name, value)} ({count})", value) for value, count in counts)]
 
 
@@ -165,7 +165,7 @@ def _kept(counts: list[tuple[str, int]], value: str) -> list[tuple[str, int]]:
     return counts if not value or any(one == value for one, _ in counts) else [*counts, (value, 0)]
 
 
-def _others(bench: Workbench, words: Wording) -> list[tuple[str, str]]:
+def _others(bench: AppService, words: Translations) -> list[tuple[str, str]]:
     """Values that "the same but in ..." may name: of properties that a picture can show, or of all if none is known."""
     seen = [prop for prop in bench.ontology.properties if prop.visual in ("yes", "partly")] or list(
         bench.ontology.properties
@@ -178,14 +178,14 @@ def _others(bench: Workbench, words: Wording) -> list[tuple[str, str]]:
     ]
 
 
-def _conditions(text: str, bench: Workbench, words: Wording) -> tuple[Condition, ...]:
+def _conditions(text: str, bench: AppService, words: Translations) -> tuple[Condition, ...]:
     parts = [part.strip() for part in re.split(r"[,，;；](?!\d{3}\b)", text or "") if part.strip()]
     if len(parts) > MAX_CONDITIONS:
         raise ShopvlError(f"{len(parts)} conditions came; at most {MAX_CONDITIONS} are read")
     return tuple(_in_catalog_words(one, bench, words) for one in conditions(parts))
 
 
-def _in_catalog_words(condition: Condition, bench: Workbench, words: Wording) -> Condition:
+def _in_catalog_words(condition: Condition, bench: AppService, words: Translations) -> Condition:
     """The same by ids, where a property, a category or a value goes by another of its names."""
     assert bench.index is not None
     name, prop = condition.name, bench.ontology.property(condition.name)

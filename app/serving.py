@@ -21,7 +21,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from app.page import PLACES, page
 from app.wording import widget_words
 from shopvl.errors import ShopvlError
-from shopvl.service.app_service import Workbench
+from shopvl.service.app_service import AppService
 
 MB = 2**20
 MAX_MESSAGE_BYTES = 1 * MB  # of a request that is no upload
@@ -38,7 +38,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class Gate:
+class UploadLimitMiddleware:
     """ASGI: refuses bodies over a limit before they are read, and says to the browser what the page may do."""
 
     def __init__(self, app: Any, upload_bytes: int) -> None:
@@ -97,10 +97,10 @@ async def _refuse(send: Send, limit: int) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def application(bench: Workbench, host: str = "127.0.0.1", upload_mb: int = 200) -> FastAPI:
+def application(bench: AppService, host: str = "127.0.0.1", upload_mb: int = 200) -> FastAPI:
     """The app as ASGI: English at `/`, Chinese at `/zh`, both over one workbench."""
     app = FastAPI(title="shopvl", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Gate, upload_bytes=upload_mb * MB)
+    app.add_middleware(UploadLimitMiddleware, upload_bytes=upload_mb * MB)
     if host in LOOPBACK:  # a page elsewhere must not reach this one under a name of its own (DNS rebinding)
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "testserver"])
     app.add_api_route("/zh", lambda: RedirectResponse(PLACES["zh"]))
@@ -183,7 +183,7 @@ def _theme() -> gr.themes.Base:
     )
 
 
-def serve(bench: Workbench, *, host: str, port: int, upload_mb: int, ready: Callable[[str], None]) -> None:
+def serve(bench: AppService, *, host: str, port: int, upload_mb: int, ready: Callable[[str], None]) -> None:
     """Serve until it is stopped; `ready` is called with the address. Raises ShopvlError for a port that is taken."""
     app = application(bench, host, upload_mb)
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)

@@ -12,7 +12,7 @@ from gradio.data_classes import ImageData
 from gradio.processing_utils import save_bytes_to_cache, save_file_to_cache
 
 from app.cards import message
-from app.wording import Wording
+from app.wording import Translations
 from shopvl.errors import ImageError, ShopvlError
 from shopvl.service.app_service import MAX_PICTURE_BYTES
 
@@ -25,7 +25,7 @@ element.addEventListener('click', event => {
 log = logging.getLogger("shopvl.app")
 
 
-def photo(words: Wording, prefix: str, height: int = 230) -> gr.Image:
+def photo(words: Translations, prefix: str, height: int = 230) -> gr.Image:
     """A drop zone for one picture, which hands over the path of the file as it was uploaded.
 
     Gradio would decode the file before anybody can say what is wrong with it.
@@ -77,7 +77,7 @@ def as_download(path: Path, cache: str) -> str:
     return save_file_to_cache(path, cache)
 
 
-def guarded(words: Wording, work: Callable[[], Any], failed: Callable[[str, str], Any]) -> Any:
+def guarded(words: Translations, work: Callable[[], Any], failed: Callable[[str, str], Any]) -> Any:
     """What `work` returns; where a user is at fault, what `failed` makes of the sentence and of a notice with it."""
     try:
         return work()

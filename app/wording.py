@@ -27,7 +27,7 @@ def widget_words(language: str) -> dict[str, str]:
     return dict(_texts(language)["widgets"])
 
 
-class Wording:
+class Translations:
     """Texts by key (`review.accept`), and names of properties and values; ids where a language has no name."""
 
     def __init__(self, language: str, ontology: Ontology) -> None:

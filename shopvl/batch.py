@@ -88,7 +88,7 @@ class Questions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taught:
+class TeacherOutputs:
     """What a momentum teacher makes of a batch, and what it remembers of earlier ones, all without gradient."""
 
     embeddings: Mapping[str, Tensor]  # name -> (B, D), unit length
@@ -118,7 +118,7 @@ class Batch:
     clean: Batch | None = None  # the same batch before its cells were changed for a task
     puzzles: Mapping[str, Tensor] = field(default_factory=dict)  # task on the cells -> (B,) int64, the right answer
     draws_2BB: Tensor | None = None  # float32 noise that decides on hard negatives; a picture per title, and reverse
-    taught: Taught | None = None
+    taught: TeacherOutputs | None = None
     looks_BTP: Tensor | None = None  # float32: how much each word of the title looks at each patch
     overlaid: Batch | None = None  # the same pictures (and `kept_BP`) with promotions drawn on them
     texts: Mapping[str, Words] = field(default_factory=dict)
@@ -197,6 +197,6 @@ def _moved(value: Any, device: torch.device | str) -> Any:
         return value.to(device)
     if isinstance(value, Mapping):
         return {name: _moved(part, device) for name, part in value.items()}
-    if isinstance(value, (Words, Questions, Taught, Batch)):
+    if isinstance(value, (Words, Questions, TeacherOutputs, Batch)):
         return replace(value, **{f.name: _moved(getattr(value, f.name), device) for f in fields(value)})
     return value

@@ -6,12 +6,12 @@ from typing import Literal
 
 from shopvl.errors import ShopvlError
 
-Room = Literal["app", "data_schemas", "prompts", "experiments"]
+ResourceDir = Literal["app", "data_schemas", "prompts", "experiments"]
 PACKAGE = Path(__file__).parent
 SHIPPED = PACKAGE / "shipped"  # the model in the box, a design folder made by `make model`
 
 
-def room(name: Room) -> Path:
+def resource_dir(name: ResourceDir) -> Path:
     """Folder of that name: under $SHOPVL_HOUSE if set, beside the package in a checkout, else inside the wheel."""
     told = os.environ.get("SHOPVL_HOUSE")
     candidates = [Path(told) / name] if told else [PACKAGE.parent / name, PACKAGE / "_house" / name]

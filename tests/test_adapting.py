@@ -10,7 +10,7 @@ from shopvl.adapt import Ability, abilities, adapt, fitting
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError, RecipeError
-from shopvl.inference.calibrate import Trust
+from shopvl.inference.calibrate import AnswerCalibration
 from shopvl.recipes import find
 
 
@@ -86,7 +86,7 @@ def test_what_a_property_is_good_for(tuned: Design) -> None:
         "gender": {"rows": 90, "accuracy": 0.85, "accepted": 0.0, "precision_of_accepted": None},
         "style": {"rows": 0},
     }
-    tuned.calibration["image+title"] = {"colour": vars(Trust()) | {"curve": [[0.9, 0.97], [0.5, 0.96]]}}
+    tuned.calibration["image+title"] = {"colour": vars(AnswerCalibration()) | {"curve": [[0.9, 0.97], [0.5, 0.96]]}}
     found = abilities({"answers": {"image+title": told}}, tuned)
     assert [(one.name, one.grade) for one in found] == [
         ("colour", "answers"),

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
-from shopvl.paths import room
+from shopvl.paths import resource_dir
 from shopvl.recipes import RECIPES, SIZES, find
 from shopvl.tagging.run import TAGS
 
@@ -17,7 +17,7 @@ from write_schemas import MADE, schema
 
 
 def stored(name: str) -> dict:
-    return json.loads((room("data_schemas") / f"{name}.schema.json").read_text("utf-8"))
+    return json.loads((resource_dir("data_schemas") / f"{name}.schema.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -31,7 +31,7 @@ def test_recipes_hold_to_their_schema(name: str, size: str) -> None:
     jsonschema.validate(find(name, size).to_dict(), stored("recipe"))
 
 
-@pytest.mark.parametrize("path", sorted(room("experiments").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(resource_dir("experiments").glob("*.yaml")), ids=lambda path: path.stem)
 def test_experiments_hold_to_their_schema(path: Path) -> None:
     jsonschema.validate({"name": path.stem, **yaml.safe_load(path.read_text("utf-8"))}, stored("experiment"))
 

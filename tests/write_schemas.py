@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from shopvl.paths import room
+from shopvl.paths import resource_dir
 from shopvl.recipes.recipe import RECIPE_TYPE
 from shopvl.runs.grid import GRID_TYPE
 from shopvl.training.experiment import EXPERIMENT_TYPE
@@ -23,5 +23,5 @@ def schema(name: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     for name in MADE:
-        path = room("data_schemas") / f"{name}.schema.json"
+        path = resource_dir("data_schemas") / f"{name}.schema.json"
         path.write_text(json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n", "utf-8")

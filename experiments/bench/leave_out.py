@@ -28,7 +28,7 @@ import torch
 from race import export
 
 from shopvl.catalog.readers import Catalog, open_catalog
-from shopvl.data.training_rows import TrainingRows
+from shopvl.data.training_rows import TrainingCache
 from shopvl.design.design import Design
 from shopvl.inference.encode import encode
 from shopvl.training.experiment import Experiment
@@ -60,7 +60,7 @@ def quality(data: Path, work: Path, seeds: int, epochs: float) -> None:
 def speed(data: Path, work: Path, pairs: int) -> dict[str, Any]:
     """Products per second of both designs, in turns."""
     designs = {name: Design.from_pretrained(work / f"{name}-0" / "design") for name in DESIGNS}
-    rows = TrainingRows(work / "all-0" / "rows")
+    rows = TrainingCache(work / "all-0" / "rows")
     catalog = open_catalog(data / TABLE, split="test")
     frames = _frames(catalog)
     pictures = sum(len(frame) for frame in frames)
@@ -93,7 +93,7 @@ def speed(data: Path, work: Path, pairs: int) -> dict[str, Any]:
     return result
 
 
-def _products_per_second(design: Design, rows: TrainingRows, folder: Path) -> float:
+def _products_per_second(design: Design, rows: TrainingCache, folder: Path) -> float:
     """Of training, from step STARTED on."""
     seconds: list[float] = []
     train(

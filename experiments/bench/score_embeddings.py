@@ -25,7 +25,7 @@ import polars as pl
 import torch
 from torch import nn
 
-from shopvl import metrics
+from shopvl.metrics import classification, retrieval
 
 EPOCHS, BATCH, PEAK_LR, DECAY = 30, 512, 1e-2, 1e-3  # of the probe
 
@@ -62,9 +62,9 @@ def probe(folder: Path, table: pl.DataFrame, seed: int) -> dict[str, Any]:
         said_M = labels[softmax_regression(train_ND[known_N], class_N, test_ND[known_M], seed)]
         truth_M = test[known_M].astype(str)
         found[name] = {
-            "accuracy": metrics.accuracy(truth_M, said_M),
-            "weighted_f1": metrics.weighted_f1(truth_M, said_M),
-            "macro_f1": metrics.macro_f1(truth_M, said_M),
+            "accuracy": classification.accuracy(truth_M, said_M),
+            "weighted_f1": classification.weighted_f1(truth_M, said_M),
+            "macro_f1": classification.macro_f1(truth_M, said_M),
             "rows": len(truth_M),
             "classes": len(labels),
         }
@@ -105,8 +105,8 @@ def main() -> None:
             f"{len(image_ND)} pictures and {len(title_ND)} titles came, but {len(test)} test rows are there"
         )
 
-    group_N = metrics.numbered(titles)
-    lists = metrics.sample_candidates(titles, subcategories, seed=args.seed)
+    group_N = retrieval.group_ids(titles)
+    lists = retrieval.sample_candidates(titles, subcategories, seed=args.seed)
     scores: dict[str, Any] = {
         "data": args.data.name,
         "split": "test",
@@ -115,10 +115,10 @@ def main() -> None:
         "command": f"python experiments/bench/score_embeddings.py FOLDER --data $SHOPVL_DATA/{args.data.name}"
         f" --seed {args.seed}",
         "full": {
-            "text_to_image": metrics.recall_at(title_ND, image_ND, group_N, group_N).as_dict(),
-            "image_to_text": metrics.recall_at(image_ND, title_ND, group_N, group_N).as_dict(),
+            "text_to_image": retrieval.recall_at(title_ND, image_ND, group_N, group_N).as_dict(),
+            "image_to_text": retrieval.recall_at(image_ND, title_ND, group_N, group_N).as_dict(),
         },
-        "sampled_101": metrics.sampled_101_embeddings(lists, image_ND, title_ND).as_dict(),
+        "sampled_101": retrieval.sampled_101_embeddings(lists, image_ND, title_ND).as_dict(),
     }
     if (args.folder / "image_train_features.npy").exists():
         scores["probe"] = probe(args.folder, table, args.seed)

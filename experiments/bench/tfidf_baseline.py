@@ -22,7 +22,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
-from shopvl import metrics
+from shopvl.metrics import classification
 
 PROPERTIES = ("type", "subcategory", "colour", "usage", "gender", "season")
 
@@ -68,9 +68,9 @@ def main() -> None:
         model.fit(x_train[known_train], train[name].drop_nulls().to_numpy().astype(str))
         said = model.predict(x_test[known_test])
         figures[name] = {
-            "accuracy": round(metrics.accuracy(truth, said), 4),
-            "macro_f1": round(metrics.macro_f1(truth, said), 4),
-            "weighted_f1": round(metrics.weighted_f1(truth, said), 4),
+            "accuracy": round(classification.accuracy(truth, said), 4),
+            "macro_f1": round(classification.macro_f1(truth, said), 4),
+            "weighted_f1": round(classification.weighted_f1(truth, said), 4),
             "train_rows": int(known_train.sum()),
             "test_rows": len(truth),
             "classes": len(model.classes_),

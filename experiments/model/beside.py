@@ -25,7 +25,7 @@ from shopvl.evaluation.model_card import model_card
 from shopvl.inference.calibrate import calibrate
 from shopvl.inference.encode import Encoded, encode
 from shopvl.recipes.parts import SideBySide
-from shopvl.training.answer_heads import polish
+from shopvl.training.answer_heads import fit_answer_heads
 
 MEASURED_ROWS = 512  # whose embeddings say how long each tower's are before they are brought to unit length
 
@@ -40,7 +40,7 @@ def main() -> None:
     args = parser.parse_args()
     first, second = (Design.from_pretrained(path) for path in (args.first, args.second))
     design = beside(first, second, open_catalog(args.rows, split="val"))
-    polish(design, open_catalog(args.rows, split="train"))
+    fit_answer_heads(design, open_catalog(args.rows, split="train"))
     calibrate(design, open_catalog(args.rows, split="val"))
     design.save(args.out, model_card(design))
 

@@ -17,7 +17,7 @@ from shopvl.design.design import Design
 from shopvl.evaluation.model_card import model_card
 from shopvl.inference.calibrate import calibrate
 from shopvl.models.momentum import follow
-from shopvl.training.answer_heads import polish
+from shopvl.training.answer_heads import fit_answer_heads
 
 PICTURES = ("image_tower", "image_projection")
 
@@ -38,7 +38,7 @@ def main() -> None:
         part = design.model.get_submodule(name)
         part.load_state_dict(second.model.get_submodule(name).state_dict())
         follow(part, first.model.get_submodule(name), args.pictures)
-    polish(design, open_catalog(args.rows, split="train"))
+    fit_answer_heads(design, open_catalog(args.rows, split="train"))
     calibrate(design, open_catalog(args.rows, split="val"))
     design.save(args.out, model_card(design))
 

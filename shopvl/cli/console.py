@@ -23,7 +23,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from shopvl.catalog.readers import Catalog
-    from shopvl.data.rows import Reject
+    from shopvl.data.rows import RejectedRow
 
 SHOWN_REASONS = 5
 
@@ -87,7 +87,7 @@ def say_unused(opened: Catalog) -> None:
         say(f"{told}; name a column attribute:NAME where it holds a property")
 
 
-def say_rejects(rejects: Sequence[Reject]) -> None:
+def say_rejects(rejects: Sequence[RejectedRow]) -> None:
     """How many rows were not learned from, and why."""
     from shopvl.tagging.run import reason_kind
 

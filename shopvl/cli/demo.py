@@ -73,11 +73,11 @@ def open_app(
         work = place / "app"
     else:
         parts = {"model": model or SHIPPED, "catalog": catalog, "index": index, "tags": tags, "names": names}
-    from shopvl.service.app_service import Workbench
+    from shopvl.service.app_service import AppService
 
     with chatter.status("loading"):
         serving = _app_pages()
-        bench = Workbench.open(**parts, work=work, others=compare or (), corrections=corrections)
+        bench = AppService.open(**parts, work=work, others=compare or (), corrections=corrections)
     serving.serve(
         bench, host=host, port=port, upload_mb=upload_mb, ready=lambda url: out.print(f"Open {url} (Chinese: {url}/zh)")
     )
@@ -87,9 +87,9 @@ def _app_pages() -> Any:
     """The module `app.serving`, which lies beside the package in a checkout and inside it in a wheel."""
     import importlib
 
-    from shopvl.paths import room
+    from shopvl.paths import resource_dir
 
-    sys.path.insert(0, str(room("app").parent))
+    sys.path.insert(0, str(resource_dir("app").parent))
     try:
         return importlib.import_module("app.serving")
     except ModuleNotFoundError as missing:

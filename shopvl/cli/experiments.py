@@ -34,9 +34,11 @@ def experiments_list(store: Store = None) -> None:
 
     Example: shopvl experiments list
     """
-    from shopvl.paths import room
+    from shopvl.paths import resource_dir
 
-    for path in sorted(room("experiments").glob("*.yaml")) + sorted(room("experiments").glob("grids/*.yaml")):
+    for path in sorted(resource_dir("experiments").glob("*.yaml")) + sorted(
+        resource_dir("experiments").glob("grids/*.yaml")
+    ):
         out.print(str(path))
     if store is not None:
         from shopvl.tracking.store import RunStore

@@ -48,7 +48,7 @@ def pretrain(
     """
     from dataclasses import replace
 
-    from shopvl.data.training_rows import TrainingRows
+    from shopvl.data.training_rows import TrainingCache
     from shopvl.training.experiment import Experiment, read_experiment
     from shopvl.training.pretraining import DESIGN, ROWS, pretrain
 
@@ -66,7 +66,7 @@ def pretrain(
         say_unused(open_split(data, told.split))
     with stages() as report:
         design = pretrain(told, folder, report)
-    say_rejects(TrainingRows(folder / ROWS).rejects())
+    say_rejects(TrainingCache(folder / ROWS).rejects())
     out.print(f"{folder / DESIGN}: {design.name}, {design.parameter_count() / 1e6:.2f} M parameters")
 
 
@@ -96,7 +96,7 @@ def tune(
     Example: shopvl tune runs/tri-clip/design products.parquet --recipe prompt-mask --minutes 20 --out runs/answers
     """
     from shopvl.catalog.readers import open_catalog
-    from shopvl.data.training_rows import TrainingRows
+    from shopvl.data.training_rows import TrainingCache
     from shopvl.design.design import Design
     from shopvl.evaluation.model_card import model_card
     from shopvl.inference.calibrate import calibrate as measure_trust
@@ -122,7 +122,7 @@ def tune(
             rejects = fit_heads(design, _corrected(learned, corrections), report)
         else:
             design = pretrain(experiment, folder / "run", report)
-            rejects = TrainingRows(folder / "run" / ROWS).rejects()
+            rejects = TrainingCache(folder / "run" / ROWS).rejects()
         if calibrate_on:
             held_out = _corrected(open_catalog(catalog, split=calibrate_on), corrections, needed=False)
             measure_trust(design, held_out, lambda s, share: report("measure", share))
@@ -191,7 +191,7 @@ def adapt(
     """
     from shopvl.adapt import RUN, SCORES
     from shopvl.adapt import adapt as adapt_model
-    from shopvl.data.training_rows import TrainingRows
+    from shopvl.data.training_rows import TrainingCache
     from shopvl.training.pretraining import ROWS
 
     use_threads(threads)
@@ -199,7 +199,7 @@ def adapt(
     with stages() as report:
         abilities = adapt_model(catalog, model, folder, minutes=minutes, names=names, seed=seed, report=report)
     _print_abilities(abilities)
-    say_rejects(TrainingRows(folder / RUN / ROWS).rejects())
+    say_rejects(TrainingCache(folder / RUN / ROWS).rejects())
     out.print(f"{folder / SCORES / 'report.html'}\nshopvl tag {catalog} --model {folder} --out tags", highlight=False)
 
 

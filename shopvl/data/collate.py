@@ -21,7 +21,7 @@ from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import Query, facts_named, make_query
 from shopvl.data.augment import add_promotion_overlay, drop_words, remove_phrase
-from shopvl.data.rows import Row, Usable, pairs, subcategory
+from shopvl.data.rows import Row, ValidRow, pairs, subcategory
 from shopvl.errors import DesignError
 from shopvl.recipes.parts import (
     BOX_CELL_PX,
@@ -56,7 +56,7 @@ CLOSER = Crop(0.075, 0.075, 0.925, 0.925, False)  # the middle of a picture, whe
 MIN_BOX_PRODUCT_SHARE = 0.2  # share of product from which a small patch belongs to the product's box
 
 
-class Loader:
+class Collator:
     """Turns rows into tensors for one recipe: sizes, token limits, augmentation and queries are decided here.
 
     With a `reader`, text laid over pictures is painted out before a model looks (`encoding.prepare`).
@@ -146,7 +146,7 @@ class Loader:
     def _guesses(self) -> bool:
         return any(isinstance(part, MaskedPatches | MaskedFeatures) for part in self.recipe.objectives)
 
-    def inference_batch(self, group: Sequence[Usable]) -> Batch:
+    def inference_batch(self, group: Sequence[ValidRow]) -> Batch:
         """Rows with the same inputs, as they are, without queries or facts."""
         inputs = group[0].inputs
         pictures = [item.image for item in group if item.image is not None]

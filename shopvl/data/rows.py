@@ -22,7 +22,7 @@ Row = Mapping[str, Any]  # one product in the catalog's canonical columns
 
 
 @dataclass(frozen=True)
-class Reject:
+class RejectedRow:
     """A row that could not be used, and why."""
 
     product_id: str
@@ -47,7 +47,7 @@ def label_of(row: Row, name: str, ontology: Ontology) -> str | None:
 
 
 @dataclass(frozen=True)
-class Usable:
+class ValidRow:
     """A row whose inputs are all good: its decoded picture, if it was asked for, and which inputs it has.
 
     Where words were read, `image` is without text laid over it, `came` is what it was before if that differs, `printed`
@@ -63,28 +63,30 @@ class Usable:
     note: str = ""
 
 
-def examine(row: Row, root: Path, wanted: tuple[Modality, ...], *, at_least_px: int | None = None) -> Usable | Reject:
+def validate_row(
+    row: Row, root: Path, wanted: tuple[Modality, ...], *, at_least_px: int | None = None
+) -> ValidRow | RejectedRow:
     """Decode and check one row, once. An input that is absent is left out; one that is broken rejects the row.
 
     A large JPEG is decoded at a fraction of its size where both sides keep `at_least_px`.
     """
     product_id = str(row.get("product_id") or "")
     if row.get("fault"):
-        return Reject(product_id, str(row["fault"]))
+        return RejectedRow(product_id, str(row["fault"]))
     if not product_id:
-        return Reject(product_id, "the product has no id")
+        return RejectedRow(product_id, "the product has no id")
     image = row["image"] or {}
     present = {"title": bool((row["title"] or "").strip()), "image": bool(image.get("bytes") or image.get("path"))}
     inputs = tuple(name for name in wanted if present[name])
     if not inputs:
-        return Reject(product_id, f"the product has no {' and no '.join(wanted)}")
+        return RejectedRow(product_id, f"the product has no {' and no '.join(wanted)}")
     if "image" not in inputs:
-        return Usable(row, inputs)
+        return ValidRow(row, inputs)
     try:
         data = image_bytes(image, root)
-        return Usable(row, inputs, data, decode(data, at_least_px=at_least_px))
+        return ValidRow(row, inputs, data, decode(data, at_least_px=at_least_px))
     except ImageError as fault:
-        return Reject(product_id, str(fault))
+        return RejectedRow(product_id, str(fault))
 
 
 def picture_reader() -> PictureReader:
@@ -92,7 +94,7 @@ def picture_reader() -> PictureReader:
     return PictureReader(decode, cache_folder() / "ocr.sqlite")
 
 
-def with_words(reader: PictureReader, items: Sequence[Usable]) -> list[Usable]:
+def with_words(reader: PictureReader, items: Sequence[ValidRow]) -> list[ValidRow]:
     """The same with their pictures read and bared. Raises ShopvlError where the OCR engine does not start."""
     bare = iter(reader.bare([(item.data, item.image) for item in items if item.data and item.image]))
     found = []

@@ -19,8 +19,8 @@ from torch.utils.data import Dataset
 from shopvl.batch import Batch, Modality
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog
-from shopvl.data.collate import Loader
-from shopvl.data.rows import Reject, Row, Usable, examine, with_words
+from shopvl.data.collate import Collator
+from shopvl.data.rows import RejectedRow, Row, ValidRow, validate_row, with_words
 from shopvl.errors import CatalogError
 from shopvl.vision.picture_words import PictureReader
 
@@ -41,7 +41,7 @@ DECODED_BYTES = 512_000_000  # of pictures that a training run keeps decoded
 _ROWS_PER_GROUP, _ROWS_IN_SIGHT = 1024, 32  # decoded pictures are large, but OCR workers want several at once
 
 
-class TrainingRows:
+class TrainingCache:
     """Random access to a split's usable rows through a memory-mapped Arrow file: never the table in memory."""
 
     def __init__(self, folder: Path) -> None:
@@ -91,9 +91,9 @@ class TrainingRows:
             assert isinstance(frame, pl.DataFrame)
             yield frame
 
-    def rejects(self) -> list[Reject]:
+    def rejects(self) -> list[RejectedRow]:
         """Rows that were left out, with reasons."""
-        return [Reject(**item) for item in json.loads((self.folder / "rejects.json").read_text("utf-8"))]
+        return [RejectedRow(**item) for item in json.loads((self.folder / "rejects.json").read_text("utf-8"))]
 
 
 def training_rows(
@@ -102,7 +102,7 @@ def training_rows(
     log: QueryLog | None = None,
     report: Callable[[int], None] = lambda count: None,
     reader: PictureReader | None = None,
-) -> TrainingRows:
+) -> TrainingCache:
     """Check every row once (picture decodes, title present) and keep the usable ones in `folder`.
 
     Queries of the `log` join those that the catalog's own rows have. Made anew only when catalog or log changed.
@@ -119,33 +119,33 @@ def training_rows(
     }
     stamp = folder / "source.json"
     if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
-        return TrainingRows(folder)
+        return TrainingCache(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    rejects: list[Reject] = []
-    notes: list[Reject] = []
+    rejects: list[RejectedRow] = []
+    notes: list[RejectedRow] = []
     with pa.OSFile(str(folder / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, _COLUMNS) as writer:
         for frame in catalog.batches(_ROWS_PER_GROUP):
             good = []
             for part in frame.iter_slices(_ROWS_IN_SIGHT):
                 usable = []
                 for row in part.iter_rows(named=True):
-                    match examine(row, catalog.root, TRAINING_INPUTS):
-                        case Usable(inputs=inputs) as item if inputs == TRAINING_INPUTS:
+                    match validate_row(row, catalog.root, TRAINING_INPUTS):
+                        case ValidRow(inputs=inputs) as item if inputs == TRAINING_INPUTS:
                             usable.append(item)
-                        case Usable(inputs=(only,)):
+                        case ValidRow(inputs=(only,)):
                             reason = f"training needs picture and title, there is only the {only}"
-                            rejects.append(Reject(row["product_id"], reason))
-                        case Reject() as reject:
+                            rejects.append(RejectedRow(row["product_id"], reason))
+                        case RejectedRow() as reject:
                             rejects.append(reject)
                 read = usable if reader is None else with_words(reader, usable)
-                notes += [Reject(item.row["product_id"], item.note) for item in read if item.note]
+                notes += [RejectedRow(item.row["product_id"], item.note) for item in read if item.note]
                 good += [_kept(*pair, log) for pair in zip(usable, read, strict=True)]
             if good:
                 writer.write_batch(pa.RecordBatch.from_pylist(good, schema=_COLUMNS))
             report(len(frame))
     for name, told in (("rejects", rejects), ("notes", notes)):
         (folder / f"{name}.json").write_text(json.dumps([vars(one) for one in told], ensure_ascii=False), "utf-8")
-    rows = TrainingRows(folder)
+    rows = TrainingCache(folder)
     if not len(rows):
         first = f", the first because {rejects[0].reason}" if rejects else ""
         raise CatalogError(
@@ -156,7 +156,7 @@ def training_rows(
     return rows
 
 
-def _kept(came: Usable, read: Usable, log: QueryLog | None) -> dict[str, Any]:
+def _kept(came: ValidRow, read: ValidRow, log: QueryLog | None) -> dict[str, Any]:
     """A training row as it is stored."""
     row = came.row
     bare = io.BytesIO()
@@ -173,17 +173,26 @@ def _kept(came: Usable, read: Usable, log: QueryLog | None) -> dict[str, Any]:
     return {name: kept.get(name) for name in _COLUMNS.names}
 
 
-class Steps(Dataset):
+class TrainingDataset(Dataset):
     """Training step number -> Batch. Everything random follows from (seed, step), so any step can be made again.
 
     In a run over several processes, process `rank` of `world` makes its own rows of each step. The first pictures, up
-    to DECODED_BYTES, are decoded once.
+    to `keep_decoded_bytes` of them, are decoded once.
     """
 
-    def __init__(self, rows: TrainingRows, loader: Loader, seed: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        rows: TrainingCache,
+        loader: Collator,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        *,
+        keep_decoded_bytes: int = DECODED_BYTES,
+    ) -> None:
         self.rows, self.loader, self.seed, self.rank, self.world = rows, loader, seed, rank, world
         self._decoded: dict[int, np.ndarray] = {}
-        self._room = DECODED_BYTES
+        self._room = keep_decoded_bytes
         self.batch_size = min(loader.recipe.schedule.batch_size, len(rows))
         self.steps_per_epoch = len(rows) // self.batch_size
 

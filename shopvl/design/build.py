@@ -19,8 +19,8 @@ from shopvl.models.backbones import (
     load_transformers_tokenizer,
     load_vit,
 )
-from shopvl.models.concat_towers import SideBySide
-from shopvl.models.dual_encoder import DualEncoder
+from shopvl.models.concat_towers import ConcatTowers
+from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import (
     CellInput,
     GridCells,
@@ -33,12 +33,12 @@ from shopvl.models.inputs import (
     WordBagTower,
     WordEmbedding,
 )
-from shopvl.models.momentum import Teacher
-from shopvl.models.prompt_heads import AnsweringDualEncoder, PromptDecode, PromptMask
-from shopvl.models.single_stream import PUZZLES, RegionTasks, SingleStream, copy_vit
-from shopvl.models.text_cross import TextCross
+from shopvl.models.momentum import MomentumEncoder
+from shopvl.models.prompt_heads import AnsweringDualEncoder, PromptDecodeHead, PromptMaskHead
+from shopvl.models.single_stream import PUZZLES, RegionTasks, SingleStreamModel, copy_vit
+from shopvl.models.text_cross import TextCrossModel
 from shopvl.models.thumbnail import ThumbnailNet
-from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplit, TwoStreams
+from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder, TwoStreams
 from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
@@ -64,7 +64,7 @@ def build_model(
     ontology: Ontology,
     towers: Mapping[str, dict[str, Any]],
     random_weights: bool,
-) -> tuple[DualEncoder | SingleStream, dict[str, dict[str, Any]]]:
+) -> tuple[DualEncoderModel | SingleStreamModel, dict[str, dict[str, Any]]]:
     """The recipe's model, and the configurations of its transformers towers by name."""
     match recipe.fusion:
         case parts.DualEncoder():
@@ -75,13 +75,13 @@ def build_model(
             return _text_cross(recipe, tokenizer, towers, random_weights)
 
 
-def build_teacher(recipe: Recipe, model: nn.Module) -> Teacher | None:
+def build_teacher(recipe: Recipe, model: nn.Module) -> MomentumEncoder | None:
     """The momentum encoder that follows the model while it trains, where the recipe has one."""
     if recipe.teacher is None:
         return None
-    assert isinstance(model, TextCross)
+    assert isinstance(model, TextCrossModel)
     momentum = recipe.teacher
-    return Teacher(model, momentum.decay, momentum.memory, momentum.soft, momentum.ramp_steps)
+    return MomentumEncoder(model, momentum.decay, momentum.memory, momentum.soft, momentum.ramp_steps)
 
 
 def _dual_encoder(
@@ -90,14 +90,14 @@ def _dual_encoder(
     ontology: Ontology,
     configs: Mapping[str, dict[str, Any]],
     random_weights: bool,
-) -> tuple[DualEncoder, dict[str, dict[str, Any]]]:
+) -> tuple[DualEncoderModel, dict[str, dict[str, Any]]]:
     assert isinstance(recipe.fusion, parts.DualEncoder)
     image = _image_tower(recipe.image, configs.get("image"), random_weights)
     text = _text_tower(recipe.text, tokenizer, configs.get("text"), random_weights)
     kept = {"image": getattr(image, "config", None), "text": getattr(text, "config", None)}
     space = recipe.fusion.width, recipe.fusion.temperature
     if recipe.answering is None:
-        model = DualEncoder(image, text, *space)
+        model = DualEncoderModel(image, text, *space)
     else:
         model = AnsweringDualEncoder(image, text, *space, _answering(recipe, tokenizer, ontology, image, text))
     return model, {name: config for name, config in kept.items() if config}
@@ -105,21 +105,21 @@ def _dual_encoder(
 
 def _text_cross(
     recipe: Recipe, tokenizer: Tokenizer, configs: Mapping[str, dict[str, Any]], random_weights: bool
-) -> tuple[TextCross, dict[str, dict[str, Any]]]:
+) -> tuple[TextCrossModel, dict[str, dict[str, Any]]]:
     fusion = recipe.fusion
     assert isinstance(fusion, parts.TextCross)
     image = _image_tower(recipe.image, configs.get("image"), random_weights)
     text = _text_tower(recipe.text, tokenizer, None, random_weights)
     assert isinstance(text, TextTower | WordBagTower)
     space = fusion.width, fusion.temperature
-    model = TextCross(image, text, *space, fusion.layers, fusion.heads, fusion.dropout)
+    model = TextCrossModel(image, text, *space, fusion.layers, fusion.heads, fusion.dropout)
     config = getattr(image, "config", None)
     return model, {"image": config} if config else {}
 
 
 def _answering(
     recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, image: nn.Module, text: nn.Module
-) -> PromptMask | PromptDecode:
+) -> PromptMaskHead | PromptDecodeHead:
     part = recipe.answering
     assert part is not None
     if tokenizer.mask_id is None:
@@ -133,10 +133,10 @@ def _answering(
     match part:
         case parts.PromptMask():
             answers = len(ontology.facts) + 1
-            return PromptMask(image, text, cells, answers, part.crossing, **sizes)
+            return PromptMaskHead(image, text, cells, answers, part.crossing, **sizes)
         case parts.PromptDecode():
             end_id = int(tokenizer.encode([""], 8)[0][0, -1])
-            return PromptDecode(image, text, cells, tokenizer.size, end_id, part.drop_share, **sizes)
+            return PromptDecodeHead(image, text, cells, tokenizer.size, end_id, part.drop_share, **sizes)
 
 
 def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weights: bool) -> nn.Module:
@@ -148,7 +148,7 @@ def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weight
             return ThumbnailNet(part.stem, part.widths, part.blocks, part.close_up)
         case parts.SideBySide():
             towers = [_image_tower(tower, None, random_weights) for tower in part.towers]
-            return SideBySide(towers, [tower.size_px for tower in part.towers])
+            return ConcatTowers(towers, [tower.size_px for tower in part.towers])
         case parts.TransformersImage():
             return TransformersImageTower(load_transformers(part.name, part.pretrained, config))
         case parts.PatchTower():
@@ -171,13 +171,13 @@ def _text_tower(
             raise AssertionError(f"problems() lets no {part.kind} through as a tower")
 
 
-def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weights: bool) -> SingleStream:
+def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weights: bool) -> SingleStreamModel:
     text, fusion = recipe.text, recipe.fusion
     assert isinstance(text, parts.WordPieces)
     assert isinstance(fusion, parts.SingleStream | parts.CoAttention | parts.JointThenSplit)
     tasks = [part.task for part in recipe.objectives if isinstance(part, parts.KaleidoTask)]
     patches = _patches(recipe.image, fusion.width, random_weights)
-    model = SingleStream(
+    model = SingleStreamModel(
         patches=patches,
         words=WordEmbedding(tokenizer.size, fusion.width, text.max_tokens, fusion.dropout),
         encoder=_encoder(fusion),
@@ -201,7 +201,7 @@ def _encoder(part: parts.SingleStream | parts.CoAttention | parts.JointThenSplit
         case parts.CoAttention():
             return CoAttentionEncoder(part.text_layers, part.layers, *sizes)
         case parts.JointThenSplit():
-            return JointThenSplit(part.layers, part.split_layers, *sizes)
+            return JointThenSplitEncoder(part.layers, part.split_layers, *sizes)
 
 
 def _region_tasks(recipe: Recipe, patches: nn.Module, width: int, ontology: Ontology) -> RegionTasks | None:

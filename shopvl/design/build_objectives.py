@@ -17,17 +17,17 @@ from shopvl.objectives.masked import (
 from shopvl.objectives.matching import MatchingLoss, WordPatchLoss
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.views import (
-    Apart,
-    Blended,
-    Both,
+    Compose,
+    EmbedOnly,
     HardNegatives,
-    HiddenPatches,
-    HiddenRegions,
-    HiddenSegments,
-    HiddenWords,
-    Lookalikes,
-    Mismatched,
+    MaskedPatchesView,
+    MaskedRegionsView,
+    MaskedSegmentsView,
+    MaskedTokens,
+    Mixup,
     Plain,
+    ShuffledPairs,
+    TfidfNegatives,
     View,
 )
 from shopvl.recipes import parts
@@ -42,7 +42,7 @@ def build_objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer)
         case parts.Contrast():
             # beside matching by embeddings it reads the same pass
             hard = any(isinstance(other, parts.Matching) and other.negatives == "hard" for other in recipe.objectives)
-            view = HardNegatives() if hard else Apart() if recipe.space is not None else Plain()
+            view = HardNegatives() if hard else EmbedOnly() if recipe.space is not None else Plain()
             if recipe.teacher is not None and part.between == "title-image":
                 return MomentumContrastLoss(part.weight, view=view)
             return ContrastLoss(between=part.between, weight=part.weight, name=part.name, view=view)
@@ -55,12 +55,12 @@ def build_objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer)
             return MatchingLoss(weight=part.weight, view=_pairs(part, tokenizer))
         case parts.WordPatchAlignment():
             matching = next((other for other in recipe.objectives if isinstance(other, parts.Matching)), None)
-            pairs = Mismatched(part.share) if matching is None else _pairs(matching, tokenizer)
+            pairs = ShuffledPairs(part.share) if matching is None else _pairs(matching, tokenizer)
             return WordPatchLoss(weight=part.weight, special_ids=tuple(tokenizer.special_ids()), view=pairs)
         case parts.MaskedPatches():
             assert isinstance(recipe.image, parts.PatchLinear)
             return MaskedPatchesLoss(
-                part.weight, recipe.image.patch_px, HiddenPatches(part.share, MIN_MASKED_PRODUCT_SHARE)
+                part.weight, recipe.image.patch_px, MaskedPatchesView(part.share, MIN_MASKED_PRODUCT_SHARE)
             )
         case parts.MaskedFeatures():
             return MaskedFeaturesLoss(part.weight, _cells_view(recipe, tokenizer), part.name)
@@ -78,7 +78,7 @@ def build_objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer)
         case parts.OverlayConsistency():
             return OverlayConsistencyLoss(weight=part.weight)
         case parts.Distillation():
-            return DistillationLoss(weight=part.weight, view=Blended(part.share))
+            return DistillationLoss(weight=part.weight, view=Mixup(part.share))
         case parts.Answers():
             writes = isinstance(recipe.answering, parts.PromptDecode)
             return WrittenAnswerLoss(weight=part.weight) if writes else ChosenAnswerLoss(weight=part.weight)
@@ -90,22 +90,22 @@ def _pairs(part: parts.Matching, tokenizer: Tokenizer) -> View:
         case "hard":
             return HardNegatives()
         case "tfidf":
-            return Lookalikes(part.share, tuple(tokenizer.special_ids()))
+            return TfidfNegatives(part.share, tuple(tokenizer.special_ids()))
         case "rand" | "subcat":
-            return Mismatched(part.share, part.negatives)
+            return ShuffledPairs(part.share, part.negatives)
 
 
-def _hidden_words(recipe: Recipe, tokenizer: Tokenizer) -> HiddenWords:
+def _hidden_words(recipe: Recipe, tokenizer: Tokenizer) -> MaskedTokens:
     """Words hidden as the recipe asks, or as BERT does."""
     assert tokenizer.mask_id is not None, "wordpiece tokenizers are learned with a [MASK]"
     ids = tokenizer.mask_id, tokenizer.size, tuple(tokenizer.special_ids()), tuple(tokenizer.continuation_ids())
     for part in recipe.objectives:
         match part:
             case parts.MaskedWords():
-                return HiddenWords(part.share, *ids)
+                return MaskedTokens(part.share, *ids)
             case parts.MaskedSegments():
-                return HiddenSegments(part.share, *ids, part.longest)
-    return HiddenWords(parts.MaskedWords().share, *ids)
+                return MaskedSegmentsView(part.share, *ids, part.longest)
+    return MaskedTokens(parts.MaskedWords().share, *ids)
 
 
 def _masked_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
@@ -115,7 +115,7 @@ def _masked_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
         assert isinstance(recipe.image, parts.KaleidoCells)
         return Kaleidoscope(words, tuple((level.start, level.stop) for level in level_slices(recipe.image.levels)))
     cells = _hidden_cells(recipe)
-    return words if cells is None else Both(words, cells)
+    return words if cells is None else Compose(words, cells)
 
 
 def _hidden_cells(recipe: Recipe) -> View | None:
@@ -123,9 +123,9 @@ def _hidden_cells(recipe: Recipe) -> View | None:
     for part in recipe.objectives:
         match part:
             case parts.MaskedFeatures():
-                return HiddenPatches(part.share, MIN_MASKED_PRODUCT_SHARE)
+                return MaskedPatchesView(part.share, MIN_MASKED_PRODUCT_SHARE)
             case parts.MaskedRegionFeatures() | parts.MaskedRegionClasses():
-                return HiddenRegions(part.share, part.overlap)
+                return MaskedRegionsView(part.share, part.overlap)
     return None
 
 

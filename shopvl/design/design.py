@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 
 from shopvl.batch import INPUT_CHOICES, Batch, Modality, Output, inputs_name
 from shopvl.catalog.ontology import Ontology
-from shopvl.data.collate import Loader
+from shopvl.data.collate import Collator
 from shopvl.data.rows import picture_reader
 from shopvl.design.build import build_model, build_teacher
 from shopvl.design.build_objectives import build_objective
@@ -37,11 +37,11 @@ from shopvl.design.folder import (
 )
 from shopvl.design.quantization import restored, rounded
 from shopvl.errors import DesignError, RecipeError, ShopvlError
-from shopvl.models.dual_encoder import DualEncoder
+from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.heads import LinearHeads, TitleWords
-from shopvl.models.momentum import Ensemble, Teacher
-from shopvl.models.prompt_heads import PromptMask
-from shopvl.models.single_stream import SingleStream
+from shopvl.models.momentum import Ensemble, MomentumEncoder
+from shopvl.models.prompt_heads import PromptMaskHead
+from shopvl.models.single_stream import SingleStreamModel
 from shopvl.objectives import combining
 from shopvl.objectives.contrastive import ContrastLoss
 from shopvl.objectives.distillation import DistillationLoss
@@ -55,7 +55,7 @@ from shopvl.text.tokenizer import Tokenizer
 from shopvl.tracking.registry import design_folder, is_reference
 from shopvl.vision.picture_words import PictureReader
 
-Model = DualEncoder | SingleStream  # a TextCross is a DualEncoder
+Model = DualEncoderModel | SingleStreamModel  # a TextCross is a DualEncoderModel
 Whole = Callable[[Output, Batch], tuple[Output, Batch]]
 Calibration = dict[str, dict[str, dict[str, Any]]]  # inputs -> property -> figures
 
@@ -73,7 +73,7 @@ class Design:
     ontology: Ontology
     model: Model
     objectives: tuple[Objective, ...]
-    teacher: Teacher | None = None  # follows the model while it trains; no part of a saved design
+    teacher: MomentumEncoder | None = None  # follows the model while it trains; no part of a saved design
     towers: dict[str, dict[str, Any]] = field(default_factory=dict)  # configurations of transformers towers
     heads: LinearHeads | None = None
     labels: dict[str, list[str]] = field(default_factory=dict)  # property -> values a head chooses from
@@ -81,9 +81,9 @@ class Design:
     reader: PictureReader | None = None
 
     @property
-    def loader(self) -> Loader:
+    def loader(self) -> Collator:
         """How rows become batches for this design."""
-        return Loader(self.recipe, self.tokenizer, self.ontology, self.reader)
+        return Collator(self.recipe, self.tokenizer, self.ontology, self.reader)
 
     @property
     def device(self) -> torch.device:
@@ -165,7 +165,7 @@ class Design:
     def learn_from(self, teachers: Sequence[Design]) -> None:
         """Give these teachers to the objective `distil`. Raises RecipeError for one that cannot read its batches."""
         for other in teachers:
-            if not isinstance(other.model, DualEncoder):
+            if not isinstance(other.model, DualEncoderModel):
                 raise RecipeError(f"{other.name} has no two towers to learn embeddings from; name another teacher")
             if other.tokenizer.backend.get_vocab() != self.tokenizer.backend.get_vocab():
                 raise RecipeError(
@@ -179,7 +179,7 @@ class Design:
         )
 
     def _take_values(self, other: Design) -> None:
-        if not all(isinstance(getattr(design.model, "head", None), PromptMask) for design in (self, other)):
+        if not all(isinstance(getattr(design.model, "head", None), PromptMaskHead) for design in (self, other)):
             return
         before = {str(fact).casefold(): number for number, fact in enumerate(other.ontology.facts)}
         named = [(number, str(fact).casefold()) for number, fact in enumerate(self.ontology.facts)]
@@ -314,7 +314,7 @@ class Design:
                 tensor.copy_(tensors[name])
 
 
-def _by_heart(head: PromptMask) -> list[tuple[Tensor, ...]]:
+def _by_heart(head: PromptMaskHead) -> list[tuple[Tensor, ...]]:
     """What a cloze head knows of single answers, (K, ...) each; tensors that only make sense together as one tuple."""
     maps = [tuple(part.linear.parameters()) for part in (head.whole, head.beside)]
     return [(head.wide.weights.weight.T, head.wide.bias), (head.known,), (head.seen,), *maps]

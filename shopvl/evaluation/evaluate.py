@@ -17,7 +17,7 @@ from shopvl.catalog.cells import folded
 from shopvl.catalog.queries import make_query
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
-from shopvl.data.rows import Reject, Row, label_of, pairs, subcategory
+from shopvl.data.rows import RejectedRow, Row, label_of, pairs, subcategory
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.inference.calibrate import disagreement, trust_of
@@ -26,8 +26,8 @@ from shopvl.inference.predict import LinearAnswers, PromptedAnswers, answers_of
 from shopvl.metrics.calibration import calibration_error, calibration_floor, coverage_at_precision, risk_coverage
 from shopvl.metrics.classification import accuracy, macro_f1, weighted_f1
 from shopvl.metrics.retrieval import (
-    BothWays,
-    numbered,
+    Bidirectional,
+    group_ids,
     ranking_at,
     recall_at,
     sample_candidates,
@@ -43,14 +43,14 @@ CURVE_POINTS = 80
 
 
 @dataclass(frozen=True)
-class Answers:
+class PropertyAnswers:
     """Best values and their probabilities for one property from one choice of inputs, beside the truth where known."""
 
     truth: list[str]
     best: list[str]
     probability: np.ndarray
     conflict: np.ndarray  # bool: picture and title disagree
-    rows: list[int]  # place of each answer's product in `Seen.rows`
+    rows: list[int]  # place of each answer's product in `ModelOutputs.rows`
 
     @property
     def correct(self) -> np.ndarray:
@@ -59,22 +59,22 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Asked:
+class MadeQuery:
     """A shopper's query made from one product's category and attributes, and the rows that have all it asks for."""
 
     text: str
-    fitting: np.ndarray  # places in `Seen.rows`
+    fitting: np.ndarray  # places in `ModelOutputs.rows`
     vector: np.ndarray  # (D,)
 
 
 @dataclass
-class Seen:
+class ModelOutputs:
     """Complete rows of a catalog as the design sees them. `rows` keep titles and labels, pictures by thumbnail only."""
 
     rows: list[Row] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
+    rejects: list[RejectedRow] = field(default_factory=list)
     embeddings: dict[str, np.ndarray] = field(default_factory=dict)  # (N, D), only where the design has towers
-    answers: dict[str, dict[str, Answers]] = field(default_factory=dict)  # inputs -> property -> answers
+    answers: dict[str, dict[str, PropertyAnswers]] = field(default_factory=dict)  # inputs -> property -> answers
 
     def product_vectors(self) -> np.ndarray:
         """(N, D): what a search index would hold."""
@@ -82,20 +82,20 @@ class Seen:
         return product_vectors(embeddings, ("image", "title")).numpy()
 
 
-def look(design: Design, catalog: Catalog, report: Callable[[int], None] = lambda rows: None) -> Seen:
+def look(design: Design, catalog: Catalog, report: Callable[[int], None] = lambda rows: None) -> ModelOutputs:
     """One pass of the catalog through model and heads."""
-    seen = Seen()
+    seen = ModelOutputs()
     embedded: dict[str, list[np.ndarray]] = defaultdict(list)
     best: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     wanted: tuple[Modality, ...] = ("image", "title")
     answers = answers_of(design) if design.labels else None
     for item in encode(design, catalog.batches(), catalog.root, wanted, lambda b, i: _read(design, answers, b, i)):
         match item:
-            case Reject() as reject:
+            case RejectedRow() as reject:
                 seen.rejects.append(reject)
             case Encoded(inputs=inputs) if inputs != wanted:
                 only = f"an evaluation needs picture and title, there is only the {inputs[0]}"
-                seen.rejects += [Reject(row["product_id"], only) for row in item.rows]
+                seen.rejects += [RejectedRow(row["product_id"], only) for row in item.rows]
             case Encoded():
                 seen.rows += item.rows
                 for name in item.values.keys() & set(wanted):
@@ -140,12 +140,12 @@ def _read(
     return found
 
 
-def _answers(design: Design, rows: Sequence[Row], asked: tuple[str, str], best_N3: np.ndarray) -> Answers:
+def _answers(design: Design, rows: Sequence[Row], asked: tuple[str, str], best_N3: np.ndarray) -> PropertyAnswers:
     choice, name = asked
     truth = [label_of(row, name, design.ontology) for row in rows]
     known = [number for number, value in enumerate(truth) if value is not None]
     values = design.labels[name]
-    return Answers(
+    return PropertyAnswers(
         truth=[str(truth[number]) for number in known],
         best=[values[int(best_N3[number, 0])] for number in known],
         probability=best_N3[known, 1],
@@ -154,7 +154,7 @@ def _answers(design: Design, rows: Sequence[Row], asked: tuple[str, str], best_N
     )
 
 
-def ask(design: Design, seen: Seen, *, count: int = QUERIES, seed: int = 0) -> list[Asked]:
+def ask(design: Design, seen: ModelOutputs, *, count: int = QUERIES, seed: int = 0) -> list[MadeQuery]:
     """Queries for rows drawn from those seen; one that names nothing the ontology knows is left out."""
     rng = random.Random(seed)
     facts = np.zeros((len(seen.rows), len(design.ontology.facts)), dtype=bool)
@@ -171,13 +171,13 @@ def ask(design: Design, seen: Seen, *, count: int = QUERIES, seed: int = 0) -> l
         words = design.loader.words(list(made)).to(design.device)
         vectors = design.model.embed_text(words, "query").float().cpu().numpy()
     return [
-        Asked(text, np.flatnonzero(facts[:, list(wants)].all(axis=1)), vector)
+        MadeQuery(text, np.flatnonzero(facts[:, list(wants)].all(axis=1)), vector)
         for (text, wants), vector in zip(made.items(), vectors, strict=True)
     ]
 
 
 def measure(
-    design: Design, seen: Seen, found: Mapping[str, BothWays] | None = None, *, seed: int = 0
+    design: Design, seen: ModelOutputs, found: Mapping[str, Bidirectional] | None = None, *, seed: int = 0
 ) -> dict[str, Any]:
     """All figures of design section "how we measure", ready for JSON; `found` is retrieval by protocol.
 
@@ -198,15 +198,15 @@ def measure(
     return figures
 
 
-def retrieval(seen: Seen, *, seed: int = 0) -> dict[str, BothWays]:
+def retrieval(seen: ModelOutputs, *, seed: int = 0) -> dict[str, Bidirectional]:
     """By embeddings, where there are any: `full` (any product of the same title is right) and `sampled-101`."""
     if not seen.embeddings:
         return {}
     titles = [folded(row["title"]) for row in seen.rows]
-    groups = numbered(titles)
+    groups = group_ids(titles)
     image, title = seen.embeddings["image"], seen.embeddings["title"]
     found = {
-        "full": BothWays(
+        "full": Bidirectional(
             text_to_image=recall_at(title, image, groups, groups), image_to_text=recall_at(image, title, groups, groups)
         )
     }
@@ -216,7 +216,7 @@ def retrieval(seen: Seen, *, seed: int = 0) -> dict[str, BothWays]:
     return found
 
 
-def _measured(design: Design, inputs: str, name: str, answers: Answers) -> dict[str, Any]:
+def _measured(design: Design, inputs: str, name: str, answers: PropertyAnswers) -> dict[str, Any]:
     """Scores of one property; for the category, of the whole path and of each of its levels."""
     if not answers.rows:
         return {"rows": 0}
@@ -238,7 +238,7 @@ def _measured(design: Design, inputs: str, name: str, answers: Answers) -> dict[
     return figures
 
 
-def outcomes(seen: Seen, found: Mapping[str, BothWays]) -> dict[str, Any]:
+def per_example_results(seen: ModelOutputs, found: Mapping[str, Bidirectional]) -> dict[str, Any]:
     """What became of each single product and query: what two models are compared by in pairs.
 
     Ranks of the first match by protocol and direction; by inputs and property whether the answer was right, product by
@@ -258,7 +258,7 @@ def outcomes(seen: Seen, found: Mapping[str, BothWays]) -> dict[str, Any]:
     return {"products": [row["product_id"] for row in seen.rows], "ranks": ranks, "answers": answers}
 
 
-def confusion_table(seen: Seen) -> list[dict[str, Any]]:
+def confusion_table(seen: ModelOutputs) -> list[dict[str, Any]]:
     """How often each true value was answered with each value, by inputs and property, the most frequent pair first."""
     return [
         {"inputs": inputs, "property": name, "truth": truth, "answer": answer, "rows": rows}
@@ -268,7 +268,7 @@ def confusion_table(seen: Seen) -> list[dict[str, Any]]:
     ]
 
 
-def curves(seen: Seen) -> dict[str, dict[str, dict[str, list[float]]]]:
+def curves(seen: ModelOutputs) -> dict[str, dict[str, dict[str, list[float]]]]:
     """Risk against coverage by inputs and property, at CURVE_POINTS places at most."""
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for inputs, by_property in seen.answers.items():
@@ -281,7 +281,7 @@ def curves(seen: Seen) -> dict[str, dict[str, dict[str, list[float]]]]:
     return found
 
 
-def coverage_by_labels(answers: Answers) -> dict[str, float]:
+def coverage_by_labels(answers: PropertyAnswers) -> dict[str, float]:
     """Labelled rows to choose the threshold on -> share of answers that can then be accepted at PRECISION.
 
     From these very answers: so many times their number has the same shares right, and Wilson bounds with a z that is

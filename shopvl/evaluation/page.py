@@ -21,15 +21,15 @@ from shopvl.errors import ImageError
 from shopvl.evaluation.evaluate import (
     LABELS_TIMES,
     PRECISION,
-    Answers,
-    Asked,
-    Seen,
+    MadeQuery,
+    ModelOutputs,
+    PropertyAnswers,
     ask,
     confusion_table,
     curves,
     look,
     measure,
-    outcomes,
+    per_example_results,
     retrieval,
 )
 from shopvl.files import whole
@@ -77,7 +77,7 @@ def evaluate(
     }
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "metrics.json", json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    _write(out / "outcomes.json", json.dumps(outcomes(seen, found)))
+    _write(out / "outcomes.json", json.dumps(per_example_results(seen, found)))
     _write(out / "risk_coverage.json", json.dumps(curves(seen)))
     if counted := confusion_table(seen):
         _write(out / "confusions.csv", pl.DataFrame(counted).write_csv())
@@ -92,7 +92,7 @@ def _write(path: Path, text: str) -> None:
         draft.write_text(text, "utf-8")
 
 
-def _samples(seen: Seen, root: Path, folder: Path) -> None:
+def _samples(seen: ModelOutputs, root: Path, folder: Path) -> None:
     """Pictures whose category was answered, the surest wrong ones first, and what was said of them."""
     answers = seen.answers[BOTH].get(CATEGORY)
     if answers is None:
@@ -111,7 +111,9 @@ def _samples(seen: Seen, root: Path, folder: Path) -> None:
     _write(folder / "samples.json", json.dumps(told, ensure_ascii=False, indent=1))
 
 
-def evaluation_page(figures: Mapping[str, Any], seen: Seen, asked: Sequence[Asked], root: Path, seed: int) -> Page:
+def evaluation_page(
+    figures: Mapping[str, Any], seen: ModelOutputs, asked: Sequence[MadeQuery], root: Path, seed: int
+) -> Page:
     """Headline figures, tables, risk-coverage curves, ten searches, and answers right and wrong with pictures."""
     page = Page(
         f"How good is {figures['model']}?",
@@ -166,7 +168,9 @@ def _retrieval(page: Page, figures: Mapping[str, Any]) -> None:
     page.table(["protocol", "direction", "R@1", "R@5", "R@10", "gallery"], rows, shown=shown, grouped=True)
 
 
-def _searches(page: Page, figures: Mapping[str, Any], seen: Seen, asked: Sequence[Asked], root: Path) -> None:
+def _searches(
+    page: Page, figures: Mapping[str, Any], seen: ModelOutputs, asked: Sequence[MadeQuery], root: Path
+) -> None:
     """Ten shopper's queries and the products that an index would find for them."""
     page.section(
         "Ten searches",
@@ -186,7 +190,7 @@ def _searches(page: Page, figures: Mapping[str, Any], seen: Seen, asked: Sequenc
         page.search_strip(query.text, hits)
 
 
-def _answers(page: Page, answers: Mapping[str, Any], seen: Seen) -> None:
+def _answers(page: Page, answers: Mapping[str, Any], seen: ModelOutputs) -> None:
     page.section(
         "Category and attributes",
         f"Accepted: the share of answers that the model gives by itself at {PRECISION:.0%} precision, by thresholds "
@@ -233,17 +237,17 @@ def _more_labels(page: Page, answers: Mapping[str, Any]) -> None:
     )
 
 
-def _risk_line(inputs: str, answers: Answers) -> Line:
+def _risk_line(inputs: str, answers: PropertyAnswers) -> Line:
     curve = risk_coverage(answers.probability.clip(0, 1), answers.correct)
     return Line(name=inputs, x=curve.coverage.tolist(), y=curve.risk.tolist())
 
 
-def _by_property(seen: Seen) -> dict[str, dict[str, Answers]]:
+def _by_property(seen: ModelOutputs) -> dict[str, dict[str, PropertyAnswers]]:
     names = next(iter(seen.answers.values()))
     return {name: {inputs: by_name[name] for inputs, by_name in seen.answers.items()} for name in names}
 
 
-def _verdicts(page: Page, seen: Seen, root: Path, seed: int) -> None:
+def _verdicts(page: Page, seen: ModelOutputs, root: Path, seed: int) -> None:
     """From the picture alone: a sample of right answers, and the most confident wrong ones."""
     page.section("Hits and misses", "Answers from the picture alone; the misses are those the model was surest of.")
     rng = np.random.default_rng(seed)
@@ -258,7 +262,7 @@ def _verdicts(page: Page, seen: Seen, root: Path, seed: int) -> None:
         page.hits_and_misses(hits, misses)
 
 
-def verdict_of(row: Row, name: str, answers: Answers, number: int, root: Path) -> Verdict:
+def verdict_of(row: Row, name: str, answers: PropertyAnswers, number: int, root: Path) -> Verdict:
     """One answer beside the truth, with the product's picture; of a category the last level only."""
 
     def short(value: str) -> str:

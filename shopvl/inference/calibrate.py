@@ -21,12 +21,12 @@ from shopvl.inference.features import ABSENT, Labelled, Report, labelled
 from shopvl.inference.predict import TITLE, UNKNOWN, answers_of, mixed
 from shopvl.metrics.calibration import calibration_error
 from shopvl.metrics.intervals import grouped_wilson_lower
-from shopvl.metrics.retrieval import numbered
+from shopvl.metrics.retrieval import group_ids
 
 UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
 CURVE_POINTS = 200
-EVEN = 0.5  # as likely right as wrong
-TINY, HAIR = 1e-300, 1e-5
+MIN_ACCEPT_CONFIDENCE = 0.5  # as likely right as wrong
+TINY, EPS = 1e-300, 1e-5
 MIN_ROWS = 20  # of a property, to calibrate it at all
 MAX_ROWS = 20_000  # answers of so many rows are kept in memory
 PRIOR = 5.0  # nats per squared unit of the temperature's logarithm and the curve's numbers: few rows change little
@@ -37,7 +37,7 @@ VISIBLE_FROM, PARTLY_FROM = 0.5, 0.1  # of `visual_score`: the picture shows it;
 
 
 @dataclass(frozen=True)
-class Trust:
+class AnswerCalibration:
     """How far one property's answers from one choice of inputs can be trusted, as measured on held-out rows."""
 
     temperature: float = 1.0
@@ -53,11 +53,12 @@ class Trust:
     def threshold(self, precision: float) -> float:
         """The lowest confidence from which on `precision` holds with 95% certainty; infinity where none is.
 
-        Never below EVEN: among many sure answers a few coin tosses do not show, but nobody should act on one. And a
+        Never below MIN_ACCEPT_CONFIDENCE: among many sure answers a few coin tosses do not show, but nobody should
+        act on one. And a
         hair below where it was found, for the same answer in another batch is not the same to the last digit.
         """
         holding = (confidence for confidence, held in self.curve if held >= precision)
-        return max(EVEN, min(holding, default=float("inf")) - HAIR)
+        return max(MIN_ACCEPT_CONFIDENCE, min(holding, default=float("inf")) - EPS)
 
     def best_precision(self) -> float:
         """The highest precision that holds with 95% certainty from any confidence on; 0 where none was measured."""
@@ -81,29 +82,31 @@ class Trust:
         others_NK = p_NK.scatter(1, place_N1, 0.0)
         share_NK = others_NK / others_NK.sum(-1, keepdim=True).clamp(min=TINY)
         next_N1 = share_NK.amax(-1, keepdim=True)
-        own_N1 = curved(best_N1, p_NK.new_tensor(self.shape))
-        own_N1 = torch.maximum(own_N1, next_N1 / (1 + next_N1) * (1 + HAIR))
+        own_N1 = beta_calibrate(best_N1, p_NK.new_tensor(self.shape))
+        own_N1 = torch.maximum(own_N1, next_N1 / (1 + next_N1) * (1 + EPS))
         return (share_NK * (1 - own_N1)).scatter(1, place_N1, own_N1).float()
 
 
-def curved(score: Tensor, shape_3: Tensor) -> Tensor:
+def beta_calibrate(score: Tensor, shape_3: Tensor) -> Tensor:
     """Beta calibration (Kull et al. 2017): the log-odds of a score s become a log s - b log(1 - s) + c."""
     a, b, c = shape_3.unbind()
     score = score.clamp(1e-6, 1 - 1e-6)
     return torch.sigmoid(a * score.log() - b * (1 - score).log() + c)
 
 
-UNMEASURED = Trust()
+UNMEASURED = AnswerCalibration()
 
 
-def trust_of(design: Design, inputs: str, name: str) -> Trust:
+def trust_of(design: Design, inputs: str, name: str) -> AnswerCalibration:
     """What the design's calibration says of that property; nothing is accepted where it says nothing."""
     known = design.calibration.get(inputs, {}).get(name)
     if known is None:
         return UNMEASURED
     curve = tuple((confidence, held) for confidence, held in known["curve"])
     conflict_from = float("inf") if known["conflict_from"] is None else known["conflict_from"]
-    return Trust(**{**known, "shape": tuple(known["shape"]), "curve": curve, "conflict_from": conflict_from})
+    return AnswerCalibration(
+        **{**known, "shape": tuple(known["shape"]), "curve": curve, "conflict_from": conflict_from}
+    )
 
 
 def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, share: None, seed: int = 0) -> None:
@@ -121,7 +124,7 @@ def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, s
         both, alone = (f"{inputs_name(choice)}/{name}" for choice in (MODALITIES, TITLE))
         shares[name] = best_title_share(known.values[both], known.values[alone], known.labels[name])
         known.values[both] = mixed(known.values[both], known.values[alone], shares[name])
-    title_N = numbered([folded(title) for title in known.titles])
+    title_N = group_ids([folded(title) for title in known.titles])
     measured = {
         inputs_name(inputs): {
             name: trust
@@ -155,7 +158,7 @@ def best_title_share(both_NK: Tensor, alone_NK: Tensor, truth_N: Tensor) -> floa
     return TITLE_SHARES[int(np.argmax(right))]
 
 
-def with_visibility(ontology: Ontology, known: Labelled, picture: Mapping[str, Trust]) -> Ontology:
+def with_visibility(ontology: Ontology, known: Labelled, picture: Mapping[str, AnswerCalibration]) -> Ontology:
     """The ontology with `visual` set for every measured property: what the picture alone adds to guessing."""
     told = []
     for prop in ontology.properties:
@@ -169,7 +172,7 @@ def with_visibility(ontology: Ontology, known: Labelled, picture: Mapping[str, T
     return ontology.with_properties(told)
 
 
-def _plain(trust: Trust) -> dict[str, object]:
+def _plain(trust: AnswerCalibration) -> dict[str, object]:
     """For JSON, which has no infinity."""
     limit = trust.conflict_from
     return {**asdict(trust), "conflict_from": limit if np.isfinite(limit) else None}
@@ -190,7 +193,7 @@ def disagreement(picture_NK: Tensor, title_NK: Tensor, values: Sequence[str]) ->
     return score_N
 
 
-def _measured(known: Labelled, title_N: np.ndarray, inputs: str, name: str, seed: int) -> Trust | None:
+def _measured(known: Labelled, title_N: np.ndarray, inputs: str, name: str, seed: int) -> AnswerCalibration | None:
     truth = known.labels[name]
     if int((truth >= 0).sum()) < MIN_ROWS:
         return None
@@ -213,15 +216,15 @@ def _measured(known: Labelled, title_N: np.ndarray, inputs: str, name: str, seed
     )
 
 
-def _fitted(logp_NK: Tensor, truth_N: Tensor) -> Trust:
+def _fitted(logp_NK: Tensor, truth_N: Tensor) -> AnswerCalibration:
     """The temperature that suits the rows whose value is among the labels; the curve knows of the others, too."""
     known_N = truth_N >= 0
     temperature = fit_temperature(logp_NK[known_N], truth_N[known_N])
     top = (logp_NK / temperature).softmax(-1).max(-1)
-    return Trust(temperature=temperature, shape=fit_curve(top.values, top.indices == truth_N))
+    return AnswerCalibration(temperature=temperature, shape=fit_beta_calibration(top.values, top.indices == truth_N))
 
 
-def fit_curve(score_N: Tensor, correct_N: Tensor) -> tuple[float, float, float]:
+def fit_beta_calibration(score_N: Tensor, correct_N: Tensor) -> tuple[float, float, float]:
     """The shape with the least negative log-likelihood, rising, and not far from the identity on few rows.
 
     Three numbers for all rows are steadier than a step curve (isotonic regression), and leave no ties: at a precision
@@ -231,7 +234,7 @@ def fit_curve(score_N: Tensor, correct_N: Tensor) -> tuple[float, float, float]:
     free_3 = torch.zeros(3, dtype=torch.float64, requires_grad=True)  # log a, log b, c
 
     def loss() -> Tensor:
-        p_N = curved(score_N, torch.cat([free_3[:2].exp(), free_3[2:]]))
+        p_N = beta_calibrate(score_N, torch.cat([free_3[:2].exp(), free_3[2:]]))
         return F.binary_cross_entropy(p_N, right_N, reduction="sum") + PRIOR * free_3.square().sum()
 
     _minimise(loss, free_3)

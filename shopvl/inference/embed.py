@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from shopvl.catalog.readers import Catalog
-from shopvl.data.rows import Reject
+from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.files import REJECTS, Table
 from shopvl.inference.encode import encode
@@ -28,7 +28,7 @@ def embed(
     model = design.name
     with Table(out / "embeddings.parquet", schema) as table, Table(out / "rejects.parquet", REJECTS) as rejects:
         for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), design.embeddings):
-            if isinstance(item, Reject):
+            if isinstance(item, RejectedRow):
                 rejects.write([vars(item)])
                 rejected += 1
             else:

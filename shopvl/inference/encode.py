@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from shopvl.batch import Batch, Modality
-from shopvl.data.collate import Loader
-from shopvl.data.rows import Reject, Row, Usable, examine, with_words
+from shopvl.data.collate import Collator
+from shopvl.data.rows import RejectedRow, Row, ValidRow, validate_row, with_words
 from shopvl.design.design import Design
-from shopvl.runtime.prefetching import ahead
+from shopvl.runtime.prefetching import prefetch
 from shopvl.vision.ocr import Word
 from shopvl.vision.subject import LETTERS_PX
 
@@ -43,7 +43,7 @@ class Group:
     """Usable rows with the same inputs as one batch; `places` says which of the prepared rows they are."""
 
     places: list[int]
-    items: list[Usable]
+    items: list[ValidRow]
     batch: Batch
 
 
@@ -52,14 +52,14 @@ class Prepared:
     """Some rows, ready for the model; by their place among the rows rejects, and notes on what OCR could not read."""
 
     groups: list[Group] = field(default_factory=list)
-    rejects: dict[int, Reject] = field(default_factory=dict)
+    rejects: dict[int, RejectedRow] = field(default_factory=dict)
     notes: dict[int, str] = field(default_factory=dict)
 
 
 def encode(
     design: Design, frames: Iterable[pl.DataFrame], root: Path, wanted: tuple[Modality, ...], read: Read
-) -> Iterator[Encoded | Reject]:
-    """Every row of the frames exactly once, as part of an `Encoded` or as a `Reject`.
+) -> Iterator[Encoded | RejectedRow]:
+    """Every row of the frames exactly once, as part of an `Encoded` or as a `RejectedRow`.
 
     `read` is called with a batch and the inputs it holds (`wanted`, less what a row does not have). Decoding the next
     batch goes on while the model reads this one.
@@ -67,13 +67,13 @@ def encode(
     loader = design.loader
     design.model.eval()
     chunks = (rows for frame in frames for rows in _chunks(frame))
-    for prepared in ahead(lambda rows: prepare(loader, rows, root, wanted), chunks):
+    for prepared in prefetch(lambda rows: prepare(loader, rows, root, wanted), chunks):
         yield from prepared.rejects.values()
         for group in prepared.groups:
             yield encoded(design, group.items, group.batch, read)
 
 
-def encoded(design: Design, group: list[Usable], batch: Batch, read: Read) -> Encoded:
+def encoded(design: Design, group: list[ValidRow], batch: Batch, read: Read) -> Encoded:
     """A prepared batch through the model, which must be in evaluation mode."""
     inputs = group[0].inputs
     with torch.inference_mode():
@@ -82,7 +82,7 @@ def encoded(design: Design, group: list[Usable], batch: Batch, read: Read) -> En
     return Encoded(inputs, [item.row for item in group], values, [item.printed for item in group])
 
 
-def prepare(loader: Loader, rows: Sequence[Row], root: Path, wanted: tuple[Modality, ...]) -> Prepared:
+def prepare(loader: Collator, rows: Sequence[Row], root: Path, wanted: tuple[Modality, ...]) -> Prepared:
     """Decode and check rows, and make batches of those with the same inputs.
 
     With the loader's `reader`, pictures are bared of the text laid over them first; raises ShopvlError where the OCR
@@ -90,20 +90,20 @@ def prepare(loader: Loader, rows: Sequence[Row], root: Path, wanted: tuple[Modal
     Where there are enough for several batches, titles of like length go together: padding costs as much as words.
     """
     prepared = Prepared()
-    usable: dict[int, Usable] = {}
+    usable: dict[int, ValidRow] = {}
     at_least_px = DECODED_SIDES * max(loader.size_px)
     if loader.reader is not None:
         at_least_px = max(at_least_px, LETTERS_PX)
     for place, row in enumerate(rows):
-        match examine(row, root, wanted, at_least_px=at_least_px):
-            case Reject() as reject:
+        match validate_row(row, root, wanted, at_least_px=at_least_px):
+            case RejectedRow() as reject:
                 prepared.rejects[place] = reject
-            case Usable() as good:
+            case ValidRow() as good:
                 usable[place] = good
     if loader.reader is not None:
         usable = dict(zip(usable, with_words(loader.reader, list(usable.values())), strict=True))
         prepared.notes.update((place, good.note) for place, good in usable.items() if good.note)
-    by_inputs: dict[tuple[Modality, ...], list[tuple[int, Usable]]] = {}
+    by_inputs: dict[tuple[Modality, ...], list[tuple[int, ValidRow]]] = {}
     for place, good in usable.items():
         by_inputs.setdefault(good.inputs, []).append((place, good))
     for together in by_inputs.values():

@@ -13,7 +13,7 @@ from torch import Tensor
 from shopvl.batch import MODALITIES, Batch, Modality
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import Catalog, spread
-from shopvl.data.rows import Reject, label_of
+from shopvl.data.rows import RejectedRow, label_of
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.inference.encode import Encoded, encode
@@ -32,7 +32,7 @@ class Labelled:
     values: dict[str, Tensor]
     titles: list[str]
     labels: dict[str, Tensor]  # (N,) int64
-    rejects: list[Reject]  # rows without picture or title, or with a broken one
+    rejects: list[RejectedRow]  # rows without picture or title, or with a broken one
 
 
 def labelled(
@@ -50,7 +50,7 @@ def labelled(
     values: dict[str, list[np.ndarray]] = defaultdict(list)
     truth: dict[str, list[int]] = defaultdict(list)
     titles: list[str] = []
-    rejects: list[Reject] = []
+    rejects: list[RejectedRow] = []
 
     def read_complete(batch: Batch, inputs: tuple[Modality, ...]) -> Mapping[str, Tensor]:
         return read(batch) if len(inputs) == len(MODALITIES) else {}
@@ -58,11 +58,11 @@ def labelled(
     for item in encode(design, spread(catalog.batches(), total, max_rows), catalog.root, MODALITIES, read_complete):
         report("encode", (len(titles) + len(rejects)) / min(total, max_rows))
         match item:
-            case Reject():
+            case RejectedRow():
                 rejects.append(item)
                 continue
             case Encoded(inputs=(only,)):
-                rejects += [Reject(row["product_id"], f"there is only the {only}") for row in item.rows]
+                rejects += [RejectedRow(row["product_id"], f"there is only the {only}") for row in item.rows]
                 continue
         for name, found in item.values.items():
             values[name].append(found)

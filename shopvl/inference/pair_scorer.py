@@ -18,9 +18,9 @@ from shopvl.data.rows import Row, subcategory
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError, DesignError
 from shopvl.inference.encode import Encoded, encode
-from shopvl.metrics.retrieval import BothWays, sample_candidates, sampled_101
-from shopvl.models.single_stream import SingleStream
-from shopvl.models.text_cross import TextCross
+from shopvl.metrics.retrieval import Bidirectional, sample_candidates, sampled_101
+from shopvl.models.single_stream import SingleStreamModel
+from shopvl.models.text_cross import TextCrossModel
 from shopvl.recipes.parts import Matching
 
 JUDGED = "sampled-101 judged"  # a name that trackers take
@@ -53,7 +53,7 @@ class Matcher:
             raise DesignError(
                 f"{design.recipe.name} has towers and no matching head; `shopvl evaluate` compares its embeddings"
             )
-        assert isinstance(design.model, SingleStream | TextCross)
+        assert isinstance(design.model, SingleStreamModel | TextCrossModel)
         self.design, self.model, self.bfloat16 = design, design.model, bfloat16
         self.rows: list[Row] = []
         patches, kept = [], []
@@ -99,7 +99,9 @@ class Matcher:
         return torch.autocast(self.design.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
 
 
-def judged(matcher: Matcher, *, queries: int = QUERIES, others: int = OTHERS, seed: int = 0) -> dict[str, BothWays]:
+def judged(
+    matcher: Matcher, *, queries: int = QUERIES, others: int = OTHERS, seed: int = 0
+) -> dict[str, Bidirectional]:
     """Protocol `sampled-101` by the matching head, both ways; nothing where there are too few titles for its lists."""
     titles = [folded(row["title"]) for row in matcher.rows]
     if len(set(titles)) <= others:

@@ -32,7 +32,7 @@ class LinearAnswers:
 
     def read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> Found:
         """For every choice and every property of `design.labels`."""
-        return by_surest_look(batch, lambda seen: self._read(seen, choices))
+        return max_confidence_view(batch, lambda seen: self._read(seen, choices))
 
     def _read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> Found:
         design, heads = self.design, self.design.heads
@@ -76,7 +76,7 @@ class PromptedAnswers:
         No property of the likeliest category is `unknown`: that a category has it is known from the catalog, and a head
         that learned how often others lack it would say it too often.
         """
-        return by_surest_look(batch, lambda seen: self._read(seen, choices))
+        return max_confidence_view(batch, lambda seen: self._read(seen, choices))
 
     def _read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> Found:
         needed = with_title_alone(choices, self.design)
@@ -96,7 +96,7 @@ class PromptedAnswers:
         return {CATEGORY: category_BR, **found}
 
 
-def by_surest_look(batch: Batch, read: Callable[[Batch], Found]) -> Found:
+def max_confidence_view(batch: Batch, read: Callable[[Batch], Found]) -> Found:
     """What `read` finds in a batch; where text was painted out of a picture, the picture is looked at three times.
 
     Without the text, as it came, and as it came but closer around the middle, where promotions are seldom: each look

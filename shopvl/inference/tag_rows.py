@@ -14,10 +14,10 @@ from torch import Tensor
 from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.queries import facts_named
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
-from shopvl.data.rows import Reject
+from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
-from shopvl.inference.calibrate import UNMEASURED, Trust, applicable, disagreement, trust_of
+from shopvl.inference.calibrate import UNMEASURED, AnswerCalibration, applicable, disagreement, trust_of
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import UNKNOWN, answers_of
 from shopvl.vision.ocr import Word
@@ -40,11 +40,11 @@ def tags_of(
     *,
     use: tuple[Modality, ...] = MODALITIES,
     precision: float = 0.95,
-) -> Iterator[Reject | list[dict[str, Any]]]:
+) -> Iterator[RejectedRow | list[dict[str, Any]]]:
     """For the rows of the frames one tag per product and property; or a reject. For a few rows at hand: see `tag`."""
     answers = HeadAnswers(design) if design.labels else ZeroShotAnswers(design)
     for item in encode(design, frames, root, use, answers.read):
-        yield item if isinstance(item, Reject) else list(answers.rows(item, precision))
+        yield item if isinstance(item, RejectedRow) else list(answers.rows(item, precision))
 
 
 class HeadAnswers:
@@ -150,7 +150,7 @@ class HeadAnswers:
 class ZeroShotAnswers:
     """Compares pictures and titles with the names of the values, in the space that the towers share (CLIP)."""
 
-    trust: Trust = UNMEASURED
+    trust: AnswerCalibration = UNMEASURED
 
     def __init__(self, design: Design) -> None:
         self.design = design

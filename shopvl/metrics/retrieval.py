@@ -74,7 +74,7 @@ def summarise_ranks(rank_Q: ArrayLike, gallery: int, ks: Sequence[int] = (1, 5, 
     )
 
 
-def numbered(values: Sequence[Hashable]) -> NDArray[np.int64]:
+def group_ids(values: Sequence[Hashable]) -> NDArray[np.int64]:
     """Equal values get equal numbers, in order of appearance: titles -> the groups of `recall_at`."""
     seen: dict[Hashable, int] = {}
     return np.array([seen.setdefault(value, len(seen)) for value in values], dtype=np.int64)
@@ -297,7 +297,7 @@ def sample_candidates(
     cannot be told apart), and no product stands in a list twice. With fewer rows than `queries`, every row is one.
     """
     same_length("titles", titles, "sub-categories", subcategories)
-    title_N, sub_N = numbered(titles), numbered(subcategories)
+    title_N, sub_N = group_ids(titles), group_ids(subcategories)
     rng = np.random.default_rng(seed)
     query_Q = rng.permutation(len(title_N))[:queries]
     candidate_QC, filled_Q = [], []
@@ -339,7 +339,7 @@ def sampled_ranks(candidates: Candidates, scorer: Scorer) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BothWays:
+class Bidirectional:
     """One protocol in both directions. By chance, `sampled-101` has 0.0099 / 0.0495 / 0.0990 at R@1 / 5 / 10."""
 
     text_to_image: Retrieval
@@ -358,10 +358,10 @@ class BothWays:
 
 def sampled_101(
     candidates: Candidates, text_to_image: Scorer, image_to_text: Scorer, ks: Sequence[int] = (1, 5, 10)
-) -> BothWays:
+) -> Bidirectional:
     """Score any ranker on fixed lists. Text to image: the query is a row's title, the candidates are rows' pictures."""
     listed = len(candidates.candidate_QC[0])
-    return BothWays(
+    return Bidirectional(
         text_to_image=summarise_ranks(sampled_ranks(candidates, text_to_image), listed, ks),
         image_to_text=summarise_ranks(sampled_ranks(candidates, image_to_text), listed, ks),
     )
@@ -369,7 +369,7 @@ def sampled_101(
 
 def sampled_101_embeddings(
     candidates: Candidates, image_ND: ArrayLike, text_ND: ArrayLike, ks: Sequence[int] = (1, 5, 10)
-) -> BothWays:
+) -> Bidirectional:
     """`sampled_101` for two embeddings per row, compared by dot product."""
     image_ND, text_ND = _embeddings(image_ND, text_ND)
     same_length("image embeddings", image_ND, "text embeddings", text_ND)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class SideBySide(nn.Module):
+class ConcatTowers(nn.Module):
     """Each tower looks at the picture in its own size; (B, 3, Y, X) in [0, 1] -> (B, sum of their widths).
 
     A linear map of the joint vector is a sum of one for each tower, so a space they share is the mean of theirs (an

@@ -17,7 +17,7 @@ MAX_SCALE = 100.0  # of cosines, as in CLIP
 PAIRS = ("title-image", "query-image", "query-title")  # each learns a scale of its own
 
 
-class SharedSpace(nn.Module):
+class SharedSpaceModel(nn.Module):
     """What embeds pictures and texts in one space: a linear projection of each, and a scale for every pair of them."""
 
     embeds = False  # whether there is a space
@@ -73,7 +73,7 @@ class SharedSpace(nn.Module):
         return F.normalize(x_BD.float(), dim=-1)
 
 
-class DualEncoder(SharedSpace):
+class DualEncoderModel(SharedSpaceModel):
     """Image tower and text tower, each with a linear projection to a shared space of `width`."""
 
     def __init__(self, image_tower: nn.Module, text_tower: nn.Module, width: int, temperature: float) -> None:

@@ -10,7 +10,7 @@ from shopvl.models.backbones import TimmTower
 from shopvl.models.thumbnail import ThumbnailNet
 
 
-def folded(model: nn.Module) -> nn.Module:
+def fold_batchnorm(model: nn.Module) -> nn.Module:
     """A copy to be used, not trained, that computes the same to rounding."""
     model = copy.deepcopy(model).eval()
     for part in list(model.modules()):

@@ -9,22 +9,22 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from shopvl.batch import Batch, Taught
+from shopvl.batch import Batch, TeacherOutputs
 from shopvl.models.concat_towers import at_size
-from shopvl.models.dual_encoder import DualEncoder
-from shopvl.models.text_cross import TextCross
+from shopvl.models.dual_encoder import DualEncoderModel
+from shopvl.models.text_cross import TextCrossModel
 
 REMEMBERED = ("title", "image")
 
 
-class Teacher(nn.Module):
+class MomentumEncoder(nn.Module):
     """The moving average of a model, and a queue of its embeddings with the titles' numbers (arXiv:1911.05722,
     arXiv:2107.07651).
 
     Giving an opinion changes nothing but `last`, which the next `step` remembers; `step` is called after the optimizer.
     """
 
-    def __init__(self, model: TextCross, decay: float, memory: int, soft: float, ramp_steps: int) -> None:
+    def __init__(self, model: TextCrossModel, decay: float, memory: int, soft: float, ramp_steps: int) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).requires_grad_(False)
         self.decay, self.soft, self.ramp_steps = decay, soft, ramp_steps
@@ -36,12 +36,12 @@ class Teacher(nn.Module):
         self.last: tuple[dict[str, Tensor], Tensor] | None = None
         self.eval()
 
-    def train(self, mode: bool = True) -> Teacher:
+    def train(self, mode: bool = True) -> MomentumEncoder:
         """A teacher never trains: no dropout, no batch statistics of its own."""
         return super().train(False)
 
     @torch.no_grad()
-    def teach(self, batch: Batch) -> Taught:
+    def teach(self, batch: Batch) -> TeacherOutputs:
         """Its embeddings of the batch, its guesses at hidden words where some are, and what it remembers."""
         output = self.model(batch)
         assert batch.title_group_B is not None
@@ -51,7 +51,7 @@ class Teacher(nn.Module):
         share = self.soft * min(1.0, int(self.steps) / self.ramp_steps)
         if output.asked_logits_NV is None:
             self.last = known, batch.title_group_B
-        return Taught(
+        return TeacherOutputs(
             embeddings=known,
             remembered=remembered,
             title_group_M=self.group_M[:count].clone(),
@@ -86,7 +86,7 @@ class Ensemble(nn.Module):
     Each is shown pictures at the size it reads (height, width), which need not be the batch's.
     """
 
-    def __init__(self, models: Sequence[tuple[DualEncoder, tuple[int, int]]]) -> None:
+    def __init__(self, models: Sequence[tuple[DualEncoderModel, tuple[int, int]]]) -> None:
         super().__init__()
         self.models = nn.ModuleList(model for model, _ in models).requires_grad_(False)
         self.sizes_px = [size_px for _, size_px in models]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from shopvl.batch import IGNORED, MODALITIES, Batch, Modality, Output, Questions, Words, inputs_name
 from shopvl.models.attention import NORM_EPS, KeysValues, attend, attend_groups
 from shopvl.models.crossing import CrossingName, crossing_of, head_width, joined, own_width, project
-from shopvl.models.dual_encoder import DualEncoder
+from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.heads import LinearHead, TitleWords
 from shopvl.recipes.parts import MAX_PLACES
 from shopvl.text.trie import Trie, build_trie
@@ -102,7 +102,7 @@ def _sides(x_BND: Tensor, image: Tensor | None) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedQuestions:
     """Questions as far as they can be read without a product: the prompts' keys and values per block, the answers."""
 
     questions: Questions
@@ -197,7 +197,7 @@ class PromptHead(nn.Module):
         self,
         picture: tuple[Tensor, Tensor],
         title: tuple[Tensor, Tensor],
-        prepared: Prepared,
+        prepared: PreparedQuestions,
         slots_BMD: Tensor,
         owner_M: Tensor,
         sees_MM: Tensor,
@@ -238,7 +238,7 @@ def _one_line(x: Tensor, words_QT: Tensor) -> Tensor:
     return x.transpose(0, 1)[:, words_QT][None]
 
 
-class PromptMask(PromptHead):
+class PromptMaskHead(PromptHead):
     """The answer is read at the slot and compared with the text vector of every answer, seen in training or not.
 
     Single-stream fusion as in ViLT (arXiv:2102.03334) with cloze questions as in PET (arXiv:2001.07676). Beside that
@@ -273,16 +273,16 @@ class PromptMask(PromptHead):
         self.answer = nn.Linear(text_tower.width, self.width)
         self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(self.width)))
 
-    def prepare(self, questions: Questions, prompts_QTC: Tensor, answers_KC: Tensor) -> Prepared:
+    def prepare(self, questions: Questions, prompts_QTC: Tensor, answers_KC: Tensor) -> PreparedQuestions:
         """Prompts read and answers as vectors."""
         kept, start_QD = self.read_prompts(questions, prompts_QTC)
-        return Prepared(questions, kept, start_QD, answers_KD=self.answer(answers_KC))
+        return PreparedQuestions(questions, kept, start_QD, answers_KD=self.answer(answers_KC))
 
     def score(
         self,
         picture: tuple[Tensor, Tensor],
         title: tuple[Tensor, Tensor],
-        prepared: Prepared,
+        prepared: PreparedQuestions,
         grams_BG: Tensor | None,
         whole_BW: Tensor | None,
     ) -> Tensor:
@@ -302,7 +302,9 @@ class PromptMask(PromptHead):
             logits_BQK = torch.where(title[1].any(1)[:, None, None], with_title_BQK, logits_BQK)
         return logits_BQK.masked_fill(~prepared.questions.legal_QK, -torch.inf).log_softmax(-1)
 
-    def states(self, picture: tuple[Tensor, Tensor], title: tuple[Tensor, Tensor], prepared: Prepared) -> Tensor:
+    def states(
+        self, picture: tuple[Tensor, Tensor], title: tuple[Tensor, Tensor], prepared: PreparedQuestions
+    ) -> Tensor:
         """What the slots have read (B, Q, D)."""
         B, Q = len(title[0]), len(prepared.start_QD)
         device = prepared.start_QD.device
@@ -310,7 +312,7 @@ class PromptMask(PromptHead):
         owner, alone = torch.arange(Q, device=device), torch.eye(Q, dtype=torch.bool, device=device)
         return self.slot(self.run(picture, title, prepared, slots, owner, alone))
 
-    def by_name(self, states_BQD: Tensor, prepared: Prepared) -> Tensor:
+    def by_name(self, states_BQD: Tensor, prepared: PreparedQuestions) -> Tensor:
         """Logits (B, Q, K) from what the answers are called."""
         assert prepared.answers_KD is not None
         return (states_BQD @ prepared.answers_KD.T).float() * self.log_scale.exp()
@@ -330,7 +332,7 @@ class PromptMask(PromptHead):
         return self.beside(whole_BW, None).float()[:, None]
 
 
-class PromptDecode(PromptHead):
+class PromptDecodeHead(PromptHead):
     """The answer is written token by token by a BERT that stands where a masked autoencoder has its decoder.
 
     Title, question and answer are its text, the picture's cells its memory (arXiv:2111.06377 for the place,
@@ -353,12 +355,12 @@ class PromptDecode(PromptHead):
         nn.init.normal_(self.token.weight, std=0.02)
         self.end_id, self.drop_share = end_id, drop_share
 
-    def prepare(self, questions: Questions, prompts_QTC: Tensor, answers_KC: Tensor) -> Prepared:
+    def prepare(self, questions: Questions, prompts_QTC: Tensor, answers_KC: Tensor) -> PreparedQuestions:
         """Prompts read and the trie of the answers."""
         kept, start_QD = self.read_prompts(questions, prompts_QTC)
         answers = self.tokens_of(questions.answers)
         trie = build_trie(answers, questions.legal_QK.cpu().numpy(), self.end_id)
-        return Prepared(questions, kept, start_QD, trie=trie)
+        return PreparedQuestions(questions, kept, start_QD, trie=trie)
 
     def tokens_of(self, words: Words) -> list[list[int]]:
         """The answers' tokens without the two that frame every text."""
@@ -370,7 +372,7 @@ class PromptDecode(PromptHead):
         self,
         picture: tuple[Tensor, Tensor],
         title: tuple[Tensor, Tensor],
-        prepared: Prepared,
+        prepared: PreparedQuestions,
         grams_BG: Tensor | None,
         whole_BW: Tensor | None,
     ) -> Tensor:
@@ -395,7 +397,7 @@ class PromptDecode(PromptHead):
         return found_BQK
 
     def write(
-        self, picture: tuple[Tensor, Tensor], title: tuple[Tensor, Tensor], prepared: Prepared
+        self, picture: tuple[Tensor, Tensor], title: tuple[Tensor, Tensor], prepared: PreparedQuestions
     ) -> tuple[Tensor, Tensor]:
         """Logits (N, V) and targets (N,) of every token of the right answers, each shown the true ones before it."""
         questions = prepared.questions
@@ -421,7 +423,7 @@ class PromptDecode(PromptHead):
         targets_N = torch.searchsorted(vocabulary, targets_BM[asked_BM])
         return self._logits(states_BMD[asked_BM], vocabulary), targets_N
 
-    def _slots(self, prepared: Prepared, owner_M: Tensor, depth_M: Tensor, before: Tensor) -> Tensor:
+    def _slots(self, prepared: PreparedQuestions, owner_M: Tensor, depth_M: Tensor, before: Tensor) -> Tensor:
         """What slots begin with: the prompt's slot where nothing is written yet, else the token before, further on."""
         place_M = (prepared.questions.slot_Q[owner_M] + depth_M).clamp(max=MAX_PLACES - 1)
         later = self.enter(self.token(before) + self.place[place_M] + self.kind[1])
@@ -437,7 +439,7 @@ class PromptDecode(PromptHead):
         return real_BP & (torch.rand(real_BP.shape, device=real_BP.device) >= self.drop_share)
 
 
-class AnsweringDualEncoder(DualEncoder):
+class AnsweringDualEncoder(DualEncoderModel):
     """Two towers that embed, and a head that answers questions from their cells and words."""
 
     def __init__(
@@ -446,7 +448,7 @@ class AnsweringDualEncoder(DualEncoder):
         text_tower: nn.Module,
         width: int,
         temperature: float,
-        head: PromptMask | PromptDecode,
+        head: PromptMaskHead | PromptDecodeHead,
     ) -> None:
         super().__init__(image_tower, text_tower, width, temperature)
         self.head = head
@@ -475,7 +477,7 @@ class AnsweringDualEncoder(DualEncoder):
             real_BP, real_BT = real_BP & batch.shown_BI[:, :1], real_BT & batch.shown_BI[:, 1:]
         prepared = self.prepare(batch.questions)
         output = {"embeddings": embeddings, "scales": self.scales()}
-        if isinstance(self.head, PromptDecode):
+        if isinstance(self.head, PromptDecodeHead):
             picture = picture_BPD, self.head.hidden(real_BP)
             logits_NV, targets_N = self.head.write(picture, (title_BTD, real_BT), prepared)
             return Output(**output, written_logits_NV=logits_NV, written_targets_N=targets_N)
@@ -483,13 +485,15 @@ class AnsweringDualEncoder(DualEncoder):
         answers_BQK = self.head.score(picture, title, prepared, batch.title_grams_BG, pooled_BW)
         return Output(**output, answers_BQK=answers_BQK)
 
-    def prepare(self, questions: Questions) -> Prepared:
+    def prepare(self, questions: Questions) -> PreparedQuestions:
         """Questions read as far as no product is needed; good for any number of batches while the weights stay."""
         _, prompts_QTC = self.text_tower.read(questions.prompts, "prompt")
         answers_KC, _ = self.text_tower.read(questions.answers, "prompt")
         return self.head.prepare(questions, prompts_QTC, answers_KC)
 
-    def answer(self, batch: Batch, prepared: Prepared, choices: Sequence[tuple[Modality, ...]]) -> dict[str, Tensor]:
+    def answer(
+        self, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
+    ) -> dict[str, Tensor]:
         """Log-probabilities (B, Q, K) for each choice of inputs; the picture and the title are read once for all.
 
         An input that the batch lacks counts as hidden, and so is one that a choice leaves out; () hides both.
@@ -503,10 +507,10 @@ class AnsweringDualEncoder(DualEncoder):
         return found
 
     def slot_states(
-        self, batch: Batch, prepared: Prepared, choices: Sequence[tuple[Modality, ...]]
+        self, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
     ) -> tuple[dict[str, Tensor], Tensor]:
         """What a cloze head's slots have read (B, Q, D), for each choice of inputs; and the whole picture (B, W)."""
-        assert isinstance(self.head, PromptMask)
+        assert isinstance(self.head, PromptMaskHead)
         seen = self._seen(batch)
         assert seen.whole_BW is not None
         states = {

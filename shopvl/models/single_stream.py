@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from shopvl.batch import IGNORED, Batch, Modality, Output, Words, inputs_name
 from shopvl.errors import DesignError
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
-from shopvl.models.dual_encoder import SharedSpace
+from shopvl.models.dual_encoder import SharedSpaceModel
 from shopvl.models.inputs import CellInput, KaleidoInput, MapCells, PatchEmbedding, RegionInput, WordEmbedding
 from shopvl.models.two_streams import TwoStreams
 
@@ -20,7 +20,7 @@ from shopvl.models.two_streams import TwoStreams
 PUZZLES = {"rotation": (0, 4), "jigsaw": (1, 24), "camouflage": (2, 9)}
 
 
-class SingleStream(SharedSpace):
+class SingleStreamModel(SharedSpaceModel):
     """`[CLS] words [SEP] patches` through one encoder, with heads for hidden words and for matching.
 
     An input that is left out is simply not on the line, so one model serves picture, title, or both. The encoder may
@@ -281,7 +281,7 @@ def _kept(batch: Batch, patches_BPD: Tensor) -> Tensor:
     return patches_BPD.new_ones(patches_BPD.shape[:2], dtype=torch.bool)
 
 
-def copy_vit(model: SingleStream, vit: nn.Module) -> None:
+def copy_vit(model: SingleStreamModel, vit: nn.Module) -> None:
     """Copy a timm ViT's weights: its blocks, and where patches are linear their map and positions too.
 
     Raises DesignError where width, depth or patches differ.

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, Batch, Output, Words
 from shopvl.models.attention import NORM_EPS
-from shopvl.models.dual_encoder import DualEncoder
+from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import TextTower, WordBagTower
 from shopvl.models.prompt_heads import PromptBlock
 
 
-class TextCross(DualEncoder):
+class TextCrossModel(DualEncoderModel):
     """A dual encoder whose words then look at the picture's cells, with heads for hidden words and for matching.
 
     ALBEF (arXiv:2107.07651). The towers alone embed, for search; the layers above them judge pairs.

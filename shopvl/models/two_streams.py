@@ -67,7 +67,7 @@ class CoAttentionEncoder(TwoStreams):
         return self.norm_words(words), self.norm_patches(patches)
 
 
-class JointThenSplit(TwoStreams):
+class JointThenSplitEncoder(TwoStreams):
     """One transformer over words and patches, then one for each (InterBERT, arXiv:2003.13198)."""
 
     def __init__(self, layers: int, split_layers: int, width: int, heads: int, dropout: float = 0.0) -> None:

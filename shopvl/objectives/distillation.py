@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shopvl.batch import Batch, Output
 from shopvl.errors import RecipeError
-from shopvl.objectives.views import Blended, View
+from shopvl.objectives.views import Mixup, View
 
 COMPARED = ("image", "title")
 Teachers = Callable[[Batch], Mapping[str, Tensor]]  # to unit embeddings by name
@@ -30,7 +30,7 @@ class DistillationLoss:
     weight: float
     teachers: Teachers | None = None  # of a design that only learns from data later on
     name: Literal["distil"] = "distil"
-    view: View = field(default_factory=Blended)
+    view: View = field(default_factory=Mixup)
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
         """Scalar."""

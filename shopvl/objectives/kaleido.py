@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from shopvl.batch import Batch, Output
-from shopvl.objectives.views import HiddenWords, View
+from shopvl.objectives.views import MaskedTokens, View
 
 ORDERS = torch.tensor(list(itertools.permutations(range(4))))  # (24, 4) of the four quarters
 TASK_LEVEL = {"rotation": 0, "jigsaw": 1, "camouflage": 2, "grey": 3, "blank": 4}
@@ -28,7 +28,7 @@ class Kaleidoscope:
     title would have no hidden word else. Cells that are missing are topped up at random.
     """
 
-    words: HiddenWords
+    words: MaskedTokens
     levels: tuple[tuple[int, int], ...]  # first and last place of each level's cells
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:

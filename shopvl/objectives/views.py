@@ -32,7 +32,7 @@ class Plain:
 
 
 @dataclass(frozen=True)
-class Apart:
+class EmbedOnly:
     """The batch as it is, each picture and each text to be embedded by itself."""
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
@@ -41,7 +41,7 @@ class Apart:
 
 
 @dataclass(frozen=True)
-class Blended:
+class Mixup:
     """Each picture with another of the batch laid over it (mixup, arXiv:1710.09412), and the titles; nothing is asked.
 
     The other shows through by a share between 0 and a half, drawn for each picture: what is more is the pair reversed.
@@ -64,7 +64,7 @@ class Blended:
 
 
 @dataclass(frozen=True)
-class HiddenWords:
+class MaskedTokens:
     """BERT's corruption of the title (arXiv:1810.04805), whole words at a time, at least one word per title.
 
     Of the chosen pieces 80% become [MASK], 10% a random word, 10% stay; all of them are asked.
@@ -113,7 +113,7 @@ class HiddenWords:
 
 
 @dataclass(frozen=True)
-class HiddenSegments(HiddenWords):
+class MaskedSegmentsView(MaskedTokens):
     """Runs of words are hidden: a `share` of the words begins one, at least one of a title does (InterBERT).
 
     A run is of one to `longest` words, all lengths alike; arXiv:2003.13198.
@@ -134,7 +134,7 @@ class HiddenSegments(HiddenWords):
 
 
 @dataclass(frozen=True)
-class HiddenPatches:
+class MaskedPatchesView:
     """A `share` of the patches that show product is hidden, at least one per picture; others are never asked for.
 
     The draw is uniform noise less the patch's share of product (`bias-drop`), so a sleeve is hidden rather than
@@ -159,7 +159,7 @@ class HiddenPatches:
 
 
 @dataclass(frozen=True)
-class HiddenRegions:
+class MaskedRegionsView:
     """A `share` of the regions is hidden, at least one of a picture, and with each those that show the same.
 
     Another shows the same from an intersection over union of `overlap` on (InterBERT has 0.4, or a box would be seen
@@ -194,7 +194,7 @@ def overlaps(boxes_BP5: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Both:
+class Compose:
     """One view after the other: words and patches hidden in the same pass, as FashionBERT does."""
 
     first: View
@@ -206,7 +206,7 @@ class Both:
 
 
 @dataclass(frozen=True)
-class Mismatched:
+class ShuffledPairs:
     """A `share` of the titles stand beside another product's picture; `paired_B` says which pairs are true.
 
     Pictures are dealt round among the chosen products: in any order, or (`subcat`) sub-category by sub-category, so
@@ -232,7 +232,7 @@ class Mismatched:
 
 
 @dataclass(frozen=True)
-class Lookalikes:
+class TfidfNegatives:
     """A `share` of the titles stand beside the picture of the product whose title is most like theirs (InterBERT).
 
     Titles are compared by TF-IDF of their pieces, with the batch as the collection. One that is alike by `copy` or more

@@ -27,8 +27,8 @@ from shopvl.files import Table, whole
 from shopvl.review.sheet import (
     NAMES,
     PICTURE_FILE_PX,
-    Question,
     Reason,
+    SheetQuestion,
     SheetRow,
     read_sheet,
     write_csv,
@@ -48,7 +48,7 @@ READ = ("product_id", "property", "value", "probability", "decision", "evidence"
 
 
 @dataclass(frozen=True)
-class Exported:
+class ReviewExport:
     """What a sheet asks: its rows, how many there would be without a limit, and what they are about."""
 
     questions: int
@@ -66,7 +66,7 @@ def export_review(
     *,
     limit: int | None = None,
     report: Callable[[int], None] = lambda products: None,
-) -> Exported:
+) -> ReviewExport:
     """Write the answers of a tagging run that a person should look at as `out`, an .xlsx or .csv, most useful first.
 
     `tags` is the run's folder or its tags.parquet. Raises ReviewError where there is nothing to ask, where tags,
@@ -82,7 +82,7 @@ def export_review(
             write_csv(draft, (question.texts(" | ") for question in questions), names)
         else:
             write_workbook(draft, questions, choices(ontology, {question.property for question in questions}))
-    return Exported(
+    return ReviewExport(
         questions=len(questions),
         of=queue.of,
         products=len({question.product_id for question in questions}),
@@ -96,7 +96,7 @@ class Queue:
     """Questions about a tagging run, most useful first, how many there would be without a limit, and how many of the
     products the catalog does not have."""
 
-    questions: list[Question]
+    questions: list[SheetQuestion]
     of: int
     missing: int
 
@@ -231,9 +231,9 @@ def _small_picture(image: Mapping[str, Any] | None, root: Path) -> Thumbnail | N
         return None
 
 
-def _question(row: Mapping[str, Any], title: str, picture: Thumbnail | None) -> Question:
+def _question(row: Mapping[str, Any], title: str, picture: Thumbnail | None) -> SheetQuestion:
     others = [(other["value"], other["probability"]) for other in row["alternatives"] or ()]
-    return Question(
+    return SheetQuestion(
         product_id=row["product_id"],
         title=title,
         property=row["property"],
@@ -292,7 +292,7 @@ def _unlocked(key: str) -> tuple[str, str, str] | None:
 
 
 @dataclass(frozen=True)
-class Fault:
+class SheetFault:
     """A row that was not taken: its number in the sheet, its cells, and why."""
 
     row: int
@@ -309,7 +309,7 @@ class Imported:
     changed: int  # of those taken: other than the answer was
     empty: int
     corrections: int
-    faults: tuple[Fault, ...]
+    faults: tuple[SheetFault, ...]
     rejects: Path | None  # where the faults are
 
 
@@ -325,14 +325,14 @@ def import_review(sheet: Path, ontology: Ontology, out: Path, *, now: datetime |
     rows = read_sheet(sheet)
     before = read_corrections(out) if out.exists() else []
     decided: list[tuple[SheetRow, Correction]] = []
-    faults: list[Fault] = []
+    faults: list[SheetFault] = []
     names, moment = LegalNames(ontology), now or datetime.now(UTC)
     for row in rows:
         try:
             if (correction := _decided(row, names, moment)) is not None:
                 decided.append((row, correction))
         except IllegalError as bad:
-            faults.append(Fault(row.number, str(bad), row.cells))
+            faults.append(SheetFault(row.number, str(bad), row.cells))
     good, contradictory = _agreed(decided)
     faults = sorted([*faults, *contradictory], key=lambda fault: fault.row)
     if not good and not faults:
@@ -352,7 +352,7 @@ def import_review(sheet: Path, ontology: Ontology, out: Path, *, now: datetime |
     )
 
 
-def _write_rejects(sheet: Path, out: Path, faults: Sequence[Fault]) -> Path | None:
+def _write_rejects(sheet: Path, out: Path, faults: Sequence[SheetFault]) -> Path | None:
     path = out.with_name(f"{sheet.stem}-rejects.csv")
     if not faults:
         if path.resolve() != sheet.resolve():
@@ -403,7 +403,7 @@ def _same(before: str, now: str) -> bool:
     return abs(told - came) <= (1e-5 * abs(told) if "e" in now.lower() else 0)
 
 
-def _agreed(decided: Sequence[tuple[SheetRow, Correction]]) -> tuple[list[Correction], list[Fault]]:
+def _agreed(decided: Sequence[tuple[SheetRow, Correction]]) -> tuple[list[Correction], list[SheetFault]]:
     """One correction per product and property; rows that contradict each other are all faults."""
     by_key: dict[tuple[str, str], list[tuple[SheetRow, Correction]]] = defaultdict(list)
     for row, correction in decided:
@@ -416,7 +416,7 @@ def _agreed(decided: Sequence[tuple[SheetRow, Correction]]) -> tuple[list[Correc
             continue
         told = ", ".join(f"{one.value or UNKNOWN} in row {row.number}" for row, one in rows)
         reason = f"{rows[0][1].property} of product {rows[0][1].product_id} is given more than once: {told}; keep one"
-        faults += [Fault(row.number, reason, row.cells) for row, _ in rows]
+        faults += [SheetFault(row.number, reason, row.cells) for row, _ in rows]
     return good, faults
 
 

@@ -131,7 +131,7 @@ class Reason:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class SheetQuestion:
     """One row of the sheet: what a person is asked. Probabilities in [0, 1]."""
 
     product_id: str
@@ -172,7 +172,7 @@ class SheetRow:
 # --- writing
 
 
-def write_workbook(path: Path, questions: Sequence[Question], choices: Mapping[str, Sequence[str]]) -> None:
+def write_workbook(path: Path, questions: Sequence[SheetQuestion], choices: Mapping[str, Sequence[str]]) -> None:
     """The sheet as XLSX: `review`, `how to`, and the hidden `values` that the drop-downs read.
 
     `choices`: property -> the values that its drop-down offers.
@@ -222,7 +222,7 @@ def _fill_values(book: Any, sheet: Any, choices: Mapping[str, Sequence[str]]) ->
         book.define_name(f"values_{place + 1}", f"={VALUES}!${letters}$2:${letters}${len(values) + 1}")
 
 
-def _fill_review(book: Any, sheet: Any, questions: Sequence[Question], looks: _Looks) -> None:
+def _fill_review(book: Any, sheet: Any, questions: Sequence[SheetQuestion], looks: _Looks) -> None:
     for place, column in enumerate(COLUMNS):
         hidden = {"hidden": True} if column.kind == "hidden" else {}
         sheet.set_column_pixels(place, place, column.width_px, None, hidden)
@@ -267,7 +267,7 @@ def _fill_review(book: Any, sheet: Any, questions: Sequence[Question], looks: _L
     sheet.repeat_rows(0)
 
 
-def _place_picture(sheet: Any, row: int, column: int, question: Question, look: Any, width_px: int) -> None:
+def _place_picture(sheet: Any, row: int, column: int, question: SheetQuestion, look: Any, width_px: int) -> None:
     picture = question.picture
     if picture is None:
         sheet.write_string(row, column, "no picture", look)

@@ -16,7 +16,7 @@ from shopvl.catalog.vocabulary import CATEGORY_JOIN
 from shopvl.data.rows import Row
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError, DesignError
-from shopvl.evaluation.evaluate import Seen, look
+from shopvl.evaluation.evaluate import ModelOutputs, look
 from shopvl.evaluation.page import verdict_of
 from shopvl.metrics.intervals import Difference, paired_bootstrap
 from shopvl.reporting.page import Figure, Page, Tone
@@ -136,7 +136,7 @@ def _by_category(rows: Sequence[Row], places: Iterable[int]) -> dict[str, list[i
     return found
 
 
-def _page(found: Verdicts, guarded: Sequence[str], catalog: Catalog, before: Seen, after: Seen) -> Page:
+def _page(found: Verdicts, guarded: Sequence[str], catalog: Catalog, before: ModelOutputs, after: ModelOutputs) -> Page:
     page = Page(
         "It may replace the champion" if found.passed else "It may not replace the champion",
         f"{found.new} against {found.champion} on {found.rows:,} products",

@@ -13,7 +13,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 from shopvl.catalog.schema import FRAME_SCHEMA
-from shopvl.data.rows import Reject
+from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.inference.tag_rows import tags_of
 
@@ -35,12 +35,12 @@ class Tagger(PythonModel):
         """One row per product and property."""
         rows = [_row(number, told) for number, told in enumerate(model_input.to_dict("records"))]
         frame = pl.DataFrame([row for row in rows if isinstance(row, dict)], schema=FRAME_SCHEMA)
-        found = [_rejected(row) for row in rows if isinstance(row, Reject)]
+        found = [_rejected(row) for row in rows if isinstance(row, RejectedRow)]
         precision = float((params or {}).get("precision", 0.95))
         model = self.design.name
         root = Path(os.environ.get(ROOT, "."))
         for item in tags_of(self.design, [frame] if len(frame) else [], root, precision=precision):
-            if isinstance(item, Reject):
+            if isinstance(item, RejectedRow):
                 found.append(_rejected(item))
                 continue
             for tag in item:
@@ -49,13 +49,13 @@ class Tagger(PythonModel):
         return pd.DataFrame(found, columns=list(EMPTY), dtype=object)  # or None would become a number, NaN
 
 
-def _row(number: int, told: dict[str, Any]) -> dict[str, Any] | Reject:
+def _row(number: int, told: dict[str, Any]) -> dict[str, Any] | RejectedRow:
     """A row of the request as a row of a catalog."""
     known = {name: value for name, value in told.items() if value is not None and value == value}  # NaN is not itself
     product_id = str(known.get("product_id", number))
     path = known.get("path")
     if path is not None and (fault := _forbidden(str(path))):
-        return Reject(product_id, fault)
+        return RejectedRow(product_id, fault)
     image = {"bytes": known.get("image"), "path": path}
     return {"product_id": product_id, "title": known.get("title"), "image": image}
 
@@ -70,7 +70,7 @@ def _forbidden(path: str) -> str | None:
     return None
 
 
-def _rejected(reject: Reject) -> dict[str, Any]:
+def _rejected(reject: RejectedRow) -> dict[str, Any]:
     return {**EMPTY, "product_id": reject.product_id, "reject": reject.reason}
 
 

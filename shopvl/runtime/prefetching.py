@@ -9,7 +9,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def ahead(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+def prefetch(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
     """Results in order, from a thread with two pieces of work under way beyond the one in hand: bounded memory."""
     stream = iter(items)
     with ThreadPoolExecutor(max_workers=1) as pool:

@@ -15,7 +15,7 @@ from shopvl.batch import Batch, Modality
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
-from shopvl.data.rows import Reject, pairs
+from shopvl.data.rows import RejectedRow, pairs
 from shopvl.design.design import Design
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.files import exclusive_lock
@@ -120,13 +120,13 @@ def _version(out: Path) -> State | None:
         return None
 
 
-def embed(design: Design, catalog: Catalog, writer: Writer, title_share: float, report: Report) -> list[Reject]:
+def embed(design: Design, catalog: Catalog, writer: Writer, title_share: float, report: Report) -> list[RejectedRow]:
     """Put the catalog's products into a segment; returns the rows that could not be read."""
 
     def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         return {"vector": product_vectors(design.embeddings(batch, inputs), inputs, title_share)}
 
-    rejects: list[Reject] = []
+    rejects: list[RejectedRow] = []
     further = [name for name in catalog.plan.further if name not in OWN]
     for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), read):
         if isinstance(item, Encoded):

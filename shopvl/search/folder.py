@@ -24,11 +24,11 @@ CONFIG, ONTOLOGY, REJECTS = "config.json", "ontology.json", "rejects.parquet"
 VECTORS, PRODUCTS, SHOWN = "vectors.f32", "products.parquet", "shown.arrow"  # of one segment
 
 
-class _Frozen(BaseModel):
+class _FrozenSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Weights(_Frozen):
+class Weights(_FrozenSettings):
     """What a product's score adds up: cosine, BM25 as a share of the query's best, and the share of facts that hold.
 
     BM25 counts more where the words name no category or value, but say a brand or a model: `unnamed` times their share;
@@ -42,7 +42,7 @@ class Weights(_Frozen):
     facts: float = 0.4
 
 
-class CutOff(_Frozen):
+class CutOff(_FrozenSettings):
     """A query is answered where `bias + weights . signals` is at least `threshold` (a logit)."""
 
     weights: dict[str, float]
@@ -52,7 +52,7 @@ class CutOff(_Frozen):
     refused: float  # share of the others that were not
 
 
-class Settings(_Frozen):
+class Settings(_FrozenSettings):
     """What is chosen on validation data."""
 
     title_share: float = Field(TITLE_SHARE, ge=0, le=1)  # of a product's vector; the rest is the picture's
@@ -60,21 +60,21 @@ class Settings(_Frozen):
     cut_off: CutOff | None = None  # None: every query is answered
 
 
-class Milvus(_Frozen):
+class Milvus(_FrozenSettings):
     """Where the vectors are, if not in the folder: a file of Milvus Lite, or a server."""
 
     uri: str
     collection: str
 
 
-class Segment(_Frozen):
+class Segment(_FrozenSettings):
     """Products that were added together."""
 
     name: str
     rows: int
 
 
-class State(_Frozen):
+class State(_FrozenSettings):
     """`config.json`: which model made the index, which files it is, and what was measured for it."""
 
     format: int = FORMAT

@@ -43,7 +43,7 @@ def composed(
         scores, rows = index.vectors.search(vector_D, pool, allowed)
         return rows, scores
     shown_D = index.image_vector(image)
-    seen = Seen(index, image, shown_D)
+    seen = PhotoFacts(index, image, shown_D)
     own = [seen.value(name) for name in dict.fromkeys(fact.property for fact in facts if fact.property)]
     named = any(fact.kind == "category" for fact in facts)
     kept = None if named else seen.value(CATEGORY)
@@ -67,7 +67,7 @@ def composed(
     return rows, scores
 
 
-class Seen:
+class PhotoFacts:
     """What a picture shows: what is known of the products whose photo it is.
 
     Of a photo that the index has not, it is the value that the model's own calibrated answer and the products nearest

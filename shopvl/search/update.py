@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
-from shopvl.data.rows import Reject
+from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.files import exclusive_lock
@@ -54,7 +54,7 @@ def update_index(
     if catalog is not None and design is None:
         raise ShopvlError("products can only be added with the model that made the index; name it with --model")
 
-    def fill(writer: Writer, title_share: float) -> list[Reject]:
+    def fill(writer: Writer, title_share: float) -> list[RejectedRow]:
         assert design is not None
         assert catalog is not None
         rejects = embed(design, catalog, writer, title_share, report)
@@ -68,7 +68,7 @@ def update_index(
     return change(out, None if catalog is None else fill, delete, None if tags is None else read_tags(tags))
 
 
-Fill = Callable[["Writer", float], list[Reject]]  # puts products into a segment, with that title share
+Fill = Callable[["Writer", float], list[RejectedRow]]  # puts products into a segment, with that title share
 
 
 def change(
@@ -89,7 +89,7 @@ def _changed(
     frames = [_products(out, segment, "product_id", "photo") for segment in old.segments]
     ids = pl.concat([frame.select("product_id") for frame in frames]).with_row_index("row")
     ids = ids.filter(~pl.col("row").is_in(sorted(gone)))
-    rejects: list[Reject] = []
+    rejects: list[RejectedRow] = []
     segments, added = old.segments, pl.DataFrame(schema=COLUMNS)
     if fill is not None:
         writer = Writer(out, old.version + 1, ontology, _known_photos(out, old, frames))

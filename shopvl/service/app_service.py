@@ -30,7 +30,7 @@ from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
 from shopvl.inference.ask import Asked, Clash, Product, Reply, answered, understand
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.review.queue import LegalNames, Queue, review_queue
-from shopvl.review.sheet import Question
+from shopvl.review.sheet import SheetQuestion
 from shopvl.search import Found, SearchIndex
 from shopvl.service.catalog_run import RUN, CatalogRun, FencedCatalog, read_run
 from shopvl.vision.map_picture import FAINT, drawn_heat, drawn_map
@@ -96,16 +96,16 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """How far a queue is: what was decided of it, what waits, most useful first, and what is not read yet."""
 
-    waiting: list[Question]
+    waiting: list[SheetQuestion]
     decided: int
     of: int
     more: int = 0
 
 
-class Workbench:
+class AppService:
     """Models, and where there are any a catalog, an index and a tagging run; decisions go to `work/corrections.jsonl`,
     catalog runs to `work/runs`."""
 
@@ -150,7 +150,7 @@ class Workbench:
         tags: Path | None = None,
         names: Path | None = None,
         corrections: Path | None = None,
-    ) -> Workbench:
+    ) -> AppService:
         """Load everything that is named. Raises ShopvlError for the first thing that does not fit."""
         models: dict[str, Model] = {}
         for folder in (model, *others):
@@ -414,7 +414,7 @@ class Workbench:
                 self._queues[run] = known
         return known[1]
 
-    def progress(self, run: str, *, only: str | None = None, conflicts: bool = False) -> Progress:
+    def progress(self, run: str, *, only: str | None = None, conflicts: bool = False) -> RunProgress:
         """What waits and how much is decided, of all questions of a run or some; decisions of everybody count.
 
         More questions are read when none of those that were read waits.
@@ -432,7 +432,7 @@ class Workbench:
             waiting = [one for one in asked if (one.product_id, folded(one.property)) not in done]
             if waiting or len(queue.questions) < rows:
                 more = queue.of - len(queue.questions)
-                return Progress(waiting, len(asked) - len(waiting), len(asked), more)
+                return RunProgress(waiting, len(asked) - len(waiting), len(asked), more)
             rows = len(queue.questions) + QUEUE_ROWS
 
     def pictured(self, run: str, product_id: str) -> bytes | None:

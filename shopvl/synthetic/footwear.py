@@ -7,7 +7,7 @@ import numpy as np
 from shopvl.synthetic.fabric import Rgb, Stuff, luminance, mix, plain, shade
 from shopvl.synthetic.looks import METAL, RUBBER, Look, leather, metal, rubber, spread
 from shopvl.synthetic.outline import Knot, Path, band, box, oval
-from shopvl.synthetic.paint import Fold, Line, Part, Sketch, Words, fold, thinner
+from shopvl.synthetic.paint import DrawnLine, DrawnText, Fold, Part, Sketch, fold, thinner
 
 
 def _pair(sketch: Sketch, rng: np.random.Generator) -> None:
@@ -17,9 +17,9 @@ def _pair(sketch: Sketch, rng: np.random.Generator) -> None:
         sketch.marks[:0] = [_shifted(mark, step) for mark in sketch.marks]
 
 
-def _shifted(mark: Part | Line | Words, step: np.ndarray) -> Part | Line | Words:
+def _shifted(mark: Part | DrawnLine | DrawnText, step: np.ndarray) -> Part | DrawnLine | DrawnText:
     match mark:
-        case Line():
+        case DrawnLine():
             return replace(mark, points=mark.points + step)
         case Part():
             folds = tuple(Fold(f.outline + step, f.height) for f in mark.folds)

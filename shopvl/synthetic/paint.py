@@ -41,7 +41,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Line:
+class DrawnLine:
     """A seam (dark), stitch (dashed) or thread on top of the parts; it never leaves the product."""
 
     points: np.ndarray  # (N, 2) product units
@@ -52,7 +52,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Words:
+class DrawnText:
     """Text printed on the product."""
 
     text: str
@@ -69,7 +69,7 @@ class Sketch:
     standing: bool = False  # stands on a floor; otherwise it lies or hangs
     may_flip: bool = True
     turn: float = 5.0  # degrees it may be turned by
-    marks: list[Part | Line | Words] = field(default_factory=list)
+    marks: list[Part | DrawnLine | DrawnText] = field(default_factory=list)
 
     def part(
         self,
@@ -86,15 +86,15 @@ class Sketch:
 
     def seam(self, path: Path, width: float = 0.006, strength: float = 0.35, rgb: Rgb = (20, 20, 24)) -> None:
         """A dark line along an open path."""
-        self.marks.append(Line(trace(path, closed=False), width, rgb, strength))
+        self.marks.append(DrawnLine(trace(path, closed=False), width, rgb, strength))
 
     def stitch(self, path: Path, rgb: Rgb, width: float = 0.006, dash: float = 0.016, strength: float = 0.7) -> None:
         """A dashed line of thread."""
-        self.marks.append(Line(trace(path, closed=False), width, rgb, strength, dash))
+        self.marks.append(DrawnLine(trace(path, closed=False), width, rgb, strength, dash))
 
     def words(self, text: str, centre: tuple[float, float], height: float, max_width: float, rgb: Rgb) -> None:
         """Print text on what is there."""
-        self.marks.append(Words(text, centre, height, max_width, rgb))
+        self.marks.append(DrawnText(text, centre, height, max_width, rgb))
 
     def outline(self) -> np.ndarray:
         """All corners of all parts (N, 2)."""
@@ -122,9 +122,9 @@ class Painter:
             match mark:
                 case Part():
                     self._part(mark)
-                case Line():
+                case DrawnLine():
                     self._line(mark)
-                case Words():
+                case DrawnText():
                     self._words(mark)
 
     def _part(self, part: Part) -> None:
@@ -219,7 +219,7 @@ class Painter:
         # premultiplied: what was there is weakened, the new part added; same as above because colours are opaque
         self.cover[y, x] += (1 - self.cover[y, x]) * alpha
 
-    def _line(self, line: Line) -> None:
+    def _line(self, line: DrawnLine) -> None:
         window = self._window(self.pose.pixels(line.points), pad_px=3 + int(line.width * self.pose.px_per_unit))
         if window is None:
             return
@@ -236,7 +236,7 @@ class Painter:
         y, x = window.slices
         self.colour[y, x] += (np.array(line.rgb, dtype=np.float32) - self.colour[y, x]) * alpha[..., None]
 
-    def _words(self, words: Words) -> None:
+    def _words(self, words: DrawnText) -> None:
         """Printed text: turned with the product, never mirrored."""
         scale = self.pose.px_per_unit
         height_px = words.height * scale * 2

@@ -52,7 +52,7 @@ class Index:
         return found
 
 
-class Ledger:
+class ResultCache:
     """Results by key. `schema` has the columns `key` and `reason`, and whatever a result is made of."""
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:

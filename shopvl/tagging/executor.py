@@ -23,26 +23,26 @@ import polars as pl
 import pyarrow as pa
 
 from shopvl.runtime.malloc import disable_malloc_trim
-from shopvl.runtime.prefetching import ahead
+from shopvl.runtime.prefetching import prefetch
 
 QUEUED = 2  # pieces of work per worker that are under way or wait for it
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkItem:
     """Some rows of a catalog, by their numbers there, with their keys."""
 
     numbers: np.ndarray
     keys: list[bytes]
     frame: pl.DataFrame
 
-    def rows(self, start: int, stop: int) -> Work:
+    def rows(self, start: int, stop: int) -> WorkItem:
         """Only some of them."""
-        return Work(self.numbers[start:stop], self.keys[start:stop], self.frame[start:stop])
+        return WorkItem(self.numbers[start:stop], self.keys[start:stop], self.frame[start:stop])
 
 
 @dataclass(frozen=True)
-class Mapped:
+class BatchResult:
     """A result per row of a piece of work, in its order, and the seconds that each stage took."""
 
     results: pa.RecordBatch
@@ -52,23 +52,23 @@ class Mapped:
 class Mapper(Protocol):
     """Work to results, in two steps that can overlap. It is sent to workers, so it can be pickled."""
 
-    def prepared(self, work: Work) -> tuple[Any, float]:
+    def prepared(self, work: WorkItem) -> tuple[Any, float]:
         """The work made ready, and the seconds that took; runs in a thread."""
         ...
 
-    def answered(self, work: Work, ready: Any, preparing: float) -> Mapped:
+    def answered(self, work: WorkItem, ready: Any, preparing: float) -> BatchResult:
         """A result for every row."""
         ...
 
-    def lost(self, work: Work, reason: str) -> Mapped:
+    def lost(self, work: WorkItem, reason: str) -> BatchResult:
         """What to write of rows that no worker survives."""
         ...
 
 
-def in_process(mapper: Mapper, works: Iterator[Work]) -> Iterator[tuple[np.ndarray, Mapped]]:
+def in_process(mapper: Mapper, works: Iterator[WorkItem]) -> Iterator[tuple[np.ndarray, BatchResult]]:
     """Here, one piece after the other; the next one is prepared meanwhile."""
     disable_malloc_trim()
-    for work, ready in ahead(lambda work: (work, mapper.prepared(work)), works):
+    for work, ready in prefetch(lambda work: (work, mapper.prepared(work)), works):
         yield work.numbers, mapper.answered(work, *ready)
 
 
@@ -78,10 +78,10 @@ class InWorkers:
     def __init__(self, count: int, threads: int = 1) -> None:
         self.count, self.threads = count, threads
 
-    def __call__(self, mapper: Mapper, works: Iterator[Work]) -> Iterator[tuple[np.ndarray, Mapped]]:
+    def __call__(self, mapper: Mapper, works: Iterator[WorkItem]) -> Iterator[tuple[np.ndarray, BatchResult]]:
         """Results as they are ready."""
         pool = self._pool(mapper, self.count)
-        under_way: dict[Future[Mapped], Work] = {}
+        under_way: dict[Future[BatchResult], WorkItem] = {}
         try:
             for work in works:
                 under_way[pool.submit(_map, work)] = work
@@ -98,11 +98,11 @@ class InWorkers:
         return ProcessPoolExecutor(count, context, initializer=_begin, initargs=(mapper, self.threads))
 
     def _collected(
-        self, mapper: Mapper, pool: ProcessPoolExecutor, under_way: dict[Future[Mapped], Work]
-    ) -> Generator[tuple[np.ndarray, Mapped], None, ProcessPoolExecutor]:
+        self, mapper: Mapper, pool: ProcessPoolExecutor, under_way: dict[Future[BatchResult], WorkItem]
+    ) -> Generator[tuple[np.ndarray, BatchResult], None, ProcessPoolExecutor]:
         """What is ready by now, and the pool to go on with."""
         done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-        broken: list[Work] = []
+        broken: list[WorkItem] = []
         for future in done:
             work = under_way.pop(future)
             try:
@@ -122,7 +122,7 @@ class InWorkers:
         yield from self._carefully(mapper, broken)
         return self._pool(mapper, self.count)
 
-    def _carefully(self, mapper: Mapper, works: list[Work]) -> Iterator[tuple[np.ndarray, Mapped]]:
+    def _carefully(self, mapper: Mapper, works: list[WorkItem]) -> Iterator[tuple[np.ndarray, BatchResult]]:
         """Piece by piece in one worker; a piece that kills it is halved until the row is found."""
         waiting = deque(works)
         pool = self._pool(mapper, 1)
@@ -155,7 +155,7 @@ def _begin(mapper: Mapper, threads: int) -> None:
     _mapper = mapper
 
 
-def _map(work: Work) -> Mapped:
+def _map(work: WorkItem) -> BatchResult:
     assert _mapper is not None
     return _mapper.answered(work, *_mapper.prepared(work))
 

@@ -51,7 +51,7 @@ Answer = dict[str, Any]
 
 
 @dataclass
-class Exported:
+class ExportSummary:
     """How many products were written, and how many have each attribute, and all that are required."""
 
     products: int = 0
@@ -77,7 +77,7 @@ def export_tags(
     decisions: str = "accept",
     require: Sequence[str] = (),
     report: Callable[[int], None] = lambda products: None,
-) -> Exported:
+) -> ExportSummary:
     """Write the answers with one of these decisions, product by product; the file appears when it is whole.
 
     A Google feed needs the catalog they were made from, for titles and pictures. Raises ShopvlError where an option or
@@ -95,7 +95,7 @@ def export_tags(
     path = tags / "tags.parquet" if tags.is_dir() else tags
     properties = _properties(path)
     names = list(dict.fromkeys(GOOGLE_NAMES.get(name, name) for name in properties)) if form == "google" else properties
-    done = Exported(required=tuple(require) or (GOOGLE_REQUIRED if form == "google" else ()))
+    done = ExportSummary(required=tuple(require) or (GOOGLE_REQUIRED if form == "google" else ()))
     done.filled.update(dict.fromkeys([*names, *done.required], 0))
     products = _counted(_products(path, taken), done, form, report)
     match form:
@@ -134,7 +134,7 @@ def _products(path: Path, taken: set[str]) -> Iterator[tuple[str, list[Answer]]]
 
 
 def _counted(
-    products: Iterator[tuple[str, list[Answer]]], done: Exported, form: Form, report: Callable[[int], None]
+    products: Iterator[tuple[str, list[Answer]]], done: ExportSummary, form: Form, report: Callable[[int], None]
 ) -> Iterator[tuple[str, list[Answer]]]:
     for product_id, answers in products:
         told = [(row["property"], row["value"]) for row in answers if row["value"] is not None]

@@ -17,15 +17,15 @@ import torch
 
 from shopvl import __version__
 from shopvl.batch import Modality, inputs_name
-from shopvl.data.collate import Loader
+from shopvl.data.collate import Collator
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.inference.encode import Prepared, encoded, prepare
 from shopvl.inference.tag_rows import HeadAnswers, ZeroShotAnswers
-from shopvl.models.fold_batchnorm import folded
+from shopvl.models.fold_batchnorm import fold_batchnorm
 from shopvl.runtime.bfloat16 import bf16_is_fast
 from shopvl.tagging.cache import KEY_BYTES
-from shopvl.tagging.executor import Mapped, Work
+from shopvl.tagging.executor import BatchResult, WorkItem
 
 ALTERNATIVES = pa.list_(pa.struct([("value", pa.string()), ("probability", pa.float32())]))
 ANSWER = pa.struct(
@@ -83,13 +83,13 @@ class TagMapper:
         """The design's; telling it reads all of its weights."""
         return self.design.name
 
-    def prepared(self, work: Work) -> tuple[Prepared, float]:
+    def prepared(self, work: WorkItem) -> tuple[Prepared, float]:
         """The rows as batches, and the seconds that took."""
         started = time.perf_counter()
         ready = prepare(self._loader, list(work.frame.iter_rows(named=True)), self.root, self.use)
         return ready, time.perf_counter() - started
 
-    def answered(self, work: Work, ready: Prepared, preparing: float) -> Mapped:
+    def answered(self, work: WorkItem, ready: Prepared, preparing: float) -> BatchResult:
         """What the model says of prepared rows."""
         seconds = {"prepare": preparing, "model": 0.0, "answers": 0.0}
         results = [_result(key, row) for key, row in zip(work.keys, work.frame["product_id"], strict=True)]
@@ -110,21 +110,21 @@ class TagMapper:
         started = time.perf_counter()
         batch = pa.RecordBatch.from_pylist(results, schema=KNOWN)
         seconds["answers"] += time.perf_counter() - started
-        return Mapped(batch, seconds)
+        return BatchResult(batch, seconds)
 
-    def lost(self, work: Work, reason: str) -> Mapped:
+    def lost(self, work: WorkItem, reason: str) -> BatchResult:
         """Rows that no worker survives, as rejects."""
         results = [
             _result(key, product_id) | {"reason": reason}
             for key, product_id in zip(work.keys, work.frame["product_id"], strict=True)
         ]
-        return Mapped(pa.RecordBatch.from_pylist(results, schema=KNOWN))
+        return BatchResult(pa.RecordBatch.from_pylist(results, schema=KNOWN))
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.design.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
 
     @cached_property
-    def _loader(self) -> Loader:
+    def _loader(self) -> Collator:
         return self.design.loader
 
     @cached_property
@@ -134,7 +134,7 @@ class TagMapper:
     @cached_property
     def _used(self) -> Design:
         """The design as it computes fastest; for what it is called, `design` stands."""
-        return replace(self.design, model=folded(self.design.model))
+        return replace(self.design, model=fold_batchnorm(self.design.model))
 
     def __getstate__(self) -> dict[str, Any]:  # a worker makes its own
         return {name: value for name, value in vars(self).items() if name not in ("_loader", "_answers", "_used")}

@@ -21,8 +21,8 @@ import pyarrow as pa
 from shopvl.catalog.fetching import PER_HOST, Fetcher
 from shopvl.errors import ShopvlError
 from shopvl.tagging.cache import KEY_BYTES, Index
-from shopvl.tagging.executor import Mapped, Mapper, Work
-from shopvl.tagging.reader import Reading
+from shopvl.tagging.executor import BatchResult, Mapper, WorkItem
+from shopvl.tagging.reader import CatalogReader
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -36,12 +36,14 @@ except ImportError as error:
 WORK = pa.schema([("numbers", pa.binary()), ("keys", pa.binary()), ("frame", pa.large_binary())])
 
 
-def in_ray(mapper: Mapper, reading: Reading, index: Index, workers: int) -> Iterator[tuple[np.ndarray, Mapped]]:
+def in_ray(
+    mapper: Mapper, reading: CatalogReader, index: Index, workers: int
+) -> Iterator[tuple[np.ndarray, BatchResult]]:
     """Results as they are ready. `workers` processes map, on whatever machines the cluster has.
 
     Joins the cluster that RAY_ADDRESS names; without it, one is started here for this run.
     """
-    told = Reading(reading.catalog, reading.made_with, reading.limit)
+    told = CatalogReader(reading.catalog, reading.made_with, reading.limit)
     new = sum(
         len(work.keys) for work in reading.new_rows(index)
     )  # notes what is known; the reader's task does it again
@@ -69,7 +71,7 @@ def in_ray(mapper: Mapper, reading: Reading, index: Index, workers: int) -> Iter
             for row in batch.to_pylist():
                 with pa.ipc.open_stream(row["results"]) as results:
                     (part,) = list(results)
-                yield np.frombuffer(row["numbers"], dtype=np.int64), Mapped(part, json.loads(row["seconds"]))
+                yield np.frombuffer(row["numbers"], dtype=np.int64), BatchResult(part, json.loads(row["seconds"]))
     finally:
         if started:
             ray.shutdown()
@@ -78,7 +80,7 @@ def in_ray(mapper: Mapper, reading: Reading, index: Index, workers: int) -> Iter
 class _Rows(Datasource):
     """Work as rows of a data set, one piece each."""
 
-    def __init__(self, reading: Reading, index: Index) -> None:
+    def __init__(self, reading: CatalogReader, index: Index) -> None:
         self.reading, self.index = reading, index
 
     def estimate_inmemory_data_size(self) -> int | None:
@@ -88,7 +90,7 @@ class _Rows(Datasource):
         reading, index = self.reading, self.index
 
         def read() -> Iterator[pa.Table]:
-            fresh = Reading(reading.catalog, reading.made_with, reading.limit)
+            fresh = CatalogReader(reading.catalog, reading.made_with, reading.limit)
             for work in fresh.new_rows(index):
                 data = io.BytesIO()
                 work.frame.write_ipc(data)
@@ -113,7 +115,7 @@ class _Worker:
         keys = [row["keys"][start : start + KEY_BYTES] for start in range(0, len(row["keys"]), KEY_BYTES)]
         frame = pl.read_ipc(io.BytesIO(row["frame"]))
         ((frame, _),) = self.fetcher.fetched([(frame, None)])
-        work = Work(np.frombuffer(row["numbers"], dtype=np.int64), keys, frame)
+        work = WorkItem(np.frombuffer(row["numbers"], dtype=np.int64), keys, frame)
         mapped = self.mapper.answered(work, *self.mapper.prepared(work))
         data = io.BytesIO()
         with pa.ipc.new_stream(data, mapped.results.schema) as writer:

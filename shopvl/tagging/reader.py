@@ -15,17 +15,17 @@ from shopvl.catalog.readers import Catalog
 from shopvl.catalog.schema import FAULT
 from shopvl.inference.encode import BATCH_ROWS
 from shopvl.tagging.cache import KEY_BYTES, UNKNOWN, Index
-from shopvl.tagging.executor import Work
+from shopvl.tagging.executor import WorkItem
 
 WORK_ROWS = 2 * BATCH_ROWS
 READ_ROWS = 1024
 COLUMNS = ("product_id", "title", "image", FAULT)
 
 
-class Reading:
+class CatalogReader:
     """Which rows a catalog has, where the ledger keeps each one's result, and which are still to be done.
 
-    Work is cut in the same places however often a run is broken off, because the ledger keeps whole pieces of it: a
+    WorkItem is cut in the same places however often a run is broken off, because the ledger keeps whole pieces of it: a
     resumed run computes the same batches as an unbroken one.
     """
 
@@ -34,9 +34,9 @@ class Reading:
         self._places, self._ids = array("q"), array("Q")
         self.reused = self.done = 0
 
-    def new_rows(self, index: Index) -> Iterator[Work]:
+    def new_rows(self, index: Index) -> Iterator[WorkItem]:
         """Rows whose result is not known, in the catalog's order, WORK_ROWS at a time."""
-        waiting: list[Work] = []
+        waiting: list[WorkItem] = []
         for work in self._rows():
             found = index.find(work.keys)
             self._places.extend(found.tolist())
@@ -44,7 +44,7 @@ class Reading:
             (new,) = np.nonzero(found == UNKNOWN)
             self.reused += len(found) - len(new)
             if len(new) < len(found):
-                work = Work(work.numbers[new], [work.keys[i] for i in new], work.frame[new])
+                work = WorkItem(work.numbers[new], [work.keys[i] for i in new], work.frame[new])
             waiting = [*waiting, work] if len(new) else waiting
             while sum(len(part.keys) for part in waiting) >= WORK_ROWS:
                 together = _together(waiting)
@@ -75,21 +75,21 @@ class Reading:
             first[int(order[here + 1])] = first.get(before, before)
         return first
 
-    def _rows(self) -> Iterator[Work]:
+    def _rows(self) -> Iterator[WorkItem]:
         left, start = self.limit, 0
         for frame in self.catalog.batches(READ_ROWS, columns=COLUMNS):
             frame = frame if left is None else frame.head(left)
             keys = row_keys(frame, self.catalog.root, self.made_with)
-            yield Work(np.arange(start, start + len(frame)), keys, frame)
+            yield WorkItem(np.arange(start, start + len(frame)), keys, frame)
             start += len(frame)
             if left is not None and (left := left - len(frame)) <= 0:
                 return
 
 
-def _together(works: Sequence[Work]) -> Work:
+def _together(works: Sequence[WorkItem]) -> WorkItem:
     if len(works) == 1:
         return works[0]
-    return Work(
+    return WorkItem(
         np.concatenate([work.numbers for work in works]),
         [key for work in works for key in work.keys],
         pl.concat([work.frame for work in works]),

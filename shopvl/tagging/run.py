@@ -28,10 +28,10 @@ from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
 from shopvl.inference.calibrate import UNKNOWN_BELOW, UNMEASURED, trust_of
-from shopvl.tagging.cache import Ledger, disk_error
-from shopvl.tagging.executor import InWorkers, Mapped, Work, in_process
+from shopvl.tagging.cache import ResultCache, disk_error
+from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
 from shopvl.tagging.mapper import ALTERNATIVES, ANSWER, KNOWN, TagMapper
-from shopvl.tagging.reader import Reading
+from shopvl.tagging.reader import CatalogReader
 
 T = TypeVar("T")
 LEDGER, NOTES = ".ledger", "notes.parquet"
@@ -143,8 +143,8 @@ def tag(
     zero_shot = zero_shot or not design.labels
     mapper = TagMapper(design, catalog.root, use, zero_shot=zero_shot, bfloat16=bfloat16)
     with exclusive_lock(out / LEDGER, f"tagging into {out}"):
-        ledger = Ledger(out / LEDGER, KNOWN)
-        reading = Reading(catalog, mapper.made_with(), limit)
+        ledger = ResultCache(out / LEDGER, KNOWN)
+        reading = CatalogReader(catalog, mapper.made_with(), limit)
         done = 0
         try:
             for numbers, mapped in _results(engine, workers, mapper, reading, ledger, summary):
@@ -166,8 +166,8 @@ def tag(
 
 
 def _results(
-    engine: str, workers: int, mapper: TagMapper, reading: Reading, ledger: Ledger, summary: Tagged
-) -> Iterator[tuple[np.ndarray, Mapped]]:
+    engine: str, workers: int, mapper: TagMapper, reading: CatalogReader, ledger: ResultCache, summary: Tagged
+) -> Iterator[tuple[np.ndarray, BatchResult]]:
     if engine == "ray":
         from shopvl.tagging.ray_executor import in_ray
 
@@ -180,7 +180,7 @@ def _results(
     return in_process(mapper, works)
 
 
-def _with_pictures(works: Iterator[Work], summary: Tagged) -> Iterator[Work]:
+def _with_pictures(works: Iterator[WorkItem], summary: Tagged) -> Iterator[WorkItem]:
     """The same with bytes where there were URLs."""
     fetched = Fetcher().fetched((work.frame, work) for work in works)
     for frame, work in summary.timed_each("fetch", fetched, less="read"):
@@ -200,8 +200,8 @@ def _thresholds(design: Design, precision: float, zero_shot: bool) -> dict[tuple
 
 
 def _merge(
-    ledger: Ledger,
-    reading: Reading,
+    ledger: ResultCache,
+    reading: CatalogReader,
     out: Path,
     thresholds: Mapping[tuple[str, str], float],
     mapper: TagMapper,

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shopvl.catalog.ontology import Ontology, Property, Value
 from shopvl.errors import CatalogError
-from shopvl.paths import room
+from shopvl.paths import resource_dir
 
 SLOT = "[MASK]"
 Family = Literal["is", "sold", "has", "property"]
@@ -67,7 +67,7 @@ class PromptBook:
     @classmethod
     def load(cls, folder: Path | None = None) -> PromptBook:
         """The prompt files of that folder (`prompts/` by default). Raises CatalogError naming every fault of a file."""
-        return cls([_read(path) for path in sorted((folder or room("prompts")).glob("*.yaml"))])
+        return cls([_read(path) for path in sorted((folder or resource_dir("prompts")).glob("*.yaml"))])
 
     def languages(self, ontology: Ontology) -> tuple[str, ...]:
         """Languages that have both phrasings and a name for every property of the ontology; English comes first.

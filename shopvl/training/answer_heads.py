@@ -15,12 +15,12 @@ from torch import Tensor
 
 from shopvl.batch import MODALITIES, Batch, Modality
 from shopvl.catalog.readers import Catalog, spread
-from shopvl.data.training_rows import TrainingRows
+from shopvl.data.training_rows import TrainingCache
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.inference.encode import Encoded, encode
 from shopvl.models.heads import LinearHead
-from shopvl.models.prompt_heads import AnsweringDualEncoder, PromptMask
+from shopvl.models.prompt_heads import AnsweringDualEncoder, PromptMaskHead
 from shopvl.text.grams import gram_rows, padded
 from shopvl.text.prompts import Question, questions_of
 from shopvl.training.support_vectors import fit_grams
@@ -54,8 +54,8 @@ class _Read:
         return right_BF.unflatten(1, (-1, len(self.names_KD)))
 
 
-def polish(
-    design: Design, rows: Catalog | TrainingRows, report: Callable[[float], None] = lambda share: None, seed: int = 0
+def fit_answer_heads(
+    design: Design, rows: Catalog | TrainingCache, report: Callable[[float], None] = lambda share: None, seed: int = 0
 ) -> None:
     """Fit what a cloze head knows of its answers beside their names, on the frozen rest, without augmentation.
 
@@ -66,7 +66,7 @@ def polish(
     """
     model = design.model
     assert isinstance(model, AnsweringDualEncoder)
-    assert isinstance(model.head, PromptMask)
+    assert isinstance(model.head, PromptMaskHead)
     asked = questions_of(design.ontology)
     read = _read(design, rows, asked, lambda share: report(share / 2))
     legal_QK = design.loader.questions(asked).legal_QK
@@ -76,7 +76,7 @@ def polish(
     model.eval()
 
 
-def _fit_words(head: PromptMask, read: _Read, legal_QK: Tensor, report: Callable[[float], None]) -> None:
+def _fit_words(head: PromptMaskHead, read: _Read, legal_QK: Tensor, report: Callable[[float], None]) -> None:
     """`wide`, where an answer belongs to one question; `unknown`, which belongs to all, is left to the states."""
     Q, K = legal_QK.shape
     own_K, question_K = (legal_QK.sum(0) == 1).numpy(), legal_QK.int().argmax(0).numpy()
@@ -90,7 +90,7 @@ def _fit_words(head: PromptMask, read: _Read, legal_QK: Tensor, report: Callable
 
 
 def _fit_titles(
-    design: Design, head: PromptMask, read: _Read, legal_QK: Tensor, seed: int, report: Callable[[float], None]
+    design: Design, head: PromptMaskHead, read: _Read, legal_QK: Tensor, seed: int, report: Callable[[float], None]
 ) -> None:
     with torch.no_grad():
         head.log_title_scale.fill_(math.log(NAME_SCALE))
@@ -116,7 +116,7 @@ def _fit_titles(
 
 
 def _fit_pictures(
-    design: Design, head: PromptMask, read: _Read, legal_QK: Tensor, seed: int, report: Callable[[float], None]
+    design: Design, head: PromptMaskHead, read: _Read, legal_QK: Tensor, seed: int, report: Callable[[float], None]
 ) -> None:
     with torch.no_grad():
         head.log_picture_scale.fill_(math.log(NAME_SCALE))
@@ -150,7 +150,7 @@ def _chosen(values: Tensor, chosen: Tensor, device: torch.device) -> Tensor:
     return values[chosen].to(device).float()
 
 
-def _by_name(head: PromptMask, states: Tensor, read: _Read) -> Tensor:
+def _by_name(head: PromptMaskHead, states: Tensor, read: _Read) -> Tensor:
     with torch.no_grad():
         return (states @ read.names_KD.T) * head.log_scale.exp()
 
@@ -196,7 +196,7 @@ def cross_entropy_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tens
 
 
 def _read(
-    design: Design, rows: Catalog | TrainingRows, asked: tuple[Question, ...], report: Callable[[float], None]
+    design: Design, rows: Catalog | TrainingCache, asked: tuple[Question, ...], report: Callable[[float], None]
 ) -> _Read:
     """The complete ones of the rows; each batch of them is asked in the next language."""
     model, loader = design.model, design.loader

@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from shopvl.batch import Batch
-from shopvl.data.training_rows import Steps, TrainingRows
+from shopvl.data.training_rows import TrainingCache, TrainingDataset
 from shopvl.design.design import Design
 from shopvl.errors import RecipeError
 from shopvl.models.momentum import follow
@@ -37,7 +37,7 @@ OnStep = Callable[[Progress, float, dict[str, float]], None]  # progress, share 
 
 def train(
     design: Design,
-    rows: TrainingRows,
+    rows: TrainingCache,
     folder: Path,
     *,
     budget: Budget,
@@ -53,7 +53,7 @@ def train(
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16" if bf16_is_fast() else "no")
     schedule = design.recipe.schedule
     rank, count = accelerator.process_index, accelerator.num_processes
-    steps = Steps(rows, design.loader, seed, rank, count)
+    steps = TrainingDataset(rows, design.loader, seed, rank, count)
     own = share_of(steps.batch_size, count)
     chunk_size = None if schedule.chunk_size is None or schedule.chunk_size >= own else schedule.chunk_size
     whole = whole_batch if count > 1 else None
@@ -127,7 +127,7 @@ def adamw(model: nn.Module, peak_lr: float, weight_decay: float) -> torch.optim.
     return torch.optim.AdamW(told, lr=peak_lr, betas=(0.9, 0.98))
 
 
-def _batches(steps: Steps, first: int, device: torch.device) -> Iterator[Batch]:
+def _batches(steps: TrainingDataset, first: int, device: torch.device) -> Iterator[Batch]:
     """Batches from that step on, without end; prepared one ahead in a worker process."""
     loader: DataLoader[Batch] = DataLoader(
         steps, batch_size=None, sampler=itertools.count(first), num_workers=1, prefetch_factor=2

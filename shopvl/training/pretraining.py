@@ -17,7 +17,7 @@ from shopvl.catalog.ontology import Ontology, mine_ontology
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.data.rows import Row, pairs, picture_reader
-from shopvl.data.training_rows import TrainingRows, training_rows
+from shopvl.data.training_rows import TrainingCache, training_rows
 from shopvl.design.build import tokenizer_for
 from shopvl.design.design import Design, build
 from shopvl.errors import RecipeError
@@ -26,7 +26,7 @@ from shopvl.models.backbones import add_low_rank, merge_low_rank
 from shopvl.recipes.parts import PromptMask
 from shopvl.text.prompts import PromptBook
 from shopvl.tracking import Tracker, tracked
-from shopvl.training.answer_heads import polish
+from shopvl.training.answer_heads import fit_answer_heads
 from shopvl.training.checkpoint import Progress
 from shopvl.training.distributed import processes
 from shopvl.training.experiment import Experiment
@@ -92,7 +92,7 @@ def pretrain(
         if recipe.answering is not None:
             design.labels = prompted_labels(design.ontology)
         if isinstance(recipe.answering, PromptMask):
-            polish(design, rows, lambda share: report("polish", share, ""), experiment.seed)
+            fit_answer_heads(design, rows, lambda share: report("polish", share, ""), experiment.seed)
         design.save(folder / DESIGN)
         batch_size = min(recipe.schedule.batch_size, len(rows))
         summary = {
@@ -125,7 +125,7 @@ def machine_parameters() -> dict[str, Any]:
 def _train(
     experiment: Experiment,
     design: Design,
-    rows: TrainingRows,
+    rows: TrainingCache,
     folder: Path,
     tracker: Tracker | None = None,
     report: Report = lambda stage, share, line: None,
@@ -145,7 +145,7 @@ def _train(
     return train(design, rows, folder, budget=budget, seed=experiment.seed, on_step=on_step)
 
 
-def _begun(experiment: Experiment, rows: TrainingRows, catalog: Catalog) -> Design:
+def _begun(experiment: Experiment, rows: TrainingCache, catalog: Catalog) -> Design:
     """The design as it is before its first step."""
     recipe, ontology_path = experiment.full_recipe(), experiment.path_of("ontology")
     start_path = experiment.path_of("start")
@@ -192,7 +192,7 @@ def _same_run(folder: Path, experiment: Experiment, catalog: Catalog) -> None:
     note.write_text(json.dumps(told, indent=1), "utf-8")
 
 
-def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report, reads: bool) -> TrainingRows:
+def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report, reads: bool) -> TrainingCache:
     total, seen = catalog.count(), 0
 
     def count(rows: int) -> None:
@@ -203,7 +203,7 @@ def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report, 
     return training_rows(catalog, folder / ROWS, log, count, picture_reader() if reads else None)
 
 
-def texts_of_training(rows: TrainingRows, ontology: Ontology) -> Iterator[str]:
+def texts_of_training(rows: TrainingCache, ontology: Ontology) -> Iterator[str]:
     """What a tokenizer is learned from: titles, logged queries, prompts, and every name the ontology knows."""
     yield from ontology.names()
     yield from PromptBook.load().texts

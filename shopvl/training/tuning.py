@@ -15,7 +15,7 @@ from shopvl.batch import INPUT_CHOICES, Modality, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
-from shopvl.data.rows import Reject
+from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.inference.features import Labelled, Report, labelled
@@ -36,7 +36,7 @@ def fit_heads(
     report: Report = lambda stage, share: None,
     seed: int = 0,
     min_steps: int = MIN_STEPS,
-) -> list[Reject]:
+) -> list[RejectedRow]:
     """Give `design` heads fitted on the catalog's rows that have picture and title. Multi-valued: the first value.
 
     The other rows are returned. Raises DesignError where the design's ontology leaves nothing to choose between, or

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from shopvl.vision.ocr import Quad, Reading, Word
+from shopvl.vision.ocr import OcrReading, Quad, Word
 
 _NEAR = 30.0  # largest difference of a channel (0..255) between pixels of one plate
 _BACKDROP = 15.0  # words on the colour of the picture's border have no plate that could be seen
@@ -219,7 +219,7 @@ def place_of(word: Word) -> Place:
     return text, min(int((x0 + x1) / 2 * _PLACES), _PLACES - 1), min(int((y0 + y1) / 2 * _PLACES), _PLACES - 1)
 
 
-def recurring_words(readings: Iterable[Reading], at_least: int = 8) -> frozenset[Place]:
+def recurring_words(readings: Iterable[OcrReading], at_least: int = 8) -> frozenset[Place]:
     """Words that so many pictures of a shop have in the same place: watermarks and standing promotions."""
     seen: Counter[Place] = Counter()
     for reading in readings:

@@ -58,7 +58,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Reading:
+class OcrReading:
     """What was read in one picture; `note` says why nothing could be, and is empty where all went well."""
 
     words: tuple[Word, ...] = ()
@@ -134,7 +134,7 @@ class Worker:
     _complaints: IO[bytes] | None = None
     _done: int = 0
 
-    def read(self, rgb: np.ndarray) -> Reading:
+    def read(self, rgb: np.ndarray) -> OcrReading:
         """The words in a picture (Y, X, 3) uint8. Raises WorkerLost, after which the next call starts anew."""
         process = self._running()
         header = json.dumps({"height": rgb.shape[0], "width": rgb.shape[1]}).encode() + b"\n"
@@ -150,8 +150,8 @@ class Worker:
         if self._done >= self.pictures or reply["resident_mb"] > self.ceiling_mb:
             self.stop()
         if "fault" in reply:
-            return Reading(note=f"the words could not be read: {reply['fault']}")
-        return Reading(tuple(Word(text, cast(Quad, tuple(quad)), score) for text, score, *quad in reply["words"]))
+            return OcrReading(note=f"the words could not be read: {reply['fault']}")
+        return OcrReading(tuple(Word(text, cast(Quad, tuple(quad)), score) for text, score, *quad in reply["words"]))
 
     def stop(self) -> None:
         """End the process, if there is one."""
@@ -258,13 +258,13 @@ class Reader:
         """Most memory any worker held after a picture."""
         return max(worker.peak_mb for worker in self._crew)
 
-    def read_all(self, pictures: Iterable[bytes]) -> Iterator[Reading]:
+    def read_all(self, pictures: Iterable[bytes]) -> Iterator[OcrReading]:
         """A reading for every encoded picture, in order; a few are held in memory at a time, never all.
 
         A picture that cannot be decoded or read has a note instead of words; notes are not kept, so that the next run
         tries again. Raises ShopvlError where the engine itself does not start.
         """
-        ahead: deque[tuple[str, Reading | Future[Reading]]] = deque()
+        ahead: deque[tuple[str, OcrReading | Future[OcrReading]]] = deque()
         with ThreadPoolExecutor(self.workers) as pool:
             try:
                 for data in pictures:
@@ -282,7 +282,7 @@ class Reader:
                 if self._store is not None:
                     self._store.save()
 
-    def read(self, data: bytes) -> Reading:
+    def read(self, data: bytes) -> OcrReading:
         """The reading of one encoded picture."""
         return next(iter(list(self.read_all([data]))))
 
@@ -291,26 +291,26 @@ class Reader:
             self._version = f"{self.engine.version()}-{self.engine.side_px}"
         return f"{self._version}/{hashlib.blake2b(data, digest_size=16).hexdigest()}"
 
-    def _finished(self, key: str, waiting: Reading | Future[Reading]) -> Reading:
-        if isinstance(waiting, Reading):
+    def _finished(self, key: str, waiting: OcrReading | Future[OcrReading]) -> OcrReading:
+        if isinstance(waiting, OcrReading):
             return waiting
         reading = waiting.result()
         if self._store is not None and not reading.note:
             self._store.put(key, reading)
         return reading
 
-    def _fresh(self, data: bytes) -> Reading:
+    def _fresh(self, data: bytes) -> OcrReading:
         try:
             rgb = pixels_to_read(self.decode(data))
         except ImageError as error:
-            return Reading(note=str(error))
+            return OcrReading(note=str(error))
         if min(rgb.shape[:2]) < SMALLEST_PX:
-            return Reading()
+            return OcrReading()
         worker = self._free.get()
         try:
             return worker.read(rgb)
         except WorkerLost as error:
-            return Reading(note=f"the words could not be read: {error}")
+            return OcrReading(note=f"the words could not be read: {error}")
         finally:
             self._free.put(worker)
 
@@ -337,14 +337,16 @@ class Store:
             raise ShopvlError(f"{path} cannot keep OCR readings ({error}); delete it or name another file") from error
         self._fresh: dict[str, str] = {}
 
-    def get(self, key: str) -> Reading | None:
+    def get(self, key: str) -> OcrReading | None:
         """The reading kept under a key."""
         found = self._file.execute("SELECT words FROM readings WHERE key = ?", (key,)).fetchone()
         if found is None:
             return None
-        return Reading(tuple(Word(text, cast(Quad, tuple(quad)), score) for text, score, *quad in json.loads(found[0])))
+        return OcrReading(
+            tuple(Word(text, cast(Quad, tuple(quad)), score) for text, score, *quad in json.loads(found[0]))
+        )
 
-    def put(self, key: str, reading: Reading) -> None:
+    def put(self, key: str, reading: OcrReading) -> None:
         """Keep a reading."""
         words = [[word.text, word.confidence, *word.quad] for word in reading.words]
         self._fresh[key] = json.dumps(words, ensure_ascii=False)

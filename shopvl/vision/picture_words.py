@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from shopvl.vision.ocr import Decode, Engine, RapidEngine, Reader, Reading, Word
+from shopvl.vision.ocr import Decode, Engine, OcrReading, RapidEngine, Reader, Word
 from shopvl.vision.subject import subject_map, without_overlays
 
 
@@ -27,7 +27,7 @@ class BarePicture:
     note: str = ""
 
 
-def bared(picture: Image.Image, reading: Reading) -> BarePicture:
+def bared(picture: Image.Image, reading: OcrReading) -> BarePicture:
     """An RGB picture and what OCR read in it, told apart."""
     if not reading.words:
         return BarePicture(picture, note=reading.note)
@@ -54,7 +54,7 @@ class PictureReader:
         """What the readings depend on. Raises ShopvlError where the engine is not installed."""
         return f"{self.engine.version()}-{self.engine.side_px}"
 
-    def read(self, pictures: Sequence[bytes]) -> list[Reading]:
+    def read(self, pictures: Sequence[bytes]) -> list[OcrReading]:
         """What OCR reads in encoded pictures. Raises ShopvlError where the engine does not start."""
         with self._lock:
             if self._reader is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shopvl.service.app_service import Workbench
+from shopvl.service.app_service import AppService
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Served:
     """Where the app is, and the workbench behind it."""
 
     url: str
-    bench: Workbench
+    bench: AppService
     table: Path
 
 
@@ -39,7 +39,7 @@ def other_folder(make_design, toy_catalog, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bench(tuned_folder: Path, other_folder: Path, toy_table: Path, tmp_path_factory) -> Workbench:
+def bench(tuned_folder: Path, other_folder: Path, toy_table: Path, tmp_path_factory) -> AppService:
     """Two models, the toy catalog, its index, and a tagging run that accepts nothing."""
     from shopvl.catalog.readers import open_catalog
     from shopvl.design.design import Design
@@ -50,7 +50,7 @@ def bench(tuned_folder: Path, other_folder: Path, toy_table: Path, tmp_path_fact
     design, catalog = Design.from_pretrained(tuned_folder), open_catalog(toy_table)
     tag(design, catalog, work / "tags", precision=1.0)
     build_index(design, catalog, work / "index")
-    return Workbench.open(
+    return AppService.open(
         tuned_folder,
         work / "app",
         others=[other_folder],
@@ -62,7 +62,7 @@ def bench(tuned_folder: Path, other_folder: Path, toy_table: Path, tmp_path_fact
 
 
 @pytest.fixture(scope="session")
-def served(bench: Workbench, toy_table: Path, tmp_path_factory) -> Iterator[Served]:
+def served(bench: AppService, toy_table: Path, tmp_path_factory) -> Iterator[Served]:
     import uvicorn
 
     from app.serving import application
@@ -85,7 +85,7 @@ def served(bench: Workbench, toy_table: Path, tmp_path_factory) -> Iterator[Serv
 
 
 @pytest.fixture(scope="session")
-def photos(bench: Workbench, tmp_path_factory) -> list[Path]:
+def photos(bench: AppService, tmp_path_factory) -> list[Path]:
     """Ten different photos of the toy shop."""
     folder = tmp_path_factory.mktemp("photos")
     found = []

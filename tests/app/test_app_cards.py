@@ -6,7 +6,7 @@ from dataclasses import replace
 from app import cards
 from app.models import _beside
 from app.product import seen_first
-from app.wording import Wording
+from app.wording import Translations
 from shopvl.inference.ask import Clash, Reply
 from shopvl.service.app_service import Read
 
@@ -19,7 +19,7 @@ def read(*replies: Reply, clashes: tuple[Clash, ...] = ()) -> Read:
 
 
 def test_a_contradiction_says_why_it_is_not_accepted(toy_ontology) -> None:
-    words = Wording("en", toy_ontology)
+    words = Translations("en", toy_ontology)
     page = cards.answers(read(SHIRT, NAVY), words)
     assert "1 accepted, 1 to review, 0 unknown" in page
     assert words("decision_means.conflict") in cards.answer(NAVY, words)
@@ -35,6 +35,6 @@ def test_the_heat_map_begins_with_what_the_picture_says() -> None:
 def test_models_that_spell_a_property_differently_are_compared(toy_ontology) -> None:
     other = replace(NAVY, property="colour", value="navy")
     only = replace(NAVY, property="Season")
-    page = _beside(read(SHIRT, NAVY, only), read(SHIRT, other), "a", "b", Wording("en", toy_ontology))
+    page = _beside(read(SHIRT, NAVY, only), read(SHIRT, other), "a", "b", Translations("en", toy_ontology))
     assert len(re.findall("<tr class", page)) == 3
     assert "2 of 2 answers are the same" in page

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from app.cards import said
-from app.wording import Wording
+from app.wording import Translations
 from shopvl.catalog.ontology import apply_names
 from shopvl.inference.ask import Reply
 
@@ -45,18 +45,18 @@ def test_every_text_is_used() -> None:
 
 def test_names_of_values_in_both_languages(toy_ontology, toy_table) -> None:
     named = apply_names(toy_ontology, toy_table.with_name("ontology_names.json"))
-    words = Wording("zh", named)
+    words = Translations("zh", named)
     assert words.property("Colour") == "颜色"
     assert words.value("colour", "red") == words.value("Colour", "Red") == "红色"
     leaf = named.leaves()[0]
     assert words.value("category", " > ".join(leaf)).count(" › ") == len(leaf) - 1
     assert words.value("Colour", "unknown") == "未知"
-    assert Wording("en", named).value("Colour", "no such colour") == "no such colour"
+    assert Translations("en", named).value("Colour", "no such colour") == "no such colour"
 
 
 @pytest.mark.parametrize(("probability", "said"), [(0.999, "> 99%"), (0.99, "99%"), (0.001, "< 1%"), (0.5, "50%")])
 def test_a_probability_is_never_rounded_to_certainty(toy_ontology, probability: float, said: str) -> None:
-    assert Wording("en", toy_ontology).share(probability) == said
+    assert Translations("en", toy_ontology).share(probability) == said
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,6 @@ def test_an_answer_to_yes_or_no_tells_every_value_asked_about(
     named = apply_names(toy_ontology, toy_table.with_name("ontology_names.json"))
     reply = Reply("Colour", value, 0.4, "review", (), False, (), (("Red", 0.4), ("Blue", 0.2)))
     for language, line in told.items():
-        shown = said([reply], Wording(language, named))
+        shown = said([reply], Translations(language, named))
         assert line in shown
         assert ("yes" in shown or "是：" in shown) == (value is not None)

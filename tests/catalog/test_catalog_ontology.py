@@ -23,7 +23,7 @@ from shopvl.catalog.ontology import (
 )
 from shopvl.catalog.schema import FRAME_SCHEMA
 from shopvl.errors import CatalogError
-from shopvl.paths import room
+from shopvl.paths import resource_dir
 
 SHIRT, DRESS = ["Apparel", "Topwear", "Shirts"], ["Apparel", "Dresses"]
 
@@ -162,7 +162,7 @@ def test_the_json_round_trip_and_its_schema(shop, tmp_path):
     named = apply_names(shop, {"properties": {"colour": {"zh": "颜色", "values": {"Red": {"zh": "红"}}}}})
     named.save(tmp_path / "o.json")
     assert Ontology.load(tmp_path / "o.json") == named
-    schema = json.loads((room("data_schemas") / "ontology.schema.json").read_text())
+    schema = json.loads((resource_dir("data_schemas") / "ontology.schema.json").read_text())
     Draft202012Validator.check_schema(schema)
     check = Draft202012Validator(schema)
     data = json.loads((tmp_path / "o.json").read_text("utf-8"))

@@ -14,7 +14,7 @@ from shopvl.catalog.ontology import Ontology, apply_names, mine_ontology
 from shopvl.catalog.queries import Query, QueryLog, facts_meant, facts_named, make_query
 from shopvl.catalog.schema import FRAME_SCHEMA
 from shopvl.errors import CatalogError
-from shopvl.paths import room
+from shopvl.paths import resource_dir
 
 PRODUCTS = [
     ("Turtle Check Men Navy Blue Shirt", ["Apparel", "Topwear", "Casual Shirts"],
@@ -220,7 +220,7 @@ def test_a_log_of_any_format(tmp_path, end, shop):
         ["Apparel > Dresses", "colour: Red"],
     )
     assert log.queries("2")[1].wants == ()
-    schema = (room("data_schemas") / "query_log.schema.json").read_text()
+    schema = (resource_dir("data_schemas") / "query_log.schema.json").read_text()
     for row in log.table.iter_rows(named=True):
         validate(row, json.loads(schema), Draft202012Validator)
 

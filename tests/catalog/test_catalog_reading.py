@@ -30,7 +30,7 @@ from shopvl.catalog.schema import (
 )
 from shopvl.catalog.splits import split_of
 from shopvl.errors import CatalogError
-from shopvl.paths import room
+from shopvl.paths import resource_dir
 
 
 def png(colour: str = "red") -> bytes:
@@ -108,7 +108,7 @@ def read(path: Path, rows: int = 1024, **options) -> pl.DataFrame:
 
 
 def validator() -> Draft202012Validator:
-    schema = json.loads((room("data_schemas") / "product.schema.json").read_text())
+    schema = json.loads((resource_dir("data_schemas") / "product.schema.json").read_text())
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
 

@@ -13,7 +13,7 @@ import pytest
 from shopvl.catalog.correction_log import CorrectionLog, decided
 from shopvl.catalog.corrections import Correction, read_corrections, with_corrections
 from shopvl.errors import CatalogError
-from shopvl.paths import room
+from shopvl.paths import resource_dir
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_undo_takes_back_ones_own_last_decision_only(log: CorrectionLog) -> None
 def test_lines_hold_to_their_schema(log: CorrectionLog) -> None:
     log.add(decided("a", "category", "Home > Mugs", "Home > Cups"), "ann")
     log.undo("ann")
-    schema = json.loads((room("data_schemas") / "correction_log.schema.json").read_text("utf-8"))
+    schema = json.loads((resource_dir("data_schemas") / "correction_log.schema.json").read_text("utf-8"))
     for line in log.path.read_text("utf-8").splitlines():
         jsonschema.validate(json.loads(line), schema)
 

@@ -13,8 +13,8 @@ from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import open_catalog
 from shopvl.data import collate
 from shopvl.data.collate import text_groups
-from shopvl.data.rows import Reject, Usable, examine
-from shopvl.data.training_rows import Steps, training_rows
+from shopvl.data.rows import RejectedRow, ValidRow, validate_row
+from shopvl.data.training_rows import TrainingDataset, training_rows
 from shopvl.errors import CatalogError
 from shopvl.recipes import find
 from shopvl.vision.picture_words import BarePicture, PictureReader
@@ -79,7 +79,7 @@ def test_random_access_gives_what_iteration_gives(toy_rows) -> None:
 
 def test_any_step_can_be_made_again_and_an_epoch_sees_every_row_once(make_design, toy_rows) -> None:
     design = make_design(find("tri-clip", "tiny"))
-    steps = Steps(toy_rows, design.loader, seed=3)
+    steps = TrainingDataset(toy_rows, design.loader, seed=3)
     first, again = steps[5], steps[5]
     assert torch.equal(first.pixels_B3YX, again.pixels_B3YX)
     assert torch.equal(first.texts["query"].ids_BT, again.texts["query"].ids_BT)
@@ -90,11 +90,10 @@ def test_any_step_can_be_made_again_and_an_epoch_sees_every_row_once(make_design
 @pytest.mark.parametrize("room", [0, 512_000_000])
 def test_pictures_that_fit_are_decoded_once_and_stay_the_same(make_design, toy_rows, monkeypatch, room) -> None:
     loader = make_design(find("tri-clip", "tiny")).loader
-    fresh = Steps(toy_rows, loader, seed=0)[1].pixels_B3YX
-    monkeypatch.setattr(collate, "DECODED_BYTES", room)
+    fresh = TrainingDataset(toy_rows, loader, seed=0)[1].pixels_B3YX
     asked: list[bytes] = []
     monkeypatch.setattr(collate, "decode", lambda data, **told: asked.append(data) or decode(data, **told))
-    steps = Steps(toy_rows, loader, seed=0)
+    steps = TrainingDataset(toy_rows, loader, seed=0, keep_decoded_bytes=room)
     pictures = [steps[1].pixels_B3YX for _ in range(3)]
     assert len(asked) == steps.batch_size * (1 if room else 3)
     assert all(torch.equal(fresh, picture) for picture in pictures)
@@ -110,8 +109,8 @@ def test_a_large_jpeg_is_decoded_small_for_training_with_pixels_enough(make_desi
 
 def test_processes_share_a_step_without_overlap(make_design, toy_rows) -> None:
     loader = make_design(find("tri-clip", "tiny")).loader
-    whole = Steps(toy_rows, loader, seed=0)[0].title_group_B
-    shares = [Steps(toy_rows, loader, seed=0, rank=rank, world=2)[0].title_group_B for rank in range(2)]
+    whole = TrainingDataset(toy_rows, loader, seed=0)[0].title_group_B
+    shares = [TrainingDataset(toy_rows, loader, seed=0, rank=rank, world=2)[0].title_group_B for rank in range(2)]
     assert sorted(torch.cat(shares).tolist()) == sorted(whole.tolist())
 
 
@@ -130,17 +129,17 @@ def test_a_training_batch_knows_its_facts(make_design, toy_rows, toy_ontology) -
 def test_examine_leaves_out_what_is_absent_and_rejects_what_is_broken(toy_rows) -> None:
     row = {**toy_rows[0], "fault": None}
     both = ("image", "title")
-    assert examine(row, Path(), both).inputs == both
-    assert examine({**row, "title": "  "}, Path(), both).inputs == ("image",)
-    assert examine({**row, "image": None}, Path(), both).inputs == ("title",)
-    assert isinstance(examine(row, Path(), ("title",)), Usable)
+    assert validate_row(row, Path(), both).inputs == both
+    assert validate_row({**row, "title": "  "}, Path(), both).inputs == ("image",)
+    assert validate_row({**row, "image": None}, Path(), both).inputs == ("title",)
+    assert isinstance(validate_row(row, Path(), ("title",)), ValidRow)
     for broken, reason in (
         ({**row, "product_id": ""}, "the product has no id"),
         ({**row, "fault": "line 3: 2 fields"}, "line 3: 2 fields"),
         ({**row, "image": None, "title": None}, "the product has no image and no title"),
     ):
-        found = examine(broken, Path(), both)
-        assert isinstance(found, Reject)
+        found = validate_row(broken, Path(), both)
+        assert isinstance(found, RejectedRow)
         assert found.reason == reason
 
 
@@ -169,7 +168,7 @@ def test_training_rows_are_read_once_and_keep_their_words_and_boxes(make_design,
 
     from shopvl.recipes.parts import OcrWords
     from shopvl.synthetic import write_shop
-    from shopvl.vision.ocr import Reading, Word
+    from shopvl.vision.ocr import OcrReading, Word
 
     class Told(PictureReader):
         calls = 0
@@ -180,7 +179,7 @@ def test_training_rows_are_read_once_and_keep_their_words_and_boxes(make_design,
         def read(self, pictures):
             type(self).calls += len(pictures)
             word = Word("Norvik", (0.4, 0.4, 0.6, 0.4, 0.6, 0.45, 0.4, 0.45), 0.9)
-            return [Reading((word,)) for _ in pictures]
+            return [OcrReading((word,)) for _ in pictures]
 
     catalog = open_catalog(write_shop(tmp_path / "shop", 6, seed=3, size_px=96))
     kept = training_rows(catalog, tmp_path / "rows", reader=Told(decode))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from shopvl.evaluation.evaluate import Answers, ask, category_levels, look, measure
+from shopvl.evaluation.evaluate import PropertyAnswers, ask, category_levels, look, measure
 from shopvl.evaluation.page import evaluate
 from shopvl.recipes import find
 
@@ -59,7 +59,7 @@ def test_levels_of_a_path() -> None:
 
 
 def test_correct_does_not_mind_case() -> None:
-    answers = Answers(
+    answers = PropertyAnswers(
         truth=["Red", "blue"],
         best=["red", "Green"],
         probability=np.array([0.5, 0.5]),

@@ -8,12 +8,12 @@ from shopvl.batch import INPUT_CHOICES, MODALITIES
 from shopvl.catalog.readers import open_catalog
 from shopvl.inference.calibrate import (
     TITLE_SHARES,
-    Trust,
+    AnswerCalibration,
     best_title_share,
+    beta_calibrate,
     calibrate,
-    curved,
     disagreement,
-    fit_curve,
+    fit_beta_calibration,
     fit_temperature,
 )
 from shopvl.inference.predict import NEVER, TITLE, UNKNOWN, answers_of
@@ -49,9 +49,9 @@ def overconfident(rows: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]
 
 def test_the_curve_mends_what_a_temperature_cannot() -> None:
     score, correct = overconfident(32_000)
-    shape = fit_curve(score[:16_000], correct[:16_000])
+    shape = fit_beta_calibration(score[:16_000], correct[:16_000])
     logp = torch.stack([score, *[(1 - score) / 3] * 3], dim=1).log()
-    probability = Trust(shape=shape).probabilities(logp)
+    probability = AnswerCalibration(shape=shape).probabilities(logp)
     top = probability.max(-1)
     torch.testing.assert_close(probability.sum(-1), torch.ones(32_000), atol=1e-4, rtol=0)
     assert (top.indices == 0).all()
@@ -64,10 +64,10 @@ def test_the_curve_is_that_of_logistic_regression_on_many_rows() -> None:
     """As Kull et al. fit it: on log s and -log(1 - s)."""
     score = torch.from_numpy(np.random.default_rng(0).uniform(0.05, 0.999, 40_000))
     true = torch.tensor([1.5, 0.6, -0.3], dtype=torch.float64)
-    correct = torch.rand(len(score), generator=torch.Generator().manual_seed(0)) < curved(score, true)
+    correct = torch.rand(len(score), generator=torch.Generator().manual_seed(0)) < beta_calibrate(score, true)
     features = torch.stack([score.log(), -(1 - score).log()], dim=1).numpy()
     machine = LogisticRegression(C=1e6, tol=1e-8).fit(features, correct.numpy())
-    shape = fit_curve(score, correct)
+    shape = fit_beta_calibration(score, correct)
     assert shape == pytest.approx([*machine.coef_[0], machine.intercept_[0]], abs=0.02)
     assert shape == pytest.approx(true.tolist(), abs=0.1)
 
@@ -75,14 +75,14 @@ def test_the_curve_is_that_of_logistic_regression_on_many_rows() -> None:
 @pytest.mark.parametrize("right", [0.0, 0.5, 1.0])
 def test_few_rows_bend_the_curve_little(right: float) -> None:
     score = torch.full((20,), 0.8)
-    shape = fit_curve(score, torch.arange(20) < 20 * right)
-    assert abs(float(curved(torch.tensor(0.8), torch.tensor(shape))) - 0.8) < 0.4
+    shape = fit_beta_calibration(score, torch.arange(20) < 20 * right)
+    assert abs(float(beta_calibrate(torch.tensor(0.8), torch.tensor(shape))) - 0.8) < 0.4
     assert all(np.isfinite(shape))
 
 
 def test_no_curve_changes_nothing() -> None:
     logp = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
-    torch.testing.assert_close(Trust().probabilities(logp), logp.exp(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(AnswerCalibration().probabilities(logp), logp.exp(), atol=1e-5, rtol=1e-4)
 
 
 def test_the_best_answer_stays_the_only_best_and_all_sum_to_one() -> None:
@@ -90,7 +90,7 @@ def test_the_best_answer_stays_the_only_best_and_all_sum_to_one() -> None:
     sure = torch.tensor([[gap, 0.0, -1.0, -2.0, -40.0] for gap in (12.0, 17.0, 20.0, 25.0, 60.0)]).log_softmax(-1)
     for logp in (near.float(), sure, torch.tensor([[0.0, NEVER]])):
         for shape in ((1.0, 1.0, -4.0), (0.2, 0.2, -1.0), (3.0, 1.0, 4.0)):
-            probability = Trust(temperature=0.7, shape=shape).probabilities(logp)
+            probability = AnswerCalibration(temperature=0.7, shape=shape).probabilities(logp)
             assert torch.equal(probability.argmax(-1), logp.argmax(-1))
             assert ((probability == probability.amax(-1, keepdim=True)).sum(-1) == 1).all()
             if len(logp) > 1:  # an answer that nothing is left for takes nothing
@@ -98,7 +98,7 @@ def test_the_best_answer_stays_the_only_best_and_all_sum_to_one() -> None:
 
 
 def test_the_same_answer_is_decided_the_same_way_in_another_batch() -> None:
-    trust = Trust(curve=((0.9, 0.97), (0.8, 0.96), (0.3, 0.9)))
+    trust = AnswerCalibration(curve=((0.9, 0.97), (0.8, 0.96), (0.3, 0.9)))
     assert trust.decide(0.8 - 1e-6, 0.95) == "accept"
     assert trust.decide(0.8 - 1e-3, 0.95) == "review"
     assert trust.decide(0.49, 0.9) == "review"  # less likely than not, whatever the curve says of those above

@@ -17,7 +17,7 @@ from shopvl.models.attention import (
     mean_of_real,
 )
 from shopvl.models.inputs import PatchEmbedding, WordEmbedding
-from shopvl.models.single_stream import SingleStream, copy_vit
+from shopvl.models.single_stream import SingleStreamModel, copy_vit
 
 
 def plain_loop_attention(layer: SelfAttention, x_BND: torch.Tensor, real_BN: torch.Tensor) -> torch.Tensor:
@@ -55,8 +55,8 @@ def test_attention_equals_torchs_own_module() -> None:
     torch.testing.assert_close(ours(x, real), expected, atol=1e-6, rtol=1e-5)
 
 
-def single_stream(width: int, layers: int, heads: int, size_px: int, patch_px: int) -> SingleStream:
-    return SingleStream(
+def single_stream(width: int, layers: int, heads: int, size_px: int, patch_px: int) -> SingleStreamModel:
+    return SingleStreamModel(
         PatchEmbedding((size_px, size_px), patch_px, width),
         WordEmbedding(50, width, 8),
         Encoder(layers, width, heads),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.batch import Batch, Output, Taught, Words
+from shopvl.batch import Batch, Output, TeacherOutputs, Words
 from shopvl.models.text_cross import drawn_pairs
 from shopvl.objectives.contrastive import ContrastLoss, MomentumContrastLoss
 from shopvl.objectives.masked import MaskedWordsLoss
@@ -67,7 +67,7 @@ def test_without_memory_it_is_the_plain_contrast() -> None:
     output, batch = outputs(7)
     nothing = {name: torch.zeros(0, 6) for name in ("title", "image")}
     empty = torch.zeros(0, dtype=torch.int64)
-    taught = Taught(embeddings=output.embeddings, remembered=nothing, title_group_M=empty, share=0.0)
+    taught = TeacherOutputs(embeddings=output.embeddings, remembered=nothing, title_group_M=empty, share=0.0)
     plain = ContrastLoss("title-image", 1.0, "itc:title-image")(output, batch)
     torch.testing.assert_close(MomentumContrastLoss(1.0)(output, replace(batch, taught=taught)), plain)
 
@@ -78,7 +78,7 @@ def test_softened_contrast_over_a_memory_in_plain_loops() -> None:
     teacher = {name: torch.nn.functional.normalize(torch.randn(4, 6), dim=1) for name in ("title", "image")}
     memory = {name: torch.nn.functional.normalize(torch.randn(3, 6), dim=1) for name in ("title", "image")}
     groups = torch.tensor([1, 9, 0])
-    taught = Taught(embeddings=teacher, remembered=memory, title_group_M=groups, share=0.3)
+    taught = TeacherOutputs(embeddings=teacher, remembered=memory, title_group_M=groups, share=0.3)
     total = 0.0
     for left, right in (("title", "image"), ("image", "title")):
         gallery = [*teacher[right], *memory[right]]
@@ -98,7 +98,7 @@ def test_hidden_words_listen_to_the_teacher() -> None:
     logits, told = torch.randn(3, 9), torch.randn(3, 9)
     targets = torch.tensor([[4, -100, 7], [-100, 1, -100]])
     words = Words(ids_BT=torch.zeros(2, 3, dtype=torch.int64), real_BT=targets > -200, targets_BT=targets)
-    taught = Taught(embeddings={}, remembered={}, title_group_M=targets[0], share=0.4, asked_logits_NV=told)
+    taught = TeacherOutputs(embeddings={}, remembered={}, title_group_M=targets[0], share=0.4, asked_logits_NV=told)
     found = MaskedWordsLoss(1.0, Plain())(Output(asked_logits_NV=logits), Batch(texts={"title": words}, taught=taught))
     logp, hard = logits.log_softmax(1), -sum(logits.log_softmax(1)[i, t] for i, t in enumerate((4, 7, 1))) / 3
     soft = -(told.softmax(1) * logp).sum(1).mean()

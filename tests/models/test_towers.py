@@ -19,8 +19,8 @@ from shopvl.models.backbones import (
     load_transformers,
     load_transformers_tokenizer,
 )
-from shopvl.models.concat_towers import SideBySide, at_size
-from shopvl.models.fold_batchnorm import folded
+from shopvl.models.concat_towers import ConcatTowers, at_size
+from shopvl.models.fold_batchnorm import fold_batchnorm
 from shopvl.models.inputs import MapCells, TextTower, WordBagTower
 from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.models.two_crop import middle
@@ -175,7 +175,7 @@ def test_folded_norms_change_nothing_but_the_time(make, left) -> None:
                 part.bias.uniform_(-0.5, 0.5)
     net.eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    quick = folded(nn.Sequential(net))[0]
+    quick = fold_batchnorm(nn.Sequential(net))[0]
     assert any(isinstance(part, nn.BatchNorm2d) for part in quick.modules()) == left
     pictures = torch.rand(4, 3, 24, 20)
     with torch.inference_mode():
@@ -206,7 +206,7 @@ def test_towers_side_by_side_each_see_their_own_size() -> None:
     torch.manual_seed(0)
     little, bigger = thumbnail_net().eval(), lite_net(close_up=0.8).eval()
     pictures = torch.rand(3, 3, 40, 30)
-    both = SideBySide([little, bigger], [(20, 15), (40, 30)]).eval()
+    both = ConcatTowers([little, bigger], [(20, 15), (40, 30)]).eval()
     with torch.inference_mode():
         whole, cells = both.look(pictures)
         few, many = little.look(at_size(pictures, (20, 15))), bigger.look(pictures)
@@ -214,7 +214,7 @@ def test_towers_side_by_side_each_see_their_own_size() -> None:
     torch.testing.assert_close(whole, torch.cat([few[0], many[0]], dim=1))
     assert [tuple(found.shape) for found in cells] == [tuple(found.shape) for found in (*few[1], *many[1])]
     assert tuple(found.shape[2] for found in cells) == both.token_widths
-    quick = folded(nn.Sequential(both))[0]
+    quick = fold_batchnorm(nn.Sequential(both))[0]
     assert not any(isinstance(part, nn.BatchNorm2d) for part in quick.modules())
     with torch.inference_mode():
         torch.testing.assert_close(quick(pictures), whole, atol=1e-5, rtol=1e-4)

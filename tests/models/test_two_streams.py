@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from shopvl.batch import INPUT_CHOICES
 from shopvl.models.attention import NORM_EPS, Block, CrossAttention
 from shopvl.models.inputs import RegionInput
-from shopvl.models.two_streams import CoAttentionEncoder, CrossBlock, JointThenSplit
+from shopvl.models.two_streams import CoAttentionEncoder, CrossBlock, JointThenSplitEncoder
 from shopvl.recipes import find
 
 B, T, P, D, H = 3, 4, 6, 16, 4
@@ -96,7 +96,7 @@ def test_co_attention_is_layer_by_layer_what_torchs_layers_give() -> None:
 
 def test_joint_then_split_is_what_torchs_layers_give() -> None:
     torch.manual_seed(2)
-    ours = with_odd_norms(JointThenSplit(layers=2, split_layers=2, width=D, heads=H))
+    ours = with_odd_norms(JointThenSplitEncoder(layers=2, split_layers=2, width=D, heads=H))
     x = torch.randn(B, T + P, D)
     joint = x
     with torch.no_grad():

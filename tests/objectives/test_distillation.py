@@ -13,7 +13,7 @@ from shopvl.adapt import adapt
 from shopvl.design.design import Design, build
 from shopvl.errors import RecipeError
 from shopvl.models.momentum import Ensemble
-from shopvl.objectives.views import Blended
+from shopvl.objectives.views import Mixup
 from shopvl.recipes import find
 from shopvl.recipes.parts import Contrast, Distillation
 from shopvl.text.tokenizer import Tokenizer
@@ -92,7 +92,7 @@ def test_nothing_is_to_be_learned_from_oneself(make_design, batch_of) -> None:
 
 def test_blends_lie_between_two_pictures_and_nearer_to_their_own(student, batch_of) -> None:
     batch = batch_of(student)
-    seen, again = (Blended()(batch, torch.Generator().manual_seed(3)) for _ in range(2))
+    seen, again = (Mixup()(batch, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(seen.pixels_B3YX, again.pixels_B3YX)  # the generator decides
     assert set(seen.texts) == {"title"}
     assert seen.questions is None
@@ -103,7 +103,7 @@ def test_blends_lie_between_two_pictures_and_nearer_to_their_own(student, batch_
 
 def test_a_share_of_the_batch_is_blended_with_all_of_it(student, batch_of) -> None:
     batch = batch_of(student, 6)
-    seen = Blended(0.5)(batch, torch.Generator().manual_seed(1))
+    seen = Mixup(0.5)(batch, torch.Generator().manual_seed(1))
     assert len(seen) == len(seen.texts["title"].ids_BT) == 3
     pictures = batch.pixels_B3YX
     for blend, own in zip(seen.pixels_B3YX, pictures[:3], strict=True):
@@ -121,7 +121,7 @@ def test_norms_remember_nothing_of_blends(student, batch_of) -> None:
     student.model.train()
     batch = batch_of(student)
     before = {name: tensor.clone() for name, tensor in student.model.named_buffers()}
-    student.model(Blended()(batch, torch.Generator()))
+    student.model(Mixup()(batch, torch.Generator()))
     assert all(torch.equal(before[name], tensor) for name, tensor in student.model.named_buffers())
     student.model(batch)
     assert any(not torch.equal(before[name], tensor) for name, tensor in student.model.named_buffers())

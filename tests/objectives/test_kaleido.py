@@ -8,13 +8,13 @@ import torch
 
 from shopvl.batch import IGNORED, Batch, Output, Words
 from shopvl.objectives.kaleido import Kaleidoscope, PuzzleLoss
-from shopvl.objectives.views import HiddenWords
+from shopvl.objectives.views import MaskedTokens
 from shopvl.recipes import find
 from shopvl.vision.kaleido import level_slices
 
 B, P, T = 300, 55, 10
 LEVELS = tuple((level.start, level.stop) for level in level_slices(5))
-VIEW = Kaleidoscope(HiddenWords(0.3, 4, 100, (0, 1, 2, 3, 4), (50,)), LEVELS)
+VIEW = Kaleidoscope(MaskedTokens(0.3, 4, 100, (0, 1, 2, 3, 4), (50,)), LEVELS)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from scipy.optimize import linprog
 
 from shopvl.batch import Batch, Output, Words
 from shopvl.objectives.matching import MatchingLoss, WordPatchLoss, cosine_cost, ipot
-from shopvl.objectives.views import Mismatched
+from shopvl.objectives.views import ShuffledPairs
 
 
 def exact(cost: np.ndarray) -> float:
@@ -67,7 +67,7 @@ def pairs(paired: list[bool]) -> tuple[Output, Batch]:
 
 def test_alignment_is_true_pairs_less_false_pairs_without_special_words() -> None:
     out, batch = pairs([True, False, True])
-    loss = WordPatchLoss(weight=1.0, special_ids=(2, 3), view=Mismatched(0.5))(out, batch)
+    loss = WordPatchLoss(weight=1.0, special_ids=(2, 3), view=ShuffledPairs(0.5))(out, batch)
     expected = 0.0
     for number, sign in enumerate((1, -1, 1)):
         cost = cosine_cost(out.patches_BPD[[number]], out.words_BTD[[number], 1:3])
@@ -78,7 +78,7 @@ def test_alignment_is_true_pairs_less_false_pairs_without_special_words() -> Non
 
 def test_matching_is_binary_cross_entropy() -> None:
     out, batch = pairs([True, False, True])
-    loss = MatchingLoss(weight=1.0, view=Mismatched(0.5))(out, batch)
+    loss = MatchingLoss(weight=1.0, view=ShuffledPairs(0.5))(out, batch)
     share = out.match_logit_B.sigmoid()
     expected = -(share[0].log() + (1 - share[1]).log() + share[2].log()) / 3
     torch.testing.assert_close(loss, expected)

@@ -10,7 +10,7 @@ import torch
 from shopvl.batch import Batch, Output
 from shopvl.objectives.consistency import OverlayConsistencyLoss
 from shopvl.objectives.masked import MaskedFeaturesLoss, MaskedPatchesLoss
-from shopvl.objectives.views import HiddenPatches
+from shopvl.objectives.views import MaskedPatchesView
 from shopvl.recipes import find
 from shopvl.recipes.parts import BiasDrop, Contrast, KeepSubject, MaskedPatches, OverlayConsistency
 
@@ -26,7 +26,7 @@ def test_hidden_pixels_are_scored_as_plain_loops_do() -> None:
     for guess, (b, top, left) in zip(guesses, places, strict=True):
         cell = pixels[b, :, top : top + 2, left : left + 2].flatten()
         errors.append(((guess - (cell - cell.mean()) / (cell.std() + 1e-3)) ** 2).mean())
-    loss = MaskedPatchesLoss(1.0, 2, HiddenPatches(0.5, 0.05))
+    loss = MaskedPatchesLoss(1.0, 2, MaskedPatchesView(0.5, 0.05))
     found = loss(Output(pixels_NC=guesses), Batch(pixels_B3YX=pixels, hidden_BP=hidden))
     assert float(found) == pytest.approx(float(torch.stack(errors).mean()), rel=1e-5)
 
@@ -36,7 +36,7 @@ def test_only_product_is_hidden_and_the_more_of_it_the_likelier() -> None:
     kept = torch.ones(4000, 8, dtype=torch.bool)
     kept[:, 7] = False
     batch = Batch(pixels_B3YX=torch.zeros(4000, 3, 2, 2), shares_BP=shares, kept_BP=kept)
-    hidden = HiddenPatches(0.4, 0.05)(batch, torch.Generator().manual_seed(0)).hidden_BP
+    hidden = MaskedPatchesView(0.4, 0.05)(batch, torch.Generator().manual_seed(0)).hidden_BP
     assert (hidden.sum(1) == 2).all()  # of five that show product and are seen
     rates = hidden.float().mean(0)
     assert rates[[0, 1, 7]].sum() == 0
@@ -137,7 +137,7 @@ def test_guessed_features_are_scored_as_plain_loops_do() -> None:
         p, q = true.softmax(1), guessed.softmax(1)
         return sum(float((p[i] * (p[i] / q[i]).log()).sum()) for i in rows) / len(rows)
 
-    view = HiddenPatches(0.5, 0.05)
+    view = MaskedPatchesView(0.5, 0.05)
     assert float(MaskedFeaturesLoss(1.0, view, "all")(output, batch)) == pytest.approx(
         divergence([0, 1, 2, 3]), rel=1e-5
     )

@@ -9,7 +9,14 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from shopvl.batch import IGNORED, Batch, Output, Words
 from shopvl.objectives.masked import MaskedRegionClassesLoss, MaskedRegionFeaturesLoss
-from shopvl.objectives.views import Both, HiddenRegions, HiddenSegments, HiddenWords, Lookalikes, overlaps
+from shopvl.objectives.views import (
+    Compose,
+    MaskedRegionsView,
+    MaskedSegmentsView,
+    MaskedTokens,
+    TfidfNegatives,
+    overlaps,
+)
 from shopvl.objectives.views import title_likeness as likeness_of
 from shopvl.recipes import find
 from shopvl.vision.kaleido import kaleido_boxes
@@ -38,34 +45,34 @@ def test_overlap_is_intersection_over_union() -> None:
 def test_a_share_of_the_regions_is_hidden_but_never_the_whole_picture() -> None:
     boxes = regions([0.2, 0.1, 0.8, 0.9], 4).expand(500, -1, -1)
     batch = Batch(boxes_BP5=boxes, texts={})
-    hidden = HiddenRegions(0.15, 1.0)(batch, torch.Generator().manual_seed(0)).hidden_BP
+    hidden = MaskedRegionsView(0.15, 1.0)(batch, torch.Generator().manual_seed(0)).hidden_BP
     assert (hidden.sum(1) == 4).all()  # 15% of 30
     assert not hidden[:, 0].any()
     assert hidden[:, 1:].any(0).all()
-    few = HiddenRegions(0.01, 1.0)(batch, torch.Generator().manual_seed(0)).hidden_BP
+    few = MaskedRegionsView(0.01, 1.0)(batch, torch.Generator().manual_seed(0)).hidden_BP
     assert (few.sum(1) == 1).all()
 
 
 def test_empty_regions_are_never_hidden_nor_counted() -> None:
     boxes = regions([0.2, 0.1, 0.8, 0.9], 4)
     padded = torch.cat([boxes, torch.zeros(40, 5)]).expand(200, -1, -1)
-    hidden = HiddenRegions(0.15, 0.4)(Batch(boxes_BP5=padded, texts={}), torch.Generator().manual_seed(0)).hidden_BP
+    hidden = MaskedRegionsView(0.15, 0.4)(Batch(boxes_BP5=padded, texts={}), torch.Generator().manual_seed(0)).hidden_BP
     assert not hidden[:, len(boxes) :].any()
-    drawn = HiddenRegions(0.15, 1.0)(Batch(boxes_BP5=padded, texts={}), torch.Generator().manual_seed(0)).hidden_BP
+    drawn = MaskedRegionsView(0.15, 1.0)(Batch(boxes_BP5=padded, texts={}), torch.Generator().manual_seed(0)).hidden_BP
     assert (drawn.sum(1) == 4).all()  # 15% of the 30 that are there
 
 
 def test_what_shows_the_same_is_hidden_along() -> None:
     boxes = regions([0.2, 0.1, 0.8, 0.9], 3)
-    drawn = HiddenRegions(0.1, 1.0)(Batch(boxes_BP5=boxes.expand(60, -1, -1), texts={}), torch.Generator())
-    along = HiddenRegions(0.1, 0.4)(Batch(boxes_BP5=boxes.expand(60, -1, -1), texts={}), torch.Generator())
+    drawn = MaskedRegionsView(0.1, 1.0)(Batch(boxes_BP5=boxes.expand(60, -1, -1), texts={}), torch.Generator())
+    along = MaskedRegionsView(0.1, 0.4)(Batch(boxes_BP5=boxes.expand(60, -1, -1), texts={}), torch.Generator())
     same = overlaps(boxes[None])[0] >= 0.4
     assert int(same.sum()) > len(boxes)
     for before, after in zip(drawn.hidden_BP, along.hidden_BP, strict=True):
         (place,) = before.nonzero()[:, 0].tolist()
         assert torch.equal(after, same[place])
     copies = regions([0, 0, 1, 1], 1)[None]  # the product fills the picture: its box shows the whole
-    assert HiddenRegions(0.1, 1.0)(Batch(boxes_BP5=copies, texts={}), torch.Generator()).hidden_BP.all()
+    assert MaskedRegionsView(0.1, 1.0)(Batch(boxes_BP5=copies, texts={}), torch.Generator()).hidden_BP.all()
 
 
 def test_region_losses_are_their_definitions() -> None:
@@ -83,7 +90,7 @@ def test_region_losses_are_their_definitions() -> None:
         p, q = target[n].softmax(0), guessed[n].softmax(0)
         expected += float((p * (p / q).log()).sum()) / 3
         expected -= sum(known[n][k] * float(p[k].log()) for k in range(4)) / 3
-    view = HiddenRegions(0.15, 1.0)
+    view = MaskedRegionsView(0.15, 1.0)
     loss = MaskedRegionClassesLoss(1.0, view)(output, batch)
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
     loss.backward()  # the divergence does not teach the teller: its gradient is that of the cross-entropy alone
@@ -96,7 +103,7 @@ def test_features_are_guessed_through_the_map_read_backwards(make_design, batch_
     design = make_design(find("uniter", "tiny"))
     model = design.model.eval()
     view = next(objective.view for objective in design.objectives if objective.name == "mrfr")
-    assert view == HiddenRegions(0.15, 1.0)  # words stay: masking is conditional
+    assert view == MaskedRegionsView(0.15, 1.0)  # words stay: masking is conditional
     batch = batch_of(design, 3)
     seen = view(batch, torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -119,7 +126,7 @@ def test_what_hidden_regions_show_changes_nothing_but_what_is_to_be_guessed(make
         view = next(objective.view for objective in design.objectives if objective.name == "mrc-kl")
         words = next(objective.view for objective in design.objectives if objective.name in ("mlm", "msm"))
         assert (words == view) == (name != "uniter")  # hidden together, unless masking is conditional
-        assert isinstance(view, HiddenRegions if name == "uniter" else Both)
+        assert isinstance(view, MaskedRegionsView if name == "uniter" else Compose)
         seen = view(batch_of(design, 4), torch.Generator().manual_seed(0))
         noise = torch.rand_like(seen.cells_BP3YX)
         other = replace(seen, cells_BP3YX=torch.where(seen.hidden_BP[..., None, None, None], noise, seen.cells_BP3YX))
@@ -141,7 +148,7 @@ def titles(rows: int, words: int = 12) -> Batch:
 
 
 def test_segments_are_runs_from_the_words_that_begin_one() -> None:
-    view = HiddenSegments(0.1, MASK, 100, SPECIAL, (50,), longest=3)
+    view = MaskedSegmentsView(0.1, MASK, 100, SPECIAL, (50,), longest=3)
     alone = replace(view, longest=1)
     batch = titles(800)
     runs, begins = (
@@ -163,7 +170,7 @@ def test_segments_are_runs_from_the_words_that_begin_one() -> None:
     counts = np.bincount(lengths, minlength=4) / len(lengths)
     assert counts[0] == 0
     np.testing.assert_allclose(counts[1:], 1 / 3, atol=0.1)
-    plain = HiddenWords(0.1, MASK, 100, SPECIAL, (50,))(batch, torch.Generator().manual_seed(1))
+    plain = MaskedTokens(0.1, MASK, 100, SPECIAL, (50,))(batch, torch.Generator().manual_seed(1))
     assert torch.equal(begins, plain.texts["title"].targets_BT != IGNORED)
 
 
@@ -195,13 +202,13 @@ def test_false_pictures_are_of_the_titles_most_alike_but_no_copies() -> None:
     pixels = torch.arange(5.0).view(5, 1, 1, 1)
     title = Words(ids_BT=ids, real_BT=ids != 0)
     batch = Batch(pixels_B3YX=pixels, texts={"title": title}, title_group_B=torch.arange(5))
-    dealt = Lookalikes(1.0, SPECIAL)(batch, torch.Generator().manual_seed(0))
+    dealt = TfidfNegatives(1.0, SPECIAL)(batch, torch.Generator().manual_seed(0))
     source = dealt.pixels_B3YX.flatten().long().tolist()
     assert source[0] == source[1] == 2
     assert source[2] in (0, 1)
     assert source[3:] == [4, 3]
     assert not dealt.paired_B.any()
-    some = Lookalikes(0.4, SPECIAL)(batch, torch.Generator().manual_seed(0))
+    some = TfidfNegatives(0.4, SPECIAL)(batch, torch.Generator().manual_seed(0))
     moved = some.pixels_B3YX.flatten().long() != torch.arange(5)
     assert int(moved.sum()) == 2
     assert torch.equal(some.paired_B, ~moved)
@@ -214,9 +221,9 @@ def test_among_copies_the_least_alike_is_taken_and_twins_stay_true() -> None:
         texts={"title": Words(ids_BT=ids, real_BT=ids != 0)},
         title_group_B=torch.tensor([0, 0, 1]),
     )
-    dealt = Lookalikes(1.0, SPECIAL)(batch, torch.Generator().manual_seed(0))
+    dealt = TfidfNegatives(1.0, SPECIAL)(batch, torch.Generator().manual_seed(0))
     assert dealt.pixels_B3YX.flatten().tolist()[:2] == [2.0, 2.0]
     assert dealt.paired_B.tolist() == [False, False, False]
-    twins = Lookalikes(1.0, SPECIAL)(batch.rows(slice(2)), torch.Generator().manual_seed(0))
+    twins = TfidfNegatives(1.0, SPECIAL)(batch.rows(slice(2)), torch.Generator().manual_seed(0))
     assert twins.pixels_B3YX.flatten().tolist() == [1.0, 0.0]
     assert twins.paired_B.all()

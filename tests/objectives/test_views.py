@@ -2,10 +2,10 @@ import torch
 
 from shopvl.batch import IGNORED, Batch, Words
 from shopvl.objectives.masked import MaskedWordsLoss
-from shopvl.objectives.views import HiddenWords, Mismatched
+from shopvl.objectives.views import MaskedTokens, ShuffledPairs
 
 PAD, START, END, MASK = 0, 2, 3, 4
-HIDE = HiddenWords(share=0.15, mask_id=MASK, vocabulary=100, special_ids=(0, 1, 2, 3, 4), continuation_ids=(50, 51))
+HIDE = MaskedTokens(share=0.15, mask_id=MASK, vocabulary=100, special_ids=(0, 1, 2, 3, 4), continuation_ids=(50, 51))
 
 
 def titles(rows: int = 400) -> Batch:
@@ -67,7 +67,7 @@ def test_mismatched_deals_pictures_and_says_so() -> None:
     pixels = torch.arange(10.0).view(10, 1, 1, 1)
     batch = Batch(pixels_B3YX=pixels, title_group_B=torch.tensor([0, 0, *range(2, 10)]))
     for seed in range(20):
-        dealt = Mismatched(0.5)(batch, torch.Generator().manual_seed(seed))
+        dealt = ShuffledPairs(0.5)(batch, torch.Generator().manual_seed(seed))
         source = dealt.pixels_B3YX.flatten().long()
         assert sorted(source.tolist()) == list(range(10))
         moved = source != torch.arange(10)
@@ -78,8 +78,8 @@ def test_mismatched_deals_pictures_and_says_so() -> None:
 
 
 def test_equal_views_are_equal_values() -> None:
-    assert Mismatched(0.5) == Mismatched(0.5)
-    assert hash(HIDE) == hash(HiddenWords(0.15, MASK, 100, (0, 1, 2, 3, 4), (50, 51)))
+    assert ShuffledPairs(0.5) == ShuffledPairs(0.5)
+    assert hash(HIDE) == hash(MaskedTokens(0.15, MASK, 100, (0, 1, 2, 3, 4), (50, 51)))
 
 
 def test_false_pictures_of_the_same_sub_category() -> None:
@@ -89,7 +89,7 @@ def test_false_pictures_of_the_same_sub_category() -> None:
     batch = Batch(
         pixels_B3YX=torch.arange(200.0).view(-1, 1, 1, 1), title_group_B=torch.arange(200), category_group_B=category
     )
-    dealt = Mismatched(0.5, "subcat")(batch, torch.Generator().manual_seed(3))
+    dealt = ShuffledPairs(0.5, "subcat")(batch, torch.Generator().manual_seed(3))
     source = dealt.pixels_B3YX.flatten().long()
     assert sorted(source.tolist()) == list(range(200))
     assert (~dealt.paired_B).sum() == 100

@@ -20,7 +20,7 @@ from shopvl.catalog.corrections import CORRECTIONS, read_corrections
 from shopvl.catalog.ontology import Category, Ontology, Property, Value
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.errors import ReviewError
-from shopvl.paths import room
+from shopvl.paths import resource_dir
 from shopvl.review.queue import UNKNOWN, choices, export_review, import_review, most_useful
 from shopvl.review.sheet import NAMES, RISKY, harmless, meant
 from shopvl.tagging.run import TAGS
@@ -337,7 +337,7 @@ def test_a_round_trip_through_another_library(sheet: Path, ontology: Ontology, t
 def test_every_row_holds_to_the_schema(sheet: Path, ontology: Ontology, tmp_path: Path) -> None:
     out = tmp_path / "corrections.parquet"
     import_review(filled(sheet, {("00123", "colour"): "Blue", ("00123", "sleeve"): "none"}), ontology, out)
-    schema = json.loads((room("data_schemas") / "correction.schema.json").read_text("utf-8"))
+    schema = json.loads((resource_dir("data_schemas") / "correction.schema.json").read_text("utf-8"))
     rows = pq.read_table(out).to_pylist()
     assert len(rows) == 2
     for row in rows:

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from shopvl.errors import RecipeError
-from shopvl.paths import room
+from shopvl.paths import resource_dir
 from shopvl.runs.grid import read_cells
 
 BASE = {"catalog": "shop.parquet", "epochs": 1}
@@ -16,7 +16,7 @@ def written(folder: Path, **values: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("path", sorted(room("experiments").rglob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(resource_dir("experiments").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_file_that_ships_can_be_run(path: Path) -> None:
     assert read_cells(path)
 

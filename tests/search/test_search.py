@@ -21,7 +21,7 @@ from shopvl.design.design import Design
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.search import SearchIndex, build_index, conditions, update_index
 from shopvl.search.filters import Facts
-from shopvl.search.photo_query import Seen
+from shopvl.search.photo_query import PhotoFacts
 from shopvl.search.segments import COLUMNS
 
 ROOT = Path(__file__).parents[2]
@@ -165,7 +165,7 @@ def test_a_picture_from_elsewhere_is_asked_of_the_model(index: SearchIndex, toy_
     photo = BytesIO()
     turned.crop((3, 3, turned.width, turned.height)).save(photo, "PNG")
     assert not len(index.rows_of_photo(photo.getvalue()))
-    seen = Seen(index, photo.getvalue(), index.image_vector(photo.getvalue()))
+    seen = PhotoFacts(index, photo.getvalue(), index.image_vector(photo.getvalue()))
     assert folded("Colour") in map(folded, seen.answers)
     assert seen.value("Colour") is not None
     alike = index.search(None, photo.getvalue(), k=10)
@@ -425,7 +425,7 @@ def test_a_change_that_stops_at_any_step_changes_nothing(own: Path, tuned, some_
 def test_two_writers_do_not_meet(own: Path, tuned) -> None:
     from shopvl.files import exclusive_lock
 
-    with exclusive_lock(own, "here"), pytest.raises(ShopvlError, match="another process is update the index"):
+    with exclusive_lock(own, "here"), pytest.raises(ShopvlError, match="another process is changing the index"):
         update_index(None, None, own, delete=["a"])
 
 

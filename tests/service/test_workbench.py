@@ -10,16 +10,16 @@ from shopvl.catalog.images import image_bytes
 from shopvl.catalog.readers import open_catalog
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
 from shopvl.inference.ask import Clash
-from shopvl.service.app_service import MAX_PICTURE_BYTES, Workbench
+from shopvl.service.app_service import MAX_PICTURE_BYTES, AppService
 from shopvl.service.catalog_run import FencedCatalog, read_run
 from shopvl.tagging.run import tag
 
 
 @pytest.fixture
-def bench(tuned_folder: Path, tuned, toy_table: Path, toy_catalog, tmp_path: Path) -> Workbench:
+def bench(tuned_folder: Path, tuned, toy_table: Path, toy_catalog, tmp_path: Path) -> AppService:
     tag(tuned, toy_catalog, tmp_path / "tags", precision=1.0, limit=12)
     names = toy_table.with_name("ontology_names.json")
-    return Workbench.open(tuned_folder, tmp_path / "work", catalog=toy_table, tags=tmp_path / "tags", names=names)
+    return AppService.open(tuned_folder, tmp_path / "work", catalog=toy_table, tags=tmp_path / "tags", names=names)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def photo(toy_catalog) -> bytes:
     return image_bytes(next(toy_catalog.batches()).row(0, named=True)["image"], toy_catalog.root)
 
 
-def test_one_product_in_full(bench: Workbench, photo: bytes) -> None:
+def test_one_product_in_full(bench: AppService, photo: bytes) -> None:
     read = bench.read(photo, "red shirt")
     assert read.replies.keys() == set(bench.model().design.labels)
     assert set(read.applicable) <= read.replies.keys()
@@ -37,7 +37,7 @@ def test_one_product_in_full(bench: Workbench, photo: bytes) -> None:
     assert len(told["answers"]) + len(told["does_not_apply"]) == len(read.replies)
 
 
-def test_a_conflict_names_what_each_side_says(bench: Workbench, toy_catalog) -> None:
+def test_a_conflict_names_what_each_side_says(bench: AppService, toy_catalog) -> None:
     """Titles of one product beside photos of others: where they disagree, both values are those of each alone."""
     rows = list(next(toy_catalog.batches()).iter_rows(named=True))
     seen = 0
@@ -54,7 +54,7 @@ def test_a_conflict_names_what_each_side_says(bench: Workbench, toy_catalog) -> 
     assert sentence == "colour: the title says Navy, the picture looks Red"
 
 
-def test_what_cannot_be_used_is_said_in_one_sentence(bench: Workbench, photo: bytes, tuned_folder: Path) -> None:
+def test_what_cannot_be_used_is_said_in_one_sentence(bench: AppService, photo: bytes, tuned_folder: Path) -> None:
     with pytest.raises(ShopvlError, match="there is neither a photo nor a title"):
         bench.read(None, "  ")
     with pytest.raises(ShopvlError, match=r"the title has 1,001 characters; at most 1,000 are read"):
@@ -67,7 +67,7 @@ def test_what_cannot_be_used_is_said_in_one_sentence(bench: Workbench, photo: by
         bench.search("red", None)
 
 
-def test_maps_of_a_photo(bench: Workbench, photo: bytes) -> None:
+def test_maps_of_a_photo(bench: AppService, photo: bytes) -> None:
     drawn, shares, _ = bench.subject(photo)
     assert drawn.mode == "RGB"
     assert 0 < shares["subject"] < 1
@@ -79,7 +79,7 @@ def test_maps_of_a_photo(bench: Workbench, photo: bytes) -> None:
         bench.heat(photo, None, "category", "nothing")
 
 
-def test_products_of_the_catalog(bench: Workbench) -> None:
+def test_products_of_the_catalog(bench: AppService) -> None:
     picked = bench.sample(3, count=5)
     assert len({one.product_id for one in picked}) == 5
     assert bench.product(picked[0].product_id) == picked[0]
@@ -88,7 +88,7 @@ def test_products_of_the_catalog(bench: Workbench) -> None:
         bench.product("nobody")
 
 
-def test_a_review_from_first_to_last(bench: Workbench) -> None:
+def test_a_review_from_first_to_last(bench: AppService) -> None:
     run = bench.runs()[0]
     start = bench.progress(run)
     assert start.of == len(start.waiting) > 5
@@ -110,7 +110,7 @@ def test_a_review_from_first_to_last(bench: Workbench) -> None:
         bench.progress("../elsewhere")
 
 
-def test_a_long_queue_is_read_piece_by_piece(bench: Workbench, monkeypatch) -> None:
+def test_a_long_queue_is_read_piece_by_piece(bench: AppService, monkeypatch) -> None:
     run = bench.runs()[0]
     every = bench.progress(run).waiting
     bench._queues.clear()
@@ -128,11 +128,11 @@ def test_a_long_queue_is_read_piece_by_piece(bench: Workbench, monkeypatch) -> N
     assert {one.property for one in rare.waiting} == {last.property}
 
 
-def test_a_value_may_be_named_in_chinese(bench: Workbench) -> None:
+def test_a_value_may_be_named_in_chinese(bench: AppService) -> None:
     assert bench.correct("a", "Colour", "红色", "Blue", "ann").value == "Red"
 
 
-def test_a_run_in_the_background(bench: Workbench, toy_table: Path) -> None:
+def test_a_run_in_the_background(bench: AppService, toy_table: Path) -> None:
     run = bench.start_run(toy_table, name="shop", limit=9, properties=["category", "Colour"])
     run.wait(60)
     assert (run.state, run.summary.rows, run.summary.tagged) == ("done", 9, 9)
@@ -144,7 +144,7 @@ def test_a_run_in_the_background(bench: Workbench, toy_table: Path) -> None:
         bench.start_run(toy_table, name="shop", properties=["Taste"])
 
 
-def test_a_run_over_titles_alone(bench: Workbench, toy_table: Path, tmp_path: Path) -> None:
+def test_a_run_over_titles_alone(bench: AppService, toy_table: Path, tmp_path: Path) -> None:
     pl.read_parquet(toy_table).select("product_id", "title").head(4).write_csv(tmp_path / "titles.csv")
     with pytest.raises(CatalogError, match="has no column for image"):
         bench.start_run(tmp_path / "titles.csv", name="titles")
@@ -154,7 +154,7 @@ def test_a_run_over_titles_alone(bench: Workbench, toy_table: Path, tmp_path: Pa
     assert read_run(run.folder).count() == 4
 
 
-def test_one_run_at_a_time_which_can_be_stopped(bench: Workbench, toy_catalog, tmp_path: Path, monkeypatch) -> None:
+def test_one_run_at_a_time_which_can_be_stopped(bench: AppService, toy_catalog, tmp_path: Path, monkeypatch) -> None:
     from threading import Event
 
     from shopvl.service import catalog_run
@@ -198,7 +198,7 @@ def test_pictures_outside_the_fence_are_faults(tmp_path: Path) -> None:
 
 
 def test_a_named_table_lies_beside_the_catalog_or_where_the_app_was_started(
-    bench: Workbench, toy_table: Path, tmp_path: Path, monkeypatch
+    bench: AppService, toy_table: Path, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.csv").write_text("product_id,title,image\n")

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from shopvl.tagging.executor import InWorkers, Mapped, Work, in_process
+from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
 
 SCHEMA = pa.schema([("number", pa.int64())])
 
@@ -18,7 +18,7 @@ class Echo:
     def __init__(self, folder: Path, fatal: int = -1, times: int = 10**6) -> None:
         self.folder, self.fatal, self.times = folder, fatal, times
 
-    def prepared(self, work: Work) -> tuple[list[int], float]:
+    def prepared(self, work: WorkItem) -> tuple[list[int], float]:
         numbers = work.numbers.tolist()
         deaths = len(list(self.folder.iterdir()))
         if self.fatal in numbers and deaths < self.times:
@@ -26,16 +26,18 @@ class Echo:
             os._exit(9)
         return numbers, 0.5
 
-    def answered(self, work: Work, ready: list[int], preparing: float) -> Mapped:
-        return Mapped(pa.RecordBatch.from_pylist([{"number": n} for n in ready], schema=SCHEMA), {"prepare": preparing})
+    def answered(self, work: WorkItem, ready: list[int], preparing: float) -> BatchResult:
+        return BatchResult(
+            pa.RecordBatch.from_pylist([{"number": n} for n in ready], schema=SCHEMA), {"prepare": preparing}
+        )
 
-    def lost(self, work: Work, reason: str) -> Mapped:
-        return Mapped(pa.RecordBatch.from_pylist([{"number": -n} for n in work.numbers.tolist()], schema=SCHEMA))
+    def lost(self, work: WorkItem, reason: str) -> BatchResult:
+        return BatchResult(pa.RecordBatch.from_pylist([{"number": -n} for n in work.numbers.tolist()], schema=SCHEMA))
 
 
-def works(pieces: int) -> list[Work]:
+def works(pieces: int) -> list[WorkItem]:
     return [
-        Work(np.arange(n * 4, n * 4 + 4), [b""] * 4, pl.DataFrame({"n": range(n * 4, n * 4 + 4)}))
+        WorkItem(np.arange(n * 4, n * 4 + 4), [b""] * 4, pl.DataFrame({"n": range(n * 4, n * 4 + 4)}))
         for n in range(pieces)
     ]
 

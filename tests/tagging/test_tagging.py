@@ -12,8 +12,8 @@ from shopvl.catalog.ontology import Property
 from shopvl.catalog.readers import open_catalog
 from shopvl.errors import ShopvlError
 from shopvl.files import exclusive_lock
-from shopvl.inference.calibrate import Trust, trust_of
-from shopvl.paths import room
+from shopvl.inference.calibrate import AnswerCalibration, trust_of
+from shopvl.paths import resource_dir
 from shopvl.tagging.run import LEDGER, tag
 
 
@@ -48,7 +48,7 @@ def test_nothing_is_lost(tuned, broken_table: Path, tmp_path: Path) -> None:
 
 def test_every_row_holds_to_the_schema(tuned, toy_catalog, tmp_path: Path) -> None:
     tag(tuned, toy_catalog, tmp_path / "tags", limit=12)
-    schema = json.loads((room("data_schemas") / "tag.schema.json").read_text())
+    schema = json.loads((resource_dir("data_schemas") / "tag.schema.json").read_text())
     rows = pl.read_parquet(tmp_path / "tags" / "tags.parquet").to_dicts()
     assert len(rows) == 12 * len(tuned.labels)
     for row in rows:
@@ -127,10 +127,10 @@ def test_one_run_at_a_time_writes_a_folder(tuned, toy_catalog, tmp_path: Path) -
 
 
 def test_trust_decides_by_the_measured_curve() -> None:
-    trust = Trust(curve=((0.9, 0.99), (0.7, 0.95), (0.5, 0.8)))
+    trust = AnswerCalibration(curve=((0.9, 0.99), (0.7, 0.95), (0.5, 0.8)))
     assert trust.threshold(0.95) == pytest.approx(0.7, abs=2e-5)
     assert trust.decide(0.7, 0.95) == "accept"
     assert trust.decide(0.7, 0.95, conflict=True) == "review"
     assert trust.decide(0.69, 0.95) == "review"
     assert trust.decide(0.1, 0.95) == "unknown"
-    assert Trust().decide(1.0, 0.5) == "review"
+    assert AnswerCalibration().decide(1.0, 0.5) == "review"

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from shopvl.errors import RecipeError
-from shopvl.paths import room
+from shopvl.paths import resource_dir
 from shopvl.recipes import find
 from shopvl.training.experiment import Experiment, read_experiment
 
@@ -15,7 +15,7 @@ def written(folder: Path, **values: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("path", sorted(room("experiments").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(resource_dir("experiments").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_experiment_that_ships_is_sound(path: Path) -> None:
     assert read_experiment(path).full_recipe().problems() == []
 

@@ -14,7 +14,7 @@ from shopvl.inference import encode
 from shopvl.inference.features import labelled
 from shopvl.inference.predict import PromptedAnswers
 from shopvl.training import answer_heads
-from shopvl.training.answer_heads import _fit, cross_entropy_of_legal, polish, squared_hinge_of_legal
+from shopvl.training.answer_heads import _fit, cross_entropy_of_legal, fit_answer_heads, squared_hinge_of_legal
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain
 
@@ -80,7 +80,7 @@ def test_polish_fits_what_it_is_shown_and_nothing_else(prompted, toy_catalog) ->
         head.log_picture_scale.fill_(-3.0)
     before = {inputs: accuracy(prompted, toy_catalog, inputs) for inputs in ("image", "title", "image+title")}
     frozen = copy.deepcopy(prompted.model.image_tower.state_dict())
-    polish(prompted, toy_catalog)
+    fit_answer_heads(prompted, toy_catalog)
     after = {inputs: accuracy(prompted, toy_catalog, inputs) for inputs in before}
     assert after["image"] > before["image"]
     assert min(after["title"], after["image+title"]) > 0.95
@@ -103,7 +103,7 @@ def test_every_choice_of_inputs_has_its_turn_however_few_rows_there_are(rows: in
 def test_the_rows_of_a_run_are_as_good_as_the_catalog(prompted, toy_catalog, toy_rows) -> None:
     names = []
     for rows in (toy_catalog, toy_rows):
-        polish(prompted, rows)
+        fit_answer_heads(prompted, rows)
         names.append(prompted.name)
     assert len(set(names)) == 1
 
@@ -135,7 +135,7 @@ def test_of_many_rows_all_parts_of_a_sorted_table_are_fitted(
     frame.write_parquet(tmp_path / "sorted.parquet")
     monkeypatch.setattr(encode, "BATCH_ROWS", 10)
     monkeypatch.setattr(answer_heads, "MAX_ROWS", len(frame) // 3)
-    polish(prompted, open_catalog(tmp_path / "sorted.parquet"))
+    fit_answer_heads(prompted, open_catalog(tmp_path / "sorted.parquet"))
     numbers = {fact.path: number for number, fact in enumerate(prompted.ontology.facts)}
     fitted_K = prompted.model.head.wide.weights.weight.any(0)
     for start in range(0, len(frame), 10):

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from shopvl.vision.lettering import laid_over, letterings, place_of, recurring_words
-from shopvl.vision.ocr import Reading, Word
+from shopvl.vision.ocr import OcrReading, Word
 from shopvl.vision.overlays import typeface
 
 
@@ -72,11 +72,11 @@ def test_a_word_with_a_rim_is_laid_over():
 def test_what_all_pictures_of_a_shop_have_in_one_place_is_laid_over():
     photo, subject = shirt()
     word = written(photo, "Kairo", (70, 90), fill=(240, 240, 240))
-    shop = [Reading((word,)) for _ in range(8)] + [Reading((a_word("Other", 0.1, 0.1, 0.3, 0.2),))]
+    shop = [OcrReading((word,)) for _ in range(8)] + [OcrReading((a_word("Other", 0.1, 0.1, 0.3, 0.2),))]
     known = recurring_words(shop)
     assert known == {place_of(word)}
     assert verdict(photo, subject, word, recurring=known)
-    moved = recurring_words(Reading((a_word("Kairo", x, 0.5, x + 0.1, 0.55),)) for x in np.linspace(0, 0.9, 8))
+    moved = recurring_words(OcrReading((a_word("Kairo", x, 0.5, x + 0.1, 0.55),)) for x in np.linspace(0, 0.9, 8))
     assert moved == frozenset()  # a brand that moves with its product is none of the shop's
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from shopvl.catalog.images import decode
 from shopvl.errors import ShopvlError
 from shopvl.vision import ocr
-from shopvl.vision.ocr import PaddleEngine, RapidEngine, Reader, Reading, Word
+from shopvl.vision.ocr import OcrReading, PaddleEngine, RapidEngine, Reader, Word
 from shopvl.vision.ocr_worker import answer
 from shopvl.vision.overlays import draw_overlays
 
@@ -60,7 +60,7 @@ while line := sys.stdin.buffer.readline():
         return [sys.executable, "-c", self.SCRIPT]
 
 
-def processes(readings: list[Reading]) -> list[str]:
+def processes(readings: list[OcrReading]) -> list[str]:
     return [word.text.split("-")[1] for reading in readings for word in reading.words]
 
 
@@ -99,7 +99,7 @@ def test_odd_pictures_are_read_or_have_a_reason():
     assert readings["truncated"].note
     assert "0 bytes" in readings["none"].note
     for name in ("one pixel", "long"):
-        assert readings[name] == Reading()
+        assert readings[name] == OcrReading()
     for name in ("grey", "rgba", "cmyk", "16 bit", "animated"):
         assert [word.text for word in readings[name].words] == ["SALE"], name
 

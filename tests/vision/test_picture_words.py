@@ -12,7 +12,7 @@ from PIL import Image
 
 from shopvl.catalog.images import decode
 from shopvl.synthetic import draw_item
-from shopvl.vision.ocr import Reading, Word
+from shopvl.vision.ocr import OcrReading, Word
 from shopvl.vision.overlays import draw_lying_text
 from shopvl.vision.picture_words import BarePicture, PictureReader, bared
 
@@ -71,14 +71,14 @@ def test_words_of_a_large_picture_are_those_of_the_smaller_one_that_the_model_se
 
 def test_a_picture_without_words_is_itself() -> None:
     picture = Image.new("RGB", (64, 64), "white")
-    assert bared(picture, Reading()) == BarePicture(picture)
-    assert bared(picture, Reading(note="no")) == BarePicture(picture, note="no")
+    assert bared(picture, OcrReading()) == BarePicture(picture)
+    assert bared(picture, OcrReading(note="no")) == BarePicture(picture, note="no")
 
 
 def test_odd_sizes_are_bared_without_a_fault() -> None:
     word = Word("SALE", (0.1, 0.1, 0.9, 0.1, 0.9, 0.9, 0.1, 0.9), 0.9)
     for size in ((1, 1), (10_000, 10), (10, 10_000), (7, 7)):
-        assert bared(Image.new("RGB", size, "grey"), Reading((word,))).picture.size == size
+        assert bared(Image.new("RGB", size, "grey"), OcrReading((word,))).picture.size == size
 
 
 class Dying:
