@@ -10,12 +10,13 @@ from html import escape
 from PIL import Image
 
 from app.wording import Translations
+from shopvl.catalog.images import thumbnail
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.inference.ask import Clash, Reply
+from shopvl.reporting.page import DECISION_MARKS
 from shopvl.search import Found, Hit
 from shopvl.service.app_service import Read, Shown
 from shopvl.service.catalog_run import CatalogRun, Summary
-from shopvl.tasks.report import DECISION_MARKS, thumbnail
 
 PICTURE_PX = 720
 
@@ -27,11 +28,10 @@ def text(value: object) -> str:
 
 def picture(data: bytes | None, alt: str, size_px: int = 160) -> str:
     """A small copy of an encoded picture, inside the page."""
-    found = thumbnail(data, size_px)
+    found = thumbnail(data, size_px=size_px)
     if found is None:
         return '<span class="sv-nopicture" aria-hidden="true"></span>'
-    source, width, height = found
-    return f'<img src="{source}" width="{width}" height="{height}" alt="{text(alt)}">'
+    return f'<img src="{found.data_uri}" width="{found.width_px}" height="{found.height_px}" alt="{text(alt)}">'
 
 
 def drawing(image: Image.Image, alt: str) -> str:

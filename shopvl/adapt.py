@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,8 +97,8 @@ def adapt(
         fit_heads(design, learned, report, seed)
     calibrate(design, held_out, lambda stage, share: report("calibrate", share))
     design.save(out, model_card(design))
-    evaluate(design, test, out / SCORES, seed=seed, report=lambda done: report("measure", done / rows[-1]))
-    return abilities(json.loads((out / SCORES / "metrics.json").read_text("utf-8")), design)
+    measured = evaluate(design, test, out / SCORES, seed=seed, report=lambda done: report("measure", done / rows[-1]))
+    return abilities(measured.figures, design)
 
 
 def fitting(recipe: Recipe, products: int) -> Recipe:

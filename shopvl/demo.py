@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -19,11 +17,11 @@ from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.inference.ask import Product, sentence
 from shopvl.paths import SHIPPED
+from shopvl.reporting.page import Chip, Figure, FoundProduct, Page, ProductCard
 from shopvl.search import Plan, SearchIndex, Settings, build_index
 from shopvl.search.tune import FEWEST, choose
 from shopvl.synthetic import write_shop
 from shopvl.tagging.run import Tagged, tag
-from shopvl.tasks.report import Chip, Figure, Hit, Page, ProductCard
 
 PICTURE_PX = 96
 FIRST_PRODUCTS = 6
@@ -77,16 +75,16 @@ def run_demo(
         progress=lambda done: report("draw", done / products),
     )
     names = table.with_name("ontology_names.json")
-    adapt(str(table), SHIPPED, out / "model", minutes=minutes, names=names, seed=seed, report=report)
+    abilities = adapt(str(table), SHIPPED, out / "model", minutes=minutes, names=names, seed=seed, report=report)
     design = Design.from_pretrained(out / "model")
     test = open_catalog(table, split="test")
     total = test.count()
     tagged = tag(design, test, out / "tags", report=lambda rows: report("tag", rows / total))
     plan = Plan(settings=search_settings(design, open_catalog(table, split="val"), report))
     build_index(design, test, out / "index", lambda rows: report("index", rows / total), plan=plan)
-    figures = json.loads((out / "model" / SCORES / "metrics.json").read_text("utf-8"))
     index = SearchIndex(out / "index", design)
-    return demo_page(test, out / "tags" / "tags.parquet", index, tagged, figures).write(out / "report.html")
+    category = next(ability for ability in abilities if ability.name == CATEGORY)
+    return demo_page(test, out / "tags" / "tags.parquet", index, tagged, category.accuracy).write(out / "report.html")
 
 
 def search_settings(design: Design, held_out: Catalog, report: Report) -> Settings:
@@ -114,8 +112,9 @@ def demo_parts(folder: Path) -> dict[str, Path]:
     return parts
 
 
-def demo_page(catalog: Catalog, tags: Path, index: SearchIndex, tagged: Tagged, figures: dict[str, Any]) -> Page:
-    """What a newcomer looks at: decisions, tagged products, searches; the figures are on a page of their own."""
+def demo_page(catalog: Catalog, tags: Path, index: SearchIndex, tagged: Tagged, category: float) -> Page:
+    """What a newcomer looks at: decisions, tagged products, searches, and the accuracy of `category`; the other figures
+    are on a page of their own."""
     asked = pl.read_parquet(tags).filter(pl.col("value").is_not_null())  # a mug has no sleeves to ask for
     decided = Counter(asked["decision"].to_list())
     page = Page(
@@ -127,7 +126,6 @@ def demo_page(catalog: Catalog, tags: Path, index: SearchIndex, tagged: Tagged, 
             "every figure": f"model/{SCORES}/report.html beside this page",
         },
     )
-    category = figures["answers"][BOTH][CATEGORY]["accuracy"]
     page.cards(
         [
             _share("answers accepted", decided["accept"], decided.total()),
@@ -142,7 +140,9 @@ def demo_page(catalog: Catalog, tags: Path, index: SearchIndex, tagged: Tagged, 
     page.section("Search", "The nearest products to the words, in the space that pictures, titles and queries share.")
     for query in QUERIES:
         hits = index.search(query, k=SHOWN_HITS)
-        page.search_strip(query, [Hit(image=hit.thumbnail, caption=hit.title, score=hit.score) for hit in hits])
+        page.search_strip(
+            query, [FoundProduct(image=hit.thumbnail, caption=hit.title, score=hit.score) for hit in hits]
+        )
     return page
 
 

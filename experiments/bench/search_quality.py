@@ -28,12 +28,12 @@ from shopvl.catalog.queries import facts_named
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
 from shopvl.metrics.intervals import paired_bootstrap
+from shopvl.reporting.page import FoundProduct as Shown
+from shopvl.reporting.page import Page
 from shopvl.search import Plan, SearchIndex, Settings, build_index
 from shopvl.search.out_of_catalog import queries_elsewhere
 from shopvl.search.tune import Made, choose, made_queries
 from shopvl.tagging.run import tag
-from shopvl.tasks.report import Hit as Shown
-from shopvl.tasks.report import Page
 
 DEPTH = 10
 QUERIES, COMPOSED, PICTURES = 500, 300, 500

@@ -46,7 +46,7 @@ SMALL = "fashion-products-small.parquet"
 BATCH, BATCHES, ROUNDS, THREADS = 32, 40, 5, 2
 START = """
 from pathlib import Path
-from shopvl.design import Design
+from shopvl.design.design import Design
 from shopvl.paths import SHIPPED
 from shopvl.inference.ask import Product
 Product(Design.from_pretrained(SHIPPED), None, "Turtle Check Men Navy Blue Shirt").replies()

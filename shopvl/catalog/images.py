@@ -1,5 +1,6 @@
 """Pictures by bytes, path or URL, and their decoding. Whatever is wrong ends in an `ImageError` that says what."""
 
+import base64
 import functools
 import http.client
 import io
@@ -11,6 +12,7 @@ import urllib.request
 import warnings
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +203,39 @@ def decode(data: bytes, *, at_least_px: int | None = None) -> Image.Image:
         return _rgb(_upright(picture))
     except _DAMAGE as error:
         raise ImageError(f"the picture's colours ({picture.mode}) cannot be converted: {error}") from error
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small encoded JPEG and its size in pixels."""
+
+    jpeg: bytes
+    width_px: int
+    height_px: int
+
+    @property
+    def data_uri(self) -> str:
+        """The picture as an address that a page can carry inside."""
+        return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode()
+
+
+def thumbnail(image: bytes | None, *, size_px: int) -> Thumbnail | None:
+    """A small copy, at most `size_px` a side, of an encoded picture; None where there is nothing to show."""
+    if not image:
+        return None
+    try:
+        return shrunk(decode(image, at_least_px=size_px), size_px=size_px)
+    except ImageError:
+        return None
+
+
+def shrunk(picture: Image.Image, *, size_px: int, quality: int = 84) -> Thumbnail:
+    """A small copy of a decoded picture, which stays as it is."""
+    small = picture.copy()
+    small.thumbnail((size_px, size_px), Image.Resampling.LANCZOS)
+    kept = io.BytesIO()
+    small.save(kept, "JPEG", quality=quality, optimize=True)
+    return Thumbnail(kept.getvalue(), *small.size)
 
 
 @functools.lru_cache(maxsize=1)

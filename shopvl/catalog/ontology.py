@@ -305,6 +305,7 @@ def _names_like(
 
 
 def path_key(path: Sequence[str]) -> tuple[str, ...]:
+    """The path as it is compared: spelling and case make no difference."""
     return tuple(folded(step) for step in path)
 
 

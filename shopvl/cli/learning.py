@@ -275,5 +275,5 @@ def evaluate(
     opened = open_split(catalog, split)
     design = with_reader(Design.from_pretrained(model), ocr)
     with progress("looking", opened.count()) as report:
-        page = write_evaluation(design, opened, folder, seed=seed, report=report)
+        page = write_evaluation(design, opened, folder, seed=seed, report=report).page
     out.print(f"{folder / 'metrics.json'}\n{page}")

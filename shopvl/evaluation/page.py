@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from shopvl.batch import inputs_name
-from shopvl.catalog.images import image_bytes
+from shopvl.catalog.images import image_bytes, thumbnail
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.data.rows import Row
@@ -31,10 +32,12 @@ from shopvl.evaluation.evaluate import (
     per_example_results,
     retrieval,
 )
+from shopvl.files import whole
 from shopvl.inference.pair_scorer import JUDGED, Matcher, has_judge, judged
 from shopvl.metrics.calibration import risk_coverage
+from shopvl.reporting.page import Figure, FoundProduct, Line, Page, Verdict
+from shopvl.reporting.rendering import THUMBNAIL_PX
 from shopvl.runtime.bfloat16 import bf16_is_fast
-from shopvl.tasks.report import Figure, Hit, Line, Page, Verdict, thumbnail_jpeg
 
 SHOWN_VERDICTS = 8
 SHOWN_QUERIES = 10
@@ -43,10 +46,18 @@ SHOWN_SAMPLES = 16
 BOTH = inputs_name(("image", "title"))
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """What was measured, as it stands in `metrics.json`, and the page to look at."""
+
+    figures: dict[str, Any]
+    page: Path
+
+
 def evaluate(
     design: Design, catalog: Catalog, out: Path, *, seed: int = 0, report: Callable[[int], None] = lambda rows: None
-) -> Path:
-    """Measure the design on the catalog; write it into `out` and return the page.
+) -> Evaluated:
+    """Measure the design on the catalog, and write it into `out`.
 
     `metrics.json`, `confusions.csv`, `outcomes.json` and `risk_coverage.json` are for machines, `report.html` and
     `samples/` for people.
@@ -72,13 +83,13 @@ def evaluate(
         _write(out / "confusions.csv", pl.DataFrame(counted).write_csv())
         _samples(seen, catalog.root, out / "samples")
     asked = ask(design, seen, seed=seed) if seen.embeddings else []
-    return evaluation_page(figures, seen, asked, catalog.root, seed).write(out / "report.html")
+    page = evaluation_page(figures, seen, asked, catalog.root, seed).write(out / "report.html")
+    return Evaluated(figures, page)
 
 
 def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, "utf-8")
-    draft.replace(path)
+    with whole(path) as draft:
+        draft.write_text(text, "utf-8")
 
 
 def _samples(seen: ModelOutputs, root: Path, folder: Path) -> None:
@@ -90,11 +101,11 @@ def _samples(seen: ModelOutputs, root: Path, folder: Path) -> None:
     told: list[dict[str, str]] = []
     for number in np.lexsort((-answers.probability, answers.correct))[:SHOWN_SAMPLES].tolist():
         row = seen.rows[answers.rows[number]]
-        picture = thumbnail_jpeg(_picture(row, root))
+        picture = thumbnail(_picture(row, root), size_px=THUMBNAIL_PX)
         if picture is None:
             continue
         name = f"{len(told) + 1:02d}-{'right' if answers.correct[number] else 'wrong'}.jpg"
-        (folder / name).write_bytes(picture)
+        (folder / name).write_bytes(picture.jpeg)
         said = {"truth": answers.truth[number], "answer": answers.best[number]}
         told.append({"file": name, "product_id": row["product_id"], "title": row["title"], **said})
     _write(folder / "samples.json", json.dumps(told, ensure_ascii=False, indent=1))
@@ -175,7 +186,7 @@ def _searches(
         for number in np.argsort(-scores)[:SHOWN_HITS].tolist():
             row = seen.rows[number]
             picture, right = _picture(row, root), number in fitting
-            hits.append(Hit(image=picture, caption=row["title"], right=right, score=float(scores[number])))
+            hits.append(FoundProduct(image=picture, caption=row["title"], right=right, score=float(scores[number])))
         page.search_strip(query.text, hits)
 
 

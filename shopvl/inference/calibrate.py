@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_name
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology, Visual
 from shopvl.catalog.readers import Catalog
+from shopvl.catalog.vocabulary import Decision
 from shopvl.design.design import Design
 from shopvl.inference.features import ABSENT, Labelled, Report, labelled
 from shopvl.inference.predict import TITLE, UNKNOWN, answers_of, mixed
@@ -23,7 +23,6 @@ from shopvl.metrics.calibration import calibration_error
 from shopvl.metrics.intervals import grouped_wilson_lower
 from shopvl.metrics.retrieval import group_ids
 
-Decision = Literal["accept", "review", "unknown"]
 UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
 CURVE_POINTS = 200
 MIN_ACCEPT_CONFIDENCE = 0.5  # as likely right as wrong

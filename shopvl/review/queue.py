@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from PIL import Image
 
 from shopvl.catalog.cells import folded
-from shopvl.catalog.images import decode, image_bytes
+from shopvl.catalog.images import Thumbnail, image_bytes, thumbnail
 from shopvl.catalog.ontology import JOIN, Ontology
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY
@@ -23,7 +21,6 @@ from shopvl.review.keys import sheet_key
 from shopvl.review.sheet import (
     NAMES,
     PICTURE_FILE_PX,
-    Picture,
     Reason,
     SheetQuestion,
     write_csv,
@@ -196,13 +193,13 @@ def _not_had(rows: pl.LazyFrame, ontology: Ontology) -> pl.DataFrame:
 
 def _look_up(
     catalog: Catalog, wanted: set[str], pictures: bool, report: Callable[[int], None]
-) -> dict[str, tuple[str, Picture | None]]:
+) -> dict[str, tuple[str, Thumbnail | None]]:
     """Title and picture of those products; a picture that cannot be read is None."""
-    seen: dict[str, tuple[str, Picture | None]] = {}
+    seen: dict[str, tuple[str, Thumbnail | None]] = {}
     columns = ("product_id", "title", "image") if pictures else ("product_id", "title")
 
-    def look(row: Mapping[str, Any]) -> tuple[str, Picture | None]:
-        return row["title"] or "", _thumbnail(row["image"], catalog.root) if pictures else None
+    def look(row: Mapping[str, Any]) -> tuple[str, Thumbnail | None]:
+        return row["title"] or "", _small_picture(row["image"], catalog.root) if pictures else None
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
         for frame in catalog.batches(columns=columns):
@@ -217,18 +214,14 @@ def _look_up(
     return seen
 
 
-def _thumbnail(image: Mapping[str, Any] | None, root: Path) -> Picture | None:
+def _small_picture(image: Mapping[str, Any] | None, root: Path) -> Thumbnail | None:
     try:
-        picture = decode(image_bytes(image, root), at_least_px=PICTURE_FILE_PX)
+        return thumbnail(image_bytes(image, root), size_px=PICTURE_FILE_PX)
     except ImageError:
         return None
-    picture.thumbnail((PICTURE_FILE_PX, PICTURE_FILE_PX), Image.Resampling.LANCZOS)
-    kept = io.BytesIO()
-    picture.save(kept, "JPEG", quality=84, optimize=True)
-    return Picture(kept.getvalue(), *picture.size)
 
 
-def _question(row: Mapping[str, Any], title: str, picture: Picture | None) -> SheetQuestion:
+def _question(row: Mapping[str, Any], title: str, picture: Thumbnail | None) -> SheetQuestion:
     others = [(other["value"], other["probability"]) for other in row["alternatives"] or ()]
     return SheetQuestion(
         product_id=row["product_id"],

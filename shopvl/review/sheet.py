@@ -17,6 +17,7 @@ import python_calamine
 import xlsxwriter
 
 from shopvl.catalog.cells import folded, text_of
+from shopvl.catalog.images import Thumbnail
 from shopvl.catalog.records import csv_records
 from shopvl.errors import CatalogError, ReviewError
 
@@ -104,15 +105,6 @@ BRING_BACK = "shopvl review import review.xlsx --model MODEL --out corrections.p
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An encoded JPEG and its size in pixels."""
-
-    jpeg: bytes
-    width_px: int
-    height_px: int
-
-
-@dataclass(frozen=True)
 class Reason:
     """Why a person is asked: `probability` is the answer's, `near` the value that is nearly as likely."""
 
@@ -150,7 +142,7 @@ class SheetQuestion:
     reason: Reason
     top: Sequence[tuple[str, float]]  # values and their probabilities, best first
     key: str
-    picture: Picture | None = None
+    picture: Thumbnail | None = None
 
     def texts(self, between: str) -> dict[str, str]:
         """The cells as text, by column; `between` separates the top values."""

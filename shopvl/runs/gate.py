@@ -19,7 +19,7 @@ from shopvl.errors import CatalogError, DesignError
 from shopvl.evaluation.evaluate import ModelOutputs, look
 from shopvl.evaluation.page import verdict_of
 from shopvl.metrics.intervals import Difference, paired_bootstrap
-from shopvl.tasks.report import Figure, Page, Tone
+from shopvl.reporting.page import Figure, Page, Tone
 
 INPUTS = inputs_name(("image", "title"))
 SHOWN_SAMPLES = 8

@@ -15,8 +15,8 @@ from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import TrackingError
 from shopvl.inference.pair_scorer import JUDGED
 from shopvl.metrics.intervals import Interval, mean_interval
+from shopvl.reporting.page import Line, Page
 from shopvl.runs.running import CELL_TAG, REPEATS_TAG, SCORES, SEED_TAG
-from shopvl.tasks.report import Line, Page
 from shopvl.tracking.store import Run, RunStore
 
 SCORE, R10 = "score", "retrieval/full/text_to_image/R_at_10"

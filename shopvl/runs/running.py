@@ -91,8 +91,7 @@ def run_cell(
         test = _noted(experiment, experiment.evaluate_on, "evaluation", tracker)
         total = test.count()
         scores = folder / SCORES
-        evaluate(design, test, scores, seed=0, report=lambda rows: report("evaluate", rows / total))
-        figures = json.loads((scores / "metrics.json").read_text("utf-8"))
+        figures = evaluate(design, test, scores, seed=0, report=lambda rows: report("evaluate", rows / total)).figures
         score = mean_accuracy(figures)
         tracker.metrics(flat(figures, experiment.evaluate_on))
         if score is not None:

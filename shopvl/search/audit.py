@@ -11,11 +11,11 @@ from shopvl.catalog.cells import folded, language_of, whole_number
 from shopvl.catalog.readers import table_source
 from shopvl.errors import CatalogError
 from shopvl.files import whole
+from shopvl.reporting.page import Figure, Page
+from shopvl.reporting.page import FoundProduct as Shown
 from shopvl.review.sheet import write_csv
 from shopvl.search.lexical import words_of
 from shopvl.search.search import SearchIndex
-from shopvl.tasks.report import Figure, Page
-from shopvl.tasks.report import Hit as Shown
 
 LOW = 0.5  # of the way from the cut-off to certainty; below it an answer is doubtful
 SHOWN_STRIPS, SHOWN_HITS = 30, 6

@@ -10,7 +10,6 @@ import json
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
-from PIL import Image
 from pydantic_core import from_json  # several times faster than json's
 
-from shopvl.catalog.images import decode, image_bytes
+from shopvl.catalog.images import decode, image_bytes, shrunk
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.schema import ATTRIBUTES
 from shopvl.data.rows import Row
@@ -245,15 +243,6 @@ def _pictured(row: Row, root: Path) -> Pictured:
         return None, None
     data = image_bytes(image, root)
     picture = decode(data)
-    return _thumbnail(data, picture), fingerprint(picture)
-
-
-def _thumbnail(data: bytes, picture: Image.Image) -> bytes:
-    """A JPEG of at most THUMBNAIL_PX a side; a picture that is small already stays as it is."""
-    if max(picture.size) <= THUMBNAIL_PX:
-        return data
-    small = picture.copy()
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
-    out = BytesIO()
-    small.save(out, "JPEG", quality=88)
-    return out.getvalue()
+    # a picture that is small already stays as it is
+    small = data if max(picture.size) <= THUMBNAIL_PX else shrunk(picture, size_px=THUMBNAIL_PX, quality=88).jpeg
+    return small, fingerprint(picture)

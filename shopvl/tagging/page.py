@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from shopvl.catalog.readers import Catalog
+from shopvl.reporting.page import Figure, Page
 from shopvl.tagging.run import WORKER_STAGES, Tagged
-from shopvl.tasks.report import Figure, Page
 
 SHOWN_REASONS = 20
 WHAT = {

@@ -70,11 +70,12 @@ def test_correct_does_not_mind_case() -> None:
 
 
 def test_files_for_machines_and_for_people(tuned, toy_catalog, tmp_path: Path) -> None:
-    page = evaluate(tuned, toy_catalog, tmp_path)
+    done = evaluate(tuned, toy_catalog, tmp_path)
     figures = json.loads((tmp_path / "metrics.json").read_text())
+    assert figures == done.figures
     assert figures["model"] == tuned.name
     assert 0 <= figures["retrieval"]["full"]["text_to_image"]["R@10"] <= 1
-    html = page.read_text()
+    html = done.page.read_text()
     assert "Ten searches" in html
     assert "data:image/jpeg;base64" in html
 
@@ -98,7 +99,7 @@ def test_a_matching_head_is_measured_beside(make_design, toy_catalog, tmp_path: 
 
     judged = pair_scorer.judged
     monkeypatch.setattr(page, "judged", lambda matcher, seed: judged(matcher, others=20, seed=seed))
-    page = evaluate(make_design(find("vilt", "tiny")), toy_catalog, tmp_path)
+    page = evaluate(make_design(find("vilt", "tiny")), toy_catalog, tmp_path).page
     scores = json.loads((tmp_path / "metrics.json").read_text())["retrieval"][pair_scorer.JUDGED]
     assert scores["text_to_image"]["gallery"] == 21
     ranks = json.loads((tmp_path / "outcomes.json").read_text())["ranks"][pair_scorer.JUDGED]["image_to_text"]

@@ -357,7 +357,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from shopvl.catalog.readers import open_catalog
-from shopvl.design import Design
+from shopvl.design.design import Design
 from shopvl.search import update_index
 design, catalog = Design.from_pretrained(sys.argv[1]), open_catalog(sys.argv[2])
 print("ready", flush=True)

@@ -10,18 +10,9 @@ from itertools import pairwise
 import pytest
 from PIL import Image
 
-from shopvl.tasks.report import (
-    LINE_POINTS,
-    Chip,
-    Figure,
-    Hit,
-    Line,
-    Page,
-    ProductCard,
-    Verdict,
-    thumbnail,
-    ticks,
-)
+from shopvl.catalog.images import thumbnail
+from shopvl.reporting.charts import LINE_POINTS, ticks
+from shopvl.reporting.page import Chip, Figure, FoundProduct, Line, Page, ProductCard, Verdict
 
 NASTY = (
     "<script>alert('x')</script>\"onload=\"x\" & 'q' </style></title> https://evil.example/x.png \x00\x1b\ud800 红裙"
@@ -88,8 +79,10 @@ def full_page(text="plain"):
     page.lines([Line(name=text, x=[0, 1], y=[0, 1])], text, x_label=text, y_label=text, note=text, target=(0.5, text))
     page.section(text)
     page.gallery([ProductCard(title=text, image=image, chips=chips, note=text)])
-    page.search_strip(text, [Hit(image=image, caption=text, right=right, score=0.5) for right in (True, False, None)])
-    page.search_strip("", [Hit(caption=text)], image=image, note=text)
+    page.search_strip(
+        text, [FoundProduct(image=image, caption=text, right=right, score=0.5) for right in (True, False, None)]
+    )
+    page.search_strip("", [FoundProduct(caption=text)], image=image, note=text)
     return page.hits_and_misses([verdict], [verdict])
 
 
@@ -147,13 +140,13 @@ def test_charts_speak():
 
 def test_thumbnails_are_small_jpegs_whatever_came():
     for data in (picture(), picture((3000, 40)), picture((60, 80), kind="JPEG"), picture(mode="RGBA")):
-        uri, width, height = thumbnail(data)
-        kept = Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/jpeg;base64,"))))
+        small = thumbnail(data, size_px=160)
+        kept = Image.open(io.BytesIO(base64.b64decode(small.data_uri.removeprefix("data:image/jpeg;base64,"))))
         assert kept.format == "JPEG"
-        assert kept.size == (width, height)
-        assert max(width, height) <= 160
-    assert thumbnail(b"not a picture") is None
-    assert thumbnail(None) is None
+        assert kept.size == (small.width_px, small.height_px)
+        assert max(small.width_px, small.height_px) <= 160
+    assert thumbnail(b"not a picture", size_px=160) is None
+    assert thumbnail(None, size_px=160) is None
     assert "no picture" in Page("t").gallery([ProductCard(title="x", image=b"broken")]).html()
 
 
