@@ -6,7 +6,7 @@ sellers, not by us. A content security policy in the page says the same to the b
 
     page = Page("Summer catalog", "4,481 products", facts={"model": "shopvl mini", "split": "test"})
     page.cards([Figure(value="94.1%", label="colour", note="+3.4 against titles alone", tone="good")])
-    page.section("Search", "Right results have a green frame.").search_strip("red shoes", [FoundProduct(image=..., right=True)])
+    page.cards([Figure(value="94.1%", label="colour", note="+3.4 against titles", tone="good")])
     page.write("report.html")
 """
 
