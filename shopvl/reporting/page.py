@@ -6,7 +6,8 @@ sellers, not by us. A content security policy in the page says the same to the b
 
     page = Page("Summer catalog", "4,481 products", facts={"model": "shopvl mini", "split": "test"})
     page.cards([Figure(value="94.1%", label="colour", note="+3.4 against titles alone", tone="good")])
-    page.cards([Figure(value="94.1%", label="colour", note="+3.4 against titles", tone="good")])
+    found = [FoundProduct(image=..., right=True)]
+    page.section("Search", "Right results have a green frame.").search_strip("red shoes", found)
     page.write("report.html")
 """
 
