@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import gradio as gr
@@ -12,6 +13,7 @@ from app.wording import Translations
 from shopvl.catalog.cells import folded
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.evaluation.model_card import PRECISION, WEAK_BELOW
+from shopvl.inference.calibrate import trust_of
 from shopvl.service.app_service import AppService, Model, Read
 
 Json = dict[str, Any]
@@ -133,7 +135,7 @@ def _facts(name: str, model: Model, words: Translations) -> str:
     for inputs, by_name in design.calibration.items():
         spoken = " + ".join(words(f"evidence.{one}") for one in inputs.split("+"))
         for prop, figures in by_name.items():
-            held = [confidence for confidence, bound in figures["curve"] if bound >= PRECISION]
+            threshold = trust_of(design, inputs, prop).threshold(PRECISION)
             rows.append(
                 (
                     spoken,
@@ -141,7 +143,7 @@ def _facts(name: str, model: Model, words: Translations) -> str:
                     f"{figures['rows']:,}",
                     f"{figures['accuracy']:.1%}",
                     f"{figures['ece']:.3f}",
-                    words.share(min(held)) if held else words("models.never"),
+                    words.share(threshold) if isfinite(threshold) else words("models.never"),
                 )
             )
             if figures["accuracy"] < WEAK_BELOW:

@@ -11,6 +11,7 @@ import polars as pl
 
 from shopvl.catalog.cells import folded, language_of, whole_number
 from shopvl.catalog.ontology import Fact, Ontology, Pair
+from shopvl.catalog.plural import singular
 from shopvl.catalog.readers import Source, table_source
 from shopvl.catalog.schema import folded_name
 from shopvl.errors import CatalogError
@@ -196,7 +197,7 @@ def facts_by_name(text: str, ontology: Ontology, within: Iterable[int] | None = 
     index = _name_index(ontology)
     allowed = None if within is None else frozenset(within)
     plain = _PUNCTUATION.sub(" ", folded(text)).split()
-    words = [_singular(word) for word in plain]
+    words = [singular(word) for word in plain]
     found: list[frozenset[int]] = []
     place = 0
     while place < len(words):
@@ -260,16 +261,7 @@ _PUNCTUATION = re.compile(r"(?<=\w)['’]s\b|[^\w\s&+/%.-]|\.(?!\w)")  # the dot
 @lru_cache(maxsize=1 << 16)
 def _stemmed(text: str) -> str:
     """Lower case, no punctuation, no plural: only so that a name and a text can be compared."""
-    return " ".join(_singular(word) for word in _PUNCTUATION.sub(" ", folded(text)).split())
-
-
-def _singular(word: str) -> str:
-    word = word.replace("-", "")  # a "t-shirt" is a "tshirt"
-    if len(word) <= 3 or not word.endswith("s") or word.endswith("ss"):
-        return word
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    return word[:-2] if word.endswith(("sses", "shes", "ches", "xes")) else word[:-1]
+    return " ".join(singular(word) for word in _PUNCTUATION.sub(" ", folded(text)).split())
 
 
 # --- logs

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.plural import singular
 from shopvl.vision.overlays import draw_lying_text, draw_overlays
 from shopvl.vision.subject import with_drawing_painted_out
 
@@ -25,14 +26,14 @@ def add_promotion_overlay(picture: Image.Image, rng: random.Random) -> Image.Ima
 
 
 def remove_phrase(text: str, name: str) -> str:
-    """The text less every place where that name stands as whole words, in any case, also with a plural s."""
+    """The text less every place where that name stands as whole words, in any case, singular or plural."""
     if language_of(name) == "zh":
         return text.replace(name, "")
     words, wanted = text.split(), folded(name).split()
     kept: list[str] = []
     while words:
         head = [folded(word) for word in words[: len(wanted)]]
-        if wanted and [word.rstrip("s") for word in head] == [word.rstrip("s") for word in wanted]:
+        if wanted and [singular(word) for word in head] == [singular(word) for word in wanted]:
             words = words[len(wanted) :]
         else:
             kept.append(words.pop(0))

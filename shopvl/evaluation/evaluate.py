@@ -20,7 +20,7 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.data.rows import RejectedRow, Row, label_of, pairs, subcategory
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
-from shopvl.inference.calibrate import disagreement, trust_of
+from shopvl.inference.calibrate import decisions, disagreement, trust_of
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import LinearAnswers, PromptedAnswers, answers_of
 from shopvl.metrics.calibration import calibration_error, calibration_floor, coverage_at_precision, risk_coverage
@@ -222,7 +222,7 @@ def _measured(design: Design, inputs: str, name: str, answers: PropertyAnswers) 
         return {"rows": 0}
     covered = coverage_at_precision(answers.probability, answers.correct, PRECISION)
     threshold = trust_of(design, inputs, name).threshold(PRECISION)
-    accepted = (answers.probability >= threshold) & ~answers.conflict
+    accepted = np.array(decisions(answers.probability, threshold, answers.conflict)) == "accept"
     figures: dict[str, Any] = {
         **_scores(answers.truth, answers.best),
         "ece": calibration_error(answers.probability, answers.correct),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from shopvl.design.design import Design
+from shopvl.inference.calibrate import trust_of
 
 WEAK_BELOW = 0.8  # accuracy
 PRECISION = 0.95
@@ -34,8 +37,8 @@ def model_card(design: Design) -> str:
     weak = []
     for inputs, by_name in design.calibration.items():
         for name, figures in by_name.items():
-            held = [confidence for confidence, bound in figures["curve"] if bound >= PRECISION]
-            start = f"probability {min(held):.2f}" if held else "never"
+            threshold = trust_of(design, inputs, name).threshold(PRECISION)
+            start = f"probability {threshold:.2f}" if isfinite(threshold) else "never"
             scores = f"{figures['accuracy']:.3f} | {figures['ece']:.3f}"
             lines.append(f"| {inputs} | {name} | {figures['rows']} | {scores} | {start} |")
             if figures["accuracy"] < WEAK_BELOW:

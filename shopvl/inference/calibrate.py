@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_name
@@ -66,9 +67,8 @@ class AnswerCalibration:
 
     def decide(self, probability: float, precision: float, conflict: bool = False) -> Decision:
         """What to do with an answer of that probability; where picture and title disagree it is never accepted."""
-        if probability >= self.threshold(precision) and not conflict:
-            return "accept"
-        return "review" if probability >= UNKNOWN_BELOW else "unknown"
+        (decision,) = decisions([probability], self.threshold(precision), [conflict])
+        return decision
 
     def probabilities(self, logp_NK: Tensor) -> Tensor:
         """Calibrated probabilities (N, K): scores over the temperature, then the best answer's set right by the curve.
@@ -85,6 +85,18 @@ class AnswerCalibration:
         own_N1 = beta_calibrate(best_N1, p_NK.new_tensor(self.shape))
         own_N1 = torch.maximum(own_N1, next_N1 / (1 + next_N1) * (1 + EPS))
         return (share_NK * (1 - own_N1)).scatter(1, place_N1, own_N1).float()
+
+
+def decisions(
+    probability_N: ArrayLike, threshold_N: ArrayLike, conflict_N: ArrayLike, *, known_N: ArrayLike = True
+) -> list[Decision]:
+    """The one rule: from the threshold on an answer is accepted unless picture and title disagree; below it, it is for
+    a reviewer unless that is not worth a look. No answer (`known_N` false) is `unknown`."""
+    probability_N = np.asarray(probability_N, dtype=np.float64)
+    known, conflict = np.asarray(known_N, dtype=bool), np.asarray(conflict_N, dtype=bool)
+    below_N = np.where(known & (probability_N >= UNKNOWN_BELOW), "review", "unknown")
+    found: list[Decision] = np.where(known & (probability_N >= threshold_N) & ~conflict, "accept", below_N).tolist()
+    return found
 
 
 def beta_calibrate(score: Tensor, shape_3: Tensor) -> Tensor:

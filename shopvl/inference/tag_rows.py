@@ -17,7 +17,7 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
-from shopvl.inference.calibrate import UNMEASURED, AnswerCalibration, applicable, disagreement, trust_of
+from shopvl.inference.calibrate import UNMEASURED, AnswerCalibration, applicable, decisions, disagreement, trust_of
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import UNKNOWN, answers_of
 from shopvl.vision.ocr import Word
@@ -101,14 +101,15 @@ class HeadAnswers:
         evidence_R = self._evidence(item, name, [values.index(ranked[0][0]) for ranked in ranked_R])
         clash_R = item.values.get(f"conflict/{name}")
         conflict_R = [False] * len(ranked_R) if clash_R is None else (clash_R >= trust.conflict_from).tolist()
+        decision_R = decisions([ranked[0][1] for ranked in ranked_R], trust.threshold(precision), conflict_R)
         rows = []
-        for ranked, evidence, conflict in zip(ranked_R, evidence_R, conflict_R, strict=True):
+        for ranked, evidence, conflict, decision in zip(ranked_R, evidence_R, conflict_R, decision_R, strict=True):
             value, probability = ranked[0]
             row = {
                 "property": name,
                 "value": value,
                 "probability": probability,
-                "decision": trust.decide(probability, precision, conflict),
+                "decision": decision,
                 "evidence": evidence,
                 "conflict": conflict,
                 "alternatives": _listed(ranked),

@@ -27,7 +27,7 @@ from shopvl.catalog.readers import Catalog
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
-from shopvl.inference.calibrate import UNKNOWN_BELOW, UNMEASURED, trust_of
+from shopvl.inference.calibrate import UNMEASURED, decisions, trust_of
 from shopvl.tagging.cache import ResultCache, disk_error
 from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
 from shopvl.tagging.mapper import ALTERNATIVES, ANSWER, KNOWN, TagMapper
@@ -257,21 +257,21 @@ def _tag_rows(known: pa.RecordBatch, thresholds: Mapping[tuple[str, str], float]
 def _decisions(
     inputs: pa.Array, answers: Mapping[str, pa.Array], thresholds: Mapping[tuple[str, str], float]
 ) -> pa.Array:
-    """`Trust.decide`, for many answers at once; no answer is `unknown`."""
+    """Every answer's decision, by the threshold of its inputs and property."""
     asked, props = inputs.dictionary_encode(), answers["property"].dictionary_encode()
     table = [
         [thresholds.get((name, prop), UNMEASURED.threshold(0.0)) for prop in props.dictionary.to_pylist()]
         for name in asked.dictionary.to_pylist()
     ]
-    probability = answers["probability"].to_numpy(zero_copy_only=False).astype(np.float64)
-    if not len(probability):
+    if not len(props):
         return pa.array([], pa.string())
-    threshold = np.array(table)[asked.indices.to_numpy(), props.indices.to_numpy()]
-    decided = np.where(probability >= UNKNOWN_BELOW, "review", "unknown")
-    conflict = answers["conflict"].to_numpy(zero_copy_only=False)
-    decided = np.where((probability >= threshold) & ~conflict, "accept", decided)
-    decided[answers["value"].is_null().to_numpy(zero_copy_only=False)] = "unknown"
-    return pa.array(decided.tolist(), pa.string())
+    decided = decisions(
+        answers["probability"].to_numpy(zero_copy_only=False),
+        np.array(table)[asked.indices.to_numpy(), props.indices.to_numpy()],
+        answers["conflict"].to_numpy(zero_copy_only=False),
+        known_N=answers["value"].is_valid().to_numpy(zero_copy_only=False),
+    )
+    return pa.array(decided, pa.string())
 
 
 def _count(summary: Tagged, rows: pa.RecordBatch) -> None:

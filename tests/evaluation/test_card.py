@@ -1,4 +1,7 @@
+from math import isfinite
+
 from shopvl.evaluation.model_card import model_card
+from shopvl.inference.calibrate import MIN_ACCEPT_CONFIDENCE, trust_of
 
 
 def test_the_card_names_scores_and_weak_fields(tuned) -> None:
@@ -14,3 +17,24 @@ def test_the_card_names_scores_and_weak_fields(tuned) -> None:
 def test_an_uncalibrated_design_says_so(tuned) -> None:
     tuned.calibration = {}
     assert "Not calibrated yet" in model_card(tuned)
+
+
+def test_accepted_from_is_the_threshold_that_decides(tuned) -> None:
+    # a curve on which more than the precision holds from below MIN_ACCEPT_CONFIDENCE on: nothing is accepted there
+    for by_name in tuned.calibration.values():
+        next(iter(by_name.values()))["curve"] = [(0.9, 0.99), (0.13, 0.96)]
+    lines = [line.split(" | ") for line in model_card(tuned).splitlines() if line.startswith("| ")][1:]
+    stated = {(cells[0].removeprefix("| "), cells[1]): cells[-1].removesuffix(" |") for cells in lines}
+    decided = {
+        (inputs, name): trust_of(tuned, inputs, name).threshold(0.95)
+        for inputs, by_name in tuned.calibration.items()
+        for name in by_name
+    }
+    assert stated == {
+        asked: f"probability {threshold:.2f}" if isfinite(threshold) else "never"
+        for asked, threshold in decided.items()
+    }
+    assert min(decided.values()) == MIN_ACCEPT_CONFIDENCE
+    for (inputs, name), threshold in decided.items():
+        assert trust_of(tuned, inputs, name).decide(min(threshold, 1.0) - 1e-6, 0.95) != "accept"
+        assert not isfinite(threshold) or trust_of(tuned, inputs, name).decide(threshold, 0.95) == "accept"

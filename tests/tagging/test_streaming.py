@@ -172,7 +172,7 @@ def test_results_of_no_use_are_dropped(tuned, long_table: Path, tmp_path: Path, 
     catalog, out = open_catalog(long_table), tmp_path / "out"
     for use in (("image", "title"), ("title",), ("image",), ("image", "title")):
         tag(tuned, catalog, out, use=use)
-        kept = cache.Ledger(out / ".ledger", ledger_schema())
+        kept = cache.ResultCache(out / ".ledger", ledger_schema())
         assert len(kept) <= 2 * ROWS
     tag(tuned, catalog, out, limit=3)
     answered.clear()
