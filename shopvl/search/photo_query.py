@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,18 +16,43 @@ from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.inference.calibrate import trust_of
 from shopvl.inference.predict import LinearAnswers, PromptedAnswers, answers_of
-from shopvl.search.filters import fact_of
-from shopvl.search.stores.faiss import Allowed, best
-
-if TYPE_CHECKING:
-    from shopvl.search.search import SearchIndex
+from shopvl.search.filters import Facts, fact_of
+from shopvl.search.folder import State
+from shopvl.search.stores.faiss import Allowed, Vectors, best
 
 NEIGHBOURS = 12  # products that say what a query picture shows
 TARGET_WEIGHT, KEPT_WEIGHT = 1.0, 1.0  # of the value that is asked for, and of the picture's own category
 
 
+class PhotoIndex(Protocol):
+    """What is asked of an index here; `search.SearchIndex` is one."""
+
+    design: Design
+    state: State
+
+    @property
+    def vectors(self) -> Vectors: ...
+
+    @property
+    def facts(self) -> Facts: ...
+
+    @property
+    def head(self) -> LinearAnswers | PromptedAnswers | None: ...
+
+    @property
+    def everywhere(self) -> Allowed: ...
+
+    def mask(self, allowed: Allowed | None) -> np.ndarray: ...
+
+    def rows_of_photo(self, image: bytes) -> np.ndarray: ...
+
+    def image_vector(self, image: bytes) -> np.ndarray: ...
+
+    def text_vector(self, text: str) -> np.ndarray: ...
+
+
 def composed(
-    index: SearchIndex,
+    index: PhotoIndex,
     image: bytes,
     facts: Sequence[Fact],
     vector_D: np.ndarray,
@@ -74,7 +99,7 @@ class PhotoFacts:
     to the picture most surely have together.
     """
 
-    def __init__(self, index: SearchIndex, image: bytes, vector_D: np.ndarray) -> None:
+    def __init__(self, index: PhotoIndex, image: bytes, vector_D: np.ndarray) -> None:
         self.index = index
         self.rows = index.rows_of_photo(image)
         self.answers: dict[str, dict[str, float]] = {}
@@ -116,7 +141,7 @@ def head_of(design: Design) -> LinearAnswers | PromptedAnswers | None:
         return None
 
 
-def _phrase(index: SearchIndex, facts: Sequence[Fact], kept: Fact | None) -> np.ndarray:
+def _phrase(index: PhotoIndex, facts: Sequence[Fact], kept: Fact | None) -> np.ndarray:
     """The vector of "red shirts"; zeros where there is nothing to say."""
     words = [folded(fact.value) for fact in facts if fact.kind == "value"]
     nouns = [fact.path[-1] for fact in (*facts, kept) if fact is not None and fact.kind == "category"]
