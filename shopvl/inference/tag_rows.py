@@ -31,6 +31,8 @@ NO_ANSWER: dict[str, Any] = {
     "evidence": [],
 }
 SINGLE_INPUTS: tuple[tuple[Modality, ...], ...] = (("image",), ("title",))
+OCR = "ocr"
+EVIDENCE = (*MODALITIES, OCR)  # all that an answer can rest on
 
 
 def tags_of(
@@ -133,7 +135,7 @@ class HeadAnswers:
         for number, value in enumerate(value_R):
             agreeing = [single for single in shares if best[single][number] == value]
             if self._is_printed(item.printed[number], name, self.labels[name][value]):
-                agreeing.append("ocr")
+                agreeing.append(OCR)
             likely = {single: share_RK[number, value] for single, share_RK in shares.items()}
             found.append(agreeing or [max(likely, key=likely.__getitem__)])
         return found

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.cards import said
+from app.cards import answer, said
 from app.wording import Translations
 from shopvl.catalog.ontology import apply_names
 from shopvl.inference.ask import Reply
+from shopvl.inference.tag_rows import EVIDENCE
 
 APP = Path(__file__).parents[2] / "app"
 
@@ -32,6 +33,14 @@ def test_every_text_is_there_in_both_languages_with_the_same_figures() -> None:
     for key, text in english.items():
         assert isinstance(text, str), key
         assert set(re.findall(r"\{(\w+)\}", text)) == set(re.findall(r"\{(\w+)\}", chinese[key])), key
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_everything_an_answer_can_rest_on_has_a_word(toy_ontology, language: str) -> None:
+    assert {name for name in texts(language) if name.startswith("evidence.")} == {f"evidence.{one}" for one in EVIDENCE}
+    reply = Reply("Colour", "Red", 0.9, "accept", EVIDENCE, False, ())
+    shown = answer(reply, Translations(language, toy_ontology))
+    assert all(texts(language)[f"evidence.{one}"] in shown for one in EVIDENCE)
 
 
 def test_every_text_is_used() -> None:

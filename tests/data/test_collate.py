@@ -12,6 +12,7 @@ from shopvl.catalog.images import decode
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import open_catalog
 from shopvl.data import collate
+from shopvl.data.augment import remove_phrase
 from shopvl.data.collate import text_groups
 from shopvl.data.rows import RejectedRow, ValidRow, validate_row
 from shopvl.data.training_rows import TrainingDataset, training_rows
@@ -141,6 +142,21 @@ def test_examine_leaves_out_what_is_absent_and_rejects_what_is_broken(toy_rows) 
         found = validate_row(broken, Path(), both)
         assert isinstance(found, RejectedRow)
         assert found.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("title", "name", "left"),
+    [
+        ("Red summer dresses", "Dress", "Red summer"),
+        ("Red summer dress", "Dresses", "Red summer"),
+        ("Two silk ties, one watch", "Ties,", "Two silk one watch"),
+        ("Wrist watches for men", "Wrist Watch", "for men"),
+        ("Red dressing gown", "Dress", "Red dressing gown"),
+        ("红色连衣裙", "连衣裙", "红色"),
+    ],
+)
+def test_a_name_is_removed_in_singular_and_plural(title: str, name: str, left: str) -> None:
+    assert remove_phrase(title, name) == left
 
 
 def test_title_groups_do_not_mind_case_width_and_spacing() -> None:
