@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from shopvl.vision.subject import subject_map
 MAX_TITLE, MAX_QUESTION = 1000, 300  # characters
 MAX_PICTURE_BYTES = MAX_DOWNLOAD_BYTES
 KEPT_PRODUCTS = 256  # looked up in the catalog, with their pictures
+KEPT_ASKED = 4  # products asked about last, decoded and read: a picture may take 150 MB
 QUEUE_ROWS = 500
 
 SHOWN_PX = 640  # longest side of the maps that are drawn
@@ -132,6 +134,8 @@ class AppService:
             index.ontology = apply_names(index.ontology, names)
         self.log = CorrectionLog(corrections or work / "corrections.jsonl")
         self._thinking = threading.Lock()  # one question at a time: two that share the cores are both slower
+        self._asked = lru_cache(KEPT_ASKED)(self._newly_asked)  # by picture, title and model
+        self._photo = lru_cache(KEPT_ASKED)(_photo)  # by picture
         self._looking = threading.Lock()
         self._products: OrderedDict[str, Shown] = OrderedDict()
         self._queues: dict[str, tuple[float, Queue]] = {}
@@ -213,11 +217,11 @@ class AppService:
             raise ShopvlError(f"the model does not know {name}: {value}")
         with self._thinking:
             heat = product.heat(name, value)
-        return drawn_heat(_shrunk(decode(picture)), heat), float(heat.max()) >= FAINT
+        return drawn_heat(self._photo(picture), heat), float(heat.max()) >= FAINT
 
     def subject(self, picture: bytes) -> tuple[Image.Image, dict[str, float], tuple[Word, ...]]:
         """The photo with product, background and text laid over it told apart; their shares; and all words in it."""
-        photo = _shrunk(decode(picture))
+        photo = self._photo(picture)
         words = self._words(picture)
         shown = subject_map(photo, words)
         shares = {"subject": float(shown.subject.mean()), "overlay": float(shown.overlay.mean())}
@@ -243,11 +247,17 @@ class AppService:
             raise ImageError(
                 f"the photo has {len(picture) / 2**20:.0f} MB; at most {MAX_PICTURE_BYTES // 2**20} MB are read"
             )
-        if picture is not None:
-            decode(picture)  # what is wrong with it is said without the words around it
+        return self._asked(picture, title, model or next(iter(self.models)))
+
+    def _newly_asked(self, picture: bytes | None, title: str | None, model: str) -> Product:
         loaded = self.model(model)
-        with self._thinking:
-            return Product(loaded.design, picture, title, loaded.answers)
+        try:
+            with self._thinking:
+                return Product(loaded.design, picture, title, loaded.answers)
+        except CatalogError:
+            if picture is not None:
+                decode(picture)  # raises what is wrong with the picture, without the words around it
+            raise
 
     def warm_up(self) -> None:
         """Do everything once that is slow the first time: libraries, caches, the OCR process."""
@@ -465,7 +475,8 @@ class AppService:
         return sorted(merged(self.log.standing()), key=lambda one: one.decided_at)
 
 
-def _shrunk(picture: Image.Image) -> Image.Image:
-    """At most SHOWN_PX a side."""
+def _photo(data: bytes) -> Image.Image:
+    """Decoded, at most SHOWN_PX a side; it is kept for others, so nobody may draw in it."""
+    picture = decode(data)
     picture.thumbnail((SHOWN_PX, SHOWN_PX), Image.Resampling.LANCZOS)
     return picture

@@ -1,16 +1,18 @@
 """What the app stands on: one product, a queue, decisions, and catalogs tagged in the background."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
-from shopvl.catalog.images import image_bytes
+from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.readers import open_catalog
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
 from shopvl.inference.ask import Clash
-from shopvl.service.app_service import MAX_PICTURE_BYTES, AppService
+from shopvl.service.app_service import KEPT_ASKED, MAX_PICTURE_BYTES, AppService
 from shopvl.service.catalog_run import FencedCatalog, read_run
 from shopvl.tagging.run import tag
 
@@ -77,6 +79,43 @@ def test_maps_of_a_photo(bench: AppService, photo: bytes) -> None:
     assert np.asarray(warm).std() > 0
     with pytest.raises(ShopvlError, match="does not know category: nothing"):
         bench.heat(photo, None, "category", "nothing")
+
+
+def test_a_picture_is_decoded_once_for_answers_and_once_for_maps(bench: AppService, photo: bytes, monkeypatch) -> None:
+    decoded: list[bytes] = []
+
+    def counted(data: bytes, **options: int | None) -> Image.Image:
+        decoded.append(data)
+        return decode(data, **options)
+
+    for module in ("shopvl.data.rows", "shopvl.service.app_service"):
+        monkeypatch.setattr(f"{module}.decode", counted)
+    replies = bench.read(photo, "red shirt").replies
+    assert len(decoded) == 1
+    best = replies["category"].value
+    warm, telling = bench.heat(photo, "red shirt", "category", best)
+    assert len(decoded) == 2  # at the size that is shown
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(lambda _: bench.heat(bytes(photo), " red shirt ", "category", best), range(4)))
+    assert all(other == (warm, telling) for other in again)
+    assert bench.read(photo, "red shirt", precision=0.8).replies.keys() == replies.keys()
+    bench.ask("what is it?", photo, "red shirt", model=next(iter(bench.models)))
+    assert len(decoded) == 2
+    assert bench.read(photo, None).inputs == ("image",)
+    assert len(decoded) == 3
+    for number in range(KEPT_ASKED):
+        bench.read(photo, f"shirt {number}")
+    assert bench._asked.cache_info().currsize == KEPT_ASKED
+    bench.read(photo, "red shirt")
+    assert len(decoded) == 4 + KEPT_ASKED
+
+
+def test_a_broken_picture_is_told_in_its_own_words_every_time(bench: AppService, photo: bytes) -> None:
+    for _ in range(2):
+        with pytest.raises(ImageError, match=r"^not a picture that can be read"):
+            bench.read(b"no picture", "red shirt")
+        with pytest.raises(ImageError, match=r"^the \w+ file is damaged or cut off"):
+            bench.read(photo[: len(photo) // 2], None)
 
 
 def test_products_of_the_catalog(bench: AppService) -> None:
