@@ -11,8 +11,8 @@ from app import cards
 from app.widgets import guarded, html, photo, picture_bytes
 from app.wording import Translations
 from shopvl.catalog.cells import folded
-from shopvl.catalog.vocabulary import CATEGORY
-from shopvl.evaluation.model_card import PRECISION, WEAK_BELOW
+from shopvl.catalog.vocabulary import CATEGORY, DEFAULT_PRECISION
+from shopvl.evaluation.model_card import WEAK_BELOW
 from shopvl.inference.calibrate import trust_of
 from shopvl.service.app_service import AppService, Model, Read
 
@@ -135,7 +135,7 @@ def _facts(name: str, model: Model, words: Translations) -> str:
     for inputs, by_name in design.calibration.items():
         spoken = " + ".join(words(f"evidence.{one}") for one in inputs.split("+"))
         for prop, figures in by_name.items():
-            threshold = trust_of(design, inputs, prop).threshold(PRECISION)
+            threshold = trust_of(design, inputs, prop).threshold(DEFAULT_PRECISION)
             rows.append(
                 (
                     spoken,
@@ -149,7 +149,10 @@ def _facts(name: str, model: Model, words: Translations) -> str:
             if figures["accuracy"] < WEAK_BELOW:
                 weak.append((f"{words.property(prop)} ({spoken})", figures["accuracy"]))
     headers = ["inputs", "property", "rows", "accuracy", "ece"]
-    titles = [*(words(f"models.{header}") for header in headers), words("models.from", precision=f"{PRECISION:.0%}")]
+    titles = [
+        *(words(f"models.{header}") for header in headers),
+        words("models.from", precision=f"{DEFAULT_PRECISION:.0%}"),
+    ]
     weakest = "".join(
         f"<li>{cards.text(label)} <b>{share:.0%}</b></li>"
         for label, share in sorted(weak, key=lambda pair: pair[1])[:12]

@@ -15,9 +15,10 @@ from app.widgets import clickable, html
 from app.wording import Translations
 from shopvl.catalog.cells import folded
 from shopvl.catalog.corrections import CORRECTIONS, Correction
+from shopvl.catalog.vocabulary import UNKNOWN
 from shopvl.errors import ShopvlError
 from shopvl.files import Table
-from shopvl.review.queue import UNKNOWN, choices
+from shopvl.review.queue import choices
 from shopvl.review.sheet import SheetQuestion
 from shopvl.service.app_service import AppService, RunProgress
 

@@ -10,8 +10,7 @@ import yaml
 
 from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.vocabulary import CATEGORY
-from shopvl.inference.predict import UNKNOWN
+from shopvl.catalog.vocabulary import CATEGORY, UNKNOWN
 
 LANGUAGES = ("en", "zh")
 

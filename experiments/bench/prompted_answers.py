@@ -24,11 +24,12 @@ import torch
 from shopvl.batch import INPUT_CHOICES
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.catalog.vocabulary import UNKNOWN
 from shopvl.data.rows import label_of
 from shopvl.design.design import Design
 from shopvl.inference.calibrate import disagreement, trust_of
 from shopvl.inference.encode import Encoded, encode
-from shopvl.inference.predict import UNKNOWN, PromptedAnswers
+from shopvl.inference.predict import PromptedAnswers
 from shopvl.models.answering_encoder import AnsweringDualEncoder
 from shopvl.text.prompts import questions_of
 

@@ -21,12 +21,12 @@ import torch
 from shopvl.batch import INPUT_CHOICES
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import open_catalog
-from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.catalog.vocabulary import CATEGORY, UNKNOWN
 from shopvl.data.rows import label_of
 from shopvl.design.design import Design
 from shopvl.inference.calibrate import applicable
 from shopvl.inference.encode import Encoded, encode
-from shopvl.inference.predict import UNKNOWN, PromptedAnswers
+from shopvl.inference.predict import PromptedAnswers
 
 
 def main() -> None:

@@ -317,9 +317,6 @@ def _orphan(path: tuple[str, ...], nodes: set[tuple[str, ...]]) -> bool:
     return not path or (len(path) > 1 and path_key(path)[:-1] not in nodes)
 
 
-# --- mining
-
-
 # --- names and taxonomies from elsewhere
 
 

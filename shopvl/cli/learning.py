@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.cli.console import chatter, out, progress, say_rejects, say_unused, stages
 from shopvl.cli.options import (
-    PRECISION,
     CatalogPath,
     ModelFolder,
     Ocr,
@@ -219,9 +219,9 @@ def _print_abilities(abilities: Sequence[Ability]) -> None:
         graded = [one.name for one in abilities if one.grade == grade]
         if graded:
             out.print(f"{meant}: {', '.join(graded)}", markup=False, highlight=False)
-    if unproven := [f"{one.name} {one.shown:.0%}" for one in abilities if 0 < one.shown < PRECISION]:
+    if unproven := [f"{one.name} {one.shown:.0%}" for one in abilities if 0 < one.shown < DEFAULT_PRECISION]:
         out.print(
-            f"never accepted at --precision {PRECISION}, as the products to calibrate on show less at best: "
+            f"never accepted at --precision {DEFAULT_PRECISION}, as the products to calibrate on show less at best: "
             f"{', '.join(unproven)}; more labelled products raise that, and `tag --precision` may ask for less",
             markup=False,
             highlight=False,

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from shopvl.catalog.readers import Catalog
     from shopvl.design.design import Design
 
-PRECISION = 0.95
 
 CatalogPath = Annotated[str, typer.Argument(help="CSV, JSONL or Parquet table, or a folder of pictures.")]
 ModelFolder = Annotated[

@@ -12,9 +12,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.cli.console import SHOWN_REASONS, chatter, out, progress
 from shopvl.cli.options import (
-    PRECISION,
     AsJson,
     CatalogPath,
     ModelFolder,
@@ -40,7 +40,7 @@ def tag(
     folder: OutFolder,
     model: ModelFolder = SHIPPED,
     use: Annotated[str, typer.Option(help="Inputs: image,title or one of them, if there is no other.")] = "image,title",
-    precision: Precision = PRECISION,
+    precision: Precision = DEFAULT_PRECISION,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
     split: Split = None,
     zero_shot: Annotated[bool, typer.Option(help="Compare with value names instead of using heads.")] = False,
@@ -210,7 +210,7 @@ def ask(
     question: Annotated[str, typer.Argument(help="In English or Chinese: what colour is it?")],
     model: ModelFolder = SHIPPED,
     title: Annotated[str | None, typer.Option(help="The product's title.")] = None,
-    precision: Precision = PRECISION,
+    precision: Precision = DEFAULT_PRECISION,
     as_json: AsJson = False,
     ocr: Ocr = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Rows of a catalog to a `Batch`, as a recipe asks; and the rows of a training run, ready on disk."""
+"""Rows of a catalog to a `Batch`, as a recipe asks."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ MIN_BOX_PRODUCT_SHARE = 0.2  # share of product from which a small patch belongs
 class Collator:
     """Turns rows into tensors for one recipe: sizes, token limits, augmentation and queries are decided here.
 
-    With a `reader`, text laid over pictures is painted out before a model looks (`encoding.prepare`).
+    With a `reader`, text laid over pictures is painted out before a model looks (`encode.prepare`).
     """
 
     def __init__(
@@ -426,6 +426,3 @@ def _shown(drawn: Sequence[float], rates: Answers) -> torch.Tensor:
     picture_hidden = nothing + rates.title_only
     shown = [[d < title_hidden or d >= picture_hidden, d >= nothing] for d in drawn]
     return torch.tensor(shown)
-
-
-# --- training rows on disk -------------------------------------------------------------------------------------------

@@ -231,7 +231,7 @@ class Design:
         return tensors
 
     def save(self, folder: Path, card: str = "", *, compact: bool = False) -> None:
-        """Write the design folder, its weights rounded if `compact` (`compact.rounded`); what else is in it stays.
+        """Write the design folder, its weights rounded if `compact` (`quantization.rounded`); what else is in it stays.
 
         Killed at any moment or on a full disk, it leaves the former design or this one, which takes over in one step:
         when READY gets its name. Of a first save `config.json` comes last, so a folder that has one is whole.

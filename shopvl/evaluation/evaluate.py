@@ -16,7 +16,7 @@ from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.cells import folded
 from shopvl.catalog.queries import make_query
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION
 from shopvl.data.rows import RejectedRow, Row, label_of, pairs, subcategory
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
@@ -35,7 +35,6 @@ from shopvl.metrics.retrieval import (
 )
 from shopvl.search import product_vectors
 
-PRECISION = 0.95
 SAMPLED_OTHERS = 100
 BOUND_Z, LABELS_TIMES = 1.645, (1, 4, 16)  # of the precision's lower bound; how many times the labels there are
 QUERIES = 1000
@@ -220,14 +219,14 @@ def _measured(design: Design, inputs: str, name: str, answers: PropertyAnswers) 
     """Scores of one property; for the category, of the whole path and of each of its levels."""
     if not answers.rows:
         return {"rows": 0}
-    covered = coverage_at_precision(answers.probability, answers.correct, PRECISION)
-    threshold = trust_of(design, inputs, name).threshold(PRECISION)
+    covered = coverage_at_precision(answers.probability, answers.correct, DEFAULT_PRECISION)
+    threshold = trust_of(design, inputs, name).threshold(DEFAULT_PRECISION)
     accepted = np.array(decisions(answers.probability, threshold, answers.conflict)) == "accept"
     figures: dict[str, Any] = {
         **_scores(answers.truth, answers.best),
         "ece": calibration_error(answers.probability, answers.correct),
         "ece_of_chance": calibration_floor(answers.probability),
-        f"coverage_at_{PRECISION}": covered.coverage,  # the best threshold for these very rows
+        f"coverage_at_{DEFAULT_PRECISION}": covered.coverage,  # the best threshold for these very rows
         "accepted": float(accepted.mean()),  # by the design's own threshold, chosen on other rows
         "precision_of_accepted": float(answers.correct[accepted].mean()) if accepted.any() else None,
         "conflicts": float(answers.conflict.mean()),  # picture and title disagree: never accepted
@@ -282,14 +281,14 @@ def curves(seen: ModelOutputs) -> dict[str, dict[str, dict[str, list[float]]]]:
 
 
 def coverage_by_labels(answers: PropertyAnswers) -> dict[str, float]:
-    """Labelled rows to choose the threshold on -> share of answers that can then be accepted at PRECISION.
+    """Labelled rows to choose the threshold on -> share of answers that can then be accepted at DEFAULT_PRECISION.
 
     From these very answers: so many times their number has the same shares right, and Wilson bounds with a z that is
     smaller by the root of that. What more rows cannot raise, only a better model can.
     """
     return {
         str(times * len(answers.rows)): coverage_at_precision(
-            answers.probability, answers.correct, PRECISION, z=BOUND_Z / times**0.5
+            answers.probability, answers.correct, DEFAULT_PRECISION, z=BOUND_Z / times**0.5
         ).coverage
         for times in LABELS_TIMES
     }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from math import isfinite
 
+from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
 from shopvl.inference.calibrate import trust_of
 
 WEAK_BELOW = 0.8  # accuracy
-PRECISION = 0.95
 
 
 def model_card(design: Design) -> str:
@@ -31,13 +31,13 @@ def model_card(design: Design) -> str:
     lines += [
         "## Measured on held-out rows",
         "",
-        f"| inputs | property | rows | accuracy | ECE | accepted at {PRECISION:.0%} precision from |",
+        f"| inputs | property | rows | accuracy | ECE | accepted at {DEFAULT_PRECISION:.0%} precision from |",
         "|---|---|---|---|---|---|",
     ]
     weak = []
     for inputs, by_name in design.calibration.items():
         for name, figures in by_name.items():
-            threshold = trust_of(design, inputs, name).threshold(PRECISION)
+            threshold = trust_of(design, inputs, name).threshold(DEFAULT_PRECISION)
             start = f"probability {threshold:.2f}" if isfinite(threshold) else "never"
             scores = f"{figures['accuracy']:.3f} | {figures['ece']:.3f}"
             lines.append(f"| {inputs} | {name} | {figures['rows']} | {scores} | {start} |")

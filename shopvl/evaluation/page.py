@@ -14,13 +14,12 @@ import polars as pl
 from shopvl.batch import inputs_name
 from shopvl.catalog.images import image_bytes, thumbnail
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION
 from shopvl.data.rows import Row
 from shopvl.design.design import Design
 from shopvl.errors import ImageError
 from shopvl.evaluation.evaluate import (
     LABELS_TIMES,
-    PRECISION,
     MadeQuery,
     ModelOutputs,
     PropertyAnswers,
@@ -32,7 +31,7 @@ from shopvl.evaluation.evaluate import (
     per_example_results,
     retrieval,
 )
-from shopvl.files import whole
+from shopvl.files import atomic_write
 from shopvl.inference.pair_scorer import JUDGED, Matcher, has_judge, judged
 from shopvl.metrics.calibration import risk_coverage
 from shopvl.reporting.page import Figure, FoundProduct, Line, Page, Verdict
@@ -88,7 +87,7 @@ def evaluate(
 
 
 def _write(path: Path, text: str) -> None:
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text, "utf-8")
 
 
@@ -193,8 +192,8 @@ def _searches(
 def _answers(page: Page, answers: Mapping[str, Any], seen: ModelOutputs) -> None:
     page.section(
         "Category and attributes",
-        f"Accepted: the share of answers that the model gives by itself at {PRECISION:.0%} precision, by thresholds "
-        "chosen on other rows; precise: how often those were right here.",
+        f"Accepted: the share of answers that the model gives by itself at {DEFAULT_PRECISION:.0%} precision, by "
+        "thresholds chosen on other rows; precise: how often those were right here.",
     )
     rows: list[list[str | float | None]] = []
     for name in answers[BOTH]:
@@ -225,8 +224,8 @@ def _answers(page: Page, answers: Mapping[str, Any], seen: ModelOutputs) -> None
 def _more_labels(page: Page, answers: Mapping[str, Any]) -> None:
     """What more labelled rows to calibrate on would bring, property by property."""
     page.text(
-        f"How much could be accepted at {PRECISION:.0%} precision if the thresholds were chosen on more labelled rows "
-        "of this kind: where the share hardly grows, labels to measure with are not what is missing."
+        f"How much could be accepted at {DEFAULT_PRECISION:.0%} precision if the thresholds were chosen on more "
+        "labelled rows of this kind: where the share hardly grows, labels to measure with are not what is missing."
     )
     rows: list[list[str | float | None]] = []
     for inputs, by_name in answers.items():

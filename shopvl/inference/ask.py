@@ -14,12 +14,11 @@ from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.ontology import Fact, Ontology, Property
 from shopvl.catalog.queries import facts_by_name, says
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.inference.calibrate import applicable
 from shopvl.inference.encode import encoded, prepare
-from shopvl.inference.predict import UNKNOWN
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.vision.transforms import border_colour, to_pixels
 
@@ -197,7 +196,7 @@ class Product:
         """What there is of it: picture, title, or both."""
         return self.usable.inputs
 
-    def replies(self, precision: float = 0.95) -> dict[str, Reply]:
+    def replies(self, precision: float = DEFAULT_PRECISION) -> dict[str, Reply]:
         """Property -> answer, the category among them."""
         return {
             row["property"]: Reply(
@@ -262,14 +261,14 @@ class Product:
 
 
 def ask(
-    design: Design, question: str, picture: bytes | None, title: str | None, precision: float = 0.95
+    design: Design, question: str, picture: bytes | None, title: str | None, precision: float = DEFAULT_PRECISION
 ) -> list[Reply]:
     """Answers to one question about one product. Raises CatalogError for a question or picture that is of no use."""
     asked = understand(question, design.ontology)
     return answered(asked, Product(design, picture, title), precision)
 
 
-def answered(asked: Asked, product: Product, precision: float = 0.95) -> list[Reply]:
+def answered(asked: Asked, product: Product, precision: float = DEFAULT_PRECISION) -> list[Reply]:
     """The answers to a question that was understood.
 
     A category named beside a value is what the product is taken for: it is answered only where that is wrong.

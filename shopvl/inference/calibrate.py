@@ -16,15 +16,14 @@ from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_name
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology, Visual
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.vocabulary import Decision
+from shopvl.catalog.vocabulary import UNKNOWN, UNKNOWN_BELOW, Decision
 from shopvl.design.design import Design
 from shopvl.inference.features import ABSENT, Labelled, Report, labelled
-from shopvl.inference.predict import TITLE, UNKNOWN, answers_of, mixed
+from shopvl.inference.predict import TITLE, answers_of, mixed
 from shopvl.metrics.calibration import calibration_error
 from shopvl.metrics.intervals import grouped_wilson_lower
 from shopvl.metrics.retrieval import group_ids
 
-UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
 CURVE_POINTS = 200
 MIN_ACCEPT_CONFIDENCE = 0.5  # as likely right as wrong
 TINY, EPS = 1e-300, 1e-5
@@ -49,7 +48,7 @@ class AnswerCalibration:
     # (confidence, lower bound of the precision of all answers at least that confident), from the surest on
     curve: tuple[tuple[float, float], ...] = ()
     conflict_from: float = float("inf")  # disagreement of picture and title from which on it is one to look at
-    title_share: float = 0.0  # of the answer from picture and title that is the title's alone (`answers.title_shares`)
+    title_share: float = 0.0  # of the answer from picture and title that is the title's alone (`predict.title_shares`)
 
     def threshold(self, precision: float) -> float:
         """The lowest confidence from which on `precision` holds with 95% certainty; infinity where none is.

@@ -11,13 +11,12 @@ from torch import Tensor
 
 from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.models.answering_encoder import AnsweringDualEncoder
 from shopvl.text.prompts import Question, questions_of
 
-UNKNOWN = "unknown"  # the last label of a prompted design's properties
 HAD_BY = 0.05  # of a category's products, for the category to have a property; fewer may be slips of a pen
 NEVER = -1e4  # a log-probability of 0 that a temperature can be fitted through, as it can't be through infinity
 TITLE: tuple[Modality, ...] = ("title",)

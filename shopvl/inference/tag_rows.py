@@ -13,13 +13,13 @@ from torch import Tensor
 
 from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.queries import facts_named
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.inference.calibrate import UNMEASURED, AnswerCalibration, applicable, decisions, disagreement, trust_of
 from shopvl.inference.encode import Encoded, encode
-from shopvl.inference.predict import UNKNOWN, answers_of
+from shopvl.inference.predict import answers_of
 from shopvl.vision.ocr import Word
 
 ALTERNATIVES = 3
@@ -41,7 +41,7 @@ def tags_of(
     root: Path,
     *,
     use: tuple[Modality, ...] = MODALITIES,
-    precision: float = 0.95,
+    precision: float = DEFAULT_PRECISION,
 ) -> Iterator[RejectedRow | list[dict[str, Any]]]:
     """For the rows of the frames one tag per product and property; or a reject. For a few rows at hand: see `tag`."""
     answers = HeadAnswers(design) if design.labels else ZeroShotAnswers(design)

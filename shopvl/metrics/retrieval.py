@@ -1,4 +1,4 @@
-"""How good a model is, in plain numpy: retrieval, classification, calibration, selective answers and their intervals.
+"""How well texts and pictures find each other, in plain numpy.
 
 Shapes, in the letters of `batch.py` where they fit, and these:
 
@@ -384,12 +384,3 @@ def sampled_101_embeddings(
 def _fingerprint(titles: Sequence[str], subcategories: Sequence[str]) -> str:
     rows = json.dumps([list(titles), list(subcategories)], ensure_ascii=False)
     return sha256(rows.encode()).hexdigest()[:16]
-
-
-# ------------------------------------------------------------------------------------------- classification
-
-
-# ---------------------------------------------------------------------------- calibration and selective answers
-
-
-# -------------------------------------------------------------------------------------------- comparisons

@@ -100,7 +100,7 @@ class DualEncoderModel(SharedSpaceModel):
 
         Where text was painted out, the mean of a look at the picture without it and one at the picture as it came:
         what is painted over the product misleads as well, and what both say is surer than either. So are pictures
-        embedded; answers are given by the surest look (`answers.by_surest_look`).
+        embedded; answers are given by the surest look (`predict.max_confidence_view`).
         """
         if batch.came_B3YX is None:
             return self._look_once(batch.pixels_B3YX, batch.kept_BP)

@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 from markupsafe import Markup
 
 from shopvl.catalog.vocabulary import Decision
-from shopvl.files import whole
+from shopvl.files import atomic_write
 from shopvl.reporting import charts, tables
 from shopvl.reporting.charts import Line
 from shopvl.reporting.rendering import render, style
@@ -195,7 +195,7 @@ class Page:
     def write(self, path: Path | str) -> Path:
         """Write the page in one step: a reader sees the old file or the new one, never half of it."""
         path = Path(path)
-        with whole(path) as draft:
+        with atomic_write(path) as draft:
             draft.write_bytes(self.html().encode("utf-8", errors="replace"))
         return path
 

@@ -13,11 +13,10 @@ from typing import Any
 from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.corrections import CORRECTIONS, Correction, merged, read_corrections
 from shopvl.catalog.ontology import JOIN, Ontology
-from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.catalog.vocabulary import CATEGORY, UNKNOWN
 from shopvl.errors import ReviewError
-from shopvl.files import Table, whole
+from shopvl.files import Table, atomic_write
 from shopvl.review.keys import unlocked
-from shopvl.review.queue import UNKNOWN
 from shopvl.review.sheet import (
     NAMES,
     SheetRow,
@@ -97,7 +96,7 @@ def _write_rejects(sheet: Path, out: Path, faults: Sequence[SheetFault]) -> Path
             path.unlink(missing_ok=True)  # of an earlier import of this sheet, since mended
         return None
     names = ["row", "reason", *(name for name in NAMES if name != "picture")]
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         write_csv(draft, ({**fault.cells, "row": str(fault.row), "reason": fault.reason} for fault in faults), names)
     return path
 

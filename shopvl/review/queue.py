@@ -1,4 +1,4 @@
-"""Answers that a person should look at, out as a sheet; what they decided, back in as corrections."""
+"""Answers that a person should look at, out as a sheet."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from shopvl.catalog.cells import folded
 from shopvl.catalog.images import Thumbnail, image_bytes, thumbnail
 from shopvl.catalog.ontology import JOIN, Ontology
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.catalog.vocabulary import CATEGORY, UNKNOWN
 from shopvl.errors import ImageError, ReviewError
-from shopvl.files import whole
+from shopvl.files import atomic_write
 from shopvl.review.keys import sheet_key
 from shopvl.review.sheet import (
     NAMES,
@@ -27,7 +27,6 @@ from shopvl.review.sheet import (
     write_workbook,
 )
 
-UNKNOWN = "unknown"  # in the drop-down: the product does not have this property
 TOP_VALUES = 3
 FETCHERS = 8  # pictures may be URLs
 MAX_ROWS = 1_000_000  # of a sheet; XLSX ends at 1,048,576
@@ -66,7 +65,7 @@ def export_review(
         raise ReviewError(f"a review sheet is an .xlsx or a .csv, {out.name} is neither; write --out review.xlsx")
     queue = review_queue(tags, catalog, ontology, limit, pictures=out.suffix.lower() == ".xlsx", report=report)
     questions = queue.questions
-    with whole(out) as draft:
+    with atomic_write(out) as draft:
         if out.suffix.lower() == ".csv":
             names = [name for name in NAMES if name != "picture"]
             write_csv(draft, (question.texts(" | ") for question in questions), names)
@@ -260,6 +259,3 @@ def choices(ontology: Ontology, names: Iterable[str]) -> dict[str, list[str]]:
         name: list(legal) for name, legal in ontology.values().items()
     }
     return {name: [UNKNOWN, *(v for v in values[name] if folded(v) != UNKNOWN)] for name in sorted(names)}
-
-
-# --- in

@@ -18,6 +18,7 @@ from shopvl.design.design import Design
 from shopvl.errors import CatalogError, DesignError
 from shopvl.evaluation.evaluate import ModelOutputs, look
 from shopvl.evaluation.page import verdict_of
+from shopvl.files import atomic_write
 from shopvl.metrics.intervals import Difference, paired_bootstrap
 from shopvl.reporting.page import Figure, Page, Tone
 
@@ -102,11 +103,9 @@ def gate(
         if c.name in guarded and c.drops
     ]
     found = Verdicts(new.name, champion.name, len(after.rows), tuple(changes), tuple(by_category), tuple(refusals))
-    out.mkdir(parents=True, exist_ok=True)
-    draft = out / ".gate.json.draft"
     told = {**asdict(found), "passed": found.passed, "protected": guarded, "data_digest": catalog.digest()}
-    draft.write_text(json.dumps(told, indent=1, ensure_ascii=False), "utf-8")
-    draft.replace(out / "gate.json")
+    with atomic_write(out / "gate.json") as draft:
+        draft.write_text(json.dumps(told, indent=1, ensure_ascii=False), "utf-8")
     _page(found, guarded, catalog, before, after).write(out / "gate.html")
     return found
 

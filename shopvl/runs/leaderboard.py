@@ -13,6 +13,7 @@ from statistics import mean
 
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import TrackingError
+from shopvl.files import atomic_write
 from shopvl.inference.pair_scorer import JUDGED
 from shopvl.metrics.intervals import Interval, mean_interval
 from shopvl.reporting.page import Line, Page
@@ -210,10 +211,10 @@ class Leaderboard:
 
     def write(self, folder: Path) -> tuple[Path, Path]:
         """`LEADERBOARD.md` and `leaderboard.html` in that folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / ".LEADERBOARD.md.draft"
-        draft.write_text(self.markdown(), "utf-8")
-        return draft.replace(folder / "LEADERBOARD.md"), self.page().write(folder / "leaderboard.html")
+        path = folder / "LEADERBOARD.md"
+        with atomic_write(path) as draft:
+            draft.write_text(self.markdown(), "utf-8")
+        return path, self.page().write(folder / "leaderboard.html")
 
 
 def shown(value: Interval | None) -> str:

@@ -20,6 +20,7 @@ from shopvl.design.design import Design
 from shopvl.errors import RecipeError, TrackingError
 from shopvl.evaluation.model_card import model_card
 from shopvl.evaluation.page import evaluate
+from shopvl.files import atomic_write
 from shopvl.inference.calibrate import calibrate
 from shopvl.runs.grid import Cell
 from shopvl.runs.serving import save_served
@@ -196,9 +197,9 @@ def _is_done(folder: Path, experiment: Experiment) -> bool:
 
 
 def _write_state(folder: Path, experiment: Experiment, *, score: float | None, done: bool) -> None:
-    draft = folder / f".{STATE}.draft"
-    draft.write_text(json.dumps({"experiment": experiment.to_dict(), "done": done, "score": score}, indent=1), "utf-8")
-    draft.replace(folder / STATE)
+    told = {"experiment": experiment.to_dict(), "done": done, "score": score}
+    with atomic_write(folder / STATE) as draft:
+        draft.write_text(json.dumps(told, indent=1), "utf-8")
 
 
 def flat(figures: Mapping[str, Any], prefix: str) -> dict[str, float]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from shopvl import __version__
+from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.tracking.registry import save_pyfunc
 
 SCRIPT = Path(__file__).with_name("served.py")
@@ -24,7 +25,6 @@ OUTPUTS = (
     ("model", "string?"),
     ("reject", "string?"),
 )
-PRECISION = 0.95
 
 
 def save_served(design: Path, target: Path) -> Path:
@@ -36,7 +36,7 @@ def save_served(design: Path, target: Path) -> Path:
         {"design": design},
         inputs=INPUTS,
         outputs=OUTPUTS,
-        params={"precision": PRECISION},
+        params={"precision": DEFAULT_PRECISION},
         example=[example],
         requirements=[f"shopvl[track]=={__version__}"],
     )

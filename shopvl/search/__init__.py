@@ -1,6 +1,6 @@
 """Product search: an index folder over a catalog, and search in it by words, picture, or both.
 
-`vectors.py` is the door to FAISS, `lexical.py` to Tantivy and rjieba, `milvus.py` to Milvus.
+`stores/faiss.py` is the door to FAISS, `stores/milvus.py` to Milvus, `lexical.py` to Tantivy and rjieba.
 """
 
 from shopvl.search.build import Indexed, Plan, build_index, product_vectors

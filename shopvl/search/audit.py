@@ -10,7 +10,7 @@ from pathlib import Path
 from shopvl.catalog.cells import folded, language_of, whole_number
 from shopvl.catalog.readers import table_source
 from shopvl.errors import CatalogError
-from shopvl.files import whole
+from shopvl.files import atomic_write
 from shopvl.reporting.page import Figure, Page
 from shopvl.reporting.page import FoundProduct as Shown
 from shopvl.review.sheet import write_csv
@@ -74,7 +74,7 @@ def audit(
         findings.append(_examined(index, text, count, vocabulary))
         report(number)
     ranked = sorted(findings, key=lambda f: (VERDICTS.index(f.verdict), -f.count, f.query))
-    with whole(out / "audit.csv") as draft:
+    with atomic_write(out / "audit.csv") as draft:
         write_csv(draft, map(_cells, ranked), CELLS)
     totals = {
         verdict: (len(own), sum(found.count for found in own))

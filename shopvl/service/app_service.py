@@ -25,6 +25,7 @@ from shopvl.catalog.corrections import Correction, merged
 from shopvl.catalog.images import MAX_DOWNLOAD_BYTES, decode, image_bytes
 from shopvl.catalog.ontology import Ontology, apply_names
 from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
 from shopvl.design.folder import CARD
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
@@ -184,7 +185,12 @@ class AppService:
         return self.models[name]
 
     def read(
-        self, picture: bytes | None, title: str | None, *, model: str | None = None, precision: float = 0.95
+        self,
+        picture: bytes | None,
+        title: str | None,
+        *,
+        model: str | None = None,
+        precision: float = DEFAULT_PRECISION,
     ) -> Read:
         """Every answer about a photo, a title, or both. Raises ShopvlError for what cannot be used."""
         product = self._product(picture, title, model)
@@ -198,7 +204,7 @@ class AppService:
         title: str | None,
         *,
         model: str | None = None,
-        precision: float = 0.95,
+        precision: float = DEFAULT_PRECISION,
     ) -> tuple[Asked, list[Reply]]:
         """Answers to a question in English or Chinese. Raises ShopvlError where it names nothing that is known."""
         if not question.strip():
@@ -342,7 +348,7 @@ class AppService:
         *,
         name: str,
         model: str | None = None,
-        precision: float = 0.95,
+        precision: float = DEFAULT_PRECISION,
         use: tuple[Modality, ...] = ("image", "title"),
         limit: int | None = None,
         properties: Sequence[str] = (),

@@ -26,6 +26,7 @@ from shopvl.catalog.schema import FAULT, IMAGE
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
+from shopvl.files import atomic_write
 from shopvl.review.sheet import write_csv
 from shopvl.tagging.run import Tagged, tag
 
@@ -225,10 +226,9 @@ class CatalogRun:
     def _finish(self, tagged: Tagged, told: dict[str, Any]) -> None:
         path = self.folder / "tags.parquet"
         if told["properties"]:
-            draft = path.with_suffix(".draft")
             kept = pl.scan_parquet(path).filter(pl.col("property").is_in(told["properties"]))
-            kept.sink_parquet(draft, compression="zstd")
-            draft.replace(path)
+            with atomic_write(path) as draft:
+                kept.sink_parquet(draft, compression="zstd")
         _as_csv(path, self.folder / "tags.csv")
         rejects = pl.read_parquet(self.folder / "rejects.parquet")
         write_csv(self.folder / "rejects.csv", rejects.iter_rows(named=True), rejects.columns)

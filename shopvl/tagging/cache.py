@@ -26,7 +26,7 @@ from shopvl.errors import ShopvlError
 KEY_BYTES = 16
 KEY, REASON = "key", "reason"  # columns that every ledger has; a row with a reason was rejected
 NOTE = "note"  # a column that a ledger may have: a row with a note has a result that another try may better
-UNKNOWN = -1  # the place of a row that the ledger does not have
+MISSING = -1  # the place of a row that the ledger does not have
 PART_ROWS, PART_SECONDS = 8192, 15.0  # a crash costs at most so much work
 OPEN_PARTS = 8
 COMPACT_BELOW = 0.5  # of the rows are still of use
@@ -42,8 +42,8 @@ class Index:
     places: np.ndarray
 
     def find(self, keys: Sequence[bytes]) -> np.ndarray:
-        """(N,) int64: the place of each key's result, or UNKNOWN."""
-        found = np.full(len(keys), UNKNOWN, dtype=np.int64)
+        """(N,) int64: the place of each key's result, or MISSING."""
+        found = np.full(len(keys), MISSING, dtype=np.int64)
         if len(self.keys) and len(keys):
             asked = _as_array(b"".join(keys))
             at = np.minimum(np.searchsorted(self.keys, asked), len(self.keys) - 1)

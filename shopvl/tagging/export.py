@@ -18,7 +18,7 @@ from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import ShopvlError
-from shopvl.files import Table, whole
+from shopvl.files import Table, atomic_write
 
 Form = Literal["wide", "google", "jsonl"]
 SUFFIXES: Mapping[Form, tuple[str, ...]] = {
@@ -212,14 +212,14 @@ def _plain(text: str) -> str:
 
 def _write_table(header: Sequence[str], rows: Iterator[Mapping[str, Any]], target: Path) -> None:
     delimiter = "," if target.suffix.lower() == ".csv" else "\t"
-    with whole(target) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(target) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, header, delimiter=delimiter, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
 def _write_lines(lines: Iterator[str], target: Path) -> None:
-    with whole(target) as draft, draft.open("w", encoding="utf-8") as file:
+    with atomic_write(target) as draft, draft.open("w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in lines)
 
 

@@ -14,7 +14,7 @@ from shopvl.catalog.fetching import is_url
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.schema import FAULT
 from shopvl.inference.encode import BATCH_ROWS
-from shopvl.tagging.cache import KEY_BYTES, UNKNOWN, Index
+from shopvl.tagging.cache import KEY_BYTES, MISSING, Index
 from shopvl.tagging.executor import WorkItem
 
 WORK_ROWS = 2 * BATCH_ROWS
@@ -25,7 +25,7 @@ COLUMNS = ("product_id", "title", "image", FAULT)
 class CatalogReader:
     """Which rows a catalog has, where the ledger keeps each one's result, and which are still to be done.
 
-    WorkItem is cut in the same places however often a run is broken off, because the ledger keeps whole pieces of it: a
+    Work is cut in the same places however often a run is broken off, because the cache keeps whole pieces of it: a
     resumed run computes the same batches as an unbroken one.
     """
 
@@ -41,7 +41,7 @@ class CatalogReader:
             found = index.find(work.keys)
             self._places.extend(found.tolist())
             self._ids.extend(_id_digests(work.frame["product_id"].to_list()))
-            (new,) = np.nonzero(found == UNKNOWN)
+            (new,) = np.nonzero(found == MISSING)
             self.reused += len(found) - len(new)
             if len(new) < len(found):
                 work = WorkItem(work.numbers[new], [work.keys[i] for i in new], work.frame[new])

@@ -1,6 +1,6 @@
 """Category and attributes for a whole catalog: one row per product and property, and a reject file beside them.
 
-Reader -> prepare -> model -> writer. The reader looks every row up in a ledger of what is known already (`ledger.py`),
+Reader -> prepare -> model -> writer. The reader looks every row up in the cache of results (`cache.py`),
 so that a run that was killed goes on where it was, and a changed catalog costs no more than its changes.
 """
 
@@ -24,6 +24,7 @@ import torch
 from shopvl.batch import INPUT_CHOICES, Modality, inputs_name
 from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.readers import Catalog
+from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
@@ -115,7 +116,7 @@ def tag(
     out: Path,
     *,
     use: tuple[Modality, ...] = ("image", "title"),
-    precision: float = 0.95,
+    precision: float = DEFAULT_PRECISION,
     limit: int | None = None,
     zero_shot: bool = False,
     report: Callable[[int], None] = lambda rows: None,

@@ -12,8 +12,8 @@ from tokenizers import models, normalizers, pre_tokenizers, processors
 
 from shopvl.errors import DesignError
 
-PAD, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
-SPECIAL = (PAD, UNKNOWN, START, END, MASK)
+PAD, UNKNOWN_PIECE, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+SPECIAL = (PAD, UNKNOWN_PIECE, START, END, MASK)
 FILE_NAME = "tokenizer.json"
 WORDS_SHARE = 0.8  # of a vocabulary may be whole words; the rest spells the others
 LONGEST_PIECE = 6  # characters of a piece that is no whole word
@@ -41,7 +41,7 @@ class Tokenizer:
         )
         pieces = [*SPECIAL, *learn_pieces(words, vocabulary - len(SPECIAL))]
         numbered = {piece: number for number, piece in enumerate(pieces)}
-        backend = Backend(models.WordPiece(vocab=numbered, unk_token=UNKNOWN))
+        backend = Backend(models.WordPiece(vocab=numbered, unk_token=UNKNOWN_PIECE))
         backend.normalizer, backend.pre_tokenizer = normalizer, pre_tokenizer
         backend.add_special_tokens(list(SPECIAL))
         ends = [(token, numbered[token]) for token in (START, END)]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shopvl.errors import TrackingError
+from shopvl.files import atomic_write
 
 JOURNAL, SENT, REFUSED = "tracking.jsonl", "tracking-sent.json", "tracking-refused.jsonl"
 Entry = dict[str, Any]
@@ -95,9 +96,8 @@ def read_sent(folder: Path) -> Sent:
 
 def write_sent(folder: Path, sent: Sent) -> None:
     """Note how far the journal has been sent, whole or not at all."""
-    draft = folder / f".{SENT}.draft"
-    draft.write_text(json.dumps(asdict(sent)), "utf-8")
-    draft.replace(folder / SENT)
+    with atomic_write(folder / SENT) as draft:
+        draft.write_text(json.dumps(asdict(sent)), "utf-8")
 
 
 def refuse(folder: Path, entry: Entry, reason: str) -> None:

@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from shopvl.batch import INPUT_CHOICES, MODALITIES
 from shopvl.catalog.readers import open_catalog
+from shopvl.catalog.vocabulary import UNKNOWN
 from shopvl.inference.calibrate import (
     TITLE_SHARES,
     AnswerCalibration,
@@ -16,7 +17,7 @@ from shopvl.inference.calibrate import (
     fit_beta_calibration,
     fit_temperature,
 )
-from shopvl.inference.predict import NEVER, TITLE, UNKNOWN, answers_of
+from shopvl.inference.predict import NEVER, TITLE, answers_of
 from shopvl.metrics.calibration import calibration_error
 
 

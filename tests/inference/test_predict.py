@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from shopvl.batch import Batch
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
-from shopvl.inference.predict import HAD_BY, UNKNOWN, answers_of
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
+from shopvl.inference.predict import HAD_BY, answers_of
 from shopvl.text.prompts import Question, questions_of
 
 CHOICES = [("image",), ("image", "title"), ("title",)]

@@ -19,10 +19,11 @@ from PIL import Image
 from shopvl.catalog.corrections import CORRECTIONS, read_corrections
 from shopvl.catalog.ontology import Category, Ontology, Property, Value
 from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.catalog.vocabulary import UNKNOWN
 from shopvl.errors import ReviewError
 from shopvl.paths import resource_dir
 from shopvl.review.decisions import import_review
-from shopvl.review.queue import UNKNOWN, choices, export_review, most_useful
+from shopvl.review.queue import choices, export_review, most_useful
 from shopvl.review.sheet import NAMES, RISKY, harmless, meant
 from shopvl.tagging.run import TAGS
 
