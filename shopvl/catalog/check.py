@@ -15,6 +15,7 @@ from PIL import Image
 
 from shopvl.catalog.cells import folded
 from shopvl.catalog.charset import UTF_8, charset
+from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.mining import looks_many
 from shopvl.catalog.ontology import JOIN
@@ -131,6 +132,7 @@ def check_catalog(
     # without the pictures, only text formats can say for free whether there is one
     if catalog.has("image") and (images or not _holds_bytes(catalog)):
         columns.append("image")
+    fetcher = Fetcher()
     with _Hashes() as ids, _Hashes() as titles, ThreadPoolExecutor(4) as threads:
         names = _Names()
         row, with_split, without_split = 0, 0, _Findings()
@@ -150,7 +152,7 @@ def check_catalog(
                 if catalog.has("split"):
                     titles.add(*_titles_by_split(_in_splits(frame)))
                 if looks_at_images:
-                    _check_images(catalog, frame, findings, threads)
+                    _check_images(catalog, frame, findings, fetcher, threads)
                 report(frame.height)
         except CatalogError as error:
             findings.add("damaged-table" if row else "no-rows", 1, [str(error)])
@@ -246,10 +248,16 @@ def _in_splits(frame: pl.DataFrame) -> pl.DataFrame:
 # --- pictures
 
 
-def _check_images(catalog: Catalog, frame: pl.DataFrame, findings: _Findings, threads: ThreadPoolExecutor) -> None:
-    rows = [row for row in frame.select("row", "product_id", "image").iter_rows() if row[2] is not None]
-    outcomes = threads.map(lambda row: _look(row[2], catalog.root), rows)
-    for (row, product_id, _), outcome in zip(rows, outcomes, strict=True):
+def _check_images(
+    catalog: Catalog, frame: pl.DataFrame, findings: _Findings, fetcher: Fetcher, threads: ThreadPoolExecutor
+) -> None:
+    present = frame.select("row", "product_id", "image").filter(pl.col("image").is_not_null())
+    ((pictured, _),) = fetcher.fetched([(present.with_columns(pl.lit(None, pl.String).alias(FAULT)), None)])
+    rows = list(pictured.iter_rows())
+    outcomes = threads.map(
+        lambda row: _look(row[2], catalog.root) if row[3] is None else ("unreadable-image", row[3]), rows
+    )
+    for (row, product_id, _, _), outcome in zip(rows, outcomes, strict=True):
         if outcome is not None:
             kind, reason = outcome
             findings.add(kind, 1, [_label(row, product_id, reason)])

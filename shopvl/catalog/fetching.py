@@ -52,6 +52,10 @@ class Fetcher:
         for frame, carried, downloads in waiting:
             yield self._filled(frame, downloads), carried
 
+    def with_pictures(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """The same for frames that carry nothing."""
+        return (frame for frame, _ in self.fetched((frame, None) for frame in frames))
+
     def _begun(self, frame: pl.DataFrame) -> dict[int, Future[bytes]]:
         urls = {
             place: path
@@ -67,7 +71,7 @@ class Fetcher:
         if not downloads:
             return frame
         data, paths = _fields(frame)
-        faults = frame[FAULT].to_list()
+        faults = frame[FAULT].to_list() if FAULT in frame.columns else [None] * len(frame)
         for place, download in downloads.items():
             try:
                 data[place] = download.result()

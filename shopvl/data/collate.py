@@ -45,8 +45,10 @@ from shopvl.vision.kaleido import kaleido_boxes, kaleido_cells
 from shopvl.vision.patches import KeepRule
 from shopvl.vision.picture_words import PictureReader
 from shopvl.vision.quick import bias_drop, subject_boxes, subject_shares
+from shopvl.vision.subject import LETTERS_PX
 from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to_pixels
 
+DECODED_SIDES = 2  # a JPEG is decoded at no less than so many times the size that the model reads
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
 ASKED_PROPERTIES = 24  # at most, per training batch; the category is always asked
 LACKING_SHARE = 0.3  # of the questions that a product has no answer to are asked: most categories lack most properties
@@ -107,6 +109,12 @@ class Collator:
     ) -> list[tuple[str, Box]]:
         seen = [(text, seen_box(box, picture.size, self.size_px, crop)) for text, box in printed]
         return [(text, box) for text, box in seen if box is not None]
+
+    @property
+    def decoded_px(self) -> int:
+        """What both sides of a photo are left when it is decoded for reading: a large JPEG is decoded at a fraction."""
+        least = DECODED_SIDES * max(self.size_px)
+        return least if self.reader is None else max(least, LETTERS_PX)
 
     def pictures(self, pictures: Sequence[Image.Image]) -> Batch:
         """RGB pictures alone."""

@@ -17,6 +17,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from shopvl.batch import Batch, Modality
+from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog
 from shopvl.data.collate import Collator
@@ -124,25 +125,28 @@ def training_rows(
     rejects: list[RejectedRow] = []
     notes: list[RejectedRow] = []
     with pa.OSFile(str(folder / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, _COLUMNS) as writer:
-        for frame in catalog.batches(_ROWS_PER_GROUP):
-            good = []
-            for part in frame.iter_slices(_ROWS_IN_SIGHT):
-                usable = []
-                for row in part.iter_rows(named=True):
-                    match validate_row(row, catalog.root, TRAINING_INPUTS):
-                        case ValidRow(inputs=inputs) as item if inputs == TRAINING_INPUTS:
-                            usable.append(item)
-                        case ValidRow(inputs=(only,)):
-                            reason = f"training needs picture and title, there is only the {only}"
-                            rejects.append(RejectedRow(row["product_id"], reason))
-                        case RejectedRow() as reject:
-                            rejects.append(reject)
-                read = usable if reader is None else with_words(reader, usable)
-                notes += [RejectedRow(item.row["product_id"], item.note) for item in read if item.note]
-                good += [_kept(*pair, log) for pair in zip(usable, read, strict=True)]
-            if good:
+        good: list[dict[str, Any]] = []
+        parts = (part for frame in catalog.batches(_ROWS_PER_GROUP) for part in frame.iter_slices(_ROWS_IN_SIGHT))
+        for part in Fetcher().with_pictures(parts):
+            usable = []
+            for row in part.iter_rows(named=True):
+                match validate_row(row, catalog.root, TRAINING_INPUTS):
+                    case ValidRow(inputs=inputs) as item if inputs == TRAINING_INPUTS:
+                        usable.append(item)
+                    case ValidRow(inputs=(only,)):
+                        reason = f"training needs picture and title, there is only the {only}"
+                        rejects.append(RejectedRow(row["product_id"], reason))
+                    case RejectedRow() as reject:
+                        rejects.append(reject)
+            read = usable if reader is None else with_words(reader, usable)
+            notes += [RejectedRow(item.row["product_id"], item.note) for item in read if item.note]
+            good += [_kept(*pair, log) for pair in zip(usable, read, strict=True)]
+            if len(good) >= _ROWS_PER_GROUP:
                 writer.write_batch(pa.RecordBatch.from_pylist(good, schema=_COLUMNS))
-            report(len(frame))
+                good = []
+            report(len(part))
+        if good:
+            writer.write_batch(pa.RecordBatch.from_pylist(good, schema=_COLUMNS))
     for name, told in (("rejects", rejects), ("notes", notes)):
         (folder / f"{name}.json").write_text(json.dumps([vars(one) for one in told], ensure_ascii=False), "utf-8")
     rows = TrainingCache(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,30 +12,29 @@ import torch
 from torch import Tensor
 
 from shopvl.batch import Batch, Modality
+from shopvl.catalog.fetching import Fetcher
 from shopvl.data.collate import Collator
 from shopvl.data.rows import RejectedRow, Row, ValidRow, validate_row, with_words
 from shopvl.design.design import Design
 from shopvl.runtime.prefetching import prefetch
-from shopvl.vision.ocr import Word
-from shopvl.vision.subject import LETTERS_PX
 
 BATCH_ROWS = 128
-DECODED_SIDES = 2  # a JPEG is decoded at no less than so many times the size that the model reads
 
 Read = Callable[[Batch, tuple[Modality, ...]], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Rows that have the same inputs, and what the model read from them: name -> (rows, ...) float32.
-
-    `printed` are the words that OCR read on each product, where it was asked to.
-    """
+    """Rows that have the same inputs, and what the model read from them: name -> (rows, ...) float32."""
 
     inputs: tuple[Modality, ...]
-    rows: list[Row]
+    items: list[ValidRow]
     values: dict[str, np.ndarray]
-    printed: list[tuple[Word, ...]]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows as they stand in the catalog."""
+        return [item.row for item in self.items]
 
 
 @dataclass(frozen=True)
@@ -57,17 +56,35 @@ class Prepared:
 
 
 def encode(
-    design: Design, frames: Iterable[pl.DataFrame], root: Path, wanted: tuple[Modality, ...], read: Read
+    design: Design,
+    frames: Iterable[pl.DataFrame],
+    root: Path,
+    wanted: tuple[Modality, ...],
+    read: Read,
+    *,
+    shown_px: int = 0,
 ) -> Iterator[Encoded | RejectedRow]:
     """Every row of the frames exactly once, as part of an `Encoded` or as a `RejectedRow`.
 
-    `read` is called with a batch and the inputs it holds (`wanted`, less what a row does not have). Decoding the next
-    batch goes on while the model reads this one.
+    `read` is called with a batch and the inputs it holds (`wanted`, less what a row does not have). Every picture
+    is fetched and decoded once, and keeps at least `shown_px` a side where it had so many; downloads and decoding go on
+    while the model reads.
     """
     loader = design.loader
     design.model.eval()
-    chunks = (rows for frame in frames for rows in _chunks(frame))
-    for prepared in prefetch(lambda rows: prepare(loader, rows, root, wanted), chunks):
+
+    def ready(pictured: pl.DataFrame, own: pl.DataFrame) -> Prepared:
+        prepared = prepare(loader, list(pictured.iter_rows(named=True)), root, wanted, shown_px=shown_px)
+        if pictured is not own:  # rows may be kept for long: without what was downloaded for them
+            rows = own.to_dicts()
+            for group in prepared.groups:
+                group.items[:] = [
+                    replace(item, row=rows[place]) for item, place in zip(group.items, group.places, strict=True)
+                ]
+        return prepared
+
+    parts = (part for frame in frames for part in frame.iter_slices(BATCH_ROWS))
+    for prepared in prefetch(lambda pair: ready(*pair), Fetcher().fetched((part, part) for part in parts)):
         yield from prepared.rejects.values()
         for group in prepared.groups:
             yield encoded(design, group.items, group.batch, read)
@@ -79,23 +96,23 @@ def encoded(design: Design, group: list[ValidRow], batch: Batch, read: Read) -> 
     with torch.inference_mode():
         read_now = read(batch.to(design.device), inputs)
     values = {name: tensor.float().cpu().numpy() for name, tensor in read_now.items()}
-    return Encoded(inputs, [item.row for item in group], values, [item.printed for item in group])
+    return Encoded(inputs, group, values)
 
 
-def prepare(loader: Collator, rows: Sequence[Row], root: Path, wanted: tuple[Modality, ...]) -> Prepared:
+def prepare(
+    loader: Collator, rows: Sequence[Row], root: Path, wanted: tuple[Modality, ...], *, shown_px: int = 0
+) -> Prepared:
     """Decode and check rows, and make batches of those with the same inputs.
 
+    Pictures keep at least `shown_px` a side where they had so many, also where the model reads fewer.
     With the loader's `reader`, pictures are bared of the text laid over them first; raises ShopvlError where the OCR
     engine does not start.
     Where there are enough for several batches, titles of like length go together: padding costs as much as words.
     """
     prepared = Prepared()
     usable: dict[int, ValidRow] = {}
-    at_least_px = DECODED_SIDES * max(loader.size_px)
-    if loader.reader is not None:
-        at_least_px = max(at_least_px, LETTERS_PX)
     for place, row in enumerate(rows):
-        match validate_row(row, root, wanted, at_least_px=at_least_px):
+        match validate_row(row, root, wanted, at_least_px=max(loader.decoded_px, shown_px)):
             case RejectedRow() as reject:
                 prepared.rejects[place] = reject
             case ValidRow() as good:
@@ -113,8 +130,3 @@ def prepare(loader: Collator, rows: Sequence[Row], root: Path, wanted: tuple[Mod
             places, items = (list(column) for column in zip(*together[start : start + BATCH_ROWS], strict=True))
             prepared.groups.append(Group(places, items, loader.inference_batch(items)))
     return prepared
-
-
-def _chunks(frame: pl.DataFrame) -> Iterator[list[Row]]:
-    for start in range(0, len(frame), BATCH_ROWS):
-        yield list(frame.slice(start, BATCH_ROWS).iter_rows(named=True))

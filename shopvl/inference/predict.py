@@ -19,6 +19,7 @@ from shopvl.text.prompts import Question, questions_of
 
 HAD_BY = 0.05  # of a category's products, for the category to have a property; fewer may be slips of a pen
 NEVER = -1e4  # a log-probability of 0 that a temperature can be fitted through, as it can't be through infinity
+IMAGE: tuple[Modality, ...] = ("image",)
 TITLE: tuple[Modality, ...] = ("title",)
 Found = dict[str, dict[str, Tensor]]  # inputs -> property -> (B, K) log-probabilities, in the order of the labels
 
@@ -27,23 +28,28 @@ class LinearAnswers:
     """Answers of linear heads: one weight matrix per property and choice of inputs."""
 
     def __init__(self, design: Design) -> None:
-        self.design = design
+        if design.heads is None:
+            raise DesignError(f"the design {design.name} has no heads to answer with; run `shopvl tune` on it first")
+        self.design, self.heads = design, design.heads
 
     def read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> Found:
         """For every choice and every property of `design.labels`."""
         return max_confidence_view(batch, lambda seen: self._read(seen, choices))
 
+    def read_picture(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Unit vectors (B, D) of pictures, and what `read` finds in them alone; the image tower runs once."""
+        features_BF = self.design.model.features(batch, [IMAGE])["image"]
+        return self.design.model.image_embedding(features_BF), self._answered(features_BF, batch, IMAGE)
+
     def _read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> Found:
-        design, heads = self.design, self.design.heads
-        assert heads is not None
-        needed = with_title_alone(choices, design)
-        features = design.model.features(batch, needed)
-        found: Found = {}
-        for choice in needed:
-            name = inputs_name(choice)
-            logits = heads(features[name], choice, batch.title_grams_BG)
-            found[name] = {prop: values.float().log_softmax(-1) for prop, values in logits.items()}
-        return heeding_title(found, design, choices)
+        needed = with_title_alone(choices, self.design)
+        features = self.design.model.features(batch, needed)
+        found = {inputs_name(choice): self._answered(features[inputs_name(choice)], batch, choice) for choice in needed}
+        return heeding_title(found, self.design, choices)
+
+    def _answered(self, features_BF: Tensor, batch: Batch, choice: tuple[Modality, ...]) -> dict[str, Tensor]:
+        logits = self.heads(features_BF, choice, batch.title_grams_BG)
+        return {name: values.float().log_softmax(-1) for name, values in logits.items()}
 
 
 class PromptedAnswers:
@@ -76,6 +82,11 @@ class PromptedAnswers:
         that learned how often others lack it would say it too often.
         """
         return max_confidence_view(batch, lambda seen: self._read(seen, choices))
+
+    def read_picture(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Unit vectors (B, D) of pictures, and what `read` finds in them alone; the image tower runs once."""
+        vector_BD, logp_BQK = self.model.read_picture(batch, self.prepared)
+        return vector_BD, self._answered(logp_BQK)
 
     def _read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> Found:
         needed = with_title_alone(choices, self.design)
@@ -179,9 +190,7 @@ def answers_of(design: Design) -> LinearAnswers | PromptedAnswers:
     """How that design answers. Raises DesignError where it has nothing to answer with."""
     if isinstance(design.model, AnsweringDualEncoder):
         return PromptedAnswers(design)
-    if design.heads is not None:
-        return LinearAnswers(design)
-    raise DesignError(f"the design {design.name} has no heads to answer with; run `shopvl tune` on it first")
+    return LinearAnswers(design)
 
 
 def prompted_labels(ontology: Ontology) -> dict[str, list[str]]:

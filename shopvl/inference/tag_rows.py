@@ -134,7 +134,7 @@ class HeadAnswers:
         found = []
         for number, value in enumerate(value_R):
             agreeing = [single for single in shares if best[single][number] == value]
-            if self._is_printed(item.printed[number], name, self.labels[name][value]):
+            if self._is_printed(item.items[number].printed, name, self.labels[name][value]):
                 agreeing.append(OCR)
             likely = {single: share_RK[number, value] for single, share_RK in shares.items()}
             found.append(agreeing or [max(likely, key=likely.__getitem__)])

@@ -72,8 +72,18 @@ class AnsweringDualEncoder(DualEncoderModel):
 
         An input that the batch lacks counts as hidden, and so is one that a choice leaves out; () hides both.
         """
-        found = {}
+        return self._answers(self._seen(batch), batch, prepared, choices)
+
+    def read_picture(self, batch: Batch, prepared: PreparedQuestions) -> tuple[Tensor, Tensor]:
+        """Unit vectors (B, width) of the pictures, and log-probabilities (B, Q, K) from them alone, in one pass."""
         seen = self._seen(batch)
+        answers_BQK = self._answers(seen, batch, prepared, [("image",)])["image"]
+        return self._unit(self.image_projection(seen.whole_BW)), answers_BQK
+
+    def _answers(
+        self, seen: _Seen, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
+    ) -> dict[str, Tensor]:
+        found = {}
         for inputs, picture, title in self._shown(seen, batch, choices):
             grams_BG = batch.title_grams_BG if "title" in inputs else None
             whole_BW = seen.whole_BW if "image" in inputs else None

@@ -124,6 +124,10 @@ class DualEncoderModel(SharedSpaceModel):
             parts["title"] = torch.cat([raw, self._unit(self.text_projection(raw))], dim=-1)
         return {inputs_name(inputs): torch.cat([parts[name] for name in inputs], dim=-1) for inputs in choices}
 
+    def image_embedding(self, features_BF: Tensor) -> Tensor:
+        """The pictures' unit vectors (B, width), out of `features` of the picture alone."""
+        return features_BF[:, -self.width :]
+
     def feature_width(self, inputs: tuple[Modality, ...]) -> int:
         """F of that choice."""
         raw = {"image": self.image_tower.width, "title": self.text_tower.width}

@@ -167,6 +167,11 @@ class SingleStreamModel(SharedSpaceModel):
         """What heads read, by choice of inputs: first state, mean word, mean patch (B, 3D); zeros for the absent."""
         return {inputs_name(inputs): self._features(batch, inputs) for inputs in choices}
 
+    def image_embedding(self, features_BF: Tensor) -> Tensor:
+        """The pictures' unit vectors (B, width), out of `features` of the picture alone: of the mean patch."""
+        self._need_space()
+        return self._unit(self.image_projection(features_BF[:, -self.width :]))
+
     def feature_width(self, inputs: tuple[Modality, ...]) -> int:
         """F of that choice."""
         return 3 * self.width

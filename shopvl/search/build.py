@@ -11,7 +11,7 @@ import polars as pl
 import torch.nn.functional as F
 from torch import Tensor
 
-from shopvl.batch import Batch, Modality
+from shopvl.batch import MODALITIES, Batch, Modality
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
@@ -35,7 +35,7 @@ from shopvl.search.folder import (
     read_state,
 )
 from shopvl.search.lexical import Lexical
-from shopvl.search.segments import OWN, Writer, read_matrix
+from shopvl.search.segments import OWN, THUMBNAIL_SOURCE_PX, Writer, read_matrix
 from shopvl.search.stores import faiss as nearest
 from shopvl.search.stores import milvus
 
@@ -128,9 +128,10 @@ def embed(design: Design, catalog: Catalog, writer: Writer, title_share: float, 
 
     rejects: list[RejectedRow] = []
     further = [name for name in catalog.plan.further if name not in OWN]
-    for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), read):
+    frames, inputs = catalog.batches(), MODALITIES
+    for item in encode(design, frames, catalog.root, inputs, read, shown_px=THUMBNAIL_SOURCE_PX):
         if isinstance(item, Encoded):
-            writer.add(item.values["vector"], item.rows, catalog.root, further)
+            writer.add(item.values["vector"], item.items, further)
         else:
             rejects.append(item)
         report(writer.rows + len(rejects))

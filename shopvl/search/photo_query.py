@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
+from shopvl.batch import Batch
 from shopvl.catalog.cells import folded
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Fact
@@ -18,16 +22,63 @@ from shopvl.inference.calibrate import trust_of
 from shopvl.inference.predict import LinearAnswers, PromptedAnswers, answers_of
 from shopvl.search.filters import Facts, fact_of
 from shopvl.search.folder import State
+from shopvl.search.near_duplicates import fingerprint
+from shopvl.search.segments import THUMBNAIL_SOURCE_PX
 from shopvl.search.stores.faiss import Allowed, Vectors, best
 
 NEIGHBOURS = 12  # products that say what a query picture shows
 TARGET_WEIGHT, KEPT_WEIGHT = 1.0, 1.0  # of the value that is asked for, and of the picture's own category
 
 
+class PhotoQuery:
+    """A photo to search with: decoded once, and read by the image tower once.
+
+    Decoded like the photos of a catalog, so that the same file has the vector and the fingerprint that an index has
+    of it. Raises ImageError for one that cannot be read.
+    """
+
+    def __init__(self, image: bytes, design: Design) -> None:
+        self.design = design
+        self.picture = decode(image, at_least_px=max(design.loader.decoded_px, THUMBNAIL_SOURCE_PX))
+        self.fingerprint = fingerprint(self.picture)
+
+    @property
+    def batch(self) -> Batch:
+        """The picture alone, as the model reads it."""
+        return self.design.loader.pictures([self.picture]).to(self.design.device)
+
+    @cached_property
+    def vector(self) -> np.ndarray:
+        """(D,), unit length."""
+        with torch.inference_mode():
+            return _unit(self.design.model.embed_image(self.batch))[0]
+
+    def read(self, head: LinearAnswers | PromptedAnswers | None) -> dict[str, dict[str, float]]:
+        """Property -> value -> probability, from the picture alone; nothing where there is no head.
+
+        The vector comes out of the same pass.
+        """
+        if head is None:
+            return {}
+        design = self.design
+        with torch.inference_mode():
+            vector_BD, found = head.read_picture(self.batch)
+        self.vector = _unit(vector_BD)[0]
+        return {
+            name: dict(zip(map(folded, design.labels[name]), shares.tolist(), strict=True))
+            for name, logp in found.items()
+            for shares in [trust_of(design, "image", name).probabilities(logp)[0]]
+        }
+
+
+def _unit(vectors_BD: Tensor) -> np.ndarray:
+    unit: np.ndarray = F.normalize(vectors_BD, dim=-1).float().cpu().numpy()
+    return unit
+
+
 class PhotoIndex(Protocol):
     """What is asked of an index here; `search.SearchIndex` is one."""
 
-    design: Design
     state: State
 
     @property
@@ -44,35 +95,34 @@ class PhotoIndex(Protocol):
 
     def mask(self, allowed: Allowed | None) -> np.ndarray: ...
 
-    def rows_of_photo(self, image: bytes) -> np.ndarray: ...
+    def rows_of_photo(self, photo: PhotoQuery) -> np.ndarray: ...
 
-    def image_vector(self, image: bytes) -> np.ndarray: ...
+    def text_vectors(self, texts: Sequence[str]) -> np.ndarray: ...
 
-    def text_vector(self, text: str) -> np.ndarray: ...
+    def query_vector(self, text: str | None, photo: PhotoQuery | None = None) -> np.ndarray: ...
 
 
 def composed(
-    index: PhotoIndex,
-    image: bytes,
-    facts: Sequence[Fact],
-    vector_D: np.ndarray,
-    allowed: Allowed | None,
-    pool: int,
+    index: PhotoIndex, photo: PhotoQuery, text: str, facts: Sequence[Fact], allowed: Allowed | None, pool: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows and scores, best first: near the picture, with what the words name, and otherwise of its category.
 
     The words' value takes the place of the picture's own in the query vector too. Words that name nothing are only
-    mixed with the picture (`vector_D`).
+    mixed with the picture.
     """
     if not facts:
-        scores, rows = index.vectors.search(vector_D, pool, allowed)
+        scores, rows = index.vectors.search(index.query_vector(text, photo), pool, allowed)
         return rows, scores
-    shown_D = index.image_vector(image)
-    seen = PhotoFacts(index, image, shown_D)
+    seen = PhotoFacts(index, photo)  # first: where the model answers, the picture's vector comes out of the same pass
+    shown_D = photo.vector
     own = [seen.value(name) for name in dict.fromkeys(fact.property for fact in facts if fact.property)]
     named = any(fact.kind == "category" for fact in facts)
     kept = None if named else seen.value(CATEGORY)
-    moved_D = shown_D + _phrase(index, facts, kept) - _phrase(index, [fact for fact in own if fact], kept)
+    phrases = _phrase(facts, kept), _phrase([fact for fact in own if fact], kept)
+    said = [text for text in phrases if text]
+    vectors = iter(index.text_vectors(said) if said else ())
+    wished_D, own_D = (next(vectors) if text else np.zeros_like(shown_D) for text in phrases)
+    moved_D = shown_D + wished_D - own_D
     moved_D /= max(float(np.linalg.norm(moved_D)), 1e-9)
     wanted = [*facts, kept] if kept else list(facts)
     rows = np.unique(
@@ -99,13 +149,13 @@ class PhotoFacts:
     to the picture most surely have together.
     """
 
-    def __init__(self, index: PhotoIndex, image: bytes, vector_D: np.ndarray) -> None:
+    def __init__(self, index: PhotoIndex, photo: PhotoQuery) -> None:
         self.index = index
-        self.rows = index.rows_of_photo(image)
+        self.rows = index.rows_of_photo(photo)
         self.answers: dict[str, dict[str, float]] = {}
         if not len(self.rows):
-            self.rows = index.vectors.search(vector_D, NEIGHBOURS, index.everywhere)[1]
-            self.answers = answered(index.design, index.head, image)
+            self.answers = photo.read(index.head)
+            self.rows = index.vectors.search(photo.vector, NEIGHBOURS, index.everywhere)[1]
 
     def value(self, name: str) -> Fact | None:
         """Its value of that property; of the category the whole path."""
@@ -117,22 +167,6 @@ class PhotoFacts:
         return fact_of(name, max(total, key=lambda value: total[value])) if total else None
 
 
-def answered(
-    design: Design, answers: LinearAnswers | PromptedAnswers | None, image: bytes
-) -> dict[str, dict[str, float]]:
-    """Property -> value -> probability, from the picture alone; nothing of a design that has no heads."""
-    if answers is None:
-        return {}
-    with torch.inference_mode():
-        batch = design.loader.pictures([decode(image)]).to(design.device)
-        found = answers.read(batch, [("image",)])["image"]
-    return {
-        name: dict(zip(map(folded, design.labels[name]), shares.tolist(), strict=True))
-        for name, logp in found.items()
-        for shares in [trust_of(design, "image", name).probabilities(logp)[0]]
-    }
-
-
 def head_of(design: Design) -> LinearAnswers | PromptedAnswers | None:
     """What the design answers with, if it has anything."""
     try:
@@ -141,9 +175,8 @@ def head_of(design: Design) -> LinearAnswers | PromptedAnswers | None:
         return None
 
 
-def _phrase(index: PhotoIndex, facts: Sequence[Fact], kept: Fact | None) -> np.ndarray:
-    """The vector of "red shirts"; zeros where there is nothing to say."""
+def _phrase(facts: Sequence[Fact], kept: Fact | None) -> str:
+    """ "red shirts"; empty where there is nothing to say."""
     words = [folded(fact.value) for fact in facts if fact.kind == "value"]
     nouns = [fact.path[-1] for fact in (*facts, kept) if fact is not None and fact.kind == "category"]
-    text = " ".join([*words, *map(folded, nouns[:1])])
-    return index.text_vector(text) if text else np.zeros(index.state.dimension, dtype=np.float32)
+    return " ".join([*words, *map(folded, nouns[:1])])

@@ -25,8 +25,8 @@ from shopvl.inference.predict import LinearAnswers, PromptedAnswers
 from shopvl.search.filters import Condition, Facts
 from shopvl.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, check_model, read_state
 from shopvl.search.lexical import Lexical, words_of
-from shopvl.search.near_duplicates import BITS_APART, fingerprint, same_photo
-from shopvl.search.photo_query import composed, head_of
+from shopvl.search.near_duplicates import BITS_APART, same_photo
+from shopvl.search.photo_query import PhotoQuery, composed, head_of
 from shopvl.search.segments import Hit, Records, photo_hash, read_matrix
 from shopvl.search.stores.faiss import Allowed, Vectors, best, read
 
@@ -146,31 +146,26 @@ class SearchIndex:
 
     # --- queries
 
-    def query_vector(self, text: str | None, image: bytes | None) -> np.ndarray:
-        """(D,), unit length: words, picture, or the mean of both."""
-        if not text and not image:
+    def query_vector(self, text: str | None, photo: PhotoQuery | None = None) -> np.ndarray:
+        """(D,), unit length: words, picture, or the mean of both. Raises ShopvlError where there is neither."""
+        vectors = [*(self.text_vectors([text]) if text else ()), *((photo.vector,) if photo else ())]
+        if not vectors:
             raise ShopvlError("nothing to search for: give words, a picture, or both")
-        if not image:
-            return self.text_vector(text or "")
-        if not text:
-            return self.image_vector(image)
-        both = self.text_vector(text) + self.image_vector(image)
+        if len(vectors) == 1:
+            return vectors[0]
+        both: np.ndarray = np.sum(vectors, axis=0)
         return both / max(float(np.linalg.norm(both)), 1e-9)
 
-    def text_vector(self, text: str) -> np.ndarray:
-        """(D,), unit length, of words."""
+    def text_vectors(self, texts: Sequence[str]) -> np.ndarray:
+        """(len(texts), D), unit length."""
         with torch.inference_mode():
-            vector = self.design.model.embed_text(self.design.loader.words([text]).to(self.design.device), "query")
-        result: np.ndarray = F.normalize(vector, dim=-1)[0].float().cpu().numpy()
+            vectors = self.design.model.embed_text(self.design.loader.words(texts).to(self.design.device), "query")
+        result: np.ndarray = F.normalize(vectors, dim=-1).float().cpu().numpy()
         return result
 
-    def image_vector(self, image: bytes) -> np.ndarray:
-        """(D,), unit length, of a picture."""
-        with torch.inference_mode():
-            picture = self.design.loader.pictures([decode(image)]).to(self.design.device)
-            vector = self.design.model.embed_image(picture)
-        result: np.ndarray = F.normalize(vector, dim=-1)[0].float().cpu().numpy()
-        return result
+    def photo_query(self, image: bytes) -> PhotoQuery:
+        """A photo to search with. Raises ImageError for one that cannot be read."""
+        return PhotoQuery(image, self.design)
 
     def understood(self, text: str | None) -> tuple[Fact, ...]:
         """Categories and values of the ontology that the words name, in any of its languages."""
@@ -222,11 +217,12 @@ class SearchIndex:
         allowed = self._allowed(tuple(where)) if where else self.everywhere
         counted = self.facts.facets(self.mask(allowed), facets) if facets else {}
         facts = self.understood(text)
-        vector = self.query_vector(self.in_catalog_words(text, facts) if text else None, image)
-        if text and image:
-            rows, scores = composed(self, image, facts, vector, allowed, max(POOL, 4 * k))
+        photo = self.photo_query(image) if image else None
+        if text and photo:
+            rows, scores = composed(self, photo, text, facts, allowed, max(POOL, 4 * k))
             confidence = None
         else:
+            vector = self.query_vector(self.in_catalog_words(text, facts) if text else None, photo)
             rows, scores, confidence = self._ranked(text, facts, vector, allowed, by, k, wide=bool(collapse or matcher))
         if cut_off and confidence is not None and self._refuses(confidence) and not self._sells(facts, allowed):
             return Found([], facts, confidence, refused=len(rows) > 0, facets=counted)
@@ -297,9 +293,9 @@ class SearchIndex:
 
     # --- pictures
 
-    def rows_of_photo(self, image: bytes) -> np.ndarray:
+    def rows_of_photo(self, photo: PhotoQuery) -> np.ndarray:
         """Rows of the products whose photo it is."""
-        print_ = fingerprint(decode(image))
+        print_ = photo.fingerprint
         apart = np.bitwise_count(self._hashes ^ np.uint64(photo_hash(print_)))
         close = np.flatnonzero((apart <= BITS_APART) & self.live)[: 5 * POOL]
         return np.array([row for row in close.tolist() if same_photo(print_, self.records.print(row))], dtype=np.int64)

@@ -19,14 +19,15 @@ import polars.selectors as cs
 import pyarrow as pa
 from pydantic_core import from_json  # several times faster than json's
 
-from shopvl.catalog.images import decode, image_bytes, shrunk
+from shopvl.catalog.images import shrunk
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.schema import ATTRIBUTES
-from shopvl.data.rows import Row
+from shopvl.data.rows import ValidRow
 from shopvl.search.folder import PRODUCTS, SHOWN, VECTORS, Segment
 from shopvl.search.near_duplicates import HASH_BITS, Photos, fingerprint, variant_key
 
 THUMBNAIL_PX = 160
+THUMBNAIL_SOURCE_PX = THUMBNAIL_PX + 1  # a larger photo is decoded at no less, so that it is known to be larger
 FRAME_ROWS = 10_000  # of the tables that a segment is written in
 
 COLUMNS = pl.Schema(
@@ -99,11 +100,11 @@ class Writer:
         self._waiting: list[dict[str, Any]] = []
         self._pictures: list[Pictured] = []
 
-    def add(self, matrix_ND: np.ndarray, rows: Sequence[Row], root: Path, further: Collection[str] = ()) -> None:
-        """Products with their unit vectors; pictures are read from the rows, relative paths from `root`."""
-        pictures = [_pictured(row, root) for row in rows]
+    def add(self, matrix_ND: np.ndarray, items: Sequence[ValidRow], further: Collection[str] = ()) -> None:
+        """Products with their unit vectors; their pictures were decoded at THUMBNAIL_SOURCE_PX or more."""
+        pictures = [_pictured(item) for item in items]
         shown = []
-        for row, (_, print_) in zip(rows, pictures, strict=True):
+        for row, (_, print_) in zip((item.row for item in items), pictures, strict=True):
             own = {name: row[name] for name in ("product_id", "title", "category_path", "attributes")}
             own["photo"] = self.photos.group(row["product_id"], print_)
             own["variant"] = (
@@ -236,13 +237,11 @@ def read_matrix(segment: Path, rows: int) -> np.ndarray:
     return np.asarray(flat).reshape(rows, -1)
 
 
-def _pictured(row: Row, root: Path) -> Pictured:
-    """Thumbnail and fingerprint of a row's picture, if it has one."""
-    image = row["image"] or {}
-    if not (image.get("bytes") or image.get("path")):
+def _pictured(item: ValidRow) -> Pictured:
+    """Thumbnail and fingerprint of a row's picture as it came, if it has one."""
+    picture = item.came or item.image
+    if picture is None:
         return None, None
-    data = image_bytes(image, root)
-    picture = decode(data)
-    # a picture that is small already stays as it is
-    small = data if max(picture.size) <= THUMBNAIL_PX else shrunk(picture, size_px=THUMBNAIL_PX, quality=88).jpeg
-    return small, fingerprint(picture)
+    if max(picture.size) <= THUMBNAIL_PX:  # a picture that is small already stays as it is
+        return item.data, fingerprint(picture)
+    return shrunk(picture, size_px=THUMBNAIL_PX, quality=88).jpeg, fingerprint(picture)

@@ -13,6 +13,7 @@ from PIL import Image
 from shopvl.catalog.images import decode
 from shopvl.catalog.readers import open_catalog
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.data.rows import ValidRow
 from shopvl.inference.ask import Product
 from shopvl.inference.encode import Encoded, prepare
 from shopvl.inference.tag_rows import HeadAnswers
@@ -61,7 +62,8 @@ def item_with(design, printed: str) -> Encoded:
     }
     values |= {f"conflict/{name}": np.zeros(1, np.float32) for name in design.labels}
     words = (Word(printed, (0.4, 0.4, 0.6, 0.4, 0.6, 0.5, 0.4, 0.5), 0.9),) if printed else ()
-    return Encoded(("image", "title"), [{"product_id": "p"}], values, [words])
+    inputs = ("image", "title")
+    return Encoded(inputs, [ValidRow({"product_id": "p"}, inputs, printed=words)], values)
 
 
 def test_words_on_the_product_are_evidence_where_they_name_the_answer(tuned) -> None:

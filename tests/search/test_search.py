@@ -76,7 +76,7 @@ def test_dense_results_are_those_of_a_plain_loop(index: SearchIndex, toy_catalog
     picture = next(toy_catalog.batches(1))["image"][0]["bytes"] if asked == "picture" else None
     words = "red dress" if asked == "words" else None
     read = index.in_catalog_words(words, index.understood(words)) if words else None
-    query = index.query_vector(read, picture)
+    query = index.query_vector(read, index.photo_query(picture) if picture else None)
     assert np.linalg.norm(query) == pytest.approx(1, abs=1e-5)
     scores = [float(np.dot(query, vector)) for vector in stored(index)]
     best = sorted(range(len(scores)), key=lambda n: -scores[n])[:5]
@@ -165,8 +165,9 @@ def test_a_picture_from_elsewhere_is_asked_of_the_model(index: SearchIndex, toy_
     turned = ImageOps.mirror(Image.open(BytesIO(row["image"]["bytes"])).convert("RGB"))
     photo = BytesIO()
     turned.crop((3, 3, turned.width, turned.height)).save(photo, "PNG")
-    assert not len(index.rows_of_photo(photo.getvalue()))
-    seen = PhotoFacts(index, photo.getvalue(), index.image_vector(photo.getvalue()))
+    query = index.photo_query(photo.getvalue())
+    assert not len(index.rows_of_photo(query))
+    seen = PhotoFacts(index, query)
     assert folded("Colour") in map(folded, seen.answers)
     assert seen.value("Colour") is not None
     alike = index.search(None, photo.getvalue(), k=10)
