@@ -16,6 +16,7 @@ from shopvl.errors import CatalogError
 Visual = Literal["yes", "partly", "no", "unknown"]
 Pair = tuple[str, str] | Mapping[str, str]  # (property, value) or {property, value}
 JOIN = " > "
+EXPECTED_SHARE = 0.05  # of a category's products
 MOST_TOLD = 3  # categories that are named where any of several is meant
 
 
@@ -224,17 +225,56 @@ class Ontology(_Frozen):
         """Property id -> the ids of its values."""
         return {prop.id: tuple(sorted(value.id for value in prop.values)) for prop in self.properties}
 
-    def properties_of(self, path: Sequence[str], min_share: float = 0.0) -> tuple[Property, ...]:
-        """Properties that a category has (its nearest known ancestor, if it is not known), most frequent first.
+    def properties_of(self, path: Sequence[str]) -> tuple[Property, ...]:
+        """Properties that products of a category were seen with, most frequent first.
 
-        `min_share` leaves out those that fewer of its products have.
+        A category that is not known has those of its nearest known ancestor.
         """
-        node = next((node for depth in range(len(path), 0, -1) if (node := self.category(path[:depth]))), None)
+        return tuple(prop for prop, _ in self._properties_at(tuple(path)))
+
+    def applies(self, name: str, path: Sequence[str]) -> bool:
+        """Whether products of a category have the property of that id; tags, replies, review and training ask this.
+
+        Where nothing is known (no path, a strange one, or an ontology that lists no category's properties) any may.
+        """
+        if not path or not self._lists_properties:
+            return True
+        return name in self._applying(tuple(path), 0.0) or self._nearest(path) is None
+
+    @cached_property
+    def _lists_properties(self) -> bool:
+        return any(node.properties for node in self.categories)
+
+    def expects(self, name: str, path: Sequence[str]) -> bool:
+        """Whether so many of a category's products have the property that `unknown` is no answer for one of them.
+
+        At least EXPECTED_SHARE: fewer may be slips of a pen.
+        """
+        return name in self._applying(tuple(path), EXPECTED_SHARE)
+
+    def _applying(self, path: tuple[str, ...], least_share: float) -> frozenset[str]:
+        key = path, least_share
+        if key not in self._applying_cache:
+            had = self._properties_at(path)
+            self._applying_cache[key] = frozenset(prop.id for prop, share in had if share >= least_share)
+        return self._applying_cache[key]
+
+    @cached_property
+    def _applying_cache(self) -> dict[tuple[tuple[str, ...], float], frozenset[str]]:
+        return {}
+
+    def _properties_at(self, path: tuple[str, ...]) -> list[tuple[Property, float]]:
+        """A category's properties and the share of its products that have each, most frequent first."""
+        node = self._nearest(path)
         if node is None:
-            return ()
+            return []
         ranked = sorted(node.properties.items(), key=lambda item: (-item[1], item[0]))
-        wanted = (name for name, count in ranked if count >= min_share * node.count)
-        return tuple(prop for name in wanted if (prop := self.property(name)) is not None)
+        shares = ((name, count / node.count if node.count else 1.0) for name, count in ranked)
+        return [(prop, share) for name, share in shares if (prop := self.property(name)) is not None]
+
+    def _nearest(self, path: Sequence[str]) -> Category | None:
+        """The category, or its nearest known ancestor."""
+        return next((node for depth in range(len(path), 0, -1) if (node := self.category(path[:depth]))), None)
 
     def names(self) -> Iterator[str]:
         """Every name in it, of categories, properties and values, in all languages."""

@@ -335,20 +335,11 @@ class Collator:
             prop = self.ontology.property(question.about) if question.family == "property" else None
             if prop is None:
                 continue
-            had = [not row["category_path"] or self._has(tuple(row["category_path"]), prop.id) for row in rows]
-            found[:, q] = ~torch.tensor(had)
+            applies = [self.ontology.applies(prop.id, row["category_path"] or ()) for row in rows]
+            found[:, q] = ~torch.tensor(applies)
             if prop.visual == "no":
                 found[:, q] |= ~shown_BI[:, MODALITIES.index("title")]
         return found
-
-    def _has(self, path: tuple[str, ...], name: str) -> bool:
-        if path not in self._had:
-            self._had[path] = {prop.id for prop in self.ontology.properties_of(path)}
-        return name in self._had[path] or not self._had[path]
-
-    @cached_property
-    def _had(self) -> dict[tuple[str, ...], set[str]]:
-        return {}
 
     def _without_answers(self, title: str, row: Row) -> str:
         """The title without the words that name what is asked."""

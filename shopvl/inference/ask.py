@@ -17,7 +17,6 @@ from shopvl.catalog.queries import facts_by_name, says
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
-from shopvl.inference.calibrate import applicable
 from shopvl.inference.encode import encoded, prepare
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.vision.transforms import border_colour, to_pixels
@@ -226,7 +225,7 @@ class Product:
         """The category, and the properties that products of the answered category have."""
         category = replies[CATEGORY].value if CATEGORY in replies else None
         path = category.split(CATEGORY_JOIN) if category else ()
-        return [name for name in replies if name == CATEGORY or not path or applicable(self.design, path, name)]
+        return [name for name in replies if name == CATEGORY or self.design.ontology.applies(name, path)]
 
     def shares(self, name: str, values: Iterable[str]) -> tuple[tuple[str, float], ...]:
         """The values, the likeliest first, each with its probability from all there is of the product."""

@@ -288,8 +288,3 @@ def _precision_curve(
     held = np.array([grouped_wilson_lower(correct_N[chosen], title_N[chosen]) for chosen in given])
     below = np.append(np.maximum.accumulate(held[::-1])[::-1][1:], -np.inf)
     return tuple((float(threshold[i]), float(held[i])) for i in np.flatnonzero(held > below))
-
-
-def applicable(design: Design, category: Sequence[str], name: str) -> bool:
-    """Whether products of that category have that property at all, as far as the ontology has seen."""
-    return any(known.id == name for known in design.ontology.properties_of(category))

@@ -17,7 +17,6 @@ from shopvl.errors import DesignError
 from shopvl.models.answering_encoder import AnsweringDualEncoder
 from shopvl.text.prompts import Question, questions_of
 
-HAD_BY = 0.05  # of a category's products, for the category to have a property; fewer may be slips of a pen
 NEVER = -1e4  # a log-probability of 0 that a temperature can be fitted through, as it can't be through infinity
 IMAGE: tuple[Modality, ...] = ("image",)
 TITLE: tuple[Modality, ...] = ("title",)
@@ -71,9 +70,9 @@ class PromptedAnswers:
             for name, values in design.ontology.values().items()
             if name in design.labels
         }
-        ontology = design.ontology
-        had = [{prop.id for prop in ontology.properties_of(leaf, HAD_BY)} for leaf in ontology.leaves()]
-        self.had_RP = torch.tensor([[name in one for name in self.columns] for one in [*had, set()]], dtype=torch.bool)
+        leaves = design.ontology.leaves()
+        expected_RP = [[design.ontology.expects(name, leaf) for name in self.columns] for leaf in leaves]
+        self.expected_RP = torch.tensor([*expected_RP, [False] * len(self.columns)], dtype=torch.bool)
 
     def read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> Found:
         """For every choice and every property of `design.labels`; the last label is `unknown`.
@@ -99,9 +98,9 @@ class PromptedAnswers:
         if CATEGORY not in self.design.labels:
             return found
         category_BR = self.category.read(logp_BQK)
-        had_BP = self.had_RP.to(category_BR.device)[category_BR.argmax(-1)]
-        for (name, logp_BK), had_B in zip(found.items(), had_BP.T, strict=True):
-            unknown_BK = F.pad(had_B[:, None], (logp_BK.shape[1] - 1, 0))
+        expected_BP = self.expected_RP.to(category_BR.device)[category_BR.argmax(-1)]
+        for (name, logp_BK), expected_B in zip(found.items(), expected_BP.T, strict=True):
+            unknown_BK = F.pad(expected_B[:, None], (logp_BK.shape[1] - 1, 0))
             found[name] = logp_BK.masked_fill(unknown_BK, NEVER).log_softmax(-1)
         return {CATEGORY: category_BR, **found}
 

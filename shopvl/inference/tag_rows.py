@@ -17,7 +17,7 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
-from shopvl.inference.calibrate import UNMEASURED, AnswerCalibration, applicable, decisions, disagreement, trust_of
+from shopvl.inference.calibrate import UNMEASURED, AnswerCalibration, decisions, disagreement, trust_of
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import answers_of
 from shopvl.vision.ocr import Word
@@ -60,7 +60,6 @@ class HeadAnswers:
             for inputs in INPUT_CHOICES
             for name in design.labels
         }
-        self._lacking: dict[tuple[str, ...], frozenset[str]] = {}  # category -> properties that it does not have
 
     def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         """Probabilities (B, K) as `INPUTS/PROPERTY`, for all inputs together and for each alone; and disagreements."""
@@ -91,7 +90,7 @@ class HeadAnswers:
                 row = rows[number]
                 if name == CATEGORY:
                     category = tuple(row["value"].split(CATEGORY_JOIN)) if row["value"] else ()
-                elif name in unseen or (category and name in self._lacked(category)):
+                elif name in unseen or not self.design.ontology.applies(name, category):
                     row |= NO_ANSWER
                 yield {"product_id": product["product_id"], **row}
 
@@ -118,12 +117,6 @@ class HeadAnswers:
             }
             rows.append(row | NO_ANSWER if value == UNKNOWN else row)
         return rows
-
-    def _lacked(self, category: tuple[str, ...]) -> frozenset[str]:
-        if category not in self._lacking:
-            lacked = (name for name in self.labels if not applicable(self.design, category, name))
-            self._lacking[category] = frozenset(lacked)
-        return self._lacking[category]
 
     def _evidence(self, item: Encoded, name: str, value_R: Sequence[int]) -> list[list[str]]:
         """Inputs that alone would give a product's answer too, and `ocr` where words printed on it name it; if there

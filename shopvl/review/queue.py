@@ -182,9 +182,8 @@ def _not_had(rows: pl.LazyFrame, ontology: Ontology) -> pl.DataFrame:
     lacking = [
         (path, prop.id)
         for path in found["path"].unique().to_list()
-        if (had := {known.id for known in ontology.properties_of(path.split(JOIN))})
         for prop in ontology.properties
-        if prop.id not in had
+        if not ontology.applies(prop.id, path.split(JOIN))
     ]
     schema = {"path": pl.String, "property": pl.String}
     return found.join(pl.DataFrame(lacking, schema=schema, orient="row"), on="path").select("product_id", "property")

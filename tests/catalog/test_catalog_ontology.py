@@ -68,7 +68,7 @@ def test_what_is_mined(shop):
     assert shop.leaves() == [("Apparel", "Dresses"), ("Apparel", "Topwear", "Shirts")]
     assert shop.children(["apparel"]) == [("Apparel", "Dresses"), ("Apparel", "Topwear")]
     assert [prop.id for prop in shop.properties_of(SHIRT)] == ["colour", "gender", "size", "sleeve"]
-    assert [prop.id for prop in shop.properties_of([*SHIRT, "Oxford"], min_share=0.5)] == ["colour", "gender"]
+    assert [prop.id for prop in shop.properties_of([*SHIRT, "Oxford"])] == ["colour", "gender", "size", "sleeve"]
     assert shop.properties_of(["Toys"]) == ()
     assert {"Shirts", "colour", "Navy Blue", "红色"} <= set(shop.names())
 
@@ -319,3 +319,35 @@ def test_taxonomies(tmp_path, text, codes):
     (tmp_path / "t.txt").write_text("no tree\n")
     with pytest.raises(CatalogError, match="holds no category tree; lines like"):
         read_taxonomy(tmp_path / "t.txt")
+
+
+def test_one_rule_says_which_properties_a_category_has() -> None:
+    """Seen with one product: it applies. Seen with a twentieth of them: it is expected. Nothing known: any may."""
+    nodes = [
+        Category(path=("Mugs",), count=100, properties={"Colour": 60, "Sleeve": 4}),
+        Category(path=("Mugs", "Cups"), count=40, properties={"Colour": 2}),
+        Category(path=("Vouchers",), count=30),
+    ]
+    properties = [Property(id=name, values=(Value(id="x"),)) for name in ("Colour", "Sleeve")]
+    shop = Ontology(categories=nodes, properties=properties)
+    table = {
+        (name, path): (shop.applies(name, path), shop.expects(name, path))
+        for name in ("Colour", "Sleeve")
+        for path in [("Mugs",), ("Mugs", "Cups"), ("mugs", "cups", "Espresso"), ("Vouchers",), ("Toys",), ()]
+    }
+    assert table == {
+        ("Colour", ("Mugs",)): (True, True),
+        ("Colour", ("Mugs", "Cups")): (True, True),
+        ("Colour", ("mugs", "cups", "Espresso")): (True, True),
+        ("Colour", ("Vouchers",)): (False, False),
+        ("Colour", ("Toys",)): (True, False),
+        ("Colour", ()): (True, False),
+        ("Sleeve", ("Mugs",)): (True, False),
+        ("Sleeve", ("Mugs", "Cups")): (False, False),
+        ("Sleeve", ("mugs", "cups", "Espresso")): (False, False),
+        ("Sleeve", ("Vouchers",)): (False, False),
+        ("Sleeve", ("Toys",)): (True, False),
+        ("Sleeve", ()): (True, False),
+    }
+    bare = Ontology(categories=[Category(path=("Mugs",), count=1)], properties=properties)
+    assert bare.applies("Sleeve", ("Mugs",))
