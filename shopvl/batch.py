@@ -4,22 +4,26 @@
     D  width of a vector          H  heads                 V  words in the vocabulary
     K  facts or labels            Y, X  picture (or cell) height and width in pixels
     Q  questions                  I  inputs: picture, title       F  features of a patch
-    G  grams of a title
+    G  grams of a title           N  positions asked for, in reading order
 
 Masks are `True` where something is real. Objectives read `Batch` and `Output`; models read `Batch` and write `Output`.
+What belongs together is there together: a `Batch` and an `Output` hold groups, and `require` gets a group or says in
+one sentence who lacks it and what brings it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor
 
+from shopvl.errors import MissingInputError
+
 Modality = Literal["image", "title"]
-MODALITIES: tuple[Modality, ...] = ("image", "title")  # the I of `shown_BI`
+MODALITIES: tuple[Modality, ...] = ("image", "title")  # the I of `input_mask_BI`
 INPUT_CHOICES: tuple[tuple[Modality, ...], ...] = (("image", "title"), ("image",), ("title",))
 
 
@@ -28,8 +32,22 @@ def inputs_name(inputs: tuple[Modality, ...]) -> str:
     return "+".join(inputs)
 
 
+class PerProduct:
+    """A group of tensors with one row per product; groups may hold groups."""
+
+    __slots__ = ()
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same on another device."""
+        return _moved(self, device)
+
+    def rows(self, chosen: Tensor | slice) -> Self:
+        """Only some of the products, in the order given."""
+        return replace(self, **{f.name: _picked(getattr(self, f.name), chosen) for f in fields(self)})  # type: ignore[type-var,arg-type]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class Words(PerProduct):
     """Token ids of one text per product, padded on the right."""
 
     ids_BT: Tensor  # int64
@@ -37,44 +55,34 @@ class Words:
     targets_BT: Tensor | None = None  # int64; the true id at masked positions, IGNORED elsewhere
     boxes_BT4: Tensor | None = None  # float32, x0 y0 x1 y1 in [0, 1] of the picture, of words that stand in one
 
-    def to(self, device: torch.device | str) -> Words:
-        """The same words on another device."""
-        return _moved(self, device)
-
-    def rows(self, chosen: Tensor | slice) -> Words:
-        """Only some of the texts, in the order given."""
-        targets = None if self.targets_BT is None else self.targets_BT[chosen]
-        boxes = None if self.boxes_BT4 is None else self.boxes_BT4[chosen]
-        return Words(ids_BT=self.ids_BT[chosen], real_BT=self.real_BT[chosen], targets_BT=targets, boxes_BT4=boxes)
-
 
 IGNORED = -100  # target value of positions that are not asked (the convention of torch's cross_entropy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Questions:
+class AnswerTargets(PerProduct):
+    """Right answers to the Q questions of a batch."""
+
+    chosen_BQK: Tensor  # float32; a row sums to 1 over the right answers; all zeros = not asked of that product
+    written_BQ: Tensor  # int64; the one right answer that a decoder is to write, or IGNORED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions(PerProduct):
     """Q questions that every product of a batch is asked, as prompts with one slot, and the K answers there are.
 
-    `slot_Q` is the place of the slot among a prompt's words. A target row sums to 1 over the right answers; all zeros =
-    not asked of that product. `written_BQ` is the one right answer that a decoder is to write, or IGNORED.
+    `slot_Q` is the place of the slot among a prompt's words.
     """
 
     prompts: Words  # (Q, T)
     slot_Q: Tensor  # int64
     answers: Words  # (K, T'), names of the answers
     legal_QK: Tensor  # bool
-    targets_BQK: Tensor | None = None  # float32
-    written_BQ: Tensor | None = None  # int64
-
-    def to(self, device: torch.device | str) -> Questions:
-        """The same questions on another device."""
-        return _moved(self, device)
+    targets: AnswerTargets | None = None  # in training
 
     def rows(self, chosen: Tensor | slice) -> Questions:
         """The same questions, with the targets of some products only."""
-        targets = None if self.targets_BQK is None else self.targets_BQK[chosen]
-        written = None if self.written_BQ is None else self.written_BQ[chosen]
-        return replace(self, targets_BQK=targets, written_BQ=written)
+        return replace(self, targets=_picked(self.targets, chosen))
 
     def only(self, number: int) -> Questions:
         """One of the questions, without targets."""
@@ -88,6 +96,64 @@ class Questions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OriginalPictures(PerProduct):
+    """Pictures with the text laid over them, which `Pictures.pixels_B3YX` has painted out."""
+
+    original_pixels_B3YX: Tensor  # float32 in [0, 1]
+    center_crop_B3YX: Tensor  # the middle of these, larger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureCells(PerProduct):
+    """Pieces of each picture, cut beforehand."""
+
+    pixels_BP3YX: Tensor  # float32 in [0, 1], each of one size
+    boxes_BP5: Tensor  # float32: their x0, x1, y0, y1 and area, all as shares of the picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures(PerProduct):
+    """B pictures, and what is known of their patches."""
+
+    pixels_B3YX: Tensor  # float32 in [0, 1]
+    original: OriginalPictures | None = None  # where text was painted out of one of them
+    cells: PictureCells | None = None  # where the recipe cuts pictures beforehand
+    product_share_BP: Tensor | None = None  # float32, the share of product in each patch, where patches are guessed
+    kept_BP: Tensor | None = None  # bool: patches that the encoder sees; None = all
+    masked_BP: Tensor | None = None  # bool: patches whose pixels or features are to be guessed
+
+    def __len__(self) -> int:
+        return int(self.pixels_B3YX.shape[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups(PerProduct):
+    """Which products count as the same. Equal number: the same title (so that twins are not each other's negatives),
+    the same query, the same sub-category."""
+
+    title_B: Tensor  # int64
+    query_B: Tensor  # int64
+    category_B: Tensor  # int64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownFacts(PerProduct):
+    """Which of the ontology's K facts (category nodes, property values) hold for a product, and which its query asks
+    for: query i fits product j when j has every fact that i asks for."""
+
+    product_BK: Tensor  # bool
+    query_BK: Tensor  # bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Puzzles(PerProduct):
+    """Tasks on the cells of pictures."""
+
+    answers: Mapping[str, Tensor]  # task -> (B,) int64, the right answer
+    clean_BP3YX: Tensor  # the cells before they were changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherOutputs:
     """What a momentum teacher makes of a batch, and what it remembers of earlier ones, all without gradient."""
 
@@ -95,101 +161,138 @@ class TeacherOutputs:
     remembered: Mapping[str, Tensor]  # name -> (M, D), of M earlier products
     title_group_M: Tensor  # int64, their titles
     share: float  # of a target that is the teacher's
-    asked_logits_NV: Tensor | None = None  # its guesses at hidden words
+    token_logits_NV: Tensor | None = None  # its guesses at masked tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """B products as tensors. Fields that a recipe does not ask for are None.
+class Batch(PerProduct):
+    """B products as tensors. Groups that a recipe does not ask for are None."""
 
-    `facts_BK` says which of the ontology's K facts (category nodes, property values) hold for a product, and
-    `query_facts_BK` which of them its query asks for: query i fits product j when j has every fact that i asks for.
-    `title_group_B` numbers the titles (equal number = same text), so that twins are not each other's negatives.
-    """
-
-    pixels_B3YX: Tensor | None = None  # float32 in [0, 1]
-    came_B3YX: Tensor | None = None  # as they came, where text laid over them was painted out in `pixels_B3YX`
-    closer_B3YX: Tensor | None = None  # the middle of these, closer
-    shares_BP: Tensor | None = None  # float32, the share of product in each patch
-    kept_BP: Tensor | None = None  # bool: patches that the encoder sees; None = all
-    hidden_BP: Tensor | None = None  # bool: patches whose pixels or features are to be guessed
-    cells_BP3YX: Tensor | None = None  # float32 in [0, 1]: pieces of the picture, each of one size, cut beforehand
-    boxes_BP5: Tensor | None = None  # float32: their x0, x1, y0, y1 and area, all as shares of the picture
-    clean: Batch | None = None  # the same batch before its cells were changed for a task
-    puzzles: Mapping[str, Tensor] = field(default_factory=dict)  # task on the cells -> (B,) int64, the right answer
-    draws_2BB: Tensor | None = None  # float32 noise that decides on hard negatives; a picture per title, and reverse
-    taught: TeacherOutputs | None = None
-    looks_BTP: Tensor | None = None  # float32: how much each word of the title looks at each patch
-    overlaid: Batch | None = None  # the same pictures (and `kept_BP`) with promotions drawn on them
+    pictures: Pictures | None = None
+    overlaid: Pictures | None = None  # the same pictures with promotions drawn on them
     texts: Mapping[str, Words] = field(default_factory=dict)
     title_grams_BG: Tensor | None = None  # int64, 0 for none (`text.grams`)
-    title_group_B: Tensor | None = None  # int64
-    query_group_B: Tensor | None = None  # int64
-    category_group_B: Tensor | None = None  # int64; equal number = same sub-category
-    facts_BK: Tensor | None = None  # bool
-    query_facts_BK: Tensor | None = None  # bool
-    paired_B: Tensor | None = None  # bool: picture and title belong together; None = all do
-    blended: bool = False  # pictures are blends of two each, as none is in use
-    apart: bool = False  # pictures and texts are each embedded alone, also where a model could fuse them
+    groups: Groups | None = None
+    facts: KnownFacts | None = None
     questions: Questions | None = None
-    shown_BI: Tensor | None = None  # bool: inputs that questions may be answered from; None = all there are
+    input_mask_BI: Tensor | None = None  # bool: inputs that questions may be answered from; None = all there are
+    is_match_B: Tensor | None = None  # bool: picture and title belong together; None = all do
+    gumbel_noise_2BB: Tensor | None = None  # float32, draws hard negatives: a picture per title, and the reverse
+    cross_attention_BTP: Tensor | None = None  # float32: how much each word of the title looks at each patch
+    puzzles: Puzzles | None = None
+    teacher: TeacherOutputs | None = None
+    mixup: bool = False  # pictures are blends of two each, as none is in use
+    embed_only: bool = False  # pictures and texts are each embedded alone, also where a model could fuse them
 
     def __len__(self) -> int:
-        if self.pixels_B3YX is not None:
-            return int(self.pixels_B3YX.shape[0])
+        if self.pictures is not None:
+            return len(self.pictures)
         return int(next(iter(self.texts.values())).ids_BT.shape[0])
 
-    def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
-        return _moved(self, device)
-
-    def rows(self, chosen: Tensor | slice) -> Batch:
-        """Only some of the products, in the order given."""
-
-        def pick(value: Any) -> Any:
-            if isinstance(value, Tensor):
-                return value[chosen]
-            if isinstance(value, (Words, Questions, Batch)):
-                return value.rows(chosen)
-            if isinstance(value, Mapping):
-                return {name: pick(part) for name, part in value.items()}
-            return value
-
-        return replace(self, **{f.name: pick(getattr(self, f.name)) for f in fields(self)})
-
-    def pictured(self, source: Tensor) -> Batch:
+    def with_pictures_of(self, source: Tensor) -> Batch:
         """The same titles beside the pictures of the products `source` (B,)."""
-        pictures = {name: getattr(self, name) for name in _OF_PICTURES}
-        taken: dict[str, Any] = {name: None if part is None else part[source] for name, part in pictures.items()}
-        return replace(self, **taken)
+        return replace(self, pictures=_picked(self.pictures, source))
 
 
-_OF_PICTURES = ("pixels_B3YX", "came_B3YX", "closer_B3YX", "shares_BP", "kept_BP", "cells_BP3YX", "boxes_BP5")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusedStates:
+    """States of both modalities after fusion."""
+
+    words_BTD: Tensor
+    patches_BPD: Tensor
+    patch_real_BP: Tensor  # bool: patches that the encoder saw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairLogits:
+    """Whether pictures and titles belong together, as a model says; 3B pairs where it draws hard negatives itself."""
+
+    match_logit_B: Tensor  # > 0: they do
+    is_match_B: Tensor | None  # bool: whether they do; None where nobody shuffled pairs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureGuesses:
+    """Features of the N masked patches."""
+
+    predicted_NF: Tensor
+    target_NF: Tensor  # without gradient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassGuesses:
+    """Logits of what the N masked regions show; the last of the K classes: nothing."""
+
+    predicted_NK: Tensor  # from what stands around them
+    target_NK: Tensor  # from each region alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenTokens:
+    """The N answer tokens to be written; V: the tokens that any answer has."""
+
+    logits_NV: Tensor
+    targets_N: Tensor  # int64, into V
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What a model saw in a batch, in float32. Which fields are filled depends on the fusion."""
+    """What a model saw in a batch, in float32. Which groups are filled depends on the fusion."""
 
     embeddings: Mapping[str, Tensor] = field(default_factory=dict)  # name -> (B, D), unit length
     scales: Mapping[str, Tensor] = field(default_factory=dict)  # pair -> (): what its cosines are multiplied by
-    words_BTD: Tensor | None = None  # states of the title's positions after fusion
-    patches_BPD: Tensor | None = None  # states of the image positions after fusion
-    patch_real_BP: Tensor | None = None  # bool: patches that the encoder saw
-    asked_logits_NV: Tensor | None = None  # for the N positions that have a target, in reading order
-    match_logit_B: Tensor | None = None  # > 0: picture and title belong together; 3B where hard negatives are drawn
-    paired_B: Tensor | None = None  # bool: whether they do, where the model itself drew the pairs
-    pixels_NC: Tensor | None = None  # guesses for the N hidden patches, in reading order; C = 3 x patch x patch
-    guessed_NF: Tensor | None = None  # guesses for the features of the N hidden patches, in reading order
-    features_NF: Tensor | None = None  # those features, without gradient
-    told_classes_NK: Tensor | None = (
-        None  # logits of what the N hidden regions show, from each alone; the last: nothing
-    )
-    guessed_classes_NK: Tensor | None = None  # guesses at these
+    states: FusedStates | None = None
+    token_logits_NV: Tensor | None = None  # for the N masked tokens
+    pairs: PairLogits | None = None
+    patch_pixels_NC: Tensor | None = None  # guesses for the N masked patches; C = 3 x patch x patch
+    patch_features: FeatureGuesses | None = None
+    region_classes: ClassGuesses | None = None
     puzzle_logits: Mapping[str, Tensor] = field(default_factory=dict)  # task on the cells -> (B, K)
-    answers_BQK: Tensor | None = None  # log-probabilities over the legal answers, -inf elsewhere
-    written_logits_NV: Tensor | None = None  # for the N answer tokens to be written; V: the tokens that any answer has
-    written_targets_N: Tensor | None = None  # int64, into V
+    answer_logp_BQK: Tensor | None = None  # log-probabilities over the legal answers, -inf elsewhere
+    written: WrittenTokens | None = None
+
+
+Present = TypeVar("Present")
+
+# what an objective or a part of a model may lack, and what brings it
+BROUGHT_BY = {
+    "pictures": "give it rows with pictures",
+    "a title": "give it rows with titles",
+    "title grams": "give it rows with titles",
+    "product shares": "the objectives pix-rec and mpm-kl bring them, on patches",
+    "cells": "the image parts kaleido and region cut them",
+    "groups": "a training batch (`Collator.training_batch`) brings them",
+    "facts": "a training batch (`Collator.training_batch`) brings them",
+    "questions": "the objective prompt-vqa brings them",
+    "answer targets": "a training batch of a recipe with the objective prompt-vqa brings them",
+    "masked tokens": "a view that masks words brings them, such as that of mlm or msm",
+    "masked patches": "a view that masks them brings them, such as that of pix-rec, mpm-kl, mrfr or kaleido",
+    "puzzles": "the objectives kaleido bring them",
+    "pair labels": "the view of the objective itm or wra-ot brings them",
+    "gumbel noise": "the objective itm with negatives of hard brings it",
+    "cross attention": "a single-stream recipe with an objective kaleido brings it",
+    "teacher outputs": "give the recipe a teacher (momentum)",
+    "fused states": "fuse words and patches in one line (single-stream, co-attention, joint-then-split)",
+    "token logits": "fuse words and patches, and mask words",
+    "match logits": "fuse words and patches, and give the recipe the objective itm",
+    "patch pixels": "give the recipe the objective pix-rec, on patch-linear",
+    "patch features": "give the recipe the objective mpm-kl, mrfr or kaleido",
+    "region classes": "give the recipe the objective mrc-kl, on region",
+    "answers": "give the recipe prompt-mask as answering",
+    "written tokens": "give the recipe prompt-decode as answering",
+    "answer vectors": "questions prepared by a prompt-mask have them",
+    "answer tokens": "questions prepared by a prompt-decode have them",
+    "patch positions": "tell attention with a crossing which positions are patches",
+    "printed words": "give the recipe ocr-words as ocr",
+    "[MASK]": "use a tokenizer that has one, such as that of a BERT",
+}
+
+
+def require(group: Present | None, what: str, by: str) -> Present:
+    """A group of a batch or an output, by its name in `BROUGHT_BY`; raises MissingInputError where `by` lacks it."""
+    if group is None:
+        raise MissingInputError(f"{by} lacks {what}; {BROUGHT_BY[what]}")
+    return group
 
 
 def _moved(value: Any, device: torch.device | str) -> Any:
@@ -197,6 +300,16 @@ def _moved(value: Any, device: torch.device | str) -> Any:
         return value.to(device)
     if isinstance(value, Mapping):
         return {name: _moved(part, device) for name, part in value.items()}
-    if isinstance(value, (Words, Questions, TeacherOutputs, Batch)):
-        return replace(value, **{f.name: _moved(getattr(value, f.name), device) for f in fields(value)})
+    if is_dataclass(value):
+        return replace(value, **{f.name: _moved(getattr(value, f.name), device) for f in fields(value)})  # type: ignore[type-var]
+    return value
+
+
+def _picked(value: Any, chosen: Tensor | slice) -> Any:
+    if isinstance(value, Tensor):
+        return value[chosen]
+    if isinstance(value, PerProduct):
+        return value.rows(chosen)
+    if isinstance(value, Mapping):
+        return {name: _picked(part, chosen) for name, part in value.items()}
     return value

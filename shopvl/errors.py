@@ -25,6 +25,10 @@ class DesignError(ShopvlError):
     """A model folder that is incomplete, from elsewhere, or does not fit the task."""
 
 
+class MissingInputError(DesignError):
+    """An objective or a part of a model was not given what it reads."""
+
+
 class IndexFolderError(ShopvlError):
     """An index folder that is incomplete or was made by another model."""
 

@@ -51,7 +51,7 @@ def export(design: Design, table: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
     def read(batch: Any, inputs: Any) -> dict[str, Any]:
-        features = design.model.image_tower(batch.pixels_B3YX)
+        features = design.model.image_tower(batch.pictures.pixels_B3YX)
         return {"features": features, **design.model(batch).embeddings}
 
     for split in ("train", "test"):

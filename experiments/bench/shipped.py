@@ -121,7 +121,8 @@ def _said(design: Design, came: list[Image.Image], bare: list[Image.Image] | Non
     for at in range(0, len(came), BATCH):
         batch = design.loader.pictures((bare or came)[at : at + BATCH])
         if bare is not None:
-            batch = replace(batch, **design.loader.as_they_came(came[at : at + BATCH]))
+            original = design.loader.originals(came[at : at + BATCH])
+            batch = replace(batch, pictures=replace(batch.pictures, original=original))
         with torch.inference_mode():
             found = answers.read(batch, [("image",)])["image"]
         for name, values in said.items():

@@ -15,7 +15,20 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
-from shopvl.batch import IGNORED, MODALITIES, Batch, Questions, Words
+from shopvl.batch import (
+    IGNORED,
+    MODALITIES,
+    AnswerTargets,
+    Batch,
+    Groups,
+    KnownFacts,
+    OriginalPictures,
+    PictureCells,
+    Pictures,
+    Questions,
+    Words,
+    require,
+)
 from shopvl.catalog.cells import folded
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Ontology
@@ -54,7 +67,7 @@ ASKED_PROPERTIES = 24  # at most, per training batch; the category is always ask
 LACKING_SHARE = 0.3  # of the questions that a product has no answer to are asked: most categories lack most properties
 CATEGORY_SHARE = 0.3  # of training prompts that name a product's category where they may
 LOGGED_SHARE = 0.5  # of the queries of a product that has logged ones: made queries name facts that shoppers rarely do
-CLOSER = Crop(0.075, 0.075, 0.925, 0.925, False)  # the middle of a picture, where promotions are seldom
+CENTER = Crop(0.075, 0.075, 0.925, 0.925, False)  # the middle of a picture, where promotions are seldom
 MIN_BOX_PRODUCT_SHARE = 0.2  # share of product from which a small patch belongs to the product's box
 
 
@@ -87,8 +100,7 @@ class Collator:
 
     def printed(self, boxed_B: Sequence[Sequence[tuple[str, Box]]]) -> Words:
         """Words on products with their boxes, one after the other; the two framing tokens have the whole picture's."""
-        assert self.recipe.ocr is not None
-        limit = self.recipe.ocr.max_tokens
+        limit = require(self.recipe.ocr, "printed words", by=f"the recipe {self.recipe.name}").max_tokens
         start, end = self.tokenizer.encode([""], limit)[0][0].tolist()
         ids, boxes = [], []
         for boxed in boxed_B:
@@ -118,37 +130,39 @@ class Collator:
 
     def pictures(self, pictures: Sequence[Image.Image]) -> Batch:
         """RGB pictures alone."""
-        return Batch(**self.seen([to_pixels(picture, self.size_px) for picture in pictures]))
+        return Batch(pictures=self.seen([to_pixels(picture, self.size_px) for picture in pictures]))
 
     def seen(
         self,
         pixels: Sequence[np.ndarray],
         rng: random.Random | None = None,
         printed: Sequence[Sequence[tuple[str, Box]]] | None = None,
-    ) -> dict[str, torch.Tensor]:
-        """Fields of a batch for pictures (3, Y, X) uint8: what the encoder sees of them.
+    ) -> Pictures:
+        """Pictures (3, Y, X) uint8 as the encoder sees them.
 
         `rng` is for training; `printed` are the words on each product with their boxes.
         """
         pixels_B3YX = np.stack(pixels)
-        found = {"pixels_B3YX": torch.from_numpy(pixels_B3YX).float().div_(255)}
+        found = Pictures(pixels_B3YX=torch.from_numpy(pixels_B3YX).float().div_(255))
         if isinstance(self.recipe.image, KaleidoCells | Regions):
-            return found | _product_cells(pixels_B3YX, self.recipe.image, printed or [()] * len(pixels))
+            cells = _product_cells(pixels_B3YX, self.recipe.image, printed or [()] * len(pixels))
+            return replace(found, cells=cells)
         leave_out, grid = self.recipe.leave_out, self.recipe.patch_grid
         if grid is None or not (self._guesses or isinstance(leave_out, KeepSubject) or (leave_out and rng)):
             return found
         shares_BRC = subject_shares(pixels_B3YX, grid)
+        kept = None
         match leave_out:
             case KeepSubject(subject=least, at_least=at_least):
                 shares = np.stack([shares_BRC, np.zeros_like(shares_BRC), 1 - shares_BRC], axis=-1)
                 kept = KeepRule(subject=least, at_least=at_least).kept(shares)
-                found["kept_BP"] = torch.from_numpy(kept).flatten(1)
             case BiasDrop(share=share, bias=bias) if rng is not None:
                 kept = bias_drop(shares_BRC, share, bias, np.random.default_rng(rng.getrandbits(64)))
-                found["kept_BP"] = torch.from_numpy(kept).flatten(1)
-        if self._guesses:
-            found["shares_BP"] = torch.from_numpy(shares_BRC).flatten(1)
-        return found
+        return replace(
+            found,
+            kept_BP=None if kept is None else torch.from_numpy(kept).flatten(1),
+            product_share_BP=torch.from_numpy(shares_BRC).flatten(1) if self._guesses else None,
+        )
 
     @cached_property
     def _guesses(self) -> bool:
@@ -174,17 +188,19 @@ class Collator:
             texts["ocr"] = self.printed(printed)
         seen = self.seen(pixels, printed=printed)
         if isinstance(self.recipe.fusion, DualEncoder) and any(item.came for item in group):
-            seen |= self.as_they_came([item.came or item.image for item in group if item.image])
-        return Batch(**seen, texts=texts, title_grams_BG=grams_BG)
+            came = [item.came or item.image for item in group if item.image]
+            seen = replace(seen, original=self.originals(came))
+        return Batch(pictures=seen, texts=texts, title_grams_BG=grams_BG)
 
-    def as_they_came(self, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
-        """Fields of a batch for pictures whose other form, text laid over them painted out, is what it shows first."""
-        looks = {"came_B3YX": WHOLE, "closer_B3YX": CLOSER}
-        pixels = {
-            name: np.stack([to_pixels(picture, self.size_px, crop) for picture in pictures])
-            for name, crop in looks.items()
-        }
-        return {name: torch.from_numpy(look_B3YX).float().div_(255) for name, look_B3YX in pixels.items()}
+    def originals(self, pictures: Sequence[Image.Image]) -> OriginalPictures:
+        """Pictures as they came, for a batch that shows them with the text laid over them painted out."""
+        whole_B3YX, center_B3YX = (
+            np.stack([to_pixels(picture, self.size_px, crop) for picture in pictures]) for crop in (WHOLE, CENTER)
+        )
+        return OriginalPictures(
+            original_pixels_B3YX=torch.from_numpy(whole_B3YX).float().div_(255),
+            center_crop_B3YX=torch.from_numpy(center_B3YX).float().div_(255),
+        )
 
     def training_picture(self, row: Row) -> Image.Image:
         """Its picture; a large JPEG is decoded at a fraction of its size that has pixels enough for every crop."""
@@ -219,15 +235,15 @@ class Collator:
             queries.append(self._query(row, draw))
         titles = [drop_words(row["title"], augment.word_dropout, draw) for row, draw in zip(rows, own, strict=True)]
         facts_BK = self._facts([self.facts_of(row) for row in rows])
-        questions, shown_BI = None, None
+        questions, input_mask_BI = None, None
         if self._answers is not None:
             rates = self._answers
             titles = [
                 self._without_answers(title, row) if draw.random() < rates.hidden_answer else title
                 for title, row, draw in zip(titles, rows, own, strict=True)
             ]
-            shown_BI = _shown([draw.random() for draw in own], rates)
-            questions = self._asked(rows, facts_BK, shown_BI, rng)
+            input_mask_BI = _input_mask([draw.random() for draw in own], rates)
+            questions = self._asked(rows, facts_BK, input_mask_BI, rng)
         texts = {
             "title": self.words(titles),
             "query": self.words([query.text for query in queries], MAX_QUERY_TOKENS),
@@ -235,17 +251,18 @@ class Collator:
         if self.recipe.ocr is not None:
             texts["ocr"] = self.printed(printed)
         return Batch(
-            **self.seen(pictures, rng, printed or None),
-            overlaid=Batch(**self.seen(overlaid, rng, printed or None)) if overlaid else None,
+            pictures=self.seen(pictures, rng, printed or None),
+            overlaid=self.seen(overlaid, rng, printed or None) if overlaid else None,
             texts=texts,
             title_grams_BG=title_grams(titles),
-            title_group_B=text_groups([row["title"] for row in rows]),
-            query_group_B=text_groups([query.text for query in queries]),
-            category_group_B=text_groups([subcategory(row) for row in rows]),
-            facts_BK=facts_BK,
-            query_facts_BK=self._facts([query.wants for query in queries]),
+            groups=Groups(
+                title_B=text_groups([row["title"] for row in rows]),
+                query_B=text_groups([query.text for query in queries]),
+                category_B=text_groups([subcategory(row) for row in rows]),
+            ),
+            facts=KnownFacts(product_BK=facts_BK, query_BK=self._facts([query.wants for query in queries])),
             questions=questions,
-            shown_BI=shown_BI,
+            input_mask_BI=input_mask_BI,
         )
 
     def questions(self, asked: Sequence[Question], *, language: str = "en") -> Questions:
@@ -296,7 +313,7 @@ class Collator:
         )
 
     def _asked(
-        self, rows: Sequence[Row], facts_BK: torch.Tensor, shown_BI: torch.Tensor, rng: random.Random
+        self, rows: Sequence[Row], facts_BK: torch.Tensor, input_mask_BI: torch.Tensor, rng: random.Random
     ) -> Questions:
         """Training questions with targets: every level of the category, some properties, what is sold, what it has."""
         book, language = self.verbalizer.book, rng.choice(self.languages)
@@ -315,7 +332,7 @@ class Collator:
         questions = self._questions(asked, texts, self.verbalizer.names(language, rng))
         known_BK = F.pad(facts_BK, (0, 1)).float()
         targets_BQK = known_BK[:, None] * questions.legal_QK
-        nothing_B1, lacking_BQ = ~shown_BI.any(1)[:, None], self._unanswerable(rows, asked, shown_BI)
+        nothing_B1, lacking_BQ = ~input_mask_BI.any(1)[:, None], self._unanswerable(rows, asked, input_mask_BI)
         spared = [[rng.random() >= LACKING_SHARE for _ in asked] for _ in rows]
         spared_BQ = torch.tensor(spared) & lacking_BQ & ~nothing_B1
         unknown_BQ = nothing_B1 | lacking_BQ
@@ -326,9 +343,11 @@ class Collator:
         for b, q in targets_BQK.any(-1).nonzero().tolist():
             written[b, q] = rng.choice(targets_BQK[b, q].nonzero()[:, 0].tolist())
         targets_BQK /= targets_BQK.sum(-1, keepdim=True).clamp(min=1)
-        return replace(questions, targets_BQK=targets_BQK, written_BQ=written)
+        return replace(questions, targets=AnswerTargets(chosen_BQK=targets_BQK, written_BQ=written))
 
-    def _unanswerable(self, rows: Sequence[Row], asked: Sequence[Question], shown_BI: torch.Tensor) -> torch.Tensor:
+    def _unanswerable(
+        self, rows: Sequence[Row], asked: Sequence[Question], input_mask_BI: torch.Tensor
+    ) -> torch.Tensor:
         """(B, Q) bool: the category has no such property, or only the picture is shown and cannot show it."""
         found = torch.zeros(len(rows), len(asked), dtype=torch.bool)
         for q, question in enumerate(asked):
@@ -338,7 +357,7 @@ class Collator:
             applies = [self.ontology.applies(prop.id, row["category_path"] or ()) for row in rows]
             found[:, q] = ~torch.tensor(applies)
             if prop.visual == "no":
-                found[:, q] |= ~shown_BI[:, MODALITIES.index("title")]
+                found[:, q] |= ~input_mask_BI[:, MODALITIES.index("title")]
         return found
 
     def _without_answers(self, title: str, row: Row) -> str:
@@ -379,8 +398,8 @@ def title_grams(titles: Sequence[str]) -> torch.Tensor:
 
 def _product_cells(
     pixels_B3YX: np.ndarray, part: KaleidoCells | Regions, printed: Sequence[Sequence[tuple[str, Box]]]
-) -> dict[str, torch.Tensor]:
-    """Fields of a batch: the cells of the product's box and where they lie.
+) -> PictureCells:
+    """The cells of the product's box and where they lie.
 
     For regions the whole picture comes before them, and the words printed on the product after them.
     """
@@ -399,7 +418,7 @@ def _product_cells(
         cells = np.concatenate([pictures, cells, np.stack([looks for looks, _ in words])], axis=1)
         frames = np.stack([kaleido_boxes(whole, 1)] * len(boxes))
         boxes = np.concatenate([frames, boxes, np.stack([places for _, places in words])], axis=1)
-    return {"cells_BP3YX": torch.from_numpy(cells).float().div_(255), "boxes_BP5": torch.from_numpy(boxes)}
+    return PictureCells(pixels_BP3YX=torch.from_numpy(cells).float().div_(255), boxes_BP5=torch.from_numpy(boxes))
 
 
 def _word_regions(
@@ -419,7 +438,7 @@ def _book() -> PromptBook:
     return PromptBook.load()
 
 
-def _shown(drawn: Sequence[float], rates: Answers) -> torch.Tensor:
+def _input_mask(drawn: Sequence[float], rates: Answers) -> torch.Tensor:
     """(B, I) bool: which inputs each product shows, by a number drawn from [0, 1] for it."""
     title_hidden, nothing = rates.image_only, rates.image_only + rates.nothing
     picture_hidden = nothing + rates.title_only

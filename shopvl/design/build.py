@@ -100,7 +100,8 @@ def _dual_encoder(
     if recipe.answering is None:
         model = DualEncoderModel(image, text, *space)
     else:
-        model = AnsweringDualEncoder(image, text, *space, _answering(recipe, tokenizer, ontology, image, text))
+        head = _answering(recipe.answering, recipe, tokenizer, ontology, image, text)
+        model = AnsweringDualEncoder(image, text, *space, head)
     return model, {name: config for name, config in kept.items() if config}
 
 
@@ -119,10 +120,8 @@ def _text_cross(
 
 
 def _answering(
-    recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, image: nn.Module, text: nn.Module
+    part: parts.Answering, recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, image: nn.Module, text: nn.Module
 ) -> PromptMaskHead | PromptDecodeHead:
-    part = recipe.answering
-    assert part is not None
     if tokenizer.mask_id is None:
         raise DesignError("the text tower's tokenizer has no [MASK], which prompts need; use a BERT-like text tower")
     sizes = {"layers": part.layers, "width": part.width, "heads": part.heads, "dropout": part.dropout}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shopvl.batch import require
 from shopvl.objectives.answer_loss import ChosenAnswerLoss, WrittenAnswerLoss
 from shopvl.objectives.consistency import OverlayConsistencyLoss
 from shopvl.objectives.contrastive import ContrastLoss, MomentumContrastLoss
@@ -97,8 +98,8 @@ def _pairs(part: parts.Matching, tokenizer: Tokenizer) -> View:
 
 def _hidden_words(recipe: Recipe, tokenizer: Tokenizer) -> MaskedTokens:
     """Words hidden as the recipe asks, or as BERT does."""
-    assert tokenizer.mask_id is not None, "wordpiece tokenizers are learned with a [MASK]"
-    ids = tokenizer.mask_id, tokenizer.size, tuple(tokenizer.special_ids()), tuple(tokenizer.continuation_ids())
+    mask_id = require(tokenizer.mask_id, "[MASK]", by="the view of masked words")
+    ids = mask_id, tokenizer.size, tuple(tokenizer.special_ids()), tuple(tokenizer.continuation_ids())
     for part in recipe.objectives:
         match part:
             case parts.MaskedWords():

@@ -108,7 +108,7 @@ class Design:
         """
         run = model or self.model
         if any(isinstance(objective.view, Kaleidoscope) for objective in self.objectives):
-            batch = replace(batch, looks_BTP=self.model.looks(batch))
+            batch = replace(batch, cross_attention_BTP=self.model.cross_attention(batch))
         shown: dict[View, tuple[Batch, Output]] = {}
         compared: dict[View, tuple[Output, Batch]] = {}
         found = {}
@@ -116,7 +116,7 @@ class Design:
             if objective.view not in shown:
                 seen = objective.view(batch, generator)
                 if self.teacher is not None:
-                    seen = replace(seen, taught=self.teacher.teach(seen))
+                    seen = replace(seen, teacher=self.teacher.teach(seen))
                 shown[objective.view] = seen, run(seen)
             seen, output = shown[objective.view]
             if whole is not None and isinstance(objective, ContrastLoss):

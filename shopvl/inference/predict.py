@@ -112,15 +112,18 @@ def max_confidence_view(batch: Batch, read: Callable[[Batch], Found]) -> Found:
     is misled by something else, and is then seldom sure. A value is as likely as the look that finds it likeliest says,
     before all are made to sum to one (the max rule of Kittler et al. 1998, doi:10.1109/34.667881).
     """
-    if batch.came_B3YX is None or batch.closer_B3YX is None or batch.pixels_B3YX is None:
+    if batch.pictures is None or batch.pictures.original is None:
         return read(batch)
-    found = read(replace(batch, came_B3YX=None))
-    painted_N = (batch.came_B3YX != batch.pixels_B3YX).flatten(1).any(1).nonzero().flatten()
+    original, painted_out = batch.pictures.original, replace(batch.pictures, original=None)
+    found = read(replace(batch, pictures=painted_out))
+    painted_N = (original.original_pixels_B3YX != painted_out.pixels_B3YX).flatten(1).any(1).nonzero().flatten()
     if not len(painted_N):
         return found
-    rows = replace(batch.rows(painted_N), came_B3YX=None, kept_BP=None)  # which patches count depends on the look
-    for look_B3YX in (batch.came_B3YX, batch.closer_B3YX):
-        for inputs, by_name in read(replace(rows, pixels_B3YX=look_B3YX[painted_N])).items():
+    rows = batch.rows(painted_N)
+    for view_B3YX in (original.original_pixels_B3YX, original.center_crop_B3YX):
+        # which patches count depends on the view
+        pictures = replace(painted_out.rows(painted_N), pixels_B3YX=view_B3YX[painted_N], kept_BP=None)
+        for inputs, by_name in read(replace(rows, pictures=pictures)).items():
             for name, logp_NK in by_name.items():
                 best_BK = found[inputs][name]
                 surer_NK = torch.maximum(best_BK[painted_N], logp_NK)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from shopvl.batch import MODALITIES, Batch, Modality, Output, Questions, inputs_name
+from shopvl.batch import (
+    MODALITIES,
+    Batch,
+    Modality,
+    Output,
+    Pictures,
+    Questions,
+    Words,
+    WrittenTokens,
+    inputs_name,
+    require,
+)
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.prompt_heads import PreparedQuestions, PromptDecodeHead, PromptMaskHead
 
@@ -31,11 +42,11 @@ class AnsweringDualEncoder(DualEncoderModel):
         """Embeddings of whatever the batch holds; with questions also what the head makes of them, for training."""
         if batch.questions is None:
             return super().forward(batch)
-        assert batch.pixels_B3YX is not None
+        pictures = require(batch.pictures, "pictures", by="a head that is trained to answer")
         pooled_BW, cells = self.look(batch)
         embeddings = {"image": self._unit(self.image_projection(pooled_BW))}
         if batch.overlaid is not None:
-            embeddings["overlaid"] = self.embed_image(batch.overlaid)
+            embeddings["overlaid"] = self.embed_image(Batch(pictures=batch.overlaid))
         title_BTC = None
         for name, words in batch.texts.items():
             if name == "ocr":  # a part of the picture
@@ -44,20 +55,21 @@ class AnsweringDualEncoder(DualEncoderModel):
             embeddings[name] = self._unit(self.text_projection(text_BW))
             if name == "title":
                 title_BTC = words_BTC
-        assert title_BTC is not None
-        (picture_BPD, real_BP), title_BTD = self._picture(batch, cells), self.head.title(title_BTC)
+        title_BTC = require(title_BTC, "a title", by="a head that is trained to answer")
+        picture_BPD, real_BP = self._picture(pictures, cells, batch.texts.get("ocr"))
+        title_BTD = self.head.title(title_BTC)
         real_BT = batch.texts["title"].real_BT
-        if batch.shown_BI is not None:
-            real_BP, real_BT = real_BP & batch.shown_BI[:, :1], real_BT & batch.shown_BI[:, 1:]
+        if batch.input_mask_BI is not None:
+            real_BP, real_BT = real_BP & batch.input_mask_BI[:, :1], real_BT & batch.input_mask_BI[:, 1:]
         prepared = self.prepare(batch.questions)
-        output = {"embeddings": embeddings, "scales": self.scales()}
+        output = Output(embeddings=embeddings, scales=self.scales())
         if isinstance(self.head, PromptDecodeHead):
             picture = picture_BPD, self.head.hidden(real_BP)
             logits_NV, targets_N = self.head.write(picture, (title_BTD, real_BT), prepared)
-            return Output(**output, written_logits_NV=logits_NV, written_targets_N=targets_N)
+            return replace(output, written=WrittenTokens(logits_NV=logits_NV, targets_N=targets_N))
         picture, title = (picture_BPD, real_BP), (title_BTD, real_BT)
-        answers_BQK = self.head.score(picture, title, prepared, batch.title_grams_BG, pooled_BW)
-        return Output(**output, answers_BQK=answers_BQK)
+        logp_BQK = self.head.score(picture, title, prepared, batch.title_grams_BG, pooled_BW)
+        return replace(output, answer_logp_BQK=logp_BQK)
 
     def prepare(self, questions: Questions) -> PreparedQuestions:
         """Questions read as far as no product is needed; good for any number of batches while the weights stay."""
@@ -96,32 +108,31 @@ class AnsweringDualEncoder(DualEncoderModel):
         """What a cloze head's slots have read (B, Q, D), for each choice of inputs; and the whole picture (B, W)."""
         assert isinstance(self.head, PromptMaskHead)
         seen = self._seen(batch)
-        assert seen.whole_BW is not None
+        whole_BW = require(seen.whole_BW, "pictures", by="a fit of slot states")
         states = {
             inputs_name(inputs): self.head.states(picture, title, prepared)
             for inputs, picture, title in self._shown(seen, batch, choices)
         }
-        return states, seen.whole_BW
+        return states, whole_BW
 
     def _seen(self, batch: Batch) -> _Seen:
         """Both towers run once."""
         whole_BW, by_name = None, {}
-        if batch.pixels_B3YX is not None:
+        if batch.pictures is not None:
             whole_BW, cells = self.look(batch)
-            by_name["image"] = self._picture(batch, cells)
+            by_name["image"] = self._picture(batch.pictures, cells, batch.texts.get("ocr"))
         if "title" in batch.texts:
             words = batch.texts["title"]
             by_name["title"] = self.head.title(self.text_tower.read(words, "title")[1]), words.real_BT
         return _Seen(by_name, whole_BW)
 
-    def _picture(self, batch: Batch, cells: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def _picture(self, pictures: Pictures, cells: Sequence[Tensor], words: Words | None) -> tuple[Tensor, Tensor]:
         """The picture's cells, and after them the words printed on the product, as positions (B, P, D); and a mask
         (B, P) of the cells that the tower saw and the words that are real."""
         cells_BPD = self.head.picture(cells)
-        seen_BP = batch.kept_BP
+        seen_BP = pictures.kept_BP
         if seen_BP is None:
             seen_BP = torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
-        words = batch.texts.get("ocr")
         if words is None:
             return cells_BPD, seen_BP
         printed_BTD = self.head.printed(self.text_tower.read(words, "ocr")[1], words.boxes_BT4)

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from shopvl.batch import require
+
 CrossingName = Literal["none", "type-bias", "transe-q", "transe-kv", "low-rank", "separate"]
 RANK = 2  # of the low-rank map
 KERNEL_STEP = 8  # fused attention on a CPU is slow where the width of a head is no multiple of this
@@ -233,16 +235,14 @@ def project(x: Tensor, qkv: nn.Linear, heads: int, crossing: Crossing | None, im
     """Queries, keys and values (..., H, d) of states (..., D); wider with a crossing, which asks for `image`."""
     if crossing is None:
         return _three(qkv(x).unflatten(-1, (3, heads, -1)).movedim(-3, 0))
-    assert image is not None
-    return crossing.project(x, qkv, heads, image)
+    return crossing.project(x, qkv, heads, require(image, "patch positions", by="a crossing"))
 
 
 def joined(mixed: Tensor, qkv: nn.Linear, out: nn.Linear, crossing: Crossing | None, image: Tensor | None) -> Tensor:
     """What attention gave the heads (..., H, wide) through the layer's last map: (..., D)."""
     if crossing is None:
         return out(mixed.flatten(-2))
-    assert image is not None
-    return crossing.joined(mixed, qkv, out, image)
+    return crossing.joined(mixed, qkv, out, require(image, "patch positions", by="a crossing"))
 
 
 def crossing_of(name: CrossingName, width: int, heads: int, inner: int) -> Crossing | None:

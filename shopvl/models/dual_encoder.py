@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.batch import Batch, Modality, Output, Words, inputs_name
+from shopvl.batch import Batch, Modality, Output, Words, inputs_name, require
 from shopvl.errors import DesignError
 
 MAX_SCALE = 100.0  # of cosines, as in CLIP
@@ -32,10 +32,10 @@ class SharedSpaceModel(nn.Module):
     def embedded(self, batch: Batch) -> Output:
         """Unit-length embeddings (B, width) of whatever the batch holds, by name: image, title, query."""
         embeddings = {name: self.embed_text(words, name) for name, words in batch.texts.items()}
-        if batch.pixels_B3YX is not None:
+        if batch.pictures is not None:
             embeddings["image"] = self.embed_image(batch)
         if batch.overlaid is not None:
-            embeddings["overlaid"] = self.embed_image(batch.overlaid)
+            embeddings["overlaid"] = self.embed_image(Batch(pictures=batch.overlaid))
         return Output(embeddings=embeddings, scales=self.scales())
 
     def scales(self) -> dict[str, Tensor]:
@@ -84,8 +84,8 @@ class DualEncoderModel(SharedSpaceModel):
         self.width = width
 
     def forward(self, batch: Batch) -> Output:
-        """Embeddings of whatever the batch holds. Norms keep no memory of blended pictures, which are none in use."""
-        with norms_without_memory(self) if batch.blended else nullcontext():
+        """Embeddings of whatever the batch holds. Norms keep no memory of mixed-up pictures, which are none in use."""
+        with norms_without_memory(self) if batch.mixup else nullcontext():
             return self.embedded(batch)
 
     def _pooled_image(self, batch: Batch) -> Tensor:
@@ -102,12 +102,14 @@ class DualEncoderModel(SharedSpaceModel):
         what is painted over the product misleads as well, and what both say is surer than either. So are pictures
         embedded; answers are given by the surest look (`predict.max_confidence_view`).
         """
-        if batch.came_B3YX is None:
-            return self._look_once(batch.pixels_B3YX, batch.kept_BP)
-        bare, came = (self._look_once(pixels, batch.kept_BP) for pixels in (batch.pixels_B3YX, batch.came_B3YX))
-        return (bare[0] + came[0]) / 2, [(a + b) / 2 for a, b in zip(bare[1], came[1], strict=True)]
+        pictures = require(batch.pictures, "pictures", by="the image tower")
+        bare = self._look_once(pictures.pixels_B3YX, pictures.kept_BP)
+        if pictures.original is None:
+            return bare
+        original = self._look_once(pictures.original.original_pixels_B3YX, pictures.kept_BP)
+        return (bare[0] + original[0]) / 2, [(a + b) / 2 for a, b in zip(bare[1], original[1], strict=True)]
 
-    def _look_once(self, pixels_B3YX: Tensor | None, kept_BP: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+    def _look_once(self, pixels_B3YX: Tensor, kept_BP: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         if kept_BP is None:
             return self.image_tower.look(pixels_B3YX)
         return self.image_tower.look(pixels_B3YX, kept_BP)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from shopvl.batch import Modality, inputs_name
+from shopvl.batch import Modality, inputs_name, require
 from shopvl.text.grams import GRAMS
 
 WIDE_LR_SCALE = 20.0  # weights of rare words see few steps, and must take large ones
@@ -32,8 +32,7 @@ class LinearHead(nn.Module):
         logits_BK = self.linear((features_BF - self.mean_F) / self.spread_F)
         if self.words is None:
             return logits_BK
-        assert grams_BG is not None
-        return logits_BK + self.words(grams_BG)
+        return logits_BK + self.words(require(grams_BG, "title grams", by="a linear head that reads titles"))
 
 
 class TitleWords(nn.Module):

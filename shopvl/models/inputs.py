@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.batch import Batch, Words
+from shopvl.batch import PictureCells, Pictures, Words, require
 from shopvl.models.attention import Encoder, encode_real, mean_of_real
 
 SEGMENTS = ("title", "query", "ocr", "prompt")  # kinds of text that one text encoder tells apart
@@ -73,9 +73,21 @@ class CellInput(nn.Module):
         """(B, P, F), what the net makes of each cell."""
         return self.net(cells_BP3YX.flatten(0, 1)).unflatten(0, cells_BP3YX.shape[:2])
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Tokens (B, P, D) and the features of the batch's cells (B, P, F)."""
+    def forward(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
+        """Tokens (B, P, D) and the features of the pictures' cells (B, P, F)."""
         raise NotImplementedError
+
+    @staticmethod
+    def cells_of(pictures: Pictures) -> PictureCells:
+        """Cells that were cut beforehand."""
+        return require(pictures.cells, "cells", by="an input of cells")
+
+    @staticmethod
+    def shown(features_BPF: Tensor, pictures: Pictures) -> Tensor:
+        """(B, P, F): zeros where a cell is to be guessed."""
+        if pictures.masked_BP is None:
+            return features_BPF
+        return features_BPF.masked_fill(pictures.masked_BP[..., None], 0.0)
 
 
 class GridCells(CellInput):
@@ -91,16 +103,13 @@ class GridCells(CellInput):
         self.position = nn.Parameter(torch.randn(grid[0] * grid[1], width) * 0.02)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def forward(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
         """Row by row."""
-        features_BPF = shown_BPF = self.see(self.cut(batch.pixels_B3YX))
-        if batch.hidden_BP is not None:
-            shown_BPF = features_BPF.masked_fill(batch.hidden_BP[..., None], 0.0)
-        return self.norm(self.map(shown_BPF) + self.position), features_BPF
+        features_BPF = self.see(self.cut(pictures.pixels_B3YX))
+        return self.norm(self.map(self.shown(features_BPF, pictures)) + self.position), features_BPF
 
-    def cut(self, pixels_B3YX: Tensor | None) -> Tensor:
+    def cut(self, pixels_B3YX: Tensor) -> Tensor:
         """(B, P, 3, cell_px, cell_px)."""
-        assert pixels_B3YX is not None
         (rows, columns), (Y, X) = self.grid, pixels_B3YX.shape[2:]
         cells = pixels_B3YX.unflatten(3, (columns, X // columns)).unflatten(2, (rows, Y // rows))
         cells_BP3YX = cells.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
@@ -121,16 +130,15 @@ class KaleidoInput(CellInput):
         self.geometry = nn.Linear(5, width)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def forward(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
         """Level by level; cells that a task changed are read as changed."""
-        assert batch.cells_BP3YX is not None
-        assert batch.boxes_BP5 is not None
-        features_BPF = self.see(batch.cells_BP3YX)
+        cells = self.cells_of(pictures)
+        features_BPF = self.see(cells.pixels_BP3YX)
         mapped = [
             map_(features_BPF[:, level]) + kind
             for map_, level, kind in zip(self.maps, self.levels, self.kinds, strict=True)
         ]
-        tokens_BPD = self.norm(torch.cat(mapped, dim=1) + self.geometry(batch.boxes_BP5))
+        tokens_BPD = self.norm(torch.cat(mapped, dim=1) + self.geometry(cells.boxes_BP5))
         return tokens_BPD, features_BPF
 
 
@@ -149,13 +157,12 @@ class RegionInput(CellInput):
         self.norm_geometry = nn.LayerNorm(width)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """In the batch's own order."""
-        assert batch.cells_BP3YX is not None
-        features_BPF = shown_BPF = self.see(batch.cells_BP3YX)
-        if batch.hidden_BP is not None:
-            shown_BPF = features_BPF.masked_fill(batch.hidden_BP[..., None], 0.0)
-        look_BPD, place_BPD = self.norm_map(self.map(shown_BPF)), self.norm_geometry(self.geometry(batch.boxes_BP5))
+    def forward(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
+        """In the pictures' own order."""
+        cells = self.cells_of(pictures)
+        features_BPF = self.see(cells.pixels_BP3YX)
+        look_BPD = self.norm_map(self.map(self.shown(features_BPF, pictures)))
+        place_BPD = self.norm_geometry(self.geometry(cells.boxes_BP5))
         return self.norm(look_BPD + place_BPD), features_BPF
 
 

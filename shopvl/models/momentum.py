@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from shopvl.batch import Batch, TeacherOutputs
+from shopvl.batch import Batch, TeacherOutputs, require
 from shopvl.models.concat_towers import at_size
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.text_cross import TextCrossModel
@@ -44,19 +44,19 @@ class MomentumEncoder(nn.Module):
     def teach(self, batch: Batch) -> TeacherOutputs:
         """Its embeddings of the batch, its guesses at hidden words where some are, and what it remembers."""
         output = self.model(batch)
-        assert batch.title_group_B is not None
+        group_B = require(batch.groups, "groups", by="the momentum teacher").title_B
         known = {name: output.embeddings[name] for name in REMEMBERED}
         count = int(self.filled)
         remembered = {name: self._memory(name)[:count].clone() for name in REMEMBERED}
         share = self.soft * min(1.0, int(self.steps) / self.ramp_steps)
-        if output.asked_logits_NV is None:
-            self.last = known, batch.title_group_B
+        if output.token_logits_NV is None:
+            self.last = known, group_B
         return TeacherOutputs(
             embeddings=known,
             remembered=remembered,
             title_group_M=self.group_M[:count].clone(),
             share=share,
-            asked_logits_NV=output.asked_logits_NV,
+            token_logits_NV=output.token_logits_NV,
         )
 
     @torch.no_grad()
@@ -95,10 +95,11 @@ class Ensemble(nn.Module):
     @torch.no_grad()
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Embeddings of the batch's pictures and texts (B, D of all together), as the models make them in use."""
-        assert batch.pixels_B3YX is not None
+        pictures = require(batch.pictures, "pictures", by="the teachers of distil")
+        pixels_B3YX = pictures.pixels_B3YX
         found = [
-            model.to(batch.pixels_B3YX.device)
-            .embedded(replace(batch, pixels_B3YX=at_size(batch.pixels_B3YX, size_px)))
+            model.to(pixels_B3YX.device)
+            .embedded(replace(batch, pictures=replace(pictures, pixels_B3YX=at_size(pixels_B3YX, size_px))))
             .embeddings
             for model, size_px in zip(self.models, self.sizes_px, strict=True)
         ]

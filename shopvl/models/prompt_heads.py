@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.batch import IGNORED, Questions, Words
+from shopvl.batch import IGNORED, Questions, Words, require
 from shopvl.models.attention import NORM_EPS, KeysValues, attend, attend_groups
 from shopvl.models.crossing import CrossingName, crossing_of, head_width, joined, own_width, project
 from shopvl.models.heads import LinearHead, TitleWords
@@ -313,8 +313,8 @@ class PromptMaskHead(PromptHead):
 
     def by_name(self, states_BQD: Tensor, prepared: PreparedQuestions) -> Tensor:
         """Logits (B, Q, K) from what the answers are called."""
-        assert prepared.answers_KD is not None
-        return (states_BQD @ prepared.answers_KD.T).float() * self.log_scale.exp()
+        answers_KD = require(prepared.answers_KD, "answer vectors", by="a head that compares")
+        return (states_BQD @ answers_KD.T).float() * self.log_scale.exp()
 
     def with_picture(self, states_BQD: Tensor, by_name_BQK: Tensor, whole_BW: Tensor) -> Tensor:
         """Logits (B, Q, K) where there is a picture and no title."""
@@ -376,8 +376,7 @@ class PromptDecodeHead(PromptHead):
         whole_BW: Tensor | None,
     ) -> Tensor:
         """Log-probabilities (B, Q, K), each the sum over its tokens, among tokens that lead to a legal answer."""
-        trie = prepared.trie
-        assert trie is not None
+        trie = require(prepared.trie, "answer tokens", by="a head that writes")
         device, B = prepared.start_QD.device, len(title[0])
         owner_M, tokens_C = torch.from_numpy(trie.owner_M).to(device), torch.from_numpy(trie.tokens_C).to(device)
         written_M = tokens_C[torch.from_numpy(trie.token_M).to(device)]
@@ -400,7 +399,7 @@ class PromptDecodeHead(PromptHead):
     ) -> tuple[Tensor, Tensor]:
         """Logits (N, V) and targets (N,) of every token of the right answers, each shown the true ones before it."""
         questions = prepared.questions
-        assert questions.written_BQ is not None
+        written_BQ = require(questions.targets, "answer targets", by="a head that writes").written_BQ
         device = prepared.start_QD.device
         closed = [[*tokens, self.end_id] for tokens in self.tokens_of(questions.answers)]
         longest = max(map(len, closed))
@@ -412,7 +411,7 @@ class PromptDecodeHead(PromptHead):
         lengths_Q = (lengths_K * questions.legal_QK).amax(1)  # no more slots than a question's longest answer
         owner_M = torch.arange(len(lengths_Q), device=device).repeat_interleave(lengths_Q)
         depth_M = torch.cat([torch.arange(int(length), device=device) for length in lengths_Q])
-        targets_BM = table_KL[questions.written_BQ.clamp(min=-1)][:, owner_M, depth_M]
+        targets_BM = table_KL[written_BQ.clamp(min=-1)][:, owner_M, depth_M]
         before_BM = targets_BM.roll(1, dims=1).clamp(min=0)  # a question's first slot is shown none
         slots_BMD = self._slots(prepared, owner_M, depth_M, before_BM)
         sees_MM = (owner_M[:, None] == owner_M) & (depth_M[:, None] >= depth_M)

@@ -9,7 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.batch import IGNORED, Batch, Modality, Output, Words, inputs_name
+from shopvl.batch import (
+    IGNORED,
+    Batch,
+    ClassGuesses,
+    FeatureGuesses,
+    FusedStates,
+    Modality,
+    Output,
+    PairLogits,
+    Pictures,
+    Words,
+    inputs_name,
+    require,
+)
 from shopvl.errors import DesignError
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
 from shopvl.models.dual_encoder import SharedSpaceModel
@@ -72,30 +85,34 @@ class SingleStreamModel(SharedSpaceModel):
 
         Of a batch whose modalities are to stay apart, embeddings.
         """
-        if batch.apart:
+        if batch.embed_only:
             return self.embedded(batch)
         line = self._line(batch, ("image", "title"))
-        words_BTD, patches_BPD = self._fused(line, batch)
+        words_BTD, patches_BPD = self._fused(line)
         output = Output(
-            words_BTD=words_BTD.float(),
-            patches_BPD=patches_BPD.float(),
-            patch_real_BP=_kept(batch, patches_BPD),
-            asked_logits_NV=self._asked_logits(words_BTD, batch.texts["title"]),
-            match_logit_B=self._match_logit(words_BTD, patches_BPD),
+            states=FusedStates(
+                words_BTD=words_BTD.float(), patches_BPD=patches_BPD.float(), patch_real_BP=line.patch_real_BP
+            ),
+            token_logits_NV=self._token_logits(words_BTD, batch.texts["title"]),
+            pairs=PairLogits(match_logit_B=self._match_logit(words_BTD, patches_BPD), is_match_B=batch.is_match_B),
         )
-        if batch.puzzles:
+        if batch.puzzles is not None:
             output = replace(output, puzzle_logits=self._puzzle_logits(patches_BPD))
-        if batch.hidden_BP is None:
-            return output
+        masked_BP = None if batch.pictures is None else batch.pictures.masked_BP
+        return output if masked_BP is None else self._guessed(output, batch, line, patches_BPD, masked_BP)
+
+    def _guessed(self, output: Output, batch: Batch, line: _Line, patches_BPD: Tensor, masked_BP: Tensor) -> Output:
+        """The output with guesses at the masked patches."""
+        if isinstance(self.patches, PatchEmbedding):
+            return replace(output, patch_pixels_NC=self.guess(patches_BPD[masked_BP]).float())
+        features_BPF = require(line.features_BPF, "cells", by="a guess at masked cells")
         if self.region_tasks is not None:
             assert isinstance(self.patches, RegionInput)
-            assert line.features_BPF is not None
-            hidden_ND, features_NF = patches_BPD[batch.hidden_BP], line.features_BPF[batch.hidden_BP]
-            return self.region_tasks(output, hidden_ND, features_NF, self.patches.map.weight)
-        guess_NF = self.guess(patches_BPD[batch.hidden_BP]).float()
-        if isinstance(self.patches, PatchEmbedding):
-            return replace(output, pixels_NC=guess_NF)
-        return replace(output, guessed_NF=guess_NF, features_NF=self._true_features(batch, line.features_BPF))
+            masked_ND, features_NF = patches_BPD[masked_BP], features_BPF[masked_BP]
+            return self.region_tasks(output, masked_ND, features_NF, self.patches.map.weight)
+        guessed_NF = self.guess(patches_BPD[masked_BP]).float()
+        target_NF = self._true_features(batch, features_BPF, masked_BP)
+        return replace(output, patch_features=FeatureGuesses(predicted_NF=guessed_NF, target_NF=target_NF))
 
     def _match_logit(self, words_BTD: Tensor, patches_BPD: Tensor) -> Tensor:
         """(B,), from the first word's state, in two streams times the first patch's."""
@@ -104,7 +121,7 @@ class SingleStreamModel(SharedSpaceModel):
             first_BD = first_BD * patches_BPD[:, 0]
         return self.match(first_BD).squeeze(-1).float()
 
-    def _asked_logits(self, words_BTD: Tensor, words: Words) -> Tensor | None:
+    def _token_logits(self, words_BTD: Tensor, words: Words) -> Tensor | None:
         """(N, V) for the N positions with a target, in reading order; the output map is the word embedding."""
         if words.targets_BT is None:
             return None
@@ -120,18 +137,15 @@ class SingleStreamModel(SharedSpaceModel):
             for name, head in self.puzzles.items()
         }
 
-    def _true_features(self, batch: Batch, features_BPF: Tensor | None) -> Tensor:
-        """(N, F) of the hidden cells, as they were before a task changed them; what is guessed carries no gradient."""
-        assert features_BPF is not None
-        assert batch.hidden_BP is not None
-        if batch.clean is None:
-            return features_BPF.detach()[batch.hidden_BP].float()
+    def _true_features(self, batch: Batch, features_BPF: Tensor, masked_BP: Tensor) -> Tensor:
+        """(N, F) of the masked cells, as they were before a task changed them; what is guessed carries no gradient."""
+        if batch.puzzles is None:
+            return features_BPF.detach()[masked_BP].float()
         assert isinstance(self.patches, CellInput)
-        assert batch.clean.cells_BP3YX is not None
         with torch.no_grad():
-            return self.patches.see(batch.clean.cells_BP3YX[batch.hidden_BP][None])[0].float()
+            return self.patches.see(batch.puzzles.clean_BP3YX[masked_BP][None])[0].float()
 
-    def looks(self, batch: Batch) -> Tensor:
+    def cross_attention(self, batch: Batch) -> Tensor:
         """How much each word looks at each patch in the last block, mean of the heads: (B, T, P), without gradient."""
         with torch.no_grad():
             line = self._line(batch, ("image", "title"))
@@ -177,8 +191,8 @@ class SingleStreamModel(SharedSpaceModel):
         return 3 * self.width
 
     def _pooled_image(self, batch: Batch) -> Tensor:
-        patches_BPD = self._fused(self._line(batch, ("image",)), batch)[1]
-        return mean_of_real(patches_BPD, _kept(batch, patches_BPD))
+        line = self._line(batch, ("image",))
+        return mean_of_real(self._fused(line)[1], line.patch_real_BP)
 
     def _pooled_text(self, words: Words, segment: str) -> Tensor:
         words_BTD = self.words(words, segment)
@@ -186,16 +200,17 @@ class SingleStreamModel(SharedSpaceModel):
         return mean_of_real(self.encoder(words_BTD, words.real_BT, no_image_BT), words.real_BT)
 
     def _features(self, batch: Batch, inputs: tuple[Modality, ...]) -> Tensor:
-        words_BTD, patches_BPD = self._fused(self._line(batch, inputs), batch)
+        line = self._line(batch, inputs)
+        words_BTD, patches_BPD = self._fused(line)
         first_BD = words_BTD[:, 0]
         nothing_BD = torch.zeros_like(first_BD)
         mean_word_BD = mean_of_real(words_BTD, batch.texts["title"].real_BT) if "title" in inputs else nothing_BD
-        mean_patch_BD = mean_of_real(patches_BPD, _kept(batch, patches_BPD)) if "image" in inputs else nothing_BD
+        mean_patch_BD = mean_of_real(patches_BPD, line.patch_real_BP) if "image" in inputs else nothing_BD
         return torch.cat([first_BD, mean_word_BD, mean_patch_BD], dim=-1)
 
     def _line(self, batch: Batch, inputs: tuple[Modality, ...]) -> _Line:
         """Words, then patches; one word without a title, no patch without a picture."""
-        B, features_BPF = len(batch), None
+        B, features_BPF, pictures = len(batch), None, batch.pictures
         if "title" in inputs:
             words_BTD = self.words(batch.texts["title"], "title")
             real_BT = batch.texts["title"].real_BT
@@ -204,33 +219,37 @@ class SingleStreamModel(SharedSpaceModel):
             real_BT = words_BTD.new_ones((B, 1), dtype=torch.bool)
         if "image" not in inputs:
             patches_BPD = words_BTD[:, :0]
-        elif isinstance(self.patches, CellInput):
-            patches_BPD, features_BPF = self.patches(batch)
-            patches_BPD = patches_BPD + self.image_type
         else:
-            patches_BPD = self._linear_patches(batch)
+            patches_BPD, features_BPF = self._patches(require(pictures, "pictures", by="single-stream"))
+        kept_BP = None if pictures is None else pictures.kept_BP
+        patch_real_BP = patches_BPD.new_ones(patches_BPD.shape[:2], dtype=torch.bool)
+        if kept_BP is not None and "image" in inputs:
+            patch_real_BP = kept_BP
         states_BND = torch.cat([words_BTD, patches_BPD], dim=1)
         T, N = words_BTD.shape[1], states_BND.shape[1]
-        real_BN = torch.cat([real_BT, _kept(batch, patches_BPD)], dim=1)
+        real_BN = torch.cat([real_BT, patch_real_BP], dim=1)
         image_BN = (torch.arange(N, device=states_BND.device) >= T).expand(B, -1)
-        return _Line(states_BND, real_BN, image_BN, T, features_BPF)
+        return _Line(states_BND, real_BN, image_BN, T, features_BPF, patch_real_BP, packed=kept_BP is not None)
 
-    def _fused(self, line: _Line, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _fused(self, line: _Line) -> tuple[Tensor, Tensor]:
         """Word states (B, T, D) and patch states (B, P, D)."""
-        if batch.kept_BP is None:
+        if not line.packed:
             encoded_BND = self.encoder(line.states_BND, line.real_BN, line.image_BN)
         else:
             assert isinstance(self.encoder, Encoder)
             encoded_BND = encode_real(self.encoder, line.states_BND, line.real_BN, line.image_BN)
         return encoded_BND[:, : line.words], encoded_BND[:, line.words :]
 
-    def _linear_patches(self, batch: Batch) -> Tensor:
-        """(B, P, D); a patch to be guessed shows only where it is."""
-        patches_BPD = self.patches(batch.pixels_B3YX)
-        if batch.hidden_BP is not None:
+    def _patches(self, pictures: Pictures) -> tuple[Tensor, Tensor | None]:
+        """(B, P, D), and the features (B, P, F) of cells, if any; a patch to be guessed shows only where it is."""
+        if isinstance(self.patches, CellInput):
+            patches_BPD, features_BPF = self.patches(pictures)
+            return patches_BPD + self.image_type, features_BPF
+        patches_BPD = self.patches(pictures.pixels_B3YX)
+        if pictures.masked_BP is not None:
             blank_PD = self.hidden + self.patches.position
-            patches_BPD = torch.where(batch.hidden_BP[..., None], blank_PD, patches_BPD)
-        return patches_BPD + self.image_type
+            patches_BPD = torch.where(pictures.masked_BP[..., None], blank_PD, patches_BPD)
+        return patches_BPD + self.image_type, None
 
 
 class RegionTasks(nn.Module):
@@ -248,14 +267,15 @@ class RegionTasks(nn.Module):
         self.tell = nn.Linear(features, classes) if classes else None
         self.guess = nn.Sequential(_transform(width), nn.Linear(width, classes)) if classes else None
 
-    def forward(self, output: Output, hidden_ND: Tensor, features_NF: Tensor, map_DF: Tensor) -> Output:
+    def forward(self, output: Output, masked_ND: Tensor, features_NF: Tensor, map_DF: Tensor) -> Output:
         """The output with guesses at N hidden regions, and what they were."""
         if self.to_map is not None:
-            guessed_NF = F.linear(self.to_map(hidden_ND), map_DF.T, self.feature_bias).float()
-            output = replace(output, guessed_NF=guessed_NF, features_NF=features_NF.detach().float())
+            guessed_NF = F.linear(self.to_map(masked_ND), map_DF.T, self.feature_bias).float()
+            target_NF = features_NF.detach().float()
+            output = replace(output, patch_features=FeatureGuesses(predicted_NF=guessed_NF, target_NF=target_NF))
         if self.tell is not None and self.guess is not None:
-            told_NK, guessed_NK = self.tell(features_NF).float(), self.guess(hidden_ND).float()
-            output = replace(output, told_classes_NK=told_NK, guessed_classes_NK=guessed_NK)
+            target_NK, predicted_NK = self.tell(features_NF).float(), self.guess(masked_ND).float()
+            output = replace(output, region_classes=ClassGuesses(predicted_NK=predicted_NK, target_NK=target_NK))
         return output
 
 
@@ -268,6 +288,8 @@ class _Line:
     image_BN: Tensor
     words: int
     features_BPF: Tensor | None
+    patch_real_BP: Tensor  # bool
+    packed: bool  # what is left out costs nothing
 
 
 def _transform(width: int) -> nn.Sequential:
@@ -277,13 +299,6 @@ def _transform(width: int) -> nn.Sequential:
 
 def _count(level: slice) -> int:
     return int(level.stop - level.start)
-
-
-def _kept(batch: Batch, patches_BPD: Tensor) -> Tensor:
-    """(B, P) bool: the patches on the line."""
-    if batch.kept_BP is not None and patches_BPD.shape[1]:
-        return batch.kept_BP
-    return patches_BPD.new_ones(patches_BPD.shape[:2], dtype=torch.bool)
 
 
 def copy_vit(model: SingleStreamModel, vit: nn.Module) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from shopvl.batch import IGNORED, Batch, Output, Words
+from shopvl.batch import IGNORED, Batch, Output, PairLogits, Words, require
 from shopvl.models.attention import NORM_EPS
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import TextTower, WordBagTower
@@ -41,7 +41,6 @@ class TextCrossModel(DualEncoderModel):
 
     def forward(self, batch: Batch) -> Output:
         """Embeddings of whatever the batch holds; guesses at hidden words and logits of drawn pairs, if asked."""
-        assert batch.pixels_B3YX is not None
         pooled_BW, tokens = self.look(batch)
         embeddings = {"image": self._unit(self.image_projection(pooled_BW))}
         for name, words in batch.texts.items():
@@ -56,14 +55,14 @@ class TextCrossModel(DualEncoderModel):
             fused_BTD = self._fused(title_BTD, title.real_BT, cells_BPD, kept_BP)
             asked_ND = self.word_transform(fused_BTD[title.targets_BT != IGNORED])
             logits_NV = (asked_ND @ self.text_tower.vectors.weight.T).float() + self.word_bias
-            output = replace(output, asked_logits_NV=logits_NV)
-        if batch.draws_2BB is not None:
+            output = replace(output, token_logits_NV=logits_NV)
+        if batch.gumbel_noise_2BB is not None:
             title_N, image_N = drawn_pairs(output, batch)
             seen_N = cells_BPD[image_N], kept_BP[image_N]
             logit_N = self._match_logit(title_BTD[title_N], title.real_BT[title_N], *seen_N)
-            group_B = batch.title_group_B
-            assert group_B is not None
-            output = replace(output, match_logit_B=logit_N, paired_B=group_B[title_N] == group_B[image_N])
+            group_B = require(batch.groups, "groups", by="text-cross").title_B
+            pairs = PairLogits(match_logit_B=logit_N, is_match_B=group_B[title_N] == group_B[image_N])
+            output = replace(output, pairs=pairs)
         return output
 
     def picture(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -94,12 +93,12 @@ def drawn_pairs(output: Output, batch: Batch) -> tuple[Tensor, Tensor]:
     A false one is drawn from the softmax of its similarities; products of the same title are never drawn while there
     are others.
     """
-    assert batch.draws_2BB is not None
-    assert batch.title_group_B is not None
+    group_B = require(batch.groups, "groups", by="text-cross").title_B
+    noise_2BB = require(batch.gumbel_noise_2BB, "gumbel noise", by="text-cross")
     with torch.no_grad():
         logits_BB = output.scales["title-image"] * output.embeddings["title"] @ output.embeddings["image"].T
-        same_BB = batch.title_group_B[:, None] == batch.title_group_B
+        same_BB = group_B[:, None] == group_B
         both_2BB = torch.stack([logits_BB, logits_BB.T]).masked_fill(same_BB, -torch.inf)
-        picture_B, title_B = (both_2BB + batch.draws_2BB).argmax(-1)
+        picture_B, title_B = (both_2BB + noise_2BB).argmax(-1)
     own_B = torch.arange(len(picture_B), device=picture_B.device)
     return torch.cat([own_B, own_B, title_B]), torch.cat([own_B, picture_B, own_B])

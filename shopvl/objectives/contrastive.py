@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shopvl.batch import Batch, Output
+from shopvl.batch import Batch, Output, require
 from shopvl.objectives.views import Plain, View
 
 
@@ -17,7 +17,7 @@ from shopvl.objectives.views import Plain, View
 class ContrastLoss:
     """InfoNCE both ways (arXiv:2103.00020) with targets uniform over all matches of the batch.
 
-    Reads: `title_group_B`; with queries also `query_group_B`, `facts_BK`, `query_facts_BK`. Head: embeddings of both
+    Reads: `groups`; with queries also `facts`. Head: embeddings of both
     sides. Paper: CLIP; several positives as in supervised contrast (arXiv:2004.11362), the mean outside the log.
     Nearest sibling: CLIP's own loss, to which it is equal when every product matches only itself.
     """
@@ -39,7 +39,7 @@ class ContrastLoss:
 class MomentumContrastLoss:
     """Contrast of title and image with a teacher's embeddings, of this batch and of many before (ALBEF).
 
-    Reads: `taught`, `title_group_B`. Head: embeddings of both sides. Paper: ALBEF (arXiv:2107.07651), after MoCo
+    Reads: `teacher`, `groups`. Head: embeddings of both sides. Paper: ALBEF (arXiv:2107.07651), after MoCo
     (arXiv:1911.05722); equal titles in the queue are positives too, as in FashionSAP (arXiv:2304.05051). A part of each
     target is the teacher's own softmax. Nearest sibling: `ContrastLoss`, to which it is equal with no memory, a share
     of 0 and a teacher that is the student.
@@ -51,25 +51,24 @@ class MomentumContrastLoss:
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, mean of both directions."""
-        taught, group_B = batch.taught, batch.title_group_B
-        assert taught is not None
-        assert group_B is not None
+        teacher = require(batch.teacher, "teacher outputs", by=f"the objective {self.name}")
+        group_B = require(batch.groups, "groups", by=f"the objective {self.name}").title_B
         scale = output.scales["title-image"]
-        matches = (group_B[:, None] == torch.cat([group_B, taught.title_group_M])).to(scale.dtype)
+        matches = (group_B[:, None] == torch.cat([group_B, teacher.title_group_M])).to(scale.dtype)
         hard = matches / matches.sum(1, keepdim=True)
         losses = []
         for left, right in (("title", "image"), ("image", "title")):
-            gallery = torch.cat([taught.embeddings[right], taught.remembered[right]]).T
-            soft = (scale.detach() * taught.embeddings[left] @ gallery).softmax(1)
-            target = (1 - taught.share) * hard + taught.share * soft
+            gallery = torch.cat([teacher.embeddings[right], teacher.remembered[right]]).T
+            soft = (scale.detach() * teacher.embeddings[left] @ gallery).softmax(1)
+            target = (1 - teacher.share) * hard + teacher.share * soft
             losses.append(F.cross_entropy(scale * output.embeddings[left] @ gallery, target))
         return torch.stack(losses).mean()
 
 
 def title_matches(batch: Batch) -> Tensor:
     """(B, B) bool: products of the same title."""
-    assert batch.title_group_B is not None
-    return batch.title_group_B[:, None] == batch.title_group_B
+    title_B = require(batch.groups, "groups", by="the objective itc").title_B
+    return title_B[:, None] == title_B
 
 
 def query_matches(batch: Batch) -> Tensor:
@@ -78,12 +77,11 @@ def query_matches(batch: Batch) -> Tensor:
     A query that asks for facts is met by every product that has them all; one that asks for none (free words) by the
     products that came with the same query. A query always fits its own product and that product's title twins.
     """
-    assert batch.facts_BK is not None
-    assert batch.query_facts_BK is not None
-    assert batch.query_group_B is not None
-    lacking_BB = batch.query_facts_BK.float() @ (~batch.facts_BK).float().T
-    asks_B1 = batch.query_facts_BK.any(1, keepdim=True)
-    same_query_BB = batch.query_group_B[:, None] == batch.query_group_B
+    facts = require(batch.facts, "facts", by="the objective itc")
+    query_B = require(batch.groups, "groups", by="the objective itc").query_B
+    lacking_BB = facts.query_BK.float() @ (~facts.product_BK).float().T
+    asks_B1 = facts.query_BK.any(1, keepdim=True)
+    same_query_BB = query_B[:, None] == query_B
     met_BB = (asks_B1 & (lacking_BB == 0)) | (~asks_B1 & same_query_BB)
     return met_BB | title_matches(batch)
 

@@ -36,6 +36,6 @@ class DistillationLoss:
         """Scalar."""
         if self.teachers is None:
             raise RecipeError("distil has nobody to learn from; name `teachers` in the experiment, or leave it out")
-        taught = self.teachers(batch)
-        own_MD, told_ME = (torch.cat([found[name] for name in COMPARED]) for found in (output.embeddings, taught))
-        return (own_MD @ own_MD.T - told_ME @ told_ME.T).square().mean()
+        theirs = self.teachers(batch)
+        own_MD, their_ME = (torch.cat([found[name] for name in COMPARED]) for found in (output.embeddings, theirs))
+        return (own_MD @ own_MD.T - their_ME @ their_ME.T).square().mean()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from shopvl.batch import Batch, Output
+from shopvl.batch import Batch, Output, Puzzles, require
 from shopvl.objectives.views import MaskedTokens, View
 
 ORDERS = torch.tensor(list(itertools.permutations(range(4))))  # (24, 4) of the four quarters
@@ -23,53 +23,55 @@ GREY_3 = torch.tensor([0.299, 0.587, 0.114])  # luminance (ITU-R BT.601)
 class Kaleidoscope:
     """The product turned, its quarters shuffled, and a few cells camouflaged, greyed and blanked; words hidden.
 
-    Alignment-guided masking: a word and the cell it looks at most (`looks_BTP`) are a pair, and the pairs that look
-    hardest are masked first; of each either the word or the cell is hidden, by the toss of a coin; both only where a
-    title would have no hidden word else. Cells that are missing are topped up at random.
+    Alignment-guided masking: a word and the cell it looks at most (`cross_attention_BTP`) are a pair, and the pairs
+    that look hardest are masked first; of each either the word or the cell is hidden, by the toss of a coin; both only
+    where a title would have no hidden word else. Cells that are missing are topped up at random.
     """
 
     words: MaskedTokens
     levels: tuple[tuple[int, int], ...]  # first and last place of each level's cells
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
-        """The batch with `puzzles`, `hidden_BP` and hidden words; `clean` is the batch as it was."""
-        assert batch.cells_BP3YX is not None
-        device = batch.cells_BP3YX.device
-        B = len(batch)
+        """The batch with `puzzles`, masked patches and masked words."""
+        pictures = require(batch.pictures, "pictures", by="the view of kaleido")
+        cells = require(pictures.cells, "cells", by="the view of kaleido")
+        clean_BP3YX, device, B = cells.pixels_BP3YX, cells.pixels_BP3YX.device, len(batch)
         wish_BT, wish_BP = self._wishes(batch, generator)
-        cells_BP3YX, puzzles = batch.cells_BP3YX.clone(), {}
-        puzzles["rotation"] = torch.randint(4, (B,), generator=generator).to(device)
+        changed_BP3YX, answers = clean_BP3YX.clone(), {}
+        answers["rotation"] = torch.randint(4, (B,), generator=generator).to(device)
         whole = slice(*self.levels[0])
         for turns in range(1, 4):
-            turned = puzzles["rotation"] == turns
-            cells_BP3YX[turned, whole] = cells_BP3YX[turned, whole].rot90(turns, (-2, -1))
-        puzzles["jigsaw"] = torch.randint(len(ORDERS), (B,), generator=generator).to(device)
-        order_B4 = ORDERS.to(device)[puzzles["jigsaw"]] + self.levels[1][0]
+            turned = answers["rotation"] == turns
+            changed_BP3YX[turned, whole] = changed_BP3YX[turned, whole].rot90(turns, (-2, -1))
+        answers["jigsaw"] = torch.randint(len(ORDERS), (B,), generator=generator).to(device)
+        order_B4 = ORDERS.to(device)[answers["jigsaw"]] + self.levels[1][0]
         row_B1 = torch.arange(B, device=device)[:, None]
-        cells_BP3YX[:, slice(*self.levels[1])] = batch.cells_BP3YX[row_B1, order_B4]
+        changed_BP3YX[:, slice(*self.levels[1])] = clean_BP3YX[row_B1, order_B4]
         chosen = {level: self._places(wish_BP, level, count) for level, count in CHANGED.items()}
-        puzzles["camouflage"] = chosen[2][:, 0] - self.levels[2][0]
+        answers["camouflage"] = chosen[2][:, 0] - self.levels[2][0]
         other_B1 = _others(B, generator).to(device)[:, None]
-        cells_BP3YX[row_B1, chosen[2]] = batch.cells_BP3YX[other_B1, chosen[2]]
-        cells_BP3YX[row_B1, chosen[3]] = _greyed(batch.cells_BP3YX[row_B1, chosen[3]])
-        cells_BP3YX[row_B1, chosen[4]] = 0.0
-        hidden_BP = torch.zeros(cells_BP3YX.shape[:2], dtype=torch.bool, device=device)
-        hidden_BP[row_B1, torch.cat([chosen[3], chosen[4]], dim=1)] = True
+        changed_BP3YX[row_B1, chosen[2]] = clean_BP3YX[other_B1, chosen[2]]
+        changed_BP3YX[row_B1, chosen[3]] = _greyed(clean_BP3YX[row_B1, chosen[3]])
+        changed_BP3YX[row_B1, chosen[4]] = 0.0
+        masked_BP = torch.zeros(changed_BP3YX.shape[:2], dtype=torch.bool, device=device)
+        masked_BP[row_B1, torch.cat([chosen[3], chosen[4]], dim=1)] = True
         seen = self.words.hide(batch, self._words(batch, wish_BT), generator)
-        return replace(seen, cells_BP3YX=cells_BP3YX, hidden_BP=hidden_BP, puzzles=puzzles, clean=batch)
+        cells = replace(cells, pixels_BP3YX=changed_BP3YX)
+        pictures = replace(pictures, cells=cells, masked_BP=masked_BP)
+        return replace(seen, pictures=pictures, puzzles=Puzzles(answers=answers, clean_BP3YX=clean_BP3YX))
 
     def _wishes(self, batch: Batch, generator: Generator) -> tuple[Tensor, Tensor]:
         """How much each piece (B, T) and each cell (B, P) is to be hidden.
 
         1 to 2: the side of a pair that the coin chose; 0 to 1: chance; below 0: the other side of a pair.
         """
-        assert batch.looks_BTP is not None
-        device, title = batch.looks_BTP.device, batch.texts["title"]
+        attention_BTP = require(batch.cross_attention_BTP, "cross attention", by="the view of kaleido")
+        device, title = attention_BTP.device, batch.texts["title"]
         maskable_BT = self.words.maskable(title)
         first = self.levels[min(CHANGED)][0]
-        strength_BT, cell_BT = batch.looks_BTP[:, :, first:].max(-1)
+        strength_BT, cell_BT = attention_BTP[:, :, first:].max(-1)
         cell_BT = cell_BT + first
-        (B, T), P = cell_BT.shape, batch.looks_BTP.shape[2]
+        (B, T), P = cell_BT.shape, attention_BTP.shape[2]
         word_BT = self.words.word_of(title.ids_BT)
         coin_BT = (torch.rand((B, T), generator=generator) < 0.5).to(device).gather(1, word_BT)
         chance_BT = torch.rand((B, T), generator=generator).to(device).gather(1, word_BT)
@@ -132,4 +134,5 @@ class PuzzleLoss:
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, mean over the batch."""
-        return F.cross_entropy(output.puzzle_logits[self.task], batch.puzzles[self.task])
+        puzzles = require(batch.puzzles, "puzzles", by=f"the objective {self.name}")
+        return F.cross_entropy(output.puzzle_logits[self.task], puzzles.answers[self.task])

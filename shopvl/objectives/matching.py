@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shopvl.batch import Batch, Output
+from shopvl.batch import Batch, Output, require
 from shopvl.objectives.views import View
 
 
@@ -16,7 +16,7 @@ from shopvl.objectives.views import View
 class MatchingLoss:
     """Binary cross-entropy of the match logit.
 
-    Reads: `paired_B`, of the output where the model drew the pairs. Head: match logit. Paper: ViLT (arXiv:2102.03334),
+    Reads: `is_match_B`. Head: `pairs`. Paper: ViLT (arXiv:2102.03334),
     one logit instead of two classes (the same function). Nearest sibling: `wra-ot`, which judges the same pairs word by
     word.
     """
@@ -27,17 +27,16 @@ class MatchingLoss:
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, mean over the batch."""
-        paired_B = batch.paired_B if output.paired_B is None else output.paired_B
-        assert output.match_logit_B is not None
-        assert paired_B is not None
-        return F.binary_cross_entropy_with_logits(output.match_logit_B, paired_B.to(output.match_logit_B.dtype))
+        pairs = require(output.pairs, "match logits", by="the objective itm")
+        is_match_B = require(pairs.is_match_B, "pair labels", by="the objective itm")
+        return F.binary_cross_entropy_with_logits(pairs.match_logit_B, is_match_B.to(pairs.match_logit_B.dtype))
 
 
 @dataclass(frozen=True)
 class WordPatchLoss:
     """Optimal-transport distance between words and patches: small for true pairs, large for false ones.
 
-    Reads: `paired_B`, `texts["title"]` (start, end and padding left out). Head: none, the fused states themselves.
+    Reads: `is_match_B`, `texts["title"]` (start, end and padding left out). Head: none, the fused states themselves.
     Paper: UNITER's word-region alignment (arXiv:1909.11740) as used by ViLT; the plan carries no gradient, the cost
     does. Nearest sibling: `itm`, which judges a pair from its first state.
     """
@@ -49,18 +48,16 @@ class WordPatchLoss:
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
         """Scalar: (sum of distances of true pairs - sum of distances of false pairs) / B."""
-        assert output.words_BTD is not None
-        assert output.patches_BPD is not None
-        assert output.patch_real_BP is not None
-        assert batch.paired_B is not None
+        states = require(output.states, "fused states", by="the objective wra-ot")
+        is_match_B = require(batch.is_match_B, "pair labels", by="the objective wra-ot")
         words = batch.texts["title"]
         word_real_BT = words.real_BT & ~torch.isin(
             words.ids_BT, torch.tensor(self.special_ids, device=words.ids_BT.device)
         )
-        cost_BPT = cosine_cost(output.patches_BPD, output.words_BTD)
-        plan_BPT = ipot(cost_BPT.detach(), output.patch_real_BP, word_real_BT)
+        cost_BPT = cosine_cost(states.patches_BPD, states.words_BTD)
+        plan_BPT = ipot(cost_BPT.detach(), states.patch_real_BP, word_real_BT)
         distance_B = (plan_BPT * cost_BPT).sum((1, 2))
-        sign_B = torch.where(batch.paired_B, 1.0, -1.0)
+        sign_B = torch.where(is_match_B, 1.0, -1.0)
         return (sign_B * distance_B).mean()
 
 

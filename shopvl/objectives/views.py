@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from shopvl.batch import IGNORED, Batch, Words
+from shopvl.batch import IGNORED, Batch, Pictures, Words, require
 
 
 class View(Protocol):
@@ -36,8 +36,8 @@ class EmbedOnly:
     """The batch as it is, each picture and each text to be embedded by itself."""
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
-        """The batch with `apart` set."""
-        return replace(batch, apart=True)
+        """The batch with `embed_only` set."""
+        return replace(batch, embed_only=True)
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Mixup:
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
         """The batch with blended pictures, marked as such."""
-        assert batch.pixels_B3YX is not None
-        pixels, count = batch.pixels_B3YX, math.ceil(self.share * len(batch))
+        pixels = require(batch.pictures, "pictures", by="the view of distil").pixels_B3YX
+        count = math.ceil(self.share * len(batch))
         other_B = torch.randperm(len(batch), generator=generator)[:count].to(pixels.device)
         share_B111 = torch.rand(count, 1, 1, 1, generator=generator).to(pixels.device) / 2
         return Batch(
-            pixels_B3YX=pixels[:count].lerp(pixels[other_B], share_B111),
+            pictures=Pictures(pixels_B3YX=pixels[:count].lerp(pixels[other_B], share_B111)),
             texts={"title": batch.texts["title"].rows(slice(count))},
-            blended=True,
+            mixup=True,
         )
 
 
@@ -145,17 +145,18 @@ class MaskedPatchesView:
     least: float
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
-        """The batch with `hidden_BP` set."""
-        shares_BP = batch.shares_BP
-        assert shares_BP is not None
+        """The batch with `masked_BP` set."""
+        pictures = require(batch.pictures, "pictures", by="the view of masked patches")
+        shares_BP = require(pictures.product_share_BP, "product shares", by="the view of masked patches")
         noise_BP = torch.rand(shares_BP.shape, generator=generator).to(shares_BP.device)
         asked_BP = shares_BP >= self.least
-        if batch.kept_BP is not None:
-            asked_BP &= batch.kept_BP
+        if pictures.kept_BP is not None:
+            asked_BP &= pictures.kept_BP
         draw_BP = (noise_BP - shares_BP).masked_fill(~asked_BP, torch.inf)
         rank_BP = draw_BP.argsort(1).argsort(1)
         wanted_B1 = (self.share * asked_BP.sum(1, keepdim=True)).round().clamp(min=1)
-        return replace(batch, hidden_BP=asked_BP & (rank_BP < wanted_B1))
+        masked_BP = asked_BP & (rank_BP < wanted_B1)
+        return replace(batch, pictures=replace(pictures, masked_BP=masked_BP))
 
 
 @dataclass(frozen=True)
@@ -170,17 +171,19 @@ class MaskedRegionsView:
     overlap: float
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
-        """The batch with `hidden_BP` set."""
-        assert batch.boxes_BP5 is not None
-        B, P, _ = batch.boxes_BP5.shape
-        draw_BP = torch.rand((B, P), generator=generator).to(batch.boxes_BP5.device)
-        real_BP = batch.boxes_BP5[..., 4] > 0
+        """The batch with `masked_BP` set."""
+        pictures = require(batch.pictures, "pictures", by="the view of masked regions")
+        boxes_BP5 = require(pictures.cells, "cells", by="the view of masked regions").boxes_BP5
+        B, P, _ = boxes_BP5.shape
+        draw_BP = torch.rand((B, P), generator=generator).to(boxes_BP5.device)
+        real_BP = boxes_BP5[..., 4] > 0
         real_BP[:, 0] = False
         wanted_B1 = (self.share * real_BP.sum(1, keepdim=True)).round().clamp(min=1)
         rank_BP = draw_BP.masked_fill(~real_BP, 2.0).argsort(1).argsort(1)
         drawn_BP = real_BP & (rank_BP < wanted_B1)
-        same_BPP = overlaps(batch.boxes_BP5) >= self.overlap - 1e-4  # sums of areas are not exact
-        return replace(batch, hidden_BP=drawn_BP | (same_BPP & drawn_BP[:, None]).any(2))
+        same_BPP = overlaps(boxes_BP5) >= self.overlap - 1e-4  # sums of areas are not exact
+        masked_BP = drawn_BP | (same_BPP & drawn_BP[:, None]).any(2)
+        return replace(batch, pictures=replace(pictures, masked_BP=masked_BP))
 
 
 def overlaps(boxes_BP5: Tensor) -> Tensor:
@@ -207,7 +210,7 @@ class Compose:
 
 @dataclass(frozen=True)
 class ShuffledPairs:
-    """A `share` of the titles stand beside another product's picture; `paired_B` says which pairs are true.
+    """A `share` of the titles stand beside another product's picture; `is_match_B` says which pairs are true.
 
     Pictures are dealt round among the chosen products: in any order, or (`subcat`) sub-category by sub-category, so
     that most are taken for another of their kind. One that is dealt to a product of the same title stays a true pair.
@@ -217,18 +220,17 @@ class ShuffledPairs:
     negatives: Literal["rand", "subcat"] = "rand"
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
-        """The batch with pictures exchanged and `paired_B` set."""
-        assert batch.title_group_B is not None
+        """The batch with pictures exchanged and `is_match_B` set."""
+        groups = require(batch.groups, "groups", by="the view of itm")
         B = len(batch)
         chosen = torch.randperm(B, generator=generator)[: max(2, round(B * self.share))]
         if self.negatives == "subcat":
-            assert batch.category_group_B is not None
-            chosen = chosen[batch.category_group_B.cpu()[chosen].argsort(stable=True)]
+            chosen = chosen[groups.category_B.cpu()[chosen].argsort(stable=True)]
         source = torch.arange(B)
         source[chosen] = chosen.roll(1)
-        source = source.to(batch.title_group_B.device)
-        paired_B = batch.title_group_B[source] == batch.title_group_B
-        return replace(batch.pictured(source), paired_B=paired_B)
+        source = source.to(groups.title_B.device)
+        is_match_B = groups.title_B[source] == groups.title_B
+        return replace(batch.with_pictures_of(source), is_match_B=is_match_B)
 
 
 @dataclass(frozen=True)
@@ -245,8 +247,8 @@ class TfidfNegatives:
     copy: float = 0.5
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
-        """The batch with pictures exchanged and `paired_B` set; a picture may stand beside several titles."""
-        assert batch.title_group_B is not None
+        """The batch with pictures exchanged and `is_match_B` set; a picture may stand beside several titles."""
+        title_B = require(batch.groups, "groups", by="the view of itm").title_B
         B = len(batch)
         likeness_BB = title_likeness(batch.texts["title"], self.special_ids)
         worth_BB = torch.where(likeness_BB < self.copy, likeness_BB, -likeness_BB)
@@ -258,7 +260,7 @@ class TfidfNegatives:
         chosen_B = torch.zeros(B, dtype=torch.bool)
         chosen_B[torch.randperm(B, generator=generator)[: max(2, round(B * self.share))]] = True
         source_B = torch.where(chosen_B.to(own_B.device), worth_BB.argmax(1), own_B)
-        return replace(batch.pictured(source_B), paired_B=batch.title_group_B[source_B] == batch.title_group_B)
+        return replace(batch.with_pictures_of(source_B), is_match_B=title_B[source_B] == title_B)
 
 
 def title_likeness(title: Words, special_ids: tuple[int, ...]) -> Tensor:
@@ -280,7 +282,7 @@ class HardNegatives:
     """
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
-        """The batch with `draws_2BB`: Gumbel noise, so that the largest logit + noise is a draw from the softmax."""
+        """The batch with `gumbel_noise_2BB`: the largest logit + noise is a draw from the softmax."""
         uniform = torch.rand((2, len(batch), len(batch)), generator=generator).clamp(1e-6, 1 - 1e-6)
-        assert batch.title_group_B is not None
-        return replace(batch, draws_2BB=-(-uniform.log()).log().to(batch.title_group_B.device))
+        groups = require(batch.groups, "groups", by="the view of itm")
+        return replace(batch, gumbel_noise_2BB=-(-uniform.log()).log().to(groups.title_B.device))

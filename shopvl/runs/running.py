@@ -118,7 +118,7 @@ def _learned(experiment: Experiment, folder: Path, tracker: Tracker, report: Rep
     elif experiment.tune is not None:
         start = str(stage / DESIGN)
         stage = folder / "tune"
-        design = pretrain(experiment.second_stage(start), stage, report, tracker.within("tune"))
+        design = pretrain(experiment.second_stage(experiment.tune, start), stage, report, tracker.within("tune"))
         seconds += _seconds(stage)
     if experiment.calibrate_on is not None and design.labels:
         held_out = _noted(experiment, experiment.calibrate_on, "calibration", tracker)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from scipy.sparse import csr_matrix, vstack
 from torch import Tensor
 
-from shopvl.batch import MODALITIES, Batch, Modality
+from shopvl.batch import MODALITIES, Batch, Modality, require
 from shopvl.catalog.readers import Catalog, spread
 from shopvl.data.training_rows import TrainingCache
 from shopvl.design.design import Design
@@ -229,7 +229,6 @@ def _read(
         report(len(titles) / min(total, MAX_ROWS))
     if not titles:
         raise CatalogError(f"no row of {rows.path} has both a picture and a title, so there is nothing to fit on")
-    names = prepared[0].answers_KD
-    assert names is not None
+    names = require(prepared[0].answers_KD, "answer vectors", by="the fit of answer heads")
     *states, whole = [torch.from_numpy(np.concatenate(part)) for part in kept]
     return _Read(states, whole, names.clone(), gram_rows(titles), vstack(right, "csr"))

@@ -16,10 +16,8 @@ import torch.distributed as dist
 from accelerate import PartialState
 from torch import Tensor, nn
 
-from shopvl.batch import Batch, Output
+from shopvl.batch import Batch, Output, require
 from shopvl.errors import RecipeError
-
-MATCHED = ("title_group_B", "query_group_B", "facts_BK", "query_facts_BK")  # what a contrast reads of a batch
 
 
 def processes() -> PartialState:
@@ -33,9 +31,11 @@ def whole_batch(output: Output, batch: Batch) -> tuple[Output, Batch]:
     Every process must have as many rows. Gradients go back to the process that a row is from.
     """
     embeddings = {name: _Gather.apply(tensor) for name, tensor in output.embeddings.items()}
-    known = {name: getattr(batch, name) for name in MATCHED}
-    gathered: dict[str, Any] = {name: None if tensor is None else _gathered(tensor) for name, tensor in known.items()}
-    return replace(output, embeddings=embeddings), replace(batch, **gathered)
+    groups = require(batch.groups, "groups", by="a contrast over several processes")
+    facts = require(batch.facts, "facts", by="a contrast over several processes")
+    groups = replace(groups, title_B=_gathered(groups.title_B), query_B=_gathered(groups.query_B))
+    facts = replace(facts, product_BK=_gathered(facts.product_BK), query_BK=_gathered(facts.query_BK))
+    return replace(output, embeddings=embeddings), replace(batch, groups=groups, facts=facts)
 
 
 def share_of(batch_size: int, count: int) -> int:
@@ -82,10 +82,6 @@ class _WholeBatchNorm(nn.BatchNorm2d):
         mean_D = _Sum.apply(x_BDYX.sum((0, 2, 3))) / count
         centred_BDYX = x_BDYX - mean_D[:, None, None]
         variance_D = _Sum.apply(centred_BDYX.square().sum((0, 2, 3))) / count
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        assert self.momentum is not None
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean_D, self.momentum)

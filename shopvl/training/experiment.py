@@ -123,20 +123,19 @@ class Experiment:
             fault = "names teachers but has no objective distil" if self.teachers else "distils but names no teachers"
             raise RecipeError(f"experiment {self.name!r} {fault}; give both or neither")
         if self.tune is not None and self.tune.recipe != "linear":
-            self.second_stage("").full_recipe()
+            self.second_stage(self.tune, "").full_recipe()
         return self
 
-    def second_stage(self, start: str) -> Experiment:
+    def second_stage(self, tune: Tune, start: str) -> Experiment:
         """The stage of a prompted `tune` as an experiment of its own, which starts from the design in that folder."""
-        assert self.tune is not None
         return replace(
             self,
-            recipe=self.tune.recipe,
+            recipe=tune.recipe,
             start=start,
-            adapt=self.tune.adapt,
-            epochs=self.tune.epochs,
+            adapt=tune.adapt,
+            epochs=tune.epochs,
             minutes=None,
-            changes=_laid_over(self.changes, self.tune.changes),
+            changes=_laid_over(self.changes, tune.changes),
             tune=None,
         )
 

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader
 
-from shopvl.batch import Batch
+from shopvl.batch import Batch, Pictures
 from shopvl.data.training_rows import TrainingCache, TrainingDataset
 from shopvl.design.design import Design
 from shopvl.errors import RecipeError
@@ -138,9 +138,11 @@ def _batches(steps: TrainingDataset, first: int, device: torch.device) -> Iterat
 
 def _half_size(batch: Batch) -> Batch:
     """Pictures of half the sides, each pixel the mean of four."""
-    assert batch.pixels_B3YX is not None
-    overlaid = None if batch.overlaid is None else _half_size(batch.overlaid)
-    return replace(batch, pixels_B3YX=F.avg_pool2d(batch.pixels_B3YX, 2), overlaid=overlaid)
+
+    def half(pictures: Pictures | None) -> Pictures | None:
+        return pictures and replace(pictures, pixels_B3YX=F.avg_pool2d(pictures.pixels_B3YX, 2))
+
+    return replace(batch, pictures=half(batch.pictures), overlaid=half(batch.overlaid))
 
 
 def _seeded(seed: int, step: int, rank: int) -> torch.Generator:

@@ -10,17 +10,15 @@ from shopvl.training.checkpoint import Progress
 
 @dataclass(frozen=True)
 class Budget:
-    """A run ends after so many steps, or so many minutes of training; exactly one is given."""
+    """A run ends after so many steps or so many minutes of training, of which one is given."""
 
     steps: int | None = None
     minutes: float | None = None
 
     def share_done(self, progress: Progress) -> float:
         """In [0, 1]; 1 means the run is over."""
-        if self.steps is not None:
-            return min(1.0, progress.step / self.steps)
-        assert self.minutes is not None
-        return min(1.0, progress.seconds / (60 * self.minutes))
+        limits = (progress.step, self.steps), (progress.seconds, self.minutes and 60 * self.minutes)
+        return min(1.0, *(done / limit for done, limit in limits if limit is not None))
 
 
 def rate(share_done: float, warmup_share: float) -> float:

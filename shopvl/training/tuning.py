@@ -67,7 +67,7 @@ def fit_heads(
         def progress(share: float, number: int = number) -> None:
             report("fit", (number + share) / len(INPUT_CHOICES))
 
-        _fit(design, inputs, known, grams_NG, seed, min_steps, progress)
+        _fit(heads, inputs, known, grams_NG, seed, min_steps, progress)
     return known.rejects
 
 
@@ -93,7 +93,7 @@ def answerable(ontology: Ontology) -> dict[str, list[str]]:
 
 
 def _fit(
-    design: Design,
+    linear_heads: LinearHeads,
     inputs: tuple[Modality, ...],
     known: Labelled,
     grams_NG: csr_matrix,
@@ -102,9 +102,8 @@ def _fit(
     progress: Callable[[float], None],
 ) -> None:
     """All properties of one choice of inputs together, beside their titles' words, by AdamW on a cosine."""
-    assert design.heads is not None
     features, labels = known.values[inputs_name(inputs)], known.labels
-    heads = {name: design.heads.head(inputs, name) for name in labels}
+    heads = {name: linear_heads.head(inputs, name) for name in labels}
     titled = "title" in inputs
     epochs, peak_lr = (TITLE_EPOCHS, TITLE_PEAK_LR) if titled else (EPOCHS, PEAK_LR)
     dropout, loss_of = (TITLE_FEATURE_DROPOUT, squared_hinge) if titled else (FEATURE_DROPOUT, cross_entropy)

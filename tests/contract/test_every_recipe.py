@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.batch import IGNORED, INPUT_CHOICES, Batch, inputs_name
+from shopvl.batch import IGNORED, INPUT_CHOICES, AnswerTargets, Batch, inputs_name
 from shopvl.design.design import Design
 from shopvl.recipes import RECIPES, find
 from shopvl.recipes.parts import Answers
@@ -100,10 +100,12 @@ def with_one_answer(batch: Batch) -> Batch:
     """Without what has several right answers ("what does it have?"): not even the best model's loss is zero there."""
     if batch.questions is None:
         return batch
-    several = (batch.questions.targets_BQK > 0).sum(-1) > 1
-    targets = batch.questions.targets_BQK.masked_fill(several[..., None], 0.0)
-    written = batch.questions.written_BQ.masked_fill(several, IGNORED)
-    return replace(batch, questions=replace(batch.questions, targets_BQK=targets, written_BQ=written))
+    several = (batch.questions.targets.chosen_BQK > 0).sum(-1) > 1
+    targets = batch.questions.targets.chosen_BQK.masked_fill(several[..., None], 0.0)
+    written = batch.questions.targets.written_BQ.masked_fill(several, IGNORED)
+    return replace(
+        batch, questions=replace(batch.questions, targets=AnswerTargets(chosen_BQK=targets, written_BQ=written))
+    )
 
 
 def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:

@@ -66,9 +66,9 @@ def test_logged_queries_join_and_name_their_facts(toy_table: Path, make_design, 
     loader = make_design(find("tri-clip", "tiny")).loader
     drawn = [loader.training_batch([kept[0]], random.Random(seed)) for seed in range(20)]
     leaf_fact = toy_ontology.fact_ids(first["category_path"], [])[-1]
-    logged = [batch for batch in drawn if batch.query_group_B[0] == text_groups([f"nice {leaf}"])[0]]
+    logged = [batch for batch in drawn if batch.groups.query_B[0] == text_groups([f"nice {leaf}"])[0]]
     assert 3 < len(logged) < 17
-    assert all(batch.query_facts_BK[0, leaf_fact] for batch in logged)
+    assert all(batch.facts.query_BK[0, leaf_fact] for batch in logged)
 
 
 def test_random_access_gives_what_iteration_gives(toy_rows) -> None:
@@ -82,20 +82,20 @@ def test_any_step_can_be_made_again_and_an_epoch_sees_every_row_once(make_design
     design = make_design(find("tri-clip", "tiny"))
     steps = TrainingDataset(toy_rows, design.loader, seed=3)
     first, again = steps[5], steps[5]
-    assert torch.equal(first.pixels_B3YX, again.pixels_B3YX)
+    assert torch.equal(first.pictures.pixels_B3YX, again.pictures.pixels_B3YX)
     assert torch.equal(first.texts["query"].ids_BT, again.texts["query"].ids_BT)
-    titles = {int(t) for step in range(steps.steps_per_epoch) for t in steps[step].title_group_B}
+    titles = {int(t) for step in range(steps.steps_per_epoch) for t in steps[step].groups.title_B}
     assert len(titles) > 0.8 * len({row["title"] for row in toy_rows})
 
 
 @pytest.mark.parametrize("room", [0, 512_000_000])
 def test_pictures_that_fit_are_decoded_once_and_stay_the_same(make_design, toy_rows, monkeypatch, room) -> None:
     loader = make_design(find("tri-clip", "tiny")).loader
-    fresh = TrainingDataset(toy_rows, loader, seed=0)[1].pixels_B3YX
+    fresh = TrainingDataset(toy_rows, loader, seed=0)[1].pictures.pixels_B3YX
     asked: list[bytes] = []
     monkeypatch.setattr(collate, "decode", lambda data, **told: asked.append(data) or decode(data, **told))
     steps = TrainingDataset(toy_rows, loader, seed=0, keep_decoded_bytes=room)
-    pictures = [steps[1].pixels_B3YX for _ in range(3)]
+    pictures = [steps[1].pictures.pixels_B3YX for _ in range(3)]
     assert len(asked) == steps.batch_size * (1 if room else 3)
     assert all(torch.equal(fresh, picture) for picture in pictures)
 
@@ -110,8 +110,8 @@ def test_a_large_jpeg_is_decoded_small_for_training_with_pixels_enough(make_desi
 
 def test_processes_share_a_step_without_overlap(make_design, toy_rows) -> None:
     loader = make_design(find("tri-clip", "tiny")).loader
-    whole = TrainingDataset(toy_rows, loader, seed=0)[0].title_group_B
-    shares = [TrainingDataset(toy_rows, loader, seed=0, rank=rank, world=2)[0].title_group_B for rank in range(2)]
+    whole = TrainingDataset(toy_rows, loader, seed=0)[0].groups.title_B
+    shares = [TrainingDataset(toy_rows, loader, seed=0, rank=rank, world=2)[0].groups.title_B for rank in range(2)]
     assert sorted(torch.cat(shares).tolist()) == sorted(whole.tolist())
 
 
@@ -119,12 +119,12 @@ def test_a_training_batch_knows_its_facts(make_design, toy_rows, toy_ontology) -
     loader = make_design(find("tri-clip", "tiny")).loader
     rows = [toy_rows[number] for number in range(8)]
     batch = loader.training_batch(rows, random.Random(0))
-    assert batch.pixels_B3YX.shape == (8, 3, 32, 32)
-    assert 0 <= batch.pixels_B3YX.min() <= batch.pixels_B3YX.max() <= 1
+    assert batch.pictures.pixels_B3YX.shape == (8, 3, 32, 32)
+    assert 0 <= batch.pictures.pixels_B3YX.min() <= batch.pictures.pixels_B3YX.max() <= 1
     for number, row in enumerate(rows):
-        names = {str(toy_ontology.facts[k]) for k in batch.facts_BK[number].nonzero().flatten().tolist()}
+        names = {str(toy_ontology.facts[k]) for k in batch.facts.product_BK[number].nonzero().flatten().tolist()}
         assert len(names) >= len(row["category_path"])
-    assert not (batch.query_facts_BK & ~batch.facts_BK).any(), "a product must fit its own query"
+    assert not (batch.facts.query_BK & ~batch.facts.product_BK).any(), "a product must fit its own query"
 
 
 def test_examine_leaves_out_what_is_absent_and_rejects_what_is_broken(toy_rows) -> None:

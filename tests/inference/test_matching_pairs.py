@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from shopvl.batch import Groups
 from shopvl.errors import DesignError
 from shopvl.inference.encode import prepare
 from shopvl.inference.pair_scorer import JUDGED, Matcher, judged
@@ -20,10 +21,12 @@ def test_a_pair_is_judged_as_in_training(name: str, make_design, toy_catalog) ->
     (group,) = prepare(design.loader, rows, toy_catalog.root, ("image", "title")).groups
     with torch.inference_mode():
         if name == "albef":  # it judges pairs that it drew: the first are the true ones
-            twice = replace(group.batch, title_group_B=torch.arange(6), draws_2BB=torch.zeros(2, 6, 6))
-            expected = design.model(twice).match_logit_B[:6]
+            numbers = torch.arange(6)
+            groups = Groups(title_B=numbers, query_B=numbers, category_B=numbers)
+            twice = replace(group.batch, groups=groups, gumbel_noise_2BB=torch.zeros(2, 6, 6))
+            expected = design.model(twice).pairs.match_logit_B[:6]
         else:
-            expected = design.model(group.batch).match_logit_B
+            expected = design.model(group.batch).pairs.match_logit_B
     found = matcher.logits(group.places, group.places)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
     crossed = matcher.logits(group.places, np.roll(group.places, 1))

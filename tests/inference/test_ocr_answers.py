@@ -103,13 +103,14 @@ def test_the_model_sees_the_blue_shirt_without_red_on_it(tuned, tmp_path: Path) 
         {"product_id": str(n), "title": "Shirt", "image": {"bytes": stored(picture), "path": None}}
         for n, picture in enumerate((clean, promoted))
     ]
-    before = prepare(tuned.loader, rows, tmp_path, ("image",)).groups[0].batch.pixels_B3YX
+    before = prepare(tuned.loader, rows, tmp_path, ("image",)).groups[0].batch.pictures.pixels_B3YX
     tuned.reader = PictureReader(decode, tmp_path / "ocr.sqlite")
     batch = prepare(tuned.loader, rows, tmp_path, ("image",)).groups[0].batch
-    after = batch.pixels_B3YX
-    assert torch.equal(batch.came_B3YX, before)
-    assert batch.closer_B3YX.shape == before.shape
-    assert not torch.equal(batch.closer_B3YX, before)
+    after = batch.pictures.pixels_B3YX
+    original = batch.pictures.original
+    assert torch.equal(original.original_pixels_B3YX, before)
+    assert original.center_crop_B3YX.shape == before.shape
+    assert not torch.equal(original.center_crop_B3YX, before)
     assert float((after[1] - before[0]).abs().mean()) < 0.5 * float((before[1] - before[0]).abs().mean())
     catalog = tmp_path / "shirts.parquet"
     pl.DataFrame(rows).write_parquet(catalog)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.batch import Batch
+from shopvl.batch import Batch, OriginalPictures, Pictures
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
 from shopvl.inference.predict import answers_of
 from shopvl.text.prompts import Question, questions_of
@@ -21,17 +21,26 @@ def design(request):
 def pictures_and_titles(design, batch_of, count: int) -> Batch:
     drawn = batch_of(design, count)
     texts = {"title": drawn.texts["title"]}
-    return Batch(pixels_B3YX=drawn.pixels_B3YX, texts=texts, title_grams_BG=drawn.title_grams_BG)
+    return Batch(
+        pictures=Pictures(pixels_B3YX=drawn.pictures.pixels_B3YX), texts=texts, title_grams_BG=drawn.title_grams_BG
+    )
+
+
+def with_original(bare: Batch, pixels_B3YX: torch.Tensor, crop_B3YX: torch.Tensor) -> Batch:
+    original = OriginalPictures(original_pixels_B3YX=pixels_B3YX, center_crop_B3YX=crop_B3YX)
+    return replace(bare, pictures=replace(bare.pictures, original=original))
 
 
 def test_where_text_was_painted_out_a_value_is_as_likely_as_its_surest_look_says(design, batch_of) -> None:
     answers, bare = answers_of(design), pictures_and_titles(design, batch_of, 6)
-    came_B3YX = bare.pixels_B3YX.clone()
-    came_B3YX[[1, 4], :, 2:9] = 1.0
+    original_B3YX = bare.pictures.pixels_B3YX.clone()
+    original_B3YX[[1, 4], :, 2:9] = 1.0
     with torch.inference_mode():
-        found = answers.read(replace(bare, came_B3YX=came_B3YX, closer_B3YX=came_B3YX.flip(3)), CHOICES)
-        looks = [bare.pixels_B3YX, came_B3YX, came_B3YX.flip(3)]
-        each = [answers.read(replace(bare, pixels_B3YX=look), CHOICES) for look in looks]
+        found = answers.read(with_original(bare, original_B3YX, original_B3YX.flip(3)), CHOICES)
+        looks = [bare.pictures.pixels_B3YX, original_B3YX, original_B3YX.flip(3)]
+        each = [
+            answers.read(replace(bare, pictures=replace(bare.pictures, pixels_B3YX=look)), CHOICES) for look in looks
+        ]
     for inputs, by_name in found.items():
         for name, logp_BK in by_name.items():
             for row in range(6):
@@ -45,9 +54,8 @@ def test_pictures_without_text_laid_over_them_are_looked_at_once(design, batch_o
     answers, bare = answers_of(design), pictures_and_titles(design, batch_of, 3)
     with torch.inference_mode():
         once = answers.read(bare, CHOICES)
-        found = answers.read(
-            replace(bare, came_B3YX=bare.pixels_B3YX.clone(), closer_B3YX=bare.pixels_B3YX.flip(3)), CHOICES
-        )
+        pixels = bare.pictures.pixels_B3YX
+        found = answers.read(with_original(bare, pixels.clone(), pixels.flip(3)), CHOICES)
     for inputs, by_name in once.items():
         for name, logp_BK in by_name.items():
             assert torch.equal(found[inputs][name], logp_BK)

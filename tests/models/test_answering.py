@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.batch import IGNORED, INPUT_CHOICES
+from shopvl.batch import IGNORED, INPUT_CHOICES, AnswerTargets, OriginalPictures
 from shopvl.models.prompt_heads import PromptBlock
 from shopvl.recipes import find
 from shopvl.text.prompts import questions_of
@@ -55,7 +55,9 @@ def test_answers_are_distributions_over_the_legal_values(design, batch_of) -> No
 def test_where_text_was_painted_out_the_picture_is_looked_at_as_it_came_as_well(design, batch_of) -> None:
     bare, came = batch_of(design, 4), batch_of(design, 8).rows(slice(4, 8))
     with torch.inference_mode():
-        whole, cells = design.model.look(replace(bare, came_B3YX=came.pixels_B3YX))
+        pixels = came.pictures.pixels_B3YX
+        original = OriginalPictures(original_pixels_B3YX=pixels, center_crop_B3YX=pixels)
+        whole, cells = design.model.look(replace(bare, pictures=replace(bare.pictures, original=original)))
         alone = [design.model.look(batch) for batch in (bare, came)]
     torch.testing.assert_close(whole, (alone[0][0] + alone[1][0]) / 2)
     for found, *each in zip(cells, *(looks for _, looks in alone), strict=True):
@@ -67,7 +69,7 @@ def test_a_hidden_input_is_not_seen(design, batch_of) -> None:
     prepared = design.model.prepare(asked(design))
     with torch.inference_mode():
         one, other = (design.model.answer(batch, prepared, CHOICES) for batch in (first, second))
-        mixed = replace(second, pixels_B3YX=first.pixels_B3YX)
+        mixed = replace(second, pictures=replace(second.pictures, pixels_B3YX=first.pictures.pixels_B3YX))
         both = design.model.answer(mixed, prepared, CHOICES)
     assert torch.equal(both["image"], one["image"])
     assert torch.allclose(both["title"], other["title"], atol=1e-5)
@@ -85,8 +87,8 @@ def test_training_shows_what_inference_shows(design, batch_of) -> None:
     with torch.inference_mode():
         left_out = design.model.answer(batch, design.model.prepare(questions), CHOICES)
         for inputs, shown in (("image+title", [1, 1]), ("image", [1, 0]), ("title", [0, 1]), ("", [0, 0])):
-            masked = replace(batch, questions=questions, shown_BI=torch.tensor([shown] * 4, dtype=torch.bool))
-            torch.testing.assert_close(design.model(masked).answers_BQK, left_out[inputs], atol=1e-5, rtol=1e-4)
+            masked = replace(batch, questions=questions, input_mask_BI=torch.tensor([shown] * 4, dtype=torch.bool))
+            torch.testing.assert_close(design.model(masked).answer_logp_BQK, left_out[inputs], atol=1e-5, rtol=1e-4)
 
 
 def test_the_written_answer_scores_what_the_trie_says(make_design, batch_of) -> None:
@@ -99,7 +101,11 @@ def test_the_written_answer_scores_what_the_trie_says(make_design, batch_of) -> 
     questions = asked(design).only(0)
     places = questions.legal_QK[0].nonzero()[:, 0]
     written = places[torch.arange(6) % len(places)][:, None]
-    batch = replace(batch, questions=replace(questions, written_BQ=written), shown_BI=None)
+    batch = replace(
+        batch,
+        questions=replace(questions, targets=replace(batch.questions.targets, written_BQ=written)),
+        input_mask_BI=None,
+    )
     with torch.inference_mode():
         output = design.model(batch)
         scores = design.model.answer(batch, design.model.prepare(questions), (("image", "title"),))["image+title"]
@@ -114,7 +120,7 @@ def test_the_written_answer_scores_what_the_trie_says(make_design, batch_of) -> 
                 c[depth] for n, c in enumerate(closed) if questions.legal_QK[0, n] and c[:depth] == closed[k][:depth]
             }
             columns = [vocabulary.index(rival) for rival in sorted(rivals)]
-            logits = output.written_logits_NV[step, columns].log_softmax(0)
+            logits = output.written.logits_NV[step, columns].log_softmax(0)
             total += float(logits[sorted(rivals).index(token)])
             step += 1
         assert float(scores[b, 0, k]) == pytest.approx(total, abs=1e-4)
@@ -124,9 +130,11 @@ def test_the_written_answer_scores_what_the_trie_says(make_design, batch_of) -> 
 def test_products_of_which_nothing_is_known_carry_no_loss(name: str, make_design, batch_of) -> None:
     design = make_design(find(name, "tiny"))
     batch = batch_of(design, 4)
-    nothing = torch.full(batch.questions.written_BQ.shape, IGNORED)
-    targets = torch.zeros_like(batch.questions.targets_BQK)
-    batch = replace(batch, questions=replace(batch.questions, targets_BQK=targets, written_BQ=nothing))
+    nothing = torch.full(batch.questions.targets.written_BQ.shape, IGNORED)
+    targets = torch.zeros_like(batch.questions.targets.chosen_BQK)
+    batch = replace(
+        batch, questions=replace(batch.questions, targets=AnswerTargets(chosen_BQK=targets, written_BQ=nothing))
+    )
     losses = design.losses(batch, torch.Generator())
     design.total(losses).backward()
     assert losses["prompt-vqa"].item() == 0
@@ -172,10 +180,10 @@ def test_low_rank_additions_start_at_nothing_and_merge_exactly(make_design, batc
     batch = batch_of(design, 4)
     names = set(design.model.state_dict())
     with torch.inference_mode():
-        before = design.model(batch).answers_BQK
+        before = design.model(batch).answer_logp_BQK
     add_low_rank([design.model.image_tower, design.model.text_tower], rank=4)
     with torch.inference_mode():
-        assert torch.allclose(design.model(batch).answers_BQK, before, atol=1e-6)
+        assert torch.allclose(design.model(batch).answer_logp_BQK, before, atol=1e-6)
     learned = [name for name, p in design.model.image_tower.named_parameters() if p.requires_grad]
     assert any("lora" in name for name in learned)
     assert not any(name.endswith("base_layer.weight") for name in learned)
@@ -183,9 +191,9 @@ def test_low_rank_additions_start_at_nothing_and_merge_exactly(make_design, batc
         if "lora" in name:
             torch.nn.init.normal_(parameter, std=0.2)
     with torch.inference_mode():
-        changed = design.model(batch).answers_BQK
+        changed = design.model(batch).answer_logp_BQK
         merge_low_rank(design.model)
-        merged = design.model(batch).answers_BQK
+        merged = design.model(batch).answer_logp_BQK
     assert not torch.allclose(changed, before, atol=1e-3)
     torch.testing.assert_close(merged, changed, atol=1e-4, rtol=1e-3)
     assert set(design.model.state_dict()) == names
@@ -269,8 +277,8 @@ def test_only_printed_words_can_tell_and_they_are_learned(make_design, batch_of)
     targets = torch.nn.functional.one_hot(values[truth_B], questions.legal_QK.shape[1]).float()[:, None]
     batch = replace(
         batch.rows(torch.zeros(8, dtype=torch.long)),
-        questions=replace(questions, targets_BQK=targets),
-        shown_BI=torch.tensor([[True, False]] * 8),
+        questions=replace(questions, targets=AnswerTargets(chosen_BQK=targets, written_BQ=targets.argmax(2))),
+        input_mask_BI=torch.tensor([[True, False]] * 8),
     )
     batch = with_printed(design, batch, [[(("red", "blue")[truth], HERE)] for truth in truth_B.tolist()])
     loss = ChosenAnswerLoss(weight=1.0)

@@ -91,13 +91,13 @@ def test_mean_of_patches_leaves_out_what_is_left_out(make_design, batch_of) -> N
     cells = design.recipe.patch_grid[0] * design.recipe.patch_grid[1]
     kept = torch.arange(cells).expand(4, -1) % 2 == 0
     with torch.inference_mode():
-        states = design.model.patches(batch.pixels_B3YX) + design.model.image_type
+        states = design.model.patches(batch.pictures.pixels_B3YX) + design.model.image_type
         nothing = design.model.nothing.expand(4, 1, -1)
         line, real = torch.cat([nothing, states], 1), torch.cat([torch.ones(4, 1, dtype=torch.bool), kept], 1)
         image = (torch.arange(cells + 1) > 0).expand(4, -1)
         pooled = mean_of_real(design.model.encoder(line, real, image)[:, 1:], kept)
         expected = torch.nn.functional.normalize(design.model.image_projection(pooled), dim=-1)
-        found = design.model.embed_image(replace(batch, kept_BP=kept))
+        found = design.model.embed_image(replace(batch, pictures=replace(batch.pictures, kept_BP=kept)))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.batch import Batch, Output, TeacherOutputs, Words
+from shopvl.batch import Batch, Groups, Output, Pictures, TeacherOutputs, Words
 from shopvl.models.text_cross import drawn_pairs
 from shopvl.objectives.contrastive import ContrastLoss, MomentumContrastLoss
 from shopvl.objectives.masked import MaskedWordsLoss
@@ -41,7 +41,7 @@ def test_the_teacher_is_a_moving_average_and_its_memory_a_queue(design, batch_of
     last = taught[3]
     torch.testing.assert_close(last.remembered["image"][:12], taught[2].embeddings["image"])
     torch.testing.assert_close(last.remembered["title"][24:], taught[0].embeddings["title"][:8])
-    assert torch.equal(last.title_group_M[:12], batches[2].title_group_B)
+    assert torch.equal(last.title_group_M[:12], batches[2].groups.title_B)
     assert [round(told.share, 4) for told in taught] == [0.0, 0.02, 0.04, 0.06]  # 0.4 after 20 steps
 
 
@@ -51,7 +51,7 @@ def test_hidden_words_are_not_remembered(design, batch_of) -> None:
     mlm = next(objective.view for objective in design.objectives if objective.name == "mlm")
     whole = design.teacher.teach(batch).embeddings["title"]
     told = design.teacher.teach(mlm(batch, torch.Generator().manual_seed(0)))
-    assert told.asked_logits_NV is not None
+    assert told.token_logits_NV is not None
     design.teacher.step(design.model)
     torch.testing.assert_close(design.teacher.get_buffer("title_MD")[: len(batch)], whole)
 
@@ -60,7 +60,9 @@ def outputs(size: int, width: int = 6) -> tuple[Output, Batch]:
     torch.manual_seed(0)
     sides = {name: torch.nn.functional.normalize(torch.randn(size, width), dim=1) for name in ("title", "image")}
     output = Output(embeddings=sides, scales={"title-image": torch.tensor(8.0)})
-    return output, Batch(pixels_B3YX=torch.zeros(size, 3, 1, 1), title_group_B=torch.tensor([0, 1, 1, *range(3, size)]))
+    titles = torch.tensor([0, 1, 1, *range(3, size)])
+    groups = Groups(title_B=titles, query_B=titles, category_B=titles)
+    return output, Batch(pictures=Pictures(pixels_B3YX=torch.zeros(size, 3, 1, 1)), groups=groups)
 
 
 def test_without_memory_it_is_the_plain_contrast() -> None:
@@ -69,7 +71,7 @@ def test_without_memory_it_is_the_plain_contrast() -> None:
     empty = torch.zeros(0, dtype=torch.int64)
     taught = TeacherOutputs(embeddings=output.embeddings, remembered=nothing, title_group_M=empty, share=0.0)
     plain = ContrastLoss("title-image", 1.0, "itc:title-image")(output, batch)
-    torch.testing.assert_close(MomentumContrastLoss(1.0)(output, replace(batch, taught=taught)), plain)
+    torch.testing.assert_close(MomentumContrastLoss(1.0)(output, replace(batch, teacher=taught)), plain)
 
 
 def test_softened_contrast_over_a_memory_in_plain_loops() -> None:
@@ -82,7 +84,7 @@ def test_softened_contrast_over_a_memory_in_plain_loops() -> None:
     total = 0.0
     for left, right in (("title", "image"), ("image", "title")):
         gallery = [*teacher[right], *memory[right]]
-        numbers = [*batch.title_group_B.tolist(), *groups.tolist()]
+        numbers = [*batch.groups.title_B.tolist(), *groups.tolist()]
         for i in range(4):
             logits = torch.stack([8 * output.embeddings[left][i] @ other for other in gallery])
             soft = torch.stack([8 * teacher[left][i] @ other for other in gallery]).softmax(0)
@@ -90,7 +92,7 @@ def test_softened_contrast_over_a_memory_in_plain_loops() -> None:
             for j, logp in enumerate(logits.log_softmax(0)):
                 target = 0.7 * right_ones[j] / sum(right_ones) + 0.3 * soft[j]
                 total -= float(target * logp) / 8
-    found = MomentumContrastLoss(1.0)(output, replace(batch, taught=taught))
+    found = MomentumContrastLoss(1.0)(output, replace(batch, teacher=taught))
     assert float(found) == pytest.approx(total, rel=1e-5)
 
 
@@ -98,8 +100,8 @@ def test_hidden_words_listen_to_the_teacher() -> None:
     logits, told = torch.randn(3, 9), torch.randn(3, 9)
     targets = torch.tensor([[4, -100, 7], [-100, 1, -100]])
     words = Words(ids_BT=torch.zeros(2, 3, dtype=torch.int64), real_BT=targets > -200, targets_BT=targets)
-    taught = TeacherOutputs(embeddings={}, remembered={}, title_group_M=targets[0], share=0.4, asked_logits_NV=told)
-    found = MaskedWordsLoss(1.0, Plain())(Output(asked_logits_NV=logits), Batch(texts={"title": words}, taught=taught))
+    taught = TeacherOutputs(embeddings={}, remembered={}, title_group_M=targets[0], share=0.4, token_logits_NV=told)
+    found = MaskedWordsLoss(1.0, Plain())(Output(token_logits_NV=logits), Batch(texts={"title": words}, teacher=taught))
     logp, hard = logits.log_softmax(1), -sum(logits.log_softmax(1)[i, t] for i, t in enumerate((4, 7, 1))) / 3
     soft = -(told.softmax(1) * logp).sum(1).mean()
     torch.testing.assert_close(found, 0.6 * hard + 0.4 * soft)
@@ -116,7 +118,7 @@ def test_hard_negatives_are_drawn_from_the_softmax_and_never_twins() -> None:
         counts[0, torch.arange(5), image[5:10]] += 1
         counts[1, torch.arange(5), title[10:]] += 1
     logits = 8 * output.embeddings["title"] @ output.embeddings["image"].T
-    twins = batch.title_group_B[:, None] == batch.title_group_B
+    twins = batch.groups.title_B[:, None] == batch.groups.title_B
     for way, sides in enumerate((logits, logits.T)):
         expected = sides.masked_fill(twins, -torch.inf).softmax(1)
         assert float((counts[way] / rounds - expected).abs().max()) < 0.04
@@ -131,8 +133,8 @@ def test_judged_pairs_are_the_ones_drawn(design, batch_of) -> None:
         title, image = drawn_pairs(output, batch)
         cells, kept = design.model.picture(batch)
         found = design.model.judge(batch.texts["title"].rows(title), cells[image], kept[image])
-    torch.testing.assert_close(output.match_logit_B, found, atol=1e-5, rtol=1e-4)
-    assert output.paired_B[:6].all()
+    torch.testing.assert_close(output.pairs.match_logit_B, found, atol=1e-5, rtol=1e-4)
+    assert output.pairs.is_match_B[:6].all()
 
 
 def test_a_checkpoint_keeps_the_teacher(design, make_design, batch_of, tmp_path) -> None:

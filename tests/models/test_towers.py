@@ -143,11 +143,11 @@ def test_a_grid_that_is_not_the_nets_is_refused(make_design) -> None:
 
 def test_half_of_the_cells_enter_while_training_and_all_in_use(make_design, batch_of, toy_rows) -> None:
     design = make_design(find("pixel-bert", "tiny"))
-    kept = batch_of(design).kept_BP
+    kept = batch_of(design).pictures.kept_BP
     assert (kept.sum(1) == 32).all()
     assert len({tuple(row) for row in kept.tolist()}) > 1
     picture = decode(toy_rows[0]["image"]["bytes"])
-    assert design.loader.pictures([picture]).kept_BP is None
+    assert design.loader.pictures([picture]).pictures.kept_BP is None
 
 
 def thumbnail_net(**options: float) -> ThumbnailNet:

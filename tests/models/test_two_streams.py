@@ -118,8 +118,8 @@ def test_a_pair_is_judged_by_both_first_states(name: str, make_design, batch_of)
     batch = batch_of(design, 4)
     with torch.inference_mode():
         output = design.model(batch)
-        expected = design.model.match(output.words_BTD[:, 0] * output.patches_BPD[:, 0]).squeeze(-1)
-    torch.testing.assert_close(output.match_logit_B, expected)
+        expected = design.model.match(output.states.words_BTD[:, 0] * output.states.patches_BPD[:, 0]).squeeze(-1)
+    torch.testing.assert_close(output.pairs.match_logit_B, expected)
 
 
 @pytest.mark.parametrize("name", ["vilbert", "interbert"])
@@ -130,7 +130,7 @@ def test_an_input_that_is_left_out_leaves_the_other_stream_alone(name: str, make
     batch = batch_of(design, 4)
     with torch.inference_mode():
         own = design.model.features(batch, INPUT_CHOICES)
-        others = design.model.features(batch.pictured(torch.tensor([3, 2, 1, 0])), INPUT_CHOICES)
+        others = design.model.features(batch.with_pictures_of(torch.tensor([3, 2, 1, 0])), INPUT_CHOICES)
     torch.testing.assert_close(own["title"], others["title"])
     assert not torch.allclose(own["image"], others["image"])
     assert not torch.allclose(own["image+title"], others["image+title"])
@@ -141,14 +141,14 @@ def test_a_region_is_its_look_and_its_place_and_a_hidden_one_its_place_alone(mak
     patches = with_odd_norms(design.model.patches)
     assert isinstance(patches, RegionInput)
     batch = batch_of(design, 2)
-    hidden = torch.zeros(batch.boxes_BP5.shape[:2], dtype=torch.bool)
+    hidden = torch.zeros(batch.pictures.cells.boxes_BP5.shape[:2], dtype=torch.bool)
     hidden[1, 2] = True
     with torch.inference_mode():
-        tokens, features = patches(replace(batch, hidden_BP=hidden))
+        tokens, features = patches(replace(batch.pictures, masked_BP=hidden))
         for b, p in ((0, 0), (0, 3), (1, 2)):
-            look = patches.net(batch.cells_BP3YX[b, p : p + 1])[0]
+            look = patches.net(batch.pictures.cells.pixels_BP3YX[b, p : p + 1])[0]
             torch.testing.assert_close(features[b, p], look, atol=1e-6, rtol=1e-5)
             look = torch.zeros_like(look) if hidden[b, p] else look
-            place = patches.norm_geometry(patches.geometry(batch.boxes_BP5[b, p]))
+            place = patches.norm_geometry(patches.geometry(batch.pictures.cells.boxes_BP5[b, p]))
             expected = patches.norm(patches.norm_map(patches.map(look)) + place)
             torch.testing.assert_close(tokens[b, p], expected, atol=1e-5, rtol=1e-4)

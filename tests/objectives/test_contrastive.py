@@ -6,17 +6,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from shopvl.batch import Batch, Output
+from shopvl.batch import Batch, Groups, KnownFacts, Output
 from shopvl.objectives.contrastive import ContrastLoss, query_matches, title_matches
 
 
 def batch(titles, queries=None, facts=None, wants=None) -> Batch:
     size = len(titles)
     return Batch(
-        title_group_B=torch.tensor(titles),
-        query_group_B=torch.tensor(queries or list(range(100, 100 + size))),
-        facts_BK=torch.tensor(facts or [[False]] * size),
-        query_facts_BK=torch.tensor(wants or [[False]] * size),
+        groups=Groups(
+            title_B=torch.tensor(titles),
+            query_B=torch.tensor(queries or list(range(100, 100 + size))),
+            category_B=torch.tensor(titles),
+        ),
+        facts=KnownFacts(
+            product_BK=torch.tensor(facts or [[False]] * size), query_BK=torch.tensor(wants or [[False]] * size)
+        ),
     )
 
 

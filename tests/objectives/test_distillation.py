@@ -56,8 +56,8 @@ def test_a_teacher_is_shown_pictures_at_its_own_size(make_design, batch_of) -> N
     design = make_design(replace(RECIPE, image=replace(RECIPE.image, size_px=(16, 24))))
     design.model.eval()
     batch = batch_of(make_design(RECIPE))
-    smaller = nn.functional.interpolate(batch.pixels_B3YX, (16, 24), mode="bicubic").clamp(0, 1)
-    told = design.embeddings(replace(batch, pixels_B3YX=smaller), ("image",))["image"]
+    smaller = nn.functional.interpolate(batch.pictures.pixels_B3YX, (16, 24), mode="bicubic").clamp(0, 1)
+    told = design.embeddings(replace(batch, pictures=replace(batch.pictures, pixels_B3YX=smaller)), ("image",))["image"]
     found = Ensemble([(design.model, (16, 24))])(batch)["image"]
     torch.testing.assert_close(found, told)
     assert not torch.allclose(found, design.embeddings(batch, ("image",))["image"], atol=1e-3)
@@ -93,11 +93,11 @@ def test_nothing_is_to_be_learned_from_oneself(make_design, batch_of) -> None:
 def test_blends_lie_between_two_pictures_and_nearer_to_their_own(student, batch_of) -> None:
     batch = batch_of(student)
     seen, again = (Mixup()(batch, torch.Generator().manual_seed(3)) for _ in range(2))
-    assert torch.equal(seen.pixels_B3YX, again.pixels_B3YX)  # the generator decides
+    assert torch.equal(seen.pictures.pixels_B3YX, again.pictures.pixels_B3YX)  # the generator decides
     assert set(seen.texts) == {"title"}
     assert seen.questions is None
-    pictures = batch.pixels_B3YX
-    for blend, own in zip(seen.pixels_B3YX, pictures, strict=True):
+    pictures = batch.pictures.pixels_B3YX
+    for blend, own in zip(seen.pictures.pixels_B3YX, pictures, strict=True):
         assert any(0 <= share <= 0.5 for share in (share_of(other, blend, own) for other in pictures))
 
 
@@ -105,8 +105,8 @@ def test_a_share_of_the_batch_is_blended_with_all_of_it(student, batch_of) -> No
     batch = batch_of(student, 6)
     seen = Mixup(0.5)(batch, torch.Generator().manual_seed(1))
     assert len(seen) == len(seen.texts["title"].ids_BT) == 3
-    pictures = batch.pixels_B3YX
-    for blend, own in zip(seen.pixels_B3YX, pictures[:3], strict=True):
+    pictures = batch.pictures.pixels_B3YX
+    for blend, own in zip(seen.pictures.pixels_B3YX, pictures[:3], strict=True):
         assert any(0 <= share_of(other, blend, own) <= 0.5 for other in pictures)
 
 

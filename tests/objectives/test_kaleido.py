@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.batch import IGNORED, Batch, Output, Words
+from shopvl.batch import IGNORED, Batch, Output, PictureCells, Pictures, Puzzles, Words
 from shopvl.objectives.kaleido import Kaleidoscope, PuzzleLoss
 from shopvl.objectives.views import MaskedTokens
 from shopvl.recipes import find
@@ -24,10 +24,14 @@ def clean() -> Batch:
     ids[:, 0], ids[:, 4], ids[:, -1] = 2, 50, 3  # start, a piece that goes on the word before, end
     ids[::2, -3:] = torch.tensor([3, 0, 0])
     return Batch(
-        pixels_B3YX=torch.zeros(B, 3, 4, 4),
-        cells_BP3YX=torch.rand(B, P, 3, 4, 4, generator=generator),
-        boxes_BP5=torch.rand(B, P, 5, generator=generator),
-        looks_BTP=torch.rand(B, T, P, generator=generator).square(),
+        pictures=Pictures(
+            pixels_B3YX=torch.zeros(B, 3, 4, 4),
+            cells=PictureCells(
+                pixels_BP3YX=torch.rand(B, P, 3, 4, 4, generator=generator),
+                boxes_BP5=torch.rand(B, P, 5, generator=generator),
+            ),
+        ),
+        cross_attention_BTP=torch.rand(B, T, P, generator=generator).square(),
         texts={"title": Words(ids_BT=ids, real_BT=ids != 0)},
     )
 
@@ -40,16 +44,22 @@ def seen(clean: Batch) -> Batch:
 def test_each_level_has_its_task_and_nothing_else_changes(clean: Batch, seen: Batch) -> None:
     orders = list(itertools.permutations(range(4)))
     for b in range(B):
-        before, after = clean.cells_BP3YX[b], seen.cells_BP3YX[b]
-        assert torch.equal(after[0], before[0].rot90(int(seen.puzzles["rotation"][b]), (1, 2)))
-        for place, source in enumerate(orders[seen.puzzles["jigsaw"][b]]):
+        before, after = clean.pictures.cells.pixels_BP3YX[b], seen.pictures.cells.pixels_BP3YX[b]
+        assert torch.equal(after[0], before[0].rot90(int(seen.puzzles.answers["rotation"][b]), (1, 2)))
+        for place, source in enumerate(orders[seen.puzzles.answers["jigsaw"][b]]):
             assert torch.equal(after[1 + place], before[1 + source])
-        hidden = seen.hidden_BP[b].nonzero()[:, 0].tolist()
+        hidden = seen.pictures.masked_BP[b].nonzero()[:, 0].tolist()
         assert [sum(first <= place < last for place in hidden) for first, last in LEVELS] == [0, 0, 0, 2, 3]
-        camouflaged = 5 + int(seen.puzzles["camouflage"][b])
+        camouflaged = 5 + int(seen.puzzles.answers["camouflage"][b])
         for place in range(5, P):
             if place == camouflaged:
-                strangers = (clean.cells_BP3YX[:, place] == after[place]).flatten(1).all(1).nonzero()[:, 0].tolist()
+                strangers = (
+                    (clean.pictures.cells.pixels_BP3YX[:, place] == after[place])
+                    .flatten(1)
+                    .all(1)
+                    .nonzero()[:, 0]
+                    .tolist()
+                )
                 assert len(strangers) == 1
                 assert strangers != [b]
             elif place not in hidden:
@@ -59,8 +69,8 @@ def test_each_level_has_its_task_and_nothing_else_changes(clean: Batch, seen: Ba
                 torch.testing.assert_close(after[place], grey.expand(3, -1, -1))
             else:
                 assert not after[place].any()
-    assert seen.clean is clean
-    assert {name: int(answer.max()) for name, answer in seen.puzzles.items()} == {
+    assert seen.puzzles.clean_BP3YX is clean.pictures.cells.pixels_BP3YX
+    assert {name: int(answer.max()) for name, answer in seen.puzzles.answers.items()} == {
         "rotation": 3,
         "jigsaw": 23,
         "camouflage": 8,
@@ -71,14 +81,18 @@ def test_a_pair_is_hidden_on_one_side_only_and_the_hardest_looks_come_first(clea
     ids, asked = clean.texts["title"].ids_BT, seen.texts["title"].targets_BT != IGNORED
     words, cells, both = 0, 0, 0
     for b in range(B):
-        hidden = set(seen.hidden_BP[b].nonzero()[:, 0].tolist()) | {5 + int(seen.puzzles["camouflage"][b])}
+        hidden = set(seen.pictures.masked_BP[b].nonzero()[:, 0].tolist()) | {
+            5 + int(seen.puzzles.answers["camouflage"][b])
+        }
         real = [t for t in range(T) if clean.texts["title"].real_BT[b, t] and int(ids[b, t]) > 4]
-        looked = {t: 5 + int(clean.looks_BTP[b, t, 5:].argmax()) for t in real}
+        looked = {t: 5 + int(clean.cross_attention_BTP[b, t, 5:].argmax()) for t in real}
         cells += sum(place in looked.values() for place in hidden)
         words += int(asked[b].sum())
         for place in hidden:
             hardest = max(
-                (t for t in real if looked[t] == place), key=lambda t: clean.looks_BTP[b, t, place], default=None
+                (t for t in real if looked[t] == place),
+                key=lambda t: clean.cross_attention_BTP[b, t, place],
+                default=None,
             )
             both += hardest is not None and bool(asked[b, hardest])
     assert both / B < 0.05  # where the coin leaves a title no word
@@ -95,9 +109,8 @@ def test_words_are_hidden_whole(seen: Batch) -> None:
 
 def test_a_puzzle_is_cross_entropy() -> None:
     logits, answer = torch.randn(5, 24), torch.tensor([0, 3, 23, 7, 7])
-    loss = PuzzleLoss("jigsaw", 1.0, VIEW)(
-        Output(puzzle_logits={"jigsaw": logits}), Batch(texts={}, puzzles={"jigsaw": answer})
-    )
+    puzzles = Puzzles(answers={"jigsaw": answer}, clean_BP3YX=torch.zeros(5, 1, 3, 1, 1))
+    loss = PuzzleLoss("jigsaw", 1.0, VIEW)(Output(puzzle_logits={"jigsaw": logits}), Batch(puzzles=puzzles))
     expected = -sum(logits[i].log_softmax(0)[a] for i, a in enumerate(answer)) / 5
     torch.testing.assert_close(loss, expected)
 
@@ -106,14 +119,18 @@ def test_features_to_guess_are_those_of_the_cells_before_they_were_changed(make_
     design = make_design(find("kaleido-bert", "tiny"))
     design.model.eval()
     batch = batch_of(design, 4)
-    batch = replace(batch, looks_BTP=design.model.looks(batch))
+    batch = replace(batch, cross_attention_BTP=design.model.cross_attention(batch))
     view = next(objective.view for objective in design.objectives if objective.name == "kaleido:blank")
     seen = view(batch, torch.Generator().manual_seed(0))
     with torch.no_grad():
         output = design.model(seen)
-        expected = design.model.patches.see(batch.cells_BP3YX)[seen.hidden_BP]
-    torch.testing.assert_close(output.features_NF, expected)
-    assert output.guessed_NF.shape == output.features_NF.shape == (4 * 5, design.model.patches.features)
+        expected = design.model.patches.see(batch.pictures.cells.pixels_BP3YX)[seen.pictures.masked_BP]
+    torch.testing.assert_close(output.patch_features.target_NF, expected)
+    assert (
+        output.patch_features.predicted_NF.shape
+        == output.patch_features.target_NF.shape
+        == (4 * 5, design.model.patches.features)
+    )
 
 
 def test_looks_are_the_attention_of_the_last_block(make_design, batch_of) -> None:
@@ -121,7 +138,7 @@ def test_looks_are_the_attention_of_the_last_block(make_design, batch_of) -> Non
     design = make_design(find("kaleido-bert", "tiny"))
     design.model.eval()
     batch = batch_of(design, 3)
-    found = design.model.looks(batch)
+    found = design.model.cross_attention(batch)
     line = design.model._line(batch, ("image", "title"))
     *blocks, last = design.model.encoder.blocks
     states = line.states_BND

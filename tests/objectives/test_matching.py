@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import linprog
 
-from shopvl.batch import Batch, Output, Words
+from shopvl.batch import Batch, FusedStates, Output, PairLogits, Words
 from shopvl.objectives.matching import MatchingLoss, WordPatchLoss, cosine_cost, ipot
 from shopvl.objectives.views import ShuffledPairs
 
@@ -55,14 +55,16 @@ def pairs(paired: list[bool]) -> tuple[Output, Batch]:
     torch.manual_seed(2)
     size = len(paired)
     out = Output(
-        words_BTD=torch.randn(size, 4, 8),
-        patches_BPD=torch.randn(size, 6, 8),
-        patch_real_BP=torch.ones(size, 6, dtype=torch.bool),
-        match_logit_B=torch.randn(size),
+        states=FusedStates(
+            words_BTD=torch.randn(size, 4, 8),
+            patches_BPD=torch.randn(size, 6, 8),
+            patch_real_BP=torch.ones(size, 6, dtype=torch.bool),
+        ),
+        pairs=PairLogits(match_logit_B=torch.randn(size), is_match_B=torch.tensor(paired)),
     )
     ids = torch.tensor([[2, 7, 8, 3]] * size)  # start, two words, end
     title = Words(ids_BT=ids, real_BT=torch.ones_like(ids, dtype=torch.bool))
-    return out, Batch(texts={"title": title}, paired_B=torch.tensor(paired))
+    return out, Batch(texts={"title": title}, is_match_B=torch.tensor(paired))
 
 
 def test_alignment_is_true_pairs_less_false_pairs_without_special_words() -> None:
@@ -70,7 +72,7 @@ def test_alignment_is_true_pairs_less_false_pairs_without_special_words() -> Non
     loss = WordPatchLoss(weight=1.0, special_ids=(2, 3), view=ShuffledPairs(0.5))(out, batch)
     expected = 0.0
     for number, sign in enumerate((1, -1, 1)):
-        cost = cosine_cost(out.patches_BPD[[number]], out.words_BTD[[number], 1:3])
+        cost = cosine_cost(out.states.patches_BPD[[number]], out.states.words_BTD[[number], 1:3])
         plan = ipot(cost, torch.ones(1, 6, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool))
         expected += sign * float((plan * cost).sum())
     assert float(loss) == pytest.approx(expected / 3, abs=1e-5)
@@ -79,6 +81,6 @@ def test_alignment_is_true_pairs_less_false_pairs_without_special_words() -> Non
 def test_matching_is_binary_cross_entropy() -> None:
     out, batch = pairs([True, False, True])
     loss = MatchingLoss(weight=1.0, view=ShuffledPairs(0.5))(out, batch)
-    share = out.match_logit_B.sigmoid()
+    share = out.pairs.match_logit_B.sigmoid()
     expected = -(share[0].log() + (1 - share[1]).log() + share[2].log()) / 3
     torch.testing.assert_close(loss, expected)

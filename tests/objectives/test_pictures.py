@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from shopvl.batch import Batch, Output
+from shopvl.batch import Batch, FeatureGuesses, Output, Pictures
 from shopvl.objectives.consistency import OverlayConsistencyLoss
 from shopvl.objectives.masked import MaskedFeaturesLoss, MaskedPatchesLoss
 from shopvl.objectives.views import MaskedPatchesView
@@ -27,7 +27,7 @@ def test_hidden_pixels_are_scored_as_plain_loops_do() -> None:
         cell = pixels[b, :, top : top + 2, left : left + 2].flatten()
         errors.append(((guess - (cell - cell.mean()) / (cell.std() + 1e-3)) ** 2).mean())
     loss = MaskedPatchesLoss(1.0, 2, MaskedPatchesView(0.5, 0.05))
-    found = loss(Output(pixels_NC=guesses), Batch(pixels_B3YX=pixels, hidden_BP=hidden))
+    found = loss(Output(patch_pixels_NC=guesses), Batch(pictures=Pictures(pixels_B3YX=pixels, masked_BP=hidden)))
     assert float(found) == pytest.approx(float(torch.stack(errors).mean()), rel=1e-5)
 
 
@@ -35,8 +35,9 @@ def test_only_product_is_hidden_and_the_more_of_it_the_likelier() -> None:
     shares = torch.tensor([0.0, 0.01, 0.1, 0.3, 0.6, 0.9, 1.0, 1.0]).expand(4000, 8)
     kept = torch.ones(4000, 8, dtype=torch.bool)
     kept[:, 7] = False
-    batch = Batch(pixels_B3YX=torch.zeros(4000, 3, 2, 2), shares_BP=shares, kept_BP=kept)
-    hidden = MaskedPatchesView(0.4, 0.05)(batch, torch.Generator().manual_seed(0)).hidden_BP
+    pixels = torch.zeros(4000, 3, 2, 2)
+    batch = Batch(pictures=Pictures(pixels_B3YX=pixels, product_share_BP=shares, kept_BP=kept))
+    hidden = MaskedPatchesView(0.4, 0.05)(batch, torch.Generator().manual_seed(0)).pictures.masked_BP
     assert (hidden.sum(1) == 2).all()  # of five that show product and are seen
     rates = hidden.float().mean(0)
     assert rates[[0, 1, 7]].sum() == 0
@@ -65,7 +66,7 @@ def masked_vilt(make_design):
 
 def test_a_single_stream_learns_hidden_patches_and_leaves_out_background(masked_vilt, rows) -> None:
     batch = masked_vilt.loader.training_batch(rows, random.Random(0))
-    assert not batch.kept_BP.all()
+    assert not batch.pictures.kept_BP.all()
     losses = masked_vilt.losses(batch, torch.Generator().manual_seed(0))
     assert losses.keys() == {"mlm", "itm", "wra-ot", "pix-rec"}
     masked_vilt.total(losses).backward()
@@ -86,11 +87,16 @@ def test_what_is_left_out_is_not_seen(masked_vilt, make_design, rows) -> None:
     for design in (masked_vilt, make_design(find("flip", "tiny"))):
         design.model.eval()
         batch = replace(design.loader.training_batch(rows[:6], random.Random(0)), overlaid=None)
-        assert not batch.kept_BP.all()
+        assert not batch.pictures.kept_BP.all()
         size = design.recipe.image.patch_px
-        left_out = ~batch.kept_BP.view(6, 1, *design.recipe.patch_grid)
+        left_out = ~batch.pictures.kept_BP.view(6, 1, *design.recipe.patch_grid)
         left_out = left_out.repeat_interleave(size, 2).repeat_interleave(size, 3)
-        noisy = replace(batch, pixels_B3YX=torch.where(left_out, torch.rand(()), batch.pixels_B3YX))
+        noisy = replace(
+            batch,
+            pictures=replace(
+                batch.pictures, pixels_B3YX=torch.where(left_out, torch.rand(()), batch.pictures.pixels_B3YX)
+            ),
+        )
         choices = [("image",), ("image", "title")]
         with torch.inference_mode():
             before, after = design.model.features(batch, choices), design.model.features(noisy, choices)
@@ -107,23 +113,23 @@ def test_promotions_are_drawn_for_consistency_and_as_augmentation(make_design, r
     )
     design = make_design(recipe)
     batch = design.loader.training_batch(rows, random.Random(0))
-    changed = (batch.overlaid.pixels_B3YX != batch.pixels_B3YX).flatten(1).any(1)
+    changed = (batch.overlaid.pixels_B3YX != batch.pictures.pixels_B3YX).flatten(1).any(1)
     assert changed.all()
-    assert batch.overlaid.kept_BP.shape == batch.kept_BP.shape
+    assert batch.overlaid.kept_BP.shape == batch.pictures.kept_BP.shape
     assert design.losses(batch, torch.Generator())["overlay-consistency"] > 0
     part = batch.rows(slice(2, 4))
     assert torch.equal(part.overlaid.pixels_B3YX, batch.overlaid.pixels_B3YX[2:4])
     assert str(batch.to("meta").overlaid.pixels_B3YX.device) == "meta"
     augmented = make_design(replace(recipe, augment=replace(recipe.augment, overlays=1.0)))
-    pixels = augmented.loader.training_batch(rows, random.Random(0)).pixels_B3YX
-    assert (pixels != batch.pixels_B3YX).flatten(1).any(1).all()
+    pixels = augmented.loader.training_batch(rows, random.Random(0)).pictures.pixels_B3YX
+    assert (pixels != batch.pictures.pixels_B3YX).flatten(1).any(1).all()
 
 
 def test_bias_drop_is_for_training_only(make_design, rows) -> None:
     loader = make_design(replace(find("flip", "tiny"), leave_out=BiasDrop(share=0.5, bias=1.0))).loader
-    assert (loader.training_batch(rows, random.Random(0)).kept_BP.sum(1) == 8).all()
+    assert (loader.training_batch(rows, random.Random(0)).pictures.kept_BP.sum(1) == 8).all()
     pixels = [np.zeros((3, 32, 32), dtype=np.uint8)]
-    assert "kept_BP" not in loader.seen(pixels)
+    assert loader.seen(pixels).kept_BP is None
 
 
 def test_guessed_features_are_scored_as_plain_loops_do() -> None:
@@ -131,7 +137,8 @@ def test_guessed_features_are_scored_as_plain_loops_do() -> None:
     guessed, true = torch.randn(4, 6), torch.randn(4, 6)
     hidden = torch.zeros(2, 5, dtype=torch.bool)
     hidden[0, 1] = hidden[0, 4] = hidden[1, 0] = hidden[1, 4] = True
-    output, batch = Output(guessed_NF=guessed, features_NF=true), Batch(hidden_BP=hidden, texts={})
+    output = Output(patch_features=FeatureGuesses(predicted_NF=guessed, target_NF=true))
+    batch = Batch(pictures=Pictures(pixels_B3YX=torch.zeros(len(hidden), 3, 1, 1), masked_BP=hidden))
 
     def divergence(rows: list[int]) -> float:
         p, q = true.softmax(1), guessed.softmax(1)
@@ -157,14 +164,17 @@ def test_cells_of_a_grid_are_cut_and_hidden_ones_do_not_show(make_design, rows) 
     batch = design.loader.training_batch(rows[:4], random.Random(0))
     masked = next(objective.view for objective in design.objectives if objective.name == "mpm-kl")
     seen = masked(batch, torch.Generator().manual_seed(0))
-    assert seen.hidden_BP.any(1).all()
-    hidden = seen.hidden_BP.view(4, 1, 4, 4).repeat_interleave(8, 2).repeat_interleave(8, 3)
-    other = replace(seen, pixels_B3YX=torch.where(hidden, torch.rand(()), seen.pixels_B3YX))
+    assert seen.pictures.masked_BP.any(1).all()
+    hidden = seen.pictures.masked_BP.view(4, 1, 4, 4).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    other = replace(
+        seen,
+        pictures=replace(seen.pictures, pixels_B3YX=torch.where(hidden, torch.rand(()), seen.pictures.pixels_B3YX)),
+    )
     with torch.inference_mode():
         one, two = design.model(seen), design.model(other)
-    torch.testing.assert_close(one.patches_BPD, two.patches_BPD)
-    torch.testing.assert_close(one.guessed_NF, two.guessed_NF)
-    assert not torch.allclose(one.features_NF, two.features_NF)
+    torch.testing.assert_close(one.states.patches_BPD, two.states.patches_BPD)
+    torch.testing.assert_close(one.patch_features.predicted_NF, two.patch_features.predicted_NF)
+    assert not torch.allclose(one.patch_features.target_NF, two.patch_features.target_NF)
 
 
 def test_a_frozen_net_does_not_learn(make_design, rows) -> None:

@@ -7,7 +7,18 @@ import pytest
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from shopvl.batch import IGNORED, Batch, Output, Words
+from shopvl.batch import (
+    IGNORED,
+    Batch,
+    ClassGuesses,
+    FeatureGuesses,
+    Groups,
+    KnownFacts,
+    Output,
+    PictureCells,
+    Pictures,
+    Words,
+)
 from shopvl.objectives.masked import MaskedRegionClassesLoss, MaskedRegionFeaturesLoss
 from shopvl.objectives.views import (
     Compose,
@@ -31,6 +42,13 @@ def regions(box: list[float], levels: int) -> torch.Tensor:
     return torch.from_numpy(np.concatenate([whole, kaleido_boxes(np.array(box), levels)]))
 
 
+def boxed(boxes: torch.Tensor) -> Batch:
+    """Pictures of which only the places (B, P, 5) of the cells matter."""
+    B, P, _ = boxes.shape
+    cells = PictureCells(pixels_BP3YX=torch.zeros(B, P, 3, 1, 1), boxes_BP5=boxes)
+    return Batch(pictures=Pictures(pixels_B3YX=torch.zeros(B, 3, 1, 1), cells=cells))
+
+
 def test_overlap_is_intersection_over_union() -> None:
     boxes = regions([0.2, 0.1, 0.8, 0.9], 3)
     found = overlaps(boxes[None])[0]
@@ -44,35 +62,35 @@ def test_overlap_is_intersection_over_union() -> None:
 
 def test_a_share_of_the_regions_is_hidden_but_never_the_whole_picture() -> None:
     boxes = regions([0.2, 0.1, 0.8, 0.9], 4).expand(500, -1, -1)
-    batch = Batch(boxes_BP5=boxes, texts={})
-    hidden = MaskedRegionsView(0.15, 1.0)(batch, torch.Generator().manual_seed(0)).hidden_BP
+    batch = boxed(boxes)
+    hidden = MaskedRegionsView(0.15, 1.0)(batch, torch.Generator().manual_seed(0)).pictures.masked_BP
     assert (hidden.sum(1) == 4).all()  # 15% of 30
     assert not hidden[:, 0].any()
     assert hidden[:, 1:].any(0).all()
-    few = MaskedRegionsView(0.01, 1.0)(batch, torch.Generator().manual_seed(0)).hidden_BP
+    few = MaskedRegionsView(0.01, 1.0)(batch, torch.Generator().manual_seed(0)).pictures.masked_BP
     assert (few.sum(1) == 1).all()
 
 
 def test_empty_regions_are_never_hidden_nor_counted() -> None:
     boxes = regions([0.2, 0.1, 0.8, 0.9], 4)
     padded = torch.cat([boxes, torch.zeros(40, 5)]).expand(200, -1, -1)
-    hidden = MaskedRegionsView(0.15, 0.4)(Batch(boxes_BP5=padded, texts={}), torch.Generator().manual_seed(0)).hidden_BP
+    hidden = MaskedRegionsView(0.15, 0.4)(boxed(padded), torch.Generator().manual_seed(0)).pictures.masked_BP
     assert not hidden[:, len(boxes) :].any()
-    drawn = MaskedRegionsView(0.15, 1.0)(Batch(boxes_BP5=padded, texts={}), torch.Generator().manual_seed(0)).hidden_BP
+    drawn = MaskedRegionsView(0.15, 1.0)(boxed(padded), torch.Generator().manual_seed(0)).pictures.masked_BP
     assert (drawn.sum(1) == 4).all()  # 15% of the 30 that are there
 
 
 def test_what_shows_the_same_is_hidden_along() -> None:
     boxes = regions([0.2, 0.1, 0.8, 0.9], 3)
-    drawn = MaskedRegionsView(0.1, 1.0)(Batch(boxes_BP5=boxes.expand(60, -1, -1), texts={}), torch.Generator())
-    along = MaskedRegionsView(0.1, 0.4)(Batch(boxes_BP5=boxes.expand(60, -1, -1), texts={}), torch.Generator())
+    drawn = MaskedRegionsView(0.1, 1.0)(boxed(boxes.expand(60, -1, -1)), torch.Generator())
+    along = MaskedRegionsView(0.1, 0.4)(boxed(boxes.expand(60, -1, -1)), torch.Generator())
     same = overlaps(boxes[None])[0] >= 0.4
     assert int(same.sum()) > len(boxes)
-    for before, after in zip(drawn.hidden_BP, along.hidden_BP, strict=True):
+    for before, after in zip(drawn.pictures.masked_BP, along.pictures.masked_BP, strict=True):
         (place,) = before.nonzero()[:, 0].tolist()
         assert torch.equal(after, same[place])
     copies = regions([0, 0, 1, 1], 1)[None]  # the product fills the picture: its box shows the whole
-    assert MaskedRegionsView(0.1, 1.0)(Batch(boxes_BP5=copies, texts={}), torch.Generator()).hidden_BP.all()
+    assert MaskedRegionsView(0.1, 1.0)(boxed(copies), torch.Generator()).pictures.masked_BP.all()
 
 
 def test_region_losses_are_their_definitions() -> None:
@@ -82,8 +100,14 @@ def test_region_losses_are_their_definitions() -> None:
     facts = torch.tensor([[True, False, True], [False, False, False]])
     told, guessed = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4)
     features, guesses = torch.randn(3, 5), torch.randn(3, 5)
-    batch = Batch(hidden_BP=hidden, facts_BK=facts, texts={})
-    output = Output(told_classes_NK=told, guessed_classes_NK=guessed, features_NF=features, guessed_NF=guesses)
+    batch = Batch(
+        pictures=Pictures(pixels_B3YX=torch.zeros(len(hidden), 3, 1, 1), masked_BP=hidden),
+        facts=KnownFacts(product_BK=facts, query_BK=facts),
+    )
+    output = Output(
+        region_classes=ClassGuesses(predicted_NK=guessed, target_NK=told),
+        patch_features=FeatureGuesses(predicted_NF=guesses, target_NF=features),
+    )
     known = [[0.5, 0, 0.5, 0], [0.5, 0, 0.5, 0], [0, 0, 0, 1.0]]  # nothing is known of the second product
     expected, target = 0.0, told.detach()
     for n in range(3):
@@ -109,14 +133,17 @@ def test_features_are_guessed_through_the_map_read_backwards(make_design, batch_
     with torch.inference_mode():
         output = model(seen)
         n = 0
-        for b, p in seen.hidden_BP.nonzero().tolist():
-            state = model.region_tasks.to_map(output.patches_BPD[b, p])
+        for b, p in seen.pictures.masked_BP.nonzero().tolist():
+            state = model.region_tasks.to_map(output.states.patches_BPD[b, p])
             for f in range(model.patches.features):
                 expected = state @ model.patches.map.weight[:, f] + model.region_tasks.feature_bias[f]
-                torch.testing.assert_close(output.guessed_NF[n, f], expected, atol=1e-5, rtol=1e-4)
-            torch.testing.assert_close(output.features_NF[n], model.patches.net(batch.cells_BP3YX[b, p : p + 1])[0])
+                torch.testing.assert_close(output.patch_features.predicted_NF[n, f], expected, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(
+                output.patch_features.target_NF[n],
+                model.patches.net(batch.pictures.cells.pixels_BP3YX[b, p : p + 1])[0],
+            )
             n += 1
-    assert n == len(output.guessed_NF)
+    assert n == len(output.patch_features.predicted_NF)
 
 
 def test_what_hidden_regions_show_changes_nothing_but_what_is_to_be_guessed(make_design, batch_of) -> None:
@@ -128,12 +155,15 @@ def test_what_hidden_regions_show_changes_nothing_but_what_is_to_be_guessed(make
         assert (words == view) == (name != "uniter")  # hidden together, unless masking is conditional
         assert isinstance(view, MaskedRegionsView if name == "uniter" else Compose)
         seen = view(batch_of(design, 4), torch.Generator().manual_seed(0))
-        noise = torch.rand_like(seen.cells_BP3YX)
-        other = replace(seen, cells_BP3YX=torch.where(seen.hidden_BP[..., None, None, None], noise, seen.cells_BP3YX))
+        cells, masked = seen.pictures.cells, seen.pictures.masked_BP[..., None, None, None]
+        noisy = replace(
+            cells, pixels_BP3YX=torch.where(masked, torch.rand_like(cells.pixels_BP3YX), cells.pixels_BP3YX)
+        )
+        other = replace(seen, pictures=replace(seen.pictures, cells=noisy))
         with torch.inference_mode():
             one, two = design.model(seen), design.model(other)
-        torch.testing.assert_close(one.guessed_classes_NK, two.guessed_classes_NK)
-        assert not torch.allclose(one.told_classes_NK, two.told_classes_NK)
+        torch.testing.assert_close(one.region_classes.predicted_NK, two.region_classes.predicted_NK)
+        assert not torch.allclose(one.region_classes.target_NK, two.region_classes.target_NK)
 
 
 # --- runs of words ---------------------------------------------------------------------------------------------------
@@ -201,29 +231,32 @@ def test_false_pictures_are_of_the_titles_most_alike_but_no_copies() -> None:
     )
     pixels = torch.arange(5.0).view(5, 1, 1, 1)
     title = Words(ids_BT=ids, real_BT=ids != 0)
-    batch = Batch(pixels_B3YX=pixels, texts={"title": title}, title_group_B=torch.arange(5))
+    numbers = torch.arange(5)
+    groups = Groups(title_B=numbers, query_B=numbers, category_B=numbers)
+    batch = Batch(pictures=Pictures(pixels_B3YX=pixels), texts={"title": title}, groups=groups)
     dealt = TfidfNegatives(1.0, SPECIAL)(batch, torch.Generator().manual_seed(0))
-    source = dealt.pixels_B3YX.flatten().long().tolist()
+    source = dealt.pictures.pixels_B3YX.flatten().long().tolist()
     assert source[0] == source[1] == 2
     assert source[2] in (0, 1)
     assert source[3:] == [4, 3]
-    assert not dealt.paired_B.any()
+    assert not dealt.is_match_B.any()
     some = TfidfNegatives(0.4, SPECIAL)(batch, torch.Generator().manual_seed(0))
-    moved = some.pixels_B3YX.flatten().long() != torch.arange(5)
+    moved = some.pictures.pixels_B3YX.flatten().long() != torch.arange(5)
     assert int(moved.sum()) == 2
-    assert torch.equal(some.paired_B, ~moved)
+    assert torch.equal(some.is_match_B, ~moved)
 
 
 def test_among_copies_the_least_alike_is_taken_and_twins_stay_true() -> None:
     ids = torch.tensor([[START, 10, 11, 12, 13, END], [START, 10, 11, 12, 13, END], [START, 10, 11, 12, 14, END]])
+    titles = torch.tensor([0, 0, 1])
     batch = Batch(
-        pixels_B3YX=torch.arange(3.0).view(3, 1, 1, 1),
+        pictures=Pictures(pixels_B3YX=torch.arange(3.0).view(3, 1, 1, 1)),
         texts={"title": Words(ids_BT=ids, real_BT=ids != 0)},
-        title_group_B=torch.tensor([0, 0, 1]),
+        groups=Groups(title_B=titles, query_B=titles, category_B=titles),
     )
     dealt = TfidfNegatives(1.0, SPECIAL)(batch, torch.Generator().manual_seed(0))
-    assert dealt.pixels_B3YX.flatten().tolist()[:2] == [2.0, 2.0]
-    assert dealt.paired_B.tolist() == [False, False, False]
+    assert dealt.pictures.pixels_B3YX.flatten().tolist()[:2] == [2.0, 2.0]
+    assert dealt.is_match_B.tolist() == [False, False, False]
     twins = TfidfNegatives(1.0, SPECIAL)(batch.rows(slice(2)), torch.Generator().manual_seed(0))
-    assert twins.pixels_B3YX.flatten().tolist() == [1.0, 0.0]
-    assert twins.paired_B.all()
+    assert twins.pictures.pixels_B3YX.flatten().tolist() == [1.0, 0.0]
+    assert twins.is_match_B.all()

@@ -1,6 +1,6 @@
 import torch
 
-from shopvl.batch import IGNORED, Batch, Words
+from shopvl.batch import IGNORED, Batch, Groups, Pictures, Words
 from shopvl.objectives.masked import MaskedWordsLoss
 from shopvl.objectives.views import MaskedTokens, ShuffledPairs
 
@@ -58,23 +58,25 @@ def test_masked_words_loss_reads_only_what_is_asked() -> None:
     logits = torch.randn(len(asked), 100)
     from shopvl.batch import Output
 
-    loss = MaskedWordsLoss(weight=1.0, view=HIDE)(Output(asked_logits_NV=logits), Batch(texts={"title": seen}))
+    loss = MaskedWordsLoss(weight=1.0, view=HIDE)(Output(token_logits_NV=logits), Batch(texts={"title": seen}))
     expected = -torch.stack([logits[i].log_softmax(0)[t] for i, t in enumerate(asked)]).mean()
     torch.testing.assert_close(loss, expected)
 
 
 def test_mismatched_deals_pictures_and_says_so() -> None:
     pixels = torch.arange(10.0).view(10, 1, 1, 1)
-    batch = Batch(pixels_B3YX=pixels, title_group_B=torch.tensor([0, 0, *range(2, 10)]))
+    titles = torch.tensor([0, 0, *range(2, 10)])
+    groups = Groups(title_B=titles, query_B=titles, category_B=titles)
+    batch = Batch(pictures=Pictures(pixels_B3YX=pixels), groups=groups)
     for seed in range(20):
         dealt = ShuffledPairs(0.5)(batch, torch.Generator().manual_seed(seed))
-        source = dealt.pixels_B3YX.flatten().long()
+        source = dealt.pictures.pixels_B3YX.flatten().long()
         assert sorted(source.tolist()) == list(range(10))
         moved = source != torch.arange(10)
         assert moved.sum() == 5
-        twins = {frozenset((i, int(source[i]))) for i in range(10) if moved[i] and dealt.paired_B[i]}
+        twins = {frozenset((i, int(source[i]))) for i in range(10) if moved[i] and dealt.is_match_B[i]}
         assert twins <= {frozenset((0, 1))}
-        assert dealt.paired_B[~moved].all()
+        assert dealt.is_match_B[~moved].all()
 
 
 def test_equal_views_are_equal_values() -> None:
@@ -86,11 +88,10 @@ def test_false_pictures_of_the_same_sub_category() -> None:
     """Dealt sub-category by sub-category: only where one ends does a picture come from another."""
     torch.manual_seed(0)
     category = torch.randint(4, (200,))
-    batch = Batch(
-        pixels_B3YX=torch.arange(200.0).view(-1, 1, 1, 1), title_group_B=torch.arange(200), category_group_B=category
-    )
+    groups = Groups(title_B=torch.arange(200), query_B=torch.arange(200), category_B=category)
+    batch = Batch(pictures=Pictures(pixels_B3YX=torch.arange(200.0).view(-1, 1, 1, 1)), groups=groups)
     dealt = ShuffledPairs(0.5, "subcat")(batch, torch.Generator().manual_seed(3))
-    source = dealt.pixels_B3YX.flatten().long()
+    source = dealt.pictures.pixels_B3YX.flatten().long()
     assert sorted(source.tolist()) == list(range(200))
-    assert (~dealt.paired_B).sum() == 100
+    assert (~dealt.is_match_B).sum() == 100
     assert int((category[source] != category).sum()) <= 4

@@ -34,7 +34,7 @@ def test_a_design_beside_itself_sees_what_it_saw(script, prompted, toy_catalog, 
         once, twice = (design.model.eval()(bare).embeddings for design in (prompted, both))
         for name in ("title", "image"):
             torch.testing.assert_close(once[name], twice[name], atol=1e-5, rtol=1e-4)
-        assert both.model(batch).answers_BQK.shape == prompted.model(batch).answers_BQK.shape
+        assert both.model(batch).answer_logp_BQK.shape == prompted.model(batch).answer_logp_BQK.shape
     both.save(tmp_path)
     again = Design.from_pretrained(tmp_path)
     assert again.name == both.name
@@ -53,7 +53,10 @@ def test_a_picture_s_embedding_is_the_mean_of_both_towers(script, make_design, p
     )
     with torch.inference_mode():
         own = both.model.embed_image(batch)
-        small = replace(batch, pixels_B3YX=at_size(batch.pixels_B3YX, prompted.loader.size_px))
+        small = replace(
+            batch,
+            pictures=replace(batch.pictures, pixels_B3YX=at_size(batch.pictures.pixels_B3YX, prompted.loader.size_px)),
+        )
         seen = [
             design.model.image_projection(design.model.look(pictures)[0]) / script.embedding_length(design, toy_catalog)
             for design, pictures in ((prompted, small), (other, batch))

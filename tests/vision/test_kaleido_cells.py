@@ -63,10 +63,13 @@ def test_regions_are_the_whole_picture_and_then_the_products_cells(make_design, 
     design = make_design(find("uniter", "tiny"))
     batch = batch_of(design, 4)
     image = design.recipe.image
-    pixels = (batch.pixels_B3YX * 255).round().to(torch.uint8).numpy()
+    pixels = (batch.pictures.pixels_B3YX * 255).round().to(torch.uint8).numpy()
     boxes = subject_boxes(subject_shares(pixels, (8, 8)), MIN_BOX_PRODUCT_SHARE)
     for number in range(4):
-        places, cells = batch.boxes_BP5[number].numpy(), (batch.cells_BP3YX[number] * 255).round().numpy()
+        places, cells = (
+            batch.pictures.cells.boxes_BP5[number].numpy(),
+            (batch.pictures.cells.pixels_BP3YX[number] * 255).round().numpy(),
+        )
         assert places[0].tolist() == [0, 1, 0, 1, 1]
         assert np.array_equal(places[1:], kaleido_boxes(boxes[number], image.levels))
         assert np.array_equal(cells[1:], kaleido_cells(pixels[number], boxes[number], image.levels, 8))
@@ -88,22 +91,24 @@ def test_words_on_the_product_are_regions_the_largest_first(make_design, toy_row
     rows = [{**toy_rows[0], "printed": printed}, {**toy_rows[1], "printed": None}]
     batch = design.loader.training_batch(rows, random.Random(0))
     regions = 1 + sum(level * level for level in range(1, recipe.image.levels + 1))
-    assert batch.cells_BP3YX.shape[1] == batch.boxes_BP5.shape[1] == regions + 3
-    told = batch.boxes_BP5[0, regions:]
+    assert batch.pictures.cells.pixels_BP3YX.shape[1] == batch.pictures.cells.boxes_BP5.shape[1] == regions + 3
+    told = batch.pictures.cells.boxes_BP5[0, regions:]
     assert torch.allclose(told[0], torch.tensor([0.125, 0.875, 0.25, 0.5, 0.1875]), atol=0.05)
     assert torch.allclose(told[1], torch.tensor([0.5, 0.75, 0.5, 0.625, 0.03125]), atol=0.05)
     assert not told[2].any()
-    assert not batch.boxes_BP5[1, regions:].any()
-    assert not batch.cells_BP3YX[1, regions:].any()
+    assert not batch.pictures.cells.boxes_BP5[1, regions:].any()
+    assert not batch.pictures.cells.pixels_BP3YX[1, regions:].any()
     places = told[0]
     window = np.array([places[0], places[2], places[1], places[3]])
-    pixels = (batch.pixels_B3YX[0] * 255).round().to(torch.uint8).numpy()
-    cells = (batch.cells_BP3YX[0, regions] * 255).round().numpy()
+    pixels = (batch.pictures.pixels_B3YX[0] * 255).round().to(torch.uint8).numpy()
+    cells = (batch.pictures.cells.pixels_BP3YX[0, regions] * 255).round().numpy()
     assert np.array_equal(cells, kaleido_cells(pixels, window, 1, 8)[0])
     with torch.inference_mode():
         before = design.model.features(batch, [("image",)])["image"]
-        other = replace(batch, cells_BP3YX=batch.cells_BP3YX.clone())
-        other.cells_BP3YX[0, regions] = 1 - other.cells_BP3YX[0, regions]
+        cells = batch.pictures.cells
+        cells = replace(cells, pixels_BP3YX=cells.pixels_BP3YX.clone())
+        other = replace(batch, pictures=replace(batch.pictures, cells=cells))
+        other.pictures.cells.pixels_BP3YX[0, regions] = 1 - other.pictures.cells.pixels_BP3YX[0, regions]
         after = design.model.features(other, [("image",)])["image"]
     assert not torch.allclose(before[0], after[0], atol=1e-4)
     torch.testing.assert_close(before[1], after[1])
