@@ -398,9 +398,8 @@ class _Hashes:
     The last two bits can carry a number; two texts are taken for one with a chance of n² / 2^63.
     """
 
-    CHUNK = 1 << 19
-
-    def __init__(self) -> None:
+    def __init__(self, chunk: int = 1 << 19) -> None:
+        self.chunk = chunk  # hashes that are read at once
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by __exit__)
         self._count = 0
 
@@ -443,11 +442,11 @@ class _Hashes:
 
     def _parts(self) -> Iterator[np.ndarray]:
         """All hashes, those of one text in the same part; a part is small enough to be sorted in memory."""
-        parts = np.uint64(self._count // self.CHUNK + 1)
+        parts = np.uint64(self._count // self.chunk + 1)
         for part in range(int(parts)):
             self._file.seek(0)
             kept = []
-            while data := self._file.read(8 * self.CHUNK):
+            while data := self._file.read(8 * self.chunk):
                 hashes = np.frombuffer(data, dtype=np.uint64)
                 kept.append(hashes[(hashes >> np.uint64(2)) % parts == part])
             yield np.concatenate(kept) if kept else np.zeros(0, dtype=np.uint64)

@@ -63,6 +63,7 @@ def encode(
     read: Read,
     *,
     shown_px: int = 0,
+    batch_rows: int = BATCH_ROWS,
 ) -> Iterator[Encoded | RejectedRow]:
     """Every row of the frames exactly once, as part of an `Encoded` or as a `RejectedRow`.
 
@@ -83,7 +84,7 @@ def encode(
                 ]
         return prepared
 
-    parts = (part for frame in frames for part in frame.iter_slices(BATCH_ROWS))
+    parts = (part for frame in frames for part in frame.iter_slices(batch_rows))
     for prepared in prefetch(lambda pair: ready(*pair), Fetcher().fetched((part, part) for part in parts)):
         yield from prepared.rejects.values()
         for group in prepared.groups:

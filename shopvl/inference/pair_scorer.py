@@ -17,7 +17,7 @@ from shopvl.catalog.readers import Catalog
 from shopvl.data.rows import Row, subcategory
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError, DesignError
-from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.encode import BATCH_ROWS, Encoded, encode
 from shopvl.metrics.retrieval import Bidirectional, sample_candidates, sampled_101
 from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.text_cross import TextCrossModel
@@ -46,6 +46,7 @@ class Matcher:
         report: Callable[[int], None] = lambda rows: None,
         *,
         most: int = MOST_ROWS,
+        batch_rows: int = BATCH_ROWS,
         bfloat16: bool = False,
     ) -> None:
         """Raises DesignError for a design that has no matching head, CatalogError where no row is complete."""
@@ -57,7 +58,9 @@ class Matcher:
         self.design, self.model, self.bfloat16 = design, design.model, bfloat16
         self.rows: list[Row] = []
         patches, kept = [], []
-        for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), self._read):
+        for item in encode(
+            design, catalog.batches(), catalog.root, ("image", "title"), self._read, batch_rows=batch_rows
+        ):
             if isinstance(item, Encoded) and item.values:
                 self.rows += item.rows
                 patches.append(torch.from_numpy(item.values["patches"]))

@@ -24,7 +24,6 @@ from shopvl.reporting.page import Figure, Page, Tone
 
 INPUTS = inputs_name(("image", "title"))
 SHOWN_SAMPLES = 8
-MIN_ROWS = 10  # of a category, to have a line of its own
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,13 @@ def gate(
     protected: Sequence[str] = (),
     report: Callable[[int], None] = lambda rows: None,
     seed: int = 0,
+    min_rows: int = 10,
 ) -> Verdicts:
     """Compare both on the catalog; `gate.json` and `gate.html` in `out`.
 
     Refused where a protected property (none named: all that the champion answers) drops, by a paired bootstrap over
     products at 95%, or is not answered any more. An equal model passes: nothing changes, so nothing drops.
+    Categories with `min_rows` products or more have a line of their own.
     """
     before, after = look(champion, catalog, report), look(new, catalog, report)
     answered, answers = before.answers.get(INPUTS, {}), after.answers.get(INPUTS, {})
@@ -94,7 +95,7 @@ def gate(
     by_category = []
     for name, (now, then, rows) in marks.items():
         for category, places in _by_category(after.rows, rows).items():
-            if len(places) >= MIN_ROWS:
+            if len(places) >= min_rows:
                 by_category.append(_change(name, category, now[places], then[places], seed))
     refusals = [f"{name} is not answered any more" for name in guarded if name not in answers]
     refusals += [
@@ -106,7 +107,7 @@ def gate(
     told = {**asdict(found), "passed": found.passed, "protected": guarded, "data_digest": catalog.digest()}
     with atomic_write(out / "gate.json") as draft:
         draft.write_text(json.dumps(told, indent=1, ensure_ascii=False), "utf-8")
-    _page(found, guarded, catalog, before, after).write(out / "gate.html")
+    _page(found, guarded, catalog, before, after, min_rows).write(out / "gate.html")
     return found
 
 
@@ -135,7 +136,14 @@ def _by_category(rows: Sequence[Row], places: Iterable[int]) -> dict[str, list[i
     return found
 
 
-def _page(found: Verdicts, guarded: Sequence[str], catalog: Catalog, before: ModelOutputs, after: ModelOutputs) -> Page:
+def _page(
+    found: Verdicts,
+    guarded: Sequence[str],
+    catalog: Catalog,
+    before: ModelOutputs,
+    after: ModelOutputs,
+    min_rows: int,
+) -> Page:
     page = Page(
         "It may replace the champion" if found.passed else "It may not replace the champion",
         f"{found.new} against {found.champion} on {found.rows:,} products",
@@ -152,7 +160,7 @@ def _page(found: Verdicts, guarded: Sequence[str], catalog: Catalog, before: Mod
     headers = ["property", "products", "champion", "new", "from", "to", "mended", "broken"]
     shown = {**dict.fromkeys(headers[2:4], ".1%"), **dict.fromkeys(headers[4:6], "+.1%")}
     page.table(headers, [[c.name, *_cells(c)] for c in found.changes], shown=shown)
-    page.section("By category", f"Categories with {MIN_ROWS} products or more; where most changes, first.")
+    page.section("By category", f"Categories with {min_rows} products or more; where most changes, first.")
     rows = sorted(found.by_category, key=lambda c: -(c.mended + c.broken))
     page.table(
         ["category", "property", *headers[1:]],

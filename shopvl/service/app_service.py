@@ -44,7 +44,6 @@ MAX_TITLE, MAX_QUESTION = 1000, 300  # characters
 MAX_PICTURE_BYTES = MAX_DOWNLOAD_BYTES
 KEPT_PRODUCTS = 256  # looked up in the catalog, with their pictures
 KEPT_ASKED = 4  # products asked about last, decoded and read: a picture may take 150 MB
-QUEUE_ROWS = 500
 
 SHOWN_PX = 640  # longest side of the maps that are drawn
 
@@ -123,12 +122,14 @@ class AppService:
         tags: Path | None = None,
         names: Path | None = None,
         corrections: Path | None = None,
+        queue_rows: int = 500,
     ) -> None:
-        """The first model is the one that is meant where none is named.
+        """The first model is the one that is meant where none is named; `queue_rows` questions are read at a time.
 
         `names` are more words for categories and values, which people may use and are shown; models do not see them.
         """
         self.models, self.work, self.catalog, self.index, self.tags = dict(models), work, catalog, index, tags
+        self.queue_rows = queue_rows
         known = self.model().design.ontology
         self.ontology: Ontology = known if names is None else apply_names(known, names)
         if index is not None and names is not None:
@@ -427,7 +428,7 @@ class AppService:
         with self._queueing:
             known = self._queues.get(run)
             if known is None or known[0] != written or len(known[1].questions) < min(rows, known[1].of):
-                known = written, review_queue(folder, catalog, ontology, max(rows, QUEUE_ROWS))
+                known = written, review_queue(folder, catalog, ontology, max(rows, self.queue_rows))
                 self._queues[run] = known
         return known[1]
 
@@ -450,7 +451,7 @@ class AppService:
             if waiting or len(queue.questions) < rows:
                 more = queue.of - len(queue.questions)
                 return RunProgress(waiting, len(asked) - len(waiting), len(asked), more)
-            rows = len(queue.questions) + QUEUE_ROWS
+            rows = len(queue.questions) + self.queue_rows
 
     def pictured(self, run: str, product_id: str) -> bytes | None:
         """The picture of a product that a run was about."""

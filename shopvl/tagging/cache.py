@@ -27,7 +27,6 @@ KEY_BYTES = 16
 KEY, REASON = "key", "reason"  # columns that every ledger has; a row with a reason was rejected
 NOTE = "note"  # a column that a ledger may have: a row with a note has a result that another try may better
 MISSING = -1  # the place of a row that the ledger does not have
-PART_ROWS, PART_SECONDS = 8192, 15.0  # a crash costs at most so much work
 OPEN_PARTS = 8
 COMPACT_BELOW = 0.5  # of the rows are still of use
 STATE = "state.json"
@@ -52,11 +51,20 @@ class Index:
         return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pieces:
+    """How large the pieces of a run are: rows that are worked on together, and what a crash costs at most."""
+
+    work_rows: int = 256
+    part_rows: int = 8192
+    part_seconds: float = 15.0
+
+
 class ResultCache:
     """Results by key. `schema` has the columns `key` and `reason`, and whatever a result is made of."""
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
-        self.folder, self.schema = folder, schema
+    def __init__(self, folder: Path, schema: pa.Schema, pieces: Pieces | None = None) -> None:
+        self.folder, self.schema, self.pieces = folder, schema, pieces or Pieces()
         folder.mkdir(parents=True, exist_ok=True)
         for draft in folder.glob(".*.draft"):
             draft.unlink()
@@ -76,8 +84,8 @@ class ResultCache:
         """Take results of the catalog's rows `numbers`; what `commit` says whenever that was due."""
         self._waiting.append((numbers, results))
         self._waiting_rows += len(numbers)
-        due = time.monotonic() - self._committed_at > PART_SECONDS
-        return self.commit() if due or self._waiting_rows >= PART_ROWS else []
+        due = time.monotonic() - self._committed_at > self.pieces.part_seconds
+        return self.commit() if due or self._waiting_rows >= self.pieces.part_rows else []
 
     def commit(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Write what waits as one part; (numbers, places) of it. Raises ShopvlError where the disk is full."""
@@ -113,8 +121,8 @@ class ResultCache:
         live = np.unique(places)
         if whole and len(live) < COMPACT_BELOW * len(self):
             old = list(self._sizes)
-            for start in range(0, len(live), PART_ROWS):
-                self._write(max(self._sizes) + 1, self.take(live[start : start + PART_ROWS]))
+            for start in range(0, len(live), self.pieces.part_rows):
+                self._write(max(self._sizes) + 1, self.take(live[start : start + self.pieces.part_rows]))
             for part in old:
                 self._open.pop(part, None)
                 self._path(part).unlink()

@@ -43,7 +43,7 @@ def in_ray(
 
     Joins the cluster that RAY_ADDRESS names; without it, one is started here for this run.
     """
-    told = CatalogReader(reading.catalog, reading.made_with, reading.limit)
+    told = CatalogReader(reading.catalog, reading.made_with, reading.limit, reading.work_rows)
     new = sum(
         len(work.keys) for work in reading.new_rows(index)
     )  # notes what is known; the reader's task does it again
@@ -90,7 +90,7 @@ class _Rows(Datasource):
         reading, index = self.reading, self.index
 
         def read() -> Iterator[pa.Table]:
-            fresh = CatalogReader(reading.catalog, reading.made_with, reading.limit)
+            fresh = CatalogReader(reading.catalog, reading.made_with, reading.limit, reading.work_rows)
             for work in fresh.new_rows(index):
                 data = io.BytesIO()
                 work.frame.write_ipc(data)

@@ -13,11 +13,9 @@ import polars as pl
 from shopvl.catalog.fetching import is_url
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.schema import FAULT
-from shopvl.inference.encode import BATCH_ROWS
 from shopvl.tagging.cache import KEY_BYTES, MISSING, Index
 from shopvl.tagging.executor import WorkItem
 
-WORK_ROWS = 2 * BATCH_ROWS
 READ_ROWS = 1024
 COLUMNS = ("product_id", "title", "image", FAULT)
 
@@ -29,13 +27,13 @@ class CatalogReader:
     resumed run computes the same batches as an unbroken one.
     """
 
-    def __init__(self, catalog: Catalog, made_with: bytes, limit: int | None = None) -> None:
-        self.catalog, self.made_with, self.limit = catalog, made_with, limit
+    def __init__(self, catalog: Catalog, made_with: bytes, limit: int | None = None, work_rows: int = 256) -> None:
+        self.catalog, self.made_with, self.limit, self.work_rows = catalog, made_with, limit, work_rows
         self._places, self._ids = array("q"), array("Q")
         self.reused = self.done = 0
 
     def new_rows(self, index: Index) -> Iterator[WorkItem]:
-        """Rows whose result is not known, in the catalog's order, WORK_ROWS at a time."""
+        """Rows whose result is not known, in the catalog's order, `work_rows` at a time."""
         waiting: list[WorkItem] = []
         for work in self._rows():
             found = index.find(work.keys)
@@ -46,10 +44,10 @@ class CatalogReader:
             if len(new) < len(found):
                 work = WorkItem(work.numbers[new], [work.keys[i] for i in new], work.frame[new])
             waiting = [*waiting, work] if len(new) else waiting
-            while sum(len(part.keys) for part in waiting) >= WORK_ROWS:
+            while sum(len(part.keys) for part in waiting) >= self.work_rows:
                 together = _together(waiting)
-                yield together.rows(0, WORK_ROWS)
-                waiting = [together.rows(WORK_ROWS, len(together.keys))]
+                yield together.rows(0, self.work_rows)
+                waiting = [together.rows(self.work_rows, len(together.keys))]
         if any(part.keys for part in waiting):
             yield _together(waiting)
 

@@ -29,7 +29,7 @@ from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
 from shopvl.inference.calibrate import UNMEASURED, decisions, trust_of
-from shopvl.tagging.cache import ResultCache, disk_error
+from shopvl.tagging.cache import Pieces, ResultCache, disk_error
 from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
 from shopvl.tagging.mapper import ALTERNATIVES, ANSWER, KNOWN, TagMapper
 from shopvl.tagging.reader import CatalogReader
@@ -123,6 +123,7 @@ def tag(
     workers: int = 1,
     engine: Literal["local", "ray"] = "local",
     bfloat16: bool = False,
+    pieces: Pieces | None = None,
 ) -> Tagged:
     """Write `out/tags.parquet` and `out/rejects.parquet`, each whole or not at all.
 
@@ -141,11 +142,11 @@ def tag(
     """
     started = time.monotonic()
     summary = Tagged(workers=workers)
-    zero_shot = zero_shot or not design.labels
+    zero_shot, pieces = zero_shot or not design.labels, pieces or Pieces()
     mapper = TagMapper(design, catalog.root, use, zero_shot=zero_shot, bfloat16=bfloat16)
     with exclusive_lock(out / LEDGER, f"tagging into {out}"):
-        ledger = ResultCache(out / LEDGER, KNOWN)
-        reading = CatalogReader(catalog, mapper.made_with(), limit)
+        ledger = ResultCache(out / LEDGER, KNOWN, pieces)
+        reading = CatalogReader(catalog, mapper.made_with(), limit, pieces.work_rows)
         done = 0
         try:
             for numbers, mapped in _results(engine, workers, mapper, reading, ledger, summary):

@@ -17,7 +17,6 @@ from shopvl.tracking.machine import MachineWatch, code_version
 from shopvl.tracking.store import LOCAL, Sender, chosen_store, is_installed, load_ahead
 
 LOOK_SECONDS = 1.0  # how often the sender looks for new entries
-PATIENCE_SECONDS = 20.0  # at the end of a run, without any entry arriving
 LONGEST_PAUSE_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
@@ -62,11 +61,13 @@ class Tracker:
 
 
 @contextmanager
-def tracked(experiment: str, run_name: str, folder: Path, uri: str | None = None) -> Iterator[Tracker]:
+def tracked(
+    experiment: str, run_name: str, folder: Path, uri: str | None = None, *, patience_s: float = 20.0
+) -> Iterator[Tracker]:
     """A run of that experiment, the same one again where `folder` was tracked before.
 
     Entries are written to `folder` and sent from there in the background. A server that is down or slow delays nothing
-    but the end, and that by PATIENCE_SECONDS; what it did not get stays in `folder` for `continued`.
+    but the end, and that by `patience_s` without any entry arriving; what it did not get stays in `folder`.
 
     `uri`: any MLflow tracking server; by default $MLFLOW_TRACKING_URI, else a local SQLite store beside `folder`.
     """
@@ -75,7 +76,7 @@ def tracked(experiment: str, run_name: str, folder: Path, uri: str | None = None
     tracker = Tracker(journal)
     tracker.tags(code_version())
     status = "FAILED"
-    with _sent_in_background(folder, store):
+    with _sent_in_background(folder, store, patience_s):
         watch = MachineWatch(tracker.metrics)
         try:
             yield tracker
@@ -90,7 +91,7 @@ def tracked(experiment: str, run_name: str, folder: Path, uri: str | None = None
 
 
 @contextmanager
-def _sent_in_background(folder: Path, uri: str) -> Iterator[None]:
+def _sent_in_background(folder: Path, uri: str, patience_s: float) -> Iterator[None]:
     if not is_installed():
         yield
         return
@@ -98,7 +99,7 @@ def _sent_in_background(folder: Path, uri: str) -> Iterator[None]:
     try:
         yield
     finally:
-        background.finish(PATIENCE_SECONDS)
+        background.finish(patience_s)
     if waiting := count_unsent(folder):
         log.warning(
             "%d entries of %s did not reach %s (%s); `shopvl experiments sync %s` sends them later",

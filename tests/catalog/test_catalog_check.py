@@ -239,13 +239,12 @@ def test_a_row_without_split_may_part_twins(tmp_path):
 
 
 @pytest.mark.parametrize("chunk", [3, 7, 10_000])
-def test_repeats_agree_with_a_count(monkeypatch, chunk):
-    monkeypatch.setattr(_Hashes, "CHUNK", chunk)
+def test_repeats_agree_with_a_count(chunk):
     rng = np.random.default_rng(0)
     texts = pl.Series([str(n) for n in rng.integers(0, 60, 200)])
     tags = pl.Series(rng.integers(0, 4, 200), dtype=pl.UInt64)
     frame = pl.DataFrame({"text": texts, "tag": tags})
-    with _Hashes() as plain, _Hashes() as tagged:
+    with _Hashes(chunk) as plain, _Hashes(chunk) as tagged:
         for start in range(0, 200, 13):
             plain.add(texts[start : start + 13])
             tagged.add(texts[start : start + 13], tags[start : start + 13])

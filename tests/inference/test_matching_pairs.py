@@ -44,10 +44,9 @@ def test_a_perfect_head_finds_every_match_and_a_blind_one_none(make_design, toy_
     assert judged(matcher) == {}  # too few titles for lists of a hundred
 
 
-def test_of_a_large_catalog_the_first_rows(make_design, toy_catalog, monkeypatch) -> None:
-    monkeypatch.setattr("shopvl.inference.encode.BATCH_ROWS", 10)
+def test_of_a_large_catalog_the_first_rows(make_design, toy_catalog) -> None:
     design = make_design(find("vilt", "tiny"))
-    whole, some = Matcher(design, toy_catalog), Matcher(design, toy_catalog, most=5)
+    whole, some = Matcher(design, toy_catalog), Matcher(design, toy_catalog, most=5, batch_rows=10)
     assert 5 <= len(some.rows) < len(whole.rows)
     assert some.rows == whole.rows[: len(some.rows)]
 

@@ -38,12 +38,9 @@ def test_an_equal_model_passes(tuned, toy_catalog, tmp_path: Path) -> None:
     assert {c.name for c in found.changes} <= set(tuned.labels)
 
 
-def test_a_model_made_worse_in_one_property_is_refused(
-    tuned, tuned_folder, toy_catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shopvl.runs.gate.MIN_ROWS", 3)  # the toy shop has few products of a kind
+def test_a_model_made_worse_in_one_property_is_refused(tuned, tuned_folder, toy_catalog, tmp_path: Path) -> None:
     worse = spoilt(tuned_folder, "Colour")
-    found = gate(worse, tuned, toy_catalog, tmp_path)
+    found = gate(worse, tuned, toy_catalog, tmp_path, min_rows=3)  # the toy shop has few products of a kind
     assert not found.passed
     (refusal,) = found.refusals
     assert refusal.startswith("Colour drops from")

@@ -149,11 +149,11 @@ def test_a_review_from_first_to_last(bench: AppService) -> None:
         bench.progress("../elsewhere")
 
 
-def test_a_long_queue_is_read_piece_by_piece(bench: AppService, monkeypatch) -> None:
+def test_a_long_queue_is_read_piece_by_piece(bench: AppService) -> None:
     run = bench.runs()[0]
     every = bench.progress(run).waiting
     bench._queues.clear()
-    monkeypatch.setattr("shopvl.service.app_service.QUEUE_ROWS", 2)
+    bench.queue_rows = 2
     start = bench.progress(run)
     assert (start.waiting, start.more) == (every[:2], len(every) - 2)
     for one in every[:2]:

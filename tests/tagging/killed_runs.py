@@ -16,14 +16,13 @@ import torch
 
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
-from shopvl.tagging import cache, reader
+from shopvl.tagging.cache import Pieces
 from shopvl.tagging.run import tag
 
 
 def main() -> None:
     model, catalog, out, kills, seed = sys.argv[1:]
     torch.set_num_threads(1)
-    reader.WORK_ROWS, cache.PART_ROWS = 16, 32
     design, opened, rng = Design.from_pretrained(model), open_catalog(catalog), random.Random(int(seed))
     killed = tries = 0
     length = 1.0  # of a whole run, in seconds; found by the first one that is not killed in time
@@ -31,7 +30,7 @@ def main() -> None:
         tries += 1
         child = os.fork()
         if not child:
-            tag(design, opened, Path(out))
+            tag(design, opened, Path(out), pieces=Pieces(work_rows=16, part_rows=32))
             os._exit(0)
         if killed < int(kills):
             time.sleep(rng.uniform(0.0, length / 3))

@@ -12,9 +12,10 @@ from polars.testing import assert_frame_equal
 
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.errors import CatalogError, ShopvlError
-from shopvl.tagging import cache, reader
+from shopvl.tagging import run
+from shopvl.tagging.cache import Pieces, ResultCache
 from shopvl.tagging.mapper import TagMapper
-from shopvl.tagging.run import tag
+from shopvl.tagging.run import Tagged
 
 ROWS = 240
 
@@ -33,10 +34,9 @@ def long_table(toy_table: Path, tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def small_pieces(monkeypatch) -> None:
-    monkeypatch.setattr(reader, "WORK_ROWS", 16)
-    monkeypatch.setattr(cache, "PART_ROWS", 32)
+def tag(*args, **told) -> Tagged:
+    """A run in small pieces."""
+    return run.tag(*args, pieces=Pieces(work_rows=16, part_rows=32), **told)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_full_disk(full_from, tuned, long_table: Path, unbroken: Path, tmp_pat
         sync(handle)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache.os, "fsync", fills_up)
+        patch.setattr(os, "fsync", fills_up)
         with pytest.raises(ShopvlError, match=r"the disk of .* is full; \d+ rows are safe there: make room"):
             tag(tuned, catalog, out)
     assert not (out / "tags.parquet").exists()
@@ -172,7 +172,7 @@ def test_results_of_no_use_are_dropped(tuned, long_table: Path, tmp_path: Path, 
     catalog, out = open_catalog(long_table), tmp_path / "out"
     for use in (("image", "title"), ("title",), ("image",), ("image", "title")):
         tag(tuned, catalog, out, use=use)
-        kept = cache.ResultCache(out / ".ledger", ledger_schema())
+        kept = ResultCache(out / ".ledger", ledger_schema())
         assert len(kept) <= 2 * ROWS
     tag(tuned, catalog, out, limit=3)
     answered.clear()

@@ -12,7 +12,6 @@ import pytest
 from shopvl.errors import TrackingError
 from shopvl.tracking import continued, tracked
 from shopvl.tracking.journal import JOURNAL, REFUSED, Journal, Sent, count_unsent, read_sent, unsent, write_sent
-from shopvl.tracking.run import PATIENCE_SECONDS
 from shopvl.tracking.store import RunStore, UnreachableError
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain
@@ -60,8 +59,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def some_run(folder: Path, uri: str) -> None:
-    with tracked("toy", "one", folder, uri) as tracker:
+def some_run(folder: Path, uri: str, **told: float) -> None:
+    with tracked("toy", "one", folder, uri, **told) as tracker:
         tracker.parameters({"recipe": {"long": "x" * 9000}, "seed": 1})
         for step in range(3):
             tracker.metrics({"itc:title-image": 1.0 / (step + 1)}, step)
@@ -88,7 +87,7 @@ def test_a_server_that_is_down_gets_everything_later(tmp_path: Path, caplog: pyt
     uri, folder = f"http://127.0.0.1:{free_port()}", tmp_path / "run"
     began = time.monotonic()
     some_run(folder, uri)
-    assert time.monotonic() - began < PATIENCE_SECONDS
+    assert time.monotonic() - began < 20  # seconds: a server that is down is noticed at once
     assert f"`shopvl experiments sync {folder}` sends them later" in caplog.text
     waiting = count_unsent(folder)
     assert waiting >= 7
@@ -102,13 +101,12 @@ def test_a_server_that_is_down_gets_everything_later(tmp_path: Path, caplog: pyt
     check_arrived(folder, local)
 
 
-def test_a_server_that_never_answers_holds_up_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shopvl.tracking.run.PATIENCE_SECONDS", 0.3)
+def test_a_server_that_never_answers_holds_up_no_step(tmp_path: Path) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
         began = time.monotonic()
-        some_run(tmp_path / "run", f"http://127.0.0.1:{server.getsockname()[1]}")
+        some_run(tmp_path / "run", f"http://127.0.0.1:{server.getsockname()[1]}", patience_s=0.3)
         assert time.monotonic() - began < 10
     assert count_unsent(tmp_path / "run") >= 7
 
