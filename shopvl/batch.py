@@ -158,7 +158,7 @@ class TeacherOutputs:
     """What a momentum teacher makes of a batch, and what it remembers of earlier ones, all without gradient."""
 
     embeddings: Mapping[str, Tensor]  # name -> (B, D), unit length
-    remembered: Mapping[str, Tensor]  # name -> (M, D), of M earlier products
+    queue: Mapping[str, Tensor]  # name -> (M, D), embeddings of M earlier products
     title_group_M: Tensor  # int64, their titles
     share: float  # of a target that is the teacher's
     token_logits_NV: Tensor | None = None  # its guesses at masked tokens

@@ -16,7 +16,7 @@ from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
 from shopvl.evaluation.model_card import model_card
 from shopvl.inference.calibrate import calibrate
-from shopvl.models.momentum import follow
+from shopvl.models.momentum import ema_update
 from shopvl.training.answer_heads import fit_answer_heads
 
 PICTURES = ("image_tower", "image_projection")
@@ -33,11 +33,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     design, first, second = (Design.from_pretrained(path) for path in (args.second, args.first, args.second))
-    follow(design.model, first.model, args.share)
+    ema_update(design.model, first.model, args.share)
     for name in PICTURES if args.pictures is not None else ():
         part = design.model.get_submodule(name)
         part.load_state_dict(second.model.get_submodule(name).state_dict())
-        follow(part, first.model.get_submodule(name), args.pictures)
+        ema_update(part, first.model.get_submodule(name), args.pictures)
     fit_answer_heads(design, open_catalog(args.rows, split="train"))
     calibrate(design, open_catalog(args.rows, split="val"))
     design.save(args.out, model_card(design))

@@ -30,7 +30,9 @@ from shopvl.design.folder import (
     ONTOLOGY,
     READY,
     WEIGHTS,
+    current_name,
     file_in,
+    former_name,
     put_in_place,
     read_config,
     read_tokenizer,
@@ -209,7 +211,8 @@ class Design:
     def digest(self) -> str:
         """Twelve hex digits that name these weights: the same for the same weights, wherever they are kept."""
         digest = hashlib.blake2b(digest_size=6)
-        for name, tensor in sorted(self._tensors().items()):
+        named = {former_name(name): tensor for name, tensor in self._tensors().items()}
+        for name, tensor in sorted(named.items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
@@ -296,6 +299,8 @@ class Design:
                 f"{folder} was tuned by a shopvl that read titles in another way, "
                 "so its words would be taken for others; tune it again"
             )
+        if config["format"] < 4:
+            tensors = {current_name(name): tensor for name, tensor in tensors.items()}
         design._load_tensors(tensors, folder)
         design.model.eval()
         return design
@@ -316,8 +321,13 @@ class Design:
 
 def _by_heart(head: PromptMaskHead) -> list[tuple[Tensor, ...]]:
     """What a cloze head knows of single answers, (K, ...) each; tensors that only make sense together as one tuple."""
-    maps = [tuple(part.linear.parameters()) for part in (head.whole, head.beside)]
-    return [(head.wide.weights.weight.T, head.wide.bias), (head.known,), (head.seen,), *maps]
+    maps = [tuple(part.linear.parameters()) for part in (head.image_linear, head.image_linear_with_title)]
+    return [
+        (head.ngram_linear.weights.weight.T, head.ngram_linear.bias),
+        (head.title_answer_bias,),
+        (head.image_only_answer_bias,),
+        *maps,
+    ]
 
 
 def build(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,26 @@ from shopvl.errors import DesignError, ShopvlError
 from shopvl.text.tokenizer import FILE_NAME as TOKENIZER
 from shopvl.text.tokenizer import Tokenizer
 
-FORMAT = 3  # 1: no int8 weights; up to 2: other grams of titles
+FORMAT = 4  # 1: no int8 weights; up to 2: other grams of titles; up to 3: other names of weights
 CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, CARD = (
     "config.json",
     "model.safetensors",
     "ontology.json",
     "calibration.json",
     "README.md",
+)
+# names of weights, or of what they are part of: as saved up to format 3, and now
+RENAMED = (
+    ("model.head.begin", "model.head.bos"),
+    ("model.head.enter", "model.head.in_norm"),
+    ("model.head.leave", "model.head.out_norm"),
+    ("model.head.known", "model.head.title_answer_bias"),
+    ("model.head.seen", "model.head.image_only_answer_bias"),
+    ("model.head.wide", "model.head.ngram_linear"),
+    ("model.head.whole", "model.head.image_linear"),
+    ("model.head.beside", "model.head.image_linear_with_title"),
+    (".norm_memory", ".norm_cross"),
+    (".memory_out", ".cross_out"),
 )
 DRAFT, READY = ".draft", ".ready"  # folders in a design's: files being written; all of them, not yet in their places
 
@@ -34,6 +48,23 @@ def put_in_place(folder: Path) -> None:
         for file in sorted(ready.iterdir(), key=lambda file: file.name == CONFIG):
             file.replace(folder / file.name)
         ready.rmdir()
+
+
+def current_name(name: str) -> str:
+    """The name of a weight that was saved up to format 3."""
+    return _replaced(name, RENAMED)
+
+
+def former_name(name: str) -> str:
+    """The name that a weight had up to format 3. A design's own name is a digest over these, so that it stays."""
+    return _replaced(name, [(now, before) for before, now in RENAMED])
+
+
+def _replaced(name: str, pairs: Iterable[tuple[str, str]]) -> str:
+    name += "."  # only whole parts of a name are replaced
+    for old, new in pairs:
+        name = name.replace(f"{old}.", f"{new}.")
+    return name.removesuffix(".")
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

@@ -32,7 +32,7 @@ from shopvl.evaluation.evaluate import (
     retrieval,
 )
 from shopvl.files import atomic_write
-from shopvl.inference.pair_scorer import JUDGED, Matcher, has_judge, judged
+from shopvl.inference.pair_scorer import JUDGED, Matcher, has_itm_head, judged
 from shopvl.metrics.calibration import risk_coverage
 from shopvl.reporting.page import Figure, FoundProduct, Line, Page, Verdict
 from shopvl.reporting.rendering import THUMBNAIL_PX
@@ -63,7 +63,7 @@ def evaluate(
     """
     seen = look(design, catalog, report)
     found = retrieval(seen, seed=seed)
-    if has_judge(design):
+    if has_itm_head(design):
         found |= judged(Matcher(design, catalog, bfloat16=bf16_is_fast()), seed=seed)
     figures = {
         "model": design.name,

@@ -28,7 +28,7 @@ QUERIES, OTHERS = 250, 100
 MOST_ROWS = 5000  # whose pictures are held at once
 
 
-def has_judge(design: Design) -> bool:
+def has_itm_head(design: Design) -> bool:
     """Whether it was trained to tell which picture and title belong together."""
     return any(isinstance(objective, Matching) for objective in design.recipe.objectives)
 
@@ -50,7 +50,7 @@ class Matcher:
         bfloat16: bool = False,
     ) -> None:
         """Raises DesignError for a design that has no matching head, CatalogError where no row is complete."""
-        if not has_judge(design):
+        if not has_itm_head(design):
             raise DesignError(
                 f"{design.recipe.name} has towers and no matching head; `shopvl evaluate` compares its embeddings"
             )
@@ -88,7 +88,9 @@ class Matcher:
         longest = int(words.real_BT.sum(1).max())
         words = type(words)(ids_BT=words.ids_BT[:, :longest], real_BT=words.real_BT[:, :longest]).to(device)
         with torch.inference_mode(), self._precision():
-            return self.model.judge(words, self.patches_NPD[picture].to(device), self.kept_NP[picture].to(device)).cpu()
+            return self.model.match_score(
+                words, self.patches_NPD[picture].to(device), self.kept_NP[picture].to(device)
+            ).cpu()
 
     def by_title(self, query: int, listed: NDArray[np.int64]) -> NDArray[np.float64]:
         """How well each of those pictures fits the title of the row `query`: (C,)."""

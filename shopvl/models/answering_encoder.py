@@ -90,7 +90,7 @@ class AnsweringDualEncoder(DualEncoderModel):
         """Unit vectors (B, width) of the pictures, and log-probabilities (B, Q, K) from them alone, in one pass."""
         seen = self._seen(batch)
         answers_BQK = self._answers(seen, batch, prepared, [("image",)])["image"]
-        return self._unit(self.image_projection(seen.whole_BW)), answers_BQK
+        return self._unit(self.image_projection(seen.pooled_BW)), answers_BQK
 
     def _answers(
         self, seen: _Seen, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
@@ -98,8 +98,8 @@ class AnsweringDualEncoder(DualEncoderModel):
         found = {}
         for inputs, picture, title in self._shown(seen, batch, choices):
             grams_BG = batch.title_grams_BG if "title" in inputs else None
-            whole_BW = seen.whole_BW if "image" in inputs else None
-            found[inputs_name(inputs)] = self.head.score(picture, title, prepared, grams_BG, whole_BW)
+            pooled_BW = seen.pooled_BW if "image" in inputs else None
+            found[inputs_name(inputs)] = self.head.score(picture, title, prepared, grams_BG, pooled_BW)
         return found
 
     def slot_states(
@@ -108,23 +108,23 @@ class AnsweringDualEncoder(DualEncoderModel):
         """What a cloze head's slots have read (B, Q, D), for each choice of inputs; and the whole picture (B, W)."""
         assert isinstance(self.head, PromptMaskHead)
         seen = self._seen(batch)
-        whole_BW = require(seen.whole_BW, "pictures", by="a fit of slot states")
+        pooled_BW = require(seen.pooled_BW, "pictures", by="a fit of slot states")
         states = {
             inputs_name(inputs): self.head.states(picture, title, prepared)
             for inputs, picture, title in self._shown(seen, batch, choices)
         }
-        return states, whole_BW
+        return states, pooled_BW
 
     def _seen(self, batch: Batch) -> _Seen:
         """Both towers run once."""
-        whole_BW, by_name = None, {}
+        pooled_BW, by_name = None, {}
         if batch.pictures is not None:
-            whole_BW, cells = self.look(batch)
+            pooled_BW, cells = self.look(batch)
             by_name["image"] = self._picture(batch.pictures, cells, batch.texts.get("ocr"))
         if "title" in batch.texts:
             words = batch.texts["title"]
             by_name["title"] = self.head.title(self.text_tower.read(words, "title")[1]), words.real_BT
-        return _Seen(by_name, whole_BW)
+        return _Seen(by_name, pooled_BW)
 
     def _picture(self, pictures: Pictures, cells: Sequence[Tensor], words: Words | None) -> tuple[Tensor, Tensor]:
         """The picture's cells, and after them the words printed on the product, as positions (B, P, D); and a mask
@@ -154,4 +154,4 @@ class _Seen:
     """What the towers made of a batch: positions (B, N, D) and masks (B, N) by input, and the whole picture (B, W)."""
 
     by_name: dict[str, tuple[Tensor, Tensor]]
-    whole_BW: Tensor | None
+    pooled_BW: Tensor | None

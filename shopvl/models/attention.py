@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.models.crossing import CrossingName, crossing_of, head_width, joined, own_width, project
+from shopvl.models.crossing import CrossingName, crossing_of, head_dim, head_dim_of, out_proj, project
 
 NORM_EPS = 1e-6  # as in ViT, so that its weights can be copied
 FEW_QUERIES = 64
@@ -92,7 +92,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.dropout = dropout
-        inner = heads * own_width(crossing, width, heads, whole_heads)
+        inner = heads * head_dim(crossing, width, heads, whole_heads)
         self.crossing = crossing_of(crossing, width, heads, inner)
         self.qkv = nn.Linear(width, 3 * inner)
         self.out = nn.Linear(inner, width)
@@ -109,12 +109,12 @@ class SelfAttention(nn.Module):
             mixed = torch.cat([self._mixed_group(*group).flatten(0, 1) for group in groups])
         else:
             mixed = self._mixed(q, k, v, real)
-        return joined(mixed, self.qkv, self.out, self.crossing, image)
+        return out_proj(mixed, self.qkv, self.out, self.crossing, image)
 
     def shares(self, x_BND: Tensor, real_BN: Tensor, image_BN: Tensor | None = None) -> Tensor:
         """How much each position looks at each other (B, N, N), the mean of the heads; rows sum to 1."""
         q, k, _ = project(x_BND, self.qkv, self.heads, self.crossing, image_BN)
-        logits_BHNN = torch.einsum("bihd,bjhd->bhij", q, k) * head_width(self.qkv, self.heads) ** -0.5
+        logits_BHNN = torch.einsum("bihd,bjhd->bhij", q, k) * head_dim_of(self.qkv, self.heads) ** -0.5
         return logits_BHNN.masked_fill(~real_BN[:, None, None, :], -torch.inf).softmax(-1).mean(1)
 
     def _mixed_group(
@@ -125,7 +125,7 @@ class SelfAttention(nn.Module):
     def _mixed(self, q_BNHd: Tensor, k_BNHd: Tensor, v_BNHd: Tensor, real_BN: Tensor | None) -> Tensor:
         q, k, v = (part.transpose(1, 2) for part in (q_BNHd, k_BNHd, v_BNHd))
         sees = None if real_BN is None else real_BN[:, None, None, :]
-        scale = head_width(self.qkv, self.heads) ** -0.5
+        scale = head_dim_of(self.qkv, self.heads) ** -0.5
         return attend(q, k, v, sees, self.dropout if self.training else 0.0, scale).transpose(1, 2)
 
 

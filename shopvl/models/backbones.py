@@ -17,14 +17,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from shopvl.batch import Words
 from shopvl.errors import DesignError
 from shopvl.models.attention import mean_of_real
-from shopvl.models.two_crop import look_twice
+from shopvl.models.two_crop import two_crop
 
 
 class TimmTower(nn.Module):
     """A timm image model without its classifier: (B, 3, Y, X) in [0, 1] -> (B, width).
 
     `options` go to the net's constructor; an unknown one is a DesignError. With a `close_up` it looks twice at a
-    picture where it does not learn (`look_twice`).
+    picture where it does not learn (`two_crop`).
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class TimmTower(nn.Module):
         """The pooled vector (B, width), and the cells of the last map, or a transformer's tokens (B, P, C)."""
         if self.training or self.close_up is None:
             return self._look_once(pixels_B3YX)
-        return look_twice(self._look_once, pixels_B3YX, self.close_up)
+        return two_crop(self._look_once, pixels_B3YX, self.close_up)
 
     def _look_once(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
         scaled = (pixels_B3YX - self.mean_31) / self.std_31

@@ -49,7 +49,7 @@ class Crossing(nn.Module):
 
     def project(self, x: Tensor, qkv: nn.Linear, heads: int, image: Tensor) -> Projected:
         """States (..., D) as queries, keys and values (..., H, d + columns, rounded up to what the kernel likes)."""
-        D, d = x.shape[-1], head_width(qkv, heads)
+        D, d = x.shape[-1], head_dim_of(qkv, heads)
         own_3HdD, own_3Hd = qkv.weight.view(3, heads, d, D), qkv.bias.view(3, heads, d)
         more_3HcD, more_3Hc = self.rows(_three(own_3HdD), _three(own_3Hd))
         x_MD = x.reshape(-1, D)
@@ -61,13 +61,13 @@ class Crossing(nn.Module):
         wide = _Placed.apply(wide, columns_M3Hc, d)
         return _three(wide.view(*x.shape[:-1], *bias.shape).movedim(-3, 0))
 
-    def joined(self, mixed: Tensor, qkv: nn.Linear, out: nn.Linear, image: Tensor) -> Tensor:
+    def out_proj(self, mixed: Tensor, qkv: nn.Linear, out: nn.Linear, image: Tensor) -> Tensor:
         """What attention gave (..., H, d + columns + spare) through the layer's last map, which reads d of each head.
 
         The map gets columns of zeros for the rest, which is cheaper than to cut it off.
         """
         heads, wide = mixed.shape[-2:]
-        weight = F.pad(out.weight.unflatten(1, (heads, -1)), (0, wide - head_width(qkv, heads)))
+        weight = F.pad(out.weight.unflatten(1, (heads, -1)), (0, wide - head_dim_of(qkv, heads)))
         return F.linear(mixed.flatten(-2), weight.flatten(1), out.bias)
 
 
@@ -155,10 +155,10 @@ class TranslatedKeyValue(Crossing):
         """Words subtract their term, patches add theirs."""
         return _by_side(query=(-1, 1), key=(1, 1), value=(1, 1), image=image)
 
-    def joined(self, mixed: Tensor, qkv: nn.Linear, out: nn.Linear, image: Tensor) -> Tensor:
+    def out_proj(self, mixed: Tensor, qkv: nn.Linear, out: nn.Linear, image: Tensor) -> Tensor:
         """What came from the other side is moved by W_v h, as much as came."""
         heads = mixed.shape[-2]
-        d = head_width(qkv, heads)
+        d = head_dim_of(qkv, heads)
         shift_Hd = (qkv.weight[2 * heads * d :] @ self.h_D).view(heads, d)
         from_patches, from_words = mixed[..., d : d + 1], mixed[..., d + 1 : d + 2]
         moved = torch.where(image[..., None, None], from_words, -from_patches)
@@ -213,7 +213,7 @@ class Separate(Crossing):
         return query, key, v
 
 
-def own_width(name: CrossingName, width: int, heads: int, whole: bool = False) -> int:
+def head_dim(name: CrossingName, width: int, heads: int, whole: bool = False) -> int:
     """The width d of a head that a layer is built with.
 
     What a crossing adds is taken off it, so that variants differ neither in speed nor in size: its columns off the
@@ -226,7 +226,7 @@ def own_width(name: CrossingName, width: int, heads: int, whole: bool = False) -
     return 2 * (d // 3) if name == "separate" else d - COLUMNS[name]
 
 
-def head_width(qkv: nn.Linear, heads: int) -> int:
+def head_dim_of(qkv: nn.Linear, heads: int) -> int:
     """The d of a layer."""
     return qkv.out_features // (3 * heads)
 
@@ -238,11 +238,11 @@ def project(x: Tensor, qkv: nn.Linear, heads: int, crossing: Crossing | None, im
     return crossing.project(x, qkv, heads, require(image, "patch positions", by="a crossing"))
 
 
-def joined(mixed: Tensor, qkv: nn.Linear, out: nn.Linear, crossing: Crossing | None, image: Tensor | None) -> Tensor:
+def out_proj(mixed: Tensor, qkv: nn.Linear, out: nn.Linear, crossing: Crossing | None, image: Tensor | None) -> Tensor:
     """What attention gave the heads (..., H, wide) through the layer's last map: (..., D)."""
     if crossing is None:
         return out(mixed.flatten(-2))
-    return crossing.joined(mixed, qkv, out, require(image, "patch positions", by="a crossing"))
+    return crossing.out_proj(mixed, qkv, out, require(image, "patch positions", by="a crossing"))
 
 
 def crossing_of(name: CrossingName, width: int, heads: int, inner: int) -> Crossing | None:

@@ -14,7 +14,7 @@ from shopvl.models.concat_towers import at_size
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.text_cross import TextCrossModel
 
-REMEMBERED = ("title", "image")
+QUEUED = ("title", "image")
 
 
 class MomentumEncoder(nn.Module):
@@ -31,7 +31,7 @@ class MomentumEncoder(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
         self.register_buffer("group_M", torch.zeros(memory, dtype=torch.int64))
-        for name in REMEMBERED:
+        for name in QUEUED:
             self.register_buffer(f"{name}_MD", torch.zeros(memory, model.width))
         self.last: tuple[dict[str, Tensor], Tensor] | None = None
         self.eval()
@@ -45,15 +45,15 @@ class MomentumEncoder(nn.Module):
         """Its embeddings of the batch, its guesses at hidden words where some are, and what it remembers."""
         output = self.model(batch)
         group_B = require(batch.groups, "groups", by="the momentum teacher").title_B
-        known = {name: output.embeddings[name] for name in REMEMBERED}
+        known = {name: output.embeddings[name] for name in QUEUED}
         count = int(self.filled)
-        remembered = {name: self._memory(name)[:count].clone() for name in REMEMBERED}
+        queue = {name: self._queue(name)[:count].clone() for name in QUEUED}
         share = self.soft * min(1.0, int(self.steps) / self.ramp_steps)
         if output.token_logits_NV is None:
             self.last = known, group_B
         return TeacherOutputs(
             embeddings=known,
-            remembered=remembered,
+            queue=queue,
             title_group_M=self.group_M[:count].clone(),
             share=share,
             token_logits_NV=output.token_logits_NV,
@@ -62,21 +62,21 @@ class MomentumEncoder(nn.Module):
     @torch.no_grad()
     def step(self, model: nn.Module) -> None:
         """Go a little of the way to the model, and remember the last batch in place of the oldest products."""
-        follow(self.model, model, self.decay)
+        ema_update(self.model, model, self.decay)
         if self.last is not None:
             known, group_B = self.last
-            self._remember([(self.group_M, group_B), *((self._memory(name), known[name]) for name in REMEMBERED)])
+            self._enqueue([(self.group_M, group_B), *((self._queue(name), known[name]) for name in QUEUED)])
             self.filled.copy_((self.filled + len(group_B)).clamp(max=len(self.group_M)))
             self.last = None
         self.steps += 1
 
     @staticmethod
-    def _remember(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def _enqueue(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
         """The newest come first; what does not fit is forgotten."""
         for memory, new in pairs:
             memory.copy_(torch.cat([new.to(memory.dtype), memory])[: len(memory)])
 
-    def _memory(self, name: str) -> Tensor:
+    def _queue(self, name: str) -> Tensor:
         return self.get_buffer(f"{name}_MD")
 
 
@@ -107,7 +107,7 @@ class Ensemble(nn.Module):
 
 
 @torch.no_grad()
-def follow(average: nn.Module, model: nn.Module, decay: float) -> None:
+def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Move `average` a share of 1 - `decay` of the way to `model`, of the same make; norms' statistics as well."""
     theirs = model.state_dict()
     for name, own in average.state_dict().items():

@@ -1,7 +1,7 @@
 """Questions answered from picture and title: a prompt with a slot, read or written by a few transformer blocks.
 
-Three kinds of positions go through the same blocks. The *context* (picture, title) sees itself. A *prompt* sees itself
-only, so it is read once for all products. A *slot* sees the context, its own prompt, and what it has written so far. No
+Three kinds of positions go through the same blocks. The *product* (picture, title) sees itself. A *prompt* sees itself
+only, so it is read once for all products. A *slot* sees the product, its own prompt, and what it has written so far. No
 question sees another: asking six at once gives what asking one by one gives, and the picture is looked at once.
 """
 
@@ -18,19 +18,19 @@ from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, Questions, Words, require
 from shopvl.models.attention import NORM_EPS, KeysValues, attend, attend_groups
-from shopvl.models.crossing import CrossingName, crossing_of, head_width, joined, own_width, project
+from shopvl.models.crossing import CrossingName, crossing_of, head_dim, head_dim_of, out_proj, project
 from shopvl.models.heads import LinearHead, TitleWords
 from shopvl.recipes.parts import MAX_PLACES
 from shopvl.text.trie import Trie, build_trie
 
 
 class PromptBlock(nn.Module):
-    """A pre-norm transformer block whose attention is told what to look at; optionally a second one, to a memory."""
+    """A pre-norm transformer block whose attention is told what to look at; optionally cross-attention to a context."""
 
-    def __init__(self, width: int, heads: int, dropout: float, memory: bool, crossing: CrossingName = "none") -> None:
+    def __init__(self, width: int, heads: int, dropout: float, cross: bool, crossing: CrossingName = "none") -> None:
         super().__init__()
         self.heads = heads
-        inner = heads * own_width(crossing, width, heads)
+        inner = heads * head_dim(crossing, width, heads)
         self.crossing = crossing_of(crossing, width, heads, inner)
         self.norm_attention = nn.LayerNorm(width, eps=NORM_EPS)
         self.qkv = nn.Linear(width, 3 * inner)
@@ -39,39 +39,39 @@ class PromptBlock(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
         )
-        if memory:
-            self.norm_memory = nn.LayerNorm(width, eps=NORM_EPS)
+        if cross:
+            self.norm_cross = nn.LayerNorm(width, eps=NORM_EPS)
             self.query = nn.Linear(width, width)
             self.key_value = nn.Linear(width, 2 * width)
-            self.memory_out = nn.Linear(width, width)
+            self.cross_out = nn.Linear(width, width)
 
     def forward(
         self,
         x_BND: Tensor,
         sees: Tensor,
         more: Sequence[KeysValues] = (),
-        memory: tuple[KeysValues, Tensor] | None = None,
+        context: tuple[KeysValues, Tensor] | None = None,
         image: Tensor | None = None,
     ) -> tuple[Tensor, KeysValues]:
         """(B, N, D) -> the same, and this block's own keys and values (B, H, N, d).
 
         Attends to `more` (in that order; a pair of one row is shared by all) and then to itself, where `sees`,
-        broadcastable to (B, 1, N, keys), is True; `memory` is what `remember` gave, and its mask (B, 1, 1, P). `image`
+        broadcastable to (B, 1, N, keys), is True; `context` is what `cross_kv` gave, and its mask (B, 1, 1, P). `image`
         (B, N) says which positions are cells of the picture; None: none is.
         """
         q, k, v = self._projected(x_BND, image)
-        scale = head_width(self.qkv, self.heads) ** -0.5
+        scale = head_dim_of(self.qkv, self.heads) ** -0.5
         groups = [*more, (k, v)]
         mixed_BHNd = attend_groups(q, groups, sees, scale) if more else attend(q, k, v, sees, scale=scale)
         mixed_BNHd = mixed_BHNd.transpose(1, 2)
-        x_BND = x_BND + joined(mixed_BNHd, self.qkv, self.out, self.crossing, _sides(x_BND, image))
-        if memory is not None:
-            (key, value), real = memory
-            (query,) = self._split(self.query(self.norm_memory(x_BND)), 1)
-            x_BND = x_BND + self.memory_out(self._joined(attend(query, key, value, real)))
+        x_BND = x_BND + out_proj(mixed_BNHd, self.qkv, self.out, self.crossing, _sides(x_BND, image))
+        if context is not None:
+            (key, value), real = context
+            (query,) = self._split(self.query(self.norm_cross(x_BND)), 1)
+            x_BND = x_BND + self.cross_out(self._merged(attend(query, key, value, real)))
         return x_BND + self.mlp(self.norm_mlp(x_BND)), (k, v)
 
-    def offer(self, x_BND: Tensor, image: Tensor | None = None) -> KeysValues:
+    def self_kv(self, x_BND: Tensor, image: Tensor | None = None) -> KeysValues:
         """Keys and values of positions that others look at in this block and that go no further themselves."""
         _, k, v = self._projected(x_BND, image)
         return k, v
@@ -81,9 +81,9 @@ class PromptBlock(nn.Module):
         found = project(states_BND, self.qkv, self.heads, self.crossing, _sides(x_BND, image))
         return tuple(part.transpose(1, 2) for part in found)
 
-    def remember(self, memory_BPD: Tensor) -> KeysValues:
-        """Keys and values of a memory, for all that will look at it."""
-        key, value = self._split(self.key_value(memory_BPD), 2)
+    def cross_kv(self, context_BPD: Tensor) -> KeysValues:
+        """Keys and values of a context, for all that will look at it."""
+        key, value = self._split(self.key_value(context_BPD), 2)
         return key, value
 
     def _split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
@@ -91,7 +91,7 @@ class PromptBlock(nn.Module):
         return tuple(x.view(B, N, parts, self.heads, -1).permute(2, 0, 3, 1, 4))
 
     @staticmethod
-    def _joined(mixed_BHNd: Tensor) -> Tensor:
+    def _merged(mixed_BHNd: Tensor) -> Tensor:
         return mixed_BHNd.transpose(1, 2).flatten(2)
 
 
@@ -124,12 +124,12 @@ class PromptHead(nn.Module):
         width: int,
         heads: int,
         dropout: float,
-        memory: bool,
+        cross: bool,
         ocr: bool,
         crossing: CrossingName = "none",
     ) -> None:
         super().__init__()
-        self.width, self.memory, self.dropout = width, memory, dropout
+        self.width, self.cross, self.dropout = width, cross, dropout
         if ocr:
             self.box = nn.Linear(4, width)  # where a printed word stands; its bias says that it is one
         self.cells = nn.ModuleList(nn.Linear(channels, width) for channels in image_tower.token_widths)
@@ -137,10 +137,12 @@ class PromptHead(nn.Module):
         self.word = nn.Linear(text_tower.width, width)
         self.place = nn.Parameter(torch.randn(MAX_PLACES, width) * 0.02)
         self.kind = nn.Parameter(torch.randn(2, width) * 0.02)  # of title words and prompt words
-        self.begin = nn.Parameter(torch.randn(2, width) * 0.02)  # a first position that is never hidden; of the memory
-        self.enter = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(PromptBlock(width, heads, dropout, memory, crossing) for _ in range(layers))
-        self.leave = nn.LayerNorm(width, eps=NORM_EPS)
+        self.bos = nn.Parameter(
+            torch.randn(2, width) * 0.02
+        )  # a first position that is never hidden; that of a context
+        self.in_norm = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(PromptBlock(width, heads, dropout, cross, crossing) for _ in range(layers))
+        self.out_norm = nn.LayerNorm(width, eps=NORM_EPS)
 
     def picture(self, tokens: Sequence[Tensor]) -> Tensor:
         """The tower's cells as positions (B, P, D)."""
@@ -148,22 +150,22 @@ class PromptHead(nn.Module):
             linear(cells_BPC) + place
             for linear, place, cells_BPC in zip(self.cells, self.cell_places, tokens, strict=True)
         ]
-        return self._entered(torch.cat(groups, dim=1))
+        return self._embedded(torch.cat(groups, dim=1))
 
     def printed(self, words_BTC: Tensor, boxes_BT4: Tensor) -> Tensor:
         """Words on the product, as the text tower's words and their boxes, as positions (B, T, D)."""
-        return self._entered(self.word(words_BTC) + self.box(boxes_BT4))
+        return self._embedded(self.word(words_BTC) + self.box(boxes_BT4))
 
     def title(self, words_BTC: Tensor) -> Tensor:
         """The text tower's words as positions (B, T, D)."""
-        return self._entered(self.word(words_BTC) + self.place[: words_BTC.shape[1]] + self.kind[0])
+        return self._embedded(self.word(words_BTC) + self.place[: words_BTC.shape[1]] + self.kind[0])
 
-    def _entered(self, x_BND: Tensor) -> Tensor:
-        return F.dropout(self.enter(x_BND), self.dropout, self.training)
+    def _embedded(self, x_BND: Tensor) -> Tensor:
+        return F.dropout(self.in_norm(x_BND), self.dropout, self.training)
 
-    def _begun(self, x_BND: Tensor, real_BN: Tensor, which: int) -> tuple[Tensor, Tensor]:
+    def _with_bos(self, x_BND: Tensor, real_BN: Tensor, which: int) -> tuple[Tensor, Tensor]:
         B = x_BND.shape[0]
-        x_BND = torch.cat([self.begin[which].to(x_BND.dtype).expand(B, 1, -1), x_BND], dim=1)
+        x_BND = torch.cat([self.bos[which].to(x_BND.dtype).expand(B, 1, -1), x_BND], dim=1)
         return x_BND, F.pad(real_BN, (1, 0), value=True)
 
     def read_prompts(self, questions: Questions, words_QTC: Tensor) -> tuple[list[KeysValues], Tensor]:
@@ -172,14 +174,14 @@ class PromptHead(nn.Module):
         The slot's own place is left out of the prompt: the slot itself takes it.
         """
         Q, T = questions.prompts.ids_BT.shape
-        x_QTD = self._entered(self.word(words_QTC) + self.place[:T] + self.kind[1])
+        x_QTD = self._embedded(self.word(words_QTC) + self.place[:T] + self.kind[1])
         start_QD = x_QTD[torch.arange(Q, device=x_QTD.device), questions.slot_Q]
         words_QT = self._prompt_words(questions)
         sees = words_QT[:, None, None, :]
         kept = []
         for block in self.blocks:
             if block is self.blocks[-1]:
-                k, v = block.offer(x_QTD)
+                k, v = block.self_kv(x_QTD)
             else:
                 x_QTD, (k, v) = block(x_QTD, sees)
             kept.append((_one_line(k, words_QT), _one_line(v, words_QT)))
@@ -207,13 +209,13 @@ class PromptHead(nn.Module):
         sees the slots `sees_MM[m]`.
         """
         image_BN = None
-        if self.memory:
-            x_BND, real_BN = self._begun(*title, 0)
-            memory_BPD, real_BP = self._begun(*picture, 1)
-            memory_mask = real_BP[:, None, None, :]
+        if self.cross:
+            x_BND, real_BN = self._with_bos(*title, 0)
+            context_BPD, real_BP = self._with_bos(*picture, 1)
+            context_mask = real_BP[:, None, None, :]
         else:
             both = torch.cat([picture[0], title[0]], dim=1), torch.cat([picture[1], title[1]], dim=1)
-            x_BND, real_BN = self._begun(*both, 0)
+            x_BND, real_BN = self._with_bos(*both, 0)
             place_N = torch.arange(x_BND.shape[1], device=x_BND.device)
             image_BN = ((place_N > 0) & (place_N <= picture[0].shape[1])).expand(len(x_BND), -1)
         B, N, M = x_BND.shape[0], x_BND.shape[1], slots_BMD.shape[1]
@@ -221,15 +223,15 @@ class PromptHead(nn.Module):
         prompt_MW = owner_M[:, None] == words_QT.nonzero()[:, 0]
         fixed = torch.cat([prompt_MW, sees_MM], dim=1)
         sees = torch.cat([real_BN[:, None, :].expand(B, M, N), fixed.expand(B, -1, -1)], dim=2)[:, None]
-        context_sees = real_BN[:, None, None, :]
+        product_sees = real_BN[:, None, None, :]
         for block, prompt in zip(self.blocks, prepared.prompts, strict=True):
-            remembered = (block.remember(memory_BPD), memory_mask) if self.memory else None
-            if block is self.blocks[-1]:  # after it nobody looks at the context
-                k, v = block.offer(x_BND, image_BN)
+            context = (block.cross_kv(context_BPD), context_mask) if self.cross else None
+            if block is self.blocks[-1]:  # after it nobody looks at the product
+                k, v = block.self_kv(x_BND, image_BN)
             else:
-                x_BND, (k, v) = block(x_BND, context_sees, memory=remembered, image=image_BN)
-            slots_BMD, _ = block(slots_BMD, sees, more=((k, v), prompt), memory=remembered)
-        return self.leave(slots_BMD)
+                x_BND, (k, v) = block(x_BND, product_sees, context=context, image=image_BN)
+            slots_BMD, _ = block(slots_BMD, sees, more=((k, v), prompt), context=context)
+        return self.out_norm(slots_BMD)
 
 
 def _one_line(x: Tensor, words_QT: Tensor) -> Tensor:
@@ -255,19 +257,19 @@ class PromptMaskHead(PromptHead):
         crossing: CrossingName = "none",
         **sizes: float,
     ) -> None:
-        super().__init__(image_tower, text_tower, cells, memory=False, crossing=crossing, **sizes)  # type: ignore[arg-type]
-        self.wide = TitleWords(answers)
+        super().__init__(image_tower, text_tower, cells, cross=False, crossing=crossing, **sizes)  # type: ignore[arg-type]
+        self.ngram_linear = TitleWords(answers)
         # what the tower's one vector of the picture says: where there is only a picture, and beside a title
-        self.whole = LinearHead(image_tower.width, answers, words=False)
-        self.beside = LinearHead(image_tower.width, answers, words=False)
-        for part in (*self.whole.linear.parameters(), *self.beside.linear.parameters()):
+        self.image_linear = LinearHead(image_tower.width, answers, words=False)
+        self.image_linear_with_title = LinearHead(image_tower.width, answers, words=False)
+        for part in (*self.image_linear.linear.parameters(), *self.image_linear_with_title.linear.parameters()):
             nn.init.zeros_(part)
         # how much an answer's name counts, and what is known of the answer beside its name: where there is only a
         # picture, and where there is a title
         self.log_picture_scale = nn.Parameter(torch.zeros(()))
-        self.seen = nn.Parameter(torch.zeros(answers, self.width))
+        self.image_only_answer_bias = nn.Parameter(torch.zeros(answers, self.width))
         self.log_title_scale = nn.Parameter(torch.zeros(()))
-        self.known = nn.Parameter(torch.zeros(answers, self.width))
+        self.title_answer_bias = nn.Parameter(torch.zeros(answers, self.width))
         self.slot = nn.Sequential(nn.Linear(self.width, self.width), nn.GELU(), nn.Linear(self.width, self.width))
         self.answer = nn.Linear(text_tower.width, self.width)
         self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(self.width)))
@@ -283,21 +285,21 @@ class PromptMaskHead(PromptHead):
         title: tuple[Tensor, Tensor],
         prepared: PreparedQuestions,
         grams_BG: Tensor | None,
-        whole_BW: Tensor | None,
+        pooled_BW: Tensor | None,
     ) -> Tensor:
         """Log-probabilities (B, Q, K) of the legal answers; -inf for the others.
 
-        `grams_BG`: the title's, where shown; `whole_BW`: the tower's one vector of the picture, where shown.
+        `grams_BG`: the title's, where shown; `pooled_BW`: the tower's one vector of the picture, where shown.
         """
         states_BQD = self.states(picture, title, prepared)
         by_name_BQK = logits_BQK = self.by_name(states_BQD, prepared)
         seen_B11 = picture[1].any(1)[:, None, None]
-        if whole_BW is not None:
-            logits_BQK = torch.where(seen_B11, self.with_picture(states_BQD, by_name_BQK, whole_BW), logits_BQK)
+        if pooled_BW is not None:
+            logits_BQK = torch.where(seen_B11, self.with_picture(states_BQD, by_name_BQK, pooled_BW), logits_BQK)
         if grams_BG is not None:
             with_title_BQK = self.with_title(states_BQD, by_name_BQK, grams_BG)
-            if whole_BW is not None:
-                with_title_BQK = with_title_BQK + self.beside_title(whole_BW) * seen_B11
+            if pooled_BW is not None:
+                with_title_BQK = with_title_BQK + self.image_logits_with_title(pooled_BW) * seen_B11
             logits_BQK = torch.where(title[1].any(1)[:, None, None], with_title_BQK, logits_BQK)
         return logits_BQK.masked_fill(~prepared.questions.legal_QK, -torch.inf).log_softmax(-1)
 
@@ -316,25 +318,27 @@ class PromptMaskHead(PromptHead):
         answers_KD = require(prepared.answers_KD, "answer vectors", by="a head that compares")
         return (states_BQD @ answers_KD.T).float() * self.log_scale.exp()
 
-    def with_picture(self, states_BQD: Tensor, by_name_BQK: Tensor, whole_BW: Tensor) -> Tensor:
+    def with_picture(self, states_BQD: Tensor, by_name_BQK: Tensor, pooled_BW: Tensor) -> Tensor:
         """Logits (B, Q, K) where there is a picture and no title."""
-        seen_BQK = (states_BQD @ self.seen.T).float()
-        return by_name_BQK * self.log_picture_scale.exp() + seen_BQK + self.whole(whole_BW, None).float()[:, None]
+        seen_BQK = (states_BQD @ self.image_only_answer_bias.T).float()
+        return (
+            by_name_BQK * self.log_picture_scale.exp() + seen_BQK + self.image_linear(pooled_BW, None).float()[:, None]
+        )
 
     def with_title(self, states_BQD: Tensor, by_name_BQK: Tensor, grams_BG: Tensor) -> Tensor:
         """Logits (B, Q, K) where there is a title."""
-        known_BQK = (states_BQD @ self.known.T).float()
-        return by_name_BQK * self.log_title_scale.exp() + known_BQK + self.wide(grams_BG)[:, None]
+        known_BQK = (states_BQD @ self.title_answer_bias.T).float()
+        return by_name_BQK * self.log_title_scale.exp() + known_BQK + self.ngram_linear(grams_BG)[:, None]
 
-    def beside_title(self, whole_BW: Tensor) -> Tensor:
+    def image_logits_with_title(self, pooled_BW: Tensor) -> Tensor:
         """Logits (B, 1, K) that a picture adds to those where there is a title."""
-        return self.beside(whole_BW, None).float()[:, None]
+        return self.image_linear_with_title(pooled_BW, None).float()[:, None]
 
 
 class PromptDecodeHead(PromptHead):
     """The answer is written token by token by a BERT that stands where a masked autoencoder has its decoder.
 
-    Title, question and answer are its text, the picture's cells its memory (arXiv:2111.06377 for the place,
+    Title, question and answer are its text, the picture's cells its context (arXiv:2111.06377 for the place,
     arXiv:2201.12086 for a text decoder there). While training a share `drop_share` of the cells is hidden.
     """
 
@@ -348,7 +352,7 @@ class PromptDecodeHead(PromptHead):
         drop_share: float,
         **sizes: float,
     ) -> None:
-        super().__init__(image_tower, text_tower, cells, memory=True, **sizes)  # type: ignore[arg-type]
+        super().__init__(image_tower, text_tower, cells, cross=True, **sizes)  # type: ignore[arg-type]
         self.token = nn.Embedding(vocabulary, self.width)  # written with and read from
         self.token_bias = nn.Parameter(torch.zeros(vocabulary))
         nn.init.normal_(self.token.weight, std=0.02)
@@ -373,7 +377,7 @@ class PromptDecodeHead(PromptHead):
         title: tuple[Tensor, Tensor],
         prepared: PreparedQuestions,
         grams_BG: Tensor | None,
-        whole_BW: Tensor | None,
+        pooled_BW: Tensor | None,
     ) -> Tensor:
         """Log-probabilities (B, Q, K), each the sum over its tokens, among tokens that lead to a legal answer."""
         trie = require(prepared.trie, "answer tokens", by="a head that writes")
@@ -424,7 +428,7 @@ class PromptDecodeHead(PromptHead):
     def _slots(self, prepared: PreparedQuestions, owner_M: Tensor, depth_M: Tensor, before: Tensor) -> Tensor:
         """What slots begin with: the prompt's slot where nothing is written yet, else the token before, further on."""
         place_M = (prepared.questions.slot_Q[owner_M] + depth_M).clamp(max=MAX_PLACES - 1)
-        later = self.enter(self.token(before) + self.place[place_M] + self.kind[1])
+        later = self.in_norm(self.token(before) + self.place[place_M] + self.kind[1])
         return torch.where((depth_M == 0)[:, None], prepared.start_QD[owner_M], later)
 
     def _logits(self, states: Tensor, tokens_V: Tensor) -> Tensor:

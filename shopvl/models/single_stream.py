@@ -163,7 +163,7 @@ class SingleStreamModel(SharedSpaceModel):
         line = self._line(batch, ("image",))
         return line.states_BND[:, line.words :], line.real_BN[:, line.words :]
 
-    def judge(self, title: Words, patches_BPD: Tensor, kept_BP: Tensor) -> Tensor:
+    def match_score(self, title: Words, patches_BPD: Tensor, kept_BP: Tensor) -> Tensor:
         """The match logit (B,) of titles and pictures, the latter as `picture` gave them."""
         words_BTD = self.words(title, "title")
         real_BN = torch.cat([title.real_BT, kept_BP], dim=1)

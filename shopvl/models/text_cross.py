@@ -33,7 +33,7 @@ class TextCrossModel(DualEncoderModel):
         super().__init__(image_tower, text_tower, width, temperature)
         wide = text_tower.width
         self.cells = nn.Linear(image_tower.token_widths[-1], wide)
-        self.blocks = nn.ModuleList(PromptBlock(wide, heads, dropout, memory=True) for _ in range(layers))
+        self.blocks = nn.ModuleList(PromptBlock(wide, heads, dropout, cross=True) for _ in range(layers))
         self.last_norm = nn.LayerNorm(wide, eps=NORM_EPS)
         self.match = nn.Sequential(nn.Linear(wide, wide), nn.Tanh(), nn.Linear(wide, 1))
         self.word_transform = nn.Sequential(nn.Linear(wide, wide), nn.GELU(), nn.LayerNorm(wide))
@@ -70,7 +70,7 @@ class TextCrossModel(DualEncoderModel):
         cells_BPD = self.cells(self.look(batch)[1][-1])
         return cells_BPD, torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
 
-    def judge(self, title: Words, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:
+    def match_score(self, title: Words, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:
         """The match logit (B,) of titles and pictures, the latter as `picture` gave them."""
         title_BTD = self.text_tower.read(title, "title")[1]
         return self._match_logit(title_BTD, title.real_BT, cells_BPD, kept_BP)
@@ -82,8 +82,8 @@ class TextCrossModel(DualEncoderModel):
         """The words' states (B, T, D) after looking at the cells."""
         for block in self.blocks:
             assert isinstance(block, PromptBlock)
-            memory = block.remember(cells_BPD), kept_BP[:, None, None, :]
-            title_BTD, _ = block(title_BTD, real_BT[:, None, None, :], memory=memory)
+            context = block.cross_kv(cells_BPD), kept_BP[:, None, None, :]
+            title_BTD, _ = block(title_BTD, real_BT[:, None, None, :], context=context)
         return self.last_norm(title_BTD)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from shopvl.models.small_maps import SmallMapConv
-from shopvl.models.two_crop import look_twice
+from shopvl.models.two_crop import two_crop
 
 
 class ThumbnailNet(nn.Module):
@@ -20,7 +20,7 @@ class ThumbnailNet(nn.Module):
     the first halves the sides. Blocks are ResNet's (arXiv:1512.03385) with ResNet-D's averaged shortcut
     (arXiv:1812.01187); the last norm of each begins at zero.
 
-    With a `close_up` it looks twice at a picture where it does not learn (`look_twice`).
+    With a `close_up` it looks twice at a picture where it does not learn (`two_crop`).
     """
 
     def __init__(self, stem: int, widths: Sequence[int], blocks: Sequence[int], close_up: float | None = None) -> None:
@@ -46,7 +46,7 @@ class ThumbnailNet(nn.Module):
         """The mean over the last map (B, width), and the cells of the last two maps (B, P, C), row by row."""
         if self.training or self.close_up is None:
             return self._look_once(pixels_B3YX)
-        return look_twice(self._look_once, pixels_B3YX, self.close_up)
+        return two_crop(self._look_once, pixels_B3YX, self.close_up)
 
     def _look_once(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
         x_BCYX = (pixels_B3YX * 2 - 1).contiguous(memory_format=torch.channels_last)

@@ -11,17 +11,17 @@ from torch import Tensor
 Seen = tuple[Tensor, list[Tensor]]  # one vector per picture (B, W), and cells (B, P, C) at one or several scales
 
 
-def look_twice(look: Callable[[Tensor], Seen], pixels_B3YX: Tensor, share: float) -> Seen:
+def two_crop(look: Callable[[Tensor], Seen], pixels_B3YX: Tensor, share: float) -> Seen:
     """What `look` sees of the whole picture and of that share of each side around the middle, averaged.
 
     The mean of both is surer than either (several crops: Krizhevsky et al. 2012), the more so where promotions are
     laid over the rims.
     """
-    whole, cells = look(torch.cat([pixels_B3YX, middle(pixels_B3YX, share)]))
+    whole, cells = look(torch.cat([pixels_B3YX, center_crop(pixels_B3YX, share)]))
     return _mean_of_two(whole), [_mean_of_two(cells_BPC) for cells_BPC in cells]
 
 
-def middle(pixels_B3YX: Tensor, share: float) -> Tensor:
+def center_crop(pixels_B3YX: Tensor, share: float) -> Tensor:
     """(B, 3, Y, X): that share of each side around the middle, in whole pixels, at the size of the whole."""
     height, width = pixels_B3YX.shape[2:]
     top, left = (round(side * (1 - share) / 2) for side in (height, width))

@@ -58,7 +58,7 @@ class MomentumContrastLoss:
         hard = matches / matches.sum(1, keepdim=True)
         losses = []
         for left, right in (("title", "image"), ("image", "title")):
-            gallery = torch.cat([teacher.embeddings[right], teacher.remembered[right]]).T
+            gallery = torch.cat([teacher.embeddings[right], teacher.queue[right]]).T
             soft = (scale.detach() * teacher.embeddings[left] @ gallery).softmax(1)
             target = (1 - teacher.share) * hard + teacher.share * soft
             losses.append(F.cross_entropy(scale * output.embeddings[left] @ gallery, target))

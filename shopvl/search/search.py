@@ -20,7 +20,7 @@ from shopvl.catalog.ontology import Fact, Ontology
 from shopvl.catalog.queries import AUDIENCES, facts_meant
 from shopvl.design.design import Design
 from shopvl.errors import DesignError, IndexFolderError, ShopvlError
-from shopvl.inference.pair_scorer import has_judge
+from shopvl.inference.pair_scorer import has_itm_head
 from shopvl.inference.predict import LinearAnswers, PromptedAnswers
 from shopvl.search.filters import Condition, Facts
 from shopvl.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, check_model, read_state
@@ -366,11 +366,11 @@ class SearchIndex:
         pictures = [decode(self.records.thumbnail(row)) for row in first]
         loader = matcher.loader
         batch = replace(loader.pictures(pictures), texts={"title": loader.words([text] * len(first))})
-        if not has_judge(matcher):
+        if not has_itm_head(matcher):
             raise DesignError(f"{matcher.name} has no matching head to rank with; use a model of the recipe albef")
         with torch.inference_mode():
             batch = batch.to(matcher.device)
-            logits = matcher.model.judge(batch.texts["title"], *matcher.model.picture(batch))
+            logits = matcher.model.match_score(batch.texts["title"], *matcher.model.picture(batch))
         order = np.argsort(-logits.float().cpu().numpy(), kind="stable")
         place = dict(zip(np.array(first)[order].tolist(), range(len(first)), strict=True))
         total = np.array(

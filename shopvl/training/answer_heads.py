@@ -44,7 +44,7 @@ class _Read:
     """N rows as a frozen head sees them, in half precision."""
 
     states_CNQD: list[Tensor]  # of TITLED, then of PICTURED
-    whole_NW: Tensor
+    pooled_NW: Tensor
     names_KD: Tensor
     grams_NG: csr_matrix
     right_NF: csr_matrix  # bool, F = Q * K: one in thousands is true
@@ -60,10 +60,11 @@ def fit_answer_heads(
 ) -> None:
     """Fit what a cloze head knows of its answers beside their names, on the frozen rest, without augmentation.
 
-    Where there is a title, by the squared hinge of each answer against the others: first `wide` alone, as support
-    vector machines, then `known`, `beside` and the scale of the names beside it. A row on the right side of its margin
-    pulls no more, so noisy labels do less harm than under cross-entropy. Where there is only a picture: `seen`, `whole`
-    and the scale, by cross-entropy, which does better on what pictures show, and with more decay of the weights.
+    Where there is a title, by the squared hinge of each answer against the others: first `ngram_linear` alone, as
+    support vector machines, then `title_answer_bias`, `image_linear_with_title` and the scale of the names beside it. A
+    row on the right side of its margin pulls no more, so noisy labels do less harm than under cross-entropy. Where
+    there is only a picture: `image_only_answer_bias`, `image_linear` and the scale, by cross-entropy, which does better
+    on what pictures show, and with more decay of the weights.
     """
     model = design.model
     assert isinstance(model, AnsweringDualEncoder)
@@ -78,7 +79,7 @@ def fit_answer_heads(
 
 
 def _fit_words(head: PromptMaskHead, read: _Read, legal_QK: Tensor, report: Callable[[float], None]) -> None:
-    """`wide`, where an answer belongs to one question; `unknown`, which belongs to all, is left to the states."""
+    """`ngram_linear`, where an answer is of one question; `unknown`, which is of all, is left to the states."""
     Q, K = legal_QK.shape
     own_K, question_K = (legal_QK.sum(0) == 1).numpy(), legal_QK.int().argmax(0).numpy()
     right_NK = read.right_NF[:, question_K * K + np.arange(K)].toarray() & own_K
@@ -86,8 +87,8 @@ def _fit_words(head: PromptMaskHead, read: _Read, legal_QK: Tensor, report: Call
     asked_NK = answered_NQ[:, question_K] & own_K
     weights_GK, bias_K = fit_grams(read.grams_NG, right_NK, asked_NK, report)
     with torch.no_grad():
-        head.wide.weights.weight.copy_(torch.from_numpy(weights_GK))
-        head.wide.bias.copy_(torch.from_numpy(bias_K))
+        head.ngram_linear.weights.weight.copy_(torch.from_numpy(weights_GK))
+        head.ngram_linear.bias.copy_(torch.from_numpy(bias_K))
 
 
 def _fit_titles(
@@ -95,11 +96,11 @@ def _fit_titles(
 ) -> None:
     with torch.no_grad():
         head.log_title_scale.fill_(math.log(NAME_SCALE))
-        head.known.zero_()
-        _begin(head.beside, read)
+        head.title_answer_bias.zero_()
+        _begin(head.image_linear_with_title, read)
     groups = [
-        {"params": [head.known, head.log_title_scale], "lr": PEAK_LR},
-        {"params": list(head.beside.linear.parameters()), "lr": WHOLE_LR},
+        {"params": [head.title_answer_bias, head.log_title_scale], "lr": PEAK_LR},
+        {"params": list(head.image_linear_with_title.linear.parameters()), "lr": WHOLE_LR},
     ]
 
     def loss(number: int, chosen: Tensor) -> Tensor:
@@ -108,12 +109,12 @@ def _fit_titles(
         grams_BG = torch.from_numpy(padded(read.grams_NG[chosen.numpy()])).to(design.device)
         logits = head.with_title(states, _by_name(head, states, read), grams_BG)
         if "image" in TITLED[choice]:
-            whole_BW = F.dropout(_chosen(read.whole_NW, chosen, design.device), WHOLE_DROPOUT)
-            logits = logits + head.beside_title(whole_BW)
+            pooled_BW = F.dropout(_chosen(read.pooled_NW, chosen, design.device), WHOLE_DROPOUT)
+            logits = logits + head.image_logits_with_title(pooled_BW)
         right = read.right(chosen).to(design.device)
         return squared_hinge_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
 
-    _fit(groups, TITLE_EPOCHS, WEIGHT_DECAY, loss, len(read.whole_NW), seed, report)
+    _fit(groups, TITLE_EPOCHS, WEIGHT_DECAY, loss, len(read.pooled_NW), seed, report)
 
 
 def _fit_pictures(
@@ -121,26 +122,26 @@ def _fit_pictures(
 ) -> None:
     with torch.no_grad():
         head.log_picture_scale.fill_(math.log(NAME_SCALE))
-        head.seen.zero_()
-        _begin(head.whole, read)
+        head.image_only_answer_bias.zero_()
+        _begin(head.image_linear, read)
     groups = [
-        {"params": [head.seen, head.log_picture_scale], "lr": PICTURE_LR_SCALE * PEAK_LR},
-        {"params": list(head.whole.linear.parameters()), "lr": PICTURE_LR_SCALE * WHOLE_LR},
+        {"params": [head.image_only_answer_bias, head.log_picture_scale], "lr": PICTURE_LR_SCALE * PEAK_LR},
+        {"params": list(head.image_linear.linear.parameters()), "lr": PICTURE_LR_SCALE * WHOLE_LR},
     ]
 
     def loss(number: int, chosen: Tensor) -> Tensor:
         states = F.dropout(_chosen(read.states_CNQD[-1], chosen, design.device), DROPOUT)
-        whole_BW = F.dropout(_chosen(read.whole_NW, chosen, design.device), PICTURE_DROPOUT)
-        logits = head.with_picture(states, _by_name(head, states, read), whole_BW)
+        pooled_BW = F.dropout(_chosen(read.pooled_NW, chosen, design.device), PICTURE_DROPOUT)
+        logits = head.with_picture(states, _by_name(head, states, read), pooled_BW)
         right = read.right(chosen).to(design.device)
         return cross_entropy_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
 
-    _fit(groups, PICTURE_EPOCHS, PICTURE_WEIGHT_DECAY, loss, len(read.whole_NW), seed, report)
+    _fit(groups, PICTURE_EPOCHS, PICTURE_WEIGHT_DECAY, loss, len(read.pooled_NW), seed, report)
 
 
 def _begin(head: LinearHead, read: _Read) -> None:
     """At zero, over features as they are in the rows."""
-    whole = read.whole_NW.float()
+    whole = read.pooled_NW.float()
     head.mean_F.copy_(whole.mean(0))
     head.spread_F.copy_(whole.std(0, correction=0) + 1e-5)
     head.linear.weight.zero_()
@@ -216,8 +217,8 @@ def _read(
     def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         if inputs != MODALITIES:
             return {}
-        states, whole_BW = model.slot_states(batch, next(turns), (*TITLED, PICTURED))
-        return {**states, "whole": whole_BW}
+        states, pooled_BW = model.slot_states(batch, next(turns), (*TITLED, PICTURED))
+        return {**states, "whole": pooled_BW}
 
     for item in encode(design, spread(rows.batches(), total, MAX_ROWS), rows.root, MODALITIES, read):
         if not isinstance(item, Encoded) or not item.values:

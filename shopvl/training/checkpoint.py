@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from shopvl.errors import DesignError
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -45,13 +47,22 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path, model: nn.Module, optimizer: Optimizer, further: Mapping[str, nn.Module] = {}
 ) -> Progress:
-    """Put the newest checkpoint into model, optimizer and what else was saved; step 0 where there is none."""
+    """Put the newest checkpoint into model, optimizer and what else was saved; step 0 where there is none.
+
+    Raises DesignError for a checkpoint of other weights.
+    """
     found = _checkpoints(folder)
     if not found:
         return Progress()
     newest = found[-1]
     for name, module in {"model": model, **further}.items():
-        module.load_state_dict(load_file(newest / f"{name}.safetensors"))
+        tensors = load_file(newest / f"{name}.safetensors")
+        if odd := sorted(tensors.keys() ^ module.state_dict().keys()):
+            raise DesignError(
+                f"{newest} has other weights than this run ({odd[0]} first), perhaps of another shopvl; "
+                f"remove {folder} to train anew"
+            )
+        module.load_state_dict(tensors)
     _restore(optimizer, load_file(newest / "optimizer.safetensors"))
     return Progress(**json.loads((newest / "progress.json").read_text("utf-8")))
 

@@ -20,7 +20,7 @@ from shopvl.batch import Batch, Pictures
 from shopvl.data.training_rows import TrainingCache, TrainingDataset
 from shopvl.design.design import Design
 from shopvl.errors import RecipeError
-from shopvl.models.momentum import follow
+from shopvl.models.momentum import ema_update
 from shopvl.runtime.bfloat16 import bf16_is_fast
 from shopvl.runtime.malloc import disable_malloc_trim
 from shopvl.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -92,7 +92,7 @@ def train(
             if teacher is not None:
                 teacher.step(design.model)
             if average is not None:  # from nothing it would remember its beginning for long
-                follow(average, design.model, min(schedule.average, (1 + progress.step) / (10 + progress.step)))
+                ema_update(average, design.model, min(schedule.average, (1 + progress.step) / (10 + progress.step)))
             progress = Progress(progress.step + 1, agreed(time.monotonic() - started))
             known = {name: accelerator.reduce(loss.detach(), "mean").item() for name, loss in losses.items()}
             log.write(progress.step, known)

@@ -152,7 +152,7 @@ def test_model_from_elsewhere(tmp_path: Path) -> None:
 def test_folder_of_a_newer_shopvl(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "format": 99}))
-    with pytest.raises(DesignError, match="in format 99, this shopvl reads up to 3; upgrade shopvl"):
+    with pytest.raises(DesignError, match="in format 99, this shopvl reads up to 4; upgrade shopvl"):
         Design.from_pretrained(copy)
 
 
@@ -237,8 +237,11 @@ def test_a_value_that_came_later_is_chosen_by_its_name(prompted, toy_rows) -> No
     assert math.isfinite(after["Red"])  # by its name alone: what was learned for the value itself is gone
     head = again.model.head
     red = next(number for number, fact in enumerate(whole.facts) if (fact.property, fact.value) == ("Colour", "Red"))
-    assert not any(part[..., red].any() for part in (head.wide.weights.weight, head.wide.bias, head.known.T))
-    assert prompted.model.head.wide.bias[red]  # what was fitted was more than that
+    assert not any(
+        part[..., red].any()
+        for part in (head.ngram_linear.weights.weight, head.ngram_linear.bias, head.title_answer_bias.T)
+    )
+    assert prompted.model.head.ngram_linear.bias[red]  # what was fitted was more than that
 
 
 def test_words_are_taken_over_beside_another_image_tower(make_design) -> None:
@@ -247,16 +250,20 @@ def test_words_are_taken_over_beside_another_image_tower(make_design) -> None:
     other = make_design(recipe, seed=3)
     theirs = other.model.head
     torch.manual_seed(0)
-    for part in (theirs.wide.weights.weight, theirs.known, *theirs.whole.linear.parameters()):
+    for part in (
+        theirs.ngram_linear.weights.weight,
+        theirs.title_answer_bias,
+        *theirs.image_linear.linear.parameters(),
+    ):
         torch.nn.init.normal_(part)
     image = ThumbnailImage(size_px=(32, 32), stem=8, widths=(24,), blocks=(1,))
     design = make_design(replace(recipe, image=image))
     assert 0 < design.start_from(other) < len(theirs.state_dict()) + len(other.model.text_tower.state_dict())
     ours = design.model.head
-    assert torch.equal(ours.wide.weights.weight, theirs.wide.weights.weight)
-    assert torch.equal(ours.known, theirs.known)
-    assert ours.whole.linear.in_features != theirs.whole.linear.in_features
-    assert not any(part.any() for part in ours.whole.linear.parameters())
+    assert torch.equal(ours.ngram_linear.weights.weight, theirs.ngram_linear.weights.weight)
+    assert torch.equal(ours.title_answer_bias, theirs.title_answer_bias)
+    assert ours.image_linear.linear.in_features != theirs.image_linear.linear.in_features
+    assert not any(part.any() for part in ours.image_linear.linear.parameters())
 
 
 def test_words_are_taken_over_by_a_head_of_another_width(make_design) -> None:
@@ -264,12 +271,17 @@ def test_words_are_taken_over_by_a_head_of_another_width(make_design) -> None:
     recipe = find("prompt-mask", "tiny")
     other, wider = make_design(recipe), make_design(replace(recipe, answering=replace(recipe.answering, width=48)))
     theirs, ours = other.model.head, wider.model.head
-    for part in (theirs.wide.weights.weight, theirs.known, theirs.seen, theirs.whole.linear.weight):
+    for part in (
+        theirs.ngram_linear.weights.weight,
+        theirs.title_answer_bias,
+        theirs.image_only_answer_bias,
+        theirs.image_linear.linear.weight,
+    ):
         torch.nn.init.normal_(part)
     assert wider.start_from(other)
-    assert torch.equal(ours.wide.weights.weight, theirs.wide.weights.weight)
-    assert torch.equal(ours.whole.linear.weight, theirs.whole.linear.weight)
-    assert not any(part.any() for part in (ours.known, ours.seen))
+    assert torch.equal(ours.ngram_linear.weights.weight, theirs.ngram_linear.weights.weight)
+    assert torch.equal(ours.image_linear.linear.weight, theirs.image_linear.linear.weight)
+    assert not any(part.any() for part in (ours.title_answer_bias, ours.image_only_answer_bias))
 
 
 def test_linear_heads_have_no_names_to_go_by(tuned, toy_ontology) -> None:

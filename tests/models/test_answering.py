@@ -21,8 +21,8 @@ def design(request, make_design):
     head = design.model.head
     if request.param == "prompt-mask":  # what begins at zero counts too
         generator = torch.Generator().manual_seed(1)
-        begun = (head.known, head.seen, head.wide.weights.weight)
-        for part in (*begun, *head.whole.linear.parameters(), *head.beside.linear.parameters()):
+        begun = (head.title_answer_bias, head.image_only_answer_bias, head.ngram_linear.weights.weight)
+        for part in (*begun, *head.image_linear.linear.parameters(), *head.image_linear_with_title.linear.parameters()):
             torch.nn.init.normal_(part, std=0.3, generator=generator)
     design.model.eval()
     return design
@@ -143,7 +143,7 @@ def test_products_of_which_nothing_is_known_carry_no_loss(name: str, make_design
 
 def test_blocks_equal_a_plain_transformer_layer() -> None:
     torch.manual_seed(0)
-    block = PromptBlock(16, 2, 0.0, memory=False).eval()
+    block = PromptBlock(16, 2, 0.0, cross=False).eval()
     theirs = torch.nn.TransformerEncoderLayer(16, 2, 64, 0.0, "gelu", 1e-6, batch_first=True, norm_first=True).eval()
     theirs.self_attn.in_proj_weight.data.copy_(block.qkv.weight)
     theirs.self_attn.in_proj_bias.data.copy_(block.qkv.bias)

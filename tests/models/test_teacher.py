@@ -39,8 +39,8 @@ def test_the_teacher_is_a_moving_average_and_its_memory_a_queue(design, batch_of
         teacher.step(model)
     assert [len(told.title_group_M) for told in taught] == [0, 12, 24, 32]  # the tiny memory holds 32
     last = taught[3]
-    torch.testing.assert_close(last.remembered["image"][:12], taught[2].embeddings["image"])
-    torch.testing.assert_close(last.remembered["title"][24:], taught[0].embeddings["title"][:8])
+    torch.testing.assert_close(last.queue["image"][:12], taught[2].embeddings["image"])
+    torch.testing.assert_close(last.queue["title"][24:], taught[0].embeddings["title"][:8])
     assert torch.equal(last.title_group_M[:12], batches[2].groups.title_B)
     assert [round(told.share, 4) for told in taught] == [0.0, 0.02, 0.04, 0.06]  # 0.4 after 20 steps
 
@@ -69,7 +69,7 @@ def test_without_memory_it_is_the_plain_contrast() -> None:
     output, batch = outputs(7)
     nothing = {name: torch.zeros(0, 6) for name in ("title", "image")}
     empty = torch.zeros(0, dtype=torch.int64)
-    taught = TeacherOutputs(embeddings=output.embeddings, remembered=nothing, title_group_M=empty, share=0.0)
+    taught = TeacherOutputs(embeddings=output.embeddings, queue=nothing, title_group_M=empty, share=0.0)
     plain = ContrastLoss("title-image", 1.0, "itc:title-image")(output, batch)
     torch.testing.assert_close(MomentumContrastLoss(1.0)(output, replace(batch, teacher=taught)), plain)
 
@@ -80,7 +80,7 @@ def test_softened_contrast_over_a_memory_in_plain_loops() -> None:
     teacher = {name: torch.nn.functional.normalize(torch.randn(4, 6), dim=1) for name in ("title", "image")}
     memory = {name: torch.nn.functional.normalize(torch.randn(3, 6), dim=1) for name in ("title", "image")}
     groups = torch.tensor([1, 9, 0])
-    taught = TeacherOutputs(embeddings=teacher, remembered=memory, title_group_M=groups, share=0.3)
+    taught = TeacherOutputs(embeddings=teacher, queue=memory, title_group_M=groups, share=0.3)
     total = 0.0
     for left, right in (("title", "image"), ("image", "title")):
         gallery = [*teacher[right], *memory[right]]
@@ -100,7 +100,7 @@ def test_hidden_words_listen_to_the_teacher() -> None:
     logits, told = torch.randn(3, 9), torch.randn(3, 9)
     targets = torch.tensor([[4, -100, 7], [-100, 1, -100]])
     words = Words(ids_BT=torch.zeros(2, 3, dtype=torch.int64), real_BT=targets > -200, targets_BT=targets)
-    taught = TeacherOutputs(embeddings={}, remembered={}, title_group_M=targets[0], share=0.4, token_logits_NV=told)
+    taught = TeacherOutputs(embeddings={}, queue={}, title_group_M=targets[0], share=0.4, token_logits_NV=told)
     found = MaskedWordsLoss(1.0, Plain())(Output(token_logits_NV=logits), Batch(texts={"title": words}, teacher=taught))
     logp, hard = logits.log_softmax(1), -sum(logits.log_softmax(1)[i, t] for i, t in enumerate((4, 7, 1))) / 3
     soft = -(told.softmax(1) * logp).sum(1).mean()
@@ -132,7 +132,7 @@ def test_judged_pairs_are_the_ones_drawn(design, batch_of) -> None:
         output = design.model(batch)
         title, image = drawn_pairs(output, batch)
         cells, kept = design.model.picture(batch)
-        found = design.model.judge(batch.texts["title"].rows(title), cells[image], kept[image])
+        found = design.model.match_score(batch.texts["title"].rows(title), cells[image], kept[image])
     torch.testing.assert_close(output.pairs.match_logit_B, found, atol=1e-5, rtol=1e-4)
     assert output.pairs.is_match_B[:6].all()
 

@@ -23,7 +23,7 @@ from shopvl.models.concat_towers import ConcatTowers, at_size
 from shopvl.models.fold_batchnorm import fold_batchnorm
 from shopvl.models.inputs import MapCells, TextTower, WordBagTower
 from shopvl.models.thumbnail import ThumbnailNet
-from shopvl.models.two_crop import middle
+from shopvl.models.two_crop import center_crop
 from shopvl.recipes import find
 
 
@@ -191,7 +191,7 @@ def test_a_close_up_is_averaged_in_use_and_not_while_it_learns(make) -> None:
     net = make(close_up=0.8).eval()
     pictures = torch.rand(3, 3, 20, 30)
     inner = nn.functional.interpolate(pictures[:, :, 2:18, 3:27], size=(20, 30), mode="bilinear")
-    torch.testing.assert_close(middle(pictures, 0.8), inner)
+    torch.testing.assert_close(center_crop(pictures, 0.8), inner)
     once = make().eval()
     once.load_state_dict(net.state_dict())
     with torch.inference_mode():

@@ -73,8 +73,13 @@ def test_polish_fits_what_it_is_shown_and_nothing_else(prompted, toy_catalog) ->
     """With what it fits wiped out before, it brings answers with a title and from the picture alone to a good fit."""
     head = prompted.model.head
     with torch.no_grad():
-        fitted = [head.known, head.seen, *head.whole.linear.parameters(), *head.beside.linear.parameters()]
-        for tensor in (*fitted, head.wide.weights.weight):
+        fitted = [
+            head.title_answer_bias,
+            head.image_only_answer_bias,
+            *head.image_linear.linear.parameters(),
+            *head.image_linear_with_title.linear.parameters(),
+        ]
+        for tensor in (*fitted, head.ngram_linear.weights.weight):
             tensor.zero_()
         head.log_title_scale.fill_(-3.0)
         head.log_picture_scale.fill_(-3.0)
@@ -137,7 +142,7 @@ def test_of_many_rows_all_parts_of_a_sorted_table_are_fitted(
     monkeypatch.setattr(answer_heads, "MAX_ROWS", len(frame) // 3)
     fit_answer_heads(prompted, open_catalog(tmp_path / "sorted.parquet"))
     numbers = {fact.path: number for number, fact in enumerate(prompted.ontology.facts)}
-    fitted_K = prompted.model.head.wide.weights.weight.any(0)
+    fitted_K = prompted.model.head.ngram_linear.weights.weight.any(0)
     for start in range(0, len(frame), 10):
         departments = {path[0] for path in frame[start : start + 10]["category_path"]}
         assert any(fitted_K[numbers[department,]] for department in departments)

@@ -1,0 +1,75 @@
+"""Folders saved before weights were renamed open as they are, under the name they had."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from shopvl.batch import MODALITIES
+from shopvl.design.design import Design
+from shopvl.design.folder import CONFIG, FORMAT, RENAMED, WEIGHTS, current_name, former_name
+from shopvl.design.quantization import SCALE
+from shopvl.errors import DesignError
+from shopvl.inference.predict import PromptedAnswers
+from shopvl.paths import SHIPPED
+from shopvl.recipes import find
+
+
+def as_format_3(folder: Path) -> None:
+    """Rewrite a design folder as it was saved before."""
+    tensors = load_file(folder / WEIGHTS)
+    before = {
+        former_name(name.removesuffix(SCALE)) + SCALE * name.endswith(SCALE): part for name, part in tensors.items()
+    }
+    save_file(before, folder / WEIGHTS)
+    config = json.loads((folder / CONFIG).read_text("utf-8"))
+    (folder / CONFIG).write_text(json.dumps({**config, "format": 3}), "utf-8")
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_a_folder_of_before_opens_with_its_name_and_its_answers(prompted, batch_of, tmp_path, compact: bool) -> None:
+    prompted.save(tmp_path, compact=compact)
+    saved = Design.from_pretrained(tmp_path)
+    as_format_3(tmp_path)
+    stored = load_file(tmp_path / WEIGHTS)
+    assert {"model.head.known", "model.head.wide.bias", "model.head.enter.weight"} <= stored.keys()
+    assert not any("answer_bias" in name for name in stored)
+    opened = Design.from_pretrained(tmp_path)
+    assert opened.name == saved.name
+    batch = batch_of(saved, 4)
+    with torch.inference_mode():
+        one, two = (PromptedAnswers(design).read(batch, [MODALITIES])["image+title"] for design in (saved, opened))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_names_of_before_are_refused_in_a_new_folder(prompted, tmp_path: Path) -> None:
+    prompted.save(tmp_path)
+    config = (tmp_path / CONFIG).read_text("utf-8")
+    assert json.loads(config)["format"] == FORMAT
+    as_format_3(tmp_path)
+    (tmp_path / CONFIG).write_text(config, "utf-8")
+    with pytest.raises(DesignError, match="do not fit their recipe"):
+        Design.from_pretrained(tmp_path)
+
+
+def test_the_bundled_model_is_a_folder_of_before() -> None:
+    assert "model.head.known" in load_file(SHIPPED / WEIGHTS)
+    assert json.loads((SHIPPED / CONFIG).read_text("utf-8"))["format"] == 3
+
+
+@pytest.mark.parametrize("name", ["prompt-mask", "prompt-decode", "albef", "vilt", "tri-clip"])
+def test_renaming_has_a_way_back_for_every_weight(name: str, make_design) -> None:
+    names = [f"model.{part}" for part in make_design(find(name, "tiny")).model.state_dict()]
+    before = [former_name(part) for part in names]
+    assert [current_name(part) for part in before] == names
+    assert len(set(before)) == len(names)
+    assert (before != names) == (name in ("prompt-mask", "prompt-decode", "albef"))
+
+
+def test_only_whole_parts_of_a_name_are_replaced() -> None:
+    assert current_name("model.head.known") == "model.head.title_answer_bias"
+    assert current_name("model.head.knowns.weight") == "model.head.knowns.weight"
+    assert current_name("model.blocks.0.memory_out.bias") == "model.blocks.0.cross_out.bias"
+    assert len({before for before, _ in RENAMED}) == len({now for _, now in RENAMED}) == len(RENAMED)
