@@ -42,7 +42,7 @@ from shopvl.recipes.parts import (
     BiasDrop,
     DualEncoder,
     KaleidoCells,
-    KeepSubject,
+    KeepSubjectTokens,
     MaskedFeatures,
     MaskedPatches,
     OverlayConsistency,
@@ -148,12 +148,12 @@ class Collator:
             cells = _product_cells(pixels_B3YX, self.recipe.image, printed or [()] * len(pixels))
             return replace(found, cells=cells)
         leave_out, grid = self.recipe.leave_out, self.recipe.patch_grid
-        if grid is None or not (self._guesses or isinstance(leave_out, KeepSubject) or (leave_out and rng)):
+        if grid is None or not (self._guesses or isinstance(leave_out, KeepSubjectTokens) or (leave_out and rng)):
             return found
         shares_BRC = subject_shares(pixels_B3YX, grid)
         kept = None
         match leave_out:
-            case KeepSubject(subject=least, at_least=at_least):
+            case KeepSubjectTokens(subject=least, at_least=at_least):
                 shares = np.stack([shares_BRC, np.zeros_like(shares_BRC), 1 - shares_BRC], axis=-1)
                 kept = KeepRule(subject=least, at_least=at_least).kept(shares)
             case BiasDrop(share=share, bias=bias) if rng is not None:

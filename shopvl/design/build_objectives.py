@@ -110,7 +110,7 @@ def _hidden_words(recipe: Recipe, tokenizer: Tokenizer) -> MaskedTokens:
 
 
 def _masked_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
-    """What is shown for guessing: hidden words, and in the same pass hidden cells where the recipe hides both."""
+    """What is shown for guessing: masked words, and in the same pass masked cells where the recipe hides both."""
     words = _hidden_words(recipe, tokenizer)
     if any(isinstance(part, parts.KaleidoTask) for part in recipe.objectives):
         assert isinstance(recipe.image, parts.KaleidoCells)
@@ -131,7 +131,7 @@ def _hidden_cells(recipe: Recipe) -> View | None:
 
 
 def _cells_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
-    """Hidden cells for guessing: beside hidden words, unless these are conditional."""
+    """Hidden cells for guessing: beside masked words, unless these are conditional."""
     apart = any(isinstance(part, parts.MaskedWords) and part.conditional for part in recipe.objectives)
     cells = _hidden_cells(recipe) if apart else None
     return cells or _masked_view(recipe, tokenizer)

@@ -42,7 +42,7 @@ class MomentumEncoder(nn.Module):
 
     @torch.no_grad()
     def teach(self, batch: Batch) -> TeacherOutputs:
-        """Its embeddings of the batch, its guesses at hidden words where some are, and what it remembers."""
+        """Its embeddings of the batch, its guesses at masked words where some are, and what it remembers."""
         output = self.model(batch)
         group_B = require(batch.groups, "groups", by="the momentum teacher").title_B
         known = {name: output.embeddings[name] for name in QUEUED}

@@ -34,7 +34,7 @@ PUZZLES = {"rotation": (0, 4), "jigsaw": (1, 24), "camouflage": (2, 9)}
 
 
 class SingleStreamModel(SharedSpaceModel):
-    """`[CLS] words [SEP] patches` through one encoder, with heads for hidden words and for matching.
+    """`[CLS] words [SEP] patches` through one encoder, with heads for masked words and for matching.
 
     An input that is left out is simply not on the line, so one model serves picture, title, or both. The encoder may
     also be one of two streams (ViLBERT, InterBERT): a pair is then judged by the product of both their first states.
@@ -63,7 +63,7 @@ class SingleStreamModel(SharedSpaceModel):
         self.match = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
         self.word_transform = _transform(width)
         self.word_bias = nn.Parameter(torch.zeros(words.word.num_embeddings))
-        if guesses and isinstance(patches, PatchEmbedding):  # the pixels of hidden patches
+        if guesses and isinstance(patches, PatchEmbedding):  # the pixels of masked patches
             self.hidden = nn.Parameter(torch.randn(width) * 0.02)
             self.guess = nn.Linear(width, patches.patch.weight[0].numel())
         elif guesses and isinstance(patches, CellInput):  # their features
@@ -253,7 +253,7 @@ class SingleStreamModel(SharedSpaceModel):
 
 
 class RegionTasks(nn.Module):
-    """Heads for what hidden regions were: their `features` and their `classes`, either only if asked for.
+    """Heads for what masked regions were: their `features` and their `classes`, either only if asked for.
 
     Features are guessed through the input's own map, read backwards (UNITER's released code). Classes are what a linear
     map tells of a region's features alone, K kinds; in place of a detector's it learns beside, and with it the net that
@@ -268,7 +268,7 @@ class RegionTasks(nn.Module):
         self.guess = nn.Sequential(_transform(width), nn.Linear(width, classes)) if classes else None
 
     def forward(self, output: Output, masked_ND: Tensor, features_NF: Tensor, map_DF: Tensor) -> Output:
-        """The output with guesses at N hidden regions, and what they were."""
+        """The output with guesses at N masked regions, and what they were."""
         if self.to_map is not None:
             guessed_NF = F.linear(self.to_map(masked_ND), map_DF.T, self.feature_bias).float()
             target_NF = features_NF.detach().float()

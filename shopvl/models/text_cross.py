@@ -15,7 +15,7 @@ from shopvl.models.prompt_heads import PromptBlock
 
 
 class TextCrossModel(DualEncoderModel):
-    """A dual encoder whose words then look at the picture's cells, with heads for hidden words and for matching.
+    """A dual encoder whose words then look at the picture's cells, with heads for masked words and for matching.
 
     ALBEF (arXiv:2107.07651). The towers alone embed, for search; the layers above them judge pairs.
     """
@@ -40,7 +40,7 @@ class TextCrossModel(DualEncoderModel):
         self.word_bias = nn.Parameter(torch.zeros(text_tower.vectors.num_embeddings))
 
     def forward(self, batch: Batch) -> Output:
-        """Embeddings of whatever the batch holds; guesses at hidden words and logits of drawn pairs, if asked."""
+        """Embeddings of whatever the batch holds; guesses at masked words and logits of drawn pairs, if asked."""
         pooled_BW, tokens = self.look(batch)
         embeddings = {"image": self._unit(self.image_projection(pooled_BW))}
         for name, words in batch.texts.items():

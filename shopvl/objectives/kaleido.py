@@ -1,4 +1,4 @@
-"""Kaleido-BERT's view of a product and its tasks (arXiv:2103.16110): one per level of cells, beside hidden words."""
+"""Kaleido-BERT's view of a product and its tasks (arXiv:2103.16110): one per level of cells, beside masked words."""
 
 from __future__ import annotations
 

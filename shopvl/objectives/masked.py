@@ -15,7 +15,7 @@ from shopvl.objectives.views import View
 
 @dataclass(frozen=True)
 class MaskedWordsLoss:
-    """Cross-entropy of the hidden pieces given the rest of the title and the picture; `msm` where runs were hidden.
+    """Cross-entropy of the masked pieces given the rest of the title and the picture; `msm` where runs were hidden.
 
     Reads: `texts["title"].targets_BT`, and `teacher`, if there is a teacher: a part of the target is then its guess
     (ALBEF, arXiv:2107.07651). Head: word logits. Paper: BERT (arXiv:1810.04805), with the picture as in ViLT. Nearest
@@ -40,9 +40,9 @@ class MaskedWordsLoss:
 
 @dataclass(frozen=True)
 class MaskedPatchesLoss:
-    """Squared error of the pixels of hidden patches, each patch's own mean and spread taken off.
+    """Squared error of the pixels of masked patches, each patch's own mean and spread taken off.
 
-    Reads: `pictures.masked_BP`. Head: `patch_pixels_NC`. Paper: SimMIM (arXiv:2111.09886) for hidden patches that stay
+    Reads: `pictures.masked_BP`. Head: `patch_pixels_NC`. Paper: SimMIM (arXiv:2111.09886) for masked patches that stay
     on the line, MAE (arXiv:2111.06377) for the normed pixels. Nearest sibling: MAE, which drops what it hides.
     """
 
@@ -52,7 +52,7 @@ class MaskedPatchesLoss:
     name: Literal["pix-rec"] = "pix-rec"
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, mean over the hidden pixels."""
+        """Scalar, mean over the masked pixels."""
         by = "the objective pix-rec"
         pictures, masked_BP = require(batch.pictures, "pictures", by), _masked(batch, by)
         cells_BPC = F.unfold(pictures.pixels_B3YX, self.patch_px, stride=self.patch_px).transpose(1, 2)
@@ -64,7 +64,7 @@ class MaskedPatchesLoss:
 
 @dataclass(frozen=True)
 class MaskedFeaturesLoss:
-    """KL divergence between the features of hidden cells and the guesses, both as distributions over the features.
+    """KL divergence between the features of masked cells and the guesses, both as distributions over the features.
 
     Reads: `pictures.masked_BP`. Head: `patch_features`. Paper: FashionBERT's masked patches (arXiv:2005.09801); with
     `places` it is Kaleido-BERT's grey-to-colour and blank-to-colour, each on the cells of its level. Nearest sibling:
@@ -77,7 +77,7 @@ class MaskedFeaturesLoss:
     places: tuple[int, int] | None = None  # first and last place of the cells that count; None: all
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, mean over the hidden cells."""
+        """Scalar, mean over the masked cells."""
         by = f"the objective {self.name}"
         guesses = require(output.patch_features, "patch features", by)
         guessed_NF, true_NF = guesses.predicted_NF, guesses.target_NF
@@ -91,7 +91,7 @@ class MaskedFeaturesLoss:
 
 @dataclass(frozen=True)
 class MaskedRegionFeaturesLoss:
-    """Squared error of the guesses at hidden regions' features.
+    """Squared error of the guesses at masked regions' features.
 
     Head: `patch_features`. Paper: UNITER's masked region feature regression (arXiv:1909.11740), as the mean
     over features instead of their sum. Nearest sibling: `mpm-kl`, which compares them as distributions.
@@ -102,7 +102,7 @@ class MaskedRegionFeaturesLoss:
     name: str = "mrfr"
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, mean over the hidden regions and their features."""
+        """Scalar, mean over the masked regions and their features."""
         guesses = require(output.patch_features, "patch features", by="the objective mrfr")
         return F.mse_loss(guesses.predicted_NF, guesses.target_NF)
 
@@ -122,7 +122,7 @@ class MaskedRegionClassesLoss:
     name: str = "mrc-kl"
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, mean over the hidden regions; what is told carries no gradient into the divergence."""
+        """Scalar, mean over the masked regions; what is told carries no gradient into the divergence."""
         by = "the objective mrc-kl"
         facts_BK = require(batch.facts, "facts", by).product_BK
         classes = require(output.region_classes, "region classes", by)

@@ -6,7 +6,7 @@ from shopvl.recipes.parts import (
     Augment,
     Contrast,
     DualEncoder,
-    KeepSubject,
+    KeepSubjectTokens,
     PatchTower,
     TextTransformer,
     ThumbnailImage,
@@ -55,7 +55,7 @@ _FLIP = replace(
     _BASE,
     name="flip",
     image=PatchTower(size_px=(224, 224), patch_px=16, layers=12, width=768, heads=12),
-    leave_out=KeepSubject(),
+    leave_out=KeepSubjectTokens(),
     schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.2, batch_size=512),
     source="FLIP (arXiv:2212.00794)",
     differs="patches that show no product are left out, in training and in use alike, instead of a random half in "

@@ -28,7 +28,6 @@ from shopvl.recipes.parts import (
     JointThenSplit,
     KaleidoCells,
     KaleidoTask,
-    LeaveOut,
     MaskedFeatures,
     MaskedPatches,
     MaskedRegionClasses,
@@ -51,6 +50,7 @@ from shopvl.recipes.parts import (
     TextCross,
     TextTransformer,
     ThumbnailImage,
+    TokenDropping,
     WarmupCosine,
     WordBag,
     WordPieces,
@@ -83,7 +83,7 @@ class Recipe:
     schedule: WarmupCosine
     teacher: Momentum | None = None
     augment: Augment = Augment()
-    leave_out: LeaveOut | None = None  # patches that the encoder does not see
+    leave_out: TokenDropping | None = None  # patches that the encoder does not see
     source: str  # the paper
     differs: str  # what is not as in the paper, and why
 

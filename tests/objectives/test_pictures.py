@@ -12,7 +12,7 @@ from shopvl.objectives.consistency import OverlayConsistencyLoss
 from shopvl.objectives.masked import MaskedFeaturesLoss, MaskedPatchesLoss
 from shopvl.objectives.views import MaskedPatchesView
 from shopvl.recipes import find
-from shopvl.recipes.parts import BiasDrop, Contrast, KeepSubject, MaskedPatches, OverlayConsistency
+from shopvl.recipes.parts import BiasDrop, Contrast, KeepSubjectTokens, MaskedPatches, OverlayConsistency
 
 
 def test_hidden_pixels_are_scored_as_plain_loops_do() -> None:
@@ -60,7 +60,7 @@ def rows(toy_rows):
 def masked_vilt(make_design):
     recipe = find("vilt", "tiny")
     return make_design(
-        replace(recipe, objectives=(*recipe.objectives, MaskedPatches()), leave_out=KeepSubject(subject=0.1))
+        replace(recipe, objectives=(*recipe.objectives, MaskedPatches()), leave_out=KeepSubjectTokens(subject=0.1))
     )
 
 

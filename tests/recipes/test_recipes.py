@@ -9,7 +9,7 @@ from shopvl.recipes.parts import (
     CoAttention,
     Contrast,
     KaleidoTask,
-    KeepSubject,
+    KeepSubjectTokens,
     MaskedFeatures,
     MaskedRegionClasses,
     MaskedRegionFeatures,
@@ -91,7 +91,7 @@ def test_unknown_missing_and_ill_typed_fields_are_all_named() -> None:
 
 
 def test_only_patches_can_be_left_out() -> None:
-    recipe = replace(find("tri-clip", "tiny"), leave_out=KeepSubject())
+    recipe = replace(find("tri-clip", "tiny"), leave_out=KeepSubjectTokens())
     assert any("keep-subject leaves out patches, which timm-image does not have" in s for s in recipe.problems())
     tower = find("flip", "tiny").image
     assert any(

@@ -163,7 +163,7 @@ Image = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class KeepSubject:
+class KeepSubjectTokens:
     """Patches that show too little product never enter the encoder, in training and in use.
 
     `subject` is the least share of product; `at_least` so many patches of a picture stay, those that show the most.
@@ -186,4 +186,4 @@ class BiasDrop:
     bias: Annotated[float, Field(ge=0)] = 0.0
 
 
-LeaveOut = Annotated[KeepSubject | BiasDrop, Field(discriminator="kind")]
+TokenDropping = Annotated[KeepSubjectTokens | BiasDrop, Field(discriminator="kind")]
