@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,15 +21,42 @@ ROWS_PER_GROUP = 10_000
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """A draft beside `path` that takes its place when the block ends well."""
+def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """A draft beside `path` that takes its place when the block ends well; a `durable` one survives a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
     try:
         yield draft
+        if durable:
+            _sync(draft)
         draft.replace(path)
+        if durable:
+            _sync(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """An empty draft folder beside `path` that takes its place, and that of an older one, when the block ends well."""
+    draft = path.with_name(f".{path.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        shutil.rmtree(path, ignore_errors=True)
+        draft.rename(path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Make a file's content, or the names in a folder, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 class Table:
@@ -36,9 +64,8 @@ class Table:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path, self.schema = path, schema
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.draft = path.with_name(f".{path.name}.draft")
-        self._writer = pq.ParquetWriter(str(self.draft), schema, compression="zstd")
+        self._file = atomic_write(path, durable=True)
+        self._writer = pq.ParquetWriter(str(self._file.__enter__()), schema, compression="zstd")
         self._kept: list[dict[str, Any]] = []
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -67,12 +94,10 @@ class Table:
             if kind is None:
                 self._flush()
             self._writer.close()
-            if kind is None:
-                with self.draft.open("rb") as file:
-                    os.fsync(file.fileno())
-                self.draft.replace(self.path)
-        finally:
-            self.draft.unlink(missing_ok=True)
+        except BaseException as fault:
+            self._file.__exit__(type(fault), fault, fault.__traceback__)
+            raise
+        self._file.__exit__(kind, error, trace)
 
 
 LOCK = ".lock"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from shopvl.design.design import Design
 from shopvl.errors import RecipeError, TrackingError
 from shopvl.evaluation.model_card import model_card
 from shopvl.evaluation.page import evaluate
-from shopvl.files import atomic_write
+from shopvl.files import atomic_folder, atomic_write
 from shopvl.inference.calibrate import calibrate
 from shopvl.runs.grid import Cell
 from shopvl.runs.serving import save_served
@@ -158,16 +157,14 @@ def drawn(shop: Shop, shops: Path, report: Report) -> Path:
     shops.mkdir(parents=True, exist_ok=True)
     with FileLock(shops / ".lock"):
         if not folder.is_dir():
-            draft = folder.with_name(f".{folder.name}.draft")
-            shutil.rmtree(draft, ignore_errors=True)
-            write_shop(
-                draft,
-                shop.products,
-                seed=shop.seed,
-                size_px=shop.size_px,
-                progress=lambda done: report("draw", done / shop.products),
-            )
-            draft.rename(folder)
+            with atomic_folder(folder) as draft:
+                write_shop(
+                    draft,
+                    shop.products,
+                    seed=shop.seed,
+                    size_px=shop.size_px,
+                    progress=lambda done: report("draw", done / shop.products),
+                )
     return folder / "catalog.parquet"
 
 

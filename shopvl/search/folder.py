@@ -7,7 +7,6 @@ index or the new one. What no config names is cleared away by the next change.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shopvl.errors import IndexFolderError
-from shopvl.files import LOCK
+from shopvl.files import LOCK, atomic_write
 from shopvl.search.stores.faiss import Kind
 
 FORMAT = 3
@@ -139,12 +138,8 @@ def check_model(folder: Path, state: State, model: str) -> None:
 
 def publish(folder: Path, state: State) -> None:
     """Make `state` the index, in one step, and clear away what it does not name."""
-    part = folder / f".{CONFIG}.part"
-    with part.open("w", encoding="utf-8") as file:
-        file.write(state.model_dump_json(indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / CONFIG)
+    with atomic_write(folder / CONFIG, durable=True) as draft:
+        draft.write_text(state.model_dump_json(indent=1) + "\n", encoding="utf-8")
     clear(folder, state)
 
 

@@ -4,14 +4,12 @@ import csv
 import io
 import json
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +17,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from shopvl.errors import CatalogError
+from shopvl.files import atomic_write
 from shopvl.synthetic.assortment import ontology_names
 from shopvl.synthetic.generate import ShopItem, draw_item, stream
 
@@ -97,15 +96,15 @@ def write_shop(
     target.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         # left in reverse order: the catalog appears last, when all that belongs to it is there
-        catalog_path = files.enter_context(_Finished(target / "catalog.parquet"))
+        catalog_path = files.enter_context(atomic_write(target / "catalog.parquet"))
         catalog = files.enter_context(pq.ParquetWriter(catalog_path, CATALOG_SCHEMA))
-        truth_path = files.enter_context(_Finished(target / "truth.parquet"))
+        truth_path = files.enter_context(atomic_write(target / "truth.parquet"))
         truth = files.enter_context(pq.ParquetWriter(truth_path, TRUTH_SCHEMA))
-        log_path = files.enter_context(_Finished(target / "query_log.csv"))
+        log_path = files.enter_context(atomic_write(target / "query_log.csv"))
         log = files.enter_context(open(log_path, "w", newline="", encoding="utf-8"))
         clicks = csv.writer(log)
         clicks.writerow(("query", "product_id", "count"))
-        names = files.enter_context(_Finished(target / "ontology_names.json"))
+        names = files.enter_context(atomic_write(target / "ontology_names.json"))
         names.write_text(json.dumps(ontology_names(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         done = 0
         for rows in _chunks(order, workers):
@@ -123,25 +122,6 @@ def _check(order: Order, workers: int) -> None:
         raise CatalogError(f"a shop of {order.count} products by {workers} workers; both start at 1")
     if not 0 <= order.zh_share <= 1:
         raise CatalogError(f"zh_share is {order.zh_share}; it is a share between 0 and 1")
-
-
-class _Finished:
-    """A temporary path beside the target; renamed onto it when the block ends well, removed when it does not."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.path = target.with_name(f".{target.name}.{os.getpid()}.part")
-
-    def __enter__(self) -> Path:
-        return self.path
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            os.replace(self.path, self.target)
-        else:
-            self.path.unlink(missing_ok=True)
 
 
 def _chunks(order: Order, workers: int) -> Iterator[Rows]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import io
 import json
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from shopvl.errors import ShopvlError
+from shopvl.files import atomic_write
 
 KEY_BYTES = 16
 KEY, REASON = "key", "reason"  # columns that every ledger has; a row with a reason was rejected
@@ -180,16 +180,10 @@ class ResultCache:
         self._sizes[part] = batch.num_rows
 
     def _durably(self, path: Path, data: bytes | memoryview) -> None:
-        draft = path.with_name(f".{path.name}.draft")
         try:
-            with draft.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-            sync_folder(self.folder)
+            with atomic_write(path, durable=True) as draft:
+                draft.write_bytes(data)
         except OSError as error:
-            draft.unlink(missing_ok=True)
             raise disk_error(error, self.folder, len(self)) from error
 
     def _read_state(self) -> int:
@@ -197,15 +191,6 @@ class ResultCache:
             return int(json.loads((self.folder / STATE).read_text("utf-8"))["finished"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def disk_error(error: OSError, folder: Path, kept: int) -> OSError | ShopvlError:

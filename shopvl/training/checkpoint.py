@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from shopvl.errors import DesignError
+from shopvl.files import atomic_folder
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,14 @@ def save_checkpoint(
     folder: Path, model: nn.Module, optimizer: Optimizer, progress: Progress, further: Mapping[str, nn.Module] = {}
 ) -> None:
     """Write `checkpoint-STEP` beside the last one, then remove the last one. `further` is kept by name."""
-    target = folder / f"checkpoint-{progress.step:08d}"
-    draft = folder / "checkpoint.draft"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    for name, module in {"model": model, **further}.items():
-        tensors = {key: tensor.contiguous() for key, tensor in module.state_dict().items()}
-        save_file(tensors, draft / f"{name}.safetensors")
-    save_file(_flat(optimizer), draft / "optimizer.safetensors")
-    (draft / "progress.json").write_text(json.dumps(asdict(progress)), "utf-8")
-    shutil.rmtree(target, ignore_errors=True)
-    draft.rename(target)
+    for draft in folder.glob(".checkpoint-*.draft"):  # of a run that was killed while it saved
+        shutil.rmtree(draft)
+    with atomic_folder(folder / f"checkpoint-{progress.step:08d}") as draft:
+        for name, module in {"model": model, **further}.items():
+            tensors = {key: tensor.contiguous() for key, tensor in module.state_dict().items()}
+            save_file(tensors, draft / f"{name}.safetensors")
+        save_file(_flat(optimizer), draft / "optimizer.safetensors")
+        (draft / "progress.json").write_text(json.dumps(asdict(progress)), "utf-8")
     for old in _checkpoints(folder)[:-1]:
         shutil.rmtree(old)
 
