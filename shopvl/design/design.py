@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +24,6 @@ from shopvl.design.folder import (
     CALIBRATION,
     CARD,
     CONFIG,
-    DRAFT,
     FORMAT,
     ONTOLOGY,
     READY,
@@ -39,6 +37,7 @@ from shopvl.design.folder import (
 )
 from shopvl.design.quantization import restored, rounded
 from shopvl.errors import DesignError, RecipeError, ShopvlError
+from shopvl.files import atomic_folder
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.heads import LinearHeads, TitleWords
 from shopvl.models.momentum import Ensemble, MomentumEncoder
@@ -239,15 +238,9 @@ class Design:
         Killed at any moment or on a full disk, it leaves the former design or this one, which takes over in one step:
         when READY gets its name. Of a first save `config.json` comes last, so a folder that has one is whole.
         """
-        draft = folder / DRAFT
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        try:
+        with atomic_folder(folder / READY) as draft:
             self._write(draft, card, compact)
             put_in_place(folder)  # what a killed save had ready
-            draft.rename(folder / READY)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         put_in_place(folder)
 
     def _write(self, folder: Path, card: str, compact: bool) -> None:

@@ -32,7 +32,7 @@ RENAMED = (
     (".norm_memory", ".norm_cross"),
     (".memory_out", ".cross_out"),
 )
-DRAFT, READY = ".draft", ".ready"  # folders in a design's: files being written; all of them, not yet in their places
+READY = ".ready"  # a folder in a design's: all files of a save, not yet in their places
 
 
 def file_in(folder: Path, name: str) -> Path:
