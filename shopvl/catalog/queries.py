@@ -16,8 +16,6 @@ from shopvl.catalog.readers import Source, table_source
 from shopvl.catalog.schema import folded_name
 from shopvl.errors import CatalogError
 
-FRAGMENT_SHARE = 0.2  # of made queries: some words of the title
-LEAF_SHARE = 0.85  # of the others: names the most special category, not one above it
 PROPERTY_WEIGHTS = (15, 40, 30, 15)  # how many properties are named: 0, 1, 2, 3
 
 # Where English puts a property's word: before the noun, the smaller the further in front ("blue casual cotton shirt").
@@ -61,9 +59,12 @@ def make_query(
     rng: random.Random,
     *,
     language: str = "en",
+    title_share: float = 0.2,
+    leaf_share: float = 0.85,
 ) -> Query:
     """A query that the product fits: its category with up to three properties in natural order, or a part of its title.
 
+    A part of the title with the chance `title_share`; else of its categories the most special one with `leaf_share`.
     In another language than English only what has a name in it is said; where not even the category has one, the
     query is in English. A product that the ontology does not know gives a part of its title, one with no title
     either an empty text.
@@ -72,12 +73,12 @@ def make_query(
     facts = {number: ontology.facts[number] for number in ids}
     nodes = [number for number, fact in facts.items() if fact.kind == "category"]
     nodes.sort(key=lambda number: len(facts[number].path))
-    if title and title.strip() and (not nodes or rng.random() < FRAGMENT_SHARE):
+    if title and title.strip() and (not nodes or rng.random() < title_share):
         text = _fragment(title, rng)
         return Query(text, facts_named(text, ontology, within=ids))
     if not nodes:
         return Query("")
-    node = nodes[-1] if len(nodes) == 1 or rng.random() < LEAF_SHARE else rng.choice(nodes[:-1])
+    node = nodes[-1] if len(nodes) == 1 or rng.random() < leaf_share else rng.choice(nodes[:-1])
     if language != "en" and _name(ontology, node, language) is None:
         language = "en"
     noun = _name(ontology, node, language) or facts[node].path[-1].casefold()

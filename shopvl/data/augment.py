@@ -12,17 +12,15 @@ from shopvl.catalog.plural import singular
 from shopvl.vision.overlays import draw_lying_text, draw_overlays
 from shopvl.vision.subject import with_drawing_painted_out
 
-PAINTED_OUT = 1 / 2  # of the promotions drawn on training pictures
 
-
-def add_promotion_overlay(picture: Image.Image, rng: random.Random) -> Image.Image:
+def add_promotion_overlay(picture: Image.Image, rng: random.Random, painted_out: float) -> Image.Image:
     """The picture with promotions drawn on it, or, half of the time, with a word that lies.
 
-    Half of them are painted out again, as text laid over pictures is in use where OCR is on.
+    A share of `painted_out` is painted out again, as text laid over pictures is in use where OCR is on.
     """
     draw = draw_lying_text if rng.random() < 0.5 else draw_overlays
     drawn = draw(picture, np.random.default_rng(rng.getrandbits(64)))[0]
-    return with_drawing_painted_out(drawn, picture) if rng.random() < PAINTED_OUT else drawn
+    return with_drawing_painted_out(drawn, picture) if rng.random() < painted_out else drawn
 
 
 def remove_phrase(text: str, name: str) -> str:

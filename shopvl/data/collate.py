@@ -63,10 +63,6 @@ from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to
 
 DECODED_SIDES = 2  # a JPEG is decoded at no less than so many times the size that the model reads
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
-ASKED_PROPERTIES = 24  # at most, per training batch; the category is always asked
-LACKING_SHARE = 0.3  # of the questions that a product has no answer to are asked: most categories lack most properties
-CATEGORY_SHARE = 0.3  # of training prompts that name a product's category where they may
-LOGGED_SHARE = 0.5  # of the queries of a product that has logged ones: made queries name facts that shoppers rarely do
 CENTER = Crop(0.075, 0.075, 0.925, 0.925, False)  # the middle of a picture, where promotions are seldom
 MIN_BOX_PRODUCT_SHARE = 0.2  # share of product from which a small patch belongs to the product's box
 
@@ -225,13 +221,13 @@ class Collator:
         for row, picture, draw in zip(rows, decoded, own, strict=True):
             crop = random_crop(draw, augment.crop_share, augment.flip)
             drawn = augment.overlays > 0 and draw.random() < augment.overlays
-            pictures.append(to_pixels(add_promotion_overlay(picture, draw) if drawn else picture, self.size_px, crop))
+            pictures.append(to_pixels(self._promoted(picture, draw) if drawn else picture, self.size_px, crop))
             if self.recipe.reads:
                 printed.append(
                     self._boxed([(word["text"], word["box"]) for word in row["printed"] or ()], picture, crop)
                 )
             if self._consistent:
-                overlaid.append(to_pixels(add_promotion_overlay(picture, draw), self.size_px, crop))
+                overlaid.append(to_pixels(self._promoted(picture, draw), self.size_px, crop))
             queries.append(self._query(row, draw))
         titles = [drop_words(row["title"], augment.word_dropout, draw) for row, draw in zip(rows, own, strict=True)]
         facts_BK = self._facts([self.facts_of(row) for row in rows])
@@ -243,7 +239,7 @@ class Collator:
                 for title, row, draw in zip(titles, rows, own, strict=True)
             ]
             input_mask_BI = _input_mask([draw.random() for draw in own], rates)
-            questions = self._asked(rows, facts_BK, input_mask_BI, rng)
+            questions = self._asked(rows, facts_BK, input_mask_BI, rates, rng)
         texts = {
             "title": self.words(titles),
             "query": self.words([query.text for query in queries], MAX_QUERY_TOKENS),
@@ -313,27 +309,32 @@ class Collator:
         )
 
     def _asked(
-        self, rows: Sequence[Row], facts_BK: torch.Tensor, input_mask_BI: torch.Tensor, rng: random.Random
+        self,
+        rows: Sequence[Row],
+        facts_BK: torch.Tensor,
+        input_mask_BI: torch.Tensor,
+        rates: Answers,
+        rng: random.Random,
     ) -> Questions:
         """Training questions with targets: every level of the category, some properties, what is sold, what it has."""
         book, language = self.verbalizer.book, rng.choice(self.languages)
         every = questions_of(self.ontology)
         properties = [question for question in every if question.family == "property"]
         asked = [question for question in every if question.family == "is"]
-        asked += rng.sample(properties, min(ASKED_PROPERTIES, len(properties)))
+        asked += rng.sample(properties, min(rates.properties, len(properties)))
         asked += [Question("sold"), Question("has")] if properties else [Question("sold")]
         texts, fits = [], []
         for question in asked:
             about: tuple[str, ...] = ()
-            if question.family in ("has", "property") and rng.random() < CATEGORY_SHARE:
+            if question.family in ("has", "property") and rng.random() < rates.category_named:
                 about = tuple(rng.choice(rows)["category_path"] or ())
             texts.append(rng.choice(book.phrasings(question, self.ontology, language, about)))
             fits.append([not about or tuple(row["category_path"] or ()) == about for row in rows])
-        questions = self._questions(asked, texts, self.verbalizer.names(language, rng))
+        questions = self._questions(asked, texts, self.verbalizer.names(language, rng, rates.synonyms))
         known_BK = F.pad(facts_BK, (0, 1)).float()
         targets_BQK = known_BK[:, None] * questions.legal_QK
         nothing_B1, lacking_BQ = ~input_mask_BI.any(1)[:, None], self._unanswerable(rows, asked, input_mask_BI)
-        spared = [[rng.random() >= LACKING_SHARE for _ in asked] for _ in rows]
+        spared = [[rng.random() >= rates.lacking for _ in asked] for _ in rows]
         spared_BQ = torch.tensor(spared) & lacking_BQ & ~nothing_B1
         unknown_BQ = nothing_B1 | lacking_BQ
         targets_BQK[unknown_BQ] = 0.0
@@ -371,12 +372,19 @@ class Collator:
         """Ids of the ontology's facts that hold for a product."""
         return self.ontology.fact_ids(row["category_path"] or (), pairs(row["attributes"]))
 
+    def _promoted(self, picture: Image.Image, rng: random.Random) -> Image.Image:
+        return add_promotion_overlay(picture, rng, self.recipe.augment.painted_out)
+
     def _query(self, row: Row, rng: random.Random) -> Query:
-        logged = row["queries"] or ()
-        if logged and rng.random() < LOGGED_SHARE:
+        augment, logged = self.recipe.augment, row["queries"] or ()
+        if logged and rng.random() < augment.logged_queries:
             text = rng.choice(logged)
             return Query(text, facts_named(text, self.ontology, within=self.facts_of(row)), made=False)
-        return make_query(row["title"], row["category_path"] or (), pairs(row["attributes"]), self.ontology, rng)
+        return make_query(
+            *(row["title"], row["category_path"] or (), pairs(row["attributes"]), self.ontology, rng),
+            title_share=augment.title_queries,
+            leaf_share=augment.leaf_queries,
+        )
 
     def _facts(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         table = torch.zeros(len(ids), len(self.ontology.facts), dtype=torch.bool)

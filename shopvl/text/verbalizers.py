@@ -12,8 +12,6 @@ from shopvl.catalog.cells import language_of
 from shopvl.catalog.ontology import Ontology
 from shopvl.text.prompts import PromptBook, Question
 
-SYNONYM_SHARE = 0.3  # of training draws that take a synonym where there is one
-
 
 class Verbalizer:
     """The K = facts + 1 answers of an ontology; the last one is `unknown`. Names in any language mean the same id."""
@@ -23,11 +21,12 @@ class Verbalizer:
         self.book = book
         self.unknown = len(ontology.facts)
 
-    def names(self, language: str, rng: random.Random | None = None) -> list[str]:
-        """One name per answer: its own in that language, else its id. With `rng` sometimes a synonym instead."""
-        return [*(self._name(number, language, rng) for number in range(self.unknown)), self.book.unknown(language)]
+    def names(self, language: str, rng: random.Random | None = None, synonym_share: float = 0.0) -> list[str]:
+        """One name per answer: its own in that language, else its id. With `rng` a share of synonyms instead."""
+        own = (self._name(number, language, rng, synonym_share) for number in range(self.unknown))
+        return [*own, self.book.unknown(language)]
 
-    def _name(self, number: int, language: str, rng: random.Random | None) -> str:
+    def _name(self, number: int, language: str, rng: random.Random | None, synonym_share: float) -> str:
         fact = self.ontology.facts[number]
         if fact.kind == "category":
             node = self.ontology.category(fact.path)
@@ -37,7 +36,7 @@ class Verbalizer:
             own = self.ontology.value_names[fact.property, fact.value].get(language) or fact.value
             synonyms = self._synonyms[fact.property, fact.value]
         spoken = [synonym for synonym in synonyms if (language_of(synonym) == "zh") == (language == "zh")]
-        if rng is not None and spoken and rng.random() < SYNONYM_SHARE:
+        if rng is not None and spoken and rng.random() < synonym_share:
             return rng.choice(spoken).lower()
         return own.lower()
 

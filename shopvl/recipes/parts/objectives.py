@@ -85,7 +85,8 @@ class Answers:
 
     So that one model answers from whatever there is, a product shows only its picture, only its title, or (`nothing`)
     neither, at these rates; with neither, and where the category lacks a property, `unknown` is right. With
-    `hidden_answer` the words that name true answers are taken out of the title.
+    `hidden_answer` the words that name true answers are taken out of the title. Of the properties that a category
+    lacks, most of all that there are, a share of `lacking` is asked.
     """
 
     kind: Literal["prompt-vqa"] = "prompt-vqa"
@@ -93,6 +94,10 @@ class Answers:
     title_only: Share = 0.15
     nothing: Share = 0.05
     hidden_answer: Share = 0.15
+    properties: Count = 24  # asked at most, per batch; the category is always asked
+    lacking: Share = 0.3
+    category_named: Share = 0.3  # of the prompts that may name a product's category
+    synonyms: Share = 0.3  # of the answers with synonyms are called by one
     weight: float = 1.0
     name: Literal["prompt-vqa"] = "prompt-vqa"
 

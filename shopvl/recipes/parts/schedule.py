@@ -25,9 +25,13 @@ class WarmupCosine:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Augment:
-    """What may happen to a training picture without changing a label: no colour jitter, no tight crops."""
+    """How training pictures, titles and queries vary without changing a label: no colour jitter, no tight crops."""
 
     flip: bool = True
     crop_share: Share = 0.1  # a random window leaves out at most this share of each side
     word_dropout: Share = 0.0  # of a title's or query's words
     overlays: Share = 0.0  # of the pictures get promotions drawn on them, half of those a word that lies
+    painted_out: Share = 0.5  # of these promotions, as text laid over pictures is in use where OCR is on
+    logged_queries: Share = 0.5  # of the queries of products that have logged ones: made ones name rarer facts
+    title_queries: Share = 0.2  # of the made queries are some words of the title
+    leaf_queries: Share = 0.85  # of the others name the most special category, not one above it
