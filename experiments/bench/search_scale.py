@@ -32,13 +32,14 @@ import faiss
 import numpy as np
 
 from shopvl.catalog.ontology import Ontology
-from shopvl.search import Plan, conditions
+from shopvl.search import FaissStore, MilvusStore, Plan, conditions
 from shopvl.search.build import finish
-from shopvl.search.folder import ONTOLOGY, VECTORS, Milvus, publish, read_state
+from shopvl.search.folder import ONTOLOGY, VECTORS, publish, read_state
 from shopvl.search.search import SearchIndex
 from shopvl.search.segments import Writer
 from shopvl.search.stores import faiss as nearest
-from shopvl.search.stores.faiss import KINDS, REFINE
+from shopvl.search.stores.faiss import KINDS, REFINE, FaissSearch
+from shopvl.search.stores.milvus import MilvusSearch
 from shopvl.search.update import change
 
 K, QUERIES, ROUNDS = 10, 200, 3
@@ -166,7 +167,7 @@ def make(kind: Any, matrix: np.ndarray, work: Path) -> None:
     """An index folder of that kind; all kinds share the files that do not differ."""
     flat = work / "flat"
     if not (flat / "made.json").is_file():
-        seconds = made_index(matrix, flat, Plan(kind="flat"))
+        seconds = made_index(matrix, flat, Plan(store=FaissStore(kind="flat")))
         (flat / "made.json").write_text(json.dumps({"products_cpu_s": round(seconds, 1), "index_cpu_s": 0.0}))
     if kind == "flat":
         return
@@ -174,11 +175,9 @@ def make(kind: Any, matrix: np.ndarray, work: Path) -> None:
     shutil.copytree(flat, work / kind, copy_function=os.link)
     (work / kind / "made.json").unlink()
     start = time.process_time()
-    index, effort = nearest.build(kind, matrix)
+    store = FaissStore(kind=kind).create(work / kind, 1, matrix)
     seconds = time.process_time() - start
-    nearest.write(index, work / kind / "vectors-00001.faiss")
-    state = read_state(flat)
-    publish(work / kind, state.model_copy(update={"kind": kind, "effort": effort, "vectors": "vectors-00001.faiss"}))
+    publish(work / kind, read_state(flat).model_copy(update={"store": store}))
     (work / kind / "made.json").write_text(json.dumps({"index_cpu_s": round(seconds, 1)}))
 
 
@@ -186,9 +185,9 @@ def make_milvus(matrix: np.ndarray, work: Path) -> None:
     """An index folder whose vectors are in Milvus Lite."""
     from milvus_lite.server_manager import server_manager_instance
 
-    place = Milvus(uri=str(work / "milvus.db"), collection="bench")
+    store = MilvusStore(uri=str(work / "milvus.db"), collection="bench")
     start = time.perf_counter()
-    made_index(matrix, work / "milvus", Plan(milvus=place))
+    made_index(matrix, work / "milvus", Plan(store=store))
     told = {"whole_index_s": round(time.perf_counter() - start, 1)}
     (work / "milvus" / "made.json").write_text(json.dumps(told))
     server_manager_instance.release_all()  # it holds the file as long as this process lives
@@ -209,11 +208,10 @@ def measured(folder: Path) -> dict[str, Any]:
     fresh = timed(lambda: index.facts.allowed(red))
     found = [[int(hit.product_id) for hit in index.search(text, k=K, by="dense")] for text in texts]
     memory = resident()
-    state = index.state
     figures: dict[str, Any] = {
         **json.loads((folder / "made.json").read_text("utf-8")),
-        "effort": state.effort,
-        "index_file_mb": round((folder / state.vectors).stat().st_size / 1e6) if state.vectors else 0,
+        "effort": getattr(index.vectors, "effort", 0),
+        "index_file_mb": round(sum((folder / name).stat().st_size for name in index.state.store.files()) / 1e6),
         **memory,
         "open_s": round(opened, 2),
         "values_listed_s": round(first, 2),
@@ -250,29 +248,29 @@ def measured(folder: Path) -> dict[str, Any]:
 
 def bare_calls(index: SearchIndex) -> tuple[Callable[[np.ndarray], Any], Callable[[np.ndarray], Any]]:
     """The library's own call, without and with the filter's rows, for one query (D,)."""
-    vectors, state = index.vectors, index.state
+    vectors = index.vectors
     mask = index.facts.allowed(conditions(RED))
-    if state.milvus is not None:
+    if isinstance(vectors, MilvusSearch):
         allowed = vectors.allow(mask)
-        client, name = vectors.client, state.milvus.collection  # type: ignore[attr-defined]
         return (
-            lambda query: client.search(name, data=[query.tolist()], limit=K, output_fields=[]),
+            lambda query: vectors.client.search(vectors.collection, data=[query.tolist()], limit=K, output_fields=[]),
             lambda query: vectors.search(query, K, allowed),
         )
+    assert isinstance(vectors, FaissSearch)
     selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
-    library, wanted = vectors.index, K * REFINE.get(state.kind, 1)
+    library, wanted = vectors.index, K * REFINE.get(vectors.kind, 1)
     if library is None:
-        matrix = vectors.matrices[0]
+        matrix = vectors.raw.matrices[0]
         flat = faiss.IndexFlatIP(matrix.shape[1])
         flat.add(matrix)
         chosen = faiss.SearchParameters(sel=selector)
         return lambda query: nearest.nearest(query[None], matrix, K), lambda q: flat.search(q[None], K, params=chosen)
-    if state.kind == "hnsw":
-        library.hnsw.efSearch = state.effort
-        parameters = faiss.SearchParametersHNSW(efSearch=state.effort, sel=selector)
+    if vectors.kind == "hnsw":
+        library.hnsw.efSearch = vectors.effort
+        parameters = faiss.SearchParametersHNSW(efSearch=vectors.effort, sel=selector)
     else:
-        library.nprobe = state.effort
-        parameters = faiss.SearchParametersIVF(nprobe=state.effort, sel=selector)
+        library.nprobe = vectors.effort
+        parameters = faiss.SearchParametersIVF(nprobe=vectors.effort, sel=selector)
     return (
         lambda query: library.search(query[None], wanted),
         lambda query: library.search(query[None], wanted, params=parameters),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,7 @@ from shopvl.paths import SHIPPED
 
 if TYPE_CHECKING:
     from shopvl.catalog.readers import Catalog
-    from shopvl.search.build import Indexed
+    from shopvl.design.design import Design
 
 
 def index(
@@ -38,6 +37,9 @@ def index(
     kind: Annotated[str | None, typer.Option(help="flat, hnsw, ivf-sq8 or pq; chosen by size if left out.")] = None,
     memory_mb: Annotated[int | None, typer.Option(min=1, help="Memory that vectors may take.")] = None,
     milvus: Annotated[str | None, typer.Option(help="Keep vectors in Milvus: a server's URI, or a .db file.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Keep vectors in the store NAME=PLACE; --milvus URI says milvus=URI.")
+    ] = None,
     ocr: Ocr = False,
 ) -> None:
     """Embed a catalog and write a search index, or change one: add, replace and delete products, attach tags.
@@ -45,33 +47,27 @@ def index(
     Example: shopvl index products.parquet --model runs/tri-clip/design --out index --tags tags
     """
     from shopvl.catalog.ontology import apply_names
-    from shopvl.design.design import Design
-    from shopvl.search import Milvus, Plan, Settings, build_index, kind_named, read_ids, update_index
+    from shopvl.search import FaissStore, Plan, Settings, build_index, kind_named, store_at
     from shopvl.search.tune import choose
 
-    making = calibrate_on, names, kind, memory_mb, milvus
-    _check_index_options(catalog, update=update, delete=delete, tags=tags, making=making)
-    opened = None if catalog is None else open_split(catalog, split)
-    if opened is not None:
-        _say_own_columns(opened)
-    design = None if catalog is None else with_reader(Design.from_pretrained(model), ocr)
-    total = 0 if opened is None else opened.count()
+    named = store if milvus is None else f"milvus={milvus}"
     if update:
-        with progress("updating", total) as report:
-            done = update_index(design, opened, folder, report, delete=read_ids(delete) if delete else (), tags=tags)
-        _print_updated(done, folder)
+        if any(option is not None for option in (calibrate_on, names, kind, memory_mb, named)):
+            raise ShopvlError("--update keeps how the index was made; make it anew to change kind, names or settings")
+        _update(folder, None if catalog is None else _opened(catalog, split, model, ocr), delete, tags)
         return
-    assert opened is not None
-    assert design is not None
+    if catalog is None or delete is not None:
+        raise ShopvlError("index wants a catalog to make an index of, or --update to change the one in --out")
+    kept = store_at(named, folder) if named else FaissStore(kind=kind_named(kind), memory_mb=memory_mb)
+    design, opened = _opened(catalog, split, model, ocr)
     ontology = apply_names(design.ontology, names) if names else design.ontology
     settings = Settings()
     if calibrate_on:
         with progress("choosing", None) as report:
-            held_out = open_split(str(catalog), calibrate_on)
+            held_out = open_split(catalog, calibrate_on)
             settings = choose(design, held_out, tags=tags, ontology=ontology, report=report)
-    place = None if milvus is None else Milvus(uri=milvus, collection=_collection(folder))
-    plan = Plan(settings=settings, kind=kind_named(kind), budget_mb=memory_mb, milvus=place)
-    with progress("indexing", total) as report:
+    plan = Plan(settings=settings, store=kept)
+    with progress("indexing", opened.count()) as report:
         done = build_index(design, opened, folder, report, tags=tags, plan=plan, ontology=ontology)
     out.print(f"{folder}: {done.indexed} products indexed, {done.rejected} rejected")
     _say_repeated(done.repeated)
@@ -79,28 +75,24 @@ def index(
         chatter.print("no query will be refused, as nothing was measured; --calibrate-on val chooses a cut-off")
 
 
-def _check_index_options(
-    catalog: str | None, *, update: bool, delete: Path | None, tags: Path | None, making: Iterable[object]
-) -> None:
-    """Refuse options that do not go together; `making` are those that say how a new index is made."""
-    if not update and (catalog is None or delete is not None):
-        raise ShopvlError("index wants a catalog to make an index of, or --update to change the one in --out")
-    if update and any(option is not None for option in making):
-        raise ShopvlError("--update keeps how the index was made; make it anew to change kind, names or settings")
-    if update and catalog is None and delete is None and tags is None:
+def _opened(catalog: str, split: str | None, model: Path, ocr: bool) -> tuple[Design, Catalog]:
+    """The model, and the products that it is to embed."""
+    from shopvl.design.design import Design
+
+    opened = open_split(catalog, split)
+    _say_own_columns(opened)
+    return with_reader(Design.from_pretrained(model), ocr), opened
+
+
+def _update(folder: Path, added: tuple[Design, Catalog] | None, delete: Path | None, tags: Path | None) -> None:
+    """Change the index in the folder, and say what that did."""
+    from shopvl.search import read_ids, update_index
+
+    if added is None and delete is None and tags is None:
         raise ShopvlError("--update wants a catalog to add, --delete with ids, or --tags; none of them came")
-
-
-def _say_own_columns(opened: Catalog) -> None:
-    """Which columns of the catalog have a name that the index keeps for itself."""
-    from shopvl.search.segments import OWN
-
-    if taken := OWN.intersection(opened.plan.further):
-        say(f"columns that no condition can use, as the index has its own of that name: {', '.join(sorted(taken))}")
-
-
-def _print_updated(done: Indexed, folder: Path) -> None:
-    """What an update changed, and which ids it could not delete."""
+    design, catalog = added or (None, None)
+    with progress("updating", catalog.count() if catalog else 0) as report:
+        done = update_index(design, catalog, folder, report, delete=read_ids(delete) if delete else (), tags=tags)
     out.print(
         f"{folder}: {done.indexed} products indexed, {done.replaced} of them in place of old ones, "
         f"{done.deleted} deleted, {done.rejected} rejected"
@@ -111,14 +103,17 @@ def _print_updated(done: Indexed, folder: Path) -> None:
         out.print(f"{len(done.unknown)} ids to delete are not in the index: {few}", markup=False, highlight=False)
 
 
+def _say_own_columns(opened: Catalog) -> None:
+    """Which columns of the catalog have a name that the index keeps for itself."""
+    from shopvl.search.segments import OWN
+
+    if taken := OWN.intersection(opened.plan.further):
+        say(f"columns that no condition can use, as the index has its own of that name: {', '.join(sorted(taken))}")
+
+
 def _say_repeated(rows: int) -> None:
     if rows:
         chatter.print(f"{rows} rows have an id that comes again further down: the last row of an id counts")
-
-
-def _collection(folder: Path) -> str:
-    """A folder's name as Milvus allows names."""
-    return "shopvl_" + "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in folder.name)
 
 
 def search(

@@ -1,22 +1,26 @@
 """Product search: an index folder over a catalog, and search in it by words, picture, or both.
 
-`stores/faiss.py` is the door to FAISS, `stores/milvus.py` to Milvus, `lexical.py` to Tantivy and rjieba.
+`stores/` holds the vectors, with the doors to FAISS and Milvus; `lexical.py` is the door to Tantivy and rjieba.
 """
 
 from shopvl.search.build import Indexed, Plan, build_index, product_vectors
 from shopvl.search.filters import Condition, conditions
-from shopvl.search.folder import Milvus, Settings
+from shopvl.search.folder import Settings
 from shopvl.search.search import Found, SearchIndex, collapse_named, read_ids, way_named
 from shopvl.search.segments import Hit
-from shopvl.search.stores.faiss import kind_named
+from shopvl.search.stores.factory import STORES, store_at
+from shopvl.search.stores.faiss import FaissStore, kind_named
+from shopvl.search.stores.milvus import MilvusStore
 from shopvl.search.update import update_index
 
 __all__ = [
+    "STORES",
     "Condition",
+    "FaissStore",
     "Found",
     "Hit",
     "Indexed",
-    "Milvus",
+    "MilvusStore",
     "Plan",
     "SearchIndex",
     "Settings",
@@ -26,6 +30,7 @@ __all__ = [
     "kind_named",
     "product_vectors",
     "read_ids",
+    "store_at",
     "update_index",
     "way_named",
 ]

@@ -26,7 +26,6 @@ from shopvl.search.folder import (
     PRODUCTS,
     REJECTS,
     TITLE_SHARE,
-    Milvus,
     Segment,
     Settings,
     State,
@@ -36,10 +35,8 @@ from shopvl.search.folder import (
 )
 from shopvl.search.lexical import Lexical
 from shopvl.search.segments import OWN, THUMBNAIL_SOURCE_PX, Writer, read_matrix
-from shopvl.search.stores import faiss as nearest
-from shopvl.search.stores import milvus
-
-COLLECTION_VERSION = "_v"  # stands before the version in the name of a Milvus collection
+from shopvl.search.stores.base import VectorStore
+from shopvl.search.stores.faiss import FaissStore
 
 _TAG_COLUMNS = ("product_id", "property", "value", "probability", "decision", "alternatives")
 
@@ -61,12 +58,10 @@ class Indexed:
 
 @dataclass(frozen=True)
 class Plan:
-    """How an index is to be made; what is None is chosen by size."""
+    """How an index is to be made."""
 
     settings: Settings = field(default_factory=Settings)
-    kind: nearest.Kind | None = None
-    budget_mb: int | None = None
-    milvus: Milvus | None = None
+    store: VectorStore = field(default_factory=lambda: FaissStore(kind=None))  # of the kind that its size wants
 
 
 def product_vectors(
@@ -152,21 +147,13 @@ def finish(
     products = pl.read_parquet(out / segment.name / PRODUCTS)
     matrix = read_matrix(out / segment.name, segment.rows)
     twice = products.with_row_index("row").filter(~pl.col("product_id").is_last_distinct())["row"].to_list()
-    place = None
-    if plan.milvus is not None:  # a collection of its own, so that the old index is whole until the new one is
-        stem = plan.milvus.collection.split(COLLECTION_VERSION)[0]
-        place = plan.milvus.model_copy(update={"collection": f"{stem}{COLLECTION_VERSION}{version}"})
-        milvus.store(place, matrix, 0)
-    kind, effort, file = ("flat", 0, None) if place else _vectors_file(out, version, matrix, plan)
+    store = plan.store.create(out, version, matrix)
     lexical = write_lexical(out, version, [products], set(twice), tags, ontology)
     state = State(
         version=version,
         model=model,
         dimension=int(matrix.shape[1]),
-        kind=kind,
-        effort=effort,
-        vectors=file,
-        milvus=place,
+        store=store,
         segments=(segment,),
         deleted=write_deleted(out, version, twice),
         deleted_count=len(twice),
@@ -175,20 +162,9 @@ def finish(
         settings=plan.settings,
     )
     publish(out, state)
-    if old is not None and old.milvus is not None:
-        milvus.drop(old.milvus)
+    if old is not None:
+        old.store.drop()
     return state
-
-
-def _vectors_file(out: Path, version: int, matrix: np.ndarray, plan: Plan) -> tuple[nearest.Kind, int, str | None]:
-    budget = plan.budget_mb or nearest.memory_budget_mb()
-    kind = plan.kind or nearest.choose_kind(len(matrix), matrix.shape[1], budget)
-    if kind == "flat":
-        return kind, 0, None
-    index, effort = nearest.build(kind, matrix)
-    name = f"vectors-{version:05d}.faiss"
-    nearest.write(index, out / name)
-    return kind, effort, name
 
 
 def write_lexical(

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shopvl.errors import IndexFolderError
 from shopvl.files import LOCK, atomic_write
-from shopvl.search.stores.faiss import Kind
+from shopvl.search.stores.base import VectorStore
+from shopvl.search.stores.factory import read_store, store_keys
 
 FORMAT = 3
 TITLE_SHARE = 0.5  # of a product's vector, where nothing was measured; the rest is the picture's
@@ -59,13 +60,6 @@ class Settings(_FrozenSettings):
     cut_off: CutOff | None = None  # None: every query is answered
 
 
-class Milvus(_FrozenSettings):
-    """Where the vectors are, if not in the folder: a file of Milvus Lite, or a server."""
-
-    uri: str
-    collection: str
-
-
 class Segment(_FrozenSettings):
     """Products that were added together."""
 
@@ -81,15 +75,12 @@ class State(_FrozenSettings):
     model: str
     dimension: int
     metric: str = "cosine"
-    kind: Kind = "flat"
-    effort: int = 0
-    vectors: str | None = None  # FAISS file over the first segments
-    milvus: Milvus | None = None
+    store: VectorStore  # in the file, the keys that `stores/factory.py` writes
     segments: tuple[Segment, ...] = ()
     deleted: str | None = None  # row numbers that are no more
     deleted_count: int = 0
     lexical: str
-    unlisted: tuple[int, ...] = ()  # deleted rows that the lexical index still holds
+    unlisted: tuple[int, ...] = ()  # deleted rows that the lexical index and the store still hold
     tags: str | None = None
     settings: Settings = Settings()
 
@@ -100,8 +91,8 @@ class State(_FrozenSettings):
 
     def files(self) -> set[str]:
         """What the folder has to hold."""
-        named = {self.vectors, self.deleted, self.lexical, self.tags, *(segment.name for segment in self.segments)}
-        return {name for name in named if name}
+        named = {self.deleted, self.lexical, self.tags, *(segment.name for segment in self.segments)}
+        return {name for name in (*named, *self.store.files()) if name}
 
 
 def read_state(folder: Path) -> State:
@@ -116,7 +107,8 @@ def read_state(folder: Path) -> State:
     if config.get("format") != FORMAT:
         raise IndexFolderError(f"{folder} is in another index format; make it anew with `shopvl index`")
     try:
-        state = State.model_validate(config)
+        store, rest = read_store(config)
+        state = State.model_validate({**rest, "store": store})
     except ValidationError as fault:
         first = fault.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -138,8 +130,9 @@ def check_model(folder: Path, state: State, model: str) -> None:
 
 def publish(folder: Path, state: State) -> None:
     """Make `state` the index, in one step, and clear away what it does not name."""
+    keys = state.model_dump(mode="json", exclude={"store"}) | store_keys(state.store)
     with atomic_write(folder / CONFIG, durable=True) as draft:
-        draft.write_text(state.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        draft.write_text(json.dumps(keys, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     clear(folder, state)
 
 

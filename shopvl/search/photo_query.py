@@ -24,7 +24,8 @@ from shopvl.search.filters import Facts, fact_of
 from shopvl.search.folder import State
 from shopvl.search.near_duplicates import fingerprint
 from shopvl.search.segments import THUMBNAIL_SOURCE_PX
-from shopvl.search.stores.faiss import Allowed, Vectors, best
+from shopvl.search.stores.base import Allowed, VectorSearch
+from shopvl.search.stores.raw_vectors import best
 
 NEIGHBOURS = 12  # products that say what a query picture shows
 TARGET_WEIGHT, KEPT_WEIGHT = 1.0, 1.0  # of the value that is asked for, and of the picture's own category
@@ -82,7 +83,7 @@ class PhotoIndex(Protocol):
     state: State
 
     @property
-    def vectors(self) -> Vectors: ...
+    def vectors(self) -> VectorSearch: ...
 
     @property
     def facts(self) -> Facts: ...
@@ -135,7 +136,11 @@ def composed(
         )
     ).astype(np.int64)
     target = np.mean([index.facts.share(fact, rows) for fact in facts], axis=0)
-    total = index.vectors.scores(shown_D, rows) / 2 + index.vectors.scores(moved_D, rows) / 2 + TARGET_WEIGHT * target
+    total = (
+        index.vectors.raw.scores(shown_D, rows) / 2
+        + index.vectors.raw.scores(moved_D, rows) / 2
+        + TARGET_WEIGHT * target
+    )
     if kept is not None:
         total += KEPT_WEIGHT * index.facts.share(kept, rows)
     scores, rows = best(total, rows, pool)

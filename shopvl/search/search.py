@@ -28,7 +28,8 @@ from shopvl.search.lexical import Lexical, words_of
 from shopvl.search.near_duplicates import BITS_APART, same_photo
 from shopvl.search.photo_query import PhotoQuery, composed, head_of
 from shopvl.search.segments import Hit, Records, photo_hash, read_matrix
-from shopvl.search.stores.faiss import Allowed, Vectors, best, read
+from shopvl.search.stores.base import Allowed
+from shopvl.search.stores.raw_vectors import RawVectors, best
 
 By = Literal["hybrid", "dense", "lexical"]
 WAYS: tuple[By, ...] = get_args(By)
@@ -110,7 +111,7 @@ class SearchIndex:
         matrices = [self._matrix(part, segment.rows) for part, segment in zip(parts, state.segments, strict=True)]
         if len(self.products) != state.rows or len(self.records) != state.rows:
             raise self._damaged(f"{len(self.products)} products for {state.rows} vectors")
-        self.vectors = self._vectors(matrices)
+        self.vectors = state.store.open(self.folder, RawVectors(matrices))
         self.live = np.ones(state.rows, dtype=bool)
         if state.deleted is not None:
             self.live[np.load(self.folder / state.deleted)] = False
@@ -128,15 +129,6 @@ class SearchIndex:
         if size != expected:
             raise self._damaged(f"{VECTORS} has {size} bytes for {rows} products, not {expected}")
         return read_matrix(segment, rows)
-
-    def _vectors(self, matrices: list[np.ndarray]) -> Vectors:
-        state = self.state
-        if state.milvus is not None:
-            from shopvl.search.stores.milvus import MilvusVectors
-
-            return MilvusVectors(matrices, state.milvus)
-        index = None if state.vectors is None else read(self.folder / state.vectors)
-        return Vectors(matrices=matrices, kind=state.kind, index=index, effort=state.effort)
 
     def _damaged(self, what: str) -> IndexFolderError:
         return IndexFolderError(f"the index {self.folder} is damaged: {what}; make it anew with `shopvl index`")
@@ -278,7 +270,7 @@ class SearchIndex:
         unnamed = 1 - self._named_share(text, facts)
         # words that all name facts are a wish, even where a title has them: in another language their order is another
         titled = unnamed > 0 and self._titled(text, worded[:TITLES_READ])
-        return Parts(rows, self.vectors.scores(vector, rows), lexical, held, unnamed, titled)
+        return Parts(rows, self.vectors.raw.scores(vector, rows), lexical, held, unnamed, titled)
 
     def _titled(self, text: str, rows: np.ndarray) -> bool:
         """Whether one of these titles has all words of the query, in their order."""

@@ -28,6 +28,7 @@ from shopvl.search.lexical import words_of
 from shopvl.search.out_of_catalog import queries_elsewhere
 from shopvl.search.search import POOL, Parts, SearchIndex
 from shopvl.search.segments import Writer
+from shopvl.search.stores.faiss import FaissStore
 
 QUERIES = 400
 SHARES = tuple(step / 10 for step in range(11))
@@ -177,7 +178,7 @@ def _bare_index(
     ]
     writer.put(vectors, shown, [(None, None)] * len(rows))
     ontology.save(folder / ONTOLOGY)
-    plan = Plan(settings=Settings(title_share=share), kind="flat")
+    plan = Plan(settings=Settings(title_share=share), store=FaissStore(kind="flat"))
     finish(folder, design.name, writer.close(), plan, ontology, None if tags is None else read_tags(tags), None)
     return SearchIndex(folder, design)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,8 @@ from shopvl.search.folder import ONTOLOGY, PRODUCTS, Segment, State, check_model
 from shopvl.search.lexical import Lexical
 from shopvl.search.near_duplicates import Photos
 from shopvl.search.segments import COLUMNS, FRAME_ROWS, Writer, read_matrix, read_shown
-from shopvl.search.stores import milvus
 
-STALE_SHARE = 0.2  # of rows that are deleted or not in the FAISS index: from here on a change makes all files anew
+STALE_SHARE = 0.2  # of rows that are deleted, or slow to search in the store: from here on all files are made anew
 
 
 def update_index(
@@ -51,21 +51,22 @@ def update_index(
     made anew, without embedding anything again. Ids to delete that the index has not are passed over, and told. Raises
     IndexFolderError for a design that did not make the index.
     """
-    if catalog is not None and design is None:
-        raise ShopvlError("products can only be added with the model that made the index; name it with --model")
-
-    def fill(writer: Writer, title_share: float) -> list[RejectedRow]:
-        assert design is not None
-        assert catalog is not None
-        rejects = embed(design, catalog, writer, title_share, report)
-        if not writer.rows:
-            reason = rejects[0].reason if rejects else "there are none"
-            raise ShopvlError(f"no row of {catalog.path} could be indexed: {reason}")
-        return rejects
-
+    fill = None
+    if catalog is not None:
+        if design is None:
+            raise ShopvlError("products can only be added with the model that made the index; name it with --model")
+        fill = partial(_fill, design, catalog, report)
     if design is not None:
         check_model(out, read_state(out), design.name)
-    return change(out, None if catalog is None else fill, delete, None if tags is None else read_tags(tags))
+    return change(out, fill, delete, None if tags is None else read_tags(tags))
+
+
+def _fill(design: Design, catalog: Catalog, report: Report, writer: Writer, title_share: float) -> list[RejectedRow]:
+    rejects = embed(design, catalog, writer, title_share, report)
+    if not writer.rows:
+        reason = rejects[0].reason if rejects else "there are none"
+        raise ShopvlError(f"no row of {catalog.path} could be indexed: {reason}")
+    return rejects
 
 
 Fill = Callable[["Writer", float], list[RejectedRow]]  # puts products into a segment, with that title share
@@ -101,7 +102,7 @@ def _changed(
     removed = {*away["row"].to_list(), *twice.tolist()}
     tags = _merged_tags(out, old, new_tags)
     rows = sum(segment.rows for segment in segments)
-    indexed = old.segments[0].rows if old.kind != "flat" else rows
+    indexed = rows if old.store.takes_additions else old.segments[0].rows
     if len(gone) + len(removed) + rows - indexed > STALE_SHARE * rows:
         _compact(out, old, segments, gone | removed, tags, ontology)
     else:
@@ -131,20 +132,17 @@ def _append(
 ) -> None:
     """The files there are, with what is new beside them, and a list of rows that are no more."""
     version, new = old.version + 1, segments[len(old.segments) :]
-    if old.milvus is not None:
-        parts = [read_matrix(out / segment.name, segment.rows) for segment in new]
-        matrix = parts[0] if parts else np.empty((0, old.dimension), np.float32)
-        milvus.store(old.milvus, matrix, old.rows, old.unlisted)
-    changed: dict[str, object] = {"version": version, "segments": segments}
+    parts = [read_matrix(out / segment.name, segment.rows) for segment in new]
+    matrix = parts[0] if parts else np.empty((0, old.dimension), np.float32)
+    old.store.append(matrix, old.rows, old.unlisted)
+    changed: dict[str, object] = {"version": version, "segments": segments, "unlisted": tuple(sorted(removed))}
     if tagged:  # a tag is among a product's words, so all words are written anew
         every = [_products(out, segment) for segment in segments]
-        changed |= {"lexical": write_lexical(out, version, every, gone | removed, tags, ontology), "unlisted": ()}
+        changed |= {"lexical": write_lexical(out, version, every, gone | removed, tags, ontology)}
         changed |= {"tags": write_tags(out, version, tags)}
-    else:
-        if new or old.unlisted:
-            listed = (item for item in documents([added], old.rows, tags, ontology) if item[0] not in removed)
-            Lexical.open(out / old.lexical).change(listed, old.unlisted, end=old.rows)
-        changed |= {"unlisted": tuple(sorted(removed))}
+    elif new or old.unlisted:
+        listed = (item for item in documents([added], old.rows, tags, ontology) if item[0] not in removed)
+        Lexical.open(out / old.lexical).change(listed, old.unlisted, end=old.rows)
     changed |= {"deleted": write_deleted(out, version, gone | removed), "deleted_count": len(gone) + len(removed)}
     publish(out, old.model_copy(update=changed))
 
@@ -194,6 +192,5 @@ def _compact(
         start += segment.rows
     if not writer.rows:
         raise ShopvlError(f"that would delete every product of {out}; remove the folder instead")
-    kind = None if old.kind == "flat" else old.kind
-    plan = Plan(settings=old.settings, kind=kind, milvus=old.milvus)
+    plan = Plan(settings=old.settings, store=old.store.renewed())
     finish(out, old.model, writer.close(), plan, ontology, tags, old)

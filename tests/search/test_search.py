@@ -65,7 +65,7 @@ def some_rows(toy_table: Path, tmp_path: Path):
 
 
 def stored(index: SearchIndex) -> np.ndarray:
-    return index.vectors.rows(np.arange(len(index.vectors)))
+    return index.vectors.raw.rows(np.arange(len(index.vectors.raw)))
 
 
 # --- ranking

@@ -10,7 +10,7 @@ import pytest
 from shopvl.catalog.ontology import apply_names
 from shopvl.catalog.readers import open_catalog
 from shopvl.errors import CatalogError
-from shopvl.search import Milvus, Plan, SearchIndex, Settings, build_index, conditions, update_index
+from shopvl.search import Plan, SearchIndex, Settings, build_index, conditions
 from shopvl.search.audit import audit, read_queries
 from shopvl.search.folder import CutOff
 from shopvl.search.out_of_catalog import queries_elsewhere
@@ -89,20 +89,3 @@ def test_audit_names_what_fails_and_what_would_mend_it(tuned, toy_catalog, tmp_p
     queries.write_text("text\nred\n")
     with pytest.raises(CatalogError, match="has no column query; the columns that came are: text"):
         read_queries(queries)
-
-
-def test_the_same_index_in_milvus_lite(tuned, toy_catalog, toy_table: Path, tmp_path: Path) -> None:
-    pytest.importorskip("pymilvus")
-    pytest.importorskip("milvus_lite")
-    build_index(tuned, toy_catalog, tmp_path / "plain")
-    place = Milvus(uri=str(tmp_path / "vectors.db"), collection="toy")
-    build_index(tuned, toy_catalog, tmp_path / "milvus", plan=Plan(milvus=place))
-    pl.read_parquet(toy_table)[[3]].with_columns(product_id=pl.lit("new")).write_parquet(tmp_path / "one.parquet")
-    for folder in ("plain", "milvus"):
-        first = SearchIndex(tmp_path / folder, tuned).search("red dress", k=1).hits[0].product_id
-        update_index(tuned, open_catalog(tmp_path / "one.parquet"), tmp_path / folder, delete=[first])
-    plain, milvus = (SearchIndex(tmp_path / folder, tuned) for folder in ("plain", "milvus"))
-    for text, where in (("red dress", []), ("mug", ["colour!=Red"]), ("shoes", ["price<60"])):
-        a, b = (index.search(text, where=conditions(where), k=8, by="dense") for index in (plain, milvus))
-        assert [hit.score for hit in a] == pytest.approx([hit.score for hit in b], abs=1e-4)
-        assert {hit.product_id for hit in a} == {hit.product_id for hit in b}

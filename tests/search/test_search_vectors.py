@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from shopvl.errors import IndexFolderError, ShopvlError
-from shopvl.search.stores import faiss
-from shopvl.search.stores.faiss import Kind, Vectors, build, choose_kind, kind_named, read, write
+from shopvl.search.stores.faiss import FaissSearch, Kind, build, choose_kind, kind_named, read, write
+from shopvl.search.stores.raw_vectors import RawVectors
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +21,14 @@ def plainly(query: np.ndarray, matrix: np.ndarray, k: int, allowed: np.ndarray |
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf-sq8", "pq"])
-def test_each_kind_finds_what_a_plain_loop_finds(kind: Kind, matrix: np.ndarray, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(faiss, "EXACT_UP_TO", 20)  # else so few rows would all be compared one by one
+def test_each_kind_finds_what_a_plain_loop_finds(kind: Kind, matrix: np.ndarray, tmp_path) -> None:
     index, effort = None, 0
     if kind != "flat":
         index, effort = build(kind, matrix[:2800])
         write(index, tmp_path / "a.faiss")
         index = read(tmp_path / "a.faiss")
-    own = Vectors(matrices=[matrix[:2800], matrix[2800:2900], matrix[2900:]], kind=kind, index=index, effort=effort)
+    raw = RawVectors([matrix[:2800], matrix[2800:2900], matrix[2900:]])
+    own = FaissSearch(raw, kind, index, effort, exact_up_to=20)  # else so few rows would all be compared one by one
     allowed = np.arange(3000) % 3 == 0
     few = np.arange(3000) % 300 == 7
     recall, filtered = [], []
@@ -42,7 +42,7 @@ def test_each_kind_finds_what_a_plain_loop_finds(kind: Kind, matrix: np.ndarray,
         assert own.search(query, 5, own.allow(few))[1].tolist() == plainly(query, matrix, 5, few)
     assert np.mean(recall) >= 0.95
     assert np.mean(filtered) >= 0.9
-    assert np.array_equal(own.rows(np.array([2950, 1, 2801])), matrix[[2950, 1, 2801]])
+    assert np.array_equal(raw.rows(np.array([2950, 1, 2801])), matrix[[2950, 1, 2801]])
 
 
 def test_the_kind_is_chosen_by_size_and_memory() -> None:

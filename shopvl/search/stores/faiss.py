@@ -1,7 +1,7 @@
-"""The door to FAISS: nearest vectors among those that are allowed, from memory-mapped files.
+"""The door to FAISS: nearest vectors among those that are allowed, from memory-mapped files of the index folder.
 
-Raw vectors lie in files of float32, one per segment of the index folder. Up to FLAT_UP_TO vectors they are compared
-one by one; beyond, a FAISS index over the first of them finds candidates, and what was added since is compared.
+Up to FLAT_UP_TO vectors the raw ones are compared one by one; beyond, a FAISS index over the first of them finds
+candidates, and what was added since is compared.
 
     N  vectors        D  width of a vector        M  chosen rows        k  wanted results
 """
@@ -9,15 +9,17 @@ one by one; beyond, a FAISS index over the first of them finds candidates, and w
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import faiss
 import numpy as np
+from pydantic import Field
 
 from shopvl.errors import IndexFolderError, ShopvlError
+from shopvl.search.stores.base import EXACT_UP_TO, Allowed, VectorStore
+from shopvl.search.stores.raw_vectors import RawVectors, best, compare
 
 Kind = Literal["flat", "hnsw", "ivf-sq8", "pq"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -26,8 +28,6 @@ FLAT_UP_TO = 100_000  # vectors; exact search is fast enough up to here
 HNSW_LINKS = 32
 PQ_DIMENSIONS = 4  # of a vector that one byte stands for
 REFINE: dict[Kind, int] = {"ivf-sq8": 2, "pq": 64}  # times as many candidates as are wanted are compared exactly
-EXACT_UP_TO = 5_000  # allowed rows that are compared one by one instead of through an index that must skip the others
-GATHERED = 4096  # rows that are copied together to be compared one by one
 EFFORTS = (16, 32, 64, 128, 256, 512)  # efSearch of a graph, lists that are probed
 RECALL_WANTED = 0.97  # at 10, on vectors of the index's own
 TRIED = 100  # vectors that the recall is measured on
@@ -97,7 +97,7 @@ def _effort(kind: Kind, index: Any, matrix_ND: np.ndarray, seed: int) -> int:
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     _, true = nearest(queries, matrix_ND, 10)
     for effort in EFFORTS:
-        tried = Vectors(matrices=[matrix_ND], kind=kind, index=index, effort=effort)
+        tried = FaissSearch(RawVectors([matrix_ND]), kind, index, effort)
         found = [tried.search(query, 10)[1] for query in queries]
         if np.mean([len(set(a) & set(b)) / 10 for a, b in zip(true, found, strict=True)]) >= RECALL_WANTED:
             break
@@ -125,42 +125,70 @@ def read(path: Path) -> Any:
         ) from None
 
 
-@dataclass(frozen=True, eq=False)
-class Allowed:
-    """Rows that may be found, ready to be searched many times; `Vectors.allow` makes it."""
+class FaissStore(VectorStore):
+    """An index in a file of the folder; none where so few vectors are compared one by one."""
 
-    mask_N: np.ndarray
-    few: np.ndarray | None  # their numbers, where there are so few that they are compared one by one
-    parameters: Any  # of the FAISS search
-
-
-@dataclass
-class Vectors:
-    """Unit vectors in the order of their rows: `matrices` one after the other, of which `index` holds the first."""
-
-    matrices: Sequence[np.ndarray]  # (n, D) float32 each, memory-mapped
-    kind: Kind = "flat"
-    index: Any = None
+    kind: Kind | None = "flat"  # None before it is made: chosen by size
     effort: int = 0
+    vectors: str | None = None  # the file, over the first rows
+    memory_mb: int | None = Field(None, exclude=True)  # that a kind is chosen for; None: half of the machine's
 
-    def __post_init__(self) -> None:
-        self.starts = np.cumsum([0, *map(len, self.matrices)])
-        self.indexed = 0 if self.index is None else int(self.index.ntotal)
-        self._unindexed = [
-            (int(start), matrix)
-            for start, matrix in zip(self.starts, self.matrices, strict=False)
-            if start >= self.indexed and len(matrix)
-        ]
-        self._parameters = None if self.index is None else self._parameters_for(None)
+    @classmethod
+    def at(cls, place: str, folder: Path) -> Self:
+        """Of that kind."""
+        return cls(kind=kind_named(place))
 
-    def __len__(self) -> int:
-        return int(self.starts[-1])
+    def create(self, folder: Path, version: int, matrix_ND: np.ndarray) -> Self:
+        """Write the file, if there are enough vectors for one."""
+        kind = self.kind or choose_kind(len(matrix_ND), matrix_ND.shape[1], self.memory_mb or memory_budget_mb())
+        if kind == "flat":
+            return self.model_copy(update={"kind": kind, "effort": 0, "vectors": None})
+        index, effort = build(kind, matrix_ND)
+        name = f"vectors-{version:05d}.faiss"
+        write(index, folder / name)
+        return self.model_copy(update={"kind": kind, "effort": effort, "vectors": name})
+
+    def append(self, matrix_MD: np.ndarray, start: int, removed: Iterable[int]) -> None:
+        """Nothing: rows that the file does not hold are compared one by one."""
+
+    def drop(self) -> None:
+        """Nothing: the folder clears its files away."""
+
+    def open(self, folder: Path, raw: RawVectors) -> FaissSearch:
+        """Raises IndexFolderError for a file that is no FAISS index."""
+        index = None if self.vectors is None else read(folder / self.vectors)
+        return FaissSearch(raw, self.kind or "flat", index, self.effort)
+
+    def files(self) -> Collection[str]:
+        """The file, if there is one."""
+        return () if self.vectors is None else (self.vectors,)
+
+    @property
+    def takes_additions(self) -> bool:
+        """Only where all rows are compared one by one anyway."""
+        return self.kind == "flat"
+
+    def renewed(self) -> Self:
+        """Of the same kind; where it was flat, chosen by the size that it has then."""
+        return self.model_copy(update={"kind": None if self.kind == "flat" else self.kind})
+
+
+class FaissSearch:
+    """An open FAISS index over the first of the raw vectors; the others are compared one by one."""
+
+    def __init__(
+        self, raw: RawVectors, kind: Kind = "flat", index: Any = None, effort: int = 0, exact_up_to: int = EXACT_UP_TO
+    ) -> None:
+        self.raw, self.kind, self.index, self.effort, self.exact_up_to = raw, kind, index, effort, exact_up_to
+        self.indexed = 0 if index is None else int(index.ntotal)
+        self._unindexed = [*raw.parts(first=self.indexed)]
+        self._parameters = None if index is None else self._parameters_for(None)
 
     def allow(self, mask_N: np.ndarray) -> Allowed:
         """These rows (N,) bool and no others."""
-        if np.count_nonzero(mask_N) <= EXACT_UP_TO:
-            return Allowed(mask_N, np.flatnonzero(mask_N), None)
-        return Allowed(mask_N, None, None if self.index is None else self._parameters_for(mask_N))
+        if np.count_nonzero(mask_N) <= self.exact_up_to:
+            return Allowed(mask_N, few=np.flatnonzero(mask_N))
+        return Allowed(mask_N, native=None if self.index is None else self._parameters_for(mask_N))
 
     def _parameters_for(self, mask_N: np.ndarray | None) -> Any:
         selector = None
@@ -173,7 +201,7 @@ class Vectors:
     def search(self, query_D: np.ndarray, k: int, allowed: Allowed | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The k rows with the largest cosines, best first, among the allowed: cosines (k,), rows (k,)."""
         if allowed is not None and allowed.few is not None:
-            return best(self.scores(query_D, allowed.few), allowed.few, k)
+            return best(self.raw.scores(query_D, allowed.few), allowed.few, k)
         found = [self._by_index(query_D, k, allowed)] if self.indexed else []
         found += [_one_by_one(query_D, matrix, k, allowed, start) for start, matrix in self._unindexed]
         if len(found) == 1:
@@ -183,51 +211,22 @@ class Vectors:
 
     def _by_index(self, query_D: np.ndarray, k: int, allowed: Allowed | None) -> tuple[np.ndarray, np.ndarray]:
         wanted = min(k * REFINE.get(self.kind, 1), self.indexed)
-        parameters = self._parameters if allowed is None else allowed.parameters
+        parameters = self._parameters if allowed is None else allowed.native
         query_D = np.ascontiguousarray(query_D, dtype=np.float32)
-        assert query_D.shape == self.matrices[0].shape[1:]  # FAISS below its Python side does not look
+        assert query_D.shape == self.raw.matrices[0].shape[1:]  # FAISS below its Python side does not look
         scores, rows = np.empty(wanted, np.float32), np.empty(wanted, np.int64)
         # past the checks of FAISS's Python side, which take a while after a scan has emptied the processor's cache
         pointers = (_library.swig_ptr(array) for array in (scores, rows))
         self.index.search_c(1, _library.swig_ptr(query_D), wanted, *pointers, parameters)
         if rows[-1] < 0:
             scores, rows = scores[rows >= 0], rows[rows >= 0]
-        return best(self.scores(query_D, rows), rows, k) if self.kind in REFINE else (scores, rows)
-
-    def scores(self, query_D: np.ndarray, rows_M: np.ndarray) -> np.ndarray:
-        """Cosines (M,) of these rows."""
-        return self.rows(rows_M) @ query_D
-
-    def rows(self, rows_M: np.ndarray) -> np.ndarray:
-        """The vectors (M, D) of these rows."""
-        if len(self.matrices) == 1:
-            taken: np.ndarray = self.matrices[0][rows_M]
-            return taken
-        taken = np.empty((len(rows_M), self.matrices[0].shape[1]), dtype=np.float32)
-        part_M = np.searchsorted(self.starts, rows_M, side="right") - 1
-        for part in np.unique(part_M):
-            chosen = part_M == part
-            taken[chosen] = self.matrices[part][rows_M[chosen] - self.starts[part]]
-        return taken
+        return best(self.raw.scores(query_D, rows), rows, k) if self.kind in REFINE else (scores, rows)
 
 
 def _one_by_one(
     query_D: np.ndarray, matrix_ND: np.ndarray, k: int, allowed: Allowed | None, start: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    if allowed is None:
-        scores, rows = nearest(query_D[None], matrix_ND, min(k, len(matrix_ND)))
-        return scores[0], rows[0] + start
-    rows = np.flatnonzero(allowed.mask_N[start : start + len(matrix_ND)])
-    if 2 * len(rows) > len(matrix_ND):
-        return best((matrix_ND @ query_D)[rows], rows + start, k)
-    parts = [matrix_ND[rows[at : at + GATHERED]] @ query_D for at in range(0, len(rows), GATHERED)]
-    return best(np.concatenate([*parts, np.empty(0, np.float32)]), rows + start, k)
-
-
-def best(scores_M: np.ndarray, rows_M: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k largest scores and their rows, largest first; of equal scores the smaller row first."""
-    if len(scores_M) > 4 * k:
-        top = np.argpartition(-scores_M, k - 1)[:k]
-        scores_M, rows_M = scores_M[top], rows_M[top]
-    order = np.lexsort((rows_M, -scores_M))[:k]
-    return scores_M[order], rows_M[order]
+    if allowed is not None:
+        return compare(query_D, matrix_ND, k, allowed.mask_N, start)
+    scores, rows = nearest(query_D[None], matrix_ND, min(k, len(matrix_ND)))
+    return scores[0], rows[0] + start
