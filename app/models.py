@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app import cards
-from app.widgets import guarded, html, photo, picture_bytes
+from app.widgets import HIDDEN_PROGRESS, guarded, html, photo, picture_bytes
 from app.wording import Translations
 from shopvl.catalog.cells import folded
 from shopvl.catalog.vocabulary import CATEGORY, DEFAULT_PRECISION
@@ -19,68 +19,67 @@ from shopvl.service.app_service import AppService, Model, Read
 Json = dict[str, Any]
 
 
-def models_tab(bench: AppService, words: Translations) -> None:
-    """Lay out the tab."""
-    names = list(bench.models)
-    with gr.Row(elem_classes="sv-columns"):
-        with gr.Column(scale=5, min_width=420):
-            which = gr.Dropdown(
-                names, value=names[0], label=words("models.loaded"), visible=len(names) > 1, elem_id="models-which"
-            )
-            facts = html(_facts(names[0], bench.model(), words), elem_id="models-facts")
-            with gr.Accordion(words("models.card"), open=False):
-                card = gr.Markdown(bench.model().card, sanitize_html=True)
-        with gr.Column(scale=4, min_width=380):
-            html(f"<h3>{cards.text(words('models.compare'))}</h3>")
-            if len(names) < 2:
-                html(cards.message("", words("models.need_two")))
-            else:
-                _comparison(bench, words, names)
-    which.change(
-        lambda name: (_facts(name, bench.model(name), words), bench.model(name).card),
-        which,
-        [facts, card],
-        api_visibility="private",
-        show_progress="hidden",
-    )
+class ModelsTab:
+    """The tab's widgets and what they do. Like a widget of Gradio, it stands where it is made."""
 
-    def models() -> list[Json]:
-        return [_told(name, model) for name, model in bench.models.items()]
+    def __init__(self, service: AppService, words: Translations) -> None:
+        self.service, self.words = service, words
+        names, first = list(service.models), service.model()
+        with gr.Row(elem_classes="sv-columns"):
+            with gr.Column(scale=5, min_width=420):
+                self.which = gr.Dropdown(
+                    names, value=names[0], label=words("models.loaded"), visible=len(names) > 1, elem_id="models-which"
+                )
+                self.facts = html(_facts(names[0], first, words), elem_id="models-facts")
+                with gr.Accordion(words("models.card"), open=False):
+                    self.card = gr.Markdown(first.card, sanitize_html=True)
+            with gr.Column(scale=4, min_width=380):
+                html(f"<h3>{cards.text(words('models.compare'))}</h3>")
+                if len(names) < 2:
+                    html(cards.message("", words("models.need_two")))
+                else:
+                    self._lay_out_comparison(names)
+        self.which.change(self.describe, self.which, [self.facts, self.card], **HIDDEN_PROGRESS)
+        gr.api(self.models, api_name="models")
 
-    gr.api(models, api_name="models")
+    def _lay_out_comparison(self, names: list[str]) -> None:
+        words = self.words
+        with gr.Row(elem_classes="sv-tight sv-top-aligned"):
+            image = photo(words, "product", 262)
+            with gr.Column(min_width=180):
+                title = gr.Textbox(
+                    label=words("product.title"), placeholder=words("product.title_hint"), elem_id="compare-title"
+                )
+                one = gr.Dropdown(names, value=names[0], label=words("models.one"))
+                two = gr.Dropdown(names, value=names[1], label=words("models.two"))
+                go = gr.Button(words("models.go"), variant="primary", elem_id="compare-go")
+        image.elem_id = "compare-photo"
+        shown = html(cards.message("", words("models.empty")), elem_id="compare-shown")
+        answers_json = gr.JSON(visible=False, label="comparison")
+        gr.on(
+            [go.click, title.submit],
+            self.compare,
+            [image, title, one, two],
+            [answers_json, shown],
+            api_name="compare",
+            show_progress="minimal",
+        )
 
+    def describe(self, name: str) -> tuple[str, str]:
+        model = self.service.model(name)
+        return _facts(name, model, self.words), model.card
 
-def _comparison(bench: AppService, words: Translations, names: list[str]) -> None:
-    with gr.Row(elem_classes="sv-tight sv-top-aligned"):
-        image = photo(words, "product", 262)
-        with gr.Column(min_width=180):
-            title = gr.Textbox(
-                label=words("product.title"), placeholder=words("product.title_hint"), elem_id="compare-title"
-            )
-            one = gr.Dropdown(names, value=names[0], label=words("models.one"))
-            two = gr.Dropdown(names, value=names[1], label=words("models.two"))
-            go = gr.Button(words("models.go"), variant="primary", elem_id="compare-go")
-    image.elem_id = "compare-photo"
-    shown = html(cards.message("", words("models.empty")), elem_id="compare-shown")
-    told = gr.JSON(visible=False, label="comparison")
+    def models(self) -> list[Json]:
+        return [_told(name, model) for name, model in self.service.models.items()]
 
-    def compare(photo: str | None, title: str, first: str, second: str) -> tuple[Json, str]:
+    def compare(self, photo: str | None, title: str, first: str, second: str) -> tuple[Json, str]:
         def work() -> tuple[Json, str]:
             data = picture_bytes(photo)
-            both = {name: bench.read(data, title, model=name) for name in dict.fromkeys((first, second))}
-            told = {name: read.as_dict() for name, read in both.items()}
-            return told, _beside(both[first], both[second], first, second, words)
+            both = {name: self.service.read(data, title, model=name) for name in dict.fromkeys((first, second))}
+            answers = {name: read.as_dict() for name, read in both.items()}
+            return answers, _beside(both[first], both[second], first, second, self.words)
 
-        return guarded(words, work, lambda sentence, notice: ({"error": sentence}, notice))
-
-    gr.on(
-        [go.click, title.submit],
-        compare,
-        [image, title, one, two],
-        [told, shown],
-        api_name="compare",
-        show_progress="minimal",
-    )
+        return guarded(self.words, work, lambda sentence, notice: ({"error": sentence}, notice))
 
 
 def _beside(first: Read, second: Read, one: str, two: str, words: Translations) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gradio as gr
 
 from app import cards
-from app.models import models_tab
-from app.product import product_tab
-from app.review import review_tab
-from app.run import run_tab
-from app.search import search_tab
-from app.widgets import html
+from app.models import ModelsTab
+from app.product import ProductTab
+from app.review import ReviewTab
+from app.run import RunTab
+from app.search import SearchTab
+from app.widgets import HIDDEN_PROGRESS, html
 from app.wording import Translations
 from shopvl.service.app_service import AppService
 
@@ -18,9 +18,9 @@ PLACES = {"en": "/", "zh": "/zh/"}
 KEEP_UPLOADS_S = 24 * 3600
 
 
-def page(bench: AppService, language: str) -> gr.Blocks:
-    """The app over a workbench; every page is of one session, only the workbench is shared."""
-    words = Translations(language, bench.ontology)
+def page(service: AppService, language: str) -> gr.Blocks:
+    """The app over a service; every page is of one session, only the service is shared."""
+    words = Translations(language, service.ontology)
     other = next(one for one in PLACES if one != language)
     with gr.Blocks(title="shopvl", analytics_enabled=False, delete_cache=(3600, KEEP_UPLOADS_S)) as blocks:
         html(
@@ -29,18 +29,20 @@ def page(bench: AppService, language: str) -> gr.Blocks:
         )
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(words("tabs.product"), id="product"):
-                product = product_tab(bench, words)
+                product = ProductTab(service, words)
             with gr.Tab(words("tabs.search"), id="search"):
-                search_tab(bench, words, tabs, product)
+                if service.index is None:
+                    html(cards.message("", words("search.no_index")))
+                else:
+                    SearchTab(service, service.index, words, tabs, product)
             with gr.Tab(words("tabs.review"), id="review") as review_page:
-                review = review_tab(bench, words)
+                review = ReviewTab(service, words)
             with gr.Tab(words("tabs.run"), id="run"):
-                watching, watched = run_tab(bench, words, tabs, review)
+                run = RunTab(service, words, tabs, review)
             with gr.Tab(words("tabs.models"), id="models"):
-                models_tab(bench, words)
-        filling, inputs, outputs = review.filling()
-        blocks.load(product.filling, None, product.strip, api_visibility="private", show_progress="hidden")
-        blocks.load(watching, None, watched, api_visibility="private", show_progress="hidden")
+                ModelsTab(service, words)
+        blocks.load(product.sample, None, product.strip, **HIDDEN_PROGRESS)
+        blocks.load(run.watch_current, None, run.page, **HIDDEN_PROGRESS)
         for event in (blocks.load, review_page.select):
-            event(filling, inputs, outputs, api_visibility="private", show_progress="hidden")
+            event(review.next_question, review.where, review.page, **HIDDEN_PROGRESS)
     return blocks

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from app import cards
-from app.widgets import as_upload, clickable, guarded, html, photo, picture_bytes
+from app.widgets import (
+    HIDDEN_PROGRESS,
+    SMALL_PROGRESS,
+    as_upload,
+    clickable,
+    guarded,
+    html,
+    photo,
+    photo_bytes,
+    picture_bytes,
+)
 from app.wording import Translations
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import ShopvlError
@@ -20,163 +28,187 @@ PICKED = 14
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
 class ProductTab:
-    """What other tabs need to show a product here, and what the page needs to fill it."""
+    """The tab's widgets and what they do. Like a widget of Gradio, it stands where it is made.
 
-    photo: gr.Image
-    title: gr.Textbox
-    show: Callable[[Any], Any]  # (event) -> event: read the product once the photo is in
-    filling: Callable[[], str]  # what `strip` shows when the page is loaded
-    strip: gr.HTML
+    Other tabs show a product here: they fill `photo` and `title`, and then `show` it.
+    """
 
+    def __init__(self, service: AppService, words: Translations) -> None:
+        self.service, self.words = service, words
+        pickable = service.catalog is not None or service.index is not None
+        self.no_answers = cards.message("", words("product.empty", pick=words("product.or_pick") if pickable else ""))
+        self.no_map = cards.figure(words("product.map"), "", words("product.map_empty"))
+        self.no_heat = cards.figure(words("product.heat_title"), "", words("product.heat_empty"))
+        with gr.Row(elem_classes="sv-columns"):
+            with gr.Column(scale=3, min_width=260):
+                self._lay_out_inputs()
+                self._lay_out_question()
+            with gr.Column(scale=5, min_width=380):
+                self.answers = clickable(self.no_answers, elem_id="product-answers")
+            with gr.Column(scale=3, min_width=260, elem_classes="sv-maps"):
+                self.map = html(self.no_map, elem_id="product-map")
+                self.heat = html(self.no_heat, elem_id="product-heat")
+        with gr.Row(elem_classes="sv-tight", visible=pickable):
+            self.strip = clickable("", elem_id="product-picks")
+            self.others = gr.Button(words("product.others"), size="sm", min_width=84, scale=0)
+        self.answers_json = gr.JSON(visible=False, label="answers")
+        self.replies_json = gr.JSON(visible=False, label="replies")
+        self._connect()
 
-def product_tab(bench: AppService, words: Translations) -> ProductTab:
-    """Lay out the tab."""
-    names = list(bench.models)
-    pickable = bench.catalog is not None or bench.index is not None
-    empty = cards.message("", words("product.empty", pick=words("product.or_pick") if pickable else ""))
-    map_empty = cards.figure(words("product.map"), "", words("product.map_empty"))
-    heat_empty = cards.figure(words("product.heat_title"), "", words("product.heat_empty"))
-    with gr.Row(elem_classes="sv-columns"):
-        with gr.Column(scale=3, min_width=260):
-            image = photo(words, "product", 210)
-            title = gr.Textbox(
-                label=words("product.title"),
-                placeholder=words("product.title_hint"),
-                lines=1,
-                max_lines=3,
-                elem_id="product-title",
+    def _lay_out_inputs(self) -> None:
+        words, names = self.words, list(self.service.models)
+        self.photo = photo(words, "product", 210)
+        self.title = gr.Textbox(
+            label=words("product.title"),
+            placeholder=words("product.title_hint"),
+            lines=1,
+            max_lines=3,
+            elem_id="product-title",
+        )
+        self.read = gr.Button(words("product.read"), variant="primary", elem_id="product-read")
+        with gr.Accordion(words("product.options"), open=False):
+            self.model = gr.Dropdown(names, value=names[0], label=words("product.model"), visible=len(names) > 1)
+            self.precision = gr.Slider(0.8, 0.99, value=0.95, step=0.01, label=words("product.precision"))
+
+    def _lay_out_question(self) -> None:
+        words = self.words
+        with gr.Row(elem_classes="sv-tight"):
+            self.question = gr.Textbox(
+                label=words("product.question"),
+                placeholder=words("product.question_hint"),
+                scale=5,
+                elem_id="product-question",
             )
-            read = gr.Button(words("product.read"), variant="primary", elem_id="product-read")
-            with gr.Accordion(words("product.options"), open=False):
-                model = gr.Dropdown(names, value=names[0], label=words("product.model"), visible=len(names) > 1)
-                precision = gr.Slider(0.8, 0.99, value=0.95, step=0.01, label=words("product.precision"))
-            with gr.Row(elem_classes="sv-tight"):
-                question = gr.Textbox(
-                    label=words("product.question"),
-                    placeholder=words("product.question_hint"),
-                    scale=5,
-                    elem_id="product-question",
-                )
-                ask = gr.Button(words("product.ask"), scale=1, min_width=72, elem_id="product-ask")
-            reply = html("", elem_id="product-reply")
-        with gr.Column(scale=5, min_width=380):
-            answers = clickable(empty, elem_id="product-answers")
-        with gr.Column(scale=3, min_width=260, elem_classes="sv-maps"):
-            parts = html(map_empty, elem_id="product-map")
-            heat = html(heat_empty, elem_id="product-heat")
-    with gr.Row(elem_classes="sv-tight", visible=pickable):
-        strip = clickable("", elem_id="product-picks")
-        others = gr.Button(words("product.others"), size="sm", min_width=84, scale=0)
-    told = gr.JSON(visible=False, label="answers")
-    asked = gr.JSON(visible=False, label="replies")
+            self.ask = gr.Button(words("product.ask"), scale=1, min_width=72, elem_id="product-ask")
+        self.reply = html("", elem_id="product-reply")
 
-    def answer(photo: str | None, title: str, model: str, precision: float) -> tuple[Json, str]:
-        def work() -> tuple[Json, str]:
-            found = bench.read(picture_bytes(photo), title, model=model, precision=precision)
-            return found.as_dict(), cards.answers(found, words)
+    def _connect(self) -> None:
+        product = [self.photo, self.title, self.model, self.precision]
+        answered = [self.answers_json, self.answers]
+        asked = gr.on(
+            [self.read.click, self.title.submit],
+            self.answer_all,
+            product,
+            answered,
+            api_name="answer",
+            show_progress="minimal",
+        )
+        uploaded = self.photo.upload(self.answer_all, product, answered, **SMALL_PROGRESS)
+        for event in (asked, uploaded):
+            self._then_draw(event)
+        self.photo.clear(
+            lambda: (None, self.no_answers, self.no_map, self.no_heat),
+            None,
+            [*answered, self.map, self.heat],
+            api_visibility="private",
+        )
+        gr.on([field.change for field in product], None, None, self.reply, js="() => ''", api_visibility="private")
+        self.answers.act(self.heat_of_clicked, [self.photo, self.title, self.model], self.heat, **SMALL_PROGRESS)
+        gr.on(
+            [self.ask.click, self.question.submit],
+            self.answer_question,
+            [self.photo, self.title, self.question, self.model, self.precision],
+            [self.replies_json, self.reply],
+            api_name="ask",
+            show_progress="minimal",
+        )
+        self.show(self.strip.act(self.open_picked, None, [self.photo, self.title], **HIDDEN_PROGRESS))
+        self.others.click(self.sample, None, self.strip, **HIDDEN_PROGRESS)
 
-        return guarded(words, work, lambda sentence, notice: ({"error": sentence}, notice))
-
-    def look(path: str | None, text: str, name: str, told: Json) -> tuple[str, str]:
-        if not path or not told or "error" in told:
-            return map_empty, heat_empty
-
-        def work() -> tuple[str, str]:
-            data = picture_bytes(path)
-            assert data is not None
-            drawn, shares, read_words = bench.subject(data)
-            note = words(
-                "product.map_note",
-                subject=f"{shares['subject']:.0%}",
-                overlay=f"{shares['overlay']:.0%}",
-                rest=f"{max(0.0, 1 - sum(shares.values())):.0%}",
-            )
-            if read_words:
-                note += ". " + words("product.map_words", words=" · ".join(word.text for word in read_words[:6]))
-            shown = cards.figure(words("product.map"), cards.drawing(drawn, words("product.map")), note)
-            return shown, warm(path, text, name, *seen_first(told))
-
-        return guarded(words, work, lambda sentence, notice: (notice, heat_empty))
-
-    def warm(path: str | None, text: str, name: str, about: str, value: str | None) -> str:
-        def work() -> str:
-            data = picture_bytes(path)
-            if data is None or value is None:
-                return heat_empty
-            drawn, telling = bench.heat(data, text, about, value, model=name)
-            heading = words("product.heat", property=words.property(about), value=words.short(about, value))
-            note = words("product.heat_note" if telling else "product.heat_nowhere")
-            return cards.figure(heading, cards.drawing(drawn, heading), note)
-
-        return guarded(words, work, lambda sentence, notice: notice)
-
-    def where(path: str | None, text: str, name: str, event: gr.EventData) -> str:
-        return warm(path, text, name, event.property, event.value)
-
-    def free(photo: str | None, title: str, question: str, model: str, precision: float) -> tuple[Json, str]:
-        def work() -> tuple[Json, str]:
-            _, replies = bench.ask(question, picture_bytes(photo), title, model=model, precision=precision)
-            return {"replies": [one.as_dict() for one in replies]}, cards.said(replies, words)
-
-        return guarded(words, work, lambda sentence, notice: ({"error": sentence}, notice))
-
-    def again() -> str:
-        return cards.picks(bench.sample(random.randrange(1 << 30), PICKED), words)
-
-    def pick(event: gr.EventData) -> tuple[str | None, str]:
-        return opened(bench, event.id, image.GRADIO_CACHE)
-
-    product = [image, title, model, precision]
-
-    def show(event: Any) -> Any:
-        return event.then(answer, product, [told, answers], api_visibility="private", show_progress="minimal").then(
-            look, [image, title, model, told], [parts, heat], api_visibility="private", show_progress="minimal"
+    def show(self, event: Any) -> Any:
+        """Read the product that an event brings into `photo` and `title`. Returns the last event of the chain."""
+        product = [self.photo, self.title, self.model, self.precision]
+        return self._then_draw(
+            event.then(self.answer_all, product, [self.answers_json, self.answers], **SMALL_PROGRESS)
         )
 
-    clicked = gr.on(
-        [read.click, title.submit], answer, product, [told, answers], api_name="answer", show_progress="minimal"
-    )
-    uploaded = image.upload(answer, product, [told, answers], api_visibility="private", show_progress="minimal")
-    for event in (clicked, uploaded):
-        event.then(look, [image, title, model, told], [parts, heat], api_visibility="private", show_progress="minimal")
-    image.clear(
-        lambda: (None, empty, map_empty, heat_empty), None, [told, answers, parts, heat], api_visibility="private"
-    )
-    gr.on([one.change for one in product], None, None, reply, js="() => ''", api_visibility="private")
-    answers.act(where, [image, title, model], heat, api_visibility="private", show_progress="minimal")
-    gr.on(
-        [ask.click, question.submit],
-        free,
-        [image, title, question, model, precision],
-        [asked, reply],
-        api_name="ask",
-        show_progress="minimal",
-    )
-    show(strip.act(pick, None, [image, title], api_visibility="private", show_progress="hidden"))
-    others.click(again, None, strip, api_visibility="private", show_progress="hidden")
-    return ProductTab(image, title, show, again, strip)
+    def _then_draw(self, event: Any) -> Any:
+        read = [self.photo, self.title, self.model, self.answers_json]
+        return event.then(self.draw, read, [self.map, self.heat], **SMALL_PROGRESS)
+
+    def answer_all(self, photo: str | None, title: str, model: str, precision: float) -> tuple[Json, str]:
+        def work() -> tuple[Json, str]:
+            read = self.service.read(picture_bytes(photo), title, model=model, precision=precision)
+            return read.as_dict(), cards.answers(read, self.words)
+
+        return guarded(self.words, work, lambda sentence, notice: ({"error": sentence}, notice))
+
+    def draw(self, photo: str | None, title: str, model: str, answers: Json) -> tuple[str, str]:
+        if not photo or not answers or "error" in answers:
+            return self.no_map, self.no_heat
+
+        def work() -> tuple[str, str]:
+            return self._map_of(photo_bytes(photo)), self._heat_of(photo, title, model, *seen_first(answers))
+
+        return guarded(self.words, work, lambda sentence, notice: (notice, self.no_heat))
+
+    def _map_of(self, photo: bytes) -> str:
+        words = self.words
+        drawn, shares, read_words = self.service.subject(photo)
+        note = words(
+            "product.map_note",
+            subject=f"{shares['subject']:.0%}",
+            overlay=f"{shares['overlay']:.0%}",
+            rest=f"{max(0.0, 1 - sum(shares.values())):.0%}",
+        )
+        if read_words:
+            note += ". " + words("product.map_words", words=" · ".join(word.text for word in read_words[:6]))
+        return cards.figure(words("product.map"), cards.drawing(drawn, words("product.map")), note)
+
+    def _heat_of(self, photo: str | None, title: str, model: str, name: str, value: str | None) -> str:
+        if not photo or value is None:
+            return self.no_heat
+
+        def work() -> str:
+            drawn, telling = self.service.heat(photo_bytes(photo), title, name, value, model=model)
+            heading = self.words(
+                "product.heat", property=self.words.property(name), value=self.words.short(name, value)
+            )
+            note = self.words("product.heat_note" if telling else "product.heat_nowhere")
+            return cards.figure(heading, cards.drawing(drawn, heading), note)
+
+        return guarded(self.words, work, lambda sentence, notice: notice)
+
+    def heat_of_clicked(self, photo: str | None, title: str, model: str, event: gr.EventData) -> str:
+        return self._heat_of(photo, title, model, event.property, event.value)
+
+    def answer_question(
+        self, photo: str | None, title: str, question: str, model: str, precision: float
+    ) -> tuple[Json, str]:
+        def work() -> tuple[Json, str]:
+            _, replies = self.service.ask(question, picture_bytes(photo), title, model=model, precision=precision)
+            return {"replies": [reply.as_dict() for reply in replies]}, cards.said(replies, self.words)
+
+        return guarded(self.words, work, lambda sentence, notice: ({"error": sentence}, notice))
+
+    def sample(self) -> str:
+        """Other products to pick one from; what `strip` shows when the page is loaded."""
+        return cards.picks(self.service.sample(random.randrange(1 << 30), PICKED), self.words)
+
+    def open_picked(self, event: gr.EventData) -> tuple[str | None, str]:
+        return opened(self.service, event.id, self.photo.GRADIO_CACHE)
 
 
-def seen_first(told: Json) -> tuple[str, str | None]:
+def seen_first(answers: Json) -> tuple[str, str | None]:
     """Whose places the heat map shows before anybody clicks: what the picture says against the title, or the category.
 
     The title's word has no place in a picture that contradicts it.
     """
-    if told["conflicts"]:
-        return told["conflicts"][0]["property"], told["conflicts"][0]["shown"]
-    first = next((one for one in told["answers"] if one["property"] == CATEGORY), told["answers"][0])
+    if answers["conflicts"]:
+        return answers["conflicts"][0]["property"], answers["conflicts"][0]["shown"]
+    first = next((answer for answer in answers["answers"] if answer["property"] == CATEGORY), answers["answers"][0])
     return first["property"], first["value"]
 
 
-def opened(bench: AppService, product_id: str, cache: str) -> tuple[str | None, str]:
+def opened(service: AppService, product_id: str, cache: str) -> tuple[str | None, str]:
     """A catalog product as what the drop zone and the title field hold."""
     try:
-        found = bench.product(str(product_id))
+        product = service.product(str(product_id))
     except ShopvlError as error:
         raise gr.Error(str(error)) from None
-    return (as_upload(found.picture, f"{_plain(found.product_id)}.jpg", cache) if found.picture else None), found.title
+    name = f"{_plain(product.product_id)}.jpg"
+    return (as_upload(product.picture, name, cache) if product.picture else None), product.title
 
 
 def _plain(name: str) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from app import cards
-from app.widgets import clickable, html
+from app.widgets import HIDDEN_PROGRESS, clickable, html
 from app.wording import Translations
 from shopvl.catalog.cells import folded
 from shopvl.catalog.corrections import CORRECTIONS, Correction
@@ -29,183 +27,195 @@ Json = dict[str, Any]
 State = dict[str, Any]  # what is asked now: product_id, property, answer; `skipped`: what comes later
 
 
-@dataclass(frozen=True)
 class ReviewTab:
-    """The list of runs, and what fills the tab when the page is loaded: a function, its inputs and outputs."""
+    """The tab's widgets and what they do. Like a widget of Gradio, it stands where it is made.
 
-    run: gr.Dropdown
-    filling: Callable[[], tuple[Callable[..., Any], list[Any], list[Any]]]
+    `page` is what `next_question` fills from `where`, also when the page is loaded.
+    """
 
-
-def review_tab(bench: AppService, words: Translations) -> ReviewTab:
-    """Lay out the tab."""
-    runs = bench.runs()
-    me = gr.BrowserState("", storage_key=REVIEWER, secret="not a secret: a name that this browser goes by")
-    state = gr.State({"skipped": []})
-    with gr.Row(elem_classes="sv-tight sv-top"):
-        run = gr.Dropdown(
-            named_runs(bench, runs),
-            value=runs[0] if runs else None,
-            label=words("review.run"),
-            scale=3,
-            min_width=200,
-            elem_id="review-run",
+    def __init__(self, service: AppService, words: Translations) -> None:
+        self.service, self.words = service, words
+        self.reviewer = gr.BrowserState(
+            "", storage_key=REVIEWER, secret="not a secret: a name that this browser goes by"
         )
-        only = gr.Dropdown(
-            [(words("review.all"), "")],
-            value="",
-            label=words("review.only"),
-            scale=2,
-            min_width=160,
-            elem_id="review-only",
+        self.state = gr.State({"skipped": []})
+        self._lay_out_choice()
+        self.progress = html("", elem_id="review-progress")
+        with gr.Row(elem_classes="sv-columns"):
+            with gr.Column(scale=5, min_width=420):
+                self._lay_out_question()
+            with gr.Column(scale=3, min_width=280):
+                self._lay_out_decisions()
+        self.where = [self.run, self.only, self.conflicts, self.state]
+        self.page = [self.state, self.card, self.progress, self.recent, self.value, self.only, self.run]
+        self._connect()
+        _endpoints(service)
+
+    def _lay_out_choice(self) -> None:
+        words, runs = self.words, self.service.runs()
+        with gr.Row(elem_classes="sv-tight sv-top"):
+            self.run = gr.Dropdown(
+                named_runs(self.service, runs),
+                value=runs[0] if runs else None,
+                label=words("review.run"),
+                scale=3,
+                min_width=200,
+                elem_id="review-run",
+            )
+            self.only = gr.Dropdown(
+                [(words("review.all"), "")],
+                value="",
+                label=words("review.only"),
+                scale=2,
+                min_width=160,
+                elem_id="review-only",
+            )
+            self.conflicts = gr.Checkbox(
+                label=words("review.conflicts"), scale=1, min_width=140, elem_id="review-conflicts"
+            )
+
+    def _lay_out_question(self) -> None:
+        words = self.words
+        self.card = clickable("", elem_id="review-card")
+        with gr.Row(elem_classes="sv-tight sv-keys"):
+            self.accept = gr.Button(words("review.accept"), variant="primary", min_width=90, elem_id="review-accept")
+            self.none = gr.Button(words("review.unknown"), min_width=120, elem_id="review-unknown")
+            self.skip = gr.Button(words("review.skip"), min_width=80, elem_id="review-skip")
+            self.undo = gr.Button(words("review.undo"), min_width=80, elem_id="review-undo")
+        with gr.Row(elem_classes="sv-tight"):
+            self.value = gr.Dropdown([], label=words("review.value"), scale=5, elem_id="review-value")
+            self.correct = gr.Button(words("review.correct"), scale=1, min_width=80, elem_id="review-correct")
+        html(f'<p class="sv-note">{cards.text(words("review.keys"))}</p>')
+
+    def _lay_out_decisions(self) -> None:
+        words = self.words
+        self.recent = html("", elem_id="review-recent")
+        self.export = gr.Button(words("review.export"), size="sm", elem_id="review-export")
+        self.sheet = gr.File(visible=False, label=words("review.export"), elem_id="review-file", height=70)
+        html(f'<p class="sv-note">{cards.text(words("review.use"))}</p>')
+
+    def _connect(self) -> None:
+        asked = [self.run.change, self.only.input, self.conflicts.input]
+        decided, page = [*self.where, self.reviewer], [self.reviewer, *self.page]
+        gr.on(asked, self.next_question, self.where, self.page, **HIDDEN_PROGRESS)
+        self.accept.click(self.accept_answer, decided, page, **HIDDEN_PROGRESS)
+        self.none.click(self.decide_unknown, decided, page, **HIDDEN_PROGRESS)
+        self.correct.click(self.correct_to_chosen, [self.value, *decided], page, **HIDDEN_PROGRESS)
+        self.card.act(self.correct_to_clicked, decided, page, **HIDDEN_PROGRESS)
+        self.skip.click(self.skip_question, self.where, self.page, **HIDDEN_PROGRESS)
+        self.undo.click(self.undo_last, decided, page, **HIDDEN_PROGRESS)
+        self.export.click(
+            self.export_decisions, None, self.sheet, api_name="export_corrections", show_progress="hidden"
         )
-        conflicts = gr.Checkbox(label=words("review.conflicts"), scale=1, min_width=140, elem_id="review-conflicts")
-    progress = html("", elem_id="review-progress")
-    with gr.Row(elem_classes="sv-columns"):
-        with gr.Column(scale=5, min_width=420):
-            card = clickable("", elem_id="review-card")
-            with gr.Row(elem_classes="sv-tight sv-keys"):
-                accept = gr.Button(words("review.accept"), variant="primary", min_width=90, elem_id="review-accept")
-                none = gr.Button(words("review.unknown"), min_width=120, elem_id="review-unknown")
-                skip = gr.Button(words("review.skip"), min_width=80, elem_id="review-skip")
-                undo = gr.Button(words("review.undo"), min_width=80, elem_id="review-undo")
-            with gr.Row(elem_classes="sv-tight"):
-                value = gr.Dropdown([], label=words("review.value"), scale=5, elem_id="review-value")
-                correct = gr.Button(words("review.correct"), scale=1, min_width=80, elem_id="review-correct")
-            html(f'<p class="sv-note">{cards.text(words("review.keys"))}</p>')
-        with gr.Column(scale=3, min_width=280):
-            recent = html("", elem_id="review-recent")
-            export = gr.Button(words("review.export"), size="sm", elem_id="review-export")
-            sheet = gr.File(visible=False, label=words("review.export"), elem_id="review-file", height=70)
-            html(f'<p class="sv-note">{cards.text(words("review.use"))}</p>')
 
-    def named(who: str) -> str:
-        return who or uuid.uuid4().hex[:12]
+    # --- what the page shows
 
-    def shown(name: str | None, about: str, only_conflicts: bool, held: State, notice: str = "") -> tuple[Any, ...]:
+    def next_question(
+        self, run: str | None, only: str, conflicts: bool, state: State, notice: str = ""
+    ) -> tuple[Any, ...]:
         """Everything on the page, for the question that comes next."""
-        runs = bench.runs()
-        name = name or (runs[0] if runs else None)
-        listed = gr.update(choices=named_runs(bench, runs), value=name)
-        return *next_question(name, about, only_conflicts, held, notice), listed
-
-    def next_question(name: str | None, about: str, only_conflicts: bool, held: State, notice: str) -> tuple[Any, ...]:
-        if not name:
-            return held, cards.message("", words("review.empty")), "", _recent(bench, words), gr.skip(), gr.skip()
+        runs = self.service.runs()
+        run = run or (runs[0] if runs else None)
+        listed = gr.update(choices=named_runs(self.service, runs), value=run)
+        if not run:
+            return *self._nothing(state, cards.message("", self.words("review.empty"))), listed
         try:
-            queue = bench.queue(name)
-            waiting = bench.progress(name, only=about or None, conflicts=only_conflicts)
+            queue = self.service.queue(run)
+            progress = self.service.progress(run, only=only or None, conflicts=conflicts)
         except ShopvlError as error:
-            return (
-                held,
-                cards.message(words("failed"), str(error), "bad"),
-                "",
-                _recent(bench, words),
-                gr.skip(),
-                gr.skip(),
-            )
-        later = {tuple(key) for key in held["skipped"]}
-        open_now = [one for one in waiting.waiting if (one.product_id, one.property) not in later]
-        properties = list(dict.fromkeys(one.property for one in queue.questions))
-        options = gr.update(
-            choices=[(words("review.all"), ""), *((words.property(one), one) for one in properties)], value=about
-        )
-        bar = _bar(waiting, notice, words)
-        if not open_now:
-            note = words("review.later", count=len(waiting.waiting)) if waiting.waiting else ""
+            return *self._nothing(state, cards.message(self.words("failed"), str(error), "bad")), listed
+        bar = _bar(progress, notice, self.words)
+        asked = dict.fromkeys(question.property for question in queue.questions)
+        all_or_one = [(self.words("review.all"), ""), *((self.words.property(name), name) for name in asked)]
+        return *self._question(run, progress, state, bar), gr.update(choices=all_or_one, value=only), listed
+
+    def _nothing(self, state: State, notice: str) -> tuple[Any, ...]:
+        return state, notice, "", _recent(self.service, self.words), gr.skip(), gr.skip()
+
+    def _question(self, run: str, progress: RunProgress, state: State, bar: str) -> tuple[Any, ...]:
+        """The first question that waits and was not skipped; the notice that there is none."""
+        words, waiting = self.words, progress.waiting
+        skipped = {tuple(key) for key in state["skipped"]}
+        question = next((one for one in waiting if (one.product_id, one.property) not in skipped), None)
+        state = {"skipped": state["skipped"]}
+        recent = _recent(self.service, words)
+        if question is None:
+            note = words("review.later", count=len(waiting)) if waiting else ""
             done = cards.message(words("review.all_done") if not note else "", note, "good")
-            return (
-                {"skipped": held["skipped"]},
-                done,
-                bar,
-                _recent(bench, words),
-                gr.update(choices=[], value=None),
-                options,
-            )
-        question = open_now[0]
-        legal = [one for one in choices(bench.ontology, [question.property])[question.property] if one != UNKNOWN]
-        values = gr.update(choices=[(words.value(question.property, one), one) for one in legal], value=None)
-        held = {
-            "skipped": held["skipped"],
-            "product_id": question.product_id,
-            "property": question.property,
-            "answer": question.answer,
-        }
-        return held, _card(bench, name, question, words), bar, _recent(bench, words), values, options
+            return state, done, bar, recent, gr.update(choices=[], value=None)
+        name = question.property
+        legal = [value for value in choices(self.service.ontology, [name])[name] if value != UNKNOWN]
+        values = gr.update(choices=[(words.value(name, value), value) for value in legal], value=None)
+        state |= {"product_id": question.product_id, "property": name, "answer": question.answer}
+        return state, _card(self.service, run, question, words), bar, recent, values
+
+    # --- decisions
 
     def decide(
-        value: str | None, name: str, about: str, only_conflicts: bool, held: State, who: str
+        self, value: str | None, run: str, only: str, conflicts: bool, state: State, reviewer: str
     ) -> tuple[Any, ...]:
-        who = named(who)
-        if "product_id" not in held:
-            return who, *shown(name, about, only_conflicts, held)
-        made, key = bench.decision(held["product_id"], held["property"]), "review.already"
+        """Write down a decision on the question that is shown, and show the next."""
+        reviewer, words = _named(reviewer), self.words
+        if "product_id" not in state:
+            return reviewer, *self.next_question(run, only, conflicts, state)
+        made, key = self.service.decision(state["product_id"], state["property"]), "review.already"
         if made is None:  # nobody was faster
             try:
-                made = bench.correct(held["product_id"], held["property"], value, held["answer"], who)
+                made = self.service.correct(state["product_id"], state["property"], value, state["answer"], reviewer)
             except ShopvlError as error:
                 raise gr.Error(str(error)) from None
             key = "review.saved"
-        told = words(key, property=words.property(made.property), value=_spoken(made.property, made.value, words))
-        return who, *shown(name, about, only_conflicts, held, told)
+        notice = words(key, property=words.property(made.property), value=_spoken(made.property, made.value, words))
+        return reviewer, *self.next_question(run, only, conflicts, state, notice)
 
-    def accepted(name: str, about: str, only_conflicts: bool, held: State, who: str) -> tuple[Any, ...]:
-        return decide(held.get("answer"), name, about, only_conflicts, held, who)
+    def accept_answer(self, run: str, only: str, conflicts: bool, state: State, reviewer: str) -> tuple[Any, ...]:
+        return self.decide(state.get("answer"), run, only, conflicts, state, reviewer)
 
-    def unknown(name: str, about: str, only_conflicts: bool, held: State, who: str) -> tuple[Any, ...]:
-        return decide(None, name, about, only_conflicts, held, who)
+    def decide_unknown(self, run: str, only: str, conflicts: bool, state: State, reviewer: str) -> tuple[Any, ...]:
+        return self.decide(None, run, only, conflicts, state, reviewer)
 
-    def corrected(
-        chosen: str | None, name: str, about: str, only_conflicts: bool, held: State, who: str
+    def correct_to_chosen(
+        self, value: str | None, run: str, only: str, conflicts: bool, state: State, reviewer: str
     ) -> tuple[Any, ...]:
-        if not chosen:
-            return named(who), *(gr.skip() for _ in page[1:])
-        return decide(chosen, name, about, only_conflicts, held, who)
+        if not value:
+            return _named(reviewer), *(gr.skip() for _ in self.page)
+        return self.decide(value, run, only, conflicts, state, reviewer)
 
-    def chosen(
-        name: str, about: str, only_conflicts: bool, held: State, who: str, event: gr.EventData
+    def correct_to_clicked(
+        self, run: str, only: str, conflicts: bool, state: State, reviewer: str, event: gr.EventData
     ) -> tuple[Any, ...]:
-        return decide(event.value, name, about, only_conflicts, held, who)
+        return self.decide(event.value, run, only, conflicts, state, reviewer)
 
-    def later(name: str, about: str, only_conflicts: bool, held: State) -> tuple[Any, ...]:
-        if "product_id" in held:
-            held = {**held, "skipped": [*held["skipped"], [held["product_id"], held["property"]]]}
-        return shown(name, about, only_conflicts, held)
+    def skip_question(self, run: str, only: str, conflicts: bool, state: State) -> tuple[Any, ...]:
+        if "product_id" in state:
+            state = {**state, "skipped": [*state["skipped"], [state["product_id"], state["property"]]]}
+        return self.next_question(run, only, conflicts, state)
 
-    def undone(name: str, about: str, only_conflicts: bool, held: State, who: str) -> tuple[Any, ...]:
-        back = bench.undo(named(who)) if who else None
+    def undo_last(self, run: str, only: str, conflicts: bool, state: State, reviewer: str) -> tuple[Any, ...]:
+        words, named = self.words, _named(reviewer)
+        back = self.service.undo(named) if reviewer else None
         if back is None:
-            return named(who), *shown(name, about, only_conflicts, held, words("review.nothing_to_undo"))
-        held = {**held, "skipped": [key for key in held["skipped"] if key != [back.product_id, back.property]]}
-        told = words(
-            "review.undone", property=words.property(back.property), value=_spoken(back.property, back.value, words)
-        )
-        return named(who), *shown(name, about, only_conflicts, held, told)
+            return named, *self.next_question(run, only, conflicts, state, words("review.nothing_to_undo"))
+        state = {**state, "skipped": [key for key in state["skipped"] if key != [back.product_id, back.property]]}
+        value = _spoken(back.property, back.value, words)
+        notice = words("review.undone", property=words.property(back.property), value=value)
+        return named, *self.next_question(run, only, conflicts, state, notice)
 
-    def exported() -> Any:
+    def export_decisions(self) -> Any:
         try:
-            return gr.update(value=_table(bench, sheet.GRADIO_CACHE), visible=True)
+            return gr.update(value=_table(self.service, self.sheet.GRADIO_CACHE), visible=True)
         except ShopvlError as error:
             raise gr.Error(str(error)) from None
 
-    where = [run, only, conflicts, state]
-    page = [me, state, card, progress, recent, value, only, run]
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    gr.on([run.change, only.input, conflicts.input], shown, where, page[1:], **quiet)
-    accept.click(accepted, [*where, me], page, **quiet)
-    none.click(unknown, [*where, me], page, **quiet)
-    correct.click(corrected, [value, *where, me], page, **quiet)
-    card.act(chosen, [*where, me], page, **quiet)
-    skip.click(later, where, page[1:], **quiet)
-    undo.click(undone, [*where, me], page, **quiet)
-    export.click(exported, None, sheet, api_name="export_corrections", show_progress="hidden")
-    _endpoints(bench)
-    return ReviewTab(run, lambda: (shown, where, page[1:]))
+
+def _named(reviewer: str) -> str:
+    """The name a browser goes by; a new one for a browser that has none."""
+    return reviewer or uuid.uuid4().hex[:12]
 
 
-def named_runs(bench: AppService, runs: list[str]) -> list[tuple[str, str]]:
+def named_runs(service: AppService, runs: list[str]) -> list[tuple[str, str]]:
     """Runs as a list to choose from: by the names of their folders and tables."""
-    return [(" · ".join(part for part in (Path(run).name, bench.table_of(run)) if part), run) for run in runs]
+    return [(" · ".join(part for part in (Path(run).name, service.table_of(run)) if part), run) for run in runs]
 
 
 def _spoken(name: str, value: str | None, words: Translations) -> str:
@@ -224,9 +234,9 @@ def _bar(so_far: RunProgress, notice: str, words: Translations) -> str:
     )
 
 
-def _card(bench: AppService, run: str, question: SheetQuestion, words: Translations) -> str:
+def _card(service: AppService, run: str, question: SheetQuestion, words: Translations) -> str:
     try:
-        picture = bench.pictured(run, question.product_id)
+        picture = service.pictured(run, question.product_id)
     except ShopvlError:
         picture = None
     name, reason = question.property, question.reason
@@ -249,8 +259,8 @@ def _card(bench: AppService, run: str, question: SheetQuestion, words: Translati
     )
 
 
-def _recent(bench: AppService, words: Translations) -> str:
-    made = bench.decisions()
+def _recent(service: AppService, words: Translations) -> str:
+    made = service.decisions()
     if not made:
         return f"<h3>{cards.text(words('review.recent'))}</h3>" + cards.message("", words("review.none_yet"))
     lines = "".join(_line(one, words) for one in reversed(made[-RECENT:]))
@@ -270,9 +280,9 @@ def _line(one: Correction, words: Translations) -> str:
     )
 
 
-def _table(bench: AppService, cache: str) -> str:
+def _table(service: AppService, cache: str) -> str:
     """All decisions as a corrections.parquet, where the browser may fetch it."""
-    made = bench.decisions()
+    made = service.decisions()
     if not made:
         raise ShopvlError("nothing was decided yet, so there is nothing to export")
     folder = Path(cache) / uuid.uuid4().hex
@@ -282,24 +292,24 @@ def _table(bench: AppService, cache: str) -> str:
     return str(folder / "corrections.parquet")
 
 
-def _endpoints(bench: AppService) -> None:
+def _endpoints(service: AppService) -> None:
     """What a script would want of a review, as JSON."""
 
     def runs() -> list[str]:
-        return bench.runs()
+        return service.runs()
 
     def review_queue(run: str, limit: float) -> Json:
-        return _clean(lambda: _queue(bench, run, int(limit)))
+        return _clean(lambda: _queue(service, run, int(limit)))
 
     def correct(product_id: str, property: str, value: str, previous: str, by: str) -> Json:
-        return _clean(lambda: _told(bench.correct(product_id, property, value, previous or None, by)))
+        return _clean(lambda: _told(service.correct(product_id, property, value, previous or None, by)))
 
     def undo(by: str) -> Json:
-        back = bench.undo(by)
+        back = service.undo(by)
         return {} if back is None else _told(back)
 
     def corrections() -> list[Json]:
-        return [_told(one) for one in bench.decisions()]
+        return [_told(one) for one in service.decisions()]
 
     for endpoint in (runs, review_queue, correct, undo, corrections):
         gr.api(endpoint, api_name=endpoint.__name__)
@@ -312,8 +322,8 @@ def _clean(work: Any) -> Any:
         raise gr.Error(str(error)) from None
 
 
-def _queue(bench: AppService, run: str, limit: int) -> Json:
-    found = bench.progress(run)
+def _queue(service: AppService, run: str, limit: int) -> Json:
+    found = service.progress(run)
     asked = [
         {
             "product_id": one.product_id,

@@ -22,6 +22,9 @@ element.addEventListener('click', event => {
   if (found && element.contains(found)) trigger('act', {...found.dataset});
 });
 """
+# how a page's own events are connected: they are no endpoints for scripts, and show little while they are at work
+HIDDEN_PROGRESS: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+SMALL_PROGRESS: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
 log = logging.getLogger("shopvl.app")
 
 
@@ -58,9 +61,12 @@ def clickable(value: str = "", **options: Any) -> gr.HTML:
 
 
 def picture_bytes(path: str | None) -> bytes | None:
-    """The uploaded file. Raises ImageError for one that is too large."""
-    if not path:
-        return None
+    """The uploaded file, or None where there is none. Raises ImageError for one that is too large."""
+    return photo_bytes(path) if path else None
+
+
+def photo_bytes(path: str) -> bytes:
+    """An uploaded file. Raises ImageError for one that is too large."""
     size = Path(path).stat().st_size
     if size > MAX_PICTURE_BYTES:
         raise ImageError(f"the photo has {size / 2**20:.0f} MB; at most {MAX_PICTURE_BYTES // 2**20} MB are read")
