@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -12,6 +12,9 @@ from rich.table import Table
 
 from shopvl.cli.console import out
 from shopvl.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from shopvl.recipes.recipe import Recipe
 
 recipes_app = typer.Typer(no_args_is_help=True, help="Published designs as short recipes over one set of parts.")
 
@@ -56,12 +59,9 @@ def recipes_show(
     out.print(f"differs: {recipe.differs}\n", highlight=False)
     table = Table("part", "kind", "settings")
     values = recipe.to_dict()
-    for role in ("image", "text", "fusion", "space", "ocr", "answering", "leave_out", "teacher"):
-        if values[role] is not None:
-            table.add_row(role, values[role]["kind"], _settings(values[role]))
-    for part in values["objectives"]:
-        table.add_row("objective", part["kind"], _settings(part))
-    table.add_row("combine", values["combine"], "")
+    for part in recipe.parts():
+        table.add_row(part.role, part.kind, _settings(part.settings))
+    table.add_row("combine", recipe.combine, "")
     for role in ("schedule", "augment"):
         table.add_row(role, values[role].get("kind", ""), _settings(values[role]))
     out.print(table)
@@ -81,15 +81,23 @@ def recipes_table() -> None:
     """
     from shopvl.recipes import RECIPES
 
-    used = {name: family.base.parts() for name, family in RECIPES.items()}
+    used = {name: _names_by_role(family.base) for name, family in RECIPES.items()}
     table = Table(box=SIMPLE_HEAD, padding=0)
     table.add_column("role", no_wrap=True)
     table.add_column("part", no_wrap=True)
     for number in range(1, len(used) + 1):  # names would not fit a terminal side by side
         table.add_column(str(number), justify="center", no_wrap=True, min_width=2)
     for role in dict.fromkeys(role for parts in used.values() for role in parts):
-        for kind in sorted({kind for parts in used.values() for kind in parts.get(role, ())}):
-            table.add_row(role, kind, *("x" if kind in parts.get(role, ()) else "" for parts in used.values()))
+        for part in sorted({part for parts in used.values() for part in parts.get(role, ())}):
+            marks = ("x" if part in parts.get(role, ()) else "" for parts in used.values())
+            table.add_row(role.replace("_", " "), part, *marks)
         table.add_section()
     numbered = (f"{number} {name}" for number, name in enumerate(used, 1))
     out.print(Columns(numbered, padding=(0, 2)), table)
+
+
+def _names_by_role(recipe: Recipe) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for part in recipe.parts():
+        names.setdefault(part.role, []).append(part.name)
+    return names | {"combine": [recipe.combine]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -65,6 +65,15 @@ THREE_WAY = (
 
 SizeName = Literal["tiny", "mini", "base"]
 SIZES: tuple[SizeName, ...] = ("tiny", "mini", "base")
+
+
+class PartSummary(NamedTuple):
+    """A part as people are told of it. `name` tells objectives of one kind apart, `itc:title-image`."""
+
+    role: str
+    kind: str
+    name: str
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -198,12 +207,17 @@ class Recipe:
         space = self.space or (None if isinstance(self.fusion, DualEncoder | TextCross) else SharedSpace())
         return replace(self, space=space, objectives=self.objectives + more)
 
-    def parts(self) -> dict[str, tuple[str, ...]]:
-        """The kinds of its parts by their roles."""
-        single = (self.image, self.text, self.fusion, self.space, self.answering, self.leave_out, self.teacher)
-        roles = ("image", "text", "fusion", "space", "answering", "leave out", "teacher")
-        found = {role: (part.kind,) for role, part in zip(roles, single, strict=True) if part is not None}
-        return found | {"objective": tuple(objective.name for objective in self.objectives), "combine": (self.combine,)}
+    def parts(self) -> list[PartSummary]:
+        """What it is made of, for people: its parts in their order, objectives last."""
+        values = self.to_dict()
+        roles = ("image", "text", "fusion", "space", "ocr", "answering", "leave_out", "teacher")
+        single = [(role, values[role]["kind"], values[role]) for role in roles if values[role] is not None]
+        several = zip(self.objectives, values["objectives"], strict=True)
+        every = [*single, *(("objective", objective.name, told) for objective, told in several)]
+        return [
+            PartSummary(role, told["kind"], name, {key: value for key, value in told.items() if key != "kind"})
+            for role, name, told in every
+        ]
 
     @property
     def reads(self) -> bool:

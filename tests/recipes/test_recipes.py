@@ -17,6 +17,7 @@ from shopvl.recipes.parts import (
     MaskedWords,
     Matching,
     Momentum,
+    OcrWords,
     PatchLinear,
     WordPieces,
 )
@@ -35,6 +36,19 @@ def test_every_recipe_is_sound_and_survives_a_round_trip(name: str, size: str) -
     assert recipe.problems() == []
     assert recipe.name == name
     assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_people_are_told_of_every_part(name: str) -> None:
+    recipe = replace(find(name), ocr=OcrWords())
+    told, values = recipe.parts(), recipe.to_dict()
+    own_rows = {"schedule", "augment"}  # they belong to training
+    held = {role for role, value in values.items() if isinstance(value, dict)} - own_rows
+    assert {part.role for part in told} == held | {"objective"}
+    assert len(told) == len(held) + len(recipe.objectives)
+    for part in told:
+        assert {"kind": part.kind, **part.settings} in (values.get(part.role), *values["objectives"])
+    assert [part.name for part in told if part.role == "objective"] == [part.name for part in recipe.objectives]
 
 
 def test_two_recipes_differ_in_every_part() -> None:
