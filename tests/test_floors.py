@@ -147,6 +147,18 @@ def test_no_file_is_a_corridor() -> None:
     assert long >= LONGER, f"no longer over 500 lines, take them off the list: {sorted(LONGER - long)}"
 
 
+def test_no_function_is_longer_than_a_screen() -> None:
+    """Up to 60 lines, from `def` to its end."""
+    long = [
+        f"{path.relative_to(ROOT)}: {node.name} has {lines} lines"
+        for path in [*FILES, *sorted((ROOT / "app").glob("*.py"))]
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > 60
+    ]
+    assert not long, f"split these: {long}"
+
+
 def test_the_vocabulary_needs_no_torch() -> None:
     loaded = (
         "import sys, shopvl.catalog.vocabulary; print(sorted({'torch', 'timm', 'transformers'} & sys.modules.keys()))"

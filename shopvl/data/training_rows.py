@@ -25,6 +25,7 @@ from shopvl.data.rows import RejectedRow, Row, ValidRow, validate_row, with_word
 from shopvl.errors import CatalogError
 from shopvl.vision.picture_words import PictureReader
 
+SOURCE = "source.json"  # what the rows were made from
 TRAINING_INPUTS: tuple[Modality, ...] = ("image", "title")
 _COLUMNS = pa.schema(
     [
@@ -92,6 +93,11 @@ class TrainingCache:
             assert isinstance(frame, pl.DataFrame)
             yield frame
 
+    @property
+    def data_digest(self) -> str:
+        """`Catalog.digest` of what the rows were made from."""
+        return str(json.loads((self.folder / SOURCE).read_text("utf-8"))["digest"])
+
     def rejects(self) -> list[RejectedRow]:
         """Rows that were left out, with reasons."""
         return [RejectedRow(**item) for item in json.loads((self.folder / "rejects.json").read_text("utf-8"))]
@@ -118,7 +124,7 @@ def training_rows(
         "words": None if reader is None else reader.version(),
         "columns": _COLUMNS.names,
     }
-    stamp = folder / "source.json"
+    stamp = folder / SOURCE
     if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
         return TrainingCache(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,16 +134,7 @@ def training_rows(
         good: list[dict[str, Any]] = []
         parts = (part for frame in catalog.batches(_ROWS_PER_GROUP) for part in frame.iter_slices(_ROWS_IN_SIGHT))
         for part in Fetcher().with_pictures(parts):
-            usable = []
-            for row in part.iter_rows(named=True):
-                match validate_row(row, catalog.root, TRAINING_INPUTS):
-                    case ValidRow(inputs=inputs) as item if inputs == TRAINING_INPUTS:
-                        usable.append(item)
-                    case ValidRow(inputs=(only,)):
-                        reason = f"training needs picture and title, there is only the {only}"
-                        rejects.append(RejectedRow(row["product_id"], reason))
-                    case RejectedRow() as reject:
-                        rejects.append(reject)
+            usable = _usable(part, catalog.root, rejects)
             read = usable if reader is None else with_words(reader, usable)
             notes += [RejectedRow(item.row["product_id"], item.note) for item in read if item.note]
             good += [_kept(*pair, log) for pair in zip(usable, read, strict=True)]
@@ -158,6 +155,21 @@ def training_rows(
         )
     stamp.write_text(json.dumps(source), "utf-8")  # last: a run killed before this line prepares anew
     return rows
+
+
+def _usable(part: pl.DataFrame, root: Path, rejects: list[RejectedRow]) -> list[ValidRow]:
+    """The rows to train on; the others are added to `rejects`."""
+    usable = []
+    for row in part.iter_rows(named=True):
+        match validate_row(row, root, TRAINING_INPUTS):
+            case ValidRow(inputs=inputs) as item if inputs == TRAINING_INPUTS:
+                usable.append(item)
+            case ValidRow(inputs=(only,)):
+                reason = f"training needs picture and title, there is only the {only}"
+                rejects.append(RejectedRow(row["product_id"], reason))
+            case RejectedRow() as reject:
+                rejects.append(reject)
+    return usable
 
 
 def _kept(came: ValidRow, read: ValidRow, log: QueryLog | None) -> dict[str, Any]:

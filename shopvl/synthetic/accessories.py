@@ -139,7 +139,8 @@ def cap(look: Look, rng: np.random.Generator) -> Sketch:
     """A baseball cap, peak to the right."""
     sketch = Sketch(turn=6)
     # blocked caps have another front panel instead of a line across
-    cloth = look.plain if look.pattern == "Colour Block" else look.cloth(spread(rng, 0.06, 0.09))
+    blocked = look.pattern == "Colour Block"
+    cloth = look.plain if blocked else look.cloth(spread(rng, 0.06, 0.09))
     stuff = Stuff(cloth, puff=0.09, relief=0.45, wrinkle=0.06, grain="twill")
     under = Stuff(plain(look.trim(0.35)), puff=0.02, relief=0.3)
     sketch.part(
@@ -148,62 +149,43 @@ def cap(look: Look, rng: np.random.Generator) -> Sketch:
         light=0.75,
         drop=0,
     )
+    _crown(sketch, stuff, look, blocked)
+    _brim(sketch, stuff, look)
+    sketch.part(oval(-0.0, -0.088, 0.035, 0.02), thinner(stuff), drop=0.3)
+    for x, y in ((-0.2, 0.08), (0.2, 0.05)):
+        sketch.part(oval(x, y, 0.012, 0.012), Stuff(plain(shade(look.trim(), 0.5)), puff=0.004), drop=0.1)
+    if look.printed:
+        sketch.words(look.printed, (0.21, 0.22), 0.1, 0.28, look.ground if blocked else look.figure)
+    return sketch
+
+
+def _crown(sketch: Sketch, stuff: Stuff, look: Look, blocked: bool) -> None:
     dome: Path = [
-        (-0.46, 0.46),
-        (-0.48, 0.02, 1),
-        (-0.15, -0.12, 1),
-        (0.18, -0.1, 1),
-        (0.38, 0.1, 1),
-        (0.4, 0.4),
-        (0.2, 0.47, 1),
-        (-0.15, 0.53, 1),
+        *((-0.46, 0.46), (-0.48, 0.02, 1), (-0.15, -0.12, 1), (0.18, -0.1, 1)),
+        *((0.38, 0.1, 1), (0.4, 0.4), (0.2, 0.47, 1), (-0.15, 0.53, 1)),
     ]
     sketch.part(dome, stuff, drop=0)
     front: Path = [
-        (0.0, -0.085),
-        (0.22, -0.09, 1),
-        (0.38, 0.12, 1),
-        (0.4, 0.4),
-        (0.25, 0.455, 1),
-        (0.02, 0.49),
-        (0.1, 0.2, 1),
+        *((0.0, -0.085), (0.22, -0.09, 1), (0.38, 0.12, 1)),
+        *((0.4, 0.4), (0.25, 0.455, 1), (0.02, 0.49), (0.1, 0.2, 1)),
     ]
-    face = replace(stuff, cloth=plain(look.figure)) if look.pattern == "Colour Block" else stuff
-    sketch.part(front, face, drop=0.12)
+    sketch.part(front, replace(stuff, cloth=plain(look.figure)) if blocked else stuff, drop=0.12)
     middle: Path = [(0.0, -0.085), (0.1, 0.2, 1), (0.02, 0.49)]
     side: Path = [(0.0, -0.085), (-0.34, 0.0, 1), (-0.36, 0.49)]
     for seam in (middle, side):
         sketch.seam(seam, 0.007, 0.4)
         sketch.stitch(moved(seam, 0.016), look.thread(), 0.005, 0.012, 0.5)
+
+
+def _brim(sketch: Sketch, stuff: Stuff, look: Look) -> None:
     peak: Path = [
-        (0.02, 0.46),
-        (0.2, 0.36, 1),
-        (0.4, 0.36),
-        (0.66, 0.36, 1),
-        (0.86, 0.46, 1),
-        (0.85, 0.54),
-        (0.6, 0.44, 1),
-        (0.3, 0.47, 1),
-        (0.1, 0.53),
+        *((0.02, 0.46), (0.2, 0.36, 1), (0.4, 0.36), (0.66, 0.36, 1), (0.86, 0.46, 1)),
+        *((0.85, 0.54), (0.6, 0.44, 1), (0.3, 0.47, 1), (0.1, 0.53)),
     ]
-    brim = replace(stuff, puff=0.035, relief=0.4)
-    sketch.part(peak, brim, drop=0.35)
+    sketch.part(peak, replace(stuff, puff=0.035, relief=0.4), drop=0.35)
+    edge: Path = [(0.16, 0.43), (0.3, 0.37, 1), (0.42, 0.37), (0.66, 0.38, 1), (0.8, 0.46)]
     for shift in (0.022, 0.044):
-        sketch.stitch(
-            moved([(0.16, 0.43), (0.3, 0.37, 1), (0.42, 0.37), (0.66, 0.38, 1), (0.8, 0.46)], 0, shift - 0.005),
-            look.thread(),
-            0.005,
-            0.012,
-            0.4,
-        )
-    sketch.part(oval(-0.0, -0.088, 0.035, 0.02), thinner(stuff), drop=0.3)
-    for x, y in ((-0.2, 0.08), (0.2, 0.05)):
-        sketch.part(oval(x, y, 0.012, 0.012), Stuff(plain(shade(look.trim(), 0.5)), puff=0.004), drop=0.1)
-    if look.printed:
-        sketch.words(
-            look.printed, (0.21, 0.22), 0.1, 0.28, look.figure if look.pattern != "Colour Block" else look.ground
-        )
-    return sketch
+        sketch.stitch(moved(edge, 0, shift - 0.005), look.thread(), 0.005, 0.012, 0.4)
 
 
 def beanie(look: Look, rng: np.random.Generator) -> Sketch:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from shopvl.synthetic.fabric import Rgb, Stuff, luminance, mix, plain, shade
+from shopvl.synthetic.fabric import Cloth, Rgb, Stuff, luminance, mix, plain, shade
 from shopvl.synthetic.looks import METAL, RUBBER, Look, leather, metal, rubber, spread
 from shopvl.synthetic.outline import Knot, Path, band, box, oval
 from shopvl.synthetic.paint import DrawnLine, DrawnText, Fold, Part, Sketch, fold, thinner
@@ -53,16 +53,25 @@ def sneaker(look: Look, rng: np.random.Generator) -> Sketch:
     closure = look.trait("Closure")
     if closure != "Slip-on":
         sketch.part(tongue, thinner(upper, 0.025), drop=0.2)
+    _sneaker_upper(sketch, upper, trim, rng)
+    sketch.stitch([(0.15, -0.1), (0.145, -0.2), (0.08, -0.3, 1), (0.085, -0.43)], look.thread(), 0.005, 0.013)
+    if closure == "Lace-up":
+        _laces(sketch, look)
+    elif closure == "Velcro":
+        _straps(sketch, thinner(upper), look)
+    else:
+        goring: Path = [(0.3, -0.43), (0.4, -0.385), (0.36, -0.22), (0.26, -0.26)]
+        sketch.part(goring, Stuff(plain(look.trim(0.35)), puff=0.01, grain="rib"), drop=0.2)
+    _sneaker_sole(sketch, rng, look)
+    _pair(sketch, rng)
+    return sketch
+
+
+def _sneaker_upper(sketch: Sketch, upper: Stuff, trim: Cloth, rng: np.random.Generator) -> None:
+    """Sides, toe cap, heel and stripes."""
     body: Path = [
-        *(
-            (0.02, -0.09),
-            (0.0, -0.2, 1),
-            (0.0, -0.34, 1),
-            (0.0, -0.47),
-            (0.05, -0.485, 1),
-            (0.08, -0.45),
-            (0.16, -0.37, 1),
-        ),
+        *((0.02, -0.09), (0.0, -0.2, 1), (0.0, -0.34, 1), (0.0, -0.47), (0.05, -0.485, 1), (0.08, -0.45)),
+        (0.16, -0.37, 1),
         *((0.27, -0.4), (0.32, -0.44), (0.46, -0.35), (0.62, -0.245), (0.76, -0.2, 1), (0.95, -0.19, 1), (0.98, -0.08)),
     ]
     folds = (
@@ -76,27 +85,11 @@ def sneaker(look: Look, rng: np.random.Generator) -> Sketch:
         [(0.77, -0.225), (0.95, -0.2, 1), (0.985, -0.08), (0.74, -0.08), (0.74, -0.16, 1)], thinner(upper), drop=0.2
     )
     heel: Path = [
-        (0.0, -0.45),
-        (0.07, -0.44),
-        (0.05, -0.3, 1),
-        (0.13, -0.2),
-        (0.14, -0.08),
-        (0.01, -0.08),
-        (-0.005, -0.25, 1),
+        *((0.0, -0.45), (0.07, -0.44), (0.05, -0.3, 1), (0.13, -0.2)),
+        *((0.14, -0.08), (0.01, -0.08), (-0.005, -0.25, 1)),
     ]
     sketch.part(heel, flat, drop=0.2)
     _side_stripes(sketch, flat, rng)
-    sketch.stitch([(0.15, -0.1), (0.145, -0.2), (0.08, -0.3, 1), (0.085, -0.43)], look.thread(), 0.005, 0.013)
-    if closure == "Lace-up":
-        _laces(sketch, look)
-    elif closure == "Velcro":
-        _straps(sketch, thinner(upper), look)
-    else:
-        goring: Path = [(0.3, -0.43), (0.4, -0.385), (0.36, -0.22), (0.26, -0.26)]
-        sketch.part(goring, Stuff(plain(look.trim(0.35)), puff=0.01, grain="rib"), drop=0.2)
-    _sneaker_sole(sketch, rng, look)
-    _pair(sketch, rng)
-    return sketch
 
 
 def _side_stripes(sketch: Sketch, stuff: Stuff, rng: np.random.Generator) -> None:

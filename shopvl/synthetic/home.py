@@ -136,44 +136,9 @@ def chair(look: Look, rng: np.random.Generator) -> Sketch:
         post: Path = [(x * 1.0, 0.0), (x + 0.045, -0.005), (x * 0.98 + 0.045, 0.66), (x * 0.98, 0.66)]
         sketch.part(post, frame, light=0.9, drop=0.1)
     if slatted:
-        sketch.part(
-            [(-0.27, 0.0), (0.03, -0.05, 1), (0.35, -0.005), (0.35, 0.09), (0.03, 0.045, 1), (-0.27, 0.095)],
-            frame,
-            drop=0.2,
-        )
-        if rng.random() < 0.5:
-            for x in np.linspace(-0.16, 0.2, 4):
-                sketch.part(box(float(x), 0.06, float(x) + 0.04, 0.62), frame, light=0.94, drop=0.15)
-        else:
-            for y in (0.19, 0.34):
-                sketch.part(
-                    [
-                        (-0.25, y),
-                        (0.03, y - 0.03, 1),
-                        (0.33, y),
-                        (0.33, y + 0.075),
-                        (0.03, y + 0.045, 1),
-                        (-0.25, y + 0.075),
-                    ],
-                    frame,
-                    light=0.95,
-                    drop=0.2,
-                )
+        _slats(sketch, frame, rng)
     else:
-        back: Path = [
-            (-0.27, 0.06),
-            (-0.25, -0.06, 1),
-            (0.04, -0.08, 1),
-            (0.33, -0.06, 1),
-            (0.35, 0.06),
-            (0.34, 0.5),
-            (0.3, 0.54, 1),
-            (-0.22, 0.56, 1),
-            (-0.27, 0.5),
-        ]
-        sketch.part(back, pad, folds=(fold((-0.2, 0.42), (0.28, 0.4), 0.05, -0.08),), drop=0.2)
-        for x in (-0.12, 0.04, 0.2):
-            sketch.part(oval(x, 0.2, 0.016, 0.016), thinner(pad, 0.008), light=0.7, drop=0.5)
+        _padded_back(sketch, pad)
     bare = slatted and look.pattern == "Solid" and rng.random() < 0.6
     seat_stuff = frame if bare else pad
     seat: Path = [
@@ -192,6 +157,50 @@ def chair(look: Look, rng: np.random.Generator) -> Sketch:
     sketch.part(edge, replace(seat_stuff, puff=0.02), light=0.82, drop=0.2)
     sketch.part(seat, replace(seat_stuff, puff=0.05 if seat_stuff is pad else 0.015), drop=0.1)
     return sketch
+
+
+def _slats(sketch: Sketch, frame: Stuff, rng: np.random.Generator) -> None:
+    """The top rail of a back, and upright slats or rungs below it."""
+    sketch.part(
+        [(-0.27, 0.0), (0.03, -0.05, 1), (0.35, -0.005), (0.35, 0.09), (0.03, 0.045, 1), (-0.27, 0.095)],
+        frame,
+        drop=0.2,
+    )
+    if rng.random() < 0.5:
+        for x in np.linspace(-0.16, 0.2, 4):
+            sketch.part(box(float(x), 0.06, float(x) + 0.04, 0.62), frame, light=0.94, drop=0.15)
+    else:
+        for y in (0.19, 0.34):
+            sketch.part(
+                [
+                    (-0.25, y),
+                    (0.03, y - 0.03, 1),
+                    (0.33, y),
+                    (0.33, y + 0.075),
+                    (0.03, y + 0.045, 1),
+                    (-0.25, y + 0.075),
+                ],
+                frame,
+                light=0.95,
+                drop=0.2,
+            )
+
+
+def _padded_back(sketch: Sketch, pad: Stuff) -> None:
+    back: Path = [
+        (-0.27, 0.06),
+        (-0.25, -0.06, 1),
+        (0.04, -0.08, 1),
+        (0.33, -0.06, 1),
+        (0.35, 0.06),
+        (0.34, 0.5),
+        (0.3, 0.54, 1),
+        (-0.22, 0.56, 1),
+        (-0.27, 0.5),
+    ]
+    sketch.part(back, pad, folds=(fold((-0.2, 0.42), (0.28, 0.4), 0.05, -0.08),), drop=0.2)
+    for x in (-0.12, 0.04, 0.2):
+        sketch.part(oval(x, 0.2, 0.016, 0.016), thinner(pad, 0.008), light=0.7, drop=0.5)
 
 
 def cushion(look: Look, rng: np.random.Generator) -> Sketch:

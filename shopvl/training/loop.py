@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from torch import nn
+from accelerate.optimizer import AcceleratedOptimizer
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from shopvl.batch import Batch, Pictures
@@ -53,44 +54,31 @@ def train(
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16" if bf16_is_fast() else "no")
     schedule = design.recipe.schedule
     rank, count = accelerator.process_index, accelerator.num_processes
-    steps = TrainingDataset(rows, design.loader, seed, rank, count)
-    own = share_of(steps.batch_size, count)
-    chunk_size = None if schedule.chunk_size is None or schedule.chunk_size >= own else schedule.chunk_size
-    whole = whole_batch if count > 1 else None
-    optimizer = adamw(design.model, schedule.peak_lr, schedule.weight_decay)
-    teacher = design.teacher
-    if teacher is not None and count > 1:
+    if design.teacher is not None and count > 1:
         raise RecipeError(f"the teacher of {design.recipe.name} remembers one process's products; train it in one")
+    steps = TrainingDataset(rows, design.loader, seed, rank, count)
+    optimizer = adamw(design.model, schedule.peak_lr, schedule.weight_decay)
     average = copy.deepcopy(design.model).requires_grad_(False) if schedule.average else None
-    followers = {"teacher": teacher, "average": average}
-    further = {name: module for name, module in followers.items() if module is not None}
-    progress = load_checkpoint(folder, design.model, optimizer, further)
-    for module in (design.model, *further.values()):
+    followers = _present(teacher=design.teacher, average=average)
+    progress = load_checkpoint(folder, design.model, optimizer, followers)
+    for module in (design.model, *followers.values()):
         module.to(accelerator.device)
     model, optimizer = accelerator.prepare(design.model, optimizer)
     model.train()
-    main = accelerator.is_main_process
+    main, products = accelerator.is_main_process, share_of(steps.batch_size, count)
     saved_at = started = time.monotonic() - progress.seconds
     with _Losses(folder / LOG if main else None, progress.step) as log, norms_over_all(design.model):
         for batch in _batches(steps, progress.step, accelerator.device):
-            share = budget.share_done(progress)
-            if share >= 1:
+            if (share := budget.share_done(progress)) >= 1:
                 break
-            for group in optimizer.param_groups:
-                group["lr"] = group["scale"] * schedule.peak_lr * rate(share, schedule.warmup_share)
             if share < schedule.half_size_share:
                 batch = _half_size(batch)
             generator = _seeded(seed, progress.step, rank)
-            optimizer.zero_grad(set_to_none=True)
-            if chunk_size is not None:
-                losses = cached_backward(design, model, batch, generator, chunk_size, whole)
-            else:
-                losses = design.losses(batch, generator, model, whole)
-                accelerator.backward(design.total(losses))
-            accelerator.clip_grad_norm_(model.parameters(), schedule.clip_norm)
-            optimizer.step()
-            if teacher is not None:
-                teacher.step(design.model)
+            for group in optimizer.param_groups:
+                group["lr"] = group["scale"] * schedule.peak_lr * rate(share, schedule.warmup_share)
+            losses = _optimize(design, model, optimizer, accelerator, batch, generator, products)
+            if design.teacher is not None:
+                design.teacher.step(design.model)
             if average is not None:  # from nothing it would remember its beginning for long
                 ema_update(average, design.model, min(schedule.average, (1 + progress.step) / (10 + progress.step)))
             progress = Progress(progress.step + 1, agreed(time.monotonic() - started))
@@ -99,15 +87,42 @@ def train(
             on_step(progress, budget.share_done(progress), known)
             if main and time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
                 log.flush()
-                save_checkpoint(folder, design.model, optimizer.optimizer, progress, further)
+                save_checkpoint(folder, design.model, optimizer.optimizer, progress, followers)
                 saved_at = time.monotonic()
         log.flush()
         if main:
-            save_checkpoint(folder, design.model, optimizer.optimizer, progress, further)
+            save_checkpoint(folder, design.model, optimizer.optimizer, progress, followers)
     if average is not None:
         design.model.load_state_dict(average.state_dict())
     design.model.eval()
     return progress
+
+
+def _present(**modules: nn.Module | None) -> dict[str, nn.Module]:
+    return {name: module for name, module in modules.items() if module is not None}
+
+
+def _optimize(
+    design: Design,
+    model: nn.Module,
+    optimizer: AcceleratedOptimizer,
+    accelerator: Accelerator,
+    batch: Batch,
+    generator: torch.Generator,
+    products: int,
+) -> dict[str, Tensor]:
+    """One step of the optimizer; returns the losses before it. `products` of the batch are this process's own."""
+    schedule = design.recipe.schedule
+    whole = whole_batch if accelerator.num_processes > 1 else None
+    optimizer.zero_grad(set_to_none=True)
+    if schedule.chunk_size is not None and schedule.chunk_size < products:
+        losses = cached_backward(design, model, batch, generator, schedule.chunk_size, whole)
+    else:
+        losses = design.losses(batch, generator, model, whole)
+        accelerator.backward(design.total(losses))
+    accelerator.clip_grad_norm_(model.parameters(), schedule.clip_norm)
+    optimizer.step()
+    return losses
 
 
 def adamw(model: nn.Module, peak_lr: float, weight_decay: float) -> torch.optim.AdamW:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def pretrain(
     together = processes()
     with together.main_process_first():
         rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report, recipe.reads)
-        _same_run(folder, experiment, catalog)
+        _same_run(folder, experiment, rows.data_digest)
     design = _begun(experiment, rows, catalog)
     if experiment.teachers:
         design.learn_from([Design.from_pretrained(path) for path in experiment.teacher_paths()])
@@ -71,22 +71,7 @@ def pretrain(
     with ExitStack() as stack:
         own = tracker is None
         if tracker is None:
-            run_name = f"{recipe.name}-{experiment.size}-{experiment.seed}"
-            tracker = stack.enter_context(tracked(experiment.name, run_name, folder))
-            tracker.parameters(
-                {
-                    "recipe": recipe.to_dict(),
-                    "size": experiment.size,
-                    "seed": experiment.seed,
-                    "budget": f"{experiment.epochs} epochs" if experiment.epochs else f"{experiment.minutes} minutes",
-                    "catalog": experiment.catalog,
-                    "split": experiment.split,
-                    "data_digest": catalog.digest(),
-                    "rows": len(rows),
-                    "parameters": design.parameter_count(),
-                    **machine_parameters(),
-                }
-            )
+            tracker = stack.enter_context(_own_run(experiment, folder, rows, design))
         progress = _train(experiment, design, rows, folder, tracker, report)
         if experiment.adapt == "lora":
             merge_low_rank(design.model)
@@ -95,21 +80,46 @@ def pretrain(
         if isinstance(recipe.answering, PromptMask):
             fit_answer_heads(design, rows, lambda share: report("polish", share, ""), experiment.seed)
         design.save(folder / DESIGN)
-        batch_size = min(recipe.schedule.batch_size, len(rows))
-        summary = {
-            "model": design.name,
-            "parameters": design.parameter_count(),
-            "rows": len(rows),
-            "steps": progress.step,
-            "epochs": progress.step / (len(rows) // batch_size),
-            "seconds": progress.seconds,
-            "products_per_second": progress.step * batch_size / progress.seconds,
-        }
-        (folder / SUMMARY).write_text(json.dumps(summary, indent=1), "utf-8")
+        (folder / SUMMARY).write_text(json.dumps(_summary(design, rows, progress), indent=1), "utf-8")
         if own:
             tracker.files(folder / DESIGN, DESIGN)
     together.wait_for_everyone()
     return design
+
+
+@contextmanager
+def _own_run(experiment: Experiment, folder: Path, rows: TrainingCache, design: Design) -> Iterator[Tracker]:
+    """A tracked run of its own, with what it is a run of."""
+    run_name = f"{design.recipe.name}-{experiment.size}-{experiment.seed}"
+    with tracked(experiment.name, run_name, folder) as tracker:
+        tracker.parameters(
+            {
+                "recipe": experiment.full_recipe().to_dict(),
+                "size": experiment.size,
+                "seed": experiment.seed,
+                "budget": f"{experiment.epochs} epochs" if experiment.epochs else f"{experiment.minutes} minutes",
+                "catalog": experiment.catalog,
+                "split": experiment.split,
+                "data_digest": rows.data_digest,
+                "rows": len(rows),
+                "parameters": design.parameter_count(),
+                **machine_parameters(),
+            }
+        )
+        yield tracker
+
+
+def _summary(design: Design, rows: TrainingCache, progress: Progress) -> dict[str, Any]:
+    batch_size = min(design.recipe.schedule.batch_size, len(rows))
+    return {
+        "model": design.name,
+        "parameters": design.parameter_count(),
+        "rows": len(rows),
+        "steps": progress.step,
+        "epochs": progress.step / (len(rows) // batch_size),
+        "seconds": progress.seconds,
+        "products_per_second": progress.step * batch_size / progress.seconds,
+    }
 
 
 def machine_parameters() -> dict[str, Any]:
@@ -170,13 +180,13 @@ def _begun(experiment: Experiment, rows: TrainingCache, catalog: Catalog) -> Des
     return design
 
 
-def _same_run(folder: Path, experiment: Experiment, catalog: Catalog) -> None:
+def _same_run(folder: Path, experiment: Experiment, data_digest: str) -> None:
     """Note what is run in the folder; RecipeError where something else was begun there. The budget may change."""
     told = {
         "recipe": experiment.full_recipe().to_dict(),
         "seed": experiment.seed,
         "split": experiment.split,
-        "data_digest": catalog.digest(),
+        "data_digest": data_digest,
         "start": experiment.start,
         "adapt": experiment.adapt,
         "teachers": list(experiment.teachers) or None,  # runs begun before there were any have no word of them
