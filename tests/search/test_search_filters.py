@@ -1,0 +1,148 @@
+"""Conditions, facets, and groups of products that have one photo or are variants."""
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+import polars as pl
+
+from shopvl.catalog.images import decode
+from shopvl.catalog.readers import open_catalog
+from shopvl.search import SearchIndex, build_index, conditions, update_index
+from shopvl.search.filters import Facts
+from shopvl.search.segments import COLUMNS
+
+
+def test_filters_hold(index: SearchIndex, toy_catalog) -> None:
+    frame = next(toy_catalog.batches(100))
+    red = {
+        row["product_id"]
+        for row in frame.to_dicts()
+        if {"property": "Colour", "value": "Red"} in (row["attributes"] or [])
+    }
+    assert red
+    found = index.search("anything", where=conditions(["colour=red"]), k=60, by="dense")
+    assert {hit.product_id for hit in found} == red
+    others = index.search("anything", where=conditions(["colour!=RED"]), k=60, by="dense")
+    assert {hit.product_id for hit in others} == set(frame["product_id"]) - red
+    path = frame["category_path"][0].to_list()
+    for asked in (path[0].upper(), " > ".join(path)):
+        within = index.search("anything", where=conditions([f"category={asked}"]), k=60, by="dense")
+        depth = len(asked.split(" > "))
+        assert {hit.product_id for hit in within} == {
+            row["product_id"] for row in frame.to_dicts() if row["category_path"][:depth] == path[:depth]
+        }
+    cheap = index.search("anything", where=conditions(["price<30", "price >= 10"]), k=60, by="dense")
+    assert {hit.product_id for hit in cheap} == set(
+        frame.filter((pl.col("price") < 30) & (pl.col("price") >= 10))["product_id"]
+    )
+    assert index.search("anything", where=conditions(["colour=no such colour"])).hits == []
+
+
+def test_numbers_are_read_as_shops_write_them() -> None:
+    prices = ["1,299.00", "1.299,00 €", "64,99", "$49.50", "2024.01.15", "v1.2.3", "n/a", None]
+    products = pl.DataFrame({"price": prices, "weight": [65.0, 64.5, None, None, None, None, None, None]}).with_columns(
+        pl.Series("product_id", list("abcdefgh")),
+        pl.Series("category_path", [None] * 8, dtype=COLUMNS["category_path"]),
+        pl.Series("attributes", [None] * 8, dtype=COLUMNS["attributes"]),
+    )
+    guess = {"property": "price", "value": "10", "probability": 0.6, "decision": "review", "alternatives": []}
+    tags = pl.DataFrame(
+        [{"product_id": "h", **guess}],
+        schema_overrides={"alternatives": pl.List(pl.Struct({"value": pl.String, "probability": pl.Float64}))},
+    )
+    facts = Facts(products, tags)
+    for asked, ids in {"price>1,000": "ab", "price<64,99": "d", "price<=65": "cd", "weight=65": "a"}.items():
+        assert "".join(products["product_id"].filter(facts.allowed(conditions([asked])))) == ids, asked
+
+
+def test_facets_are_counts_of_a_plain_loop(index: SearchIndex, toy_catalog) -> None:
+    rows = next(toy_catalog.batches(100)).to_dicts()
+    top = rows[0]["category_path"][0]
+    counts: dict[str, int] = {}
+    for row in rows:
+        for value in {p["value"].casefold() for p in row["attributes"] or () if p["property"] == "Colour"}:
+            if row["category_path"][0] == top:
+                counts[value] = counts.get(value, 0) + 1
+    found = index.search("shirt", where=conditions([f"category={top}"]), facets=["colour"], k=1)
+    assert dict(found.facets["colour"]) == dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:10])
+
+
+def test_tags_can_be_filtered_by_at_once(own: Path, tuned, tmp_path: Path, toy_catalog) -> None:
+    ids = next(toy_catalog.batches(100))["product_id"].to_list()
+    row = {"property": "Mood", "alternatives": [{"value": "Calm", "probability": 0.2}]}
+    tags = pl.DataFrame(
+        [
+            {"product_id": ids[0], **row, "value": "Merry", "probability": 0.9, "decision": "accept"},
+            {"product_id": ids[1], **row, "value": "Merry", "probability": 0.6, "decision": "review"},
+        ]
+    )
+    tags.write_parquet(tmp_path / "tags.parquet")
+    before = {name: (own / name).stat().st_mtime_ns for name in os.listdir(own) if name.startswith("segment")}
+    update_index(None, None, own, tags=tmp_path)
+    assert before == {name: (own / name).stat().st_mtime_ns for name in before}  # nothing was embedded again
+    index = SearchIndex(own, tuned)
+    found = index.search("anything", where=conditions(["mood=merry"]), facets=["mood"], k=9)
+    assert [hit.product_id for hit in found] == [ids[0]]
+    assert found.facets["mood"] == [("merry", 1)]
+    assert [hit.product_id for hit in index.search("merry", by="lexical")] == [ids[0]]
+
+
+def test_one_photo_is_one_group_and_colours_are_variants(tuned, some_rows, tmp_path: Path) -> None:
+    catalog = some_rows(
+        [0, 0, 1, 2, 3], ["Rodin Red Cup", "Rodin Cup", "Rodin Blue Cup", "Other Cup", "Fifth"], list("abcde")
+    )
+    frame = next(catalog.batches(10))
+    again = BytesIO()
+    decode(frame["image"][1]["bytes"]).save(again, "JPEG", quality=80)  # the same photo, compressed again
+    images = [
+        {**image, "bytes": again.getvalue() if n == 1 else image["bytes"]} for n, image in enumerate(frame["image"])
+    ]
+    path = frame["category_path"][0].to_list()
+    frame = frame.with_columns(
+        pl.Series("image", images, dtype=frame.schema["image"]),
+        pl.Series("category_path", [path] * 5),
+        pl.Series("attributes", [[]] * 5, dtype=frame.schema["attributes"]),
+    ).drop("fault")
+    frame.write_parquet(tmp_path / "five.parquet")
+    build_index(tuned, open_catalog(tmp_path / "five.parquet"), tmp_path / "index")
+    hits = {hit.product_id: hit for hit in SearchIndex(tmp_path / "index", tuned).search("cup", k=5)}
+    assert hits["a"].photo == hits["b"].photo == "a"
+    assert len({hit.photo for hit in hits.values()}) == 4
+    assert hits["a"].variant == hits["b"].variant == hits["c"].variant
+    assert len({hit.variant for hit in hits.values()}) == 3
+    found = SearchIndex(tmp_path / "index", tuned).search("cup", k=5, collapse="variant")
+    assert len(found) == 3
+
+
+def test_a_group_outlives_its_first_product(tuned, some_rows, tmp_path: Path) -> None:
+    build_index(tuned, some_rows([0, 0], ids=["a", "b"]), tmp_path / "index")
+    update_index(None, None, tmp_path / "index", delete=["a"])
+    update_index(tuned, some_rows([0], ids=["c"]), tmp_path / "index")
+    hits = SearchIndex(tmp_path / "index", tuned).search("anything", k=5, by="dense")
+    assert {hit.product_id: hit.photo for hit in hits} == {"b": "a", "c": "a"}
+
+
+def test_a_product_with_a_new_photo_leaves_the_group_named_after_it(tuned, some_rows, tmp_path: Path) -> None:
+    build_index(tuned, some_rows([0, 0], ids=["a", "b"]), tmp_path / "index")
+    update_index(tuned, some_rows([1], ids=["a"]), tmp_path / "index")
+    hits = SearchIndex(tmp_path / "index", tuned).search("anything", k=5, by="dense")
+    assert {hit.product_id: hit.photo for hit in hits} == {"b": "a", "a": "a'"}
+
+
+def test_columns_of_the_catalogs_own(tuned, toy_table: Path, tmp_path: Path) -> None:
+    frame = pl.read_parquet(toy_table).head(4)
+    frame = frame.with_columns(
+        pl.col("price").cast(pl.Decimal(10, 2)),
+        row=pl.int_range(4),
+        variant=pl.lit("mine"),
+        since=pl.date_range(pl.date(2026, 1, 1), pl.date(2026, 1, 4)),
+        product_id=pl.Series(["a", "b", "c", "a"]),
+    )
+    frame.write_parquet(tmp_path / "shop.parquet")
+    done = build_index(tuned, open_catalog(tmp_path / "shop.parquet"), tmp_path / "index")
+    assert (done.indexed, done.rejected, done.repeated) == (3, 0, 1)
+    index = SearchIndex(tmp_path / "index", tuned)
+    assert len(index) == 3
+    assert len(index.search("anything", where=conditions(["price>0"]), collapse="variant", by="dense")) == 3
+    assert [hit.product_id for hit in index.search("anything", where=conditions(["since=2026-01-02"]))] == ["b"]
