@@ -12,8 +12,8 @@ from app.widgets import HIDDEN_PROGRESS, guarded, html, photo, picture_bytes
 from app.wording import Translations
 from shopvl.catalog.cells import folded
 from shopvl.catalog.vocabulary import CATEGORY, DEFAULT_PRECISION
-from shopvl.evaluation.model_card import WEAK_BELOW
 from shopvl.inference.calibrate import trust_of
+from shopvl.inference.model_card import WEAK_BELOW
 from shopvl.service.app_service import AppService, Model, Read
 
 Json = dict[str, Any]

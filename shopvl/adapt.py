@@ -14,13 +14,13 @@ from shopvl.catalog.readers import open_catalog
 from shopvl.catalog.schema import SPLITS
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
-from shopvl.evaluation.model_card import WEAK_BELOW, model_card
 from shopvl.evaluation.page import evaluate
-from shopvl.inference.calibrate import calibrate, trust_of
+from shopvl.inference.calibrate import trust_of
+from shopvl.inference.model_card import WEAK_BELOW
 from shopvl.recipes.recipe import Recipe
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain
-from shopvl.training.tuning import fit_heads
+from shopvl.training.stages import finish
 
 ONTOLOGY, RUN, SCORES = "catalog_ontology.json", "run", "scores"
 FEWEST = (20, 1, 1)  # products to learn from, to calibrate on and to test on; fewer teach nothing
@@ -93,10 +93,8 @@ def adapt(
         minutes=minutes,
     )
     design = pretrain(experiment, out / RUN, report)
-    if design.recipe.answering is None:
-        fit_heads(design, learned, report, seed)
-    calibrate(design, held_out, lambda stage, share: report("calibrate", share))
-    design.save(out, model_card(design))
+    heads_on = learned if design.recipe.answering is None else None
+    finish(design, out, heads_on=heads_on, held_out=held_out, report=report, seed=seed)
     measured = evaluate(design, test, out / SCORES, seed=seed, report=lambda done: report("measure", done / rows[-1]))
     return abilities(measured.figures, design)
 

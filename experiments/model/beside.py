@@ -21,11 +21,9 @@ from torch import Tensor, nn
 from shopvl.batch import Batch, Modality
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.design.design import Design, build
-from shopvl.evaluation.model_card import model_card
-from shopvl.inference.calibrate import calibrate
 from shopvl.inference.encode import Encoded, encode
 from shopvl.recipes.parts import SideBySide
-from shopvl.training.answer_heads import fit_answer_heads
+from shopvl.training.stages import refit
 
 MEASURED_ROWS = 512  # whose embeddings say how long each tower's are before they are brought to unit length
 
@@ -40,9 +38,7 @@ def main() -> None:
     args = parser.parse_args()
     first, second = (Design.from_pretrained(path) for path in (args.first, args.second))
     design = beside(first, second, open_catalog(args.rows, split="val"))
-    fit_answer_heads(design, open_catalog(args.rows, split="train"))
-    calibrate(design, open_catalog(args.rows, split="val"))
-    design.save(args.out, model_card(design))
+    refit(design, args.rows, args.out)
 
 
 def beside(first: Design, second: Design, catalog: Catalog) -> Design:

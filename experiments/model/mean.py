@@ -12,12 +12,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
-from shopvl.evaluation.model_card import model_card
-from shopvl.inference.calibrate import calibrate
 from shopvl.models.momentum import ema_update
-from shopvl.training.answer_heads import fit_answer_heads
+from shopvl.training.stages import refit
 
 PICTURES = ("image_tower", "image_projection")
 
@@ -38,9 +35,7 @@ def main() -> None:
         part = design.model.get_submodule(name)
         part.load_state_dict(second.model.get_submodule(name).state_dict())
         ema_update(part, first.model.get_submodule(name), args.pictures)
-    fit_answer_heads(design, open_catalog(args.rows, split="train"))
-    calibrate(design, open_catalog(args.rows, split="val"))
-    design.save(args.out, model_card(design))
+    refit(design, args.rows, args.out)
 
 
 if __name__ == "__main__":

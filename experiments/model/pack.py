@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shopvl.design.design import Design
-from shopvl.evaluation.model_card import WEAK_BELOW, model_card
+from shopvl.inference.model_card import WEAK_BELOW, model_card
 from shopvl.paths import SHIPPED
 
 LIMIT_BYTES = 25_000_000

@@ -98,10 +98,8 @@ def tune(
     from shopvl.catalog.readers import open_catalog
     from shopvl.data.training_rows import TrainingCache
     from shopvl.design.design import Design
-    from shopvl.evaluation.model_card import model_card
-    from shopvl.inference.calibrate import calibrate as measure_trust
     from shopvl.training.pretraining import ROWS, pretrain
-    from shopvl.training.tuning import fit_heads
+    from shopvl.training.stages import finish
 
     use_threads(threads)
     if model.suffix in (".yaml", ".yml"):
@@ -117,16 +115,17 @@ def tune(
     learned = open_split(catalog, split if experiment is None else experiment.split)
     say_unused(learned)
     with stages() as report:
-        if experiment is None:
-            design = Design.from_pretrained(model)
-            rejects = fit_heads(design, _corrected(learned, corrections), report)
-        else:
-            design = pretrain(experiment, folder / "run", report)
-            rejects = TrainingCache(folder / "run" / ROWS).rejects()
+        held_out = None
         if calibrate_on:
             held_out = _corrected(open_catalog(catalog, split=calibrate_on), corrections, needed=False)
-            measure_trust(design, held_out, lambda s, share: report("measure", share))
-    design.save(folder, model_card(design))
+        if experiment is None:
+            design = Design.from_pretrained(model)
+            heads_on = _corrected(learned, corrections)
+            rejects = finish(design, folder, heads_on=heads_on, held_out=held_out, report=report)
+        else:
+            design = pretrain(experiment, folder / "run", report)
+            finish(design, folder, held_out=held_out, report=report)
+            rejects = TrainingCache(folder / "run" / ROWS).rejects()
     say_rejects(rejects)
     out.print(f"{folder}: {design.name}, answers for {', '.join(design.labels)}")
 
@@ -242,13 +241,11 @@ def calibrate(
     Example: shopvl calibrate runs/tagger products.parquet --split val
     """
     from shopvl.design.design import Design
-    from shopvl.evaluation.model_card import model_card
-    from shopvl.inference.calibrate import calibrate as measure_trust
+    from shopvl.training.stages import finish
 
     design = with_reader(Design.from_pretrained(model), ocr)
     with stages() as report:
-        measure_trust(design, open_split(catalog, split), report)
-    design.save(model, model_card(design))
+        finish(design, model, held_out=open_split(catalog, split), report=report)
     table = Table("inputs", "property", "rows", "accuracy", "ECE", "temperature")
     for inputs, properties in design.calibration.items():
         for name, t in properties.items():

@@ -17,19 +17,17 @@ from shopvl.catalog.corrections import with_corrections
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.design.design import Design
 from shopvl.errors import RecipeError, TrackingError
-from shopvl.evaluation.model_card import model_card
 from shopvl.evaluation.page import evaluate
 from shopvl.files import atomic_folder, atomic_write
-from shopvl.inference.calibrate import calibrate
 from shopvl.runs.grid import Cell
 from shopvl.runs.serving import save_served
 from shopvl.synthetic import write_shop
 from shopvl.tracking import Tracker, tracked
 from shopvl.tracking.journal import count_unsent, read_sent
 from shopvl.tracking.store import RunStore, chosen_store, is_installed
-from shopvl.training.experiment import Experiment, Shop
+from shopvl.training.experiment import Experiment, Shop, Tune
 from shopvl.training.pretraining import DESIGN, SUMMARY, machine_parameters, pretrain
-from shopvl.training.tuning import fit_heads
+from shopvl.training.stages import finish
 
 Report = Callable[..., None]  # stage, share done, a line of figures
 STATE, MODEL, SCORES, SERVED = "run.json", "model", "scores", "served"
@@ -111,18 +109,23 @@ def _learned(experiment: Experiment, folder: Path, tracker: Tracker, report: Rep
     stage = folder / "pretrain"
     design = pretrain(experiment, stage, report, tracker)
     seconds = _seconds(stage)
-    if experiment.tune is not None and experiment.tune.recipe == "linear":
-        steps = experiment.tune.min_steps
-        fit_heads(design, train, lambda name, share: report(name, share), experiment.seed, steps)
-    elif experiment.tune is not None:
+    tune = experiment.tune or Tune()
+    linear = experiment.tune is not None and tune.recipe == "linear"
+    if experiment.tune is not None and not linear:
         start = str(stage / DESIGN)
         stage = folder / "tune"
-        design = pretrain(experiment.second_stage(experiment.tune, start), stage, report, tracker.within("tune"))
+        design = pretrain(experiment.second_stage(tune, start), stage, report, tracker.within("tune"))
         seconds += _seconds(stage)
-    if experiment.calibrate_on is not None and design.labels:
-        held_out = _noted(experiment, experiment.calibrate_on, "calibration", tracker)
-        calibrate(design, held_out, lambda name, share: report("calibrate", share))
-    design.save(folder / MODEL, model_card(design))
+    calibrated = experiment.calibrate_on is not None and (linear or bool(design.labels))
+    finish(
+        design,
+        folder / MODEL,
+        heads_on=train if linear else None,
+        held_out=_noted(experiment, experiment.calibrate_on, "calibration", tracker) if calibrated else None,
+        report=report,
+        seed=experiment.seed,
+        min_steps=tune.min_steps,
+    )
     cores = torch.get_num_threads() * machine_parameters()["processes"]
     tracker.metrics({"parameters": design.parameter_count(), "train_seconds": seconds, "core_seconds": seconds * cores})
     return design

@@ -22,16 +22,14 @@ from shopvl.data.training_rows import TrainingCache, training_rows
 from shopvl.design.build import tokenizer_for
 from shopvl.design.design import Design, build
 from shopvl.errors import RecipeError
-from shopvl.inference.predict import prompted_labels
 from shopvl.models.backbones import add_low_rank, merge_low_rank
-from shopvl.recipes.parts import PromptMask
 from shopvl.text.prompts import PromptBook
 from shopvl.tracking import Tracker, tracked
-from shopvl.training.answer_heads import fit_answer_heads
 from shopvl.training.checkpoint import Progress
 from shopvl.training.distributed import processes
 from shopvl.training.experiment import Experiment
 from shopvl.training.loop import LOG_EVERY_STEPS, bf16_is_fast, train
+from shopvl.training.stages import fit_prompt_head
 
 MAX_TOKENIZER_ROWS = 200_000
 DESIGN, ROWS, SUMMARY, EXPERIMENT = "design", "rows", "summary.json", "experiment.json"
@@ -76,9 +74,7 @@ def pretrain(
         if experiment.adapt == "lora":
             merge_low_rank(design.model)
         if recipe.answering is not None:
-            design.labels = prompted_labels(design.ontology)
-        if isinstance(recipe.answering, PromptMask):
-            fit_answer_heads(design, rows, lambda share: report("polish", share, ""), experiment.seed)
+            fit_prompt_head(design, rows, lambda share: report("polish", share, ""), experiment.seed)
         design.save(folder / DESIGN)
         (folder / SUMMARY).write_text(json.dumps(_summary(design, rows, progress), indent=1), "utf-8")
         if own:

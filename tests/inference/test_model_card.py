@@ -1,7 +1,7 @@
 from math import isfinite
 
-from shopvl.evaluation.model_card import model_card
 from shopvl.inference.calibrate import MIN_ACCEPT_CONFIDENCE, trust_of
+from shopvl.inference.model_card import model_card
 
 
 def test_the_card_names_scores_and_weak_fields(tuned) -> None:

@@ -1,0 +1,56 @@
+"""From trained weights to a model folder: fit what answers, calibrate on held-out rows, write the card, save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.data.rows import RejectedRow
+from shopvl.data.training_rows import TrainingCache
+from shopvl.design.design import Design
+from shopvl.inference.calibrate import calibrate
+from shopvl.inference.features import Report
+from shopvl.inference.model_card import model_card
+from shopvl.inference.predict import prompted_labels
+from shopvl.recipes.parts import PromptMask
+from shopvl.training.answer_heads import fit_answer_heads
+from shopvl.training.tuning import MIN_STEPS, fit_heads
+
+
+def finish(
+    design: Design,
+    folder: Path,
+    *,
+    heads_on: Catalog | None = None,
+    held_out: Catalog | None = None,
+    report: Report = lambda stage, share: None,
+    seed: int = 0,
+    min_steps: int = MIN_STEPS,
+) -> list[RejectedRow]:
+    """Make `folder` the model folder of a trained design: linear heads fitted on `heads_on`, calibrated on `held_out`.
+
+    What has no rows is left out: a design that answers prompts has no linear heads. Returns the rows of `heads_on` that
+    nothing was learned from. Raises DesignError as `fit_heads` does.
+    """
+    rejects = [] if heads_on is None else fit_heads(design, heads_on, report, seed, min_steps)
+    if held_out is not None:
+        calibrate(design, held_out, lambda _, share: report("calibrate", share))
+    design.save(folder, model_card(design))
+    return rejects
+
+
+def fit_prompt_head(
+    design: Design, rows: Catalog | TrainingCache, report: Callable[[float], None] = lambda share: None, seed: int = 0
+) -> None:
+    """The end of training a design that answers prompts: what it is asked, and the last fit of a prompt-mask head."""
+    design.labels = prompted_labels(design.ontology)
+    if isinstance(design.recipe.answering, PromptMask):
+        fit_answer_heads(design, rows, report, seed)
+
+
+def refit(design: Design, table: Path, folder: Path) -> None:
+    """Make `folder` the model folder of a design whose weights were put together from others that learned of `table`:
+    its prompt-mask head is fitted anew on the training rows, and calibrated on the validation rows."""
+    fit_prompt_head(design, open_catalog(table, split="train"))
+    finish(design, folder, held_out=open_catalog(table, split="val"))
