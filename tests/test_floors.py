@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = (
-    {"errors", "runtime"},
+    {"errors", "discovery", "runtime"},
     {"__init__", "paths", "batch", "files"},
     {"recipes", "vision", "metrics", "tracking"},
     {"catalog", "synthetic"},

@@ -26,11 +26,15 @@ from shopvl.cli.options import (
     open_split,
     with_reader,
 )
+from shopvl.discovery import module_names
 from shopvl.errors import ShopvlError
 from shopvl.paths import SHIPPED
+from shopvl.tagging import exporters
 
 if TYPE_CHECKING:
     from shopvl.tagging.run import Tagged
+
+FORMATS = module_names(exporters)  # not imported here: help answers at once
 
 review_app = typer.Typer(no_args_is_help=True, help="Answers to look at, out as a sheet; corrections, back in.")
 
@@ -110,26 +114,27 @@ def _print_tagged(done: Tagged, folder: Path) -> None:
 
 def export(
     tags: Annotated[Path, typer.Argument(help="The folder that `shopvl tag` wrote.")],
-    target: Annotated[Path, typer.Option("--out", help="A .csv, .tsv, .parquet or .jsonl file.", dir_okay=False)],
+    target: Annotated[Path, typer.Option("--out", help="File to write; its end suits the format.", dir_okay=False)],
     form: Annotated[
-        str | None, typer.Option("--format", help="wide, google or jsonl; by the file's name if left out.")
+        str | None,
+        typer.Option("--format", help=f"{', '.join(FORMATS)}; by the file's name if left out."),
     ] = None,
     catalog: Annotated[str | None, typer.Option(help="The catalog: titles and pictures for a feed.")] = None,
     decisions: Annotated[str, typer.Option(help="Answers to write: accept, or accept,review.")] = "accept",
     require: Annotated[list[str] | None, typer.Option(help="An attribute that must be filled, repeatable.")] = None,
 ) -> None:
-    """Tags as a table with a column per property, a Google product feed, or JSON lines; and how full each column is.
+    """Tags in a form that other systems take, such as a Google product feed; and how full each column is.
 
     Example: shopvl export tags --format google --catalog products.csv --out feed.tsv
     """
-    from shopvl.tagging.export import export_tags, form_named
+    from shopvl.tagging.export import export_tags, form_of
 
     opened = None if catalog is None else open_split(catalog)
     with progress("writing", None) as report:
         done = export_tags(
             tags,
             target,
-            form=form_named(form or ("jsonl" if target.suffix.lower() == ".jsonl" else "wide")),
+            form=form or form_of(target),
             catalog=opened,
             decisions=decisions,
             require=require or (),

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from shopvl.catalog.readers import open_catalog
+from shopvl.cli import app
+from shopvl.discovery import classes, module_names
 from shopvl.errors import ShopvlError
-from shopvl.tagging.export import export_tags
+from shopvl.tagging import exporters
+from shopvl.tagging.export import EXPORTERS, export_tags, form_of
+from shopvl.tagging.exporters.base import Exporter
 from shopvl.tagging.run import TAGS
 
 
@@ -110,3 +115,51 @@ def test_mistakes_are_one_sentence(tags: Path, catalog, tmp_path: Path) -> None:
     with pytest.raises(ShopvlError, match=r"a is not in .*other.csv, or not in the order of the tags"):
         export_tags(tags, tags / "feed.tsv", form="google", catalog=open_catalog(other))
     assert not list(tags.glob(".*.draft"))
+
+
+# --- every form
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_every_form(name: str, tags: Path, catalog) -> None:
+    kind = EXPORTERS[name]
+    assert kind.help
+    assert set(kind.default_for) <= set(kind.suffixes)
+    for suffix in kind.suffixes:
+        target = tags / "made" / f"{name}{suffix}"
+        done = export_tags(tags, target, form=name, catalog=catalog)
+        assert (done.products, target.stat().st_size > 0) == (2, True)
+        assert set(kind.required) <= done.filled.keys()
+    for suffix in kind.default_for:
+        assert form_of(tags / f"a{suffix}") == name
+    with pytest.raises(ShopvlError, match=f"cannot hold the format {name}; name a file that ends in"):
+        export_tags(tags, tags / "a.doc", form=name, catalog=catalog)
+
+
+def test_the_command_names_every_form(tags: Path) -> None:
+    told = " ".join(CliRunner().invoke(app, ["export", "--help"], env={"COLUMNS": "200"}).output.split())
+    assert tuple(EXPORTERS) == module_names(exporters)
+    assert f"{', '.join(EXPORTERS)}; by the file's name" in told
+    with pytest.raises(ShopvlError, match=r"no format 'xml'; .*wide \(a table with a column per property\)"):
+        export_tags(tags, tags / "a.xml", form="xml")
+
+
+ONE_MORE = """
+from shopvl.tagging.exporters.base import Exporter
+
+class IdList(Exporter):
+    name, help, suffixes = "ids", "product ids", (".ids",)
+
+    def write(self, products, properties, target):
+        target.write_text("".join(f"{product_id} " for product_id, _ in products))
+"""
+
+
+def test_a_file_in_the_folder_adds_a_form(tags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "ids.py").write_text(ONE_MORE)
+    monkeypatch.setattr(exporters, "__path__", [*exporters.__path__, str(tmp_path / "more")])
+    found = {kind.name: kind for kind in classes(exporters, Exporter)}
+    assert found.keys() == {*EXPORTERS, "ids"}
+    found["ids"]().write(iter([("a", []), ("b", [])]), [], tmp_path / "x.ids")
+    assert (tmp_path / "x.ids").read_text() == "a b "

@@ -1,0 +1,1 @@
+"""Forms that tags are exported in: a module a form, named as people name it after `--format`."""
