@@ -16,10 +16,11 @@ from PIL import Image
 from shopvl.catalog.cells import folded
 from shopvl.catalog.charset import UTF_8, charset
 from shopvl.catalog.fetching import Fetcher
+from shopvl.catalog.formats.delimited import CsvSource
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.mining import looks_many
 from shopvl.catalog.ontology import JOIN
-from shopvl.catalog.readers import Catalog, CsvSource, open_catalog
+from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.schema import FAULT, SPLITS, folded_name, missing_columns_message
 from shopvl.catalog.splits import split_of
 from shopvl.errors import CatalogError, ImageError

@@ -1,20 +1,17 @@
 """Product tables read lazily and alike: CSV, TSV, JSON lines, Parquet, and folders of pictures."""
 
-import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import compress, islice
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from shopvl.catalog import cells
-from shopvl.catalog.records import Record, csv_header, csv_records, json_header, json_records
+from shopvl.catalog import cells, formats
+from shopvl.catalog.formats.base import Chunk, Source
+from shopvl.catalog.formats.picture_folder import FolderSource
 from shopvl.catalog.schema import (
     FAULT,
     FRAME_SCHEMA,
@@ -22,190 +19,20 @@ from shopvl.catalog.schema import (
     PRODUCT_SCHEMA,
     REQUIRED,
     SPLIT_SYNONYMS,
-    SPLITS,
     ColumnPlan,
     missing_columns_message,
     plan_columns,
 )
 from shopvl.catalog.splits import split_of
+from shopvl.discovery import classes
 from shopvl.errors import CatalogError
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
-WANTED = "a .csv, .tsv, .jsonl, .ndjson or .parquet table, a folder holding one, or a folder of pictures"
+FORMATS = classes(formats, Source)  # type: ignore[type-abstract]
+TABLE_SUFFIXES = tuple(suffix for kind in FORMATS for suffix in kind.suffixes)
+WANTED = (
+    f"a {', '.join(TABLE_SUFFIXES[:-1])} or {TABLE_SUFFIXES[-1]} table, a folder holding one, or a folder of pictures"
+)
 SPLIT_BY = ("split", "title", "product_id")
-BUFFER_BYTES = 1 << 20  # Parquet column chunks stream through buffers of this size instead of being read whole
-
-
-class Source(Protocol):
-    """A kind of table: its column names, and its rows as raw columns."""
-
-    @property
-    def path(self) -> Path:
-        """The file or folder."""
-        ...
-
-    def names(self) -> list[str]:
-        """Column names as they stand in the table."""
-        ...
-
-    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator["Chunk"]:
-        """At most `rows` rows at a time; only the wanted columns need to be there."""
-        ...
-
-
-@dataclass(slots=True)
-class Chunk:
-    """Some rows as they came: as a frame (Parquet) or as records (text)."""
-
-    frame: pl.DataFrame | None = None
-    records: list[Record] = field(default_factory=list)
-
-    @property
-    def height(self) -> int:
-        """Number of rows."""
-        return len(self.records) if self.frame is None else self.frame.height
-
-    def only(self, kept: pl.Series) -> "Chunk":
-        """The rows where that is true."""
-        if self.frame is not None:
-            return Chunk(frame=self.frame.filter(kept))
-        return Chunk(records=list(compress(self.records, kept)))
-
-    def series(self, name: str) -> pl.Series | None:
-        """The column with its own type, if this chunk has types."""
-        return None if self.frame is None else self.frame.get_column(name)
-
-    def values(self, name: str) -> list[Any]:
-        """The column as Python values."""
-        if self.frame is None:
-            return [record.get(name) for record, _ in self.records]
-        return self.frame.get_column(name).to_list()
-
-    def faults(self) -> list[str | None]:
-        """Per row, why it could not be parsed."""
-        return [None] * self.height if self.frame is not None else [fault for _, fault in self.records]
-
-
-@dataclass(frozen=True, slots=True)
-class CsvSource:
-    """A CSV or TSV file; `;` and `|` between fields are noticed."""
-
-    path: Path
-
-    def names(self) -> list[str]:
-        """Column names as they stand in the table."""
-        return csv_header(self.path)
-
-    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
-        """At most `rows` rows at a time."""
-        return _record_chunks(csv_records(self.path), rows)
-
-
-@dataclass(frozen=True, slots=True)
-class JsonLinesSource:
-    """One JSON object per line. The columns are the keys of the first thousand lines."""
-
-    path: Path
-
-    def names(self) -> list[str]:
-        """Column names as they stand in the table."""
-        return json_header(self.path)
-
-    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
-        """At most `rows` rows at a time."""
-        return _record_chunks(json_records(self.path), rows)
-
-
-@dataclass(frozen=True, slots=True)
-class ParquetSource:
-    """A Parquet file."""
-
-    path: Path
-
-    def names(self) -> list[str]:
-        """Column names as they stand in the table."""
-        with self._open() as file:
-            return list(file.schema_arrow.names)
-
-    def rows(self) -> int:
-        """Number of rows, from the file's footer."""
-        with self._open() as file:
-            return int(file.metadata.num_rows)
-
-    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
-        """At most `rows` rows at a time; only the wanted columns are read."""
-        done = 0
-        with self._open() as file:
-            columns = [name for name in file.schema_arrow.names if name in wanted]
-            try:
-                if not columns:
-                    total = int(file.metadata.num_rows)
-                    for start in range(0, total, rows):
-                        yield Chunk(frame=pl.DataFrame(height=min(rows, total - start)))
-                    return
-                for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
-                    frame = pl.from_arrow(batch)
-                    assert isinstance(frame, pl.DataFrame)
-                    yield Chunk(frame=frame)
-                    done += frame.height
-            except (pa.ArrowException, OSError) as error:
-                raise CatalogError(f"{self.path} is damaged after row {done}: {_first_line(error)}") from error
-
-    def _open(self) -> Any:
-        try:
-            return pq.ParquetFile(self.path, buffer_size=BUFFER_BYTES, pre_buffer=False)
-        except (pa.ArrowException, OSError) as error:
-            raise CatalogError(f"{self.path} cannot be read as Parquet: {_first_line(error)}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class FolderSource:
-    """Pictures in folders: the folders are the category path (below `train/`, `val/`, `test/` if these are on top),
-    the file name is the title, and the place in the folder is the id."""
-
-    path: Path
-
-    def names(self) -> list[str]:
-        """The columns that file names tell."""
-        split = ["split"] if any((self.path / name).is_dir() for name in SPLITS) else []
-        return ["product_id", *split, "title", "image", "category_path"]
-
-    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
-        """At most `rows` pictures at a time, folder by folder in the order of names."""
-        return _record_chunks(((self._record(file), None) for file in self.files()), rows)
-
-    def files(self) -> Iterator[Path]:
-        """The pictures, relative to the folder; hidden files and other kinds are passed over."""
-        yield from _pictures(self.path, Path())
-
-    def _record(self, file: Path) -> dict[str, Any]:
-        folders = list(file.parent.parts)
-        split = folders.pop(0) if folders and folders[0] in SPLITS else None
-        return {
-            "product_id": file.with_suffix("").as_posix(),
-            "split": split,
-            "title": re.sub(r"[\s_\-]+", " ", file.stem).strip(),
-            "image": file.as_posix(),
-            "category_path": folders,
-        }
-
-
-def _pictures(root: Path, folder: Path) -> Iterator[Path]:
-    entries = sorted((root / folder).iterdir(), key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _pictures(root, folder / entry.name)
-        elif entry.suffix.lower() in IMAGE_SUFFIXES:
-            yield folder / entry.name
-
-
-def _record_chunks(records: Iterable[Record], rows: int) -> Iterator[Chunk]:
-    stream = iter(records)
-    while taken := list(islice(stream, rows)):
-        yield Chunk(records=taken)
 
 
 @dataclass(frozen=True)
@@ -266,8 +93,8 @@ class Catalog:
 
     def count(self) -> int:
         """Number of rows, those that cannot be parsed included."""
-        if self.split is None and isinstance(self.source, ParquetSource):
-            return self.source.rows()
+        if self.split is None and (rows := self.source.rows()) is not None:
+            return rows
         return sum(frame.height for frame in self.batches(8192, columns=(FAULT,)))
 
     def split_counts(self) -> Counter[str]:
@@ -279,12 +106,7 @@ class Catalog:
 
     def digest(self) -> str:
         """SHA-256 of the content: of the file, or of all pictures of a folder and their names."""
-        total = hashlib.sha256()
-        if isinstance(self.source, FolderSource):
-            for file in self.source.files():
-                total.update(f"{file.as_posix()}\0{_file_digest(self.path / file)}\n".encode())
-            return total.hexdigest()
-        return _file_digest(self.path)
+        return self.source.digest()
 
     def _wanted(self, building: Collection[str]) -> set[str]:
         wanted = {source for canonical, source in self.plan.sources.items() if canonical in building}
@@ -313,8 +135,7 @@ def open_catalog(source: str | Path, *, split: str | None = None, required: Coll
     plan = plan_columns(names)
     if missing := [name for name in plan.missing if name in required]:
         raise CatalogError(missing_columns_message(reader.path.name, names, missing))
-    root = reader.path if isinstance(reader, FolderSource) else reader.path.parent
-    return Catalog(source=reader, root=root, plan=plan, split=split and split.lower())
+    return Catalog(source=reader, root=reader.root, plan=plan, split=split and split.lower())
 
 
 def _source_of(path: Path) -> Source:
@@ -335,19 +156,13 @@ def table_source(path: Path) -> Source:
     """The reader for a table file, by the end of its name. Raises CatalogError for other files."""
     if not path.is_file():
         raise CatalogError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; wanted: {WANTED}")
-    match path.suffix.lower():
-        case ".csv" | ".tsv":
-            return CsvSource(path)
-        case ".jsonl" | ".ndjson":
-            return JsonLinesSource(path)
-        case ".parquet":
-            return ParquetSource(path)
-        case ".json":
-            raise CatalogError(f"{path} is a .json file; wanted one object per line: jq -c '.[]' FILE > FILE.jsonl")
-        case ".xls" | ".xlsx" | ".ods":
-            raise CatalogError(f"{path} is a spreadsheet; save it as CSV (UTF-8) and open that")
-        case suffix:
-            raise CatalogError(f"{path} ends in {suffix or 'nothing'}; wanted: {WANTED}")
+    suffix = path.suffix.lower()
+    for kind in FORMATS:
+        if suffix in kind.suffixes:
+            return kind(path)
+        if suffix in kind.refused:
+            raise CatalogError(f"{path} {kind.refused[suffix]}")
+    raise CatalogError(f"{path} ends in {path.suffix.lower() or 'nothing'}; wanted: {WANTED}")
 
 
 def _splits(chunk: Chunk, plan: ColumnPlan) -> pl.Series:
@@ -478,12 +293,3 @@ def _image_column(data: pl.Series, path: pl.Series) -> pl.Series:
     if columns.select(nothing.any()).item():
         together = pl.when(nothing).then(None).otherwise(together)
     return columns.select(together.alias("image")).to_series()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0][:200]

@@ -16,7 +16,8 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 from shopvl.catalog.cells import attributes_of, folded, path_of
-from shopvl.catalog.readers import BUFFER_BYTES, open_catalog, spread
+from shopvl.catalog.formats.parquet import BUFFER_BYTES
+from shopvl.catalog.readers import open_catalog, spread
 from shopvl.catalog.schema import (
     ATTRIBUTE_COLUMNS,
     COLUMN_NAMES,
