@@ -38,17 +38,14 @@ from shopvl.data.rows import Row, ValidRow, pairs, subcategory
 from shopvl.errors import DesignError
 from shopvl.recipes.parts import (
     BOX_CELL_PX,
-    Answers,
     BiasDrop,
     DualEncoder,
     KaleidoCells,
     KeepSubjectTokens,
-    MaskedFeatures,
-    MaskedPatches,
-    OverlayConsistency,
     Regions,
     WordBag,
 )
+from shopvl.recipes.parts.objectives import Answers
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.grams import gram_rows, padded
 from shopvl.text.prompts import PromptBook, Question, questions_of
@@ -162,7 +159,7 @@ class Collator:
 
     @cached_property
     def _guesses(self) -> bool:
-        return any(isinstance(part, MaskedPatches | MaskedFeatures) for part in self.recipe.objectives)
+        return any("product shares" in part.needs for part in self.recipe.objectives)
 
     def inference_batch(self, group: Sequence[ValidRow]) -> Batch:
         """Rows with the same inputs, as they are, without queries or facts."""
@@ -273,7 +270,7 @@ class Collator:
 
     @cached_property
     def _consistent(self) -> bool:
-        return any(isinstance(part, OverlayConsistency) for part in self.recipe.objectives)
+        return any("overlaid pictures" in part.needs for part in self.recipe.objectives)
 
     @cached_property
     def _answers(self) -> Answers | None:

@@ -175,17 +175,16 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
     text, fusion = recipe.text, recipe.fusion
     assert isinstance(text, parts.WordPieces)
     assert isinstance(fusion, parts.SingleStream | parts.CoAttention | parts.JointThenSplit)
-    tasks = [part.task for part in recipe.objectives if isinstance(part, parts.KaleidoTask)]
+    heads = [head for part in recipe.objectives for head in part.heads]
     patches = _patches(recipe.image, fusion.width, random_weights)
     model = SingleStreamModel(
         patches=patches,
         words=WordEmbedding(tokenizer.size, fusion.width, text.max_tokens, fusion.dropout),
         encoder=_encoder(fusion),
         width=fusion.width,
-        guesses=bool({"grey", "blank"} & set(tasks))
-        or any(isinstance(part, parts.MaskedPatches | parts.MaskedFeatures) for part in recipe.objectives),
-        puzzles=[task for task in tasks if task in PUZZLES],
-        region_tasks=_region_tasks(recipe, patches, fusion.width, ontology),
+        guesses="masked-patches" in heads,
+        puzzles=[head for head in heads if head in PUZZLES],
+        region_tasks=_region_tasks(heads, patches, fusion.width, ontology),
         space=None if recipe.space is None else (recipe.space.width, recipe.space.temperature),
     )
     if isinstance(fusion, parts.SingleStream) and fusion.start is not None and not random_weights:
@@ -204,13 +203,13 @@ def _encoder(part: parts.SingleStream | parts.CoAttention | parts.JointThenSplit
             return JointThenSplitEncoder(part.layers, part.split_layers, *sizes)
 
 
-def _region_tasks(recipe: Recipe, patches: nn.Module, width: int, ontology: Ontology) -> RegionTasks | None:
-    asked = {part.kind for part in recipe.objectives}
-    if not asked & {"mrfr", "mrc-kl"}:
+def _region_tasks(heads: list[str], patches: nn.Module, width: int, ontology: Ontology) -> RegionTasks | None:
+    if not {"region-features", "region-classes"} & set(heads):
         return None
     assert isinstance(patches, RegionInput)
     # every fact of the ontology is a class, and the last is that nothing is known
-    return RegionTasks(width, patches.features, "mrfr" in asked, len(ontology.facts) + 1 if "mrc-kl" in asked else 0)
+    classes = len(ontology.facts) + 1 if "region-classes" in heads else 0
+    return RegionTasks(width, patches.features, "region-features" in heads, classes)
 
 
 def _map_cells(part: parts.GridCnn, width: int, random_weights: bool) -> MapCells:

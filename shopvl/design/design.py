@@ -19,7 +19,6 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.data.collate import Collator
 from shopvl.data.rows import picture_reader
 from shopvl.design.build import build_model, build_teacher
-from shopvl.design.build_objectives import build_objective
 from shopvl.design.folder import (
     CALIBRATION,
     CARD,
@@ -44,10 +43,8 @@ from shopvl.models.momentum import Ensemble, MomentumEncoder
 from shopvl.models.prompt_heads import PromptMaskHead
 from shopvl.models.single_stream import SingleStreamModel
 from shopvl.objectives import combining
-from shopvl.objectives.contrastive import ContrastLoss
 from shopvl.objectives.distillation import DistillationLoss
-from shopvl.objectives.kaleido import Kaleidoscope
-from shopvl.objectives.objective import Objective
+from shopvl.objectives.objective import Objective, build_objective
 from shopvl.objectives.views import (
     View,
 )
@@ -108,7 +105,7 @@ class Design:
         `whole` adds the rows of the other processes of a run, for objectives that compare rows with each other.
         """
         run = model or self.model
-        if any(isinstance(objective.view, Kaleidoscope) for objective in self.objectives):
+        if any(objective.view.reads_attention for objective in self.objectives):
             batch = replace(batch, cross_attention_BTP=self.model.cross_attention(batch))
         shown: dict[View, tuple[Batch, Output]] = {}
         compared: dict[View, tuple[Output, Batch]] = {}
@@ -120,7 +117,7 @@ class Design:
                     seen = replace(seen, teacher=self.teacher.teach(seen))
                 shown[objective.view] = seen, run(seen)
             seen, output = shown[objective.view]
-            if whole is not None and isinstance(objective, ContrastLoss):
+            if whole is not None and objective.compares_rows:
                 if objective.view not in compared:
                     compared[objective.view] = whole(output, seen)
                 output, seen = compared[objective.view]

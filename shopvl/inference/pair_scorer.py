@@ -21,7 +21,7 @@ from shopvl.inference.encode import BATCH_ROWS, Encoded, encode
 from shopvl.metrics.retrieval import Bidirectional, sample_candidates, sampled_101
 from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.text_cross import TextCrossModel
-from shopvl.recipes.parts import Matching
+from shopvl.recipes.parts.objectives import Matching
 
 JUDGED = "sampled-101 judged"  # a name that trackers take
 QUERIES, OTHERS = 250, 100

@@ -9,11 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from shopvl.batch import Batch, Output, require
+from shopvl.objectives.objective import Objective
 from shopvl.objectives.views import Plain, View
+from shopvl.recipes.parts import PromptDecode
+from shopvl.recipes.parts.objectives import Answers
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class ChosenAnswerLoss:
+class ChosenAnswerLoss(Objective):
     """Cross-entropy over the legal answers of every question that has a target, the mean over questions asked.
 
     Reads: `answer_logp_BQK`; `questions.targets`. Several right answers share the target. Paper: PET (arXiv:2001.07676)
@@ -36,7 +41,7 @@ class ChosenAnswerLoss:
 
 
 @dataclass(frozen=True)
-class WrittenAnswerLoss:
+class WrittenAnswerLoss(Objective):
     """Cross-entropy of every token of the right answers, among the tokens that any answer has; 0 where none is asked.
 
     Reads: `written`. Paper: answers as generation (BLIP, arXiv:2201.12086). Nearest
@@ -52,3 +57,9 @@ class WrittenAnswerLoss:
         written = require(output.written, "written tokens", by="the objective prompt-vqa")
         total = F.cross_entropy(written.logits_NV, written.targets_N, reduction="sum")
         return total / max(len(written.targets_N), 1)
+
+
+def build(part: Answers, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
+    """By the head that the recipe answers with."""
+    writes = isinstance(recipe.answering, PromptDecode)
+    return WrittenAnswerLoss(weight=part.weight) if writes else ChosenAnswerLoss(weight=part.weight)

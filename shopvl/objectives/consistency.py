@@ -8,11 +8,15 @@ from typing import Literal
 from torch import Tensor
 
 from shopvl.batch import Batch, Output
+from shopvl.objectives.objective import Objective
 from shopvl.objectives.views import Plain, View
+from shopvl.recipes.parts.objectives import OverlayConsistency
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class OverlayConsistencyLoss:
+class OverlayConsistencyLoss(Objective):
     """1 - cosine between a picture's embedding and that of the same picture under promotions.
 
     Reads: `overlaid`. Head: embeddings `image` and `overlaid`. Nearest sibling: SimSiam (arXiv:2011.10566), whose views
@@ -26,3 +30,8 @@ class OverlayConsistencyLoss:
     def __call__(self, output: Output, batch: Batch) -> Tensor:
         """Scalar."""
         return 1 - (output.embeddings["image"] * output.embeddings["overlaid"]).sum(-1).mean()
+
+
+def build(part: OverlayConsistency, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
+    """Of the batch as it is."""
+    return OverlayConsistencyLoss(weight=part.weight)

@@ -10,17 +10,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from shopvl.batch import Batch, Output, require
-from shopvl.objectives.views import Plain, View
+from shopvl.objectives.objective import Objective
+from shopvl.objectives.views import EmbedOnly, HardNegatives, Plain, View
+from shopvl.recipes.parts.objectives import Contrast, Matching
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class ContrastLoss:
+class ContrastLoss(Objective):
     """InfoNCE both ways (arXiv:2103.00020) with targets uniform over all matches of the batch.
 
     Reads: `groups`; with queries also `facts`. Head: embeddings of both
     sides. Paper: CLIP; several positives as in supervised contrast (arXiv:2004.11362), the mean outside the log.
     Nearest sibling: CLIP's own loss, to which it is equal when every product matches only itself.
     """
+
+    compares_rows = True
 
     between: Literal["title-image", "query-image", "query-title"]
     weight: float
@@ -36,7 +42,7 @@ class ContrastLoss:
 
 
 @dataclass(frozen=True)
-class MomentumContrastLoss:
+class MomentumContrastLoss(Objective):
     """Contrast of title and image with a teacher's embeddings, of this batch and of many before (ALBEF).
 
     Reads: `teacher`, `groups`. Head: embeddings of both sides. Paper: ALBEF (arXiv:2107.07651), after MoCo
@@ -89,3 +95,13 @@ def query_matches(batch: Batch) -> Tensor:
 def _soft_cross_entropy(logits_BB: Tensor, matches_BB: Tensor) -> Tensor:
     targets = matches_BB.to(logits_BB.dtype)
     return F.cross_entropy(logits_BB, targets / targets.sum(1, keepdim=True))
+
+
+def build(part: Contrast, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
+    """With a teacher, titles and pictures are compared with its embeddings too."""
+    # beside matching by embeddings it reads the same pass
+    hard = any(isinstance(other, Matching) and other.negatives == "hard" for other in recipe.objectives)
+    view = HardNegatives() if hard else EmbedOnly() if recipe.space is not None else Plain()
+    if recipe.teacher is not None and part.between == "title-image":
+        return MomentumContrastLoss(part.weight, view=view)
+    return ContrastLoss(between=part.between, weight=part.weight, name=part.name, view=view)

@@ -11,14 +11,18 @@ from torch import Tensor
 
 from shopvl.batch import Batch, Output
 from shopvl.errors import RecipeError
+from shopvl.objectives.objective import Objective
 from shopvl.objectives.views import Mixup, View
+from shopvl.recipes.parts.objectives import Distillation
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import Tokenizer
 
 COMPARED = ("image", "title")
 Teachers = Callable[[Batch], Mapping[str, Tensor]]  # to unit embeddings by name
 
 
 @dataclass(frozen=True)
-class DistillationLoss:
+class DistillationLoss(Objective):
     """Mean squared difference of all cosines among a batch's pictures and titles from the teachers' (mean) cosines.
 
     Reads: pictures and titles. Head: embeddings of both. Paper: relations instead of features (arXiv:1904.05068,
@@ -39,3 +43,8 @@ class DistillationLoss:
         theirs = self.teachers(batch)
         own_MD, their_ME = (torch.cat([found[name] for name in COMPARED]) for found in (output.embeddings, theirs))
         return (own_MD @ own_MD.T - their_ME @ their_ME.T).square().mean()
+
+
+def build(part: Distillation, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
+    """Without teachers, which an experiment names (`Design.learn_from`)."""
+    return DistillationLoss(weight=part.weight, view=Mixup(part.share))

@@ -1,122 +1,26 @@
-"""Kaleido-BERT's view of a product and its tasks (arXiv:2103.16110): one per level of cells, beside masked words."""
+"""Kaleido-BERT's tasks (arXiv:2103.16110): one per level of a product's cells."""
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
-from shopvl.batch import Batch, Output, Puzzles, require
-from shopvl.objectives.views import MaskedTokens, View
-
-ORDERS = torch.tensor(list(itertools.permutations(range(4))))  # (24, 4) of the four quarters
-TASK_LEVEL = {"rotation": 0, "jigsaw": 1, "camouflage": 2, "grey": 3, "blank": 4}
-CHANGED = {2: 1, 3: 2, 4: 3}  # level -> cells that a task changes; levels count from 0
-GREY_3 = torch.tensor([0.299, 0.587, 0.114])  # luminance (ITU-R BT.601)
-
-
-@dataclass(frozen=True)
-class Kaleidoscope:
-    """The product turned, its quarters shuffled, and a few cells camouflaged, greyed and blanked; words hidden.
-
-    Alignment-guided masking: a word and the cell it looks at most (`cross_attention_BTP`) are a pair, and the pairs
-    that look hardest are masked first; of each either the word or the cell is hidden, by the toss of a coin; both only
-    where a title would have no hidden word else. Cells that are missing are topped up at random.
-    """
-
-    words: MaskedTokens
-    levels: tuple[tuple[int, int], ...]  # first and last place of each level's cells
-
-    def __call__(self, batch: Batch, generator: Generator) -> Batch:
-        """The batch with `puzzles`, masked patches and masked words."""
-        pictures = require(batch.pictures, "pictures", by="the view of kaleido")
-        cells = require(pictures.cells, "cells", by="the view of kaleido")
-        clean_BP3YX, device, B = cells.pixels_BP3YX, cells.pixels_BP3YX.device, len(batch)
-        wish_BT, wish_BP = self._wishes(batch, generator)
-        changed_BP3YX, answers = clean_BP3YX.clone(), {}
-        answers["rotation"] = torch.randint(4, (B,), generator=generator).to(device)
-        whole = slice(*self.levels[0])
-        for turns in range(1, 4):
-            turned = answers["rotation"] == turns
-            changed_BP3YX[turned, whole] = changed_BP3YX[turned, whole].rot90(turns, (-2, -1))
-        answers["jigsaw"] = torch.randint(len(ORDERS), (B,), generator=generator).to(device)
-        order_B4 = ORDERS.to(device)[answers["jigsaw"]] + self.levels[1][0]
-        row_B1 = torch.arange(B, device=device)[:, None]
-        changed_BP3YX[:, slice(*self.levels[1])] = clean_BP3YX[row_B1, order_B4]
-        chosen = {level: self._places(wish_BP, level, count) for level, count in CHANGED.items()}
-        answers["camouflage"] = chosen[2][:, 0] - self.levels[2][0]
-        other_B1 = _others(B, generator).to(device)[:, None]
-        changed_BP3YX[row_B1, chosen[2]] = clean_BP3YX[other_B1, chosen[2]]
-        changed_BP3YX[row_B1, chosen[3]] = _greyed(clean_BP3YX[row_B1, chosen[3]])
-        changed_BP3YX[row_B1, chosen[4]] = 0.0
-        masked_BP = torch.zeros(changed_BP3YX.shape[:2], dtype=torch.bool, device=device)
-        masked_BP[row_B1, torch.cat([chosen[3], chosen[4]], dim=1)] = True
-        seen = self.words.hide(batch, self._words(batch, wish_BT), generator)
-        cells = replace(cells, pixels_BP3YX=changed_BP3YX)
-        pictures = replace(pictures, cells=cells, masked_BP=masked_BP)
-        return replace(seen, pictures=pictures, puzzles=Puzzles(answers=answers, clean_BP3YX=clean_BP3YX))
-
-    def _wishes(self, batch: Batch, generator: Generator) -> tuple[Tensor, Tensor]:
-        """How much each piece (B, T) and each cell (B, P) is to be hidden.
-
-        1 to 2: the side of a pair that the coin chose; 0 to 1: chance; below 0: the other side of a pair.
-        """
-        attention_BTP = require(batch.cross_attention_BTP, "cross attention", by="the view of kaleido")
-        device, title = attention_BTP.device, batch.texts["title"]
-        maskable_BT = self.words.maskable(title)
-        first = self.levels[min(CHANGED)][0]
-        strength_BT, cell_BT = attention_BTP[:, :, first:].max(-1)
-        cell_BT = cell_BT + first
-        (B, T), P = cell_BT.shape, attention_BTP.shape[2]
-        word_BT = self.words.word_of(title.ids_BT)
-        coin_BT = (torch.rand((B, T), generator=generator) < 0.5).to(device).gather(1, word_BT)
-        chance_BT = torch.rand((B, T), generator=generator).to(device).gather(1, word_BT)
-        wish_BT = torch.where(coin_BT, 1 + strength_BT.clamp(max=1), chance_BT - 1)
-        wish_BP = torch.rand((B, P), generator=generator).to(device)
-        # of several words that look at one cell, the hardest look decides
-        paired_BTP = maskable_BT[..., None] & (torch.arange(P, device=device) == cell_BT[..., None])
-        look_BTP = torch.where(paired_BTP, strength_BT.clamp(max=1)[..., None], -1.0)
-        best_BP, by_BP = look_BTP.max(1)
-        cell_hidden_BP = ~coin_BT.gather(1, by_BP)
-        wish_BP = torch.where(best_BP < 0, wish_BP, torch.where(cell_hidden_BP, 1 + best_BP, -1.0))
-        return wish_BT, wish_BP
-
-    def _places(self, wish_BP: Tensor, level: int, count: int) -> Tensor:
-        """(B, count): the places of that level with the strongest wish to be hidden."""
-        first, last = self.levels[level]
-        return wish_BP[:, first:last].topk(count, dim=1).indices + first
-
-    def _words(self, batch: Batch, wish_BT: Tensor) -> Tensor:
-        """(B, T) bool: at most a share of the words, whole ones, at least one of a title, the most wished for first."""
-        title = batch.texts["title"]
-        maskable_BT, word_BT = self.words.maskable(title), self.words.word_of(title.ids_BT)
-        whole_BT = torch.full_like(wish_BT, -2.0).scatter_reduce(
-            1, word_BT, wish_BT.masked_fill(~maskable_BT, -2.0), "amax"
-        )  # by number of word
-        wanted_B1 = (self.words.share * (whole_BT > -2).sum(1, keepdim=True)).round().clamp(min=1)
-        rank_BT = whole_BT.argsort(1, descending=True).argsort(1)
-        taken_BT = ((rank_BT == 0) | ((rank_BT < wanted_B1) & (whole_BT >= 0))) & (whole_BT > -2)
-        return taken_BT.gather(1, word_BT) & maskable_BT
-
-
-def _others(count: int, generator: Generator) -> Tensor:
-    """(B,): another product for each, none twice."""
-    order = torch.randperm(count, generator=generator)
-    source = torch.empty_like(order)
-    source[order] = order.roll(1)
-    return source
-
-
-def _greyed(cells_BN3YX: Tensor) -> Tensor:
-    return (cells_BN3YX * GREY_3.to(cells_BN3YX)[:, None, None]).sum(2, keepdim=True).expand_as(cells_BN3YX)
+from shopvl.batch import Batch, Output, require
+from shopvl.objectives.kaleidoscope import TASK_LEVEL
+from shopvl.objectives.masked import MaskedFeaturesLoss
+from shopvl.objectives.masking import kaleidoscope_of
+from shopvl.objectives.objective import Objective
+from shopvl.objectives.views import View
+from shopvl.recipes.parts.objectives import KaleidoTask
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class PuzzleLoss:
+class PuzzleLoss(Objective):
     """Cross-entropy of one of the tasks that have a right answer: rotation (4), jigsaw (24), camouflage (9).
 
     Reads: `puzzles`. Head: `puzzle_logits`. Paper: Kaleido-BERT; jigsaws after arXiv:1603.09246, turns after
@@ -126,13 +30,19 @@ class PuzzleLoss:
     task: Literal["rotation", "jigsaw", "camouflage"]
     weight: float
     view: View
-
-    @property
-    def name(self) -> str:
-        """`kaleido:rotation` and the like."""
-        return f"kaleido:{self.task}"
+    name: str
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, mean over the batch."""
         puzzles = require(batch.puzzles, "puzzles", by=f"the objective {self.name}")
         return F.cross_entropy(output.puzzle_logits[self.task], puzzles.answers[self.task])
+
+
+def build(part: KaleidoTask, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
+    """The puzzle, or the guess at cells whose colours or all are gone."""
+    view = kaleidoscope_of(recipe, tokenizer)
+    match part.task:
+        case "rotation" | "jigsaw" | "camouflage" as task:
+            return PuzzleLoss(task, part.weight, view, part.name)
+        case "grey" | "blank" as task:
+            return MaskedFeaturesLoss(part.weight, view, part.name, view.levels[TASK_LEVEL[task]])

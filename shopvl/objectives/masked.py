@@ -10,11 +10,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from shopvl.batch import IGNORED, Batch, Output, require
-from shopvl.objectives.views import View
+from shopvl.objectives.masking import MIN_MASKED_PRODUCT_SHARE, cells_view, masked_view, masked_words
+from shopvl.objectives.objective import Objective
+from shopvl.objectives.views import MaskedPatchesView, View
+from shopvl.recipes.parts import PatchLinear
+from shopvl.recipes.parts.objectives import (
+    MaskedFeatures,
+    MaskedPatches,
+    MaskedRegionClasses,
+    MaskedRegionFeatures,
+    MaskedSegments,
+    MaskedWords,
+)
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import Tokenizer
+
+Masked = MaskedWords | MaskedSegments | MaskedPatches | MaskedFeatures | MaskedRegionFeatures | MaskedRegionClasses
 
 
 @dataclass(frozen=True)
-class MaskedWordsLoss:
+class MaskedWordsLoss(Objective):
     """Cross-entropy of the masked pieces given the rest of the title and the picture; `msm` where runs were hidden.
 
     Reads: `texts["title"].targets_BT`, and `teacher`, if there is a teacher: a part of the target is then its guess
@@ -39,7 +54,7 @@ class MaskedWordsLoss:
 
 
 @dataclass(frozen=True)
-class MaskedPatchesLoss:
+class MaskedPatchesLoss(Objective):
     """Squared error of the pixels of masked patches, each patch's own mean and spread taken off.
 
     Reads: `pictures.masked_BP`. Head: `patch_pixels_NC`. Paper: SimMIM (arXiv:2111.09886) for masked patches that stay
@@ -63,7 +78,7 @@ class MaskedPatchesLoss:
 
 
 @dataclass(frozen=True)
-class MaskedFeaturesLoss:
+class MaskedFeaturesLoss(Objective):
     """KL divergence between the features of masked cells and the guesses, both as distributions over the features.
 
     Reads: `pictures.masked_BP`. Head: `patch_features`. Paper: FashionBERT's masked patches (arXiv:2005.09801); with
@@ -90,7 +105,7 @@ class MaskedFeaturesLoss:
 
 
 @dataclass(frozen=True)
-class MaskedRegionFeaturesLoss:
+class MaskedRegionFeaturesLoss(Objective):
     """Squared error of the guesses at masked regions' features.
 
     Head: `patch_features`. Paper: UNITER's masked region feature regression (arXiv:1909.11740), as the mean
@@ -108,7 +123,7 @@ class MaskedRegionFeaturesLoss:
 
 
 @dataclass(frozen=True)
-class MaskedRegionClassesLoss:
+class MaskedRegionClassesLoss(Objective):
     """KL divergence between what a region shows, as told from it alone, and the guess where it is hidden; and the
     cross-entropy by which telling is learned.
 
@@ -137,3 +152,23 @@ class MaskedRegionClassesLoss:
 def _masked(batch: Batch, by: str) -> Tensor:
     """(B, P) bool: the patches to be guessed."""
     return require(require(batch.pictures, "pictures", by).masked_BP, "masked patches", by)
+
+
+def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
+    """The loss of any part that guesses what a view has hidden."""
+    match part:
+        case MaskedWords():
+            alone = masked_words(recipe, tokenizer) if part.conditional else None
+            return MaskedWordsLoss(weight=part.weight, view=alone or masked_view(recipe, tokenizer))
+        case MaskedSegments():
+            return MaskedWordsLoss(weight=part.weight, view=masked_view(recipe, tokenizer), name=part.name)
+        case MaskedPatches():
+            assert isinstance(recipe.image, PatchLinear)
+            view = MaskedPatchesView(part.share, MIN_MASKED_PRODUCT_SHARE)
+            return MaskedPatchesLoss(part.weight, recipe.image.patch_px, view)
+        case MaskedFeatures():
+            return MaskedFeaturesLoss(part.weight, cells_view(recipe, tokenizer), part.name)
+        case MaskedRegionFeatures():
+            return MaskedRegionFeaturesLoss(part.weight, cells_view(recipe, tokenizer))
+        case MaskedRegionClasses():
+            return MaskedRegionClassesLoss(part.weight, cells_view(recipe, tokenizer))

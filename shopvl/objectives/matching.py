@@ -9,11 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from shopvl.batch import Batch, Output, require
-from shopvl.objectives.views import View
+from shopvl.objectives.objective import Objective
+from shopvl.objectives.views import HardNegatives, ShuffledPairs, TfidfNegatives, View
+from shopvl.recipes.parts.objectives import Matching, WordPatchAlignment
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class MatchingLoss:
+class MatchingLoss(Objective):
     """Binary cross-entropy of the match logit.
 
     Reads: `is_match_B`. Head: `pairs`. Paper: ViLT (arXiv:2102.03334),
@@ -33,7 +37,7 @@ class MatchingLoss:
 
 
 @dataclass(frozen=True)
-class WordPatchLoss:
+class WordPatchLoss(Objective):
     """Optimal-transport distance between words and patches: small for true pairs, large for false ones.
 
     Reads: `is_match_B`, `texts["title"]` (start, end and padding left out). Head: none, the fused states themselves.
@@ -89,3 +93,25 @@ def ipot(cost_BPT: Tensor, patch_real_BP: Tensor, word_real_BT: Tensor, beta: fl
 def _inverse(values: Tensor) -> Tensor:
     """1 / values, and 0 where there is nothing."""
     return torch.where(values > 0, 1 / values.clamp(min=torch.finfo(values.dtype).tiny), 0.0)
+
+
+def build(part: Matching | WordPatchAlignment, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
+    """Alignment judges the pairs of matching, where there is matching."""
+    match part:
+        case Matching():
+            return MatchingLoss(weight=part.weight, view=_pairs(part, tokenizer))
+        case WordPatchAlignment():
+            matching = next((other for other in recipe.objectives if isinstance(other, Matching)), None)
+            pairs = ShuffledPairs(part.share) if matching is None else _pairs(matching, tokenizer)
+            return WordPatchLoss(weight=part.weight, special_ids=tuple(tokenizer.special_ids()), view=pairs)
+
+
+def _pairs(part: Matching, tokenizer: Tokenizer) -> View:
+    """True and false pairs."""
+    match part.negatives:
+        case "hard":
+            return HardNegatives()
+        case "tfidf":
+            return TfidfNegatives(part.share, tuple(tokenizer.special_ids()))
+        case "rand" | "subcat":
+            return ShuffledPairs(part.share, part.negatives)

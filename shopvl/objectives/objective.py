@@ -1,34 +1,33 @@
-"""All objectives there are."""
+"""What an objective is, and the one door to all of them."""
 
 from __future__ import annotations
 
-from shopvl.objectives.answer_loss import ChosenAnswerLoss, WrittenAnswerLoss
-from shopvl.objectives.consistency import OverlayConsistencyLoss
-from shopvl.objectives.contrastive import ContrastLoss, MomentumContrastLoss
-from shopvl.objectives.distillation import DistillationLoss
-from shopvl.objectives.kaleido import PuzzleLoss
-from shopvl.objectives.masked import (
-    MaskedFeaturesLoss,
-    MaskedPatchesLoss,
-    MaskedRegionClassesLoss,
-    MaskedRegionFeaturesLoss,
-    MaskedWordsLoss,
-)
-from shopvl.objectives.matching import MatchingLoss, WordPatchLoss
+from importlib import import_module
+from typing import ClassVar
 
-Objective = (
-    ContrastLoss
-    | MomentumContrastLoss
-    | MaskedWordsLoss
-    | MaskedPatchesLoss
-    | MaskedFeaturesLoss
-    | MaskedRegionFeaturesLoss
-    | MaskedRegionClassesLoss
-    | PuzzleLoss
-    | MatchingLoss
-    | WordPatchLoss
-    | OverlayConsistencyLoss
-    | DistillationLoss
-    | ChosenAnswerLoss
-    | WrittenAnswerLoss
-)
+from torch import Tensor
+
+from shopvl.batch import Batch, Output
+from shopvl.objectives.views import View
+from shopvl.recipes.parts import objectives as parts
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import Tokenizer
+
+
+class Objective:
+    """A loss with its weight, its name, and the view of a batch that it is shown. Each is a frozen dataclass."""
+
+    name: str
+    weight: float
+    view: View
+    compares_rows: ClassVar[bool] = False  # with each other, also with those of a run's other processes
+
+    def __call__(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar."""
+        raise NotImplementedError
+
+
+def build_objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
+    """The loss of one part of a recipe, with its view: what `build` makes in the module that the part names."""
+    objective: Objective = import_module(part.loss_in).build(part, recipe, tokenizer)
+    return objective

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,14 +16,18 @@ from torch import Generator, Tensor
 from shopvl.batch import IGNORED, Batch, Pictures, Words, require
 
 
-class View(Protocol):
-    """Changes a batch before the model sees it. Hashable, compared by value."""
+class View:
+    """Changes a batch before the model sees it. Each is a frozen dataclass: hashable, compared by value."""
 
-    def __call__(self, batch: Batch, generator: Generator) -> Batch: ...
+    reads_attention: ClassVar[bool] = False  # wants `cross_attention_BTP` in the batch
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch to show."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Plain:
+class Plain(View):
     """The batch as it is."""
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
@@ -32,7 +36,7 @@ class Plain:
 
 
 @dataclass(frozen=True)
-class EmbedOnly:
+class EmbedOnly(View):
     """The batch as it is, each picture and each text to be embedded by itself."""
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
@@ -41,7 +45,7 @@ class EmbedOnly:
 
 
 @dataclass(frozen=True)
-class Mixup:
+class Mixup(View):
     """Each picture with another of the batch laid over it (mixup, arXiv:1710.09412), and the titles; nothing is asked.
 
     The other shows through by a share between 0 and a half, drawn for each picture: what is more is the pair reversed.
@@ -64,7 +68,7 @@ class Mixup:
 
 
 @dataclass(frozen=True)
-class MaskedTokens:
+class MaskedTokens(View):
     """BERT's corruption of the title (arXiv:1810.04805), whole words at a time, at least one word per title.
 
     Of the chosen pieces 80% become [MASK], 10% a random word, 10% stay; all of them are asked.
@@ -134,7 +138,7 @@ class MaskedSegmentsView(MaskedTokens):
 
 
 @dataclass(frozen=True)
-class MaskedPatchesView:
+class MaskedPatchesView(View):
     """A `share` of the patches that show product is hidden, at least one per picture; others are never asked for.
 
     The draw is uniform noise less the patch's share of product (`bias-drop`), so a sleeve is hidden rather than
@@ -160,7 +164,7 @@ class MaskedPatchesView:
 
 
 @dataclass(frozen=True)
-class MaskedRegionsView:
+class MaskedRegionsView(View):
     """A `share` of the regions is hidden, at least one of a picture, and with each those that show the same.
 
     Another shows the same from an intersection over union of `overlap` on (InterBERT has 0.4, or a box would be seen
@@ -197,7 +201,7 @@ def overlaps(boxes_BP5: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Compose:
+class Compose(View):
     """One view after the other: words and patches hidden in the same pass, as FashionBERT does."""
 
     first: View
@@ -209,7 +213,7 @@ class Compose:
 
 
 @dataclass(frozen=True)
-class ShuffledPairs:
+class ShuffledPairs(View):
     """A `share` of the titles stand beside another product's picture; `is_match_B` says which pairs are true.
 
     Pictures are dealt round among the chosen products: in any order, or (`subcat`) sub-category by sub-category, so
@@ -234,7 +238,7 @@ class ShuffledPairs:
 
 
 @dataclass(frozen=True)
-class TfidfNegatives:
+class TfidfNegatives(View):
     """A `share` of the titles stand beside the picture of the product whose title is most like theirs (InterBERT).
 
     Titles are compared by TF-IDF of their pieces, with the batch as the collection. One that is alike by `copy` or more
@@ -274,7 +278,7 @@ def title_likeness(title: Words, special_ids: tuple[int, ...]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class HardNegatives:
+class HardNegatives(View):
     """The batch as it is; the model draws a false picture for each title and a false title for each picture.
 
     Which are drawn follows from the model's own embeddings, the likelier the more alike (ALBEF, arXiv:2107.07651), and

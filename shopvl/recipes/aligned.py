@@ -3,15 +3,8 @@
 from dataclasses import replace
 
 from shopvl.recipes.contrastive import FLIP, TRI_CLIP
-from shopvl.recipes.parts import (
-    MaskedWords,
-    Matching,
-    Momentum,
-    TextCross,
-    TextTransformer,
-    TimmImage,
-    WarmupCosine,
-)
+from shopvl.recipes.parts import Momentum, TextCross, TextTransformer, TimmImage, WarmupCosine
+from shopvl.recipes.parts.objectives import MaskedWords, Matching
 from shopvl.recipes.recipe import THREE_WAY, Family, Recipe
 
 _BASE = Recipe(

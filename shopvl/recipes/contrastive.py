@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from shopvl.recipes.parts import (
     Augment,
-    Contrast,
     DualEncoder,
     KeepSubjectTokens,
     PatchTower,
@@ -15,6 +14,7 @@ from shopvl.recipes.parts import (
     WarmupCosine,
     WordBag,
 )
+from shopvl.recipes.parts.objectives import Contrast
 from shopvl.recipes.recipe import Family, Recipe
 
 _BASE = Recipe(

@@ -4,10 +4,6 @@ from dataclasses import replace
 
 from shopvl.recipes.parts import (
     KaleidoCells,
-    KaleidoTask,
-    MaskedFeatures,
-    MaskedWords,
-    Matching,
     PatchCnn,
     SingleStream,
     ThumbnailImage,
@@ -15,6 +11,7 @@ from shopvl.recipes.parts import (
     WarmupCosine,
     WordPieces,
 )
+from shopvl.recipes.parts.objectives import KaleidoTask, MaskedFeatures, MaskedWords, Matching
 from shopvl.recipes.recipe import Family, Recipe
 
 _MINI_TEXT = WordPieces(max_tokens=24, vocabulary=6000)

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from shopvl.recipes.contrastive import TRI_CLIP
-from shopvl.recipes.parts import Answers, Augment, Contrast, PromptDecode, PromptMask, TextTransformer, WarmupCosine
+from shopvl.recipes.parts import Augment, PromptDecode, PromptMask, TextTransformer, WarmupCosine
+from shopvl.recipes.parts.objectives import Answers, Contrast
 from shopvl.recipes.recipe import Family
 
 _CONTRAST = (

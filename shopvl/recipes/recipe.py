@@ -15,30 +15,16 @@ from shopvl.recipes.parts import (
     MAX_PLACES,
     STRICT,
     Answering,
-    Answers,
     Augment,
     CoAttention,
-    Combine,
-    Contrast,
-    Distillation,
     DualEncoder,
     Fusion,
     GridCnn,
     Image,
     JointThenSplit,
     KaleidoCells,
-    KaleidoTask,
-    MaskedFeatures,
-    MaskedPatches,
-    MaskedRegionClasses,
-    MaskedRegionFeatures,
-    MaskedSegments,
-    MaskedWords,
-    Matching,
     Momentum,
-    Objective,
     OcrWords,
-    OverlayConsistency,
     PatchCnn,
     PatchLinear,
     PatchTower,
@@ -54,6 +40,13 @@ from shopvl.recipes.parts import (
     WarmupCosine,
     WordBag,
     WordPieces,
+)
+from shopvl.recipes.parts.objectives import (
+    Answers,
+    Combine,
+    Contrast,
+    Distillation,
+    Objective,
 )
 
 # on top of a recipe's own objectives; queries weigh less, most are made from what the title says too
@@ -120,8 +113,7 @@ class Recipe:
             found.append(f"{self.combine} weighs objectives against each other, there is one; combine by sum")
         if self.teacher is not None and not isinstance(self.fusion, TextCross):
             found.append(f"momentum teaches a text-cross, not {self.fusion.kind}; leave the teacher out")
-        if self.distils and not isinstance(self.fusion, DualEncoder):
-            found.append(f"distil compares embeddings of two towers; use dual-enc as fusion, not {self.fusion.kind}")
+        found += [problem for objective in self.objectives for problem in objective.problems(self)]
         names = [objective.name for objective in self.objectives]
         found += [
             f"the objective {name} stands twice; once is enough"
@@ -146,8 +138,6 @@ class Recipe:
     def _answering_problems(self) -> list[str]:
         found = []
         asked = any(isinstance(objective, Answers) for objective in self.objectives)
-        if asked and self.answering is None:
-            found.append("prompt-vqa needs a head that answers; give prompt-mask or prompt-decode as answering")
         if self.answering is not None and not asked:
             found.append(f"{self.answering.kind} is never trained; add the objective prompt-vqa")
         if self.answering is not None and not isinstance(self.fusion, DualEncoder):
@@ -269,12 +259,6 @@ class Recipe:
             found.append("dual-enc needs a text tower (text-transformer, word-bag, transformers-text), not wordpiece")
         if isinstance(self.text, TextTransformer) and self.text.width % self.text.heads:
             found.append(f"a text width of {self.text.width} is not a multiple of {self.text.heads} heads")
-        found += [
-            f"{objective.kind} reads fused words and patches, which {self.fusion.kind} does not have; use single-stream"
-            for objective in self.objectives
-            if not isinstance(objective, Contrast | OverlayConsistency | Distillation | Answers)
-            and not (isinstance(self.fusion, TextCross) and isinstance(objective, MaskedWords | Matching))
-        ]
         return found
 
     def _text_cross_problems(self) -> list[str]:
@@ -286,11 +270,6 @@ class Recipe:
             )
         elif self.text.width % self.fusion.heads:
             found.append(f"a text width of {self.text.width} is not a multiple of {self.fusion.heads} heads")
-        found += [
-            f"text-cross draws its own false pairs; give itm negatives of hard, not {objective.negatives}"
-            for objective in self.objectives
-            if isinstance(objective, Matching) and objective.negatives != "hard"
-        ]
         if self.leave_out is not None:
             found.append(f"text-cross looks at all cells; leave out {self.leave_out.kind}")
         return found
@@ -307,72 +286,19 @@ class Recipe:
                 f"{fusion.kind} needs patches (patch-linear, patch-cnn, grid-cnn, kaleido, region), "
                 f"not {self.image.kind}"
             )
-        found += self._image_task_problems()
         if not isinstance(self.text, WordPieces):
             found.append(f"{fusion.kind} needs words (wordpiece), not {self.text.kind}")
-        found += [
-            f"{objective.name} compares embeddings, which {fusion.kind} has only with a shared-space; give one as space"
-            for objective in self.objectives
-            if isinstance(objective, Contrast | OverlayConsistency) and self.space is None
-        ]
         if self.space is not None and not any(isinstance(objective, Contrast) for objective in self.objectives):
             found.append("the shared-space is never trained; add the objective itc")
-        found += [
-            f"{objective.name} draws hard negatives by embeddings of separate towers, which {fusion.kind} does not have"
-            for objective in self.objectives
-            if isinstance(objective, Matching) and objective.negatives == "hard"
-        ]
-        if any(isinstance(part, MaskedWords) for part in self.objectives) and any(
-            isinstance(part, MaskedSegments) for part in self.objectives
-        ):
-            found.append("mlm and msm hide words in two ways; choose one")
-        found += self._hidden_region_problems()
         return found
-
-    def _hidden_region_problems(self) -> list[str]:
-        hidden = {
-            (part.share, part.overlap)
-            for part in self.objectives
-            if isinstance(part, MaskedRegionFeatures | MaskedRegionClasses)
-        }
-        return ["mrfr and mrc-kl guess the same hidden regions; give them one share and overlap"] * (len(hidden) > 1)
 
     def _two_stream_problems(self) -> list[str]:
-        found = []
-        if not isinstance(self.image, KaleidoCells | Regions):
-            found.append(
-                f"{self.fusion.kind} judges a pair by its first word and first patch, which must show the whole "
-                f"product; give region or kaleido, not {self.image.kind}"
-            )
-        found += [
-            f"{objective.name} asks what words look at in the one stream of single-stream, not {self.fusion.kind}"
-            for objective in self.objectives
-            if isinstance(objective, KaleidoTask)
+        if isinstance(self.image, KaleidoCells | Regions):
+            return []
+        return [
+            f"{self.fusion.kind} judges a pair by its first word and first patch, which must show the whole product; "
+            f"give region or kaleido, not {self.image.kind}"
         ]
-        return found
-
-    def _image_task_problems(self) -> list[str]:
-        """Objectives on patches that this kind of picture does not have."""
-        served = (
-            (MaskedPatches, PatchLinear, "patch-linear"),
-            (MaskedFeatures, PatchCnn, "patch-cnn"),
-            (MaskedRegionFeatures, Regions, "region"),
-            (MaskedRegionClasses, Regions, "region"),
-            (KaleidoTask, KaleidoCells, "kaleido"),
-        )
-        found = [
-            f"{objective.name} needs pictures as {kind}, not {self.image.kind}"
-            for objective in self.objectives
-            for part, image, kind in served
-            if isinstance(objective, part) and not isinstance(self.image, image)
-        ]
-        if isinstance(self.image, KaleidoCells) and self.image.levels < 5:
-            found += [
-                f"{objective.name} needs the cells of all 5 levels, there are {self.image.levels}"
-                for objective in self.objectives
-                if isinstance(objective, KaleidoTask)
-            ]
-        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON and YAML; `from_dict` is the way back."""

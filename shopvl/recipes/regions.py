@@ -6,19 +6,21 @@ from shopvl.recipes.fashion import FASHIONBERT
 from shopvl.recipes.parts import (
     CoAttention,
     JointThenSplit,
-    MaskedRegionClasses,
-    MaskedRegionFeatures,
-    MaskedSegments,
-    MaskedWords,
-    Matching,
     PatchCnn,
     Regions,
     SingleStream,
     ThumbnailImage,
     TimmImage,
     WarmupCosine,
-    WordPatchAlignment,
     WordPieces,
+)
+from shopvl.recipes.parts.objectives import (
+    MaskedRegionClasses,
+    MaskedRegionFeatures,
+    MaskedSegments,
+    MaskedWords,
+    Matching,
+    WordPatchAlignment,
 )
 from shopvl.recipes.recipe import Family, Recipe
 

@@ -5,16 +5,14 @@ from dataclasses import replace
 from shopvl.recipes.parts import (
     BiasDrop,
     GridCnn,
-    MaskedWords,
-    Matching,
     PatchLinear,
     SingleStream,
     ThumbnailImage,
     TimmImage,
     WarmupCosine,
-    WordPatchAlignment,
     WordPieces,
 )
+from shopvl.recipes.parts.objectives import MaskedWords, Matching, WordPatchAlignment
 from shopvl.recipes.recipe import Family, Recipe
 
 _BASE = Recipe(

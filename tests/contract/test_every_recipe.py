@@ -9,7 +9,7 @@ import torch
 from shopvl.batch import IGNORED, INPUT_CHOICES, AnswerTargets, Batch, inputs_name
 from shopvl.design.design import Design
 from shopvl.recipes import RECIPES, find
-from shopvl.recipes.parts import Answers
+from shopvl.recipes.parts.objectives import Answers
 from shopvl.training.schedule import rate
 
 

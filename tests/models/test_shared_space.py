@@ -10,7 +10,8 @@ from shopvl.design.design import Design
 from shopvl.errors import DesignError, RecipeError
 from shopvl.models.attention import mean_of_real
 from shopvl.recipes import RECIPES, find
-from shopvl.recipes.parts import Contrast, SharedSpace
+from shopvl.recipes.parts import SharedSpace
+from shopvl.recipes.parts.objectives import Contrast
 from shopvl.recipes.recipe import THREE_WAY
 from shopvl.training.experiment import Experiment
 

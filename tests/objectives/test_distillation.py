@@ -15,7 +15,7 @@ from shopvl.errors import RecipeError
 from shopvl.models.momentum import Ensemble
 from shopvl.objectives.views import Mixup
 from shopvl.recipes import find
-from shopvl.recipes.parts import Contrast, Distillation
+from shopvl.recipes.parts.objectives import Contrast, Distillation
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.training.experiment import Experiment
 from shopvl.training.loop import adamw

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from shopvl.batch import IGNORED, Batch, Output, PictureCells, Pictures, Puzzles, Words
-from shopvl.objectives.kaleido import Kaleidoscope, PuzzleLoss
+from shopvl.objectives.kaleido import PuzzleLoss
+from shopvl.objectives.kaleidoscope import Kaleidoscope
 from shopvl.objectives.views import MaskedTokens
 from shopvl.recipes import find
 from shopvl.vision.kaleido import level_slices
@@ -110,7 +111,9 @@ def test_words_are_hidden_whole(seen: Batch) -> None:
 def test_a_puzzle_is_cross_entropy() -> None:
     logits, answer = torch.randn(5, 24), torch.tensor([0, 3, 23, 7, 7])
     puzzles = Puzzles(answers={"jigsaw": answer}, clean_BP3YX=torch.zeros(5, 1, 3, 1, 1))
-    loss = PuzzleLoss("jigsaw", 1.0, VIEW)(Output(puzzle_logits={"jigsaw": logits}), Batch(puzzles=puzzles))
+    loss = PuzzleLoss("jigsaw", 1.0, VIEW, "kaleido:jigsaw")(
+        Output(puzzle_logits={"jigsaw": logits}), Batch(puzzles=puzzles)
+    )
     expected = -sum(logits[i].log_softmax(0)[a] for i, a in enumerate(answer)) / 5
     torch.testing.assert_close(loss, expected)
 

@@ -12,7 +12,8 @@ from shopvl.objectives.consistency import OverlayConsistencyLoss
 from shopvl.objectives.masked import MaskedFeaturesLoss, MaskedPatchesLoss
 from shopvl.objectives.views import MaskedPatchesView
 from shopvl.recipes import find
-from shopvl.recipes.parts import BiasDrop, Contrast, KeepSubjectTokens, MaskedPatches, OverlayConsistency
+from shopvl.recipes.parts import BiasDrop, KeepSubjectTokens
+from shopvl.recipes.parts.objectives import Contrast, MaskedPatches, OverlayConsistency
 
 
 def test_hidden_pixels_are_scored_as_plain_loops_do() -> None:

@@ -7,19 +7,21 @@ from shopvl.recipes import RECIPES, SIZES, Recipe, find
 from shopvl.recipes.parts import (
     MAX_PLACES,
     CoAttention,
+    KeepSubjectTokens,
+    Momentum,
+    OcrWords,
+    PatchLinear,
+    WordPieces,
+)
+from shopvl.recipes.parts.objectives import (
     Contrast,
     KaleidoTask,
-    KeepSubjectTokens,
     MaskedFeatures,
     MaskedRegionClasses,
     MaskedRegionFeatures,
     MaskedSegments,
     MaskedWords,
     Matching,
-    Momentum,
-    OcrWords,
-    PatchLinear,
-    WordPieces,
 )
 
 PROMISED = 2

@@ -1,4 +1,5 @@
 """The parts a recipe is made of, as frozen values. A part names no layer; `shopvl.design` turns it into one.
+Objectives are in `shopvl.recipes.parts.objectives`.
 
 Identifiers (`kind`) are the stable names of the field's parts table, so a recipe reads like the entry of its paper.
 """
@@ -34,24 +35,6 @@ from shopvl.recipes.parts.image import (
     TokenDropping,
     TransformersImage,
 )
-from shopvl.recipes.parts.objectives import (
-    Answers,
-    Combine,
-    Contrast,
-    Distillation,
-    KaleidoTask,
-    MaskedFeatures,
-    MaskedPatches,
-    MaskedRegionClasses,
-    MaskedRegionFeatures,
-    MaskedSegments,
-    MaskedWords,
-    Matching,
-    Objective,
-    OverlayConsistency,
-    Pair,
-    WordPatchAlignment,
-)
 from shopvl.recipes.parts.schedule import Augment, WarmupCosine
 from shopvl.recipes.parts.text import OcrWords, Text, TextTransformer, TransformersText, WordBag, WordPieces
 
@@ -60,37 +43,22 @@ __all__ = [
     "MAX_PLACES",
     "STRICT",
     "Answering",
-    "Answers",
     "Augment",
     "BiasDrop",
     "CellNet",
     "CloseUp",
     "CoAttention",
-    "Combine",
-    "Contrast",
     "Count",
     "Crossing",
-    "Distillation",
     "DualEncoder",
     "Fusion",
     "GridCnn",
     "Image",
     "JointThenSplit",
     "KaleidoCells",
-    "KaleidoTask",
     "KeepSubjectTokens",
-    "MaskedFeatures",
-    "MaskedPatches",
-    "MaskedRegionClasses",
-    "MaskedRegionFeatures",
-    "MaskedSegments",
-    "MaskedWords",
-    "Matching",
     "Momentum",
-    "Objective",
     "OcrWords",
-    "OverlayConsistency",
-    "Pair",
     "PatchCnn",
     "PatchLinear",
     "PatchTower",
@@ -112,6 +80,5 @@ __all__ = [
     "TransformersText",
     "WarmupCosine",
     "WordBag",
-    "WordPatchAlignment",
     "WordPieces",
 ]

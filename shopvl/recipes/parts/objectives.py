@@ -1,19 +1,91 @@
-"""What is learned from, and how the losses are put together."""
+"""What is learned from, and how the losses are put together.
 
-from typing import Annotated, Literal
+A part has its configuration and its rules here, without torch. Its loss and its view of a batch are in the
+module that it names (`loss_in`).
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from shopvl.recipes.parts.fields import STRICT, Count, Share
+from shopvl.recipes.parts.fusion import DualEncoder, SingleStream, TextCross
+from shopvl.recipes.parts.image import KaleidoCells
 
 Pair = Literal["title-image", "query-image", "query-title"]
+# what a batch holds only where an objective asks for it (`data/collate.py`)
+Need = Literal["product shares", "overlaid pictures"]
+
+
+class Surroundings(Protocol):
+    """What an objective's rules look at of its recipe."""
+
+    @property
+    def image(self) -> Any: ...
+    @property
+    def fusion(self) -> Any: ...
+    @property
+    def space(self) -> Any: ...
+    @property
+    def answering(self) -> Any: ...
+    @property
+    def objectives(self) -> Sequence[Any]: ...
+
+
+class ObjectivePart:
+    """What every objective says of itself, beside its fields `kind`, `weight` and `name`."""
+
+    kind: str
+    loss_in: ClassVar[str]  # the module whose `build` makes its loss
+    towers: ClassVar[tuple[str, ...]] = ()  # fusions with towers that serve it; those of fused words and patches do
+    cut_as: ClassVar[str | None] = None  # the kind of image part whose patches it guesses, if any
+    needs: ClassVar[tuple[Need, ...]] = ()
+
+    @property
+    def name(self) -> str:
+        """Of its loss, in results."""
+        raise NotImplementedError
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Heads for its guesses that a fused model gets (`design/build.py`)."""
+        return ()
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """What does not fit between it and the rest of its recipe, as sentences."""
+        if isinstance(recipe.fusion, DualEncoder | TextCross):
+            kind = recipe.fusion.kind
+            if kind in self.towers:
+                return []
+            return [f"{self.kind} reads fused words and patches, which {kind} does not have; use single-stream"]
+        if self.cut_as not in (None, recipe.image.kind):
+            return [f"{self.name} needs pictures as {self.cut_as}, not {recipe.image.kind}"]
+        return []
+
+
+class EmbeddingPart(ObjectivePart):
+    """An objective that reads embeddings only."""
+
+    towers = ("dual-enc", "text-cross")
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that there is a space."""
+        found = super().problems(recipe)
+        if recipe.space is None and not isinstance(recipe.fusion, DualEncoder | TextCross):
+            kind = recipe.fusion.kind
+            found.append(
+                f"{self.name} compares embeddings, which {kind} has only with a shared-space; give one as space"
+            )
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Contrast:
+class Contrast(EmbeddingPart):
     """InfoNCE both ways between two of query, title and image, with every true match as a positive."""
 
+    loss_in = "shopvl.objectives.contrastive"
     kind: Literal["itc"] = "itc"
     between: Pair
     weight: float = 1.0
@@ -25,13 +97,14 @@ class Contrast:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MaskedWords:
+class MaskedWords(ObjectivePart):
     """Guess hidden words from the rest of the title and the picture; whole words are hidden together.
 
     `conditional`: hidden words see all of the picture and hidden cells all of the title (UNITER), each in a pass of
     their own. Otherwise both are hidden in one.
     """
 
+    loss_in, towers = "shopvl.objectives.masked", ("text-cross",)
     kind: Literal["mlm"] = "mlm"
     share: Share = 0.15
     conditional: bool = False
@@ -40,18 +113,26 @@ class MaskedWords:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MaskedSegments:
+class MaskedSegments(ObjectivePart):
     """Guess hidden runs of words: a `share` of the words begins one, of one to `longest` words (InterBERT)."""
 
+    loss_in = "shopvl.objectives.masked"
     kind: Literal["msm"] = "msm"
     share: Share = 0.1
     longest: Count = 3
     weight: float = 1.0
     name: Literal["msm"] = "msm"
 
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and not beside `mlm`."""
+        found = super().problems(recipe)
+        if any(isinstance(part, MaskedWords) for part in recipe.objectives):
+            found.append("mlm and msm hide words in two ways; choose one")
+        return found
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Matching:
+class Matching(ObjectivePart):
     """Do picture and title belong together? Half of the pictures (`share`) are another product's.
 
     With `negatives` of `subcat` the other product is of the same sub-category where the batch has one; with `tfidf` it
@@ -59,20 +140,35 @@ class Matching:
     for every title and a false title for every picture, by how alike they are.
     """
 
+    loss_in, towers = "shopvl.objectives.matching", ("text-cross",)
     kind: Literal["itm"] = "itm"
     share: Share = 0.5
     negatives: Literal["rand", "subcat", "tfidf", "hard"] = "rand"
     weight: float = 1.0
     name: Literal["itm"] = "itm"
 
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that its negatives can be drawn."""
+        found = super().problems(recipe)
+        kind = recipe.fusion.kind
+        if isinstance(recipe.fusion, TextCross):
+            if self.negatives != "hard":
+                found.append(f"text-cross draws its own false pairs; give itm negatives of hard, not {self.negatives}")
+        elif self.negatives == "hard" and not isinstance(recipe.fusion, DualEncoder):
+            found.append(
+                f"{self.name} draws hard negatives by embeddings of separate towers, which {kind} does not have"
+            )
+        return found
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class WordPatchAlignment:
+class WordPatchAlignment(ObjectivePart):
     """Optimal transport between words and patches: near for matched pairs, far for mismatched ones.
 
     Where it is trained beside matching it judges the same pairs, in the same pass.
     """
 
+    loss_in = "shopvl.objectives.matching"
     kind: Literal["wra-ot"] = "wra-ot"
     share: Share = 0.5  # of mismatched pairs, where there is no matching
     weight: float = 0.1
@@ -80,7 +176,7 @@ class WordPatchAlignment:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Answers:
+class Answers(ObjectivePart):
     """Answer prompted questions: category by level, what is sold, what it has, and every property.
 
     So that one model answers from whatever there is, a product shows only its picture, only its title, or (`nothing`)
@@ -89,6 +185,7 @@ class Answers:
     lacks, most of all that there are, a share of `lacking` is asked.
     """
 
+    loss_in, towers = "shopvl.objectives.answer_loss", ("dual-enc", "text-cross")
     kind: Literal["prompt-vqa"] = "prompt-vqa"
     image_only: Share = 0.25
     title_only: Share = 0.15
@@ -101,84 +198,136 @@ class Answers:
     weight: float = 1.0
     name: Literal["prompt-vqa"] = "prompt-vqa"
 
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that there is a head."""
+        found = super().problems(recipe)
+        if recipe.answering is None:
+            found.append("prompt-vqa needs a head that answers; give prompt-mask or prompt-decode as answering")
+        return found
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class OverlayConsistency:
+class OverlayConsistency(EmbeddingPart):
     """A picture and the same picture with promotions drawn on it have one embedding."""
 
+    loss_in = "shopvl.objectives.consistency"
+    needs = ("overlaid pictures",)
     kind: Literal["overlay-consistency"] = "overlay-consistency"
     weight: float = 1.0
     name: Literal["overlay-consistency"] = "overlay-consistency"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Distillation:
+class Distillation(ObjectivePart):
     """Place pictures and titles to each other as the experiment's `teachers` do, shown blends of two pictures each.
 
     `share` of a batch's products are blended and compared: these pass through student and teachers once more.
     """
 
+    loss_in, towers = "shopvl.objectives.distillation", ("dual-enc", "text-cross")
     kind: Literal["distil"] = "distil"
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     weight: float = 1.0
     name: Literal["distil"] = "distil"
 
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that there are two towers."""
+        found = super().problems(recipe)
+        if not isinstance(recipe.fusion, DualEncoder):
+            kind = recipe.fusion.kind
+            found.append(f"distil compares embeddings of two towers; use dual-enc as fusion, not {kind}")
+        return found
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MaskedPatches:
+class MaskedPatches(ObjectivePart):
     """Guess the pixels of hidden patches: a `share` of those that show product, the more product the likelier."""
 
+    loss_in, cut_as = "shopvl.objectives.masked", "patch-linear"
+    needs = ("product shares",)
     kind: Literal["pix-rec"] = "pix-rec"
     share: Share = 0.4
     weight: float = 1.0
     name: Literal["pix-rec"] = "pix-rec"
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Of patches."""
+        return ("masked-patches",)
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MaskedFeatures:
+class MaskedFeatures(ObjectivePart):
     """Guess what the net made of hidden cells, as a distribution over its features (FashionBERT).
 
     A `share` of the cells that show product is hidden, in the same pass as words are.
     """
 
+    loss_in, cut_as = "shopvl.objectives.masked", "patch-cnn"
+    needs = ("product shares",)
     kind: Literal["mpm-kl"] = "mpm-kl"
     share: Share = 0.2
     weight: float = 1.0
     name: Literal["mpm-kl"] = "mpm-kl"
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Of patches."""
+        return ("masked-patches",)
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MaskedRegionFeatures:
+class MaskedRegionFeatures(ObjectivePart):
     """Guess what the net made of hidden regions, by squared error (UNITER).
 
     A `share` of the regions is hidden, and with each those that overlap it by `overlap` (intersection over union); 1
     hides only a region's own copy. The whole picture is hidden along with another region only.
     """
 
+    loss_in, cut_as = "shopvl.objectives.masked", "region"
     kind: Literal["mrfr"] = "mrfr"
     share: Share = 0.15
     overlap: Share = 1.0
     weight: float = 1.0
     name: Literal["mrfr"] = "mrfr"
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Of regions."""
+        return ("region-features",)
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MaskedRegionClasses:
+class MaskedRegionClasses(ObjectivePart):
     """Guess what hidden regions show: categories and values, as a head that sees the region alone tells them.
 
     That head stands where papers have a detector's classes; it learns beside, from what is known of each product.
     Regions are hidden as for `mrfr`.
     """
 
+    loss_in, cut_as = "shopvl.objectives.masked", "region"
     kind: Literal["mrc-kl"] = "mrc-kl"
     share: Share = 0.15
     overlap: Share = 1.0
     weight: float = 1.0
     name: Literal["mrc-kl"] = "mrc-kl"
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Of regions."""
+        return ("region-classes",)
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that regions are hidden in one way."""
+        found = super().problems(recipe)
+        others = [part for part in recipe.objectives if isinstance(part, MaskedRegionFeatures)]
+        if any((part.share, part.overlap) != (self.share, self.overlap) for part in others):
+            found.append("mrfr and mrc-kl guess the same hidden regions; give them one share and overlap")
+        return found
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class KaleidoTask:
+class KaleidoTask(ObjectivePart):
     """One of Kaleido-BERT's five tasks, each on the cells of its level, all in one pass with the hidden words.
 
     rotation: by how many quarter turns is the product turned (level 1)? jigsaw: how are the four quarters ordered (2)?
@@ -186,6 +335,7 @@ class KaleidoTask:
     colours, or all?
     """
 
+    loss_in, cut_as = "shopvl.objectives.kaleido", "kaleido"
     kind: Literal["kaleido"] = "kaleido"
     task: Literal["rotation", "jigsaw", "camouflage", "grey", "blank"]
     weight: float = 1.0
@@ -194,6 +344,21 @@ class KaleidoTask:
     def name(self) -> str:
         """`kaleido:rotation` and the like."""
         return f"kaleido:{self.task}"
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Of puzzles, or of cells that were changed beyond telling."""
+        return ("masked-patches",) if self.task in ("grey", "blank") else (self.task,)
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that there are all cells, on one line."""
+        found = super().problems(recipe)
+        fusion, image = recipe.fusion, recipe.image
+        if not isinstance(fusion, DualEncoder | TextCross | SingleStream):
+            found.append(f"{self.name} asks what words look at in the one stream of single-stream, not {fusion.kind}")
+        if isinstance(image, KaleidoCells) and image.levels < 5 and not isinstance(fusion, DualEncoder | TextCross):
+            found.append(f"{self.name} needs the cells of all 5 levels, there are {image.levels}")
+        return found
 
 
 Objective = Annotated[

@@ -1,0 +1,74 @@
+"""What a recipe hides for guessing: its words, cells and regions, in one pass wherever they can share it."""
+
+from __future__ import annotations
+
+from shopvl.batch import require
+from shopvl.objectives.kaleidoscope import Kaleidoscope
+from shopvl.objectives.views import (
+    Compose,
+    MaskedPatchesView,
+    MaskedRegionsView,
+    MaskedSegmentsView,
+    MaskedTokens,
+    View,
+)
+from shopvl.recipes.parts import KaleidoCells
+from shopvl.recipes.parts.objectives import (
+    KaleidoTask,
+    MaskedFeatures,
+    MaskedRegionClasses,
+    MaskedRegionFeatures,
+    MaskedSegments,
+    MaskedWords,
+)
+from shopvl.recipes.recipe import Recipe
+from shopvl.text.tokenizer import Tokenizer
+from shopvl.vision.kaleido import level_slices
+
+MIN_MASKED_PRODUCT_SHARE = 0.05  # a patch that shows less is not worth guessing
+
+
+def masked_words(recipe: Recipe, tokenizer: Tokenizer) -> MaskedTokens:
+    """Words masked as the recipe asks, or as BERT does."""
+    mask_id = require(tokenizer.mask_id, "[MASK]", by="the view of masked words")
+    ids = mask_id, tokenizer.size, tuple(tokenizer.special_ids()), tuple(tokenizer.continuation_ids())
+    for part in recipe.objectives:
+        match part:
+            case MaskedWords():
+                return MaskedTokens(part.share, *ids)
+            case MaskedSegments():
+                return MaskedSegmentsView(part.share, *ids, part.longest)
+    return MaskedTokens(MaskedWords().share, *ids)
+
+
+def masked_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
+    """What is shown for guessing: masked words, and in the same pass masked cells where the recipe masks both."""
+    if any(isinstance(part, KaleidoTask) for part in recipe.objectives):
+        return kaleidoscope_of(recipe, tokenizer)
+    words, cells = masked_words(recipe, tokenizer), _masked_cells(recipe)
+    return words if cells is None else Compose(words, cells)
+
+
+def kaleidoscope_of(recipe: Recipe, tokenizer: Tokenizer) -> Kaleidoscope:
+    """The view of all tasks on kaleido cells."""
+    assert isinstance(recipe.image, KaleidoCells)
+    levels = tuple((level.start, level.stop) for level in level_slices(recipe.image.levels))
+    return Kaleidoscope(masked_words(recipe, tokenizer), levels)
+
+
+def cells_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
+    """Masked cells for guessing: beside masked words, unless these are conditional."""
+    apart = any(isinstance(part, MaskedWords) and part.conditional for part in recipe.objectives)
+    cells = _masked_cells(recipe) if apart else None
+    return cells or masked_view(recipe, tokenizer)
+
+
+def _masked_cells(recipe: Recipe) -> View | None:
+    """Cells or regions masked as the recipe asks, if it does."""
+    for part in recipe.objectives:
+        match part:
+            case MaskedFeatures():
+                return MaskedPatchesView(part.share, MIN_MASKED_PRODUCT_SHARE)
+            case MaskedRegionFeatures() | MaskedRegionClasses():
+                return MaskedRegionsView(part.share, part.overlap)
+    return None
