@@ -47,6 +47,8 @@ DOORS = {
     "gradio": set(),  # its door is the folder app/
 }
 
+MOST_ASSERTED = 10  # assertions that something is not None, in all
+
 # still to be split
 LONGER: set[str] = set()
 
@@ -157,6 +159,17 @@ def test_no_function_is_longer_than_a_screen() -> None:
         and (lines := (node.end_lineno or 0) - node.lineno + 1) > 60
     ]
     assert not long, f"split these: {long}"
+
+
+def test_few_places_assert_that_something_is_there() -> None:
+    """What may be missing is asked for with `require`, given as an argument, or of a type that cannot lack it."""
+    places = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in [*FILES, *sorted((ROOT / "app").glob("*.py"))]
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Assert) and "is not None" in ast.unparse(node.test)
+    ]
+    assert len(places) <= MOST_ASSERTED, places
 
 
 def test_the_vocabulary_needs_no_torch() -> None:
