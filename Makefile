@@ -46,20 +46,20 @@ MODEL_SHARE := 1
 model: export SHOPVL_MODEL = $(MODEL_RUN)
 model: install
 	$(BIN)/pip install -q -c constraints.txt -e '.[model]'
-	test -f $(MODEL_RUN)/answers.json || $(BIN)/python experiments/model/rows.py --data $(SHOPVL_DATA) --share $(MODEL_SHARE) --out $(MODEL_RUN)
+	test -f $(MODEL_RUN)/answers.json || $(BIN)/python experiments/model/prepare_data.py --data $(SHOPVL_DATA) --share $(MODEL_SHARE) --out $(MODEL_RUN)
 	$(BIN)/shopvl pretrain experiments/model/towers.yaml --out $(MODEL_RUN)/towers
 	$(BIN)/shopvl tune experiments/model/answers.yaml --out $(MODEL_RUN)/answers
 	$(BIN)/shopvl tune experiments/model/more.yaml --out $(MODEL_RUN)/more
-	test -f $(MODEL_RUN)/mean/config.json || $(BIN)/python experiments/model/mean.py $(MODEL_RUN)/answers $(MODEL_RUN)/more --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/mean
+	test -f $(MODEL_RUN)/averaged/config.json || $(BIN)/python experiments/model/average_weights.py $(MODEL_RUN)/answers $(MODEL_RUN)/more --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/averaged
 	$(BIN)/shopvl tune experiments/model/promoted.yaml --out $(MODEL_RUN)/promoted
-	test -f $(MODEL_RUN)/final/config.json || $(BIN)/python experiments/model/mean.py $(MODEL_RUN)/mean $(MODEL_RUN)/promoted --share 0.25 --pictures 0.75 --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/final
-	test -f $(MODEL_RUN)/begin/config.json || $(BIN)/python experiments/model/begin.py --words $(MODEL_RUN)/final --size 128 96 --out $(MODEL_RUN)/begin
+	test -f $(MODEL_RUN)/final/config.json || $(BIN)/python experiments/model/average_weights.py $(MODEL_RUN)/averaged $(MODEL_RUN)/promoted --share 0.25 --pictures 0.75 --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/final
+	test -f $(MODEL_RUN)/imagenet/config.json || $(BIN)/python experiments/model/init_from_imagenet.py --words $(MODEL_RUN)/final --size 128 96 --out $(MODEL_RUN)/imagenet
 	$(BIN)/shopvl tune experiments/model/photos.yaml --out $(MODEL_RUN)/photos
 	$(BIN)/shopvl tune experiments/model/together.yaml --out $(MODEL_RUN)/together
-	test -f $(MODEL_RUN)/beside/config.json || $(BIN)/python experiments/model/beside.py $(MODEL_RUN)/final $(MODEL_RUN)/together --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/beside
-	$(BIN)/shopvl evaluate $(MODEL_RUN)/beside $(SHOPVL_DATA)/fashion-products-small.parquet --out $(MODEL_RUN)/scores
-	$(BIN)/shopvl evaluate $(MODEL_RUN)/beside $(SHOPVL_DATA)/fashion-products-224.parquet --out $(MODEL_RUN)/scores-224
-	$(BIN)/python experiments/model/pack.py $(MODEL_RUN)/beside --scores $(MODEL_RUN)/scores --scores-224 $(MODEL_RUN)/scores-224 --out $(MODEL_BOX)
+	test -f $(MODEL_RUN)/ensemble/config.json || $(BIN)/python experiments/model/ensemble.py $(MODEL_RUN)/final $(MODEL_RUN)/together --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/ensemble
+	$(BIN)/shopvl evaluate $(MODEL_RUN)/ensemble $(SHOPVL_DATA)/fashion-products-small.parquet --out $(MODEL_RUN)/scores
+	$(BIN)/shopvl evaluate $(MODEL_RUN)/ensemble $(SHOPVL_DATA)/fashion-products-224.parquet --out $(MODEL_RUN)/scores-224
+	$(BIN)/python experiments/model/export_model.py $(MODEL_RUN)/ensemble --scores $(MODEL_RUN)/scores --scores-224 $(MODEL_RUN)/scores-224 --out $(MODEL_BOX)
 
 # every step of it with 3% of the products, into a box of its own: says in half an hour of one core whether all still run
 model-rehearsal:

@@ -146,7 +146,7 @@ def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weight
             return TimmTower(part.name, part.size_px, pretrained, part.options, part.close_up)
         case parts.ThumbnailImage():
             return ThumbnailNet(part.stem, part.widths, part.blocks, part.close_up)
-        case parts.SideBySide():
+        case parts.ConcatTowersImage():
             towers = [_image_tower(tower, None, random_weights) for tower in part.towers]
             return ConcatTowers(towers, [tower.size_px for tower in part.towers])
         case parts.TransformersImage():

@@ -17,6 +17,7 @@ from shopvl.recipes.parts import (
     Answering,
     Augment,
     CoAttention,
+    ConcatTowersImage,
     DualEncoder,
     Fusion,
     GridCnn,
@@ -30,7 +31,6 @@ from shopvl.recipes.parts import (
     PatchTower,
     Regions,
     SharedSpace,
-    SideBySide,
     SingleStream,
     Text,
     TextCross,
@@ -248,7 +248,7 @@ class Recipe:
             )
         if isinstance(self.image, PatchTower) and self.image.width % self.image.heads:
             found.append(f"an image width of {self.image.width} is not a multiple of {self.image.heads} heads")
-        towers = self.image.towers if isinstance(self.image, SideBySide) else (self.image,)
+        towers = self.image.towers if isinstance(self.image, ConcatTowersImage) else (self.image,)
         found += [
             f"thumbnail-conv has {len(tower.widths)} widths but {len(tower.blocks)} numbers of blocks; "
             "give one of each per stage"

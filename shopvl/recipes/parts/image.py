@@ -71,7 +71,7 @@ CellNet = Annotated[TimmImage | ThumbnailImage, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SideBySide:
+class ConcatTowersImage:
     """Several image towers as one, each looking at the picture in its own size: surer than any, for the work of all."""
 
     kind: Literal["side-by-side"] = "side-by-side"
@@ -150,7 +150,7 @@ class GridCnn:
 Image = Annotated[
     TimmImage
     | ThumbnailImage
-    | SideBySide
+    | ConcatTowersImage
     | TransformersImage
     | PatchLinear
     | PatchTower

@@ -1,6 +1,7 @@
-"""Put a finished model into the box: its weights rounded, and the card that travels with them.
+r"""Put a finished model into the box: its weights rounded, and the card that travels with them.
 
-python experiments/model/pack.py runs/model/beside --scores runs/model/scores --scores-224 runs/model/scores-224
+    python experiments/model/export_model.py runs/model/ensemble --scores runs/model/scores \
+        --scores-224 runs/model/scores-224
 """
 
 from __future__ import annotations

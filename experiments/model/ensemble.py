@@ -1,7 +1,7 @@
 """Two trained designs as one that has both image towers side by side, and the words and the head of the first.
 
-    python experiments/model/beside.py runs/model/final runs/model/together --rows runs/model/rows.parquet \
-        --out runs/model/beside
+    python experiments/model/ensemble.py runs/model/final runs/model/together --rows runs/model/rows.parquet \
+        --out runs/model/ensemble
 
 Both must have learned one space, the second with the words of the first to begin with: then a picture's embedding is
 the mean of what both towers make of it, and search is as good as with both models. What the head knows of whole
@@ -22,7 +22,7 @@ from shopvl.batch import Batch, Modality
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.design.design import Design, build
 from shopvl.inference.encode import Encoded, encode
-from shopvl.recipes.parts import SideBySide
+from shopvl.recipes.parts import ConcatTowersImage
 from shopvl.training.stages import refit
 
 MEASURED_ROWS = 512  # whose embeddings say how long each tower's are before they are brought to unit length
@@ -37,13 +37,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     first, second = (Design.from_pretrained(path) for path in (args.first, args.second))
-    design = beside(first, second, open_catalog(args.rows, split="val"))
+    design = concat_towers(first, second, open_catalog(args.rows, split="val"))
     refit(design, args.rows, args.out)
 
 
-def beside(first: Design, second: Design, catalog: Catalog) -> Design:
+def concat_towers(first: Design, second: Design, catalog: Catalog) -> Design:
     """Both towers and what reads them, projected to the same length on the catalog's first pictures."""
-    image = SideBySide(towers=(first.recipe.image, second.recipe.image))
+    image = ConcatTowersImage(towers=(first.recipe.image, second.recipe.image))
     design = build(replace(second.recipe, image=image), second.tokenizer, second.ontology, random_weights=True)
     design.start_from(first)
     design.labels = second.labels

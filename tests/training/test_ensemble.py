@@ -10,14 +10,14 @@ import torch
 from shopvl.design.design import Design
 from shopvl.models.concat_towers import at_size
 from shopvl.paths import PACKAGE
-from shopvl.recipes.parts import SideBySide, ThumbnailImage
+from shopvl.recipes.parts import ConcatTowersImage, ThumbnailImage
 from shopvl.recipes.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
 def script():
-    path = PACKAGE.parent / "experiments" / "model" / "beside.py"
-    spec = importlib.util.spec_from_file_location("beside", path)
+    path = PACKAGE.parent / "experiments" / "model" / "ensemble.py"
+    spec = importlib.util.spec_from_file_location("ensemble", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -26,7 +26,7 @@ def script():
 
 
 def test_a_design_beside_itself_sees_what_it_saw(script, prompted, toy_catalog, toy_rows, tmp_path) -> None:
-    both = script.beside(prompted, prompted, toy_catalog)
+    both = script.concat_towers(prompted, prompted, toy_catalog)
     assert both.recipe.problems() == []
     batch = prompted.loader.training_batch([toy_rows[i] for i in range(6)], random.Random(0))
     bare = replace(batch, questions=None, overlaid=None)
@@ -46,7 +46,7 @@ def test_a_picture_s_embedding_is_the_mean_of_both_towers(script, make_design, p
         replace(recipe, image=ThumbnailImage(size_px=(40, 40), stem=8, widths=(8, 16), blocks=(1, 1))), seed=3
     )
     other.model.eval()
-    both = script.beside(prompted, other, toy_catalog)
+    both = script.concat_towers(prompted, other, toy_catalog)
     assert both.loader.size_px == (40, 40)
     batch = replace(
         other.loader.training_batch([toy_rows[i] for i in range(6)], random.Random(0)), questions=None, overlaid=None
@@ -66,8 +66,8 @@ def test_a_picture_s_embedding_is_the_mean_of_both_towers(script, make_design, p
 
 def test_the_recipe_of_towers_side_by_side(prompted) -> None:
     one = ThumbnailImage(size_px=(20, 16), stem=8, widths=(8,), blocks=(1,))
-    recipe = replace(prompted.recipe, image=SideBySide(towers=(one, replace(one, size_px=(40, 32)))))
+    recipe = replace(prompted.recipe, image=ConcatTowersImage(towers=(one, replace(one, size_px=(40, 32)))))
     assert recipe.image.size_px == (40, 32)
     assert Recipe.from_dict(recipe.to_dict()) == recipe
-    wrong = replace(recipe, image=SideBySide(towers=(one, replace(one, blocks=(1, 2)))))
+    wrong = replace(recipe, image=ConcatTowersImage(towers=(one, replace(one, blocks=(1, 2)))))
     assert any("1 widths but 2 numbers of blocks" in problem for problem in wrong.problems())
