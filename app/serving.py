@@ -97,8 +97,8 @@ async def _refuse(send: Send, limit: int) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def application(bench: AppService, host: str = "127.0.0.1", upload_mb: int = 200) -> FastAPI:
-    """The app as ASGI: English at `/`, Chinese at `/zh`, both over one workbench."""
+def application(service: AppService, host: str = "127.0.0.1", upload_mb: int = 200) -> FastAPI:
+    """The app as ASGI: English at `/`, Chinese at `/zh`, both over one service."""
     app = FastAPI(title="shopvl", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(UploadLimitMiddleware, upload_bytes=upload_mb * MB)
     if host in LOOPBACK:  # a page elsewhere must not reach this one under a name of its own (DNS rebinding)
@@ -106,7 +106,7 @@ def application(bench: AppService, host: str = "127.0.0.1", upload_mb: int = 200
     app.add_api_route("/zh", lambda: RedirectResponse(PLACES["zh"]))
     keys = (HERE / "keys.js").read_text("utf-8")
     for language in sorted(PLACES, reverse=True):  # `/` comes last: it would take the others' place
-        blocks = page(bench, language).queue(default_concurrency_limit=8, max_size=128)
+        blocks = page(service, language).queue(default_concurrency_limit=8, max_size=128)
         gr.mount_gradio_app(
             app,
             blocks,
@@ -183,13 +183,13 @@ def _theme() -> gr.themes.Base:
     )
 
 
-def serve(bench: AppService, *, host: str, port: int, upload_mb: int, ready: Callable[[str], None]) -> None:
+def serve(service: AppService, *, host: str, port: int, upload_mb: int, ready: Callable[[str], None]) -> None:
     """Serve until it is stopped; `ready` is called with the address. Raises ShopvlError for a port that is taken."""
-    app = application(bench, host, upload_mb)
+    app = application(service, host, upload_mb)
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)
     server = _Server(config, lambda: ready(f"http://{'localhost' if host in ('0.0.0.0', '::') else host}:{port}"))
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    threading.Thread(target=bench.warm_up, daemon=True).start()
+    threading.Thread(target=service.warm_up, daemon=True).start()
     try:
         server.run()
     except SystemExit as end:

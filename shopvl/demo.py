@@ -96,7 +96,7 @@ def search_settings(design: Design, held_out: Catalog, report: Report) -> Settin
 
 
 def demo_parts(folder: Path) -> dict[str, Path]:
-    """What `run_demo` left in a folder, as `Workbench.open` takes it. Raises ShopvlError where it did not end there."""
+    """What `run_demo` left in a folder, as `AppService.open` takes it. Raises ShopvlError if it did not end there."""
     parts = {
         "model": folder / "model",
         "catalog": folder / "shop" / "catalog.parquet",

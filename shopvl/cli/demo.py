@@ -77,9 +77,13 @@ def open_app(
 
     with chatter.status("loading"):
         serving = _app_pages()
-        bench = AppService.open(**parts, work=work, others=compare or (), corrections=corrections)
+        service = AppService.open(**parts, work=work, others=compare or (), corrections=corrections)
     serving.serve(
-        bench, host=host, port=port, upload_mb=upload_mb, ready=lambda url: out.print(f"Open {url} (Chinese: {url}/zh)")
+        service,
+        host=host,
+        port=port,
+        upload_mb=upload_mb,
+        ready=lambda url: out.print(f"Open {url} (Chinese: {url}/zh)"),
     )
 
 

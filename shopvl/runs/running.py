@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,9 @@ def run_cell(
                 **machine_parameters(),
             }
         )
-        design = _learned(experiment, folder, tracker, report)
-        test = _noted(experiment, experiment.evaluate_on, "evaluation", tracker)
+        noted = partial(_noted, experiment, tracker, data_digests["catalog"])
+        design = _learned(experiment, folder, tracker, report, noted)
+        test = noted(experiment.evaluate_on, "evaluation")
         total = test.count()
         scores = folder / SCORES
         figures = evaluate(design, test, scores, seed=0, report=lambda rows: report("evaluate", rows / total)).figures
@@ -103,9 +105,15 @@ def run_cell(
     return design
 
 
-def _learned(experiment: Experiment, folder: Path, tracker: Tracker, report: Report) -> Design:
+def _learned(
+    experiment: Experiment,
+    folder: Path,
+    tracker: Tracker,
+    report: Report,
+    noted: Callable[[str | None, str], Catalog],
+) -> Design:
     """The design after all stages that the experiment has, saved in `folder/model`."""
-    train = _noted(experiment, experiment.split, "training", tracker)
+    train = noted(experiment.split, "training")
     stage = folder / "pretrain"
     design = pretrain(experiment, stage, report, tracker)
     seconds = _seconds(stage)
@@ -121,7 +129,7 @@ def _learned(experiment: Experiment, folder: Path, tracker: Tracker, report: Rep
         design,
         folder / MODEL,
         heads_on=train if linear else None,
-        held_out=_noted(experiment, experiment.calibrate_on, "calibration", tracker) if calibrated else None,
+        held_out=noted(experiment.calibrate_on, "calibration") if calibrated else None,
         report=report,
         seed=experiment.seed,
         min_steps=tune.min_steps,
@@ -135,11 +143,11 @@ def _seconds(stage: Path) -> float:
     return float(json.loads((stage / SUMMARY).read_text("utf-8"))["seconds"])
 
 
-def _noted(experiment: Experiment, split: str | None, context: str, tracker: Tracker) -> Catalog:
-    """A split of the catalog, with the corrections in the splits to learn from, noted as used for that."""
+def _noted(experiment: Experiment, tracker: Tracker, digest: str, split: str | None, context: str) -> Catalog:
+    """A split of the catalog, noted as used for that; with the corrections, unless it is for the evaluation."""
     catalog = open_catalog(experiment.catalog_path(), split=split)
     name = f"{catalog.path.stem}, {split or 'all'}"  # MLflow takes equal names and digests for one use
-    tracker.dataset(name, catalog.digest(), str(catalog.path.resolve()), split, context, list(catalog.columns))
+    tracker.dataset(name, digest, str(catalog.path.resolve()), split, context, list(catalog.columns))
     corrections = experiment.path_of("corrections")
     if corrections is not None and context != "evaluation":
         return with_corrections(catalog, corrections, needed=context == "training")

@@ -8,6 +8,7 @@ import yaml
 from filelock import FileLock
 from typer.testing import CliRunner
 
+from shopvl.catalog.readers import Catalog
 from shopvl.cli import app
 from shopvl.errors import RecipeError, TrackingError
 from shopvl.runs.grid import read_cells
@@ -41,12 +42,29 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def out(file: Path) -> Path:
+def hashed() -> list[Path]:
+    """The tables that were hashed in the grid, once for each time."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def out(file: Path, hashed: list[Path]) -> Path:
     """The grid, run by the command."""
-    folder = file.parent / "runs" / "toy"
-    printed = quick("experiments", "run", file, "--out", folder)
+    folder, digest = file.parent / "runs" / "toy", Catalog.digest
+
+    def counted(catalog: Catalog) -> str:
+        hashed.append(catalog.path)
+        return digest(catalog)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Catalog, "digest", counted)
+        printed = quick("experiments", "run", file, "--out", folder)
     assert printed.count(": done, score") == 2
     return folder
+
+
+def test_each_part_of_a_run_hashes_the_table_once(out: Path, hashed: list[Path]) -> None:
+    assert len(hashed) == 2 * 3  # two runs; what is tracked, what is trained on, what is evaluated
 
 
 @pytest.fixture(scope="module")
