@@ -13,6 +13,7 @@ from app.product import ProductTab, opened
 from app.widgets import HIDDEN_PROGRESS, SMALL_PROGRESS, clickable, guarded, photo, picture_bytes
 from app.wording import Translations
 from shopvl.catalog.cells import folded
+from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import ShopvlError
@@ -191,9 +192,9 @@ def _kept(counts: list[tuple[str, int]], value: str) -> list[tuple[str, int]]:
 def _others(ontology: Ontology, words: Translations) -> list[tuple[str, str]]:
     """Values that "the same but in ..." may name: of properties that a picture can show, or of all if none is known."""
     seen = [prop for prop in ontology.properties if prop.visual in ("yes", "partly")] or list(ontology.properties)
-    colour = [prop for prop in ontology.properties if folded(prop.id) in ("colour", "color") and prop not in seen]
+    colour = [prop for prop in ontology.properties if known_property(prop.id).makes_variants and prop not in seen]
     return [
         (f"{words.property(prop.id)}: {words.value(prop.id, value.id)}", words.value(prop.id, value.id))
-        for prop in sorted((*colour, *seen), key=lambda prop: (folded(prop.id) not in ("colour", "color"), prop.id))
+        for prop in sorted((*colour, *seen), key=lambda prop: (not known_property(prop.id).makes_variants, prop.id))
         for value in prop.values
     ]

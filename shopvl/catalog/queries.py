@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from shopvl.catalog.cells import folded, language_of, whole_number
+from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.ontology import Fact, Ontology, Pair
 from shopvl.catalog.plural import singular
 from shopvl.catalog.readers import Source, table_source
@@ -18,22 +19,6 @@ from shopvl.errors import CatalogError
 
 PROPERTY_WEIGHTS = (15, 40, 30, 15)  # how many properties are named: 0, 1, 2, 3
 
-# Where English puts a property's word: before the noun, the smaller the further in front ("blue casual cotton shirt").
-PLACES: Mapping[str, int] = {
-    "brand": 0,
-    "season": 1,
-    "colour": 2,
-    "color": 2,
-    "pattern": 3,
-    "usage": 4,
-    "occasion": 4,
-    "style": 5,
-    "material": 7,
-    "fabric": 7,
-}
-OTHER_PLACE = 6
-BEHIND = frozenset({"size", "size type", "size system"})  # "shirt size M"
-AUDIENCES = frozenset({"gender", "age group"})  # "women dresses" or "dresses for women"
 AUDIENCE_WORDS: Mapping[str, str] = {"male": "men", "man": "men", "female": "women", "woman": "women"}
 LOG_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "query": ("query", "search_term", "search_query", "keyword", "q"),
@@ -115,27 +100,27 @@ def _english(noun: str, said: Sequence[tuple[str, str]], rng: random.Random) -> 
     front: list[tuple[int, str]] = []
     behind: list[str] = []
     for name, word in said:
-        name = folded(name)
-        if name in AUDIENCES:
+        prop = known_property(name)
+        if prop.audience:
             audience = AUDIENCE_WORDS.get(word, word)
             if audience == "unisex" or rng.random() < 0.5:
                 owned = f"{audience}'s" if audience in ("men", "women") and rng.random() < 0.3 else audience
                 front.append((-1, owned))
             else:
                 behind.append(f"for {audience}")
-        elif name in BEHIND or word.replace(".", "").isdigit():
-            behind.insert(0, f"{name} {word}")
-        elif name == "season" and rng.random() < 0.3:
+        elif prop.behind or word.replace(".", "").isdigit():
+            behind.insert(0, f"{folded(name)} {word}")
+        elif prop.purpose and rng.random() < 0.3:
             behind.append(f"for {word}")
         else:
-            front.append((PLACES.get(name, OTHER_PLACE), word))
+            front.append((prop.place, word))
     words = [word for _, word in sorted(front, key=lambda item: item[0])]
     return " ".join((*words, noun, *behind))
 
 
 def _chinese_place(fact: Fact) -> int:
-    name = folded(fact.property)
-    return -1 if name in AUDIENCES else PLACES.get(name, OTHER_PLACE)
+    prop = known_property(fact.property)
+    return -1 if prop.audience else prop.place
 
 
 def _name(ontology: Ontology, number: int, language: str) -> str | None:

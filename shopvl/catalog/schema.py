@@ -9,6 +9,8 @@ from typing import Any
 
 import polars as pl
 
+from shopvl.catalog.known_properties import BY_COLUMN
+
 IMAGE = pl.Struct({"bytes": pl.Binary, "path": pl.String})  # the encoded file, or where it is: a path or a URL
 ATTRIBUTES = pl.List(pl.Struct({"property": pl.String, "value": pl.String}))
 
@@ -43,24 +45,6 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "queries": ("queries", "search_terms", "search_queries"),
     FAULT: (FAULT,),
 }
-# Columns that hold one property each -> the property's name.
-ATTRIBUTE_COLUMNS: Mapping[str, str] = {
-    "color": "colour",
-    "colour": "colour",
-    "gender": "gender",
-    "age_group": "age group",
-    "size": "size",
-    "size_type": "size type",
-    "size_system": "size system",
-    "material": "material",
-    "pattern": "pattern",
-    "brand": "brand",
-    "season": "season",
-    "usage": "usage",
-    "style": "style",
-}
-
-
 ATTRIBUTE_PREFIX = "attribute:"  # before the name of any other column that holds a property
 
 
@@ -102,7 +86,8 @@ def _property_of(name: str) -> str | None:
     plain = name.strip()
     if plain.casefold().startswith(ATTRIBUTE_PREFIX):
         return plain[len(ATTRIBUTE_PREFIX) :].strip() or None
-    return ATTRIBUTE_COLUMNS.get(folded_name(name))
+    known = BY_COLUMN.get(folded_name(name))
+    return known.name if known else None
 
 
 def folded_name(name: str) -> str:

@@ -12,6 +12,7 @@ import torch
 
 from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.known_properties import other_words
 from shopvl.catalog.ontology import Fact, Ontology, Property
 from shopvl.catalog.queries import facts_by_name, says
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN
@@ -26,7 +27,7 @@ CATEGORY_WORDS = ("category", "type", "kind", "sort", "product", "sold", "sellin
 WHAT_WORDS = ("what is it", "what is this", "what's this", "这是什么", "是什么商品", "什么东西", "卖什么", "卖的是什么")
 OPEN_WORDS = ("what", "which", "who", "how", "tell", "什么", "哪", "啥", "谁")
 HAS_WORDS = ("what does it have", "features", "attributes", "properties", "details", "有什么", "特点", "属性")
-ALIASES = {"color": "colour", "colour": "color", "sex": "gender", "gender": "sex"}
+ALIASES = other_words()
 
 Pair = tuple[str, str]  # property and value
 

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from shopvl.catalog.cells import folded
+from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.queries import PLACES
 from shopvl.catalog.vocabulary import CATEGORY_JOIN
 
 HASH_BITS = 64
@@ -22,7 +22,6 @@ BANDS = 4  # a hash that differs in fewer bits than there are bands has one band
 BITS_APART = 3
 GRID = 16  # a photo's print: GRID x GRID colours
 COLOURS_APART = 4.0  # mean difference of two prints of one photo, of 255
-COLOUR_PROPERTIES = tuple(name for name, place in PLACES.items() if place == PLACES["colour"])
 
 
 def fingerprint(picture: Image.Image) -> bytes:
@@ -108,7 +107,7 @@ def variant_key(
     others = sorted(
         f"{folded(pair['property'])}={folded(pair['value'])}"
         for pair in attributes or ()
-        if pair["property"] and pair["value"] and folded(pair["property"]) not in COLOUR_PROPERTIES
+        if pair["property"] and pair["value"] and not known_property(pair["property"]).makes_variants
     )
     path = folded(CATEGORY_JOIN.join(category_path or ()))
     key = "\n".join([path, " ".join(text.split()), *others])
@@ -125,7 +124,7 @@ def _colour_names(ontology: Ontology) -> tuple[str, ...]:
         names = {
             folded(name)
             for prop in ontology.properties
-            if folded(prop.id) in COLOUR_PROPERTIES
+            if known_property(prop.id).makes_variants
             for value in prop.values
             for name in (value.id, *value.names.values(), *value.synonyms)
         }

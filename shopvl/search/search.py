@@ -16,8 +16,9 @@ import torch.nn.functional as F
 
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.images import decode
+from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.ontology import Fact, Ontology
-from shopvl.catalog.queries import AUDIENCES, facts_meant
+from shopvl.catalog.queries import facts_meant
 from shopvl.design.design import Design
 from shopvl.errors import DesignError, IndexFolderError, ShopvlError
 from shopvl.inference.pair_scorer import has_itm_head
@@ -343,7 +344,7 @@ class SearchIndex:
 
         Another value alone says little: a rose bush and an olive oil are not asked for by their colour.
         """
-        telling = (fact for fact in facts if fact.kind == "category" or folded(fact.property) in AUDIENCES)
+        telling = (fact for fact in facts if fact.kind == "category" or known_property(fact.property).audience)
         return any(self.facts.among(fact, self.mask(allowed)) for fact in telling)
 
     # --- results

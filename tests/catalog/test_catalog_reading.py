@@ -17,9 +17,9 @@ from PIL import Image
 
 from shopvl.catalog.cells import attributes_of, folded, path_of
 from shopvl.catalog.formats.parquet import BUFFER_BYTES
+from shopvl.catalog.known_properties import BY_COLUMN
 from shopvl.catalog.readers import open_catalog, spread
 from shopvl.catalog.schema import (
-    ATTRIBUTE_COLUMNS,
     COLUMN_NAMES,
     FAULT,
     FRAME_SCHEMA,
@@ -259,7 +259,7 @@ def test_attribute_columns_join_the_attributes(tmp_path):
 def test_every_column_name_is_understood_and_none_stands_for_two():
     names = [name for synonyms in COLUMN_NAMES.values() for name in synonyms]
     assert len(names) == len(set(names))
-    assert not set(names) & set(ATTRIBUTE_COLUMNS)
+    assert not set(names) & set(BY_COLUMN)
     for canonical, synonyms in COLUMN_NAMES.items():
         assert synonyms[0] == canonical
         for synonym in synonyms:

@@ -7,22 +7,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from shopvl.catalog.cells import folded
+from shopvl.catalog.known_properties import BY_NAME
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import ShopvlError
 from shopvl.tagging.exporters.base import Answer, Exporter, TaggedProduct, write_table
 
-# Our name of a property -> the attribute of Google's product data specification; others become product details.
-NAMES: Mapping[str, str] = {
-    CATEGORY: "product_type",
-    "colour": "color",
-    "color": "color",
-    "gender": "gender",
-    "age group": "age_group",
-    "size": "size",
-    "material": "material",
-    "pattern": "pattern",
-    "brand": "brand",
+# Our name of a property -> Google's attribute; others become product details.
+NAMES: Mapping[str, str] = {CATEGORY: "product_type"} | {
+    name: own.google for name, own in BY_NAME.items() if own.google
 }
 GENDERS: Mapping[str, str] = {
     **dict.fromkeys(("men", "man", "male", "boys", "boy"), "male"),
