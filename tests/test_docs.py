@@ -55,3 +55,24 @@ def test_the_number_of_recipes_is_the_one_it_states() -> None:
 def test_ci_runs_the_test_command() -> None:
     assert "make test" in (ROOT / ".ci" / "run").read_text("utf-8")
     assert "make test" in README
+
+
+def test_contributing_names_files_and_names_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    paths = re.findall(r"`([a-z_]+/[a-z_/]*[a-z_]\.[a-z.]+|[a-z_]+\.toml)`", text)
+    assert len(paths) > 10
+    for path in (*paths, *re.findall(r"\]\(([^)#]+)\)", text)):
+        there = [ROOT / path, *(ROOT / "shopvl").glob(f"**/{path}")]
+        assert any(place.exists() for place in there), path
+    for module, names in (
+        ("shopvl/recipes/parts/objectives.py", ("loss_in", "needs", "towers", "problems", "heads", "Objective = ")),
+        ("shopvl/catalog/known_properties.py", ("KNOWN_PROPERTIES",)),
+        ("shopvl/tagging/exporters/base.py", ("class Exporter", "name:", "help:", "suffixes:", "def write")),
+        ("shopvl/catalog/formats/base.py", ("class Source", "suffixes:", "refused:", "def names", "def chunks")),
+        ("shopvl/search/stores/base.py", ("class VectorStore", "class VectorSearch")),
+        ("shopvl/search/stores/factory.py", ("STORES",)),
+    ):
+        code = (ROOT / module).read_text("utf-8")
+        assert all(name in code for name in names), module
+    for test, name in (("tagging/test_export.py", "test_every_form"), ("catalog/test_catalog_formats.py", "ROWS")):
+        assert name in (ROOT / "tests" / test).read_text("utf-8")
