@@ -7,7 +7,7 @@ for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ from shopvl.synthetic import write_shop
 if TYPE_CHECKING:
     from shopvl.design.design import Design
 
+# a prompt head's last fit is as long for sixty products as for 25,000; here a fifth of that is enough
+SHORT_FIT = {"min_steps": 60}
 TOY_PRODUCTS = 60
 
 
@@ -33,16 +35,6 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[], "De
         if not (shared / name / "config.json").is_file():  # a design folder that has one is whole
             make().save(shared / name)
     return shared / name
-
-
-@pytest.fixture(scope="session", autouse=True)
-def short_polish() -> Iterator[None]:
-    """A cloze head's last fit is as long for sixty products as for 25,000; here a fifth of that is enough."""
-    from shopvl.training import answer_heads
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(answer_heads, "MIN_STEPS", answer_heads.MIN_STEPS // 5)
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -126,7 +118,7 @@ def prompted_folder(toy_table, toy_catalog, tmp_path_factory) -> Path:
         apply_names(mine_ontology(toy_catalog.batches()), toy_table.with_name("ontology_names.json")).save(names)
         told = {"size": "tiny", "catalog": str(toy_table), "split": None, "ontology": names}
         pretrain(Experiment(name="one", changes={"text": text}, epochs=1, **told), start)
-        more = {"recipe": "prompt-mask", "start": str(start / "design"), "epochs": 20}
+        more = {"recipe": "prompt-mask", "start": str(start / "design"), "epochs": 20, "prompt_head": SHORT_FIT}
         design = pretrain(Experiment(name="two", **told, **more), tmp_path_factory.mktemp("stage2"))
         calibrate(design, toy_catalog)
         return design

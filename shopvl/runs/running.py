@@ -133,6 +133,7 @@ def _learned(
         report=report,
         seed=experiment.seed,
         min_steps=tune.min_steps,
+        fit=tune.linear_heads,
     )
     cores = torch.get_num_threads() * machine_parameters()["processes"]
     tracker.metrics({"parameters": design.parameter_count(), "train_seconds": seconds, "core_seconds": seconds * cores})

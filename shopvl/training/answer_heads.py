@@ -6,10 +6,13 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from scipy.sparse import csr_matrix, vstack
 from torch import Tensor
 
@@ -22,21 +25,38 @@ from shopvl.inference.encode import Encoded, encode
 from shopvl.models.answering_encoder import AnsweringDualEncoder
 from shopvl.models.heads import LinearHead
 from shopvl.models.prompt_heads import PromptMaskHead
+from shopvl.recipes.parts.fields import STRICT, Count, Share
 from shopvl.text.grams import gram_rows, padded
 from shopvl.text.prompts import Question, questions_of
-from shopvl.training.support_vectors import fit_grams
+from shopvl.training.support_vectors import SupportVectorFit, fit_grams
 
-BATCH_ROWS, MIN_STEPS = 512, 300
-TITLE_EPOCHS, PICTURE_EPOCHS = 15, 6
-PEAK_LR, WHOLE_LR, WEIGHT_DECAY = 1e-3, 3e-3, 0.05
-DROPOUT = 0.5  # of the slots' states: else they leave the title's words nothing to explain
-WHOLE_DROPOUT = 0.2  # of the whole picture beside a title
-# a net is surer of the pictures that it learned from than of others, so what is fitted to them alone is held back
-PICTURE_LR_SCALE, PICTURE_WEIGHT_DECAY, PICTURE_DROPOUT = 0.5, 2.0, 0.5
-NAME_SCALE = 0.15  # hinge margins are 1, where cross-entropy's logits go to tens
-MAX_ROWS = 100_000
 TITLED: tuple[tuple[Modality, ...], ...] = (("image", "title"), ("title",))
 PICTURED: tuple[Modality, ...] = ("image",)
+
+
+@pydantic_dataclass(frozen=True, kw_only=True, config=STRICT)
+class PromptHeadFit:
+    """How a prompt-mask head's answers are fitted on the frozen rest: AdamW on a cosine, words as in `words`.
+
+    A net is surer of the pictures that it learned from than of others, so what is fitted to pictures alone is held
+    back: a smaller rate, more decay and dropout.
+    """
+
+    batch_size: Count = 512
+    min_steps: Count = 300  # a small catalog is gone through more often
+    max_rows: Count = 100_000  # of a larger catalog, evenly from all of it
+    title_epochs: Count = 15
+    picture_epochs: Count = 6
+    peak_lr: Annotated[float, Field(gt=0)] = 1e-3
+    image_peak_lr: Annotated[float, Field(gt=0)] = 3e-3  # of what reads the whole picture
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    dropout: Share = 0.5  # of the slots' states: else they leave the title's words nothing to explain
+    image_dropout: Share = 0.2  # of the whole picture beside a title
+    picture_lr_scale: Annotated[float, Field(gt=0)] = 0.5
+    picture_weight_decay: Annotated[float, Field(ge=0)] = 2.0
+    picture_dropout: Share = 0.5
+    name_scale: Annotated[float, Field(gt=0)] = 0.15  # hinge margins are 1, where cross-entropy's logits go to tens
+    words: SupportVectorFit = Field(default_factory=SupportVectorFit)
 
 
 @dataclass(frozen=True)
@@ -56,7 +76,11 @@ class _Read:
 
 
 def fit_answer_heads(
-    design: Design, rows: Catalog | TrainingCache, report: Callable[[float], None] = lambda share: None, seed: int = 0
+    design: Design,
+    rows: Catalog | TrainingCache,
+    report: Callable[[float], None] = lambda share: None,
+    seed: int = 0,
+    fit: PromptHeadFit | None = None,
 ) -> None:
     """Fit what a cloze head knows of its answers beside their names, on the frozen rest, without augmentation.
 
@@ -70,73 +94,88 @@ def fit_answer_heads(
     assert isinstance(model, AnsweringDualEncoder)
     assert isinstance(model.head, PromptMaskHead)
     asked = questions_of(design.ontology)
-    read = _read(design, rows, asked, lambda share: report(share / 2))
+    fit = fit or PromptHeadFit()
+    read = _read(design, rows, asked, fit.max_rows, lambda share: report(share / 2))
     legal_QK = design.loader.questions(asked).legal_QK
-    _fit_words(model.head, read, legal_QK, lambda share: report(0.5 + share / 8))
-    _fit_titles(design, model.head, read, legal_QK, seed, lambda share: report(0.625 + share / 8))
-    _fit_pictures(design, model.head, read, legal_QK, seed, lambda share: report(0.75 + share / 4))
+    _fit_words(model.head, read, legal_QK, fit.words, lambda share: report(0.5 + share / 8))
+    _fit_titles(design, model.head, read, legal_QK, seed, fit, lambda share: report(0.625 + share / 8))
+    _fit_pictures(design, model.head, read, legal_QK, seed, fit, lambda share: report(0.75 + share / 4))
     model.eval()
 
 
-def _fit_words(head: PromptMaskHead, read: _Read, legal_QK: Tensor, report: Callable[[float], None]) -> None:
+def _fit_words(
+    head: PromptMaskHead, read: _Read, legal_QK: Tensor, fit: SupportVectorFit, report: Callable[[float], None]
+) -> None:
     """`ngram_linear`, where an answer is of one question; `unknown`, which is of all, is left to the states."""
     Q, K = legal_QK.shape
     own_K, question_K = (legal_QK.sum(0) == 1).numpy(), legal_QK.int().argmax(0).numpy()
     right_NK = read.right_NF[:, question_K * K + np.arange(K)].toarray() & own_K
     answered_NQ = (read.right_NF.reshape(-1, K).getnnz(1) > 0).reshape(-1, Q)
     asked_NK = answered_NQ[:, question_K] & own_K
-    weights_GK, bias_K = fit_grams(read.grams_NG, right_NK, asked_NK, report)
+    weights_GK, bias_K = fit_grams(read.grams_NG, right_NK, asked_NK, fit, report)
     with torch.no_grad():
         head.ngram_linear.weights.weight.copy_(torch.from_numpy(weights_GK))
         head.ngram_linear.bias.copy_(torch.from_numpy(bias_K))
 
 
 def _fit_titles(
-    design: Design, head: PromptMaskHead, read: _Read, legal_QK: Tensor, seed: int, report: Callable[[float], None]
+    design: Design,
+    head: PromptMaskHead,
+    read: _Read,
+    legal_QK: Tensor,
+    seed: int,
+    fit: PromptHeadFit,
+    report: Callable[[float], None],
 ) -> None:
     with torch.no_grad():
-        head.log_title_scale.fill_(math.log(NAME_SCALE))
+        head.log_title_scale.fill_(math.log(fit.name_scale))
         head.title_answer_bias.zero_()
         _begin(head.image_linear_with_title, read)
     groups = [
-        {"params": [head.title_answer_bias, head.log_title_scale], "lr": PEAK_LR},
-        {"params": list(head.image_linear_with_title.linear.parameters()), "lr": WHOLE_LR},
+        {"params": [head.title_answer_bias, head.log_title_scale], "lr": fit.peak_lr},
+        {"params": list(head.image_linear_with_title.linear.parameters()), "lr": fit.image_peak_lr},
     ]
 
     def loss(number: int, chosen: Tensor) -> Tensor:
         choice = number % len(TITLED)
-        states = F.dropout(_chosen(read.states_CNQD[choice], chosen, design.device), DROPOUT)
+        states = F.dropout(_chosen(read.states_CNQD[choice], chosen, design.device), fit.dropout)
         grams_BG = torch.from_numpy(padded(read.grams_NG[chosen.numpy()])).to(design.device)
         logits = head.with_title(states, _by_name(head, states, read), grams_BG)
         if "image" in TITLED[choice]:
-            pooled_BW = F.dropout(_chosen(read.pooled_NW, chosen, design.device), WHOLE_DROPOUT)
+            pooled_BW = F.dropout(_chosen(read.pooled_NW, chosen, design.device), fit.image_dropout)
             logits = logits + head.image_logits_with_title(pooled_BW)
         right = read.right(chosen).to(design.device)
         return squared_hinge_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
 
-    _fit(groups, TITLE_EPOCHS, WEIGHT_DECAY, loss, len(read.pooled_NW), seed, report)
+    _fit(groups, fit.title_epochs, fit.weight_decay, fit, loss, len(read.pooled_NW), seed, report)
 
 
 def _fit_pictures(
-    design: Design, head: PromptMaskHead, read: _Read, legal_QK: Tensor, seed: int, report: Callable[[float], None]
+    design: Design,
+    head: PromptMaskHead,
+    read: _Read,
+    legal_QK: Tensor,
+    seed: int,
+    fit: PromptHeadFit,
+    report: Callable[[float], None],
 ) -> None:
     with torch.no_grad():
-        head.log_picture_scale.fill_(math.log(NAME_SCALE))
+        head.log_picture_scale.fill_(math.log(fit.name_scale))
         head.image_only_answer_bias.zero_()
         _begin(head.image_linear, read)
     groups = [
-        {"params": [head.image_only_answer_bias, head.log_picture_scale], "lr": PICTURE_LR_SCALE * PEAK_LR},
-        {"params": list(head.image_linear.linear.parameters()), "lr": PICTURE_LR_SCALE * WHOLE_LR},
+        {"params": [head.image_only_answer_bias, head.log_picture_scale], "lr": fit.picture_lr_scale * fit.peak_lr},
+        {"params": list(head.image_linear.linear.parameters()), "lr": fit.picture_lr_scale * fit.image_peak_lr},
     ]
 
     def loss(number: int, chosen: Tensor) -> Tensor:
-        states = F.dropout(_chosen(read.states_CNQD[-1], chosen, design.device), DROPOUT)
-        pooled_BW = F.dropout(_chosen(read.pooled_NW, chosen, design.device), PICTURE_DROPOUT)
+        states = F.dropout(_chosen(read.states_CNQD[-1], chosen, design.device), fit.dropout)
+        pooled_BW = F.dropout(_chosen(read.pooled_NW, chosen, design.device), fit.picture_dropout)
         logits = head.with_picture(states, _by_name(head, states, read), pooled_BW)
         right = read.right(chosen).to(design.device)
         return cross_entropy_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
 
-    _fit(groups, PICTURE_EPOCHS, PICTURE_WEIGHT_DECAY, loss, len(read.pooled_NW), seed, report)
+    _fit(groups, fit.picture_epochs, fit.picture_weight_decay, fit, loss, len(read.pooled_NW), seed, report)
 
 
 def _begin(head: LinearHead, read: _Read) -> None:
@@ -161,6 +200,7 @@ def _fit(
     groups: list[dict[str, object]],
     epochs: int,
     weight_decay: float,
+    fit: PromptHeadFit,
     loss: Callable[[int, Tensor], Tensor],
     rows: int,
     seed: int,
@@ -168,8 +208,8 @@ def _fit(
 ) -> None:
     """AdamW on a cosine; `loss` is told the step's number and the rows' numbers."""
     optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay)
-    size = min(BATCH_ROWS, rows)
-    epochs = max(epochs, math.ceil(MIN_STEPS / math.ceil(rows / size)))
+    size = min(fit.batch_size, rows)
+    epochs = max(epochs, math.ceil(fit.min_steps / math.ceil(rows / size)))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * math.ceil(rows / size))
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # of the dropout
@@ -198,7 +238,11 @@ def cross_entropy_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tens
 
 
 def _read(
-    design: Design, rows: Catalog | TrainingCache, asked: tuple[Question, ...], report: Callable[[float], None]
+    design: Design,
+    rows: Catalog | TrainingCache,
+    asked: tuple[Question, ...],
+    max_rows: int,
+    report: Callable[[float], None],
 ) -> _Read:
     """The complete ones of the rows; each batch of them is asked in the next language."""
     model, loader = design.model, design.loader
@@ -220,14 +264,14 @@ def _read(
         states, pooled_BW = model.slot_states(batch, next(turns), (*TITLED, PICTURED))
         return {**states, "whole": pooled_BW}
 
-    for item in encode(design, spread(rows.batches(), total, MAX_ROWS), rows.root, MODALITIES, read):
+    for item in encode(design, spread(rows.batches(), total, max_rows), rows.root, MODALITIES, read):
         if not isinstance(item, Encoded) or not item.values:
             continue
         for part, values in zip(kept, item.values.values(), strict=True):
             part.append(values.astype(np.float16))
         titles += [row["title"] for row in item.rows]
         right.append(csr_matrix(loader.right_answers(item.rows, asked).flatten(1).numpy()))
-        report(len(titles) / min(total, MAX_ROWS))
+        report(len(titles) / min(total, max_rows))
     if not titles:
         raise CatalogError(f"no row of {rows.path} has both a picture and a title, so there is nothing to fit on")
     names = require(prepared[0].answers_KD, "answer vectors", by="the fit of answer heads")

@@ -15,8 +15,9 @@ from shopvl.errors import RecipeError
 from shopvl.recipes import find
 from shopvl.recipes.parts import STRICT
 from shopvl.recipes.recipe import Recipe, SizeName, validated
+from shopvl.training.answer_heads import PromptHeadFit
 from shopvl.training.schedule import Budget
-from shopvl.training.tuning import MIN_STEPS
+from shopvl.training.tuning import MIN_STEPS, LinearHeadFit
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -34,6 +35,7 @@ class Tune:
 
     recipe: Literal["linear", "prompt-mask", "prompt-decode"] = "linear"
     min_steps: Annotated[int, Field(ge=1)] = MIN_STEPS  # of linear heads, however small the catalog
+    linear_heads: LinearHeadFit = Field(default_factory=LinearHeadFit)
     adapt: Literal["full", "lora"] = "full"  # of a prompted recipe, like all below
     epochs: Annotated[float, Field(gt=0)] = 4
     changes: dict[str, Any] = Field(default_factory=dict)  # laid over the experiment's changes
@@ -63,6 +65,7 @@ class Experiment:
     seed: int = 0
     epochs: Annotated[float, Field(gt=0)] | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
+    prompt_head: PromptHeadFit = Field(default_factory=PromptHeadFit)  # of a prompt-mask recipe, at the end
     contrast: bool = False  # the three-way contrast of query, title and image on top of the recipe's objectives
     changes: dict[str, Any] = Field(default_factory=dict)
     tune: Tune | None = None

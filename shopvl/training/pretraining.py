@@ -74,7 +74,9 @@ def pretrain(
         if experiment.adapt == "lora":
             merge_low_rank(design.model)
         if recipe.answering is not None:
-            fit_prompt_head(design, rows, lambda share: report("polish", share, ""), experiment.seed)
+            fit_prompt_head(
+                design, rows, lambda share: report("polish", share, ""), experiment.seed, experiment.prompt_head
+            )
         design.save(folder / DESIGN)
         (folder / SUMMARY).write_text(json.dumps(_summary(design, rows, progress), indent=1), "utf-8")
         if own:
@@ -91,6 +93,7 @@ def _own_run(experiment: Experiment, folder: Path, rows: TrainingCache, design: 
         tracker.parameters(
             {
                 "recipe": experiment.full_recipe().to_dict(),
+                "prompt_head": experiment.to_dict()["prompt_head"],
                 "size": experiment.size,
                 "seed": experiment.seed,
                 "budget": f"{experiment.epochs} epochs" if experiment.epochs else f"{experiment.minutes} minutes",

@@ -14,8 +14,8 @@ from shopvl.inference.features import Report
 from shopvl.inference.model_card import model_card
 from shopvl.inference.predict import prompted_labels
 from shopvl.recipes.parts import PromptMask
-from shopvl.training.answer_heads import fit_answer_heads
-from shopvl.training.tuning import MIN_STEPS, fit_heads
+from shopvl.training.answer_heads import PromptHeadFit, fit_answer_heads
+from shopvl.training.tuning import MIN_STEPS, LinearHeadFit, fit_heads
 
 
 def finish(
@@ -27,13 +27,14 @@ def finish(
     report: Report = lambda stage, share: None,
     seed: int = 0,
     min_steps: int = MIN_STEPS,
+    fit: LinearHeadFit | None = None,
 ) -> list[RejectedRow]:
     """Make `folder` the model folder of a trained design: linear heads fitted on `heads_on`, calibrated on `held_out`.
 
     What has no rows is left out: a design that answers prompts has no linear heads. Returns the rows of `heads_on` that
     nothing was learned from. Raises DesignError as `fit_heads` does.
     """
-    rejects = [] if heads_on is None else fit_heads(design, heads_on, report, seed, min_steps)
+    rejects = [] if heads_on is None else fit_heads(design, heads_on, report, seed, min_steps, fit)
     if held_out is not None:
         calibrate(design, held_out, lambda _, share: report("calibrate", share))
     design.save(folder, model_card(design))
@@ -41,12 +42,16 @@ def finish(
 
 
 def fit_prompt_head(
-    design: Design, rows: Catalog | TrainingCache, report: Callable[[float], None] = lambda share: None, seed: int = 0
+    design: Design,
+    rows: Catalog | TrainingCache,
+    report: Callable[[float], None] = lambda share: None,
+    seed: int = 0,
+    fit: PromptHeadFit | None = None,
 ) -> None:
     """The end of training a design that answers prompts: what it is asked, and the last fit of a prompt-mask head."""
     design.labels = prompted_labels(design.ontology)
     if isinstance(design.recipe.answering, PromptMask):
-        fit_answer_heads(design, rows, report, seed)
+        fit_answer_heads(design, rows, report, seed, fit)
 
 
 def refit(design: Design, table: Path, folder: Path) -> None:

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from scipy.sparse import csr_matrix
 from sklearn.svm import LinearSVC
 
-STRENGTH = 1.0  # of the losses against the weights' own size; rows have length 1
-TOLERANCE, MAX_ITERATIONS = 1e-3, 3000
+from shopvl.recipes.parts.fields import STRICT, Count
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SupportVectorFit:
+    """How the machines of `fit_grams` are fitted."""
+
+    strength: Annotated[float, Field(gt=0)] = 1.0  # of the losses against the weights' own size; rows have length 1
+    tolerance: Annotated[float, Field(gt=0)] = 1e-3
+    max_iterations: Count = 3000
 
 
 def fit_grams(
     rows_NG: csr_matrix,
     right_NK: np.ndarray,
     asked_NK: np.ndarray,
+    fit: SupportVectorFit | None = None,
     report: Callable[[float], None] = lambda share: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights (G, K) and biases (K,): the least squared hinge of each answer against all that is asked beside it.
@@ -26,6 +38,7 @@ def fit_grams(
     twice as for one seen daily: with such grams, colour from the title went from 0.905 to 0.914 and type from 0.967 to
     0.968 (real products, validation split). An answer that is right nowhere has the bias -1.
     """
+    fit = fit or SupportVectorFit()
     weights_GK = np.zeros((rows_NG.shape[1], right_NK.shape[1]), dtype=np.float32)
     bias_K = np.zeros(right_NK.shape[1], dtype=np.float32)
 
@@ -35,7 +48,8 @@ def fit_grams(
         if right.all() or not right.any():
             return 0.0, 1.0 if right.any() else -1.0
         # the primal solver draws nothing: threads do not change what it finds
-        svm = LinearSVC(C=STRENGTH, tol=TOLERANCE, max_iter=MAX_ITERATIONS, dual=False).fit(rows_NG[asked], right)
+        svm = LinearSVC(C=fit.strength, tol=fit.tolerance, max_iter=fit.max_iterations, dual=False)
+        svm.fit(rows_NG[asked], right)
         return svm.coef_[0], svm.intercept_[0]
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:

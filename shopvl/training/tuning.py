@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
@@ -20,14 +23,29 @@ from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.inference.features import Labelled, Report, labelled
 from shopvl.models.heads import LinearHeads
+from shopvl.recipes.parts.fields import STRICT, Count, Share
 from shopvl.text.grams import gram_rows, padded
-from shopvl.training.support_vectors import fit_grams
+from shopvl.training.support_vectors import SupportVectorFit, fit_grams
 
-BATCH_ROWS, WEIGHT_DECAY = 512, 0.05
 MIN_STEPS = 600  # a small catalog is gone through more often
-EPOCHS, PEAK_LR, FEATURE_DROPOUT = 20, 2e-3, 0.1
-# beside a title features are dropped more often and learned more slowly, or they leave its words nothing to explain
-TITLE_EPOCHS, TITLE_PEAK_LR, TITLE_FEATURE_DROPOUT = 12, 1e-3, 0.5
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LinearHeadFit:
+    """How linear heads are fitted on frozen features: AdamW on a cosine, words by support vector machines.
+
+    Beside a title features are dropped more often and learned more slowly, or they leave its words nothing to explain.
+    """
+
+    batch_size: Count = 512
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    epochs: Count = 20
+    peak_lr: Annotated[float, Field(gt=0)] = 2e-3
+    dropout: Share = 0.1  # of features
+    title_epochs: Count = 12
+    title_peak_lr: Annotated[float, Field(gt=0)] = 1e-3
+    title_dropout: Share = 0.5
+    words: SupportVectorFit = Field(default_factory=SupportVectorFit)
 
 
 def fit_heads(
@@ -36,6 +54,7 @@ def fit_heads(
     report: Report = lambda stage, share: None,
     seed: int = 0,
     min_steps: int = MIN_STEPS,
+    fit: LinearHeadFit | None = None,
 ) -> list[RejectedRow]:
     """Give `design` heads fitted on the catalog's rows that have picture and title. Multi-valued: the first value.
 
@@ -47,7 +66,7 @@ def fit_heads(
             f"the design {design.name} answers prompts, and linear heads have no place beside them; "
             f"tune it with --recipe {answering.kind}"
         )
-    labels = answerable(design.ontology)
+    fit, labels = fit or LinearHeadFit(), answerable(design.ontology)
     if not labels:
         raise DesignError(
             f"the design {design.name} knows no two categories and no property of two values, so there is nothing to "
@@ -56,7 +75,7 @@ def fit_heads(
     known = labelled(design, catalog, labels, lambda batch: design.model.features(batch, INPUT_CHOICES), report=report)
     heads = design.add_heads(labels)
     grams_NG = gram_rows(known.titles)
-    _fit_words(heads, known, grams_NG)
+    _fit_words(heads, known, grams_NG, fit.words)
     for number, inputs in enumerate(INPUT_CHOICES):
         features = known.values[inputs_name(inputs)]
         for name in labels:
@@ -67,17 +86,17 @@ def fit_heads(
         def progress(share: float, number: int = number) -> None:
             report("fit", (number + share) / len(INPUT_CHOICES))
 
-        _fit(heads, inputs, known, grams_NG, seed, min_steps, progress)
+        _fit(heads, inputs, known, grams_NG, seed, min_steps, fit, progress)
     return known.rejects
 
 
 @torch.no_grad()
-def _fit_words(heads: LinearHeads, known: Labelled, grams_NG: csr_matrix) -> None:
+def _fit_words(heads: LinearHeads, known: Labelled, grams_NG: csr_matrix, fit: SupportVectorFit) -> None:
     """What a title's words say of each property; the same wherever there is a title."""
     for name, label_N in known.labels.items():
         asked_N1 = (label_N >= 0).numpy()[:, None]
         right_NK = F.one_hot(label_N.clamp(min=0), heads.labels[name]).bool().numpy() & asked_N1
-        weights_GK, bias_K = fit_grams(grams_NG, right_NK, np.broadcast_to(asked_N1, right_NK.shape))
+        weights_GK, bias_K = fit_grams(grams_NG, right_NK, np.broadcast_to(asked_N1, right_NK.shape), fit)
         for inputs in INPUT_CHOICES:
             words = heads.head(inputs, name).words
             if words is not None:
@@ -99,20 +118,21 @@ def _fit(
     grams_NG: csr_matrix,
     seed: int,
     min_steps: int,
+    fit: LinearHeadFit,
     progress: Callable[[float], None],
 ) -> None:
     """All properties of one choice of inputs together, beside their titles' words, by AdamW on a cosine."""
     features, labels = known.values[inputs_name(inputs)], known.labels
     heads = {name: linear_heads.head(inputs, name) for name in labels}
     titled = "title" in inputs
-    epochs, peak_lr = (TITLE_EPOCHS, TITLE_PEAK_LR) if titled else (EPOCHS, PEAK_LR)
-    dropout, loss_of = (TITLE_FEATURE_DROPOUT, squared_hinge) if titled else (FEATURE_DROPOUT, cross_entropy)
+    epochs, peak_lr = (fit.title_epochs, fit.title_peak_lr) if titled else (fit.epochs, fit.peak_lr)
+    dropout, loss_of = (fit.title_dropout, squared_hinge) if titled else (fit.dropout, cross_entropy)
     fitted = [p for head in heads.values() for p in head.linear.parameters()]
-    optimizer = torch.optim.AdamW(fitted, lr=peak_lr, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(fitted, lr=peak_lr, weight_decay=fit.weight_decay)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # of the dropout
     center = features.mean(0)  # a dropped feature is an average one
-    size = min(BATCH_ROWS, len(features))
+    size = min(fit.batch_size, len(features))
     epochs = max(epochs, math.ceil(min_steps / math.ceil(len(features) / size)))
     steps = epochs * math.ceil(len(features) / size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)

@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -10,13 +11,19 @@ import torch
 
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
-from shopvl.inference import encode
 from shopvl.inference.features import labelled
 from shopvl.inference.predict import PromptedAnswers
-from shopvl.training import answer_heads
-from shopvl.training.answer_heads import _fit, cross_entropy_of_legal, fit_answer_heads, squared_hinge_of_legal
+from shopvl.training.answer_heads import (
+    PromptHeadFit,
+    _fit,
+    cross_entropy_of_legal,
+    fit_answer_heads,
+    squared_hinge_of_legal,
+)
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain
+
+SHORT = PromptHeadFit(min_steps=60)
 
 
 @pytest.fixture
@@ -85,7 +92,7 @@ def test_polish_fits_what_it_is_shown_and_nothing_else(prompted, toy_catalog) ->
         head.log_picture_scale.fill_(-3.0)
     before = {inputs: accuracy(prompted, toy_catalog, inputs) for inputs in ("image", "title", "image+title")}
     frozen = copy.deepcopy(prompted.model.image_tower.state_dict())
-    fit_answer_heads(prompted, toy_catalog)
+    fit_answer_heads(prompted, toy_catalog, fit=SHORT)
     after = {inputs: accuracy(prompted, toy_catalog, inputs) for inputs in before}
     assert after["image"] > before["image"]
     assert min(after["title"], after["image+title"]) > 0.95
@@ -100,7 +107,7 @@ def test_every_choice_of_inputs_has_its_turn_however_few_rows_there_are(rows: in
         turns.append(number)
         return weight.sum()
 
-    _fit([{"params": [weight]}], 1, 0.0, loss, rows, 0, lambda share: None)
+    _fit([{"params": [weight]}], 1, 0.0, SHORT, loss, rows, 0, lambda share: None)
     assert turns == list(range(len(turns)))
     assert len(turns) > 1
 
@@ -108,7 +115,7 @@ def test_every_choice_of_inputs_has_its_turn_however_few_rows_there_are(rows: in
 def test_the_rows_of_a_run_are_as_good_as_the_catalog(prompted, toy_catalog, toy_rows) -> None:
     names = []
     for rows in (toy_catalog, toy_rows):
-        fit_answer_heads(prompted, rows)
+        fit_answer_heads(prompted, rows, fit=SHORT)
         names.append(prompted.name)
     assert len(set(names)) == 1
 
@@ -133,14 +140,11 @@ def test_a_run_needs_no_original_picture_after_its_rows_are_read(toy_table: Path
     assert Design.from_pretrained(tmp_path / "run" / "design").name == design.name
 
 
-def test_of_many_rows_all_parts_of_a_sorted_table_are_fitted(
-    prompted, toy_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_many_rows_all_parts_of_a_sorted_table_are_fitted(prompted, toy_table: Path, tmp_path: Path) -> None:
     frame = pl.read_parquet(toy_table).sort(pl.col("category_path").list.join(" "))
     frame.write_parquet(tmp_path / "sorted.parquet")
-    monkeypatch.setattr(encode, "BATCH_ROWS", 10)
-    monkeypatch.setattr(answer_heads, "MAX_ROWS", len(frame) // 3)
-    fit_answer_heads(prompted, open_catalog(tmp_path / "sorted.parquet"))
+    fit = replace(SHORT, max_rows=len(frame) // 3)
+    fit_answer_heads(prompted, open_catalog(tmp_path / "sorted.parquet"), fit=fit)
     numbers = {fact.path: number for number, fact in enumerate(prompted.ontology.facts)}
     fitted_K = prompted.model.head.ngram_linear.weights.weight.any(0)
     for start in range(0, len(frame), 10):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from shopvl.text.grams import gram_rows
-from shopvl.training.support_vectors import STRENGTH, fit_grams
+from shopvl.training.support_vectors import SupportVectorFit, fit_grams
 
 TITLES = ["red tee", "blue tee", "red dress", "blue dress", "red shoes", "navy shoes", "navy tee", "red hat"]
 RED = np.array(["red" in title for title in TITLES])
@@ -23,7 +23,7 @@ def test_each_answer_is_at_the_optimum_of_its_loss() -> None:
         offset = torch.tensor(float(bias[answer]), dtype=torch.float64, requires_grad=True)
         loss = torch.relu(1 - sign * (x @ weight + offset)).square().sum()
         # scikit-learn shrinks the bias as one more weight
-        (0.5 * (weight.square().sum() + offset.square()) + STRENGTH * loss).backward()
+        (0.5 * (weight.square().sum() + offset.square()) + SupportVectorFit().strength * loss).backward()
         assert weight.grad.abs().max() < 0.02
         assert abs(offset.grad) < 0.02
 
