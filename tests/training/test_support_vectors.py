@@ -45,5 +45,5 @@ def test_an_answer_without_a_choice_is_its_bias(right, asked, expected: float) -
 
 def test_it_says_how_far_it_is() -> None:
     told: list[float] = []
-    fit_grams(gram_rows(TITLES), np.stack([RED, ~RED], 1), np.stack([ALL, ALL], 1), told.append)
+    fit_grams(gram_rows(TITLES), np.stack([RED, ~RED], 1), np.stack([ALL, ALL], 1), report=told.append)
     assert told == [0.5, 1.0]
