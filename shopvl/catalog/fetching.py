@@ -62,10 +62,11 @@ class Fetcher:
             for place, (data, path) in enumerate(zip(*_fields(frame), strict=True))
             if not data and path and is_url(path)
         }
-        if urls and self._pool is None:
+        if not urls:
+            return {}
+        if self._pool is None:
             self._pool = ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download")
-        assert self._pool is not None or not urls
-        return {place: self._pool.submit(self._download, url) for place, url in urls.items()} if self._pool else {}
+        return {place: self._pool.submit(self._download, url) for place, url in urls.items()}
 
     def _filled(self, frame: pl.DataFrame, downloads: dict[int, Future[bytes]]) -> pl.DataFrame:
         if not downloads:

@@ -207,14 +207,23 @@ class Ontology(_Frozen):
         """The node at that path."""
         return self._nodes.get(path_key(path))
 
+    def category_of(self, fact: Fact) -> Category:
+        """The node that a category fact of this ontology stands for. Raises KeyError for a fact of another one."""
+        return self._nodes[path_key(fact.path)]
+
     def property(self, name: str) -> Property | None:
         """The property of that id, name or synonym."""
         return self._properties.get(folded(name))
 
     def leaves(self) -> list[tuple[str, ...]]:
         """Paths of the categories that have none below them."""
+        return [category.path for category in self.leaf_categories()]
+
+    def leaf_categories(self) -> list[Category]:
+        """The categories that have none below them, by their paths."""
         parents = {path_key(category.path)[:-1] for category in self.categories}
-        return sorted(category.path for category in self.categories if path_key(category.path) not in parents)
+        leaves = (category for category in self.categories if path_key(category.path) not in parents)
+        return sorted(leaves, key=lambda category: category.path)
 
     def children(self, path: Sequence[str] = ()) -> list[tuple[str, ...]]:
         """Paths one level below."""

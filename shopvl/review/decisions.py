@@ -221,9 +221,8 @@ def _category_names(ontology: Ontology) -> dict[str, set[str]]:
     """Folded path, in the catalog's words or another language's, or name of a leaf -> joined paths of leaves."""
     short: dict[str, set[str]] = defaultdict(set)
     long: dict[str, set[str]] = {}
-    for leaf in ontology.leaves():
-        node, joined = ontology.category(leaf), JOIN.join(leaf)
-        assert node is not None
+    for node in ontology.leaf_categories():
+        leaf, joined = node.path, JOIN.join(node.path)
         for name in (leaf[-1], *node.names.values(), *node.synonyms):
             short[folded(name)].add(joined)
         for language in node.names:

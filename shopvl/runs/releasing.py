@@ -51,6 +51,6 @@ def _version(new: str, folder: Path, design_name: str, registry: Registry) -> st
             )
         return version
     if new.startswith("runs:/"):
-        return registry.register(None, new.removeprefix("runs:/").split("/")[0], tags)
+        return registry.register_run(new.removeprefix("runs:/").split("/")[0], tags)
     with tempfile.TemporaryDirectory() as place:
-        return registry.register(save_served(folder, Path(place) / "model"), None, tags)
+        return registry.register_saved(save_served(folder, Path(place) / "model"), tags)

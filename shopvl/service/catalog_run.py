@@ -127,7 +127,7 @@ class CatalogRun:
     summary: Summary | None = None
     started: float = field(default_factory=time.monotonic)
     _stop: threading.Event = field(default_factory=threading.Event, repr=False)
-    _thread: threading.Thread | None = field(default=None, repr=False)
+    _thread: threading.Thread = field(default_factory=threading.Thread, repr=False)  # none that runs before `start`
 
     @classmethod
     def start(
@@ -186,7 +186,6 @@ class CatalogRun:
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Until it has ended."""
-        assert self._thread is not None
         self._thread.join(timeout_s)
 
     def files(self) -> dict[str, Path]:

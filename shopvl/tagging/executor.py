@@ -11,10 +11,11 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import wait as wait_for
 from typing import Any, Protocol
 
@@ -143,26 +144,34 @@ class InWorkers:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-_mapper: Mapper | None = None  # of this worker process
+def _unprepared(work: WorkItem) -> BatchResult:
+    raise RuntimeError("this process was not begun as a worker: it has no mapper")
+
+
+_answered: Callable[[WorkItem], BatchResult] = _unprepared  # by the mapper of this worker process
 
 
 def _begin(mapper: Mapper, threads: int) -> None:
-    global _mapper
+    global _answered
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if (torch := sys.modules.get("torch")) is not None:  # it came with a mapper that needs it
         torch.set_num_threads(threads)
     disable_malloc_trim()
-    _mapper = mapper
+    _answered = partial(_with, mapper)
+
+
+def _with(mapper: Mapper, work: WorkItem) -> BatchResult:
+    return mapper.answered(work, *mapper.prepared(work))
 
 
 def _map(work: WorkItem) -> BatchResult:
-    assert _mapper is not None
-    return _mapper.answered(work, *_mapper.prepared(work))
+    return _answered(work)
 
 
 def _end_with_parent() -> None:
     """A parent that is killed cannot stop its workers: they go by themselves."""
     parent = multiprocessing.parent_process()
-    assert parent is not None
+    if parent is None:  # this is no worker
+        return
     wait_for([parent.sentinel])
     os._exit(1)

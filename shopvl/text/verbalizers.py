@@ -29,8 +29,7 @@ class Verbalizer:
     def _name(self, number: int, language: str, rng: random.Random | None, synonym_share: float) -> str:
         fact = self.ontology.facts[number]
         if fact.kind == "category":
-            node = self.ontology.category(fact.path)
-            assert node is not None
+            node = self.ontology.category_of(fact)
             own, synonyms = node.name(language) or fact.path[-1], node.synonyms
         else:
             own = self.ontology.value_names[fact.property, fact.value].get(language) or fact.value

@@ -114,20 +114,27 @@ class Registry:
         model = self._model()
         return [] if model is None else list(json.loads(model.tags.get(HISTORY, "[]")))
 
-    def register(self, saved: Path | None, run_id: str | None, tags: Mapping[str, str]) -> str:
-        """A new version: the model that a run logged, or one saved on disk. Its number."""
+    def register_run(self, run_id: str, tags: Mapping[str, str]) -> str:
+        """A new version: the model that a run logged. Its number."""
         with reaching(self.uri):
-            if self._model() is None:
-                self.client.create_registered_model(self.name)
-            if run_id is not None:
-                model_id = str(logged_model_of(self.client, run_id).model_id)
-            else:
-                assert saved is not None
-                number = experiment_id(self.client, self.uri, self.name)
-                model_id = log_model(self.client, number, saved, "model")
-            place = f"models:/{model_id}"
-            made = self.client.create_model_version(self.name, place, run_id, tags=dict(tags), model_id=model_id)
-            return str(made.version)
+            self._make()
+            return self._version(str(logged_model_of(self.client, run_id).model_id), run_id, tags)
+
+    def register_saved(self, saved: Path, tags: Mapping[str, str]) -> str:
+        """A new version: a model saved on disk. Its number."""
+        with reaching(self.uri):
+            self._make()
+            number = experiment_id(self.client, self.uri, self.name)
+            return self._version(log_model(self.client, number, saved, "model"), None, tags)
+
+    def _make(self) -> None:
+        if self._model() is None:
+            self.client.create_registered_model(self.name)
+
+    def _version(self, model_id: str, run_id: str | None, tags: Mapping[str, str]) -> str:
+        place = f"models:/{model_id}"
+        made = self.client.create_model_version(self.name, place, run_id, tags=dict(tags), model_id=model_id)
+        return str(made.version)
 
     def promote(self, version: str) -> None:
         """Make that version champion."""

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +120,22 @@ class WorkerLost(Exception):  # noqa: N818
     """The worker process ended or hung while it had a picture; the message says how."""
 
 
+@dataclass(frozen=True)
+class _Process:
+    """A process with its two pipes."""
+
+    popen: subprocess.Popen[bytes]
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+
+    @classmethod
+    def start(cls, command: Sequence[str], complaints: IO[bytes]) -> "_Process":
+        popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints)
+        if popen.stdin is None or popen.stdout is None:
+            raise OSError(f"{command[0]} was started without pipes")
+        return cls(popen, popen.stdin, popen.stdout)
+
+
 @dataclass
 class Worker:
     """One process that reads; started on first use, replaced after `pictures` or when it has grown too large."""
@@ -130,7 +146,7 @@ class Worker:
     patience_s: float
     starts: int = 0
     peak_mb: float = 0.0
-    _process: subprocess.Popen[bytes] | None = None
+    _process: _Process | None = None
     _complaints: IO[bytes] | None = None
     _done: int = 0
 
@@ -139,7 +155,6 @@ class Worker:
         process = self._running()
         header = json.dumps({"height": rgb.shape[0], "width": rgb.shape[1]}).encode() + b"\n"
         try:
-            assert process.stdin is not None
             process.stdin.write(header + rgb.tobytes())
             process.stdin.flush()
         except OSError as error:
@@ -158,26 +173,19 @@ class Worker:
         process, self._process, self._done = self._process, None, 0
         if process is None:
             return
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):  # it is gone already, with a picture half sent
-                process.stdin.close()
+        with contextlib.suppress(OSError):  # it is gone already, with a picture half sent
+            process.stdin.close()
         try:
-            process.wait(timeout=5)
+            process.popen.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+            process.popen.kill()
+            process.popen.wait()
+        process.stdout.close()
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> _Process:
         if self._process is None:
             self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
-            self._process = subprocess.Popen(
-                self.engine.command(self.ceiling_mb),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._complaints,
-            )
+            self._process = _Process.start(self.engine.command(self.ceiling_mb), self._complaints)
             self.starts += 1
             try:
                 self._reply(self._process)  # it says when it is ready
@@ -185,8 +193,7 @@ class Worker:
                 raise ShopvlError(f"the OCR engine does not start: {error}") from error
         return self._process
 
-    def _reply(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
-        assert process.stdout is not None
+    def _reply(self, process: _Process) -> dict[str, Any]:
         ready, _, _ = select.select([process.stdout], [], [], self.patience_s)
         if not ready:
             raise self._lost(f"was still at it after {self.patience_s:g} s")
@@ -199,8 +206,8 @@ class Worker:
     def _lost(self, how: str) -> WorkerLost:
         process, complaints = self._process, self._complaints
         if process is not None:
-            process.kill()
-            process.wait()
+            process.popen.kill()
+            process.popen.wait()
         self.stop()
         last = ""
         if complaints is not None:
