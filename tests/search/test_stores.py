@@ -8,10 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 from memory_store import MemoryStore
+from typer.testing import CliRunner
 
 from shopvl.catalog.readers import open_catalog
+from shopvl.cli import app
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.search import Plan, SearchIndex, build_index, conditions, update_index
+from shopvl.search.folder import read_state
 from shopvl.search.stores import factory
 from shopvl.search.stores.base import VectorSearch, VectorStore
 from shopvl.search.stores.faiss import FaissStore
@@ -195,6 +198,17 @@ def test_a_store_that_there_is_not(tmp_path: Path) -> None:
         factory.store_at("redis=here", tmp_path)
     with pytest.raises(ShopvlError, match="'milvus' came"):
         factory.store_at("milvus", tmp_path)
+
+
+def test_the_command_takes_every_store_of_the_table(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
+    def index(store: str) -> None:
+        words = ["index", toy_table, "--model", tuned_folder, "--out", tmp_path / "shelf", "--store", store]
+        CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+
+    index("memory=there")
+    assert read_state(tmp_path / "shelf").store == MemoryStore(name="there/shelf@1")
+    with pytest.raises(ShopvlError, match="'redis=here' came"):
+        index("redis=here")
 
 
 @pytest.mark.parametrize(
