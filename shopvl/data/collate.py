@@ -98,10 +98,10 @@ class Collator:
         ids, boxes = [], []
         for boxed in boxed_B:
             pieces = zip(self.tokenizer.pieces([text for text, _ in boxed]), boxed, strict=True) if boxed else ()
-            told = [(piece, box) for of_word, (_, box) in pieces for piece in of_word][: limit - 2]
-            told = [(start, WHOLE[:4]), *told, (end, WHOLE[:4])]
-            ids.append(torch.tensor([piece for piece, _ in told]))
-            boxes.append(torch.tensor([box for _, box in told], dtype=torch.float32))
+            boxed_pieces = [(piece, box) for of_word, (_, box) in pieces for piece in of_word][: limit - 2]
+            boxed_pieces = [(start, WHOLE[:4]), *boxed_pieces, (end, WHOLE[:4])]
+            ids.append(torch.tensor([piece for piece, _ in boxed_pieces]))
+            boxes.append(torch.tensor([box for _, box in boxed_pieces], dtype=torch.float32))
         real = [torch.ones(len(row), dtype=torch.bool) for row in ids]
         return Words(
             ids_BT=pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_id),
@@ -180,9 +180,9 @@ class Collator:
         if self.recipe.ocr is not None and printed is not None:
             texts["ocr"] = self.printed(printed)
         seen = self.seen(pixels, printed=printed)
-        if isinstance(self.recipe.fusion, DualEncoder) and any(item.came for item in group):
-            came = [item.came or item.image for item in group if item.image]
-            seen = replace(seen, original=self.originals(came))
+        if isinstance(self.recipe.fusion, DualEncoder) and any(item.original for item in group):
+            originals = [item.original or item.image for item in group if item.image]
+            seen = replace(seen, original=self.originals(originals))
         return Batch(pictures=seen, texts=texts, title_grams_BG=grams_BG)
 
     def originals(self, pictures: Sequence[Image.Image]) -> OriginalPictures:
@@ -208,8 +208,8 @@ class Collator:
     ) -> Batch:
         """Rows with good pictures as a batch with queries, facts and groups, augmented. `rng` decides every draw.
 
-        What is drawn for a row follows from its seed, which `rng` gives if none is told: a row is the same in whichever
-        process's share of a batch it is. Their pictures may have been `decoded` before.
+        What is drawn for a row follows from its seed, which `rng` gives where there is none: a row is the same in
+        whichever process's share of a batch it is. Their pictures may have been `decoded` before.
         """
         own = [random.Random(seed) for seed in seeds or [rng.getrandbits(64) for _ in rows]]
         augment = self.recipe.augment

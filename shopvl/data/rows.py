@@ -50,15 +50,15 @@ def label_of(row: Row, name: str, ontology: Ontology) -> str | None:
 class ValidRow:
     """A row whose inputs are all good: its decoded picture, if it was asked for, and which inputs it has.
 
-    Where words were read, `image` is without text laid over it, `came` is what it was before if that differs, `printed`
-    is what stands on the product, and `note` says why nothing could be read.
+    Where words were read, `image` is without text laid over it, `original` is what it was before if that differs,
+    `printed` is what stands on the product, and `note` says why nothing could be read.
     """
 
     row: Row
     inputs: tuple[Modality, ...]
     data: bytes | None = None
     image: Image.Image | None = None
-    came: Image.Image | None = None
+    original: Image.Image | None = None
     printed: tuple[Word, ...] = ()
     note: str = ""
 
@@ -100,8 +100,8 @@ def with_words(reader: PictureReader, items: Sequence[ValidRow]) -> list[ValidRo
     found = []
     for item in items:
         if item.data and item.image:
-            told = next(bare)
-            came = None if told.picture is item.image else item.image
-            item = replace(item, image=told.picture, came=came, printed=told.printed, note=told.note)
+            painted = next(bare)
+            original = None if painted.picture is item.image else item.image
+            item = replace(item, image=painted.picture, original=original, printed=painted.printed, note=painted.note)
         found.append(item)
     return found

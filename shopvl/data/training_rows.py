@@ -144,8 +144,8 @@ def training_rows(
             report(len(part))
         if good:
             writer.write_batch(pa.RecordBatch.from_pylist(good, schema=_COLUMNS))
-    for name, told in (("rejects", rejects), ("notes", notes)):
-        (folder / f"{name}.json").write_text(json.dumps([vars(one) for one in told], ensure_ascii=False), "utf-8")
+    for name, listed in (("rejects", rejects), ("notes", notes)):
+        (folder / f"{name}.json").write_text(json.dumps([vars(item) for item in listed], ensure_ascii=False), "utf-8")
     rows = TrainingCache(folder)
     if not len(rows):
         first = f", the first because {rejects[0].reason}" if rejects else ""
@@ -172,16 +172,16 @@ def _usable(part: pl.DataFrame, root: Path, rejects: list[RejectedRow]) -> list[
     return usable
 
 
-def _kept(came: ValidRow, read: ValidRow, log: QueryLog | None) -> dict[str, Any]:
+def _kept(valid: ValidRow, read: ValidRow, log: QueryLog | None) -> dict[str, Any]:
     """A training row as it is stored."""
-    row = came.row
+    row = valid.row
     bare = io.BytesIO()
-    if read.image is not None and read.image is not came.image:
+    if read.image is not None and read.image is not valid.image:
         read.image.save(bare, "PNG")
     logged = [] if log is None else [text for text, _ in log.of(row["product_id"])]
     kept = {
         **row,
-        "image": {"bytes": came.data, "path": None},
+        "image": {"bytes": valid.data, "path": None},
         "bare": bare.getvalue() or None,
         "queries": [*(row["queries"] or ()), *logged],
         "printed": [{"text": word.text, "box": word.box} for word in read.printed],

@@ -83,8 +83,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = file_in(folder, CONFIG)
     what_to_do = "name a folder written by `shopvl pretrain` or `shopvl tune`"
     if not path.is_file():
-        came = "is a file" if folder.is_file() else "has no config.json" if folder.is_dir() else "does not exist"
-        raise DesignError(f"{folder} {came}, a shopvl model folder was wanted; {what_to_do}")
+        found = "is a file" if folder.is_file() else "has no config.json" if folder.is_dir() else "does not exist"
+        raise DesignError(f"{folder} {found}, a shopvl model folder was wanted; {what_to_do}")
     try:
         config = json.loads(path.read_text("utf-8"))
     except ValueError as fault:

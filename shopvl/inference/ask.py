@@ -216,9 +216,9 @@ class Product:
         found = []
         for name in (name for name, reply in replies.items() if reply.conflict):
             labels = self.design.labels[name]
-            told = {single: self.item.values[f"{single}/{name}"][0] for single in MODALITIES}
-            best = {single: int(shares.argmax()) for single, shares in told.items()}
-            said, shown = ((labels[best[one]], float(told[one][best[one]])) for one in ("title", "image"))
+            by_input = {single: self.item.values[f"{single}/{name}"][0] for single in MODALITIES}
+            best = {single: int(shares.argmax()) for single, shares in by_input.items()}
+            said, shown = ((labels[best[one]], float(by_input[one][best[one]])) for one in ("title", "image"))
             found.append(Clash(name, *said, *shown))
         return found
 
@@ -288,9 +288,9 @@ def sentence(reply: Reply) -> str:
         return f"{reply.property}: {UNKNOWN}"
     if not reply.named:
         return f"{reply.property}: {_short(reply.value)} ({reply.probability:.0%}, {reply.decision})"
-    told = " or ".join(f"{value} with probability {share:.0%}" for value, share in reply.named)
+    values = " or ".join(f"{value} with probability {share:.0%}" for value, share in reply.named)
     rather = f", rather {_short(other)}" if (other := reply.rather()) is not None else ""
-    return f"{reply.verdict()}: {reply.property} is {told}{rather}"
+    return f"{reply.verdict()}: {reply.property} is {values}{rather}"
 
 
 def _is_in(answer: str | None, value: str) -> bool:

@@ -171,7 +171,7 @@ def best_title_share(both_NK: Tensor, alone_NK: Tensor, truth_N: Tensor) -> floa
 
 def with_visibility(ontology: Ontology, known: Labelled, picture: Mapping[str, AnswerCalibration]) -> Ontology:
     """The ontology with `visual` set for every measured property: what the picture alone adds to guessing."""
-    told = []
+    measured = []
     for prop in ontology.properties:
         if prop.id in picture:
             truth = known.labels[prop.id]
@@ -179,8 +179,8 @@ def with_visibility(ontology: Ontology, known: Labelled, picture: Mapping[str, A
             score = (picture[prop.id].accuracy - guessed) / max(1 - guessed, 1e-9)
             verdict: Visual = "yes" if score >= VISIBLE_FROM else "partly" if score >= PARTLY_FROM else "no"
             prop = prop.model_copy(update={"visual": verdict, "visual_score": round(score, 4)})
-        told.append(prop)
-    return ontology.with_properties(told)
+        measured.append(prop)
+    return ontology.with_properties(measured)
 
 
 def _plain(trust: AnswerCalibration) -> dict[str, object]:

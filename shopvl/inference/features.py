@@ -67,8 +67,8 @@ def labelled(
         for name, found in item.values.items():
             values[name].append(found)
         for name, number_of in numbers.items():
-            told = (label_of(row, name, design.ontology) for row in item.rows)
-            truth[name] += [ABSENT if value is None else number_of.get(folded(value), FOREIGN) for value in told]
+            true_values = (label_of(row, name, design.ontology) for row in item.rows)
+            truth[name] += [ABSENT if value is None else number_of.get(folded(value), FOREIGN) for value in true_values]
         titles += [row["title"] for row in item.rows]
     report("encode", 1.0)
     if not titles:

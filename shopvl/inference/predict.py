@@ -165,7 +165,7 @@ def title_shares(design: Design) -> dict[str, float]:
     pictures too much; calibration finds out on others how much too much.
     """
     known = design.calibration.get(inputs_name(MODALITIES), {})
-    return {name: share for name, told in known.items() if (share := told.get("title_share", 0.0))}
+    return {name: share for name, figures in known.items() if (share := figures.get("title_share", 0.0))}
 
 
 def with_title_alone(choices: Sequence[tuple[Modality, ...]], design: Design) -> Sequence[tuple[Modality, ...]]:

@@ -239,7 +239,7 @@ def read_matrix(segment: Path, rows: int) -> np.ndarray:
 
 def _pictured(item: ValidRow) -> Pictured:
     """Thumbnail and fingerprint of a row's picture as it came, if it has one."""
-    picture = item.came or item.image
+    picture = item.original or item.image
     if picture is None:
         return None, None
     if max(picture.size) <= THUMBNAIL_PX:  # a picture that is small already stays as it is

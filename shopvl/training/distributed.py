@@ -51,9 +51,9 @@ def agreed(seconds: float) -> float:
     """The first process's clock, so that all end at the same step."""
     if processes().num_processes == 1:
         return seconds
-    told = torch.tensor([seconds], dtype=torch.float64, device=processes().device)
-    dist.broadcast(told, 0)
-    return float(told)
+    clock = torch.tensor([seconds], dtype=torch.float64, device=processes().device)
+    dist.broadcast(clock, 0)
+    return float(clock)
 
 
 @contextmanager

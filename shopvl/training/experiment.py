@@ -93,17 +93,17 @@ class Experiment:
 
     def path_of(self, field: Literal["query_log", "corrections", "ontology", "start"]) -> Path | None:
         """Where that is, if the experiment has one. Raises RecipeError as for the catalog."""
-        told: str | None = getattr(self, field)
-        return None if told is None else self._expanded(field.replace("_", " "), told)
+        path: str | None = getattr(self, field)
+        return None if path is None else self._expanded(field.replace("_", " "), path)
 
     def teacher_paths(self) -> list[Path]:
         """Where they are. Raises RecipeError as for the catalog."""
-        return [self._expanded("teacher", told) for told in self.teachers]
+        return [self._expanded("teacher", path) for path in self.teachers]
 
-    def _expanded(self, what: str, told: str) -> Path:
-        path = os.path.expandvars(told)
+    def _expanded(self, what: str, written: str) -> Path:
+        path = os.path.expandvars(written)
         if "$" in path:
-            raise RecipeError(f"the {what} of experiment {self.name!r} is {told}; set that variable first")
+            raise RecipeError(f"the {what} of experiment {self.name!r} is {written}; set that variable first")
         return Path(path)
 
     def budget(self, steps_per_epoch: int) -> Budget:

@@ -135,11 +135,11 @@ def adamw(model: nn.Module, peak_lr: float, weight_decay: float) -> torch.optim.
         if parameter.requires_grad:
             key = parameter.ndim >= 2, getattr(parameter, "lr_scale", 1.0)
             groups.setdefault(key, []).append(parameter)
-    told = [
+    param_groups = [
         {"params": params, "weight_decay": weight_decay if decayed else 0.0, "scale": scale, "lr": scale * peak_lr}
         for (decayed, scale), params in sorted(groups.items(), key=lambda item: item[0], reverse=True)
     ]
-    return torch.optim.AdamW(told, lr=peak_lr, betas=(0.9, 0.98))
+    return torch.optim.AdamW(param_groups, lr=peak_lr, betas=(0.9, 0.98))
 
 
 def _batches(steps: TrainingDataset, first: int, device: torch.device) -> Iterator[Batch]:

@@ -181,7 +181,7 @@ def _begun(experiment: Experiment, rows: TrainingCache, catalog: Catalog) -> Des
 
 def _same_run(folder: Path, experiment: Experiment, data_digest: str) -> None:
     """Note what is run in the folder; RecipeError where something else was begun there. The budget may change."""
-    told = {
+    identity = {
         "recipe": experiment.full_recipe().to_dict(),
         "seed": experiment.seed,
         "split": experiment.split,
@@ -193,13 +193,13 @@ def _same_run(folder: Path, experiment: Experiment, data_digest: str) -> None:
     note = folder / EXPERIMENT
     if note.is_file():
         begun = json.loads(note.read_text("utf-8"))
-        differing = [name for name, value in told.items() if begun.get(name) != value]
+        differing = [name for name, value in identity.items() if begun.get(name) != value]
         if differing:
             raise RecipeError(
                 f"{folder} holds a run with another {' and '.join(differing)}; "
                 "give another --out, or delete that folder"
             )
-    note.write_text(json.dumps(told, indent=1), "utf-8")
+    note.write_text(json.dumps(identity, indent=1), "utf-8")
 
 
 def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report, reads: bool) -> TrainingCache:
