@@ -19,10 +19,10 @@ from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.formats.delimited import CsvSource
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.mining import looks_many
-from shopvl.catalog.ontology import JOIN
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.schema import FAULT, SPLITS, folded_name, missing_columns_message
 from shopvl.catalog.splits import split_of
+from shopvl.catalog.vocabulary import CATEGORY_JOIN
 from shopvl.errors import CatalogError, ImageError
 
 MAX_EXAMPLES = 5
@@ -304,7 +304,7 @@ class _Names:
             path = tuple(step.strip() for step in joined.split("\x1f") if step.strip())
             if path and (path in self.paths or len(self.paths) < MAX_NAMES):
                 self.paths[path] += count
-                self.path_rows.setdefault(path, _label(row, product_id, JOIN.join(path)))
+                self.path_rows.setdefault(path, _label(row, product_id, CATEGORY_JOIN.join(path)))
 
     def add_pairs(self, pairs: pl.DataFrame) -> None:
         """Count a batch's properties and values."""
@@ -342,7 +342,7 @@ class _Names:
                 findings.add("value-spelling", 1, [f"{name}: {_spelled(variants)}"])
 
     def _judge_paths(self, findings: _Findings) -> None:
-        numbers = {path for path in self.paths if JOIN.join(path).isdigit()}
+        numbers = {path for path in self.paths if CATEGORY_JOIN.join(path).isdigit()}
         for path in self.paths:
             if path in numbers:
                 findings.add("category-number", self.paths[path], [self.path_rows[path]])
@@ -367,9 +367,9 @@ class _Names:
         for leaf, above in parents.items():
             if len(above) > 1:
                 own = spelled[(*min(above), leaf)][-1]
-                under = " and under ".join(JOIN.join(nodes[parent]) for parent in sorted(above))
+                under = " and under ".join(CATEGORY_JOIN.join(nodes[parent]) for parent in sorted(above))
                 findings.add("leaf-two-parents", 1, [f"{own} is under {under}"])
-        joined = Counter({JOIN.join(path): count for path, count in paths.items()})
+        joined = Counter({CATEGORY_JOIN.join(path): count for path, count in paths.items()})
         for variants in _variants(joined):
             findings.add("category-spelling", 1, [_spelled(variants)])
 

@@ -229,10 +229,16 @@ def thumbnail(image: bytes | None, *, size_px: int) -> Thumbnail | None:
         return None
 
 
-def shrunk(picture: Image.Image, *, size_px: int, quality: int = 84) -> Thumbnail:
-    """A small copy of a decoded picture, which stays as it is."""
+def smaller(picture: Image.Image, *, size_px: int) -> Image.Image:
+    """A copy of at most `size_px` a side; the picture stays as it is."""
     small = picture.copy()
     small.thumbnail((size_px, size_px), Image.Resampling.LANCZOS)
+    return small
+
+
+def shrunk(picture: Image.Image, *, size_px: int, quality: int = 84) -> Thumbnail:
+    """A small copy of a decoded picture, encoded."""
+    small = smaller(picture, size_px=size_px)
     kept = io.BytesIO()
     small.save(kept, "JPEG", quality=quality, optimize=True)
     return Thumbnail(kept.getvalue(), *small.size)

@@ -11,11 +11,11 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, model_validator
 
 from shopvl.catalog.cells import folded, path_of
+from shopvl.catalog.vocabulary import CATEGORY_JOIN
 from shopvl.errors import CatalogError
 
 Visual = Literal["yes", "partly", "no", "unknown"]
 Pair = tuple[str, str] | Mapping[str, str]  # (property, value) or {property, value}
-JOIN = " > "
 EXPECTED_SHARE = 0.05  # of a category's products
 MOST_TOLD = 3  # categories that are named where any of several is meant
 
@@ -89,7 +89,7 @@ class Fact:
     def __str__(self) -> str:
         """`Apparel > Shirts` or `colour: Red`."""
         if not self.others:
-            return JOIN.join(self.path) if self.kind == "category" else f"{self.property}: {self.value}"
+            return CATEGORY_JOIN.join(self.path) if self.kind == "category" else f"{self.property}: {self.value}"
         told = [str(one) for one in self.each()]
         if len(told) > MOST_TOLD:
             told = [*told[: MOST_TOLD - 1], f"{len(told) - MOST_TOLD + 1} more"]
@@ -109,10 +109,14 @@ class Ontology(_Frozen):
         problems = [
             *(f"the property {name!r} comes twice" for name in _twice(folded(p.id) for p in self.properties)),
             *(
-                f"the category {JOIN.join(path)!r} comes twice"
+                f"the category {CATEGORY_JOIN.join(path)!r} comes twice"
                 for path in _twice(path_key(c.path) for c in self.categories)
             ),
-            *(f"{JOIN.join(c.path)!r} is there without its parent" for c in self.categories if _orphan(c.path, nodes)),
+            *(
+                f"{CATEGORY_JOIN.join(c.path)!r} is there without its parent"
+                for c in self.categories
+                if _orphan(c.path, nodes)
+            ),
             *(
                 f"the value {name!r} of {prop.id!r} comes twice"
                 for prop in self.properties

@@ -12,8 +12,8 @@ from typing import Any
 
 from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.corrections import CORRECTIONS, Correction, merged, read_corrections
-from shopvl.catalog.ontology import JOIN, Ontology
-from shopvl.catalog.vocabulary import CATEGORY, UNKNOWN
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
 from shopvl.errors import ReviewError
 from shopvl.files import Table, atomic_write
 from shopvl.review.keys import unlocked
@@ -205,7 +205,7 @@ class LegalNames:
             return []
         ends = [leaf for leaf in self.ontology.leaves() if _key_of(path) == _key_of(leaf)[: len(path)]]
         named = [leaf for leaf in self.ontology.leaves() if len(path) == 1 and _key_of(path)[0] in _key_of(leaf)[:-1]]
-        return [JOIN.join(leaf) for leaf in ends or named]
+        return [CATEGORY_JOIN.join(leaf) for leaf in ends or named]
 
 
 def _value_names(values: Iterable[Any]) -> dict[str, set[str]]:
@@ -222,14 +222,14 @@ def _category_names(ontology: Ontology) -> dict[str, set[str]]:
     short: dict[str, set[str]] = defaultdict(set)
     long: dict[str, set[str]] = {}
     for node in ontology.leaf_categories():
-        leaf, joined = node.path, JOIN.join(node.path)
+        leaf, joined = node.path, CATEGORY_JOIN.join(node.path)
         for name in (leaf[-1], *node.names.values(), *node.synonyms):
             short[folded(name)].add(joined)
         for language in node.names:
             steps = [ontology.category(leaf[: depth + 1]) for depth in range(len(leaf))]
             spoken = [(step.name(language) if step else None) or own for step, own in zip(steps, leaf, strict=True)]
-            long.setdefault(_folded_path(JOIN.join(spoken)), set()).add(joined)
-    own = {_folded_path(JOIN.join(leaf)): {JOIN.join(leaf)} for leaf in ontology.leaves()}
+            long.setdefault(_folded_path(CATEGORY_JOIN.join(spoken)), set()).add(joined)
+    own = {_folded_path(CATEGORY_JOIN.join(leaf)): {CATEGORY_JOIN.join(leaf)} for leaf in ontology.leaves()}
     return short | long | own
 
 
@@ -238,7 +238,7 @@ def _key_of(path: Sequence[str]) -> tuple[str, ...]:
 
 
 def _folded_path(text: str) -> str:
-    return JOIN.join(_key_of(path_of(text.replace("＞", ">")) or ()))
+    return CATEGORY_JOIN.join(_key_of(path_of(text.replace("＞", ">")) or ()))
 
 
 def _listed(values: Sequence[str], most: int = 8) -> str:

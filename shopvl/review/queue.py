@@ -12,9 +12,9 @@ import polars as pl
 
 from shopvl.catalog.cells import folded
 from shopvl.catalog.images import Thumbnail, image_bytes, thumbnail
-from shopvl.catalog.ontology import JOIN, Ontology
+from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.vocabulary import CATEGORY, UNKNOWN
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
 from shopvl.errors import ImageError, ReviewError
 from shopvl.files import atomic_write
 from shopvl.review.keys import sheet_key
@@ -165,7 +165,7 @@ def _tags(tags: Path) -> pl.LazyFrame:
 
 
 def _check_known(tags: Path, answers: pl.DataFrame, ontology: Ontology) -> None:
-    known = {(CATEGORY, folded(JOIN.join(node.path))) for node in ontology.categories}
+    known = {(CATEGORY, folded(CATEGORY_JOIN.join(node.path))) for node in ontology.categories}
     known |= {(prop.id, folded(value.id)) for prop in ontology.properties for value in prop.values}
     strange = [f"{name} {value!r}" for name, value in answers.iter_rows() if (name, folded(value)) not in known]
     if strange:
@@ -183,7 +183,7 @@ def _not_had(rows: pl.LazyFrame, ontology: Ontology) -> pl.DataFrame:
         (path, prop.id)
         for path in found["path"].unique().to_list()
         for prop in ontology.properties
-        if not ontology.applies(prop.id, path.split(JOIN))
+        if not ontology.applies(prop.id, path.split(CATEGORY_JOIN))
     ]
     schema = {"path": pl.String, "property": pl.String}
     return found.join(pl.DataFrame(lacking, schema=schema, orient="row"), on="path").select("product_id", "property")
@@ -247,14 +247,14 @@ def _reason(row: Mapping[str, Any]) -> Reason:
         return Reason("unknown", row["probability"])
     near = next(iter(row["alternatives"] or ()), None)
     if near is not None and near["probability"] >= row["probability"] / 2:
-        leaf, own = near["value"].split(JOIN)[-1], row["value"].split(JOIN)[-1]
+        leaf, own = near["value"].split(CATEGORY_JOIN)[-1], row["value"].split(CATEGORY_JOIN)[-1]
         return Reason("near", row["probability"], leaf if leaf != own else near["value"])
     return Reason("low", row["probability"])
 
 
 def choices(ontology: Ontology, names: Iterable[str]) -> dict[str, list[str]]:
     """What the drop-down of each of these properties offers: `unknown`, then every legal value."""
-    values = {CATEGORY: [JOIN.join(path) for path in ontology.leaves()]} | {
+    values = {CATEGORY: [CATEGORY_JOIN.join(path) for path in ontology.leaves()]} | {
         name: list(legal) for name, legal in ontology.values().items()
     }
     return {name: [UNKNOWN, *(v for v in values[name] if folded(v) != UNKNOWN)] for name in sorted(names)}

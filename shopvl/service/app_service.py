@@ -22,7 +22,7 @@ from shopvl.batch import Modality
 from shopvl.catalog.cells import folded
 from shopvl.catalog.correction_log import CorrectionLog, decided
 from shopvl.catalog.corrections import Correction, merged
-from shopvl.catalog.images import MAX_DOWNLOAD_BYTES, decode, image_bytes
+from shopvl.catalog.images import MAX_DOWNLOAD_BYTES, decode, image_bytes, smaller
 from shopvl.catalog.ontology import Ontology, apply_names
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
@@ -484,6 +484,4 @@ class AppService:
 
 def _photo(data: bytes) -> Image.Image:
     """Decoded, at most SHOWN_PX a side; it is kept for others, so nobody may draw in it."""
-    picture = decode(data)
-    picture.thumbnail((SHOWN_PX, SHOWN_PX), Image.Resampling.LANCZOS)
-    return picture
+    return smaller(decode(data), size_px=SHOWN_PX)

@@ -20,8 +20,6 @@ from shopvl.catalog.corrections import (
 )
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import open_catalog
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
-from shopvl.catalog.vocabulary import CATEGORY as CATEGORY_OF_TAGS
 from shopvl.data.rows import label_of
 from shopvl.errors import CatalogError
 
@@ -54,12 +52,6 @@ def stored(path: Path, *corrections: Correction) -> Path:
 def attributes(frame: pl.DataFrame, product_id: str) -> set[tuple[str, str]]:
     pairs = frame.filter(pl.col("product_id") == product_id)["attributes"].item()
     return {(pair["property"], pair["value"]) for pair in (() if pairs is None else pairs)}
-
-
-def test_the_category_is_named_as_in_tags() -> None:
-    from shopvl.catalog.ontology import JOIN
-
-    assert (CATEGORY, JOIN) == (CATEGORY_OF_TAGS, CATEGORY_JOIN)
 
 
 def test_values_are_replaced_taken_away_and_added(table: Path) -> None:
