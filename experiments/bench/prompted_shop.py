@@ -24,7 +24,6 @@ from shopvl.catalog.readers import open_catalog
 from shopvl.catalog.vocabulary import CATEGORY, UNKNOWN
 from shopvl.data.rows import label_of
 from shopvl.design.design import Design
-from shopvl.inference.calibrate import applicable
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import PromptedAnswers
 
@@ -62,7 +61,7 @@ def main() -> None:
                 if truth is not None:
                     right[name].append(folded(values[e]) == folded(truth))
                     had_but_silent.append(values[e] == UNKNOWN)
-                elif name != CATEGORY and not applicable(design, path, name):
+                elif name != CATEGORY and not design.ontology.applies(name, path):
                     not_had[name].append(values[e] == UNKNOWN)
 
     def mean(marks: list[bool]) -> float:
