@@ -12,7 +12,7 @@ from PIL import Image
 from app.wording import Translations
 from shopvl.catalog.images import thumbnail
 from shopvl.catalog.vocabulary import CATEGORY
-from shopvl.inference.ask import Clash, Reply
+from shopvl.inference.ask import Conflict, Reply
 from shopvl.reporting.page import DECISION_MARKS
 from shopvl.search import Found, Hit
 from shopvl.service.app_service import Read, Shown
@@ -69,9 +69,9 @@ def answers(read: Read, words: Translations) -> str:
     """All answers about a product: conflicts first, then the category and its properties."""
     replies = [read.replies[name] for name in read.applicable]
     counted = {kind: sum(reply.decision == kind for reply in replies) for kind in ("accept", "review", "unknown")}
-    lines = "".join(f"<li>{_clash(clash, words)}</li>" for clash in read.clashes)
+    lines = "".join(f"<li>{_conflict(conflict, words)}</li>" for conflict in read.conflicts)
     headline = f"<strong>{text(words('product.conflict'))}</strong>"
-    clashes = f'<div class="sv-message bad" role="alert">{headline}<ul>{lines}</ul></div>' if lines else ""
+    conflicts = f'<div class="sv-message bad" role="alert">{headline}<ul>{lines}</ul></div>' if lines else ""
     others = [words.property(name) for name in read.replies if name not in read.applicable]
     passed = (
         f'<p class="sv-note">{text(words("product.does_not_apply"))}: {text(" · ".join(others))}</p>' if others else ""
@@ -80,7 +80,7 @@ def answers(read: Read, words: Translations) -> str:
         answer(reply, words) for reply in sorted(replies, key=lambda r: (r.property != CATEGORY, r.value is None))
     )
     return (
-        f'{clashes}<p class="sv-counts">{text(words("product.counts", **counted))}</p>'
+        f'{conflicts}<p class="sv-counts">{text(words("product.counts", **counted))}</p>'
         f'<div class="sv-answers">{rows}</div>{passed}'
     )
 
@@ -90,9 +90,9 @@ def verdict(reply: Reply, words: Translations) -> str:
     return chip(reply.decision, words, "conflict" if reply.conflict else "")
 
 
-def _clash(clash: Clash, words: Translations) -> str:
-    said, shown = (words.short(clash.property, value) for value in (clash.said, clash.shown))
-    return text(words("product.conflict_line", property=words.property(clash.property), said=said, shown=shown))
+def _conflict(conflict: Conflict, words: Translations) -> str:
+    said, shown = (words.short(conflict.property, value) for value in (conflict.said, conflict.shown))
+    return text(words("product.conflict_line", property=words.property(conflict.property), said=said, shown=shown))
 
 
 def answer(reply: Reply, words: Translations, *, button: bool = True) -> str:
@@ -118,7 +118,7 @@ def answer(reply: Reply, words: Translations, *, button: bool = True) -> str:
     about = f'data-do="heat" data-property="{text(name)}" data-value="{text(reply.value)}"'
     act = about if reply.value is not None else ""
     tag = "button" if button and act else "div"
-    flag = " clash" if reply.conflict else ""
+    flag = " conflict" if reply.conflict else ""
     return (
         f'<{tag} class="sv-answer {decision}{flag}" {act if tag == "button" else ""}>'
         f'<span class="sv-prop">{text(words.property(name))}</span><span class="sv-main">{value}'

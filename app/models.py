@@ -12,7 +12,7 @@ from app.widgets import HIDDEN_PROGRESS, guarded, html, photo, picture_bytes
 from app.wording import Translations
 from shopvl.catalog.cells import folded
 from shopvl.catalog.vocabulary import CATEGORY, DEFAULT_PRECISION
-from shopvl.inference.calibrate import trust_of
+from shopvl.inference.calibrate import calibration_of
 from shopvl.inference.model_card import WEAK_BELOW
 from shopvl.service.app_service import AppService, Model, Read
 
@@ -134,7 +134,7 @@ def _facts(name: str, model: Model, words: Translations) -> str:
     for inputs, by_name in design.calibration.items():
         spoken = " + ".join(words(f"evidence.{one}") for one in inputs.split("+"))
         for prop, figures in by_name.items():
-            threshold = trust_of(design, inputs, prop).threshold(DEFAULT_PRECISION)
+            threshold = calibration_of(design, inputs, prop).threshold(DEFAULT_PRECISION)
             rows.append(
                 (
                     spoken,

@@ -15,7 +15,7 @@ from shopvl.catalog.schema import SPLITS
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.evaluation.page import evaluate
-from shopvl.inference.calibrate import trust_of
+from shopvl.inference.calibrate import calibration_of
 from shopvl.inference.model_card import WEAK_BELOW
 from shopvl.recipes.recipe import Recipe
 from shopvl.training.experiment import Experiment
@@ -116,7 +116,7 @@ def abilities(metrics: dict[str, Any], design: Design) -> list[Ability]:
             accuracy=told["accuracy"],
             accepted=told["accepted"],
             precision=told["precision_of_accepted"],
-            shown=trust_of(design, both, name).best_precision(),
+            shown=calibration_of(design, both, name).best_precision(),
         )
         for name, told in metrics["answers"][both].items()
         if told["rows"]

@@ -36,7 +36,7 @@ def test_check_finds_only_what_is_known() -> None:
 
 def test_a_minute_of_training_finds_pictures_and_tags(tmp_path: Path) -> None:
     """Far above chance (R@10 of 0.002, the largest type 0.18), though far below what a real run reaches."""
-    from shopvl.evaluation.evaluate import look, measure
+    from shopvl.evaluation.evaluate import measure, run_model
     from shopvl.training.experiment import Experiment
     from shopvl.training.pretraining import pretrain
     from shopvl.training.tuning import fit_heads
@@ -44,7 +44,7 @@ def test_a_minute_of_training_finds_pictures_and_tags(tmp_path: Path) -> None:
     told = Experiment(name="minute", recipe="tri-clip", size="mini", catalog=str(DATA), minutes=1.0)
     design = pretrain(told, tmp_path)
     fit_heads(design, open_catalog(DATA, split="val"))
-    figures = measure(design, look(design, open_catalog(DATA, split="test")))
+    figures = measure(design, run_model(design, open_catalog(DATA, split="test")))
     assert figures["rejects"] == 0
     assert figures["retrieval"]["full"]["text_to_image"]["R@10"] > 0.15
     levels = figures["answers"]["image+title"]["category"]["levels"]
@@ -69,12 +69,12 @@ def test_the_bundled_models_answers_are_those_of_before(tmp_path: Path) -> None:
 
 def test_the_model_in_the_box_is_as_good_as_its_card_says() -> None:
     from shopvl.design.design import Design
-    from shopvl.evaluation.evaluate import look, measure
+    from shopvl.evaluation.evaluate import measure, run_model
     from shopvl.paths import SHIPPED
 
     card = (SHIPPED / "README.md").read_text("utf-8")
     design = Design.from_pretrained(SHIPPED)
-    figures = measure(design, look(design, open_catalog(DATA, split="test")))
+    figures = measure(design, run_model(design, open_catalog(DATA, split="test")))
     for choice, told in (("image+title", "picture and title"), ("image", "picture"), ("title", "title")):
         for name, measured in figures["answers"][choice].items():
             stated = re.search(rf"^\| {told} \| {name} \| ([\d.]+) ", card, re.MULTILINE)

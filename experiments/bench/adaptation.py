@@ -27,7 +27,7 @@ import torch
 
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.design.design import Design
-from shopvl.evaluation.evaluate import look, measure
+from shopvl.evaluation.evaluate import measure, run_model
 from shopvl.metrics.intervals import mean_interval
 from shopvl.runs.leaderboard import shown
 from shopvl.tagging.run import tag
@@ -127,7 +127,7 @@ def adapted(method: str, per_class: int, seed: int, args: argparse.Namespace) ->
 
 def scored(design: Design, test: Catalog) -> dict[str, float]:
     """Accuracy by inputs and property."""
-    answers: dict[str, Any] = measure(design, look(design, test))["answers"]
+    answers: dict[str, Any] = measure(design, run_model(design, test))["answers"]
     return {
         f"{inputs}/{name}": answers[inputs][name]["accuracy"]
         for inputs in ("image+title", "image")

@@ -27,7 +27,7 @@ from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.vocabulary import UNKNOWN
 from shopvl.data.rows import label_of
 from shopvl.design.design import Design
-from shopvl.inference.calibrate import disagreement, trust_of
+from shopvl.inference.calibrate import calibration_of, conflict_score
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import PromptedAnswers
 from shopvl.models.answering_encoder import AnsweringDualEncoder
@@ -89,7 +89,7 @@ def conflicts(design: Design, catalog: Catalog, seed: int) -> dict[str, Any]:
         swapped.append({**row, "title": row["title"][:place] + other + row["title"][place + len(word) :]})
     untouched = scores(design, rows, catalog)
     lying = scores(design, swapped, catalog)
-    own = trust_of(design, "image+title", PROPERTY).conflict_from
+    own = calibration_of(design, "image+title", PROPERTY).conflict_from
     best = float(np.quantile(untouched, 1 - FLAGGED_ALLOWED))
     curve = {
         str(share): round(float((lying > np.quantile(untouched, 1 - share)).mean()), 4)
@@ -111,9 +111,9 @@ def scores(design: Design, rows: list[dict[str, Any]], catalog: Catalog) -> np.n
     def read(batch: Any, inputs: Any) -> dict[str, torch.Tensor]:
         alone = answers.read(batch, (("image",), ("title",)))
         picture, title = (
-            trust_of(design, one, PROPERTY).probabilities(alone[one][PROPERTY]) for one in ("image", "title")
+            calibration_of(design, one, PROPERTY).probabilities(alone[one][PROPERTY]) for one in ("image", "title")
         )
-        return {"score": disagreement(picture, title, design.labels[PROPERTY])}
+        return {"score": conflict_score(picture, title, design.labels[PROPERTY])}
 
     frame = pl.DataFrame(rows, schema=next(catalog.batches()).schema)
     parts = list(encode(design, [frame], catalog.root, ("image", "title"), read))

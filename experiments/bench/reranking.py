@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
-from shopvl.evaluation.evaluate import ModelOutputs, look
+from shopvl.evaluation.evaluate import ModelOutputs, run_model
 from shopvl.inference.pair_scorer import Matcher
 from shopvl.metrics.intervals import paired_bootstrap
 from shopvl.metrics.retrieval import group_ids, summarise_ranks
@@ -76,7 +76,7 @@ def first_of(design: Design, data: Path, split: str, queries: int, seed: int) ->
     """By direction, per query: the first rows by cosine, their scaled cosines, their logits, and which are right."""
     catalog = open_catalog(data, split=split)
     matcher = Matcher(design, catalog, bfloat16=bf16_is_fast())
-    seen: ModelOutputs = look(design, catalog)
+    seen: ModelOutputs = run_model(design, catalog)
     if [row["product_id"] for row in seen.rows] != [row["product_id"] for row in matcher.rows]:
         raise typer.BadParameter(f"{split} is larger than the {len(matcher.rows)} products that are matched at once")
     group_N = group_ids([folded(row["title"]) for row in seen.rows])

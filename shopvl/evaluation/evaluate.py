@@ -20,7 +20,7 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION
 from shopvl.data.rows import RejectedRow, Row, label_of, pairs, subcategory
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
-from shopvl.inference.calibrate import decisions, disagreement, trust_of
+from shopvl.inference.calibrate import calibration_of, conflict_score, decisions
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import LinearAnswers, PromptedAnswers, answers_of
 from shopvl.metrics.calibration import calibration_error, calibration_floor, coverage_at_precision, risk_coverage
@@ -68,7 +68,7 @@ class MadeQuery:
 
 @dataclass
 class ModelOutputs:
-    """Complete rows of a catalog as the design sees them. `rows` keep titles and labels, pictures by thumbnail only."""
+    """Embeddings and answers for the complete rows of a catalog."""
 
     rows: list[Row] = field(default_factory=list)
     rejects: list[RejectedRow] = field(default_factory=list)
@@ -81,9 +81,9 @@ class ModelOutputs:
         return product_vectors(embeddings, ("image", "title")).numpy()
 
 
-def look(design: Design, catalog: Catalog, report: Callable[[int], None] = lambda rows: None) -> ModelOutputs:
-    """One pass of the catalog through model and heads."""
-    seen = ModelOutputs()
+def run_model(design: Design, catalog: Catalog, report: Callable[[int], None] = lambda rows: None) -> ModelOutputs:
+    """One pass of the catalog through the model and its heads. Raises CatalogError if no row is complete."""
+    outputs = ModelOutputs()
     embedded: dict[str, list[np.ndarray]] = defaultdict(list)
     best: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     wanted: tuple[Modality, ...] = ("image", "title")
@@ -91,23 +91,25 @@ def look(design: Design, catalog: Catalog, report: Callable[[int], None] = lambd
     for item in encode(design, catalog.batches(), catalog.root, wanted, lambda b, i: _read(design, answers, b, i)):
         match item:
             case RejectedRow() as reject:
-                seen.rejects.append(reject)
+                outputs.rejects.append(reject)
             case Encoded(inputs=inputs) if inputs != wanted:
                 only = f"an evaluation needs picture and title, there is only the {inputs[0]}"
-                seen.rejects += [RejectedRow(row["product_id"], only) for row in item.rows]
+                outputs.rejects += [RejectedRow(row["product_id"], only) for row in item.rows]
             case Encoded():
-                seen.rows += item.rows
+                outputs.rows += item.rows
                 for name in item.values.keys() & set(wanted):
                     embedded[name].append(item.values[name])
-                for asked in _asked(design):
-                    best[asked].append(item.values["/".join(asked)])
-        report(len(seen.rows) + len(seen.rejects))
-    if not seen.rows:
+                for question in _asked(design):
+                    best[question].append(item.values["/".join(question)])
+        report(len(outputs.rows) + len(outputs.rejects))
+    if not outputs.rows:
         raise CatalogError(f"no row of {catalog.path} has both a picture and a title, so nothing can be measured")
-    seen.embeddings = {name: np.concatenate(parts) for name, parts in embedded.items()}
+    outputs.embeddings = {name: np.concatenate(parts) for name, parts in embedded.items()}
     for (choice, name), parts in best.items():
-        seen.answers.setdefault(choice, {})[name] = _answers(design, seen.rows, (choice, name), np.concatenate(parts))
-    return seen
+        outputs.answers.setdefault(choice, {})[name] = _answers(
+            design, outputs.rows, (choice, name), np.concatenate(parts)
+        )
+    return outputs
 
 
 def _asked(design: Design) -> list[tuple[str, str]]:
@@ -117,30 +119,32 @@ def _asked(design: Design) -> list[tuple[str, str]]:
 def _read(
     design: Design, answers: LinearAnswers | PromptedAnswers | None, batch: Batch, inputs: tuple[Modality, ...]
 ) -> dict[str, Tensor]:
-    """Embeddings by input, and per choice of inputs and property (B, 3): number of the best value, its probability,
-    and how strongly picture and title disagree about it, where both were read."""
+    """Embeddings by input, and per choice of inputs and property (B, 3): index of the best value, its probability, and
+    the conflict score of picture and title (0 unless both were read)."""
     if len(inputs) < 2:
         return {}
-    found: dict[str, Tensor] = {}
+    values: dict[str, Tensor] = {}
     if design.model.embeds:
-        found |= design.embeddings(batch, inputs)
+        values |= design.embeddings(batch, inputs)
     if answers is not None:
-        told = {
-            choice: {name: trust_of(design, choice, name).probabilities(by_name[name]) for name in design.labels}
+        probabilities = {
+            choice: {name: calibration_of(design, choice, name).probabilities(by_name[name]) for name in design.labels}
             for choice, by_name in answers.read(batch, INPUT_CHOICES).items()
         }
-        for choice, by_name in told.items():
+        for choice, by_name in probabilities.items():
             for name, p in by_name.items():
                 top = p.max(-1)
-                clash = torch.zeros_like(top.values)
+                conflict = torch.zeros_like(top.values)
                 if choice == inputs_name(MODALITIES):
-                    clash = disagreement(told["image"][name], told["title"][name], design.labels[name])
-                found[f"{choice}/{name}"] = torch.stack([top.indices.float(), top.values, clash], dim=-1)
-    return found
+                    conflict = conflict_score(
+                        probabilities["image"][name], probabilities["title"][name], design.labels[name]
+                    )
+                values[f"{choice}/{name}"] = torch.stack([top.indices.float(), top.values, conflict], dim=-1)
+    return values
 
 
-def _answers(design: Design, rows: Sequence[Row], asked: tuple[str, str], best_N3: np.ndarray) -> PropertyAnswers:
-    choice, name = asked
+def _answers(design: Design, rows: Sequence[Row], question: tuple[str, str], best_N3: np.ndarray) -> PropertyAnswers:
+    choice, name = question
     truth = [label_of(row, name, design.ontology) for row in rows]
     known = [number for number, value in enumerate(truth) if value is not None]
     values = design.labels[name]
@@ -148,19 +152,19 @@ def _answers(design: Design, rows: Sequence[Row], asked: tuple[str, str], best_N
         truth=[str(truth[number]) for number in known],
         best=[values[int(best_N3[number, 0])] for number in known],
         probability=best_N3[known, 1],
-        conflict=best_N3[known, 2] >= trust_of(design, choice, name).conflict_from,
+        conflict=best_N3[known, 2] >= calibration_of(design, choice, name).conflict_from,
         rows=known,
     )
 
 
-def ask(design: Design, seen: ModelOutputs, *, count: int = QUERIES, seed: int = 0) -> list[MadeQuery]:
-    """Queries for rows drawn from those seen; one that names nothing the ontology knows is left out."""
+def ask(design: Design, outputs: ModelOutputs, *, count: int = QUERIES, seed: int = 0) -> list[MadeQuery]:
+    """Queries made from random rows; those that name nothing of the ontology are left out."""
     rng = random.Random(seed)
-    facts = np.zeros((len(seen.rows), len(design.ontology.facts)), dtype=bool)
-    for place, row in enumerate(seen.rows):
-        facts[place, design.loader.facts_of(row)] = True
+    facts = np.zeros((len(outputs.rows), len(design.ontology.facts)), dtype=bool)
+    for number, row in enumerate(outputs.rows):
+        facts[number, design.loader.facts_of(row)] = True
     made = {}
-    for row in rng.sample(seen.rows, min(count, len(seen.rows))):
+    for row in rng.sample(outputs.rows, min(count, len(outputs.rows))):
         query = make_query(None, row["category_path"], pairs(row["attributes"]), design.ontology, rng)
         if query.wants:
             made[query.text] = query.wants
@@ -176,43 +180,40 @@ def ask(design: Design, seen: ModelOutputs, *, count: int = QUERIES, seed: int =
 
 
 def measure(
-    design: Design, seen: ModelOutputs, found: Mapping[str, Bidirectional] | None = None, *, seed: int = 0
+    design: Design, outputs: ModelOutputs, retrieval_scores: Mapping[str, Bidirectional] | None = None, *, seed: int = 0
 ) -> dict[str, Any]:
-    """All figures of design section "how we measure", ready for JSON; `found` is retrieval by protocol.
-
-    None: by embeddings alone.
-    """
-    found = retrieval(seen, seed=seed) if found is None else found
-    figures: dict[str, Any] = {"rows": len(seen.rows), "rejects": len(seen.rejects)}
-    if found:
-        figures["retrieval"] = {protocol: ways.as_dict() for protocol, ways in found.items()}
-    if seen.embeddings and (asked := ask(design, seen, seed=seed)):
-        vectors = np.stack([query.vector for query in asked])
-        ranking = ranking_at(vectors, seen.product_vectors(), [query.fitting for query in asked])
+    """All figures, ready for JSON. `retrieval_scores` are by protocol; None measures retrieval by embeddings."""
+    retrieval_scores = retrieval(outputs, seed=seed) if retrieval_scores is None else retrieval_scores
+    figures: dict[str, Any] = {"rows": len(outputs.rows), "rejects": len(outputs.rejects)}
+    if retrieval_scores:
+        figures["retrieval"] = {protocol: ways.as_dict() for protocol, ways in retrieval_scores.items()}
+    if outputs.embeddings and (queries := ask(design, outputs, seed=seed)):
+        vectors = np.stack([query.vector for query in queries])
+        ranking = ranking_at(vectors, outputs.product_vectors(), [query.fitting for query in queries])
         figures["queries"] = ranking.as_dict()
     figures["answers"] = {
         inputs: {name: _measured(design, inputs, name, answers) for name, answers in by_property.items()}
-        for inputs, by_property in seen.answers.items()
+        for inputs, by_property in outputs.answers.items()
     }
     return figures
 
 
-def retrieval(seen: ModelOutputs, *, seed: int = 0) -> dict[str, Bidirectional]:
+def retrieval(outputs: ModelOutputs, *, seed: int = 0) -> dict[str, Bidirectional]:
     """By embeddings, where there are any: `full` (any product of the same title is right) and `sampled-101`."""
-    if not seen.embeddings:
+    if not outputs.embeddings:
         return {}
-    titles = [folded(row["title"]) for row in seen.rows]
+    titles = [folded(row["title"]) for row in outputs.rows]
     groups = group_ids(titles)
-    image, title = seen.embeddings["image"], seen.embeddings["title"]
-    found = {
+    image, title = outputs.embeddings["image"], outputs.embeddings["title"]
+    scores = {
         "full": Bidirectional(
             text_to_image=recall_at(title, image, groups, groups), image_to_text=recall_at(image, title, groups, groups)
         )
     }
     if len(set(titles)) > SAMPLED_OTHERS:
-        candidates = sample_candidates(titles, [subcategory(row) for row in seen.rows], seed=seed)
-        found["sampled-101"] = sampled_101_embeddings(candidates, image, title)
-    return found
+        candidates = sample_candidates(titles, [subcategory(row) for row in outputs.rows], seed=seed)
+        scores["sampled-101"] = sampled_101_embeddings(candidates, image, title)
+    return scores
 
 
 def _measured(design: Design, inputs: str, name: str, answers: PropertyAnswers) -> dict[str, Any]:
@@ -220,7 +221,7 @@ def _measured(design: Design, inputs: str, name: str, answers: PropertyAnswers) 
     if not answers.rows:
         return {"rows": 0}
     covered = coverage_at_precision(answers.probability, answers.correct, DEFAULT_PRECISION)
-    threshold = trust_of(design, inputs, name).threshold(DEFAULT_PRECISION)
+    threshold = calibration_of(design, inputs, name).threshold(DEFAULT_PRECISION)
     accepted = np.array(decisions(answers.probability, threshold, answers.conflict)) == "accept"
     figures: dict[str, Any] = {
         **_scores(answers.truth, answers.best),
@@ -237,54 +238,54 @@ def _measured(design: Design, inputs: str, name: str, answers: PropertyAnswers) 
     return figures
 
 
-def per_example_results(seen: ModelOutputs, found: Mapping[str, Bidirectional]) -> dict[str, Any]:
-    """What became of each single product and query: what two models are compared by in pairs.
+def per_example_results(outputs: ModelOutputs, retrieval_scores: Mapping[str, Bidirectional]) -> dict[str, Any]:
+    """The result for each product and query, for paired comparisons of two models.
 
     Ranks of the first match by protocol and direction; by inputs and property whether the answer was right, product by
     product in their order, None where the truth is not known.
     """
     answers: dict[str, dict[str, list[bool | None]]] = {}
-    for inputs, by_property in seen.answers.items():
+    for inputs, by_property in outputs.answers.items():
         for name, given in by_property.items():
-            marks: list[bool | None] = [None] * len(seen.rows)
-            for place, right in zip(given.rows, given.correct.tolist(), strict=True):
-                marks[place] = right
+            marks: list[bool | None] = [None] * len(outputs.rows)
+            for number, right in zip(given.rows, given.correct.tolist(), strict=True):
+                marks[number] = right
             answers.setdefault(inputs, {})[name] = marks
     ranks = {
         protocol: {way: getattr(both, way).rank_Q.tolist() for way in ("text_to_image", "image_to_text")}
-        for protocol, both in found.items()
+        for protocol, both in retrieval_scores.items()
     }
-    return {"products": [row["product_id"] for row in seen.rows], "ranks": ranks, "answers": answers}
+    return {"products": [row["product_id"] for row in outputs.rows], "ranks": ranks, "answers": answers}
 
 
-def confusion_table(seen: ModelOutputs) -> list[dict[str, Any]]:
+def confusion_table(outputs: ModelOutputs) -> list[dict[str, Any]]:
     """How often each true value was answered with each value, by inputs and property, the most frequent pair first."""
     return [
         {"inputs": inputs, "property": name, "truth": truth, "answer": answer, "rows": rows}
-        for inputs, by_property in seen.answers.items()
+        for inputs, by_property in outputs.answers.items()
         for name, answers in by_property.items()
         for (truth, answer), rows in Counter(zip(answers.truth, answers.best, strict=True)).most_common()
     ]
 
 
-def curves(seen: ModelOutputs) -> dict[str, dict[str, dict[str, list[float]]]]:
+def curves(outputs: ModelOutputs) -> dict[str, dict[str, dict[str, list[float]]]]:
     """Risk against coverage by inputs and property, at CURVE_POINTS places at most."""
-    found: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for inputs, by_property in seen.answers.items():
+    sampled: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for inputs, by_property in outputs.answers.items():
         for name, answers in by_property.items():
             if answers.rows:
                 curve = risk_coverage(answers.probability.clip(0, 1), answers.correct)
-                kept = np.unique(np.linspace(0, len(curve.risk) - 1, CURVE_POINTS).astype(int))
-                points = {"coverage": curve.coverage[kept].tolist(), "risk": curve.risk[kept].tolist()}
-                found.setdefault(inputs, {})[name] = points
-    return found
+                shown = np.unique(np.linspace(0, len(curve.risk) - 1, CURVE_POINTS).astype(int))
+                points = {"coverage": curve.coverage[shown].tolist(), "risk": curve.risk[shown].tolist()}
+                sampled.setdefault(inputs, {})[name] = points
+    return sampled
 
 
 def coverage_by_labels(answers: PropertyAnswers) -> dict[str, float]:
     """Labelled rows to choose the threshold on -> share of answers that can then be accepted at DEFAULT_PRECISION.
 
-    From these very answers: so many times their number has the same shares right, and Wilson bounds with a z that is
-    smaller by the root of that. What more rows cannot raise, only a better model can.
+    Extrapolated from these answers: N times the rows would have the same accuracy, and Wilson bounds whose z is smaller
+    by the root of N. If the share hardly grows, more labels do not help; a better model does.
     """
     return {
         str(times * len(answers.rows)): coverage_at_precision(

@@ -26,13 +26,13 @@ from shopvl.evaluation.evaluate import (
     ask,
     confusion_table,
     curves,
-    look,
     measure,
     per_example_results,
     retrieval,
+    run_model,
 )
 from shopvl.files import atomic_write
-from shopvl.inference.pair_scorer import JUDGED, Matcher, has_itm_head, judged
+from shopvl.inference.pair_scorer import ITM_PROTOCOL, Matcher, has_itm_head, itm_retrieval
 from shopvl.metrics.calibration import risk_coverage
 from shopvl.reporting.page import Figure, FoundProduct, Line, Page, Verdict
 from shopvl.reporting.rendering import THUMBNAIL_PX
@@ -61,10 +61,10 @@ def evaluate(
     `metrics.json`, `confusions.csv`, `outcomes.json` and `risk_coverage.json` are for machines, `report.html` and
     `samples/` for people.
     """
-    seen = look(design, catalog, report)
-    found = retrieval(seen, seed=seed)
+    outputs = run_model(design, catalog, report)
+    retrieval_scores = retrieval(outputs, seed=seed)
     if has_itm_head(design):
-        found |= judged(Matcher(design, catalog, bfloat16=bf16_is_fast()), seed=seed)
+        retrieval_scores |= itm_retrieval(Matcher(design, catalog, bfloat16=bf16_is_fast()), seed=seed)
     figures = {
         "model": design.name,
         "data": catalog.path.name,
@@ -72,17 +72,17 @@ def evaluate(
         "split": catalog.split,
         "seed": seed,
         "parameters": design.parameter_count(),
-        **measure(design, seen, found, seed=seed),
+        **measure(design, outputs, retrieval_scores, seed=seed),
     }
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "metrics.json", json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    _write(out / "outcomes.json", json.dumps(per_example_results(seen, found)))
-    _write(out / "risk_coverage.json", json.dumps(curves(seen)))
-    if counted := confusion_table(seen):
-        _write(out / "confusions.csv", pl.DataFrame(counted).write_csv())
-        _samples(seen, catalog.root, out / "samples")
-    asked = ask(design, seen, seed=seed) if seen.embeddings else []
-    page = evaluation_page(figures, seen, asked, catalog.root, seed).write(out / "report.html")
+    _write(out / "outcomes.json", json.dumps(per_example_results(outputs, retrieval_scores)))
+    _write(out / "risk_coverage.json", json.dumps(curves(outputs)))
+    if confusions := confusion_table(outputs):
+        _write(out / "confusions.csv", pl.DataFrame(confusions).write_csv())
+        _samples(outputs, catalog.root, out / "samples")
+    queries = ask(design, outputs, seed=seed) if outputs.embeddings else []
+    page = evaluation_page(figures, outputs, queries, catalog.root, seed).write(out / "report.html")
     return Evaluated(figures, page)
 
 
@@ -91,27 +91,27 @@ def _write(path: Path, text: str) -> None:
         draft.write_text(text, "utf-8")
 
 
-def _samples(seen: ModelOutputs, root: Path, folder: Path) -> None:
+def _samples(outputs: ModelOutputs, root: Path, folder: Path) -> None:
     """Pictures whose category was answered, the surest wrong ones first, and what was said of them."""
-    answers = seen.answers[BOTH].get(CATEGORY)
+    answers = outputs.answers[BOTH].get(CATEGORY)
     if answers is None:
         return
     folder.mkdir(exist_ok=True)
-    told: list[dict[str, str]] = []
+    samples: list[dict[str, str]] = []
     for number in np.lexsort((-answers.probability, answers.correct))[:SHOWN_SAMPLES].tolist():
-        row = seen.rows[answers.rows[number]]
+        row = outputs.rows[answers.rows[number]]
         picture = thumbnail(_picture(row, root), size_px=THUMBNAIL_PX)
         if picture is None:
             continue
-        name = f"{len(told) + 1:02d}-{'right' if answers.correct[number] else 'wrong'}.jpg"
+        name = f"{len(samples) + 1:02d}-{'right' if answers.correct[number] else 'wrong'}.jpg"
         (folder / name).write_bytes(picture.jpeg)
-        said = {"truth": answers.truth[number], "answer": answers.best[number]}
-        told.append({"file": name, "product_id": row["product_id"], "title": row["title"], **said})
-    _write(folder / "samples.json", json.dumps(told, ensure_ascii=False, indent=1))
+        labels = {"truth": answers.truth[number], "answer": answers.best[number]}
+        samples.append({"file": name, "product_id": row["product_id"], "title": row["title"], **labels})
+    _write(folder / "samples.json", json.dumps(samples, ensure_ascii=False, indent=1))
 
 
 def evaluation_page(
-    figures: Mapping[str, Any], seen: ModelOutputs, asked: Sequence[MadeQuery], root: Path, seed: int
+    figures: Mapping[str, Any], outputs: ModelOutputs, queries: Sequence[MadeQuery], root: Path, seed: int
 ) -> Page:
     """Headline figures, tables, risk-coverage curves, ten searches, and answers right and wrong with pictures."""
     page = Page(
@@ -128,11 +128,11 @@ def evaluation_page(
     page.cards(_headlines(figures))
     if "retrieval" in figures:
         _retrieval(page, figures["retrieval"])
-    if asked:
-        _searches(page, figures["queries"], seen, asked, root)
+    if queries:
+        _searches(page, figures["queries"], outputs, queries, root)
     if figures["answers"]:
-        _answers(page, figures["answers"], seen)
-        _verdicts(page, seen, root, seed)
+        _answers(page, figures["answers"], outputs)
+        _verdicts(page, outputs, root, seed)
     return page
 
 
@@ -155,8 +155,8 @@ def _headlines(figures: Mapping[str, Any]) -> list[Figure]:
 
 def _retrieval(page: Page, figures: Mapping[str, Any]) -> None:
     note = "Any product of the same title is a right answer."
-    if JUDGED in figures:
-        note += f" {JUDGED}: lists of a match and 100 others of its kind, each pair judged by the matching head."
+    if ITM_PROTOCOL in figures:
+        note += f" {ITM_PROTOCOL}: lists of a match and 100 others of its kind, each pair judged by the matching head."
     page.section("Retrieval", note)
     rows: list[list[str | float]] = []
     for protocol, by_way in figures.items():
@@ -168,7 +168,7 @@ def _retrieval(page: Page, figures: Mapping[str, Any]) -> None:
 
 
 def _searches(
-    page: Page, figures: Mapping[str, Any], seen: ModelOutputs, asked: Sequence[MadeQuery], root: Path
+    page: Page, figures: Mapping[str, Any], outputs: ModelOutputs, queries: Sequence[MadeQuery], root: Path
 ) -> None:
     """Ten shopper's queries and the products that an index would find for them."""
     page.section(
@@ -177,19 +177,19 @@ def _searches(
         f"{figures['queries']:,} such queries nDCG@10 is {figures['nDCG@10']:.1%}, and {figures['P@10']:.1%} of the "
         "first ten products fit.",
     )
-    vectors = seen.product_vectors()
-    for query in asked[:SHOWN_QUERIES]:
+    vectors = outputs.product_vectors()
+    for query in queries[:SHOWN_QUERIES]:
         scores = vectors @ query.vector
         fitting = set(query.fitting.tolist())
         hits = []
         for number in np.argsort(-scores)[:SHOWN_HITS].tolist():
-            row = seen.rows[number]
+            row = outputs.rows[number]
             picture, right = _picture(row, root), number in fitting
             hits.append(FoundProduct(image=picture, caption=row["title"], right=right, score=float(scores[number])))
         page.search_strip(query.text, hits)
 
 
-def _answers(page: Page, answers: Mapping[str, Any], seen: ModelOutputs) -> None:
+def _answers(page: Page, answers: Mapping[str, Any], outputs: ModelOutputs) -> None:
     page.section(
         "Category and attributes",
         f"Accepted: the share of answers that the model gives by itself at {DEFAULT_PRECISION:.0%} precision, by "
@@ -215,7 +215,7 @@ def _answers(page: Page, answers: Mapping[str, Any], seen: ModelOutputs) -> None
     headers = ["property", "inputs", "values", "accuracy", "weighted F1", "macro F1", "ECE", "accepted", "precise"]
     page.table(headers, rows, shown={**dict.fromkeys(headers[3:], ".1%"), "ECE": ".3f"}, grouped=True)
     _more_labels(page, answers)
-    for name, by_inputs in _by_property(seen).items():
+    for name, by_inputs in _by_property(outputs).items():
         lines = [_risk_line(inputs, given) for inputs, given in by_inputs.items() if given.rows]
         if lines:
             page.lines(lines, title=name, x_label="share answered", y_label="share wrong", x_shown=".0%", y_shown=".0%")
@@ -241,21 +241,21 @@ def _risk_line(inputs: str, answers: PropertyAnswers) -> Line:
     return Line(name=inputs, x=curve.coverage.tolist(), y=curve.risk.tolist())
 
 
-def _by_property(seen: ModelOutputs) -> dict[str, dict[str, PropertyAnswers]]:
-    names = next(iter(seen.answers.values()))
-    return {name: {inputs: by_name[name] for inputs, by_name in seen.answers.items()} for name in names}
+def _by_property(outputs: ModelOutputs) -> dict[str, dict[str, PropertyAnswers]]:
+    names = next(iter(outputs.answers.values()))
+    return {name: {inputs: by_name[name] for inputs, by_name in outputs.answers.items()} for name in names}
 
 
-def _verdicts(page: Page, seen: ModelOutputs, root: Path, seed: int) -> None:
+def _verdicts(page: Page, outputs: ModelOutputs, root: Path, seed: int) -> None:
     """From the picture alone: a sample of right answers, and the most confident wrong ones."""
     page.section("Hits and misses", "Answers from the picture alone; the misses are those the model was surest of.")
     rng = np.random.default_rng(seed)
-    for name, answers in seen.answers["image"].items():
+    for name, answers in outputs.answers["image"].items():
         right = rng.permutation(np.flatnonzero(answers.correct))[:SHOWN_VERDICTS]
         wrong = np.flatnonzero(~answers.correct)
         surest = wrong[np.argsort(-answers.probability[wrong])][:SHOWN_VERDICTS]
         hits, misses = (
-            [verdict_of(seen.rows[answers.rows[n]], name, answers, n, root) for n in chosen]
+            [verdict_of(outputs.rows[answers.rows[n]], name, answers, n, root) for n in chosen]
             for chosen in (right, surest)
         )
         page.hits_and_misses(hits, misses)

@@ -1,4 +1,4 @@
-"""Questions about one product in free words, answered with probability, evidence, and where the picture shows it."""
+"""Free-text questions about one product, answered with probability, evidence and an occlusion heat map."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ Pair = tuple[str, str]  # property and value
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a question is about: properties by id (`category` is one), and the values it names: is it any of them?"""
+class ParsedQuestion:
+    """Properties that a question is about, by id (`category` is one), and the values it names (a yes/no question)."""
 
     properties: tuple[str, ...]
     values: tuple[Pair, ...] = ()
@@ -70,8 +70,8 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Clash:
-    """A property of which the title says one value and the picture shows another, each with its probability alone."""
+class Conflict:
+    """A property for which the title says one value and the picture shows another, each with its own probability."""
 
     property: str
     said: str
@@ -84,11 +84,11 @@ class Clash:
         return f"{self.property}: the title says {_short(self.said)}, the picture looks {_short(self.shown)}"
 
 
-def understand(question: str, ontology: Ontology) -> Asked:
+def parse_question(question: str, ontology: Ontology) -> ParsedQuestion:
     """Which properties a question in English or Chinese is about. Raises CatalogError that lists what can be asked.
 
-    What or which, and a property's name, ask for that property: values then only describe the product. Elsewhere a
-    value or a category asks yes or no; "what is it" and the like ask for the category.
+    "What" or "which" with a property's name asks for that property; values then only describe the product. Without
+    them, a value or a category makes it a yes/no question. "What is it" and the like ask for the category.
     """
 
     def has(words: Iterable[str]) -> bool:
@@ -97,15 +97,15 @@ def understand(question: str, ontology: Ontology) -> Asked:
     properties, values = _named(question, ontology)
     has_value = any(name != CATEGORY for name, _ in values)
     if properties and (not has_value or has(OPEN_WORDS)):
-        return Asked(properties)
+        return ParsedQuestion(properties)
     if has_value:
-        return Asked(tuple(dict.fromkeys(name for name, _ in values)), values)
+        return ParsedQuestion(tuple(dict.fromkeys(name for name, _ in values)), values)
     if has(HAS_WORDS):
-        return Asked(tuple(prop.id for prop in ontology.properties))
+        return ParsedQuestion(tuple(prop.id for prop in ontology.properties))
     if has(CATEGORY_WORDS) or has(WHAT_WORDS):
-        return Asked((CATEGORY,))
+        return ParsedQuestion((CATEGORY,))
     if values:
-        return Asked((CATEGORY,), values)
+        return ParsedQuestion((CATEGORY,), values)
     known = ", ".join([CATEGORY, *(prop.id for prop in ontology.properties)])
     raise CatalogError(
         f"{question!r} names nothing this model knows; it can be asked for {known}, or for a value of one"
@@ -123,7 +123,7 @@ def _named(question: str, ontology: Ontology) -> tuple[tuple[str, ...], tuple[Pa
     longer = [name for name in names if _stands(name, question)]
 
     def is_own(name: str) -> bool:  # a "hair colour" is no colour
-        return not any(says(one, name) and not says(name, one) for one in longer)
+        return not any(says(other, name) and not says(name, other) for other in longer)
 
     def meant(group: Iterable[int]) -> list[Pair]:  # "is the dial round?" is not about the shape
         pairs = [_pair(ontology.facts[number]) for number in sorted(group)]
@@ -153,13 +153,13 @@ def _apart(groups: Sequence[Sequence[Pair]]) -> tuple[Pair, ...]:
     sandal does, though some sandals are shoes.
     """
 
-    def within(one: Pair, other: Pair) -> bool:
-        return one != other and one[0] == other[0] and _is_in(one[1], other[1])
+    def within(inner: Pair, outer: Pair) -> bool:
+        return inner != outer and inner[0] == outer[0] and _is_in(inner[1], outer[1])
 
-    def is_told_closer(group: Sequence[Pair]) -> bool:
-        return any(all(any(within(one, outer) for outer in group) for one in other) for other in groups)
+    def is_more_specific_elsewhere(group: Sequence[Pair]) -> bool:
+        return any(all(any(within(pair, outer) for outer in group) for pair in other) for other in groups)
 
-    pairs = dict.fromkeys(pair for group in groups if not is_told_closer(group) for pair in group)
+    pairs = dict.fromkeys(pair for group in groups if not is_more_specific_elsewhere(group) for pair in group)
     apart = [pair for pair in pairs if not any(within(pair, other) for other in pairs)]
     return tuple(sorted(apart, key=lambda pair: pair[0] == CATEGORY))
 
@@ -172,7 +172,7 @@ class Product:
     ) -> None:
         """Raises CatalogError for a picture that cannot be read, or where there is neither picture nor title.
 
-        `answers` are the design's own, for those who ask about many products: to make them takes a moment.
+        Pass the design's `answers` to reuse them for many products: they take a moment to build.
         """
         row = {
             "product_id": "asked",
@@ -193,7 +193,7 @@ class Product:
 
     @property
     def inputs(self) -> tuple[Modality, ...]:
-        """What there is of it: picture, title, or both."""
+        """Inputs that the product has: picture, title, or both."""
         return self.usable.inputs
 
     def replies(self, precision: float = DEFAULT_PRECISION) -> dict[str, Reply]:
@@ -211,16 +211,18 @@ class Product:
             for row in self.answers.rows(self.item, precision)
         }
 
-    def clashes(self, replies: Mapping[str, Reply]) -> list[Clash]:
-        """What picture and title say, for every one of the replies in which they disagree."""
-        found = []
+    def conflicts(self, replies: Mapping[str, Reply]) -> list[Conflict]:
+        """What picture and title each say, for every reply that is in conflict."""
+        conflicts = []
         for name in (name for name, reply in replies.items() if reply.conflict):
             labels = self.design.labels[name]
             by_input = {single: self.item.values[f"{single}/{name}"][0] for single in MODALITIES}
             best = {single: int(shares.argmax()) for single, shares in by_input.items()}
-            said, shown = ((labels[best[one]], float(by_input[one][best[one]])) for one in ("title", "image"))
-            found.append(Clash(name, *said, *shown))
-        return found
+            said, shown = (
+                (labels[best[single]], float(by_input[single][best[single]])) for single in ("title", "image")
+            )
+            conflicts.append(Conflict(name, *said, *shown))
+        return conflicts
 
     def applicable(self, replies: Mapping[str, Reply]) -> list[str]:
         """The category, and the properties that products of the answered category have."""
@@ -229,57 +231,57 @@ class Product:
         return [name for name in replies if name == CATEGORY or self.design.ontology.applies(name, path)]
 
     def shares(self, name: str, values: Iterable[str]) -> tuple[tuple[str, float], ...]:
-        """The values, the likeliest first, each with its probability from all there is of the product."""
+        """The values, the likeliest first, each with its probability from all inputs of the product."""
         labels, share_K = self.design.labels[name], self.item.values[f"{inputs_name(self.inputs)}/{name}"][0]
-        found = [(value, float(share_K[[_is_in(label, value) for label in labels]].sum())) for value in values]
-        return tuple(sorted(found, key=lambda one: -one[1]))
+        shares = [(value, float(share_K[[_is_in(label, value) for label in labels]].sum())) for value in values]
+        return tuple(sorted(shares, key=lambda pair: -pair[1]))
 
     def heat(self, name: str, value: str, grid: tuple[int, int] = HEAT_GRID) -> np.ndarray:
-        """(rows, columns): how much the value's log-probability from the picture alone falls without that cell.
+        """(rows, columns): by how much the value's log-probability from the picture alone falls without that cell.
 
-        Cells are painted in the border's colour, with half a cell around them (occlusion, arXiv:1311.2901). Positive:
-        the cell speaks for the value. Raises CatalogError without a picture.
+        Cells are painted over in the border's colour, with half a cell around them (occlusion, arXiv:1311.2901).
+        Positive: the cell supports the value. Raises CatalogError without a picture.
         """
         if self.usable.image is None:
             raise CatalogError("there is no picture, so there is nothing to show on it")
         loader = self.design.loader
-        whole = to_pixels(self.usable.image, loader.size_px)
+        pixels = to_pixels(self.usable.image, loader.size_px)
         colour = np.array(border_colour(self.usable.image), dtype=np.uint8)[:, None, None]
         height, width = loader.size_px
         rows, columns = grid
-        painted = np.repeat(whole[None], rows * columns + 1, axis=0)
+        painted = np.repeat(pixels[None], rows * columns + 1, axis=0)
         for cell in range(rows * columns):
             row, column = divmod(cell, columns)
             top, bottom = (round(height * (row + edge) / rows) for edge in (-0.5, 1.5))
             left, right = (round(width * (column + edge) / columns) for edge in (-0.5, 1.5))
             painted[cell, :, max(top, 0) : bottom, max(left, 0) : right] = colour
-        place = self.design.labels[name].index(value)
+        index = self.design.labels[name].index(value)
         with torch.inference_mode():
             batch = Batch(pictures=loader.seen(list(painted))).to(self.design.device)
-            logp = self.answers.answers.read(batch, [("image",)])["image"][name][:, place].float().cpu()
+            logp = self.answers.answers.read(batch, [("image",)])["image"][name][:, index].float().cpu()
         return (logp[-1] - logp[:-1]).view(rows, columns).numpy()
 
 
 def ask(
     design: Design, question: str, picture: bytes | None, title: str | None, precision: float = DEFAULT_PRECISION
 ) -> list[Reply]:
-    """Answers to one question about one product. Raises CatalogError for a question or picture that is of no use."""
-    asked = understand(question, design.ontology)
-    return answered(asked, Product(design, picture, title), precision)
+    """Answers to one question about one product. Raises CatalogError for a question or picture it cannot read."""
+    parsed = parse_question(question, design.ontology)
+    return answered(parsed, Product(design, picture, title), precision)
 
 
-def answered(asked: Asked, product: Product, precision: float = DEFAULT_PRECISION) -> list[Reply]:
-    """The answers to a question that was understood.
+def answered(question: ParsedQuestion, product: Product, precision: float = DEFAULT_PRECISION) -> list[Reply]:
+    """The answers to a parsed question.
 
-    A category named beside a value is what the product is taken for: it is answered only where that is wrong.
+    A category named beside a value is taken as given ("is this dress red?"), and is answered only if it is wrong.
     """
     replies = product.replies(precision)
-    found = [
-        replace(replies[name], named=product.shares(name, [value for about, value in asked.values if about == name]))
-        for name in asked.properties
+    selected = [
+        replace(replies[name], named=product.shares(name, [value for about, value in question.values if about == name]))
+        for name in question.properties
         if name in replies
     ]
-    return [reply for reply in found if reply.property != CATEGORY or len(found) == 1 or reply.verdict() == "no"]
+    return [reply for reply in selected if reply.property != CATEGORY or len(selected) == 1 or reply.verdict() == "no"]
 
 
 def sentence(reply: Reply) -> str:

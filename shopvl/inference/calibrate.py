@@ -1,4 +1,4 @@
-"""From a head's score to a probability that can be believed, and from a probability to a decision."""
+"""Calibration: from a head's score to a probability, and from a probability to a decision."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import UNKNOWN, UNKNOWN_BELOW, Decision
 from shopvl.design.design import Design
 from shopvl.inference.features import ABSENT, Labelled, Report, labelled
-from shopvl.inference.predict import TITLE, answers_of, mixed
+from shopvl.inference.predict import TITLE, TITLE_WEIGHT_KEY, answers_of, geometric_mixture
 from shopvl.metrics.calibration import calibration_error
 from shopvl.metrics.intervals import grouped_wilson_lower
 from shopvl.metrics.retrieval import group_ids
@@ -30,7 +30,7 @@ TINY, EPS = 1e-300, 1e-5
 MIN_ROWS = 20  # of a property, to calibrate it at all
 MAX_ROWS = 20_000  # answers of so many rows are kept in memory
 PRIOR = 5.0  # nats per squared unit of the temperature's logarithm and the curve's numbers: few rows change little
-TITLE_SHARES = (0.0, 0.25, 0.5, 0.75)
+TITLE_WEIGHTS = (0.0, 0.25, 0.5, 0.75)
 CONFLICT_SHARE = 0.02  # of ordinary products that may be flagged as in conflict, per property
 ALONE = ("image", "title")
 VISIBLE_FROM, PARTLY_FROM = 0.5, 0.1  # of `visual_score`: the picture shows it; it shows something of it
@@ -47,15 +47,14 @@ class AnswerCalibration:
     ece: float = float("nan")
     # (confidence, lower bound of the precision of all answers at least that confident), from the surest on
     curve: tuple[tuple[float, float], ...] = ()
-    conflict_from: float = float("inf")  # disagreement of picture and title from which on it is one to look at
-    title_share: float = 0.0  # of the answer from picture and title that is the title's alone (`predict.title_shares`)
+    conflict_from: float = float("inf")  # `conflict_score` from which picture and title are in conflict
+    title_weight: float = 0.0  # of the answer from the title alone, in the answer from both (`predict.title_weights`)
 
     def threshold(self, precision: float) -> float:
         """The lowest confidence from which on `precision` holds with 95% certainty; infinity where none is.
 
-        Never below MIN_ACCEPT_CONFIDENCE: among many sure answers a few coin tosses do not show, but nobody should
-        act on one. And a
-        hair below where it was found, for the same answer in another batch is not the same to the last digit.
+        Never below MIN_ACCEPT_CONFIDENCE: a few guesses do not show among many confident answers, but must not be
+        accepted. EPS below the measured confidence, because the same answer differs in its last digits between batches.
         """
         holding = (confidence for confidence, held in self.curve if held >= precision)
         return max(MIN_ACCEPT_CONFIDENCE, min(holding, default=float("inf")) - EPS)
@@ -70,32 +69,32 @@ class AnswerCalibration:
         return decision
 
     def probabilities(self, logp_NK: Tensor) -> Tensor:
-        """Calibrated probabilities (N, K): scores over the temperature, then the best answer's set right by the curve.
+        """Calibrated probabilities (N, K): temperature scaling, then beta calibration of the best answer.
 
-        The other answers share what is left as they did before; where the curve would have the next one pass it, the
-        best stays the best by a hair.
+        The other answers keep their proportions in what is left. The best answer stays the best: if the curve would put
+        the next one above it, it is set just above that.
         """
-        # in double precision, in which the others of a score of nearly 1 are not yet 0
+        # double precision: next to a score of nearly 1 the other answers would round to 0
         p_NK = (logp_NK.double() / self.temperature).softmax(-1)
-        best_N1, place_N1 = p_NK.max(-1, keepdim=True)
-        others_NK = p_NK.scatter(1, place_N1, 0.0)
+        best_N1, best_index_N1 = p_NK.max(-1, keepdim=True)
+        others_NK = p_NK.scatter(1, best_index_N1, 0.0)
         share_NK = others_NK / others_NK.sum(-1, keepdim=True).clamp(min=TINY)
         next_N1 = share_NK.amax(-1, keepdim=True)
         own_N1 = beta_calibrate(best_N1, p_NK.new_tensor(self.shape))
         own_N1 = torch.maximum(own_N1, next_N1 / (1 + next_N1) * (1 + EPS))
-        return (share_NK * (1 - own_N1)).scatter(1, place_N1, own_N1).float()
+        return (share_NK * (1 - own_N1)).scatter(1, best_index_N1, own_N1).float()
 
 
 def decisions(
     probability_N: ArrayLike, threshold_N: ArrayLike, conflict_N: ArrayLike, *, known_N: ArrayLike = True
 ) -> list[Decision]:
-    """The one rule: from the threshold on an answer is accepted unless picture and title disagree; below it, it is for
-    a reviewer unless that is not worth a look. No answer (`known_N` false) is `unknown`."""
+    """Accept an answer from the threshold on, unless picture and title disagree; else review it, or `unknown` where
+    it is below UNKNOWN_BELOW. No answer (`known_N` false) is `unknown` as well."""
     probability_N = np.asarray(probability_N, dtype=np.float64)
     known, conflict = np.asarray(known_N, dtype=bool), np.asarray(conflict_N, dtype=bool)
     below_N = np.where(known & (probability_N >= UNKNOWN_BELOW), "review", "unknown")
-    found: list[Decision] = np.where(known & (probability_N >= threshold_N) & ~conflict, "accept", below_N).tolist()
-    return found
+    decided: list[Decision] = np.where(known & (probability_N >= threshold_N) & ~conflict, "accept", below_N).tolist()
+    return decided
 
 
 def beta_calibrate(score: Tensor, shape_3: Tensor) -> Tensor:
@@ -108,65 +107,77 @@ def beta_calibrate(score: Tensor, shape_3: Tensor) -> Tensor:
 UNMEASURED = AnswerCalibration()
 
 
-def trust_of(design: Design, inputs: str, name: str) -> AnswerCalibration:
-    """What the design's calibration says of that property; nothing is accepted where it says nothing."""
-    known = design.calibration.get(inputs, {}).get(name)
-    if known is None:
+def calibration_of(design: Design, inputs: str, name: str) -> AnswerCalibration:
+    """The calibration of that property from those inputs; UNMEASURED, which accepts nothing, if there is none."""
+    saved = design.calibration.get(inputs, {}).get(name)
+    if saved is None:
         return UNMEASURED
-    curve = tuple((confidence, held) for confidence, held in known["curve"])
-    conflict_from = float("inf") if known["conflict_from"] is None else known["conflict_from"]
+    fields = {field: value for field, value in saved.items() if field != TITLE_WEIGHT_KEY}
     return AnswerCalibration(
-        **{**known, "shape": tuple(known["shape"]), "curve": curve, "conflict_from": conflict_from}
+        **fields
+        | {
+            "shape": tuple(saved["shape"]),
+            "curve": tuple((confidence, held) for confidence, held in saved["curve"]),
+            "conflict_from": float("inf") if saved["conflict_from"] is None else saved["conflict_from"],
+            "title_weight": saved.get(TITLE_WEIGHT_KEY, 0.0),
+        }
     )
 
 
 def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, share: None, seed: int = 0) -> None:
-    """Measure every answer on rows it was not fitted on, and keep the figures in `design.calibration`."""
+    """Fit and measure the calibration of every answer on held-out rows, and keep it in `design.calibration`."""
     answers = answers_of(design)
-    design.calibration = {}  # the answers as they are, without what was measured before
+    design.calibration = {}  # an earlier calibration must not change the answers that are measured
 
     def read(batch: Batch) -> dict[str, Tensor]:
-        found = answers.read(batch, INPUT_CHOICES)
-        return {f"{inputs}/{name}": logp for inputs, by_name in found.items() for name, logp in by_name.items()}
+        answered = answers.read(batch, INPUT_CHOICES)
+        return {f"{inputs}/{name}": logp for inputs, by_name in answered.items() for name, logp in by_name.items()}
 
     known = labelled(design, catalog, design.labels, read, report=report, max_rows=MAX_ROWS)
-    shares = {}
+    weights = {}
     for name in design.labels:
         both, alone = (f"{inputs_name(choice)}/{name}" for choice in (MODALITIES, TITLE))
-        shares[name] = best_title_share(known.values[both], known.values[alone], known.labels[name])
-        known.values[both] = mixed(known.values[both], known.values[alone], shares[name])
+        weights[name] = best_title_weight(known.values[both], known.values[alone], known.labels[name])
+        known.values[both] = geometric_mixture(known.values[both], known.values[alone], weights[name])
     title_N = group_ids([folded(title) for title in known.titles])
     measured = {
         inputs_name(inputs): {
-            name: trust
+            name: calibration
             for name in design.labels
-            if (trust := _measured(known, title_N, inputs_name(inputs), name, seed)) is not None
+            if (calibration := _measured(known, title_N, inputs_name(inputs), name, seed)) is not None
         }
         for inputs in INPUT_CHOICES
     }
-    for name, trust in measured["image+title"].items():
-        measured["image+title"][name] = trust = replace(trust, title_share=shares[name])
-        if all(name in measured[one] for one in ALONE):
-            picture, title = (measured[one][name].probabilities(known.values[f"{one}/{name}"]) for one in ALONE)
-            scores = disagreement(picture, title, design.labels[name]).numpy()
+    for name, calibration in measured["image+title"].items():
+        measured["image+title"][name] = calibration = replace(calibration, title_weight=weights[name])
+        if all(name in measured[inputs] for inputs in ALONE):
+            picture, title = (
+                measured[inputs][name].probabilities(known.values[f"{inputs}/{name}"]) for inputs in ALONE
+            )
+            scores = conflict_score(picture, title, design.labels[name]).numpy()
             limit = float(np.quantile(scores, 1 - CONFLICT_SHARE))
-            measured["image+title"][name] = replace(trust, conflict_from=max(limit, 1e-3))
+            measured["image+title"][name] = replace(calibration, conflict_from=max(limit, 1e-3))
     design.ontology = with_visibility(design.ontology, known, measured["image"])
     design.calibration = {
-        inputs: {name: _plain(trust) for name, trust in by_name.items()} for inputs, by_name in measured.items()
+        inputs: {name: _plain(calibration) for name, calibration in by_name.items()}
+        for inputs, by_name in measured.items()
     }
 
 
-def best_title_share(both_NK: Tensor, alone_NK: Tensor, truth_N: Tensor) -> float:
-    """How much the title alone should have of the answer from picture and title: as gives most right answers.
+def best_title_weight(both_NK: Tensor, alone_NK: Tensor, truth_N: Tensor) -> float:
+    """The weight of the title's own answer in the answer from picture and title that gives most right answers.
 
-    Log-probabilities of both; rows without a truth are labelled -1. The smallest share of equals, none for few rows.
+    Both are log-probabilities; rows without a truth are labelled -1. The smallest of equally good weights; 0 for fewer
+    than MIN_ROWS rows.
     """
     known = truth_N >= 0
     if int(known.sum()) < MIN_ROWS:
         return 0.0
-    right = [int((mixed(both_NK, alone_NK, share).argmax(-1) == truth_N)[known].sum()) for share in TITLE_SHARES]
-    return TITLE_SHARES[int(np.argmax(right))]
+    right = [
+        int((geometric_mixture(both_NK, alone_NK, weight).argmax(-1) == truth_N)[known].sum())
+        for weight in TITLE_WEIGHTS
+    ]
+    return TITLE_WEIGHTS[int(np.argmax(right))]
 
 
 def with_visibility(ontology: Ontology, known: Labelled, picture: Mapping[str, AnswerCalibration]) -> Ontology:
@@ -183,14 +194,16 @@ def with_visibility(ontology: Ontology, known: Labelled, picture: Mapping[str, A
     return ontology.with_properties(measured)
 
 
-def _plain(trust: AnswerCalibration) -> dict[str, object]:
-    """For JSON, which has no infinity."""
-    limit = trust.conflict_from
-    return {**asdict(trust), "conflict_from": limit if np.isfinite(limit) else None}
+def _plain(calibration: AnswerCalibration) -> dict[str, object]:
+    """As it stands in calibration.json, which has no infinity."""
+    fields = asdict(calibration)
+    limit = fields["conflict_from"]
+    title_weight = fields.pop("title_weight")
+    return {**fields, "conflict_from": limit if np.isfinite(limit) else None, TITLE_WEIGHT_KEY: title_weight}
 
 
-def disagreement(picture_NK: Tensor, title_NK: Tensor, values: Sequence[str]) -> Tensor:
-    """(N,): how sure the title is of its value, times how much less likely the picture finds it than its own.
+def conflict_score(picture_NK: Tensor, title_NK: Tensor, values: Sequence[str]) -> Tensor:
+    """(N,): the title's confidence in its value, times the log-ratio of the picture's best value to the title's value.
 
     In nats; 0 where both choose the same value, and where either says `unknown`.
     """
@@ -211,7 +224,7 @@ def _measured(known: Labelled, title_N: np.ndarray, inputs: str, name: str, seed
     rows = truth != ABSENT
     logp, truth, title_N = known.values[f"{inputs}/{name}"][rows], truth[rows], title_N[rows.numpy()]
     fitted = _fitted(logp, truth)
-    # what the figures say is measured on rows that the fit did not see: each half is judged by the other's fit
+    # two-fold: each half is measured with the calibration that was fitted on the other
     halves = np.array_split(np.random.default_rng(seed).permutation(len(truth)), 2)
     confidence, correct = np.empty(len(truth)), np.empty(len(truth), dtype=bool)
     for own, other in (halves, halves[::-1]):
@@ -228,7 +241,7 @@ def _measured(known: Labelled, title_N: np.ndarray, inputs: str, name: str, seed
 
 
 def _fitted(logp_NK: Tensor, truth_N: Tensor) -> AnswerCalibration:
-    """The temperature that suits the rows whose value is among the labels; the curve knows of the others, too."""
+    """The temperature is fitted on rows whose value is among the labels, the beta calibration on all."""
     known_N = truth_N >= 0
     temperature = fit_temperature(logp_NK[known_N], truth_N[known_N])
     top = (logp_NK / temperature).softmax(-1).max(-1)
@@ -236,10 +249,10 @@ def _fitted(logp_NK: Tensor, truth_N: Tensor) -> AnswerCalibration:
 
 
 def fit_beta_calibration(score_N: Tensor, correct_N: Tensor) -> tuple[float, float, float]:
-    """The shape with the least negative log-likelihood, rising, and not far from the identity on few rows.
+    """Parameters with the least negative log-likelihood; the curve rises, and PRIOR keeps it near the identity.
 
-    Three numbers for all rows are steadier than a step curve (isotonic regression), and leave no ties: at a precision
-    of 0.95, 3 points more of the answers can be accepted (mean over inputs and properties of real products).
+    Three parameters vary less than isotonic regression, and leave no ties: at a precision of 0.95, 3 points more of the
+    answers can be accepted (mean over inputs and properties of real products).
     """
     score_N, right_N = score_N.double(), correct_N.double()
     free_3 = torch.zeros(3, dtype=torch.float64, requires_grad=True)  # log a, log b, c
@@ -280,7 +293,10 @@ def _minimise(loss: Callable[[], Tensor], free: Tensor) -> None:
 def _precision_curve(
     confidence_N: np.ndarray, correct_N: np.ndarray, title_N: np.ndarray
 ) -> tuple[tuple[float, float], ...]:
-    """Of up to CURVE_POINTS confidences those from which on more holds than from any lower one: no other is chosen."""
+    """(confidence, precision that holds from it on), for up to CURVE_POINTS confidences.
+
+    Only those whose precision no lower confidence reaches: no other is ever chosen as a threshold.
+    """
     threshold = np.unique(confidence_N)[::-1]
     threshold = threshold[np.unique(np.linspace(0, len(threshold) - 1, CURVE_POINTS).astype(int))]
     given = [confidence_N >= least for least in threshold]

@@ -1,4 +1,4 @@
-"""A catalog through a model, batch by batch: what can be read is read, what cannot is a reject with its reason."""
+"""A catalog through a model, batch by batch; a row that cannot be read becomes a reject with its reason."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Group:
-    """Usable rows with the same inputs as one batch; `places` says which of the prepared rows they are."""
+    """Valid rows with the same inputs as one batch; `places` are their numbers among the prepared rows."""
 
     places: list[int]
     items: list[ValidRow]
@@ -48,7 +48,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Some rows, ready for the model; by their place among the rows rejects, and notes on what OCR could not read."""
+    """Some rows, ready for the model; rejects, and notes on what OCR could not read, by the row's number."""
 
     groups: list[Group] = field(default_factory=list)
     rejects: dict[int, RejectedRow] = field(default_factory=dict)
@@ -105,29 +105,28 @@ def prepare(
 ) -> Prepared:
     """Decode and check rows, and make batches of those with the same inputs.
 
-    Pictures keep at least `shown_px` a side where they had so many, also where the model reads fewer.
-    With the loader's `reader`, pictures are bared of the text laid over them first; raises ShopvlError where the OCR
-    engine does not start.
-    Where there are enough for several batches, titles of like length go together: padding costs as much as words.
+    Pictures keep at least `shown_px` a side if they have so many, even if the model reads fewer. With the loader's
+    `reader`, text laid over pictures is removed first; raises ShopvlError if the OCR engine does not start. In several
+    batches, titles of similar length go together to save padding.
     """
     prepared = Prepared()
     usable: dict[int, ValidRow] = {}
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         match validate_row(row, root, wanted, at_least_px=max(loader.decoded_px, shown_px)):
             case RejectedRow() as reject:
-                prepared.rejects[place] = reject
+                prepared.rejects[index] = reject
             case ValidRow() as good:
-                usable[place] = good
+                usable[index] = good
     if loader.reader is not None:
         usable = dict(zip(usable, with_words(loader.reader, list(usable.values())), strict=True))
-        prepared.notes.update((place, good.note) for place, good in usable.items() if good.note)
+        prepared.notes.update((index, good.note) for index, good in usable.items() if good.note)
     by_inputs: dict[tuple[Modality, ...], list[tuple[int, ValidRow]]] = {}
-    for place, good in usable.items():
-        by_inputs.setdefault(good.inputs, []).append((place, good))
-    for together in by_inputs.values():
-        if len(together) > BATCH_ROWS:
-            together.sort(key=lambda item: len(item[1].row["title"] or ""))
-        for start in range(0, len(together), BATCH_ROWS):
-            places, items = (list(column) for column in zip(*together[start : start + BATCH_ROWS], strict=True))
-            prepared.groups.append(Group(places, items, loader.inference_batch(items)))
+    for index, good in usable.items():
+        by_inputs.setdefault(good.inputs, []).append((index, good))
+    for same_inputs in by_inputs.values():
+        if len(same_inputs) > BATCH_ROWS:
+            same_inputs.sort(key=lambda item: len(item[1].row["title"] or ""))
+        for start in range(0, len(same_inputs), BATCH_ROWS):
+            indices, items = (list(column) for column in zip(*same_inputs[start : start + BATCH_ROWS], strict=True))
+            prepared.groups.append(Group(indices, items, loader.inference_batch(items)))
     return prepared

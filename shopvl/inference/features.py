@@ -20,7 +20,7 @@ from shopvl.inference.encode import Encoded, encode
 
 MAX_ROWS = 200_000  # features of so many rows are kept in memory; a linear head learns little from more
 
-ABSENT, FOREIGN = -1, -2  # labels of a row whose value is not known, and of one whose value is none of the labels
+ABSENT, FOREIGN = -1, -2  # label numbers: the row's value is not known; it is none of the design's labels
 
 Report = Callable[[str, float], None]  # stage, share done
 
@@ -44,7 +44,7 @@ def labelled(
     report: Report = lambda stage, share: None,
     max_rows: int = MAX_ROWS,
 ) -> Labelled:
-    """What `read` makes of the catalog's complete rows (of `max_rows`, where there are more), beside their labels."""
+    """Outputs of `read` for the catalog's complete rows (at most `max_rows`, spread evenly), and their labels."""
     total = catalog.count()
     numbers = {name: {folded(value): i for i, value in enumerate(values)} for name, values in labels.items()}
     values: dict[str, list[np.ndarray]] = defaultdict(list)
@@ -64,8 +64,8 @@ def labelled(
             case Encoded(inputs=(only,)):
                 rejects += [RejectedRow(row["product_id"], f"there is only the {only}") for row in item.rows]
                 continue
-        for name, found in item.values.items():
-            values[name].append(found)
+        for name, array in item.values.items():
+            values[name].append(array)
         for name, number_of in numbers.items():
             true_values = (label_of(row, name, design.ontology) for row in item.rows)
             truth[name] += [ABSENT if value is None else number_of.get(folded(value), FOREIGN) for value in true_values]

@@ -1,4 +1,4 @@
-"""Retrieval by the matching head of a fusion model, pair by pair: slow, and all that a design without towers has."""
+"""Retrieval by the image-text matching (ITM) head of a fusion model, pair by pair: slow; for designs without towers."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.text_cross import TextCrossModel
 from shopvl.recipes.parts.objectives import Matching
 
-JUDGED = "sampled-101 judged"  # a name that trackers take
+ITM_PROTOCOL = "sampled-101 judged"  # a name that trackers take
 QUERIES, OTHERS = 250, 100
 MOST_ROWS = 5000  # whose pictures are held at once
 
 
 def has_itm_head(design: Design) -> bool:
-    """Whether it was trained to tell which picture and title belong together."""
+    """Whether it was trained with image-text matching (ITM): does this picture belong to this title?"""
     return any(isinstance(objective, Matching) for objective in design.recipe.objectives)
 
 
 class Matcher:
-    """Pictures read once as far as no title is needed, and the titles; scores any pair of them.
+    """Scores pairs of a catalog's pictures and titles. Pictures are encoded once, up to where the title comes in.
 
-    Of a larger catalog the first `most` complete rows.
+    Reads the first `most` complete rows.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Matcher:
         return {"patches": patches_BPD, "kept": kept_BP}
 
     def logits(self, titles: Sequence[int] | NDArray[np.int64], pictures: Sequence[int] | NDArray[np.int64]) -> Tensor:
-        """(M,) for the title of the first row beside the picture of the second, pair by pair."""
+        """Match logits (M,) of pairs: row numbers of their titles and of their pictures."""
         title, picture = torch.as_tensor(np.asarray(titles)), torch.as_tensor(np.asarray(pictures))
         device = self.design.device
         words = self.titles.rows(title)
@@ -93,24 +93,24 @@ class Matcher:
             ).cpu()
 
     def by_title(self, query: int, listed: NDArray[np.int64]) -> NDArray[np.float64]:
-        """How well each of those pictures fits the title of the row `query`: (C,)."""
+        """Match logits (C,) of the title of row `query` with each listed picture."""
         return self.logits(np.full_like(listed, query), listed).double().numpy()
 
     def by_picture(self, query: int, listed: NDArray[np.int64]) -> NDArray[np.float64]:
-        """How well each of those titles fits the picture of the row `query`: (C,)."""
+        """Match logits (C,) of the picture of row `query` with each listed title."""
         return self.logits(listed, np.full_like(listed, query)).double().numpy()
 
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.design.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
 
 
-def judged(
+def itm_retrieval(
     matcher: Matcher, *, queries: int = QUERIES, others: int = OTHERS, seed: int = 0
 ) -> dict[str, Bidirectional]:
-    """Protocol `sampled-101` by the matching head, both ways; nothing where there are too few titles for its lists."""
+    """Protocol `sampled-101` by the matching head, both ways; empty if there are too few titles for its lists."""
     titles = [folded(row["title"]) for row in matcher.rows]
     if len(set(titles)) <= others:
         return {}
     kinds = [subcategory(row) for row in matcher.rows]
     candidates = sample_candidates(titles, kinds, queries=queries, others=others, seed=seed)
-    return {JUDGED: sampled_101(candidates, matcher.by_title, matcher.by_picture)}
+    return {ITM_PROTOCOL: sampled_101(candidates, matcher.by_title, matcher.by_picture)}

@@ -1,4 +1,4 @@
-"""Answers as rows: what a model read of some products, with probability, decision, evidence and conflict."""
+"""Answers as rows: property and value of each product, with probability, decision, evidence and conflict."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
-from shopvl.inference.calibrate import UNMEASURED, AnswerCalibration, decisions, disagreement, trust_of
+from shopvl.inference.calibrate import UNMEASURED, AnswerCalibration, calibration_of, conflict_score, decisions
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import answers_of
 from shopvl.vision.ocr import Word
@@ -43,7 +43,7 @@ def tags_of(
     use: tuple[Modality, ...] = MODALITIES,
     precision: float = DEFAULT_PRECISION,
 ) -> Iterator[RejectedRow | list[dict[str, Any]]]:
-    """For the rows of the frames one tag per product and property; or a reject. For a few rows at hand: see `tag`."""
+    """One tag per product and property for the rows of the frames; or a reject. For whole catalogs see `tag`."""
     answers = HeadAnswers(design) if design.labels else ZeroShotAnswers(design)
     for item in encode(design, frames, root, use, answers.read):
         yield item if isinstance(item, RejectedRow) else list(answers.rows(item, precision))
@@ -55,34 +55,34 @@ class HeadAnswers:
     def __init__(self, design: Design) -> None:
         self.design, self.labels = design, design.labels
         self.answers = answers_of(design)
-        self.trust = {
-            (inputs_name(inputs), name): trust_of(design, inputs_name(inputs), name)
+        self.calibrations = {
+            (inputs_name(inputs), name): calibration_of(design, inputs_name(inputs), name)
             for inputs in INPUT_CHOICES
             for name in design.labels
         }
 
     def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        """Probabilities (B, K) as `INPUTS/PROPERTY`, for all inputs together and for each alone; and disagreements."""
+        """Probabilities (B, K) as `INPUTS/PROPERTY`, from all inputs together and from each alone; conflict scores."""
         alone = [single for single in SINGLE_INPUTS if set(single) < set(inputs)]
-        found = {
-            f"{choice}/{name}": self.trust[choice, name].probabilities(logp)
+        values = {
+            f"{choice}/{name}": self.calibrations[choice, name].probabilities(logp)
             for choice, by_name in self.answers.read(batch, [inputs, *alone]).items()
             for name, logp in by_name.items()
         }
         if alone:
-            for name, values in self.design.labels.items():
-                found[f"conflict/{name}"] = disagreement(found[f"image/{name}"], found[f"title/{name}"], values)
-        return found
+            for name, labels in self.design.labels.items():
+                values[f"conflict/{name}"] = conflict_score(values[f"image/{name}"], values[f"title/{name}"], labels)
+        return values
 
     def rows(self, item: Encoded, precision: float) -> Iterator[dict[str, Any]]:
         """One row per product and property.
 
-        A property that the category does not have, or that only the picture is there to show and cannot, is `unknown`.
+        `unknown` if the category does not have the property, or if there is only a picture and pictures do not show it.
         """
         unseen = (
             set() if "title" in item.inputs else {p.id for p in self.design.ontology.properties if p.visual == "no"}
         )
-        # property by property over the whole batch: row by row, numpy's calls would take longer than what they do
+        # a property at a time for the whole batch: row by row, the overhead of numpy's calls would dominate
         by_property = {name: self._rows(item, name, precision) for name in self.design.labels}
         for number, product in enumerate(item.rows):
             category: tuple[str, ...] = ()
@@ -97,12 +97,12 @@ class HeadAnswers:
     def _rows(self, item: Encoded, name: str, precision: float) -> list[dict[str, Any]]:
         """One property's answer for every product, whatever its category."""
         together = inputs_name(item.inputs)
-        trust, values = self.trust[together, name], self.design.labels[name]
+        calibration, values = self.calibrations[together, name], self.design.labels[name]
         ranked_R = _ranked(item.values[f"{together}/{name}"], values)
         evidence_R = self._evidence(item, name, [values.index(ranked[0][0]) for ranked in ranked_R])
-        clash_R = item.values.get(f"conflict/{name}")
-        conflict_R = [False] * len(ranked_R) if clash_R is None else (clash_R >= trust.conflict_from).tolist()
-        decision_R = decisions([ranked[0][1] for ranked in ranked_R], trust.threshold(precision), conflict_R)
+        score_R = item.values.get(f"conflict/{name}")
+        conflict_R = [False] * len(ranked_R) if score_R is None else (score_R >= calibration.conflict_from).tolist()
+        decision_R = decisions([ranked[0][1] for ranked in ranked_R], calibration.threshold(precision), conflict_R)
         rows = []
         for ranked, evidence, conflict, decision in zip(ranked_R, evidence_R, conflict_R, decision_R, strict=True):
             value, probability = ranked[0]
@@ -119,19 +119,19 @@ class HeadAnswers:
         return rows
 
     def _evidence(self, item: Encoded, name: str, value_R: Sequence[int]) -> list[list[str]]:
-        """Inputs that alone would give a product's answer too, and `ocr` where words printed on it name it; if there
-        are none, the input that finds it likelier."""
+        """Inputs that alone give the same answer, and `ocr` if words printed on the product name it; if none does, the
+        input with the higher probability for it."""
         keys = {single: f"{single}/{name}" for (single,) in SINGLE_INPUTS}
         shares: dict[str, np.ndarray] = {single: item.values[key] for single, key in keys.items() if key in item.values}
         best = {single: share_RK.argmax(1).tolist() for single, share_RK in shares.items()}
-        found = []
+        evidence = []
         for number, value in enumerate(value_R):
             agreeing = [single for single in shares if best[single][number] == value]
             if self._is_printed(item.items[number].printed, name, self.labels[name][value]):
                 agreeing.append(OCR)
             likely = {single: share_RK[number, value] for single, share_RK in shares.items()}
-            found.append(agreeing or [max(likely, key=likely.__getitem__)])
-        return found
+            evidence.append(agreeing or [max(likely, key=likely.__getitem__)])
+        return evidence
 
     def _is_printed(self, words: Sequence[Word], name: str, value: str) -> bool:
         if not words or value == UNKNOWN:
@@ -146,7 +146,7 @@ class HeadAnswers:
 class ZeroShotAnswers:
     """Compares pictures and titles with the names of the values, in the space that the towers share (CLIP)."""
 
-    trust: AnswerCalibration = UNMEASURED
+    calibration: AnswerCalibration = UNMEASURED
 
     def __init__(self, design: Design) -> None:
         self.design = design
@@ -186,7 +186,7 @@ class ZeroShotAnswers:
                     "property": name,
                     "value": ranked[0][0],
                     "probability": ranked[0][1],
-                    "decision": self.trust.decide(ranked[0][1], precision),
+                    "decision": self.calibration.decide(ranked[0][1], precision),
                     "evidence": list(item.inputs),
                     "conflict": False,
                     "alternatives": _listed(ranked),

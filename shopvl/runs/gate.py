@@ -16,7 +16,7 @@ from shopvl.catalog.vocabulary import CATEGORY_JOIN
 from shopvl.data.rows import Row
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError, DesignError
-from shopvl.evaluation.evaluate import ModelOutputs, look
+from shopvl.evaluation.evaluate import ModelOutputs, run_model
 from shopvl.evaluation.page import verdict_of
 from shopvl.files import atomic_write
 from shopvl.metrics.intervals import Difference, paired_bootstrap
@@ -80,7 +80,7 @@ def gate(
     products at 95%, or is not answered any more. An equal model passes: nothing changes, so nothing drops.
     Categories with `min_rows` products or more have a line of their own.
     """
-    before, after = look(champion, catalog, report), look(new, catalog, report)
+    before, after = run_model(champion, catalog, report), run_model(new, catalog, report)
     answered, answers = before.answers.get(INPUTS, {}), after.answers.get(INPUTS, {})
     unknown = sorted(set(protected) - answered.keys())
     if unknown or not answered:

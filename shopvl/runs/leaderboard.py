@@ -14,7 +14,7 @@ from statistics import mean
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import TrackingError
 from shopvl.files import atomic_write
-from shopvl.inference.pair_scorer import JUDGED
+from shopvl.inference.pair_scorer import ITM_PROTOCOL
 from shopvl.metrics.intervals import Interval, mean_interval
 from shopvl.reporting.page import Line, Page
 from shopvl.runs.running import CELL_TAG, REPEATS_TAG, SCORES, SEED_TAG
@@ -26,7 +26,7 @@ RETRIEVAL = {
     for protocol, short, recalls in (
         ("full", "", ("R_at_1", "R_at_10")),
         ("sampled-101", "of 101, ", ("R_at_1",)),
-        (JUDGED, "of 101 by the head, ", ("R_at_1", "R_at_10")),
+        (ITM_PROTOCOL, "of 101 by the head, ", ("R_at_1", "R_at_10")),
     )
     for direction, way in (("text_to_image", "t->i"), ("image_to_text", "i->t"))
     for recall in recalls

@@ -18,7 +18,7 @@ from shopvl.catalog.ontology import Fact
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
-from shopvl.inference.calibrate import trust_of
+from shopvl.inference.calibrate import calibration_of
 from shopvl.inference.predict import LinearAnswers, PromptedAnswers, answers_of
 from shopvl.search.filters import Facts, fact_of
 from shopvl.search.folder import State
@@ -68,7 +68,7 @@ class PhotoQuery:
         return {
             name: dict(zip(map(folded, design.labels[name]), shares.tolist(), strict=True))
             for name, logp in found.items()
-            for shares in [trust_of(design, "image", name).probabilities(logp)[0]]
+            for shares in [calibration_of(design, "image", name).probabilities(logp)[0]]
         }
 
 

@@ -29,7 +29,7 @@ from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
 from shopvl.design.folder import CARD
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
-from shopvl.inference.ask import Asked, Clash, Product, Reply, answered, understand
+from shopvl.inference.ask import Conflict, ParsedQuestion, Product, Reply, answered, parse_question
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.review.decisions import LegalNames
 from shopvl.review.queue import Queue, review_queue
@@ -74,7 +74,7 @@ class Read:
 
     replies: Mapping[str, Reply]
     applicable: Sequence[str]
-    clashes: Sequence[Clash]
+    conflicts: Sequence[Conflict]
     inputs: Sequence[Modality]
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Read:
         return {
             "answers": [self.replies[name].as_dict() for name in self.applicable],
             "does_not_apply": [name for name in self.replies if name not in self.applicable],
-            "conflicts": [{**vars(clash), "sentence": clash.sentence()} for clash in self.clashes],
+            "conflicts": [{**vars(conflict), "sentence": conflict.sentence()} for conflict in self.conflicts],
             "inputs": list(self.inputs),
         }
 
@@ -196,7 +196,7 @@ class AppService:
         """Every answer about a photo, a title, or both. Raises ShopvlError for what cannot be used."""
         product = self._product(picture, title, model)
         replies = product.replies(precision)
-        return Read(replies, product.applicable(replies), product.clashes(replies), product.inputs)
+        return Read(replies, product.applicable(replies), product.conflicts(replies), product.inputs)
 
     def ask(
         self,
@@ -206,13 +206,13 @@ class AppService:
         *,
         model: str | None = None,
         precision: float = DEFAULT_PRECISION,
-    ) -> tuple[Asked, list[Reply]]:
+    ) -> tuple[ParsedQuestion, list[Reply]]:
         """Answers to a question in English or Chinese. Raises ShopvlError where it names nothing that is known."""
         if not question.strip():
             raise ShopvlError("no question came; ask for example: what colour is it?")
         if len(question) > MAX_QUESTION:
             raise ShopvlError(f"the question has {len(question)} characters; at most {MAX_QUESTION} are read")
-        asked = understand(question, self.ontology)
+        asked = parse_question(question, self.ontology)
         return asked, answered(asked, self._product(picture, title, model), precision)
 
     def heat(

@@ -28,7 +28,7 @@ from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
-from shopvl.inference.calibrate import UNMEASURED, decisions, trust_of
+from shopvl.inference.calibrate import UNMEASURED, calibration_of, decisions
 from shopvl.tagging.cache import Pieces, ResultCache, disk_error
 from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
 from shopvl.tagging.mapper import ALTERNATIVES, ANSWER, KNOWN, TagMapper
@@ -195,7 +195,7 @@ def _thresholds(design: Design, precision: float, zero_shot: bool) -> dict[tuple
     if zero_shot:
         return {}
     return {
-        (inputs, name): trust_of(design, inputs, name).threshold(precision)
+        (inputs, name): calibration_of(design, inputs, name).threshold(precision)
         for inputs in names
         for name in design.labels
     }

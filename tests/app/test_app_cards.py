@@ -7,15 +7,17 @@ from app import cards
 from app.models import _beside
 from app.product import seen_first
 from app.wording import Translations
-from shopvl.inference.ask import Clash, Reply
+from shopvl.inference.ask import Conflict, Reply
 from shopvl.service.app_service import Read
 
 NAVY = Reply("Colour", "Navy", 0.96, "review", ("title",), True, (("Blue", 0.01),))
 SHIRT = Reply("category", "Tops > Shirts", 0.99, "accept", ("image", "title"), False, ())
 
 
-def read(*replies: Reply, clashes: tuple[Clash, ...] = ()) -> Read:
-    return Read({one.property: one for one in replies}, [one.property for one in replies], clashes, ("image", "title"))
+def read(*replies: Reply, conflicts: tuple[Conflict, ...] = ()) -> Read:
+    return Read(
+        {one.property: one for one in replies}, [one.property for one in replies], conflicts, ("image", "title")
+    )
 
 
 def test_a_contradiction_says_why_it_is_not_accepted(toy_ontology) -> None:
@@ -27,8 +29,8 @@ def test_a_contradiction_says_why_it_is_not_accepted(toy_ontology) -> None:
 
 
 def test_the_heat_map_begins_with_what_the_picture_says() -> None:
-    clash = Clash("Colour", "Navy", 0.97, "Maroon", 0.9)
-    assert seen_first(read(SHIRT, NAVY, clashes=(clash,)).as_dict()) == ("Colour", "Maroon")
+    conflict = Conflict("Colour", "Navy", 0.97, "Maroon", 0.9)
+    assert seen_first(read(SHIRT, NAVY, conflicts=(conflict,)).as_dict()) == ("Colour", "Maroon")
     assert seen_first(read(NAVY, SHIRT).as_dict()) == ("category", "Tops > Shirts")
 
 

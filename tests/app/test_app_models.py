@@ -10,7 +10,7 @@ import pytest
 from app.models import _facts
 from app.wording import Translations
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
-from shopvl.inference.calibrate import MIN_ACCEPT_CONFIDENCE, trust_of
+from shopvl.inference.calibrate import MIN_ACCEPT_CONFIDENCE, calibration_of
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.service.app_service import Model
 
@@ -37,7 +37,7 @@ def test_accepted_from_is_the_threshold_that_decides(tuned, language: str) -> No
     for inputs, by_name in tuned.calibration.items():
         spoken = " + ".join(words(f"evidence.{one}") for one in inputs.split("+"))
         for name in by_name:
-            trust = trust_of(tuned, inputs, name)
+            trust = calibration_of(tuned, inputs, name)
             threshold = trust.threshold(DEFAULT_PRECISION)
             thresholds.append(threshold)
             accepted = words.share(threshold) if isfinite(threshold) else words("models.never")

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from shopvl.evaluation.evaluate import PropertyAnswers, ask, category_levels, look, measure
+from shopvl.evaluation.evaluate import PropertyAnswers, ask, category_levels, measure, run_model
 from shopvl.evaluation.page import evaluate
 from shopvl.recipes import find
 
 
 def test_figures_agree_with_sklearn_on_the_same_answers(tuned, toy_catalog) -> None:
-    seen = look(tuned, toy_catalog)
+    seen = run_model(tuned, toy_catalog)
     figures = measure(tuned, seen)
     assert figures["rows"] + figures["rejects"] == toy_catalog.count()
     for inputs, by_name in seen.answers.items():
@@ -24,7 +24,7 @@ def test_figures_agree_with_sklearn_on_the_same_answers(tuned, toy_catalog) -> N
 
 
 def test_retrieval_agrees_with_a_plain_loop(tuned, toy_catalog) -> None:
-    seen = look(tuned, toy_catalog)
+    seen = run_model(tuned, toy_catalog)
     figures = measure(tuned, seen)["retrieval"]["full"]["text_to_image"]
     titles = [row["title"].casefold() for row in seen.rows]
     hits = 0
@@ -35,7 +35,7 @@ def test_retrieval_agrees_with_a_plain_loop(tuned, toy_catalog) -> None:
 
 
 def test_made_queries_and_their_truth(tuned, toy_catalog) -> None:
-    seen = look(tuned, toy_catalog)
+    seen = run_model(tuned, toy_catalog)
     asked = ask(tuned, seen, seed=1)
     assert asked
     for query in asked[:20]:
@@ -97,14 +97,14 @@ def test_a_matching_head_is_measured_beside(make_design, toy_catalog, tmp_path: 
     from shopvl.evaluation import page
     from shopvl.inference import pair_scorer
 
-    judged = pair_scorer.judged
-    monkeypatch.setattr(page, "judged", lambda matcher, seed: judged(matcher, others=20, seed=seed))
+    itm_retrieval = pair_scorer.itm_retrieval
+    monkeypatch.setattr(page, "itm_retrieval", lambda matcher, seed: itm_retrieval(matcher, others=20, seed=seed))
     page = evaluate(make_design(find("vilt", "tiny")), toy_catalog, tmp_path).page
-    scores = json.loads((tmp_path / "metrics.json").read_text())["retrieval"][pair_scorer.JUDGED]
+    scores = json.loads((tmp_path / "metrics.json").read_text())["retrieval"][pair_scorer.ITM_PROTOCOL]
     assert scores["text_to_image"]["gallery"] == 21
-    ranks = json.loads((tmp_path / "outcomes.json").read_text())["ranks"][pair_scorer.JUDGED]["image_to_text"]
+    ranks = json.loads((tmp_path / "outcomes.json").read_text())["ranks"][pair_scorer.ITM_PROTOCOL]["image_to_text"]
     assert scores["image_to_text"]["R@5"] == pytest.approx(np.mean(np.array(ranks) <= 5))
-    assert pair_scorer.JUDGED in page.read_text()
+    assert pair_scorer.ITM_PROTOCOL in page.read_text()
 
 
 def test_a_single_stream_model_is_measured_too(make_design, toy_catalog, tmp_path: Path) -> None:
@@ -112,6 +112,6 @@ def test_a_single_stream_model_is_measured_too(make_design, toy_catalog, tmp_pat
 
     design = make_design(find("vilt", "tiny"))
     fit_heads(design, toy_catalog)
-    figures = measure(design, look(design, toy_catalog))
+    figures = measure(design, run_model(design, toy_catalog))
     assert "retrieval" not in figures
     assert figures["answers"]["title"]["category"]["accuracy"] > 0.2

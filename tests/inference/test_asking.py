@@ -11,7 +11,7 @@ from PIL import Image
 from shopvl.catalog.images import image_bytes
 from shopvl.catalog.ontology import Category, Ontology, Property, Value, apply_names
 from shopvl.errors import CatalogError
-from shopvl.inference.ask import Asked, Product, Reply, answered, ask, sentence, understand
+from shopvl.inference.ask import ParsedQuestion, Product, Reply, answered, ask, parse_question, sentence
 from shopvl.tagging.run import tag
 
 
@@ -46,7 +46,7 @@ def first(toy_catalog):
     ],
 )
 def test_free_words_name_a_property(named, question: str, about: tuple[str, ...]) -> None:
-    assert understand(question, named) == Asked(about)
+    assert parse_question(question, named) == ParsedQuestion(about)
 
 
 SHIRTS, BOOTS, SHOES = "Apparel > Topwear > Shirts", "Footwear > Shoes > Boots", "Footwear > Shoes"
@@ -70,11 +70,13 @@ SHIRTS, BOOTS, SHOES = "Apparel > Topwear > Shirts", "Footwear > Shoes > Boots",
     ],
 )
 def test_values_and_categories_in_a_question_ask_yes_or_no(named, question: str, values: list[tuple[str, str]]) -> None:
-    assert understand(question, named) == Asked(tuple(dict.fromkeys(name for name, _ in values)), tuple(values))
+    assert parse_question(question, named) == ParsedQuestion(
+        tuple(dict.fromkeys(name for name, _ in values)), tuple(values)
+    )
 
 
 def test_what_it_has_is_every_property(named) -> None:
-    assert len(understand("what does it have?", named).properties) == len(named.properties)
+    assert len(parse_question("what does it have?", named).properties) == len(named.properties)
 
 
 def test_a_name_that_several_categories_have_means_any_of_them() -> None:
@@ -85,7 +87,7 @@ def test_a_name_that_several_categories_have_means_any_of_them() -> None:
         "is it a shoe or a sandal?": ["Shoes", "Beach > Sandals"],  # each product counts once
         "is this shoe a boot?": ["Shoes > Boots"],
     }.items():
-        assert understand(question, shop).values == tuple(("category", path) for path in asked)
+        assert parse_question(question, shop).values == tuple(("category", path) for path in asked)
 
 
 def test_a_property_named_within_a_longer_name_is_not_asked_for() -> None:
@@ -93,20 +95,20 @@ def test_a_property_named_within_a_longer_name_is_not_asked_for() -> None:
         categories=(Category(path=("Hair colour",)), Category(path=("Tops",))),
         properties=(Property(id="colour", values=(Value(id="Red"),)),),
     )
-    assert understand("is it a hair colour?", shop) == Asked(("category",), (("category", "Hair colour"),))
-    assert understand("what colour is this top?", shop) == Asked(("colour",))
+    assert parse_question("is it a hair colour?", shop) == ParsedQuestion(("category",), (("category", "Hair colour"),))
+    assert parse_question("what colour is this top?", shop) == ParsedQuestion(("colour",))
 
 
 @pytest.mark.parametrize("name", ["color", "Colour", "base color", "base colour"])
 def test_both_spellings_ask_for_a_property_of_either(name: str) -> None:
     shop = Ontology(properties=(Property(id=name, values=(Value(id="Red"), Value(id="Blue"))),))
     for asked in {name, name.replace("color", "colour"), name.replace("colour", "color")}:
-        assert understand(f"what {asked.lower()} is it?", shop) == Asked((name,))
+        assert parse_question(f"what {asked.lower()} is it?", shop) == ParsedQuestion((name,))
 
 
 def test_a_question_about_nothing_known_lists_what_can_be_asked(prompted) -> None:
     with pytest.raises(CatalogError, match=r"names nothing this model knows; it can be asked for category, .*Colour"):
-        understand("how far is the moon", prompted.ontology)
+        parse_question("how far is the moon", prompted.ontology)
 
 
 def test_answers_are_those_of_a_tagging_run(prompted, toy_catalog, first, tmp_path) -> None:
@@ -131,7 +133,7 @@ def test_yes_or_no_comes_with_the_probability_of_the_value(prompted, toy_catalog
 
 def test_several_values_are_each_answered(prompted, first) -> None:
     product = Product(prompted, None, first["title"])
-    (reply,) = answered(understand("is it red, blue or green?", prompted.ontology), product)
+    (reply,) = answered(parse_question("is it red, blue or green?", prompted.ontology), product)
     told = product.replies()["Colour"]
     likely = {told.value: told.probability, **dict(told.alternatives)}
     assert {value for value, _ in reply.named} == {"Red", "Blue", "Green"}
@@ -179,7 +181,7 @@ def test_a_category_beside_a_value_is_answered_where_it_is_wrong(prompted, first
     path = right.split(" > ")
     wrong = next(value for value in prompted.labels["category"] if not value.startswith(path[0]))
     for category, about in ((right, ["Colour"]), (wrong, ["Colour", "category"])):
-        asked = Asked(("Colour", "category"), (("Colour", "Red"), ("category", category)))
+        asked = ParsedQuestion(("Colour", "category"), (("Colour", "Red"), ("category", category)))
         assert [one.property for one in answered(asked, product)] == about
 
 

@@ -8,12 +8,12 @@ from shopvl.batch import INPUT_CHOICES, MODALITIES
 from shopvl.catalog.readers import open_catalog
 from shopvl.catalog.vocabulary import UNKNOWN
 from shopvl.inference.calibrate import (
-    TITLE_SHARES,
+    TITLE_WEIGHTS,
     AnswerCalibration,
-    best_title_share,
+    best_title_weight,
     beta_calibrate,
     calibrate,
-    disagreement,
+    conflict_score,
     fit_beta_calibration,
     fit_temperature,
 )
@@ -137,7 +137,7 @@ def test_values_that_the_model_does_not_know_count_as_wrong(tuned, toy_table, tm
 def test_disagreement_needs_both_to_be_sure_of_something_else() -> None:
     picture = torch.tensor([[0.9, 0.05, 0.05], [0.4, 0.35, 0.25], [0.9, 0.05, 0.05], [0.05, 0.05, 0.9]])
     title = torch.tensor([[0.02, 0.96, 0.02], [0.02, 0.96, 0.02], [0.96, 0.02, 0.02], [0.9, 0.05, 0.05]])
-    sure, faint, same, unknown = disagreement(picture, title, ["Red", "Blue", UNKNOWN]).tolist()
+    sure, faint, same, unknown = conflict_score(picture, title, ["Red", "Blue", UNKNOWN]).tolist()
     assert sure > faint > 0
     assert same == 0
     assert unknown == 0
@@ -185,6 +185,6 @@ def test_the_title_gets_the_share_with_most_right_answers() -> None:
     truth = torch.randint(4, (400,), generator=generator)
     good, bad = (torch.randn(400, 4, generator=generator) + loud * torch.eye(4)[truth] for loud in (3.0, 0.5))
     good, bad = (logits.log_softmax(-1) for logits in (good, bad))
-    assert best_title_share(good, bad, truth) < best_title_share(bad, good, truth) == TITLE_SHARES[-1]
-    assert best_title_share(good, good, truth) == 0.0
-    assert best_title_share(bad, good, torch.full((400,), -1)) == 0.0
+    assert best_title_weight(good, bad, truth) < best_title_weight(bad, good, truth) == TITLE_WEIGHTS[-1]
+    assert best_title_weight(good, good, truth) == 0.0
+    assert best_title_weight(bad, good, torch.full((400,), -1)) == 0.0

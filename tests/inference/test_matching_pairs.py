@@ -9,7 +9,7 @@ import torch
 from shopvl.batch import Groups
 from shopvl.errors import DesignError
 from shopvl.inference.encode import prepare
-from shopvl.inference.pair_scorer import JUDGED, Matcher, judged
+from shopvl.inference.pair_scorer import ITM_PROTOCOL, Matcher, itm_retrieval
 from shopvl.recipes import find
 
 
@@ -36,12 +36,12 @@ def test_a_pair_is_judged_as_in_training(name: str, make_design, toy_catalog) ->
 def test_a_perfect_head_finds_every_match_and_a_blind_one_none(make_design, toy_catalog, monkeypatch) -> None:
     matcher = Matcher(make_design(find("vilt", "tiny")), toy_catalog)
     monkeypatch.setattr(matcher, "logits", lambda titles, pictures: torch.tensor(titles == pictures).float())
-    found = judged(matcher, queries=10, others=20)[JUDGED]
+    found = itm_retrieval(matcher, queries=10, others=20)[ITM_PROTOCOL]
     assert found.text_to_image.queries == found.image_to_text.queries == 10
     assert found.sum_r == 600
     monkeypatch.setattr(matcher, "logits", lambda titles, pictures: torch.zeros(len(titles)))
-    assert judged(matcher, queries=10, others=20)[JUDGED].sum_r == 0  # ties count against the model
-    assert judged(matcher) == {}  # too few titles for lists of a hundred
+    assert itm_retrieval(matcher, queries=10, others=20)[ITM_PROTOCOL].sum_r == 0  # ties count against the model
+    assert itm_retrieval(matcher) == {}  # too few titles for lists of a hundred
 
 
 def test_of_a_large_catalog_the_first_rows(make_design, toy_catalog) -> None:

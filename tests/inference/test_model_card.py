@@ -1,6 +1,6 @@
 from math import isfinite
 
-from shopvl.inference.calibrate import MIN_ACCEPT_CONFIDENCE, trust_of
+from shopvl.inference.calibrate import MIN_ACCEPT_CONFIDENCE, calibration_of
 from shopvl.inference.model_card import model_card
 
 
@@ -26,7 +26,7 @@ def test_accepted_from_is_the_threshold_that_decides(tuned) -> None:
     lines = [line.split(" | ") for line in model_card(tuned).splitlines() if line.startswith("| ")][1:]
     stated = {(cells[0].removeprefix("| "), cells[1]): cells[-1].removesuffix(" |") for cells in lines}
     decided = {
-        (inputs, name): trust_of(tuned, inputs, name).threshold(0.95)
+        (inputs, name): calibration_of(tuned, inputs, name).threshold(0.95)
         for inputs, by_name in tuned.calibration.items()
         for name in by_name
     }
@@ -36,5 +36,5 @@ def test_accepted_from_is_the_threshold_that_decides(tuned) -> None:
     }
     assert min(decided.values()) == MIN_ACCEPT_CONFIDENCE
     for (inputs, name), threshold in decided.items():
-        assert trust_of(tuned, inputs, name).decide(min(threshold, 1.0) - 1e-6, 0.95) != "accept"
-        assert not isfinite(threshold) or trust_of(tuned, inputs, name).decide(threshold, 0.95) == "accept"
+        assert calibration_of(tuned, inputs, name).decide(min(threshold, 1.0) - 1e-6, 0.95) != "accept"
+        assert not isfinite(threshold) or calibration_of(tuned, inputs, name).decide(threshold, 0.95) == "accept"

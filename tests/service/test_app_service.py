@@ -11,7 +11,7 @@ from PIL import Image
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.readers import open_catalog
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
-from shopvl.inference.ask import Clash
+from shopvl.inference.ask import Conflict
 from shopvl.service.app_service import KEPT_ASKED, MAX_PICTURE_BYTES, AppService
 from shopvl.service.catalog_run import FencedCatalog, read_run
 from shopvl.tagging.run import tag
@@ -34,7 +34,9 @@ def test_one_product_in_full(bench: AppService, photo: bytes) -> None:
     assert read.replies.keys() == set(bench.model().design.labels)
     assert set(read.applicable) <= read.replies.keys()
     assert "category" in read.applicable
-    assert {clash.property for clash in read.clashes} == {name for name, one in read.replies.items() if one.conflict}
+    assert {conflict.property for conflict in read.conflicts} == {
+        name for name, one in read.replies.items() if one.conflict
+    }
     told = read.as_dict()
     assert len(told["answers"]) + len(told["does_not_apply"]) == len(read.replies)
 
@@ -46,13 +48,13 @@ def test_a_conflict_names_what_each_side_says(bench: AppService, toy_catalog) ->
     for row, other in zip(rows, rows[7:], strict=False):
         picture = image_bytes(row["image"], toy_catalog.root)
         read = bench.read(picture, other["title"])
-        for clash in read.clashes:
+        for conflict in read.conflicts:
             seen += 1
-            assert clash.said != clash.shown
-            assert bench.read(None, other["title"]).replies[clash.property].value in (clash.said, None)
-            assert f"the title says {clash.said.split(' > ')[-1]}" in clash.sentence()
+            assert conflict.said != conflict.shown
+            assert bench.read(None, other["title"]).replies[conflict.property].value in (conflict.said, None)
+            assert f"the title says {conflict.said.split(' > ')[-1]}" in conflict.sentence()
     assert seen
-    sentence = Clash("colour", "Navy", 0.9, "Red", 0.8).sentence()
+    sentence = Conflict("colour", "Navy", 0.9, "Red", 0.8).sentence()
     assert sentence == "colour: the title says Navy, the picture looks Red"
 
 

@@ -12,7 +12,7 @@ from shopvl.catalog.ontology import Property
 from shopvl.catalog.readers import open_catalog
 from shopvl.errors import ShopvlError
 from shopvl.files import exclusive_lock
-from shopvl.inference.calibrate import AnswerCalibration, trust_of
+from shopvl.inference.calibrate import AnswerCalibration, calibration_of
 from shopvl.paths import resource_dir
 from shopvl.tagging.run import LEDGER, tag
 
@@ -70,7 +70,7 @@ def test_precision_asked_for_decides_what_is_accepted(tuned, toy_catalog, tmp_pa
         tags = pl.read_parquet(tmp_path / str(precision) / "tags.parquet")
         accepted.append(int((tags["decision"] == "accept").sum()))
         for row in tags.filter(pl.col("decision") == "accept").iter_rows(named=True):
-            assert row["probability"] >= trust_of(tuned, "image+title", row["property"]).threshold(precision)
+            assert row["probability"] >= calibration_of(tuned, "image+title", row["property"]).threshold(precision)
     assert accepted[0] > accepted[1]
 
 

@@ -61,16 +61,16 @@ def test_what_is_asked_is_what_the_ontology_can_answer(toy_ontology) -> None:
 
 
 def test_heads_learn_the_rows_they_were_fitted_on(tuned, toy_catalog) -> None:
-    from shopvl.evaluation.evaluate import look, measure
+    from shopvl.evaluation.evaluate import measure, run_model
 
-    answers = measure(tuned, look(tuned, toy_catalog))["answers"]
+    answers = measure(tuned, run_model(tuned, toy_catalog))["answers"]
     assert answers["image+title"]["category"]["accuracy"] == pytest.approx(1.0, abs=0.1)
     assert answers["title"]["Colour"]["accuracy"] > 0.7
 
 
 def test_heads_learn_from_corrections(make_design, toy_catalog, toy_ontology, tmp_path) -> None:
     """A shop has every colour wrong; reviewers set them right in a file, and the next tuning knows colours."""
-    from shopvl.evaluation.evaluate import look, measure
+    from shopvl.evaluation.evaluate import measure, run_model
 
     colour = toy_ontology.property("Colour")
     ids = [value.id for value in colour.values]
@@ -89,8 +89,10 @@ def test_heads_learn_from_corrections(make_design, toy_catalog, toy_ontology, tm
     design.ontology = Ontology(properties=(colour,))  # one head is enough to see it
 
     fit_heads(design, with_corrections(open_catalog(tmp_path / "spoilt.parquet"), tmp_path / "corrections.parquet"))
-    right = measure(design, look(design, toy_catalog))["answers"]["title"]["Colour"]["accuracy"]
-    as_stored = measure(design, look(design, open_catalog(tmp_path / "spoilt.parquet")))["answers"]["title"]["Colour"]
+    right = measure(design, run_model(design, toy_catalog))["answers"]["title"]["Colour"]["accuracy"]
+    as_stored = measure(design, run_model(design, open_catalog(tmp_path / "spoilt.parquet")))["answers"]["title"][
+        "Colour"
+    ]
     assert right > 0.7
     assert as_stored["accuracy"] < 0.2
 
