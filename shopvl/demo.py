@@ -19,7 +19,7 @@ from shopvl.inference.ask import Product, sentence
 from shopvl.paths import SHIPPED
 from shopvl.reporting.page import Chip, Figure, FoundProduct, Page, ProductCard
 from shopvl.search import Plan, SearchIndex, Settings, build_index
-from shopvl.search.tune import FEWEST, choose
+from shopvl.search.tune import FEWEST, tune_settings
 from shopvl.synthetic import write_shop
 from shopvl.tagging.run import Tagged, tag
 
@@ -92,7 +92,7 @@ def search_settings(design: Design, held_out: Catalog, report: Report) -> Settin
     count = held_out.count()
     if count < FEWEST:
         return Settings()
-    return choose(design, held_out, report=lambda rows: report("choose", rows / count))
+    return tune_settings(design, held_out, report=lambda rows: report("choose", rows / count))
 
 
 def demo_parts(folder: Path) -> dict[str, Path]:

@@ -31,8 +31,8 @@ from shopvl.metrics.intervals import paired_bootstrap
 from shopvl.reporting.page import FoundProduct as Shown
 from shopvl.reporting.page import Page
 from shopvl.search import Plan, SearchIndex, Settings, build_index
-from shopvl.search.out_of_catalog import queries_elsewhere
-from shopvl.search.tune import Made, choose, made_queries
+from shopvl.search.out_of_catalog import out_of_catalog_queries
+from shopvl.search.tune import MadeQuery, made_queries, tune_settings
 from shopvl.tagging.run import tag
 
 DEPTH = 10
@@ -81,7 +81,7 @@ def main() -> None:
         "data": "Fashion Product Images, 60x80 px, split test, without categories and values",
         "model": bench.design.name,
         "products": len(bench.rows),
-        "settings": bench.settings.model_dump(),
+        "settings": bench.settings.model_dump(by_alias=True),
     }
     for name, part in parts.items():  # what is measured is kept, whatever comes of the rest
         figures[name] = part()
@@ -125,8 +125,8 @@ class Bench:
     def _settings(self, table: Path) -> Settings:
         path = self.work / "settings.json"
         if not path.is_file():
-            chosen = choose(self.design, open_catalog(table, split="val"), tags=self.work / "tags-val")
-            path.write_text(chosen.model_dump_json(), "utf-8")
+            chosen = tune_settings(self.design, open_catalog(table, split="val"), tags=self.work / "tags-val")
+            path.write_text(chosen.model_dump_json(by_alias=True), "utf-8")
         return Settings.model_validate_json(path.read_text("utf-8"))
 
     def _index(self, source: str, settings: Settings, tags: str | None) -> SearchIndex:
@@ -157,8 +157,8 @@ class Bench:
 
     def hidden(self) -> dict[str, Any]:
         """Titles that name no category and no value: what is asked for can only be seen."""
-        silent = self._index("test-silent", self.settings.model_copy(update={"title_share": 0.0}), "picture-tags-test")
-        plain = self._index("test-silent", self.settings.model_copy(update={"title_share": 0.0}), None)
+        silent = self._index("test-silent", self.settings.model_copy(update={"title_weight": 0.0}), "picture-tags-test")
+        plain = self._index("test-silent", self.settings.model_copy(update={"title_weight": 0.0}), None)
         queries = made_queries(self.rows, self.ontology, count=QUERIES, constraints=(2, 3), seed=7)
         ways: dict[str, Ranker] = {
             "lexical, title": self._by(plain, "lexical"),
@@ -178,7 +178,7 @@ class Bench:
         for title in rng.sample(sorted(groups), QUERIES):
             words = title.split()
             kept = sorted(rng.sample(range(len(words)), max(2, (len(words) + 1) // 2)))
-            queries.append(Made(" ".join(words[n] for n in kept), (), np.array(groups[title])))
+            queries.append(MadeQuery(" ".join(words[n] for n in kept), (), np.array(groups[title])))
         ways = {name: self._by(self.index, name) for name in ("dense", "lexical", "hybrid")}
         return self._table(ways, queries, against="hybrid")
 
@@ -239,7 +239,7 @@ class Bench:
     def nothing(self) -> dict[str, Any]:
         """200 queries that nothing answers, beside good ones that were not used to choose the cut-off."""
         outside = [text for line in OUT_OF_CATALOG.strip().splitlines() for text in line.split("|")]
-        noise = list(dict.fromkeys(queries_elsewhere(400, lambda text: True, random.Random(99))))
+        noise = list(dict.fromkeys(out_of_catalog_queries(400, lambda text: True, random.Random(99))))
         bad = [*outside, *noise[: 200 - len(outside)]]
         made = [query.text for query in made_queries(self.rows, self.ontology, count=500, seed=11)]
         rng = random.Random(12)
@@ -289,7 +289,7 @@ class Bench:
     def _rows(self, index: SearchIndex, found: Any) -> list[int]:
         return [row for hit in found if (row := index.row_of(hit.product_id)) is not None]
 
-    def _table(self, ways: dict[str, Ranker], queries: Sequence[Made], against: str) -> dict[str, Any]:
+    def _table(self, ways: dict[str, Ranker], queries: Sequence[MadeQuery], against: str) -> dict[str, Any]:
         marks = {name: [scored(rank(query.text), query.fitting) for query in queries] for name, rank in ways.items()}
         figures: dict[str, Any] = {"queries": len(queries)}
         for name, own in marks.items():

@@ -40,7 +40,7 @@ from shopvl.search.segments import Writer
 from shopvl.search.stores import faiss as nearest
 from shopvl.search.stores.faiss import KINDS, REFINE, FaissSearch
 from shopvl.search.stores.milvus import MilvusSearch
-from shopvl.search.update import change
+from shopvl.search.update import apply_update
 
 K, QUERIES, ROUNDS = 10, 200, 3
 WARM_UP, FEWEST, MOST_S = 20, 100, 60.0  # pairs; a slow kind is measured on fewer than QUERIES x ROUNDS
@@ -205,12 +205,12 @@ def measured(folder: Path) -> dict[str, Any]:
     index.text_vectors = lambda texts: queries[[int(text) for text in texts]]  # type: ignore[method-assign]
     texts, red = [str(number) for number in range(len(queries))], conditions(RED)
     first = timed(lambda: index.facts.properties())
-    fresh = timed(lambda: index.facts.allowed(red))
+    fresh = timed(lambda: index.facts.filter_mask(red))
     found = [[int(hit.product_id) for hit in index.search(text, k=K, by="dense")] for text in texts]
     memory = resident()
     figures: dict[str, Any] = {
         **json.loads((folder / "made.json").read_text("utf-8")),
-        "effort": getattr(index.vectors, "effort", 0),
+        "effort": getattr(index.vectors, "search_effort", 0),
         "index_file_mb": round(sum((folder / name).stat().st_size for name in index.state.store.files()) / 1e6),
         **memory,
         "open_s": round(opened, 2),
@@ -249,9 +249,9 @@ def measured(folder: Path) -> dict[str, Any]:
 def bare_calls(index: SearchIndex) -> tuple[Callable[[np.ndarray], Any], Callable[[np.ndarray], Any]]:
     """The library's own call, without and with the filter's rows, for one query (D,)."""
     vectors = index.vectors
-    mask = index.facts.allowed(conditions(RED))
+    mask = index.facts.filter_mask(conditions(RED))
     if isinstance(vectors, MilvusSearch):
-        allowed = vectors.allow(mask)
+        allowed = vectors.prepare_filter(mask)
         return (
             lambda query: vectors.client.search(vectors.collection, data=[query.tolist()], limit=K, output_fields=[]),
             lambda query: vectors.search(query, K, allowed),
@@ -266,11 +266,11 @@ def bare_calls(index: SearchIndex) -> tuple[Callable[[np.ndarray], Any], Callabl
         chosen = faiss.SearchParameters(sel=selector)
         return lambda query: nearest.nearest(query[None], matrix, K), lambda q: flat.search(q[None], K, params=chosen)
     if vectors.kind == "hnsw":
-        library.hnsw.efSearch = vectors.effort
-        parameters = faiss.SearchParametersHNSW(efSearch=vectors.effort, sel=selector)
+        library.hnsw.efSearch = vectors.search_effort
+        parameters = faiss.SearchParametersHNSW(efSearch=vectors.search_effort, sel=selector)
     else:
-        library.nprobe = vectors.effort
-        parameters = faiss.SearchParametersIVF(nprobe=vectors.effort, sel=selector)
+        library.nprobe = vectors.search_effort
+        parameters = faiss.SearchParametersIVF(nprobe=vectors.search_effort, sel=selector)
     return (
         lambda query: library.search(query[None], wanted),
         lambda query: library.search(query[None], wanted, params=parameters),
@@ -299,7 +299,7 @@ def changed(matrix: np.ndarray, work: Path) -> dict[str, Any]:
     again = []
     for number in range(5):
         start = time.perf_counter()
-        change(folder, lambda writer, _, n=number: put(writer, matrix[:share], n * share) or [])  # type: ignore[misc]
+        apply_update(folder, lambda writer, _, n=number: put(writer, matrix[:share], n * share) or [])  # type: ignore[misc]
         again.append(time.perf_counter() - start)
     return {
         "make_s": round(seconds, 2),

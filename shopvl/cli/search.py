@@ -48,7 +48,7 @@ def index(
     """
     from shopvl.catalog.ontology import apply_names
     from shopvl.search import FaissStore, Plan, Settings, build_index, kind_named, store_at
-    from shopvl.search.tune import choose
+    from shopvl.search.tune import tune_settings
 
     named = store if milvus is None else f"milvus={milvus}"
     if update:
@@ -65,7 +65,7 @@ def index(
     if calibrate_on:
         with progress("choosing", None) as report:
             held_out = open_split(catalog, calibrate_on)
-            settings = choose(design, held_out, tags=tags, ontology=ontology, report=report)
+            settings = tune_settings(design, held_out, tags=tags, ontology=ontology, report=report)
     plan = Plan(settings=settings, store=kept)
     with progress("indexing", opened.count()) as report:
         done = build_index(design, opened, folder, report, tags=tags, plan=plan, ontology=ontology)

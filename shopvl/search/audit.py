@@ -1,4 +1,4 @@
-"""Which of a shop's queries find nothing or little, and what would mend each of them."""
+"""Which of a shop's queries find nothing or little, and how to fix each of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SURE_WITHOUT_CUT_OFF = 1.0  # confidence where the index has no cut-off: only an
 
 @dataclass(frozen=True)
 class Finding:
-    """One query, how often it was asked, how it fared, and what to do."""
+    """One query, how often it was asked, its verdict, and how to fix it."""
 
     query: str
     count: int
@@ -77,30 +77,30 @@ def audit(
     with atomic_write(out / "audit.csv") as draft:
         write_csv(draft, map(_cells, ranked), CELLS)
     totals = {
-        verdict: (len(own), sum(found.count for found in own))
+        verdict: (len(own), sum(finding.count for finding in own))
         for verdict in VERDICTS
-        for own in [[found for found in ranked if found.verdict == verdict]]
+        for own in [[finding for finding in ranked if finding.verdict == verdict]]
     }
     _page(index, ranked, totals).write(out / "audit.html")
     return totals
 
 
-def _cells(found: Finding) -> dict[str, str]:
-    sure = "" if found.confidence is None else f"{found.confidence:.3f}"
-    lists = ("; ".join(found.unknown_words), "; ".join(found.understood))
-    told = (found.query, str(found.count), found.verdict, sure, *lists, found.mend)
-    return dict(zip(CELLS, told, strict=True))
+def _cells(finding: Finding) -> dict[str, str]:
+    sure = "" if finding.confidence is None else f"{finding.confidence:.3f}"
+    lists = ("; ".join(finding.unknown_words), "; ".join(finding.understood))
+    values = (finding.query, str(finding.count), finding.verdict, sure, *lists, finding.mend)
+    return dict(zip(CELLS, values, strict=True))
 
 
 def _examined(index: SearchIndex, text: str, count: int, vocabulary: Sequence[str]) -> Finding:
-    found = index.search(text, k=1)
+    result = index.search(text, k=1)
     words = words_of(text)
     unknown = tuple(word for word in words if index.lexical.coverage([word])[1])
-    doubtful = found.confidence is not None and found.confidence < _doubtful_below(index)
-    verdict = "nothing found" if not found.hits else "doubtful" if doubtful else "answered"
-    understood = tuple(map(str, found.understood))
+    doubtful = result.confidence is not None and result.confidence < _doubtful_below(index)
+    verdict = "nothing found" if not result.hits else "doubtful" if doubtful else "answered"
+    understood = tuple(map(str, result.understood))
     mend = "" if verdict == "answered" else _mend(text, words, unknown, understood, vocabulary)
-    return Finding(text, count, verdict, found.confidence, unknown, understood, mend)
+    return Finding(text, count, verdict, result.confidence, unknown, understood, mend)
 
 
 def _doubtful_below(index: SearchIndex) -> float:
@@ -128,19 +128,21 @@ def _mend(
 
 
 def _page(index: SearchIndex, findings: Sequence[Finding], totals: dict[str, tuple[int, int]]) -> Page:
-    asked = max(sum(times for _, times in totals.values()), 1)
+    total_count = max(sum(times for _, times in totals.values()), 1)
     page = Page(
         "Search audit",
-        f"{len(findings):,} queries, asked {asked:,} times",
+        f"{len(findings):,} queries, asked {total_count:,} times",
         facts={"index": index.folder.name, "products": f"{len(index):,}", "model": index.state.model},
     )
     page.cards(
         [
-            Figure(value=f"{times / asked:.1%}", label=verdict, note=f"{count:,} queries", share=times / asked)
+            Figure(
+                value=f"{times / total_count:.1%}", label=verdict, note=f"{count:,} queries", share=times / total_count
+            )
             for verdict, (count, times) in totals.items()
         ]
     )
-    open_ = [found for found in findings if found.verdict != "answered"]
+    open_ = [finding for finding in findings if finding.verdict != "answered"]
     page.section("What to mend", "Most asked first. An answer is doubtful where the index is less sure than usual.")
     page.table(
         ("query", "asked", "verdict", "sure", "what would mend it"),
@@ -148,8 +150,8 @@ def _page(index: SearchIndex, findings: Sequence[Finding], totals: dict[str, tup
         shown={"sure": ".0%"},
     )
     page.section("What was nearest", "The products nearest to these queries; shoppers do not see those held back.")
-    for found in open_[:SHOWN_STRIPS]:
-        hits = index.search(found.query, k=SHOWN_HITS, cut_off=False)
+    for finding in open_[:SHOWN_STRIPS]:
+        hits = index.search(finding.query, k=SHOWN_HITS, cut_off=False)
         shown = [Shown(image=hit.thumbnail, caption=hit.title, score=hit.score) for hit in hits]
-        page.search_strip(found.query, shown, note=found.verdict)
+        page.search_strip(finding.query, shown, note=finding.verdict)
     return page

@@ -25,7 +25,7 @@ from shopvl.search.folder import (
     ONTOLOGY,
     PRODUCTS,
     REJECTS,
-    TITLE_SHARE,
+    TITLE_WEIGHT,
     Segment,
     Settings,
     State,
@@ -61,16 +61,16 @@ class Plan:
     """How an index is to be made."""
 
     settings: Settings = field(default_factory=Settings)
-    store: VectorStore = field(default_factory=lambda: FaissStore(kind=None))  # of the kind that its size wants
+    store: VectorStore = field(default_factory=lambda: FaissStore(kind=None))  # of the kind that suits its size
 
 
 def product_vectors(
-    embeddings: Mapping[str, Tensor], inputs: tuple[Modality, ...], title_share: float = TITLE_SHARE
+    embeddings: Mapping[str, Tensor], inputs: tuple[Modality, ...], title_weight: float = TITLE_WEIGHT
 ) -> Tensor:
     """Unit vectors (B, D): the mix of picture and title, or the one there is."""
     if len(inputs) == 1:
         return embeddings[inputs[0]]
-    return F.normalize(title_share * embeddings["title"] + (1 - title_share) * embeddings["image"], dim=-1)
+    return F.normalize(title_weight * embeddings["title"] + (1 - title_weight) * embeddings["image"], dim=-1)
 
 
 def build_index(
@@ -83,17 +83,17 @@ def build_index(
     plan: Plan | None = None,
     ontology: Ontology | None = None,
 ) -> Indexed:
-    """Embed the catalog and write the index folder. It replaces an older index only when it is whole.
+    """Embed the catalog and write the index folder. It replaces an older index only once it is complete.
 
     `ontology` (the design's, if none is given) brings the names by which words of a query are understood.
     """
     plan, ontology = plan or Plan(), ontology or design.ontology
-    attached = None if tags is None else read_tags(tags)  # first: where there are none, nothing is embedded in vain
+    attached = None if tags is None else read_tags(tags)  # first, to fail before the costly embedding
     with exclusive_lock(out, f"changing the index {out}"):
         old = _version(out)
         clear(out, old)
         writer = Writer(out, (old.version if old else 0) + 1, ontology)
-        rejects = embed(design, catalog, writer, plan.settings.title_share, report)
+        rejects = embed(design, catalog, writer, plan.settings.title_weight, report)
         pl.DataFrame([vars(r) for r in rejects], schema={"product_id": pl.String, "reason": pl.String}).write_parquet(
             out / REJECTS
         )
@@ -106,7 +106,7 @@ def build_index(
 
 
 def _version(out: Path) -> State | None:
-    """The index that is there, if there is one that can be read."""
+    """The present index, if there is one that can be read."""
     if not (out / CONFIG).is_file():
         return None
     try:
@@ -115,11 +115,11 @@ def _version(out: Path) -> State | None:
         return None
 
 
-def embed(design: Design, catalog: Catalog, writer: Writer, title_share: float, report: Report) -> list[RejectedRow]:
+def embed(design: Design, catalog: Catalog, writer: Writer, title_weight: float, report: Report) -> list[RejectedRow]:
     """Put the catalog's products into a segment; returns the rows that could not be read."""
 
     def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        return {"vector": product_vectors(design.embeddings(batch, inputs), inputs, title_share)}
+        return {"vector": product_vectors(design.embeddings(batch, inputs), inputs, title_weight)}
 
     rejects: list[RejectedRow] = []
     further = [name for name in catalog.plan.further if name not in OWN]
@@ -175,7 +175,7 @@ def write_lexical(
     tags: pl.DataFrame | None,
     ontology: Ontology,
 ) -> str:
-    """A new lexical folder over all rows that are not gone."""
+    """A new lexical index over all rows that are not deleted."""
     name = f"lexical-{version:05d}"
     listed = (item for item in documents(frames, 0, tags, ontology) if item[0] not in gone)
     Lexical.create(out / name).change(listed, end=0)
@@ -207,15 +207,15 @@ def documents(
 
 
 def _names(path: Sequence[str], own: Iterable[tuple[str, str]], ontology: Ontology) -> Iterator[str]:
-    """Further names of its category and values; those it is called by in the catalog are there already."""
+    """Further names of the product's category and values, besides those in the catalog."""
     known = {*path, *(value for _, value in own)}
     for fact in ontology.fact_ids(path, own):
         yield from (name for name in ontology.names_of_facts[fact] if name not in known)
 
 
-def read_tags(place: Path) -> pl.DataFrame:
+def read_tags(folder_or_file: Path) -> pl.DataFrame:
     """`tags.parquet`, or the one in a folder written by `shopvl tag`. Raises ShopvlError for anything else."""
-    path = place / "tags.parquet" if place.is_dir() else place
+    path = folder_or_file / "tags.parquet" if folder_or_file.is_dir() else folder_or_file
     try:
         return pl.read_parquet(path, columns=list(_TAG_COLUMNS))
     except (OSError, pl.exceptions.PolarsError) as fault:
@@ -233,7 +233,7 @@ def write_tags(out: Path, version: int, tags: pl.DataFrame | None) -> str | None
 
 
 def write_deleted(out: Path, version: int, rows: Collection[int]) -> str | None:
-    """The row numbers that are no more, if there are any."""
+    """The deleted row numbers, if there are any."""
     if not rows:
         return None
     name = f"deleted-{version:05d}.npy"

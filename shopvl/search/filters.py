@@ -1,4 +1,4 @@
-"""What is known of the products: which rows a condition allows, how many have each value, how sure each tag is.
+"""Facts of the products: which rows fulfil a condition, how many have each value, how sure each tag is.
 
 N  products of an index, by row number        M  chosen rows
 """
@@ -86,7 +86,7 @@ def _condition(text: str) -> Condition:
 
 
 class Facts:
-    """Values of properties by row, own and tagged ones, as sorted lists: value -> rows, with the share it is sure.
+    """Values of properties by row, own and tagged ones, as inverted lists: value -> rows, each with its probability.
 
     A value of the catalog's own is certain. A tag counts for a property that the product has no value of; it is *hard*
     (filters and facets see it) where it was accepted, and soft, with its probability, where it was not. Conditions on
@@ -96,19 +96,19 @@ class Facts:
     def __init__(self, products: pl.DataFrame, tags: pl.DataFrame | None = None) -> None:
         self._products = products
         self._tags = tags
-        self._allowed = lru_cache(maxsize=32)(self._mask)
+        self._cached_mask = lru_cache(maxsize=32)(self._mask)
         self._together = lru_cache(maxsize=32)(self._any_of)
 
     @cached_property
     def _lists(self) -> tuple[dict[str, dict[str, slice]], np.ndarray, np.ndarray, np.ndarray]:
-        """Property -> value -> its stretch of (rows, shares, hard), in the order of rows; categories are prefixes."""
+        """Property -> value -> its slice of (rows, shares, hard), in the order of rows; categories are prefixes."""
         table = self._table()
-        places: dict[str, dict[str, slice]] = {}
+        slices: dict[str, dict[str, slice]] = {}
         start = 0
         for name, value, length in table.group_by("property", "value", maintain_order=True).len().iter_rows():
-            places.setdefault(name, {})[value] = slice(start, start + length)
+            slices.setdefault(name, {})[value] = slice(start, start + length)
             start += length
-        return places, table["row"].to_numpy().astype(np.int64), table["share"].to_numpy(), table["hard"].to_numpy()
+        return slices, table["row"].to_numpy().astype(np.int64), table["share"].to_numpy(), table["hard"].to_numpy()
 
     def _table(self) -> pl.DataFrame:
         """(row, property, value, share, hard), sorted by property and value; category values are joined prefixes."""
@@ -132,10 +132,10 @@ class Facts:
         own = pl.concat([own, _prefixes(paths), *further]).with_columns(
             pl.lit(1.0, dtype=pl.Float32).alias("share"), pl.lit(True).alias("hard")
         )
-        parts = [own.select(_LISTS.names()).cast(_LISTS)]
+        tables = [own.select(_LISTS.names()).cast(_LISTS)]
         if self._tags is not None:
-            parts.append(_soft(rows, own, self._tags))
-        return pl.concat(parts).unique(["row", "property", "value"], keep="first").sort("property", "value", "row")
+            tables.append(_soft(rows, own, self._tags))
+        return pl.concat(tables).unique(["row", "property", "value"], keep="first").sort("property", "value", "row")
 
     @property
     def _further(self) -> list[str]:
@@ -143,35 +143,35 @@ class Facts:
         return [name for name in self._products.columns if name not in known]
 
     @property
-    def _places(self) -> dict[str, dict[str, slice]]:
+    def _slices(self) -> dict[str, dict[str, slice]]:
         return self._lists[0]
 
     @cached_property
     def _endings(self) -> dict[str, list[str]]:
-        """Last step of a category path, and the whole path -> joined paths."""
-        found: dict[str, list[str]] = {}
-        for path in self._places.get(CATEGORY, {}):
+        """Last step of a category path, or the whole path -> joined paths."""
+        paths_of: dict[str, list[str]] = {}
+        for path in self._slices.get(CATEGORY, {}):
             for name in {path, path.split(CATEGORY_JOIN)[-1]}:
-                found.setdefault(name, []).append(path)
-        return found
+                paths_of.setdefault(name, []).append(path)
+        return paths_of
 
     def properties(self) -> tuple[str, ...]:
         """Names that conditions may use."""
-        return tuple(self._places)
+        return tuple(self._slices)
 
     # --- filters
 
-    def allowed(self, wanted: Sequence[Condition]) -> np.ndarray:
+    def filter_mask(self, conditions: Sequence[Condition]) -> np.ndarray:
         """(N,) bool: rows that fulfil every condition. Raises ShopvlError for a property that no product has."""
         keep = np.ones(len(self._products), dtype=bool)
-        for condition in wanted:
-            keep &= self._allowed(condition)
+        for condition in conditions:
+            keep &= self._cached_mask(condition)
         return keep
 
     def _mask(self, condition: Condition) -> np.ndarray:
         name = folded(condition.name)
-        if name not in self._places:
-            known = ", ".join(sorted(self._places)) or "none"
+        if name not in self._slices:
+            known = ", ".join(sorted(self._slices)) or "none"
             raise ShopvlError(f"no product of this index has the property {condition.name!r}; it knows: {known}")
         if condition.sign in _COMPARE:
             with np.errstate(invalid="ignore"):
@@ -184,8 +184,8 @@ class Facts:
     def _hard_rows(self, name: str, value: str) -> np.ndarray:
         _, rows, _, hard = self._lists
         values = self._endings.get(value, []) if name == CATEGORY else [value]
-        places = [self._places[name][value] for value in values if value in self._places[name]]
-        return np.concatenate([rows[place][hard[place]] for place in places] or [np.empty(0, np.int64)])
+        slices = [self._slices[name][value] for value in values if value in self._slices[name]]
+        return np.concatenate([rows[part][hard[part]] for part in slices] or [np.empty(0, np.int64)])
 
     def _numbers(self, name: str) -> np.ndarray:
         """(N,) float64, NaN for a product that has no number there."""
@@ -194,27 +194,27 @@ class Facts:
                 return self._products[own].cast(pl.Float64).fill_null(float("nan")).to_numpy()
         _, rows, _, hard = self._lists
         numbers = np.full(len(self._products), np.nan)
-        for value, place in self._places[name].items():
+        for value, part in self._slices[name].items():
             digits = _DIGITS.search(value)
             if digits and (number := _number(digits.group())) is not None:
-                numbers[rows[place][hard[place]]] = number
+                numbers[rows[part][hard[part]]] = number
         return numbers
 
     def facets(self, chosen_N: np.ndarray, names: Sequence[str], top: int = 10) -> dict[str, list[tuple[str, int]]]:
         """Per property the most frequent values among the chosen (N,) bool, with counts; categories as whole paths."""
         _, rows, _, hard = self._lists
-        found = {}
+        counts_of = {}
         for name in names:
-            places = self._places.get(folded(name), {})
-            counts = ((value, int(np.count_nonzero(chosen_N[rows[p]] & hard[p]))) for value, p in places.items())
+            slices = self._slices.get(folded(name), {})
+            counts = ((value, int(np.count_nonzero(chosen_N[rows[p]] & hard[p]))) for value, p in slices.items())
             ranked = sorted((item for item in counts if item[1]), key=lambda item: (-item[1], item[0]))
-            found[name] = ranked[:top]
-        return found
+            counts_of[name] = ranked[:top]
+        return counts_of
 
     # --- soft constraints
 
     def share(self, fact: Fact, rows_M: np.ndarray) -> np.ndarray:
-        """(M,) in [0, 1]: how sure it is that each row fits; what nothing is known of is 0."""
+        """(M,) in [0, 1]: the probability that each row fits; 0 where nothing is known."""
         listed, shares = self._listed(fact)
         if not len(listed):
             return np.zeros(len(rows_M), dtype=np.float32)
@@ -222,48 +222,48 @@ class Facts:
         result: np.ndarray = np.where(listed[at] == rows_M, shares[at], np.float32(0))
         return result
 
-    def among(self, fact: Fact, allowed_N: np.ndarray) -> bool:
-        """Whether an allowed row rather fits than not."""
+    def among(self, fact: Fact, filter_mask_N: np.ndarray) -> bool:
+        """Whether any row of the mask fits with a probability of 0.5 or more."""
         rows, shares = self._listed(fact)
-        return bool((allowed_N[rows] & (shares >= 0.5)).any())
+        return bool((filter_mask_N[rows] & (shares >= 0.5)).any())
 
-    def likely(self, facts: Sequence[Fact], k: int, allowed_N: np.ndarray) -> np.ndarray:
-        """The k allowed rows that the facts fit best together."""
+    def likely(self, facts: Sequence[Fact], k: int, filter_mask_N: np.ndarray) -> np.ndarray:
+        """The k rows of the mask with the highest summed probability of the facts."""
         total = np.zeros(len(self._products), dtype=np.float32)
         for fact in facts:
             rows, shares = self._listed(fact)
             total[rows] += shares
-        total[~allowed_N] = 0
-        found = np.flatnonzero(total >= max(total.max(initial=0.0) - 0.5, 1e-6))
-        if len(found) > k:
-            found = found[np.argpartition(-total[found], k)[:k]]
-        return found
+        total[~filter_mask_N] = 0
+        fitting = np.flatnonzero(total >= max(total.max(initial=0.0) - 0.5, 1e-6))
+        if len(fitting) > k:
+            fitting = fitting[np.argpartition(-total[fitting], k)[:k]]
+        return fitting
 
     def vote(self, name: str, rows_M: np.ndarray) -> Fact | None:
-        """The value that these rows most surely have together; of a category, the whole path."""
+        """The value with the highest mean probability over these rows; of a category, the whole path."""
         shares = self.votes(name, rows_M)
-        found = [(round(share, 3), len(value), value) for value, share in shares.items() if share >= 1 / 4]
-        return fact_of(name, max(found)[2]) if found else None
+        candidates = [(round(share, 3), len(value), value) for value, share in shares.items() if share >= 1 / 4]
+        return fact_of(name, max(candidates)[2]) if candidates else None
 
     def votes(self, name: str, rows_M: np.ndarray) -> dict[str, float]:
-        """Every value of the property there is, and how sure these rows are of it on average."""
-        values = self._places.get(folded(name), {})
+        """Every value of the property, and its mean probability over these rows."""
+        values = self._slices.get(folded(name), {})
         return {value: float(self.share(fact_of(name, value), rows_M).sum()) / max(len(rows_M), 1) for value in values}
 
     def _listed(self, fact: Fact) -> tuple[np.ndarray, np.ndarray]:
-        """Rows in order, and how sure each is."""
+        """Sorted rows, and the probability of each."""
         if fact.others:
             return self._together(fact)
         name = CATEGORY if fact.kind == "category" else folded(fact.property)
         value = folded(CATEGORY_JOIN.join(fact.path)) if fact.kind == "category" else folded(fact.value)
-        place = self._places.get(name, {}).get(value, slice(0, 0))
+        part = self._slices.get(name, {}).get(value, slice(0, 0))
         _, rows, shares, _ = self._lists
-        return rows[place], shares[place]
+        return rows[part], shares[part]
 
     def _any_of(self, fact: Fact) -> tuple[np.ndarray, np.ndarray]:
         rows, shares = (np.concatenate(parts) for parts in zip(*map(self._listed, fact.each()), strict=True))
-        distinct, places = np.unique(rows, return_inverse=True)
-        return distinct, np.bincount(places, shares, len(distinct)).clip(max=1).astype(np.float32)
+        distinct, inverse = np.unique(rows, return_inverse=True)
+        return distinct, np.bincount(inverse, shares, len(distinct)).clip(max=1).astype(np.float32)
 
 
 def fact_of(name: str, value: str) -> Fact:
@@ -309,8 +309,8 @@ def _prefixes(paths: pl.DataFrame) -> pl.DataFrame:
 
 def _soft(rows: pl.DataFrame, own: pl.DataFrame, tags: pl.DataFrame) -> pl.DataFrame:
     """Tags of properties that a product has no value of: the answer, and its alternatives with their probabilities."""
-    asked = _with_folded(tags.filter(pl.col("value").is_not_null()), "property")
-    missing = asked.join(rows.select("row", "product_id"), on="product_id").join(
+    answered = _with_folded(tags.filter(pl.col("value").is_not_null()), "property")
+    missing = answered.join(rows.select("row", "product_id"), on="product_id").join(
         own.select("row", "property").unique(), on=["row", "property"], how="anti"
     )
     best = missing.select(

@@ -1,7 +1,7 @@
 """An index folder: files that never change once they are named, and one `config.json` that names those in use.
 
 A change writes new files under new names and then replaces `config.json`: a process killed at any moment leaves the old
-index or the new one. What no config names is cleared away by the next change.
+index or the new one. Files that the config does not name are removed by the next change.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from shopvl.errors import IndexFolderError
 from shopvl.files import LOCK, atomic_write
@@ -19,7 +19,7 @@ from shopvl.search.stores.base import VectorStore
 from shopvl.search.stores.factory import read_store, store_keys
 
 FORMAT = 3
-TITLE_SHARE = 0.5  # of a product's vector, where nothing was measured; the rest is the picture's
+TITLE_WEIGHT = 0.5  # of the title in a product's vector, where nothing was measured; the rest is the picture's
 CONFIG, ONTOLOGY, REJECTS = "config.json", "ontology.json", "rejects.parquet"
 VECTORS, PRODUCTS, SHOWN = "vectors.f32", "products.parquet", "shown.arrow"  # of one segment
 
@@ -53,9 +53,16 @@ class CutOff(_FrozenSettings):
 
 
 class Settings(_FrozenSettings):
-    """What is chosen on validation data."""
+    """What is tuned on validation data."""
 
-    title_share: float = Field(TITLE_SHARE, ge=0, le=1)  # of a product's vector; the rest is the picture's
+    # of the title in a product's vector; the rest is the picture's. `config.json` calls it `title_share`
+    title_weight: float = Field(
+        TITLE_WEIGHT,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("title_share", "title_weight"),
+        serialization_alias="title_share",
+    )
     weights: Weights = Weights()
     cut_off: CutOff | None = None  # None: every query is answered
 
@@ -77,7 +84,7 @@ class State(_FrozenSettings):
     metric: str = "cosine"
     store: VectorStore  # in the file, the keys that `stores/factory.py` writes
     segments: tuple[Segment, ...] = ()
-    deleted: str | None = None  # row numbers that are no more
+    deleted: str | None = None  # file with the row numbers of deleted products
     deleted_count: int = 0
     lexical: str
     unlisted: tuple[int, ...] = ()  # deleted rows that the lexical index and the store still hold
@@ -90,7 +97,7 @@ class State(_FrozenSettings):
         return sum(segment.rows for segment in self.segments)
 
     def files(self) -> set[str]:
-        """What the folder has to hold."""
+        """The files that the folder has to hold."""
         named = {self.deleted, self.lexical, self.tags, *(segment.name for segment in self.segments)}
         return {name for name in (*named, *self.store.files()) if name}
 
@@ -130,14 +137,14 @@ def check_model(folder: Path, state: State, model: str) -> None:
 
 def publish(folder: Path, state: State) -> None:
     """Make `state` the index, in one step, and clear away what it does not name."""
-    keys = state.model_dump(mode="json", exclude={"store"}) | store_keys(state.store)
+    keys = state.model_dump(mode="json", by_alias=True, exclude={"store"}) | store_keys(state.store)
     with atomic_write(folder / CONFIG, durable=True) as draft:
         draft.write_text(json.dumps(keys, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     clear(folder, state)
 
 
 def clear(folder: Path, state: State | None) -> None:
-    """Remove what earlier versions and killed changes have left."""
+    """Remove files left by earlier versions and killed changes."""
     keep = {CONFIG, LOCK, ONTOLOGY, REJECTS} | (state.files() if state else set())
     for entry in folder.iterdir():
         if entry.name in keep or not entry.name.startswith(("segment-", "vectors-", "deleted-", "lexical-", "tags-")):

@@ -1,7 +1,7 @@
-"""The door to Tantivy (BM25 over words) and to rjieba, which finds the words in Chinese.
+"""The only module that uses Tantivy (BM25 over words) and rjieba (Chinese word segmentation).
 
-Documents are kept by their row number in the index folder. A reader passes over rows that its folder does not hold, so
-what a killed update has left here does no harm; the next update clears it away.
+Documents are kept by their row number in the index folder. A reader skips rows that its folder does not hold, so
+what a killed update has left here does no harm; the next update removes it.
 """
 
 from __future__ import annotations
@@ -87,22 +87,22 @@ class Lexical:
         self._index.reload()
         self._reader = self._index.searcher()
 
-    def search(self, words: Sequence[str], k: int, allowed_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """BM25 (k,) and rows (k,) of the best products that have any of the words and are allowed (N,) bool."""
+    def search(self, words: Sequence[str], k: int, filter_mask_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """BM25 (k,) and rows (k,) of the best products among the mask (N,) bool that have any of the words."""
         known = [word for word in dict.fromkeys(words) if self._frequency(word)][:MAX_QUERY_WORDS]
-        if not known or not allowed_N.any():
+        if not known or not filter_mask_N.any():
             return np.empty(0, np.float32), np.empty(0, np.int64)
         query = tantivy.Query.boolean_query([(tantivy.Occur.Should, self._term(word)) for word in known])
         wanted = 2 * k
         while True:
-            found = self._reader.search(query, wanted, count=False).hits
-            rows = np.array(self._reader.fast_field_values(KEY, [place for _, place in found]), dtype=np.int64)
-            good = rows < len(allowed_N)
-            good[good] = allowed_N[rows[good]]
-            if good.sum() >= k or len(found) < wanted:
+            hits = self._reader.search(query, wanted, count=False).hits
+            rows = np.array(self._reader.fast_field_values(KEY, [address for _, address in hits]), dtype=np.int64)
+            good = rows < len(filter_mask_N)
+            good[good] = filter_mask_N[rows[good]]
+            if good.sum() >= k or len(hits) < wanted:
                 break
             wanted *= 8  # a narrow filter: look further down
-        scores = np.array([score for score, _ in found], dtype=np.float32)
+        scores = np.array([score for score, _ in hits], dtype=np.float32)
         return scores[good][:k], rows[good][:k]
 
     def coverage(self, words: Sequence[str]) -> tuple[float, int]:

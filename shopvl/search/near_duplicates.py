@@ -18,16 +18,16 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.vocabulary import CATEGORY_JOIN
 
 HASH_BITS = 64
-BANDS = 4  # a hash that differs in fewer bits than there are bands has one band whole
+BANDS = 4  # two hashes that differ in fewer bits than there are bands agree in at least one whole band
 BITS_APART = 3
-GRID = 16  # a photo's print: GRID x GRID colours
-COLOURS_APART = 4.0  # mean difference of two prints of one photo, of 255
+GRID = 16  # an image hash ends with GRID x GRID colours
+COLOURS_APART = 4.0  # mean colour difference of two hashes of one photo, of 255
 
 
-def fingerprint(picture: Image.Image) -> bytes:
-    """HASH_BITS of which neighbours are brighter (a difference hash), then the colours of a GRID x GRID picture.
+def compute_image_hash(picture: Image.Image) -> bytes:
+    """A perceptual hash: HASH_BITS of a difference hash, then the RGB colours of the picture at GRID x GRID.
 
-    A photo that is scaled or compressed again keeps nearly all of both; another colour of the item has other colours.
+    Scaling or recompressing a photo changes few of these; the same item in another colour has other colours.
     """
     small = np.asarray(picture.convert("RGB").resize((GRID, GRID), Image.Resampling.BOX))
     grey = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
@@ -36,40 +36,40 @@ def fingerprint(picture: Image.Image) -> bytes:
 
 
 def same_photo(a: bytes, b: bytes) -> bool:
-    """Whether two fingerprints are of one photo; the empty one is of none."""
+    """Whether two image hashes are of one photo; an empty hash matches none."""
     size = HASH_BITS // 8
     if not a or not b or (int.from_bytes(a[:size], "big") ^ int.from_bytes(b[:size], "big")).bit_count() > BITS_APART:
         return False
     return bool(np.abs(_colours(a) - _colours(b)).mean() <= COLOURS_APART)
 
 
-def _colours(print_: bytes) -> np.ndarray:
-    return np.frombuffer(print_, dtype=np.uint8, offset=HASH_BITS // 8).astype(np.int16)
+def _colours(image_hash: bytes) -> np.ndarray:
+    return np.frombuffer(image_hash, dtype=np.uint8, offset=HASH_BITS // 8).astype(np.int16)
 
 
-class Photos:
-    """The groups of one photo, by fingerprint; `product_id -> group` is decided once, in the order products come."""
+class NearDuplicateGroups:
+    """Groups of products with (nearly) the same photo; a product's group is decided once, in the order of products."""
 
     def __init__(self) -> None:
         self._bands: list[dict[bytes, list[int]]] = [{} for _ in range(BANDS)]
-        self._prints: list[bytes] = []
+        self._image_hashes: list[bytes] = []
         self._names: list[str] = []
         self._taken: set[str] = set()
 
-    def group(self, product_id: str, print_: bytes | None) -> str:
+    def group(self, product_id: str, image_hash: bytes | None) -> str:
         """The group of a product's photo: that of the first product with (nearly) the same one, or a new one."""
-        if not print_:
+        if not image_hash:
             return self._new_name(product_id)
         size = HASH_BITS // 8
         width = size // BANDS
-        bands = [print_[place * width : (place + 1) * width] for place in range(BANDS)]
-        seen = {number for band, known in zip(bands, self._bands, strict=True) for number in known.get(band, ())}
+        bands = [image_hash[number * width : (number + 1) * width] for number in range(BANDS)]
+        seen = {index for band, known in zip(bands, self._bands, strict=True) for index in known.get(band, ())}
         for candidate in sorted(seen):
-            if same_photo(print_, self._prints[candidate]):
+            if same_photo(image_hash, self._image_hashes[candidate]):
                 return self._names[candidate]
         for band, known in zip(bands, self._bands, strict=True):
             known.setdefault(band, []).append(len(self._names))
-        self._prints.append(print_)
+        self._image_hashes.append(image_hash)
         self._names.append(self._new_name(product_id))
         return self._names[-1]
 
@@ -80,10 +80,10 @@ class Photos:
         self._taken.add(product_id)
         return product_id
 
-    def remember(self, known: Iterable[tuple[str, bytes | None]]) -> None:
-        """Products that are there already, as (group, fingerprint)."""
-        for group, print_ in known:
-            self.group(group, print_)
+    def restore(self, known: Iterable[tuple[str, bytes | None]]) -> None:
+        """Add the groups of an existing index, as (group, image hash)."""
+        for group, image_hash in known:
+            self.group(group, image_hash)
             self._taken.add(group)
 
 

@@ -1,4 +1,4 @@
-"""Things that other shops sell, and how nonsense is typed: what a cut-off learns to refuse.
+"""Out-of-catalog queries: things that other shops sell, and noise. The cut-off learns to refuse these.
 
 Only those count whose words the catalog at hand does not use itself, so the list may hold anything.
 """
@@ -32,17 +32,17 @@ _LETTERS = ("bcdfghjklmnpqrstvwxz", "aeiouy")
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
-def queries_elsewhere(count: int, used: Callable[[str], bool], rng: random.Random) -> list[str]:
-    """Queries that a catalog cannot answer: things it does not sell (`used` says what words it has), and noise."""
+def out_of_catalog_queries(count: int, used: Callable[[str], bool], rng: random.Random) -> list[str]:
+    """Queries that a catalog cannot answer: things it does not sell (`used` says which words it has), and noise."""
     things = [thing for thing in THINGS if not used(thing)]
-    found = []
+    queries = []
     for number in range(count):
         if number % 2 and things:
             thing = rng.choice(things)
-            found.append(f"{rng.choice(('cheap', 'new', 'best', 'small'))} {thing}" if rng.random() < 0.3 else thing)
+            queries.append(f"{rng.choice(('cheap', 'new', 'best', 'small'))} {thing}" if rng.random() < 0.3 else thing)
         else:
-            found.append(" ".join(_noise(rng) for _ in range(rng.randint(1, 3))))
-    return found
+            queries.append(" ".join(_noise(rng) for _ in range(rng.randint(1, 3))))
+    return queries
 
 
 def _noise(rng: random.Random) -> str:
@@ -52,5 +52,5 @@ def _noise(rng: random.Random) -> str:
         start = rng.randint(0, len(row) - 4)
         return row[start : start + rng.randint(3, 6)]
     if kind < 0.8:  # a word that could be one
-        return "".join(rng.choice(_LETTERS[place % 2]) for place in range(rng.randint(4, 9)))
+        return "".join(rng.choice(_LETTERS[position % 2]) for position in range(rng.randint(4, 9)))
     return "".join(rng.choice("0123456789abcdef") for _ in range(rng.randint(4, 10)))

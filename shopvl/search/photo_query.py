@@ -1,4 +1,4 @@
-"""Like this, but: a picture and words. The words replace what they name of the picture; the rest of it is kept."""
+"""Composed queries ("like this, but in red"): the words replace the picture's own values; the rest is kept."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from shopvl.inference.calibrate import calibration_of
 from shopvl.inference.predict import LinearAnswers, PromptedAnswers, answers_of
 from shopvl.search.filters import Facts, fact_of
 from shopvl.search.folder import State
-from shopvl.search.near_duplicates import fingerprint
+from shopvl.search.near_duplicates import compute_image_hash
 from shopvl.search.segments import THUMBNAIL_SOURCE_PX
-from shopvl.search.stores.base import Allowed, VectorSearch
+from shopvl.search.stores.base import RowFilter, VectorSearch
 from shopvl.search.stores.raw_vectors import best
 
-NEIGHBOURS = 12  # products that say what a query picture shows
+NEIGHBOURS = 12  # nearest products that vote on what a query picture shows
 TARGET_WEIGHT, KEPT_WEIGHT = 1.0, 1.0  # of the value that is asked for, and of the picture's own category
 
 
 class PhotoQuery:
     """A photo to search with: decoded once, and read by the image tower once.
 
-    Decoded like the photos of a catalog, so that the same file has the vector and the fingerprint that an index has
-    of it. Raises ImageError for one that cannot be read.
+    Decoded like the photos of a catalog, so that the same file has the same vector and image hash as in an index.
+    Raises ImageError for one that cannot be read.
     """
 
     def __init__(self, image: bytes, design: Design) -> None:
         self.design = design
         self.picture = decode(image, at_least_px=max(design.loader.decoded_px, THUMBNAIL_SOURCE_PX))
-        self.fingerprint = fingerprint(self.picture)
+        self.image_hash = compute_image_hash(self.picture)
 
     @property
     def batch(self) -> Batch:
@@ -63,11 +63,11 @@ class PhotoQuery:
             return {}
         design = self.design
         with torch.inference_mode():
-            vector_BD, found = head.read_picture(self.batch)
+            vector_BD, answers = head.read_picture(self.batch)
         self.vector = _unit(vector_BD)[0]
         return {
             name: dict(zip(map(folded, design.labels[name]), shares.tolist(), strict=True))
-            for name, logp in found.items()
+            for name, logp in answers.items()
             for shares in [calibration_of(design, "image", name).probabilities(logp)[0]]
         }
 
@@ -78,7 +78,7 @@ def _unit(vectors_BD: Tensor) -> np.ndarray:
 
 
 class PhotoIndex(Protocol):
-    """What is asked of an index here; `search.SearchIndex` is one."""
+    """The part of an index that is used here; `search.SearchIndex` implements it."""
 
     state: State
 
@@ -92,9 +92,9 @@ class PhotoIndex(Protocol):
     def head(self) -> LinearAnswers | PromptedAnswers | None: ...
 
     @property
-    def everywhere(self) -> Allowed | None: ...
+    def everywhere(self) -> RowFilter | None: ...
 
-    def mask(self, allowed: Allowed | None) -> np.ndarray: ...
+    def mask(self, row_filter: RowFilter | None) -> np.ndarray: ...
 
     def rows_of_photo(self, photo: PhotoQuery) -> np.ndarray: ...
 
@@ -104,7 +104,7 @@ class PhotoIndex(Protocol):
 
 
 def composed(
-    index: PhotoIndex, photo: PhotoQuery, text: str, facts: Sequence[Fact], allowed: Allowed | None, pool: int
+    index: PhotoIndex, photo: PhotoQuery, text: str, facts: Sequence[Fact], row_filter: RowFilter | None, pool: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows and scores, best first: near the picture, with what the words name, and otherwise of its category.
 
@@ -112,26 +112,26 @@ def composed(
     mixed with the picture.
     """
     if not facts:
-        scores, rows = index.vectors.search(index.query_vector(text, photo), pool, allowed)
+        scores, rows = index.vectors.search(index.query_vector(text, photo), pool, row_filter)
         return rows, scores
     seen = PhotoFacts(index, photo)  # first: where the model answers, the picture's vector comes out of the same pass
     shown_D = photo.vector
     own = [seen.value(name) for name in dict.fromkeys(fact.property for fact in facts if fact.property)]
     named = any(fact.kind == "category" for fact in facts)
-    kept = None if named else seen.value(CATEGORY)
-    phrases = _phrase(facts, kept), _phrase([fact for fact in own if fact], kept)
+    own_category = None if named else seen.value(CATEGORY)
+    phrases = _phrase(facts, own_category), _phrase([fact for fact in own if fact], own_category)
     said = [text for text in phrases if text]
     vectors = iter(index.text_vectors(said) if said else ())
     wished_D, own_D = (next(vectors) if text else np.zeros_like(shown_D) for text in phrases)
     moved_D = shown_D + wished_D - own_D
     moved_D /= max(float(np.linalg.norm(moved_D)), 1e-9)
-    wanted = [*facts, kept] if kept else list(facts)
+    wanted = [*facts, own_category] if own_category else list(facts)
     rows = np.unique(
         np.concatenate(
             [
-                index.vectors.search(moved_D, pool, allowed)[1],
-                index.vectors.search(shown_D, pool, allowed)[1],
-                index.facts.likely(wanted, 5 * pool, index.mask(allowed)),
+                index.vectors.search(moved_D, pool, row_filter)[1],
+                index.vectors.search(shown_D, pool, row_filter)[1],
+                index.facts.likely(wanted, 5 * pool, index.mask(row_filter)),
             ]
         )
     ).astype(np.int64)
@@ -141,17 +141,17 @@ def composed(
         + index.vectors.raw.scores(moved_D, rows) / 2
         + TARGET_WEIGHT * target
     )
-    if kept is not None:
-        total += KEPT_WEIGHT * index.facts.share(kept, rows)
+    if own_category is not None:
+        total += KEPT_WEIGHT * index.facts.share(own_category, rows)
     scores, rows = best(total, rows, pool)
     return rows, scores
 
 
 class PhotoFacts:
-    """What a picture shows: what is known of the products whose photo it is.
+    """What a picture shows: the facts of the products whose photo it is.
 
-    Of a photo that the index has not, it is the value that the model's own calibrated answer and the products nearest
-    to the picture most surely have together.
+    For a photo that is not in the index, it is the value with the highest sum of the model's calibrated probability
+    and the votes of the products nearest to the picture.
     """
 
     def __init__(self, index: PhotoIndex, photo: PhotoQuery) -> None:
@@ -163,7 +163,7 @@ class PhotoFacts:
             self.rows = index.vectors.search(photo.vector, NEIGHBOURS, index.everywhere)[1]
 
     def value(self, name: str) -> Fact | None:
-        """Its value of that property; of the category the whole path."""
+        """The picture's value of that property; of the category, the whole path."""
         said = next((values for own, values in self.answers.items() if folded(own) == folded(name)), None)
         if said is None:
             return self.index.facts.vote(name, self.rows)
@@ -180,8 +180,8 @@ def head_of(design: Design) -> LinearAnswers | PromptedAnswers | None:
         return None
 
 
-def _phrase(facts: Sequence[Fact], kept: Fact | None) -> str:
+def _phrase(facts: Sequence[Fact], own_category: Fact | None) -> str:
     """ "red shirts"; empty where there is nothing to say."""
     words = [folded(fact.value) for fact in facts if fact.kind == "value"]
-    nouns = [fact.path[-1] for fact in (*facts, kept) if fact is not None and fact.kind == "category"]
+    nouns = [fact.path[-1] for fact in (*facts, own_category) if fact is not None and fact.kind == "category"]
     return " ".join([*words, *map(folded, nouns[:1])])

@@ -28,24 +28,24 @@ from shopvl.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, check_mod
 from shopvl.search.lexical import Lexical, words_of
 from shopvl.search.near_duplicates import BITS_APART, same_photo
 from shopvl.search.photo_query import PhotoQuery, composed, head_of
-from shopvl.search.segments import Hit, Records, photo_hash, read_matrix
-from shopvl.search.stores.base import Allowed
+from shopvl.search.segments import Hit, Records, difference_hash, read_matrix
+from shopvl.search.stores.base import RowFilter
 from shopvl.search.stores.raw_vectors import RawVectors, best
 
 By = Literal["hybrid", "dense", "lexical"]
 WAYS: tuple[By, ...] = get_args(By)
 Collapse = Literal["photo", "variant"]
 
-POOL = 200  # candidates that each way of looking brings
-TITLES_READ = 50  # best titles by words that tell whether a query is part of a title
-FILTERS_KEPT = 32  # sets of conditions whose rows are remembered, a byte or so per product each
-RERANKED = 50  # results that a matching head looks at
+POOL = 200  # candidates from each retrieval method
+TITLES_READ = 50  # top lexical hits whose titles are checked for the words of the query
+FILTERS_KEPT = 32  # sets of conditions whose row filters are cached, about a byte per product each
+RERANKED = 50  # results that a matching head re-ranks
 RECIPROCAL = 10  # of reciprocal rank fusion (Cormack et al. 2009) with the matching head's order
 
 
 @dataclass(frozen=True)
 class Found:
-    """Results, best first. None of them where nothing in the index answers the query."""
+    """Results, best first; empty where nothing in the index answers the query."""
 
     hits: list[Hit]
     understood: tuple[Fact, ...] = ()  # categories and values that the words name
@@ -71,18 +71,18 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Candidates of a query by row, and what each way of looking says of them (M,)."""
+class Candidates:
+    """Candidate rows of a query, and the score that each retrieval method gives them (M,)."""
 
     rows: np.ndarray
     cosine: np.ndarray
     lexical: np.ndarray  # BM25 as a share of the query's best
     facts: np.ndarray  # mean share of the query's facts that hold
-    unnamed: float  # share of the query's words that name none
+    unnamed: float  # share of the query's words that name no fact
     titled: bool  # whether a product's title has all of the words in their order
 
-    def fused(self, weights: Weights) -> np.ndarray:
-        """(M,): the weighted sum."""
+    def hybrid_score(self, weights: Weights) -> np.ndarray:
+        """(M,): the weighted sum of all scores."""
         lexical = weights.lexical + weights.unnamed * self.unnamed + weights.titled * self.titled
         total: np.ndarray = weights.dense * self.cosine + lexical * self.lexical + weights.facts * self.facts
         return total
@@ -105,24 +105,24 @@ class SearchIndex:
 
     def _open(self) -> None:
         state = self.state
-        parts = [self.folder / segment.name for segment in state.segments]
-        frames = [pl.read_parquet(part / PRODUCTS) for part in parts]
+        folders = [self.folder / segment.name for segment in state.segments]
+        frames = [pl.read_parquet(folder / PRODUCTS) for folder in folders]
         self.products = pl.concat(frames, how="diagonal_relaxed", rechunk=True)
-        self.records = Records(parts)
-        matrices = [self._matrix(part, segment.rows) for part, segment in zip(parts, state.segments, strict=True)]
+        self.records = Records(folders)
+        matrices = [self._matrix(folder, segment.rows) for folder, segment in zip(folders, state.segments, strict=True)]
         if len(self.products) != state.rows or len(self.records) != state.rows:
             raise self._damaged(f"{len(self.products)} products for {state.rows} vectors")
         self.vectors = state.store.open(self.folder, RawVectors(matrices))
         self.live = np.ones(state.rows, dtype=bool)
         if state.deleted is not None:
             self.live[np.load(self.folder / state.deleted)] = False
-        self.everywhere = self.vectors.allow(self.live) if state.deleted_count else None
+        self.everywhere = self.vectors.prepare_filter(self.live) if state.deleted_count else None
         self.lexical = Lexical.open(self.folder / state.lexical)
         self.ontology = Ontology.load(self.folder / ONTOLOGY)
         tags = None if state.tags is None else pl.read_parquet(self.folder / state.tags)
         self.facts = Facts(self.products, tags)
-        self._allowed = lru_cache(maxsize=FILTERS_KEPT)(
-            lambda where: self.vectors.allow(self.facts.allowed(where) & self.live)
+        self._row_filter = lru_cache(maxsize=FILTERS_KEPT)(
+            lambda where: self.vectors.prepare_filter(self.facts.filter_mask(where) & self.live)
         )
 
     def _matrix(self, segment: Path, rows: int) -> np.ndarray:
@@ -167,8 +167,8 @@ class SearchIndex:
     def in_catalog_words(self, text: str, facts: Sequence[Fact]) -> str:
         """The catalog's own names of what a query names, as the model learned to read queries.
 
-        So one wish has one vector in every language. A query that says more than that stays as it is, but for one in
-        Chinese: its other words are left to the lexical search.
+        The same request thus has the same vector in every language. A query with further words is returned unchanged,
+        except in Chinese, where its further words are left to the lexical search.
         """
         if not facts or (language_of(text) != "zh" and self._named_share(text, facts) < 1):
             return text
@@ -176,9 +176,9 @@ class SearchIndex:
         return " ".join(folded(fact.path[-1] if fact.kind == "category" else fact.value) for fact in ordered)
 
     def query_words(self, text: str, facts: Sequence[Fact]) -> list[str]:
-        """Words to look for: the query's, and all names of what they name."""
+        """Words for the lexical search: the query's own, and all names of the facts that they name."""
         numbers = {fact: number for number, fact in enumerate(self.ontology.facts)} if facts else {}
-        single = [one for fact in facts for one in fact.each()]
+        single = [single_fact for fact in facts for single_fact in fact.each()]
         names = [name for fact in single for name in self.ontology.names_of_facts[numbers[fact]]]
         return list(dict.fromkeys([*words_of(text), *(word for name in names for word in words_of(name))]))
 
@@ -197,42 +197,44 @@ class SearchIndex:
         cut_off: bool = True,
         matcher: Design | None = None,
     ) -> Found:
-        """The k best products among those that fulfil `where`; facets count the values of all of these.
+        """The k best products among those that fulfil `where`; facets count the values of all those that do.
 
         Words and a picture together mean "like this, but": what the words name replaces the picture's own value.
-        `collapse` keeps the best product of each group. A `matcher` (a design with a matching head) reads words and
-        pictures of the first RERANKED results together and has a say in their order. Without `cut_off` a query that
-        nothing answers gets the nearest products all the same. Raises ShopvlError where there is nothing to search for.
+        `collapse` keeps the best product of each group. A `matcher` (a design with a matching head) re-ranks the first
+        RERANKED results, by reciprocal rank fusion with the first ranking. Without `cut_off` a query that nothing
+        answers still gets the nearest products. Raises ShopvlError where there is nothing to search for.
         """
         if not (text and text.strip()) and not image:
             raise ShopvlError("nothing to search for: give words, a picture, or both")
         text = text.strip() if text else None
-        allowed = self._allowed(tuple(where)) if where else self.everywhere
-        counted = self.facts.facets(self.mask(allowed), facets) if facets else {}
+        row_filter = self._row_filter(tuple(where)) if where else self.everywhere
+        counted = self.facts.facets(self.mask(row_filter), facets) if facets else {}
         facts = self.understood(text)
         photo = self.photo_query(image) if image else None
         if text and photo:
-            rows, scores = composed(self, photo, text, facts, allowed, max(POOL, 4 * k))
+            rows, scores = composed(self, photo, text, facts, row_filter, max(POOL, 4 * k))
             confidence = None
         else:
             vector = self.query_vector(self.in_catalog_words(text, facts) if text else None, photo)
-            rows, scores, confidence = self._ranked(text, facts, vector, allowed, by, k, wide=bool(collapse or matcher))
-        if cut_off and confidence is not None and self._refuses(confidence) and not self._sells(facts, allowed):
+            rows, scores, confidence = self._ranked(
+                text, facts, vector, row_filter, by, k, wide=bool(collapse or matcher)
+            )
+        if cut_off and confidence is not None and self._refuses(confidence) and not self._sells(facts, row_filter):
             return Found([], facts, confidence, refused=len(rows) > 0, facets=counted)
         if matcher is not None and text:
-            rows, scores = self._matched(matcher, text, rows, scores)
+            rows, scores = self._reranked(matcher, text, rows, scores)
         return Found(self._hits(scores, rows, k, collapse), facts, confidence, facets=counted)
 
-    def mask(self, allowed: Allowed | None) -> np.ndarray:
-        """(N,) bool: the rows that are allowed."""
-        return self.live if allowed is None else allowed.mask_N
+    def mask(self, row_filter: RowFilter | None) -> np.ndarray:
+        """(N,) bool: the live rows that the filter lets through."""
+        return self.live if row_filter is None else row_filter.mask_N
 
     def _ranked(
         self,
         text: str | None,
         facts: Sequence[Fact],
         vector: np.ndarray,
-        allowed: Allowed | None,
+        row_filter: RowFilter | None,
         by: By,
         k: int,
         *,
@@ -241,27 +243,29 @@ class SearchIndex:
         """Rows and scores, best first, and how sure it is that the index answers the words."""
         confidence = self.confidence(text, facts, vector) if text and self.state.settings.cut_off else None
         if by == "dense" or not text:
-            scores, rows = self.vectors.search(vector, max(POOL, 4 * k) if wide else k, allowed)
+            scores, rows = self.vectors.search(vector, max(POOL, 4 * k) if wide else k, row_filter)
             return rows, scores, confidence
         if by == "lexical":
-            scores, rows = self._by_words(text, facts, max(POOL, 4 * k), allowed)
+            scores, rows = self._by_words(text, facts, max(POOL, 4 * k), row_filter)
             return rows, scores, confidence
-        parts = self.parts(text, facts, vector, max(POOL, 4 * k), allowed)
-        scores, rows = best(parts.fused(self.state.settings.weights), parts.rows, max(POOL, 4 * k))
+        candidates = self.candidates(text, facts, vector, max(POOL, 4 * k), row_filter)
+        scores, rows = best(candidates.hybrid_score(self.state.settings.weights), candidates.rows, max(POOL, 4 * k))
         return rows, scores, confidence
 
     def _by_words(
-        self, text: str, facts: Sequence[Fact], k: int, allowed: Allowed | None
+        self, text: str, facts: Sequence[Fact], k: int, row_filter: RowFilter | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        return self.lexical.search(self.query_words(text, facts), k, self.mask(allowed))
+        return self.lexical.search(self.query_words(text, facts), k, self.mask(row_filter))
 
-    def parts(self, text: str, facts: Sequence[Fact], vector: np.ndarray, pool: int, allowed: Allowed | None) -> Parts:
-        """Candidates that any way of looking brings, and what every way says of each."""
-        _, near = self.vectors.search(vector, pool, allowed)
-        bm25, worded = self._by_words(text, facts, pool, allowed)
+    def candidates(
+        self, text: str, facts: Sequence[Fact], vector: np.ndarray, pool: int, row_filter: RowFilter | None
+    ) -> Candidates:
+        """The union of what every retrieval method finds, with each method's score for every candidate."""
+        _, near = self.vectors.search(vector, pool, row_filter)
+        bm25, worded = self._by_words(text, facts, pool, row_filter)
         every = [near, worded]
         if facts:
-            every.append(self.facts.likely(facts, pool, self.mask(allowed)))
+            every.append(self.facts.likely(facts, pool, self.mask(row_filter)))
         rows = np.unique(np.concatenate(every)).astype(np.int64)
         lexical = np.zeros(len(rows), dtype=np.float32)
         if len(worded):
@@ -269,9 +273,9 @@ class SearchIndex:
         shares = [self.facts.share(fact, rows) for fact in facts]
         held = np.mean(shares, axis=0) if shares else np.zeros(len(rows), dtype=np.float32)
         unnamed = 1 - self._named_share(text, facts)
-        # words that all name facts are a wish, even where a title has them: in another language their order is another
+        # words that all name facts are a request for these, even where a title has them: word order differs by language
         titled = unnamed > 0 and self._titled(text, worded[:TITLES_READ])
-        return Parts(rows, self.vectors.raw.scores(vector, rows), lexical, held, unnamed, titled)
+        return Candidates(rows, self.vectors.raw.scores(vector, rows), lexical, held, unnamed, titled)
 
     def _titled(self, text: str, rows: np.ndarray) -> bool:
         """Whether one of these titles has all words of the query, in their order."""
@@ -288,10 +292,12 @@ class SearchIndex:
 
     def rows_of_photo(self, photo: PhotoQuery) -> np.ndarray:
         """Rows of the products whose photo it is."""
-        print_ = photo.fingerprint
-        apart = np.bitwise_count(self._hashes ^ np.uint64(photo_hash(print_)))
+        image_hash = photo.image_hash
+        apart = np.bitwise_count(self._hashes ^ np.uint64(difference_hash(image_hash)))
         close = np.flatnonzero((apart <= BITS_APART) & self.live)[: 5 * POOL]
-        return np.array([row for row in close.tolist() if same_photo(print_, self.records.print(row))], dtype=np.int64)
+        return np.array(
+            [row for row in close.tolist() if same_photo(image_hash, self.records.image_hash(row))], dtype=np.int64
+        )
 
     @cached_property
     def head(self) -> LinearAnswers | PromptedAnswers | None:
@@ -302,10 +308,10 @@ class SearchIndex:
     def _hashes(self) -> np.ndarray:
         return self.records.hashes()
 
-    # --- honesty
+    # --- confidence
 
     def signals(self, text: str, facts: Sequence[Fact], vector: np.ndarray) -> dict[str, float]:
-        """What tells a query that the index can answer from one it cannot."""
+        """Features that tell queries the index can answer from those it cannot."""
         scores, rows = self.vectors.search(vector, 10, self.everywhere)
         words = words_of(text)
         covered, unknown = self.lexical.coverage(words)
@@ -325,13 +331,13 @@ class SearchIndex:
         rule = self.state.settings.cut_off
         if rule is None:
             return None
-        found = self.signals(text, facts, vector)
-        logit = rule.bias + sum(rule.weights.get(name, 0.0) * value for name, value in found.items())
+        signals = self.signals(text, facts, vector)
+        logit = rule.bias + sum(rule.weights.get(name, 0.0) * value for name, value in signals.items())
         return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
 
     @property
     def lowest_confidence(self) -> float | None:
-        """From where on a query is answered; None where every one is."""
+        """The confidence from which on a query is answered; None where every query is."""
         rule = self.state.settings.cut_off
         return None if rule is None else 1 / (1 + math.exp(-rule.threshold))
 
@@ -339,17 +345,17 @@ class SearchIndex:
         lowest = self.lowest_confidence
         return lowest is not None and confidence < lowest
 
-    def _sells(self, facts: Sequence[Fact], allowed: Allowed | None) -> bool:
-        """Whether there are products of a category, or for an audience, that the words name: no reason to refuse them.
+    def _sells(self, facts: Sequence[Fact], row_filter: RowFilter | None) -> bool:
+        """Whether the index has products of a category, or for an audience, that the words name; it answers these.
 
-        Another value alone says little: a rose bush and an olive oil are not asked for by their colour.
+        Another value alone says little: "rose bush" and "olive oil" do not ask for a colour.
         """
         telling = (fact for fact in facts if fact.kind == "category" or known_property(fact.property).audience)
-        return any(self.facts.among(fact, self.mask(allowed)) for fact in telling)
+        return any(self.facts.among(fact, self.mask(row_filter)) for fact in telling)
 
     # --- results
 
-    def _matched(
+    def _reranked(
         self, matcher: Design, text: str, rows: np.ndarray, scores: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """The first results in the order of both rankings together, as reciprocal ranks."""
@@ -365,10 +371,10 @@ class SearchIndex:
             batch = batch.to(matcher.device)
             logits = matcher.model.match_score(batch.texts["title"], *matcher.model.picture(batch))
         order = np.argsort(-logits.float().cpu().numpy(), kind="stable")
-        place = dict(zip(np.array(first)[order].tolist(), range(len(first)), strict=True))
+        rank_by_matcher = dict(zip(np.array(first)[order].tolist(), range(len(first)), strict=True))
         total = np.array(
             [
-                1 / (RECIPROCAL + number) + (1 / (RECIPROCAL + place[row]) if row in place else 0.0)
+                1 / (RECIPROCAL + number) + (1 / (RECIPROCAL + rank_by_matcher[row]) if row in rank_by_matcher else 0.0)
                 for number, row in enumerate(rows.tolist())
             ]
         )
@@ -382,7 +388,7 @@ class SearchIndex:
     def _hits(self, scores: np.ndarray, rows: np.ndarray, k: int, collapse: Collapse | None) -> list[Hit]:
         if collapse is not None:
             groups = self.products[collapse][rows.tolist()].to_list()
-            first = {group: place for place, group in reversed(list(enumerate(groups)))}
+            first = {group: number for number, group in reversed(list(enumerate(groups)))}
             chosen = sorted(first.values())
             scores, rows = scores[chosen], rows[chosen]
         return self.records.hits(rows[:k].tolist(), scores[:k].tolist())
@@ -394,14 +400,14 @@ class SearchIndex:
 
 
 def way_named(name: str) -> By:
-    """The way of searching of that name. Raises ShopvlError for a name that is none."""
+    """The retrieval method of that name. Raises ShopvlError for an unknown name."""
     if name not in WAYS:
         raise ShopvlError(f"--by knows {', '.join(WAYS)}; {name!r} came")
     return name
 
 
 def collapse_named(name: str | None) -> Collapse | None:
-    """The kind of group of that name. Raises ShopvlError for a name that is none."""
+    """The kind of group of that name. Raises ShopvlError for an unknown name."""
     if name is not None and name not in get_args(Collapse):
         raise ShopvlError(f"--collapse knows {' and '.join(get_args(Collapse))}; {name!r} came")
     return cast(Collapse | None, name)

@@ -1,6 +1,6 @@
-"""Products that were added together, in files that never change: vectors, a table of what is known, and what is shown.
+"""A segment: products that were added together, in files that never change: vectors, a table of facts, display records.
 
-What is shown is read row by row from a memory-mapped Arrow file: a query reads ten rows of a million.
+Display records are read row by row from a memory-mapped Arrow file: a query reads ten rows of a million.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.schema import ATTRIBUTES
 from shopvl.data.rows import ValidRow
 from shopvl.search.folder import PRODUCTS, SHOWN, VECTORS, Segment
-from shopvl.search.near_duplicates import HASH_BITS, Photos, fingerprint, variant_key
+from shopvl.search.near_duplicates import HASH_BITS, NearDuplicateGroups, compute_image_hash, variant_key
 
 THUMBNAIL_PX = 160
 THUMBNAIL_SOURCE_PX = THUMBNAIL_PX + 1  # a larger photo is decoded at no less, so that it is known to be larger
@@ -46,11 +46,11 @@ _RECORD = pa.schema(
         ("record", pa.large_binary()),  # JSON: what a Hit says of the product
         ("thumbnail", pa.large_binary()),
         ("print", pa.large_binary()),
-        ("hash", pa.uint64()),  # the print's first bits; 0 where there is no picture
+        ("hash", pa.uint64()),  # the difference hash of the print; 0 where there is no picture
     ]
 )
 _KEPT_TYPES = (pl.String, pl.Boolean, pl.Int32, pl.Int64, pl.Float32, pl.Float64)
-Pictured = tuple[bytes | None, bytes | None]  # thumbnail and fingerprint
+Pictured = tuple[bytes | None, bytes | None]  # thumbnail and image hash
 
 
 @dataclass(slots=True)  # not frozen: that doubles the time to make one
@@ -88,11 +88,11 @@ class Hit:
 class Writer:
     """One new segment of an index folder: vectors, what is shown, pictures. The last row of an id wins."""
 
-    def __init__(self, out: Path, version: int, ontology: Ontology, photos: Photos | None = None) -> None:
+    def __init__(self, out: Path, version: int, ontology: Ontology, groups: NearDuplicateGroups | None = None) -> None:
         self.name = f"segment-{version:05d}"
         self.folder = out / self.name
         self.folder.mkdir(parents=True)
-        self.ontology, self.photos = ontology, photos or Photos()
+        self.ontology, self.groups = ontology, groups or NearDuplicateGroups()
         self.rows, self.dimension = 0, 0
         self._vectors = (self.folder / VECTORS).open("wb")
         self._shown = pa.ipc.new_file(str(self.folder / SHOWN), _RECORD)
@@ -104,9 +104,9 @@ class Writer:
         """Products with their unit vectors; their pictures were decoded at THUMBNAIL_SOURCE_PX or more."""
         pictures = [_pictured(item) for item in items]
         shown = []
-        for row, (_, print_) in zip((item.row for item in items), pictures, strict=True):
+        for row, (_, image_hash) in zip((item.row for item in items), pictures, strict=True):
             own = {name: row[name] for name in ("product_id", "title", "category_path", "attributes")}
-            own["photo"] = self.photos.group(row["product_id"], print_)
+            own["photo"] = self.groups.group(row["product_id"], image_hash)
             own["variant"] = (
                 variant_key(row["title"], row["category_path"], row["attributes"], self.ontology) or own["photo"]
             )
@@ -114,7 +114,7 @@ class Writer:
         self.put(matrix_ND, shown, pictures)
 
     def put(self, matrix_ND: np.ndarray, shown: Sequence[dict[str, Any]], pictures: Sequence[Pictured]) -> None:
-        """The same for rows that are ready: as they stand in the products table, with their pictures."""
+        """The same for finished rows: as they stand in the products table, with thumbnails and image hashes."""
         self.dimension = int(matrix_ND.shape[1])
         self._vectors.write(np.ascontiguousarray(matrix_ND, dtype="<f4").tobytes())
         self._waiting.extend(shown)
@@ -129,16 +129,16 @@ class Writer:
         frame = pl.DataFrame(self._waiting, schema_overrides=COLUMNS, infer_schema_length=None).with_columns(
             cs.decimal().cast(pl.Float64), cs.temporal().cast(pl.String)
         )
-        kept = [name for name, kind in frame.schema.items() if name in COLUMNS or kind in _KEPT_TYPES]
-        self._frames.append(frame.select(kept))
-        thumbnails, prints = zip(*self._pictures, strict=True)
-        columns = [
+        columns = [name for name, kind in frame.schema.items() if name in COLUMNS or kind in _KEPT_TYPES]
+        self._frames.append(frame.select(columns))
+        thumbnails, image_hashes = zip(*self._pictures, strict=True)
+        arrays = [
             pa.array([_record(row) for row in self._waiting], pa.large_binary()),
             pa.array(thumbnails, pa.large_binary()),
-            pa.array(prints, pa.large_binary()),
-            pa.array([photo_hash(print_) for print_ in prints], pa.uint64()),
+            pa.array(image_hashes, pa.large_binary()),
+            pa.array([difference_hash(image_hash) for image_hash in image_hashes], pa.uint64()),
         ]
-        self._shown.write_batch(pa.record_batch(columns, schema=_RECORD))
+        self._shown.write_batch(pa.record_batch(arrays, schema=_RECORD))
         self._waiting, self._pictures = [], []
 
     def close(self) -> Segment:
@@ -157,18 +157,18 @@ def _record(row: Mapping[str, Any]) -> bytes:
     return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def photo_hash(print_: bytes | None) -> int:
-    """The bits of a fingerprint by which photos are compared first."""
-    return int.from_bytes(print_[: HASH_BITS // 8], "little") if print_ else 0
+def difference_hash(image_hash: bytes | None) -> int:
+    """The first HASH_BITS of an image hash, by which photos are compared first."""
+    return int.from_bytes(image_hash[: HASH_BITS // 8], "little") if image_hash else 0
 
 
 class Records:
-    """What is shown of the products, by row number, over all segments: memory-mapped, read where it is wanted."""
+    """Display records of the products by row number, over all segments: memory-mapped, read on demand."""
 
     def __init__(self, segments: Sequence[Path]) -> None:
         tables = [read_shown(segment) for segment in segments]
         self._rows = sum(map(len, tables))
-        self._records, self._thumbnails, self._prints = (
+        self._records, self._thumbnails, self._image_hashes = (
             Binary([chunk for table in tables for chunk in table.column(name).chunks])
             for name in ("record", "thumbnail", "print")
         )
@@ -179,7 +179,7 @@ class Records:
 
     def hits(self, rows: Sequence[int], scores: Sequence[float]) -> list[Hit]:
         """The rows as results."""
-        records = from_json(b"[%b]" % b",".join(self._records.taken(rows)))
+        records = from_json(b"[%b]" % b",".join(self._records.take(rows)))
         pictures = self._thumbnails
         return [
             Hit(product_id, score, title, tuple(path), tuple(map(tuple, attributes)), photo, variant, row, pictures)
@@ -192,12 +192,12 @@ class Records:
         """The row's picture; empty where it has none."""
         return self._thumbnails[row]
 
-    def print(self, row: int) -> bytes:
-        """The fingerprint of the row's photo; empty where it has none."""
-        return self._prints[row]
+    def image_hash(self, row: int) -> bytes:
+        """The image hash of the row's photo; empty where it has none."""
+        return self._image_hashes[row]
 
     def hashes(self) -> np.ndarray:
-        """(N,) uint64: `photo_hash` of every row."""
+        """(N,) uint64: `difference_hash` of every row."""
         return np.concatenate([*(column.to_numpy() for column in self._hashes), np.empty(0, np.uint64)])
 
 
@@ -206,24 +206,24 @@ class Binary:
 
     def __init__(self, chunks: Sequence[Any]) -> None:
         self._starts = [0, *itertools.accumulate(map(len, chunks))]
-        self._parts = []
+        self._buffers = []
         for chunk in chunks:
             _, offsets, data = chunk.buffers()
-            self._parts.append((memoryview(offsets).cast("q")[chunk.offset :], memoryview(data)))
+            self._buffers.append((memoryview(offsets).cast("q")[chunk.offset :], memoryview(data)))
 
     def __getitem__(self, row: int) -> bytes:
         """The bytes of that row; none of a row that is null."""
-        return bytes(self.taken([row])[0])
+        return bytes(self.take([row])[0])
 
-    def taken(self, rows: Sequence[int]) -> list[memoryview]:
-        """Those of several rows, where they lie."""
-        starts, parts, found = self._starts, self._parts, []
+    def take(self, rows: Sequence[int]) -> list[memoryview]:
+        """The bytes of several rows, without copying."""
+        starts, buffers, values = self._starts, self._buffers, []
         for row in rows:
             number = bisect_right(starts, row) - 1
-            offsets, data = parts[number]
+            offsets, data = buffers[number]
             row -= starts[number]
-            found.append(data[offsets[row] : offsets[row + 1]])
-        return found
+            values.append(data[offsets[row] : offsets[row + 1]])
+        return values
 
 
 def read_shown(segment: Path) -> pa.Table:
@@ -238,10 +238,10 @@ def read_matrix(segment: Path, rows: int) -> np.ndarray:
 
 
 def _pictured(item: ValidRow) -> Pictured:
-    """Thumbnail and fingerprint of a row's picture as it came, if it has one."""
+    """Thumbnail and image hash of a row's original picture, if it has one."""
     picture = item.original or item.image
     if picture is None:
         return None, None
     if max(picture.size) <= THUMBNAIL_PX:  # a picture that is small already stays as it is
-        return item.data, fingerprint(picture)
-    return shrunk(picture, size_px=THUMBNAIL_PX, quality=88).jpeg, fingerprint(picture)
+        return item.data, compute_image_hash(picture)
+    return shrunk(picture, size_px=THUMBNAIL_PX, quality=88).jpeg, compute_image_hash(picture)

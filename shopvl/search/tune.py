@@ -1,4 +1,4 @@
-"""What an index is told by validation products: the title's share, the weights of fusion, and the cut-off."""
+"""Tune an index on validation products: the title weight, the weights of fusion, and the cut-off."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from shopvl.metrics.retrieval import ranking_at
 from shopvl.search.build import Plan, finish, product_vectors, read_tags
 from shopvl.search.folder import ONTOLOGY, CutOff, Settings, Weights
 from shopvl.search.lexical import words_of
-from shopvl.search.out_of_catalog import queries_elsewhere
-from shopvl.search.search import POOL, Parts, SearchIndex
+from shopvl.search.out_of_catalog import out_of_catalog_queries
+from shopvl.search.search import POOL, Candidates, SearchIndex
 from shopvl.search.segments import Writer
 from shopvl.search.stores.faiss import FaissStore
 
 QUERIES = 400
-SHARES = tuple(step / 10 for step in range(11))
-TRIED = {  # of each weight
+TITLE_WEIGHTS = tuple(step / 10 for step in range(11))
+TRIED = {  # values tried for each weight
     "lexical": (0.0, 0.05, 0.1, 0.2, 0.4),
     "unnamed": (0.0, 0.2, 0.4, 0.8, 1.6, 3.2),
     "titled": (0.0, 0.25, 0.5, 1.0, 2.0),
     "facts": (0.0, 0.2, 0.4, 0.8),
 }
-KEPT = 0.985  # of good queries that the cut-off has to answer
-FEWEST = 50  # products that anything can be chosen on
-DEPTH = 10  # of the nDCG that decides
+ANSWERED = 0.985  # of good queries that the cut-off has to answer
+FEWEST = 50  # products that settings can be tuned on
+DEPTH = 10  # nDCG@DEPTH is what is tuned for
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeQuery:
     """A query made from a product's category and values, and the rows that have all it asks for."""
 
     text: str
@@ -59,40 +59,40 @@ def made_queries(
     count: int = QUERIES,
     constraints: Iterable[int] = (1, 2, 3, 4),
     seed: int = 0,
-) -> list[Made]:
+) -> list[MadeQuery]:
     """Distinct queries with that many facts (the category is one), and every row that has all of them."""
     rng = random.Random(seed)
     wanted = set(constraints)
     known = np.zeros((len(rows), len(ontology.facts)), dtype=bool)
-    for place, row in enumerate(rows):
-        known[place, ontology.fact_ids(row["category_path"], row["attributes"])] = True
-    found: dict[str, Made] = {}
+    for number, row in enumerate(rows):
+        known[number, ontology.fact_ids(row["category_path"], row["attributes"])] = True
+    queries: dict[str, MadeQuery] = {}
     for _ in range(20 * count):
         row = rng.choice(rows)
         query = make_query(None, row["category_path"], pairs(row["attributes"]), ontology, rng)
-        if query.text and query.text not in found and len(query.wants) in wanted:
+        if query.text and query.text not in queries and len(query.wants) in wanted:
             fitting = np.flatnonzero(known[:, list(query.wants)].all(axis=1))
-            found[query.text] = Made(query.text, query.wants, fitting)
-        if len(found) == count:
+            queries[query.text] = MadeQuery(query.text, query.wants, fitting)
+        if len(queries) == count:
             break
-    return list(found.values())
+    return list(queries.values())
 
 
-def _title_queries(rows: Sequence[Row], count: int, seed: int) -> list[Made]:
+def _title_queries(rows: Sequence[Row], count: int, seed: int) -> list[MadeQuery]:
     """Half of a title's words each, in order; every product of that title is right."""
     rng = random.Random(seed)
     groups: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        groups.setdefault(folded(row["title"]), []).append(place)
-    found = []
+    for row_number, row in enumerate(rows):
+        groups.setdefault(folded(row["title"]), []).append(row_number)
+    queries = []
     for title in rng.sample(sorted(groups), min(count, len(groups))):
         words = title.split()
-        kept = sorted(rng.sample(range(len(words)), min(len(words), max(2, (len(words) + 1) // 2))))
-        found.append(Made(" ".join(words[number] for number in kept), (), np.array(groups[title])))
-    return found
+        word_numbers = sorted(rng.sample(range(len(words)), min(len(words), max(2, (len(words) + 1) // 2))))
+        queries.append(MadeQuery(" ".join(words[number] for number in word_numbers), (), np.array(groups[title])))
+    return queries
 
 
-def choose(
+def tune_settings(
     design: Design,
     catalog: Catalog,
     *,
@@ -103,8 +103,9 @@ def choose(
 ) -> Settings:
     """Settings that are best on these products, which should not be those the design learned from.
 
-    Their own categories and values make the queries and say what is right; the index that is tried does not see them,
-    but only `tags`, as with products that nobody has filled in. Raises CatalogError for fewer than FEWEST products.
+    Queries and relevance are made from the products' own categories and values. The index under test does not see
+    these, only `tags`, as with products that nobody has labelled yet. Raises CatalogError for fewer
+    than FEWEST products.
     """
     ontology = ontology or design.ontology
     rows, embeddings = _embedded(design, catalog, report)
@@ -119,43 +120,43 @@ def choose(
             f"no product of {catalog.path} has a category, so no queries could be made to choose settings on; "
             "leave the choice out with --calibrate-on ''"
         )
-    share = _title_share(design, queries, embeddings)
+    title_weight = _title_weight(design, queries, embeddings)
     with tempfile.TemporaryDirectory(prefix="shopvl-") as folder:
-        vectors = product_vectors(embeddings, ("image", "title"), share).numpy()
-        index = _bare_index(Path(folder) / "index", design, catalog, rows, vectors, tags, ontology, share)
+        vectors = product_vectors(embeddings, ("image", "title"), title_weight).numpy()
+        index = _bare_index(Path(folder) / "index", design, catalog, rows, vectors, tags, ontology, title_weight)
         weights = _weights(index, [*queries, *_title_queries(rows, len(queries), seed)])
         cut_off = _cut_off(index, queries, rows, seed)
-    return Settings(title_share=share, weights=weights, cut_off=cut_off)
+    return Settings(title_weight=title_weight, weights=weights, cut_off=cut_off)
 
 
 def _embedded(
     design: Design, catalog: Catalog, report: Callable[[int], None]
 ) -> tuple[list[Row], dict[str, torch.Tensor]]:
     rows: list[Row] = []
-    parts: dict[str, list[np.ndarray]] = {"image": [], "title": []}
+    batches: dict[str, list[np.ndarray]] = {"image": [], "title": []}
     for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), design.embeddings):
         if isinstance(item, Encoded) and len(item.inputs) == 2:
             rows += item.rows
-            for name in parts:
-                parts[name].append(item.values[name])
+            for name in batches:
+                batches[name].append(item.values[name])
         report(len(rows))
     if not rows:
         return rows, {}
-    return rows, {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in parts.items()}
+    return rows, {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in batches.items()}
 
 
-def _title_share(design: Design, queries: Sequence[Made], embeddings: dict[str, torch.Tensor]) -> float:
+def _title_weight(design: Design, queries: Sequence[MadeQuery], embeddings: dict[str, torch.Tensor]) -> float:
     with torch.inference_mode():
         words = design.loader.words([query.text for query in queries]).to(design.device)
-        asked = design.model.embed_text(words, "query").float().cpu().numpy()
+        query_vectors_QD = design.model.embed_text(words, "query").float().cpu().numpy()
     relevance = [query.fitting for query in queries]
     scores = {
-        share: ranking_at(
-            asked, product_vectors(embeddings, ("image", "title"), share).numpy(), relevance, (1, DEPTH)
+        weight: ranking_at(
+            query_vectors_QD, product_vectors(embeddings, ("image", "title"), weight).numpy(), relevance, (1, DEPTH)
         ).ndcg[DEPTH]
-        for share in SHARES
+        for weight in TITLE_WEIGHTS
     }
-    return max(scores, key=lambda share: (round(scores[share], 4), -abs(share - 0.5)))
+    return max(scores, key=lambda weight: (round(scores[weight], 4), -abs(weight - 0.5)))
 
 
 def _bare_index(
@@ -166,7 +167,7 @@ def _bare_index(
     vectors: np.ndarray,
     tags: Path | None,
     ontology: Ontology,
-    share: float,
+    title_weight: float,
 ) -> SearchIndex:
     """An index of the rows without their categories and values."""
     folder.mkdir()
@@ -178,19 +179,19 @@ def _bare_index(
     ]
     writer.put(vectors, shown, [(None, None)] * len(rows))
     ontology.save(folder / ONTOLOGY)
-    plan = Plan(settings=Settings(title_share=share), store=FaissStore(kind="flat"))
+    plan = Plan(settings=Settings(title_weight=title_weight), store=FaissStore(kind="flat"))
     finish(folder, design.name, writer.close(), plan, ontology, None if tags is None else read_tags(tags), None)
     return SearchIndex(folder, design)
 
 
-def _weights(index: SearchIndex, queries: Sequence[Made]) -> Weights:
-    """The weights with the highest nDCG; of equal ones those nearest to the usual."""
+def _weights(index: SearchIndex, queries: Sequence[MadeQuery]) -> Weights:
+    """The weights with the highest nDCG; among equal ones those nearest to the defaults."""
     tried = []
     for query in queries:
         facts = index.understood(query.text)
         vector = index.query_vector(index.in_catalog_words(query.text, facts), None)
-        parts = index.parts(query.text, facts, vector, POOL, None)
-        tried.append((parts, np.isin(parts.rows, query.fitting), len(query.fitting)))
+        candidates = index.candidates(query.text, facts, vector, POOL, None)
+        tried.append((candidates, np.isin(candidates.rows, query.fitting), len(query.fitting)))
     usual = Weights()
 
     def merit(weights: Weights) -> tuple[float, float]:
@@ -204,27 +205,27 @@ def _weights(index: SearchIndex, queries: Sequence[Made]) -> Weights:
     return chosen
 
 
-def _ndcg(weights: Weights, parts: Parts, right_M: np.ndarray, fitting: int) -> float:
-    order = np.argsort(-parts.fused(weights), kind="stable")[:DEPTH]
+def _ndcg(weights: Weights, candidates: Candidates, right_M: np.ndarray, fitting: int) -> float:
+    order = np.argsort(-candidates.hybrid_score(weights), kind="stable")[:DEPTH]
     discount = 1 / np.log2(2 + np.arange(DEPTH))
     return float(right_M[order] @ discount[: len(order)]) / float(discount[: min(fitting, DEPTH)].sum())
 
 
-def _cut_off(index: SearchIndex, queries: Sequence[Made], rows: Sequence[Row], seed: int) -> CutOff:
-    """A logistic rule learned on one half of good and made bad queries; its threshold and shares are from the other."""
+def _cut_off(index: SearchIndex, queries: Sequence[MadeQuery], rows: Sequence[Row], seed: int) -> CutOff:
+    """A logistic regression on half of the good and out-of-catalog queries; threshold and shares are from the rest."""
     rng = random.Random(seed)
     good = [query.text for query in queries]
     good += [_fragment(str(row["title"]), rng) for row in rng.sample(list(rows), min(len(good), len(rows)))]
-    bad = queries_elsewhere(len(good), lambda text: _used(index, text), rng)
+    bad = out_of_catalog_queries(len(good), lambda text: _used(index, text), rng)
     signals = [_signals(index, text) for text in (*good, *bad)]
     names = list(signals[0])
-    x = np.array([[found[name] for name in names] for found in signals])
+    x = np.array([[values[name] for name in names] for values in signals])
     y = np.array([True] * len(good) + [False] * len(bad))
     learned = np.random.default_rng(seed).random(len(y)) < 0.5
     model = LogisticRegression(C=10.0, max_iter=2000, class_weight="balanced").fit(x[learned], y[learned])
     logit = model.decision_function(x[~learned])
     held = y[~learned]
-    threshold = float(np.quantile(logit[held], 1 - KEPT))
+    threshold = float(np.quantile(logit[held], 1 - ANSWERED))
     return CutOff(
         weights={name: round(float(weight), 4) for name, weight in zip(names, model.coef_[0], strict=True)},
         bias=float(model.intercept_[0]),

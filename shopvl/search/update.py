@@ -30,10 +30,10 @@ from shopvl.search.build import (
 )
 from shopvl.search.folder import ONTOLOGY, PRODUCTS, Segment, State, check_model, clear, publish, read_state
 from shopvl.search.lexical import Lexical
-from shopvl.search.near_duplicates import Photos
+from shopvl.search.near_duplicates import NearDuplicateGroups
 from shopvl.search.segments import COLUMNS, FRAME_ROWS, Writer, read_matrix, read_shown
 
-STALE_SHARE = 0.2  # of rows that are deleted, or slow to search in the store: from here on all files are made anew
+STALE_SHARE = 0.2  # of rows that are deleted, or outside the store's fast index: from here on all files are rewritten
 
 
 def update_index(
@@ -47,9 +47,9 @@ def update_index(
 ) -> Indexed:
     """Add the catalog's products (in place of those with the same ids), delete others, and attach tags, in one step.
 
-    Its cost goes with the size of the change, until STALE_SHARE of the rows are no longer in place: then all files are
-    made anew, without embedding anything again. Ids to delete that the index has not are passed over, and told. Raises
-    IndexFolderError for a design that did not make the index.
+    The cost grows with the size of the change, until STALE_SHARE of the rows are deleted or outside the store's fast
+    index: then all files are rewritten from the stored vectors. Ids to delete that the index does not have are skipped
+    and returned as `unknown`. Raises IndexFolderError for a design that did not make the index.
     """
     fill = None
     if catalog is not None:
@@ -58,33 +58,31 @@ def update_index(
         fill = partial(_fill, design, catalog, report)
     if design is not None:
         check_model(out, read_state(out), design.name)
-    return change(out, fill, delete, None if tags is None else read_tags(tags))
+    return apply_update(out, fill, delete, None if tags is None else read_tags(tags))
 
 
-def _fill(design: Design, catalog: Catalog, report: Report, writer: Writer, title_share: float) -> list[RejectedRow]:
-    rejects = embed(design, catalog, writer, title_share, report)
+def _fill(design: Design, catalog: Catalog, report: Report, writer: Writer, title_weight: float) -> list[RejectedRow]:
+    rejects = embed(design, catalog, writer, title_weight, report)
     if not writer.rows:
         reason = rejects[0].reason if rejects else "there are none"
         raise ShopvlError(f"no row of {catalog.path} could be indexed: {reason}")
     return rejects
 
 
-Fill = Callable[["Writer", float], list[RejectedRow]]  # puts products into a segment, with that title share
+Fill = Callable[["Writer", float], list[RejectedRow]]  # puts products into a segment, with that title weight
 
 
-def change(
+def apply_update(
     out: Path, fill: Fill | None = None, delete: Collection[str] = (), new_tags: pl.DataFrame | None = None
 ) -> Indexed:
-    """`update_index` for those who bring their own vectors."""
+    """`update_index` for callers that bring their own vectors."""
     with exclusive_lock(out, f"changing the index {out}"):
         old = read_state(out)
         clear(out, old)
-        return _changed(out, old, fill, delete, new_tags)
+        return _apply(out, old, fill, delete, new_tags)
 
 
-def _changed(
-    out: Path, old: State, fill: Fill | None, delete: Collection[str], new_tags: pl.DataFrame | None
-) -> Indexed:
+def _apply(out: Path, old: State, fill: Fill | None, delete: Collection[str], new_tags: pl.DataFrame | None) -> Indexed:
     ontology = Ontology.load(out / ONTOLOGY)
     gone = _deleted_rows(out, old)
     frames = [_products(out, segment, "product_id", "photo") for segment in old.segments]
@@ -93,8 +91,8 @@ def _changed(
     rejects: list[RejectedRow] = []
     segments, added = old.segments, pl.DataFrame(schema=COLUMNS)
     if fill is not None:
-        writer = Writer(out, old.version + 1, ontology, _known_photos(out, old, frames))
-        rejects = fill(writer, old.settings.title_share)
+        writer = Writer(out, old.version + 1, ontology, _known_groups(out, old, frames))
+        rejects = fill(writer, old.settings.title_weight)
         segments = (*segments, writer.close())
         added = _products(out, segments[-1])
     twice = added.with_row_index("row").filter(~pl.col("product_id").is_last_distinct())["row"].to_numpy() + old.rows
@@ -108,9 +106,9 @@ def _changed(
     else:
         _append(out, old, segments, added, gone, removed, tags, ontology, tagged=new_tags is not None)
     replaced = len(away.filter(pl.col("product_id").is_in(added["product_id"].to_list())))
-    asked = set(delete) - set(added["product_id"])
-    deleted = asked & set(away["product_id"])
-    unknown = tuple(sorted(asked - deleted))
+    to_delete = set(delete) - set(added["product_id"])
+    deleted = to_delete & set(away["product_id"])
+    unknown = tuple(sorted(to_delete - deleted))
     return Indexed(added.height - len(twice), len(rejects), len(twice), replaced, len(deleted), unknown)
 
 
@@ -130,10 +128,10 @@ def _append(
     *,
     tagged: bool,
 ) -> None:
-    """The files there are, with what is new beside them, and a list of rows that are no more."""
+    """Add new files beside the old ones, and list the rows that were deleted."""
     version, new = old.version + 1, segments[len(old.segments) :]
-    parts = [read_matrix(out / segment.name, segment.rows) for segment in new]
-    matrix = parts[0] if parts else np.empty((0, old.dimension), np.float32)
+    matrices = [read_matrix(out / segment.name, segment.rows) for segment in new]
+    matrix = matrices[0] if matrices else np.empty((0, old.dimension), np.float32)
     old.store.append(matrix, old.rows, old.unlisted)
     changed: dict[str, object] = {"version": version, "segments": segments, "unlisted": tuple(sorted(removed))}
     if tagged:  # a tag is among a product's words, so all words are written anew
@@ -151,23 +149,23 @@ def _deleted_rows(out: Path, state: State) -> set[int]:
     return set() if state.deleted is None else set(np.load(out / state.deleted).tolist())
 
 
-def _known_photos(out: Path, state: State, frames: Sequence[pl.DataFrame]) -> Photos:
-    """The groups there are; only the first product of each that is still in the files counts."""
-    photos = Photos()
+def _known_groups(out: Path, state: State, frames: Sequence[pl.DataFrame]) -> NearDuplicateGroups:
+    """The groups of the index; each has the hash of its first product that is still in the files."""
+    groups = NearDuplicateGroups()
     for segment, frame in zip(state.segments, frames, strict=True):
-        prints = pl.Series(read_shown(out / segment.name).column("print"))
-        first = frame["photo"].is_first_distinct() & prints.is_not_null()
-        photos.remember(zip(frame["photo"].filter(first), prints.filter(first), strict=True))
-    return photos
+        image_hashes = pl.Series(read_shown(out / segment.name).column("print"))
+        first = frame["photo"].is_first_distinct() & image_hashes.is_not_null()
+        groups.restore(zip(frame["photo"].filter(first), image_hashes.filter(first), strict=True))
+    return groups
 
 
 def _merged_tags(out: Path, old: State, new: pl.DataFrame | None) -> pl.DataFrame | None:
-    """Old tags, but of products that were tagged anew."""
+    """The new tags, and the old ones of products that were not tagged again."""
     before = None if old.tags is None else pl.read_parquet(out / old.tags)
     if before is None or new is None:
         return before if new is None else new
-    kept = before.join(new.select("product_id").unique(), on="product_id", how="anti")
-    return pl.concat([kept, new], how="vertical_relaxed")
+    unchanged = before.join(new.select("product_id").unique(), on="product_id", how="anti")
+    return pl.concat([unchanged, new], how="vertical_relaxed")
 
 
 def _compact(
@@ -178,7 +176,7 @@ def _compact(
     tags: pl.DataFrame | None,
     ontology: Ontology,
 ) -> None:
-    """All files anew, of the rows that are left."""
+    """Rewrite all files with the rows that are left."""
     writer = Writer(out, old.version + 2, ontology)  # the next number may be a segment that was just added
     start = 0
     for segment in segments:

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from shopvl.errors import IndexFolderError
-from shopvl.search.stores.base import Allowed, VectorStore
+from shopvl.search.stores.base import RowFilter, VectorStore
 from shopvl.search.stores.raw_vectors import RawVectors, best
 
 
@@ -48,10 +48,10 @@ class MemorySearch:
     def __init__(self, vectors: dict[int, np.ndarray], raw: RawVectors) -> None:
         self.vectors, self.raw = vectors, raw
 
-    def allow(self, mask_N: np.ndarray) -> Allowed:
-        return Allowed(mask_N)
+    def prepare_filter(self, mask_N: np.ndarray) -> RowFilter:
+        return RowFilter(mask_N)
 
-    def search(self, query_D: np.ndarray, k: int, allowed: Allowed | None = None) -> tuple[np.ndarray, np.ndarray]:
-        own = [row for row in self.vectors if row < len(self.raw) and (allowed is None or allowed.mask_N[row])]
+    def search(self, query_D: np.ndarray, k: int, row_filter: RowFilter | None = None) -> tuple[np.ndarray, np.ndarray]:
+        own = [row for row in self.vectors if row < len(self.raw) and (row_filter is None or row_filter.mask_N[row])]
         scores = np.array([self.vectors[row] @ query_D for row in own], dtype=np.float32)
         return best(scores, np.array(own, dtype=np.int64), k)

@@ -82,7 +82,7 @@ def test_an_index_fetches_and_decodes_every_picture_once(tuned, linked, opened, 
     assert "HTML" in reasons[ids[3]]
     assert "404" in reasons[ids[5]]
     index = SearchIndex(tmp_path / "index", tuned)
-    assert all(index.records.thumbnail(row) and index.records.print(row) for row in range(12))
+    assert all(index.records.thumbnail(row) and index.records.image_hash(row) for row in range(12))
 
 
 def test_embedding_and_training_fetch_every_picture_once(tuned, linked, opened, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from shopvl.errors import CatalogError
 from shopvl.search import Plan, SearchIndex, Settings, build_index, conditions
 from shopvl.search.audit import audit, read_queries
 from shopvl.search.folder import CutOff
-from shopvl.search.out_of_catalog import queries_elsewhere
-from shopvl.search.tune import choose, made_queries
+from shopvl.search.out_of_catalog import out_of_catalog_queries
+from shopvl.search.tune import made_queries, tune_settings
 
 
 def test_made_queries_fit_every_product_that_has_what_they_ask_for(toy_catalog, toy_ontology) -> None:
@@ -32,12 +32,12 @@ def test_made_queries_fit_every_product_that_has_what_they_ask_for(toy_catalog, 
 
 
 def test_choosing_refuses_nonsense_and_keeps_titles(tuned, toy_catalog, tmp_path: Path) -> None:
-    settings = choose(tuned, toy_catalog)
+    settings = tune_settings(tuned, toy_catalog)
     assert settings.cut_off is not None
     assert settings.cut_off.kept >= 0.97
     build_index(tuned, toy_catalog, tmp_path / "index", plan=Plan(settings=settings))
     index = SearchIndex(tmp_path / "index", tuned)
-    nonsense = queries_elsewhere(40, lambda text: True, random.Random(5))
+    nonsense = out_of_catalog_queries(40, lambda text: True, random.Random(5))
     refused = [index.search(text) for text in nonsense]
     assert sum(not found.hits for found in refused) >= 36
     assert all(found.refused for found in refused if not found.hits)
@@ -62,7 +62,7 @@ def test_a_category_or_an_audience_with_products_is_not_refused(tuned, toy_catal
 def test_too_few_products_to_choose_on(tuned, toy_table: Path, tmp_path: Path) -> None:
     pl.read_parquet(toy_table).head(5).write_parquet(tmp_path / "few.parquet")
     with pytest.raises(CatalogError, match=r"5 products of .* are complete, at least 50 are wanted"):
-        choose(tuned, open_catalog(tmp_path / "few.parquet"))
+        tune_settings(tuned, open_catalog(tmp_path / "few.parquet"))
 
 
 def test_audit_names_what_fails_and_what_would_mend_it(tuned, toy_catalog, tmp_path: Path) -> None:

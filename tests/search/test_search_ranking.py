@@ -41,14 +41,16 @@ def test_dense_results_are_those_of_a_plain_loop(index: SearchIndex, toy_catalog
 def test_hybrid_adds_up_what_its_parts_say(index: SearchIndex) -> None:
     text = "red dress"
     facts = index.understood(text)
-    parts = index.parts(text, facts, index.query_vector(index.in_catalog_words(text, facts), None), 60, None)
+    candidates = index.candidates(text, facts, index.query_vector(index.in_catalog_words(text, facts), None), 60, None)
     weights = index.state.settings.weights
     ids = index.products["product_id"].to_list()
     total = {
         ids[row]: weights.dense * cosine
-        + (weights.lexical + weights.unnamed * parts.unnamed + weights.titled * parts.titled) * bm25
+        + (weights.lexical + weights.unnamed * candidates.unnamed + weights.titled * candidates.titled) * bm25
         + weights.facts * held
-        for row, cosine, bm25, held in zip(parts.rows, parts.cosine, parts.lexical, parts.facts, strict=True)
+        for row, cosine, bm25, held in zip(
+            candidates.rows, candidates.cosine, candidates.lexical, candidates.facts, strict=True
+        )
     }
     found = index.search(text, k=8)
     assert [hit.product_id for hit in found] == sorted(total, key=lambda name: -total[name])[:8]
@@ -60,7 +62,7 @@ def test_part_of_a_title_is_known_as_one(index: SearchIndex) -> None:
     words = title.split()
 
     def titled(text: str) -> bool:
-        return index.parts(text, (), index.query_vector(text, None), 60, None).titled
+        return index.candidates(text, (), index.query_vector(text, None), 60, None).titled
 
     assert titled(title)
     assert titled(f"{words[0]} {words[-1]}")

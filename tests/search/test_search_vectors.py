@@ -36,10 +36,10 @@ def test_each_kind_finds_what_a_plain_loop_finds(kind: Kind, matrix: np.ndarray,
         scores, rows = own.search(query, 10)
         assert list(scores) == sorted(scores, reverse=True)
         recall.append(len({*rows.tolist()} & {*plainly(query, matrix, 10)}) / 10)
-        _, some = own.search(query, 10, own.allow(allowed))
+        _, some = own.search(query, 10, own.prepare_filter(allowed))
         assert allowed[some].all()
         filtered.append(len({*some.tolist()} & {*plainly(query, matrix, 10, allowed)}) / 10)
-        assert own.search(query, 5, own.allow(few))[1].tolist() == plainly(query, matrix, 5, few)
+        assert own.search(query, 5, own.prepare_filter(few))[1].tolist() == plainly(query, matrix, 5, few)
     assert np.mean(recall) >= 0.95
     assert np.mean(filtered) >= 0.9
     assert np.array_equal(raw.rows(np.array([2950, 1, 2801])), matrix[[2950, 1, 2801]])

@@ -78,7 +78,7 @@ def opened(tmp_path: Path) -> Callable[..., VectorSearch]:
 
 def check(name: str, search: VectorSearch, matrix: np.ndarray, mask: np.ndarray | None = None) -> None:
     """The store finds what plain numpy finds."""
-    allowed = None if mask is None else search.allow(mask)
+    allowed = None if mask is None else search.prepare_filter(mask)
     rows = np.arange(len(matrix)) if mask is None else np.flatnonzero(mask)
     same = []
     for query in QUERIES:
@@ -111,14 +111,14 @@ def test_allowed_rows(name: str, made: VectorStore, opened, mask: np.ndarray) ->
 
 def test_no_row_is_allowed(made: VectorStore, opened) -> None:
     search = opened(made, FIRST)
-    scores, rows = search.search(QUERIES[0], K, search.allow(np.zeros(N, bool)))
+    scores, rows = search.search(QUERIES[0], K, search.prepare_filter(np.zeros(N, bool)))
     assert (len(scores), len(rows)) == (0, 0)
 
 
 def test_more_are_wanted_than_there_are(made: VectorStore, opened) -> None:
     search = opened(made, FIRST)
     mask = np.arange(N) < 4
-    assert sorted(search.search(QUERIES[0], N, search.allow(mask))[1].tolist()) == [0, 1, 2, 3]
+    assert sorted(search.search(QUERIES[0], N, search.prepare_filter(mask))[1].tolist()) == [0, 1, 2, 3]
 
 
 def test_added_and_replaced_rows(name: str, made: VectorStore, opened) -> None:
@@ -187,7 +187,7 @@ def test_an_index_answers_the_same_with_every_store(
 def test_the_keys_of_an_index_made_before() -> None:
     old = {"format": 3, "kind": "ivf-sq8", "effort": 64, "vectors": "vectors-00001.faiss", "milvus": None}
     store, rest = factory.read_store(old)
-    assert (store, rest) == (FaissStore(kind="ivf-sq8", effort=64, vectors="vectors-00001.faiss"), {"format": 3})
+    assert (store, rest) == (FaissStore(kind="ivf-sq8", search_effort=64, vectors="vectors-00001.faiss"), {"format": 3})
     milvus = {"uri": "http://there", "collection": "shopvl_index_v3"}
     store, rest = factory.read_store({**old, "kind": "flat", "effort": 0, "vectors": None, "milvus": milvus})
     assert (store, rest) == (MilvusStore(**milvus), {"format": 3})

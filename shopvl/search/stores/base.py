@@ -1,4 +1,4 @@
-"""What a store of vectors is: `VectorStore` makes and changes one, `VectorSearch` is one that was opened.
+"""The vector store interface: `VectorStore` creates and changes a store, `VectorSearch` is an open one.
 
 The vectors themselves always lie in the index folder too. A store brings a faster way to the nearest of them, in files
 of the folder (FAISS) or elsewhere (Milvus). `factory.STORES` lists all stores.
@@ -19,16 +19,16 @@ from pydantic import BaseModel, ConfigDict
 
 from shopvl.search.stores.raw_vectors import RawVectors
 
-EXACT_UP_TO = 5_000  # allowed rows that are compared one by one instead of asking a store to pass over the others
+EXACT_UP_TO = 5_000  # filtered rows that are searched exactly instead of by the store with a filter
 
 
 @dataclass(frozen=True, eq=False)
-class Allowed:
-    """Rows that may be found, ready to be searched many times; `VectorSearch.allow` makes it."""
+class RowFilter:
+    """The rows a search may return, prepared once for many searches by `VectorSearch.prepare_filter`."""
 
     mask_N: np.ndarray
-    few: np.ndarray | None = None  # their numbers, where there are so few that they are compared one by one
-    native: Any = None  # the same rows as the store itself takes them
+    few: np.ndarray | None = None  # row numbers, where there are so few that they are searched exactly
+    native: Any = None  # the same filter in the store's own form
 
 
 class VectorSearch(Protocol):
@@ -36,12 +36,12 @@ class VectorSearch(Protocol):
 
     raw: RawVectors
 
-    def allow(self, mask_N: np.ndarray) -> Allowed:
-        """These rows (N,) bool and no others."""
+    def prepare_filter(self, mask_N: np.ndarray) -> RowFilter:
+        """A filter that lets only these rows (N,) bool through."""
         ...
 
-    def search(self, query_D: np.ndarray, k: int, allowed: Allowed | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The k rows with the largest cosines, best first, among the allowed: cosines (k,), rows (k,)."""
+    def search(self, query_D: np.ndarray, k: int, row_filter: RowFilter | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The k rows of the filter with the largest cosines, best first: cosines (k,), rows (k,)."""
         ...
 
 
@@ -56,7 +56,7 @@ class VectorStore(BaseModel, ABC):
 
     @classmethod
     @abstractmethod
-    def at(cls, place: str, folder: Path) -> Self:
+    def at(cls, location: str, folder: Path) -> Self:
         """The store that people name by `--store NAME=PLACE`, for an index folder that is to be made."""
 
     @abstractmethod

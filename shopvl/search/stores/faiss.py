@@ -1,7 +1,7 @@
-"""The door to FAISS: nearest vectors among those that are allowed, from memory-mapped files of the index folder.
+"""The only module that uses FAISS: nearest-neighbour search with filters, from memory-mapped files of the index folder.
 
-Up to FLAT_UP_TO vectors the raw ones are compared one by one; beyond, a FAISS index over the first of them finds
-candidates, and what was added since is compared.
+Up to FLAT_UP_TO vectors search is exact over the raw vectors; beyond, a FAISS index over the first of them finds
+candidates, and vectors added since are searched exactly.
 
     N  vectors        D  width of a vector        M  chosen rows        k  wanted results
 """
@@ -15,10 +15,10 @@ from typing import Any, Literal, Self, get_args
 
 import faiss
 import numpy as np
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from shopvl.errors import IndexFolderError, ShopvlError
-from shopvl.search.stores.base import EXACT_UP_TO, Allowed, VectorStore
+from shopvl.search.stores.base import EXACT_UP_TO, RowFilter, VectorStore
 from shopvl.search.stores.raw_vectors import RawVectors, best, compare
 
 Kind = Literal["flat", "hnsw", "ivf-sq8", "pq"]
@@ -27,8 +27,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 FLAT_UP_TO = 100_000  # vectors; exact search is fast enough up to here
 HNSW_LINKS = 32
 PQ_DIMENSIONS = 4  # of a vector that one byte stands for
-REFINE: dict[Kind, int] = {"ivf-sq8": 2, "pq": 64}  # times as many candidates as are wanted are compared exactly
-EFFORTS = (16, 32, 64, 128, 256, 512)  # efSearch of a graph, lists that are probed
+REFINE: dict[Kind, int] = {"ivf-sq8": 2, "pq": 64}  # candidates re-ranked exactly, as a multiple of k
+SEARCH_EFFORTS = (16, 32, 64, 128, 256, 512)  # tried as `efSearch` of an HNSW graph, or as `nprobe` of inverted lists
 RECALL_WANTED = 0.97  # at 10, on vectors of the index's own
 TRIED = 100  # vectors that the recall is measured on
 TRAIN_PER_LIST = 40  # vectors per inverted list that the lists are learned from
@@ -37,7 +37,7 @@ _library: Any = faiss  # its stubs know neither parameters nor selectors whole
 
 
 def kind_named(name: str | None) -> Kind | None:
-    """The kind of that name. Raises ShopvlError for a name that is none."""
+    """The index kind of that name. Raises ShopvlError for an unknown name."""
     if name is not None and name not in KINDS:
         raise ShopvlError(f"there is no index of kind {name!r}; choose from {', '.join(KINDS)}")
     return name
@@ -60,7 +60,9 @@ def memory_budget_mb() -> int:
 
 
 def build(kind: Kind, matrix_ND: np.ndarray, *, seed: int = 0) -> tuple[Any, int]:
-    """A FAISS index over unit vectors, and the effort that finds RECALL_WANTED of the true ten nearest.
+    """A FAISS index over unit vectors, and the search effort that finds RECALL_WANTED of the true ten nearest.
+
+    The search effort is `nprobe` (inverted lists probed) or `efSearch` (candidates kept in an HNSW graph).
 
     HNSW: arXiv:1603.09320. Inverted lists and product quantisation: Jegou et al. 2011. Raises ShopvlError for `flat`,
     which needs no index, and for a product quantiser that has too few vectors to learn from.
@@ -86,22 +88,22 @@ def build(kind: Kind, matrix_ND: np.ndarray, *, seed: int = 0) -> tuple[Any, int
         index.train(np.ascontiguousarray(matrix_ND[np.sort(chosen)]))
     for start in range(0, count, 100_000):
         index.add(np.ascontiguousarray(matrix_ND[start : start + 100_000]))
-    return index, _effort(kind, index, matrix_ND, seed)
+    return index, _tune_search_effort(kind, index, matrix_ND, seed)
 
 
-def _effort(kind: Kind, index: Any, matrix_ND: np.ndarray, seed: int) -> int:
-    """The smallest effort with RECALL_WANTED, for queries as far from the vectors as their neighbours are."""
+def _tune_search_effort(kind: Kind, index: Any, matrix_ND: np.ndarray, seed: int) -> int:
+    """The smallest `nprobe` or `efSearch` with RECALL_WANTED, for queries as far from vectors as their neighbours."""
     rng = np.random.default_rng(seed)
     drawn = np.array(matrix_ND[np.sort(rng.permutation(len(matrix_ND))[:TRIED])])
     queries = drawn + rng.normal(scale=0.5 / np.sqrt(drawn.shape[1]), size=drawn.shape).astype(np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     _, true = nearest(queries, matrix_ND, 10)
-    for effort in EFFORTS:
-        tried = FaissSearch(RawVectors([matrix_ND]), kind, index, effort)
-        found = [tried.search(query, 10)[1] for query in queries]
-        if np.mean([len(set(a) & set(b)) / 10 for a, b in zip(true, found, strict=True)]) >= RECALL_WANTED:
+    for search_effort in SEARCH_EFFORTS:
+        tried = FaissSearch(RawVectors([matrix_ND]), kind, index, search_effort)
+        rows = [tried.search(query, 10)[1] for query in queries]
+        if np.mean([len(set(a) & set(b)) / 10 for a, b in zip(true, rows, strict=True)]) >= RECALL_WANTED:
             break
-    return effort
+    return search_effort
 
 
 def nearest(query_QD: np.ndarray, matrix_ND: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -129,24 +131,32 @@ class FaissStore(VectorStore):
     """An index in a file of the folder; none where so few vectors are compared one by one."""
 
     kind: Kind | None = "flat"  # None before it is made: chosen by size
-    effort: int = 0
+    # `nprobe` of inverted lists, `efSearch` of a graph; `config.json` calls it `effort`
+    search_effort: int = Field(
+        0, validation_alias=AliasChoices("effort", "search_effort"), serialization_alias="effort"
+    )
     vectors: str | None = None  # the file, over the first rows
     memory_mb: int | None = Field(None, exclude=True)  # that a kind is chosen for; None: half of the machine's
 
     @classmethod
-    def at(cls, place: str, folder: Path) -> Self:
-        """Of that kind."""
-        return cls(kind=kind_named(place))
+    def config_keys(cls) -> Collection[str]:
+        """Its keys in `config.json`."""
+        return {field.serialization_alias or name for name, field in cls.model_fields.items()}
+
+    @classmethod
+    def at(cls, location: str, folder: Path) -> Self:
+        """The index kind that `--store faiss=KIND` names."""
+        return cls(kind=kind_named(location))
 
     def create(self, folder: Path, version: int, matrix_ND: np.ndarray) -> Self:
-        """Write the file, if there are enough vectors for one."""
+        """Build and write the FAISS index, if there are enough vectors for one."""
         kind = self.kind or choose_kind(len(matrix_ND), matrix_ND.shape[1], self.memory_mb or memory_budget_mb())
         if kind == "flat":
-            return self.model_copy(update={"kind": kind, "effort": 0, "vectors": None})
-        index, effort = build(kind, matrix_ND)
+            return self.model_copy(update={"kind": kind, "search_effort": 0, "vectors": None})
+        index, search_effort = build(kind, matrix_ND)
         name = f"vectors-{version:05d}.faiss"
         write(index, folder / name)
-        return self.model_copy(update={"kind": kind, "effort": effort, "vectors": name})
+        return self.model_copy(update={"kind": kind, "search_effort": search_effort, "vectors": name})
 
     def append(self, matrix_MD: np.ndarray, start: int, removed: Iterable[int]) -> None:
         """Nothing: rows that the file does not hold are compared one by one."""
@@ -157,7 +167,7 @@ class FaissStore(VectorStore):
     def open(self, folder: Path, raw: RawVectors) -> FaissSearch:
         """Raises IndexFolderError for a file that is no FAISS index."""
         index = None if self.vectors is None else read(folder / self.vectors)
-        return FaissSearch(raw, self.kind or "flat", index, self.effort)
+        return FaissSearch(raw, self.kind or "flat", index, self.search_effort)
 
     def files(self) -> Collection[str]:
         """The file, if there is one."""
@@ -177,41 +187,47 @@ class FaissSearch:
     """An open FAISS index over the first of the raw vectors; the others are compared one by one."""
 
     def __init__(
-        self, raw: RawVectors, kind: Kind = "flat", index: Any = None, effort: int = 0, exact_up_to: int = EXACT_UP_TO
+        self,
+        raw: RawVectors,
+        kind: Kind = "flat",
+        index: Any = None,
+        search_effort: int = 0,
+        exact_up_to: int = EXACT_UP_TO,
     ) -> None:
-        self.raw, self.kind, self.index, self.effort, self.exact_up_to = raw, kind, index, effort, exact_up_to
+        self.raw, self.kind, self.index = raw, kind, index
+        self.search_effort, self.exact_up_to = search_effort, exact_up_to
         self.indexed = 0 if index is None else int(index.ntotal)
         self._unindexed = [*raw.parts(first=self.indexed)]
         self._parameters = None if index is None else self._parameters_for(None)
 
-    def allow(self, mask_N: np.ndarray) -> Allowed:
-        """These rows (N,) bool and no others."""
+    def prepare_filter(self, mask_N: np.ndarray) -> RowFilter:
+        """A filter that lets only these rows (N,) bool through."""
         if np.count_nonzero(mask_N) <= self.exact_up_to:
-            return Allowed(mask_N, few=np.flatnonzero(mask_N))
-        return Allowed(mask_N, native=None if self.index is None else self._parameters_for(mask_N))
+            return RowFilter(mask_N, few=np.flatnonzero(mask_N))
+        return RowFilter(mask_N, native=None if self.index is None else self._parameters_for(mask_N))
 
     def _parameters_for(self, mask_N: np.ndarray | None) -> Any:
         selector = None
         if mask_N is not None:
             selector = _library.IDSelectorBitmap(np.packbits(mask_N[: self.indexed], bitorder="little"))
         if self.kind == "hnsw":  # FAISS itself raises efSearch to the number of results
-            return _library.SearchParametersHNSW(efSearch=self.effort, sel=selector)
-        return _library.SearchParametersIVF(nprobe=self.effort, sel=selector)
+            return _library.SearchParametersHNSW(efSearch=self.search_effort, sel=selector)
+        return _library.SearchParametersIVF(nprobe=self.search_effort, sel=selector)
 
-    def search(self, query_D: np.ndarray, k: int, allowed: Allowed | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The k rows with the largest cosines, best first, among the allowed: cosines (k,), rows (k,)."""
-        if allowed is not None and allowed.few is not None:
-            return best(self.raw.scores(query_D, allowed.few), allowed.few, k)
-        found = [self._by_index(query_D, k, allowed)] if self.indexed else []
-        found += [_one_by_one(query_D, matrix, k, allowed, start) for start, matrix in self._unindexed]
-        if len(found) == 1:
-            return found[0]
-        scores, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    def search(self, query_D: np.ndarray, k: int, row_filter: RowFilter | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The k rows of the filter with the largest cosines, best first: cosines (k,), rows (k,)."""
+        if row_filter is not None and row_filter.few is not None:
+            return best(self.raw.scores(query_D, row_filter.few), row_filter.few, k)
+        results = [self._by_index(query_D, k, row_filter)] if self.indexed else []
+        results += [_one_by_one(query_D, matrix, k, row_filter, start) for start, matrix in self._unindexed]
+        if len(results) == 1:
+            return results[0]
+        scores, rows = (np.concatenate(parts) for parts in zip(*results, strict=True))
         return best(scores, rows, k)
 
-    def _by_index(self, query_D: np.ndarray, k: int, allowed: Allowed | None) -> tuple[np.ndarray, np.ndarray]:
+    def _by_index(self, query_D: np.ndarray, k: int, row_filter: RowFilter | None) -> tuple[np.ndarray, np.ndarray]:
         wanted = min(k * REFINE.get(self.kind, 1), self.indexed)
-        parameters = self._parameters if allowed is None else allowed.native
+        parameters = self._parameters if row_filter is None else row_filter.native
         query_D = np.ascontiguousarray(query_D, dtype=np.float32)
         assert query_D.shape == self.raw.matrices[0].shape[1:]  # FAISS below its Python side does not look
         scores, rows = np.empty(wanted, np.float32), np.empty(wanted, np.int64)
@@ -224,9 +240,9 @@ class FaissSearch:
 
 
 def _one_by_one(
-    query_D: np.ndarray, matrix_ND: np.ndarray, k: int, allowed: Allowed | None, start: int
+    query_D: np.ndarray, matrix_ND: np.ndarray, k: int, row_filter: RowFilter | None, start: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    if allowed is not None:
-        return compare(query_D, matrix_ND, k, allowed.mask_N, start)
+    if row_filter is not None:
+        return compare(query_D, matrix_ND, k, row_filter.mask_N, start)
     scores, rows = nearest(query_D[None], matrix_ND, min(k, len(matrix_ND)))
     return scores[0], rows[0] + start

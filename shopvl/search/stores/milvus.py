@@ -1,7 +1,7 @@
-"""The door to Milvus: the same vectors in a collection of a server, or of Milvus Lite, which is a file.
+"""The only module that uses Milvus: the same vectors in a collection of a server, or of Milvus Lite, which is a file.
 
-Only the search among vectors is asked of Milvus; exact scores of chosen rows come from the folder. Rows that a killed
-update has left there are passed over by readers and replaced by the next update.
+Milvus only does the vector search; exact scores of chosen rows come from the folder. Readers skip rows that a killed
+update has left there, and the next update replaces them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from shopvl.errors import IndexFolderError, ShopvlError
-from shopvl.search.stores.base import EXACT_UP_TO, Allowed, VectorStore
+from shopvl.search.stores.base import EXACT_UP_TO, RowFilter, VectorStore
 from shopvl.search.stores.raw_vectors import RawVectors, best
 
 ROW, VECTOR = "row", "vector"
@@ -30,10 +30,10 @@ class MilvusStore(VectorStore):
     collection: str
 
     @classmethod
-    def at(cls, place: str, folder: Path) -> Self:
+    def at(cls, location: str, folder: Path) -> Self:
         """At that URI, in a collection with the folder's name as Milvus allows names."""
         name = "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in folder.name)
-        return cls(uri=place, collection=f"shopvl_{name}")
+        return cls(uri=location, collection=f"shopvl_{name}")
 
     def create(self, folder: Path, version: int, matrix_ND: np.ndarray) -> Self:
         """A collection of the version's own: the old index is whole until the new one is."""
@@ -87,8 +87,8 @@ class MilvusStore(VectorStore):
 class MilvusSearch:
     """An open collection.
 
-    Milvus itself passes over rows that are not allowed, where a filter of moderate length names them. Where none does,
-    the allowed rows are compared in the folder: half of 100,000 rows, 256 wide, in 7 ms on one core. Milvus Lite takes
+    Milvus applies a filter itself where an expression of moderate length can say it. Otherwise the rows of the filter
+    are searched exactly in the folder: half of 100,000 rows, 256 wide, in 7 ms on one core. Milvus Lite takes
     at least 50 ms for any search, and 150 ms more to read a filter of so many numbers.
     """
 
@@ -96,36 +96,38 @@ class MilvusSearch:
         self.client, self.collection, self.raw, self.exact_up_to = client, collection, raw, exact_up_to
         self._within = ""  # the filter that passes over rows of a later version, once some were seen
 
-    def allow(self, mask_N: np.ndarray) -> Allowed:
-        """These rows (N,) bool and no others."""
+    def prepare_filter(self, mask_N: np.ndarray) -> RowFilter:
+        """A filter that lets only these rows (N,) bool through."""
         if np.count_nonzero(mask_N) <= self.exact_up_to:
-            return Allowed(mask_N, few=np.flatnonzero(mask_N))
-        return Allowed(mask_N, native=filter_of(mask_N))
+            return RowFilter(mask_N, few=np.flatnonzero(mask_N))
+        return RowFilter(mask_N, native=filter_of(mask_N))
 
-    def search(self, query_D: np.ndarray, k: int, allowed: Allowed | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The k rows with the largest cosines, best first, among the allowed: cosines (k,), rows (k,)."""
-        if allowed is not None and allowed.few is not None:
-            return best(self.raw.scores(query_D, allowed.few), allowed.few, k)
-        if k > MOST or (allowed is not None and allowed.native is None):
-            return self.raw.nearest(query_D, k, np.ones(len(self.raw), bool) if allowed is None else allowed.mask_N)
-        if allowed is not None:
-            return best(*self._asked(query_D, k, allowed.native), k)
-        scores, rows = self._asked(query_D, k, self._within)
+    def search(self, query_D: np.ndarray, k: int, row_filter: RowFilter | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The k rows of the filter with the largest cosines, best first: cosines (k,), rows (k,)."""
+        if row_filter is not None and row_filter.few is not None:
+            return best(self.raw.scores(query_D, row_filter.few), row_filter.few, k)
+        if k > MOST or (row_filter is not None and row_filter.native is None):
+            return self.raw.nearest(
+                query_D, k, np.ones(len(self.raw), bool) if row_filter is None else row_filter.mask_N
+            )
+        if row_filter is not None:
+            return best(*self._query(query_D, k, row_filter.native), k)
+        scores, rows = self._query(query_D, k, self._within)
         if rows.max(initial=-1) >= len(self.raw):
             self._within = f"{ROW} < {len(self.raw)}"
-            scores, rows = self._asked(query_D, k, self._within)
+            scores, rows = self._query(query_D, k, self._within)
         return best(scores, rows, k)
 
-    def _asked(self, query_D: np.ndarray, k: int, filter_: str) -> tuple[np.ndarray, np.ndarray]:
-        found = self.client.search(self.collection, data=[query_D.tolist()], filter=filter_, limit=k, output_fields=[])[
+    def _query(self, query_D: np.ndarray, k: int, filter_: str) -> tuple[np.ndarray, np.ndarray]:
+        hits = self.client.search(self.collection, data=[query_D.tolist()], filter=filter_, limit=k, output_fields=[])[
             0
         ]
-        scores = np.array([hit["distance"] for hit in found], dtype=np.float32)
-        return scores, np.array([hit[ROW] for hit in found], dtype=np.int64)
+        scores = np.array([hit["distance"] for hit in hits], dtype=np.float32)
+        return scores, np.array([hit[ROW] for hit in hits], dtype=np.int64)
 
 
 def filter_of(mask_N: np.ndarray) -> str | None:
-    """These rows (N,) bool in Milvus's language; None where that would be long."""
+    """A Milvus filter expression for these rows (N,) bool; None where it would be too long."""
     edges = np.flatnonzero(np.diff(mask_N, prepend=False, append=False)).reshape(-1, 2)
     if len(edges) <= RANGES:
         return " or ".join(f"({ROW} >= {start} and {ROW} < {end})" for start, end in edges.tolist()) or f"{ROW} < 0"

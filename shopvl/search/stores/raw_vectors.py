@@ -1,4 +1,4 @@
-"""The vectors of an index folder as they lie on disk, for exact comparisons; every store reads them here.
+"""The vectors of an index folder on disk, for exact search; every store reads them here.
 
 N  vectors        D  width of a vector        M  chosen rows        k  wanted results
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-GATHERED = 4096  # rows that are copied together to be compared
+GATHERED = 4096  # rows that are gathered and scored at a time
 
 
 class RawVectors:
@@ -45,9 +45,9 @@ class RawVectors:
         return self.rows(rows_M) @ query_D
 
     def nearest(self, query_D: np.ndarray, k: int, mask_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The k nearest of the rows (N,) bool, compared one by one: cosines (k,), rows (k,), best first."""
-        found = [compare(query_D, matrix, k, mask_N, start) for start, matrix in self.parts()]
-        scores, rows = (np.concatenate(part) for part in zip(*found, strict=True))
+        """Exact search among the rows (N,) bool: cosines (k,), rows (k,), best first."""
+        results = [compare(query_D, matrix, k, mask_N, start) for start, matrix in self.parts()]
+        scores, rows = (np.concatenate(part) for part in zip(*results, strict=True))
         return best(scores, rows, k)
 
 
@@ -58,8 +58,8 @@ def compare(
     rows = np.flatnonzero(mask_N[start : start + len(matrix_ND)])
     if 2 * len(rows) > len(matrix_ND):
         return best((matrix_ND @ query_D)[rows], rows + start, k)
-    parts = [matrix_ND[rows[at : at + GATHERED]] @ query_D for at in range(0, len(rows), GATHERED)]
-    return best(np.concatenate([*parts, np.empty(0, np.float32)]), rows + start, k)
+    scores = [matrix_ND[rows[at : at + GATHERED]] @ query_D for at in range(0, len(rows), GATHERED)]
+    return best(np.concatenate([*scores, np.empty(0, np.float32)]), rows + start, k)
 
 
 def best(scores_M: np.ndarray, rows_M: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
