@@ -96,17 +96,17 @@ class _Findings:
         assert kind in MEANINGS, kind
         if count:
             self.counts[kind] += count
-            kept = self.examples[kind]
+            shown = self.examples[kind]
             for example in examples:
-                if len(kept) >= MAX_EXAMPLES:
+                if len(shown) >= MAX_EXAMPLES:
                     break
-                kept.append(example if len(example) <= 200 else example[:199] + "…")
+                shown.append(example if len(example) <= 200 else example[:199] + "…")
             self.said.setdefault(kind, message or MEANINGS[kind])
 
     def faults(self) -> list[Fault]:
         """In the order of MEANINGS."""
-        found = (kind for kind in MEANINGS if kind in self.counts)
-        return [Fault(kind, self.said[kind], self.counts[kind], tuple(self.examples[kind])) for kind in found]
+        kinds = (kind for kind in MEANINGS if kind in self.counts)
+        return [Fault(kind, self.said[kind], self.counts[kind], tuple(self.examples[kind])) for kind in kinds]
 
 
 def check_catalog(
@@ -174,19 +174,19 @@ def _where(frame: pl.DataFrame, condition: pl.Expr, detail: pl.Expr | None = Non
     """How many rows fulfil it, and the first few as `row 7 (10001): detail`."""
     hits = frame.lazy().filter(condition)
     columns = [pl.col("row"), pl.col("product_id"), (detail if detail is not None else pl.lit(None)).alias("detail")]
-    found = hits.select(columns).collect()
-    return found.height, (_label(*line) for line in found.head(MAX_EXAMPLES).iter_rows())
+    matches = hits.select(columns).collect()
+    return matches.height, (_label(*line) for line in matches.head(MAX_EXAMPLES).iter_rows())
 
 
 def _label(row: int, product_id: str | None, detail: str | None = None) -> str:
-    place = f"row {row}" if product_id is None else f"row {row} ({product_id})"
-    return place if detail is None else f"{place}: {detail}"
+    row_label = f"row {row}" if product_id is None else f"row {row} ({product_id})"
+    return row_label if detail is None else f"{row_label}: {detail}"
 
 
 def _check_rows(catalog: Catalog, frame: pl.DataFrame, findings: _Findings) -> None:
-    whole = pl.col(FAULT).is_null()
+    readable = pl.col(FAULT).is_null()
     title = pl.col("title")
-    findings.add("unreadable-row", *_where(frame, ~whole, pl.col(FAULT)))
+    findings.add("unreadable-row", *_where(frame, ~readable, pl.col(FAULT)))
     for column, kind in (
         ("product_id", "empty-id"),
         ("title", "empty-title"),
@@ -197,7 +197,7 @@ def _check_rows(catalog: Catalog, frame: pl.DataFrame, findings: _Findings) -> N
             empty = pl.col(column).is_null()
             if column == "category_path":
                 empty |= pl.col(column).list.eval(pl.element().str.strip_chars() != "").list.any().not_()
-            findings.add(kind, *_where(frame, empty & whole))
+            findings.add(kind, *_where(frame, empty & readable))
     findings.add("title-encoding", *_where(frame, title.str.contains(_MISREAD), title))
     findings.add("title-control", *_where(frame, title.str.contains(_CONTROL), title))
     findings.add("title-html", *_where(frame, title.str.contains(_HTML), title))
@@ -285,7 +285,7 @@ def _look(image: Mapping[str, Any], root: Path) -> tuple[str, str | None] | None
 
 @dataclass(slots=True)
 class _Names:
-    """Categories, properties and values with counts and a row each: what can only be judged at the end."""
+    """Categories, properties and values with counts and a row each: for faults that can only be found at the end."""
 
     paths: Counter[tuple[str, ...]] = field(default_factory=Counter)
     path_rows: dict[tuple[str, ...], str] = field(default_factory=dict)
@@ -326,7 +326,7 @@ class _Names:
                     self.several_rows[name].append(_label(row, product_id, f"{name}: {values}"))
 
     def conclude(self, findings: _Findings) -> None:
-        """Judge what was gathered."""
+        """Add the faults of the names counted."""
         self._judge_paths(findings)
         for name, count in self.several.items():
             if not looks_many(count, self.having[name]):
@@ -420,52 +420,52 @@ class _Hashes:
 
     @staticmethod
     def of(texts: pl.Series) -> np.ndarray:
-        """Hashes with room for a tag."""
+        """Hashes with the last two bits free for a tag."""
         return texts.hash(seed=11).to_numpy().astype(np.uint64) & ~np.uint64(3)
 
     def repeats(self) -> tuple[int, np.ndarray]:
         """How many texts came again, and the hashes of a few of them."""
         count, some = 0, []
         for hashes in self._parts():
-            found, times = np.unique(hashes, return_counts=True)
+            distinct, times = np.unique(hashes, return_counts=True)
             count += int((times - 1).sum())
-            some.extend(found[times > 1][:MAX_EXAMPLES].tolist())
+            some.extend(distinct[times > 1][:MAX_EXAMPLES].tolist())
         return count, np.array(some[:MAX_EXAMPLES], dtype=np.uint64)
 
     def with_several_tags(self) -> tuple[int, np.ndarray]:
         """How many texts came with more than one tag, and the hashes of a few of them."""
         count, some = 0, []
         for hashes in self._parts():
-            found, times = np.unique(np.unique(hashes) & ~np.uint64(3), return_counts=True)
+            distinct, times = np.unique(np.unique(hashes) & ~np.uint64(3), return_counts=True)
             count += int((times > 1).sum())
-            some.extend(found[times > 1][:MAX_EXAMPLES].tolist())
+            some.extend(distinct[times > 1][:MAX_EXAMPLES].tolist())
         return count, np.array(some[:MAX_EXAMPLES], dtype=np.uint64)
 
     def _parts(self) -> Iterator[np.ndarray]:
         """All hashes, those of one text in the same part; a part is small enough to be sorted in memory."""
-        parts = np.uint64(self._count // self.chunk + 1)
-        for part in range(int(parts)):
+        part_count = np.uint64(self._count // self.chunk + 1)
+        for part in range(int(part_count)):
             self._file.seek(0)
-            kept = []
+            own_hashes = []
             while data := self._file.read(8 * self.chunk):
                 hashes = np.frombuffer(data, dtype=np.uint64)
-                kept.append(hashes[(hashes >> np.uint64(2)) % parts == part])
-            yield np.concatenate(kept) if kept else np.zeros(0, dtype=np.uint64)
+                own_hashes.append(hashes[(hashes >> np.uint64(2)) % part_count == part])
+            yield np.concatenate(own_hashes) if own_hashes else np.zeros(0, dtype=np.uint64)
 
 
 def _check_repeats(catalog: Catalog, ids: _Hashes, titles: _Hashes, findings: _Findings) -> None:
-    """Ids that came twice, titles in several splits; where there are any, a second reading looks up their rows."""
+    """Repeated ids, and titles in several splits; if there are any, a second pass looks up their rows."""
     same_ids, id_hashes = ids.repeats()
     if same_ids:
-        findings.add("duplicate-id", same_ids, _found_again(catalog, "product_id", id_hashes))
+        findings.add("duplicate-id", same_ids, _rows_of_hashes(catalog, "product_id", id_hashes))
     across, title_hashes = titles.with_several_tags()
     if across:
-        findings.add("title-in-splits", across, _found_again(catalog, "title", title_hashes))
+        findings.add("title-in-splits", across, _rows_of_hashes(catalog, "title", title_hashes))
 
 
-def _found_again(catalog: Catalog, column: str, hashes: np.ndarray) -> list[str]:
+def _rows_of_hashes(catalog: Catalog, column: str, hashes: np.ndarray) -> list[str]:
     """The texts with these hashes and their first rows."""
-    places: dict[str, list[str]] = {}
+    rows_of: dict[str, list[str]] = {}
     row = 0
     columns = ("product_id",) if column == "product_id" else ("title", "split")
     try:
@@ -478,11 +478,11 @@ def _found_again(catalog: Catalog, column: str, hashes: np.ndarray) -> list[str]
             else:
                 known = _in_splits(frame)
                 texts, seconds = _titles_by_split(known)[0], known["split"]
-            for place in np.flatnonzero(np.isin(_Hashes.of(texts), hashes)).tolist():
-                told = places.setdefault(texts[place], [])
-                if len(told) < 4 and seconds[place] not in told:
-                    told.append(seconds[place])
+            for index in np.flatnonzero(np.isin(_Hashes.of(texts), hashes)).tolist():
+                text_rows = rows_of.setdefault(texts[index], [])
+                if len(text_rows) < 4 and seconds[index] not in text_rows:
+                    text_rows.append(seconds[index])
     except CatalogError:  # said already
         pass
     before = "rows" if column == "product_id" else "in"
-    return [f"{text} ({before} {', '.join(told)})" for text, told in places.items()]
+    return [f"{text} ({before} {', '.join(text_rows)})" for text, text_rows in rows_of.items()]

@@ -1,4 +1,4 @@
-"""Decisions written down as they fall: a file of JSON lines that several people and processes add to at once.
+"""A log of decisions: a file of JSON lines that several people and processes append to at once.
 
 Nothing in the file is ever changed: taking a decision back is a line of its own. A line is on the disk before `add`
 returns, and a line that a crash cut short does no harm to those before or after it.
@@ -64,9 +64,9 @@ class CorrectionLog:
                 self._read_to, self._lines = 0, []
             file.seek(self._read_to)
             added = file.read()
-        whole = added[: added.rfind(b"\n") + 1]  # the rest is being written just now
-        self._lines += read_log_lines(whole, self.path)
-        self._read_to += len(whole)
+        complete = added[: added.rfind(b"\n") + 1]  # the rest is being written just now
+        self._lines += read_log_lines(complete, self.path)
+        self._read_to += len(complete)
         return standing(self._lines)
 
     def _append(self, line: LogLine) -> None:

@@ -1,4 +1,4 @@
-"""What people decided about products, laid over a catalog batch by batch: the table itself is never changed."""
+"""People's corrections of products, applied to a catalog batch by batch: the table itself is never changed."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ CORRECTIONS = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A person's word on one property of one product. `value` None: the product does not have it."""
+    """A person's decision on one property of one product. `value` None: the product does not have it."""
 
     product_id: str
     property: str
@@ -41,7 +41,7 @@ class Correction:
     decided_at: datetime
 
     def key(self) -> tuple[str, str]:
-        """What it is about; of two corrections with the same key the later one counts."""
+        """What the correction is about; of two corrections with the same key the later one counts."""
         return self.product_id, folded(self.property)
 
 
@@ -56,11 +56,11 @@ class LogLine:
 
     def as_dict(self) -> dict[str, Any]:
         """As data_schemas/correction_log.schema.json describes it."""
-        told: dict[str, Any] = {"id": self.id, "by": self.by}
+        ids: dict[str, Any] = {"id": self.id, "by": self.by}
         if self.correction is None:
-            return {**told, "undoes": self.undoes}
+            return {**ids, "undoes": self.undoes}
         values = {name: getattr(self.correction, name) for name in CORRECTIONS.names}
-        return {**told, **values, "decided_at": self.correction.decided_at.astimezone(UTC).isoformat()}
+        return {**ids, **values, "decided_at": self.correction.decided_at.astimezone(UTC).isoformat()}
 
 
 def read_corrections(path: Path) -> list[Correction]:
@@ -89,28 +89,28 @@ def read_corrections(path: Path) -> list[Correction]:
 
 
 def read_log_lines(text: bytes, path: Path) -> list[LogLine]:
-    """The lines of a log; one that a crash cut short was never promised to anybody and is passed over.
+    """The lines of a log; one that a crash cut short was never confirmed to anybody and is skipped.
 
     Raises CatalogError for JSON that is no line of a log.
     """
-    found = []
+    log_lines = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            told = json.loads(line)
+            fields = json.loads(line)
         except ValueError:
             continue
         try:
-            if "undoes" in told:
-                found.append(LogLine(id=told["id"], by=told["by"], undoes=told["undoes"]))
+            if "undoes" in fields:
+                log_lines.append(LogLine(id=fields["id"], by=fields["by"], undoes=fields["undoes"]))
             else:
-                values = {name: told[name] for name in CORRECTIONS.names}
-                moment = datetime.fromisoformat(told["decided_at"])
-                found.append(LogLine(told["id"], told["by"], Correction(**{**values, "decided_at": moment})))
+                values = {name: fields[name] for name in CORRECTIONS.names}
+                moment = datetime.fromisoformat(fields["decided_at"])
+                log_lines.append(LogLine(fields["id"], fields["by"], Correction(**{**values, "decided_at": moment})))
         except (TypeError, KeyError, ValueError) as error:
             raise CatalogError(
                 f"line {number} of {path} is no decision ({error!r}); a log that `shopvl app` wrote was wanted"
             ) from error
-    return found
+    return log_lines
 
 
 def standing(lines: Iterable[LogLine]) -> list[LogLine]:
@@ -121,22 +121,22 @@ def standing(lines: Iterable[LogLine]) -> list[LogLine]:
 
 
 def merged(*lots: Iterable[Correction]) -> list[Correction]:
-    """One correction per product and property, the later one; of equally late ones the one that comes last."""
-    kept: dict[tuple[str, str], Correction] = {}
-    for correction in (one for lot in lots for one in lot):
-        before = kept.get(correction.key())
+    """The latest correction per product and property; of equally late ones the last given."""
+    latest: dict[tuple[str, str], Correction] = {}
+    for correction in (correction for lot in lots for correction in lot):
+        before = latest.get(correction.key())
         if before is None or correction.decided_at >= before.decided_at:
-            kept[correction.key()] = correction
-    return list(kept.values())
+            latest[correction.key()] = correction
+    return list(latest.values())
 
 
 def corrected(frames: Iterable[pl.DataFrame], corrections: Iterable[Correction]) -> Iterator[pl.DataFrame]:
-    """Frames in the catalog's canonical columns, with the corrections laid over `category_path` and `attributes`.
+    """Frames in the catalog's canonical columns, with the corrections applied to `category_path` and `attributes`.
 
     A corrected value replaces all values of its property, a corrected category the whole path; a correction without a
-    value takes them away. What a frame has no column for is passed over. Needs `product_id`.
+    value takes them away. A correction that a frame has no column for is skipped. Needs `product_id`.
     """
-    return _laid_over(frames, _by_product(corrections))
+    return _corrected_frames(frames, _by_product(corrections))
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,10 @@ class CorrectedCatalog(Catalog):
 
     def has(self, column: str) -> bool:
         """Whether the table or a correction brings this column."""
-        brought = {"category_path" if folded(one.property) == CATEGORY else "attributes" for one in self.corrections}
+        brought = {
+            "category_path" if folded(correction.property) == CATEGORY else "attributes"
+            for correction in self.corrections
+        }
         return column in brought or super().has(column)
 
     def batches(self, rows: int = 1024, *, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
@@ -162,25 +165,28 @@ class CorrectedCatalog(Catalog):
 
     def digest(self) -> str:
         """SHA-256 of the table's content and of what was corrected."""
-        told = sorted((*one.key(), one.property, one.value or "", one.value is None) for one in self.corrections)
-        return hashlib.sha256(f"{super().digest()}\n{json.dumps(told)}".encode()).hexdigest()
+        corrected_values = sorted(
+            (*correction.key(), correction.property, correction.value or "", correction.value is None)
+            for correction in self.corrections
+        )
+        return hashlib.sha256(f"{super().digest()}\n{json.dumps(corrected_values)}".encode()).hexdigest()
 
     @property
-    def place(self) -> str:
+    def label(self) -> str:
         """The table and split, in words."""
         return f"{self.path}" if self.split is None else f"{self.path}, split {self.split!r}"
 
     def applied(self) -> int:
         """How many of the corrections are about products that this catalog (this split of it) has."""
         by_product = _by_product(self.corrections)
-        found: set[str] = set()
+        product_ids: set[str] = set()
         for frame in super().batches(8192, columns=("product_id",)):
-            found.update(name for name in frame["product_id"].drop_nulls().to_list() if name in by_product)
-        return sum(len(by_product[name]) for name in found)
+            product_ids.update(name for name in frame["product_id"].drop_nulls().to_list() if name in by_product)
+        return sum(len(by_product[name]) for name in product_ids)
 
 
 def with_corrections(catalog: Catalog, path: Path, *, needed: bool = True) -> CorrectedCatalog:
-    """The catalog with a corrections file laid over it.
+    """The catalog with a corrections file applied.
 
     Raises CatalogError for a file that holds none, and, where they are `needed`, if none of them is about a product of
     this catalog.
@@ -188,49 +194,53 @@ def with_corrections(catalog: Catalog, path: Path, *, needed: bool = True) -> Co
     corrections = tuple(merged(read_corrections(path)))
     if not corrections:
         raise CatalogError(f"{path} holds no corrections; `shopvl review import` writes them from a review sheet")
-    laid = CorrectedCatalog(catalog.source, catalog.root, catalog.plan, catalog.split, corrections=corrections)
-    if needed and not laid.applied():
+    corrected_catalog = CorrectedCatalog(
+        catalog.source, catalog.root, catalog.plan, catalog.split, corrections=corrections
+    )
+    if needed and not corrected_catalog.applied():
         raise CatalogError(
-            f"none of the {len(corrections)} corrections in {path} is about a product of {laid.place}, "
+            f"none of the {len(corrections)} corrections in {path} is about a product of {corrected_catalog.label}, "
             "so there is nothing to learn from them; name the catalog and split that hold the reviewed products"
         )
-    return laid
+    return corrected_catalog
 
 
-_Told = Mapping[str, Mapping[str, Correction]]  # product -> folded property -> correction
+_ByProduct = Mapping[str, Mapping[str, Correction]]  # product -> folded property -> correction
 
 
-def _by_product(corrections: Iterable[Correction]) -> _Told:
-    told: dict[str, dict[str, Correction]] = {}
-    for one in merged(corrections):
-        told.setdefault(one.product_id, {})[folded(one.property)] = one
-    return told
+def _by_product(corrections: Iterable[Correction]) -> _ByProduct:
+    by_product: dict[str, dict[str, Correction]] = {}
+    for correction in merged(corrections):
+        by_product.setdefault(correction.product_id, {})[folded(correction.property)] = correction
+    return by_product
 
 
-def _laid_over(frames: Iterable[pl.DataFrame], told: _Told) -> Iterator[pl.DataFrame]:
+def _corrected_frames(frames: Iterable[pl.DataFrame], by_product: _ByProduct) -> Iterator[pl.DataFrame]:
     for frame in frames:
-        places = {i: told[name] for i, name in enumerate(frame["product_id"].to_list()) if name in told}
+        corrected_rows = {
+            i: by_product[name] for i, name in enumerate(frame["product_id"].to_list()) if name in by_product
+        }
         changed = []
-        if places and "category_path" in frame.columns:
+        if corrected_rows and "category_path" in frame.columns:
             paths = frame["category_path"].to_list()
-            for place, by_property in places.items():
-                if (one := by_property.get(CATEGORY)) is not None:
-                    paths[place] = path_of(one.value)
+            for row, by_property in corrected_rows.items():
+                if (correction := by_property.get(CATEGORY)) is not None:
+                    paths[row] = path_of(correction.value)
             changed.append(pl.Series("category_path", paths, dtype=PRODUCT_SCHEMA["category_path"]))
-        if places and "attributes" in frame.columns:
+        if corrected_rows and "attributes" in frame.columns:
             lists = frame["attributes"].to_list()
-            for place, by_property in places.items():
-                lists[place] = _replaced(lists[place] or [], by_property)
+            for row, by_property in corrected_rows.items():
+                lists[row] = _replaced(lists[row] or [], by_property)
             changed.append(pl.Series("attributes", lists, dtype=PRODUCT_SCHEMA["attributes"]))
         yield frame.with_columns(changed) if changed else frame
 
 
 def _replaced(attributes: list[dict[str, Any]], by_property: Mapping[str, Correction]) -> list[dict[str, Any]] | None:
     """Attributes without those that a correction is about, then the corrected ones."""
-    kept = [pair for pair in attributes if folded(pair["property"] or "") not in by_property]
+    untouched = [pair for pair in attributes if folded(pair["property"] or "") not in by_property]
     news = [
-        {"property": one.property, "value": one.value}
-        for name, one in by_property.items()
-        if name != CATEGORY and one.value is not None
+        {"property": correction.property, "value": correction.value}
+        for name, correction in by_property.items()
+        if name != CATEGORY and correction.value is not None
     ]
-    return [*kept, *news] or None
+    return [*untouched, *news] or None

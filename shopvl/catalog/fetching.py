@@ -47,8 +47,8 @@ class Fetcher:
         for frame, carried in frames:
             waiting.append((frame, carried, self._begun(frame)))
             while waiting and (len(waiting) > FRAMES_AHEAD or not waiting[0][2]):
-                first, kept, downloads = waiting.popleft()
-                yield self._filled(first, downloads), kept
+                first, first_carried, downloads = waiting.popleft()
+                yield self._filled(first, downloads), first_carried
         for frame, carried, downloads in waiting:
             yield self._filled(frame, downloads), carried
 
@@ -58,26 +58,26 @@ class Fetcher:
 
     def _begun(self, frame: pl.DataFrame) -> dict[int, Future[bytes]]:
         urls = {
-            place: path
-            for place, (data, path) in enumerate(zip(*_fields(frame), strict=True))
+            row: path
+            for row, (data, path) in enumerate(zip(*_fields(frame), strict=True))
             if not data and path and is_url(path)
         }
         if not urls:
             return {}
         if self._pool is None:
             self._pool = ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download")
-        return {place: self._pool.submit(self._download, url) for place, url in urls.items()}
+        return {row: self._pool.submit(self._download, url) for row, url in urls.items()}
 
     def _filled(self, frame: pl.DataFrame, downloads: dict[int, Future[bytes]]) -> pl.DataFrame:
         if not downloads:
             return frame
         data, paths = _fields(frame)
         faults = frame[FAULT].to_list() if FAULT in frame.columns else [None] * len(frame)
-        for place, download in downloads.items():
+        for row, download in downloads.items():
             try:
-                data[place] = download.result()
+                data[row] = download.result()
             except ImageError as error:
-                faults[place] = faults[place] or str(error)
+                faults[row] = faults[row] or str(error)
         image = pl.DataFrame(
             {"bytes": pl.Series(data, dtype=pl.Binary), "path": pl.Series(paths, dtype=pl.String)}
         ).to_struct("image")

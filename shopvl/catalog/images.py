@@ -95,11 +95,11 @@ def _download(url: str, timeout_s: float, max_bytes: int) -> bytes:
             promised = response.headers.get("Content-Length", "")
             if promised.isdigit() and int(promised) > max_bytes:
                 raise too_large
-            parts, size = [], 0
+            packets, size = [], 0
             # read1 returns what one packet brought, so that a server that drips cannot outlast the deadline
-            while part := response.read1(65536):
-                parts.append(part)
-                size += len(part)
+            while packet := response.read1(65536):
+                packets.append(packet)
+                size += len(packet)
                 if size > max_bytes:
                     raise too_large
                 if time.monotonic() > deadline:
@@ -123,9 +123,9 @@ def _download(url: str, timeout_s: float, max_bytes: int) -> bytes:
         raise ImageError(f"{_short(url)}: not a valid address: {error}") from error
     except (http.client.HTTPException, ValueError, OSError) as error:
         raise _Passing(f"the connection failed: {error!r}") from error
-    if not parts:
+    if not packets:
         raise ImageError(f"{_short(url)}: the server sent nothing")
-    return b"".join(parts)
+    return b"".join(packets)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -239,9 +239,9 @@ def smaller(picture: Image.Image, *, size_px: int) -> Image.Image:
 def shrunk(picture: Image.Image, *, size_px: int, quality: int = 84) -> Thumbnail:
     """A small copy of a decoded picture, encoded."""
     small = smaller(picture, size_px=size_px)
-    kept = io.BytesIO()
-    small.save(kept, "JPEG", quality=quality, optimize=True)
-    return Thumbnail(kept.getvalue(), *small.size)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=quality, optimize=True)
+    return Thumbnail(buffer.getvalue(), *small.size)
 
 
 @functools.lru_cache(maxsize=1)

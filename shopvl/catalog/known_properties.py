@@ -1,7 +1,7 @@
-"""Properties that most catalogs have, and all that is known of each: a line here adds one.
+"""Well-known properties and everything the code knows about each: a line here adds one.
 
-Other properties are read, tagged and searched just the same; they only stand at the usual place in a query that is
-made, and go to other systems under their own name.
+Other properties are read, tagged and searched alike; in generated queries they take the default position, and exports
+use their own name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from shopvl.catalog.cells import folded
 
-OTHER_PLACE = 6
+OTHER_POSITION = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class KnownProperty:
     spellings: tuple[str, ...] = ()  # other names that catalogs give it
     asked_as: tuple[str, ...] = ()  # further words for it in a question
     columns: tuple[str, ...] = ()  # of tables, as `schema.folded_name` writes them, that hold it
-    place: int = OTHER_PLACE  # of its word before an English noun, the smaller the further in front
+    position: int = OTHER_POSITION  # of its word before an English noun, the smaller the earlier
     behind: bool = False  # "shirt size M": name and value stand behind the noun
     purpose: bool = False  # "shirt for summer": the value may stand behind the noun
     audience: bool = False  # "women dresses" or "dresses for women"
@@ -31,22 +31,22 @@ class KnownProperty:
 
 
 KNOWN_PROPERTIES = (
-    KnownProperty(name="brand", columns=("brand",), place=0, google="brand"),
-    KnownProperty(name="season", columns=("season",), place=1, purpose=True),
+    KnownProperty(name="brand", columns=("brand",), position=0, google="brand"),
+    KnownProperty(name="season", columns=("season",), position=1, purpose=True),
     KnownProperty(
         name="colour",
         spellings=("color",),
         columns=("colour", "color"),
-        place=2,
+        position=2,
         makes_variants=True,
         google="color",
     ),
-    KnownProperty(name="pattern", columns=("pattern",), place=3, google="pattern"),
-    KnownProperty(name="usage", columns=("usage",), place=4),
-    KnownProperty(name="occasion", place=4),
-    KnownProperty(name="style", columns=("style",), place=5),
-    KnownProperty(name="material", columns=("material",), place=7, google="material"),
-    KnownProperty(name="fabric", place=7),
+    KnownProperty(name="pattern", columns=("pattern",), position=3, google="pattern"),
+    KnownProperty(name="usage", columns=("usage",), position=4),
+    KnownProperty(name="occasion", position=4),
+    KnownProperty(name="style", columns=("style",), position=5),
+    KnownProperty(name="material", columns=("material",), position=7, google="material"),
+    KnownProperty(name="fabric", position=7),
     KnownProperty(name="gender", asked_as=("sex",), columns=("gender",), audience=True, google="gender"),
     KnownProperty(name="age group", columns=("age_group",), audience=True, google="age_group"),
     KnownProperty(name="size", columns=("size",), behind=True, google="size"),
@@ -58,7 +58,7 @@ BY_COLUMN: Mapping[str, KnownProperty] = {column: own for own in KNOWN_PROPERTIE
 
 
 def known_property(name: str) -> KnownProperty:
-    """What is known of the property of that name, however it is written; of another one only the name."""
+    """The well-known property of that name or spelling; any other property has only its name."""
     return BY_NAME.get(folded(name)) or KnownProperty(name=name)
 
 

@@ -1,4 +1,4 @@
-"""An ontology out of a catalog: its categories, properties and values, by how often they stand there."""
+"""Mine an ontology from a catalog: its categories, properties and values, with counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_VALUES = 1000  # a property keeps its most frequent values; beyond that it i
 
 
 def looks_many(products_with_several: int, products: int) -> bool:
-    """Whether a property takes several values, or a product with two of them is a slip: above a tenth it is meant."""
+    """Whether a property takes several values per product: more than a tenth of its products have several."""
     return products_with_several > max(1, products / 10) or (products_with_several > 0 and products < 3)
 
 
@@ -75,7 +75,7 @@ def mine_ontology(batches: Iterable[pl.DataFrame], min_count: int = 1, *, max_va
                     tally.values[value].add(spelling)
         for tally in properties.values():
             tally.prune(max_values)
-    kept = {name: tally for name, tally in properties.items() if tally.own.count >= min_count}
+    frequent = {name: tally for name, tally in properties.items() if tally.own.count >= min_count}
     spelled_path = {key: tuple(nodes[key[: d + 1]].spelling for d in range(len(key))) for key in nodes}
     return Ontology(
         categories=tuple(
@@ -83,23 +83,25 @@ def mine_ontology(batches: Iterable[pl.DataFrame], min_count: int = 1, *, max_va
                 path=spelled_path[key],
                 names={language_of(spelled_path[key][-1]): spelled_path[key][-1]},
                 count=tally.count,
-                properties={kept[name].own.spelling: n for name, n in sorted(having[key].items()) if name in kept},
+                properties={
+                    frequent[name].own.spelling: n for name, n in sorted(having[key].items()) if name in frequent
+                },
             )
             for key, tally in sorted(nodes.items())
             if tally.count >= min_count
         ),
-        properties=tuple(_property(tally, min_count, max_values) for _, tally in sorted(kept.items())),
+        properties=tuple(_property(tally, min_count, max_values) for _, tally in sorted(frequent.items())),
     )
 
 
 def _distinct(attributes: Iterable[Mapping[str, str | None]]) -> dict[str, tuple[str, dict[str, str]]]:
     """A product's properties: folded name -> (spelling, folded value -> spelling)."""
-    found: dict[str, tuple[str, dict[str, str]]] = {}
+    properties: dict[str, tuple[str, dict[str, str]]] = {}
     for pair in attributes:
         name, value = pair["property"], pair["value"]
         if name and value and name.strip() and value.strip():
-            found.setdefault(folded(name), (name, {}))[1].setdefault(folded(value), value)
-    return found
+            properties.setdefault(folded(name), (name, {}))[1].setdefault(folded(value), value)
+    return properties
 
 
 def _property(tally: _PropertyTally, min_count: int, max_values: int) -> Property:

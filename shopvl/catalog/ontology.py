@@ -17,7 +17,7 @@ from shopvl.errors import CatalogError
 Visual = Literal["yes", "partly", "no", "unknown"]
 Pair = tuple[str, str] | Mapping[str, str]  # (property, value) or {property, value}
 EXPECTED_SHARE = 0.05  # of a category's products
-MOST_TOLD = 3  # categories that are named where any of several is meant
+MOST_NAMED = 3  # categories that are named where any of several is meant
 
 
 class _Frozen(BaseModel):
@@ -90,10 +90,10 @@ class Fact:
         """`Apparel > Shirts` or `colour: Red`."""
         if not self.others:
             return CATEGORY_JOIN.join(self.path) if self.kind == "category" else f"{self.property}: {self.value}"
-        told = [str(one) for one in self.each()]
-        if len(told) > MOST_TOLD:
-            told = [*told[: MOST_TOLD - 1], f"{len(told) - MOST_TOLD + 1} more"]
-        return " or ".join(told)
+        names = [str(fact) for fact in self.each()]
+        if len(names) > MOST_NAMED:
+            names = [*names[: MOST_NAMED - 1], f"{len(names) - MOST_NAMED + 1} more"]
+        return " or ".join(names)
 
 
 class Ontology(_Frozen):
@@ -167,14 +167,14 @@ class Ontology(_Frozen):
     def fact_ids(self, category_path: Sequence[str] | None, attributes: Iterable[Pair] | None = None) -> list[int]:
         """Facts that hold for a product, ancestors of its category included; what is not known is passed over."""
         key = path_key(category_path or ())
-        found = {self._node_ids[key[:depth]] for depth in range(1, len(key) + 1) if key[:depth] in self._node_ids}
+        ids = {self._node_ids[key[:depth]] for depth in range(1, len(key) + 1) if key[:depth] in self._node_ids}
         for pair in attributes or ():
             name, value = (pair.get("property"), pair.get("value")) if isinstance(pair, Mapping) else pair
             if name and value:
                 number = self._pair_ids.get((folded(name), folded(value)))
                 if number is not None:
-                    found.add(number)
-        return sorted(found)
+                    ids.add(number)
+        return sorted(ids)
 
     def value_of(self, name: str, attributes: Iterable[tuple[str, str]]) -> str | None:
         """A product's value of the property `name` (the first, of several), by its id if it is a known one's name."""
@@ -192,18 +192,18 @@ class Ontology(_Frozen):
     @cached_property
     def _pair_ids(self) -> dict[tuple[str, str], int]:
         numbers = {(f.property, f.value): number for number, f in enumerate(self.facts) if f.kind == "value"}
-        found: dict[tuple[str, str], int] = {}
+        ids: dict[tuple[str, str], int] = {}
         # ids first, so that a synonym never takes a value's own name away
         for prop in self.properties:
             for value in prop.values:
                 for own in {folded(name) for name in (prop.id, *prop.names.values(), *prop.synonyms)}:
-                    found[own, folded(value.id)] = numbers[prop.id, value.id]
+                    ids[own, folded(value.id)] = numbers[prop.id, value.id]
         for prop in self.properties:
             for value in prop.values:
                 for own in {folded(name) for name in (prop.id, *prop.names.values(), *prop.synonyms)}:
                     for name in (*value.names.values(), *value.synonyms):
-                        found.setdefault((own, folded(name)), numbers[prop.id, value.id])
-        return found
+                        ids.setdefault((own, folded(name)), numbers[prop.id, value.id])
+        return ids
 
     # --- looking around
 
@@ -392,8 +392,8 @@ def apply_names(ontology: Ontology, names: str | Path | Mapping[str, Any]) -> On
 
     def property_named(prop: Property) -> Property:
         entry = properties.get(folded(prop.id)) or {}
-        told = {folded(name): value for name, value in _entries(entry, "values")}
-        values = tuple(v.model_copy(update=_names(v, told.get(folded(v.id)) or {})) for v in prop.values)
+        entries = {folded(name): value for name, value in _entries(entry, "values")}
+        values = tuple(v.model_copy(update=_names(v, entries.get(folded(v.id)) or {})) for v in prop.values)
         return prop.model_copy(update={**_names(prop, entry), "values": values})
 
     return Ontology(
@@ -418,11 +418,11 @@ def _read_names(path: Path) -> Mapping[str, Any]:
 
 def _entries(given: Mapping[str, Any], part: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
     """What the names tell of each category, property or value."""
-    told = given.get(part, {})
-    if not isinstance(told, Mapping) or not all(isinstance(entry, Mapping) for entry in told.values()):
-        text = json.dumps(told, ensure_ascii=False)[:200]
+    entries = given.get(part, {})
+    if not isinstance(entries, Mapping) or not all(isinstance(entry, Mapping) for entry in entries.values()):
+        text = json.dumps(entries, ensure_ascii=False)[:200]
         raise CatalogError(f'the names have the {part} {text}; for each an object like {{"zh": NAME}} was wanted')
-    return told.items()
+    return entries.items()
 
 
 def _names(part: Category | Property | Value, entry: Mapping[str, Any]) -> dict[str, Any]:

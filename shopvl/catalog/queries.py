@@ -44,12 +44,12 @@ def make_query(
     rng: random.Random,
     *,
     language: str = "en",
-    title_share: float = 0.2,
-    leaf_share: float = 0.85,
+    title_probability: float = 0.2,
+    leaf_probability: float = 0.85,
 ) -> Query:
     """A query that the product fits: its category with up to three properties in natural order, or a part of its title.
 
-    A part of the title with the chance `title_share`; else of its categories the most special one with `leaf_share`.
+    A part of the title with `title_probability`; else its category: with `leaf_probability` the leaf, or one above it.
     In another language than English only what has a name in it is said; where not even the category has one, the
     query is in English. A product that the ontology does not know gives a part of its title, one with no title
     either an empty text.
@@ -58,18 +58,18 @@ def make_query(
     facts = {number: ontology.facts[number] for number in ids}
     nodes = [number for number, fact in facts.items() if fact.kind == "category"]
     nodes.sort(key=lambda number: len(facts[number].path))
-    if title and title.strip() and (not nodes or rng.random() < title_share):
+    if title and title.strip() and (not nodes or rng.random() < title_probability):
         text = _fragment(title, rng)
         return Query(text, facts_named(text, ontology, within=ids))
     if not nodes:
         return Query("")
-    node = nodes[-1] if len(nodes) == 1 or rng.random() < leaf_share else rng.choice(nodes[:-1])
+    node = nodes[-1] if len(nodes) == 1 or rng.random() < leaf_probability else rng.choice(nodes[:-1])
     if language != "en" and _name(ontology, node, language) is None:
         language = "en"
     noun = _name(ontology, node, language) or facts[node].path[-1].casefold()
     chosen = _properties(ontology, facts, noun, language, rng)
     if language == "zh":
-        ranked = sorted(chosen, key=lambda item: _chinese_place(item[1]))
+        ranked = sorted(chosen, key=lambda item: _chinese_position(item[1]))
         text = "".join(word for _, _, word in ranked) + noun
     else:
         text = _english(noun, [(fact.property, word) for _, fact, word in chosen], rng)
@@ -113,14 +113,14 @@ def _english(noun: str, said: Sequence[tuple[str, str]], rng: random.Random) -> 
         elif prop.purpose and rng.random() < 0.3:
             behind.append(f"for {word}")
         else:
-            front.append((prop.place, word))
+            front.append((prop.position, word))
     words = [word for _, word in sorted(front, key=lambda item: item[0])]
     return " ".join((*words, noun, *behind))
 
 
-def _chinese_place(fact: Fact) -> int:
+def _chinese_position(fact: Fact) -> int:
     prop = known_property(fact.property)
-    return -1 if prop.audience else prop.place
+    return -1 if prop.audience else prop.position
 
 
 def _name(ontology: Ontology, number: int, language: str) -> str | None:
@@ -166,8 +166,8 @@ def facts_named(text: str, ontology: Ontology, *, within: Iterable[int] | None =
 def facts_meant(text: str, ontology: Ontology) -> tuple[Fact, ...]:
     """What the words of a query ask for: the facts they name; any of them, where a name is that of several of a kind.
 
-    A shop that has its sneakers under men and under women means both by the word, and one that knows the material of
-    bags and of straps either by "leather".
+    For example, "sneakers" means both categories of that name, under men and under women; "leather" means the material
+    of a bag or of its strap.
     """
     facts = ontology.facts
     groups = sorted({tuple(sorted(group)) for group in facts_by_name(text, ontology)})
@@ -181,27 +181,27 @@ def facts_meant(text: str, ontology: Ontology) -> tuple[Fact, ...]:
 def facts_by_name(text: str, ontology: Ontology, within: Iterable[int] | None = None) -> list[frozenset[int]]:
     """Per name that stands in the text, every fact of that name."""
     index = _name_index(ontology)
-    allowed = None if within is None else frozenset(within)
+    within_ids = None if within is None else frozenset(within)
     plain = _PUNCTUATION.sub(" ", folded(text)).split()
     words = [singular(word) for word in plain]
-    found: list[frozenset[int]] = []
-    place = 0
-    while place < len(words):
-        for size in range(min(_MAX_NAME_WORDS, len(words) - place), 0, -1):
-            named = index.get(" ".join(words[place : place + size]))
+    groups: list[frozenset[int]] = []
+    start = 0
+    while start < len(words):
+        for size in range(min(_MAX_NAME_WORDS, len(words) - start), 0, -1):
+            named = index.get(" ".join(words[start : start + size]))
             if named is None:
                 continue
-            fitting = _outermost(named if allowed is None else named & allowed, ontology)
+            fitting = _outermost(named if within_ids is None else named & within_ids, ontology)
             if len(fitting) > 1:  # "shorts" are shorts, though "short" is a length
-                said = " ".join(plain[place : place + size])
+                said = " ".join(plain[start : start + size])
                 fitting = frozenset(n for n in fitting if said in map(folded, ontology.names_of_facts[n])) or fitting
-            found.append(fitting)
-            place += size - 1
+            groups.append(fitting)
+            start += size - 1
             break
-        place += 1
+        start += 1
     if language_of(text) == "zh":
-        found += _chinese_named(folded(text).replace(" ", ""), ontology, allowed)
-    return [group for group in found if group]
+        groups += _chinese_named(folded(text).replace(" ", ""), ontology, within_ids)
+    return [group for group in groups if group]
 
 
 _MAX_NAME_WORDS = 5
@@ -216,15 +216,15 @@ def _outermost(fitting: frozenset[int], ontology: Ontology) -> frozenset[int]:
     )
 
 
-def _chinese_named(text: str, ontology: Ontology, allowed: frozenset[int] | None) -> list[frozenset[int]]:
+def _chinese_named(text: str, ontology: Ontology, within_ids: frozenset[int] | None) -> list[frozenset[int]]:
     """Chinese has no blanks between words: names are looked for anywhere, longer ones first."""
     index = _name_index(ontology)
-    found = []
+    groups = []
     for name in sorted((name for name in index if language_of(name) == "zh"), key=len, reverse=True):
         if name in text:
             text = text.replace(name, " ")
-            found.append(_outermost(index[name] if allowed is None else index[name] & allowed, ontology))
-    return found
+            groups.append(_outermost(index[name] if within_ids is None else index[name] & within_ids, ontology))
+    return groups
 
 
 def _name_index(ontology: Ontology) -> Mapping[str, frozenset[int]]:
@@ -264,10 +264,10 @@ class QueryLog:
         """Read a CSV, TSV, Parquet or JSON-lines file; without a count each line counts once. Raises CatalogError."""
         source = table_source(Path(path).expanduser())
         columns = _log_columns(source)
-        parts, problems, row = [], [], 0
+        tables, problems, row = [], [], 0
         for chunk in source.chunks(65536, set(columns.values())):
-            part, faults = _log_part(chunk.faults(), {name: chunk.values(own) for name, own in columns.items()}, row)
-            parts.append(part)
+            table, faults = _log_part(chunk.faults(), {name: chunk.values(own) for name, own in columns.items()}, row)
+            tables.append(table)
             problems += faults
             row += chunk.height
             if len(problems) > 5:
@@ -275,11 +275,11 @@ class QueryLog:
         if problems:
             more = " and more" if len(problems) > 5 else ""
             raise CatalogError(f"the query log {path} has faults: {'; '.join(problems[:5])}{more}")
-        if not parts:
+        if not tables:
             raise CatalogError(f"the query log {path} has no rows; lines of query, product_id, count were wanted")
-        whole = pl.concat(parts).group_by("product_id", "query").agg(pl.col("count").sum())
+        totals = pl.concat(tables).group_by("product_id", "query").agg(pl.col("count").sum())
         return cls(
-            whole.select("query", "product_id", "count").sort(
+            totals.select("query", "product_id", "count").sort(
                 "product_id", "count", "query", descending=[False, True, False]
             )
         )
@@ -305,18 +305,18 @@ class QueryLog:
 
 def _log_columns(source: Source) -> dict[str, str]:
     names = source.names()
-    found = {
+    column_of = {
         wanted: own
         for wanted, synonyms in LOG_COLUMNS.items()
         if (own := next((n for s in synonyms for n in names if folded_name(n) == s), None)) is not None
     }
-    missing = [name for name in ("query", "product_id") if name not in found]
+    missing = [name for name in ("query", "product_id") if name not in column_of]
     if missing:
         raise CatalogError(
             f"the query log {source.path} has no column for {' and '.join(missing)}; the columns that came are: "
             f"{', '.join(names)}; wanted: query, product_id and, if known, count"
         )
-    return found
+    return column_of
 
 
 def _log_part(
@@ -325,7 +325,7 @@ def _log_part(
     rows: list[tuple[str, str, int]] = []
     problems = []
     counts = cells.get("count") or [1] * len(faults)
-    for place, (fault, query, product_id, count) in enumerate(
+    for row, (fault, query, product_id, count) in enumerate(
         zip(faults, cells["query"], cells["product_id"], counts, strict=True), start=before + 1
     ):
         text, own_id = (
@@ -334,13 +334,13 @@ def _log_part(
         )
         number = whole_number(count)
         if fault is not None:
-            problems.append(f"row {place}: {fault}")
+            problems.append(f"row {row}: {fault}")
         elif not text:
-            problems.append(f"row {place}: the query is empty")
+            problems.append(f"row {row}: the query is empty")
         elif not own_id:
-            problems.append(f"row {place}: the product_id is empty")
+            problems.append(f"row {row}: the product_id is empty")
         elif number is None or number < 1:
-            problems.append(f"row {place}: the count is {count!r}, a whole number above 0 was wanted")
+            problems.append(f"row {row}: the count is {count!r}, a whole number above 0 was wanted")
         else:
             rows.append((text, own_id, number))
     return pl.DataFrame(rows, schema=LOG_SCHEMA, orient="row"), problems

@@ -77,17 +77,17 @@ class Catalog:
             raise CatalogError(f"{self.path} has no column {', '.join(unknown)}; it has: {', '.join(self.columns)}")
         building = keep if self.split is None else {*keep, *SPLIT_BY}
         seen: set[str] = set()
-        found = False
+        in_split = False
         for chunk in self.source.chunks(rows, self._wanted(building)):
             if self.split is not None:  # rows of other splits are dropped before their cells are parsed
                 split = _splits(chunk, self.plan)
-                if not found and len(seen) < 20:
+                if not in_split and len(seen) < 20:
                     seen.update(split.unique().to_list())
                 chunk = chunk.only(split == self.split)
-                found = found or chunk.height > 0
+                in_split = in_split or chunk.height > 0
             if chunk.height:
                 yield _canonical(chunk, self.plan, keep)
-        if self.split is not None and not found:
+        if self.split is not None and not in_split:
             there = ", ".join(sorted(seen)) or "none at all"
             raise CatalogError(f"no row of {self.path} is in split {self.split!r}; the splits in it are: {there}")
 
@@ -116,12 +116,12 @@ class Catalog:
 
 
 def spread(frames: Iterable[pl.DataFrame], total: int, at_most: int) -> Iterator[pl.DataFrame]:
-    """Of frames of `total` rows `at_most`, evenly from all of them: a table may be sorted by what is asked."""
+    """At most `at_most` of the `total` rows, evenly spread: a table may be sorted by what is measured."""
     taken, begun = min(total, at_most), 0
     for frame in frames:
-        place = pl.int_range(begun, begun + frame.height)
+        index = pl.int_range(begun, begun + frame.height)
         begun += frame.height
-        yield frame.filter((place + 1) * taken // total > place * taken // total)
+        yield frame.filter((index + 1) * taken // total > index * taken // total)
 
 
 def open_catalog(source: str | Path, *, split: str | None = None, required: Collection[str] = REQUIRED) -> Catalog:
@@ -167,12 +167,12 @@ def table_source(path: Path) -> Source:
 
 def _splits(chunk: Chunk, plan: ColumnPlan) -> pl.Series:
     """The split of each row: the one it names, else that of its title, or of its id where there is none."""
-    told = _canonical(chunk, plan, ["split"])["split"]
-    if not told.null_count():
-        return told
+    named = _canonical(chunk, plan, ["split"])["split"]
+    if not named.null_count():
+        return named
     frame = _canonical(chunk, plan, SPLIT_BY)
     keys = frame["title"].fill_null(frame["product_id"]).fill_null("")
-    return pl.Series("split", [name or split_of(key) for name, key in zip(told, keys, strict=True)], dtype=pl.String)
+    return pl.Series("split", [name or split_of(key) for name, key in zip(named, keys, strict=True)], dtype=pl.String)
 
 
 def _canonical(chunk: Chunk, plan: ColumnPlan, columns: Collection[str]) -> pl.DataFrame:
@@ -192,8 +192,8 @@ def _canonical(chunk: Chunk, plan: ColumnPlan, columns: Collection[str]) -> pl.D
             made[name] = _text_column(name, _parsed(chunk, name, cells.json_text_of, faults))
     if FAULT in columns:
         if (source := plan.sources.get(FAULT)) is not None:  # a table that this reader's frames were written to
-            kept = _parsed(chunk, source, cells.text_of, [None] * chunk.height)
-            faults = [fault or before or None for fault, before in zip(faults, kept, strict=True)]
+            earlier_faults = _parsed(chunk, source, cells.text_of, [None] * chunk.height)
+            faults = [fault or before or None for fault, before in zip(faults, earlier_faults, strict=True)]
         made[FAULT] = pl.Series(FAULT, faults, dtype=pl.String)
     return pl.DataFrame([made[name] for name in columns])
 
@@ -209,11 +209,11 @@ def _column(chunk: Chunk, plan: ColumnPlan, name: str, faults: list[str | None])
     parsed = [None] * chunk.height if source is None else _parsed(chunk, source, _PARSERS[name], faults)
     if extra:
         others = zip(*(chunk.values(column) for column in extra), strict=True)
-        for place, row in enumerate(others):
+        for index, row in enumerate(others):
             try:
-                parsed[place] = cells.with_columns_added(parsed[place], zip(extra.values(), row, strict=True))
+                parsed[index] = cells.with_columns_added(parsed[index], zip(extra.values(), row, strict=True))
             except cells.BadCell as error:
-                _blame(faults, place, f"{', '.join(extra)}: {error}")
+                _blame(faults, index, f"{', '.join(extra)}: {error}")
     return _text_column(name, parsed) if dtype == pl.String else _nested_column(name, parsed)
 
 
@@ -231,18 +231,18 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
 def _parsed(chunk: Chunk, source: str, parse: Callable[[object], Any], faults: list[str | None]) -> list[Any]:
     """Each cell of a column; one that cannot be understood is null and adds to its row's fault."""
     parsed = []
-    for place, cell in enumerate(chunk.values(source)):
+    for index, cell in enumerate(chunk.values(source)):
         try:
             parsed.append(parse(cell))
         except cells.BadCell as error:
             parsed.append(None)
-            _blame(faults, place, f"{source}: {error}")
+            _blame(faults, index, f"{source}: {error}")
     return parsed
 
 
-def _blame(faults: list[str | None], place: int, reason: str) -> None:
-    before = faults[place]
-    faults[place] = reason if before is None else f"{before}; {reason}"
+def _blame(faults: list[str | None], index: int, reason: str) -> None:
+    before = faults[index]
+    faults[index] = reason if before is None else f"{before}; {reason}"
 
 
 def _ready(series: pl.Series, dtype: pl.DataType) -> pl.Series | None:

@@ -1,4 +1,4 @@
-"""CSV and JSON lines as a stream of records in which nothing vanishes: a line that cannot be parsed is a record too."""
+"""CSV and JSON lines as a stream of records; a line that cannot be parsed becomes a record with a reason."""
 
 import csv
 import json
@@ -25,17 +25,17 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def csv_header(path: Path) -> list[str]:
-    """The column names of a CSV file; an empty name is named by its place, a name that comes twice is numbered."""
+    """The column names of a CSV file; an empty name is replaced by its position, a repeated name is numbered."""
     with _open_text(path) as lines:
-        told, first = _first_lines(lines)
+        declared, first = _first_lines(lines)
         if not first.strip():
             raise CatalogError(f"{path} is empty; a first line with column names was wanted")
-        delimiter = told or _delimiter(path, first)
+        delimiter = declared or _delimiter(path, first)
         header, _ = next(_csv_rows(iter([first, *(lines.readline() for _ in range(20))]), delimiter), ([], 1))
     names: list[str] = []
-    for place, cell in enumerate(header or [], start=1):
-        name = cell.strip() or f"column_{place}"
-        names.append(name if name not in names else f"{name}_{place}")
+    for number, cell in enumerate(header or [], start=1):
+        name = cell.strip() or f"column_{number}"
+        names.append(name if name not in names else f"{name}_{number}")
     return names
 
 
@@ -43,9 +43,9 @@ def csv_records(path: Path) -> Iterator[Record]:
     """All records of a CSV file after its header, one by one."""
     names = csv_header(path)
     with _open_text(path) as lines:
-        told, first = _first_lines(lines)
-        before = [] if told is None else ["\n"]  # a line too: faults name their line's number
-        rows = _csv_rows(chain(before, [first], lines), told or _delimiter(path, first), width=len(names))
+        declared, first = _first_lines(lines)
+        before = [] if declared is None else ["\n"]  # a line too: faults name their line's number
+        rows = _csv_rows(chain(before, [first], lines), declared or _delimiter(path, first), width=len(names))
         next(rows, None)  # the header
         for fields, outcome in rows:
             if fields is None:
@@ -57,8 +57,8 @@ def csv_records(path: Path) -> Iterator[Record]:
 def _first_lines(lines: IO[str]) -> tuple[str | None, str]:
     """The delimiter, where a line `sep=;` as spreadsheets write it names one, and the line after it, or the first."""
     first = lines.readline()
-    told = _SEP.match(first)
-    return (None, first) if told is None else (told[1], lines.readline())
+    match = _SEP.match(first)
+    return (None, first) if match is None else (match[1], lines.readline())
 
 
 def _open_text(path: Path) -> IO[str]:
@@ -127,8 +127,8 @@ def _csv_rows(
         if fitting:
             yield fitting, number
         else:
-            came = f"{len(fields)} fields where the header has {width}" if fields else "cannot be split into fields"
-            yield None, f"line {number}: {came}: {_excerpt(line)}"
+            problem = f"{len(fields)} fields where the header has {width}" if fields else "cannot be split into fields"
+            yield None, f"line {number}: {problem}: {_excerpt(line)}"
 
 
 def _fitting(fields: list[str] | None, width: int | None) -> list[str] | None:
@@ -147,9 +147,9 @@ def json_header(path: Path) -> list[str]:
         start = lines.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"["):
         raise CatalogError(f"{path} is one JSON array; one object per line was wanted: jq -c '.[]' FILE > FILE.jsonl")
-    for place, (record, _) in enumerate(json_records(path)):
+    for index, (record, _) in enumerate(json_records(path)):
         names.update(dict.fromkeys(record))
-        if place >= SNIFF_LINES:
+        if index >= SNIFF_LINES:
             break
     return list(names)
 

@@ -105,8 +105,10 @@ def missing_columns_message(where: str, names: Iterable[str], missing: Iterable[
             hints.append(f"rename {likely!r} to {column}")
         else:
             hints.append(f"add {column} (also understood: {', '.join(COLUMN_NAMES[column][1:6])})")
-    came = ", ".join(names) if names else "none"
-    return f"{where} has no column for {' and '.join(missing)}; the columns that came are: {came}; {'; '.join(hints)}"
+    present = ", ".join(names) if names else "none"
+    return (
+        f"{where} has no column for {' and '.join(missing)}; the columns that came are: {present}; {'; '.join(hints)}"
+    )
 
 
 def _likeness(name: str, column: str) -> float:

@@ -169,7 +169,7 @@ def _corrected(opened: Catalog, corrections: Path | None, *, needed: bool = True
     laid = with_corrections(opened, corrections, needed=needed)
     if needed:
         of = f"{laid.applied()} of {len(laid.corrections)} corrections"
-        chatter.print(f"{corrections}: {of} are about products of {laid.place}", highlight=False, soft_wrap=True)
+        chatter.print(f"{corrections}: {of} are about products of {laid.label}", highlight=False, soft_wrap=True)
     return laid
 
 

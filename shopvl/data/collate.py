@@ -379,8 +379,8 @@ class Collator:
             return Query(text, facts_named(text, self.ontology, within=self.facts_of(row)), made=False)
         return make_query(
             *(row["title"], row["category_path"] or (), pairs(row["attributes"]), self.ontology, rng),
-            title_share=augment.title_queries,
-            leaf_share=augment.leaf_queries,
+            title_probability=augment.title_queries,
+            leaf_probability=augment.leaf_queries,
         )
 
     def _facts(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:

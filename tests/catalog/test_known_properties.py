@@ -37,7 +37,7 @@ def test_words_of_a_query_stand_where_english_has_them() -> None:
             }
         )
         rng = random.Random(0)
-        return {make_query(None, ["Shirt"], facts, ontology, rng, title_share=0).text for _ in range(200)}
+        return {make_query(None, ["Shirt"], facts, ontology, rng, title_probability=0).text for _ in range(200)}
 
     assert {"colour-word material-word shirt", "shirt size size-word"} <= said("material", "colour") | said("size")
     assert not {text for text in said("material", "colour") if text.startswith("material-word colour-word")}

@@ -27,11 +27,11 @@ class Chunk:
         """Number of rows."""
         return len(self.records) if self.frame is None else self.frame.height
 
-    def only(self, kept: pl.Series) -> Chunk:
+    def only(self, mask: pl.Series) -> Chunk:
         """The rows where that is true."""
         if self.frame is not None:
-            return Chunk(frame=self.frame.filter(kept))
-        return Chunk(records=list(compress(self.records, kept)))
+            return Chunk(frame=self.frame.filter(mask))
+        return Chunk(records=list(compress(self.records, mask)))
 
     def series(self, name: str) -> pl.Series | None:
         """The column with its own type, if this chunk has types."""
