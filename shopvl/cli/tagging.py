@@ -69,7 +69,7 @@ def tag(
     from shopvl.design.design import Design
     from shopvl.runtime.bfloat16 import bf16_is_fast
     from shopvl.tagging.page import write_run_page
-    from shopvl.tagging.run import engine_named, workers_for
+    from shopvl.tagging.run import executor_named, workers_for
     from shopvl.tagging.run import tag as tag_catalog
 
     inputs = inputs_of(use)
@@ -87,7 +87,7 @@ def tag(
             zero_shot=zero_shot,
             report=report,
             workers=workers or workers_for(total),
-            engine=engine_named(engine),
+            engine=executor_named(engine),
             bfloat16=bf16_is_fast() if bfloat16 is None else bfloat16,
         )
     page = write_run_page(done, folder, design.name, opened)

@@ -1,9 +1,9 @@
-"""What is known about every row of a catalog, on disk, by the content it was made from: why no work is done twice.
+"""A cache of results on disk, keyed by the content of catalog rows, so that no work is done twice.
 
-A ledger is a folder of numbered parts, each an Arrow file that is synced to disk before it gets its name: a part that
-is there is whole. A row's key is a digest of its content and of whatever else its result depends on; who asks for that
-key again gets the result, be it the same run after a crash or a later run over a changed catalog. Memory grows by some
-tens of bytes per row: keys and places, never results.
+The cache is a folder of numbered parts, each an Arrow file that is synced to disk before it gets its name: a part that
+exists is complete. A row's key is a digest of its content and of whatever else its result depends on; the same run
+after a crash, or a later run over a changed catalog, gets the result by that key. A slot is the address of a result:
+part and row. Memory grows by some tens of bytes per row: keys and slots, never results.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from shopvl.errors import ShopvlError
 from shopvl.files import atomic_write
 
 KEY_BYTES = 16
-KEY, REASON = "key", "reason"  # columns that every ledger has; a row with a reason was rejected
-NOTE = "note"  # a column that a ledger may have: a row with a note has a result that another try may better
-MISSING = -1  # the place of a row that the ledger does not have
+KEY, REASON = "key", "reason"  # columns that every cache has; a row with a reason was rejected
+NOTE = "note"  # a column that a cache may have: a row with a note has a result that another try may improve
+MISSING = -1  # the slot of a key that the cache does not have
 OPEN_PARTS = 8
 COMPACT_BELOW = 0.5  # of the rows are still of use
 STATE = "state.json"
-_SHIFT = 32  # a place is the part's number and the row in it
+_SHIFT = 32  # a slot holds the part's number above these bits, and the row in it
 
 
 @dataclass(frozen=True)
 class Index:
-    """Keys in order, and where their results are."""
+    """Sorted keys, and the slots of their results."""
 
     keys: np.ndarray
-    places: np.ndarray
+    slots: np.ndarray
 
     def find(self, keys: Sequence[bytes]) -> np.ndarray:
-        """(N,) int64: the place of each key's result, or MISSING."""
-        found = np.full(len(keys), MISSING, dtype=np.int64)
+        """(N,) int64: the slot of each key's result, or MISSING."""
+        slots = np.full(len(keys), MISSING, dtype=np.int64)
         if len(self.keys) and len(keys):
-            asked = _as_array(b"".join(keys))
-            at = np.minimum(np.searchsorted(self.keys, asked), len(self.keys) - 1)
-            same = self.keys[at] == asked
-            found[same] = self.places[at[same]]
-        return found
+            wanted = _as_array(b"".join(keys))
+            at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+            same = self.keys[at] == wanted
+            slots[same] = self.slots[at[same]]
+        return slots
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pieces:
-    """How large the pieces of a run are: rows that are worked on together, and what a crash costs at most."""
+    """How large the pieces of a run are: rows of a work item, and what a crash loses at most."""
 
     work_rows: int = 256
     part_rows: int = 8192
@@ -81,14 +81,14 @@ class ResultCache:
         return sum(self._sizes.values())
 
     def add(self, numbers: np.ndarray, results: pa.RecordBatch) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Take results of the catalog's rows `numbers`; what `commit` says whenever that was due."""
+        """Take results of the catalog's rows `numbers`; returns what `commit` returns if one was due."""
         self._waiting.append((numbers, results))
         self._waiting_rows += len(numbers)
         due = time.monotonic() - self._committed_at > self.pieces.part_seconds
         return self.commit() if due or self._waiting_rows >= self.pieces.part_rows else []
 
     def commit(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Write what waits as one part; (numbers, places) of it. Raises ShopvlError where the disk is full."""
+        """Write the waiting results as one part; returns its (numbers, slots). Raises ShopvlError where the disk is full."""
         if not self._waiting:
             return []
         table = pa.Table.from_batches([results for _, results in self._waiting], self.schema).combine_chunks()
@@ -96,30 +96,30 @@ class ResultCache:
         part = max(self._sizes, default=-1) + 1
         self._write(part, batch)
         starts = np.cumsum([0, *(len(numbers) for numbers, _ in self._waiting)])
-        placed = [
+        committed = [
             (numbers, np.arange(start, start + len(numbers)) + (part << _SHIFT))
             for (numbers, _), start in zip(self._waiting, starts, strict=False)
         ]
         self._waiting, self._waiting_rows = [], 0
         self._committed_at = time.monotonic()
-        return placed
+        return committed
 
-    def take(self, places: np.ndarray) -> pa.RecordBatch:
-        """The results at these places, in this order."""
-        parts = places >> _SHIFT
+    def take(self, slots: np.ndarray) -> pa.RecordBatch:
+        """The results in these slots, in this order."""
+        part_numbers = slots >> _SHIFT
         order, taken = [], []
-        for part in np.unique(parts):
-            (rows,) = np.nonzero(parts == part)
+        for part in np.unique(part_numbers):
+            (rows,) = np.nonzero(part_numbers == part)
             order.append(rows)
-            taken.append(self._part(int(part)).take(pa.array(places[rows] & ((1 << _SHIFT) - 1))))
+            taken.append(self._part(int(part)).take(pa.array(slots[rows] & ((1 << _SHIFT) - 1))))
         together = pa.Table.from_batches(taken, self.schema).combine_chunks().to_batches()[0]
         back = np.argsort(np.concatenate(order), kind="stable")
         return together if (np.diff(back) == 1).all() else together.take(pa.array(back))
 
-    def finish(self, places: np.ndarray, *, whole: bool = True) -> None:
-        """The run is over and these places are what its catalog has; of a `whole` one, what is of no use may go."""
-        live = np.unique(places)
-        if whole and len(live) < COMPACT_BELOW * len(self):
+    def finish(self, slots: np.ndarray, *, complete: bool = True) -> None:
+        """End a run whose catalog has these slots. After a `complete` run, other results may be deleted."""
+        live = np.unique(slots)
+        if complete and len(live) < COMPACT_BELOW * len(self):
             old = list(self._sizes)
             for start in range(0, len(live), self.pieces.part_rows):
                 self._write(max(self._sizes) + 1, self.take(live[start : start + self.pieces.part_rows]))
@@ -131,28 +131,28 @@ class ResultCache:
         self._durably(self.folder / STATE, state.encode())
 
     def _indexed(self) -> Index:
-        """What was tagged by any run, and what this run rejected before it was broken off."""
-        keys, places = [_as_array(b"")], [np.empty(0, dtype=np.int64)]
+        """Index the results of all runs, and the rejects of a run that was interrupted."""
+        keys, slots = [_as_array(b"")], [np.empty(0, dtype=np.int64)]
         for path in sorted(self.folder.glob("part-*.arrow")):
             part = int(path.stem.removeprefix("part-"))
             try:
                 batch = self._part(part)
-            except (pa.ArrowException, OSError, ValueError):  # a disk that lost what it had promised to keep
+            except (pa.ArrowException, OSError, ValueError):  # the disk lost synced data
                 path.unlink()
                 continue
             self._sizes[part] = batch.num_rows
-            kept = np.arange(batch.num_rows)
+            rows = np.arange(batch.num_rows)
             if part < self._finished:
                 for name in {REASON, NOTE} & set(self.schema.names):
-                    kept = kept[batch.column(name).take(pa.array(kept)).is_null().to_numpy(zero_copy_only=False)]
+                    rows = rows[batch.column(name).take(pa.array(rows)).is_null().to_numpy(zero_copy_only=False)]
             column = batch.column(KEY)
-            own = _as_array(b"".join(column.take(pa.array(kept)).to_pylist()))
+            own = _as_array(b"".join(column.take(pa.array(rows)).to_pylist()))
             keys.append(own)
-            places.append(kept + (part << _SHIFT))
+            slots.append(rows + (part << _SHIFT))
         self._open.clear()
-        every, where = np.concatenate(keys), np.concatenate(places)
-        order = np.argsort(every, kind="stable")
-        return Index(every[order], where[order])
+        all_keys, all_slots = np.concatenate(keys), np.concatenate(slots)
+        order = np.argsort(all_keys, kind="stable")
+        return Index(all_keys[order], all_slots[order])
 
     def _part(self, number: int) -> pa.RecordBatch:
         """A part, mapped into memory; the last few stay open."""
@@ -193,11 +193,11 @@ class ResultCache:
             return 0
 
 
-def disk_error(error: OSError, folder: Path, kept: int) -> OSError | ShopvlError:
-    """A sentence for a full disk; any other error as it is."""
+def disk_error(error: OSError, folder: Path, saved_rows: int) -> OSError | ShopvlError:
+    """A ShopvlError with one sentence for a full disk; any other error unchanged."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
         return ShopvlError(
-            f"the disk of {folder} is full; {kept} rows are safe there: make room and run the same command again"
+            f"the disk of {folder} is full; {saved_rows} rows are safe there: make room and run the same command again"
         )
     return error
 

@@ -1,7 +1,7 @@
-"""Who does the work of a long run: this process, or several of them. Results come as they are ready.
+"""Executors of a long run: this process, or several of them. Results come as they are ready.
 
-A worker that dies (out of memory, a picture that crashes a decoder) takes nothing with it: what it had in hand is done
-again, row by row if need be, and the row that kills it every time is handed back as lost.
+A worker that dies (out of memory, a picture that crashes a decoder) loses nothing: its work is done again, row by row
+if need be, and a row that kills a worker twice is returned as lost.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ class Mapper(Protocol):
         ...
 
     def lost(self, work: WorkItem, reason: str) -> BatchResult:
-        """What to write of rows that no worker survives."""
+        """Results for rows that kill every worker."""
         ...
 
 
 def in_process(mapper: Mapper, works: Iterator[WorkItem]) -> Iterator[tuple[np.ndarray, BatchResult]]:
-    """Here, one piece after the other; the next one is prepared meanwhile."""
+    """Map in this process, one item after the other; the next one is prepared meanwhile."""
     disable_malloc_trim()
     for work, ready in prefetch(lambda work: (work, mapper.prepared(work)), works):
         yield work.numbers, mapper.answered(work, *ready)
@@ -169,7 +169,7 @@ def _map(work: WorkItem) -> BatchResult:
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed cannot stop its workers: they go by themselves."""
+    """A parent that is killed cannot stop its workers: they end by themselves."""
     parent = multiprocessing.parent_process()
     if parent is None:  # this is no worker
         return

@@ -57,7 +57,7 @@ def export_tags(
     require: Sequence[str] = (),
     report: Callable[[int], None] = lambda products: None,
 ) -> ExportSummary:
-    """Write the answers with one of these decisions, product by product; the file appears when it is whole.
+    """Write the answers with one of these decisions, product by product; the file appears when it is complete.
 
     A Google feed needs the catalog they were made from, for titles and pictures. Raises ShopvlError where an option or
     a file is not what was wanted.
@@ -107,8 +107,8 @@ def _counted(
     products: Iterator[TaggedProduct], done: ExportSummary, exporter: Exporter, report: Callable[[int], None]
 ) -> Iterator[TaggedProduct]:
     for product_id, answers in products:
-        told = [(row["property"], row["value"]) for row in answers if row["value"] is not None]
-        filled = {exporter.attribute_name(name) for name, value in told if exporter.attribute_value(name, value)}
+        values = [(row["property"], row["value"]) for row in answers if row["value"] is not None]
+        filled = {exporter.attribute_name(name) for name, value in values if exporter.attribute_value(name, value)}
         done.products += 1
         done.filled.update(filled)
         done.complete += set(done.required) <= filled

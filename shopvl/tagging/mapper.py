@@ -1,4 +1,4 @@
-"""The mapper of a tagging run: rows of a catalog to what the ledger keeps of each, in any process on any machine."""
+"""The mapper of a tagging run: rows of a catalog to results for the cache, in any process on any machine."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ class TagMapper:
         self.design, self.root, self.use = design, root, use
         self.zero_shot, self.bfloat16 = zero_shot, bfloat16
 
-    def made_with(self) -> bytes:
-        """A digest of everything but the row that an answer depends on."""
+    def fingerprint(self) -> bytes:
+        """A digest of everything besides the row that an answer depends on."""
         design = self.design
-        told = {
+        settings = {
             "version": __version__,
             "model": self.model_name,
             "labels": design.labels,
@@ -76,11 +76,11 @@ class TagMapper:
             "bfloat16": self.bfloat16,
             "words": None if design.reader is None else design.reader.version(),
         }
-        return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=KEY_BYTES).digest()
+        return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=KEY_BYTES).digest()
 
     @cached_property
     def model_name(self) -> str:
-        """The design's; telling it reads all of its weights."""
+        """The design's name; computing it reads all of its weights."""
         return self.design.name
 
     def prepared(self, work: WorkItem) -> tuple[Prepared, float]:
@@ -90,21 +90,21 @@ class TagMapper:
         return ready, time.perf_counter() - started
 
     def answered(self, work: WorkItem, ready: Prepared, preparing: float) -> BatchResult:
-        """What the model says of prepared rows."""
+        """The model's answers for prepared rows."""
         seconds = {"prepare": preparing, "model": 0.0, "answers": 0.0}
         results = [_result(key, row) for key, row in zip(work.keys, work.frame["product_id"], strict=True)]
-        for place, reject in ready.rejects.items():
-            results[place]["reason"] = reject.reason
-        for place, note in ready.notes.items():
-            results[place]["note"] = note
+        for position, reject in ready.rejects.items():
+            results[position]["reason"] = reject.reason
+        for position, note in ready.notes.items():
+            results[position]["note"] = note
         for group in ready.groups:
             started = time.perf_counter()
             with self._arithmetic():
                 item = encoded(self._used, group.items, group.batch, self._answers.read)
             between = time.perf_counter()
             rows, inputs = self._answers.rows(item, precision=1.0), inputs_name(item.inputs)
-            for place in group.places:
-                results[place] |= {"inputs": inputs, "answers": list(islice(rows, len(self._answers.labels)))}
+            for position in group.places:
+                results[position] |= {"inputs": inputs, "answers": list(islice(rows, len(self._answers.labels)))}
             seconds["model"] += between - started
             seconds["answers"] += time.perf_counter() - between
         started = time.perf_counter()
@@ -113,7 +113,7 @@ class TagMapper:
         return BatchResult(batch, seconds)
 
     def lost(self, work: WorkItem, reason: str) -> BatchResult:
-        """Rows that no worker survives, as rejects."""
+        """Rows that kill every worker, as rejects."""
         results = [
             _result(key, product_id) | {"reason": reason}
             for key, product_id in zip(work.keys, work.frame["product_id"], strict=True)
@@ -133,7 +133,7 @@ class TagMapper:
 
     @cached_property
     def _used(self) -> Design:
-        """The design as it computes fastest; for what it is called, `design` stands."""
+        """The design with batch norms folded, for speed; its name is that of `design`."""
         return replace(self.design, model=fold_batchnorm(self.design.model))
 
     def __getstate__(self) -> dict[str, Any]:  # a worker makes its own

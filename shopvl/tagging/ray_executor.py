@@ -1,9 +1,9 @@
-"""The same mapper through Ray Data: one machine or a cluster. The only place that imports ray.
+"""The same mapper through Ray Data, on one machine or a cluster. The only module that imports ray.
 
-Ray keeps the work going: a worker that dies is started anew and given its piece again, and pieces flow through a store
-of bounded size. The reader is one of Ray's tasks and opens the catalog itself, so on a cluster the catalog must be at a
-path that every node sees; pictures may be in the table, at such paths, or at URLs. Results come back to this process,
-which alone writes the ledger and the tables.
+Ray restarts a worker that dies and gives it its work item again; items flow through a store of bounded size. The reader
+is one of Ray's tasks and opens the catalog itself, so on a cluster the catalog must be at a path that every node sees;
+pictures may be in the table, at such paths, or at URLs. Results come back to this process, which alone writes the cache
+and the tables.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ def in_ray(
 
     Joins the cluster that RAY_ADDRESS names; without it, one is started here for this run.
     """
-    told = CatalogReader(reading.catalog, reading.made_with, reading.limit, reading.work_rows)
+    task_reader = CatalogReader(reading.catalog, reading.fingerprint, reading.limit, reading.work_rows)
     new = sum(
         len(work.keys) for work in reading.new_rows(index)
-    )  # notes what is known; the reader's task does it again
+    )  # records what is cached; the reader's task does it again
     if not new:
         return
     started = not ray.is_initialized()
     if started:
-        places = max(workers, os.cpu_count() or 1)
-        ray.init(num_cpus=places, log_to_driver=False, logging_level="warning", include_dashboard=False)
+        cpus = max(workers, os.cpu_count() or 1)
+        ray.init(num_cpus=cpus, log_to_driver=False, logging_level="warning", include_dashboard=False)
     try:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = False
         # the reader asks for no core of its own: the workers may hold all there are before it starts
-        mapped = ray.data.read_datasource(_Rows(told, index), override_num_blocks=1, num_cpus=0).map_batches(
+        mapped = ray.data.read_datasource(_Rows(task_reader, index), override_num_blocks=1, num_cpus=0).map_batches(
             _Worker,
             fn_constructor_args=(mapper, max(1, PER_HOST // workers)),
             batch_size=1,
@@ -90,7 +90,7 @@ class _Rows(Datasource):
         reading, index = self.reading, self.index
 
         def read() -> Iterator[pa.Table]:
-            fresh = CatalogReader(reading.catalog, reading.made_with, reading.limit, reading.work_rows)
+            fresh = CatalogReader(reading.catalog, reading.fingerprint, reading.limit, reading.work_rows)
             for work in fresh.new_rows(index):
                 data = io.BytesIO()
                 work.frame.write_ipc(data)

@@ -1,4 +1,4 @@
-"""The reader of a long run: every row of a catalog looked up in the ledger, and the ones that are new handed on."""
+"""The reader of a long run: look up every row of a catalog in the result cache, and yield the new ones as work."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ COLUMNS = ("product_id", "title", "image", FAULT)
 
 
 class CatalogReader:
-    """Which rows a catalog has, where the ledger keeps each one's result, and which are still to be done.
+    """Which rows a catalog has, the cache slot of each one's result, and which rows are still to be done.
 
-    Work is cut in the same places however often a run is broken off, because the cache keeps whole pieces of it: a
-    resumed run computes the same batches as an unbroken one.
+    Work items are the same however often a run is interrupted, because the cache keeps whole items: a resumed run
+    computes the same batches as an uninterrupted one.
     """
 
-    def __init__(self, catalog: Catalog, made_with: bytes, limit: int | None = None, work_rows: int = 256) -> None:
-        self.catalog, self.made_with, self.limit, self.work_rows = catalog, made_with, limit, work_rows
-        self._places, self._ids = array("q"), array("Q")
+    def __init__(self, catalog: Catalog, fingerprint: bytes, limit: int | None = None, work_rows: int = 256) -> None:
+        self.catalog, self.fingerprint, self.limit, self.work_rows = catalog, fingerprint, limit, work_rows
+        self._slots, self._ids = array("q"), array("Q")
         self.reused = self.done = 0
 
     def new_rows(self, index: Index) -> Iterator[WorkItem]:
         """Rows whose result is not known, in the catalog's order, `work_rows` at a time."""
         waiting: list[WorkItem] = []
         for work in self._rows():
-            found = index.find(work.keys)
-            self._places.extend(found.tolist())
+            slots = index.find(work.keys)
+            self._slots.extend(slots.tolist())
             self._ids.extend(_id_digests(work.frame["product_id"].to_list()))
-            (new,) = np.nonzero(found == MISSING)
-            self.reused += len(found) - len(new)
-            if len(new) < len(found):
+            (new,) = np.nonzero(slots == MISSING)
+            self.reused += len(slots) - len(new)
+            if len(new) < len(slots):
                 work = WorkItem(work.numbers[new], [work.keys[i] for i in new], work.frame[new])
             waiting = [*waiting, work] if len(new) else waiting
             while sum(len(part.keys) for part in waiting) >= self.work_rows:
@@ -51,16 +51,16 @@ class CatalogReader:
         if any(part.keys for part in waiting):
             yield _together(waiting)
 
-    def placed(self, placed: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-        """Rows whose results the ledger has now."""
-        for numbers, places in placed:
+    def record_slots(self, committed: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Record the slots of rows whose results are in the cache now."""
+        for numbers, slots in committed:
             self.done += len(numbers)
-            for number, place in zip(numbers.tolist(), places.tolist(), strict=True):
-                self._places[number] = place
+            for number, slot in zip(numbers.tolist(), slots.tolist(), strict=True):
+                self._slots[number] = slot
 
-    def places(self) -> np.ndarray:
-        """(rows,) int64: where each row's result is."""
-        return np.array(self._places, dtype=np.int64)
+    def slots(self) -> np.ndarray:
+        """(rows,) int64: the slot of each row's result."""
+        return np.array(self._slots, dtype=np.int64)
 
     def repeated(self) -> dict[int, int]:
         """Rows whose id came before in the catalog -> the row where it came first."""
@@ -77,7 +77,7 @@ class CatalogReader:
         left, start = self.limit, 0
         for frame in self.catalog.batches(READ_ROWS, columns=COLUMNS):
             frame = frame if left is None else frame.head(left)
-            keys = row_keys(frame, self.catalog.root, self.made_with)
+            keys = row_keys(frame, self.catalog.root, self.fingerprint)
             yield WorkItem(np.arange(start, start + len(frame)), keys, frame)
             start += len(frame)
             if left is not None and (left := left - len(frame)) <= 0:
@@ -94,7 +94,7 @@ def _together(works: Sequence[WorkItem]) -> WorkItem:
     )
 
 
-def row_keys(frame: pl.DataFrame, root: Path, made_with: bytes) -> list[bytes]:
+def row_keys(frame: pl.DataFrame, root: Path, fingerprint: bytes) -> list[bytes]:
     """Per row a digest of its id, title, fault and picture, and of what results are made with.
 
     A picture is its bytes; a file its path, size and time of change; a URL itself: what is new under an old URL is not
@@ -104,7 +104,7 @@ def row_keys(frame: pl.DataFrame, root: Path, made_with: bytes) -> list[bytes]:
     columns = (frame["product_id"], frame["title"], frame[FAULT], image.field("bytes"), image.field("path"))
     keys = []
     for product_id, title, fault, data, path in zip(*(column.to_list() for column in columns), strict=True):
-        digest = hashlib.blake2b(digest_size=KEY_BYTES, key=made_with)
+        digest = hashlib.blake2b(digest_size=KEY_BYTES, key=fingerprint)
         picture = data or _reference(path, root)
         for text in (product_id, title, fault):
             part = b"\0" if text is None else text.encode("utf-8", "replace")
@@ -120,8 +120,8 @@ def _reference(path: str | None, root: Path) -> bytes:
     stamp = ""
     if not is_url(path):
         try:
-            found = (root / path).stat()
-            stamp = f"\0{found.st_size}\0{found.st_mtime_ns}"
+            status = (root / path).stat()
+            stamp = f"\0{status.st_size}\0{status.st_mtime_ns}"
         except (OSError, ValueError):
             stamp = "\0absent"
     return f"{path}{stamp}".encode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Category and attributes for a whole catalog: one row per product and property, and a reject file beside them.
+"""Category and attributes for a whole catalog: one row per product and property, and a file of rejects.
 
 Reader -> prepare -> model -> writer. The reader looks every row up in the cache of results (`cache.py`),
 so that a run that was killed goes on where it was, and a changed catalog costs no more than its changes.
@@ -35,7 +35,7 @@ from shopvl.tagging.mapper import ALTERNATIVES, ANSWER, KNOWN, TagMapper
 from shopvl.tagging.reader import CatalogReader
 
 T = TypeVar("T")
-LEDGER, NOTES = ".ledger", "notes.parquet"
+CACHE_FOLDER, NOTES = ".ledger", "notes.parquet"
 ANSWER_NAMES = [ANSWER.field(number).name for number in range(ANSWER.num_fields)]
 MERGED_ROWS = 4096
 WORTH_WORKERS_ROWS = 5000
@@ -78,7 +78,7 @@ class Tagged:
         return self.rows - self.reused
 
     def busy(self) -> dict[str, float]:
-        """Share of the run in which each stage was at work, of all who do it; the largest is the bottleneck."""
+        """Share of the run's time that each stage was busy, over all its processes; the largest is the bottleneck."""
         hands = {name: self.workers if name in WORKER_STAGES else 1 for name in self.stages}
         return {name: spent / hands[name] / max(self.seconds, 1e-9) for name, spent in self.stages.items()}
 
@@ -94,7 +94,7 @@ class Tagged:
             yield item
 
     def speed_line(self) -> str:
-        """Rows a second, each stage's share of the time, and which of them holds the others up."""
+        """Rows a second, each stage's share of the time, and which of them is the bottleneck."""
         busy = sorted(self.busy().items(), key=lambda item: -item[1])
         shares = ", ".join(f"{name} {share:.0%}" for name, share in busy if share >= 0.005)
         slowest = f"; the bottleneck is {busy[0][0]}" if self.computed and busy else ""
@@ -125,7 +125,7 @@ def tag(
     bfloat16: bool = False,
     pieces: Pieces | None = None,
 ) -> Tagged:
-    """Write `out/tags.parquet` and `out/rejects.parquet`, each whole or not at all.
+    """Write `out/tags.parquet` and `out/rejects.parquet`, each complete or not at all.
 
     Answers come from the design's heads, or with `zero_shot` (and where there are no heads) from comparing pictures
     and titles with the names of the values. A zero-shot answer is never accepted: nothing measured how often it is
@@ -144,23 +144,23 @@ def tag(
     summary = Tagged(workers=workers)
     zero_shot, pieces = zero_shot or not design.labels, pieces or Pieces()
     mapper = TagMapper(design, catalog.root, use, zero_shot=zero_shot, bfloat16=bfloat16)
-    with exclusive_lock(out / LEDGER, f"tagging into {out}"):
-        ledger = ResultCache(out / LEDGER, KNOWN, pieces)
-        reading = CatalogReader(catalog, mapper.made_with(), limit, pieces.work_rows)
+    with exclusive_lock(out / CACHE_FOLDER, f"tagging into {out}"):
+        cache = ResultCache(out / CACHE_FOLDER, KNOWN, pieces)
+        reading = CatalogReader(catalog, mapper.fingerprint(), limit, pieces.work_rows)
         done = 0
         try:
-            for numbers, mapped in _results(engine, workers, mapper, reading, ledger, summary):
+            for numbers, mapped in _results(engine, workers, mapper, reading, cache, summary):
                 for stage, seconds in mapped.seconds.items():
                     summary.stages[stage] += seconds
                 with summary.timed("write"):
-                    reading.placed(ledger.add(numbers, mapped.results))
+                    reading.record_slots(cache.add(numbers, mapped.results))
                 done += len(numbers)
                 report(reading.reused + done)
         finally:
-            reading.placed(ledger.commit())
+            reading.record_slots(cache.commit())
         with summary.timed("merge"):
-            _merge(ledger, reading, out, _thresholds(design, precision, zero_shot), mapper, summary)
-        ledger.finish(reading.places(), whole=limit is None)
+            _merge(cache, reading, out, _thresholds(design, precision, zero_shot), mapper, summary)
+        cache.finish(reading.slots(), complete=limit is None)
     report(summary.rows)
     summary.reused, summary.seconds = reading.reused, time.monotonic() - started
     assert summary.rows == summary.tagged + summary.rejected
@@ -168,13 +168,13 @@ def tag(
 
 
 def _results(
-    engine: str, workers: int, mapper: TagMapper, reading: CatalogReader, ledger: ResultCache, summary: Tagged
+    executor: str, workers: int, mapper: TagMapper, reading: CatalogReader, cache: ResultCache, summary: Tagged
 ) -> Iterator[tuple[np.ndarray, BatchResult]]:
-    if engine == "ray":
+    if executor == "ray":
         from shopvl.tagging.ray_executor import in_ray
 
-        return in_ray(mapper, reading, ledger.index, workers)
-    works = summary.timed_each("read", reading.new_rows(ledger.index))
+        return in_ray(mapper, reading, cache.index, workers)
+    works = summary.timed_each("read", reading.new_rows(cache.index))
     if "image" in mapper.use:
         works = _with_pictures(works, summary)
     if workers > 1:
@@ -202,23 +202,23 @@ def _thresholds(design: Design, precision: float, zero_shot: bool) -> dict[tuple
 
 
 def _merge(
-    ledger: ResultCache,
+    cache: ResultCache,
     reading: CatalogReader,
     out: Path,
     thresholds: Mapping[tuple[str, str], float],
     mapper: TagMapper,
     summary: Tagged,
 ) -> None:
-    """The ledger's rows in the catalog's order as the tables that people read."""
-    places, repeated, design = reading.places(), reading.repeated(), mapper.design
+    """Write the cached results, in the catalog's order, as tags, rejects and notes."""
+    slots, repeated, design = reading.slots(), reading.repeated(), mapper.design
     (out / NOTES).unlink(missing_ok=True)
     try:
         with ExitStack() as stack:
             tags = stack.enter_context(Table(out / "tags.parquet", TAGS))
             rejects = stack.enter_context(Table(out / "rejects.parquet", REJECTS))
             notes = stack.enter_context(Table(out / NOTES, REJECTS)) if design.reader is not None else None
-            for start in range(0, len(places), MERGED_ROWS):
-                known = ledger.take(places[start : start + MERGED_ROWS])
+            for start in range(0, len(slots), MERGED_ROWS):
+                known = cache.take(slots[start : start + MERGED_ROWS])
                 ids, reasons = known.column("product_id").to_pylist(), known.column("reason").to_pylist()
                 for row in range(len(ids)):
                     if (first := repeated.get(start + row)) is not None and reasons[row] is None:
@@ -238,7 +238,7 @@ def _merge(
                     summary.noted += noted.num_rows
                 _count(summary, rows)
     except OSError as error:
-        raise disk_error(error, out, len(places)) from error
+        raise disk_error(error, out, len(slots)) from error
 
 
 def _tag_rows(known: pa.RecordBatch, thresholds: Mapping[tuple[str, str], float], model: str) -> pa.RecordBatch:
@@ -260,16 +260,16 @@ def _decisions(
     inputs: pa.Array, answers: Mapping[str, pa.Array], thresholds: Mapping[tuple[str, str], float]
 ) -> pa.Array:
     """Every answer's decision, by the threshold of its inputs and property."""
-    asked, props = inputs.dictionary_encode(), answers["property"].dictionary_encode()
+    inputs_codes, property_codes = inputs.dictionary_encode(), answers["property"].dictionary_encode()
     table = [
-        [thresholds.get((name, prop), UNMEASURED.threshold(0.0)) for prop in props.dictionary.to_pylist()]
-        for name in asked.dictionary.to_pylist()
+        [thresholds.get((name, prop), UNMEASURED.threshold(0.0)) for prop in property_codes.dictionary.to_pylist()]
+        for name in inputs_codes.dictionary.to_pylist()
     ]
-    if not len(props):
+    if not len(property_codes):
         return pa.array([], pa.string())
     decided = decisions(
         answers["probability"].to_numpy(zero_copy_only=False),
-        np.array(table)[asked.indices.to_numpy(), props.indices.to_numpy()],
+        np.array(table)[inputs_codes.indices.to_numpy(), property_codes.indices.to_numpy()],
         answers["conflict"].to_numpy(zero_copy_only=False),
         known_N=answers["value"].is_valid().to_numpy(zero_copy_only=False),
     )
@@ -283,7 +283,7 @@ def _count(summary: Tagged, rows: pa.RecordBatch) -> None:
     summary.conflicts += pc.sum(rows.column("conflict")).as_py() or 0
 
 
-def engine_named(name: str) -> Literal["local", "ray"]:
+def executor_named(name: str) -> Literal["local", "ray"]:
     """`local` or `ray`; raises ShopvlError for anything else."""
     if name == "local" or name == "ray":
         return "local" if name == "local" else "ray"

@@ -172,14 +172,14 @@ def test_results_of_no_use_are_dropped(tuned, long_table: Path, tmp_path: Path, 
     catalog, out = open_catalog(long_table), tmp_path / "out"
     for use in (("image", "title"), ("title",), ("image",), ("image", "title")):
         tag(tuned, catalog, out, use=use)
-        kept = ResultCache(out / ".ledger", ledger_schema())
+        kept = ResultCache(out / ".ledger", cache_schema())
         assert len(kept) <= 2 * ROWS
     tag(tuned, catalog, out, limit=3)
     answered.clear()
     assert tag(tuned, catalog, out).reused > ROWS - 10  # a run over a few rows throws nothing away
 
 
-def ledger_schema():
+def cache_schema():
     from shopvl.tagging.mapper import KNOWN
 
     return KNOWN

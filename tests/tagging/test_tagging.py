@@ -14,7 +14,7 @@ from shopvl.errors import ShopvlError
 from shopvl.files import exclusive_lock
 from shopvl.inference.calibrate import AnswerCalibration, calibration_of
 from shopvl.paths import resource_dir
-from shopvl.tagging.run import LEDGER, tag
+from shopvl.tagging.run import CACHE_FOLDER, tag
 
 
 @pytest.fixture
@@ -121,7 +121,10 @@ def test_a_failed_run_leaves_the_old_tags(tuned, toy_catalog, tmp_path: Path, mo
 def test_one_run_at_a_time_writes_a_folder(tuned, toy_catalog, tmp_path: Path) -> None:
     out = tmp_path / "tags"
     tag(tuned, toy_catalog, out, limit=3)
-    with exclusive_lock(out / LEDGER, "here"), pytest.raises(ShopvlError, match="another process is tagging into"):
+    with (
+        exclusive_lock(out / CACHE_FOLDER, "here"),
+        pytest.raises(ShopvlError, match="another process is tagging into"),
+    ):
         tag(tuned, toy_catalog, out)
     assert tag(tuned, toy_catalog, out).reused == 3
 
