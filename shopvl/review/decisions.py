@@ -1,4 +1,4 @@
-"""Decisions out of a review sheet: checked against the ontology, and written as corrections."""
+"""Decisions from a review sheet: checked against the ontology, and written as corrections."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEAREST = 3  # legal values named beside an illegal one
 
 @dataclass(frozen=True)
 class SheetFault:
-    """A row that was not taken: its number in the sheet, its cells, and why."""
+    """A rejected row: its number in the sheet, its cells, and why."""
 
     row: int
     reason: str
@@ -54,7 +54,7 @@ def import_review(sheet: Path, ontology: Ontology, out: Path, *, now: datetime |
     """Read an edited sheet and add what was decided to `out`, a corrections.parquet; a later decision replaces one.
 
     Every row is checked. Good ones are taken, the others go to `SHEET-rejects.csv` beside `out` with the reason: a
-    sheet like the first, to be mended and imported as well. Raises ReviewError for a file that is no review sheet or
+    sheet like the first, to be corrected and imported too. Raises ReviewError for a file that is no review sheet or
     in which nothing was decided.
     """
     if out.suffix.lower() != ".parquet":
@@ -77,11 +77,11 @@ def import_review(sheet: Path, ontology: Ontology, out: Path, *, now: datetime |
     after = merged(before, good)
     if good:
         with Table(out, CORRECTIONS) as table:
-            table.write([{name: getattr(one, name) for name in CORRECTIONS.names} for one in after])
+            table.write([{name: getattr(correction, name) for name in CORRECTIONS.names} for correction in after])
     return Imported(
         rows=len(rows),
         taken=len(decided) - len(contradictory),
-        changed=sum(one.value != one.previous for one in good),
+        changed=sum(correction.value != correction.previous for correction in good),
         empty=len(rows) - len(decided) - len(faults) + len(contradictory),
         corrections=len(after),
         faults=tuple(faults),
@@ -93,7 +93,7 @@ def _write_rejects(sheet: Path, out: Path, faults: Sequence[SheetFault]) -> Path
     path = out.with_name(f"{sheet.stem}-rejects.csv")
     if not faults:
         if path.resolve() != sheet.resolve():
-            path.unlink(missing_ok=True)  # of an earlier import of this sheet, since mended
+            path.unlink(missing_ok=True)  # of an earlier import of this sheet, since corrected
         return None
     names = ["row", "reason", *(name for name in NAMES if name != "picture")]
     with atomic_write(path) as draft:
@@ -114,8 +114,8 @@ def _decided(row: SheetRow, names: LegalNames, moment: datetime) -> Correction |
     if origin is None:
         if not text and not key:
             return None  # a note that somebody wrote below the table
-        came = f"its key {key!r} is damaged" if key else "it has no key"
-        raise IllegalError(f"{came}, so it is no row of an exported sheet; fill in the row that was exported")
+        problem = f"its key {key!r} is damaged" if key else "it has no key"
+        raise IllegalError(f"{problem}, so it is no row of an exported sheet; fill in the row that was exported")
     product_id, name, answer = origin
     changed = [
         f"{column} was {before!r} and is now {row.cells[column]!r}"
@@ -134,10 +134,10 @@ def _same(before: str, now: str) -> bool:
     if folded(before) == folded(now):
         return True
     try:
-        told, came = float(before), float(now)
+        number_before, number_now = float(before), float(now)
     except ValueError:
         return False
-    return abs(told - came) <= (1e-5 * abs(told) if "e" in now.lower() else 0)
+    return abs(number_before - number_now) <= (1e-5 * abs(number_before) if "e" in now.lower() else 0)
 
 
 def _agreed(decided: Sequence[tuple[SheetRow, Correction]]) -> tuple[list[Correction], list[SheetFault]]:
@@ -147,12 +147,12 @@ def _agreed(decided: Sequence[tuple[SheetRow, Correction]]) -> tuple[list[Correc
         by_key[correction.key()].append((row, correction))
     good, faults = [], []
     for rows in by_key.values():
-        said = Counter(one.value for _, one in rows)
+        said = Counter(correction.value for _, correction in rows)
         if len(said) == 1:
             good.append(rows[0][1])
             continue
-        told = ", ".join(f"{one.value or UNKNOWN} in row {row.number}" for row, one in rows)
-        reason = f"{rows[0][1].property} of product {rows[0][1].product_id} is given more than once: {told}; keep one"
+        listed = ", ".join(f"{correction.value or UNKNOWN} in row {row.number}" for row, correction in rows)
+        reason = f"{rows[0][1].property} of product {rows[0][1].product_id} is given more than once: {listed}; keep one"
         faults += [SheetFault(row.number, reason, row.cells) for row, _ in rows]
     return good, faults
 
@@ -172,9 +172,9 @@ class LegalNames:
         known = self.ontology.property(name)
         if known is not None:
             return known.id
-        ids = {folded(one): one for one in (CATEGORY, *(prop.id for prop in self.ontology.properties))}
+        ids = {folded(known_id): known_id for known_id in (CATEGORY, *(prop.id for prop in self.ontology.properties))}
         near = get_close_matches(folded(name), ids, n=NEAREST)
-        hint = f" (near: {_listed([ids[one] for one in near])})" if near else ""
+        hint = f" (near: {_listed([ids[known_id] for known_id in near])})" if near else ""
         raise IllegalError(
             f"this model has no property {name!r}{hint}; name the --model that the sheet was exported with"
         )
@@ -193,7 +193,7 @@ class LegalNames:
         if name == CATEGORY and (below := self._below(text)):
             raise IllegalError(f"{text!r} has kinds of its own below it, one of them is wanted: {_listed(below)}")
         near = get_close_matches(folded(text), names, n=NEAREST * 3, cutoff=0.6)
-        ids = list(dict.fromkeys(one for found in near for one in sorted(names[found])))[:NEAREST]
+        ids = list(dict.fromkeys(value_id for match in near for value_id in sorted(names[match])))[:NEAREST]
         if ids:
             raise IllegalError(f"{text!r} is no {name}; did you mean {_listed(ids)}? Or write {UNKNOWN}")
         legal = sorted(set().union(*names.values()))
@@ -242,5 +242,5 @@ def _folded_path(text: str) -> str:
 
 
 def _listed(values: Sequence[str], most: int = 8) -> str:
-    told = ", ".join(repr(value) for value in values[:most])
-    return f"{told} … ({len(values)} in all)" if len(values) > most else told
+    listed = ", ".join(repr(value) for value in values[:most])
+    return f"{listed} … ({len(values)} in all)" if len(values) > most else listed

@@ -1,4 +1,4 @@
-"""The names that rows of a sheet are locked by."""
+"""Keys that identify the rows of a review sheet when it comes back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that a person should look at, out as a sheet."""
+"""Select the answers that a person should review, and export them as a sheet."""
 
 from __future__ import annotations
 
@@ -101,16 +101,16 @@ def review_queue(
 ) -> Queue:
     """What a person should look at in a tagging run. Raises ReviewError where there is nothing to ask, and where tags,
     catalog and ontology do not belong together. With `pictures` the questions have small ones."""
-    asked, of = most_useful(tags, ontology, min(limit or MAX_ROWS, MAX_ROWS))
-    if not asked:
+    question_rows, of = most_useful(tags, ontology, min(limit or MAX_ROWS, MAX_ROWS))
+    if not question_rows:
         raise ReviewError(f"{tags} has nothing to review: every answer was accepted, or there is none")
-    wanted = {row["product_id"] for row in asked}
+    wanted = {row["product_id"] for row in question_rows}
     seen = _look_up(catalog, wanted, pictures, report)
     if not seen:
         raise ReviewError(
             f"none of the products tagged in {tags} is in {catalog.path}; name the catalog that was tagged"
         )
-    questions = [_question(row, *seen.get(row["product_id"], ("", None))) for row in asked]
+    questions = [_question(row, *seen.get(row["product_id"], ("", None))) for row in question_rows]
     return Queue(questions, of, len(wanted - seen.keys()))
 
 
@@ -138,16 +138,16 @@ def most_useful(tags: Path, ontology: Ontology, limit: int) -> tuple[list[dict[s
     _check_known(tags, light.select("property", "value").unique(maintain_order=True), ontology)
     light = light.join(_not_had(rows, ontology), on=["product_id", "property"], how="anti", maintain_order="left")
 
-    def place(name: str) -> pl.Expr:
+    def rank(name: str) -> pl.Expr:
         return pl.col("doubt").rank("ordinal", descending=True).over("conflict", name)
 
-    ranked = light.with_columns((pl.col("doubt") / (place("property") * place("product_id"))).alias("use"))
+    ranked = light.with_columns((pl.col("doubt") / (rank("property") * rank("product_id"))).alias("use"))
     chosen = ranked.sort(["conflict", "use", "number"], descending=[True, True, False]).head(limit)["number"]
-    told = {
+    row_of = {
         row["number"]: row
         for row in rows.filter(pl.col("number").is_in(chosen.implode())).collect().iter_rows(named=True)
     }
-    return [told[number] for number in chosen], light.height
+    return [row_of[number] for number in chosen], light.height
 
 
 def _tags(tags: Path) -> pl.LazyFrame:
@@ -176,17 +176,17 @@ def _check_known(tags: Path, answers: pl.DataFrame, ontology: Ontology) -> None:
 
 
 def _not_had(rows: pl.LazyFrame, ontology: Ontology) -> pl.DataFrame:
-    """Products and the properties that their answered category does not have: nobody is asked for a mug's sleeves."""
+    """Products and the properties that their answered category does not have, such as the sleeves of a mug."""
     categories = rows.filter(pl.col("property") == CATEGORY).select("product_id", pl.col("value").alias("path"))
-    found = categories.drop_nulls().collect()
+    answered = categories.drop_nulls().collect()
     lacking = [
         (path, prop.id)
-        for path in found["path"].unique().to_list()
+        for path in answered["path"].unique().to_list()
         for prop in ontology.properties
         if not ontology.applies(prop.id, path.split(CATEGORY_JOIN))
     ]
     schema = {"path": pl.String, "property": pl.String}
-    return found.join(pl.DataFrame(lacking, schema=schema, orient="row"), on="path").select("product_id", "property")
+    return answered.join(pl.DataFrame(lacking, schema=schema, orient="row"), on="path").select("product_id", "property")
 
 
 def _look_up(
@@ -204,8 +204,8 @@ def _look_up(
             new = frame.filter(pl.col("product_id").is_in(list(wanted - seen.keys()))).unique(
                 "product_id", keep="first"
             )
-            found = list(new.iter_rows(named=True))
-            seen |= zip((row["product_id"] for row in found), pool.map(look, found), strict=True)
+            rows = list(new.iter_rows(named=True))
+            seen |= zip((row["product_id"] for row in rows), pool.map(look, rows), strict=True)
             report(len(seen))
             if len(seen) == len(wanted):
                 break

@@ -1,6 +1,6 @@
 """The sheet that people review in: written as XLSX (with pictures and drop-downs) or CSV, and read back from either.
 
-The one door to spreadsheet libraries. XlsxWriter writes (its drop-downs and pictures are what Excel itself makes), and
+The only module that uses spreadsheet libraries. XlsxWriter writes (drop-downs and pictures as Excel makes them), and
 calamine reads whatever Excel, LibreOffice or a browser made of the file.
 """
 
@@ -214,33 +214,33 @@ class _Looks:
 
 def _fill_values(book: Any, sheet: Any, choices: Mapping[str, Sequence[str]]) -> None:
     """A column per property, its name on top, and a named range over its values."""
-    for place, (name, values) in enumerate(choices.items()):
-        sheet.write_string(0, place, name)
+    for column, (name, values) in enumerate(choices.items()):
+        sheet.write_string(0, column, name)
         for row, value in enumerate(values, start=1):
-            sheet.write_string(row, place, value)
-        letters = _letters(place)
-        book.define_name(f"values_{place + 1}", f"={VALUES}!${letters}$2:${letters}${len(values) + 1}")
+            sheet.write_string(row, column, value)
+        letters = _letters(column)
+        book.define_name(f"values_{column + 1}", f"={VALUES}!${letters}$2:${letters}${len(values) + 1}")
 
 
 def _fill_review(book: Any, sheet: Any, questions: Sequence[SheetQuestion], looks: _Looks) -> None:
-    for place, column in enumerate(COLUMNS):
+    for index, column in enumerate(COLUMNS):
         hidden = {"hidden": True} if column.kind == "hidden" else {}
-        sheet.set_column_pixels(place, place, column.width_px, None, hidden)
-        sheet.write_string(0, place, column.name, looks.header)
+        sheet.set_column_pixels(index, index, column.width_px, None, hidden)
+        sheet.write_string(0, index, column.name, looks.header)
     sheet.set_row_pixels(0, 30)
     for row, question in enumerate(questions, start=1):
         texts = question.texts("\n")
         sheet.set_row_pixels(row, ROW_PX)
-        for place, column in enumerate(COLUMNS):
+        for index, column in enumerate(COLUMNS):
             look = looks.of_kind[column.kind]
             if column.kind == "share":
-                sheet.write_number(row, place, round(question.probability, 4), look)
+                sheet.write_number(row, index, round(question.probability, 4), look)
             elif column.kind == "picture":
-                _place_picture(sheet, row, place, question, look, column.width_px)
+                _place_picture(sheet, row, index, question, look, column.width_px)
             elif text := texts[column.name]:
-                sheet.write_string(row, place, text, look)
+                sheet.write_string(row, index, text, look)
             else:
-                sheet.write_blank(row, place, None, look)
+                sheet.write_blank(row, index, None, look)
     last, correct, why = len(questions), NAMES.index("correct"), NAMES.index("why")
     # The list is looked up by the row's own property, because sorting moves cells but not their drop-downs.
     wanted = f"MATCH(${_letters(NAMES.index('property'))}2,{VALUES}!$1:$1,0)"
@@ -282,7 +282,7 @@ def _place_picture(sheet: Any, row: int, column: int, question: SheetQuestion, l
             "y_scale": scale,
             "x_offset": (width_px - picture.width_px * scale) / 2,
             "y_offset": max(MARGIN_PX, (ROW_PX - picture.height_px * scale) / 2),
-            "object_position": 1,  # goes where its cell goes: sorted, filtered
+            "object_position": 1,  # moves with its cell when rows are sorted or filtered
             # XlsxWriter escapes control characters in cells, not here: one would make the file unreadable
             "description": "".join(filter(str.isprintable, " ".join(question.title.split())))[:200],
         },
@@ -304,8 +304,8 @@ def _fill_how_to(book: Any, sheet: Any) -> None:
     def line(first: str, *texts: str, looks: tuple[Any, ...], height_px: int = 40) -> None:
         nonlocal row
         sheet.set_row_pixels(row, height_px)
-        for place, (text, look) in enumerate(zip((first, *texts), looks, strict=True)):
-            sheet.write_string(row, place, text, look)
+        for column, (text, look) in enumerate(zip((first, *texts), looks, strict=True)):
+            sheet.write_string(row, column, text, look)
         row += 1
 
     line("How to review", looks=(title,), height_px=40)
@@ -331,13 +331,13 @@ def _fill_how_to(book: Any, sheet: Any) -> None:
     line("", BRING_BACK, looks=(body, code), height_px=22)
 
 
-def _letters(place: int) -> str:
+def _letters(index: int) -> str:
     """A column's letters: 0 is A, 26 is AA."""
     text = ""
-    while place >= 0:
-        place, rest = divmod(place, 26)
+    while index >= 0:
+        index, rest = divmod(index, 26)
         text = chr(ord("A") + rest) + text
-        place -= 1
+        index -= 1
     return text
 
 
@@ -355,7 +355,7 @@ def harmless(text: str) -> str:
 
 
 def meant(text: str) -> str:
-    """What `harmless` was given."""
+    """The text that `harmless` was given: its inverse."""
     return text[1:] if text.startswith("'") and text.lstrip("' ").startswith(RISKY) else text
 
 
@@ -405,14 +405,14 @@ def _workbook_rows(path: Path) -> list[SheetRow]:
         raise ReviewError(f"{path} cannot be read as a spreadsheet: {reason}; save it anew as .xlsx or .csv") from error
     missing = list(NEEDED)
     for rows in sorted(sheets.items(), key=lambda item: item[0] != SHEET):
-        for place, header in enumerate(rows[1][:HEADER_ROWS]):
+        for index, header in enumerate(rows[1][:HEADER_ROWS]):
             names = [folded(text_of(cell) or "") for cell in header]
             lacking = _missing(names)
             if not lacking:
-                cells = ([(text_of(cell) or "").strip() for cell in row] for row in rows[1][place + 1 :])
+                cells = ([(text_of(cell) or "").strip() for cell in row] for row in rows[1][index + 1 :])
                 return [
                     SheetRow(number, dict(zip(names, row, strict=False)))
-                    for number, row in enumerate(cells, start=place + 2)
+                    for number, row in enumerate(cells, start=index + 2)
                 ]
             missing = min(missing, lacking, key=len)
     raise ReviewError(_not_a_sheet(path, missing))

@@ -88,7 +88,7 @@ class ResultCache:
         return self.commit() if due or self._waiting_rows >= self.pieces.part_rows else []
 
     def commit(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Write the waiting results as one part; returns its (numbers, slots). Raises ShopvlError where the disk is full."""
+        """Write the waiting results as a part; returns its (numbers, slots). Raises ShopvlError if the disk is full."""
         if not self._waiting:
             return []
         table = pa.Table.from_batches([results for _, results in self._waiting], self.schema).combine_chunks()
