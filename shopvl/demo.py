@@ -1,4 +1,4 @@
-"""The main job on the built-in catalog: draw a shop, make the model in the box its own, tag, index, search, show."""
+"""The main job on the built-in catalog: draw a shop, adapt the bundled model to it, tag, index, search, show."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Report = Callable[..., None]  # stage, share done, a line of figures
 
 
 def first_answers(out: Path, seed: int = 0) -> Iterator[str]:
-    """What the model in the box says about a few drawn products, two lines each."""
+    """What the bundled model says about a few drawn products, two lines each."""
     table = write_shop(out / "first", FIRST_PRODUCTS, seed=seed + 1, size_px=PICTURE_PX)
     design = Design.from_pretrained(SHIPPED)
     answers = None

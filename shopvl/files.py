@@ -60,7 +60,7 @@ def _sync(path: Path) -> None:
 
 
 class Table:
-    """A Parquet file that appears under its name when it is whole."""
+    """A Parquet file that appears under its name when it is complete."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path, self.schema = path, schema

@@ -1,4 +1,4 @@
-"""Where app/, data_schemas/, prompts/, experiments/ and the model in the box are, and where caches go."""
+"""Where app/, data_schemas/, prompts/, experiments/ and the bundled model are, and where caches go."""
 
 import os
 from pathlib import Path
@@ -8,13 +8,13 @@ from shopvl.errors import ShopvlError
 
 ResourceDir = Literal["app", "data_schemas", "prompts", "experiments"]
 PACKAGE = Path(__file__).parent
-SHIPPED = PACKAGE / "shipped"  # the model in the box, a design folder made by `make model`
+SHIPPED = PACKAGE / "shipped"  # the bundled model, a design folder made by `make model`
 
 
 def resource_dir(name: ResourceDir) -> Path:
     """Folder of that name: under $SHOPVL_HOUSE if set, beside the package in a checkout, else inside the wheel."""
-    told = os.environ.get("SHOPVL_HOUSE")
-    candidates = [Path(told) / name] if told else [PACKAGE.parent / name, PACKAGE / "_house" / name]
+    configured = os.environ.get("SHOPVL_HOUSE")
+    candidates = [Path(configured) / name] if configured else [PACKAGE.parent / name, PACKAGE / "_house" / name]
     for folder in candidates:
         if folder.is_dir():
             return folder
@@ -23,5 +23,5 @@ def resource_dir(name: ResourceDir) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where things are kept that can be made again: $XDG_CACHE_HOME/shopvl, or ~/.cache/shopvl."""
+    """The folder of caches: $XDG_CACHE_HOME/shopvl, or ~/.cache/shopvl."""
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "shopvl"

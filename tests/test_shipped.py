@@ -1,4 +1,4 @@
-"""The model in the box: small, rounded on disk, and what a command uses that names no other."""
+"""The bundled model: small, rounded on disk, and what a command uses that names no other."""
 
 import json
 import zipfile

@@ -192,7 +192,7 @@ def measure_photos(data: Path, count: int, seed: int, sheet: Path | None) -> dic
             patches = patch_shares(alone, GRID)
             plain_patches += patches[..., 0].size
             plain_found += int((patches[..., OVERLAY] >= 0.5).sum())
-            kept.append(float(KeepRule().kept(patches).mean()))
+            kept.append(float(KeepRule().keep_mask(patches).mean()))
             if len(tiles) < 60:
                 tiles.append(drawn_map(photo, alone) if place % 3 else drawn_map(drawn, shown))
     if sheet is not None:

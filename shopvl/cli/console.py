@@ -75,21 +75,21 @@ def stages() -> Iterator[Callable[..., None]]:
         yield report
 
 
-def say(told: str) -> None:
+def say(message: str) -> None:
     """A line of chatter that is copied as it is, however long."""
-    chatter.print(told, markup=False, highlight=False, soft_wrap=True)
+    chatter.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def say_unused(opened: Catalog) -> None:
     """Which columns nothing is learned from: one that holds a property should say so."""
     if opened.plan.further:
-        told = f"columns that are not learned from: {', '.join(opened.plan.further)}"
-        say(f"{told}; name a column attribute:NAME where it holds a property")
+        unused = f"columns that are not learned from: {', '.join(opened.plan.further)}"
+        say(f"{unused}; name a column attribute:NAME where it holds a property")
 
 
 def say_rejects(rejects: Sequence[RejectedRow]) -> None:
     """How many rows were not learned from, and why."""
     from shopvl.tagging.run import reason_kind
 
-    for reason, count in Counter(reason_kind(one.reason) for one in rejects).most_common(SHOWN_REASONS):
+    for reason, count in Counter(reason_kind(reject.reason) for reject in rejects).most_common(SHOWN_REASONS):
         chatter.print(f"  {count} rows were not learned from: {reason}", markup=False, highlight=False)

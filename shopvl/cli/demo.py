@@ -22,7 +22,7 @@ def demo(
     minutes: Annotated[float, typer.Option(help="Training time.")] = DEMO_MINUTES,
     seed: int = 0,
 ) -> None:
-    """Draw a shop, let the model in the box answer, make it the shop's own; tag, index, search; a report to look at.
+    """Draw a shop, ask the bundled model, adapt it to the shop, tag, index and search; write a report to look at.
 
     Example: shopvl demo --out demo
     """
@@ -30,7 +30,7 @@ def demo(
 
     for line in first_answers(out_folder, seed):
         out.print(line, markup=False, highlight=False)
-    out.print("That was the model in the box, which knows fashion and beauty. Now it learns what this shop sells.\n")
+    out.print("That was the bundled model, which knows fashion and beauty. Now it learns what this shop sells.\n")
     with stages() as report:
         page = run_demo(out_folder, products=products, minutes=minutes, seed=seed, report=report)
     out.print(f"\nLook at [bold]{page}[/bold]: the tags, the search results and the scores, with pictures.")
@@ -41,7 +41,7 @@ def open_app(
     model: Annotated[
         Path | None,
         typer.Option(
-            "--model", help="A tuned model folder; left out: the demo's where there is one, else that in the box."
+            "--model", help="A tuned model folder; left out: the demo's where there is one, else the bundled one."
         ),
     ] = None,
     catalog: Annotated[str | None, typer.Option(help="The products: a table or a folder of pictures.")] = None,
@@ -63,21 +63,21 @@ def open_app(
     """
     from shopvl.demo import demo_parts, run_demo
 
-    place = demo_folder or Path("demo")
-    made = (place / "report.html").exists()
+    folder = demo_folder or Path("demo")
+    made = (folder / "report.html").exists()
     if model is None and (demo_folder or make_demo or (made and catalog is None)):
         if make_demo and not made:
             with stages() as report:
-                run_demo(place, products=DEMO_PRODUCTS, minutes=DEMO_MINUTES, report=report)
-        parts: dict[str, Any] = {**demo_parts(place)}
-        work = place / "app"
+                run_demo(folder, products=DEMO_PRODUCTS, minutes=DEMO_MINUTES, report=report)
+        inputs: dict[str, Any] = {**demo_parts(folder)}
+        work = folder / "app"
     else:
-        parts = {"model": model or SHIPPED, "catalog": catalog, "index": index, "tags": tags, "names": names}
+        inputs = {"model": model or SHIPPED, "catalog": catalog, "index": index, "tags": tags, "names": names}
     from shopvl.service.app_service import AppService
 
     with chatter.status("loading"):
         serving = _app_pages()
-        service = AppService.open(**parts, work=work, others=compare or (), corrections=corrections)
+        service = AppService.open(**inputs, work=work, others=compare or (), corrections=corrections)
     serving.serve(
         service,
         host=host,

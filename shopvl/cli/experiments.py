@@ -106,16 +106,16 @@ def experiments_repeat(run_id: str, folder: OutFolder, store: Store = None) -> N
     from shopvl.runs.running import TOLERANCE, repeat
 
     with stages() as report:
-        found = repeat(run_id, folder, store, report)
-    for note in found.differing:
+        comparison = repeat(run_id, folder, store, report)
+    for note in comparison.differing:
         out.print(f"differs: {note}", markup=False)
-    for name in found.missing:
+    for name in comparison.missing:
         out.print(f"only one of the two runs has {name}", markup=False)
-    for name, (before, after) in found.pairs.items():
+    for name, (before, after) in comparison.pairs.items():
         if abs(before - after) > TOLERANCE:
             out.print(f"{name}: {before:.6f} before, {after:.6f} now", markup=False)
-    out.print(f"{len(found.pairs)} metrics, the largest difference is {found.worst:.1e}", highlight=False)
-    if not found.same:
+    out.print(f"{len(comparison.pairs)} metrics, the largest difference is {comparison.worst:.1e}", highlight=False)
+    if not comparison.same:
         raise typer.Exit(1)
 
 
@@ -134,10 +134,10 @@ def experiments_sync(
     if not folders:
         raise ShopvlError(f"there is no tracked run in {folder} or below it; name the folder of `--out`")
     left = 0
-    for place in folders:
-        sent, waiting = continued(place, store)
+    for run_folder in folders:
+        sent, waiting = continued(run_folder, store)
         left += waiting
-        out.print(f"{place}: {sent} entries sent, {waiting} wait", markup=False, highlight=False)
+        out.print(f"{run_folder}: {sent} entries sent, {waiting} wait", markup=False, highlight=False)
     if left:
         raise typer.Exit(1)
 
@@ -160,7 +160,7 @@ def experiments_gate(
 
     opened = open_split(catalog, split)
     with progress("looking", 2 * opened.count()) as report:
-        found = gate(
+        verdicts = gate(
             Design.from_pretrained(new),
             Design.from_pretrained(champion),
             opened,
@@ -168,20 +168,20 @@ def experiments_gate(
             protected=protect or (),
             report=report,
         )
-    _print_verdicts(found, folder)
-    if not found.passed:
+    _print_verdicts(verdicts, folder)
+    if not verdicts.passed:
         raise typer.Exit(1)
 
 
-def _print_verdicts(found: Verdicts, folder: Path) -> None:
+def _print_verdicts(verdicts: Verdicts, folder: Path) -> None:
     table = Table("property", "products", "champion", "new", "change, 95%", "mended", "broken")
-    for c in found.changes:
+    for c in verdicts.changes:
         figures = f"{c.champion:.3f}", f"{c.new:.3f}", f"{c.low:+.3f} to {c.high:+.3f}"
         table.add_row(c.name, str(c.rows), *figures, str(c.mended), str(c.broken))
     out.print(table)
-    for refusal in found.refusals:
+    for refusal in verdicts.refusals:
         out.print(f"refused: {refusal}", markup=False, highlight=False)
-    out.print(f"{'passed' if found.passed else 'refused'}: {folder / 'gate.html'}", markup=False, highlight=False)
+    out.print(f"{'passed' if verdicts.passed else 'refused'}: {folder / 'gate.html'}", markup=False, highlight=False)
 
 
 @experiments_app.command("promote")
@@ -204,9 +204,9 @@ def experiments_promote(
     opened = open_split(catalog, split)
     registry = Registry(name, store)
     with progress("looking", 2 * opened.count()) as report:
-        version, found = promote(new, registry, opened, folder, protected=protect or (), report=report)
-    if found is not None:
-        _print_verdicts(found, folder)
+        version, verdicts = promote(new, registry, opened, folder, protected=protect or (), report=report)
+    if verdicts is not None:
+        _print_verdicts(verdicts, folder)
     if version is None:
         raise typer.Exit(1)
     out.print(f"models:/{name}@champion is now version {version}", highlight=False)

@@ -54,18 +54,18 @@ def pretrain(
 
     use_threads(threads)
     if experiment is not None:
-        told = read_experiment(experiment)
+        plan = read_experiment(experiment)
         if minutes is not None:
-            told = replace(told, minutes=minutes, epochs=None)
+            plan = replace(plan, minutes=minutes, epochs=None)
     elif data is None:
         raise ShopvlError("pretrain wants an experiment file, or --data with a catalog; neither came")
     else:
         values: dict[str, Any] = {"name": folder.name, "recipe": recipe, "size": size, "catalog": data}
         values |= {"minutes": minutes or 20}
-        told = Experiment.from_dict(values)
-        say_unused(open_split(data, told.split))
+        plan = Experiment.from_dict(values)
+        say_unused(open_split(data, plan.split))
     with stages() as report:
-        design = pretrain(told, folder, report)
+        design = pretrain(plan, folder, report)
     say_rejects(TrainingCache(folder / ROWS).rejects())
     out.print(f"{folder / DESIGN}: {design.name}, {design.parameter_count() / 1e6:.2f} M parameters")
 
@@ -103,9 +103,9 @@ def tune(
 
     use_threads(threads)
     if model.suffix in (".yaml", ".yml"):
-        told = _experiment_of(model, minutes, corrections)
-        catalog, corrections = str(told.catalog_path()), told.path_of("corrections")
-        experiment: Experiment | None = told
+        plan = _experiment_of(model, minutes, corrections)
+        catalog, corrections = str(plan.catalog_path()), plan.path_of("corrections")
+        experiment: Experiment | None = plan
     elif catalog is None:
         raise ShopvlError("tune wants a model folder and a catalog, or an experiment file; only a folder came")
     else:
@@ -205,9 +205,16 @@ def adapt(
 def _print_abilities(abilities: Sequence[Ability]) -> None:
     """What a model can answer, as a table; then the properties by grade, and those that are never accepted."""
     table = Table("property", "test products", "accuracy", "accepted", "right of these", "")
-    for one in abilities:
-        right = "" if one.precision is None else f"{one.precision:.1%}"
-        table.add_row(one.name, f"{one.rows:,}", f"{one.accuracy:.1%}", f"{one.accepted:.1%}", right, one.grade)
+    for ability in abilities:
+        right = "" if ability.precision is None else f"{ability.precision:.1%}"
+        table.add_row(
+            ability.name,
+            f"{ability.rows:,}",
+            f"{ability.accuracy:.1%}",
+            f"{ability.accepted:.1%}",
+            right,
+            ability.grade,
+        )
     out.print(table)
     meaning = {
         "answers": "answered for most products without a look",
@@ -215,19 +222,21 @@ def _print_abilities(abilities: Sequence[Ability]) -> None:
         "cannot": "cannot be answered; more labelled products may change that",
     }
     for grade, meant in meaning.items():
-        graded = [one.name for one in abilities if one.grade == grade]
+        graded = [ability.name for ability in abilities if ability.grade == grade]
         if graded:
             out.print(f"{meant}: {', '.join(graded)}", markup=False, highlight=False)
-    if unproven := [f"{one.name} {one.shown:.0%}" for one in abilities if 0 < one.shown < DEFAULT_PRECISION]:
+    if unproven := [
+        f"{ability.name} {ability.shown:.0%}" for ability in abilities if 0 < ability.shown < DEFAULT_PRECISION
+    ]:
         out.print(
             f"never accepted at --precision {DEFAULT_PRECISION}, as the products to calibrate on show less at best: "
             f"{', '.join(unproven)}; more labelled products raise that, and `tag --precision` may ask for less",
             markup=False,
             highlight=False,
         )
-    if unmeasured := [one.name for one in abilities if not one.shown]:
-        told = f"never accepted, as too few products to calibrate on have them: {', '.join(unmeasured)}"
-        out.print(told, markup=False, highlight=False)
+    if unmeasured := [ability.name for ability in abilities if not ability.shown]:
+        message = f"never accepted, as too few products to calibrate on have them: {', '.join(unmeasured)}"
+        out.print(message, markup=False, highlight=False)
 
 
 def calibrate(

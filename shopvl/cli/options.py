@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CatalogPath = Annotated[str, typer.Argument(help="CSV, JSONL or Parquet table, or a folder of pictures.")]
 ModelFolder = Annotated[
-    Path, typer.Option("--model", help="A shopvl model folder; left out: the model in the box.", show_default=False)
+    Path, typer.Option("--model", help="A shopvl model folder; left out: the bundled model.", show_default=False)
 ]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.", file_okay=False)]
 Split = Annotated[str | None, typer.Option(help="Only rows of this split.")]
@@ -33,17 +33,17 @@ Precision = Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted an
 
 def inputs_of(text: str) -> tuple[Modality, ...]:
     """`image,title` as inputs, in the order models want."""
-    asked = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = sorted(set(asked) - {"image", "title"})
-    if unknown or not asked:
-        came = ", ".join(unknown) or "nothing"
-        raise ShopvlError(f"--use knows image and title, {came} came; write --use image,title or one of them")
-    found: list[Modality] = []
-    if "image" in asked:
-        found.append("image")
-    if "title" in asked:
-        found.append("title")
-    return tuple(found)
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = sorted(set(names) - {"image", "title"})
+    if unknown or not names:
+        given = ", ".join(unknown) or "nothing"
+        raise ShopvlError(f"--use knows image and title, {given} came; write --use image,title or one of them")
+    inputs: list[Modality] = []
+    if "image" in names:
+        inputs.append("image")
+    if "title" in names:
+        inputs.append("title")
+    return tuple(inputs)
 
 
 def open_split(catalog: str | Path, split: str | None = None, **wanted: Collection[str]) -> Catalog:
@@ -59,7 +59,7 @@ def open_split(catalog: str | Path, split: str | None = None, **wanted: Collecti
 
 
 def with_reader(design: Design, ocr: bool) -> Design:
-    """The design, with a reader where OCR is asked for; says at once where the engine is not installed."""
+    """The design, with a reader where OCR is asked for; raises ShopvlError where the OCR engine is not installed."""
     from shopvl.data.rows import picture_reader
 
     if ocr and design.reader is None:

@@ -92,8 +92,8 @@ def recipes_table() -> None:
             marks = ("x" if part in parts.get(role, ()) else "" for parts in used.values())
             table.add_row(role.replace("_", " "), part, *marks)
         table.add_section()
-    numbered = (f"{number} {name}" for number, name in enumerate(used, 1))
-    out.print(Columns(numbered, padding=(0, 2)), table)
+    legend = (f"{number} {name}" for number, name in enumerate(used, 1))
+    out.print(Columns(legend, padding=(0, 2)), table)
 
 
 def _names_by_role(recipe: Recipe) -> dict[str, list[str]]:

@@ -58,7 +58,7 @@ def index(
         return
     if catalog is None or delete is not None:
         raise ShopvlError("index wants a catalog to make an index of, or --update to change the one in --out")
-    kept = store_at(named, folder) if named else FaissStore(kind=kind_named(kind), memory_mb=memory_mb)
+    vector_store = store_at(named, folder) if named else FaissStore(kind=kind_named(kind), memory_mb=memory_mb)
     design, opened = _opened(catalog, split, model, ocr)
     ontology = apply_names(design.ontology, names) if names else design.ontology
     settings = Settings()
@@ -66,7 +66,7 @@ def index(
         with progress("choosing", None) as report:
             held_out = open_split(catalog, calibrate_on)
             settings = tune_settings(design, held_out, tags=tags, ontology=ontology, report=report)
-    plan = Plan(settings=settings, store=kept)
+    plan = Plan(settings=settings, store=vector_store)
     with progress("indexing", opened.count()) as report:
         done = build_index(design, opened, folder, report, tags=tags, plan=plan, ontology=ontology)
     out.print(f"{folder}: {done.indexed} products indexed, {done.rejected} rejected")
@@ -139,7 +139,7 @@ def search(
 
     if image is not None and not image.is_file():
         raise ShopvlError(f"there is no picture {image}; name a JPEG, PNG or WebP file")
-    found = SearchIndex(index, Design.from_pretrained(model)).search(
+    results = SearchIndex(index, Design.from_pretrained(model)).search(
         words,
         image.read_bytes() if image else None,
         where=conditions(where or ()),
@@ -151,20 +151,20 @@ def search(
         matcher=Design.from_pretrained(rerank) if rerank else None,
     )
     if as_json:
-        print(json.dumps(found.as_dict(), ensure_ascii=False, indent=1))
+        print(json.dumps(results.as_dict(), ensure_ascii=False, indent=1))
         return
     table = Table("", "score", "product", "title", "category", "attributes")
-    for place, hit in enumerate(found, 1):
+    for rank, hit in enumerate(results, 1):
         attributes = ", ".join(f"{name}: {value}" for name, value in hit.attributes)
         shown = (hit.product_id, hit.title, " > ".join(hit.category_path), attributes)
-        table.add_row(str(place), f"{hit.score:.3f}", *map(Text, shown))  # not markup: sellers write [new]
-    if found.hits:
+        table.add_row(str(rank), f"{hit.score:.3f}", *map(Text, shown))  # not markup: sellers write [new]
+    if results.hits:
         out.print(table)
     else:
-        out.print("nothing found" + ("; --all shows the nearest products" if found.refused else ""))
-    for name, counts in found.facets.items():
-        told = ", ".join(f"{value} ({count})" for value, count in counts)
-        out.print(f"{name}: {told}", markup=False, highlight=False)
+        out.print("nothing found" + ("; --all shows the nearest products" if results.refused else ""))
+    for name, counts in results.facets.items():
+        listed = ", ".join(f"{value} ({count})" for value, count in counts)
+        out.print(f"{name}: {listed}", markup=False, highlight=False)
 
 
 def search_audit(
@@ -181,10 +181,10 @@ def search_audit(
     from shopvl.search import SearchIndex
     from shopvl.search.audit import audit, read_queries
 
-    asked = read_queries(queries)
+    counted_queries = read_queries(queries)
     opened = SearchIndex(index, Design.from_pretrained(model))
-    with progress("asking", len(asked)) as report:
-        done = audit(opened, asked, folder, report)
+    with progress("asking", len(counted_queries)) as report:
+        done = audit(opened, counted_queries, folder, report)
     table = Table("verdict", "queries", "asked")
     for verdict, (count, times) in done.items():
         table.add_row(verdict, str(count), str(times))

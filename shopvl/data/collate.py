@@ -148,7 +148,7 @@ class Collator:
         match leave_out:
             case KeepSubjectTokens(subject=least, at_least=at_least):
                 shares = np.stack([shares_BRC, np.zeros_like(shares_BRC), 1 - shares_BRC], axis=-1)
-                kept = KeepRule(subject=least, at_least=at_least).kept(shares)
+                kept = KeepRule(subject=least, at_least=at_least).keep_mask(shares)
             case BiasDrop(share=share, bias=bias) if rng is not None:
                 kept = bias_drop(shares_BRC, share, bias, np.random.default_rng(rng.getrandbits(64)))
         return replace(

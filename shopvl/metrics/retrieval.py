@@ -60,15 +60,15 @@ class Retrieval:
 def summarise_ranks(rank_Q: ArrayLike, gallery: int, ks: Sequence[int] = (1, 5, 10)) -> Retrieval:
     """R@k, MRR and median rank from the rank of each query's first match (Q,); rank 0 says there was none to find."""
     rank_Q = np.asarray(rank_Q, dtype=np.int64)
-    found = rank_Q[rank_Q > 0]
-    if not found.size:
+    answerable = rank_Q[rank_Q > 0]
+    if not answerable.size:
         raise MetricError(f"none of the {rank_Q.size} queries has a match in the gallery; check the groups")
     return Retrieval(
-        recall={k: float((found <= k).mean()) for k in ks},
-        mrr=float((1.0 / found).mean()),
-        median_rank=float(np.median(found)),
-        queries=int(found.size),
-        unanswerable=int(rank_Q.size - found.size),
+        recall={k: float((answerable <= k).mean()) for k in ks},
+        mrr=float((1.0 / answerable).mean()),
+        median_rank=float(np.median(answerable)),
+        queries=int(answerable.size),
+        unanswerable=int(rank_Q.size - answerable.size),
         gallery=gallery,
         rank_Q=rank_Q,
     )
@@ -194,16 +194,16 @@ def ranking_at(
             columns[f"ndcg{k}"].append((gain_QK[:, :k] @ at) / (ideal_QK[:, :k] @ at))
     if not columns:
         raise MetricError(f"nothing in the gallery fits any of the {len(query_QD)} queries; check the relevance")
-    whole = {name: np.concatenate(parts) for name, parts in columns.items()}
+    joined = {name: np.concatenate(blocks) for name, blocks in columns.items()}
     return Ranking(
-        ndcg={k: float(whole[f"ndcg{k}"].mean()) for k in ks},
-        recall={k: float(whole[f"recall{k}"].mean()) for k in ks},
-        precision={k: float(whole[f"precision{k}"].mean()) for k in ks},
-        mrr=float(whole["rr"].mean()),
-        queries=len(whole["rr"]),
-        unanswerable=len(query_QD) - len(whole["rr"]),
+        ndcg={k: float(joined[f"ndcg{k}"].mean()) for k in ks},
+        recall={k: float(joined[f"recall{k}"].mean()) for k in ks},
+        precision={k: float(joined[f"precision{k}"].mean()) for k in ks},
+        mrr=float(joined["rr"].mean()),
+        queries=len(joined["rr"]),
+        unanswerable=len(query_QD) - len(joined["rr"]),
         gallery=gallery,
-        ndcg_Q={k: whole[f"ndcg{k}"] for k in ks},
+        ndcg_Q={k: joined[f"ndcg{k}"] for k in ks},
     )
 
 

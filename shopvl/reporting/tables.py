@@ -34,22 +34,22 @@ def table(
     grouped: bool,
 ) -> Markup:
     """The table as HTML; `best`, `shown` and `grouped` are those of `Page.table`."""
-    numeric = [bool(rows) and all(not isinstance(row[place], str) for row in rows) for place in range(len(headers))]
+    numeric = [bool(rows) and all(not isinstance(row[column], str) for row in rows) for column in range(len(headers))]
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row[0])] if grouped else [list(rows)]
     bodies = []
     for group in groups:
-        winners = [_winner([row[place] for row in group], best.get(header)) for place, header in enumerate(headers)]
+        winners = [_winner([row[column] for row in group], best.get(header)) for column, header in enumerate(headers)]
         body = []
         for number, row in enumerate(group):
             cells = [
                 _ShownCell(
-                    _shown(cell, shown.get(headers[place])),
-                    best=isinstance(cell, (int, float)) and cell == winners[place],
-                    number=numeric[place],
-                    heads=place == 0,
+                    _shown(cell, shown.get(headers[column])),
+                    best=isinstance(cell, (int, float)) and cell == winners[column],
+                    number=numeric[column],
+                    heads=column == 0,
                     rows=len(group) if grouped else 1,
                 )
-                for place, cell in enumerate(row)
+                for column, cell in enumerate(row)
             ]
             body.append(cells[1:] if grouped and number else cells)
         bodies.append(body)

@@ -1,1 +1,1 @@
-"""What the machine does: number formats, memory, reading ahead, and a library that needs mending."""
+"""The machine: bfloat16 support, memory, prefetching, and a patch of one library."""

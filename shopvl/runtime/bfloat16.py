@@ -28,9 +28,9 @@ def _share_of_float32s_time(dtype: torch.dtype) -> float:
     """The best of a few tries each at one product of two matrices, in turns."""
     seconds: dict[torch.dtype, list[float]] = {torch.float32: [], dtype: []}
     for _ in range(_TRIES):
-        for kind, found in seconds.items():
+        for kind, times in seconds.items():
             matrix = torch.ones(_SIDE, _SIDE, dtype=kind)
             started = time.perf_counter()
             matrix @ matrix
-            found.append(time.perf_counter() - started)
+            times.append(time.perf_counter() - started)
     return min(seconds[dtype]) / min(seconds[torch.float32])

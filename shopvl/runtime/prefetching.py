@@ -1,4 +1,4 @@
-"""Making the next thing ready while this one is in use."""
+"""Prepare the next item in a thread while this one is in use."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -212,8 +212,8 @@ class AppService:
             raise ShopvlError("no question came; ask for example: what colour is it?")
         if len(question) > MAX_QUESTION:
             raise ShopvlError(f"the question has {len(question)} characters; at most {MAX_QUESTION} are read")
-        asked = parse_question(question, self.ontology)
-        return asked, answered(asked, self._product(picture, title, model), precision)
+        understood = parse_question(question, self.ontology)
+        return understood, answered(understood, self._product(picture, title, model), precision)
 
     def heat(
         self, picture: bytes, title: str | None, name: str, value: str, *, model: str | None = None
@@ -268,11 +268,11 @@ class AppService:
 
     def warm_up(self) -> None:
         """Do everything once that is slow the first time: libraries, caches, the OCR process."""
-        kept = io.BytesIO()
-        Image.new("RGB", (64, 64), "white").save(kept, "PNG")
+        buffer = io.BytesIO()
+        Image.new("RGB", (64, 64), "white").save(buffer, "PNG")
         for name in self.models:
-            self.read(kept.getvalue(), "red shirt", model=name)
-        self.subject(kept.getvalue())
+            self.read(buffer.getvalue(), "red shirt", model=name)
+        self.subject(buffer.getvalue())
         if self.index is not None and len(self.index):
             self.search("red shirt", None)
 
@@ -303,12 +303,12 @@ class AppService:
             if key in self._products:
                 self._products.move_to_end(key)
                 return self._products[key]
-        found = self._found(product_id, catalog)
+        shown = self._found(product_id, catalog)
         with self._looking:
-            self._products[key] = found
+            self._products[key] = shown
             while len(self._products) > KEPT_PRODUCTS:
                 self._products.popitem(last=False)
-        return found
+        return shown
 
     def _found(self, product_id: str, catalog: Catalog | None) -> Shown:
         if catalog is not None:
@@ -378,12 +378,12 @@ class AppService:
     def named_table(self, path: str) -> Path:
         """A table that somebody named rather than uploaded. Raises ShopvlError for one that this app may not read: it
         must lie in the folder that the app was started in, or beside the catalog."""
-        told = Path(path.strip()).expanduser()
+        given = Path(path.strip()).expanduser()
         homes = [Path.cwd(), *([self.catalog.root] if self.catalog is not None else [])]
         for home in homes:
-            found = (home / told).resolve()
-            if found.is_relative_to(home.resolve()) and found.exists():
-                return found
+            table = (home / given).resolve()
+            if table.is_relative_to(home.resolve()) and table.exists():
+                return table
         raise ShopvlError(
             f"there is no table {path.strip()[:200]!r} in {' or '.join(map(str, homes))}; upload it instead"
         )
@@ -416,8 +416,8 @@ class AppService:
         if name not in self.runs():
             raise ReviewError(f"there is no tagging run {name!r}; run a catalog first")
         folder = self.work / "runs" / name
-        told = read_run(folder)
-        return folder, told, self.ontology
+        catalog = read_run(folder)
+        return folder, catalog, self.ontology
 
     # --- review
 
@@ -437,20 +437,22 @@ class AppService:
 
         More questions are read when none of those that were read waits.
         """
-        done = {one.key() for one in self.log.standing()}
+        done = {correction.key() for correction in self.log.standing()}
         rows = 0
         while True:
             queue = self.queue(run, rows)
-            asked = [
+            questions = [
                 question
                 for question in queue.questions
                 if (only is None or question.property == only)
                 and (not conflicts or question.reason.kind.startswith("conflict"))
             ]
-            waiting = [one for one in asked if (one.product_id, folded(one.property)) not in done]
+            waiting = [
+                question for question in questions if (question.product_id, folded(question.property)) not in done
+            ]
             if waiting or len(queue.questions) < rows:
                 more = queue.of - len(queue.questions)
-                return RunProgress(waiting, len(asked) - len(waiting), len(asked), more)
+                return RunProgress(waiting, len(questions) - len(waiting), len(questions), more)
             rows = len(queue.questions) + self.queue_rows
 
     def pictured(self, run: str, product_id: str) -> bytes | None:
@@ -471,7 +473,9 @@ class AppService:
 
     def decision(self, product_id: str, name: str) -> Correction | None:
         """What stands about a product's property, whoever decided it."""
-        return next((one for one in self.decisions() if one.key() == (product_id, folded(name))), None)
+        return next(
+            (correction for correction in self.decisions() if correction.key() == (product_id, folded(name))), None
+        )
 
     def undo(self, by: str) -> Correction | None:
         """Take back the last decision of that person."""
@@ -479,7 +483,7 @@ class AppService:
 
     def decisions(self) -> list[Correction]:
         """What stands, one per product and property, oldest first."""
-        return sorted(merged(self.log.standing()), key=lambda one: one.decided_at)
+        return sorted(merged(self.log.standing()), key=lambda correction: correction.decided_at)
 
 
 def _photo(data: bytes) -> Image.Image:

@@ -1,4 +1,4 @@
-"""A catalog tagged in the background while people watch: progress, a way to stop it, and results to take away.
+"""A catalog tagged in the background while people watch: progress, a way to stop it, and results to download.
 
 The tables come from people, not from whoever runs the service: their pictures may be on the web, inside the table or
 beside the catalog, and nowhere else on this machine.
@@ -30,7 +30,7 @@ from shopvl.files import atomic_write
 from shopvl.review.sheet import write_csv
 from shopvl.tagging.run import Tagged, tag
 
-RUN = "run.json"  # written last: a folder that has one is whole
+RUN = "run.json"  # written last: a folder that has one is complete
 COPY = "catalog"  # an uploaded table, kept for the review
 TAG_COLUMNS = ("product_id", "property", "value", "probability", "decision", "evidence", "conflict", "alternatives")
 REASONS = 8  # kinds of rejects that a summary names
@@ -55,7 +55,7 @@ class FencedCatalog(Catalog):
                 yield frame
                 continue
             paths = frame["image"].struct.field("path").to_list()
-            outside = [place for place, path in enumerate(paths) if path and not _inside(path, fence)]
+            outside = [row for row, path in enumerate(paths) if path and not _inside(path, fence)]
             yield _without_pictures(frame, outside) if outside else frame
 
 
@@ -68,15 +68,15 @@ def _inside(path: str, fence: Path) -> bool:
         return False
 
 
-def _without_pictures(frame: pl.DataFrame, places: Sequence[int]) -> pl.DataFrame:
+def _without_pictures(frame: pl.DataFrame, rows: Sequence[int]) -> pl.DataFrame:
     images = frame["image"].to_list()
-    for place in places:
-        images[place] = None
+    for row in rows:
+        images[row] = None
     columns = [pl.Series("image", images, dtype=IMAGE)]
     if FAULT in frame.columns:
         faults = frame[FAULT].to_list()
-        for place in places:
-            faults[place] = faults[place] or "its picture is a file outside the catalog's folder, which is not read"
+        for row in rows:
+            faults[row] = faults[row] or "its picture is a file outside the catalog's folder, which is not read"
         columns.append(pl.Series(FAULT, faults, dtype=pl.String))
     return frame.with_columns(columns)
 
@@ -155,7 +155,7 @@ class CatalogRun:
         folder = runs / f"{moment:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
         folder.mkdir(parents=True)
         run = cls(folder, name, min(total, limit) if limit else total)
-        told = {
+        settings = {
             "table": str(catalog.path),
             "root": str(catalog.root),
             "name": name,
@@ -166,7 +166,7 @@ class CatalogRun:
             "properties": list(properties),
             "started_at": moment.isoformat(),
         }
-        run._thread = threading.Thread(target=run._work, args=(design, catalog, told), daemon=True)
+        run._thread = threading.Thread(target=run._work, args=(design, catalog, settings), daemon=True)
         run._thread.start()
         return run
 
@@ -189,22 +189,22 @@ class CatalogRun:
         self._thread.join(timeout_s)
 
     def files(self) -> dict[str, Path]:
-        """What can be taken away, by name; empty until it is done."""
+        """Files to download, by name; empty until the run is done."""
         names = ("tags.parquet", "tags.csv", "rejects.csv") if self.state == "done" else ()
         return {name: self.folder / name for name in names}
 
-    def _work(self, design: Design, catalog: FencedCatalog, told: dict[str, Any]) -> None:
+    def _work(self, design: Design, catalog: FencedCatalog, settings: dict[str, Any]) -> None:
         try:
             tagged = tag(
                 design,
                 catalog,
                 self.folder,
-                use=tuple(told["use"]),
-                precision=told["precision"],
-                limit=told["limit"],
+                use=tuple(settings["use"]),
+                precision=settings["precision"],
+                limit=settings["limit"],
                 report=self._report,
             )
-            self._finish(tagged, told)
+            self._finish(tagged, settings)
             self.state = "done"
         except _Stopped:
             self._give_up("stopped", "it was stopped; nothing of it was kept")
@@ -222,23 +222,23 @@ class CatalogRun:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.message, self.state = message, state
 
-    def _finish(self, tagged: Tagged, told: dict[str, Any]) -> None:
+    def _finish(self, tagged: Tagged, settings: dict[str, Any]) -> None:
         path = self.folder / "tags.parquet"
-        if told["properties"]:
-            kept = pl.scan_parquet(path).filter(pl.col("property").is_in(told["properties"]))
+        if settings["properties"]:
+            selected = pl.scan_parquet(path).filter(pl.col("property").is_in(settings["properties"]))
             with atomic_write(path) as draft:
-                kept.sink_parquet(draft, compression="zstd")
+                selected.sink_parquet(draft, compression="zstd")
         _as_csv(path, self.folder / "tags.csv")
         rejects = pl.read_parquet(self.folder / "rejects.parquet")
         write_csv(self.folder / "rejects.csv", rejects.iter_rows(named=True), rejects.columns)
-        source = Path(told["table"])
-        if not source.is_dir() and told["root"] != str(source.parent):
-            kept_copy = self.folder / f"{COPY}{source.suffix}"
-            shutil.copyfile(source, kept_copy)
-            told["table"] = str(kept_copy)
+        source = Path(settings["table"])
+        if not source.is_dir() and settings["root"] != str(source.parent):
+            table_copy = self.folder / f"{COPY}{source.suffix}"
+            shutil.copyfile(source, table_copy)
+            settings["table"] = str(table_copy)
         self.summary = Summary.of(tagged, self.folder, self.seconds)
         (self.folder / RUN).write_text(
-            json.dumps({**told, **vars(self.summary)}, ensure_ascii=False, indent=1), "utf-8"
+            json.dumps({**settings, **vars(self.summary)}, ensure_ascii=False, indent=1), "utf-8"
         )
 
 
@@ -266,5 +266,5 @@ def _as_csv(tags: Path, out: Path) -> None:
 
 def read_run(folder: Path) -> FencedCatalog:
     """The catalog that a finished run was about. Raises ShopvlError where its table is gone."""
-    told = json.loads((folder / RUN).read_text("utf-8"))
-    return FencedCatalog.around(open_catalog(told["table"], required=()), Path(told["root"]))
+    settings = json.loads((folder / RUN).read_text("utf-8"))
+    return FencedCatalog.around(open_catalog(settings["table"], required=()), Path(settings["root"]))

@@ -26,12 +26,12 @@ _HASHER = FeatureHasher(GRAMS - 1, input_type="string", alternate_sign=False)
 def grams_of(text: str) -> set[str]:
     """`big red tee`: its words, `big red`, `red tee`, `big..tee`, and the groups of ` big ` and so on, after a #."""
     words = _WORD.findall(unicodedata.normalize("NFKC", text).lower())
-    found = {*words, *(f"{left} {right}" for left, right in itertools.pairwise(words))}
-    for place, word in enumerate(words):
-        found.update(f"{word}..{later}" for later in words[place + 2 : place + 1 + APART])
+    grams = {*words, *(f"{left} {right}" for left, right in itertools.pairwise(words))}
+    for index, word in enumerate(words):
+        grams.update(f"{word}..{later}" for later in words[index + 2 : index + 1 + APART])
     for word in set(words):
-        found.update(_groups(f" {word} "))
-    return found
+        grams.update(_groups(f" {word} "))
+    return grams
 
 
 def _groups(word: str) -> Iterator[str]:
@@ -42,10 +42,10 @@ def _groups(word: str) -> Iterator[str]:
 
 def gram_rows(texts: Sequence[str]) -> csr_matrix:
     """(N, GRAMS): which grams a text has, each worth 1 / sqrt(how many it has), so that all rows are of length 1."""
-    found = _HASHER.transform(map(grams_of, texts))
-    counts = np.diff(found.indptr)
+    hashed = _HASHER.transform(map(grams_of, texts))
+    counts = np.diff(hashed.indptr)
     data = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
-    return csr_matrix((data, found.indices + 1, found.indptr), shape=(len(texts), GRAMS))
+    return csr_matrix((data, hashed.indices + 1, hashed.indptr), shape=(len(texts), GRAMS))
 
 
 def padded(rows: csr_matrix) -> np.ndarray:

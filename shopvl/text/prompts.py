@@ -19,7 +19,7 @@ from shopvl.paths import resource_dir
 SLOT = "[MASK]"
 Family = Literal["is", "sold", "has", "property"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
-PLACES: dict[Family, set[str]] = {
+PLACEHOLDERS: dict[Family, set[str]] = {
     "is": {"product", "level"},
     "sold": {"product"},
     "has": {"product"},
@@ -132,26 +132,26 @@ def _read(path: Path) -> _File:
 
 
 def _faults(file: _File) -> list[str]:
-    found = [f"the family {name!r} has no phrasing" for name in FAMILIES if not file.families.get(name)]
+    faults = [f"the family {name!r} has no phrasing" for name in FAMILIES if not file.families.get(name)]
     for name, phrasings in file.families.items():
         for phrasing in phrasings:
-            found += [f"{phrasing!r} {fault}" for fault in _phrasing_faults(name, phrasing)]
-    return found
+            faults += [f"{phrasing!r} {fault}" for fault in _phrasing_faults(name, phrasing)]
+    return faults
 
 
 def _phrasing_faults(family: Family, phrasing: str) -> Iterator[str]:
     if phrasing.count(SLOT) != 1:
         yield f"has {phrasing.count(SLOT)} slots, exactly one {SLOT} was wanted"
     try:
-        parts = list(string.Formatter().parse(phrasing))
+        pieces = list(string.Formatter().parse(phrasing))
     except ValueError as fault:
         yield f"has braces that do not pair ({fault}); write {{{{ or }}}} for one that is meant"
         return
-    places = {place for _, place, _, _ in parts if place is not None}
-    if odd := places - PLACES[family]:
+    placeholders = {placeholder for _, placeholder, _, _ in pieces if placeholder is not None}
+    if odd := placeholders - PLACEHOLDERS[family]:
         yield f"holds {{{sorted(odd)[0]}}}, which {family!r} does not fill"
-    for _, place, form, conversion in parts:
+    for _, placeholder, form, conversion in pieces:
         if form or conversion:
-            yield f"gives {place} a format; write {{{place}}} alone"
-    if lacking := MUST_HOLD[family] - places:
+            yield f"gives {placeholder} a format; write {{{placeholder}}} alone"
+    if lacking := MUST_HOLD[family] - placeholders:
         yield f"does not hold {{{sorted(lacking)[0]}}}"

@@ -40,11 +40,11 @@ class Tokenizer:
             word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text))
         )
         pieces = [*SPECIAL, *learn_pieces(words, vocabulary - len(SPECIAL))]
-        numbered = {piece: number for number, piece in enumerate(pieces)}
-        backend = Backend(models.WordPiece(vocab=numbered, unk_token=UNKNOWN_PIECE))
+        piece_ids = {piece: number for number, piece in enumerate(pieces)}
+        backend = Backend(models.WordPiece(vocab=piece_ids, unk_token=UNKNOWN_PIECE))
         backend.normalizer, backend.pre_tokenizer = normalizer, pre_tokenizer
         backend.add_special_tokens(list(SPECIAL))
-        ends = [(token, numbered[token]) for token in (START, END)]
+        ends = [(token, piece_ids[token]) for token in (START, END)]
         backend.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=ends)
         return cls(backend)
 
@@ -105,15 +105,17 @@ def learn_pieces(words: Mapping[str, int], size: int) -> list[str]:
         letters.update({f"##{letter}": count for letter in word[1:]})
     chosen = _most(letters, size // 2)
     known = set(chosen)
-    whole = _most({w: n for w, n in words.items() if n > 1 and w not in known}, int(size * WORDS_SHARE) - len(chosen))
-    known.update(whole)
-    parts: Counter[str] = Counter()
+    whole_words = _most(
+        {w: n for w, n in words.items() if n > 1 and w not in known}, int(size * WORDS_SHARE) - len(chosen)
+    )
+    known.update(whole_words)
+    inner_counts: Counter[str] = Counter()
     for word, count in words.items():
         if word not in known:
             for piece in _parts(word):
-                parts[piece] += count * len(piece.removeprefix("##"))  # long pieces save more tokens
-    spelling = _most({p: n for p, n in parts.items() if p not in known}, size - len(chosen) - len(whole))
-    return [*chosen, *whole, *spelling]
+                inner_counts[piece] += count * len(piece.removeprefix("##"))  # long pieces save more tokens
+    spelling = _most({p: n for p, n in inner_counts.items() if p not in known}, size - len(chosen) - len(whole_words))
+    return [*chosen, *whole_words, *spelling]
 
 
 def _parts(word: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""All answers of a question as one tree of tokens: what a decoder must look at to score every one of them exactly."""
+"""A trie of all answers of a question: the tokens a decoder must score to score every answer exactly."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def build_trie(answers: Sequence[Sequence[int]], legal_QK: np.ndarray, end: int)
             for depth, token in enumerate(closed[k]):
                 children.setdefault((question, closed[k][:depth]), set()).add(token)
     parting = {node for node, following in children.items() if len(following) > 1}
-    kept = {(question, beginning[:depth]) for question, beginning in parting for depth in range(len(beginning) + 1)}
-    kept |= {(question, ()) for question in range(len(legal_QK))}
-    nodes = sorted(kept)
+    prefixes = {(question, beginning[:depth]) for question, beginning in parting for depth in range(len(beginning) + 1)}
+    prefixes |= {(question, ()) for question in range(len(legal_QK))}
+    nodes = sorted(prefixes)
     number = {node: m for m, node in enumerate(nodes)}
     sees = np.zeros((len(nodes), len(nodes)), dtype=bool)
     following = np.zeros((len(nodes), len(tokens)), dtype=bool)

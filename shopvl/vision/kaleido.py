@@ -36,11 +36,11 @@ def kaleido_cells(pixels_3YX: np.ndarray, box: np.ndarray, levels: int, cell_px:
 def kaleido_boxes(box: np.ndarray, levels: int) -> np.ndarray:
     """float32 (P, 5): x0, x1, y0, y1 and area of every cell, as shares of the picture."""
     x0, y0, x1, y1 = box.tolist()
-    found = []
+    cells = []
     for level in range(1, levels + 1):
         across, down = np.linspace(x0, x1, level + 1), np.linspace(y0, y1, level + 1)
         for row in range(level):
             for column in range(level):
                 edges = across[column], across[column + 1], down[row], down[row + 1]
-                found.append((*edges, (edges[1] - edges[0]) * (edges[3] - edges[2])))
-    return np.array(found, np.float32)
+                cells.append((*edges, (edges[1] - edges[0]) * (edges[3] - edges[2])))
+    return np.array(cells, np.float32)

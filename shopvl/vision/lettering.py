@@ -1,4 +1,4 @@
-"""Words that were laid over a picture, told from words printed on the product; and how far their plates reach.
+"""Distinguish words laid over a picture from words printed on the product, and find the plates behind them.
 
 OCR gives the letters' corners only. A promotion also covers the plate behind its letters, and a brand on a shirt must
 stay part of the shirt. Clues: is there product around the words, do they stand on a flat plate of their own or in an
@@ -165,7 +165,7 @@ def _grown(mask: np.ndarray, by_px: int) -> np.ndarray:
 
 
 def laid_over(
-    found: Lettering, rgb: np.ndarray, subject: np.ndarray, recurring: Collection[Place] = frozenset()
+    lettering: Lettering, rgb: np.ndarray, subject: np.ndarray, recurring: Collection[Place] = frozenset()
 ) -> bool:
     """Whether words were laid over the picture rather than printed on the product.
 
@@ -173,31 +173,31 @@ def laid_over(
     printed on it. For the others the clues are weighed; a bare word in the middle of the product is taken as printed,
     whatever it says.
     """
-    if subject[found.region].mean() < 0.5:
+    if subject[lettering.region].mean() < 0.5:
         return True
-    x0, y0, x1, y1 = found.word.box
+    x0, y0, x1, y1 = lettering.word.box
     clues = 0.0
-    if found.plate:
-        clues += 1.5 if found.flat else 0.5
-    if _is_promotion(found.word):
+    if lettering.plate:
+        clues += 1.5 if lettering.flat else 0.5
+    if _is_promotion(lettering.word):
         clues += 1.5
     if min(x0, y0, 1 - x1, 1 - y1) < 0.06:
         clues += 1.0
-    if _outlined(found, rgb):
+    if _outlined(lettering, rgb):
         clues += 1.5
-    if place_of(found.word) in recurring:
+    if place_of(lettering.word) in recurring:
         clues += 1.5
     return clues >= 1.5
 
 
-def _outlined(found: Lettering, rgb: np.ndarray) -> bool:
+def _outlined(lettering: Lettering, rgb: np.ndarray) -> bool:
     """Whether the letters have a rim: a third colour between ink and ground that is neither."""
-    if found.plate or found.region.sum() < 40:
+    if lettering.plate or lettering.region.sum() < 40:
         return False
-    ring = _grown(found.region, 2) & ~found.region
+    ring = _grown(lettering.region, 2) & ~lettering.region
     if not ring.any():
         return False
-    pixels = rgb[found.region].astype(np.float32)
+    pixels = rgb[lettering.region].astype(np.float32)
     cv2.setRNGSeed(0)  # clusters start at random
     ground = np.median(rgb[ring].astype(np.float32), axis=0)
     # the ink is what differs most from the ground, the rim what is far from both

@@ -68,9 +68,9 @@ def _frame(pen: ImageDraw.ImageDraw, word: Word, colour: tuple[int, int, int], s
 
 
 def _cross_out(pen: ImageDraw.ImageDraw, shares: np.ndarray, rule: KeepRule, size: tuple[int, int]) -> None:
-    kept = rule.kept(shares)
-    rows, columns = kept.shape
-    for row, column in np.argwhere(~kept).tolist():
+    keep = rule.keep_mask(shares)
+    rows, columns = keep.shape
+    for row, column in np.argwhere(~keep).tolist():
         x0, x1 = column * size[0] / columns, (column + 1) * size[0] / columns
         y0, y1 = row * size[1] / rows, (row + 1) * size[1] / rows
         pen.line((x0, y0, x1, y1), fill=_DROPPED)

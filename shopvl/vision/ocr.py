@@ -1,7 +1,7 @@
-"""Words in pictures, with their places: one door to RapidOCR and PaddleOCR.
+"""Words in pictures, with their positions, by RapidOCR or PaddleOCR.
 
 Engines run in processes of their own (`ocr_worker.py`): long runs of PaddleOCR are known to leak, one bad picture may
-kill an engine, and PaddleOCR needs libraries that cannot live beside ours. Readings are kept on disk by the content of
+kill an engine, and PaddleOCR needs libraries that conflict with ours. Readings are kept on disk by the content of
 the picture and the version of the engine.
 """
 
@@ -72,7 +72,7 @@ class RapidEngine:
     side_px: int = 320
 
     def version(self) -> str:
-        """What readings are kept under."""
+        """The version that cached readings belong to."""
         self.command(0)
         return f"rapidocr-{importlib.metadata.version('rapidocr')}"
 
@@ -95,13 +95,13 @@ class PaddleEngine:
     side_px: int = 320
 
     def version(self) -> str:
-        """What readings are kept under."""
+        """The version that cached readings belong to."""
         self.command(0)
-        asked = [str(self.python), "-c", "import importlib.metadata as m; print(m.version('paddleocr'))"]
-        told = subprocess.run(asked, capture_output=True, text=True, check=False)
-        if told.returncode:
+        command = [str(self.python), "-c", "import importlib.metadata as m; print(m.version('paddleocr'))"]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode:
             raise ShopvlError(f"there is no paddleocr for {self.python}; run `make install-paddle`")
-        return f"paddleocr-{told.stdout.strip()}"
+        return f"paddleocr-{process.stdout.strip()}"
 
     def command(self, ceiling_mb: int) -> list[str]:
         """How the worker is started. Raises ShopvlError where a file is missing."""
@@ -219,7 +219,7 @@ class Worker:
 
 @dataclass
 class Reader:
-    """Reads pictures in `workers` processes at once and keeps what they read.
+    """Reads pictures in `workers` processes at once and caches what they read.
 
     Use it in a `with` block. `decode` turns a file's bytes into an RGB picture and raises ImageError where it cannot;
     `cache` is a file that is made when it is not there. A worker is replaced after `pictures_each`, or when it holds
@@ -271,19 +271,19 @@ class Reader:
         A picture that cannot be decoded or read has a note instead of words; notes are not kept, so that the next run
         tries again. Raises ShopvlError where the engine itself does not start.
         """
-        ahead: deque[tuple[str, OcrReading | Future[OcrReading]]] = deque()
+        pending: deque[tuple[str, OcrReading | Future[OcrReading]]] = deque()
         with ThreadPoolExecutor(self.workers) as pool:
             try:
                 for data in pictures:
                     key = self._key(data)
                     known = None if self._store is None else self._store.get(key)
-                    ahead.append((key, pool.submit(self._fresh, data) if known is None else known))
-                    if len(ahead) > 2 * self.workers:
-                        yield self._finished(*ahead.popleft())
-                while ahead:
-                    yield self._finished(*ahead.popleft())
+                    pending.append((key, pool.submit(self._fresh, data) if known is None else known))
+                    if len(pending) > 2 * self.workers:
+                        yield self._finished(*pending.popleft())
+                while pending:
+                    yield self._finished(*pending.popleft())
             finally:
-                for _, waiting in ahead:
+                for _, waiting in pending:
                     if isinstance(waiting, Future):
                         waiting.cancel()
                 if self._store is not None:
@@ -346,11 +346,11 @@ class Store:
 
     def get(self, key: str) -> OcrReading | None:
         """The reading kept under a key."""
-        found = self._file.execute("SELECT words FROM readings WHERE key = ?", (key,)).fetchone()
-        if found is None:
+        row = self._file.execute("SELECT words FROM readings WHERE key = ?", (key,)).fetchone()
+        if row is None:
             return None
         return OcrReading(
-            tuple(Word(text, cast(Quad, tuple(quad)), score) for text, score, *quad in json.loads(found[0]))
+            tuple(Word(text, cast(Quad, tuple(quad)), score) for text, score, *quad in json.loads(row[0]))
         )
 
     def put(self, key: str, reading: OcrReading) -> None:

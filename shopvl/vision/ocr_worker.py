@@ -1,7 +1,7 @@
 """The process that reads words in pictures: started by `vision/ocr.py`, also with the Python of another environment.
 
-It knows no other file of this package, because PaddleOCR's environment does not hold it. It is asked over standard
-input: one JSON line with `height` and `width`, then height x width x 3 bytes of RGB. It answers one JSON line each on
+It knows no other file of this package, because PaddleOCR's environment does not hold it. Requests come over standard
+input: one JSON line with `height` and `width`, then height x width x 3 bytes of RGB. Each reply is one JSON line on
 standard output: `words` (list of [text, confidence, eight corner numbers in [0, 1]]) or `fault`, and `resident_mb`.
 """
 
@@ -26,12 +26,12 @@ def rapid(side_px: int) -> Read:
     engine = RapidOCR(params={**threads, "Global.log_level": "error", "Det.limit_side_len": side_px})
 
     def read(bgr: np.ndarray) -> list[Line]:
-        # all three said every time: the engine remembers what it was last told
-        found = engine(bgr, use_det=True, use_cls=False, use_rec=True)
-        texts = getattr(found, "txts", None)
-        if found.boxes is None or texts is None:
+        # all three are given every time: the engine remembers the last call's values
+        result = engine(bgr, use_det=True, use_cls=False, use_rec=True)
+        texts = getattr(result, "txts", None)
+        if result.boxes is None or texts is None:
             return []
-        return [(text, float(score), box) for text, score, box in zip(texts, found.scores, found.boxes, strict=True)]
+        return [(text, float(score), box) for text, score, box in zip(texts, result.scores, result.boxes, strict=True)]
 
     return read
 
@@ -57,8 +57,8 @@ def paddle(side_px: int, models: Path) -> Read:
     def read(bgr: np.ndarray) -> list[Line]:
         lines: list[Line] = []
         for page in engine.predict(bgr):
-            parts = zip(page["rec_texts"], page["rec_scores"], page["rec_polys"], strict=True)
-            lines += [(text, float(score), np.asarray(corners)) for text, score, corners in parts if text.strip()]
+            rows = zip(page["rec_texts"], page["rec_scores"], page["rec_polys"], strict=True)
+            lines += [(text, float(score), np.asarray(corners)) for text, score, corners in rows if text.strip()]
         return lines
 
     return read
@@ -99,12 +99,12 @@ def _corners(box: np.ndarray) -> Iterable[float]:
     return (round(float(x), 5) for x in np.clip(box, 0, 1).ravel())
 
 
-def serve(read: Read, asked: BinaryIO, replies: BinaryIO) -> None:
+def serve(read: Read, requests: BinaryIO, replies: BinaryIO) -> None:
     """Answer until the other side closes."""
-    while header := asked.readline():
+    while header := requests.readline():
         size = json.loads(header)
         shape = (size["height"], size["width"], 3)
-        data = asked.read(shape[0] * shape[1] * 3)
+        data = requests.read(shape[0] * shape[1] * 3)
         reply = answer(read, np.frombuffer(data, dtype=np.uint8).reshape(shape))
         replies.write(json.dumps({**reply, "resident_mb": resident_mb()}).encode() + b"\n")
         replies.flush()

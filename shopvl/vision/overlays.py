@@ -135,8 +135,8 @@ def draw_overlays(
     for _ in range(wanted * 6):
         if len(taken) == wanted:
             break
-        told = text if text is not None and not taken else None
-        words = _draw_piece(sheet, rng, tongue, told)
+        own_text = text if text is not None and not taken else None
+        words = _draw_piece(sheet, rng, tongue, own_text)
         finished = sheet.finished(photo.size)
         sheet.clear()
         spot = finished.getchannel("A").getbbox()
@@ -217,12 +217,12 @@ def _centre_label(sheet: Sheet, rng: np.random.Generator, text: str) -> None:
     sheet.layer.paste(turned, (max(0, int(x)), max(0, int(y))), turned)
 
 
-def _draw_piece(sheet: Sheet, rng: np.random.Generator, language: str, told: str | None) -> str:
+def _draw_piece(sheet: Sheet, rng: np.random.Generator, language: str, own_text: str | None) -> str:
     """One promotion on the empty sheet; the words it says."""
-    if told is not None:
+    if own_text is not None:
         kinds: tuple[Callable[[Sheet, np.random.Generator, str], None], ...] = (_pill, _caption, _banner, _pill)
-        kinds[int(rng.integers(len(kinds)))](sheet, rng, told)
-        return told
+        kinds[int(rng.integers(len(kinds)))](sheet, rng, own_text)
+        return own_text
     choice = int(rng.choice(8, p=(0.2, 0.2, 0.16, 0.12, 0.12, 0.08, 0.08, 0.04)))
     if choice == 0:
         return _price(sheet, rng, language)
@@ -255,8 +255,8 @@ def _corner(sheet: Sheet, width: float, height: float, rng: np.random.Generator)
     """Upper left point of a plate in one of the corners or at the middle of an edge."""
     margin = sheet.short * rng.uniform(0.015, 0.05)
     free_x, free_y = sheet.width - width - 2 * margin, sheet.height - height - 2 * margin
-    places = ((0, 0), (1, 0), (0, 1), (1, 1), (0.5, 0), (0.5, 1))
-    across, down = places[int(rng.integers(len(places)))]
+    anchors = ((0, 0), (1, 0), (0, 1), (1, 1), (0.5, 0), (0.5, 1))
+    across, down = anchors[int(rng.integers(len(anchors)))]
     return margin + max(0.0, free_x) * across, margin + max(0.0, free_y) * down
 
 
@@ -295,32 +295,38 @@ def _price(sheet: Sheet, rng: np.random.Generator, language: str) -> str:
     small = sheet.fitted(old or "0", face.size * 0.55, sheet.width * 0.3, bold=False)
     tiny = sheet.fitted(label or "0", face.size * 0.5, sheet.width * 0.3)
     pad = face.size * 0.3
-    parts = [(text, font) for text, font in ((label, tiny), (price, face), (old, small)) if text]
-    while len(parts) > 1 and _row_width(parts, pad) > sheet.width * 0.97:
-        parts.remove(parts[0] if parts[0][0] is label else parts[-1])
-    width, height = _row_width(parts, pad), face.size * 1.35
+    phrases = [(text, font) for text, font in ((label, tiny), (price, face), (old, small)) if text]
+    while len(phrases) > 1 and _row_width(phrases, pad) > sheet.width * 0.97:
+        phrases.remove(phrases[0] if phrases[0][0] is label else phrases[-1])
+    width, height = _row_width(phrases, pad), face.size * 1.35
     x, y = _corner(sheet, width, height, rng)
     bare = rng.random() < 0.3
     if not bare:
         sheet.draw.rounded_rectangle((x, y, x + width, y + height), height * rng.choice((0.05, 0.3)), fill=plate)
     fill = (214, 28, 40) if bare else ink
-    place = x + pad
-    for part, font in parts:
-        baseline, length = y + height * 0.76, font.getlength(part)
+    left = x + pad
+    for phrase, font in phrases:
+        baseline, length = y + height * 0.76, font.getlength(phrase)
         stroke = max(1, int(font.size * 0.06)) if bare else 0
         sheet.draw.text(
-            (place, baseline), part, fill=fill, font=font, anchor="ls", stroke_width=stroke, stroke_fill=(255, 255, 255)
+            (left, baseline),
+            phrase,
+            fill=fill,
+            font=font,
+            anchor="ls",
+            stroke_width=stroke,
+            stroke_fill=(255, 255, 255),
         )
-        if part is old:
+        if phrase is old:
             middle = baseline - font.size * 0.32
-            sheet.draw.line((place, middle, place + length, middle), fill=fill, width=max(1, int(font.size * 0.08)))
-        place += length + pad * 0.6
-    return " ".join(text for text, _ in parts)
+            sheet.draw.line((left, middle, left + length, middle), fill=fill, width=max(1, int(font.size * 0.08)))
+        left += length + pad * 0.6
+    return " ".join(text for text, _ in phrases)
 
 
-def _row_width(parts: list[tuple[str, ImageFont.FreeTypeFont]], pad: float) -> float:
+def _row_width(phrases: list[tuple[str, ImageFont.FreeTypeFont]], pad: float) -> float:
     """Width of words side by side on a plate."""
-    return sum(font.getlength(text) for text, font in parts) + pad * (2 + 0.6 * (len(parts) - 1))
+    return sum(font.getlength(text) for text, font in phrases) + pad * (2 + 0.6 * (len(phrases) - 1))
 
 
 def _badge(sheet: Sheet, rng: np.random.Generator, text: str) -> None:

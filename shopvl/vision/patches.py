@@ -65,7 +65,7 @@ class KeepRule:
         ]
         return wrong + ([f"at_least is {self.at_least}; one patch is the least"] if self.at_least < 1 else [])
 
-    def kept(self, shares: np.ndarray) -> np.ndarray:
+    def keep_mask(self, shares: np.ndarray) -> np.ndarray:
         """bool (..., rows, columns) from shares (..., rows, columns, 3): True where the patch stays."""
         if problems := self.problems():
             raise ShopvlError("; ".join(problems))
@@ -76,5 +76,5 @@ class KeepRule:
         order = np.argsort(-worth, axis=-1, kind="stable")
         best = np.zeros_like(flat)
         np.put_along_axis(best, order[..., : self.at_least], True, axis=-1)
-        kept: np.ndarray = (flat | best).reshape(keep.shape)
-        return kept
+        mask: np.ndarray = (flat | best).reshape(keep.shape)
+        return mask

@@ -19,7 +19,7 @@ from shopvl.vision.subject import subject_map, without_overlays
 class BarePicture:
     """The RGB picture, text laid over it painted out, and the words on the product itself.
 
-    `note` says why the words could not be read, and is empty where they could; the picture is then as it came.
+    `note` says why the words could not be read, and is empty where they could; the picture is then unchanged.
     """
 
     picture: Image.Image
@@ -28,7 +28,7 @@ class BarePicture:
 
 
 def bared(picture: Image.Image, reading: OcrReading) -> BarePicture:
-    """An RGB picture and what OCR read in it, told apart."""
+    """Split an RGB picture and its OCR reading into a bare picture and printed words."""
     if not reading.words:
         return BarePicture(picture, note=reading.note)
     shown = subject_map(picture, reading.words)

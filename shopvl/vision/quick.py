@@ -23,8 +23,8 @@ def subject_shares(pixels_B3YX: np.ndarray, grid: tuple[int, int]) -> np.ndarray
     Plain patches that product shuts in on all sides count as product: a white shirt on white. Where the border is too
     busy to tell, everything does. The sides must be multiples of the grid's.
     """
-    parts = [_shares(pixels_B3YX[i : i + _TOGETHER], grid) for i in range(0, len(pixels_B3YX), _TOGETHER)]
-    shares_BRC, spread_B = (np.concatenate(part) for part in zip(*parts, strict=True))
+    chunks = [_shares(pixels_B3YX[i : i + _TOGETHER], grid) for i in range(0, len(pixels_B3YX), _TOGETHER)]
+    shares_BRC, spread_B = (np.concatenate(part) for part in zip(*chunks, strict=True))
     empty = shares_BRC < _EMPTY
     shares_BRC[empty & ~_reached(empty)] = 1.0
     shares_BRC[spread_B > _BUSY] = 1.0
@@ -55,14 +55,14 @@ def _shares(pixels_B3YX: np.ndarray, grid: tuple[int, int]) -> tuple[np.ndarray,
 
 def subject_boxes(shares_BRC: np.ndarray, least: float) -> np.ndarray:
     """float32 (B, 4): x0 y0 x1 y1 in [0, 1] around the patches with that share of product; else the whole picture."""
-    found = np.zeros((len(shares_BRC), 4), np.float32)
+    boxes_B4 = np.zeros((len(shares_BRC), 4), np.float32)
     shown = shares_BRC >= least
     shown[~shown.any(axis=(1, 2))] = True
     for low, axis in enumerate((1, 2)):  # x from the columns, with rows taken together; y from the rows
         line = np.asarray(shown.any(axis=axis))
-        found[:, low] = line.argmax(axis=1) / line.shape[1]
-        found[:, low + 2] = 1 - line[:, ::-1].argmax(axis=1) / line.shape[1]
-    return found
+        boxes_B4[:, low] = line.argmax(axis=1) / line.shape[1]
+        boxes_B4[:, low + 2] = 1 - line[:, ::-1].argmax(axis=1) / line.shape[1]
+    return boxes_B4
 
 
 def bias_drop(shares_BRC: np.ndarray, share: float, bias: float, rng: np.random.Generator) -> np.ndarray:
@@ -73,9 +73,9 @@ def bias_drop(shares_BRC: np.ndarray, share: float, bias: float, rng: np.random.
     flat = shares_BRC.reshape(len(shares_BRC), -1)
     worth = rng.random(flat.shape) + bias * flat
     stays = max(1, round((1 - share) * flat.shape[1]))
-    kept = np.zeros(flat.shape, dtype=bool)
-    np.put_along_axis(kept, np.argsort(-worth, axis=1)[:, :stays], True, axis=1)
-    return kept.reshape(shares_BRC.shape)
+    keep = np.zeros(flat.shape, dtype=bool)
+    np.put_along_axis(keep, np.argsort(-worth, axis=1)[:, :stays], True, axis=1)
+    return keep.reshape(shares_BRC.shape)
 
 
 @lru_cache(maxsize=8)

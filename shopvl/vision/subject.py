@@ -82,22 +82,22 @@ def subject_map(
     size_px = picture.size
     pixels = np.asarray(picture.convert("RGB"))
     rgb, fine = _shrunk(pixels, WORK_PX), _shrunk(pixels, LETTERS_PX)
-    found = letterings(fine, words)
-    if not found:
+    text_regions = letterings(fine, words)
+    if not text_regions:
         subject, method = find_subject(rgb, quick=quick)
         return _mapped(subject, np.zeros(subject.shape, np.float32), size_px, method)
-    covered = np.logical_or.reduce([item.region for item in found])
+    covered = np.logical_or.reduce([item.region for item in text_regions])
     subject, method = find_subject(_painted_over(rgb, _resized(covered, rgb.shape[:2]) > 0.1), quick=quick)
     on_fine = _resized(subject, fine.shape[:2]) > 0.5
-    over = [laid_over(item, fine, on_fine, recurring) for item in found]
-    overlay = _resized(_union(found, over, covered.shape), rgb.shape[:2])
+    over = [laid_over(item, fine, on_fine, recurring) for item in text_regions]
+    overlay = _resized(_union(text_regions, over, covered.shape), rgb.shape[:2])
     return _mapped(
         subject,
         overlay,
         size_px,
         method,
-        overlays=tuple(item.word for item, is_over in zip(found, over, strict=True) if is_over),
-        printed=tuple(item.word for item, is_over in zip(found, over, strict=True) if not is_over),
+        overlays=tuple(item.word for item, is_over in zip(text_regions, over, strict=True) if is_over),
+        printed=tuple(item.word for item, is_over in zip(text_regions, over, strict=True) if not is_over),
     )
 
 
@@ -164,9 +164,9 @@ def _mapped(
     return SubjectMap(np.where(subject, 1 - overlay, 0).astype(np.float32), overlay, size_px, method, overlays, printed)
 
 
-def _union(found: Sequence[Lettering], over: Sequence[bool], shape: tuple[int, ...]) -> np.ndarray:
+def _union(text_regions: Sequence[Lettering], over: Sequence[bool], shape: tuple[int, ...]) -> np.ndarray:
     mask = np.zeros(shape, dtype=bool)
-    for item, is_over in zip(found, over, strict=True):
+    for item, is_over in zip(text_regions, over, strict=True):
         if is_over:
             mask |= item.region
     return mask
@@ -301,15 +301,15 @@ def _ring(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     reach = max(1, round(min(height, width) * 0.03))
     border = np.ones((height, width), dtype=bool)
     border[reach:-reach, reach:-reach] = False
-    places = np.flatnonzero(border)
-    return terms, terms[places], places
+    border_pixels = np.flatnonzero(border)
+    return terms, terms[border_pixels], border_pixels
 
 
 def _border_surface(image: np.ndarray) -> tuple[np.ndarray, float, float]:
     """A smooth surface (Y, X, 3) through the border, its spread in grey levels, and the share of the border it fits."""
     height, width = image.shape[:2]
-    terms, on_border, places = _ring(height, width)
-    seen = image.reshape(-1, 3)[places]
+    terms, on_border, border_pixels = _ring(height, width)
+    seen = image.reshape(-1, 3)[border_pixels]
     fitting = np.abs(seen - np.median(seen, axis=0)).max(axis=1) < 40
     stiff = np.diag([0.0, 1.0, 1.0, 4.0, 4.0, 4.0]).astype(np.float32)
     spread = 1.0
@@ -370,21 +370,21 @@ def _pieces(mask: np.ndarray) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
 def _cut(rgb: np.ndarray, look: _Look) -> np.ndarray:
     """GrabCut from the first look: uint8 (Y, X)."""
     subject = look.subject
-    told = np.where(subject > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    told[cv2.erode(subject, _CROSS, iterations=7) > 0] = cv2.GC_FGD
-    told[look.sure > 0] = cv2.GC_FGD
+    grabcut_mask = np.where(subject > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    grabcut_mask[cv2.erode(subject, _CROSS, iterations=7) > 0] = cv2.GC_FGD
+    grabcut_mask[look.sure > 0] = cv2.GC_FGD
     reach = max(2, round(0.03 * max(subject.shape)))
-    told[cv2.dilate(subject, _CROSS, iterations=reach) == 0] = cv2.GC_BGD
+    grabcut_mask[cv2.dilate(subject, _CROSS, iterations=reach) == 0] = cv2.GC_BGD
     if look.noise > _BUSY:  # busy: the border itself is no part of the product
-        told[:1] = told[-1:] = cv2.GC_BGD
-        told[:, :1] = told[:, -1:] = cv2.GC_BGD
-    front = told & 1  # the two kinds of foreground are odd numbers
+        grabcut_mask[:1] = grabcut_mask[-1:] = cv2.GC_BGD
+        grabcut_mask[:, :1] = grabcut_mask[:, -1:] = cv2.GC_BGD
+    front = grabcut_mask & 1  # the two kinds of foreground are odd numbers
     if not front.any() or front.all():
         return subject
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)  # its colour clusters start at random
-    cv2.grabCut(np.ascontiguousarray(rgb), told, None, *models, 3, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
-    return told & 1
+    cv2.grabCut(np.ascontiguousarray(rgb), grabcut_mask, None, *models, 3, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
+    return grabcut_mask & 1
 
 
 def _tidied(subject: np.ndarray) -> np.ndarray:
@@ -394,9 +394,9 @@ def _tidied(subject: np.ndarray) -> np.ndarray:
     area[0] = 0
     large = area >= _PART * area.max()
     large[0] = False
-    kept = large[labels]
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((~kept).astype(np.uint8), connectivity=4)
-    pinhole = stats[:, cv2.CC_STAT_AREA] < _HOLE * kept.size
+    mask = large[labels]
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    pinhole = stats[:, cv2.CC_STAT_AREA] < _HOLE * mask.size
     pinhole[0] = False
-    whole: np.ndarray = kept | pinhole[labels]
-    return whole
+    closed: np.ndarray = mask | pinhole[labels]
+    return closed

@@ -31,7 +31,7 @@ def test_patches_that_are_left_out_are_crossed():
     photo = Image.new("RGB", (200, 200), (250, 250, 250))
     bare, crossed = drawn_map(photo, a_map()), drawn_map(photo, a_map(), grid=(4, 4))
     changed = np.any(np.asarray(bare) != np.asarray(crossed), axis=-1)
-    kept = KeepRule().kept(patch_shares(a_map(), (4, 4)))
+    kept = KeepRule().keep_mask(patch_shares(a_map(), (4, 4)))
     for row in range(4):
         for column in range(4):
             inner = changed[row * 50 + 5 : row * 50 + 45, column * 50 + 5 : column * 50 + 45]

@@ -90,30 +90,30 @@ def shares_of(subject: list[list[float]], overlay: list[list[float]]) -> np.ndar
 
 def test_keeps_subject_and_drops_background_and_overlay():
     shares = shares_of([[0.9, 0.0, 0.3], [0.04, 0.2, 0.0]], [[0.0, 0.0, 0.7], [0.0, 0.1, 1.0]])
-    kept = KeepRule(subject=0.05, overlay=0.5, at_least=1).kept(shares)
+    kept = KeepRule(subject=0.05, overlay=0.5, at_least=1).keep_mask(shares)
     assert kept.tolist() == [[True, False, False], [False, True, False]]
 
 
 def test_always_keeps_a_few_the_best_first():
     shares = shares_of([[0.0, 0.01, 0.0], [0.03, 0.0, 0.0]], [[0.0, 0.0, 0.9], [0.0, 0.2, 0.0]])
-    assert KeepRule(at_least=1).kept(shares).tolist() == [[False, False, False], [True, False, False]]
-    assert KeepRule(at_least=2).kept(shares).tolist() == [[False, True, False], [True, False, False]]
-    assert not KeepRule(at_least=5).kept(shares)[0, 2]  # overlay text comes last
-    assert KeepRule(at_least=99).kept(shares).all()
+    assert KeepRule(at_least=1).keep_mask(shares).tolist() == [[False, False, False], [True, False, False]]
+    assert KeepRule(at_least=2).keep_mask(shares).tolist() == [[False, True, False], [True, False, False]]
+    assert not KeepRule(at_least=5).keep_mask(shares)[0, 2]  # overlay text comes last
+    assert KeepRule(at_least=99).keep_mask(shares).all()
 
 
 def test_kept_does_not_add_to_enough():
     shares = shares_of([[0.9, 0.8, 0.7, 0.0]], [[0.0] * 4])
-    assert KeepRule(at_least=2).kept(shares).tolist() == [[True, True, True, False]]
+    assert KeepRule(at_least=2).keep_mask(shares).tolist() == [[True, True, True, False]]
 
 
 def test_works_on_batches():
     batch = np.stack([patch_shares(a_map(seed=seed), (5, 4)) for seed in range(3)])
-    kept = KeepRule(subject=0.5).kept(batch)
+    kept = KeepRule(subject=0.5).keep_mask(batch)
     assert kept.shape == (3, 5, 4)
-    assert all(np.array_equal(kept[i], KeepRule(subject=0.5).kept(batch[i])) for i in range(3))
+    assert all(np.array_equal(kept[i], KeepRule(subject=0.5).keep_mask(batch[i])) for i in range(3))
 
 
 def test_says_every_fault():
     with pytest.raises(ShopvlError, match=r"subject is 2.*overlay is -1.*at_least is 0"):
-        KeepRule(subject=2, overlay=-1, at_least=0).kept(np.zeros((1, 1, 3)))
+        KeepRule(subject=2, overlay=-1, at_least=0).keep_mask(np.zeros((1, 1, 3)))

@@ -25,5 +25,5 @@ def test_most_thumbnails_have_a_subject_and_a_background(quick: bool) -> None:
     shares = np.array([shown.subject.mean() for shown in maps])
     assert np.mean((shares > 0.03) & (shares < 0.9)) > 0.97
     assert 0.25 < shares.mean() < 0.5
-    kept = [KeepRule().kept(patch_shares(shown, (10, 8))).mean() for shown in maps]
+    kept = [KeepRule().keep_mask(patch_shares(shown, (10, 8))).mean() for shown in maps]
     assert 0.35 < np.mean(kept) < 0.65
