@@ -1,4 +1,4 @@
-"""In which characters a text table is written: UTF-8, or what spreadsheets save where nobody asks for it."""
+"""The character encoding of a text table: UTF-8, or what spreadsheets save by default."""
 
 import re
 from collections import Counter

@@ -21,7 +21,7 @@ from shopvl.errors import CatalogError
 
 
 class CorrectionLog:
-    """One log file, for adding and for reading what stands in it; `shopvl tune --corrections` takes the file as it is.
+    """One log file, for adding decisions and reading those in force; `shopvl tune --corrections` takes the file.
 
     Safe to use from several threads, and from several processes on the same file.
     """
@@ -36,15 +36,15 @@ class CorrectionLog:
         self._mutex = threading.Lock()
         self._read_to = 0  # bytes
         self._lines: list[LogLine] = []
-        with self._locked():  # it can be written to, or is refused now rather than at the first decision
+        with self._locked():  # fail now, not at the first decision, where the file cannot be written
             pass
 
     def add(self, correction: Correction, by: str) -> None:
-        """Write a decision down. `by` is whoever decided: who takes it back is told by the same name."""
+        """Append a decision. `by` identifies who decided; `undo` takes the same name."""
         self._append(LogLine(id=uuid.uuid4().hex, by=by, correction=correction))
 
     def undo(self, by: str) -> Correction | None:
-        """Take back the last decision of `by` that still stands, and return it; None where there is none."""
+        """Take back the last decision of `by` in force, and return it; None where there is none."""
         with self._mutex:
             last = next((line for line in reversed(self._standing()) if line.by == by), None)
         if last is None:

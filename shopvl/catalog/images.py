@@ -83,7 +83,7 @@ def fetch(
 
 
 class _Passing(Exception):  # noqa: N818
-    """A failure that may be gone the next time."""
+    """A failure that may not happen again."""
 
 
 def _download(url: str, timeout_s: float, max_bytes: int) -> bytes:

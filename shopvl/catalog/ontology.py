@@ -165,7 +165,7 @@ class Ontology(_Frozen):
         return (*nodes, *(Fact("value", property=name, value=value) for name, value in pairs))
 
     def fact_ids(self, category_path: Sequence[str] | None, attributes: Iterable[Pair] | None = None) -> list[int]:
-        """Facts that hold for a product, ancestors of its category included; what is not known is passed over."""
+        """Facts that hold for a product, ancestors of its category included; unknown names are skipped."""
         key = path_key(category_path or ())
         ids = {self._node_ids[key[:depth]] for depth in range(1, len(key) + 1) if key[:depth] in self._node_ids}
         for pair in attributes or ():

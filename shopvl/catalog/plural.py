@@ -3,7 +3,7 @@
 
 def singular(word: str) -> str:
     """The word in lower case without its plural ending and hyphens: `dresses` and `dress` are one, so are
-    `t-shirts` and `tshirt`. Words of three letters stay as they are."""
+    `t-shirts` and `tshirt`. Words of three letters stay unchanged."""
     word = word.replace("-", "")  # a "t-shirt" is a "tshirt"
     if len(word) <= 3 or not word.endswith("s") or word.endswith("ss"):
         return word

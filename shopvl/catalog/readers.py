@@ -37,7 +37,7 @@ SPLIT_BY = ("split", "title", "product_id")
 
 @dataclass(frozen=True)
 class Catalog:
-    """A product table that is opened but not read. `batches` reads it anew each time, so it can be sent to workers."""
+    """A product table that is opened but not read. `batches` reads it again each time, so it can be sent to workers."""
 
     source: Source
     root: Path  # the folder that relative picture paths start from

@@ -32,7 +32,7 @@ out = Console(soft_wrap=True)  # a path that is wrapped cannot be copied
 
 
 class _Speed(ProgressColumn):
-    """How many a second, of late."""
+    """Recent items per second."""
 
     def render(self, task: Task) -> Text:
         """`123/s`, empty until it is known."""
@@ -76,7 +76,7 @@ def stages() -> Iterator[Callable[..., None]]:
 
 
 def say(message: str) -> None:
-    """A line of chatter that is copied as it is, however long."""
+    """Print one line to stderr, without markup or wrapping."""
     chatter.print(message, markup=False, highlight=False, soft_wrap=True)
 
 

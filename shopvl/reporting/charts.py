@@ -1,4 +1,4 @@
-"""Charts as SVG: lying bars, and curves over one axis. Where things stand is worked out here; templates draw it."""
+"""Charts as SVG: horizontal bars, and curves over one axis. The layout is computed here; templates draw it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from markupsafe import Markup
 from shopvl.reporting.rendering import render
 
 SERIES = 6  # colours and dash patterns that the style sheet knows
-LINE_POINTS = 160  # more are thinned out: nobody can see them, and they would make the file heavy
+LINE_POINTS = 160  # more are thinned out: they cannot be seen, and make the file large
 DOTTED_POINTS = 12  # a curve of at most so many gets a dot at each
 LABEL_LETTERS = 44
 
@@ -105,7 +105,7 @@ def _cut(text: str, length: int) -> str:
 
 
 class Axes:
-    """Where values stand on the drawing, and the round numbers beside them."""
+    """The scales of the drawing: value to position, and tick labels."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class Axes:
         return HIGH - BOTTOM - share * (HIGH - TOP - BOTTOM)
 
     def places(self, xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, float]]:
-        """Where these points stand."""
+        """The positions of these points."""
         return [(self.x(x), self.y(y)) for x, y in zip(xs, ys, strict=True)]
 
 

@@ -148,7 +148,7 @@ class Page:
         shown: str = ".1%",
         top: float | None = None,
     ) -> Page:
-        """Bars that lie, one group per label; several named series lie under each other. `top` is the full length."""
+        """Horizontal bars, one group per label; several named series lie under each other. `top` is the full length."""
         named = dict(series) if isinstance(series, Mapping) else {"": series}
         return self._place(charts.bars(labels, named, title, note, shown, top, self._next_id()), chart=True)
 

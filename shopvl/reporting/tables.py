@@ -1,4 +1,4 @@
-"""Tables: which cell names its row, which stands on the right, which is the best of its column."""
+"""Tables: row headings, number alignment, and the best cell of a column."""
 
 from __future__ import annotations
 

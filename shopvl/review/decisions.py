@@ -106,7 +106,7 @@ class IllegalError(ReviewError):
 
 
 def _decided(row: SheetRow, names: LegalNames, moment: datetime) -> Correction | None:
-    """What a row says; None where nobody filled it in. Raises IllegalError."""
+    """The decision of a row; None where it was not filled in. Raises IllegalError."""
     if row.fault is not None:
         raise IllegalError(row.fault)
     text, key = row.cells["correct"], row.cells["key"]
@@ -209,7 +209,7 @@ class LegalNames:
 
 
 def _value_names(values: Iterable[Any]) -> dict[str, set[str]]:
-    """Folded name -> ids. A value's own id is nobody else's name."""
+    """Folded name -> ids. An id never counts as another value's name."""
     names: dict[str, set[str]] = defaultdict(set)
     for value in values:
         for name in (*value.names.values(), *value.synonyms):

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def prefetch(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """Results in order, from a thread with two pieces of work under way beyond the one in hand: bounded memory."""
+    """Results in order, computed in a thread at most two items ahead, so memory is bounded."""
     stream = iter(items)
     with ThreadPoolExecutor(max_workers=1) as pool:
         waiting = [pool.submit(work, item) for item in islice(stream, 2)]

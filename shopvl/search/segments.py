@@ -242,6 +242,6 @@ def _pictured(item: ValidRow) -> Pictured:
     picture = item.original or item.image
     if picture is None:
         return None, None
-    if max(picture.size) <= THUMBNAIL_PX:  # a picture that is small already stays as it is
+    if max(picture.size) <= THUMBNAIL_PX:  # a small picture is kept unchanged
         return item.data, compute_image_hash(picture)
     return shrunk(picture, size_px=THUMBNAIL_PX, quality=88).jpeg, compute_image_hash(picture)

@@ -134,7 +134,7 @@ def _append(
     matrix = matrices[0] if matrices else np.empty((0, old.dimension), np.float32)
     old.store.append(matrix, old.rows, old.unlisted)
     changed: dict[str, object] = {"version": version, "segments": segments, "unlisted": tuple(sorted(removed))}
-    if tagged:  # a tag is among a product's words, so all words are written anew
+    if tagged:  # tags are among a product's words, so the lexical index is rebuilt
         every = [_products(out, segment) for segment in segments]
         changed |= {"lexical": write_lexical(out, version, every, gone | removed, tags, ontology)}
         changed |= {"tags": write_tags(out, version, tags)}

@@ -227,7 +227,7 @@ class AppService:
         return drawn_heat(self._photo(picture), heat), float(heat.max()) >= FAINT
 
     def subject(self, picture: bytes) -> tuple[Image.Image, dict[str, float], tuple[Word, ...]]:
-        """The photo with product, background and text laid over it told apart; their shares; and all words in it."""
+        """The photo with product, background and overlay text marked; their shares; and all words in it."""
         photo = self._photo(picture)
         words = self._words(picture)
         shown = subject_map(photo, words)
@@ -296,7 +296,7 @@ class AppService:
         ]
 
     def product(self, product_id: str, catalog: Catalog | None = None) -> Shown:
-        """A product by its id, with its picture as it is in the catalog. Raises CatalogError where there is none."""
+        """A product by its id, with its picture from the catalog. Raises CatalogError where there is none."""
         catalog = catalog or self.catalog
         key = f"{'' if catalog is None else catalog.path}\n{product_id}"
         with self._looking:
@@ -395,7 +395,7 @@ class AppService:
         return self._running[name]
 
     def under_way(self) -> CatalogRun | None:
-        """The run that is going on, whoever started it."""
+        """The run in progress, if there is one."""
         return next((run for run in list(self._running.values()) if run.alive), None)
 
     def table_of(self, run: str) -> str:
@@ -472,7 +472,7 @@ class AppService:
         return correction
 
     def decision(self, product_id: str, name: str) -> Correction | None:
-        """What stands about a product's property, whoever decided it."""
+        """The decision in force about a product's property."""
         return next(
             (correction for correction in self.decisions() if correction.key() == (product_id, folded(name))), None
         )
@@ -482,10 +482,10 @@ class AppService:
         return self.log.undo(by)
 
     def decisions(self) -> list[Correction]:
-        """What stands, one per product and property, oldest first."""
+        """The decisions in force, one per product and property, oldest first."""
         return sorted(merged(self.log.standing()), key=lambda correction: correction.decided_at)
 
 
 def _photo(data: bytes) -> Image.Image:
-    """Decoded, at most SHOWN_PX a side; it is kept for others, so nobody may draw in it."""
+    """Decoded, at most SHOWN_PX a side; it is cached, so do not draw in it."""
     return smaller(decode(data), size_px=SHOWN_PX)

@@ -40,7 +40,7 @@ State = Literal["running", "done", "stopped", "failed"]
 
 @dataclass(frozen=True)
 class FencedCatalog(Catalog):
-    """A table from somebody else, whose picture paths may not leave the folder they start from."""
+    """An untrusted table, whose picture paths may not leave the folder they start from."""
 
     @classmethod
     def around(cls, catalog: Catalog, root: Path) -> Self:
@@ -210,7 +210,7 @@ class CatalogRun:
             self._give_up("stopped", "it was stopped; nothing of it was kept")
         except ShopvlError as error:
             self._give_up("failed", str(error))
-        except Exception as error:  # noqa: BLE001  (the thread's end: whoever watches must see it)
+        except Exception as error:  # noqa: BLE001  (the thread's end: watchers must see it)
             self._give_up("failed", f"it broke off: {error!r}")
 
     def _report(self, rows: int) -> None:
@@ -243,7 +243,7 @@ class CatalogRun:
 
 
 class _Stopped(Exception):  # noqa: N818
-    """Somebody asked for the end."""
+    """The run was asked to stop."""
 
 
 def _as_csv(tags: Path, out: Path) -> None:

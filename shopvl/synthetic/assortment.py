@@ -21,7 +21,7 @@ class Kind:
     """One product type: where it belongs, what it may look like, how it is drawn."""
 
     name: str
-    one: str  # the word used in titles, in the singular
+    singular: str  # the word used in titles, in the singular
     path: tuple[str, str]
     zh: str
     synonyms: tuple[str, ...]
@@ -466,7 +466,7 @@ KIND_OF: dict[str, Kind] = {kind.name: kind for kind in KINDS}
 
 def ontology_names() -> dict[str, dict[str, object]]:
     """Names and synonyms of categories, properties and values, as `ontology.apply_names` reads them."""
-    leaves = {kind.name: Name(kind.name, kind.zh, (kind.one, *kind.synonyms)) for kind in KINDS}
+    leaves = {kind.name: Name(kind.name, kind.zh, (kind.singular, *kind.synonyms)) for kind in KINDS}
     return {
         "categories": {name: _entry(entry) for name, entry in {**CATEGORY_NAMES, **leaves}.items()},
         "properties": {

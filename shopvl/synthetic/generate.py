@@ -147,8 +147,8 @@ def _facts(seed: int, number: int) -> tuple[Kind, dict[str, str]]:
 
 def _filled_in(facts: dict[str, str], rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
     """The CPV a seller entered: now and then a property is forgotten."""
-    kept = [(name, value) for name, value in facts.items() if rng.random() >= _FORGOTTEN.get(name, 0.1)]
-    return tuple(kept)
+    filled = [(name, value) for name, value in facts.items() if rng.random() >= _FORGOTTEN.get(name, 0.1)]
+    return tuple(filled)
 
 
 def _sketch(kind: Kind, facts: dict[str, str], seed: int, number: int) -> Sketch:

@@ -103,12 +103,12 @@ def _tiles(side: int, rng: np.random.Generator) -> np.ndarray:
     tone = _tone(rng, (206, 212, 214), (126, 158, 168), (220, 208, 190), (150, 170, 150), (182, 190, 204))
     count = int(rng.integers(4, 7))
     pitch = side / count
-    place = (np.arange(side) / pitch) % 1
+    phase = (np.arange(side) / pitch) % 1
     cell = (np.arange(side) / pitch).astype(int)
-    edge = np.minimum(place, 1 - place)
+    edge = np.minimum(phase, 1 - phase)
     grout = np.minimum(edge[:, None], edge[None, :]) < 0.022
-    bevel = 0.1 * (np.exp(-place * 16)[:, None] + np.exp(-place * 16)[None, :]) - 0.1 * (
-        np.exp(-(1 - place) * 16)[:, None] + np.exp(-(1 - place) * 16)[None, :]
+    bevel = 0.1 * (np.exp(-phase * 16)[:, None] + np.exp(-phase * 16)[None, :]) - 0.1 * (
+        np.exp(-(1 - phase) * 16)[:, None] + np.exp(-(1 - phase) * 16)[None, :]
     )
     each = rng.normal(1, 0.05, (count + 1, count + 1))[cell[:, None], cell[None, :]]
     canvas = tone * ((each + bevel) * (1 + 0.012 * _cloud(side, (30, 30), rng)))[..., None]

@@ -132,13 +132,13 @@ def _chunks(order: Order, workers: int) -> Iterator[Rows]:
         return
     # fresh processes: forking one that has run threads (tables, OpenMP) can hang
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        ahead: deque[Future[Rows]] = deque()
+        pending: deque[Future[Rows]] = deque()
         for start in starts:
-            ahead.append(pool.submit(make_rows, order, start))
-            if len(ahead) > 2 * workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+            pending.append(pool.submit(make_rows, order, start))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def make_rows(order: Order, start: int) -> Rows:

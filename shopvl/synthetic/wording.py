@@ -16,13 +16,13 @@ _LATE = ("Dial", "Buckle", "Pom-pom", "Style", "Metal", "Back", "Material")
 def titles(kind_name: str, values: Mapping[str, str], rng: np.random.Generator) -> tuple[str, str]:
     """An English and a Chinese title of one product; both mention the same facts, and not all of them."""
     kind = KIND_OF[kind_name]
-    told = {name: value for name, value in values.items() if _is_told(name, value, rng)}
+    mentioned = {name: value for name, value in values.items() if _is_mentioned(name, value, rng)}
     puff = int(rng.integers(len(_PUFF_EN))) if rng.random() < 0.3 else None
     colour_last = rng.random() < 0.2
-    return _english(kind, told, puff, colour_last), _chinese(kind, told, puff)
+    return _english(kind, mentioned, puff, colour_last), _chinese(kind, mentioned, puff)
 
 
-def _is_told(name: str, value: str, rng: np.random.Generator) -> bool:
+def _is_mentioned(name: str, value: str, rng: np.random.Generator) -> bool:
     """Sellers name the brand nearly always, the colour mostly, the rest as they please."""
     chance = {
         "Brand": 0.95,
@@ -38,14 +38,14 @@ def _is_told(name: str, value: str, rng: np.random.Generator) -> bool:
     return bool(rng.random() < chance.get(name, 0.55))
 
 
-def _english(kind: Kind, told: Mapping[str, str], puff: int | None, colour_last: bool) -> str:
-    words = [told.get("Brand", ""), _PUFF_EN[puff] if puff is not None else "", told.get("Gender", "")]
-    words += [told.get("Season", ""), told.get("Usage", "")]
-    words += [] if colour_last else [told.get("Colour", "")]
-    words += [_english_value(name, told[name]) for name in (*_ADJECTIVES, *_LATE) if name in told]
-    words.append(kind.one)
-    if colour_last and "Colour" in told:
-        words.append(f"- {told['Colour']}")
+def _english(kind: Kind, mentioned: Mapping[str, str], puff: int | None, colour_last: bool) -> str:
+    words = [mentioned.get("Brand", ""), _PUFF_EN[puff] if puff is not None else "", mentioned.get("Gender", "")]
+    words += [mentioned.get("Season", ""), mentioned.get("Usage", "")]
+    words += [] if colour_last else [mentioned.get("Colour", "")]
+    words += [_english_value(name, mentioned[name]) for name in (*_ADJECTIVES, *_LATE) if name in mentioned]
+    words.append(kind.singular)
+    if colour_last and "Colour" in mentioned:
+        words.append(f"- {mentioned['Colour']}")
     return " ".join(word for word in words if word)
 
 
@@ -57,11 +57,11 @@ def _english_value(name: str, value: str) -> str:
     return value if not suffix or value.endswith((suffix, "Handle")) or value == "Flat" else f"{value} {suffix}"
 
 
-def _chinese(kind: Kind, told: Mapping[str, str], puff: int | None) -> str:
+def _chinese(kind: Kind, mentioned: Mapping[str, str], puff: int | None) -> str:
     order = ("Brand", "Gender", "Season", "Usage", "Colour", *_ADJECTIVES, *_LATE)
-    words = [zh_name(name, told[name]) for name in order if name in told]
+    words = [zh_name(name, mentioned[name]) for name in order if name in mentioned]
     if puff is not None:
-        words.insert(1 if "Brand" in told else 0, _PUFF_ZH[puff])
+        words.insert(1 if "Brand" in mentioned else 0, _PUFF_ZH[puff])
     return " ".join([*words, kind.zh])
 
 
@@ -85,7 +85,7 @@ def _wanted(values: Mapping[str, str], rng: np.random.Generator) -> dict[str, st
 
 
 def _query_en(kind: Kind, facts: Mapping[str, str], rng: np.random.Generator) -> str:
-    noun = kind.one if rng.random() < 0.7 else kind.synonyms[0]
+    noun = kind.singular if rng.random() < 0.7 else kind.synonyms[0]
     late = [facts[n] for n in ("Gender",) if n in facts and rng.random() < 0.5]
     early = [_english_value(n, v) for n, v in facts.items() if v not in late]
     text = " ".join([*early, noun]) + (f" for {late[0]}" if late else "")

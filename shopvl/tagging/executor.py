@@ -38,7 +38,7 @@ class WorkItem:
     frame: pl.DataFrame
 
     def rows(self, start: int, stop: int) -> WorkItem:
-        """Only some of them."""
+        """Rows `start` to `stop` of it."""
         return WorkItem(self.numbers[start:stop], self.keys[start:stop], self.frame[start:stop])
 
 
@@ -80,7 +80,7 @@ class InWorkers:
         self.count, self.threads = count, threads
 
     def __call__(self, mapper: Mapper, works: Iterator[WorkItem]) -> Iterator[tuple[np.ndarray, BatchResult]]:
-        """Results as they are ready."""
+        """Yield results as they are ready."""
         pool = self._pool(mapper, self.count)
         under_way: dict[Future[BatchResult], WorkItem] = {}
         try:
@@ -101,7 +101,7 @@ class InWorkers:
     def _collected(
         self, mapper: Mapper, pool: ProcessPoolExecutor, under_way: dict[Future[BatchResult], WorkItem]
     ) -> Generator[tuple[np.ndarray, BatchResult], None, ProcessPoolExecutor]:
-        """What is ready by now, and the pool to go on with."""
+        """Yield the results that are ready; returns the pool to continue with."""
         done, _ = wait(under_way, return_when=FIRST_COMPLETED)
         broken: list[WorkItem] = []
         for future in done:
@@ -112,7 +112,7 @@ class InWorkers:
                 broken.append(work)
         if not broken:
             return pool
-        # nobody knows whose work killed the worker; all that was under way is done again, one by one
+        # it is unknown whose work killed the worker; all pending work is done again, item by item
         for future, work in under_way.items():
             if future.done() and future.exception() is None:
                 yield work.numbers, future.result()

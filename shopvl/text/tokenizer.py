@@ -85,7 +85,7 @@ class Tokenizer:
         return [item.ids for item in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def special_ids(self) -> list[int]:
-        """Ids that stand for no word: padding, start, end, mask."""
+        """Ids of special tokens: padding, start, end, mask."""
         return sorted(token_id for token_id, token in self.backend.get_added_tokens_decoder().items() if token.special)
 
     def continuation_ids(self) -> list[int]:

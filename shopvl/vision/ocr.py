@@ -151,7 +151,7 @@ class Worker:
     _done: int = 0
 
     def read(self, rgb: np.ndarray) -> OcrReading:
-        """The words in a picture (Y, X, 3) uint8. Raises WorkerLost, after which the next call starts anew."""
+        """The words in a picture (Y, X, 3) uint8. Raises WorkerLost, after which the next call starts a new worker."""
         process = self._running()
         header = json.dumps({"height": rgb.shape[0], "width": rgb.shape[1]}).encode() + b"\n"
         try:

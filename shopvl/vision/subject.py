@@ -234,7 +234,7 @@ def _frame_px(rgb: np.ndarray) -> int:
 
 
 def _ring_at(rgb: np.ndarray, depth: int) -> np.ndarray:
-    """The pixels (N, 3), int16, that lie so deep inside the picture."""
+    """The pixels (N, 3), int16, at this depth inside the picture."""
     inner = rgb[depth : rgb.shape[0] - depth, depth : rgb.shape[1] - depth].astype(np.int16)
     return np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
 

@@ -83,7 +83,7 @@ def test_titles_name_the_type_in_both_languages():
     for kind in KINDS:
         facts = {name: VALUES[name][0].en for name in ("Colour", "Brand")}
         english, chinese = titles(kind.name, facts, np.random.default_rng(0))
-        assert kind.one in english
+        assert kind.singular in english
         assert chinese.endswith(kind.zh)
 
 
@@ -93,6 +93,6 @@ def test_fonts_have_every_letter_of_the_shop(bold):
     missing = bytes(face.getmask("\U0010fffd"))
     named = [*CATEGORY_NAMES.values(), *PROPERTY_NAMES.values(), *(v for values in VALUES.values() for v in values)]
     words = [word for name in named for word in (name.en, name.zh, *name.synonyms)]
-    words += [word for kind in KINDS for word in (kind.one, kind.zh, *kind.synonyms)]
+    words += [word for kind in KINDS for word in (kind.singular, kind.zh, *kind.synonyms)]
     letters = {letter for word in words for letter in word} - {" "}
     assert [x for x in sorted(letters) if bytes(face.getmask(x)) == missing] == []

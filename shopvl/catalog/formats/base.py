@@ -28,7 +28,7 @@ class Chunk:
         return len(self.records) if self.frame is None else self.frame.height
 
     def only(self, mask: pl.Series) -> Chunk:
-        """The rows where that is true."""
+        """The rows where the mask is true."""
         if self.frame is not None:
             return Chunk(frame=self.frame.filter(mask))
         return Chunk(records=list(compress(self.records, mask)))
@@ -80,7 +80,7 @@ class Source(ABC):
 
 
 def record_chunks(records: Iterable[Record], rows: int) -> Iterator[Chunk]:
-    """Records, so many at a time."""
+    """Records in chunks of at most `rows`."""
     stream = iter(records)
     while taken := list(islice(stream, rows)):
         yield Chunk(records=taken)

@@ -42,7 +42,7 @@ class FolderSource(Source):
         return total.hexdigest()
 
     def files(self) -> Iterator[Path]:
-        """The pictures, relative to the folder; hidden files and other kinds are passed over."""
+        """The pictures, relative to the folder; hidden files and other kinds are skipped."""
         yield from _pictures(self.path, Path())
 
     def _record(self, file: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The vector store interface: `VectorStore` creates and changes a store, `VectorSearch` is an open one.
 
-The vectors themselves always lie in the index folder too. A store brings a faster way to the nearest of them, in files
-of the folder (FAISS) or elsewhere (Milvus). `factory.STORES` lists all stores.
+The vectors themselves are always in the index folder too. A store adds a faster search for the nearest of them, in
+files of the folder (FAISS) or elsewhere (Milvus). `factory.STORES` lists all stores.
 
     N  vectors        D  width of a vector        M  chosen rows        k  wanted results
 """
@@ -46,10 +46,10 @@ class VectorSearch(Protocol):
 
 
 class VectorStore(BaseModel, ABC):
-    """Where an index keeps its vectors for searching; the fields are what `config.json` says of it.
+    """Where an index keeps its vectors for searching; the fields are those of `config.json`.
 
-    A change never spoils what an open index still reads: `create` makes something new beside the old, and rows get
-    removed only when they were no part of the index before the change either.
+    A change never modifies what an open index still reads: `create` makes something new beside the old, and rows are
+    removed only if they were already deleted before the change.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,26 +57,26 @@ class VectorStore(BaseModel, ABC):
     @classmethod
     @abstractmethod
     def at(cls, location: str, folder: Path) -> Self:
-        """The store that people name by `--store NAME=PLACE`, for an index folder that is to be made."""
+        """The store that users name by `--store NAME=PLACE`, for an index folder that is to be made."""
 
     @abstractmethod
     def create(self, folder: Path, version: int, matrix_ND: np.ndarray) -> Self:
-        """Take in the vectors of a new version of the folder's index; returns what its `config.json` is to say."""
+        """Store the vectors of a new version of the index; returns the store as `config.json` will describe it."""
 
     @abstractmethod
     def append(self, matrix_MD: np.ndarray, start: int, removed: Iterable[int]) -> None:
-        """Take in vectors whose rows are numbered from `start` on, in place of what a killed change left there.
+        """Add vectors whose rows are numbered from `start` on, replacing what a killed change left there.
 
         `removed` are rows that the version before this change had deleted already.
         """
 
     @abstractmethod
     def drop(self) -> None:
-        """Give up what lies outside the folder; another version has taken its place."""
+        """Delete what the store keeps outside the folder; a newer version has replaced it."""
 
     @abstractmethod
     def open(self, folder: Path, raw: RawVectors) -> VectorSearch:
-        """Ready to search. Raises IndexFolderError where what `create` made is gone or damaged."""
+        """Open the store for searching. Raises IndexFolderError where what `create` made is missing or damaged."""
 
     def files(self) -> Collection[str]:
         """Names of its files in the folder."""
@@ -88,5 +88,5 @@ class VectorStore(BaseModel, ABC):
         return True
 
     def renewed(self) -> Self:
-        """How to make it anew when a change compacts the index."""
+        """The settings to make it with when a change compacts the index."""
         return self

@@ -17,7 +17,7 @@ from shopvl.search.stores.base import EXACT_UP_TO, RowFilter, VectorStore
 from shopvl.search.stores.raw_vectors import RawVectors, best
 
 ROW, VECTOR = "row", "vector"
-COLLECTION_VERSION = "_v"  # stands before the version in the name of a collection
+COLLECTION_VERSION = "_v"  # precedes the version in a collection's name
 CHUNK = 1000  # rows sent at a time
 MOST = 16_384  # rows that Milvus hands out at most
 LISTED, RANGES = 10_000, 500  # row numbers, or runs of them, that a filter names at most
@@ -36,7 +36,7 @@ class MilvusStore(VectorStore):
         return cls(uri=location, collection=f"shopvl_{name}")
 
     def create(self, folder: Path, version: int, matrix_ND: np.ndarray) -> Self:
-        """A collection of the version's own: the old index is whole until the new one is."""
+        """A new collection for this version: the old index works until the new one is complete."""
         stem = self.collection.split(COLLECTION_VERSION)[0]
         made = self.model_copy(update={"collection": f"{stem}{COLLECTION_VERSION}{version}"})
         client = connect(self.uri)
@@ -138,7 +138,7 @@ def filter_of(mask_N: np.ndarray) -> str | None:
 
 
 def connect(uri: str) -> Any:
-    """A client of that server or file. Raises ShopvlError where pymilvus is missing or nobody answers."""
+    """A client of that server or file. Raises ShopvlError where pymilvus is missing or the server does not answer."""
     try:
         from pymilvus import MilvusClient
         from pymilvus.exceptions import MilvusException

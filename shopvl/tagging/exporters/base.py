@@ -18,13 +18,13 @@ TaggedProduct = tuple[
 
 
 class Exporter(ABC):
-    """Writes products with their tags to one file, which appears when it is whole."""
+    """Writes products with their tags to one file, which appears when it is complete."""
 
     name: ClassVar[str]  # after `--format`, and of the module
     help: ClassVar[str]  # what it is, in a few words
     suffixes: ClassVar[tuple[str, ...]]  # that its files may have
     default_for: ClassVar[tuple[str, ...]] = ()  # suffixes that mean this form where none is named
-    required: ClassVar[tuple[str, ...]] = ()  # attributes that must be filled, where nobody says which
+    required: ClassVar[tuple[str, ...]] = ()  # attributes that must be filled, by default
 
     @classmethod
     def of(cls, catalog: Catalog | None) -> Self:
