@@ -165,9 +165,9 @@ def test_candidate_lists_are_seeded_and_survive_a_file(shop, tmp_path):
     assert lists == retrieval.sample_candidates(*shop, seed=3)
     assert lists != retrieval.sample_candidates(*shop, seed=4)
     lists.save(tmp_path / "lists.json")
-    assert retrieval.Candidates.load(tmp_path / "lists.json", *shop) == lists
+    assert retrieval.CandidateLists.load(tmp_path / "lists.json", *shop) == lists
     with pytest.raises(ShopvlError, match="drawn from other rows"):
-        retrieval.Candidates.load(tmp_path / "lists.json", shop[0][::-1], shop[1])
+        retrieval.CandidateLists.load(tmp_path / "lists.json", shop[0][::-1], shop[1])
 
 
 def test_too_small_a_shop_says_so():

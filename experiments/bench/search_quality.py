@@ -32,7 +32,7 @@ from shopvl.reporting.page import FoundProduct as Shown
 from shopvl.reporting.page import Page
 from shopvl.search import Plan, SearchIndex, Settings, build_index
 from shopvl.search.out_of_catalog import out_of_catalog_queries
-from shopvl.search.tune import MadeQuery, made_queries, tune_settings
+from shopvl.search.tune import GeneratedQuery, made_queries, tune_settings
 from shopvl.tagging.run import tag
 
 DEPTH = 10
@@ -178,7 +178,7 @@ class Bench:
         for title in rng.sample(sorted(groups), QUERIES):
             words = title.split()
             kept = sorted(rng.sample(range(len(words)), max(2, (len(words) + 1) // 2)))
-            queries.append(MadeQuery(" ".join(words[n] for n in kept), (), np.array(groups[title])))
+            queries.append(GeneratedQuery(" ".join(words[n] for n in kept), (), np.array(groups[title])))
         ways = {name: self._by(self.index, name) for name in ("dense", "lexical", "hybrid")}
         return self._table(ways, queries, against="hybrid")
 
@@ -289,7 +289,7 @@ class Bench:
     def _rows(self, index: SearchIndex, found: Any) -> list[int]:
         return [row for hit in found if (row := index.row_of(hit.product_id)) is not None]
 
-    def _table(self, ways: dict[str, Ranker], queries: Sequence[MadeQuery], against: str) -> dict[str, Any]:
+    def _table(self, ways: dict[str, Ranker], queries: Sequence[GeneratedQuery], against: str) -> dict[str, Any]:
         marks = {name: [scored(rank(query.text), query.fitting) for query in queries] for name, rank in ways.items()}
         figures: dict[str, Any] = {"queries": len(queries)}
         for name, own in marks.items():

@@ -249,7 +249,7 @@ def _embeddings(query_QD: ArrayLike, gallery_ND: ArrayLike) -> tuple[Floats, Flo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidates:
+class CandidateLists:
     """Fixed candidate lists: per query its match in column 0, then others. Both directions use the same lists.
 
     `filled_Q` counts the others that had to come from another sub-category; `fingerprint` ties the lists to the rows
@@ -267,7 +267,7 @@ class Candidates:
         Path(path).write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path | str, titles: Sequence[str], subcategories: Sequence[str]) -> Candidates:
+    def load(cls, path: Path | str, titles: Sequence[str], subcategories: Sequence[str]) -> CandidateLists:
         """Read the lists back for the same rows; other rows, or rows in another order, are refused."""
         stored = json.loads(Path(path).read_text(encoding="utf-8"))
         loaded = cls(
@@ -289,7 +289,7 @@ def sample_candidates(
     queries: int = 1000,
     others: int = 100,
     seed: int = 0,
-) -> Candidates:
+) -> CandidateLists:
     """Draw the lists of protocol `sampled-101`: one match and `others` products of its sub-category per query.
 
     After FashionBERT, Kaleido-BERT and FashionViL: queries are drawn from the held-out rows; where a sub-category has
@@ -315,7 +315,7 @@ def sample_candidates(
         far = rng.permutation(far)[:missing]
         candidate_QC.append((int(query), *near.tolist(), *far.tolist()))
         filled_Q.append(missing)
-    return Candidates(
+    return CandidateLists(
         query_Q=tuple(query_Q.tolist()),
         candidate_QC=tuple(candidate_QC),
         filled_Q=tuple(filled_Q),
@@ -324,7 +324,7 @@ def sample_candidates(
     )
 
 
-def sampled_ranks(candidates: Candidates, scorer: Scorer) -> NDArray[np.int64]:
+def sampled_ranks(candidates: CandidateLists, scorer: Scorer) -> NDArray[np.int64]:
     """The rank (Q,) of each match among its candidates, by `scorer(query row, candidate rows (C,)) -> scores (C,)`."""
     rank_Q = np.zeros(len(candidates.query_Q), dtype=np.int64)
     for row, (query, listed) in enumerate(zip(candidates.query_Q, candidates.candidate_QC, strict=True)):
@@ -357,7 +357,7 @@ class Bidirectional:
 
 
 def sampled_101(
-    candidates: Candidates, text_to_image: Scorer, image_to_text: Scorer, ks: Sequence[int] = (1, 5, 10)
+    candidates: CandidateLists, text_to_image: Scorer, image_to_text: Scorer, ks: Sequence[int] = (1, 5, 10)
 ) -> Bidirectional:
     """Score any ranker on fixed lists. Text to image: the query is a row's title, the candidates are rows' pictures."""
     listed = len(candidates.candidate_QC[0])
@@ -368,7 +368,7 @@ def sampled_101(
 
 
 def sampled_101_embeddings(
-    candidates: Candidates, image_ND: ArrayLike, text_ND: ArrayLike, ks: Sequence[int] = (1, 5, 10)
+    candidates: CandidateLists, image_ND: ArrayLike, text_ND: ArrayLike, ks: Sequence[int] = (1, 5, 10)
 ) -> Bidirectional:
     """`sampled_101` for two embeddings per row, compared by dot product."""
     image_ND, text_ND = _embeddings(image_ND, text_ND)

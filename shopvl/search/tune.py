@@ -44,7 +44,7 @@ DEPTH = 10  # nDCG@DEPTH is what is tuned for
 
 
 @dataclass(frozen=True)
-class MadeQuery:
+class GeneratedQuery:
     """A query made from a product's category and values, and the rows that have all it asks for."""
 
     text: str
@@ -59,26 +59,26 @@ def made_queries(
     count: int = QUERIES,
     constraints: Iterable[int] = (1, 2, 3, 4),
     seed: int = 0,
-) -> list[MadeQuery]:
+) -> list[GeneratedQuery]:
     """Distinct queries with that many facts (the category is one), and every row that has all of them."""
     rng = random.Random(seed)
     wanted = set(constraints)
     known = np.zeros((len(rows), len(ontology.facts)), dtype=bool)
     for number, row in enumerate(rows):
         known[number, ontology.fact_ids(row["category_path"], row["attributes"])] = True
-    queries: dict[str, MadeQuery] = {}
+    queries: dict[str, GeneratedQuery] = {}
     for _ in range(20 * count):
         row = rng.choice(rows)
         query = make_query(None, row["category_path"], pairs(row["attributes"]), ontology, rng)
         if query.text and query.text not in queries and len(query.wants) in wanted:
             fitting = np.flatnonzero(known[:, list(query.wants)].all(axis=1))
-            queries[query.text] = MadeQuery(query.text, query.wants, fitting)
+            queries[query.text] = GeneratedQuery(query.text, query.wants, fitting)
         if len(queries) == count:
             break
     return list(queries.values())
 
 
-def _title_queries(rows: Sequence[Row], count: int, seed: int) -> list[MadeQuery]:
+def _title_queries(rows: Sequence[Row], count: int, seed: int) -> list[GeneratedQuery]:
     """Half of a title's words each, in order; every product of that title is right."""
     rng = random.Random(seed)
     groups: dict[str, list[int]] = {}
@@ -88,7 +88,7 @@ def _title_queries(rows: Sequence[Row], count: int, seed: int) -> list[MadeQuery
     for title in rng.sample(sorted(groups), min(count, len(groups))):
         words = title.split()
         word_numbers = sorted(rng.sample(range(len(words)), min(len(words), max(2, (len(words) + 1) // 2))))
-        queries.append(MadeQuery(" ".join(words[number] for number in word_numbers), (), np.array(groups[title])))
+        queries.append(GeneratedQuery(" ".join(words[number] for number in word_numbers), (), np.array(groups[title])))
     return queries
 
 
@@ -145,7 +145,7 @@ def _embedded(
     return rows, {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in batches.items()}
 
 
-def _title_weight(design: Design, queries: Sequence[MadeQuery], embeddings: dict[str, torch.Tensor]) -> float:
+def _title_weight(design: Design, queries: Sequence[GeneratedQuery], embeddings: dict[str, torch.Tensor]) -> float:
     with torch.inference_mode():
         words = design.loader.words([query.text for query in queries]).to(design.device)
         query_vectors_QD = design.model.embed_text(words, "query").float().cpu().numpy()
@@ -184,7 +184,7 @@ def _bare_index(
     return SearchIndex(folder, design)
 
 
-def _weights(index: SearchIndex, queries: Sequence[MadeQuery]) -> Weights:
+def _weights(index: SearchIndex, queries: Sequence[GeneratedQuery]) -> Weights:
     """The weights with the highest nDCG; among equal ones those nearest to the defaults."""
     tried = []
     for query in queries:
@@ -211,7 +211,7 @@ def _ndcg(weights: Weights, candidates: Candidates, right_M: np.ndarray, fitting
     return float(right_M[order] @ discount[: len(order)]) / float(discount[: min(fitting, DEPTH)].sum())
 
 
-def _cut_off(index: SearchIndex, queries: Sequence[MadeQuery], rows: Sequence[Row], seed: int) -> CutOff:
+def _cut_off(index: SearchIndex, queries: Sequence[GeneratedQuery], rows: Sequence[Row], seed: int) -> CutOff:
     """A logistic regression on half of the good and out-of-catalog queries; threshold and shares are from the rest."""
     rng = random.Random(seed)
     good = [query.text for query in queries]
