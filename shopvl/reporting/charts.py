@@ -72,16 +72,16 @@ def bars(
     full = top or max(measured, default=0.0) or 1.0
     group_px = LABEL_PX + BAR_STEP_PX * len(series) + GROUP_GAP_PX
     groups, spoken = [], []
-    for place, label in enumerate(labels):
+    for index, label in enumerate(labels):
         group = []
         for number, (name, values) in enumerate(series.items()):
-            value = values[place]
+            value = values[index]
             word = format(value, shown) if math.isfinite(value) else "–"
             width = 100 * min(max(value / full, 0.0), 1.0) if math.isfinite(value) else 0.0
-            y = place * group_px + LABEL_PX + BAR_STEP_PX * number
+            y = index * group_px + LABEL_PX + BAR_STEP_PX * number
             group.append(_Bar(y, number % SERIES, f"{width:.2f}%", word))
             spoken.append(f"{label}{f' ({name})' if name else ''}: {word}")
-        groups.append(_BarGroup(place * group_px, label, _cut(label, LABEL_LETTERS), group))
+        groups.append(_BarGroup(index * group_px, label, _cut(label, LABEL_LETTERS), group))
     return render(
         "bars.html",
         title=title,
@@ -139,7 +139,7 @@ class Axes:
         share = min(max((value - low) / (high - low), 0.0), 1.0)
         return HIGH - BOTTOM - share * (HIGH - TOP - BOTTOM)
 
-    def places(self, xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, float]]:
+    def points(self, xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, float]]:
         """The positions of these points."""
         return [(self.x(x), self.y(y)) for x, y in zip(xs, ys, strict=True)]
 
@@ -148,8 +148,8 @@ def lines(drawn: Sequence[Line], axes: Axes, title: str, note: str, chart_id: st
     """Curves over grid and numbers, and over them the level to hold."""
     curves, spoken = [], []
     for number, line in enumerate(drawn):
-        dots = axes.places(line.x, line.y) if len(line.x) <= DOTTED_POINTS else []
-        curves.append(_Curve(line.name, number % SERIES, axes.places(*_thinned(line)), dots))
+        dots = axes.points(line.x, line.y) if len(line.x) <= DOTTED_POINTS else []
+        curves.append(_Curve(line.name, number % SERIES, axes.points(*_thinned(line)), dots))
         first, last = (format(value, axes.y_shown) for value in (line.y[0], line.y[-1]))
         spoken.append(f"{line.name}: from {first} to {last}")
     return render(
@@ -185,8 +185,8 @@ def _thinned(line: Line) -> tuple[Sequence[float], Sequence[float]]:
     """At most LINE_POINTS of the curve, first and last among them."""
     if len(line.x) <= LINE_POINTS:
         return line.x, line.y
-    kept = sorted({round(i * (len(line.x) - 1) / (LINE_POINTS - 1)) for i in range(LINE_POINTS)})
-    return [line.x[i] for i in kept], [line.y[i] for i in kept]
+    indices = sorted({round(i * (len(line.x) - 1) / (LINE_POINTS - 1)) for i in range(LINE_POINTS)})
+    return [line.x[i] for i in indices], [line.y[i] for i in indices]
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -198,4 +198,4 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= 0.75 * rough)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(place * step, 12) for place in range(first, last + 1)]
+    return [round(multiple * step, 12) for multiple in range(first, last + 1)]
