@@ -226,7 +226,7 @@ def test_mistakes_are_one_sentence(tuned_folder: Path, toy_table: Path, tmp_path
         (("recipes", "show", "tri-clop"), "no recipe called 'tri-clop'; did you mean tri-clip?"),
         (("pretrain", experiment), "epoch is not a known field"),
         (("tag", toy_table, "--model", tmp_path, "--out", tmp_path / "t"), "holds a model of type clip from elsewhere"),
-        (("tag", toy_table, "--model", tuned_folder, "--out", tmp_path / "t", "--use", "smell"), "--use knows image"),
+        (("tag", toy_table, "--model", tuned_folder, "--out", tmp_path / "t", "--use", "smell"), "--use takes image"),
         (("search", index, "--model", tuned_folder, "--image", broken), "picture"),
         (("search", tmp_path, "red", "--model", tuned_folder), "is not an index folder"),
         (("pretrain",), "pretrain wants an experiment file, or --data"),

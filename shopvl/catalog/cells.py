@@ -48,7 +48,7 @@ def whole_number(cell: object) -> int | None:
 
 
 def text_of(cell: object) -> str | None:
-    """A string as it came, a number as its digits; anything nested is a fault."""
+    """A string unchanged, a number as its digits; anything nested is a fault."""
     match cell:
         case None | str():
             return cell
@@ -159,7 +159,7 @@ def _stripped(cell: object) -> str | None:
 def with_columns_added(
     attributes: list[Attribute] | None, extra: Iterable[tuple[str, object]]
 ) -> list[Attribute] | None:
-    """The attributes and those that came in columns of their own; a pair that is there already is not added twice."""
+    """The attributes, and those from columns of their own; no pair is added twice."""
     merged = list(attributes or ())
     for name, cell in extra:
         for entry in _several(cell):

@@ -424,7 +424,7 @@ class _Hashes:
         return texts.hash(seed=11).to_numpy().astype(np.uint64) & ~np.uint64(3)
 
     def repeats(self) -> tuple[int, np.ndarray]:
-        """How many texts came again, and the hashes of a few of them."""
+        """How many texts are repeated, and the hashes of a few of them."""
         count, some = 0, []
         for hashes in self._parts():
             distinct, times = np.unique(hashes, return_counts=True)
@@ -433,7 +433,7 @@ class _Hashes:
         return count, np.array(some[:MAX_EXAMPLES], dtype=np.uint64)
 
     def with_several_tags(self) -> tuple[int, np.ndarray]:
-        """How many texts came with more than one tag, and the hashes of a few of them."""
+        """How many texts have more than one tag, and the hashes of a few of them."""
         count, some = 0, []
         for hashes in self._parts():
             distinct, times = np.unique(np.unique(hashes) & ~np.uint64(3), return_counts=True)

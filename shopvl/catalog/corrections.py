@@ -76,7 +76,7 @@ def read_corrections(path: Path) -> list[Correction]:
         names = pq.read_schema(path).names
         if missing := [name for name in CORRECTIONS.names if name not in names]:
             raise CatalogError(
-                f"{path} has no column {', '.join(missing)}, so it is no table of corrections; "
+                f"{path} has no column {', '.join(missing)}, so it is not a table of corrections; "
                 "`shopvl review import` writes one"
             )
         rows = pq.read_table(path, columns=CORRECTIONS.names).cast(CORRECTIONS).to_pylist()
@@ -91,7 +91,7 @@ def read_corrections(path: Path) -> list[Correction]:
 def read_log_lines(text: bytes, path: Path) -> list[LogLine]:
     """The lines of a log; one that a crash cut short was never confirmed to anybody and is skipped.
 
-    Raises CatalogError for JSON that is no line of a log.
+    Raises CatalogError for JSON that is not a line of a log.
     """
     log_lines = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -108,7 +108,7 @@ def read_log_lines(text: bytes, path: Path) -> list[LogLine]:
                 log_lines.append(LogLine(fields["id"], fields["by"], Correction(**{**values, "decided_at": moment})))
         except (TypeError, KeyError, ValueError) as error:
             raise CatalogError(
-                f"line {number} of {path} is no decision ({error!r}); a log that `shopvl app` wrote was wanted"
+                f"line {number} of {path} is not a decision ({error!r}); a log that `shopvl app` wrote was wanted"
             ) from error
     return log_lines
 

@@ -313,7 +313,7 @@ def _log_columns(source: Source) -> dict[str, str]:
     missing = [name for name in ("query", "product_id") if name not in column_of]
     if missing:
         raise CatalogError(
-            f"the query log {source.path} has no column for {' and '.join(missing)}; the columns that came are: "
+            f"the query log {source.path} has no column for {' and '.join(missing)}; its columns are: "
             f"{', '.join(names)}; wanted: query, product_id and, if known, count"
         )
     return column_of

@@ -96,7 +96,7 @@ def folded_name(name: str) -> str:
 
 
 def missing_columns_message(where: str, names: Iterable[str], missing: Iterable[str]) -> str:
-    """One sentence: the columns that came, what was wanted, what to do."""
+    """One sentence: the missing columns, the columns there are, and what to do."""
     names, missing = list(names), list(missing)
     hints = []
     for column in missing:
@@ -106,9 +106,7 @@ def missing_columns_message(where: str, names: Iterable[str], missing: Iterable[
         else:
             hints.append(f"add {column} (also understood: {', '.join(COLUMN_NAMES[column][1:6])})")
     present = ", ".join(names) if names else "none"
-    return (
-        f"{where} has no column for {' and '.join(missing)}; the columns that came are: {present}; {'; '.join(hints)}"
-    )
+    return f"{where} has no column for {' and '.join(missing)}; its columns are: {present}; {'; '.join(hints)}"
 
 
 def _likeness(name: str, column: str) -> float:

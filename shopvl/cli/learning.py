@@ -58,7 +58,7 @@ def pretrain(
         if minutes is not None:
             plan = replace(plan, minutes=minutes, epochs=None)
     elif data is None:
-        raise ShopvlError("pretrain wants an experiment file, or --data with a catalog; neither came")
+        raise ShopvlError("pretrain wants an experiment file, or --data with a catalog; neither was given")
     else:
         values: dict[str, Any] = {"name": folder.name, "recipe": recipe, "size": size, "catalog": data}
         values |= {"minutes": minutes or 20}
@@ -107,7 +107,7 @@ def tune(
         catalog, corrections = str(plan.catalog_path()), plan.path_of("corrections")
         experiment: Experiment | None = plan
     elif catalog is None:
-        raise ShopvlError("tune wants a model folder and a catalog, or an experiment file; only a folder came")
+        raise ShopvlError("tune wants a model folder and a catalog, or an experiment file; only a folder was given")
     else:
         values: dict[str, Any] = {"name": folder.name, "catalog": catalog, "split": split or None}
         values |= {"minutes": minutes or 20, "adapt": adapt, "corrections": corrections and str(corrections)}

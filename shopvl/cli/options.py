@@ -37,7 +37,7 @@ def inputs_of(text: str) -> tuple[Modality, ...]:
     unknown = sorted(set(names) - {"image", "title"})
     if unknown or not names:
         given = ", ".join(unknown) or "nothing"
-        raise ShopvlError(f"--use knows image and title, {given} came; write --use image,title or one of them")
+        raise ShopvlError(f"--use takes image and title, not {given}; write --use image,title or one of them")
     inputs: list[Modality] = []
     if "image" in names:
         inputs.append("image")

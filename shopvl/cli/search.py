@@ -53,7 +53,7 @@ def index(
     named = store if milvus is None else f"milvus={milvus}"
     if update:
         if any(option is not None for option in (calibrate_on, names, kind, memory_mb, named)):
-            raise ShopvlError("--update keeps how the index was made; make it anew to change kind, names or settings")
+            raise ShopvlError("--update keeps how the index was made; rebuild it to change kind, names or settings")
         _update(folder, None if catalog is None else _opened(catalog, split, model, ocr), delete, tags)
         return
     if catalog is None or delete is not None:
@@ -89,7 +89,7 @@ def _update(folder: Path, added: tuple[Design, Catalog] | None, delete: Path | N
     from shopvl.search import read_ids, update_index
 
     if added is None and delete is None and tags is None:
-        raise ShopvlError("--update wants a catalog to add, --delete with ids, or --tags; none of them came")
+        raise ShopvlError("--update wants a catalog to add, --delete with ids, or --tags; none was given")
     design, catalog = added or (None, None)
     with progress("updating", catalog.count() if catalog else 0) as report:
         done = update_index(design, catalog, folder, report, delete=read_ids(delete) if delete else (), tags=tags)

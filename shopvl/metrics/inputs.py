@@ -16,4 +16,4 @@ def same_length(name: str, value: Any, other_name: str, other: Any) -> None:
     if len(value) != len(other):
         raise MetricError(f"{len(value)} {name} but {len(other)} {other_name}; one each is wanted")
     if not len(value):
-        raise MetricError(f"no {name} came; there is nothing to measure")
+        raise MetricError(f"no {name} were given; there is nothing to measure")

@@ -97,7 +97,7 @@ def mean_interval(values_M: ArrayLike) -> Interval:
     values_M = np.asarray(values_M, dtype=np.float64)
     count = len(values_M)
     if count == 0:
-        raise MetricError("no value came; there is nothing to take the mean of")
+        raise MetricError("no values were given; there is nothing to take the mean of")
     if count == 1:
         return Interval(mean=float(values_M[0]), half_width=None)
     t = stdtrit(count - 1, 0.975)

@@ -213,7 +213,7 @@ def _gains(relevance: Relevance, rows: slice, gallery: int) -> Floats:
     if callable(relevance):
         gain_QN = np.asarray(relevance(rows.start, rows.stop), dtype=np.float64)
         if gain_QN.shape != shape or not (gain_QN >= 0).all():
-            raise MetricError(f"relevance came as {gain_QN.shape} values, wanted {shape} booleans or gains >= 0")
+            raise MetricError(f"relevance has shape {gain_QN.shape}, wanted {shape} booleans or gains >= 0")
         return gain_QN
     gain_QN = np.zeros(shape)
     for row, fitting in enumerate(relevance[rows]):
@@ -234,7 +234,7 @@ def _embeddings(query_QD: ArrayLike, gallery_ND: ArrayLike) -> tuple[Floats, Flo
         array = np.asarray(value)
         array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
         if array.ndim != 2 or not array.size:
-            raise MetricError(f"{name} embeddings came in shape {array.shape}, wanted (items, width), not empty")
+            raise MetricError(f"{name} embeddings have shape {array.shape}, wanted (items, width), not empty")
         if not np.isfinite(array).all():
             raise MetricError(
                 f"{name} embeddings hold NaN or infinity in {int((~np.isfinite(array)).any(1).sum())} rows"

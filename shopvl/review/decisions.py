@@ -115,7 +115,7 @@ def _decided(row: SheetRow, names: LegalNames, moment: datetime) -> Correction |
         if not text and not key:
             return None  # a note that somebody wrote below the table
         problem = f"its key {key!r} is damaged" if key else "it has no key"
-        raise IllegalError(f"{problem}, so it is no row of an exported sheet; fill in the row that was exported")
+        raise IllegalError(f"{problem}, so it is not a row of an exported sheet; fill in the row that was exported")
     product_id, name, answer = origin
     changed = [
         f"{column} was {before!r} and is now {row.cells[column]!r}"
@@ -195,9 +195,9 @@ class LegalNames:
         near = get_close_matches(folded(text), names, n=NEAREST * 3, cutoff=0.6)
         ids = list(dict.fromkeys(value_id for match in near for value_id in sorted(names[match])))[:NEAREST]
         if ids:
-            raise IllegalError(f"{text!r} is no {name}; did you mean {_listed(ids)}? Or write {UNKNOWN}")
+            raise IllegalError(f"{text!r} is not a known {name}; did you mean {_listed(ids)}? Or write {UNKNOWN}")
         legal = sorted(set().union(*names.values()))
-        raise IllegalError(f"{text!r} is no {name}; legal are {_listed(legal)}, and {UNKNOWN}")
+        raise IllegalError(f"{text!r} is not a known {name}; legal are {_listed(legal)}, and {UNKNOWN}")
 
     def _below(self, text: str) -> list[str]:
         path = path_of(text)

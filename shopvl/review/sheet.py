@@ -162,7 +162,7 @@ class SheetQuestion:
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One row that came back: its number in the sheet, its cells by column, or why it could not be read."""
+    """One row of a returned sheet: its number in the sheet, its cells by column, or why it could not be read."""
 
     number: int
     cells: Mapping[str, str] = field(default_factory=dict)
@@ -363,9 +363,9 @@ def meant(text: str) -> str:
 
 
 def read_sheet(path: Path) -> list[SheetRow]:
-    """The rows of a review sheet that came back, blank ones left out.
+    """The rows of a returned review sheet, blank ones left out.
 
-    Raises ReviewError for a file that cannot be read or is no review sheet.
+    Raises ReviewError for a file that cannot be read or is not a review sheet.
     """
     if not path.is_file():
         raise ReviewError(f"there is no review sheet {path}; `shopvl review export` writes one")
@@ -425,6 +425,6 @@ def _missing(names: Iterable[str]) -> list[str]:
 
 def _not_a_sheet(path: Path, missing: Sequence[str]) -> str:
     return (
-        f"{path} is no review sheet: it has no column {' and no '.join(missing)}; "
+        f"{path} is not a review sheet: it has no column {' and no '.join(missing)}; "
         "export one with `shopvl review export` and fill in only its column correct"
     )

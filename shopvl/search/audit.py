@@ -45,7 +45,7 @@ def read_queries(path: Path) -> list[tuple[str, int]]:
     source = table_source(path)
     names = {folded(name): name for name in source.names()}
     if "query" not in names:
-        raise CatalogError(f"{path} has no column query; the columns that came are: {', '.join(source.names())}")
+        raise CatalogError(f"{path} has no column query; its columns are: {', '.join(source.names())}")
     total: dict[str, int] = {}
     for chunk in source.chunks(65536, set(names.values())):
         counts = chunk.values(names["count"]) if "count" in names else [1] * chunk.height

@@ -29,7 +29,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
 }
 _CONDITION = re.compile(r"^\s*(.*?[^\s<>=!])\s*(!=|<=|>=|=|<|>)\s*([^\s=](?:.*\S)?)\s*$")
 NO_CONDITION = (
-    "--where {text!r} is no condition; write PROPERTY=VALUE or PROPERTY<NUMBER, such as "
+    "--where {text!r} is not a condition; write PROPERTY=VALUE or PROPERTY<NUMBER, such as "
     "--where colour=Red or --where 'price<50' (signs: = != < <= > >=)"
 )
 _LISTS = pl.Schema(
@@ -51,7 +51,7 @@ class Condition:
 
     @property
     def number(self) -> float:
-        """The value of a comparison. Raises ShopvlError for one that is no number."""
+        """The value of a comparison. Raises ShopvlError for one that is not a number."""
         number = _number(self.value)
         if number is None:
             raise ShopvlError(

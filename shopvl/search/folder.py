@@ -103,26 +103,26 @@ class State(_FrozenSettings):
 
 
 def read_state(folder: Path) -> State:
-    """What `config.json` says. Raises IndexFolderError for a folder that is no index, or one of another format."""
+    """What `config.json` says. Raises IndexFolderError for a folder that is not an index, or one of another format."""
     path = folder / CONFIG
     try:
         config: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     except ValueError as fault:
-        raise IndexFolderError(f"{path} is not JSON ({fault}); make the index anew with `shopvl index`") from None
+        raise IndexFolderError(f"{path} is not JSON ({fault}); rebuild the index with `shopvl index`") from None
     if "dimension" not in config:
         raise IndexFolderError(f"{folder} is not an index folder; make one with `shopvl index`")
     if config.get("format") != FORMAT:
-        raise IndexFolderError(f"{folder} is in another index format; make it anew with `shopvl index`")
+        raise IndexFolderError(f"{folder} is in another index format; rebuild it with `shopvl index`")
     try:
         store, rest = read_store(config)
         state = State.model_validate({**rest, "store": store})
     except ValidationError as fault:
         first = fault.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise IndexFolderError(f"{path} is damaged at {where}: {first['msg']}; make the index anew") from None
+        raise IndexFolderError(f"{path} is damaged at {where}: {first['msg']}; rebuild the index") from None
     missing = sorted(name for name in state.files() if not (folder / name).exists())
     if missing:
-        raise IndexFolderError(f"the index {folder} is damaged: {missing[0]} is missing; make it anew")
+        raise IndexFolderError(f"the index {folder} is damaged: {missing[0]} is missing; rebuild it")
     return state
 
 
@@ -131,7 +131,7 @@ def check_model(folder: Path, state: State, model: str) -> None:
     if state.model != model:
         raise IndexFolderError(
             f"the index {folder} was made with the model {state.model}, but {model} is to search it; "
-            "use that model, or make the index anew with `shopvl index`"
+            "use that model, or rebuild the index with `shopvl index`"
         )
 
 

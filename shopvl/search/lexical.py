@@ -69,7 +69,7 @@ class Lexical:
         try:
             return cls(folder, tantivy.Index.open(str(folder)))
         except (ValueError, OSError) as fault:
-            raise IndexFolderError(f"{folder} is no lexical index ({fault}); make the index anew") from None
+            raise IndexFolderError(f"{folder} is not a lexical index ({fault}); rebuild the index") from None
 
     def change(self, added: Iterable[tuple[int, str, str]] = (), removed: Iterable[int] = (), *, end: int) -> None:
         """Add (row, title, facts) and remove rows in one step; rows from `end` on, left by a killed update, go too."""

@@ -101,7 +101,7 @@ class SearchIndex:
                 return
             except FileNotFoundError:  # a change was published in between, and cleared the old files away
                 if attempt == 2:
-                    raise IndexFolderError(f"the index {folder} is damaged; make it anew with `shopvl index`") from None
+                    raise IndexFolderError(f"the index {folder} is damaged; rebuild it with `shopvl index`") from None
 
     def _open(self) -> None:
         state = self.state
@@ -132,7 +132,7 @@ class SearchIndex:
         return read_matrix(segment, rows)
 
     def _damaged(self, what: str) -> IndexFolderError:
-        return IndexFolderError(f"the index {self.folder} is damaged: {what}; make it anew with `shopvl index`")
+        return IndexFolderError(f"the index {self.folder} is damaged: {what}; rebuild it with `shopvl index`")
 
     def __len__(self) -> int:
         return self.state.rows - self.state.deleted_count
@@ -402,14 +402,14 @@ class SearchIndex:
 def way_named(name: str) -> By:
     """The retrieval method of that name. Raises ShopvlError for an unknown name."""
     if name not in WAYS:
-        raise ShopvlError(f"--by knows {', '.join(WAYS)}; {name!r} came")
+        raise ShopvlError(f"--by takes {' or '.join(WAYS)}, not {name!r}")
     return name
 
 
 def collapse_named(name: str | None) -> Collapse | None:
     """The kind of group of that name. Raises ShopvlError for an unknown name."""
     if name is not None and name not in get_args(Collapse):
-        raise ShopvlError(f"--collapse knows {' and '.join(get_args(Collapse))}; {name!r} came")
+        raise ShopvlError(f"--collapse takes {' or '.join(get_args(Collapse))}, not {name!r}")
     return cast(Collapse | None, name)
 
 

@@ -58,7 +58,7 @@ class Model:
 
     @classmethod
     def load(cls, folder: Path) -> Model:
-        """Raises DesignError for a folder that is no model, or one that cannot answer anything."""
+        """Raises DesignError for a folder that is not a model, or one that cannot answer anything."""
         design = Design.from_pretrained(folder)
         return cls(folder, design, HeadAnswers(design))
 
@@ -209,7 +209,7 @@ class AppService:
     ) -> tuple[ParsedQuestion, list[Reply]]:
         """Answers to a question in English or Chinese. Raises ShopvlError where it names nothing that is known."""
         if not question.strip():
-            raise ShopvlError("no question came; ask for example: what colour is it?")
+            raise ShopvlError("the question is empty; ask for example: what colour is it?")
         if len(question) > MAX_QUESTION:
             raise ShopvlError(f"the question has {len(question)} characters; at most {MAX_QUESTION} are read")
         understood = parse_question(question, self.ontology)
@@ -463,7 +463,7 @@ class AppService:
         """Write down what a person decided; `value` may be any name of a legal value, None or `unknown` that there is
         none. Raises ReviewError for another."""
         if not product_id.strip():
-            raise ReviewError("a decision is about a product; no id came")
+            raise ReviewError("a decision needs a product id; none was given")
         names = LegalNames(self.ontology)
         correction = decided(
             product_id, names.property(name), None if value is None else names.value(name, value), previous

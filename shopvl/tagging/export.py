@@ -70,7 +70,7 @@ def export_tags(
     exporter = kind.of(catalog)
     taken = {name.strip() for name in decisions.split(",")}
     if not taken <= set(DECISIONS):
-        raise ShopvlError(f"--decisions knows accept and review, {decisions} came")
+        raise ShopvlError(f"--decisions takes accept and review, not {decisions}")
     path = tags / "tags.parquet" if tags.is_dir() else tags
     properties = _properties(path)
     done = ExportSummary(required=tuple(require) or exporter.required)

@@ -138,7 +138,7 @@ def tag(
     done is safe; and where another process tags into `out`.
 
     Where the design has a reader, `out/notes.parquet` names the products whose pictures it could not read and why; they
-    are tagged from the pictures as they came, and tried again by the next run.
+    are tagged from the unchanged pictures, and tried again by the next run.
     """
     started = time.monotonic()
     summary = Tagged(workers=workers)

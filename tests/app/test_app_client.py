@@ -66,7 +66,7 @@ def test_search_by_words_photo_and_filters(client: Client, served, photos) -> No
     assert [hit["product_id"] for hit in search("", photos[3])["hits"]] == [hit.product_id for hit in near]
     category = found["hits"][0]["category_path"][0].casefold()
     assert {hit["category_path"][0].casefold() for hit in search("red", None, "", category)["hits"]} == {category}
-    assert "is no condition" in search("red", None, "nonsense")["error"]
+    assert "is not a condition" in search("red", None, "nonsense")["error"]
 
 
 def test_a_review_by_script(client: Client, served) -> None:
@@ -84,7 +84,7 @@ def test_a_review_by_script(client: Client, served) -> None:
     assert client.predict("ben", api_name="/undo") == {}
     assert client.predict("ann", api_name="/undo")["product_id"] == first["product_id"]
     assert client.predict(run, 1, api_name="/review_queue")["waiting"][0] == first
-    with pytest.raises(AppError, match="is no "):
+    with pytest.raises(AppError, match="is not a "):
         client.predict(**told, value="no such value", api_name="/correct")
     with pytest.raises(AppError, match=r"there is no tagging run '\.\./\.\.'"):
         client.predict("../..", 1, api_name="/review_queue")

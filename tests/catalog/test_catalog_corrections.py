@@ -144,7 +144,7 @@ def test_only_the_split_asked_for(table: Path, tmp_path: Path) -> None:
 def test_mistakes_are_one_sentence(table: Path, tmp_path: Path) -> None:
     other = tmp_path / "tags.parquet"
     pl.DataFrame({"product_id": ["a"], "value": ["x"]}).write_parquet(other)
-    with pytest.raises(CatalogError, match="no column property, previous, decided_at, so it is no table of correct"):
+    with pytest.raises(CatalogError, match="no column property, previous, decided_at, so it is not a table of correct"):
         read_corrections(other)
     with pytest.raises(CatalogError, match="cannot be read as corrections"):
         read_corrections(table)

@@ -246,7 +246,7 @@ def test_faults_of_a_log_are_said_together(tmp_path):
     ):
         assert part in str(caught.value)
     file.write_text("text,id\na,1\n")
-    with pytest.raises(CatalogError, match="no column for query; the columns that came are: text, id; wanted: query"):
+    with pytest.raises(CatalogError, match="no column for query; its columns are: text, id; wanted: query"):
         QueryLog.read(file)
     file.write_text("query,product_id\n")
     with pytest.raises(CatalogError, match="has no rows"):

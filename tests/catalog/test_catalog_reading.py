@@ -538,7 +538,7 @@ def test_errors_say_what_came_what_was_wanted_and_what_to_do(tmp_path):
     file.write_text("prodct_id,titel,colour\n1,a,b\n")
     said = message(file)
     assert said.startswith("t.csv has no column for product_id and title and image")  # no folders of a server
-    assert "the columns that came are: prodct_id, titel, colour" in said
+    assert "its columns are: prodct_id, titel, colour" in said
     assert "rename 'prodct_id' to product_id; rename 'titel' to title" in said
     assert "add image (also understood: image_link, image_url" in said
     file.write_text("")

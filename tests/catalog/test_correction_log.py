@@ -113,7 +113,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"cannot be written to .*; name another file"):
         CorrectionLog(Path("/proc/nowhere/corrections.jsonl"))
     (tmp_path / "other.jsonl").write_text('{"product_id": "a"}\n')
-    with pytest.raises(CatalogError, match=r"line 1 of .* is no decision"):
+    with pytest.raises(CatalogError, match=r"line 1 of .* is not a decision"):
         read_corrections(tmp_path / "other.jsonl")
     with pytest.raises(CatalogError, match="cannot be read as corrections"):
         read_corrections(tmp_path / "none.jsonl")

@@ -377,14 +377,14 @@ def test_other_names_of_a_value(
 @pytest.mark.parametrize(
     ("about", "typed", "reason"),
     [
-        ("colour", "Reed", "'Reed' is no colour; did you mean 'Red'"),
+        ("colour", "Reed", "'Reed' is not a known colour; did you mean 'Red'"),
         ("colour", "azure", "'azure' can mean 'Blue', 'Navy Blue'; write which"),
-        ("colour", "qqqq", r"'qqqq' is no colour; legal are 'Blue', .* \(43 in all\), and unknown"),
+        ("colour", "qqqq", r"'qqqq' is not a known colour; legal are 'Blue', .* \(43 in all\), and unknown"),
         ("category", "Handbags", "can mean 'Accessories > Bags > Handbags', 'Gifts > Handbags'"),
         ("category", "Apparel", "kinds of its own below it, one of them is wanted: 'Apparel > Dresses', 'Apparel > Sh"),
         ("category", "Bags", "kinds of its own below it, one of them is wanted: 'Accessories > Bags > Handbags'"),
-        ("category", "Shirtz", "'Shirtz' is no category; did you mean 'Apparel > Shirts'"),
-        ("category", ">", "'>' is no category"),
+        ("category", "Shirtz", "'Shirtz' is not a known category; did you mean 'Apparel > Shirts'"),
+        ("category", ">", "'>' is not a known category"),
     ],
 )
 def test_illegal_values_name_the_nearest_legal_ones(
@@ -431,7 +431,7 @@ def test_all_faults_at_once_and_nothing_lost(sheet: Path, ontology: Ontology, tm
     assert "did you mean 'Red'" in faults[illegal]
     assert faults[8] == faults[9]
     assert "colour of product =1+1 is given more than once: Red in row 8, Blue in row 9; keep one" in faults[8]
-    assert "has no key, so it is no row of an exported sheet" in faults[10]
+    assert "has no key, so it is not a row of an exported sheet" in faults[10]
 
     assert done.rejects == tmp_path / "review-rejects.csv"
     with done.rejects.open(encoding="utf-8-sig", newline="") as file:
@@ -530,7 +530,7 @@ def test_mistakes_on_the_way_in(sheet: Path, text_sheet: Path, ontology: Ontolog
     out = tmp_path / "c.parquet"
     with pytest.raises(ReviewError, match=r"nothing is decided in .*: the column correct is empty in all 6 rows"):
         import_review(sheet, ontology, out)
-    with pytest.raises(ReviewError, match="there is no review sheet"):
+    with pytest.raises(ReviewError, match="there is not a review sheet"):
         import_review(tmp_path / "nothing.xlsx", ontology, out)
     with pytest.raises(ReviewError, match=r"corrections are kept as \.parquet"):
         import_review(sheet, ontology, tmp_path / "c.csv")
@@ -541,11 +541,11 @@ def test_mistakes_on_the_way_in(sheet: Path, text_sheet: Path, ontology: Ontolog
     book = openpyxl.load_workbook(sheet)
     book["review"].delete_cols(column("key"))
     book.save(tmp_path / "keyless.xlsx")
-    with pytest.raises(ReviewError, match=r"keyless\.xlsx is no review sheet: it has no column key; export one"):
+    with pytest.raises(ReviewError, match=r"keyless\.xlsx is not a review sheet: it has no column key; export one"):
         import_review(tmp_path / "keyless.xlsx", ontology, out)
     other = tmp_path / "other.csv"
     other.write_text("a,b\n1,2\n")
-    with pytest.raises(ReviewError, match="is no review sheet: it has no column product_id and no property"):
+    with pytest.raises(ReviewError, match="is not a review sheet: it has no column product_id and no property"):
         import_review(other, ontology, out)
     text = text_sheet.read_text("utf-8-sig").replace(",,", ",紅色,", 1)
     text_sheet.write_bytes(text.encode("big5"))

@@ -87,5 +87,5 @@ def test_audit_names_what_fails_and_what_would_mend_it(tuned, toy_catalog, tmp_p
     with pytest.raises(CatalogError, match="has the count 'inf'; a whole number was wanted"):
         read_queries(queries)
     queries.write_text("text\nred\n")
-    with pytest.raises(CatalogError, match="has no column query; the columns that came are: text"):
+    with pytest.raises(CatalogError, match="has no column query; its columns are: text"):
         read_queries(queries)

@@ -55,7 +55,7 @@ def test_mistakes(tmp_path) -> None:
     with pytest.raises(ShopvlError, match="there is no index of kind 'tree'; choose from flat, hnsw"):
         kind_named("tree")
     (tmp_path / "a.faiss").write_bytes(b"nothing")
-    with pytest.raises(IndexFolderError, match="is no FAISS index"):
+    with pytest.raises(IndexFolderError, match="is not a FAISS index"):
         read(tmp_path / "a.faiss")
     with pytest.raises(ShopvlError, match="pq learns from at least 256 vectors"):
         build("pq", np.eye(8, dtype=np.float32))

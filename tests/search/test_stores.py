@@ -194,9 +194,11 @@ def test_the_keys_of_an_index_made_before() -> None:
 
 
 def test_a_store_that_there_is_not(tmp_path: Path) -> None:
-    with pytest.raises(ShopvlError, match="--store knows faiss=PLACE, milvus=PLACE, memory=PLACE; 'redis=here' came"):
+    with pytest.raises(
+        ShopvlError, match="--store takes faiss=PLACE or milvus=PLACE or memory=PLACE, not 'redis=here'"
+    ):
         factory.store_at("redis=here", tmp_path)
-    with pytest.raises(ShopvlError, match="'milvus' came"):
+    with pytest.raises(ShopvlError, match="not 'milvus'"):
         factory.store_at("milvus", tmp_path)
 
 
@@ -207,7 +209,7 @@ def test_the_command_takes_every_store_of_the_table(tuned_folder: Path, toy_tabl
 
     index("memory=there")
     assert read_state(tmp_path / "shelf").store == MemoryStore(name="there/shelf@1")
-    with pytest.raises(ShopvlError, match="'redis=here' came"):
+    with pytest.raises(ShopvlError, match="not 'redis=here'"):
         index("redis=here")
 
 

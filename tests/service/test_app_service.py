@@ -145,7 +145,7 @@ def test_a_review_from_first_to_last(bench: AppService) -> None:
     assert bench.undo("ann").value == legal
     assert bench.undo("ann") is None
     assert bench.progress(run).waiting[0] == first
-    with pytest.raises(ReviewError, match="is no "):
+    with pytest.raises(ReviewError, match="is not a "):
         bench.correct(first.product_id, first.property, "no such value", None, "ann")
     with pytest.raises(ReviewError, match="there is no tagging run"):
         bench.progress("../elsewhere")

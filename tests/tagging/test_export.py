@@ -104,7 +104,7 @@ def test_mistakes_are_one_sentence(tags: Path, catalog, tmp_path: Path) -> None:
     for how, said in (
         ({"target": tags / "a.jsonl"}, "cannot hold the format wide; name a file that ends in .csv, .tsv, .parquet"),
         ({"target": tags / "a.tsv", "form": "google"}, "name the catalog with --catalog"),
-        ({"target": tags / "a.csv", "decisions": "all"}, "--decisions knows accept and review, all came"),
+        ({"target": tags / "a.csv", "decisions": "all"}, "--decisions takes accept and review, not all"),
     ):
         with pytest.raises(ShopvlError, match=said):
             export_tags(tags, **how)

@@ -17,7 +17,7 @@ from shopvl.catalog.records import Record
 
 @dataclass(slots=True)
 class Chunk:
-    """Some rows as they came: as a frame (Parquet) or as records (text)."""
+    """Some raw rows: as a frame (Parquet) or as records (text)."""
 
     frame: pl.DataFrame | None = None
     records: list[Record] = field(default_factory=list)

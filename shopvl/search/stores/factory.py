@@ -39,5 +39,5 @@ def store_at(text: str, folder: Path) -> VectorStore:
     """The store that NAME=PLACE names, for an index folder. Raises ShopvlError for a store that there is not."""
     name, _, location = text.partition("=")
     if name not in STORES or not location:
-        raise ShopvlError(f"--store knows {', '.join(f'{known}=PLACE' for known in STORES)}; {text!r} came")
+        raise ShopvlError(f"--store takes {' or '.join(f'{known}=PLACE' for known in STORES)}, not {text!r}")
     return STORES[name].at(location, folder)

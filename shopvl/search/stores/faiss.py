@@ -79,7 +79,7 @@ def build(kind: Kind, matrix_ND: np.ndarray, *, seed: int = 0) -> tuple[Any, int
             index = faiss.index_factory(dimension, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
         case "pq":
             if count < 256:
-                raise ShopvlError(f"pq learns from at least 256 vectors, {count} came; use --kind flat")
+                raise ShopvlError(f"pq needs at least 256 vectors, there are {count}; use --kind flat")
             codes = dimension // PQ_DIMENSIONS if dimension % PQ_DIMENSIONS == 0 else dimension
             index = faiss.index_factory(dimension, f"IVF{lists},PQ{codes}", faiss.METRIC_INNER_PRODUCT)
     if kind != "hnsw":
@@ -123,7 +123,7 @@ def read(path: Path) -> Any:
         return _library.read_index(str(path), _library.IO_FLAG_MMAP_IFC)
     except RuntimeError as fault:
         raise IndexFolderError(
-            f"{path} is no FAISS index ({str(fault).splitlines()[0]}); make the index anew"
+            f"{path} is not a FAISS index ({str(fault).splitlines()[0]}); rebuild the index"
         ) from None
 
 
@@ -165,7 +165,7 @@ class FaissStore(VectorStore):
         """Nothing: the folder clears its files away."""
 
     def open(self, folder: Path, raw: RawVectors) -> FaissSearch:
-        """Raises IndexFolderError for a file that is no FAISS index."""
+        """Raises IndexFolderError for a file that is not a FAISS index."""
         index = None if self.vectors is None else read(folder / self.vectors)
         return FaissSearch(raw, self.kind or "flat", index, self.search_effort)
 

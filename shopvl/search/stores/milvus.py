@@ -80,7 +80,7 @@ class MilvusStore(VectorStore):
     def _connect(self) -> Any:
         client = connect(self.uri)
         if not client.has_collection(self.collection):
-            raise IndexFolderError(f"{self.uri} has no collection {self.collection}; make the index anew")
+            raise IndexFolderError(f"{self.uri} has no collection {self.collection}; rebuild the index")
         return client
 
 
