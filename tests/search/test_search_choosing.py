@@ -1,6 +1,7 @@
 """Settings from validation products, honesty about nonsense, and the audit that reads it."""
 
 import csv
+import json
 import random
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def test_choosing_refuses_nonsense_and_keeps_titles(tuned, toy_catalog, tmp_path
     assert settings.cut_off.kept >= 0.97
     build_index(tuned, toy_catalog, tmp_path / "index", plan=Plan(settings=settings))
     index = SearchIndex(tmp_path / "index", tuned)
+    config = json.loads((tmp_path / "index" / "config.json").read_text("utf-8"))
+    assert config["settings"]["title_share"] == index.state.settings.title_weight == settings.title_weight
     nonsense = out_of_catalog_queries(40, lambda text: True, random.Random(5))
     refused = [index.search(text) for text in nonsense]
     assert sum(not found.hits for found in refused) >= 36

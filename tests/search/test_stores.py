@@ -188,6 +188,7 @@ def test_the_keys_of_an_index_made_before() -> None:
     old = {"format": 3, "kind": "ivf-sq8", "effort": 64, "vectors": "vectors-00001.faiss", "milvus": None}
     store, rest = factory.read_store(old)
     assert (store, rest) == (FaissStore(kind="ivf-sq8", search_effort=64, vectors="vectors-00001.faiss"), {"format": 3})
+    assert factory.store_keys(store) == {name: old[name] for name in ("kind", "effort", "vectors")}
     milvus = {"uri": "http://there", "collection": "shopvl_index_v3"}
     store, rest = factory.read_store({**old, "kind": "flat", "effort": 0, "vectors": None, "milvus": milvus})
     assert (store, rest) == (MilvusStore(**milvus), {"format": 3})
