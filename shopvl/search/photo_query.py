@@ -28,7 +28,7 @@ from shopvl.search.stores.base import RowFilter, VectorSearch
 from shopvl.search.stores.raw_vectors import best
 
 NEIGHBOURS = 12  # nearest products that vote on what a query picture shows
-TARGET_WEIGHT, KEPT_WEIGHT = 1.0, 1.0  # of the value that is asked for, and of the picture's own category
+TARGET_WEIGHT, CATEGORY_WEIGHT = 1.0, 1.0  # of the value that is asked for, and of the picture's own category
 
 
 class PhotoQuery:
@@ -142,7 +142,7 @@ def composed(
         + TARGET_WEIGHT * target
     )
     if own_category is not None:
-        total += KEPT_WEIGHT * index.facts.share(own_category, rows)
+        total += CATEGORY_WEIGHT * index.facts.share(own_category, rows)
     scores, rows = best(total, rows, pool)
     return rows, scores
 

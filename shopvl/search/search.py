@@ -38,7 +38,7 @@ Collapse = Literal["photo", "variant"]
 
 POOL = 200  # candidates from each retrieval method
 TITLES_READ = 50  # top lexical hits whose titles are checked for the words of the query
-FILTERS_KEPT = 32  # sets of conditions whose row filters are cached, about a byte per product each
+CACHED_FILTERS = 32  # sets of conditions whose row filters are cached, about a byte per product each
 RERANKED = 50  # results that a matching head re-ranks
 RECIPROCAL = 10  # of reciprocal rank fusion (Cormack et al. 2009) with the matching head's order
 
@@ -121,7 +121,7 @@ class SearchIndex:
         self.ontology = Ontology.load(self.folder / ONTOLOGY)
         tags = None if state.tags is None else pl.read_parquet(self.folder / state.tags)
         self.facts = Facts(self.products, tags)
-        self._row_filter = lru_cache(maxsize=FILTERS_KEPT)(
+        self._row_filter = lru_cache(maxsize=CACHED_FILTERS)(
             lambda where: self.vectors.prepare_filter(self.facts.filter_mask(where) & self.live)
         )
 

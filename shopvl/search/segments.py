@@ -49,7 +49,7 @@ _RECORD = pa.schema(
         ("hash", pa.uint64()),  # the difference hash of the print; 0 where there is no picture
     ]
 )
-_KEPT_TYPES = (pl.String, pl.Boolean, pl.Int32, pl.Int64, pl.Float32, pl.Float64)
+_TABLE_TYPES = (pl.String, pl.Boolean, pl.Int32, pl.Int64, pl.Float32, pl.Float64)
 Pictured = tuple[bytes | None, bytes | None]  # thumbnail and image hash
 
 
@@ -129,7 +129,7 @@ class Writer:
         frame = pl.DataFrame(self._waiting, schema_overrides=COLUMNS, infer_schema_length=None).with_columns(
             cs.decimal().cast(pl.Float64), cs.temporal().cast(pl.String)
         )
-        columns = [name for name, kind in frame.schema.items() if name in COLUMNS or kind in _KEPT_TYPES]
+        columns = [name for name, kind in frame.schema.items() if name in COLUMNS or kind in _TABLE_TYPES]
         self._frames.append(frame.select(columns))
         thumbnails, image_hashes = zip(*self._pictures, strict=True)
         arrays = [

@@ -42,8 +42,8 @@ from shopvl.vision.subject import subject_map
 
 MAX_TITLE, MAX_QUESTION = 1000, 300  # characters
 MAX_PICTURE_BYTES = MAX_DOWNLOAD_BYTES
-KEPT_PRODUCTS = 256  # looked up in the catalog, with their pictures
-KEPT_ASKED = 4  # products asked about last, decoded and read: a picture may take 150 MB
+CACHED_CATALOG_PRODUCTS = 256  # looked up in the catalog, with their pictures
+CACHED_PRODUCTS = 4  # products asked about last, decoded and read: a picture may take 150 MB
 
 SHOWN_PX = 640  # longest side of the maps that are drawn
 
@@ -136,8 +136,8 @@ class AppService:
             index.ontology = apply_names(index.ontology, names)
         self.log = CorrectionLog(corrections or work / "corrections.jsonl")
         self._thinking = threading.Lock()  # one question at a time: two that share the cores are both slower
-        self._asked = lru_cache(KEPT_ASKED)(self._newly_asked)  # by picture, title and model
-        self._photo = lru_cache(KEPT_ASKED)(_photo)  # by picture
+        self._decoded_product = lru_cache(CACHED_PRODUCTS)(self._decode_product)  # by picture, title and model
+        self._photo = lru_cache(CACHED_PRODUCTS)(_photo)  # by picture
         self._looking = threading.Lock()
         self._products: OrderedDict[str, Shown] = OrderedDict()
         self._queues: dict[str, tuple[float, Queue]] = {}
@@ -254,9 +254,9 @@ class AppService:
             raise ImageError(
                 f"the photo has {len(picture) / 2**20:.0f} MB; at most {MAX_PICTURE_BYTES // 2**20} MB are read"
             )
-        return self._asked(picture, title, model or next(iter(self.models)))
+        return self._decoded_product(picture, title, model or next(iter(self.models)))
 
-    def _newly_asked(self, picture: bytes | None, title: str | None, model: str) -> Product:
+    def _decode_product(self, picture: bytes | None, title: str | None, model: str) -> Product:
         loaded = self.model(model)
         try:
             with self._thinking:
@@ -306,7 +306,7 @@ class AppService:
         shown = self._found(product_id, catalog)
         with self._looking:
             self._products[key] = shown
-            while len(self._products) > KEPT_PRODUCTS:
+            while len(self._products) > CACHED_CATALOG_PRODUCTS:
                 self._products.popitem(last=False)
         return shown
 

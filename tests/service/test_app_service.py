@@ -12,7 +12,7 @@ from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.readers import open_catalog
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
 from shopvl.inference.ask import Conflict
-from shopvl.service.app_service import KEPT_ASKED, MAX_PICTURE_BYTES, AppService
+from shopvl.service.app_service import CACHED_PRODUCTS, MAX_PICTURE_BYTES, AppService
 from shopvl.service.catalog_run import FencedCatalog, read_run
 from shopvl.tagging.run import tag
 
@@ -105,11 +105,11 @@ def test_a_picture_is_decoded_once_for_answers_and_once_for_maps(bench: AppServi
     assert len(decoded) == 2
     assert bench.read(photo, None).inputs == ("image",)
     assert len(decoded) == 3
-    for number in range(KEPT_ASKED):
+    for number in range(CACHED_PRODUCTS):
         bench.read(photo, f"shirt {number}")
-    assert bench._asked.cache_info().currsize == KEPT_ASKED
+    assert bench._decoded_product.cache_info().currsize == CACHED_PRODUCTS
     bench.read(photo, "red shirt")
-    assert len(decoded) == 4 + KEPT_ASKED
+    assert len(decoded) == 4 + CACHED_PRODUCTS
 
 
 def test_a_broken_picture_is_told_in_its_own_words_every_time(bench: AppService, photo: bytes) -> None:
