@@ -92,7 +92,7 @@ class PhotoIndex(Protocol):
     def head(self) -> LinearAnswers | PromptedAnswers | None: ...
 
     @property
-    def everywhere(self) -> RowFilter | None: ...
+    def live_filter(self) -> RowFilter | None: ...
 
     def mask(self, row_filter: RowFilter | None) -> np.ndarray: ...
 
@@ -114,31 +114,32 @@ def composed(
     if not facts:
         scores, rows = index.vectors.search(index.query_vector(text, photo), pool, row_filter)
         return rows, scores
-    seen = PhotoFacts(index, photo)  # first: where the model answers, the picture's vector comes out of the same pass
-    shown_D = photo.vector
-    own = [seen.value(name) for name in dict.fromkeys(fact.property for fact in facts if fact.property)]
+    # before `photo.vector`: where the model answers, the vector comes out of the same pass
+    photo_facts = PhotoFacts(index, photo)
+    photo_D = photo.vector
+    own_facts = [photo_facts.value(name) for name in dict.fromkeys(fact.property for fact in facts if fact.property)]
     named = any(fact.kind == "category" for fact in facts)
-    own_category = None if named else seen.value(CATEGORY)
-    phrases = _phrase(facts, own_category), _phrase([fact for fact in own if fact], own_category)
-    said = [text for text in phrases if text]
-    vectors = iter(index.text_vectors(said) if said else ())
-    wished_D, own_D = (next(vectors) if text else np.zeros_like(shown_D) for text in phrases)
-    moved_D = shown_D + wished_D - own_D
-    moved_D /= max(float(np.linalg.norm(moved_D)), 1e-9)
+    own_category = None if named else photo_facts.value(CATEGORY)
+    phrases = _phrase(facts, own_category), _phrase([fact for fact in own_facts if fact], own_category)
+    texts = [text for text in phrases if text]
+    vectors = iter(index.text_vectors(texts) if texts else ())
+    requested_D, replaced_D = (next(vectors) if text else np.zeros_like(photo_D) for text in phrases)
+    query_D = photo_D + requested_D - replaced_D
+    query_D /= max(float(np.linalg.norm(query_D)), 1e-9)
     wanted = [*facts, own_category] if own_category else list(facts)
     rows = np.unique(
         np.concatenate(
             [
-                index.vectors.search(moved_D, pool, row_filter)[1],
-                index.vectors.search(shown_D, pool, row_filter)[1],
+                index.vectors.search(query_D, pool, row_filter)[1],
+                index.vectors.search(photo_D, pool, row_filter)[1],
                 index.facts.likely(wanted, 5 * pool, index.mask(row_filter)),
             ]
         )
     ).astype(np.int64)
     target = np.mean([index.facts.share(fact, rows) for fact in facts], axis=0)
     total = (
-        index.vectors.raw.scores(shown_D, rows) / 2
-        + index.vectors.raw.scores(moved_D, rows) / 2
+        index.vectors.raw.scores(photo_D, rows) / 2
+        + index.vectors.raw.scores(query_D, rows) / 2
         + TARGET_WEIGHT * target
     )
     if own_category is not None:
@@ -160,7 +161,7 @@ class PhotoFacts:
         self.answers: dict[str, dict[str, float]] = {}
         if not len(self.rows):
             self.answers = photo.read(index.head)
-            self.rows = index.vectors.search(photo.vector, NEIGHBOURS, index.everywhere)[1]
+            self.rows = index.vectors.search(photo.vector, NEIGHBOURS, index.live_filter)[1]
 
     def value(self, name: str) -> Fact | None:
         """The picture's value of that property; of the category, the whole path."""

@@ -116,7 +116,7 @@ class SearchIndex:
         self.live = np.ones(state.rows, dtype=bool)
         if state.deleted is not None:
             self.live[np.load(self.folder / state.deleted)] = False
-        self.everywhere = self.vectors.prepare_filter(self.live) if state.deleted_count else None
+        self.live_filter = self.vectors.prepare_filter(self.live) if state.deleted_count else None
         self.lexical = Lexical.open(self.folder / state.lexical)
         self.ontology = Ontology.load(self.folder / ONTOLOGY)
         tags = None if state.tags is None else pl.read_parquet(self.folder / state.tags)
@@ -207,7 +207,7 @@ class SearchIndex:
         if not (text and text.strip()) and not image:
             raise ShopvlError("nothing to search for: give words, a picture, or both")
         text = text.strip() if text else None
-        row_filter = self._row_filter(tuple(where)) if where else self.everywhere
+        row_filter = self._row_filter(tuple(where)) if where else self.live_filter
         counted = self.facts.facets(self.mask(row_filter), facets) if facets else {}
         facts = self.understood(text)
         photo = self.photo_query(image) if image else None
@@ -261,21 +261,21 @@ class SearchIndex:
         self, text: str, facts: Sequence[Fact], vector: np.ndarray, pool: int, row_filter: RowFilter | None
     ) -> Candidates:
         """The union of what every retrieval method finds, with each method's score for every candidate."""
-        _, near = self.vectors.search(vector, pool, row_filter)
-        bm25, worded = self._by_words(text, facts, pool, row_filter)
-        every = [near, worded]
+        _, dense_rows = self.vectors.search(vector, pool, row_filter)
+        bm25, lexical_rows = self._by_words(text, facts, pool, row_filter)
+        row_sets = [dense_rows, lexical_rows]
         if facts:
-            every.append(self.facts.likely(facts, pool, self.mask(row_filter)))
-        rows = np.unique(np.concatenate(every)).astype(np.int64)
+            row_sets.append(self.facts.likely(facts, pool, self.mask(row_filter)))
+        rows = np.unique(np.concatenate(row_sets)).astype(np.int64)
         lexical = np.zeros(len(rows), dtype=np.float32)
-        if len(worded):
-            lexical[np.searchsorted(rows, worded)] = bm25 / bm25[0]
+        if len(lexical_rows):
+            lexical[np.searchsorted(rows, lexical_rows)] = bm25 / bm25[0]
         shares = [self.facts.share(fact, rows) for fact in facts]
-        held = np.mean(shares, axis=0) if shares else np.zeros(len(rows), dtype=np.float32)
+        fact_share = np.mean(shares, axis=0) if shares else np.zeros(len(rows), dtype=np.float32)
         unnamed = 1 - self._named_share(text, facts)
         # words that all name facts are a request for these, even where a title has them: word order differs by language
-        titled = unnamed > 0 and self._titled(text, worded[:TITLES_READ])
-        return Candidates(rows, self.vectors.raw.scores(vector, rows), lexical, held, unnamed, titled)
+        titled = unnamed > 0 and self._titled(text, lexical_rows[:TITLES_READ])
+        return Candidates(rows, self.vectors.raw.scores(vector, rows), lexical, fact_share, unnamed, titled)
 
     def _titled(self, text: str, rows: np.ndarray) -> bool:
         """Whether one of these titles has all words of the query, in their order."""
@@ -312,10 +312,12 @@ class SearchIndex:
 
     def signals(self, text: str, facts: Sequence[Fact], vector: np.ndarray) -> dict[str, float]:
         """Features that tell queries the index can answer from those it cannot."""
-        scores, rows = self.vectors.search(vector, 10, self.everywhere)
+        scores, rows = self.vectors.search(vector, 10, self.live_filter)
         words = words_of(text)
         covered, unknown = self.lexical.coverage(words)
-        held = float(np.mean([self.facts.share(fact, rows).mean() for fact in facts])) if facts and len(rows) else 0.0
+        fact_share = (
+            float(np.mean([self.facts.share(fact, rows).mean() for fact in facts])) if facts and len(rows) else 0.0
+        )
         return {
             "best cosine": float(scores[0]) if len(scores) else 0.0,
             "mean cosine": float(scores.mean()) if len(scores) else 0.0,
@@ -323,7 +325,7 @@ class SearchIndex:
             "words unknown": min(unknown, 3) / 3,
             "all words unknown": float(bool(words) and unknown == len(words) and not facts),
             "words named": self._named_share(text, facts),
-            "facts held": held,
+            "facts held": fact_share,
         }
 
     def confidence(self, text: str, facts: Sequence[Fact], vector: np.ndarray) -> float | None:
@@ -378,8 +380,8 @@ class SearchIndex:
                 for number, row in enumerate(rows.tolist())
             ]
         )
-        again = np.argsort(-total, kind="stable")
-        return rows[again], total[again]
+        reranked = np.argsort(-total, kind="stable")
+        return rows[reranked], total[reranked]
 
     def hits_at(self, rows: Sequence[int]) -> list[Hit]:
         """The products of these rows, as a search would show them, without a score."""

@@ -224,14 +224,14 @@ def _cut_off(index: SearchIndex, queries: Sequence[GeneratedQuery], rows: Sequen
     learned = np.random.default_rng(seed).random(len(y)) < 0.5
     model = LogisticRegression(C=10.0, max_iter=2000, class_weight="balanced").fit(x[learned], y[learned])
     logit = model.decision_function(x[~learned])
-    held = y[~learned]
-    threshold = float(np.quantile(logit[held], 1 - ANSWERED))
+    is_good = y[~learned]
+    threshold = float(np.quantile(logit[is_good], 1 - ANSWERED))
     return CutOff(
         weights={name: round(float(weight), 4) for name, weight in zip(names, model.coef_[0], strict=True)},
         bias=float(model.intercept_[0]),
         threshold=threshold,
-        kept=float((logit[held] >= threshold).mean()),
-        refused=float((logit[~held] < threshold).mean()),
+        kept=float((logit[is_good] >= threshold).mean()),
+        refused=float((logit[~is_good] < threshold).mean()),
     )
 
 

@@ -95,9 +95,11 @@ def _apply(out: Path, old: State, fill: Fill | None, delete: Collection[str], ne
         rejects = fill(writer, old.settings.title_weight)
         segments = (*segments, writer.close())
         added = _products(out, segments[-1])
-    twice = added.with_row_index("row").filter(~pl.col("product_id").is_last_distinct())["row"].to_numpy() + old.rows
-    away = ids.filter(pl.col("product_id").is_in(list({*delete, *added["product_id"]})))
-    removed = {*away["row"].to_list(), *twice.tolist()}
+    repeated_rows = (
+        added.with_row_index("row").filter(~pl.col("product_id").is_last_distinct())["row"].to_numpy() + old.rows
+    )
+    replaced_or_deleted = ids.filter(pl.col("product_id").is_in(list({*delete, *added["product_id"]})))
+    removed = {*replaced_or_deleted["row"].to_list(), *repeated_rows.tolist()}
     tags = _merged_tags(out, old, new_tags)
     rows = sum(segment.rows for segment in segments)
     indexed = rows if old.store.takes_additions else old.segments[0].rows
@@ -105,11 +107,11 @@ def _apply(out: Path, old: State, fill: Fill | None, delete: Collection[str], ne
         _compact(out, old, segments, gone | removed, tags, ontology)
     else:
         _append(out, old, segments, added, gone, removed, tags, ontology, tagged=new_tags is not None)
-    replaced = len(away.filter(pl.col("product_id").is_in(added["product_id"].to_list())))
+    replaced = len(replaced_or_deleted.filter(pl.col("product_id").is_in(added["product_id"].to_list())))
     to_delete = set(delete) - set(added["product_id"])
-    deleted = to_delete & set(away["product_id"])
+    deleted = to_delete & set(replaced_or_deleted["product_id"])
     unknown = tuple(sorted(to_delete - deleted))
-    return Indexed(added.height - len(twice), len(rejects), len(twice), replaced, len(deleted), unknown)
+    return Indexed(added.height - len(repeated_rows), len(rejects), len(repeated_rows), replaced, len(deleted), unknown)
 
 
 def _products(out: Path, segment: Segment, *columns: str) -> pl.DataFrame:
@@ -135,8 +137,8 @@ def _append(
     old.store.append(matrix, old.rows, old.unlisted)
     changed: dict[str, object] = {"version": version, "segments": segments, "unlisted": tuple(sorted(removed))}
     if tagged:  # tags are among a product's words, so the lexical index is rebuilt
-        every = [_products(out, segment) for segment in segments]
-        changed |= {"lexical": write_lexical(out, version, every, gone | removed, tags, ontology)}
+        frames = [_products(out, segment) for segment in segments]
+        changed |= {"lexical": write_lexical(out, version, frames, gone | removed, tags, ontology)}
         changed |= {"tags": write_tags(out, version, tags)}
     elif new or old.unlisted:
         listed = (item for item in documents([added], old.rows, tags, ontology) if item[0] not in removed)
