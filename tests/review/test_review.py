@@ -530,7 +530,7 @@ def test_mistakes_on_the_way_in(sheet: Path, text_sheet: Path, ontology: Ontolog
     out = tmp_path / "c.parquet"
     with pytest.raises(ReviewError, match=r"nothing is decided in .*: the column correct is empty in all 6 rows"):
         import_review(sheet, ontology, out)
-    with pytest.raises(ReviewError, match="there is not a review sheet"):
+    with pytest.raises(ReviewError, match="there is no review sheet"):
         import_review(tmp_path / "nothing.xlsx", ontology, out)
     with pytest.raises(ReviewError, match=r"corrections are kept as \.parquet"):
         import_review(sheet, ontology, tmp_path / "c.csv")
