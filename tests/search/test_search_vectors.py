@@ -57,5 +57,5 @@ def test_mistakes(tmp_path) -> None:
     (tmp_path / "a.faiss").write_bytes(b"nothing")
     with pytest.raises(IndexFolderError, match="is not a FAISS index"):
         read(tmp_path / "a.faiss")
-    with pytest.raises(ShopvlError, match="pq learns from at least 256 vectors"):
+    with pytest.raises(ShopvlError, match="pq needs at least 256 vectors, there are 8"):
         build("pq", np.eye(8, dtype=np.float32))
