@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
-from shopvl.inference.calibrate import UNMEASURED, AnswerCalibration, calibration_of, conflict_score, decisions
+from shopvl.inference.calibrate import UNMEASURED, calibration_of, conflict_score, decisions
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import answers_of
 from shopvl.vision.ocr import Word
@@ -25,7 +25,6 @@ from shopvl.vision.ocr import Word
 ALTERNATIVES = 3
 NO_ANSWER: dict[str, Any] = {
     "value": None,
-    "decision": "unknown",
     "alternatives": [],
     "conflict": False,
     "evidence": [],
@@ -46,7 +45,7 @@ def tags_of(
     """One tag per product and property for the rows of the frames; or a reject. For whole catalogs see `tag`."""
     answers = HeadAnswers(design) if design.labels else ZeroShotAnswers(design)
     for item in encode(design, frames, root, use, answers.read):
-        yield item if isinstance(item, RejectedRow) else list(answers.rows(item, precision))
+        yield item if isinstance(item, RejectedRow) else answers.rows(item, precision)
 
 
 class HeadAnswers:
@@ -74,8 +73,14 @@ class HeadAnswers:
                 values[f"conflict/{name}"] = conflict_score(values[f"image/{name}"], values[f"title/{name}"], labels)
         return values
 
-    def rows(self, item: Encoded, precision: float) -> Iterator[dict[str, Any]]:
-        """One row per product and property.
+    def rows(self, item: Encoded, precision: float) -> list[dict[str, Any]]:
+        """One row per product and property: its answer and what to do with it."""
+        together = inputs_name(item.inputs)
+        thresholds = {name: self.calibrations[together, name].threshold(precision) for name in self.labels}
+        return _decided(list(self.answer_rows(item)), thresholds)
+
+    def answer_rows(self, item: Encoded) -> Iterator[dict[str, Any]]:
+        """One answer per product and property; the decision about it follows from the precision that is asked for.
 
         `unknown` if the category does not have the property, or if there is only a picture and pictures do not show it.
         """
@@ -83,7 +88,7 @@ class HeadAnswers:
             set() if "title" in item.inputs else {p.id for p in self.design.ontology.properties if p.visual == "no"}
         )
         # a property at a time for the whole batch: row by row, the overhead of numpy's calls would dominate
-        by_property = {name: self._rows(item, name, precision) for name in self.design.labels}
+        by_property = {name: self._rows(item, name) for name in self.design.labels}
         for number, product in enumerate(item.rows):
             category: tuple[str, ...] = ()
             for name, rows in by_property.items():
@@ -94,7 +99,7 @@ class HeadAnswers:
                     row |= NO_ANSWER
                 yield {"product_id": product["product_id"], **row}
 
-    def _rows(self, item: Encoded, name: str, precision: float) -> list[dict[str, Any]]:
+    def _rows(self, item: Encoded, name: str) -> list[dict[str, Any]]:
         """One property's answer for every product, whatever its category."""
         together = inputs_name(item.inputs)
         calibration, values = self.calibrations[together, name], self.design.labels[name]
@@ -102,15 +107,13 @@ class HeadAnswers:
         evidence_R = self._evidence(item, name, [values.index(ranked[0][0]) for ranked in ranked_R])
         score_R = item.values.get(f"conflict/{name}")
         conflict_R = [False] * len(ranked_R) if score_R is None else (score_R >= calibration.conflict_from).tolist()
-        decision_R = decisions([ranked[0][1] for ranked in ranked_R], calibration.threshold(precision), conflict_R)
         rows = []
-        for ranked, evidence, conflict, decision in zip(ranked_R, evidence_R, conflict_R, decision_R, strict=True):
+        for ranked, evidence, conflict in zip(ranked_R, evidence_R, conflict_R, strict=True):
             value, probability = ranked[0]
             row = {
                 "property": name,
                 "value": value,
                 "probability": probability,
-                "decision": decision,
                 "evidence": evidence,
                 "conflict": conflict,
                 "alternatives": _listed(ranked),
@@ -146,8 +149,6 @@ class HeadAnswers:
 class ZeroShotAnswers:
     """Compares pictures and titles with the names of the values, in the space that the towers share (CLIP)."""
 
-    calibration: AnswerCalibration = UNMEASURED
-
     def __init__(self, design: Design) -> None:
         self.design = design
         self.labels = {CATEGORY: [CATEGORY_JOIN.join(path) for path in design.ontology.leaves()]}
@@ -175,8 +176,12 @@ class ZeroShotAnswers:
             for name, candidates_KD in self.candidates.items()
         }
 
-    def rows(self, item: Encoded, precision: float) -> Iterator[dict[str, Any]]:
-        """One row per product and property; never `accept`."""
+    def rows(self, item: Encoded, precision: float) -> list[dict[str, Any]]:
+        """One row per product and property; never `accept`, for nothing measured how often such answers are right."""
+        return _decided(list(self.answer_rows(item)), dict.fromkeys(self.labels, UNMEASURED.threshold(precision)))
+
+    def answer_rows(self, item: Encoded) -> Iterator[dict[str, Any]]:
+        """One answer per product and property."""
         by_property = {name: _ranked(item.values[name], values) for name, values in self.labels.items()}
         for number, product in enumerate(item.rows):
             for name, ranked_R in by_property.items():
@@ -186,11 +191,21 @@ class ZeroShotAnswers:
                     "property": name,
                     "value": ranked[0][0],
                     "probability": ranked[0][1],
-                    "decision": self.calibration.decide(ranked[0][1], precision),
                     "evidence": list(item.inputs),
                     "conflict": False,
                     "alternatives": _listed(ranked),
                 }
+
+
+def _decided(answers: Sequence[dict[str, Any]], thresholds: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The answers with the decision about each, by the threshold of its property."""
+    decided = decisions(
+        [answer["probability"] for answer in answers],
+        [thresholds[answer["property"]] for answer in answers],
+        [answer["conflict"] for answer in answers],
+        known_N=[answer["value"] is not None for answer in answers],
+    )
+    return [{**answer, "decision": decision} for answer, decision in zip(answers, decided, strict=True)]
 
 
 def _ranked(probabilities_RK: np.ndarray, values: Sequence[str]) -> list[list[tuple[str, float]]]:

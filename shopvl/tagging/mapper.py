@@ -102,7 +102,7 @@ class TagMapper:
             with self._arithmetic():
                 item = encoded(self._used, group.items, group.batch, self._answers.read)
             between = time.perf_counter()
-            rows, inputs = self._answers.rows(item, precision=1.0), inputs_name(item.inputs)
+            rows, inputs = self._answers.answer_rows(item), inputs_name(item.inputs)
             for position in group.places:
                 results[position] |= {"inputs": inputs, "answers": list(islice(rows, len(self._answers.labels)))}
             seconds["model"] += between - started

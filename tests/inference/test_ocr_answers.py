@@ -90,7 +90,7 @@ def test_of_a_category_its_own_name_counts_and_not_those_above_it(tuned) -> None
         item.values[f"image+title/{CATEGORY}"][0] = np.eye(len(tuned.labels[CATEGORY]))[
             tuned.labels[CATEGORY].index(path)
         ]
-        row = next(answers.rows(item, 0.5))
+        row = answers.rows(item, 0.5)[0]
         assert row["value"] == path
         assert ("ocr" in row["evidence"]) is expected
 
