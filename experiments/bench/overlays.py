@@ -146,7 +146,7 @@ def features(design: Design, pictures: list[Image.Image]) -> np.ndarray:
     with torch.inference_mode():
         for at in range(0, len(pictures), 128):
             batch = design.loader.pictures(pictures[at : at + 128])
-            found.append(design.model.look(batch)[0].float().numpy())
+            found.append(design.model.encode_image(batch)[0].float().numpy())
     return np.concatenate(found)
 
 

@@ -112,7 +112,7 @@ def main() -> None:
 
     design = Design.from_pretrained(runs / "shopvl" / "design")
     export(design, table, runs / "shopvl" / "embeddings")
-    design.model.image_tower.close_up = None
+    design.model.image_tower.crop_share = None
     export(design, table, runs / "shopvl" / "one_look")
     precision, summary = "bfloat16" if bf16 else "float32", runs / "shopvl" / "summary.json"
     folders = {

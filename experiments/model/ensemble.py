@@ -65,7 +65,7 @@ def embedding_length(design: Design, catalog: Catalog) -> float:
     model = design.model
 
     def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        return {"length": model.image_projection(model.look(batch)[0]).norm(dim=1)}
+        return {"length": model.image_projection(model.encode_image(batch)[0]).norm(dim=1)}
 
     found: list[np.ndarray] = []
     for item in encode(design, catalog.batches(), catalog.root, ("image",), read):

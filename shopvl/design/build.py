@@ -95,14 +95,14 @@ def _dual_encoder(
     assert isinstance(recipe.fusion, parts.DualEncoder)
     image = _image_tower(recipe.image, configs.get("image"), random_weights)
     text = _text_tower(recipe.text, tokenizer, configs.get("text"), random_weights)
-    kept = {"image": getattr(image, "config", None), "text": getattr(text, "config", None)}
+    configs_by_tower = {"image": getattr(image, "config", None), "text": getattr(text, "config", None)}
     space = recipe.fusion.width, recipe.fusion.temperature
     if recipe.answering is None:
         model = DualEncoderModel(image, text, *space)
     else:
         head = _answering(recipe.answering, recipe, tokenizer, ontology, image, text)
         model = AnsweringDualEncoder(image, text, *space, head)
-    return model, {name: config for name, config in kept.items() if config}
+    return model, {name: config for name, config in configs_by_tower.items() if config}
 
 
 def _text_cross(
@@ -128,7 +128,7 @@ def _answering(
     sizes["ocr"] = recipe.ocr is not None
     size_px = recipe.image.size_px
     with torch.inference_mode():
-        cells = [tokens.shape[1] for tokens in image.eval().look(torch.zeros(1, 3, *size_px))[1]]
+        cells = [tokens.shape[1] for tokens in image.eval().encode(torch.zeros(1, 3, *size_px))[1]]
     image.train()
     match part:
         case parts.PromptMask():
@@ -217,7 +217,7 @@ def _map_cells(part: parts.GridCnn, width: int, random_weights: bool) -> MapCell
     net, (rows, columns) = _image_tower(part.net, None, random_weights), part.grid
     net.eval()
     with torch.inference_mode():
-        cells = net.look(torch.zeros(1, 3, *part.size_px))[1][-1].shape[1]
+        cells = net.encode(torch.zeros(1, 3, *part.size_px))[1][-1].shape[1]
     net.train()
     if cells != rows * columns:
         raise RecipeError(

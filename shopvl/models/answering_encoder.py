@@ -43,7 +43,7 @@ class AnsweringDualEncoder(DualEncoderModel):
         if batch.questions is None:
             return super().forward(batch)
         pictures = require(batch.pictures, "pictures", by="a head that is trained to answer")
-        pooled_BW, cells = self.look(batch)
+        pooled_BW, cells = self.encode_image(batch)
         embeddings = {"image": self._unit(self.image_projection(pooled_BW))}
         if batch.overlaid is not None:
             embeddings["overlaid"] = self.embed_image(Batch(pictures=batch.overlaid))
@@ -72,7 +72,7 @@ class AnsweringDualEncoder(DualEncoderModel):
         return replace(output, answer_logp_BQK=logp_BQK)
 
     def prepare(self, questions: Questions) -> PreparedQuestions:
-        """Questions read as far as no product is needed; good for any number of batches while the weights stay."""
+        """Encode questions as far as no product is needed; valid for any number of batches until weights change."""
         _, prompts_QTC = self.text_tower.read(questions.prompts, "prompt")
         answers_KC, _ = self.text_tower.read(questions.answers, "prompt")
         return self.head.prepare(questions, prompts_QTC, answers_KC)
@@ -80,78 +80,78 @@ class AnsweringDualEncoder(DualEncoderModel):
     def answer(
         self, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
     ) -> dict[str, Tensor]:
-        """Log-probabilities (B, Q, K) for each choice of inputs; the picture and the title are read once for all.
+        """Log-probabilities (B, Q, K) for each choice of inputs; picture and title are encoded once for all.
 
-        An input that the batch lacks counts as hidden, and so is one that a choice leaves out; () hides both.
+        An input that the batch or a choice lacks is masked; () masks both.
         """
-        return self._answers(self._seen(batch), batch, prepared, choices)
+        return self._answers(self._run_towers(batch), batch, prepared, choices)
 
     def read_picture(self, batch: Batch, prepared: PreparedQuestions) -> tuple[Tensor, Tensor]:
         """Unit vectors (B, width) of the pictures, and log-probabilities (B, Q, K) from them alone, in one pass."""
-        seen = self._seen(batch)
-        answers_BQK = self._answers(seen, batch, prepared, [("image",)])["image"]
-        return self._unit(self.image_projection(seen.pooled_BW)), answers_BQK
+        towers = self._run_towers(batch)
+        answers_BQK = self._answers(towers, batch, prepared, [("image",)])["image"]
+        return self._unit(self.image_projection(towers.pooled_BW)), answers_BQK
 
     def _answers(
-        self, seen: _Seen, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
+        self, towers: _TowerOutputs, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
     ) -> dict[str, Tensor]:
-        found = {}
-        for inputs, picture, title in self._shown(seen, batch, choices):
+        logp = {}
+        for inputs, picture, title in self._per_choice(towers, batch, choices):
             grams_BG = batch.title_grams_BG if "title" in inputs else None
-            pooled_BW = seen.pooled_BW if "image" in inputs else None
-            found[inputs_name(inputs)] = self.head.score(picture, title, prepared, grams_BG, pooled_BW)
-        return found
+            pooled_BW = towers.pooled_BW if "image" in inputs else None
+            logp[inputs_name(inputs)] = self.head.score(picture, title, prepared, grams_BG, pooled_BW)
+        return logp
 
     def slot_states(
         self, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """What a cloze head's slots have read (B, Q, D), for each choice of inputs; and the whole picture (B, W)."""
+        """A cloze head's slot states (B, Q, D) for each choice of inputs; and the pictures' pooled vectors (B, W)."""
         assert isinstance(self.head, PromptMaskHead)
-        seen = self._seen(batch)
-        pooled_BW = require(seen.pooled_BW, "pictures", by="a fit of slot states")
+        towers = self._run_towers(batch)
+        pooled_BW = require(towers.pooled_BW, "pictures", by="a fit of slot states")
         states = {
             inputs_name(inputs): self.head.states(picture, title, prepared)
-            for inputs, picture, title in self._shown(seen, batch, choices)
+            for inputs, picture, title in self._per_choice(towers, batch, choices)
         }
         return states, pooled_BW
 
-    def _seen(self, batch: Batch) -> _Seen:
+    def _run_towers(self, batch: Batch) -> _TowerOutputs:
         """Both towers run once."""
         pooled_BW, by_name = None, {}
         if batch.pictures is not None:
-            pooled_BW, cells = self.look(batch)
+            pooled_BW, cells = self.encode_image(batch)
             by_name["image"] = self._picture(batch.pictures, cells, batch.texts.get("ocr"))
         if "title" in batch.texts:
             words = batch.texts["title"]
             by_name["title"] = self.head.title(self.text_tower.read(words, "title")[1]), words.real_BT
-        return _Seen(by_name, pooled_BW)
+        return _TowerOutputs(by_name, pooled_BW)
 
     def _picture(self, pictures: Pictures, cells: Sequence[Tensor], words: Words | None) -> tuple[Tensor, Tensor]:
         """The picture's cells, and after them the words printed on the product, as positions (B, P, D); and a mask
         (B, P) of the cells that the tower saw and the words that are real."""
         cells_BPD = self.head.picture(cells)
-        seen_BP = pictures.kept_BP
-        if seen_BP is None:
-            seen_BP = torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
+        visible_BP = pictures.kept_BP
+        if visible_BP is None:
+            visible_BP = torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
         if words is None:
-            return cells_BPD, seen_BP
+            return cells_BPD, visible_BP
         printed_BTD = self.head.printed(self.text_tower.read(words, "ocr")[1], words.boxes_BT4)
-        return torch.cat([cells_BPD, printed_BTD], dim=1), torch.cat([seen_BP, words.real_BT], dim=1)
+        return torch.cat([cells_BPD, printed_BTD], dim=1), torch.cat([visible_BP, words.real_BT], dim=1)
 
-    def _shown(
-        self, seen: _Seen, batch: Batch, choices: Sequence[tuple[Modality, ...]]
+    def _per_choice(
+        self, towers: _TowerOutputs, batch: Batch, choices: Sequence[tuple[Modality, ...]]
     ) -> Iterator[tuple[tuple[Modality, ...], tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
         """Each choice with the picture's and the title's positions and masks."""
         B, device = len(batch), self.log_scale.device
         empty = torch.zeros(B, 0, self.head.width, device=device), torch.zeros(B, 0, dtype=torch.bool, device=device)
         for inputs in choices:
-            picture, title = (seen.by_name.get(name, empty) if name in inputs else empty for name in MODALITIES)
+            picture, title = (towers.by_name.get(name, empty) if name in inputs else empty for name in MODALITIES)
             yield inputs, picture, title
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What the towers made of a batch: positions (B, N, D) and masks (B, N) by input, and the whole picture (B, W)."""
+class _TowerOutputs:
+    """Both towers' outputs: positions (B, N, D) and masks (B, N) by input, and the pictures' pooled vectors (B, W)."""
 
     by_name: dict[str, tuple[Tensor, Tensor]]
     pooled_BW: Tensor | None

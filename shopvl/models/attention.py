@@ -28,8 +28,8 @@ def attend(
 
     Products are multiplied by `scale`, by default one over the root of d.
 
-    Training in bfloat16 on a CPU it is written out: the fused kernel's backward pass takes four to eight times longer
-    there at the lengths of thumbnails and prompts.
+    Training in bfloat16 on a CPU avoids the fused kernel: its backward pass takes four to eight times longer there at
+    the lengths of thumbnails and prompts.
     """
     if not (q_BHNd.requires_grad and q_BHNd.dtype == torch.bfloat16 and q_BHNd.device.type == "cpu"):
         return F.scaled_dot_product_attention(q_BHNd, k_BHMd, v_BHMd, attn_mask=sees, dropout_p=dropout, scale=scale)
@@ -39,7 +39,7 @@ def attend(
 def attend_groups(q_BHNd: Tensor, groups: Sequence[KeysValues], sees: Tensor, scale: float | None = None) -> Tensor:
     """`attend` to all groups' keys and values, side by side; a group (1, H, M, d) is shared by all rows.
 
-    Few queries are written out: their logits are small, where a copy of the shared group for every row is not.
+    Few queries do not use the fused kernel: their logits are small, but a copy of the shared group per row is not.
     """
     if q_BHNd.shape[2] > FEW_QUERIES:
         B = len(q_BHNd)
@@ -83,7 +83,7 @@ class Packing:
 class SelfAttention(nn.Module):
     """Multi-head self-attention; padded positions are not attended to.
 
-    With a `crossing`, words and patches look at each other in another way than at their own kind.
+    With a `crossing`, attention between words and patches differs from attention within either (`models/crossing.py`).
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class SelfAttention(nn.Module):
         return out_proj(mixed, self.qkv, self.out, self.crossing, image)
 
     def shares(self, x_BND: Tensor, real_BN: Tensor, image_BN: Tensor | None = None) -> Tensor:
-        """How much each position looks at each other (B, N, N), the mean of the heads; rows sum to 1."""
+        """Attention weights (B, N, N), the mean of the heads; rows sum to 1."""
         q, k, _ = project(x_BND, self.qkv, self.heads, self.crossing, image_BN)
         logits_BHNN = torch.einsum("bihd,bjhd->bhij", q, k) * head_dim_of(self.qkv, self.heads) ** -0.5
         return logits_BHNN.masked_fill(~real_BN[:, None, None, :], -torch.inf).softmax(-1).mean(1)
@@ -214,8 +214,8 @@ def encode_real(encoder: Encoder, x_BND: Tensor, real_BN: Tensor, image_BN: Tens
     counts_B = real_BN.sum(1)
     lengths_B = (-(-counts_B // LENGTH_STEP) * LENGTH_STEP).clamp(max=N)
     order = lengths_B.argsort(stable=True)
-    place_BN = (~real_BN).to(torch.uint8).argsort(dim=1, stable=True)  # the real positions first, in their order
-    flat_BN = place_BN + torch.arange(B, device=x_BND.device)[:, None] * N
+    position_BN = (~real_BN).to(torch.uint8).argsort(dim=1, stable=True)  # the real positions first, in their order
+    flat_BN = position_BN + torch.arange(B, device=x_BND.device)[:, None] * N
     column_N = torch.arange(N, device=x_BND.device)
     taken_BN = column_N < lengths_B[order, None]
     real_here_BN = column_N < counts_B[order, None]
@@ -228,5 +228,5 @@ def encode_real(encoder: Encoder, x_BND: Tensor, real_BN: Tensor, image_BN: Tens
     states_MD = encoder(x_BND.flatten(0, 1).index_select(0, source_M), packing, image_M)
     kept_M = real_here_BN[taken_BN].nonzero()[:, 0]
     target_M = flat_BN[order][real_here_BN]
-    found = states_MD.new_zeros(B * N, D).index_copy(0, target_M, states_MD.index_select(0, kept_M))
-    return found.view(B, N, D)
+    output_MD = states_MD.new_zeros(B * N, D).index_copy(0, target_M, states_MD.index_select(0, kept_M))
+    return output_MD.view(B, N, D)

@@ -23,8 +23,8 @@ from shopvl.models.two_crop import two_crop
 class TimmTower(nn.Module):
     """A timm image model without its classifier: (B, 3, Y, X) in [0, 1] -> (B, width).
 
-    `options` go to the net's constructor; an unknown one is a DesignError. With a `close_up` it looks twice at a
-    picture where it does not learn (`two_crop`).
+    `options` go to the net's constructor; an unknown one is a DesignError. With a `crop_share` it averages over
+    the picture and its center crop in evaluation mode (`two_crop`).
     """
 
     def __init__(
@@ -33,10 +33,10 @@ class TimmTower(nn.Module):
         size_px: tuple[int, int],
         pretrained: bool,
         options: Mapping[str, Any],
-        close_up: float | None = None,
+        crop_share: float | None = None,
     ) -> None:
         super().__init__()
-        self.close_up = close_up
+        self.crop_share = crop_share
         sized = {"img_size": size_px} if _has_fixed_size(name) else {}
         try:
             self.net = timm.create_model(name, pretrained=pretrained, num_classes=0, **sized, **options)
@@ -48,30 +48,30 @@ class TimmTower(nn.Module):
         self.net.to(memory_format=torch.channels_last)  # up to a third faster for convolutions on a CPU
         self.net.eval()
         with torch.inference_mode():
-            pooled, (tokens,) = self._look_once(torch.zeros(1, 3, *size_px))
+            pooled, (tokens,) = self._encode_once(torch.zeros(1, 3, *size_px))
         self.width, self.token_widths = int(pooled.shape[1]), (int(tokens.shape[2]),)
         self.net.train()
 
     def forward(self, pixels_B3YX: Tensor) -> Tensor:
         """(B, width), pooled by the net's own head."""
-        return self.look(pixels_B3YX)[0]
+        return self.encode(pixels_B3YX)[0]
 
-    def look(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def encode(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The pooled vector (B, width), and the cells of the last map, or a transformer's tokens (B, P, C)."""
-        if self.training or self.close_up is None:
-            return self._look_once(pixels_B3YX)
-        return two_crop(self._look_once, pixels_B3YX, self.close_up)
+        if self.training or self.crop_share is None:
+            return self._encode_once(pixels_B3YX)
+        return two_crop(self._encode_once, pixels_B3YX, self.crop_share)
 
-    def _look_once(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _encode_once(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
         scaled = (pixels_B3YX - self.mean_31) / self.std_31
-        seen = self.net.forward_features(scaled.contiguous(memory_format=torch.channels_last))
-        tokens = seen.flatten(2).transpose(1, 2) if seen.ndim == 4 else seen
-        return self.net.forward_head(seen), [tokens]
+        features = self.net.forward_features(scaled.contiguous(memory_format=torch.channels_last))
+        tokens = features.flatten(2).transpose(1, 2) if features.ndim == 4 else features
+        return self.net.forward_head(features), [tokens]
 
     def fold(self) -> None:
-        """Fold each norm into the convolution before it, where the net is an EfficientNet. Not to be undone."""
+        """Fold each batch norm into the convolution before it, if the net is an EfficientNet. Cannot be undone."""
         if not isinstance(self.net, EfficientNet):
-            return  # only there is a norm that is listed right after a convolution known to be applied right after it
+            return  # of other nets it is not known that a norm listed after a convolution is also applied after it
         for part in list(self.net.modules()):
             children = list(part.named_children())
             for (name, conv), (norm_name, norm) in pairwise(children):
@@ -154,7 +154,7 @@ def add_low_rank(towers: Sequence[nn.Module], rank: int = 16) -> None:
 
 
 def merge_low_rank(model: nn.Module) -> None:
-    """Add what was learned to the weights themselves: the model is then as it was built, and as fast."""
+    """Merge the low-rank weights into the model's own: it then has its original modules and speed."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for name, part in list(model.named_modules()):
@@ -181,20 +181,20 @@ class TransformersImageTower(nn.Module):
 
     def forward(self, pixels_B3YX: Tensor) -> Tensor:
         """(B, width): the pooled state where the model has one, else the first token's."""
-        return self.look(pixels_B3YX)[0]
+        return self.encode(pixels_B3YX)[0]
 
-    def look(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def encode(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The pooled vector (B, width), and all tokens (B, P, width)."""
-        seen = self.net(pixel_values=(pixels_B3YX - self.mean_31) / self.std_31)
-        pooled = getattr(seen, "pooler_output", None)
-        tokens = seen.last_hidden_state
+        outputs = self.net(pixel_values=(pixels_B3YX - self.mean_31) / self.std_31)
+        pooled = getattr(outputs, "pooler_output", None)
+        tokens = outputs.last_hidden_state
         return tokens[:, 0] if pooled is None else pooled, [tokens]
 
 
 class TransformersTextTower(nn.Module):
     """A text model of transformers, or the text half of a two-tower model: words -> (B, width), mean of the words.
 
-    Segments are not told apart: pretrained towers have no place for them.
+    Segments are ignored: pretrained towers have no embedding for them.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -209,5 +209,5 @@ class TransformersTextTower(nn.Module):
 
     def read(self, words: Words, segment: str) -> tuple[Tensor, Tensor]:
         """The mean of the words (B, width), and each of them (B, T, width)."""
-        seen = self.net(input_ids=words.ids_BT, attention_mask=words.real_BT.long())
-        return mean_of_real(seen.last_hidden_state, words.real_BT), seen.last_hidden_state
+        outputs = self.net(input_ids=words.ids_BT, attention_mask=words.real_BT.long())
+        return mean_of_real(outputs.last_hidden_state, words.real_BT), outputs.last_hidden_state

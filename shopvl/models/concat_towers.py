@@ -1,4 +1,4 @@
-"""Two image towers as one, which err on different products: late fusion of their features."""
+"""Several image towers as one: late fusion of their features."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class ConcatTowers(nn.Module):
-    """Each tower looks at the picture in its own size; (B, 3, Y, X) in [0, 1] -> (B, sum of their widths).
+    """Each tower reads the picture at its own size; (B, 3, Y, X) in [0, 1] -> (B, sum of their widths).
 
     A linear map of the joint vector is a sum of one for each tower, so a space they share is the mean of theirs (an
     ensemble by late fusion). The cells of the first tower's maps come before those of the next.
@@ -25,21 +25,24 @@ class ConcatTowers(nn.Module):
 
     def forward(self, pixels_B3YX: Tensor) -> Tensor:
         """(B, width)."""
-        return self.look(pixels_B3YX)[0]
+        return self.encode(pixels_B3YX)[0]
 
-    def look(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def encode(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The vectors of all towers in a row (B, width), and the cells (B, P, C) of all their maps."""
-        looks = [
-            tower.look(at_size(pixels_B3YX, size_px)) for tower, size_px in zip(self.towers, self.sizes_px, strict=True)
+        encoded = [
+            tower.encode(at_size(pixels_B3YX, size_px))
+            for tower, size_px in zip(self.towers, self.sizes_px, strict=True)
         ]
-        return torch.cat([whole_BW for whole_BW, _ in looks], dim=1), [cells for _, maps in looks for cells in maps]
+        return torch.cat([pooled_BW for pooled_BW, _ in encoded], dim=1), [
+            cells for _, maps in encoded for cells in maps
+        ]
 
 
 def at_size(pixels_B3YX: Tensor, size_px: tuple[int, int]) -> Tensor:
-    """The pictures in that height and width, which is about theirs; themselves where it is theirs.
+    """The pictures resized to that height and width, which should be close to theirs.
 
-    Bicubic and not smoothed before: a thumbnail that had been made bigger for the other tower comes back as sharp as
-    can be (smoothed, text-to-image R@1 was 0.7 points lower).
+    Bicubic without antialiasing: a thumbnail that was enlarged for another tower comes back sharp (with antialiasing,
+    text-to-image R@1 was 0.7 points lower).
     """
     if tuple(pixels_B3YX.shape[2:]) == tuple(size_px):
         return pixels_B3YX

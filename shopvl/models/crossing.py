@@ -1,8 +1,8 @@
-"""How attention changes where a word looks at a patch, or a patch at a word, on one line with both.
+"""Attention between words and patches of one sequence, different from attention within either.
 
 Word and patch live in different spaces, yet in a single stream one dot product compares them. The idea here: translate
-before crossing, as TransE (NeurIPS 2013) does between entities, with a relation vector h: a word w looks at patches as
-w + h, a patch i at words as i - h; within a modality nothing changes. With h = 0 it is the ordinary attention.
+before crossing, as TransE (NeurIPS 2013) does between entities, with a relation vector h: a word w attends to patches
+as w + h, a patch i to words as i - h; within a modality nothing changes. With h = 0 it is ordinary attention.
 
 The query is linear, so q(w + h) = q(w) + W_q h, and crossing only adds (W_q h) . k_j to the products with the keys of
 the other side. That is what two more columns per head say: the query's are flags (I am a word, I am a patch), the key's
@@ -57,17 +57,17 @@ class Crossing(nn.Module):
         columns_M3Hc = columns * self.signs(image).reshape(-1, 3, 1, self.columns).to(columns.dtype)
         room = self.columns + -(d + self.columns) % KERNEL_STEP
         weight, bias = F.pad(own_3HdD, (0, 0, 0, room)), F.pad(own_3Hd, (0, room))
-        wide = torch.addmm(bias.flatten(), x_MD, weight.flatten(0, 2).T)
-        wide = _Placed.apply(wide, columns_M3Hc, d)
-        return _three(wide.view(*x.shape[:-1], *bias.shape).movedim(-3, 0))
+        projected = torch.addmm(bias.flatten(), x_MD, weight.flatten(0, 2).T)
+        projected = _Placed.apply(projected, columns_M3Hc, d)
+        return _three(projected.view(*x.shape[:-1], *bias.shape).movedim(-3, 0))
 
     def out_proj(self, mixed: Tensor, qkv: nn.Linear, out: nn.Linear, image: Tensor) -> Tensor:
         """What attention gave (..., H, d + columns + spare) through the layer's last map, which reads d of each head.
 
         The map gets columns of zeros for the rest, which is cheaper than to cut it off.
         """
-        heads, wide = mixed.shape[-2:]
-        weight = F.pad(out.weight.unflatten(1, (heads, -1)), (0, wide - head_dim_of(qkv, heads)))
+        heads, padded_dim = mixed.shape[-2:]
+        weight = F.pad(out.weight.unflatten(1, (heads, -1)), (0, padded_dim - head_dim_of(qkv, heads)))
         return F.linear(mixed.flatten(-2), weight.flatten(1), out.bias)
 
 
@@ -80,14 +80,14 @@ class _Placed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, wide_MC: Tensor, columns_M3Hc: Tensor, d: int) -> Tensor:
         M, three, H, c = columns_M3Hc.shape
-        ctx.place = three, H, d, c
+        ctx.layout = three, H, d, c
         wide_MC.view(M, three, H, -1)[..., d : d + c] = columns_M3Hc
         ctx.mark_dirty(wide_MC)
         return wide_MC
 
     @staticmethod
     def backward(ctx: Any, gradient_MC: Tensor) -> tuple[Tensor, Tensor, None]:
-        three, H, d, c = ctx.place
+        three, H, d, c = ctx.layout
         return gradient_MC, gradient_MC.unflatten(-1, (three, H, -1))[..., d : d + c], None
 
 
@@ -273,10 +273,10 @@ COLUMNS: dict[CrossingName, int] = {
 def _by_side(query: tuple[int, int], key: tuple[int, int], value: tuple[int, int], image: Tensor) -> Tensor:
     """(..., 3, 2): the first column is for words that look at patches, the second for patches that look at words."""
     is_patch, is_word = image.float(), (~image).float()
-    looks = torch.stack([is_word, is_patch], dim=-1)
-    is_seen = torch.stack([is_patch, is_word], dim=-1)
+    is_query = torch.stack([is_word, is_patch], dim=-1)
+    is_key = torch.stack([is_patch, is_word], dim=-1)
     factors = torch.tensor([query, key, value], dtype=torch.float32, device=image.device)
-    return torch.stack([looks, is_seen, is_seen], dim=-2) * factors
+    return torch.stack([is_query, is_key, is_key], dim=-2) * factors
 
 
 def _three(stacked: Tensor) -> Projected:

@@ -20,7 +20,7 @@ PAIRS = ("title-image", "query-image", "query-title")  # each learns a scale of 
 class SharedSpaceModel(nn.Module):
     """What embeds pictures and texts in one space: a linear projection of each, and a scale for every pair of them."""
 
-    embeds = False  # whether there is a space
+    embeds = False  # whether `add_space` was called
 
     def add_space(self, image_width: int, text_width: int, width: int, temperature: float) -> None:
         """Projections to a space of `width`, from vectors of those widths."""
@@ -43,12 +43,12 @@ class SharedSpaceModel(nn.Module):
         return dict(zip(PAIRS, self.log_scale.exp().clamp(max=MAX_SCALE).unbind(), strict=True))
 
     def embed_image(self, batch: Batch) -> Tensor:
-        """The batch's pictures as (B, width), unit length. Raises DesignError where there is no space."""
+        """The batch's pictures as (B, width), unit length. Raises DesignError for a model without embeddings."""
         self._need_space()
         return self._unit(self.image_projection(self._pooled_image(batch)))
 
     def embed_text(self, words: Words, segment: str) -> Tensor:
-        """(B, width), unit length. Raises DesignError where there is no space."""
+        """(B, width), unit length. Raises DesignError for a model without embeddings."""
         self._need_space()
         return self._unit(self.text_projection(self._pooled_text(words, segment)))
 
@@ -84,42 +84,42 @@ class DualEncoderModel(SharedSpaceModel):
         self.width = width
 
     def forward(self, batch: Batch) -> Output:
-        """Embeddings of whatever the batch holds. Norms keep no memory of mixed-up pictures, which are none in use."""
-        with norms_without_memory(self) if batch.mixup else nullcontext():
+        """Embeddings of whatever the batch holds. Mixed pictures (mixup) do not enter the batch norms' statistics."""
+        with frozen_running_stats(self) if batch.mixup else nullcontext():
             return self.embedded(batch)
 
     def _pooled_image(self, batch: Batch) -> Tensor:
-        return self.look(batch)[0]
+        return self.encode_image(batch)[0]
 
     def _pooled_text(self, words: Words, segment: str) -> Tensor:
         pooled_BW: Tensor = self.text_tower(words, segment)
         return pooled_BW
 
-    def look(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+    def encode_image(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """The image tower's one vector per picture (B, W), and its cells (B, P, C) at one or several scales.
 
-        Where text was painted out, the mean of a look at the picture without it and one at the picture as it came:
-        what is painted over the product misleads as well, and what both say is surer than either. So are pictures
-        embedded; answers are given by the surest look (`predict.max_confidence_view`).
+        If text was painted out, the mean over the painted picture and the original: painting over the product misleads
+        as well, and the mean is better than either. This is for embeddings; answers take the most confident view
+        (`predict.max_confidence_view`).
         """
         pictures = require(batch.pictures, "pictures", by="the image tower")
-        bare = self._look_once(pictures.pixels_B3YX, pictures.kept_BP)
+        bare = self._encode_once(pictures.pixels_B3YX, pictures.kept_BP)
         if pictures.original is None:
             return bare
-        original = self._look_once(pictures.original.original_pixels_B3YX, pictures.kept_BP)
+        original = self._encode_once(pictures.original.original_pixels_B3YX, pictures.kept_BP)
         return (bare[0] + original[0]) / 2, [(a + b) / 2 for a, b in zip(bare[1], original[1], strict=True)]
 
-    def _look_once(self, pixels_B3YX: Tensor, kept_BP: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+    def _encode_once(self, pixels_B3YX: Tensor, kept_BP: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         if kept_BP is None:
-            return self.image_tower.look(pixels_B3YX)
-        return self.image_tower.look(pixels_B3YX, kept_BP)
+            return self.image_tower.encode(pixels_B3YX)
+        return self.image_tower.encode(pixels_B3YX, kept_BP)
 
     def features(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> dict[str, Tensor]:
         """What heads read, by choice of inputs: per input the tower's vector and its embedding, side by side (B, F)."""
         wanted = {name for inputs in choices for name in inputs}
         parts = {}
         if "image" in wanted:
-            raw = self.look(batch)[0]
+            raw = self.encode_image(batch)[0]
             parts["image"] = torch.cat([raw, self._unit(self.image_projection(raw))], dim=-1)
         if "title" in wanted:
             raw = self.text_tower(batch.texts["title"], "title")
@@ -137,8 +137,8 @@ class DualEncoderModel(SharedSpaceModel):
 
 
 @contextmanager
-def norms_without_memory(model: nn.Module) -> Iterator[None]:
-    """While it lasts, batch norms in training use the batch's statistics and leave those they keep as they are."""
+def frozen_running_stats(model: nn.Module) -> Iterator[None]:
+    """Inside it, batch norms in training use the batch's statistics and do not update their running ones."""
     norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d) and part.track_running_stats]
     for norm in norms:
         norm.track_running_stats = False

@@ -1,4 +1,4 @@
-"""Norms folded into convolutions: the same model for use, with less to do."""
+"""Batch norms folded into convolutions: the same outputs for less work, for inference only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shopvl.models.thumbnail import ThumbnailNet
 
 
 def fold_batchnorm(model: nn.Module) -> nn.Module:
-    """A copy to be used, not trained, that computes the same to rounding."""
+    """A copy for inference, in evaluation mode; outputs are equal up to rounding."""
     model = copy.deepcopy(model).eval()
     for part in list(model.modules()):
         if isinstance(part, TimmTower | ThumbnailNet):

@@ -16,8 +16,8 @@ WIDE_LR_SCALE = 20.0  # weights of rare words see few steps, and must take large
 class LinearHead(nn.Module):
     """One linear map from features, and from the title's own words where there is a title, to K logits.
 
-    Features are dense and standardised by the rows the head was fitted on. The words are what a frozen text tower has
-    forgotten: "wide" beside "deep" (arXiv:1606.07792).
+    Features are dense and standardised by the rows the head was fitted on. The words add what a frozen text tower lost:
+    "wide" beside "deep" (arXiv:1606.07792).
     """
 
     def __init__(self, width: int, labels: int, words: bool) -> None:

@@ -49,7 +49,7 @@ class PatchEmbedding(nn.Module):
 
 
 class CellInput(nn.Module):
-    """Pieces of a picture, each through one small net, then a linear map: what FashionBERT and Kaleido-BERT look at.
+    """Pieces of a picture, each through one small net, then a linear map: the input of FashionBERT and Kaleido-BERT.
 
     A `frozen` net does not learn.
     """
@@ -63,14 +63,14 @@ class CellInput(nn.Module):
             net.requires_grad_(False)
 
     def train(self, mode: bool = True) -> CellInput:
-        """A frozen net stays as it is in use."""
+        """A frozen net stays in evaluation mode."""
         super().train(mode)
         if self.frozen:
             self.net.eval()
         return self
 
-    def see(self, cells_BP3YX: Tensor) -> Tensor:
-        """(B, P, F), what the net makes of each cell."""
+    def cell_features(self, cells_BP3YX: Tensor) -> Tensor:
+        """(B, P, F), the net's vector of each cell."""
         return self.net(cells_BP3YX.flatten(0, 1)).unflatten(0, cells_BP3YX.shape[:2])
 
     def forward(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
@@ -105,7 +105,7 @@ class GridCells(CellInput):
 
     def forward(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
         """Row by row."""
-        features_BPF = self.see(self.cut(pictures.pixels_B3YX))
+        features_BPF = self.cell_features(self.cut(pictures.pixels_B3YX))
         return self.norm(self.map(self.shown(features_BPF, pictures)) + self.position), features_BPF
 
     def cut(self, pixels_B3YX: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class KaleidoInput(CellInput):
     def forward(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
         """Level by level; cells that a task changed are read as changed."""
         cells = self.cells_of(pictures)
-        features_BPF = self.see(cells.pixels_BP3YX)
+        features_BPF = self.cell_features(cells.pixels_BP3YX)
         mapped = [
             map_(features_BPF[:, level]) + kind
             for map_, level, kind in zip(self.maps, self.levels, self.kinds, strict=True)
@@ -145,8 +145,8 @@ class KaleidoInput(CellInput):
 class RegionInput(CellInput):
     """Boxes of a picture: LN(LN(W f) + LN(G g)) of a box's features f and its geometry g (UNITER, arXiv:1909.11740).
 
-    A hidden one enters as zeros in place of its features; where it lies stays known. Width and height, which UNITER
-    gives beside the five numbers here, are linear in them.
+    A masked one enters as zeros in place of its features; its geometry stays. Width and height, which UNITER adds to
+    the five numbers here, are linear in them.
     """
 
     def __init__(self, net: nn.Module, width: int, frozen: bool) -> None:
@@ -160,10 +160,10 @@ class RegionInput(CellInput):
     def forward(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
         """In the pictures' own order."""
         cells = self.cells_of(pictures)
-        features_BPF = self.see(cells.pixels_BP3YX)
-        look_BPD = self.norm_map(self.map(self.shown(features_BPF, pictures)))
-        place_BPD = self.norm_geometry(self.geometry(cells.boxes_BP5))
-        return self.norm(look_BPD + place_BPD), features_BPF
+        features_BPF = self.cell_features(cells.pixels_BP3YX)
+        appearance_BPD = self.norm_map(self.map(self.shown(features_BPF, pictures)))
+        geometry_BPD = self.norm_geometry(self.geometry(cells.boxes_BP5))
+        return self.norm(appearance_BPD + geometry_BPD), features_BPF
 
 
 class MapCells(nn.Module):
@@ -178,14 +178,14 @@ class MapCells(nn.Module):
 
     def forward(self, pixels_B3YX: Tensor) -> Tensor:
         """(B, P, D), row by row."""
-        return self.norm(self.map(self.net.look(pixels_B3YX)[1][-1]) + self.position)
+        return self.norm(self.map(self.net.encode(pixels_B3YX)[1][-1]) + self.position)
 
 
 class VisionTransformer(nn.Module):
     """Patches through transformer blocks, mean of the patches, no class token: (B, 3, Y, X) -> (B, width).
 
-    ViT (arXiv:2010.11929), read out as in FLIP (arXiv:2212.00794); patches may be left out, a different number per
-    picture, and what is left out costs nothing.
+    ViT (arXiv:2010.11929), pooled as in FLIP (arXiv:2212.00794). Patches may be dropped, a different number per
+    picture; dropped patches are not computed.
     """
 
     def __init__(
@@ -199,10 +199,10 @@ class VisionTransformer(nn.Module):
 
     def forward(self, pixels_B3YX: Tensor, kept_BP: Tensor | None = None) -> Tensor:
         """(B, width)."""
-        return self.look(pixels_B3YX, kept_BP)[0]
+        return self.encode(pixels_B3YX, kept_BP)[0]
 
-    def look(self, pixels_B3YX: Tensor, kept_BP: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-        """The mean of the patches kept (B, width), and all patches (B, P, width), zeros where left out."""
+    def encode(self, pixels_B3YX: Tensor, kept_BP: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """The mean of the patches kept (B, width), and all patches (B, P, width), zeros where dropped."""
         patches_BPD = self.patches(pixels_B3YX)
         if kept_BP is None:
             states_BPD = self.encoder(patches_BPD)
@@ -261,7 +261,7 @@ class WordBagTower(nn.Module):
         return self.read(words, segment)[0]
 
     def read(self, words: Words, segment: str) -> tuple[Tensor, Tensor]:
-        """The text (B, width), and the vectors of its words (B, T, width), which know nothing of their neighbours."""
+        """The text (B, width), and the vectors of its words (B, T, width), without context."""
         words_BTD = self.word(words.ids_BT)
         x_BD = self.norm(mean_of_real(words_BTD, words.real_BT) + self.segment.weight[SEGMENTS.index(segment)])
         return self.last_norm(x_BD + self.mlp(x_BD)), words_BTD

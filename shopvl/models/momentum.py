@@ -1,4 +1,4 @@
-"""Teachers: one that follows the model slowly and remembers what it saw, and a group that is there from the start."""
+"""Teachers: a momentum encoder (EMA of the model, with a queue of embeddings), and an ensemble of trained models."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ class MomentumEncoder(nn.Module):
     """The moving average of a model, and a queue of its embeddings with the titles' numbers (arXiv:1911.05722,
     arXiv:2107.07651).
 
-    Giving an opinion changes nothing but `last`, which the next `step` remembers; `step` is called after the optimizer.
+    `teach` changes nothing but `last`, which the next `step` puts into the queue. Call `step` after the optimizer's.
     """
 
-    def __init__(self, model: TextCrossModel, decay: float, memory: int, soft: float, ramp_steps: int) -> None:
+    def __init__(self, model: TextCrossModel, decay: float, queue_size: int, soft: float, ramp_steps: int) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).requires_grad_(False)
         self.decay, self.soft, self.ramp_steps = decay, soft, ramp_steps
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("group_M", torch.zeros(memory, dtype=torch.int64))
+        self.register_buffer("group_M", torch.zeros(queue_size, dtype=torch.int64))
         for name in QUEUED:
-            self.register_buffer(f"{name}_MD", torch.zeros(memory, model.width))
+            self.register_buffer(f"{name}_MD", torch.zeros(queue_size, model.width))
         self.last: tuple[dict[str, Tensor], Tensor] | None = None
         self.eval()
 
     def train(self, mode: bool = True) -> MomentumEncoder:
-        """A teacher never trains: no dropout, no batch statistics of its own."""
+        """Stays in evaluation mode: no dropout, no batch statistics."""
         return super().train(False)
 
     @torch.no_grad()
     def teach(self, batch: Batch) -> TeacherOutputs:
-        """Its embeddings of the batch, its guesses at masked words where some are, and what it remembers."""
+        """Its embeddings of the batch, its logits of masked words if there are some, and the queue."""
         output = self.model(batch)
         group_B = require(batch.groups, "groups", by="the momentum teacher").title_B
-        known = {name: output.embeddings[name] for name in QUEUED}
+        embeddings = {name: output.embeddings[name] for name in QUEUED}
         count = int(self.filled)
         queue = {name: self._queue(name)[:count].clone() for name in QUEUED}
         share = self.soft * min(1.0, int(self.steps) / self.ramp_steps)
         if output.token_logits_NV is None:
-            self.last = known, group_B
+            self.last = embeddings, group_B
         return TeacherOutputs(
-            embeddings=known,
+            embeddings=embeddings,
             queue=queue,
             title_group_M=self.group_M[:count].clone(),
             share=share,
@@ -61,29 +61,29 @@ class MomentumEncoder(nn.Module):
 
     @torch.no_grad()
     def step(self, model: nn.Module) -> None:
-        """Go a little of the way to the model, and remember the last batch in place of the oldest products."""
+        """EMA update towards the model; the last batch replaces the oldest products of the queue."""
         ema_update(self.model, model, self.decay)
         if self.last is not None:
-            known, group_B = self.last
-            self._enqueue([(self.group_M, group_B), *((self._queue(name), known[name]) for name in QUEUED)])
+            embeddings, group_B = self.last
+            self._enqueue([(self.group_M, group_B), *((self._queue(name), embeddings[name]) for name in QUEUED)])
             self.filled.copy_((self.filled + len(group_B)).clamp(max=len(self.group_M)))
             self.last = None
         self.steps += 1
 
     @staticmethod
     def _enqueue(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """The newest come first; what does not fit is forgotten."""
-        for memory, new in pairs:
-            memory.copy_(torch.cat([new.to(memory.dtype), memory])[: len(memory)])
+        """The newest come first; the oldest fall off the end."""
+        for queue, new in pairs:
+            queue.copy_(torch.cat([new.to(queue.dtype), queue])[: len(queue)])
 
     def _queue(self, name: str) -> Tensor:
         return self.get_buffer(f"{name}_MD")
 
 
 class Ensemble(nn.Module):
-    """Models that learn no more, as one: unit embeddings side by side, whose cosines are the mean of theirs.
+    """Frozen models as one: concatenated unit embeddings, whose cosines are the mean of the models' cosines.
 
-    Each is shown pictures at the size it reads (height, width), which need not be the batch's.
+    Each gets pictures at the size it reads (height, width), which need not be the batch's.
     """
 
     def __init__(self, models: Sequence[tuple[DualEncoderModel, tuple[int, int]]]) -> None:
@@ -97,21 +97,24 @@ class Ensemble(nn.Module):
         """Embeddings of the batch's pictures and texts (B, D of all together), as the models make them in use."""
         pictures = require(batch.pictures, "pictures", by="the teachers of distil")
         pixels_B3YX = pictures.pixels_B3YX
-        found = [
+        embeddings = [
             model.to(pixels_B3YX.device)
             .embedded(replace(batch, pictures=replace(pictures, pixels_B3YX=at_size(pixels_B3YX, size_px))))
             .embeddings
             for model, size_px in zip(self.models, self.sizes_px, strict=True)
         ]
-        return {name: torch.cat([one[name] for one in found], dim=-1) / len(found) ** 0.5 for name in found[0]}
+        return {
+            name: torch.cat([vectors[name] for vectors in embeddings], dim=-1) / len(embeddings) ** 0.5
+            for name in embeddings[0]
+        }
 
 
 @torch.no_grad()
 def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move `average` a share of 1 - `decay` of the way to `model`, of the same make; norms' statistics as well."""
-    theirs = model.state_dict()
-    for name, own in average.state_dict().items():
-        if own.is_floating_point():
-            own.lerp_(theirs[name], 1 - decay)
+    """average = decay * average + (1 - decay) * model, buffers such as batch statistics included."""
+    source = model.state_dict()
+    for name, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(source[name], 1 - decay)
         else:
-            own.copy_(theirs[name])
+            value.copy_(source[name])

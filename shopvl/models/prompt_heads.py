@@ -1,8 +1,9 @@
 """Questions answered from picture and title: a prompt with a slot, read or written by a few transformer blocks.
 
-Three kinds of positions go through the same blocks. The *product* (picture, title) sees itself. A *prompt* sees itself
-only, so it is read once for all products. A *slot* sees the product, its own prompt, and what it has written so far. No
-question sees another: asking six at once gives what asking one by one gives, and the picture is looked at once.
+Three kinds of positions go through the same blocks. The *product* (picture, title) attends to itself. A *prompt*
+attends to itself only, so it is encoded once for all products. A *slot* attends to the product, its own prompt, and the
+tokens written so far. No question attends to another: six questions at once give the same answers as one by one, and
+the picture is encoded once.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from shopvl.text.trie import Trie, build_trie
 
 
 class PromptBlock(nn.Module):
-    """A pre-norm transformer block whose attention is told what to look at; optionally cross-attention to a context."""
+    """A pre-norm transformer block with an explicit attention mask; optionally cross-attention to a context."""
 
     def __init__(self, width: int, heads: int, dropout: float, cross: bool, crossing: CrossingName = "none") -> None:
         super().__init__()
@@ -72,17 +73,17 @@ class PromptBlock(nn.Module):
         return x_BND + self.mlp(self.norm_mlp(x_BND)), (k, v)
 
     def self_kv(self, x_BND: Tensor, image: Tensor | None = None) -> KeysValues:
-        """Keys and values of positions that others look at in this block and that go no further themselves."""
+        """Keys and values of positions that others attend to in this block, without their own next states."""
         _, k, v = self._projected(x_BND, image)
         return k, v
 
     def _projected(self, x_BND: Tensor, image: Tensor | None) -> tuple[Tensor, ...]:
         states_BND = self.norm_attention(x_BND)
-        found = project(states_BND, self.qkv, self.heads, self.crossing, _sides(x_BND, image))
-        return tuple(part.transpose(1, 2) for part in found)
+        qkv = project(states_BND, self.qkv, self.heads, self.crossing, _sides(x_BND, image))
+        return tuple(part.transpose(1, 2) for part in qkv)
 
     def cross_kv(self, context_BPD: Tensor) -> KeysValues:
-        """Keys and values of a context, for all that will look at it."""
+        """Keys and values of a context, for cross-attention."""
         key, value = self._split(self.key_value(context_BPD), 2)
         return key, value
 
@@ -102,7 +103,7 @@ def _sides(x_BND: Tensor, image: Tensor | None) -> Tensor:
 
 @dataclass(frozen=True)
 class PreparedQuestions:
-    """Questions as far as they can be read without a product: the prompts' keys and values per block, the answers."""
+    """What of the questions needs no product: the prompts' keys and values per block, and the answers."""
 
     questions: Questions
     prompts: list[KeysValues]  # each (1, H, W, d), the W words of all prompts in one line
@@ -112,7 +113,7 @@ class PreparedQuestions:
 
 
 class PromptHead(nn.Module):
-    """What both heads share: how words, cells and prompts enter the blocks, and how slots look at them."""
+    """What both heads share: how words, cells and prompts enter the blocks, and how slots attend to them."""
 
     def __init__(
         self,
@@ -147,8 +148,8 @@ class PromptHead(nn.Module):
     def picture(self, tokens: Sequence[Tensor]) -> Tensor:
         """The tower's cells as positions (B, P, D)."""
         groups = [
-            linear(cells_BPC) + place
-            for linear, place, cells_BPC in zip(self.cells, self.cell_places, tokens, strict=True)
+            linear(cells_BPC) + position
+            for linear, position, cells_BPC in zip(self.cells, self.cell_places, tokens, strict=True)
         ]
         return self._embedded(torch.cat(groups, dim=1))
 
@@ -171,21 +172,21 @@ class PromptHead(nn.Module):
     def read_prompts(self, questions: Questions, words_QTC: Tensor) -> tuple[list[KeysValues], Tensor]:
         """Keys and values of all prompts' words in one line, per block; and what the slots begin with (Q, D).
 
-        The slot's own place is left out of the prompt: the slot itself takes it.
+        The slot's position is not part of the prompt: the slot itself takes it.
         """
         Q, T = questions.prompts.ids_BT.shape
         x_QTD = self._embedded(self.word(words_QTC) + self.place[:T] + self.kind[1])
         start_QD = x_QTD[torch.arange(Q, device=x_QTD.device), questions.slot_Q]
         words_QT = self._prompt_words(questions)
         sees = words_QT[:, None, None, :]
-        kept = []
+        keys_values = []
         for block in self.blocks:
             if block is self.blocks[-1]:
                 k, v = block.self_kv(x_QTD)
             else:
                 x_QTD, (k, v) = block(x_QTD, sees)
-            kept.append((_one_line(k, words_QT), _one_line(v, words_QT)))
-        return kept, start_QD
+            keys_values.append((_one_line(k, words_QT), _one_line(v, words_QT)))
+        return keys_values, start_QD
 
     @staticmethod
     def _prompt_words(questions: Questions) -> Tensor:
@@ -216,8 +217,8 @@ class PromptHead(nn.Module):
         else:
             both = torch.cat([picture[0], title[0]], dim=1), torch.cat([picture[1], title[1]], dim=1)
             x_BND, real_BN = self._with_bos(*both, 0)
-            place_N = torch.arange(x_BND.shape[1], device=x_BND.device)
-            image_BN = ((place_N > 0) & (place_N <= picture[0].shape[1])).expand(len(x_BND), -1)
+            position_N = torch.arange(x_BND.shape[1], device=x_BND.device)
+            image_BN = ((position_N > 0) & (position_N <= picture[0].shape[1])).expand(len(x_BND), -1)
         B, N, M = x_BND.shape[0], x_BND.shape[1], slots_BMD.shape[1]
         words_QT = self._prompt_words(prepared.questions)
         prompt_MW = owner_M[:, None] == words_QT.nonzero()[:, 0]
@@ -226,7 +227,7 @@ class PromptHead(nn.Module):
         product_sees = real_BN[:, None, None, :]
         for block, prompt in zip(self.blocks, prepared.prompts, strict=True):
             context = (block.cross_kv(context_BPD), context_mask) if self.cross else None
-            if block is self.blocks[-1]:  # after it nobody looks at the product
+            if block is self.blocks[-1]:  # nothing attends to the product's states after it
                 k, v = block.self_kv(x_BND, image_BN)
             else:
                 x_BND, (k, v) = block(x_BND, product_sees, context=context, image=image_BN)
@@ -242,10 +243,10 @@ def _one_line(x: Tensor, words_QT: Tensor) -> Tensor:
 class PromptMaskHead(PromptHead):
     """The answer is read at the slot and compared with the text vector of every answer, seen in training or not.
 
-    Single-stream fusion as in ViLT (arXiv:2102.03334) with cloze questions as in PET (arXiv:2001.07676). Beside that
-    deep reading stands a wide one (arXiv:1606.07792): a weight per gram of the title and answer, which remembers that
-    a brand makes sports shoes, and, where only the picture is shown, one linear map from the whole of it. An answer
-    that was never trained has neither and is chosen by its name alone.
+    Single-stream fusion as in ViLT (arXiv:2102.03334) with cloze questions as in PET (arXiv:2001.07676). Linear terms
+    are added, as in wide & deep models (arXiv:1606.07792): a weight per n-gram of the title and answer, which learns
+    that a brand makes sports shoes, and one linear map of the picture's pooled vector. An answer that was never trained
+    has neither and is chosen by its name alone.
     """
 
     def __init__(
@@ -259,13 +260,12 @@ class PromptMaskHead(PromptHead):
     ) -> None:
         super().__init__(image_tower, text_tower, cells, cross=False, crossing=crossing, **sizes)  # type: ignore[arg-type]
         self.ngram_linear = TitleWords(answers)
-        # what the tower's one vector of the picture says: where there is only a picture, and beside a title
+        # from the picture's pooled vector: if there is only a picture, and if there is a title as well
         self.image_linear = LinearHead(image_tower.width, answers, words=False)
         self.image_linear_with_title = LinearHead(image_tower.width, answers, words=False)
         for part in (*self.image_linear.linear.parameters(), *self.image_linear_with_title.linear.parameters()):
             nn.init.zeros_(part)
-        # how much an answer's name counts, and what is known of the answer beside its name: where there is only a
-        # picture, and where there is a title
+        # the weight of an answer's name, and a learned bias per answer: if there is only a picture, and with a title
         self.log_picture_scale = nn.Parameter(torch.zeros(()))
         self.image_only_answer_bias = nn.Parameter(torch.zeros(answers, self.width))
         self.log_title_scale = nn.Parameter(torch.zeros(()))
@@ -276,8 +276,8 @@ class PromptMaskHead(PromptHead):
 
     def prepare(self, questions: Questions, prompts_QTC: Tensor, answers_KC: Tensor) -> PreparedQuestions:
         """Prompts read and answers as vectors."""
-        kept, start_QD = self.read_prompts(questions, prompts_QTC)
-        return PreparedQuestions(questions, kept, start_QD, answers_KD=self.answer(answers_KC))
+        keys_values, start_QD = self.read_prompts(questions, prompts_QTC)
+        return PreparedQuestions(questions, keys_values, start_QD, answers_KD=self.answer(answers_KC))
 
     def score(
         self,
@@ -293,20 +293,20 @@ class PromptMaskHead(PromptHead):
         """
         states_BQD = self.states(picture, title, prepared)
         by_name_BQK = logits_BQK = self.by_name(states_BQD, prepared)
-        seen_B11 = picture[1].any(1)[:, None, None]
+        has_picture_B11 = picture[1].any(1)[:, None, None]
         if pooled_BW is not None:
-            logits_BQK = torch.where(seen_B11, self.with_picture(states_BQD, by_name_BQK, pooled_BW), logits_BQK)
+            logits_BQK = torch.where(has_picture_B11, self.with_picture(states_BQD, by_name_BQK, pooled_BW), logits_BQK)
         if grams_BG is not None:
             with_title_BQK = self.with_title(states_BQD, by_name_BQK, grams_BG)
             if pooled_BW is not None:
-                with_title_BQK = with_title_BQK + self.image_logits_with_title(pooled_BW) * seen_B11
+                with_title_BQK = with_title_BQK + self.image_logits_with_title(pooled_BW) * has_picture_B11
             logits_BQK = torch.where(title[1].any(1)[:, None, None], with_title_BQK, logits_BQK)
         return logits_BQK.masked_fill(~prepared.questions.legal_QK, -torch.inf).log_softmax(-1)
 
     def states(
         self, picture: tuple[Tensor, Tensor], title: tuple[Tensor, Tensor], prepared: PreparedQuestions
     ) -> Tensor:
-        """What the slots have read (B, Q, D)."""
+        """States of the slots (B, Q, D)."""
         B, Q = len(title[0]), len(prepared.start_QD)
         device = prepared.start_QD.device
         slots = prepared.start_QD.expand(B, -1, -1)
@@ -314,21 +314,21 @@ class PromptMaskHead(PromptHead):
         return self.slot(self.run(picture, title, prepared, slots, owner, alone))
 
     def by_name(self, states_BQD: Tensor, prepared: PreparedQuestions) -> Tensor:
-        """Logits (B, Q, K) from what the answers are called."""
+        """Logits (B, Q, K) from the text vectors of the answers' names."""
         answers_KD = require(prepared.answers_KD, "answer vectors", by="a head that compares")
         return (states_BQD @ answers_KD.T).float() * self.log_scale.exp()
 
     def with_picture(self, states_BQD: Tensor, by_name_BQK: Tensor, pooled_BW: Tensor) -> Tensor:
         """Logits (B, Q, K) where there is a picture and no title."""
-        seen_BQK = (states_BQD @ self.image_only_answer_bias.T).float()
+        bias_BQK = (states_BQD @ self.image_only_answer_bias.T).float()
         return (
-            by_name_BQK * self.log_picture_scale.exp() + seen_BQK + self.image_linear(pooled_BW, None).float()[:, None]
+            by_name_BQK * self.log_picture_scale.exp() + bias_BQK + self.image_linear(pooled_BW, None).float()[:, None]
         )
 
     def with_title(self, states_BQD: Tensor, by_name_BQK: Tensor, grams_BG: Tensor) -> Tensor:
         """Logits (B, Q, K) where there is a title."""
-        known_BQK = (states_BQD @ self.title_answer_bias.T).float()
-        return by_name_BQK * self.log_title_scale.exp() + known_BQK + self.ngram_linear(grams_BG)[:, None]
+        bias_BQK = (states_BQD @ self.title_answer_bias.T).float()
+        return by_name_BQK * self.log_title_scale.exp() + bias_BQK + self.ngram_linear(grams_BG)[:, None]
 
     def image_logits_with_title(self, pooled_BW: Tensor) -> Tensor:
         """Logits (B, 1, K) that a picture adds to those where there is a title."""
@@ -336,10 +336,10 @@ class PromptMaskHead(PromptHead):
 
 
 class PromptDecodeHead(PromptHead):
-    """The answer is written token by token by a BERT that stands where a masked autoencoder has its decoder.
+    """The answer is written token by token by a BERT in the place of a masked autoencoder's decoder.
 
     Title, question and answer are its text, the picture's cells its context (arXiv:2111.06377 for the place,
-    arXiv:2201.12086 for a text decoder there). While training a share `drop_share` of the cells is hidden.
+    arXiv:2201.12086 for a text decoder there). In training a share `drop_share` of the cells is masked.
     """
 
     def __init__(
@@ -360,10 +360,10 @@ class PromptDecodeHead(PromptHead):
 
     def prepare(self, questions: Questions, prompts_QTC: Tensor, answers_KC: Tensor) -> PreparedQuestions:
         """Prompts read and the trie of the answers."""
-        kept, start_QD = self.read_prompts(questions, prompts_QTC)
+        keys_values, start_QD = self.read_prompts(questions, prompts_QTC)
         answers = self.tokens_of(questions.answers)
         trie = build_trie(answers, questions.legal_QK.cpu().numpy(), self.end_id)
-        return PreparedQuestions(questions, kept, start_QD, trie=trie)
+        return PreparedQuestions(questions, keys_values, start_QD, trie=trie)
 
     def tokens_of(self, words: Words) -> list[list[int]]:
         """The answers' tokens without the two that frame every text."""
@@ -393,15 +393,15 @@ class PromptDecodeHead(PromptHead):
         path_RL2 = torch.from_numpy(trie.path_RL2).to(device)
         step_RL = path_RL2[..., 0] * len(tokens_C) + path_RL2[..., 1]
         steps_BRL = logp_BMC.flatten(1)[:, step_RL.clamp(min=0)].masked_fill(path_RL2[..., 0] < 0, 0.0)
-        found_BQK = logp_BMC.new_full((B, *prepared.questions.legal_QK.shape), -torch.inf)
+        answer_logp_BQK = logp_BMC.new_full((B, *prepared.questions.legal_QK.shape), -torch.inf)
         question_R, k_R = torch.from_numpy(trie.answer_R2).to(device).unbind(1)
-        found_BQK[:, question_R, k_R] = steps_BRL.sum(-1)
-        return found_BQK
+        answer_logp_BQK[:, question_R, k_R] = steps_BRL.sum(-1)
+        return answer_logp_BQK
 
     def write(
         self, picture: tuple[Tensor, Tensor], title: tuple[Tensor, Tensor], prepared: PreparedQuestions
     ) -> tuple[Tensor, Tensor]:
-        """Logits (N, V) and targets (N,) of every token of the right answers, each shown the true ones before it."""
+        """Logits (N, V) and targets (N,) of every token of the right answers, with teacher forcing."""
         questions = prepared.questions
         written_BQ = require(questions.targets, "answer targets", by="a head that writes").written_BQ
         device = prepared.start_QD.device
@@ -421,14 +421,14 @@ class PromptDecodeHead(PromptHead):
         sees_MM = (owner_M[:, None] == owner_M) & (depth_M[:, None] >= depth_M)
         states_BMD = self.run(picture, title, prepared, slots_BMD, owner_M, sees_MM)
         vocabulary = torch.tensor(sorted({token for tokens in closed for token in tokens}), device=device)
-        asked_BM = targets_BM != IGNORED
-        targets_N = torch.searchsorted(vocabulary, targets_BM[asked_BM])
-        return self._logits(states_BMD[asked_BM], vocabulary), targets_N
+        has_target_BM = targets_BM != IGNORED
+        targets_N = torch.searchsorted(vocabulary, targets_BM[has_target_BM])
+        return self._logits(states_BMD[has_target_BM], vocabulary), targets_N
 
     def _slots(self, prepared: PreparedQuestions, owner_M: Tensor, depth_M: Tensor, before: Tensor) -> Tensor:
-        """What slots begin with: the prompt's slot where nothing is written yet, else the token before, further on."""
-        place_M = (prepared.questions.slot_Q[owner_M] + depth_M).clamp(max=MAX_PLACES - 1)
-        later = self.in_norm(self.token(before) + self.place[place_M] + self.kind[1])
+        """Inputs of the slots: the prompt's slot at depth 0, else the token before, at the next position."""
+        position_M = (prepared.questions.slot_Q[owner_M] + depth_M).clamp(max=MAX_PLACES - 1)
+        later = self.in_norm(self.token(before) + self.place[position_M] + self.kind[1])
         return torch.where((depth_M == 0)[:, None], prepared.start_QD[owner_M], later)
 
     def _logits(self, states: Tensor, tokens_V: Tensor) -> Tensor:

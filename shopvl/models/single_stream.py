@@ -1,4 +1,4 @@
-"""Words and patches on one line: one transformer over both (ViLT, arXiv:2102.03334), or two streams that meet."""
+"""Words and patches in one sequence: one transformer over both (ViLT, arXiv:2102.03334), or two streams."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ PUZZLES = {"rotation": (0, 4), "jigsaw": (1, 24), "camouflage": (2, 9)}
 class SingleStreamModel(SharedSpaceModel):
     """`[CLS] words [SEP] patches` through one encoder, with heads for masked words and for matching.
 
-    An input that is left out is simply not on the line, so one model serves picture, title, or both. The encoder may
-    also be one of two streams (ViLBERT, InterBERT): a pair is then judged by the product of both their first states.
-    With a space (its width and temperature) the same encoder embeds a picture or a text alone, by the mean of its
-    states (VLMo, arXiv:2111.02358).
+    A missing input is not in the sequence, so one model serves picture, title, or both. The encoder may also have two
+    streams (ViLBERT, InterBERT): the match logit then reads the product of both their first states. With a `space`
+    (width and temperature) the same encoder embeds a picture or a text alone, by the mean of its states (VLMo,
+    arXiv:2111.02358).
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class SingleStreamModel(SharedSpaceModel):
     def forward(self, batch: Batch) -> Output:
         """States of both modalities after fusion, word logits (tied to the word embedding) and the match logit.
 
-        Of a batch whose modalities are to stay apart, embeddings.
+        Of an `embed_only` batch, embeddings.
         """
         if batch.embed_only:
             return self.embedded(batch)
@@ -125,8 +125,8 @@ class SingleStreamModel(SharedSpaceModel):
         """(N, V) for the N positions with a target, in reading order; the output map is the word embedding."""
         if words.targets_BT is None:
             return None
-        asked_ND = words_BTD[words.targets_BT != IGNORED]
-        return (self.word_transform(asked_ND) @ self.words.word.weight.T).float() + self.word_bias
+        masked_ND = words_BTD[words.targets_BT != IGNORED]
+        return (self.word_transform(masked_ND) @ self.words.word.weight.T).float() + self.word_bias
 
     def _puzzle_logits(self, patches_BPD: Tensor) -> dict[str, Tensor]:
         """(B, K) for each task, from the states of its level side by side."""
@@ -143,10 +143,10 @@ class SingleStreamModel(SharedSpaceModel):
             return features_BPF.detach()[masked_BP].float()
         assert isinstance(self.patches, CellInput)
         with torch.no_grad():
-            return self.patches.see(batch.puzzles.clean_BP3YX[masked_BP][None])[0].float()
+            return self.patches.cell_features(batch.puzzles.clean_BP3YX[masked_BP][None])[0].float()
 
     def cross_attention(self, batch: Batch) -> Tensor:
-        """How much each word looks at each patch in the last block, mean of the heads: (B, T, P), without gradient."""
+        """Attention of each word to each patch in the last block, mean of the heads: (B, T, P), without gradient."""
         with torch.no_grad():
             line = self._line(batch, ("image", "title"))
             states_BND = line.states_BND
@@ -255,9 +255,9 @@ class SingleStreamModel(SharedSpaceModel):
 class RegionTasks(nn.Module):
     """Heads for what masked regions were: their `features` and their `classes`, either only if asked for.
 
-    Features are guessed through the input's own map, read backwards (UNITER's released code). Classes are what a linear
-    map tells of a region's features alone, K kinds; in place of a detector's it learns beside, and with it the net that
-    made the features, unless that is frozen.
+    Features are predicted through the transpose of the input's own map (UNITER's released code). Target classes come
+    from a linear map of a region's features to K classes; it stands in for a detector and is trained along, as is the
+    net that made the features, unless frozen.
     """
 
     def __init__(self, width: int, features: int, guess_features: bool, classes: int) -> None:
@@ -289,11 +289,11 @@ class _Line:
     words: int
     features_BPF: Tensor | None
     patch_real_BP: Tensor  # bool
-    packed: bool  # what is left out costs nothing
+    packed: bool  # dropped positions are not computed
 
 
 def _transform(width: int) -> nn.Sequential:
-    """BERT's last layer before what was hidden is guessed."""
+    """BERT's transform before the prediction of masked positions."""
     return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
 
 

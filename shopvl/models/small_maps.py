@@ -1,4 +1,4 @@
-"""Convolutions over maps so small that much of a kernel lies beyond the rim."""
+"""Convolutions over maps so small that much of the kernel reads padding."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 MOST_READ = 0.7  # share of a kernel's taps that read the map, up to which matrix products are faster
-FEWEST = 16  # maps from which on they are worth cutting the kernel up for
-SIZES_KEPT = 8  # of maps, for which a convolution in use remembers its kernel's parts
+FEWEST = 16  # maps in a batch, from which on cutting the kernel up pays
+SIZES_KEPT = 8  # map sizes for which a convolution caches its kernel's parts in inference
 
 Pair = tuple[slice, slice]
 
@@ -48,32 +48,32 @@ def _pair(pairs: Iterable[tuple[int, int]]) -> Pair:
     return _slice([left for left, _ in both]), _slice([right for _, right in both])
 
 
-def _slice(places: list[int]) -> slice:
+def _slice(positions: list[int]) -> slice:
     """Of places evenly apart."""
-    if not places:
+    if not positions:
         return slice(0, 0)
-    return slice(places[0], places[-1] + 1, places[1] - places[0] if len(places) > 1 else 1)
+    return slice(positions[0], positions[-1] + 1, positions[1] - positions[0] if len(positions) > 1 else 1)
 
 
 class SmallMapConv(nn.Conv2d):
-    """A convolution that is a matrix product per cell on a CPU where much of its kernel lies beyond the map's rim.
+    """A convolution computed on a CPU as a matrix product per cell if much of its kernel reads padding.
 
-    Of the 54 taps that a padded 3x3 kernel has on a map of 3x2 cells, 26 read padding; those are left out, forwards and
+    Of the 54 taps that a padded 3x3 kernel has on a map of 3x2 cells, 26 read padding; those are skipped, forwards and
     backwards. For convolutions without groups or dilation.
     """
 
-    _remembers = False
+    _caches_parts = False
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, Y, X) -> (B, O, Y / stride, X / stride), as any convolution."""
         height, width = input.shape[2:]
         rows, columns = self._reach(height, width)
         small = rows.share_read * columns.share_read <= MOST_READ
-        if not small or input.device.type != "cpu" or (len(input) < FEWEST and not self._remembers):
+        if not small or input.device.type != "cpu" or (len(input) < FEWEST and not self._caches_parts):
             return super().forward(input)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
         x_BYXC = input.to(dtype).permute(0, 2, 3, 1)
-        if self._remembers:
+        if self._caches_parts:
             out_BYXO = over_cells(x_BYXC, self._parts(height, width, dtype), rows.of_output, columns.of_output)
         else:
             out_BYXO = _Products.apply(x_BYXC, self.weight.to(dtype), rows, columns)
@@ -81,9 +81,9 @@ class SmallMapConv(nn.Conv2d):
             out_BYXO = out_BYXO + self.bias.to(dtype)
         return out_BYXO.permute(0, 3, 1, 2)
 
-    def remember(self) -> None:
-        """From now on the kernel stays as it is, so its parts are cut out once for every size of map."""
-        self._remembers = True
+    def cache_parts(self) -> None:
+        """Cut the kernel's parts out only once for every map size; its weights must not change afterwards."""
+        self._caches_parts = True
         self._parts = lru_cache(maxsize=SIZES_KEPT)(self._cut)
 
     def _reach(self, *sizes: int) -> tuple[Reach, ...]:

@@ -1,4 +1,4 @@
-"""Align, then fuse: two towers that are compared first, then layers over the words that look at the picture (ALBEF)."""
+"""Align before fuse (ALBEF): two towers in one space, then text layers with cross-attention to the picture."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from shopvl.models.prompt_heads import PromptBlock
 
 
 class TextCrossModel(DualEncoderModel):
-    """A dual encoder whose words then look at the picture's cells, with heads for masked words and for matching.
+    """A dual encoder, then text layers with cross-attention to the picture's cells (ALBEF, arXiv:2107.07651).
 
-    ALBEF (arXiv:2107.07651). The towers alone embed, for search; the layers above them judge pairs.
+    Heads for masked words and for matching. The towers alone embed, for search; the fusion layers score pairs.
     """
 
     def __init__(
@@ -31,17 +31,17 @@ class TextCrossModel(DualEncoderModel):
         dropout: float,
     ) -> None:
         super().__init__(image_tower, text_tower, width, temperature)
-        wide = text_tower.width
-        self.cells = nn.Linear(image_tower.token_widths[-1], wide)
-        self.blocks = nn.ModuleList(PromptBlock(wide, heads, dropout, cross=True) for _ in range(layers))
-        self.last_norm = nn.LayerNorm(wide, eps=NORM_EPS)
-        self.match = nn.Sequential(nn.Linear(wide, wide), nn.Tanh(), nn.Linear(wide, 1))
-        self.word_transform = nn.Sequential(nn.Linear(wide, wide), nn.GELU(), nn.LayerNorm(wide))
+        text_width = text_tower.width
+        self.cells = nn.Linear(image_tower.token_widths[-1], text_width)
+        self.blocks = nn.ModuleList(PromptBlock(text_width, heads, dropout, cross=True) for _ in range(layers))
+        self.last_norm = nn.LayerNorm(text_width, eps=NORM_EPS)
+        self.match = nn.Sequential(nn.Linear(text_width, text_width), nn.Tanh(), nn.Linear(text_width, 1))
+        self.word_transform = nn.Sequential(nn.Linear(text_width, text_width), nn.GELU(), nn.LayerNorm(text_width))
         self.word_bias = nn.Parameter(torch.zeros(text_tower.vectors.num_embeddings))
 
     def forward(self, batch: Batch) -> Output:
-        """Embeddings of whatever the batch holds; guesses at masked words and logits of drawn pairs, if asked."""
-        pooled_BW, tokens = self.look(batch)
+        """Embeddings of whatever the batch holds; logits of masked words and of drawn pairs, if it has them."""
+        pooled_BW, tokens = self.encode_image(batch)
         embeddings = {"image": self._unit(self.image_projection(pooled_BW))}
         for name, words in batch.texts.items():
             text_BW, states_BTD = self.text_tower.read(words, name)
@@ -53,21 +53,21 @@ class TextCrossModel(DualEncoderModel):
         kept_BP = torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
         if title.targets_BT is not None:
             fused_BTD = self._fused(title_BTD, title.real_BT, cells_BPD, kept_BP)
-            asked_ND = self.word_transform(fused_BTD[title.targets_BT != IGNORED])
-            logits_NV = (asked_ND @ self.text_tower.vectors.weight.T).float() + self.word_bias
+            masked_ND = self.word_transform(fused_BTD[title.targets_BT != IGNORED])
+            logits_NV = (masked_ND @ self.text_tower.vectors.weight.T).float() + self.word_bias
             output = replace(output, token_logits_NV=logits_NV)
         if batch.gumbel_noise_2BB is not None:
             title_N, image_N = drawn_pairs(output, batch)
-            seen_N = cells_BPD[image_N], kept_BP[image_N]
-            logit_N = self._match_logit(title_BTD[title_N], title.real_BT[title_N], *seen_N)
+            images = cells_BPD[image_N], kept_BP[image_N]
+            logit_N = self._match_logit(title_BTD[title_N], title.real_BT[title_N], *images)
             group_B = require(batch.groups, "groups", by="text-cross").title_B
             pairs = PairLogits(match_logit_B=logit_N, is_match_B=group_B[title_N] == group_B[image_N])
             output = replace(output, pairs=pairs)
         return output
 
     def picture(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The pictures' cells (B, P, D), and which of them may be looked at (B, P): all."""
-        cells_BPD = self.cells(self.look(batch)[1][-1])
+        """The pictures' cells (B, P, D), and which of them may be attended to (B, P): all."""
+        cells_BPD = self.cells(self.encode_image(batch)[1][-1])
         return cells_BPD, torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
 
     def match_score(self, title: Words, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class TextCrossModel(DualEncoderModel):
         return self.match(self._fused(title_BTD, real_BT, cells_BPD, kept_BP)[:, 0]).squeeze(-1).float()
 
     def _fused(self, title_BTD: Tensor, real_BT: Tensor, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:
-        """The words' states (B, T, D) after looking at the cells."""
+        """The words' states (B, T, D) after cross-attention to the cells."""
         for block in self.blocks:
             assert isinstance(block, PromptBlock)
             context = block.cross_kv(cells_BPD), kept_BP[:, None, None, :]

@@ -1,4 +1,4 @@
-"""Two looks at one picture, whole and closer, for image towers in use."""
+"""Center-crop test-time augmentation of image towers: the whole picture and a center crop, averaged."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Seen = tuple[Tensor, list[Tensor]]  # one vector per picture (B, W), and cells (B, P, C) at one or several scales
+TowerOutput = tuple[Tensor, list[Tensor]]  # one vector per picture (B, W), and cells (B, P, C) at one or several scales
 
 
-def two_crop(look: Callable[[Tensor], Seen], pixels_B3YX: Tensor, share: float) -> Seen:
-    """What `look` sees of the whole picture and of that share of each side around the middle, averaged.
+def two_crop(encode: Callable[[Tensor], TowerOutput], pixels_B3YX: Tensor, share: float) -> TowerOutput:
+    """The mean of `encode` over the whole picture and a center crop of that share of each side.
 
-    The mean of both is surer than either (several crops: Krizhevsky et al. 2012), the more so where promotions are
-    laid over the rims.
+    Better than either (multi-crop evaluation: Krizhevsky et al. 2012), above all if promotions cover the borders.
     """
-    whole, cells = look(torch.cat([pixels_B3YX, center_crop(pixels_B3YX, share)]))
-    return _mean_of_two(whole), [_mean_of_two(cells_BPC) for cells_BPC in cells]
+    pooled, cells = encode(torch.cat([pixels_B3YX, center_crop(pixels_B3YX, share)]))
+    return _mean_of_two(pooled), [_mean_of_two(cells_BPC) for cells_BPC in cells]
 
 
 def center_crop(pixels_B3YX: Tensor, share: float) -> Tensor:
@@ -29,6 +28,6 @@ def center_crop(pixels_B3YX: Tensor, share: float) -> Tensor:
     return F.interpolate(inner, size=(height, width), mode="bilinear", align_corners=False)
 
 
-def _mean_of_two(looks: Tensor) -> Tensor:
+def _mean_of_two(crops: Tensor) -> Tensor:
     """(2 B, ...) -> (B, ...): of the first and the second half."""
-    return looks.unflatten(0, (2, -1)).mean(0)
+    return crops.unflatten(0, (2, -1)).mean(0)

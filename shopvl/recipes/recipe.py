@@ -85,7 +85,7 @@ class Recipe:
     schedule: WarmupCosine
     teacher: Momentum | None = None
     augment: Augment = Augment()
-    leave_out: TokenDropping | None = None  # patches that the encoder does not see
+    leave_out: TokenDropping | None = None  # patches to drop before the encoder
     source: str  # the paper
     differs: str  # what is not as in the paper, and why
 

@@ -57,8 +57,8 @@ def test_where_text_was_painted_out_the_picture_is_looked_at_as_it_came_as_well(
     with torch.inference_mode():
         pixels = came.pictures.pixels_B3YX
         original = OriginalPictures(original_pixels_B3YX=pixels, center_crop_B3YX=pixels)
-        whole, cells = design.model.look(replace(bare, pictures=replace(bare.pictures, original=original)))
-        alone = [design.model.look(batch) for batch in (bare, came)]
+        whole, cells = design.model.encode_image(replace(bare, pictures=replace(bare.pictures, original=original)))
+        alone = [design.model.encode_image(batch) for batch in (bare, came)]
     torch.testing.assert_close(whole, (alone[0][0] + alone[1][0]) / 2)
     for found, *each in zip(cells, *(looks for _, looks in alone), strict=True):
         torch.testing.assert_close(found, (each[0] + each[1]) / 2)

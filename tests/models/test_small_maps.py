@@ -82,7 +82,7 @@ def test_bfloat16_is_as_near_as_the_convolutions_own(map_size, stride, torchs_ow
 def test_a_kernel_in_use_is_cut_up_once_for_every_size_and_has_a_bias(torchs_own) -> None:
     theirs, ours = both(3, 1, bias=True)
     frozen = copy.deepcopy(ours)
-    frozen.remember()
+    frozen.cache_parts()
     with torch.inference_mode():
         for _ in range(2):
             for map_size in ((3, 2), (2, 2)):

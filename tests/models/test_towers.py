@@ -179,37 +179,37 @@ def test_folded_norms_change_nothing_but_the_time(make, left) -> None:
     assert any(isinstance(part, nn.BatchNorm2d) for part in quick.modules()) == left
     pictures = torch.rand(4, 3, 24, 20)
     with torch.inference_mode():
-        (own, cells), (same, same_cells) = net.look(pictures), quick.look(pictures)
+        (own, cells), (same, same_cells) = net.encode(pictures), quick.encode(pictures)
     torch.testing.assert_close(own, same, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(cells, same_cells, atol=1e-5, rtol=1e-4)
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
 
 
 @pytest.mark.parametrize("make", [thumbnail_net, lite_net])
-def test_a_close_up_is_averaged_in_use_and_not_while_it_learns(make) -> None:
+def test_a_center_crop_is_averaged_in_use_and_not_while_it_learns(make) -> None:
     torch.manual_seed(0)
-    net = make(close_up=0.8).eval()
+    net = make(crop_share=0.8).eval()
     pictures = torch.rand(3, 3, 20, 30)
     inner = nn.functional.interpolate(pictures[:, :, 2:18, 3:27], size=(20, 30), mode="bilinear")
     torch.testing.assert_close(center_crop(pictures, 0.8), inner)
     once = make().eval()
     once.load_state_dict(net.state_dict())
     with torch.inference_mode():
-        (own, cells), far, near = net.look(pictures), once.look(pictures), once.look(inner)
+        (own, cells), far, near = net.encode(pictures), once.encode(pictures), once.encode(inner)
         torch.testing.assert_close(own, (far[0] + near[0]) / 2)
         for found, whole, close in zip(cells, far[1], near[1], strict=True):
             torch.testing.assert_close(found, (whole + close) / 2)
-        torch.testing.assert_close(net.train().look(pictures)[0], once.train().look(pictures)[0])
+        torch.testing.assert_close(net.train().encode(pictures)[0], once.train().encode(pictures)[0])
 
 
 def test_towers_side_by_side_each_see_their_own_size() -> None:
     torch.manual_seed(0)
-    little, bigger = thumbnail_net().eval(), lite_net(close_up=0.8).eval()
+    little, bigger = thumbnail_net().eval(), lite_net(crop_share=0.8).eval()
     pictures = torch.rand(3, 3, 40, 30)
     both = ConcatTowers([little, bigger], [(20, 15), (40, 30)]).eval()
     with torch.inference_mode():
-        whole, cells = both.look(pictures)
-        few, many = little.look(at_size(pictures, (20, 15))), bigger.look(pictures)
+        whole, cells = both.encode(pictures)
+        few, many = little.encode(at_size(pictures, (20, 15))), bigger.encode(pictures)
     assert whole.shape == (3, both.width)
     torch.testing.assert_close(whole, torch.cat([few[0], many[0]], dim=1))
     assert [tuple(found.shape) for found in cells] == [tuple(found.shape) for found in (*few[1], *many[1])]

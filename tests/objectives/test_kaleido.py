@@ -127,7 +127,7 @@ def test_features_to_guess_are_those_of_the_cells_before_they_were_changed(make_
     seen = view(batch, torch.Generator().manual_seed(0))
     with torch.no_grad():
         output = design.model(seen)
-        expected = design.model.patches.see(batch.pictures.cells.pixels_BP3YX)[seen.pictures.masked_BP]
+        expected = design.model.patches.cell_features(batch.pictures.cells.pixels_BP3YX)[seen.pictures.masked_BP]
     torch.testing.assert_close(output.patch_features.target_NF, expected)
     assert (
         output.patch_features.predicted_NF.shape

@@ -58,7 +58,8 @@ def test_a_picture_s_embedding_is_the_mean_of_both_towers(script, make_design, p
             pictures=replace(batch.pictures, pixels_B3YX=at_size(batch.pictures.pixels_B3YX, prompted.loader.size_px)),
         )
         seen = [
-            design.model.image_projection(design.model.look(pictures)[0]) / script.embedding_length(design, toy_catalog)
+            design.model.image_projection(design.model.encode_image(pictures)[0])
+            / script.embedding_length(design, toy_catalog)
             for design, pictures in ((prompted, small), (other, batch))
         ]
     torch.testing.assert_close(own, torch.nn.functional.normalize(sum(seen), dim=1), atol=1e-4, rtol=1e-3)

@@ -8,6 +8,6 @@ STRICT = ConfigDict(extra="forbid")
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Size = tuple[Count, Count]  # height, width in pixels
-# in use, though not while it learns, a picture is seen twice: whole, and so much of each side around its middle; both
-# looks are averaged. Twice the work for the picture
+# center-crop test-time augmentation: in evaluation mode the outputs for the whole picture and for a center crop of this
+# share of each side are averaged, at twice the cost of the image tower
 CloseUp = Annotated[float, Field(ge=0.5, lt=1)] | None

@@ -1,4 +1,4 @@
-"""Pictures as a model sees them, and what it leaves out of them."""
+"""Image inputs and towers, and which patches are dropped (token dropping)."""
 
 from typing import Annotated, Literal
 
@@ -72,7 +72,7 @@ CellNet = Annotated[TimmImage | ThumbnailImage, Field(discriminator="kind")]
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ConcatTowersImage:
-    """Several image towers as one, each looking at the picture in its own size: surer than any, for the work of all."""
+    """Several image towers as one, each at its own picture size: better than any of them, at the cost of all."""
 
     kind: Literal["side-by-side"] = "side-by-side"
     towers: Annotated[tuple[CellNet, ...], Field(min_length=2)]
@@ -164,9 +164,9 @@ Image = Annotated[
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class KeepSubjectTokens:
-    """Patches that show too little product never enter the encoder, in training and in use.
+    """Token dropping by content: patches that show too little product are dropped, in training and in use.
 
-    `subject` is the least share of product; `at_least` so many patches of a picture stay, those that show the most.
+    `subject` is the least share of product; at least `at_least` patches of a picture stay, those that show the most.
     """
 
     kind: Literal["keep-subject"] = "keep-subject"
@@ -176,7 +176,7 @@ class KeepSubjectTokens:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BiasDrop:
-    """While training a `share` of the patches is left out: those of the lowest noise + `bias` x share of product.
+    """Token dropping in training: a `share` of the patches, those with the lowest noise + `bias` x share of product.
 
     A `bias` of 0 is FLIP's random dropping (arXiv:2212.00794).
     """
