@@ -1,4 +1,4 @@
-"""A model made one catalog's own: its ontology learned, its answers calibrated, and told what they are good for."""
+"""Adapt a model to a catalog: mine its ontology, fine-tune, calibrate, and report what the model can do."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from shopvl.training.pretraining import pretrain
 from shopvl.training.stages import finish
 
 ONTOLOGY, RUN, SCORES = "catalog_ontology.json", "run", "scores"
-FEWEST = (20, 1, 1)  # products to learn from, to calibrate on and to test on; fewer teach nothing
-BATCHES, SMALLEST_BATCH = 16, 16  # as many batches at least go into the products; products in one of them
-MOSTLY = 0.5  # a property that is accepted for so many products is answered, for fewer it is suggested
+FEWEST = (20, 1, 1)  # products to learn from, to calibrate on and to test on
+BATCHES, SMALLEST_BATCH = 16, 16  # least number of batches per epoch; least products in a batch
+MOSTLY = 0.5  # share of accepted products from which the grade of a property is `answers`
 
 Grade = Literal["answers", "suggests", "cannot"]
 Report = Callable[..., None]  # stage, share done, a line of figures
@@ -33,18 +33,18 @@ Report = Callable[..., None]  # stage, share done, a line of figures
 
 @dataclass(frozen=True)
 class Ability:
-    """What the adapted model can do about one property, from picture and title, on products it never saw."""
+    """How well the adapted model answers one property, from picture and title, on test products."""
 
     name: str
     rows: int
     accuracy: float
     accepted: float  # share that is accepted at 95% precision
     precision: float | None  # of these
-    shown: float  # the highest precision that the products calibrated on can show
+    shown: float  # the highest precision that the calibration rows can show
 
     @property
     def grade(self) -> Grade:
-        """`answers`: most products need nobody; `suggests`: right mostly, a person decides; `cannot`: neither."""
+        """`answers`: most answers are accepted; `suggests`: mostly right, a person decides; `cannot`: neither."""
         if self.accepted >= MOSTLY:
             return "answers"
         return "suggests" if self.accepted > 0 or self.accuracy >= WEAK_BELOW else "cannot"
@@ -60,23 +60,23 @@ def adapt(
     seed: int = 0,
     report: Report = lambda stage, share, line="": None,
 ) -> list[Ability]:
-    """Train the design in `start` on the catalog for so long; `out` becomes the model folder.
+    """Train the design in `start` on the catalog for that many minutes; `out` becomes the model folder.
 
-    In it beside the model: `run/` (goes on when it is stopped and started again), `catalog_ontology.json` (categories,
-    properties and values of the catalog, with the `names` in other languages), and `scores/` with the report. Raises
-    CatalogError for a catalog with too little to learn from.
+    It also holds `run/` (a stopped run resumes from it), `catalog_ontology.json` (categories, properties and values of
+    the catalog, with the `names` in other languages), and `scores/` with the report. Raises CatalogError for a catalog
+    with too few products, or without labels.
     """
     counts = open_catalog(catalog).split_counts()
     rows = [counts[name] for name in SPLITS]
     if any(count < fewest for count, fewest in zip(rows, FEWEST, strict=True)):
-        told, wanted = ("{} to learn from, {} to calibrate on and {} to test on".format(*n) for n in (rows, FEWEST))
+        counted, wanted = ("{} to learn from, {} to calibrate on and {} to test on".format(*n) for n in (rows, FEWEST))
         raise CatalogError(
-            f"{catalog} has {counts.total()} products: {told}; wanted are at least {wanted} (splits "
+            f"{catalog} has {counts.total()} products: {counted}; wanted are at least {wanted} (splits "
             f"{', '.join(SPLITS)}); bring more labelled products"
         )
     learned, held_out, test = (open_catalog(catalog, split=split) for split in SPLITS)
-    begun = Design.from_pretrained(start)
-    ontology = mine_ontology(learned.batches()).named_like(begun.ontology)
+    start_design = Design.from_pretrained(start)
+    ontology = mine_ontology(learned.batches()).named_like(start_design.ontology)
     if not (ontology.categories or ontology.properties):
         raise CatalogError(f"{catalog} has neither categories nor attributes, so there is nothing to learn to answer")
     if names is not None:
@@ -84,7 +84,7 @@ def adapt(
     out.mkdir(parents=True, exist_ok=True)
     ontology.save(out / ONTOLOGY)
     experiment = Experiment.of_recipe(
-        fitting(begun.recipe.without_teachers(), rows[0]),
+        fitting(start_design.recipe.without_teachers(), rows[0]),
         name="adapt",
         catalog=catalog,
         ontology=str(out / ONTOLOGY),
@@ -100,8 +100,8 @@ def adapt(
 
 
 def fitting(recipe: Recipe, products: int) -> Recipe:
-    """The recipe with batches that suit so many products: large ones teach a small catalog no better (of 500 drawn
-    products' answers 0.75 are right either way), and take more memory (7 GB to 4)."""
+    """The recipe with a batch size for that many products: on small catalogs large batches are no better (0.75 of the
+    answers are right for 500 drawn products, either way) and take more memory (7 GB against 4)."""
     batch_size = min(recipe.schedule.batch_size, max(SMALLEST_BATCH, products // BATCHES))
     return replace(recipe, schedule=replace(recipe.schedule, batch_size=batch_size))
 
@@ -109,16 +109,16 @@ def fitting(recipe: Recipe, products: int) -> Recipe:
 def abilities(metrics: dict[str, Any], design: Design) -> list[Ability]:
     """Of every property that was measured, the best first."""
     both = inputs_name(MODALITIES)
-    found = [
+    measured = [
         Ability(
             name=name,
-            rows=told["rows"],
-            accuracy=told["accuracy"],
-            accepted=told["accepted"],
-            precision=told["precision_of_accepted"],
+            rows=scores["rows"],
+            accuracy=scores["accuracy"],
+            accepted=scores["accepted"],
+            precision=scores["precision_of_accepted"],
             shown=calibration_of(design, both, name).best_precision(),
         )
-        for name, told in metrics["answers"][both].items()
-        if told["rows"]
+        for name, scores in metrics["answers"][both].items()
+        if scores["rows"]
     ]
-    return sorted(found, key=lambda one: (-one.accepted, -one.accuracy))
+    return sorted(measured, key=lambda ability: (-ability.accepted, -ability.accuracy))

@@ -1,4 +1,4 @@
-"""Changes that training makes to pictures and titles."""
+"""Data augmentation of pictures and titles."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from shopvl.vision.subject import with_drawing_painted_out
 
 
 def add_promotion_overlay(picture: Image.Image, rng: random.Random, painted_out: float) -> Image.Image:
-    """The picture with promotions drawn on it, or, half of the time, with a word that lies.
+    """The picture with promotions drawn on it, or, half of the time, with a wrong word.
 
-    A share of `painted_out` is painted out again, as text laid over pictures is in use where OCR is on.
+    With probability `painted_out` the overlay is painted out again, as inference does with OCR on.
     """
     draw = draw_lying_text if rng.random() < 0.5 else draw_overlays
-    drawn = draw(picture, np.random.default_rng(rng.getrandbits(64)))[0]
-    return with_drawing_painted_out(drawn, picture) if rng.random() < painted_out else drawn
+    overlaid = draw(picture, np.random.default_rng(rng.getrandbits(64)))[0]
+    return with_drawing_painted_out(overlaid, picture) if rng.random() < painted_out else overlaid
 
 
 def remove_phrase(text: str, name: str) -> str:
-    """The text less every place where that name stands as whole words, in any case, singular or plural."""
+    """The text without that name, wherever it stands as whole words, in any case, singular or plural."""
     if language_of(name) == "zh":
         return text.replace(name, "")
     words, wanted = text.split(), folded(name).split()
-    kept: list[str] = []
+    remaining: list[str] = []
     while words:
         head = [folded(word) for word in words[: len(wanted)]]
         if wanted and [singular(word) for word in head] == [singular(word) for word in wanted]:
             words = words[len(wanted) :]
         else:
-            kept.append(words.pop(0))
-    return " ".join(kept)
+            remaining.append(words.pop(0))
+    return " ".join(remaining)
 
 
 def drop_words(text: str, share: float, rng: random.Random) -> str:
@@ -43,5 +43,5 @@ def drop_words(text: str, share: float, rng: random.Random) -> str:
     if not share:
         return text
     words = text.split()
-    kept = [word for word in words if rng.random() >= share]
-    return " ".join(kept or words)
+    remaining = [word for word in words if rng.random() >= share]
+    return " ".join(remaining or words)

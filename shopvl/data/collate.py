@@ -60,14 +60,14 @@ from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to
 
 DECODED_SIDES = 2  # a JPEG is decoded at no less than so many times the size that the model reads
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
-CENTER = Crop(0.075, 0.075, 0.925, 0.925, False)  # the middle of a picture, where promotions are seldom
+CENTER = Crop(0.075, 0.075, 0.925, 0.925, False)  # the middle of a picture, where promotions are rare
 MIN_BOX_PRODUCT_SHARE = 0.2  # share of product from which a small patch belongs to the product's box
 
 
 class Collator:
-    """Turns rows into tensors for one recipe: sizes, token limits, augmentation and queries are decided here.
+    """Turns rows into tensors for one recipe: sizes, token limits, augmentation and queries.
 
-    With a `reader`, text laid over pictures is painted out before a model looks (`encode.prepare`).
+    With a `reader`, text laid over pictures is painted out before inference (`encode.prepare`).
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Collator:
         self.size_px = recipe.image.size_px
         self.max_tokens = recipe.text.max_tokens
         self._training_px = math.ceil(max(self.size_px) / max(1 - recipe.augment.crop_share, 0.1))
-        # a bag of words has no places that could run out
+        # a bag of words has no positions, so no limit
         self.max_prompt_tokens = MAX_PROMPT_TOKENS if isinstance(recipe.text, WordBag) else self.max_tokens
 
     def words(self, texts: Sequence[str], limit: int | None = None) -> Words:
@@ -112,20 +112,20 @@ class Collator:
     def _boxed(
         self, printed: Iterable[tuple[str, Box]], picture: Image.Image, crop: Crop = WHOLE
     ) -> list[tuple[str, Box]]:
-        seen = [(text, seen_box(box, picture.size, self.size_px, crop)) for text, box in printed]
-        return [(text, box) for text, box in seen if box is not None]
+        cropped = [(text, seen_box(box, picture.size, self.size_px, crop)) for text, box in printed]
+        return [(text, box) for text, box in cropped if box is not None]
 
     @property
     def decoded_px(self) -> int:
-        """What both sides of a photo are left when it is decoded for reading: a large JPEG is decoded at a fraction."""
+        """The least size of both sides when a photo is decoded: a large JPEG is decoded at a fraction of its size."""
         least = DECODED_SIDES * max(self.size_px)
         return least if self.reader is None else max(least, LETTERS_PX)
 
     def pictures(self, pictures: Sequence[Image.Image]) -> Batch:
         """RGB pictures alone."""
-        return Batch(pictures=self.seen([to_pixels(picture, self.size_px) for picture in pictures]))
+        return Batch(pictures=self.to_pictures([to_pixels(picture, self.size_px) for picture in pictures]))
 
-    def seen(
+    def to_pictures(
         self,
         pixels: Sequence[np.ndarray],
         rng: random.Random | None = None,
@@ -136,24 +136,24 @@ class Collator:
         `rng` is for training; `printed` are the words on each product with their boxes.
         """
         pixels_B3YX = np.stack(pixels)
-        found = Pictures(pixels_B3YX=torch.from_numpy(pixels_B3YX).float().div_(255))
+        picture_tensors = Pictures(pixels_B3YX=torch.from_numpy(pixels_B3YX).float().div_(255))
         if isinstance(self.recipe.image, KaleidoCells | Regions):
             cells = _product_cells(pixels_B3YX, self.recipe.image, printed or [()] * len(pixels))
-            return replace(found, cells=cells)
-        leave_out, grid = self.recipe.leave_out, self.recipe.patch_grid
-        if grid is None or not (self._guesses or isinstance(leave_out, KeepSubjectTokens) or (leave_out and rng)):
-            return found
+            return replace(picture_tensors, cells=cells)
+        drop_tokens, grid = self.recipe.leave_out, self.recipe.patch_grid
+        if grid is None or not (self._guesses or isinstance(drop_tokens, KeepSubjectTokens) or (drop_tokens and rng)):
+            return picture_tensors
         shares_BRC = subject_shares(pixels_B3YX, grid)
-        kept = None
-        match leave_out:
+        kept_BRC = None
+        match drop_tokens:
             case KeepSubjectTokens(subject=least, at_least=at_least):
                 shares = np.stack([shares_BRC, np.zeros_like(shares_BRC), 1 - shares_BRC], axis=-1)
-                kept = KeepRule(subject=least, at_least=at_least).keep_mask(shares)
+                kept_BRC = KeepRule(subject=least, at_least=at_least).keep_mask(shares)
             case BiasDrop(share=share, bias=bias) if rng is not None:
-                kept = bias_drop(shares_BRC, share, bias, np.random.default_rng(rng.getrandbits(64)))
+                kept_BRC = bias_drop(shares_BRC, share, bias, np.random.default_rng(rng.getrandbits(64)))
         return replace(
-            found,
-            kept_BP=None if kept is None else torch.from_numpy(kept).flatten(1),
+            picture_tensors,
+            kept_BP=None if kept_BRC is None else torch.from_numpy(kept_BRC).flatten(1),
             product_share_BP=torch.from_numpy(shares_BRC).flatten(1) if self._guesses else None,
         )
 
@@ -179,14 +179,14 @@ class Collator:
             ]
         if self.recipe.ocr is not None and printed is not None:
             texts["ocr"] = self.printed(printed)
-        seen = self.seen(pixels, printed=printed)
+        picture_tensors = self.to_pictures(pixels, printed=printed)
         if isinstance(self.recipe.fusion, DualEncoder) and any(item.original for item in group):
             originals = [item.original or item.image for item in group if item.image]
-            seen = replace(seen, original=self.originals(originals))
-        return Batch(pictures=seen, texts=texts, title_grams_BG=grams_BG)
+            picture_tensors = replace(picture_tensors, original=self.originals(originals))
+        return Batch(pictures=picture_tensors, texts=texts, title_grams_BG=grams_BG)
 
     def originals(self, pictures: Sequence[Image.Image]) -> OriginalPictures:
-        """Pictures as they came, for a batch that shows them with the text laid over them painted out."""
+        """The original pictures, for a batch of pictures that text was painted out of."""
         whole_B3YX, center_B3YX = (
             np.stack([to_pixels(picture, self.size_px, crop) for picture in pictures]) for crop in (WHOLE, CENTER)
         )
@@ -196,7 +196,7 @@ class Collator:
         )
 
     def training_picture(self, row: Row) -> Image.Image:
-        """Its picture; a large JPEG is decoded at a fraction of its size that has pixels enough for every crop."""
+        """Its picture; a large JPEG is decoded at a fraction of its size that is enough for every crop."""
         return decode(row.get("bare") or row["image"]["bytes"], at_least_px=self._training_px)
 
     def training_batch(
@@ -206,10 +206,10 @@ class Collator:
         seeds: Sequence[int] | None = None,
         decoded: Sequence[Image.Image] | None = None,
     ) -> Batch:
-        """Rows with good pictures as a batch with queries, facts and groups, augmented. `rng` decides every draw.
+        """Rows with good pictures as an augmented batch with queries, facts and groups.
 
-        What is drawn for a row follows from its seed, which `rng` gives where there is none: a row is the same in
-        whichever process's share of a batch it is. Their pictures may have been `decoded` before.
+        A row's augmentation follows from its seed, drawn from `rng` if there is none, so it does not depend on the
+        process that the row is in. `decoded` are the pictures, if they are decoded already.
         """
         own = [random.Random(seed) for seed in seeds or [rng.getrandbits(64) for _ in rows]]
         augment = self.recipe.augment
@@ -236,7 +236,7 @@ class Collator:
                 for title, row, draw in zip(titles, rows, own, strict=True)
             ]
             input_mask_BI = _input_mask([draw.random() for draw in own], rates)
-            questions = self._asked(rows, facts_BK, input_mask_BI, rates, rng)
+            questions = self._training_questions(rows, facts_BK, input_mask_BI, rates, rng)
         texts = {
             "title": self.words(titles),
             "query": self.words([query.text for query in queries], MAX_QUERY_TOKENS),
@@ -244,8 +244,8 @@ class Collator:
         if self.recipe.ocr is not None:
             texts["ocr"] = self.printed(printed)
         return Batch(
-            pictures=self.seen(pictures, rng, printed or None),
-            overlaid=self.seen(overlaid, rng, printed or None) if overlaid else None,
+            pictures=self.to_pictures(pictures, rng, printed or None),
+            overlaid=self.to_pictures(overlaid, rng, printed or None) if overlaid else None,
             texts=texts,
             title_grams_BG=title_grams(titles),
             groups=Groups(
@@ -258,10 +258,10 @@ class Collator:
             input_mask_BI=input_mask_BI,
         )
 
-    def questions(self, asked: Sequence[Question], *, language: str = "en") -> Questions:
-        """Questions in the first of their phrasings, without targets."""
-        texts = [self.verbalizer.book.phrasings(question, self.ontology, language)[0] for question in asked]
-        return self._questions(asked, texts, self.verbalizer.names(language))
+    def questions(self, questions: Sequence[Question], *, language: str = "en") -> Questions:
+        """Questions in their first phrasing, without targets."""
+        texts = [self.verbalizer.book.phrasings(question, self.ontology, language)[0] for question in questions]
+        return self._questions(questions, texts, self.verbalizer.names(language))
 
     @cached_property
     def verbalizer(self) -> Verbalizer:
@@ -276,11 +276,11 @@ class Collator:
     def _answers(self) -> Answers | None:
         return next((part for part in self.recipe.objectives if isinstance(part, Answers)), None)
 
-    def right_answers(self, rows: Sequence[Row], asked: Sequence[Question]) -> torch.Tensor:
-        """(B, Q, K) bool: the right answers with picture and title in sight; none where the truth is not known."""
+    def right_answers(self, rows: Sequence[Row], questions: Sequence[Question]) -> torch.Tensor:
+        """(B, Q, K) bool: the right answers from picture and title; none if the truth is not known."""
         facts_BK = F.pad(self._facts([self.facts_of(row) for row in rows]), (0, 1))
-        right_BQK = facts_BK[:, None] & torch.from_numpy(self.verbalizer.legal(asked))
-        unknown_BQ = self._unanswerable(rows, asked, torch.ones(len(rows), len(MODALITIES), dtype=torch.bool))
+        right_BQK = facts_BK[:, None] & torch.from_numpy(self.verbalizer.legal(questions))
+        unknown_BQ = self._unanswerable(rows, questions, torch.ones(len(rows), len(MODALITIES), dtype=torch.bool))
         right_BQK[unknown_BQ] = False
         right_BQK[..., -1] = unknown_BQ
         return right_BQK
@@ -290,7 +290,7 @@ class Collator:
         """Languages that questions can be asked in."""
         return _book().languages(self.ontology)
 
-    def _questions(self, asked: Sequence[Question], texts: Sequence[str], names: Sequence[str]) -> Questions:
+    def _questions(self, questions: Sequence[Question], texts: Sequence[str], names: Sequence[str]) -> Questions:
         prompts = self._encoded(texts, self.max_prompt_tokens)
         slots = prompts.ids_BT == self.tokenizer.mask_id
         if not bool((slots.sum(1) == 1).all()):
@@ -302,10 +302,10 @@ class Collator:
             prompts=prompts,
             slot_Q=slots.int().argmax(1),
             answers=self.words(names, MAX_ANSWER_TOKENS),
-            legal_QK=torch.from_numpy(self.verbalizer.legal(asked)),
+            legal_QK=torch.from_numpy(self.verbalizer.legal(questions)),
         )
 
-    def _asked(
+    def _training_questions(
         self,
         rows: Sequence[Row],
         facts_BK: torch.Tensor,
@@ -313,7 +313,7 @@ class Collator:
         rates: Answers,
         rng: random.Random,
     ) -> Questions:
-        """Training questions with targets: every level of the category, some properties, what is sold, what it has."""
+        """Training questions with targets: all levels of the category, some properties, what is sold, what it has."""
         book, language = self.verbalizer.book, rng.choice(self.languages)
         every = questions_of(self.ontology)
         properties = [question for question in every if question.family == "property"]
@@ -344,22 +344,22 @@ class Collator:
         return replace(questions, targets=AnswerTargets(chosen_BQK=targets_BQK, written_BQ=written))
 
     def _unanswerable(
-        self, rows: Sequence[Row], asked: Sequence[Question], input_mask_BI: torch.Tensor
+        self, rows: Sequence[Row], questions: Sequence[Question], input_mask_BI: torch.Tensor
     ) -> torch.Tensor:
         """(B, Q) bool: the category has no such property, or only the picture is shown and cannot show it."""
-        found = torch.zeros(len(rows), len(asked), dtype=torch.bool)
-        for q, question in enumerate(asked):
+        unanswerable_BQ = torch.zeros(len(rows), len(questions), dtype=torch.bool)
+        for q, question in enumerate(questions):
             prop = self.ontology.property(question.about) if question.family == "property" else None
             if prop is None:
                 continue
             applies = [self.ontology.applies(prop.id, row["category_path"] or ()) for row in rows]
-            found[:, q] = ~torch.tensor(applies)
+            unanswerable_BQ[:, q] = ~torch.tensor(applies)
             if prop.visual == "no":
-                found[:, q] |= ~input_mask_BI[:, MODALITIES.index("title")]
-        return found
+                unanswerable_BQ[:, q] |= ~input_mask_BI[:, MODALITIES.index("title")]
+        return unanswerable_BQ
 
     def _without_answers(self, title: str, row: Row) -> str:
-        """The title without the words that name what is asked."""
+        """The title without the words that name the row's own facts."""
         for number in self.facts_of(row):
             for name in self.ontology.names_of_facts[number]:
                 title = remove_phrase(title, name)
@@ -385,13 +385,13 @@ class Collator:
 
     def _facts(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         table = torch.zeros(len(ids), len(self.ontology.facts), dtype=torch.bool)
-        for row, known in enumerate(ids):
-            table[row, list(known)] = True
+        for row, fact_ids in enumerate(ids):
+            table[row, list(fact_ids)] = True
         return table
 
 
 def text_groups(texts: Sequence[str]) -> torch.Tensor:
-    """(B,) int64: equal where the texts are the same but for case, width and spacing."""
+    """(B,) int64: equal for texts that differ in case, width and spacing only."""
     digests = [hashlib.blake2b(folded(text).encode(), digest_size=8).digest() for text in texts]
     return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests])
 
@@ -417,11 +417,11 @@ def _product_cells(
     )
     boxes = np.stack([kaleido_boxes(box, part.levels) for box in boxes_B4])
     if isinstance(part, Regions):
-        whole = np.array(WHOLE[:4])
-        pictures = np.stack([kaleido_cells(p, whole, 1, side_px) for p in pixels_B3YX])
+        full_box = np.array(WHOLE[:4])
+        pictures = np.stack([kaleido_cells(p, full_box, 1, side_px) for p in pixels_B3YX])
         words = [_word_regions(p, boxed, part.words, side_px) for p, boxed in zip(pixels_B3YX, printed, strict=True)]
-        cells = np.concatenate([pictures, cells, np.stack([looks for looks, _ in words])], axis=1)
-        frames = np.stack([kaleido_boxes(whole, 1)] * len(boxes))
+        cells = np.concatenate([pictures, cells, np.stack([pixels for pixels, _ in words])], axis=1)
+        frames = np.stack([kaleido_boxes(full_box, 1)] * len(boxes))
         boxes = np.concatenate([frames, boxes, np.stack([places for _, places in words])], axis=1)
     return PictureCells(pixels_BP3YX=torch.from_numpy(cells).float().div_(255), boxes_BP5=torch.from_numpy(boxes))
 
@@ -430,12 +430,12 @@ def _word_regions(
     pixels_3YX: np.ndarray, boxed: Sequence[tuple[str, Box]], count: int, side_px: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cells (count, 3, side_px, side_px) and geometry (count, 5) of the largest words; zeros where there are fewer."""
-    cells, places = np.zeros((count, 3, side_px, side_px), np.uint8), np.zeros((count, 5), np.float32)
+    cells, geometry = np.zeros((count, 3, side_px, side_px), np.uint8), np.zeros((count, 5), np.float32)
     largest = sorted((box for _, box in boxed), key=lambda box: -(box[2] - box[0]) * (box[3] - box[1]))
     for number, box in enumerate(largest[:count]):
         cells[number] = kaleido_cells(pixels_3YX, np.array(box), 1, side_px)[0]
-        places[number] = kaleido_boxes(np.array(box), 1)[0]
-    return cells, places
+        geometry[number] = kaleido_boxes(np.array(box), 1)[0]
+    return cells, geometry
 
 
 @lru_cache(maxsize=1)
@@ -444,7 +444,7 @@ def _book() -> PromptBook:
 
 
 def _input_mask(drawn: Sequence[float], rates: Answers) -> torch.Tensor:
-    """(B, I) bool: which inputs each product shows, by a number drawn from [0, 1] for it."""
+    """(B, I) bool: which inputs each product shows, by a random number in [0, 1) each."""
     title_hidden, nothing = rates.image_only, rates.image_only + rates.nothing
     picture_hidden = nothing + rates.title_only
     shown = [[d < title_hidden or d >= picture_hidden, d >= nothing] for d in drawn]

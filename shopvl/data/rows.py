@@ -66,9 +66,9 @@ class ValidRow:
 def validate_row(
     row: Row, root: Path, wanted: tuple[Modality, ...], *, at_least_px: int | None = None
 ) -> ValidRow | RejectedRow:
-    """Decode and check one row, once. An input that is absent is left out; one that is broken rejects the row.
+    """Decode and check one row. A missing input is left out; a broken one rejects the row.
 
-    A large JPEG is decoded at a fraction of its size where both sides keep `at_least_px`.
+    A large JPEG is decoded at a fraction of its size, as long as both sides keep `at_least_px`.
     """
     product_id = str(row.get("product_id") or "")
     if row.get("fault"):
@@ -90,18 +90,18 @@ def validate_row(
 
 
 def picture_reader() -> PictureReader:
-    """One that keeps its readings with all others of this user."""
+    """A reader whose results are cached for this user."""
     return PictureReader(decode, cache_folder() / "ocr.sqlite")
 
 
 def with_words(reader: PictureReader, items: Sequence[ValidRow]) -> list[ValidRow]:
-    """The same with their pictures read and bared. Raises ShopvlError where the OCR engine does not start."""
-    bare = iter(reader.bare([(item.data, item.image) for item in items if item.data and item.image]))
-    found = []
+    """The same rows after OCR, with overlaid text painted out. Raises ShopvlError if the OCR engine does not start."""
+    readings = iter(reader.bare([(item.data, item.image) for item in items if item.data and item.image]))
+    read_items = []
     for item in items:
         if item.data and item.image:
-            painted = next(bare)
-            original = None if painted.picture is item.image else item.image
-            item = replace(item, image=painted.picture, original=original, printed=painted.printed, note=painted.note)
-        found.append(item)
-    return found
+            reading = next(readings)
+            original = None if reading.picture is item.image else item.image
+            item = replace(item, image=reading.picture, original=original, printed=reading.printed, note=reading.note)
+        read_items.append(item)
+    return read_items

@@ -257,7 +257,7 @@ class Product:
             painted[cell, :, max(top, 0) : bottom, max(left, 0) : right] = colour
         index = self.design.labels[name].index(value)
         with torch.inference_mode():
-            batch = Batch(pictures=loader.seen(list(painted))).to(self.design.device)
+            batch = Batch(pictures=loader.to_pictures(list(painted))).to(self.design.device)
             logp = self.answers.answers.read(batch, [("image",)])["image"][name][:, index].float().cpu()
         return (logp[-1] - logp[:-1]).view(rows, columns).numpy()
 

@@ -1,4 +1,4 @@
-"""The last step of tuning a cloze head: what it knows of each answer beside its name, fitted like a linear machine."""
+"""The last step of tuning a cloze head: its linear terms per answer, fitted on frozen features."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ PICTURED: tuple[Modality, ...] = ("image",)
 
 @pydantic_dataclass(frozen=True, kw_only=True, config=STRICT)
 class PromptHeadFit:
-    """How a prompt-mask head's answers are fitted on the frozen rest: AdamW on a cosine, words as in `words`.
+    """How a prompt-mask head's answer terms are fitted on the frozen rest: AdamW on a cosine, words as in `words`.
 
-    A net is surer of the pictures that it learned from than of others, so what is fitted to pictures alone is held
-    back: a smaller rate, more decay and dropout.
+    A network is more confident on its training pictures than on new ones, so the terms for pictures alone are
+    regularised more: a smaller rate, more decay and dropout.
     """
 
     batch_size: Count = 512
-    min_steps: Count = 300  # a small catalog is gone through more often
+    min_steps: Count = 300  # a small catalog gets more epochs
     max_rows: Count = 100_000  # of a larger catalog, evenly from all of it
     title_epochs: Count = 15
     picture_epochs: Count = 6
     peak_lr: Annotated[float, Field(gt=0)] = 1e-3
-    image_peak_lr: Annotated[float, Field(gt=0)] = 3e-3  # of what reads the whole picture
+    image_peak_lr: Annotated[float, Field(gt=0)] = 3e-3  # of the linear maps of the picture's pooled vector
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    dropout: Share = 0.5  # of the slots' states: else they leave the title's words nothing to explain
-    image_dropout: Share = 0.2  # of the whole picture beside a title
+    dropout: Share = 0.5  # of the slots' states: with less, the n-gram weights of the title learn nothing
+    image_dropout: Share = 0.2  # of the picture's pooled vector, where there is a title
     picture_lr_scale: Annotated[float, Field(gt=0)] = 0.5
     picture_weight_decay: Annotated[float, Field(ge=0)] = 2.0
     picture_dropout: Share = 0.5
@@ -60,19 +60,19 @@ class PromptHeadFit:
 
 
 @dataclass(frozen=True)
-class _Read:
-    """N rows as a frozen head sees them, in half precision."""
+class _FrozenOutputs:
+    """Outputs of the frozen model for N rows, in half precision, and their right answers."""
 
     states_CNQD: list[Tensor]  # of TITLED, then of PICTURED
     pooled_NW: Tensor
-    names_KD: Tensor
+    name_vectors_KD: Tensor
     grams_NG: csr_matrix
     right_NF: csr_matrix  # bool, F = Q * K: one in thousands is true
 
     def right(self, chosen: Tensor) -> Tensor:
         """(B, Q, K) bool: the right answers of these rows."""
         right_BF = torch.from_numpy(self.right_NF[chosen.numpy()].toarray())
-        return right_BF.unflatten(1, (-1, len(self.names_KD)))
+        return right_BF.unflatten(1, (-1, len(self.name_vectors_KD)))
 
 
 def fit_answer_heads(
@@ -82,37 +82,40 @@ def fit_answer_heads(
     seed: int = 0,
     fit: PromptHeadFit | None = None,
 ) -> None:
-    """Fit what a cloze head knows of its answers beside their names, on the frozen rest, without augmentation.
+    """Fit a cloze head's linear terms per answer with everything else frozen, without augmentation.
 
-    Where there is a title, by the squared hinge of each answer against the others: first `ngram_linear` alone, as
-    support vector machines, then `title_answer_bias`, `image_linear_with_title` and the scale of the names beside it. A
-    row on the right side of its margin pulls no more, so noisy labels do less harm than under cross-entropy. Where
-    there is only a picture: `image_only_answer_bias`, `image_linear` and the scale, by cross-entropy, which does better
-    on what pictures show, and with more decay of the weights.
+    With a title, by the squared hinge loss of each answer against the others: first `ngram_linear` alone, as support
+    vector machines, then `title_answer_bias`, `image_linear_with_title` and the scale of the names. A row on the right
+    side of its margin has no gradient, so noisy labels do less harm than under cross-entropy. With a picture alone:
+    `image_only_answer_bias`, `image_linear` and the scale, by cross-entropy, which is better there, with more decay.
     """
     model = design.model
     assert isinstance(model, AnsweringDualEncoder)
     assert isinstance(model.head, PromptMaskHead)
-    asked = questions_of(design.ontology)
+    questions = questions_of(design.ontology)
     fit = fit or PromptHeadFit()
-    read = _read(design, rows, asked, fit.max_rows, lambda share: report(share / 2))
-    legal_QK = design.loader.questions(asked).legal_QK
-    _fit_words(model.head, read, legal_QK, fit.words, lambda share: report(0.5 + share / 8))
-    _fit_titles(design, model.head, read, legal_QK, seed, fit, lambda share: report(0.625 + share / 8))
-    _fit_pictures(design, model.head, read, legal_QK, seed, fit, lambda share: report(0.75 + share / 4))
+    outputs = _read(design, rows, questions, fit.max_rows, lambda share: report(share / 2))
+    legal_QK = design.loader.questions(questions).legal_QK
+    _fit_words(model.head, outputs, legal_QK, fit.words, lambda share: report(0.5 + share / 8))
+    _fit_titles(design, model.head, outputs, legal_QK, seed, fit, lambda share: report(0.625 + share / 8))
+    _fit_pictures(design, model.head, outputs, legal_QK, seed, fit, lambda share: report(0.75 + share / 4))
     model.eval()
 
 
 def _fit_words(
-    head: PromptMaskHead, read: _Read, legal_QK: Tensor, fit: SupportVectorFit, report: Callable[[float], None]
+    head: PromptMaskHead,
+    outputs: _FrozenOutputs,
+    legal_QK: Tensor,
+    fit: SupportVectorFit,
+    report: Callable[[float], None],
 ) -> None:
-    """`ngram_linear`, where an answer is of one question; `unknown`, which is of all, is left to the states."""
+    """Fit `ngram_linear` for answers that belong to one question; not for `unknown`, which belongs to all."""
     Q, K = legal_QK.shape
     own_K, question_K = (legal_QK.sum(0) == 1).numpy(), legal_QK.int().argmax(0).numpy()
-    right_NK = read.right_NF[:, question_K * K + np.arange(K)].toarray() & own_K
-    answered_NQ = (read.right_NF.reshape(-1, K).getnnz(1) > 0).reshape(-1, Q)
-    asked_NK = answered_NQ[:, question_K] & own_K
-    weights_GK, bias_K = fit_grams(read.grams_NG, right_NK, asked_NK, fit, report)
+    right_NK = outputs.right_NF[:, question_K * K + np.arange(K)].toarray() & own_K
+    answered_NQ = (outputs.right_NF.reshape(-1, K).getnnz(1) > 0).reshape(-1, Q)
+    has_answer_NK = answered_NQ[:, question_K] & own_K
+    weights_GK, bias_K = fit_grams(outputs.grams_NG, right_NK, has_answer_NK, fit, report)
     with torch.no_grad():
         head.ngram_linear.weights.weight.copy_(torch.from_numpy(weights_GK))
         head.ngram_linear.bias.copy_(torch.from_numpy(bias_K))
@@ -121,7 +124,7 @@ def _fit_words(
 def _fit_titles(
     design: Design,
     head: PromptMaskHead,
-    read: _Read,
+    outputs: _FrozenOutputs,
     legal_QK: Tensor,
     seed: int,
     fit: PromptHeadFit,
@@ -130,7 +133,7 @@ def _fit_titles(
     with torch.no_grad():
         head.log_title_scale.fill_(math.log(fit.name_scale))
         head.title_answer_bias.zero_()
-        _begin(head.image_linear_with_title, read)
+        _reset(head.image_linear_with_title, outputs)
     groups = [
         {"params": [head.title_answer_bias, head.log_title_scale], "lr": fit.peak_lr},
         {"params": list(head.image_linear_with_title.linear.parameters()), "lr": fit.image_peak_lr},
@@ -138,22 +141,22 @@ def _fit_titles(
 
     def loss(number: int, chosen: Tensor) -> Tensor:
         choice = number % len(TITLED)
-        states = F.dropout(_chosen(read.states_CNQD[choice], chosen, design.device), fit.dropout)
-        grams_BG = torch.from_numpy(padded(read.grams_NG[chosen.numpy()])).to(design.device)
-        logits = head.with_title(states, _by_name(head, states, read), grams_BG)
+        states = F.dropout(_chosen(outputs.states_CNQD[choice], chosen, design.device), fit.dropout)
+        grams_BG = torch.from_numpy(padded(outputs.grams_NG[chosen.numpy()])).to(design.device)
+        logits = head.with_title(states, _by_name(head, states, outputs), grams_BG)
         if "image" in TITLED[choice]:
-            pooled_BW = F.dropout(_chosen(read.pooled_NW, chosen, design.device), fit.image_dropout)
+            pooled_BW = F.dropout(_chosen(outputs.pooled_NW, chosen, design.device), fit.image_dropout)
             logits = logits + head.image_logits_with_title(pooled_BW)
-        right = read.right(chosen).to(design.device)
+        right = outputs.right(chosen).to(design.device)
         return squared_hinge_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
 
-    _fit(groups, fit.title_epochs, fit.weight_decay, fit, loss, len(read.pooled_NW), seed, report)
+    _fit(groups, fit.title_epochs, fit.weight_decay, fit, loss, len(outputs.pooled_NW), seed, report)
 
 
 def _fit_pictures(
     design: Design,
     head: PromptMaskHead,
-    read: _Read,
+    outputs: _FrozenOutputs,
     legal_QK: Tensor,
     seed: int,
     fit: PromptHeadFit,
@@ -162,27 +165,27 @@ def _fit_pictures(
     with torch.no_grad():
         head.log_picture_scale.fill_(math.log(fit.name_scale))
         head.image_only_answer_bias.zero_()
-        _begin(head.image_linear, read)
+        _reset(head.image_linear, outputs)
     groups = [
         {"params": [head.image_only_answer_bias, head.log_picture_scale], "lr": fit.picture_lr_scale * fit.peak_lr},
         {"params": list(head.image_linear.linear.parameters()), "lr": fit.picture_lr_scale * fit.image_peak_lr},
     ]
 
     def loss(number: int, chosen: Tensor) -> Tensor:
-        states = F.dropout(_chosen(read.states_CNQD[-1], chosen, design.device), fit.dropout)
-        pooled_BW = F.dropout(_chosen(read.pooled_NW, chosen, design.device), fit.picture_dropout)
-        logits = head.with_picture(states, _by_name(head, states, read), pooled_BW)
-        right = read.right(chosen).to(design.device)
+        states = F.dropout(_chosen(outputs.states_CNQD[-1], chosen, design.device), fit.dropout)
+        pooled_BW = F.dropout(_chosen(outputs.pooled_NW, chosen, design.device), fit.picture_dropout)
+        logits = head.with_picture(states, _by_name(head, states, outputs), pooled_BW)
+        right = outputs.right(chosen).to(design.device)
         return cross_entropy_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
 
-    _fit(groups, fit.picture_epochs, fit.picture_weight_decay, fit, loss, len(read.pooled_NW), seed, report)
+    _fit(groups, fit.picture_epochs, fit.picture_weight_decay, fit, loss, len(outputs.pooled_NW), seed, report)
 
 
-def _begin(head: LinearHead, read: _Read) -> None:
-    """At zero, over features as they are in the rows."""
-    whole = read.pooled_NW.float()
-    head.mean_F.copy_(whole.mean(0))
-    head.spread_F.copy_(whole.std(0, correction=0) + 1e-5)
+def _reset(head: LinearHead, outputs: _FrozenOutputs) -> None:
+    """Zero weights, and features standardised by these rows."""
+    pooled_NW = outputs.pooled_NW.float()
+    head.mean_F.copy_(pooled_NW.mean(0))
+    head.spread_F.copy_(pooled_NW.std(0, correction=0) + 1e-5)
     head.linear.weight.zero_()
     head.linear.bias.zero_()
 
@@ -191,9 +194,9 @@ def _chosen(values: Tensor, chosen: Tensor, device: torch.device) -> Tensor:
     return values[chosen].to(device).float()
 
 
-def _by_name(head: PromptMaskHead, states: Tensor, read: _Read) -> Tensor:
+def _by_name(head: PromptMaskHead, states: Tensor, outputs: _FrozenOutputs) -> Tensor:
     with torch.no_grad():
-        return (states @ read.names_KD.T) * head.log_scale.exp()
+        return (states @ outputs.name_vectors_KD.T) * head.log_scale.exp()
 
 
 def _fit(
@@ -206,7 +209,7 @@ def _fit(
     seed: int,
     report: Callable[[float], None],
 ) -> None:
-    """AdamW on a cosine; `loss` is told the step's number and the rows' numbers."""
+    """AdamW on a cosine; `loss` takes the number of the step and of its rows."""
     optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay)
     size = min(fit.batch_size, rows)
     epochs = max(epochs, math.ceil(fit.min_steps / math.ceil(rows / size)))
@@ -226,9 +229,9 @@ def _fit(
 
 def squared_hinge_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tensor) -> Tensor:
     """Sum over the questions that have a right answer, and over their legal answers, of max(0, 1 - sign * logit)^2."""
-    asked_BQ1 = right_BQK.any(-1, keepdim=True)
+    has_answer_BQ1 = right_BQK.any(-1, keepdim=True)
     sign_BQK = 2.0 * right_BQK - 1.0
-    return (F.relu(1 - sign_BQK * logits_BQK).square() * (legal_QK & asked_BQ1)).sum()
+    return (F.relu(1 - sign_BQK * logits_BQK).square() * (legal_QK & has_answer_BQ1)).sum()
 
 
 def cross_entropy_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tensor) -> Tensor:
@@ -240,20 +243,21 @@ def cross_entropy_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tens
 def _read(
     design: Design,
     rows: Catalog | TrainingCache,
-    asked: tuple[Question, ...],
+    questions: tuple[Question, ...],
     max_rows: int,
     report: Callable[[float], None],
-) -> _Read:
-    """The complete ones of the rows; each batch of them is asked in the next language."""
+) -> _FrozenOutputs:
+    """Outputs for the complete rows; each batch gets its questions in the next language."""
     model, loader = design.model, design.loader
     assert isinstance(model, AnsweringDualEncoder)
     model.eval()
     with torch.inference_mode():
         prepared = [
-            model.prepare(loader.questions(asked, language=language).to(design.device)) for language in loader.languages
+            model.prepare(loader.questions(questions, language=language).to(design.device))
+            for language in loader.languages
         ]
     turns = itertools.cycle(prepared)
-    kept: list[list[np.ndarray]] = [[] for _ in range(len(TITLED) + 2)]
+    columns: list[list[np.ndarray]] = [[] for _ in range(len(TITLED) + 2)]
     titles: list[str] = []
     right: list[csr_matrix] = []
     total = rows.count()
@@ -267,13 +271,13 @@ def _read(
     for item in encode(design, spread(rows.batches(), total, max_rows), rows.root, MODALITIES, read):
         if not isinstance(item, Encoded) or not item.values:
             continue
-        for part, values in zip(kept, item.values.values(), strict=True):
+        for part, values in zip(columns, item.values.values(), strict=True):
             part.append(values.astype(np.float16))
         titles += [row["title"] for row in item.rows]
-        right.append(csr_matrix(loader.right_answers(item.rows, asked).flatten(1).numpy()))
+        right.append(csr_matrix(loader.right_answers(item.rows, questions).flatten(1).numpy()))
         report(len(titles) / min(total, max_rows))
     if not titles:
         raise CatalogError(f"no row of {rows.path} has both a picture and a title, so there is nothing to fit on")
     names = require(prepared[0].answers_KD, "answer vectors", by="the fit of answer heads")
-    *states, whole = [torch.from_numpy(np.concatenate(part)) for part in kept]
-    return _Read(states, whole, names.clone(), gram_rows(titles), vstack(right, "csr"))
+    *states, pooled = [torch.from_numpy(np.concatenate(part)) for part in columns]
+    return _FrozenOutputs(states, pooled, names.clone(), gram_rows(titles), vstack(right, "csr"))

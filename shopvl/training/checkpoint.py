@@ -1,4 +1,4 @@
-"""Where a run stands, on disk: safetensors and JSON, no pickle. A checkpoint is whole or it is not there."""
+"""Checkpoints of a run: safetensors and JSON, no pickle, written atomically."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path, model: nn.Module, optimizer: Optimizer, further: Mapping[str, nn.Module] = {}
 ) -> Progress:
-    """Put the newest checkpoint into model, optimizer and what else was saved; step 0 where there is none.
+    """Load the newest checkpoint into model, optimizer and the `further` modules; step 0 if there is none.
 
     Raises DesignError for a checkpoint of other weights.
     """
-    found = _checkpoints(folder)
-    if not found:
+    checkpoints = _checkpoints(folder)
+    if not checkpoints:
         return Progress()
-    newest = found[-1]
+    newest = checkpoints[-1]
     for name, module in {"model": model, **further}.items():
         tensors = load_file(newest / f"{name}.safetensors")
         if odd := sorted(tensors.keys() ^ module.state_dict().keys()):
@@ -73,7 +73,9 @@ def _flat(optimizer: Optimizer) -> dict[str, Tensor]:
     """AdamW's state as `PARAMETER.KEY` -> tensor."""
     state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
     return {
-        f"{number}.{key}": torch.as_tensor(v).contiguous() for number, kept in state.items() for key, v in kept.items()
+        f"{number}.{key}": torch.as_tensor(v).contiguous()
+        for number, tensors in state.items()
+        for key, v in tensors.items()
     }
 
 

@@ -1,7 +1,7 @@
-"""One run over several processes: what has to be known of the whole batch is gathered, gradients included.
+"""One run over several processes: what a loss needs of the whole batch is gathered, with gradients.
 
-The loss that is minimised is the mean over the processes' losses. A contrast is computed over the whole batch by every
-process, so that mean is the loss of one process with that batch; other objectives are means over a process's own rows.
+The loss is the mean over the processes' losses. Every process computes contrastive losses over the whole batch, so
+their mean equals the loss of a single process with that batch; other objectives are means over a process's own rows.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def whole_batch(output: Output, batch: Batch) -> tuple[Output, Batch]:
 
 
 def share_of(batch_size: int, count: int) -> int:
-    """Rows of a batch for each of `count` processes. Raises RecipeError where they cannot have as many each."""
+    """Rows of a batch for each of `count` processes. Raises RecipeError if it does not divide evenly."""
     if batch_size % count:
         raise RecipeError(
             f"a batch of {batch_size} products cannot be shared by {count} processes; change schedule.batch_size"
@@ -48,7 +48,7 @@ def share_of(batch_size: int, count: int) -> int:
 
 
 def agreed(seconds: float) -> float:
-    """The first process's clock, so that all end at the same step."""
+    """The first process's seconds, so that all processes end at the same step."""
     if processes().num_processes == 1:
         return seconds
     clock = torch.tensor([seconds], dtype=torch.float64, device=processes().device)
@@ -58,7 +58,7 @@ def agreed(seconds: float) -> float:
 
 @contextmanager
 def norms_over_all(model: nn.Module) -> Iterator[None]:
-    """Batch norms of `model` see the whole batch while this is entered (torch's SyncBatchNorm knows no CPU)."""
+    """Inside it, batch norms of `model` use the whole batch (torch's SyncBatchNorm does not support CPUs)."""
     norms = [module for module in model.modules() if type(module) is nn.BatchNorm2d]
     if processes().num_processes > 1:
         for norm in norms:

@@ -74,8 +74,8 @@ class Experiment:
 
     @classmethod
     def of_recipe(cls, recipe: Recipe, **fields: Any) -> Experiment:
-        """An experiment with that very recipe, whatever it changes of the one it is named after. Raises RecipeError."""
-        # the size is of no account: the changes say everything
+        """An experiment with exactly that recipe, which may differ from the built-in one. Raises RecipeError."""
+        # the size does not matter: the changes state every field
         return cls.from_dict({"recipe": recipe.name, "size": "mini", "changes": recipe.to_dict(), **fields})
 
     def full_recipe(self) -> Recipe:

@@ -1,4 +1,4 @@
-"""Large contrastive batches in little memory: gradients of the embeddings first, of the towers chunk by chunk."""
+"""Gradient caching: large contrastive batches in little memory (GradCache)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def cached_backward(
 ) -> dict[str, Tensor]:
     """Losses of the whole batch, with the gradients of the whole batch in the weights (GradCache, arXiv:2101.06983).
 
-    `model` is the design's, wrapped or not. Only `chunk_size` products' activations are alive at a time, at the price
-    of a second forward pass. Equal to the plain backward pass, except that batch norms see chunks. Objectives may read
-    embeddings and scales only.
+    `model` is the design's, wrapped or not. Only `chunk_size` products' activations are in memory at a time, at the
+    cost of a second forward pass. Equal to the plain backward pass, except that batch norms see chunks. Objectives may
+    read embeddings and scales only.
     """
     chunks = [batch.rows(slice(start, start + chunk_size)) for start in range(0, len(batch), chunk_size)]
     states, outputs = [], []
@@ -38,8 +38,8 @@ def cached_backward(
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(state)  # the same dropout as in the first pass
             again = model(chunk)
-        place = slice(number * chunk_size, number * chunk_size + len(chunk))
-        terms = [(again.embeddings[name] * _grad(whole[name])[place]).sum() for name in names]
+        rows = slice(number * chunk_size, number * chunk_size + len(chunk))
+        terms = [(again.embeddings[name] * _grad(whole[name])[rows]).sum() for name in names]
         share = float(number == 0)  # scales belong to the whole batch; each pass has a gradient for every weight
         terms += [again.scales[pair] * _grad(scale) * share for pair, scale in scales.items()]
         torch.stack(terms).sum().backward()
@@ -51,7 +51,7 @@ def _grad(leaf: Tensor) -> Tensor:
 
 
 class _Known(nn.Module):
-    """Stands in for a model whose output is there already."""
+    """Stands in for a model whose output is already known."""
 
     def __init__(self, output: Output) -> None:
         super().__init__()

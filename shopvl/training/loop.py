@@ -45,23 +45,23 @@ def train(
     seed: int = 0,
     on_step: OnStep = lambda progress, share, losses: None,
 ) -> Progress:
-    """Train `design` until the budget is spent, going on from the newest checkpoint in `folder`.
+    """Train `design` until the budget is spent; resumes from the newest checkpoint in `folder`.
 
-    Everything random in a step follows from (seed, step), so a run that was killed and started again gives the same
-    losses as an unbroken one. Losses of every step are kept in `losses.jsonl`. Several processes share each batch.
+    All randomness of a step follows from (seed, step), so a resumed run has the same losses as an uninterrupted one.
+    Losses of every step are kept in `losses.jsonl`. Several processes share each batch.
     """
     disable_malloc_trim()
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16" if bf16_is_fast() else "no")
     schedule = design.recipe.schedule
     rank, count = accelerator.process_index, accelerator.num_processes
     if design.teacher is not None and count > 1:
-        raise RecipeError(f"the teacher of {design.recipe.name} remembers one process's products; train it in one")
+        raise RecipeError(f"the teacher of {design.recipe.name} has a queue of one process; train in one process")
     steps = TrainingDataset(rows, design.loader, seed, rank, count)
     optimizer = adamw(design.model, schedule.peak_lr, schedule.weight_decay)
     average = copy.deepcopy(design.model).requires_grad_(False) if schedule.average else None
-    followers = _present(teacher=design.teacher, average=average)
-    progress = load_checkpoint(folder, design.model, optimizer, followers)
-    for module in (design.model, *followers.values()):
+    averages = _present(teacher=design.teacher, average=average)
+    progress = load_checkpoint(folder, design.model, optimizer, averages)
+    for module in (design.model, *averages.values()):
         module.to(accelerator.device)
     model, optimizer = accelerator.prepare(design.model, optimizer)
     model.train()
@@ -79,19 +79,19 @@ def train(
             losses = _optimize(design, model, optimizer, accelerator, batch, generator, products)
             if design.teacher is not None:
                 design.teacher.step(design.model)
-            if average is not None:  # from nothing it would remember its beginning for long
+            if average is not None:  # a smaller decay at first, or the random start would stay in the average for long
                 ema_update(average, design.model, min(schedule.average, (1 + progress.step) / (10 + progress.step)))
             progress = Progress(progress.step + 1, agreed(time.monotonic() - started))
-            known = {name: accelerator.reduce(loss.detach(), "mean").item() for name, loss in losses.items()}
-            log.write(progress.step, known)
-            on_step(progress, budget.share_done(progress), known)
+            mean_losses = {name: accelerator.reduce(loss.detach(), "mean").item() for name, loss in losses.items()}
+            log.write(progress.step, mean_losses)
+            on_step(progress, budget.share_done(progress), mean_losses)
             if main and time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
                 log.flush()
-                save_checkpoint(folder, design.model, optimizer.optimizer, progress, followers)
+                save_checkpoint(folder, design.model, optimizer.optimizer, progress, averages)
                 saved_at = time.monotonic()
         log.flush()
         if main:
-            save_checkpoint(folder, design.model, optimizer.optimizer, progress, followers)
+            save_checkpoint(folder, design.model, optimizer.optimizer, progress, averages)
     if average is not None:
         design.model.load_state_dict(average.state_dict())
     design.model.eval()
@@ -143,7 +143,7 @@ def adamw(model: nn.Module, peak_lr: float, weight_decay: float) -> torch.optim.
 
 
 def _batches(steps: TrainingDataset, first: int, device: torch.device) -> Iterator[Batch]:
-    """Batches from that step on, without end; prepared one ahead in a worker process."""
+    """Endless batches from that step on, prepared ahead in a worker process."""
     loader: DataLoader[Batch] = DataLoader(
         steps, batch_size=None, sampler=itertools.count(first), num_workers=1, prefetch_factor=2
     )
@@ -178,8 +178,8 @@ class _Losses:
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = path.read_text("utf-8").splitlines()[:step] if path.is_file() else []
-        path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+        lines = path.read_text("utf-8").splitlines()[:step] if path.is_file() else []
+        path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, step: int, losses: dict[str, float]) -> None:

@@ -55,16 +55,16 @@ def pretrain(
     if corrections is not None:
         catalog = with_corrections(catalog, corrections)
     log_path = experiment.path_of("query_log")
-    together = processes()
-    with together.main_process_first():
+    process_group = processes()
+    with process_group.main_process_first():
         rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report, recipe.reads)
         _same_run(folder, experiment, rows.data_digest)
-    design = _begun(experiment, rows, catalog)
+    design = _initial_design(experiment, rows, catalog)
     if experiment.teachers:
         design.learn_from([Design.from_pretrained(path) for path in experiment.teacher_paths()])
-    if not together.is_main_process:
+    if not process_group.is_main_process:
         _train(experiment, design, rows, folder)
-        together.wait_for_everyone()
+        process_group.wait_for_everyone()
         return Design.from_pretrained(folder / DESIGN)
     with ExitStack() as stack:
         own = tracker is None
@@ -75,19 +75,23 @@ def pretrain(
             merge_low_rank(design.model)
         if recipe.answering is not None:
             fit_prompt_head(
-                design, rows, lambda share: report("polish", share, ""), experiment.seed, experiment.prompt_head
+                design,
+                rows,
+                lambda share: report("fit answer heads", share, ""),
+                experiment.seed,
+                experiment.prompt_head,
             )
         design.save(folder / DESIGN)
         (folder / SUMMARY).write_text(json.dumps(_summary(design, rows, progress), indent=1), "utf-8")
         if own:
             tracker.files(folder / DESIGN, DESIGN)
-    together.wait_for_everyone()
+    process_group.wait_for_everyone()
     return design
 
 
 @contextmanager
 def _own_run(experiment: Experiment, folder: Path, rows: TrainingCache, design: Design) -> Iterator[Tracker]:
-    """A tracked run of its own, with what it is a run of."""
+    """A tracked run of its own, with its parameters."""
     run_name = f"{design.recipe.name}-{experiment.size}-{experiment.seed}"
     with tracked(experiment.name, run_name, folder) as tracker:
         tracker.parameters(
@@ -122,7 +126,7 @@ def _summary(design: Design, rows: TrainingCache, progress: Progress) -> dict[st
 
 
 def machine_parameters() -> dict[str, Any]:
-    """What of the machine and its libraries the figures of a run may depend on."""
+    """Facts about the machine and its libraries that a run's figures may depend on."""
     return {
         "threads": torch.get_num_threads(),
         "processes": processes().num_processes,
@@ -155,8 +159,8 @@ def _train(
     return train(design, rows, folder, budget=budget, seed=experiment.seed, on_step=on_step)
 
 
-def _begun(experiment: Experiment, rows: TrainingCache, catalog: Catalog) -> Design:
-    """The design as it is before its first step."""
+def _initial_design(experiment: Experiment, rows: TrainingCache, catalog: Catalog) -> Design:
+    """The design before its first training step."""
     recipe, ontology_path = experiment.full_recipe(), experiment.path_of("ontology")
     start_path = experiment.path_of("start")
     start = None if start_path is None else Design.from_pretrained(start_path)
@@ -171,8 +175,8 @@ def _begun(experiment: Experiment, rows: TrainingCache, catalog: Catalog) -> Des
     design = build(recipe, start.tokenizer, ontology, seed=experiment.seed, towers=start.towers, random_weights=True)
     if not design.start_from(start):
         raise RecipeError(
-            f"nothing of {start_path} ({start.recipe.name}) fits the recipe {recipe.name!r} at this size; "
-            "start from a design with the same towers, or from nothing"
+            f"no weights of {start_path} ({start.recipe.name}) fit the recipe {recipe.name!r} at this size; "
+            "start from a design with the same towers, or without a start"
         )
     if experiment.adapt == "lora":
         add_low_rank([design.model.image_tower, design.model.text_tower])
@@ -180,7 +184,7 @@ def _begun(experiment: Experiment, rows: TrainingCache, catalog: Catalog) -> Des
 
 
 def _same_run(folder: Path, experiment: Experiment, data_digest: str) -> None:
-    """Note what is run in the folder; RecipeError where something else was begun there. The budget may change."""
+    """Record what is run in the folder; RecipeError if another run was started there. The budget may change."""
     identity = {
         "recipe": experiment.full_recipe().to_dict(),
         "seed": experiment.seed,
@@ -188,12 +192,12 @@ def _same_run(folder: Path, experiment: Experiment, data_digest: str) -> None:
         "data_digest": data_digest,
         "start": experiment.start,
         "adapt": experiment.adapt,
-        "teachers": list(experiment.teachers) or None,  # runs begun before there were any have no word of them
+        "teachers": list(experiment.teachers) or None,  # None, as in records written before teachers existed
     }
     note = folder / EXPERIMENT
     if note.is_file():
-        begun = json.loads(note.read_text("utf-8"))
-        differing = [name for name, value in identity.items() if begun.get(name) != value]
+        recorded = json.loads(note.read_text("utf-8"))
+        differing = [name for name, value in identity.items() if recorded.get(name) != value]
         if differing:
             raise RecipeError(
                 f"{folder} holds a run with another {' and '.join(differing)}; "

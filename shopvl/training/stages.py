@@ -1,4 +1,4 @@
-"""From trained weights to a model folder: fit what answers, calibrate on held-out rows, write the card, save."""
+"""From trained weights to a model folder: fit heads, calibrate on held-out rows, write the model card, save."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def finish(
 ) -> list[RejectedRow]:
     """Make `folder` the model folder of a trained design: linear heads fitted on `heads_on`, calibrated on `held_out`.
 
-    What has no rows is left out: a design that answers prompts has no linear heads. Returns the rows of `heads_on` that
-    nothing was learned from. Raises DesignError as `fit_heads` does.
+    A stage without rows is skipped; a design that answers prompts has no linear heads. Returns the rows of `heads_on`
+    that could not be used. Raises DesignError as `fit_heads` does.
     """
     rejects = [] if heads_on is None else fit_heads(design, heads_on, report, seed, min_steps, fit)
     if held_out is not None:
@@ -48,14 +48,14 @@ def fit_prompt_head(
     seed: int = 0,
     fit: PromptHeadFit | None = None,
 ) -> None:
-    """The end of training a design that answers prompts: what it is asked, and the last fit of a prompt-mask head."""
+    """The end of training a design that answers prompts: its labels, and the last fit of a prompt-mask head."""
     design.labels = prompted_labels(design.ontology)
     if isinstance(design.recipe.answering, PromptMask):
         fit_answer_heads(design, rows, report, seed, fit)
 
 
 def refit(design: Design, table: Path, folder: Path) -> None:
-    """Make `folder` the model folder of a design whose weights were put together from others that learned of `table`:
-    its prompt-mask head is fitted anew on the training rows, and calibrated on the validation rows."""
+    """Make `folder` the model folder of a design whose weights were merged from models trained on `table`: fit its
+    prompt-mask head again on the training rows, and calibrate it on the validation rows."""
     fit_prompt_head(design, open_catalog(table, split="train"))
     finish(design, folder, held_out=open_catalog(table, split="val"))

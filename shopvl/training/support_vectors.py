@@ -1,4 +1,4 @@
-"""Linear support vector machines over the grams of titles, one per answer."""
+"""Linear support vector machines over the n-grams of titles, one per answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shopvl.recipes.parts.fields import STRICT, Count
 class SupportVectorFit:
     """How the machines of `fit_grams` are fitted."""
 
-    strength: Annotated[float, Field(gt=0)] = 1.0  # of the losses against the weights' own size; rows have length 1
+    strength: Annotated[float, Field(gt=0)] = 1.0  # C: weight of the losses against the L2 penalty; rows have length 1
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
     max_iterations: Count = 3000
 
@@ -28,28 +28,29 @@ class SupportVectorFit:
 def fit_grams(
     rows_NG: csr_matrix,
     right_NK: np.ndarray,
-    asked_NK: np.ndarray,
+    has_answer_NK: np.ndarray,
     fit: SupportVectorFit | None = None,
     report: Callable[[float], None] = lambda share: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (G, K) and biases (K,): the least squared hinge of each answer against all that is asked beside it.
+    """Weights (G, K) and biases (K,) with the least squared hinge loss of each answer against the rest.
 
-    Convex, so a rare word gets the weight that its rows are worth, where a step of AdamW is as long for a word seen
-    twice as for one seen daily: with such grams, colour from the title went from 0.905 to 0.914 and type from 0.967 to
-    0.968 (real products, validation split). An answer that is right nowhere has the bias -1.
+    `has_answer_NK` says which rows count for an answer. The loss is convex and solved to the end, so rare words get
+    their due weight; AdamW takes steps of the same length for rare and frequent ones. With it, colour from the title
+    went from 0.905 to 0.914 and type from 0.967 to 0.968 (real products, validation split). An answer that is right
+    nowhere has the bias -1.
     """
     fit = fit or SupportVectorFit()
     weights_GK = np.zeros((rows_NG.shape[1], right_NK.shape[1]), dtype=np.float32)
     bias_K = np.zeros(right_NK.shape[1], dtype=np.float32)
 
     def machine(answer: int) -> tuple[np.ndarray | float, float]:
-        asked = asked_NK[:, answer]
-        right = right_NK[asked, answer]
+        rows = has_answer_NK[:, answer]
+        right = right_NK[rows, answer]
         if right.all() or not right.any():
             return 0.0, 1.0 if right.any() else -1.0
-        # the primal solver draws nothing: threads do not change what it finds
+        # the primal solver is deterministic: results do not depend on threads
         svm = LinearSVC(C=fit.strength, tol=fit.tolerance, max_iter=fit.max_iterations, dual=False)
-        svm.fit(rows_NG[asked], right)
+        svm.fit(rows_NG[rows], right)
         return svm.coef_[0], svm.intercept_[0]
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:

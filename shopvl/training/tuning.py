@@ -27,14 +27,14 @@ from shopvl.recipes.parts.fields import STRICT, Count, Share
 from shopvl.text.grams import gram_rows, padded
 from shopvl.training.support_vectors import SupportVectorFit, fit_grams
 
-MIN_STEPS = 600  # a small catalog is gone through more often
+MIN_STEPS = 600  # a small catalog gets more epochs
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LinearHeadFit:
     """How linear heads are fitted on frozen features: AdamW on a cosine, words by support vector machines.
 
-    Beside a title features are dropped more often and learned more slowly, or they leave its words nothing to explain.
+    With a title, features have more dropout and a smaller rate, or the weights of its words learn nothing.
     """
 
     batch_size: Count = 512
@@ -58,8 +58,8 @@ def fit_heads(
 ) -> list[RejectedRow]:
     """Give `design` heads fitted on the catalog's rows that have picture and title. Multi-valued: the first value.
 
-    The other rows are returned. Raises DesignError where the design's ontology leaves nothing to choose between, or
-    where it answers prompts.
+    The other rows are returned. Raises DesignError if the design's ontology has no two categories and no property of
+    two values, or if the design answers prompts.
     """
     if (answering := design.recipe.answering) is not None:
         raise DesignError(
@@ -92,11 +92,11 @@ def fit_heads(
 
 @torch.no_grad()
 def _fit_words(heads: LinearHeads, known: Labelled, grams_NG: csr_matrix, fit: SupportVectorFit) -> None:
-    """What a title's words say of each property; the same wherever there is a title."""
+    """Fit the weights of a title's words for each property; all choices of inputs with a title share them."""
     for name, label_N in known.labels.items():
-        asked_N1 = (label_N >= 0).numpy()[:, None]
-        right_NK = F.one_hot(label_N.clamp(min=0), heads.labels[name]).bool().numpy() & asked_N1
-        weights_GK, bias_K = fit_grams(grams_NG, right_NK, np.broadcast_to(asked_N1, right_NK.shape), fit)
+        has_label_N1 = (label_N >= 0).numpy()[:, None]
+        right_NK = F.one_hot(label_N.clamp(min=0), heads.labels[name]).bool().numpy() & has_label_N1
+        weights_GK, bias_K = fit_grams(grams_NG, right_NK, np.broadcast_to(has_label_N1, right_NK.shape), fit)
         for inputs in INPUT_CHOICES:
             words = heads.head(inputs, name).words
             if words is not None:
@@ -105,7 +105,7 @@ def _fit_words(heads: LinearHeads, known: Labelled, grams_NG: csr_matrix, fit: S
 
 
 def answerable(ontology: Ontology) -> dict[str, list[str]]:
-    """What heads are asked: the category, as ` > `-joined leaf paths, and each property, with the values to choose."""
+    """What heads can answer: the category, as ` > `-joined leaf paths, and each property, with at least two values."""
     labels = {CATEGORY: [CATEGORY_JOIN.join(path) for path in ontology.leaves()]}
     labels |= {name: list(values) for name, values in ontology.values().items()}
     return {name: values for name, values in labels.items() if len(values) > 1}
@@ -121,7 +121,7 @@ def _fit(
     fit: LinearHeadFit,
     progress: Callable[[float], None],
 ) -> None:
-    """All properties of one choice of inputs together, beside their titles' words, by AdamW on a cosine."""
+    """All properties of one choice of inputs together, with the words' weights fixed, by AdamW on a cosine."""
     features, labels = known.values[inputs_name(inputs)], known.labels
     heads = {name: linear_heads.head(inputs, name) for name in labels}
     titled = "title" in inputs
@@ -131,7 +131,7 @@ def _fit(
     optimizer = torch.optim.AdamW(fitted, lr=peak_lr, weight_decay=fit.weight_decay)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # of the dropout
-    center = features.mean(0)  # a dropped feature is an average one
+    center = features.mean(0)  # dropout replaces a feature by its mean
     size = min(fit.batch_size, len(features))
     epochs = max(epochs, math.ceil(min_steps / math.ceil(len(features) / size)))
     steps = epochs * math.ceil(len(features) / size)
@@ -140,8 +140,8 @@ def _fit(
         order = torch.randperm(len(features), generator=generator)
         for chosen in order.split(size):
             grams_BG = torch.from_numpy(padded(grams_NG[chosen.numpy()])) if titled else None
-            seen = F.dropout(features[chosen] - center, dropout) + center
-            losses = [loss_of(head(seen, grams_BG), labels[name][chosen]) for name, head in heads.items()]
+            dropped = F.dropout(features[chosen] - center, dropout) + center
+            losses = [loss_of(head(dropped, grams_BG), labels[name][chosen]) for name, head in heads.items()]
             optimizer.zero_grad(set_to_none=True)
             (torch.stack(losses).sum() / len(chosen)).backward(inputs=fitted)
             optimizer.step()
@@ -159,9 +159,8 @@ def squared_hinge(logits_BK: Tensor, label_B: Tensor) -> Tensor:
     """Sum over known labels of the one-against-rest squared hinge loss, as in a linear support vector machine.
 
     With a title's words it beats cross-entropy (colour on real products: 0.909 to 0.899): a row on the right side of
-    its margin pulls no more, so noisy labels do less harm. From pictures alone it loses (type: 0.805 to 0.854). Rows
-    with a negative label are left out. A sum, so that a property known for few rows weighs as much per row as one known
-    for all.
+    its margin has no gradient, so noisy labels do less harm. From pictures alone it loses (type: 0.805 to 0.854). Rows
+    with a negative label are left out. A sum, so that every labelled row has the same weight, however rare a property.
     """
     known_B = label_B >= 0
     sign_BK = 2 * F.one_hot(label_B[known_B], logits_BK.shape[1]) - 1

@@ -130,7 +130,7 @@ def test_bias_drop_is_for_training_only(make_design, rows) -> None:
     loader = make_design(replace(find("flip", "tiny"), leave_out=BiasDrop(share=0.5, bias=1.0))).loader
     assert (loader.training_batch(rows, random.Random(0)).pictures.kept_BP.sum(1) == 8).all()
     pixels = [np.zeros((3, 32, 32), dtype=np.uint8)]
-    assert loader.seen(pixels).kept_BP is None
+    assert loader.to_pictures(pixels).kept_BP is None
 
 
 def test_guessed_features_are_scored_as_plain_loops_do() -> None:

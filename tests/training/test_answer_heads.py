@@ -76,7 +76,7 @@ def accuracy(design, catalog, inputs: str) -> float:
     return float(torch.cat(hits).float().mean())
 
 
-def test_polish_fits_what_it_is_shown_and_nothing_else(prompted, toy_catalog) -> None:
+def test_fit_uses_its_own_rows_and_leaves_the_rest_of_the_model(prompted, toy_catalog) -> None:
     """With what it fits wiped out before, it brings answers with a title and from the picture alone to a good fit."""
     head = prompted.model.head
     with torch.no_grad():
