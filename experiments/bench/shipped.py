@@ -1,4 +1,4 @@
-"""What the model in the box costs, and what promotions laid over pictures do to its answers.
+"""What the bundled model costs, and what promotions laid over pictures do to its answers.
 
     python experiments/bench/overlays.py read --data $SHOPVL_DATA --work runs/overlays
     taskset -c 0,1 python experiments/bench/shipped.py --data $SHOPVL_DATA --overlays runs/overlays \\

@@ -1,4 +1,4 @@
-"""What the model in the box learns from: real products in both sizes, and drawn ones for what those lack.
+"""What the bundled model learns from: real products in both sizes, and drawn ones for what those lack.
 
     python experiments/model/prepare_data.py --data $SHOPVL_DATA --out runs/model
 

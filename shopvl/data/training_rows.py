@@ -110,9 +110,9 @@ def training_rows(
     report: Callable[[int], None] = lambda count: None,
     reader: PictureReader | None = None,
 ) -> TrainingCache:
-    """Check every row once (picture decodes, title present) and keep the usable ones in `folder`.
+    """Check every row once (picture decodes, title present) and store the valid ones in `folder`.
 
-    Queries of the `log` join those that the catalog's own rows have. Made anew only when catalog or log changed.
+    Queries of the `log` are added to those of the catalog's rows. Made again only if catalog or log changed.
     Pictures by URL or path are fetched here, so training needs neither network nor the original files. With a `reader`
     text laid over them is painted out here, and words on products are kept; `notes.json` says which pictures could not
     be read. Raises CatalogError where no row is usable.
@@ -137,7 +137,7 @@ def training_rows(
             usable = _usable(part, catalog.root, rejects)
             read = usable if reader is None else with_words(reader, usable)
             notes += [RejectedRow(item.row["product_id"], item.note) for item in read if item.note]
-            good += [_kept(*pair, log) for pair in zip(usable, read, strict=True)]
+            good += [_stored_row(*pair, log) for pair in zip(usable, read, strict=True)]
             if len(good) >= _ROWS_PER_GROUP:
                 writer.write_batch(pa.RecordBatch.from_pylist(good, schema=_COLUMNS))
                 good = []
@@ -172,25 +172,25 @@ def _usable(part: pl.DataFrame, root: Path, rejects: list[RejectedRow]) -> list[
     return usable
 
 
-def _kept(valid: ValidRow, read: ValidRow, log: QueryLog | None) -> dict[str, Any]:
+def _stored_row(valid: ValidRow, read: ValidRow, log: QueryLog | None) -> dict[str, Any]:
     """A training row as it is stored."""
     row = valid.row
     bare = io.BytesIO()
     if read.image is not None and read.image is not valid.image:
         read.image.save(bare, "PNG")
     logged = [] if log is None else [text for text, _ in log.of(row["product_id"])]
-    kept = {
+    stored = {
         **row,
         "image": {"bytes": valid.data, "path": None},
         "bare": bare.getvalue() or None,
         "queries": [*(row["queries"] or ()), *logged],
         "printed": [{"text": word.text, "box": word.box} for word in read.printed],
     }
-    return {name: kept.get(name) for name in _COLUMNS.names}
+    return {name: stored.get(name) for name in _COLUMNS.names}
 
 
 class TrainingDataset(Dataset):
-    """Training step number -> Batch. Everything random follows from (seed, step), so any step can be made again.
+    """Training step number -> Batch. All randomness follows from (seed, step), so any step can be reproduced.
 
     In a run over several processes, process `rank` of `world` makes its own rows of each step. The first pictures, up
     to `keep_decoded_bytes` of them, are decoded once.
@@ -208,14 +208,14 @@ class TrainingDataset(Dataset):
     ) -> None:
         self.rows, self.loader, self.seed, self.rank, self.world = rows, loader, seed, rank, world
         self._decoded: dict[int, np.ndarray] = {}
-        self._room = keep_decoded_bytes
+        self._cache_bytes_left = keep_decoded_bytes
         self.batch_size = min(loader.recipe.schedule.batch_size, len(rows))
         self.steps_per_epoch = len(rows) // self.batch_size
 
     def __getitem__(self, step: int) -> Batch:
-        epoch, place = divmod(step, self.steps_per_epoch)
+        epoch, position = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
-        numbers = order[place * self.batch_size : (place + 1) * self.batch_size]
+        numbers = order[position * self.batch_size : (position + 1) * self.batch_size]
         rng = random.Random(f"{self.seed}/{step}")
         seeds = [rng.getrandbits(64) for _ in numbers]
         mine = slice(self.rank, None, self.world)
@@ -229,7 +229,7 @@ class TrainingDataset(Dataset):
             return Image.fromarray(self._decoded[number])
         picture = self.loader.training_picture(row)
         pixels = np.asarray(picture)
-        if pixels.nbytes <= self._room:
+        if pixels.nbytes <= self._cache_bytes_left:
             self._decoded[number] = pixels
-            self._room -= pixels.nbytes
+            self._cache_bytes_left -= pixels.nbytes
         return picture

@@ -1,4 +1,4 @@
-"""A recipe come alive: build it, compute its losses, save it as a folder, load it from one."""
+"""A recipe with weights: build it, compute its losses, save it as a folder, load it from one."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ Calibration = dict[str, dict[str, dict[str, Any]]]  # inputs -> property -> figu
 
 @dataclass
 class Design:
-    """Everything a task needs: the model, how to feed it, what it knows, and how far to trust it.
+    """A recipe with its weights, tokenizer, ontology, heads and calibration.
 
-    With a `reader`, OCR looks at every picture before the model does: text laid over it is painted out, and words on
-    the product are evidence, and an input where the recipe has them as one (it brings its own reader then).
+    With a `reader`, OCR reads every picture before the model does: text laid over it is painted out, and words on the
+    product are evidence. If the recipe has these words as an input, it brings its own reader.
     """
 
     recipe: Recipe
@@ -89,13 +89,13 @@ class Design:
         return next(self.model.parameters()).device
 
     def embeddings(self, batch: Batch, inputs: Sequence[Modality]) -> dict[str, Tensor]:
-        """Unit vectors (B, D) of those inputs. Raises DesignError for a design without a space for them."""
-        found: dict[str, Tensor] = {}
+        """Unit vectors (B, D) of those inputs. Raises DesignError for a design without embeddings."""
+        vectors: dict[str, Tensor] = {}
         if "image" in inputs:
-            found["image"] = self.model.embed_image(batch)
+            vectors["image"] = self.model.embed_image(batch)
         if "title" in inputs:
-            found["title"] = self.model.embed_text(batch.texts["title"], "title")
-        return found
+            vectors["title"] = self.model.embed_text(batch.texts["title"], "title")
+        return vectors
 
     def losses(
         self, batch: Batch, generator: Generator, model: nn.Module | None = None, whole: Whole | None = None
@@ -107,22 +107,22 @@ class Design:
         run = model or self.model
         if any(objective.view.reads_attention for objective in self.objectives):
             batch = replace(batch, cross_attention_BTP=self.model.cross_attention(batch))
-        shown: dict[View, tuple[Batch, Output]] = {}
+        forwarded: dict[View, tuple[Batch, Output]] = {}
         compared: dict[View, tuple[Output, Batch]] = {}
-        found = {}
+        losses = {}
         for objective in self.objectives:
-            if objective.view not in shown:
-                seen = objective.view(batch, generator)
+            if objective.view not in forwarded:
+                view_batch = objective.view(batch, generator)
                 if self.teacher is not None:
-                    seen = replace(seen, teacher=self.teacher.teach(seen))
-                shown[objective.view] = seen, run(seen)
-            seen, output = shown[objective.view]
+                    view_batch = replace(view_batch, teacher=self.teacher.teach(view_batch))
+                forwarded[objective.view] = view_batch, run(view_batch)
+            view_batch, output = forwarded[objective.view]
             if whole is not None and objective.compares_rows:
                 if objective.view not in compared:
-                    compared[objective.view] = whole(output, seen)
-                output, seen = compared[objective.view]
-            found[objective.name] = objective(output, seen)
-        return found
+                    compared[objective.view] = whole(output, view_batch)
+                output, view_batch = compared[objective.view]
+            losses[objective.name] = objective(output, view_batch)
+        return losses
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """The sum that is minimised: each loss by its own weight, and by the recipe's way to combine them."""
@@ -146,16 +146,16 @@ class Design:
         return self.heads
 
     def start_from(self, other: Design) -> int:
-        """Take over every weight of `other` that has a place of the same name and shape here; how many did.
+        """Copy every weight of `other` that has the same name and shape here; returns how many.
 
-        What a cloze head knows by heart of single values goes to the values that both ontologies have.
+        A cloze head's terms of single answers are copied for the values that both ontologies have.
         """
         theirs, own = other.model.state_dict(), self.model.state_dict()
         shared = [name for name, tensor in own.items() if name in theirs and theirs[name].shape == tensor.shape]
         with torch.no_grad():
             for name in shared:
                 own[name].copy_(theirs[name])
-            self._take_values(other)
+            self._copy_answer_terms(other)
         if self.teacher is not None:
             self.teacher.model.load_state_dict(own)
         return len(shared)
@@ -176,7 +176,7 @@ class Design:
             for objective in self.objectives
         )
 
-    def _take_values(self, other: Design) -> None:
+    def _copy_answer_terms(self, other: Design) -> None:
         if not all(isinstance(getattr(design.model, "head", None), PromptMaskHead) for design in (self, other)):
             return
         before = {str(fact).casefold(): number for number, fact in enumerate(other.ontology.facts)}
@@ -184,8 +184,8 @@ class Design:
         pairs = [(number, before[name]) for number, name in named if name in before]
         pairs.append((len(self.ontology.facts), len(before)))  # unknown
         here, there = (list(column) for column in zip(*pairs, strict=True))
-        for ours, theirs in zip(_by_heart(self.model.head), _by_heart(other.model.head), strict=True):
-            # of another image tower, or of slots of another width, nothing is known by heart
+        for ours, theirs in zip(_answer_terms(self.model.head), _answer_terms(other.model.head), strict=True):
+            # another image tower or slot width: their terms start at zero
             fits = all(own.shape[1:] == their.shape[1:] for own, their in zip(ours, theirs, strict=True))
             for own, their in zip(ours, theirs, strict=True):
                 own.zero_()
@@ -193,9 +193,9 @@ class Design:
                     own[here] = their[there]
 
     def over(self, ontology: Ontology) -> Design:
-        """The same weights over another ontology: a value that is new to them is chosen by its name alone.
+        """The same weights for another ontology; a new value is chosen by its name alone.
 
-        The calibration does not carry over. Raises DesignError for a design whose heads know their labels by number.
+        The calibration is not copied. Raises DesignError for a design with linear heads.
         """
         if self.heads is not None:
             raise DesignError(f"the linear heads of {self.name} know no names; tune them on the new ontology instead")
@@ -232,18 +232,18 @@ class Design:
     def save(self, folder: Path, card: str = "", *, compact: bool = False) -> None:
         """Write the design folder, its weights rounded if `compact` (`quantization.rounded`); what else is in it stays.
 
-        Killed at any moment or on a full disk, it leaves the former design or this one, which takes over in one step:
-        when READY gets its name. Of a first save `config.json` comes last, so a folder that has one is whole.
+        Atomic: if killed or out of disk space it leaves the former design or this one; the switch is the renaming of
+        READY. In a first save `config.json` comes last, so a folder that has one is complete.
         """
         with atomic_folder(folder / READY) as draft:
             self._write(draft, card, compact)
-            put_in_place(folder)  # what a killed save had ready
+            put_in_place(folder)  # of an earlier save that was killed
         put_in_place(folder)
 
     def _write(self, folder: Path, card: str, compact: bool) -> None:
-        kept = rounded(self._tensors()) if compact else self._tensors()
+        tensors = rounded(self._tensors()) if compact else self._tensors()
         # safetensors' own files are for their owner alone; a design is read by servers and colleagues
-        (folder / WEIGHTS).write_bytes(save({name: tensor.contiguous() for name, tensor in kept.items()}))
+        (folder / WEIGHTS).write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
         self.tokenizer.save(folder)
         self.ontology.save(folder / ONTOLOGY)
         (folder / CALIBRATION).write_text(json.dumps(self.calibration, indent=1), "utf-8")
@@ -309,8 +309,8 @@ class Design:
                 tensor.copy_(tensors[name])
 
 
-def _by_heart(head: PromptMaskHead) -> list[tuple[Tensor, ...]]:
-    """What a cloze head knows of single answers, (K, ...) each; tensors that only make sense together as one tuple."""
+def _answer_terms(head: PromptMaskHead) -> list[tuple[Tensor, ...]]:
+    """A cloze head's terms of single answers, (K, ...) each; tensors that belong together as one tuple."""
     maps = [tuple(part.linear.parameters()) for part in (head.image_linear, head.image_linear_with_title)]
     return [
         (head.ngram_linear.weights.weight.T, head.ngram_linear.bias),

@@ -97,8 +97,8 @@ class MaskedFeaturesLoss(Objective):
         guesses = require(output.patch_features, "patch features", by)
         guessed_NF, true_NF = guesses.predicted_NF, guesses.target_NF
         if self.places is not None:
-            place_N = _masked(batch, by).nonzero()[:, 1]
-            counted_N = (place_N >= self.places[0]) & (place_N < self.places[1])
+            position_N = _masked(batch, by).nonzero()[:, 1]
+            counted_N = (position_N >= self.places[0]) & (position_N < self.places[1])
             guessed_NF, true_NF = guessed_NF[counted_N], true_NF[counted_N]
         logp_NF, target_NF = guessed_NF.log_softmax(-1), true_NF.log_softmax(-1)
         return F.kl_div(logp_NF, target_NF, reduction="batchmean", log_target=True)

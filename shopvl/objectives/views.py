@@ -46,10 +46,10 @@ class EmbedOnly(View):
 
 @dataclass(frozen=True)
 class Mixup(View):
-    """Each picture with another of the batch laid over it (mixup, arXiv:1710.09412), and the titles; nothing is asked.
+    """Each picture mixed with another of the batch (mixup, arXiv:1710.09412), and the titles; without any targets.
 
-    The other shows through by a share between 0 and a half, drawn for each picture: what is more is the pair reversed.
-    Of the batch the first `share` is shown, blended with whatever is in it.
+    The other's weight is uniform between 0 and a half, per picture. Only the first `share` of the batch is used, mixed
+    with pictures of all of it.
     """
 
     share: float = 1.0
@@ -71,7 +71,7 @@ class Mixup(View):
 class MaskedTokens(View):
     """BERT's corruption of the title (arXiv:1810.04805), whole words at a time, at least one word per title.
 
-    Of the chosen pieces 80% become [MASK], 10% a random word, 10% stay; all of them are asked.
+    Of the chosen pieces 80% become [MASK], 10% a random word, 10% stay; all of them are targets.
     """
 
     share: float
@@ -88,23 +88,25 @@ class MaskedTokens(View):
         return self.hide(batch, chosen_BT, generator)
 
     def maskable(self, words: Words) -> Tensor:
-        """(B, T) bool: pieces that may be asked."""
+        """(B, T) bool: pieces that may be masked."""
         special = torch.tensor(self.special_ids, device=words.ids_BT.device)
         return words.real_BT & ~torch.isin(words.ids_BT, special)
 
     def hide(self, batch: Batch, chosen_BT: Tensor, generator: Generator) -> Batch:
-        """The batch with those pieces corrupted and asked."""
+        """The batch with those pieces corrupted, and their ids as targets."""
         words = batch.texts["title"]
         ids_BT = words.ids_BT
         kind_BT = torch.rand(ids_BT.shape, generator=generator).to(ids_BT.device)
         random_BT = torch.randint(self.vocabulary, ids_BT.shape, generator=generator).to(ids_BT.device)
-        seen_BT = torch.where(chosen_BT & (kind_BT < 0.8), self.mask_id, ids_BT)
-        seen_BT = torch.where(chosen_BT & (kind_BT >= 0.8) & (kind_BT < 0.9), random_BT, seen_BT)
+        corrupted_BT = torch.where(chosen_BT & (kind_BT < 0.8), self.mask_id, ids_BT)
+        corrupted_BT = torch.where(chosen_BT & (kind_BT >= 0.8) & (kind_BT < 0.9), random_BT, corrupted_BT)
         targets_BT = torch.where(chosen_BT, ids_BT, IGNORED)
-        return replace(batch, texts={**batch.texts, "title": replace(words, ids_BT=seen_BT, targets_BT=targets_BT)})
+        return replace(
+            batch, texts={**batch.texts, "title": replace(words, ids_BT=corrupted_BT, targets_BT=targets_BT)}
+        )
 
     def _chosen(self, ids_BT: Tensor, maskable_BT: Tensor, generator: Generator) -> Tensor:
-        """Which pieces are asked: one draw per word, shared by its pieces; the lowest draw of a title always counts."""
+        """Which pieces are masked: one draw per word, shared by its pieces; a title's lowest draw is always masked."""
         draw_BT = torch.rand(ids_BT.shape, generator=generator).to(ids_BT.device).gather(1, self.word_of(ids_BT))
         draw_BT = draw_BT.masked_fill(~maskable_BT, 2.0)
         lowest_B1 = draw_BT.min(1, keepdim=True).values
@@ -126,11 +128,11 @@ class MaskedSegmentsView(MaskedTokens):
     longest: int
 
     def _chosen(self, ids_BT: Tensor, maskable_BT: Tensor, generator: Generator) -> Tensor:
-        begins_BT = super()._chosen(ids_BT, maskable_BT, generator)
+        starts_BT = super()._chosen(ids_BT, maskable_BT, generator)
         word_BT = self.word_of(ids_BT)
         length_BT = torch.randint(1, self.longest + 1, ids_BT.shape, generator=generator).to(ids_BT.device)
         # by number of word: how many words from this one on a run that began here still hides
-        left_BT = torch.zeros_like(word_BT).scatter_reduce(1, word_BT, begins_BT.long(), "amax") * length_BT
+        left_BT = torch.zeros_like(word_BT).scatter_reduce(1, word_BT, starts_BT.long(), "amax") * length_BT
         hidden_BT = left_BT > 0
         for step in range(1, self.longest):
             hidden_BT[:, step:] |= left_BT[:, :-step] > step
@@ -141,8 +143,8 @@ class MaskedSegmentsView(MaskedTokens):
 class MaskedPatchesView(View):
     """A `share` of the patches that show product is hidden, at least one per picture; others are never asked for.
 
-    The draw is uniform noise less the patch's share of product (`bias-drop`), so a sleeve is hidden rather than
-    its rim. A patch shows product from a share of `least` on.
+    Those with the lowest uniform noise minus share of product (`bias-drop`) are masked, so the product's inside rather
+    than its border. A patch shows product from a share of `least` on.
     """
 
     share: float
@@ -153,22 +155,22 @@ class MaskedPatchesView(View):
         pictures = require(batch.pictures, "pictures", by="the view of masked patches")
         shares_BP = require(pictures.product_share_BP, "product shares", by="the view of masked patches")
         noise_BP = torch.rand(shares_BP.shape, generator=generator).to(shares_BP.device)
-        asked_BP = shares_BP >= self.least
+        eligible_BP = shares_BP >= self.least
         if pictures.kept_BP is not None:
-            asked_BP &= pictures.kept_BP
-        draw_BP = (noise_BP - shares_BP).masked_fill(~asked_BP, torch.inf)
+            eligible_BP &= pictures.kept_BP
+        draw_BP = (noise_BP - shares_BP).masked_fill(~eligible_BP, torch.inf)
         rank_BP = draw_BP.argsort(1).argsort(1)
-        wanted_B1 = (self.share * asked_BP.sum(1, keepdim=True)).round().clamp(min=1)
-        masked_BP = asked_BP & (rank_BP < wanted_B1)
+        wanted_B1 = (self.share * eligible_BP.sum(1, keepdim=True)).round().clamp(min=1)
+        masked_BP = eligible_BP & (rank_BP < wanted_B1)
         return replace(batch, pictures=replace(pictures, masked_BP=masked_BP))
 
 
 @dataclass(frozen=True)
 class MaskedRegionsView(View):
-    """A `share` of the regions is hidden, at least one of a picture, and with each those that show the same.
+    """A `share` of the regions is masked, at least one per picture, and with each the regions that overlap it.
 
-    Another shows the same from an intersection over union of `overlap` on (InterBERT has 0.4, or a box would be seen
-    in the next). The first, the whole picture, is never drawn, nor are empty ones.
+    They overlap from an intersection over union of `overlap` on (InterBERT has 0.4), or the masked box would be visible
+    in another. The first region, the whole picture, is never drawn, nor are empty ones.
     """
 
     share: float
@@ -193,9 +195,9 @@ class MaskedRegionsView(View):
 def overlaps(boxes_BP5: Tensor) -> Tensor:
     """(B, P, P): intersection over union of every two boxes of a picture; 0 where both are empty."""
     x0, x1, y0, y1, area = boxes_BP5.unbind(-1)
-    wide = torch.minimum(x1[:, :, None], x1[:, None]) - torch.maximum(x0[:, :, None], x0[:, None])
-    high = torch.minimum(y1[:, :, None], y1[:, None]) - torch.maximum(y0[:, :, None], y0[:, None])
-    shared = wide.clamp(min=0) * high.clamp(min=0)
+    width = torch.minimum(x1[:, :, None], x1[:, None]) - torch.maximum(x0[:, :, None], x0[:, None])
+    height = torch.minimum(y1[:, :, None], y1[:, None]) - torch.maximum(y0[:, :, None], y0[:, None])
+    shared = width.clamp(min=0) * height.clamp(min=0)
     either = area[:, :, None] + area[:, None] - shared
     return torch.where(either > 0, shared / either.clamp(min=torch.finfo(either.dtype).tiny), 0.0)
 
@@ -241,9 +243,9 @@ class ShuffledPairs(View):
 class TfidfNegatives(View):
     """A `share` of the titles stand beside the picture of the product whose title is most like theirs (InterBERT).
 
-    Titles are compared by TF-IDF of their pieces, with the batch as the collection. One that is alike by `copy` or more
-    may be the same product listed twice: it is taken only where there is no other, the least alike first. One of the
-    same title stays a true pair.
+    Titles are compared by TF-IDF of their pieces, with the batch as the collection. A similarity of `copy` or more may
+    be the same product listed twice: it is used only if there is no other, the least similar first. One of the same
+    title stays a true pair.
     """
 
     share: float
@@ -269,9 +271,9 @@ class TfidfNegatives(View):
 
 def title_likeness(title: Words, special_ids: tuple[int, ...]) -> Tensor:
     """(B, B): cosine of the titles' TF-IDF vectors, smoothed as in scikit-learn; 0 for a title without any piece."""
-    told_BT = title.real_BT & ~torch.isin(title.ids_BT, torch.tensor(special_ids, device=title.ids_BT.device))
+    counted_BT = title.real_BT & ~torch.isin(title.ids_BT, torch.tensor(special_ids, device=title.ids_BT.device))
     counts_BV = torch.zeros((len(title.ids_BT), int(title.ids_BT.max()) + 1), device=title.ids_BT.device)
-    counts_BV.scatter_add_(1, title.ids_BT, told_BT.float())
+    counts_BV.scatter_add_(1, title.ids_BT, counted_BT.float())
     rarity_V = ((1 + len(counts_BV)) / (1 + (counts_BV > 0).sum(0))).log() + 1
     vectors_BV = F.normalize(counts_BV * rarity_V, dim=1)
     return vectors_BV @ vectors_BV.T

@@ -48,7 +48,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What the gate found: changes by property, by category and property, and why promotion is refused."""
+    """The result of the gate: changes by property, by category and property, and why promotion is refused."""
 
     new: str
     champion: str
@@ -76,9 +76,9 @@ def gate(
 ) -> Verdicts:
     """Compare both on the catalog; `gate.json` and `gate.html` in `out`.
 
-    Refused where a protected property (none named: all that the champion answers) drops, by a paired bootstrap over
-    products at 95%, or is not answered any more. An equal model passes: nothing changes, so nothing drops.
-    Categories with `min_rows` products or more have a line of their own.
+    Refused if a protected property (by default all that the champion answers) drops significantly, by a paired
+    bootstrap over products at 95%, or is not answered any more. An equal model passes. Categories with at least
+    `min_rows` products have a line of their own.
     """
     before, after = run_model(champion, catalog, report), run_model(new, catalog, report)
     answered, answers = before.answers.get(INPUTS, {}), after.answers.get(INPUTS, {})
@@ -88,27 +88,27 @@ def gate(
         raise DesignError(f"the champion answers {has}; {', '.join(unknown) or 'that'} cannot be protected")
     if [row["product_id"] for row in before.rows] != [row["product_id"] for row in after.rows]:
         raise CatalogError(f"the models could not read the same rows of {catalog.path}; mend those that were rejected")
-    guarded = list(protected) or [name for name, found in answered.items() if found.rows]
+    guarded = list(protected) or [name for name, answer in answered.items() if answer.rows]
     names = [name for name in answered if name in answers and answered[name].rows]
     marks = {name: (answers[name].correct, answered[name].correct, answers[name].rows) for name in names}
     changes = [_change(name, None, *marks[name][:2], seed) for name in names]
     by_category = []
     for name, (now, then, rows) in marks.items():
-        for category, places in _by_category(after.rows, rows).items():
-            if len(places) >= min_rows:
-                by_category.append(_change(name, category, now[places], then[places], seed))
+        for category, numbers in _by_category(after.rows, rows).items():
+            if len(numbers) >= min_rows:
+                by_category.append(_change(name, category, now[numbers], then[numbers], seed))
     refusals = [f"{name} is not answered any more" for name in guarded if name not in answers]
     refusals += [
         f"{c.name} drops from {c.champion:.1%} to {c.new:.1%} (at 95% by {-c.high:.1%} to {-c.low:.1%})"
         for c in changes
         if c.name in guarded and c.drops
     ]
-    found = Verdicts(new.name, champion.name, len(after.rows), tuple(changes), tuple(by_category), tuple(refusals))
-    told = {**asdict(found), "passed": found.passed, "protected": guarded, "data_digest": catalog.digest()}
+    verdicts = Verdicts(new.name, champion.name, len(after.rows), tuple(changes), tuple(by_category), tuple(refusals))
+    record = {**asdict(verdicts), "passed": verdicts.passed, "protected": guarded, "data_digest": catalog.digest()}
     with atomic_write(out / "gate.json") as draft:
-        draft.write_text(json.dumps(told, indent=1, ensure_ascii=False), "utf-8")
-    _page(found, guarded, catalog, before, after, min_rows).write(out / "gate.html")
-    return found
+        draft.write_text(json.dumps(record, indent=1, ensure_ascii=False), "utf-8")
+    _page(verdicts, guarded, catalog, before, after, min_rows).write(out / "gate.html")
+    return verdicts
 
 
 def _change(name: str, category: str | None, now: np.ndarray, then: np.ndarray, seed: int) -> Change:
@@ -126,18 +126,18 @@ def _change(name: str, category: str | None, now: np.ndarray, then: np.ndarray, 
     )
 
 
-def _by_category(rows: Sequence[Row], places: Iterable[int]) -> dict[str, list[int]]:
-    """Places in the answers by the top two levels of the product's category."""
-    found: dict[str, list[int]] = defaultdict(list)
-    for number, place in enumerate(places):
-        path = rows[place]["category_path"]
+def _by_category(rows: Sequence[Row], rows_of_answers: Iterable[int]) -> dict[str, list[int]]:
+    """Numbers of the answers by the top two levels of the product's category."""
+    by_category: dict[str, list[int]] = defaultdict(list)
+    for number, index in enumerate(rows_of_answers):
+        path = rows[index]["category_path"]
         if path:
-            found[CATEGORY_JOIN.join(path[:2])].append(number)
-    return found
+            by_category[CATEGORY_JOIN.join(path[:2])].append(number)
+    return by_category
 
 
 def _page(
-    found: Verdicts,
+    verdicts: Verdicts,
     guarded: Sequence[str],
     catalog: Catalog,
     before: ModelOutputs,
@@ -145,30 +145,30 @@ def _page(
     min_rows: int,
 ) -> Page:
     page = Page(
-        "It may replace the champion" if found.passed else "It may not replace the champion",
-        f"{found.new} against {found.champion} on {found.rows:,} products",
+        "It may replace the champion" if verdicts.passed else "It may not replace the champion",
+        f"{verdicts.new} against {verdicts.champion} on {verdicts.rows:,} products",
         facts={
             "data": f"{catalog.path.name} ({catalog.digest()[:12]})",
             "split": catalog.split or "all",
             "protected": ", ".join(guarded),
         },
     )
-    page.cards([_card(change) for change in found.changes])
-    for refusal in found.refusals:
+    page.cards([_card(change) for change in verdicts.changes])
+    for refusal in verdicts.refusals:
         page.text(f"Refused: {refusal}.")
     page.section("By property", "Accuracy from picture and title; the interval is that of the change, at 95%.")
     headers = ["property", "products", "champion", "new", "from", "to", "mended", "broken"]
     shown = {**dict.fromkeys(headers[2:4], ".1%"), **dict.fromkeys(headers[4:6], "+.1%")}
-    page.table(headers, [[c.name, *_cells(c)] for c in found.changes], shown=shown)
+    page.table(headers, [[c.name, *_cells(c)] for c in verdicts.changes], shown=shown)
     page.section("By category", f"Categories with {min_rows} products or more; where most changes, first.")
-    rows = sorted(found.by_category, key=lambda c: -(c.mended + c.broken))
+    rows = sorted(verdicts.by_category, key=lambda c: -(c.mended + c.broken))
     page.table(
         ["category", "property", *headers[1:]],
         [[c.category, c.name, *_cells(c)] for c in rows if c.mended + c.broken],
         shown=shown,
     )
     page.section("Samples", "Products that it gets right now, and those that it gets wrong now.")
-    for change in found.changes:
+    for change in verdicts.changes:
         now, then = after.answers[INPUTS][change.name], before.answers[INPUTS][change.name]
         mended, broken = np.flatnonzero(now.correct & ~then.correct), np.flatnonzero(then.correct & ~now.correct)
         if len(mended) or len(broken):

@@ -64,8 +64,8 @@ class Entry:
         """Which have an accuracy."""
         start, end = f"{self.split}/answers/{BOTH}/", "/accuracy"
         names = {m.removeprefix(start).removesuffix(end) for m in self.runs[0].metrics if m.startswith(start)}
-        told = [name for name in names if f"{start}{name}{end}" in self.runs[0].metrics]
-        return sorted((name for name in told if not name.startswith(LEVELS)), key=_category_first)
+        measured = [name for name in names if f"{start}{name}{end}" in self.runs[0].metrics]
+        return sorted((name for name in measured if not name.startswith(LEVELS)), key=_category_first)
 
 
 def _category_first(name: str) -> tuple[bool, str]:
@@ -135,11 +135,11 @@ class Leaderboard:
 
     def retrieval_rows(self) -> tuple[list[str], list[list[str]]]:
         """Headers and cells of the table of recalls: of embeddings, and of matching heads where there are any."""
-        found = {
+        intervals = {
             label: [entry.interval(f"{entry.split}/{metric}") for entry in self.entries]
             for label, metric in RETRIEVAL.items()
         }
-        known = {label: values for label, values in found.items() if any(value is not None for value in values)}
+        known = {label: values for label, values in intervals.items() if any(value is not None for value in values)}
         lines = zip(*known.values(), strict=True)
         return ["run", *known], [
             [entry.label, *map(shown, values)] for entry, values in zip(self.entries, lines, strict=False)

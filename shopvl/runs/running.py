@@ -1,4 +1,4 @@
-"""A run from nothing to scores: draw or open the data, learn, tune, calibrate, evaluate, and keep all of it tracked."""
+"""A run from data to scores: draw or open the data, train, tune, calibrate, evaluate, and track all of it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run of a grid: done now, done before, or in the hands of another process."""
+    """The state of one run of a grid: done now, done before, or running in another process."""
 
     cell: Cell
     state: str
@@ -48,9 +48,9 @@ class Outcome:
 
 
 def run_grid(cells: Sequence[Cell], out: Path, uri: str | None = None, report: Report = print) -> Iterator[Outcome]:
-    """Run what of the grid is not done yet, each run in its folder below `out`.
+    """Run the cells of the grid that are not done yet, each in its folder below `out`.
 
-    Several processes may run one grid: each takes what no other has taken. What was killed goes on where it was.
+    Several processes may run one grid: each takes cells that no other has taken. A killed run is resumed.
     """
     store = uri or chosen_store(out.parent)
     for cell in cells:
@@ -71,24 +71,28 @@ def run_cell(
 ) -> Design:
     """One run: `model/` (the design), `scores/` (metrics.json, report.html, ...) and `served/` (for MLflow)."""
     experiment = _with_data(cell.experiment, shops, report)
-    told = cell.experiment if cell.experiment.shop else experiment.resolved()
+    resolved = cell.experiment if cell.experiment.shop else experiment.resolved()
     data_digests = digests(experiment)
     with tracked(experiment.name, cell.name, folder, uri) as tracker:
         tracker.tags({CELL_TAG: cell.label, SEED_TAG: str(experiment.seed), **(tags or {})})
         tracker.parameters(
             {
-                "experiment": told.to_dict(),
+                "experiment": resolved.to_dict(),
                 "digests": data_digests,
-                **{name: value for name, value in told.to_dict().items() if name in ("recipe", "size", "seed", "tune")},
+                **{
+                    name: value
+                    for name, value in resolved.to_dict().items()
+                    if name in ("recipe", "size", "seed", "tune")
+                },
                 **cell.varied,
                 "data_digest": data_digests["catalog"],
-                "full_recipe": told.full_recipe().to_dict(),
+                "full_recipe": resolved.full_recipe().to_dict(),
                 **machine_parameters(),
             }
         )
-        noted = partial(_noted, experiment, tracker, data_digests["catalog"])
-        design = _learned(experiment, folder, tracker, report, noted)
-        test = noted(experiment.evaluate_on, "evaluation")
+        use_split = partial(_tracked_split, experiment, tracker, data_digests["catalog"])
+        design = _train_stages(experiment, folder, tracker, report, use_split)
+        test = use_split(experiment.evaluate_on, "evaluation")
         total = test.count()
         scores = folder / SCORES
         figures = evaluate(design, test, scores, seed=0, report=lambda rows: report("evaluate", rows / total)).figures
@@ -105,15 +109,15 @@ def run_cell(
     return design
 
 
-def _learned(
+def _train_stages(
     experiment: Experiment,
     folder: Path,
     tracker: Tracker,
     report: Report,
-    noted: Callable[[str | None, str], Catalog],
+    use_split: Callable[[str | None, str], Catalog],
 ) -> Design:
     """The design after all stages that the experiment has, saved in `folder/model`."""
-    train = noted(experiment.split, "training")
+    train = use_split(experiment.split, "training")
     stage = folder / "pretrain"
     design = pretrain(experiment, stage, report, tracker)
     seconds = _seconds(stage)
@@ -129,7 +133,7 @@ def _learned(
         design,
         folder / MODEL,
         heads_on=train if linear else None,
-        held_out=noted(experiment.calibrate_on, "calibration") if calibrated else None,
+        held_out=use_split(experiment.calibrate_on, "calibration") if calibrated else None,
         report=report,
         seed=experiment.seed,
         min_steps=tune.min_steps,
@@ -144,7 +148,7 @@ def _seconds(stage: Path) -> float:
     return float(json.loads((stage / SUMMARY).read_text("utf-8"))["seconds"])
 
 
-def _noted(experiment: Experiment, tracker: Tracker, digest: str, split: str | None, context: str) -> Catalog:
+def _tracked_split(experiment: Experiment, tracker: Tracker, digest: str, split: str | None, context: str) -> Catalog:
     """A split of the catalog, noted as used for that; with the corrections, unless it is for the evaluation."""
     catalog = open_catalog(experiment.catalog_path(), split=split)
     name = f"{catalog.path.stem}, {split or 'all'}"  # MLflow takes equal names and digests for one use
@@ -164,7 +168,7 @@ def _with_data(experiment: Experiment, shops: Path, report: Report) -> Experimen
 
 
 def drawn(shop: Shop, shops: Path, report: Report) -> Path:
-    """The catalog of that shop below `shops`, drawn once."""
+    """The catalog of that shop below `shops`; drawn if it is not there."""
     folder = shops / f"{shop.products}-products-{shop.size_px}px-seed{shop.seed}"
     shops.mkdir(parents=True, exist_ok=True)
     with FileLock(shops / ".lock"):
@@ -181,20 +185,20 @@ def drawn(shop: Shop, shops: Path, report: Report) -> Path:
 
 
 def digests(experiment: Experiment) -> dict[str, str]:
-    """What the data files and the starting design of an experiment are, by content."""
-    found = {"catalog": open_catalog(experiment.catalog_path()).digest()}
+    """Digests of an experiment's data files and of the design that it starts from."""
+    by_name = {"catalog": open_catalog(experiment.catalog_path()).digest()}
     for field in ("query_log", "corrections", "ontology"):
         path = experiment.path_of(field)
         if path is not None:
-            found[field] = hashlib.sha256(path.read_bytes()).hexdigest()
+            by_name[field] = hashlib.sha256(path.read_bytes()).hexdigest()
     start = experiment.path_of("start")
     if start is not None:
-        found["start"] = Design.from_pretrained(start).digest()
-    return found
+        by_name["start"] = Design.from_pretrained(start).digest()
+    return by_name
 
 
 def _is_done(folder: Path, experiment: Experiment) -> bool:
-    """Whether the run in that folder is over. Raises RecipeError where it is a run of something else."""
+    """Whether the run in that folder is finished. Raises RecipeError if it is a run of another experiment."""
     path = folder / STATE
     if not path.is_file():
         _write_state(folder, experiment, score=None, done=False)
@@ -206,29 +210,29 @@ def _is_done(folder: Path, experiment: Experiment) -> bool:
 
 
 def _write_state(folder: Path, experiment: Experiment, *, score: float | None, done: bool) -> None:
-    told = {"experiment": experiment.to_dict(), "done": done, "score": score}
+    state = {"experiment": experiment.to_dict(), "done": done, "score": score}
     with atomic_write(folder / STATE) as draft:
-        draft.write_text(json.dumps(told, indent=1), "utf-8")
+        draft.write_text(json.dumps(state, indent=1), "utf-8")
 
 
 def flat(figures: Mapping[str, Any], prefix: str) -> dict[str, float]:
     """The numbers of nested figures by their path: `test/answers/image+title/colour/accuracy`."""
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for name, value in figures.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}/{name}")
+            numbers |= flat(value, f"{prefix}/{name}")
         elif isinstance(value, list):
-            found |= flat({str(place): item for place, item in enumerate(value, 1)}, f"{prefix}/{name}")
+            numbers |= flat({str(number): item for number, item in enumerate(value, 1)}, f"{prefix}/{name}")
         elif isinstance(value, (int, float)) and math.isfinite(value):
-            found[f"{prefix}/{name}"] = float(value)
-    return found
+            numbers[f"{prefix}/{name}"] = float(value)
+    return numbers
 
 
 def mean_accuracy(figures: Mapping[str, Any]) -> float | None:
     """The score of a run: accuracy from picture and title, averaged over the category and every property."""
     answers = figures["answers"].get("image+title", {})
-    known = [scores["accuracy"] for scores in answers.values() if scores["rows"]]
-    return sum(known) / len(known) if known else None
+    accuracies = [scores["accuracy"] for scores in answers.values() if scores["rows"]]
+    return sum(accuracies) / len(accuracies) if accuracies else None
 
 
 # --- once more
@@ -236,7 +240,7 @@ def mean_accuracy(figures: Mapping[str, Any]) -> float | None:
 
 @dataclass(frozen=True)
 class Repeated:
-    """A run beside its repetition: metrics of both, and what of code and machine differs."""
+    """A run compared with its repetition: metrics of both, and differences of code and machine."""
 
     pairs: Mapping[str, tuple[float, float]]
     missing: tuple[str, ...]  # metrics that only one of the two has
@@ -254,7 +258,7 @@ class Repeated:
 
 
 def repeat(run_id: str, out: Path, uri: str | None = None, report: Report = print) -> Repeated:
-    """Run again in `out` what the logged parameters of a run say, and compare. TrackingError where it cannot be."""
+    """Repeat a run in `out` from its logged parameters, and compare. Raises TrackingError if it cannot be repeated."""
     store = RunStore(uri)
     before = store.run(run_id)
     if "experiment" not in before.params:
@@ -263,10 +267,10 @@ def repeat(run_id: str, out: Path, uri: str | None = None, report: Report = prin
     if experiment.epochs is None:
         raise TrackingError(f"run {run_id} lasted {experiment.minutes} minutes, which no run repeats; give it epochs")
     out.mkdir(parents=True, exist_ok=True)
-    found = digests(_with_data(experiment, out / "shops", report))
-    told = json.loads(before.params["digests"])
-    if found != told:
-        changed = ", ".join(name for name in told if told[name] != found.get(name))
+    now_digests = digests(_with_data(experiment, out / "shops", report))
+    former_digests = json.loads(before.params["digests"])
+    if now_digests != former_digests:
+        changed = ", ".join(name for name in former_digests if former_digests[name] != now_digests.get(name))
         raise TrackingError(f"run {run_id} cannot be repeated: its {changed} changed since; bring back what it used")
     torch.set_num_threads(int(before.params["threads"]))
     cell = Cell(before.tags[CELL_TAG], experiment, {})
@@ -279,12 +283,14 @@ def repeat(run_id: str, out: Path, uri: str | None = None, report: Report = prin
     after = store.run(again)
     names = {name for run in (before, after) for name in run.metrics if not _is_timed(name)}
     both = {name for name in names if name in before.metrics and name in after.metrics}
-    told, now = ({**run.params, **run.tags} for run in (before, after))
+    former_settings, now_settings = ({**run.params, **run.tags} for run in (before, after))
     return Repeated(
         pairs={name: (before.metrics[name], after.metrics[name]) for name in sorted(both)},
         missing=tuple(sorted(names - both)),
         differing=tuple(
-            f"{name}: {told.get(name)} -> {now.get(name)}" for name in WATCHED if told.get(name) != now.get(name)
+            f"{name}: {former_settings.get(name)} -> {now_settings.get(name)}"
+            for name in WATCHED
+            if former_settings.get(name) != now_settings.get(name)
         ),
     )
 

@@ -1,4 +1,4 @@
-"""The door to MLflow's model registry: what a model is called there, who is champion, and who was before."""
+"""MLflow's model registry: names of models, the current champion, and former ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shopvl.tracking.store import existing_store, experiment_id, log_model, mlfl
 
 CHAMPION = "champion"
 HISTORY = "shopvl.champions"  # tag of a registered model: every version that was champion, in order
-DESIGN_PLACE = "artifacts/design"  # of a saved model
+DESIGN_FOLDER = "artifacts/design"  # of a saved model
 SCHEMES = ("models:/", "runs:/")
 
 
@@ -77,21 +77,21 @@ def logged_model_of(client: Any, run_id: str) -> Any:
 def _local(client: Any, location: str) -> Path:
     """The design folder below those artifacts, here."""
     if location.startswith("file:"):
-        return Path(location.removeprefix("file:").replace("//", "", 1)) / DESIGN_PLACE
+        return Path(location.removeprefix("file:").replace("//", "", 1)) / DESIGN_FOLDER
     cache = cache_folder() / "models"
     model_id = location.rstrip("/").split("/")[-2]
-    kept = cache / model_id
-    if not kept.is_dir():
+    cached = cache / model_id
+    if not cached.is_dir():
         from mlflow.artifacts import download_artifacts
 
         cache.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=cache))
-        place = Path(
-            download_artifacts(f"{location}/{DESIGN_PLACE}", dst_path=str(draft), tracking_uri=client.tracking_uri)
+        downloaded = Path(
+            download_artifacts(f"{location}/{DESIGN_FOLDER}", dst_path=str(draft), tracking_uri=client.tracking_uri)
         )
-        place.rename(kept)
+        downloaded.rename(cached)
         shutil.rmtree(draft)
-    return kept
+    return cached
 
 
 # --- versions and the champion
@@ -138,26 +138,26 @@ class Registry:
 
     def promote(self, version: str) -> None:
         """Make that version champion."""
-        # history first: a stop between the two leaves the old champion with a line too many, which `rollback` skips
-        self._remember([*self.history(), version])
-        self._crown(version)
+        # history first: if interrupted between the two, it has one version too many, which `rollback` skips
+        self._save_history([*self.history(), version])
+        self._set_champion(version)
 
     def rollback(self) -> tuple[str, str]:
         """Make the former champion champion again; (version that went, version that is back)."""
         now, history = self.champion(), self.history()
-        places = [place for place, version in enumerate(history) if version == now]
-        if now is None or not places or places[-1] == 0:
+        indices = [index for index, version in enumerate(history) if version == now]
+        if now is None or not indices or indices[-1] == 0:
             raise TrackingError(f"{self.name} has no champion before version {now}; there is nothing to go back to")
-        former = history[places[-1] - 1]
-        self._crown(former)
-        self._remember(history[: places[-1]])
+        former = history[indices[-1] - 1]
+        self._set_champion(former)
+        self._save_history(history[: indices[-1]])
         return now, former
 
-    def _crown(self, version: str) -> None:
+    def _set_champion(self, version: str) -> None:
         with reaching(self.uri):
             self.client.set_registered_model_alias(self.name, CHAMPION, version)
 
-    def _remember(self, versions: Sequence[str]) -> None:
+    def _save_history(self, versions: Sequence[str]) -> None:
         with reaching(self.uri):
             self.client.set_registered_model_tag(self.name, HISTORY, json.dumps(list(versions)))
 
@@ -214,5 +214,5 @@ def _column(name: str, kind: str) -> Any:
     from mlflow.types.schema import Array
 
     plain = kind.rstrip("?").strip("[]")
-    told = Array(DataType[plain]) if kind.startswith("[") else DataType[plain]
-    return ColSpec(told, name, required=not kind.endswith("?"))
+    type_ = Array(DataType[plain]) if kind.startswith("[") else DataType[plain]
+    return ColSpec(type_, name, required=not kind.endswith("?"))

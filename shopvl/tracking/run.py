@@ -1,4 +1,4 @@
-"""A tracked run: entries go to disk at once, and to MLflow from there when and as fast as it takes them."""
+"""A tracked run: entries are written to disk at once, and sent to MLflow in the background."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Tracker:
 
     def parameters(self, values: Mapping[str, Any]) -> None:
         """What the run was started with; whatever is not text, as JSON."""
-        told = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
-        self._journal.add("params", values=told)
+        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+        self._journal.add("params", values=texts)
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Figures at a step."""
@@ -48,8 +48,8 @@ class Tracker:
     def dataset(self, name: str, digest: str, source: str, split: str | None, context: str, columns: list[str]) -> None:
         """Data that the run used; `context` says for what: training, calibration, evaluation."""
         schema = json.dumps({"columns": columns})
-        told = {"name": name, "digest": digest, "source": source, "split": split, "schema": schema}
-        self._journal.add("dataset", **told, context=context)
+        fields = {"name": name, "digest": digest, "source": source, "split": split, "schema": schema}
+        self._journal.add("dataset", **fields, context=context)
 
     def files(self, path: Path, name: str) -> None:
         """A file, or a folder with all that is in it, to be kept as `name/...`. It has to stay where it is."""
@@ -66,8 +66,8 @@ def tracked(
 ) -> Iterator[Tracker]:
     """A run of that experiment, the same one again where `folder` was tracked before.
 
-    Entries are written to `folder` and sent from there in the background. A server that is down or slow delays nothing
-    but the end, and that by `patience_s` without any entry arriving; what it did not get stays in `folder`.
+    Entries are written to `folder` and sent from there in the background. A server that is down or slow delays only the
+    end of the run, until no entry has arrived for `patience_s`; what it did not get stays in `folder`.
 
     `uri`: any MLflow tracking server; by default $MLFLOW_TRACKING_URI, else a local SQLite store beside `folder`.
     """
@@ -125,7 +125,7 @@ class _Background:
         self._thread.start()
 
     def finish(self, patience_seconds: float) -> None:
-        """Wait while entries arrive, and no longer than that time after the last one did."""
+        """Wait until all entries have arrived, or none for that time."""
         self._arrived_at = time.monotonic()
         self._over.set()
         while self._thread.is_alive() and time.monotonic() < self._arrived_at + patience_seconds:

@@ -18,7 +18,7 @@ from shopvl.errors import TrackingError
 from shopvl.tracking.journal import Entry, Sent, read_sent, refuse, write_sent
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# a server that is down is found out quickly; what it did not get is kept, so there is no need to insist
+# fail quickly if a server is down: entries that it did not get are kept and sent later
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -42,7 +42,7 @@ def is_installed() -> bool:
 
 
 def load_ahead() -> None:
-    """Import MLflow now: if a thread did while a worker process is forked, the worker could wait for it forever."""
+    """Import MLflow now: if a thread imported it while a worker process is forked, the worker could deadlock."""
     import mlflow.entities
     import mlflow.tracking  # noqa: F401
 
@@ -53,16 +53,16 @@ def chosen_store(beside: Path) -> str:
 
 
 def existing_store(uri: str | None) -> str:
-    """The store to read: the one told, $MLFLOW_TRACKING_URI, or `runs/mlflow.db` here. TrackingError for none."""
-    found = uri or chosen_store(Path("runs"))
+    """The store to read: `uri`, $MLFLOW_TRACKING_URI, or `runs/mlflow.db` here. TrackingError if there is none."""
+    store = uri or chosen_store(Path("runs"))
     if not is_installed():
         raise TrackingError("MLflow is not installed, which keeps runs and models; pip install 'shopvl[track]'")
-    if found.startswith(LOCAL) and not Path(found.removeprefix(LOCAL)).is_file():
+    if store.startswith(LOCAL) and not Path(store.removeprefix(LOCAL)).is_file():
         raise TrackingError(
-            f"there is no store {found}; name one with --store or MLFLOW_TRACKING_URI, "
+            f"there is no store {store}; name one with --store or MLFLOW_TRACKING_URI, "
             "or make one with `shopvl experiments run`"
         )
-    return found
+    return store
 
 
 def mlflow_client(uri: str) -> Any:
@@ -72,12 +72,12 @@ def mlflow_client(uri: str) -> Any:
 
     if not uri.startswith(LOCAL):
         return MlflowClient(uri, registry_uri=uri)
-    place = Path(uri.removeprefix(LOCAL)).parent
-    place.mkdir(parents=True, exist_ok=True)
+    folder = Path(uri.removeprefix(LOCAL)).parent
+    folder.mkdir(parents=True, exist_ok=True)
     # or a local store makes a folder mlruns/ wherever the command was started
     os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = _local_artifacts(uri)
     # two runs that start at once would both make the tables of a new local store, and the slower one would fail
-    with FileLock(place / ".mlflow.lock"):
+    with FileLock(folder / ".mlflow.lock"):
         client = MlflowClient(uri, registry_uri=uri)
         client.search_experiments(max_results=1)
     return client
@@ -93,24 +93,24 @@ def experiment_id(client: Any, uri: str, name: str) -> str:
 
     local = uri.startswith(LOCAL)
     with FileLock(Path(uri.removeprefix(LOCAL)).parent / ".mlflow.lock") if local else nullcontext():
-        found = client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
+        experiment = client.get_experiment_by_name(name)
+        if experiment is not None:
+            return str(experiment.experiment_id)
         return str(client.create_experiment(name, artifact_location=_local_artifacts(uri) if local else None))
 
 
 @contextmanager
 def reaching(uri: str) -> Iterator[None]:
-    """MLflow's errors as ours: `UnreachableError` for what may pass, TrackingError for what will not."""
+    """Translate MLflow's errors: `UnreachableError` if a later attempt may work, else TrackingError."""
     from mlflow.exceptions import MlflowException
 
     try:
         yield
     except MlflowException as fault:
-        said = " ".join(str(fault).split())[:300]
+        message = " ".join(str(fault).split())[:300]
         if fault.error_code in REFUSALS or fault.error_code == "RESOURCE_DOES_NOT_EXIST":
-            raise TrackingError(f"{uri} refuses: {said}") from fault
-        raise UnreachableError(f"{uri} does not answer: {said}") from fault
+            raise TrackingError(f"{uri} refuses: {message}") from fault
+        raise UnreachableError(f"{uri} does not answer: {message}") from fault
     except OSError as fault:
         raise UnreachableError(f"{uri} does not answer: {fault}") from fault
 
@@ -119,7 +119,7 @@ def reaching(uri: str) -> Iterator[None]:
 
 
 class Sender:
-    """Brings entries of one journal to the store. Everything may be sent twice without harm."""
+    """Sends entries of one journal to the store. Sending is idempotent."""
 
     def __init__(self, folder: Path, uri: str) -> None:
         self.folder, self.uri = folder, uri
@@ -160,17 +160,17 @@ class Sender:
             case "go_on":
                 self.client.update_run(run_id, status="RUNNING")
             case "params":
-                told = entry["values"].items()
-                params = [Param(*part) for key, value in told for part in param_parts(key, value).items()]
+                items = entry["values"].items()
+                params = [Param(*part) for key, value in items for part in param_parts(key, value).items()]
                 self.client.log_batch(run_id, params=params)
             case "tags":
                 tags = [RunTag(key, value) for key, value in entry["values"].items()]
                 self.client.log_batch(run_id, tags=tags)
             case "metrics":
                 values = [
-                    Metric(metric_name(name), value, one["time"], one["step"])
-                    for one in entries
-                    for name, value in one["values"].items()
+                    Metric(metric_name(name), value, point["time"], point["step"])
+                    for point in entries
+                    for name, value in point["values"].items()
                 ]
                 self.client.log_batch(run_id, metrics=values)
             case "dataset":
@@ -224,14 +224,14 @@ def log_model(client: Any, experiment: str, path: Path, name: str, run_id: str |
 
 
 def _packets(group: Iterator[tuple[Entry, int]]) -> Iterator[list[tuple[Entry, int]]]:
-    """As many entries of metrics together as MLflow takes at once."""
+    """Entries of metrics in packets as large as MLflow takes at once."""
     packet: list[tuple[Entry, int]] = []
     size = 0
-    for entry, place in group:
+    for entry, offset in group:
         if packet and size + len(entry["values"]) > MAX_METRICS:
             yield packet
             packet, size = [], 0
-        packet.append((entry, place))
+        packet.append((entry, offset))
         size += len(entry["values"])
     if packet:
         yield packet
@@ -239,8 +239,8 @@ def _packets(group: Iterator[tuple[Entry, int]]) -> Iterator[list[tuple[Entry, i
 
 def metric_name(name: str) -> str:
     """That name in letters which all of MLflow's stores take."""
-    known = name.replace("@", "_at_").replace("+", "_and_").replace(":", "/")
-    return re.sub(r"[^\w\-. /]", "_", known)
+    replaced = name.replace("@", "_at_").replace("+", "_and_").replace(":", "/")
+    return re.sub(r"[^\w\-. /]", "_", replaced)
 
 
 # --- runs, out of the store
@@ -280,14 +280,14 @@ class RunStore:
     def runs(self, experiment: str) -> list[Run]:
         """Every run of an experiment, oldest first."""
         with reaching(self.uri):
-            found = self.client.get_experiment_by_name(experiment)
-            if found is None:
+            stored = self.client.get_experiment_by_name(experiment)
+            if stored is None:
                 there = ", ".join(self.experiments()) or "none at all"
                 raise TrackingError(f"{self.uri} has no experiment {experiment!r}; there are: {there}")
             runs: list[Any] = []
             token = None
             while token or not runs:
-                page = self.client.search_runs([found.experiment_id], order_by=["start_time"], page_token=token)
+                page = self.client.search_runs([stored.experiment_id], order_by=["start_time"], page_token=token)
                 runs += page
                 token = page.token
                 if not token:
@@ -297,8 +297,8 @@ class RunStore:
     def run(self, run_id: str) -> Run:
         """The run of that id."""
         with reaching(self.uri):
-            found = self.client.get_run(run_id)
-            return _run(found, self.client.get_experiment(found.info.experiment_id).name)
+            stored = self.client.get_run(run_id)
+            return _run(stored, self.client.get_experiment(stored.info.experiment_id).name)
 
     def curve(self, run_id: str, metric: str) -> tuple[list[int], list[float]]:
         """Steps and values of a metric."""
@@ -314,11 +314,11 @@ class RunStore:
 
 
 def _run(run: Any, experiment: str) -> Run:
-    told, info = dict(run.data.params), run.info
-    for key in sorted((key for key in told if PART in key), key=lambda key: int(key.split(PART)[1])):
-        told[key.split(PART)[0]] += told.pop(key)
+    params, info = dict(run.data.params), run.info
+    for key in sorted((key for key in params if PART in key), key=lambda key: int(key.split(PART)[1])):
+        params[key.split(PART)[0]] += params.pop(key)
     data = run.data
-    return Run(info.run_id, info.run_name, experiment, info.status, told, data.metrics, data.tags, info.start_time)
+    return Run(info.run_id, info.run_name, experiment, info.status, params, data.metrics, data.tags, info.start_time)
 
 
 def param_parts(key: str, value: str) -> dict[str, str]:
