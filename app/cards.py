@@ -28,17 +28,17 @@ def text(value: object) -> str:
 
 def picture(data: bytes | None, alt: str, size_px: int = 160) -> str:
     """A small copy of an encoded picture, inside the page."""
-    found = thumbnail(data, size_px=size_px)
-    if found is None:
+    small = thumbnail(data, size_px=size_px)
+    if small is None:
         return '<span class="sv-nopicture" aria-hidden="true"></span>'
-    return f'<img src="{found.data_uri}" width="{found.width_px}" height="{found.height_px}" alt="{text(alt)}">'
+    return f'<img src="{small.data_uri}" width="{small.width_px}" height="{small.height_px}" alt="{text(alt)}">'
 
 
 def drawing(image: Image.Image, alt: str) -> str:
     """A drawn picture, inside the page."""
-    kept = io.BytesIO()
-    image.save(kept, "JPEG", quality=88)
-    source = "data:image/jpeg;base64," + base64.b64encode(kept.getvalue()).decode()
+    jpeg = io.BytesIO()
+    image.save(jpeg, "JPEG", quality=88)
+    source = "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()
     return f'<img src="{source}" width="{image.width}" height="{image.height}" alt="{text(alt)}">'
 
 
@@ -105,7 +105,7 @@ def answer(reply: Reply, words: Translations, *, button: bool = True) -> str:
         above = f"<small>{text(' › '.join(steps[:-1]))}</small>" if len(steps) > 1 else ""
         value = f'<span class="sv-value" dir="auto">{above}{text(steps[-1])}</span>'
         sure = f'{gauge(reply.probability, decision)}<span class="sv-share">{words.share(reply.probability)}</span>'
-    rests = ", ".join(words(f"evidence.{one}") for one in reply.evidence)
+    rests = ", ".join(words(f"evidence.{source}") for source in reply.evidence)
     others = " · ".join(f"{words.short(name, value)} {words.share(share)}" for value, share in reply.alternatives[:2])
     under = " · ".join(
         part
@@ -159,9 +159,9 @@ def figure(heading: str, inside: str, note: str = "") -> str:
 def picks(products: Iterable[Shown], words: Translations) -> str:
     """Products to pick one from."""
     cells = "".join(
-        f'<button class="sv-pick" data-do="open" data-id="{text(one.product_id)}" title="{text(one.title)}">'
-        f"{picture(one.picture, one.title, 112)}</button>"
-        for one in products
+        f'<button class="sv-pick" data-do="open" data-id="{text(product.product_id)}" title="{text(product.title)}">'
+        f"{picture(product.picture, product.title, 112)}</button>"
+        for product in products
     )
     return f'<div class="sv-picks">{cells}</div>' if cells else ""
 
@@ -169,7 +169,7 @@ def picks(products: Iterable[Shown], words: Translations) -> str:
 # --- search
 
 
-def found(result: Found, what: str, words: Translations, *, full: bool = False) -> str:
+def search_results(result: Found, what: str, words: Translations, *, full: bool = False) -> str:
     """Results of a search, with what can be done with each; `full` where there may be more."""
     if not result.hits:
         return message("", words("search.refused" if result.refused else "search.nothing"))
@@ -214,9 +214,9 @@ def run_progress(run: CatalogRun, words: Translations) -> str:
     """How far a run is."""
     share = run.rows / run.total if run.total else 0
     rate = words("run.rate", rate=f"{run.rows / run.seconds:.0f}") if run.rows and run.seconds > 1 else ""
-    told = words("run.progress", rows=f"{run.rows:,}", total=f"{run.total:,}")
+    progress = words("run.progress", rows=f"{run.rows:,}", total=f"{run.total:,}")
     return (
-        f'<div class="sv-progress" role="status"><p><b>{text(told)}</b><span>{text(rate)}</span></p>'
+        f'<div class="sv-progress" role="status"><p><b>{text(progress)}</b><span>{text(rate)}</span></p>'
         f'<div class="sv-bar"><i style="width:{share:.1%}"></i></div></div>'
     )
 

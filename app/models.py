@@ -70,7 +70,7 @@ class ModelsTab:
         return _facts(name, model, self.words), model.card
 
     def models(self) -> list[Json]:
-        return [_told(name, model) for name, model in self.service.models.items()]
+        return [_model_json(name, model) for name, model in self.service.models.items()]
 
     def compare(self, photo: str | None, title: str, first: str, second: str) -> tuple[Json, str]:
         def work() -> tuple[Json, str]:
@@ -105,8 +105,8 @@ def _beside(first: Read, second: Read, one: str, two: str, words: Translations) 
     )
 
 
-def _same(one: str | None, other: str | None) -> bool:
-    return one == other if one is None or other is None else folded(one) == folded(other)
+def _same(value: str | None, other: str | None) -> bool:
+    return value == other if value is None or other is None else folded(value) == folded(other)
 
 
 def _cell(reply: Any, words: Translations) -> str:
@@ -167,7 +167,7 @@ def _facts(name: str, model: Model, words: Translations) -> str:
     )
 
 
-def _told(name: str, model: Model) -> Json:
+def _model_json(name: str, model: Model) -> Json:
     design = model.design
     return {
         "name": name,

@@ -21,7 +21,7 @@ KEEP_UPLOADS_S = 24 * 3600
 def page(service: AppService, language: str) -> gr.Blocks:
     """The app over a service; every page is of one session, only the service is shared."""
     words = Translations(language, service.ontology)
-    other = next(one for one in PLACES if one != language)
+    other = next(place for place in PLACES if place != language)
     with gr.Blocks(title="shopvl", analytics_enabled=False, delete_cache=(3600, KEEP_UPLOADS_S)) as blocks:
         html(
             f'<header class="sv-head"><h1>{cards.text(words("page"))}</h1><p>{cards.text(words("tagline"))}</p>'

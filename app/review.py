@@ -95,9 +95,9 @@ class ReviewTab:
         html(f'<p class="sv-note">{cards.text(words("review.use"))}</p>')
 
     def _connect(self) -> None:
-        asked = [self.run.change, self.only.input, self.conflicts.input]
+        filters = [self.run.change, self.only.input, self.conflicts.input]
         decided, page = [*self.where, self.reviewer], [self.reviewer, *self.page]
-        gr.on(asked, self.next_question, self.where, self.page, **HIDDEN_PROGRESS)
+        gr.on(filters, self.next_question, self.where, self.page, **HIDDEN_PROGRESS)
         self.accept.click(self.accept_answer, decided, page, **HIDDEN_PROGRESS)
         self.none.click(self.decide_unknown, decided, page, **HIDDEN_PROGRESS)
         self.correct.click(self.correct_to_chosen, [self.value, *decided], page, **HIDDEN_PROGRESS)
@@ -125,8 +125,8 @@ class ReviewTab:
         except ShopvlError as error:
             return *self._nothing(state, cards.message(self.words("failed"), str(error), "bad")), listed
         bar = _bar(progress, notice, self.words)
-        asked = dict.fromkeys(question.property for question in queue.questions)
-        all_or_one = [(self.words("review.all"), ""), *((self.words.property(name), name) for name in asked)]
+        properties = dict.fromkeys(question.property for question in queue.questions)
+        all_or_one = [(self.words("review.all"), ""), *((self.words.property(name), name) for name in properties)]
         return *self._question(run, progress, state, bar), gr.update(choices=all_or_one, value=only), listed
 
     def _nothing(self, state: State, notice: str) -> tuple[Any, ...]:
@@ -136,7 +136,7 @@ class ReviewTab:
         """The first question that waits and was not skipped; the notice that there is none."""
         words, waiting = self.words, progress.waiting
         skipped = {tuple(key) for key in state["skipped"]}
-        question = next((one for one in waiting if (one.product_id, one.property) not in skipped), None)
+        question = next((item for item in waiting if (item.product_id, item.property) not in skipped), None)
         state = {"skipped": state["skipped"]}
         recent = _recent(self.service, words)
         if question is None:
@@ -269,14 +269,20 @@ def _recent(service: AppService, words: Translations) -> str:
     )
 
 
-def _line(one: Correction, words: Translations) -> str:
-    before = "" if one.previous is None else words.short(one.property, one.previous)
-    same = one.value is not None and one.previous is not None and folded(one.value) == folded(one.previous)
+def _line(correction: Correction, words: Translations) -> str:
+    before = "" if correction.previous is None else words.short(correction.property, correction.previous)
+    same = (
+        correction.value is not None
+        and correction.previous is not None
+        and folded(correction.value) == folded(correction.previous)
+    )
     note = words("review.confirmed") if same else words("review.was", value=before) if before else ""
+    name = words.property(correction.property)
+    value = _spoken(correction.property, correction.value, words)
+    product_id = cards.text(correction.product_id)
     return (
-        f'<li data-product="{cards.text(one.product_id)}"><span>{cards.text(words.property(one.property))}</span>'
-        f'<b dir="auto">{cards.text(_spoken(one.property, one.value, words))}</b><i>{cards.text(note)}</i>'
-        f"<small>{cards.text(one.product_id)}</small></li>"
+        f'<li data-product="{product_id}"><span>{cards.text(name)}</span>'
+        f'<b dir="auto">{cards.text(value)}</b><i>{cards.text(note)}</i><small>{product_id}</small></li>'
     )
 
 
@@ -302,14 +308,14 @@ def _endpoints(service: AppService) -> None:
         return _clean(lambda: _queue(service, run, int(limit)))
 
     def correct(product_id: str, property: str, value: str, previous: str, by: str) -> Json:
-        return _clean(lambda: _told(service.correct(product_id, property, value, previous or None, by)))
+        return _clean(lambda: _correction_json(service.correct(product_id, property, value, previous or None, by)))
 
     def undo(by: str) -> Json:
         back = service.undo(by)
-        return {} if back is None else _told(back)
+        return {} if back is None else _correction_json(back)
 
     def corrections() -> list[Json]:
-        return [_told(one) for one in service.decisions()]
+        return [_correction_json(correction) for correction in service.decisions()]
 
     for endpoint in (runs, review_queue, correct, undo, corrections):
         gr.api(endpoint, api_name=endpoint.__name__)
@@ -323,24 +329,24 @@ def _clean(work: Any) -> Any:
 
 
 def _queue(service: AppService, run: str, limit: int) -> Json:
-    found = service.progress(run)
-    asked = [
+    progress = service.progress(run)
+    waiting = [
         {
-            "product_id": one.product_id,
-            "title": one.title,
-            "property": one.property,
-            "answer": one.answer,
-            "probability": one.probability,
-            "why": str(one.reason),
-            "top": [list(pair) for pair in one.top],
+            "product_id": question.product_id,
+            "title": question.title,
+            "property": question.property,
+            "answer": question.answer,
+            "probability": question.probability,
+            "why": str(question.reason),
+            "top": [list(pair) for pair in question.top],
         }
-        for one in found.waiting[: max(limit, 0)]
+        for question in progress.waiting[: max(limit, 0)]
     ]
-    return {"decided": found.decided, "of": found.of, "waiting": asked}
+    return {"decided": progress.decided, "of": progress.of, "waiting": waiting}
 
 
-def _told(one: Correction) -> Json:
+def _correction_json(correction: Correction) -> Json:
     return {
-        **{name: getattr(one, name) for name in ("product_id", "property", "value", "previous")},
-        "decided_at": one.decided_at.isoformat(),
+        **{name: getattr(correction, name) for name in ("product_id", "property", "value", "previous")},
+        "decided_at": correction.decided_at.isoformat(),
     }

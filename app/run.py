@@ -61,7 +61,9 @@ class RunTab:
         words, names = self.words, list(self.service.models)
         self.model = gr.Dropdown(names, value=names[0], label=words("product.model"), visible=len(names) > 1)
         self.use = gr.CheckboxGroup(
-            [(words(f"evidence.{one}"), one) for one in MODALITIES], value=list(MODALITIES), label=words("run.use")
+            [(words(f"evidence.{modality}"), modality) for modality in MODALITIES],
+            value=list(MODALITIES),
+            label=words("run.use"),
         )
         self.properties = gr.Dropdown(
             [(words.property(label), label) for label in self.service.model().design.labels],
@@ -103,7 +105,7 @@ class RunTab:
                 name=chosen.name,
                 model=model,
                 precision=precision,
-                use=tuple(one for one in MODALITIES if one in use) or MODALITIES,
+                use=tuple(modality for modality in MODALITIES if modality in use) or MODALITIES,
                 limit=int(limit) if limit else None,
                 properties=properties,
             )

@@ -128,7 +128,7 @@ class SearchTab:
                 gr.update(choices=_options(name, _kept(result.facets[name], value), self.words), value=value)
                 for name, value in zip(self.names, chosen, strict=True)
             ]
-            page = cards.found(result, what, self.words, full=len(result.hits) == SHOWN)
+            page = cards.search_results(result, what, self.words, full=len(result.hits) == SHOWN)
             return result.as_dict(), page, *updates
 
         return guarded(self.words, work, lambda sentence, notice: ({"error": sentence}, notice, *unchanged))

@@ -51,17 +51,17 @@ class UploadLimitMiddleware:
             return
         limit = self.upload_bytes + MB if scope["path"].endswith("/upload") else MAX_MESSAGE_BYTES
         headers = dict(scope["headers"])
-        told = headers.get(b"content-length", b"0")
-        if not told.isdigit() or int(told) > limit:
+        declared = headers.get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > limit:
             await _refuse(send, limit)
             return
-        came, answered = 0, False
+        received, answered = 0, False
 
         async def counted() -> Message:
-            nonlocal came
+            nonlocal received
             part = await receive()
-            came += len(part.get("body", b""))
-            if came > limit:  # no length was told, or a wrong one
+            received += len(part.get("body", b""))
+            if received > limit:  # no content-length, or a wrong one
                 raise _TooLargeError
             return part
 

@@ -17,8 +17,8 @@ LANGUAGES = ("en", "zh")
 
 @cache
 def _texts(language: str) -> dict[str, Any]:
-    told: dict[str, Any] = yaml.safe_load(Path(__file__).with_name(f"{language}.yaml").read_text("utf-8"))
-    return told
+    texts: dict[str, Any] = yaml.safe_load(Path(__file__).with_name(f"{language}.yaml").read_text("utf-8"))
+    return texts
 
 
 def widget_words(language: str) -> dict[str, str]:

@@ -50,8 +50,8 @@ def first_answers(out: Path, seed: int = 0) -> Iterator[str]:
         product = Product(design, image_bytes(row["image"], table.parent), row["title"], answers)
         answers = product.answers
         replies = product.replies()
-        told = "; ".join(sentence(replies[name]) for name in product.applicable(replies))
-        yield f"{row['title']}\n  by its picture and title: {told}"
+        answers_text = "; ".join(sentence(replies[name]) for name in product.applicable(replies))
+        yield f"{row['title']}\n  by its picture and title: {answers_text}"
 
 
 def run_demo(
@@ -115,8 +115,8 @@ def demo_parts(folder: Path) -> dict[str, Path]:
 def demo_page(catalog: Catalog, tags: Path, index: SearchIndex, tagged: Tagged, category: float) -> Page:
     """What a newcomer looks at: decisions, tagged products, searches, and the accuracy of `category`; the other figures
     are on a page of their own."""
-    asked = pl.read_parquet(tags).filter(pl.col("value").is_not_null())  # a mug has no sleeves to ask for
-    decided = Counter(asked["decision"].to_list())
+    answers = pl.read_parquet(tags).filter(pl.col("value").is_not_null())  # a mug has no sleeves to ask for
+    decided = Counter(answers["decision"].to_list())
     page = Page(
         "A shop, understood",
         f"{tagged.tagged:,} products the model had never seen, tagged and searchable",

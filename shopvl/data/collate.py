@@ -317,21 +317,21 @@ class Collator:
         book, language = self.verbalizer.book, rng.choice(self.languages)
         every = questions_of(self.ontology)
         properties = [question for question in every if question.family == "property"]
-        asked = [question for question in every if question.family == "is"]
-        asked += rng.sample(properties, min(rates.properties, len(properties)))
-        asked += [Question("sold"), Question("has")] if properties else [Question("sold")]
+        chosen = [question for question in every if question.family == "is"]
+        chosen += rng.sample(properties, min(rates.properties, len(properties)))
+        chosen += [Question("sold"), Question("has")] if properties else [Question("sold")]
         texts, fits = [], []
-        for question in asked:
+        for question in chosen:
             about: tuple[str, ...] = ()
             if question.family in ("has", "property") and rng.random() < rates.category_named:
                 about = tuple(rng.choice(rows)["category_path"] or ())
             texts.append(rng.choice(book.phrasings(question, self.ontology, language, about)))
             fits.append([not about or tuple(row["category_path"] or ()) == about for row in rows])
-        questions = self._questions(asked, texts, self.verbalizer.names(language, rng, rates.synonyms))
+        questions = self._questions(chosen, texts, self.verbalizer.names(language, rng, rates.synonyms))
         known_BK = F.pad(facts_BK, (0, 1)).float()
         targets_BQK = known_BK[:, None] * questions.legal_QK
-        nothing_B1, lacking_BQ = ~input_mask_BI.any(1)[:, None], self._unanswerable(rows, asked, input_mask_BI)
-        spared = [[rng.random() >= rates.lacking for _ in asked] for _ in rows]
+        nothing_B1, lacking_BQ = ~input_mask_BI.any(1)[:, None], self._unanswerable(rows, chosen, input_mask_BI)
+        spared = [[rng.random() >= rates.lacking for _ in chosen] for _ in rows]
         spared_BQ = torch.tensor(spared) & lacking_BQ & ~nothing_B1
         unknown_BQ = nothing_B1 | lacking_BQ
         targets_BQK[unknown_BQ] = 0.0

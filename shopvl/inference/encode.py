@@ -80,7 +80,7 @@ def encode(
             rows = own.to_dicts()
             for group in prepared.groups:
                 group.items[:] = [
-                    replace(item, row=rows[place]) for item, place in zip(group.items, group.places, strict=True)
+                    replace(item, row=rows[index]) for item, index in zip(group.items, group.places, strict=True)
                 ]
         return prepared
 

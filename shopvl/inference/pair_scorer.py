@@ -57,20 +57,20 @@ class Matcher:
         assert isinstance(design.model, SingleStreamModel | TextCrossModel)
         self.design, self.model, self.bfloat16 = design, design.model, bfloat16
         self.rows: list[Row] = []
-        patches, kept = [], []
+        patches, masks = [], []
         for item in encode(
             design, catalog.batches(), catalog.root, ("image", "title"), self._read, batch_rows=batch_rows
         ):
             if isinstance(item, Encoded) and item.values:
                 self.rows += item.rows
                 patches.append(torch.from_numpy(item.values["patches"]))
-                kept.append(torch.from_numpy(item.values["kept"]) > 0)
+                masks.append(torch.from_numpy(item.values["kept"]) > 0)
                 report(len(self.rows))
             if len(self.rows) >= most:
                 break
         if not self.rows:
             raise CatalogError(f"no row of {catalog.path} has both a picture and a title, so nothing can be matched")
-        self.patches_NPD, self.kept_NP = torch.cat(patches), torch.cat(kept)
+        self.patches_NPD, self.kept_NP = torch.cat(patches), torch.cat(masks)
         self.titles = design.loader.words([row["title"] for row in self.rows])
 
     def _read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:

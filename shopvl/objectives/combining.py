@@ -27,8 +27,10 @@ def by_gradients(losses_K: Tensor, shared: Sequence[nn.Parameter]) -> Tensor:
     """
     norms = []
     for loss in losses_K:
-        found = torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True)
-        norms.append(sum((part.float().square().sum() for part in found if part is not None), losses_K.new_zeros(())))
+        gradients = torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True)
+        norms.append(
+            sum((part.float().square().sum() for part in gradients if part is not None), losses_K.new_zeros(()))
+        )
     squared_K = torch.stack(norms)
     return _weights(squared_K / squared_K.sum().clamp(min=torch.finfo(squared_K.dtype).tiny)).detach()
 

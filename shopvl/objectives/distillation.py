@@ -41,7 +41,9 @@ class DistillationLoss(Objective):
         if self.teachers is None:
             raise RecipeError("distil has nobody to learn from; name `teachers` in the experiment, or leave it out")
         theirs = self.teachers(batch)
-        own_MD, their_ME = (torch.cat([found[name] for name in COMPARED]) for found in (output.embeddings, theirs))
+        own_MD, their_ME = (
+            torch.cat([embeddings[name] for name in COMPARED]) for embeddings in (output.embeddings, theirs)
+        )
         return (own_MD @ own_MD.T - their_ME @ their_ME.T).square().mean()
 
 

@@ -93,77 +93,77 @@ class Recipe:
         """Every fault of the recipe as a sentence; empty where it can be built."""
         match self.fusion:
             case DualEncoder():
-                found = self._two_tower_problems()
+                problems = self._two_tower_problems()
             case SingleStream():
-                found = self._fused_problems()
+                problems = self._fused_problems()
             case CoAttention() | JointThenSplit():
-                found = self._fused_problems() + self._two_stream_problems()
+                problems = self._fused_problems() + self._two_stream_problems()
             case TextCross():
-                found = self._two_tower_problems() + self._text_cross_problems()
+                problems = self._two_tower_problems() + self._text_cross_problems()
         if self.schedule.half_size_share and not isinstance(self.image, ThumbnailImage):
-            found.append(
+            problems.append(
                 f"half_size_share needs an image tower that reads any size (thumbnail-conv), not {self.image.kind}"
             )
-        found += self._answering_problems() + self._patch_problems()
+        problems += self._answering_problems() + self._patch_problems()
         if self.combine == "adaptive-gradients" and not isinstance(self.fusion, SingleStream):
-            found.append(
+            problems.append(
                 f"adaptive-gradients weighs losses by the gradient of a shared layer; {self.fusion.kind} has none"
             )
         if self.combine != "sum" and len(self.objectives) == 1:
-            found.append(f"{self.combine} weighs objectives against each other, there is one; combine by sum")
+            problems.append(f"{self.combine} weighs objectives against each other, there is one; combine by sum")
         if self.teacher is not None and not isinstance(self.fusion, TextCross):
-            found.append(f"momentum teaches a text-cross, not {self.fusion.kind}; leave the teacher out")
-        found += [problem for objective in self.objectives for problem in objective.problems(self)]
+            problems.append(f"momentum teaches a text-cross, not {self.fusion.kind}; leave the teacher out")
+        problems += [problem for objective in self.objectives for problem in objective.problems(self)]
         names = [objective.name for objective in self.objectives]
-        found += [
+        problems += [
             f"the objective {name} stands twice; once is enough"
             for name in sorted({n for n in names if names.count(n) > 1})
         ]
         schedule = self.schedule
         if schedule.chunk_size is not None and schedule.batch_size % schedule.chunk_size:
-            found.append(
+            problems.append(
                 f"a batch of {schedule.batch_size} does not fall into chunks of {schedule.chunk_size}; "
                 "choose a divisor as chunk_size"
             )
         if schedule.chunk_size is not None and not all(isinstance(o, Contrast) for o in self.objectives):
-            found.append("chunk_size (gradient cache) serves contrastive objectives only; leave it out here")
-        return found
+            problems.append("chunk_size (gradient cache) serves contrastive objectives only; leave it out here")
+        return problems
 
     def checked(self) -> Recipe:
         """This recipe, or one RecipeError that carries all of its faults."""
-        if found := self.problems():
-            raise RecipeError(f"the recipe {self.name!r} cannot be built: " + "; ".join(found))
+        if problems := self.problems():
+            raise RecipeError(f"the recipe {self.name!r} cannot be built: " + "; ".join(problems))
         return self
 
     def _answering_problems(self) -> list[str]:
-        found = []
-        asked = any(isinstance(objective, Answers) for objective in self.objectives)
-        if self.answering is not None and not asked:
-            found.append(f"{self.answering.kind} is never trained; add the objective prompt-vqa")
+        problems = []
+        is_trained = any(isinstance(objective, Answers) for objective in self.objectives)
+        if self.answering is not None and not is_trained:
+            problems.append(f"{self.answering.kind} is never trained; add the objective prompt-vqa")
         if self.answering is not None and not isinstance(self.fusion, DualEncoder):
-            found.append(f"{self.answering.kind} reads the cells and words of two towers; use dual-enc as fusion")
+            problems.append(f"{self.answering.kind} reads the cells and words of two towers; use dual-enc as fusion")
         if self.answering is not None and self.answering.width % self.answering.heads:
-            found.append(
+            problems.append(
                 f"an answering width of {self.answering.width} is not a multiple of {self.answering.heads} heads"
             )
         if self.answering is not None and self.text.max_tokens > MAX_PLACES:
-            found.append(
+            problems.append(
                 f"{self.answering.kind} has places for {MAX_PLACES} tokens, the text gives up to "
                 f"{self.text.max_tokens}; lower its max_tokens to {MAX_PLACES}"
             )
         if self.ocr is not None and self.answering is None:
-            found.append("ocr words are read by a head that answers; give prompt-mask or prompt-decode as answering")
+            problems.append("ocr words are read by a head that answers; give prompt-mask or prompt-decode as answering")
         if self.answering is not None and self.schedule.half_size_share:
-            found.append("half_size_share changes how many cells a picture has, which a head that answers counts on")
-        return found
+            problems.append("half_size_share changes how many cells a picture has, which a head that answers counts on")
+        return problems
 
     def _patch_problems(self) -> list[str]:
-        found = []
+        problems = []
         patches = self.patch_grid is not None
         if isinstance(self.image, PatchLinear | PatchTower) and any(
             side % self.image.patch_px for side in self.image.size_px
         ):
-            found.append(
+            problems.append(
                 f"a picture of {self.image.size_px[0]}x{self.image.size_px[1]} px does not fall into "
                 f"patches of {self.image.patch_px} px"
             )
@@ -171,22 +171,22 @@ class Recipe:
             side % cells for side, cells in zip(self.image.size_px, self.image.grid, strict=True)
         ):
             height, width = self.image.size_px
-            found.append(
+            problems.append(
                 f"a picture of {height}x{width} px does not fall into {self.image.grid[0]} x {self.image.grid[1]} cells"
             )
         if isinstance(self.image, KaleidoCells | Regions) and any(side % BOX_CELL_PX for side in self.image.size_px):
             height, width = self.image.size_px
-            found.append(
+            problems.append(
                 f"the sides of a picture for {self.image.kind} are multiples of {BOX_CELL_PX} px, not {height}x{width}"
             )
         if isinstance(self.image, PatchCnn | KaleidoCells | Regions) and len(set(self.image.net.size_px)) != 1:
-            found.append(f"the net of {self.image.kind} reads square cells, not {self.image.net.size_px}")
+            problems.append(f"the net of {self.image.kind} reads square cells, not {self.image.net.size_px}")
         if self.leave_out is not None and not patches:
-            found.append(
+            problems.append(
                 f"{self.leave_out.kind} leaves out patches, which {self.image.kind} does not have; "
                 "use vit, patch-linear, patch-cnn or grid-cnn"
             )
-        return found
+        return problems
 
     def with_contrast(self) -> Recipe:
         """The same with all of the three-way contrast of query, title and image among its objectives."""
@@ -203,10 +203,10 @@ class Recipe:
         roles = ("image", "text", "fusion", "space", "ocr", "answering", "leave_out", "teacher")
         single = [(role, values[role]["kind"], values[role]) for role in roles if values[role] is not None]
         several = zip(self.objectives, values["objectives"], strict=True)
-        every = [*single, *(("objective", objective.name, told) for objective, told in several)]
+        every = [*single, *(("objective", objective.name, settings) for objective, settings in several)]
         return [
-            PartSummary(role, told["kind"], name, {key: value for key, value in told.items() if key != "kind"})
-            for role, name, told in every
+            PartSummary(role, settings["kind"], name, {key: value for key, value in settings.items() if key != "kind"})
+            for role, name, settings in every
         ]
 
     @property
@@ -221,8 +221,8 @@ class Recipe:
 
     def without_teachers(self) -> Recipe:
         """The same without the objective that needs teachers."""
-        kept = tuple(objective for objective in self.objectives if not isinstance(objective, Distillation))
-        return replace(self, objectives=kept) if self.distils else self
+        others = tuple(objective for objective in self.objectives if not isinstance(objective, Distillation))
+        return replace(self, objectives=others) if self.distils else self
 
     @property
     def patch_grid(self) -> tuple[int, int] | None:
@@ -238,59 +238,61 @@ class Recipe:
                 return None
 
     def _two_tower_problems(self) -> list[str]:
-        found = []
+        problems = []
         if self.space is not None:
-            found.append(f"{self.fusion.kind} has a space of its own; leave out the {self.space.kind}")
+            problems.append(f"{self.fusion.kind} has a space of its own; leave out the {self.space.kind}")
         if isinstance(self.image, PatchLinear | PatchCnn | GridCnn | KaleidoCells | Regions):
-            found.append(
+            problems.append(
                 "dual-enc needs an image tower (timm-image, thumbnail-conv, side-by-side, transformers-image, vit), "
                 f"not {self.image.kind}"
             )
         if isinstance(self.image, PatchTower) and self.image.width % self.image.heads:
-            found.append(f"an image width of {self.image.width} is not a multiple of {self.image.heads} heads")
+            problems.append(f"an image width of {self.image.width} is not a multiple of {self.image.heads} heads")
         towers = self.image.towers if isinstance(self.image, ConcatTowersImage) else (self.image,)
-        found += [
+        problems += [
             f"thumbnail-conv has {len(tower.widths)} widths but {len(tower.blocks)} numbers of blocks; "
             "give one of each per stage"
             for tower in towers
             if isinstance(tower, ThumbnailImage) and len(tower.widths) != len(tower.blocks)
         ]
         if isinstance(self.text, WordPieces):
-            found.append("dual-enc needs a text tower (text-transformer, word-bag, transformers-text), not wordpiece")
+            problems.append(
+                "dual-enc needs a text tower (text-transformer, word-bag, transformers-text), not wordpiece"
+            )
         if isinstance(self.text, TextTransformer) and self.text.width % self.text.heads:
-            found.append(f"a text width of {self.text.width} is not a multiple of {self.text.heads} heads")
-        return found
+            problems.append(f"a text width of {self.text.width} is not a multiple of {self.text.heads} heads")
+        return problems
 
     def _text_cross_problems(self) -> list[str]:
-        found = []
+        problems = []
         assert isinstance(self.fusion, TextCross)
         if not isinstance(self.text, TextTransformer | WordBag):
-            found.append(
+            problems.append(
                 f"text-cross goes on from the words of a text-transformer or word-bag, not of {self.text.kind}"
             )
         elif self.text.width % self.fusion.heads:
-            found.append(f"a text width of {self.text.width} is not a multiple of {self.fusion.heads} heads")
+            problems.append(f"a text width of {self.text.width} is not a multiple of {self.fusion.heads} heads")
         if self.leave_out is not None:
-            found.append(f"text-cross looks at all cells; leave out {self.leave_out.kind}")
-        return found
+            problems.append(f"text-cross looks at all cells; leave out {self.leave_out.kind}")
+        return problems
 
     def _fused_problems(self) -> list[str]:
         """Of what a fusion of words and patches reads and learns, in one stream or in two."""
-        found = []
+        problems = []
         fusion = self.fusion
         assert isinstance(fusion, SingleStream | CoAttention | JointThenSplit)
         if fusion.width % fusion.heads:
-            found.append(f"a width of {fusion.width} is not a multiple of {fusion.heads} heads")
+            problems.append(f"a width of {fusion.width} is not a multiple of {fusion.heads} heads")
         if not isinstance(self.image, PatchLinear | PatchCnn | GridCnn | KaleidoCells | Regions):
-            found.append(
+            problems.append(
                 f"{fusion.kind} needs patches (patch-linear, patch-cnn, grid-cnn, kaleido, region), "
                 f"not {self.image.kind}"
             )
         if not isinstance(self.text, WordPieces):
-            found.append(f"{fusion.kind} needs words (wordpiece), not {self.text.kind}")
+            problems.append(f"{fusion.kind} needs words (wordpiece), not {self.text.kind}")
         if self.space is not None and not any(isinstance(objective, Contrast) for objective in self.objectives):
-            found.append("the shared-space is never trained; add the objective itc")
-        return found
+            problems.append("the shared-space is never trained; add the objective itc")
+        return problems
 
     def _two_stream_problems(self) -> list[str]:
         if isinstance(self.image, KaleidoCells | Regions):
@@ -323,14 +325,14 @@ def validated(kind: TypeAdapter[Any], values: Any, what: str) -> Any:
 
 
 def _sentence(error: Any) -> str:
-    place = ".".join(str(step) for step in error["loc"]) or "the whole"
+    field = ".".join(str(step) for step in error["loc"]) or "the whole"
     match error["type"]:
         case "unexpected_keyword_argument" | "extra_forbidden":
-            return f"{place} is not a known field; remove it or correct its spelling"
+            return f"{field} is not a known field; remove it or correct its spelling"
         case "missing":
-            return f"{place} is missing"
+            return f"{field} is missing"
         case _:
-            return f"{place} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+            return f"{field} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
 @plain_dataclass(frozen=True, kw_only=True)

@@ -205,8 +205,8 @@ class Leaderboard:
     def _risk(self, entry: Entry, inputs: str) -> Line | None:
         with tempfile.TemporaryDirectory() as folder:
             name = f"{SCORES}/risk_coverage.json"
-            found = json.loads(self.store.file(entry.runs[0].run_id, name, Path(folder)).read_text("utf-8"))
-        curve = found.get(inputs, {}).get(CATEGORY)
+            curves = json.loads(self.store.file(entry.runs[0].run_id, name, Path(folder)).read_text("utf-8"))
+        curve = curves.get(inputs, {}).get(CATEGORY)
         return None if curve is None else Line(name=entry.label, x=curve["coverage"], y=curve["risk"])
 
     def write(self, folder: Path) -> tuple[Path, Path]:

@@ -29,15 +29,15 @@ def promote(
     to be compared with.
     """
     folder = design_folder(new, registry.uri) if is_reference(new) else Path(new)
-    design, found = Design.from_pretrained(folder), None
+    design, verdicts = Design.from_pretrained(folder), None
     if registry.champion() is not None:
         champion = Design.from_pretrained(design_folder(f"models:/{registry.name}@{CHAMPION}", registry.uri))
-        found = gate(design, champion, catalog, out, protected=protected, report=report)
-        if not found.passed:
-            return None, found
+        verdicts = gate(design, champion, catalog, out, protected=protected, report=report)
+        if not verdicts.passed:
+            return None, verdicts
     version = _version(new, folder, design.name, registry)
     registry.promote(version)
-    return version, found
+    return version, verdicts
 
 
 def _version(new: str, folder: Path, design_name: str, registry: Registry) -> str:
@@ -52,5 +52,5 @@ def _version(new: str, folder: Path, design_name: str, registry: Registry) -> st
         return version
     if new.startswith("runs:/"):
         return registry.register_run(new.removeprefix("runs:/").split("/")[0], tags)
-    with tempfile.TemporaryDirectory() as place:
-        return registry.register_saved(save_served(folder, Path(place) / "model"), tags)
+    with tempfile.TemporaryDirectory() as folder_name:
+        return registry.register_saved(save_served(folder, Path(folder_name) / "model"), tags)

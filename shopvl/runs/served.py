@@ -33,39 +33,41 @@ class Tagger(PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One row per product and property."""
-        rows = [_row(number, told) for number, told in enumerate(model_input.to_dict("records"))]
+        rows = [_row(number, columns) for number, columns in enumerate(model_input.to_dict("records"))]
         frame = pl.DataFrame([row for row in rows if isinstance(row, dict)], schema=FRAME_SCHEMA)
-        found = [_rejected(row) for row in rows if isinstance(row, RejectedRow)]
+        answers = [_rejected(row) for row in rows if isinstance(row, RejectedRow)]
         precision = float((params or {}).get("precision", 0.95))
         model = self.design.name
         root = Path(os.environ.get(ROOT, "."))
         for item in tags_of(self.design, [frame] if len(frame) else [], root, precision=precision):
             if isinstance(item, RejectedRow):
-                found.append(_rejected(item))
+                answers.append(_rejected(item))
                 continue
             for tag in item:
                 others = [f"{other['value']} ({other['probability']:.3f})" for other in tag["alternatives"]]
-                found.append({**tag, "alternatives": others, "model": model, "reject": None})
-        return pd.DataFrame(found, columns=list(EMPTY), dtype=object)  # or None would become a number, NaN
+                answers.append({**tag, "alternatives": others, "model": model, "reject": None})
+        return pd.DataFrame(answers, columns=list(EMPTY), dtype=object)  # or None would become a number, NaN
 
 
-def _row(number: int, told: dict[str, Any]) -> dict[str, Any] | RejectedRow:
+def _row(number: int, columns: dict[str, Any]) -> dict[str, Any] | RejectedRow:
     """A row of the request as a row of a catalog."""
-    known = {name: value for name, value in told.items() if value is not None and value == value}  # NaN is not itself
-    product_id = str(known.get("product_id", number))
-    path = known.get("path")
+    present = {
+        name: value for name, value in columns.items() if value is not None and value == value
+    }  # NaN is not itself
+    product_id = str(present.get("product_id", number))
+    path = present.get("path")
     if path is not None and (fault := _forbidden(str(path))):
         return RejectedRow(product_id, fault)
-    image = {"bytes": known.get("image"), "path": path}
-    return {"product_id": product_id, "title": known.get("title"), "image": image}
+    image = {"bytes": present.get("image"), "path": path}
+    return {"product_id": product_id, "title": present.get("title"), "image": image}
 
 
 def _forbidden(path: str) -> str | None:
     """Why this server does not open that path; None where it does."""
-    told = os.environ.get(ROOT)
-    if told is None:
+    root = os.environ.get(ROOT)
+    if root is None:
         return f"pictures by path are not read here: send the bytes, or set {ROOT} to the folder they are in"
-    if "://" in path or not (Path(told) / path).resolve().is_relative_to(Path(told).resolve()):
+    if "://" in path or not (Path(root) / path).resolve().is_relative_to(Path(root).resolve()):
         return f"{path} is not a file below {ROOT}"
     return None
 

@@ -43,6 +43,6 @@ def save_served(design: Path, target: Path) -> Path:
 
 
 def _picture() -> bytes:
-    kept = io.BytesIO()
-    Image.new("RGB", (64, 64), (40, 70, 160)).save(kept, "PNG")
-    return kept.getvalue()
+    png = io.BytesIO()
+    Image.new("RGB", (64, 64), (40, 70, 160)).save(png, "PNG")
+    return png.getvalue()

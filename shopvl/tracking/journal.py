@@ -74,13 +74,13 @@ def first_entry(folder: Path) -> Entry:
 def unsent(folder: Path) -> Iterator[tuple[Entry, int]]:
     """Entries that the server has not got, each with the place in the file after it."""
     with (folder / JOURNAL).open("rb") as file:
-        place = read_sent(folder).bytes
-        file.seek(place)
+        offset = read_sent(folder).bytes
+        file.seek(offset)
         for line in file:
             if not line.endswith(b"\n"):
                 return
-            place += len(line)
-            yield json.loads(line), place
+            offset += len(line)
+            yield json.loads(line), offset
 
 
 def count_unsent(folder: Path) -> int:

@@ -132,9 +132,9 @@ class Registry:
             self.client.create_registered_model(self.name)
 
     def _version(self, model_id: str, run_id: str | None, tags: Mapping[str, str]) -> str:
-        place = f"models:/{model_id}"
-        made = self.client.create_model_version(self.name, place, run_id, tags=dict(tags), model_id=model_id)
-        return str(made.version)
+        source = f"models:/{model_id}"
+        version = self.client.create_model_version(self.name, source, run_id, tags=dict(tags), model_id=model_id)
+        return str(version.version)
 
     def promote(self, version: str) -> None:
         """Make that version champion."""
@@ -167,8 +167,8 @@ class Registry:
 
     def _model(self) -> Any:
         with reaching(self.uri):
-            found = self.client.search_registered_models(f"name = '{self.name}'", max_results=1)
-            return self.client.get_registered_model(self.name) if found else None
+            matches = self.client.search_registered_models(f"name = '{self.name}'", max_results=1)
+            return self.client.get_registered_model(self.name) if matches else None
 
 
 def save_pyfunc(
@@ -197,11 +197,11 @@ def save_pyfunc(
         Schema([_column(*column) for column in outputs]),
         ParamSchema([ParamSpec(name, "double", value) for name, value in params.items()]),
     )
-    with tempfile.TemporaryDirectory() as place:  # MLflow keeps a folder by the name it has
+    with tempfile.TemporaryDirectory() as folder:  # MLflow keeps a folder by the name it has
         save_model(
             str(target),
             python_model=str(script),
-            artifacts={name: str(shutil.copytree(path, Path(place) / name)) for name, path in artifacts.items()},
+            artifacts={name: str(shutil.copytree(path, Path(folder) / name)) for name, path in artifacts.items()},
             signature=signature,
             input_example=pd.DataFrame(list(example)),
             pip_requirements=list(requirements),

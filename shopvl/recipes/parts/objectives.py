@@ -72,13 +72,13 @@ class EmbeddingPart(ObjectivePart):
 
     def problems(self, recipe: Surroundings) -> list[str]:
         """As of any objective, and that there is a space."""
-        found = super().problems(recipe)
+        problems = super().problems(recipe)
         if recipe.space is None and not isinstance(recipe.fusion, DualEncoder | TextCross):
             kind = recipe.fusion.kind
-            found.append(
+            problems.append(
                 f"{self.name} compares embeddings, which {kind} has only with a shared-space; give one as space"
             )
-        return found
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -125,10 +125,10 @@ class MaskedSegments(ObjectivePart):
 
     def problems(self, recipe: Surroundings) -> list[str]:
         """As of any objective, and not beside `mlm`."""
-        found = super().problems(recipe)
+        problems = super().problems(recipe)
         if any(isinstance(part, MaskedWords) for part in recipe.objectives):
-            found.append("mlm and msm hide words in two ways; choose one")
-        return found
+            problems.append("mlm and msm hide words in two ways; choose one")
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -149,16 +149,18 @@ class Matching(ObjectivePart):
 
     def problems(self, recipe: Surroundings) -> list[str]:
         """As of any objective, and that its negatives can be drawn."""
-        found = super().problems(recipe)
+        problems = super().problems(recipe)
         kind = recipe.fusion.kind
         if isinstance(recipe.fusion, TextCross):
             if self.negatives != "hard":
-                found.append(f"text-cross draws its own false pairs; give itm negatives of hard, not {self.negatives}")
+                problems.append(
+                    f"text-cross draws its own false pairs; give itm negatives of hard, not {self.negatives}"
+                )
         elif self.negatives == "hard" and not isinstance(recipe.fusion, DualEncoder):
-            found.append(
+            problems.append(
                 f"{self.name} draws hard negatives by embeddings of separate towers, which {kind} does not have"
             )
-        return found
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -200,10 +202,10 @@ class Answers(ObjectivePart):
 
     def problems(self, recipe: Surroundings) -> list[str]:
         """As of any objective, and that there is a head."""
-        found = super().problems(recipe)
+        problems = super().problems(recipe)
         if recipe.answering is None:
-            found.append("prompt-vqa needs a head that answers; give prompt-mask or prompt-decode as answering")
-        return found
+            problems.append("prompt-vqa needs a head that answers; give prompt-mask or prompt-decode as answering")
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -232,11 +234,11 @@ class Distillation(ObjectivePart):
 
     def problems(self, recipe: Surroundings) -> list[str]:
         """As of any objective, and that there are two towers."""
-        found = super().problems(recipe)
+        problems = super().problems(recipe)
         if not isinstance(recipe.fusion, DualEncoder):
             kind = recipe.fusion.kind
-            found.append(f"distil compares embeddings of two towers; use dual-enc as fusion, not {kind}")
-        return found
+            problems.append(f"distil compares embeddings of two towers; use dual-enc as fusion, not {kind}")
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -319,11 +321,11 @@ class MaskedRegionClasses(ObjectivePart):
 
     def problems(self, recipe: Surroundings) -> list[str]:
         """As of any objective, and that regions are hidden in one way."""
-        found = super().problems(recipe)
+        problems = super().problems(recipe)
         others = [part for part in recipe.objectives if isinstance(part, MaskedRegionFeatures)]
         if any((part.share, part.overlap) != (self.share, self.overlap) for part in others):
-            found.append("mrfr and mrc-kl guess the same hidden regions; give them one share and overlap")
-        return found
+            problems.append("mrfr and mrc-kl guess the same hidden regions; give them one share and overlap")
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -352,13 +354,15 @@ class KaleidoTask(ObjectivePart):
 
     def problems(self, recipe: Surroundings) -> list[str]:
         """As of any objective, and that there are all cells, on one line."""
-        found = super().problems(recipe)
+        problems = super().problems(recipe)
         fusion, image = recipe.fusion, recipe.image
         if not isinstance(fusion, DualEncoder | TextCross | SingleStream):
-            found.append(f"{self.name} asks what words look at in the one stream of single-stream, not {fusion.kind}")
+            problems.append(
+                f"{self.name} asks what words look at in the one stream of single-stream, not {fusion.kind}"
+            )
         if isinstance(image, KaleidoCells) and image.levels < 5 and not isinstance(fusion, DualEncoder | TextCross):
-            found.append(f"{self.name} needs the cells of all 5 levels, there are {image.levels}")
-        return found
+            problems.append(f"{self.name} needs the cells of all 5 levels, there are {image.levels}")
+        return problems
 
 
 Objective = Annotated[
