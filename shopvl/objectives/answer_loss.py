@@ -1,4 +1,4 @@
-"""Answers to questions: chosen among the values there are, or written word by word."""
+"""Losses of answers to questions: chosen among the known values, or written token by token."""
 
 from __future__ import annotations
 
@@ -60,6 +60,6 @@ class WrittenAnswerLoss(Objective):
 
 
 def build(part: Answers, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
-    """By the head that the recipe answers with."""
+    """The loss that fits the recipe's answering head."""
     writes = isinstance(recipe.answering, PromptDecode)
     return WrittenAnswerLoss(weight=part.weight) if writes else ChosenAnswerLoss(weight=part.weight)

@@ -1,4 +1,4 @@
-"""What is laid over a picture does not change the product."""
+"""Consistency of embeddings under promotions laid over a picture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class OverlayConsistencyLoss(Objective):
     """1 - cosine between a picture's embedding and that of the same picture under promotions.
 
     Reads: `overlaid`. Head: embeddings `image` and `overlaid`. Nearest sibling: SimSiam (arXiv:2011.10566), whose views
-    are crops and colours; here contrast with the words keeps the embeddings apart, so neither side is held still.
+    are crops and colours; here the contrastive loss prevents collapse, so neither side stops the gradient.
     """
 
     weight: float

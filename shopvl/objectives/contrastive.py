@@ -1,4 +1,4 @@
-"""Contrast between two of query, title and image, with every true match as a positive."""
+"""Contrastive losses (InfoNCE) between two of query, title and image, with every true match as a positive."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class ContrastLoss(Objective):
 
 @dataclass(frozen=True)
 class MomentumContrastLoss(Objective):
-    """Contrast of title and image with a teacher's embeddings, of this batch and of many before (ALBEF).
+    """InfoNCE of title and image against a momentum teacher's embeddings, of this batch and of a queue (ALBEF).
 
     Reads: `teacher`, `groups`. Head: embeddings of both sides. Paper: ALBEF (arXiv:2107.07651), after MoCo
     (arXiv:1911.05722); equal titles in the queue are positives too, as in FashionSAP (arXiv:2304.05051). A part of each
-    target is the teacher's own softmax. Nearest sibling: `ContrastLoss`, to which it is equal with no memory, a share
-    of 0 and a teacher that is the student.
+    target is the teacher's own softmax. Nearest sibling: `ContrastLoss`, to which it is equal with an empty queue, a
+    share of 0 and a teacher that is the student.
     """
 
     weight: float
@@ -80,8 +80,8 @@ def title_matches(batch: Batch) -> Tensor:
 def query_matches(batch: Batch) -> Tensor:
     """(B, B) bool: row i's query is met by column j's product.
 
-    A query that asks for facts is met by every product that has them all; one that asks for none (free words) by the
-    products that came with the same query. A query always fits its own product and that product's title twins.
+    A query that asks for facts is met by every product that has all of them; one that asks for none (free words) by the
+    products with the same query. A query always matches its own product and products of the same title.
     """
     facts = require(batch.facts, "facts", by="the objective itc")
     query_B = require(batch.groups, "groups", by="the objective itc").query_B
@@ -99,7 +99,7 @@ def _soft_cross_entropy(logits_BB: Tensor, matches_BB: Tensor) -> Tensor:
 
 def build(part: Contrast, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
     """With a teacher, titles and pictures are compared with its embeddings too."""
-    # beside matching by embeddings it reads the same pass
+    # with hard negatives, matching and contrast share one forward pass
     hard = any(isinstance(other, Matching) and other.negatives == "hard" for other in recipe.objectives)
     view = HardNegatives() if hard else EmbedOnly() if recipe.space is not None else Plain()
     if recipe.teacher is not None and part.between == "title-image":

@@ -1,4 +1,4 @@
-"""Learn from designs that know more together than the one that learns."""
+"""Distillation from an ensemble of trained designs."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class DistillationLoss(Objective):
     """Mean squared difference of all cosines among a batch's pictures and titles from the teachers' (mean) cosines.
 
     Reads: pictures and titles. Head: embeddings of both. Paper: relations instead of features (arXiv:1904.05068,
-    CRD of arXiv:2307.12732), so that spaces may differ in width and direction. Teachers know their training pictures by
-    heart, where they can teach no more than the labels do; so they and the model are shown the same blends
-    (arXiv:2106.05237). Nearest sibling: `MomentumContrastLoss`, whose teacher is the model's own past.
+    CRD of arXiv:2307.12732), so that spaces may differ in width and direction. Teachers have memorised their training
+    pictures and teach no more than the labels there, so they and the model see the same mixup pictures
+    (arXiv:2106.05237). Nearest sibling: `MomentumContrastLoss`, whose teacher is the model's own average.
     """
 
     weight: float
-    teachers: Teachers | None = None  # of a design that only learns from data later on
+    teachers: Teachers | None = None  # set by `Design.learn_from` before training
     name: Literal["distil"] = "distil"
     view: View = field(default_factory=Mixup)
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
         """Scalar."""
         if self.teachers is None:
-            raise RecipeError("distil has nobody to learn from; name `teachers` in the experiment, or leave it out")
+            raise RecipeError("distil has no teachers; name `teachers` in the experiment, or remove the objective")
         theirs = self.teachers(batch)
         own_MD, their_ME = (
             torch.cat([embeddings[name] for name in COMPARED]) for embeddings in (output.embeddings, theirs)
@@ -48,5 +48,5 @@ class DistillationLoss(Objective):
 
 
 def build(part: Distillation, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
-    """Without teachers, which an experiment names (`Design.learn_from`)."""
+    """Without teachers, which are set later (`Design.learn_from`)."""
     return DistillationLoss(weight=part.weight, view=Mixup(part.share))

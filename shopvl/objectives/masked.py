@@ -1,4 +1,4 @@
-"""Guess what was hidden."""
+"""Losses of masked modelling: words, patches, features, regions."""
 
 from __future__ import annotations
 
@@ -124,12 +124,12 @@ class MaskedRegionFeaturesLoss(Objective):
 
 @dataclass(frozen=True)
 class MaskedRegionClassesLoss(Objective):
-    """KL divergence between what a region shows, as told from it alone, and the guess where it is hidden; and the
-    cross-entropy by which telling is learned.
+    """KL divergence between a region's classes, predicted from its own features, and the prediction where it is masked;
+    and the cross-entropy that trains the former.
 
-    Reads: `pictures.masked_BP`, `facts`: a region is told to show what is known of its product, all facts alike, or
-    nothing. Head: `region_classes`. Paper: ViLBERT (arXiv:1908.02265) and UNITER, whose classes come from a detector
-    that was trained before. Nearest sibling: `mrfr`, which needs no labels.
+    Reads: `pictures.masked_BP`, `facts`: the label of a region is what is known of its product, all facts alike, or
+    nothing. Head: `region_classes`. Paper: ViLBERT (arXiv:1908.02265) and UNITER, whose classes come from a pretrained
+    detector. Nearest sibling: `mrfr`, which needs no labels.
     """
 
     weight: float
@@ -137,7 +137,7 @@ class MaskedRegionClassesLoss(Objective):
     name: str = "mrc-kl"
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, mean over the masked regions; what is told carries no gradient into the divergence."""
+        """Scalar, mean over the masked regions; the divergence has no gradient into the target."""
         by = "the objective mrc-kl"
         facts_BK = require(batch.facts, "facts", by).product_BK
         classes = require(output.region_classes, "region classes", by)
@@ -155,7 +155,7 @@ def _masked(batch: Batch, by: str) -> Tensor:
 
 
 def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
-    """The loss of any part that guesses what a view has hidden."""
+    """The loss of any masked-modelling part."""
     match part:
         case MaskedWords():
             alone = masked_words(recipe, tokenizer) if part.conditional else None

@@ -1,4 +1,4 @@
-"""What a recipe hides for guessing: its words, cells and regions, in one pass wherever they can share it."""
+"""The masking views of a recipe: words, cells and regions, in one forward pass where they can share it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.vision.kaleido import level_slices
 
-MIN_MASKED_PRODUCT_SHARE = 0.05  # a patch that shows less is not worth guessing
+MIN_MASKED_PRODUCT_SHARE = 0.05  # patches that show less product are never masked
 
 
 def masked_words(recipe: Recipe, tokenizer: Tokenizer) -> MaskedTokens:
@@ -42,7 +42,7 @@ def masked_words(recipe: Recipe, tokenizer: Tokenizer) -> MaskedTokens:
 
 
 def masked_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
-    """What is shown for guessing: masked words, and in the same pass masked cells where the recipe masks both."""
+    """Masked words, and in the same pass masked cells if the recipe masks both."""
     if any(isinstance(part, KaleidoTask) for part in recipe.objectives):
         return kaleidoscope_of(recipe, tokenizer)
     words, cells = masked_words(recipe, tokenizer), _masked_cells(recipe)
@@ -57,7 +57,7 @@ def kaleidoscope_of(recipe: Recipe, tokenizer: Tokenizer) -> Kaleidoscope:
 
 
 def cells_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
-    """Masked cells for guessing: beside masked words, unless these are conditional."""
+    """Masked cells: together with masked words, unless these are conditional."""
     apart = any(isinstance(part, MaskedWords) and part.conditional for part in recipe.objectives)
     cells = _masked_cells(recipe) if apart else None
     return cells or masked_view(recipe, tokenizer)

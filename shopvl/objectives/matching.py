@@ -1,4 +1,4 @@
-"""Do picture and title belong together, as a whole and word by word?"""
+"""Image-text matching, of whole pairs and of words with patches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an objective is, and the one door to all of them."""
+"""The interface of an objective, and how a recipe's parts become objectives."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ class Objective:
 
 
 def build_objective(part: parts.Objective, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
-    """The loss of one part of a recipe, with its view: what `build` makes in the module that the part names."""
+    """The loss of one part of a recipe, with its view, by `build` of the module that the part names."""
     objective: Objective = import_module(part.loss_in).build(part, recipe, tokenizer)
     return objective

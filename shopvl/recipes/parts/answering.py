@@ -1,4 +1,4 @@
-"""How questions in words are answered."""
+"""Heads that answer questions in words."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ from shopvl.recipes.parts.fusion import Crossing
 class PromptMask:
     """Questions as cloze prompts: blocks over picture cells, title words and prompt; the answer is read at [MASK].
 
-    Beside the blocks every gram of the title has a weight per answer: its words, pairs of words, groups of letters.
+    In addition every n-gram of the title (words, pairs of words, character groups) has a weight per answer.
     """
 
     kind: Literal["prompt-mask"] = "prompt-mask"

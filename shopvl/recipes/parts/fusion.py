@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from shopvl.recipes.parts.fields import STRICT, Count, Share
 
-# how words look at patches and patches at words, other than at their own kind (models/crossing.py)
+# attention between words and patches, if different from attention within either (models/crossing.py)
 Crossing = Literal["none", "type-bias", "transe-q", "transe-kv", "low-rank", "separate"]
 
 
@@ -22,9 +22,9 @@ class DualEncoder:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SingleStream:
-    """Words and patches on one line, one transformer over both (ViLT, FashionBERT).
+    """Words and patches in one sequence, one transformer over both (ViLT, FashionBERT).
 
-    `start` names a timm ViT whose blocks, patch map and positions the encoder begins with, or None for random weights.
+    `start` names a timm ViT that initialises blocks, patch map and positions, or None for random weights.
     """
 
     kind: Literal["single-stream"] = "single-stream"
@@ -38,9 +38,9 @@ class SingleStream:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TextCross:
-    """Two towers that align first, then layers over the words that look at the picture (ALBEF).
+    """Two aligned towers, then text layers with cross-attention to the picture (ALBEF).
 
-    Layers are as wide as the text tower; `width` is that of the space in which towers are compared.
+    Layers are as wide as the text tower; `width` is that of the shared space.
     """
 
     kind: Literal["text-cross"] = "text-cross"
@@ -66,7 +66,7 @@ class CoAttention:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class JointThenSplit:
-    """`layers` over words and picture on one line, then `split_layers` for each apart (InterBERT)."""
+    """`layers` over words and picture in one sequence, then `split_layers` for each alone (InterBERT)."""
 
     kind: Literal["joint-then-split"] = "joint-then-split"
     layers: Count
@@ -78,8 +78,7 @@ class JointThenSplit:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SharedSpace:
-    """Where a fusion without towers embeds a picture or a text that it reads alone, to be compared (VLMo,
-    arXiv:2111.02358)."""
+    """Embeddings of a fusion without towers, which reads a picture or a text alone (VLMo, arXiv:2111.02358)."""
 
     kind: Literal["shared-space"] = "shared-space"
     width: Count = 256
@@ -91,9 +90,9 @@ Fusion = Annotated[DualEncoder | SingleStream | TextCross | CoAttention | JointT
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Momentum:
-    """A teacher that follows the model slowly, and remembers what it made of the last `memory` products (ALBEF).
+    """A momentum teacher (EMA of the model) with a queue of the embeddings of the last `memory` products (ALBEF).
 
-    Its share of the targets climbs to `soft` over `ramp_steps`.
+    Its share of the targets rises to `soft` over `ramp_steps`.
     """
 
     kind: Literal["momentum"] = "momentum"

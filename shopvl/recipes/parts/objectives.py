@@ -1,4 +1,4 @@
-"""What is learned from, and how the losses are put together.
+"""Objectives, and how their losses are combined.
 
 A part has its configuration and its rules here, without torch. Its loss and its view of a batch are in the
 module that it names (`loss_in`).
@@ -20,7 +20,7 @@ Need = Literal["product shares", "overlaid pictures"]
 
 
 class Surroundings(Protocol):
-    """What an objective's rules look at of its recipe."""
+    """The fields of a recipe that an objective's rules read."""
 
     @property
     def image(self) -> Any: ...
@@ -35,7 +35,7 @@ class Surroundings(Protocol):
 
 
 class ObjectivePart:
-    """What every objective says of itself, beside its fields `kind`, `weight` and `name`."""
+    """The class attributes of every objective, beside its fields `kind`, `weight` and `name`."""
 
     kind: str
     loss_in: ClassVar[str]  # the module whose `build` makes its loss
@@ -54,7 +54,7 @@ class ObjectivePart:
         return ()
 
     def problems(self, recipe: Surroundings) -> list[str]:
-        """What does not fit between it and the rest of its recipe, as sentences."""
+        """Conflicts with the rest of its recipe, as sentences."""
         if isinstance(recipe.fusion, DualEncoder | TextCross):
             kind = recipe.fusion.kind
             if kind in self.towers:
@@ -98,10 +98,10 @@ class Contrast(EmbeddingPart):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MaskedWords(ObjectivePart):
-    """Guess hidden words from the rest of the title and the picture; whole words are hidden together.
+    """Masked language modelling: predict masked words from the rest of the title and the picture; whole-word masking.
 
-    `conditional`: hidden words see all of the picture and hidden cells all of the title (UNITER), each in a pass of
-    their own. Otherwise both are hidden in one.
+    `conditional`: words are masked with the whole picture visible, and cells with the whole title (UNITER), each in a
+    pass of its own. Otherwise both are masked in one pass.
     """
 
     loss_in, towers = "shopvl.objectives.masked", ("text-cross",)
@@ -167,7 +167,7 @@ class Matching(ObjectivePart):
 class WordPatchAlignment(ObjectivePart):
     """Optimal transport between words and patches: near for matched pairs, far for mismatched ones.
 
-    Where it is trained beside matching it judges the same pairs, in the same pass.
+    With matching in the recipe it reads the same pairs, in the same pass.
     """
 
     loss_in = "shopvl.objectives.matching"
@@ -181,10 +181,10 @@ class WordPatchAlignment(ObjectivePart):
 class Answers(ObjectivePart):
     """Answer prompted questions: category by level, what is sold, what it has, and every property.
 
-    So that one model answers from whatever there is, a product shows only its picture, only its title, or (`nothing`)
-    neither, at these rates; with neither, and where the category lacks a property, `unknown` is right. With
-    `hidden_answer` the words that name true answers are taken out of the title. Of the properties that a category
-    lacks, most of all that there are, a share of `lacking` is asked.
+    So that one model answers from any inputs, products show only their picture, only their title, or (`nothing`)
+    neither, at these rates; with neither, and if the category lacks a property, `unknown` is right. At the rate
+    `hidden_answer` the words that name true answers are removed from the title. Most properties do not belong to a
+    product's category; a share of `lacking` of these is asked.
     """
 
     loss_in, towers = "shopvl.objectives.answer_loss", ("dual-enc", "text-cross")
@@ -210,7 +210,7 @@ class Answers(ObjectivePart):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class OverlayConsistency(EmbeddingPart):
-    """A picture and the same picture with promotions drawn on it have one embedding."""
+    """A picture and the same picture with promotions drawn on it should have the same embedding."""
 
     loss_in = "shopvl.objectives.consistency"
     needs = ("overlaid pictures",)
@@ -221,9 +221,9 @@ class OverlayConsistency(EmbeddingPart):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Distillation(ObjectivePart):
-    """Place pictures and titles to each other as the experiment's `teachers` do, shown blends of two pictures each.
+    """Learn the cosines of pictures and titles from the experiment's `teachers`, on mixup pictures.
 
-    `share` of a batch's products are blended and compared: these pass through student and teachers once more.
+    Applied to a `share` of each batch, which passes through student and teachers once more.
     """
 
     loss_in, towers = "shopvl.objectives.distillation", ("dual-enc", "text-cross")
@@ -260,7 +260,7 @@ class MaskedPatches(ObjectivePart):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MaskedFeatures(ObjectivePart):
-    """Guess what the net made of hidden cells, as a distribution over its features (FashionBERT).
+    """Predict the net's features of masked cells, as a distribution over the features (FashionBERT).
 
     A `share` of the cells that show product is hidden, in the same pass as words are.
     """
@@ -280,7 +280,7 @@ class MaskedFeatures(ObjectivePart):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MaskedRegionFeatures(ObjectivePart):
-    """Guess what the net made of hidden regions, by squared error (UNITER).
+    """Predict the net's features of masked regions, by squared error (UNITER).
 
     A `share` of the regions is hidden, and with each those that overlap it by `overlap` (intersection over union); 1
     hides only a region's own copy. The whole picture is hidden along with another region only.
@@ -301,10 +301,10 @@ class MaskedRegionFeatures(ObjectivePart):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MaskedRegionClasses(ObjectivePart):
-    """Guess what hidden regions show: categories and values, as a head that sees the region alone tells them.
+    """Predict the classes of masked regions: categories and values, as a head predicts them from the region alone.
 
-    That head stands where papers have a detector's classes; it learns beside, from what is known of each product.
-    Regions are hidden as for `mrfr`.
+    That head takes the place of a detector; it is trained along, from what is known of each product. Regions are masked
+    as for `mrfr`.
     """
 
     loss_in, cut_as = "shopvl.objectives.masked", "region"

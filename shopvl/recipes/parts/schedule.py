@@ -1,4 +1,4 @@
-"""How long and how fast it learns, and from what changed pictures."""
+"""Schedule and data augmentation."""
 
 from typing import Annotated, Literal
 
@@ -19,8 +19,8 @@ class WarmupCosine:
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     batch_size: Count = 256
     chunk_size: Count | None = None  # products per forward pass; smaller than the batch = gradient cache
-    average: Share = 0.0  # decay per step of the moving mean of the weights that is kept in the end; 0 = the last ones
-    half_size_share: Share = 0.0  # of the run, from its beginning, on pictures of half the sides: more of them per hour
+    average: Share = 0.0  # decay of an EMA of the weights, which is the result; 0: the last weights are
+    half_size_share: Share = 0.0  # of the run, from its start, on pictures of half the sides, which is faster
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -30,8 +30,8 @@ class Augment:
     flip: bool = True
     crop_share: Share = 0.1  # a random window leaves out at most this share of each side
     word_dropout: Share = 0.0  # of a title's or query's words
-    overlays: Share = 0.0  # of the pictures get promotions drawn on them, half of those a word that lies
-    painted_out: Share = 0.5  # of these promotions, as text laid over pictures is in use where OCR is on
+    overlays: Share = 0.0  # of the pictures get promotions drawn on them, half of those a wrong word
+    painted_out: Share = 0.5  # of these promotions, as in inference with OCR on
     logged_queries: Share = 0.5  # of the queries of products that have logged ones: made ones name rarer facts
     title_queries: Share = 0.2  # of the made queries are some words of the title
     leaf_queries: Share = 0.85  # of the others name the most special category, not one above it
