@@ -224,11 +224,11 @@ def _spoken(name: str, value: str | None, words: Translations) -> str:
 
 def _bar(so_far: RunProgress, notice: str, words: Translations) -> str:
     decided, of = so_far.decided, so_far.of
-    told = words("review.progress", decided=decided, of=of)
+    progress_text = words("review.progress", decided=decided, of=of)
     left = words("review.left_and_more" if so_far.more else "review.left", left=of - decided, more=so_far.more)
     share = decided / of if of else 1
     return (
-        f'<div class="sv-progress"><p><b>{cards.text(told)}</b><span role="status">{cards.text(notice)}</span>'
+        f'<div class="sv-progress"><p><b>{cards.text(progress_text)}</b><span role="status">{cards.text(notice)}</span>'
         f"<span>{cards.text(left)}</span></p>"
         f'<div class="sv-bar"><i style="width:{share:.2%}"></i></div></div>'
     )

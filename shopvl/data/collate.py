@@ -58,7 +58,7 @@ from shopvl.vision.quick import bias_drop, subject_boxes, subject_shares
 from shopvl.vision.subject import LETTERS_PX
 from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to_pixels
 
-DECODED_SIDES = 2  # a JPEG is decoded at no less than so many times the size that the model reads
+DECODED_SIDES = 2  # a JPEG is decoded at no less than this many times the size that the model reads
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
 CENTER = Crop(0.075, 0.075, 0.925, 0.925, False)  # the middle of a picture, where promotions are rare
 MIN_BOX_PRODUCT_SHARE = 0.2  # share of product from which a small patch belongs to the product's box

@@ -87,7 +87,7 @@ class TrainingCache:
         return len(self)
 
     def batches(self) -> Iterator[pl.DataFrame]:
-        """The rows as frames, like a catalog's: pictures are as they came."""
+        """The rows as frames, like a catalog's, with the original pictures."""
         for group in self._groups:
             frame = pl.from_arrow(group)
             assert isinstance(frame, pl.DataFrame)

@@ -43,7 +43,7 @@ CURVE_POINTS = 80
 
 @dataclass(frozen=True)
 class PropertyAnswers:
-    """Best values and their probabilities for one property from one choice of inputs, beside the truth where known."""
+    """Best values and their probabilities for one property from one choice of inputs, with the truth, if known."""
 
     truth: list[str]
     best: list[str]

@@ -92,7 +92,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _samples(outputs: ModelOutputs, root: Path, folder: Path) -> None:
-    """Pictures whose category was answered, the surest wrong ones first, and what was said of them."""
+    """Sample pictures with true and answered category, the most confident wrong answers first."""
     answers = outputs.answers[BOTH].get(CATEGORY)
     if answers is None:
         return
@@ -253,10 +253,10 @@ def _verdicts(page: Page, outputs: ModelOutputs, root: Path, seed: int) -> None:
     for name, answers in outputs.answers["image"].items():
         right = rng.permutation(np.flatnonzero(answers.correct))[:SHOWN_VERDICTS]
         wrong = np.flatnonzero(~answers.correct)
-        surest = wrong[np.argsort(-answers.probability[wrong])][:SHOWN_VERDICTS]
+        most_confident = wrong[np.argsort(-answers.probability[wrong])][:SHOWN_VERDICTS]
         hits, misses = (
             [verdict_of(outputs.rows[answers.rows[n]], name, answers, n, root) for n in chosen]
-            for chosen in (right, surest)
+            for chosen in (right, most_confident)
         )
         page.hits_and_misses(hits, misses)
 

@@ -28,7 +28,7 @@ CURVE_POINTS = 200
 MIN_ACCEPT_CONFIDENCE = 0.5  # as likely right as wrong
 TINY, EPS = 1e-300, 1e-5
 MIN_ROWS = 20  # of a property, to calibrate it at all
-MAX_ROWS = 20_000  # answers of so many rows are kept in memory
+MAX_ROWS = 20_000  # most rows to calibrate on: their answers are held in memory
 PRIOR = 5.0  # nats per squared unit of the temperature's logarithm and the curve's numbers: few rows change little
 TITLE_WEIGHTS = (0.0, 0.25, 0.5, 0.75)
 CONFLICT_SHARE = 0.02  # of ordinary products that may be flagged as in conflict, per property
@@ -45,7 +45,7 @@ class AnswerCalibration:
     rows: int = 0
     accuracy: float = float("nan")
     ece: float = float("nan")
-    # (confidence, lower bound of the precision of all answers at least that confident), from the surest on
+    # (confidence, lower bound of the precision of all answers at least that confident), by falling confidence
     curve: tuple[tuple[float, float], ...] = ()
     conflict_from: float = float("inf")  # `conflict_score` from which picture and title are in conflict
     title_weight: float = 0.0  # of the answer from the title alone, in the answer from both (`predict.title_weights`)

@@ -68,8 +68,8 @@ def encode(
     """Every row of the frames exactly once, as part of an `Encoded` or as a `RejectedRow`.
 
     `read` is called with a batch and the inputs it holds (`wanted`, less what a row does not have). Every picture
-    is fetched and decoded once, and keeps at least `shown_px` a side where it had so many; downloads and decoding go on
-    while the model reads.
+    is fetched and decoded once, and keeps at least `shown_px` a side if it has that many. Downloading and decoding
+    overlap with the model.
     """
     loader = design.loader
     design.model.eval()
@@ -105,7 +105,7 @@ def prepare(
 ) -> Prepared:
     """Decode and check rows, and make batches of those with the same inputs.
 
-    Pictures keep at least `shown_px` a side if they have so many, even if the model reads fewer. With the loader's
+    Pictures keep at least `shown_px` a side if they have that many, even if the model reads fewer. With the loader's
     `reader`, text laid over pictures is removed first; raises ShopvlError if the OCR engine does not start. In several
     batches, titles of similar length go together to save padding.
     """

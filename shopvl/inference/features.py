@@ -18,7 +18,7 @@ from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.inference.encode import Encoded, encode
 
-MAX_ROWS = 200_000  # features of so many rows are kept in memory; a linear head learns little from more
+MAX_ROWS = 200_000  # most rows, whose features are held in memory; a linear head learns little from more
 
 ABSENT, FOREIGN = -1, -2  # label numbers: the row's value is not known; it is none of the design's labels
 

@@ -156,7 +156,7 @@ class TranslatedKeyValue(Crossing):
         return _by_side(query=(-1, 1), key=(1, 1), value=(1, 1), image=image)
 
     def out_proj(self, mixed: Tensor, qkv: nn.Linear, out: nn.Linear, image: Tensor) -> Tensor:
-        """What came from the other side is moved by W_v h, as much as came."""
+        """The share of attention to the other modality is shifted by W_v h."""
         heads = mixed.shape[-2]
         d = head_dim_of(qkv, heads)
         shift_Hd = (qkv.weight[2 * heads * d :] @ self.h_D).view(heads, d)

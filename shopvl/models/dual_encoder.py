@@ -103,11 +103,11 @@ class DualEncoderModel(SharedSpaceModel):
         (`predict.max_confidence_view`).
         """
         pictures = require(batch.pictures, "pictures", by="the image tower")
-        bare = self._encode_once(pictures.pixels_B3YX, pictures.kept_BP)
+        painted = self._encode_once(pictures.pixels_B3YX, pictures.kept_BP)
         if pictures.original is None:
-            return bare
+            return painted
         original = self._encode_once(pictures.original.original_pixels_B3YX, pictures.kept_BP)
-        return (bare[0] + original[0]) / 2, [(a + b) / 2 for a, b in zip(bare[1], original[1], strict=True)]
+        return (painted[0] + original[0]) / 2, [(a + b) / 2 for a, b in zip(painted[1], original[1], strict=True)]
 
     def _encode_once(self, pixels_B3YX: Tensor, kept_BP: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         if kept_BP is None:

@@ -216,7 +216,7 @@ class Compose(View):
 
 @dataclass(frozen=True)
 class ShuffledPairs(View):
-    """A `share` of the titles stand beside another product's picture; `is_match_B` says which pairs are true.
+    """A `share` of the titles get another product's picture; `is_match_B` says which pairs are true.
 
     Pictures are dealt round among the chosen products: in any order, or (`subcat`) sub-category by sub-category, so
     that most are taken for another of their kind. One that is dealt to a product of the same title stays a true pair.
@@ -241,7 +241,7 @@ class ShuffledPairs(View):
 
 @dataclass(frozen=True)
 class TfidfNegatives(View):
-    """A `share` of the titles stand beside the picture of the product whose title is most like theirs (InterBERT).
+    """A `share` of the titles get the picture of the product with the most similar title (InterBERT).
 
     Titles are compared by TF-IDF of their pieces, with the batch as the collection. A similarity of `copy` or more may
     be the same product listed twice: it is used only if there is no other, the least similar first. One of the same
@@ -253,7 +253,7 @@ class TfidfNegatives(View):
     copy: float = 0.5
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
-        """The batch with pictures exchanged and `is_match_B` set; a picture may stand beside several titles."""
+        """The batch with pictures exchanged and `is_match_B` set; a picture may belong to several titles."""
         title_B = require(batch.groups, "groups", by="the view of itm").title_B
         B = len(batch)
         likeness_BB = title_likeness(batch.texts["title"], self.special_ids)

@@ -61,7 +61,7 @@ SIZES: tuple[SizeName, ...] = ("tiny", "mini", "base")
 
 
 class PartSummary(NamedTuple):
-    """A part as people are told of it. `name` tells objectives of one kind apart, `itc:title-image`."""
+    """A part for display. `name` distinguishes objectives of one kind, such as `itc:title-image`."""
 
     role: str
     kind: str

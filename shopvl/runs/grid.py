@@ -85,7 +85,7 @@ def _put(fields: dict[str, Any], steps: Sequence[str], value: Any, path: Path) -
 
 
 def _short(fields: Sequence[str]) -> dict[str, str]:
-    """The last word of each dotted name where that tells them apart, else the whole name."""
+    """The last word of each dotted name if these are distinct, else the whole name."""
     last = [field.rsplit(".", 1)[-1] for field in fields]
     return {field: word if last.count(word) == 1 else field for field, word in zip(fields, last, strict=True)}
 

@@ -29,7 +29,7 @@ class Sent:
 class Journal:
     """`tracking.jsonl` in the folder of a run: one entry per line, first the one that begins the run.
 
-    Lines are whole or absent: one that a kill cut off is dropped when the run goes on. Safe to add to from threads.
+    A line that was cut off by a kill is dropped when the run resumes. Adding entries is thread-safe.
     """
 
     def __init__(self, folder: Path, uri: str, experiment: str, run_name: str) -> None:

@@ -29,7 +29,7 @@ class Progress:
 def save_checkpoint(
     folder: Path, model: nn.Module, optimizer: Optimizer, progress: Progress, further: Mapping[str, nn.Module] = {}
 ) -> None:
-    """Write `checkpoint-STEP` beside the last one, then remove the last one. `further` is kept by name."""
+    """Write `checkpoint-STEP`, then remove the one before. `further` modules are saved by name."""
     for draft in folder.glob(".checkpoint-*.draft"):  # of a run that was killed while it saved
         shutil.rmtree(draft)
     with atomic_folder(folder / f"checkpoint-{progress.step:08d}") as draft:

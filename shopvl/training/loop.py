@@ -168,7 +168,7 @@ def _seeded(seed: int, step: int, rank: int) -> torch.Generator:
 
 
 class _Losses:
-    """`losses.jsonl`: one line per step. Lines after the checkpoint that a run goes on from are dropped.
+    """`losses.jsonl`: one line per step. Lines after the checkpoint that a run resumes from are dropped.
 
     Nothing is written where `path` is None: in all processes but the first.
     """

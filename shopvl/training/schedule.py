@@ -10,7 +10,7 @@ from shopvl.training.checkpoint import Progress
 
 @dataclass(frozen=True)
 class Budget:
-    """A run ends after so many steps or so many minutes of training, of which one is given."""
+    """A run ends after a number of steps or of minutes of training; exactly one of them is given."""
 
     steps: int | None = None
     minutes: float | None = None

@@ -115,7 +115,7 @@ class KaleidoCells:
 class Regions:
     """The whole picture, the product's box, and the box cut at 2 x 2 ... `levels` x `levels`, each through one net.
 
-    They stand where UNITER and its kin have a detector's boxes, each with its geometry. The product is looked for as
+    They replace the detector boxes of UNITER and its relatives, each with its geometry. The product is located as
     for `kaleido`. After them come the boxes of up to `words` words that OCR reads on the product, the largest first.
     """
 
