@@ -39,7 +39,7 @@ test: install
 test-real: install
 	$(BIN)/pytest -m realdata
 
-# the model in the box, from the data up: about seven hours on two cores; goes on where it was when it is started again
+# the bundled model, from the data up: about seven hours on two cores; goes on where it was when it is started again
 MODEL_RUN := $(CURDIR)/runs/model
 MODEL_BOX := $(CURDIR)/shopvl/shipped
 MODEL_SHARE := 1

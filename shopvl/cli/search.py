@@ -48,7 +48,7 @@ def index(
     """
     from shopvl.catalog.ontology import apply_names
     from shopvl.search import FaissStore, Plan, Settings, build_index, kind_named, store_at
-    from shopvl.search.tune import tune_settings
+    from shopvl.search.tune import FEWEST, refuse_by_default, tune_settings
 
     named = store if milvus is None else f"milvus={milvus}"
     if update:
@@ -71,8 +71,16 @@ def index(
         done = build_index(design, opened, folder, report, tags=tags, plan=plan, ontology=ontology)
     out.print(f"{folder}: {done.indexed} products indexed, {done.rejected} rejected")
     _say_repeated(done.repeated)
-    if not calibrate_on:
-        chatter.print("no query will be refused, as nothing was measured; --calibrate-on val chooses a cut-off")
+    if calibrate_on:
+        return
+    cut_off = refuse_by_default(design, folder)
+    if cut_off is None:
+        chatter.print(f"no query will be refused: a cut-off needs {FEWEST} products to be measured on")
+    else:
+        chatter.print(
+            f"{cut_off.kept:.0%} of queries made from its own products are answered, {cut_off.refused:.0%} of others "
+            "return nothing; --calibrate-on val tunes the ranking too"
+        )
 
 
 def _opened(catalog: str, split: str | None, model: Path, ocr: bool) -> tuple[Design, Catalog]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from sklearn.linear_model import LogisticRegression
 
@@ -20,10 +21,11 @@ from shopvl.catalog.readers import Catalog
 from shopvl.data.rows import Row, pairs
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
+from shopvl.files import exclusive_lock
 from shopvl.inference.encode import Encoded, encode
 from shopvl.metrics.retrieval import ranking_at
 from shopvl.search.build import Plan, finish, product_vectors, read_tags
-from shopvl.search.folder import ONTOLOGY, CutOff, Settings, Weights
+from shopvl.search.folder import ONTOLOGY, CutOff, Settings, Weights, publish
 from shopvl.search.lexical import words_of
 from shopvl.search.out_of_catalog import out_of_catalog_queries
 from shopvl.search.search import POOL, Candidates, SearchIndex
@@ -125,8 +127,32 @@ def tune_settings(
         vectors = product_vectors(embeddings, ("image", "title"), title_weight).numpy()
         index = _bare_index(Path(folder) / "index", design, catalog, rows, vectors, tags, ontology, title_weight)
         weights = _weights(index, [*queries, *_title_queries(rows, len(queries), seed)])
-        cut_off = _cut_off(index, queries, rows, seed)
+        rng, good = random.Random(seed), [query.text for query in queries]
+        good += [_fragment(str(row["title"]), rng) for row in rng.sample(rows, min(len(good), len(rows)))]
+        cut_off = _cut_off(index, good, rng, seed)
     return Settings(title_weight=title_weight, weights=weights, cut_off=cut_off)
+
+
+def refuse_by_default(design: Design, folder: Path, *, seed: int = 0) -> CutOff | None:
+    """Give an index a cut-off that needs no labels and no held-out rows; None where it has too few products for one.
+
+    Good queries are made of the index's own products: parts of their titles, and categories and values where these are
+    known. Bad ones are out-of-catalog queries.
+    """
+    with exclusive_lock(folder, f"changing the index {folder}"):
+        index = SearchIndex(folder, design)
+        if len(index) < FEWEST:
+            return None
+        rng = random.Random(seed)
+        products = index.products.filter(pl.Series(index.live))
+        sampled = products.sample(min(QUERIES, len(products)), seed=seed).to_dicts()
+        fields = [(row["title"], row["category_path"] or (), pairs(row["attributes"])) for row in sampled]
+        good = [make_query(None, path, own, index.ontology, rng).text for _, path, own in fields]
+        good += [make_query(title, None, None, index.ontology, rng).text for title, _, _ in fields]
+        cut_off = _cut_off(index, [text for text in dict.fromkeys(good) if words_of(text)], rng, seed)
+        settings = index.state.settings.model_copy(update={"cut_off": cut_off})
+        publish(folder, index.state.model_copy(update={"settings": settings}))
+    return cut_off
 
 
 def _embedded(
@@ -211,11 +237,8 @@ def _ndcg(weights: Weights, candidates: Candidates, right_M: np.ndarray, fitting
     return float(right_M[order] @ discount[: len(order)]) / float(discount[: min(fitting, DEPTH)].sum())
 
 
-def _cut_off(index: SearchIndex, queries: Sequence[GeneratedQuery], rows: Sequence[Row], seed: int) -> CutOff:
+def _cut_off(index: SearchIndex, good: Sequence[str], rng: random.Random, seed: int) -> CutOff:
     """A logistic regression on half of the good and out-of-catalog queries; threshold and shares are from the rest."""
-    rng = random.Random(seed)
-    good = [query.text for query in queries]
-    good += [_fragment(str(row["title"]), rng) for row in rng.sample(list(rows), min(len(good), len(rows)))]
     bad = out_of_catalog_queries(len(good), lambda text: _used(index, text), rng)
     signals = [_signals(index, text) for text in (*good, *bad)]
     names = list(signals[0])

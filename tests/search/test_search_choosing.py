@@ -15,7 +15,7 @@ from shopvl.search import Plan, SearchIndex, Settings, build_index, conditions
 from shopvl.search.audit import audit, read_queries
 from shopvl.search.folder import CutOff
 from shopvl.search.out_of_catalog import out_of_catalog_queries
-from shopvl.search.tune import made_queries, tune_settings
+from shopvl.search.tune import made_queries, refuse_by_default, tune_settings
 
 
 def test_made_queries_fit_every_product_that_has_what_they_ask_for(toy_catalog, toy_ontology) -> None:
@@ -47,6 +47,37 @@ def test_choosing_refuses_nonsense_and_keeps_titles(tuned, toy_catalog, tmp_path
     titles = index.products["title"].to_list()
     assert sum(bool(index.search(title).hits) for title in titles) >= 0.95 * len(titles)
     assert index.search(nonsense[0], cut_off=False).hits
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_without_any_labels_a_cut_off_refuses_what_is_not_sold(
+    tuned, toy_table, tmp_path: Path, labelled: bool
+) -> None:
+    frame = pl.read_parquet(toy_table).drop("split", strict=False)
+    if not labelled:
+        frame = frame.drop("category_path", "attributes", "queries", strict=False)
+    frame.write_parquet(tmp_path / "shop.parquet")
+    build_index(tuned, open_catalog(tmp_path / "shop.parquet"), tmp_path / "index")
+    asked = ["diesel generator 5kw", "oak dining table", "usb c charger", "organic tomatoes", "拖拉机"]
+    before = SearchIndex(tmp_path / "index", tuned)
+    assert all(before.search(text).hits for text in asked)
+    cut_off = refuse_by_default(tuned, tmp_path / "index")
+    assert cut_off is not None
+    assert cut_off.kept >= 0.95
+    assert cut_off.refused >= 0.95
+    index = SearchIndex(tmp_path / "index", tuned)
+    assert not any(index.search(text).hits for text in asked)
+    titles = index.products["title"].to_list()
+    assert sum(bool(index.search(title).hits) for title in titles) >= 0.95 * len(titles)
+    config = [json.loads((opened.folder / "config.json").read_text("utf-8")) for opened in (before, index)]
+    assert config[0]["version"] == config[1]["version"]  # nothing but the settings changed
+
+
+def test_a_tiny_catalog_refuses_nothing(tuned, toy_table, tmp_path: Path) -> None:
+    pl.read_parquet(toy_table).head(5).write_parquet(tmp_path / "few.parquet")
+    build_index(tuned, open_catalog(tmp_path / "few.parquet"), tmp_path / "index")
+    assert refuse_by_default(tuned, tmp_path / "index") is None
+    assert SearchIndex(tmp_path / "index", tuned).search("diesel generator").hits
 
 
 def test_a_category_or_an_audience_with_products_is_not_refused(tuned, toy_catalog, toy_table, tmp_path: Path) -> None:
