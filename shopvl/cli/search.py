@@ -48,7 +48,7 @@ def index(
     """
     from shopvl.catalog.ontology import apply_names
     from shopvl.search import FaissStore, Plan, Settings, build_index, kind_named, store_at
-    from shopvl.search.tune import FEWEST, refuse_by_default, tune_settings
+    from shopvl.search.tune import tune_settings
 
     named = store if milvus is None else f"milvus={milvus}"
     if update:
@@ -71,8 +71,14 @@ def index(
         done = build_index(design, opened, folder, report, tags=tags, plan=plan, ontology=ontology)
     out.print(f"{folder}: {done.indexed} products indexed, {done.rejected} rejected")
     _say_repeated(done.repeated)
-    if calibrate_on:
-        return
+    if not calibrate_on:
+        _set_cut_off(design, folder)
+
+
+def _set_cut_off(design: Design, folder: Path) -> None:
+    """Without labels, and say what it does."""
+    from shopvl.search.tune import FEWEST, refuse_by_default
+
     cut_off = refuse_by_default(design, folder)
     if cut_off is None:
         chatter.print(f"no query will be refused: a cut-off needs {FEWEST} products to be measured on")
