@@ -1,9 +1,9 @@
 """Write the schemas of recipes, experiments and grids into data_schemas/ from the types that read those files."""
 
 import json
+from pathlib import Path
 from typing import Any
 
-from shopvl.paths import resource_dir
 from shopvl.recipes.recipe import RECIPE_TYPE
 from shopvl.runs.grid import GRID_TYPE
 from shopvl.training.experiment import EXPERIMENT_TYPE
@@ -23,5 +23,5 @@ def schema(name: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     for name in MADE:
-        path = resource_dir("data_schemas") / f"{name}.schema.json"
+        path = Path(__file__).parent.parent / "data_schemas" / f"{name}.schema.json"
         path.write_text(json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n", "utf-8")
