@@ -44,6 +44,14 @@ def test_every_command_shows_an_example_of_itself(name: str) -> None:
     assert example.group(1).startswith(f"shopvl {name}")
 
 
+def test_the_version_is_that_of_the_package() -> None:
+    import shopvl
+
+    assert quick("--version").split() == ["shopvl", shopvl.__version__]
+    module = subprocess.run([sys.executable, "-m", "shopvl", "--version"], capture_output=True, text=True, check=True)
+    assert module.stdout.split() == ["shopvl", shopvl.__version__]
+
+
 def test_the_whole_job(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
     tags, index, scores = tmp_path / "tags", tmp_path / "index", tmp_path / "scores"
     said = quick("tag", toy_table, "--model", tuned_folder, "--out", tags, "--limit", 10)

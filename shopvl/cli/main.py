@@ -6,14 +6,33 @@ Heavy libraries are imported inside the commands that need them, so that help an
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from shopvl import __version__
 from shopvl.cli import catalog, demo, experiments, learning, recipes, search, tagging
-from shopvl.cli.console import chatter
+from shopvl.cli.console import chatter, out
 from shopvl.errors import ShopvlError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        out.print(f"shopvl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What every command shares."""
+
+
 # in the order of the help
 app.command("demo")(demo.demo)
 app.command("app")(demo.open_app)

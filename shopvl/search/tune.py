@@ -22,7 +22,7 @@ from shopvl.data.rows import Row, pairs
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.files import exclusive_lock
-from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.encode import BATCH_ROWS, Encoded, encode
 from shopvl.metrics.retrieval import ranking_at
 from shopvl.search.build import Plan, finish, product_vectors, read_tags
 from shopvl.search.folder import ONTOLOGY, CutOff, Settings, Weights, publish
@@ -240,7 +240,7 @@ def _ndcg(weights: Weights, candidates: Candidates, right_M: np.ndarray, fitting
 def _cut_off(index: SearchIndex, good: Sequence[str], rng: random.Random, seed: int) -> CutOff:
     """A logistic regression on half of the good and out-of-catalog queries; threshold and shares are from the rest."""
     bad = out_of_catalog_queries(len(good), lambda text: _used(index, text), rng)
-    signals = [_signals(index, text) for text in (*good, *bad)]
+    signals = _signals(index, [*good, *bad])
     names = list(signals[0])
     x = np.array([[values[name] for name in names] for values in signals])
     y = np.array([True] * len(good) + [False] * len(bad))
@@ -258,9 +258,12 @@ def _cut_off(index: SearchIndex, good: Sequence[str], rng: random.Random, seed: 
     )
 
 
-def _signals(index: SearchIndex, text: str) -> dict[str, float]:
-    facts = index.understood(text)
-    return index.signals(text, facts, index.query_vector(index.in_catalog_words(text, facts), None))
+def _signals(index: SearchIndex, texts: Sequence[str]) -> list[dict[str, float]]:
+    facts = [index.understood(text) for text in texts]
+    words = [index.in_catalog_words(*query) for query in zip(texts, facts, strict=True)]
+    batches = (words[start : start + BATCH_ROWS] for start in range(0, len(words), BATCH_ROWS))
+    vectors = np.concatenate([index.text_vectors(batch) for batch in batches])
+    return [index.signals(*query) for query in zip(texts, facts, vectors, strict=True)]
 
 
 def _fragment(title: str, rng: random.Random) -> str:
