@@ -250,6 +250,7 @@ class Output:
     puzzle_logits: Mapping[str, Tensor] = field(default_factory=dict)  # task on the cells -> (B, K)
     answer_logp_BQK: Tensor | None = None  # log-probabilities over the legal answers, -inf elsewhere
     written: WrittenTokens | None = None
+    guesses: Mapping[str, Tensor] = field(default_factory=dict)  # of heads of their own, by the objective's name
 
 
 Present = TypeVar("Present")

@@ -11,10 +11,10 @@ PACKAGE = Path(__file__).parent
 SHIPPED = PACKAGE / "shipped"  # the bundled model, a design folder made by `make model`
 
 
-def resource_dir(name: ResourceDir) -> Path:
+def resource_dir(name: ResourceDir, package: Path = PACKAGE) -> Path:
     """Folder of that name: under $SHOPVL_HOUSE if set, beside the package in a checkout, else inside the wheel."""
     configured = os.environ.get("SHOPVL_HOUSE")
-    candidates = [Path(configured) / name] if configured else [PACKAGE.parent / name, PACKAGE / "_house" / name]
+    candidates = [Path(configured) / name] if configured else [package.parent / name, package / "_house" / name]
     for folder in candidates:
         if folder.is_dir():
             return folder

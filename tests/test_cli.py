@@ -274,12 +274,12 @@ def test_the_app_without_a_model_says_what_to_do(tmp_path: Path) -> None:
         quick("app", "--demo-folder", tmp_path)
 
 
-def test_the_apps_pages_are_found_in_a_checkout_and_in_a_wheel(tmp_path: Path, monkeypatch) -> None:
+def test_the_apps_pages_are_found_in_a_checkout_and_in_a_wheel(tmp_path: Path) -> None:
     from shopvl import paths
 
     assert (paths.resource_dir("app") / "serving.py").is_file()
     (tmp_path / "site" / "shopvl" / "_house" / "app").mkdir(parents=True)
-    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "site" / "shopvl")
-    assert paths.resource_dir("app") == tmp_path / "site" / "shopvl" / "_house" / "app"
+    installed = tmp_path / "site" / "shopvl"
+    assert paths.resource_dir("app", installed) == tmp_path / "site" / "shopvl" / "_house" / "app"
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["force-include"]["app"] == "shopvl/_house/app"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -186,6 +187,11 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
         puzzles=[head for head in heads if head in PUZZLES],
         region_tasks=_region_tasks(heads, patches, fusion.width, ontology),
         space=None if recipe.space is None else (recipe.space.width, recipe.space.temperature),
+        own_heads={
+            part.name: import_module(part.head_in).build_head(part, recipe, ontology)
+            for part in recipe.objectives
+            if part.head_in is not None
+        },
     )
     if isinstance(fusion, parts.SingleStream) and fusion.start is not None and not random_weights:
         copy_vit(model, load_vit(fusion.start))

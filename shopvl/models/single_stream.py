@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,7 +39,7 @@ class SingleStreamModel(SharedSpaceModel):
     A missing input is not in the sequence, so one model serves picture, title, or both. The encoder may also have two
     streams (ViLBERT, InterBERT): the match logit then reads the product of both their first states. With a `space`
     (width and temperature) the same encoder embeds a picture or a text alone, by the mean of its states (VLMo,
-    arXiv:2111.02358).
+    arXiv:2111.02358). Each of `own_heads`, by an objective's name, reads the states of words and patches and the batch.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class SingleStreamModel(SharedSpaceModel):
         puzzles: Sequence[str] = (),
         region_tasks: RegionTasks | None = None,
         space: tuple[int, float] | None = None,
+        own_heads: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.patches = patches
@@ -69,6 +70,7 @@ class SingleStreamModel(SharedSpaceModel):
         elif guesses and isinstance(patches, CellInput):  # their features
             self.guess = nn.Linear(width, patches.features)
         self.region_tasks = region_tasks
+        self.own_heads = nn.ModuleDict(dict(own_heads or {}))
         if space is not None:
             self.add_space(width, width, *space)
         if puzzles:
@@ -95,6 +97,7 @@ class SingleStreamModel(SharedSpaceModel):
             ),
             token_logits_NV=self._token_logits(words_BTD, batch.texts["title"]),
             pairs=PairLogits(match_logit_B=self._match_logit(words_BTD, patches_BPD), is_match_B=batch.is_match_B),
+            guesses={name: head(words_BTD, patches_BPD, batch).float() for name, head in self.own_heads.items()},
         )
         if batch.puzzles is not None:
             output = replace(output, puzzle_logits=self._puzzle_logits(patches_BPD))

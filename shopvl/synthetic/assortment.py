@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shopvl.synthetic import accessories, clothes, footwear, home
+from shopvl.synthetic import accessories, bags, clothes, footwear, home, legwear
 from shopvl.synthetic.looks import Look
 from shopvl.synthetic.paint import Sketch
 from shopvl.synthetic.vocabulary import CATEGORY_NAMES, COLOURS, PROPERTY_NAMES, VALUES, Name
@@ -152,7 +152,7 @@ KINDS: tuple[Kind, ...] = (
         _BOTTOM,
         "牛仔裤",
         ("denim", "denims"),
-        clothes.jeans,
+        legwear.jeans,
         (29, 119),
         traits={"Fit": ("Skinny", "Straight", "Wide")},
         colours=("Blue", "Navy", "Black", "Grey", "White"),
@@ -165,7 +165,7 @@ KINDS: tuple[Kind, ...] = (
         _BOTTOM,
         "短裤",
         ("bermudas", "五分裤"),
-        clothes.shorts,
+        legwear.shorts,
         (15, 59),
         traits={"Closure": ("Button", "Drawstring")},
         patterns=_PATTERNS[:5],
@@ -178,7 +178,7 @@ KINDS: tuple[Kind, ...] = (
         ("Apparel", "Legwear"),
         "袜子",
         ("hosiery", "棉袜"),
-        clothes.socks,
+        legwear.socks,
         (4, 19),
         traits={"Height": ("Ankle", "Crew", "Knee High")},
         patterns=("Solid", "Striped", "Checked", "Polka Dots", "Colour Block"),
@@ -249,7 +249,7 @@ KINDS: tuple[Kind, ...] = (
         ("Accessories", "Bags"),
         "手提包",
         ("purse", "女包"),
-        accessories.handbag,
+        bags.handbag,
         (49, 249),
         traits={"Strap": ("Top Handle", "Shoulder Strap", "Chain")},
         patterns=("Solid", "Solid", "Checked", "Floral", "Colour Block"),
@@ -263,7 +263,7 @@ KINDS: tuple[Kind, ...] = (
         ("Accessories", "Bags"),
         "双肩包",
         ("rucksack", "daypack", "背包"),
-        accessories.backpack,
+        bags.backpack,
         (29, 129),
         patterns=("Solid", "Solid", "Checked", "Polka Dots", "Floral", "Colour Block"),
         materials=("Canvas", "Polyester"),

@@ -6,7 +6,7 @@ from dataclasses import fields
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Union, get_args
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ from shopvl.objectives.objective import Objective
 from shopvl.objectives.views import Plain, View
 from shopvl.recipes import find
 from shopvl.recipes.parts import STRICT
-from shopvl.recipes.parts.objectives import Contrast, EmbeddingPart
+from shopvl.recipes.parts.objectives import EmbeddingPart, ObjectivePart
 from shopvl.recipes.parts.objectives import Objective as Parts
 from shopvl.recipes.recipe import Recipe
 from shopvl.training.loop import train
@@ -59,19 +59,33 @@ def build(part: Uniformity, recipe: Recipe, tokenizer: object) -> Objective:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class WordCount(ObjectivePart):
+    """How many words the title has, from the fused states: an objective with a head of its own."""
+
+    loss_in, head_in = "word_count", "word_count"  # beside this file
+    kind: Literal["word-count"] = "word-count"
+    weight: float = 1.0
+    name: Literal["word-count"] = "word-count"
+
+
+PARTS = get_args(get_args(Parts)[0])
+ANY_PART = Annotated[Union[(Uniformity, WordCount, *PARTS)], Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class OpenRecipe(Recipe):
     """What a line in the union of `recipes/parts/objectives.py` does for a part of the package."""
 
-    objectives: tuple[Annotated[Uniformity | Contrast, Field(discriminator="kind")], ...]
+    objectives: tuple[ANY_PART, ...]
 
 
-def with_uniformity(recipe: Recipe) -> OpenRecipe:
+def with_part(recipe: Recipe, part: ObjectivePart) -> OpenRecipe:
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-    return OpenRecipe(**{**values, "objectives": (Uniformity(sharpness=1.0), *recipe.objectives)})
+    return OpenRecipe(**{**values, "objectives": (part, *recipe.objectives)})
 
 
 def test_one_more_objective_is_a_part_and_a_loss(make_design, batch_of, toy_rows, tmp_path: Path) -> None:
-    design = make_design(with_uniformity(find("tri-clip", "tiny")))
+    design = make_design(with_part(find("tri-clip", "tiny"), Uniformity(sharpness=1.0)))
     design.model.eval()
     before = design.losses(batch_of(design), torch.Generator())
     assert list(before)[:2] == ["uniformity", "itc:title-image"]
@@ -80,6 +94,16 @@ def test_one_more_objective_is_a_part_and_a_loss(make_design, batch_of, toy_rows
     design.model.eval()
     after = design.losses(batch_of(design), torch.Generator())
     assert after["uniformity"] < before["uniformity"]
+
+
+def test_a_head_of_its_own_is_one_more_file(make_design, batch_of, toy_rows, tmp_path: Path) -> None:
+    design = make_design(with_part(find("vilt", "tiny"), WordCount()))
+    design.model.eval()
+    before = design.losses(batch_of(design), torch.Generator())["word-count"]
+    train(design, toy_rows, tmp_path, budget=Budget(steps=40))
+    design.model.eval()
+    assert design.losses(batch_of(design), torch.Generator())["word-count"] < before
+    assert "own_heads.word-count.map.weight" in design.model.state_dict()
 
 
 def test_its_rules_are_the_part_s(make_design) -> None:
@@ -98,9 +122,6 @@ def imported_parts() -> dict[str, set[str]]:
             if isinstance(node, ast.ImportFrom) and node.module == "shopvl.recipes.parts.objectives":
                 found.setdefault(path.relative_to(PACKAGE).as_posix(), set()).update(a.name for a in node.names)
     return found
-
-
-PARTS = get_args(get_args(Parts)[0])
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)

@@ -39,6 +39,7 @@ class ObjectivePart:
 
     kind: str
     loss_in: ClassVar[str]  # the module whose `build` makes its loss
+    head_in: ClassVar[str | None] = None  # the module whose `build_head` makes a head of its own, on fused states
     towers: ClassVar[tuple[str, ...]] = ()  # fusions with towers that serve it; those of fused words and patches do
     cut_as: ClassVar[str | None] = None  # the kind of image part whose patches it guesses, if any
     needs: ClassVar[tuple[Need, ...]] = ()
