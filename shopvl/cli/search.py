@@ -81,7 +81,7 @@ def _set_cut_off(design: Design, folder: Path) -> None:
 
     cut_off = refuse_by_default(design, folder)
     if cut_off is None:
-        chatter.print(f"no query will be refused: a cut-off needs {FEWEST} products to be measured on")
+        chatter.print(f"no query will be refused: a cut-off needs {FEWEST} products with titles to be measured on")
     else:
         chatter.print(
             f"{cut_off.kept:.0%} of queries made from its own products are answered, {cut_off.refused:.0%} of others "

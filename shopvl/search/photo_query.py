@@ -52,7 +52,7 @@ class PhotoQuery:
     def vector(self) -> np.ndarray:
         """(D,), unit length."""
         with torch.inference_mode():
-            return _unit(self.design.model.embed_image(self.batch))[0]
+            return unit_vectors(self.design.model.embed_image(self.batch))[0]
 
     def read(self, head: LinearAnswers | PromptedAnswers | None) -> dict[str, dict[str, float]]:
         """Property -> value -> probability, from the picture alone; nothing where there is no head.
@@ -64,7 +64,7 @@ class PhotoQuery:
         design = self.design
         with torch.inference_mode():
             vector_BD, answers = head.read_picture(self.batch)
-        self.vector = _unit(vector_BD)[0]
+        self.vector = unit_vectors(vector_BD)[0]
         return {
             name: dict(zip(map(folded, design.labels[name]), shares.tolist(), strict=True))
             for name, logp in answers.items()
@@ -72,7 +72,8 @@ class PhotoQuery:
         }
 
 
-def _unit(vectors_BD: Tensor) -> np.ndarray:
+def unit_vectors(vectors_BD: Tensor) -> np.ndarray:
+    """(B, D) as numpy, float32, unit length."""
     unit: np.ndarray = F.normalize(vectors_BD, dim=-1).float().cpu().numpy()
     return unit
 

@@ -12,7 +12,6 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import polars as pl
 import torch
-import torch.nn.functional as F
 
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.images import decode
@@ -27,7 +26,7 @@ from shopvl.search.filters import Condition, Facts
 from shopvl.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, check_model, read_state
 from shopvl.search.lexical import Lexical, words_of
 from shopvl.search.near_duplicates import BITS_APART, same_photo
-from shopvl.search.photo_query import PhotoQuery, composed, head_of
+from shopvl.search.photo_query import PhotoQuery, composed, head_of, unit_vectors
 from shopvl.search.segments import Hit, Records, difference_hash, read_matrix
 from shopvl.search.stores.base import RowFilter
 from shopvl.search.stores.raw_vectors import RawVectors, best
@@ -153,8 +152,7 @@ class SearchIndex:
         """(len(texts), D), unit length."""
         with torch.inference_mode():
             vectors = self.design.model.embed_text(self.design.loader.words(texts).to(self.design.device), "query")
-        result: np.ndarray = F.normalize(vectors, dim=-1).float().cpu().numpy()
-        return result
+        return unit_vectors(vectors)
 
     def photo_query(self, image: bytes) -> PhotoQuery:
         """A photo to search with. Raises ImageError for one that cannot be read."""

@@ -42,6 +42,7 @@ TRIED = {  # values tried for each weight
 }
 ANSWERED = 0.985  # of good queries that the cut-off has to answer
 FEWEST = 50  # products that settings can be tuned on
+FEWEST_QUERIES = 20  # different good ones that a cut-off can be set on
 DEPTH = 10  # nDCG@DEPTH is what is tuned for
 
 
@@ -134,10 +135,11 @@ def tune_settings(
 
 
 def refuse_by_default(design: Design, folder: Path, *, seed: int = 0) -> CutOff | None:
-    """Give an index a cut-off that needs no labels and no held-out rows; None where it has too few products for one.
+    """Give an index a cut-off that needs no labels and no held-out rows.
 
     Good queries are made of the index's own products: parts of their titles, and categories and values where these are
-    known. Bad ones are out-of-catalog queries.
+    known; bad ones are out-of-catalog queries. None where fewer than FEWEST products, or too few different titles, are
+    there to make good ones of.
     """
     with exclusive_lock(folder, f"changing the index {folder}"):
         index = SearchIndex(folder, design)
@@ -149,7 +151,10 @@ def refuse_by_default(design: Design, folder: Path, *, seed: int = 0) -> CutOff 
         fields = [(row["title"], row["category_path"] or (), pairs(row["attributes"])) for row in sampled]
         good = [make_query(None, path, own, index.ontology, rng).text for _, path, own in fields]
         good += [make_query(title, None, None, index.ontology, rng).text for title, _, _ in fields]
-        cut_off = _cut_off(index, [text for text in dict.fromkeys(good) if words_of(text)], rng, seed)
+        good = [text for text in dict.fromkeys(good) if words_of(text)]
+        if len(good) < FEWEST_QUERIES:
+            return None
+        cut_off = _cut_off(index, good, rng, seed)
         settings = index.state.settings.model_copy(update={"cut_off": cut_off})
         publish(folder, index.state.model_copy(update={"settings": settings}))
     return cut_off

@@ -73,6 +73,15 @@ def test_without_any_labels_a_cut_off_refuses_what_is_not_sold(
     assert config[0]["version"] == config[1]["version"]  # nothing but the settings changed
 
 
+@pytest.mark.parametrize("title", [None, "Red Shirt"])
+def test_too_few_different_titles_refuse_nothing(tuned, toy_table, tmp_path: Path, title: str | None) -> None:
+    frame = pl.read_parquet(toy_table).select("product_id", "image", title=pl.lit(title, pl.String))
+    frame.write_parquet(tmp_path / "shop.parquet")
+    build_index(tuned, open_catalog(tmp_path / "shop.parquet"), tmp_path / "index")
+    assert refuse_by_default(tuned, tmp_path / "index") is None
+    assert SearchIndex(tmp_path / "index", tuned).state.settings.cut_off is None
+
+
 def test_a_tiny_catalog_refuses_nothing(tuned, toy_table, tmp_path: Path) -> None:
     pl.read_parquet(toy_table).head(5).write_parquet(tmp_path / "few.parquet")
     build_index(tuned, open_catalog(tmp_path / "few.parquet"), tmp_path / "index")
