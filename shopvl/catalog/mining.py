@@ -10,6 +10,7 @@ import polars as pl
 
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.ontology import Category, Ontology, Property, Value, path_key
+from shopvl.catalog.vocabulary import NO_CATEGORY
 
 MAX_VALUES = 1000  # a property keeps its most frequent values; beyond that it is an identifier, not a choice
 
@@ -54,7 +55,7 @@ def mine_ontology(batches: Iterable[pl.DataFrame], min_count: int = 1, *, max_va
 
     Spellings that differ in case and spacing are one name, the most frequent one. Categories, properties and values
     that fewer than `min_count` products have are left out, and of each property all but its `max_values` most
-    frequent values.
+    frequent values. Products of no category (NO_CATEGORY) say nothing about the others.
     """
     nodes: defaultdict[tuple[str, ...], _Tally] = defaultdict(_Tally)
     having: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
@@ -62,6 +63,8 @@ def mine_ontology(batches: Iterable[pl.DataFrame], min_count: int = 1, *, max_va
     for frame in batches:
         for path, attributes in frame.select("category_path", "attributes").iter_rows():
             steps = [step for step in path or () if step and step.strip()]
+            if path_key(steps) == NO_CATEGORY:
+                continue
             known = _distinct(attributes or ())
             key = path_key(steps)
             for depth in range(1, len(key) + 1):

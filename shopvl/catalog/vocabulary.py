@@ -6,6 +6,7 @@ from typing import Literal
 
 Decision = Literal["accept", "review", "unknown"]  # about an answer: use it, let a person look, or there is none
 UNKNOWN = "unknown"  # the answer, and the word in a sheet, that says a product does not have this property
+NO_CATEGORY = (UNKNOWN,)  # the category path of a row that says: this product is of none of the categories
 UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
 DEFAULT_PRECISION = 0.95  # of accepted answers, by default
 CATEGORY, CATEGORY_JOIN = "category", " > "  # the category is the property of that name, its value the joined path

@@ -34,7 +34,7 @@ from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import Query, facts_named, make_query
 from shopvl.data.augment import add_promotion_overlay, drop_words, remove_phrase
-from shopvl.data.rows import Row, ValidRow, pairs, subcategory
+from shopvl.data.rows import Row, ValidRow, is_of_no_category, pairs, subcategory
 from shopvl.errors import DesignError
 from shopvl.recipes.parts import (
     BOX_CELL_PX,
@@ -332,7 +332,7 @@ class Collator:
         targets_BQK = known_BK[:, None] * questions.legal_QK
         nothing_B1, lacking_BQ = ~input_mask_BI.any(1)[:, None], self._unanswerable(rows, chosen, input_mask_BI)
         spared = [[rng.random() >= rates.lacking for _ in chosen] for _ in rows]
-        spared_BQ = torch.tensor(spared) & lacking_BQ & ~nothing_B1
+        spared_BQ = torch.tensor(spared) & lacking_BQ & ~nothing_B1 & ~_of_no_category(rows)[:, None]
         unknown_BQ = nothing_B1 | lacking_BQ
         targets_BQK[unknown_BQ] = 0.0
         targets_BQK[..., -1] = unknown_BQ.float()
@@ -346,14 +346,15 @@ class Collator:
     def _unanswerable(
         self, rows: Sequence[Row], questions: Sequence[Question], input_mask_BI: torch.Tensor
     ) -> torch.Tensor:
-        """(B, Q) bool: the category has no such property, or only the picture is shown and cannot show it."""
-        unanswerable_BQ = torch.zeros(len(rows), len(questions), dtype=torch.bool)
+        """(B, Q) bool: the product is of no category, its category has no such property, or only the picture is shown
+        and cannot show it."""
+        unanswerable_BQ = _of_no_category(rows)[:, None].repeat(1, len(questions))
         for q, question in enumerate(questions):
             prop = self.ontology.property(question.about) if question.family == "property" else None
             if prop is None:
                 continue
             applies = [self.ontology.applies(prop.id, row["category_path"] or ()) for row in rows]
-            unanswerable_BQ[:, q] = ~torch.tensor(applies)
+            unanswerable_BQ[:, q] |= ~torch.tensor(applies)
             if prop.visual == "no":
                 unanswerable_BQ[:, q] |= ~input_mask_BI[:, MODALITIES.index("title")]
         return unanswerable_BQ
@@ -366,7 +367,9 @@ class Collator:
         return title
 
     def facts_of(self, row: Row) -> list[int]:
-        """Ids of the ontology's facts that hold for a product."""
+        """Ids of the ontology's facts that hold for a product; none for one that is of no category."""
+        if is_of_no_category(row):
+            return []
         return self.ontology.fact_ids(row["category_path"] or (), pairs(row["attributes"]))
 
     def _promoted(self, picture: Image.Image, rng: random.Random) -> Image.Image:
@@ -388,6 +391,11 @@ class Collator:
         for row, fact_ids in enumerate(ids):
             table[row, list(fact_ids)] = True
         return table
+
+
+def _of_no_category(rows: Sequence[Row]) -> torch.Tensor:
+    """(B,) bool."""
+    return torch.tensor([is_of_no_category(row) for row in rows])
 
 
 def text_groups(texts: Sequence[str]) -> torch.Tensor:

@@ -12,7 +12,7 @@ from PIL import Image
 from shopvl.batch import Modality
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, NO_CATEGORY, UNKNOWN
 from shopvl.errors import ImageError
 from shopvl.paths import cache_folder
 from shopvl.vision.ocr import Word
@@ -39,8 +39,18 @@ def subcategory(row: Row) -> str:
     return CATEGORY_JOIN.join((row["category_path"] or ())[:2])
 
 
+def is_of_no_category(row: Row) -> bool:
+    """Whether the row says that its product is of none of the categories: a category path of `unknown` alone."""
+    return tuple(step.lower() for step in row["category_path"] or ()) == NO_CATEGORY
+
+
 def label_of(row: Row, name: str, ontology: Ontology) -> str | None:
-    """The row's true value of a property, as the ontology calls it, or its joined category path; None if not known."""
+    """The row's true value of a property, as the ontology calls it, or its joined category path; None if not known.
+
+    `unknown` for every property of a product that is of no category.
+    """
+    if is_of_no_category(row):
+        return UNKNOWN
     if name == CATEGORY:
         return CATEGORY_JOIN.join(row["category_path"]) if row["category_path"] else None
     return ontology.value_of(name, pairs(row["attributes"]))

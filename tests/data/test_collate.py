@@ -9,15 +9,17 @@ import torch
 from PIL import Image
 
 from shopvl.catalog.images import decode
+from shopvl.catalog.mining import mine_ontology
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import open_catalog
 from shopvl.data import collate
 from shopvl.data.augment import remove_phrase
 from shopvl.data.collate import text_groups
-from shopvl.data.rows import RejectedRow, ValidRow, validate_row
+from shopvl.data.rows import RejectedRow, ValidRow, label_of, validate_row
 from shopvl.data.training_rows import TrainingDataset, training_rows
 from shopvl.errors import CatalogError
 from shopvl.recipes import find
+from shopvl.text.prompts import questions_of
 from shopvl.vision.picture_words import BarePicture, PictureReader
 
 
@@ -213,3 +215,25 @@ def test_training_rows_are_read_once_and_keep_their_words_and_boxes(make_design,
     assert words.ids_BT.shape[1] > 2
     assert len(training_rows(catalog, tmp_path / "rows")) == 6  # without a reader they are made anew
     assert not any(row["printed"] for row in training_rows(catalog, tmp_path / "rows"))
+
+
+def test_a_row_of_no_category_is_taught_as_unknown_and_names_nothing(make_design, toy_rows, toy_ontology) -> None:
+    loader = make_design(find("prompt-mask", "tiny")).loader
+    known, other = toy_rows[0], {**toy_rows[1], "category_path": ["unknown"], "title": "Cordless drill 18 V"}
+    questions = questions_of(toy_ontology)
+    right_BQK = loader.right_answers([known, other], questions)
+    assert right_BQK[1, :, -1].all()
+    assert not right_BQK[1, :, :-1].any()
+    assert right_BQK[0, 0, :-1].any()
+    targets_BQK = loader.training_batch([known, other] * 4, random.Random(0)).questions.targets.chosen_BQK
+    assert not targets_BQK[1::2, :, :-1].any()
+    levels = sum(question.family == "is" for question in questions)
+    assert (targets_BQK[1::2, :levels, -1] == 1).all()
+    assert loader.facts_of(other) == []
+    assert {label_of(other, name, toy_ontology) for name in ("category", toy_ontology.properties[0].id)} == {"unknown"}
+
+
+def test_an_ontology_is_not_mined_from_rows_of_no_category(toy_rows) -> None:
+    frame = pl.DataFrame([{name: row[name] for name in ("category_path", "attributes")} for row in toy_rows])
+    other = frame.with_columns(pl.lit(["Unknown"]).alias("category_path"))
+    assert mine_ontology([frame, other]) == mine_ontology([frame])
