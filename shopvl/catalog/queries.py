@@ -15,6 +15,7 @@ from shopvl.catalog.ontology import Fact, Ontology, Pair
 from shopvl.catalog.plural import singular
 from shopvl.catalog.readers import Source, table_source
 from shopvl.catalog.schema import folded_name
+from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import CatalogError
 
 PROPERTY_WEIGHTS = (15, 40, 30, 15)  # how many properties are named: 0, 1, 2, 3
@@ -202,6 +203,14 @@ def facts_by_name(text: str, ontology: Ontology, within: Iterable[int] | None = 
     if language_of(text) == "zh":
         groups += _chinese_named(folded(text).replace(" ", ""), ontology, within_ids)
     return [group for group in groups if group]
+
+
+def named_properties(titles: Iterable[str], ontology: Ontology) -> list[frozenset[str]]:
+    """Per title, the ids of the properties that it names any value of, and CATEGORY where it names a category."""
+    about = [CATEGORY if fact.kind == "category" else fact.property for fact in ontology.facts]
+    return [
+        frozenset(about[number] for named in facts_by_name(title, ontology) for number in named) for title in titles
+    ]
 
 
 _MAX_NAME_WORDS = 5

@@ -10,3 +10,4 @@ NO_CATEGORY = (UNKNOWN,)  # the category path of a row that says: this product i
 UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
 DEFAULT_PRECISION = 0.95  # of accepted answers, by default
 CATEGORY, CATEGORY_JOIN = "category", " > "  # the category is the property of that name, its value the joined path
+TitleGroup = Literal["", "named", "unnamed"]  # of products: all; their title names a value of the property, or none

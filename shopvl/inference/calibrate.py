@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_name
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology, Visual
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.vocabulary import UNKNOWN, UNKNOWN_BELOW, Decision
+from shopvl.catalog.vocabulary import UNKNOWN, UNKNOWN_BELOW, Decision, TitleGroup
 from shopvl.design.design import Design
 from shopvl.inference.features import ABSENT, Labelled, Report, labelled
 from shopvl.inference.predict import TITLE, TITLE_WEIGHT_KEY, answers_of, geometric_mixture
@@ -47,16 +47,20 @@ class AnswerCalibration:
     ece: float = float("nan")
     # (confidence, lower bound of the precision of all answers at least that confident), by falling confidence
     curve: tuple[tuple[float, float], ...] = ()
+    # the same for the products of a TitleGroup, where the groups were measured
+    groups: Mapping[TitleGroup, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     conflict_from: float = float("inf")  # `conflict_score` from which picture and title are in conflict
     title_weight: float = 0.0  # of the answer from the title alone, in the answer from both (`predict.title_weights`)
 
-    def threshold(self, precision: float) -> float:
+    def threshold(self, precision: float, group: TitleGroup = "") -> float:
         """The lowest confidence from which on `precision` holds with 95% certainty; infinity where none is.
+
+        Of the products of a group: those whose title names a value of this property, or none, or all.
 
         Never below MIN_ACCEPT_CONFIDENCE: a few guesses do not show among many confident answers, but must not be
         accepted. EPS below the measured confidence, because the same answer differs in its last digits between batches.
         """
-        holding = (confidence for confidence, held in self.curve if held >= precision)
+        holding = (confidence for confidence, held in self.groups.get(group, self.curve) if held >= precision)
         return max(MIN_ACCEPT_CONFIDENCE, min(holding, default=float("inf")) - EPS)
 
     def best_precision(self) -> float:
@@ -117,11 +121,16 @@ def calibration_of(design: Design, inputs: str, name: str) -> AnswerCalibration:
         **fields
         | {
             "shape": tuple(saved["shape"]),
-            "curve": tuple((confidence, held) for confidence, held in saved["curve"]),
+            "curve": _points(saved["curve"]),
+            "groups": {group: _points(curve) for group, curve in saved.get("groups", {}).items()},
             "conflict_from": float("inf") if saved["conflict_from"] is None else saved["conflict_from"],
             "title_weight": saved.get(TITLE_WEIGHT_KEY, 0.0),
         }
     )
+
+
+def _points(saved: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
+    return tuple((confidence, held) for confidence, held in saved)
 
 
 def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, share: None, seed: int = 0) -> None:

@@ -1,0 +1,49 @@
+"""The category answered level by level: what a node above the leaves is worth is the sum of its leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+
+
+def level_name(level: int) -> str:
+    """What the calibration calls the answers of that level, from 1 at the top; the leaves are `category` itself."""
+    return f"{CATEGORY}/{level}"
+
+
+class CategoryLevels:
+    """The levels above the leaves of a category head, from the top: at each, the nodes its leaves lie in.
+
+    A leaf that ends further up stands for itself at the levels below it, and so does `unknown`.
+    """
+
+    def __init__(self, leaves: Sequence[str]) -> None:
+        paths = [leaf.split(CATEGORY_JOIN) for leaf in leaves]
+        self.names: dict[int, list[str]] = {}  # level -> nodes, as joined paths
+        self._node_of_leaf: dict[int, Tensor] = {}  # (R,)
+        for level in range(1, max(map(len, paths), default=1)):
+            nodes = [CATEGORY_JOIN.join(path[:level]) for path in paths]
+            names = list(dict.fromkeys(nodes))
+            numbers = {name: number for number, name in enumerate(names)}
+            self.names[level] = names
+            self._node_of_leaf[level] = torch.tensor([numbers[node] for node in nodes])
+
+    def read(self, leaf_logp_BR: Tensor) -> dict[int, Tensor]:
+        """Level -> (B, K) log-probabilities of its nodes, in the order of `names`."""
+        logp_BR = leaf_logp_BR.log_softmax(-1)
+        top_B1 = logp_BR.amax(-1, keepdim=True)  # in double precision a sum of small leaves is still above 0
+        share_BR = (logp_BR - top_B1).double().exp()
+        return {
+            level: (
+                share_BR.new_zeros(len(share_BR), len(names))
+                .index_add(1, self._node_of_leaf[level].to(share_BR.device), share_BR)
+                .clamp(min=1e-300)
+                .log()
+                + top_B1
+            ).float()
+            for level, names in self.names.items()
+        }
