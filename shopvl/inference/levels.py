@@ -9,6 +9,8 @@ from torch import Tensor
 
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 
+TINY = 1e-30
+
 
 def level_name(level: int) -> str:
     """What the calibration calls the answers of that level, from 1 at the top; the leaves are `category` itself."""
@@ -32,18 +34,18 @@ class CategoryLevels:
             self.names[level] = names
             self._node_of_leaf[level] = torch.tensor([numbers[node] for node in nodes])
 
-    def read(self, leaf_logp_BR: Tensor) -> dict[int, Tensor]:
-        """Level -> (B, K) log-probabilities of its nodes, in the order of `names`."""
-        logp_BR = leaf_logp_BR.log_softmax(-1)
-        top_B1 = logp_BR.amax(-1, keepdim=True)  # in double precision a sum of small leaves is still above 0
-        share_BR = (logp_BR - top_B1).double().exp()
+    def read(self, probability_BR: Tensor) -> dict[int, Tensor]:
+        """Level -> (B, K) log-probabilities of its nodes, in the order of `names`.
+
+        From calibrated probabilities of the leaves: a raw head may spread so much over many small leaves that the node
+        with the most leaves wins.
+        """
+        share_BR = probability_BR.double()  # next to a leaf of nearly 1 the sum of the others would round to 0
         return {
-            level: (
-                share_BR.new_zeros(len(share_BR), len(names))
-                .index_add(1, self._node_of_leaf[level].to(share_BR.device), share_BR)
-                .clamp(min=1e-300)
-                .log()
-                + top_B1
-            ).float()
+            level: share_BR.new_zeros(len(share_BR), len(names))
+            .index_add(1, self._node_of_leaf[level].to(share_BR.device), share_BR)
+            .clamp(min=TINY)
+            .log()
+            .float()
             for level, names in self.names.items()
         }
