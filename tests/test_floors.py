@@ -31,7 +31,7 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 DOORS = {
     "paddleocr": {"vision/ocr_worker.py"},
     "rapidocr": {"vision/ocr_worker.py"},
-    "cv2": {"vision/subject.py", "vision/lettering.py", "vision/kaleido.py"},
+    "cv2": {"vision/subject.py", "vision/lettering.py", "vision/kaleido.py", "vision/promotions.py"},
     "faiss": {"search/stores/faiss.py"},
     "tantivy": {"search/lexical.py"},
     "rjieba": {"search/lexical.py"},

@@ -10,17 +10,24 @@ from PIL import Image
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.plural import singular
 from shopvl.vision.overlays import draw_lying_text, draw_overlays
+from shopvl.vision.promotions import draw_promotions
 from shopvl.vision.subject import with_drawing_painted_out
+
+_ONE_HAND = 0.3  # share of drawings by `vision.overlays`; the others come from the hands of `vision.promotions`
 
 
 def add_promotion_overlay(picture: Image.Image, rng: random.Random, painted_out: float) -> Image.Image:
-    """The picture with promotions drawn on it, or, half of the time, with a wrong word.
+    """The picture with promotions drawn on it, or with a word that says what is not so, by one of several hands.
 
-    With probability `painted_out` the overlay is painted out again, as inference does with OCR on.
+    With probability `painted_out` the words are painted out again, as inference does with OCR on.
     """
-    draw = draw_lying_text if rng.random() < 0.5 else draw_overlays
-    overlaid = draw(picture, np.random.default_rng(rng.getrandbits(64)))[0]
-    return with_drawing_painted_out(overlaid, picture) if rng.random() < painted_out else overlaid
+    bare = picture
+    if rng.random() < _ONE_HAND:
+        draw = draw_lying_text if rng.random() < 0.5 else draw_overlays
+        overlaid = draw(picture, np.random.default_rng(rng.getrandbits(64)))[0]
+    else:
+        overlaid, bare = draw_promotions(picture, rng)
+    return with_drawing_painted_out(overlaid, bare) if rng.random() < painted_out else overlaid
 
 
 def remove_phrase(text: str, name: str) -> str:
