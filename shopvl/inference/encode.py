@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,17 @@ class Encoded:
     def rows(self) -> list[Row]:
         """The rows as they stand in the catalog."""
         return [item.row for item in self.items]
+
+    def only(self, inputs: tuple[Modality, ...]) -> Encoded:
+        """What was read of some of the inputs, as if the rows had no others."""
+        hidden = set(self.inputs) - set(inputs)
+        # `image+title/colour`, `familiarity/title`; a conflict is between two inputs
+        kept = {
+            name: array
+            for name, array in self.values.items()
+            if not hidden & set(re.split(r"[/+]", name)) and not (hidden and name.startswith("conflict/"))
+        }
+        return Encoded(inputs, [replace(item, inputs=inputs) for item in self.items], kept)
 
 
 @dataclass(frozen=True)
