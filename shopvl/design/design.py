@@ -23,6 +23,7 @@ from shopvl.design.folder import (
     CALIBRATION,
     CARD,
     CONFIG,
+    FAMILIARITY,
     FORMAT,
     ONTOLOGY,
     READY,
@@ -37,7 +38,9 @@ from shopvl.design.folder import (
 from shopvl.design.quantization import restored, rounded
 from shopvl.errors import DesignError, RecipeError, ShopvlError
 from shopvl.files import atomic_folder
+from shopvl.models import familiarity
 from shopvl.models.dual_encoder import DualEncoderModel
+from shopvl.models.familiarity import Familiarity
 from shopvl.models.heads import LinearHeads, TitleWords
 from shopvl.models.momentum import Ensemble, MomentumEncoder
 from shopvl.models.prompt_heads import PromptMaskHead
@@ -76,6 +79,7 @@ class Design:
     heads: LinearHeads | None = None
     labels: dict[str, list[str]] = field(default_factory=dict)  # property -> values a head chooses from
     calibration: Calibration = field(default_factory=dict)
+    familiarity: dict[str, Familiarity] = field(default_factory=dict)  # by input; without one every input is familiar
     reader: PictureReader | None = None
 
     @property
@@ -201,6 +205,7 @@ class Design:
             raise DesignError(f"the linear heads of {self.name} know no names; tune them on the new ontology instead")
         other = build(self.recipe, self.tokenizer, ontology, towers=self.towers, random_weights=True)
         other.start_from(self)
+        other.familiarity = self.familiarity
         other.model.eval()
         return other
 
@@ -247,6 +252,7 @@ class Design:
         self.tokenizer.save(folder)
         self.ontology.save(folder / ONTOLOGY)
         (folder / CALIBRATION).write_text(json.dumps(self.calibration, indent=1), "utf-8")
+        (folder / FAMILIARITY).write_bytes(save(familiarity.as_tensors(self.familiarity)))
         (folder / CARD).write_text(card or f"# {self.recipe.name}\n\nA shopvl design folder.\n", "utf-8")
         config = {
             "format": FORMAT,
@@ -273,6 +279,8 @@ class Design:
             ontology = Ontology.load(file_in(folder, ONTOLOGY))
             calibration = json.loads(file_in(folder, CALIBRATION).read_text("utf-8"))
             tensors = restored(load_file(file_in(folder, WEIGHTS)))
+            familiar = load_file(file_in(folder, FAMILIARITY)) if config["format"] > 4 else {}
+            familiar = familiarity.from_tensors(familiar)
         except (OSError, KeyError, ValueError, SafetensorError, ShopvlError) as fault:
             raise DesignError(
                 f"{folder} is not a whole shopvl model ({fault}); copy the folder again or train it anew"
@@ -282,7 +290,7 @@ class Design:
             design.labels = config["labels"]
         elif config["labels"]:
             design.add_heads(config["labels"])
-        design.calibration = calibration
+        design.calibration, design.familiarity = calibration, familiar
         modules = [*design.model.modules(), *(design.heads.modules() if design.heads else ())]
         if config["format"] < 3 and any(isinstance(module, TitleWords) for module in modules):
             raise DesignError(

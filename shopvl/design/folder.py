@@ -11,12 +11,14 @@ from shopvl.errors import DesignError, ShopvlError
 from shopvl.text.tokenizer import FILE_NAME as TOKENIZER
 from shopvl.text.tokenizer import Tokenizer
 
-FORMAT = 4  # 1: no int8 weights; up to 2: other grams of titles; up to 3: other names of weights
-CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, CARD = (
+# 1: no int8 weights; up to 2: other grams of titles; up to 3: other names of weights; up to 4: no familiarity
+FORMAT = 5
+CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, FAMILIARITY, CARD = (
     "config.json",
     "model.safetensors",
     "ontology.json",
     "calibration.json",
+    "familiarity.safetensors",
     "README.md",
 )
 # names of weights, or of what they are part of: as saved up to format 3, and now

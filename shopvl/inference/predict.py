@@ -22,6 +22,7 @@ IMAGE: tuple[Modality, ...] = ("image",)
 TITLE: tuple[Modality, ...] = ("title",)
 TITLE_WEIGHT_KEY = "title_share"  # in calibration.json: see `title_weights`
 LogProbs = dict[str, dict[str, Tensor]]  # inputs -> property -> (B, K) log-probabilities, in the order of the labels
+Vectors = dict[Modality, Tensor]  # input -> (B, F): what the model's `features` gives for it alone
 
 
 class LinearAnswers:
@@ -34,6 +35,10 @@ class LinearAnswers:
 
     def read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> LogProbs:
         """For every choice and every property of `design.labels`."""
+        return self.read_with_vectors(batch, choices)[0]
+
+    def read_with_vectors(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> tuple[LogProbs, Vectors]:
+        """`read`, and the vectors of those inputs that are a choice by themselves, of the picture as it came."""
         return max_confidence_view(batch, lambda seen: self._read(seen, choices))
 
     def read_picture(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -41,13 +46,14 @@ class LinearAnswers:
         features_BF = self.design.model.features(batch, [IMAGE])["image"]
         return self.design.model.image_embedding(features_BF), self._answered(features_BF, batch, IMAGE)
 
-    def _read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> LogProbs:
+    def _read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> tuple[LogProbs, Vectors]:
         needed = with_title_alone(choices, self.design)
         features = self.design.model.features(batch, needed)
         answered = {
             inputs_name(choice): self._answered(features[inputs_name(choice)], batch, choice) for choice in needed
         }
-        return mix_in_title(answered, self.design, choices)
+        vectors = {name: features[name] for name in MODALITIES if name in features}
+        return mix_in_title(answered, self.design, choices), vectors
 
     def _answered(self, features_BF: Tensor, batch: Batch, choice: tuple[Modality, ...]) -> dict[str, Tensor]:
         logits = self.heads(features_BF, choice, batch.title_grams_BG)
@@ -83,6 +89,10 @@ class PromptedAnswers:
         A property that the likeliest category has (the ontology says so) is never `unknown`: the head learned how often
         products of other categories lack it, and would say `unknown` too often.
         """
+        return self.read_with_vectors(batch, choices)[0]
+
+    def read_with_vectors(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> tuple[LogProbs, Vectors]:
+        """`read`, and the vectors of the batch's inputs, of the picture as it came."""
         return max_confidence_view(batch, lambda seen: self._read(seen, choices))
 
     def read_picture(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -90,11 +100,11 @@ class PromptedAnswers:
         vector_BD, logp_BQK = self.model.read_picture(batch, self.prepared)
         return vector_BD, self._answered(logp_BQK)
 
-    def _read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> LogProbs:
+    def _read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> tuple[LogProbs, Vectors]:
         needed = with_title_alone(choices, self.design)
-        answered = self.model.answer(batch, self.prepared, needed)
+        answered, vectors = self.model.answer_with_features(batch, self.prepared, needed)
         by_inputs = {inputs: self._answered(logp_BQK) for inputs, logp_BQK in answered.items()}
-        return mix_in_title(by_inputs, self.design, choices)
+        return mix_in_title(by_inputs, self.design, choices), vectors
 
     def _answered(self, logp_BQK: Tensor) -> dict[str, Tensor]:
         by_property = {name: logp_BQK[:, question, columns] for name, (question, columns) in self.columns.items()}
@@ -108,32 +118,37 @@ class PromptedAnswers:
         return {CATEGORY: category_BR, **by_property}
 
 
-def max_confidence_view(batch: Batch, read: Callable[[Batch], LogProbs]) -> LogProbs:
-    """Answers of `read`, with test-time augmentation of pictures that text was painted out of.
+def max_confidence_view(batch: Batch, read: Callable[[Batch], tuple[LogProbs, Vectors]]) -> tuple[LogProbs, Vectors]:
+    """Answers and vectors of `read`, with test-time augmentation of pictures that text was painted out of.
 
     Such a picture is read in three views: without the text, as it is, and as a center crop, where promotions are rare.
     Each view is misled by something else, and then seldom confident, so every value takes its highest probability over
-    the views; these are then normalised (the max rule of Kittler et al. 1998, doi:10.1109/34.667881).
+    the views; these are then normalised (the max rule of Kittler et al. 1998, doi:10.1109/34.667881). Vectors are
+    those of the picture as it is.
     """
     if batch.pictures is None or batch.pictures.original is None:
         return read(batch)
     original, painted_out = batch.pictures.original, replace(batch.pictures, original=None)
-    best = read(replace(batch, pictures=painted_out))
+    best, vectors = read(replace(batch, pictures=painted_out))
     painted_N = (original.original_pixels_B3YX != painted_out.pixels_B3YX).flatten(1).any(1).nonzero().flatten()
     if not len(painted_N):
-        return best
+        return best, vectors
     rows = batch.rows(painted_N)
     for view_B3YX in (original.original_pixels_B3YX, original.center_crop_B3YX):
         # which patches count depends on the view
         pictures = replace(painted_out.rows(painted_N), pixels_B3YX=view_B3YX[painted_N], kept_BP=None)
-        for inputs, by_name in read(replace(rows, pictures=pictures)).items():
+        logps, of_view = read(replace(rows, pictures=pictures))
+        if view_B3YX is original.original_pixels_B3YX:
+            vectors = {name: vectors[name].index_copy(0, painted_N, of_view[name]) for name in vectors}
+        for inputs, by_name in logps.items():
             for name, logp_NK in by_name.items():
                 best_BK = best[inputs][name]
                 surer_NK = torch.maximum(best_BK[painted_N], logp_NK)
                 best[inputs][name] = best_BK.index_copy(0, painted_N, surer_NK)
-    return {
+    normalised = {
         inputs: {name: logp_BK.log_softmax(-1) for name, logp_BK in by_name.items()} for inputs, by_name in best.items()
     }
+    return normalised, vectors
 
 
 class CategoryPaths:

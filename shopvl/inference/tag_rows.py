@@ -19,6 +19,7 @@ from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.inference.calibrate import UNMEASURED, calibration_of, conflict_score, decisions
 from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.familiarity import p_values
 from shopvl.inference.predict import answers_of
 from shopvl.vision.ocr import Word
 
@@ -61,13 +62,16 @@ class HeadAnswers:
         }
 
     def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        """Probabilities (B, K) as `INPUTS/PROPERTY`, from all inputs together and from each alone; conflict scores."""
+        """Probabilities (B, K) as `INPUTS/PROPERTY`, from all inputs together and from each alone; conflict scores; and
+        how familiar each input is, as `familiarity/INPUT`."""
         alone = [single for single in SINGLE_INPUTS if set(single) < set(inputs)]
+        answered, vectors = self.answers.read_with_vectors(batch, [inputs, *alone])
         values = {
             f"{choice}/{name}": self.calibrations[choice, name].probabilities(logp)
-            for choice, by_name in self.answers.read(batch, [inputs, *alone]).items()
+            for choice, by_name in answered.items()
             for name, logp in by_name.items()
         }
+        values |= p_values(self.design.familiarity, vectors, batch)
         if alone:
             for name, labels in self.design.labels.items():
                 values[f"conflict/{name}"] = conflict_score(values[f"image/{name}"], values[f"title/{name}"], labels)

@@ -84,13 +84,21 @@ class AnsweringDualEncoder(DualEncoderModel):
 
         An input that the batch or a choice lacks is masked; () masks both.
         """
-        return self._answers(self._run_towers(batch), batch, prepared, choices)
+        return self.answer_with_features(batch, prepared, choices)[0]
+
+    def answer_with_features(
+        self, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
+    ) -> tuple[dict[str, Tensor], dict[Modality, Tensor]]:
+        """`answer`, and what `features` gives for each input (B, F), in one pass."""
+        towers = self._run_towers(batch)
+        features = {name: self.with_embedding(name, raw_BW) for name, raw_BW in towers.pooled.items()}
+        return self._answers(towers, batch, prepared, choices), features
 
     def read_picture(self, batch: Batch, prepared: PreparedQuestions) -> tuple[Tensor, Tensor]:
         """Unit vectors (B, width) of the pictures, and log-probabilities (B, Q, K) from them alone, in one pass."""
         towers = self._run_towers(batch)
         answers_BQK = self._answers(towers, batch, prepared, [("image",)])["image"]
-        return self._unit(self.image_projection(towers.pooled_BW)), answers_BQK
+        return self._unit(self.image_projection(towers.pooled["image"])), answers_BQK
 
     def _answers(
         self, towers: _TowerOutputs, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
@@ -98,7 +106,7 @@ class AnsweringDualEncoder(DualEncoderModel):
         logp = {}
         for inputs, picture, title in self._per_choice(towers, batch, choices):
             grams_BG = batch.title_grams_BG if "title" in inputs else None
-            pooled_BW = towers.pooled_BW if "image" in inputs else None
+            pooled_BW = towers.pooled.get("image") if "image" in inputs else None
             logp[inputs_name(inputs)] = self.head.score(picture, title, prepared, grams_BG, pooled_BW)
         return logp
 
@@ -108,7 +116,7 @@ class AnsweringDualEncoder(DualEncoderModel):
         """A cloze head's slot states (B, Q, D) for each choice of inputs; and the pictures' pooled vectors (B, W)."""
         assert isinstance(self.head, PromptMaskHead)
         towers = self._run_towers(batch)
-        pooled_BW = require(towers.pooled_BW, "pictures", by="a fit of slot states")
+        pooled_BW = require(towers.pooled.get("image"), "pictures", by="a fit of slot states")
         states = {
             inputs_name(inputs): self.head.states(picture, title, prepared)
             for inputs, picture, title in self._per_choice(towers, batch, choices)
@@ -117,14 +125,16 @@ class AnsweringDualEncoder(DualEncoderModel):
 
     def _run_towers(self, batch: Batch) -> _TowerOutputs:
         """Both towers run once."""
-        pooled_BW, by_name = None, {}
+        pooled: dict[Modality, Tensor] = {}
+        by_name = {}
         if batch.pictures is not None:
-            pooled_BW, cells = self.encode_image(batch)
+            pooled["image"], cells = self.encode_image(batch)
             by_name["image"] = self._picture(batch.pictures, cells, batch.texts.get("ocr"))
         if "title" in batch.texts:
             words = batch.texts["title"]
-            by_name["title"] = self.head.title(self.text_tower.read(words, "title")[1]), words.real_BT
-        return _TowerOutputs(by_name, pooled_BW)
+            pooled["title"], words_BTC = self.text_tower.read(words, "title")
+            by_name["title"] = self.head.title(words_BTC), words.real_BT
+        return _TowerOutputs(by_name, pooled)
 
     def _picture(self, pictures: Pictures, cells: Sequence[Tensor], words: Words | None) -> tuple[Tensor, Tensor]:
         """The picture's cells, and after them the words printed on the product, as positions (B, P, D); and a mask
@@ -151,7 +161,7 @@ class AnsweringDualEncoder(DualEncoderModel):
 
 @dataclass(frozen=True)
 class _TowerOutputs:
-    """Both towers' outputs: positions (B, N, D) and masks (B, N) by input, and the pictures' pooled vectors (B, W)."""
+    """Both towers' outputs by input: positions (B, N, D) and masks (B, N), and pooled vectors (B, W)."""
 
     by_name: dict[str, tuple[Tensor, Tensor]]
-    pooled_BW: Tensor | None
+    pooled: dict[Modality, Tensor]

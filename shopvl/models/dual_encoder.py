@@ -119,12 +119,15 @@ class DualEncoderModel(SharedSpaceModel):
         wanted = {name for inputs in choices for name in inputs}
         parts = {}
         if "image" in wanted:
-            raw = self.encode_image(batch)[0]
-            parts["image"] = torch.cat([raw, self._unit(self.image_projection(raw))], dim=-1)
+            parts["image"] = self.with_embedding("image", self.encode_image(batch)[0])
         if "title" in wanted:
-            raw = self.text_tower(batch.texts["title"], "title")
-            parts["title"] = torch.cat([raw, self._unit(self.text_projection(raw))], dim=-1)
+            parts["title"] = self.with_embedding("title", self.text_tower(batch.texts["title"], "title"))
         return {inputs_name(inputs): torch.cat([parts[name] for name in inputs], dim=-1) for inputs in choices}
+
+    def with_embedding(self, name: Modality, raw_BW: Tensor) -> Tensor:
+        """(B, F): a tower's vectors and their embeddings, side by side."""
+        projection = self.image_projection if name == "image" else self.text_projection
+        return torch.cat([raw_BW, self._unit(projection(raw_BW))], dim=-1)
 
     def image_embedding(self, features_BF: Tensor) -> Tensor:
         """The pictures' unit vectors (B, width), out of `features` of the picture alone."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import torch
+from safetensors.torch import save
 
 from shopvl import __version__
 from shopvl.batch import Modality, inputs_name
@@ -22,6 +23,7 @@ from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.inference.encode import Prepared, encoded, prepare
 from shopvl.inference.tag_rows import HeadAnswers, ZeroShotAnswers
+from shopvl.models.familiarity import as_tensors
 from shopvl.models.fold_batchnorm import fold_batchnorm
 from shopvl.runtime.bfloat16 import bf16_is_fast
 from shopvl.tagging.cache import KEY_BYTES
@@ -71,6 +73,7 @@ class TagMapper:
             "labels": design.labels,
             "ontology": design.ontology.model_dump(mode="json"),
             "calibration": design.calibration,
+            "familiarity": hashlib.blake2b(save(as_tensors(design.familiarity))).hexdigest(),
             "use": self.use,
             "zero_shot": self.zero_shot,
             "bfloat16": self.bfloat16,

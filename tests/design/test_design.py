@@ -152,7 +152,7 @@ def test_model_from_elsewhere(tmp_path: Path) -> None:
 def test_folder_of_a_newer_shopvl(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "format": 99}))
-    with pytest.raises(DesignError, match="in format 99, this shopvl reads up to 4; upgrade shopvl"):
+    with pytest.raises(DesignError, match="in format 99, this shopvl reads up to 5; upgrade shopvl"):
         Design.from_pretrained(copy)
 
 
@@ -167,7 +167,9 @@ def test_folder_whose_titles_were_read_in_another_way(make_design, copy: Path, t
     assert Design.from_pretrained(tmp_path / "without_heads").name == tiny.name  # it knows nothing of words by heart
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "ontology.json", "calibration.json"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "tokenizer.json", "ontology.json", "calibration.json", "familiarity.safetensors"]
+)
 def test_missing_file(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(DesignError, match=r"(not a whole shopvl model|has no tokenizer.json)"):
