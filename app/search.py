@@ -159,11 +159,11 @@ class SearchTab:
         elif prop is not None and folded(name) not in self.index.facts.properties():
             name = prop.id
         if folded(name) == CATEGORY:
-            named = [(node.path[-1], node.names, node.synonyms) for node in ontology.categories]
+            named = [(node.path[-1], node.every_name()) for node in ontology.categories]
         else:
-            named = [(value.id, value.names, value.synonyms) for value in (prop.values if prop else ())]
-        ids = {folded(other): own for own, names, synonyms in named for other in (*names.values(), *synonyms)}
-        ids |= {folded(own): own for own, _, _ in named}  # which is nobody else's name
+            named = [(value.id, value.every_name()) for value in (prop.values if prop else ())]
+        ids = {folded(other): own for own, names in named for other in names}
+        ids |= {folded(own): own for own, _ in named}  # which is nobody else's name
         return replace(condition, name=name, value=ids.get(folded(condition.value), condition.value))
 
 

@@ -30,6 +30,11 @@ def folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def without_accents(text: str) -> str:
+    """The text with plain letters in place of accented ones: capitals and hurried writers leave the accents out."""
+    return "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
+
+
 def language_of(text: str) -> str:
     """`zh` for a text with Chinese characters, else `en`."""
     return "zh" if _CHINESE.search(text) else "en"

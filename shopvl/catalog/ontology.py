@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, model_validator
 
 from shopvl.catalog.cells import folded, path_of
+from shopvl.catalog.languages import OWN
 from shopvl.catalog.vocabulary import CATEGORY_JOIN
 from shopvl.errors import CatalogError
 
@@ -24,49 +25,47 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Value(_Frozen):
-    """One value of a property. `id` is how the catalog spells it."""
+class _Named(_Frozen):
+    """What has names: one that is shown per language, and others by which it is known as well."""
 
-    id: str
     names: dict[str, str] = {}  # language -> name
     synonyms: tuple[str, ...] = ()
-    count: NonNegativeInt = 0
+    further: dict[str, tuple[str, ...]] = {}  # language -> synonyms that only texts in it are expected to use
 
     def name(self, language: str) -> str | None:
         """Its name in that language."""
         return self.names.get(language)
 
+    def every_name(self) -> tuple[str, ...]:
+        """Its names in all languages, and all synonyms."""
+        return (*self.names.values(), *self.synonyms, *(name for names in self.further.values() for name in names))
 
-class Property(_Frozen):
+
+class Value(_Named):
+    """One value of a property. `id` is how the catalog spells it."""
+
+    id: str
+    count: NonNegativeInt = 0
+
+
+class Property(_Named):
     """Something that products have one value of (or several: `many`), and whether a picture shows it."""
 
     id: str
-    names: dict[str, str] = {}
-    synonyms: tuple[str, ...] = ()
     values: tuple[Value, ...] = ()
     many: bool = False
     visual: Visual = "unknown"  # measured per property, not guessed
     visual_score: float | None = None  # of what guessing the commonest value gets wrong, the share a picture gets right
     count: NonNegativeInt = 0  # products that have it
 
-    def name(self, language: str) -> str | None:
-        """Its name in that language."""
-        return self.names.get(language)
 
-
-class Category(_Frozen):
+class Category(_Named):
     """One node of the category tree."""
 
     path: tuple[str, ...]
-    names: dict[str, str] = {}
-    synonyms: tuple[str, ...] = ()
     code: str | None = None  # its number in the taxonomy that it came from
     count: NonNegativeInt = 0  # products here and below
     properties: dict[str, NonNegativeInt] = {}  # property id -> products here and below that have it
-
-    def name(self, language: str) -> str | None:
-        """Its name in that language."""
-        return self.names.get(language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +195,12 @@ class Ontology(_Frozen):
         # ids first, so that a synonym never takes a value's own name away
         for prop in self.properties:
             for value in prop.values:
-                for own in {folded(name) for name in (prop.id, *prop.names.values(), *prop.synonyms)}:
+                for own in {folded(name) for name in (prop.id, *prop.every_name())}:
                     ids[own, folded(value.id)] = numbers[prop.id, value.id]
         for prop in self.properties:
             for value in prop.values:
-                for own in {folded(name) for name in (prop.id, *prop.names.values(), *prop.synonyms)}:
-                    for name in (*value.names.values(), *value.synonyms):
+                for own in {folded(name) for name in (prop.id, *prop.every_name())}:
+                    for name in value.every_name():
                         ids.setdefault((own, folded(name)), numbers[prop.id, value.id])
         return ids
 
@@ -295,19 +294,25 @@ class Ontology(_Frozen):
         parts: list[Category | Property | Value] = [*self.categories, *self.properties, *values]
         for part in parts:
             own = part.path[-1] if isinstance(part, Category) else part.id
-            yield from dict.fromkeys((own, *part.names.values(), *part.synonyms))
+            yield from dict.fromkeys((own, *part.every_name()))
 
     @cached_property
     def names_of_facts(self) -> dict[int, tuple[str, ...]]:
         """Fact -> all names of its category or value."""
-        by_label: dict[tuple[str, ...], tuple[str, ...]] = {}
-        for node in self.categories:
-            by_label["category", *node.path] = (node.path[-1], *node.names.values(), *node.synonyms)
-        for prop in self.properties:
-            for value in prop.values:
-                by_label["value", prop.id, value.id] = (value.id, *value.names.values(), *value.synonyms)
+        return {
+            number: tuple(name for names in spoken.values() for name in names)
+            for number, spoken in self.names_by_language.items()
+        }
+
+    @cached_property
+    def names_by_language(self) -> dict[int, dict[str, tuple[str, ...]]]:
+        """Fact -> language -> names in it; those of `OWN` are its own, the English ones and the synonyms."""
+        parts: dict[tuple[str, ...], tuple[str, _Named]] = {
+            ("category", *node.path): (node.path[-1], node) for node in self.categories
+        }
+        parts |= {("value", prop.id, v.id): (v.id, v) for prop in self.properties for v in prop.values}
         keys = (("category", *f.path) if f.kind == "category" else ("value", f.property, f.value) for f in self.facts)
-        return {number: by_label[key] for number, key in enumerate(keys)}
+        return {number: _by_language(*parts[key]) for number, key in enumerate(keys)}
 
     @cached_property
     def value_names(self) -> dict[tuple[str, str], dict[str, str]]:
@@ -320,7 +325,7 @@ class Ontology(_Frozen):
 
     @cached_property
     def _properties(self) -> dict[str, Property]:
-        named = {folded(name): p for p in self.properties for name in (*p.names.values(), *p.synonyms)}
+        named = {folded(name): p for p in self.properties for name in p.every_name()}
         return named | {folded(prop.id): prop for prop in self.properties}
 
     # --- keeping
@@ -346,15 +351,39 @@ class Ontology(_Frozen):
             ) from error
 
 
-def _names_like(
-    part: Category | Property | Value, like: Category | Property | Value | None, taken: Collection[str]
-) -> dict[str, Any]:
+def _names_like(part: _Named, like: _Named | None, taken: Collection[str]) -> dict[str, Any]:
     """Its names, with those of another in languages that it has none in, and the synonyms of both; none `taken`."""
     if like is None:
         return {}
-    names = {language: name for language, name in like.names.items() if folded(name) not in taken}
-    synonyms = (name for name in like.synonyms if folded(name) not in taken)
-    return {"names": {**names, **part.names}, "synonyms": tuple(dict.fromkeys((*part.synonyms, *synonyms)))}
+
+    def free(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if folded(name) not in taken)
+
+    names = {language: name for language, name in like.names.items() if free([name])}
+    further = {language: own for language, names in like.further.items() if (own := free(names))}
+    return _with_names(part, names | part.names, free(like.synonyms), further)
+
+
+def _by_language(own: str, part: _Named) -> dict[str, tuple[str, ...]]:
+    spoken = {OWN: (own, *part.synonyms)}
+    for language, name in part.names.items():
+        spoken[language] = (*spoken.get(language, ()), name, *part.further.get(language, ()))
+    return spoken
+
+
+def _with_names(
+    part: _Named, names: Mapping[str, str], synonyms: Iterable[str], further: Mapping[str, Iterable[str]]
+) -> dict[str, Any]:
+    """The part's fields with these names, and with these besides its synonyms."""
+    languages = dict.fromkeys((*part.further, *further))
+    return {
+        "names": dict(names),
+        "synonyms": tuple(dict.fromkeys((*part.synonyms, *synonyms))),
+        "further": {
+            language: tuple(dict.fromkeys((*part.further.get(language, ()), *further.get(language, ()))))
+            for language in languages
+        },
+    }
 
 
 def path_key(path: Sequence[str]) -> tuple[str, ...]:
@@ -377,8 +406,9 @@ def apply_names(ontology: Ontology, names: str | Path | Mapping[str, Any]) -> On
     """Add names in other languages, and synonyms.
 
     `{"categories": {"Shirts" or "Apparel > Topwear > Shirts": {"zh": "衬衫", "synonyms": ["shirt"]}},
-      "properties": {"colour": {"zh": "颜色", "values": {"Red": {"zh": "红色"}}}}}`; keys other than `synonyms` and
-    `values` are languages. Names for things that the ontology does not have are passed over.
+      "properties": {"colour": {"zh": "颜色", "values": {"Red": {"de": ["rot", "rote"]}}}}}`; keys other than `synonyms`
+    and `values` are languages, each with a name, or with a list of the name and further ones. Names for things that the
+    ontology does not have are passed over.
     """
     given = _read_names(Path(names)) if isinstance(names, (str, Path)) else names
     if unknown := set(given) - {"categories", "properties"}:
@@ -425,9 +455,22 @@ def _entries(given: Mapping[str, Any], part: str) -> Iterable[tuple[str, Mapping
     return entries.items()
 
 
-def _names(part: Category | Property | Value, entry: Mapping[str, Any]) -> dict[str, Any]:
-    languages = {key: name for key, name in entry.items() if key not in ("synonyms", "values")}
-    synonyms = entry.get("synonyms", ())
-    if isinstance(synonyms, str) or not all(isinstance(name, str) for name in (*languages.values(), *synonyms)):
-        raise CatalogError(f"the names {json.dumps(entry, ensure_ascii=False)[:200]} are not all texts")
-    return {"names": {**part.names, **languages}, "synonyms": tuple(dict.fromkeys((*part.synonyms, *synonyms)))}
+def _names(part: _Named, entry: Mapping[str, Any]) -> dict[str, Any]:
+    spoken = {key: _texts(names, entry) for key, names in entry.items() if key not in ("synonyms", "values")}
+    if isinstance(synonyms := entry.get("synonyms", []), str):
+        raise _not_texts(entry)
+    names = part.names | {language: names[0] for language, names in spoken.items() if names}
+    further = {language: names[1:] for language, names in spoken.items() if len(names) > 1}
+    return _with_names(part, names, _texts(synonyms, entry), further)
+
+
+def _texts(names: object, entry: Mapping[str, Any]) -> Sequence[str]:
+    """One name or a list of them."""
+    listed = [names] if isinstance(names, str) else names
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        raise _not_texts(entry)
+    return listed
+
+
+def _not_texts(entry: Mapping[str, Any]) -> CatalogError:
+    return CatalogError(f"the names {json.dumps(entry, ensure_ascii=False)[:200]} are not all texts")

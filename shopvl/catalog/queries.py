@@ -9,8 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
-from shopvl.catalog.cells import folded, language_of, whole_number
+from shopvl.catalog.cells import folded, language_of, whole_number, without_accents
 from shopvl.catalog.known_properties import known_property
+from shopvl.catalog.languages import ENGLISH_TOO, OWN, SMALL_WORDS, language_among
 from shopvl.catalog.ontology import Fact, Ontology, Pair
 from shopvl.catalog.plural import singular
 from shopvl.catalog.readers import Source, table_source
@@ -18,6 +19,7 @@ from shopvl.catalog.schema import folded_name
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import CatalogError
 
+_Entry = Mapping[str, frozenset[int]]  # language -> the facts that a name stands for in it
 PROPERTY_WEIGHTS = (15, 40, 30, 15)  # how many properties are named: 0, 1, 2, 3
 
 AUDIENCE_WORDS: Mapping[str, str] = {"male": "men", "man": "men", "female": "women", "woman": "women"}
@@ -181,25 +183,19 @@ def facts_meant(text: str, ontology: Ontology) -> tuple[Fact, ...]:
 
 def facts_by_name(text: str, ontology: Ontology, within: Iterable[int] | None = None) -> list[frozenset[int]]:
     """Per name that stands in the text, every fact of that name."""
-    index = _name_index(ontology)
     within_ids = None if within is None else frozenset(within)
-    plain = _PUNCTUATION.sub(" ", folded(text)).split()
-    words = [singular(word) for word in plain]
+    plain, index = _words(text), _name_index(ontology)
+    names = _names_in(plain, index.entries, index.longest)
+    language = _language(plain, names)
+    if language == OWN and not all(OWN in entry for _, entry in names):  # foreign names hide none of the catalog's own
+        names = _names_in(plain, index.own, index.longest)
     groups: list[frozenset[int]] = []
-    start = 0
-    while start < len(words):
-        for size in range(min(_MAX_NAME_WORDS, len(words) - start), 0, -1):
-            named = index.get(" ".join(words[start : start + size]))
-            if named is None:
-                continue
-            fitting = _outermost(named if within_ids is None else named & within_ids, ontology)
-            if len(fitting) > 1:  # "shorts" are shorts, though "short" is a length
-                said = " ".join(plain[start : start + size])
-                fitting = frozenset(n for n in fitting if said in map(folded, ontology.names_of_facts[n])) or fitting
-            groups.append(fitting)
-            start += size - 1
-            break
-        start += 1
+    for said, entry in names:
+        named = _meant(entry, language)
+        fitting = _outermost(named if within_ids is None else named & within_ids, ontology)
+        if len(fitting) > 1:  # "shorts" are shorts, though "short" is a length
+            fitting = frozenset(n for n in fitting if said in map(folded, ontology.names_of_facts[n])) or fitting
+        groups.append(fitting)
     if language_of(text) == "zh":
         groups += _chinese_named(folded(text).replace(" ", ""), ontology, within_ids)
     return [group for group in groups if group]
@@ -213,7 +209,47 @@ def named_properties(titles: Iterable[str], ontology: Ontology) -> list[frozense
     ]
 
 
-_MAX_NAME_WORDS = 5
+def language_spoken(text: str, ontology: Ontology) -> str:
+    """The language of a title or query by the names and small words in it: `en`, `de`, `zh`, ...; empty for one that
+    uses none that the ontology knows."""
+    if language_of(text) == "zh":
+        return "zh"
+    plain, index = _words(text), _name_index(ontology)
+    names = _names_in(plain, index.entries, index.longest)
+    if not names and not any(word in words for word in plain for words in SMALL_WORDS.values()):
+        return ""
+    return _language(plain, names)
+
+
+def _words(text: str) -> list[str]:
+    return _PUNCTUATION.sub(" ", folded(text)).split()
+
+
+def _names_in(
+    plain: Sequence[str], entries: Mapping[str, _Entry], longest: Mapping[str, int]
+) -> list[tuple[str, _Entry]]:
+    """The names that stand in a text, the longest first, as they are said, and the facts they name per language."""
+    words = [singular(word) for word in plain]
+    found = []
+    start = 0
+    while start < len(words):
+        for size in range(min(longest.get(words[start], 0), len(words) - start), 0, -1):
+            entry = entries.get(" ".join(words[start : start + size]))
+            if entry is not None:
+                found.append((" ".join(plain[start : start + size]), entry))
+                start += size - 1
+                break
+        start += 1
+    return found
+
+
+def _language(plain: Sequence[str], names: Sequence[tuple[str, _Entry]]) -> str:
+    return language_among(plain, (entry for said, entry in names if said not in ENGLISH_TOO or OWN in entry))
+
+
+def _meant(entry: _Entry, language: str) -> frozenset[int]:
+    """What a name means in a text of that language: there, else in the catalog's own words, else in any language."""
+    return entry.get(language) or entry.get(OWN) or frozenset().union(*entry.values())
 
 
 def _outermost(fitting: frozenset[int], ontology: Ontology) -> frozenset[int]:
@@ -227,29 +263,50 @@ def _outermost(fitting: frozenset[int], ontology: Ontology) -> frozenset[int]:
 
 def _chinese_named(text: str, ontology: Ontology, within_ids: frozenset[int] | None) -> list[frozenset[int]]:
     """Chinese has no blanks between words: names are looked for anywhere, longer ones first."""
-    index = _name_index(ontology)
     groups = []
-    for name in sorted((name for name in index if language_of(name) == "zh"), key=len, reverse=True):
+    for name, named in _name_index(ontology).chinese:
         if name in text:
             text = text.replace(name, " ")
-            groups.append(_outermost(index[name] if within_ids is None else index[name] & within_ids, ontology))
+            groups.append(_outermost(named if within_ids is None else named & within_ids, ontology))
     return groups
 
 
-def _name_index(ontology: Ontology) -> Mapping[str, frozenset[int]]:
+@dataclass(frozen=True, slots=True)
+class _NameIndex:
+    """Every name of an ontology's facts."""
+
+    entries: Mapping[str, _Entry]
+    own: Mapping[str, _Entry]  # of the entries those in the catalog's own words
+    longest: Mapping[str, int]  # first word -> words of the longest name that begins with it
+    chinese: tuple[tuple[str, frozenset[int]], ...]  # the longest first
+
+
+def _name_index(ontology: Ontology) -> _NameIndex:
     held = _INDEX.get(id(ontology))
     if held is None or held[0] is not ontology:
-        index: dict[str, frozenset[int]] = {}
-        for number, names in ontology.names_of_facts.items():
-            for name in names:
-                key = _stemmed(name)
-                index[key] = index.get(key, frozenset()) | {number}
+        entries: dict[str, dict[str, frozenset[int]]] = {}
+        for number, spoken in ontology.names_by_language.items():
+            for language, names in spoken.items():
+                for key in {key for name in names for key in (_stemmed(name), without_accents(_stemmed(name)))}:
+                    entry = entries.setdefault(key, {})
+                    entry[language] = entry.get(language, frozenset()) | {number}
+        longest: dict[str, int] = {}
+        for key in entries:
+            first, *others = key.split() or [""]
+            longest[first] = max(longest.get(first, 0), 1 + len(others))
+        chinese = sorted((key for key in entries if language_of(key) == "zh"), key=lambda key: (-len(key), key))
+        index = _NameIndex(
+            entries,
+            {key: {OWN: entry[OWN]} for key, entry in entries.items() if OWN in entry},
+            longest,
+            tuple((key, frozenset().union(*entries[key].values())) for key in chinese),
+        )
         _INDEX.clear()  # one ontology is in use at a time
         held = _INDEX[id(ontology)] = (ontology, index)
     return held[1]
 
 
-_INDEX: dict[int, tuple[Ontology, Mapping[str, frozenset[int]]]] = {}
+_INDEX: dict[int, tuple[Ontology, _NameIndex]] = {}
 _PUNCTUATION = re.compile(r"(?<=\w)['’]s\b|[^\w\s&+/%.-]|\.(?!\w)")  # the dot of "2.5" stays, that of a sentence goes
 
 

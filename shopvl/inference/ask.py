@@ -138,7 +138,7 @@ def _named(question: str, ontology: Ontology) -> tuple[tuple[str, ...], tuple[Pa
 
 
 def _names(prop: Property) -> set[str]:
-    own = {folded(name) for name in (prop.id, *prop.names.values(), *prop.synonyms)}
+    own = {folded(name) for name in (prop.id, *prop.every_name())}
     return own | {" ".join(ALIASES.get(word, word) for word in name.split()) for name in own}
 
 

@@ -212,7 +212,7 @@ def _value_names(values: Iterable[Any]) -> dict[str, set[str]]:
     """Folded name -> ids. An id never counts as another value's name."""
     names: dict[str, set[str]] = defaultdict(set)
     for value in values:
-        for name in (*value.names.values(), *value.synonyms):
+        for name in value.every_name():
             names[folded(name)].add(value.id)
     return names | {folded(value.id): {value.id} for value in values}
 
@@ -223,7 +223,7 @@ def _category_names(ontology: Ontology) -> dict[str, set[str]]:
     long: dict[str, set[str]] = {}
     for node in ontology.leaf_categories():
         leaf, joined = node.path, CATEGORY_JOIN.join(node.path)
-        for name in (leaf[-1], *node.names.values(), *node.synonyms):
+        for name in (leaf[-1], *node.every_name()):
             short[folded(name)].add(joined)
         for language in node.names:
             steps = [ontology.category(leaf[: depth + 1]) for depth in range(len(leaf))]

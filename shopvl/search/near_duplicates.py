@@ -126,7 +126,7 @@ def _colour_names(ontology: Ontology) -> tuple[str, ...]:
             for prop in ontology.properties
             if known_property(prop.id).makes_variants
             for value in prop.values
-            for name in (value.id, *value.names.values(), *value.synonyms)
+            for name in (value.id, *value.every_name())
         }
         _NAMES.clear()
         held = _NAMES[id(ontology)] = ontology, tuple(sorted(names, key=lambda name: (-len(name), name)))

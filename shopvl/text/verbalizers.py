@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from shopvl.catalog.cells import language_of
-from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.ontology import Category, Ontology, Value
 from shopvl.text.prompts import PromptBook, Question
 
 
@@ -28,20 +28,21 @@ class Verbalizer:
 
     def _name(self, number: int, language: str, rng: random.Random | None, synonym_share: float) -> str:
         fact = self.ontology.facts[number]
+        part: Category | Value
         if fact.kind == "category":
-            node = self.ontology.category_of(fact)
-            own, synonyms = node.name(language) or fact.path[-1], node.synonyms
+            own, part = fact.path[-1], self.ontology.category_of(fact)
         else:
-            own = self.ontology.value_names[fact.property, fact.value].get(language) or fact.value
-            synonyms = self._synonyms[fact.property, fact.value]
-        spoken = [synonym for synonym in synonyms if (language_of(synonym) == "zh") == (language == "zh")]
+            own, part = fact.value, self._values[fact.property, fact.value]
+        own = part.name(language) or own
+        spoken = [synonym for synonym in part.synonyms if (language_of(synonym) == "zh") == (language == "zh")]
+        spoken += part.further.get(language, ())
         if rng is not None and spoken and rng.random() < synonym_share:
             return rng.choice(spoken).lower()
         return own.lower()
 
     @cached_property
-    def _synonyms(self) -> dict[tuple[str, str], tuple[str, ...]]:
-        return {(p.id, v.id): v.synonyms for p in self.ontology.properties for v in p.values}
+    def _values(self) -> dict[tuple[str, str], Value]:
+        return {(p.id, v.id): v for p in self.ontology.properties for v in p.values}
 
     def legal(self, questions: Sequence[Question]) -> np.ndarray:
         """(Q, K) bool: which answers each question may have; `unknown` is always one of them."""
