@@ -103,10 +103,8 @@ def overlays(design: Design, data: Path, work: Path, split: str) -> dict[str, An
     for pictures in forms(work, split):
         came = [decode(picture) for picture in pictures[pictures.columns[0]]]
         for form in pictures.columns:
-            said = _said(
-                design, came, None if form == pictures.columns[0] else [decode(bare) for bare in pictures[form]]
-            )
-            for name, values in said.items():
+            bare = None if form == pictures.columns[0] else [decode(bare) for bare in pictures[form]]
+            for name, values in said(design, came, bare).items():
                 right[name].setdefault(form, []).append(np.array(values) == truth[name].to_numpy())
     return {
         name: falls({form: np.stack(parts) for form, parts in by_form.items()}, truth[name].is_not_null().to_numpy())
@@ -114,10 +112,10 @@ def overlays(design: Design, data: Path, work: Path, split: str) -> dict[str, An
     }
 
 
-def _said(design: Design, came: list[Image.Image], bare: list[Image.Image] | None) -> dict[str, list[str]]:
+def said(design: Design, came: list[Image.Image], bare: list[Image.Image] | None) -> dict[str, list[str]]:
     """Category (its last level) and colour of pictures as they came, or with what was painted out of them as well."""
     answers = PromptedAnswers(design)
-    said: dict[str, list[str]] = {CATEGORY: [], "colour": []}
+    answered: dict[str, list[str]] = {CATEGORY: [], "colour": []}
     for at in range(0, len(came), BATCH):
         batch = design.loader.pictures((bare or came)[at : at + BATCH])
         if bare is not None:
@@ -125,10 +123,10 @@ def _said(design: Design, came: list[Image.Image], bare: list[Image.Image] | Non
             batch = replace(batch, pictures=replace(batch.pictures, original=original))
         with torch.inference_mode():
             found = answers.read(batch, [("image",)])["image"]
-        for name, values in said.items():
+        for name, values in answered.items():
             best = found[name][:, :-1].argmax(-1).tolist()
             values += [design.labels[name][number].split(CATEGORY_JOIN)[-1] for number in best]
-    return said
+    return answered
 
 
 def main() -> None:
