@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, mod
 
 from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.languages import OWN
+from shopvl.catalog.plural import singular
 from shopvl.catalog.vocabulary import CATEGORY_JOIN
 from shopvl.errors import CatalogError
 
@@ -295,6 +296,11 @@ class Ontology(_Frozen):
         for part in parts:
             own = part.path[-1] if isinstance(part, Category) else part.id
             yield from dict.fromkeys((own, *part.every_name()))
+
+    @cached_property
+    def words_of_names(self) -> frozenset[str]:
+        """The single words of all names, in lower case and singular."""
+        return frozenset(singular(word) for name in self.names() for word in folded(name).split())
 
     @cached_property
     def names_of_facts(self) -> dict[int, tuple[str, ...]]:

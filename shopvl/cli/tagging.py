@@ -62,7 +62,8 @@ def tag(
 
     A table of titles alone is tagged with --use title, one of pictures alone with --use image.
 
-    With --ocr, DIR/notes.parquet names the products in whose pictures OCR could not read, and why.
+    DIR/notes.parquet names the products with a title or picture that says nothing ("nan", a placeholder), which are tagged
+    from the other one; with --ocr also those in whose pictures OCR could not read.
 
     Example: shopvl tag products.csv --model runs/tagger --out tags --precision 0.95
     """
@@ -108,6 +109,8 @@ def _print_tagged(done: Tagged, folder: Path) -> None:
     if done.rejected:
         again = shlex.join(["shopvl", *sys.argv[1:]])
         out.print(f"to retry the rejected rows, and only those: {again}", markup=False, highlight=False)
+    for reason, count in done.absent.most_common(SHOWN_REASONS):
+        out.print(f"  {count} set aside: {reason}", markup=False, highlight=False)
     if done.noted:
         out.print(f"{done.noted} pictures could not be read for words; {folder / 'notes.parquet'} says why")
 

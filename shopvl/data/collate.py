@@ -33,6 +33,7 @@ from shopvl.catalog.cells import folded
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import Query, facts_named, make_query
+from shopvl.data.absent_title import TitleCheck
 from shopvl.data.augment import add_promotion_overlay, drop_words, remove_phrase
 from shopvl.data.rows import Row, ValidRow, is_of_no_category, pairs, subcategory
 from shopvl.errors import DesignError
@@ -114,6 +115,11 @@ class Collator:
     ) -> list[tuple[str, Box]]:
         cropped = [(text, seen_box(box, picture.size, self.size_px, crop)) for text, box in printed]
         return [(text, box) for text, box in cropped if box is not None]
+
+    @cached_property
+    def title_check(self) -> TitleCheck:
+        """Which titles say nothing to this model."""
+        return TitleCheck(self.ontology, self.tokenizer)
 
     @property
     def decoded_px(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,15 @@ from shopvl.batch import Modality
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, NO_CATEGORY, UNKNOWN
+from shopvl.data.absent_picture import picture_fault
+from shopvl.data.absent_title import TitleCheck
 from shopvl.errors import ImageError
 from shopvl.paths import cache_folder
 from shopvl.vision.ocr import Word
 from shopvl.vision.picture_words import PictureReader
 
 Row = Mapping[str, Any]  # one product in the catalog's canonical columns
+ANY_MODEL = TitleCheck()  # what no model can learn from
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class ValidRow:
     """A row whose inputs are all good: its decoded picture, if it was asked for, and which inputs it has.
 
     Where words were read, `image` is without text laid over it, `original` is what it was before if that differs,
-    `printed` is what stands on the product, and `note` says why nothing could be read.
+    `printed` is what stands on the product, and `note` says why nothing could be read. `absent` says of an input that is
+    there why it does not count among `inputs`: a placeholder, a file name for a title.
     """
 
     row: Row
@@ -71,12 +75,19 @@ class ValidRow:
     original: Image.Image | None = None
     printed: tuple[Word, ...] = ()
     note: str = ""
+    absent: Mapping[Modality, str] = field(default_factory=dict)
 
 
 def validate_row(
-    row: Row, root: Path, wanted: tuple[Modality, ...], *, at_least_px: int | None = None
+    row: Row,
+    root: Path,
+    wanted: tuple[Modality, ...],
+    *,
+    at_least_px: int | None = None,
+    title_check: TitleCheck = ANY_MODEL,
 ) -> ValidRow | RejectedRow:
-    """Decode and check one row. A missing input is left out; a broken one rejects the row.
+    """Decode and check one row. A missing input is left out, and so is one that says nothing; a broken one rejects the
+    row.
 
     A large JPEG is decoded at a fraction of its size, as long as both sides keep `at_least_px`.
     """
@@ -88,15 +99,23 @@ def validate_row(
     image = row["image"] or {}
     present = {"title": bool((row["title"] or "").strip()), "image": bool(image.get("bytes") or image.get("path"))}
     inputs = tuple(name for name in wanted if present[name])
+    absent: dict[Modality, str] = {}
+    data = picture = None
+    if "title" in inputs and (fault := title_check.fault(row["title"])):
+        absent["title"] = fault
+    if "image" in inputs:
+        try:
+            data = image_bytes(image, root)
+            picture = decode(data, at_least_px=at_least_px)
+        except ImageError as error:
+            return RejectedRow(product_id, str(error))
+        if fault := picture_fault(picture):
+            absent["image"], data, picture = fault, None, None
+    inputs = tuple(name for name in inputs if name not in absent)
     if not inputs:
-        return RejectedRow(product_id, f"the product has no {' and no '.join(wanted)}")
-    if "image" not in inputs:
-        return ValidRow(row, inputs)
-    try:
-        data = image_bytes(image, root)
-        return ValidRow(row, inputs, data, decode(data, at_least_px=at_least_px))
-    except ImageError as fault:
-        return RejectedRow(product_id, str(fault))
+        missing = [absent.get(name) or f"the product has no {name}" for name in wanted]
+        return RejectedRow(product_id, "; ".join(missing) if absent else f"the product has no {' and no '.join(wanted)}")
+    return ValidRow(row, inputs, data, picture, absent=absent)
 
 
 def picture_reader() -> PictureReader:

@@ -164,8 +164,9 @@ def _usable(part: pl.DataFrame, root: Path, rejects: list[RejectedRow]) -> list[
         match validate_row(row, root, TRAINING_INPUTS):
             case ValidRow(inputs=inputs) as item if inputs == TRAINING_INPUTS:
                 usable.append(item)
-            case ValidRow(inputs=(only,)):
+            case ValidRow(inputs=(only,), absent=absent):
                 reason = f"training needs picture and title, there is only the {only}"
+                reason = "; ".join((reason, *absent.values()))
                 rejects.append(RejectedRow(row["product_id"], reason))
             case RejectedRow() as reject:
                 rejects.append(reject)

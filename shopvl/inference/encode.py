@@ -60,11 +60,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Some rows, ready for the model; rejects, and notes on what OCR could not read, by the row's number."""
+    """Some rows, ready for the model. By the row's number: rejects, notes on what OCR could not read, and inputs that
+    are there but say nothing."""
 
     groups: list[Group] = field(default_factory=list)
     rejects: dict[int, RejectedRow] = field(default_factory=dict)
     notes: dict[int, str] = field(default_factory=dict)
+    absent: dict[int, str] = field(default_factory=dict)
 
 
 def encode(
@@ -124,11 +126,14 @@ def prepare(
     prepared = Prepared()
     usable: dict[int, ValidRow] = {}
     for index, row in enumerate(rows):
-        match validate_row(row, root, wanted, at_least_px=max(loader.decoded_px, shown_px)):
+        at_least_px = max(loader.decoded_px, shown_px)
+        match validate_row(row, root, wanted, at_least_px=at_least_px, title_check=loader.title_check):
             case RejectedRow() as reject:
                 prepared.rejects[index] = reject
             case ValidRow() as good:
                 usable[index] = good
+                if good.absent:
+                    prepared.absent[index] = "; ".join(good.absent.values())
     if loader.reader is not None:
         usable = dict(zip(usable, with_words(loader.reader, list(usable.values())), strict=True))
         prepared.notes.update((index, good.note) for index, good in usable.items() if good.note)

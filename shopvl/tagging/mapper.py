@@ -48,6 +48,7 @@ KNOWN = pa.schema(
         ("inputs", pa.string()),
         ("reason", pa.string()),
         ("note", pa.string()),
+        ("absent", pa.string()),  # why an input of the row does not count: a placeholder, a file name for a title
         ("answers", pa.list_(ANSWER)),
     ]
 )
@@ -100,6 +101,8 @@ class TagMapper:
             results[position]["reason"] = reject.reason
         for position, note in ready.notes.items():
             results[position]["note"] = note
+        for position, reason in ready.absent.items():
+            results[position]["absent"] = reason
         for group in ready.groups:
             started = time.perf_counter()
             with self._arithmetic():
@@ -144,4 +147,5 @@ class TagMapper:
 
 
 def _result(key: bytes, product_id: str | None) -> dict[str, Any]:
-    return {"key": key, "product_id": product_id or "", "inputs": "", "reason": None, "note": None, "answers": []}
+    empty = dict.fromkeys(("reason", "note", "absent"))
+    return {"key": key, "product_id": product_id or "", "inputs": "", "answers": [], **empty}

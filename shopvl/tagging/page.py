@@ -61,4 +61,7 @@ def write_run_page(done: Tagged, folder: Path, model: str, catalog: Catalog) -> 
     if done.reasons:
         page.section("Rejected", "rejects.parquet has every row; the same command tries these rows again.")
         page.table(["reason", "rows"], [[reason, count] for reason, count in done.reasons.most_common(SHOWN_REASONS)])
+    if done.absent:
+        page.section("Set aside", "Pictures and titles that say nothing; notes.parquet names the products.")
+        page.table(["what", "rows"], [[what, count] for what, count in done.absent.most_common(SHOWN_REASONS)])
     return page.write(folder / "report.html")

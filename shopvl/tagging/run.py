@@ -68,6 +68,7 @@ class Tagged:
     reused: int = 0  # rows whose answers were known already
     reasons: Counter[str] = field(default_factory=Counter)  # of rejects, without what differs from row to row
     noted: int = 0  # tagged rows in whose pictures OCR could not read
+    absent: Counter[str] = field(default_factory=Counter)  # why inputs of tagged rows did not count, by kind of reason
     seconds: float = 0.0
     workers: int = 1
     stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # seconds, of all workers together
@@ -137,8 +138,9 @@ def tag(
     faster where the machine can, and probabilities change a little. Raises ShopvlError where the disk is full, what was
     done is safe; and where another process tags into `out`.
 
-    Where the design has a reader, `out/notes.parquet` names the products whose pictures it could not read and why; they
-    are tagged from the unchanged pictures, and tried again by the next run.
+    `out/notes.parquet` names the products with a picture or title that says nothing, and why; they are tagged from the
+    other one. Where the design has a reader, it also names those whose pictures it could not read; they are tagged from
+    the unchanged pictures, and tried again by the next run.
     """
     started = time.monotonic()
     summary = Tagged(workers=workers)
@@ -210,13 +212,12 @@ def _merge(
     summary: Tagged,
 ) -> None:
     """Write the cached results, in the catalog's order, as tags, rejects and notes."""
-    slots, repeated, design = reading.slots(), reading.repeated(), mapper.design
-    (out / NOTES).unlink(missing_ok=True)
+    slots, repeated = reading.slots(), reading.repeated()
     try:
         with ExitStack() as stack:
             tags = stack.enter_context(Table(out / "tags.parquet", TAGS))
             rejects = stack.enter_context(Table(out / "rejects.parquet", REJECTS))
-            notes = stack.enter_context(Table(out / NOTES, REJECTS)) if design.reader is not None else None
+            notes = stack.enter_context(Table(out / NOTES, REJECTS))
             for start in range(0, len(slots), MERGED_ROWS):
                 known = cache.take(slots[start : start + MERGED_ROWS])
                 ids, reasons = known.column("product_id").to_pylist(), known.column("reason").to_pylist()
@@ -232,13 +233,22 @@ def _merge(
                 summary.tagged += good.num_rows
                 rows = _tag_rows(good, thresholds, mapper.model_name)
                 tags.write_batch(rows)
-                if notes is not None:
-                    noted = good.filter(good.column("note").is_valid())
-                    notes.write(noted.select(["product_id", "note"]).rename_columns(REJECTS.names).to_pylist())
-                    summary.noted += noted.num_rows
+                notes.write(_noted(good, summary))
                 _count(summary, rows)
     except OSError as error:
         raise disk_error(error, out, len(slots)) from error
+
+
+def _noted(good: pa.RecordBatch, summary: Tagged) -> list[dict[str, str]]:
+    """A note for every input that did not count and every picture that OCR could not read."""
+    notes = []
+    columns = (good.column(name).to_pylist() for name in ("product_id", "note", "absent"))
+    for product_id, note, absent in zip(*columns, strict=True):
+        summary.noted += note is not None
+        if absent is not None:
+            summary.absent.update(map(reason_kind, absent.split("; ")))
+        notes += [{"product_id": product_id, "reason": reason} for reason in (absent, note) if reason is not None]
+    return notes
 
 
 def _tag_rows(known: pa.RecordBatch, thresholds: Mapping[tuple[str, str], float], model: str) -> pa.RecordBatch:
@@ -298,6 +308,7 @@ def workers_for(rows: int) -> int:
 def reason_kind(reason: str) -> str:
     """A reason without what differs from row to row, so that reasons can be counted."""
     text = re.sub(r"https?://\S+?: ", "", reason)
+    text = re.sub(r"(the title) (['\"]).*?\2 (?=is |has )", r"\1 … ", text)
     text = re.sub(r"(the id) \S+ (came)", r"\1 … \2", text)
     text = re.sub(r"(the file|there is no file) .+?( is empty| cannot be read|$)", r"\1 …\2", text)
     return re.sub(r"\d+", "#", text)[:100]

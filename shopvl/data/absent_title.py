@@ -1,0 +1,151 @@
+"""Titles that say nothing about a product: placeholders, file names, article numbers, lists of keywords."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+from shopvl.catalog.cells import folded
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.plural import singular
+from shopvl.catalog.queries import facts_by_name
+from shopvl.text.tokenizer import UNKNOWN_PIECE, Tokenizer
+
+SHOWN_CHARACTERS = 40
+SCREENED_WORDS = 4  # names of facts in a title from which on it may be a list of keywords
+LISTED_CATEGORIES = 4  # kinds of goods (second level) that no single product is
+LISTED_SOME = 3  # kinds that one product may just be (a set of shirt, tie and belt), unless there is more
+LISTED_VALUES = 6  # values of one property
+LISTED_VALUES_ALONE = 4  # values of one property where no kind of goods is named
+MORE = 2  # values beyond the first of each property, that make LISTED_SOME kinds a list
+
+_EMPTY = """
+    a an the of no not and or to be for at by in on is it with your my this new null nil nan none na void empty undefined
+    unknown unnamed untitled title name label text value ref div object data field todo tba tbd tbc test testing demo
+    sample example dummy default draft copy product products item items article artikel produkt produit producto prodotto
+    produto goods description sku ean upc gtin id code number nr num missing unavailable available placeholder nonexistent
+    ohne kein keine titel sans titre sin titulo título nombre senza titolo nome sem zonder naam pas nom bez názvu
+    商品 产品 商品名称 产品名称 名称 标题 无 无标题 未命名 未知 暂无 测试 測試 無題 商品名 タイトル なし товар название
+""".split()
+_CAMERA = """
+    img image images dsc dscn dscf dcim dsci pxl mvimg vid video mov mvi gopr gp dji imag cimg pict photo photos foto
+    fotos picture pictures pic pics bild bilder imagen imágenes immagine imagem afbeelding 图片 照片 微信图片 截图 屏幕截图
+    whatsapp telegram signal wechat mmexport facebook fb insta instagram snapchat received screenshot screenshots screen
+    shot shots capture captura pantalla capture bildschirmfoto schermata écran tela scan scans scanned scanner camscanner
+    adobe doc document file datei fichier archivo download downloads unnamed clipboard paste edited edit original final
+    resized cropped thumb thumbnail burst hdr wa am pm uhr um à das às alle ore jpg jpeg png gif webp
+    heic tif tiff bmp
+""".split()
+_ADVERTISING = """
+    sale sales cheap cheapest best price prices buy shop shopping online free shipping delivery offer offers discount
+    discounts deal deals quality branded original genuine wholesale retail store clearance trending
+    popular latest promo promotion bestseller seller limited only now stock order rabatt angebot angebote günstig
+    kaufen soldes promo oferta ofertas barato comprar xs s m l xl xxl xxxl small medium large size sizes pcs pc piece
+    pieces pack
+""".split()
+_EMPTY_WORDS, _FILE_WORDS = frozenset(_EMPTY), frozenset([*_CAMERA, *_EMPTY])
+_IDLE_WORDS = frozenset([*_CAMERA, *_EMPTY, *_ADVERTISING])
+
+_MARKUP = re.compile(r"<[^<>]*>|&(?:[a-z]{2,8}|#\w{1,7});")
+_ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\b[\w.-]+\.(?:com|net|org|shop|store|de|cn|fr|es|it|uk)(?:/\S*)?(?!\S)")
+_FILE = re.compile(r"(.*)\.(?:jpe?g|jfif|png|gif|webp|hei[cf]|bmp|tiff?|avif|svg|dng|cr2|nef|arw|raw|mp4|mov|pdf|psd)")
+_SCREEN = re.compile(r"(?:screenshot|screen shot|bildschirmfoto|captura de pantalla|whatsapp (?:image|video))\b.*\d.*")
+_CHUNKS = re.compile(r"[^\s,;|/\\()\[\]{}\"“”]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_WORDS = re.compile(r"[^\W_][\w'’-]*")
+_VOWELS = re.compile(r"[aeiouyàáâãäåæèéêëìíîïòóôõöøùúûüýÿœ]|[^\x00-\u024f]")
+_HEX = re.compile(r"[a-f]+")
+MIN_WORD_IN_CODE = 4  # letters that a word beside digits has at least: "shirt-1234" names something, "AB-1234" does not
+
+
+class TitleCheck:
+    """Says of a title why it is none. With an ontology it knows lists of keywords, with a tokenizer strange scripts."""
+
+    def __init__(self, ontology: Ontology | None = None, tokenizer: Tokenizer | None = None) -> None:
+        self.ontology, self.tokenizer = ontology, tokenizer
+
+    def fault(self, title: str) -> str:
+        """Why the title says nothing, as a sentence; empty where it says something, in whatever language."""
+        text = folded(title)
+        reason = _no_words(text) or self._list_of_keywords(text) or self._unreadable(text)
+        return reason and f"the title {_short(title)!r} {reason}"
+
+    def _list_of_keywords(self, text: str) -> str:
+        if self.ontology is None:
+            return ""
+        named = {word for word in map(singular, _WORDS.findall(text)) if word in self.ontology.words_of_names}
+        if len(named) < SCREENED_WORDS:
+            return ""
+        kinds: set[tuple[str, ...]] = set()
+        values: dict[str, set[int]] = defaultdict(set)
+        facts = self.ontology.facts
+        for group in facts_by_name(text, self.ontology):
+            first = facts[min(group)]
+            if first.kind == "category":
+                kinds.add(first.path[:2])
+            elif len(group) == 1:
+                values[first.property] |= group
+        most = max(map(len, values.values()), default=0)
+        further = sum(len(numbers) - 1 for numbers in values.values())
+        listed = (
+            len(kinds) >= LISTED_CATEGORIES
+            or (len(kinds) >= LISTED_SOME and further >= MORE)
+            or most >= (LISTED_VALUES if kinds else LISTED_VALUES_ALONE)
+        )
+        return "is a list of keywords" if listed else ""
+
+    def _unreadable(self, text: str) -> str:
+        if self.tokenizer is None or text.isascii():
+            return ""
+        words = [word for word in _LETTERS.findall(text) if word not in _IDLE_WORDS]
+        unknown = self.tokenizer.backend.token_to_id(UNKNOWN_PIECE)
+        (pieces,) = self.tokenizer.pieces([" ".join(words)])
+        return "has no word that the model can read" if pieces and set(pieces) == {unknown} else ""
+
+
+def _no_words(text: str) -> str:
+    """Why a folded text has no word about a product; empty where it has one."""
+    plain = _MARKUP.sub(" ", text) if "<" in text or "&" in text else text
+    if _SCREEN.fullmatch(plain.replace("_", " ")):
+        return "is a file name"
+    if file := _FILE.fullmatch(plain.strip()):
+        return "" if _content(file[1]) else "is a file name"
+    plain, addresses = _ADDRESS.subn(" ", plain) if "." in plain else (plain, 0)
+    if plain.startswith("lorem ipsum"):
+        return "is a placeholder"
+    if _content(plain):
+        return ""
+    words = set(_LETTERS.findall(plain))
+    if addresses:
+        return "is a web address"
+    if not words:
+        return "is a number" if any(map(str.isdigit, plain)) else "has no words"
+    if words <= _EMPTY_WORDS:
+        return "is a placeholder"
+    if words <= _FILE_WORDS:
+        return "is a file name"
+    return "is advertising without a product" if words <= _IDLE_WORDS else "is an article number"
+
+
+def _content(text: str) -> bool:
+    """Whether any word may be about a product: no placeholder, no part of a code, no word of cameras or advertisers."""
+    return any(_is_content(chunk) for chunk in _CHUNKS.findall(text))
+
+
+def _is_content(chunk: str) -> bool:
+    runs = _LETTERS.findall(chunk)
+    if any(map(str.isdigit, chunk)):
+        return any(
+            len(run) >= MIN_WORD_IN_CODE and run not in _IDLE_WORDS and _VOWELS.search(run) and not _HEX.fullmatch(run)
+            for run in runs
+        )
+    if "&" in chunk:  # "H&M"
+        runs = ["".join(runs)]
+    told = [run for run in runs if run not in _IDLE_WORDS]
+    if len(told) > 1 and ("-" in chunk or "_" in chunk):  # "QX-BLK-TRZ" is a code, "t-shirt" and "h&m" are none
+        return bool(_VOWELS.search("".join(told)))
+    return sum(map(len, told)) >= 2 or not (told and told[0].isascii()) and bool(told)
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= SHOWN_CHARACTERS else f"{title[: SHOWN_CHARACTERS - 1]}…"
