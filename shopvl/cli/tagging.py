@@ -62,8 +62,8 @@ def tag(
 
     A table of titles alone is tagged with --use title, one of pictures alone with --use image.
 
-    DIR/notes.parquet names the products with a title or picture that says nothing ("nan", a placeholder), which are tagged
-    from the other one; with --ocr also those in whose pictures OCR could not read.
+    DIR/notes.parquet names products whose title or picture says nothing ("nan", a placeholder): they are tagged from
+    the other one. With --ocr it also names those in whose pictures OCR could not read.
 
     Example: shopvl tag products.csv --model runs/tagger --out tags --precision 0.95
     """

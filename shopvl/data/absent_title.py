@@ -19,32 +19,35 @@ LISTED_VALUES = 6  # values of one property
 LISTED_VALUES_ALONE = 4  # values of one property where no kind of goods is named
 MORE = 2  # values beyond the first of each property, that make LISTED_SOME kinds a list
 
-_EMPTY = """
-    a an the of no not and or to be for at by in on is it with your my this new null nil nan none na void empty undefined
-    unknown unnamed untitled title name label text value ref div object data field todo tba tbd tbc test testing demo
-    sample example dummy default draft copy product products item items article artikel produkt produit producto prodotto
-    produto goods description sku ean upc gtin id code number nr num missing unavailable available placeholder nonexistent
-    ohne kein keine titel sans titre sin titulo título nombre senza titolo nome sem zonder naam pas nom bez názvu
-    商品 产品 商品名称 产品名称 名称 标题 无 无标题 未命名 未知 暂无 测试 測試 無題 商品名 タイトル なし товар название
-""".split()
-_CAMERA = """
-    img image images dsc dscn dscf dcim dsci pxl mvimg vid video mov mvi gopr gp dji imag cimg pict photo photos foto
-    fotos picture pictures pic pics bild bilder imagen imágenes immagine imagem afbeelding 图片 照片 微信图片 截图 屏幕截图
-    whatsapp telegram signal wechat mmexport facebook fb insta instagram snapchat received screenshot screenshots screen
-    shot shots capture captura pantalla capture bildschirmfoto schermata écran tela scan scans scanned scanner camscanner
-    adobe doc document file datei fichier archivo download downloads unnamed clipboard paste edited edit original final
-    resized cropped thumb thumbnail burst hdr wa am pm uhr um à das às alle ore jpg jpeg png gif webp
-    heic tif tiff bmp
-""".split()
-_ADVERTISING = """
-    sale sales cheap cheapest best price prices buy shop shopping online free shipping delivery offer offers discount
-    discounts deal deals quality branded original genuine wholesale retail store clearance trending
-    popular latest promo promotion bestseller seller limited only now stock order rabatt angebot angebote günstig
-    kaufen soldes promo oferta ofertas barato comprar xs s m l xl xxl xxxl small medium large size sizes pcs pc piece
-    pieces pack
-""".split()
-_EMPTY_WORDS, _FILE_WORDS = frozenset(_EMPTY), frozenset([*_CAMERA, *_EMPTY])
-_IDLE_WORDS = frozenset([*_CAMERA, *_EMPTY, *_ADVERTISING])
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_EMPTY_WORDS = _words("""
+    a an the of no not and or to be for at by in on is it with your my this new null nil nan none na void empty
+    undefined unknown unnamed untitled title name label text value ref div object data field todo tba tbd tbc test
+    testing demo sample example dummy default draft copy product products item items article artikel produkt produit
+    producto prodotto produto goods description sku ean upc gtin id code number nr num missing unavailable available
+    placeholder nonexistent ohne kein keine titel sans titre sin titulo título nombre senza titolo nome sem zonder
+    naam pas nom bez názvu 商品 产品 商品名称 产品名称 名称 标题 无 无标题 未命名 未知 暂无 测试 測試 無題 商品名
+    タイトル なし товар название
+""")
+_FILE_WORDS = _EMPTY_WORDS | _words("""
+    img image images dsc dscn dscf dcim dsci pxl mvimg vid video mov mvi gopr gp dji imag cimg pict photo photos
+    foto fotos picture pictures pic pics bild bilder imagen imágenes immagine imagem afbeelding 图片 照片 微信图片
+    截图 屏幕截图 whatsapp telegram signal wechat mmexport facebook fb insta instagram snapchat received screenshot
+    screenshots screen shot shots capture captura pantalla bildschirmfoto schermata écran tela scan scans scanned
+    scanner camscanner adobe doc document file datei fichier archivo download downloads unnamed clipboard paste
+    edited edit original final resized cropped thumb thumbnail burst hdr wa am pm uhr um à das às alle ore jpg jpeg
+    png gif webp heic tif tiff bmp
+""")
+_IDLE_WORDS = _FILE_WORDS | _words("""
+    sale sales cheap cheapest best price prices buy shop shopping online free shipping delivery offer offers
+    discount discounts deal deals quality branded original genuine wholesale retail store clearance trending popular
+    latest promo promotion bestseller seller limited only now stock order rabatt angebot angebote günstig kaufen
+    soldes oferta ofertas barato comprar xs s m l xl xxl xxxl small medium large size sizes pcs pc piece pieces pack
+""")
 
 _MARKUP = re.compile(r"<[^<>]*>|&(?:[a-z]{2,8}|#\w{1,7});")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\b[\w.-]+\.(?:com|net|org|shop|store|de|cn|fr|es|it|uk)(?:/\S*)?(?!\S)")
@@ -115,7 +118,8 @@ def _no_words(text: str) -> str:
         return "is a placeholder"
     if _content(plain):
         return ""
-    words = set(_LETTERS.findall(plain))
+    letters = _LETTERS.findall(plain)
+    words = {*letters} if "".join(letters) not in _EMPTY_WORDS else _EMPTY_WORDS  # "n/a"
     if addresses:
         return "is a web address"
     if not words:
@@ -124,7 +128,7 @@ def _no_words(text: str) -> str:
         return "is a placeholder"
     if words <= _FILE_WORDS:
         return "is a file name"
-    return "is advertising without a product" if words <= _IDLE_WORDS else "is an article number"
+    return "names no product" if words <= _IDLE_WORDS else "is an article number"
 
 
 def _content(text: str) -> bool:
@@ -144,7 +148,7 @@ def _is_content(chunk: str) -> bool:
     told = [run for run in runs if run not in _IDLE_WORDS]
     if len(told) > 1 and ("-" in chunk or "_" in chunk):  # "QX-BLK-TRZ" is a code, "t-shirt" and "h&m" are none
         return bool(_VOWELS.search("".join(told)))
-    return sum(map(len, told)) >= 2 or not (told and told[0].isascii()) and bool(told)
+    return sum(map(len, told)) >= 2 or any(not run.isascii() for run in told)  # one Chinese character is a word
 
 
 def _short(title: str) -> str:

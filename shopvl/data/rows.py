@@ -64,8 +64,8 @@ class ValidRow:
     """A row whose inputs are all good: its decoded picture, if it was asked for, and which inputs it has.
 
     Where words were read, `image` is without text laid over it, `original` is what it was before if that differs,
-    `printed` is what stands on the product, and `note` says why nothing could be read. `absent` says of an input that is
-    there why it does not count among `inputs`: a placeholder, a file name for a title.
+    `printed` is what stands on the product, and `note` says why nothing could be read. `absent` says of an input that
+    is there why it does not count among `inputs`: a placeholder, a file name for a title.
     """
 
     row: Row
@@ -114,7 +114,9 @@ def validate_row(
     inputs = tuple(name for name in inputs if name not in absent)
     if not inputs:
         missing = [absent.get(name) or f"the product has no {name}" for name in wanted]
-        return RejectedRow(product_id, "; ".join(missing) if absent else f"the product has no {' and no '.join(wanted)}")
+        return RejectedRow(
+            product_id, "; ".join(missing) if absent else f"the product has no {' and no '.join(wanted)}"
+        )
     return ValidRow(row, inputs, data, picture, absent=absent)
 
 

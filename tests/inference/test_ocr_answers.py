@@ -126,7 +126,9 @@ def test_a_picture_that_breaks_ocr_is_tagged_with_a_note_and_tried_again(
     tuned, toy_table: Path, tmp_path: Path
 ) -> None:
     rows = pl.read_parquet(toy_table).head(4).to_dicts()
-    rows[2]["image"] = {"bytes": stored(Image.radial_gradient("L").transpose(Image.Transpose.ROTATE_90).convert("RGB")), "path": None}
+    blackened = decode(rows[2]["image"]["bytes"])
+    blackened.putpixel((0, 0), (0, 0, 0))
+    rows[2]["image"] = {"bytes": stored(blackened), "path": None}
     catalog = tmp_path / "shop.parquet"
     pl.DataFrame(rows, schema=pl.read_parquet_schema(toy_table)).write_parquet(catalog)
     tuned.reader = PictureReader(decode, tmp_path / "ocr.sqlite", StandIn())

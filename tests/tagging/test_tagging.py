@@ -115,7 +115,7 @@ def test_a_failed_run_leaves_the_old_tags(tuned, toy_catalog, tmp_path: Path, mo
     with pytest.raises(OSError, match="full"):
         tag(tuned, toy_catalog, out, report=fails)
     assert (out / "tags.parquet").read_bytes() == before
-    assert {path.name for path in out.iterdir()} == {"tags.parquet", "rejects.parquet", ".ledger"}
+    assert {path.name for path in out.iterdir()} == {"tags.parquet", "rejects.parquet", "notes.parquet", ".ledger"}
 
 
 def test_one_run_at_a_time_writes_a_folder(tuned, toy_catalog, tmp_path: Path) -> None:
