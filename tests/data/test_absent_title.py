@@ -62,8 +62,15 @@ TITLES = [
         "Crop Top",
     ),
     *("Levi's 501", "7 For All Mankind Jeans", "Nike Air Max 90", "U.S. Polo Assn. Shirt", "schöne Hose", "Red"),
-    *("red-cotton-shirt.jpg", "SHIRT-1234-RED", "Men's 3-Pack Socks", "Сорочка shirt", "Test Match Cricket Bat"),
-    *("Navy Blue and White Striped Women Dress with Red Belt",),
+    *(
+        "red-cotton-shirt.jpg",
+        "SHIRT-1234-RED",
+        "Men's 3-Pack Socks",
+        "Сорочка shirt",
+        "Test Match Cricket Bat",
+        "Crop Top",
+    ),
+    *("Navy Blue and White Striped Women Dress with Red Belt", "Crop Top"),
 ]
 
 
@@ -84,8 +91,10 @@ def test_what_is_no_title_says_why(titles: list[str], reason: str) -> None:
     faults = {title: CHECK.fault(title) for title in titles}
     assert not [title for title, fault in faults.items() if not fault]
     for title, fault in faults.items():
-        assert fault.startswith("the title ") and any(fault.endswith(f" {end}") for end in reason.split("|")), fault
-        assert CHECK.fault(f"  {title.upper()} ") and CHECK.fault(title.lower())
+        assert fault.startswith("the title ")
+        assert fault.endswith(tuple(f" {end}" for end in reason.split("|"))), fault
+        assert CHECK.fault(f"  {title.upper()} ")
+        assert CHECK.fault(title.lower())
 
 
 @pytest.mark.parametrize("title", TITLES)
@@ -95,7 +104,8 @@ def test_real_titles_stay(title: str) -> None:
 
 def test_without_a_model_only_what_no_model_can_read_is_none() -> None:
     check = TitleCheck()
-    assert check.fault("nan") and check.fault("IMG_2034.jpg")
+    assert check.fault("nan")
+    assert check.fault("IMG_2034.jpg")
     assert not any(check.fault(title) for title in [*LISTS, *UNREADABLE, *TITLES])
 
 
