@@ -298,9 +298,13 @@ class Ontology(_Frozen):
             yield from dict.fromkeys((own, *part.every_name()))
 
     @cached_property
-    def words_of_names(self) -> frozenset[str]:
-        """The single words of all names, in lower case and singular."""
-        return frozenset(singular(word) for name in self.names() for word in folded(name).split())
+    def facts_by_word(self) -> dict[str, list[int]]:
+        """Names of one word, in lower case and singular -> the facts of that name in any language: a quick look."""
+        facts: dict[str, list[int]] = {}
+        for number, names in self.names_of_facts.items():
+            for word in {singular(folded(name)) for name in names}:
+                facts.setdefault(word, []).append(number)
+        return facts
 
     @cached_property
     def names_of_facts(self) -> dict[int, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology
@@ -12,8 +13,8 @@ from shopvl.catalog.queries import facts_by_name
 from shopvl.text.tokenizer import UNKNOWN_PIECE, Tokenizer
 
 SHOWN_CHARACTERS = 40
-SCREENED_WORDS = 4  # names of facts in a title from which on it may be a list of keywords
-LISTED_CATEGORIES = 4  # kinds of goods (second level) that no single product is
+KIND_DEPTH = 2  # of the level of the category tree that tells kinds of goods apart: shoes, bags, watches
+LISTED_CATEGORIES = 4  # kinds of goods that no single product is
 LISTED_SOME = 3  # kinds that one product may just be (a set of shirt, tie and belt), unless there is more
 LISTED_VALUES = 6  # values of one property
 LISTED_VALUES_ALONE = 4  # values of one property where no kind of goods is named
@@ -76,26 +77,12 @@ class TitleCheck:
     def _list_of_keywords(self, text: str) -> str:
         if self.ontology is None:
             return ""
-        named = {word for word in map(singular, _WORDS.findall(text)) if word in self.ontology.words_of_names}
-        if len(named) < SCREENED_WORDS:
+        # a quick look at single words first: which of them are names in the title's language costs a hundred times more
+        by_word = self.ontology.facts_by_word
+        quick = [by_word[word] for word in set(map(singular, _WORDS.findall(text))) if word in by_word]
+        if len(quick) < LISTED_VALUES_ALONE or not _is_list(quick, self.ontology):
             return ""
-        kinds: set[tuple[str, ...]] = set()
-        values: dict[str, set[int]] = defaultdict(set)
-        facts = self.ontology.facts
-        for group in facts_by_name(text, self.ontology):
-            first = facts[min(group)]
-            if first.kind == "category":
-                kinds.add(first.path[:2])
-            elif len(group) == 1:
-                values[first.property] |= group
-        most = max(map(len, values.values()), default=0)
-        further = sum(len(numbers) - 1 for numbers in values.values())
-        listed = (
-            len(kinds) >= LISTED_CATEGORIES
-            or (len(kinds) >= LISTED_SOME and further >= MORE)
-            or most >= (LISTED_VALUES if kinds else LISTED_VALUES_ALONE)
-        )
-        return "is a list of keywords" if listed else ""
+        return "is a list of keywords" if _is_list(facts_by_name(text, self.ontology), self.ontology) else ""
 
     def _unreadable(self, text: str) -> str:
         if self.tokenizer is None or text.isascii():
@@ -104,6 +91,24 @@ class TitleCheck:
         unknown = self.tokenizer.backend.token_to_id(UNKNOWN_PIECE)
         (pieces,) = self.tokenizer.pieces([" ".join(words)])
         return "has no word that the model can read" if pieces and set(pieces) == {unknown} else ""
+
+
+def _is_list(named: Sequence[Collection[int]], ontology: Ontology) -> bool:
+    """Whether no single product is all that, given the facts that each name may stand for."""
+    facts = ontology.facts
+    kinds: set[tuple[str, ...]] = set()
+    values: dict[str, set[str]] = defaultdict(set)
+    for numbers in named:
+        first = facts[min(numbers)]
+        if first.kind == "category":
+            kinds.add(first.path[:KIND_DEPTH])
+        else:
+            values[first.property].add(first.value)
+    most = max(map(len, values.values()), default=0)
+    further = sum(len(own) - 1 for own in values.values())
+    if len(kinds) >= LISTED_SOME:
+        return len(kinds) >= LISTED_CATEGORIES or further >= MORE
+    return most >= (LISTED_VALUES if kinds else LISTED_VALUES_ALONE)
 
 
 def _no_words(text: str) -> str:
