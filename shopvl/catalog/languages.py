@@ -18,10 +18,9 @@ pt com da de do e em o os para por sem
 SMALL_WORDS = {language: frozenset(words) for language, *words in map(str.split, _TABLE.strip().splitlines())}
 # English words and parts of brands that are names in another language: they do not speak for it.
 _TOO = """
-alliance anis apricot argent band bar bas bikini blusher body brief chemise chic chino cinta collar collier creme die
-flat gilet haut hut jack jersey lima lime mama man marine mas mini mode mono or oro pet pink plaid plat polo pull rock
-robe rok rose rosa rot royal sand set slip slipper slippers slips sport star stole tan tanga tee top training trainer
-uni vest vino voyage
+alliance americana apricot argent bas basket baskets blouson blusher bone business chair chemise chino chocolate
+collar collier corrector creme die elegant ensemble estate fiesta fitness gilet gloss jersey lime man marine masque
+media mode mono mules or pet pull rock rok sand sands scrub slip slipper slippers slips tablet topo training voyage
 """
 ENGLISH_TOO = frozenset(_TOO.split())
 

@@ -314,6 +314,14 @@ class Ontology(_Frozen):
             for number, spoken in self.names_by_language.items()
         }
 
+    def written_names(self, number: int) -> tuple[str, ...]:
+        """Names of a fact without the `further` ones: in a search index one of every language is enough."""
+        return tuple(
+            name
+            for language, names in self.names_by_language[number].items()
+            for name in (names if language == OWN else names[:1])
+        )
+
     @cached_property
     def names_by_language(self) -> dict[int, dict[str, tuple[str, ...]]]:
         """Fact -> language -> names in it; those of `OWN` are its own, the English ones and the synonyms."""

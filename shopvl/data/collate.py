@@ -32,7 +32,7 @@ from shopvl.batch import (
 from shopvl.catalog.cells import folded
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.queries import Query, facts_named, make_query
+from shopvl.catalog.queries import Query, facts_named, make_query, says
 from shopvl.data.absent_title import TitleCheck
 from shopvl.data.augment import add_promotion_overlay, drop_words, remove_phrase
 from shopvl.data.rows import Row, ValidRow, is_of_no_category, pairs, subcategory
@@ -369,7 +369,8 @@ class Collator:
         """The title without the words that name the row's own facts."""
         for number in self.facts_of(row):
             for name in self.ontology.names_of_facts[number]:
-                title = remove_phrase(title, name)
+                if says(title, name):  # few of its names in all languages are in one title
+                    title = remove_phrase(title, name)
         return title
 
     def facts_of(self, row: Row) -> list[int]:

@@ -210,7 +210,7 @@ def _names(path: Sequence[str], own: Iterable[tuple[str, str]], ontology: Ontolo
     """Further names of the product's category and values, besides those in the catalog."""
     known = {*path, *(value for _, value in own)}
     for fact in ontology.fact_ids(path, own):
-        yield from (name for name in ontology.names_of_facts[fact] if name not in known)
+        yield from (name for name in ontology.written_names(fact) if name not in known)
 
 
 def read_tags(folder_or_file: Path) -> pl.DataFrame:

@@ -174,10 +174,10 @@ class SearchIndex:
         return " ".join(folded(fact.path[-1] if fact.kind == "category" else fact.value) for fact in ordered)
 
     def query_words(self, text: str, facts: Sequence[Fact]) -> list[str]:
-        """Words for the lexical search: the query's own, and all names of the facts that they name."""
+        """Words for the lexical search: the query's own, and the names of the facts that they name."""
         numbers = {fact: number for number, fact in enumerate(self.ontology.facts)} if facts else {}
         single = [single_fact for fact in facts for single_fact in fact.each()]
-        names = [name for fact in single for name in self.ontology.names_of_facts[numbers[fact]]]
+        names = [name for fact in single for name in self.ontology.written_names(numbers[fact])]
         return list(dict.fromkeys([*words_of(text), *(word for name in names for word in words_of(name))]))
 
     # --- search
