@@ -325,6 +325,22 @@ def test_wilson_lower_bound_against_the_textbook():
         intervals.wilson_lower(11, 10)
 
 
+def test_the_wilson_interval_is_that_of_scipy():
+    for right, total in ((81, 263), (0, 20), (20, 20), (1, 1)):
+        told = scipy.stats.binomtest(right, total).proportion_ci(method="wilson")
+        assert [float(end) for end in intervals.wilson(right, total, scipy.stats.norm.ppf(0.975))] == pytest.approx(
+            [told.low, told.high]
+        )
+    assert [float(end) for end in intervals.wilson(0, 0)] == [0.0, 1.0]
+
+
+def test_auroc_with_ties_is_that_of_scikit_learn(rng):
+    own, other = rng.integers(3, 9, 200) / 10, rng.integers(0, 7, 150) / 10
+    told = sk.roc_auc_score(np.r_[np.ones(200), np.zeros(150)], np.r_[own, other])
+    assert classification.auroc(own, other) == pytest.approx(told)
+    assert math.isnan(classification.auroc([], other))
+
+
 def test_answers_that_stand_alone_have_their_own_bound_and_copies_that_of_one(rng):
     correct = rng.random(300) < 0.9
     plain = float(intervals.wilson_lower(correct.sum(), 300))

@@ -36,7 +36,8 @@ def test_check_finds_only_what_is_known() -> None:
 
 def test_a_minute_of_training_finds_pictures_and_tags(tmp_path: Path) -> None:
     """Far above chance (R@10 of 0.002, the largest type 0.18), though far below what a real run reaches."""
-    from shopvl.evaluation.evaluate import measure, run_model
+    from shopvl.evaluation.evaluate import measure
+    from shopvl.evaluation.outputs import run_model
     from shopvl.training.experiment import Experiment
     from shopvl.training.pretraining import pretrain
     from shopvl.training.tuning import fit_heads
@@ -69,7 +70,8 @@ def test_the_bundled_models_answers_are_those_of_before(tmp_path: Path) -> None:
 
 def test_the_model_in_the_box_is_as_good_as_its_card_says() -> None:
     from shopvl.design.design import Design
-    from shopvl.evaluation.evaluate import measure, run_model
+    from shopvl.evaluation.evaluate import measure
+    from shopvl.evaluation.outputs import run_model
     from shopvl.paths import SHIPPED
 
     card = (SHIPPED / "README.md").read_text("utf-8")

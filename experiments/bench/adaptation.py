@@ -27,7 +27,8 @@ import torch
 
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.design.design import Design
-from shopvl.evaluation.evaluate import measure, run_model
+from shopvl.evaluation.evaluate import measure
+from shopvl.evaluation.outputs import run_model
 from shopvl.metrics.intervals import mean_interval
 from shopvl.runs.leaderboard import shown
 from shopvl.tagging.run import tag

@@ -76,9 +76,9 @@ def read(design: Design, frames: Iterable[pl.DataFrame]) -> Read:
     for item in encode(design, frames, Path(), MODALITIES, heads.read):
         if not isinstance(item, Encoded):
             continue
-        for single in item.inputs:
-            if (values := item.values.get(f"familiarity/{single}")) is not None:
-                familiar += [(row["product_id"], single, float(v)) for row, v in zip(item.rows, values, strict=True)]
+        for single in design.familiarity.keys() & set(item.inputs):
+            values = item.values[f"familiarity/{single}"]
+            familiar += [(row["product_id"], single, float(v)) for row, v in zip(item.rows, values, strict=True)]
         for choice in INPUT_CHOICES:
             if set(choice) <= set(item.inputs):
                 said += _judged(design, item.only(choice), heads, number)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
-from shopvl.evaluation.evaluate import ModelOutputs, run_model
+from shopvl.evaluation.outputs import ModelOutputs, run_model
 from shopvl.inference.pair_scorer import Matcher
 from shopvl.metrics.intervals import paired_bootstrap
 from shopvl.metrics.retrieval import group_ids, summarise_ranks

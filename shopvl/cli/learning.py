@@ -268,18 +268,29 @@ def evaluate(
     catalog: CatalogPath,
     folder: OutFolder,
     split: Split = "test",
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="A column to group by, repeatable; `language` is one where it is there."),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="A catalog of goods that are in none of the model's categories.")
+    ] = None,
     seed: int = 0,
     ocr: Ocr = False,
 ) -> None:
     """Measure a model: retrieval in both protocols, category by level, every property; metrics.json and report.html.
+
+    Products that have only a picture or only a title are measured from that. A category that the model's tree does not
+    have counts as the deepest node above it that the tree has; nothing is right about a product of no category.
 
     Example: shopvl evaluate runs/tagger products.parquet --split test --out runs/tagger-test
     """
     from shopvl.design.design import Design
     from shopvl.evaluation.page import evaluate as write_evaluation
 
-    opened = open_split(catalog, split)
+    opened = open_split(catalog, split, required=("product_id",))
+    others = None if against is None else open_split(against, required=("product_id",))
     design = with_reader(Design.from_pretrained(model), ocr)
     with progress("looking", opened.count()) as report:
-        page = write_evaluation(design, opened, folder, seed=seed, report=report).page
+        page = write_evaluation(design, opened, folder, by=by or (), against=others, seed=seed, report=report).page
     out.print(f"{folder / 'metrics.json'}\n{page}")

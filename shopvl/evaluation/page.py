@@ -14,23 +14,23 @@ import polars as pl
 from shopvl.batch import inputs_name
 from shopvl.catalog.images import image_bytes, thumbnail
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN
 from shopvl.data.rows import Row
 from shopvl.design.design import Design
 from shopvl.errors import ImageError
 from shopvl.evaluation.evaluate import (
     LABELS_TIMES,
     MadeQuery,
-    ModelOutputs,
-    PropertyAnswers,
     ask,
     confusion_table,
     curves,
     measure,
     per_example_results,
     retrieval,
-    run_model,
 )
+from shopvl.evaluation.groups import against_scores, familiarity_scores, group_scores, grouping
+from shopvl.evaluation.outputs import ModelOutputs, PropertyAnswers, run_model
+from shopvl.evaluation.trust_page import trust_sections
 from shopvl.files import atomic_write
 from shopvl.inference.pair_scorer import ITM_PROTOCOL, Matcher, has_itm_head, itm_retrieval
 from shopvl.metrics.calibration import risk_coverage
@@ -54,16 +54,28 @@ class Evaluated:
 
 
 def evaluate(
-    design: Design, catalog: Catalog, out: Path, *, seed: int = 0, report: Callable[[int], None] = lambda rows: None
+    design: Design,
+    catalog: Catalog,
+    out: Path,
+    *,
+    by: Sequence[str] = (),
+    against: Catalog | None = None,
+    seed: int = 0,
+    report: Callable[[int], None] = lambda rows: None,
 ) -> Evaluated:
     """Measure the design on the catalog, and write it into `out`.
 
     `metrics.json`, `confusions.csv`, `outcomes.json` and `risk_coverage.json` are for machines, `report.html` and
-    `samples/` for people.
+    `samples/` for people. Products are grouped by the columns `by`, and by language where the catalog has it. `against`
+    holds products that are of none of the model's categories: nothing that is accepted about them is right.
+
+    Raises CatalogError for a column that the catalog has not.
     """
+    by = grouping(catalog, by)
     outputs = run_model(design, catalog, report)
+    others = None if against is None else run_model(design, against, truth=lambda row, name, ontology: UNKNOWN)
     retrieval_scores = retrieval(outputs, seed=seed)
-    if has_itm_head(design):
+    if has_itm_head(design) and outputs.complete:
         retrieval_scores |= itm_retrieval(Matcher(design, catalog, bfloat16=bf16_is_fast()), seed=seed)
     figures = {
         "model": design.name,
@@ -73,7 +85,11 @@ def evaluate(
         "seed": seed,
         "parameters": design.parameter_count(),
         **measure(design, outputs, retrieval_scores, seed=seed),
+        "groups": group_scores(design, outputs, by),
+        "familiarity": familiarity_scores(outputs, others),
     }
+    if against is not None and others is not None:
+        figures["against"] = {"data": against.path.name, "data_digest": against.digest(), **against_scores(others)}
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "metrics.json", json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
     _write(out / "outcomes.json", json.dumps(per_example_results(outputs, retrieval_scores)))
@@ -93,7 +109,7 @@ def _write(path: Path, text: str) -> None:
 
 def _samples(outputs: ModelOutputs, root: Path, folder: Path) -> None:
     """Sample pictures with true and answered category, the most confident wrong answers first."""
-    answers = outputs.answers[BOTH].get(CATEGORY)
+    answers = _fullest(outputs).get(CATEGORY)
     if answers is None:
         return
     folder.mkdir(exist_ok=True)
@@ -106,8 +122,13 @@ def _samples(outputs: ModelOutputs, root: Path, folder: Path) -> None:
         name = f"{len(samples) + 1:02d}-{'right' if answers.correct[number] else 'wrong'}.jpg"
         (folder / name).write_bytes(picture.jpeg)
         labels = {"truth": answers.truth[number], "answer": answers.best[number]}
-        samples.append({"file": name, "product_id": row["product_id"], "title": row["title"], **labels})
+        samples.append({"file": name, "product_id": row["product_id"], "title": row["title"] or "", **labels})
     _write(folder / "samples.json", json.dumps(samples, ensure_ascii=False, indent=1))
+
+
+def _fullest(outputs: ModelOutputs) -> Mapping[str, PropertyAnswers]:
+    """The answers from as many inputs as there are."""
+    return next(iter(outputs.answers.values()), {})
 
 
 def evaluation_page(
@@ -132,6 +153,7 @@ def evaluation_page(
         _searches(page, figures["queries"], outputs, queries, root)
     if figures["answers"]:
         _answers(page, figures["answers"], outputs)
+        trust_sections(page, figures)
         _verdicts(page, outputs, root, seed)
     return page
 
@@ -147,8 +169,8 @@ def _headlines(figures: Mapping[str, Any]) -> list[Figure]:
             cards.append(Figure(value=f"{share:.1%}", label=label, note="whole gallery", share=share))
     for name, scores in figures["answers"].get(BOTH, {}).items():
         if scores["rows"] and len(cards) < 6:
-            image_only = figures["answers"]["image"][name]["accuracy"]
-            note = f"{image_only:.1%} from the picture alone"
+            alone = figures["answers"]["image"][name]
+            note = f"{alone['accuracy']:.1%} from the picture alone" if alone["rows"] else ""
             cards.append(Figure(value=f"{scores['accuracy']:.1%}", label=name, note=note, share=scores["accuracy"]))
     return cards
 
@@ -183,7 +205,7 @@ def _searches(
         fitting = set(query.fitting.tolist())
         hits = []
         for number in np.argsort(-scores)[:SHOWN_HITS].tolist():
-            row = outputs.rows[number]
+            row = outputs.complete_rows[number]
             picture, right = _picture(row, root), number in fitting
             hits.append(FoundProduct(image=picture, caption=row["title"], right=right, score=float(scores[number])))
         page.search_strip(query.text, hits)
@@ -196,7 +218,7 @@ def _answers(page: Page, answers: Mapping[str, Any], outputs: ModelOutputs) -> N
         "thresholds chosen on other rows; precise: how often those were right here.",
     )
     rows: list[list[str | float | None]] = []
-    for name in answers[BOTH]:
+    for name in next(iter(answers.values())):
         for inputs, by_name in answers.items():
             s = by_name[name]
             if s["rows"]:
@@ -248,6 +270,8 @@ def _by_property(outputs: ModelOutputs) -> dict[str, dict[str, PropertyAnswers]]
 
 def _verdicts(page: Page, outputs: ModelOutputs, root: Path, seed: int) -> None:
     """From the picture alone: a sample of right answers, and the most confident wrong ones."""
+    if "image" not in outputs.answers:
+        return
     page.section("Hits and misses", "Answers from the picture alone; the misses are those the model was surest of.")
     rng = np.random.default_rng(seed)
     for name, answers in outputs.answers["image"].items():
@@ -268,7 +292,7 @@ def verdict_of(row: Row, name: str, answers: PropertyAnswers, number: int, root:
         return value.split(CATEGORY_JOIN)[-1] if name == CATEGORY else value
 
     return Verdict(
-        title=row["title"],
+        title=row["title"] or "",
         name=name,
         answer=short(answers.best[number]),
         truth=short(answers.truth[number]),

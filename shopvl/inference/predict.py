@@ -57,7 +57,7 @@ class LinearAnswers:
 
     def _answered(self, features_BF: Tensor, batch: Batch, choice: tuple[Modality, ...]) -> dict[str, Tensor]:
         logits = self.heads(features_BF, choice, batch.title_grams_BG)
-        return {name: values.float().log_softmax(-1) for name, values in logits.items()}
+        return {name: logits[name].float().log_softmax(-1) for name in self.design.labels}
 
 
 class PromptedAnswers:

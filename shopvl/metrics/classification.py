@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 
 from shopvl.metrics.inputs import same_length
 from shopvl.metrics.retrieval import Floats
@@ -17,6 +18,15 @@ def accuracy(truth_M: ArrayLike, predicted_M: ArrayLike) -> float:
     """The share of answers that are right."""
     truth_M, predicted_M = _labels(truth_M, predicted_M)
     return float((truth_M == predicted_M).mean())
+
+
+def auroc(score_M: ArrayLike, other_N: ArrayLike) -> float:
+    """The share of pairs of one of each in which the first scores higher, equal ones count half; NaN without pairs."""
+    score_M, other_N = np.asarray(score_M, dtype=np.float64), np.asarray(other_N, dtype=np.float64)
+    if not len(score_M) or not len(other_N):
+        return float("nan")
+    ranks_M = rankdata(np.concatenate([score_M, other_N]))[: len(score_M)]
+    return float((ranks_M.sum() / len(score_M) - (len(score_M) + 1) / 2) / len(other_N))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,11 @@ def wilson_lower(right: ArrayLike, total: ArrayLike, z: float = 1.645) -> Floats
 
     0 of 0 is 0. Wilson 1927; unlike the normal approximation it does not call 10 of 10 a certainty.
     """
+    return wilson(right, total, z)[0]
+
+
+def wilson(right: ArrayLike, total: ArrayLike, z: float = 1.96) -> tuple[Floats, Floats]:
+    """Both ends of Wilson's score interval for `right` of `total`; z = 1.96 is sure to 95%. 0 of 0 is 0 to 1."""
     right, total = np.asarray(right, dtype=np.float64), np.asarray(total, dtype=np.float64)
     if (right > total).any() or (right < 0).any():
         raise MetricError("more right answers than answers, or fewer than none: give counts, right <= total")
@@ -24,8 +29,8 @@ def wilson_lower(right: ArrayLike, total: ArrayLike, z: float = 1.645) -> Floats
     share = right / n
     middle = share + z * z / (2 * n)
     spread = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    lower: Floats = np.where(total > 0, np.clip((middle - spread) / (1 + z * z / n), 0, 1), 0.0)
-    return lower
+    low, high = (np.clip(end / (1 + z * z / n), 0, 1) for end in (middle - spread, middle + spread))
+    return np.where(total > 0, low, 0.0), np.where(total > 0, high, 1.0)
 
 
 def grouped_wilson_lower(correct_M: ArrayLike, group_M: ArrayLike, z: float = 1.645) -> float:

@@ -16,7 +16,7 @@ from shopvl.catalog.vocabulary import CATEGORY_JOIN
 from shopvl.data.rows import Row
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError, DesignError
-from shopvl.evaluation.evaluate import ModelOutputs, run_model
+from shopvl.evaluation.outputs import ModelOutputs, run_model
 from shopvl.evaluation.page import verdict_of
 from shopvl.files import atomic_write
 from shopvl.metrics.intervals import Difference, paired_bootstrap

@@ -2,11 +2,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from shopvl.evaluation.evaluate import PropertyAnswers, ask, category_levels, measure, run_model
+from shopvl.catalog.readers import open_catalog
+from shopvl.errors import CatalogError
+from shopvl.evaluation.evaluate import ask, category_levels, measure
+from shopvl.evaluation.groups import trust
+from shopvl.evaluation.outputs import Decided, PropertyAnswers, run_model
 from shopvl.evaluation.page import evaluate
+from shopvl.metrics.intervals import wilson
 from shopvl.recipes import find
 
 
@@ -58,15 +64,86 @@ def test_levels_of_a_path() -> None:
     assert [level["rows"] for level in levels] == [3, 3, 2]
 
 
+def answers_of(truth: list[str], best: list[str], *, accepted: list[bool] | None = None, value=None) -> PropertyAnswers:
+    """Answers whose probability falls from 1 in the order given; a value is the best one, if it is not given."""
+    count = len(truth)
+    probability = np.linspace(1, 0.5, count)
+    marks = np.array([True] * count if accepted is None else accepted)
+    reasons = ["accepted" if mark else "below the threshold" for mark in marks.tolist()]
+    decided = Decided(value or list(best), probability, marks, np.zeros(count, dtype=bool), reasons)
+    return PropertyAnswers(truth, best, probability, list(range(count)), decided)
+
+
 def test_correct_does_not_mind_case() -> None:
-    answers = PropertyAnswers(
-        truth=["Red", "blue"],
-        best=["red", "Green"],
-        probability=np.array([0.5, 0.5]),
-        conflict=np.zeros(2, bool),
-        rows=[0, 1],
+    assert answers_of(["Red", "blue"], ["red", "Green"]).correct.tolist() == [True, False]
+
+
+def test_a_label_at_an_inner_node_is_met_by_what_is_below_it() -> None:
+    answers = answers_of(
+        ["A > B", "A > B > C", "unknown"], ["A > B > X", "A > B > X", "A > B > C"], value=["A", "A > B", "A"]
     )
-    assert answers.correct.tolist() == [True, False]
+    assert answers.correct.tolist() == [True, False, False]
+    assert answers.judged == ["A > B", "A > B > X", "A > B > C"]
+    assert answers.holding.tolist() == [True, True, False]  # less said is not wrong; of other goods all is
+
+
+def test_the_least_certain_of_the_accepted_are_measured_by_themselves() -> None:
+    truth = ["A > B"] * 10
+    best = ["A > B"] * 6 + ["A > C"] * 4
+    accepted = [True] * 8 + [False] * 2
+    scores = trust(answers_of(truth, best, accepted=accepted, value=["A", *best[1:]]))
+    assert scores["near_threshold"]["precision"] == 0.0
+    assert scores["near_threshold"]["share"] == pytest.approx(0.2)
+    assert scores["depth"]["1"] == {"share": 0.1, "precision": 1.0, "interval": [float(end) for end in wilson(1, 1)]}
+    assert scores["depth"]["2"]["precision"] == pytest.approx(5 / 7)
+    assert scores["reasons"] == {"accepted": 0.8, "below the threshold": pytest.approx(0.2)}
+
+
+def test_rows_with_one_input_are_measured_from_it(tuned, toy_table: Path, tmp_path: Path) -> None:
+    rows = pl.read_parquet(toy_table)
+    number = pl.int_range(pl.len())
+    some = rows.with_columns(
+        title=pl.when(number < 20).then(None).otherwise(pl.col("title")),
+        image=pl.when(number >= 40).then(None).otherwise(pl.col("image")),
+        language=pl.when(number % 2 == 0).then(pl.lit("en")).otherwise(pl.lit("de")),
+    )
+    some.write_parquet(tmp_path / "some.parquet")
+    figures = evaluate(tuned, open_catalog(tmp_path / "some.parquet"), tmp_path / "scores", by=["split"]).figures
+    assert (figures["rows"], figures["complete"]) == (60, 20)
+    counted = {inputs: by_name["category"]["rows"] for inputs, by_name in figures["answers"].items()}
+    assert counted == {"image+title": 20, "image": 40, "title": 40}
+    groups = [group for group in figures["groups"] if group["property"] == "category"]
+    by_language = {(g["inputs"], g["group"]): g["rows"] for g in groups if g["by"] == "language"}
+    assert by_language["title", "de"] == 20
+    assert {g["group"] for g in groups if g["by"] == "title"} <= {"names a value", "names none"}
+    assert not any(g["inputs"] == "image" for g in groups if g["by"] == "title")
+
+
+@pytest.mark.parametrize("kept", ["image", "title"])
+def test_a_catalog_of_one_input_has_its_page(tuned, toy_table: Path, tmp_path: Path, kept: str) -> None:
+    rows = pl.read_parquet(toy_table).drop("image" if kept == "title" else "title")
+    rows.write_parquet(tmp_path / "one.parquet")
+    done = evaluate(tuned, open_catalog(tmp_path / "one.parquet", required=()), tmp_path / "scores")
+    assert list(done.figures["answers"]) == [kept]
+    assert "retrieval" not in done.figures
+    assert "Where the promise holds" in done.page.read_text()
+
+
+def test_nothing_is_right_about_other_goods(tuned, toy_catalog, toy_table: Path, tmp_path: Path) -> None:
+    others = pl.read_parquet(toy_table).head(20).with_columns(category_path=pl.lit(["Vegetables"]))
+    others.write_parquet(tmp_path / "others.parquet")
+    done = evaluate(tuned, toy_catalog, tmp_path / "scores", against=open_catalog(tmp_path / "others.parquet"))
+    against = done.figures["against"]
+    assert against["products"] == 20
+    assert set(against["accepted"]) == set(tuned.labels)
+    assert max(against["accepted"].values()) <= against["products_with_accepted"]
+    itself = evaluate(tuned, open_catalog(tmp_path / "others.parquet"), tmp_path / "itself").figures
+    assert itself["answers"]["image+title"]["category"]["accuracy"] == 0.0
+
+
+def test_a_column_to_group_by_must_be_there(tuned, toy_catalog, tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="has no column shelf to group by"):
+        evaluate(tuned, toy_catalog, tmp_path, by=["shelf"])
 
 
 def test_files_for_machines_and_for_people(tuned, toy_catalog, tmp_path: Path) -> None:

@@ -61,7 +61,8 @@ def test_what_is_asked_is_what_the_ontology_can_answer(toy_ontology) -> None:
 
 
 def test_heads_learn_the_rows_they_were_fitted_on(tuned, toy_catalog) -> None:
-    from shopvl.evaluation.evaluate import measure, run_model
+    from shopvl.evaluation.evaluate import measure
+    from shopvl.evaluation.outputs import run_model
 
     answers = measure(tuned, run_model(tuned, toy_catalog))["answers"]
     assert answers["image+title"]["category"]["accuracy"] == pytest.approx(1.0, abs=0.1)
@@ -70,7 +71,8 @@ def test_heads_learn_the_rows_they_were_fitted_on(tuned, toy_catalog) -> None:
 
 def test_heads_learn_from_corrections(make_design, toy_catalog, toy_ontology, tmp_path) -> None:
     """A shop has every colour wrong; reviewers set them right in a file, and the next tuning knows colours."""
-    from shopvl.evaluation.evaluate import measure, run_model
+    from shopvl.evaluation.evaluate import measure
+    from shopvl.evaluation.outputs import run_model
 
     colour = toy_ontology.property("Colour")
     ids = [value.id for value in colour.values]
