@@ -57,9 +57,11 @@ model: install
 	$(BIN)/shopvl tune experiments/model/photos.yaml --out $(MODEL_RUN)/photos
 	$(BIN)/shopvl tune experiments/model/together.yaml --out $(MODEL_RUN)/together
 	test -f $(MODEL_RUN)/ensemble/config.json || $(BIN)/python experiments/model/ensemble.py $(MODEL_RUN)/final $(MODEL_RUN)/together --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/ensemble
-	$(BIN)/shopvl evaluate $(MODEL_RUN)/ensemble $(SHOPVL_DATA)/fashion-products-small.parquet --out $(MODEL_RUN)/scores
-	$(BIN)/shopvl evaluate $(MODEL_RUN)/ensemble $(SHOPVL_DATA)/fashion-products-224.parquet --out $(MODEL_RUN)/scores-224
-	$(BIN)/python experiments/model/export_model.py $(MODEL_RUN)/ensemble --scores $(MODEL_RUN)/scores --scores-224 $(MODEL_RUN)/scores-224 --out $(MODEL_BOX)
+	test -f $(MODEL_RUN)/outside.parquet || $(BIN)/python experiments/model/prepare_outside.py --data $(SHOPVL_DATA) --rows $(MODEL_RUN)/rows.parquet --share $(MODEL_SHARE) --out $(MODEL_RUN)
+	test -f $(MODEL_RUN)/outside/config.json || $(BIN)/python experiments/model/learn_outside.py $(MODEL_RUN)/ensemble --rows $(MODEL_RUN)/outside.parquet --ontology $(MODEL_RUN)/answers.json --out $(MODEL_RUN)/outside
+	$(BIN)/shopvl evaluate $(MODEL_RUN)/outside $(SHOPVL_DATA)/fashion-products-small.parquet --out $(MODEL_RUN)/scores
+	$(BIN)/shopvl evaluate $(MODEL_RUN)/outside $(SHOPVL_DATA)/fashion-products-224.parquet --out $(MODEL_RUN)/scores-224
+	$(BIN)/python experiments/model/export_model.py $(MODEL_RUN)/outside --scores $(MODEL_RUN)/scores --scores-224 $(MODEL_RUN)/scores-224 --out $(MODEL_BOX)
 
 # every step of it with 3% of the products, into a box of its own: says in half an hour of one core whether all still run
 model-rehearsal:

@@ -1,4 +1,4 @@
-"""What the second edition of the bundled model learns from besides `prepare_data.py`'s rows: the world outside one shop.
+"""What the bundled model learns from besides the rows of `prepare_data.py`: the world outside one shop.
 
     python experiments/model/prepare_outside.py --data $SHOPVL_DATA --rows runs/model/rows.parquet --out runs/model
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +54,24 @@ OTHER_SHELVES = {
 AS_IN_FASHION = r"(?i)\b(bags?|backpacks?|sleeves?|wallets?|watch(es)?|umbrellas?|caps?|hats?|shirts?|gloves?|belts?)\b"
 
 Row = dict[str, Any]
+Read = Callable[[str], pl.DataFrame]  # the file of that name in the data folder
 
 
-def write_outside(data: Path, rows: Path, out: Path, seed: int = 0) -> None:
+def write_outside(data: Path, rows: Path, out: Path, share: float = 1.0, seed: int = 0) -> None:
     """`outside.parquet` in `out`; `rows` and `answers.json` beside it come from `prepare_data.py`."""
     ontology, rng = Ontology.load(out / "answers.json"), random.Random(seed)
+
+    def read(name: str) -> pl.DataFrame:
+        return pl.read_parquet(data / f"{name}.parquet").sample(fraction=share, seed=seed)
+
     own = pl.read_parquet(rows).with_columns(pl.lit("en").alias("language"), pl.lit("fashion").alias("source"))
     drawn_home = (pl.col("category_path").list.first() == "Home") & (pl.col("category_path").list.len() > 1)
     unknown = drawn_home & ~pl.col("category_path").list.get(1, null_on_oob=True).is_in(OWN_HOME)
     own = own.with_columns(
         pl.when(unknown).then(pl.lit(list(NO_CATEGORY))).otherwise("category_path").alias("category_path")
     )
-    parts = [own.select(COLUMNS), _translated(own, data, ontology, rng)]
-    parts += [_frame(part) for part in (_snapshots(data, rng), _shops(data, ontology), _unknown(data, rng))]
+    parts = [own.select(COLUMNS), _translated(own, data, ontology, rng, share)]
+    parts += [_frame(part) for part in (_snapshots(read, rng), _shops(read, ontology), _unknown(read, rng))]
     pl.concat([part.select(COLUMNS).cast(SCHEMA) for part in parts]).write_parquet(out / "outside.parquet")
 
 
@@ -74,10 +79,10 @@ def _frame(rows: Iterator[Row]) -> pl.DataFrame:
     return pl.DataFrame([{name: row.get(name) for name in COLUMNS} for row in rows], schema=SCHEMA)
 
 
-def _translated(own: pl.DataFrame, data: Path, ontology: Ontology, rng: random.Random) -> pl.DataFrame:
+def _translated(own: pl.DataFrame, data: Path, ontology: Ontology, rng: random.Random, share: float) -> pl.DataFrame:
     """Train products once more with titles in other languages; val products that `own` has in the large size only."""
     train = own.filter((pl.col("split") == "train") & ~pl.col("product_id").str.ends_with("-224"))
-    train = train.sample(min(TRANSLATED, len(train)), seed=rng.getrandbits(32))
+    train = train.sample(min(round(TRANSLATED * share), len(train)), seed=rng.getrandbits(32))
     small = pl.read_parquet(data / "fashion-products-small.parquet").filter(pl.col("split") == "val")
     val = small.filter((pl.col("product_id") + "-224").is_in(own["product_id"].implode()))
     return _frame(
@@ -98,18 +103,18 @@ def _facts(row: Row, ontology: Ontology) -> list[Fact]:
     return [ontology.facts[number] for number in ontology.fact_ids(row["category_path"], row["attributes"])]
 
 
-def _snapshots(data: Path, rng: random.Random) -> Iterator[Row]:
+def _snapshots(read: Read, rng: random.Random) -> Iterator[Row]:
     """Photos of clothes; "Not sure" and "Other" are garments of any kind, so nothing is said of their category."""
-    for row in pl.read_parquet(data / "clothing-snapshots.parquet").iter_rows(named=True):
+    for row in read("clothing-snapshots").iter_rows(named=True):
         sender = row["source"].rpartition("=")[2]
         split = "val" if zlib.crc32(sender.encode()) % 100 < VAL_SENDERS else "train"
         named = rng.choice([row["label"], *(row["category_path"] or ())[-1:]])
         yield {**row, "split": split, "title": named if split == "train" else None, "source": "clothing-snapshots"}
 
 
-def _shops(data: Path, ontology: Ontology) -> Iterator[Row]:
+def _shops(read: Read, ontology: Ontology) -> Iterator[Row]:
     """Products of other shops, as deep in the fashion shop's tree as they are known; else of no category."""
-    for row in pl.read_parquet(data / "other-shops.parquet").iter_rows(named=True):
+    for row in read("other-shops").iter_rows(named=True):
         path = list(row["category_path"])
         while path and ontology.category(path) is None:
             path.pop()
@@ -121,13 +126,13 @@ def _shops(data: Path, ontology: Ontology) -> Iterator[Row]:
             yield {**row, "product_id": f"{row['product_id']}-{number}", "title": row["title"] or row["label"]}
 
 
-def _unknown(data: Path, rng: random.Random) -> Iterator[Row]:
+def _unknown(read: Read, rng: random.Random) -> Iterator[Row]:
     """Pictures and titles of other goods: of `train` together at random, of `val` each by itself."""
-    titles = pl.read_parquet(data / "titles-other-goods.parquet").filter(
+    titles = read("titles-other-goods").filter(
         (pl.col("source").is_in(OTHER_TITLES) & ~pl.col("title").str.contains(AS_IN_FASHION))
         | (pl.col("source").str.contains("retail-demo") & pl.col("category_path").list.first().is_in(OTHER_SHELVES))
     )
-    pictures = pl.read_parquet(data / "other-goods.parquet")
+    pictures = read("other-goods")
     shown = {split: pictures.filter(pl.col("split") == split).to_dicts() for split in ("train", "val")}
     said = {split: titles.filter(pl.col("split") == split).sample(fraction=1, shuffle=True, seed=0) for split in shown}
     waiting = said["train"].iter_rows(named=True)
@@ -159,8 +164,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rows", type=Path, required=True, help="What prepare_data.py wrote.")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--share", type=float, default=1.0, help="Of the rows outside; --rows has its own.")
     args = parser.parse_args()
-    write_outside(args.data, args.rows, args.out)
+    write_outside(args.data, args.rows, args.out, args.share)
 
 
 if __name__ == "__main__":
