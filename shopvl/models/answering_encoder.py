@@ -112,16 +112,15 @@ class AnsweringDualEncoder(DualEncoderModel):
 
     def slot_states(
         self, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
         """A cloze head's slot states (B, Q, D) for each choice of inputs; and the pictures' pooled vectors (B, W)."""
         assert isinstance(self.head, PromptMaskHead)
         towers = self._run_towers(batch)
-        pooled_BW = require(towers.pooled.get("image"), "pictures", by="a fit of slot states")
         states = {
             inputs_name(inputs): self.head.states(picture, title, prepared)
             for inputs, picture, title in self._per_choice(towers, batch, choices)
         }
-        return states, pooled_BW
+        return states, towers.pooled.get("image")
 
     def _run_towers(self, batch: Batch) -> _TowerOutputs:
         """Both towers run once."""

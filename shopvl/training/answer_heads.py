@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -16,7 +17,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from scipy.sparse import csr_matrix, vstack
 from torch import Tensor
 
-from shopvl.batch import MODALITIES, Batch, Modality, require
+from shopvl.batch import MODALITIES, Batch, Modality, inputs_name, require
 from shopvl.catalog.readers import Catalog, spread
 from shopvl.data.training_rows import TrainingCache
 from shopvl.design.design import Design
@@ -61,13 +62,26 @@ class PromptHeadFit:
 
 @dataclass(frozen=True)
 class _FrozenOutputs:
-    """Outputs of the frozen model for N rows, in half precision, and their right answers."""
+    """Outputs of the frozen model for N rows, in half precision, and their right answers.
 
-    states_CNQD: list[Tensor]  # of TITLED, then of PICTURED
-    pooled_NW: Tensor
+    A row with one input counts where that alone is shown.
+    """
+
+    states: dict[str, Tensor]  # by choice of inputs, (rows that have them, Q, D)
+    place_N: dict[str, Tensor]  # where a row's are; -1 if it has not these inputs
+    pooled_NW: Tensor  # 0 without a picture
     name_vectors_KD: Tensor
-    grams_NG: csr_matrix
+    grams_NG: csr_matrix  # none without a title
     right_NF: csr_matrix  # bool, F = Q * K: one in thousands is true
+
+    def rows(self, choice: tuple[Modality, ...]) -> Tensor:
+        """Numbers of the rows that have these inputs."""
+        return (self.place_N[inputs_name(choice)] >= 0).nonzero().flatten()
+
+    def chosen_states(self, choice: tuple[Modality, ...], chosen: Tensor) -> Tensor:
+        """(B, Q, D) of rows that have these inputs."""
+        name = inputs_name(choice)
+        return self.states[name][self.place_N[name][chosen]]
 
     def right(self, chosen: Tensor) -> Tensor:
         """(B, Q, K) bool: the right answers of these rows."""
@@ -112,10 +126,12 @@ def _fit_words(
     """Fit `ngram_linear` for answers that belong to one question; not for `unknown`, which belongs to all."""
     Q, K = legal_QK.shape
     own_K, question_K = (legal_QK.sum(0) == 1).numpy(), legal_QK.int().argmax(0).numpy()
-    right_NK = outputs.right_NF[:, question_K * K + np.arange(K)].toarray() & own_K
-    answered_NQ = (outputs.right_NF.reshape(-1, K).getnnz(1) > 0).reshape(-1, Q)
+    titled = outputs.rows(("title",)).numpy()
+    right_NF = outputs.right_NF[titled]
+    right_NK = right_NF[:, question_K * K + np.arange(K)].toarray() & own_K
+    answered_NQ = (right_NF.reshape(-1, K).getnnz(1) > 0).reshape(-1, Q)
     has_answer_NK = answered_NQ[:, question_K] & own_K
-    weights_GK, bias_K = fit_grams(outputs.grams_NG, right_NK, has_answer_NK, fit, report)
+    weights_GK, bias_K = fit_grams(outputs.grams_NG[titled], right_NK, has_answer_NK, fit, report)
     with torch.no_grad():
         head.ngram_linear.weights.weight.copy_(torch.from_numpy(weights_GK))
         head.ngram_linear.bias.copy_(torch.from_numpy(bias_K))
@@ -140,17 +156,18 @@ def _fit_titles(
     ]
 
     def loss(number: int, chosen: Tensor) -> Tensor:
-        choice = number % len(TITLED)
-        states = F.dropout(_chosen(outputs.states_CNQD[choice], chosen, design.device), fit.dropout)
+        choice = TITLED[number % len(TITLED)]
+        chosen = chosen[outputs.place_N[inputs_name(choice)][chosen] >= 0]
+        states = F.dropout(outputs.chosen_states(choice, chosen).to(design.device).float(), fit.dropout)
         grams_BG = torch.from_numpy(padded(outputs.grams_NG[chosen.numpy()])).to(design.device)
         logits = head.with_title(states, _by_name(head, states, outputs), grams_BG)
-        if "image" in TITLED[choice]:
-            pooled_BW = F.dropout(_chosen(outputs.pooled_NW, chosen, design.device), fit.image_dropout)
+        if "image" in choice:
+            pooled_BW = F.dropout(outputs.pooled_NW[chosen].to(design.device).float(), fit.image_dropout)
             logits = logits + head.image_logits_with_title(pooled_BW)
         right = outputs.right(chosen).to(design.device)
-        return squared_hinge_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
+        return squared_hinge_of_legal(logits, right, legal_QK.to(design.device)) / max(len(chosen), 1)
 
-    _fit(groups, fit.title_epochs, fit.weight_decay, fit, loss, len(outputs.pooled_NW), seed, report)
+    _fit(groups, fit.title_epochs, fit.weight_decay, fit, loss, outputs.rows(("title",)), seed, report)
 
 
 def _fit_pictures(
@@ -172,26 +189,22 @@ def _fit_pictures(
     ]
 
     def loss(number: int, chosen: Tensor) -> Tensor:
-        states = F.dropout(_chosen(outputs.states_CNQD[-1], chosen, design.device), fit.dropout)
-        pooled_BW = F.dropout(_chosen(outputs.pooled_NW, chosen, design.device), fit.picture_dropout)
+        states = F.dropout(outputs.chosen_states(PICTURED, chosen).to(design.device).float(), fit.dropout)
+        pooled_BW = F.dropout(outputs.pooled_NW[chosen].to(design.device).float(), fit.picture_dropout)
         logits = head.with_picture(states, _by_name(head, states, outputs), pooled_BW)
         right = outputs.right(chosen).to(design.device)
         return cross_entropy_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
 
-    _fit(groups, fit.picture_epochs, fit.picture_weight_decay, fit, loss, len(outputs.pooled_NW), seed, report)
+    _fit(groups, fit.picture_epochs, fit.picture_weight_decay, fit, loss, outputs.rows(PICTURED), seed, report)
 
 
 def _reset(head: LinearHead, outputs: _FrozenOutputs) -> None:
-    """Zero weights, and features standardised by these rows."""
-    pooled_NW = outputs.pooled_NW.float()
+    """Zero weights, and features standardised by the rows with a picture."""
+    pooled_NW = outputs.pooled_NW[outputs.rows(PICTURED)].float()
     head.mean_F.copy_(pooled_NW.mean(0))
     head.spread_F.copy_(pooled_NW.std(0, correction=0) + 1e-5)
     head.linear.weight.zero_()
     head.linear.bias.zero_()
-
-
-def _chosen(values: Tensor, chosen: Tensor, device: torch.device) -> Tensor:
-    return values[chosen].to(device).float()
 
 
 def _by_name(head: PromptMaskHead, states: Tensor, outputs: _FrozenOutputs) -> Tensor:
@@ -205,23 +218,23 @@ def _fit(
     weight_decay: float,
     fit: PromptHeadFit,
     loss: Callable[[int, Tensor], Tensor],
-    rows: int,
+    rows_N: Tensor,
     seed: int,
     report: Callable[[float], None],
 ) -> None:
     """AdamW on a cosine; `loss` takes the number of the step and of its rows."""
     optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay)
-    size = min(fit.batch_size, rows)
-    epochs = max(epochs, math.ceil(fit.min_steps / math.ceil(rows / size)))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * math.ceil(rows / size))
+    size = min(fit.batch_size, len(rows_N))
+    epochs = max(epochs, math.ceil(fit.min_steps / math.ceil(len(rows_N) / size)))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * math.ceil(len(rows_N) / size))
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # of the dropout
     fitted = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     steps = itertools.count()
     for epoch in range(epochs):
-        for chosen in torch.randperm(rows, generator=generator).split(size):
+        for chosen in torch.randperm(len(rows_N), generator=generator).split(size):
             optimizer.zero_grad(set_to_none=True)
-            loss(next(steps), chosen).backward(inputs=fitted)
+            loss(next(steps), rows_N[chosen]).backward(inputs=fitted)
             optimizer.step()
             schedule.step()
         report((epoch + 1) / epochs)
@@ -247,7 +260,7 @@ def _read(
     max_rows: int,
     report: Callable[[float], None],
 ) -> _FrozenOutputs:
-    """Outputs for the complete rows; each batch gets its questions in the next language."""
+    """Outputs for all rows from every choice of their inputs; each batch gets its questions in the next language."""
     model, loader = design.model, design.loader
     assert isinstance(model, AnsweringDualEncoder)
     model.eval()
@@ -257,27 +270,40 @@ def _read(
             for language in loader.languages
         ]
     turns = itertools.cycle(prepared)
-    columns: list[list[np.ndarray]] = [[] for _ in range(len(TITLED) + 2)]
+    states: defaultdict[str, list[np.ndarray]] = defaultdict(list)
+    places: defaultdict[str, list[np.ndarray]] = defaultdict(list)
+    pooled: list[np.ndarray] = []
     titles: list[str] = []
     right: list[csr_matrix] = []
     total = rows.count()
 
     def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        if inputs != MODALITIES:
-            return {}
-        states, pooled_BW = model.slot_states(batch, next(turns), (*TITLED, PICTURED))
-        return {**states, "whole": pooled_BW}
+        choices = [choice for choice in (*TITLED, PICTURED) if set(choice) <= set(inputs)]
+        read_states, pooled_BW = model.slot_states(batch, next(turns), choices)
+        if pooled_BW is None:
+            pooled_BW = torch.zeros(len(batch), model.image_tower.width)
+        return {**read_states, "pooled": pooled_BW}
 
     for item in encode(design, spread(rows.batches(), total, max_rows), rows.root, MODALITIES, read):
-        if not isinstance(item, Encoded) or not item.values:
+        if not isinstance(item, Encoded):
             continue
-        for part, values in zip(columns, item.values.values(), strict=True):
-            part.append(values.astype(np.float16))
-        titles += [row["title"] for row in item.rows]
+        for choice in map(inputs_name, (*TITLED, PICTURED)):
+            has_it = choice in item.values
+            start = sum(map(len, states[choice]))
+            places[choice].append(np.arange(start, start + len(item.rows)) if has_it else np.full(len(item.rows), -1))
+            if has_it:
+                states[choice].append(item.values[choice].astype(np.float16))
+        pooled.append(item.values["pooled"].astype(np.float16))
+        titles += [row["title"] if "title" in item.inputs else "" for row in item.rows]
         right.append(csr_matrix(loader.right_answers(item.rows, questions).flatten(1).numpy()))
         report(len(titles) / min(total, max_rows))
-    if not titles:
+    if not states[inputs_name(MODALITIES)]:
         raise CatalogError(f"no row of {rows.path} has both a picture and a title, so there is nothing to fit on")
-    names = require(prepared[0].answers_KD, "answer vectors", by="the fit of answer heads")
-    *states, pooled = [torch.from_numpy(np.concatenate(part)) for part in columns]
-    return _FrozenOutputs(states, pooled, names.clone(), gram_rows(titles), vstack(right, "csr"))
+    return _FrozenOutputs(
+        {choice: torch.from_numpy(np.concatenate(parts)) for choice, parts in states.items()},
+        {choice: torch.from_numpy(np.concatenate(parts)) for choice, parts in places.items()},
+        torch.from_numpy(np.concatenate(pooled)),
+        require(prepared[0].answers_KD, "answer vectors", by="the fit of answer heads").clone(),
+        gram_rows(titles),
+        vstack(right, "csr"),
+    )

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from shopvl.catalog.readers import open_catalog
+from shopvl.data.rows import ValidRow
 from shopvl.design.design import Design
 from shopvl.inference.features import labelled
 from shopvl.inference.predict import PromptedAnswers
@@ -107,9 +108,35 @@ def test_every_choice_of_inputs_has_its_turn_however_few_rows_there_are(rows: in
         turns.append(number)
         return weight.sum()
 
-    _fit([{"params": [weight]}], 1, 0.0, SHORT, loss, rows, 0, lambda share: None)
+    _fit([{"params": [weight]}], 1, 0.0, SHORT, loss, torch.arange(rows), 0, lambda share: None)
     assert turns == list(range(len(turns)))
     assert len(turns) > 1
+
+
+def test_rows_with_one_input_teach_what_they_have(prompted, toy_table: Path, tmp_path: Path) -> None:
+    frame = pl.read_parquet(toy_table)
+    drills = frame.head(20).with_columns(
+        product_id=pl.lit("drill-") + pl.col("product_id"),
+        title=pl.lit("Cordless impact drill 18 V"),
+        category_path=pl.lit(["unknown"]),
+        attributes=pl.lit(None, dtype=frame.schema["attributes"]),
+        image=pl.lit(None, dtype=frame.schema["image"]),
+    )
+    untitled = frame.tail(20).with_columns(title=pl.lit(None, dtype=pl.String))
+    pl.concat([frame.head(len(frame) - 20), untitled, drills]).write_parquet(tmp_path / "mixed.parquet")
+    batch = prompted.loader.inference_batch([ValidRow({"title": "Cordless impact drill 18 V"}, ("title",))])
+
+    def answer() -> str:
+        with torch.inference_mode():
+            logp_K = PromptedAnswers(prompted).read(batch, [("title",)])["title"]["category"][0]
+        return prompted.labels["category"][int(logp_K.argmax())]
+
+    fit_answer_heads(prompted, open_catalog(toy_table), fit=SHORT)
+    assert answer() != "unknown"
+    fit_answer_heads(prompted, open_catalog(tmp_path / "mixed.parquet"), fit=SHORT)
+    assert answer() == "unknown"
+    assert accuracy(prompted, open_catalog(toy_table), "title") > 0.7
+    assert accuracy(prompted, open_catalog(toy_table), "image") > 0.3
 
 
 def test_the_rows_of_a_run_are_as_good_as_the_catalog(prompted, toy_catalog, toy_rows) -> None:
