@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -290,6 +291,27 @@ class Collator:
         right_BQK[unknown_BQ] = False
         right_BQK[..., -1] = unknown_BQ
         return right_BQK
+
+    def possible_answers(self, rows: Sequence[Row], questions: Sequence[Question]) -> torch.Tensor:
+        """(B, Q, K) bool: where a category is known down to a node that has others below it, these, for the questions
+        about deeper levels: one of them is right, it is not known which."""
+        possible_BQK = torch.zeros(len(rows), len(questions), len(self.ontology.facts) + 1, dtype=torch.bool)
+        for b, row in enumerate(rows):
+            node = self.ontology.category(row["category_path"] or ())
+            below = self._below.get(node.path, {}) if node else {}
+            for q, question in enumerate(questions):
+                if question.family == "is" and question.level in below:
+                    possible_BQK[b, q, below[question.level]] = True
+        return possible_BQK
+
+    @cached_property
+    def _below(self) -> dict[tuple[str, ...], dict[int, list[int]]]:
+        """Path of a category -> level -> facts of the categories below it on that level."""
+        below: defaultdict[tuple[str, ...], defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for number, fact in enumerate(self.ontology.facts):
+            for depth in range(1, len(fact.path)):
+                below[fact.path[:depth]][len(fact.path)].append(number)
+        return {path: dict(by_level) for path, by_level in below.items()}
 
     @cached_property
     def languages(self) -> tuple[str, ...]:

@@ -73,6 +73,7 @@ class _FrozenOutputs:
     name_vectors_KD: Tensor
     grams_NG: csr_matrix  # none without a title
     right_NF: csr_matrix  # bool, F = Q * K: one in thousands is true
+    possible_NF: csr_matrix  # of these one is right, it is not known which (`Collator.possible_answers`)
 
     def rows(self, choice: tuple[Modality, ...]) -> Tensor:
         """Numbers of the rows that have these inputs."""
@@ -83,10 +84,13 @@ class _FrozenOutputs:
         name = inputs_name(choice)
         return self.states[name][self.place_N[name][chosen]]
 
-    def right(self, chosen: Tensor) -> Tensor:
-        """(B, Q, K) bool: the right answers of these rows."""
-        right_BF = torch.from_numpy(self.right_NF[chosen.numpy()].toarray())
-        return right_BF.unflatten(1, (-1, len(self.name_vectors_KD)))
+    def targets(self, chosen: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """(B, Q, K) bool, twice: the right answers of these rows, and the possible ones where no right one is known."""
+        right_BQK, possible_BQK = (
+            torch.from_numpy(table_NF[chosen.numpy()].toarray()).unflatten(1, (-1, len(self.name_vectors_KD)))
+            for table_NF in (self.right_NF, self.possible_NF)
+        )
+        return right_BQK.to(device), possible_BQK.to(device)
 
 
 def fit_answer_heads(
@@ -127,10 +131,11 @@ def _fit_words(
     Q, K = legal_QK.shape
     own_K, question_K = (legal_QK.sum(0) == 1).numpy(), legal_QK.int().argmax(0).numpy()
     titled = outputs.rows(("title",)).numpy()
-    right_NF = outputs.right_NF[titled]
-    right_NK = right_NF[:, question_K * K + np.arange(K)].toarray() & own_K
-    answered_NQ = (right_NF.reshape(-1, K).getnnz(1) > 0).reshape(-1, Q)
-    has_answer_NK = answered_NQ[:, question_K] & own_K
+    own_columns_K = question_K * K + np.arange(K)
+    right_NF, possible_NF = outputs.right_NF[titled], outputs.possible_NF[titled]
+    right_NK = right_NF[:, own_columns_K].toarray() & own_K
+    answered_NQ = ((right_NF + possible_NF).reshape(-1, K).getnnz(1) > 0).reshape(-1, Q)
+    has_answer_NK = answered_NQ[:, question_K] & own_K & ~possible_NF[:, own_columns_K].toarray()
     weights_GK, bias_K = fit_grams(outputs.grams_NG[titled], right_NK, has_answer_NK, fit, report)
     with torch.no_grad():
         head.ngram_linear.weights.weight.copy_(torch.from_numpy(weights_GK))
@@ -164,8 +169,8 @@ def _fit_titles(
         if "image" in choice:
             pooled_BW = F.dropout(outputs.pooled_NW[chosen].to(design.device).float(), fit.image_dropout)
             logits = logits + head.image_logits_with_title(pooled_BW)
-        right = outputs.right(chosen).to(design.device)
-        return squared_hinge_of_legal(logits, right, legal_QK.to(design.device)) / max(len(chosen), 1)
+        targets = outputs.targets(chosen, design.device)
+        return squared_hinge_of_legal(logits, *targets, legal_QK.to(design.device)) / max(len(chosen), 1)
 
     _fit(groups, fit.title_epochs, fit.weight_decay, fit, loss, outputs.rows(("title",)), seed, report)
 
@@ -192,8 +197,8 @@ def _fit_pictures(
         states = F.dropout(outputs.chosen_states(PICTURED, chosen).to(design.device).float(), fit.dropout)
         pooled_BW = F.dropout(outputs.pooled_NW[chosen].to(design.device).float(), fit.picture_dropout)
         logits = head.with_picture(states, _by_name(head, states, outputs), pooled_BW)
-        right = outputs.right(chosen).to(design.device)
-        return cross_entropy_of_legal(logits, right, legal_QK.to(design.device)) / len(chosen)
+        targets = outputs.targets(chosen, design.device)
+        return cross_entropy_of_legal(logits, *targets, legal_QK.to(design.device)) / len(chosen)
 
     _fit(groups, fit.picture_epochs, fit.picture_weight_decay, fit, loss, outputs.rows(PICTURED), seed, report)
 
@@ -240,17 +245,27 @@ def _fit(
         report((epoch + 1) / epochs)
 
 
-def squared_hinge_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tensor) -> Tensor:
-    """Sum over the questions that have a right answer, and over their legal answers, of max(0, 1 - sign * logit)^2."""
-    has_answer_BQ1 = right_BQK.any(-1, keepdim=True)
+def squared_hinge_of_legal(logits_BQK: Tensor, right_BQK: Tensor, possible_BQK: Tensor, legal_QK: Tensor) -> Tensor:
+    """Sum over the questions that have a right answer, and over their legal answers, of max(0, 1 - sign * logit)^2.
+
+    Where only possible answers are known the others are wrong, and nothing is said of these.
+    """
+    has_answer_BQ1 = (right_BQK | possible_BQK).any(-1, keepdim=True)
     sign_BQK = 2.0 * right_BQK - 1.0
-    return (F.relu(1 - sign_BQK * logits_BQK).square() * (legal_QK & has_answer_BQ1)).sum()
+    return (F.relu(1 - sign_BQK * logits_BQK).square() * (legal_QK & has_answer_BQ1 & ~possible_BQK)).sum()
 
 
-def cross_entropy_of_legal(logits_BQK: Tensor, right_BQK: Tensor, legal_QK: Tensor) -> Tensor:
-    """Sum over the questions that have a right answer of -log p of it; several right ones share the target."""
-    logp_BQK = logits_BQK.masked_fill(~legal_QK, -torch.inf).log_softmax(-1).masked_fill(~right_BQK, 0.0)
-    return -(logp_BQK.sum(-1) / right_BQK.sum(-1).clamp(min=1)).sum()
+def cross_entropy_of_legal(logits_BQK: Tensor, right_BQK: Tensor, possible_BQK: Tensor, legal_QK: Tensor) -> Tensor:
+    """Sum over the questions that have a right answer of -log p of it; several right ones share the target.
+
+    Where only possible answers are known: -log of the probability that it is any of them (partial labels; Cour et al.,
+    JMLR 2011).
+    """
+    logp_BQK = logits_BQK.masked_fill(~legal_QK, -torch.inf).log_softmax(-1)
+    right_BQ = logp_BQK.masked_fill(~right_BQK, 0.0).sum(-1) / right_BQK.sum(-1).clamp(min=1)
+    any_BQ = possible_BQK.any(-1)
+    possible_BQ = logp_BQK.masked_fill(~(possible_BQK | ~any_BQ[..., None]), -torch.inf).logsumexp(-1)
+    return -(right_BQ.sum() + possible_BQ.masked_fill(~any_BQ, 0.0).sum())
 
 
 def _read(
@@ -275,6 +290,7 @@ def _read(
     pooled: list[np.ndarray] = []
     titles: list[str] = []
     right: list[csr_matrix] = []
+    possible: list[csr_matrix] = []
     total = rows.count()
 
     def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
@@ -296,6 +312,7 @@ def _read(
         pooled.append(item.values["pooled"].astype(np.float16))
         titles += [row["title"] if "title" in item.inputs else "" for row in item.rows]
         right.append(csr_matrix(loader.right_answers(item.rows, questions).flatten(1).numpy()))
+        possible.append(csr_matrix(loader.possible_answers(item.rows, questions).flatten(1).numpy()))
         report(len(titles) / min(total, max_rows))
     if not states[inputs_name(MODALITIES)]:
         raise CatalogError(f"no row of {rows.path} has both a picture and a title, so there is nothing to fit on")
@@ -306,4 +323,5 @@ def _read(
         require(prepared[0].answers_KD, "answer vectors", by="the fit of answer heads").clone(),
         gram_rows(titles),
         vstack(right, "csr"),
+        vstack(possible, "csr"),
     )

@@ -237,3 +237,17 @@ def test_an_ontology_is_not_mined_from_rows_of_no_category(toy_rows) -> None:
     frame = pl.DataFrame([{name: row[name] for name in ("category_path", "attributes")} for row in toy_rows])
     other = frame.with_columns(pl.lit(["Unknown"]).alias("category_path"))
     assert mine_ontology([frame, other]) == mine_ontology([frame])
+
+
+def test_below_a_known_node_any_of_its_categories_is_possible(make_design, toy_rows, toy_ontology) -> None:
+    loader = make_design(find("prompt-mask", "tiny")).loader
+    questions, facts = questions_of(toy_ontology), toy_ontology.facts
+    leaf = toy_rows[0]
+    department = leaf["category_path"][:1]
+    possible_BQK = loader.possible_answers([leaf, {**leaf, "category_path": department}], questions)
+    assert not possible_BQK[0].any()
+    for question, possible_K in zip(questions, possible_BQK[1], strict=True):
+        paths = {facts[k].path for k in possible_K.nonzero().flatten().tolist()}
+        below = {path for path in (fact.path for fact in facts) if path[:1] == tuple(department)}
+        wanted = question.family == "is" and question.level > 1
+        assert paths == ({path for path in below if len(path) == question.level} if wanted else set())
