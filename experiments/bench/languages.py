@@ -4,8 +4,9 @@
 
 The words are those of `languages.json`: one translation per word, by another hand than the names and synonyms that a
 model is trained with. Each language has two ways to order them. What no list has stays, as brands and models do.
-Every language has the same products, so that its figures stand beside the English ones; `other-shops` counts what is
-accepted of Ukrainian titles, which no model of ours is taught. Answers are those of the title alone, and of both.
+Every language has the same products, so that its figures stand beside the English ones; answers are those of the title
+alone, and of both. `uk`: of Ukrainian `titles` of other shops, which no model of ours is taught, the `products` that are
+read by their title at all, and what is accepted of them.
 """
 
 from __future__ import annotations
@@ -99,10 +100,10 @@ def measured(design: Design, data: Path, split: str) -> dict[str, Any]:
         titles = [translated(title, language, number % 2, words) for number, title in enumerate(rows["title"])]
         told = rows.with_columns(pl.Series("title", titles))
         found[language] = {"titles": "; ".join(titles[:10])} | _figures(design, told)
-    shops = open_catalog(data / "other-shops.parquet", required=()).batches()
-    ukrainian = (frame.filter(pl.col("title").str.contains(r"\p{Cyrillic}")) for frame in shops)
-    cyrillic = read(design, ukrainian).answers.filter(pl.col("inputs") == "title")
-    found["uk"] = outside(cyrillic) | by_question(cyrillic, NAMES)
+    shops = pl.concat(open_catalog(data / "other-shops.parquet", required=()).batches())
+    ukrainian = shops.filter(pl.col("title").str.contains(r"\p{Cyrillic}"))
+    cyrillic = read(design, [ukrainian]).answers.filter(pl.col("inputs") == "title")
+    found["uk"] = {"titles": ukrainian.height} | outside(cyrillic) | by_question(cyrillic, NAMES)
     return found
 
 
