@@ -5,7 +5,7 @@
 The words are those of `languages.json`: one translation per word, by another hand than the names and synonyms that a
 model is trained with. Each language has two ways to order them. What no list has stays, as brands and models do.
 Every language has the same products, so that its figures stand beside the English ones; answers are those of the title
-alone, and of both. `uk`: of Ukrainian `titles` of other shops, which no model of ours is taught, the `products` that are
+alone, and of both. `uk`: of Ukrainian `titles` of other shops, which no model is taught, the `products` that are
 read by their title at all, and what is accepted of them.
 """
 
