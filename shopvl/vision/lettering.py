@@ -72,23 +72,41 @@ def _lettering(rgb: np.ndarray, word: Word, border: np.ndarray) -> Lettering:
     size = (rgb.shape[1], rgb.shape[0])
     tall = _sides(word.quad, size)[1]
     letters = _quad_mask(word.quad, size, grow_px=max(1.0, 0.1 * tall))
+    core = _quad_mask(word.quad, size, -max(1.0, 0.15 * tall))
     # a plate is seldom much larger than its words, so its colour is taken from a thin line along their edge
     around = _quad_mask(word.quad, size, max(1.5, 0.12 * tall)) & ~_quad_mask(word.quad, size, -max(1.0, 0.06 * tall))
     if not around.any():
         return Lettering(word, letters, False, False)
     ground = np.median(rgb[around], axis=0)
+    even = (np.abs(rgb[around] - ground).max(axis=1) < _NEAR).mean() >= 0.55
+    found = _plate(rgb, word, letters, ground, border) if even else None
+    if found is None and core.any():
+        # the engine's corners may lie on the plate's own edge: then its colour is the commonest between the letters
+        found = _plate(rgb, word, core, _commonest(rgb[core]), border)
+    return found or _tight_plate(rgb, word, letters)
+
+
+def _commonest(pixels: np.ndarray) -> np.ndarray:
+    """The colour (3,) around which most of the pixels (N, 3) lie."""
+    cells = (pixels / (_NEAR / 2)).astype(np.int64) @ np.array([1, 32, 1024])
+    return np.asarray(np.median(pixels[cells == np.bincount(cells).argmax()], axis=0))
+
+
+def _plate(
+    rgb: np.ndarray, word: Word, letters: np.ndarray, ground: np.ndarray, border: np.ndarray
+) -> Lettering | None:
+    """The words with the area of this colour around them, if that is a plate."""
+    if np.abs(ground - border).max() < _BACKDROP:
+        return None
     apart = np.abs(rgb - ground).max(axis=2)
-    if (apart[around] < _NEAR).mean() < 0.55 or np.abs(ground - border).max() < _BACKDROP:
-        return _tight_plate(rgb, word, letters)
     _, labels = cv2.connectedComponents(((apart < _NEAR) | letters).astype(np.uint8), connectivity=4)
     ys, xs = np.nonzero(letters)
     same = labels == labels[ys[0], xs[0]]
-    window = _window(word.quad, size)
-    inside = same & window
+    inside = same & _window(word.quad, (rgb.shape[1], rgb.shape[0]))
     if inside.sum() < 0.75 * same.sum() or inside.sum() < 1.1 * letters.sum() or inside.mean() > _LARGEST_PLATE:
-        return _tight_plate(rgb, word, letters)  # the ground goes on: it is the product or the background
+        return None  # the ground goes on: it is the product or the background
     if not _compact(inside | letters):
-        return _tight_plate(rgb, word, letters)
+        return None
     bare = inside & ~letters
     flat = float(np.median(apart[bare])) < 4.0 if bare.any() else False
     return Lettering(word, _grown(_filled(inside | letters), 1), True, flat)

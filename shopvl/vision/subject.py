@@ -133,7 +133,7 @@ def with_drawing_painted_out(drawn: Image.Image, photo: Image.Image) -> Image.Im
 def _covered(pixels: np.ndarray, shown: SubjectMap) -> np.ndarray:
     """bool (Y, X): text laid over the picture, a little more than all of it, and a drawn frame around it."""
     # lines along plates and soft rims lie outside of them
-    grown = cv2.dilate((shown.overlay > 0.1).astype(np.uint8), _CROSS, iterations=2)
+    grown = cv2.dilate((shown.overlay > 0.1).astype(np.uint8), _CROSS)
     covered = _resized(grown, pixels.shape[:2]) > 0.1
     height, width = shown.overlay.shape
     frame = _frame_px(np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)))

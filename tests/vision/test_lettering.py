@@ -63,6 +63,29 @@ def test_a_word_on_a_flat_plate_is_laid_over_and_the_plate_is_found():
     assert laid_over(found, np.asarray(photo), subject)
 
 
+@pytest.mark.parametrize("beyond", [0, 2])
+def test_a_plate_is_found_whose_edge_is_where_the_engine_puts_the_corners(beyond):
+    photo, subject = shirt()
+    ImageDraw.Draw(photo).rectangle((64, 84, 135, 113), fill=(250, 220, 40))
+    written(photo, "BLUE", (70, 86), fill=(10, 10, 10))
+    corners = (64 - beyond, 84 - beyond, 136 + beyond, 114 + beyond)
+    word = a_word("BLUE", *(corner / 200 for corner in corners))
+    (found,) = letterings(np.asarray(photo), [word])
+    assert found.plate
+    assert found.flat
+    assert laid_over(found, np.asarray(photo), subject)
+    outside = np.ones((200, 200), dtype=bool)
+    outside[81:117, 61:139] = False
+    assert not found.region[outside].any()
+    assert found.region[84:114, 64:136].all()
+
+
+def test_a_name_that_fills_the_engine_s_box_is_still_printed():
+    photo, subject = shirt()
+    word = written(photo, "KAIRO", (70, 90), fill=(240, 240, 240), stroke_width=1)
+    assert not verdict(photo, subject, word)
+
+
 def test_a_word_with_a_rim_is_laid_over():
     photo, subject = shirt()
     how = {"fill": (214, 28, 40), "stroke_width": 2, "stroke_fill": (255, 255, 255)}
