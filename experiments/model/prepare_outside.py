@@ -4,14 +4,13 @@
 
 Writes `outside.parquet`, to train on and, in its split `val`, to calibrate on:
 
-- all of `rows.parquet`, the titles of some train products once more in another language (`translate_titles.py`), and
-  as many val products with translated titles;
+- all of `rows.parquet`, every title once more in another language (`translate_titles.py`), and val products with such
+  titles;
 - phone photos of clothes (`clothing-snapshots`), a share of the senders for `val`, and products of other shops;
 - things that are none of the categories (`other-goods`, `titles-other-goods`, what the drawn shop has for the home), as
   rows of the category `unknown`.
 
-Training needs a picture and a title. There a photo without a title gets the name of its kind, and pictures and titles
-of unknown things are put together at random. Rows of `val` stay as they are.
+A row has what its source has: a picture, a title, or both.
 """
 
 from __future__ import annotations
@@ -41,9 +40,8 @@ SCHEMA = {
     "source": pl.String,
 }
 VAL_SENDERS = 15  # of 100
-TRANSLATED = 9000  # train products whose titles come once more, in another language
-SHOP_TIMES = 3  # a row of another shop comes so often: there are few
-TITLES_PER_PICTURE = 3  # of unknown things
+PICTURED = 0.3  # of the titles in other languages
+SNAPSHOT_TIMES, SHOP_TIMES = 2, 3  # a train row comes so often: there are few
 OWN_HOME = ("Home Furnishing", "Textiles")  # what the drawn shop's home department shares with the fashion shop
 FAMILIAR_KINDS = ("watch", "umbrella")  # of other-goods: kinds that the fashion shop has as well
 OTHER_TITLES = ("ditto/Abt-Buy", "ditto/Amazon-Google", "oracle-samples/db-sample-schemas (OE)")
@@ -70,46 +68,51 @@ def write_outside(data: Path, rows: Path, out: Path, share: float = 1.0, seed: i
     own = own.with_columns(
         pl.when(unknown).then(pl.lit(list(NO_CATEGORY))).otherwise("category_path").alias("category_path")
     )
-    parts = [own.select(COLUMNS), _translated(own, data, ontology, rng, share)]
-    parts += [_frame(part) for part in (_snapshots(read, rng), _shops(read, ontology), _unknown(read, rng))]
-    pl.concat([part.select(COLUMNS).cast(SCHEMA) for part in parts]).write_parquet(out / "outside.parquet")
+    others = (_translated(own, data, ontology, rng, share), _snapshots(read), _shops(read, ontology), _unknown(read))
+    parts = [own.select(COLUMNS).cast(SCHEMA), *map(_frame, others)]
+    pl.concat(parts).write_parquet(out / "outside.parquet")
 
 
 def _frame(rows: Iterator[Row]) -> pl.DataFrame:
     return pl.DataFrame([{name: row.get(name) for name in COLUMNS} for row in rows], schema=SCHEMA)
 
 
-def _translated(own: pl.DataFrame, data: Path, ontology: Ontology, rng: random.Random, share: float) -> pl.DataFrame:
-    """Train products once more with titles in other languages; val products that `own` has in the large size only."""
-    train = own.filter((pl.col("split") == "train") & ~pl.col("product_id").str.ends_with("-224"))
-    train = train.sample(min(round(TRANSLATED * share), len(train)), seed=rng.getrandbits(32))
-    small = pl.read_parquet(data / "fashion-products-small.parquet").filter(pl.col("split") == "val")
-    val = small.filter((pl.col("product_id") + "-224").is_in(own["product_id"].implode()))
-    return _frame(
-        {
-            **row,
-            "product_id": f"{row['product_id']}-{language}",
-            "title": title,
-            "language": language,
-            "source": "fashion",
-        }
-        for row in (*train.iter_rows(named=True), *val.iter_rows(named=True))
-        for language in [rng.choice(LANGUAGES)]
-        for title in [translate(row["title"], _facts(row, ontology), language, rng)]
-    )
+def _translated(own: pl.DataFrame, data: Path, ontology: Ontology, rng: random.Random, share: float) -> Iterator[Row]:
+    """Every train product once more with a title in another language, some with the picture; val products that `own`
+    has in the large size only."""
+    small = pl.read_parquet(data / "fashion-products-small.parquet")
+    train = small.filter(pl.col("split") == "train").sample(fraction=share, seed=rng.getrandbits(32))
+    is_large = (pl.col("product_id") + "-224").is_in(own["product_id"].implode())
+    for row in (
+        *train.iter_rows(named=True),
+        *small.filter((pl.col("split") == "val") & is_large).iter_rows(named=True),
+    ):
+        language = rng.choice(LANGUAGES)
+        title = translate(row["title"], _facts(row, ontology), language, rng)
+        pictured = row["split"] == "val" or rng.random() < PICTURED
+        image = row["image"] if pictured else None
+        known = {"title": title, "image": image, "language": language, "source": "fashion"}
+        yield {**row, **known, "product_id": f"{row['product_id']}-{language}"}
 
 
 def _facts(row: Row, ontology: Ontology) -> list[Fact]:
     return [ontology.facts[number] for number in ontology.fact_ids(row["category_path"], row["attributes"])]
 
 
-def _snapshots(read: Read, rng: random.Random) -> Iterator[Row]:
+def _snapshots(read: Read) -> Iterator[Row]:
     """Photos of clothes; "Not sure" and "Other" are garments of any kind, so nothing is said of their category."""
     for row in read("clothing-snapshots").iter_rows(named=True):
         sender = row["source"].rpartition("=")[2]
-        split = "val" if zlib.crc32(sender.encode()) % 100 < VAL_SENDERS else "train"
-        named = rng.choice([row["label"], *(row["category_path"] or ())[-1:]])
-        yield {**row, "split": split, "title": named if split == "train" else None, "source": "clothing-snapshots"}
+        row = {**row, "title": None, "source": "clothing-snapshots"}
+        if zlib.crc32(sender.encode()) % 100 < VAL_SENDERS:
+            yield {**row, "split": "val"}
+        else:
+            yield from _repeated({**row, "split": "train"}, SNAPSHOT_TIMES)
+
+
+def _repeated(row: Row, times: int) -> Iterator[Row]:
+    for number in range(times):
+        yield {**row, "product_id": f"{row['product_id']}-{number}"}
 
 
 def _shops(read: Read, ontology: Ontology) -> Iterator[Row]:
@@ -119,41 +122,19 @@ def _shops(read: Read, ontology: Ontology) -> Iterator[Row]:
         while path and ontology.category(path) is None:
             path.pop()
         row = {**row, "category_path": path or list(NO_CATEGORY)}
-        if row["split"] == "val":
-            yield row
-            continue
-        for number in range(SHOP_TIMES):
-            yield {**row, "product_id": f"{row['product_id']}-{number}", "title": row["title"] or row["label"]}
+        yield from _repeated(row, SHOP_TIMES if row["split"] == "train" else 1)
 
 
-def _unknown(read: Read, rng: random.Random) -> Iterator[Row]:
-    """Pictures and titles of other goods: of `train` together at random, of `val` each by itself."""
+def _unknown(read: Read) -> Iterator[Row]:
+    """Pictures of other goods, and titles of others."""
+    for row in read("other-goods").iter_rows(named=True):
+        path = row["category_path"] if row["label"] in FAMILIAR_KINDS else list(NO_CATEGORY)
+        yield {**row, "title": None, "category_path": path, "source": "other-goods"}
     titles = read("titles-other-goods").filter(
         (pl.col("source").is_in(OTHER_TITLES) & ~pl.col("title").str.contains(AS_IN_FASHION))
         | (pl.col("source").str.contains("retail-demo") & pl.col("category_path").list.first().is_in(OTHER_SHELVES))
     )
-    pictures = read("other-goods")
-    shown = {split: pictures.filter(pl.col("split") == split).to_dicts() for split in ("train", "val")}
-    said = {split: titles.filter(pl.col("split") == split).sample(fraction=1, shuffle=True, seed=0) for split in shown}
-    waiting = said["train"].iter_rows(named=True)
-    for row in shown["train"]:
-        if row["label"] in FAMILIAR_KINDS:
-            yield {**row, "title": row["label"], "source": "other-goods"}
-            continue
-        for number in range(TITLES_PER_PICTURE):
-            other = next(waiting)
-            known = {"title": other["title"], "language": other["language"], "category_path": list(NO_CATEGORY)}
-            yield {
-                **row,
-                **known,
-                "product_id": f"{row['product_id']}-{number}",
-                "attributes": None,
-                "source": "other-goods",
-            }
-    for row in shown["val"]:
-        path = row["category_path"] if row["label"] in FAMILIAR_KINDS else list(NO_CATEGORY)
-        yield {**row, "title": None, "category_path": path, "attributes": None, "source": "other-goods"}
-    for number, row in enumerate(said["val"].iter_rows(named=True)):
+    for number, row in enumerate(titles.iter_rows(named=True)):
         known = {"category_path": list(NO_CATEGORY), "attributes": None, "source": "titles-other-goods"}
         yield {**row, **known, "product_id": f"other-title-{number}"}
 
