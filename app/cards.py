@@ -49,10 +49,10 @@ def message(headline: str, body: str = "", tone: str = "plain") -> str:
     return f'<div class="sv-message {tone}" role="{role}">{lead}{f"<p>{text(body)}</p>" if body else ""}</div>'
 
 
-def chip(decision: str, words: Translations, why: str = "") -> str:
-    """What to do with an answer; `why` where it is not for the usual reason."""
+def chip(decision: str, words: Translations, reason: str = "") -> str:
+    """What to do with an answer, and why if that is known."""
     mark = DECISION_MARKS[decision]  # type: ignore[index]
-    means = text(words(f"decision_means.{why or decision}"))
+    means = text(words(f"reason.{reason}" if reason else f"decision_means.{decision}"))
     name = text(words(f"decision.{decision}"))
     return f'<span class="sv-chip {decision}" title="{means}"><b aria-hidden="true">{mark}</b>{name}</span>'
 
@@ -87,7 +87,7 @@ def answers(read: Read, words: Translations) -> str:
 
 def verdict(reply: Reply, words: Translations) -> str:
     """What to do with an answer, as a chip."""
-    return chip(reply.decision, words, "conflict" if reply.conflict else "")
+    return chip(reply.decision, words, reply.reason)
 
 
 def _conflict(conflict: Conflict, words: Translations) -> str:
@@ -107,15 +107,17 @@ def answer(reply: Reply, words: Translations, *, button: bool = True) -> str:
         sure = f'{gauge(reply.probability, decision)}<span class="sv-share">{words.share(reply.probability)}</span>'
     rests = ", ".join(words(f"evidence.{source}") for source in reply.evidence)
     others = " · ".join(f"{words.short(name, value)} {words.share(share)}" for value, share in reply.alternatives[:2])
+    else_ = words("product.else" if reply.value == reply.best_guess else "product.which")
     under = " · ".join(
         part
         for part in (
+            words(f"reason.{reply.reason}") if reply.decision != "accept" else "",
             f"{words('product.rests_on')} {rests}" if rests else "",
-            f"{words('product.else')} {others}" if others and reply.value is not None else "",
+            f"{else_} {others}" if others else "",
         )
         if part
     )
-    about = f'data-do="heat" data-property="{text(name)}" data-value="{text(reply.value)}"'
+    about = f'data-do="heat" data-property="{text(name)}" data-value="{text(reply.best_guess)}"'
     act = about if reply.value is not None else ""
     tag = "button" if button and act else "div"
     flag = " conflict" if reply.conflict else ""

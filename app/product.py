@@ -198,7 +198,7 @@ def seen_first(answers: Json) -> tuple[str, str | None]:
     if answers["conflicts"]:
         return answers["conflicts"][0]["property"], answers["conflicts"][0]["shown"]
     first = next((answer for answer in answers["answers"] if answer["property"] == CATEGORY), answers["answers"][0])
-    return first["property"], first["value"]
+    return first["property"], first["best_guess"]
 
 
 def opened(service: AppService, product_id: str, cache: str) -> tuple[str | None, str]:

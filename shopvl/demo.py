@@ -15,7 +15,7 @@ from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
-from shopvl.inference.ask import Product, sentence
+from shopvl.inference.ask import Product, sentences
 from shopvl.paths import SHIPPED
 from shopvl.reporting.page import Chip, Figure, FoundProduct, Page, ProductCard
 from shopvl.search import Plan, SearchIndex, Settings, build_index
@@ -50,7 +50,7 @@ def first_answers(out: Path, seed: int = 0) -> Iterator[str]:
         product = Product(design, image_bytes(row["image"], table.parent), row["title"], answers)
         answers = product.answers
         replies = product.replies()
-        answers_text = "; ".join(sentence(replies[name]) for name in product.applicable(replies))
+        answers_text = "; ".join(sentences([replies[name] for name in product.applicable(replies)]))
         yield f"{row['title']}\n  by its picture and title: {answers_text}"
 
 
@@ -135,7 +135,7 @@ def demo_page(catalog: Catalog, tags: Path, index: SearchIndex, tagged: Tagged, 
             Figure(value=str(tagged.conflicts), label="picture and title disagree", note="possible listing errors"),
         ]
     )
-    page.section("Tagged products", "Every answer has a probability and a decision: accept, review, or unknown.")
+    page.section("Tagged products", "Every answer has a probability, a decision and its reason.")
     page.gallery(_products(catalog, tags))
     page.section("Search", "The nearest products to the words, in the space that pictures, titles and queries share.")
     for query in QUERIES:

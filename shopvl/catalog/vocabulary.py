@@ -5,6 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 Decision = Literal["accept", "review", "unknown"]  # about an answer: use it, let a person look, or there is none
+Reason = Literal[  # of a decision
+    "accepted",
+    "below the threshold",
+    "picture and title disagree",
+    "input unfamiliar",
+    "input empty",
+    "category unknown",
+    "property does not apply",
+    "values do not go together",
+]
 UNKNOWN = "unknown"  # the answer, and the word in a sheet, that says a product does not have this property
 NO_CATEGORY = (UNKNOWN,)  # the category path of a row that says: this product is of none of the categories
 UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look

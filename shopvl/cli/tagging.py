@@ -102,6 +102,8 @@ def _print_tagged(done: Tagged, folder: Path) -> None:
     for name, counts in done.decisions.items():
         table.add_row(name, *(str(counts[decision]) for decision in ("accept", "review", "unknown")))
     out.print(table)
+    for line in done.why_lines():
+        out.print(line, highlight=False)
     out.print(f"{done.rows} rows in = {done.tagged} tagged + {done.rejected} rejected; {done.conflicts} conflicts")
     out.print(f"{done.reused} rows were known, {done.computed} computed: {done.speed_line()}", highlight=False)
     for reason, count in done.reasons.most_common(SHOWN_REASONS):

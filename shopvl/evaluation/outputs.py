@@ -178,6 +178,6 @@ class _Collected:
                 probability=np.array([row["probability"] for row in decided]),
                 accepted=np.array([row["decision"] == "accept" for row in decided], dtype=bool),
                 conflict=np.array([row["conflict"] for row in decided], dtype=bool),
-                reason=[row.get("reason") or row["decision"] for row in decided],
+                reason=[row["reason"] for row in decided],
             ),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.known_properties import other_words
 from shopvl.catalog.ontology import Fact, Ontology, Property
 from shopvl.catalog.queries import facts_by_name, says
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN, Reason
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.inference.encode import encoded, prepare
@@ -51,6 +51,8 @@ class Reply:
     evidence: tuple[str, ...]
     conflict: bool
     alternatives: tuple[tuple[str, float], ...]
+    best_guess: str | None  # of a category the whole path, where `value` is a node above it
+    reason: Reason
     named: tuple[tuple[str, float], ...] = ()
 
     def verdict(self) -> Literal["yes", "no"] | None:
@@ -60,9 +62,9 @@ class Reply:
         return "yes" if sum(share for _, share in self.named) >= 0.5 else "no"
 
     def rather(self) -> str | None:
-        """The answer, where the verdict is no and it is none of the values named."""
-        is_named = any(_is_in(self.value, value) for value, _ in self.named)
-        return self.value if self.verdict() == "no" and not is_named else None
+        """The best guess, where the verdict is no and it is none of the values named."""
+        is_named = any(_is_in(self.best_guess, value) for value, _ in self.named)
+        return self.best_guess if self.verdict() == "no" and not is_named else None
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -207,6 +209,8 @@ class Product:
                 evidence=tuple(row["evidence"]),
                 conflict=row["conflict"],
                 alternatives=tuple((other["value"], other["probability"]) for other in row["alternatives"]),
+                best_guess=row["best_guess"],
+                reason=row["reason"],
             )
             for row in self.answers.rows(self.item, precision)
         }
@@ -225,14 +229,13 @@ class Product:
         return conflicts
 
     def applicable(self, replies: Mapping[str, Reply]) -> list[str]:
-        """The category, and the properties that products of the answered category have."""
-        category = replies[CATEGORY].value if CATEGORY in replies else None
-        path = category.split(CATEGORY_JOIN) if category else ()
-        return [name for name in replies if name == CATEGORY or self.design.ontology.applies(name, path)]
+        """The category, and the properties that the product can have."""
+        return [name for name, reply in replies.items() if reply.reason != "property does not apply"]
 
     def shares(self, name: str, values: Iterable[str]) -> tuple[tuple[str, float], ...]:
         """The values, the likeliest first, each with its probability from all inputs of the product."""
-        labels, share_K = self.design.labels[name], self.item.values[f"{inputs_name(self.inputs)}/{name}"][0]
+        (used,) = self.answers.used_inputs(self.item)
+        labels, share_K = self.design.labels[name], self.item.values[f"{inputs_name(used or self.inputs)}/{name}"][0]
         shares = [(value, float(share_K[[_is_in(label, value) for label in labels]].sum())) for value in values]
         return tuple(sorted(shares, key=lambda pair: -pair[1]))
 
@@ -287,12 +290,25 @@ def answered(question: ParsedQuestion, product: Product, precision: float = DEFA
 def sentence(reply: Reply) -> str:
     """The answer in words."""
     if reply.value is None:
-        return f"{reply.property}: {UNKNOWN}"
+        return f"{reply.property}: {UNKNOWN} ({reply.reason})"
     if not reply.named:
-        return f"{reply.property}: {_short(reply.value)} ({reply.probability:.0%}, {reply.decision})"
+        why = "" if reply.reason == "accepted" else f": {reply.reason}"
+        return f"{reply.property}: {_short(reply.value)} ({reply.probability:.0%}, {reply.decision}{why})"
     values = " or ".join(f"{value} with probability {share:.0%}" for value, share in reply.named)
     rather = f", rather {_short(other)}" if (other := reply.rather()) is not None else ""
     return f"{reply.verdict()}: {reply.property} is {values}{rather}"
+
+
+def sentences(replies: Sequence[Reply]) -> Iterator[str]:
+    """The answers in words; those that are unknown for one reason, in one sentence at the end."""
+    unknown: dict[Reason, list[str]] = {}
+    for reply in replies:
+        if reply.value is None:
+            unknown.setdefault(reply.reason, []).append(reply.property)
+        else:
+            yield sentence(reply)
+    for reason, names in unknown.items():
+        yield f"{', '.join(names)}: {UNKNOWN} ({reason})"
 
 
 def _is_in(answer: str | None, value: str) -> bool:

@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_name
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology, Visual
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.vocabulary import UNKNOWN, UNKNOWN_BELOW, Decision, TitleGroup
+from shopvl.catalog.vocabulary import UNKNOWN, TitleGroup
 from shopvl.design.design import Design
 from shopvl.inference.features import ABSENT, Labelled, Report, labelled
 from shopvl.inference.predict import TITLE, TITLE_WEIGHT_KEY, answers_of, geometric_mixture
@@ -67,11 +66,6 @@ class AnswerCalibration:
         """The highest precision that holds with 95% certainty from any confidence on; 0 where none was measured."""
         return max((held for _, held in self.curve), default=0.0)
 
-    def decide(self, probability: float, precision: float, conflict: bool = False) -> Decision:
-        """What to do with an answer of that probability; where picture and title disagree it is never accepted."""
-        (decision,) = decisions([probability], self.threshold(precision), [conflict])
-        return decision
-
     def probabilities(self, logp_NK: Tensor) -> Tensor:
         """Calibrated probabilities (N, K): temperature scaling, then beta calibration of the best answer.
 
@@ -87,18 +81,6 @@ class AnswerCalibration:
         own_N1 = beta_calibrate(best_N1, p_NK.new_tensor(self.shape))
         own_N1 = torch.maximum(own_N1, next_N1 / (1 + next_N1) * (1 + EPS))
         return (share_NK * (1 - own_N1)).scatter(1, best_index_N1, own_N1).float()
-
-
-def decisions(
-    probability_N: ArrayLike, threshold_N: ArrayLike, conflict_N: ArrayLike, *, known_N: ArrayLike = True
-) -> list[Decision]:
-    """Accept an answer from the threshold on, unless picture and title disagree; else review it, or `unknown` where
-    it is below UNKNOWN_BELOW. No answer (`known_N` false) is `unknown` as well."""
-    probability_N = np.asarray(probability_N, dtype=np.float64)
-    known, conflict = np.asarray(known_N, dtype=bool), np.asarray(conflict_N, dtype=bool)
-    below_N = np.where(known & (probability_N >= UNKNOWN_BELOW), "review", "unknown")
-    decided: list[Decision] = np.where(known & (probability_N >= threshold_N) & ~conflict, "accept", below_N).tolist()
-    return decided
 
 
 def beta_calibrate(score: Tensor, shape_3: Tensor) -> Tensor:

@@ -1,35 +1,33 @@
-"""Answers as rows: property and value of each product, with probability, decision, evidence and conflict."""
+"""Answers as rows: what a model says of each product's properties, with probability, evidence and conflict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import torch
 from torch import Tensor
 
-from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, Modality, inputs_name
-from shopvl.catalog.queries import facts_named
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN
+from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
+from shopvl.catalog.queries import facts_named, named_properties
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, FAMILIAR_FROM, UNKNOWN
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
-from shopvl.inference.calibrate import UNMEASURED, calibration_of, conflict_score, decisions
+from shopvl.inference.calibrate import conflict_score
+from shopvl.inference.decide import ANSWERED, Rules, calibrations_of, decide
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.familiarity import p_values
+from shopvl.inference.levels import CategoryLevels, level_name
 from shopvl.inference.predict import answers_of
 from shopvl.vision.ocr import Word
 
 ALTERNATIVES = 3
-NO_ANSWER: dict[str, Any] = {
-    "value": None,
-    "alternatives": [],
-    "conflict": False,
-    "evidence": [],
-}
 SINGLE_INPUTS: tuple[tuple[Modality, ...], ...] = (("image",), ("title",))
 OCR = "ocr"
 EVIDENCE = (*MODALITIES, OCR)  # all that an answer can rest on
@@ -49,91 +47,149 @@ def tags_of(
         yield item if isinstance(item, RejectedRow) else answers.rows(item, precision)
 
 
+def _decided(products: Sequence[dict[str, Any]], rules: Rules) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = decide(pa.RecordBatch.from_pylist(products, schema=ANSWERED), rules).to_pylist()
+    return rows
+
+
 class HeadAnswers:
     """Answers of the design's heads; picture and title are also asked alone, for evidence and conflicts."""
 
     def __init__(self, design: Design) -> None:
         self.design, self.labels = design, design.labels
         self.answers = answers_of(design)
-        self.calibrations = {
-            (inputs_name(inputs), name): calibration_of(design, inputs_name(inputs), name)
-            for inputs in INPUT_CHOICES
-            for name in design.labels
-        }
+        self.levels = CategoryLevels(design.labels.get(CATEGORY, ()))
+        self.calibrations = calibrations_of(design)
+
+    def rows(self, item: Encoded, precision: float) -> list[dict[str, Any]]:
+        """One row per product and property: its answer and what to do with it."""
+        return _decided(self.products(item), Rules.of(self.design.ontology, self.calibrations, precision))
 
     def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        """Probabilities (B, K) as `INPUTS/PROPERTY`, from all inputs together and from each alone; conflict scores; and
-        how familiar each input is, as `familiarity/INPUT`."""
+        """Probabilities (B, K) as `INPUTS/PROPERTY`, from all inputs together and from each alone, of the category at
+        every level too, if levels were measured; conflict scores; and how familiar each input is, as
+        `familiarity/INPUT`."""
         alone = [single for single in SINGLE_INPUTS if set(single) < set(inputs)]
         answered, vectors = self.answers.read_with_vectors(batch, [inputs, *alone])
-        values = {
-            f"{choice}/{name}": self.calibrations[choice, name].probabilities(logp)
-            for choice, by_name in answered.items()
-            for name, logp in by_name.items()
-        }
-        values |= p_values(self.design.familiarity, vectors, batch)
+        values = dict(p_values(self.design.familiarity, vectors, batch))
+        for choice, by_name in answered.items():
+            for name, logp in by_name.items():
+                values[f"{choice}/{name}"] = self.calibrations[choice, name].probabilities(logp)
+            by_level = self.levels.read(values[f"{choice}/{CATEGORY}"]) if self._has_levels else {}
+            for name, logp in ((level_name(level), logp) for level, logp in by_level.items()):
+                values[f"{choice}/{name}"] = self.calibrations[choice, name].probabilities(logp)
         if alone:
             for name, labels in self.design.labels.items():
                 values[f"conflict/{name}"] = conflict_score(values[f"image/{name}"], values[f"title/{name}"], labels)
         return values
 
-    def rows(self, item: Encoded, precision: float) -> list[dict[str, Any]]:
-        """One row per product and property: its answer and what to do with it."""
-        together = inputs_name(item.inputs)
-        thresholds = {name: self.calibrations[together, name].threshold(precision) for name in self.labels}
-        return _decided(list(self.answer_rows(item)), thresholds)
+    @cached_property
+    def _has_levels(self) -> bool:
+        """Whether any level was measured: without that none is ever accepted."""
+        names = set(map(level_name, self.levels.names))
+        return any(calibration.rows for (_, name), calibration in self.calibrations.items() if name in names)
 
-    def answer_rows(self, item: Encoded) -> Iterator[dict[str, Any]]:
-        """One answer per product and property; the decision about it follows from the precision that is asked for.
+    def used_inputs(self, item: Encoded) -> list[tuple[Modality, ...]]:
+        """Product by product the inputs that it is answered from: those that look like what the model knows."""
+        familiar_of = {
+            single: item.values[key] >= FAMILIAR_FROM
+            for single in item.inputs
+            if (key := f"familiarity/{single}") in item.values
+        }
+        return [
+            tuple(single for single in item.inputs if single not in familiar_of or familiar_of[single][number])
+            for number in range(len(item.items))
+        ]
 
-        `unknown` if the category does not have the property, or if there is only a picture and pictures do not show it.
-        """
-        unseen = (
-            set() if "title" in item.inputs else {p.id for p in self.design.ontology.properties if p.visual == "no"}
-        )
+    def products(self, item: Encoded) -> list[dict[str, Any]]:
+        """Product by product what the model says, as ANSWERED describes it."""
+        used = self.used_inputs(item)
+        products: list[dict[str, Any]] = [{}] * len(used)
+        for inputs in dict.fromkeys(used):
+            numbers = [number for number, own in enumerate(used) if own == inputs]
+            # where the model knows none of the inputs, it is asked all the same: `decide` says what becomes of that
+            part = Encoded(
+                inputs or item.inputs,
+                [item.items[number] for number in numbers],
+                {name: values[numbers] for name, values in item.values.items()},
+            )
+            about = {"inputs": inputs_name(inputs), "unfamiliar": [one for one in item.inputs if one not in inputs]}
+            for number, said in zip(numbers, self._said(part), strict=True):
+                products[number] = said | about
+        return products
+
+    def _said(self, item: Encoded) -> Iterator[dict[str, Any]]:
+        """Id, answers and levels of every product, from all inputs of the item."""
         # a property at a time for the whole batch: row by row, the overhead of numpy's calls would dominate
-        by_property = {name: self._rows(item, name) for name in self.design.labels}
-        for number, product in enumerate(item.rows):
-            category: tuple[str, ...] = ()
-            for name, rows in by_property.items():
-                row = rows[number]
-                if name == CATEGORY:
-                    category = tuple(row["value"].split(CATEGORY_JOIN)) if row["value"] else ()
-                elif name in unseen or not self.design.ontology.applies(name, category):
-                    row |= NO_ANSWER
-                yield {"product_id": product["product_id"], **row}
+        named_R = self._named(item)
+        by_property = [self._answers(item, name, named_R) for name in self.labels]
+        levels = [self._level(item, level) for level in self.levels.names] if self._has_levels else []
+        for number, row in enumerate(item.rows):
+            yield {
+                "product_id": row["product_id"],
+                "levels": [nodes[number] for nodes in levels],
+                "answers": [answers[number] for answers in by_property],
+            }
 
-    def _rows(self, item: Encoded, name: str) -> list[dict[str, Any]]:
+    def _named(self, item: Encoded) -> Sequence[frozenset[str] | None]:
+        """Product by product the properties that its title names a value of; None where no title was read."""
+        if "title" not in item.inputs:
+            return [None] * len(item.items)
+        return named_properties([row.get("title") or "" for row in item.rows], self.design.ontology)
+
+    def _answers(self, item: Encoded, name: str, named_R: Sequence[frozenset[str] | None]) -> list[dict[str, Any]]:
         """One property's answer for every product, whatever its category."""
         together = inputs_name(item.inputs)
-        calibration, values = self.calibrations[together, name], self.design.labels[name]
+        values = self.design.labels[name]
         ranked_R = _ranked(item.values[f"{together}/{name}"], values)
         evidence_R = self._evidence(item, name, [values.index(ranked[0][0]) for ranked in ranked_R])
-        score_R = item.values.get(f"conflict/{name}")
-        conflict_R = [False] * len(ranked_R) if score_R is None else (score_R >= calibration.conflict_from).tolist()
-        rows = []
-        for ranked, evidence, conflict in zip(ranked_R, evidence_R, conflict_R, strict=True):
-            value, probability = ranked[0]
-            row = {
+        conflict_R = self._conflicts(item, name).tolist()
+        return [
+            {
                 "property": name,
-                "value": value,
-                "probability": probability,
+                "value": None if ranked[0][0] == UNKNOWN else ranked[0][0],
+                "probability": ranked[0][1],
                 "evidence": evidence,
                 "conflict": conflict,
+                "named": None if named is None else name in named,
                 "alternatives": _listed(ranked),
             }
-            rows.append(row | NO_ANSWER if value == UNKNOWN else row)
-        return rows
+            for ranked, evidence, conflict, named in zip(ranked_R, evidence_R, conflict_R, named_R, strict=True)
+        ]
+
+    def _conflicts(self, item: Encoded, name: str) -> np.ndarray:
+        """(R,) bool: picture and title disagree about the property."""
+        if item.inputs != MODALITIES:
+            return np.zeros(len(item.items), dtype=bool)
+        conflicts: np.ndarray = (
+            item.values[f"conflict/{name}"] >= self.calibrations[inputs_name(MODALITIES), name].conflict_from
+        )
+        return conflicts
+
+    def _level(self, item: Encoded, level: int) -> list[dict[str, Any]]:
+        """The best node at a level of the category for every product; a conflict where picture and title are in one
+        about the category, and not even agree about this."""
+        name, nodes = level_name(level), self.levels.names[level]
+        shares_RK = item.values[f"{inputs_name(item.inputs)}/{name}"]
+        conflict_R = self._conflicts(item, CATEGORY)
+        if item.inputs == MODALITIES:
+            one_R, other_R = (item.values[f"{single}/{name}"].argmax(1) for (single,) in SINGLE_INPUTS)
+            conflict_R = conflict_R & (one_R != other_R)
+        best_R = shares_RK.argmax(1)
+        share_R = np.take_along_axis(shares_RK, best_R[:, None], axis=1)[:, 0]
+        return [
+            {"value": None if nodes[best] == UNKNOWN else nodes[best], "probability": share, "conflict": conflict}
+            for best, share, conflict in zip(best_R.tolist(), share_R.tolist(), conflict_R.tolist(), strict=True)
+        ]
 
     def _evidence(self, item: Encoded, name: str, value_R: Sequence[int]) -> list[list[str]]:
         """Inputs that alone give the same answer, and `ocr` if words printed on the product name it; if none does, the
         input with the higher probability for it."""
-        keys = {single: f"{single}/{name}" for (single,) in SINGLE_INPUTS}
-        shares: dict[str, np.ndarray] = {single: item.values[key] for single, key in keys.items() if key in item.values}
+        shares = {single: item.values[f"{single}/{name}"] for single in item.inputs}
         best = {single: share_RK.argmax(1).tolist() for single, share_RK in shares.items()}
         evidence = []
         for number, value in enumerate(value_R):
-            agreeing = [single for single in shares if best[single][number] == value]
+            agreeing: list[str] = [single for single in shares if best[single][number] == value]
             if self._is_printed(item.items[number].printed, name, self.labels[name][value]):
                 agreeing.append(OCR)
             likely = {single: share_RK[number, value] for single, share_RK in shares.items()}
@@ -182,34 +238,30 @@ class ZeroShotAnswers:
 
     def rows(self, item: Encoded, precision: float) -> list[dict[str, Any]]:
         """One row per product and property; never `accept`, for nothing measured how often such answers are right."""
-        return _decided(list(self.answer_rows(item)), dict.fromkeys(self.labels, UNMEASURED.threshold(precision)))
+        return _decided(self.products(item), Rules(self.design.ontology))
 
-    def answer_rows(self, item: Encoded) -> Iterator[dict[str, Any]]:
-        """One answer per product and property."""
+    def products(self, item: Encoded) -> list[dict[str, Any]]:
+        """Product by product what the model says, as ANSWERED describes it."""
         by_property = {name: _ranked(item.values[name], values) for name, values in self.labels.items()}
-        for number, product in enumerate(item.rows):
-            for name, ranked_R in by_property.items():
-                ranked = ranked_R[number]
-                yield {
-                    "product_id": product["product_id"],
-                    "property": name,
-                    "value": ranked[0][0],
-                    "probability": ranked[0][1],
-                    "evidence": list(item.inputs),
-                    "conflict": False,
-                    "alternatives": _listed(ranked),
-                }
-
-
-def _decided(answers: Sequence[dict[str, Any]], thresholds: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The answers with the decision about each, by the threshold of its property."""
-    decided = decisions(
-        [answer["probability"] for answer in answers],
-        [thresholds[answer["property"]] for answer in answers],
-        [answer["conflict"] for answer in answers],
-        known_N=[answer["value"] is not None for answer in answers],
-    )
-    return [{**answer, "decision": decision} for answer, decision in zip(answers, decided, strict=True)]
+        about = {"inputs": inputs_name(item.inputs), "unfamiliar": [], "levels": []}
+        return [
+            {
+                **about,
+                "product_id": row["product_id"],
+                "answers": [
+                    {
+                        "property": name,
+                        "value": ranked_R[number][0][0],
+                        "probability": ranked_R[number][0][1],
+                        "evidence": list(item.inputs),
+                        "conflict": False,
+                        "alternatives": _listed(ranked_R[number]),
+                    }
+                    for name, ranked_R in by_property.items()
+                ],
+            }
+            for number, row in enumerate(item.rows)
+        ]
 
 
 def _ranked(probabilities_RK: np.ndarray, values: Sequence[str]) -> list[list[tuple[str, float]]]:

@@ -17,6 +17,7 @@ from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
 from shopvl.errors import ImageError, ReviewError
 from shopvl.files import atomic_write
+from shopvl.inference.decide import APART, DECIDED, REASONS, UNKNOWN_CATEGORY
 from shopvl.review.keys import sheet_key
 from shopvl.review.sheet import (
     NAMES,
@@ -30,7 +31,7 @@ from shopvl.review.sheet import (
 TOP_VALUES = 3
 FETCHERS = 8  # pictures may be URLs
 MAX_ROWS = 1_000_000  # of a sheet; XLSX ends at 1,048,576
-READ = ("product_id", "property", "value", "probability", "decision", "evidence", "conflict", "alternatives")
+READ = tuple(DECIDED.names)
 
 
 # --- out
@@ -117,26 +118,30 @@ def review_queue(
 def most_useful(tags: Path, ontology: Ontology, limit: int) -> tuple[list[dict[str, Any]], int]:
     """The rows of a tagging run to ask about, most useful first, and how many there are without the limit.
 
-    First those where picture and title disagree, then the others. Within each, a row counts by its uncertainty (1 less
-    the margin between the best two values) divided by how many rows of its property and of its product come before
-    it, as seats are divided among parties (D'Hondt): no property or product takes the whole list, and an easy property
-    is still asked about less often than a hard one. Raises ReviewError for a table that holds no tags, or those of a
-    model with another ontology.
+    What was not accepted, and a category of which only a part of the path was. Where nobody knows the category, nothing
+    else is asked of the product. First come those where picture and title disagree, then the others. Within each, a row
+    counts by its uncertainty (1 less the margin between the best two values) divided by how many rows of its property
+    and of its product come before it, as seats are divided among parties (D'Hondt): no property or product takes the
+    whole list, and an easy property is still asked about less often than a hard one. Raises ReviewError for a table
+    that holds no tags, or those of a model with another ontology.
     """
     rows = _tags(tags)
-    worth = pl.col("value").is_not_null() & (pl.col("conflict") | (pl.col("decision") != "accept"))
-    runner_up = pl.col("alternatives").list.first().struct.field("probability").fill_null(0.0)
+    is_part, known = pl.col("value") != pl.col("best_guess"), pl.col("reason") != REASONS[UNKNOWN_CATEGORY]
+    worth = pl.col("value").is_not_null() & known & (pl.col("conflict") | (pl.col("decision") != "accept") | is_part)
+    first, second = (
+        pl.col("alternatives").list.get(place, null_on_oob=True).struct.field("probability").fill_null(0.0)
+        for place in (0, 1)
+    )
     light = (
         rows.filter(worth)
         .select(
-            *("number", "product_id", "property", "value", "conflict"),
-            (1 - pl.col("probability") + runner_up).alias("doubt"),
+            *("number", "product_id", "property", "best_guess", "conflict"),
+            (1 - pl.when(is_part).then(first - second).otherwise(pl.col("probability") - first)).alias("doubt"),
         )
         .unique(["product_id", "property"], keep="first", maintain_order=True)
         .collect()
     )
-    _check_known(tags, light.select("property", "value").unique(maintain_order=True), ontology)
-    light = light.join(_not_had(rows, ontology), on=["product_id", "property"], how="anti", maintain_order="left")
+    _check_known(tags, light.select("property", "best_guess").unique(maintain_order=True), ontology)
 
     def rank(name: str) -> pl.Expr:
         return pl.col("doubt").rank("ordinal", descending=True).over("conflict", name)
@@ -175,20 +180,6 @@ def _check_known(tags: Path, answers: pl.DataFrame, ontology: Ontology) -> None:
         )
 
 
-def _not_had(rows: pl.LazyFrame, ontology: Ontology) -> pl.DataFrame:
-    """Products and the properties that their answered category does not have, such as the sleeves of a mug."""
-    categories = rows.filter(pl.col("property") == CATEGORY).select("product_id", pl.col("value").alias("path"))
-    answered = categories.drop_nulls().collect()
-    lacking = [
-        (path, prop.id)
-        for path in answered["path"].unique().to_list()
-        for prop in ontology.properties
-        if not ontology.applies(prop.id, path.split(CATEGORY_JOIN))
-    ]
-    schema = {"path": pl.String, "property": pl.String}
-    return answered.join(pl.DataFrame(lacking, schema=schema, orient="row"), on="path").select("product_id", "property")
-
-
 def _look_up(
     catalog: Catalog, wanted: set[str], pictures: bool, report: Callable[[int], None]
 ) -> dict[str, tuple[str, Thumbnail | None]]:
@@ -220,21 +211,25 @@ def _small_picture(image: Mapping[str, Any] | None, root: Path) -> Thumbnail | N
 
 
 def _question(row: Mapping[str, Any], title: str, picture: Thumbnail | None) -> SheetQuestion:
-    others = [(other["value"], other["probability"]) for other in row["alternatives"] or ()]
+    guess = row["best_guess"]
+    top = [(other["value"], other["probability"]) for other in row["alternatives"] or ()]
+    if guess == row["value"]:
+        top = [(guess, row["probability"]), *top]
+    probability = dict(top)[guess]
     return SheetQuestion(
         product_id=row["product_id"],
         title=title,
         property=row["property"],
-        answer=row["value"],
-        probability=row["probability"],
-        reason=_reason(row),
-        top=[(row["value"], row["probability"]), *others][:TOP_VALUES],
-        key=sheet_key(row["product_id"], row["property"], row["value"]),
+        answer=guess,
+        probability=probability,
+        reason=_reason(row, probability),
+        top=sorted(top, key=lambda pair: pair[0] != guess)[:TOP_VALUES],
+        key=sheet_key(row["product_id"], row["property"], guess),
         picture=picture,
     )
 
 
-def _reason(row: Mapping[str, Any]) -> Reason:
+def _reason(row: Mapping[str, Any], probability: float) -> Reason:
     if row["conflict"]:
         match row["evidence"]:
             case ["image"]:
@@ -243,6 +238,10 @@ def _reason(row: Mapping[str, Any]) -> Reason:
                 return Reason("conflict, title's", row["probability"])
             case _:
                 return Reason("conflict", row["probability"])
+    if row["value"] != row["best_guess"]:
+        return Reason("kind", probability, row["value"].split(CATEGORY_JOIN)[-1])
+    if row["reason"] == REASONS[APART]:
+        return Reason("apart", probability)
     if row["decision"] == "unknown":
         return Reason("unknown", row["probability"])
     near = next(iter(row["alternatives"] or ()), None)

@@ -50,7 +50,7 @@ COLUMNS = (
     Column("title", 300, "text", "The product's title.", "商品标题。"),
     Column("picture", ROW_PX + 8, "picture", "The product's main picture.", "商品主图。"),
     Column("property", 110, "text", "What is asked about.", "所问的属性。"),
-    Column("answer", 190, "text", "What the model answered.", "模型的回答。"),
+    Column("answer", 190, "text", "The model's best guess.", "模型最可能的答案。"),
     Column("probability", 90, "share", "How sure the model is.", "模型的把握。"),
     Column("why", 220, "text", "Why a person is asked.", "为什么请人来看。"),
     Column("top values", 320, "text", "The three most probable values.", "可能性最大的三个值。"),
@@ -106,9 +106,10 @@ BRING_BACK = "shopvl review import review.xlsx --model MODEL --out corrections.p
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a person is asked: `probability` is the answer's, `near` the value that is nearly as likely."""
+    """Why a person is asked: `probability` is the answer's, `near` the value that is nearly as likely, or the part of a
+    category's path that is sure."""
 
-    kind: Literal["conflict", "conflict, picture's", "conflict, title's", "unknown", "near", "low"]
+    kind: Literal["conflict", "conflict, picture's", "conflict, title's", "unknown", "near", "low", "apart", "kind"]
     probability: float
     near: str = ""
 
@@ -126,6 +127,10 @@ class Reason:
                 return f"Unknown: even the best value has only {self.probability:.0%}"
             case "near":
                 return f"Unsure: {self.near} is nearly as likely"
+            case "kind":
+                return f"Unsure: {self.near} is accepted, which kind of it is not"
+            case "apart":
+                return "Unsure: it does not go with another answer that is surer"
             case "low":
                 return f"Unsure: {self.probability:.0%} is not enough to accept it unseen"
 

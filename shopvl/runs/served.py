@@ -19,7 +19,7 @@ from shopvl.inference.tag_rows import tags_of
 
 ROOT = "SHOPVL_IMAGE_ROOT"  # pictures by path are read from below this folder only, and not at all where it is not set
 EMPTY: dict[str, Any] = {
-    **dict.fromkeys(("product_id", "property", "value", "probability", "decision")),
+    **dict.fromkeys(("product_id", "property", "value", "best_guess", "probability", "decision", "reason")),
     **{"evidence": [], "conflict": None, "alternatives": [], "model": None, "reject": None},
 }
 

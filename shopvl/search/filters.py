@@ -329,12 +329,24 @@ def _soft(rows: pl.DataFrame, own: pl.DataFrame, tags: pl.DataFrame) -> pl.DataF
         )
     )
     every = pl.concat([best.cast(_LISTS), others.cast(_LISTS)])
-    categories = _prefixes(every.filter(pl.col("property") == CATEGORY)).select(_LISTS.names())
-    values = _with_folded(every.filter(pl.col("property") != CATEGORY), "value")
+    categories = _prefixes(_whole(every.filter(pl.col("property") == CATEGORY)))
+    values = _with_folded(every.filter(pl.col("property") != CATEGORY), "value").with_columns(part=False)
     return (
-        pl.concat([categories, values])
+        pl.concat([categories.select(*_LISTS.names(), "part"), values])
         .group_by("row", "property", "value")
-        .agg(pl.col("share").sum().clip(0, 1), pl.col("hard").any())
+        .agg(
+            pl.max_horizontal(pl.col("share").filter(~pl.col("part")).sum(), pl.col("share").max()).clip(0, 1),
+            pl.col("hard").any(),
+        )
         .select(_LISTS.names())
         .cast(_LISTS)
+    )
+
+
+def _whole(paths: pl.DataFrame) -> pl.DataFrame:
+    """The same with `part`: whether a path is a part of another one of its row, whose share is in that of the part."""
+    pairs = paths.select("row", "value").join(paths.select("row", longer="value"), on="row")
+    parts = pairs.filter(pl.col("longer").str.starts_with(pl.col("value") + CATEGORY_JOIN)).select("row", "value")
+    return paths.join(parts.unique().with_columns(part=True), on=["row", "value"], how="left").with_columns(
+        pl.col("part").fill_null(value=False)
     )

@@ -27,12 +27,14 @@ from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.files import atomic_write
+from shopvl.inference.decide import DECIDED
 from shopvl.review.sheet import write_csv
 from shopvl.tagging.run import Tagged, tag
 
 RUN = "run.json"  # written last: a folder that has one is complete
 COPY = "catalog"  # an uploaded table, kept for the review
-TAG_COLUMNS = ("product_id", "property", "value", "probability", "decision", "evidence", "conflict", "alternatives")
+TAG_COLUMNS = tuple(DECIDED.names)
+TEXTS = ("product_id", "property", "value", "best_guess", "decision", "reason")
 REASONS = 8  # kinds of rejects that a summary names
 
 State = Literal["running", "done", "stopped", "failed"]
@@ -254,7 +256,7 @@ def _as_csv(tags: Path, out: Path) -> None:
             for row in frame.iter_rows(named=True):
                 others = " | ".join(f"{o['value']} ({o['probability']:.0%})" for o in row["alternatives"] or ())
                 yield {
-                    **{name: row[name] or "" for name in ("product_id", "property", "value", "decision")},
+                    **{name: row[name] or "" for name in TEXTS},
                     "probability": f"{row['probability']:.4f}",
                     "evidence": " ".join(row["evidence"] or ()),
                     "conflict": "yes" if row["conflict"] else "",

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from shopvl.catalog.readers import Catalog
 from shopvl.discovery import classes
 from shopvl.errors import ShopvlError
+from shopvl.inference.decide import DECIDED
 from shopvl.tagging import exporters
 from shopvl.tagging.exporters.base import Answer, Exporter, TaggedProduct
 
@@ -59,6 +60,8 @@ def export_tags(
 ) -> ExportSummary:
     """Write the answers with one of these decisions, product by product; the file appears when it is complete.
 
+    An accepted category may be a node above the leaves: so much of its path holds.
+
     A Google feed needs the catalog they were made from, for titles and pictures. Raises ShopvlError where an option or
     a file is not what was wanted.
     """
@@ -85,6 +88,10 @@ def _properties(path: Path) -> list[str]:
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows == 0:
                 return []
+            if missing := [name for name in DECIDED.names if name not in file.schema_arrow.names]:
+                raise ShopvlError(
+                    f"{path} has no column {', '.join(missing)}; `shopvl tag` of this version writes them"
+                )
             first = next(file.iter_batches(BATCH_ROWS, columns=["product_id", "property"]))
     except (OSError, pa.ArrowException, StopIteration) as error:
         raise ShopvlError(f"{path} cannot be read as tags ({error}); name a folder that `shopvl tag` wrote") from error

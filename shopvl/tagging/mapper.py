@@ -8,7 +8,6 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,11 @@ import torch
 from safetensors.torch import save
 
 from shopvl import __version__
-from shopvl.batch import Modality, inputs_name
+from shopvl.batch import Modality
 from shopvl.data.collate import Collator
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
+from shopvl.inference.decide import ANSWERED, Rules, calibrations_of
 from shopvl.inference.encode import Prepared, encoded, prepare
 from shopvl.inference.tag_rows import HeadAnswers, ZeroShotAnswers
 from shopvl.models.familiarity import as_tensors
@@ -29,27 +29,14 @@ from shopvl.runtime.bfloat16 import bf16_is_fast
 from shopvl.tagging.cache import KEY_BYTES
 from shopvl.tagging.executor import BatchResult, WorkItem
 
-ALTERNATIVES = pa.list_(pa.struct([("value", pa.string()), ("probability", pa.float32())]))
-ANSWER = pa.struct(
-    [
-        ("property", pa.string()),
-        ("value", pa.string()),
-        ("probability", pa.float32()),
-        ("evidence", pa.list_(pa.string())),
-        ("conflict", pa.bool_()),
-        ("alternatives", ALTERNATIVES),
-    ]
-)
-# One row per product. The decision is not in it: it follows from the probability and the precision that is asked for.
+# One row per product. The decisions are not in it: they follow from what is in it and the precision that is asked for.
 KNOWN = pa.schema(
     [
         ("key", pa.binary(KEY_BYTES)),
-        ("product_id", pa.string()),
-        ("inputs", pa.string()),
-        ("reason", pa.string()),
+        ("reason", pa.string()),  # of a reject
         ("note", pa.string()),
         ("absent", pa.string()),  # why an input of the row does not count: a placeholder, a file name for a title
-        ("answers", pa.list_(ANSWER)),
+        *ANSWERED,
     ]
 )
 
@@ -70,6 +57,7 @@ class TagMapper:
         design = self.design
         settings = {
             "version": __version__,
+            "kept": KNOWN.to_string(),
             "model": self.model_name,
             "labels": design.labels,
             "ontology": design.ontology.model_dump(mode="json"),
@@ -86,6 +74,13 @@ class TagMapper:
     def model_name(self) -> str:
         """The design's name; computing it reads all of its weights."""
         return self.design.name
+
+    def rules(self, precision: float) -> Rules:
+        """What decides about the results."""
+        design = self.design
+        return (
+            Rules(design.ontology) if self.zero_shot else Rules.of(design.ontology, calibrations_of(design), precision)
+        )
 
     def prepared(self, work: WorkItem) -> tuple[Prepared, float]:
         """The rows as batches, and the seconds that took."""
@@ -108,9 +103,8 @@ class TagMapper:
             with self._arithmetic():
                 item = encoded(self._used, group.items, group.batch, self._answers.read)
             between = time.perf_counter()
-            rows, inputs = self._answers.answer_rows(item), inputs_name(item.inputs)
-            for position in group.places:
-                results[position] |= {"inputs": inputs, "answers": list(islice(rows, len(self._answers.labels)))}
+            for position, product in zip(group.places, self._answers.products(item), strict=True):
+                results[position] |= product
             seconds["model"] += between - started
             seconds["answers"] += time.perf_counter() - between
         started = time.perf_counter()
@@ -148,4 +142,5 @@ class TagMapper:
 
 def _result(key: bytes, product_id: str | None) -> dict[str, Any]:
     empty = dict.fromkeys(("reason", "note", "absent"))
-    return {"key": key, "product_id": product_id or "", "inputs": "", "answers": [], **empty}
+    nothing = {"inputs": "", "unfamiliar": [], "levels": [], "answers": []}
+    return {"key": key, "product_id": product_id or "", **empty, **nothing}

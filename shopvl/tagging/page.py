@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shopvl.catalog.readers import Catalog
+from shopvl.inference.decide import REASONS
 from shopvl.reporting.page import Figure, Page
 from shopvl.tagging.run import WORKER_STAGES, Tagged
 
@@ -47,6 +48,12 @@ def write_run_page(done: Tagged, folder: Path, model: str, catalog: Catalog) -> 
     page.table(
         ["property", "accept", "review", "unknown"],
         [[name, *(counts[d] for d in ("accept", "review", "unknown"))] for name, counts in done.decisions.items()],
+    )
+    page.section("Why", "The reason of every decision, by property.")
+    reasons = [reason for reason in REASONS if any(counts[reason] for counts in done.whys.values())]
+    page.table(
+        ["property", *reasons],
+        [[name, *(counts[reason] for reason in reasons)] for name, counts in done.whys.items()],
     )
     page.section("Where the time went", "Stages run side by side; the busiest one sets the speed.")
     busy = done.busy()

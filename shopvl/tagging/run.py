@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,39 +21,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from shopvl.batch import INPUT_CHOICES, Modality, inputs_name
+from shopvl.batch import Modality
 from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
-from shopvl.inference.calibrate import UNMEASURED, calibration_of, decisions
+from shopvl.inference.decide import ACCEPTED, ANSWERED, DECIDED, REASONS, Rules, decide
 from shopvl.tagging.cache import Pieces, ResultCache, disk_error
 from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
-from shopvl.tagging.mapper import ALTERNATIVES, ANSWER, KNOWN, TagMapper
+from shopvl.tagging.mapper import KNOWN, TagMapper
 from shopvl.tagging.reader import CatalogReader
 
 T = TypeVar("T")
 CACHE_FOLDER, NOTES = ".ledger", "notes.parquet"
-ANSWER_NAMES = [ANSWER.field(number).name for number in range(ANSWER.num_fields)]
 MERGED_ROWS = 4096
 WORTH_WORKERS_ROWS = 5000
 WORKER_STAGES = ("prepare", "model", "answers")  # the others are this process's own: read, fetch, write, merge
 
-TAGS = pa.schema(
-    [
-        ("product_id", pa.string()),
-        ("property", pa.string()),
-        ("value", pa.string()),
-        ("probability", pa.float32()),
-        ("decision", pa.string()),
-        ("evidence", pa.list_(pa.string())),
-        ("conflict", pa.bool_()),
-        ("alternatives", ALTERNATIVES),
-        ("model", pa.string()),
-    ]
-)
+TAGS = pa.schema([*DECIDED, ("model", pa.string())])
 
 
 @dataclass
@@ -64,6 +51,7 @@ class Tagged:
     tagged: int = 0
     rejected: int = 0
     decisions: dict[str, Counter[str]] = field(default_factory=dict)
+    whys: dict[str, Counter[str]] = field(default_factory=dict)  # the reasons of the decisions, per property
     conflicts: int = 0
     reused: int = 0  # rows whose answers were known already
     reasons: Counter[str] = field(default_factory=Counter)  # of rejects, without what differs from row to row
@@ -93,6 +81,15 @@ class Tagged:
             if item is None:
                 return
             yield item
+
+    def why_lines(self) -> Iterator[str]:
+        """Per reason against accepting an answer how many there are, the most frequent first."""
+        total: Counter[str] = sum(self.whys.values(), Counter())
+        for reason, count in total.most_common():
+            if reason != REASONS[ACCEPTED]:
+                most = sorted(self.whys, key=lambda name: -self.whys[name][reason])
+                told = ", ".join(f"{name} {n}" for name in most if (n := self.whys[name][reason]))
+                yield f"  {count} not accepted, {reason}: {told}"
 
     def speed_line(self) -> str:
         """Rows a second, each stage's share of the time, and which of them is the bottleneck."""
@@ -161,7 +158,7 @@ def tag(
         finally:
             reading.record_slots(cache.commit())
         with summary.timed("merge"):
-            _merge(cache, reading, out, _thresholds(design, precision, zero_shot), mapper, summary)
+            _merge(cache, reading, out, mapper.rules(precision), mapper, summary)
         cache.finish(reading.slots(), complete=limit is None)
     report(summary.rows)
     summary.reused, summary.seconds = reading.reused, time.monotonic() - started
@@ -191,23 +188,11 @@ def _with_pictures(works: Iterator[WorkItem], summary: Tagged) -> Iterator[WorkI
         yield replace(work, frame=frame)
 
 
-def _thresholds(design: Design, precision: float, zero_shot: bool) -> dict[tuple[str, str], float]:
-    """From which probability on an answer is accepted, by inputs and property; nowhere where it was not measured."""
-    names = [inputs_name(inputs) for inputs in INPUT_CHOICES]
-    if zero_shot:
-        return {}
-    return {
-        (inputs, name): calibration_of(design, inputs, name).threshold(precision)
-        for inputs in names
-        for name in design.labels
-    }
-
-
 def _merge(
     cache: ResultCache,
     reading: CatalogReader,
     out: Path,
-    thresholds: Mapping[tuple[str, str], float],
+    rules: Rules,
     mapper: TagMapper,
     summary: Tagged,
 ) -> None:
@@ -231,7 +216,7 @@ def _merge(
                 summary.rejected += len(bad)
                 good = known.filter(pa.array([reason is None for reason in reasons]))
                 summary.tagged += good.num_rows
-                rows = _tag_rows(good, thresholds, mapper.model_name)
+                rows = _tag_rows(good, rules, mapper.model_name)
                 tags.write_batch(rows)
                 notes.write(_noted(good, summary))
                 _count(summary, rows)
@@ -251,45 +236,18 @@ def _noted(good: pa.RecordBatch, summary: Tagged) -> list[dict[str, str]]:
     return notes
 
 
-def _tag_rows(known: pa.RecordBatch, thresholds: Mapping[tuple[str, str], float], model: str) -> pa.RecordBatch:
+def _tag_rows(known: pa.RecordBatch, rules: Rules, model: str) -> pa.RecordBatch:
     """One row per product and property, with the decision."""
-    lists = known.column("answers")
-    product = pc.list_parent_indices(lists)
-    answers = dict(zip(ANSWER_NAMES, lists.flatten().flatten(), strict=True))
-    inputs = known.column("inputs").take(product)
-    columns = {
-        **answers,
-        "product_id": known.column("product_id").take(product),
-        "decision": _decisions(inputs, answers, thresholds),
-        "model": pa.repeat(pa.scalar(model), len(product)),
-    }
-    return pa.RecordBatch.from_arrays([columns[name] for name in TAGS.names], schema=TAGS)
-
-
-def _decisions(
-    inputs: pa.Array, answers: Mapping[str, pa.Array], thresholds: Mapping[tuple[str, str], float]
-) -> pa.Array:
-    """Every answer's decision, by the threshold of its inputs and property."""
-    inputs_codes, property_codes = inputs.dictionary_encode(), answers["property"].dictionary_encode()
-    table = [
-        [thresholds.get((name, prop), UNMEASURED.threshold(0.0)) for prop in property_codes.dictionary.to_pylist()]
-        for name in inputs_codes.dictionary.to_pylist()
-    ]
-    if not len(property_codes):
-        return pa.array([], pa.string())
-    decided = decisions(
-        answers["probability"].to_numpy(zero_copy_only=False),
-        np.array(table)[inputs_codes.indices.to_numpy(), property_codes.indices.to_numpy()],
-        answers["conflict"].to_numpy(zero_copy_only=False),
-        known_N=answers["value"].is_valid().to_numpy(zero_copy_only=False),
-    )
-    return pa.array(decided, pa.string())
+    decided = decide(known.select(ANSWERED.names), rules)
+    return pa.RecordBatch.from_arrays([*decided.columns, pa.repeat(pa.scalar(model), len(decided))], schema=TAGS)
 
 
 def _count(summary: Tagged, rows: pa.RecordBatch) -> None:
-    counted = pa.table([rows.column("property"), rows.column("decision")], ["property", "decision"])
-    for row in counted.group_by(["property", "decision"], use_threads=False).aggregate([([], "count_all")]).to_pylist():
-        summary.decisions.setdefault(row["property"], Counter())[row["decision"]] += row["count_all"]
+    for column, counters in (("decision", summary.decisions), ("reason", summary.whys)):
+        counted = pa.table([rows.column("property"), rows.column(column)], ["property", column])
+        grouped = counted.group_by(["property", column], use_threads=False).aggregate([([], "count_all")])
+        for row in grouped.to_pylist():
+            counters.setdefault(row["property"], Counter())[row[column]] += row["count_all"]
     summary.conflicts += pc.sum(rows.column("conflict")).as_py() or 0
 
 

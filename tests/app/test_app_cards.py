@@ -2,16 +2,21 @@
 
 import re
 from dataclasses import replace
+from typing import get_args
+
+import pytest
 
 from app import cards
 from app.models import _beside
 from app.product import seen_first
 from app.wording import Translations
+from shopvl.catalog.vocabulary import Reason
 from shopvl.inference.ask import Conflict, Reply
 from shopvl.service.app_service import Read
 
-NAVY = Reply("Colour", "Navy", 0.96, "review", ("title",), True, (("Blue", 0.01),))
-SHIRT = Reply("category", "Tops > Shirts", 0.99, "accept", ("image", "title"), False, ())
+DISAGREE: Reason = "picture and title disagree"
+NAVY = Reply("Colour", "Navy", 0.96, "review", ("title",), True, (("Blue", 0.01),), "Navy", DISAGREE)
+SHIRT = Reply("category", "Tops > Shirts", 0.99, "accept", ("image", "title"), False, (), "Tops > Shirts", "accepted")
 
 
 def read(*replies: Reply, conflicts: tuple[Conflict, ...] = ()) -> Read:
@@ -24,8 +29,24 @@ def test_a_contradiction_says_why_it_is_not_accepted(toy_ontology) -> None:
     words = Translations("en", toy_ontology)
     page = cards.answers(read(SHIRT, NAVY), words)
     assert "1 accepted, 1 to review, 0 unknown" in page
-    assert words("decision_means.conflict") in cards.answer(NAVY, words)
-    assert words("decision_means.conflict") not in cards.answer(replace(NAVY, conflict=False), words)
+    assert words(f"reason.{DISAGREE}") in cards.answer(NAVY, words)
+    assert words(f"reason.{DISAGREE}") not in cards.answer(replace(NAVY, reason="below the threshold"), words)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_reason_is_said_in_words(toy_ontology, language: str) -> None:
+    words = Translations(language, toy_ontology)
+    for reason in get_args(Reason):
+        unknown = replace(NAVY, value=None, best_guess=None, decision="unknown", reason=reason)
+        assert words(f"reason.{reason}") in cards.answer(unknown, words)
+
+
+def test_a_category_that_is_sure_down_to_a_level_shows_the_kinds_it_may_be(toy_ontology) -> None:
+    words = Translations("en", toy_ontology)
+    kinds = (("Tops > Shirts", 0.6), ("Tops > Coats", 0.3))
+    page = cards.answer(replace(SHIRT, value="Tops", alternatives=kinds), words)
+    assert f"{words('product.which')} Shirts 60% · Coats 30%" in page
+    assert 'data-value="Tops &gt; Shirts"' in page  # what the heat map is asked about is a whole path
 
 
 def test_the_heat_map_begins_with_what_the_picture_says() -> None:

@@ -150,13 +150,13 @@ def test_a_category_is_as_likely_as_all_that_is_in_it(prompted, first) -> None:
 
 
 def reply(value: str | None, *named: tuple[str, float], about: str = "Colour") -> Reply:
-    return Reply(about, value, 0.7, "review", (), False, (), named)
+    return Reply(about, value, 0.7, "review", (), False, (), value, "below the threshold", named)
 
 
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        (reply("Red"), "Colour: Red (70%, review)"),
+        (reply("Red"), "Colour: Red (70%, review: below the threshold)"),
         (reply("Red", ("Red", 0.7)), "yes: Colour is Red with probability 70%"),
         (reply("Red", ("Blue", 0.1)), "no: Colour is Blue with probability 10%, rather Red"),
         (
@@ -167,8 +167,8 @@ def reply(value: str | None, *named: tuple[str, float], about: str = "Colour") -
         (reply("A > B", ("A", 0.4), about="category"), "no: category is A with probability 40%"),
         (reply("A > B", ("C", 0.1), about="category"), "no: category is C with probability 10%, rather B"),
         # what a product does not have is no value, however likely that one is among the others
-        (reply(None, ("Red", 0.8)), "Colour: unknown"),
-        (reply(None), "Colour: unknown"),
+        (reply(None, ("Red", 0.8)), "Colour: unknown (below the threshold)"),
+        (reply(None), "Colour: unknown (below the threshold)"),
     ],
 )
 def test_answers_in_words(told: Reply, said: str) -> None:

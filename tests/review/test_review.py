@@ -69,6 +69,7 @@ def ontology() -> Ontology:
 def answer(product_id: str, name: str, value: str | None, probability: float, **more: object) -> dict:
     row = {"decision": "review", "evidence": ["image", "title"], "conflict": False, "alternatives": [], "model": "m"}
     row |= {"product_id": product_id, "property": name, "value": value, "probability": probability} | more
+    row = {"best_guess": value, "reason": "accepted" if row["decision"] == "accept" else "below the threshold"} | row
     row["alternatives"] = [{"value": v, "probability": p} for v, p in row["alternatives"]]
     return row
 
@@ -84,7 +85,7 @@ def tags(tmp_path: Path) -> Path:
         answer("=1+1", "sleeve", "+Short", 0.7, alternatives=[("Long", 0.1)]),
         answer("bag", "category", BAGS, 0.9, alternatives=[("Gifts > Handbags", 0.05)]),
         answer("bag", "colour", None, 0.3, decision="unknown"),
-        answer("bag", "sleeve", "Long", 0.5),  # bags have none: not asked
+        answer("bag", "sleeve", None, 0.5, decision="unknown", reason="property does not apply"),
         answer("sure", "colour", "Red", 0.99, decision="accept"),
     ]
     folder = tmp_path / "tags"

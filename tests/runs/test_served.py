@@ -45,7 +45,7 @@ def tags(tuned_folder: Path, toy_catalog, tmp_path_factory: pytest.TempPathFacto
 def check_same(answered: list[dict], tags: list[dict]) -> None:
     assert len(answered) == len(tags)
     for ours, theirs in zip(answered, tags, strict=True):
-        for name in ("product_id", "property", "value", "decision", "conflict", "model"):
+        for name in ("product_id", "property", "value", "best_guess", "decision", "reason", "conflict", "model"):
             assert ours[name] == theirs[name], name
         assert list(ours["evidence"]) == theirs["evidence"]
         assert ours["probability"] == pytest.approx(theirs["probability"], abs=1e-5)

@@ -4,12 +4,14 @@ import os
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+import pytest
 
 from shopvl.catalog.images import decode
 from shopvl.catalog.readers import open_catalog
 from shopvl.search import SearchIndex, build_index, conditions, update_index
-from shopvl.search.filters import Facts
+from shopvl.search.filters import Facts, fact_of
 from shopvl.search.segments import COLUMNS
 
 
@@ -54,6 +56,22 @@ def test_numbers_are_read_as_shops_write_them() -> None:
     facts = Facts(products, tags)
     for asked, ids in {"price>1,000": "ab", "price<64,99": "d", "price<=65": "cd", "weight=65": "a"}.items():
         assert "".join(products["product_id"].filter(facts.filter_mask(conditions([asked])))) == ids, asked
+
+
+def test_a_category_that_was_accepted_above_the_leaves_is_hard_down_to_there() -> None:
+    products = pl.DataFrame({"product_id": ["a"]}).with_columns(
+        pl.Series("category_path", [None], dtype=COLUMNS["category_path"]),
+        pl.Series("attributes", [None], dtype=COLUMNS["attributes"]),
+    )
+    paths = [("Apparel > Tops > Shirts", 0.6), ("Apparel > Tops > Tees", 0.3), ("Shoes > Boots", 0.05)]
+    tag = {"product_id": "a", "property": "category", "value": "Apparel > Tops", "probability": 0.97}
+    others = [{"value": path, "probability": share} for path, share in paths]
+    facts = Facts(products, pl.DataFrame([{**tag, "decision": "accept", "alternatives": others}]))
+    for asked, found in {"apparel": True, "tops": True, "shirts": False, "shoes": False}.items():
+        assert facts.filter_mask(conditions([f"category={asked}"])).tolist() == [found], asked
+    shares = {"apparel": 0.97, "apparel > tops": 0.97, "apparel > tops > shirts": 0.6, "shoes": 0.05}
+    for path, share in shares.items():
+        assert facts.share(fact_of("category", path), np.array([0])) == pytest.approx(share), path
 
 
 def test_facets_are_counts_of_a_plain_loop(index: SearchIndex, toy_catalog) -> None:

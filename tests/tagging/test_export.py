@@ -20,6 +20,7 @@ from shopvl.tagging.run import TAGS
 
 def row(product_id: str, prop: str, value: str | None, decision: str = "accept") -> dict:
     told = {"probability": 0.9, "evidence": ["image"], "conflict": False, "alternatives": [], "model": "m"}
+    told |= {"best_guess": value, "reason": "accepted" if decision == "accept" else "below the threshold"}
     return {"product_id": product_id, "property": prop, "value": value, "decision": decision, **told}
 
 

@@ -132,8 +132,4 @@ def test_one_run_at_a_time_writes_a_folder(tuned, toy_catalog, tmp_path: Path) -
 def test_trust_decides_by_the_measured_curve() -> None:
     trust = AnswerCalibration(curve=((0.9, 0.99), (0.7, 0.95), (0.5, 0.8)))
     assert trust.threshold(0.95) == pytest.approx(0.7, abs=2e-5)
-    assert trust.decide(0.7, 0.95) == "accept"
-    assert trust.decide(0.7, 0.95, conflict=True) == "review"
-    assert trust.decide(0.69, 0.95) == "review"
-    assert trust.decide(0.1, 0.95) == "unknown"
-    assert AnswerCalibration().decide(1.0, 0.5) == "review"
+    assert AnswerCalibration().threshold(0.5) > 1.0

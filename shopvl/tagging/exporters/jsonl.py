@@ -10,14 +10,14 @@ from typing import Any
 from shopvl.files import atomic_write
 from shopvl.tagging.exporters.base import Answer, Exporter, TaggedProduct
 
-SHOWN = ("property", "value", "probability", "decision", "evidence", "conflict")
+SHOWN = ("property", "value", "best_guess", "probability", "decision", "reason", "evidence", "conflict")
 
 
 class JsonLines(Exporter):
     """An object per product: `product_id`, and `attributes` as a list."""
 
     name = "jsonl"
-    help = "JSON lines, with probability and evidence"
+    help = "JSON lines, with probability, reason and evidence"
     suffixes = default_for = (".jsonl",)
 
     def write(self, products: Iterator[TaggedProduct], properties: Sequence[str], target: Path) -> None:

@@ -1,0 +1,321 @@
+"""What becomes of answers: each one's value, decision and reason, from all that a model says of a product.
+
+R  products     P  properties     V  different values of a batch; number V stands for none
+L  levels of the category from the top, the whole path last     A  values of an answer, the likeliest first
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import get_args
+
+import numpy as np
+import pyarrow as pa
+
+from shopvl.batch import INPUT_CHOICES, inputs_name
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN_BELOW, Decision, Reason, TitleGroup
+from shopvl.design.design import Design
+from shopvl.inference.calibrate import AnswerCalibration, calibration_of
+from shopvl.inference.levels import CategoryLevels, level_name
+
+ALTERNATIVES = pa.list_(pa.struct([("value", pa.string()), ("probability", pa.float32())]))
+ANSWER = pa.struct(
+    [
+        ("property", pa.string()),
+        ("value", pa.string()),  # null where the model says that there is none
+        ("probability", pa.float32()),
+        ("evidence", pa.list_(pa.string())),
+        ("conflict", pa.bool_()),
+        ("named", pa.bool_()),  # whether the title names a value of the property; null where no title was read
+        ("alternatives", ALTERNATIVES),
+    ]
+)
+LEVEL = pa.struct([("value", pa.string()), ("probability", pa.float32()), ("conflict", pa.bool_())])
+# What a model says of products, whatever precision is asked for; all have the same properties and levels in one order.
+ANSWERED = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("inputs", pa.string()),  # that the answers rest on; empty where the model knows nothing like them
+        ("unfamiliar", pa.list_(pa.string())),  # inputs that were set aside
+        ("levels", pa.list_(LEVEL)),  # the best node at each level above the whole path, from the top
+        ("answers", pa.list_(ANSWER)),
+    ]
+)
+DECIDED = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("property", pa.string()),
+        ("value", pa.string()),
+        ("best_guess", pa.string()),
+        ("probability", pa.float32()),
+        ("decision", pa.string()),
+        ("reason", pa.string()),
+        ("evidence", pa.list_(pa.string())),
+        ("conflict", pa.bool_()),
+        ("alternatives", ALTERNATIVES),
+    ]
+)
+GROUPS: tuple[TitleGroup, ...] = ("", "named", "unnamed")
+DECISIONS: tuple[Decision, ...] = get_args(Decision)
+REASONS: tuple[Reason, ...] = get_args(Reason)
+ACCEPTED, BELOW, DISAGREE, UNFAMILIAR, EMPTY, UNKNOWN_CATEGORY, NOT_APPLYING, APART = range(
+    len(REASONS)
+)  # their numbers
+VALUELESS = (UNFAMILIAR, EMPTY, NOT_APPLYING)  # there is no answer at all
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What decides about a model's answers at one precision.
+
+    `thresholds`: (inputs, property or level, group of titles) -> the probability from which an answer is accepted; an
+    answer that has none is never accepted.
+    """
+
+    ontology: Ontology
+    thresholds: Mapping[tuple[str, str, TitleGroup], float] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, ontology: Ontology, calibrations: Mapping[tuple[str, str], AnswerCalibration], precision: float
+    ) -> Rules:
+        """By calibrations as `calibrations_of` has them."""
+        thresholds = {
+            (inputs, name, group): calibration.threshold(precision, group)
+            for (inputs, name), calibration in calibrations.items()
+            for group in GROUPS
+        }
+        return cls(ontology, thresholds)
+
+    def thresholds_for(self, inputs_R: Sequence[str], name: str, group_R: np.ndarray) -> np.ndarray:
+        """(R,): from which probability on an answer is accepted; `group_R` are numbers of GROUPS."""
+        distinct = sorted(set(inputs_R))
+        table = [[self.thresholds.get((inputs, name, group), np.inf) for group in GROUPS] for inputs in distinct]
+        number_of = {inputs: number for number, inputs in enumerate(distinct)}
+        chosen: np.ndarray = np.array(table)[[number_of[inputs] for inputs in inputs_R], group_R]
+        return chosen
+
+
+def calibrations_of(design: Design) -> dict[tuple[str, str], AnswerCalibration]:
+    """(inputs, property or level of the category) -> how far its answers can be trusted."""
+    levels = map(level_name, CategoryLevels(design.labels.get(CATEGORY, ())).names)
+    names = (*design.labels, *levels)
+    return {
+        (inputs, name): calibration_of(design, inputs, name)
+        for inputs in map(inputs_name, INPUT_CHOICES)
+        for name in names
+    }
+
+
+def decide(answered: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
+    """Answers (ANSWERED) as decisions (DECIDED), one row per product and property.
+
+    An answer is accepted from its threshold on, unless picture and title disagree, and only where the category is known
+    and has the property. The category is answered at the deepest level that is accepted; `best_guess` is a whole path.
+    A value that is not accepted is for a person to look at, or `unknown` below UNKNOWN_BELOW.
+    """
+    if not answered.num_rows:
+        return pa.RecordBatch.from_pylist([], schema=DECIDED)
+    said = _Said(answered, rules)
+    numbers = {name: number for number, name in enumerate(said.names)}
+    category = _decided_category(said, numbers[CATEGORY]) if CATEGORY in numbers else None
+    columns = {
+        name: category if name == CATEGORY and category else _decided_property(said, number, category)
+        for name, number in numbers.items()
+    }
+    return _table(said, list(columns.values()))
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One property of every product: numbers of values, of best guesses and of reasons, and probabilities; all (R,)."""
+
+    value_R: np.ndarray
+    guess_R: np.ndarray
+    probability_R: np.ndarray
+    reason_R: np.ndarray
+
+    @property
+    def likely(self) -> np.ndarray:
+        """(R,) bool: there is a value that is worth a look."""
+        likely: np.ndarray = ~np.isin(self.reason_R, VALUELESS) & (self.probability_R >= UNKNOWN_BELOW)
+        return likely
+
+
+class _Said:
+    """Answers as arrays: values as numbers into `words`, `none` for no value."""
+
+    def __init__(self, answered: pa.RecordBatch, rules: Rules) -> None:
+        self.rules, self.product_id = rules, answered.column("product_id")
+        self.inputs: list[str] = answered.column("inputs").to_pylist()
+        strange = [inputs or () for inputs in answered.column("unfamiliar").to_pylist()]
+        self.seen_R = np.array([bool(inputs) for inputs in self.inputs])
+        self.strange_R = np.array([bool(inputs) for inputs in strange])
+        self.titled_R = np.array(["title" in inputs for inputs in self.inputs])
+        self.strange_title_R = np.array(["title" in inputs for inputs in strange])
+        self.answers, levels = _fields(answered.column("answers")), answered.column("levels")
+        others, level = _fields(self.answers["alternatives"]), _fields(levels)
+        values = [self.answers["value"], others["value"], level["value"]]
+        coded = pa.concat_arrays(values).dictionary_encode()
+        self.words: list[str] = coded.dictionary.to_pylist()
+        self.none = len(self.words)
+        value, other, node = np.split(_array(coded.indices.fill_null(self.none)), np.cumsum([*map(len, values[:2])]))
+        properties = self.answers["property"]
+        self.names: list[str] = properties[: len(properties) // answered.num_rows].to_pylist()
+        shape = answered.num_rows, len(self.names)
+        self.value_RP = value.reshape(shape)
+        self.probability_RP = _array(self.answers["probability"]).reshape(shape)
+        self.conflict_RP = _array(self.answers["conflict"]).reshape(shape)
+        named = self.answers["named"]
+        self.group_RP = (2 - _array(named.cast(pa.int8()).fill_null(2))).reshape(shape)
+        other_NA = _padded(self.answers["alternatives"], other, self.none)
+        self.others_RPA = other_NA.reshape(*shape, other_NA.shape[1])
+        self.node_RL = _padded(levels, node, self.none)
+        self.level_probability_RL = _padded(levels, _array(level["probability"]), 0.0)
+        self.level_conflict_RL = _padded(levels, _array(level["conflict"]), False)
+
+    def thresholds(self, number: int, name: str | None = None) -> np.ndarray:
+        """(R,): from which probability on the property of that number, or a level of it, is accepted."""
+        return self.rules.thresholds_for(self.inputs, name or self.names[number], self.group_RP[:, number])
+
+    def applies(self, name: str, category_R: np.ndarray) -> np.ndarray:
+        """(R,) bool: products of the category have the property of that name."""
+        distinct, place_R = np.unique(category_R, return_inverse=True)
+        paths = [self.words[number].split(CATEGORY_JOIN) if number < self.none else () for number in distinct]
+        applies: np.ndarray = np.array([self.rules.ontology.applies(name, path) for path in paths])[place_R]
+        return applies
+
+    @cached_property
+    def under(self) -> np.ndarray:
+        """(V + 1, V + 1) bool: the first is the second, or a category in it."""
+        number_of = {word: number for number, word in enumerate(self.words)}
+        under = np.zeros((self.none + 1, self.none + 1), dtype=bool)
+        for number, word in enumerate(self.words):
+            steps = word.split(CATEGORY_JOIN)
+            for depth in range(1, len(steps) + 1):
+                if (above := number_of.get(CATEGORY_JOIN.join(steps[:depth]))) is not None:
+                    under[number, above] = True
+        return under
+
+
+def _decided_category(said: _Said, number: int) -> _Column:
+    """The category at the deepest level that is accepted, which must lie in the best node of every level above."""
+    leaf_R, probability_R = said.value_RP[:, number], said.probability_RP[:, number]
+    path_RA = np.column_stack([leaf_R, said.others_RPA[:, number]])
+    node_RL = np.column_stack([said.node_RL, leaf_R])
+    probability_RL = np.column_stack([said.level_probability_RL, probability_R])
+    conflict_RL = np.column_stack([said.level_conflict_RL, said.conflict_RP[:, number]])
+    value_R, guess_R, accepted_R = leaf_R, leaf_R, np.zeros(len(leaf_R), dtype=bool)
+    known_R = said.seen_R & (leaf_R != said.none)
+    for level, (node_R, share_R, conflict_R) in enumerate(zip(node_RL.T, probability_RL.T, conflict_RL.T, strict=True)):
+        name = level_name(level + 1) if level < len(node_RL.T) - 1 else CATEGORY
+        in_node_RA = said.under[path_RA, node_R[:, None]]
+        nested_R = said.under[node_R[:, None], node_RL[:, :level]].all(axis=1) & in_node_RA.any(axis=1)
+        good_R = known_R & nested_R & (share_R >= said.thresholds(number, name)) & ~conflict_R
+        first_R = np.take_along_axis(path_RA, in_node_RA.argmax(axis=1)[:, None], axis=1)[:, 0]
+        value_R, guess_R = np.where(good_R, node_R, value_R), np.where(good_R, first_R, guess_R)
+        probability_R, accepted_R = np.where(good_R, share_R, probability_R), accepted_R | good_R
+    reason_R = np.select(
+        [~said.seen_R, leaf_R == said.none, accepted_R, said.conflict_RP[:, number]],
+        [np.where(said.strange_R, UNFAMILIAR, EMPTY), UNKNOWN_CATEGORY, ACCEPTED, DISAGREE],
+        BELOW,
+    )
+    return _Column(value_R, guess_R, probability_R, reason_R)
+
+
+def _decided_property(said: _Said, number: int, category: _Column | None) -> _Column:
+    """A property's answer, as far as the product has a category that is known and has it."""
+    value_R, probability_R = said.value_RP[:, number], said.probability_RP[:, number]
+    prop = said.rules.ontology.property(said.names[number])
+    unseen_R = ~said.titled_R & (prop is not None and prop.visual == "no")
+    applies_R, known_R = value_R != said.none, np.ones(len(value_R), dtype=bool)
+    if category is not None:
+        known_R = category.likely & (category.value_R != said.none)
+        applies_R = applies_R & said.applies(said.names[number], category.value_R)
+    reason_R = np.select(
+        [
+            ~said.seen_R,
+            unseen_R,
+            ~known_R,
+            ~applies_R,
+            said.conflict_RP[:, number],
+            probability_R < said.thresholds(number),
+        ],
+        [
+            np.where(said.strange_R, UNFAMILIAR, EMPTY),
+            np.where(said.strange_title_R, UNFAMILIAR, EMPTY),
+            UNKNOWN_CATEGORY,
+            NOT_APPLYING,
+            DISAGREE,
+            BELOW,
+        ],
+        ACCEPTED,
+    )
+    return _Column(value_R, value_R, probability_R, reason_R)
+
+
+def _table(said: _Said, columns: Sequence[_Column]) -> pa.RecordBatch:
+    """The columns as rows: product by product, its properties in their order."""
+    value_RP, guess_RP, probability_RP, reason_RP = (
+        np.stack([getattr(column, name) for column in columns], axis=1)
+        for name in ("value_R", "guess_R", "probability_R", "reason_R")
+    )
+    lacks_RP = np.isin(reason_RP, VALUELESS) | (value_RP == said.none)
+    words = pa.array([*said.words, None], pa.string())
+    value, guess = (words.take(pa.array(np.where(lacks_RP, said.none, n_RP).ravel())) for n_RP in (value_RP, guess_RP))
+    unlikely_RP = lacks_RP | (probability_RP < UNKNOWN_BELOW)
+    decision_RP = np.where(reason_RP == ACCEPTED, 0, np.where(unlikely_RP, 2, 1))
+    lacks_N = lacks_RP.ravel()
+    cells = {
+        **said.answers,
+        "product_id": said.product_id.take(pa.array(np.arange(lacks_RP.size) // len(columns))),
+        "value": value,
+        "best_guess": guess,
+        "probability": pa.array(probability_RP.ravel(), pa.float32()),
+        "decision": pa.array(DECISIONS).take(pa.array(decision_RP.ravel())),
+        "reason": pa.array(REASONS).take(pa.array(reason_RP.ravel())),
+        "evidence": _emptied(said.answers["evidence"], lacks_N),
+        "conflict": pa.array(said.conflict_RP.ravel() & ~lacks_N),
+        "alternatives": _emptied(_alternatives(said, np.flatnonzero(value_RP != guess_RP)), lacks_N),
+    }
+    return pa.RecordBatch.from_arrays([cells[name] for name in DECIDED.names], schema=DECIDED)
+
+
+def _alternatives(said: _Said, inner: np.ndarray) -> pa.Array:
+    """As they were answered; for the answers of the numbers `inner`, where a node was accepted, the whole paths."""
+    lists = said.answers["alternatives"]
+    names = ("value", "probability", "alternatives")
+    answers = zip(*(said.answers[name].take(pa.array(inner)).to_pylist() for name in names), strict=True)
+    paths = [[{"value": value, "probability": share}, *others] for value, share, others in answers]
+    source = np.arange(len(lists))
+    source[inner] = len(lists) + np.arange(len(inner))
+    return pa.concat_arrays([lists, pa.array(paths, ALTERNATIVES)]).take(pa.array(source))
+
+
+def _emptied(lists: pa.Array, lacks_N: np.ndarray) -> pa.Array:
+    """The lists, empty where something lacks."""
+    source = np.where(lacks_N, len(lists), np.arange(len(lists)))
+    return pa.concat_arrays([lists, pa.array([[]], lists.type)]).take(pa.array(source))
+
+
+def _fields(structs: pa.ListArray) -> dict[str, pa.Array]:
+    """The fields of the structs in all lists, by name."""
+    flat = structs.flatten()
+    return {flat.type.field(number).name: column for number, column in enumerate(flat.flatten())}
+
+
+def _array(column: pa.Array) -> np.ndarray:
+    array: np.ndarray = column.to_numpy(zero_copy_only=False)
+    return array
+
+
+def _padded(lists: pa.ListArray, flat: np.ndarray, fill: float) -> np.ndarray:
+    """What is in lists as rows as long as the longest."""
+    length_R = _array(lists.value_lengths())
+    there = np.arange(length_R.max(initial=0)) < length_R[:, None]
+    padded = np.full(there.shape, fill, dtype=flat.dtype)
+    padded[there] = flat
+    return padded
