@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ CORRECTIONS = pa.schema(
         ("value", pa.string()),
         ("previous", pa.string()),
         ("decided_at", pa.timestamp("us", tz="UTC")),
+        ("at_random", pa.bool_()),
     ]
 )
+NEEDED = tuple(name for name in CORRECTIONS.names if name != "at_random")  # earlier files, and logs, have no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Correction:
     value: str | None
     previous: str | None  # what was answered before
     decided_at: datetime
+    at_random: bool = False  # the product was drawn at random, so that it stands for others
 
     def key(self) -> tuple[str, str]:
         """What the correction is about; of two corrections with the same key the later one counts."""
@@ -59,7 +62,7 @@ class LogLine:
         ids: dict[str, Any] = {"id": self.id, "by": self.by}
         if self.correction is None:
             return {**ids, "undoes": self.undoes}
-        values = {name: getattr(self.correction, name) for name in CORRECTIONS.names}
+        values = {name: getattr(self.correction, name) for name in NEEDED}
         return {**ids, **values, "decided_at": self.correction.decided_at.astimezone(UTC).isoformat()}
 
 
@@ -74,18 +77,20 @@ def read_corrections(path: Path) -> list[Correction]:
         return [line.correction for line in standing(lines) if line.correction is not None]
     try:
         names = pq.read_schema(path).names
-        if missing := [name for name in CORRECTIONS.names if name not in names]:
+        if missing := [name for name in NEEDED if name not in names]:
             raise CatalogError(
                 f"{path} has no column {', '.join(missing)}, so it is not a table of corrections; "
                 "`shopvl review import` writes one"
             )
-        rows = pq.read_table(path, columns=CORRECTIONS.names).cast(CORRECTIONS).to_pylist()
+        there = [name for name in CORRECTIONS.names if name in names]
+        rows = pq.read_table(path, columns=there).cast(pa.schema(map(CORRECTIONS.field, there))).to_pylist()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise CatalogError(
             f"{path} cannot be read as corrections: {reason}; `shopvl review import` writes such a file"
         ) from error
-    return [Correction(**row) for row in rows if row["product_id"] and row["property"]]
+    drawn = ({**row, "at_random": bool(row.get("at_random"))} for row in rows)
+    return [Correction(**row) for row in drawn if row["product_id"] and row["property"]]
 
 
 def read_log_lines(text: bytes, path: Path) -> list[LogLine]:
@@ -103,7 +108,7 @@ def read_log_lines(text: bytes, path: Path) -> list[LogLine]:
             if "undoes" in fields:
                 log_lines.append(LogLine(id=fields["id"], by=fields["by"], undoes=fields["undoes"]))
             else:
-                values = {name: fields[name] for name in CORRECTIONS.names}
+                values = {name: fields[name] for name in NEEDED}
                 moment = datetime.fromisoformat(fields["decided_at"])
                 log_lines.append(LogLine(fields["id"], fields["by"], Correction(**{**values, "decided_at": moment})))
         except (TypeError, KeyError, ValueError) as error:
@@ -121,13 +126,18 @@ def standing(lines: Iterable[LogLine]) -> list[LogLine]:
 
 
 def merged(*lots: Iterable[Correction]) -> list[Correction]:
-    """The latest correction per product and property; of equally late ones the last given."""
+    """The latest correction per product and property; of equally late ones the last given. A product that was drawn at
+    random once stays one that was."""
     latest: dict[tuple[str, str], Correction] = {}
     for correction in (correction for lot in lots for correction in lot):
         before = latest.get(correction.key())
-        if before is None or correction.decided_at >= before.decided_at:
-            latest[correction.key()] = correction
+        latest[correction.key()] = correction if before is None else _later(before, correction)
     return list(latest.values())
+
+
+def _later(before: Correction, correction: Correction) -> Correction:
+    latest = correction if correction.decided_at >= before.decided_at else before
+    return replace(latest, at_random=before.at_random or correction.at_random)
 
 
 def corrected(frames: Iterable[pl.DataFrame], corrections: Iterable[Correction]) -> Iterator[pl.DataFrame]:

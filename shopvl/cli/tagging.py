@@ -160,8 +160,14 @@ def review_export(
     target: Annotated[Path, typer.Option("--out", help="Sheet to write: .xlsx with pictures and drop-downs, or .csv.")],
     model: ModelFolder = SHIPPED,
     limit: Annotated[int, typer.Option(min=1, help="At most so many questions, the most useful ones.")] = 500,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Instead all answers about so many products drawn at random.")
+    ] = None,
 ) -> None:
     """Answers that a person should look at, as a sheet: conflicts first, then the least certain ones.
+
+    With --sample, products drawn at random: what is right of these shows how far answers can be trusted in this
+    catalog, and `shopvl calibrate MODEL CATALOG --corrections FILE` sets thresholds by it.
 
     Example: shopvl review export tags products.csv --model runs/tagger --out review.xlsx
     """
@@ -171,7 +177,7 @@ def review_export(
     opened = open_split(catalog, required=("product_id",))
     ontology = Design.from_pretrained(model).ontology
     with progress("looking up products", None) as report:
-        done = export_review(tags, opened, ontology, target, limit=limit, report=report)
+        done = export_review(tags, opened, ontology, target, limit=limit, sample=sample, report=report)
     out.print(
         f"{target}: {done.questions} of {done.of} questions, about {done.products} products; "
         f"{done.conflicts} conflicts between picture and title"

@@ -116,7 +116,7 @@ def _decided(row: SheetRow, names: LegalNames, moment: datetime) -> Correction |
             return None  # a note that somebody wrote below the table
         problem = f"its key {key!r} is damaged" if key else "it has no key"
         raise IllegalError(f"{problem}, so it is not a row of an exported sheet; fill in the row that was exported")
-    product_id, name, answer = origin
+    product_id, name, answer, at_random = origin
     changed = [
         f"{column} was {before!r} and is now {row.cells[column]!r}"
         for column, before in (("product_id", product_id), ("property", name), ("answer", answer))
@@ -126,7 +126,7 @@ def _decided(row: SheetRow, names: LegalNames, moment: datetime) -> Correction |
         raise IllegalError(f"{'; '.join(changed)}; undo that, and write the right value in the column correct")
     if not text:
         return None
-    return Correction(product_id, names.property(name), names.value(name, text), answer, moment)
+    return Correction(product_id, names.property(name), names.value(name, text), answer, moment, at_random)
 
 
 def _same(before: str, now: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
 from shopvl.errors import ImageError, ReviewError
 from shopvl.files import atomic_write
 from shopvl.inference.decide import APART, DECIDED, REASONS, UNKNOWN_CATEGORY
-from shopvl.review.keys import sheet_key
+from shopvl.review.keys import Origin, sheet_key
 from shopvl.review.sheet import (
     NAMES,
     PICTURE_FILE_PX,
@@ -55,16 +56,19 @@ def export_review(
     out: Path,
     *,
     limit: int | None = None,
+    sample: int | None = None,
     report: Callable[[int], None] = lambda products: None,
 ) -> ReviewExport:
     """Write the answers of a tagging run that a person should look at as `out`, an .xlsx or .csv, most useful first.
 
+    With `sample`, all answers about so many products drawn at random instead: the useful ones say nothing of the rest.
     `tags` is the run's folder or its tags.parquet. Raises ReviewError where there is nothing to ask, where tags,
     catalog and ontology do not belong together, and for another kind of file. `report` is called with products found.
     """
     if out.suffix.lower() not in (".xlsx", ".csv"):
         raise ReviewError(f"a review sheet is an .xlsx or a .csv, {out.name} is neither; write --out review.xlsx")
-    queue = review_queue(tags, catalog, ontology, limit, pictures=out.suffix.lower() == ".xlsx", report=report)
+    pictures = out.suffix.lower() == ".xlsx"
+    queue = review_queue(tags, catalog, ontology, limit, sample=sample, pictures=pictures, report=report)
     questions = queue.questions
     with atomic_write(out) as draft:
         if out.suffix.lower() == ".csv":
@@ -97,12 +101,19 @@ def review_queue(
     ontology: Ontology,
     limit: int | None = None,
     *,
+    sample: int | None = None,
     pictures: bool = False,
     report: Callable[[int], None] = lambda products: None,
 ) -> Queue:
-    """What a person should look at in a tagging run. Raises ReviewError where there is nothing to ask, and where tags,
-    catalog and ontology do not belong together. With `pictures` the questions have small ones."""
-    question_rows, of = most_useful(tags, ontology, min(limit or MAX_ROWS, MAX_ROWS))
+    """What a person should look at in a tagging run, or all about a `sample` of so many products.
+
+    Raises ReviewError where there is nothing to ask, and where tags, catalog and ontology do not belong together. With
+    `pictures` the questions have small ones.
+    """
+    if sample is None:
+        question_rows, of = most_useful(tags, ontology, min(limit or MAX_ROWS, MAX_ROWS))
+    else:
+        question_rows, of = at_random(tags, ontology, sample)
     if not question_rows:
         raise ReviewError(f"{tags} has nothing to review: every answer was accepted, or there is none")
     wanted = {row["product_id"] for row in question_rows}
@@ -111,7 +122,8 @@ def review_queue(
         raise ReviewError(
             f"none of the products tagged in {tags} is in {catalog.path}; name the catalog that was tagged"
         )
-    questions = [_question(row, *seen.get(row["product_id"], ("", None))) for row in question_rows]
+    drawn = sample is not None
+    questions = [_question(row, *seen.get(row["product_id"], ("", None)), at_random=drawn) for row in question_rows]
     return Queue(questions, of, len(wanted - seen.keys()))
 
 
@@ -153,6 +165,23 @@ def most_useful(tags: Path, ontology: Ontology, limit: int) -> tuple[list[dict[s
         for row in rows.filter(pl.col("number").is_in(chosen.implode())).collect().iter_rows(named=True)
     }
     return [row_of[number] for number in chosen], light.height
+
+
+def at_random(tags: Path, ontology: Ontology, count: int) -> tuple[list[dict[str, Any]], int]:
+    """The rows of a tagging run about `count` products drawn at random, and how many they are.
+
+    The same products each time, whatever was answered about them: those with the smallest digests of their ids. An
+    answer without a value is never accepted and asks nothing. Raises ReviewError as `most_useful` does.
+    """
+    rows = _tags(tags)
+    ids = rows.select(pl.col("product_id").unique()).collect()["product_id"].to_list()
+    drawn = sorted(ids, key=lambda name: hashlib.blake2b(name.encode(), digest_size=8).digest())[:count]
+    places = pl.DataFrame({"product_id": drawn}, {"product_id": pl.String}).with_row_index("place")
+    asked = rows.filter(pl.col("product_id").is_in(drawn), pl.col("value").is_not_null()).collect()
+    asked = asked.unique(["product_id", "property"], keep="first", maintain_order=True)
+    _check_known(tags, asked.select("property", "best_guess").unique(maintain_order=True), ontology)
+    asked = asked.join(places, on="product_id").sort("place", "number")
+    return asked.head(MAX_ROWS).to_dicts(), asked.height
 
 
 def _tags(tags: Path) -> pl.LazyFrame:
@@ -210,7 +239,7 @@ def _small_picture(image: Mapping[str, Any] | None, root: Path) -> Thumbnail | N
         return None
 
 
-def _question(row: Mapping[str, Any], title: str, picture: Thumbnail | None) -> SheetQuestion:
+def _question(row: Mapping[str, Any], title: str, picture: Thumbnail | None, *, at_random: bool) -> SheetQuestion:
     guess = row["best_guess"]
     top = [(other["value"], other["probability"]) for other in row["alternatives"] or ()]
     if guess == row["value"]:
@@ -222,9 +251,9 @@ def _question(row: Mapping[str, Any], title: str, picture: Thumbnail | None) -> 
         property=row["property"],
         answer=guess,
         probability=probability,
-        reason=_reason(row, probability),
+        reason=Reason("at random", probability) if at_random else _reason(row, probability),
         top=sorted(top, key=lambda pair: pair[0] != guess)[:TOP_VALUES],
-        key=sheet_key(row["product_id"], row["property"], guess),
+        key=sheet_key(Origin(row["product_id"], row["property"], guess, at_random)),
         picture=picture,
     )
 

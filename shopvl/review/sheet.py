@@ -109,7 +109,9 @@ class Reason:
     """Why a person is asked: `probability` is the answer's, `near` the value that is nearly as likely, or the part of a
     category's path that is sure."""
 
-    kind: Literal["conflict", "conflict, picture's", "conflict, title's", "unknown", "near", "low", "apart", "kind"]
+    kind: Literal[
+        "conflict", "conflict, picture's", "conflict, title's", "unknown", "near", "low", "apart", "kind", "at random"
+    ]
     probability: float
     near: str = ""
 
@@ -131,6 +133,8 @@ class Reason:
                 return f"Unsure: {self.near} is accepted, which kind of it is not"
             case "apart":
                 return "Unsure: it does not go with another answer that is surer"
+            case "at random":
+                return "Drawn at random: the product stands for others, so answer also where the answer is right"
             case "low":
                 return f"Unsure: {self.probability:.0%} is not enough to accept it unseen"
 

@@ -1,6 +1,7 @@
 """Corrections over a catalog: what they change, what they leave alone, and which of two counts."""
 
 import pickle
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -155,3 +156,15 @@ def test_mistakes_are_one_sentence(table: Path, tmp_path: Path) -> None:
     path = stored(tmp_path / "c.parquet", told("c", "colour", "Navy"))
     with pytest.raises(CatalogError, match=r"none of the 1 corrections .* split 'train'"):
         with_corrections(open_catalog(table, split="train"), path)
+
+
+def test_a_product_drawn_at_random_stays_one(tmp_path: Path) -> None:
+    drawn = replace(told("a", "colour", "Red"), at_random=True)
+    (later,) = merged([drawn], [told("a", "colour", "Navy", minutes=5)])
+    assert (later.value, later.at_random) == ("Navy", True)
+
+
+def test_files_without_the_column_are_read(tmp_path: Path) -> None:
+    path = stored(tmp_path / "old.parquet", told("a", "colour", "Red"))
+    pq.write_table(pq.read_table(path).drop_columns(["at_random"]), path)
+    assert [one.at_random for one in read_corrections(path)] == [False]

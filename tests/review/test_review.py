@@ -553,3 +553,28 @@ def test_mistakes_on_the_way_in(sheet: Path, text_sheet: Path, ontology: Ontolog
     with pytest.raises(ReviewError, match=r"are not UTF-8, and neither surely Chinese .* save the table as UTF-8"):
         import_review(text_sheet, ontology, out)
     assert not out.exists()
+
+
+def test_a_sample_is_drawn_whatever_was_answered(
+    tags: Path, catalog: Catalog, ontology: Ontology, tmp_path: Path
+) -> None:
+    done = export_review(tags, catalog, ontology, tmp_path / "sample.csv", sample=100)
+    assert (done.products, done.questions) == (4, 8)  # accepted ones too; an answer without a value asks nothing
+    two = export_review(tags, catalog, ontology, tmp_path / "two.csv", sample=2)
+    assert two.products == 2
+    asked = [row["product_id"] for row in csv.DictReader((tmp_path / "sample.csv").open(encoding="utf-8-sig"))]
+    first = [row["product_id"] for row in csv.DictReader((tmp_path / "two.csv").open(encoding="utf-8-sig"))]
+    assert asked[: len(first)] == first
+
+
+def test_only_decisions_about_a_sample_say_that_it_was_one(
+    tags: Path, catalog: Catalog, ontology: Ontology, tmp_path: Path
+) -> None:
+    out = tmp_path / "corrections.parquet"
+    export_review(tags, catalog, ontology, tmp_path / "useful.xlsx")
+    import_review(filled(tmp_path / "useful.xlsx", {("00123", "colour"): "Blue"}), ontology, out)
+    assert [one.at_random for one in read_corrections(out)] == [False]
+    export_review(tags, catalog, ontology, tmp_path / "sample.xlsx", sample=100)
+    decided = {("00123", "colour"): "Red", ("sure", "colour"): "Red"}
+    import_review(filled(tmp_path / "sample.xlsx", decided), ontology, out)
+    assert [one.at_random for one in read_corrections(out)] == [True, True]
