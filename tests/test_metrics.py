@@ -341,17 +341,16 @@ def test_auroc_with_ties_is_that_of_scikit_learn(rng):
     assert math.isnan(classification.auroc([], other))
 
 
-def test_answers_that_stand_alone_have_their_own_bound_and_copies_that_of_one(rng):
+def test_answers_that_stand_alone_count_themselves_and_copies_once(rng):
     correct = rng.random(300) < 0.9
-    plain = float(intervals.wilson_lower(correct.sum(), 300))
-    assert intervals.grouped_wilson_lower(correct, np.arange(300)) == pytest.approx(plain)
-    assert intervals.grouped_wilson_lower(np.repeat(correct, 7), np.repeat(np.arange(300), 7)) == pytest.approx(plain)
-    single = intervals.grouped_wilson_lower(np.ones(300), np.arange(300))
-    assert single == pytest.approx(intervals.wilson_lower(300, 300))
-    thrice = intervals.grouped_wilson_lower(np.ones(300), np.repeat(np.arange(100), 3))
-    assert thrice == pytest.approx(intervals.wilson_lower(100, 100))
+    plain = (correct.sum(), 300)
+    assert intervals.effective_counts(correct, np.arange(300)) == pytest.approx(plain)
+    assert intervals.effective_counts(np.repeat(correct, 7), np.repeat(np.arange(300), 7)) == pytest.approx(plain)
+    assert intervals.effective_counts(np.ones(300), np.arange(300)) == pytest.approx((300, 300))
+    assert intervals.effective_counts(np.ones(300), np.repeat(np.arange(100), 3)) == pytest.approx((100, 100))
+    assert intervals.effective_counts([], []) == (0, 0)
     with pytest.raises(ShopvlError, match="3 marks but 2 groups"):
-        intervals.grouped_wilson_lower([1, 0, 1], [0, 1])
+        intervals.effective_counts([1, 0, 1], [0, 1])
 
 
 def test_the_bound_holds_where_groups_are_right_or_wrong_together(rng):
@@ -360,7 +359,7 @@ def test_the_bound_holds_where_groups_are_right_or_wrong_together(rng):
     for _ in range(draws):
         own = rng.random(150) < share
         correct = np.where(rng.random(750) < 0.8, own[groups], rng.random(750) < share)
-        held["grouped"] += intervals.grouped_wilson_lower(correct, groups) <= share
+        held["grouped"] += intervals.wilson_lower(*intervals.effective_counts(correct, groups)) <= share
         held["plain"] += intervals.wilson_lower(correct.sum(), 750) <= share
     assert held["grouped"] / draws > 0.93
     assert held["plain"] / draws < 0.88

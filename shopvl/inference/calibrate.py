@@ -14,17 +14,28 @@ from torch import Tensor
 from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_name
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology, Visual
+from shopvl.catalog.queries import named_properties
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.vocabulary import UNKNOWN, TitleGroup
+from shopvl.catalog.vocabulary import CATEGORY, FAMILIAR_FROM, UNKNOWN, TitleGroup
 from shopvl.design.design import Design
+from shopvl.inference.familiarity import p_values
 from shopvl.inference.features import ABSENT, Labelled, Report, labelled
+from shopvl.inference.levels import CategoryLevels, is_category, level_name
 from shopvl.inference.predict import TITLE, TITLE_WEIGHT_KEY, answers_of, geometric_mixture
+from shopvl.inference.thresholds import (
+    MIN_ACCEPT_CONFIDENCE,
+    NOTHING,
+    PRECISIONS,
+    Curve,
+    Scored,
+    Thresholds,
+    accepted_from,
+    as_curve,
+    precision_curve,
+)
 from shopvl.metrics.calibration import calibration_error
-from shopvl.metrics.intervals import grouped_wilson_lower
 from shopvl.metrics.retrieval import group_ids
 
-CURVE_POINTS = 200
-MIN_ACCEPT_CONFIDENCE = 0.5  # as likely right as wrong
 TINY, EPS = 1e-300, 1e-5
 MIN_ROWS = 20  # of a property, to calibrate it at all
 MAX_ROWS = 20_000  # most rows to calibrate on: their answers are held in memory
@@ -44,10 +55,8 @@ class AnswerCalibration:
     rows: int = 0
     accuracy: float = float("nan")
     ece: float = float("nan")
-    # (confidence, lower bound of the precision of all answers at least that confident), by falling confidence
-    curve: tuple[tuple[float, float], ...] = ()
-    # the same for the products of a TitleGroup, where the groups were measured
-    groups: Mapping[TitleGroup, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    curve: Curve = ()
+    groups: Mapping[TitleGroup, Curve] = field(default_factory=dict)  # the same by whether the title names a value
     conflict_from: float = float("inf")  # `conflict_score` from which picture and title are in conflict
     title_weight: float = 0.0  # of the answer from the title alone, in the answer from both (`predict.title_weights`)
 
@@ -59,8 +68,7 @@ class AnswerCalibration:
         Never below MIN_ACCEPT_CONFIDENCE: a few guesses do not show among many confident answers, but must not be
         accepted. EPS below the measured confidence, because the same answer differs in its last digits between batches.
         """
-        holding = (confidence for confidence, held in self.groups.get(group, self.curve) if held >= precision)
-        return max(MIN_ACCEPT_CONFIDENCE, min(holding, default=float("inf")) - EPS)
+        return max(MIN_ACCEPT_CONFIDENCE, accepted_from(self.groups.get(group, self.curve), precision) - EPS)
 
     def best_precision(self) -> float:
         """The highest precision that holds with 95% certainty from any confidence on; 0 where none was measured."""
@@ -103,56 +111,179 @@ def calibration_of(design: Design, inputs: str, name: str) -> AnswerCalibration:
         **fields
         | {
             "shape": tuple(saved["shape"]),
-            "curve": _points(saved["curve"]),
-            "groups": {group: _points(curve) for group, curve in saved.get("groups", {}).items()},
+            "curve": _curve(saved["curve"]),
+            "groups": {group: _curve(curve) for group, curve in saved.get("groups", {}).items()},
             "conflict_from": float("inf") if saved["conflict_from"] is None else saved["conflict_from"],
             "title_weight": saved.get(TITLE_WEIGHT_KEY, 0.0),
         }
     )
 
 
-def _points(saved: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
+def _curve(saved: Sequence[Sequence[float]]) -> Curve:
     return tuple((confidence, held) for confidence, held in saved)
 
 
 def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, share: None, seed: int = 0) -> None:
-    """Fit and measure the calibration of every answer on held-out rows, and keep it in `design.calibration`."""
+    """Fit and measure the calibration of every answer on held-out rows, and keep it in `design.calibration`.
+
+    A row counts for the inputs that it has. One whose category path is `unknown` is of none of the categories: whatever
+    is accepted for it is wrong.
+    """
     answers = answers_of(design)
     design.calibration = {}  # an earlier calibration must not change the answers that are measured
 
     def read(batch: Batch) -> dict[str, Tensor]:
-        answered = answers.read(batch, INPUT_CHOICES)
-        return {f"{inputs}/{name}": logp for inputs, by_name in answered.items() for name, logp in by_name.items()}
+        there = {"image": batch.pictures is not None, "title": "title" in batch.texts}
+        choices = [inputs for inputs in INPUT_CHOICES if all(there[one] for one in inputs)]
+        answered, vectors = answers.read_with_vectors(batch, choices)
+        read_now = {f"{inputs}/{name}": logp for inputs, by_name in answered.items() for name, logp in by_name.items()}
+        return read_now | p_values(design.familiarity, vectors, batch)
 
-    known = labelled(design, catalog, design.labels, read, report=report, max_rows=MAX_ROWS)
-    weights = {}
-    for name in design.labels:
-        both, alone = (f"{inputs_name(choice)}/{name}" for choice in (MODALITIES, TITLE))
-        weights[name] = best_title_weight(known.values[both], known.values[alone], known.labels[name])
-        known.values[both] = geometric_mixture(known.values[both], known.values[alone], weights[name])
-    title_N = group_ids([folded(title) for title in known.titles])
-    measured = {
-        inputs_name(inputs): {
-            name: calibration
-            for name in design.labels
-            if (calibration := _measured(known, title_N, inputs_name(inputs), name, seed)) is not None
-        }
-        for inputs in INPUT_CHOICES
-    }
-    for name, calibration in measured["image+title"].items():
-        measured["image+title"][name] = calibration = replace(calibration, title_weight=weights[name])
-        if all(name in measured[inputs] for inputs in ALONE):
-            picture, title = (
-                measured[inputs][name].probabilities(known.values[f"{inputs}/{name}"]) for inputs in ALONE
-            )
-            scores = conflict_score(picture, title, design.labels[name]).numpy()
-            limit = float(np.quantile(scores, 1 - CONFLICT_SHARE))
-            measured["image+title"][name] = replace(calibration, conflict_from=max(limit, 1e-3))
-    design.ontology = with_visibility(design.ontology, known, measured["image"])
+    levels = CategoryLevels(design.labels.get(CATEGORY, ()))
+    nodes = {level_name(level): names for level, names in levels.names.items()}
+    known = labelled(design, catalog, design.labels | nodes, read, report=report, max_rows=MAX_ROWS, incomplete=True)
+    held_out = HeldOut(known, design.labels, levels, named_properties(known.titles, design.ontology), seed)
+    design.ontology = with_visibility(design.ontology, known, held_out.measured["image"])
     design.calibration = {
         inputs: {name: _plain(calibration) for name, calibration in by_name.items()}
-        for inputs, by_name in measured.items()
+        for inputs, by_name in held_out.calibrations().items()
     }
+
+
+class HeldOut:
+    """The answers about held-out rows, how far each can be trusted, and when picture and title are in conflict."""
+
+    def __init__(
+        self,
+        known: Labelled,
+        labels: Mapping[str, Sequence[str]],
+        levels: CategoryLevels,
+        named: Sequence[frozenset[str]],
+        seed: int,
+    ) -> None:
+        self.known, self.labels, self.named, self.seed = known, labels, named, seed
+        # by falling depth, as they are accepted
+        self.levels = {level_name(level): levels.names[level] for level in sorted(levels.names, reverse=True)}
+        # products of one title are often right or wrong together; without a title, each is by itself
+        self.title_N = group_ids([folded(title) or number for number, title in enumerate(known.titles)])
+        self.measured: dict[str, dict[str, AnswerCalibration]] = {inputs_name(inputs): {} for inputs in INPUT_CHOICES}
+        # INPUTS/NAME -> (N, K) probabilities, and (N,) the best one and its number; NaN where nothing was read
+        self.probabilities: dict[str, Tensor] = {}
+        self.confidence: dict[str, np.ndarray] = {}
+        self.best: dict[str, np.ndarray] = {}
+        self.usable = {inputs: self._usable(inputs) for inputs in self.measured}
+        self.weights = {name: self._mixed(name) for name in labels}
+        for inputs in self.measured:
+            for name in labels:
+                self._measure(inputs, name)
+            if CATEGORY in self.measured[inputs]:
+                for level, logp_NK in levels.read(self.probabilities[f"{inputs}/{CATEGORY}"]).items():
+                    known.values[f"{inputs}/{level_name(level)}"] = logp_NK
+                    self._measure(inputs, level_name(level))
+        self.conflict: dict[str, np.ndarray] = {}  # INPUTS/NAME -> (N,) bool: picture and title disagree
+        for name in self.measured[inputs_name(MODALITIES)]:
+            self._find_conflicts(name)
+
+    def _mixed(self, name: str) -> float:
+        """The weight of the title's own answer in the answer from both, which it is mixed into."""
+        values, (both, alone) = self.known.values, (f"{inputs_name(choice)}/{name}" for choice in (MODALITIES, TITLE))
+        if both not in values:
+            return 0.0
+        truth_N = self.known.labels[name].where(self.usable[inputs_name(MODALITIES)], ABSENT)
+        weight = best_title_weight(values[both], values[alone], truth_N)
+        values[both] = geometric_mixture(values[both], values[alone], weight)
+        return weight
+
+    def _usable(self, inputs: str) -> Tensor:
+        """(N,) bool: rows that are answered from those inputs: they have them, and none is set aside as unfamiliar."""
+        usable_N = torch.ones(len(self.known.titles), dtype=torch.bool)
+        for one in inputs.split("+"):
+            key = f"familiarity/{one}"
+            usable_N &= self.known.values[key] >= FAMILIAR_FROM if key in self.known.values else False
+        return usable_N
+
+    def _measure(self, inputs: str, name: str) -> None:
+        truth_N = self.known.labels[name]
+        rows_N = self.usable[inputs] & (truth_N != ABSENT)
+        if int((rows_N & (truth_N >= 0) & ~self.known.no_category_N).sum()) < MIN_ROWS:
+            return
+        logp_NK = self.known.values[f"{inputs}/{name}"]
+        inside = ~self.known.no_category_N[rows_N].numpy()
+        calibration = _measured(logp_NK[rows_N], truth_N[rows_N], inside, self.seed)
+        self.measured[inputs][name] = calibration
+        key, values = f"{inputs}/{name}", self.labels.get(name) or self.levels[name]
+        self.probabilities[key] = calibration.probabilities(logp_NK)
+        confidence_N, best_N = (column_N.numpy() for column_N in self.probabilities[key].max(-1))
+        unknown_N = (best_N == len(values) - 1) & (values[-1] == UNKNOWN)
+        self.confidence[key] = np.where(unknown_N | ~self.usable[inputs].numpy(), np.nan, confidence_N)
+        self.best[key] = best_N
+
+    def _find_conflicts(self, name: str) -> None:
+        """About a level of the category there is one where there is one about the category, and not even this is
+        agreed on."""
+        both = inputs_name(MODALITIES)
+        if not all(name in self.measured[inputs] for inputs in ALONE):
+            return
+        picture, title = (f"{inputs}/{name}" for inputs in ALONE)
+        if name in self.labels:
+            score_N = conflict_score(self.probabilities[picture], self.probabilities[title], self.labels[name]).numpy()
+            ordinary_N = (self.usable[both] & ~self.known.no_category_N).numpy()
+            limit = max(float(np.quantile(score_N[ordinary_N], 1 - CONFLICT_SHARE)), 1e-3)
+            measured = self.measured[both]
+            measured[name] = replace(measured[name], title_weight=self.weights[name], conflict_from=limit)
+            self.conflict[f"{both}/{name}"] = score_N >= limit
+        elif (whole_N := self.conflict.get(f"{both}/{CATEGORY}")) is not None:
+            self.conflict[f"{both}/{name}"] = whole_N & (self.best[picture] != self.best[title])
+
+    def calibrations(self) -> dict[str, dict[str, AnswerCalibration]]:
+        """Inputs -> property or level of the category -> its calibration, with the thresholds."""
+        return {inputs: self._with_thresholds(inputs) for inputs in self.measured}
+
+    def _with_thresholds(self, inputs: str) -> dict[str, AnswerCalibration]:
+        measured = self.measured[inputs]
+        groups: tuple[TitleGroup, ...] = ("", "named", "unnamed") if "title" in inputs.split("+") else ("",)
+        found: dict[str, dict[TitleGroup, Curve]] = {name: {} for name in measured}
+        for group in groups:
+            for name in self.labels.keys() & measured.keys():
+                found[name][group] = precision_curve(self._scored(inputs, name, self._of_group(name, group)))
+            for name, curve in self._level_curves(inputs, group, found).items():
+                found[name][group] = curve
+        return {name: replace(measured[name], curve=curves.pop(""), groups=curves) for name, curves in found.items()}
+
+    def _level_curves(
+        self, inputs: str, group: TitleGroup, found: Mapping[str, Mapping[TitleGroup, Curve]]
+    ) -> dict[str, Curve]:
+        """For each level of the category: what is accepted there and further down, together, keeps the precision.
+
+        Rows that are accepted further down are no longer asked: they are the easy ones.
+        """
+        lowest: dict[str, dict[float, float]] = {name: {} for name in self.levels if name in self.measured[inputs]}
+        if not lowest:
+            return {}
+        for precision in PRECISIONS:
+            left_N, accepted = self._of_group(CATEGORY, group), NOTHING
+            threshold = accepted_from(found[CATEGORY][group], precision)
+            for name in (CATEGORY, *lowest):
+                if name != CATEGORY:
+                    threshold = Thresholds.of(self._scored(inputs, name, left_N), accepted).lowest(precision)
+                    lowest[name][precision] = threshold
+                key = f"{inputs}/{name}"
+                taken_N = left_N & (self.confidence[key] >= threshold)
+                taken_N &= ~self.conflict.get(key, np.zeros(1, dtype=bool))
+                accepted = accepted.and_also(self._scored(inputs, name, taken_N))
+                left_N = left_N & ~taken_N
+        return {name: as_curve(by_precision) for name, by_precision in lowest.items()}
+
+    def _of_group(self, name: str, group: TitleGroup) -> np.ndarray:
+        asked = CATEGORY if is_category(name) else name
+        return np.array([not group or (asked in named) == (group == "named") for named in self.named], dtype=bool)
+
+    def _scored(self, inputs: str, name: str, chosen_N: np.ndarray) -> Scored:
+        """The answers about chosen rows that can be accepted, and judged: without conflicts and `unknown`."""
+        key, truth_N = f"{inputs}/{name}", self.known.labels[name].numpy()
+        open_N = ~np.isnan(self.confidence[key]) & ~self.conflict.get(key, np.zeros(1, dtype=bool))
+        scored = Scored(self.confidence[key], self.best[key] == truth_N, self.title_N)
+        return scored.where(chosen_N & open_N & (truth_N != ABSENT))
 
 
 def best_title_weight(both_NK: Tensor, alone_NK: Tensor, truth_N: Tensor) -> float:
@@ -208,26 +339,19 @@ def conflict_score(picture_NK: Tensor, title_NK: Tensor, values: Sequence[str]) 
     return score_N
 
 
-def _measured(known: Labelled, title_N: np.ndarray, inputs: str, name: str, seed: int) -> AnswerCalibration | None:
-    truth = known.labels[name]
-    if int((truth >= 0).sum()) < MIN_ROWS:
-        return None
-    rows = truth != ABSENT
-    logp, truth, title_N = known.values[f"{inputs}/{name}"][rows], truth[rows], title_N[rows.numpy()]
-    fitted = _fitted(logp, truth)
+def _measured(logp_NK: Tensor, truth_N: Tensor, inside_N: np.ndarray, seed: int) -> AnswerCalibration:
+    """The fit on all rows, and how good it is for those inside the model's categories."""
     # two-fold: each half is measured with the calibration that was fitted on the other
-    halves = np.array_split(np.random.default_rng(seed).permutation(len(truth)), 2)
-    confidence, correct = np.empty(len(truth)), np.empty(len(truth), dtype=bool)
+    halves = np.array_split(np.random.default_rng(seed).permutation(len(truth_N)), 2)
+    confidence_N, correct_N = np.empty(len(truth_N)), np.empty(len(truth_N), dtype=bool)
     for own, other in (halves, halves[::-1]):
-        top = _fitted(logp[other], truth[other]).probabilities(logp[own]).max(-1)
-        confidence[own], correct[own] = top.values.numpy(), (top.indices == truth[own]).numpy()
-    whole = fitted.probabilities(logp).max(-1).values.numpy()
+        top = _fitted(logp_NK[other], truth_N[other]).probabilities(logp_NK[own]).max(-1)
+        confidence_N[own], correct_N[own] = top.values.numpy(), (top.indices == truth_N[own]).numpy()
     return replace(
-        fitted,
-        rows=len(truth),
-        accuracy=float(correct.mean()),
-        ece=calibration_error(confidence, correct),
-        curve=_precision_curve(whole, correct, title_N),
+        _fitted(logp_NK, truth_N),
+        rows=int(inside_N.sum()),
+        accuracy=float(correct_N[inside_N].mean()),
+        ece=calibration_error(confidence_N[inside_N], correct_N[inside_N]),
     )
 
 
@@ -279,19 +403,3 @@ def _minimise(loss: Callable[[], Tensor], free: Tensor) -> None:
         return value.item()
 
     optimizer.step(closure)
-
-
-def _precision_curve(
-    confidence_N: np.ndarray, correct_N: np.ndarray, title_N: np.ndarray
-) -> tuple[tuple[float, float], ...]:
-    """(confidence, precision that holds from it on), for up to CURVE_POINTS confidences.
-
-    Only those whose precision no lower confidence reaches: no other is ever chosen as a threshold.
-    """
-    threshold = np.unique(confidence_N)[::-1]
-    threshold = threshold[np.unique(np.linspace(0, len(threshold) - 1, CURVE_POINTS).astype(int))]
-    given = [confidence_N >= least for least in threshold]
-    # products of one title are often right or wrong together
-    held = np.array([grouped_wilson_lower(correct_N[chosen], title_N[chosen]) for chosen in given])
-    below = np.append(np.maximum.accumulate(held[::-1])[::-1][1:], -np.inf)
-    return tuple((float(threshold[i]), float(held[i])) for i in np.flatnonzero(held > below))

@@ -13,10 +13,12 @@ from torch import Tensor
 from shopvl.batch import MODALITIES, Batch, Modality
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import Catalog, spread
-from shopvl.data.rows import RejectedRow, label_of
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.data.rows import RejectedRow, Row, is_of_no_category, label_of
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.levels import is_category
 
 MAX_ROWS = 200_000  # most rows, whose features are held in memory; a linear head learns little from more
 
@@ -29,10 +31,15 @@ Report = Callable[[str, float], None]  # stage, share done
 class Labelled:
     """What was read of N rows (N, ...), their titles, and per property each row's label number, ABSENT or FOREIGN."""
 
-    values: dict[str, Tensor]
-    titles: list[str]
+    values: dict[str, Tensor]  # NaN where a row lacks an input of it
+    titles: list[str]  # empty where there is none
     labels: dict[str, Tensor]  # (N,) int64
-    rejects: list[RejectedRow]  # rows without picture or title, or with a broken one
+    no_category_N: Tensor  # bool: the product is of none of the categories
+    rejects: list[RejectedRow]  # rows that were not read: incomplete, or broken
+
+    def has(self, name: str) -> Tensor:
+        """(N,) bool: whether the value of that name was read of a row."""
+        return ~self.values[name].flatten(1)[:, 0].isnan() if name in self.values else torch.zeros(len(self.titles)) > 0
 
 
 def labelled(
@@ -43,41 +50,73 @@ def labelled(
     *,
     report: Report = lambda stage, share: None,
     max_rows: int = MAX_ROWS,
+    incomplete: bool = False,
 ) -> Labelled:
-    """Outputs of `read` for the catalog's complete rows (at most `max_rows`, spread evenly), and their labels."""
+    """Outputs of `read` for the catalog's rows (at most `max_rows`, spread evenly), and their labels.
+
+    Rows without picture or title are left out, unless `incomplete` ones count as well. Raises CatalogError for no rows.
+    """
     total = catalog.count()
     numbers = {name: {folded(value): i for i, value in enumerate(values)} for name, values in labels.items()}
-    values: dict[str, list[np.ndarray]] = defaultdict(list)
+    values: dict[str, list[tuple[int, np.ndarray]]] = defaultdict(list)  # from which row on, and of these
     truth: dict[str, list[int]] = defaultdict(list)
     titles: list[str] = []
+    no_category: list[bool] = []
     rejects: list[RejectedRow] = []
 
-    def read_complete(batch: Batch, inputs: tuple[Modality, ...]) -> Mapping[str, Tensor]:
-        return read(batch) if len(inputs) == len(MODALITIES) else {}
+    def read_wanted(batch: Batch, inputs: tuple[Modality, ...]) -> Mapping[str, Tensor]:
+        return read(batch) if incomplete or inputs == MODALITIES else {}
 
-    for item in encode(design, spread(catalog.batches(), total, max_rows), catalog.root, MODALITIES, read_complete):
+    for item in encode(design, spread(catalog.batches(), total, max_rows), catalog.root, MODALITIES, read_wanted):
         report("encode", (len(titles) + len(rejects)) / min(total, max_rows))
         match item:
             case RejectedRow():
                 rejects.append(item)
                 continue
-            case Encoded(inputs=(only,)):
+            case Encoded(inputs=(only,)) if not incomplete:
                 rejects += [RejectedRow(row["product_id"], f"there is only the {only}") for row in item.rows]
                 continue
         for name, array in item.values.items():
-            values[name].append(array)
+            values[name].append((len(titles), array))
         for name, number_of in numbers.items():
-            true_values = (label_of(row, name, design.ontology) for row in item.rows)
-            truth[name] += [ABSENT if value is None else number_of.get(folded(value), FOREIGN) for value in true_values]
-        titles += [row["title"] for row in item.rows]
+            truth[name] += [_number(row, name, number_of, design) for row in item.rows]
+        titles += [row["title"] if "title" in item.inputs else "" for row in item.rows]
+        no_category += [is_of_no_category(row) for row in item.rows]
     report("encode", 1.0)
     if not titles:
-        raise CatalogError(
-            f"no row of {catalog.path} has both a picture and a title, so there is nothing to learn or measure on"
-        )
+        wanted = "a picture or a title" if incomplete else "both a picture and a title"
+        raise CatalogError(f"no row of {catalog.path} has {wanted}, so there is nothing to learn or measure on")
     return Labelled(
-        {name: torch.from_numpy(np.concatenate(parts)) for name, parts in values.items()},
+        {name: _laid_out(parts, len(titles)) for name, parts in values.items()},
         titles,
         {name: torch.tensor(numbers_) for name, numbers_ in truth.items()},
+        torch.tensor(no_category),
         rejects,
     )
+
+
+def _laid_out(parts: Sequence[tuple[int, np.ndarray]], rows: int) -> Tensor:
+    """(rows, ...) float32: every part in its place, NaN where there is none."""
+    whole = np.full((rows, *parts[0][1].shape[1:]), np.nan, dtype=np.float32)
+    for start, array in parts:
+        whole[start : start + len(array)] = array
+    return torch.from_numpy(whole)
+
+
+def _number(row: Row, name: str, number_of: Mapping[str, int], design: Design) -> int:
+    """The number of the row's true value among those of a property, or of a level of the category.
+
+    Of a category path that goes on below the names, the part that they have; one that ends above them does not say
+    which it is.
+    """
+    value = label_of(row, CATEGORY if is_category(name) else name, design.ontology)
+    if value is None:
+        return ABSENT
+    number = number_of.get(folded(value), FOREIGN)
+    if number != FOREIGN or not is_category(name):
+        return number
+    path = value.split(CATEGORY_JOIN)
+    for depth in range(len(path) - 1, 0, -1):
+        if (number := number_of.get(folded(CATEGORY_JOIN.join(path[:depth])), FOREIGN)) != FOREIGN:
+            return number
+    return ABSENT if any(known.startswith(folded(value + CATEGORY_JOIN)) for known in number_of) else FOREIGN

@@ -17,6 +17,11 @@ def level_name(level: int) -> str:
     return f"{CATEGORY}/{level}"
 
 
+def is_category(name: str) -> bool:
+    """Whether answers of that name are categories, of any level."""
+    return name == CATEGORY or name.startswith(f"{CATEGORY}/")
+
+
 class CategoryLevels:
     """The levels above the leaves of a category head, from the top: at each, the nodes its leaves lie in.
 

@@ -33,21 +33,25 @@ def wilson(right: ArrayLike, total: ArrayLike, z: float = 1.96) -> tuple[Floats,
     return np.where(total > 0, low, 0.0), np.where(total > 0, high, 1.0)
 
 
-def grouped_wilson_lower(correct_M: ArrayLike, group_M: ArrayLike, z: float = 1.645) -> float:
-    """`wilson_lower` of M answers, some of which are right or wrong together: those of one group (numbers from 0 on).
+def effective_counts(correct_M: ArrayLike, group_M: ArrayLike) -> tuple[float, float]:
+    """Right answers and answers that tell as much as these M, of which those of one group (numbers from 0 on) are right
+    or wrong together.
 
-    The bound is that of fewer answers, by what the groups add to the variance of the mean, the design effect of cluster
-    samples (Kish 1965). Answers that were copied k times give what they give once, also where all of them are right:
-    to the squares is added one answer of the other kind, wrong together with its group.
+    Fewer by what the groups add to the variance of the mean, the design effect of cluster samples (Kish 1965). Answers
+    that were copied k times give what they give once, also where all of them are right: to the squares is added one
+    answer of the other kind, wrong together with its group.
     """
     correct_M, group_M = np.asarray(correct_M, dtype=np.float64), np.asarray(group_M)
     same_length("marks", correct_M, "groups", group_M)
-    gap_M = correct_M - correct_M.mean()
+    if not len(correct_M):
+        return 0.0, 0.0
+    share = correct_M.mean()
+    gap_M = correct_M - share
     size_of = np.bincount(group_M)
     alone = 1 + np.square(gap_M).sum()
     together = np.square(size_of).sum() / len(group_M) + np.square(np.bincount(group_M, weights=gap_M)).sum()
     count = len(correct_M) / max(1.0, together / alone)
-    return float(wilson_lower(correct_M.mean() * count, count, z))
+    return float(share * count), float(count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
