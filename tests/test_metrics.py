@@ -348,7 +348,6 @@ def test_answers_that_stand_alone_count_themselves_and_copies_once(rng):
     assert intervals.effective_counts(np.repeat(correct, 7), np.repeat(np.arange(300), 7)) == pytest.approx(plain)
     assert intervals.effective_counts(np.ones(300), np.arange(300)) == pytest.approx((300, 300))
     assert intervals.effective_counts(np.ones(300), np.repeat(np.arange(100), 3)) == pytest.approx((100, 100))
-    assert intervals.effective_counts([], []) == (0, 0)
     with pytest.raises(ShopvlError, match="3 marks but 2 groups"):
         intervals.effective_counts([1, 0, 1], [0, 1])
 

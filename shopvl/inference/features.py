@@ -12,6 +12,7 @@ from torch import Tensor
 
 from shopvl.batch import MODALITIES, Batch, Modality
 from shopvl.catalog.cells import folded
+from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog, spread
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.data.rows import RejectedRow, Row, is_of_no_category, label_of
@@ -79,7 +80,7 @@ def labelled(
         for name, array in item.values.items():
             values[name].append((len(titles), array))
         for name, number_of in numbers.items():
-            truth[name] += [_number(row, name, number_of, design) for row in item.rows]
+            truth[name] += [label_number(row, name, number_of, design.ontology) for row in item.rows]
         titles += [row["title"] if "title" in item.inputs else "" for row in item.rows]
         no_category += [is_of_no_category(row) for row in item.rows]
     report("encode", 1.0)
@@ -103,13 +104,13 @@ def _laid_out(parts: Sequence[tuple[int, np.ndarray]], rows: int) -> Tensor:
     return torch.from_numpy(whole)
 
 
-def _number(row: Row, name: str, number_of: Mapping[str, int], design: Design) -> int:
+def label_number(row: Row, name: str, number_of: Mapping[str, int], ontology: Ontology) -> int:
     """The number of the row's true value among those of a property, or of a level of the category.
 
     Of a category path that goes on below the names, the part that they have; one that ends above them does not say
     which it is.
     """
-    value = label_of(row, CATEGORY if is_category(name) else name, design.ontology)
+    value = label_of(row, CATEGORY if is_category(name) else name, ontology)
     if value is None:
         return ABSENT
     number = number_of.get(folded(value), FOREIGN)

@@ -43,8 +43,6 @@ def effective_counts(correct_M: ArrayLike, group_M: ArrayLike) -> tuple[float, f
     """
     correct_M, group_M = np.asarray(correct_M, dtype=np.float64), np.asarray(group_M)
     same_length("marks", correct_M, "groups", group_M)
-    if not len(correct_M):
-        return 0.0, 0.0
     share = correct_M.mean()
     gap_M = correct_M - share
     size_of = np.bincount(group_M)

@@ -1,8 +1,11 @@
 import torch
 
+from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Category, Ontology, Property, Value
 from shopvl.catalog.queries import named_properties
-from shopvl.inference.levels import CategoryLevels
+from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.inference.features import ABSENT, FOREIGN, label_number
+from shopvl.inference.levels import CategoryLevels, level_name
 
 LEAVES = ["Apparel > Topwear > Shirts", "Apparel > Topwear > Tops", "Apparel > Socks", "Gifts", "unknown"]
 
@@ -34,3 +37,22 @@ def test_properties_that_a_title_names_a_value_of() -> None:
     )
     titles = ["Acme navy blue shoe", "Acme Red", "Acme Air 3", ""]
     assert named_properties(titles, ontology) == [{"colour", "category"}, {"colour", "lining"}, set(), set()]
+
+
+def test_a_path_says_what_is_known_at_every_level() -> None:
+    numbers = {
+        CATEGORY: {folded(leaf): n for n, leaf in enumerate(LEAVES)},
+        level_name(1): {"apparel": 0, "gifts": 1, "unknown": 2},
+    }
+    wanted = {
+        ("Apparel", "Topwear", "Tops"): (1, 0),
+        ("Apparel", "Topwear"): (ABSENT, 0),  # not known which
+        ("Apparel", "Topwear", "Ponchos"): (FOREIGN, 0),  # no answer of the model is right
+        ("Gifts", "Mugs"): (3, 1),  # a leaf may be divided further elsewhere
+        ("Food", "Tea"): (FOREIGN, FOREIGN),
+        ("unknown",): (4, 2),
+        None: (ABSENT, ABSENT),
+    }
+    for path, found in wanted.items():
+        row = {"category_path": path, "attributes": []}
+        assert tuple(label_number(row, name, of, Ontology()) for name, of in numbers.items()) == found, path
