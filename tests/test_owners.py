@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 FILES = [*sorted((ROOT / "shopvl").rglob("*.py")), *sorted((ROOT / "app").rglob("*.py"))]
 
 OWNERS = {
-    "from which probability on an answer is accepted": (r"\bMIN_ACCEPT_CONFIDENCE\b", {"inference/calibrate.py"}),
+    "from which probability on an answer is accepted": (r"\bMIN_ACCEPT_CONFIDENCE\b", {"inference/thresholds.py"}),
     "accept, review or unknown, and why": (r"where\(.*ACCEPTED|\"accept\" if ", {"inference/decide.py"}),
     "whether a category has a property": (r"\bnode\.properties\b|\.properties_of\(", {"catalog/ontology.py"}),
     "singular and plural": (r"endswith\(\"s\"\)|rstrip\(\"s\"\)", {"catalog/plural.py"}),

@@ -23,7 +23,6 @@ from shopvl.inference.features import ABSENT, Labelled, Report, labelled
 from shopvl.inference.levels import CategoryLevels, is_category, level_name
 from shopvl.inference.predict import TITLE, TITLE_WEIGHT_KEY, answers_of, geometric_mixture
 from shopvl.inference.thresholds import (
-    MIN_ACCEPT_CONFIDENCE,
     NOTHING,
     PRECISIONS,
     Curve,
@@ -64,11 +63,8 @@ class AnswerCalibration:
         """The lowest confidence from which on `precision` holds with 95% certainty; infinity where none is.
 
         Of the products of a group: those whose title names a value of this property, or none, or all.
-
-        Never below MIN_ACCEPT_CONFIDENCE: a few guesses do not show among many confident answers, but must not be
-        accepted. EPS below the measured confidence, because the same answer differs in its last digits between batches.
         """
-        return max(MIN_ACCEPT_CONFIDENCE, accepted_from(self.groups.get(group, self.curve), precision) - EPS)
+        return accepted_from(self.groups.get(group, self.curve), precision)
 
     def best_precision(self) -> float:
         """The highest precision that holds with 95% certainty from any confidence on; 0 where none was measured."""

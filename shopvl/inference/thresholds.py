@@ -26,7 +26,7 @@ POINTS = 50  # thresholds that are tested
 STARTS = 5  # tests that a part of MISSED is kept for, at most
 START_ROOM = 2.0  # times the answers that would be enough if all were right: one wrong label is no end
 NEAR_SHARE, NEAR_SLACK = 0.2, 3.0  # the least sure fifth may be wrong three times as often as all
-DIGITS = 6  # of a stored confidence
+DIGITS, ROUNDING = 6, 1e-5  # of a stored confidence; between batches
 
 # (confidence, precision that holds from it on), by falling precision; a precision without a threshold is left out
 Curve = tuple[tuple[float, float], ...]
@@ -107,9 +107,13 @@ def as_curve(lowest: dict[float, float]) -> Curve:
 
 
 def accepted_from(curve: Curve, precision: float) -> float:
-    """The stored threshold of that precision, or of the next higher one; infinity where there is none."""
+    """The stored threshold of that precision, or of the next higher one; infinity where there is none.
+
+    Never below MIN_ACCEPT_CONFIDENCE: a few guesses do not show among many confident answers, but must not be accepted.
+    A little below what was measured, because the same answer differs in its last digits between batches.
+    """
     holding = [(held, confidence) for confidence, held in curve if held >= precision]
-    return min(holding, default=(0.0, np.inf))[1]
+    return max(MIN_ACCEPT_CONFIDENCE, min(holding, default=(0.0, np.inf))[1] - ROUNDING)
 
 
 def shown(counts_P2: Floats, precision: float) -> np.ndarray:

@@ -10,8 +10,9 @@ import pytest
 from app.models import _facts
 from app.wording import Translations
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
-from shopvl.inference.calibrate import MIN_ACCEPT_CONFIDENCE, calibration_of
+from shopvl.inference.calibrate import calibration_of
 from shopvl.inference.tag_rows import HeadAnswers
+from shopvl.inference.thresholds import MIN_ACCEPT_CONFIDENCE
 from shopvl.service.app_service import Model
 
 

@@ -1,8 +1,9 @@
 from math import isfinite
 
-from shopvl.inference.calibrate import MIN_ACCEPT_CONFIDENCE, calibration_of
+from shopvl.inference.calibrate import calibration_of
 from shopvl.inference.decide import Rules, calibrations_of
 from shopvl.inference.model_card import model_card
+from shopvl.inference.thresholds import MIN_ACCEPT_CONFIDENCE
 
 
 def test_the_card_names_scores_and_weak_fields(tuned) -> None:
