@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from shopvl.catalog.apart import MAX_COMPARED, Apart, apart
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.ontology import Category, Ontology, Property, Value, path_key
 from shopvl.catalog.vocabulary import NO_CATEGORY
@@ -42,9 +43,12 @@ class _PropertyTally:
     own: _Tally = field(default_factory=_Tally)
     several: int = 0
     values: defaultdict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
+    within: Counter[tuple[tuple[str, ...], str]] = field(default_factory=Counter)  # (category, value) -> products
 
     def prune(self, keep: int) -> None:
         """Forget the rarest values of a property that has too many, so that identifiers do not fill the memory."""
+        if len(self.values) > MAX_COMPARED:
+            self.within.clear()
         if len(self.values) > 8 * keep:
             ranked = sorted(self.values.items(), key=lambda item: -item[1].count)
             self.values = defaultdict(_Tally, ranked[: 4 * keep])
@@ -76,6 +80,7 @@ def mine_ontology(batches: Iterable[pl.DataFrame], min_count: int = 1, *, max_va
                 tally.several += len(values) > 1
                 for value, spelling in values.items():
                     tally.values[value].add(spelling)
+                    tally.within.update((key[:depth], value) for depth in range(1, len(key) + 1))
         for tally in properties.values():
             tally.prune(max_values)
     frequent = {name: tally for name, tally in properties.items() if tally.own.count >= min_count}
@@ -94,6 +99,19 @@ def mine_ontology(batches: Iterable[pl.DataFrame], min_count: int = 1, *, max_va
             if tally.count >= min_count
         ),
         properties=tuple(_property(tally, min_count, max_values) for _, tally in sorted(frequent.items())),
+        apart=tuple(
+            Apart(
+                path=spelled_path[key],
+                property=tally.own.spelling,
+                values=tuple(tally.values[value].spelling for value in values),
+            )
+            for name, tally in sorted(frequent.items())
+            for key, values in apart(
+                {value: own.count for value, own in tally.values.items()},
+                {key: had[name] for key, had in having.items()},
+                tally.within,
+            ).items()
+        ),
     )
 
 

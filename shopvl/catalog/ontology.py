@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, model_validator
 
+from shopvl.catalog.apart import Apart
 from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.languages import OWN
 from shopvl.catalog.plural import singular
@@ -102,6 +103,7 @@ class Ontology(_Frozen):
     version: Literal[1] = 1
     categories: tuple[Category, ...] = ()
     properties: tuple[Property, ...] = ()
+    apart: tuple[Apart, ...] = ()  # what never goes together; a category stands for all in it
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -129,7 +131,7 @@ class Ontology(_Frozen):
 
     def with_properties(self, properties: Iterable[Property]) -> Self:
         """The same categories with these properties (`model_copy` would keep the tables derived from the old ones)."""
-        return type(self)(version=self.version, categories=self.categories, properties=tuple(properties))
+        return type(self)(categories=self.categories, properties=tuple(properties), apart=self.apart)
 
     def named_like(self, other: "Ontology") -> "Ontology":
         """The same with the names and synonyms that `other` has for its parts: those of one path, or if `other` has
@@ -153,6 +155,7 @@ class Ontology(_Frozen):
         return type(self)(
             categories=tuple(category_named(node) for node in self.categories),
             properties=tuple(property_named(prop) for prop in self.properties),
+            apart=self.apart,
         )
 
     # --- facts
@@ -447,6 +450,7 @@ def apply_names(ontology: Ontology, names: str | Path | Mapping[str, Any]) -> On
     return Ontology(
         categories=tuple(category_named(node) for node in ontology.categories),
         properties=tuple(property_named(prop) for prop in ontology.properties),
+        apart=ontology.apart,
     )
 
 

@@ -6,7 +6,7 @@ L  levels of the category from the top, the whole path last     A  values of an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import get_args
@@ -98,6 +98,14 @@ class Rules:
         chosen: np.ndarray = np.array(table)[[number_of[inputs] for inputs in inputs_R], group_R]
         return chosen
 
+    @cached_property
+    def apart(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Property -> category -> values that never go together with it, or with a category in it."""
+        apart: dict[str, dict[str, tuple[str, ...]]] = {}
+        for one in self.ontology.apart:
+            apart.setdefault(one.property, {})[CATEGORY_JOIN.join(one.path)] = one.values
+        return apart
+
 
 def calibrations_of(design: Design) -> dict[tuple[str, str], AnswerCalibration]:
     """(inputs, property or level of the category) -> how far its answers can be trusted."""
@@ -115,18 +123,35 @@ def decide(answered: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
 
     An answer is accepted from its threshold on, unless picture and title disagree, and only where the category is known
     and has the property. The category is answered at the deepest level that is accepted; `best_guess` is a whole path.
-    A value that is not accepted is for a person to look at, or `unknown` below UNKNOWN_BELOW.
+    Of two accepted values that never go together, the less certain one is not. A value that is not accepted is for a
+    person to look at, or `unknown` below UNKNOWN_BELOW.
     """
     if not answered.num_rows:
         return pa.RecordBatch.from_pylist([], schema=DECIDED)
     said = _Said(answered, rules)
-    numbers = {name: number for number, name in enumerate(said.names)}
-    category = _decided_category(said, numbers[CATEGORY]) if CATEGORY in numbers else None
-    columns = {
-        name: category if name == CATEGORY and category else _decided_property(said, number, category)
-        for name, number in numbers.items()
-    }
-    return _table(said, list(columns.values()))
+    if said.category is None:
+        return _table(said, [_decided_property(said, number, None) for number in range(len(said.names))])
+    columns = _columns(said, np.zeros(said.node_RL.shape, dtype=bool))
+    if rules.apart:
+        columns = _columns(said, _barred(said, columns))
+    return _table(said, columns)
+
+
+def _columns(said: _Said, barred_RL: np.ndarray) -> list[_Column]:
+    """Category and properties, if the category may not be accepted where `barred_RL`."""
+    category = _decided_category(said, barred_RL)
+    numbers = range(len(said.names))
+    return [category if number == said.category else _decided_property(said, number, category) for number in numbers]
+
+
+def _barred(said: _Said, columns: Sequence[_Column]) -> np.ndarray:
+    """(R, L) bool: nodes of the category that do not go together with an accepted value that is surer."""
+    barred_RL = np.zeros(said.node_RL.shape, dtype=bool)
+    for name, column in zip(said.names, columns, strict=True):
+        sure_R = np.isin(column.reason_R, (ACCEPTED, APART))
+        surer_RL = sure_R[:, None] & (column.probability_R[:, None] > said.share_RL)
+        barred_RL |= surer_RL & said.apart(name)[said.node_RL, column.value_R[:, None]]
+    return barred_RL
 
 
 @dataclass(frozen=True)
@@ -173,9 +198,14 @@ class _Said:
         self.group_RP = (2 - _array(named.cast(pa.int8()).fill_null(2))).reshape(shape)
         other_NA = _padded(self.answers["alternatives"], other, self.none)
         self.others_RPA = other_NA.reshape(*shape, other_NA.shape[1])
+        self.category = self.names.index(CATEGORY) if CATEGORY in self.names else None
         self.node_RL = _padded(levels, node, self.none)
-        self.level_probability_RL = _padded(levels, _array(level["probability"]), 0.0)
-        self.level_conflict_RL = _padded(levels, _array(level["conflict"]), False)
+        self.share_RL = _padded(levels, _array(level["probability"]), 0.0)
+        self.node_conflict_RL = _padded(levels, _array(level["conflict"]), False)
+        if self.category is not None:
+            self.node_RL = np.column_stack([self.node_RL, self.value_RP[:, self.category]])
+            self.share_RL = np.column_stack([self.share_RL, self.probability_RP[:, self.category]])
+            self.node_conflict_RL = np.column_stack([self.node_conflict_RL, self.conflict_RP[:, self.category]])
 
     def thresholds(self, number: int, name: str | None = None) -> np.ndarray:
         """(R,): from which probability on the property of that number, or a level of it, is accepted."""
@@ -188,39 +218,53 @@ class _Said:
         applies: np.ndarray = np.array([self.rules.ontology.applies(name, path) for path in paths])[place_R]
         return applies
 
+    def apart(self, name: str) -> np.ndarray:
+        """(V + 1, V + 1) bool: the first is a category that never goes together with the second as that property."""
+        apart = np.zeros((self.none + 1, self.none + 1), dtype=bool)
+        number_of = {word: number for number, word in enumerate(self.words)}
+        values_of = self.rules.apart.get(name, {})
+        for number, word in enumerate(self.words) if values_of else ():
+            for node in _with_above(word):
+                apart[number, [number_of[value] for value in values_of.get(node, ()) if value in number_of]] = True
+        return apart
+
     @cached_property
     def under(self) -> np.ndarray:
         """(V + 1, V + 1) bool: the first is the second, or a category in it."""
         number_of = {word: number for number, word in enumerate(self.words)}
         under = np.zeros((self.none + 1, self.none + 1), dtype=bool)
         for number, word in enumerate(self.words):
-            steps = word.split(CATEGORY_JOIN)
-            for depth in range(1, len(steps) + 1):
-                if (above := number_of.get(CATEGORY_JOIN.join(steps[:depth]))) is not None:
-                    under[number, above] = True
+            under[number, [number_of[node] for node in _with_above(word) if node in number_of]] = True
         return under
 
 
-def _decided_category(said: _Said, number: int) -> _Column:
+def _with_above(path: str) -> Iterator[str]:
+    """A joined path, and those of the nodes above it."""
+    steps = path.split(CATEGORY_JOIN)
+    return (CATEGORY_JOIN.join(steps[:depth]) for depth in range(1, len(steps) + 1))
+
+
+def _decided_category(said: _Said, barred_RL: np.ndarray) -> _Column:
     """The category at the deepest level that is accepted, which must lie in the best node of every level above."""
+    number, last = said.category or 0, said.node_RL.shape[1] - 1
     leaf_R, probability_R = said.value_RP[:, number], said.probability_RP[:, number]
     path_RA = np.column_stack([leaf_R, said.others_RPA[:, number]])
-    node_RL = np.column_stack([said.node_RL, leaf_R])
-    probability_RL = np.column_stack([said.level_probability_RL, probability_R])
-    conflict_RL = np.column_stack([said.level_conflict_RL, said.conflict_RP[:, number]])
-    value_R, guess_R, accepted_R = leaf_R, leaf_R, np.zeros(len(leaf_R), dtype=bool)
+    value_R, guess_R = leaf_R, leaf_R
+    accepted_R = held_back_R = np.zeros(len(leaf_R), dtype=bool)
     known_R = said.seen_R & (leaf_R != said.none)
-    for level, (node_R, share_R, conflict_R) in enumerate(zip(node_RL.T, probability_RL.T, conflict_RL.T, strict=True)):
-        name = level_name(level + 1) if level < len(node_RL.T) - 1 else CATEGORY
+    for level in range(last + 1):
+        node_R, share_R = said.node_RL[:, level], said.share_RL[:, level]
         in_node_RA = said.under[path_RA, node_R[:, None]]
-        nested_R = said.under[node_R[:, None], node_RL[:, :level]].all(axis=1) & in_node_RA.any(axis=1)
-        good_R = known_R & nested_R & (share_R >= said.thresholds(number, name)) & ~conflict_R
+        nested_R = said.under[node_R[:, None], said.node_RL[:, :level]].all(axis=1) & in_node_RA.any(axis=1)
+        enough_R = share_R >= said.thresholds(number, level_name(level + 1) if level < last else CATEGORY)
+        good_R = known_R & nested_R & enough_R & ~said.node_conflict_RL[:, level]
+        held_back_R, good_R = held_back_R | (good_R & barred_RL[:, level]), good_R & ~barred_RL[:, level]
         first_R = np.take_along_axis(path_RA, in_node_RA.argmax(axis=1)[:, None], axis=1)[:, 0]
         value_R, guess_R = np.where(good_R, node_R, value_R), np.where(good_R, first_R, guess_R)
         probability_R, accepted_R = np.where(good_R, share_R, probability_R), accepted_R | good_R
     reason_R = np.select(
-        [~said.seen_R, leaf_R == said.none, accepted_R, said.conflict_RP[:, number]],
-        [np.where(said.strange_R, UNFAMILIAR, EMPTY), UNKNOWN_CATEGORY, ACCEPTED, DISAGREE],
+        [~said.seen_R, leaf_R == said.none, accepted_R, held_back_R, said.conflict_RP[:, number]],
+        [np.where(said.strange_R, UNFAMILIAR, EMPTY), UNKNOWN_CATEGORY, ACCEPTED, APART, DISAGREE],
         BELOW,
     )
     return _Column(value_R, guess_R, probability_R, reason_R)
@@ -231,9 +275,10 @@ def _decided_property(said: _Said, number: int, category: _Column | None) -> _Co
     value_R, probability_R = said.value_RP[:, number], said.probability_RP[:, number]
     prop = said.rules.ontology.property(said.names[number])
     unseen_R = ~said.titled_R & (prop is not None and prop.visual == "no")
-    applies_R, known_R = value_R != said.none, np.ones(len(value_R), dtype=bool)
+    applies_R, known_R, apart_R = value_R != said.none, np.ones(len(value_R), dtype=bool), np.zeros(len(value_R), bool)
     if category is not None:
         known_R = category.likely & (category.value_R != said.none)
+        apart_R = (category.reason_R == ACCEPTED) & said.apart(said.names[number])[category.value_R, value_R]
         applies_R = applies_R & said.applies(said.names[number], category.value_R)
     reason_R = np.select(
         [
@@ -243,6 +288,7 @@ def _decided_property(said: _Said, number: int, category: _Column | None) -> _Co
             ~applies_R,
             said.conflict_RP[:, number],
             probability_R < said.thresholds(number),
+            apart_R,
         ],
         [
             np.where(said.strange_R, UNFAMILIAR, EMPTY),
@@ -251,6 +297,7 @@ def _decided_property(said: _Said, number: int, category: _Column | None) -> _Co
             NOT_APPLYING,
             DISAGREE,
             BELOW,
+            APART,
         ],
         ACCEPTED,
     )

@@ -144,6 +144,22 @@ def test_identifiers_do_not_fill_it():
     assert [(value.id, value.count) for value in mined.property("colour").values] == [("Blue", 2500), ("Red", 2500)]
 
 
+def test_what_never_goes_together_is_mined_where_chance_would_have_brought_it():
+    def rows(path: list[str], gender: str, count: int) -> pl.DataFrame:
+        attributes = [[{"property": "gender", "value": gender}]] * count
+        return pl.DataFrame({"category_path": [path] * count, "attributes": attributes})
+
+    shirts, bras, briefs = ["Tops", "Shirts"], ["Innerwear", "Bra"], ["Innerwear", "Brief"]
+    shop = [rows(shirts, "Men", 90), rows(bras, "Women", 45), rows(shirts, "Women", 30), rows(shirts, "Girls", 2)]
+    mined = mine_ontology(shop)
+    # 24 of the 45 bras would be men's by chance; of girls' things there are too few to say anything
+    assert [(one.path, one.property, one.values) for one in mined.apart] == [(("Innerwear",), "gender", ("Men",))]
+    told = mine_ontology([*shop, rows(briefs, "men", 1)]).apart
+    assert [(one.path, one.values) for one in told] == [(("Innerwear", "Bra"), ("Men",))]
+    assert mined.with_properties(mined.properties).apart == mined.named_like(mined).apart == mined.apart
+    assert apply_names(mined, {"properties": {"gender": {"zh": "性别"}}}).apart == mined.apart
+
+
 @pytest.mark.parametrize(
     ("several", "products", "many"), [(0, 10, False), (1, 20, False), (1, 2, True), (2, 100, False), (20, 100, True)]
 )

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from shopvl.catalog.apart import Apart
 from shopvl.catalog.ontology import Category, Ontology, Property
 from shopvl.inference.decide import ANSWERED, DECIDED, REASONS, Rules, decide
 
@@ -21,6 +22,12 @@ SHOP = Ontology(
         for path in sorted({tuple(leaf.split(" > ")[:depth]) for leaf in LEAVES for depth in (1, 2, 3)})
     ),
     properties=(Property(id="colour"), Property(id="heel"), Property(id="scent", visual="no")),
+)
+NEVER = {("Apparel", "colour"): ("Blue",), ("Shoes > Boots", "scent"): ("Rose", "Musk"), ("Shoes", "heel"): ("Flat",)}
+STRICT = Ontology(
+    categories=SHOP.categories,
+    properties=SHOP.properties,
+    apart=tuple(Apart(path=path.split(" > "), property=name, values=values) for (path, name), values in NEVER.items()),
 )
 THRESHOLDS = {
     (inputs, name, group): 0.5 + 0.1 * number
@@ -69,8 +76,21 @@ def product(rng: random.Random, *, with_levels: bool = True) -> dict[str, Any]:
     }
 
 
-def plainly(said: dict[str, Any], thresholds: dict[tuple[str, str, str], float]) -> list[dict[str, Any]]:
+def never(node: str, name: str, value: str) -> bool:
+    return any(f"{node} > ".startswith(f"{path} > ") and value in NEVER.get((path, name), ()) for path, _ in NEVER)
+
+
+def plainly(said: dict[str, Any], *, strict: bool) -> list[dict[str, Any]]:
     """The rule, a product and a property at a time."""
+    rows = decided_plainly(said, [], strict=False)
+    if not strict:
+        return rows
+    surer = [(row["property"], row["value"], row["share"]) for row in rows[1:] if row["decision"] == "accept"]
+    return decided_plainly(said, surer, strict=True)
+
+
+def decided_plainly(said: dict[str, Any], surer: list[tuple[str, str, float]], *, strict: bool) -> list[dict[str, Any]]:
+    thresholds = THRESHOLDS
 
     def reaches(one: dict[str, Any], name: str, group: str) -> bool:
         return one["probability"] >= thresholds.get((said["inputs"], name, group), 2.0) and not one["conflict"]
@@ -95,8 +115,12 @@ def plainly(said: dict[str, Any], thresholds: dict[tuple[str, str, str], float])
             below = [path for path in [category["value"], *others] if within(path, one["value"])]
             nested = all(within(one["value"], above["value"]) for _, above in nodes[:number])
             if reaches(one, name, group_of(category)) and below and nested:
-                value, guess, share, why = one["value"], below[0], one["probability"], "accepted"
+                if any(likely > one["probability"] and never(one["value"], about, own) for about, own, likely in surer):
+                    why = why if why == "accepted" else "values do not go together"
+                else:
+                    value, guess, share, why = one["value"], below[0], one["probability"], "accepted"
     rows = [("category", value, guess, share, why)]
+    firm = value if strict and why == "accepted" else ""
     known = bool(said["inputs"]) and value is not None and (why == "accepted" or share >= 0.2)
     for one in properties:
         name, own = one["property"], one["value"]
@@ -112,6 +136,7 @@ def plainly(said: dict[str, Any], thresholds: dict[tuple[str, str, str], float])
             why = "picture and title disagree"
         else:
             why = "accepted" if reaches(one, name, group_of(one)) else "below the threshold"
+            why = "values do not go together" if why == "accepted" and never(firm, name, own) else why
         rows.append((name, own, own, one["probability"], why))
     table = []
     for name, own, best, share, why in rows:
@@ -119,16 +144,19 @@ def plainly(said: dict[str, Any], thresholds: dict[tuple[str, str, str], float])
             own = best = None
         decision = "accept" if why == "accepted" else "review" if own is not None and share >= 0.2 else "unknown"
         table.append({"property": name, "value": own, "best_guess": best, "decision": decision, "reason": why})
+        table[-1]["share"] = share
     return table
 
 
+@pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("seed", range(20))
-def test_arrays_and_plain_loops_decide_the_same(seed: int) -> None:
+def test_arrays_and_plain_loops_decide_the_same(seed: int, strict: bool) -> None:
     rng = random.Random(seed)
     products = [product(rng, with_levels=seed % 4 > 0) for _ in range(rng.choice([1, 7, 60]))]
     batch = pa.RecordBatch.from_pylist(products, schema=ANSWERED)
-    rows = decide(batch, Rules(SHOP, THRESHOLDS)).to_pylist()
-    expected = [row for said in batch.to_pylist() for row in plainly(said, THRESHOLDS)]
+    rows = decide(batch, Rules(STRICT if strict else SHOP, THRESHOLDS)).to_pylist()
+    expected = [row for said in batch.to_pylist() for row in plainly(said, strict=strict)]
+    assert [row["probability"] for row in rows] == [row.pop("share") for row in expected]
     assert [{name: row[name] for name in expected[0]} for row in rows] == expected
     assert [row["product_id"] for row in rows] == [one["product_id"] for one in products for _ in range(4)]
 
@@ -153,6 +181,25 @@ def test_what_has_no_answer_shows_none() -> None:
             assert row["decision"] == "accept"
             assert row["best_guess"] in paths
             assert row["best_guess"].startswith(f"{row['value']} > ")
+
+
+def test_no_two_accepted_values_are_apart_and_the_surer_one_stays() -> None:
+    rng = random.Random(5)
+    batch = pa.RecordBatch.from_pylist([product(rng) for _ in range(600)], schema=ANSWERED)
+    free, strict = (decide(batch, Rules(shop, THRESHOLDS)).to_pylist() for shop in (SHOP, STRICT))
+    assert sum(row["reason"] == "values do not go together" for row in strict) > 9
+    for start in range(0, len(strict), 4):
+        category, *others = strict[start : start + 4]
+        before, *surer = free[start : start + 4]
+        for row in others:
+            if category["decision"] == "accept" and row["decision"] == "accept":
+                assert not never(category["value"], row["property"], row["value"])
+            if row["reason"] == "values do not go together":
+                assert category["decision"] == "accept"
+                assert category["probability"] >= row["probability"]
+        if category["reason"] == "values do not go together":
+            accepted = [row["probability"] for row in surer if row["decision"] == "accept"]
+            assert max(accepted) > before["probability"]
 
 
 def test_nothing_is_accepted_that_was_not_measured() -> None:
