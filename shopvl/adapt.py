@@ -94,7 +94,7 @@ def adapt(
     )
     design = pretrain(experiment, out / RUN, report)
     heads_on = learned if design.recipe.answering is None else None
-    finish(design, out, heads_on=heads_on, held_out=held_out, report=report, seed=seed)
+    finish(design, out, heads_on=heads_on, learned=learned, held_out=held_out, report=report, seed=seed)
     measured = evaluate(design, test, out / SCORES, seed=seed, report=lambda done: report("measure", done / rows[-1]))
     return abilities(measured.figures, design)
 

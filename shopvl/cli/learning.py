@@ -121,10 +121,10 @@ def tune(
         if experiment is None:
             design = Design.from_pretrained(model)
             heads_on = _corrected(learned, corrections)
-            rejects = finish(design, folder, heads_on=heads_on, held_out=held_out, report=report)
+            rejects = finish(design, folder, heads_on=heads_on, learned=heads_on, held_out=held_out, report=report)
         else:
             design = pretrain(experiment, folder / "run", report)
-            finish(design, folder, held_out=held_out, report=report)
+            finish(design, folder, learned=learned, held_out=held_out, report=report)
             rejects = TrainingCache(folder / "run" / ROWS).rejects()
     say_rejects(rejects)
     out.print(f"{folder}: {design.name}, answers for {', '.join(design.labels)}")

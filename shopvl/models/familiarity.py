@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LEVELS_L = np.linspace(0, 1, 257) ** 2  # shares of rows whose scores are kept: most of them near 0
+WEIGHTS = (0.1, 1.0)  # of both scores' shares: the classifier knows outliers, the distance only adds what is far off
 HALVES = ("projection_DR", "means_CR", "outlier_F", "outlier_grams_G")  # stored in half precision
 
 
@@ -39,7 +40,7 @@ class Familiarity:
             own = self.to(vectors_BF.device)
             vectors_BF = vectors_BF.float()
             white_BR = F.normalize(vectors_BF[:, -len(own.projection_DR) :], dim=-1) @ own.projection_DR
-            scores = [torch.cdist(white_BR, own.means_CR).amin(1)]
+            scores = [torch.cdist(white_BR, own.means_CR, compute_mode="donot_use_mm_for_euclid_dist").amin(1)]
             if len(own.outlier_F):
                 scores.append(F.normalize(vectors_BF, dim=-1) @ own.outlier_F + own._of_grams(grams_BG))
         return torch.stack(scores, dim=1)
@@ -83,20 +84,22 @@ class Familiarity:
 
 
 def _least_share(scores_NS: np.ndarray, limits_SL: np.ndarray) -> np.ndarray:
-    """(N,): of a row's scores, the smallest share of validation rows that reach it."""
-    shares = [_share_above(score_N, limits_L) for score_N, limits_L in zip(scores_NS.T, limits_SL, strict=True)]
-    return np.min(shares, axis=0)
+    """(N,): of a row's scores, the smallest share of validation rows that reach it, each divided by its weight."""
+    weights = WEIGHTS if len(limits_SL) > 1 else (1.0,)
+    parts = zip(scores_NS.T, limits_SL, weights, strict=True)
+    return np.min([_share_above(score_N, limits_L) / weight for score_N, limits_L, weight in parts], axis=0)
 
 
 def _share_above(score_N: np.ndarray, limits_L: np.ndarray) -> np.ndarray:
-    """(N,): the share of validation rows that reach a score, read between the limits, which fall."""
-    return np.interp(-score_N, -limits_L, LEVELS_L, left=0.0, right=1.0)
+    """(N,): the share of validation rows that reach a score, read between the limits, which fall; just below 0 where
+    none does."""
+    return np.interp(-score_N, -limits_L, LEVELS_L, left=-1e-12, right=1.0)
 
 
 def as_tensors(familiarity: Mapping[str, Familiarity]) -> dict[str, Tensor]:
     """As a file holds them: `INPUT.FIELD`, what was fitted in half precision."""
     return {
-        f"{name}.{key}": tensor.half() if key in HALVES else tensor
+        f"{name}.{key}": (tensor.half() if key in HALVES else tensor).contiguous()
         for name, one in familiarity.items()
         for key, tensor in one.tensors().items()
     }

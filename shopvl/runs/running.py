@@ -133,6 +133,7 @@ def _train_stages(
         design,
         folder / MODEL,
         heads_on=train if linear else None,
+        learned=train if calibrated else None,
         held_out=use_split(experiment.calibrate_on, "calibration") if calibrated else None,
         report=report,
         seed=experiment.seed,

@@ -10,6 +10,7 @@ from shopvl.data.rows import RejectedRow
 from shopvl.data.training_rows import TrainingCache
 from shopvl.design.design import Design
 from shopvl.inference.calibrate import calibrate
+from shopvl.inference.familiarity import calibrate_familiarity, fit_familiarity
 from shopvl.inference.features import Report
 from shopvl.inference.model_card import model_card
 from shopvl.inference.predict import prompted_labels
@@ -23,6 +24,7 @@ def finish(
     folder: Path,
     *,
     heads_on: Catalog | None = None,
+    learned: Catalog | None = None,
     held_out: Catalog | None = None,
     report: Report = lambda stage, share: None,
     seed: int = 0,
@@ -31,11 +33,15 @@ def finish(
 ) -> list[RejectedRow]:
     """Make `folder` the model folder of a trained design: linear heads fitted on `heads_on`, calibrated on `held_out`.
 
-    A stage without rows is skipped; a design that answers prompts has no linear heads. Returns the rows of `heads_on`
-    that could not be used. Raises DesignError as `fit_heads` does.
+    Which inputs are familiar is fitted on the rows that the design `learned` from. A stage without rows is skipped; a
+    design that answers prompts has no linear heads. Returns the rows of `heads_on` that could not be used. Raises
+    DesignError as `fit_heads` does.
     """
     rejects = [] if heads_on is None else fit_heads(design, heads_on, report, seed, min_steps, fit)
+    if learned is not None:
+        fit_familiarity(design, learned, lambda share: report("familiarity", share))
     if held_out is not None:
+        calibrate_familiarity(design, held_out, lambda share: report("compare", share))
         calibrate(design, held_out, lambda _, share: report("calibrate", share))
     design.save(folder, model_card(design))
     return rejects
@@ -57,5 +63,6 @@ def fit_prompt_head(
 def refit(design: Design, table: Path, folder: Path) -> None:
     """Make `folder` the model folder of a design whose weights were merged from models trained on `table`: fit its
     prompt-mask head again on the training rows, and calibrate it on the validation rows."""
-    fit_prompt_head(design, open_catalog(table, split="train"))
-    finish(design, folder, held_out=open_catalog(table, split="val"))
+    learned = open_catalog(table, split="train")
+    fit_prompt_head(design, learned)
+    finish(design, folder, learned=learned, held_out=open_catalog(table, split="val"))

@@ -38,6 +38,7 @@ def test_a_folder_of_before_opens_with_its_name_and_its_answers(prompted, batch_
     assert not any("answer_bias" in name for name in stored)
     opened = Design.from_pretrained(tmp_path)
     assert opened.name == saved.name
+    assert opened.familiarity == {}
     batch = batch_of(saved, 4)
     with torch.inference_mode():
         one, two = (PromptedAnswers(design).read(batch, [MODALITIES])["image+title"] for design in (saved, opened))

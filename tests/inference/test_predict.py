@@ -50,6 +50,21 @@ def test_where_text_was_painted_out_a_value_is_as_likely_as_its_surest_look_says
     assert not torch.allclose(found["image"][image][1], each[0]["image"][image][1], atol=1e-4)
 
 
+def test_vectors_are_of_the_picture_as_it_came(design, batch_of) -> None:
+    answers, bare = answers_of(design), pictures_and_titles(design, batch_of, 6)
+    original_B3YX = bare.pictures.pixels_B3YX.clone()
+    original_B3YX[[1, 4], :, 2:9] = 1.0
+    came = replace(bare, pictures=replace(bare.pictures, pixels_B3YX=original_B3YX))
+    with torch.inference_mode():
+        _, found = answers.read_with_vectors(with_original(bare, original_B3YX, original_B3YX.flip(3)), CHOICES)
+        _, plain = answers.read_with_vectors(came, CHOICES)
+        features = design.model.features(came, [("image",), ("title",)])
+    assert found.keys() == plain.keys() == {"image", "title"}
+    for name, vectors_BF in features.items():
+        torch.testing.assert_close(found[name], vectors_BF, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(plain[name], vectors_BF, atol=1e-5, rtol=1e-5)
+
+
 def test_pictures_without_text_laid_over_them_are_looked_at_once(design, batch_of) -> None:
     answers, bare = answers_of(design), pictures_and_titles(design, batch_of, 3)
     with torch.inference_mode():

@@ -55,6 +55,7 @@ def test_weights_put_together_are_fitted_and_calibrated_anew(prompted: Design, t
     assert not torch.equal(loaded.model.head.ngram_linear.weights.weight, before)
     assert loaded.labels == labels
     assert loaded.calibration not in ({}, calibration)
+    assert all(int(known.rows) > 0 for known in loaded.familiarity.values())
     assert "## Measured on held-out rows" in card_of(tmp_path / "model")
 
 
