@@ -15,7 +15,11 @@ from pathlib import Path
 
 from shopvl.catalog.ontology import Ontology
 from shopvl.design.design import Design, build
+from shopvl.training.answer_heads import PromptHeadFit
 from shopvl.training.stages import refit
+
+# photos of several kinds need more than the catalog photos of one shop
+PICTURES_LONGER = PromptHeadFit(picture_epochs=10, picture_weight_decay=1.0)
 
 
 def main() -> None:
@@ -30,7 +34,7 @@ def main() -> None:
     ontology = Ontology.load(args.ontology)
     design = build(start.recipe, start.tokenizer, ontology, towers=start.towers, random_weights=True)
     design.start_from(start)
-    refit(design, args.rows, args.out)
+    refit(design, args.rows, args.out, PICTURES_LONGER)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from shopvl.design.design import Design
 from shopvl.inference.familiarity import p_values
 from shopvl.inference.features import ABSENT, Labelled, Report, labelled
 from shopvl.inference.levels import CategoryLevels, is_category, level_name
-from shopvl.inference.predict import TITLE, TITLE_WEIGHT_KEY, answers_of, geometric_mixture
+from shopvl.inference.predict import NEVER, TITLE, TITLE_WEIGHT_KEY, answers_of, geometric_mixture
 from shopvl.inference.thresholds import (
     NOTHING,
     PRECISIONS,
@@ -379,6 +379,9 @@ def fit_beta_calibration(score_N: Tensor, correct_N: Tensor) -> tuple[float, flo
 
 def fit_temperature(logits_NK: torch.Tensor, truth_N: torch.Tensor) -> float:
     """The divisor of logits with the least negative log-likelihood (Guo et al., arXiv:1706.04599); 1 without rows."""
+    # what a category rules out (`predict.NEVER`) is likely at no temperature
+    possible_N = logits_NK.gather(1, truth_N[:, None])[:, 0] > NEVER / 2
+    logits_NK, truth_N = logits_NK[possible_N], truth_N[possible_N]
     logits_NK, log_temperature = logits_NK.clone(), torch.zeros((), requires_grad=True)
 
     def loss() -> Tensor:

@@ -27,6 +27,10 @@ def test_temperature_undoes_a_scaling_of_the_logits() -> None:
     truth = torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1)
     assert fit_temperature(logits, truth) == pytest.approx(1.0, abs=0.1)
     assert fit_temperature(logits * 5, truth) == pytest.approx(5.0, rel=0.1)
+    ruled_out = torch.cat([logits[:50], torch.full((50, 1), NEVER)], dim=1).log_softmax(-1)
+    with_others = torch.cat([torch.cat([logits, torch.full((4000, 1), -30.0)], dim=1), ruled_out])
+    last = torch.cat([truth, torch.full((50,), 6)])
+    assert fit_temperature(with_others, last) == pytest.approx(fit_temperature(logits, truth), rel=0.01)
 
 
 def test_the_fitted_probabilities_are_calibrated() -> None:
