@@ -1,6 +1,6 @@
 """What promotions by a hand that no training picture has seen cost: points of type and colour, from the picture alone.
 
-    OMP_NUM_THREADS=1 python experiments/bench/promotions.py --data $SHOPVL_DATA --work runs/promotions \\
+    OMP_NUM_THREADS=1 python experiments/bench/promotions.py --data $SHOPVL_DATA --work runs/promotions --ocr \\
         --out experiments/results/promotions.json
 
 The hand is kept out of `shopvl`, so that training cannot use it, and has code, letters, plates and places of its own:
@@ -98,7 +98,8 @@ def measure(
                 bare = [bared(picture, reading).picture for picture, reading in zip(pictures, readings, strict=True)]
                 ask(way, pictures, bare)
     return {
-        name: {way: fall(by_way["clean"][0].astype(float), np.stack(parts)) for way, parts in by_way.items()}
+        name: {"photos": int(known[name].sum())}
+        | {way: fall(by_way["clean"][0].astype(float), np.stack(parts)) for way, parts in by_way.items()}
         for name, by_way in right.items()
     }
 
@@ -120,7 +121,6 @@ def main() -> None:
     found = {
         "model": design.name,
         "split": args.split,
-        "photos": args.rows,
         "drawings": args.drawings,
         "properties": figures,
     }
