@@ -80,8 +80,26 @@ def test_the_whole_job(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> N
     (tmp_path / "queries.csv").write_text("query\nred dress\nzzzz\n")
     said = quick("search-audit", index, tmp_path / "queries.csv", "--model", tuned_folder, "--out", tmp_path / "audit")
     assert "audit.html" in said
-    quick("evaluate", tuned_folder, toy_table, "--split", "", "--out", scores)
-    assert json.loads((scores / "metrics.json").read_text())["rows"] == 60
+    quick("evaluate", tuned_folder, toy_table, "--split", "", "--out", scores, "--resplits", 2)
+    figures = json.loads((scores / "metrics.json").read_text())
+    assert (figures["rows"], figures["resplits"]["rounds"]) == (60, 2)
+
+
+def test_thresholds_from_products_that_were_reviewed(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
+    sheet, filled = tmp_path / "sample.csv", tmp_path / "filled.csv"
+    quick("tag", toy_table, "--model", tuned_folder, "--out", tmp_path / "tags")
+    quick("review", "export", tmp_path / "tags", toy_table, "--model", tuned_folder, "--sample", 50, "--out", sheet)
+    asked = pl.read_csv(sheet, infer_schema=False)
+    asked.with_columns(correct=pl.col("answer")).write_csv(filled)
+    corrections, folder = tmp_path / "corrections.parquet", tmp_path / "new"
+    quick("review", "import", filled, "--model", tuned_folder, "--out", corrections)
+    told = ("calibrate", tuned_folder, toy_table, "--corrections", corrections)
+    said = quick(*told, "--out", folder)
+    assert "can show at most" in said
+    assert "0.942" in said  # 50 of 50
+    assert "were drawn at random and reviewed" in (folder / "README.md").read_text()
+    with pytest.raises(ShopvlError, match="give it another folder than"):
+        quick(*told)
 
 
 def test_tagging_and_indexing_with_ocr_share_what_was_read(

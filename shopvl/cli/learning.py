@@ -28,6 +28,8 @@ from shopvl.paths import SHIPPED
 if TYPE_CHECKING:
     from shopvl.adapt import Ability
     from shopvl.catalog.readers import Catalog
+    from shopvl.design.design import Design
+    from shopvl.inference.recalibrate import Recalibrated
     from shopvl.training.experiment import Experiment
 
 
@@ -242,25 +244,81 @@ def _print_abilities(abilities: Sequence[Ability]) -> None:
 def calibrate(
     model: Annotated[Path, typer.Argument(help="A tuned shopvl model folder.")],
     catalog: CatalogPath,
-    split: Split = "val",
+    split: Annotated[
+        str | None, typer.Option(help="Only rows of this split; left out: val, or all with --corrections.")
+    ] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="Decisions about products drawn at random: what `shopvl review import` wrote.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the new model; left out: the model's own.", file_okay=False)
+    ] = None,
     ocr: Ocr = False,
 ) -> None:
     """Measure on held-out rows how far each answer can be trusted, and keep that in the model folder.
+
+    With --corrections, only the thresholds are set anew, from 100 to 300 products of your own that people reviewed:
+    `shopvl review export --sample` draws them. The new model needs a folder of its own.
 
     Example: shopvl calibrate runs/tagger products.parquet --split val
     """
     from shopvl.design.design import Design
     from shopvl.training.stages import finish
 
+    if corrections is not None:
+        _recalibrate(model, catalog, split, corrections, folder, ocr)
+        return
     design = with_reader(Design.from_pretrained(model), ocr)
     with stages() as report:
-        finish(design, model, held_out=open_split(catalog, split), report=report)
+        finish(design, folder or model, held_out=open_split(catalog, split or "val"), report=report)
     table = Table("inputs", "property", "rows", "accuracy", "ECE", "temperature")
     for inputs, properties in design.calibration.items():
         for name, t in properties.items():
             figures = (f"{t[key]:.3f}" for key in ("accuracy", "ece", "temperature"))
             table.add_row(inputs, name, str(t["rows"]), *figures)
     out.print(table)
+
+
+def _recalibrate(
+    model: Path, catalog: str, split: str | None, corrections: Path, folder: Path | None, ocr: bool
+) -> None:
+    """Thresholds from reviewed products, as a new model folder; says what precision these products can show."""
+    from shopvl.design.design import Design
+    from shopvl.training.stages import finish_reviewed
+
+    if folder is None or folder.resolve() == model.resolve():
+        raise ShopvlError(
+            f"thresholds from corrections make a new model; give it another folder than {model} with --out"
+        )
+    opened = open_split(catalog, split, required=("product_id",))
+    design = with_reader(Design.from_pretrained(model), ocr)
+    with stages() as report:
+        found = finish_reviewed(design, folder, opened, corrections, report)
+    _print_recalibrated(found, design)
+    out.print(str(folder))
+
+
+def _print_recalibrated(found: Sequence[Recalibrated], design: Design) -> None:
+    """What so many reviewed answers can show and do show; and what stays unproven."""
+    table = Table("property", "inputs", "reviewed", "right", "can show at most", "shows")
+    for one in sorted(found, key=lambda one: one.name):
+        rows, shown = one.calibration.rows, one.calibration.best_precision()
+        figures = f"{one.calibration.accuracy:.1%}", f"{one.can_show:.3f}", f"{shown:g}" if shown else "nothing"
+        table.add_row(one.name, one.inputs, str(rows), *figures)
+    out.print(table)
+    if unproven := [
+        f"{one.name} from {one.inputs}" for one in found if one.calibration.best_precision() < DEFAULT_PRECISION
+    ]:
+        out.print(
+            f"never accepted at --precision {DEFAULT_PRECISION}: {', '.join(unproven)}; more reviewed products raise "
+            "that, and `tag --precision` may ask for less",
+            markup=False,
+            highlight=False,
+        )
+    told = {one.name for one in found}
+    if kept := [name for name in design.labels if name not in told]:
+        message = f"too few were reviewed, so thresholds stay those measured on other products: {', '.join(kept)}"
+        out.print(message, markup=False, highlight=False)
 
 
 def evaluate(
@@ -275,6 +333,10 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="A catalog of goods that are in none of the model's categories.")
     ] = None,
+    resplits: Annotated[int, typer.Option(min=0, help="Times to choose thresholds anew and try them; 0: not.")] = 100,
+    calibrated_on: Annotated[
+        str | None, typer.Option(help="Split whose rows join these in the resplits, such as val.")
+    ] = None,
     seed: int = 0,
     ocr: Ocr = False,
 ) -> None:
@@ -287,10 +349,15 @@ def evaluate(
     """
     from shopvl.design.design import Design
     from shopvl.evaluation.page import evaluate as write_evaluation
+    from shopvl.evaluation.resplits import Resplit
 
     opened = open_split(catalog, split, required=("product_id",))
     others = None if against is None else open_split(against, required=("product_id",))
+    shuffled_in = open_split(catalog, calibrated_on, required=("product_id",)) if calibrated_on else None
+    resplit = Resplit(resplits, shuffled_in) if resplits else None
     design = with_reader(Design.from_pretrained(model), ocr)
     with progress("looking", opened.count()) as report:
-        page = write_evaluation(design, opened, folder, by=by or (), against=others, seed=seed, report=report).page
+        page = write_evaluation(
+            design, opened, folder, by=by or (), against=others, resplit=resplit, seed=seed, report=report
+        ).page
     out.print(f"{folder / 'metrics.json'}\n{page}")

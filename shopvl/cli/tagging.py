@@ -94,6 +94,8 @@ def tag(
     page = write_run_page(done, folder, design.name, opened)
     _print_tagged(done, folder)
     out.print(f"{folder / 'tags.parquet'}\n{page}")
+    if line := done.fit_line():
+        out.print(line, markup=False, highlight=False)
 
 
 def _print_tagged(done: Tagged, folder: Path) -> None:

@@ -30,6 +30,7 @@ from shopvl.evaluation.evaluate import (
 )
 from shopvl.evaluation.groups import against_scores, familiarity_scores, group_scores, grouping
 from shopvl.evaluation.outputs import ModelOutputs, PropertyAnswers, run_model
+from shopvl.evaluation.resplits import Resplit, resplit_scores
 from shopvl.evaluation.trust_page import trust_sections
 from shopvl.files import atomic_write
 from shopvl.inference.pair_scorer import ITM_PROTOCOL, Matcher, has_itm_head, itm_retrieval
@@ -60,6 +61,7 @@ def evaluate(
     *,
     by: Sequence[str] = (),
     against: Catalog | None = None,
+    resplit: Resplit | None = None,
     seed: int = 0,
     report: Callable[[int], None] = lambda rows: None,
 ) -> Evaluated:
@@ -67,7 +69,8 @@ def evaluate(
 
     `metrics.json`, `confusions.csv`, `outcomes.json` and `risk_coverage.json` are for machines, `report.html` and
     `samples/` for people. Products are grouped by the columns `by`, and by language where the catalog has it. `against`
-    holds products that are of none of the model's categories: nothing that is accepted about them is right.
+    holds products that are of none of the model's categories: nothing that is accepted about them is right. With
+    `resplit`, thresholds are also chosen and tried on parts of the rows.
 
     Raises CatalogError for a column that the catalog has not.
     """
@@ -90,6 +93,8 @@ def evaluate(
     }
     if against is not None and others is not None:
         figures["against"] = {"data": against.path.name, "data_digest": against.digest(), **against_scores(others)}
+    if resplit is not None and design.labels:
+        figures["resplits"] = resplit_scores(design, catalog, resplit, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "metrics.json", json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
     _write(out / "outcomes.json", json.dumps(per_example_results(outputs, retrieval_scores)))

@@ -44,6 +44,8 @@ def trust_sections(page: Page, figures: Mapping[str, Any]) -> None:
         page.table(["accepted at", "inputs", *_PART], depth, shown=SHOWN)
     _reasons(page, figures)
     _familiarity(page, figures)
+    if "resplits" in figures:
+        _resplits(page, figures["resplits"])
 
 
 _PART = ("share", *SCORES[2:])
@@ -96,3 +98,22 @@ def _familiarity(page: Page, figures: Mapping[str, Any]) -> None:
         page.table(
             ["property", "accepted"], [[*item] for item in against["accepted"].items()], shown={"accepted": ".1%"}
         )
+
+
+def _resplits(page: Page, figures: Mapping[str, Any]) -> None:
+    page.section(
+        f"{figures['rounds']} resplits",
+        f"Each time thresholds are chosen on a part of {figures['rows']:,} products and tried on the others. A promise "
+        f"is missed if fewer than {DEFAULT_PRECISION:.0%} of the accepted are right: in {figures['missed']:.1%} of all "
+        f"cases, in {figures['missed_for_sure']:.1%} by more than chance.",
+    )
+    keys = ("missed", "missed_for_sure", "accepted", "precision")
+    rows: list[Cells] = [
+        [name, inputs, *(scores[key] for key in keys)]
+        for inputs, by_name in figures["questions"].items()
+        for name, scores in by_name.items()
+    ]
+    headers = ["property", "inputs", "missed", "beyond chance", "accepted", "precise"]
+    page.table(
+        headers, sorted(rows, key=lambda row: str(row[0])), shown=dict.fromkeys(headers[2:], ".1%"), grouped=True
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -40,6 +41,7 @@ MIN_ROWS = 20  # of a property, to calibrate it at all
 MAX_ROWS = 20_000  # most rows to calibrate on: their answers are held in memory
 PRIOR = 5.0  # nats per squared unit of the temperature's logarithm and the curve's numbers: few rows change little
 TITLE_WEIGHTS = (0.0, 0.25, 0.5, 0.75)
+CONFIDENCE_STEPS = 20
 CONFLICT_SHARE = 0.02  # of ordinary products that may be flagged as in conflict, per property
 ALONE = ("image", "title")
 VISIBLE_FROM, PARTLY_FROM = 0.5, 0.1  # of `visual_score`: the picture shows it; it shows something of it
@@ -56,6 +58,8 @@ class AnswerCalibration:
     ece: float = float("nan")
     curve: Curve = ()
     groups: Mapping[TitleGroup, Curve] = field(default_factory=dict)  # the same by whether the title names a value
+    # (confidence, share of the answers measured on that are at most so sure), by rising confidence
+    confidences: Curve = ()
     conflict_from: float = float("inf")  # `conflict_score` from which picture and title are in conflict
     title_weight: float = 0.0  # of the answer from the title alone, in the answer from both (`predict.title_weights`)
 
@@ -109,6 +113,7 @@ def calibration_of(design: Design, inputs: str, name: str) -> AnswerCalibration:
             "shape": tuple(saved["shape"]),
             "curve": _curve(saved["curve"]),
             "groups": {group: _curve(curve) for group, curve in saved.get("groups", {}).items()},
+            "confidences": _curve(saved.get("confidences", ())),
             "conflict_from": float("inf") if saved["conflict_from"] is None else saved["conflict_from"],
             "title_weight": saved.get(TITLE_WEIGHT_KEY, 0.0),
         }
@@ -125,8 +130,23 @@ def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, s
     A row counts for the inputs that it has. One whose category path is `unknown` is of none of the categories: whatever
     is accepted for it is wrong.
     """
-    answers = answers_of(design)
     design.calibration = {}  # an earlier calibration must not change the answers that are measured
+    held_out = read_held_out(design, catalog, report=report, seed=seed)
+    design.ontology = with_visibility(design.ontology, held_out.known, held_out.measured["image"])
+    store(design, held_out.calibrations())
+
+
+def store(design: Design, calibrations: Mapping[str, Mapping[str, AnswerCalibration]]) -> None:
+    """Keep calibrations, by inputs and property or level of the category, in the design."""
+    for inputs, by_name in calibrations.items():
+        design.calibration.setdefault(inputs, {}).update({name: _plain(own) for name, own in by_name.items()})
+
+
+def read_held_out(
+    design: Design, *catalogs: Catalog, report: Report = lambda stage, share: None, seed: int = 0
+) -> HeldOut:
+    """A design's answers about the rows of catalogs. Where it is calibrated, everything but the thresholds is kept."""
+    answers = answers_of(design)
 
     def read(batch: Batch) -> dict[str, Tensor]:
         there = {"image": batch.pictures is not None, "title": "title" in batch.texts}
@@ -136,18 +156,21 @@ def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, s
         return read_now | p_values(design.familiarity, vectors, batch)
 
     levels = CategoryLevels(design.labels.get(CATEGORY, ()))
-    nodes = {level_name(level): names for level, names in levels.names.items()}
-    known = labelled(design, catalog, design.labels | nodes, read, report=report, max_rows=MAX_ROWS, incomplete=True)
-    held_out = HeldOut(known, design.labels, levels, named_properties(known.titles, design.ontology), seed)
-    design.ontology = with_visibility(design.ontology, known, held_out.measured["image"])
-    design.calibration = {
-        inputs: {name: _plain(calibration) for name, calibration in by_name.items()}
-        for inputs, by_name in held_out.calibrations().items()
-    }
+    asked = design.labels | {level_name(level): names for level, names in levels.names.items()}
+    lots = [
+        labelled(design, catalog, asked, read, report=report, max_rows=MAX_ROWS, incomplete=True)
+        for catalog in catalogs
+    ]
+    known = Labelled.joined(lots)
+    kept = {(i, n): calibration_of(design, i, n) for i, by_name in design.calibration.items() for n in by_name}
+    return HeldOut(known, design.labels, levels, named_properties(known.titles, design.ontology), seed, kept)
 
 
 class HeldOut:
-    """The answers about held-out rows, how far each can be trusted, and when picture and title are in conflict."""
+    """The answers about held-out rows, how far each can be trusted, and when picture and title are in conflict.
+
+    What is measured is fitted to these rows, unless calibrations are `kept`.
+    """
 
     def __init__(
         self,
@@ -156,8 +179,10 @@ class HeldOut:
         levels: CategoryLevels,
         named: Sequence[frozenset[str]],
         seed: int,
+        kept: Mapping[tuple[str, str], AnswerCalibration],
     ) -> None:
-        self.known, self.labels, self.named, self.seed = known, labels, named, seed
+        self.known, self.labels, self.named, self.seed, self.kept = known, labels, named, seed, kept
+        self.choosing_N = np.ones(len(known.titles), dtype=bool)  # rows that thresholds are chosen on
         # by falling depth, as they are accepted
         self.levels = {level_name(level): levels.names[level] for level in sorted(levels.names, reverse=True)}
         # products of one title are often right or wrong together; without a title, each is by itself
@@ -168,7 +193,7 @@ class HeldOut:
         self.confidence: dict[str, np.ndarray] = {}
         self.best: dict[str, np.ndarray] = {}
         self.usable = {inputs: self._usable(inputs) for inputs in self.measured}
-        self.weights = {name: self._mixed(name) for name in labels}
+        self.weights = {} if kept else {name: self._mixed(name) for name in labels}  # else the model mixed them in
         for inputs in self.measured:
             for name in labels:
                 self._measure(inputs, name)
@@ -205,7 +230,10 @@ class HeldOut:
             return
         logp_NK = self.known.values[f"{inputs}/{name}"]
         inside = ~self.known.no_category_N[rows_N].numpy()
-        calibration = _measured(logp_NK[rows_N], truth_N[rows_N], inside, self.seed)
+        kept = self.kept.get((inputs, name))
+        if kept is None and self.kept:
+            return
+        calibration = _measured(logp_NK[rows_N], truth_N[rows_N], inside, self.seed, kept)
         self.measured[inputs][name] = calibration
         key, values = f"{inputs}/{name}", self.labels.get(name) or self.levels[name]
         self.probabilities[key] = calibration.probabilities(logp_NK)
@@ -224,30 +252,57 @@ class HeldOut:
         if name in self.labels:
             score_N = conflict_score(self.probabilities[picture], self.probabilities[title], self.labels[name]).numpy()
             ordinary_N = (self.usable[both] & ~self.known.no_category_N).numpy()
-            limit = max(float(np.quantile(score_N[ordinary_N], 1 - CONFLICT_SHARE)), 1e-3)
             measured = self.measured[both]
-            measured[name] = replace(measured[name], title_weight=self.weights[name], conflict_from=limit)
-            self.conflict[f"{both}/{name}"] = score_N >= limit
+            if not self.kept:
+                limit = max(float(np.quantile(score_N[ordinary_N], 1 - CONFLICT_SHARE)), 1e-3)
+                measured[name] = replace(measured[name], title_weight=self.weights[name], conflict_from=limit)
+            self.conflict[f"{both}/{name}"] = score_N >= measured[name].conflict_from
         elif (whole_N := self.conflict.get(f"{both}/{CATEGORY}")) is not None:
             self.conflict[f"{both}/{name}"] = whole_N & (self.best[picture] != self.best[title])
 
-    def calibrations(self) -> dict[str, dict[str, AnswerCalibration]]:
-        """Inputs -> property or level of the category -> its calibration, with the thresholds."""
-        return {inputs: self._with_thresholds(inputs) for inputs in self.measured}
+    def choosing(self, rows_N: np.ndarray) -> HeldOut:
+        """The same measurements, with only some of the rows to choose thresholds on, or to try them."""
+        chosen = copy(self)
+        chosen.choosing_N = rows_N
+        return chosen
 
-    def _with_thresholds(self, inputs: str) -> dict[str, AnswerCalibration]:
+    def calibrations(self, precisions: Sequence[float] = PRECISIONS) -> dict[str, dict[str, AnswerCalibration]]:
+        """Inputs -> property or level of the category -> its calibration, with the thresholds for some precisions."""
+        return {inputs: self._with_thresholds(inputs, precisions) for inputs in self.measured}
+
+    def tried(
+        self, inputs: str, name: str, calibrations: Mapping[str, AnswerCalibration], precision: float
+    ) -> tuple[Scored, int]:
+        """The answers about one property that thresholds accept, a category's at any level; and of how many."""
+        accepted = NOTHING
+        asked_N = self.usable[inputs].numpy() & (self.known.labels[name] != ABSENT).numpy() & self.choosing_N
+        for group in self._groups(inputs):
+            left_N = self._of_group(name, group)
+            for asked in (name, *(self.levels if name == CATEGORY else ())):
+                if asked in calibrations:
+                    threshold = calibrations[asked].threshold(precision, group)
+                    taken_N = self._taken(inputs, asked, left_N, threshold)
+                    accepted = accepted.and_also(self._scored(inputs, asked, taken_N))
+                    left_N = left_N & ~taken_N
+        return accepted, int(asked_N.sum())
+
+    def _with_thresholds(self, inputs: str, precisions: Sequence[float]) -> dict[str, AnswerCalibration]:
         measured = self.measured[inputs]
-        groups: tuple[TitleGroup, ...] = ("", "named", "unnamed") if "title" in inputs.split("+") else ("",)
         found: dict[str, dict[TitleGroup, Curve]] = {name: {} for name in measured}
-        for group in groups:
+        for group in dict.fromkeys(["", *self._groups(inputs)]):
             for name in self.labels.keys() & measured.keys():
-                found[name][group] = precision_curve(self._scored(inputs, name, self._of_group(name, group)))
-            for name, curve in self._level_curves(inputs, group, found).items():
+                scored = self._scored(inputs, name, self._of_group(name, group))
+                found[name][group] = precision_curve(scored, precisions)
+            for name, curve in self._level_curves(inputs, group, found, precisions).items():
                 found[name][group] = curve
         return {name: replace(measured[name], curve=curves.pop(""), groups=curves) for name, curves in found.items()}
 
     def _level_curves(
-        self, inputs: str, group: TitleGroup, found: Mapping[str, Mapping[TitleGroup, Curve]]
+        self,
+        inputs: str,
+        group: TitleGroup,
+        found: Mapping[str, Mapping[TitleGroup, Curve]],
+        precisions: Sequence[float],
     ) -> dict[str, Curve]:
         """For each level of the category: what is accepted there and further down, together, keeps the precision.
 
@@ -256,23 +311,33 @@ class HeldOut:
         lowest: dict[str, dict[float, float]] = {name: {} for name in self.levels if name in self.measured[inputs]}
         if not lowest:
             return {}
-        for precision in PRECISIONS:
+        for precision in precisions:
             left_N, accepted = self._of_group(CATEGORY, group), NOTHING
             threshold = accepted_from(found[CATEGORY][group], precision)
             for name in (CATEGORY, *lowest):
                 if name != CATEGORY:
                     threshold = Thresholds.of(self._scored(inputs, name, left_N), accepted).lowest(precision)
                     lowest[name][precision] = threshold
-                key = f"{inputs}/{name}"
-                taken_N = left_N & (self.confidence[key] >= threshold)
-                taken_N &= ~self.conflict.get(key, np.zeros(1, dtype=bool))
+                taken_N = self._taken(inputs, name, left_N, threshold)
                 accepted = accepted.and_also(self._scored(inputs, name, taken_N))
                 left_N = left_N & ~taken_N
         return {name: as_curve(by_precision) for name, by_precision in lowest.items()}
 
+    def _taken(self, inputs: str, name: str, left_N: np.ndarray, threshold: float) -> np.ndarray:
+        """(N,) bool: those of the rows that are left whose answer is accepted."""
+        key = f"{inputs}/{name}"
+        taken_N: np.ndarray = left_N & (self.confidence[key] >= threshold)
+        return taken_N & ~self.conflict.get(key, np.zeros(1, dtype=bool))
+
+    def _groups(self, inputs: str) -> tuple[TitleGroup, ...]:
+        """The groups of products that have thresholds of their own."""
+        return ("named", "unnamed") if "title" in inputs.split("+") else ("",)
+
     def _of_group(self, name: str, group: TitleGroup) -> np.ndarray:
+        """(N,) bool: rows to choose thresholds on, of a group."""
         asked = CATEGORY if is_category(name) else name
-        return np.array([not group or (asked in named) == (group == "named") for named in self.named], dtype=bool)
+        of_group = [not group or (asked in named) == (group == "named") for named in self.named]
+        return np.array(of_group, dtype=bool) & self.choosing_N
 
     def _scored(self, inputs: str, name: str, chosen_N: np.ndarray) -> Scored:
         """The answers about chosen rows that can be accepted, and judged: without conflicts and `unknown`."""
@@ -335,20 +400,31 @@ def conflict_score(picture_NK: Tensor, title_NK: Tensor, values: Sequence[str]) 
     return score_N
 
 
-def _measured(logp_NK: Tensor, truth_N: Tensor, inside_N: np.ndarray, seed: int) -> AnswerCalibration:
-    """The fit on all rows, and how good it is for those inside the model's categories."""
+def _measured(
+    logp_NK: Tensor, truth_N: Tensor, inside_N: np.ndarray, seed: int, kept: AnswerCalibration | None
+) -> AnswerCalibration:
+    """The fit on all rows, or the one that is `kept`, and how good it is for those inside the model's categories."""
     # two-fold: each half is measured with the calibration that was fitted on the other
     halves = np.array_split(np.random.default_rng(seed).permutation(len(truth_N)), 2)
     confidence_N, correct_N = np.empty(len(truth_N)), np.empty(len(truth_N), dtype=bool)
     for own, other in (halves, halves[::-1]):
-        top = _fitted(logp_NK[other], truth_N[other]).probabilities(logp_NK[own]).max(-1)
+        fitted = kept or _fitted(logp_NK[other], truth_N[other])
+        top = fitted.probabilities(logp_NK[own]).max(-1)
         confidence_N[own], correct_N[own] = top.values.numpy(), (top.indices == truth_N[own]).numpy()
+    fitted = kept or _fitted(logp_NK, truth_N)
     return replace(
-        _fitted(logp_NK, truth_N),
+        fitted,
         rows=int(inside_N.sum()),
         accuracy=float(correct_N[inside_N].mean()),
         ece=calibration_error(confidence_N[inside_N], correct_N[inside_N]),
+        confidences=_steps(fitted.probabilities(logp_NK[torch.from_numpy(inside_N)]).max(-1).values.numpy()),
     )
+
+
+def _steps(confidence_N: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """Confidences at CONFIDENCE_STEPS equal steps of their count, each with the share of answers at most that sure."""
+    steps = np.unique(np.quantile(confidence_N, np.arange(1, CONFIDENCE_STEPS) / CONFIDENCE_STEPS, method="lower"))
+    return tuple((float(step), float((confidence_N <= step).mean())) for step in steps)
 
 
 def _fitted(logp_NK: Tensor, truth_N: Tensor) -> AnswerCalibration:

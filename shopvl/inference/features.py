@@ -42,6 +42,31 @@ class Labelled:
         """(N,) bool: whether the value of that name was read of a row."""
         return ~self.values[name].flatten(1)[:, 0].isnan() if name in self.values else torch.zeros(len(self.titles)) > 0
 
+    @classmethod
+    def joined(cls, lots: Sequence[Labelled]) -> Labelled:
+        """The rows of several, one after the other."""
+        if len(lots) == 1:
+            return lots[0]
+        names = dict.fromkeys(name for lot in lots for name in lot.values)
+        values = {
+            name: _laid_out(
+                [
+                    (sum(len(lot.titles) for lot in lots[:number]), lot.values[name].numpy())
+                    for number, lot in enumerate(lots)
+                    if name in lot.values
+                ],
+                sum(len(lot.titles) for lot in lots),
+            )
+            for name in names
+        }
+        return cls(
+            values,
+            [title for lot in lots for title in lot.titles],
+            {name: torch.cat([lot.labels[name] for lot in lots]) for name in lots[0].labels},
+            torch.cat([lot.no_category_N for lot in lots]),
+            [reject for lot in lots for reject in lot.rejects],
+        )
+
 
 def labelled(
     design: Design,

@@ -11,8 +11,8 @@ from shopvl.inference.calibrate import calibration_of
 WEAK_BELOW = 0.8  # accuracy
 
 
-def model_card(design: Design) -> str:
-    """Markdown for the design folder's README, from what calibration measured on held-out rows."""
+def model_card(design: Design, note: str = "") -> str:
+    """Markdown for the design folder's README, from what calibration measured on held-out rows, with a note on them."""
     recipe = design.recipe
     lines = [
         f"# {design.name}",
@@ -31,6 +31,7 @@ def model_card(design: Design) -> str:
     lines += [
         "## Measured on held-out rows",
         "",
+        *([note, ""] if note else []),
         f"| inputs | property | rows | accuracy | ECE | accepted at {DEFAULT_PRECISION:.0%} precision from |",
         "|---|---|---|---|---|---|",
     ]

@@ -11,6 +11,7 @@ P thresholds by falling confidence; N answers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,10 +96,10 @@ class Thresholds:
         return float(np.floor(self.confidence_P[passed[-1]] * 10**DIGITS) / 10**DIGITS) if len(passed) else np.inf
 
 
-def precision_curve(answers: Scored) -> Curve:
-    """From which confidence on each of PRECISIONS holds."""
+def precision_curve(answers: Scored, precisions: Sequence[float] = PRECISIONS) -> Curve:
+    """From which confidence on each of the precisions holds."""
     thresholds = Thresholds.of(answers)
-    return as_curve({precision: thresholds.lowest(precision) for precision in PRECISIONS})
+    return as_curve({precision: thresholds.lowest(precision) for precision in precisions})
 
 
 def as_curve(lowest: dict[float, float]) -> Curve:

@@ -39,7 +39,8 @@ def write_run_page(done: Tagged, folder: Path, model: str, catalog: Catalog) -> 
             Figure(value=f"{done.conflicts:,}", label="conflicts", note="picture and title disagree"),
         ]
     )
-    page.section("Decisions", "An accepted answer holds the precision that was asked for.")
+    _fit(page, done)
+    page.section("Decisions", f"Answers are accepted at precision {done.precision:g}.")
     shares = {
         decision: [counts[decision] / max(counts.total(), 1) for counts in done.decisions.values()]
         for decision in ("accept", "review", "unknown")
@@ -72,3 +73,26 @@ def write_run_page(done: Tagged, folder: Path, model: str, catalog: Catalog) -> 
         page.section("Set aside", "Pictures and titles that say nothing; notes.parquet names the products.")
         page.table(["what", "rows"], [[what, count] for what, count in done.absent.most_common(SHOWN_REASONS)])
     return page.write(folder / "report.html")
+
+
+def _fit(page: Page, done: Tagged) -> None:
+    """The catalog beside the products that the model was calibrated on."""
+    if done.comparison is None or not (sentence := done.fit_line()):
+        return
+    page.section("Does the measured precision hold here?", sentence)
+    if strange := done.comparison.strange_inputs():
+        page.table(
+            ["input", "products", "unlike what the model knows"],
+            [[name, done.comparison.there[name], share] for name, share in strange.items()],
+            shown={"unlike what the model knows": ".1%"},
+        )
+    page.table(
+        ["property", "inputs", "answers", "shift", "by chance", "of another kind"],
+        [
+            [shift.name, shift.inputs, shift.answers, shift.gap, shift.by_chance, "yes" if shift.matters else "no"]
+            for shift in done.comparison.shifts()
+        ],
+        "Shift: how many more answers than on the products calibrated on are at most so confident, where that is most; "
+        "below 0, how many fewer.",
+        shown={"shift": "+.1%", "by chance": ".1%"},
+    )

@@ -30,6 +30,7 @@ from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
 from shopvl.inference.decide import ACCEPTED, ANSWERED, DECIDED, REASONS, Rules, decide
 from shopvl.tagging.cache import Pieces, ResultCache, disk_error
+from shopvl.tagging.comparison import Comparison
 from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
 from shopvl.tagging.mapper import KNOWN, TagMapper
 from shopvl.tagging.reader import CatalogReader
@@ -56,6 +57,8 @@ class Tagged:
     reused: int = 0  # rows whose answers were known already
     reasons: Counter[str] = field(default_factory=Counter)  # of rejects, without what differs from row to row
     noted: int = 0  # tagged rows in whose pictures OCR could not read
+    comparison: Comparison | None = None  # with the rows that the model was calibrated on; None for zero-shot answers
+    precision: float = DEFAULT_PRECISION  # that was asked for
     absent: Counter[str] = field(default_factory=Counter)  # why inputs of tagged rows did not count, by kind of reason
     seconds: float = 0.0
     workers: int = 1
@@ -90,6 +93,10 @@ class Tagged:
                 most = sorted(self.whys, key=lambda name: -self.whys[name][reason])
                 told = ", ".join(f"{name} {n}" for name in most if (n := self.whys[name][reason]))
                 yield f"  {count} not accepted, {reason}: {told}"
+
+    def fit_line(self) -> str:
+        """Whether what was measured for the model holds for this catalog; empty where nothing was measured."""
+        return "" if self.comparison is None else self.comparison.sentence(self.precision)
 
     def speed_line(self) -> str:
         """Rows a second, each stage's share of the time, and which of them is the bottleneck."""
@@ -140,8 +147,8 @@ def tag(
     the unchanged pictures, and tried again by the next run.
     """
     started = time.monotonic()
-    summary = Tagged(workers=workers)
     zero_shot, pieces = zero_shot or not design.labels, pieces or Pieces()
+    summary = Tagged(workers=workers, precision=precision, comparison=None if zero_shot else Comparison.of(design))
     mapper = TagMapper(design, catalog.root, use, zero_shot=zero_shot, bfloat16=bfloat16)
     with exclusive_lock(out / CACHE_FOLDER, f"tagging into {out}"):
         cache = ResultCache(out / CACHE_FOLDER, KNOWN, pieces)
@@ -216,6 +223,8 @@ def _merge(
                 summary.rejected += len(bad)
                 good = known.filter(pa.array([reason is None for reason in reasons]))
                 summary.tagged += good.num_rows
+                if summary.comparison is not None:
+                    summary.comparison.add(good)
                 rows = _tag_rows(good, rules, mapper.model_name)
                 tags.write_batch(rows)
                 notes.write(_noted(good, summary))

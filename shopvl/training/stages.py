@@ -14,6 +14,7 @@ from shopvl.inference.familiarity import calibrate_familiarity, fit_familiarity
 from shopvl.inference.features import Report
 from shopvl.inference.model_card import model_card
 from shopvl.inference.predict import prompted_labels
+from shopvl.inference.recalibrate import Recalibrated, recalibrate
 from shopvl.recipes.parts import PromptMask
 from shopvl.training.answer_heads import PromptHeadFit, fit_answer_heads
 from shopvl.training.tuning import MIN_STEPS, LinearHeadFit, fit_heads
@@ -45,6 +46,19 @@ def finish(
         calibrate(design, held_out, lambda _, share: report("calibrate", share))
     design.save(folder, model_card(design))
     return rejects
+
+
+def finish_reviewed(
+    design: Design, folder: Path, catalog: Catalog, corrections: Path, report: Report = lambda stage, share: None
+) -> list[Recalibrated]:
+    """Make `folder` the model folder of a calibrated design with thresholds from reviewed products of the catalog.
+
+    Returns what these products show. Raises ShopvlError as `recalibrate` does, before anything is written.
+    """
+    found = recalibrate(design, catalog, corrections, report)
+    on = f"products of {catalog.path.name} that were drawn at random and reviewed"
+    design.save(folder, model_card(design, f"Thresholds were set anew on {on}; the rest was measured before."))
+    return found
 
 
 def fit_prompt_head(
