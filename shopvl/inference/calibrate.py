@@ -24,6 +24,7 @@ from shopvl.inference.features import ABSENT, Labelled, Report, labelled
 from shopvl.inference.levels import CategoryLevels, is_category, level_name
 from shopvl.inference.predict import NEVER, TITLE, TITLE_WEIGHT_KEY, answers_of, geometric_mixture
 from shopvl.inference.thresholds import (
+    MISSED,
     NOTHING,
     PRECISIONS,
     Curve,
@@ -185,6 +186,10 @@ class HeldOut:
         self.choosing_N = np.ones(len(known.titles), dtype=bool)  # rows that thresholds are chosen on
         # by falling depth, as they are accepted
         self.levels = {level_name(level): levels.names[level] for level in sorted(levels.names, reverse=True)}
+        # one promise, which every level may break; half is for the top, which the fewest rows are left for
+        asked = (CATEGORY, *self.levels)
+        self.missed = dict.fromkeys(labels, MISSED) | dict.fromkeys(asked, MISSED / 2 / max(1, len(self.levels)))
+        self.missed[asked[-1]] = MISSED / min(2, len(asked))
         # products of one title are often right or wrong together; without a title, each is by itself
         self.title_N = group_ids([folded(title) or number for number, title in enumerate(known.titles)])
         self.measured: dict[str, dict[str, AnswerCalibration]] = {inputs_name(inputs): {} for inputs in INPUT_CHOICES}
@@ -292,7 +297,7 @@ class HeldOut:
         for group in dict.fromkeys(["", *self._groups(inputs)]):
             for name in self.labels.keys() & measured.keys():
                 scored = self._scored(inputs, name, self._of_group(name, group))
-                found[name][group] = precision_curve(scored, precisions)
+                found[name][group] = precision_curve(scored, precisions, self.missed[name])
             for name, curve in self._level_curves(inputs, group, found, precisions).items():
                 found[name][group] = curve
         return {name: replace(measured[name], curve=curves.pop(""), groups=curves) for name, curves in found.items()}
@@ -316,7 +321,9 @@ class HeldOut:
             threshold = accepted_from(found[CATEGORY][group], precision)
             for name in (CATEGORY, *lowest):
                 if name != CATEGORY:
-                    threshold = Thresholds.of(self._scored(inputs, name, left_N), accepted).lowest(precision)
+                    threshold = Thresholds.of(self._scored(inputs, name, left_N), accepted).lowest(
+                        precision, self.missed[name]
+                    )
                     lowest[name][precision] = threshold
                 taken_N = self._taken(inputs, name, left_N, threshold)
                 accepted = accepted.and_also(self._scored(inputs, name, taken_N))

@@ -27,6 +27,7 @@ POINTS = 50  # thresholds that are tested
 STARTS = 5  # tests that a part of MISSED is kept for, at most
 START_ROOM = 2.0  # times the answers that would be enough if all were right: one wrong label is no end
 NEAR_SHARE, NEAR_SLACK = 0.2, 3.0  # the least sure fifth may be wrong three times as often as all
+NEAR_ROWS = 60  # fewer show nothing
 DIGITS, ROUNDING = 6, 1e-5  # of a stored confidence; between batches
 
 # (confidence, precision that holds from it on), by falling precision; a precision without a threshold is left out
@@ -73,7 +74,8 @@ class Thresholds:
     def of(cls, answers: Scored, accepted: Scored = NOTHING) -> Thresholds:
         """Thresholds for `answers`, at equal steps of their count; `accepted` are others that are accepted before.
 
-        Answers that share a confidence are accepted together. The least sure are NEAR_SHARE of all, without `accepted`.
+        Answers that share a confidence are accepted together. The least sure are NEAR_SHARE of all, or those that were
+        not `accepted` before where these are fewer; but not fewer than NEAR_ROWS.
         """
         answers = answers.where(answers.confidence_N >= MIN_ACCEPT_CONFIDENCE).surest_first()
         rows, before = len(answers.confidence_N), len(accepted.confidence_N)
@@ -83,23 +85,23 @@ class Thresholds:
         correct, group = every.correct_N, every.group_N
         all_P2, near_P2 = [], []
         for end in before + end_P:
-            near = slice(max(before, int((1 - NEAR_SHARE) * end)), end)
+            near = slice(max(0, min(max(before, int((1 - NEAR_SHARE) * end)), end - NEAR_ROWS)), end)
             all_P2.append(effective_counts(correct[:end], group[:end]))
             near_P2.append(effective_counts(correct[near], group[near]))
         return cls(answers.confidence_N[end_P - 1], *(np.reshape(counts, (-1, 2)) for counts in (all_P2, near_P2)))
 
-    def lowest(self, precision: float) -> float:
+    def lowest(self, precision: float, missed: float = MISSED) -> float:
         """The lowest confidence from which on `precision` is shown to hold, and near it as well; infinity for none."""
         near = max(0.0, 1 - NEAR_SLACK * (1 - precision))
-        (passed,) = np.nonzero(shown(self.all_P2, precision) & shown(self.near_P2, near))
+        (passed,) = np.nonzero(shown(self.all_P2, precision, missed) & shown(self.near_P2, near, missed))
         # rounded down: what is stored must accept the answer that it was measured at
         return float(np.floor(self.confidence_P[passed[-1]] * 10**DIGITS) / 10**DIGITS) if len(passed) else np.inf
 
 
-def precision_curve(answers: Scored, precisions: Sequence[float] = PRECISIONS) -> Curve:
+def precision_curve(answers: Scored, precisions: Sequence[float] = PRECISIONS, missed: float = MISSED) -> Curve:
     """From which confidence on each of the precisions holds."""
     thresholds = Thresholds.of(answers)
-    return as_curve({precision: thresholds.lowest(precision) for precision in precisions})
+    return as_curve({precision: thresholds.lowest(precision, missed) for precision in precisions})
 
 
 def as_curve(lowest: dict[float, float]) -> Curve:
@@ -117,21 +119,20 @@ def accepted_from(curve: Curve, precision: float) -> float:
     return max(MIN_ACCEPT_CONFIDENCE, min(holding, default=(0.0, np.inf))[1] - ROUNDING)
 
 
-def shown(counts_P2: Floats, precision: float) -> np.ndarray:
+def shown(counts_P2: Floats, precision: float, missed: float = MISSED) -> np.ndarray:
     """(P,) bool: whether right answers and answers show more than `precision` at each threshold, in their order.
 
-    With probability MISSED at most, any is true whose precision does not hold.
+    With probability `missed` at most, any is true whose precision does not hold.
 
     The test is that of a binomial distribution, exact where every answer is a group by itself. Some thresholds, laid by
-    counts alone, start with a part of MISSED; a test that passes hands its part on to the next one, and one that fails
-    loses it.
+    counts alone, start with a part of `missed`; a test that passes hands its part to the next, one that fails loses it.
     """
     right_P, count_P = counts_P2.T
     if precision <= 0:
         return np.ones(len(count_P), dtype=bool)
     # the chance of so many right answers or more, were the precision just not above the one asked for
     p_value_P = np.where(right_P > 0, betainc(np.maximum(right_P, 1e-9), count_P - right_P + 1, precision), 1.0)
-    part_P, level, passed = start_parts(count_P, precision), 0.0, []
+    part_P, level, passed = start_parts(count_P, precision, missed), 0.0, []
     for p_value, part in zip(p_value_P, part_P, strict=True):
         level += part
         level *= p_value <= level
@@ -139,8 +140,8 @@ def shown(counts_P2: Floats, precision: float) -> np.ndarray:
     return np.array(passed, dtype=bool)
 
 
-def start_parts(count_P: Floats, precision: float) -> Floats:
-    """(P,): the part of MISSED that each test starts with; 0 for most.
+def start_parts(count_P: Floats, precision: float, missed: float = MISSED) -> Floats:
+    """(P,): the part of `missed` that each test starts with; 0 for most.
 
     The first start has START_ROOM times as many answers as could show the precision if all were right, or half of all
     where these are few. The others follow at equal steps, as many as have that room each.
@@ -148,10 +149,10 @@ def start_parts(count_P: Floats, precision: float) -> Floats:
     part_P = np.zeros(len(count_P))
     if not len(count_P):
         return part_P
-    least, last = np.log(MISSED) / np.log(precision), len(count_P) - 1
+    least, last = np.log(missed) / np.log(precision), len(count_P) - 1
     enough_P = count_P >= np.clip(count_P[last] / 2, least, START_ROOM * least)
     first = int(np.argmax(enough_P)) if enough_P.any() else last
     starts = int(np.clip(count_P[last] // (START_ROOM * least), 1, STARTS))
     places = np.unique(np.linspace(first, last, starts + 1)[:-1].round().astype(int))
-    part_P[places] = MISSED / len(places)
+    part_P[places] = missed / len(places)
     return part_P
