@@ -16,6 +16,7 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.data.rows import ValidRow
 from shopvl.inference.ask import Product
 from shopvl.inference.encode import Encoded, prepare
+from shopvl.inference.levels import CategoryLevels, level_name
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.synthetic import draw_item
 from shopvl.tagging.run import tag
@@ -55,10 +56,12 @@ def stored(picture: Image.Image) -> bytes:
 
 def item_with(design, printed: str) -> Encoded:
     """One product, seen by a model that is sure of nothing, on which those words are printed."""
+    levels = CategoryLevels(design.labels[CATEGORY]).names
+    answered = design.labels | {level_name(level): nodes for level, nodes in levels.items()}
     values = {
         f"{inputs}/{name}": np.full((1, len(labels)), 1 / len(labels), np.float32)
         for inputs in ("image+title", "image", "title")
-        for name, labels in design.labels.items()
+        for name, labels in answered.items()
     }
     values |= {f"conflict/{name}": np.zeros(1, np.float32) for name in design.labels}
     words = (Word(printed, (0.4, 0.4, 0.6, 0.4, 0.6, 0.5, 0.4, 0.5), 0.9),) if printed else ()
