@@ -44,7 +44,9 @@ def known() -> Labelled:
 
 
 def held_out(known: Labelled, named: list[frozenset[str]] | None = None) -> HeldOut:
-    return HeldOut(known, LABELS, CategoryLevels(LEAVES), named or [frozenset(LABELS)] * len(known.titles), seed=0)
+    return HeldOut(
+        known, LABELS, CategoryLevels(LEAVES), named or [frozenset(LABELS)] * len(known.titles), seed=0, kept={}
+    )
 
 
 def test_the_category_is_held_at_the_level_that_it_is_known_to(known) -> None:
