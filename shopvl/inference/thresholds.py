@@ -1,4 +1,4 @@
-"""From which confidence on answers keep the precision asked for: tests on held-out rows that do not choose their luck.
+"""From which confidence on answers keep the precision asked for, as tests on held-out rows show.
 
 The precision of what a threshold accepts is tested against the one asked for, from the surest answers downwards (Learn
 then Test, Angelopoulos et al., arXiv:2110.01052): the fallback procedure (Wiens 2003, doi:10.1002/pst.64; Wiens and
