@@ -9,7 +9,8 @@ Every file is read once, from picture and title together and from each alone. By
   products and of answers with one, and by what share of pairs (AUROC) a product of the own shop looks more familiar.
 - `inside`: watches and umbrellas of the same set, which the model does know: the share not refused as unfamiliar.
 - `snapshots`: phone photos of senders that nothing is learned from. `shops`: other shops by source.
-- `fashion`: the own shop, also where the title names no colour.
+- `fashion`: the own shop, also where the title names no colour; `resplits`: how often a promise is missed where
+  thresholds are chosen on one half of it and tried on the other.
 - `placeholders`, `words`: pictures that show nothing under good titles, and titles that say nothing under good
   pictures: the share of answers that are those of the other input alone, and of conflicts.
 
@@ -40,6 +41,7 @@ from shopvl.catalog.readers import open_catalog
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.data.judging import holds, is_within, true_value
 from shopvl.design.design import Design
+from shopvl.evaluation.resplits import Resplit, resplit_scores
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.metrics.intervals import wilson_lower
@@ -63,18 +65,20 @@ FAMILIARITY = {"product_id": pl.String, "input": pl.String, "familiarity": pl.Fl
 
 @dataclass(frozen=True)
 class Read:
-    """One file's answers, a row each, and how familiar its products' inputs are."""
+    """One file's answers, a row each, how familiar its products' inputs are, and how many products have no input."""
 
     answers: pl.DataFrame
     familiarity: pl.DataFrame
+    rejected: int
 
 
 def read(design: Design, frames: Iterable[pl.DataFrame]) -> Read:
     """Answers from all inputs together and from each alone; the model runs once."""
     said, familiar = [], []
-    heads, number = HeadAnswers(design), 0
+    heads, number, rejected = HeadAnswers(design), 0, 0
     for item in encode(design, frames, Path(), MODALITIES, heads.read):
         if not isinstance(item, Encoded):
+            rejected += 1
             continue
         for single in design.familiarity.keys() & set(item.inputs):
             values = item.values[f"familiarity/{single}"]
@@ -87,6 +91,7 @@ def read(design: Design, frames: Iterable[pl.DataFrame]) -> Read:
     return Read(
         pl.DataFrame(said, infer_schema_length=None, schema_overrides=columns),
         pl.DataFrame(familiar, FAMILIARITY, orient="row"),
+        rejected,
     )
 
 
@@ -138,11 +143,13 @@ def by_question(answers: pl.DataFrame, names: Iterable[str] | None = None) -> di
     return found
 
 
-def outside(answers: pl.DataFrame) -> dict[str, Any]:
+def outside(read_of: Read, chosen: pl.Expr) -> dict[str, Any]:
     """Shares of products with any accepted answer, and of answers, by property too, for products of no category."""
+    answers = read_of.answers.filter(chosen)
     products = answers.group_by("row").agg(pl.col("accepted").any())
     return {
         "products": products.height,
+        "rejected": read_of.rejected,
         "products_with_accepted": _share(products["accepted"]),
         "answers_accepted": _share(answers["accepted"]),
         "accepted_by_property": {
@@ -174,13 +181,16 @@ def _interval(marks: pl.Series) -> list[float]:
 # --- kinds of rows
 
 
-def measured(design: Design, data: Path, cases: Path, split: str) -> dict[str, Any]:
+def measured(design: Design, data: Path, cases: Path, split: str, rounds: int) -> dict[str, Any]:
     """The whole table."""
     fashion = read(design, open_catalog(data / SMALL, split=split).batches())
     own, found = fashion.answers, {}
     found["fashion"] = {
         SMALL: by_question(own),
         LARGE: by_question(read(design, open_catalog(data / LARGE, split=split).batches()).answers),
+    }
+    found["resplits"] = {
+        name: resplit_scores(design, open_catalog(data / name, split=split), Resplit(rounds)) for name in (SMALL, LARGE)
     }
     found["title_names_no_colour"] = by_question(own.filter(_names_no_colour(design)), ("colour",))
     found |= other_goods(design, data, fashion, split)
@@ -219,13 +229,13 @@ def other_goods(design: Design, data: Path, fashion: Read, split: str) -> dict[s
     first = pl.col("category_path").list.first().str.to_lowercase()
     lists = read(design, (frame.filter(~first.is_in(PERHAPS)) for frame in titles.batches()))
     found = {
-        "goods": outside(pictures.answers.filter(~inside)) | {"auroc": auroc(fashion, pictures, "image", ~inside)},
-        "titles": outside(lists.answers) | {"auroc": auroc(fashion, lists, "title", pl.lit(True))},
+        "goods": outside(pictures, ~inside) | {"auroc": auroc(fashion, pictures, "image", ~inside)},
+        "titles": outside(lists, pl.lit(True)) | {"auroc": auroc(fashion, lists, "title", pl.lit(True))},
         "inside": by_question(pictures.answers.filter(inside)),
     }
     watches = pictures.answers.filter(inside)
     refused = watches.filter(property=CATEGORY)["reason"].is_in(REFUSED).fill_null(False)
-    found["inside"] |= outside(watches) | {"not_refused": _share(~refused)}
+    found["inside"] |= outside(pictures, inside) | {"not_refused": _share(~refused)}
     return found
 
 
@@ -237,8 +247,8 @@ def snapshots(design: Design, data: Path) -> dict[str, Any]:
         senders = [source.rsplit("=", 1)[-1] for source in frame["source"]]
         return frame.filter(pl.Series([zlib.crc32(name.encode()) % 100 < SENDERS_SHARE for name in senders]))
 
-    answers = read(design, map(kept, catalog.batches())).answers
-    return by_question(answers) | {"any": outside(answers)}
+    photos = read(design, map(kept, catalog.batches()))
+    return by_question(photos.answers) | {"any": outside(photos, pl.lit(True))}
 
 
 def placeholder(design: Design, rows: pl.DataFrame, picture: bytes) -> dict[str, float]:
@@ -287,6 +297,7 @@ def main() -> None:
     parser.add_argument("--cases", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=SHIPPED)
     parser.add_argument("--split", default="val", choices=("val", "test"))
+    parser.add_argument("--resplits", type=int, default=100)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -298,7 +309,7 @@ def main() -> None:
         "commit": commit.stdout.strip(),
         "model": design.name,
         "split": args.split,
-        **measured(design, args.data, args.cases, args.split),
+        **measured(design, args.data, args.cases, args.split, args.resplits),
     }
     found["seconds"] = time.perf_counter() - started
     args.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
