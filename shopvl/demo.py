@@ -16,6 +16,7 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.inference.ask import Product, sentences
+from shopvl.inference.decide import NOT_APPLYING, REASONS
 from shopvl.paths import SHIPPED
 from shopvl.reporting.page import Chip, Figure, FoundProduct, Page, ProductCard
 from shopvl.search import Plan, SearchIndex, Settings, build_index
@@ -115,7 +116,7 @@ def demo_parts(folder: Path) -> dict[str, Path]:
 def demo_page(catalog: Catalog, tags: Path, index: SearchIndex, tagged: Tagged, category: float) -> Page:
     """What a newcomer looks at: decisions, tagged products, searches, and the accuracy of `category`; the other figures
     are on a page of their own."""
-    answers = pl.read_parquet(tags).filter(pl.col("value").is_not_null())  # a mug has no sleeves to ask for
+    answers = pl.read_parquet(tags).filter(pl.col("reason") != REASONS[NOT_APPLYING])  # a mug has no sleeves to ask for
     decided = Counter(answers["decision"].to_list())
     page = Page(
         "A shop, understood",

@@ -27,7 +27,7 @@ from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.files import atomic_write
-from shopvl.inference.decide import DECIDED
+from shopvl.inference.decide import DECIDED, NOT_APPLYING, REASONS
 from shopvl.review.sheet import write_csv
 from shopvl.tagging.run import Tagged, tag
 
@@ -35,7 +35,7 @@ RUN = "run.json"  # written last: a folder that has one is complete
 COPY = "catalog"  # an uploaded table, kept for the review
 TAG_COLUMNS = tuple(DECIDED.names)
 TEXTS = ("product_id", "property", "value", "best_guess", "decision", "reason")
-REASONS = 8  # kinds of rejects that a summary names
+REJECT_KINDS = 8  # that a summary names
 
 State = Literal["running", "done", "stopped", "failed"]
 
@@ -98,9 +98,9 @@ class Summary:
     @classmethod
     def of(cls, tagged: Tagged, folder: Path, seconds: float) -> Summary:
         """Of the tables in a run's folder. A property that a product cannot have is not counted for it."""
-        tags = pl.read_parquet(folder / "tags.parquet", columns=["property", "value", "decision", "conflict"])
+        tags = pl.read_parquet(folder / "tags.parquet", columns=["property", "decision", "reason", "conflict"])
         decisions: dict[str, dict[str, int]] = {}
-        counted = tags.drop_nulls("value").group_by("property", "decision").len()
+        counted = tags.filter(pl.col("reason") != REASONS[NOT_APPLYING]).group_by("property", "decision").len()
         for name, decision, count in counted.sort("property").iter_rows():
             decisions.setdefault(name, {})[decision] = count
         reasons = Counter(pl.read_parquet(folder / "rejects.parquet")["reason"].to_list())
@@ -111,7 +111,7 @@ class Summary:
             rejected=tagged.rejected,
             conflicts=int(tags["conflict"].sum()),
             decisions={name: decisions[name] for name in ordered},
-            reasons=reasons.most_common(REASONS),
+            reasons=reasons.most_common(REJECT_KINDS),
             seconds=round(seconds, 2),
         )
 
