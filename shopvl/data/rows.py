@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from PIL import Image
 from shopvl.batch import Modality
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.shared_pictures import picture_digest
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, NO_CATEGORY, UNKNOWN
 from shopvl.data.absent_picture import picture_fault
 from shopvl.data.absent_title import TitleCheck
@@ -85,11 +86,13 @@ def validate_row(
     *,
     at_least_px: int | None = None,
     title_check: TitleCheck = ANY_MODEL,
+    shared: Collection[bytes] = frozenset(),
 ) -> ValidRow | RejectedRow:
     """Decode and check one row. A missing input is left out, and so is one that says nothing; a broken one rejects the
     row.
 
-    A large JPEG is decoded at a fraction of its size, as long as both sides keep `at_least_px`.
+    A large JPEG is decoded at a fraction of its size, as long as both sides keep `at_least_px`. `shared` are the
+    catalog's `shared_pictures`.
     """
     product_id = str(row.get("product_id") or "")
     if row.get("fault"):
@@ -109,7 +112,10 @@ def validate_row(
             picture = decode(data, at_least_px=at_least_px)
         except ImageError as error:
             return RejectedRow(product_id, str(error))
-        if fault := picture_fault(picture):
+        address = image.get("path") or ""
+        if shared and (picture_digest(data) in shared or picture_digest(address) in shared):
+            absent["image"], data, picture = "the picture stands under many different products", None, None
+        elif fault := picture_fault(picture):
             absent["image"], data, picture = fault, None, None
     inputs = tuple(name for name in inputs if name not in absent)
     if not inputs:

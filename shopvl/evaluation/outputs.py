@@ -15,6 +15,7 @@ from torch import Tensor
 from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
+from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.data.judging import holds, is_within, true_value
 from shopvl.data.rows import RejectedRow, Row
@@ -101,7 +102,8 @@ def run_model(
     familiar: dict[str, list[np.ndarray]] = defaultdict(list)
     collected = {inputs_name(choice): _Collected() for choice in INPUT_CHOICES}
     read = _reader(design, answers)
-    for item in encode(design, catalog.batches(), catalog.root, MODALITIES, read):
+    shared = shared_pictures(catalog)
+    for item in encode(design, catalog.batches(), catalog.root, MODALITIES, read, shared=shared):
         if isinstance(item, RejectedRow):
             outputs.rejects.append(item)
             continue

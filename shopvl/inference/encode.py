@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -78,23 +78,25 @@ def encode(
     *,
     shown_px: int = 0,
     batch_rows: int = BATCH_ROWS,
+    shared: Collection[bytes] = frozenset(),
 ) -> Iterator[Encoded | RejectedRow]:
     """Every row of the frames exactly once, as part of an `Encoded` or as a `RejectedRow`.
 
     `read` is called with a batch and the inputs it holds (`wanted`, less what a row does not have). Every picture
     is fetched and decoded once, and keeps at least `shown_px` a side if it has that many. Downloading and decoding
-    overlap with the model.
+    overlap with the model. `shared` are the catalog's `shared_pictures`, which show none of its products.
     """
     loader = design.loader
     design.model.eval()
 
     def ready(pictured: pl.DataFrame, own: pl.DataFrame) -> Prepared:
-        prepared = prepare(loader, list(pictured.iter_rows(named=True)), root, wanted, shown_px=shown_px)
+        rows = list(pictured.iter_rows(named=True))
+        prepared = prepare(loader, rows, root, wanted, shown_px=shown_px, shared=shared)
         if pictured is not own:  # rows may be kept for long: without what was downloaded for them
-            rows = own.to_dicts()
+            own_rows = own.to_dicts()
             for group in prepared.groups:
                 group.items[:] = [
-                    replace(item, row=rows[index]) for item, index in zip(group.items, group.places, strict=True)
+                    replace(item, row=own_rows[index]) for item, index in zip(group.items, group.places, strict=True)
                 ]
         return prepared
 
@@ -115,7 +117,13 @@ def encoded(design: Design, group: list[ValidRow], batch: Batch, read: Read) -> 
 
 
 def prepare(
-    loader: Collator, rows: Sequence[Row], root: Path, wanted: tuple[Modality, ...], *, shown_px: int = 0
+    loader: Collator,
+    rows: Sequence[Row],
+    root: Path,
+    wanted: tuple[Modality, ...],
+    *,
+    shown_px: int = 0,
+    shared: Collection[bytes] = frozenset(),
 ) -> Prepared:
     """Decode and check rows, and make batches of those with the same inputs.
 
@@ -127,7 +135,7 @@ def prepare(
     usable: dict[int, ValidRow] = {}
     for index, row in enumerate(rows):
         at_least_px = max(loader.decoded_px, shown_px)
-        match validate_row(row, root, wanted, at_least_px=at_least_px, title_check=loader.title_check):
+        match validate_row(row, root, wanted, at_least_px=at_least_px, title_check=loader.title_check, shared=shared):
             case RejectedRow() as reject:
                 prepared.rejects[index] = reject
             case ValidRow() as good:

@@ -14,6 +14,7 @@ from torch import Tensor
 from shopvl.batch import MODALITIES, Batch, Modality
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
+from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.data.rows import RejectedRow, pairs
 from shopvl.design.design import Design
@@ -123,8 +124,8 @@ def embed(design: Design, catalog: Catalog, writer: Writer, title_weight: float,
 
     rejects: list[RejectedRow] = []
     further = [name for name in catalog.plan.further if name not in OWN]
-    frames, inputs = catalog.batches(), MODALITIES
-    for item in encode(design, frames, catalog.root, inputs, read, shown_px=THUMBNAIL_SOURCE_PX):
+    frames, shared = catalog.batches(), shared_pictures(catalog)
+    for item in encode(design, frames, catalog.root, MODALITIES, read, shown_px=THUMBNAIL_SOURCE_PX, shared=shared):
         if isinstance(item, Encoded):
             writer.add(item.values["vector"], item.items, further)
         else:

@@ -45,12 +45,19 @@ class TagMapper:
     """Prepare, model, answers. Raises ShopvlError where bfloat16 is asked for and would be slow."""
 
     def __init__(
-        self, design: Design, root: Path, use: tuple[Modality, ...], *, zero_shot: bool, bfloat16: bool = False
+        self,
+        design: Design,
+        root: Path,
+        use: tuple[Modality, ...],
+        *,
+        zero_shot: bool,
+        bfloat16: bool = False,
+        shared: frozenset[bytes] = frozenset(),
     ) -> None:
         if bfloat16 and not bf16_is_fast():
             raise ShopvlError("this machine is slower in bfloat16 than in float32; leave it out")
         self.design, self.root, self.use = design, root, use
-        self.zero_shot, self.bfloat16 = zero_shot, bfloat16
+        self.zero_shot, self.bfloat16, self.shared = zero_shot, bfloat16, shared
 
     def fingerprint(self) -> bytes:
         """A digest of everything besides the row that an answer depends on."""
@@ -66,6 +73,7 @@ class TagMapper:
             "use": self.use,
             "zero_shot": self.zero_shot,
             "bfloat16": self.bfloat16,
+            "shared pictures": sorted(digest.hex() for digest in self.shared),
             "words": None if design.reader is None else design.reader.version(),
         }
         return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=KEY_BYTES).digest()
@@ -85,7 +93,8 @@ class TagMapper:
     def prepared(self, work: WorkItem) -> tuple[Prepared, float]:
         """The rows as batches, and the seconds that took."""
         started = time.perf_counter()
-        ready = prepare(self._loader, list(work.frame.iter_rows(named=True)), self.root, self.use)
+        rows = list(work.frame.iter_rows(named=True))
+        ready = prepare(self._loader, rows, self.root, self.use, shared=self.shared)
         return ready, time.perf_counter() - started
 
     def answered(self, work: WorkItem, ready: Prepared, preparing: float) -> BatchResult:

@@ -24,6 +24,7 @@ import torch
 from shopvl.batch import Modality
 from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.readers import Catalog
+from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
@@ -149,7 +150,9 @@ def tag(
     started = time.monotonic()
     zero_shot, pieces = zero_shot or not design.labels, pieces or Pieces()
     summary = Tagged(workers=workers, precision=precision, comparison=None if zero_shot else Comparison.of(design))
-    mapper = TagMapper(design, catalog.root, use, zero_shot=zero_shot, bfloat16=bfloat16)
+    with summary.timed("read"):
+        shared = shared_pictures(catalog) if "image" in use else frozenset()
+    mapper = TagMapper(design, catalog.root, use, zero_shot=zero_shot, bfloat16=bfloat16, shared=shared)
     with exclusive_lock(out / CACHE_FOLDER, f"tagging into {out}"):
         cache = ResultCache(out / CACHE_FOLDER, KNOWN, pieces)
         reading = CatalogReader(catalog, mapper.fingerprint(), limit, pieces.work_rows)
