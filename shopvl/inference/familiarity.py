@@ -23,7 +23,7 @@ from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.familiarity import HALVES, Familiarity
 from shopvl.text.grams import gram_rows
 
-MAX_ROWS = 60_000  # most rows to fit on: their vectors are held in memory
+MAX_ROWS = 100_000  # most rows to fit on: their vectors are held in memory
 FEWEST_ROWS, FEWEST_OUTLIERS, FEWEST_OF_CLASS = 20, 20, 5
 DIRECTIONS = 128  # of the vectors' principal components that the distance is measured in
 # what is added to every eigenvalue of the covariance, in parts of their mean: chosen on other goods and their titles
