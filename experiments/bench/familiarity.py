@@ -66,7 +66,8 @@ def read(design: Design, data: Path, name: str, split: str | None, folder: Path)
             return design.model.features(batch, [(one,) for one in inputs])
 
         catalog = open_catalog(data / f"{name}.parquet", split=split, required=())
-        for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), features):
+        frames = (frame.with_columns(pl.col("product_id").fill_null(pl.col("title"))) for frame in catalog.batches())
+        for item in encode(design, frames, catalog.root, ("image", "title"), features):
             if isinstance(item, Encoded):
                 for one in item.inputs:
                     for row, vector in zip(item.rows, item.values[one], strict=True):
@@ -96,7 +97,7 @@ def without_outliers(train: pl.DataFrame, one: Modality) -> dict[str, Score]:
     own_ND, raw_NW = unit(train, "own"), unit(train, "raw")
     white_DR, means_CR = class_distance(own_ND, class_N, SHRINKAGE[one])
     all_DR, mean_1R = class_distance(own_ND, np.zeros(len(own_ND), int), SHRINKAGE[one])
-    linear = LogisticRegression(C=1, max_iter=150).fit(own_ND * 10, path_N)
+    linear = LogisticRegression(C=1, max_iter=60).fit(own_ND * 10, path_N)
     center_D = own_ND.mean(0)
     null_DR = np.linalg.eigh(np.cov((own_ND - center_D).T))[1][:, :-PRINCIPAL]
 
@@ -176,9 +177,9 @@ def measure(design: Design, data: Path, folder: Path) -> dict[str, Any]:
         files["train"][one] = files["train"][one].gather_every(max(1, len(files["train"][one]) // MAX_TRAIN))
 
     def more(name: str, one: str, *columns: str) -> pl.DataFrame:
-        keys = ["product_id", "title"] if one == "title" else ["product_id"]  # titles of a product in 30 languages
+        keys = ["title"] if one == "title" else ["product_id"]  # a product has titles in 30 languages, or no id
         own = pl.read_parquet(data / f"{name}.parquet", columns=[*keys, *columns]).unique(keys)
-        rows = read(design, data, name, None, folder)[one]
+        rows = read(design, data, name, None, folder)[one].unique(keys, maintain_order=True)
         return rows.join(own, on=keys, how="inner", maintain_order="left")
 
     goods, snapshots = more("other-goods", "image", "label", "split"), more("clothing-snapshots", "image", "source")
