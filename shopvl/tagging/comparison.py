@@ -25,8 +25,8 @@ SAMPLE = 200  # products to review, where what was measured does not hold
 
 @dataclass(frozen=True)
 class Shift:
-    """How the confidences of one property's answers differ from those on calibration rows: `gap` is the largest
-    difference of the shares that are at most so sure, above 0 where the catalog's answers are less sure."""
+    """How much less sure one property's answers are than on calibration rows: `gap` is the largest excess of the share
+    that is at most so confident. Answers that are surer, as of a catalog of easy products, say nothing against them."""
 
     name: str  # of the property
     inputs: str
@@ -37,7 +37,7 @@ class Shift:
     @property
     def matters(self) -> bool:
         """Whether the catalog's answers are of another kind."""
-        return abs(self.gap) > max(self.by_chance, SHIFT_FROM)
+        return self.gap > max(self.by_chance, SHIFT_FROM)
 
 
 @dataclass
@@ -99,7 +99,7 @@ class Comparison:
             gap = self.below[inputs, name] / count - np.array([share for _, share in calibration.confidences])
             # Dvoretzky-Kiefer-Wolfowitz, for two samples
             spread = np.sqrt(np.log(2 / SHIFT_BY_CHANCE) / 2 * (1 / count + 1 / max(calibration.rows, 1)))
-            found[name] = Shift(name, inputs, count, float(gap[np.abs(gap).argmax()]), float(spread))
+            found[name] = Shift(name, inputs, count, float(max(gap.max(), 0.0)), float(spread))
         return [found[name] for name in dict.fromkeys(name for _, name in self.calibrations) if name in found]
 
     def differs(self) -> bool:
@@ -119,9 +119,8 @@ class Comparison:
                 f"precision {precision:g}."
             )
         parts = [f"{told} are unlike those this model was calibrated on"] if any(map(self._is_strange, shares)) else []
-        for words, sign in (("less", 1), ("more", -1)):
-            names = [shift.name for shift in self.shifts() if shift.matters and shift.gap * sign > 0]
-            parts += [f"answers for {', '.join(names)} are {words} confident than on those"] if names else []
+        names = [shift.name for shift in self.shifts() if shift.matters]
+        parts += [f"{', '.join(names)}: answers are less confident than on those calibrated on"] if names else []
         return (
             f"{'; '.join(parts)}. Precision {precision:g} was measured on other products and may not hold here: review "
             f"{SAMPLE} products drawn at random (`shopvl review export --sample {SAMPLE}`), then run "

@@ -92,7 +92,6 @@ def _fit(page: Page, done: Tagged) -> None:
             [shift.name, shift.inputs, shift.answers, shift.gap, shift.by_chance, "yes" if shift.matters else "no"]
             for shift in done.comparison.shifts()
         ],
-        "Shift: how many more answers than on the products calibrated on are at most so confident, where that is most; "
-        "below 0, how many fewer.",
-        shown={"shift": "+.1%", "by chance": ".1%"},
+        "Shift: how many more answers than on the products calibrated on are at most so confident, where that is most.",
+        shown={"shift": ".1%", "by chance": ".1%"},
     )

@@ -51,9 +51,15 @@ def test_answers_that_are_less_sure_are_told(rng) -> None:
     (shift,) = comparison.shifts()
     assert shift.gap == pytest.approx(0.4, abs=0.05)  # 0.5 to 0.8 holds 60% of the calibration rows
     sentence = comparison.sentence(0.9)
-    assert "answers for colour are less confident than on those" in sentence
+    assert sentence.startswith("colour: answers are less confident than on those calibrated on. ")
     assert "Precision 0.9 was measured on other products" in sentence
     assert "--corrections" in sentence
+
+
+def test_surer_answers_are_no_alarm(rng) -> None:
+    comparison = compared(rng)
+    comparison.add(answered(rng.uniform(0.9, 1, 400)))
+    assert not comparison.differs()
 
 
 def test_titles_unlike_those_known_are_told(rng) -> None:
