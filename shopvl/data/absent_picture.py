@@ -19,6 +19,7 @@ EVEN = 0.78  # share of a placeholder's pixels that look like their neighbours; 
 EDGE = 4  # grey levels between two neighbours, from which they look different
 MARGIN = 0.13  # of a side, cut off where the border is not one colour: a frame
 WHITE = 248  # grey level of a white background, on which many shops photograph: there only clear signs count
+MOST_ON_WHITE, MOST = 0.2, 0.4  # share of a placeholder that is ink
 INK = 18  # grey levels from the background
 STRONG = 60  # grey levels between the channels of a background of strong colour
 SAME = 6  # grey levels within one flat colour
@@ -31,7 +32,10 @@ def picture_fault(picture: Image.Image) -> str:
     small = _reduced(picture, SCREEN_PX)
     if max(high - low for low, high in small.getextrema()) < MIN_CONTRAST:
         return "the picture is blank"
-    if _evenness(small) < EVEN:
+    if min(small.size) < MIN_SIDE_PX:  # a long strip
+        return ""
+    grey_YX = np.asarray(small.convert("L"), np.int16)
+    if _evenness(grey_YX) < EVEN or _is_large_on_white(grey_YX):
         return ""
     return "the picture is a placeholder" if _is_drawn(np.asarray(_reduced(picture, LOOK_PX), np.float32)) else ""
 
@@ -41,11 +45,16 @@ def _reduced(picture: Image.Image, side_px: int) -> Image.Image:
     return picture.reduce(factor) if factor > 1 else picture
 
 
-def _evenness(small: Image.Image) -> float:
+def _evenness(grey_YX: np.ndarray) -> float:
     """Share of pixels that look like those to their right and below."""
-    grey = np.asarray(small.convert("L"), np.int16)
-    right, below = np.abs(np.diff(grey, axis=1))[:-1] > EDGE, np.abs(np.diff(grey, axis=0))[:, :-1] > EDGE
+    right, below = np.abs(np.diff(grey_YX, axis=1))[:-1] > EDGE, np.abs(np.diff(grey_YX, axis=0))[:, :-1] > EDGE
     return 1 - float((right | below).mean())
+
+
+def _is_large_on_white(grey_YX: np.ndarray) -> bool:
+    """Whether more of a picture than ink on white ever is stands out from a white border: most photos of shops."""
+    border = np.concatenate([grey_YX[0], grey_YX[-1], grey_YX[:, 0], grey_YX[:, -1]])
+    return bool(np.median(border) >= WHITE and (grey_YX < WHITE - INK).mean() > 1.2 * MOST_ON_WHITE)
 
 
 def _is_drawn(rgb_YX3: np.ndarray) -> bool:
@@ -58,24 +67,24 @@ def _is_drawn(rgb_YX3: np.ndarray) -> bool:
         if ring_fits < 0.97:
             return False
     apart_YX3 = rgb_YX3 - surface
-    distance = np.abs(apart_YX3).max(-1)
-    ink = distance > INK
+    red, green, blue = np.moveaxis(np.abs(apart_YX3), -1, 0)
+    ink = np.maximum(np.maximum(red, green), blue) > INK
     if ink.sum() < 6:
         return True
+    white = float(np.median(surface)) >= WHITE
+    if ink.mean() > (MOST_ON_WHITE if white else MOST):
+        return False
     colour, off_line, inked = _ink(apart_YX3[ink])
     inside = _eroded(ink)
     flat = _flat_share(rgb_YX3[inside])
     strokes = (np.diff(ink.astype(np.int8), axis=1) == 1).sum(1)[ink.any(1)]
     most = np.quantile(strokes, 0.9)
     lettered = (strokes.mean() >= 2.6 and most >= 7 and inside.mean() < 0.03) or (strokes.mean() >= 4.5 and most >= 16)
-    thin, white = inside.mean() < 0.006, float(np.median(surface)) >= WHITE
-    if ink.mean() > (0.2 if white else 0.4):
-        return False
+    thin = inside.mean() < 0.006
     if white:
         return off_line < 12 and ((flat >= 0.95 and not thin) or (lettered and inked >= 0.12))
-    strong = (
-        np.ptp(np.median(surface, axis=(0, 1))) > STRONG
-    )  # colours bleed in a JPEG, and studios are seldom coloured
+    # colours bleed in a JPEG, and studios are seldom coloured
+    strong = bool(np.ptp(np.median(surface, axis=(0, 1))) > STRONG)
     two_coloured = strong or off_line < max(16.0, 0.12 * colour)
     return lettered or (two_coloured and inked >= 0.1 and (thin or flat >= (0.35 if strong else 0.75)))
 

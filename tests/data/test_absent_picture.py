@@ -77,6 +77,15 @@ def test_a_plain_thing_on_white_is_a_product(box: tuple[int, ...], shade: int) -
     assert picture_fault(Image.fromarray(picture.clip(0, 255).astype(np.uint8))) == ""
 
 
+@pytest.mark.parametrize("size", [(8, 8), (9, 3000), (3000, 9), (8, 60), (97, 8), (257, 256), (12, 13)])
+def test_any_size_is_looked_at(size: tuple[int, int]) -> None:
+    half = Image.new("RGB", size, "white")
+    half.paste((30, 60, 90), (0, 0, size[0] // 2, size[1]))
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), dtype=np.uint8))
+    assert picture_fault(half) in ("", "the picture is a placeholder")
+    assert picture_fault(noise) == ""
+
+
 def test_fine_jewellery_is_a_product() -> None:
     rng, picture = random.Random(1), Image.new("RGB", (60, 80), "white")
     for x in (22, 36):
