@@ -30,7 +30,7 @@ def picture_fault(picture: Image.Image) -> str:
     if min(picture.size) < MIN_SIDE_PX:
         return f"the picture is only {picture.width} x {picture.height} pixels"
     small = _reduced(picture, SCREEN_PX)
-    if max(high - low for low, high in small.getextrema()) < MIN_CONTRAST:
+    if _contrast(small) < MIN_CONTRAST and _contrast(picture) < MIN_CONTRAST:  # a fine pattern is grey when it is small
         return "the picture is blank"
     if min(small.size) < MIN_SIDE_PX:  # a long strip
         return ""
@@ -43,6 +43,11 @@ def picture_fault(picture: Image.Image) -> str:
 def _reduced(picture: Image.Image, side_px: int) -> Image.Image:
     factor = -(-max(picture.size) // side_px)
     return picture.reduce(factor) if factor > 1 else picture
+
+
+def _contrast(picture: Image.Image) -> int:
+    """Grey levels between the darkest and the lightest spot, in the channel where they are most."""
+    return int(max(high - low for low, high in picture.getextrema()))
 
 
 def _evenness(grey_YX: np.ndarray) -> float:
