@@ -82,7 +82,10 @@ def _lettering(rgb: np.ndarray, word: Word, border: np.ndarray) -> Lettering:
     found = _plate(rgb, word, letters, ground, border) if even else None
     if found is None and core.any():
         # the engine's corners may lie on the plate's own edge: then its colour is the commonest between the letters
-        found = _plate(rgb, word, core, _commonest(rgb[core]), border)
+        within = _plate(rgb, word, core, _commonest(rgb[core]), border)
+        # what is much smaller than the words is the ink of thick letters, what is not flat may be cloth
+        if within is not None and within.flat and within.region.sum() > 0.6 * letters.sum():
+            found = within
     return found or _tight_plate(rgb, word, letters)
 
 
