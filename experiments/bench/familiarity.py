@@ -66,7 +66,8 @@ def read(design: Design, data: Path, name: str, split: str | None, folder: Path)
             return design.model.features(batch, [(one,) for one in inputs])
 
         catalog = open_catalog(data / f"{name}.parquet", split=split, required=())
-        frames = (frame.with_columns(pl.col("product_id").fill_null(pl.col("title"))) for frame in catalog.batches())
+        named = pl.when(pl.col("product_id") != "").then("product_id").otherwise("title").alias("product_id")
+        frames = (frame.with_columns(named) for frame in catalog.batches())
         for item in encode(design, frames, catalog.root, ("image", "title"), features):
             if isinstance(item, Encoded):
                 for one in item.inputs:
@@ -231,7 +232,7 @@ def main() -> None:
     design = Design.from_pretrained(args.model)
     found = {
         "model": design.name,
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python", *sys.argv]).replace(str(args.data), "$SHOPVL_DATA"),
         **measure(design, args.data, args.vectors),
     }
     if args.out is not None:
