@@ -19,22 +19,34 @@ LIMIT_BYTES = 25_000_000
 CHOICES = {"image+title": "picture and title", "image": "picture", "title": "title"}
 INTRODUCTION = """\
 The model that ships with shopvl. It answers category, colour, usage, gender and season of fashion and beauty products
-from a photo, a title, or both, in English and Chinese, and puts queries, titles and photos into one space for search.
+from a photo, a title, or both, and puts queries, titles and photos into one space for search. It reads titles in
+English, Chinese (simplified and traditional), German, French, Spanish, Italian, Portuguese and Dutch.
 
 ## What it is for
 
 First answers about a fashion catalog, and a start for a model of your own: `shopvl adapt products.csv` learns a
-catalog's own categories and properties from it. Answers are calibrated on products like those it learned from; on
-photos of another kind (people in a street, other goods than fashion, drawings) trust them only after `shopvl adapt` or
-`shopvl calibrate` on your own products. It says nothing about people: `gender` is whom a seller made the product for,
-as sellers wrote it.
+catalog's own categories and properties from it. Pictures and titles unlike those that it learned from are set aside as
+unfamiliar, and what shows or says nothing counts as absent; then nothing is accepted. Answers are calibrated on
+products like those it learned from; for a catalog of another kind review 100 to 300 products and run
+`shopvl calibrate MODEL CATALOG --corrections FILE`. It says nothing about people: `gender` is whom a seller made the
+product for, as sellers wrote it.
 
 ## What it learned from
 
-Fashion Product Images (Param Aggarwal, Kaggle; MIT licence): the train split of 39,698 products at 60x80 px and of
-8,649 of them at 224x224 px; and of 3,000 drawn products of `shopvl catalog synth`, for Chinese titles and promotions
-laid over pictures. None of these pictures is in it. Sellers' labels are noisy (`Navy Blue` and `Blue`), titles are
-those of an Indian shop, and products with one title are always in one split.
+- Fashion Product Images (Param Aggarwal, Kaggle; MIT licence): the train split of 39,698 products at 60x80 px and of
+  8,649 of them at 224x224 px; their titles once more in seven other languages and traditional Chinese, by word lists of
+  our own. Sellers' labels are noisy (`Navy Blue` and `Blue`), titles are those of an Indian shop, and products with one
+  title are always in one split.
+- 3,000 drawn products of `shopvl catalog synth`, for Chinese titles and promotions laid over pictures.
+- 3,364 phone photos of clothes (Clothing dataset, Alexey Grigorev and contributors; CC0-1.0), and 783 products of the
+  demo catalogs of Magento (AFL-3.0), Spree (BSD-3-Clause), Saleor (BSD-3-Clause), Sylius (MIT), eShop (MIT) and AWS
+  Retail Demo Store (MIT-0).
+- As things that it does not know: 2,102 pictures of Caltech-101 (Fei-Fei Li, Marco Andreetto, Marc'Aurelio Ranzato,
+  Pietro Perona; CC BY 4.0), and titles of Oracle's sample schemas (MIT), of Abt-Buy and Amazon-Google (Database Group
+  Leipzig; CC BY 4.0) and of the AWS Retail Demo Store (MIT-0).
+
+None of these pictures is in it. What comes after the drawn products, and titles in other languages, reached only what
+reads the towers: linear terms per answer, and the test of what is familiar.
 
 Two image towers look at a picture side by side: one of shopvl's own for thumbnails, and one that began with the weights
 of EfficientNet-Lite0 (Google; Apache-2.0), which had learned ImageNet's photos. Everything was trained further here and
