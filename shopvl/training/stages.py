@@ -74,9 +74,9 @@ def fit_prompt_head(
         fit_answer_heads(design, rows, report, seed, fit)
 
 
-def refit(design: Design, table: Path, folder: Path, fit: PromptHeadFit | None = None) -> None:
+def refit(design: Design, table: Path, folder: Path) -> None:
     """Make `folder` the model folder of a design whose weights were merged from models trained on `table`: fit its
     prompt-mask head again on the training rows, and calibrate it on the validation rows."""
     learned = open_catalog(table, split="train")
-    fit_prompt_head(design, learned, fit=fit)
+    fit_prompt_head(design, learned)
     finish(design, folder, learned=learned, held_out=open_catalog(table, split="val"))
