@@ -54,8 +54,9 @@ def test_a_minute_of_training_finds_pictures_and_tags(tmp_path: Path) -> None:
 
 
 def test_the_bundled_models_answers_are_those_of_before(tmp_path: Path) -> None:
-    """On the first 500 rows of the test split, made by `shopvl tag --split test --limit 500 --float32` at commit
-    a2bb324. Products stand by their place; another processor sums in another order, hence the tolerance."""
+    """On the first 500 rows of the test split, made by `shopvl tag --split test --limit 500 --float32` with the commit
+    that brought this edition of the model. Products stand by their place; another processor sums in another order,
+    hence the tolerance."""
     from shopvl.design.design import Design
     from shopvl.paths import SHIPPED
     from shopvl.tagging.run import tag
