@@ -102,8 +102,9 @@ def measured(design: Design, data: Path, split: str) -> dict[str, Any]:
         found[language] = {"titles": "; ".join(titles[:10])} | _figures(design, told)
     shops = pl.concat(open_catalog(data / "other-shops.parquet", required=()).batches())
     ukrainian = shops.filter(pl.col("title").str.contains(r"\p{Cyrillic}"))
-    cyrillic = read(design, [ukrainian]).answers.filter(pl.col("inputs") == "title")
-    found["uk"] = {"titles": ukrainian.height} | outside(cyrillic) | by_question(cyrillic, NAMES)
+    cyrillic, alone = read(design, [ukrainian]), pl.col("inputs") == "title"
+    answered = by_question(cyrillic.answers.filter(alone), NAMES)
+    found["uk"] = {"titles": ukrainian.height} | outside(cyrillic, alone) | answered
     return found
 
 
