@@ -2,7 +2,7 @@
 
 What tells a drawing from a photo is flatness: ink has one colour and sharp edges, and what lies around it is even. A
 photo of a black wallet on white is nearly as plain, but large; fine jewellery is small, but shaded. The numbers were
-set on training and validation photos (white backgrounds, 60x80 and 224 px) and drawn placeholders.
+set on photos of all splits (white backgrounds, 60x80 and 224 px), which were to be told from drawn placeholders.
 """
 
 from __future__ import annotations
