@@ -14,7 +14,7 @@ from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.fetching import is_url
 from shopvl.catalog.images import image_bytes
 from shopvl.catalog.readers import Catalog
-from shopvl.errors import ImageError
+from shopvl.errors import CatalogError, ImageError
 
 LEAST_PRODUCTS = 5  # different products from which on a picture shows none of them
 LEAST_CATEGORIES = 3  # of different products with stated categories
@@ -40,6 +40,13 @@ def shared_pictures(catalog: Catalog) -> frozenset[bytes]:
     whole = replace(catalog, split=None)
     if not whole.has("image") or not whole.has("title"):
         return frozenset()
+    try:
+        return _shared_in(whole)
+    except CatalogError:  # a table that is damaged further down: who works on its rows comes to it and says so
+        return frozenset()
+
+
+def _shared_in(whole: Catalog) -> frozenset[bytes]:
     counts: Counter[bytes | int] = Counter()
     for frame in whole.batches(columns=("image",)):
         counts.update(key for data, path in _pictures(frame) if (key := _quick_key(data, path, whole.root)) is not None)

@@ -55,9 +55,9 @@ def test_names_of_before_are_refused_in_a_new_folder(prompted, tmp_path: Path) -
         Design.from_pretrained(tmp_path)
 
 
-def test_the_bundled_model_is_a_folder_of_before() -> None:
-    assert "model.head.known" in load_file(SHIPPED / WEIGHTS)
-    assert json.loads((SHIPPED / CONFIG).read_text("utf-8"))["format"] == 3
+def test_the_bundled_model_is_a_folder_of_today() -> None:
+    assert "model.head.title_answer_bias" in load_file(SHIPPED / WEIGHTS)
+    assert json.loads((SHIPPED / CONFIG).read_text("utf-8"))["format"] == FORMAT
 
 
 @pytest.mark.parametrize("name", ["prompt-mask", "prompt-decode", "albef", "vilt", "tri-clip"])
