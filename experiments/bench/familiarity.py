@@ -1,6 +1,6 @@
 """Ways to tell a picture or a title that a model does not know, on vectors of the bundled model.
 
-    python experiments/bench/familiarity.py --data $SHOPVL_DATA --vectors /tmp/vectors \\
+    python experiments/bench/familiarity.py --data $SHOPVL_DATA --vectors runs/vectors \\
         --out experiments/results/familiarity.json
 
 Fitted on train rows of the fashion shop. Each way gives a share of the val rows that look less familiar; `refused` is
