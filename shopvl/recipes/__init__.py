@@ -5,9 +5,10 @@ from difflib import get_close_matches
 from shopvl.errors import RecipeError
 from shopvl.recipes.aligned import ALBEF
 from shopvl.recipes.contrastive import FLIP, TRI_CLIP
+from shopvl.recipes.family import SIZES, Family, SizeName
 from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
-from shopvl.recipes.recipe import SIZES, Family, Recipe, SizeName
+from shopvl.recipes.recipe import Recipe
 from shopvl.recipes.regions import INTERBERT, UNITER, VILBERT
 from shopvl.recipes.single_stream import PIXEL_BERT, VILT
 

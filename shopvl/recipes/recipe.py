@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -55,9 +54,6 @@ THREE_WAY = (
     Contrast(between="query-image", weight=0.5),
     Contrast(between="query-title", weight=0.25),
 )
-
-SizeName = Literal["tiny", "mini", "base"]
-SIZES: tuple[SizeName, ...] = ("tiny", "mini", "base")
 
 
 class PartSummary(NamedTuple):
@@ -333,19 +329,3 @@ def _sentence(error: Any) -> str:
             return f"{field} is missing"
         case _:
             return f"{field} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
-
-
-@plain_dataclass(frozen=True, kw_only=True)
-class Family:
-    """One published design at its three sizes. Each is one step (`replace`) from `base`."""
-
-    tiny: Recipe  # tests
-    mini: Recipe  # trains on a two-core CPU
-    base: Recipe  # the paper's size, from pretrained weights
-
-    def at(self, size: str) -> Recipe:
-        """The recipe of that size; RecipeError names the sizes there are."""
-        if size not in SIZES:
-            raise RecipeError(f"no size called {size!r}; there are {', '.join(SIZES)}")
-        recipe: Recipe = getattr(self, size)
-        return recipe

@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-from shopvl.recipes.fashion import FASHIONBERT
+from shopvl.recipes.family import Family
 from shopvl.recipes.parts import (
     CoAttention,
     JointThenSplit,
-    PatchCnn,
     Regions,
     SingleStream,
-    ThumbnailImage,
     TimmImage,
     WarmupCosine,
     WordPieces,
@@ -22,7 +20,7 @@ from shopvl.recipes.parts.objectives import (
     Matching,
     WordPatchAlignment,
 )
-from shopvl.recipes.recipe import Family, Recipe
+from shopvl.recipes.recipe import Recipe
 
 _REGIONS = (
     "the whole picture, the product's box and its parts (and, with `words`, words printed on it) stand where the paper "
@@ -33,81 +31,58 @@ _CLASSES = (
     "of each product, not a detector's"
 )
 
-
-def _mini_and_tiny(base: Recipe) -> tuple[Recipe, Recipe]:
-    """The recipe but for its fusion, with what regions, words and schedule are at those sizes."""
-    mini, tiny = FASHIONBERT.mini, FASHIONBERT.tiny
-    assert isinstance(mini.image, PatchCnn)
-    tiny_net = ThumbnailImage(size_px=(8, 8), stem=16, widths=(32,), blocks=(1,))
-    return (
-        replace(base, image=Regions(size_px=(80, 60), net=mini.image.net), text=mini.text, schedule=mini.schedule),
-        replace(base, image=Regions(size_px=(32, 32), net=tiny_net, levels=2), text=tiny.text, schedule=tiny.schedule),
-    )
-
-
-_UNITER = Recipe(
-    name="uniter",
-    image=Regions(size_px=(320, 320), net=TimmImage(name="resnet50", size_px=(64, 64), pretrained=True), frozen=True),
-    text=WordPieces(max_tokens=60, vocabulary=8000),
-    fusion=SingleStream(layers=12, width=768, heads=12, start="vit_base_patch32_224"),
-    objectives=(
-        MaskedWords(share=0.15, conditional=True),
-        MaskedRegionFeatures(share=0.15),
-        MaskedRegionClasses(share=0.15),
-        Matching(share=0.5, negatives="subcat"),
-        WordPatchAlignment(weight=0.1),
-    ),
-    schedule=WarmupCosine(peak_lr=5e-5, warmup_share=0.1, weight_decay=0.01, batch_size=64),
-    source="UNITER (arXiv:1909.11740)",
-    differs=f"{_REGIONS}; {_CLASSES}; false pictures are of the same sub-category; all tasks at every step, not one; "
-    "features are guessed by their mean squared error, not the sum; pre-norm blocks that begin as a ViT's instead of "
-    "BERT's; at mini the net over regions learns from nothing, so what is to be guessed changes",
-)
-_UNITER_MINI, _UNITER_TINY = _mini_and_tiny(_UNITER)
-
 UNITER = Family(
-    base=_UNITER,
-    mini=replace(_UNITER_MINI, fusion=SingleStream(layers=4, width=192, heads=3)),
-    tiny=replace(_UNITER_TINY, fusion=SingleStream(layers=2, width=48, heads=3)),
+    Recipe(
+        name="uniter",
+        image=Regions(
+            size_px=(320, 320), net=TimmImage(name="resnet50", size_px=(64, 64), pretrained=True), frozen=True
+        ),
+        text=WordPieces(max_tokens=60, vocabulary=8000),
+        fusion=SingleStream(layers=12, width=768, heads=12, start="vit_base_patch32_224"),
+        objectives=(
+            MaskedWords(share=0.15, conditional=True),
+            MaskedRegionFeatures(share=0.15),
+            MaskedRegionClasses(share=0.15),
+            Matching(share=0.5, negatives="subcat"),
+            WordPatchAlignment(weight=0.1),
+        ),
+        schedule=WarmupCosine(peak_lr=5e-5, warmup_share=0.1, weight_decay=0.01, batch_size=64),
+        source="UNITER (arXiv:1909.11740)",
+        differs=f"{_REGIONS}; {_CLASSES}; false pictures are of the same sub-category; all tasks at every step, not "
+        "one; features are guessed by their mean squared error, not the sum; pre-norm blocks that begin as a ViT's "
+        "instead of BERT's; at mini the net over regions learns from nothing, so what is to be guessed changes",
+    ),
+    at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3)},
 )
-
-_VILBERT = replace(
-    _UNITER,
-    name="vilbert",
-    text=WordPieces(max_tokens=36, vocabulary=8000),
-    fusion=CoAttention(text_layers=6, layers=6, width=768, heads=12),
-    objectives=(MaskedWords(share=0.15), MaskedRegionClasses(share=0.15), Matching(share=0.5)),
-    schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
-    source="ViLBERT (arXiv:1908.02265)",
-    differs=f"{_REGIONS}; {_CLASSES}; hidden regions never show; both streams are equally wide; whole words are hidden "
-    "together; pre-norm blocks that begin from nothing, not BERT's; at mini the net over regions does so, too",
-)
-_VILBERT_MINI, _VILBERT_TINY = _mini_and_tiny(_VILBERT)
 
 VILBERT = Family(
-    base=_VILBERT,
-    mini=replace(_VILBERT_MINI, fusion=CoAttention(text_layers=2, layers=2, width=160, heads=5)),
-    tiny=replace(_VILBERT_TINY, fusion=CoAttention(text_layers=1, layers=1, width=48, heads=3)),
+    replace(
+        UNITER.base,
+        name="vilbert",
+        text=WordPieces(max_tokens=36, vocabulary=8000),
+        fusion=CoAttention(text_layers=6, layers=6, width=768, heads=12),
+        objectives=(MaskedWords(share=0.15), MaskedRegionClasses(share=0.15), Matching(share=0.5)),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
+        source="ViLBERT (arXiv:1908.02265)",
+        differs=f"{_REGIONS}; {_CLASSES}; hidden regions never show; both streams are equally wide; whole words are "
+        "hidden together; pre-norm blocks that begin from nothing, not BERT's; at mini the net over regions does so, "
+        "too",
+    )
 )
-
-_INTERBERT = replace(
-    _VILBERT,
-    name="interbert",
-    fusion=JointThenSplit(layers=6, split_layers=6, width=768, heads=12),
-    objectives=(
-        MaskedSegments(share=0.1, longest=3),
-        MaskedRegionClasses(share=0.1, overlap=0.4),
-        Matching(share=0.5, negatives="tfidf"),
-    ),
-    source="InterBERT (arXiv:2003.13198)",
-    differs=f"{_REGIONS}; {_CLASSES}; the false picture is that of the title most alike in the batch, below a TF-IDF "
-    "cosine of 0.5, where the paper draws a text from the 30 most alike of all; pre-norm blocks that begin from "
-    "nothing, not BERT's; at mini the net over regions does so, too",
-)
-_INTERBERT_MINI, _INTERBERT_TINY = _mini_and_tiny(_INTERBERT)
 
 INTERBERT = Family(
-    base=_INTERBERT,
-    mini=replace(_INTERBERT_MINI, fusion=JointThenSplit(layers=2, split_layers=2, width=192, heads=3)),
-    tiny=replace(_INTERBERT_TINY, fusion=JointThenSplit(layers=1, split_layers=1, width=48, heads=3)),
+    replace(
+        VILBERT.base,
+        name="interbert",
+        fusion=JointThenSplit(layers=6, split_layers=6, width=768, heads=12),
+        objectives=(
+            MaskedSegments(share=0.1, longest=3),
+            MaskedRegionClasses(share=0.1, overlap=0.4),
+            Matching(share=0.5, negatives="tfidf"),
+        ),
+        source="InterBERT (arXiv:2003.13198)",
+        differs=f"{_REGIONS}; {_CLASSES}; the false picture is that of the title most alike in the batch, below a "
+        "TF-IDF cosine of 0.5, where the paper draws a text from the 30 most alike of all; pre-norm blocks that begin "
+        "from nothing, not BERT's; at mini the net over regions does so, too",
+    )
 )

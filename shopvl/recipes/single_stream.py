@@ -2,79 +2,37 @@
 
 from dataclasses import replace
 
-from shopvl.recipes.parts import (
-    BiasDrop,
-    GridCnn,
-    PatchLinear,
-    SingleStream,
-    ThumbnailImage,
-    TimmImage,
-    WarmupCosine,
-    WordPieces,
-)
+from shopvl.recipes.family import Family
+from shopvl.recipes.parts import BiasDrop, GridCnn, PatchLinear, SingleStream, TimmImage, WarmupCosine, WordPieces
 from shopvl.recipes.parts.objectives import MaskedWords, Matching, WordPatchAlignment
-from shopvl.recipes.recipe import Family, Recipe
-
-_BASE = Recipe(
-    name="vilt",
-    image=PatchLinear(size_px=(224, 224), patch_px=32),
-    text=WordPieces(max_tokens=40, vocabulary=8000),
-    fusion=SingleStream(layers=12, width=768, heads=12, start="vit_base_patch32_224"),
-    objectives=(MaskedWords(share=0.15), Matching(share=0.5), WordPatchAlignment(share=0.5, weight=0.1)),
-    schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=256),
-    source="ViLT (arXiv:2102.03334)",
-    differs="fixed picture size instead of up to 200 sampled patches; word pieces learned from the catalog; "
-    "no RandAugment, whose colour jitter would change the colour asked for",
-)
+from shopvl.recipes.recipe import Recipe
 
 VILT = Family(
-    base=_BASE,
-    mini=replace(
-        _BASE,
-        image=PatchLinear(size_px=(80, 60), patch_px=10),
-        text=WordPieces(max_tokens=24, vocabulary=6000),
-        fusion=SingleStream(layers=4, width=192, heads=3),
-        schedule=WarmupCosine(peak_lr=1e-3, warmup_share=0.1, weight_decay=0.01, batch_size=64),
-    ),
-    tiny=replace(
-        _BASE,
-        image=PatchLinear(size_px=(32, 32), patch_px=8),
-        text=WordPieces(max_tokens=16, vocabulary=400),
-        fusion=SingleStream(layers=2, width=16, heads=2),
-        schedule=WarmupCosine(peak_lr=1e-2, weight_decay=0.0, batch_size=8),
-    ),
-)
-
-_PIXEL = replace(
-    _BASE,
-    name="pixel-bert",
-    image=GridCnn(net=TimmImage(name="resnet50", size_px=(448, 448), pretrained=True), grid=(14, 14)),
-    objectives=(MaskedWords(share=0.15), Matching(share=0.5)),
-    leave_out=BiasDrop(share=0.5),
-    schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
-    source="Pixel-BERT (arXiv:2004.00849)",
-    differs="pictures of a fixed 448 px, whose 196 cells are not pooled once more; half of them, about the paper's "
-    "100, enter while training; cells have learned positions; pre-norm blocks that begin as a ViT's instead of BERT's; "
-    "one AdamW for the net and the transformer",
+    Recipe(
+        name="vilt",
+        image=PatchLinear(size_px=(224, 224), patch_px=32),
+        text=WordPieces(max_tokens=40, vocabulary=8000),
+        fusion=SingleStream(layers=12, width=768, heads=12, start="vit_base_patch32_224"),
+        objectives=(MaskedWords(share=0.15), Matching(share=0.5), WordPatchAlignment(share=0.5, weight=0.1)),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=256),
+        source="ViLT (arXiv:2102.03334)",
+        differs="fixed picture size instead of up to 200 sampled patches; word pieces learned from the catalog; "
+        "no RandAugment, whose colour jitter would change the colour asked for",
+    )
 )
 
 PIXEL_BERT = Family(
-    base=_PIXEL,
-    mini=replace(
-        _PIXEL,
-        image=GridCnn(
-            net=ThumbnailImage(size_px=(80, 64), stem=24, widths=(64, 128), blocks=(1, 2)),
-            grid=(10, 8),
-        ),
-        text=VILT.mini.text,
-        fusion=VILT.mini.fusion,
-        schedule=VILT.mini.schedule,
+    replace(
+        VILT.base,
+        name="pixel-bert",
+        image=GridCnn(net=TimmImage(name="resnet50", size_px=(448, 448), pretrained=True), grid=(14, 14)),
+        objectives=(MaskedWords(share=0.15), Matching(share=0.5)),
+        leave_out=BiasDrop(share=0.5),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
+        source="Pixel-BERT (arXiv:2004.00849)",
+        differs="pictures of a fixed 448 px, whose 196 cells are not pooled once more; half of them, about the "
+        "paper's 100, enter while training; cells have learned positions; pre-norm blocks that begin as a ViT's "
+        "instead of BERT's; one AdamW for the net and the transformer",
     ),
-    tiny=replace(
-        _PIXEL,
-        image=GridCnn(net=ThumbnailImage(size_px=(32, 32), stem=16, widths=(32,), blocks=(1,)), grid=(8, 8)),
-        text=VILT.tiny.text,
-        fusion=SingleStream(layers=2, width=48, heads=3),
-        schedule=VILT.tiny.schedule,
-    ),
+    at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3)},
 )

@@ -13,8 +13,9 @@ from pydantic.dataclasses import dataclass
 
 from shopvl.errors import RecipeError
 from shopvl.recipes import find
+from shopvl.recipes.family import SizeName
 from shopvl.recipes.parts import STRICT
-from shopvl.recipes.recipe import Recipe, SizeName, validated
+from shopvl.recipes.recipe import Recipe, validated
 from shopvl.training.answer_heads import PromptHeadFit
 from shopvl.training.schedule import Budget
 from shopvl.training.tuning import MIN_STEPS, LinearHeadFit
