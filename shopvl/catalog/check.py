@@ -24,11 +24,11 @@ from shopvl.catalog.schema import FAULT, SPLITS, folded_name, missing_columns_me
 from shopvl.catalog.splits import split_of
 from shopvl.catalog.vocabulary import CATEGORY_JOIN
 from shopvl.errors import CatalogError, ImageError
+from shopvl.vision.absent_picture import LOOK_PX, picture_fault
 
 MAX_EXAMPLES = 5
 MAX_NAMES = 20_000  # distinct categories, and values per property, that are looked at for their spelling
 MIN_SIDE_PX = 32
-MIN_CONTRAST = 10  # grey levels between the darkest and the lightest spot of a picture that shows something
 MAX_TITLE_CHARS = 300
 PRICE_COLUMNS = ("price", "sale_price", "list_price", "regular_price")
 
@@ -49,7 +49,7 @@ MEANINGS: Mapping[str, str] = {
     "missing-image": "the product has no picture",
     "unreadable-image": "the picture cannot be read",
     "tiny-image": f"the picture is smaller than {MIN_SIDE_PX} pixels on a side; it shows next to nothing",
-    "blank-image": "the picture is all one colour; a placeholder?",
+    "blank-image": "the picture shows no product, so it counts as none; give a photo",
     "empty-category": "the product has no category",
     "category-number": "the category is a bare number; write its path, as in `Apparel > Shirts`",
     "category-depth": "the category is less or more deep than most; fine if that is meant",
@@ -268,15 +268,14 @@ def _look(image: Mapping[str, Any], root: Path) -> tuple[str, str | None] | None
     """What is wrong with a picture: kind and detail."""
     try:
         data = image_bytes(image, root)
-        picture = decode(data, at_least_px=2 * MIN_SIDE_PX)
+        picture = decode(data, at_least_px=LOOK_PX)
     except ImageError as error:
         return "unreadable-image", str(error)
     if min(picture.size) < MIN_SIDE_PX:
         with Image.open(io.BytesIO(data)) as original:
             return "tiny-image", f"{original.width} x {original.height}"
-    darkest, lightest = picture.convert("L").resize((32, 32), Image.Resampling.BOX).getextrema()
-    if lightest - darkest < MIN_CONTRAST:
-        return "blank-image", "#{:02x}{:02x}{:02x}".format(*picture.getpixel((picture.width // 2, picture.height // 2)))
+    if fault := picture_fault(picture):
+        return "blank-image", fault
     return None
 
 

@@ -14,10 +14,10 @@ from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.shared_pictures import picture_digest
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, NO_CATEGORY, UNKNOWN
-from shopvl.data.absent_picture import picture_fault
 from shopvl.data.absent_title import TitleCheck
 from shopvl.errors import ImageError
 from shopvl.paths import cache_folder
+from shopvl.vision.absent_picture import picture_fault
 from shopvl.vision.ocr import Word
 from shopvl.vision.picture_words import PictureReader
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from shopvl.catalog.queries import named_properties
+from shopvl.catalog.queries import language_spoken, named_properties
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY_JOIN, FAMILIAR_FROM
 from shopvl.design.design import Design
@@ -20,7 +20,7 @@ from shopvl.metrics.intervals import wilson
 NEAR = 0.2  # share of the accepted answers that are near the threshold: the least certain ones
 MOST_GROUPS = 20  # of one column, the largest
 NAMES, NAMES_NONE = "names a value", "names none"
-LANGUAGE = "language"
+LANGUAGE, NO_LANGUAGE = "language", "no word that is known"
 
 
 def accepted_scores(answers: PropertyAnswers, chosen: np.ndarray | None = None) -> dict[str, Any]:
@@ -69,9 +69,12 @@ def _of(answers: PropertyAnswers, accepted: np.ndarray, total: int) -> dict[str,
 def group_scores(design: Design, outputs: ModelOutputs, by: Sequence[str] = ()) -> list[dict[str, Any]]:
     """`accepted_scores` for each group of products, inputs and property.
 
-    Products are grouped by whether their title names a value of the property, and by columns of the catalog.
+    Products are grouped by whether their title names a value of the property, by its language (as its words tell, where
+    `by` has no such column), and by columns of the catalog.
     """
-    named = named_properties([row["title"] or "" for row in outputs.rows], design.ontology)
+    titles = [row["title"] or "" for row in outputs.rows]
+    named = named_properties(titles, design.ontology)
+    spoken = [] if LANGUAGE in by else [language_spoken(title, design.ontology) or NO_LANGUAGE for title in titles]
     found = []
     for inputs, by_property in outputs.answers.items():
         for name, answers in by_property.items():
@@ -79,6 +82,8 @@ def group_scores(design: Design, outputs: ModelOutputs, by: Sequence[str] = ()) 
                 continue
             names = [NAMES if name in named[place] else NAMES_NONE for place in answers.rows]
             groupings = {"title": names} if "title" in inputs else {}
+            if spoken and "title" in inputs:
+                groupings[LANGUAGE] = [spoken[place] for place in answers.rows]
             groupings |= {column: [_text(outputs.rows[place].get(column)) for place in answers.rows] for column in by}
             for column, group_of in groupings.items():
                 for group, _ in Counter(group_of).most_common(MOST_GROUPS):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from shopvl.catalog.check import MEANINGS, Fault, _Hashes, check_catalog
 from shopvl.catalog.readers import open_catalog
@@ -136,7 +136,7 @@ def test_all_faults_of_one_table_are_named(tmp_path):
     assert "row 32 (p32): there is no file" in said["unreadable-image"]
     assert "row 33 (p33): the PNG file is damaged or cut off" in said["unreadable-image"]
     assert said["tiny-image"] == "row 34 (p34): 64 x 20"
-    assert said["blank-image"] == "row 35 (p35): #ffffff"
+    assert said["blank-image"] == "row 35 (p35): the picture is blank"
     assert said["category-depth"] == "row 37 (p37): Apparel > Topwear (2 levels, most have 3)"
     assert said["leaf-two-parents"] == "Shirts is under Apparel > Topwear and under Home > Laundry"
     assert "'Apparel > Topwear > shirts' (1)" in said["category-spelling"]
@@ -253,3 +253,12 @@ def test_repeats_agree_with_a_count(chunk):
         count, some = tagged.with_several_tags()
         assert count == several.height
         assert set(some.tolist()) <= set(_Hashes.of(several["text"]).tolist())
+
+
+def test_a_placeholder_is_no_picture(tmp_path):
+    picture = Image.new("RGB", (300, 300), (235, 235, 235))
+    ImageDraw.Draw(picture).text((60, 130), "NO IMAGE", fill=(120, 120, 120), font=ImageFont.load_default(36))
+    picture.save(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("id,title,image\n1,red shirt,a.png\n")
+    faults = found(check_catalog(tmp_path / "t.csv"))
+    assert faults["blank-image"].examples == ("row 1 (1): the picture is a placeholder",)

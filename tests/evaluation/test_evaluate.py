@@ -127,6 +127,9 @@ def test_a_catalog_of_one_input_has_its_page(tuned, toy_table: Path, tmp_path: P
     assert list(done.figures["answers"]) == [kept]
     assert "retrieval" not in done.figures
     assert "Where the promise holds" in done.page.read_text()
+    languages = {group["group"] for group in done.figures["groups"] if group["by"] == "language"}
+    assert languages >= ({"en"} if kept == "title" else set())  # told by the words of a title
+    assert bool(languages) == (kept == "title")
 
 
 def test_nothing_is_right_about_other_goods(tuned, toy_catalog, toy_table: Path, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from shopvl.data.absent_picture import picture_fault
 from shopvl.synthetic.generate import draw_item
+from shopvl.vision.absent_picture import picture_fault
 
 COLOURS = [((230,) * 3, (150,) * 3), ((255,) * 3, (60,) * 3), ((20, 60, 160), (255,) * 3), ((40,) * 3, (220,) * 3)]
 TEXTS = ["No image available", "Bild folgt in Kürze", "Imagen no disponible", "Image coming soon"]
