@@ -53,7 +53,7 @@ from shopvl.text.grams import gram_rows, padded
 from shopvl.text.prompts import PromptBook, Question, questions_of
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.text.verbalizers import Verbalizer
-from shopvl.vision.kaleido import kaleido_boxes, kaleido_cells
+from shopvl.vision.kaleido import kaleido_boxes, kaleido_cells, whole_pixels
 from shopvl.vision.patches import KeepRule
 from shopvl.vision.picture_words import PictureReader
 from shopvl.vision.quick import bias_drop, subject_boxes, subject_shares
@@ -469,9 +469,11 @@ def _word_regions(
     """Cells (count, 3, side_px, side_px) and geometry (count, 5) of the largest words; zeros where there are fewer."""
     cells, geometry = np.zeros((count, 3, side_px, side_px), np.uint8), np.zeros((count, 5), np.float32)
     largest = sorted((box for _, box in boxed), key=lambda box: -(box[2] - box[0]) * (box[3] - box[1]))
+    height, width = pixels_3YX.shape[1:]
     for number, box in enumerate(largest[:count]):
-        cells[number] = kaleido_cells(pixels_3YX, np.array(box), 1, side_px)[0]
-        geometry[number] = kaleido_boxes(np.array(box), 1)[0]
+        cut = np.divide(whole_pixels(np.array(box), (height, width)), (width, height, width, height))
+        cells[number] = kaleido_cells(pixels_3YX, cut, 1, side_px)[0]
+        geometry[number] = kaleido_boxes(cut, 1)[0]
     return cells, geometry
 
 

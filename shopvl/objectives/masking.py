@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from shopvl.batch import require
 from shopvl.objectives.kaleidoscope import Kaleidoscope
+from shopvl.objectives.masked_regions import MaskedRegionsView
 from shopvl.objectives.views import (
     Compose,
     MaskedPatchesView,
-    MaskedRegionsView,
     MaskedSegmentsView,
     MaskedTokens,
     View,

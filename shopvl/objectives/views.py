@@ -166,43 +166,6 @@ class MaskedPatchesView(View):
 
 
 @dataclass(frozen=True)
-class MaskedRegionsView(View):
-    """A `share` of the regions is masked, at least one per picture, and with each the regions that overlap it.
-
-    They overlap from an intersection over union of `overlap` on (InterBERT has 0.4), or the masked box would be visible
-    in another. The first region, the whole picture, is never drawn, nor are empty ones.
-    """
-
-    share: float
-    overlap: float
-
-    def __call__(self, batch: Batch, generator: Generator) -> Batch:
-        """The batch with `masked_BP` set."""
-        pictures = require(batch.pictures, "pictures", by="the view of masked regions")
-        boxes_BP5 = require(pictures.cells, "cells", by="the view of masked regions").boxes_BP5
-        B, P, _ = boxes_BP5.shape
-        draw_BP = torch.rand((B, P), generator=generator).to(boxes_BP5.device)
-        real_BP = boxes_BP5[..., 4] > 0
-        real_BP[:, 0] = False
-        wanted_B1 = (self.share * real_BP.sum(1, keepdim=True)).round().clamp(min=1)
-        rank_BP = draw_BP.masked_fill(~real_BP, 2.0).argsort(1).argsort(1)
-        drawn_BP = real_BP & (rank_BP < wanted_B1)
-        same_BPP = overlaps(boxes_BP5) >= self.overlap - 1e-4  # sums of areas are not exact
-        masked_BP = drawn_BP | (same_BPP & drawn_BP[:, None]).any(2)
-        return replace(batch, pictures=replace(pictures, masked_BP=masked_BP))
-
-
-def overlaps(boxes_BP5: Tensor) -> Tensor:
-    """(B, P, P): intersection over union of every two boxes of a picture; 0 where both are empty."""
-    x0, x1, y0, y1, area = boxes_BP5.unbind(-1)
-    width = torch.minimum(x1[:, :, None], x1[:, None]) - torch.maximum(x0[:, :, None], x0[:, None])
-    height = torch.minimum(y1[:, :, None], y1[:, None]) - torch.maximum(y0[:, :, None], y0[:, None])
-    shared = width.clamp(min=0) * height.clamp(min=0)
-    either = area[:, :, None] + area[:, None] - shared
-    return torch.where(either > 0, shared / either.clamp(min=torch.finfo(either.dtype).tiny), 0.0)
-
-
-@dataclass(frozen=True)
 class Compose(View):
     """One view after the other: words and patches hidden in the same pass, as FashionBERT does."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -19,10 +20,8 @@ def kaleido_cells(pixels_3YX: np.ndarray, box: np.ndarray, levels: int, cell_px:
 
     `box` is x0 y0 x1 y1 in [0, 1]. The box is stretched to a square; its shape is told by `kaleido_boxes`.
     """
-    height, width = pixels_3YX.shape[1:]
-    x0, y0 = (int(np.floor(edge * side)) for edge, side in zip(box[:2], (width, height), strict=True))
-    x1, y1 = (int(np.ceil(edge * side)) for edge, side in zip(box[2:], (width, height), strict=True))
-    window = np.ascontiguousarray(pixels_3YX[:, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)].transpose(1, 2, 0))
+    x0, y0, x1, y1 = whole_pixels(box, pixels_3YX.shape[1:])
+    window = np.ascontiguousarray(pixels_3YX[:, y0:y1, x0:x1].transpose(1, 2, 0))
     cells = []
     for level in range(1, levels + 1):
         side = level * cell_px
@@ -31,6 +30,15 @@ def kaleido_cells(pixels_3YX: np.ndarray, box: np.ndarray, levels: int, cell_px:
         grid = square.reshape(level, cell_px, level, cell_px, 3).transpose(0, 2, 4, 1, 3)
         cells.append(grid.reshape(level * level, 3, cell_px, cell_px))
     return np.concatenate(cells)
+
+
+def whole_pixels(box: np.ndarray, size_px: Sequence[int]) -> tuple[int, int, int, int]:
+    """x0 y0 x1 y1 of the pixels that a box, in [0, 1], touches in a picture of `size_px` (height, width)."""
+    (x0, x1), (y0, y1) = (
+        (min(int(np.floor(low * side + 1e-3)), side - 1), int(np.ceil(high * side - 1e-3)))
+        for low, high, side in ((box[0], box[2], size_px[1]), (box[1], box[3], size_px[0]))
+    )
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
 def kaleido_boxes(box: np.ndarray, levels: int) -> np.ndarray:
