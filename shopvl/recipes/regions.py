@@ -24,7 +24,7 @@ from shopvl.recipes.recipe import Recipe
 
 _REGIONS = (
     "the whole picture, the product's box and its parts (and, with `words`, words printed on it) stand where the paper "
-    "has a detector's boxes"
+    "has a detector's boxes; what a hidden region covers is blank in the others, as regions are nested"
 )
 _CLASSES = (
     "classes of regions are the catalog's categories and values, told by a head that learns beside from what is known "

@@ -284,7 +284,8 @@ class MaskedRegionFeatures(ObjectivePart):
     """Predict the net's features of masked regions, by squared error (UNITER).
 
     A `share` of the regions is hidden, and with each those that overlap it by `overlap` (intersection over union); 1
-    hides only a region's own copy. The whole picture is hidden along with another region only.
+    hides only a region's own copy. The whole picture is hidden along with another region only. What hidden regions
+    cover is blank in those that stay.
     """
 
     loss_in, cut_as = "shopvl.objectives.masked", "region"
