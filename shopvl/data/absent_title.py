@@ -10,7 +10,7 @@ from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.plural import singular
 from shopvl.catalog.queries import facts_by_name
-from shopvl.text.tokenizer import UNKNOWN_PIECE, Tokenizer
+from shopvl.text.tokenizer import Tokenizer
 
 SHOWN_CHARACTERS = 40
 KIND_DEPTH = 2  # of the level of the category tree that tells kinds of goods apart: shoes, bags, watches
@@ -88,9 +88,8 @@ class TitleCheck:
         if self.tokenizer is None or text.isascii():
             return ""
         words = [word for word in _LETTERS.findall(text) if word not in _IDLE_WORDS]
-        unknown = self.tokenizer.backend.token_to_id(UNKNOWN_PIECE)
         (pieces,) = self.tokenizer.pieces([" ".join(words)])
-        return "has no word that the model can read" if pieces and set(pieces) == {unknown} else ""
+        return "has no word that the model can read" if pieces and set(pieces) == {self.tokenizer.unknown_id} else ""
 
 
 def _is_list(named: Sequence[Collection[int]], ontology: Ontology) -> bool:

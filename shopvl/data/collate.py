@@ -89,8 +89,8 @@ class Collator:
         """Texts as padded token ids."""
         return self._encoded(texts, min(limit or self.max_tokens, self.max_tokens))
 
-    def _encoded(self, texts: Sequence[str], limit: int) -> Words:
-        ids, real = self.tokenizer.encode(texts, limit)
+    def _encoded(self, texts: Sequence[str], limit: int, slots: bool = False) -> Words:
+        ids, real = self.tokenizer.encode(texts, limit, slots=slots)
         return Words(ids_BT=torch.from_numpy(ids), real_BT=torch.from_numpy(real))
 
     def printed(self, boxed_B: Sequence[Sequence[tuple[str, Box]]]) -> Words:
@@ -319,7 +319,7 @@ class Collator:
         return _book().languages(self.ontology)
 
     def _questions(self, questions: Sequence[Question], texts: Sequence[str], names: Sequence[str]) -> Questions:
-        prompts = self._encoded(texts, self.max_prompt_tokens)
+        prompts = self._encoded(texts, self.max_prompt_tokens, slots=True)
         slots = prompts.ids_BT == self.tokenizer.mask_id
         if not bool((slots.sum(1) == 1).all()):
             odd = texts[int((slots.sum(1) != 1).int().argmax())]
