@@ -72,6 +72,11 @@ def answers(read: Read, words: Translations) -> str:
     lines = "".join(f"<li>{_conflict(conflict, words)}</li>" for conflict in read.conflicts)
     headline = f"<strong>{text(words('product.conflict'))}</strong>"
     conflicts = f'<div class="sv-message bad" role="alert">{headline}<ul>{lines}</ul></div>' if lines else ""
+    not_used = "".join(
+        f'<p class="sv-note" role="status">{text(words(f"product.not_used.{name}_{kind}", why=why))}</p>'
+        for name, why in read.not_used.items()
+        for kind in ("absent" if why else "unfamiliar",)
+    )
     others = [words.property(name) for name in read.replies if name not in read.applicable]
     passed = (
         f'<p class="sv-note">{text(words("product.does_not_apply"))}: {text(" · ".join(others))}</p>' if others else ""
@@ -80,7 +85,7 @@ def answers(read: Read, words: Translations) -> str:
         answer(reply, words) for reply in sorted(replies, key=lambda r: (r.property != CATEGORY, r.value is None))
     )
     return (
-        f'{conflicts}<p class="sv-counts">{text(words("product.counts", **counted))}</p>'
+        f'{conflicts}{not_used}<p class="sv-counts">{text(words("product.counts", **counted))}</p>'
         f'<div class="sv-answers">{rows}</div>{passed}'
     )
 

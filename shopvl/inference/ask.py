@@ -198,6 +198,12 @@ class Product:
         """Inputs that the product has: picture, title, or both."""
         return self.usable.inputs
 
+    def not_used(self) -> dict[Modality, str]:
+        """Inputs that were given and that no answer rests on: why, as a sentence; "" where the model knows nothing
+        like it."""
+        (used,) = self.answers.used_inputs(self.item)
+        return {**self.usable.absent, **{name: "" for name in self.inputs if name not in used}}
+
     def replies(self, precision: float = DEFAULT_PRECISION) -> dict[str, Reply]:
         """Property -> answer, the category among them."""
         return {

@@ -76,6 +76,7 @@ class Read:
     applicable: Sequence[str]
     conflicts: Sequence[Conflict]
     inputs: Sequence[Modality]
+    not_used: Mapping[Modality, str]  # why, as a sentence; "" where the model knows nothing like it
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -84,6 +85,7 @@ class Read:
             "does_not_apply": [name for name in self.replies if name not in self.applicable],
             "conflicts": [{**vars(conflict), "sentence": conflict.sentence()} for conflict in self.conflicts],
             "inputs": list(self.inputs),
+            "not_used": dict(self.not_used),
         }
 
 
@@ -196,7 +198,9 @@ class AppService:
         """Every answer about a photo, a title, or both. Raises ShopvlError for what cannot be used."""
         product = self._product(picture, title, model)
         replies = product.replies(precision)
-        return Read(replies, product.applicable(replies), product.conflicts(replies), product.inputs)
+        return Read(
+            replies, product.applicable(replies), product.conflicts(replies), product.inputs, product.not_used()
+        )
 
     def ask(
         self,

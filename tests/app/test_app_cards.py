@@ -1,6 +1,7 @@
 """What pages say about answers, and what they do not."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import get_args
 
@@ -10,6 +11,7 @@ from app import cards
 from app.models import _beside
 from app.product import seen_first
 from app.wording import Translations
+from shopvl.batch import Modality
 from shopvl.catalog.vocabulary import Reason
 from shopvl.inference.ask import Conflict, Reply
 from shopvl.service.app_service import Read
@@ -19,10 +21,9 @@ NAVY = Reply("Colour", "Navy", 0.96, "review", ("title",), True, (("Blue", 0.01)
 SHIRT = Reply("category", "Tops > Shirts", 0.99, "accept", ("image", "title"), False, (), "Tops > Shirts", "accepted")
 
 
-def read(*replies: Reply, conflicts: tuple[Conflict, ...] = ()) -> Read:
-    return Read(
-        {one.property: one for one in replies}, [one.property for one in replies], conflicts, ("image", "title")
-    )
+def read(*replies: Reply, conflicts: tuple[Conflict, ...] = (), not_used: Mapping[Modality, str] = {}) -> Read:
+    by_name = {one.property: one for one in replies}
+    return Read(by_name, list(by_name), conflicts, ("image", "title"), not_used)
 
 
 def test_a_contradiction_says_why_it_is_not_accepted(toy_ontology) -> None:
@@ -31,6 +32,17 @@ def test_a_contradiction_says_why_it_is_not_accepted(toy_ontology) -> None:
     assert "1 accepted, 1 to review, 0 unknown" in page
     assert words(f"reason.{DISAGREE}") in cards.answer(NAVY, words)
     assert words(f"reason.{DISAGREE}") not in cards.answer(replace(NAVY, reason="below the threshold"), words)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_input_that_no_answer_rests_on_is_named(toy_ontology, language: str) -> None:
+    words = Translations(language, toy_ontology)
+    why = "the picture is a placeholder"
+    page = cards.answers(read(SHIRT, not_used={"image": why, "title": ""}), words)
+    assert words("product.not_used.image_absent", why=why) in page
+    assert words("product.not_used.title_unfamiliar") in page
+    assert cards.answers(read(SHIRT), words).count('role="status"') == 0
+    assert page.count('role="status"') == 2
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

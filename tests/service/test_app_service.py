@@ -41,6 +41,12 @@ def test_one_product_in_full(bench: AppService, photo: bytes) -> None:
     assert len(told["answers"]) + len(told["does_not_apply"]) == len(read.replies)
 
 
+def test_what_is_no_title_is_said_to_be_none(bench: AppService, photo: bytes) -> None:
+    read = bench.read(photo, "IMG_20230114_093512.jpg")
+    assert read.inputs == ("image",)
+    assert "is a file name" in read.as_dict()["not_used"]["title"]
+
+
 def test_a_conflict_names_what_each_side_says(bench: AppService, toy_catalog) -> None:
     """Titles of one product beside photos of others: where they disagree, both values are those of each alone."""
     rows = list(next(toy_catalog.batches()).iter_rows(named=True))
