@@ -39,34 +39,16 @@ test: install
 test-real: install
 	$(BIN)/pytest -m realdata
 
-# the bundled model, from the data up: about seven hours on two cores; goes on where it was when it is started again
-MODEL_RUN := $(CURDIR)/runs/model
-MODEL_BOX := $(CURDIR)/shopvl/shipped
-MODEL_SHARE := 1
-model: export SHOPVL_MODEL = $(MODEL_RUN)
+# the bundled model, from the data up (experiments/shipped): about seven hours on two cores; goes on where it was
 model: install
 	$(BIN)/pip install -q -c constraints.txt -e '.[model]'
-	test -f $(MODEL_RUN)/answers.json || $(BIN)/python experiments/model/prepare_data.py --data $(SHOPVL_DATA) --share $(MODEL_SHARE) --out $(MODEL_RUN)
-	$(BIN)/shopvl pretrain experiments/model/towers.yaml --out $(MODEL_RUN)/towers
-	$(BIN)/shopvl tune experiments/model/answers.yaml --out $(MODEL_RUN)/answers
-	$(BIN)/shopvl tune experiments/model/more.yaml --out $(MODEL_RUN)/more
-	test -f $(MODEL_RUN)/averaged/config.json || $(BIN)/python experiments/model/average_weights.py $(MODEL_RUN)/answers $(MODEL_RUN)/more --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/averaged
-	$(BIN)/shopvl tune experiments/model/promoted.yaml --out $(MODEL_RUN)/promoted
-	test -f $(MODEL_RUN)/final/config.json || $(BIN)/python experiments/model/average_weights.py $(MODEL_RUN)/averaged $(MODEL_RUN)/promoted --share 0.25 --pictures 0.75 --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/final
-	test -f $(MODEL_RUN)/imagenet/config.json || $(BIN)/python experiments/model/init_from_imagenet.py --words $(MODEL_RUN)/final --size 128 96 --out $(MODEL_RUN)/imagenet
-	$(BIN)/shopvl tune experiments/model/photos.yaml --out $(MODEL_RUN)/photos
-	$(BIN)/shopvl tune experiments/model/together.yaml --out $(MODEL_RUN)/together
-	test -f $(MODEL_RUN)/ensemble/config.json || $(BIN)/python experiments/model/ensemble.py $(MODEL_RUN)/final $(MODEL_RUN)/together --rows $(MODEL_RUN)/rows.parquet --out $(MODEL_RUN)/ensemble
-	test -f $(MODEL_RUN)/outside.parquet || $(BIN)/python experiments/model/prepare_outside.py --data $(SHOPVL_DATA) --rows $(MODEL_RUN)/rows.parquet --share $(MODEL_SHARE) --out $(MODEL_RUN)
-	test -f $(MODEL_RUN)/outside/config.json || $(BIN)/python experiments/model/learn_outside.py $(MODEL_RUN)/ensemble --rows $(MODEL_RUN)/outside.parquet --ontology $(MODEL_RUN)/answers.json --out $(MODEL_RUN)/outside
-	$(BIN)/shopvl evaluate $(MODEL_RUN)/outside $(SHOPVL_DATA)/fashion-products-small.parquet --out $(MODEL_RUN)/scores
-	$(BIN)/shopvl evaluate $(MODEL_RUN)/outside $(SHOPVL_DATA)/fashion-products-224.parquet --out $(MODEL_RUN)/scores-224
-	$(BIN)/python experiments/model/export_model.py $(MODEL_RUN)/outside --scores $(MODEL_RUN)/scores --scores-224 $(MODEL_RUN)/scores-224 --out $(MODEL_BOX)
+	$(BIN)/python experiments/shipped/build.py --run runs/model --box shopvl/shipped
 
-# every step of it with 3% of the products, into a box of its own: says in half an hour of one core whether all still run
-model-rehearsal:
-	rm -rf $(CURDIR)/runs/rehearsal
-	$(MAKE) model MODEL_RUN=$(CURDIR)/runs/rehearsal MODEL_BOX=$(CURDIR)/runs/rehearsal/box MODEL_SHARE=0.03
+# every stage of it with 3% of the products, into a box of its own: says in half an hour of one core whether all still run
+model-rehearsal: install
+	$(BIN)/pip install -q -c constraints.txt -e '.[model]'
+	rm -rf runs/rehearsal
+	$(BIN)/python experiments/shipped/build.py --run runs/rehearsal --box runs/rehearsal/box --share 0.03
 
 # quality and speed against peers, in one run; writes experiments/results/
 bench: install

@@ -17,8 +17,8 @@ from shopvl.recipes.recipe import Recipe
 
 
 def script(name: str) -> ModuleType:
-    """A script of experiments/model."""
-    spec = importlib.util.spec_from_file_location(name, PACKAGE.parent / "experiments" / "model" / f"{name}.py")
+    """A script of experiments/shipped."""
+    spec = importlib.util.spec_from_file_location(name, PACKAGE.parent / "experiments" / "shipped" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

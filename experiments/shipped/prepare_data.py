@@ -1,6 +1,6 @@
 """What the bundled model learns from: real products in both sizes, and drawn ones for what those lack.
 
-    python experiments/model/prepare_data.py --data $SHOPVL_DATA --out runs/model
+    python experiments/shipped/prepare_data.py --data $SHOPVL_DATA --out runs/model
 
 Writes `rows.parquet` (train and val products of the small file; those of the 224 px file under ids of their own, to
 train on once more and to validate on instead; and to train on only a drawn shop, which brings Chinese titles, queries

@@ -1,6 +1,6 @@
 r"""Put a finished model into the box: its weights rounded, and the card that travels with them.
 
-    python experiments/model/export_model.py runs/model/ensemble --scores runs/model/scores \
+    python experiments/shipped/export_model.py runs/model/ensemble --scores runs/model/scores \
         --scores-224 runs/model/scores-224
 """
 

@@ -1,6 +1,6 @@
 """What the bundled model learns from besides the rows of `prepare_data.py`: the world outside one shop.
 
-    python experiments/model/prepare_outside.py --data $SHOPVL_DATA --rows runs/model/rows.parquet --out runs/model
+    python experiments/shipped/prepare_outside.py --data $SHOPVL_DATA --rows runs/model/rows.parquet --out runs/model
 
 Writes `outside.parquet`, to train on and, in its split `val`, to calibrate on:
 

@@ -1,6 +1,6 @@
-"""Stage 8 of the bundled model: its image towers learn to make of a picture with promotions what they made without.
+"""A stage of the bundled model: its image towers learn to make of a picture with promotions what they made without.
 
-    python experiments/model/resist_promotions.py runs/model/outside --rows runs/model/outside.parquet \
+    python experiments/shipped/resist_promotions.py runs/model/outside --rows runs/model/outside.parquet \
         --out runs/model/resistant
 
 A copy of the towers that changes no more is the teacher and sees each picture as it is; the towers that learn see it
@@ -36,7 +36,7 @@ from shopvl.training.schedule import rate
 from shopvl.training.stages import finish
 from shopvl.vision.transforms import random_crop, to_pixels
 
-STEPS, BATCH = 1400, 96
+STEPS, BATCH = 800, 96
 PEAK_LR, WARMUP, DECAY = 2e-4, 0.05, 0.99
 DRAWN = 0.8  # of the pictures have promotions; the others hold what is known of plain ones
 LARGE = 0.6  # of the pictures are at least LARGE_PX on their longer side, where letters are legible
@@ -193,10 +193,12 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--rows", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--share", type=float, default=1.0, help="Of the steps.")
     args = parser.parse_args()
     design = Design.from_pretrained(args.model)
-    resist(design, pictures_of(args.rows), args.out / "learning", args.steps)
+    resist(
+        design, pictures_of(args.rows), args.out.with_name(f"{args.out.name}-run"), max(1, round(args.share * STEPS))
+    )
     finish(design, args.out, held_out=open_catalog(args.rows, split="val"))
 
 

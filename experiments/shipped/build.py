@@ -1,0 +1,103 @@
+"""The bundled model, from the data up: every stage of this folder in order, each once.
+
+    SHOPVL_DATA=../shared/data python experiments/shipped/build.py --run runs/model --box shopvl/shipped
+
+A stage is a numbered file: why it is there, its command, and what it makes, in the folder of the run; a learning
+stage's experiment is `shared.yaml` with what its own file says laid over it. A stage whose result is there is not made
+again, so a killed run goes on where it was (learning itself goes on from its last checkpoint). About seven hours on two
+cores; `--share 0.03` takes that share of the products, to see whether all stages still run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One numbered file."""
+
+    number: int
+    name: str
+    why: str
+    command: str
+    makes: str  # a path in the run's folder
+    experiment: dict[str, Any] | None  # of a learning stage, whole
+
+
+def stages() -> list[Stage]:
+    """All of them, in order."""
+    shared = yaml.safe_load((HERE / "shared.yaml").read_text("utf-8"))
+    found = []
+    for path in sorted(HERE.glob("[0-9][0-9]_*.yaml")):
+        told = yaml.safe_load(path.read_text("utf-8"))
+        own = told.pop("experiment", None)
+        number, _, name = path.stem.partition("_")
+        found.append(Stage(int(number), name, **told, experiment=None if own is None else shared | own))
+    return found
+
+
+def run(stage: Stage, folder: Path, variables: dict[str, str]) -> None:
+    """The stage's command, with its experiment written out in the run's folder. Raises CalledProcessError."""
+    if stage.experiment is not None:
+        path = folder / f"{stage.number:02d}_{stage.name}.yaml"
+        path.write_text(yaml.safe_dump({"name": stage.name, **stage.experiment}, sort_keys=False), "utf-8")
+        variables = variables | {"EXPERIMENT": str(path)}
+    program, *arguments = (_filled(word, variables) for word in shlex.split(stage.command))
+    environment = os.environ | {"SHOPVL_MODEL": str(folder)}
+    if program == "python":
+        program, arguments = sys.executable, [str(HERE / arguments[0]), *arguments[1:]]
+    else:
+        program, arguments = sys.executable, ["-m", program, *arguments]
+    subprocess.run([program, *arguments], check=True, env=environment)
+
+
+def _filled(word: str, variables: dict[str, str]) -> str:
+    for name, value in variables.items():
+        word = word.replace(f"${name}", value)
+    return word
+
+
+def is_made(stage: Stage, folder: Path) -> bool:
+    """Whether its result is there. `shopvl pretrain` and `tune` say themselves what is left to do."""
+    return stage.experiment is None and (folder / stage.makes).exists()
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--run", type=Path, required=True, help="Folder for everything that is made on the way.")
+    parser.add_argument("--box", type=Path, required=True, help="Folder of the finished model.")
+    parser.add_argument("--share", type=float, default=1.0, help="Of the products.")
+    told = parser.parse_args()
+    told.run.mkdir(parents=True, exist_ok=True)
+    variables = {
+        "SHOPVL_MODEL": str(told.run.resolve()),
+        "SHOPVL_DATA": os.environ["SHOPVL_DATA"],
+        "SHOPVL_BOX": str(told.box.resolve()),
+        "SHARE": str(told.share),
+    }
+    for stage in stages():
+        done = is_made(stage, told.run)
+        print(f"{stage.number:2d} {stage.name}: {'there already' if done else stage.why}", flush=True)
+        if done:
+            continue
+        started = time.monotonic()
+        run(stage, told.run.resolve(), variables)
+        print(f"   {time.monotonic() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The stages of the bundled model: files, README and commands agree."""
+
+import importlib.util
+import shlex
+import sys
+from types import ModuleType
+
+import pytest
+import typer
+
+from shopvl.paths import PACKAGE
+from shopvl.training.experiment import Experiment
+
+FOLDER = PACKAGE.parent / "experiments" / "shipped"
+BROUGHT = {"SHOPVL_MODEL", "SHOPVL_DATA", "SHOPVL_BOX", "SHARE", "EXPERIMENT"}
+
+
+def build() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("build_shipped", FOLDER / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+STAGES = build().stages()
+
+
+def test_stages_are_numbered_without_gaps_and_the_readme_tells_them() -> None:
+    assert [stage.number for stage in STAGES] == list(range(1, len(STAGES) + 1))
+    readme = (FOLDER / "README.md").read_text("utf-8")
+    rows = [line for line in readme.splitlines() if line.startswith("| ") and line[2].isdigit() and "`" in line]
+    assert rows == [f"| {stage.number} | `{stage.name}` | {stage.why} |" for stage in STAGES]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_stage_s_command_is_there_and_writes_what_it_says(stage) -> None:
+    program, *words = shlex.split(stage.command)
+    named = {word[1:].partition("/")[0] for word in words if word.startswith("$")}
+    assert named <= BROUGHT
+    if program == "python":
+        assert (FOLDER / words[0]).is_file()
+    else:
+        from shopvl.cli.main import app
+
+        assert words[0] in typer.main.get_command(app).commands
+    assert ("$EXPERIMENT" in words) == (stage.experiment is not None)
+    out = words[words.index("--out") + 1]
+    assert out == "$SHOPVL_BOX" or out.removeprefix("$SHOPVL_MODEL").strip("/") in stage.makes
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.experiment], ids=lambda stage: stage.name)
+def test_a_learning_stage_is_a_whole_experiment_that_starts_from_an_earlier_stage(stage) -> None:
+    experiment = Experiment.from_dict({"name": stage.name, **stage.experiment})
+    assert experiment.full_recipe().problems() == []
+    earlier = {other.name for other in STAGES if other.number < stage.number}
+    for path in (*filter(None, [experiment.start]), *experiment.teachers):
+        assert path.removeprefix("$SHOPVL_MODEL/").split("/")[0] in earlier
+
+
+def test_what_is_made_already_is_not_made_again(tmp_path) -> None:
+    module = build()
+    (tmp_path / "averaged").mkdir()
+    (tmp_path / "averaged" / "config.json").write_text("{}")
+    made = {stage.name for stage in STAGES if module.is_made(stage, tmp_path)}
+    assert made == {"averaged"}
