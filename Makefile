@@ -10,7 +10,7 @@ export GRADIO_ANALYTICS_ENABLED = False
 export MLFLOW_DISABLE_TELEMETRY = true
 export SHOPVL_DATA
 
-.PHONY: install install-paddle demo test test-real model model-rehearsal bench bench-search bench-tag lint schemas clean
+.PHONY: install install-paddle demo test test-real model model-rehearsal bench bench-search bench-tag lint schemas recipes clean
 
 install: $(VENV)/installed
 
@@ -75,6 +75,10 @@ bench-search: install
 # the two JSON Schemas that are made from the code; a test says when this is due
 schemas: install
 	$(BIN)/python tests/write_schemas.py
+
+# docs/recipes.md, from the recipes; a test says when this is due
+recipes: install
+	$(BIN)/python tests/write_recipes.py
 
 # tagging: races against peers, a long catalog, a second run; MODEL is a tuned model folder
 bench-tag: install

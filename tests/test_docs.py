@@ -1,6 +1,7 @@
 """README is true where a machine can tell."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ import typer
 
 from shopvl.cli import app
 from shopvl.recipes import RECIPES
+
+sys.path.insert(0, str(Path(__file__).parent))
+from write_recipes import PAGE, page
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -50,6 +54,10 @@ def test_the_number_of_recipes_is_the_one_it_states() -> None:
     stated = re.search(r"There are (\d+) now", README)
     assert stated
     assert int(stated.group(1)) == len(RECIPES)
+
+
+def test_the_page_of_recipes_is_up_to_date() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run `make recipes`"
 
 
 def test_ci_runs_the_test_command() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +22,7 @@ recipes_app = typer.Typer(no_args_is_help=True, help="Published designs as short
 
 @recipes_app.command("list")
 def recipes_list(as_json: AsJson = False) -> None:
-    """Every design by name, with its main parts and paper.
+    """Every design by name, with its main parts, what it can do once it is trained, and its paper.
 
     Example: shopvl recipes list
     """
@@ -30,12 +31,12 @@ def recipes_list(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(list(RECIPES)))
         return
-    table = Table("name", "picture + words: fusion", "source", box=SIMPLE_HEAD)
+    table = Table("name", "picture + words: fusion", "can", "source", box=SIMPLE_HEAD)
     table.columns[0].no_wrap = True
     for name, family in RECIPES.items():
         recipe = family.base
         meet = recipe.fusion if recipe.answering is None else recipe.answering
-        table.add_row(name, f"{recipe.image.kind} + {recipe.text.kind}: {meet.kind}", recipe.source)
+        table.add_row(name, f"{_inputs(recipe)}: {meet.kind}", ", ".join(_can(recipe)), recipe.source)
     out.print(table)
     out.print("one of them: shopvl recipes show NAME; all parts: shopvl recipes table", highlight=False)
 
@@ -56,7 +57,10 @@ def recipes_show(
         return
     out.print(f"[bold]{recipe.name}[/bold] ({size})")
     out.print(f"paper:   {recipe.source}", highlight=False)
-    out.print(f"differs: {recipe.differs}\n", highlight=False)
+    out.print(f"differs: {recipe.differs}", highlight=False)
+    for number, (name, meaning) in enumerate(_can(recipe).items()):
+        out.print(f"{'' if number else 'can:':8} {name} ({meaning})", highlight=False)
+    out.print()
     table = Table("part", "kind", "settings")
     values = recipe.to_dict()
     for part in recipe.parts():
@@ -75,20 +79,21 @@ def _settings(part: dict[str, Any]) -> str:
 
 @recipes_app.command("table")
 def recipes_table() -> None:
-    """Parts x designs: which design uses which part at size base.
+    """Parts x designs: what each can do once it is trained, and which part it uses at size base.
 
     Example: shopvl recipes table
     """
     from shopvl.recipes import RECIPES
 
-    used = {name: _names_by_role(family.base) for name, family in RECIPES.items()}
+    used = {name: {"can": _can(family.base), **_names_by_role(family.base)} for name, family in RECIPES.items()}
     table = Table(box=SIMPLE_HEAD, padding=0)
     table.add_column("role", no_wrap=True)
     table.add_column("part", no_wrap=True)
     for number in range(1, len(used) + 1):  # names would not fit a terminal side by side
         table.add_column(str(number), justify="center", no_wrap=True, min_width=2)
     for role in dict.fromkeys(role for parts in used.values() for role in parts):
-        for part in sorted({part for parts in used.values() for part in parts.get(role, ())}):
+        names = dict.fromkeys(part for parts in used.values() for part in parts.get(role, ()))
+        for part in names if role == "can" else sorted(names):
             marks = ("x" if part in parts.get(role, ()) else "" for parts in used.values())
             table.add_row(role.replace("_", " "), part, *marks)
         table.add_section()
@@ -96,7 +101,19 @@ def recipes_table() -> None:
     out.print(Columns(legend, padding=(0, 2)), table)
 
 
-def _names_by_role(recipe: Recipe) -> dict[str, list[str]]:
+def _can(recipe: Recipe) -> dict[str, str]:
+    """What it can do, each with what that means."""
+    from shopvl.recipes.capabilities import CAPABILITIES, capabilities
+
+    can = capabilities(recipe)
+    return {name: meaning for name, meaning in CAPABILITIES.items() if name in can}
+
+
+def _inputs(recipe: Recipe) -> str:
+    return " + ".join(part.kind for part in (recipe.image, recipe.text) if part is not None)
+
+
+def _names_by_role(recipe: Recipe) -> Mapping[str, Collection[str]]:
     names: dict[str, list[str]] = {}
     for part in recipe.parts():
         names.setdefault(part.role, []).append(part.name)

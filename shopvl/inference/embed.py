@@ -12,6 +12,7 @@ from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.files import REJECTS, Table
 from shopvl.inference.encode import encode
+from shopvl.recipes.capabilities import require_capability
 
 
 def embed(
@@ -19,8 +20,10 @@ def embed(
 ) -> tuple[int, int]:
     """Write `out/embeddings.parquet` (product_id, image, title: unit vectors, null where there is none) and rejects.
 
-    Returns how many products were embedded and how many rejected. Raises DesignError for a design without towers.
+    Returns how many products were embedded and how many rejected. Raises DesignError for a design without
+    a shared space.
     """
+    require_capability(design.recipe, "embed")
     embedded = rejected = 0
     vector = pa.list_(pa.float32())
     schema = pa.schema([("product_id", pa.string()), ("image", vector), ("title", vector), ("model", pa.string())])

@@ -16,12 +16,12 @@ from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import Catalog
 from shopvl.data.rows import Row, subcategory
 from shopvl.design.design import Design
-from shopvl.errors import CatalogError, DesignError
+from shopvl.errors import CatalogError
 from shopvl.inference.encode import BATCH_ROWS, Encoded, encode
 from shopvl.metrics.retrieval import Bidirectional, sample_candidates, sampled_101
 from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.text_cross import TextCrossModel
-from shopvl.recipes.parts.objectives import Matching
+from shopvl.recipes.capabilities import capabilities, require_capability
 
 ITM_PROTOCOL = "sampled-101 judged"  # a name that trackers take
 QUERIES, OTHERS = 250, 100
@@ -30,7 +30,7 @@ MOST_ROWS = 5000  # whose pictures are held at once
 
 def has_itm_head(design: Design) -> bool:
     """Whether it was trained with image-text matching (ITM): does this picture belong to this title?"""
-    return any(isinstance(objective, Matching) for objective in design.recipe.objectives)
+    return "match" in capabilities(design.recipe)
 
 
 class Matcher:
@@ -50,10 +50,7 @@ class Matcher:
         bfloat16: bool = False,
     ) -> None:
         """Raises DesignError for a design that has no matching head, CatalogError where no row is complete."""
-        if not has_itm_head(design):
-            raise DesignError(
-                f"{design.recipe.name} has towers and no matching head; `shopvl evaluate` compares its embeddings"
-            )
+        require_capability(design.recipe, "match")
         assert isinstance(design.model, SingleStreamModel | TextCrossModel)
         self.design, self.model, self.bfloat16 = design, design.model, bfloat16
         self.rows: list[Row] = []

@@ -25,6 +25,7 @@ from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.familiarity import p_values
 from shopvl.inference.levels import CategoryLevels, level_name
 from shopvl.inference.predict import answers_of
+from shopvl.recipes.capabilities import require_capability
 from shopvl.vision.ocr import Word
 
 ALTERNATIVES = 3
@@ -210,6 +211,8 @@ class ZeroShotAnswers:
     """Compares pictures and titles with the names of the values, in the space that the towers share (CLIP)."""
 
     def __init__(self, design: Design) -> None:
+        """Raises DesignError for a design without a shared space, or an ontology without categories."""
+        require_capability(design.recipe, "zero-shot")
         self.design = design
         self.labels = {CATEGORY: [CATEGORY_JOIN.join(path) for path in design.ontology.leaves()]}
         self.labels |= {name: list(values) for name, values in design.ontology.values().items() if values}

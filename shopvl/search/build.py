@@ -21,6 +21,7 @@ from shopvl.design.design import Design
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.files import exclusive_lock
 from shopvl.inference.encode import Encoded, encode
+from shopvl.recipes.capabilities import require_capability
 from shopvl.search.folder import (
     CONFIG,
     ONTOLOGY,
@@ -88,6 +89,7 @@ def build_index(
 
     `ontology` (the design's, if none is given) brings the names by which words of a query are understood.
     """
+    require_capability(design.recipe, "embed")
     plan, ontology = plan or Plan(), ontology or design.ontology
     attached = None if tags is None else read_tags(tags)  # first, to fail before the costly embedding
     with exclusive_lock(out, f"changing the index {out}"):

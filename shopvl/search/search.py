@@ -19,9 +19,9 @@ from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.ontology import Fact, Ontology
 from shopvl.catalog.queries import facts_meant
 from shopvl.design.design import Design
-from shopvl.errors import DesignError, IndexFolderError, ShopvlError
-from shopvl.inference.pair_scorer import has_itm_head
+from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.inference.predict import LinearAnswers, PromptedAnswers
+from shopvl.recipes.capabilities import require_capability
 from shopvl.search.filters import Condition, Facts
 from shopvl.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, check_model, read_state
 from shopvl.search.lexical import Lexical, words_of
@@ -204,6 +204,8 @@ class SearchIndex:
         """
         if not (text and text.strip()) and not image:
             raise ShopvlError("nothing to search for: give words, a picture, or both")
+        if matcher is not None:
+            require_capability(matcher.recipe, "match")
         text = text.strip() if text else None
         row_filter = self._row_filter(tuple(where)) if where else self.live_filter
         counted = self.facts.facets(self.mask(row_filter), facets) if facets else {}
@@ -365,8 +367,6 @@ class SearchIndex:
         pictures = [decode(self.records.thumbnail(row)) for row in first]
         loader = matcher.loader
         batch = replace(loader.pictures(pictures), texts={"title": loader.words([text] * len(first))})
-        if not has_itm_head(matcher):
-            raise DesignError(f"{matcher.name} has no matching head to rank with; use a model of the recipe albef")
         with torch.inference_mode():
             batch = batch.to(matcher.device)
             logits = matcher.model.match_score(batch.texts["title"], *matcher.model.picture(batch))

@@ -30,6 +30,7 @@ from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
 from shopvl.inference.decide import ACCEPTED, ANSWERED, DECIDED, REASONS, Rules, decide
+from shopvl.recipes.capabilities import require_capability
 from shopvl.tagging.cache import Pieces, ResultCache, disk_error
 from shopvl.tagging.comparison import Comparison
 from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
@@ -149,6 +150,8 @@ def tag(
     """
     started = time.monotonic()
     zero_shot, pieces = zero_shot or not design.labels, pieces or Pieces()
+    if zero_shot:
+        require_capability(design.recipe, "zero-shot")
     summary = Tagged(workers=workers, precision=precision, comparison=None if zero_shot else Comparison.of(design))
     with summary.timed("read"):
         shared = shared_pictures(catalog) if "image" in use else frozenset()

@@ -27,5 +27,5 @@ def test_vectors_are_unit_length_and_null_where_there_is_nothing(tuned, toy_tabl
 
 
 def test_a_design_without_towers_says_so(make_design, toy_catalog, tmp_path: Path) -> None:
-    with pytest.raises(DesignError, match="no embeddings to search with"):
+    with pytest.raises(DesignError, match="vilt has no space in which"):
         embed(make_design(find("vilt", "tiny")), toy_catalog, tmp_path)

@@ -52,5 +52,5 @@ def test_of_a_large_catalog_the_first_rows(make_design, toy_catalog) -> None:
 
 
 def test_towers_are_told_where_to_go(make_design, toy_catalog) -> None:
-    with pytest.raises(DesignError, match="tri-clip has towers and no matching head"):
+    with pytest.raises(DesignError, match="tri-clip has no head that judges pairs"):
         Matcher(make_design(find("tri-clip", "tiny")), toy_catalog)

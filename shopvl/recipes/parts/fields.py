@@ -1,12 +1,14 @@
 """Types that parts share."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
 STRICT = ConfigDict(extra="forbid")
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+# what people can do with a design (recipes/capabilities.py)
+Capability = Literal["embed", "zero-shot", "tag", "match", "write", "locate", "picture"]
 Size = tuple[Count, Count]  # height, width in pixels
 # center-crop test-time augmentation: in evaluation mode the outputs for the whole picture and for a center crop of this
 # share of each side are averaged, at twice the cost of the image tower

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from shopvl.recipes.parts.fields import STRICT, Count, Share
+from shopvl.recipes.parts.fields import STRICT, Capability, Count, Share
 from shopvl.recipes.parts.fusion import DualEncoder, SingleStream, TextCross
 from shopvl.recipes.parts.image import KaleidoCells
 
@@ -43,6 +43,7 @@ class ObjectivePart:
     towers: ClassVar[tuple[str, ...]] = ()  # fusions with towers that serve it; those of fused words and patches do
     cut_as: ClassVar[str | None] = None  # the kind of image part whose patches it guesses, if any
     needs: ClassVar[tuple[Need, ...]] = ()
+    teaches: ClassVar[frozenset[Capability]] = frozenset()  # that no part has without it
 
     @property
     def name(self) -> str:
@@ -142,6 +143,7 @@ class Matching(ObjectivePart):
     """
 
     loss_in, towers = "shopvl.objectives.matching", ("text-cross",)
+    teaches = frozenset({"match"})
     kind: Literal["itm"] = "itm"
     share: Share = 0.5
     negatives: Literal["rand", "subcat", "tfidf", "hard"] = "rand"

@@ -1,0 +1,53 @@
+"""What people can do with a design once it is trained, as its parts say."""
+
+from __future__ import annotations
+
+from shopvl.errors import DesignError
+from shopvl.recipes import RECIPES
+from shopvl.recipes.parts import Capability, DualEncoder, TextCross
+from shopvl.recipes.recipe import Recipe
+
+CAPABILITIES: dict[Capability, str] = {
+    "embed": "pictures and texts as vectors of one space: `embed`, `index`, `search`",
+    "zero-shot": "choose among values by their names, without having been tuned: `tag --zero-shot`",
+    "tag": "category and attributes, after `tune`: `tag`, `ask`",
+    "match": "judge whether a picture and a text belong together: `search --rerank`",
+    "write": "go on with a text",
+    "locate": "say where in a picture something is",
+    "picture": "make a picture of a description",
+}
+# what a design without it lacks, and what people can do instead
+LACKING: dict[Capability, tuple[str, str]] = {
+    "embed": (
+        "has no space in which pictures and texts are compared",
+        "train it with `contrast: true` in its experiment file",
+    ),
+    "zero-shot": (
+        "cannot choose values by their names, for which pictures and texts are compared in one space",
+        "run `shopvl tune` on it first, and tag without --zero-shot",
+    ),
+    "tag": ("learns nothing that answers can be read from", "tune another design"),
+    "match": ("has no head that judges pairs", "add the objective itm to its recipe"),
+    "write": ("has not learned to write", "give it the inputs it was trained on"),
+    "locate": ("has not learned where things are", "ask it what it sees instead"),
+    "picture": ("has not learned to make pictures", "search for one instead"),
+}
+
+
+def capabilities(recipe: Recipe) -> frozenset[Capability]:
+    """What the design can do after training: what it learned by its objectives, and what its parts make of that."""
+    can: set[Capability] = {"tag"}  # linear heads can be fitted to whatever it reads
+    can.update(*(objective.teaches for objective in recipe.objectives))
+    if isinstance(recipe.fusion, DualEncoder | TextCross) or recipe.space is not None:
+        can |= {"embed", "zero-shot"}
+    return frozenset(can)
+
+
+def require_capability(recipe: Recipe, wanted: Capability) -> None:
+    """Raises DesignError, with what to do instead, where the design cannot do that."""
+    if wanted in capabilities(recipe):
+        return
+    others = [name for name, family in RECIPES.items() if wanted in capabilities(family.base)]
+    lacks, instead = LACKING[wanted]
+    use = f"; or use a design that can: {', '.join(others)}" if others else ""
+    raise DesignError(f"{recipe.name} {lacks}; {instead}{use}")
