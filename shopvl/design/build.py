@@ -37,10 +37,11 @@ from shopvl.models.inputs import (
 )
 from shopvl.models.momentum import MomentumEncoder
 from shopvl.models.prompt_heads import PromptDecodeHead, PromptMaskHead
-from shopvl.models.single_stream import PUZZLES, RegionTasks, SingleStreamModel, copy_vit
+from shopvl.models.single_stream import PUZZLES, RegionTasks, SingleStreamModel
 from shopvl.models.text_cross import TextCrossModel
 from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder, TwoStreams
+from shopvl.models.weights.pictures import copy_vit
 from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
@@ -153,7 +154,8 @@ def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weight
         case parts.TransformersImage():
             return TransformersImageTower(load_transformers(part.name, part.pretrained, config))
         case parts.PatchTower():
-            return VisionTransformer(part.size_px, part.patch_px, part.layers, part.width, part.heads, part.dropout)
+            patches = PatchEmbedding(part.size_px, part.patch_px, part.width)
+            return VisionTransformer(patches, Encoder(part.layers, part.width, part.heads, part.dropout), part.read)
         case _:
             raise AssertionError(f"problems() lets no {part.kind} through as a tower")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from shopvl.batch import PictureCells, Pictures, Words, require
 from shopvl.models.attention import Encoder, encode_real, mean_of_real
 
+Reading = Literal["mean", "class"]
 SEGMENTS = ("title", "query", "ocr", "prompt")  # kinds of text that one text encoder tells apart
 
 
@@ -35,17 +37,32 @@ class WordEmbedding(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Square cells through one linear map, plus learned positions: (B, 3, Y, X) in [0, 1] -> (B, P, D)."""
+    """Square cells through one linear map, plus learned positions: (B, 3, Y, X) in [0, 1] -> (B, P, D).
+
+    A picture of another size than `size_px` has more or fewer cells; their positions are interpolated (ViT,
+    arXiv:2010.11929, section 3.2).
+    """
 
     def __init__(self, size_px: tuple[int, int], patch_px: int, width: int) -> None:
         super().__init__()
         self.patch = nn.Conv2d(3, width, kernel_size=patch_px, stride=patch_px)
-        self.positions = (size_px[0] // patch_px) * (size_px[1] // patch_px)
-        self.position = nn.Parameter(torch.randn(self.positions, width) * 0.02)
+        self.grid = size_px[0] // patch_px, size_px[1] // patch_px
+        self.position = nn.Parameter(torch.randn(self.grid[0] * self.grid[1], width) * 0.02)
 
     def forward(self, pixels_B3YX: Tensor) -> Tensor:
         """(B, P, D), row by row."""
-        return self.patch(pixels_B3YX * 2 - 1).flatten(2).transpose(1, 2) + self.position
+        map_BDyx = self.patch(pixels_B3YX * 2 - 1)
+        rows, columns = map_BDyx.shape[2:]
+        return map_BDyx.flatten(2).transpose(1, 2) + resampled(self.position, self.grid, (rows, columns))
+
+
+def resampled(position_PD: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
+    """Positions of a grid of rows x columns as those of another, bicubic; of the same grid, as they are."""
+    if grid == wanted:
+        return position_PD
+    map_Dyx = position_PD.float().T.unflatten(1, grid)
+    other_Dyx = F.interpolate(map_Dyx[None], wanted, mode="bicubic", antialias=True)[0]
+    return other_Dyx.flatten(1).T.to(position_PD.dtype)
 
 
 class CellInput(nn.Module):
@@ -182,18 +199,24 @@ class MapCells(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Patches through transformer blocks, mean of the patches, no class token: (B, 3, Y, X) -> (B, width).
+    """Patches through transformer blocks (ViT, arXiv:2010.11929): (B, 3, Y, X) -> (B, width).
 
-    ViT (arXiv:2010.11929), pooled as in FLIP (arXiv:2212.00794). Patches may be dropped, a different number per
-    picture; dropped patches are not computed.
+    It reads the `mean` of the patches (as in FLIP, arXiv:2212.00794), or the state of a `class` token that stands
+    before them. With `norm_before` they are normed before the first block (CLIP, arXiv:2103.00020). Patches may be
+    dropped, a different number per picture; dropped patches are not computed.
     """
 
     def __init__(
-        self, size_px: tuple[int, int], patch_px: int, layers: int, width: int, heads: int, dropout: float = 0.0
+        self, patches: PatchEmbedding, encoder: Encoder, read: Reading = "mean", norm_before: bool = False
     ) -> None:
         super().__init__()
-        self.patches = PatchEmbedding(size_px, patch_px, width)
-        self.encoder = Encoder(layers, width, heads, dropout)
+        width = patches.patch.out_channels
+        self.patches = patches
+        self.encoder = encoder
+        if read == "class":
+            self.class_token = nn.Parameter(torch.randn(width) * 0.02)  # with its position, which never changes
+        self.norm_before = nn.LayerNorm(width, encoder.norm.eps) if norm_before else nn.Identity()
+        self.read = read
         self.width = width
         self.token_widths = (width,)
 
@@ -202,13 +225,17 @@ class VisionTransformer(nn.Module):
         return self.encode(pixels_B3YX, kept_BP)[0]
 
     def encode(self, pixels_B3YX: Tensor, kept_BP: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-        """The mean of the patches kept (B, width), and all patches (B, P, width), zeros where dropped."""
-        patches_BPD = self.patches(pixels_B3YX)
-        if kept_BP is None:
-            states_BPD = self.encoder(patches_BPD)
-            return states_BPD.mean(1), [states_BPD]
-        states_BPD = encode_real(self.encoder, patches_BPD, kept_BP)
-        return mean_of_real(states_BPD, kept_BP), [states_BPD]
+        """What is read (B, width), and all patches (B, P, width), zeros where dropped."""
+        x_BND, kept_BN = self.patches(pixels_B3YX), kept_BP
+        if self.read == "class":
+            first_B1D = self.class_token.to(x_BND.dtype).expand(len(x_BND), 1, -1)
+            x_BND = torch.cat([first_B1D, x_BND], dim=1)
+            kept_BN = None if kept_BP is None else F.pad(kept_BP, (1, 0), value=True)
+        x_BND = self.norm_before(x_BND)
+        states_BND = self.encoder(x_BND) if kept_BN is None else encode_real(self.encoder, x_BND, kept_BN)
+        if self.read == "class":
+            return states_BND[:, 0], [states_BND[:, 1:]]
+        return states_BND.mean(1) if kept_BP is None else mean_of_real(states_BND, kept_BP), [states_BND]
 
 
 class TextTower(nn.Module):

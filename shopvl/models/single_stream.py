@@ -23,7 +23,6 @@ from shopvl.batch import (
     inputs_name,
     require,
 )
-from shopvl.errors import DesignError
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
 from shopvl.models.dual_encoder import SharedSpaceModel
 from shopvl.models.inputs import CellInput, KaleidoInput, MapCells, PatchEmbedding, RegionInput, WordEmbedding
@@ -302,37 +301,3 @@ def _transform(width: int) -> nn.Sequential:
 
 def _count(level: slice) -> int:
     return int(level.stop - level.start)
-
-
-def copy_vit(model: SingleStreamModel, vit: nn.Module) -> None:
-    """Copy a timm ViT's weights: its blocks, and where patches are linear their map and positions too.
-
-    Raises DesignError where width, depth or patches differ.
-    """
-    blocks, patches = list(model.encoder.blocks), model.patches
-    own = patches.patch.weight.shape if isinstance(patches, PatchEmbedding) else vit.patch_embed.proj.weight.shape
-    if len(vit.blocks) != len(blocks) or vit.embed_dim != model.width or vit.patch_embed.proj.weight.shape != own:
-        raise DesignError(
-            f"a ViT of {len(vit.blocks)} blocks of width {vit.embed_dim} with a patch map of "
-            f"{tuple(vit.patch_embed.proj.weight.shape)} does not fit this encoder of {len(blocks)} of width "
-            f"{model.width} with {tuple(own)}; choose the same size"
-        )
-    positions = vit.pos_embed[0, vit.num_prefix_tokens :]
-    if isinstance(patches, PatchEmbedding) and positions.shape != patches.position.shape:
-        raise DesignError(
-            f"a ViT with {len(positions)} positions does not fit {len(patches.position)} patches; "
-            "choose the picture size it was trained at"
-        )
-    with torch.no_grad():
-        if isinstance(patches, PatchEmbedding):
-            patches.patch.load_state_dict(vit.patch_embed.proj.state_dict())
-            patches.position.copy_(positions)
-        model.encoder.norm.load_state_dict(vit.norm.state_dict())
-        for ours, theirs in zip(blocks, vit.blocks, strict=True):
-            assert isinstance(ours, Block)
-            ours.norm_attention.load_state_dict(theirs.norm1.state_dict())
-            ours.norm_mlp.load_state_dict(theirs.norm2.state_dict())
-            ours.attention.qkv.load_state_dict(theirs.attn.qkv.state_dict())
-            ours.attention.out.load_state_dict(theirs.attn.proj.state_dict())
-            ours.mlp[0].load_state_dict(theirs.mlp.fc1.state_dict())
-            ours.mlp[3].load_state_dict(theirs.mlp.fc2.state_dict())

@@ -20,7 +20,7 @@ from shopvl.batch import INPUT_CHOICES, MODALITIES
 from shopvl.catalog.ontology import Ontology
 from shopvl.design.design import Design, build
 from shopvl.errors import DesignError
-from shopvl.models.single_stream import copy_vit
+from shopvl.models.weights.pictures import copy_vit
 from shopvl.recipes import find
 from shopvl.recipes.parts import ThumbnailImage
 from shopvl.text.prompts import Question

@@ -17,7 +17,8 @@ from shopvl.models.attention import (
     mean_of_real,
 )
 from shopvl.models.inputs import PatchEmbedding, WordEmbedding
-from shopvl.models.single_stream import SingleStreamModel, copy_vit
+from shopvl.models.single_stream import SingleStreamModel
+from shopvl.models.weights.pictures import copy_vit
 
 
 def plain_loop_attention(layer: SelfAttention, x_BND: torch.Tensor, real_BN: torch.Tensor) -> torch.Tensor:
@@ -80,7 +81,7 @@ def test_patches_and_encoder_equal_timms_vit_with_its_weights() -> None:
 
 def test_a_vit_of_another_size_is_refused() -> None:
     vit = timm.create_model("test_vit", num_classes=0)
-    with pytest.raises(DesignError, match="does not fit this encoder of 5"):
+    with pytest.raises(DesignError, match="there are 6 blocks there and 5 here; choose the same"):
         copy_vit(single_stream(16, 5, 2, 32, 8), vit)
 
 

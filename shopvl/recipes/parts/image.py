@@ -56,7 +56,10 @@ class PatchLinear:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PatchTower:
-    """A vision transformer of our own as an image tower: square cells, blocks, and the mean of the cells."""
+    """A vision transformer of our own as an image tower: square cells and blocks.
+
+    What is read is the mean of the cells, or the state of a class token before them.
+    """
 
     kind: Literal["vit"] = "vit"
     size_px: Size
@@ -65,6 +68,7 @@ class PatchTower:
     width: Count
     heads: Count
     dropout: Share = 0.0
+    read: Literal["mean", "class"] = "mean"
 
 
 CellNet = Annotated[TimmImage | ThumbnailImage, Field(discriminator="kind")]

@@ -1,0 +1,1 @@
+"""Weights of other libraries' models in layers of our own."""
