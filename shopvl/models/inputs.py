@@ -215,7 +215,7 @@ class VisionTransformer(nn.Module):
         self.encoder = encoder
         if read == "class":
             self.class_token = nn.Parameter(torch.randn(width) * 0.02)  # with its position, which never changes
-        self.norm_before = nn.LayerNorm(width, encoder.norm.eps) if norm_before else nn.Identity()
+        self.norm_before = nn.LayerNorm(width, encoder.blocks[0].norm_mlp.eps) if norm_before else nn.Identity()
         self.read = read
         self.width = width
         self.token_widths = (width,)
