@@ -244,10 +244,9 @@ class Collator:
             ]
             input_mask_BI = _input_mask([draw.random() for draw in own], rates)
             questions = self._training_questions(rows, facts_BK, input_mask_BI, rates, rng)
-        texts = {
-            "title": self.words(titles),
-            "query": self.words([query.text for query in queries], MAX_QUERY_TOKENS),
-        }
+        texts = {"title": self.words(titles)}
+        if self.recipe.query_segment == "query":
+            texts["query"] = self.words([query.text for query in queries], MAX_QUERY_TOKENS)
         if self.recipe.ocr is not None:
             texts["ocr"] = self.printed(printed)
         return Batch(

@@ -223,6 +223,10 @@ class Design:
         """Recipe and digest: what tags and indexes say they were made with."""
         return f"{self.recipe.name}-{self.digest()}"
 
+    def embed_queries(self, texts: Sequence[str]) -> Tensor:
+        """Texts that are no titles (N, D), unit length. Raises DesignError for a model without embeddings."""
+        return self.model.embed_text(self.loader.words(texts).to(self.device), self.recipe.query_segment)
+
     def parameter_count(self) -> int:
         """Trainable numbers, heads included."""
         modules: list[nn.Module] = [self.model] if self.heads is None else [self.model, self.heads]

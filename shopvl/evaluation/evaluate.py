@@ -58,8 +58,7 @@ def ask(design: Design, outputs: ModelOutputs, *, count: int = QUERIES, seed: in
     if not made:
         return []
     with torch.inference_mode():
-        words = design.loader.words(list(made)).to(design.device)
-        vectors = design.model.embed_text(words, "query").float().cpu().numpy()
+        vectors = design.embed_queries(list(made)).float().cpu().numpy()
     return [
         MadeQuery(text, np.flatnonzero(facts[:, list(wants)].all(axis=1)), vector)
         for (text, wants), vector in zip(made.items(), vectors, strict=True)

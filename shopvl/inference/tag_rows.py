@@ -11,9 +11,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
+from shopvl.catalog.cells import language_of
 from shopvl.catalog.queries import facts_named, named_properties
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, FAMILIAR_FROM, UNKNOWN
 from shopvl.data.rows import RejectedRow
@@ -208,12 +210,16 @@ class HeadAnswers:
 
 
 class ZeroShotAnswers:
-    """Compares pictures and titles with the names of the values, in the space that the towers share (CLIP)."""
+    """Compares pictures and titles with the names of the values, in the space that the towers share (CLIP).
+
+    A model that learned from queries reads a name as one; another reads titles that hold it, and takes their mean.
+    """
 
     def __init__(self, design: Design) -> None:
         """Raises DesignError for a design without a shared space, or an ontology without categories."""
         require_capability(design.recipe, "zero-shot")
         self.design = design
+        self.as_queries = design.recipe.query_segment == "query"
         self.labels = {CATEGORY: [CATEGORY_JOIN.join(path) for path in design.ontology.leaves()]}
         self.labels |= {name: list(values) for name, values in design.ontology.values().items() if values}
         if not self.labels[CATEGORY]:
@@ -225,13 +231,19 @@ class ZeroShotAnswers:
 
     def _embedded(self, name: str, values: Sequence[str]) -> Tensor:
         texts = [value.split(CATEGORY_JOIN)[-1].lower() if name == CATEGORY else value.lower() for value in values]
-        words = self.design.loader.words(texts)
-        return self.design.model.embed_text(words.to(self.design.device), "query")
+        if self.as_queries:
+            return self.design.embed_queries(texts)
+        book = self.design.loader.verbalizer.book
+        prop = None if name == CATEGORY else self.design.ontology.property(name)
+        titles = [book.titles(text, prop, "zh" if language_of(text) == "zh" else "en") for text in texts]
+        vectors_ND = self.design.embed_queries([title for several in titles for title in several])
+        means = [vectors_RD.mean(0) for vectors_RD in vectors_ND.split([len(several) for several in titles])]
+        return F.normalize(torch.stack(means), dim=-1)
 
     def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         """Probabilities (B, K) by property: softmax of scaled cosines, averaged over the inputs there are."""
         output = self.design.model(batch)
-        scales = {name: output.scales[f"query-{name}"] for name in inputs}
+        scales = {name: output.scales[f"query-{name}" if self.as_queries else "title-image"] for name in inputs}
         return {
             name: torch.stack([(scales[i] * output.embeddings[i] @ candidates_KD.T).softmax(-1) for i in inputs]).mean(
                 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -209,6 +209,12 @@ class Recipe:
     def reads(self) -> bool:
         """Whether OCR has to read every picture before the model looks."""
         return self.ocr is not None or (isinstance(self.image, Regions) and self.image.words > 0)
+
+    @property
+    def query_segment(self) -> Literal["query", "title"]:
+        """What queries are embedded as: titles, where contrast is of titles and pictures alone (CLIP)."""
+        pairs = {objective.between for objective in self.objectives if isinstance(objective, Contrast)}
+        return "title" if pairs == {"title-image"} and not self.distils else "query"
 
     @property
     def distils(self) -> bool:

@@ -151,7 +151,7 @@ class SearchIndex:
     def text_vectors(self, texts: Sequence[str]) -> np.ndarray:
         """(len(texts), D), unit length."""
         with torch.inference_mode():
-            vectors = self.design.model.embed_text(self.design.loader.words(texts).to(self.design.device), "query")
+            vectors = self.design.embed_queries(texts)
         return unit_vectors(vectors)
 
     def photo_query(self, image: bytes) -> PhotoQuery:

@@ -178,8 +178,7 @@ def _embedded(
 
 def _title_weight(design: Design, queries: Sequence[GeneratedQuery], embeddings: dict[str, torch.Tensor]) -> float:
     with torch.inference_mode():
-        words = design.loader.words([query.text for query in queries]).to(design.device)
-        query_vectors_QD = design.model.embed_text(words, "query").float().cpu().numpy()
+        query_vectors_QD = design.embed_queries([query.text for query in queries]).float().cpu().numpy()
     relevance = [query.fitting for query in queries]
     scores = {
         weight: ranking_at(

@@ -26,6 +26,11 @@ PLACEHOLDERS: dict[Family, set[str]] = {
     "property": {"product", "property", "candidates"},
 }
 MUST_HOLD: dict[Family, set[str]] = {"is": {"level"}, "sold": set(), "has": set(), "property": {"property"}}
+Named = Literal["category", "value"]
+TITLE_PLACEHOLDERS: dict[Named, set[str]] = {
+    "category": {"label", "product"},
+    "value": {"label", "product", "property"},
+}
 MAX_CANDIDATES = 5  # named in a prompt; all are scored
 
 
@@ -55,6 +60,7 @@ class _File(BaseModel):
     language: str
     product: str
     unknown: str
+    titles: Mapping[Named, tuple[str, ...]] = {}
     families: Mapping[Family, tuple[str, ...]]
 
 
@@ -93,6 +99,18 @@ class PromptBook:
             else ", ".join([*((v.name(language) or v.id).lower() for v in _frequent(prop)), file.unknown]),
         }
         return [phrasing.format(**fill) for phrasing in file.families[question.family]]
+
+    def titles(self, label: str, prop: Property | None, language: str = "en") -> list[str]:
+        """A value of the property, or a category where that is None, as titles would name it; CLIP's templates.
+
+        A language without a file, or whose file has none, gives the label alone.
+        """
+        file = self.files.get(language)
+        templates = () if file is None else file.titles.get("category" if prop is None else "value", ())
+        if file is None or not templates:
+            return [label]
+        about = "" if prop is None else (prop.name(language) or prop.id).lower()
+        return [template.format(label=label, product=file.product, property=about) for template in templates]
 
     def unknown(self, language: str) -> str:
         """The word for `unknown`."""
@@ -136,22 +154,30 @@ def _faults(file: _File) -> list[str]:
     for name, phrasings in file.families.items():
         for phrasing in phrasings:
             faults += [f"{phrasing!r} {fault}" for fault in _phrasing_faults(name, phrasing)]
+    for named, templates in file.titles.items():
+        for template in templates:
+            wanted = TITLE_PLACEHOLDERS[named]
+            faults += [f"{template!r} {fault}" for fault in _brace_faults(template, named, wanted, {"label"})]
     return faults
 
 
 def _phrasing_faults(family: Family, phrasing: str) -> Iterator[str]:
     if phrasing.count(SLOT) != 1:
         yield f"has {phrasing.count(SLOT)} slots, exactly one {SLOT} was wanted"
+    yield from _brace_faults(phrasing, family, PLACEHOLDERS[family], MUST_HOLD[family])
+
+
+def _brace_faults(phrasing: str, family: str, known: set[str], must_hold: set[str]) -> Iterator[str]:
     try:
         pieces = list(string.Formatter().parse(phrasing))
     except ValueError as fault:
         yield f"has braces that do not pair ({fault}); write {{{{ or }}}} for one that is meant"
         return
     placeholders = {placeholder for _, placeholder, _, _ in pieces if placeholder is not None}
-    if odd := placeholders - PLACEHOLDERS[family]:
+    if odd := placeholders - known:
         yield f"holds {{{sorted(odd)[0]}}}, which {family!r} does not fill"
     for _, placeholder, form, conversion in pieces:
         if form or conversion:
             yield f"gives {placeholder} a format; write {{{placeholder}}} alone"
-    if lacking := MUST_HOLD[family] - placeholders:
+    if lacking := must_hold - placeholders:
         yield f"does not hold {{{sorted(lacking)[0]}}}"

@@ -68,6 +68,12 @@ families:
         ("has [MASK]", "{product:d} [MASK]", "'{product:d} [MASK]' gives product a format; write {product} alone"),
         ("has [MASK]", "{product!z} [MASK]", "'{product!z} [MASK]' gives product a format; write {product} alone"),
         ("product: thing", "", "product"),
+        ("families:", "titles: {category: ['a thing']}\nfamilies:", "'a thing' does not hold {label}"),
+        (
+            "families:",
+            "titles: {category: ['{property} {label}']}\nfamilies:",
+            "'{property} {label}' holds {property}, which 'category' does not fill",
+        ),
         ("  has:", "  hass:", "hass"),
     ],
 )
@@ -76,6 +82,18 @@ def test_a_faulty_file_is_named_with_its_fault(tmp_path: Path, old: str, new: st
     with pytest.raises(CatalogError, match=r"the prompt file .*xx\.yaml cannot be used") as fault:
         PromptBook.load(tmp_path)
     assert said in str(fault.value)
+
+
+def test_a_label_is_named_as_titles_would(book: PromptBook, named: Ontology) -> None:
+    colour = named.property("Colour")
+    for language, label, about in (("en", "red", "colour"), ("zh", "红色", "颜色")):
+        for prop in (colour, None):
+            texts = book.titles(label, prop, language)
+            assert texts[0] == label
+            assert len(set(texts)) > 1
+            assert all(label in text and "{" not in text for text in texts)
+        assert any(about in text for text in book.titles(label, colour, language))
+    assert book.titles("rot", colour, "de") == ["rot"]
 
 
 def test_names_in_every_language_stand_for_the_same_answers(book: PromptBook, named: Ontology) -> None:
