@@ -62,17 +62,17 @@ def _ratio(layer: SelfAttention, plain: SelfAttention) -> float:
 def _seconds(layer: SelfAttention) -> float:
     x_BND = torch.randn(B, N, WIDTH, requires_grad=True)
     begun = time.process_time()
-    layer(x_BND, None, IMAGE).sum().backward()
+    layer(x_BND, image=IMAGE).sum().backward()
     return time.process_time() - begun
 
 
 def _peak(layer: SelfAttention) -> int:
     """Most bytes allocated at once during a forward and backward pass, beyond what was there before."""
     x_BND = torch.randn(B, N, WIDTH, requires_grad=True)
-    layer(x_BND, None, IMAGE).sum().backward()
+    layer(x_BND, image=IMAGE).sum().backward()
     layer.zero_grad(set_to_none=True)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        layer(x_BND, None, IMAGE).sum().backward()
+        layer(x_BND, image=IMAGE).sum().backward()
     alive = peak = 0
     for event in seen.profiler.kineto_results.events():
         if event.name() == "[memory]":

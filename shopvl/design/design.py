@@ -28,13 +28,12 @@ from shopvl.design.folder import (
     ONTOLOGY,
     READY,
     WEIGHTS,
-    current_name,
     file_in,
-    former_name,
     put_in_place,
     read_config,
     read_tokenizer,
 )
+from shopvl.design.migration import current_name, former_name
 from shopvl.design.quantization import restored, rounded
 from shopvl.errors import DesignError, RecipeError, ShopvlError
 from shopvl.files import atomic_folder
@@ -301,9 +300,8 @@ class Design:
                 f"{folder} was tuned by a shopvl that read titles in another way, "
                 "so its words would be taken for others; tune it again"
             )
-        if config["format"] < 4:
-            tensors = {current_name(name): tensor for name, tensor in tensors.items()}
-        design._load_tensors(tensors, folder)
+        named = {current_name(name, config["format"]): tensor for name, tensor in tensors.items()}
+        design._load_tensors(named, folder)
         design.model.eval()
         return design
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ from shopvl.errors import DesignError, ShopvlError
 from shopvl.text.tokenizer import FILE_NAME as TOKENIZER
 from shopvl.text.tokenizer import Tokenizer
 
-# 1: no int8 weights; up to 2: other grams of titles; up to 3: other names of weights; up to 4: no familiarity
-FORMAT = 5
+# 1: no int8 weights; up to 2: other grams of titles; up to 3 and 5: other names of weights; up to 4: no familiarity
+FORMAT = 6
 CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, FAMILIARITY, CARD = (
     "config.json",
     "model.safetensors",
@@ -20,19 +19,6 @@ CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, FAMILIARITY, CARD = (
     "calibration.json",
     "familiarity.safetensors",
     "README.md",
-)
-# names of weights, or of what they are part of: as saved up to format 3, and now
-RENAMED = (
-    ("model.head.begin", "model.head.bos"),
-    ("model.head.enter", "model.head.in_norm"),
-    ("model.head.leave", "model.head.out_norm"),
-    ("model.head.known", "model.head.title_answer_bias"),
-    ("model.head.seen", "model.head.image_only_answer_bias"),
-    ("model.head.wide", "model.head.ngram_linear"),
-    ("model.head.whole", "model.head.image_linear"),
-    ("model.head.beside", "model.head.image_linear_with_title"),
-    (".norm_memory", ".norm_cross"),
-    (".memory_out", ".cross_out"),
 )
 READY = ".ready"  # a folder in a design's: all files of a save, not yet in their places
 
@@ -50,23 +36,6 @@ def put_in_place(folder: Path) -> None:
         for file in sorted(ready.iterdir(), key=lambda file: file.name == CONFIG):
             file.replace(folder / file.name)
         ready.rmdir()
-
-
-def current_name(name: str) -> str:
-    """The name of a weight that was saved up to format 3."""
-    return _replaced(name, RENAMED)
-
-
-def former_name(name: str) -> str:
-    """The name that a weight had up to format 3. A design's own name is a digest over these, so that it stays."""
-    return _replaced(name, [(now, before) for before, now in RENAMED])
-
-
-def _replaced(name: str, pairs: Iterable[tuple[str, str]]) -> str:
-    name += "."  # only whole parts of a name are replaced
-    for old, new in pairs:
-        name = name.replace(f"{old}.", f"{new}.")
-    return name.removesuffix(".")
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

@@ -1,19 +1,22 @@
-"""Self-attention and the pre-norm transformer block that every encoder of our own is stacked from."""
+"""Attention told by a sight, and the transformer block that every encoder of our own is stacked from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from shopvl.batch import require
 from shopvl.models.crossing import CrossingName, crossing_of, head_dim, head_dim_of, out_proj, project
+from shopvl.models.sight import EVERYTHING, Context, KeysValues, KeyValueCache, Packing, Sight
 
 NORM_EPS = 1e-6  # as in ViT, so that its weights can be copied
 FEW_QUERIES = 64
-KeysValues = tuple[Tensor, Tensor]
+NormPlace = Literal["pre", "post"]
+Activation = Literal["gelu", "gelu-tanh", "quick-gelu"]
 
 
 def attend(
@@ -23,20 +26,32 @@ def attend(
     sees: Tensor | None,
     dropout: float = 0.0,
     scale: float | None = None,
+    causal: bool = False,
 ) -> Tensor:
     """Scaled dot-product attention (B, H, N, d), where `sees`, broadcastable to (B, H, N, M), is True.
 
-    Products are multiplied by `scale`, by default one over the root of d.
+    `causal`, without `sees`: a position sees those before it and itself. Products are multiplied by `scale`, by default
+    one over the root of d.
 
     Training in bfloat16 on a CPU avoids the fused kernel: its backward pass takes four to eight times longer there at
     the lengths of thumbnails and prompts.
     """
     if not (q_BHNd.requires_grad and q_BHNd.dtype == torch.bfloat16 and q_BHNd.device.type == "cpu"):
-        return F.scaled_dot_product_attention(q_BHNd, k_BHMd, v_BHMd, attn_mask=sees, dropout_p=dropout, scale=scale)
+        return F.scaled_dot_product_attention(
+            q_BHNd, k_BHMd, v_BHMd, attn_mask=sees, dropout_p=dropout, scale=scale, is_causal=causal
+        )
+    if causal:
+        sees = torch.ones(q_BHNd.shape[2], k_BHMd.shape[2], dtype=torch.bool, device=q_BHNd.device).tril()
     return _written_out(q_BHNd, [(k_BHMd, v_BHMd)], sees, dropout, scale)
 
 
-def attend_groups(q_BHNd: Tensor, groups: Sequence[KeysValues], sees: Tensor, scale: float | None = None) -> Tensor:
+def attend_groups(
+    q_BHNd: Tensor,
+    groups: Sequence[KeysValues],
+    sees: Tensor | None,
+    dropout: float = 0.0,
+    scale: float | None = None,
+) -> Tensor:
     """`attend` to all groups' keys and values, side by side; a group (1, H, M, d) is shared by all rows.
 
     Few queries do not use the fused kernel: their logits are small, but a copy of the shared group per row is not.
@@ -45,7 +60,7 @@ def attend_groups(q_BHNd: Tensor, groups: Sequence[KeysValues], sees: Tensor, sc
         B = len(q_BHNd)
         k, v = (torch.cat([pair[i].expand(B, -1, -1, -1) for pair in groups], dim=2) for i in (0, 1))
         return attend(q_BHNd, k, v, sees, scale=scale)
-    return _written_out(q_BHNd, groups, sees, 0.0, scale)
+    return _written_out(q_BHNd, groups, sees, dropout, scale)
 
 
 def _written_out(
@@ -55,7 +70,8 @@ def _written_out(
     logits = torch.cat([_product(q_BHNd, k.transpose(-1, -2)) for k, _ in groups], dim=-1)
     if sees is not None:
         logits = logits.masked_fill(~sees, torch.finfo(logits.dtype).min)
-    weights = F.dropout(logits.softmax(-1, dtype=torch.float32).to(q_BHNd.dtype), dropout)
+    exact = torch.promote_types(logits.dtype, torch.float32)
+    weights = F.dropout(logits.softmax(-1, dtype=exact).to(logits.dtype), dropout)
     parts = weights.split([k.shape[2] for k, _ in groups], dim=-1)
     mixed = [_product(part, v) for part, (_, v) in zip(parts, groups, strict=True)]
     return sum(mixed[1:], mixed[0])
@@ -68,20 +84,8 @@ def _product(x_BHNI: Tensor, y_BHIJ: Tensor) -> Tensor:
     return x_BHNI @ y_BHIJ
 
 
-@dataclass(frozen=True)
-class Packing:
-    """How rows of different lengths lie in (M, D), one after the other, in groups of one length.
-
-    `shapes` are (rows, length) of the groups; `real` marks each group's positions (rows, length) that are no padding,
-    or is None where all are real.
-    """
-
-    shapes: tuple[tuple[int, int], ...]
-    real: tuple[Tensor | None, ...]
-
-
 class SelfAttention(nn.Module):
-    """Multi-head self-attention; padded positions are not attended to.
+    """Multi-head self-attention to what a sight says.
 
     With a `crossing`, attention between words and patches differs from attention within either (`models/crossing.py`).
     """
@@ -97,36 +101,58 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * inner)
         self.out = nn.Linear(inner, width)
 
-    def forward(self, x: Tensor, real: Tensor | Packing | None = None, image: Tensor | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D), with `real` (B, N) or None: all positions are; or (M, D) -> (M, D) with a packing.
+    def forward(self, x: Tensor, sight: Sight = EVERYTHING, image: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D), or packed rows (M, D) -> (M, D) where the sight has a packing.
 
         `image` (B, N) or (M,) says which positions are patches; only a crossing asks.
         """
-        q, k, v = project(x, self.qkv, self.heads, self.crossing, image)
-        if isinstance(real, Packing):
-            counts = [rows * length for rows, length in real.shapes]
-            groups = zip(q.split(counts), k.split(counts), v.split(counts), real.shapes, real.real, strict=True)
-            mixed = torch.cat([self._mixed_group(*group).flatten(0, 1) for group in groups])
-        else:
-            mixed = self._mixed(q, k, v, real)
-        return out_proj(mixed, self.qkv, self.out, self.crossing, image)
+        if not isinstance(sight.real, Packing):
+            return self.read(x, sight, image)[0]
+        projected = project(x, self.qkv, self.heads, self.crossing, image)
+        counts = [rows * length for rows, length in sight.real.shapes]
+        mixed = []
+        for *qkv_MHd, shape, own_sight in zip(
+            *(part.split(counts) for part in projected), sight.real.shapes, sight.groups, strict=True
+        ):
+            q, k, v = (part.unflatten(0, shape).transpose(1, 2) for part in qkv_MHd)
+            mixed.append(self._mixed(q, k, v, own_sight).transpose(1, 2).flatten(0, 1))
+        mixed_MHd = torch.cat(mixed)
+        return out_proj(mixed_MHd, self.qkv, self.out, self.crossing, image)
 
-    def shares(self, x_BND: Tensor, real_BN: Tensor, image_BN: Tensor | None = None) -> Tensor:
+    def read(
+        self, x_BND: Tensor, sight: Sight, image: Tensor | None = None, past: Sequence[KeysValues] = ()
+    ) -> tuple[Tensor, KeysValues]:
+        """(B, N, D), and these positions' own keys and values (B, H, N, d).
+
+        They attend to `past`, in that order (a pair of one row is shared by all), and then to themselves; the sight is
+        of the whole line.
+        """
+        q, k, v = self._projected(x_BND, image)
+        mixed_BHNd = self._mixed(q, k, v, sight, past)
+        return out_proj(mixed_BHNd.transpose(1, 2), self.qkv, self.out, self.crossing, image), (k, v)
+
+    def keys_values(self, x_BND: Tensor, image: Tensor | None = None) -> KeysValues:
+        """What others attend to, without these positions' own next states."""
+        _, k, v = self._projected(x_BND, image)
+        return k, v
+
+    def shares(self, x_BND: Tensor, sight: Sight = EVERYTHING, image: Tensor | None = None) -> Tensor:
         """Attention weights (B, N, N), the mean of the heads; rows sum to 1."""
-        q, k, _ = project(x_BND, self.qkv, self.heads, self.crossing, image_BN)
-        logits_BHNN = torch.einsum("bihd,bjhd->bhij", q, k) * head_dim_of(self.qkv, self.heads) ** -0.5
-        return logits_BHNN.masked_fill(~real_BN[:, None, None, :], -torch.inf).softmax(-1).mean(1)
+        q, k, _ = self._projected(x_BND, image)
+        logits_BHNN = q @ k.transpose(-1, -2) * head_dim_of(self.qkv, self.heads) ** -0.5
+        sees = sight.mask(x_BND.shape[1])
+        return (logits_BHNN if sees is None else logits_BHNN.masked_fill(~sees, -torch.inf)).softmax(-1).mean(1)
 
-    def _mixed_group(
-        self, q_MHd: Tensor, k_MHd: Tensor, v_MHd: Tensor, shape: tuple[int, int], real_BN: Tensor | None
-    ) -> Tensor:
-        return self._mixed(q_MHd.unflatten(0, shape), k_MHd.unflatten(0, shape), v_MHd.unflatten(0, shape), real_BN)
+    def _projected(self, x_BND: Tensor, image: Tensor | None) -> tuple[Tensor, ...]:
+        return tuple(part.transpose(1, 2) for part in project(x_BND, self.qkv, self.heads, self.crossing, image))
 
-    def _mixed(self, q_BNHd: Tensor, k_BNHd: Tensor, v_BNHd: Tensor, real_BN: Tensor | None) -> Tensor:
-        q, k, v = (part.transpose(1, 2) for part in (q_BNHd, k_BNHd, v_BNHd))
-        sees = None if real_BN is None else real_BN[:, None, None, :]
-        scale = head_dim_of(self.qkv, self.heads) ** -0.5
-        return attend(q, k, v, sees, self.dropout if self.training else 0.0, scale).transpose(1, 2)
+    def _mixed(self, q: Tensor, k: Tensor, v: Tensor, sight: Sight, past: Sequence[KeysValues] = ()) -> Tensor:
+        dropout, scale = self.dropout if self.training else 0.0, head_dim_of(self.qkv, self.heads) ** -0.5
+        if past:
+            return attend_groups(q, [*past, (k, v)], sight.mask(q.shape[2]), dropout, scale)
+        if sight.in_order:
+            return attend(q, k, v, None, dropout, scale, causal=True)
+        return attend(q, k, v, sight.mask(q.shape[2]), dropout, scale)
 
 
 class CrossAttention(nn.Module):
@@ -140,41 +166,121 @@ class CrossAttention(nn.Module):
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x_BND: Tensor, other_BMD: Tensor, real_BM: Tensor) -> Tensor:
+    def context(self, states_BMD: Tensor, real_BM: Tensor) -> Context:
+        """The other line as this layer attends to it."""
+        k, v = self.key_value(states_BMD).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return Context((k, v), real_BM)
+
+    def forward(self, x_BND: Tensor, context: Context) -> Tensor:
         """(B, N, D); zeros where the other line has no position at all."""
-        if not other_BMD.shape[1]:
+        if not context.real_BM.shape[1]:
             return torch.zeros_like(x_BND)
         q = self.query(x_BND).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        k, v = self.key_value(other_BMD).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed_BHNd = attend(q, k, v, real_BM[:, None, None, :], self.dropout if self.training else 0.0)
+        sees = context.real_BM[:, None, None, :]
+        mixed_BHNd = attend(q, *context.keys_values, sees, self.dropout if self.training else 0.0)
         return self.out(mixed_BHNd.transpose(1, 2).flatten(2))
 
 
+class QuickGELU(nn.Module):
+    """The sigmoid form of GELU that CLIP was trained with (arXiv:1606.08415)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+def two_layers(width: int, dropout: float, activation: Activation = "gelu") -> nn.Sequential:
+    """The network that follows attention in a block, four times as wide inside."""
+    match activation:
+        case "gelu":
+            middle: nn.Module = nn.GELU()
+        case "gelu-tanh":  # GPT's
+            middle = nn.GELU(approximate="tanh")
+        case "quick-gelu":
+            middle = QuickGELU()
+    return nn.Sequential(nn.Linear(width, 4 * width), middle, nn.Dropout(dropout), nn.Linear(4 * width, width))
+
+
 class Block(nn.Module):
-    """Pre-norm transformer block (arXiv:2002.04745): attention, then a two-layer GELU network, each added."""
+    """A transformer block: attention to its own line, to a context if it has one, then a two-layer network, each added.
+
+    `norm` says whether layers are given normed states (`pre`, arXiv:2002.04745: ViT, GPT-2, CLIP) or sums are normed
+    (`post`, arXiv:1706.03762: BERT, GPT). `context="only"` leaves out the attention to its own line (co-attention,
+    arXiv:1908.02265). `attention_dropout` is by default `dropout`, which is that of the network's hidden layer.
+    """
 
     def __init__(
-        self, width: int, heads: int, dropout: float = 0.0, crossing: CrossingName = "none", whole_heads: bool = False
+        self,
+        width: int,
+        heads: int,
+        dropout: float = 0.0,
+        crossing: CrossingName = "none",
+        whole_heads: bool = False,
+        *,
+        norm: NormPlace = "pre",
+        context: bool | Literal["only"] = False,
+        activation: Activation = "gelu",
+        eps: float = NORM_EPS,
+        attention_dropout: float | None = None,
     ) -> None:
         super().__init__()
-        self.norm_attention = nn.LayerNorm(width, eps=NORM_EPS)
-        self.attention = SelfAttention(width, heads, dropout, crossing, whole_heads)
-        self.norm_mlp = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = two_layers(width, dropout)
+        self.norm_place = norm
+        dropped = dropout if attention_dropout is None else attention_dropout
+        if context != "only":
+            self.norm_attention = nn.LayerNorm(width, eps=eps)
+            self.attention = SelfAttention(width, heads, dropped, crossing, whole_heads)
+        self.norm_mlp = nn.LayerNorm(width, eps=eps)
+        self.mlp = two_layers(width, dropout, activation)
+        if context:
+            self.norm_cross = nn.LayerNorm(width, eps=eps)
+            self.cross = CrossAttention(width, heads, dropped)
+        self.own = context != "only"
 
-    def forward(self, x: Tensor, real: Tensor | Packing | None = None, image: Tensor | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D), or packed rows, as `SelfAttention` takes them."""
-        x = x + self.attention(self.norm_attention(x), real, image)
-        return x + self.mlp(self.norm_mlp(x))
+    def forward(
+        self, x: Tensor, sight: Sight = EVERYTHING, image: Tensor | None = None, context: Context | None = None
+    ) -> Tensor:
+        """(B, N, D) -> (B, N, D), or packed rows, as `SelfAttention` takes them.
 
+        Without a `context` (what `self.cross.context` makes of another line's states) that attention is left out.
+        """
+        if self.own:
+            x = self._sum(x, self.attention(self._given(x, self.norm_attention), sight, image), self.norm_attention)
+        return self._rest(x, context)
 
-def two_layers(width: int, dropout: float) -> nn.Sequential:
-    """The network that follows attention in a block, four times as wide inside."""
-    return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width))
+    def read(
+        self,
+        x_BND: Tensor,
+        sight: Sight,
+        image: Tensor | None = None,
+        context: Context | None = None,
+        past: Sequence[KeysValues] = (),
+    ) -> tuple[Tensor, KeysValues]:
+        """`forward` after `past`, and these positions' own keys and values, as `SelfAttention.read` has them."""
+        mixed_BND, own = self.attention.read(self._given(x_BND, self.norm_attention), sight, image, past)
+        return self._rest(self._sum(x_BND, mixed_BND, self.norm_attention), context), own
+
+    def keys_values(self, x_BND: Tensor, image: Tensor | None = None) -> KeysValues:
+        """What later positions attend to in this block, without these positions' own next states."""
+        return self.attention.keys_values(self._given(x_BND, self.norm_attention), image)
+
+    def shares(self, x_BND: Tensor, sight: Sight = EVERYTHING, image: Tensor | None = None) -> Tensor:
+        """Attention weights to its own line (B, N, N), the mean of the heads; rows sum to 1."""
+        return self.attention.shares(self._given(x_BND, self.norm_attention), sight, image)
+
+    def _rest(self, x: Tensor, context: Context | None) -> Tensor:
+        if context is not None:
+            x = self._sum(x, self.cross(self._given(x, self.norm_cross), context), self.norm_cross)
+        return self._sum(x, self.mlp(self._given(x, self.norm_mlp)), self.norm_mlp)
+
+    def _given(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+        return norm(x) if self.norm_place == "pre" else x
+
+    def _sum(self, x: Tensor, change: Tensor, norm: nn.LayerNorm) -> Tensor:
+        return x + change if self.norm_place == "pre" else norm(x + change)
 
 
 class Encoder(nn.Module):
-    """Blocks in a row and a last norm."""
+    """Blocks in a row, and a last norm where blocks have theirs first."""
 
     def __init__(
         self,
@@ -184,16 +290,77 @@ class Encoder(nn.Module):
         dropout: float = 0.0,
         crossing: CrossingName = "none",
         whole_heads: bool = False,
+        *,
+        norm: NormPlace = "pre",
+        context: bool = False,
+        activation: Activation = "gelu",
+        eps: float = NORM_EPS,
+        attention_dropout: float | None = None,
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads, dropout, crossing, whole_heads) for _ in range(layers))
-        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.blocks = nn.ModuleList(
+            Block(
+                width,
+                heads,
+                dropout,
+                crossing,
+                whole_heads,
+                norm=norm,
+                context=context,
+                activation=activation,
+                eps=eps,
+                attention_dropout=attention_dropout,
+            )
+            for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width, eps=eps) if norm == "pre" else nn.Identity()
 
-    def forward(self, x: Tensor, real: Tensor | Packing | None = None, image: Tensor | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D), or packed rows, as `SelfAttention` takes them."""
+    def forward(
+        self,
+        x: Tensor,
+        sight: Sight = EVERYTHING,
+        image: Tensor | None = None,
+        other: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """(B, N, D) -> (B, N, D), or packed rows, as `SelfAttention` takes them.
+
+        `other` is another line, its states (B, M, D) and which are real (B, M), for blocks with a context.
+        """
         for block in self.blocks:
-            x = block(x, real, image)
+            x = block(x, sight, image, None if other is None else block.cross.context(*other))
         return self.norm(x)
+
+    def read(
+        self,
+        x_BND: Tensor,
+        sight: Sight | None = None,
+        image: Tensor | None = None,
+        other: tuple[Tensor, Tensor] | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> tuple[Tensor, KeyValueCache]:
+        """`forward`, and what to keep; with the `cache` of what was read before, x are the positions that follow.
+
+        The sight is of the whole line; after a cache it is by default that of `KeyValueCache.sight_after`. The other
+        line is given once: a cache keeps it.
+        """
+        if cache is None:
+            pasts: list[list[KeysValues]] = [[] for _ in self.blocks]
+            contexts = () if other is None else tuple(block.cross.context(*other) for block in self.blocks)
+        else:
+            pasts, contexts = [[pair] for pair in cache.layers], cache.contexts
+            sight = sight or cache.sight_after(x_BND.shape[1])
+        sight, kept = require(sight, "a sight", by="a line's first positions"), []
+        for number, (block, past) in enumerate(zip(self.blocks, pasts, strict=True)):
+            x_BND, own = block.read(x_BND, sight, image, contexts[number] if contexts else None, past)
+            kept.append(_longer(past, own))
+        return self.norm(x_BND), KeyValueCache(tuple(kept), sight, contexts)
+
+
+def _longer(past: Sequence[KeysValues], own: KeysValues) -> KeysValues:
+    if not past:
+        return own
+    (k, v), (own_k, own_v) = past[0], own
+    return torch.cat([k, own_k], dim=2), torch.cat([v, own_v], dim=2)
 
 
 def mean_of_real(x_BND: Tensor, real_BN: Tensor) -> Tensor:
@@ -205,12 +372,15 @@ def mean_of_real(x_BND: Tensor, real_BN: Tensor) -> Tensor:
 LENGTH_STEP = 2  # rows are padded to a multiple of this: fewer groups, for few positions more; on a CPU 8 costs 7%
 
 
-def encode_real(encoder: Encoder, x_BND: Tensor, real_BN: Tensor, image_BN: Tensor | None = None) -> Tensor:
+def encode_real(encoder: Encoder, x_BND: Tensor, sight: Sight, image_BN: Tensor | None = None) -> Tensor:
     """The encoder's states (B, N, D) at the real positions and zeros elsewhere, at the cost of the real ones only.
 
-    Rows are packed one after the other; attention alone goes by groups of rows of one length. Equal to masking.
+    Rows are packed one after the other; attention alone goes by groups of rows of one length. Equal to masking. The
+    sight has its `real` (B, N) and no table.
     """
     B, N, D = x_BND.shape
+    real_BN = sight.real
+    assert isinstance(real_BN, Tensor)
     counts_B = real_BN.sum(1)
     lengths_B = (-(-counts_B // LENGTH_STEP) * LENGTH_STEP).clamp(max=N)
     order = lengths_B.argsort(stable=True)
@@ -224,8 +394,9 @@ def encode_real(encoder: Encoder, x_BND: Tensor, real_BN: Tensor, image_BN: Tens
     real = [part[:, :length] for part, length in zip(real_here_BN.split(rows), lengths, strict=True) if length]
     packing = Packing(shapes, tuple(None if bool(part.all()) else part for part in real))
     source_M = flat_BN[order][taken_BN]
-    image_M = None if image_BN is None else image_BN.flatten()[source_M]
-    states_MD = encoder(x_BND.flatten(0, 1).index_select(0, source_M), packing, image_M)
+    image_M, turn_M = (None if part is None else part.flatten()[source_M] for part in (image_BN, sight.turn))
+    packed = Sight(packing, turn_M, in_order=sight.in_order)
+    states_MD = encoder(x_BND.flatten(0, 1).index_select(0, source_M), packed, image_M)
     kept_M = real_here_BN[taken_BN].nonzero()[:, 0]
     target_M = flat_BN[order][real_here_BN]
     output_MD = states_MD.new_zeros(B * N, D).index_copy(0, target_M, states_MD.index_select(0, kept_M))

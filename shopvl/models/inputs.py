@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from shopvl.batch import PictureCells, Pictures, Words, require
 from shopvl.models.attention import Encoder, encode_real, mean_of_real
+from shopvl.models.sight import Sight
 
 Reading = Literal["mean", "class"]
 SEGMENTS = ("title", "query", "ocr", "prompt")  # kinds of text that one text encoder tells apart
@@ -232,7 +233,7 @@ class VisionTransformer(nn.Module):
             x_BND = torch.cat([first_B1D, x_BND], dim=1)
             kept_BN = None if kept_BP is None else F.pad(kept_BP, (1, 0), value=True)
         x_BND = self.norm_before(x_BND)
-        states_BND = self.encoder(x_BND) if kept_BN is None else encode_real(self.encoder, x_BND, kept_BN)
+        states_BND = self.encoder(x_BND) if kept_BN is None else encode_real(self.encoder, x_BND, Sight(kept_BN))
         if self.read == "class":
             return states_BND[:, 0], [states_BND[:, 1:]]
         return states_BND.mean(1) if kept_BP is None else mean_of_real(states_BND, kept_BP), [states_BND]
@@ -260,7 +261,7 @@ class TextTower(nn.Module):
 
     def read(self, words: Words, segment: str) -> tuple[Tensor, Tensor]:
         """The mean of the words (B, width), and each of them (B, T, width)."""
-        states_BTD = self.encoder(self.embedding(words, segment), words.real_BT)
+        states_BTD = self.encoder(self.embedding(words, segment), Sight(words.real_BT))
         return mean_of_real(states_BTD, words.real_BT), states_BTD
 
 

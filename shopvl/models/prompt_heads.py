@@ -18,87 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, Questions, Words, require
-from shopvl.models.attention import NORM_EPS, KeysValues, attend, attend_groups
-from shopvl.models.crossing import CrossingName, crossing_of, head_dim, head_dim_of, out_proj, project
+from shopvl.models.attention import NORM_EPS, Block
+from shopvl.models.crossing import CrossingName
 from shopvl.models.heads import LinearHead, TitleWords
+from shopvl.models.sight import KeysValues, Sight
 from shopvl.recipes.parts import MAX_PLACES
 from shopvl.text.trie import Trie, build_trie
-
-
-class PromptBlock(nn.Module):
-    """A pre-norm transformer block with an explicit attention mask; optionally cross-attention to a context."""
-
-    def __init__(self, width: int, heads: int, dropout: float, cross: bool, crossing: CrossingName = "none") -> None:
-        super().__init__()
-        self.heads = heads
-        inner = heads * head_dim(crossing, width, heads)
-        self.crossing = crossing_of(crossing, width, heads, inner)
-        self.norm_attention = nn.LayerNorm(width, eps=NORM_EPS)
-        self.qkv = nn.Linear(width, 3 * inner)
-        self.out = nn.Linear(inner, width)
-        self.norm_mlp = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
-        )
-        if cross:
-            self.norm_cross = nn.LayerNorm(width, eps=NORM_EPS)
-            self.query = nn.Linear(width, width)
-            self.key_value = nn.Linear(width, 2 * width)
-            self.cross_out = nn.Linear(width, width)
-
-    def forward(
-        self,
-        x_BND: Tensor,
-        sees: Tensor,
-        more: Sequence[KeysValues] = (),
-        context: tuple[KeysValues, Tensor] | None = None,
-        image: Tensor | None = None,
-    ) -> tuple[Tensor, KeysValues]:
-        """(B, N, D) -> the same, and this block's own keys and values (B, H, N, d).
-
-        Attends to `more` (in that order; a pair of one row is shared by all) and then to itself, where `sees`,
-        broadcastable to (B, 1, N, keys), is True; `context` is what `cross_kv` gave, and its mask (B, 1, 1, P). `image`
-        (B, N) says which positions are cells of the picture; None: none is.
-        """
-        q, k, v = self._projected(x_BND, image)
-        scale = head_dim_of(self.qkv, self.heads) ** -0.5
-        groups = [*more, (k, v)]
-        mixed_BHNd = attend_groups(q, groups, sees, scale) if more else attend(q, k, v, sees, scale=scale)
-        mixed_BNHd = mixed_BHNd.transpose(1, 2)
-        x_BND = x_BND + out_proj(mixed_BNHd, self.qkv, self.out, self.crossing, _sides(x_BND, image))
-        if context is not None:
-            (key, value), real = context
-            (query,) = self._split(self.query(self.norm_cross(x_BND)), 1)
-            x_BND = x_BND + self.cross_out(self._merged(attend(query, key, value, real)))
-        return x_BND + self.mlp(self.norm_mlp(x_BND)), (k, v)
-
-    def self_kv(self, x_BND: Tensor, image: Tensor | None = None) -> KeysValues:
-        """Keys and values of positions that others attend to in this block, without their own next states."""
-        _, k, v = self._projected(x_BND, image)
-        return k, v
-
-    def _projected(self, x_BND: Tensor, image: Tensor | None) -> tuple[Tensor, ...]:
-        states_BND = self.norm_attention(x_BND)
-        qkv = project(states_BND, self.qkv, self.heads, self.crossing, _sides(x_BND, image))
-        return tuple(part.transpose(1, 2) for part in qkv)
-
-    def cross_kv(self, context_BPD: Tensor) -> KeysValues:
-        """Keys and values of a context, for cross-attention."""
-        key, value = self._split(self.key_value(context_BPD), 2)
-        return key, value
-
-    def _split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
-        B, N, _ = x.shape
-        return tuple(x.view(B, N, parts, self.heads, -1).permute(2, 0, 3, 1, 4))
-
-    @staticmethod
-    def _merged(mixed_BHNd: Tensor) -> Tensor:
-        return mixed_BHNd.transpose(1, 2).flatten(2)
-
-
-def _sides(x_BND: Tensor, image: Tensor | None) -> Tensor:
-    """(B, N) bool: the given one, or all False."""
-    return torch.zeros(x_BND.shape[:2], dtype=torch.bool, device=x_BND.device) if image is None else image
 
 
 @dataclass(frozen=True)
@@ -142,7 +67,9 @@ class PromptHead(nn.Module):
             torch.randn(2, width) * 0.02
         )  # a first position that is never hidden; that of a context
         self.in_norm = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(PromptBlock(width, heads, dropout, cross, crossing) for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, dropout, crossing, context=cross, attention_dropout=0.0) for _ in range(layers)
+        )
         self.out_norm = nn.LayerNorm(width, eps=NORM_EPS)
 
     def picture(self, tokens: Sequence[Tensor]) -> Tensor:
@@ -178,13 +105,13 @@ class PromptHead(nn.Module):
         x_QTD = self._embedded(self.word(words_QTC) + self.place[:T] + self.kind[1])
         start_QD = x_QTD[torch.arange(Q, device=x_QTD.device), questions.slot_Q]
         words_QT = self._prompt_words(questions)
-        sees = words_QT[:, None, None, :]
+        image_QT = torch.zeros_like(words_QT)
         keys_values = []
         for block in self.blocks:
             if block is self.blocks[-1]:
-                k, v = block.self_kv(x_QTD)
+                k, v = block.keys_values(x_QTD, image_QT)
             else:
-                x_QTD, (k, v) = block(x_QTD, sees)
+                x_QTD, (k, v) = block.read(x_QTD, Sight(words_QT), image_QT)
             keys_values.append((_one_line(k, words_QT), _one_line(v, words_QT)))
         return keys_values, start_QD
 
@@ -209,29 +136,29 @@ class PromptHead(nn.Module):
         `picture` and `title` are positions with masks of what may be seen; slot m belongs to question `owner_M[m]` and
         sees the slots `sees_MM[m]`.
         """
-        image_BN = None
         if self.cross:
             x_BND, real_BN = self._with_bos(*title, 0)
-            context_BPD, real_BP = self._with_bos(*picture, 1)
-            context_mask = real_BP[:, None, None, :]
+            other = self._with_bos(*picture, 1)
+            image_BN = torch.zeros_like(real_BN)
         else:
             both = torch.cat([picture[0], title[0]], dim=1), torch.cat([picture[1], title[1]], dim=1)
             x_BND, real_BN = self._with_bos(*both, 0)
             position_N = torch.arange(x_BND.shape[1], device=x_BND.device)
             image_BN = ((position_N > 0) & (position_N <= picture[0].shape[1])).expand(len(x_BND), -1)
         B, N, M = x_BND.shape[0], x_BND.shape[1], slots_BMD.shape[1]
+        word_BM = torch.zeros(B, M, dtype=torch.bool, device=x_BND.device)
         words_QT = self._prompt_words(prepared.questions)
         prompt_MW = owner_M[:, None] == words_QT.nonzero()[:, 0]
         fixed = torch.cat([prompt_MW, sees_MM], dim=1)
-        sees = torch.cat([real_BN[:, None, :].expand(B, M, N), fixed.expand(B, -1, -1)], dim=2)[:, None]
-        product_sees = real_BN[:, None, None, :]
+        slot_sight = Sight(table=torch.cat([real_BN[:, None, :].expand(B, M, N), fixed.expand(B, -1, -1)], dim=2))
+        product_sight = Sight(real_BN)
         for block, prompt in zip(self.blocks, prepared.prompts, strict=True):
-            context = (block.cross_kv(context_BPD), context_mask) if self.cross else None
+            context = block.cross.context(*other) if self.cross else None
             if block is self.blocks[-1]:  # nothing attends to the product's states after it
-                k, v = block.self_kv(x_BND, image_BN)
+                own = block.keys_values(x_BND, image_BN)
             else:
-                x_BND, (k, v) = block(x_BND, product_sees, context=context, image=image_BN)
-            slots_BMD, _ = block(slots_BMD, sees, more=((k, v), prompt), context=context)
+                x_BND, own = block.read(x_BND, product_sight, image_BN, context)
+            slots_BMD, _ = block.read(slots_BMD, slot_sight, word_BM, context, past=(own, prompt))
         return self.out_norm(slots_BMD)
 
 

@@ -26,6 +26,7 @@ from shopvl.batch import (
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
 from shopvl.models.dual_encoder import SharedSpaceModel
 from shopvl.models.inputs import CellInput, KaleidoInput, MapCells, PatchEmbedding, RegionInput, WordEmbedding
+from shopvl.models.sight import Sight
 from shopvl.models.two_streams import TwoStreams
 
 # tasks on kaleido cells: the level whose states tell, and among how many answers
@@ -155,9 +156,9 @@ class SingleStreamModel(SharedSpaceModel):
             assert isinstance(self.encoder, Encoder)
             *blocks, last = self.encoder.blocks
             for block in blocks:
-                states_BND = block(states_BND, line.real_BN, line.image_BN)
+                states_BND = block(states_BND, Sight(line.real_BN), line.image_BN)
             assert isinstance(last, Block)
-            shares_BNN = last.attention.shares(last.norm_attention(states_BND), line.real_BN, line.image_BN)
+            shares_BNN = last.shares(states_BND, Sight(line.real_BN), line.image_BN)
             return shares_BNN[:, : line.words, line.words :].float()
 
     def picture(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -170,7 +171,7 @@ class SingleStreamModel(SharedSpaceModel):
         words_BTD = self.words(title, "title")
         real_BN = torch.cat([title.real_BT, kept_BP], dim=1)
         image_BN = (torch.arange(real_BN.shape[1], device=real_BN.device) >= words_BTD.shape[1]).expand_as(real_BN)
-        states_BND = self.encoder(torch.cat([words_BTD, patches_BPD], dim=1), real_BN, image_BN)
+        states_BND = self.encoder(torch.cat([words_BTD, patches_BPD], dim=1), Sight(real_BN), image_BN)
         T = words_BTD.shape[1]
         return self._match_logit(states_BND[:, :T], states_BND[:, T:])
 
@@ -199,7 +200,7 @@ class SingleStreamModel(SharedSpaceModel):
     def _pooled_text(self, words: Words, segment: str) -> Tensor:
         words_BTD = self.words(words, segment)
         no_image_BT = torch.zeros_like(words.real_BT)
-        return mean_of_real(self.encoder(words_BTD, words.real_BT, no_image_BT), words.real_BT)
+        return mean_of_real(self.encoder(words_BTD, Sight(words.real_BT), no_image_BT), words.real_BT)
 
     def _features(self, batch: Batch, inputs: tuple[Modality, ...]) -> Tensor:
         line = self._line(batch, inputs)
@@ -236,10 +237,10 @@ class SingleStreamModel(SharedSpaceModel):
     def _fused(self, line: _Line) -> tuple[Tensor, Tensor]:
         """Word states (B, T, D) and patch states (B, P, D)."""
         if not line.packed:
-            encoded_BND = self.encoder(line.states_BND, line.real_BN, line.image_BN)
+            encoded_BND = self.encoder(line.states_BND, Sight(line.real_BN), line.image_BN)
         else:
             assert isinstance(self.encoder, Encoder)
-            encoded_BND = encode_real(self.encoder, line.states_BND, line.real_BN, line.image_BN)
+            encoded_BND = encode_real(self.encoder, line.states_BND, Sight(line.real_BN), line.image_BN)
         return encoded_BND[:, : line.words], encoded_BND[:, line.words :]
 
     def _patches(self, pictures: Pictures) -> tuple[Tensor, Tensor | None]:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, Batch, Output, PairLogits, Words, require
-from shopvl.models.attention import NORM_EPS
+from shopvl.models.attention import Encoder
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import TextTower, WordBagTower
-from shopvl.models.prompt_heads import PromptBlock
+from shopvl.models.sight import Sight
 
 
 class TextCrossModel(DualEncoderModel):
@@ -33,8 +33,7 @@ class TextCrossModel(DualEncoderModel):
         super().__init__(image_tower, text_tower, width, temperature)
         text_width = text_tower.width
         self.cells = nn.Linear(image_tower.token_widths[-1], text_width)
-        self.blocks = nn.ModuleList(PromptBlock(text_width, heads, dropout, cross=True) for _ in range(layers))
-        self.last_norm = nn.LayerNorm(text_width, eps=NORM_EPS)
+        self.fusion = Encoder(layers, text_width, heads, dropout, context=True)
         self.match = nn.Sequential(nn.Linear(text_width, text_width), nn.Tanh(), nn.Linear(text_width, 1))
         self.word_transform = nn.Sequential(nn.Linear(text_width, text_width), nn.GELU(), nn.LayerNorm(text_width))
         self.word_bias = nn.Parameter(torch.zeros(text_tower.vectors.num_embeddings))
@@ -80,11 +79,7 @@ class TextCrossModel(DualEncoderModel):
 
     def _fused(self, title_BTD: Tensor, real_BT: Tensor, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:
         """The words' states (B, T, D) after cross-attention to the cells."""
-        for block in self.blocks:
-            assert isinstance(block, PromptBlock)
-            context = block.cross_kv(cells_BPD), kept_BP[:, None, None, :]
-            title_BTD, _ = block(title_BTD, real_BT[:, None, None, :], context=context)
-        return self.last_norm(title_BTD)
+        return self.fusion(title_BTD, Sight(real_BT), other=(cells_BPD, kept_BP))
 
 
 def drawn_pairs(output: Output, batch: Batch) -> tuple[Tensor, Tensor]:

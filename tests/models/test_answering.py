@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from shopvl.batch import IGNORED, INPUT_CHOICES, AnswerTargets, OriginalPictures
-from shopvl.models.prompt_heads import PromptBlock
+from shopvl.models.attention import Block
+from shopvl.models.sight import Sight
 from shopvl.recipes import find
 from shopvl.text.prompts import questions_of
 
@@ -143,12 +144,12 @@ def test_products_of_which_nothing_is_known_carry_no_loss(name: str, make_design
 
 def test_blocks_equal_a_plain_transformer_layer() -> None:
     torch.manual_seed(0)
-    block = PromptBlock(16, 2, 0.0, cross=False).eval()
+    block = Block(16, 2).eval()
     theirs = torch.nn.TransformerEncoderLayer(16, 2, 64, 0.0, "gelu", 1e-6, batch_first=True, norm_first=True).eval()
-    theirs.self_attn.in_proj_weight.data.copy_(block.qkv.weight)
-    theirs.self_attn.in_proj_bias.data.copy_(block.qkv.bias)
+    theirs.self_attn.in_proj_weight.data.copy_(block.attention.qkv.weight)
+    theirs.self_attn.in_proj_bias.data.copy_(block.attention.qkv.bias)
     for ours, other in (
-        (block.out, theirs.self_attn.out_proj),
+        (block.attention.out, theirs.self_attn.out_proj),
         (block.mlp[0], theirs.linear1),
         (block.mlp[3], theirs.linear2),
         (block.norm_attention, theirs.norm1),
@@ -165,9 +166,9 @@ def test_blocks_equal_a_plain_transformer_layer() -> None:
     sees[1, :, 3] = False
     real = sees[:, 0, :5]
     expected = theirs(x, src_mask=~sees.repeat_interleave(2, 0))
-    first, keys = block(context, real[:, None, None, :])
-    slot_sees = torch.cat([real[:, None].expand(2, 2, 5), torch.eye(2, dtype=torch.bool).expand(2, 2, 2)], 2)[:, None]
-    second, _ = block(slots, slot_sees, more=(keys,))
+    first, keys = block.read(context, Sight(real))
+    slot_sees = torch.cat([real[:, None].expand(2, 2, 5), torch.eye(2, dtype=torch.bool).expand(2, 2, 2)], 2)
+    second, _ = block.read(slots, Sight(table=slot_sees), past=(keys,))
     torch.testing.assert_close(torch.cat([first, second], 1)[0], expected[0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(torch.cat([first, second], 1)[1], expected[1], atol=1e-5, rtol=1e-5)
 

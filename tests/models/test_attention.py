@@ -17,6 +17,7 @@ from shopvl.models.attention import (
     mean_of_real,
 )
 from shopvl.models.inputs import PatchEmbedding, WordEmbedding
+from shopvl.models.sight import Sight
 from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.weights.pictures import copy_vit
 
@@ -41,7 +42,7 @@ def test_attention_equals_plain_loops() -> None:
     layer = SelfAttention(width=12, heads=3).eval()
     x = torch.randn(2, 5, 12)
     real = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 1, 0]], dtype=torch.bool)
-    torch.testing.assert_close(layer(x, real), plain_loop_attention(layer, x, real), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(layer(x, Sight(real)), plain_loop_attention(layer, x, real), atol=1e-6, rtol=1e-5)
 
 
 def test_attention_equals_torchs_own_module() -> None:
@@ -53,7 +54,7 @@ def test_attention_equals_torchs_own_module() -> None:
     x, real = torch.randn(3, 7, 16), torch.rand(3, 7) < 0.7
     real[:, 0] = True
     expected, _ = theirs(x, x, x, key_padding_mask=~real)
-    torch.testing.assert_close(ours(x, real), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(ours(x, Sight(real)), expected, atol=1e-6, rtol=1e-5)
 
 
 def single_stream(width: int, layers: int, heads: int, size_px: int, patch_px: int) -> SingleStreamModel:
@@ -100,7 +101,7 @@ def test_leaving_positions_out_is_masking_them(seed: int) -> None:
     real = torch.rand(11, 9) < torch.rand(11, 1)
     real[:, seed] = True
     found = []
-    for run in (lambda y: encode_real(encoder, y, real), lambda y: encoder(y, real) * real[..., None]):
+    for run in (lambda y: encode_real(encoder, y, Sight(real)), lambda y: encoder(y, Sight(real)) * real[..., None]):
         y = x.clone().requires_grad_()
         states = run(y)
         encoder.zero_grad()

@@ -16,6 +16,7 @@ from shopvl.models.crossing import (
     TranslatedQuery,
     TypeBias,
 )
+from shopvl.models.sight import Sight
 from shopvl.recipes import find
 from shopvl.recipes.parts import Crossing
 
@@ -85,7 +86,7 @@ def in_plain_loops(layer: SelfAttention, x_BND: torch.Tensor, real_BN: torch.Ten
 def test_fused_is_plain_loops_in_values_and_gradients(name: CrossingName) -> None:
     layer = layer_of(name)
     found = []
-    for run in (lambda x: layer(x, REAL, IMAGE), lambda x: in_plain_loops(layer, x, REAL)):
+    for run in (lambda x: layer(x, Sight(REAL), IMAGE), lambda x: in_plain_loops(layer, x, REAL)):
         torch.manual_seed(1)
         x = torch.randn(B, N, D, dtype=torch.double, requires_grad=True)
         layer.zero_grad()
@@ -108,7 +109,7 @@ def test_heads_give_up_the_width_of_the_columns(name: CrossingName) -> None:
     mlp_count = 8 * 96**2
     assert 0.96 < (count + mlp_count) / (plain_count + mlp_count) <= 1
     x, image = torch.randn(2, 9, 96), torch.arange(9).expand(2, -1) > 3
-    assert layer(x, None, image).shape == x.shape
+    assert layer(x, image=image).shape == x.shape
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -116,7 +117,9 @@ def test_fused_is_plain_loops_in_float32(name: CrossingName) -> None:
     layer = layer_of(name).float()
     torch.manual_seed(1)
     x = torch.randn(B, N, D)
-    torch.testing.assert_close(layer(x, REAL, IMAGE)[REAL], in_plain_loops(layer, x, REAL)[REAL], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        layer(x, Sight(REAL), IMAGE)[REAL], in_plain_loops(layer, x, REAL)[REAL], atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name != "separate"])
@@ -128,7 +131,7 @@ def test_begun_at_nothing_it_is_plain_attention(name: CrossingName) -> None:
     layer = SelfAttention(D, H, crossing=name, whole_heads=True).eval()
     layer.load_state_dict({**layer.state_dict(), **plain.state_dict()})
     x = torch.randn(B, N, D)
-    torch.testing.assert_close(layer(x, REAL, IMAGE), plain(x, REAL), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(layer(x, Sight(REAL), IMAGE), plain(x, Sight(REAL)), atol=1e-6, rtol=1e-6)
 
 
 def test_separate_maps_that_are_the_same_are_plain_attention() -> None:
@@ -137,7 +140,7 @@ def test_separate_maps_that_are_the_same_are_plain_attention() -> None:
     layer.crossing.cross_qk.weight.data.copy_(layer.qkv.weight[: 2 * D])
     layer.crossing.cross_qk.bias.data.copy_(layer.qkv.bias[: 2 * D])
     x = torch.randn(B, N, D)
-    torch.testing.assert_close(layer(x, REAL, IMAGE), plain(x, REAL), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(layer(x, Sight(REAL), IMAGE), plain(x, Sight(REAL)), atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -147,7 +150,7 @@ def test_on_a_line_of_one_kind_nothing_crosses(name: CrossingName) -> None:
     x = torch.randn(B, N, D)
     for kind in (torch.zeros, torch.ones):
         image = kind(B, N, dtype=torch.bool)
-        torch.testing.assert_close(layer(x, REAL, image), plain(x, REAL), atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(layer(x, Sight(REAL), image), plain(x, Sight(REAL)), atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -163,7 +166,10 @@ def test_left_out_patches_are_masked_patches(name: CrossingName) -> None:
     real[:, 0] = True
     image = (torch.arange(8) >= 3).expand(9, -1)
     found = []
-    for run in (lambda y: encode_real(encoder, y, real, image), lambda y: encoder(y, real, image) * real[..., None]):
+    for run in (
+        lambda y: encode_real(encoder, y, Sight(real), image),
+        lambda y: encoder(y, Sight(real), image) * real[..., None],
+    ):
         y = x.clone().requires_grad_()
         encoder.zero_grad()
         states = run(y)
@@ -199,7 +205,7 @@ def test_a_prompt_sees_the_picture_as_a_word_does(make_design, batch_of) -> None
     with torch.inference_mode():
         before = design.model.answer(batch, prepared, choices)
         for block in design.model.head.blocks:
-            block.crossing.h_D.normal_()
+            block.attention.crossing.h_D.normal_()
         after = design.model.answer(batch, design.model.prepare(batch.questions), choices)
     legal = batch.questions.legal_QK
     torch.testing.assert_close(before["title"][:, legal], after["title"][:, legal], atol=1e-5, rtol=1e-4)

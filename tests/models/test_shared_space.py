@@ -9,6 +9,7 @@ import torch
 from shopvl.design.design import Design
 from shopvl.errors import DesignError, RecipeError
 from shopvl.models.attention import mean_of_real
+from shopvl.models.sight import Sight
 from shopvl.recipes import RECIPES, find
 from shopvl.recipes.parts import SharedSpace
 from shopvl.recipes.parts.objectives import Contrast
@@ -96,7 +97,7 @@ def test_mean_of_patches_leaves_out_what_is_left_out(make_design, batch_of) -> N
         nothing = design.model.nothing.expand(4, 1, -1)
         line, real = torch.cat([nothing, states], 1), torch.cat([torch.ones(4, 1, dtype=torch.bool), kept], 1)
         image = (torch.arange(cells + 1) > 0).expand(4, -1)
-        pooled = mean_of_real(design.model.encoder(line, real, image)[:, 1:], kept)
+        pooled = mean_of_real(design.model.encoder(line, Sight(real), image)[:, 1:], kept)
         expected = torch.nn.functional.normalize(design.model.image_projection(pooled), dim=-1)
         found = design.model.embed_image(replace(batch, pictures=replace(batch.pictures, kept_BP=kept)))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from shopvl.batch import INPUT_CHOICES
 from shopvl.models.attention import NORM_EPS, Block, CrossAttention
 from shopvl.models.inputs import RegionInput
-from shopvl.models.two_streams import CoAttentionEncoder, CrossBlock, JointThenSplitEncoder
+from shopvl.models.sight import Sight
+from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder
 from shopvl.recipes import find
 
 B, T, P, D, H = 3, 4, 6, 16, 4
@@ -65,14 +66,13 @@ def test_cross_attention_is_torchs_and_looks_at_nothing_where_there_is_nothing()
     theirs = torchs_attention(ours.query, ours.key_value, ours.out)
     x, other, real = torch.randn(B, T, D), torch.randn(B, P, D), REAL[:, T:]
     expected, _ = theirs(x, other, other, key_padding_mask=~real)
-    torch.testing.assert_close(ours(x, other, real), expected, atol=1e-6, rtol=1e-5)
-    assert not ours(x, other[:, :0], real[:, :0]).any()
+    torch.testing.assert_close(ours(x, ours.context(other, real)), expected, atol=1e-6, rtol=1e-5)
+    assert not ours(x, ours.context(other[:, :0], real[:, :0])).any()
 
 
-def torchs_cross(block: CrossBlock, x: Tensor, other: Tensor, real: Tensor) -> Tensor:
-    attention = torchs_attention(block.attention.query, block.attention.key_value, block.attention.out)
-    own, seen = block.norm_own(x), block.norm_other(other)
-    x = x + attention(own, seen, seen, key_padding_mask=~real)[0]
+def torchs_cross(block: Block, seen: Tensor, x: Tensor, real: Tensor) -> Tensor:
+    attention = torchs_attention(block.cross.query, block.cross.key_value, block.cross.out)
+    x = x + attention(block.norm_cross(x), seen, seen, key_padding_mask=~real)[0]
     return x + block.mlp(block.norm_mlp(x))
 
 
@@ -86,12 +86,12 @@ def test_co_attention_is_layer_by_layer_what_torchs_layers_give() -> None:
             words = torchs_block(block)(words, src_key_padding_mask=~real_words)
         for i in range(2):
             words_before = words
-            words = torchs_cross(ours.cross_words[i], words, patches, real_patches)
-            patches = torchs_cross(ours.cross_patches[i], patches, words_before, real_words)
+            words = torchs_cross(ours.cross_words[i], ours.patches_seen[i](patches), words, real_patches)
+            patches = torchs_cross(ours.cross_patches[i], ours.words_seen[i](words_before), patches, real_words)
             words = torchs_block(ours.words[i])(words, src_key_padding_mask=~real_words)
             patches = torchs_block(ours.patches[i])(patches, src_key_padding_mask=~real_patches)
         expected = torch.cat([ours.norm_words(words), ours.norm_patches(patches)], dim=1)
-        same_where_real(ours(x, REAL, IMAGE), expected)
+        same_where_real(ours(x, Sight(REAL), IMAGE), expected)
 
 
 def test_joint_then_split_is_what_torchs_layers_give() -> None:
@@ -108,7 +108,7 @@ def test_joint_then_split_is_what_torchs_layers_give() -> None:
             for block in encoder.blocks:
                 states = torchs_block(block)(states, src_key_padding_mask=~REAL[:, part])
             streams.append(encoder.norm(states))
-        same_where_real(ours(x, REAL, IMAGE), torch.cat(streams, dim=1))
+        same_where_real(ours(x, Sight(REAL), IMAGE), torch.cat(streams, dim=1))
 
 
 @pytest.mark.parametrize("name", ["vilbert", "interbert"])

@@ -1,0 +1,73 @@
+"""Names of weights as folders of former formats have them, and as they are now."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# by the last format that has the former names: (before, now), whole parts of a name; * is a number. Those that begin
+# with `model` stand at the beginning.
+RENAMED: dict[int, tuple[tuple[str, str], ...]] = {
+    3: (
+        ("model.head.begin", "model.head.bos"),
+        ("model.head.enter", "model.head.in_norm"),
+        ("model.head.leave", "model.head.out_norm"),
+        ("model.head.known", "model.head.title_answer_bias"),
+        ("model.head.seen", "model.head.image_only_answer_bias"),
+        ("model.head.wide", "model.head.ngram_linear"),
+        ("model.head.whole", "model.head.image_linear"),
+        ("model.head.beside", "model.head.image_linear_with_title"),
+        ("norm_memory", "norm_cross"),
+        ("memory_out", "cross_out"),
+    ),
+    # one kind of block in the place of three
+    5: (
+        *(
+            (f"{blocks}.*.{before}", f"{blocks}.*.{now}")
+            for blocks in ("model.head.blocks", "model.blocks")
+            for before, now in (
+                ("qkv", "attention.qkv"),
+                ("out", "attention.out"),
+                ("crossing", "attention.crossing"),
+                ("query", "cross.query"),
+                ("key_value", "cross.key_value"),
+                ("cross_out", "cross.out"),
+            )
+        ),
+        ("model.blocks", "model.fusion.blocks"),
+        ("model.last_norm", "model.fusion.norm"),
+        ("model.encoder.cross_words.*.norm_own", "model.encoder.cross_words.*.norm_cross"),
+        ("model.encoder.cross_patches.*.norm_own", "model.encoder.cross_patches.*.norm_cross"),
+        ("model.encoder.cross_words.*.attention", "model.encoder.cross_words.*.cross"),
+        ("model.encoder.cross_patches.*.attention", "model.encoder.cross_patches.*.cross"),
+        ("model.encoder.cross_words.*.norm_other", "model.encoder.patches_seen.*"),
+        ("model.encoder.cross_patches.*.norm_other", "model.encoder.words_seen.*"),
+    ),
+}
+
+
+def current_name(name: str, written: int = 0) -> str:
+    """The name now of a weight in a folder of the format `written`."""
+    for last, pairs in RENAMED.items():
+        if written <= last:
+            name = _replaced(name, pairs)
+    return name
+
+
+def former_name(name: str, wanted: int = 0) -> str:
+    """The name that a weight of now has in a folder of the format `wanted`.
+
+    A design's own name is a digest over its weights with their first names, so that it stays.
+    """
+    for last, pairs in reversed(RENAMED.items()):
+        if wanted <= last:
+            name = _replaced(name, [(now, before) for before, now in reversed(pairs)])
+    return name
+
+
+def _replaced(name: str, pairs: Iterable[tuple[str, str]]) -> str:
+    for old, new in pairs:
+        begins = "^" if old.startswith("model.") else r"(?:^|(?<=\.))"
+        pattern = begins + re.escape(old).replace(r"\*", r"(\d+)") + r"(?=\.|$)"
+        name = re.sub(pattern, new.replace("*", r"\1"), name)
+    return name
