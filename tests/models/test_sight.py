@@ -78,7 +78,7 @@ def in_values_and_gradients(encoder: Encoder, real: Tensor, run: Callable[[Tenso
     return [states.detach(), x.grad[real], *(p.grad.clone() for p in encoder.parameters())]
 
 
-@pytest.mark.parametrize(("padding", "norm"), zip(PADDINGS, ("post", "pre", "pre", "post"), strict=True))
+@pytest.mark.parametrize(("padding", "norm"), list(zip(PADDINGS, ("post", "pre", "pre", "post"), strict=True)))
 @pytest.mark.parametrize("name", SIGHTS)
 def test_every_sight_is_what_plain_loops_give(name: str, padding: str, norm: str) -> None:
     """Masked, packed, and one position after the other with cached keys and values."""
