@@ -18,14 +18,16 @@ SEGMENTS = ("title", "query", "ocr", "prompt")  # kinds of text that one text en
 
 
 class WordEmbedding(nn.Module):
-    """Word + position + segment, normed: words -> (B, T, D)."""
+    """Word + position + segment, normed unless `norm_eps` is None (GPT, CLIP): words -> (B, T, D)."""
 
-    def __init__(self, vocabulary: int, width: int, max_tokens: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, vocabulary: int, width: int, max_tokens: int, dropout: float = 0.0, norm_eps: float | None = 1e-5
+    ) -> None:
         super().__init__()
         self.word = nn.Embedding(vocabulary, width)
         self.position = nn.Parameter(torch.randn(max_tokens, width) * 0.02)
         self.segment = nn.Embedding(len(SEGMENTS), width)
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.Identity() if norm_eps is None else nn.LayerNorm(width, norm_eps)
         self.dropout = nn.Dropout(dropout)
         nn.init.normal_(self.word.weight, std=0.02)
         nn.init.normal_(self.segment.weight, std=0.02)

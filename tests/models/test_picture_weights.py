@@ -140,5 +140,5 @@ def test_what_does_not_fit_is_one_sentence(options: dict[str, Any], read: str, w
 def test_heads_are_compared_too() -> None:
     vit = timm_vit(img_size=(64, 48))
     ours = VisionTransformer(PatchEmbedding((64, 48), 16, 64), Encoder(6, 64, 4), "class")
-    with pytest.raises(DesignError, match="its blocks have 4 heads and 2 there; choose the same"):
+    with pytest.raises(DesignError, match="there are 2 heads there and 4 here; choose the same"):
         copy_vit(ours, vit)

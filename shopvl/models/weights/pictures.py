@@ -8,11 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from shopvl.errors import DesignError
-from shopvl.models.attention import Encoder
 from shopvl.models.inputs import PatchEmbedding, VisionTransformer, resampled
 from shopvl.models.single_stream import SingleStreamModel
-from shopvl.models.weights.renames import Renames, Row, Take, block_rows
+from shopvl.models.weights.renames import Renames, Row, Take, block_rows, same_blocks
 
 Statistics = tuple[Sequence[float], Sequence[float]]  # means and standard deviations of red, green and blue
 
@@ -33,15 +31,16 @@ def copy_vit(model: SingleStreamModel | VisionTransformer, vit: nn.Module) -> No
         ours = ours if tower else nn.ModuleDict({"encoder": model.encoder, "patches": patches})
         stats = vit.pretrained_cfg["mean"], vit.pretrained_cfg["std"]
         rows += patch_rows("patch_embed.proj", stats, vit.patch_embed.proj.bias is not None)
-        rows.append(Row("patches.position", "pos_embed", places(vit.patch_embed.grid_size, patches.grid)))
+        rows.append(Row("patches.position", "pos_embed", patch_places(vit.patch_embed.grid_size, patches.grid)))
         rows.append(Row("norm_before", "norm_pre"))
-        first = "cls_token" if vit.no_embed_class else ("cls_token", "pos_embed")
-        rows.append(Row("class_token", first, first_place))
+        token = "cls_token" if vit.no_embed_class else ("cls_token", "pos_embed")
+        rows.append(Row("class_token", token, first_place))
     else:
         left += ["patch_embed", "pos_embed"]
     if not tower:
         left.append("cls_token")
-    same_heads(model.encoder, vit.blocks[0].attn.num_heads)
+    first = vit.blocks[0]
+    same_blocks(model.encoder, first.attn.num_heads, first.norm1, first.mlp.act, post_norm=False)
     Renames(rows, left, own=["crossing"]).copy(ours, vit.state_dict())
 
 
@@ -64,12 +63,12 @@ def patch_rows(theirs: str, statistics: Statistics, has_bias: bool) -> list[Row]
     ]
 
 
-def places(grid: tuple[int, int], wanted: tuple[int, int]) -> Take:
+def patch_places(grid: tuple[int, int], wanted: tuple[int, int]) -> Take:
     """Positions of patches, out of a table that may begin with those of other tokens."""
-    return partial(_places, grid=grid, wanted=wanted)
+    return partial(_patch_places, grid=grid, wanted=wanted)
 
 
-def _places(theirs: Sequence[Tensor], ours: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
+def _patch_places(theirs: Sequence[Tensor], ours: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
     count = grid[0] * grid[1]
     return resampled(theirs[0].flatten(0, -2)[-count:], grid, wanted)
 
@@ -78,12 +77,3 @@ def first_place(theirs: Sequence[Tensor], ours: Tensor) -> Tensor:
     """A class token and, where it has one, its position: the first of the table."""
     token, *positions = theirs
     return sum((table.flatten(0, -2)[0] for table in positions), token.flatten())
-
-
-def same_heads(encoder: Encoder, heads: int) -> None:
-    """Raises DesignError for another number of heads, which no size of a weight would tell."""
-    here = encoder.blocks[0].attention.heads
-    if here != heads:
-        raise DesignError(
-            f"these weights do not fit this model: its blocks have {here} heads and {heads} there; choose the same"
-        )

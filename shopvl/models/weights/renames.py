@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from shopvl.errors import DesignError
+from shopvl.models.attention import Encoder
 
 Take = Callable[[Sequence[Tensor], Tensor], Tensor]  # their weights, and ours for its shape: what ours becomes
 SHOWN = 3  # problems in a message
@@ -139,3 +140,24 @@ def _refuse(problems: Sequence[str]) -> None:
         raise DesignError(
             f"these weights do not fit this model: {'; '.join(problems[:SHOWN])}{more}; choose the same size and kind"
         )
+
+
+def same_blocks(
+    encoder: Encoder, heads: int, norm: nn.LayerNorm, activation: Callable[[Tensor], Tensor], post_norm: bool
+) -> None:
+    """Raises DesignError where blocks compute something else than those over there, which no size of a weight tells.
+
+    `norm` and `activation` are one of theirs.
+    """
+    block = encoder.blocks[0]
+    points = torch.linspace(-4, 4, 33, device="cpu")
+    problems = []
+    if block.attention.heads != heads:
+        problems.append(f"there are {heads} heads there and {block.attention.heads} here")
+    if block.norm_mlp.eps != norm.eps:
+        problems.append(f"norms add {norm.eps:g} there and {block.norm_mlp.eps:g} here")
+    if (block.norm_place == "post") != post_norm:
+        problems.append(f"blocks are {'post' if post_norm else 'pre'}-norm there and {block.norm_place}-norm here")
+    if not torch.allclose(block.mlp[1](points), activation(points), atol=1e-6):
+        problems.append(f"the activation there is not the {type(block.mlp[1]).__name__} of here")
+    _refuse(problems)
