@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from shopvl.batch import IGNORED, Batch, Output, PictureCells, Pictures, Puzzles, Words
+from shopvl.models.sight import Sight
 from shopvl.objectives.kaleido import PuzzleLoss
 from shopvl.objectives.kaleidoscope import Kaleidoscope
 from shopvl.objectives.views import MaskedTokens
@@ -150,7 +151,7 @@ def test_looks_are_the_attention_of_the_last_block(make_design, batch_of) -> Non
     theirs.in_proj_bias.data.copy_(last.attention.qkv.bias)
     with torch.no_grad():
         for block in blocks:
-            states = block(states, line.real_BN)
+            states = block(states, Sight(line.real_BN))
         states = last.norm_attention(states)
         _, shares = theirs(states, states, states, key_padding_mask=~line.real_BN)
     torch.testing.assert_close(found, shares[:, : line.words, line.words :], atol=1e-6, rtol=1e-5)
