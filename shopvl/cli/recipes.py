@@ -68,6 +68,9 @@ def recipes_show(
     table.add_row("combine", recipe.combine, "")
     for role in ("schedule", "augment"):
         table.add_row(role, values[role].get("kind", ""), _settings(values[role]))
+    for number, stage in enumerate(values["stages"], 1):
+        told = {name: value for name, value in stage.items() if name != "share" and value is not None}
+        table.add_row(f"stage {number}", f"{stage['share']:.0%}", _settings(told))
     out.print(table)
     others = [other for other in SIZES if other != size]
     out.print(f"sizes: {', '.join(SIZES)} (--size {' or '.join(others)}); as JSON: --json", highlight=False)

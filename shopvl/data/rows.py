@@ -12,6 +12,7 @@ from PIL import Image
 from shopvl.batch import Modality
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.queries import facts_by_name
 from shopvl.catalog.shared_pictures import picture_digest
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, NO_CATEGORY, UNKNOWN
 from shopvl.data.absent_title import TitleCheck
@@ -58,6 +59,14 @@ def label_of(row: Row, name: str, ontology: Ontology) -> str | None:
     if name == CATEGORY:
         return CATEGORY_JOIN.join(row["category_path"]) if row["category_path"] else None
     return ontology.value_of(name, pairs(row["attributes"]))
+
+
+def agrees(row: Row, ontology: Ontology) -> bool:
+    """Whether its title names its own category and a value of its own, and nothing that does not hold for it."""
+    own = frozenset(ontology.fact_ids(row["category_path"] or (), pairs(row["attributes"])))
+    said = facts_by_name(row["title"] or "", ontology)
+    kinds = {ontology.facts[number].kind for named in said for number in named & own}
+    return kinds == {"category", "value"} and all(named & own for named in said)
 
 
 @dataclass(frozen=True)

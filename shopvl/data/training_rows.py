@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 from torch.utils.data import Dataset
 
 from shopvl.batch import Batch, Modality
 from shopvl.catalog.fetching import Fetcher
+from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog
 from shopvl.data.collate import Collator
-from shopvl.data.rows import RejectedRow, Row, ValidRow, validate_row, with_words
+from shopvl.data.rows import RejectedRow, Row, ValidRow, agrees, validate_row, with_words
 from shopvl.errors import CatalogError
+from shopvl.recipes.parts import WhichRows
 from shopvl.vision.picture_words import PictureReader
 
 SOURCE = "source.json"  # what the rows were made from
@@ -70,6 +73,30 @@ class TrainingCache:
         group = bisect_right(self._starts, number) - 1
         row: Row = self._groups[group].slice(number - self._starts[group], 1).to_pylist()[0]
         return row
+
+    def numbers(self, which: WhichRows, ontology: Ontology) -> np.ndarray:
+        """The numbers of those rows. Raises CatalogError where there are none."""
+        kept = [self._fit(group, which, ontology) for group in self._groups]
+        numbers = np.flatnonzero(np.concatenate(kept))
+        if not len(numbers):
+            raise CatalogError(
+                f"none of the {len(self)} rows to train on is {which}, as a stage of the recipe wants them"
+            )
+        return numbers
+
+    @staticmethod
+    def _fit(group: pa.RecordBatch, which: WhichRows, ontology: Ontology) -> np.ndarray:
+        """(rows,) bool of a group, without a look at pictures' bytes."""
+        match which:
+            case "all":
+                return np.ones(len(group), dtype=bool)
+            case "pictured":
+                return pc.is_valid(pc.struct_field(group["image"], "bytes")).to_numpy(zero_copy_only=False)
+            case "titled":
+                return np.array([bool(title) for title in group["title"].to_pylist()])
+            case "agreeing":
+                told = group.select(["title", "category_path", "attributes"]).to_pylist()
+                return np.array([agrees(row, ontology) for row in told])
 
     def __iter__(self) -> Iterator[Row]:
         for group in self._groups:
@@ -193,8 +220,8 @@ def _stored_row(valid: ValidRow, read: ValidRow, log: QueryLog | None) -> dict[s
 class TrainingDataset(Dataset):
     """Training step number -> Batch. All randomness follows from (seed, step), so any step can be reproduced.
 
-    In a run over several processes, process `rank` of `world` makes its own rows of each step. The first pictures, up
-    to `keep_decoded_bytes` of them, are decoded once.
+    `which` says which of the rows it takes. In a run over several processes, process `rank` of `world` makes its own
+    rows of each step. The first pictures, up to `keep_decoded_bytes` of them, are decoded once.
     """
 
     def __init__(
@@ -205,18 +232,20 @@ class TrainingDataset(Dataset):
         rank: int = 0,
         world: int = 1,
         *,
+        which: WhichRows = "all",
         keep_decoded_bytes: int = DECODED_BYTES,
     ) -> None:
         self.rows, self.loader, self.seed, self.rank, self.world = rows, loader, seed, rank, world
+        self._numbers = rows.numbers(which, loader.ontology)
         self._decoded: dict[int, np.ndarray] = {}
         self._cache_bytes_left = keep_decoded_bytes
-        self.batch_size = min(loader.recipe.schedule.batch_size, len(rows))
-        self.steps_per_epoch = len(rows) // self.batch_size
+        self.batch_size = min(loader.recipe.schedule.batch_size, len(self._numbers))
+        self.steps_per_epoch = len(self._numbers) // self.batch_size
 
     def __getitem__(self, step: int) -> Batch:
         epoch, position = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
-        numbers = order[position * self.batch_size : (position + 1) * self.batch_size]
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self._numbers))
+        numbers = self._numbers[order][position * self.batch_size : (position + 1) * self.batch_size]
         rng = random.Random(f"{self.seed}/{step}")
         seeds = [rng.getrandbits(64) for _ in numbers]
         mine = slice(self.rank, None, self.world)

@@ -87,6 +87,20 @@ def build_teacher(recipe: Recipe, model: nn.Module) -> MomentumEncoder | None:
     return MomentumEncoder(model, momentum.decay, momentum.memory, momentum.soft, momentum.ramp_steps)
 
 
+def check_stages(recipe: Recipe, model: nn.Module) -> None:
+    """Raises RecipeError where a stage is to train something that the model does not have."""
+    names = [name for name, _ in model.named_parameters()]
+    unknown = [
+        f"stage {number} trains {pattern}, which is no part of the model and fits no parameter's name"
+        for number, stage in enumerate(recipe.stages, 1)
+        for pattern in stage.trains or ()
+        if not any(parts.matches(pattern, name) for name in names)
+    ]
+    if unknown:
+        own = ", ".join(dict.fromkeys(name.split(".")[0] for name in names))
+        raise RecipeError(f"the recipe {recipe.name!r} cannot be built: {'; '.join(unknown)}; its parts are {own}")
+
+
 def _dual_encoder(
     recipe: Recipe,
     tokenizer: Tokenizer,

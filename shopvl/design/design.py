@@ -18,7 +18,7 @@ from shopvl.batch import INPUT_CHOICES, Batch, Modality, Output, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.data.collate import Collator
 from shopvl.data.rows import picture_reader
-from shopvl.design.build import build_model, build_teacher
+from shopvl.design.build import build_model, build_teacher, check_stages
 from shopvl.design.folder import (
     CALIBRATION,
     CARD,
@@ -50,6 +50,7 @@ from shopvl.objectives.objective import Objective, build_objective
 from shopvl.objectives.views import (
     View,
 )
+from shopvl.recipes.parts import Stage
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.tracking.registry import design_folder, is_reference
@@ -139,6 +140,13 @@ class Design:
             case "adaptive-gradients":
                 shared = [parameter for parameter in self.model.shared_layer() if parameter.requires_grad]
                 return (combining.by_gradients(losses_K, shared) * weighted_K).sum()
+
+    def in_stage(self, stage: Stage) -> Design:
+        """The same weights with the objectives of a stage, each shown what it would be if the recipe had no others."""
+        recipe = self.recipe.in_stage(stage)
+        made = {part.name: build_objective(part, recipe, self.tokenizer) for part in recipe.objectives}
+        made |= {own.name: own for own in self.objectives if isinstance(own, DistillationLoss) and own.name in made}
+        return replace(self, recipe=recipe, objectives=tuple(made.values()))
 
     def add_heads(self, labels: Mapping[str, Sequence[str]]) -> LinearHeads:
         """Fresh linear heads for these properties, for every choice of inputs."""
@@ -348,6 +356,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, configs = build_model(recipe, tokenizer, ontology, towers or {}, random_weights)
+    check_stages(recipe, model)
     objectives = tuple(build_objective(part, recipe, tokenizer) for part in recipe.objectives)
     teacher = build_teacher(recipe, model)
     design = Design(recipe, tokenizer, ontology, model, objectives, teacher, configs)

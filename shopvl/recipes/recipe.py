@@ -31,6 +31,7 @@ from shopvl.recipes.parts import (
     Regions,
     SharedSpace,
     SingleStream,
+    Stage,
     Text,
     TextCross,
     TextTransformer,
@@ -39,6 +40,7 @@ from shopvl.recipes.parts import (
     WarmupCosine,
     WordBag,
     WordPieces,
+    stage_problems,
 )
 from shopvl.recipes.parts.objectives import (
     Answers,
@@ -79,6 +81,7 @@ class Recipe:
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
     combine: Combine = "sum"
     schedule: WarmupCosine
+    stages: tuple[Stage, ...] = ()  # one after the other; none: all of it at once, throughout
     teacher: Momentum | None = None
     augment: Augment = Augment()
     leave_out: TokenDropping | None = None  # patches to drop before the encoder
@@ -115,6 +118,7 @@ class Recipe:
             f"the objective {name} stands twice; once is enough"
             for name in sorted({n for n in names if names.count(n) > 1})
         ]
+        problems += stage_problems(self.stages, names, self.patch_grid is not None)
         schedule = self.schedule
         if schedule.chunk_size is not None and schedule.batch_size % schedule.chunk_size:
             problems.append(
@@ -186,12 +190,25 @@ class Recipe:
 
     def with_contrast(self) -> Recipe:
         """The same with all of the three-way contrast of query, title and image among its objectives."""
-        names = {objective.name for objective in self.objectives}
-        more = tuple(contrast for contrast in THREE_WAY if contrast.name not in names)
+        own = {objective.name for objective in self.objectives}
+        more = tuple(contrast for contrast in THREE_WAY if contrast.name not in own)
         if not more:
             return self
         space = self.space or (None if isinstance(self.fusion, DualEncoder | TextCross) else SharedSpace())
-        return replace(self, space=space, objectives=self.objectives + more)
+        names = tuple(contrast.name for contrast in more)
+        stages = tuple(replace(s, objectives=s.objectives and s.objectives + names) for s in self.stages)
+        return replace(self, space=space, objectives=self.objectives + more, stages=stages)
+
+    def in_stage(self, stage: Stage) -> Recipe:
+        """The recipe that a stage trains: with its objectives alone, and its way to leave out patches."""
+        chosen = tuple(part for part in self.objectives if stage.objectives is None or part.name in stage.objectives)
+        return replace(
+            self,
+            objectives=chosen,
+            combine=self.combine if len(chosen) > 1 else "sum",
+            leave_out=stage.leaves_out(self.leave_out),
+            stages=(),
+        )
 
     def parts(self) -> list[PartSummary]:
         """What it is made of, for people: its parts in their order, objectives last."""
@@ -222,9 +239,19 @@ class Recipe:
         return any(isinstance(objective, Distillation) for objective in self.objectives)
 
     def without_teachers(self) -> Recipe:
-        """The same without the objective that needs teachers."""
+        """The same without the objective that needs teachers, and without stages of nothing else."""
         others = tuple(objective for objective in self.objectives if not isinstance(objective, Distillation))
-        return replace(self, objectives=others) if self.distils else self
+        names = {objective.name for objective in others}
+        left = [s for s in self.stages if s.objectives is None or names & set(s.objectives)]
+        stages = tuple(
+            replace(
+                stage,
+                share=stage.share / sum(other.share for other in left),
+                objectives=stage.objectives and tuple(name for name in stage.objectives if name in names),
+            )
+            for stage in left
+        )
+        return replace(self, objectives=others, stages=stages) if self.distils else self
 
     @property
     def patch_grid(self) -> tuple[int, int] | None:

@@ -24,6 +24,7 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0
+    stage: int = 0  # the one whose optimizer is at work, counted from 0
 
 
 def save_checkpoint(
@@ -42,17 +43,23 @@ def save_checkpoint(
         shutil.rmtree(old)
 
 
+def saved_progress(folder: Path) -> Progress | None:
+    """How far the newest checkpoint is; None where there is none."""
+    checkpoints = _checkpoints(folder)
+    return Progress(**json.loads((checkpoints[-1] / "progress.json").read_text("utf-8"))) if checkpoints else None
+
+
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimizer: Optimizer, further: Mapping[str, nn.Module] = {}
+    folder: Path, model: nn.Module, optimizer: Optimizer | None, further: Mapping[str, nn.Module] = {}
 ) -> Progress:
     """Load the newest checkpoint into model, optimizer and the `further` modules; step 0 if there is none.
 
     Raises DesignError for a checkpoint of other weights.
     """
-    checkpoints = _checkpoints(folder)
-    if not checkpoints:
+    progress = saved_progress(folder)
+    if progress is None:
         return Progress()
-    newest = checkpoints[-1]
+    newest = _checkpoints(folder)[-1]
     for name, module in {"model": model, **further}.items():
         tensors = load_file(newest / f"{name}.safetensors")
         if odd := sorted(tensors.keys() ^ module.state_dict().keys()):
@@ -61,8 +68,9 @@ def load_checkpoint(
                 f"remove {folder} to train anew"
             )
         module.load_state_dict(tensors)
-    _restore(optimizer, load_file(newest / "optimizer.safetensors"))
-    return Progress(**json.loads((newest / "progress.json").read_text("utf-8")))
+    if optimizer is not None:
+        _restore(optimizer, load_file(newest / "optimizer.safetensors"))
+    return progress
 
 
 def _checkpoints(folder: Path) -> list[Path]:

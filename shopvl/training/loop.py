@@ -6,8 +6,8 @@ import copy
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,12 +22,14 @@ from shopvl.data.training_rows import TrainingCache, TrainingDataset
 from shopvl.design.design import Design
 from shopvl.errors import RecipeError
 from shopvl.models.momentum import ema_update
+from shopvl.recipes.parts import Stage
 from shopvl.runtime.bfloat16 import bf16_is_fast
 from shopvl.runtime.malloc import disable_malloc_trim
-from shopvl.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from shopvl.training.distributed import agreed, norms_over_all, share_of, whole_batch
+from shopvl.training.checkpoint import Progress, load_checkpoint, save_checkpoint, saved_progress
+from shopvl.training.distributed import agreed, norms_over_all, processes, share_of, whole_batch
+from shopvl.training.freezing import training_only
 from shopvl.training.gradient_cache import cached_backward
-from shopvl.training.schedule import Budget, rate
+from shopvl.training.schedule import Budget, rate, span_of, stage_at
 
 LOG = "losses.jsonl"
 LOG_EVERY_STEPS = 10
@@ -45,57 +47,111 @@ def train(
     seed: int = 0,
     on_step: OnStep = lambda progress, share, losses: None,
 ) -> Progress:
-    """Train `design` until the budget is spent; resumes from the newest checkpoint in `folder`.
+    """Train `design` until the budget is spent, stage by stage; resumes from the newest checkpoint in `folder`.
 
     All randomness of a step follows from (seed, step), so a resumed run has the same losses as an uninterrupted one.
-    Losses of every step are kept in `losses.jsonl`. Several processes share each batch.
+    Losses and rate of every step are kept in `losses.jsonl`. Several processes share each batch.
     """
     disable_malloc_trim()
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16" if bf16_is_fast() else "no")
-    schedule = design.recipe.schedule
-    rank, count = accelerator.process_index, accelerator.num_processes
+    recipe, count = design.recipe, processes().num_processes
     if design.teacher is not None and count > 1:
-        raise RecipeError(f"the teacher of {design.recipe.name} has a queue of one process; train in one process")
-    steps = TrainingDataset(rows, design.loader, seed, rank, count)
-    optimizer = adamw(design.model, schedule.peak_lr, schedule.weight_decay)
-    average = copy.deepcopy(design.model).requires_grad_(False) if schedule.average else None
-    averages = _present(teacher=design.teacher, average=average)
-    progress = load_checkpoint(folder, design.model, optimizer, averages)
-    for module in (design.model, *averages.values()):
-        module.to(accelerator.device)
-    model, optimizer = accelerator.prepare(design.model, optimizer)
-    model.train()
-    main, products = accelerator.is_main_process, share_of(steps.batch_size, count)
-    saved_at = started = time.monotonic() - progress.seconds
+        raise RecipeError(f"the teacher of {recipe.name} has a queue of one process; train in one process")
+    if count > 1 and any(stage.objectives for stage in recipe.stages):
+        raise RecipeError(f"a stage of {recipe.name} leaves some weights without a gradient; train in one process")
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16" if bf16_is_fast() else "no")
+    saved = saved_progress(folder)
+    progress = saved or Progress()
+    first = min(progress.stage, stage_at(recipe.stages, budget.share_done(progress)))
+    main = accelerator.is_main_process
     with _Losses(folder / LOG if main else None, progress.step) as log, norms_over_all(design.model):
-        for batch in _batches(steps, progress.step, accelerator.device):
-            if (share := budget.share_done(progress)) >= 1:
+        run = _Run(design, rows, folder, budget, seed, on_step, accelerator, log)
+        for number in range(first, max(1, len(recipe.stages))):
+            progress = run.stage(number, progress, saved if number == first else None)
+    design.model.eval()
+    return progress
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the stages of a run share."""
+
+    design: Design
+    rows: TrainingCache
+    folder: Path
+    budget: Budget
+    seed: int
+    on_step: OnStep
+    accelerator: Accelerator
+    log: _Losses
+
+    def stage(self, number: int, progress: Progress, saved: Progress | None) -> Progress:
+        """Train a stage to its end. `saved` says of the checkpoint, where there is one to go on from, what it holds."""
+        schedule = self.design.recipe.schedule
+        model = self.accelerator.unwrap_model(
+            self.design.model, keep_fp32_wrapper=False
+        )  # as the last stage wrapped it
+        stages = self.design.recipe.stages
+        stage = stages[number] if stages else Stage()
+        design = self.design.in_stage(stage) if stages else self.design
+        with training_only(model, stage):
+            optimizer = adamw(model, stage.peak_lr_scale * schedule.peak_lr, schedule.weight_decay)
+            average = copy.deepcopy(model).requires_grad_(False) if schedule.average else None
+            further = _present(teacher=design.teacher, average=average)
+            if saved is not None:  # a longer budget may take a run back to a stage before that of its checkpoint
+                load_checkpoint(self.folder, model, optimizer if saved.stage == number else None, further)
+            for module in (model, *further.values()):
+                module.to(self.accelerator.device)
+            wrapped, optimizer = self.accelerator.prepare(model, optimizer)
+            progress = self._steps(design, wrapped, optimizer, stage, average, replace(progress, stage=number))
+            self._save(optimizer, progress, further)
+        if average is not None:
+            model.load_state_dict(average.state_dict())
+        return progress
+
+    def _steps(
+        self,
+        design: Design,
+        model: nn.Module,
+        optimizer: AcceleratedOptimizer,
+        stage: Stage,
+        average: nn.Module | None,
+        progress: Progress,
+    ) -> Progress:
+        """The steps of a stage that are left."""
+        schedule, device = design.recipe.schedule, self.accelerator.device
+        rank, count = self.accelerator.process_index, self.accelerator.num_processes
+        steps = TrainingDataset(self.rows, design.loader, self.seed, rank, count, which=stage.rows)
+        products = share_of(steps.batch_size, count)
+        begin, end = span_of(self.design.recipe.stages, progress.stage)
+        further = _present(teacher=design.teacher, average=average)
+        saved_at = started = time.monotonic() - progress.seconds
+        for batch in _batches(steps, progress.step, device):
+            if (share := self.budget.share_done(progress)) >= end:
                 break
             if share < schedule.half_size_share:
                 batch = _half_size(batch)
-            generator = _seeded(seed, progress.step, rank)
+            generator = _seeded(self.seed, progress.step, rank)
+            pace = stage.peak_lr_scale * schedule.peak_lr * rate((share - begin) / (end - begin), schedule.warmup_share)
             for group in optimizer.param_groups:
-                group["lr"] = group["scale"] * schedule.peak_lr * rate(share, schedule.warmup_share)
-            losses = _optimize(design, model, optimizer, accelerator, batch, generator, products)
+                group["lr"] = group["scale"] * pace
+            losses = _optimize(design, model, optimizer, self.accelerator, batch, generator, products)
             if design.teacher is not None:
                 design.teacher.step(design.model)
-            if average is not None:  # a smaller decay at first, or the random start would stay in the average for long
+            if average is not None:  # a smaller decay at first, or a random start would stay in the average for long
                 ema_update(average, design.model, min(schedule.average, (1 + progress.step) / (10 + progress.step)))
-            progress = Progress(progress.step + 1, agreed(time.monotonic() - started))
-            mean_losses = {name: accelerator.reduce(loss.detach(), "mean").item() for name, loss in losses.items()}
-            log.write(progress.step, mean_losses)
-            on_step(progress, budget.share_done(progress), mean_losses)
-            if main and time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
-                log.flush()
-                save_checkpoint(folder, design.model, optimizer.optimizer, progress, averages)
+            progress = replace(progress, step=progress.step + 1, seconds=agreed(time.monotonic() - started))
+            mean_losses = {name: self.accelerator.reduce(loss.detach(), "mean").item() for name, loss in losses.items()}
+            self.log.write(progress, pace, mean_losses)
+            self.on_step(progress, self.budget.share_done(progress), mean_losses)
+            if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
+                self._save(optimizer, progress, further)
                 saved_at = time.monotonic()
-        log.flush()
-        if main:
-            save_checkpoint(folder, design.model, optimizer.optimizer, progress, averages)
-    if average is not None:
-        design.model.load_state_dict(average.state_dict())
-    design.model.eval()
-    return progress
+        return progress
+
+    def _save(self, optimizer: AcceleratedOptimizer, progress: Progress, further: Mapping[str, nn.Module]) -> None:
+        self.log.flush()
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.folder, self.design.model, optimizer.optimizer, progress, further)
 
 
 def _present(**modules: nn.Module | None) -> dict[str, nn.Module]:
@@ -119,7 +175,10 @@ def _optimize(
         losses = cached_backward(design, model, batch, generator, schedule.chunk_size, whole)
     else:
         losses = design.losses(batch, generator, model, whole)
-        accelerator.backward(design.total(losses))
+        total = design.total(losses)
+        if not total.requires_grad:
+            raise RecipeError(f"what this stage of {design.recipe.name} trains has no gradient of {', '.join(losses)}")
+        accelerator.backward(total)
     accelerator.clip_grad_norm_(model.parameters(), schedule.clip_norm)
     optimizer.step()
     return losses
@@ -182,9 +241,10 @@ class _Losses:
         path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
         self._file = path.open("a", encoding="utf-8")
 
-    def write(self, step: int, losses: dict[str, float]) -> None:
+    def write(self, progress: Progress, rate: float, losses: dict[str, float]) -> None:
         if self._file is not None:
-            self._file.write(json.dumps({"step": step, **losses}) + "\n")
+            line = {"step": progress.step, "stage": progress.stage + 1, "rate": rate, **losses}
+            self._file.write(json.dumps(line) + "\n")
 
     def flush(self) -> None:
         if self._file is not None:

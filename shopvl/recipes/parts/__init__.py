@@ -35,7 +35,7 @@ from shopvl.recipes.parts.image import (
     TokenDropping,
     TransformersImage,
 )
-from shopvl.recipes.parts.schedule import Augment, WarmupCosine
+from shopvl.recipes.parts.schedule import Augment, Stage, WarmupCosine, WhichRows, matches, stage_problems
 from shopvl.recipes.parts.text import OcrWords, Text, TextTransformer, TransformersText, WordBag, WordPieces
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "SharedSpace",
     "SingleStream",
     "Size",
+    "Stage",
     "Text",
     "TextCross",
     "TextTransformer",
@@ -80,6 +81,9 @@ __all__ = [
     "TransformersImage",
     "TransformersText",
     "WarmupCosine",
+    "WhichRows",
     "WordBag",
     "WordPieces",
+    "matches",
+    "stage_problems",
 ]

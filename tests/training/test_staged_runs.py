@@ -1,0 +1,202 @@
+"""Runs in stages: each with its own losses, weights, rate and rows, and resumable like a run in one piece."""
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from shopvl.data.rows import agrees
+from shopvl.data.training_rows import TrainingDataset
+from shopvl.errors import CatalogError, RecipeError
+from shopvl.recipes import find
+from shopvl.recipes.parts import BiasDrop, Stage
+from shopvl.recipes.recipe import Recipe
+from shopvl.training import loop
+from shopvl.training.loop import LOG, train
+from shopvl.training.schedule import Budget, rate, span_of, stage_at
+
+TEXT_FIRST = Stage(share=0.4, objectives=("itc:title-image",), trains=("text_tower", "text_projection"))
+ALL = Stage(share=0.6, objectives=("itc:title-image", "itc:query-image", "itc:query-title"), peak_lr_scale=0.5)
+
+
+def staged(*stages: Stage, name: str = "tri-clip", **changes) -> Recipe:
+    return replace(find(name, "tiny"), stages=stages, **changes).checked()
+
+
+def lines(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+
+
+def weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_each_stage_has_its_own_losses_and_rate(make_design, toy_rows, tmp_path: Path) -> None:
+    recipe = staged(TEXT_FIRST, ALL)
+    train(make_design(recipe), toy_rows, tmp_path, budget=Budget(steps=10))
+    found = lines(tmp_path)
+    assert [line["stage"] for line in found] == [1] * 4 + [2] * 6
+    told = {"step", "stage", "rate", "itc:title-image"}
+    assert [line.keys() for line in found] == [told] * 4 + [told | {"itc:query-image", "itc:query-title"}] * 6
+    schedule = recipe.schedule
+    paces = [rate(step / 4, schedule.warmup_share) for step in range(4)]
+    paces += [0.5 * rate(step / 6, schedule.warmup_share) for step in range(6)]
+    assert [line["rate"] for line in found] == pytest.approx([schedule.peak_lr * pace for pace in paces])
+
+
+def test_what_a_stage_does_not_train_is_equal_to_the_bit(make_design, toy_rows, tmp_path: Path) -> None:
+    """Weights and running statistics of the frozen tower, and no state of the optimizer for them."""
+    design = make_design(staged(TEXT_FIRST, ALL))
+    before, seen = weights(design.model), {}
+
+    def at_each(progress, share, losses) -> None:
+        norms = [m for m in design.model.image_tower.modules() if isinstance(m, nn.BatchNorm2d)]
+        assert norms
+        assert all(norm.training == (progress.stage == 1) for norm in norms)
+        seen[progress.step] = weights(design.model)
+
+    train(design, toy_rows, tmp_path, budget=Budget(steps=10), on_step=at_each)
+    moved = {name for name in before if not torch.equal(before[name], seen[4][name])}
+    trained = {name for name in before if name.startswith(("text_tower.", "text_projection."))}
+    assert moved == trained
+    later = {name for name in before if not torch.equal(seen[4][name], seen[10][name])}
+    assert any(name.startswith("image_tower.") and "running_mean" in name for name in later)
+    assert all(parameter.requires_grad for parameter in design.model.parameters())
+
+
+def test_frozen_weights_are_not_in_the_optimizer(make_design, toy_rows, tmp_path: Path) -> None:
+    recipe = staged(Stage(trains=("text_tower.*", "log_scale")))
+    design = make_design(recipe)
+    train(design, toy_rows, tmp_path, budget=Budget(steps=2))
+    state = next(tmp_path.glob("checkpoint-*/optimizer.safetensors"))
+    from safetensors.torch import load_file
+
+    learning = [n for n, _ in design.model.named_parameters() if n.startswith("text_tower.") or n == "log_scale"]
+    assert len({key.split(".")[0] for key in load_file(state)}) == len(learning)
+
+
+@pytest.mark.parametrize(("killed_at", "average"), [(2, 0.0), (4, 0.5), (5, 0.0)])
+def test_a_killed_run_goes_on_in_the_right_stage(
+    make_design, toy_rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int, average: float
+) -> None:
+    """In the first stage, between the stages, and in the second."""
+    recipe = staged(TEXT_FIRST, ALL, schedule=replace(find("tri-clip", "tiny").schedule, average=average))
+    whole, broken = make_design(recipe), make_design(recipe)
+    train(whole, toy_rows, tmp_path / "whole", budget=Budget(steps=8))
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
+
+    def kill(progress, share, losses) -> None:  # before the checkpoint of that step
+        if progress.step == killed_at:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(broken, toy_rows, tmp_path / "broken", budget=Budget(steps=8), on_step=kill)
+    again = make_design(recipe, seed=7)
+    train(again, toy_rows, tmp_path / "broken", budget=Budget(steps=8))
+    assert lines(tmp_path / "broken") == lines(tmp_path / "whole")
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], tensor), name
+
+
+def test_a_longer_budget_takes_a_run_back_to_the_stage_that_it_is_in_then(make_design, toy_rows, tmp_path) -> None:
+    design = make_design(staged(TEXT_FIRST, ALL))
+    assert train(design, toy_rows, tmp_path, budget=Budget(steps=4)).stage == 1
+    assert train(design, toy_rows, tmp_path, budget=Budget(steps=20)).stage == 1
+    assert [line["stage"] for line in lines(tmp_path)] == [1, 1, 2, 2] + [1] * 4 + [2] * 12
+
+
+def test_a_stage_may_leave_out_other_patches(make_design, toy_rows) -> None:
+    recipe = staged(
+        Stage(share=0.5, leave_out=BiasDrop(share=0.75)),
+        Stage(share=0.25, leave_out="none"),
+        Stage(share=0.25),
+        name="pixel-bert",
+    )
+    kept = []
+    for stage in recipe.stages:
+        design = make_design(recipe).in_stage(stage)
+        pictures = design.loader.training_batch([toy_rows[0]], random.Random(0)).pictures
+        kept.append(None if pictures.kept_BP is None else float(pictures.kept_BP.float().mean()))
+    assert kept == [0.25, None, 0.5]
+
+
+def test_a_stage_sees_its_rows_only(make_design, toy_rows) -> None:
+    design = make_design(staged(Stage(rows="agreeing")))
+    numbers = toy_rows.numbers("agreeing", design.ontology)
+    assert numbers.tolist() == [n for n, row in enumerate(toy_rows) if agrees(row, design.ontology)]
+    assert 0 < len(numbers) < len(toy_rows)
+    steps = TrainingDataset(toy_rows, design.loader, 0, which="agreeing")
+    asked = []
+    steps._picture = lambda number, row: asked.append(number) or design.loader.training_picture(row)
+    for step in range(steps.steps_per_epoch):
+        steps[step]
+    assert len(asked) == len(set(asked)) > len(numbers) - steps.batch_size
+    assert set(asked) <= set(numbers.tolist())
+
+
+def test_which_rows_agree(toy_ontology, toy_rows) -> None:
+    row = next(row for row in toy_rows if agrees(row, toy_ontology))
+    assert not agrees({**row, "title": "nice one"}, toy_ontology)
+    others = [other for other in toy_rows if other["category_path"] != row["category_path"]]
+    assert not agrees({**row, "category_path": others[0]["category_path"]}, toy_ontology)
+    colours = {fact.value for fact in toy_ontology.facts if fact.property.casefold() == "colour"}
+    lie = min(colours - {pair["value"] for pair in row["attributes"]})
+    assert not agrees({**row, "title": f"{row['title']} {lie}"}, toy_ontology)
+
+
+def test_no_rows_for_a_stage_is_one_sentence(make_design, toy_rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toy_rows, "_fit", lambda group, which, ontology: np.zeros(len(group), dtype=bool))
+    with pytest.raises(CatalogError, match="none of the 60 rows to train on is agreeing"):
+        TrainingDataset(toy_rows, make_design(find("tri-clip", "tiny")).loader, 0, which="agreeing")
+
+
+def test_stages_that_do_not_fit_are_sentences() -> None:
+    recipe = find("vilt", "tiny")
+    two = replace(recipe, stages=(Stage(share=0.5, objectives=("mlm", "itc")), Stage(share=0.25, objectives=("mlm",))))
+    assert two.problems() == [
+        "the stages' shares of the budget add up to 0.75; make them add up to 1",
+        "stage 1 trains by itc, which is no objective of the recipe; it has mlm, itm, wra-ot",
+        "no stage trains by itm; name it in one, or leave it out",
+        "no stage trains by wra-ot; name it in one, or leave it out",
+    ]
+    towers = replace(find("tri-clip", "tiny"), stages=(Stage(leave_out=BiasDrop()),))
+    assert towers.problems() == ["stage 1 leaves out patches, which the picture is not cut into"]
+
+
+def test_a_part_that_the_model_does_not_have_is_one_sentence(make_design) -> None:
+    with pytest.raises(
+        RecipeError, match=r"stage 1 trains tower, which is no part of the model.*; its parts are .*text_t"
+    ):
+        make_design(staged(Stage(trains=("text_tower", "tower"))))
+
+
+def test_a_stage_that_cannot_learn_is_one_sentence(make_design, toy_rows, tmp_path: Path) -> None:
+    halves = Stage(share=0.5, objectives=("mlm",), trains=("match",)), Stage(share=0.5)
+    design = make_design(staged(*halves, name="vilt"))
+    with pytest.raises(RecipeError, match="what this stage of vilt trains has no gradient of mlm"):
+        train(design, toy_rows, tmp_path, budget=Budget(steps=2))
+
+
+def test_shares_of_the_budget() -> None:
+    stages = [Stage(share=0.1)] * 10
+    assert span_of((), 0) == (0.0, 1.0)
+    assert span_of(stages, 9)[1] == 1.0
+    assert [stage_at(stages, share) for share in (0.0, 0.05, 0.1, 0.95, 1.0)] == [0, 0, 1, 9, 9]
+    assert stage_at((), 1.0) == 0
+    assert Recipe.from_dict(staged(TEXT_FIRST, ALL).to_dict()) == staged(TEXT_FIRST, ALL)
+
+
+def test_contrast_joins_every_stage_and_teachers_leave_theirs() -> None:
+    vilt = find("vilt", "tiny")
+    recipe = replace(vilt, stages=(Stage(share=0.5, objectives=("mlm",)), Stage(share=0.5))).with_contrast().checked()
+    assert recipe.stages[0].objectives == ("mlm", "itc:title-image", "itc:query-image", "itc:query-title")
+    assert recipe.stages[1].objectives is None
