@@ -150,7 +150,8 @@ class Collator:
         drop_tokens, grid = self.recipe.leave_out, self.recipe.patch_grid
         if grid is None or not (self._guesses or isinstance(drop_tokens, KeepSubjectTokens) or (drop_tokens and rng)):
             return picture_tensors
-        shares_BRC = subject_shares(pixels_B3YX, grid)
+        asks_shares = self._guesses or not (isinstance(drop_tokens, BiasDrop) and drop_tokens.bias == 0)
+        shares_BRC = subject_shares(pixels_B3YX, grid) if asks_shares else np.zeros((len(pixels), *grid), np.float32)
         kept_BRC = None
         match drop_tokens:
             case KeepSubjectTokens(subject=least, at_least=at_least):

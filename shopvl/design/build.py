@@ -152,7 +152,7 @@ def _answering(
             return PromptMaskHead(image, text, cells, answers, part.crossing, **sizes)
         case parts.PromptDecode():
             end_id = int(tokenizer.encode([""], 8)[0][0, -1])
-            return PromptDecodeHead(image, text, cells, tokenizer.size, end_id, part.drop_share, **sizes)
+            return PromptDecodeHead(image, text, cells, tokenizer.size, end_id, **sizes)
 
 
 def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weights: bool) -> nn.Module:

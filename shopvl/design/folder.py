@@ -70,4 +70,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     lacking = [name for name in ("towers", "labels") if name not in config]
     if lacking:
         raise DesignError(f"{path} has no {' and no '.join(lacking)}; copy the folder again or train it anew")
+    if isinstance(answering := config["recipe"].get("answering"), dict):
+        answering.pop("drop_share", None)  # up to format 5: a rate of training that is now the recipe's `leave_out`
     return config

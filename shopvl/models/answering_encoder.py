@@ -64,8 +64,7 @@ class AnsweringDualEncoder(DualEncoderModel):
         prepared = self.prepare(batch.questions)
         output = Output(embeddings=embeddings, scales=self.scales())
         if isinstance(self.head, PromptDecodeHead):
-            picture = picture_BPD, self.head.hidden(real_BP)
-            logits_NV, targets_N = self.head.write(picture, (title_BTD, real_BT), prepared)
+            logits_NV, targets_N = self.head.write((picture_BPD, real_BP), (title_BTD, real_BT), prepared)
             return replace(output, written=WrittenTokens(logits_NV=logits_NV, targets_N=targets_N))
         picture, title = (picture_BPD, real_BP), (title_BTD, real_BT)
         logp_BQK = self.head.score(picture, title, prepared, batch.title_grams_BG, pooled_BW)
@@ -136,12 +135,16 @@ class AnsweringDualEncoder(DualEncoderModel):
         return _TowerOutputs(by_name, pooled)
 
     def _picture(self, pictures: Pictures, cells: Sequence[Tensor], words: Words | None) -> tuple[Tensor, Tensor]:
-        """The picture's cells, and after them the words printed on the product, as positions (B, P, D); and a mask
-        (B, P) of the cells that the tower saw and the words that are real."""
+        """The cells that the tower saw, and after them the words printed on the product, as positions (B, P, D); and a
+        mask (B, P) of what is real."""
         cells_BPD = self.head.picture(cells)
-        visible_BP = pictures.kept_BP
-        if visible_BP is None:
+        if pictures.kept_BP is None:
             visible_BP = torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
+        else:  # those first; no more places than the picture with the most of them needs
+            visible_BP, place_BP = pictures.kept_BP.sort(dim=1, descending=True, stable=True)
+            most = int(visible_BP.sum(1).max())
+            visible_BP, place_BP = visible_BP[:, :most], place_BP[:, :most]
+            cells_BPD = cells_BPD.gather(1, place_BP[..., None].expand(-1, -1, cells_BPD.shape[2]))
         if words is None:
             return cells_BPD, visible_BP
         printed_BTD = self.head.printed(self.text_tower.read(words, "ocr")[1], words.boxes_BT4)

@@ -266,7 +266,7 @@ class PromptDecodeHead(PromptHead):
     """The answer is written token by token by a BERT in the place of a masked autoencoder's decoder.
 
     Title, question and answer are its text, the picture's cells its context (arXiv:2111.06377 for the place,
-    arXiv:2201.12086 for a text decoder there). In training a share `drop_share` of the cells is masked.
+    arXiv:2201.12086 for a text decoder there).
     """
 
     def __init__(
@@ -276,14 +276,13 @@ class PromptDecodeHead(PromptHead):
         cells: Sequence[int],
         vocabulary: int,
         end_id: int,
-        drop_share: float,
         **sizes: float,
     ) -> None:
         super().__init__(image_tower, text_tower, cells, cross=True, **sizes)  # type: ignore[arg-type]
         self.token = nn.Embedding(vocabulary, self.width)  # written with and read from
         self.token_bias = nn.Parameter(torch.zeros(vocabulary))
         nn.init.normal_(self.token.weight, std=0.02)
-        self.end_id, self.drop_share = end_id, drop_share
+        self.end_id = end_id
 
     def prepare(self, questions: Questions, prompts_QTC: Tensor, answers_KC: Tensor) -> PreparedQuestions:
         """Prompts read and the trie of the answers."""
@@ -360,9 +359,3 @@ class PromptDecodeHead(PromptHead):
 
     def _logits(self, states: Tensor, tokens_V: Tensor) -> Tensor:
         return (states @ self.token.weight[tokens_V].T).float() + self.token_bias[tokens_V]
-
-    def hidden(self, real_BP: Tensor) -> Tensor:
-        """While training, the cells that stay seen: all but a random `drop_share`."""
-        if not self.training or not self.drop_share:
-            return real_BP
-        return real_BP & (torch.rand(real_BP.shape, device=real_BP.device) >= self.drop_share)

@@ -4,7 +4,15 @@ from dataclasses import replace
 
 from shopvl.recipes.contrastive import TRI_CLIP
 from shopvl.recipes.family import Family
-from shopvl.recipes.parts import Augment, PromptDecode, PromptMask, TextTransformer, WarmupCosine
+from shopvl.recipes.parts import (
+    Augment,
+    BiasDrop,
+    PatchTower,
+    PromptDecode,
+    PromptMask,
+    TextTransformer,
+    WarmupCosine,
+)
 from shopvl.recipes.parts.objectives import Answers, Contrast
 
 _AT_MINI = {
@@ -38,11 +46,15 @@ PROMPT_DECODE = Family(
     replace(
         PROMPT_MASK.base,
         name="prompt-decode",
-        answering=PromptDecode(layers=4, width=512, heads=8, dropout=0.1, drop_share=0.5),
+        image=PatchTower(size_px=(224, 224), patch_px=16, layers=12, width=768, heads=12),
+        leave_out=BiasDrop(share=0.5),
+        answering=PromptDecode(layers=4, width=512, heads=8, dropout=0.1),
         source="a masked autoencoder (arXiv:2111.06377) whose decoder is a BERT that writes the answer (BLIP, "
         "arXiv:2201.12086)",
-        differs="answers are scored exactly along a trie of the values' tokens, so that probabilities sum to one",
+        differs="answers are scored exactly along a trie of the values' tokens, so that probabilities sum to one; half "
+        "of the patches are left out, not three quarters; their pixels are not reconstructed; the encoder learns by "
+        "answers and contrast from the start",
     ),
-    at_mini=_AT_MINI | {"answering": PromptDecode(layers=2, width=192, heads=6, dropout=0.1, drop_share=0.25)},
-    at_tiny=_AT_TINY | {"answering": PromptDecode(layers=1, width=32, heads=2)},
+    at_mini=_AT_MINI,
+    at_tiny=_AT_TINY,
 )

@@ -29,6 +29,11 @@ def design(request, make_design):
     return design
 
 
+def _whole(batch):
+    """As in use: no patch is left out."""
+    return replace(batch, pictures=replace(batch.pictures, kept_BP=None))
+
+
 def asked(design):
     return design.loader.questions(questions_of(design.ontology))
 
@@ -54,7 +59,7 @@ def test_answers_are_distributions_over_the_legal_values(design, batch_of) -> No
 
 
 def test_where_text_was_painted_out_the_picture_is_looked_at_as_it_came_as_well(design, batch_of) -> None:
-    bare, came = batch_of(design, 4), batch_of(design, 8).rows(slice(4, 8))
+    bare, came = (_whole(batch) for batch in (batch_of(design, 4), batch_of(design, 8).rows(slice(4, 8))))
     with torch.inference_mode():
         pixels = came.pictures.pixels_B3YX
         original = OriginalPictures(original_pixels_B3YX=pixels, center_crop_B3YX=pixels)
@@ -70,7 +75,7 @@ def test_a_hidden_input_is_not_seen(design, batch_of) -> None:
     prepared = design.model.prepare(asked(design))
     with torch.inference_mode():
         one, other = (design.model.answer(batch, prepared, CHOICES) for batch in (first, second))
-        mixed = replace(second, pictures=replace(second.pictures, pixels_B3YX=first.pictures.pixels_B3YX))
+        mixed = replace(second, pictures=first.pictures)
         both = design.model.answer(mixed, prepared, CHOICES)
     assert torch.equal(both["image"], one["image"])
     assert torch.allclose(both["title"], other["title"], atol=1e-5)
@@ -90,6 +95,45 @@ def test_training_shows_what_inference_shows(design, batch_of) -> None:
         for inputs, shown in (("image+title", [1, 1]), ("image", [1, 0]), ("title", [0, 1]), ("", [0, 0])):
             masked = replace(batch, questions=questions, input_mask_BI=torch.tensor([shown] * 4, dtype=torch.bool))
             torch.testing.assert_close(design.model(masked).answer_logp_BQK, left_out[inputs], atol=1e-5, rtol=1e-4)
+
+
+def test_the_encoder_under_a_decoder_sees_the_patches_that_are_kept_and_no_other(make_design, batch_of) -> None:
+    from dataclasses import replace
+
+    design = make_design(find("prompt-decode", "tiny"))
+    model = design.model.train()
+    batch, positions = batch_of(design, 6), []
+    kept, grid = batch.pictures.kept_BP, design.recipe.patch_grid
+    assert (kept.sum(1) == grid[0] * grid[1] // 2).all()
+    model.image_tower.encoder.blocks[0].register_forward_hook(lambda _, given, out: positions.append(given[0].shape))
+    pixels = batch.pictures.pixels_B3YX.clone().requires_grad_()
+    output = model(replace(batch, pictures=replace(batch.pictures, pixels_B3YX=pixels)))
+    assert positions == [(int(kept.sum()), model.image_tower.width)]
+    (output.written.logits_NV.square().sum() + output.embeddings["image"].sum()).backward()
+    side = design.recipe.image.patch_px
+    patches = pixels.grad.unfold(2, side, side).unfold(3, side, side).abs().sum((1, 4, 5)).flatten(1)
+    assert not patches[~kept].any()
+    assert (patches[kept] > 0).all()
+
+
+def test_patches_left_out_leave_no_place(make_design, batch_of) -> None:
+    """A picture whose patches are packed is answered as one whose other patches are masked."""
+    from dataclasses import replace
+
+    design = make_design(find("prompt-decode", "tiny"))
+    model = design.model.eval()
+    batch = batch_of(design, 4)
+    kept = batch.pictures.kept_BP.clone()
+    kept[0, :5] = True  # pictures need not keep equally many
+    batch = replace(batch, pictures=replace(batch.pictures, kept_BP=kept))
+    prepared = model.prepare(asked(design))
+    with torch.inference_mode():
+        found = model.answer(batch, prepared, [("image", "title")])["image+title"]
+        cells = model.head.picture(model.encode_image(batch)[1])
+        words = batch.texts["title"]
+        title = model.head.title(model.text_tower.read(words, "title")[1]), words.real_BT
+        masked = model.head.score((cells, kept), title, prepared, None, None)
+    torch.testing.assert_close(found, masked, atol=1e-5, rtol=1e-4)
 
 
 def test_the_written_answer_scores_what_the_trie_says(make_design, batch_of) -> None:

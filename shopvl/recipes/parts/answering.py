@@ -26,14 +26,16 @@ class PromptMask:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PromptDecode:
-    """A BERT in place of a masked autoencoder's decoder: it reads title and question and writes the answer."""
+    """A BERT in place of a masked autoencoder's decoder: it reads title and question and writes the answer.
+
+    The encoder sees the patches that the recipe's `leave_out` keeps.
+    """
 
     kind: Literal["prompt-decode"] = "prompt-decode"
     layers: Count
     width: Count
     heads: Count
     dropout: Share = 0.0
-    drop_share: Share = 0.0  # of the picture's cells, hidden while training
 
 
 Answering = Annotated[PromptMask | PromptDecode, Field(discriminator="kind")]
