@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from shopvl.batch import MODALITIES
 from shopvl.design.design import Design
-from shopvl.design.folder import CONFIG, FORMAT, WEIGHTS
+from shopvl.design.folder import CONFIG, FORMAT, WEIGHTS, read_config
 from shopvl.design.migration import RENAMED, current_name, former_name
 from shopvl.design.quantization import SCALE
 from shopvl.errors import DesignError
@@ -104,3 +104,10 @@ def test_only_whole_parts_of_a_name_are_replaced() -> None:
     assert current_name("model.image_tower.blocks.0.qkv") == "model.image_tower.blocks.0.qkv"
     for pairs in RENAMED.values():
         assert len({before for before, _ in pairs}) == len({now for _, now in pairs}) == len(pairs)
+
+
+def test_a_head_that_hid_cells_itself_opens_as_one_whose_recipe_leaves_out_patches(tmp_path: Path) -> None:
+    recipe = find("prompt-decode", "tiny").to_dict()
+    before = {**recipe, "answering": {**recipe["answering"], "drop_share": 0.25}}
+    (tmp_path / CONFIG).write_text(json.dumps({"format": 5, "recipe": before, "towers": {}, "labels": {}}), "utf-8")
+    assert read_config(tmp_path)["recipe"] == recipe

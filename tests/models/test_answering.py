@@ -98,8 +98,6 @@ def test_training_shows_what_inference_shows(design, batch_of) -> None:
 
 
 def test_the_encoder_under_a_decoder_sees_the_patches_that_are_kept_and_no_other(make_design, batch_of) -> None:
-    from dataclasses import replace
-
     design = make_design(find("prompt-decode", "tiny"))
     model = design.model.train()
     batch, positions = batch_of(design, 6), []
@@ -118,8 +116,6 @@ def test_the_encoder_under_a_decoder_sees_the_patches_that_are_kept_and_no_other
 
 def test_patches_left_out_leave_no_place(make_design, batch_of) -> None:
     """A picture whose patches are packed is answered as one whose other patches are masked."""
-    from dataclasses import replace
-
     design = make_design(find("prompt-decode", "tiny"))
     model = design.model.eval()
     batch = batch_of(design, 4)
