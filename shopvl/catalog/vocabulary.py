@@ -19,6 +19,6 @@ UNKNOWN = "unknown"  # the answer, and the word in a sheet, that says a product 
 NO_CATEGORY = (UNKNOWN,)  # the category path of a row that says: this product is of none of the categories
 UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
 DEFAULT_PRECISION = 0.95  # of accepted answers, by default
-FAMILIAR_FROM = 0.01  # an input that looks less familiar than all but this share of validation rows is set aside
+FAMILIAR_FROM = 0.02  # an input that looks less familiar than all but this share of validation rows is set aside
 CATEGORY, CATEGORY_JOIN = "category", " > "  # the category is the property of that name, its value the joined path
 TitleGroup = Literal["", "named", "unnamed"]  # of products: all; their title names a value of the property, or none

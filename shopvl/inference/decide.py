@@ -121,10 +121,10 @@ def calibrations_of(design: Design) -> dict[tuple[str, str], AnswerCalibration]:
 def decide(answered: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
     """Answers (ANSWERED) as decisions (DECIDED), one row per product and property.
 
-    An answer is accepted from its threshold on, unless picture and title disagree, and only where the category is known
-    and has the property. The category is answered at the deepest level that is accepted; `best_guess` is a whole path.
-    Of two accepted values that never go together, the less certain one is not. A value that is not accepted is for a
-    person to look at, or `unknown` below UNKNOWN_BELOW.
+    An answer is accepted from its threshold on, unless picture and title disagree, and only where the category is known,
+    is itself accepted at some level, and has the property. The category is answered at the deepest level that is
+    accepted; `best_guess` is a whole path. Of two accepted values that never go together, the less certain one is not. A
+    value that is not accepted is for a person to look at, or `unknown` below UNKNOWN_BELOW.
     """
     if not answered.num_rows:
         return pa.RecordBatch.from_pylist([], schema=DECIDED)
@@ -211,6 +211,12 @@ class _Said:
         """(R,): from which probability on the property of that number, or a level of it, is accepted."""
         return self.rules.thresholds_for(self.inputs, name or self.names[number], self.group_RP[:, number])
 
+    @cached_property
+    def level_thresholds(self) -> np.ndarray:
+        """(R, L): from which probability on each level of the category is accepted."""
+        above = map(level_name, range(1, self.node_RL.shape[1]))
+        return np.stack([self.thresholds(self.category or 0, name) for name in (*above, CATEGORY)], axis=1)
+
     def applies(self, name: str, category_R: np.ndarray) -> np.ndarray:
         """(R,) bool: products of the category have the property of that name."""
         distinct, place_R = np.unique(category_R, return_inverse=True)
@@ -246,17 +252,17 @@ def _with_above(path: str) -> Iterator[str]:
 
 def _decided_category(said: _Said, barred_RL: np.ndarray) -> _Column:
     """The category at the deepest level that is accepted, which must lie in the best node of every level above."""
-    number, last = said.category or 0, said.node_RL.shape[1] - 1
+    number = said.category or 0
     leaf_R, probability_R = said.value_RP[:, number], said.probability_RP[:, number]
     path_RA = np.column_stack([leaf_R, said.others_RPA[:, number]])
     value_R, guess_R = leaf_R, leaf_R
     accepted_R = held_back_R = np.zeros(len(leaf_R), dtype=bool)
     known_R = said.seen_R & (leaf_R != said.none)
-    for level in range(last + 1):
+    for level in range(said.node_RL.shape[1]):
         node_R, share_R = said.node_RL[:, level], said.share_RL[:, level]
         in_node_RA = said.under[path_RA, node_R[:, None]]
         nested_R = said.under[node_R[:, None], said.node_RL[:, :level]].all(axis=1) & in_node_RA.any(axis=1)
-        enough_R = share_R >= said.thresholds(number, level_name(level + 1) if level < last else CATEGORY)
+        enough_R = share_R >= said.level_thresholds[:, level]
         good_R = known_R & nested_R & enough_R & ~said.node_conflict_RL[:, level]
         held_back_R, good_R = held_back_R | (good_R & barred_RL[:, level]), good_R & ~barred_RL[:, level]
         first_R = np.take_along_axis(path_RA, in_node_RA.argmax(axis=1)[:, None], axis=1)[:, 0]
@@ -275,9 +281,13 @@ def _decided_property(said: _Said, number: int, category: _Column | None) -> _Co
     value_R, probability_R = said.value_RP[:, number], said.probability_RP[:, number]
     prop = said.rules.ontology.property(said.names[number])
     unseen_R = ~said.titled_R & (prop is not None and prop.visual == "no")
-    applies_R, known_R, apart_R = value_R != said.none, np.ones(len(value_R), dtype=bool), np.zeros(len(value_R), bool)
+    applies_R, known_R = value_R != said.none, np.ones(len(value_R), dtype=bool)
+    unsure_R = apart_R = np.zeros(len(value_R), dtype=bool)
     if category is not None:
         known_R = category.likely & (category.value_R != said.none)
+        # of which not even the top level is sure; where few calibration rows allow none to be, the others go on alone
+        can_be_sure_R = np.isfinite(said.level_thresholds).any(axis=1)
+        unsure_R = can_be_sure_R & (category.reason_R == BELOW)
         apart_R = (category.reason_R == ACCEPTED) & said.apart(said.names[number])[category.value_R, value_R]
         applies_R = applies_R & said.applies(said.names[number], category.value_R)
     reason_R = np.select(
@@ -288,6 +298,7 @@ def _decided_property(said: _Said, number: int, category: _Column | None) -> _Co
             ~applies_R,
             said.conflict_RP[:, number],
             probability_R < said.thresholds(number),
+            unsure_R,
             apart_R,
         ],
         [
@@ -297,6 +308,7 @@ def _decided_property(said: _Said, number: int, category: _Column | None) -> _Co
             NOT_APPLYING,
             DISAGREE,
             BELOW,
+            UNKNOWN_CATEGORY,
             APART,
         ],
         ACCEPTED,

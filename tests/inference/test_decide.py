@@ -34,6 +34,7 @@ THRESHOLDS = {
     for inputs in ("image+title", "image", "title")
     for number, name in enumerate(("category/1", "category/2", "category", "colour", "heel"))
     for group in ("", "named", "unnamed")
+    if (inputs, group) != ("title", "unnamed") or not name.startswith("category")  # no category is accepted there
 } | {("title", "colour", "named"): 0.6, ("image+title", "scent", "named"): 0.55}
 
 
@@ -120,6 +121,8 @@ def decided_plainly(said: dict[str, Any], surer: list[tuple[str, str, float]], *
                 else:
                     value, guess, share, why = one["value"], below[0], one["probability"], "accepted"
     rows = [("category", value, guess, share, why)]
+    measured = any((said["inputs"], name, group_of(category)) in thresholds for name in ("category", "category/1"))
+    unsure = why == "below the threshold" and measured
     firm = value if strict and why == "accepted" else ""
     known = bool(said["inputs"]) and value is not None and (why == "accepted" or share >= 0.2)
     for one in properties:
@@ -137,6 +140,7 @@ def decided_plainly(said: dict[str, Any], surer: list[tuple[str, str, float]], *
         else:
             why = "accepted" if reaches(one, name, group_of(one)) else "below the threshold"
             why = "values do not go together" if why == "accepted" and never(firm, name, own) else why
+            why = "category unknown" if unsure and why in ("accepted", "values do not go together") else why
         rows.append((name, own, own, one["probability"], why))
     table = []
     for name, own, best, share, why in rows:

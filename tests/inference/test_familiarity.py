@@ -161,7 +161,7 @@ def test_a_model_of_a_shop_refuses_what_it_does_not_sell(request, tables, tmp_pa
             assert np.mean(np.array(found["other"][name]) < FAMILIAR_FROM) >= 0.95
     held_out = read(design, tables["held out"])["shop"]
     for name in MODALITIES:  # uniform on the rows that it was compared with
-        assert np.mean(np.array(held_out[name]) < FAMILIAR_FROM) <= 0.02
+        assert np.mean(np.array(held_out[name]) < FAMILIAR_FROM) <= 0.03
         assert np.mean(held_out[name]) == pytest.approx(0.5, abs=0.03)
     design.save(tmp_path)
     assert read(Design.from_pretrained(tmp_path), tables["asked"]) == found
