@@ -121,9 +121,9 @@ def calibrations_of(design: Design) -> dict[tuple[str, str], AnswerCalibration]:
 def decide(answered: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
     """Answers (ANSWERED) as decisions (DECIDED), one row per product and property.
 
-    An answer is accepted from its threshold on, unless picture and title disagree, and only where the category is known,
-    is itself accepted at some level, and has the property. The category is answered at the deepest level that is
-    accepted; `best_guess` is a whole path. Of two accepted values that never go together, the less certain one is not. A
+    An answer is accepted from its threshold on, unless picture and title disagree, and where the category is known, is
+    itself accepted at some level, and has the property. The category is answered at the deepest level that is
+    accepted; `best_guess` is a whole path. Of two accepted values that never go together, the less certain is not. A
     value that is not accepted is for a person to look at, or `unknown` below UNKNOWN_BELOW.
     """
     if not answered.num_rows:
