@@ -1,4 +1,4 @@
-"""README is true where a machine can tell."""
+"""README and docs are true where a machine can tell."""
 
 import re
 import sys
@@ -9,13 +9,24 @@ import typer
 
 from shopvl.cli import app
 from shopvl.recipes import RECIPES
+from shopvl.synthetic.generate import draw_item
 
 sys.path.insert(0, str(Path(__file__).parent))
 from write_recipes import PAGE, page
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-COMMANDS = re.findall(r"^shopvl ([a-z-]+(?: [a-z]+)?)(.*)$", README, re.MULTILINE)
+PAGES = {
+    path.relative_to(ROOT): path.read_text("utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+}
+COMMANDS = sorted(
+    {
+        found
+        for text in PAGES.values()
+        for found in re.findall(r"^shopvl ([a-z-]+(?: [a-z]+)?)(.*)$", text, re.MULTILINE)
+    }
+)
+LONGEST_README = 160  # lines
 
 
 def known(words: str) -> bool:
@@ -38,16 +49,39 @@ def test_commands_and_options_exist(words: str, rest: str) -> None:
 
 def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    assert set(re.findall(r"`?make ([a-z-]+)", README)) <= targets
+    for text in PAGES.values():
+        assert (
+            set(re.findall(r"`make ([a-z-]+)", text)) | set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE))
+            <= targets
+        )
     assert {"install", "demo", "test", "test-real", "bench", "lint"} <= targets
 
 
-def test_files_it_names_exist() -> None:
-    tree = README.split("```")[-2]
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGES[page]):
+        if "://" not in target:
+            assert (ROOT / page.parent / target).exists(), target
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    assert {str(page) for page in PAGES if page.parts[0] == "docs"} <= set(re.findall(r"\]\(([^)#]+)\)", README))
+    assert len(README.splitlines()) <= LONGEST_README
+
+
+def test_files_of_the_tree_exist() -> None:
+    tree = (ROOT / "docs/architecture.md").read_text("utf-8").split("```")[1]
     for name in re.findall(r"(?:^|\s)([a-z_]+(?:\.py|/))", tree):
         assert (ROOT / name).exists() or (ROOT / "shopvl" / name).exists() or list(ROOT.rglob(name.strip("/"))), name
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    draw_item(3, 0, 96).image.save(tmp_path / "shirt.jpg")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in printed} == {"category", "colour", "gender", "season", "usage"}
 
 
 def test_the_number_of_recipes_is_the_one_it_states() -> None:
