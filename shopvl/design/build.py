@@ -17,9 +17,9 @@ from shopvl.models.backbones import (
     TimmTower,
     TransformersImageTower,
     TransformersTextTower,
+    load_start,
     load_transformers,
     load_transformers_tokenizer,
-    load_vit,
 )
 from shopvl.models.concat_towers import ConcatTowers
 from shopvl.models.dual_encoder import DualEncoderModel
@@ -41,7 +41,7 @@ from shopvl.models.single_stream import PUZZLES, RegionTasks, SingleStreamModel
 from shopvl.models.text_cross import TextCrossModel
 from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder, TwoStreams
-from shopvl.models.weights.pictures import copy_vit
+from shopvl.models.weights.start import begin_blocks
 from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
@@ -210,7 +210,7 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
         },
     )
     if isinstance(fusion, parts.SingleStream) and fusion.start is not None and not random_weights:
-        copy_vit(model, load_vit(fusion.start))
+        begin_blocks(model, load_start(fusion.start))
     return model
 
 

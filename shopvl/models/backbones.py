@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
 from timm.layers import BatchNormAct2d
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
@@ -89,22 +92,71 @@ def _has_fixed_size(name: str) -> bool:
         return False
 
 
-def _not_to_be_had(name: str, library: str, pretrained: bool, fault: Exception) -> str:
+def _not_to_be_had(
+    name: str,
+    library: str,
+    pretrained: bool,
+    fault: Exception,
+    otherwise: str = "choose random weights with pretrained=false",
+) -> str:
     wanted = "its pretrained weights" if pretrained else "it"
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") == "1" else ""
     first_line = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
     return (
         f"{library} cannot give {name!r}: {wanted} could not be loaded{offline}: {first_line}; "
-        "use a name that library knows, name a local folder, or choose random weights with pretrained=false"
+        f"use a name that library knows, name a local folder, or {otherwise}"
     )
 
 
-def load_vit(name: str) -> nn.Module:
-    """A pretrained timm vision transformer, to copy weights from."""
+def load_start(name: str) -> nn.Module:
+    """A pretrained model of timm or transformers, whose weights our own layers begin with.
+
+    `name` is timm's, of the hub, or a local folder with a `config.json` and safetensors. Text models come with their
+    word head where the weights have one. Never runs code from a folder.
+    """
+    library = "transformers"
     try:
-        return timm.create_model(name, pretrained=True, num_classes=0)
-    except (OSError, RuntimeError) as fault:
-        raise DesignError(_not_to_be_had(name, "timm", True, fault)) from fault
+        if (timm_name := _timm_name(name)) is not None:
+            library, file = "timm", Path(timm_name.removeprefix("local-dir:")) / "model.safetensors"
+            if timm_name.startswith("local-dir:") and not file.is_file():
+                raise OSError(f"{file} does not exist")
+            return timm.create_model(timm_name, pretrained=True, num_classes=0)
+        return _text_model(name)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as fault:
+        raise DesignError(_not_to_be_had(name, library, True, fault, otherwise="leave out the start")) from fault
+
+
+def _timm_name(name: str) -> str | None:
+    """As timm's `create_model` wants it; None for a model of another library."""
+    folder = Path(name.removeprefix("local-dir:"))
+    if not folder.is_dir():
+        return name if timm.is_model(name.split(".")[0]) else f"hf-hub:{name}" if name.startswith("timm/") else None
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except OSError:
+        raise OSError(f"{folder} has no config.json") from None
+    if not isinstance(config, dict) or "architecture" not in config:
+        return None
+    return f"local-dir:{folder}"
+
+
+def _text_model(name: str) -> nn.Module:
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
+
+    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    with_head = {
+        "bert": AutoModelForMaskedLM,
+        "roberta": AutoModelForMaskedLM,
+        "gpt2": AutoModelForCausalLM,
+        "openai-gpt": AutoModelForCausalLM,
+    }
+    model, report = with_head.get(config.model_type, AutoModel).from_pretrained(
+        name, config=config, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+    )
+    lacking = sorted(report["missing_keys"])
+    if any(key.startswith(f"{model.base_model_prefix}.") or model.base_model is model for key in lacking):
+        raise OSError(f"its file lacks {lacking[0]}")
+    return model.base_model if lacking else model
 
 
 def load_transformers(name: str, pretrained: bool, config: Mapping[str, Any] | None = None) -> nn.Module:

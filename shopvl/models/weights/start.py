@@ -1,0 +1,50 @@
+"""Models of other libraries, by what they are, in parts of ours."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from shopvl.errors import DesignError
+from shopvl.models.inputs import TextTower, VisionTransformer
+from shopvl.models.single_stream import SingleStreamModel
+from shopvl.models.weights.pictures import copy_vit
+from shopvl.models.weights.two_towers import copy_clip_image, copy_clip_text
+from shopvl.models.weights.words import LAYOUTS, copy_text_model
+
+
+def begin_image_tower(tower: VisionTransformer, theirs: nn.Module) -> None:
+    """A timm ViT, or the vision half of a CLIP. Raises DesignError for another model or size."""
+    match kind_of(theirs):
+        case "clip":
+            copy_clip_image(tower, theirs)
+        case "vit":
+            copy_vit(tower, theirs)
+        case kind:
+            raise DesignError(f"an image tower cannot begin as a {kind}; name a ViT of timm or a CLIP of transformers")
+
+
+def begin_text_tower(tower: TextTower, theirs: nn.Module) -> None:
+    """A text model, or the text half of a CLIP. Raises DesignError for another model or size."""
+    match kind_of(theirs):
+        case "clip":
+            copy_clip_text(tower, theirs)
+        case "vit":
+            raise DesignError(f"a text tower cannot begin as a ViT; name one of {', '.join(LAYOUTS)} or clip")
+        case _:
+            copy_text_model(theirs, words=tower.embedding, encoder=tower.encoder)
+
+
+def begin_blocks(model: SingleStreamModel, theirs: nn.Module) -> None:
+    """The blocks of a timm ViT with its patches, or of a text model. Raises DesignError for another model or size."""
+    if kind_of(theirs) == "vit":
+        copy_vit(model, theirs)
+    else:
+        copy_text_model(theirs, encoder=model.encoder)
+
+
+def kind_of(theirs: nn.Module) -> str:
+    """`vit`, transformers' name of the type, or else that of the class."""
+    if hasattr(theirs, "patch_embed") and hasattr(theirs, "blocks"):
+        return "vit"
+    config = getattr(theirs, "config", None)
+    return getattr(config, "model_type", type(theirs).__name__)
