@@ -194,6 +194,12 @@ class Batch(PerProduct):
         return replace(self, pictures=_picked(self.pictures, source))
 
 
+def inputs_in(batch: Batch) -> tuple[Modality, ...]:
+    """Which of picture and title the batch's products have; all of a batch have the same."""
+    there: dict[Modality, bool] = {"image": batch.pictures is not None, "title": "title" in batch.texts}
+    return tuple(name for name in MODALITIES if there[name])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusedStates:
     """States of both modalities after fusion."""

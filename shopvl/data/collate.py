@@ -23,8 +23,8 @@ from shopvl.batch import (
     Batch,
     Groups,
     KnownFacts,
+    Modality,
     OriginalPictures,
-    PictureCells,
     Pictures,
     Questions,
     Words,
@@ -36,10 +36,10 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import Query, facts_named, make_query, says
 from shopvl.data.absent_title import TitleCheck
 from shopvl.data.augment import add_promotion_overlay, drop_words, remove_phrase
+from shopvl.data.product_cells import product_cells
 from shopvl.data.rows import Row, ValidRow, is_of_no_category, pairs, subcategory
 from shopvl.errors import DesignError
 from shopvl.recipes.parts import (
-    BOX_CELL_PX,
     BiasDrop,
     DualEncoder,
     KaleidoCells,
@@ -47,23 +47,21 @@ from shopvl.recipes.parts import (
     Regions,
     WordBag,
 )
-from shopvl.recipes.parts.objectives import Answers
+from shopvl.recipes.parts.objectives import NAMED, Answers
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.grams import gram_rows, padded
 from shopvl.text.prompts import PromptBook, Question, questions_of
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.text.verbalizers import Verbalizer
-from shopvl.vision.kaleido import kaleido_boxes, kaleido_cells, whole_pixels
 from shopvl.vision.patches import KeepRule
 from shopvl.vision.picture_words import PictureReader
-from shopvl.vision.quick import bias_drop, subject_boxes, subject_shares
+from shopvl.vision.quick import bias_drop, subject_shares
 from shopvl.vision.subject import LETTERS_PX
 from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to_pixels
 
 DECODED_SIDES = 2  # a JPEG is decoded at no less than this many times the size that the model reads
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
 CENTER = Crop(0.075, 0.075, 0.925, 0.925, False)  # the middle of a picture, where promotions are rare
-MIN_BOX_PRODUCT_SHARE = 0.2  # share of product from which a small patch belongs to the product's box
 
 
 class Collator:
@@ -79,11 +77,34 @@ class Collator:
         self.reader = reader
         self.tokenizer = tokenizer
         self.ontology = ontology
-        self.size_px = recipe.image.size_px
-        self.max_tokens = recipe.text.max_tokens
-        self._training_px = math.ceil(max(self.size_px) / max(1 - recipe.augment.crop_share, 0.1))
-        # a bag of words has no positions, so no limit
-        self.max_prompt_tokens = MAX_PROMPT_TOKENS if isinstance(recipe.text, WordBag) else self.max_tokens
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width of a picture. Raises RecipeError for a recipe that reads none."""
+        return self.recipe.size_px
+
+    @property
+    def max_tokens(self) -> int:
+        """Of a text, at most. Raises RecipeError for a recipe that reads none."""
+        return self.recipe.max_tokens
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """Of a question; a bag of words has no positions, so no limit."""
+        return MAX_PROMPT_TOKENS if isinstance(self.recipe.text, WordBag) else self.max_tokens
+
+    def readable(self, wanted: Sequence[Modality]) -> tuple[Modality, ...]:
+        """Those of the inputs wanted that the recipe reads. Raises DesignError if it reads none of them."""
+        inputs = tuple(name for name in wanted if name in self.recipe.inputs)
+        if not inputs:
+            only, asked = NAMED[self.recipe.inputs[0]], NAMED[wanted[0]]
+            raise DesignError(f"{self.recipe.name} reads {only} alone; use a model that reads {asked}")
+        return inputs
+
+    def inputs_of(self, row: Row) -> tuple[Modality, ...]:
+        """Those of the recipe's inputs that a row to train on has."""
+        there = {"image": bool((row["image"] or {}).get("bytes")), "title": bool(row["title"])}
+        return tuple(name for name in self.recipe.inputs if there[name])
 
     def words(self, texts: Sequence[str], limit: int | None = None) -> Words:
         """Texts as padded token ids."""
@@ -125,6 +146,8 @@ class Collator:
     @property
     def decoded_px(self) -> int:
         """The least size of both sides when a photo is decoded: a large JPEG is decoded at a fraction of its size."""
+        if self.recipe.image is None:
+            return 0
         least = DECODED_SIDES * max(self.size_px)
         return least if self.reader is None else max(least, LETTERS_PX)
 
@@ -145,7 +168,7 @@ class Collator:
         pixels_B3YX = np.stack(pixels)
         picture_tensors = Pictures(pixels_B3YX=torch.from_numpy(pixels_B3YX).float().div_(255))
         if isinstance(self.recipe.image, KaleidoCells | Regions):
-            cells = _product_cells(pixels_B3YX, self.recipe.image, printed or [()] * len(pixels))
+            cells = product_cells(pixels_B3YX, self.recipe.image, printed or [()] * len(pixels))
             return replace(picture_tensors, cells=cells)
         drop_tokens, grid = self.recipe.leave_out, self.recipe.patch_grid
         if grid is None or not (self._guesses or isinstance(drop_tokens, KeepSubjectTokens) or (drop_tokens and rng)):
@@ -205,7 +228,8 @@ class Collator:
 
     def training_picture(self, row: Row) -> Image.Image:
         """Its picture; a large JPEG is decoded at a fraction of its size that is enough for every crop."""
-        return decode(row.get("bare") or row["image"]["bytes"], at_least_px=self._training_px)
+        at_least_px = math.ceil(max(self.size_px) / max(1 - self.recipe.augment.crop_share, 0.1))
+        return decode(row.get("bare") or row["image"]["bytes"], at_least_px=at_least_px)
 
     def training_batch(
         self,
@@ -214,27 +238,23 @@ class Collator:
         seeds: Sequence[int] | None = None,
         decoded: Sequence[Image.Image] | None = None,
     ) -> Batch:
-        """Rows with good pictures as an augmented batch with queries, facts and groups.
+        """Rows with the same inputs as an augmented batch with queries, facts and groups.
 
         A row's augmentation follows from its seed, drawn from `rng` if there is none, so it does not depend on the
         process that the row is in. `decoded` are the pictures, if they are decoded already.
         """
         own = [random.Random(seed) for seed in seeds or [rng.getrandbits(64) for _ in rows]]
-        augment = self.recipe.augment
-        pictures, overlaid, queries, printed = [], [], [], []
-        decoded = decoded or [self.training_picture(row) for row in rows]
-        for row, picture, draw in zip(rows, decoded, own, strict=True):
-            crop = random_crop(draw, augment.crop_share, augment.flip)
-            drawn = augment.overlays > 0 and draw.random() < augment.overlays
-            pictures.append(to_pixels(self._promoted(picture, draw) if drawn else picture, self.size_px, crop))
-            if self.recipe.reads:
-                printed.append(
-                    self._boxed([(word["text"], word["box"]) for word in row["printed"] or ()], picture, crop)
-                )
-            if self._consistent:
-                overlaid.append(to_pixels(self._promoted(picture, draw), self.size_px, crop))
-            queries.append(self._query(row, draw))
-        titles = [drop_words(row["title"], augment.word_dropout, draw) for row, draw in zip(rows, own, strict=True)]
+        inputs, texts, titles = self.inputs_of(rows[0]), {}, []
+        pictures: Pictures | None = None
+        overlaid: Pictures | None = None
+        printed: list[list[tuple[str, Box]]] = []
+        if "image" in inputs:
+            decoded = decoded or [self.training_picture(row) for row in rows]
+            pictures, overlaid, printed = self._training_pictures(rows, decoded, own, rng)
+        queries = [self._query(row, draw) for row, draw in zip(rows, own, strict=True)]
+        if "title" in inputs:
+            dropout = self.recipe.augment.word_dropout
+            titles = [drop_words(row["title"], dropout, draw) for row, draw in zip(rows, own, strict=True)]
         facts_BK = self._facts([self.facts_of(row) for row in rows])
         questions, input_mask_BI = None, None
         if self._answers is not None:
@@ -245,18 +265,20 @@ class Collator:
             ]
             input_mask_BI = _input_mask([draw.random() for draw in own], rates)
             questions = self._training_questions(rows, facts_BK, input_mask_BI, rates, rng)
-        texts = {"title": self.words(titles)}
-        if self.recipe.query_segment == "query":
+        if "title" in inputs:
+            texts["title"] = self.words(titles)
+        if self.recipe.text is not None and self.recipe.query_segment == "query":
             texts["query"] = self.words([query.text for query in queries], MAX_QUERY_TOKENS)
         if self.recipe.ocr is not None:
             texts["ocr"] = self.printed(printed)
         return Batch(
-            pictures=self.to_pictures(pictures, rng, printed or None),
-            overlaid=self.to_pictures(overlaid, rng, printed or None) if overlaid else None,
+            pictures=pictures,
+            overlaid=overlaid,
             texts=texts,
-            title_grams_BG=title_grams(titles),
+            title_grams_BG=title_grams(titles) if titles else None,
             groups=Groups(
-                title_B=text_groups([row["title"] for row in rows]),
+                # a product without a title is like no other
+                title_B=text_groups([row["title"] or f"\0{row['product_id']}" for row in rows]),
                 query_B=text_groups([query.text for query in queries]),
                 category_B=text_groups([subcategory(row) for row in rows]),
             ),
@@ -264,6 +286,29 @@ class Collator:
             questions=questions,
             input_mask_BI=input_mask_BI,
         )
+
+    def _training_pictures(
+        self,
+        rows: Sequence[Row],
+        decoded: Sequence[Image.Image],
+        own: Sequence[random.Random],
+        rng: random.Random,
+    ) -> tuple[Pictures, Pictures | None, list[list[tuple[str, Box]]]]:
+        """Augmented pictures, the same under promotions if they are asked for, and the words printed on each."""
+        augment = self.recipe.augment
+        pixels, overlaid, printed = [], [], []
+        for row, picture, draw in zip(rows, decoded, own, strict=True):
+            crop = random_crop(draw, augment.crop_share, augment.flip)
+            drawn = augment.overlays > 0 and draw.random() < augment.overlays
+            pixels.append(to_pixels(self._promoted(picture, draw) if drawn else picture, self.size_px, crop))
+            if self.recipe.reads:
+                printed.append(
+                    self._boxed([(word["text"], word["box"]) for word in row["printed"] or ()], picture, crop)
+                )
+            if self._consistent:
+                overlaid.append(to_pixels(self._promoted(picture, draw), self.size_px, crop))
+        pictures = self.to_pictures(pixels, rng, printed or None)
+        return pictures, self.to_pictures(overlaid, rng, printed or None) if overlaid else None, printed
 
     def questions(self, questions: Sequence[Question], *, language: str = "en") -> Questions:
         """Questions in their first phrasing, without targets."""
@@ -436,45 +481,6 @@ def text_groups(texts: Sequence[str]) -> torch.Tensor:
 def title_grams(titles: Sequence[str]) -> torch.Tensor:
     """(B, G) int64: the titles' grams, 0 after them."""
     return torch.from_numpy(padded(gram_rows(titles)))
-
-
-def _product_cells(
-    pixels_B3YX: np.ndarray, part: KaleidoCells | Regions, printed: Sequence[Sequence[tuple[str, Box]]]
-) -> PictureCells:
-    """The cells of the product's box and where they lie.
-
-    For regions the whole picture comes before them, and the words printed on the product after them.
-    """
-    height, width = part.size_px
-    shares_BRC = subject_shares(pixels_B3YX, (height // BOX_CELL_PX, width // BOX_CELL_PX))
-    boxes_B4 = subject_boxes(shares_BRC, MIN_BOX_PRODUCT_SHARE)
-    side_px = part.net.size_px[0]
-    cells = np.stack(
-        [kaleido_cells(p, box, part.levels, side_px) for p, box in zip(pixels_B3YX, boxes_B4, strict=True)]
-    )
-    boxes = np.stack([kaleido_boxes(box, part.levels) for box in boxes_B4])
-    if isinstance(part, Regions):
-        full_box = np.array(WHOLE[:4])
-        pictures = np.stack([kaleido_cells(p, full_box, 1, side_px) for p in pixels_B3YX])
-        words = [_word_regions(p, boxed, part.words, side_px) for p, boxed in zip(pixels_B3YX, printed, strict=True)]
-        cells = np.concatenate([pictures, cells, np.stack([pixels for pixels, _ in words])], axis=1)
-        frames = np.stack([kaleido_boxes(full_box, 1)] * len(boxes))
-        boxes = np.concatenate([frames, boxes, np.stack([places for _, places in words])], axis=1)
-    return PictureCells(pixels_BP3YX=torch.from_numpy(cells).float().div_(255), boxes_BP5=torch.from_numpy(boxes))
-
-
-def _word_regions(
-    pixels_3YX: np.ndarray, boxed: Sequence[tuple[str, Box]], count: int, side_px: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cells (count, 3, side_px, side_px) and geometry (count, 5) of the largest words; zeros where there are fewer."""
-    cells, geometry = np.zeros((count, 3, side_px, side_px), np.uint8), np.zeros((count, 5), np.float32)
-    largest = sorted((box for _, box in boxed), key=lambda box: -(box[2] - box[0]) * (box[3] - box[1]))
-    height, width = pixels_3YX.shape[1:]
-    for number, box in enumerate(largest[:count]):
-        cut = np.divide(whole_pixels(np.array(box), (height, width)), (width, height, width, height))
-        cells[number] = kaleido_cells(pixels_3YX, cut, 1, side_px)[0]
-        geometry[number] = kaleido_boxes(cut, 1)[0]
-    return cells, geometry
 
 
 @lru_cache(maxsize=1)

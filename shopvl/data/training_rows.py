@@ -6,7 +6,7 @@ import io
 import json
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from PIL import Image
 from torch.utils.data import Dataset
 
-from shopvl.batch import Batch, Modality
+from shopvl.batch import MODALITIES, Batch, Modality
 from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import QueryLog
@@ -29,7 +29,6 @@ from shopvl.recipes.parts import WhichRows
 from shopvl.vision.picture_words import PictureReader
 
 SOURCE = "source.json"  # what the rows were made from
-TRAINING_INPUTS: tuple[Modality, ...] = ("image", "title")
 _COLUMNS = pa.schema(
     [
         ("product_id", pa.string()),
@@ -91,9 +90,9 @@ class TrainingCache:
             case "all":
                 return np.ones(len(group), dtype=bool)
             case "pictured":
-                return pc.is_valid(pc.struct_field(group["image"], "bytes")).to_numpy(zero_copy_only=False)
+                return _present(group["image"], "image")
             case "titled":
-                return np.array([bool(title) for title in group["title"].to_pylist()])
+                return _present(group["title"], "title")
             case "agreeing":
                 told = group.select(["title", "category_path", "attributes"]).to_pylist()
                 return np.array([agrees(row, ontology) for row in told])
@@ -101,6 +100,11 @@ class TrainingCache:
     def __iter__(self) -> Iterator[Row]:
         for group in self._groups:
             yield from group.to_pylist()
+
+    def has(self, name: Modality) -> np.ndarray:
+        """(N,) bool: rows that have that input."""
+        there = [_present(group.column(name), name) for group in self._groups]
+        return np.concatenate(there)
 
     @property
     def path(self) -> Path:
@@ -136,8 +140,9 @@ def training_rows(
     log: QueryLog | None = None,
     report: Callable[[int], None] = lambda count: None,
     reader: PictureReader | None = None,
+    row_inputs: Sequence[tuple[Modality, ...]] = (MODALITIES,),
 ) -> TrainingCache:
-    """Check every row once (picture decodes, title present) and store the valid ones in `folder`.
+    """Check every row once (picture decodes, title present) and store those in `folder` that have any of `row_inputs`.
 
     Queries of the `log` are added to those of the catalog's rows. Made again only if catalog or log changed.
     Pictures by URL or path are fetched here, so training needs neither network nor the original files. With a `reader`
@@ -150,6 +155,7 @@ def training_rows(
         "log": None if log is None else int(log.table.hash_rows().sum()),
         "words": None if reader is None else reader.version(),
         "columns": _COLUMNS.names,
+        "inputs": [list(inputs) for inputs in row_inputs],
     }
     stamp = folder / SOURCE
     if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
@@ -160,8 +166,9 @@ def training_rows(
     with pa.OSFile(str(folder / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, _COLUMNS) as writer:
         good: list[dict[str, Any]] = []
         parts = (part for frame in catalog.batches(_ROWS_PER_GROUP) for part in frame.iter_slices(_ROWS_IN_SIGHT))
-        for part in Fetcher().with_pictures(parts):
-            usable = _usable(part, catalog.root, rejects)
+        pictured = any("image" in inputs for inputs in row_inputs)
+        for part in Fetcher().with_pictures(parts) if pictured else parts:
+            usable = _usable(part, catalog.root, row_inputs, rejects)
             read = usable if reader is None else with_words(reader, usable)
             notes += [RejectedRow(item.row["product_id"], item.note) for item in read if item.note]
             good += [_stored_row(*pair, log) for pair in zip(usable, read, strict=True)]
@@ -184,12 +191,15 @@ def training_rows(
     return rows
 
 
-def _usable(part: pl.DataFrame, root: Path, rejects: list[RejectedRow]) -> list[ValidRow]:
+def _usable(
+    part: pl.DataFrame, root: Path, row_inputs: Sequence[tuple[Modality, ...]], rejects: list[RejectedRow]
+) -> list[ValidRow]:
     """The rows to train on; the others are added to `rejects`."""
     usable = []
+    wanted = tuple(name for name in MODALITIES if any(name in inputs for inputs in row_inputs))
     for row in part.iter_rows(named=True):
-        match validate_row(row, root, TRAINING_INPUTS):
-            case ValidRow(inputs=inputs) as item if inputs == TRAINING_INPUTS:
+        match validate_row(row, root, wanted):
+            case ValidRow(inputs=inputs) as item if inputs in row_inputs:
                 usable.append(item)
             case ValidRow(inputs=(only,), absent=absent):
                 reason = f"training needs picture and title, there is only the {only}"
@@ -209,6 +219,7 @@ def _stored_row(valid: ValidRow, read: ValidRow, log: QueryLog | None) -> dict[s
     logged = [] if log is None else [text for text, _ in log.of(row["product_id"])]
     stored = {
         **row,
+        "title": None if "title" in valid.absent else row["title"],
         "image": {"bytes": valid.data, "path": None},
         "bare": bare.getvalue() or None,
         "queries": [*(row["queries"] or ()), *logged],
@@ -217,11 +228,37 @@ def _stored_row(valid: ValidRow, read: ValidRow, log: QueryLog | None) -> dict[s
     return {name: stored.get(name) for name in _COLUMNS.names}
 
 
+def _present(column: pa.Array, name: Modality) -> np.ndarray:
+    """(N,) bool: which rows of a stored column have something."""
+    there = pc.is_valid(pc.struct_field(column, "bytes")) if name == "image" else pc.greater(pc.utf8_length(column), 0)
+    present: np.ndarray = pc.fill_null(there, False).to_numpy(zero_copy_only=False)
+    return present
+
+
+def _by_inputs(
+    rows: TrainingCache, numbers: np.ndarray, row_inputs: Sequence[tuple[Modality, ...]]
+) -> list[np.ndarray]:
+    """These rows in lots that have the same of the inputs that a recipe reads, and which it learns from."""
+    has = {name: rows.has(name)[numbers] for name in row_inputs[0]}
+    lots = []
+    for inputs in row_inputs:
+        same = np.ones(len(numbers), dtype=bool)
+        for name, has_N in has.items():
+            same &= has_N == (name in inputs)
+        lots.append(numbers[same])
+    lots = [lot for lot in lots if len(lot)]
+    if not lots:
+        needed = " or ".join(" and ".join(inputs) for inputs in row_inputs)
+        raise CatalogError(f"none of the {len(numbers)} rows to train on has what the recipe learns from: {needed}")
+    return lots
+
+
 class TrainingDataset(Dataset):
     """Training step number -> Batch. All randomness follows from (seed, step), so any step can be reproduced.
 
-    `which` says which of the rows it takes. In a run over several processes, process `rank` of `world` makes its own
-    rows of each step. The first pictures, up to `keep_decoded_bytes` of them, are decoded once.
+    `which` says which of the rows it takes; those of a step have the same inputs. In a run over several processes,
+    process `rank` of `world` makes its own rows of each step. The first pictures, up to `keep_decoded_bytes` of them,
+    are decoded once.
     """
 
     def __init__(
@@ -236,22 +273,36 @@ class TrainingDataset(Dataset):
         keep_decoded_bytes: int = DECODED_BYTES,
     ) -> None:
         self.rows, self.loader, self.seed, self.rank, self.world = rows, loader, seed, rank, world
-        self._numbers = rows.numbers(which, loader.ontology)
+        numbers = rows.numbers(which, loader.ontology)
         self._decoded: dict[int, np.ndarray] = {}
         self._cache_bytes_left = keep_decoded_bytes
-        self.batch_size = min(loader.recipe.schedule.batch_size, len(self._numbers))
-        self.steps_per_epoch = len(self._numbers) // self.batch_size
+        self.batch_size = min(loader.recipe.schedule.batch_size, len(numbers))
+        self._lots = _by_inputs(rows, numbers, loader.recipe.row_inputs)
+        self._steps = [max(1, len(lot) // self.batch_size) for lot in self._lots]
+        self.steps_per_epoch = sum(self._steps)
+
+    def numbers(self, step: int) -> np.ndarray:
+        """The rows of a step."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        rng = np.random.default_rng([self.seed, epoch])
+        orders = [lot[rng.permutation(len(lot))] for lot in self._lots]
+        if len(orders) > 1:
+            position = int(rng.permutation(self.steps_per_epoch)[position])
+        first = np.cumsum([0, *self._steps])
+        lot = int(np.searchsorted(first, position, side="right")) - 1
+        start = (position - int(first[lot])) * self.batch_size
+        return orders[lot][start : start + self.batch_size]
 
     def __getitem__(self, step: int) -> Batch:
-        epoch, position = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self._numbers))
-        numbers = self._numbers[order][position * self.batch_size : (position + 1) * self.batch_size]
+        numbers = self.numbers(step)
         rng = random.Random(f"{self.seed}/{step}")
         seeds = [rng.getrandbits(64) for _ in numbers]
         mine = slice(self.rank, None, self.world)
         own = numbers[mine].tolist()
         rows = [self.rows[number] for number in own]
-        pictures = [self._picture(number, row) for number, row in zip(own, rows, strict=True)]
+        pictures = None
+        if "image" in self.loader.inputs_of(rows[0]):
+            pictures = [self._picture(number, row) for number, row in zip(own, rows, strict=True)]
         return self.loader.training_batch(rows, rng, seeds[mine], pictures)
 
     def _picture(self, number: int, row: Row) -> Image.Image:

@@ -44,13 +44,16 @@ from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder,
 from shopvl.models.weights.start import begin_blocks
 from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
-from shopvl.text.tokenizer import Tokenizer
+from shopvl.text.tokenizer import SPECIAL, Tokenizer
 from shopvl.vision.kaleido import level_slices
 
 
 def tokenizer_for(recipe: Recipe, texts: Iterable[str]) -> Tokenizer:
-    """The tokenizer a recipe's text side wants: its tower's own, or one learned from `texts`."""
+    """The tokenizer a recipe's text side wants: its tower's own, or one learned from `texts`; without texts, one of
+    special pieces only."""
     match recipe.text:
+        case None:
+            return Tokenizer.learn((), len(SPECIAL))
         case parts.TransformersText(name=name):
             return Tokenizer(load_transformers_tokenizer(name))
         case (
@@ -142,7 +145,7 @@ def _answering(
         raise DesignError("the text tower's tokenizer has no [MASK], which prompts need; use a BERT-like text tower")
     sizes = {"layers": part.layers, "width": part.width, "heads": part.heads, "dropout": part.dropout}
     sizes["ocr"] = recipe.ocr is not None
-    size_px = recipe.image.size_px
+    size_px = recipe.size_px
     with torch.inference_mode():
         cells = [tokens.shape[1] for tokens in image.eval().encode(torch.zeros(1, 3, *size_px))[1]]
     image.train()
@@ -155,7 +158,7 @@ def _answering(
             return PromptDecodeHead(image, text, cells, tokenizer.size, end_id, **sizes)
 
 
-def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weights: bool) -> nn.Module:
+def _image_tower(part: parts.Image | None, config: dict[str, Any] | None, random_weights: bool) -> nn.Module:
     match part:
         case parts.TimmImage():
             pretrained = part.pretrained and not random_weights
@@ -171,11 +174,11 @@ def _image_tower(part: parts.Image, config: dict[str, Any] | None, random_weight
             patches = PatchEmbedding(part.size_px, part.patch_px, part.width)
             return VisionTransformer(patches, Encoder(part.layers, part.width, part.heads, part.dropout), part.read)
         case _:
-            raise AssertionError(f"problems() lets no {part.kind} through as a tower")
+            raise AssertionError("problems() lets nothing else through as a tower")
 
 
 def _text_tower(
-    part: parts.Text, tokenizer: Tokenizer, config: dict[str, Any] | None, random_weights: bool
+    part: parts.Text | None, tokenizer: Tokenizer, config: dict[str, Any] | None, random_weights: bool
 ) -> nn.Module:
     match part:
         case parts.TextTransformer():
@@ -185,18 +188,21 @@ def _text_tower(
         case parts.TransformersText():
             return TransformersTextTower(load_transformers(part.name, part.pretrained and not random_weights, config))
         case _:
-            raise AssertionError(f"problems() lets no {part.kind} through as a tower")
+            raise AssertionError("problems() lets nothing else through as a tower")
 
 
 def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weights: bool) -> SingleStreamModel:
     text, fusion = recipe.text, recipe.fusion
-    assert isinstance(text, parts.WordPieces)
+    assert isinstance(text, parts.WordPieces | None)
     assert isinstance(fusion, parts.SingleStream | parts.CoAttention | parts.JointThenSplit)
     heads = [head for part in recipe.objectives for head in part.heads]
-    patches = _patches(recipe.image, fusion.width, random_weights)
+    patches = None if recipe.image is None else _patches(recipe.image, fusion.width, random_weights)
+    words = None
+    if text is not None:
+        words = WordEmbedding(tokenizer.size, fusion.width, text.max_tokens, fusion.dropout)
     model = SingleStreamModel(
         patches=patches,
-        words=WordEmbedding(tokenizer.size, fusion.width, text.max_tokens, fusion.dropout),
+        words=words,
         encoder=_encoder(fusion),
         width=fusion.width,
         guesses="masked-patches" in heads,
@@ -225,7 +231,7 @@ def _encoder(part: parts.SingleStream | parts.CoAttention | parts.JointThenSplit
             return JointThenSplitEncoder(part.layers, part.split_layers, *sizes)
 
 
-def _region_tasks(heads: list[str], patches: nn.Module, width: int, ontology: Ontology) -> RegionTasks | None:
+def _region_tasks(heads: list[str], patches: nn.Module | None, width: int, ontology: Ontology) -> RegionTasks | None:
     if not {"region-features", "region-classes"} & set(heads):
         return None
     assert isinstance(patches, RegionInput)

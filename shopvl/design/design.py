@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Generator, Tensor, nn
 
-from shopvl.batch import INPUT_CHOICES, Batch, Modality, Output, inputs_name
+from shopvl.batch import INPUT_CHOICES, Batch, Modality, Output, inputs_in, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.data.collate import Collator
 from shopvl.data.rows import picture_reader
@@ -88,6 +88,11 @@ class Design:
         return Collator(self.recipe, self.tokenizer, self.ontology, self.reader)
 
     @property
+    def input_choices(self) -> tuple[tuple[Modality, ...], ...]:
+        """Which inputs it can answer from: one or several of those that it reads."""
+        return tuple(choice for choice in INPUT_CHOICES if set(choice) <= set(self.recipe.inputs))
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.model.parameters()).device
@@ -104,7 +109,7 @@ class Design:
     def losses(
         self, batch: Batch, generator: Generator, model: nn.Module | None = None, whole: Whole | None = None
     ) -> dict[str, Tensor]:
-        """Unweighted loss of every objective by name. `model` stands in for `self.model` where it is wrapped.
+        """Unweighted loss of every objective that the batch serves, by name. `model` stands in for `self.model`.
 
         `whole` adds the rows of the other processes of a run, for objectives that compare rows with each other.
         """
@@ -114,7 +119,7 @@ class Design:
         forwarded: dict[View, tuple[Batch, Output]] = {}
         compared: dict[View, tuple[Output, Batch]] = {}
         losses = {}
-        for objective in self.objectives:
+        for objective in self._served(batch):
             if objective.view not in forwarded:
                 view_batch = objective.view(batch, generator)
                 if self.teacher is not None:
@@ -128,10 +133,17 @@ class Design:
             losses[objective.name] = objective(output, view_batch)
         return losses
 
+    def _served(self, batch: Batch) -> list[Objective]:
+        """The objectives that do with what the batch's products have."""
+        inputs = set(inputs_in(batch))
+        needed = {part.name: part.inputs for part in self.recipe.objectives}
+        return [objective for objective in self.objectives if inputs.issuperset(needed.get(objective.name, ()))]
+
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """The sum that is minimised: each loss by its own weight, and by the recipe's way to combine them."""
-        losses_K = torch.stack([losses[objective.name] for objective in self.objectives])
-        weighted_K = torch.stack([objective.weight * losses[objective.name] for objective in self.objectives])
+        there = [objective for objective in self.objectives if objective.name in losses]
+        losses_K = torch.stack([losses[objective.name] for objective in there])
+        weighted_K = torch.stack([objective.weight * losses[objective.name] for objective in there])
         match self.recipe.combine:
             case "sum":
                 return weighted_K.sum()
@@ -149,9 +161,9 @@ class Design:
         return replace(self, recipe=recipe, objectives=tuple(made.values()))
 
     def add_heads(self, labels: Mapping[str, Sequence[str]]) -> LinearHeads:
-        """Fresh linear heads for these properties, for every choice of inputs."""
+        """Fresh linear heads for these properties, for every choice of the inputs that it reads."""
         self.labels = {name: list(values) for name, values in labels.items()}
-        widths = {inputs_name(inputs): self.model.feature_width(inputs) for inputs in INPUT_CHOICES}
+        widths = {inputs_name(inputs): self.model.feature_width(inputs) for inputs in self.input_choices}
         counts = {name: len(values) for name, values in self.labels.items()}
         self.heads = LinearHeads(widths, counts).to(self.device)
         return self.heads
@@ -181,7 +193,7 @@ class Design:
                     f"the teacher {other.name} reads other word pieces than {self.recipe.name} does; "
                     "train it from the same rows and ontology"
                 )
-        ensemble = Ensemble([(other.model, other.recipe.image.size_px) for other in teachers])
+        ensemble = Ensemble([(other.model, other.loader.size_px) for other in teachers])
         self.objectives = tuple(
             replace(objective, teachers=ensemble) if isinstance(objective, DistillationLoss) else objective
             for objective in self.objectives

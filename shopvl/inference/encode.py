@@ -132,6 +132,7 @@ def prepare(
     batches, titles of similar length go together to save padding.
     """
     prepared = Prepared()
+    wanted = loader.readable(wanted)
     usable: dict[int, ValidRow] = {}
     for index, row in enumerate(rows):
         at_least_px = max(loader.decoded_px, shown_px)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shopvl.batch import MODALITIES, Batch, Modality
+from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog, spread
@@ -80,9 +80,10 @@ def labelled(
 ) -> Labelled:
     """Outputs of `read` for the catalog's rows (at most `max_rows`, spread evenly), and their labels.
 
-    Rows without picture or title are left out, unless `incomplete` ones count as well. Raises CatalogError for no rows.
+    Rows that lack an input of the design are left out, unless `incomplete` ones count as well. Raises CatalogError for
+    no rows.
     """
-    total = catalog.count()
+    total, complete = catalog.count(), design.recipe.inputs
     numbers = {name: {folded(value): i for i, value in enumerate(values)} for name, values in labels.items()}
     values: dict[str, list[tuple[int, np.ndarray]]] = defaultdict(list)  # from which row on, and of these
     truth: dict[str, list[int]] = defaultdict(list)
@@ -91,7 +92,7 @@ def labelled(
     rejects: list[RejectedRow] = []
 
     def read_wanted(batch: Batch, inputs: tuple[Modality, ...]) -> Mapping[str, Tensor]:
-        return read(batch) if incomplete or inputs == MODALITIES else {}
+        return read(batch) if incomplete or inputs == complete else {}
 
     for item in encode(design, spread(catalog.batches(), total, max_rows), catalog.root, MODALITIES, read_wanted):
         report("encode", (len(titles) + len(rejects)) / min(total, max_rows))
@@ -99,7 +100,7 @@ def labelled(
             case RejectedRow():
                 rejects.append(item)
                 continue
-            case Encoded(inputs=(only,)) if not incomplete:
+            case Encoded(inputs=(only,)) if not incomplete and complete != (only,):
                 rejects += [RejectedRow(row["product_id"], f"there is only the {only}") for row in item.rows]
                 continue
         for name, array in item.values.items():
@@ -110,7 +111,8 @@ def labelled(
         no_category += [is_of_no_category(row) for row in item.rows]
     report("encode", 1.0)
     if not titles:
-        wanted = "a picture or a title" if incomplete else "both a picture and a title"
+        names = {"image+title": "both a picture and a title", "image": "a picture", "title": "a title"}
+        wanted = "a picture or a title" if incomplete and len(complete) > 1 else names[inputs_name(complete)]
         raise CatalogError(f"no row of {catalog.path} has {wanted}, so there is nothing to learn or measure on")
     return Labelled(
         {name: _laid_out(parts, len(titles)) for name, parts in values.items()},

@@ -22,9 +22,10 @@ class SharedSpaceModel(nn.Module):
 
     embeds = False  # whether `add_space` was called
 
-    def add_space(self, image_width: int, text_width: int, width: int, temperature: float) -> None:
-        """Projections to a space of `width`, from vectors of those widths."""
-        self.image_projection = nn.Linear(image_width, width, bias=False)
+    def add_space(self, image_width: int | None, text_width: int, width: int, temperature: float) -> None:
+        """Projections to a space of `width`, from vectors of those widths; None: there are no pictures."""
+        if image_width is not None:
+            self.image_projection = nn.Linear(image_width, width, bias=False)
         self.text_projection = nn.Linear(text_width, width, bias=False)
         self.log_scale = nn.Parameter(torch.full((len(PAIRS),), math.log(1 / temperature)))
         self.embeds = True

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from shopvl.batch import (
     IGNORED,
+    MODALITIES,
     Batch,
     ClassGuesses,
     FeatureGuesses,
@@ -20,6 +21,7 @@ from shopvl.batch import (
     PairLogits,
     Pictures,
     Words,
+    inputs_in,
     inputs_name,
     require,
 )
@@ -36,7 +38,8 @@ PUZZLES = {"rotation": (0, 4), "jigsaw": (1, 24), "camouflage": (2, 9)}
 class SingleStreamModel(SharedSpaceModel):
     """`[CLS] words [SEP] patches` through one encoder, with heads for masked words and for matching.
 
-    A missing input is not in the sequence, so one model serves picture, title, or both. The encoder may also have two
+    A missing input is not in the sequence, so one model serves picture, title, or both: it may also be made of one
+    alone. A class token stands first where there are no words (ViT, arXiv:2010.11929). The encoder may also have two
     streams (ViLBERT, InterBERT): the match logit then reads the product of both their first states. With a `space`
     (width and temperature) the same encoder embeds a picture or a text alone, by the mean of its states (VLMo,
     arXiv:2111.02358). Each of `own_heads`, by an objective's name, reads the states of words and patches and the batch.
@@ -44,8 +47,8 @@ class SingleStreamModel(SharedSpaceModel):
 
     def __init__(
         self,
-        patches: PatchEmbedding | MapCells | CellInput,
-        words: WordEmbedding,
+        patches: PatchEmbedding | MapCells | CellInput | None,
+        words: WordEmbedding | None,
         encoder: Encoder | TwoStreams,
         width: int,
         guesses: bool = False,
@@ -55,15 +58,23 @@ class SingleStreamModel(SharedSpaceModel):
         own_heads: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.patches = patches
-        self.words = words
         self.encoder = encoder
         self.width = width
-        self.image_type = nn.Parameter(torch.randn(width) * 0.02)
-        self.nothing = nn.Parameter(torch.randn(width) * 0.02)  # stands for [CLS] where there is no title
-        self.match = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
-        self.word_transform = _transform(width)
-        self.word_bias = nn.Parameter(torch.zeros(words.word.num_embeddings))
+        self.inputs: tuple[Modality, ...] = MODALITIES
+        if patches is None:
+            self.inputs = ("title",)
+        else:
+            self.patches = patches
+            self.image_type = nn.Parameter(torch.randn(width) * 0.02)
+            self.nothing = nn.Parameter(torch.randn(width) * 0.02)  # stands for [CLS] where there is no title
+        if patches is not None and words is not None:
+            self.match = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
+        if words is None:
+            self.inputs = ("image",)
+        else:
+            self.words = words
+            self.word_transform = _transform(width)
+            self.word_bias = nn.Parameter(torch.zeros(words.word.num_embeddings))
         if guesses and isinstance(patches, PatchEmbedding):  # the pixels of masked patches
             self.hidden = nn.Parameter(torch.randn(width) * 0.02)
             self.guess = nn.Linear(width, patches.patch.weight[0].numel())
@@ -72,7 +83,7 @@ class SingleStreamModel(SharedSpaceModel):
         self.region_tasks = region_tasks
         self.own_heads = nn.ModuleDict(dict(own_heads or {}))
         if space is not None:
-            self.add_space(width, width, *space)
+            self.add_space(None if patches is None else width, width, *space)
         if puzzles:
             assert isinstance(patches, KaleidoInput)
             self.puzzles = nn.ModuleDict(
@@ -89,14 +100,14 @@ class SingleStreamModel(SharedSpaceModel):
         """
         if batch.embed_only:
             return self.embedded(batch)
-        line = self._line(batch, ("image", "title"))
+        line = self._line(batch, inputs_in(batch))
         words_BTD, patches_BPD = self._fused(line)
         output = Output(
             states=FusedStates(
                 words_BTD=words_BTD.float(), patches_BPD=patches_BPD.float(), patch_real_BP=line.patch_real_BP
             ),
-            token_logits_NV=self._token_logits(words_BTD, batch.texts["title"]),
-            pairs=PairLogits(match_logit_B=self._match_logit(words_BTD, patches_BPD), is_match_B=batch.is_match_B),
+            token_logits_NV=self._token_logits(words_BTD, batch.texts.get("title")),
+            pairs=self._pairs(words_BTD, patches_BPD, batch),
             guesses={name: head(words_BTD, patches_BPD, batch).float() for name, head in self.own_heads.items()},
         )
         if batch.puzzles is not None:
@@ -117,6 +128,12 @@ class SingleStreamModel(SharedSpaceModel):
         target_NF = self._true_features(batch, features_BPF, masked_BP)
         return replace(output, patch_features=FeatureGuesses(predicted_NF=guessed_NF, target_NF=target_NF))
 
+    def _pairs(self, words_BTD: Tensor, patches_BPD: Tensor, batch: Batch) -> PairLogits | None:
+        """Only of a batch with both sides."""
+        if inputs_in(batch) != MODALITIES:
+            return None
+        return PairLogits(match_logit_B=self._match_logit(words_BTD, patches_BPD), is_match_B=batch.is_match_B)
+
     def _match_logit(self, words_BTD: Tensor, patches_BPD: Tensor) -> Tensor:
         """(B,), from the first word's state, in two streams times the first patch's."""
         first_BD = words_BTD[:, 0]
@@ -124,9 +141,9 @@ class SingleStreamModel(SharedSpaceModel):
             first_BD = first_BD * patches_BPD[:, 0]
         return self.match(first_BD).squeeze(-1).float()
 
-    def _token_logits(self, words_BTD: Tensor, words: Words) -> Tensor | None:
+    def _token_logits(self, words_BTD: Tensor, words: Words | None) -> Tensor | None:
         """(N, V) for the N positions with a target, in reading order; the output map is the word embedding."""
-        if words.targets_BT is None:
+        if words is None or words.targets_BT is None:
             return None
         masked_ND = words_BTD[words.targets_BT != IGNORED]
         return (self.word_transform(masked_ND) @ self.words.word.weight.T).float() + self.word_bias
@@ -181,7 +198,8 @@ class SingleStreamModel(SharedSpaceModel):
         return list(self.encoder.blocks[-1].parameters())
 
     def features(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> dict[str, Tensor]:
-        """What heads read, by choice of inputs: first state, mean word, mean patch (B, 3D); zeros for the absent."""
+        """What heads read, by choice of inputs: first state, mean word, mean patch (B, 3D); zeros for the absent. A
+        model of one side alone has no place for the other (B, 2D)."""
         return {inputs_name(inputs): self._features(batch, inputs) for inputs in choices}
 
     def image_embedding(self, features_BF: Tensor) -> Tensor:
@@ -191,7 +209,7 @@ class SingleStreamModel(SharedSpaceModel):
 
     def feature_width(self, inputs: tuple[Modality, ...]) -> int:
         """F of that choice."""
-        return 3 * self.width
+        return (1 + len(self.inputs)) * self.width
 
     def _pooled_image(self, batch: Batch) -> Tensor:
         line = self._line(batch, ("image",))
@@ -205,11 +223,14 @@ class SingleStreamModel(SharedSpaceModel):
     def _features(self, batch: Batch, inputs: tuple[Modality, ...]) -> Tensor:
         line = self._line(batch, inputs)
         words_BTD, patches_BPD = self._fused(line)
-        first_BD = words_BTD[:, 0]
-        nothing_BD = torch.zeros_like(first_BD)
-        mean_word_BD = mean_of_real(words_BTD, batch.texts["title"].real_BT) if "title" in inputs else nothing_BD
-        mean_patch_BD = mean_of_real(patches_BPD, line.patch_real_BP) if "image" in inputs else nothing_BD
-        return torch.cat([first_BD, mean_word_BD, mean_patch_BD], dim=-1)
+        parts = [words_BTD[:, 0]]
+        nothing_BD = torch.zeros_like(parts[0])
+        if "title" in self.inputs:
+            titled = "title" in inputs
+            parts.append(mean_of_real(words_BTD, batch.texts["title"].real_BT) if titled else nothing_BD)
+        if "image" in self.inputs:
+            parts.append(mean_of_real(patches_BPD, line.patch_real_BP) if "image" in inputs else nothing_BD)
+        return torch.cat(parts, dim=-1)
 
     def _line(self, batch: Batch, inputs: tuple[Modality, ...]) -> _Line:
         """Words, then patches; one word without a title, no patch without a picture."""
@@ -224,9 +245,9 @@ class SingleStreamModel(SharedSpaceModel):
             patches_BPD = words_BTD[:, :0]
         else:
             patches_BPD, features_BPF = self._patches(require(pictures, "pictures", by="single-stream"))
-        kept_BP = None if pictures is None else pictures.kept_BP
+        kept_BP = pictures.kept_BP if pictures is not None and "image" in inputs else None
         patch_real_BP = patches_BPD.new_ones(patches_BPD.shape[:2], dtype=torch.bool)
-        if kept_BP is not None and "image" in inputs:
+        if kept_BP is not None:
             patch_real_BP = kept_BP
         states_BND = torch.cat([words_BTD, patches_BPD], dim=1)
         T, N = words_BTD.shape[1], states_BND.shape[1]

@@ -34,6 +34,8 @@ def masked_words(recipe: Recipe, tokenizer: Tokenizer) -> MaskedTokens:
     ids = mask_id, tokenizer.size, tuple(tokenizer.special_ids()), tuple(tokenizer.continuation_ids())
     for part in recipe.objectives:
         match part:
+            case MaskedWords(whole_words=False):
+                return MaskedTokens(part.share, *ids[:-1], continuation_ids=())
             case MaskedWords():
                 return MaskedTokens(part.share, *ids)
             case MaskedSegments():
@@ -45,7 +47,10 @@ def masked_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
     """Masked words, and in the same pass masked cells if the recipe masks both."""
     if any(isinstance(part, KaleidoTask) for part in recipe.objectives):
         return kaleidoscope_of(recipe, tokenizer)
-    words, cells = masked_words(recipe, tokenizer), _masked_cells(recipe)
+    cells = _masked_cells(recipe)
+    if recipe.text is None and cells is not None:
+        return cells
+    words = masked_words(recipe, tokenizer)
     return words if cells is None else Compose(words, cells)
 
 

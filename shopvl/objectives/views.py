@@ -45,6 +45,15 @@ class EmbedOnly(View):
 
 
 @dataclass(frozen=True)
+class PicturesAlone(View):
+    """The pictures without their titles."""
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch without any text."""
+        return replace(batch, texts={})
+
+
+@dataclass(frozen=True)
 class Mixup(View):
     """Each picture mixed with another of the batch (mixup, arXiv:1710.09412), and the titles; without any targets.
 
@@ -167,14 +176,15 @@ class MaskedPatchesView(View):
 
 @dataclass(frozen=True)
 class Compose(View):
-    """One view after the other: words and patches hidden in the same pass, as FashionBERT does."""
+    """Words and patches hidden in the same pass, as FashionBERT does; either where a batch has only that."""
 
-    first: View
-    second: View
+    words: View
+    patches: View
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
         """The batch as the second makes it of what the first makes of it."""
-        return self.second(self.first(batch, generator), generator)
+        hidden = self.words(batch, generator) if "title" in batch.texts else batch
+        return hidden if hidden.pictures is None else self.patches(hidden, generator)
 
 
 @dataclass(frozen=True)

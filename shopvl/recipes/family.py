@@ -80,8 +80,8 @@ def _smaller(base: Recipe, *, mini: bool) -> Recipe:
         )
     return replace(
         base,
-        image=_image(base.image, mini),
-        text=_text(base.text, mini),
+        image=base.image and _image(base.image, mini),
+        text=base.text and _text(base.text, mini),
         fusion=_fusion(base.fusion, mini),
         answering=base.answering and _answering(base.answering, mini),
         schedule=_schedule(base.fusion, mini),

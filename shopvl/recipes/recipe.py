@@ -43,10 +43,12 @@ from shopvl.recipes.parts import (
     stage_problems,
 )
 from shopvl.recipes.parts.objectives import (
+    BOTH,
     Answers,
     Combine,
     Contrast,
     Distillation,
+    Input,
     Objective,
 )
 
@@ -72,8 +74,8 @@ class Recipe:
     """One vision-language design, complete. `problems()` says what does not fit together."""
 
     name: str
-    image: Image
-    text: Text
+    image: Image | None  # None: it reads words alone
+    text: Text | None  # None: it reads pictures alone
     ocr: OcrWords | None = None  # words printed on the product as an input of their own
     fusion: Fusion
     space: SharedSpace | None = None  # for contrast, where the fusion has no towers
@@ -90,6 +92,8 @@ class Recipe:
 
     def problems(self) -> list[str]:
         """Every fault of the recipe as a sentence; empty where it can be built."""
+        if absent := self._absent_problems():
+            return absent
         match self.fusion:
             case DualEncoder():
                 problems = self._two_tower_problems()
@@ -100,9 +104,8 @@ class Recipe:
             case TextCross():
                 problems = self._two_tower_problems() + self._text_cross_problems()
         if self.schedule.half_size_share and not isinstance(self.image, ThumbnailImage):
-            problems.append(
-                f"half_size_share needs an image tower that reads any size (thumbnail-conv), not {self.image.kind}"
-            )
+            kind = _kind(self.image)
+            problems.append(f"half_size_share needs an image tower that reads any size (thumbnail-conv), not {kind}")
         problems += self._answering_problems() + self._patch_problems()
         if self.combine == "adaptive-gradients" and not isinstance(self.fusion, SingleStream):
             problems.append(
@@ -135,6 +138,54 @@ class Recipe:
             raise RecipeError(f"the recipe {self.name!r} cannot be built: " + "; ".join(problems))
         return self
 
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """What it reads of a product: image, title, or both."""
+        there: dict[Input, object] = {"image": self.image, "title": self.text}
+        return tuple(name for name in BOTH if there[name] is not None)
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width of a picture. Raises RecipeError for a recipe that reads none."""
+        if self.image is None:
+            raise RecipeError(f"{self.name} reads words alone; use a model that reads pictures")
+        return self.image.size_px
+
+    @property
+    def max_tokens(self) -> int:
+        """Of a text, at most. Raises RecipeError for a recipe that reads none."""
+        if self.text is None:
+            raise RecipeError(f"{self.name} reads pictures alone; use a model that reads words")
+        return self.text.max_tokens
+
+    @property
+    def row_inputs(self) -> tuple[tuple[Input, ...], ...]:
+        """The inputs that a row to train on has: all of the recipe's, or in a single stream what an objective does
+        with."""
+        alone = [(name,) for name in self.inputs if isinstance(self.fusion, SingleStream) and self.teacher is None]
+        return (
+            self.inputs,
+            *(only for only in alone if only != self.inputs and any(o.inputs == only for o in self.objectives)),
+        )
+
+    def _absent_problems(self) -> list[str]:
+        """Of a recipe without picture or text."""
+        if self.inputs == BOTH:
+            return []
+        if not self.inputs:
+            return ["a recipe without picture and text reads nothing; give an image, a text, or both"]
+        if not isinstance(self.fusion, SingleStream):
+            return [f"{self.fusion.kind} brings picture and text together; use single-stream for one of them alone"]
+        (only,) = self.inputs
+        problems = []
+        if self.ocr is not None:
+            problems.append("ocr words are read beside picture and text; leave them out")
+        if self.fusion.crossing != "none":
+            problems.append(f"{self.fusion.crossing} tells words from patches, and there are none of one; leave it out")
+        if self.space is not None and only == "image":
+            problems.append("the shared-space compares pictures with words, which the recipe does not read")
+        return problems
+
     def _answering_problems(self) -> list[str]:
         problems = []
         is_trained = any(isinstance(objective, Answers) for objective in self.objectives)
@@ -146,7 +197,7 @@ class Recipe:
             problems.append(
                 f"an answering width of {self.answering.width} is not a multiple of {self.answering.heads} heads"
             )
-        if self.answering is not None and self.text.max_tokens > MAX_PLACES:
+        if self.answering is not None and self.text is not None and self.text.max_tokens > MAX_PLACES:
             problems.append(
                 f"{self.answering.kind} has places for {MAX_PLACES} tokens, the text gives up to "
                 f"{self.text.max_tokens}; lower its max_tokens to {MAX_PLACES}"
@@ -183,15 +234,15 @@ class Recipe:
             problems.append(f"the net of {self.image.kind} reads square cells, not {self.image.net.size_px}")
         if self.leave_out is not None and not patches:
             problems.append(
-                f"{self.leave_out.kind} leaves out patches, which {self.image.kind} does not have; "
+                f"{self.leave_out.kind} leaves out patches, which {_kind(self.image)} does not have; "
                 "use vit, patch-linear, patch-cnn or grid-cnn"
             )
         return problems
 
     def with_contrast(self) -> Recipe:
         """The same with all of the three-way contrast of query, title and image among its objectives."""
-        own = {objective.name for objective in self.objectives}
-        more = tuple(contrast for contrast in THREE_WAY if contrast.name not in own)
+        own, readable = {objective.name for objective in self.objectives}, set(self.inputs)
+        more = tuple(c for c in THREE_WAY if c.name not in own and readable.issuperset(c.inputs))
         if not more:
             return self
         space = self.space or (None if isinstance(self.fusion, DualEncoder | TextCross) else SharedSpace())
@@ -297,7 +348,7 @@ class Recipe:
         assert isinstance(self.fusion, TextCross)
         if not isinstance(self.text, TextTransformer | WordBag):
             problems.append(
-                f"text-cross goes on from the words of a text-transformer or word-bag, not of {self.text.kind}"
+                f"text-cross goes on from the words of a text-transformer or word-bag, not of {_kind(self.text)}"
             )
         elif self.text.width % self.fusion.heads:
             problems.append(f"a text width of {self.text.width} is not a multiple of {self.fusion.heads} heads")
@@ -312,12 +363,12 @@ class Recipe:
         assert isinstance(fusion, SingleStream | CoAttention | JointThenSplit)
         if fusion.width % fusion.heads:
             problems.append(f"a width of {fusion.width} is not a multiple of {fusion.heads} heads")
-        if not isinstance(self.image, PatchLinear | PatchCnn | GridCnn | KaleidoCells | Regions):
+        if not isinstance(self.image, PatchLinear | PatchCnn | GridCnn | KaleidoCells | Regions | None):
             problems.append(
                 f"{fusion.kind} needs patches (patch-linear, patch-cnn, grid-cnn, kaleido, region), "
                 f"not {self.image.kind}"
             )
-        if not isinstance(self.text, WordPieces):
+        if not isinstance(self.text, WordPieces | None):
             problems.append(f"{fusion.kind} needs words (wordpiece), not {self.text.kind}")
         if self.space is not None and not any(isinstance(objective, Contrast) for objective in self.objectives):
             problems.append("the shared-space is never trained; add the objective itc")
@@ -328,7 +379,7 @@ class Recipe:
             return []
         return [
             f"{self.fusion.kind} judges a pair by its first word and first patch, which must show the whole product; "
-            f"give region or kaleido, not {self.image.kind}"
+            f"give region or kaleido, not {_kind(self.image)}"
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -339,6 +390,10 @@ class Recipe:
     def from_dict(cls, values: Any) -> Recipe:
         """The recipe in `values`. Raises one RecipeError naming every unknown, missing and ill-typed field."""
         return validated(RECIPE_TYPE, values, what="recipe")
+
+
+def _kind(part: Image | Text | None) -> str:
+    return "nothing" if part is None else part.kind
 
 
 RECIPE_TYPE: TypeAdapter[Recipe] = TypeAdapter(Recipe)

@@ -23,6 +23,7 @@ from shopvl.design.build import tokenizer_for
 from shopvl.design.design import Design, build
 from shopvl.errors import RecipeError
 from shopvl.models.backbones import add_low_rank, merge_low_rank
+from shopvl.recipes.recipe import Recipe
 from shopvl.text.prompts import PromptBook
 from shopvl.tracking import Tracker, tracked
 from shopvl.training.checkpoint import Progress
@@ -57,7 +58,7 @@ def pretrain(
     log_path = experiment.path_of("query_log")
     process_group = processes()
     with process_group.main_process_first():
-        rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report, recipe.reads)
+        rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report, recipe)
         _same_run(folder, experiment, rows.data_digest)
     design = _initial_design(experiment, rows, catalog)
     if experiment.teachers:
@@ -206,7 +207,7 @@ def _same_run(folder: Path, experiment: Experiment, data_digest: str) -> None:
     note.write_text(json.dumps(identity, indent=1), "utf-8")
 
 
-def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report, reads: bool) -> TrainingCache:
+def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report, recipe: Recipe) -> TrainingCache:
     total, seen = catalog.count(), 0
 
     def count(rows: int) -> None:
@@ -214,7 +215,8 @@ def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report, 
         seen += rows
         report("read", seen / max(total, 1), f"{seen} of {total} rows")
 
-    return training_rows(catalog, folder / ROWS, log, count, picture_reader() if reads else None)
+    reader = picture_reader() if recipe.reads else None
+    return training_rows(catalog, folder / ROWS, log, count, reader, recipe.row_inputs)
 
 
 def texts_of_training(rows: TrainingCache, ontology: Ontology) -> Iterator[str]:
@@ -228,7 +230,8 @@ def texts_of_training(rows: TrainingCache, ontology: Ontology) -> Iterator[str]:
 
 
 def _texts_of(row: Row) -> Iterator[str]:
-    yield row["title"]
+    if row["title"]:
+        yield row["title"]
     yield from row["queries"] or ()
     yield from (word["text"] for word in row["printed"] or ())
     yield " ".join([*(row["category_path"] or ()), *(value for _, value in pairs(row["attributes"]))]).lower()

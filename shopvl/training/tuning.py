@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from shopvl.batch import INPUT_CHOICES, Modality, inputs_name
+from shopvl.batch import Modality, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
@@ -56,7 +56,7 @@ def fit_heads(
     min_steps: int = MIN_STEPS,
     fit: LinearHeadFit | None = None,
 ) -> list[RejectedRow]:
-    """Give `design` heads fitted on the catalog's rows that have picture and title. Multi-valued: the first value.
+    """Give `design` heads fitted on the catalog's rows that have all that it reads. Multi-valued: the first value.
 
     The other rows are returned. Raises DesignError if the design's ontology has no two categories and no property of
     two values, or if the design answers prompts.
@@ -72,11 +72,13 @@ def fit_heads(
             f"the design {design.name} knows no two categories and no property of two values, so there is nothing to "
             "choose between; pretrain on a catalog that has them"
         )
-    known = labelled(design, catalog, labels, lambda batch: design.model.features(batch, INPUT_CHOICES), report=report)
+    choices = design.input_choices
+    known = labelled(design, catalog, labels, lambda batch: design.model.features(batch, choices), report=report)
     heads = design.add_heads(labels)
     grams_NG = gram_rows(known.titles)
-    _fit_words(heads, known, grams_NG, fit.words)
-    for number, inputs in enumerate(INPUT_CHOICES):
+    if "title" in design.recipe.inputs:
+        _fit_words(heads, known, choices, grams_NG, fit.words)
+    for number, inputs in enumerate(choices):
         features = known.values[inputs_name(inputs)]
         for name in labels:
             head = heads.head(inputs, name)
@@ -84,20 +86,26 @@ def fit_heads(
             head.spread_F.copy_(features.std(0, correction=0).clamp(min=1e-4))  # one row has none
 
         def progress(share: float, number: int = number) -> None:
-            report("fit", (number + share) / len(INPUT_CHOICES))
+            report("fit", (number + share) / len(choices))
 
         _fit(heads, inputs, known, grams_NG, seed, min_steps, fit, progress)
     return known.rejects
 
 
 @torch.no_grad()
-def _fit_words(heads: LinearHeads, known: Labelled, grams_NG: csr_matrix, fit: SupportVectorFit) -> None:
+def _fit_words(
+    heads: LinearHeads,
+    known: Labelled,
+    choices: Sequence[tuple[Modality, ...]],
+    grams_NG: csr_matrix,
+    fit: SupportVectorFit,
+) -> None:
     """Fit the weights of a title's words for each property; all choices of inputs with a title share them."""
     for name, label_N in known.labels.items():
         has_label_N1 = (label_N >= 0).numpy()[:, None]
         right_NK = F.one_hot(label_N.clamp(min=0), heads.labels[name]).bool().numpy() & has_label_N1
         weights_GK, bias_K = fit_grams(grams_NG, right_NK, np.broadcast_to(has_label_N1, right_NK.shape), fit)
-        for inputs in INPUT_CHOICES:
+        for inputs in choices:
             words = heads.head(inputs, name).words
             if words is not None:
                 words.weights.weight.copy_(torch.from_numpy(weights_GK))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from shopvl.data.collate import MIN_BOX_PRODUCT_SHARE
+from shopvl.data.product_cells import MIN_BOX_PRODUCT_SHARE
 from shopvl.recipes import find
 from shopvl.vision.kaleido import kaleido_boxes, kaleido_cells, level_slices
 from shopvl.vision.quick import subject_boxes, subject_shares

@@ -9,6 +9,8 @@ from shopvl.recipes.parts.fields import STRICT, Count, Share
 
 # attention between words and patches, if different from attention within either (models/crossing.py)
 Crossing = Literal["none", "type-bias", "transe-q", "transe-kv", "low-rank", "separate"]
+# which positions see which (models/attention.py)
+SightName = Literal["bidirectional", "causal", "seq2seq", "prefix"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -22,9 +24,12 @@ class DualEncoder:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SingleStream:
-    """Words and patches in one sequence, one transformer over both (ViLT, FashionBERT).
+    """Words and patches in one sequence, one transformer over both (ViLT, FashionBERT), or over either alone.
 
-    `start` names a timm ViT that initialises blocks, patch map and positions, or None for random weights.
+    `sight` says what a word sees: everything; what stands before it, with the picture before all words (causal, GPT);
+    or, as seq2seq, the same while the picture sees itself only. Blocks are normed before (`pre`) or after (`post`,
+    BERT) what they add. `start` names a timm ViT that initialises blocks, patch map and positions, or None for random
+    weights.
     """
 
     kind: Literal["single-stream"] = "single-stream"
@@ -34,6 +39,8 @@ class SingleStream:
     dropout: Share = 0.0
     start: str | None = None
     crossing: Crossing = "none"
+    sight: SightName = "bidirectional"
+    norm: Literal["pre", "post"] = "pre"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

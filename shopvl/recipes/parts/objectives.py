@@ -15,6 +15,11 @@ from shopvl.recipes.parts.fusion import DualEncoder, SingleStream, TextCross
 from shopvl.recipes.parts.image import KaleidoCells
 
 Pair = Literal["title-image", "query-image", "query-title"]
+Input = Literal["image", "title"]
+BOTH: tuple[Input, ...] = ("image", "title")
+IMAGE: tuple[Input, ...] = ("image",)
+TITLE: tuple[Input, ...] = ("title",)
+NAMED: dict[Input, str] = {"image": "pictures", "title": "words"}
 # what a batch holds only where an objective asks for it (`data/collate.py`)
 Need = Literal["product shares", "overlaid pictures"]
 
@@ -24,6 +29,8 @@ class Surroundings(Protocol):
 
     @property
     def image(self) -> Any: ...
+    @property
+    def inputs(self) -> tuple[Input, ...]: ...
     @property
     def fusion(self) -> Any: ...
     @property
@@ -51,18 +58,25 @@ class ObjectivePart:
         raise NotImplementedError
 
     @property
+    def inputs(self) -> tuple[Input, ...]:
+        """What it cannot do without; a batch that lacks one of them is no matter of this objective."""
+        return BOTH
+
+    @property
     def heads(self) -> tuple[str, ...]:
         """Heads for its guesses that a fused model gets (`design/build.py`)."""
         return ()
 
     def problems(self, recipe: Surroundings) -> list[str]:
         """Conflicts with the rest of its recipe, as sentences."""
+        if lacking := [NAMED[one] for one in self.inputs if one not in recipe.inputs]:
+            return [f"{self.name} reads {' and '.join(lacking)}, which the recipe does not; leave it out"]
         if isinstance(recipe.fusion, DualEncoder | TextCross):
             kind = recipe.fusion.kind
             if kind in self.towers:
                 return []
             return [f"{self.kind} reads fused words and patches, which {kind} does not have; use single-stream"]
-        if self.cut_as not in (None, recipe.image.kind):
+        if self.cut_as is not None and self.cut_as != recipe.image.kind:
             return [f"{self.name} needs pictures as {self.cut_as}, not {recipe.image.kind}"]
         return []
 
@@ -97,21 +111,29 @@ class Contrast(EmbeddingPart):
         """`itc:title-image` and the like."""
         return f"itc:{self.between}"
 
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """Queries are made of titles, or of what a product is."""
+        return {"title-image": BOTH, "query-image": IMAGE, "query-title": TITLE}[self.between]
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MaskedWords(ObjectivePart):
-    """Masked language modelling: predict masked words from the rest of the title and the picture; whole-word masking.
+    """Masked language modelling: predict masked words from the rest of the title and the picture, if there is one.
 
-    `conditional`: words are masked with the whole picture visible, and cells with the whole title (UNITER), each in a
-    pass of its own. Otherwise both are masked in one pass.
+    `whole_words`: all pieces of a word are masked, or none; otherwise each by itself (BERT, RoBERTa). `conditional`:
+    words are masked with the whole picture visible, and cells with the whole title (UNITER), each in a pass of its own.
+    Otherwise both are masked in one pass.
     """
 
     loss_in, towers = "shopvl.objectives.masked", ("text-cross",)
     kind: Literal["mlm"] = "mlm"
     share: Share = 0.15
+    whole_words: bool = True
     conditional: bool = False
     weight: float = 1.0
     name: Literal["mlm"] = "mlm"
+    inputs = TITLE
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -124,6 +146,7 @@ class MaskedSegments(ObjectivePart):
     longest: Count = 3
     weight: float = 1.0
     name: Literal["msm"] = "msm"
+    inputs = TITLE
 
     def problems(self, recipe: Surroundings) -> list[str]:
         """As of any objective, and not beside `mlm`."""
@@ -217,6 +240,7 @@ class OverlayConsistency(EmbeddingPart):
 
     loss_in = "shopvl.objectives.consistency"
     needs = ("overlaid pictures",)
+    inputs = IMAGE
     kind: Literal["overlay-consistency"] = "overlay-consistency"
     weight: float = 1.0
     name: Literal["overlay-consistency"] = "overlay-consistency"
@@ -254,6 +278,7 @@ class MaskedPatches(ObjectivePart):
     share: Share = 0.4
     weight: float = 1.0
     name: Literal["pix-rec"] = "pix-rec"
+    inputs = IMAGE
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -274,6 +299,7 @@ class MaskedFeatures(ObjectivePart):
     share: Share = 0.2
     weight: float = 1.0
     name: Literal["mpm-kl"] = "mpm-kl"
+    inputs = IMAGE
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -296,6 +322,7 @@ class MaskedRegionFeatures(ObjectivePart):
     overlap: Share = 1.0
     weight: float = 1.0
     name: Literal["mrfr"] = "mrfr"
+    inputs = IMAGE
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -317,6 +344,7 @@ class MaskedRegionClasses(ObjectivePart):
     overlap: Share = 1.0
     weight: float = 1.0
     name: Literal["mrc-kl"] = "mrc-kl"
+    inputs = IMAGE
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -330,6 +358,17 @@ class MaskedRegionClasses(ObjectivePart):
         if any((part.share, part.overlap) != (self.share, self.overlap) for part in others):
             problems.append("mrfr and mrc-kl guess the same hidden regions; give them one share and overlap")
         return problems
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FactClasses(ObjectivePart):
+    """Tell from the picture alone which of the ontology's facts hold for a product (FashionViL's pseudo attributes)."""
+
+    loss_in, head_in = "shopvl.objectives.facts", "shopvl.models.prediction_heads"
+    kind: Literal["attr-cls"] = "attr-cls"
+    weight: float = 1.0
+    name: Literal["attr-cls"] = "attr-cls"
+    inputs = IMAGE
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -377,6 +416,7 @@ Objective = Annotated[
     | MaskedFeatures
     | MaskedRegionFeatures
     | MaskedRegionClasses
+    | FactClasses
     | KaleidoTask
     | Matching
     | WordPatchAlignment
