@@ -41,6 +41,7 @@ from shopvl.models import familiarity
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.familiarity import Familiarity
 from shopvl.models.heads import LinearHeads, TitleWords
+from shopvl.models.inputs import resampled_positions
 from shopvl.models.momentum import Ensemble, MomentumEncoder
 from shopvl.models.prompt_heads import PromptMaskHead
 from shopvl.models.single_stream import SingleStreamModel
@@ -171,9 +172,11 @@ class Design:
     def start_from(self, other: Design) -> int:
         """Copy every weight of `other` that has the same name and shape here; returns how many.
 
-        A cloze head's terms of single answers are copied for the values that both ontologies have.
+        Positions of patches are interpolated where pictures are of another size here (ViT, arXiv:2010.11929). A cloze
+        head's terms of single answers are copied for the values that both ontologies have.
         """
-        theirs, own = other.model.state_dict(), self.model.state_dict()
+        theirs = other.model.state_dict() | resampled_positions(self.model, other.model)
+        own = self.model.state_dict()
         shared = [name for name, tensor in own.items() if name in theirs and theirs[name].shape == tensor.shape]
         with torch.no_grad():
             for name in shared:

@@ -68,6 +68,16 @@ def resampled(position_PD: Tensor, grid: tuple[int, int], wanted: tuple[int, int
     return other_Dyx.flatten(1).T.to(position_PD.dtype)
 
 
+def resampled_positions(model: nn.Module, other: nn.Module) -> dict[str, Tensor]:
+    """Of the other model's patches, as `model` has them for pictures of its own size, by the names of the weights."""
+    own = {name: part for name, part in model.named_modules() if isinstance(part, PatchEmbedding)}
+    return {
+        f"{name}.position": resampled(part.position, part.grid, own[name].grid)
+        for name, part in other.named_modules()
+        if isinstance(part, PatchEmbedding) and name in own
+    }
+
+
 class CellInput(nn.Module):
     """Pieces of a picture, each through one small net, then a linear map: the input of FashionBERT and Kaleido-BERT.
 

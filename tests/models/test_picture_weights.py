@@ -1,5 +1,6 @@
 """Vision transformers of ours with the weights of timm's, and at other picture sizes than they were made for."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from shopvl.errors import DesignError
 from shopvl.models.attention import Encoder
 from shopvl.models.inputs import PatchEmbedding, VisionTransformer, resampled
 from shopvl.models.weights.pictures import copy_vit
+from shopvl.recipes import find
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 
@@ -142,3 +144,16 @@ def test_heads_are_compared_too() -> None:
     ours = VisionTransformer(PatchEmbedding((64, 48), 16, 64), Encoder(6, 64, 4), "class")
     with pytest.raises(DesignError, match="there are 2 heads there and 4 here; choose the same"):
         copy_vit(ours, vit)
+
+
+def test_a_design_for_larger_pictures_begins_with_interpolated_positions(make_design) -> None:
+    recipe = find("flip", "tiny")
+    small, large = (
+        make_design(replace(recipe, image=replace(recipe.image, size_px=size))) for size in ((32, 32), (48, 40))
+    )
+    shaken(small.model)
+    assert large.start_from(small) == len(large.model.state_dict())
+    ours, theirs = large.model.image_tower.patches, small.model.image_tower.patches
+    assert torch.equal(ours.patch.weight, theirs.patch.weight)
+    expected = resample_abs_pos_embed(theirs.position[None], [6, 5], [4, 4], num_prefix_tokens=0)[0]
+    torch.testing.assert_close(ours.position, expected)
