@@ -12,7 +12,7 @@ from torch import nn
 from shopvl.catalog.ontology import Ontology
 from shopvl.errors import DesignError, RecipeError
 from shopvl.models.answering_encoder import AnsweringDualEncoder
-from shopvl.models.attention import Encoder
+from shopvl.models.attention import NORM_EPS, Encoder, NormPlace
 from shopvl.models.backbones import (
     TimmTower,
     TransformersImageTower,
@@ -24,6 +24,7 @@ from shopvl.models.backbones import (
 from shopvl.models.concat_towers import ConcatTowers
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import (
+    WORDS_EPS,
     CellInput,
     GridCells,
     KaleidoInput,
@@ -56,11 +57,9 @@ def tokenizer_for(recipe: Recipe, texts: Iterable[str]) -> Tokenizer:
             return Tokenizer.learn((), len(SPECIAL))
         case parts.TransformersText(name=name):
             return Tokenizer(load_transformers_tokenizer(name))
-        case (
-            parts.TextTransformer(vocabulary=vocabulary)
-            | parts.WordBag(vocabulary=vocabulary)
-            | parts.WordPieces(vocabulary=vocabulary)
-        ):
+        case parts.TextTransformer(vocabulary=vocabulary, pieces=kind):
+            return Tokenizer.learn(texts, vocabulary, kind)
+        case parts.WordBag(vocabulary=vocabulary) | parts.WordPieces(vocabulary=vocabulary):
             return Tokenizer.learn(texts, vocabulary)
 
 
@@ -172,7 +171,8 @@ def _image_tower(part: parts.Image | None, config: dict[str, Any] | None, random
             return TransformersImageTower(load_transformers(part.name, part.pretrained, config))
         case parts.PatchTower():
             patches = PatchEmbedding(part.size_px, part.patch_px, part.width)
-            return VisionTransformer(patches, Encoder(part.layers, part.width, part.heads, part.dropout), part.read)
+            encoder = _blocks(part, "pre")
+            return VisionTransformer(patches, encoder, part.read, part.norm_before)
         case _:
             raise AssertionError("problems() lets nothing else through as a tower")
 
@@ -182,13 +182,24 @@ def _text_tower(
 ) -> nn.Module:
     match part:
         case parts.TextTransformer():
-            return TextTower(tokenizer.size, part.layers, part.width, part.heads, part.max_tokens, part.dropout)
+            return _text_transformer(part, tokenizer.size)
         case parts.WordBag():
             return WordBagTower(tokenizer.size, part.width)
         case parts.TransformersText():
             return TransformersTextTower(load_transformers(part.name, part.pretrained and not random_weights, config))
         case _:
             raise AssertionError("problems() lets nothing else through as a tower")
+
+
+def _text_transformer(part: parts.TextTransformer, vocabulary: int) -> TextTower:
+    norm_eps = (part.eps or WORDS_EPS) if part.norm_words else None
+    words = WordEmbedding(vocabulary, part.width, part.max_tokens, part.dropout, norm_eps)
+    return TextTower(words, _blocks(part, part.norm), part.sight, part.read)
+
+
+def _blocks(part: parts.TextTransformer | parts.PatchTower, norm: NormPlace) -> Encoder:
+    sizes = part.layers, part.width, part.heads, part.dropout
+    return Encoder(*sizes, norm=norm, activation=part.activation, eps=part.eps or NORM_EPS)
 
 
 def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weights: bool) -> SingleStreamModel:

@@ -14,6 +14,7 @@ from shopvl.models.attention import Encoder, encode_real, mean_of_real
 from shopvl.models.sight import Sight
 
 Reading = Literal["mean", "class"]
+WORDS_EPS = 1e-5  # of the norm before the first block
 SEGMENTS = ("title", "query", "ocr", "prompt")  # kinds of text that one text encoder tells apart
 
 
@@ -21,7 +22,7 @@ class WordEmbedding(nn.Module):
     """Word + position + segment, normed unless `norm_eps` is None (GPT, CLIP): words -> (B, T, D)."""
 
     def __init__(
-        self, vocabulary: int, width: int, max_tokens: int, dropout: float = 0.0, norm_eps: float | None = 1e-5
+        self, vocabulary: int, width: int, max_tokens: int, dropout: float = 0.0, norm_eps: float | None = WORDS_EPS
     ) -> None:
         super().__init__()
         self.word = nn.Embedding(vocabulary, width)
@@ -252,15 +253,25 @@ class VisionTransformer(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Word embedding, transformer layers, mean of the words: words -> (B, width)."""
+    """Words through transformer blocks: words -> (B, width).
+
+    It reads the mean of the words, or the state of the `last`, which ends the text (CLIP, arXiv:2103.00020); in
+    `causal` sight that alone has seen the whole text.
+    """
 
     def __init__(
-        self, vocabulary: int, layers: int, width: int, heads: int, max_tokens: int, dropout: float = 0.0
+        self,
+        embedding: WordEmbedding,
+        encoder: Encoder,
+        sight: Literal["bidirectional", "causal"] = "bidirectional",
+        read: Literal["mean", "last"] = "mean",
     ) -> None:
         super().__init__()
-        self.embedding = WordEmbedding(vocabulary, width, max_tokens, dropout)
-        self.encoder = Encoder(layers, width, heads, dropout)
-        self.width = width
+        self.embedding = embedding
+        self.encoder = encoder
+        self.causal = sight == "causal"
+        self.reading = read
+        self.width = embedding.word.embedding_dim
 
     @property
     def vectors(self) -> nn.Embedding:
@@ -272,9 +283,14 @@ class TextTower(nn.Module):
         return self.read(words, segment)[0]
 
     def read(self, words: Words, segment: str) -> tuple[Tensor, Tensor]:
-        """The mean of the words (B, width), and each of them (B, T, width)."""
-        states_BTD = self.encoder(self.embedding(words, segment), Sight(words.real_BT))
-        return mean_of_real(states_BTD, words.real_BT), states_BTD
+        """The text (B, width), and each of its words (B, T, width)."""
+        real_BT = words.real_BT
+        sight = Sight.causal(real_BT) if self.causal else Sight(real_BT)
+        states_BTD = self.encoder(self.embedding(words, segment), sight)
+        if self.reading == "mean":
+            return mean_of_real(states_BTD, real_BT), states_BTD
+        last_B = real_BT.sum(1) - 1  # padding is on the right
+        return states_BTD[torch.arange(len(last_B), device=last_B.device), last_B], states_BTD
 
 
 class WordBagTower(nn.Module):

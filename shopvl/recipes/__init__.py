@@ -4,7 +4,7 @@ from difflib import get_close_matches
 
 from shopvl.errors import RecipeError
 from shopvl.recipes.aligned import ALBEF
-from shopvl.recipes.contrastive import FLIP, TRI_CLIP
+from shopvl.recipes.contrastive import CLIP, FLIP, TRI_CLIP
 from shopvl.recipes.family import SIZES, Family, SizeName
 from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
@@ -14,6 +14,7 @@ from shopvl.recipes.single_stream import PIXEL_BERT, VILT
 
 RECIPES: dict[str, Family] = {
     "tri-clip": TRI_CLIP,
+    "clip": CLIP,
     "flip": FLIP,
     "vilt": VILT,
     "pixel-bert": PIXEL_BERT,

@@ -7,6 +7,7 @@ from shopvl.recipes.parts import (
     DualEncoder,
     KeepSubjectTokens,
     PatchTower,
+    TextTransformer,
     TimmImage,
     TransformersText,
     WarmupCosine,
@@ -32,6 +33,41 @@ TRI_CLIP = Family(
     at_mini={
         "schedule": WarmupCosine(peak_lr=3e-3, batch_size=256, clip_norm=5.0, half_size_share=0.3, weight_decay=0.3)
     },
+)
+
+CLIP = Family(
+    Recipe(
+        name="clip",
+        image=PatchTower(
+            size_px=(224, 224),
+            patch_px=32,
+            layers=12,
+            width=768,
+            heads=12,
+            read="class",
+            norm_before=True,
+            activation="quick-gelu",
+            eps=1e-5,
+        ),
+        text=TextTransformer(
+            layers=12,
+            width=512,
+            heads=8,
+            max_tokens=77,
+            vocabulary=49408,
+            pieces="bytes",
+            sight="causal",
+            read="last",
+            norm_words=False,
+            activation="quick-gelu",
+            eps=1e-5,
+        ),
+        fusion=DualEncoder(width=512),
+        objectives=(Contrast(between="title-image"),),
+        schedule=WarmupCosine(peak_lr=5e-4, warmup_share=0.1, weight_decay=0.2, batch_size=512, chunk_size=64),
+        source="CLIP (arXiv:2103.00020)",
+        differs="products of one title are no negatives of each other; byte pairs keep capitals and spaces as they are",
+    )
 )
 
 FLIP = Family(

@@ -126,6 +126,7 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
     # matching is a plateau first and a cliff then: it needs more steps than contrast
     main, steps, peak_lr = {
         "tri-clip": ("itc:title-image", 150, 5e-3),
+        "clip": ("itc:title-image", 150, 5e-3),
         "flip": ("itc:title-image", 150, 5e-3),
         "vilt": ("itm", 600, 5e-3),
         "pixel-bert": ("itm", 350, 1.5e-3),

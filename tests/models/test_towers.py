@@ -12,6 +12,7 @@ from torch import nn
 from shopvl.batch import Words
 from shopvl.catalog.images import decode
 from shopvl.errors import DesignError, RecipeError
+from shopvl.models.attention import Encoder
 from shopvl.models.backbones import (
     TimmTower,
     TransformersImageTower,
@@ -21,7 +22,7 @@ from shopvl.models.backbones import (
 )
 from shopvl.models.concat_towers import ConcatTowers, at_size
 from shopvl.models.fold_batchnorm import fold_batchnorm
-from shopvl.models.inputs import MapCells, TextTower, WordBagTower
+from shopvl.models.inputs import MapCells, TextTower, WordBagTower, WordEmbedding
 from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.models.two_crop import center_crop
 from shopvl.recipes import find
@@ -96,14 +97,44 @@ def test_transformers_folder_gives_both_halves(clip_folder: Path) -> None:
     assert {n: p.shape for n, p in again.named_parameters()} == {n: p.shape for n, p in model.named_parameters()}
 
 
+def text_tower(sight: str = "bidirectional", read: str = "mean", norm: str = "pre") -> TextTower:
+    torch.manual_seed(0)
+    words, encoder = WordEmbedding(30, 16, 10), Encoder(2, 16, 2, norm=norm, activation="quick-gelu")
+    with torch.no_grad():
+        for parameter in [*words.parameters(), *encoder.parameters()]:
+            parameter.add_(torch.randn(parameter.shape) * 0.3)  # weights begin so small that hardly anything would show
+    return TextTower(words, encoder, sight, read).eval()
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_a_causal_tower_is_read_at_its_last_word_and_never_looks_ahead(norm: str) -> None:
+    tower = text_tower("causal", "last", norm)
+    with torch.inference_mode():
+        text, states = tower.read(words([[3, 4, 5]]), "title")
+        assert torch.equal(text, states[:, 2])
+        padded, padded_states = tower.read(words([[3, 4, 5], [3, 4, 5, 6, 7]]), "title")
+        torch.testing.assert_close(padded[:1], text)  # padding after the end moves nothing
+        torch.testing.assert_close(padded_states[:1, :3], states)
+        torch.testing.assert_close(padded_states[1:, :3], states)  # nor do later words move earlier states
+        assert not torch.allclose(padded[1:], text, atol=1e-3)
+        assert not torch.allclose(tower(words([[9, 4, 5]]), "title"), text, atol=1e-3)  # but the first moves the last
+
+
+def test_a_bidirectional_tower_looks_ahead() -> None:
+    tower = text_tower("bidirectional", "last")
+    with torch.inference_mode():
+        short, long = (tower.read(words([row]), "title")[1] for row in ([3, 4, 5], [3, 4, 5, 6]))
+    assert not torch.allclose(short[:, 0], long[:, 0], atol=1e-3)
+
+
 def test_text_tower_ignores_padding_and_tells_segments_apart() -> None:
     torch.manual_seed(0)
-    for tower in (TextTower(30, 2, 16, 2, 10).eval(), WordBagTower(30, 16).eval()):
+    for tower in (text_tower(), WordBagTower(30, 16).eval()):
         with torch.inference_mode():
             alone = tower(words([[3, 4]]), "title")
             padded = tower(words([[3, 4], [3, 4, 5, 6]]), "title")[:1]
             torch.testing.assert_close(alone, padded, atol=1e-6, rtol=1e-5)
-    transformer = TextTower(30, 2, 16, 2, 10).eval()
+    transformer = text_tower()
     assert not torch.allclose(transformer(words([[3, 4]]), "title"), transformer(words([[3, 4]]), "query"))
     assert not torch.allclose(transformer(words([[3, 4]]), "title"), transformer(words([[4, 3]]), "title"))
 

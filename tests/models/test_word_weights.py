@@ -147,8 +147,7 @@ def clip_of_ours() -> DualEncoderModel:
     blocks = {"activation": "quick-gelu", "eps": 1e-5}
     patches = PatchEmbedding((32, 32), 8, 32)
     image = VisionTransformer(patches, Encoder(LAYERS, 32, 4, **blocks), read="class", norm_before=True)
-    text = TextTower(V, LAYERS, D, H, 16)
-    text.embedding, text.encoder = WordEmbedding(V, D, 16, norm_eps=None), Encoder(LAYERS, D, H, **blocks)
+    text = TextTower(WordEmbedding(V, D, 16, norm_eps=None), Encoder(LAYERS, D, H, **blocks), "causal", "last")
     return DualEncoderModel(image, text, 24, 0.07).eval()
 
 
@@ -159,14 +158,10 @@ def test_two_towers() -> None:
     copy_clip(model, theirs)
     pixels = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     mean, deviation = (torch.tensor(part)[:, None, None] for part in STATISTICS)
-    tower = model.text_tower
     with torch.inference_mode():
         expected = theirs(ids, (pixels - mean) / deviation, attention_mask=words.real_BT.long())
         image = model.embed_image(Batch(pictures=Pictures(pixels_B3YX=pixels)))
-        states = tower.encoder(
-            tower.embedding(Words(ids_BT=ids, real_BT=words.real_BT), "title"), Sight.causal(words.real_BT)
-        )
-        text = model._unit(model.text_projection(states[torch.arange(4), last_B]))
+        text = model.embed_text(Words(ids_BT=ids, real_BT=words.real_BT), "title")
         scale = model.scales()["title-image"]
         logits = scale * text @ image.T
     torch.testing.assert_close(image, expected.image_embeds, **CLOSE)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from shopvl.recipes.parts.fields import STRICT, CloseUp, Count, Share, Size
+from shopvl.recipes.parts.fields import STRICT, Activation, CloseUp, Count, Eps, Share, Size
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -58,7 +58,8 @@ class PatchLinear:
 class PatchTower:
     """A vision transformer of our own as an image tower: square cells and blocks.
 
-    What is read is the mean of the cells, or the state of a class token before them.
+    What is read is the mean of the cells, or the state of a class token before them. `norm_before`: cells are normed
+    before the first block (CLIP). `eps` is what norms add to variances, None: what ours do.
     """
 
     kind: Literal["vit"] = "vit"
@@ -69,6 +70,9 @@ class PatchTower:
     heads: Count
     dropout: Share = 0.0
     read: Literal["mean", "class"] = "mean"
+    norm_before: bool = False
+    activation: Activation = "gelu"
+    eps: Eps = None
 
 
 CellNet = Annotated[TimmImage | ThumbnailImage, Field(discriminator="kind")]

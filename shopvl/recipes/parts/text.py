@@ -5,12 +5,19 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from shopvl.recipes.parts.fields import STRICT, Count, Share
+from shopvl.recipes.parts.fields import STRICT, Activation, Count, Eps, Share
+
+Pieces = Literal["word-pieces", "bytes"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TextTransformer:
-    """A text tower of our own: word pieces learned from the catalog, a few transformer layers, mean of the words."""
+    """A text tower of our own: pieces learned from the catalog and transformer layers.
+
+    What is read is the mean of the words, or the state of the last, which ends the text. In `causal` sight a word sees
+    those before it and itself (GPT, CLIP). Blocks are normed before (`pre`) or after (`post`, BERT) what they add;
+    `norm_words`: also before the first block. `eps` is what norms add to variances, None: what ours do.
+    """
 
     kind: Literal["text-transformer"] = "text-transformer"
     layers: Count
@@ -19,6 +26,13 @@ class TextTransformer:
     max_tokens: Count = 32
     vocabulary: Count = 8000
     dropout: Share = 0.0
+    pieces: Pieces = "word-pieces"
+    sight: Literal["bidirectional", "causal"] = "bidirectional"
+    read: Literal["mean", "last"] = "mean"
+    norm: Literal["pre", "post"] = "pre"
+    norm_words: bool = True
+    activation: Activation = "gelu"
+    eps: Eps = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
