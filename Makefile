@@ -10,7 +10,7 @@ export GRADIO_ANALYTICS_ENABLED = False
 export MLFLOW_DISABLE_TELEMETRY = true
 export SHOPVL_DATA
 
-.PHONY: install install-paddle demo test test-real model model-rehearsal bench bench-search bench-tag lint schemas recipes clean
+.PHONY: install install-paddle demo test test-real model model-rehearsal bench bench-search bench-tag lint schemas recipes clean docs
 
 install: $(VENV)/installed
 
@@ -61,8 +61,12 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# the site, out of README, docs/ and docstrings: docs/_build/index.html opens without network
+docs: install
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+
 clean:
-	rm -rf $(VENV) demo runs build dist
+	rm -rf $(VENV) demo runs build dist docs/_build
 
 # search: quality on the test split, and cost at scale; MODEL is a tuned model folder
 bench-search: install
