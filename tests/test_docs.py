@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
+import shopvl
 from shopvl.cli import app
 from shopvl.recipes import RECIPES
 from shopvl.synthetic.generate import draw_item
@@ -120,3 +122,11 @@ def test_contributing_names_files_and_names_that_exist() -> None:
         assert all(name in code for name in names), module
     for test, name in (("tagging/test_export.py", "test_every_form"), ("catalog/test_catalog_formats.py", "ROWS")):
         assert name in (ROOT / "tests" / test).read_text("utf-8")
+
+
+def test_the_version_to_cite_and_the_hooks_are_those_of_the_project() -> None:
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))["version"] == shopvl.__version__
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0]["hooks"]
+    lint = (ROOT / "Makefile").read_text("utf-8").split("lint: install\n")[1].split("\n\n")[0]
+    asked = [line.split("/", 1)[1].removesuffix(" .") for line in lint.splitlines()]
+    assert [hook["entry"].removeprefix(".venv/bin/") for hook in hooks] == asked
