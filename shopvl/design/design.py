@@ -51,7 +51,6 @@ from shopvl.objectives.objective import Objective, build_objective
 from shopvl.objectives.views import (
     View,
 )
-from shopvl.recipes.parts import Stage
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.tracking.registry import design_folder, is_reference
@@ -154,9 +153,8 @@ class Design:
                 shared = [parameter for parameter in self.model.shared_layer() if parameter.requires_grad]
                 return (combining.by_gradients(losses_K, shared) * weighted_K).sum()
 
-    def in_stage(self, stage: Stage) -> Design:
-        """The same weights with the objectives of a stage, each shown what it would be if the recipe had no others."""
-        recipe = self.recipe.in_stage(stage)
+    def showing(self, recipe: Recipe) -> Design:
+        """The same weights with some of the objectives: each is shown what it would be if there were no others."""
         made = {part.name: build_objective(part, recipe, self.tokenizer) for part in recipe.objectives}
         made |= {own.name: own for own in self.objectives if isinstance(own, DistillationLoss) and own.name in made}
         return replace(self, recipe=recipe, objectives=tuple(made.values()))

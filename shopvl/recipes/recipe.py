@@ -82,6 +82,7 @@ class Recipe:
     answering: Answering | None = None  # how prompted questions are answered, if they are
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
     combine: Combine = "sum"
+    sample_objective: bool = False  # one objective a step, drawn by weight, instead of all of them
     schedule: WarmupCosine
     stages: tuple[Stage, ...] = ()  # one after the other; none: all of it at once, throughout
     teacher: Momentum | None = None
@@ -121,7 +122,7 @@ class Recipe:
             f"the objective {name} stands twice; once is enough"
             for name in sorted({n for n in names if names.count(n) > 1})
         ]
-        problems += stage_problems(self.stages, names, self.patch_grid is not None)
+        problems += stage_problems(self.stages, names, self.patch_grid is not None) + self._sampling_problems()
         schedule = self.schedule
         if schedule.chunk_size is not None and schedule.batch_size % schedule.chunk_size:
             problems.append(
@@ -260,6 +261,32 @@ class Recipe:
             leave_out=stage.leaves_out(self.leave_out),
             stages=(),
         )
+
+    def alone(self) -> list[tuple[float, Recipe]]:
+        """Each of its objectives as the only one of a recipe, with the weight that it is drawn by.
+
+        Its loss then counts in full. One that judges the pass of another (`beside`) stays with that, as before.
+        """
+        kinds = {part.kind for part in self.objectives}
+        leads = [part for part in self.objectives if part.beside not in kinds]
+        drawn = []
+        for lead in leads:
+            along = [part for part in self.objectives if part is lead or part.beside == lead.kind]
+            shown = tuple(replace(part, weight=part.weight / lead.weight) for part in along)
+            drawn.append((lead.weight, replace(self, objectives=shown, sample_objective=False, stages=())))
+        return drawn
+
+    def _sampling_problems(self) -> list[str]:
+        if not self.sample_objective:
+            return []
+        problems = []
+        if len(self.objectives) == 1:
+            problems.append("sample_objective draws one of several objectives, there is one")
+        if self.combine != "sum":
+            problems.append(f"sample_objective leaves nothing to {self.combine}; combine by sum")
+        if any(objective.weight <= 0 for objective in self.objectives):
+            problems.append("sample_objective draws by weight; give every objective a weight above 0")
+        return problems
 
     def parts(self) -> list[PartSummary]:
         """What it is made of, for people: its parts in their order, objectives last."""

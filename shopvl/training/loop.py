@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -56,8 +57,8 @@ def train(
     recipe, count = design.recipe, processes().num_processes
     if design.teacher is not None and count > 1:
         raise RecipeError(f"the teacher of {recipe.name} has a queue of one process; train in one process")
-    if count > 1 and any(stage.objectives for stage in recipe.stages):
-        raise RecipeError(f"a stage of {recipe.name} leaves some weights without a gradient; train in one process")
+    if count > 1 and (recipe.sample_objective or any(stage.objectives for stage in recipe.stages)):
+        raise RecipeError(f"steps of {recipe.name} leave some weights without a gradient; train in one process")
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16" if bf16_is_fast() else "no")
     saved = saved_progress(folder)
     progress = saved or Progress()
@@ -86,13 +87,12 @@ class _Run:
 
     def stage(self, number: int, progress: Progress, saved: Progress | None) -> Progress:
         """Train a stage to its end. `saved` says of the checkpoint, where there is one to go on from, what it holds."""
-        schedule = self.design.recipe.schedule
+        recipe, schedule, stages = self.design.recipe, self.design.recipe.schedule, self.design.recipe.stages
         model = self.accelerator.unwrap_model(
             self.design.model, keep_fp32_wrapper=False
         )  # as the last stage wrapped it
-        stages = self.design.recipe.stages
         stage = stages[number] if stages else Stage()
-        design = self.design.in_stage(stage) if stages else self.design
+        design = self.design.showing(recipe.in_stage(stage)) if stages else self.design
         with training_only(model, stage):
             optimizer = adamw(model, stage.peak_lr_scale * schedule.peak_lr, schedule.weight_decay)
             average = copy.deepcopy(model).requires_grad_(False) if schedule.average else None
@@ -123,6 +123,7 @@ class _Run:
         steps = TrainingDataset(self.rows, design.loader, self.seed, rank, count, which=stage.rows)
         products = share_of(steps.batch_size, count)
         begin, end = span_of(self.design.recipe.stages, progress.stage)
+        drawn = _Drawn(design, self.seed) if design.recipe.sample_objective else None
         further = _present(teacher=design.teacher, average=average)
         saved_at = started = time.monotonic() - progress.seconds
         for batch in _batches(steps, progress.step, device):
@@ -134,7 +135,8 @@ class _Run:
             pace = stage.peak_lr_scale * schedule.peak_lr * rate((share - begin) / (end - begin), schedule.warmup_share)
             for group in optimizer.param_groups:
                 group["lr"] = group["scale"] * pace
-            losses = _optimize(design, model, optimizer, self.accelerator, batch, generator, products)
+            shown = design if drawn is None else drawn.at(progress.step)
+            losses = _optimize(shown, model, optimizer, self.accelerator, batch, generator, products)
             if design.teacher is not None:
                 design.teacher.step(design.model)
             if average is not None:  # a smaller decay at first, or a random start would stay in the average for long
@@ -224,6 +226,20 @@ def _seeded(seed: int, step: int, rank: int) -> torch.Generator:
     number = (seed * 1_000_003 + step + (rank << 40)) % 2**63
     torch.manual_seed(number)
     return torch.Generator().manual_seed(number)
+
+
+class _Drawn:
+    """One objective a step, drawn by weight: which, follows from (seed, step)."""
+
+    def __init__(self, design: Design, seed: int) -> None:
+        told = design.recipe.alone()
+        self.weights = [weight for weight, _ in told]
+        self.designs = [design.showing(recipe) for _, recipe in told]
+        self.seed = seed
+
+    def at(self, step: int) -> Design:
+        """The design with the objective of that step alone."""
+        return random.Random(f"{self.seed}/{step}/objective").choices(self.designs, self.weights)[0]
 
 
 class _Losses:

@@ -17,7 +17,7 @@ from shopvl.recipes import find
 from shopvl.recipes.parts import BiasDrop, Stage
 from shopvl.recipes.recipe import Recipe
 from shopvl.training import loop
-from shopvl.training.loop import LOG, train
+from shopvl.training.loop import LOG, _Drawn, train
 from shopvl.training.schedule import Budget, rate, span_of, stage_at
 
 TEXT_FIRST = Stage(share=0.4, objectives=("itc:title-image",), trains=("text_tower", "text_projection"))
@@ -123,7 +123,8 @@ def test_a_stage_may_leave_out_other_patches(make_design, toy_rows) -> None:
     )
     kept = []
     for stage in recipe.stages:
-        design = make_design(recipe).in_stage(stage)
+        design = make_design(recipe)
+        design = design.showing(recipe.in_stage(stage))
         pictures = design.loader.training_batch([toy_rows[0]], random.Random(0)).pictures
         kept.append(None if pictures.kept_BP is None else float(pictures.kept_BP.float().mean()))
     assert kept == [0.25, None, 0.5]
@@ -200,3 +201,50 @@ def test_contrast_joins_every_stage_and_teachers_leave_theirs() -> None:
     recipe = replace(vilt, stages=(Stage(share=0.5, objectives=("mlm",)), Stage(share=0.5))).with_contrast().checked()
     assert recipe.stages[0].objectives == ("mlm", "itc:title-image", "itc:query-image", "itc:query-title")
     assert recipe.stages[1].objectives is None
+
+
+def test_one_objective_a_step_is_drawn_by_weight(make_design, toy_rows, tmp_path: Path) -> None:
+    """`wra-ot` judges the pairs of `itm`, so it comes along, weighed against it."""
+    uniter = find("uniter", "tiny")
+    weights = {"mlm": 2.0, "mrfr": 1.0, "mrc-kl": 1.0, "itm": 4.0, "wra-ot": 0.4}
+    objectives = tuple(replace(part, weight=weights[part.name]) for part in uniter.objectives)
+    recipe = replace(uniter, objectives=objectives, sample_objective=True).checked()
+    assert [(weight, {part.name: part.weight for part in alone.objectives}) for weight, alone in recipe.alone()] == [
+        (2.0, {"mlm": 1.0}),
+        (1.0, {"mrfr": 1.0}),
+        (1.0, {"mrc-kl": 1.0}),
+        (4.0, {"itm": 1.0, "wra-ot": pytest.approx(0.1)}),
+    ]
+    drawn = _Drawn(make_design(recipe), seed=3)
+    names = [tuple(part.name for part in drawn.at(step).recipe.objectives) for step in range(2000)]
+    for name, share in ((("mlm",), 0.25), (("mrfr",), 0.125), (("itm", "wra-ot"), 0.5)):
+        assert names.count(name) / 2000 == pytest.approx(share, abs=0.04)
+    train(make_design(recipe), toy_rows, tmp_path, budget=Budget(steps=8), seed=3)
+    told = [tuple(line.keys() - {"step", "stage", "rate"}) for line in lines(tmp_path)]
+    assert [set(line) for line in told] == [set(line) for line in names[:8]]
+
+
+def test_a_drawn_objective_is_shown_what_it_would_be_alone(make_design, batch_of) -> None:
+    """Words and cells are hidden in one pass where both are asked; a draw hides only what it asks."""
+    recipe = replace(find("fashionbert", "tiny"), combine="sum", sample_objective=True).checked()
+    design = make_design(recipe)
+    batch = batch_of(design)
+    shown = {alone.objectives[0].name: design.showing(alone).objectives[0] for _, alone in recipe.alone()}
+    words = shown["mlm"].view(batch, torch.Generator().manual_seed(0))
+    cells = shown["mpm-kl"].view(batch, torch.Generator().manual_seed(0))
+    assert words.pictures.masked_BP is None
+    assert words.texts["title"].targets_BT is not None
+    assert cells.pictures.masked_BP.any()
+
+
+def test_what_cannot_be_drawn_is_told() -> None:
+    towers, fashion = find("tri-clip", "tiny"), find("fashionbert", "tiny")
+    one = replace(towers, objectives=towers.objectives[:1], sample_objective=True)
+    assert one.problems() == ["sample_objective draws one of several objectives, there is one"]
+    assert replace(fashion, sample_objective=True).problems() == [
+        "sample_objective leaves nothing to adaptive-losses; combine by sum"
+    ]
+    weightless = replace(towers, objectives=(replace(towers.objectives[0], weight=0.0), *towers.objectives[1:]))
+    assert replace(weightless, sample_objective=True).problems() == [
+        "sample_objective draws by weight; give every objective a weight above 0"
+    ]

@@ -50,6 +50,7 @@ class ObjectivePart:
     towers: ClassVar[tuple[str, ...]] = ()  # fusions with towers that serve it; those of fused words and patches do
     cut_as: ClassVar[str | None] = None  # the kind of image part whose patches it guesses, if any
     needs: ClassVar[tuple[Need, ...]] = ()
+    beside: ClassVar[str | None] = None  # the kind of the objective whose pass it judges as well; drawn along with it
     teaches: ClassVar[frozenset[Capability]] = frozenset()  # that no part has without it
 
     @property
@@ -196,7 +197,7 @@ class WordPatchAlignment(ObjectivePart):
     With matching in the recipe it reads the same pairs, in the same pass.
     """
 
-    loss_in = "shopvl.objectives.matching"
+    loss_in, beside = "shopvl.objectives.matching", "itm"
     kind: Literal["wra-ot"] = "wra-ot"
     share: Share = 0.5  # of mismatched pairs, where there is no matching
     weight: float = 0.1
