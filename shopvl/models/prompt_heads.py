@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from shopvl.batch import IGNORED, Questions, Words, require
 from shopvl.models.attention import NORM_EPS, Block
 from shopvl.models.crossing import CrossingName
+from shopvl.models.generation import trie_scores
 from shopvl.models.heads import LinearHead, TitleWords
 from shopvl.models.sight import KeysValues, Sight
 from shopvl.recipes.parts import MAX_PLACES
@@ -314,15 +315,7 @@ class PromptDecodeHead(PromptHead):
         sees_MM = torch.from_numpy(trie.sees_MM).to(device)
         states_BMD = self.run(picture, title, prepared, slots_MD.expand(B, -1, -1), owner_M, sees_MM)
         logits_BMC = self._logits(states_BMD, tokens_C)
-        following = torch.from_numpy(trie.next_MC).to(device)
-        logp_BMC = logits_BMC.masked_fill(~following, -torch.inf).log_softmax(-1)
-        path_RL2 = torch.from_numpy(trie.path_RL2).to(device)
-        step_RL = path_RL2[..., 0] * len(tokens_C) + path_RL2[..., 1]
-        steps_BRL = logp_BMC.flatten(1)[:, step_RL.clamp(min=0)].masked_fill(path_RL2[..., 0] < 0, 0.0)
-        answer_logp_BQK = logp_BMC.new_full((B, *prepared.questions.legal_QK.shape), -torch.inf)
-        question_R, k_R = torch.from_numpy(trie.answer_R2).to(device).unbind(1)
-        answer_logp_BQK[:, question_R, k_R] = steps_BRL.sum(-1)
-        return answer_logp_BQK
+        return trie_scores(trie, logits_BMC, prepared.questions.legal_QK.shape)
 
     def write(
         self, picture: tuple[Tensor, Tensor], title: tuple[Tensor, Tensor], prepared: PreparedQuestions

@@ -140,6 +140,13 @@ class KeyValueCache:
             return Sight(turn=turn_BN, in_order=self.sight.in_order)
         return Sight(F.pad(real_BM, (0, count), value=True), turn_BN)
 
+    def sight_of(self, sees_TT: Tensor) -> Sight:
+        """That of T more positions which see the line and, of each other, what `sees_TT` says: branches of a tree."""
+        k_BHMd, (real_BM, _, _) = self.layers[0][0], self._parts()
+        B, M, T = k_BHMd.shape[0], k_BHMd.shape[2], len(sees_TT)
+        line_BTM = sees_TT.new_ones(B, T, M) if real_BM is None else real_BM[:, None].expand(-1, T, -1)
+        return Sight(table=torch.cat([line_BTM, sees_TT.expand(B, -1, -1)], dim=2))
+
     def _parts(self) -> tuple[Tensor | None, ...]:
         assert not isinstance(self.sight.real, Packing)
         return self.sight.real, self.sight.turn, self.sight.table

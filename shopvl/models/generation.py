@@ -1,0 +1,242 @@
+"""Words written one after the other: greedily, by beams, by drawing; and how likely given texts are.
+
+A model that writes has read a line (`Begun`) and says how it goes on (`GoOn`). A word that it must never write has the
+logit -inf. Letters as in `batch.py`, and R rows of texts being written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from shopvl.models.sight import KeyValueCache
+from shopvl.text.trie import Trie, build_trie
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What was read: the logits (R, V) of the word that follows, and what to keep."""
+
+    logits_RV: Tensor
+    cache: KeyValueCache
+
+    def rows(self, row_R: Tensor) -> Begun:
+        """These rows, in this order."""
+        return Begun(self.logits_RV[row_R], self.cache.rows(row_R))
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Words that are several goings-on of a line at once: a tree.
+
+    Each comes `depth_T` words after the line, and sees the line and the words `sees_TT`, itself among them.
+    """
+
+    depth_T: Tensor
+    sees_TT: Tensor
+
+
+class GoOn(Protocol):
+    """How a line that was read goes on."""
+
+    def __call__(
+        self, ids_RT: Tensor, cache: KeyValueCache, branches: Branches | None = None
+    ) -> tuple[Tensor, KeyValueCache]:
+        """Logits (R, T, V) of what follows each of T more words, and the cache with them.
+
+        The words follow one another, or are `branches`: then the cache that is returned has no meaning.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words as written, without the end, and the log-probability of them all, with the end if it was reached."""
+
+    ids: tuple[int, ...]
+    logp: float
+    ended: bool
+
+    def score(self, length_penalty: float) -> float:
+        """The log-probability, divided by that power of the number of words, the end among them."""
+        return self.logp / (len(self.ids) + self.ended) ** length_penalty
+
+
+def greedy(begun: Begun, go_on: GoOn, *, end: int, limit: int) -> list[Text]:
+    """For each row the likeliest word, again and again, `limit` words at most."""
+    return _one_by_one(begun, go_on, lambda logits_RV: logits_RV.argmax(-1), end, limit)
+
+
+def sample(
+    begun: Begun,
+    go_on: GoOn,
+    *,
+    end: int,
+    limit: int,
+    generator: Generator,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+) -> list[Text]:
+    """For each row words drawn from their probabilities, `limit` at most; the same for the same generator's state.
+
+    Logits are divided by the temperature; then only the `top_k` likeliest are left (arXiv:1805.04833), and of these the
+    fewest that have `top_p` of the probability together (arXiv:1904.09751).
+    """
+
+    def draw(logits_RV: Tensor) -> Tensor:
+        kept_RV = likeliest(logits_RV / temperature, top_k, top_p)
+        return torch.multinomial(kept_RV.softmax(-1), 1, generator=generator)[:, 0]
+
+    return _one_by_one(begun, go_on, draw, end, limit)
+
+
+def likeliest(logits_RV: Tensor, top_k: int | None, top_p: float) -> Tensor:
+    """The logits (R, V), -inf where not among the `top_k`, or not among the fewest that have `top_p` together."""
+    if top_k is not None and top_k < logits_RV.shape[1]:
+        least_R1 = logits_RV.topk(top_k).values[:, -1:]
+        logits_RV = logits_RV.masked_fill(logits_RV < least_R1, -torch.inf)
+    if top_p < 1:
+        ordered_RV, place_RV = logits_RV.sort(descending=True)
+        share_RV = ordered_RV.softmax(-1)
+        left_out_RV = share_RV.cumsum(-1) - share_RV >= top_p  # what is likelier has enough
+        logits_RV = logits_RV.masked_fill(left_out_RV.gather(1, place_RV.argsort()), -torch.inf)
+    return logits_RV
+
+
+def _one_by_one(begun: Begun, go_on: GoOn, choose: Callable[[Tensor], Tensor], end: int, limit: int) -> list[Text]:
+    count = len(begun.logits_RV)
+    written: list[list[int]] = [[] for _ in range(count)]
+    logp, ended = [0.0] * count, [False] * count
+    rows, logits_RV, cache = list(range(count)), begun.logits_RV, begun.cache
+    for step in range(limit):
+        chosen_R = choose(logits_RV.float())
+        logp_R = logits_RV.float().log_softmax(-1).gather(1, chosen_R[:, None])[:, 0]
+        for row, word, gain in zip(rows, chosen_R.tolist(), logp_R.tolist(), strict=True):
+            logp[row] += gain
+            ended[row] = word == end
+            if not ended[row]:
+                written[row].append(word)
+        open_R = (chosen_R != end).nonzero()[:, 0]
+        if not len(open_R) or step + 1 == limit:
+            break
+        rows = [rows[number] for number in open_R.tolist()]
+        cache = cache if len(open_R) == len(chosen_R) else cache.rows(open_R)
+        logits_RTV, cache = go_on(chosen_R[open_R, None], cache)
+        logits_RV = logits_RTV[:, -1]
+    return [Text(tuple(ids), total, done) for ids, total, done in zip(written, logp, ended, strict=True)]
+
+
+def beams(
+    begun: Begun, go_on: GoOn, *, end: int, limit: int, width: int, length_penalty: float = 0.0
+) -> list[list[Text]]:
+    """For each row the `width` texts of the best `Text.score` that beam search finds, the best first.
+
+    The `width` likeliest beginnings go on together. A text is finished by its end, or by its `limit`-th word; a row is
+    done once no beginning can become better than its `width` finished texts, if the penalty is not negative.
+    """
+    finished: list[list[Text]] = [[] for _ in begun.logits_RV]
+    open_rows = {row: [Text((), 0.0, ended=False)] for row in range(len(finished))}
+    logits_RV, cache = begun.logits_RV, begun.cache
+    for step in range(1, limit + 1):
+        logp_RV, before, taken = logits_RV.float().log_softmax(-1), 0, []
+        for row, texts in list(open_rows.items()):
+            going: list[tuple[Text, int]] = []
+            candidates = _longer(texts, logp_RV[before : before + len(texts)], 2 * width, end)
+            for rank, (text, parent) in enumerate(candidates):
+                if text.ended or step == limit:
+                    finished[row] += [text] if rank < width else []
+                elif len(going) < width:
+                    going.append((text, before + parent))
+            before += len(texts)
+            finished[row] = sorted(finished[row], key=lambda text: -text.score(length_penalty))[:width]
+            longest = limit if length_penalty > 0 else step
+            if going and (
+                len(finished[row]) < width
+                or going[0][0].logp / longest**length_penalty > finished[row][-1].score(length_penalty)
+            ):
+                open_rows[row] = [text for text, _ in going]
+                taken += [place for _, place in going]
+            else:
+                del open_rows[row]
+        if not open_rows:
+            break
+        words = [[text.ids[-1]] for texts in open_rows.values() for text in texts]
+        device = logits_RV.device
+        logits_RTV, cache = go_on(torch.tensor(words, device=device), cache.rows(torch.tensor(taken, device=device)))
+        logits_RV = logits_RTV[:, -1]
+    return finished
+
+
+def _longer(texts: Sequence[Text], logp_RV: Tensor, count: int, end: int) -> list[tuple[Text, int]]:
+    """The `count` likeliest texts that are one word longer than these, the likeliest first, and which each goes on."""
+    before_R1 = logp_RV.new_tensor([[text.logp] for text in texts])
+    best = (before_R1 + logp_RV).flatten().topk(min(count, logp_RV.numel()))
+    longer = []
+    for logp, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+        parent, word = divmod(place, logp_RV.shape[1])
+        ids = texts[parent].ids if word == end else (*texts[parent].ids, word)
+        if logp > -math.inf:
+            longer.append((Text(ids, logp, word == end), parent))
+    return longer
+
+
+def likelihoods(begun: Begun, go_on: GoOn, texts: Sequence[Sequence[int]], *, end: int) -> Tensor:
+    """The log-probability (R, K) of each of K texts, its end among its words, all in one pass."""
+    longest = max(map(len, texts))
+    ids_KL = torch.full((len(texts), longest), end)
+    for row_L, ids in zip(ids_KL, texts, strict=True):
+        row_L[: len(ids)] = torch.tensor(ids, dtype=torch.long)
+    R, K, device = len(begun.logits_RV), len(texts), begun.logits_RV.device
+    ids_KL = ids_KL.to(device)
+    ids_RKL = ids_KL.repeat(R, 1)
+    every = begun.rows(torch.arange(R, device=device).repeat_interleave(K))
+    logits_RTV = every.logits_RV[:, None]
+    if longest:
+        logits_RTV = torch.cat([logits_RTV, go_on(ids_RKL, every.cache)[0]], dim=1)
+    closed_RT = torch.cat([ids_RKL, torch.full_like(ids_RKL[:, :1], end)], dim=1)
+    logp_RT = logits_RTV.float().log_softmax(-1).gather(2, closed_RT[..., None])[..., 0]
+    length_K = torch.tensor([len(ids) for ids in texts], device=device)
+    counted_KT = torch.arange(longest + 1, device=device) <= length_K[:, None]
+    return (logp_RT.view(R, K, -1) * counted_KT).sum(-1)
+
+
+def choices(begun: Begun, go_on: GoOn, texts: Sequence[Sequence[int]], *, end: int) -> Tensor:
+    """Log-probabilities (R, K) of K different texts, were they all that can be written; they sum to 1.
+
+    At every word only those that lead to one of the texts count. Common beginnings are read once, all in one pass.
+    """
+    device = begun.logits_RV.device
+    trie = build_trie(texts, np.ones((1, len(texts)), dtype=bool), end)
+    # the root, the first node, is what was read
+    depth_T = torch.from_numpy(trie.depth_M[1:] - 1).to(device)
+    tokens_C = torch.from_numpy(trie.tokens_C).to(device)
+    logits_RMC = begun.logits_RV[:, None, tokens_C]
+    if len(depth_T):
+        ids_RT = tokens_C[torch.from_numpy(trie.token_M[1:]).to(device)].expand(len(logits_RMC), -1)
+        branches = Branches(depth_T, torch.from_numpy(trie.sees_MM[1:, 1:]).to(device))
+        logits_RTV, _ = go_on(ids_RT, begun.cache, branches)
+        logits_RMC = torch.cat([logits_RMC, logits_RTV[..., tokens_C]], dim=1)
+    return trie_scores(trie, logits_RMC.float(), (1, len(texts)))[:, 0]
+
+
+def trie_scores(trie: Trie, logits_BMC: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Log-probabilities (B, Q, K) of answers, of that shape, from the logits of the trie's words at its nodes.
+
+    -inf for what is no answer of a question.
+    """
+    device = logits_BMC.device
+    following_MC, path_RL2 = (torch.from_numpy(part).to(device) for part in (trie.next_MC, trie.path_RL2))
+    logp_BMC = logits_BMC.masked_fill(~following_MC, -torch.inf).log_softmax(-1)
+    step_RL = path_RL2[..., 0] * logits_BMC.shape[-1] + path_RL2[..., 1]
+    steps_BRL = logp_BMC.flatten(1)[:, step_RL.clamp(min=0)].masked_fill(path_RL2[..., 0] < 0, 0.0)
+    logp_BQK = logp_BMC.new_full((len(logp_BMC), *shape), -torch.inf)
+    question_R, k_R = torch.from_numpy(trie.answer_R2).to(device).unbind(1)
+    logp_BQK[:, question_R, k_R] = steps_BRL.sum(-1)
+    return logp_BQK
