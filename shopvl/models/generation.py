@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from shopvl.models.sight import KeyValueCache
+from shopvl.batch import require
+from shopvl.errors import DesignError
+from shopvl.models.attention import Encoder
+from shopvl.models.inputs import WordEmbedding
+from shopvl.models.sight import KeyValueCache, Sight
 from shopvl.text.trie import Trie, build_trie
 
 
@@ -53,6 +57,46 @@ class GoOn(Protocol):
         The words follow one another, or are `branches`: then the cache that is returned has no meaning.
         """
         ...
+
+
+@dataclass(frozen=True)
+class LineWriter:
+    """An encoder and the words it reads, as what goes on; `to_logits` tells words from states, (..., D) -> (..., V)."""
+
+    words: WordEmbedding
+    encoder: Encoder
+    to_logits: Callable[[Tensor], Tensor]
+    segment: str = "title"
+
+    def begin(
+        self,
+        line_BND: Tensor,
+        sight: Sight,
+        word_BN: Tensor,
+        image_BN: Tensor | None = None,
+        other: tuple[Tensor, Tensor] | None = None,
+    ) -> Begun:
+        """The line read; `word_BN` says which positions are real words, of which the last is written on from."""
+        states_BND, cache = self.encoder.read(line_BND, sight, image_BN, other)
+        place_BN = torch.arange(word_BN.shape[1], device=word_BN.device) * word_BN
+        last_BD = states_BND[torch.arange(len(word_BN), device=word_BN.device), place_BN.amax(1)]
+        return Begun(self.to_logits(last_BD), replace(cache, words_B=word_BN.sum(1)))
+
+    def __call__(
+        self, ids_RT: Tensor, cache: KeyValueCache, branches: Branches | None = None
+    ) -> tuple[Tensor, KeyValueCache]:
+        """Raises DesignError beyond the last place."""
+        words_R = require(cache.words_B, "the number of words", by="a writer")
+        depth_T = torch.arange(ids_RT.shape[1], device=ids_RT.device) if branches is None else branches.depth_T
+        place_RT = words_R[:, None] + depth_T
+        if int(place_RT.max()) >= len(self.words.position):
+            raise DesignError(f"this model has places for {len(self.words.position)} words; write fewer")
+        sight = None if branches is None else cache.sight_of(branches.sees_TT)
+        no_image_RT = torch.zeros_like(ids_RT, dtype=torch.bool)
+        states_RTD, longer = self.encoder.read(
+            self.words.at(ids_RT, place_RT, self.segment), sight, no_image_RT, cache=cache
+        )
+        return self.to_logits(states_RTD), replace(longer, words_B=words_R + ids_RT.shape[1])
 
 
 @dataclass(frozen=True)

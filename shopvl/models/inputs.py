@@ -35,9 +35,12 @@ class WordEmbedding(nn.Module):
 
     def forward(self, words: Words, segment: str) -> Tensor:
         """(B, T, D)."""
-        T = words.ids_BT.shape[1]
+        return self.at(words.ids_BT, torch.arange(words.ids_BT.shape[1], device=words.ids_BT.device), segment)
+
+    def at(self, ids_BT: Tensor, place_BT: Tensor, segment: str) -> Tensor:
+        """(B, T, D), each word in its place; places broadcast over rows."""
         kind_D = self.segment.weight[SEGMENTS.index(segment)]
-        return self.dropout(self.norm(self.word(words.ids_BT) + self.position[:T] + kind_D))
+        return self.dropout(self.norm(self.word(ids_BT) + self.position[place_BT] + kind_D))
 
 
 class PatchEmbedding(nn.Module):

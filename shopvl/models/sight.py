@@ -109,22 +109,23 @@ class KeyValueCache:
     """What an encoder keeps of the positions that it has read, so that the next ones are read by themselves.
 
     `layers` are each block's keys and values (B, H, M, d), `contexts` those of another line, if blocks attend to one.
+    `words_B`: how many words each row has, for whoever gives the next one its place.
     """
 
     layers: tuple[KeysValues, ...]
     sight: Sight
     contexts: tuple[Context, ...] = ()
+    words_B: Tensor | None = None
 
     def rows(self, row_R: Tensor) -> KeyValueCache:
         """These rows, in this order: how beams go on."""
         real, turn, table = (None if part is None else part[row_R] for part in self._parts())
+        contexts = [(*context.keys_values, context.real_BM) for context in self.contexts]
         return KeyValueCache(
             tuple((k[row_R], v[row_R]) for k, v in self.layers),
             Sight(real, turn, table, self.sight.in_order),
-            tuple(
-                Context((one.keys_values[0][row_R], one.keys_values[1][row_R]), one.real_BM[row_R])
-                for one in self.contexts
-            ),
+            tuple(Context((k[row_R], v[row_R]), real_BM[row_R]) for k, v, real_BM in contexts),
+            None if self.words_B is None else self.words_B[row_R],
         )
 
     def sight_after(self, count: int) -> Sight:
