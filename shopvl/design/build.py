@@ -42,7 +42,7 @@ from shopvl.models.single_stream import PUZZLES, RegionTasks, SingleStreamModel
 from shopvl.models.text_cross import TextCrossModel
 from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder, TwoStreams
-from shopvl.models.weights.start import begin_blocks
+from shopvl.models.weights.start import begin_blocks, begin_towers
 from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import SPECIAL, Tokenizer
@@ -52,6 +52,8 @@ from shopvl.vision.kaleido import level_slices
 def tokenizer_for(recipe: Recipe, texts: Iterable[str]) -> Tokenizer:
     """The tokenizer a recipe's text side wants: its tower's own, or one learned from `texts`; without texts, one of
     special pieces only."""
+    if isinstance(recipe.fusion, parts.DualEncoder) and recipe.fusion.start is not None:
+        return Tokenizer(load_transformers_tokenizer(recipe.fusion.start))
     match recipe.text:
         case None:
             return Tokenizer.learn((), len(SPECIAL))
@@ -120,6 +122,8 @@ def _dual_encoder(
     else:
         head = _answering(recipe.answering, recipe, tokenizer, ontology, image, text)
         model = AnsweringDualEncoder(image, text, *space, head)
+    if recipe.fusion.start is not None and not random_weights:
+        begin_towers(model, load_start(recipe.fusion.start))
     return model, {name: config for name, config in configs_by_tower.items() if config}
 
 

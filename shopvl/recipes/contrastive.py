@@ -62,11 +62,11 @@ CLIP = Family(
             activation="quick-gelu",
             eps=1e-5,
         ),
-        fusion=DualEncoder(width=512),
+        fusion=DualEncoder(width=512, start="openai/clip-vit-base-patch32"),
         objectives=(Contrast(between="title-image"),),
         schedule=WarmupCosine(peak_lr=5e-4, warmup_share=0.1, weight_decay=0.2, batch_size=512, chunk_size=64),
         source="CLIP (arXiv:2103.00020)",
-        differs="products of one title are no negatives of each other; byte pairs keep capitals and spaces as they are",
+        differs="products of one title are no negatives of each other; byte pairs learned anew (mini) keep capitals",
     )
 )
 

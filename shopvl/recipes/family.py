@@ -142,7 +142,7 @@ def _text(part: Text, mini: bool) -> Text:
 def _fusion(part: Fusion, mini: bool) -> Fusion:
     match part:
         case DualEncoder():
-            return replace(part, width=256 if mini else 16)
+            return replace(part, width=256 if mini else 16, start=None)
         case TextCross() if mini:
             return replace(part, layers=2, heads=3, width=256)
         case TextCross():

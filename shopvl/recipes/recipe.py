@@ -353,6 +353,9 @@ class Recipe:
                 "dual-enc needs an image tower (timm-image, thumbnail-conv, side-by-side, transformers-image, vit), "
                 f"not {self.image.kind}"
             )
+        begins = isinstance(self.fusion, DualEncoder) and self.fusion.start is not None
+        if begins and not (isinstance(self.image, PatchTower) and isinstance(self.text, TextTransformer)):
+            problems.append("dual-enc begins as a CLIP where its towers are vit and text-transformer")
         if isinstance(self.image, PatchTower) and self.image.width % self.image.heads:
             problems.append(f"an image width of {self.image.width} is not a multiple of {self.image.heads} heads")
         towers = self.image.towers if isinstance(self.image, ConcatTowersImage) else (self.image,)

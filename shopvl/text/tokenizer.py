@@ -33,6 +33,8 @@ class Tokenizer:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
+        backend.no_padding()  # pretrained ones may come with lengths of their own
+        backend.no_truncation()
         if not backend.encode("").ids and (end_id := backend.token_to_id(END_OF_TEXT)) is not None:
             backend.post_processor = _frame(END_OF_TEXT, end_id, END_OF_TEXT, end_id)
         self._frame: list[int] = backend.encode("").ids

@@ -5,10 +5,11 @@ from __future__ import annotations
 from torch import nn
 
 from shopvl.errors import DesignError
+from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import TextTower, VisionTransformer
 from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.weights.pictures import copy_vit
-from shopvl.models.weights.two_towers import copy_clip_image, copy_clip_text
+from shopvl.models.weights.two_towers import copy_clip, copy_clip_image, copy_clip_text
 from shopvl.models.weights.words import LAYOUTS, copy_text_model
 
 
@@ -32,6 +33,13 @@ def begin_text_tower(tower: TextTower, theirs: nn.Module) -> None:
             raise DesignError(f"a text tower cannot begin as a ViT; name one of {', '.join(LAYOUTS)} or clip")
         case _:
             copy_text_model(theirs, words=tower.embedding, encoder=tower.encoder)
+
+
+def begin_towers(model: DualEncoderModel, theirs: nn.Module) -> None:
+    """A whole CLIP. Raises DesignError for another model or size."""
+    if kind_of(theirs) != "clip":
+        raise DesignError(f"two towers cannot begin as a {kind_of(theirs)}; name a CLIP of transformers")
+    copy_clip(model, theirs)
 
 
 def begin_blocks(model: SingleStreamModel, theirs: nn.Module) -> None:

@@ -15,11 +15,16 @@ SightName = Literal["bidirectional", "causal", "seq2seq", "prefix"]
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DualEncoder:
-    """Two towers, linear projections to one space of `width`, unit length, dot product (CLIP)."""
+    """Two towers, linear projections to one space of `width`, unit length, dot product (CLIP).
+
+    `start` names a CLIP of transformers, by hub name or local folder, that all of it begins as, tokenizer included;
+    None: random weights.
+    """
 
     kind: Literal["dual-enc"] = "dual-enc"
     width: Count = 256
     temperature: Annotated[float, Field(gt=0)] = 0.07
+    start: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

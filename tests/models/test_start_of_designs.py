@@ -1,0 +1,105 @@
+"""Whole designs that begin as a model of transformers in a local folder, its tokenizer included."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer as Backend
+from tokenizers import decoders, models, pre_tokenizers, processors, trainers
+from torch import nn
+
+from shopvl.batch import Batch, Pictures
+from shopvl.design.design import Design
+from shopvl.errors import DesignError
+from shopvl.models.weights.two_towers import STATISTICS
+from shopvl.recipes import find
+
+TITLES = ["Navy Blue Shirt for Men", "red running shoes", "a dress", "Nike Unisex Grey Socks with Stripes"]
+CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+
+
+def shaken(model: nn.Module) -> nn.Module:
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    return model.eval()
+
+
+def save_tokenizer(folder: Path, roles: dict[str, str], framed: bool) -> transformers.PreTrainedTokenizerFast:
+    """Byte pairs of the titles, with special tokens by transformers' names of their roles."""
+    backend = Backend(models.BPE())
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    special = list(dict.fromkeys(roles.values()))
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=alphabet)
+    backend.train_from_iterator(TITLES, trainer)
+    if framed:
+        start, end = roles["bos_token"], roles["eos_token"]
+        ends = [(token, backend.token_to_id(token)) for token in (start, end)]
+        backend.post_processor = processors.TemplateProcessing(single=f"{start} $A {end}", special_tokens=ends)
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **roles)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> tuple[Path, transformers.CLIPModel, transformers.PreTrainedTokenizerFast]:
+    folder = tmp_path_factory.mktemp("clip")
+    roles = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
+    tokenizer = save_tokenizer(folder, roles, framed=True)
+    half = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {"vocab_size": len(tokenizer), "max_position_embeddings": 20, "bos_token_id": 0, "eos_token_id": 1}
+    config = transformers.CLIPConfig(
+        text_config={**half, **text}, vision_config={**half, "image_size": 32, "patch_size": 8}, projection_dim=24
+    )
+    model = shaken(transformers.CLIPModel(config))
+    model.save_pretrained(folder)
+    return folder, model, tokenizer
+
+
+def begun(clip: Path, make_design) -> Design:
+    recipe = find("clip", "tiny")
+    sizes = {"layers": 2, "width": 32, "heads": 4}
+    return make_design(
+        replace(
+            recipe,
+            image=replace(recipe.image, **sizes),
+            text=replace(recipe.text, **sizes, max_tokens=20),
+            fusion=replace(recipe.fusion, width=24, start=str(clip)),
+        )
+    )
+
+
+def test_a_clip_in_a_folder_goes_on_as_a_design(clip, make_design, tmp_path: Path) -> None:
+    folder, theirs, tokenizer = clip
+    design = begun(folder, make_design)
+    design.model.eval()
+    pixels = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    mean, deviation = (torch.tensor(part)[:, None, None] for part in STATISTICS)
+    with torch.inference_mode():
+        read = tokenizer(TITLES, padding=True, truncation=True, max_length=20, return_tensors="pt")
+        expected = theirs(**read, pixel_values=(pixels - mean) / deviation)
+        torch.testing.assert_close(design.embed_queries(TITLES), expected.text_embeds, **CLOSE)
+        images = design.model.embed_image(Batch(pictures=Pictures(pixels_B3YX=pixels)))
+        torch.testing.assert_close(images, expected.image_embeds, **CLOSE)
+        torch.testing.assert_close(design.model.scales()["title-image"], theirs.logit_scale.exp().clamp(max=100.0))
+    assert [design.tokenizer.decode(ids) for ids in design.tokenizer.encode(TITLES, 20)[0]] == [
+        tokenizer.decode(ids, skip_special_tokens=True) for ids in read["input_ids"]
+    ]
+    design.save(tmp_path / "saved")
+    again = Design.from_pretrained(tmp_path / "saved")  # does not look into the folder of the start again
+    assert torch.equal(again.embed_queries(TITLES), design.embed_queries(TITLES))
+
+
+def test_two_towers_begin_as_clip_alone(clip, make_design, tmp_path: Path) -> None:
+    save_tokenizer(tmp_path, {"bos_token": "<s>", "eos_token": "</s>"}, framed=True)
+    sizes = {"hidden_size": 16, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    transformers.BertModel(transformers.BertConfig(vocab_size=60, **sizes)).save_pretrained(tmp_path)
+    with pytest.raises(DesignError, match="two towers cannot begin as a bert; name a CLIP of transformers"):
+        begun(tmp_path, make_design)
+    tri_clip = find("tri-clip", "tiny")
+    began = replace(tri_clip, fusion=replace(tri_clip.fusion, start=str(clip[0])))
+    assert "dual-enc begins as a CLIP where its towers are vit and text-transformer" in began.problems()
