@@ -10,7 +10,6 @@ import yaml
 
 import shopvl
 from shopvl.cli import app
-from shopvl.recipes import RECIPES
 from shopvl.synthetic.generate import draw_item
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -86,12 +85,6 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     exec(compile(code, "README.md", "exec"), {})
     printed = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in printed} == {"category", "colour", "gender", "season", "usage"}
-
-
-def test_the_number_of_recipes_is_the_one_it_states() -> None:
-    stated = re.search(r"There are (\d+) now", README)
-    assert stated
-    assert int(stated.group(1)) == len(RECIPES)
 
 
 def test_the_page_of_recipes_is_up_to_date() -> None:

@@ -1,4 +1,4 @@
-"""What leaving out patches without product costs and saves: `flip` as it is against `flip` on all patches.
+"""What leaving out patches without product costs and saves: a vision transformer with and without it.
 
     python experiments/bench/leave_out.py quality --data $SHOPVL_DATA --work runs/leave_out
     python experiments/bench/leave_out.py speed --data $SHOPVL_DATA --work runs/leave_out
@@ -31,6 +31,7 @@ from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.data.training_rows import TrainingCache
 from shopvl.design.design import Design
 from shopvl.inference.encode import encode
+from shopvl.recipes import find
 from shopvl.training.experiment import Experiment
 from shopvl.training.loop import train
 from shopvl.training.pretraining import pretrain
@@ -38,7 +39,8 @@ from shopvl.training.schedule import Budget
 
 HERE = Path(__file__).parent
 TABLE = "fashion-products-small.parquet"
-DESIGNS: dict[str, dict[str, Any]] = {"all": {"leave_out": None}, "kept": {}}
+WHOLE: dict[str, Any] = {"leave_out": None, "stages": [], "objectives": find("tri-clip").to_dict()["objectives"]}
+DESIGNS = {"all": WHOLE, "kept": WHOLE | {"leave_out": {"kind": "keep-subject"}}}
 STEPS, STARTED, PICTURES = 30, 5, 1500  # per turn of the speed race; steps before the clock is looked at
 
 

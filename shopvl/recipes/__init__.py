@@ -4,19 +4,21 @@ from difflib import get_close_matches
 
 from shopvl.errors import RecipeError
 from shopvl.recipes.aligned import ALBEF
-from shopvl.recipes.contrastive import CLIP, FLIP, TRI_CLIP
+from shopvl.recipes.contrastive import CLIP, FLIP, SUBJECT_MASKED, TRI_CLIP
 from shopvl.recipes.family import SIZES, Family, SizeName
 from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import Recipe
 from shopvl.recipes.regions import INTERBERT, UNITER, VILBERT
-from shopvl.recipes.single_stream import PIXEL_BERT, VILT
+from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VILT
 
 RECIPES: dict[str, Family] = {
     "tri-clip": TRI_CLIP,
     "clip": CLIP,
     "flip": FLIP,
+    "subject-masked": SUBJECT_MASKED,
     "vilt": VILT,
+    "translated": TRANSLATED,
     "pixel-bert": PIXEL_BERT,
     "uniter": UNITER,
     "vilbert": VILBERT,
