@@ -25,7 +25,7 @@ TRANSLATED = Family(
     replace(
         VILT.base,
         name="translated",
-        fusion=replace(VILT.base.fusion, crossing="transe-q"),
+        fusion=SingleStream(layers=12, width=768, heads=12, start="vit_base_patch32_224", crossing="transe-q"),
         source="attention translated between words and patches (after TransE, NIPS 2013), in ViLT (arXiv:2102.03334)",
         differs="a word that looks at patches asks as itself plus a vector that each block learns, a patch that looks "
         f"at words as itself minus it, from zero on; else {VILT.base.differs}",
