@@ -139,7 +139,7 @@ def _experiment_of(file: Path, minutes: float | None, corrections: Path | None) 
     from shopvl.training.experiment import read_experiment
 
     experiment = read_experiment(file)
-    if experiment.start is None:
+    if not experiment.start:
         raise ShopvlError(f"{file} has no start; name the pretrained model folder that tuning begins with")
     if minutes is not None:
         experiment = replace(experiment, minutes=minutes, epochs=None)

@@ -22,7 +22,7 @@ from shopvl.models.backbones import (
     load_transformers_tokenizer,
 )
 from shopvl.models.concat_towers import ConcatTowers
-from shopvl.models.dual_encoder import DualEncoderModel
+from shopvl.models.dual_encoder import DualEncoderModel, SharedSpaceModel
 from shopvl.models.inputs import (
     WORDS_EPS,
     CellInput,
@@ -86,7 +86,7 @@ def build_teacher(recipe: Recipe, model: nn.Module) -> MomentumEncoder | None:
     """The momentum encoder that follows the model while it trains, where the recipe has one."""
     if recipe.teacher is None:
         return None
-    assert isinstance(model, TextCrossModel)
+    assert isinstance(model, SharedSpaceModel)
     momentum = recipe.teacher
     return MomentumEncoder(model, momentum.decay, momentum.memory, momentum.soft, momentum.ramp_steps)
 

@@ -51,6 +51,7 @@ from shopvl.objectives.objective import Objective, build_objective
 from shopvl.objectives.views import (
     View,
 )
+from shopvl.recipes.parts import matches
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.tracking.registry import design_folder, is_reference
@@ -116,13 +117,14 @@ class Design:
         run = model or self.model
         if any(objective.view.reads_attention for objective in self.objectives):
             batch = replace(batch, cross_attention_BTP=self.model.cross_attention(batch))
+        taught = {objective.view for objective in self.objectives if objective.reads_teacher}
         forwarded: dict[View, tuple[Batch, Output]] = {}
         compared: dict[View, tuple[Output, Batch]] = {}
         losses = {}
-        for objective in self._served(batch):
+        for objective in self.served(batch):
             if objective.view not in forwarded:
                 view_batch = objective.view(batch, generator)
-                if self.teacher is not None:
+                if self.teacher is not None and objective.view in taught:
                     view_batch = replace(view_batch, teacher=self.teacher.teach(view_batch))
                 forwarded[objective.view] = view_batch, run(view_batch)
             view_batch, output = forwarded[objective.view]
@@ -133,7 +135,7 @@ class Design:
             losses[objective.name] = objective(output, view_batch)
         return losses
 
-    def _served(self, batch: Batch) -> list[Objective]:
+    def served(self, batch: Batch) -> list[Objective]:
         """The objectives that do with what the batch's products have."""
         inputs = set(inputs_in(batch))
         needed = {part.name: part.inputs for part in self.recipe.objectives}
@@ -167,19 +169,25 @@ class Design:
         self.heads = LinearHeads(widths, counts).to(self.device)
         return self.heads
 
-    def start_from(self, other: Design) -> int:
+    def start_from(self, other: Design, part: str = "") -> int:
         """Copy every weight of `other` that has the same name and shape here; returns how many.
 
-        Positions of patches are interpolated where pictures are of another size here (ViT, arXiv:2010.11929). A cloze
-        head's terms of single answers are copied for the values that both ontologies have.
+        With a `part`, such as `image_tower`, only the weights of that. Positions of patches are interpolated where
+        pictures are of another size here (ViT, arXiv:2010.11929). A cloze head's terms of single answers are copied for
+        the values that both ontologies have.
         """
         theirs = other.model.state_dict() | resampled_positions(self.model, other.model)
         own = self.model.state_dict()
-        shared = [name for name, tensor in own.items() if name in theirs and theirs[name].shape == tensor.shape]
+        shared = [
+            name
+            for name, tensor in own.items()
+            if name in theirs and theirs[name].shape == tensor.shape and (not part or matches(part, name))
+        ]
         with torch.no_grad():
             for name in shared:
                 own[name].copy_(theirs[name])
-            self._copy_answer_terms(other)
+            if part in ("", "head"):
+                self._copy_answer_terms(other)
         if self.teacher is not None:
             self.teacher.model.load_state_dict(own)
         return len(shared)

@@ -11,28 +11,34 @@ from torch import Tensor, nn
 
 from shopvl.batch import Batch, TeacherOutputs, require
 from shopvl.models.concat_towers import at_size
-from shopvl.models.dual_encoder import DualEncoderModel
-from shopvl.models.text_cross import TextCrossModel
-
-QUEUED = ("title", "image")
+from shopvl.models.dual_encoder import DualEncoderModel, SharedSpaceModel
 
 
 class MomentumEncoder(nn.Module):
-    """The moving average of a model, and a queue of its embeddings with the titles' numbers (arXiv:1911.05722,
-    arXiv:2107.07651).
+    """The moving average of a model with a shared space, and a queue of its embeddings of these `names`, with the
+    numbers of their titles (arXiv:1911.05722, arXiv:2107.07651).
 
     `teach` changes nothing but `last`, which the next `step` puts into the queue. Call `step` after the optimizer's.
     """
 
-    def __init__(self, model: TextCrossModel, decay: float, queue_size: int, soft: float, ramp_steps: int) -> None:
+    def __init__(
+        self,
+        model: SharedSpaceModel,
+        decay: float,
+        queue_size: int,
+        soft: float,
+        ramp_steps: int,
+        names: Sequence[str] = ("title", "image"),
+    ) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).requires_grad_(False)
         self.decay, self.soft, self.ramp_steps = decay, soft, ramp_steps
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
         self.register_buffer("group_M", torch.zeros(queue_size, dtype=torch.int64))
-        for name in QUEUED:
-            self.register_buffer(f"{name}_MD", torch.zeros(queue_size, model.width))
+        self.names = tuple(names)
+        for name in self.names:
+            self.register_buffer(f"{name}_MD", torch.zeros(queue_size, model.image_projection.out_features))
         self.last: tuple[dict[str, Tensor], Tensor] | None = None
         self.eval()
 
@@ -42,20 +48,22 @@ class MomentumEncoder(nn.Module):
 
     @torch.no_grad()
     def teach(self, batch: Batch) -> TeacherOutputs:
-        """Its embeddings of the batch, its logits of masked words if there are some, and the queue."""
-        output = self.model(batch)
+        """Its embeddings of the batch, its logits of masked words if there are some, and the queue.
+
+        A model that fuses words and patches has embeddings only of a batch that it reads as `embed_only`; what it makes
+        of hidden words is not remembered.
+        """
+        output = self.model(replace(batch, gumbel_noise_2BB=None))  # it judges no pairs
         group_B = require(batch.groups, "groups", by="the momentum teacher").title_B
-        embeddings = {name: output.embeddings[name] for name in QUEUED}
+        embeddings = {name: output.embeddings[name] for name in self.names if name in output.embeddings}
         count = int(self.filled)
-        queue = {name: self._queue(name)[:count].clone() for name in QUEUED}
-        share = self.soft * min(1.0, int(self.steps) / self.ramp_steps)
-        if output.token_logits_NV is None:
+        if len(embeddings) == len(self.names) and batch.texts["title"].targets_BT is None:
             self.last = embeddings, group_B
         return TeacherOutputs(
             embeddings=embeddings,
-            queue=queue,
+            queue={name: self._queue(name)[:count].clone() for name in self.names},
             title_group_M=self.group_M[:count].clone(),
-            share=share,
+            share=self.soft * min(1.0, int(self.steps) / self.ramp_steps),
             token_logits_NV=output.token_logits_NV,
         )
 
@@ -65,7 +73,7 @@ class MomentumEncoder(nn.Module):
         ema_update(self.model, model, self.decay)
         if self.last is not None:
             embeddings, group_B = self.last
-            self._enqueue([(self.group_M, group_B), *((self._queue(name), embeddings[name]) for name in QUEUED)])
+            self._enqueue([(self.group_M, group_B), *((self._queue(name), embeddings[name]) for name in self.names)])
             self.filled.copy_((self.filled + len(group_B)).clamp(max=len(self.group_M)))
             self.last = None
         self.steps += 1

@@ -51,6 +51,8 @@ class MomentumContrastLoss(Objective):
     share of 0 and a teacher that is the student.
     """
 
+    reads_teacher = True
+
     weight: float
     name: str = "itc:title-image"
     view: View = field(default_factory=Plain)

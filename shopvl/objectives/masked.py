@@ -37,6 +37,8 @@ class MaskedWordsLoss(Objective):
     sibling: causal language modelling, which sees only the words before.
     """
 
+    reads_teacher = True
+
     weight: float
     view: View
     name: str = "mlm"

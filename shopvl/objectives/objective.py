@@ -20,6 +20,7 @@ class Objective:
     name: str
     weight: float
     view: View
+    reads_teacher: ClassVar[bool] = False  # listens to a momentum teacher, where there is one
     compares_rows: ClassVar[bool] = False  # with each other, also with those of a run's other processes
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:

@@ -114,8 +114,11 @@ class Recipe:
             )
         if self.combine != "sum" and len(self.objectives) == 1:
             problems.append(f"{self.combine} weighs objectives against each other, there is one; combine by sum")
-        if self.teacher is not None and not isinstance(self.fusion, TextCross):
-            problems.append(f"momentum teaches a text-cross, not {self.fusion.kind}; leave the teacher out")
+        if self.teacher is not None and self.space is None and not isinstance(self.fusion, DualEncoder | TextCross):
+            problems.append(
+                f"momentum remembers embeddings, which {self.fusion.kind} has only with a shared-space; "
+                "give one as space"
+            )
         problems += [problem for objective in self.objectives for problem in objective.problems(self)]
         names = [objective.name for objective in self.objectives]
         problems += [

@@ -192,9 +192,8 @@ def digests(experiment: Experiment) -> dict[str, str]:
         path = experiment.path_of(field)
         if path is not None:
             by_name[field] = hashlib.sha256(path.read_bytes()).hexdigest()
-    start = experiment.path_of("start")
-    if start is not None:
-        by_name["start"] = Design.from_pretrained(start).digest()
+    for part, start in experiment.start_paths().items():
+        by_name[f"start of {part}" if part else "start"] = Design.from_pretrained(start).digest()
     return by_name
 
 

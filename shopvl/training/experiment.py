@@ -46,9 +46,11 @@ class Tune:
 class Experiment:
     """What `shopvl pretrain` and `shopvl tune` run. Paths may hold $VARIABLES; `changes` is laid over the recipe.
 
-    A run that has a `start` begins with that design's weights, tokenizer and (unless `ontology` names a file) ontology;
-    `adapt` says whether its towers then learn as a whole or through low-rank additions. `shopvl experiments run` also
-    draws the `shop`, does the second stage `tune`, calibrates and evaluates.
+    A run that has a `start` begins with that design's weights, tokenizer and (unless `ontology` names a file) ontology.
+    With several (`{image_tower: FOLDER, text_tower: OTHER}`) each gives one part of the model, that of the words its
+    tokenizer, and the rest begins as if there were none. `adapt` says whether its towers then learn as a whole or
+    through low-rank additions. `shopvl experiments run` also draws the `shop`, does the second stage `tune`, calibrates
+    and evaluates.
     """
 
     name: str
@@ -60,7 +62,7 @@ class Experiment:
     query_log: str | None = None  # a table of query, product_id, count
     corrections: str | None = None  # decisions of reviewers, laid over the catalog
     ontology: str | None = None  # an edited ontology; None: the start's, else mined from the catalog
-    start: str | None = None  # a model folder of stage 1
+    start: str | dict[str, str] | None = None  # a model folder of stage 1, or several by the part that each gives
     adapt: Literal["full", "lora"] = "full"
     teachers: tuple[str, ...] = ()  # model folders that the objective `distil` learns from
     seed: int = 0
@@ -92,10 +94,15 @@ class Experiment:
             raise RecipeError(f"experiment {self.name!r} draws its own shop; start it with `shopvl experiments run`")
         return self._expanded("catalog", self.catalog)
 
-    def path_of(self, field: Literal["query_log", "corrections", "ontology", "start"]) -> Path | None:
+    def path_of(self, field: Literal["query_log", "corrections", "ontology"]) -> Path | None:
         """Where that is, if the experiment has one. Raises RecipeError as for the catalog."""
         path: str | None = getattr(self, field)
         return None if path is None else self._expanded(field.replace("_", " "), path)
+
+    def start_paths(self) -> dict[str, Path]:
+        """Where starts are, by part of the model; "" is all of it. Raises RecipeError as for the catalog."""
+        starts = {"": self.start} if isinstance(self.start, str) else self.start or {}
+        return {part: self._expanded("start", path) for part, path in starts.items()}
 
     def teacher_paths(self) -> list[Path]:
         """Where they are. Raises RecipeError as for the catalog."""
@@ -151,7 +158,7 @@ class Experiment:
             query_log=_absolute(self.path_of("query_log")),
             corrections=_absolute(self.path_of("corrections")),
             ontology=_absolute(self.path_of("ontology")),
-            start=_absolute(self.path_of("start")),
+            start=_absolute_starts(self.start_paths()),
             teachers=tuple(str(_absolute(path)) for path in self.teacher_paths()),
         )
 
@@ -193,6 +200,11 @@ def _absolute(path: Path | None) -> str | None:
     if path is None or ":/" in str(path):
         return None if path is None else str(path)
     return str(path.resolve())
+
+
+def _absolute_starts(paths: dict[str, Path]) -> str | dict[str, str] | None:
+    starts = {part: str(_absolute(path)) for part, path in paths.items()}
+    return starts.get("", starts) or None
 
 
 def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -135,7 +135,7 @@ class _Run:
             pace = stage.peak_lr_scale * schedule.peak_lr * rate((share - begin) / (end - begin), schedule.warmup_share)
             for group in optimizer.param_groups:
                 group["lr"] = group["scale"] * pace
-            shown = design if drawn is None else drawn.at(progress.step)
+            shown = design if drawn is None else drawn.at(progress.step, batch)
             losses = _optimize(shown, model, optimizer, self.accelerator, batch, generator, products)
             if design.teacher is not None:
                 design.teacher.step(design.model)
@@ -229,17 +229,17 @@ def _seeded(seed: int, step: int, rank: int) -> torch.Generator:
 
 
 class _Drawn:
-    """One objective a step, drawn by weight: which, follows from (seed, step)."""
+    """One objective a step, drawn by weight among those that the batch serves: which, follows from (seed, step)."""
 
     def __init__(self, design: Design, seed: int) -> None:
-        told = design.recipe.alone()
-        self.weights = [weight for weight, _ in told]
-        self.designs = [design.showing(recipe) for _, recipe in told]
+        self.told = [(weight, design.showing(recipe)) for weight, recipe in design.recipe.alone()]
         self.seed = seed
 
-    def at(self, step: int) -> Design:
+    def at(self, step: int, batch: Batch) -> Design:
         """The design with the objective of that step alone."""
-        return random.Random(f"{self.seed}/{step}/objective").choices(self.designs, self.weights)[0]
+        weights, designs = zip(*((w, design) for w, design in self.told if design.served(batch)), strict=True)
+        drawn: Design = random.Random(f"{self.seed}/{step}/objective").choices(designs, weights)[0]
+        return drawn
 
 
 class _Losses:

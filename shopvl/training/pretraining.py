@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from shopvl.design.build import tokenizer_for
 from shopvl.design.design import Design, build
 from shopvl.errors import RecipeError
 from shopvl.models.backbones import add_low_rank, merge_low_rank
+from shopvl.recipes.parts import matches
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.prompts import PromptBook
+from shopvl.text.tokenizer import Tokenizer
 from shopvl.tracking import Tracker, tracked
 from shopvl.training.checkpoint import Progress
 from shopvl.training.distributed import processes
@@ -33,6 +35,7 @@ from shopvl.training.loop import LOG_EVERY_STEPS, bf16_is_fast, train
 from shopvl.training.stages import fit_prompt_head
 
 MAX_TOKENIZER_ROWS = 200_000
+OF_PICTURES = ("image_tower", "image_projection", "patches", "image_type")  # parts that know no words
 DESIGN, ROWS, SUMMARY, EXPERIMENT = "design", "rows", "summary.json", "experiment.json"
 
 Report = Callable[[str, float, str], None]  # stage, share done, a line of figures
@@ -163,25 +166,54 @@ def _train(
 def _initial_design(experiment: Experiment, rows: TrainingCache, catalog: Catalog) -> Design:
     """The design before its first training step."""
     recipe, ontology_path = experiment.full_recipe(), experiment.path_of("ontology")
-    start_path = experiment.path_of("start")
-    start = None if start_path is None else Design.from_pretrained(start_path)
+    paths = experiment.start_paths()
+    starts = {part: Design.from_pretrained(path) for part, path in paths.items()}
     if ontology_path is not None:
         ontology = Ontology.load(ontology_path)
-    elif start is not None:
-        ontology = start.ontology
+    elif "" in starts:
+        ontology = starts[""].ontology
     else:
         ontology = mine_ontology(catalog.batches())
-    if start is None:
-        return build(recipe, tokenizer_for(recipe, texts_of_training(rows, ontology)), ontology, seed=experiment.seed)
-    design = build(recipe, start.tokenizer, ontology, seed=experiment.seed, towers=start.towers, random_weights=True)
-    if not design.start_from(start):
-        raise RecipeError(
-            f"no weights of {start_path} ({start.recipe.name}) fit the recipe {recipe.name!r} at this size; "
-            "start from a design with the same towers, or without a start"
-        )
+    tokenizer = tokenizer_of(starts) or tokenizer_for(recipe, texts_of_training(rows, ontology))
+    towers = {side: config for start in starts.values() for side, config in start.towers.items()}
+    design = build(recipe, tokenizer, ontology, seed=experiment.seed, towers=towers, random_weights="" in starts)
+    for part, start in starts.items():
+        begin_part(design, start, part, paths[part])
     if experiment.adapt == "lora":
         add_low_rank([design.model.image_tower, design.model.text_tower])
     return design
+
+
+def tokenizer_of(starts: Mapping[str, Design]) -> Tokenizer | None:
+    """The tokenizer of the starts that read words; None where there is none.
+
+    Raises RecipeError where two of them read other word pieces.
+    """
+    reading = {part: start for part, start in starts.items() if part not in OF_PICTURES}
+    vocabularies = {part: start.tokenizer.backend.get_vocab() for part, start in reading.items()}
+    for part, vocabulary in vocabularies.items():
+        first = next(iter(vocabularies))
+        if vocabulary != vocabularies[first]:
+            raise RecipeError(
+                f"the starts of {first} and {part} read other word pieces; a model has one tokenizer, so leave one out"
+            )
+    return next((start.tokenizer for start in reading.values()), None)
+
+
+def begin_part(design: Design, start: Design, part: str, path: Path) -> None:
+    """Give the design the start's weights of that part; "" is all of it. Raises RecipeError where none fits."""
+    names = [name for name, _ in design.model.named_parameters()]
+    if part and not any(matches(part, name) for name in names):
+        own = ", ".join(dict.fromkeys(name.split(".")[0] for name in names))
+        raise RecipeError(f"{part} cannot start from {path}: the model of {design.recipe.name!r} has {own}")
+    if not design.start_from(start, part):
+        told = f"no weights of {path} ({start.recipe.name}) fit "
+        if part:
+            raise RecipeError(f"{told}the part {part} of the recipe {design.recipe.name!r}; start it from one like it")
+        raise RecipeError(
+            f"{told}the recipe {design.recipe.name!r} at this size; start from a design with the same towers, or "
+            "without a start"
+        )
 
 
 def _same_run(folder: Path, experiment: Experiment, data_digest: str) -> None:

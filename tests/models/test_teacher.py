@@ -11,7 +11,8 @@ from shopvl.objectives.contrastive import ContrastLoss, MomentumContrastLoss
 from shopvl.objectives.masked import MaskedWordsLoss
 from shopvl.objectives.views import HardNegatives, Plain
 from shopvl.recipes import find
-from shopvl.recipes.parts import WordBag
+from shopvl.recipes.parts import Momentum, WordBag
+from shopvl.recipes.recipe import Recipe
 from shopvl.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from shopvl.training.loop import adamw
 
@@ -173,3 +174,60 @@ def test_it_also_goes_on_from_towers_that_are_trained(make_design, batch_of) -> 
     assert {"mlm", "itm"} <= losses.keys()
     assert float(design.model.text_tower.word.weight.grad.abs().sum()) > 0
     assert float(design.model.match[0].weight.grad.abs().sum()) > 0
+
+
+def with_momentum(name: str) -> Recipe:
+    """A design with a shared space, and a teacher."""
+    recipe = find(name, "tiny")
+    return replace(recipe if name == "tri-clip" else recipe.with_contrast(), teacher=Momentum(memory=32, decay=0.9))
+
+
+@pytest.mark.parametrize("name", ["tri-clip", "vilt", "vilbert"])
+def test_any_model_with_a_shared_space_has_a_teacher(name: str, make_design, batch_of) -> None:
+    """Two towers, one stream, two streams: whole pictures and titles are remembered, and both losses listen to it."""
+    design = make_design(with_momentum(name))
+    losses = design.losses(batch_of(design, 6), torch.Generator().manual_seed(0))
+    plain = make_design(replace(with_momentum(name), teacher=None))
+    assert losses.keys() == plain.losses(batch_of(plain, 6), torch.Generator().manual_seed(0)).keys()
+    design.total(losses).backward()
+    design.teacher.step(design.model)
+    assert int(design.teacher.filled) == 6
+    before = {key: tensor.clone() for key, tensor in design.model.state_dict().items()}
+    with torch.no_grad():
+        model = design.teacher.model.eval()
+        batch = batch_of(design, 6)
+        expected = model.embed_text(batch.texts["title"], "title"), model.embed_image(batch)
+    views = {o.name: o.view for o in design.objectives}
+    told = design.teacher.teach(views["itc:title-image"](batch, torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(told.embeddings["title"], expected[0])
+    torch.testing.assert_close(told.embeddings["image"], expected[1])
+    assert told.queue["image"].shape == (6, expected[1].shape[1])
+    if "mlm" in views:
+        hidden = design.teacher.teach(views["mlm"](batch, torch.Generator().manual_seed(0)))
+        assert hidden.token_logits_NV is not None
+        design.teacher.step(design.model)
+        assert int(design.teacher.filled) == 12
+        torch.testing.assert_close(design.teacher.get_buffer("title_MD")[:6], expected[0])
+    assert all(torch.equal(before[key], tensor) for key, tensor in design.model.state_dict().items())
+
+
+def test_only_what_listens_is_taught(make_design, batch_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pass of the teacher for pairs that are judged, and it judges none itself."""
+    design = make_design(with_momentum("vilt"))
+    taught, teach = [], design.teacher.teach
+    monkeypatch.setattr(design.teacher, "teach", lambda batch: taught.append(batch) or teach(batch))
+    design.losses(batch_of(design, 6), torch.Generator().manual_seed(0))
+    assert len(taught) == 2  # hidden words, and pictures and titles alone
+    assert all(batch.is_match_B is None for batch in taught)
+    albef = make_design(find("albef", "tiny"))
+    outputs, forward = [], albef.teacher.model.forward
+    monkeypatch.setattr(albef.teacher.model, "forward", lambda batch: outputs.append(forward(batch)) or outputs[-1])
+    albef.losses(batch_of(albef, 6), torch.Generator().manual_seed(0))
+    assert outputs
+    assert all(output.pairs is None for output in outputs)
+
+
+def test_without_a_space_there_is_nothing_to_remember() -> None:
+    assert replace(find("vilt", "tiny"), teacher=Momentum()).problems() == [
+        "momentum remembers embeddings, which single-stream has only with a shared-space; give one as space"
+    ]

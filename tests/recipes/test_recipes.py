@@ -147,7 +147,9 @@ def test_cells_their_tasks_and_their_fusion_must_fit_together() -> None:
             albef, objectives=(Contrast(between="title-image"), Matching())
         ),
         "not of wordpiece": replace(albef, text=WordPieces()),
-        "momentum teaches a text-cross, not single-stream": replace(vilt, teacher=Momentum()),
+        "momentum remembers embeddings, which single-stream has only with a shared-space": replace(
+            vilt, teacher=Momentum()
+        ),
         "text-cross has none": replace(albef, combine="adaptive-gradients"),
         "adaptive-losses weighs objectives against each other, there is one": replace(
             fashion, objectives=(Matching(),)

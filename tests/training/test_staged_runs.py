@@ -203,7 +203,7 @@ def test_contrast_joins_every_stage_and_teachers_leave_theirs() -> None:
     assert recipe.stages[1].objectives is None
 
 
-def test_one_objective_a_step_is_drawn_by_weight(make_design, toy_rows, tmp_path: Path) -> None:
+def test_one_objective_a_step_is_drawn_by_weight(make_design, batch_of, toy_rows, tmp_path: Path) -> None:
     """`wra-ot` judges the pairs of `itm`, so it comes along, weighed against it."""
     uniter = find("uniter", "tiny")
     weights = {"mlm": 2.0, "mrfr": 1.0, "mrc-kl": 1.0, "itm": 4.0, "wra-ot": 0.4}
@@ -215,13 +215,22 @@ def test_one_objective_a_step_is_drawn_by_weight(make_design, toy_rows, tmp_path
         (1.0, {"mrc-kl": 1.0}),
         (4.0, {"itm": 1.0, "wra-ot": pytest.approx(0.1)}),
     ]
-    drawn = _Drawn(make_design(recipe), seed=3)
-    names = [tuple(part.name for part in drawn.at(step).recipe.objectives) for step in range(2000)]
+    design = make_design(recipe)
+    drawn, batch = _Drawn(design, seed=3), batch_of(design)
+    names = [tuple(part.name for part in drawn.at(step, batch).recipe.objectives) for step in range(2000)]
     for name, share in ((("mlm",), 0.25), (("mrfr",), 0.125), (("itm", "wra-ot"), 0.5)):
         assert names.count(name) / 2000 == pytest.approx(share, abs=0.04)
     train(make_design(recipe), toy_rows, tmp_path, budget=Budget(steps=8), seed=3)
     told = [tuple(line.keys() - {"step", "stage", "rate"}) for line in lines(tmp_path)]
     assert [set(line) for line in told] == [set(line) for line in names[:8]]
+
+
+def test_an_objective_that_a_batch_does_not_serve_is_not_drawn(make_design, batch_of) -> None:
+    vilt = find("vilt", "tiny")
+    design = make_design(replace(vilt, sample_objective=True, objectives=vilt.objectives[:2]))
+    titles = replace(batch_of(design), pictures=None)
+    names = {_Drawn(design, seed=0).at(step, titles).objectives[0].name for step in range(50)}
+    assert names == {"mlm"}
 
 
 def test_a_drawn_objective_is_shown_what_it_would_be_alone(make_design, batch_of) -> None:
