@@ -263,6 +263,7 @@ Present = TypeVar("Present")
 
 # what an objective or a part of a model may lack, and what brings it
 BROUGHT_BY = {
+    "the number of words": "begin with `LineWriter.begin`",
     "pictures": "give it rows with pictures",
     "a title": "give it rows with titles",
     "title grams": "give it rows with titles",
@@ -289,6 +290,7 @@ BROUGHT_BY = {
     "written tokens": "give the recipe prompt-decode as answering",
     "answer vectors": "questions prepared by a prompt-mask have them",
     "answer tokens": "questions prepared by a prompt-decode have them",
+    "a sight": "give the first positions with the sight of their line",
     "patch positions": "tell attention with a crossing which positions are patches",
     "printed words": "give the recipe ocr-words as ocr",
     "[MASK]": "use a tokenizer that has one, such as that of a BERT",
