@@ -10,13 +10,14 @@ from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import Recipe
 from shopvl.recipes.regions import INTERBERT, UNITER, VILBERT
-from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VILT
+from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VILT, VIT
 
 RECIPES: dict[str, Family] = {
     "tri-clip": TRI_CLIP,
     "clip": CLIP,
     "flip": FLIP,
     "subject-masked": SUBJECT_MASKED,
+    "vit": VIT,
     "vilt": VILT,
     "translated": TRANSLATED,
     "pixel-bert": PIXEL_BERT,

@@ -3,9 +3,33 @@
 from dataclasses import replace
 
 from shopvl.recipes.family import Family
-from shopvl.recipes.parts import BiasDrop, GridCnn, PatchLinear, SingleStream, TimmImage, WarmupCosine, WordPieces
-from shopvl.recipes.parts.objectives import MaskedWords, Matching, WordPatchAlignment
+from shopvl.recipes.parts import (
+    Augment,
+    BiasDrop,
+    GridCnn,
+    PatchLinear,
+    SingleStream,
+    TimmImage,
+    WarmupCosine,
+    WordPieces,
+)
+from shopvl.recipes.parts.objectives import FactClasses, MaskedWords, Matching, WordPatchAlignment
 from shopvl.recipes.recipe import Recipe
+
+VIT = Family(
+    Recipe(
+        name="vit",
+        image=PatchLinear(size_px=(224, 224), patch_px=16),
+        text=None,
+        fusion=SingleStream(layers=12, width=768, heads=12, start="vit_base_patch16_224.augreg_in21k"),
+        objectives=(FactClasses(),),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.1, batch_size=256),
+        augment=Augment(flip=True, crop_share=0.2),
+        source="ViT (arXiv:2010.11929)",
+        differs="a product is of several classes, one for each of its facts; the head is linear, as in the paper's "
+        "fine-tuning; AdamW instead of its SGD",
+    )
+)
 
 VILT = Family(
     Recipe(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.batch import IGNORED, INPUT_CHOICES, AnswerTargets, Batch, inputs_name
+from shopvl.batch import IGNORED, AnswerTargets, Batch, inputs_name
 from shopvl.design.design import Design
 from shopvl.recipes import RECIPES, find
 from shopvl.recipes.parts.objectives import Answers
@@ -53,8 +53,8 @@ def test_padding_changes_nothing(design: Design, batch_of) -> None:
     batch = batch_of(design, 4)
     padded = replace(batch, texts={name: _longer(words, design) for name, words in batch.texts.items()})
     with torch.inference_mode():
-        short = design.model.features(batch, INPUT_CHOICES)
-        long = design.model.features(padded, INPUT_CHOICES)
+        short = design.model.features(batch, design.input_choices)
+        long = design.model.features(padded, design.input_choices)
     for inputs in short:
         torch.testing.assert_close(short[inputs], long[inputs], atol=1e-5, rtol=1e-4)
 
@@ -69,8 +69,8 @@ def test_products_do_not_see_each_other(design: Design, batch_of) -> None:
     design.model.eval()
     batch = batch_of(design, 6)
     with torch.inference_mode():
-        together = design.model.features(batch, INPUT_CHOICES)
-        alone = design.model.features(batch.rows(slice(2, 3)), INPUT_CHOICES)
+        together = design.model.features(batch, design.input_choices)
+        alone = design.model.features(batch.rows(slice(2, 3)), design.input_choices)
     for inputs in together:
         torch.testing.assert_close(together[inputs][2:3], alone[inputs], atol=1e-5, rtol=1e-4)
 
@@ -78,8 +78,8 @@ def test_products_do_not_see_each_other(design: Design, batch_of) -> None:
 def test_features_have_the_width_that_heads_are_told(design: Design, batch_of) -> None:
     design.model.eval()
     with torch.inference_mode():
-        features = design.model.features(batch_of(design, 3), INPUT_CHOICES)
-    for inputs in INPUT_CHOICES:
+        features = design.model.features(batch_of(design, 3), design.input_choices)
+    for inputs in design.input_choices:
         assert features[inputs_name(inputs)].shape == (3, design.model.feature_width(inputs))
 
 
@@ -92,8 +92,8 @@ def test_saved_and_loaded_is_the_same(design: Design, batch_of, tmp_path) -> Non
     assert again.ontology == design.ontology
     batch = batch_of(design, 4)
     with torch.inference_mode():
-        for inputs, values in design.model.features(batch, INPUT_CHOICES).items():
-            assert torch.equal(values, again.model.features(batch, INPUT_CHOICES)[inputs])
+        for inputs, values in design.model.features(batch, design.input_choices).items():
+            assert torch.equal(values, again.model.features(batch, design.input_choices)[inputs])
 
 
 def with_one_answer(batch: Batch) -> Batch:
@@ -129,6 +129,7 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
         "clip": ("itc:title-image", 150, 5e-3),
         "flip": ("itc:title-image", 150, 5e-3),
         "subject-masked": ("itc:title-image", 150, 5e-3),
+        "vit": ("attr-cls", 150, 5e-3),
         "vilt": ("itm", 600, 5e-3),
         "translated": ("itm", 600, 5e-3),
         "pixel-bert": ("itm", 350, 1.5e-3),
@@ -158,4 +159,7 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
     with torch.no_grad():
         batches = [with_one_answer(design.loader.training_batch(rows, random.Random(seed))) for seed in range(4)]
         tail = [one_step(design, batch, seed)[main].item() for seed, batch in enumerate(batches)]
-    assert sum(tail) / len(tail) < 0.1
+    floor = 0.0
+    if main == "attr-cls":  # several facts hold for a product, and no guess is right about each
+        floor = float(batches[0].facts.product_BK.sum(1).float().log().mean())
+    assert sum(tail) / len(tail) < 0.1 + floor

@@ -302,7 +302,7 @@ def test_tasks_that_hide_the_same_share_a_pass(name: str, passes: int, make_desi
     assert len(seen) == passes
 
 
-OWN_TEXT = ["vilt", "pixel-bert", "uniter", "vilbert", "interbert", "fashionbert", "kaleido-bert", "albef"]
+OWN_TEXT = ["vit", "vilt", "pixel-bert", "uniter", "vilbert", "interbert", "fashionbert", "kaleido-bert", "albef"]
 
 
 @pytest.mark.parametrize("name", OWN_TEXT)

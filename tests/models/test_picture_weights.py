@@ -9,6 +9,7 @@ import torch
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
+from shopvl.catalog.images import decode
 from shopvl.errors import DesignError
 from shopvl.models.attention import Encoder
 from shopvl.models.inputs import PatchEmbedding, VisionTransformer, resampled
@@ -157,3 +158,21 @@ def test_a_design_for_larger_pictures_begins_with_interpolated_positions(make_de
     assert torch.equal(ours.patch.weight, theirs.patch.weight)
     expected = resample_abs_pos_embed(theirs.position[None], [6, 5], [4, 4], num_prefix_tokens=0)[0]
     torch.testing.assert_close(ours.position, expected)
+
+
+def test_pictures_alone_in_a_single_stream_equal_timms_vit(make_design, toy_rows) -> None:
+    """Its class token is what facts are told from."""
+    recipe = find("vit", "tiny")
+    image = replace(recipe.image, size_px=(64, 48), patch_px=16)
+    design = make_design(replace(recipe, image=image, fusion=replace(recipe.fusion, layers=6, width=64)))
+    design.model.eval()
+    vit = timm_vit(img_size=(64, 48))
+    copy_vit(design.model, vit)
+    batch = design.loader.pictures([decode(row["image"]["bytes"]) for row in (toy_rows[number] for number in range(3))])
+    with torch.inference_mode():
+        theirs = vit.forward_features(normalised(vit, batch.pictures.pixels_B3YX))
+        output = design.model(batch)
+        told = design.model.own_heads["attr-cls"].map(theirs[:, 0])
+    torch.testing.assert_close(output.states.words_BTD[:, 0], theirs[:, 0], **CLOSE)
+    torch.testing.assert_close(output.states.patches_BPD, theirs[:, 1:], **CLOSE)
+    torch.testing.assert_close(output.guesses["attr-cls"], told, **CLOSE)

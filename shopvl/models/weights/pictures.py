@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from shopvl.models.inputs import PatchEmbedding, VisionTransformer, resampled
 from shopvl.models.single_stream import SingleStreamModel
-from shopvl.models.weights.renames import Renames, Row, Take, block_rows, same_blocks
+from shopvl.models.weights.renames import Renames, Row, Take, block_rows, same_blocks, zeros
 
 Statistics = tuple[Sequence[float], Sequence[float]]  # means and standard deviations of red, green and blue
 
@@ -21,23 +21,27 @@ def copy_vit(model: SingleStreamModel | VisionTransformer, vit: nn.Module) -> No
     """Copy a timm ViT or DeiT: blocks, and where patches are linear their map and positions; not its classifier.
 
     How its pictures are normalised becomes part of the patch map. Positions of another picture size are interpolated.
-    A single stream, whose first word is its class token, takes none. Raises DesignError where sizes differ.
+    Its class token is left where a first word stands in its place. Raises DesignError where sizes differ.
     """
+    tower, patches = isinstance(model, VisionTransformer), model.patches
     rows = [Row("encoder.norm", "norm"), *(row.under("encoder.blocks.*.", "blocks.*.") for row in BLOCKS)]
     left = ["head"]
-    patches, tower = model.patches, isinstance(model, VisionTransformer)
     ours = model if tower else nn.ModuleDict({"encoder": model.encoder})
     if isinstance(patches, PatchEmbedding):
-        ours = ours if tower else nn.ModuleDict({"encoder": model.encoder, "patches": patches})
-        stats = vit.pretrained_cfg["mean"], vit.pretrained_cfg["std"]
-        rows += patch_rows("patch_embed.proj", stats, vit.patch_embed.proj.bias is not None)
+        ours.patches = patches
+        statistics = vit.pretrained_cfg["mean"], vit.pretrained_cfg["std"]
+        rows += patch_rows("patch_embed.proj", statistics, vit.patch_embed.proj.bias is not None)
         rows.append(Row("patches.position", "pos_embed", patch_places(vit.patch_embed.grid_size, patches.grid)))
         rows.append(Row("norm_before", "norm_pre"))
-        token = "cls_token" if vit.no_embed_class else ("cls_token", "pos_embed")
-        rows.append(Row("class_token", token, first_place))
     else:
         left += ["patch_embed", "pos_embed"]
-    if not tower:
+    token = "cls_token" if vit.no_embed_class else ("cls_token", "pos_embed")
+    if tower:
+        rows.append(Row("class_token", token, first_place))
+    elif model.inputs == ("image",):
+        ours.nothing, ours.image_type = model.nothing, model.image_type
+        rows += [Row("nothing", token, first_place), Row("image_type", (), zeros)]
+    else:
         left.append("cls_token")
     first = vit.blocks[0]
     same_blocks(model.encoder, first.attn.num_heads, first.norm1, first.mlp.act, post_norm=False)

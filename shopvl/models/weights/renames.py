@@ -26,6 +26,11 @@ def transposed(theirs: Sequence[Tensor], ours: Tensor) -> Tensor:
     return theirs[0].t()
 
 
+def zeros(theirs: Sequence[Tensor], ours: Tensor) -> Tensor:
+    """Of what they do not have: added, it changes nothing."""
+    return ours.new_zeros(ours.shape)
+
+
 @dataclass(frozen=True)
 class Row:
     """A weight of ours and those of theirs that it is taken from; a layer's name stands for its weight and its bias.

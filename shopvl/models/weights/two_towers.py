@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import TextTower, VisionTransformer
 from shopvl.models.weights.pictures import Statistics, first_place, patch_places, patch_rows
-from shopvl.models.weights.renames import Renames, Row, block_rows, same_blocks
-from shopvl.models.weights.words import nothing, places
+from shopvl.models.weights.renames import Renames, Row, block_rows, same_blocks, zeros
+from shopvl.models.weights.words import places
 
 # of the pictures that CLIP was trained on
 STATISTICS: Statistics = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -64,7 +64,7 @@ def copy_clip_text(tower: TextTower, clip: nn.Module) -> None:
     rows = (
         Row("embedding.word", "embeddings.token_embedding"),
         Row("embedding.position", "embeddings.position_embedding.weight", places),
-        Row("embedding.segment.weight", (), nothing),
+        Row("embedding.segment.weight", (), zeros),
         *BLOCKS,
         Row("encoder.norm", "final_layer_norm"),
     )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from shopvl.errors import DesignError
 from shopvl.models.attention import Encoder
 from shopvl.models.inputs import WordEmbedding
-from shopvl.models.weights.renames import Renames, Row, block_rows, same_blocks, transposed
+from shopvl.models.weights.renames import Renames, Row, block_rows, same_blocks, transposed, zeros
 
 
 def places(theirs: Sequence[Tensor], ours: Tensor, first: int = 0) -> Tensor:
@@ -22,11 +22,6 @@ def places(theirs: Sequence[Tensor], ours: Tensor, first: int = 0) -> Tensor:
 def one_for_all(theirs: Sequence[Tensor], ours: Tensor) -> Tensor:
     """Every kind of text begins as their first."""
     return theirs[0][:1].expand(ours.shape[0], -1)
-
-
-def nothing(theirs: Sequence[Tensor], ours: Tensor) -> Tensor:
-    """They tell no kinds of text apart: zeros."""
-    return ours.new_zeros(ours.shape)
 
 
 @dataclass(frozen=True)
@@ -82,7 +77,7 @@ def _gpt_like(words: str, positions: str, last: tuple[Row, ...]) -> Layout:
     embedding = (
         Row("word", words),
         Row("position", f"{positions}.weight", places),
-        Row("segment.weight", (), nothing),
+        Row("segment.weight", (), zeros),
     )
     return Layout(embedding, (*encoder, *last), (), _first_of_gpt, post_norm=not last)
 
