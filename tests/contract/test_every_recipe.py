@@ -129,7 +129,7 @@ def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
         "clip": ("itc:title-image", 150, 5e-3),
         "flip": ("itc:title-image", 150, 5e-3),
         "subject-masked": ("itc:title-image", 150, 5e-3),
-        "vit": ("attr-cls", 150, 5e-3),
+        "vit": ("attr-cls", 250, 5e-3),
         "vilt": ("itm", 600, 5e-3),
         "translated": ("itm", 600, 5e-3),
         "pixel-bert": ("itm", 350, 1.5e-3),
