@@ -25,6 +25,7 @@ from shopvl.evaluation.outputs import ModelOutputs, run_model
 from shopvl.inference.pair_scorer import Matcher
 from shopvl.metrics.intervals import paired_bootstrap
 from shopvl.metrics.retrieval import group_ids, summarise_ranks
+from shopvl.models.text_cross import TextCrossModel
 from shopvl.runtime.bfloat16 import bf16_is_fast
 
 FIRST, KS = 50, (1, 5, 10)
@@ -79,6 +80,7 @@ def first_of(design: Design, data: Path, split: str, queries: int, seed: int) ->
     seen: ModelOutputs = run_model(design, catalog)
     if [row["product_id"] for row in seen.rows] != [row["product_id"] for row in matcher.rows]:
         raise typer.BadParameter(f"{split} is larger than the {len(matcher.rows)} products that are matched at once")
+    drawn_hard = isinstance(design.model, TextCrossModel)  # its scores hold the cosines already
     group_N = group_ids([folded(row["title"]) for row in seen.rows])
     scale = float(design.model.scales()["title-image"].detach())
     chosen = np.random.default_rng(seed).permutation(len(group_N))[:queries]
@@ -91,7 +93,8 @@ def first_of(design: Design, data: Path, split: str, queries: int, seed: int) ->
             cosine_N = gallery_ND @ query_ND[query]
             first = np.argsort(-cosine_N, kind="stable")[:FIRST]
             right = group_N[first] == group_N[query]
-            found[way].append((first, scale * cosine_N[first].astype(float), judge(query, first), right))
+            scaled_C = scale * cosine_N[first].astype(float)
+            found[way].append((first, scaled_C, judge(query, first) - (scaled_C if drawn_hard else 0.0), right))
     return found
 
 

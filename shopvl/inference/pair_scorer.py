@@ -54,7 +54,7 @@ class Matcher:
         assert isinstance(design.model, SingleStreamModel | TextCrossModel)
         self.design, self.model, self.bfloat16 = design, design.model, bfloat16
         self.rows: list[Row] = []
-        patches, masks = [], []
+        patches, masks, vectors = [], [], []
         for item in encode(
             design, catalog.batches(), catalog.root, ("image", "title"), self._read, batch_rows=batch_rows
         ):
@@ -62,40 +62,40 @@ class Matcher:
                 self.rows += item.rows
                 patches.append(torch.from_numpy(item.values["patches"]))
                 masks.append(torch.from_numpy(item.values["kept"]) > 0)
+                vectors.append(torch.from_numpy(item.values["vectors"]))
                 report(len(self.rows))
             if len(self.rows) >= most:
                 break
         if not self.rows:
             raise CatalogError(f"no row of {catalog.path} has both a picture and a title, so nothing can be matched")
-        self.patches_NPD, self.kept_NP = torch.cat(patches), torch.cat(masks)
+        self.patches_NPD, self.kept_NP, self.vectors_NW = torch.cat(patches), torch.cat(masks), torch.cat(vectors)
         self.titles = design.loader.words([row["title"] for row in self.rows])
 
     def _read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         if len(inputs) < 2:
             return {}
         with self._precision():
-            patches_BPD, kept_BP = self.model.picture(batch)
-        return {"patches": patches_BPD, "kept": kept_BP}
+            patches_BPD, kept_BP, vectors_BW = self.model.picture(batch)
+        return {"patches": patches_BPD, "kept": kept_BP, "vectors": vectors_BW}
 
-    def logits(self, titles: Sequence[int] | NDArray[np.int64], pictures: Sequence[int] | NDArray[np.int64]) -> Tensor:
-        """Match logits (M,) of pairs: row numbers of their titles and of their pictures."""
+    def scores(self, titles: Sequence[int] | NDArray[np.int64], pictures: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """How well (M,) pairs fit, by row numbers of their titles and of their pictures."""
         title, picture = torch.as_tensor(np.asarray(titles)), torch.as_tensor(np.asarray(pictures))
         device = self.design.device
         words = self.titles.rows(title)
         longest = int(words.real_BT.sum(1).max())
         words = type(words)(ids_BT=words.ids_BT[:, :longest], real_BT=words.real_BT[:, :longest]).to(device)
         with torch.inference_mode(), self._precision():
-            return self.model.match_score(
-                words, self.patches_NPD[picture].to(device), self.kept_NP[picture].to(device)
-            ).cpu()
+            shown = (self.patches_NPD, self.kept_NP, self.vectors_NW)
+            return self.model.match_score(words, *(tensor[picture].to(device) for tensor in shown)).cpu()
 
     def by_title(self, query: int, listed: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Match logits (C,) of the title of row `query` with each listed picture."""
-        return self.logits(np.full_like(listed, query), listed).double().numpy()
+        """Scores (C,) of the title of row `query` with each listed picture."""
+        return self.scores(np.full_like(listed, query), listed).double().numpy()
 
     def by_picture(self, query: int, listed: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Match logits (C,) of the picture of row `query` with each listed title."""
-        return self.logits(listed, np.full_like(listed, query)).double().numpy()
+        """Scores (C,) of the picture of row `query` with each listed title."""
+        return self.scores(listed, np.full_like(listed, query)).double().numpy()
 
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.design.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()

@@ -178,12 +178,14 @@ class SingleStreamModel(SharedSpaceModel):
             shares_BNN = last.shares(states_BND, Sight(line.real_BN), line.image_BN)
             return shares_BNN[:, : line.words, line.words :].float()
 
-    def picture(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The pictures' positions before fusion (B, P, D), and which of them the encoder sees (B, P)."""
+    def picture(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """The pictures' positions before fusion (B, P, D), which of them the encoder sees (B, P), and no embeddings
+        (B, 0): false pairs are not drawn by any."""
         line = self._line(batch, ("image",))
-        return line.states_BND[:, line.words :], line.real_BN[:, line.words :]
+        patches_BPD = line.states_BND[:, line.words :]
+        return patches_BPD, line.real_BN[:, line.words :], patches_BPD.new_zeros(len(patches_BPD), 0)
 
-    def match_score(self, title: Words, patches_BPD: Tensor, kept_BP: Tensor) -> Tensor:
+    def match_score(self, title: Words, patches_BPD: Tensor, kept_BP: Tensor, image_B0: Tensor) -> Tensor:
         """The match logit (B,) of titles and pictures, the latter as `picture` gave them."""
         words_BTD = self.words(title, "title")
         real_BN = torch.cat([title.real_BT, kept_BP], dim=1)

@@ -64,15 +64,24 @@ class TextCrossModel(DualEncoderModel):
             output = replace(output, pairs=pairs)
         return output
 
-    def picture(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The pictures' cells (B, P, D), and which of them may be attended to (B, P): all."""
-        cells_BPD = self.cells(self.encode_image(batch)[1][-1])
-        return cells_BPD, torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
+    def picture(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """The pictures' cells (B, P, D), which of them may be attended to (B, P): all, and their embeddings (B, W)."""
+        pooled_BW, tokens = self.encode_image(batch)
+        cells_BPD = self.cells(tokens[-1])
+        kept_BP = torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
+        return cells_BPD, kept_BP, self._unit(self.image_projection(pooled_BW))
 
-    def match_score(self, title: Words, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:
-        """The match logit (B,) of titles and pictures, the latter as `picture` gave them."""
-        title_BTD = self.text_tower.read(title, "title")[1]
-        return self._match_logit(title_BTD, title.real_BT, cells_BPD, kept_BP)
+    def match_score(self, title: Words, cells_BPD: Tensor, kept_BP: Tensor, image_BW: Tensor) -> Tensor:
+        """How well (B,) titles and pictures fit, the latter as `picture` gave them: match logit + scaled cosine.
+
+        False pairs were drawn by the softmax q of the scaled cosines. What then tells true from false best is log(p/q)
+        (noise-contrastive estimation, Gutmann and Hyvarinen 2010): the logit learns what the towers do not know, and
+        alone ranks worse than they do. With log q added again, up to a constant, pairs are ranked by p.
+        """
+        text_BW, title_BTD = self.text_tower.read(title, "title")
+        title_BW = self._unit(self.text_projection(text_BW))
+        cosine_B = self.scales()["title-image"] * (title_BW * image_BW).sum(-1)
+        return self._match_logit(title_BTD, title.real_BT, cells_BPD, kept_BP) + cosine_B
 
     def _match_logit(self, title_BTD: Tensor, real_BT: Tensor, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:
         return self.match(self._fused(title_BTD, real_BT, cells_BPD, kept_BP)[:, 0]).squeeze(-1).float()

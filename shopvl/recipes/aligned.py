@@ -17,8 +17,8 @@ ALBEF = Family(
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.05, weight_decay=0.02, batch_size=128),
         source="ALBEF (arXiv:2107.07651)",
         differs="equal titles are positives, in the batch and in the memory (as in FashionSAP); a third view, the "
-        "query; towers are read out by their mean; word pieces learned from the catalog, text layers begin from "
-        "nothing",
+        "query; towers are read out by their mean; pairs are ranked by match logit and scaled cosine together; word "
+        "pieces learned from the catalog, text layers begin from nothing",
     ),
     at_tiny={"image": FLIP.tiny.image},
 )

@@ -369,8 +369,8 @@ class SearchIndex:
         batch = replace(loader.pictures(pictures), texts={"title": loader.words([text] * len(first))})
         with torch.inference_mode():
             batch = batch.to(matcher.device)
-            logits = matcher.model.match_score(batch.texts["title"], *matcher.model.picture(batch))
-        order = np.argsort(-logits.float().cpu().numpy(), kind="stable")
+            fit = matcher.model.match_score(batch.texts["title"], *matcher.model.picture(batch))
+        order = np.argsort(-fit.float().cpu().numpy(), kind="stable")
         rank_by_matcher = dict(zip(np.array(first)[order].tolist(), range(len(first)), strict=True))
         total = np.array(
             [

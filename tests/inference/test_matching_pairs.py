@@ -24,22 +24,24 @@ def test_a_pair_is_judged_as_in_training(name: str, make_design, toy_catalog) ->
             numbers = torch.arange(6)
             groups = Groups(title_B=numbers, query_B=numbers, category_B=numbers)
             twice = replace(group.batch, groups=groups, gumbel_noise_2BB=torch.zeros(2, 6, 6))
-            expected = design.model(twice).pairs.match_logit_B[:6]
+            output = design.model(twice)
+            cosine_B = (output.embeddings["title"] * output.embeddings["image"]).sum(1)
+            expected = output.pairs.match_logit_B[:6] + output.scales["title-image"] * cosine_B
         else:
             expected = design.model(group.batch).pairs.match_logit_B
-    found = matcher.logits(group.places, group.places)
+    found = matcher.scores(group.places, group.places)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
-    crossed = matcher.logits(group.places, np.roll(group.places, 1))
+    crossed = matcher.scores(group.places, np.roll(group.places, 1))
     assert not torch.allclose(crossed, expected)
 
 
 def test_a_perfect_head_finds_every_match_and_a_blind_one_none(make_design, toy_catalog, monkeypatch) -> None:
     matcher = Matcher(make_design(find("vilt", "tiny")), toy_catalog)
-    monkeypatch.setattr(matcher, "logits", lambda titles, pictures: torch.tensor(titles == pictures).float())
+    monkeypatch.setattr(matcher, "scores", lambda titles, pictures: torch.tensor(titles == pictures).float())
     found = itm_retrieval(matcher, queries=10, others=20)[ITM_PROTOCOL]
     assert found.text_to_image.queries == found.image_to_text.queries == 10
     assert found.sum_r == 600
-    monkeypatch.setattr(matcher, "logits", lambda titles, pictures: torch.zeros(len(titles)))
+    monkeypatch.setattr(matcher, "scores", lambda titles, pictures: torch.zeros(len(titles)))
     assert itm_retrieval(matcher, queries=10, others=20)[ITM_PROTOCOL].sum_r == 0  # ties count against the model
     assert itm_retrieval(matcher) == {}  # too few titles for lists of a hundred
 

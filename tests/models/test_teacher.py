@@ -132,9 +132,11 @@ def test_judged_pairs_are_the_ones_drawn(design, batch_of) -> None:
     with torch.inference_mode():
         output = design.model(batch)
         title, image = drawn_pairs(output, batch)
-        cells, kept = design.model.picture(batch)
-        found = design.model.match_score(batch.texts["title"].rows(title), cells[image], kept[image])
-    torch.testing.assert_close(output.pairs.match_logit_B, found, atol=1e-5, rtol=1e-4)
+        shown = (tensor[image] for tensor in design.model.picture(batch))
+        found = design.model.match_score(batch.texts["title"].rows(title), *shown)
+    cosine = (output.embeddings["title"][title] * output.embeddings["image"][image]).sum(1)
+    by_towers = output.scales["title-image"] * cosine
+    torch.testing.assert_close(output.pairs.match_logit_B + by_towers, found, atol=1e-5, rtol=1e-4)
     assert output.pairs.is_match_B[:6].all()
 
 
