@@ -53,6 +53,8 @@ class Words(PerProduct):
     ids_BT: Tensor  # int64
     real_BT: Tensor  # bool
     targets_BT: Tensor | None = None  # int64; the true id at masked positions, IGNORED elsewhere
+    next_BT: Tensor | None = None  # int64; the id that follows, where it is to be predicted, IGNORED elsewhere
+    given_B: Tensor | None = None  # int64; how many of the words see each other, under a sight of `prefix`; None: all
     boxes_BT4: Tensor | None = None  # float32, x0 y0 x1 y1 in [0, 1] of the picture, of words that stand in one
 
 
@@ -161,7 +163,7 @@ class TeacherOutputs:
     queue: Mapping[str, Tensor]  # name -> (M, D), embeddings of M earlier products
     title_group_M: Tensor  # int64, their titles
     share: float  # of a target that is the teacher's
-    token_logits_NV: Tensor | None = None  # its guesses at masked tokens
+    made: Mapping[str, Tensor] = field(default_factory=dict)  # logits (N, K) of its own, by what is predicted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,27 +212,14 @@ class FusedStates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PairLogits:
-    """Whether pictures and titles belong together, as a model says; 3B pairs where it draws hard negatives itself."""
+class Prediction:
+    """What a head made of N places or products, and what is true of them, which carries no gradient.
 
-    match_logit_B: Tensor  # > 0: they do
-    is_match_B: Tensor | None  # bool: whether they do; None where nobody shuffled pairs
+    `true` are numbers of classes (N,) int64, yes or no (N,) bool, or as `made` is: shares of classes, logits, values.
+    """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureGuesses:
-    """Features of the N masked patches."""
-
-    predicted_NF: Tensor
-    target_NF: Tensor  # without gradient
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassGuesses:
-    """Logits of what the N masked regions show; the last of the K classes: nothing."""
-
-    predicted_NK: Tensor  # from what stands around them
-    target_NK: Tensor  # from each region alone
+    made: Tensor  # (N, K) logits or values; (N,) a logit: > 0 is yes
+    true: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,15 +237,17 @@ class Output:
     embeddings: Mapping[str, Tensor] = field(default_factory=dict)  # name -> (B, D), unit length
     scales: Mapping[str, Tensor] = field(default_factory=dict)  # pair -> (): what its cosines are multiplied by
     states: FusedStates | None = None
-    token_logits_NV: Tensor | None = None  # for the N masked tokens
-    pairs: PairLogits | None = None
-    patch_pixels_NC: Tensor | None = None  # guesses for the N masked patches; C = 3 x patch x patch
-    patch_features: FeatureGuesses | None = None
-    region_classes: ClassGuesses | None = None
-    puzzle_logits: Mapping[str, Tensor] = field(default_factory=dict)  # task on the cells -> (B, K)
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)  # by the name of what is predicted
     answer_logp_BQK: Tensor | None = None  # log-probabilities over the legal answers, -inf elsewhere
     written: WrittenTokens | None = None
-    guesses: Mapping[str, Tensor] = field(default_factory=dict)  # of heads of their own, by the objective's name
+
+    def prediction(self, name: str, by: str) -> Prediction:
+        """What a head made of that; raises MissingInputError where `by` lacks it."""
+        if name not in self.predictions:
+            raise MissingInputError(
+                f"{by} lacks a prediction of {name}; its recipe brings the head, its view what there is to predict"
+            )
+        return self.predictions[name]
 
 
 Present = TypeVar("Present")
@@ -273,19 +264,11 @@ BROUGHT_BY = {
     "facts": "a training batch (`Collator.training_batch`) brings them",
     "questions": "the objective prompt-vqa brings them",
     "answer targets": "a training batch of a recipe with the objective prompt-vqa brings them",
-    "masked tokens": "a view that masks words brings them, such as that of mlm or msm",
-    "masked patches": "a view that masks them brings them, such as that of pix-rec, mpm-kl, mrfr or kaleido",
-    "puzzles": "the objectives kaleido bring them",
     "pair labels": "the view of the objective itm or wra-ot brings them",
     "gumbel noise": "the objective itm with negatives of hard brings it",
     "cross attention": "a single-stream recipe with an objective kaleido brings it",
     "teacher outputs": "give the recipe a teacher (momentum)",
     "fused states": "fuse words and patches in one line (single-stream, co-attention, joint-then-split)",
-    "token logits": "fuse words and patches, and mask words",
-    "match logits": "fuse words and patches, and give the recipe the objective itm",
-    "patch pixels": "give the recipe the objective pix-rec, on patch-linear",
-    "patch features": "give the recipe the objective mpm-kl, mrfr or kaleido",
-    "region classes": "give the recipe the objective mrc-kl, on region",
     "answers": "give the recipe prompt-mask as answering",
     "written tokens": "give the recipe prompt-decode as answering",
     "answer vectors": "questions prepared by a prompt-mask have them",

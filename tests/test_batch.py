@@ -9,14 +9,21 @@ import torch
 import shopvl
 from shopvl.batch import BROUGHT_BY, Batch, Output, Pictures, Words, require
 from shopvl.errors import MissingInputError
-from shopvl.objectives.masked import MaskedRegionClassesLoss
+from shopvl.models.prediction_heads import Fused, RegionClassHead
+from shopvl.objectives.predicting import PredictionLoss
 from shopvl.objectives.views import MaskedPatchesView, Plain
 from shopvl.recipes import find
 
 
 def test_an_objective_says_what_it_lacks_and_what_brings_it() -> None:
-    with pytest.raises(MissingInputError, match=r"^the objective mrc-kl lacks facts; a training batch .* brings them$"):
-        MaskedRegionClassesLoss(1.0, Plain())(Output(), Batch())
+    with pytest.raises(
+        MissingInputError, match=r"^the objective mlm lacks a prediction of words; its recipe brings .*$"
+    ):
+        PredictionLoss("mlm", 1.0, Plain(), (("words", "cross-entropy"),))(Output(), Batch())
+    states = torch.zeros(2, 3, 4)
+    masked = Pictures(pixels_B3YX=torch.zeros(2, 3, 4, 4), masked_BP=torch.ones(2, 3, dtype=torch.bool))
+    with pytest.raises(MissingInputError, match=r"^the head of region classes lacks facts; a training batch .* them$"):
+        RegionClassHead(4, 4, 3)(Fused(Batch(pictures=masked), states, states, states[:, 0], states))
     alone = Batch(pictures=Pictures(pixels_B3YX=torch.zeros(2, 3, 4, 4)))
     with pytest.raises(MissingInputError, match="the view of masked patches lacks product shares; the objectives pix-"):
         MaskedPatchesView(0.5, 0.05)(alone, torch.Generator())

@@ -25,7 +25,6 @@ from shopvl.models.concat_towers import ConcatTowers
 from shopvl.models.dual_encoder import DualEncoderModel, SharedSpaceModel
 from shopvl.models.inputs import (
     WORDS_EPS,
-    CellInput,
     GridCells,
     KaleidoInput,
     MapCells,
@@ -37,8 +36,9 @@ from shopvl.models.inputs import (
     WordEmbedding,
 )
 from shopvl.models.momentum import MomentumEncoder
+from shopvl.models.prediction_heads import PictureInput, PredictionHead, Site
 from shopvl.models.prompt_heads import PromptDecodeHead, PromptMaskHead
-from shopvl.models.single_stream import PUZZLES, RegionTasks, SingleStreamModel
+from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.text_cross import TextCrossModel
 from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder, TwoStreams
@@ -210,25 +210,18 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
     text, fusion = recipe.text, recipe.fusion
     assert isinstance(text, parts.WordPieces | None)
     assert isinstance(fusion, parts.SingleStream | parts.CoAttention | parts.JointThenSplit)
-    heads = [head for part in recipe.objectives for head in part.heads]
     patches = None if recipe.image is None else _patches(recipe.image, fusion.width, random_weights)
     words = None
     if text is not None:
         words = WordEmbedding(tokenizer.size, fusion.width, text.max_tokens, fusion.dropout)
     model = SingleStreamModel(
-        patches=patches,
-        words=words,
-        encoder=_encoder(fusion),
-        width=fusion.width,
-        guesses="masked-patches" in heads,
-        puzzles=[head for head in heads if head in PUZZLES],
-        region_tasks=_region_tasks(heads, patches, fusion.width, ontology),
+        patches,
+        words,
+        _encoder(fusion),
+        fusion.width,
+        heads=_heads(recipe, Site(fusion.width, len(ontology.facts), words, patches)),
+        sight=fusion.sight if isinstance(fusion, parts.SingleStream) else "bidirectional",
         space=None if recipe.space is None else (recipe.space.width, recipe.space.temperature),
-        own_heads={
-            part.name: import_module(part.head_in).build_head(part, recipe, ontology)
-            for part in recipe.objectives
-            if part.head_in is not None
-        },
     )
     if isinstance(fusion, parts.SingleStream) and fusion.start is not None and not random_weights:
         begin_blocks(model, load_start(fusion.start))
@@ -239,20 +232,17 @@ def _encoder(part: parts.SingleStream | parts.CoAttention | parts.JointThenSplit
     sizes = part.width, part.heads, part.dropout
     match part:
         case parts.SingleStream():
-            return Encoder(part.layers, *sizes, part.crossing, part.start is not None)
+            return Encoder(part.layers, *sizes, part.crossing, part.start is not None, norm=part.norm)
         case parts.CoAttention():
             return CoAttentionEncoder(part.text_layers, part.layers, *sizes)
         case parts.JointThenSplit():
             return JointThenSplitEncoder(part.layers, part.split_layers, *sizes)
 
 
-def _region_tasks(heads: list[str], patches: nn.Module | None, width: int, ontology: Ontology) -> RegionTasks | None:
-    if not {"region-features", "region-classes"} & set(heads):
-        return None
-    assert isinstance(patches, RegionInput)
-    # every fact of the ontology is a class, and the last is that nothing is known
-    classes = len(ontology.facts) + 1 if "region-classes" in heads else 0
-    return RegionTasks(width, patches.features, "region-features" in heads, classes)
+def _heads(recipe: Recipe, site: Site) -> dict[str, PredictionHead]:
+    """Those that its objectives ask for, each once."""
+    wanted = {name: part.head_in for part in reversed(recipe.objectives) for name in part.heads}
+    return {name: import_module(module).build_head(name, site) for name, module in reversed(wanted.items())}
 
 
 def _map_cells(part: parts.GridCnn, width: int, random_weights: bool) -> MapCells:
@@ -270,7 +260,7 @@ def _map_cells(part: parts.GridCnn, width: int, random_weights: bool) -> MapCell
     return MapCells(net, cells, width)
 
 
-def _patches(part: parts.Image, width: int, random_weights: bool) -> PatchEmbedding | MapCells | CellInput:
+def _patches(part: parts.Image, width: int, random_weights: bool) -> PictureInput:
     match part:
         case parts.PatchLinear():
             return PatchEmbedding(part.size_px, part.patch_px, width)

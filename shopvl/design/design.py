@@ -33,7 +33,7 @@ from shopvl.design.folder import (
     read_config,
     read_tokenizer,
 )
-from shopvl.design.migration import current_name, former_name
+from shopvl.design.migration import current_name, former_name, is_surplus
 from shopvl.design.quantization import restored, rounded
 from shopvl.errors import DesignError, RecipeError, ShopvlError
 from shopvl.files import atomic_folder
@@ -330,7 +330,8 @@ class Design:
                 "so its words would be taken for others; tune it again"
             )
         named = {current_name(name, config["format"]): tensor for name, tensor in tensors.items()}
-        design._load_tensors(named, folder)
+        surplus = [name for name in named.keys() - design._tensors().keys() if is_surplus(name, config["format"])]
+        design._load_tensors({name: tensor for name, tensor in named.items() if name not in surplus}, folder)
         design.model.eval()
         return design
 

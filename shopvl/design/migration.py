@@ -42,8 +42,21 @@ RENAMED: dict[int, tuple[tuple[str, str], ...]] = {
         ("model.encoder.cross_patches.*.attention", "model.encoder.cross_patches.*.cross"),
         ("model.encoder.cross_words.*.norm_other", "model.encoder.patches_seen.*"),
         ("model.encoder.cross_patches.*.norm_other", "model.encoder.words_seen.*"),
+        # heads as a table
+        ("model.own_heads", "model.heads"),
+        ("model.match", "model.heads.match.map"),
+        ("model.word_transform", "model.heads.words.transform"),
+        ("model.word_bias", "model.heads.words.bias"),
+        ("model.guess", "model.heads.masked-patches.map"),
+        ("model.region_tasks.to_map", "model.heads.region-features.transform"),
+        ("model.region_tasks.feature_bias", "model.heads.region-features.bias"),
+        ("model.region_tasks.tell", "model.heads.region-classes.tell"),
+        ("model.region_tasks.guess", "model.heads.region-classes.guess"),
+        *((f"model.puzzles.{task}", f"model.heads.{task}.map") for task in ("rotation", "jigsaw", "camouflage")),
     ),
 }
+# heads that a single stream had whether or not an objective learned by them, by the last format that does
+ONCE_ALWAYS: dict[int, tuple[str, ...]] = {5: ("model.heads.match.", "model.heads.words.")}
 
 
 def current_name(name: str, written: int = 0) -> str:
@@ -52,6 +65,11 @@ def current_name(name: str, written: int = 0) -> str:
         if written <= last:
             name = _replaced(name, pairs)
     return name
+
+
+def is_surplus(name: str, written: int) -> bool:
+    """Whether a weight, by its name of now, may be left in a folder of the format `written` though nothing reads it."""
+    return any(written <= last and name.startswith(heads) for last, heads in ONCE_ALWAYS.items())
 
 
 def former_name(name: str, wanted: int = 0) -> str:

@@ -13,6 +13,8 @@ from shopvl.batch import Batch, TeacherOutputs, require
 from shopvl.models.concat_towers import at_size
 from shopvl.models.dual_encoder import DualEncoderModel, SharedSpaceModel
 
+LISTENED = ("words",)  # predictions that a student's losses compare with the teacher's
+
 
 class MomentumEncoder(nn.Module):
     """The moving average of a model with a shared space, and a queue of its embeddings of these `names`, with the
@@ -64,7 +66,7 @@ class MomentumEncoder(nn.Module):
             queue={name: self._queue(name)[:count].clone() for name in self.names},
             title_group_M=self.group_M[:count].clone(),
             share=self.soft * min(1.0, int(self.steps) / self.ramp_steps),
-            token_logits_NV=output.token_logits_NV,
+            made={name: one.made for name, one in output.predictions.items() if name in LISTENED},
         )
 
     @torch.no_grad()

@@ -1,28 +1,275 @@
-"""Heads that an objective brings to a model of fused states."""
+"""Heads that predict from fused states, each with what is true, so that one loss judges them all."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.batch import Batch
-from shopvl.catalog.ontology import Ontology
-from shopvl.recipes.parts.objectives import FactClasses
-from shopvl.recipes.recipe import Recipe
+from shopvl.batch import IGNORED, Batch, Prediction, require
+from shopvl.models.inputs import CellInput, KaleidoInput, MapCells, PatchEmbedding, RegionInput, WordEmbedding
+
+PictureInput = PatchEmbedding | MapCells | CellInput
+# tasks on kaleido cells: the level whose states tell, and among how many answers
+PUZZLES = {"rotation": (0, 4), "jigsaw": (1, 24), "camouflage": (2, 9)}
+CHANGED_LEVELS = {"grey": 3, "blank": 4}  # whose masked cells have lost their colours, or all
 
 
-class FactHead(nn.Module):
-    """Logits of the K facts (B, K) from the first state."""
+@dataclass(frozen=True)
+class Site:
+    """Where a head is built: how wide states are, what words and pictures enter by, and how many facts there are."""
+
+    width: int
+    facts: int
+    words: WordEmbedding | None = None
+    patches: PictureInput | None = None
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What heads read: a batch's states after fusion, and what its words and pictures entered by."""
+
+    batch: Batch
+    words_BTD: Tensor  # of a class token alone, where there is no title
+    patches_BPD: Tensor
+    whole_BD: Tensor  # the state that stands for the whole product
+    features_BPF: Tensor | None = None  # of cells, before fusion
+    words: WordEmbedding | None = None
+    patches: PictureInput | None = None
+
+    @property
+    def masked(self) -> Tensor | None:
+        """(B, P) bool: the patches to be guessed."""
+        return None if self.batch.pictures is None else self.batch.pictures.masked_BP
+
+    def true_features(self, masked_BP: Tensor) -> Tensor:
+        """(N, F) of the masked cells, as they were before a task changed them, without gradient."""
+        if self.batch.puzzles is None:
+            return require(self.features_BPF, "cells", by="a guess at masked cells").detach()[masked_BP].float()
+        assert isinstance(self.patches, CellInput)
+        with torch.no_grad():
+            return self.patches.cell_features(self.batch.puzzles.clean_BP3YX[masked_BP][None])[0].float()
+
+
+class PredictionHead(nn.Module):
+    """What every head does; each may own weights, and be tied to those of an input."""
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """What it predicts of that batch, by name; nothing where the batch has nothing of the kind."""
+        raise NotImplementedError
+
+
+class MatchHead(PredictionHead):
+    """Whether picture and title belong together, from the state of the whole."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.map = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """`match`, where pairs were shuffled."""
+        true_B = seen.batch.is_match_B
+        return {} if true_B is None else {"match": Prediction(made=self.logit(seen.whole_BD), true=true_B)}
+
+    def logit(self, whole_BD: Tensor) -> Tensor:
+        """(B,); > 0: they do."""
+        return self.map(whole_BD).squeeze(-1).float()
+
+
+class WordHead(PredictionHead):
+    """Masked words, by BERT's transform and the word embedding itself (arXiv:1810.04805)."""
+
+    def __init__(self, width: int, vocabulary: int) -> None:
+        super().__init__()
+        self.transform = transform(width)
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """`words`, at the masked positions in reading order."""
+        title = seen.batch.texts.get("title")
+        if title is None or title.targets_BT is None:
+            return {}
+        asked_BT, words = title.targets_BT != IGNORED, require(seen.words, "a title", by="the head of masked words")
+        made_NV = self.logits(seen.words_BTD[asked_BT], words.word.weight)
+        return {"words": Prediction(made=made_NV, true=title.targets_BT[asked_BT])}
+
+    def logits(self, states_ND: Tensor, vectors_VD: Tensor) -> Tensor:
+        """(N, V)."""
+        return (self.transform(states_ND) @ vectors_VD.T).float() + self.bias
+
+
+class NextWordHead(PredictionHead):
+    """The word that follows, by the word embedding itself (GPT-2); without weights of its own."""
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """`next-word`, at the positions that one follows."""
+        title = seen.batch.texts.get("title")
+        if title is None or title.next_BT is None:
+            return {}
+        asked_BT, words = title.next_BT != IGNORED, require(seen.words, "a title", by="the head of the next word")
+        made_NV = self.logits(seen.words_BTD[asked_BT], words.word.weight)
+        return {"next-word": Prediction(made=made_NV, true=title.next_BT[asked_BT])}
+
+    def logits(self, states_ND: Tensor, vectors_VD: Tensor) -> Tensor:
+        """(N, V)."""
+        return (states_ND @ vectors_VD.T).float()
+
+
+class PixelHead(PredictionHead):
+    """Pixels of masked patches, each patch's own mean and spread taken off (MAE, arXiv:2111.06377)."""
+
+    def __init__(self, width: int, patch_px: int) -> None:
+        super().__init__()
+        self.patch_px = patch_px
+        self.map = nn.Linear(width, 3 * patch_px**2)
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """`pixels` (N, C), C = 3 x patch x patch."""
+        masked_BP = seen.masked
+        if masked_BP is None:
+            return {}
+        pixels_B3YX = require(seen.batch.pictures, "pictures", by="the head of pixels").pixels_B3YX
+        cells_BPC = F.unfold(pixels_B3YX, self.patch_px, stride=self.patch_px).transpose(1, 2)
+        true_NC = cells_BPC[masked_BP]
+        true_NC = (true_NC - true_NC.mean(1, keepdim=True)) / (true_NC.std(1, keepdim=True) + 1e-3)
+        return {"pixels": Prediction(made=self.map(seen.patches_BPD[masked_BP]).float(), true=true_NC)}
+
+
+class FeatureHead(PredictionHead):
+    """Features of masked cells; of kaleido cells those that turned grey and those that turned blank by themselves."""
+
+    def __init__(self, width: int, features: int, levels: tuple[slice, ...] | None = None) -> None:
+        super().__init__()
+        self.levels = levels
+        self.map = nn.Linear(width, features)
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """`features` (N, F), or `grey` and `blank`."""
+        masked_BP = seen.masked
+        if masked_BP is None:
+            return {}
+        made_NF, true_NF = self.map(seen.patches_BPD[masked_BP]).float(), seen.true_features(masked_BP)
+        if self.levels is None:
+            return {"features": Prediction(made=made_NF, true=true_NF)}
+        place_N, found = masked_BP.nonzero()[:, 1], {}
+        for name, level in CHANGED_LEVELS.items():
+            own_N = (place_N >= self.levels[level].start) & (place_N < self.levels[level].stop)
+            found[name] = Prediction(made=made_NF[own_N], true=true_NF[own_N])
+        return found
+
+
+class RegionFeatureHead(PredictionHead):
+    """Features of masked regions, through the transpose of the input's own map (UNITER's released code)."""
+
+    def __init__(self, width: int, features: int) -> None:
+        super().__init__()
+        self.transform = transform(width)
+        self.bias = nn.Parameter(torch.zeros(features))
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """`region-features` (N, F)."""
+        masked_BP = seen.masked
+        if masked_BP is None:
+            return {}
+        assert isinstance(seen.patches, RegionInput)
+        made_NF = F.linear(self.transform(seen.patches_BPD[masked_BP]), seen.patches.map.weight.T, self.bias)
+        return {"region-features": Prediction(made=made_NF.float(), true=seen.true_features(masked_BP))}
+
+
+class RegionClassHead(PredictionHead):
+    """Classes of masked regions, from what stands around them; and of each from its own features.
+
+    The latter is a linear map to K classes that stands in for a detector. It is trained along, as is the net that made
+    the features, unless frozen: what is known of a product, all facts alike, holds for each of its regions, and the
+    last class says that nothing is known.
+    """
+
+    def __init__(self, width: int, features: int, classes: int) -> None:
+        super().__init__()
+        self.tell = nn.Linear(features, classes)
+        self.guess = nn.Sequential(transform(width), nn.Linear(width, classes))
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """`region-classes` and `region-labels` (N, K)."""
+        masked_BP = seen.masked
+        if masked_BP is None:
+            return {}
+        facts = require(seen.batch.facts, "facts", by="the head of region classes")
+        features_BPF = require(seen.features_BPF, "cells", by="a guess at masked regions")
+        told_NK = self.tell(features_BPF[masked_BP]).float()
+        known_BK = torch.cat([facts.product_BK, ~facts.product_BK.any(1, keepdim=True)], dim=1).float()
+        known_BK /= known_BK.sum(1, keepdim=True)
+        guessed_NK = self.guess(seen.patches_BPD[masked_BP]).float()
+        return {
+            "region-classes": Prediction(made=guessed_NK, true=told_NK.detach()),
+            "region-labels": Prediction(made=told_NK, true=known_BK[masked_BP.nonzero()[:, 0]]),
+        }
+
+
+class PuzzleHead(PredictionHead):
+    """The answer to a puzzle on kaleido cells, from the states of its level side by side."""
+
+    def __init__(self, name: str, width: int, level: slice) -> None:
+        super().__init__()
+        self.name, self.level = name, level
+        self.map = nn.Linear(width * int(level.stop - level.start), PUZZLES[name][1])
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """The puzzle's name, (B, K)."""
+        if seen.batch.puzzles is None:
+            return {}
+        made_BK = self.map(seen.patches_BPD[:, self.level].flatten(1)).float()
+        return {self.name: Prediction(made=made_BK, true=seen.batch.puzzles.answers[self.name])}
+
+
+class FactHead(PredictionHead):
+    """Which of the ontology's facts hold for a product, from its picture alone: one linear map of the whole's state."""
 
     def __init__(self, width: int, facts: int) -> None:
         super().__init__()
         self.map = nn.Linear(width, facts)
 
-    def forward(self, words_BTD: Tensor, patches_BPD: Tensor, batch: Batch) -> Tensor:
-        """(B, K)."""
-        logits_BK: Tensor = self.map(words_BTD[:, 0])
-        return logits_BK
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """`facts` (N, K), of the products that any is known of: all true ones alike."""
+        if seen.batch.texts or seen.batch.facts is None:
+            return {}
+        true_BK = seen.batch.facts.product_BK
+        known_B = true_BK.any(1)
+        true_NK = true_BK[known_B].float()
+        made_NK = self.map(seen.whole_BD[known_B]).float()
+        return {"facts": Prediction(made=made_NK, true=true_NK / true_NK.sum(1, keepdim=True))}
 
 
-def build_head(part: FactClasses, recipe: Recipe, ontology: Ontology) -> nn.Module:
-    """One logit for every fact of the ontology."""
-    return FactHead(recipe.fusion.width, len(ontology.facts))
+def build_head(name: str, site: Site) -> PredictionHead:
+    """The head of that name, as objectives ask for it."""
+    width, patches = site.width, site.patches
+    match name:
+        case "match":
+            return MatchHead(width)
+        case "words":
+            words = require(site.words, "a title", by="the head of masked words")
+            return WordHead(width, words.word.num_embeddings)
+        case "next-word":
+            return NextWordHead()
+        case "facts":
+            return FactHead(width, site.facts)
+        case "masked-patches" if isinstance(patches, PatchEmbedding):
+            return PixelHead(width, patches.patch.kernel_size[0])
+        case "masked-patches" if isinstance(patches, CellInput):
+            return FeatureHead(width, patches.features, patches.levels if isinstance(patches, KaleidoInput) else None)
+        case "region-features" if isinstance(patches, RegionInput):
+            return RegionFeatureHead(width, patches.features)
+        case "region-classes" if isinstance(patches, RegionInput):
+            return RegionClassHead(width, patches.features, site.facts + 1)
+        case _ if isinstance(patches, KaleidoInput):
+            return PuzzleHead(name, width, patches.levels[PUZZLES[name][0]])
+        case _:
+            raise AssertionError(f"problems() lets no {name} through on {type(patches).__name__}")
+
+
+def transform(width: int) -> nn.Sequential:
+    """BERT's transform before the prediction of masked positions."""
+    return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))

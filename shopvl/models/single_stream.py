@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shopvl.batch import (
-    IGNORED,
     MODALITIES,
     Batch,
-    ClassGuesses,
-    FeatureGuesses,
     FusedStates,
     Modality,
     Output,
-    PairLogits,
     Pictures,
     Words,
     inputs_in,
@@ -27,143 +22,92 @@ from shopvl.batch import (
 )
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
 from shopvl.models.dual_encoder import SharedSpaceModel
-from shopvl.models.inputs import CellInput, KaleidoInput, MapCells, PatchEmbedding, RegionInput, WordEmbedding
+from shopvl.models.inputs import CellInput, PatchEmbedding, WordEmbedding
+from shopvl.models.prediction_heads import Fused, MatchHead, PictureInput, PredictionHead
 from shopvl.models.sight import Sight
 from shopvl.models.two_streams import TwoStreams
-
-# tasks on kaleido cells: the level whose states tell, and among how many answers
-PUZZLES = {"rotation": (0, 4), "jigsaw": (1, 24), "camouflage": (2, 9)}
+from shopvl.recipes.parts.fusion import SightName
 
 
 class SingleStreamModel(SharedSpaceModel):
-    """`[CLS] words [SEP] patches` through one encoder, with heads for masked words and for matching.
+    """`[CLS] words [SEP] patches` through one encoder, with `heads` by name for what its objectives predict.
 
     A missing input is not in the sequence, so one model serves picture, title, or both: it may also be made of one
-    alone. A class token stands first where there are no words (ViT, arXiv:2010.11929). The encoder may also have two
-    streams (ViLBERT, InterBERT): the match logit then reads the product of both their first states. With a `space`
-    (width and temperature) the same encoder embeds a picture or a text alone, by the mean of its states (VLMo,
-    arXiv:2111.02358). Each of `own_heads`, by an objective's name, reads the states of words and patches and the batch.
+    alone. A class token stands first where there are no words (ViT, arXiv:2010.11929). What words see is its `sight`;
+    where they see no later ones, the last of them stands for the whole (GPT). The encoder may also have two streams
+    (ViLBERT, InterBERT): then the product of both their first states does. With a `space` (width and temperature) the
+    same encoder embeds a picture or a text alone, by the mean of its states (VLMo, arXiv:2111.02358).
     """
 
     def __init__(
         self,
-        patches: PatchEmbedding | MapCells | CellInput | None,
+        patches: PictureInput | None,
         words: WordEmbedding | None,
         encoder: Encoder | TwoStreams,
         width: int,
-        guesses: bool = False,
-        puzzles: Sequence[str] = (),
-        region_tasks: RegionTasks | None = None,
+        *,
+        heads: Mapping[str, PredictionHead],
+        sight: SightName = "bidirectional",
         space: tuple[int, float] | None = None,
-        own_heads: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.width = width
+        self.sight: SightName = sight
         self.inputs: tuple[Modality, ...] = MODALITIES
+        self.heads = nn.ModuleDict(dict(heads))
         if patches is None:
             self.inputs = ("title",)
         else:
             self.patches = patches
             self.image_type = nn.Parameter(torch.randn(width) * 0.02)
             self.nothing = nn.Parameter(torch.randn(width) * 0.02)  # stands for [CLS] where there is no title
-        if patches is not None and words is not None:
-            self.match = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
         if words is None:
             self.inputs = ("image",)
         else:
             self.words = words
-            self.word_transform = _transform(width)
-            self.word_bias = nn.Parameter(torch.zeros(words.word.num_embeddings))
-        if guesses and isinstance(patches, PatchEmbedding):  # the pixels of masked patches
-            self.hidden = nn.Parameter(torch.randn(width) * 0.02)
-            self.guess = nn.Linear(width, patches.patch.weight[0].numel())
-        elif guesses and isinstance(patches, CellInput):  # their features
-            self.guess = nn.Linear(width, patches.features)
-        self.region_tasks = region_tasks
-        self.own_heads = nn.ModuleDict(dict(own_heads or {}))
+        if "masked-patches" in heads and isinstance(patches, PatchEmbedding):
+            self.hidden = nn.Parameter(torch.randn(width) * 0.02)  # stands for a masked patch
         if space is not None:
             self.add_space(None if patches is None else width, width, *space)
-        if puzzles:
-            assert isinstance(patches, KaleidoInput)
-            self.puzzles = nn.ModuleDict(
-                {
-                    name: nn.Linear(width * _count(patches.levels[PUZZLES[name][0]]), PUZZLES[name][1])
-                    for name in puzzles
-                }
-            )
 
     def forward(self, batch: Batch) -> Output:
-        """States of both modalities after fusion, word logits (tied to the word embedding) and the match logit.
+        """States of both modalities after fusion, and what the heads predict from them.
 
         Of an `embed_only` batch, embeddings.
         """
         if batch.embed_only:
             return self.embedded(batch)
-        line = self._line(batch, inputs_in(batch))
+        inputs = inputs_in(batch)
+        line = self._line(batch, inputs)
         words_BTD, patches_BPD = self._fused(line)
-        output = Output(
-            states=FusedStates(
-                words_BTD=words_BTD.float(), patches_BPD=patches_BPD.float(), patch_real_BP=line.patch_real_BP
-            ),
-            token_logits_NV=self._token_logits(words_BTD, batch.texts.get("title")),
-            pairs=self._pairs(words_BTD, patches_BPD, batch),
-            guesses={name: head(words_BTD, patches_BPD, batch).float() for name, head in self.own_heads.items()},
+        seen = Fused(
+            batch,
+            words_BTD,
+            patches_BPD,
+            self._whole(words_BTD, patches_BPD, line.real_BN[:, : line.words]),
+            line.features_BPF,
+            self.words if "title" in inputs else None,
+            self.patches if "image" in inputs else None,
         )
-        if batch.puzzles is not None:
-            output = replace(output, puzzle_logits=self._puzzle_logits(patches_BPD))
-        masked_BP = None if batch.pictures is None else batch.pictures.masked_BP
-        return output if masked_BP is None else self._guessed(output, batch, line, patches_BPD, masked_BP)
+        states = FusedStates(
+            words_BTD=words_BTD.float(), patches_BPD=patches_BPD.float(), patch_real_BP=line.patch_real_BP
+        )
+        predictions = {name: made for head in self.heads.values() for name, made in head(seen).items()}
+        return Output(states=states, predictions=predictions)
 
-    def _guessed(self, output: Output, batch: Batch, line: _Line, patches_BPD: Tensor, masked_BP: Tensor) -> Output:
-        """The output with guesses at the masked patches."""
-        if isinstance(self.patches, PatchEmbedding):
-            return replace(output, patch_pixels_NC=self.guess(patches_BPD[masked_BP]).float())
-        features_BPF = require(line.features_BPF, "cells", by="a guess at masked cells")
-        if self.region_tasks is not None:
-            assert isinstance(self.patches, RegionInput)
-            masked_ND, features_NF = patches_BPD[masked_BP], features_BPF[masked_BP]
-            return self.region_tasks(output, masked_ND, features_NF, self.patches.map.weight)
-        guessed_NF = self.guess(patches_BPD[masked_BP]).float()
-        target_NF = self._true_features(batch, features_BPF, masked_BP)
-        return replace(output, patch_features=FeatureGuesses(predicted_NF=guessed_NF, target_NF=target_NF))
+    def _whole(self, words_BTD: Tensor, patches_BPD: Tensor, real_BT: Tensor) -> Tensor:
+        """(B, D): what stands for the words, in two streams times the first patch's state, if there is one."""
+        words_BD = self._state_of(words_BTD, real_BT)
+        if isinstance(self.encoder, TwoStreams) and patches_BPD.shape[1]:
+            return words_BD * patches_BPD[:, 0]
+        return words_BD
 
-    def _pairs(self, words_BTD: Tensor, patches_BPD: Tensor, batch: Batch) -> PairLogits | None:
-        """Only of a batch with both sides."""
-        if inputs_in(batch) != MODALITIES:
-            return None
-        return PairLogits(match_logit_B=self._match_logit(words_BTD, patches_BPD), is_match_B=batch.is_match_B)
-
-    def _match_logit(self, words_BTD: Tensor, patches_BPD: Tensor) -> Tensor:
-        """(B,), from the first word's state, in two streams times the first patch's."""
-        first_BD = words_BTD[:, 0]
-        if isinstance(self.encoder, TwoStreams):
-            first_BD = first_BD * patches_BPD[:, 0]
-        return self.match(first_BD).squeeze(-1).float()
-
-    def _token_logits(self, words_BTD: Tensor, words: Words | None) -> Tensor | None:
-        """(N, V) for the N positions with a target, in reading order; the output map is the word embedding."""
-        if words is None or words.targets_BT is None:
-            return None
-        masked_ND = words_BTD[words.targets_BT != IGNORED]
-        return (self.word_transform(masked_ND) @ self.words.word.weight.T).float() + self.word_bias
-
-    def _puzzle_logits(self, patches_BPD: Tensor) -> dict[str, Tensor]:
-        """(B, K) for each task, from the states of its level side by side."""
-        assert isinstance(self.patches, KaleidoInput)
-        levels = self.patches.levels
-        return {
-            name: head(patches_BPD[:, levels[PUZZLES[name][0]]].flatten(1)).float()
-            for name, head in self.puzzles.items()
-        }
-
-    def _true_features(self, batch: Batch, features_BPF: Tensor, masked_BP: Tensor) -> Tensor:
-        """(N, F) of the masked cells, as they were before a task changed them; what is guessed carries no gradient."""
-        if batch.puzzles is None:
-            return features_BPF.detach()[masked_BP].float()
-        assert isinstance(self.patches, CellInput)
-        with torch.no_grad():
-            return self.patches.cell_features(batch.puzzles.clean_BP3YX[masked_BP][None])[0].float()
+    def _state_of(self, words_BTD: Tensor, real_BT: Tensor) -> Tensor:
+        """(B, D): the first word's state, or the last's where words see none after them."""
+        if self.sight in ("causal", "seq2seq"):
+            return words_BTD[torch.arange(len(words_BTD), device=words_BTD.device), real_BT.sum(1) - 1]
+        return words_BTD[:, 0]
 
     def cross_attention(self, batch: Batch) -> Tensor:
         """Attention of each word to each patch in the last block, mean of the heads: (B, T, P), without gradient."""
@@ -173,9 +117,9 @@ class SingleStreamModel(SharedSpaceModel):
             assert isinstance(self.encoder, Encoder)
             *blocks, last = self.encoder.blocks
             for block in blocks:
-                states_BND = block(states_BND, Sight(line.real_BN), line.image_BN)
+                states_BND = block(states_BND, line.sight, line.image_BN)
             assert isinstance(last, Block)
-            shares_BNN = last.shares(states_BND, Sight(line.real_BN), line.image_BN)
+            shares_BNN = last.shares(states_BND, line.sight, line.image_BN)
             return shares_BNN[:, : line.words, line.words :].float()
 
     def picture(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -189,10 +133,14 @@ class SingleStreamModel(SharedSpaceModel):
         """The match logit (B,) of titles and pictures, the latter as `picture` gave them."""
         words_BTD = self.words(title, "title")
         real_BN = torch.cat([title.real_BT, kept_BP], dim=1)
-        image_BN = (torch.arange(real_BN.shape[1], device=real_BN.device) >= words_BTD.shape[1]).expand_as(real_BN)
-        states_BND = self.encoder(torch.cat([words_BTD, patches_BPD], dim=1), Sight(real_BN), image_BN)
         T = words_BTD.shape[1]
-        return self._match_logit(states_BND[:, :T], states_BND[:, T:])
+        image_BN = (torch.arange(real_BN.shape[1], device=real_BN.device) >= T).expand_as(real_BN)
+        states_BND = self.encoder(
+            torch.cat([words_BTD, patches_BPD], dim=1), self._sight(real_BN, image_BN, title.given_B), image_BN
+        )
+        head = self.heads["match"]
+        assert isinstance(head, MatchHead)
+        return head.logit(self._whole(states_BND[:, :T], states_BND[:, T:], title.real_BT))
 
     def shared_layer(self) -> list[nn.Parameter]:
         """Weights that every loss has a gradient in: the last block's."""
@@ -200,8 +148,10 @@ class SingleStreamModel(SharedSpaceModel):
         return list(self.encoder.blocks[-1].parameters())
 
     def features(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> dict[str, Tensor]:
-        """What heads read, by choice of inputs: first state, mean word, mean patch (B, 3D); zeros for the absent. A
-        model of one side alone has no place for the other (B, 2D)."""
+        """What linear heads read, by choice of inputs: first or last word, mean word, mean patch (B, 3D).
+
+        Zeros for what is absent; a model of one side alone has no place for the other (B, 2D).
+        """
         return {inputs_name(inputs): self._features(batch, inputs) for inputs in choices}
 
     def image_embedding(self, features_BF: Tensor) -> Tensor:
@@ -220,12 +170,13 @@ class SingleStreamModel(SharedSpaceModel):
     def _pooled_text(self, words: Words, segment: str) -> Tensor:
         words_BTD = self.words(words, segment)
         no_image_BT = torch.zeros_like(words.real_BT)
-        return mean_of_real(self.encoder(words_BTD, Sight(words.real_BT), no_image_BT), words.real_BT)
+        sight = self._sight(words.real_BT, no_image_BT, words.given_B)
+        return mean_of_real(self.encoder(words_BTD, sight, no_image_BT), words.real_BT)
 
     def _features(self, batch: Batch, inputs: tuple[Modality, ...]) -> Tensor:
         line = self._line(batch, inputs)
         words_BTD, patches_BPD = self._fused(line)
-        parts = [words_BTD[:, 0]]
+        parts = [self._state_of(words_BTD, line.real_BN[:, : line.words])]
         nothing_BD = torch.zeros_like(parts[0])
         if "title" in self.inputs:
             titled = "title" in inputs
@@ -255,15 +206,35 @@ class SingleStreamModel(SharedSpaceModel):
         T, N = words_BTD.shape[1], states_BND.shape[1]
         real_BN = torch.cat([real_BT, patch_real_BP], dim=1)
         image_BN = (torch.arange(N, device=states_BND.device) >= T).expand(B, -1)
-        return _Line(states_BND, real_BN, image_BN, T, features_BPF, patch_real_BP, packed=kept_BP is not None)
+        sight = self._sight(real_BN, image_BN, batch.texts["title"].given_B if "title" in inputs else None)
+        packed = kept_BP is not None
+        return _Line(states_BND, real_BN, image_BN, T, features_BPF, patch_real_BP, packed, sight)
+
+    def _sight(self, real_BN: Tensor, image_BN: Tensor, given_B: Tensor | None) -> Sight:
+        """Of a line of words and then patches; the picture comes before all words."""
+        match self.sight:
+            case "bidirectional":
+                return Sight(real_BN)
+            case "causal" if bool(image_BN.any()):
+                place_N = torch.arange(real_BN.shape[1], device=real_BN.device)
+                return Sight(real_BN, (place_N - (~image_BN).sum(1, keepdim=True)) % real_BN.shape[1])
+            case "causal":
+                return Sight.causal(real_BN)
+            case "seq2seq":
+                return Sight.seq2seq(real_BN, image_BN)
+            case "prefix":
+                if given_B is None:
+                    return Sight(real_BN)
+                place_N = torch.arange(real_BN.shape[1], device=real_BN.device)
+                return Sight.seq2seq(real_BN, image_BN | (place_N < given_B[:, None]))
 
     def _fused(self, line: _Line) -> tuple[Tensor, Tensor]:
         """Word states (B, T, D) and patch states (B, P, D)."""
         if not line.packed:
-            encoded_BND = self.encoder(line.states_BND, Sight(line.real_BN), line.image_BN)
+            encoded_BND = self.encoder(line.states_BND, line.sight, line.image_BN)
         else:
             assert isinstance(self.encoder, Encoder)
-            encoded_BND = encode_real(self.encoder, line.states_BND, Sight(line.real_BN), line.image_BN)
+            encoded_BND = encode_real(self.encoder, line.states_BND, line.sight, line.image_BN)
         return encoded_BND[:, : line.words], encoded_BND[:, line.words :]
 
     def _patches(self, pictures: Pictures) -> tuple[Tensor, Tensor | None]:
@@ -278,33 +249,6 @@ class SingleStreamModel(SharedSpaceModel):
         return patches_BPD + self.image_type, None
 
 
-class RegionTasks(nn.Module):
-    """Heads for what masked regions were: their `features` and their `classes`, either only if asked for.
-
-    Features are predicted through the transpose of the input's own map (UNITER's released code). Target classes come
-    from a linear map of a region's features to K classes; it stands in for a detector and is trained along, as is the
-    net that made the features, unless frozen.
-    """
-
-    def __init__(self, width: int, features: int, guess_features: bool, classes: int) -> None:
-        super().__init__()
-        self.to_map = _transform(width) if guess_features else None
-        self.feature_bias = nn.Parameter(torch.zeros(features)) if guess_features else None
-        self.tell = nn.Linear(features, classes) if classes else None
-        self.guess = nn.Sequential(_transform(width), nn.Linear(width, classes)) if classes else None
-
-    def forward(self, output: Output, masked_ND: Tensor, features_NF: Tensor, map_DF: Tensor) -> Output:
-        """The output with guesses at N masked regions, and what they were."""
-        if self.to_map is not None:
-            guessed_NF = F.linear(self.to_map(masked_ND), map_DF.T, self.feature_bias).float()
-            target_NF = features_NF.detach().float()
-            output = replace(output, patch_features=FeatureGuesses(predicted_NF=guessed_NF, target_NF=target_NF))
-        if self.tell is not None and self.guess is not None:
-            target_NK, predicted_NK = self.tell(features_NF).float(), self.guess(masked_ND).float()
-            output = replace(output, region_classes=ClassGuesses(predicted_NK=predicted_NK, target_NK=target_NK))
-        return output
-
-
 @dataclass(frozen=True)
 class _Line:
     """Positions before fusion (B, N, D): `words` of words, then patches; and the features of cells, if it has any."""
@@ -316,12 +260,4 @@ class _Line:
     features_BPF: Tensor | None
     patch_real_BP: Tensor  # bool
     packed: bool  # dropped positions are not computed
-
-
-def _transform(width: int) -> nn.Sequential:
-    """BERT's transform before the prediction of masked positions."""
-    return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
-
-
-def _count(level: slice) -> int:
-    return int(level.stop - level.start)
+    sight: Sight

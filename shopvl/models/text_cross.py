@@ -7,10 +7,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from shopvl.batch import IGNORED, Batch, Output, PairLogits, Words, require
+from shopvl.batch import IGNORED, Batch, Output, Prediction, Words, require
 from shopvl.models.attention import Encoder
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import TextTower, WordBagTower
+from shopvl.models.prediction_heads import MatchHead, WordHead
 from shopvl.models.sight import Sight
 
 
@@ -34,9 +35,8 @@ class TextCrossModel(DualEncoderModel):
         text_width = text_tower.width
         self.cells = nn.Linear(image_tower.token_widths[-1], text_width)
         self.fusion = Encoder(layers, text_width, heads, dropout, context=True)
-        self.match = nn.Sequential(nn.Linear(text_width, text_width), nn.Tanh(), nn.Linear(text_width, 1))
-        self.word_transform = nn.Sequential(nn.Linear(text_width, text_width), nn.GELU(), nn.LayerNorm(text_width))
-        self.word_bias = nn.Parameter(torch.zeros(text_tower.vectors.num_embeddings))
+        words = WordHead(text_width, text_tower.vectors.num_embeddings)
+        self.heads = nn.ModuleDict({"match": MatchHead(text_width), "words": words})
 
     def forward(self, batch: Batch) -> Output:
         """Embeddings of whatever the batch holds; logits of masked words and of drawn pairs, if it has them."""
@@ -50,19 +50,18 @@ class TextCrossModel(DualEncoderModel):
         output = Output(embeddings=embeddings, scales=self.scales())
         cells_BPD, title = self.cells(tokens[-1]), batch.texts["title"]
         kept_BP = torch.ones(cells_BPD.shape[:2], dtype=torch.bool, device=cells_BPD.device)
+        predictions = {}
         if title.targets_BT is not None:
-            fused_BTD = self._fused(title_BTD, title.real_BT, cells_BPD, kept_BP)
-            masked_ND = self.word_transform(fused_BTD[title.targets_BT != IGNORED])
-            logits_NV = (masked_ND @ self.text_tower.vectors.weight.T).float() + self.word_bias
-            output = replace(output, token_logits_NV=logits_NV)
+            fused_BTD, asked_BT = self._fused(title_BTD, title.real_BT, cells_BPD, kept_BP), title.targets_BT != IGNORED
+            logits_NV = self.heads["words"].logits(fused_BTD[asked_BT], self.text_tower.vectors.weight)
+            predictions["words"] = Prediction(made=logits_NV, true=title.targets_BT[asked_BT])
         if batch.gumbel_noise_2BB is not None:
             title_N, image_N = drawn_pairs(output, batch)
             images = cells_BPD[image_N], kept_BP[image_N]
             logit_N = self._match_logit(title_BTD[title_N], title.real_BT[title_N], *images)
             group_B = require(batch.groups, "groups", by="text-cross").title_B
-            pairs = PairLogits(match_logit_B=logit_N, is_match_B=group_B[title_N] == group_B[image_N])
-            output = replace(output, pairs=pairs)
-        return output
+            predictions["match"] = Prediction(made=logit_N, true=group_B[title_N] == group_B[image_N])
+        return replace(output, predictions=predictions)
 
     def picture(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """The pictures' cells (B, P, D), which of them may be attended to (B, P): all, and their embeddings (B, W)."""
@@ -84,7 +83,8 @@ class TextCrossModel(DualEncoderModel):
         return self._match_logit(title_BTD, title.real_BT, cells_BPD, kept_BP) + cosine_B
 
     def _match_logit(self, title_BTD: Tensor, real_BT: Tensor, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:
-        return self.match(self._fused(title_BTD, real_BT, cells_BPD, kept_BP)[:, 0]).squeeze(-1).float()
+        logit_B: Tensor = self.heads["match"].logit(self._fused(title_BTD, real_BT, cells_BPD, kept_BP)[:, 0])
+        return logit_B
 
     def _fused(self, title_BTD: Tensor, real_BT: Tensor, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:
         """The words' states (B, T, D) after cross-attention to the cells."""

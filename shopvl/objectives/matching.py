@@ -10,30 +10,11 @@ from torch import Tensor
 
 from shopvl.batch import Batch, Output, require
 from shopvl.objectives.objective import Objective
+from shopvl.objectives.predicting import PredictionLoss
 from shopvl.objectives.views import HardNegatives, ShuffledPairs, TfidfNegatives, View
 from shopvl.recipes.parts.objectives import Matching, WordPatchAlignment
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
-
-
-@dataclass(frozen=True)
-class MatchingLoss(Objective):
-    """Binary cross-entropy of the match logit.
-
-    Reads: `is_match_B`. Head: `pairs`. Paper: ViLT (arXiv:2102.03334),
-    one logit instead of two classes (the same function). Nearest sibling: `wra-ot`, which judges the same pairs word by
-    word.
-    """
-
-    weight: float
-    view: View
-    name: str = "itm"
-
-    def __call__(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, mean over the batch."""
-        pairs = require(output.pairs, "match logits", by="the objective itm")
-        is_match_B = require(pairs.is_match_B, "pair labels", by="the objective itm")
-        return F.binary_cross_entropy_with_logits(pairs.match_logit_B, is_match_B.to(pairs.match_logit_B.dtype))
 
 
 @dataclass(frozen=True)
@@ -99,7 +80,8 @@ def build(part: Matching | WordPatchAlignment, recipe: Recipe, tokenizer: Tokeni
     """Alignment judges the pairs of matching, where there is matching."""
     match part:
         case Matching():
-            return MatchingLoss(weight=part.weight, view=_pairs(part, tokenizer))
+            # ViLT (arXiv:2102.03334), one logit instead of two classes, which is the same function
+            return PredictionLoss(part.name, part.weight, _pairs(part, tokenizer), (("match", "binary"),))
         case WordPatchAlignment():
             matching = next((other for other in recipe.objectives if isinstance(other, Matching)), None)
             pairs = ShuffledPairs(part.share) if matching is None else _pairs(matching, tokenizer)

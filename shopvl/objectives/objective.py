@@ -20,8 +20,12 @@ class Objective:
     name: str
     weight: float
     view: View
-    reads_teacher: ClassVar[bool] = False  # listens to a momentum teacher, where there is one
     compares_rows: ClassVar[bool] = False  # with each other, also with those of a run's other processes
+
+    @property
+    def reads_teacher(self) -> bool:
+        """Whether it listens to a momentum teacher, where there is one."""
+        return False
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
         """Scalar."""

@@ -149,6 +149,29 @@ class MaskedSegmentsView(MaskedTokens):
 
 
 @dataclass(frozen=True)
+class NextWordsView(View):
+    """Every word of the title is to be predicted from those before it; the words themselves stay as they are.
+
+    With a `prefix` the first words, from one to all but the last, all alike, are given, and are not asked for.
+    """
+
+    prefix: bool = False
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch with `next_BT`, and with `given_B` where there is a prefix."""
+        title = require(batch.texts.get("title"), "a title", by="the view of lm")
+        last_real_BT = F.pad(title.real_BT[:, 1:], (0, 1))
+        next_BT = F.pad(title.ids_BT[:, 1:], (0, 1)).masked_fill(~last_real_BT, IGNORED)
+        given_B = None
+        if self.prefix:
+            draw_B = torch.rand(len(batch), generator=generator).to(next_BT.device)
+            given_B = 1 + (draw_B * (title.real_BT.sum(1) - 1)).long()
+            place_T = torch.arange(next_BT.shape[1], device=next_BT.device)
+            next_BT = next_BT.masked_fill(place_T < given_B[:, None] - 1, IGNORED)
+        return replace(batch, texts={**batch.texts, "title": replace(title, next_BT=next_BT, given_B=given_B)})
+
+
+@dataclass(frozen=True)
 class MaskedPatchesView(View):
     """A `share` of the patches that show product is hidden, at least one per picture; others are never asked for.
 

@@ -26,9 +26,10 @@ def test_a_pair_is_judged_as_in_training(name: str, make_design, toy_catalog) ->
             twice = replace(group.batch, groups=groups, gumbel_noise_2BB=torch.zeros(2, 6, 6))
             output = design.model(twice)
             cosine_B = (output.embeddings["title"] * output.embeddings["image"]).sum(1)
-            expected = output.pairs.match_logit_B[:6] + output.scales["title-image"] * cosine_B
+            expected = output.predictions["match"].made[:6] + output.scales["title-image"] * cosine_B
         else:
-            expected = design.model(group.batch).pairs.match_logit_B
+            told = replace(group.batch, is_match_B=torch.ones(6, dtype=torch.bool))
+            expected = design.model(told).predictions["match"].made
     found = matcher.scores(group.places, group.places)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
     crossed = matcher.scores(group.places, np.roll(group.places, 1))

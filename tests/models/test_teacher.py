@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.batch import Batch, Groups, Output, Pictures, TeacherOutputs, Words
+from shopvl.batch import Batch, Groups, Output, Pictures, Prediction, TeacherOutputs, Words
 from shopvl.models.text_cross import drawn_pairs
 from shopvl.objectives.contrastive import ContrastLoss, MomentumContrastLoss
-from shopvl.objectives.masked import MaskedWordsLoss
+from shopvl.objectives.predicting import PredictionLoss
 from shopvl.objectives.views import HardNegatives, Plain
 from shopvl.recipes import find
 from shopvl.recipes.parts import Momentum, WordBag
@@ -52,7 +52,7 @@ def test_hidden_words_are_not_remembered(design, batch_of) -> None:
     mlm = next(objective.view for objective in design.objectives if objective.name == "mlm")
     whole = design.teacher.teach(batch).embeddings["title"]
     told = design.teacher.teach(mlm(batch, torch.Generator().manual_seed(0)))
-    assert told.token_logits_NV is not None
+    assert list(told.made) == ["words"]
     design.teacher.step(design.model)
     torch.testing.assert_close(design.teacher.get_buffer("title_MD")[: len(batch)], whole)
 
@@ -101,8 +101,10 @@ def test_hidden_words_listen_to_the_teacher() -> None:
     logits, told = torch.randn(3, 9), torch.randn(3, 9)
     targets = torch.tensor([[4, -100, 7], [-100, 1, -100]])
     words = Words(ids_BT=torch.zeros(2, 3, dtype=torch.int64), real_BT=targets > -200, targets_BT=targets)
-    taught = TeacherOutputs(embeddings={}, queue={}, title_group_M=targets[0], share=0.4, token_logits_NV=told)
-    found = MaskedWordsLoss(1.0, Plain())(Output(token_logits_NV=logits), Batch(texts={"title": words}, teacher=taught))
+    taught = TeacherOutputs(embeddings={}, queue={}, title_group_M=targets[0], share=0.4, made={"words": told})
+    output = Output(predictions={"words": Prediction(made=logits, true=torch.tensor([4, 7, 1]))})
+    loss = PredictionLoss("mlm", 1.0, Plain(), (("words", "cross-entropy"),))
+    found = loss(output, Batch(texts={"title": words}, teacher=taught))
     logp, hard = logits.log_softmax(1), -sum(logits.log_softmax(1)[i, t] for i, t in enumerate((4, 7, 1))) / 3
     soft = -(told.softmax(1) * logp).sum(1).mean()
     torch.testing.assert_close(found, 0.6 * hard + 0.4 * soft)
@@ -136,8 +138,8 @@ def test_judged_pairs_are_the_ones_drawn(design, batch_of) -> None:
         found = design.model.match_score(batch.texts["title"].rows(title), *shown)
     cosine = (output.embeddings["title"][title] * output.embeddings["image"][image]).sum(1)
     by_towers = output.scales["title-image"] * cosine
-    torch.testing.assert_close(output.pairs.match_logit_B + by_towers, found, atol=1e-5, rtol=1e-4)
-    assert output.pairs.is_match_B[:6].all()
+    torch.testing.assert_close(output.predictions["match"].made + by_towers, found, atol=1e-5, rtol=1e-4)
+    assert output.predictions["match"].true[:6].all()
 
 
 def test_a_checkpoint_keeps_the_teacher(design, make_design, batch_of, tmp_path) -> None:
@@ -175,7 +177,7 @@ def test_it_also_goes_on_from_towers_that_are_trained(make_design, batch_of) -> 
     design.total(losses).backward()
     assert {"mlm", "itm"} <= losses.keys()
     assert float(design.model.text_tower.word.weight.grad.abs().sum()) > 0
-    assert float(design.model.match[0].weight.grad.abs().sum()) > 0
+    assert float(design.model.heads["match"].map[0].weight.grad.abs().sum()) > 0
 
 
 def with_momentum(name: str) -> Recipe:
@@ -206,7 +208,7 @@ def test_any_model_with_a_shared_space_has_a_teacher(name: str, make_design, bat
     assert told.queue["image"].shape == (6, expected[1].shape[1])
     if "mlm" in views:
         hidden = design.teacher.teach(views["mlm"](batch, torch.Generator().manual_seed(0)))
-        assert hidden.token_logits_NV is not None
+        assert list(hidden.made) == ["words"]
         design.teacher.step(design.model)
         assert int(design.teacher.filled) == 12
         torch.testing.assert_close(design.teacher.get_buffer("title_MD")[:6], expected[0])
@@ -226,7 +228,7 @@ def test_only_what_listens_is_taught(make_design, batch_of, monkeypatch: pytest.
     monkeypatch.setattr(albef.teacher.model, "forward", lambda batch: outputs.append(forward(batch)) or outputs[-1])
     albef.losses(batch_of(albef, 6), torch.Generator().manual_seed(0))
     assert outputs
-    assert all(output.pairs is None for output in outputs)
+    assert all("match" not in output.predictions for output in outputs)
 
 
 def test_without_a_space_there_is_nothing_to_remember() -> None:

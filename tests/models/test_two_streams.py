@@ -115,11 +115,12 @@ def test_joint_then_split_is_what_torchs_layers_give() -> None:
 def test_a_pair_is_judged_by_both_first_states(name: str, make_design, batch_of) -> None:
     design = make_design(find(name, "tiny"))
     design.model.eval()
-    batch = batch_of(design, 4)
+    batch = replace(batch_of(design, 4), is_match_B=torch.ones(4, dtype=torch.bool))
     with torch.inference_mode():
         output = design.model(batch)
-        expected = design.model.match(output.states.words_BTD[:, 0] * output.states.patches_BPD[:, 0]).squeeze(-1)
-    torch.testing.assert_close(output.pairs.match_logit_B, expected)
+        both = output.states.words_BTD[:, 0] * output.states.patches_BPD[:, 0]
+        expected = design.model.heads["match"].map(both).squeeze(-1)
+    torch.testing.assert_close(output.predictions["match"].made, expected)
 
 
 @pytest.mark.parametrize("name", ["vilbert", "interbert"])

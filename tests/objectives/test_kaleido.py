@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shopvl.batch import IGNORED, Batch, Output, PictureCells, Pictures, Puzzles, Words
+from shopvl.batch import IGNORED, Batch, Output, PictureCells, Pictures, Prediction, Puzzles, Words
 from shopvl.models.sight import Sight
-from shopvl.objectives.kaleido import PuzzleLoss
 from shopvl.objectives.kaleidoscope import Kaleidoscope
+from shopvl.objectives.predicting import PredictionLoss
 from shopvl.objectives.views import MaskedTokens
 from shopvl.recipes import find
 from shopvl.vision.kaleido import level_slices
@@ -112,9 +112,8 @@ def test_words_are_hidden_whole(seen: Batch) -> None:
 def test_a_puzzle_is_cross_entropy() -> None:
     logits, answer = torch.randn(5, 24), torch.tensor([0, 3, 23, 7, 7])
     puzzles = Puzzles(answers={"jigsaw": answer}, clean_BP3YX=torch.zeros(5, 1, 3, 1, 1))
-    loss = PuzzleLoss("jigsaw", 1.0, VIEW, "kaleido:jigsaw")(
-        Output(puzzle_logits={"jigsaw": logits}), Batch(puzzles=puzzles)
-    )
+    output = Output(predictions={"jigsaw": Prediction(made=logits, true=answer)})
+    loss = PredictionLoss("kaleido:jigsaw", 1.0, VIEW, (("jigsaw", "cross-entropy"),))(output, Batch(puzzles=puzzles))
     expected = -sum(logits[i].log_softmax(0)[a] for i, a in enumerate(answer)) / 5
     torch.testing.assert_close(loss, expected)
 
@@ -128,13 +127,13 @@ def test_features_to_guess_are_those_of_the_cells_before_they_were_changed(make_
     seen = view(batch, torch.Generator().manual_seed(0))
     with torch.no_grad():
         output = design.model(seen)
-        expected = design.model.patches.cell_features(batch.pictures.cells.pixels_BP3YX)[seen.pictures.masked_BP]
-    torch.testing.assert_close(output.patch_features.target_NF, expected)
-    assert (
-        output.patch_features.predicted_NF.shape
-        == output.patch_features.target_NF.shape
-        == (4 * 5, design.model.patches.features)
-    )
+        clean = design.model.patches.cell_features(batch.pictures.cells.pixels_BP3YX)
+    for name, level, count in (("grey", 3, 2), ("blank", 4, 3)):
+        here = torch.zeros_like(seen.pictures.masked_BP)
+        here[:, design.model.patches.levels[level]] = True
+        found = output.predictions[name]
+        torch.testing.assert_close(found.true, clean[seen.pictures.masked_BP & here])
+        assert found.made.shape == found.true.shape == (4 * count, design.model.patches.features)
 
 
 def test_looks_are_the_attention_of_the_last_block(make_design, batch_of) -> None:

@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy.optimize import linprog
 
-from shopvl.batch import Batch, FusedStates, Output, PairLogits, Words
-from shopvl.objectives.matching import MatchingLoss, WordPatchLoss, cosine_cost, ipot
+from shopvl.batch import Batch, FusedStates, Output, Prediction, Words
+from shopvl.objectives.matching import WordPatchLoss, cosine_cost, ipot
+from shopvl.objectives.predicting import PredictionLoss
 from shopvl.objectives.views import ShuffledPairs
 
 
@@ -60,7 +61,7 @@ def pairs(paired: list[bool]) -> tuple[Output, Batch]:
             patches_BPD=torch.randn(size, 6, 8),
             patch_real_BP=torch.ones(size, 6, dtype=torch.bool),
         ),
-        pairs=PairLogits(match_logit_B=torch.randn(size), is_match_B=torch.tensor(paired)),
+        predictions={"match": Prediction(made=torch.randn(size), true=torch.tensor(paired))},
     )
     ids = torch.tensor([[2, 7, 8, 3]] * size)  # start, two words, end
     title = Words(ids_BT=ids, real_BT=torch.ones_like(ids, dtype=torch.bool))
@@ -80,7 +81,7 @@ def test_alignment_is_true_pairs_less_false_pairs_without_special_words() -> Non
 
 def test_matching_is_binary_cross_entropy() -> None:
     out, batch = pairs([True, False, True])
-    loss = MatchingLoss(weight=1.0, view=ShuffledPairs(0.5))(out, batch)
-    share = out.pairs.match_logit_B.sigmoid()
+    loss = PredictionLoss("itm", 1.0, ShuffledPairs(0.5), (("match", "binary"),))(out, batch)
+    share = out.predictions["match"].made.sigmoid()
     expected = -(share[0].log() + (1 - share[1]).log() + share[2].log()) / 3
     torch.testing.assert_close(loss, expected)

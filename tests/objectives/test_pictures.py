@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from shopvl.batch import Batch, FeatureGuesses, Output, Pictures
+from shopvl.batch import Batch, Pictures
+from shopvl.models.prediction_heads import FeatureHead, Fused, PixelHead
 from shopvl.objectives.consistency import OverlayConsistencyLoss
-from shopvl.objectives.masked import MaskedFeaturesLoss, MaskedPatchesLoss
+from shopvl.objectives.predicting import mean_loss
 from shopvl.objectives.views import MaskedPatchesView
 from shopvl.recipes import find
 from shopvl.recipes.parts import BiasDrop, KeepSubjectTokens
@@ -27,8 +28,11 @@ def test_hidden_pixels_are_scored_as_plain_loops_do() -> None:
     for guess, (b, top, left) in zip(guesses, places, strict=True):
         cell = pixels[b, :, top : top + 2, left : left + 2].flatten()
         errors.append(((guess - (cell - cell.mean()) / (cell.std() + 1e-3)) ** 2).mean())
-    loss = MaskedPatchesLoss(1.0, 2, MaskedPatchesView(0.5, 0.05))
-    found = loss(Output(patch_pixels_NC=guesses), Batch(pictures=Pictures(pixels_B3YX=pixels, masked_BP=hidden)))
+    head = PixelHead(12, 2)
+    head.map = torch.nn.Identity()  # what stands at a patch is what it says
+    batch = Batch(pictures=Pictures(pixels_B3YX=pixels, masked_BP=hidden))
+    states = torch.zeros(2, 6, 12).masked_scatter(hidden[..., None], guesses)
+    found = mean_loss(head(Fused(batch, states[:, :1], states, states[:, 0]))["pixels"], "squared-error")
     assert float(found) == pytest.approx(float(torch.stack(errors).mean()), rel=1e-5)
 
 
@@ -138,19 +142,23 @@ def test_guessed_features_are_scored_as_plain_loops_do() -> None:
     guessed, true = torch.randn(4, 6), torch.randn(4, 6)
     hidden = torch.zeros(2, 5, dtype=torch.bool)
     hidden[0, 1] = hidden[0, 4] = hidden[1, 0] = hidden[1, 4] = True
-    output = Output(patch_features=FeatureGuesses(predicted_NF=guessed, target_NF=true))
     batch = Batch(pictures=Pictures(pixels_B3YX=torch.zeros(len(hidden), 3, 1, 1), masked_BP=hidden))
 
     def divergence(rows: list[int]) -> float:
         p, q = true.softmax(1), guessed.softmax(1)
         return sum(float((p[i] * (p[i] / q[i]).log()).sum()) for i in rows) / len(rows)
 
-    view = MaskedPatchesView(0.5, 0.05)
-    assert float(MaskedFeaturesLoss(1.0, view, "all")(output, batch)) == pytest.approx(
-        divergence([0, 1, 2, 3]), rel=1e-5
-    )
-    last = MaskedFeaturesLoss(1.0, view, "last", places=(4, 5))
-    assert float(last(output, batch)) == pytest.approx(divergence([1, 3]), rel=1e-5)
+    states, features = (torch.zeros(2, 5, 6).masked_scatter(hidden[..., None], rows) for rows in (guessed, true))
+    fused = Fused(batch, states[:, :1], states, states[:, 0], features)
+    levels = slice(0, 0), slice(0, 0), slice(0, 0), slice(0, 4), slice(4, 5)
+    for head, asked in (
+        (FeatureHead(6, 6), {"features": [0, 1, 2, 3]}),
+        (FeatureHead(6, 6, levels), {"blank": [1, 3]}),
+    ):
+        head.map = torch.nn.Identity()
+        for name, rows in asked.items():
+            loss = mean_loss(head(fused)[name], "divergence")
+            assert float(loss) == pytest.approx(divergence(rows), rel=1e-5)
 
 
 def test_cells_of_a_grid_are_cut_and_hidden_ones_do_not_show(make_design, rows) -> None:
@@ -174,8 +182,9 @@ def test_cells_of_a_grid_are_cut_and_hidden_ones_do_not_show(make_design, rows) 
     with torch.inference_mode():
         one, two = design.model(seen), design.model(other)
     torch.testing.assert_close(one.states.patches_BPD, two.states.patches_BPD)
-    torch.testing.assert_close(one.patch_features.predicted_NF, two.patch_features.predicted_NF)
-    assert not torch.allclose(one.patch_features.target_NF, two.patch_features.target_NF)
+    guessed, other = (output.predictions["features"] for output in (one, two))
+    torch.testing.assert_close(guessed.made, other.made)
+    assert not torch.allclose(guessed.true, other.true)
 
 
 def test_a_frozen_net_does_not_learn(make_design, rows) -> None:

@@ -10,20 +10,22 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from shopvl.batch import (
     IGNORED,
     Batch,
-    ClassGuesses,
-    FeatureGuesses,
     Groups,
     KnownFacts,
     Output,
     PictureCells,
     Pictures,
+    Prediction,
     Words,
 )
-from shopvl.objectives.masked import MaskedRegionClassesLoss, MaskedRegionFeaturesLoss
+from shopvl.models.prediction_heads import Fused, RegionClassHead
 from shopvl.objectives.masked_regions import BLANK, MaskedRegionsView, overlaps
+from shopvl.objectives.objective import build_objective
 from shopvl.objectives.views import Compose, MaskedSegmentsView, MaskedTokens, TfidfNegatives
 from shopvl.objectives.views import title_likeness as likeness_of
 from shopvl.recipes import find
+from shopvl.recipes.parts.objectives import MaskedRegionClasses, MaskedRegionFeatures
+from shopvl.text.tokenizer import Tokenizer
 from shopvl.vision.kaleido import kaleido_boxes, kaleido_cells
 
 START, END, MASK = 2, 3, 4
@@ -98,23 +100,29 @@ def test_region_losses_are_their_definitions() -> None:
         pictures=Pictures(pixels_B3YX=torch.zeros(len(hidden), 3, 1, 1), masked_BP=hidden),
         facts=KnownFacts(product_BK=facts, query_BK=facts),
     )
-    output = Output(
-        region_classes=ClassGuesses(predicted_NK=guessed, target_NK=told),
-        patch_features=FeatureGuesses(predicted_NF=guesses, target_NF=features),
-    )
+    head = RegionClassHead(5, 5, 4)
+    head.tell, head.guess = torch.nn.Identity(), torch.nn.Identity()  # what stands there is what they say
+    given = torch.zeros(2, 4, 4).masked_scatter(hidden[..., None], told)
+    fused = Fused(batch, given, torch.zeros(2, 4, 4).masked_scatter(hidden[..., None], guessed), given[:, 0], given)
+    output = Output(predictions={**head(fused), "region-features": Prediction(made=guesses, true=features)})
     known = [[0.5, 0, 0.5, 0], [0.5, 0, 0.5, 0], [0, 0, 0, 1.0]]  # nothing is known of the second product
     expected, target = 0.0, told.detach()
     for n in range(3):
         p, q = target[n].softmax(0), guessed[n].softmax(0)
         expected += float((p * (p / q).log()).sum()) / 3
         expected -= sum(known[n][k] * float(p[k].log()) for k in range(4)) / 3
-    view = MaskedRegionsView(0.15, 1.0)
-    loss = MaskedRegionClassesLoss(1.0, view)(output, batch)
+    loss = loss_of(MaskedRegionClasses())(output, batch)
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
     loss.backward()  # the divergence does not teach the teller: its gradient is that of the cross-entropy alone
     torch.testing.assert_close(told.grad, (target.softmax(1) - torch.tensor(known)) / 3)
     squared = sum(float((features[n, f] - guesses[n, f]) ** 2) for n in range(3) for f in range(5)) / 15
-    assert float(MaskedRegionFeaturesLoss(1.0, view)(output, batch)) == pytest.approx(squared, rel=1e-5)
+    assert float(loss_of(MaskedRegionFeatures())(output, batch)) == pytest.approx(squared, rel=1e-5)
+
+
+def loss_of(part):
+    """The loss of an objective of the recipe uniter."""
+    recipe = replace(find("uniter", "tiny"), objectives=(part,))
+    return build_objective(part, recipe, Tokenizer.learn(["a shirt"], 50))
 
 
 def test_features_are_guessed_through_the_map_read_backwards(make_design, batch_of) -> None:
@@ -125,19 +133,20 @@ def test_features_are_guessed_through_the_map_read_backwards(make_design, batch_
     batch = batch_of(design, 3)
     seen = view(batch, torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        output = model(seen)
+        output, head = model(seen), model.heads["region-features"]
+        found = output.predictions["region-features"]
         n = 0
         for b, p in seen.pictures.masked_BP.nonzero().tolist():
-            state = model.region_tasks.to_map(output.states.patches_BPD[b, p])
+            state = head.transform(output.states.patches_BPD[b, p])
             for f in range(model.patches.features):
-                expected = state @ model.patches.map.weight[:, f] + model.region_tasks.feature_bias[f]
-                torch.testing.assert_close(output.patch_features.predicted_NF[n, f], expected, atol=1e-5, rtol=1e-4)
+                expected = state @ model.patches.map.weight[:, f] + head.bias[f]
+                torch.testing.assert_close(found.made[n, f], expected, atol=1e-5, rtol=1e-4)
             torch.testing.assert_close(
-                output.patch_features.target_NF[n],
+                found.true[n],
                 model.patches.net(batch.pictures.cells.pixels_BP3YX[b, p : p + 1])[0],
             )
             n += 1
-    assert n == len(output.patch_features.predicted_NF)
+    assert n == len(found.made)
 
 
 def cut(pixels: np.ndarray, box: np.ndarray, words: np.ndarray, levels: int, side_px: int) -> PictureCells:
@@ -212,9 +221,10 @@ def test_what_hidden_regions_show_changes_nothing_but_what_is_to_be_guessed(name
     cells = replace(batch.pictures.cells, pixels_BP3YX=pixels_BP3YX.requires_grad_())
     other = replace(batch, pictures=replace(batch.pictures, cells=cells))
     one, two = (model(view(each, torch.Generator().manual_seed(0))) for each in (batch, other))
-    torch.testing.assert_close(one.region_classes.predicted_NK, two.region_classes.predicted_NK)
-    assert not torch.allclose(one.region_classes.target_NK, two.region_classes.target_NK)
-    (two.region_classes.predicted_NK.sum() + two.states.words_BTD.sum() + two.states.patches_BPD.sum()).backward()
+    guessed, other = (output.predictions["region-classes"] for output in (one, two))
+    torch.testing.assert_close(guessed.made, other.made)
+    assert not torch.allclose(guessed.true, other.true)
+    (other.made.sum() + two.states.words_BTD.sum() + two.states.patches_BPD.sum()).backward()
     assert not pixels_BP3YX.grad[masked].any()
     assert pixels_BP3YX.grad[~masked].any()
 

@@ -66,6 +66,7 @@ class WordCount(ObjectivePart):
     kind: Literal["word-count"] = "word-count"
     weight: float = 1.0
     name: Literal["word-count"] = "word-count"
+    heads = ("word-count",)
 
 
 PARTS = get_args(get_args(Parts)[0])
@@ -103,7 +104,7 @@ def test_a_head_of_its_own_is_one_more_file(make_design, batch_of, toy_rows, tmp
     train(design, toy_rows, tmp_path, budget=Budget(steps=40))
     design.model.eval()
     assert design.losses(batch_of(design), torch.Generator())["word-count"] < before
-    assert "own_heads.word-count.map.weight" in design.model.state_dict()
+    assert "heads.word-count.map.weight" in design.model.state_dict()
 
 
 def test_its_rules_are_the_part_s(make_design) -> None:

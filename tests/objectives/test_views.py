@@ -1,7 +1,7 @@
 import torch
 
-from shopvl.batch import IGNORED, Batch, Groups, Pictures, Words
-from shopvl.objectives.masked import MaskedWordsLoss
+from shopvl.batch import IGNORED, Batch, Groups, Output, Pictures, Prediction, Words
+from shopvl.objectives.predicting import PredictionLoss
 from shopvl.objectives.views import MaskedTokens, ShuffledPairs
 
 PAD, START, END, MASK = 0, 2, 3, 4
@@ -56,9 +56,8 @@ def test_masked_words_loss_reads_only_what_is_asked() -> None:
     seen = hidden(titles(6))
     asked = seen.targets_BT[seen.targets_BT != IGNORED]
     logits = torch.randn(len(asked), 100)
-    from shopvl.batch import Output
-
-    loss = MaskedWordsLoss(weight=1.0, view=HIDE)(Output(token_logits_NV=logits), Batch(texts={"title": seen}))
+    output = Output(predictions={"words": Prediction(made=logits, true=asked)})
+    loss = PredictionLoss("mlm", 1.0, HIDE, (("words", "cross-entropy"),))(output, Batch(texts={"title": seen}))
     expected = -torch.stack([logits[i].log_softmax(0)[t] for i, t in enumerate(asked)]).mean()
     torch.testing.assert_close(loss, expected)
 

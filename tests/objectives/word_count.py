@@ -1,11 +1,13 @@
 """The loss and the head of the objective `word-count` of test_slices."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from shopvl.batch import Batch, Output
+from shopvl.batch import Batch, Output, Prediction
+from shopvl.models.prediction_heads import Fused, PredictionHead, Site
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.views import Plain, View
 
@@ -20,19 +22,21 @@ class WordCountLoss(Objective):
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
         """Scalar."""
-        return (output.guesses[self.name] - batch.texts["title"].real_BT.sum(1).log()).square().mean()
+        found = output.prediction(self.name, by="word-count")
+        return (found.made - found.true).square().mean()
 
 
-class CountHead(nn.Module):
-    """(B,) from the first word's state."""
+class CountHead(PredictionHead):
+    """The logarithm of how many tokens a title has, from the first word's state."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.map = nn.Linear(width, 1)
 
-    def forward(self, words_BTD: Tensor, patches_BPD: Tensor, batch: Batch) -> Tensor:
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
         """One number for each product."""
-        return self.map(words_BTD[:, 0]).squeeze(-1)
+        true_B = seen.batch.texts["title"].real_BT.sum(1).log()
+        return {"word-count": Prediction(made=self.map(seen.words_BTD[:, 0]).squeeze(-1), true=true_B)}
 
 
 def build(part: object, recipe: object, tokenizer: object) -> Objective:
@@ -40,7 +44,7 @@ def build(part: object, recipe: object, tokenizer: object) -> Objective:
     return WordCountLoss(part.weight)
 
 
-def build_head(part: object, recipe: object, ontology: object) -> nn.Module:
+def build_head(name: str, site: Site) -> PredictionHead:
     """Found by its name."""
     with torch.random.fork_rng():
-        return CountHead(recipe.fusion.width)
+        return CountHead(site.width)

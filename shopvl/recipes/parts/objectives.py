@@ -46,7 +46,7 @@ class ObjectivePart:
 
     kind: str
     loss_in: ClassVar[str]  # the module whose `build` makes its loss
-    head_in: ClassVar[str | None] = None  # the module whose `build_head` makes a head of its own, on fused states
+    head_in: ClassVar[str] = "shopvl.models.prediction_heads"  # the module whose `build_head` makes its heads
     towers: ClassVar[tuple[str, ...]] = ()  # fusions with towers that serve it; those of fused words and patches do
     cut_as: ClassVar[str | None] = None  # the kind of image part whose patches it guesses, if any
     needs: ClassVar[tuple[Need, ...]] = ()
@@ -65,7 +65,7 @@ class ObjectivePart:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Heads for its guesses that a fused model gets (`design/build.py`)."""
+        """Names of the heads on fused states that it learns by; objectives may share one."""
         return ()
 
     def problems(self, recipe: Surroundings) -> list[str]:
@@ -134,6 +134,7 @@ class MaskedWords(ObjectivePart):
     conditional: bool = False
     weight: float = 1.0
     name: Literal["mlm"] = "mlm"
+    heads = ("words",)
     inputs = TITLE
 
 
@@ -147,6 +148,7 @@ class MaskedSegments(ObjectivePart):
     longest: Count = 3
     weight: float = 1.0
     name: Literal["msm"] = "msm"
+    heads = ("words",)
     inputs = TITLE
 
     def problems(self, recipe: Surroundings) -> list[str]:
@@ -154,6 +156,31 @@ class MaskedSegments(ObjectivePart):
         problems = super().problems(recipe)
         if any(isinstance(part, MaskedWords) for part in recipe.objectives):
             problems.append("mlm and msm hide words in two ways; choose one")
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NextWords(ObjectivePart):
+    """Language modelling: predict every word from those before it, and from the picture, if there is one.
+
+    Under a sight of `prefix` the first words of a title, a random number, are given and not predicted.
+    """
+
+    loss_in = "shopvl.objectives.masked"
+    kind: Literal["lm"] = "lm"
+    weight: float = 1.0
+    name: Literal["lm"] = "lm"
+    inputs = TITLE
+    heads = ("next-word",)
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that what is predicted is not seen."""
+        problems = super().problems(recipe)
+        if getattr(recipe.fusion, "sight", "bidirectional") == "bidirectional" and not problems:
+            problems.append(
+                f"lm predicts words that {recipe.fusion.kind} shows; "
+                "use a single-stream with a sight of causal, seq2seq or prefix"
+            )
         return problems
 
 
@@ -173,6 +200,7 @@ class Matching(ObjectivePart):
     negatives: Literal["rand", "subcat", "tfidf", "hard"] = "rand"
     weight: float = 1.0
     name: Literal["itm"] = "itm"
+    heads = ("match",)
 
     def problems(self, recipe: Surroundings) -> list[str]:
         """As of any objective, and that its negatives can be drawn."""
@@ -280,11 +308,7 @@ class MaskedPatches(ObjectivePart):
     weight: float = 1.0
     name: Literal["pix-rec"] = "pix-rec"
     inputs = IMAGE
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Of patches."""
-        return ("masked-patches",)
+    heads = ("masked-patches",)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -301,11 +325,7 @@ class MaskedFeatures(ObjectivePart):
     weight: float = 1.0
     name: Literal["mpm-kl"] = "mpm-kl"
     inputs = IMAGE
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Of patches."""
-        return ("masked-patches",)
+    heads = ("masked-patches",)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -324,11 +344,7 @@ class MaskedRegionFeatures(ObjectivePart):
     weight: float = 1.0
     name: Literal["mrfr"] = "mrfr"
     inputs = IMAGE
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Of regions."""
-        return ("region-features",)
+    heads = ("region-features",)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -346,11 +362,7 @@ class MaskedRegionClasses(ObjectivePart):
     weight: float = 1.0
     name: Literal["mrc-kl"] = "mrc-kl"
     inputs = IMAGE
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Of regions."""
-        return ("region-classes",)
+    heads = ("region-classes",)
 
     def problems(self, recipe: Surroundings) -> list[str]:
         """As of any objective, and that regions are hidden in one way."""
@@ -365,10 +377,11 @@ class MaskedRegionClasses(ObjectivePart):
 class FactClasses(ObjectivePart):
     """Tell from the picture alone which of the ontology's facts hold for a product (FashionViL's pseudo attributes)."""
 
-    loss_in, head_in = "shopvl.objectives.facts", "shopvl.models.prediction_heads"
+    loss_in = "shopvl.objectives.facts"
     kind: Literal["attr-cls"] = "attr-cls"
     weight: float = 1.0
     name: Literal["attr-cls"] = "attr-cls"
+    heads = ("facts",)
     inputs = IMAGE
 
 
@@ -413,6 +426,7 @@ Objective = Annotated[
     Contrast
     | MaskedWords
     | MaskedSegments
+    | NextWords
     | MaskedPatches
     | MaskedFeatures
     | MaskedRegionFeatures
