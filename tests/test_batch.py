@@ -16,9 +16,7 @@ from shopvl.recipes import find
 
 
 def test_an_objective_says_what_it_lacks_and_what_brings_it() -> None:
-    with pytest.raises(
-        MissingInputError, match=r"^the objective mlm lacks a prediction of words; its recipe brings .*$"
-    ):
+    with pytest.raises(MissingInputError, match=r"^the objective mlm lacks a prediction of words; its recipe"):
         PredictionLoss("mlm", 1.0, Plain(), (("words", "cross-entropy"),))(Output(), Batch())
     states = torch.zeros(2, 3, 4)
     masked = Pictures(pixels_B3YX=torch.zeros(2, 3, 4, 4), masked_BP=torch.ones(2, 3, dtype=torch.bool))
