@@ -9,6 +9,7 @@ import torch
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
+from shopvl.batch import KnownFacts
 from shopvl.catalog.images import decode
 from shopvl.errors import DesignError
 from shopvl.models.attention import Encoder
@@ -169,10 +170,12 @@ def test_pictures_alone_in_a_single_stream_equal_timms_vit(make_design, toy_rows
     vit = timm_vit(img_size=(64, 48))
     copy_vit(design.model, vit)
     batch = design.loader.pictures([decode(row["image"]["bytes"]) for row in (toy_rows[number] for number in range(3))])
+    known = torch.ones(3, len(design.ontology.facts), dtype=torch.bool)
+    batch = replace(batch, facts=KnownFacts(product_BK=known, query_BK=known))
     with torch.inference_mode():
         theirs = vit.forward_features(normalised(vit, batch.pictures.pixels_B3YX))
         output = design.model(batch)
-        told = design.model.own_heads["attr-cls"].map(theirs[:, 0])
+        told = design.model.heads["facts"].map(theirs[:, 0])
     torch.testing.assert_close(output.states.words_BTD[:, 0], theirs[:, 0], **CLOSE)
     torch.testing.assert_close(output.states.patches_BPD, theirs[:, 1:], **CLOSE)
-    torch.testing.assert_close(output.guesses["attr-cls"], told, **CLOSE)
+    torch.testing.assert_close(output.predictions["facts"].made, told, **CLOSE)
