@@ -79,6 +79,10 @@ def experiments_compare(
     name: Annotated[str, typer.Argument(help="An experiment's name: that of its file.")],
     folder: OutFolder,
     store: Store = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="A Markdown file whose part between <!-- begin NAME --> and <!-- end NAME --> to renew."),
+    ] = None,
 ) -> None:
     """Tracked runs side by side: a table here, LEADERBOARD.md, and leaderboard.html with plots.
 
@@ -95,6 +99,9 @@ def experiments_compare(
     out.print(table)
     for path in board.write(folder):
         out.print(str(path))
+    if into is not None:
+        board.write_into(into)
+        out.print(str(into))
 
 
 @experiments_app.command("repeat")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -58,6 +59,9 @@ THREE_WAY = (
     Contrast(between="query-image", weight=0.5),
     Contrast(between="query-title", weight=0.25),
 )
+
+
+OPTIONAL = ("ocr", "space", "teacher", "leave_out")  # parts that a recipe can do without
 
 
 class PartSummary(NamedTuple):
@@ -291,6 +295,23 @@ class Recipe:
             problems.append("sample_objective draws by weight; give every objective a weight above 0")
         return problems
 
+    def without(self, names: Collection[str]) -> Recipe:
+        """The same without these objectives or optional parts. Raises RecipeError for what it does not have."""
+        parts = [role for role in OPTIONAL if getattr(self, role)]
+        own = [objective.name for objective in self.objectives]
+        if unknown := sorted(set(names) - {*parts, *own}):
+            raise RecipeError(
+                f"the recipe {self.name!r} has no {' and no '.join(unknown)} to leave out; it has "
+                f"{', '.join([*parts, *own])}"
+            )
+        left = tuple(objective for objective in self.objectives if objective.name not in names)
+        if not left:
+            raise RecipeError(f"the recipe {self.name!r} learns nothing without {', '.join(own)}; leave some of them")
+        if not names:
+            return self
+        values: dict[str, Any] = {role: None for role in parts if role in names}
+        return replace(self, objectives=left, stages=_left_of(self.stages, {part.name for part in left}), **values)
+
     def parts(self) -> list[PartSummary]:
         """What it is made of, for people: its parts in their order, objectives last."""
         values = self.to_dict()
@@ -321,18 +342,7 @@ class Recipe:
 
     def without_teachers(self) -> Recipe:
         """The same without the objective that needs teachers, and without stages of nothing else."""
-        others = tuple(objective for objective in self.objectives if not isinstance(objective, Distillation))
-        names = {objective.name for objective in others}
-        left = [s for s in self.stages if s.objectives is None or names & set(s.objectives)]
-        stages = tuple(
-            replace(
-                stage,
-                share=stage.share / sum(other.share for other in left),
-                objectives=stage.objectives and tuple(name for name in stage.objectives if name in names),
-            )
-            for stage in left
-        )
-        return replace(self, objectives=others, stages=stages) if self.distils else self
+        return self.without([part.name for part in self.objectives if isinstance(part, Distillation)])
 
     @property
     def patch_grid(self) -> tuple[int, int] | None:
@@ -427,6 +437,19 @@ class Recipe:
 
 def _kind(part: Image | Text | None) -> str:
     return "nothing" if part is None else part.kind
+
+
+def _left_of(stages: Sequence[Stage], names: Collection[str]) -> tuple[Stage, ...]:
+    """The stages that train by any of these objectives, by these alone; together they are the whole run again."""
+    left = [stage for stage in stages if stage.objectives is None or set(names) & set(stage.objectives)]
+    return tuple(
+        replace(
+            stage,
+            share=stage.share / sum(other.share for other in left),
+            objectives=stage.objectives and tuple(name for name in stage.objectives if name in names),
+        )
+        for stage in left
+    )
 
 
 RECIPE_TYPE: TypeAdapter[Recipe] = TypeAdapter(Recipe)

@@ -24,9 +24,11 @@ class Grid(Experiment):
     """What `shopvl experiments run` runs: every combination of the values in `grid`, with every seed.
 
     `grid` maps fields of the experiment, dotted where they are nested (`changes.schedule.peak_lr`), to values to try.
-    An experiment file without either is a grid of one run.
+    `runs` names runs that differ in several fields, and gives these; each is run with every combination of the grid.
+    An experiment file without any of these is a grid of one run.
     """
 
+    runs: dict[str, dict[str, Any]] = Field(default_factory=dict)
     grid: dict[str, list[Any]] = Field(default_factory=dict)
     seeds: list[int] = Field(default_factory=list)  # none: the experiment's own seed
 
@@ -56,17 +58,19 @@ def read_cells(path: Path) -> list[Cell]:
     if empty:
         raise RecipeError(f"{path} gives no values to try for {', '.join(empty)}; give some, or remove the line")
     base = GRID_TYPE.dump_python(grid, mode="json")
-    for own in ("grid", "seeds"):
+    for own in ("runs", "grid", "seeds"):
         del base[own]
     names = _short(list(grid.grid))
     cells = []
+    runs = grid.runs or {"": {}}
     for seed in grid.seeds or [grid.seed]:
-        for values in itertools.product(*grid.grid.values()):
-            varied = dict(zip(grid.grid, values, strict=True))
+        for name, *values in itertools.product(runs, *grid.grid.values()):
+            varied = {**runs[name], **dict(zip(grid.grid, values, strict=True))}
             fields = json.loads(json.dumps({**base, "seed": seed}))  # a copy all the way down
             for field, value in varied.items():
                 _put(fields, field.split("."), value, path)
-            label = ", ".join(f"{names[field]}={_word(value)}" for field, value in varied.items()) or base["recipe"]
+            told = [f"{names[field]}={_word(value)}" for field, value in varied.items() if field in names]
+            label = ", ".join([name, *told] if name else told) or base["recipe"]
             cells.append(Cell(label, Experiment.from_dict(fields, f"run {label} of {path}"), varied))
     twins = len(cells) - len({cell.name for cell in cells})
     if twins:

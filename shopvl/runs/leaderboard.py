@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import TrackingError
@@ -33,6 +34,19 @@ RETRIEVAL = {
 }
 LEVELS = f"{CATEGORY}/levels/"  # scores of each level of the category
 BOTH, PICTURE = "image_and_title", "image"  # inputs by their names in metrics
+# what a system is judged by: the first of these that was measured
+JUDGED_BY = {
+    "R@10 of 101 by its head": f"retrieval/{ITM_PROTOCOL}/text_to_image/R_at_10",
+    "R@10 of 101 by embeddings": "retrieval/sampled-101/text_to_image/R_at_10",
+    "category from the picture": f"answers/{PICTURE}/{CATEGORY}/accuracy",
+    "category from the title": f"answers/title/{CATEGORY}/accuracy",
+}
+
+
+SYSTEMS_NOTE = (
+    "Each design by its own objectives alone. On shuffled pairs pictures are those of other products: R@10 of 101 is "
+    "0.10 by chance. What a part brings is the difference to the same run without it, whether it helps or not."
+)
 
 
 @dataclass(frozen=True)
@@ -43,9 +57,25 @@ class Entry:
     runs: tuple[Run, ...]
 
     @cached_property
+    def experiment(self) -> dict[str, Any]:
+        """The fields of what the runs did, but for the seed, as they were logged."""
+        fields: dict[str, Any] = json.loads(self.runs[0].params["experiment"])
+        return fields
+
+    @property
     def split(self) -> str:
         """Which the runs were evaluated on."""
-        return str(json.loads(self.runs[0].params["experiment"])["evaluate_on"])
+        return str(self.experiment["evaluate_on"])
+
+    @property
+    def is_control(self) -> bool:
+        """Whether they learned from shuffled pairs."""
+        return bool(self.experiment.get("shuffle_pairs"))
+
+    @property
+    def lacks(self) -> list[str]:
+        """Which parts were left out, to see what they bring."""
+        return list(self.experiment.get("without", ()))
 
     def values(self, metric: str) -> dict[int, float]:
         """The metric by seed, where it is known."""
@@ -105,6 +135,30 @@ class Leaderboard:
         headers += ["parameters", "core-seconds", "products/s"]
         return headers, [self._row(entry) for entry in self.entries]
 
+    def system_rows(self) -> tuple[list[str], list[list[str]]]:
+        """Headers and cells of the table of systems: as it is, on shuffled pairs, and without a part of its own."""
+        rows = []
+        for entry in self.entries:
+            if entry.is_control or entry.lacks:
+                continue
+            recipe = entry.experiment["recipe"]
+            others = [other for other in self.entries if other.experiment["recipe"] == recipe and other != entry]
+            controls = [other for other in others if other.is_control]
+            lacking = [other for other in others if other.lacks and not other.is_control]
+            if controls or lacking:
+                rows.append(self._system_row(entry, controls, lacking))
+        return ["system", "measured", "it", "on shuffled pairs", "what its parts bring"], rows
+
+    def _system_row(self, entry: Entry, controls: Sequence[Entry], lacking: Sequence[Entry]) -> list[str]:
+        measured, metric = next(
+            (label, name)
+            for label, metric in JUDGED_BY.items()
+            if entry.interval(name := f"{entry.split}/{metric}") is not None
+        )
+        brings = [f"{' and '.join(other.lacks)} {_signed(_difference(entry, other, metric))}" for other in lacking]
+        shuffled = controls[0].interval(metric) if controls else None
+        return [entry.label, measured, shown(entry.interval(metric)), shown(shuffled), "; ".join(brings) or "–"]
+
     def _row(self, entry: Entry) -> list[str]:
         first = entry.runs[0].metrics
         return [
@@ -121,10 +175,8 @@ class Leaderboard:
         ]
 
     def _behind(self, entry: Entry) -> Interval | None:
-        """The best entry's score less this one's, over the seeds that both have."""
-        best, own = self.entries[0].values(SCORE), entry.values(SCORE)
-        seeds = sorted(best.keys() & own.keys())
-        return mean_interval([best[seed] - own[seed] for seed in seeds]) if seeds and entry != self.entries[0] else None
+        """The best entry's score less this one's."""
+        return None if entry == self.entries[0] else _difference(self.entries[0], entry, SCORE)
 
     def property_rows(self, inputs: str) -> tuple[list[str], list[list[str]]]:
         """Headers and cells of the table of accuracies."""
@@ -147,9 +199,11 @@ class Leaderboard:
 
     def markdown(self) -> str:
         """`LEADERBOARD.md`."""
+        systems = self.system_rows()
         sections = [
             f"# {self.experiment}",
             self._facts(),
+            *(["## Systems", _markdown_table(*systems), SYSTEMS_NOTE, "## All runs"] if systems[1] else []),
             _markdown_table(*self.rows()),
             "Score: accuracy from picture and title, averaged over the category and every property. Means over the "
             "seeds, with 95% intervals (Student's t) where there are several.",
@@ -215,6 +269,34 @@ class Leaderboard:
         with atomic_write(path) as draft:
             draft.write_text(self.markdown(), "utf-8")
         return path, self.page().write(folder / "leaderboard.html")
+
+    def write_into(self, path: Path) -> None:
+        """Replace the part of a Markdown file that is marked as this experiment's, headings one level down.
+
+        Raises TrackingError where the file has no such part.
+        """
+        start, end = f"<!-- begin {self.experiment} -->", f"<!-- end {self.experiment} -->"
+        text = path.read_text("utf-8") if path.is_file() else ""
+        before, opened, rest = text.partition(start)
+        _, closed, after = rest.partition(end)
+        if not (opened and closed):
+            raise TrackingError(
+                f"{path} has no lines {start} and {end} to write between; add them where it is to stand"
+            )
+        told = self.markdown().split("\n", 1)[1].strip().replace("\n## ", "\n### ")
+        with atomic_write(path) as draft:
+            draft.write_text(f"{before}{start}\n\n{told}\n\n{end}{after}", "utf-8")
+
+
+def _difference(one: Entry, other: Entry, metric: str) -> Interval | None:
+    """The first entry's value less the other's, over the seeds that both have."""
+    values, others = one.values(metric), other.values(metric)
+    seeds = sorted(values.keys() & others.keys())
+    return mean_interval([values[seed] - others[seed] for seed in seeds]) if seeds else None
+
+
+def _signed(value: Interval | None) -> str:
+    return shown(value) if value is None or value.mean < 0 else f"+{shown(value)}"
 
 
 def shown(value: Interval | None) -> str:

@@ -70,6 +70,8 @@ class Experiment:
     minutes: Annotated[float, Field(gt=0)] | None = None
     prompt_head: PromptHeadFit = Field(default_factory=PromptHeadFit)  # of a prompt-mask recipe, at the end
     contrast: bool = False  # the three-way contrast of query, title and image on top of the recipe's objectives
+    without: tuple[str, ...] = ()  # what the recipe is to lack, to see what it brings: objectives or optional parts
+    shuffle_pairs: bool = False  # pictures are dealt to other products, by the seed: a control that learns no pairs
     changes: dict[str, Any] = Field(default_factory=dict)
     tune: Tune | None = None
     calibrate_on: str | None = "val"  # None: not at all
@@ -83,7 +85,7 @@ class Experiment:
 
     def full_recipe(self) -> Recipe:
         """The recipe with the changes. Raises RecipeError with every fault."""
-        recipe = find(self.recipe, self.size)
+        recipe = find(self.recipe, self.size).without(self.without)
         if self.contrast:
             recipe = recipe.with_contrast()
         return Recipe.from_dict(_laid_over(recipe.to_dict(), self.changes)).checked()
@@ -147,6 +149,7 @@ class Experiment:
             epochs=tune.epochs,
             minutes=None,
             changes=_laid_over(self.changes, tune.changes),
+            without=(),
             tune=None,
         )
 

@@ -17,6 +17,7 @@ from shopvl.catalog.mining import mine_ontology
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.data.dealt_rows import dealt_rows
 from shopvl.data.rows import Row, pairs, picture_reader
 from shopvl.data.training_rows import TrainingCache, training_rows
 from shopvl.design.build import tokenizer_for
@@ -63,6 +64,8 @@ def pretrain(
     with process_group.main_process_first():
         rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report, recipe)
         _same_run(folder, experiment, rows.data_digest)
+        if experiment.shuffle_pairs:
+            rows = dealt_rows(rows, experiment.seed)
     design = _initial_design(experiment, rows, catalog)
     if experiment.teachers:
         design.learn_from([Design.from_pretrained(path) for path in experiment.teacher_paths()])

@@ -1,0 +1,74 @@
+"""Training rows with another product's picture: a control, from which nothing about pairs can be learned."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from shopvl.catalog.cells import folded
+from shopvl.data.rows import Row
+from shopvl.data.training_rows import SOURCE, TrainingCache
+from shopvl.errors import CatalogError
+
+OF_THE_PICTURE = ("image", "bare", "printed")  # columns that go where the picture goes
+FOLDER, ROWS = "dealt", "rows.arrow"
+ROWS_PER_GROUP = 1024
+
+
+def dealt_rows(rows: TrainingCache, seed: int) -> TrainingCache:
+    """The same rows with their pictures dealt to products of other titles, in a folder below that of `rows`.
+
+    Title, queries, category and attributes of a product stay together. Dealt once. Raises CatalogError where most rows
+    have one title, so that there are not enough others.
+    """
+    folder = rows.folder / FOLDER
+    source = json.loads((rows.folder / SOURCE).read_text("utf-8")) | {"dealt": seed}
+    stamp = folder / SOURCE
+    if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
+        return TrainingCache(folder)
+    titles = [title for frame in rows.batches() for title in frame["title"].to_list()]
+    givers = list(range(len(rows)))
+    paired = np.flatnonzero(rows.has("image") & rows.has("title")).tolist()
+    for taker, giver in _deal(paired, titles, seed).items():
+        givers[taker] = giver
+    folder.mkdir(exist_ok=True)
+    with pa.memory_map(str(rows.folder / ROWS)) as file:
+        schema = pa.ipc.open_file(file).schema
+    with pa.OSFile(str(folder / ROWS), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for start in range(0, len(rows), ROWS_PER_GROUP):
+            numbers = range(start, min(start + ROWS_PER_GROUP, len(rows)))
+            dealt = [_with_picture(rows[taker], rows[givers[taker]]) for taker in numbers]
+            writer.write_batch(pa.RecordBatch.from_pylist(dealt, schema=schema))
+    shutil.copyfile(rows.folder / "rejects.json", folder / "rejects.json")
+    stamp.write_text(json.dumps(source), "utf-8")  # last: a run killed before this line deals anew
+    return TrainingCache(folder)
+
+
+def _deal(numbers: Sequence[int], titles: Sequence[str], seed: int) -> dict[int, int]:
+    """Whose picture each of the rows `numbers` gets.
+
+    Rows of one title stand together, in an order by chance; each gets the picture as many rows further on as the most
+    frequent title has rows, which is that of another title.
+    """
+    rng = random.Random(seed)
+    groups: dict[str, list[int]] = defaultdict(list)
+    for number in rng.sample(numbers, len(numbers)):
+        groups[folded(titles[number])].append(number)
+    most = max(map(len, groups.values()), default=0)
+    if 2 * most > len(numbers):
+        raise CatalogError(
+            f"{most} of {len(numbers)} rows have one title, so their pictures cannot be dealt to products of others; "
+            "leave shuffle_pairs out, or give a catalog of different products"
+        )
+    order = [number for group in groups.values() for number in group]
+    return dict(zip(order, order[most:] + order[:most], strict=True))
+
+
+def _with_picture(row: Row, other: Row) -> Row:
+    return {**row, **{name: other[name] for name in OF_THE_PICTURE}}

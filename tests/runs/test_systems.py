@@ -1,0 +1,85 @@
+"""Every design by its own objectives, beside shuffled pairs and itself without a part: a small budget of it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from shopvl.cli import app
+from shopvl.errors import RecipeError, TrackingError
+from shopvl.paths import resource_dir
+from shopvl.recipes import RECIPES, find
+from shopvl.runs.grid import read_cells
+from shopvl.runs.leaderboard import Leaderboard
+from shopvl.tracking.store import RunStore
+from shopvl.training.experiment import Experiment
+
+RUNS = {
+    "tri-clip": {"recipe": "tri-clip"},
+    "tri-clip on shuffled pairs": {"recipe": "tri-clip", "shuffle_pairs": True},
+    "tri-clip without queries": {"recipe": "tri-clip", "without": ["itc:query-image", "itc:query-title"]},
+}
+SMALL = {
+    "shop": {"products": 60, "size_px": 32, "seed": 2},
+    "size": "tiny",
+    "epochs": 2,
+    "split": "train",
+    "tune": {"min_steps": 3},
+    "calibrate_on": None,
+    "evaluate_on": "train",
+    "runs": RUNS,
+}
+
+
+def quick(*words: object) -> str:
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_every_recipe_is_a_system_with_a_control() -> None:
+    experiments = [cell.experiment for cell in read_cells(resource_dir("experiments") / "grids" / "systems.yaml")]
+    plain = {each.recipe for each in experiments if not each.shuffle_pairs and not each.without}
+    shuffled = {each.recipe for each in experiments if each.shuffle_pairs}
+    assert plain == set(RECIPES)
+    assert shuffled == {name for name, family in RECIPES.items() if family.base.image and family.base.text}
+    assert not any(each.contrast for each in experiments)
+
+
+def test_a_recipe_without_a_part_of_its_own() -> None:
+    def recipe(name: str, *without: str):
+        return Experiment(name="try", recipe=name, catalog="x", epochs=1, without=without).full_recipe()
+
+    assert [part.name for part in recipe("vilt", "wra-ot").objectives] == ["mlm", "itm"]
+    assert recipe("albef", "teacher").teacher is None
+    assert recipe("albef", "teacher").objectives == find("albef").objectives
+    with pytest.raises(RecipeError, match=r"'vilt' has no teacher to leave out; it has mlm, itm, wra-ot"):
+        recipe("vilt", "teacher")
+    with pytest.raises(RecipeError, match="learns nothing without mlm, itm, wra-ot"):
+        recipe("vilt", "mlm", "itm", "wra-ot")
+
+
+def test_systems_are_run_and_told(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    file, board = tmp_path / "small-systems.yaml", tmp_path / "LEADERBOARD.md"
+    file.write_text(yaml.safe_dump(SMALL, sort_keys=False))
+    out = tmp_path / "runs" / "systems"
+    assert quick("experiments", "run", file, "--out", out, "--threads", 1).count(": done") == 3
+    assert quick("experiments", "run", file, "--out", out).count(": done before") == 3
+    store = f"sqlite:///{out.parent / 'mlflow.db'}"
+    board.write_text("# Ours\n\n<!-- begin small-systems -->\nold\n<!-- end small-systems -->\nlast\n")
+    quick("experiments", "compare", "small-systems", "--store", store, "--out", out, "--into", board)
+    told = board.read_text()
+    assert told.startswith("# Ours\n\n<!-- begin small-systems -->\n\nData ")
+    assert told.endswith("<!-- end small-systems -->\nlast\n")
+    assert "old" not in told
+    runs = {run.tags["shopvl.cell"]: run.metrics for run in RunStore(store).runs("small-systems")}
+    assert runs.keys() == RUNS.keys()
+    metric = "train/answers/image/category/accuracy"  # too few titles for lists of 101
+    own, control, lacking = (runs[label][metric] for label in RUNS)
+    (row,) = [line for line in told.splitlines() if line.startswith("| tri-clip | category from the picture")]
+    brings = f"itc:query-image and itc:query-title {own - lacking:+.3f}"
+    assert row == f"| tri-clip | category from the picture | {own:.3f} | {control:.3f} | {brings} |"
+    with pytest.raises(TrackingError, match="has no lines <!-- begin small-systems -->"):
+        Leaderboard.read("small-systems", store).write_into(tmp_path / "none.md")
