@@ -1,21 +1,14 @@
 """What every design must do, on the drawn shop at size tiny."""
 
-import random
 from dataclasses import replace
 
 import pytest
 import torch
+from by_heart import different_products, one_step, unlearned
 
-from shopvl.batch import IGNORED, AnswerTargets, Batch, inputs_name
+from shopvl.batch import inputs_name
 from shopvl.design.design import Design
-from shopvl.recipes import RECIPES, find
-from shopvl.recipes.parts.objectives import Answers
-from shopvl.training.schedule import rate
-
-
-def one_step(design: Design, batch, seed: int = 0) -> dict[str, torch.Tensor]:
-    torch.manual_seed(seed)
-    return design.losses(batch, torch.Generator().manual_seed(seed))
+from shopvl.recipes import RECIPES, Recipe, find
 
 
 @pytest.fixture(params=RECIPES)
@@ -96,70 +89,27 @@ def test_saved_and_loaded_is_the_same(design: Design, batch_of, tmp_path) -> Non
             assert torch.equal(values, again.model.features(batch, design.input_choices)[inputs])
 
 
-def with_one_answer(batch: Batch) -> Batch:
-    """Without what has several right answers ("what does it have?"): not even the best model's loss is zero there."""
-    if batch.questions is None:
-        return batch
-    several = (batch.questions.targets.chosen_BQK > 0).sum(-1) > 1
-    targets = batch.questions.targets.chosen_BQK.masked_fill(several[..., None], 0.0)
-    written = batch.questions.targets.written_BQ.masked_fill(several, IGNORED)
-    return replace(
-        batch, questions=replace(batch.questions, targets=AnswerTargets(chosen_BQK=targets, written_BQ=written))
-    )
+# which of a recipe's objectives says most about it; matching is a plateau first and a cliff then
+HEADLINES = ("prompt-vqa", "kaleido:rotation", "itm", "itc:title-image")
 
 
-def test_eight_products_are_learned_by_heart(design: Design, toy_rows) -> None:
-    """One task on eight different products goes to near zero: model, objectives and gradients work together."""
-    by_title = {row["title"]: row for row in toy_rows}
-    rows = list(by_title.values())[:8]
-    design.recipe = replace(
-        design.recipe,
-        combine="sum",  # adaptive weights give the smallest loss the least: matching then takes twice the steps
-        augment=replace(design.recipe.augment, flip=False, crop_share=0.0),
-        objectives=tuple(
-            replace(part, image_only=0.0, title_only=0.0, nothing=0.0, hidden_answer=0.0)
-            if isinstance(part, Answers)
-            else part
-            for part in design.recipe.objectives
-        ),
-    )
-    # matching is a plateau first and a cliff then: it needs more steps than contrast
-    main, steps, peak_lr = {
-        "tri-clip": ("itc:title-image", 150, 5e-3),
-        "clip": ("itc:title-image", 150, 5e-3),
-        "flip": ("itc:title-image", 150, 5e-3),
-        "subject-masked": ("itc:title-image", 150, 5e-3),
-        "vit": ("attr-cls", 250, 5e-3),
-        "vilt": ("itm", 600, 5e-3),
-        "translated": ("itm", 600, 5e-3),
-        "pixel-bert": ("itm", 350, 1.5e-3),
-        "uniter": ("itm", 300, 1.5e-3),
-        "vilbert": ("itm", 320, 1.5e-3),
-        "interbert": ("itm", 200, 1.5e-3),
-        "fashionbert": ("itm", 600, 5e-3),
-        "kaleido-bert": ("kaleido:rotation", 250, 5e-3),
-        "albef": ("itm", 400, 5e-3),  # contrast ends above zero: its memory holds several products of each title
-        "prompt-mask": ("prompt-vqa", 150, 5e-3),
-        "prompt-decode": ("prompt-vqa", 250, 5e-3),
-    }[design.recipe.name]
-    if design.recipe.name in ("pixel-bert", "uniter", "vilbert", "interbert"):  # spares two passes of three
-        design.objectives = tuple(objective for objective in design.objectives if objective.name == main)
-    optimizer = torch.optim.Adam(design.model.parameters())
-    design.model.train()
-    batches = [with_one_answer(design.loader.training_batch(rows, random.Random(seed))) for seed in range(4)]
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = peak_lr * rate(step / steps, 0.05)
-        losses = one_step(design, batches[step % 4], step)
-        optimizer.zero_grad()
-        design.total(losses).backward()
-        optimizer.step()
-        if design.teacher is not None:
-            design.teacher.step(design.model)
-    with torch.no_grad():
-        batches = [with_one_answer(design.loader.training_batch(rows, random.Random(seed))) for seed in range(4)]
-        tail = [one_step(design, batch, seed)[main].item() for seed, batch in enumerate(batches)]
-    floor = 0.0
-    if main == "attr-cls":  # several facts hold for a product, and no guess is right about each
-        floor = float(batches[0].facts.product_BK.sum(1).float().log().mean())
-    assert sum(tail) / len(tail) < 0.1 + floor
+def headline(recipe: Recipe) -> str:
+    """The objective that a recipe is known for."""
+    own = [objective.name for objective in recipe.objectives]
+    return next((name for name in HEADLINES if name in own), own[0])
+
+
+def representatives() -> list[str]:
+    """One recipe of each way to meet and headline objective; `make test-zoo` teaches all of them everything."""
+    chosen: dict[tuple[str, ...], str] = {}
+    for name in RECIPES:
+        recipe = find(name, "tiny")
+        answers = recipe.answering.kind if recipe.answering else ""
+        chosen.setdefault((recipe.fusion.kind, answers, *recipe.inputs, headline(recipe)), name)
+    return list(chosen.values())
+
+
+@pytest.mark.parametrize("name", representatives())
+def test_eight_products_are_learned_by_heart(name: str, make_design, toy_rows) -> None:
+    recipe = find(name, "tiny")
+    assert unlearned(make_design(recipe), different_products(toy_rows), [headline(recipe)])[0] == {}
