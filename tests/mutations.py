@@ -1,0 +1,322 @@
+"""Faults put into models, objectives and views one at a time, to see that the tests notice each.
+
+`python tests/mutations.py --out mutations.json` copies the package and its tests into a temporary folder, breaks it
+there in one place, runs the tests that could see it until the first fails, and goes on; what is in the file already is
+not done again. `--only views` takes the faults of files whose path holds that. At the end it prints each fault and the
+share that was caught. Heavy libraries are loaded once: each fault is tried in a forked process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("shopvl", "tests", "prompts", "data_schemas", "experiments", "app", "docs", "pyproject.toml")
+LONGEST_SECONDS = 900
+CAUGHT, SURVIVED, TOO_LONG = "caught", "SURVIVED", "too long"
+
+
+class Mutation(NamedTuple):
+    """A fault: in that file the one place with the old text has the new one instead."""
+
+    file: str
+    old: str
+    new: str
+
+
+TESTS = {
+    "objectives/views.py": "objectives/test_views.py objectives/test_pictures.py objectives/test_matching.py "
+    "objectives/test_regions.py objectives/test_distillation.py models/test_teacher.py",
+    "objectives/masked_regions.py": "objectives/test_regions.py",
+    "objectives/contrastive.py": "objectives/test_contrastive.py models/test_teacher.py",
+    "objectives/answer_loss.py": "models/test_answering.py",
+    "objectives/distillation.py": "objectives/test_distillation.py",
+    "objectives/consistency.py": "objectives/test_pictures.py",
+    "objectives/combining.py": "objectives/test_combining.py",
+    "objectives/kaleidoscope.py": "objectives/test_kaleido.py",
+    "objectives/matching.py": "objectives/test_matching.py",
+    "objectives/masked.py": "objectives/test_views.py objectives/test_pictures.py objectives/test_regions.py "
+    "objectives/test_kaleido.py models/test_teacher.py",
+    "models/attention.py": "models/test_sight.py models/test_attention.py models/test_two_streams.py",
+    "models/sight.py": "models/test_sight.py models/test_attention.py",
+    "models/momentum.py": "models/test_teacher.py objectives/test_distillation.py",
+    "models/text_cross.py": "models/test_teacher.py",
+    "models/two_streams.py": "models/test_two_streams.py",
+    "models/crossing.py": "models/test_crossing.py",
+    "models/single_stream.py": "models/test_shared_space.py models/test_two_streams.py objectives/test_regions.py "
+    "objectives/test_pictures.py objectives/test_kaleido.py contract/test_probes.py",
+    "models/inputs.py": "models/test_attention.py models/test_two_streams.py models/test_towers.py "
+    "models/test_picture_weights.py objectives/test_regions.py contract/test_probes.py",
+    "models/dual_encoder.py": "models/test_towers.py models/test_answering.py objectives/test_distillation.py "
+    "objectives/test_pictures.py contract/test_probes.py",
+}
+
+MUTATIONS = [
+    # views: what a model is shown
+    Mutation("objectives/views.py", "pixels[:count].lerp(pixels[other_B]", "pixels[:count].lerp(pixels[:count]"),
+    Mutation(
+        "objectives/views.py", "return words.real_BT & ~torch.isin(words.ids_BT, special)", "return words.real_BT"
+    ),
+    Mutation(
+        "objectives/views.py",
+        "targets_BT = torch.where(chosen_BT, ids_BT, IGNORED)",
+        "targets_BT = torch.where(chosen_BT, corrupted_BT, IGNORED)",
+    ),
+    Mutation("objectives/views.py", "(kind_BT < 0.8), self.mask_id", "(kind_BT < 0.0), self.mask_id"),
+    Mutation(
+        "objectives/views.py",
+        "generator=generator).to(ids_BT.device).gather(1, self.word_of(ids_BT))",
+        "generator=generator).to(ids_BT.device)",
+    ),
+    Mutation("objectives/views.py", "((draw_BT < self.share) | (draw_BT == lowest_B1))", "(draw_BT < self.share)"),
+    Mutation("objectives/views.py", "torch.randint(1, self.longest + 1,", "torch.randint(1, self.longest,"),
+    Mutation("objectives/views.py", "left_BT[:, :-step] > step", "left_BT[:, :-step] >= step"),
+    Mutation("objectives/views.py", "(noise_BP - shares_BP)", "(noise_BP + shares_BP)"),
+    Mutation("objectives/views.py", "eligible_BP &= pictures.kept_BP", "eligible_BP |= pictures.kept_BP"),
+    Mutation("objectives/views.py", "eligible_BP & (rank_BP < wanted_B1)", "eligible_BP & (rank_BP <= wanted_B1)"),
+    Mutation("objectives/views.py", "source[chosen] = chosen.roll(1)", "source[chosen] = chosen"),
+    Mutation(
+        "objectives/views.py",
+        "is_match_B = groups.title_B[source] == groups.title_B",
+        "is_match_B = source == torch.arange(B, device=source.device)",
+    ),
+    Mutation(
+        "objectives/views.py", 'if self.negatives == "subcat":', 'if self.negatives == "subcat" and not len(chosen):'
+    ),
+    Mutation("objectives/views.py", "worth_BB.fill_diagonal_(-torch.inf)", "worth_BB.fill_diagonal_(torch.inf)"),
+    Mutation("objectives/views.py", "likeness_BB, -likeness_BB)", "likeness_BB, likeness_BB)"),
+    Mutation(
+        "objectives/views.py", "gumbel_noise_2BB=-(-uniform.log()).log()", "gumbel_noise_2BB=(-uniform.log()).log()"
+    ),
+    Mutation("objectives/masked_regions.py", "blank_BPYX &= ~masked_BP", "blank_BPYX |= masked_BP"),
+    Mutation("objectives/masked_regions.py", "masked_fill(blank_BPYX[:, :, None], BLANK)", "clone()"),
+    Mutation("objectives/masked_regions.py", "real_BP[:, 0] = False", "real_BP[:, 0] = True"),
+    Mutation(
+        "objectives/masked_regions.py", "area[:, :, None] + area[:, None] - shared", "area[:, :, None] + area[:, None]"
+    ),
+    Mutation("objectives/kaleidoscope.py", ".rot90(turns, (-2, -1))", ".rot90(turns, (-1, -2))"),
+    Mutation(
+        "objectives/kaleidoscope.py",
+        "changed_BP3YX[row_B1, chosen[4]] = 0.0",
+        "changed_BP3YX[row_B1, chosen[4]] *= 1.0",
+    ),
+    Mutation("objectives/kaleidoscope.py", "clean_BP3YX[other_B1, chosen[2]]", "clean_BP3YX[row_B1, chosen[2]]"),
+    Mutation("objectives/kaleidoscope.py", "torch.cat([chosen[3], chosen[4]], dim=1)", "chosen[4]"),
+    # objectives: how a guess is judged
+    Mutation(
+        "objectives/contrastive.py",
+        "output.scales[self.between] * output.embeddings[left]",
+        "output.embeddings[left]",
+    ),
+    Mutation(
+        "objectives/contrastive.py",
+        "+ _soft_cross_entropy(logits_BB.T, matches_BB.T)",
+        "+ _soft_cross_entropy(logits_BB, matches_BB)",
+    ),
+    Mutation(
+        "objectives/contrastive.py",
+        "_soft_cross_entropy(logits_BB.T, matches_BB.T)",
+        "_soft_cross_entropy(logits_BB.T, matches_BB)",
+    ),
+    Mutation("objectives/contrastive.py", "targets / targets.sum(1, keepdim=True)", "targets / targets.sum()"),
+    Mutation("objectives/contrastive.py", "soft = (scale.detach() * ", "soft = (scale * "),
+    Mutation(
+        "objectives/contrastive.py",
+        "torch.cat([teacher.embeddings[right], teacher.queue[right]])",
+        "torch.cat([teacher.embeddings[right], teacher.queue[left]])",
+    ),
+    Mutation(
+        "objectives/contrastive.py",
+        "(1 - teacher.share) * hard + teacher.share * soft",
+        "teacher.share * hard + (1 - teacher.share) * soft",
+    ),
+    Mutation("objectives/contrastive.py", "(~facts.product_BK).float().T", "facts.product_BK.float().T"),
+    Mutation("objectives/contrastive.py", "return met_BB | title_matches(batch)", "return met_BB"),
+    Mutation("objectives/answer_loss.py", "return -(targets_BQK * logp_BQK)", "return (targets_BQK * logp_BQK)"),
+    Mutation("objectives/answer_loss.py", "max(len(written.targets_N), 1)", "1"),
+    Mutation("objectives/distillation.py", 'COMPARED = ("image", "title")', 'COMPARED = ("image",)'),
+    Mutation("objectives/consistency.py", ".sum(-1).mean()", ".sum(0).mean()"),
+    Mutation("objectives/combining.py", "losses_K.softmax(0).square()", "losses_K.softmax(0)"),
+    Mutation("objectives/matching.py", "torch.where(is_match_B, 1.0, -1.0)", "torch.where(is_match_B, -1.0, 1.0)"),
+    Mutation("objectives/matching.py", "1 - F.normalize(patches_BPD, dim=-1)", "1 - patches_BPD"),
+    Mutation("objectives/matching.py", "ipot(cost_BPT.detach(),", "ipot(cost_BPT,"),
+    # models: what is seen, and what learns
+    Mutation("models/attention.py", "attn_mask=sees, dropout_p", "attn_mask=None, dropout_p"),
+    Mutation("models/attention.py", "is_causal=causal", "is_causal=False"),
+    Mutation("models/attention.py", "device=q_BHNd.device).tril()", "device=q_BHNd.device).triu()"),
+    Mutation("models/attention.py", "sees = context.real_BM[:, None, None, :]", "sees = None"),
+    Mutation("models/attention.py", 'norm(x) if self.norm_place == "pre" else x', "norm(x)"),
+    Mutation("models/sight.py", "self.turn[:, None, :] <= self.turn", "self.turn[:, None, :] < self.turn"),
+    Mutation("models/sight.py", "order if real is None else order & real", "order"),
+    Mutation("models/sight.py", "(~source_BN).long().cumsum(1) * ~source_BN", "(~source_BN).long().cumsum(1)"),
+    Mutation("models/momentum.py", "self.soft * min(1.0, int(self.steps) / self.ramp_steps)", "self.soft"),
+    Mutation(
+        "models/momentum.py",
+        "ema_update(self.model, model, self.decay)",
+        "ema_update(self.model, model, 1 - self.decay)",
+    ),
+    Mutation(
+        "models/momentum.py", "torch.cat([new.to(queue.dtype), queue])", "torch.cat([queue, new.to(queue.dtype)])"
+    ),
+    Mutation("models/momentum.py", "return super().train(False)", "return super().train(mode)"),
+    Mutation("models/momentum.py", "/ len(embeddings) ** 0.5", "/ len(embeddings)"),
+    Mutation("models/text_cross.py", "self.fusion(title_BTD, Sight(real_BT),", "self.fusion(title_BTD, Sight(),"),
+    Mutation("models/text_cross.py", ".masked_fill(same_BB, -torch.inf)", ".masked_fill(same_BB, 0.0)"),
+    Mutation(
+        "models/text_cross.py",
+        "torch.cat([own_B, own_B, title_B]), torch.cat([own_B, picture_B, own_B])",
+        "torch.cat([own_B, own_B, picture_B]), torch.cat([own_B, title_B, own_B])",
+    ),
+    Mutation("models/text_cross.py", "torch.stack([logits_BB, logits_BB.T])", "torch.stack([logits_BB, logits_BB])"),
+    Mutation(
+        "models/two_streams.py",
+        "cross_patches.cross.context(words_seen(words), real_BT)",
+        "cross_patches.cross.context(patches_seen(patches), real_BP)",
+    ),
+    Mutation("models/two_streams.py", "self.patches(patches, Sight(real_BP))", "self.words(patches, Sight(real_BP))"),
+    Mutation("models/crossing.py", "query=(1, 1), key=(1, -1)", "query=(1, 1), key=(1, 1)"),
+    Mutation("models/inputs.py", "masked_fill(pictures.masked_BP[..., None], 0.0)", "clone()"),
+    Mutation("models/inputs.py", "net.requires_grad_(False)", "net.requires_grad_(True)"),
+    Mutation("models/inputs.py", "self.net.eval()", "self.net.train(mode)"),
+    Mutation(
+        "models/inputs.py",
+        "self.encoder(self.embedding(words, segment), Sight(words.real_BT))",
+        "self.encoder(self.embedding(words, segment))",
+    ),
+    Mutation("models/dual_encoder.py", "F.normalize(x_BD.float(), dim=-1)", "F.normalize(x_BD.float(), dim=0)"),
+    Mutation("models/dual_encoder.py", "self.log_scale.exp().clamp", "self.log_scale.clamp"),
+    Mutation("models/dual_encoder.py", "if batch.mixup else nullcontext()", "if not batch.mixup else nullcontext()"),
+]
+
+
+def faults_of_the_list() -> Iterator[str]:
+    """Faults whose old text is not in its file exactly once, as sentences."""
+    for number, mutation in enumerate(MUTATIONS):
+        count = (ROOT / "shopvl" / mutation.file).read_text("utf-8").count(mutation.old)
+        if count != 1:
+            yield f"{number}: {mutation.file} has {mutation.old!r} {count} times, once was wanted"
+
+
+def main() -> None:
+    """Try every fault that has not been tried, and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("mutations.json"))
+    parser.add_argument("--only", default="", help="A part of the path of files.")
+    told = parser.parse_args()
+    if odd := list(faults_of_the_list()):
+        sys.exit("\n".join(odd))
+    _load_libraries()
+    results = json.loads(told.out.read_text("utf-8")) if told.out.is_file() else {}
+    chosen = [mutation for mutation in MUTATIONS if told.only in mutation.file]
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place) / "copy"
+        for name in COPIED:
+            source = ROOT / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, _made(copy) / name)
+        for file in dict.fromkeys(mutation.file for mutation in chosen):
+            if f"{file}: unchanged" not in results:
+                results[f"{file}: unchanged"] = _tried(copy, file, "", "")
+                _keep(told.out, results)
+            if results[f"{file}: unchanged"][0] != SURVIVED:
+                sys.exit(f"the tests of {file} fail without any fault; mend them first")
+        for mutation in chosen:
+            if _key(mutation) not in results:
+                results[_key(mutation)] = _tried(copy, *mutation)
+                _keep(told.out, results)
+                print(*results[_key(mutation)], _key(mutation), flush=True)
+    _print(chosen, results)
+
+
+def _key(mutation: Mutation) -> str:
+    return f"{mutation.file}: {mutation.old} -> {mutation.new}"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _load_libraries() -> None:
+    """What every test process would load for itself."""
+    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        os.environ[variable] = "1"
+    import accelerate  # noqa: F401
+    import faiss  # noqa: F401
+    import polars  # noqa: F401
+    import pydantic  # noqa: F401
+    import pytest  # noqa: F401
+    import sklearn  # noqa: F401
+    import torch
+    import transformers  # noqa: F401
+
+    torch.set_num_threads(1)  # a pool of threads does not survive a fork
+
+
+def _tried(copy: Path, file: str, old: str, new: str) -> list[str]:
+    """What came of it, and after how many seconds."""
+    path = copy / "shopvl" / file
+    whole = path.read_text("utf-8")
+    if old:
+        path.write_text(whole.replace(old, new), "utf-8")
+    started = time.monotonic()
+    child = os.fork()
+    if not child:
+        _run_tests(copy, TESTS[file].split())
+    try:
+        state = _waited(child, started + LONGEST_SECONDS)
+    finally:
+        path.write_text(whole, "utf-8")
+    return [state, f"{time.monotonic() - started:.0f} s"]
+
+
+def _run_tests(copy: Path, tests: list[str]) -> None:
+    """In a process of its own, which ends here."""
+    import pytest
+
+    os.chdir(copy)
+    sys.path[:] = [str(copy), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
+    sys.dont_write_bytecode = True
+    with Path("log.txt").open("w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        there = [f"tests/{name}" for name in tests if Path("tests", name).is_file()]
+        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *there])
+        sys.stdout.flush()
+    os._exit(int(code))
+
+
+def _waited(child: int, until: float) -> str:
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return SURVIVED if os.waitstatus_to_exitcode(status) == 0 else CAUGHT
+        time.sleep(0.2)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return TOO_LONG
+
+
+def _keep(path: Path, results: dict[str, list[str]]) -> None:
+    path.write_text(json.dumps(results, indent=1), "utf-8")
+
+
+def _print(chosen: list[Mutation], results: dict[str, list[str]]) -> None:
+    states = [results[_key(mutation)][0] for mutation in chosen]
+    for mutation, state in zip(chosen, states, strict=True):
+        print(f"{state:9} {_key(mutation)}")
+    caught = sum(state != SURVIVED for state in states)
+    print(f"{caught} of {len(states)} caught ({caught / len(states):.0%})")
+
+
+if __name__ == "__main__":
+    main()
