@@ -188,11 +188,8 @@ MUTATIONS = [
     Mutation("models/inputs.py", "masked_fill(pictures.masked_BP[..., None], 0.0)", "clone()"),
     Mutation("models/inputs.py", "net.requires_grad_(False)", "net.requires_grad_(True)"),
     Mutation("models/inputs.py", "self.net.eval()", "self.net.train(mode)"),
-    Mutation(
-        "models/inputs.py",
-        "self.encoder(self.embedding(words, segment), Sight(words.real_BT))",
-        "self.encoder(self.embedding(words, segment))",
-    ),
+    Mutation("models/inputs.py", "Sight.causal(real_BT) if self.causal else Sight(real_BT)", "Sight()"),
+    Mutation("models/inputs.py", "last_B = real_BT.sum(1) - 1", "last_B = real_BT.sum(1) * 0"),
     Mutation("models/dual_encoder.py", "F.normalize(x_BD.float(), dim=-1)", "F.normalize(x_BD.float(), dim=0)"),
     Mutation("models/dual_encoder.py", "self.log_scale.exp().clamp", "self.log_scale.clamp"),
     Mutation("models/dual_encoder.py", "if batch.mixup else nullcontext()", "if not batch.mixup else nullcontext()"),

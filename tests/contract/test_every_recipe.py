@@ -89,7 +89,7 @@ def test_saved_and_loaded_is_the_same(design: Design, batch_of, tmp_path) -> Non
             assert torch.equal(values, again.model.features(batch, design.input_choices)[inputs])
 
 
-# which of a recipe's objectives says most about it; matching is a plateau first and a cliff then
+# which of a recipe's objectives says most about it
 HEADLINES = ("prompt-vqa", "kaleido:rotation", "itm", "itc:title-image")
 
 

@@ -42,7 +42,7 @@ def test_every_recipe_is_a_system_with_a_control() -> None:
     experiments = [cell.experiment for cell in read_cells(resource_dir("experiments") / "grids" / "systems.yaml")]
     plain = {each.recipe for each in experiments if not each.shuffle_pairs and not each.without}
     shuffled = {each.recipe for each in experiments if each.shuffle_pairs}
-    assert plain == set(RECIPES)
+    assert plain == set(RECIPES), "give every recipe its runs in experiments/grids/systems.yaml"
     assert shuffled == {name for name, family in RECIPES.items() if family.base.image and family.base.text}
     assert not any(each.contrast for each in experiments)
 
