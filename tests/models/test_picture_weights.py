@@ -17,7 +17,15 @@ from shopvl.models.inputs import PatchEmbedding, VisionTransformer, resampled
 from shopvl.models.weights.pictures import copy_vit
 from shopvl.recipes import find
 
-CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+CLOSE = 1e-5
+
+
+def close(ours: Tensor, theirs: Tensor) -> None:
+    """Within 1e-5 of the larger of one and the largest number; `pytest -s` prints how close."""
+    difference, size = float((ours - theirs).abs().max()), max(1.0, float(theirs.abs().max()))
+    print(f"{difference:.1e} of {size:.1f}", end="; ")
+    assert ours.shape == theirs.shape
+    assert difference <= CLOSE * size
 
 
 def shaken(model: nn.Module, seed: int = 0) -> nn.Module:
@@ -25,7 +33,7 @@ def shaken(model: nn.Module, seed: int = 0) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
     return model.eval()
 
 
@@ -64,8 +72,8 @@ def test_a_tower_equals_timms_with_its_weights(name: str, options: dict[str, Any
     with torch.inference_mode():
         vector, (tokens,) = ours.encode(pixels)
         theirs = vit.forward_features(normalised(vit, pixels))
-        torch.testing.assert_close(vector, vit.forward_head(theirs), **CLOSE)
-    torch.testing.assert_close(tokens, theirs[:, vit.num_prefix_tokens :], **CLOSE)
+        close(vector, vit.forward_head(theirs))
+    close(tokens, theirs[:, vit.num_prefix_tokens :])
 
 
 @pytest.mark.parametrize("size_px", [(96, 64), (32, 80)])
@@ -77,7 +85,7 @@ def test_other_picture_sizes_equal_timms(size_px: tuple[int, int]) -> None:
         ours = tower_for(vit, made_for, read="class")
         copy_vit(ours, vit)
         with torch.inference_mode():
-            torch.testing.assert_close(ours(pixels), vit(normalised(vit, pixels)), **CLOSE)
+            close(ours(pixels), vit(normalised(vit, pixels)))
 
 
 def test_positions_are_interpolated_as_timm_does_and_kept_at_their_own_size() -> None:
@@ -85,7 +93,7 @@ def test_positions_are_interpolated_as_timm_does_and_kept_at_their_own_size() ->
     assert resampled(position, (5, 4), (5, 4)) is position
     for wanted in ((10, 8), (4, 5), (2, 2)):
         expected = resample_abs_pos_embed(position[None], list(wanted), [5, 4], num_prefix_tokens=0)[0]
-        torch.testing.assert_close(resampled(position, (5, 4), wanted), expected)
+        close(resampled(position, (5, 4), wanted), expected)
 
 
 def small_tower(read: str, **options: Any) -> VisionTransformer:
@@ -176,6 +184,6 @@ def test_pictures_alone_in_a_single_stream_equal_timms_vit(make_design, toy_rows
         theirs = vit.forward_features(normalised(vit, batch.pictures.pixels_B3YX))
         output = design.model(batch)
         told = design.model.heads["facts"].map(theirs[:, 0])
-    torch.testing.assert_close(output.states.words_BTD[:, 0], theirs[:, 0], **CLOSE)
-    torch.testing.assert_close(output.states.patches_BPD, theirs[:, 1:], **CLOSE)
-    torch.testing.assert_close(output.predictions["facts"].made, told, **CLOSE)
+    close(output.states.words_BTD[:, 0], theirs[:, 0])
+    close(output.states.patches_BPD, theirs[:, 1:])
+    close(output.predictions["facts"].made, told)
