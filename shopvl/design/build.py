@@ -42,7 +42,7 @@ from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.text_cross import TextCrossModel
 from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder, TwoStreams
-from shopvl.models.weights.start import begin_blocks, begin_towers
+from shopvl.models.weights.start import begin_blocks, begin_image_tower, begin_text_tower, begin_towers
 from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import SPECIAL, Tokenizer
@@ -57,7 +57,7 @@ def tokenizer_for(recipe: Recipe, texts: Iterable[str]) -> Tokenizer:
     match recipe.text:
         case None:
             return Tokenizer.learn((), len(SPECIAL))
-        case parts.TransformersText(name=name):
+        case parts.TransformersText(name=name) | parts.TextTransformer(start=str(name)):
             return Tokenizer(load_transformers_tokenizer(name))
         case parts.TextTransformer(vocabulary=vocabulary, pieces=kind):
             return Tokenizer.learn(texts, vocabulary, kind)
@@ -176,7 +176,10 @@ def _image_tower(part: parts.Image | None, config: dict[str, Any] | None, random
         case parts.PatchTower():
             patches = PatchEmbedding(part.size_px, part.patch_px, part.width)
             encoder = _blocks(part, "pre")
-            return VisionTransformer(patches, encoder, part.read, part.norm_before)
+            tower = VisionTransformer(patches, encoder, part.read, part.norm_before)
+            if part.start is not None and not random_weights:
+                begin_image_tower(tower, load_start(part.start))
+            return tower
         case _:
             raise AssertionError("problems() lets nothing else through as a tower")
 
@@ -186,7 +189,10 @@ def _text_tower(
 ) -> nn.Module:
     match part:
         case parts.TextTransformer():
-            return _text_transformer(part, tokenizer.size)
+            text_tower = _text_transformer(part, tokenizer.size)
+            if part.start is not None and not random_weights:
+                begin_text_tower(text_tower, load_start(part.start))
+            return text_tower
         case parts.WordBag():
             return WordBagTower(tokenizer.size, part.width)
         case parts.TransformersText():

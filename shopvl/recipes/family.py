@@ -100,9 +100,9 @@ def _image(part: Image, mini: bool) -> Image:
         case PatchLinear():
             return replace(part, size_px=size_px, patch_px=10 if mini else 8)
         case PatchTower() if mini:
-            return replace(part, size_px=(80, 64), patch_px=8, layers=4, width=192, heads=3)
+            return replace(part, size_px=(80, 64), patch_px=8, layers=4, width=192, heads=3, start=None)
         case PatchTower():
-            return replace(part, size_px=size_px, patch_px=8, layers=2, width=16, heads=2)
+            return replace(part, size_px=size_px, patch_px=8, layers=2, width=16, heads=2, start=None)
         case PatchCnn() if mini:
             return replace(part, size_px=(80, 64), grid=(5, 4), net=net, frozen=False)
         case PatchCnn():
@@ -129,10 +129,10 @@ def _text(part: Text, mini: bool) -> Text:
     match part:
         case WordPieces():
             return replace(part, max_tokens=tokens, vocabulary=vocabulary)
-        case TextTransformer() if mini:
-            return replace(part, layers=2, width=192, heads=3, max_tokens=tokens, vocabulary=vocabulary)
         case TextTransformer():
-            return replace(part, layers=1, width=16, heads=2, max_tokens=tokens, vocabulary=vocabulary)
+            layers, width, heads = (2, 192, 3) if mini else (1, 16, 2)
+            sizes = {"layers": layers, "width": width, "heads": heads, "max_tokens": tokens, "vocabulary": vocabulary}
+            return replace(part, **sizes, start=None)
         case TransformersText() | WordBag() if mini:
             return WordBag(width=256, max_tokens=tokens, vocabulary=vocabulary)
         case TransformersText() | WordBag():

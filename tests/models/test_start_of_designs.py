@@ -1,11 +1,14 @@
 """Whole designs that begin as a model of transformers in a local folder, its tokenizer included."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import transformers
+from safetensors.torch import save_file
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 from torch import nn
@@ -15,6 +18,7 @@ from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.models.weights.two_towers import STATISTICS
 from shopvl.recipes import find
+from shopvl.recipes.parts import PatchTower, TextTransformer
 
 TITLES = ["Navy Blue Shirt for Men", "red running shoes", "a dress", "Nike Unisex Grey Socks with Stripes"]
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -103,3 +107,36 @@ def test_two_towers_begin_as_clip_alone(clip, make_design, tmp_path: Path) -> No
     tri_clip = find("tri-clip", "tiny")
     began = replace(tri_clip, fusion=replace(tri_clip.fusion, start=str(clip[0])))
     assert "dual-enc begins as a CLIP where its towers are vit and text-transformer" in began.problems()
+
+
+def test_each_tower_begins_as_a_model_of_its_own(make_design, tmp_path: Path) -> None:
+    tokenizer = save_tokenizer(tmp_path / "bert", {"bos_token": "[CLS]", "eos_token": "[SEP]"}, framed=True)
+    sizes = {"hidden_size": 16, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+    bert = shaken(transformers.BertModel(transformers.BertConfig(vocab_size=len(tokenizer), **sizes)))
+    bert.save_pretrained(tmp_path / "bert")
+    arguments = {"mlp_ratio": 4, "img_size": [32, 32]}
+    vit = shaken(timm.create_model("test_vit", num_classes=0, **arguments))
+    stated = {"architecture": "test_vit", "num_classes": 0, "model_args": arguments}
+    stated["pretrained_cfg"] = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    (tmp_path / "vit").mkdir()
+    (tmp_path / "vit" / "config.json").write_text(json.dumps(stated))
+    save_file(vit.state_dict(), tmp_path / "vit" / "model.safetensors")
+    recipe = find("tri-clip", "tiny")
+    blocks = {"layers": 3, "width": 16, "heads": 2, "norm": "post", "eps": 1e-12}
+    design = make_design(
+        replace(
+            recipe,
+            image=PatchTower(
+                size_px=(32, 32), patch_px=16, layers=6, width=64, heads=2, read="class", start=str(tmp_path / "vit")
+            ),
+            text=TextTransformer(**blocks, max_tokens=20, start=str(tmp_path / "bert")),
+        )
+    )
+    design.model.eval()
+    words = design.loader.words(TITLES)
+    pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        states = design.model.text_tower.read(words, "title")[1]
+        expected = bert(words.ids_BT, attention_mask=words.real_BT.long()).last_hidden_state
+        torch.testing.assert_close(states[words.real_BT], expected[words.real_BT], **CLOSE)
+        torch.testing.assert_close(design.model.image_tower(pixels), vit(pixels * 2 - 1), **CLOSE)

@@ -59,7 +59,8 @@ class PatchTower:
     """A vision transformer of our own as an image tower: square cells and blocks.
 
     What is read is the mean of the cells, or the state of a class token before them. `norm_before`: cells are normed
-    before the first block (CLIP). `eps` is what norms add to variances, None: what ours do.
+    before the first block (CLIP). `eps` is what norms add to variances, None: what ours do. `start` names a ViT of timm
+    or a CLIP of transformers, or a local folder, that the tower begins as; None: random weights.
     """
 
     kind: Literal["vit"] = "vit"
@@ -73,6 +74,7 @@ class PatchTower:
     norm_before: bool = False
     activation: Activation = "gelu"
     eps: Eps = None
+    start: str | None = None
 
 
 CellNet = Annotated[TimmImage | ThumbnailImage, Field(discriminator="kind")]

@@ -16,7 +16,9 @@ class TextTransformer:
 
     What is read is the mean of the words, or the state of the last, which ends the text. In `causal` sight a word sees
     those before it and itself (GPT, CLIP). Blocks are normed before (`pre`) or after (`post`, BERT) what they add;
-    `norm_words`: also before the first block. `eps` is what norms add to variances, None: what ours do.
+    `norm_words`: also before the first block. `eps` is what norms add to variances, None: what ours do. `start` names a
+    text model or CLIP of transformers, or a local folder, that the tower begins as, tokenizer included; None: random
+    weights, and pieces learned from the catalog.
     """
 
     kind: Literal["text-transformer"] = "text-transformer"
@@ -33,6 +35,7 @@ class TextTransformer:
     norm_words: bool = True
     activation: Activation = "gelu"
     eps: Eps = None
+    start: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
