@@ -111,6 +111,8 @@ class PictureCells(PerProduct):
 
     pixels_BP3YX: Tensor  # float32 in [0, 1], each of one size
     boxes_BP5: Tensor  # float32: their x0, x1, y0, y1 and area, all as shares of the picture
+    product_share_BP: Tensor | None = None  # float32, the share of product in each, of regions
+    facts_BPK: Tensor | None = None  # bool: which facts each is known to show, where regions' classes are guessed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +263,7 @@ BROUGHT_BY = {
     "product shares": "the objectives pix-rec and mpm-kl bring them, on patches",
     "cells": "the image parts kaleido and region cut them",
     "groups": "a training batch (`Collator.training_batch`) brings them",
+    "region facts": "a training batch (`Collator.training_batch`) of a recipe with region brings them",
     "facts": "a training batch (`Collator.training_batch`) brings them",
     "questions": "the objective prompt-vqa brings them",
     "answer targets": "a training batch of a recipe with the objective prompt-vqa brings them",

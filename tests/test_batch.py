@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import shopvl
-from shopvl.batch import BROUGHT_BY, Batch, Output, Pictures, Words, require
+from shopvl.batch import BROUGHT_BY, Batch, Output, PictureCells, Pictures, Words, require
 from shopvl.errors import MissingInputError
 from shopvl.models.prediction_heads import Fused, RegionClassHead
 from shopvl.objectives.predicting import PredictionLoss
@@ -19,8 +19,9 @@ def test_an_objective_says_what_it_lacks_and_what_brings_it() -> None:
     with pytest.raises(MissingInputError, match=r"^the objective mlm lacks a prediction of words; its recipe"):
         PredictionLoss("mlm", 1.0, Plain(), (("words", "cross-entropy"),))(Output(), Batch())
     states = torch.zeros(2, 3, 4)
-    masked = Pictures(pixels_B3YX=torch.zeros(2, 3, 4, 4), masked_BP=torch.ones(2, 3, dtype=torch.bool))
-    with pytest.raises(MissingInputError, match=r"^the head of region classes lacks facts; a training batch .* them$"):
+    cells = PictureCells(pixels_BP3YX=torch.zeros(2, 3, 3, 4, 4), boxes_BP5=torch.zeros(2, 3, 5))
+    masked = Pictures(pixels_B3YX=torch.zeros(2, 3, 4, 4), cells=cells, masked_BP=torch.ones(2, 3, dtype=torch.bool))
+    with pytest.raises(MissingInputError, match=r"^the head of region classes lacks region facts; a training batch .*"):
         RegionClassHead(4, 4, 3)(Fused(Batch(pictures=masked), states, states, states[:, 0], states))
     alone = Batch(pictures=Pictures(pixels_B3YX=torch.zeros(2, 3, 4, 4)))
     with pytest.raises(MissingInputError, match="the view of masked patches lacks product shares; the objectives pix-"):

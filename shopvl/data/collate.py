@@ -36,7 +36,7 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import Query, facts_named, make_query, says
 from shopvl.data.absent_title import TitleCheck
 from shopvl.data.augment import add_promotion_overlay, drop_words, remove_phrase
-from shopvl.data.product_cells import product_cells
+from shopvl.data.product_cells import product_cells, region_facts
 from shopvl.data.rows import Row, ValidRow, is_of_no_category, pairs, subcategory
 from shopvl.errors import DesignError
 from shopvl.recipes.parts import (
@@ -47,7 +47,7 @@ from shopvl.recipes.parts import (
     Regions,
     WordBag,
 )
-from shopvl.recipes.parts.objectives import NAMED, Answers
+from shopvl.recipes.parts.objectives import NAMED, Answers, Need
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.grams import gram_rows, padded
 from shopvl.text.prompts import PromptBook, Question, questions_of
@@ -171,9 +171,10 @@ class Collator:
             cells = product_cells(pixels_B3YX, self.recipe.image, printed or [()] * len(pixels))
             return replace(picture_tensors, cells=cells)
         drop_tokens, grid = self.recipe.leave_out, self.recipe.patch_grid
-        if grid is None or not (self._guesses or isinstance(drop_tokens, KeepSubjectTokens) or (drop_tokens and rng)):
+        guesses = self._asks("product shares")
+        if grid is None or not (guesses or isinstance(drop_tokens, KeepSubjectTokens) or (drop_tokens and rng)):
             return picture_tensors
-        asks_shares = self._guesses or not (isinstance(drop_tokens, BiasDrop) and drop_tokens.bias == 0)
+        asks_shares = guesses or not (isinstance(drop_tokens, BiasDrop) and drop_tokens.bias == 0)
         shares_BRC = subject_shares(pixels_B3YX, grid) if asks_shares else np.zeros((len(pixels), *grid), np.float32)
         kept_BRC = None
         match drop_tokens:
@@ -185,12 +186,11 @@ class Collator:
         return replace(
             picture_tensors,
             kept_BP=None if kept_BRC is None else torch.from_numpy(kept_BRC).flatten(1),
-            product_share_BP=torch.from_numpy(shares_BRC).flatten(1) if self._guesses else None,
+            product_share_BP=torch.from_numpy(shares_BRC).flatten(1) if guesses else None,
         )
 
-    @cached_property
-    def _guesses(self) -> bool:
-        return any("product shares" in part.needs for part in self.recipe.objectives)
+    def _asks(self, need: Need) -> bool:
+        return any(need in part.needs for part in self.recipe.objectives)
 
     def inference_batch(self, group: Sequence[ValidRow]) -> Batch:
         """Rows with the same inputs, as they are, without queries or facts."""
@@ -256,6 +256,10 @@ class Collator:
             dropout = self.recipe.augment.word_dropout
             titles = [drop_words(row["title"], dropout, draw) for row, draw in zip(rows, own, strict=True)]
         facts_BK = self._facts([self.facts_of(row) for row in rows])
+        image = self.recipe.image
+        if pictures is not None and pictures.cells is not None and isinstance(image, Regions):
+            told = region_facts(pictures.cells, image, facts_BK, printed, self.ontology)
+            pictures = replace(pictures, cells=replace(pictures.cells, facts_BPK=told))
         questions, input_mask_BI = None, None
         if self._answers is not None:
             rates = self._answers
@@ -305,7 +309,7 @@ class Collator:
                 printed.append(
                     self._boxed([(word["text"], word["box"]) for word in row["printed"] or ()], picture, crop)
                 )
-            if self._consistent:
+            if self._asks("overlaid pictures"):
                 overlaid.append(to_pixels(self._promoted(picture, draw), self.size_px, crop))
         pictures = self.to_pictures(pixels, rng, printed or None)
         return pictures, self.to_pictures(overlaid, rng, printed or None) if overlaid else None, printed
@@ -319,10 +323,6 @@ class Collator:
     def verbalizer(self) -> Verbalizer:
         """The answers by their names."""
         return Verbalizer(self.ontology, _book())
-
-    @cached_property
-    def _consistent(self) -> bool:
-        return any("overlaid pictures" in part.needs for part in self.recipe.objectives)
 
     @cached_property
     def _answers(self) -> Answers | None:

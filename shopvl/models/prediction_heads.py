@@ -183,8 +183,8 @@ class RegionClassHead(PredictionHead):
     """Classes of masked regions, from what stands around them; and of each from its own features.
 
     The latter is a linear map to K classes that stands in for a detector. It is trained along, as is the net that made
-    the features, unless frozen: what is known of a product, all facts alike, holds for each of its regions, and the
-    last class says that nothing is known.
+    the features, unless frozen, by what each region is known to show, all facts alike; the last class says that nothing
+    is known, as of a region without product.
     """
 
     def __init__(self, width: int, features: int, classes: int) -> None:
@@ -193,19 +193,20 @@ class RegionClassHead(PredictionHead):
         self.guess = nn.Sequential(transform(width), nn.Linear(width, classes))
 
     def forward(self, seen: Fused) -> Mapping[str, Prediction]:
-        """`region-classes` and `region-labels` (N, K)."""
-        masked_BP = seen.masked
-        if masked_BP is None:
+        """`region-classes` and `region-labels` (N, K), and `region-class`: the likeliest but for "nothing"."""
+        pictures, masked_BP = seen.batch.pictures, seen.masked
+        if pictures is None or masked_BP is None:
             return {}
-        facts = require(seen.batch.facts, "facts", by="the head of region classes")
+        cells = require(pictures.cells, "cells", by="the head of region classes")
+        facts_BPK = require(cells.facts_BPK, "region facts", by="the head of region classes")
         features_BPF = require(seen.features_BPF, "cells", by="a guess at masked regions")
-        told_NK = self.tell(features_BPF[masked_BP]).float()
-        known_BK = torch.cat([facts.product_BK, ~facts.product_BK.any(1, keepdim=True)], dim=1).float()
-        known_BK /= known_BK.sum(1, keepdim=True)
+        facts_NK, told_NK = facts_BPK[masked_BP], self.tell(features_BPF[masked_BP]).float()
+        known_NK = torch.cat([facts_NK, ~facts_NK.any(1, keepdim=True)], dim=1).float()
         guessed_NK = self.guess(seen.patches_BPD[masked_BP]).float()
         return {
             "region-classes": Prediction(made=guessed_NK, true=told_NK.detach()),
-            "region-labels": Prediction(made=told_NK, true=known_BK[masked_BP.nonzero()[:, 0]]),
+            "region-class": Prediction(made=guessed_NK, true=told_NK[:, :-1].argmax(1)),
+            "region-labels": Prediction(made=told_NK, true=known_NK / known_NK.sum(1, keepdim=True)),
         }
 
 

@@ -12,6 +12,7 @@ from shopvl.recipes.parts.objectives import (
     MaskedPatches,
     MaskedRegionClasses,
     MaskedRegionFeatures,
+    MaskedRegionTopClass,
     MaskedSegments,
     MaskedWords,
     NextWords,
@@ -59,5 +60,8 @@ def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
             return loss(cells_view(recipe, tokenizer), ("region-features", "squared-error"))
         # ViLBERT (arXiv:1908.02265) and UNITER, whose classes come from a pretrained detector
         case MaskedRegionClasses():
-            view = cells_view(recipe, tokenizer)
-            return loss(view, ("region-classes", "divergence"), ("region-labels", "cross-entropy"))
+            hard = isinstance(part, MaskedRegionTopClass)
+            guess: tuple[str, Measure] = ("region-class", "cross-entropy") if hard else ("region-classes", "divergence")
+            first = next(other for other in recipe.objectives if isinstance(other, MaskedRegionClasses))
+            teach: tuple[tuple[str, Measure], ...] = (("region-labels", "cross-entropy"),) if part == first else ()
+            return loss(cells_view(recipe, tokenizer), guess, *teach)

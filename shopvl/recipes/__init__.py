@@ -9,7 +9,7 @@ from shopvl.recipes.family import SIZES, Family, SizeName
 from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import Recipe
-from shopvl.recipes.regions import INTERBERT, UNITER, VILBERT
+from shopvl.recipes.regions import INTERBERT, UNICODER_VL, UNITER, VILBERT
 from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VILT, VIT
 
 RECIPES: dict[str, Family] = {
@@ -22,6 +22,7 @@ RECIPES: dict[str, Family] = {
     "translated": TRANSLATED,
     "pixel-bert": PIXEL_BERT,
     "uniter": UNITER,
+    "unicoder-vl": UNICODER_VL,
     "vilbert": VILBERT,
     "interbert": INTERBERT,
     "fashionbert": FASHIONBERT,

@@ -30,7 +30,9 @@ TRI_CLIP = Family(
         ),
         schedule=WarmupCosine(peak_lr=3e-5, batch_size=512, chunk_size=64),
         source="three-way contrast over CLIP (arXiv:2103.00020)",
-        differs="queries are a third view; products of one title, and all products that satisfy a query, are positives",
+        differs="queries are a third view; products of one title, and all products that satisfy a query, are "
+        "positives; the text tower is a BERT; at mini neither tower is a transformer: a residual net for thumbnails "
+        "and a bag of words, both from nothing",
     ),
     at_mini={
         "schedule": WarmupCosine(peak_lr=3e-3, batch_size=256, clip_norm=5.0, half_size_share=0.3, weight_decay=0.3)

@@ -7,6 +7,10 @@ from shopvl.recipes.parts import KaleidoCells, PatchCnn, SingleStream, TimmImage
 from shopvl.recipes.parts.objectives import KaleidoTask, MaskedFeatures, MaskedWords, Matching
 from shopvl.recipes.recipe import Recipe
 
+# trained from nothing, norms before are the steadier (arXiv:2002.04745)
+_AT_MINI = {"fusion": SingleStream(layers=4, width=192, heads=3)}
+_AT_TINY = {"fusion": SingleStream(layers=2, width=16, heads=2)}
+
 FASHIONBERT = Family(
     Recipe(
         name="fashionbert",
@@ -17,15 +21,22 @@ FASHIONBERT = Family(
             frozen=True,
         ),
         text=WordPieces(max_tokens=64, vocabulary=8000),
-        fusion=SingleStream(layers=12, width=768, heads=12, start="vit_base_patch32_224"),
-        objectives=(MaskedWords(share=0.15), MaskedFeatures(share=0.2), Matching(share=0.5, negatives="subcat")),
+        fusion=SingleStream(layers=12, width=768, heads=12, start="bert-base-uncased", norm="post"),
+        objectives=(
+            MaskedWords(share=0.15, whole_words=False),
+            MaskedFeatures(share=0.2),
+            Matching(share=0.5, negatives="subcat"),
+        ),
         combine="adaptive-losses",
         schedule=WarmupCosine(peak_lr=2e-5, warmup_share=0.1, weight_decay=0.01, batch_size=64),
         source="FashionBERT (arXiv:2005.09801)",
-        differs="patches that show product are hidden, about a tenth of all, not any; pre-norm blocks that begin as a "
-        "ViT's instead of BERT's; matching is judged on whole pairs, in a pass of its own; at mini the net over "
-        "patches learns from nothing, and what is guessed is what it makes of them at that step",
-    )
+        differs="patches that show product are hidden, about a tenth of all, not any; matching is judged on whole "
+        "pairs, in a pass of its own; as many words are hidden as the share says, not ten at most; words' vectors "
+        "begin from nothing, as the pieces are the catalog's; at mini blocks are pre-norm and begin from nothing, as "
+        "does the net over patches, so that what is guessed is what it makes of them at that step",
+    ),
+    at_mini=_AT_MINI,
+    at_tiny=_AT_TINY,
 )
 
 KALEIDO_BERT = Family(
@@ -38,7 +49,7 @@ KALEIDO_BERT = Family(
             frozen=True,
         ),
         objectives=(
-            MaskedWords(share=0.15),
+            MaskedWords(share=0.15, whole_words=False),
             Matching(share=0.5, negatives="subcat"),
             KaleidoTask(task="rotation"),
             KaleidoTask(task="jigsaw"),
@@ -50,6 +61,10 @@ KALEIDO_BERT = Family(
         source="Kaleido-BERT (arXiv:2103.16110)",
         differs="the product's box comes from the picture's border colours, not a saliency network; words are aligned "
         "with the cells they look at most in this model's own last block, not in a captioner trained apart; matching "
-        "is judged on whole pairs, in a pass of its own; one map guesses grey and blank cells alike",
-    )
+        "is judged on whole pairs, in a pass of its own; one map guesses grey and blank cells alike; words' vectors "
+        "begin from nothing, as the pieces are the catalog's; at mini blocks are pre-norm and begin from nothing, as "
+        "does the net over cells, so that what is to be guessed changes",
+    ),
+    at_mini=_AT_MINI,
+    at_tiny=_AT_TINY,
 )

@@ -36,7 +36,9 @@ PROMPT_MASK = Family(
         schedule=WarmupCosine(peak_lr=2e-5, batch_size=128),
         source="cloze questions (PET, arXiv:2001.07676) over a fused picture and title (ViLT, arXiv:2102.03334)",
         differs="prompts share one pass of the product and never see each other; answers are the text vectors of "
-        "values, unknown among them",
+        "values, unknown among them; to the cloze are added a weight per n-gram of the title and answer, a learned "
+        "vector per answer, and a linear map of the picture's pooled vector; after training these alone are fitted "
+        "anew, with all else frozen; the towers are two, as in stage 1, and only a few blocks over them fuse",
     ),
     at_mini=_AT_MINI,
     at_tiny=_AT_TINY,

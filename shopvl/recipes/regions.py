@@ -15,6 +15,7 @@ from shopvl.recipes.parts import (
 from shopvl.recipes.parts.objectives import (
     MaskedRegionClasses,
     MaskedRegionFeatures,
+    MaskedRegionTopClass,
     MaskedSegments,
     MaskedWords,
     Matching,
@@ -27,9 +28,16 @@ _REGIONS = (
     "has a detector's boxes; what a hidden region covers is blank in the others, as regions are nested"
 )
 _CLASSES = (
-    "classes of regions are the catalog's categories and values, told by a head that learns beside from what is known "
-    "of each product, not a detector's"
+    "classes of regions are the catalog's categories and values, told by a head that learns beside from what each "
+    "region is known to show, not a detector's: all facts of a product where it shows product, none elsewhere, and "
+    "those that a printed word names"
 )
+_NOTHING = (
+    "words' vectors begin from nothing, as the pieces are the catalog's; at mini blocks are pre-norm and begin from "
+    "nothing, as does the net over regions, so that what is to be guessed changes"
+)
+_AT_MINI = {"fusion": SingleStream(layers=4, width=192, heads=3)}
+_AT_TINY = {"fusion": SingleStream(layers=2, width=48, heads=3)}
 
 UNITER = Family(
     Recipe(
@@ -38,9 +46,9 @@ UNITER = Family(
             size_px=(320, 320), net=TimmImage(name="resnet50", size_px=(64, 64), pretrained=True), frozen=True
         ),
         text=WordPieces(max_tokens=60, vocabulary=8000),
-        fusion=SingleStream(layers=12, width=768, heads=12, start="vit_base_patch32_224"),
+        fusion=SingleStream(layers=12, width=768, heads=12, start="bert-base-uncased", norm="post"),
         objectives=(
-            MaskedWords(share=0.15, conditional=True),
+            MaskedWords(share=0.15, conditional=True, whole_words=False),
             MaskedRegionFeatures(share=0.15),
             MaskedRegionClasses(share=0.15),
             Matching(share=0.5, negatives="subcat"),
@@ -48,11 +56,26 @@ UNITER = Family(
         ),
         schedule=WarmupCosine(peak_lr=5e-5, warmup_share=0.1, weight_decay=0.01, batch_size=64),
         source="UNITER (arXiv:1909.11740)",
-        differs=f"{_REGIONS}; {_CLASSES}; false pictures are of the same sub-category; all tasks at every step, not "
-        "one; features are guessed by their mean squared error, not the sum; pre-norm blocks that begin as a ViT's "
-        "instead of BERT's; at mini the net over regions learns from nothing, so what is to be guessed changes",
+        differs=f"{_REGIONS}; {_CLASSES}; the one likeliest class (`mrc`) is not guessed beside, as in the released "
+        "mix of tasks; false pictures are of the same sub-category; all tasks at every step, not one; features are "
+        f"guessed by their mean squared error, not the sum; {_NOTHING}",
     ),
-    at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3)},
+    at_mini=_AT_MINI,
+    at_tiny=_AT_TINY,
+)
+
+UNICODER_VL = Family(
+    replace(
+        UNITER.base,
+        name="unicoder-vl",
+        objectives=(MaskedWords(share=0.15, whole_words=False), MaskedRegionTopClass(share=0.15), Matching(share=0.5)),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
+        source="Unicoder-VL (arXiv:1908.06066)",
+        differs=f"{_REGIONS}; {_CLASSES}; the likeliest class is that of this head at that step, and never that "
+        f"nothing is known; {_NOTHING}",
+    ),
+    at_mini=_AT_MINI,
+    at_tiny=_AT_TINY,
 )
 
 VILBERT = Family(
@@ -61,12 +84,11 @@ VILBERT = Family(
         name="vilbert",
         text=WordPieces(max_tokens=36, vocabulary=8000),
         fusion=CoAttention(text_layers=6, layers=6, width=768, heads=12),
-        objectives=(MaskedWords(share=0.15), MaskedRegionClasses(share=0.15), Matching(share=0.5)),
+        objectives=(MaskedWords(share=0.15, whole_words=False), MaskedRegionClasses(share=0.15), Matching(share=0.5)),
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
         source="ViLBERT (arXiv:1908.02265)",
-        differs=f"{_REGIONS}; {_CLASSES}; hidden regions never show; both streams are equally wide; whole words are "
-        "hidden together; pre-norm blocks that begin from nothing, not BERT's; at mini the net over regions does so, "
-        "too",
+        differs=f"{_REGIONS}; {_CLASSES}; hidden regions never show, where a tenth does; both streams are equally "
+        "wide; pre-norm blocks that begin from nothing, not BERT's; at mini the net over regions does so, too",
     )
 )
 

@@ -40,8 +40,9 @@ VILT = Family(
         objectives=(MaskedWords(share=0.15), Matching(share=0.5), WordPatchAlignment(share=0.5, weight=0.1)),
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=256),
         source="ViLT (arXiv:2102.03334)",
-        differs="fixed picture size instead of up to 200 sampled patches; word pieces learned from the catalog; "
-        "no RandAugment, whose colour jitter would change the colour asked for",
+        differs="fixed picture size instead of up to 200 sampled patches; no class token of the picture; word pieces "
+        "learned from the catalog, whose vectors begin from nothing, not BERT's; no RandAugment, whose colour jitter "
+        "would change the colour asked for; at mini all begins from nothing",
     )
 )
 
@@ -53,7 +54,8 @@ TRANSLATED = Family(
         source="attention translated between words and patches (after TransE, NIPS 2013), in ViLT (arXiv:2102.03334)",
         differs="a word that looks at patches asks as itself plus a vector that each block learns, a patch that looks "
         f"at words as itself minus it, from zero on; else {VILT.base.differs}",
-    )
+    ),
+    at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3, crossing="transe-q")},
 )
 
 PIXEL_BERT = Family(
@@ -61,13 +63,16 @@ PIXEL_BERT = Family(
         VILT.base,
         name="pixel-bert",
         image=GridCnn(net=TimmImage(name="resnet50", size_px=(448, 448), pretrained=True), grid=(14, 14)),
-        objectives=(MaskedWords(share=0.15), Matching(share=0.5)),
+        fusion=SingleStream(layers=12, width=768, heads=12, start="bert-base-uncased", norm="post"),
+        objectives=(MaskedWords(share=0.15, whole_words=False), Matching(share=0.5)),
         leave_out=BiasDrop(share=0.5),
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
         source="Pixel-BERT (arXiv:2004.00849)",
         differs="pictures of a fixed 448 px, whose 196 cells are not pooled once more; half of them, about the "
-        "paper's 100, enter while training; cells have learned positions; pre-norm blocks that begin as a ViT's "
-        "instead of BERT's; one AdamW for the net and the transformer",
+        "paper's 100, enter while training; cells have learned positions; words' vectors begin from nothing, as the "
+        "pieces are the catalog's; one AdamW for the net and the transformer; at mini blocks are pre-norm and begin "
+        "from nothing, as does the net",
     ),
+    at_mini={"fusion": SingleStream(layers=4, width=192, heads=3)},
     at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3)},
 )

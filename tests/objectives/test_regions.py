@@ -11,7 +11,6 @@ from shopvl.batch import (
     IGNORED,
     Batch,
     Groups,
-    KnownFacts,
     Output,
     PictureCells,
     Pictures,
@@ -24,7 +23,7 @@ from shopvl.objectives.objective import build_objective
 from shopvl.objectives.views import Compose, MaskedSegmentsView, MaskedTokens, TfidfNegatives
 from shopvl.objectives.views import title_likeness as likeness_of
 from shopvl.recipes import find
-from shopvl.recipes.parts.objectives import MaskedRegionClasses, MaskedRegionFeatures
+from shopvl.recipes.parts.objectives import MaskedRegionClasses, MaskedRegionFeatures, MaskedRegionTopClass
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.vision.kaleido import kaleido_boxes, kaleido_cells
 
@@ -93,35 +92,46 @@ def test_region_losses_are_their_definitions() -> None:
     torch.manual_seed(0)
     hidden = torch.zeros(2, 4, dtype=torch.bool)
     hidden[0, 1] = hidden[0, 3] = hidden[1, 2] = True
-    facts = torch.tensor([[True, False, True], [False, False, False]])
+    facts = torch.zeros(2, 4, 3, dtype=torch.bool)
+    facts[0, 1, 0] = facts[0, 1, 2] = facts[0, 3, 0] = True
     told, guessed = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4)
     features, guesses = torch.randn(3, 5), torch.randn(3, 5)
     batch = Batch(
-        pictures=Pictures(pixels_B3YX=torch.zeros(len(hidden), 3, 1, 1), masked_BP=hidden),
-        facts=KnownFacts(product_BK=facts, query_BK=facts),
+        pictures=Pictures(
+            pixels_B3YX=torch.zeros(2, 3, 1, 1),
+            masked_BP=hidden,
+            cells=PictureCells(
+                pixels_BP3YX=torch.zeros(2, 4, 3, 1, 1), boxes_BP5=torch.zeros(2, 4, 5), facts_BPK=facts
+            ),
+        )
     )
     head = RegionClassHead(5, 5, 4)
     head.tell, head.guess = torch.nn.Identity(), torch.nn.Identity()  # what stands there is what they say
     given = torch.zeros(2, 4, 4).masked_scatter(hidden[..., None], told)
     fused = Fused(batch, given, torch.zeros(2, 4, 4).masked_scatter(hidden[..., None], guessed), given[:, 0], given)
     output = Output(predictions={**head(fused), "region-features": Prediction(made=guesses, true=features)})
-    known = [[0.5, 0, 0.5, 0], [0.5, 0, 0.5, 0], [0, 0, 0, 1.0]]  # nothing is known of the second product
-    expected, target = 0.0, told.detach()
+    known = [[0.5, 0, 0.5, 0], [1.0, 0, 0, 0], [0, 0, 0, 1.0]]  # nothing is known of the last
+    divergence, teaching, top, target = 0.0, 0.0, 0.0, told.detach()
     for n in range(3):
         p, q = target[n].softmax(0), guessed[n].softmax(0)
-        expected += float((p * (p / q).log()).sum()) / 3
-        expected -= sum(known[n][k] * float(p[k].log()) for k in range(4)) / 3
+        divergence += float((p * (p / q).log()).sum()) / 3
+        teaching -= sum(known[n][k] * float(p[k].log()) for k in range(4)) / 3
+        top -= float(q[max(range(3), key=lambda k: float(p[k]))].log()) / 3  # "nothing" is never the target
     loss = loss_of(MaskedRegionClasses())(output, batch)
-    assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
+    assert float(loss.detach()) == pytest.approx(divergence + teaching, rel=1e-5)
+    hard = loss_of(MaskedRegionTopClass())(output, batch)
+    assert float(hard.detach()) == pytest.approx(top + teaching, rel=1e-5)
+    beside = loss_of(MaskedRegionTopClass(), MaskedRegionClasses())(output, batch)  # the first of them teaches
+    assert float(beside.detach()) == pytest.approx(top, rel=1e-5)
     loss.backward()  # the divergence does not teach the teller: its gradient is that of the cross-entropy alone
     torch.testing.assert_close(told.grad, (target.softmax(1) - torch.tensor(known)) / 3)
     squared = sum(float((features[n, f] - guesses[n, f]) ** 2) for n in range(3) for f in range(5)) / 15
     assert float(loss_of(MaskedRegionFeatures())(output, batch)) == pytest.approx(squared, rel=1e-5)
 
 
-def loss_of(part):
-    """The loss of an objective of the recipe uniter."""
-    recipe = replace(find("uniter", "tiny"), objectives=(part,))
+def loss_of(part, *before):
+    """The loss of an objective of the recipe uniter, after others."""
+    recipe = replace(find("uniter", "tiny"), objectives=(*before, part))
     return build_objective(part, recipe, Tokenizer.learn(["a shirt"], 50))
 
 

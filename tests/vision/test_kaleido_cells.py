@@ -4,10 +4,12 @@ import random
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from shopvl.data.product_cells import MIN_BOX_PRODUCT_SHARE
 from shopvl.recipes import find
+from shopvl.recipes.parts import Augment
 from shopvl.vision.kaleido import kaleido_boxes, kaleido_cells, level_slices
 from shopvl.vision.quick import subject_boxes, subject_shares
 
@@ -112,3 +114,31 @@ def test_words_on_the_product_are_regions_the_largest_first(make_design, toy_row
         after = design.model.features(other, [("image",)])["image"]
     assert not torch.allclose(before[0], after[0], atol=1e-4)
     torch.testing.assert_close(before[1], after[1])
+
+
+def test_a_region_is_known_to_show_what_holds_where_product_is_and_what_its_word_names(make_design, toy_rows) -> None:
+    recipe = find("uniter", "tiny")
+    recipe = replace(recipe, image=replace(recipe.image, words=2), augment=Augment(flip=False, crop_share=0.0))
+    design = make_design(recipe)
+    row, facts = toy_rows[0], design.ontology.facts
+    own = next(facts[n] for n in design.loader.facts_of(row) if facts[n].kind == "value")
+    other = next(fact for fact in facts if fact.property == own.property and fact.value != own.value)
+    printed = [
+        {"text": f"{own.value} {other.value}", "box": (0.1, 0.4, 0.9, 0.6)},
+        {"text": "xqz", "box": (0.4, 0.1, 0.6, 0.2)},
+    ]
+    batch = design.loader.training_batch([{**row, "printed": printed}], random.Random(0))
+    cells, known = batch.pictures.cells, batch.facts.product_BK[0]
+    shares = subject_shares((batch.pictures.pixels_B3YX.numpy() * 255).round().astype(np.uint8), (8, 8))[0]
+    for place, (x0, x1, y0, y1, _) in enumerate(cells.boxes_BP5[0, :-2].tolist()):
+        inside = [
+            (max(0.0, min(x1, (c + 1) / 8) - max(x0, c / 8)) * max(0.0, min(y1, (r + 1) / 8) - max(y0, r / 8)), r, c)
+            for r in range(8)
+            for c in range(8)
+        ]
+        share = sum(area * float(shares[r, c]) for area, r, c in inside) / sum(area for area, _, _ in inside)
+        assert float(cells.product_share_BP[0, place]) == pytest.approx(share, abs=1e-5)
+        assert torch.equal(cells.facts_BPK[0, place], known if share >= 0.05 else torch.zeros_like(known))
+    named = cells.facts_BPK[0, -2].nonzero()[:, 0].tolist()
+    assert [design.ontology.facts[number].value for number in named] == [own.value]
+    assert not cells.facts_BPK[0, -1].any()

@@ -351,8 +351,9 @@ class MaskedRegionFeatures(ObjectivePart):
 class MaskedRegionClasses(ObjectivePart):
     """Predict the classes of masked regions: categories and values, as a head predicts them from the region alone.
 
-    That head takes the place of a detector; it is trained along, from what is known of each product. Regions are masked
-    as for `mrfr`.
+    That head takes the place of a detector; it is trained along, from what each region is known to show: the facts of
+    its product, those that a printed word names, or nothing where there is no product. Regions are masked as for
+    `mrfr`.
     """
 
     loss_in, cut_as = "shopvl.objectives.masked", "region"
@@ -367,10 +368,22 @@ class MaskedRegionClasses(ObjectivePart):
     def problems(self, recipe: Surroundings) -> list[str]:
         """As of any objective, and that regions are hidden in one way."""
         problems = super().problems(recipe)
-        others = [part for part in recipe.objectives if isinstance(part, MaskedRegionFeatures)]
-        if any((part.share, part.overlap) != (self.share, self.overlap) for part in others):
-            problems.append("mrfr and mrc-kl guess the same hidden regions; give them one share and overlap")
+        for part in recipe.objectives:
+            if isinstance(part, MaskedRegionFeatures | MaskedRegionClasses) and (
+                (part.share, part.overlap) != (self.share, self.overlap)
+            ):
+                problems.append(
+                    f"{part.name} and {self.name} guess the same hidden regions; give them one share and overlap"
+                )
         return problems
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaskedRegionTopClass(MaskedRegionClasses):
+    """Predict the one class of masked regions that the head of `mrc-kl` holds for likeliest (Unicoder-VL, UNITER)."""
+
+    kind: Literal["mrc"] = "mrc"  # type: ignore[assignment]
+    name: Literal["mrc"] = "mrc"  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -431,6 +444,7 @@ Objective = Annotated[
     | MaskedFeatures
     | MaskedRegionFeatures
     | MaskedRegionClasses
+    | MaskedRegionTopClass
     | FactClasses
     | KaleidoTask
     | Matching
