@@ -22,6 +22,8 @@ from shopvl.models.inputs import WordEmbedding
 from shopvl.models.sight import KeyValueCache, Sight
 from shopvl.text.trie import Trie, build_trie
 
+AT_ONCE = 2048  # positions whose logits are held at once, each as long as the vocabulary
+
 
 @dataclass(frozen=True)
 class Begun:
@@ -232,42 +234,42 @@ def _longer(texts: Sequence[Text], logp_RV: Tensor, count: int, end: int) -> lis
 
 
 def likelihoods(begun: Begun, go_on: GoOn, texts: Sequence[Sequence[int]], *, end: int) -> Tensor:
-    """The log-probability (R, K) of each of K texts, its end among its words, all in one pass."""
-    longest = max(map(len, texts))
-    ids_KL = torch.full((len(texts), longest), end)
-    for row_L, ids in zip(ids_KL, texts, strict=True):
-        row_L[: len(ids)] = torch.tensor(ids, dtype=torch.long)
-    R, K, device = len(begun.logits_RV), len(texts), begun.logits_RV.device
-    ids_KL = ids_KL.to(device)
-    ids_RKL = ids_KL.repeat(R, 1)
-    every = begun.rows(torch.arange(R, device=device).repeat_interleave(K))
-    logits_RTV = every.logits_RV[:, None]
-    if longest:
-        logits_RTV = torch.cat([logits_RTV, go_on(ids_RKL, every.cache)[0]], dim=1)
-    closed_RT = torch.cat([ids_RKL, torch.full_like(ids_RKL[:, :1], end)], dim=1)
-    logp_RT = logits_RTV.float().log_softmax(-1).gather(2, closed_RT[..., None])[..., 0]
-    length_K = torch.tensor([len(ids) for ids in texts], device=device)
-    counted_KT = torch.arange(longest + 1, device=device) <= length_K[:, None]
-    return (logp_RT.view(R, K, -1) * counted_KT).sum(-1)
+    """The log-probability (R, K) of each of K texts, its end among its words; every text is read at once."""
+    longest, device = max(map(len, texts)), begun.logits_RV.device
+    words_KT = torch.tensor([[*ids, *[end] * (longest + 1 - len(ids))] for ids in texts], device=device)
+    counted_KT = torch.arange(longest + 1, device=device) <= torch.tensor([[len(ids)] for ids in texts], device=device)
+    pairs_N2 = torch.cartesian_prod(*(torch.arange(n, device=device) for n in (len(begun.logits_RV), len(texts))))
+    found = []
+    for row_N, text_N in (part_N2.unbind(1) for part_N2 in pairs_N2.split(max(1, AT_ONCE // (longest + 1)))):
+        part, words_NT = begun.rows(row_N), words_KT[text_N]
+        logits_NTV = part.logits_RV[:, None]
+        if longest:
+            logits_NTV = torch.cat([logits_NTV, go_on(words_NT[:, :-1], part.cache)[0]], dim=1)
+        logp_NT = logits_NTV.float().log_softmax(-1).gather(2, words_NT[..., None])[..., 0]
+        found.append(logp_NT.masked_fill(~counted_KT[text_N], 0.0).sum(-1))
+    return torch.cat(found).view(-1, len(texts))
 
 
 def choices(begun: Begun, go_on: GoOn, texts: Sequence[Sequence[int]], *, end: int) -> Tensor:
     """Log-probabilities (R, K) of K different texts, were they all that can be written; they sum to 1.
 
-    At every word only those that lead to one of the texts count. Common beginnings are read once, all in one pass.
+    At every word only those that lead to one of the texts count. Common beginnings are read once, all texts at once.
     """
     device = begun.logits_RV.device
     trie = build_trie(texts, np.ones((1, len(texts)), dtype=bool), end)
     # the root, the first node, is what was read
-    depth_T = torch.from_numpy(trie.depth_M[1:] - 1).to(device)
+    depth_T, token_T = torch.from_numpy(trie.depth_M[1:] - 1), torch.from_numpy(trie.token_M[1:])
+    branches = Branches(depth_T.to(device), torch.from_numpy(trie.sees_MM[1:, 1:]).to(device))
     tokens_C = torch.from_numpy(trie.tokens_C).to(device)
-    logits_RMC = begun.logits_RV[:, None, tokens_C]
-    if len(depth_T):
-        ids_RT = tokens_C[torch.from_numpy(trie.token_M[1:]).to(device)].expand(len(logits_RMC), -1)
-        branches = Branches(depth_T, torch.from_numpy(trie.sees_MM[1:, 1:]).to(device))
-        logits_RTV, _ = go_on(ids_RT, begun.cache, branches)
-        logits_RMC = torch.cat([logits_RMC, logits_RTV[..., tokens_C]], dim=1)
-    return trie_scores(trie, logits_RMC.float(), (1, len(texts)))[:, 0]
+    ids_T, found = tokens_C[token_T.to(device)], []
+    for row_N in torch.arange(len(begun.logits_RV), device=device).split(max(1, AT_ONCE // len(trie.depth_M))):
+        part = begun.rows(row_N)
+        logits_NMC = part.logits_RV[:, None, tokens_C]
+        if len(ids_T):
+            logits_NTV, _ = go_on(ids_T.expand(len(row_N), -1), part.cache, branches)
+            logits_NMC = torch.cat([logits_NMC, logits_NTV[..., tokens_C]], dim=1)
+        found.append(trie_scores(trie, logits_NMC.float(), (1, len(texts)))[:, 0])
+    return torch.cat(found)
 
 
 def trie_scores(trie: Trie, logits_BMC: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from shopvl.batch import Words
 from shopvl.errors import DesignError
+from shopvl.models import generation
 from shopvl.models.attention import Encoder
 from shopvl.models.generation import (
     Begun,
@@ -196,6 +197,17 @@ def test_choices_are_likelihoods_among_what_can_be_written() -> None:
                 logits, cache = slow(torch.full((3, 1), word), cache)
                 logits = logits[:, -1]
         torch.testing.assert_close(found[:, k], total, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_many_texts_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, words, encoder = gpt2(19)
+    begun, writer = begin(words, encoder, prompts(19), REAL)
+    texts = [(4, 5, 6), (4, 5), (4, 7, 8), (9,), (9, 9, 9, 9), ()]
+    whole = [scored(begun, writer, texts, end=END) for scored in (likelihoods, choices)]
+    monkeypatch.setattr(generation, "AT_ONCE", 10)
+    for scored, expected in zip((likelihoods, choices), whole, strict=True):
+        torch.testing.assert_close(scored(begun, writer, texts, end=END), expected)
 
 
 @torch.inference_mode()
