@@ -22,8 +22,9 @@ from shopvl.batch import (
 )
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
 from shopvl.models.dual_encoder import SharedSpaceModel
+from shopvl.models.generation import Begun, LineWriter
 from shopvl.models.inputs import CellInput, PatchEmbedding, WordEmbedding
-from shopvl.models.prediction_heads import Fused, MatchHead, PictureInput, PredictionHead
+from shopvl.models.prediction_heads import Fused, MatchHead, NextWordHead, PictureInput, PredictionHead
 from shopvl.models.sight import Sight
 from shopvl.models.two_streams import TwoStreams
 from shopvl.recipes.parts.fusion import SightName
@@ -141,6 +142,17 @@ class SingleStreamModel(SharedSpaceModel):
         head = self.heads["match"]
         assert isinstance(head, MatchHead)
         return head.logit(self._whole(states_BND[:, :T], states_BND[:, T:], title.real_BT))
+
+    def begin(self, batch: Batch) -> tuple[Begun, LineWriter]:
+        """The batch read, whose titles are what is written so far, without an end; and how they go on.
+
+        For a model that was trained to predict the next word (`shopvl/models/generation.py`).
+        """
+        assert isinstance(self.encoder, Encoder)
+        line, head = self._line(batch, inputs_in(batch)), self.heads["next-word"]
+        assert isinstance(head, NextWordHead)
+        writer = LineWriter(self.words, self.encoder, lambda states: head.logits(states, self.words.word.weight))
+        return writer.begin(line.states_BND, line.sight, line.real_BN & ~line.image_BN, line.image_BN), writer
 
     def shared_layer(self) -> list[nn.Parameter]:
         """Weights that every loss has a gradient in: the last block's."""

@@ -1,13 +1,15 @@
 """Writing against transformers' own, cached against uncached, and against every text there is."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
+import torch.nn.functional as F
 import transformers
 from torch import Tensor
 
-from shopvl.batch import Words
+from shopvl.batch import Batch, Words
 from shopvl.errors import DesignError
 from shopvl.models import generation
 from shopvl.models.attention import Encoder
@@ -26,6 +28,8 @@ from shopvl.models.generation import (
 from shopvl.models.inputs import WordEmbedding
 from shopvl.models.sight import KeyValueCache, Sight
 from shopvl.models.weights.words import copy_text_model
+from shopvl.recipes import find
+from shopvl.recipes.parts.objectives import NextWords
 
 D, H, LAYERS, PLACES, END = 24, 3, 2, 24, 2
 REAL = torch.arange(7) < torch.tensor([7, 4, 1])[:, None]  # rows of several lengths, read together
@@ -251,3 +255,47 @@ def test_a_text_that_is_too_long_is_refused() -> None:
     begun, writer = begin(words, encoder, prompts(19), REAL)
     with pytest.raises(DesignError, match="places for 24 words; write fewer"):
         greedy(begun, writer, end=-1, limit=30)
+
+
+VILT = find("vilt", "tiny")
+STREAMS = {
+    f"{sight}{' of words alone' if alone else ''}": replace(
+        VILT,
+        fusion=replace(VILT.fusion, sight=sight, norm=norm),
+        objectives=(NextWords(),),
+        image=None if alone else VILT.image,
+    )
+    for sight, norm, alone in (
+        ("causal", "post", True),
+        ("causal", "pre", False),
+        ("seq2seq", "pre", False),
+        ("prefix", "pre", False),
+    )
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@torch.inference_mode()
+def test_a_single_stream_writes_what_it_predicts_when_all_is_read_anew(name: str, make_design, batch_of) -> None:
+    """After titles of different lengths, with pictures and without, word by word."""
+    design = make_design(STREAMS[name])
+    model, batch = design.model.eval(), batch_of(design, 4)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():  # so that a word depends on those before
+        parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.4)
+    begun_B = torch.tensor([1, 3, 2, 4])
+    ids_BT = batch.texts["title"].ids_BT[:, :4]
+
+    def with_titles(ids_BT: Tensor, count_B: Tensor) -> Batch:
+        real_BT = torch.arange(ids_BT.shape[1]) < count_B[:, None]
+        given_B = begun_B if name == "prefix" else None
+        return replace(batch, texts={"title": Words(ids_BT=ids_BT, real_BT=real_BT, given_B=given_B)})
+
+    texts = greedy(*model.begin(with_titles(ids_BT, begun_B)), end=-1, limit=5)
+    ids_BT, row_B = F.pad(ids_BT, (0, 5)), torch.arange(4)
+    for step in range(5):
+        states_BTD = model(with_titles(ids_BT, begun_B + step)).states.words_BTD
+        logits_BV = model.heads["next-word"].logits(states_BTD[row_B, begun_B + step - 1], model.words.word.weight)
+        ids_BT[row_B, begun_B + step] = logits_BV.argmax(-1)
+        assert [text.ids[step] for text in texts] == logits_BV.argmax(-1).tolist()
+    assert len({text.ids for text in texts}) > 1
