@@ -221,11 +221,13 @@ def main() -> None:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, _made(copy) / name)
         for file in dict.fromkeys(mutation.file for mutation in chosen):
-            if f"{file}: unchanged" not in results:
-                results[f"{file}: unchanged"] = _tried(copy, file, "", "")
-                _keep(told.out, results)
-            if results[f"{file}: unchanged"][0] != SURVIVED:
-                sys.exit(f"the tests of {file} fail without any fault; mend them first")
+            unchanged = f"{file}: unchanged"
+            if unchanged not in results:
+                results[unchanged] = _tried(copy, file, "", "")
+            if results[unchanged][0] != SURVIVED:
+                log = (copy / "log.txt").read_text("utf-8", errors="replace")
+                sys.exit(f"{log[-3000:]}\nthe tests of {file} fail without any fault; mend them first")
+            _keep(told.out, results)
         for mutation in chosen:
             if _key(mutation) not in results:
                 results[_key(mutation)] = _tried(copy, *mutation)
