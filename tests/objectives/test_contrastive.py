@@ -94,6 +94,17 @@ def test_a_query_fits_every_product_that_has_what_it_asks() -> None:
     ]
 
 
+def test_equals_plain_loops_where_a_query_fits_others_than_fit_it_back() -> None:
+    facts, wants = [[True, True], [True, False], [False, True]], [[True, False], [True, False], [False, True]]
+    asked = batch([1, 2, 3], [10, 11, 12], facts, wants)
+    fits = [[True, True, False], [True, True, False], [True, False, True]]  # row: query, column: product
+    assert query_matches(asked).tolist() == fits
+    out = output(3)
+    loss = ContrastLoss(between="query-image", weight=1.0, name="itc")
+    expected = by_loops(out.embeddings["query"], out.embeddings["image"], 7.0, lambda i, j: fits[i][j])
+    assert float(loss(out, asked)) == pytest.approx(expected, abs=1e-5)
+
+
 def test_free_queries_fit_products_of_the_same_query_and_title_twins() -> None:
     found = query_matches(batch([1, 2, 1, 3], [10, 10, 11, 12]))
     assert found.tolist() == [
