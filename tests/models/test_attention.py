@@ -63,6 +63,7 @@ def single_stream(width: int, layers: int, heads: int, size_px: int, patch_px: i
         WordEmbedding(50, width, 8),
         Encoder(layers, width, heads),
         width,
+        heads={},
     ).eval()
 
 
