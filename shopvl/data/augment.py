@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.plural import singular
+from shopvl.data.rows import Row, pairs
+from shopvl.recipes.parts import Augment
 from shopvl.vision.overlays import draw_lying_text, draw_overlays
 from shopvl.vision.promotions import draw_promotions
 from shopvl.vision.subject import with_drawing_painted_out
@@ -43,6 +46,23 @@ def remove_phrase(text: str, name: str) -> str:
         else:
             remaining.append(words.pop(0))
     return " ".join(remaining)
+
+
+def training_title(row: Row, augment: Augment, rng: random.Random) -> str:
+    """A row's title as a training batch has it, or a line of what is known of the product."""
+    if augment.fact_lines and rng.random() < augment.fact_lines:
+        return fact_line(row["category_path"] or (), pairs(row["attributes"]), rng) or row["title"]
+    return drop_words(row["title"], augment.word_dropout, rng)
+
+
+def fact_line(path: Sequence[str], pairs: Sequence[tuple[str, str]], rng: random.Random) -> str:
+    """`T-shirts; colour: blue; gender: men`: the narrowest category, then each value, in any order.
+
+    Empty where nothing is known. It is a list of facts, and no sentence that a person would write.
+    """
+    clauses = [f"{name}: {value}" for name, value in pairs]
+    rng.shuffle(clauses)
+    return "; ".join([*path[-1:], *clauses])
 
 
 def drop_words(text: str, share: float, rng: random.Random) -> str:

@@ -35,7 +35,7 @@ from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import Query, facts_named, make_query, says
 from shopvl.data.absent_title import TitleCheck
-from shopvl.data.augment import add_promotion_overlay, drop_words, remove_phrase
+from shopvl.data.augment import add_promotion_overlay, remove_phrase, training_title
 from shopvl.data.product_cells import product_cells, region_facts
 from shopvl.data.rows import Row, ValidRow, is_of_no_category, pairs, subcategory
 from shopvl.errors import DesignError
@@ -253,8 +253,7 @@ class Collator:
             pictures, overlaid, printed = self._training_pictures(rows, decoded, own, rng)
         queries = [self._query(row, draw) for row, draw in zip(rows, own, strict=True)]
         if "title" in inputs:
-            dropout = self.recipe.augment.word_dropout
-            titles = [drop_words(row["title"], dropout, draw) for row, draw in zip(rows, own, strict=True)]
+            titles = [training_title(row, self.recipe.augment, draw) for row, draw in zip(rows, own, strict=True)]
         facts_BK = self._facts([self.facts_of(row) for row in rows])
         image = self.recipe.image
         if pictures is not None and pictures.cells is not None and isinstance(image, Regions):

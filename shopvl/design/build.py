@@ -42,7 +42,7 @@ from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.text_cross import TextCrossModel
 from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder, TwoStreams
-from shopvl.models.weights.start import begin_blocks, begin_image_tower, begin_text_tower, begin_towers
+from shopvl.models.weights.start import begin_blocks, begin_image_tower, begin_text_tower, begin_towers, begin_words
 from shopvl.recipes import parts
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import SPECIAL, Tokenizer
@@ -61,6 +61,10 @@ def tokenizer_for(recipe: Recipe, texts: Iterable[str]) -> Tokenizer:
             return Tokenizer(load_transformers_tokenizer(name))
         case parts.TextTransformer(vocabulary=vocabulary, pieces=kind):
             return Tokenizer.learn(texts, vocabulary, kind)
+        case parts.BytePieces(vocabulary=vocabulary, start=start):
+            if start is not None:
+                return Tokenizer(load_transformers_tokenizer(start))
+            return Tokenizer.learn(texts, vocabulary, "bytes")
         case parts.WordBag(vocabulary=vocabulary) | parts.WordPieces(vocabulary=vocabulary):
             return Tokenizer.learn(texts, vocabulary)
 
@@ -214,12 +218,12 @@ def _blocks(part: parts.TextTransformer | parts.PatchTower, norm: NormPlace) -> 
 
 def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weights: bool) -> SingleStreamModel:
     text, fusion = recipe.text, recipe.fusion
-    assert isinstance(text, parts.WordPieces | None)
+    assert isinstance(text, parts.WordPieces | parts.BytePieces | None)
     assert isinstance(fusion, parts.SingleStream | parts.CoAttention | parts.JointThenSplit)
     patches = None if recipe.image is None else _patches(recipe.image, fusion.width, random_weights)
     words = None
     if text is not None:
-        words = WordEmbedding(tokenizer.size, fusion.width, text.max_tokens, fusion.dropout)
+        words = _words(text, tokenizer, fusion)
     model = SingleStreamModel(
         patches,
         words,
@@ -229,16 +233,41 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
         sight=fusion.sight if isinstance(fusion, parts.SingleStream) else "bidirectional",
         space=None if recipe.space is None else (recipe.space.width, recipe.space.temperature),
     )
-    if isinstance(fusion, parts.SingleStream) and fusion.start is not None and not random_weights:
-        begin_blocks(model, load_start(fusion.start))
+    words_start = text.start if isinstance(text, parts.BytePieces) else None
+    blocks_start = fusion.start if isinstance(fusion, parts.SingleStream) else None
+    if not random_weights:
+        loaded = {name: load_start(name) for name in {words_start, blocks_start} if name is not None}
+        if words_start is not None:
+            begin_words(model, loaded[words_start])
+        if blocks_start is not None:
+            begin_blocks(model, loaded[blocks_start])
     return model
+
+
+def _words(
+    part: parts.WordPieces | parts.BytePieces,
+    tokenizer: Tokenizer,
+    fusion: parts.SingleStream | parts.CoAttention | parts.JointThenSplit,
+) -> WordEmbedding:
+    norm_eps: float | None = (fusion.eps if isinstance(fusion, parts.SingleStream) else None) or WORDS_EPS
+    if isinstance(part, parts.BytePieces) and not part.norm_words:
+        norm_eps = None
+    return WordEmbedding(tokenizer.size, fusion.width, part.max_tokens, fusion.dropout, norm_eps)
 
 
 def _encoder(part: parts.SingleStream | parts.CoAttention | parts.JointThenSplit) -> Encoder | TwoStreams:
     sizes = part.width, part.heads, part.dropout
     match part:
         case parts.SingleStream():
-            return Encoder(part.layers, *sizes, part.crossing, part.start is not None, norm=part.norm)
+            return Encoder(
+                part.layers,
+                *sizes,
+                part.crossing,
+                part.start is not None,
+                norm=part.norm,
+                activation=part.activation,
+                eps=part.eps or NORM_EPS,
+            )
         case parts.CoAttention():
             return CoAttentionEncoder(part.text_layers, part.layers, *sizes)
         case parts.JointThenSplit():

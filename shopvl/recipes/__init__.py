@@ -7,12 +7,15 @@ from shopvl.recipes.aligned import ALBEF
 from shopvl.recipes.contrastive import CLIP, FLIP, SUBJECT_MASKED, TRI_CLIP
 from shopvl.recipes.family import SIZES, Family, SizeName
 from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
+from shopvl.recipes.language import GPT_2, ROBERTA
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import Recipe
 from shopvl.recipes.regions import INTERBERT, UNICODER_VL, UNITER, VILBERT
 from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VILT, VIT
 
 RECIPES: dict[str, Family] = {
+    "gpt-2": GPT_2,
+    "roberta": ROBERTA,
     "tri-clip": TRI_CLIP,
     "clip": CLIP,
     "flip": FLIP,

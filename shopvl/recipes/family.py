@@ -11,6 +11,7 @@ from shopvl.errors import RecipeError
 from shopvl.recipes.parts import (
     Answering,
     Augment,
+    BytePieces,
     CoAttention,
     DualEncoder,
     Fusion,
@@ -129,10 +130,12 @@ def _text(part: Text, mini: bool) -> Text:
     match part:
         case WordPieces():
             return replace(part, max_tokens=tokens, vocabulary=vocabulary)
+        case BytePieces():  # more of them spell a title
+            return replace(part, max_tokens=tokens * 2, vocabulary=vocabulary, start=None)
         case TextTransformer():
             layers, width, heads = (2, 192, 3) if mini else (1, 16, 2)
-            sizes = {"layers": layers, "width": width, "heads": heads, "max_tokens": tokens, "vocabulary": vocabulary}
-            return replace(part, **sizes, start=None)
+            small = replace(part, layers=layers, width=width, heads=heads)
+            return replace(small, max_tokens=tokens, vocabulary=vocabulary, start=None)
         case TransformersText() | WordBag() if mini:
             return WordBag(width=256, max_tokens=tokens, vocabulary=vocabulary)
         case TransformersText() | WordBag():
@@ -148,9 +151,9 @@ def _fusion(part: Fusion, mini: bool) -> Fusion:
         case TextCross():
             return replace(part, layers=1, heads=2, width=16)
         case SingleStream() if mini:
-            return replace(part, layers=4, width=192, heads=3, start=None)
+            return replace(part, layers=4, width=192, heads=3, dropout=0.0, start=None)
         case SingleStream():
-            return replace(part, layers=2, width=16, heads=2, start=None)
+            return replace(part, layers=2, width=16, heads=2, dropout=0.0, start=None)
         case CoAttention() if mini:
             return replace(part, text_layers=2, layers=2, width=160, heads=5)
         case CoAttention():

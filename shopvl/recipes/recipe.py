@@ -16,6 +16,7 @@ from shopvl.recipes.parts import (
     STRICT,
     Answering,
     Augment,
+    BytePieces,
     CoAttention,
     ConcatTowersImage,
     DualEncoder,
@@ -378,9 +379,9 @@ class Recipe:
             for tower in towers
             if isinstance(tower, ThumbnailImage) and len(tower.widths) != len(tower.blocks)
         ]
-        if isinstance(self.text, WordPieces):
+        if isinstance(self.text, WordPieces | BytePieces):
             problems.append(
-                "dual-enc needs a text tower (text-transformer, word-bag, transformers-text), not wordpiece"
+                f"dual-enc needs a text tower (text-transformer, word-bag, transformers-text), not {self.text.kind}"
             )
         if isinstance(self.text, TextTransformer) and self.text.width % self.text.heads:
             problems.append(f"a text width of {self.text.width} is not a multiple of {self.text.heads} heads")
@@ -411,8 +412,8 @@ class Recipe:
                 f"{fusion.kind} needs patches (patch-linear, patch-cnn, grid-cnn, kaleido, region), "
                 f"not {self.image.kind}"
             )
-        if not isinstance(self.text, WordPieces | None):
-            problems.append(f"{fusion.kind} needs words (wordpiece), not {self.text.kind}")
+        if not isinstance(self.text, WordPieces | BytePieces | None):
+            problems.append(f"{fusion.kind} needs words (wordpiece or bytes), not {self.text.kind}")
         if self.space is not None and not any(isinstance(objective, Contrast) for objective in self.objectives):
             problems.append("the shared-space is never trained; add the objective itc")
         return problems

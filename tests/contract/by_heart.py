@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -69,7 +70,10 @@ def _too_high(losses: Sequence[dict[str, float]], batch: Batch) -> dict[str, flo
 
 
 def _floor(name: str, batch: Batch) -> float:
-    """Of classes that are all the facts that hold for a product: no guess is right about each."""
+    """Of classes that are all the facts that hold for a product, no guess is right about each; which of the titles it
+    is shows only as it goes on."""
+    if name == "lm":
+        return len(batch) * math.log(len(batch)) / int(batch.texts["title"].real_BT[:, 1:].sum())
     if name not in ("mrc-kl", "mrc", "attr-cls") or batch.facts is None:
         return 0.0
     return float(batch.facts.product_BK.sum(1).clamp(min=1).float().log().mean())
@@ -81,7 +85,7 @@ def _steady(design: Design) -> None:
     design.recipe = replace(
         recipe,
         combine="sum",  # adaptive weights give the smallest loss the least: matching then takes twice the steps
-        augment=replace(recipe.augment, flip=False, crop_share=0.0),
+        augment=replace(recipe.augment, flip=False, crop_share=0.0, fact_lines=0.0),
         objectives=tuple(
             replace(part, image_only=0.0, title_only=0.0, nothing=0.0, hidden_answer=0.0)
             if isinstance(part, Answers)

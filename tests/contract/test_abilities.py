@@ -46,6 +46,7 @@ def test_it_does_what_it_says(
     said("embed" in can and both, "embed", toy_table, *told, tmp_path / "vectors")
     said("embed" in can and both, "index", toy_table, *told, tmp_path / "index")
     said("zero-shot" in can, "tag", toy_table, *use, *told, tmp_path / "zero", "--zero-shot", "--workers", 1)
+    said("write" in can, "write", "red", "--model", folder)
     rerank = ("search", index_folder, "red dress", "--model", tuned_folder, "--rerank", folder)
     said("match" in can, *rerank)
     if recipe.answering is None:

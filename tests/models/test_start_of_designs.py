@@ -13,10 +13,11 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 from torch import nn
 
-from shopvl.batch import Batch, Pictures
+from shopvl.batch import IGNORED, Batch, Pictures
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.models.weights.two_towers import STATISTICS
+from shopvl.objectives.views import NextWordsView
 from shopvl.recipes import find
 from shopvl.recipes.parts import PatchTower, TextTransformer
 
@@ -38,7 +39,9 @@ def save_tokenizer(folder: Path, roles: dict[str, str], framed: bool) -> transfo
     backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     special = list(dict.fromkeys(roles.values()))
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=alphabet)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, show_progress=False, special_tokens=special, initial_alphabet=alphabet
+    )
     backend.train_from_iterator(TITLES, trainer)
     if framed:
         start, end = roles["bos_token"], roles["eos_token"]
@@ -140,3 +143,68 @@ def test_each_tower_begins_as_a_model_of_its_own(make_design, tmp_path: Path) ->
         expected = bert(words.ids_BT, attention_mask=words.real_BT.long()).last_hidden_state
         torch.testing.assert_close(states[words.real_BT], expected[words.real_BT], **CLOSE)
         torch.testing.assert_close(design.model.image_tower(pixels), vit(pixels * 2 - 1), **CLOSE)
+
+
+def one_stream(name: str, folder: Path, make_design) -> Design:
+    recipe = find(name, "tiny")
+    stream = {"layers": 2, "width": 32, "heads": 4, "start": str(folder)}
+    text = replace(recipe.text, max_tokens=20, start=str(folder))
+    return make_design(replace(recipe, text=text, fusion=replace(recipe.fusion, **stream)))
+
+
+def test_a_gpt_2_in_a_folder_goes_on_as_a_design(make_design, tmp_path: Path) -> None:
+    tokenizer = save_tokenizer(tmp_path, dict.fromkeys(("bos_token", "eos_token"), "<|endoftext|>"), framed=False)
+    sizes = {"n_positions": 20, "n_embd": 32, "n_layer": 2, "n_head": 4, "bos_token_id": 0, "eos_token_id": 0}
+    theirs = shaken(transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=len(tokenizer), **sizes)))
+    theirs.save_pretrained(tmp_path)
+    design = one_stream("gpt-2", tmp_path, make_design)
+    design.model.eval()
+    batch = NextWordsView()(Batch(texts={"title": design.loader.words(TITLES)}), torch.Generator())
+    with torch.inference_mode():
+        made = design.model(batch).prediction("next-word", by="the test")
+        for row, title in enumerate(TITLES):  # one at a time and without padding, which GPT-2 has no token for
+            ids = [0, *tokenizer(title)["input_ids"], 0]
+            assert design.tokenizer.encode([title], 20)[0][0].tolist() == ids
+            before = sum(len(design.tokenizer.pieces([other])[0]) + 1 for other in TITLES[:row])
+            logits = theirs(torch.tensor([ids])).logits[0, :-1]
+            torch.testing.assert_close(made.made[before : before + len(ids) - 1], logits, **CLOSE)
+            assert made.true[before : before + len(ids) - 1].tolist() == ids[1:]
+        design.save(tmp_path / "saved")
+        assert torch.equal(
+            Design.from_pretrained(tmp_path / "saved").model(batch).states.words_BTD, states(design, batch)
+        )
+
+
+def states(design: Design, batch: Batch) -> torch.Tensor:
+    return design.model(batch).states.words_BTD
+
+
+def test_a_roberta_in_a_folder_goes_on_as_a_design(make_design, tmp_path: Path) -> None:
+    roles = {
+        "bos_token": "<s>",
+        "pad_token": "<pad>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "mask_token": "<mask>",
+    }
+    tokenizer = save_tokenizer(tmp_path, roles, framed=True)
+    sizes = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    places = {"max_position_embeddings": 22, "layer_norm_eps": 1e-5, "pad_token_id": 1}
+    config = transformers.RobertaConfig(vocab_size=len(tokenizer), **sizes, **places)
+    theirs = shaken(transformers.RobertaForMaskedLM(config))
+    theirs.save_pretrained(tmp_path)
+    design = one_stream("roberta", tmp_path, make_design)
+    design.model.eval()
+    view = design.objectives[0].view
+    batch = view(Batch(texts={"title": design.loader.words(TITLES)}), torch.Generator().manual_seed(0))
+    words = batch.texts["title"]
+    assert (words.ids_BT == tokenizer.mask_token_id).any()
+    with torch.inference_mode():
+        made = design.model(batch).prediction("words", by="the test").made
+        logits = theirs(words.ids_BT, attention_mask=words.real_BT.long()).logits
+    torch.testing.assert_close(made, logits[words.targets_BT != IGNORED], **CLOSE)
+
+
+def test_words_cannot_begin_as_a_picture(clip, make_design) -> None:
+    with pytest.raises(DesignError, match=r"words cannot begin as a clip; name one of bert, .*gpt2"):
+        one_stream("gpt-2", clip[0], make_design)

@@ -50,6 +50,19 @@ def begin_blocks(model: SingleStreamModel, theirs: nn.Module) -> None:
         copy_text_model(theirs, encoder=model.encoder)
 
 
+def begin_words(model: SingleStreamModel, theirs: nn.Module) -> None:
+    """The word vectors of a text model, and its head for masked words where both have one.
+
+    Raises DesignError for another model or size.
+    """
+    kind = kind_of(theirs)
+    if kind not in LAYOUTS:
+        raise DesignError(f"words cannot begin as a {kind}; name one of {', '.join(LAYOUTS)}")
+    has_head = bool(LAYOUTS[kind].head) and theirs.base_model is not theirs
+    head = model.heads["words"] if has_head and "words" in model.heads else None
+    copy_text_model(theirs, words=model.words, head=head)
+
+
 def kind_of(theirs: nn.Module) -> str:
     """`vit`, transformers' name of the type, or else that of the class."""
     if hasattr(theirs, "patch_embed") and hasattr(theirs, "blocks"):

@@ -36,7 +36,7 @@ from shopvl.recipes.parts.image import (
     TransformersImage,
 )
 from shopvl.recipes.parts.schedule import Augment, Stage, WarmupCosine, WhichRows, matches, stage_problems
-from shopvl.recipes.parts.text import OcrWords, Text, TextTransformer, TransformersText, WordBag, WordPieces
+from shopvl.recipes.parts.text import BytePieces, OcrWords, Text, TextTransformer, TransformersText, WordBag, WordPieces
 
 __all__ = [
     "BOX_CELL_PX",
@@ -45,6 +45,7 @@ __all__ = [
     "Answering",
     "Augment",
     "BiasDrop",
+    "BytePieces",
     "Capability",
     "CellNet",
     "CloseUp",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from shopvl.recipes.parts.fields import STRICT, Count, Share
+from shopvl.recipes.parts.fields import STRICT, Activation, Count, Eps, Share
 
 # attention between words and patches, if different from attention within either (models/crossing.py)
 Crossing = Literal["none", "type-bias", "transe-q", "transe-kv", "low-rank", "separate"]
@@ -33,7 +33,8 @@ class SingleStream:
 
     `sight` says what a word sees: everything; what stands before it, with the picture before all words (causal, GPT);
     or, as seq2seq, the same while the picture sees itself only. Blocks are normed before (`pre`) or after (`post`,
-    BERT) what they add. `start` names a timm ViT that initialises blocks, patch map and positions, or None for random
+    BERT) what they add; `eps` is what norms add to variances, None: what ours do. `start` names a ViT of timm that
+    initialises blocks, patch map and positions, or a text model of transformers for the blocks alone; None: random
     weights.
     """
 
@@ -46,6 +47,8 @@ class SingleStream:
     crossing: Crossing = "none"
     sight: SightName = "bidirectional"
     norm: Literal["pre", "post"] = "pre"
+    activation: Activation = "gelu"
+    eps: Eps = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -167,6 +167,7 @@ class NextWords(ObjectivePart):
     """
 
     loss_in = "shopvl.objectives.masked"
+    teaches = frozenset({"write"})
     kind: Literal["lm"] = "lm"
     weight: float = 1.0
     name: Literal["lm"] = "lm"

@@ -92,6 +92,7 @@ class Augment:
     flip: bool = True
     crop_share: Share = 0.1  # a random window leaves out at most this share of each side
     word_dropout: Share = 0.0  # of a title's or query's words
+    fact_lines: Share = 0.0  # of the titles give way to a line of the product's category and values
     overlays: Share = 0.0  # of the pictures get promotions drawn on them, half of those a wrong word
     painted_out: Share = 0.5  # of these promotions, as in inference with OCR on
     logged_queries: Share = 0.5  # of the queries of products that have logged ones: made ones name rarer facts

@@ -67,7 +67,22 @@ class WordPieces:
     vocabulary: Count = 8000
 
 
-Text = Annotated[TextTransformer | WordBag | TransformersText | WordPieces, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BytePieces:
+    """Byte pairs as the text side of a merged encoder, framed like word pieces; they spell every text (GPT-2, RoBERTa).
+
+    `norm_words`: they are normed before the first block. `start` names a text model of transformers whose tokenizer and
+    word vectors they begin as, or None.
+    """
+
+    kind: Literal["bytes"] = "bytes"
+    max_tokens: Count = 64
+    vocabulary: Count = 8000
+    norm_words: bool = True
+    start: str | None = None
+
+
+Text = Annotated[TextTransformer | WordBag | TransformersText | WordPieces | BytePieces, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

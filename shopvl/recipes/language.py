@@ -1,0 +1,45 @@
+"""Models of the words alone: text to start from, and text to go on with."""
+
+from shopvl.recipes.family import Family
+from shopvl.recipes.parts import Augment, BytePieces, SingleStream, WarmupCosine
+from shopvl.recipes.parts.objectives import MaskedWords, NextWords
+from shopvl.recipes.recipe import Recipe
+
+GPT_2 = Family(
+    Recipe(
+        name="gpt-2",
+        image=None,
+        text=BytePieces(max_tokens=1024, vocabulary=50257, norm_words=False, start="gpt2"),
+        fusion=SingleStream(
+            layers=12,
+            width=768,
+            heads=12,
+            dropout=0.1,
+            sight="causal",
+            activation="gelu-tanh",
+            eps=1e-5,
+            start="gpt2",
+        ),
+        objectives=(NextWords(),),
+        augment=Augment(fact_lines=0.25),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.02, weight_decay=0.01, batch_size=64),
+        source="GPT-2 (Language Models are Unsupervised Multitask Learners, 2019)",
+        differs="goes on learning from titles and from lines of a product's facts, each framed by a token before and "
+        "one behind it; dropout inside attention and blocks alone; pieces of its own (mini)",
+    ),
+    at_mini={"schedule": WarmupCosine(peak_lr=1.5e-3, warmup_share=0.05, weight_decay=0.01, batch_size=32)},
+)
+
+ROBERTA = Family(
+    Recipe(
+        name="roberta",
+        image=None,
+        text=BytePieces(max_tokens=512, vocabulary=50265, start="roberta-base"),
+        fusion=SingleStream(layers=12, width=768, heads=12, dropout=0.1, norm="post", eps=1e-5, start="roberta-base"),
+        objectives=(MaskedWords(share=0.15, whole_words=False),),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.06, weight_decay=0.01, batch_size=64),
+        source="RoBERTa (arXiv:1907.11692)",
+        differs="goes on learning from titles, one a row, where the paper fills rows with sentences up to 512 pieces; "
+        "at least one piece of a title is masked; pieces of its own (mini)",
+    )
+)
