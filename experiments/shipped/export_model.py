@@ -1,6 +1,6 @@
 r"""Put a finished model into the box: its weights rounded, and the card that travels with them.
 
-    python experiments/shipped/export_model.py runs/model/ensemble --scores runs/model/scores \
+    python experiments/shipped/export_model.py runs/model/outside --scores runs/model/scores \
         --scores-224 runs/model/scores-224
 """
 
@@ -45,8 +45,9 @@ product for, as sellers wrote it.
   Pietro Perona; CC BY 4.0), and titles of Oracle's sample schemas (MIT), of Abt-Buy and Amazon-Google (Database Group
   Leipzig; CC BY 4.0) and of the AWS Retail Demo Store (MIT-0).
 
-None of these pictures is in it. What comes after the drawn products, and titles in other languages, reached only what
-reads the towers: linear terms per answer, and the test of what is familiar.
+None of these pictures is in it. Labels of what comes after the drawn products, and titles in other languages, reached
+only what reads the towers: linear terms per answer, and the test of what is familiar. The image towers saw all of these
+pictures once more without labels, plain and under drawn promotions, to make the same of both.
 
 Two image towers look at a picture side by side: one of shopvl's own for thumbnails, and one that began with the weights
 of EfficientNet-Lite0 (Google; Apache-2.0), which had learned ImageNet's photos. Everything was trained further here and

@@ -1,6 +1,6 @@
 """The towers stay, what reads them learns the world outside one shop as well.
 
-    python experiments/shipped/learn_outside.py runs/model/ensemble --rows runs/model/outside.parquet \
+    python experiments/shipped/learn_outside.py runs/model/resistant --rows runs/model/outside.parquet \
         --ontology runs/model/answers.json --out runs/model/outside
 
 The head's linear terms per answer are fitted anew on the rows of `prepare_outside.py`; those for titles are averaged

@@ -1,12 +1,12 @@
-"""A stage of the bundled model: its image towers learn to make of a picture with promotions what they made without.
+"""The image towers of a model learn to make of a picture with promotions what they made without.
 
-    python experiments/shipped/resist_promotions.py runs/model/outside --rows runs/model/outside.parquet \
+    python experiments/shipped/resist_promotions.py runs/model/ensemble --rows runs/model/outside.parquet \
         --out runs/model/resistant
 
 A copy of the towers that changes no more is the teacher and sees each picture as it is; the towers that learn see it
 under promotions (`data.augment`), through the same window (a denoising autoencoder whose targets are features:
-arXiv:2202.03555 hides patches where this draws). No label is used, so every picture of the rows teaches, and what reads
-the towers stays as it was; answers are calibrated anew. A killed run goes on from its checkpoint.
+arXiv:2202.03555 hides patches where this draws). No label is used, so every picture of the rows teaches; what reads the
+towers stays as it was, until it is fitted anew. A killed run goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -27,21 +27,20 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from shopvl.catalog.images import decode
-from shopvl.catalog.readers import open_catalog
 from shopvl.data.augment import add_promotion_overlay
 from shopvl.design.design import Design
 from shopvl.models.momentum import ema_update
 from shopvl.models.two_crop import center_crop
 from shopvl.training.schedule import rate
-from shopvl.training.stages import finish
 from shopvl.vision.transforms import random_crop, to_pixels
 
-STEPS, BATCH = 800, 96
+STEPS, BATCH = 1500, 96
 PEAK_LR, WARMUP, DECAY = 2e-4, 0.05, 0.99
-DRAWN = 0.8  # of the pictures have promotions; the others hold what is known of plain ones
+DRAWN = 0.75  # of the pictures have promotions; the others hold what is known of plain ones
+PAINTED_OUT = 0.45  # of the promotions, as with OCR
 LARGE = 0.6  # of the pictures are at least LARGE_PX on their longer side, where letters are legible
 LARGE_PX = 128
-CELLS = 0.3  # weight of the cells, which cannot all know what a plate covers
+CELLS, ANSWERS = 0.2, 3.0  # weights; the cells cannot all know what a plate covers
 SAVE_EVERY = 50
 
 
@@ -60,7 +59,7 @@ class DrawnPictures(Dataset[tuple[Tensor, Tensor]]):
 
     def _pair(self, encoded: bytes, rng: random.Random) -> tuple[Tensor, Tensor]:
         picture = decode(encoded, at_least_px=2 * LARGE_PX)
-        drawn = add_promotion_overlay(picture, rng, 0.3) if rng.random() < DRAWN else picture
+        drawn = add_promotion_overlay(picture, rng, PAINTED_OUT) if rng.random() < DRAWN else picture
         crop = random_crop(rng, 0.15, flip=True)
         plain, under = (torch.from_numpy(to_pixels(side, self.size_px, crop).copy()) for side in (picture, drawn))
         return plain, under
@@ -94,7 +93,7 @@ def resist(design: Design, pictures: Sequence[Sequence[bytes]], folder: Path, st
             made = tower.encode(drawn)
             loss, answers = _loss(made, wanted, spread_W, spreads), _answers_apart(made[0], wanted[0], readers)
             optimizer.zero_grad(set_to_none=True)
-            (loss + answers).backward()
+            (loss + ANSWERS * answers).backward()
             nn.utils.clip_grad_norm_(tower.parameters(), 5.0)
             optimizer.step()
             ema_update(average, tower, min(DECAY, (1 + step) / (10 + step)))
@@ -199,7 +198,7 @@ def main() -> None:
     resist(
         design, pictures_of(args.rows), args.out.with_name(f"{args.out.name}-run"), max(1, round(args.share * STEPS))
     )
-    finish(design, args.out, held_out=open_catalog(args.rows, split="val"))
+    design.save(args.out)
 
 
 if __name__ == "__main__":
