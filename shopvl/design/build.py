@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
@@ -36,6 +37,7 @@ from shopvl.models.inputs import (
     WordEmbedding,
 )
 from shopvl.models.momentum import MomentumEncoder
+from shopvl.models.patch_decoder import PatchDecoder
 from shopvl.models.prediction_heads import PictureInput, PredictionHead, Site
 from shopvl.models.prompt_heads import PromptDecodeHead, PromptMaskHead
 from shopvl.models.single_stream import SingleStreamModel
@@ -44,6 +46,7 @@ from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder, TwoStreams
 from shopvl.models.weights.start import begin_blocks, begin_image_tower, begin_text_tower, begin_towers, begin_words
 from shopvl.recipes import parts
+from shopvl.recipes.parts.objectives import MaskedPatches
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import SPECIAL, Tokenizer
 from shopvl.vision.kaleido import level_slices
@@ -125,7 +128,8 @@ def _dual_encoder(
         model = DualEncoderModel(image, text, *space)
     else:
         head = _answering(recipe.answering, recipe, tokenizer, ontology, image, text)
-        model = AnsweringDualEncoder(image, text, *space, head)
+        decoder = _patch_decoder(recipe.answering, recipe, image)
+        model = AnsweringDualEncoder(image, text, *space, head, decoder)
     if recipe.fusion.start is not None and not random_weights:
         begin_towers(model, load_start(recipe.fusion.start))
     return model, {name: config for name, config in configs_by_tower.items() if config}
@@ -163,6 +167,15 @@ def _answering(
         case parts.PromptDecode():
             end_id = int(tokenizer.encode([""], 8)[0][0, -1])
             return PromptDecodeHead(image, text, cells, tokenizer.size, end_id, **sizes)
+
+
+def _patch_decoder(part: parts.Answering, recipe: Recipe, image: nn.Module) -> PatchDecoder | None:
+    """As large as the head that answers, where pixels of patches left out are guessed."""
+    if not any(isinstance(objective, MaskedPatches) for objective in recipe.objectives):
+        return None
+    assert isinstance(recipe.image, parts.PatchTower)
+    positions, patch_px = math.prod(recipe.patch_grid or ()), recipe.image.patch_px
+    return PatchDecoder(image.width, positions, patch_px, part.layers, part.width, part.heads, part.dropout)
 
 
 def _image_tower(part: parts.Image | None, config: dict[str, Any] | None, random_weights: bool) -> nn.Module:

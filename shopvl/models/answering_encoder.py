@@ -21,11 +21,15 @@ from shopvl.batch import (
     require,
 )
 from shopvl.models.dual_encoder import DualEncoderModel
+from shopvl.models.patch_decoder import PatchDecoder
 from shopvl.models.prompt_heads import PreparedQuestions, PromptDecodeHead, PromptMaskHead
 
 
 class AnsweringDualEncoder(DualEncoderModel):
-    """Two towers that embed, and a head that answers questions from their cells and words."""
+    """Two towers that embed, and a head that answers questions from their cells and words.
+
+    While it trains, a `patch_decoder` guesses the pixels that the image tower was not shown.
+    """
 
     def __init__(
         self,
@@ -34,9 +38,11 @@ class AnsweringDualEncoder(DualEncoderModel):
         width: int,
         temperature: float,
         head: PromptMaskHead | PromptDecodeHead,
+        patch_decoder: PatchDecoder | None = None,
     ) -> None:
         super().__init__(image_tower, text_tower, width, temperature)
         self.head = head
+        self.patch_decoder = patch_decoder
 
     def forward(self, batch: Batch) -> Output:
         """Embeddings of whatever the batch holds; with questions also what the head makes of them, for training."""
@@ -62,7 +68,8 @@ class AnsweringDualEncoder(DualEncoderModel):
         if batch.input_mask_BI is not None:
             real_BP, real_BT = real_BP & batch.input_mask_BI[:, :1], real_BT & batch.input_mask_BI[:, 1:]
         prepared = self.prepare(batch.questions)
-        output = Output(embeddings=embeddings, scales=self.scales())
+        guessed = {} if self.patch_decoder is None else self.patch_decoder(cells[-1], pictures)
+        output = Output(embeddings=embeddings, scales=self.scales(), predictions=guessed)
         if isinstance(self.head, PromptDecodeHead):
             logits_NV, targets_N = self.head.write((picture_BPD, real_BP), (title_BTD, real_BT), prepared)
             return replace(output, written=WrittenTokens(logits_NV=logits_NV, targets_N=targets_N))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.batch import IGNORED, Batch, Prediction, require
+from shopvl.batch import IGNORED, Batch, Pictures, Prediction, require
 from shopvl.models.inputs import CellInput, KaleidoInput, MapCells, PatchEmbedding, RegionInput, WordEmbedding
 
 PictureInput = PatchEmbedding | MapCells | CellInput
@@ -131,10 +131,8 @@ class PixelHead(PredictionHead):
         masked_BP = seen.masked
         if masked_BP is None:
             return {}
-        pixels_B3YX = require(seen.batch.pictures, "pictures", by="the head of pixels").pixels_B3YX
-        cells_BPC = F.unfold(pixels_B3YX, self.patch_px, stride=self.patch_px).transpose(1, 2)
-        true_NC = cells_BPC[masked_BP]
-        true_NC = (true_NC - true_NC.mean(1, keepdim=True)) / (true_NC.std(1, keepdim=True) + 1e-3)
+        pictures = require(seen.batch.pictures, "pictures", by="the head of pixels")
+        true_NC = normed_pixels(pictures, self.patch_px, masked_BP)
         return {"pixels": Prediction(made=self.map(seen.patches_BPD[masked_BP]).float(), true=true_NC)}
 
 
@@ -269,6 +267,13 @@ def build_head(name: str, site: Site) -> PredictionHead:
             return PuzzleHead(name, width, patches.levels[PUZZLES[name][0]])
         case _:
             raise AssertionError(f"problems() lets no {name} through on {type(patches).__name__}")
+
+
+def normed_pixels(pictures: Pictures, patch_px: int, masked_BP: Tensor) -> Tensor:
+    """(N, C): the pixels of those patches, each patch's own mean and spread taken off."""
+    cells_BPC = F.unfold(pictures.pixels_B3YX, patch_px, stride=patch_px).transpose(1, 2)
+    true_NC = cells_BPC[masked_BP]
+    return (true_NC - true_NC.mean(1, keepdim=True)) / (true_NC.std(1, keepdim=True) + 1e-3)
 
 
 def transform(width: int) -> nn.Sequential:

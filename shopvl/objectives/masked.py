@@ -5,8 +5,8 @@ from __future__ import annotations
 from shopvl.objectives.masking import MIN_MASKED_PRODUCT_SHARE, cells_view, masked_view, masked_words
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.predicting import Measure, PredictionLoss
-from shopvl.objectives.views import MaskedPatchesView, NextWordsView, View
-from shopvl.recipes.parts import SingleStream
+from shopvl.objectives.views import MaskedPatchesView, NextWordsView, Plain, View
+from shopvl.recipes.parts import DualEncoder, SingleStream
 from shopvl.recipes.parts.objectives import (
     MaskedFeatures,
     MaskedPatches,
@@ -50,6 +50,8 @@ def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
             prefix = isinstance(fusion, SingleStream) and fusion.sight == "prefix"
             return loss(NextWordsView(prefix), ("next-word", "cross-entropy"))
         # SimMIM (arXiv:2111.09886) for masked patches that stay on the line; MAE drops what it hides
+        case MaskedPatches() if isinstance(recipe.fusion, DualEncoder):  # MAE: what is left out is not encoded
+            return loss(Plain(), ("pixels", "squared-error"))
         case MaskedPatches():
             return loss(MaskedPatchesView(part.share, MIN_MASKED_PRODUCT_SHARE), ("pixels", "squared-error"))
         # FashionBERT (arXiv:2005.09801): features as distributions; pix-rec guesses pixels

@@ -54,8 +54,8 @@ PROMPT_DECODE = Family(
         source="a masked autoencoder (arXiv:2111.06377) whose decoder is a BERT that writes the answer (BLIP, "
         "arXiv:2201.12086)",
         differs="answers are scored exactly along a trie of the values' tokens, so that probabilities sum to one; half "
-        "of the patches are left out, not three quarters; their pixels are not reconstructed; the encoder learns by "
-        "answers and contrast from the start",
+        "of the patches are left out, not three quarters; their pixels are guessed only with the objective `pix-rec`; "
+        "the encoder learns by answers and contrast from the start",
     ),
     at_mini=_AT_MINI,
     at_tiny=_AT_TINY,

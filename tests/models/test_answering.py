@@ -10,6 +10,7 @@ from shopvl.batch import IGNORED, INPUT_CHOICES, AnswerTargets, OriginalPictures
 from shopvl.models.attention import Block
 from shopvl.models.sight import Sight
 from shopvl.recipes import find
+from shopvl.recipes.parts.objectives import MaskedPatches
 from shopvl.text.prompts import questions_of
 
 RECIPES = ("prompt-mask", "prompt-decode")
@@ -112,6 +113,33 @@ def test_the_encoder_under_a_decoder_sees_the_patches_that_are_kept_and_no_other
     patches = pixels.grad.unfold(2, side, side).unfold(3, side, side).abs().sum((1, 4, 5)).flatten(1)
     assert not patches[~kept].any()
     assert (patches[kept] > 0).all()
+
+
+def test_pixels_of_patches_left_out_are_guessed_from_the_others(make_design, batch_of) -> None:
+    recipe = find("prompt-decode", "tiny")
+    design = make_design(replace(recipe, objectives=(*recipe.objectives, MaskedPatches())))
+    batch = batch_of(design, 6)
+    kept, side = batch.pictures.kept_BP, recipe.image.patch_px
+    pixels = batch.pictures.pixels_B3YX.clone().requires_grad_()
+    output = design.model(replace(batch, pictures=replace(batch.pictures, pixels_B3YX=pixels)))
+    made, true = output.predictions["pixels"].made, output.predictions["pixels"].true
+    (gradient,) = torch.autograd.grad(made.square().sum(), pixels)
+    by_patch = gradient.unfold(2, side, side).unfold(3, side, side).abs().sum((1, 4, 5)).flatten(1)
+    assert not by_patch[~kept].any()
+    assert by_patch[kept].any()
+    columns, numbers = recipe.patch_grid[1], (~kept).nonzero().tolist()
+    assert len(numbers) == len(made)
+    for (row, place), found in zip(numbers, true, strict=True):
+        y, x = divmod(place, columns)
+        own = batch.pictures.pixels_B3YX[row, :, y * side : (y + 1) * side, x * side : (x + 1) * side].flatten()
+        torch.testing.assert_close(found, (own - own.mean()) / (own.std() + 1e-3))
+    loss = design.losses(batch, torch.Generator())["pix-rec"]
+    torch.testing.assert_close(loss, (made - true).square().mean())
+    whole = design.losses(_whole(batch), torch.Generator())
+    assert not whole["pix-rec"].any()
+    assert "pix-rec guesses patches that a tower under a head" in " ".join(
+        replace(find("tri-clip", "tiny"), objectives=(MaskedPatches(),)).problems()
+    )
 
 
 def test_patches_left_out_leave_no_place(make_design, batch_of) -> None:

@@ -38,6 +38,8 @@ class Surroundings(Protocol):
     @property
     def answering(self) -> Any: ...
     @property
+    def leave_out(self) -> Any: ...
+    @property
     def objectives(self) -> Sequence[Any]: ...
 
 
@@ -300,9 +302,12 @@ class Distillation(ObjectivePart):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MaskedPatches(ObjectivePart):
-    """Guess the pixels of hidden patches: a `share` of those that show product, the more product the likelier."""
+    """Guess the pixels of hidden patches: a `share` of those that show product, the more product the likelier.
 
-    loss_in, cut_as = "shopvl.objectives.masked", "patch-linear"
+    Beside a `prompt-decode`, whose encoder is not shown what it hides: those that `leave_out` leaves out.
+    """
+
+    loss_in, towers, cut_as = "shopvl.objectives.masked", ("dual-enc",), "patch-linear"
     needs = ("product shares",)
     kind: Literal["pix-rec"] = "pix-rec"
     share: Share = 0.4
@@ -310,6 +315,18 @@ class MaskedPatches(ObjectivePart):
     name: Literal["pix-rec"] = "pix-rec"
     inputs = IMAGE
     heads = ("masked-patches",)
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that a tower leaves patches out."""
+        problems = super().problems(recipe)
+        if isinstance(recipe.fusion, DualEncoder) and (
+            recipe.image.kind != "vit" or recipe.leave_out is None or recipe.answering is None
+        ):
+            problems.append(
+                "pix-rec guesses patches that a tower under a head that answers leaves out; give vit as image, "
+                "bias-drop as leave_out, and prompt-decode as answering"
+            )
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
