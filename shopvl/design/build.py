@@ -60,13 +60,16 @@ def tokenizer_for(recipe: Recipe, texts: Iterable[str]) -> Tokenizer:
     match recipe.text:
         case None:
             return Tokenizer.learn((), len(SPECIAL))
-        case parts.TransformersText(name=name) | parts.TextTransformer(start=str(name)):
+        case (
+            parts.TransformersText(name=name)
+            | parts.TextTransformer(start=str(name))
+            | parts.WordPieces(start=str(name))
+            | parts.BytePieces(start=str(name))
+        ):
             return Tokenizer(load_transformers_tokenizer(name))
         case parts.TextTransformer(vocabulary=vocabulary, pieces=kind):
             return Tokenizer.learn(texts, vocabulary, kind)
-        case parts.BytePieces(vocabulary=vocabulary, start=start):
-            if start is not None:
-                return Tokenizer(load_transformers_tokenizer(start))
+        case parts.BytePieces(vocabulary=vocabulary):
             return Tokenizer.learn(texts, vocabulary, "bytes")
         case parts.WordBag(vocabulary=vocabulary) | parts.WordPieces(vocabulary=vocabulary):
             return Tokenizer.learn(texts, vocabulary)
@@ -246,7 +249,7 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
         sight=fusion.sight if isinstance(fusion, parts.SingleStream) else "bidirectional",
         space=None if recipe.space is None else (recipe.space.width, recipe.space.temperature),
     )
-    words_start = text.start if isinstance(text, parts.BytePieces) else None
+    words_start = None if text is None else text.start
     blocks_start = fusion.start if isinstance(fusion, parts.SingleStream) else None
     if not random_weights:
         loaded = {name: load_start(name) for name in {words_start, blocks_start} if name is not None}

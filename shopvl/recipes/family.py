@@ -129,7 +129,7 @@ def _text(part: Text, mini: bool) -> Text:
     tokens, vocabulary = (24, 6000) if mini else (16, 400)
     match part:
         case WordPieces():
-            return replace(part, max_tokens=tokens, vocabulary=vocabulary)
+            return replace(part, max_tokens=tokens, vocabulary=vocabulary, start=None)
         case BytePieces():  # more of them spell a title
             return replace(part, max_tokens=tokens * 2, vocabulary=vocabulary, start=None)
         case TextTransformer():

@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 from shopvl.batch import INPUT_CHOICES, MODALITIES
 from shopvl.catalog.ontology import Ontology
 from shopvl.design.design import Design, build
 from shopvl.errors import DesignError
-from shopvl.models.weights.pictures import copy_vit
+from shopvl.models.weights.start import begin_blocks
 from shopvl.recipes import find
 from shopvl.recipes.parts import ThumbnailImage
 from shopvl.text.prompts import Question
@@ -306,12 +307,14 @@ OWN_TEXT = ["vit", "vilt", "pixel-bert", "uniter", "vilbert", "interbert", "fash
 
 
 @pytest.mark.parametrize("name", OWN_TEXT)
-def test_the_paper_s_size_can_be_built_and_takes_a_vit_s_weights(name: str, tuned: Design) -> None:
+def test_the_paper_s_size_can_be_built_and_takes_the_weights_it_begins_with(name: str, tuned: Design) -> None:
     """Without memory or numbers: on torch's meta device every shape still has to fit."""
     recipe = find(name, "base").with_contrast()
     with torch.device("meta"):
         design = build(recipe, tuned.tokenizer, tuned.ontology, random_weights=True)
         assert 80e6 < design.parameter_count() < 260e6
         start = getattr(recipe.fusion, "start", None)
-        if start is not None:
-            copy_vit(design.model, timm.create_model(start, pretrained=False))
+        if start == "bert-base-uncased":  # whose sizes are the defaults of transformers
+            begin_blocks(design.model, transformers.BertForMaskedLM(transformers.BertConfig()))
+        elif start is not None:
+            begin_blocks(design.model, timm.create_model(start, pretrained=False))

@@ -208,3 +208,23 @@ def test_a_roberta_in_a_folder_goes_on_as_a_design(make_design, tmp_path: Path) 
 def test_words_cannot_begin_as_a_picture(clip, make_design) -> None:
     with pytest.raises(DesignError, match=r"words cannot begin as a clip; name one of bert, .*gpt2"):
         one_stream("gpt-2", clip[0], make_design)
+
+
+def test_a_single_stream_over_regions_begins_as_a_bert(make_design, tmp_path: Path) -> None:
+    """Its words, its blocks, and its head for hidden words, beside regions that begin from nothing."""
+    roles = {"bos_token": "[CLS]", "eos_token": "[SEP]", "pad_token": "[PAD]", "mask_token": "[MASK]"}
+    tokenizer = save_tokenizer(tmp_path, roles, framed=True)
+    sizes = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    theirs = shaken(transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=len(tokenizer), **sizes)))
+    theirs.save_pretrained(tmp_path)
+    base, recipe = find("uniter", "base"), find("uniter", "tiny")
+    stream = {"layers": 2, "width": 32, "heads": 4, "start": str(tmp_path)}
+    fusion, text = replace(base.fusion, **stream), replace(base.text, max_tokens=20, start=str(tmp_path))
+    design = make_design(replace(recipe, fusion=fusion, text=text))
+    design.model.eval()
+    words = design.loader.words(TITLES)
+    with torch.inference_mode():
+        read = states(design, Batch(texts={"title": words}))
+        expected = theirs.bert(words.ids_BT, attention_mask=words.real_BT.long()).last_hidden_state
+    torch.testing.assert_close(read[words.real_BT], expected[words.real_BT], **CLOSE)
+    assert torch.equal(design.model.heads["words"].transform[0].weight, theirs.cls.predictions.transform.dense.weight)

@@ -60,11 +60,16 @@ class TransformersText:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class WordPieces:
-    """Word pieces as the text side of a merged encoder: `[CLS] words [SEP]`."""
+    """Word pieces as the text side of a merged encoder: `[CLS] words [SEP]`.
+
+    `start` names a BERT of transformers, or a local folder, whose tokenizer and word vectors they begin as; None:
+    learned from the catalog.
+    """
 
     kind: Literal["wordpiece"] = "wordpiece"
     max_tokens: Count = 64
     vocabulary: Count = 8000
+    start: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
