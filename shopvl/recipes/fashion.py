@@ -20,8 +20,8 @@ FASHIONBERT = Family(
             net=TimmImage(name="resnet50", size_px=(64, 64), pretrained=True),
             frozen=True,
         ),
-        text=WordPieces(max_tokens=64, vocabulary=8000),
-        fusion=SingleStream(layers=12, width=768, heads=12, start="bert-base-uncased", norm="post"),
+        text=WordPieces(max_tokens=64, vocabulary=30522, start="bert-base-uncased"),
+        fusion=SingleStream(layers=12, width=768, heads=12, start="bert-base-uncased", norm="post", eps=1e-12),
         objectives=(
             MaskedWords(share=0.15, whole_words=False),
             MaskedFeatures(share=0.2),
@@ -31,9 +31,9 @@ FASHIONBERT = Family(
         schedule=WarmupCosine(peak_lr=2e-5, warmup_share=0.1, weight_decay=0.01, batch_size=64),
         source="FashionBERT (arXiv:2005.09801)",
         differs="patches that show product are hidden, about a tenth of all, not any; matching is judged on whole "
-        "pairs, in a pass of its own; as many words are hidden as the share says, not ten at most; words' vectors "
-        "begin from nothing, as the pieces are the catalog's; at mini blocks are pre-norm and begin from nothing, as "
-        "does the net over patches, so that what is guessed is what it makes of them at that step",
+        "pairs, in a pass of its own; as many words are hidden as the share says, not ten at most; at mini blocks are "
+        "pre-norm and all begins from nothing, the net over patches as well, so that what is guessed is what it makes "
+        "of them at that step",
     ),
     at_mini=_AT_MINI,
     at_tiny=_AT_TINY,
@@ -61,9 +61,8 @@ KALEIDO_BERT = Family(
         source="Kaleido-BERT (arXiv:2103.16110)",
         differs="the product's box comes from the picture's border colours, not a saliency network; words are aligned "
         "with the cells they look at most in this model's own last block, not in a captioner trained apart; matching "
-        "is judged on whole pairs, in a pass of its own; one map guesses grey and blank cells alike; words' vectors "
-        "begin from nothing, as the pieces are the catalog's; at mini blocks are pre-norm and begin from nothing, as "
-        "does the net over cells, so that what is to be guessed changes",
+        "is judged on whole pairs, in a pass of its own; one map guesses grey and blank cells alike; at mini blocks "
+        "are pre-norm and all begins from nothing, the net over cells as well, so that what is to be guessed changes",
     ),
     at_mini=_AT_MINI,
     at_tiny=_AT_TINY,

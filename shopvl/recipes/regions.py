@@ -33,8 +33,8 @@ _CLASSES = (
     "those that a printed word names"
 )
 _NOTHING = (
-    "words' vectors begin from nothing, as the pieces are the catalog's; at mini blocks are pre-norm and begin from "
-    "nothing, as does the net over regions, so that what is to be guessed changes"
+    "at mini blocks are pre-norm and all begins from nothing, the net over regions as well, so that what is to be "
+    "guessed changes"
 )
 _AT_MINI = {"fusion": SingleStream(layers=4, width=192, heads=3)}
 _AT_TINY = {"fusion": SingleStream(layers=2, width=48, heads=3)}
@@ -45,8 +45,8 @@ UNITER = Family(
         image=Regions(
             size_px=(320, 320), net=TimmImage(name="resnet50", size_px=(64, 64), pretrained=True), frozen=True
         ),
-        text=WordPieces(max_tokens=60, vocabulary=8000),
-        fusion=SingleStream(layers=12, width=768, heads=12, start="bert-base-uncased", norm="post"),
+        text=WordPieces(max_tokens=60, vocabulary=30522, start="bert-base-uncased"),
+        fusion=SingleStream(layers=12, width=768, heads=12, start="bert-base-uncased", norm="post", eps=1e-12),
         objectives=(
             MaskedWords(share=0.15, conditional=True, whole_words=False),
             MaskedRegionFeatures(share=0.15),
@@ -82,13 +82,14 @@ VILBERT = Family(
     replace(
         UNITER.base,
         name="vilbert",
-        text=WordPieces(max_tokens=36, vocabulary=8000),
+        text=WordPieces(max_tokens=36, vocabulary=30522, start="bert-base-uncased"),
         fusion=CoAttention(text_layers=6, layers=6, width=768, heads=12),
         objectives=(MaskedWords(share=0.15, whole_words=False), MaskedRegionClasses(share=0.15), Matching(share=0.5)),
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
         source="ViLBERT (arXiv:1908.02265)",
         differs=f"{_REGIONS}; {_CLASSES}; hidden regions never show, where a tenth does; both streams are equally "
-        "wide; pre-norm blocks that begin from nothing, not BERT's; at mini the net over regions does so, too",
+        "wide; pre-norm blocks that begin from nothing, not BERT's, whose words they read; at mini all begins from "
+        "nothing",
     )
 )
 
@@ -105,6 +106,6 @@ INTERBERT = Family(
         source="InterBERT (arXiv:2003.13198)",
         differs=f"{_REGIONS}; {_CLASSES}; the false picture is that of the title most alike in the batch, below a "
         "TF-IDF cosine of 0.5, where the paper draws a text from the 30 most alike of all; pre-norm blocks that begin "
-        "from nothing, not BERT's; at mini the net over regions does so, too",
+        "from nothing, not BERT's, whose words they read; at mini all begins from nothing",
     )
 )

@@ -63,15 +63,15 @@ PIXEL_BERT = Family(
         VILT.base,
         name="pixel-bert",
         image=GridCnn(net=TimmImage(name="resnet50", size_px=(448, 448), pretrained=True), grid=(14, 14)),
-        fusion=SingleStream(layers=12, width=768, heads=12, start="bert-base-uncased", norm="post"),
+        text=WordPieces(max_tokens=40, vocabulary=30522, start="bert-base-uncased"),
+        fusion=SingleStream(layers=12, width=768, heads=12, start="bert-base-uncased", norm="post", eps=1e-12),
         objectives=(MaskedWords(share=0.15, whole_words=False), Matching(share=0.5)),
         leave_out=BiasDrop(share=0.5),
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
         source="Pixel-BERT (arXiv:2004.00849)",
         differs="pictures of a fixed 448 px, whose 196 cells are not pooled once more; half of them, about the "
-        "paper's 100, enter while training; cells have learned positions; words' vectors begin from nothing, as the "
-        "pieces are the catalog's; one AdamW for the net and the transformer; at mini blocks are pre-norm and begin "
-        "from nothing, as does the net",
+        "paper's 100, enter while training; cells have learned positions; one AdamW for the net and the "
+        "transformer; at mini blocks are pre-norm and all begins from nothing",
     ),
     at_mini={"fusion": SingleStream(layers=4, width=192, heads=3)},
     at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3)},

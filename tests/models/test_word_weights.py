@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from timm.data import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor, nn
 
 from shopvl.batch import Batch, Pictures, Words
@@ -13,7 +14,7 @@ from shopvl.models.attention import Encoder
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import PatchEmbedding, TextTower, VisionTransformer, WordEmbedding
 from shopvl.models.sight import Sight
-from shopvl.models.weights.two_towers import STATISTICS, copy_clip
+from shopvl.models.weights.two_towers import copy_clip
 from shopvl.models.weights.words import copy_text_model
 
 CLOSE = 1e-5
@@ -165,7 +166,7 @@ def test_two_towers() -> None:
     ids = words.ids_BT.scatter(1, last_B[:, None], V - 1)  # every text ends with the token that is read
     copy_clip(model, theirs)
     pixels = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(2))
-    mean, deviation = (torch.tensor(part)[:, None, None] for part in STATISTICS)
+    mean, deviation = (torch.tensor(part)[:, None, None] for part in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
     with torch.inference_mode():
         expected = theirs(ids, (pixels - mean) / deviation, attention_mask=words.real_BT.long())
         image = model.embed_image(Batch(pictures=Pictures(pixels_B3YX=pixels)))
