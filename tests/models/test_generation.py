@@ -1,5 +1,6 @@
 """Writing against transformers' own, cached against uncached, and against every text there is."""
 
+import math
 from dataclasses import replace
 from itertools import product
 
@@ -130,11 +131,12 @@ def test_greedy_writes_what_transformers_writes() -> None:
     assert len({len(text.ids) for text in texts}) > 1
 
 
-@pytest.mark.parametrize("length_penalty", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize(("vocabulary", "length_penalty"), [(31, 0.0), (31, 1.0), (6, 0.0), (6, 2.0)])
 @torch.inference_mode()
-def test_beams_write_what_transformers_writes(length_penalty: float) -> None:
-    theirs, words, encoder = gpt2(31)
-    ids = prompts(31)
+def test_beams_write_what_transformers_writes(vocabulary: int, length_penalty: float) -> None:
+    """Of few words many texts end early, some outside the likeliest four."""
+    theirs, words, encoder = gpt2(vocabulary)
+    ids = prompts(vocabulary)
     begun, writer = begin(words, encoder, ids, REAL)
     found = beams(begun, writer, end=END, limit=8, width=4, length_penalty=length_penalty)
     told = {"num_beams": 4, "num_return_sequences": 4, "early_stopping": "never", "length_penalty": length_penalty}
@@ -180,6 +182,19 @@ def test_beams_as_wide_as_all_there_is_find_the_likeliest_text() -> None:
         assert [scores[text] for text in closed] == pytest.approx(with_end[row].tolist(), abs=1e-4)
         assert sum(torch.tensor([text.logp for text in texts]).exp().tolist()) == pytest.approx(1, abs=1e-4)
         assert [text.logp for text in texts] == sorted((text.logp for text in texts), reverse=True)
+
+
+def test_beams_go_on_while_a_longer_text_may_still_be_better() -> None:
+    """Of two words and a sure path: ending at once has 0.6, going on 0.4, and then everything is certain."""
+    first, later = torch.tensor([[0.4, 0.6]]).log(), torch.tensor([[1 - 1e-6, 1e-6]]).log()
+    cache = KeyValueCache(((torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)),), Sight())
+
+    def go_on(ids_RT: Tensor, cache: KeyValueCache, branches: Branches | None = None) -> tuple[Tensor, KeyValueCache]:
+        return later[:, None], cache
+
+    for penalty, expected in ((0.0, Text((), math.log(0.6), True)), (1.0, Text((0,) * 6, math.log(0.4), False))):
+        ((found,),) = beams(Begun(first, cache), go_on, end=1, limit=6, width=1, length_penalty=penalty)
+        same([found], [expected])
 
 
 @torch.inference_mode()
