@@ -32,11 +32,12 @@ class Mutation(NamedTuple):
     file: str
     old: str
     new: str
+    tests: str = ""  # others than those of its file
 
 
 TESTS = {
     "objectives/views.py": "objectives/test_views.py objectives/test_pictures.py objectives/test_matching.py "
-    "objectives/test_regions.py objectives/test_distillation.py models/test_teacher.py",
+    "objectives/test_regions.py models/test_teacher.py",
     "objectives/masked_regions.py": "objectives/test_regions.py",
     "objectives/contrastive.py": "objectives/test_contrastive.py models/test_teacher.py",
     "objectives/answer_loss.py": "models/test_answering.py",
@@ -49,7 +50,7 @@ TESTS = {
     "objectives/test_kaleido.py models/test_teacher.py",
     "models/attention.py": "models/test_sight.py models/test_attention.py models/test_two_streams.py",
     "models/sight.py": "models/test_sight.py models/test_attention.py",
-    "models/momentum.py": "models/test_teacher.py objectives/test_distillation.py",
+    "models/momentum.py": "models/test_teacher.py",
     "models/text_cross.py": "models/test_teacher.py",
     "models/two_streams.py": "models/test_two_streams.py",
     "models/crossing.py": "models/test_crossing.py",
@@ -57,13 +58,16 @@ TESTS = {
     "objectives/test_pictures.py objectives/test_kaleido.py contract/test_probes.py",
     "models/inputs.py": "models/test_attention.py models/test_two_streams.py models/test_towers.py "
     "models/test_picture_weights.py objectives/test_regions.py contract/test_probes.py",
-    "models/dual_encoder.py": "models/test_towers.py models/test_answering.py objectives/test_distillation.py "
-    "objectives/test_pictures.py contract/test_probes.py",
+    "models/dual_encoder.py": "models/test_towers.py objectives/test_pictures.py contract/test_probes.py",
 }
+
+DISTILLED = "objectives/test_distillation.py"
 
 MUTATIONS = [
     # views: what a model is shown
-    Mutation("objectives/views.py", "pixels[:count].lerp(pixels[other_B]", "pixels[:count].lerp(pixels[:count]"),
+    Mutation(
+        "objectives/views.py", "pixels[:count].lerp(pixels[other_B]", "pixels[:count].lerp(pixels[:count]", DISTILLED
+    ),
     Mutation(
         "objectives/views.py", "return words.real_BT & ~torch.isin(words.ids_BT, special)", "return words.real_BT"
     ),
@@ -169,7 +173,7 @@ MUTATIONS = [
         "models/momentum.py", "torch.cat([new.to(queue.dtype), queue])", "torch.cat([queue, new.to(queue.dtype)])"
     ),
     Mutation("models/momentum.py", "return super().train(False)", "return super().train(mode)"),
-    Mutation("models/momentum.py", "/ len(embeddings) ** 0.5", "/ len(embeddings)"),
+    Mutation("models/momentum.py", "/ len(embeddings) ** 0.5", "/ len(embeddings)", DISTILLED),
     Mutation("models/text_cross.py", "self.fusion(title_BTD, Sight(real_BT),", "self.fusion(title_BTD, Sight(),"),
     Mutation("models/text_cross.py", ".masked_fill(same_BB, -torch.inf)", ".masked_fill(same_BB, 0.0)"),
     Mutation(
@@ -192,7 +196,12 @@ MUTATIONS = [
     Mutation("models/inputs.py", "last_B = real_BT.sum(1) - 1", "last_B = real_BT.sum(1) * 0"),
     Mutation("models/dual_encoder.py", "F.normalize(x_BD.float(), dim=-1)", "F.normalize(x_BD.float(), dim=0)"),
     Mutation("models/dual_encoder.py", "self.log_scale.exp().clamp", "self.log_scale.clamp"),
-    Mutation("models/dual_encoder.py", "if batch.mixup else nullcontext()", "if not batch.mixup else nullcontext()"),
+    Mutation(
+        "models/dual_encoder.py",
+        "if batch.mixup else nullcontext()",
+        "if not batch.mixup else nullcontext()",
+        DISTILLED,
+    ),
 ]
 
 
@@ -220,17 +229,17 @@ def main() -> None:
         for name in COPIED:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, _made(copy) / name)
-        for file in dict.fromkeys(mutation.file for mutation in chosen):
-            unchanged = f"{file}: unchanged"
+        for tests, file in {_tests_of(mutation): mutation.file for mutation in chosen}.items():
+            unchanged = f"unchanged: {tests}"
             if unchanged not in results:
-                results[unchanged] = _tried(copy, file, "", "")
+                results[unchanged] = _tried(copy, Mutation(file, "", "", tests))
             if results[unchanged][0] != SURVIVED:
                 log = (copy / "log.txt").read_text("utf-8", errors="replace")
                 sys.exit(f"{log[-3000:]}\nthe tests of {file} fail without any fault; mend them first")
             _keep(told.out, results)
         for mutation in chosen:
             if _key(mutation) not in results:
-                results[_key(mutation)] = _tried(copy, *mutation)
+                results[_key(mutation)] = _tried(copy, mutation)
                 _keep(told.out, results)
                 print(*results[_key(mutation)], _key(mutation), flush=True)
     _print(chosen, results)
@@ -261,16 +270,20 @@ def _load_libraries() -> None:
     torch.set_num_threads(1)  # a pool of threads does not survive a fork
 
 
-def _tried(copy: Path, file: str, old: str, new: str) -> list[str]:
+def _tests_of(mutation: Mutation) -> str:
+    return mutation.tests or TESTS[mutation.file]
+
+
+def _tried(copy: Path, mutation: Mutation) -> list[str]:
     """What came of it, and after how many seconds."""
-    path = copy / "shopvl" / file
+    path = copy / "shopvl" / mutation.file
     whole = path.read_text("utf-8")
-    if old:
-        path.write_text(whole.replace(old, new), "utf-8")
+    if mutation.old:
+        path.write_text(whole.replace(mutation.old, mutation.new), "utf-8")
     started = time.monotonic()
     child = os.fork()
     if not child:
-        _run_tests(copy, TESTS[file].split())
+        _run_tests(copy, _tests_of(mutation).split())
     try:
         state = _waited(child, started + LONGEST_SECONDS)
     finally:
@@ -289,7 +302,7 @@ def _run_tests(copy: Path, tests: list[str]) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         there = [f"tests/{name}" for name in tests if Path("tests", name).is_file()]
-        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *there])
+        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "timeout=0", *there])
         sys.stdout.flush()
     os._exit(int(code))
 

@@ -57,23 +57,25 @@ def unlearned(design: Design, rows: Sequence[Any], names: Collection[str] = ()) 
         if design.teacher is not None:
             design.teacher.step(design.model)
         recent = [*recent, {name: loss.item() for name, loss in losses.items()}][-VIEWS:]
-        if len(recent) == VIEWS and not (left := _too_high(recent, batches[0])):
+        if len(recent) == VIEWS and not (left := _too_high(recent, batches[0], design)):
             break
     return left, step + 1
 
 
-def _too_high(losses: Sequence[dict[str, float]], batch: Batch) -> dict[str, float]:
+def _too_high(losses: Sequence[dict[str, float]], batch: Batch, design: Design) -> dict[str, float]:
     """The means that are not near the least that these rows allow."""
     means = {name: sum(each[name] for each in losses) / len(losses) for name in losses[0]}
-    limits = {name: LEARNED_BY_NAME.get(name, LEARNED) + _floor(name, batch) for name in means}
+    limits = {name: LEARNED_BY_NAME.get(name, LEARNED) + _floor(name, batch, design) for name in means}
     return {name: mean for name, mean in means.items() if not mean < limits[name]}
 
 
-def _floor(name: str, batch: Batch) -> float:
+def _floor(name: str, batch: Batch, design: Design) -> float:
     """Of classes that are all the facts that hold for a product, no guess is right about each; which of the titles it
-    is shows only as it goes on."""
+    is shows only as it goes on; and a teacher remembers several pictures of a title."""
     if name == "lm":
         return len(batch) * math.log(len(batch)) / int(batch.texts["title"].real_BT[:, 1:].sum())
+    if name == "itc:title-image" and design.teacher is not None:
+        return math.log(1 + len(design.teacher.group_M) / PRODUCTS) + LEARNED
     if name not in ("mrc-kl", "mrc", "attr-cls") or batch.facts is None:
         return 0.0
     return float(batch.facts.product_BK.sum(1).clamp(min=1).float().log().mean())
