@@ -33,7 +33,7 @@ from shopvl.design.folder import (
     read_config,
     read_tokenizer,
 )
-from shopvl.design.migration import current_name, former_name, is_surplus
+from shopvl.design.migration import current_name, former_name, is_surplus, may_lack
 from shopvl.design.quantization import restored, rounded
 from shopvl.errors import DesignError, RecipeError, ShopvlError
 from shopvl.files import atomic_folder
@@ -240,7 +240,7 @@ class Design:
     def digest(self) -> str:
         """Twelve hex digits that name these weights: the same for the same weights, wherever they are kept."""
         digest = hashlib.blake2b(digest_size=6)
-        named = {former_name(name): tensor for name, tensor in self._tensors().items()}
+        named = {former_name(name): tensor for name, tensor in self._tensors().items() if not may_lack(name)}
         for name, tensor in sorted(named.items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -330,7 +330,9 @@ class Design:
                 "so its words would be taken for others; tune it again"
             )
         named = {current_name(name, config["format"]): tensor for name, tensor in tensors.items()}
-        surplus = [name for name in named.keys() - design._tensors().keys() if is_surplus(name, config["format"])]
+        own = design._tensors()
+        surplus = [name for name in named.keys() - own.keys() if is_surplus(name, config["format"])]
+        named |= {name: own[name] for name in own.keys() - named.keys() if may_lack(name, config["format"])}
         design._load_tensors({name: tensor for name, tensor in named.items() if name not in surplus}, folder)
         design.model.eval()
         return design

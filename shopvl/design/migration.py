@@ -58,6 +58,9 @@ RENAMED: dict[int, tuple[tuple[str, str], ...]] = {
 # heads that a single stream had whether or not an objective learned by them, by the last format that does
 ONCE_ALWAYS: dict[int, tuple[str, ...]] = {5: ("model.heads.match.", "model.heads.words.")}
 
+# what came later, by the last format whose folders may lack it; untrained, it changes nothing
+CAME_AFTER: dict[int, tuple[str, ...]] = {6: ("model.heads.match.norm.",)}
+
 
 def current_name(name: str, written: int = 0) -> str:
     """The name now of a weight in a folder of the format `written`."""
@@ -70,6 +73,11 @@ def current_name(name: str, written: int = 0) -> str:
 def is_surplus(name: str, written: int) -> bool:
     """Whether a weight, by its name of now, may be left in a folder of the format `written` though nothing reads it."""
     return any(written <= last and name.startswith(heads) for last, heads in ONCE_ALWAYS.items())
+
+
+def may_lack(name: str, written: int = 0) -> bool:
+    """Whether a folder of the format `written` need not have that weight: it then stays as a new model has it."""
+    return any(written <= last and name.startswith(later) for last, later in CAME_AFTER.items())
 
 
 def former_name(name: str, wanted: int = 0) -> str:

@@ -63,10 +63,16 @@ class PredictionHead(nn.Module):
 
 
 class MatchHead(PredictionHead):
-    """Whether picture and title belong together, from the state of the whole."""
+    """Whether picture and title belong together, from the state of the whole, centred and scaled over the pairs.
+
+    In a model that begins with random weights hardly 1% of that state's energy differs from pair to pair; the rest, the
+    same for all, drowns the head's gradient in noise, and it stays at chance for long. A batch norm without weights of
+    its own (arXiv:1502.03167) takes it away; untrained, and in use, it is a constant shift and scale.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.norm = nn.BatchNorm1d(width, affine=False)
         self.map = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
 
     def forward(self, seen: Fused) -> Mapping[str, Prediction]:
@@ -76,7 +82,7 @@ class MatchHead(PredictionHead):
 
     def logit(self, whole_BD: Tensor) -> Tensor:
         """(B,); > 0: they do."""
-        return self.map(whole_BD).squeeze(-1).float()
+        return self.map(self.norm(whole_BD.float())).squeeze(-1).float()
 
 
 class WordHead(PredictionHead):

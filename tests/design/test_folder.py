@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from shopvl.batch import MODALITIES
 from shopvl.design.design import Design
 from shopvl.design.folder import CONFIG, FORMAT, WEIGHTS, read_config
-from shopvl.design.migration import RENAMED, current_name, former_name
+from shopvl.design.migration import RENAMED, current_name, former_name, may_lack
 from shopvl.design.quantization import SCALE
 from shopvl.errors import DesignError
 from shopvl.inference.predict import PromptedAnswers
@@ -26,6 +26,7 @@ def as_format(number: int, folder: Path) -> None:
     before = {
         former_name(name.removesuffix(SCALE), number) + SCALE * name.endswith(SCALE): part
         for name, part in tensors.items()
+        if not may_lack(name, number)
     }
     save_file(before, folder / WEIGHTS)
     config = json.loads((folder / CONFIG).read_text("utf-8"))
