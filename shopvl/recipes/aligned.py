@@ -19,7 +19,8 @@ ALBEF = Family(
         differs="equal titles are positives, in the batch and in the memory (as in FashionSAP); a third view, the "
         "query; towers are read out by their mean, not by class tokens; pictures of 224 px, not 256; pairs are ranked "
         "by match logit and scaled cosine together; word pieces learned from the catalog, text layers begin from "
-        "nothing; at mini a residual net for thumbnails is the image tower, and nothing is pretrained",
+        "nothing; matching reads its state batch-normed; at mini a residual net for thumbnails is the image "
+        "tower, and nothing is pretrained",
     ),
     at_tiny={"image": FLIP.tiny.image},
 )

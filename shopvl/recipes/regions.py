@@ -33,6 +33,7 @@ _CLASSES = (
     "those that a printed word names"
 )
 _NOTHING = (
+    "matching reads its state batch-normed; "
     "at mini blocks are pre-norm and all begins from nothing, the net over regions as well, so that what is to be "
     "guessed changes"
 )
@@ -89,7 +90,7 @@ VILBERT = Family(
         source="ViLBERT (arXiv:1908.02265)",
         differs=f"{_REGIONS}; {_CLASSES}; hidden regions never show, where a tenth does; both streams are equally "
         "wide; pre-norm blocks that begin from nothing, not BERT's, whose words they read; at mini all begins from "
-        "nothing",
+        "nothing; matching reads its state batch-normed",
     )
 )
 
@@ -106,6 +107,7 @@ INTERBERT = Family(
         source="InterBERT (arXiv:2003.13198)",
         differs=f"{_REGIONS}; {_CLASSES}; the false picture is that of the title most alike in the batch, below a "
         "TF-IDF cosine of 0.5, where the paper draws a text from the 30 most alike of all; pre-norm blocks that begin "
-        "from nothing, not BERT's, whose words they read; at mini all begins from nothing",
+        "from nothing, not BERT's, whose words they read; at mini all begins from nothing; "
+        "matching reads its state batch-normed",
     )
 )
