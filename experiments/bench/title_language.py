@@ -1,7 +1,7 @@
 """A language model of titles beside an interpolated trigram of the same pieces.
 
     python experiments/bench/title_language.py --data $SHOPVL_DATA/fashion-products-small.parquet \\
-        --work runs/language --epochs 12 --out experiments/results/title_language.json
+        --work runs/language --epochs 3 --out experiments/results/title_language.json
 
 Trains the recipe gpt-2 at size mini on the train split, on one thread, and measures on the test split, whose titles
 the train split does not have. Both foretell every piece of a title and its end; the trigram is learned from the train
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=float, default=12.0)
+    parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--titles-only", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
