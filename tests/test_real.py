@@ -83,3 +83,19 @@ def test_the_model_in_the_box_is_as_good_as_its_card_says() -> None:
             stated = re.search(rf"^\| {told} \| {name} \| ([\d.]+) ", card, re.MULTILINE)
             assert stated, (told, name)
             assert abs(float(stated.group(1)) - measured["accuracy"]) < 0.003, (told, name)
+
+
+def test_titles_are_foretold_from_those_before() -> None:
+    """A trigram of byte pairs alone; `experiments/bench/title_language.py` trains the model that betters it."""
+    from shopvl.metrics.trigram import Trigram
+    from shopvl.text.tokenizer import Tokenizer
+
+    rows = pl.read_parquet(DATA, columns=["split", "title"]).drop_nulls()
+    train, test = (rows.filter(pl.col("split") == split)["title"].to_list() for split in ("train", "test"))
+    tokenizer = Tokenizer.learn(train, 6000, "bytes")
+    ids, real = tokenizer.encode(test, 48)
+    assert [tokenizer.decode(row) for row in ids] == test  # none is longer, and every letter comes back
+    trained, trained_real = tokenizer.encode(train, 48)
+    model = Trigram([row[kept].tolist() for row, kept in zip(trained, trained_real, strict=True)], tokenizer.size)
+    nats = sum(model.surprise(row[kept].tolist()) for row, kept in zip(ids, real, strict=True))
+    assert 15 < np.exp(nats / (real.sum() - len(test))) < 20
