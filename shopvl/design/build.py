@@ -245,7 +245,7 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
         words,
         _encoder(fusion),
         fusion.width,
-        heads=_heads(recipe, Site(fusion.width, len(ontology.facts), words, patches)),
+        heads=_heads(recipe, Site(fusion.width, len(ontology.facts), _things(ontology), words, patches)),
         sight=fusion.sight if isinstance(fusion, parts.SingleStream) else "bidirectional",
         space=None if recipe.space is None else (recipe.space.width, recipe.space.temperature),
     )
@@ -288,6 +288,12 @@ def _encoder(part: parts.SingleStream | parts.CoAttention | parts.JointThenSplit
             return CoAttentionEncoder(part.text_layers, part.layers, *sizes)
         case parts.JointThenSplit():
             return JointThenSplitEncoder(part.layers, part.split_layers, *sizes)
+
+
+def _things(ontology: Ontology) -> tuple[int, ...]:
+    """Facts that say what a thing is: the categories that have none below them."""
+    leaves = set(ontology.leaves())
+    return tuple(n for n, fact in enumerate(ontology.facts) if fact.kind == "category" and fact.path in leaves)
 
 
 def _heads(recipe: Recipe, site: Site) -> dict[str, PredictionHead]:

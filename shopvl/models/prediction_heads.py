@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,10 +20,12 @@ CHANGED_LEVELS = {"grey": 3, "blank": 4}  # whose masked cells have lost their c
 
 @dataclass(frozen=True)
 class Site:
-    """Where a head is built: how wide states are, what words and pictures enter by, and how many facts there are."""
+    """Where a head is built: how wide states are, what words and pictures enter by, how many facts there are, and which
+    of them say what a thing is (`things`): of a product one such holds, where several others do."""
 
     width: int
     facts: int
+    things: tuple[int, ...] = ()
     words: WordEmbedding | None = None
     patches: PictureInput | None = None
 
@@ -188,16 +190,20 @@ class RegionClassHead(PredictionHead):
 
     The latter is a linear map to K classes that stands in for a detector. It is trained along, as is the net that made
     the features, unless frozen, by what each region is known to show, all facts alike; the last class says that nothing
-    is known, as of a region without product.
+    is known, as of a region without product. One class of a region is the likeliest of the `things`, or of all classes
+    but the last.
     """
 
-    def __init__(self, width: int, features: int, classes: int) -> None:
+    things_T: Tensor
+
+    def __init__(self, width: int, features: int, classes: int, things: Sequence[int] = ()) -> None:
         super().__init__()
+        self.register_buffer("things_T", torch.tensor(things or range(classes - 1)), persistent=False)
         self.tell = nn.Linear(features, classes)
         self.guess = nn.Sequential(transform(width), nn.Linear(width, classes))
 
     def forward(self, seen: Fused) -> Mapping[str, Prediction]:
-        """`region-classes` and `region-labels` (N, K), and `region-class`: the likeliest but for "nothing"."""
+        """`region-classes` and `region-labels` (N, K), and `region-class` (N,)."""
         pictures, masked_BP = seen.batch.pictures, seen.masked
         if pictures is None or masked_BP is None:
             return {}
@@ -209,7 +215,7 @@ class RegionClassHead(PredictionHead):
         guessed_NK = self.guess(seen.patches_BPD[masked_BP]).float()
         return {
             "region-classes": Prediction(made=guessed_NK, true=told_NK.detach()),
-            "region-class": Prediction(made=guessed_NK, true=told_NK[:, :-1].argmax(1)),
+            "region-class": Prediction(made=guessed_NK, true=self.things_T[told_NK[:, self.things_T].argmax(1)]),
             "region-labels": Prediction(made=told_NK, true=known_NK / known_NK.sum(1, keepdim=True)),
         }
 
@@ -268,7 +274,7 @@ def build_head(name: str, site: Site) -> PredictionHead:
         case "region-features" if isinstance(patches, RegionInput):
             return RegionFeatureHead(width, patches.features)
         case "region-classes" if isinstance(patches, RegionInput):
-            return RegionClassHead(width, patches.features, site.facts + 1)
+            return RegionClassHead(width, patches.features, site.facts + 1, site.things)
         case _ if isinstance(patches, KaleidoInput):
             return PuzzleHead(name, width, patches.levels[PUZZLES[name][0]])
         case _:

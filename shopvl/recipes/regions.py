@@ -72,8 +72,8 @@ UNICODER_VL = Family(
         objectives=(MaskedWords(share=0.15, whole_words=False), MaskedRegionTopClass(share=0.15), Matching(share=0.5)),
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
         source="Unicoder-VL (arXiv:1908.06066)",
-        differs=f"{_REGIONS}; {_CLASSES}; the likeliest class is that of this head at that step, and never that "
-        f"nothing is known; {_NOTHING}",
+        differs=f"{_REGIONS}; {_CLASSES}; the likeliest class is the category that this head tells at that "
+        f"step, and never that nothing is known; {_NOTHING}",
     ),
     at_mini=_AT_MINI,
     at_tiny=_AT_TINY,

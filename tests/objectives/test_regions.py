@@ -121,6 +121,9 @@ def test_region_losses_are_their_definitions() -> None:
     assert float(loss.detach()) == pytest.approx(divergence + teaching, rel=1e-5)
     hard = loss_of(MaskedRegionTopClass())(output, batch)
     assert float(hard.detach()) == pytest.approx(top + teaching, rel=1e-5)
+    of_two = RegionClassHead(5, 5, 4, things=(1, 2))
+    of_two.tell, of_two.guess = torch.nn.Identity(), torch.nn.Identity()
+    assert of_two(fused)["region-class"].true.tolist() == [1 + int(row[2] > row[1]) for row in target]
     beside = loss_of(MaskedRegionTopClass(), MaskedRegionClasses())(output, batch)  # the first of them teaches
     assert float(beside.detach()) == pytest.approx(top, rel=1e-5)
     loss.backward()  # the divergence does not teach the teller: its gradient is that of the cross-entropy alone

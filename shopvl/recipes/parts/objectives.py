@@ -398,7 +398,10 @@ class MaskedRegionClasses(ObjectivePart):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MaskedRegionTopClass(MaskedRegionClasses):
-    """Predict the one class of masked regions that the head of `mrc-kl` holds for likeliest (Unicoder-VL, UNITER)."""
+    """Predict the one class of masked regions that the head of `mrc-kl` holds for likeliest (Unicoder-VL, UNITER).
+
+    It says what a thing is: a category that has none below it.
+    """
 
     kind: Literal["mrc"] = "mrc"  # type: ignore[assignment]
     name: Literal["mrc"] = "mrc"  # type: ignore[assignment]
