@@ -88,10 +88,10 @@ def test_a_pair_is_judged_by_picture_and_title(name: str, make_design, batch_of)
     design.model.eval()
     batch = batch_of(design, 6)
     with torch.inference_mode():
-        patches, kept = design.model.picture(batch)
-        own = design.model.match_score(batch.texts["title"], patches, kept)
-        other_picture = design.model.match_score(batch.texts["title"], patches.roll(1, 0), kept.roll(1, 0))
-        other_title = design.model.match_score(batch.texts["title"].rows(torch.arange(6).roll(1)), patches, kept)
+        shown, title = design.model.picture(batch), batch.texts["title"]
+        own = design.model.match_score(title, *shown)
+        other_picture = design.model.match_score(title, *(part.roll(1, 0) for part in shown))
+        other_title = design.model.match_score(title.rows(torch.arange(6).roll(1)), *shown)
     assert not torch.allclose(own, other_picture, rtol=0, atol=1e-6)
     assert not torch.allclose(own, other_title, rtol=0, atol=1e-6)
 
