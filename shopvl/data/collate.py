@@ -47,7 +47,7 @@ from shopvl.recipes.parts import (
     Regions,
     WordBag,
 )
-from shopvl.recipes.parts.objectives import NAMED, Answers, Need
+from shopvl.recipes.parts.objectives import NAMED, Answers, Asked
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.grams import gram_rows, padded
 from shopvl.text.prompts import PromptBook, Question, questions_of
@@ -189,8 +189,8 @@ class Collator:
             product_share_BP=torch.from_numpy(shares_BRC).flatten(1) if guesses else None,
         )
 
-    def _asks(self, need: Need) -> bool:
-        return any(need in part.needs for part in self.recipe.objectives)
+    def _asks(self, asked: Asked) -> bool:
+        return any(asked in part.asks for part in self.recipe.objectives)
 
     def inference_batch(self, group: Sequence[ValidRow]) -> Batch:
         """Rows with the same inputs, as they are, without queries or facts."""

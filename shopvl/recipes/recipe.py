@@ -11,20 +11,14 @@ from pydantic.dataclasses import dataclass
 
 from shopvl.errors import RecipeError
 from shopvl.recipes.parts import (
-    BOX_CELL_PX,
     MAX_PLACES,
     STRICT,
     Answering,
     Augment,
-    BytePieces,
-    CoAttention,
-    ConcatTowersImage,
     DualEncoder,
     Fusion,
     GridCnn,
     Image,
-    JointThenSplit,
-    KaleidoCells,
     Momentum,
     OcrWords,
     PatchCnn,
@@ -37,13 +31,12 @@ from shopvl.recipes.parts import (
     Text,
     TextCross,
     TextTransformer,
-    ThumbnailImage,
     TokenDropping,
     WarmupCosine,
     WordBag,
-    WordPieces,
     stage_problems,
 )
+from shopvl.recipes.parts.giving import SENTENCES, Given, Part, Role, givers_among, heads_fault, lacking
 from shopvl.recipes.parts.objectives import (
     BOTH,
     Answers,
@@ -100,30 +93,18 @@ class Recipe:
         """Every fault of the recipe as a sentence; empty where it can be built."""
         if absent := self._absent_problems():
             return absent
-        match self.fusion:
-            case DualEncoder():
-                problems = self._two_tower_problems()
-            case SingleStream():
-                problems = self._fused_problems()
-            case CoAttention() | JointThenSplit():
-                problems = self._fused_problems() + self._two_stream_problems()
-            case TextCross():
-                problems = self._two_tower_problems() + self._text_cross_problems()
-        if self.schedule.half_size_share and not isinstance(self.image, ThumbnailImage):
-            kind = _kind(self.image)
-            problems.append(f"half_size_share needs an image tower that reads any size (thumbnail-conv), not {kind}")
-        problems += self._answering_problems() + self._patch_problems()
-        if self.combine == "adaptive-gradients" and not isinstance(self.fusion, SingleStream):
-            problems.append(
-                f"adaptive-gradients weighs losses by the gradient of a shared layer; {self.fusion.kind} has none"
-            )
+        parts = [part for part in (self.image, self.text, self.fusion, self.answering) if part is not None]
+        problems = [fault for part in parts for fault in part.faults()]
+        for who, needs in self._demands():
+            problems += lacking(who, needs, self)
+        problems += self._space_problems() + self._answering_problems()
+        if isinstance(self.fusion, TextCross):
+            problems += self._text_cross_problems()
+        begins = isinstance(self.fusion, DualEncoder) and self.fusion.start is not None
+        if begins and not (isinstance(self.image, PatchTower) and isinstance(self.text, TextTransformer)):
+            problems.append("dual-enc begins as a CLIP where its towers are vit and text-transformer")
         if self.combine != "sum" and len(self.objectives) == 1:
             problems.append(f"{self.combine} weighs objectives against each other, there is one; combine by sum")
-        if self.teacher is not None and self.space is None and not isinstance(self.fusion, DualEncoder | TextCross):
-            problems.append(
-                f"momentum remembers embeddings, which {self.fusion.kind} has only with a shared-space; "
-                "give one as space"
-            )
         problems += [problem for objective in self.objectives for problem in objective.problems(self)]
         names = [objective.name for objective in self.objectives]
         problems += [
@@ -177,6 +158,44 @@ class Recipe:
             *(only for only in alone if only != self.inputs and any(o.inputs == only for o in self.objectives)),
         )
 
+    @property
+    def given(self) -> frozenset[Given]:
+        """What its parts give each other, and what it reads of a product."""
+        parts = (self.image, self.text, self.fusion, self.space, self.answering)
+        given: set[Given] = {*self.inputs, *(("queries",) if self.text is not None else ())}
+        return frozenset(given).union(*(part.gives for part in parts if part is not None))
+
+    def part_in(self, role: Role) -> Part | None:
+        """The part that stands there."""
+        part: Part | None = getattr(self, role)
+        return part
+
+    def givers(self, need: Given, role: Role) -> list[str]:
+        """Kinds of the parts that could stand there and give it."""
+        return givers_among({"image": Image, "text": Text, "fusion": Fusion, "answering": Answering}.get(role), need)
+
+    def _demands(self) -> list[tuple[str, tuple[Given, ...]]]:
+        """Who needs what of other parts, but for the objectives."""
+        absent = {SENTENCES[need][0] for need in ("image", "title") if need not in self.inputs}
+        there = tuple(need for need in self.fusion.needs if SENTENCES[need][0] not in absent)
+        demands: list[tuple[str, tuple[Given, ...]]] = [(self.fusion.kind, there)]
+        others = (part for part in (self.answering, self.leave_out, self.teacher) if part is not None)
+        demands += [(part.kind, part.needs) for part in others]
+        if self.schedule.half_size_share:
+            demands.append(("half_size_share", ("any size",)))
+        if self.combine == "adaptive-gradients":
+            demands.append((self.combine, ("one stream",)))
+        return demands
+
+    def _space_problems(self) -> list[str]:
+        if self.space is None:
+            return []
+        if "embeddings" in self.fusion.gives:
+            return [f"{self.fusion.kind} has a space of its own; leave out the {self.space.kind}"]
+        if not any(isinstance(objective, Contrast) for objective in self.objectives):
+            return ["the shared-space is never trained; add the objective itc"]
+        return []
+
     def _absent_problems(self) -> list[str]:
         """Of a recipe without picture or text."""
         if self.inputs == BOTH:
@@ -200,12 +219,6 @@ class Recipe:
         is_trained = any(isinstance(objective, Answers) for objective in self.objectives)
         if self.answering is not None and not is_trained:
             problems.append(f"{self.answering.kind} is never trained; add the objective prompt-vqa")
-        if self.answering is not None and not isinstance(self.fusion, DualEncoder):
-            problems.append(f"{self.answering.kind} reads the cells and words of two towers; use dual-enc as fusion")
-        if self.answering is not None and self.answering.width % self.answering.heads:
-            problems.append(
-                f"an answering width of {self.answering.width} is not a multiple of {self.answering.heads} heads"
-            )
         if self.answering is not None and self.text is not None and self.text.max_tokens > MAX_PLACES:
             problems.append(
                 f"{self.answering.kind} has places for {MAX_PLACES} tokens, the text gives up to "
@@ -217,44 +230,13 @@ class Recipe:
             problems.append("half_size_share changes how many cells a picture has, which a head that answers counts on")
         return problems
 
-    def _patch_problems(self) -> list[str]:
-        problems = []
-        patches = self.patch_grid is not None
-        if isinstance(self.image, PatchLinear | PatchTower) and any(
-            side % self.image.patch_px for side in self.image.size_px
-        ):
-            problems.append(
-                f"a picture of {self.image.size_px[0]}x{self.image.size_px[1]} px does not fall into "
-                f"patches of {self.image.patch_px} px"
-            )
-        if isinstance(self.image, PatchCnn | GridCnn) and any(
-            side % cells for side, cells in zip(self.image.size_px, self.image.grid, strict=True)
-        ):
-            height, width = self.image.size_px
-            problems.append(
-                f"a picture of {height}x{width} px does not fall into {self.image.grid[0]} x {self.image.grid[1]} cells"
-            )
-        if isinstance(self.image, KaleidoCells | Regions) and any(side % BOX_CELL_PX for side in self.image.size_px):
-            height, width = self.image.size_px
-            problems.append(
-                f"the sides of a picture for {self.image.kind} are multiples of {BOX_CELL_PX} px, not {height}x{width}"
-            )
-        if isinstance(self.image, PatchCnn | KaleidoCells | Regions) and len(set(self.image.net.size_px)) != 1:
-            problems.append(f"the net of {self.image.kind} reads square cells, not {self.image.net.size_px}")
-        if self.leave_out is not None and not patches:
-            problems.append(
-                f"{self.leave_out.kind} leaves out patches, which {_kind(self.image)} does not have; "
-                "use vit, patch-linear, patch-cnn or grid-cnn"
-            )
-        return problems
-
     def with_contrast(self) -> Recipe:
-        """The same with all of the three-way contrast of query, title and image among its objectives."""
-        own, readable = {objective.name for objective in self.objectives}, set(self.inputs)
-        more = tuple(c for c in THREE_WAY if c.name not in own and readable.issuperset(c.inputs))
+        """The same with the three-way contrast of query, title and image, of what it reads, among its objectives."""
+        own, given = {objective.name for objective in self.objectives}, self.given | {"embeddings"}
+        more = tuple(c for c in THREE_WAY if c.name not in own and given.issuperset(c.needs))
         if not more:
             return self
-        space = self.space or (None if isinstance(self.fusion, DualEncoder | TextCross) else SharedSpace())
+        space = self.space or (None if "embeddings" in self.fusion.gives else SharedSpace())
         names = tuple(contrast.name for contrast in more)
         stages = tuple(replace(s, objectives=s.objectives and s.objectives + names) for s in self.stages)
         return replace(self, space=space, objectives=self.objectives + more, stages=stages)
@@ -358,73 +340,14 @@ class Recipe:
             case _:
                 return None
 
-    def _two_tower_problems(self) -> list[str]:
-        problems = []
-        if self.space is not None:
-            problems.append(f"{self.fusion.kind} has a space of its own; leave out the {self.space.kind}")
-        if isinstance(self.image, PatchLinear | PatchCnn | GridCnn | KaleidoCells | Regions):
-            problems.append(
-                "dual-enc needs an image tower (timm-image, thumbnail-conv, side-by-side, transformers-image, vit), "
-                f"not {self.image.kind}"
-            )
-        begins = isinstance(self.fusion, DualEncoder) and self.fusion.start is not None
-        if begins and not (isinstance(self.image, PatchTower) and isinstance(self.text, TextTransformer)):
-            problems.append("dual-enc begins as a CLIP where its towers are vit and text-transformer")
-        if isinstance(self.image, PatchTower) and self.image.width % self.image.heads:
-            problems.append(f"an image width of {self.image.width} is not a multiple of {self.image.heads} heads")
-        towers = self.image.towers if isinstance(self.image, ConcatTowersImage) else (self.image,)
-        problems += [
-            f"thumbnail-conv has {len(tower.widths)} widths but {len(tower.blocks)} numbers of blocks; "
-            "give one of each per stage"
-            for tower in towers
-            if isinstance(tower, ThumbnailImage) and len(tower.widths) != len(tower.blocks)
-        ]
-        if isinstance(self.text, WordPieces | BytePieces):
-            problems.append(
-                f"dual-enc needs a text tower (text-transformer, word-bag, transformers-text), not {self.text.kind}"
-            )
-        if isinstance(self.text, TextTransformer) and self.text.width % self.text.heads:
-            problems.append(f"a text width of {self.text.width} is not a multiple of {self.text.heads} heads")
-        return problems
-
     def _text_cross_problems(self) -> list[str]:
+        """Of text layers that go on from a tower's, and look at all cells."""
         problems = []
-        assert isinstance(self.fusion, TextCross)
-        if not isinstance(self.text, TextTransformer | WordBag):
-            problems.append(
-                f"text-cross goes on from the words of a text-transformer or word-bag, not of {_kind(self.text)}"
-            )
-        elif self.text.width % self.fusion.heads:
-            problems.append(f"a text width of {self.text.width} is not a multiple of {self.fusion.heads} heads")
+        if isinstance(self.fusion, TextCross) and isinstance(self.text, TextTransformer | WordBag):
+            problems += heads_fault("a text width", self.text.width, self.fusion.heads)
         if self.leave_out is not None:
-            problems.append(f"text-cross looks at all cells; leave out {self.leave_out.kind}")
+            problems.append(f"{self.fusion.kind} looks at all cells; leave out {self.leave_out.kind}")
         return problems
-
-    def _fused_problems(self) -> list[str]:
-        """Of what a fusion of words and patches reads and learns, in one stream or in two."""
-        problems = []
-        fusion = self.fusion
-        assert isinstance(fusion, SingleStream | CoAttention | JointThenSplit)
-        if fusion.width % fusion.heads:
-            problems.append(f"a width of {fusion.width} is not a multiple of {fusion.heads} heads")
-        if not isinstance(self.image, PatchLinear | PatchCnn | GridCnn | KaleidoCells | Regions | None):
-            problems.append(
-                f"{fusion.kind} needs patches (patch-linear, patch-cnn, grid-cnn, kaleido, region), "
-                f"not {self.image.kind}"
-            )
-        if not isinstance(self.text, WordPieces | BytePieces | None):
-            problems.append(f"{fusion.kind} needs words (wordpiece or bytes), not {self.text.kind}")
-        if self.space is not None and not any(isinstance(objective, Contrast) for objective in self.objectives):
-            problems.append("the shared-space is never trained; add the objective itc")
-        return problems
-
-    def _two_stream_problems(self) -> list[str]:
-        if isinstance(self.image, KaleidoCells | Regions):
-            return []
-        return [
-            f"{self.fusion.kind} judges a pair by its first word and first patch, which must show the whole product; "
-            f"give region or kaleido, not {_kind(self.image)}"
-        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON and YAML; `from_dict` is the way back."""
@@ -434,10 +357,6 @@ class Recipe:
     def from_dict(cls, values: Any) -> Recipe:
         """The recipe in `values`. Raises one RecipeError naming every unknown, missing and ill-typed field."""
         return validated(RECIPE_TYPE, values, what="recipe")
-
-
-def _kind(part: Image | Text | None) -> str:
-    return "nothing" if part is None else part.kind
 
 
 def _left_of(stages: Sequence[Stage], names: Collection[str]) -> tuple[Stage, ...]:

@@ -233,5 +233,5 @@ def test_only_what_listens_is_taught(make_design, batch_of, monkeypatch: pytest.
 
 def test_without_a_space_there_is_nothing_to_remember() -> None:
     assert replace(find("vilt", "tiny"), teacher=Momentum()).problems() == [
-        "momentum remembers embeddings, which single-stream has only with a shared-space; give one as space"
+        "momentum compares embeddings, which single-stream has only with a shared-space; give one as space"
     ]

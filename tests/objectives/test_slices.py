@@ -19,8 +19,8 @@ from shopvl.objectives.objective import Objective
 from shopvl.objectives.views import Plain, View
 from shopvl.recipes import find
 from shopvl.recipes.parts import STRICT
-from shopvl.recipes.parts.objectives import EmbeddingPart, ObjectivePart
 from shopvl.recipes.parts.objectives import Objective as Parts
+from shopvl.recipes.parts.objectives import ObjectivePart
 from shopvl.recipes.recipe import Recipe
 from shopvl.training.loop import train
 from shopvl.training.schedule import Budget
@@ -29,10 +29,11 @@ PACKAGE = Path(shopvl.__file__).parent
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Uniformity(EmbeddingPart):
+class Uniformity(ObjectivePart):
     """Embeddings of a kind lie far from each other (arXiv:2005.10242)."""
 
     loss_in = __name__
+    needs = ("image", "embeddings")
     kind: Literal["uniformity"] = "uniformity"
     sharpness: Annotated[float, Field(gt=0)] = 2.0
     weight: float = 1.0

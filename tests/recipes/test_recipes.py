@@ -143,22 +143,26 @@ def test_cells_their_tasks_and_their_fusion_must_fit_together() -> None:
         "mpm-kl needs pictures as patch-cnn, not patch-linear": replace(vilt, objectives=(MaskedFeatures(),)),
         "kaleido:grey needs pictures as kaleido": replace(vilt, objectives=(KaleidoTask(task="grey"),)),
         "itm draws hard negatives by embeddings": replace(vilt, objectives=(Matching(negatives="hard"),)),
-        "give itm negatives of hard, not rand": replace(
+        "text-cross draws its own false pairs; give itm negatives of hard": replace(
             albef, objectives=(Contrast(between="title-image"), Matching())
         ),
         "not of wordpiece": replace(albef, text=WordPieces()),
-        "momentum remembers embeddings, which single-stream has only with a shared-space": replace(
+        "momentum compares embeddings, which single-stream has only with a shared-space": replace(
             vilt, teacher=Momentum()
         ),
-        "text-cross has none": replace(albef, combine="adaptive-gradients"),
+        "gradients reads the blocks of one stream, which text-cross does not have": replace(
+            albef, combine="adaptive-gradients"
+        ),
         "adaptive-losses weighs objectives against each other, there is one": replace(
             fashion, objectives=(Matching(),)
         ),
-        "co-attn has none": replace(vilbert, combine="adaptive-gradients"),
+        "gradients reads the blocks of one stream, which co-attn does not have": replace(
+            vilbert, combine="adaptive-gradients"
+        ),
         "32x32 px does not fall into 5 x 4 cells": replace(pixel, image=replace(pixel.image, grid=(5, 4))),
         "mrfr needs pictures as region, not grid-cnn": replace(pixel, objectives=(MaskedRegionFeatures(),)),
-        "give region or kaleido, not patch-linear": replace(vilt, fusion=streams),
-        "kaleido:rotation asks what words look at in the one stream": replace(kaleido, fusion=streams),
+        "give one of kaleido, region, not patch-linear": replace(vilt, fusion=streams),
+        "kaleido:rotation reads the blocks of one stream, which co-attn": replace(kaleido, fusion=streams),
         "bias-drop leaves out patches, which region does not have": replace(uniter, leave_out=pixel.leave_out),
         "for region are multiples of 4 px, not 30x32": replace(uniter, image=replace(uniter.image, size_px=(30, 32))),
         "mlm and msm hide words in two ways": replace(vilbert, objectives=(MaskedWords(), MaskedSegments())),

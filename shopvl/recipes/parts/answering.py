@@ -7,15 +7,18 @@ from pydantic.dataclasses import dataclass
 
 from shopvl.recipes.parts.fields import STRICT, Count, Share
 from shopvl.recipes.parts.fusion import Crossing
+from shopvl.recipes.parts.giving import Part, heads_fault
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PromptMask:
+class PromptMask(Part):
     """Questions as cloze prompts: blocks over picture cells, title words and prompt; the answer is read at [MASK].
 
     In addition every n-gram of the title (words, pairs of words, character groups) has a weight per answer.
     """
 
+    gives = frozenset({"answers"})
+    needs = ("two towers",)
     kind: Literal["prompt-mask"] = "prompt-mask"
     layers: Count
     width: Count
@@ -23,19 +26,29 @@ class PromptMask:
     dropout: Share = 0.0
     crossing: Crossing = "none"
 
+    def faults(self) -> list[str]:
+        """The heads share the width."""
+        return heads_fault("an answering width", self.width, self.heads)
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PromptDecode:
+class PromptDecode(Part):
     """A BERT in place of a masked autoencoder's decoder: it reads title and question and writes the answer.
 
     The encoder sees the patches that the recipe's `leave_out` keeps.
     """
 
+    gives = frozenset({"answers"})
+    needs = ("two towers",)
     kind: Literal["prompt-decode"] = "prompt-decode"
     layers: Count
     width: Count
     heads: Count
     dropout: Share = 0.0
+
+    def faults(self) -> list[str]:
+        """The heads share the width."""
+        return heads_fault("an answering width", self.width, self.heads)
 
 
 Answering = Annotated[PromptMask | PromptDecode, Field(discriminator="kind")]

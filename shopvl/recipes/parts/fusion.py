@@ -6,6 +6,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from shopvl.recipes.parts.fields import STRICT, Activation, Count, Eps, Share
+from shopvl.recipes.parts.giving import Given, Part, heads_fault
 
 # attention between words and patches, if different from attention within either (models/crossing.py)
 Crossing = Literal["none", "type-bias", "transe-q", "transe-kv", "low-rank", "separate"]
@@ -14,13 +15,15 @@ SightName = Literal["bidirectional", "causal", "seq2seq", "prefix"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class DualEncoder:
+class DualEncoder(Part):
     """Two towers, linear projections to one space of `width`, unit length, dot product (CLIP).
 
     `start` names a CLIP of transformers, by hub name or local folder, that all of it begins as, tokenizer included;
     None: random weights.
     """
 
+    gives = frozenset({"two towers", "embeddings"})
+    needs = ("image tower", "text tower")
     kind: Literal["dual-enc"] = "dual-enc"
     width: Count = 256
     temperature: Annotated[float, Field(gt=0)] = 0.07
@@ -28,16 +31,17 @@ class DualEncoder:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SingleStream:
+class SingleStream(Part):
     """Words and patches in one sequence, one transformer over both (ViLT, FashionBERT), or over either alone.
 
     `sight` says what a word sees: everything; what stands before it, with the picture before all words (causal, GPT);
-    or, as seq2seq, the same while the picture sees itself only. Blocks are normed before (`pre`) or after (`post`,
-    BERT) what they add; `eps` is what norms add to variances, None: what ours do. `start` names a ViT of timm that
-    initialises blocks, patch map and positions, or a text model of transformers for the blocks alone; None: random
-    weights.
+    or, as seq2seq, the same while the picture sees itself only; as prefix, while the first words see each other too
+    (SimVLM). Blocks are normed before (`pre`) or after (`post`, BERT) what they add; `eps` is what norms add to
+    variances, None: what ours do. `start` names a ViT of timm that initialises blocks, patch map and positions, or a
+    text model of transformers for the blocks alone; None: random weights.
     """
 
+    needs = ("patches", "pieces")
     kind: Literal["single-stream"] = "single-stream"
     layers: Count
     width: Count
@@ -50,14 +54,26 @@ class SingleStream:
     activation: Activation = "gelu"
     eps: Eps = None
 
+    @property
+    def gives(self) -> frozenset[Given]:
+        """All that fusions of words and patches give; by its sight, that a word does not see later ones."""
+        given: set[Given] = {"fused words", "fused patches", "dealt pairs", "one stream"}
+        return frozenset(given if self.sight == "bidirectional" else {*given, "hidden later words"})
+
+    def faults(self) -> list[str]:
+        """The heads share the width."""
+        return heads_fault("a width", self.width, self.heads)
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TextCross:
+class TextCross(Part):
     """Two aligned towers, then text layers with cross-attention to the picture (ALBEF).
 
     Layers are as wide as the text tower; `width` is that of the shared space.
     """
 
+    gives = frozenset({"embeddings", "fused words", "drawn pairs"})
+    needs = ("image tower", "word states")
     kind: Literal["text-cross"] = "text-cross"
     layers: Count
     heads: Count
@@ -67,10 +83,12 @@ class TextCross:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CoAttention:
+class CoAttention(Part):
     """Two streams: `text_layers` for the words alone, then `layers` in which each reads the other and then itself
     (ViLBERT)."""
 
+    gives = frozenset({"fused words", "fused patches", "dealt pairs"})
+    needs = ("patches", "pieces", "whole picture")
     kind: Literal["co-attn"] = "co-attn"
     text_layers: Count
     layers: Count
@@ -78,11 +96,17 @@ class CoAttention:
     heads: Count
     dropout: Share = 0.0
 
+    def faults(self) -> list[str]:
+        """The heads share the width."""
+        return heads_fault("a width", self.width, self.heads)
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class JointThenSplit:
+class JointThenSplit(Part):
     """`layers` over words and picture in one sequence, then `split_layers` for each alone (InterBERT)."""
 
+    gives = frozenset({"fused words", "fused patches", "dealt pairs"})
+    needs = ("patches", "pieces", "whole picture")
     kind: Literal["joint-then-split"] = "joint-then-split"
     layers: Count
     split_layers: Count
@@ -90,11 +114,16 @@ class JointThenSplit:
     heads: Count
     dropout: Share = 0.0
 
+    def faults(self) -> list[str]:
+        """The heads share the width."""
+        return heads_fault("a width", self.width, self.heads)
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SharedSpace:
+class SharedSpace(Part):
     """Embeddings of a fusion without towers, which reads a picture or a text alone (VLMo, arXiv:2111.02358)."""
 
+    gives = frozenset({"embeddings"})
     kind: Literal["shared-space"] = "shared-space"
     width: Count = 256
     temperature: Annotated[float, Field(gt=0)] = 0.07
@@ -104,12 +133,13 @@ Fusion = Annotated[DualEncoder | SingleStream | TextCross | CoAttention | JointT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Momentum:
+class Momentum(Part):
     """A momentum teacher (EMA of the model) with a queue of the embeddings of the last `memory` products (ALBEF).
 
     Its share of the targets rises to `soft` over `ramp_steps`.
     """
 
+    needs = ("embeddings",)
     kind: Literal["momentum"] = "momentum"
     decay: Share = 0.995
     memory: Count = 4096

@@ -4,54 +4,28 @@ A part has its configuration and its rules here, without torch. Its loss and its
 module that it names (`loss_in`).
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from shopvl.recipes.parts.fields import STRICT, Capability, Count, Share
-from shopvl.recipes.parts.fusion import DualEncoder, SingleStream, TextCross
-from shopvl.recipes.parts.image import KaleidoCells
+from shopvl.recipes.parts.giving import Given, Part, Surroundings, lacking
 
 Pair = Literal["title-image", "query-image", "query-title"]
 Input = Literal["image", "title"]
 BOTH: tuple[Input, ...] = ("image", "title")
-IMAGE: tuple[Input, ...] = ("image",)
-TITLE: tuple[Input, ...] = ("title",)
 NAMED: dict[Input, str] = {"image": "pictures", "title": "words"}
 # what a batch holds only where an objective asks for it (`data/collate.py`)
-Need = Literal["product shares", "overlaid pictures"]
+Asked = Literal["product shares", "overlaid pictures"]
 
 
-class Surroundings(Protocol):
-    """The fields of a recipe that an objective's rules read."""
-
-    @property
-    def image(self) -> Any: ...
-    @property
-    def inputs(self) -> tuple[Input, ...]: ...
-    @property
-    def fusion(self) -> Any: ...
-    @property
-    def space(self) -> Any: ...
-    @property
-    def answering(self) -> Any: ...
-    @property
-    def leave_out(self) -> Any: ...
-    @property
-    def objectives(self) -> Sequence[Any]: ...
-
-
-class ObjectivePart:
+class ObjectivePart(Part):
     """The class attributes of every objective, beside its fields `kind`, `weight` and `name`."""
 
-    kind: str
     loss_in: ClassVar[str]  # the module whose `build` makes its loss
     head_in: ClassVar[str] = "shopvl.models.prediction_heads"  # the module whose `build_head` makes its heads
-    towers: ClassVar[tuple[str, ...]] = ()  # fusions with towers that serve it; those of fused words and patches do
-    cut_as: ClassVar[str | None] = None  # the kind of image part whose patches it guesses, if any
-    needs: ClassVar[tuple[Need, ...]] = ()
+    asks: ClassVar[tuple[Asked, ...]] = ()
     beside: ClassVar[str | None] = None  # the kind of the objective whose pass it judges as well; drawn along with it
     teaches: ClassVar[frozenset[Capability]] = frozenset()  # that no part has without it
 
@@ -63,7 +37,7 @@ class ObjectivePart:
     @property
     def inputs(self) -> tuple[Input, ...]:
         """What it cannot do without; a batch that lacks one of them is no matter of this objective."""
-        return BOTH
+        return tuple(name for name in BOTH if name in self.needs)
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -71,37 +45,12 @@ class ObjectivePart:
         return ()
 
     def problems(self, recipe: Surroundings) -> list[str]:
-        """Conflicts with the rest of its recipe, as sentences."""
-        if lacking := [NAMED[one] for one in self.inputs if one not in recipe.inputs]:
-            return [f"{self.name} reads {' and '.join(lacking)}, which the recipe does not; leave it out"]
-        if isinstance(recipe.fusion, DualEncoder | TextCross):
-            kind = recipe.fusion.kind
-            if kind in self.towers:
-                return []
-            return [f"{self.kind} reads fused words and patches, which {kind} does not have; use single-stream"]
-        if self.cut_as is not None and self.cut_as != recipe.image.kind:
-            return [f"{self.name} needs pictures as {self.cut_as}, not {recipe.image.kind}"]
-        return []
-
-
-class EmbeddingPart(ObjectivePart):
-    """An objective that reads embeddings only."""
-
-    towers = ("dual-enc", "text-cross")
-
-    def problems(self, recipe: Surroundings) -> list[str]:
-        """As of any objective, and that there is a space."""
-        problems = super().problems(recipe)
-        if recipe.space is None and not isinstance(recipe.fusion, DualEncoder | TextCross):
-            kind = recipe.fusion.kind
-            problems.append(
-                f"{self.name} compares embeddings, which {kind} has only with a shared-space; give one as space"
-            )
-        return problems
+        """Conflicts with the rest of its recipe, as sentences: of what it lacks, the first."""
+        return lacking(self.name, self.needs, recipe)[:1]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Contrast(EmbeddingPart):
+class Contrast(ObjectivePart):
     """InfoNCE both ways between two of query, title and image, with every true match as a positive."""
 
     loss_in = "shopvl.objectives.contrastive"
@@ -115,9 +64,14 @@ class Contrast(EmbeddingPart):
         return f"itc:{self.between}"
 
     @property
-    def inputs(self) -> tuple[Input, ...]:
-        """Queries are made of titles, or of what a product is."""
-        return {"title-image": BOTH, "query-image": IMAGE, "query-title": TITLE}[self.between]
+    def needs(self) -> tuple[Given, ...]:
+        """Queries are made of titles, or of what a product is, so rows may lack either."""
+        sides: dict[Pair, tuple[Given, ...]] = {
+            "title-image": ("image", "title"),
+            "query-image": ("image", "queries"),
+            "query-title": ("title", "queries"),
+        }
+        return (*sides[self.between], "embeddings")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -129,7 +83,8 @@ class MaskedWords(ObjectivePart):
     Otherwise both are masked in one pass.
     """
 
-    loss_in, towers = "shopvl.objectives.masked", ("text-cross",)
+    loss_in = "shopvl.objectives.masked"
+    needs = ("title", "fused words")
     kind: Literal["mlm"] = "mlm"
     share: Share = 0.15
     whole_words: bool = True
@@ -137,7 +92,6 @@ class MaskedWords(ObjectivePart):
     weight: float = 1.0
     name: Literal["mlm"] = "mlm"
     heads = ("words",)
-    inputs = TITLE
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -145,13 +99,13 @@ class MaskedSegments(ObjectivePart):
     """Guess hidden runs of words: a `share` of the words begins one, of one to `longest` words (InterBERT)."""
 
     loss_in = "shopvl.objectives.masked"
+    needs = ("title", "fused patches")
     kind: Literal["msm"] = "msm"
     share: Share = 0.1
     longest: Count = 3
     weight: float = 1.0
     name: Literal["msm"] = "msm"
     heads = ("words",)
-    inputs = TITLE
 
     def problems(self, recipe: Surroundings) -> list[str]:
         """As of any objective, and not beside `mlm`."""
@@ -169,22 +123,12 @@ class NextWords(ObjectivePart):
     """
 
     loss_in = "shopvl.objectives.masked"
+    needs = ("title", "fused words", "hidden later words")
     teaches = frozenset({"write"})
     kind: Literal["lm"] = "lm"
     weight: float = 1.0
     name: Literal["lm"] = "lm"
-    inputs = TITLE
     heads = ("next-word",)
-
-    def problems(self, recipe: Surroundings) -> list[str]:
-        """As of any objective, and that what is predicted is not seen."""
-        problems = super().problems(recipe)
-        if getattr(recipe.fusion, "sight", "bidirectional") == "bidirectional" and not problems:
-            problems.append(
-                f"lm predicts words that {recipe.fusion.kind} shows; "
-                "use a single-stream with a sight of causal, seq2seq or prefix"
-            )
-        return problems
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -196,7 +140,7 @@ class Matching(ObjectivePart):
     for every title and a false title for every picture, by how alike they are.
     """
 
-    loss_in, towers = "shopvl.objectives.matching", ("text-cross",)
+    loss_in = "shopvl.objectives.matching"
     teaches = frozenset({"match"})
     kind: Literal["itm"] = "itm"
     share: Share = 0.5
@@ -205,20 +149,10 @@ class Matching(ObjectivePart):
     name: Literal["itm"] = "itm"
     heads = ("match",)
 
-    def problems(self, recipe: Surroundings) -> list[str]:
-        """As of any objective, and that its negatives can be drawn."""
-        problems = super().problems(recipe)
-        kind = recipe.fusion.kind
-        if isinstance(recipe.fusion, TextCross):
-            if self.negatives != "hard":
-                problems.append(
-                    f"text-cross draws its own false pairs; give itm negatives of hard, not {self.negatives}"
-                )
-        elif self.negatives == "hard" and not isinstance(recipe.fusion, DualEncoder):
-            problems.append(
-                f"{self.name} draws hard negatives by embeddings of separate towers, which {kind} does not have"
-            )
-        return problems
+    @property
+    def needs(self) -> tuple[Given, ...]:
+        """Hard negatives are drawn by the model itself, the others are dealt out beforehand."""
+        return (*BOTH, "fused words", "drawn pairs" if self.negatives == "hard" else "dealt pairs")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -229,6 +163,7 @@ class WordPatchAlignment(ObjectivePart):
     """
 
     loss_in, beside = "shopvl.objectives.matching", "itm"
+    needs = ("image", "title", "fused patches")
     kind: Literal["wra-ot"] = "wra-ot"
     share: Share = 0.5  # of mismatched pairs, where there is no matching
     weight: float = 0.1
@@ -245,7 +180,8 @@ class Answers(ObjectivePart):
     product's category; a share of `lacking` of these is asked.
     """
 
-    loss_in, towers = "shopvl.objectives.answer_loss", ("dual-enc", "text-cross")
+    loss_in = "shopvl.objectives.answer_loss"
+    needs = ("image", "title", "answers")
     kind: Literal["prompt-vqa"] = "prompt-vqa"
     image_only: Share = 0.25
     title_only: Share = 0.15
@@ -258,21 +194,14 @@ class Answers(ObjectivePart):
     weight: float = 1.0
     name: Literal["prompt-vqa"] = "prompt-vqa"
 
-    def problems(self, recipe: Surroundings) -> list[str]:
-        """As of any objective, and that there is a head."""
-        problems = super().problems(recipe)
-        if recipe.answering is None:
-            problems.append("prompt-vqa needs a head that answers; give prompt-mask or prompt-decode as answering")
-        return problems
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class OverlayConsistency(EmbeddingPart):
+class OverlayConsistency(ObjectivePart):
     """A picture and the same picture with promotions drawn on it should have the same embedding."""
 
     loss_in = "shopvl.objectives.consistency"
-    needs = ("overlaid pictures",)
-    inputs = IMAGE
+    needs = ("image", "embeddings")
+    asks = ("overlaid pictures",)
     kind: Literal["overlay-consistency"] = "overlay-consistency"
     weight: float = 1.0
     name: Literal["overlay-consistency"] = "overlay-consistency"
@@ -285,19 +214,12 @@ class Distillation(ObjectivePart):
     Applied to a `share` of each batch, which passes through student and teachers once more.
     """
 
-    loss_in, towers = "shopvl.objectives.distillation", ("dual-enc", "text-cross")
+    loss_in = "shopvl.objectives.distillation"
+    needs = ("image", "title", "two towers")
     kind: Literal["distil"] = "distil"
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     weight: float = 1.0
     name: Literal["distil"] = "distil"
-
-    def problems(self, recipe: Surroundings) -> list[str]:
-        """As of any objective, and that there are two towers."""
-        problems = super().problems(recipe)
-        if not isinstance(recipe.fusion, DualEncoder):
-            kind = recipe.fusion.kind
-            problems.append(f"distil compares embeddings of two towers; use dual-enc as fusion, not {kind}")
-        return problems
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -307,26 +229,25 @@ class MaskedPatches(ObjectivePart):
     Beside a `prompt-decode`, whose encoder is not shown what it hides: those that `leave_out` leaves out.
     """
 
-    loss_in, towers, cut_as = "shopvl.objectives.masked", ("dual-enc",), "patch-linear"
-    needs = ("product shares",)
+    loss_in = "shopvl.objectives.masked"
+    needs = ("image", "fused patches", "square patches")
+    asks = ("product shares",)
     kind: Literal["pix-rec"] = "pix-rec"
     share: Share = 0.4
     weight: float = 1.0
     name: Literal["pix-rec"] = "pix-rec"
-    inputs = IMAGE
     heads = ("masked-patches",)
 
     def problems(self, recipe: Surroundings) -> list[str]:
-        """As of any objective, and that a tower leaves patches out."""
-        problems = super().problems(recipe)
-        if isinstance(recipe.fusion, DualEncoder) and (
-            recipe.image.kind != "vit" or recipe.leave_out is None or recipe.answering is None
-        ):
-            problems.append(
-                "pix-rec guesses patches that a tower under a head that answers leaves out; give vit as image, "
-                "bias-drop as leave_out, and prompt-decode as answering"
-            )
-        return problems
+        """As of any objective, or beside two towers, that one leaves patches out that a head then writes without."""
+        if "two towers" not in recipe.given:
+            return super().problems(recipe)
+        if recipe.given >= {"image tower", "patch grid", "answers"} and recipe.part_in("leave_out") is not None:
+            return []
+        return [
+            "pix-rec guesses patches that a tower under a head that answers leaves out; give vit as image, "
+            "bias-drop as leave_out, and prompt-decode as answering"
+        ]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -336,13 +257,13 @@ class MaskedFeatures(ObjectivePart):
     A `share` of the cells that show product is hidden, in the same pass as words are.
     """
 
-    loss_in, cut_as = "shopvl.objectives.masked", "patch-cnn"
-    needs = ("product shares",)
+    loss_in = "shopvl.objectives.masked"
+    needs = ("image", "fused patches", "grid cells")
+    asks = ("product shares",)
     kind: Literal["mpm-kl"] = "mpm-kl"
     share: Share = 0.2
     weight: float = 1.0
     name: Literal["mpm-kl"] = "mpm-kl"
-    inputs = IMAGE
     heads = ("masked-patches",)
 
 
@@ -355,13 +276,13 @@ class MaskedRegionFeatures(ObjectivePart):
     cover is blank in those that stay.
     """
 
-    loss_in, cut_as = "shopvl.objectives.masked", "region"
+    loss_in = "shopvl.objectives.masked"
+    needs = ("image", "fused patches", "regions")
     kind: Literal["mrfr"] = "mrfr"
     share: Share = 0.15
     overlap: Share = 1.0
     weight: float = 1.0
     name: Literal["mrfr"] = "mrfr"
-    inputs = IMAGE
     heads = ("region-features",)
 
 
@@ -374,13 +295,13 @@ class MaskedRegionClasses(ObjectivePart):
     `mrfr`.
     """
 
-    loss_in, cut_as = "shopvl.objectives.masked", "region"
+    loss_in = "shopvl.objectives.masked"
+    needs = ("image", "fused patches", "regions")
     kind: Literal["mrc-kl"] = "mrc-kl"
     share: Share = 0.15
     overlap: Share = 1.0
     weight: float = 1.0
     name: Literal["mrc-kl"] = "mrc-kl"
-    inputs = IMAGE
     heads = ("region-classes",)
 
     def problems(self, recipe: Surroundings) -> list[str]:
@@ -412,11 +333,11 @@ class FactClasses(ObjectivePart):
     """Tell from the picture alone which of the ontology's facts hold for a product (FashionViL's pseudo attributes)."""
 
     loss_in = "shopvl.objectives.facts"
+    needs = ("image", "fused patches")
     kind: Literal["attr-cls"] = "attr-cls"
     weight: float = 1.0
     name: Literal["attr-cls"] = "attr-cls"
     heads = ("facts",)
-    inputs = IMAGE
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -428,7 +349,8 @@ class KaleidoTask(ObjectivePart):
     colours, or all?
     """
 
-    loss_in, cut_as = "shopvl.objectives.kaleido", "kaleido"
+    loss_in = "shopvl.objectives.kaleido"
+    needs = ("image", "title", "fused patches", "nested cells", "one stream")
     kind: Literal["kaleido"] = "kaleido"
     task: Literal["rotation", "jigsaw", "camouflage", "grey", "blank"]
     weight: float = 1.0
@@ -444,14 +366,9 @@ class KaleidoTask(ObjectivePart):
         return ("masked-patches",) if self.task in ("grey", "blank") else (self.task,)
 
     def problems(self, recipe: Surroundings) -> list[str]:
-        """As of any objective, and that there are all cells, on one line."""
-        problems = super().problems(recipe)
-        fusion, image = recipe.fusion, recipe.image
-        if not isinstance(fusion, DualEncoder | TextCross | SingleStream):
-            problems.append(
-                f"{self.name} asks what words look at in the one stream of single-stream, not {fusion.kind}"
-            )
-        if isinstance(image, KaleidoCells) and image.levels < 5 and not isinstance(fusion, DualEncoder | TextCross):
+        """As of any objective, and that there are the cells of its level."""
+        problems, image = super().problems(recipe), recipe.part_in("image")
+        if not problems and image.levels < 5:
             problems.append(f"{self.name} needs the cells of all 5 levels, there are {image.levels}")
         return problems
 

@@ -6,12 +6,13 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from shopvl.recipes.parts.fields import STRICT, Activation, Count, Eps, Share
+from shopvl.recipes.parts.giving import Part, heads_fault
 
 Pieces = Literal["word-pieces", "bytes"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TextTransformer:
+class TextTransformer(Part):
     """A text tower of our own: pieces learned from the catalog and transformer layers.
 
     What is read is the mean of the words, or the state of the last, which ends the text. In `causal` sight a word sees
@@ -21,6 +22,7 @@ class TextTransformer:
     weights, and pieces learned from the catalog.
     """
 
+    gives = frozenset({"text tower", "word states"})
     kind: Literal["text-transformer"] = "text-transformer"
     layers: Count
     width: Count
@@ -37,11 +39,16 @@ class TextTransformer:
     eps: Eps = None
     start: str | None = None
 
+    def faults(self) -> list[str]:
+        """The heads share the width."""
+        return heads_fault("a text width", self.width, self.heads)
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class WordBag:
+class WordBag(Part):
     """Mean of word vectors, then a small network: titles are short lists of words, and this is many times faster."""
 
+    gives = frozenset({"text tower", "word states"})
     kind: Literal["word-bag"] = "word-bag"
     width: Count
     max_tokens: Count = 32
@@ -49,9 +56,10 @@ class WordBag:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TransformersText:
+class TransformersText(Part):
     """A text tower from transformers, by hub name or local folder, with its own tokenizer."""
 
+    gives = frozenset({"text tower"})
     kind: Literal["transformers-text"] = "transformers-text"
     name: str
     max_tokens: Count = 64
@@ -59,13 +67,14 @@ class TransformersText:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class WordPieces:
+class WordPieces(Part):
     """Word pieces as the text side of a merged encoder: `[CLS] words [SEP]`.
 
     `start` names a BERT of transformers, or a local folder, whose tokenizer and word vectors they begin as; None:
     learned from the catalog.
     """
 
+    gives = frozenset({"pieces"})
     kind: Literal["wordpiece"] = "wordpiece"
     max_tokens: Count = 64
     vocabulary: Count = 8000
@@ -73,13 +82,14 @@ class WordPieces:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class BytePieces:
+class BytePieces(Part):
     """Byte pairs as the text side of a merged encoder, framed like word pieces; they spell every text (GPT-2, RoBERTa).
 
     `norm_words`: they are normed before the first block. `start` names a text model of transformers whose tokenizer and
     word vectors they begin as, or None.
     """
 
+    gives = frozenset({"pieces"})
     kind: Literal["bytes"] = "bytes"
     max_tokens: Count = 64
     vocabulary: Count = 8000
