@@ -240,15 +240,19 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
     words = None
     if text is not None:
         words = _words(text, tokenizer, fusion)
+    encoder = _encoder(fusion)
+    site = Site(fusion.width, len(ontology.facts), _things(ontology), words, patches)
+    heads = _heads(recipe, site, early=True)
     model = SingleStreamModel(
         patches,
         words,
-        _encoder(fusion),
+        encoder,
         fusion.width,
-        heads=_heads(recipe, Site(fusion.width, len(ontology.facts), _things(ontology), words, patches)),
+        heads=heads,
         sight=fusion.sight if isinstance(fusion, parts.SingleStream) else "bidirectional",
         space=None if recipe.space is None else (recipe.space.width, recipe.space.temperature),
     )
+    model.heads.update(_heads(recipe, site, early=False))
     words_start = None if text is None else text.start
     blocks_start = fusion.start if isinstance(fusion, parts.SingleStream) else None
     if not random_weights:
@@ -296,10 +300,19 @@ def _things(ontology: Ontology) -> tuple[int, ...]:
     return tuple(n for n, fact in enumerate(ontology.facts) if fact.kind == "category" and fact.path in leaves)
 
 
-def _heads(recipe: Recipe, site: Site) -> dict[str, PredictionHead]:
+# Heads draw their first weights in this order, some before the model's own, so that a seed gives what it always gave.
+_EARLY, _FIRST = ("region-features", "region-classes"), ("match", "words", "masked-patches")
+
+
+def _heads(recipe: Recipe, site: Site, *, early: bool) -> dict[str, PredictionHead]:
     """Those that its objectives ask for, each once."""
-    wanted = {name: part.head_in for part in reversed(recipe.objectives) for name in part.heads}
-    return {name: import_module(module).build_head(name, site) for name, module in reversed(wanted.items())}
+    wanted = {name: part.head_in for part in recipe.objectives for name in part.heads}
+    order = [name for name in (*_EARLY, *_FIRST, *wanted) if name in wanted]
+    return {
+        name: import_module(wanted[name]).build_head(name, site)
+        for name in dict.fromkeys(order)
+        if (name in _EARLY) == early
+    }
 
 
 def _map_cells(part: parts.GridCnn, width: int, random_weights: bool) -> MapCells:

@@ -48,6 +48,7 @@ RENAMED: dict[int, tuple[tuple[str, str], ...]] = {
         ("model.word_transform", "model.heads.words.transform"),
         ("model.word_bias", "model.heads.words.bias"),
         ("model.guess", "model.heads.masked-patches.map"),
+        ("model.hidden", "model.heads.masked-patches.hidden"),
         ("model.region_tasks.to_map", "model.heads.region-features.transform"),
         ("model.region_tasks.feature_bias", "model.heads.region-features.bias"),
         ("model.region_tasks.tell", "model.heads.region-classes.tell"),

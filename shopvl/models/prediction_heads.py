@@ -127,11 +127,15 @@ class NextWordHead(PredictionHead):
 
 
 class PixelHead(PredictionHead):
-    """Pixels of masked patches, each patch's own mean and spread taken off (MAE, arXiv:2111.06377)."""
+    """Pixels of masked patches, each patch's own mean and spread taken off (MAE, arXiv:2111.06377).
+
+    `hidden` stands for a masked patch on the line.
+    """
 
     def __init__(self, width: int, patch_px: int) -> None:
         super().__init__()
         self.patch_px = patch_px
+        self.hidden = nn.Parameter(torch.randn(width) * 0.02)
         self.map = nn.Linear(width, 3 * patch_px**2)
 
     def forward(self, seen: Fused) -> Mapping[str, Prediction]:

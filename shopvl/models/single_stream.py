@@ -23,8 +23,8 @@ from shopvl.batch import (
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
 from shopvl.models.dual_encoder import SharedSpaceModel
 from shopvl.models.generation import Begun, LineWriter
-from shopvl.models.inputs import CellInput, PatchEmbedding, WordEmbedding
-from shopvl.models.prediction_heads import Fused, MatchHead, NextWordHead, PictureInput, PredictionHead
+from shopvl.models.inputs import CellInput, WordEmbedding
+from shopvl.models.prediction_heads import Fused, MatchHead, NextWordHead, PictureInput, PixelHead, PredictionHead
 from shopvl.models.sight import Sight
 from shopvl.models.two_streams import TwoStreams
 from shopvl.recipes.parts.fusion import SightName
@@ -67,8 +67,6 @@ class SingleStreamModel(SharedSpaceModel):
             self.inputs = ("image",)
         else:
             self.words = words
-        if "masked-patches" in heads and isinstance(patches, PatchEmbedding):
-            self.hidden = nn.Parameter(torch.randn(width) * 0.02)  # stands for a masked patch
         if space is not None:
             self.add_space(None if patches is None else width, width, *space)
 
@@ -256,7 +254,9 @@ class SingleStreamModel(SharedSpaceModel):
             return patches_BPD + self.image_type, features_BPF
         patches_BPD = self.patches(pictures.pixels_B3YX)
         if pictures.masked_BP is not None:
-            blank_PD = self.hidden + self.patches.position
+            head = self.heads["masked-patches"]
+            assert isinstance(head, PixelHead)
+            blank_PD = head.hidden + self.patches.position
             patches_BPD = torch.where(pictures.masked_BP[..., None], blank_PD, patches_BPD)
         return patches_BPD + self.image_type, None
 

@@ -35,8 +35,9 @@ class TextCrossModel(DualEncoderModel):
         text_width = text_tower.width
         self.cells = nn.Linear(image_tower.token_widths[-1], text_width)
         self.fusion = Encoder(layers, text_width, heads, dropout, context=True)
-        words = WordHead(text_width, text_tower.vectors.num_embeddings)
-        self.heads = nn.ModuleDict({"match": MatchHead(text_width), "words": words})
+        self.heads = nn.ModuleDict(
+            {"match": MatchHead(text_width), "words": WordHead(text_width, text_tower.vectors.num_embeddings)}
+        )
 
     def forward(self, batch: Batch) -> Output:
         """Embeddings of whatever the batch holds; logits of masked words and of drawn pairs, if it has them."""

@@ -75,7 +75,7 @@ def test_a_single_stream_learns_hidden_patches_and_leaves_out_background(masked_
     losses = masked_vilt.losses(batch, torch.Generator().manual_seed(0))
     assert losses.keys() == {"mlm", "itm", "wra-ot", "pix-rec"}
     masked_vilt.total(losses).backward()
-    for name in ("hidden", "heads.masked-patches.map.weight"):
+    for name in ("heads.masked-patches.hidden", "heads.masked-patches.map.weight"):
         assert float(masked_vilt.model.get_parameter(name).grad.abs().sum()) > 0
     first = losses["pix-rec"].item()
     optimizer = torch.optim.Adam(masked_vilt.model.parameters(), 5e-3)
