@@ -36,7 +36,7 @@ from shopvl.recipes.parts import (
     WordBag,
     stage_problems,
 )
-from shopvl.recipes.parts.giving import SENTENCES, Given, Part, Role, givers_among, heads_fault, lacking
+from shopvl.recipes.parts.giving import SENTENCES, Given, RecipePart, Role, givers_among, heads_fault, lacking
 from shopvl.recipes.parts.objectives import (
     BOTH,
     Answers,
@@ -165,9 +165,9 @@ class Recipe:
         given: set[Given] = {*self.inputs, *(("queries",) if self.text is not None else ())}
         return frozenset(given).union(*(part.gives for part in parts if part is not None))
 
-    def part_in(self, role: Role) -> Part | None:
+    def part_in(self, role: Role) -> RecipePart | None:
         """The part that stands there."""
-        part: Part | None = getattr(self, role)
+        part: RecipePart | None = getattr(self, role)
         return part
 
     def givers(self, need: Given, role: Role) -> list[str]:

@@ -7,11 +7,11 @@ from pydantic.dataclasses import dataclass
 
 from shopvl.recipes.parts.fields import STRICT, Count, Share
 from shopvl.recipes.parts.fusion import Crossing
-from shopvl.recipes.parts.giving import Part, heads_fault
+from shopvl.recipes.parts.giving import RecipePart, heads_fault
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PromptMask(Part):
+class PromptMask(RecipePart):
     """Questions as cloze prompts: blocks over picture cells, title words and prompt; the answer is read at [MASK].
 
     In addition every n-gram of the title (words, pairs of words, character groups) has a weight per answer.
@@ -32,7 +32,7 @@ class PromptMask(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PromptDecode(Part):
+class PromptDecode(RecipePart):
     """A BERT in place of a masked autoencoder's decoder: it reads title and question and writes the answer.
 
     The encoder sees the patches that the recipe's `leave_out` keeps.

@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from shopvl.recipes.parts.fields import STRICT, Activation, Count, Eps, Share
-from shopvl.recipes.parts.giving import Given, Part, heads_fault
+from shopvl.recipes.parts.giving import Given, RecipePart, heads_fault
 
 # attention between words and patches, if different from attention within either (models/crossing.py)
 Crossing = Literal["none", "type-bias", "transe-q", "transe-kv", "low-rank", "separate"]
@@ -15,7 +15,7 @@ SightName = Literal["bidirectional", "causal", "seq2seq", "prefix"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class DualEncoder(Part):
+class DualEncoder(RecipePart):
     """Two towers, linear projections to one space of `width`, unit length, dot product (CLIP).
 
     `start` names a CLIP of transformers, by hub name or local folder, that all of it begins as, tokenizer included;
@@ -31,7 +31,7 @@ class DualEncoder(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SingleStream(Part):
+class SingleStream(RecipePart):
     """Words and patches in one sequence, one transformer over both (ViLT, FashionBERT), or over either alone.
 
     `sight` says what a word sees: everything; what stands before it, with the picture before all words (causal, GPT);
@@ -66,7 +66,7 @@ class SingleStream(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TextCross(Part):
+class TextCross(RecipePart):
     """Two aligned towers, then text layers with cross-attention to the picture (ALBEF).
 
     Layers are as wide as the text tower; `width` is that of the shared space.
@@ -83,7 +83,7 @@ class TextCross(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CoAttention(Part):
+class CoAttention(RecipePart):
     """Two streams: `text_layers` for the words alone, then `layers` in which each reads the other and then itself
     (ViLBERT)."""
 
@@ -102,7 +102,7 @@ class CoAttention(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class JointThenSplit(Part):
+class JointThenSplit(RecipePart):
     """`layers` over words and picture in one sequence, then `split_layers` for each alone (InterBERT)."""
 
     gives = frozenset({"fused words", "fused patches", "dealt pairs"})
@@ -120,7 +120,7 @@ class JointThenSplit(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SharedSpace(Part):
+class SharedSpace(RecipePart):
     """Embeddings of a fusion without towers, which reads a picture or a text alone (VLMo, arXiv:2111.02358)."""
 
     gives = frozenset({"embeddings"})
@@ -133,7 +133,7 @@ Fusion = Annotated[DualEncoder | SingleStream | TextCross | CoAttention | JointT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Momentum(Part):
+class Momentum(RecipePart):
     """A momentum teacher (EMA of the model) with a queue of the embeddings of the last `memory` products (ALBEF).
 
     Its share of the targets rises to `soft` over `ramp_steps`.

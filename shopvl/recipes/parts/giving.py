@@ -75,7 +75,7 @@ SENTENCES: dict[Given, tuple[Role, str]] = {
 }
 
 
-class Part:
+class RecipePart:
     """A part of a recipe, with its field `kind`: what it gives the others, what it needs of them, its own faults."""
 
     kind: str
@@ -133,5 +133,5 @@ def givers_among(union: Any, need: Given) -> list[str]:
 
 
 def _given_by(kind: type) -> frozenset[Given]:
-    declared = kind.gives  # type: ignore[attr-defined]  # every member of a union of parts is a Part
+    declared = kind.gives  # type: ignore[attr-defined]  # every member of a union of parts is a RecipePart
     return frozenset() if isinstance(declared, property) else declared

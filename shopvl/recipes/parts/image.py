@@ -6,11 +6,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from shopvl.recipes.parts.fields import STRICT, Activation, CloseUp, Count, Eps, Share, Size
-from shopvl.recipes.parts.giving import Part, heads_fault
+from shopvl.recipes.parts.giving import RecipePart, heads_fault
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TimmImage(Part):
+class TimmImage(RecipePart):
     """A whole image tower from timm: a name, or `local-dir:FOLDER`. One vector per picture.
 
     `options` go to the net's own constructor (timm's names), to fit it to thumbnails.
@@ -26,7 +26,7 @@ class TimmImage(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ThumbnailImage(Part):
+class ThumbnailImage(RecipePart):
     """A small residual network of our own for pictures of about 60 to 100 px, trained from scratch."""
 
     gives = frozenset({"image tower", "any size"})
@@ -46,7 +46,7 @@ class ThumbnailImage(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TransformersImage(Part):
+class TransformersImage(RecipePart):
     """An image tower from transformers, by hub name or local folder: the vision half where it is a two-tower model."""
 
     gives = frozenset({"image tower"})
@@ -69,7 +69,7 @@ def _uneven_grid(size_px: tuple[int, int], grid: tuple[int, int]) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PatchLinear(Part):
+class PatchLinear(RecipePart):
     """Square cells, each through one linear map; learned positions (ViT, ViLT)."""
 
     gives = frozenset({"patches", "patch grid", "square patches"})
@@ -83,7 +83,7 @@ class PatchLinear(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PatchTower(Part):
+class PatchTower(RecipePart):
     """A vision transformer of our own as an image tower: square cells and blocks.
 
     What is read is the mean of the cells, or the state of a class token before them. `norm_before`: cells are normed
@@ -129,7 +129,7 @@ def _boxed(kind: str, size_px: tuple[int, int]) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ConcatTowersImage(Part):
+class ConcatTowersImage(RecipePart):
     """Several image towers as one, each at its own picture size: better than any of them, at the cost of all."""
 
     gives = frozenset({"image tower"})
@@ -147,7 +147,7 @@ class ConcatTowersImage(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PatchCnn(Part):
+class PatchCnn(RecipePart):
     """The picture cut into rows x columns, each cell resized for a small net of its own, one vector per cell.
 
     `frozen`: the net does not learn (FashionBERT).
@@ -166,7 +166,7 @@ class PatchCnn(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class KaleidoCells(Part):
+class KaleidoCells(RecipePart):
     """The product's box cut at 1 x 1, 2 x 2, ... `levels` x `levels`, each cell through one net (Kaleido-BERT).
 
     The product is looked for in a picture of `size_px`, whose sides are multiples of `BOX_CELL_PX`.
@@ -185,7 +185,7 @@ class KaleidoCells(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Regions(Part):
+class Regions(RecipePart):
     """The whole picture, the product's box, and the box cut at 2 x 2 ... `levels` x `levels`, each through one net.
 
     They replace the detector boxes of UNITER and its relatives, each with its geometry. The product is located as
@@ -206,7 +206,7 @@ class Regions(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class GridCnn(Part):
+class GridCnn(RecipePart):
     """The whole picture through one net that learns, each cell of its last map a position (Pixel-BERT).
 
     `grid` says how many rows and columns that map has; pictures are of the net's size.
@@ -243,7 +243,7 @@ Image = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class KeepSubjectTokens(Part):
+class KeepSubjectTokens(RecipePart):
     """Token dropping by content: patches that show too little product are dropped, in training and in use.
 
     `subject` is the least share of product; at least `at_least` patches of a picture stay, those that show the most.
@@ -256,7 +256,7 @@ class KeepSubjectTokens(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class BiasDrop(Part):
+class BiasDrop(RecipePart):
     """Token dropping in training: a `share` of the patches, those with the lowest noise + `bias` x share of product.
 
     A `bias` of 0 is FLIP's random dropping (arXiv:2212.00794).

@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from shopvl.recipes.parts.fields import STRICT, Capability, Count, Share
-from shopvl.recipes.parts.giving import Given, Part, Surroundings, lacking
+from shopvl.recipes.parts.giving import Given, RecipePart, Surroundings, lacking
 
 Pair = Literal["title-image", "query-image", "query-title"]
 Input = Literal["image", "title"]
@@ -20,7 +20,7 @@ NAMED: dict[Input, str] = {"image": "pictures", "title": "words"}
 Asked = Literal["product shares", "overlaid pictures"]
 
 
-class ObjectivePart(Part):
+class ObjectivePart(RecipePart):
     """The class attributes of every objective, beside its fields `kind`, `weight` and `name`."""
 
     loss_in: ClassVar[str]  # the module whose `build` makes its loss

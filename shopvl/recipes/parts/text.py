@@ -6,13 +6,13 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from shopvl.recipes.parts.fields import STRICT, Activation, Count, Eps, Share
-from shopvl.recipes.parts.giving import Part, heads_fault
+from shopvl.recipes.parts.giving import RecipePart, heads_fault
 
 Pieces = Literal["word-pieces", "bytes"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TextTransformer(Part):
+class TextTransformer(RecipePart):
     """A text tower of our own: pieces learned from the catalog and transformer layers.
 
     What is read is the mean of the words, or the state of the last, which ends the text. In `causal` sight a word sees
@@ -45,7 +45,7 @@ class TextTransformer(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class WordBag(Part):
+class WordBag(RecipePart):
     """Mean of word vectors, then a small network: titles are short lists of words, and this is many times faster."""
 
     gives = frozenset({"text tower", "word states"})
@@ -56,7 +56,7 @@ class WordBag(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TransformersText(Part):
+class TransformersText(RecipePart):
     """A text tower from transformers, by hub name or local folder, with its own tokenizer."""
 
     gives = frozenset({"text tower"})
@@ -67,7 +67,7 @@ class TransformersText(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class WordPieces(Part):
+class WordPieces(RecipePart):
     """Word pieces as the text side of a merged encoder: `[CLS] words [SEP]`.
 
     `start` names a BERT of transformers, or a local folder, whose tokenizer and word vectors they begin as; None:
@@ -82,7 +82,7 @@ class WordPieces(Part):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class BytePieces(Part):
+class BytePieces(RecipePart):
     """Byte pairs as the text side of a merged encoder, framed like word pieces; they spell every text (GPT-2, RoBERTa).
 
     `norm_words`: they are normed before the first block. `start` names a text model of transformers whose tokenizer and
