@@ -117,7 +117,8 @@ def test_recipes_say_what_does_not_fit() -> None:
 def test_any_recipe_takes_it_and_those_that_have_it_stay(name: str) -> None:
     recipe = find(name, "mini")
     contrasted = Experiment(name="x", recipe=name, size="mini", catalog="c.csv", epochs=1, contrast=True).full_recipe()
-    expected = {part.name for part in THREE_WAY} if len(recipe.inputs) == 2 else set()
+    every = {part.name for part in THREE_WAY}
+    expected = {("image", "title"): every, ("title",): {"itc:query-title"}, ("image",): set()}[recipe.inputs]
     own, now = ({part.name for part in each.objectives} for each in (recipe, contrasted))
     assert now == own | expected
     assert (contrasted == recipe) == (own >= expected)
