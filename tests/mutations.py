@@ -40,7 +40,7 @@ TESTS = {
     "objectives/test_regions.py models/test_teacher.py",
     "objectives/masked_regions.py": "objectives/test_regions.py",
     "objectives/contrastive.py": "objectives/test_contrastive.py models/test_teacher.py",
-    "objectives/answer_loss.py": "models/test_answering.py",
+    "objectives/answer_loss.py": "objectives/test_answer_loss.py models/test_answering.py",
     "objectives/distillation.py": "objectives/test_distillation.py",
     "objectives/consistency.py": "objectives/test_pictures.py",
     "objectives/combining.py": "objectives/test_combining.py",
@@ -56,8 +56,8 @@ TESTS = {
     "models/crossing.py": "models/test_crossing.py",
     "models/single_stream.py": "models/test_shared_space.py models/test_two_streams.py objectives/test_regions.py "
     "objectives/test_pictures.py objectives/test_kaleido.py contract/test_probes.py",
-    "models/inputs.py": "models/test_attention.py models/test_two_streams.py models/test_towers.py "
-    "models/test_picture_weights.py objectives/test_regions.py contract/test_probes.py",
+    "models/inputs.py": "models/test_language.py models/test_attention.py models/test_two_streams.py "
+    "models/test_towers.py models/test_picture_weights.py objectives/test_regions.py contract/test_probes.py",
     "models/dual_encoder.py": "models/test_towers.py objectives/test_pictures.py contract/test_probes.py",
 }
 

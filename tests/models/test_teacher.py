@@ -97,6 +97,25 @@ def test_softened_contrast_over_a_memory_in_plain_loops() -> None:
     assert float(found) == pytest.approx(total, rel=1e-5)
 
 
+def test_what_the_teacher_says_carries_no_gradient() -> None:
+    """With the teacher's own guess as the whole target, the scale's gradient is that of a target that stands still."""
+    output, batch = outputs(4)
+    torch.manual_seed(1)
+    teacher = {name: torch.nn.functional.normalize(torch.randn(4, 6), dim=1) for name in ("title", "image")}
+    nothing = {name: torch.zeros(0, 6) for name in teacher}
+    empty = torch.zeros(0, dtype=torch.int64)
+    taught = TeacherOutputs(embeddings=teacher, queue=nothing, title_group_M=empty, share=1.0)
+    scale = torch.tensor(8.0, requires_grad=True)
+    scaled = replace(output, scales={"title-image": scale})
+    (found,) = torch.autograd.grad(MomentumContrastLoss(1.0)(scaled, replace(batch, teacher=taught)), scale)
+    loss = torch.zeros(())
+    for left, right in (("title", "image"), ("image", "title")):
+        target = (8 * teacher[left] @ teacher[right].T).softmax(1)
+        logp = (scale * output.embeddings[left] @ teacher[right].T).log_softmax(1)
+        loss = loss - (target * logp).sum(1).mean() / 2
+    torch.testing.assert_close(found, torch.autograd.grad(loss, scale)[0])
+
+
 def test_hidden_words_listen_to_the_teacher() -> None:
     logits, told = torch.randn(3, 9), torch.randn(3, 9)
     targets = torch.tensor([[4, -100, 7], [-100, 1, -100]])
