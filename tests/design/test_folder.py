@@ -15,7 +15,6 @@ from shopvl.design.migration import RENAMED, current_name, former_name, may_lack
 from shopvl.design.quantization import SCALE
 from shopvl.errors import DesignError
 from shopvl.inference.predict import PromptedAnswers
-from shopvl.paths import SHIPPED
 from shopvl.recipes import find
 from shopvl.recipes.parts.objectives import MaskedWords
 
@@ -101,11 +100,6 @@ def test_heads_that_nothing_learned_by_are_left_behind(make_design, batch_of, tm
     save_file({**whole, "model.mismatch.0.weight": torch.zeros(16, 16)}, tmp_path / WEIGHTS)
     with pytest.raises(DesignError, match="do not fit their recipe"):
         Design.from_pretrained(tmp_path)
-
-
-def test_the_bundled_model_is_one_of_them() -> None:
-    assert json.loads((SHIPPED / CONFIG).read_text("utf-8"))["format"] == 5
-    assert "model.head.blocks.0.qkv.weight" in load_file(SHIPPED / WEIGHTS)
 
 
 @pytest.mark.parametrize("name", ["prompt-mask", "prompt-decode", "albef", "vilbert", "kaleido-bert", "tri-clip"])
