@@ -15,7 +15,7 @@ from shopvl.inference.ask import ParsedQuestion, parse_question
 from shopvl.paths import PACKAGE
 from shopvl.synthetic.assortment import ontology_names
 
-MODEL = PACKAGE.parent / "experiments" / "model"
+MODEL = PACKAGE.parent / "experiments" / "shipped"
 LANGUAGES = ("de", "fr", "es", "it", "pt", "nl", "zh", "zh-Hant")
 # the only names of two: a category that lies in the other one, and the outer one is meant
 NESTED = {frozenset({"Saree", "Sarees"}), frozenset({"Beauty Accessories", "Beauty Accessory"})}

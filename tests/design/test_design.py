@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from shopvl.batch import INPUT_CHOICES, MODALITIES
 from shopvl.catalog.ontology import Ontology
 from shopvl.design.design import Design, build
+from shopvl.design.folder import FORMAT
 from shopvl.errors import DesignError
 from shopvl.models.weights.start import begin_blocks
 from shopvl.recipes import find
@@ -153,7 +154,7 @@ def test_model_from_elsewhere(tmp_path: Path) -> None:
 def test_folder_of_a_newer_shopvl(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "format": 99}))
-    with pytest.raises(DesignError, match="in format 99, this shopvl reads up to 5; upgrade shopvl"):
+    with pytest.raises(DesignError, match=f"in format 99, this shopvl reads up to {FORMAT}; upgrade shopvl"):
         Design.from_pretrained(copy)
 
 
