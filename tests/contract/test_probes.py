@@ -112,3 +112,22 @@ def test_a_teacher_moves_in_its_own_step_alone(name: str, make_design, batch_of)
     for key, old in before.items():
         if key.removeprefix("model.") in moved:
             torch.testing.assert_close(teacher.state_dict()[key], old + (1 - teacher.decay), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in TINY.items() if "match" in capabilities(recipe)])
+def test_padding_changes_no_judgement_of_a_pair(name: str, make_design, batch_of) -> None:
+    design = make_design(TINY[name])
+    design.model.eval()
+    batch = batch_of(design, 4)
+    title = batch.texts["title"]
+    extra = max(0, TINY[name].text.max_tokens - title.ids_BT.shape[1])
+    longer = replace(
+        title,
+        ids_BT=torch.nn.functional.pad(title.ids_BT, (0, extra), value=design.tokenizer.pad_id),
+        real_BT=torch.nn.functional.pad(title.real_BT, (0, extra)),
+    )
+    with torch.inference_mode():
+        seen = design.model.picture(batch)
+        short, long = (design.model.match_score(words, *seen) for words in (title, longer))
+    assert not longer.real_BT.all()
+    torch.testing.assert_close(short, long, atol=1e-5, rtol=1e-4)

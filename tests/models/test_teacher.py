@@ -97,6 +97,11 @@ def test_softened_contrast_over_a_memory_in_plain_loops() -> None:
     assert float(found) == pytest.approx(total, rel=1e-5)
 
 
+def test_the_teacher_stays_in_evaluation_mode(design) -> None:
+    design.teacher.train()
+    assert not any(module.training for module in design.teacher.modules())
+
+
 def test_what_the_teacher_says_carries_no_gradient() -> None:
     """With the teacher's own guess as the whole target, the scale's gradient is that of a target that stands still."""
     output, batch = outputs(4)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import linprog
 
-from shopvl.batch import Batch, FusedStates, Output, Prediction, Words
+from shopvl.batch import Batch, FusedStates, Groups, Output, Pictures, Prediction, Words
 from shopvl.objectives.matching import WordPatchLoss, cosine_cost, ipot
 from shopvl.objectives.predicting import PredictionLoss
 from shopvl.objectives.views import ShuffledPairs
@@ -85,3 +85,16 @@ def test_matching_is_binary_cross_entropy() -> None:
     share = out.predictions["match"].made.sigmoid()
     expected = -(share[0].log() + (1 - share[1]).log() + share[2].log()) / 3
     torch.testing.assert_close(loss, expected)
+
+
+def test_a_picture_of_the_same_title_stays_a_true_pair() -> None:
+    titles = torch.tensor([7, 7, 7, 8])
+    groups = Groups(title_B=titles, query_B=titles, category_B=titles)
+    pixels = torch.arange(4.0)[:, None, None, None].expand(4, 3, 1, 1)
+    batch = Batch(pictures=Pictures(pixels_B3YX=pixels), groups=groups)
+    for seed in range(10):
+        seen = ShuffledPairs(1.0)(batch, torch.Generator().manual_seed(seed))
+        source = seen.pictures.pixels_B3YX[:, 0, 0, 0].long()
+        assert (source != torch.arange(4)).all()
+        assert seen.is_match_B.tolist() == (titles[source] == titles).tolist()
+        assert seen.is_match_B.any()
