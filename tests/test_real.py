@@ -31,7 +31,9 @@ def test_the_table_is_read_whole_and_titles_keep_to_one_split() -> None:
 
 
 def test_check_finds_only_what_is_known() -> None:
-    assert {fault.kind for fault in check_catalog(DATA)} <= {"leaf-two-parents"}
+    faults = {fault.kind: fault.count for fault in check_catalog(DATA)}
+    assert faults.pop("blank-image", 0) <= 2  # of 44,000 photos, two are taken for none: plain, with little on them
+    assert faults.keys() <= {"leaf-two-parents"}
 
 
 def test_a_minute_of_training_finds_pictures_and_tags(tmp_path: Path) -> None:
