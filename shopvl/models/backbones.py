@@ -20,14 +20,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from shopvl.batch import Words
 from shopvl.errors import DesignError
 from shopvl.models.attention import mean_of_real
-from shopvl.models.two_crop import two_crop
+from shopvl.models.two_crop import LookingTower, TowerOutput
 
 
-class TimmTower(nn.Module):
-    """A timm image model without its classifier: (B, 3, Y, X) in [0, 1] -> (B, width).
+class TimmTower(LookingTower):
+    """A timm image model without its classifier: (B, 3, Y, X) in [0, 1] -> (B, width), pooled by the net's own head.
 
-    `options` go to the net's constructor; an unknown one is a DesignError. With a `crop_share` it averages over
-    the picture and its center crop in evaluation mode (`two_crop`).
+    `options` go to the net's constructor; an unknown one is a DesignError. Cells are those of the last map, or a
+    transformer's tokens.
     """
 
     def __init__(
@@ -55,17 +55,7 @@ class TimmTower(nn.Module):
         self.width, self.token_widths = int(pooled.shape[1]), (int(tokens.shape[2]),)
         self.net.train()
 
-    def forward(self, pixels_B3YX: Tensor) -> Tensor:
-        """(B, width), pooled by the net's own head."""
-        return self.encode(pixels_B3YX)[0]
-
-    def encode(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The pooled vector (B, width), and the cells of the last map, or a transformer's tokens (B, P, C)."""
-        if self.training or self.crop_share is None:
-            return self._encode_once(pixels_B3YX)
-        return two_crop(self._encode_once, pixels_B3YX, self.crop_share)
-
-    def _encode_once(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _encode_once(self, pixels_B3YX: Tensor) -> TowerOutput:
         scaled = (pixels_B3YX - self.mean_31) / self.std_31
         features = self.net.forward_features(scaled.contiguous(memory_format=torch.channels_last))
         tokens = features.flatten(2).transpose(1, 2) if features.ndim == 4 else features

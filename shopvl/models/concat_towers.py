@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from shopvl.models.two_crop import LookingTower, TowerOutput, looks_of
 
-class ConcatTowers(nn.Module):
+
+class ConcatTowers(LookingTower):
     """Each tower reads the picture at its own size; (B, 3, Y, X) in [0, 1] -> (B, sum of their widths).
 
     A linear map of the joint vector is a sum of one for each tower, so a space they share is the mean of theirs (an
@@ -23,19 +25,32 @@ class ConcatTowers(nn.Module):
         self.width = sum(int(tower.width) for tower in towers)
         self.token_widths = tuple(int(width) for tower in towers for width in tower.token_widths)
 
-    def forward(self, pixels_B3YX: Tensor) -> Tensor:
-        """(B, width)."""
-        return self.encode(pixels_B3YX)[0]
+    @property
+    def looks(self) -> int:
+        """As many as the tower has that takes most."""
+        return max(looks_of(tower) for tower in self.towers)
 
-    def encode(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def encode(self, pixels_B3YX: Tensor) -> TowerOutput:
         """The vectors of all towers in a row (B, width), and the cells (B, P, C) of all their maps."""
-        encoded = [
-            tower.encode(at_size(pixels_B3YX, size_px))
-            for tower, size_px in zip(self.towers, self.sizes_px, strict=True)
-        ]
-        return torch.cat([pooled_BW for pooled_BW, _ in encoded], dim=1), [
-            cells for _, maps in encoded for cells in maps
-        ]
+        return _joined([tower.encode(seen) for tower, seen in self._seen(pixels_B3YX)])
+
+    def look(self, pixels_B3YX: Tensor, number: int) -> TowerOutput:
+        """As `encode`, of one look alone; a tower that takes one only takes it again."""
+        return _joined(
+            [
+                tower.look(seen, number) if looks_of(tower) > 1 else tower.encode(seen)
+                for tower, seen in self._seen(pixels_B3YX)
+            ]
+        )
+
+    def _seen(self, pixels_B3YX: Tensor) -> list[tuple[nn.Module, Tensor]]:
+        """Each tower, with the pictures at its size."""
+        sized = zip(self.towers, self.sizes_px, strict=True)
+        return [(tower, at_size(pixels_B3YX, size_px)) for tower, size_px in sized]
+
+
+def _joined(encoded: Sequence[TowerOutput]) -> TowerOutput:
+    return torch.cat([pooled_BW for pooled_BW, _ in encoded], dim=1), [cells for _, maps in encoded for cells in maps]
 
 
 def at_size(pixels_B3YX: Tensor, size_px: tuple[int, int]) -> Tensor:

@@ -10,17 +10,16 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from shopvl.models.small_maps import SmallMapConv
-from shopvl.models.two_crop import two_crop
+from shopvl.models.two_crop import LookingTower, TowerOutput
 
 
-class ThumbnailNet(nn.Module):
+class ThumbnailNet(LookingTower):
     """Two convolutions that quarter each side, then stages of residual blocks; (B, 3, Y, X) in [0, 1] -> (B, width).
 
     Full 3x3 convolutions throughout: on a CPU they use the matrix units, which depthwise ones do not. Every stage but
     the first halves the sides. Blocks are ResNet's (arXiv:1512.03385) with ResNet-D's averaged shortcut
-    (arXiv:1812.01187); the last norm of each begins at zero.
-
-    With a `crop_share` it averages over the picture and its center crop in evaluation mode (`two_crop`).
+    (arXiv:1812.01187); the last norm of each begins at zero. The vector is the mean over the last map; the cells are
+    those of the last two maps, row by row.
     """
 
     def __init__(
@@ -40,17 +39,7 @@ class ThumbnailNet(nn.Module):
         self.width = last
         self.token_widths = widths[-2:]
 
-    def forward(self, pixels_B3YX: Tensor) -> Tensor:
-        """(B, width): the mean over the last map."""
-        return self.encode(pixels_B3YX)[0]
-
-    def encode(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The mean over the last map (B, width), and the cells of the last two maps (B, P, C), row by row."""
-        if self.training or self.crop_share is None:
-            return self._encode_once(pixels_B3YX)
-        return two_crop(self._encode_once, pixels_B3YX, self.crop_share)
-
-    def _encode_once(self, pixels_B3YX: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _encode_once(self, pixels_B3YX: Tensor) -> TowerOutput:
         x_BCYX = (pixels_B3YX * 2 - 1).contiguous(memory_format=torch.channels_last)
         for layer in self.layers[: self.last_stage]:
             x_BCYX = layer(x_BCYX)

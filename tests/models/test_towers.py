@@ -24,7 +24,7 @@ from shopvl.models.concat_towers import ConcatTowers, at_size
 from shopvl.models.fold_batchnorm import fold_batchnorm
 from shopvl.models.inputs import MapCells, TextTower, WordBagTower, WordEmbedding
 from shopvl.models.thumbnail import ThumbnailNet
-from shopvl.models.two_crop import center_crop
+from shopvl.models.two_crop import center_crop, mean_look
 from shopvl.recipes import find
 
 
@@ -230,7 +230,12 @@ def test_a_center_crop_is_averaged_in_use_and_not_while_it_learns(make) -> None:
         torch.testing.assert_close(own, (far[0] + near[0]) / 2)
         for found, whole, close in zip(cells, far[1], near[1], strict=True):
             torch.testing.assert_close(found, (whole + close) / 2)
+        for number, (pooled, maps) in enumerate((far, near)):
+            torch.testing.assert_close(net.look(pictures, number), (pooled, maps))
+        assert (net.looks, once.looks) == (2, 1)
+        torch.testing.assert_close(mean_look(net.look(pictures, 0), net.look(pictures, 1)), (own, cells))
         torch.testing.assert_close(net.train().encode(pictures)[0], once.train().encode(pictures)[0])
+    assert net.looks == 1
 
 
 def test_towers_side_by_side_each_see_their_own_size() -> None:
@@ -241,6 +246,12 @@ def test_towers_side_by_side_each_see_their_own_size() -> None:
     with torch.inference_mode():
         whole, cells = both.encode(pictures)
         few, many = little.encode(at_size(pictures, (20, 15))), bigger.encode(pictures)
+        looks = both.look(pictures, 0), both.look(pictures, 1)
+    assert (both.looks, both.train().looks) == (2, 1)
+    both.eval()
+    torch.testing.assert_close(mean_look(*looks), (whole, cells), atol=1e-5, rtol=1e-4)
+    assert torch.equal(looks[0][0][:, : little.width], looks[1][0][:, : little.width])  # which takes one look only
+    assert not torch.equal(looks[0][0][:, little.width :], looks[1][0][:, little.width :])
     assert whole.shape == (3, both.width)
     torch.testing.assert_close(whole, torch.cat([few[0], many[0]], dim=1))
     assert [tuple(found.shape) for found in cells] == [tuple(found.shape) for found in (*few[1], *many[1])]
