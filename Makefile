@@ -57,7 +57,7 @@ model-rehearsal: install
 # quality and speed against peers, in one run; writes experiments/results/
 bench: install
 	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
-	$(BIN)/python experiments/bench/tfidf_baseline.py --data $(SHOPVL_DATA)/fashion-products-small.parquet --out experiments/results/tfidf_title.json
+	$(BIN)/python experiments/bench/tfidf_baseline.py --data $(SHOPVL_DATA)/fashion-products-small.parquet --out experiments/results/tfidf_baseline.json
 	$(BIN)/python experiments/bench/race.py --data $(SHOPVL_DATA)
 
 lint: install

@@ -28,7 +28,7 @@ def rows_of(page: Path, heading: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_accuracies_of_the_bundled_model(page: Path) -> None:
-    answers, baseline = result("shipped_small")["answers"], result("tfidf_title")["figures"]
+    answers, baseline = result("shipped_small")["answers"], result("tfidf_baseline")["figures"]
     levels = {"type": 2, "sub-category": 1}
     for name, stated in rows_of(page, "accuracy").items():
         measured = [

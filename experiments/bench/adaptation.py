@@ -32,6 +32,7 @@ from shopvl.evaluation.outputs import run_model
 from shopvl.metrics.intervals import mean_interval
 from shopvl.runs.leaderboard import shown
 from shopvl.tagging.run import tag
+from shopvl.tracking.provenance import write_result
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain
 from shopvl.training.tuning import fit_heads
@@ -136,7 +137,7 @@ def scored(design: Design, test: Catalog) -> dict[str, float]:
     }
 
 
-def markdown(cells: Sequence[dict[str, Any]], command: str) -> str:
+def markdown(cells: Sequence[dict[str, Any]]) -> str:
     """A row for each method and number of labels: means over the seeds with 95% intervals."""
     columns = [f"image+title/{name}" for name in PROPERTIES] + ["image/category", "image/colour"]
     lines = ["| labels per type | products | method | seeds | " + " | ".join(columns) + " |"]
@@ -147,7 +148,7 @@ def markdown(cells: Sequence[dict[str, Any]], command: str) -> str:
         products = round(sum(c["products"] for c in same) / len(same))
         lines.append(f"| {per_class} | {products:,} | {method} | {len(same)} | " + " | ".join(values) + " |")
     about = "A cell has as many seeds as are done. A teacher may have learned from more labels than its row names."
-    return "# Ways to adapt\n\n" + "\n".join(lines) + f"\n\n{about} Made with `{command}`.\n"
+    return "# Ways to adapt\n\n" + "\n".join(lines) + f"\n\n{about}\n"
 
 
 def _order(key: tuple[int, str]) -> tuple[int, int]:
@@ -172,18 +173,14 @@ def main() -> None:
     if "distilled" in args.methods and args.teacher is None:
         parser.error("distilled wants a --teacher")
     test = test_sample(args.data / TABLE, args.test, args.work / "test.parquet")
-    settings = f"--epochs {args.epochs:g} --test {args.test} --methods {' '.join(args.methods)}"
-    teacher = " --teacher TEACHER" if args.teacher else ""
-    command = (
-        f"python experiments/bench/adaptation.py --data $SHOPVL_DATA --start DESIGN --work WORK {settings}{teacher}"
-    )
     for seed in args.seeds:
         for per_class in args.per_class:
             for method in args.methods:
                 one_cell(method, per_class, seed, args, test)
                 cells = [json.loads(path.read_text("utf-8")) for path in sorted(args.work.glob("*/*.cell.json"))]
-                (args.out / "adaptation.json").write_text(json.dumps(cells, indent=1) + "\n", "utf-8")
-                (args.out / "adaptation.md").write_text(markdown(cells, command), "utf-8")
+                write_result(
+                    args.out / "adaptation.json", {"cells": cells}, data=[args.data / TABLE], table=markdown(cells)
+                )
 
 
 def one_cell(method: str, per_class: int, seed: int, args: argparse.Namespace, test: Catalog) -> None:

@@ -12,7 +12,6 @@ import argparse
 import io
 import json
 import os
-import platform
 import socket
 import statistics
 import subprocess
@@ -26,7 +25,9 @@ from typing import Any
 import httpx
 from gradio_client import Client, handle_file
 
+from shopvl.design.design import Design
 from shopvl.synthetic import draw_item
+from shopvl.tracking.provenance import write_result
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -188,12 +189,11 @@ def main() -> None:
         server.terminate()
         server.wait(20)
     figures = {
-        "command": f"python experiments/bench/app_speed.py --demo-folder DEMO --out {told.out.as_posix()}",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}; load average {load:.1f} when it began",
+        "load_average_when_it_began": round(load, 1),
         "first_answer": browser,
         "at_once": crowd,
     }
-    told.out.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    write_result(told.out, figures, model=Design.from_pretrained(told.demo_folder / "model").name)
     print(json.dumps(figures, indent=1))
 
 

@@ -10,7 +10,6 @@ Writing: 24 words after a line of 16, with cached keys and values and without, 4
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from shopvl.models.attention import Block, Encoder
 from shopvl.models.sight import Sight
+from shopvl.tracking.provenance import write_result
 
 B, WIDTH, HEADS = 16, 256, 4
 LENGTHS = (24, 96, 256)
@@ -56,7 +56,7 @@ def main(out: Annotated[Path, typer.Option()], pairs: int = 21) -> None:
     found["writing, cached over uncached"] = compared(*writing(), max(3, pairs // 4))
     told = {"shape": {"rows": B, "width": WIDTH, "heads": HEADS}, "pairs": pairs, "ratios": found}
     print(found["writing, cached over uncached"])
-    out.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    write_result(out, told)
 
 
 def on_kernels(block: Block, x_BND: Tensor, sees: Tensor | None, causal: bool) -> Tensor:

@@ -10,7 +10,6 @@ folder, does each job in a process of its own, and prints per job and size the s
 import argparse
 import csv
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from shopvl.tracking.provenance import write_result
 
 COLOURS = ("Red", "Navy Blue", "Black", "White", "Green", "Grey Melange", "Beige")
 LEAVES = ("Shirts", "Dresses", "Jeans", "Sandals", "Backpacks", "Watches")
@@ -125,9 +126,7 @@ def main() -> None:
                     print(json.dumps(figures), file=sys.stderr, flush=True)
                     results.append(figures)
                 table.unlink()
-    told.out.parent.mkdir(parents=True, exist_ok=True)
-    machine = f"{platform.machine()}, python {platform.python_version()}"
-    told.out.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n", "utf-8")
+    write_result(told.out, {"results": results})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +38,7 @@ from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.familiarity import FEWEST_OF_CLASS, SHRINKAGE, class_distance, outlier_classifier
 from shopvl.paths import SHIPPED
 from shopvl.text.grams import gram_rows
+from shopvl.tracking.provenance import write_result
 
 FASHION = "fashion-products-small"
 FAMILIAR_KINDS, SENDERS_SHARE, NEIGHBOURS, PRINCIPAL, MAX_TRAIN = ("watch", "umbrella"), 15, 5, 64, 16_000
@@ -230,13 +230,9 @@ def main() -> None:
     args = parser.parse_args()
     args.vectors.mkdir(parents=True, exist_ok=True)
     design = Design.from_pretrained(args.model)
-    found = {
-        "model": design.name,
-        "command": " ".join(["python", *sys.argv]).replace(str(args.data), "$SHOPVL_DATA"),
-        **measure(design, args.data, args.vectors),
-    }
+    found = measure(design, args.data, args.vectors)
     if args.out is not None:
-        args.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        write_result(args.out, found, model=design.name, data=sorted(args.data.glob("*.parquet")))
 
 
 if __name__ == "__main__":

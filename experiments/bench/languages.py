@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
 from shopvl.paths import SHIPPED
+from shopvl.tracking.provenance import write_result
 
 HERE = Path(__file__).parent
 ROWS, SEED = 200, 20
@@ -123,16 +123,12 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     design = Design.from_pretrained(args.model)
-    commit = subprocess.run(("git", "rev-parse", "--short", "HEAD"), capture_output=True, text=True, check=False)
     found = {
-        "command": " ".join((__doc__ or "").split("\n\n")[1].split()),
-        "commit": commit.stdout.strip(),
-        "model": design.name,
         "split": args.split,
         "rows": ROWS,
         **measured(design, args.data, args.split),
     }
-    args.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    write_result(args.out, found, model=design.name, data=[args.data / SMALL])
     print(*lines(found), sep="\n")
 
 

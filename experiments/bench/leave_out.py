@@ -2,7 +2,8 @@
 
     python experiments/bench/leave_out.py quality --data $SHOPVL_DATA --work runs/leave_out
     python experiments/bench/leave_out.py speed --data $SHOPVL_DATA --work runs/leave_out
-    python experiments/bench/leave_out.py table --data $SHOPVL_DATA --work runs/leave_out --out leave_out.json
+    python experiments/bench/leave_out.py table --data $SHOPVL_DATA --work runs/leave_out \\
+        --out experiments/results/leave_out.json
 
 `quality` trains both from scratch for the same steps on the train split, one pair per seed, and scores them on the test
 split with `score_embeddings.py`; a run that was stopped goes on where it was. `speed` alternates between both: training
@@ -32,6 +33,7 @@ from shopvl.data.training_rows import TrainingCache
 from shopvl.design.design import Design
 from shopvl.inference.encode import encode
 from shopvl.recipes import find
+from shopvl.tracking.provenance import write_result
 from shopvl.training.experiment import Experiment
 from shopvl.training.loop import train
 from shopvl.training.pretraining import pretrain
@@ -121,7 +123,7 @@ def _frames(catalog: Catalog) -> list[pl.DataFrame]:
 
 def table(work: Path) -> dict[str, Any]:
     """Scores of every seed, their means, and the speeds."""
-    found: dict[str, Any] = {"command": (__doc__ or "").split("\n\n")[1].split("\n")[-1].strip(), "seeds": {}}
+    found: dict[str, Any] = {"seeds": {}}
     for name in DESIGNS:
         for scores in sorted(work.glob(f"{name}-*/scores.json")):
             told = json.loads(scores.read_text("utf-8"))
@@ -162,12 +164,10 @@ def main() -> None:
     if args.part == "quality":
         quality(args.data, args.work, args.seeds, args.epochs)
         return
-    written = json.dumps(
-        speed(args.data, args.work, args.pairs) if args.part == "speed" else table(args.work), indent=1
-    )
-    print(written)
+    found = speed(args.data, args.work, args.pairs) if args.part == "speed" else table(args.work)
+    print(json.dumps(found, indent=1))
     if args.out:
-        args.out.write_text(written + "\n", "utf-8")
+        write_result(args.out, found, data=sorted(args.data.glob("fashion-products-*.parquet")))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from shopvl.catalog.images import decode
 from shopvl.synthetic.shelf import jpeg
+from shopvl.tracking.provenance import write_result
 from shopvl.vision.ocr import RapidEngine, Reader
 from shopvl.vision.ocr_worker import resident_mb
 from shopvl.vision.overlays import draw_overlays
@@ -82,7 +83,7 @@ def main() -> None:
     }
     print(json.dumps(result, indent=1))
     if told.out is not None:
-        told.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        write_result(told.out, result, data=[told.data])
 
 
 if __name__ == "__main__":

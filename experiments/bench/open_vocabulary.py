@@ -28,6 +28,7 @@ from shopvl.data.rows import label_of
 from shopvl.design.design import Design
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import PromptedAnswers, prompted_labels
+from shopvl.tracking.provenance import write_result
 
 TABLE, PROPERTY = "fashion-products-small.parquet", "colour"
 HELD_OUT = ("Teal", "Lavender", "Peach", "Olive", "Mustard")
@@ -98,11 +99,8 @@ def main() -> None:
     if args.what == "cut":
         cut(args.data / TABLE, args.out)
         return
-    found = {
-        "command": "the four commands at the head of experiments/bench/open_vocabulary.py",
-        **ask(args.model, args.data / TABLE),
-    }
-    args.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    found = ask(args.model, args.data / TABLE)
+    write_result(args.out, found, model=found.pop("model"), data=[args.data / TABLE])
     print(json.dumps(found, indent=1))
 
 

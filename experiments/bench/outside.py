@@ -21,8 +21,6 @@ What is chosen by looking at figures is chosen on the validation rows; `--split 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import time
 import zlib
 from collections.abc import Iterable, Iterator
@@ -46,6 +44,7 @@ from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.metrics.intervals import wilson_lower
 from shopvl.paths import SHIPPED
+from shopvl.tracking.provenance import write_result
 
 SMALL, LARGE = "fashion-products-small.parquet", "fashion-products-224.parquet"
 PRECISION, TWO_SIDED, NEAR = 0.95, 1.96, 0.2
@@ -303,16 +302,12 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     design, started = Design.from_pretrained(args.model), time.perf_counter()
-    commit = subprocess.run(("git", "rev-parse", "--short", "HEAD"), capture_output=True, text=True, check=False)
     found = {
-        "command": " ".join((__doc__ or "").split("\n\n")[1].replace("\\", "").split()),
-        "commit": commit.stdout.strip(),
-        "model": design.name,
         "split": args.split,
         **measured(design, args.data, args.cases, args.split, args.resplits),
     }
     found["seconds"] = time.perf_counter() - started
-    args.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    write_result(args.out, found, model=design.name, data=[*sorted(args.data.glob("*.parquet")), args.cases])
     print(*lines(found), sep="\n")
 
 

@@ -2,7 +2,8 @@
 
     python experiments/bench/overlays.py read --data $SHOPVL_DATA --work runs/overlays
     python experiments/bench/overlays.py train --data $SHOPVL_DATA --work runs/overlays --start runs/tri-clip/design
-    python experiments/bench/overlays.py score --data $SHOPVL_DATA --work runs/overlays --out overlays.json
+    python experiments/bench/overlays.py score --data $SHOPVL_DATA --work runs/overlays \\
+        --out experiments/results/overlays.json
 
 `read` draws several times on the photos of a split of the 224 px file (promotions on every other one, a large word
 that lies about the colour on the rest, and the other way round on the next drawing), lets OCR read them, and paints out
@@ -30,6 +31,7 @@ from score_embeddings import attribute, softmax_regression
 from shopvl.catalog.images import decode
 from shopvl.design.design import Design
 from shopvl.recipes import find
+from shopvl.tracking.provenance import write_result
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain
 from shopvl.vision.ocr import Reader
@@ -153,7 +155,7 @@ def features(design: Design, pictures: list[Image.Image]) -> np.ndarray:
 def score(data: Path, work: Path) -> dict[str, Any]:
     """How far type and colour fall for every design and form."""
     train_rows, test = table(data, "train"), table(data, "test")
-    found: dict[str, Any] = {"command": (__doc__ or "").split("\n\n")[1], "rows": len(test), "designs": {}}
+    found: dict[str, Any] = {"rows": len(test), "designs": {}}
     for name in DESIGNS:
         design = Design.from_pretrained(work / name / "design")
         fitted = features(design, [decode(image["bytes"]) for image in train_rows["image"]])
@@ -196,10 +198,10 @@ def main() -> None:
         case "train":
             train(args.data, args.work, args.start, args.epochs)
         case "score":
-            written = json.dumps(score(args.data, args.work), indent=1)
-            print(written)
+            found = score(args.data, args.work)
+            print(json.dumps(found, indent=1))
             if args.out:
-                args.out.write_text(written + "\n", "utf-8")
+                write_result(args.out, found, data=[args.data / SMALL, args.data / LARGE])
 
 
 if __name__ == "__main__":

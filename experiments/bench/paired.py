@@ -1,6 +1,7 @@
 """Runs of a grid against one of them, product by product: differences with 95% intervals.
 
-    python experiments/bench/paired.py runs/crossing-vilt --against crossing=none --out experiments/results/crossing
+    python experiments/bench/paired.py runs/crossing-vilt --against crossing=none \\
+        --out experiments/results/paired_crossing_vilt.json
 
 Writes OUT.json, OUT.md and, of the chief figures, OUT.svg. Of every figure there is the mean over the seeds; the
 difference to the run `--against` has two intervals: a paired bootstrap over products or queries (each one's difference
@@ -20,6 +21,7 @@ import typer
 from matplotlib.figure import Figure
 
 from shopvl.metrics.intervals import mean_interval, paired_bootstrap
+from shopvl.tracking.provenance import write_result
 
 WAYS = {"text_to_image": "t->i", "image_to_text": "i->t"}
 PROPERTIES = ("category", "colour")
@@ -53,8 +55,7 @@ def main(
         for label in found
     }
     told = {"against": against, "seeds": {label: sorted(seeds) for label, seeds in found.items()}, "figures": table}
-    out.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n", "utf-8")
-    out.with_suffix(".md").write_text(markdown(runs.name, told), "utf-8")
+    write_result(out, told, table=markdown(runs.name, told))
     plot(told).savefig(out.with_suffix(".svg"), metadata={"Date": None})
 
 

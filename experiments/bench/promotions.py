@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from overlays import png, table
+from overlays import LARGE, png, table
 from PIL import Image, ImageDraw, ImageFont
 from shipped import said
 
@@ -27,6 +27,7 @@ from shopvl.catalog.images import decode
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.design.design import Design
 from shopvl.paths import SHIPPED
+from shopvl.tracking.provenance import write_result
 from shopvl.vision.ocr import Reader
 from shopvl.vision.picture_words import bared
 
@@ -119,15 +120,13 @@ def main() -> None:
     design = Design.from_pretrained(args.model)
     figures = measure(design, args.data, args.work, args.split, args.rows, args.drawings, ocr=args.ocr)
     found = {
-        "model": design.name,
         "split": args.split,
         "drawings": args.drawings,
         "properties": figures,
     }
-    written = json.dumps(found, indent=1)
-    print(written)
+    print(json.dumps(found, indent=1))
     if args.out is not None:
-        args.out.write_text(written + "\n", "utf-8")
+        write_result(args.out, found, model=design.name, data=[args.data / LARGE])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a prompted design knows of its own ignorance, how it finds contradictions, and what packing questions costs.
 
-    python experiments/bench/prompted_answers.py MODEL --data $SHOPVL_DATA --out experiments/results/NAME.json
+    python experiments/bench/prompted_answers.py MODEL --data $SHOPVL_DATA \\
+        --out experiments/results/prompted_answers.json
 
 Reads the test split of the small real table. Accuracy, calibration and coverage are `shopvl evaluate`'s; here are:
 `unknown` with nothing shown and where the answer is known; conflicts among 200 products whose colour words were changed
@@ -32,6 +33,7 @@ from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import PromptedAnswers
 from shopvl.models.answering_encoder import AnsweringDualEncoder
 from shopvl.text.prompts import questions_of
+from shopvl.tracking.provenance import write_result
 
 TABLE, PROPERTY, SWAPPED, FLAGGED_ALLOWED = "fashion-products-small.parquet", "colour", 200, 0.02
 
@@ -157,15 +159,13 @@ def main() -> None:
     design = Design.from_pretrained(args.model)
     catalog = open_catalog(args.data / TABLE, split="test")
     found = {
-        "command": f"python experiments/bench/prompted_answers.py {args.model} --data $SHOPVL_DATA --out {args.out}",
-        "model": design.name,
         "rows": catalog.count(),
         "unknown": unknowns(design, catalog),
         "conflicts": conflicts(design, catalog, args.seed),
         "packing": packing(design, catalog),
         "visual": {prop.id: [prop.visual, prop.visual_score] for prop in design.ontology.properties},
     }
-    args.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    write_result(args.out, found, model=design.name, data=[args.data / TABLE])
     print(json.dumps(found, indent=1))
 
 

@@ -1,6 +1,6 @@
 """Questions in two languages, and properties that a category does not have, on the synthetic shop.
 
-    python experiments/bench/prompted_shop.py MODEL SHOP/catalog.parquet --out experiments/results/NAME.json
+    python experiments/bench/prompted_shop.py MODEL SHOP/catalog.parquet --out experiments/results/prompted_shop.json
 
 Reads the test split. Each question is asked in English and in Chinese, with the prompts and value names of that
 language; answers agree when the value is the same. `not_had`: how often a property that the true category does not have
@@ -26,6 +26,7 @@ from shopvl.data.rows import label_of
 from shopvl.design.design import Design
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import PromptedAnswers
+from shopvl.tracking.provenance import write_result
 
 
 def main() -> None:
@@ -68,8 +69,6 @@ def main() -> None:
         return round(float(np.mean(marks)), 4)
 
     found = {
-        "command": f"python experiments/bench/prompted_shop.py MODEL SHOP/catalog.parquet --out {args.out}",
-        "model": design.name,
         "products": catalog.count(),
         "english_and_chinese_agree": mean([mark for marks in agree.values() for mark in marks]),
         "agree_by_property": {name: mean(marks) for name, marks in agree.items()},
@@ -79,7 +78,7 @@ def main() -> None:
         "not_had_questions": sum(map(len, not_had.values())),
         "had_but_unknown": mean(had_but_silent),
     }
-    args.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    write_result(args.out, found, model=design.name, data=[args.catalog])
     print(json.dumps(found, indent=1, ensure_ascii=False))
 
 

@@ -26,6 +26,7 @@ from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
 from shopvl.inference.encode import Encoded, encode
 from shopvl.runtime.bfloat16 import bf16_is_fast
+from shopvl.tracking.provenance import write_result
 
 ROOT = Path(__file__).parents[2]
 TABLE = "fashion-products-small.parquet"
@@ -133,21 +134,18 @@ def main() -> None:
 
 def write(args: argparse.Namespace, bf16: bool, cores_each: int, scores: dict[str, Any], infos: dict[str, Any]) -> None:
     """The table for machines and for people."""
-    command = f"python experiments/bench/race.py --data $SHOPVL_DATA --minutes {args.minutes:g}"
-    results = ROOT / "experiments" / "results"
-    results.mkdir(exist_ok=True)
-    found = {"command": command, "bf16": bf16, "cores_each": cores_each, "info": infos, "scores": scores}
-    (results / "race.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    found = {"bf16": bf16, "cores_each": cores_each, "info": infos, "scores": scores}
     lines = [
         f"From scratch on the train split of `{TABLE}`, {args.minutes:g} minutes on {cores_each} core(s) each; figures "
-        f"of the test split, any product of the same title is right. `{command}`",
+        f"of the test split, any product of the same title is right.",
         "",
         "| | parameters | epochs | t->i R@1 | t->i R@10 | i->t R@1 | i->t R@10 | t->i R@1 of 101 | i->t R@1 of 101 "
         "| type (probe) | colour (probe) |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
         *(row(name, scores[name], infos[name]) for name in scores),
     ]
-    (results / "race.md").write_text("\n".join(lines) + "\n", "utf-8")
+    results = ROOT / "experiments" / "results"
+    write_result(results / "race.json", found, data=[args.data / TABLE], table="\n".join(lines))
     print("\n".join(lines))
 
 

@@ -1,7 +1,7 @@
 """Does a matching head put right what embeddings rank first? The first 50 of each query, ranked again by the head.
 
     python experiments/bench/reranking.py --model runs/albef/design --data $SHOPVL_DATA/TABLE.parquet \\
-        --out experiments/results/reranking_albef.json
+        --out experiments/results/reranking.json
 
 Protocol `full`, both ways, on a split's products, for `--queries` of them: R@1, R@5 and R@10 by embeddings, by the
 head's logit alone (ALBEF, arXiv:2107.07651), and by both, the logit and `--weight` times the scaled cosine, chosen on
@@ -10,7 +10,6 @@ the validation split where it is not given. Differences in R@1 with a paired boo
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +26,7 @@ from shopvl.metrics.intervals import paired_bootstrap
 from shopvl.metrics.retrieval import group_ids, summarise_ranks
 from shopvl.models.text_cross import TextCrossModel
 from shopvl.runtime.bfloat16 import bf16_is_fast
+from shopvl.tracking.provenance import write_result
 
 FIRST, KS = 50, (1, 5, 10)
 WEIGHTS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -70,7 +70,7 @@ def main(
                 scores[name]["R@1 gained"] = [gain.difference, gain.low, gain.high]
         told["ways"][way] = {"queries": len(found), **scores}
         print(way, told["ways"][way], flush=True)
-    out.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    write_result(out, told, model=design.name, data=[data])
 
 
 def first_of(design: Design, data: Path, split: str, queries: int, seed: int) -> dict[str, Lists]:

@@ -27,6 +27,7 @@ from shopvl.catalog.images import decode
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
 from shopvl.paths import SHIPPED
+from shopvl.tracking.provenance import write_result
 from shopvl.vision.transforms import to_pixels
 
 BATCH, PICTURES = 32, 2048
@@ -131,8 +132,7 @@ def main() -> None:
             "cosine": float(((own * full).sum(1) / norms).mean()),
             "agreement": float((nearest(own) == nearest(full)).mean()),
         }
-    report = {"command": (__doc__ or "").split("\n\n")[1].strip(), "model": design.name, "contenders": found}
-    args.out.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    write_result(args.out, {"contenders": found}, model=design.name, data=[args.data / SMALL])
     print(json.dumps(found, indent=1))
 
 

@@ -1,7 +1,7 @@
 """Scores a folder of embeddings of the test rows: the same code and settings for every racer.
 
     python experiments/bench/score_embeddings.py runs/openclip --data $SHOPVL_DATA/fashion-products-small.parquet \\
-        --json experiments/results/openclip.json
+        --json runs/openclip/scores.json
 
 The folder holds `image_test.npy` and `title_test.npy` (rows of the test split, in the order of the file) and, for the
 linear probes, `image_train_features.npy` and `image_test_features.npy`. Where it has an `info.json`, that is kept in

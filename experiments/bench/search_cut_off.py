@@ -26,6 +26,7 @@ from shopvl.paths import SHIPPED
 from shopvl.search.build import build_index
 from shopvl.search.search import SearchIndex
 from shopvl.search.tune import refuse_by_default
+from shopvl.tracking.provenance import write_result
 
 GOOD, SEED = 1000, 101
 
@@ -45,13 +46,12 @@ def main() -> None:
         cut_off = refuse_by_default(design, Path(folder) / "index")
         index = SearchIndex(Path(folder) / "index", design)
         figures = {
-            "model": design.name,
             "products": len(index),
             "cut_off": None if cut_off is None else cut_off.model_dump(),
             "good": good_figures(index),
             "other": other_figures(index, args.queries),
         }
-    args.out.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    write_result(args.out, figures, model=design.name, data=[args.catalog, args.queries])
     print(json.dumps(figures, indent=1))
 
 

@@ -18,6 +18,7 @@ from shopvl.catalog.ontology import apply_names
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
 from shopvl.search import SearchIndex, build_index
+from shopvl.tracking.provenance import write_result
 
 WANTED = 7  # of the first ten
 
@@ -39,8 +40,8 @@ def main() -> None:
     index = SearchIndex(told.work, design)
     rows = [compared(index, english, chinese) for english, chinese in PAIRS]
     good = sum(row["shared"] >= WANTED for row in rows)
-    figures = {"model": design.name, "products": len(index), "pairs": len(rows), "sharing 7 of 10 or more": good}
-    told.out.write_text(json.dumps(figures | {"queries": rows}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    figures = {"products": len(index), "pairs": len(rows), "sharing 7 of 10 or more": good}
+    write_result(told.out, figures | {"queries": rows}, model=design.name, data=[told.shop / "catalog.parquet"])
     print(json.dumps(figures))
 
 

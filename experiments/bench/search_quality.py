@@ -10,7 +10,6 @@ categories and values make the queries and are the truth. Settings are chosen on
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from collections.abc import Callable, Sequence
 from io import BytesIO
@@ -34,6 +33,7 @@ from shopvl.search import Plan, SearchIndex, Settings, build_index
 from shopvl.search.out_of_catalog import out_of_catalog_queries
 from shopvl.search.tune import GeneratedQuery, made_queries, tune_settings
 from shopvl.tagging.run import tag
+from shopvl.tracking.provenance import write_result
 
 DEPTH = 10
 QUERIES, COMPOSED, PICTURES = 500, 300, 500
@@ -66,7 +66,8 @@ def main() -> None:
     parser.add_argument("--matcher", type=Path)
     told = parser.parse_args()
     torch.set_num_threads(1)
-    bench = Bench(Design.from_pretrained(told.model), told.data / "fashion-products-small.parquet", told.work)
+    table = told.data / "fashion-products-small.parquet"
+    bench = Bench(Design.from_pretrained(told.model), table, told.work)
     matcher = Design.from_pretrained(told.matcher) if told.matcher else None
     parts: dict[str, Callable[[], Any]] = {
         "attribute_queries": lambda: bench.attribute_queries(matcher),
@@ -79,14 +80,12 @@ def main() -> None:
     }
     figures: dict[str, Any] = {
         "data": "Fashion Product Images, 60x80 px, split test, without categories and values",
-        "model": bench.design.name,
         "products": len(bench.rows),
         "settings": bench.settings.model_dump(by_alias=True),
     }
     for name, part in parts.items():  # what is measured is kept, whatever comes of the rest
         figures[name] = part()
-        told.out.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        told.out.with_suffix(".md").write_text(markdown(figures), "utf-8")
+        write_result(told.out, figures, model=bench.design.name, data=[table], table=markdown(figures))
     bench.page().write(told.work / "queries.html")
 
 

@@ -41,6 +41,7 @@ from shopvl.search.stores import faiss as nearest
 from shopvl.search.stores.faiss import KINDS, REFINE, FaissSearch
 from shopvl.search.stores.milvus import MilvusSearch
 from shopvl.search.update import apply_update
+from shopvl.tracking.provenance import STAMP, stamp, write_result
 
 K, QUERIES, ROUNDS = 10, 200, 3
 WARM_UP, FEWEST, MOST_S = 20, 100, 60.0  # pairs; a slow kind is measured on fewer than QUERIES x ROUNDS
@@ -321,9 +322,9 @@ def timed(work: Any) -> float:
 def keep(path: Path, name: str, figures: dict[str, Any]) -> None:
     """Add to the JSON file, and write the table beside it."""
     known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    known |= {name: figures}
-    path.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
-    path.with_suffix(".md").write_text(markdown(known), "utf-8")
+    known.pop(STAMP, None)  # that of the part before; each part keeps its own
+    known |= {name: {**figures, STAMP: stamp()}}
+    write_result(path, known, table=markdown(known))
     print(name, json.dumps(figures), flush=True)
 
 

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from overlays import falls, forms, table
+from overlays import LARGE, SMALL, falls, forms, table
 from PIL import Image
 
 from shopvl.batch import MODALITIES
@@ -41,8 +41,8 @@ from shopvl.inference.predict import PromptedAnswers
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.paths import SHIPPED
 from shopvl.runtime.malloc import disable_malloc_trim
+from shopvl.tracking.provenance import write_result
 
-SMALL = "fashion-products-small.parquet"
 BATCH, BATCHES, ROUNDS, THREADS = 32, 40, 5, 2
 START = """
 from pathlib import Path
@@ -141,15 +141,13 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     design = Design.from_pretrained(args.model)
     found: dict[str, Any] = {
-        "command": " ".join((__doc__ or "").split("\n\n")[1].replace("\\", "").split()),
-        "model": design.name,
         "parameters": design.parameter_count(),
         "folder_mb": sum(path.stat().st_size for path in args.model.iterdir()) / 1e6,
     }
     if args.split == "test":
         found |= {"cost": cost(design, args.data / SMALL), "start_seconds": start()}
     found["overlays"] = overlays(design, args.data, args.overlays, args.split)
-    args.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    write_result(args.out, found, model=design.name, data=[args.data / SMALL, args.data / LARGE])
     print(json.dumps(found, indent=1))
 
 

@@ -15,7 +15,6 @@ photos there is no truth for the subject; half of the promotions there name a fa
 
 import argparse
 import json
-import platform
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -28,6 +27,7 @@ from PIL import Image
 from shopvl.catalog.images import decode
 from shopvl.synthetic import draw_item
 from shopvl.synthetic.shelf import jpeg
+from shopvl.tracking.provenance import write_result
 from shopvl.vision.map_picture import drawn_map
 from shopvl.vision.ocr import Reader, Word
 from shopvl.vision.overlays import TextBox, draw_lying_text, draw_overlays
@@ -242,10 +242,9 @@ def main() -> None:
         if told.what == "shop"
         else measure_photos(told.data, told.count, told.seed, told.sheet)
     )
-    result = {"machine": f"{platform.machine()}, one thread", **figures}
-    print(json.dumps(result, indent=1))
+    print(json.dumps(figures, indent=1))
     if told.out is not None:
-        told.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        write_result(told.out, figures, data=[told.data] if told.data else [])
 
 
 if __name__ == "__main__":

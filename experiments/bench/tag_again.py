@@ -19,6 +19,7 @@ import torch
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
 from shopvl.tagging.run import tag
+from shopvl.tracking.provenance import write_result
 
 EVERY = 100
 
@@ -59,8 +60,7 @@ def main() -> None:
             both = [pl.read_parquet(folder / name / "tags.parquet") for name in ("tags", "fresh")]
             exact = ["product_id", "property", "value", "decision"]
             figures["equal to a fresh run"] = both[0].select(exact).equals(both[1].select(exact))
-    figures["command"] = "python experiments/bench/tag_again.py" + (" --fresh" if told.fresh else "")
-    told.out.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    write_result(told.out, figures, model=design.name, data=[told.data])
     print(json.dumps(figures, indent=1))
 
 

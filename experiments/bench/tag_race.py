@@ -31,6 +31,7 @@ import torch
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
 from shopvl.runtime.bfloat16 import bf16_is_fast
+from shopvl.tracking.provenance import write_result
 
 CONTENDERS = ("clip", "loop", "shopvl", "shopvl-bf16")
 CLIP_BATCH, OWN_BATCH = 32, 128
@@ -251,12 +252,10 @@ def main() -> None:
         "bfloat16": "raced" if bf16_is_fast() else LEFT_OUT,
         "one_core": measured("cores", sys.argv[1:]),
         "model_stage_against_bare_encoder": measured("encoder", sys.argv[1:]),
-        "command": f"taskset -c 0,1 python experiments/bench/tag_race.py --rounds {told.rounds} --rows {told.rows}",
     }
-    text = json.dumps(figures, indent=1) + "\n"
-    print(text)
+    print(json.dumps(figures, indent=1))
     if told.out:
-        told.out.write_text(text, "utf-8")
+        write_result(told.out, figures, model=Design.from_pretrained(told.model).name, data=[told.data])
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import torch
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
 from shopvl.tagging.run import tag
+from shopvl.tracking.provenance import write_result
 
 SAMPLE_SECONDS = 5.0
 EARLY_ROWS = 50_000
@@ -120,7 +121,6 @@ def main() -> None:
         "tagged": summary.tagged,
         "rejected": summary.rejected,
         "computed": summary.computed,
-        "model": design.name,
         "workers": told.workers,
         "bfloat16": told.bfloat16,
         "seconds": round(summary.seconds, 1),
@@ -133,10 +133,8 @@ def main() -> None:
         "rows_per_second_first_50k": round(speed(early, "seconds"), 1),
         "rows_per_second_last_50k": round(speed(working, "seconds"), 1),
         "stage_seconds": {name: round(spent, 1) for name, spent in summary.stages.items()},
-        "command": f"python experiments/bench/tag_scale.py --rows {told.rows} --workers {told.workers}"
-        + (" --bfloat16" if told.bfloat16 else ""),
     }
-    told.out.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    write_result(told.out, figures, model=design.name, data=[told.data])
     print(json.dumps(figures, indent=1))
 
 

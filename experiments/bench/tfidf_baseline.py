@@ -1,7 +1,7 @@
 """The bar for anything that reads titles: TF-IDF of words and characters with a linear SVM, no picture, seconds of CPU.
 
     python experiments/bench/tfidf_baseline.py --data $SHOPVL_DATA/fashion-products-small.parquet \\
-        --out experiments/results/tfidf_title.json
+        --out experiments/results/tfidf_baseline.json
 
 Trained on the train split and measured on the test split, one classifier per property; a row that lacks the property is
 left out of it. Words in one and two, characters in two to five within words (they know `Tshirt` from `T-shirts`).
@@ -23,6 +23,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
 from shopvl.metrics import classification
+from shopvl.tracking.provenance import write_result
 
 PROPERTIES = ("type", "subcategory", "colour", "usage", "gender", "season")
 
@@ -86,12 +87,9 @@ def main() -> None:
         "seed": args.seed,
         "wall_s": round(time.perf_counter() - started, 1),
         "threads": 1,
-        "command": f"python experiments/bench/tfidf_baseline.py --data $SHOPVL_DATA/{args.data.name}"
-        f" --out experiments/results/{args.out.name}",
         "figures": figures,
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(args.out, result, data=[args.data])
 
 
 if __name__ == "__main__":

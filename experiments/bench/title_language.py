@@ -21,6 +21,7 @@ import torch
 
 from shopvl.evaluation.language import by_model, by_trigram, foretold
 from shopvl.metrics.intervals import paired_bootstrap
+from shopvl.tracking.provenance import write_result
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain
 
@@ -65,8 +66,7 @@ def main() -> None:
         "trigram": {**foretold(design, test, trigram_N).as_dict(), "seconds": round(seconds, 1)},
         "nats_per_title_against_trigram": asdict(paired_bootstrap(model_N, trigram_N)),
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    write_result(args.out, figures, model=design.name, data=[args.data])
     print(json.dumps(figures, indent=1))
 
 

@@ -11,7 +11,6 @@ torch's profiler.
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from shopvl.models.attention import SelfAttention
 from shopvl.models.crossing import CrossingName
+from shopvl.tracking.provenance import write_result
 
 B, N, WIDTH, WORDS, HEADS = 32, 256, 256, 64, 4
 IMAGE = (torch.arange(N) >= WORDS).expand(B, -1)
@@ -50,7 +50,7 @@ def main(out: Annotated[Path, typer.Option()], pairs: int = 41) -> None:
         "pairs": pairs,
         "ratios": found,
     }
-    out.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    write_result(out, told)
 
 
 def _ratio(layer: SelfAttention, plain: SelfAttention) -> float:

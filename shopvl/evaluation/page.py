@@ -38,6 +38,7 @@ from shopvl.metrics.calibration import risk_coverage
 from shopvl.reporting.page import Figure, FoundProduct, Line, Page, Verdict
 from shopvl.reporting.rendering import THUMBNAIL_PX
 from shopvl.runtime.bfloat16 import bf16_is_fast
+from shopvl.tracking.provenance import write_result
 
 SHOWN_VERDICTS = 8
 SHOWN_QUERIES = 10
@@ -96,7 +97,7 @@ def evaluate(
     if resplit is not None and design.labels:
         figures["resplits"] = resplit_scores(design, catalog, resplit, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
-    _write(out / "metrics.json", json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    write_result(out / "metrics.json", figures, model=design.name, data={catalog.path.name: catalog.digest()})
     _write(out / "outcomes.json", json.dumps(per_example_results(outputs, retrieval_scores)))
     _write(out / "risk_coverage.json", json.dumps(curves(outputs)))
     if confusions := confusion_table(outputs):

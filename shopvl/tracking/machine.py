@@ -1,16 +1,21 @@
-"""What a run ran on: use of the machine while it ran, and the version of the code."""
+"""What a run ran on: the machine, its use while the run ran, and the version of the code."""
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 EVERY_SECONDS = 10.0
 SOURCE = Path(__file__).parents[2]
+RESULTS = "experiments/results"
 
 
 class MachineWatch:
@@ -47,14 +52,46 @@ def machine_use() -> dict[str, float]:
     }
 
 
-def code_version() -> dict[str, str]:
-    """The commit that this code is of and whether it was changed since, as tags; nothing outside a checkout."""
+def machine_name() -> str:
+    """Processor, how many of its cores this process may use, how many threads torch takes of them, and memory."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch = sys.modules.get("torch")
+    threads = f", {torch.get_num_threads()} torch threads" if torch is not None else ""
+    memory_gb = psutil.virtual_memory().total / 1e9
+    return f"{_processor()}, {cores} cores{threads}, {memory_gb:.0f} GB, {platform.system()}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+@dataclass(frozen=True)
+class CodeState:
+    """The commit of a checkout, and whether anything but results was changed since."""
+
+    commit: str
+    dirty: bool
+
+
+def code_state() -> CodeState | None:
+    """Of the checkout that this code is in; None outside of one."""
     if not (SOURCE / ".git").exists():
+        return None
+    commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", ".", f":!{RESULTS}")
+    return None if commit is None or changes is None else CodeState(commit, bool(changes))
+
+
+def code_version() -> dict[str, str]:
+    """The same as tags of a run; nothing outside a checkout."""
+    state = code_state()
+    if state is None:
         return {}
-    commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
-    if commit is None or changes is None:
-        return {}
-    return {"mlflow.source.git.commit": commit, "shopvl.code.dirty": str(bool(changes)).lower()}
+    return {"mlflow.source.git.commit": state.commit, "shopvl.code.dirty": str(state.dirty).lower()}
 
 
 def _git(*words: str) -> str | None:
