@@ -74,8 +74,10 @@ def command(words: Iterable[str]) -> str:
     """The words of a command line without the places of one machine: the data is `$SHOPVL_DATA`, the rest relative."""
     program, *arguments = words
     name = Path(program)
-    if name.name == "shopvl" or name.parts[-3:] == ("shopvl", "cli", "__main__.py"):
+    if name.name == "shopvl" or name.parts[-2:] in (("cli", "__main__.py"), ("shopvl", "__main__.py")):
         begun = ["shopvl"]
+    elif name.name == "__main__.py":
+        begun = ["python", "-m", name.parent.name]
     else:
         begun = ["python", _placed(program)]
     return " ".join([*begun, *(_placed(word) for word in arguments)])

@@ -152,8 +152,10 @@ def test_a_column_to_group_by_must_be_there(tuned, toy_catalog, tmp_path: Path) 
 def test_files_for_machines_and_for_people(tuned, toy_catalog, tmp_path: Path) -> None:
     done = evaluate(tuned, toy_catalog, tmp_path)
     figures = json.loads((tmp_path / "metrics.json").read_text())
+    made = figures.pop("provenance")
+    assert made["model"] == figures["model"] == tuned.name
+    assert made["data"] == {toy_catalog.path.name: toy_catalog.digest()}
     assert figures == done.figures
-    assert figures["model"] == tuned.name
     assert 0 <= figures["retrieval"]["full"]["text_to_image"]["R@10"] <= 1
     html = done.page.read_text()
     assert "Ten searches" in html
