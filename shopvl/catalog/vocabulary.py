@@ -14,11 +14,16 @@ Reason = Literal[  # of a decision
     "category unknown",
     "property does not apply",
     "values do not go together",
+    "input barely familiar",
 ]
 UNKNOWN = "unknown"  # the answer, and the word in a sheet, that says a product does not have this property
 NO_CATEGORY = (UNKNOWN,)  # the category path of a row that says: this product is of none of the categories
 UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
 DEFAULT_PRECISION = 0.95  # of accepted answers, by default
-FAMILIAR_FROM = 0.02  # an input that looks less familiar than all but this share of validation rows is set aside
+# By input, the share of validation rows that look no more familiar: from FAMILIAR_FROM on the model knows the input. From
+# BARELY_FAMILIAR_FROM on it is asked where nothing better is there, and nothing that it says then is accepted; what is
+# below is set aside. Titles of other goods are told from known ones more easily than pictures are.
+FAMILIAR_FROM = {"image": 0.025, "title": 0.01}
+BARELY_FAMILIAR_FROM = {"image": 0.01, "title": 0.005}
 CATEGORY, CATEGORY_JOIN = "category", " > "  # the category is the property of that name, its value the joined path
 TitleGroup = Literal["", "named", "unnamed"]  # of products: all; their title names a value of the property, or none

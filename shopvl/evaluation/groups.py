@@ -105,10 +105,10 @@ def familiarity_scores(outputs: ModelOutputs, against: ModelOutputs | None = Non
     """
     found: dict[str, Any] = {}
     for name, value_N in outputs.familiarity.items():
-        found[name] = {"rows": len(value_N), "passed": float((value_N >= FAMILIAR_FROM).mean())}
+        found[name] = {"rows": len(value_N), "passed": float((value_N >= FAMILIAR_FROM[name]).mean())}
         other_M = against.familiarity.get(name) if against is not None else None
         if other_M is not None:
-            passed = float((other_M >= FAMILIAR_FROM).mean())
+            passed = float((other_M >= FAMILIAR_FROM[name]).mean())
             found[name] |= {"others": len(other_M), "others_passed": passed, "auroc": auroc(value_N, other_M)}
     return found
 

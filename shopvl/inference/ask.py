@@ -201,7 +201,7 @@ class Product:
     def not_used(self) -> dict[Modality, str]:
         """Inputs that were given and that no answer rests on: why, as a sentence; "" where the model knows nothing
         like it."""
-        (used,) = self.answers.used_inputs(self.item)
+        ((used, _),) = self.answers.used_inputs(self.item)
         return {**self.usable.absent, **{name: "" for name in self.inputs if name not in used}}
 
     def replies(self, precision: float = DEFAULT_PRECISION) -> dict[str, Reply]:
@@ -240,7 +240,7 @@ class Product:
 
     def shares(self, name: str, values: Iterable[str]) -> tuple[tuple[str, float], ...]:
         """The values, the likeliest first, each with its probability from all inputs of the product."""
-        (used,) = self.answers.used_inputs(self.item)
+        ((used, _),) = self.answers.used_inputs(self.item)
         labels, share_K = self.design.labels[name], self.item.values[f"{inputs_name(used or self.inputs)}/{name}"][0]
         shares = [(value, float(share_K[[_is_in(label, value) for label in labels]].sum())) for value in values]
         return tuple(sorted(shares, key=lambda pair: -pair[1]))

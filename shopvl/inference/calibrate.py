@@ -225,7 +225,7 @@ class HeldOut:
         usable_N = torch.ones(len(self.known.titles), dtype=torch.bool)
         for one in inputs.split("+"):
             key = f"familiarity/{one}"
-            usable_N &= self.known.values[key] >= FAMILIAR_FROM if key in self.known.values else False
+            usable_N &= self.known.values[key] >= FAMILIAR_FROM[one] if key in self.known.values else False
         return usable_N
 
     def _measure(self, inputs: str, name: str) -> None:

@@ -39,7 +39,7 @@ ANSWERED = pa.schema(
     [
         ("product_id", pa.string()),
         ("inputs", pa.string()),  # that the answers rest on; empty where the model knows nothing like them
-        ("unfamiliar", pa.list_(pa.string())),  # inputs that were set aside
+        ("unfamiliar", pa.list_(pa.string())),  # inputs set aside; those that are barely familiar, in `inputs` too
         ("levels", pa.list_(LEVEL)),  # the best node at each level above the whole path, from the top
         ("answers", pa.list_(ANSWER)),
     ]
@@ -61,7 +61,7 @@ DECIDED = pa.schema(
 GROUPS: tuple[TitleGroup, ...] = ("", "named", "unnamed")
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
 REASONS: tuple[Reason, ...] = get_args(Reason)
-ACCEPTED, BELOW, DISAGREE, UNFAMILIAR, EMPTY, UNKNOWN_CATEGORY, NOT_APPLYING, APART = range(
+ACCEPTED, BELOW, DISAGREE, UNFAMILIAR, EMPTY, UNKNOWN_CATEGORY, NOT_APPLYING, APART, BARELY = range(
     len(REASONS)
 )  # their numbers
 VALUELESS = (UNFAMILIAR, EMPTY, NOT_APPLYING)  # there is no answer at all
@@ -179,6 +179,8 @@ class _Said:
         strange = [inputs or () for inputs in answered.column("unfamiliar").to_pylist()]
         self.seen_R = np.array([bool(inputs) for inputs in self.inputs])
         self.strange_R = np.array([bool(inputs) for inputs in strange])
+        barely = [bool({*used.split("+")} & {*inputs}) for used, inputs in zip(self.inputs, strange, strict=True)]
+        self.barely_R = np.array(barely)
         self.titled_R = np.array(["title" in inputs for inputs in self.inputs])
         self.strange_title_R = np.array(["title" in inputs for inputs in strange])
         self.answers, levels = _fields(answered.column("answers")), answered.column("levels")
@@ -257,7 +259,7 @@ def _decided_category(said: _Said, barred_RL: np.ndarray) -> _Column:
     path_RA = np.column_stack([leaf_R, said.others_RPA[:, number]])
     value_R, guess_R = leaf_R, leaf_R
     accepted_R = held_back_R = np.zeros(len(leaf_R), dtype=bool)
-    known_R = said.seen_R & (leaf_R != said.none)
+    known_R = said.seen_R & ~said.barely_R & (leaf_R != said.none)
     for level in range(said.node_RL.shape[1]):
         node_R, share_R = said.node_RL[:, level], said.share_RL[:, level]
         in_node_RA = said.under[path_RA, node_R[:, None]]
@@ -269,8 +271,8 @@ def _decided_category(said: _Said, barred_RL: np.ndarray) -> _Column:
         value_R, guess_R = np.where(good_R, node_R, value_R), np.where(good_R, first_R, guess_R)
         probability_R, accepted_R = np.where(good_R, share_R, probability_R), accepted_R | good_R
     reason_R = np.select(
-        [~said.seen_R, leaf_R == said.none, accepted_R, held_back_R, said.conflict_RP[:, number]],
-        [np.where(said.strange_R, UNFAMILIAR, EMPTY), UNKNOWN_CATEGORY, ACCEPTED, APART, DISAGREE],
+        [~said.seen_R, leaf_R == said.none, said.barely_R, accepted_R, held_back_R, said.conflict_RP[:, number]],
+        [np.where(said.strange_R, UNFAMILIAR, EMPTY), UNKNOWN_CATEGORY, BARELY, ACCEPTED, APART, DISAGREE],
         BELOW,
     )
     return _Column(value_R, guess_R, probability_R, reason_R)
@@ -296,6 +298,7 @@ def _decided_property(said: _Said, number: int, category: _Column | None) -> _Co
             unseen_R,
             ~known_R,
             ~applies_R,
+            said.barely_R,
             said.conflict_RP[:, number],
             probability_R < said.thresholds(number),
             unsure_R,
@@ -306,6 +309,7 @@ def _decided_property(said: _Said, number: int, category: _Column | None) -> _Co
             np.where(said.strange_title_R, UNFAMILIAR, EMPTY),
             UNKNOWN_CATEGORY,
             NOT_APPLYING,
+            BARELY,
             DISAGREE,
             BELOW,
             UNKNOWN_CATEGORY,

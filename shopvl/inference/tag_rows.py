@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,14 @@ from torch import Tensor
 from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.cells import language_of
 from shopvl.catalog.queries import facts_named, named_properties
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, FAMILIAR_FROM, UNKNOWN
+from shopvl.catalog.vocabulary import (
+    BARELY_FAMILIAR_FROM,
+    CATEGORY,
+    CATEGORY_JOIN,
+    DEFAULT_PRECISION,
+    FAMILIAR_FROM,
+    UNKNOWN,
+)
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
@@ -92,15 +99,23 @@ class HeadAnswers:
         names = set(map(level_name, self.levels.names))
         return any(calibration.rows for (_, name), calibration in self.calibrations.items() if name in names)
 
-    def used_inputs(self, item: Encoded) -> list[tuple[Modality, ...]]:
-        """Product by product the inputs that it is answered from: those that look like what the model knows."""
-        familiar_of = {
-            single: item.values[key] >= FAMILIAR_FROM
+    def used_inputs(self, item: Encoded) -> list[tuple[tuple[Modality, ...], bool]]:
+        """Product by product the inputs that it is answered from, and whether they are familiar.
+
+        Those that look like what the model knows; where none does, those that are barely familiar.
+        """
+        known, barely = (self._inputs_from(item, least) for least in (FAMILIAR_FROM, BARELY_FAMILIAR_FROM))
+        return [(one, True) if one else (other, False) for one, other in zip(known, barely, strict=True)]
+
+    def _inputs_from(self, item: Encoded, least: Mapping[str, float]) -> list[tuple[Modality, ...]]:
+        """Product by product the inputs whose familiarity is no less."""
+        enough_of = {
+            single: item.values[key] >= least[single]
             for single in item.inputs
             if (key := f"familiarity/{single}") in item.values
         }
         return [
-            tuple(single for single in item.inputs if single not in familiar_of or familiar_of[single][number])
+            tuple(single for single in item.inputs if single not in enough_of or enough_of[single][number])
             for number in range(len(item.items))
         ]
 
@@ -108,15 +123,16 @@ class HeadAnswers:
         """Product by product what the model says, as ANSWERED describes it."""
         used = self.used_inputs(item)
         products: list[dict[str, Any]] = [{}] * len(used)
-        for inputs in dict.fromkeys(used):
-            numbers = [number for number, own in enumerate(used) if own == inputs]
+        for inputs, familiar in dict.fromkeys(used):
+            numbers = [number for number, own in enumerate(used) if own == (inputs, familiar)]
             # where the model knows none of the inputs, it is asked all the same: `decide` says what becomes of that
             part = Encoded(
                 inputs or item.inputs,
                 [item.items[number] for number in numbers],
                 {name: values[numbers] for name, values in item.values.items()},
             )
-            about = {"inputs": inputs_name(inputs), "unfamiliar": [one for one in item.inputs if one not in inputs]}
+            strange = [one for one in item.inputs if not familiar or one not in inputs]
+            about = {"inputs": inputs_name(inputs), "unfamiliar": strange}
             for number, said in zip(numbers, self._said(part), strict=True):
                 products[number] = said | about
         return products

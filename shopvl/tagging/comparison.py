@@ -16,7 +16,7 @@ from shopvl.inference.calibrate import AnswerCalibration, calibration_of
 from shopvl.metrics.intervals import wilson_lower
 
 CALLED = {"image": "pictures", "title": "titles"}
-STRANGE_FROM = 3 * FAMILIAR_FROM  # share of unfamiliar inputs that makes a catalog one of another kind
+STRANGE_FROM = 3.0  # times the share of unfamiliar inputs that is expected: what makes a catalog one of another kind
 SHIFT_FROM = 0.1  # gap between two distributions of confidences that may matter
 SHIFT_BY_CHANCE = 0.001  # how often sampling alone may make a gap count
 MIN_ANSWERS = 30
@@ -66,7 +66,7 @@ class Comparison:
         """Count some products (inference/decide.py, ANSWERED)."""
         used, strange = answered.column("inputs").to_pylist(), answered.column("unfamiliar").to_pylist()
         for inputs, others in zip(used, strange, strict=True):
-            self.there.update([*filter(None, inputs.split("+")), *(others or ())])
+            self.there.update({*filter(None, inputs.split("+")), *(others or ())})
             self.unfamiliar.update(others or ())
         lists = answered.column("answers")
         inputs_A = np.repeat(np.array(used, dtype=object), lists.value_lengths().to_numpy(zero_copy_only=False))
@@ -128,4 +128,4 @@ class Comparison:
         )
 
     def _is_strange(self, name: str) -> bool:
-        return float(wilson_lower(self.unfamiliar[name], self.there[name])) > STRANGE_FROM
+        return float(wilson_lower(self.unfamiliar[name], self.there[name])) > STRANGE_FROM * FAMILIAR_FROM[name]

@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 from shopvl import __version__
 from shopvl.batch import Modality
-from shopvl.catalog.vocabulary import FAMILIAR_FROM
+from shopvl.catalog.vocabulary import BARELY_FAMILIAR_FROM, FAMILIAR_FROM
 from shopvl.data.collate import Collator
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
@@ -71,7 +71,7 @@ class TagMapper:
             "ontology": design.ontology.model_dump(mode="json"),
             "calibration": design.calibration,
             "familiarity": hashlib.blake2b(save(as_tensors(design.familiarity))).hexdigest(),
-            "familiar from": FAMILIAR_FROM,
+            "familiar from": [FAMILIAR_FROM, BARELY_FAMILIAR_FROM],
             "use": self.use,
             "zero_shot": self.zero_shot,
             "bfloat16": self.bfloat16,

@@ -52,8 +52,12 @@ def answer(rng: random.Random, name: str, values: list[str], titled: bool) -> di
 
 
 def product(rng: random.Random, *, with_levels: bool = True) -> dict[str, Any]:
+    both = ["image", "title"]
     used, strange = rng.choice(
-        [(["image", "title"], []), (["image"], ["title"]), (["title"], []), (["image"], []), ([], ["title"])]
+        [
+            *((both, []), (["image"], ["title"]), (["title"], []), (["image"], []), ([], ["title"])),
+            *((["image"], ["image"]), (["image"], both), (both, both)),  # barely familiar
+        ]
     )
     levels = [
         {
@@ -96,6 +100,8 @@ def decided_plainly(said: dict[str, Any], surer: list[tuple[str, str, float]], *
     def reaches(one: dict[str, Any], name: str, group: str) -> bool:
         return one["probability"] >= thresholds.get((said["inputs"], name, group), 2.0) and not one["conflict"]
 
+    barely = bool({*said["inputs"].split("+")} & {*said["unfamiliar"]})
+
     def within(inner: str | None, outer: str | None) -> bool:
         return inner is not None and outer is not None and f"{inner} > ".startswith(f"{outer} > ")
 
@@ -109,6 +115,8 @@ def decided_plainly(said: dict[str, Any], surer: list[tuple[str, str, float]], *
         why = "input unfamiliar" if said["unfamiliar"] else "input empty"
     elif value is None:
         why = "category unknown"
+    elif barely:
+        why = "input barely familiar"
     else:
         nodes = [(f"category/{n}", one) for n, one in enumerate(said["levels"], 1)] + [("category", category)]
         why = "picture and title disagree" if category["conflict"] else why
@@ -135,6 +143,8 @@ def decided_plainly(said: dict[str, Any], surer: list[tuple[str, str, float]], *
             why = "category unknown"
         elif own is None or (name == "heel" and value.split(" > ")[0] != "Shoes"):
             why = "property does not apply"
+        elif barely:
+            why = "input barely familiar"
         elif one["conflict"]:
             why = "picture and title disagree"
         else:

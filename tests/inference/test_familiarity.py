@@ -156,12 +156,12 @@ def test_a_model_of_a_shop_refuses_what_it_does_not_sell(request, tables, tmp_pa
     assert {name: int(one.rows) for name, one in design.familiarity.items()} == {"image": 130, "title": 130}
     found = read(design, tables["asked"])
     for name in MODALITIES:
-        assert np.mean(np.array(found["shop"][name]) >= FAMILIAR_FROM) >= 0.85
+        assert np.mean(np.array(found["shop"][name]) >= FAMILIAR_FROM[name]) >= 0.85
         if learned == "learned":  # a toy's embeddings alone do not tell noise from goods
-            assert np.mean(np.array(found["other"][name]) < FAMILIAR_FROM) >= 0.95
+            assert np.mean(np.array(found["other"][name]) < FAMILIAR_FROM[name]) >= 0.95
     held_out = read(design, tables["held out"])["shop"]
     for name in MODALITIES:  # uniform on the rows that it was compared with
-        assert np.mean(np.array(held_out[name]) < FAMILIAR_FROM) <= 0.03
+        assert np.mean(np.array(held_out[name]) < FAMILIAR_FROM[name]) <= 0.03
         assert np.mean(held_out[name]) == pytest.approx(0.5, abs=0.03)
     design.save(tmp_path)
     assert read(Design.from_pretrained(tmp_path), tables["asked"]) == found
@@ -183,7 +183,7 @@ def test_an_input_that_hardly_any_row_has_gets_no_gate(tuned: Design, tables, tm
     calibrate_familiarity(tuned, open_catalog(tmp_path / "untitled.parquet"))
     found = read(tuned, tables["asked"])["other"]
     assert {*found["title"]} == {1.0}
-    assert np.mean(np.array(found["image"]) < FAMILIAR_FROM) > 0.9
+    assert np.mean(np.array(found["image"]) < FAMILIAR_FROM["image"]) > 0.9
 
 
 def test_grams_are_read_as_when_they_were_fitted() -> None:

@@ -30,7 +30,7 @@ def test_the_other_input_answers_alone_and_there_is_no_conflict(answers, toy_cat
     both, names = read(answers, rows), len(answers.labels)
     alone = {single: answers.rows(read(answers, rows, (single,)), 0.5) for single in MODALITIES}
     whole = answers.rows(both, 0.5)
-    both.values["familiarity/title"][1] = both.values["familiarity/image"][2] = 0.005
+    both.values["familiarity/title"][1] = both.values["familiarity/image"][2] = 0.007
     decided = answers.rows(both, 0.5)
     expected = {0: whole, 1: alone["image"], 2: alone["title"], 3: whole}
     for number in range(4):
@@ -49,3 +49,28 @@ def test_where_both_are_unfamiliar_nothing_is_answered(answers, toy_catalog) -> 
     for row in answers.rows(item, 0.5):
         assert (row["value"], row["decision"], row["reason"]) == (None, "unknown", "input unfamiliar")
         assert (row["evidence"], row["alternatives"]) == ([], [])
+
+
+def test_what_is_barely_familiar_is_answered_for_review_and_never_accepted(answers, toy_catalog) -> None:
+    rows = next(toy_catalog.batches()).head(3).to_dicts()
+    whole = read(answers, rows)
+    alone = answers.products(read(answers, rows, ("image",)))
+    for single in MODALITIES:
+        whole.values[f"familiarity/{single}"][:] = 0.007
+    whole.values["familiarity/title"][1] = 1.0
+    whole.values["familiarity/title"][2] = 0.0  # the picture's 0.007 is less than is barely familiar for a picture
+    both, titled, neither = answers.products(whole)
+    assert (both["inputs"], both["unfamiliar"]) == ("title", ["image", "title"])
+    assert (titled["inputs"], titled["unfamiliar"]) == ("title", ["image"])
+    assert (neither["inputs"], neither["unfamiliar"]) == ("", ["image", "title"])
+    whole.values["familiarity/image"][2] = 0.015
+    assert answers.products(whole)[2] == alone[2] | {"unfamiliar": ["image", "title"]}
+    decided = answers.rows(whole, 0.0)
+    first, second, third = (
+        [row for row in decided[start:][: len(answers.labels)] if row["reason"] != "property does not apply"]
+        for start in range(0, len(decided), len(answers.labels))
+    )
+    assert {row["reason"] for row in first + third} == {"input barely familiar"}
+    assert all(row["value"] == row["best_guess"] is not None for row in first + third)
+    assert "accept" not in {row["decision"] for row in first + third}
+    assert "accept" in {row["decision"] for row in second}
