@@ -225,14 +225,6 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WrittenTokens:
-    """The N answer tokens to be written; V: the tokens that any answer has."""
-
-    logits_NV: Tensor
-    targets_N: Tensor  # int64, into V
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """What a model saw in a batch, in float32. Which groups are filled depends on the fusion."""
 
@@ -240,8 +232,6 @@ class Output:
     scales: Mapping[str, Tensor] = field(default_factory=dict)  # pair -> (): what its cosines are multiplied by
     states: FusedStates | None = None
     predictions: Mapping[str, Prediction] = field(default_factory=dict)  # by the name of what is predicted
-    answer_logp_BQK: Tensor | None = None  # log-probabilities over the legal answers, -inf elsewhere
-    written: WrittenTokens | None = None
 
     def prediction(self, name: str, by: str) -> Prediction:
         """What a head made of that; raises MissingInputError where `by` lacks it."""
@@ -272,8 +262,6 @@ BROUGHT_BY = {
     "cross attention": "a single-stream recipe with an objective kaleido brings it",
     "teacher outputs": "give the recipe a teacher (momentum)",
     "fused states": "fuse words and patches in one line (single-stream, co-attention, joint-then-split)",
-    "answers": "give the recipe prompt-mask as answering",
-    "written tokens": "give the recipe prompt-decode as answering",
     "answer vectors": "questions prepared by a prompt-mask have them",
     "answer tokens": "questions prepared by a prompt-decode have them",
     "a sight": "give the first positions with the sight of their line",

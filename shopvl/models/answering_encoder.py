@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,9 @@ from shopvl.batch import (
     Modality,
     Output,
     Pictures,
+    Prediction,
     Questions,
     Words,
-    WrittenTokens,
     inputs_name,
     require,
 )
@@ -45,7 +45,11 @@ class AnsweringDualEncoder(DualEncoderModel):
         self.patch_decoder = patch_decoder
 
     def forward(self, batch: Batch) -> Output:
-        """Embeddings of whatever the batch holds; with questions also what the head makes of them, for training."""
+        """Embeddings of whatever the batch holds; with questions also what the head makes of them, for training.
+
+        `answers` are of the questions that are asked: log-probabilities (N, K), the lowest number for answers that are
+        not legal; or of a head that writes, logits of the tokens to be written (N, V).
+        """
         if batch.questions is None:
             return super().forward(batch)
         pictures = require(batch.pictures, "pictures", by="a head that is trained to answer")
@@ -69,13 +73,18 @@ class AnsweringDualEncoder(DualEncoderModel):
             real_BP, real_BT = real_BP & batch.input_mask_BI[:, :1], real_BT & batch.input_mask_BI[:, 1:]
         prepared = self.prepare(batch.questions)
         guessed = {} if self.patch_decoder is None else self.patch_decoder(cells[-1], pictures)
-        output = Output(embeddings=embeddings, scales=self.scales(), predictions=guessed)
-        if isinstance(self.head, PromptDecodeHead):
-            logits_NV, targets_N = self.head.write((picture_BPD, real_BP), (title_BTD, real_BT), prepared)
-            return replace(output, written=WrittenTokens(logits_NV=logits_NV, targets_N=targets_N))
         picture, title = (picture_BPD, real_BP), (title_BTD, real_BT)
-        logp_BQK = self.head.score(picture, title, prepared, batch.title_grams_BG, pooled_BW)
-        return replace(output, answer_logp_BQK=logp_BQK)
+        if isinstance(self.head, PromptDecodeHead):
+            made, true = self.head.write(picture, title, prepared)
+        else:
+            targets = require(batch.questions.targets, "answer targets", by="a head that is trained to answer")
+            logp_BQK = self.head.score(picture, title, prepared, batch.title_grams_BG, pooled_BW)
+            asked_BQ = targets.chosen_BQK.any(-1)
+            # 0 * -inf is no number
+            made = logp_BQK[asked_BQ].clamp(min=torch.finfo(logp_BQK.dtype).min)
+            true = targets.chosen_BQK[asked_BQ]
+        predictions = {**guessed, "answers": Prediction(made=made, true=true)}
+        return Output(embeddings=embeddings, scales=self.scales(), predictions=predictions)
 
     def prepare(self, questions: Questions) -> PreparedQuestions:
         """Encode questions as far as no product is needed; valid for any number of batches until weights change."""

@@ -9,6 +9,7 @@ import torch
 from shopvl.batch import IGNORED, INPUT_CHOICES, AnswerTargets, OriginalPictures
 from shopvl.models.attention import Block
 from shopvl.models.sight import Sight
+from shopvl.objectives.predicting import mean_loss
 from shopvl.recipes import find
 from shopvl.recipes.parts.objectives import MaskedPatches
 from shopvl.text.prompts import questions_of
@@ -91,11 +92,18 @@ def test_training_shows_what_inference_shows(design, batch_of) -> None:
     if design.recipe.name == "prompt-decode":
         pytest.skip("the decoder is trained by writing, its scores have no training counterpart")
     batch, questions = batch_of(design, 4), asked(design)
+    chosen_BQK = questions.legal_QK.float().expand(4, -1, -1)
+    targets = AnswerTargets(chosen_BQK=chosen_BQK, written_BQ=chosen_BQK.argmax(2))
+    all_asked = replace(questions, targets=targets)
     with torch.inference_mode():
         left_out = design.model.answer(batch, design.model.prepare(questions), CHOICES)
         for inputs, shown in (("image+title", [1, 1]), ("image", [1, 0]), ("title", [0, 1]), ("", [0, 0])):
-            masked = replace(batch, questions=questions, input_mask_BI=torch.tensor([shown] * 4, dtype=torch.bool))
-            torch.testing.assert_close(design.model(masked).answer_logp_BQK, left_out[inputs], atol=1e-5, rtol=1e-4)
+            masked = replace(batch, questions=all_asked, input_mask_BI=torch.tensor([shown] * 4, dtype=torch.bool))
+            made = design.model(masked).predictions["answers"].made.view_as(left_out[inputs])
+            assert ((made == torch.finfo(made.dtype).min) == ~questions.legal_QK).all()
+            torch.testing.assert_close(
+                made.masked_fill(~questions.legal_QK, -torch.inf), left_out[inputs], atol=1e-5, rtol=1e-4
+            )
 
 
 def test_the_encoder_under_a_decoder_sees_the_patches_that_are_kept_and_no_other(make_design, batch_of) -> None:
@@ -108,7 +116,7 @@ def test_the_encoder_under_a_decoder_sees_the_patches_that_are_kept_and_no_other
     pixels = batch.pictures.pixels_B3YX.clone().requires_grad_()
     output = model(replace(batch, pictures=replace(batch.pictures, pixels_B3YX=pixels)))
     assert positions == [(int(kept.sum()), model.image_tower.width)]
-    (output.written.logits_NV.square().sum() + output.embeddings["image"].sum()).backward()
+    (output.predictions["answers"].made.square().sum() + output.embeddings["image"].sum()).backward()
     side = design.recipe.image.patch_px
     patches = pixels.grad.unfold(2, side, side).unfold(3, side, side).abs().sum((1, 4, 5)).flatten(1)
     assert not patches[~kept].any()
@@ -189,7 +197,7 @@ def test_the_written_answer_scores_what_the_trie_says(make_design, batch_of) -> 
                 c[depth] for n, c in enumerate(closed) if questions.legal_QK[0, n] and c[:depth] == closed[k][:depth]
             }
             columns = [vocabulary.index(rival) for rival in sorted(rivals)]
-            logits = output.written.logits_NV[step, columns].log_softmax(0)
+            logits = output.predictions["answers"].made[step, columns].log_softmax(0)
             total += float(logits[sorted(rivals).index(token)])
             step += 1
         assert float(scores[b, 0, k]) == pytest.approx(total, abs=1e-4)
@@ -249,10 +257,10 @@ def test_low_rank_additions_start_at_nothing_and_merge_exactly(make_design, batc
     batch = batch_of(design, 4)
     names = set(design.model.state_dict())
     with torch.inference_mode():
-        before = design.model(batch).answer_logp_BQK
+        before = design.model(batch).predictions["answers"].made
     add_low_rank([design.model.image_tower, design.model.text_tower], rank=4)
     with torch.inference_mode():
-        assert torch.allclose(design.model(batch).answer_logp_BQK, before, atol=1e-6)
+        assert torch.allclose(design.model(batch).predictions["answers"].made, before, atol=1e-6)
     learned = [name for name, p in design.model.image_tower.named_parameters() if p.requires_grad]
     assert any("lora" in name for name in learned)
     assert not any(name.endswith("base_layer.weight") for name in learned)
@@ -260,9 +268,9 @@ def test_low_rank_additions_start_at_nothing_and_merge_exactly(make_design, batc
         if "lora" in name:
             torch.nn.init.normal_(parameter, std=0.2)
     with torch.inference_mode():
-        changed = design.model(batch).answer_logp_BQK
+        changed = design.model(batch).predictions["answers"].made
         merge_low_rank(design.model)
-        merged = design.model(batch).answer_logp_BQK
+        merged = design.model(batch).predictions["answers"].made
     assert not torch.allclose(changed, before, atol=1e-3)
     torch.testing.assert_close(merged, changed, atol=1e-4, rtol=1e-3)
     assert set(design.model.state_dict()) == names
@@ -335,8 +343,6 @@ def test_only_printed_words_can_tell_and_they_are_learned(make_design, batch_of)
     """Pictures and titles hidden or the same, colours at random: only what is printed says which."""
     from dataclasses import replace
 
-    from shopvl.objectives.answer_loss import ChosenAnswerLoss
-
     torch.manual_seed(0)
     design = reading_design("prompt-mask", make_design)
     batch = batch_of(design, 8)
@@ -350,14 +356,13 @@ def test_only_printed_words_can_tell_and_they_are_learned(make_design, batch_of)
         input_mask_BI=torch.tensor([[True, False]] * 8),
     )
     batch = with_printed(design, batch, [[(("red", "blue")[truth], HERE)] for truth in truth_B.tolist()])
-    loss = ChosenAnswerLoss(weight=1.0)
     optimizer = torch.optim.AdamW(design.model.parameters(), lr=3e-3)
     found = torch.tensor(math.inf)
     for _ in range(400):  # it sits at even odds, 0.69, until a way from the words to the slot is found
         if found.item() < 0.1:
             break
         optimizer.zero_grad()
-        found = loss(design.model(batch), batch)
+        found = mean_loss(design.model(batch).predictions["answers"], "cross-entropy")
         found.backward()
         optimizer.step()
     assert found.item() < 0.1

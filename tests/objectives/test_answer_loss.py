@@ -1,14 +1,17 @@
 """Losses of answers against plain loops."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from shopvl.batch import AnswerTargets, Batch, Output, Questions, Words, WrittenTokens
-from shopvl.objectives.answer_loss import ChosenAnswerLoss, WrittenAnswerLoss
+from shopvl.batch import INPUT_CHOICES, Batch, Output, Prediction
+from shopvl.objectives.predicting import PredictionLoss
+from shopvl.objectives.views import Plain
+from shopvl.recipes import find
 
-NO_WORDS = Words(ids_BT=torch.zeros(1, 1, dtype=torch.long), real_BT=torch.ones(1, 1, dtype=torch.bool))
+LOSS = PredictionLoss("prompt-vqa", 1.0, Plain(), (("answers", "cross-entropy"),))
 
 
 def test_written_tokens_count_alike_however_many_there_are() -> None:
@@ -17,26 +20,33 @@ def test_written_tokens_count_alike_however_many_there_are() -> None:
     expected = 0.0
     for logits, target in zip(logits_NV.tolist(), targets_N.tolist(), strict=True):
         expected += math.log(sum(math.exp(value) for value in logits)) - logits[target]
-    loss = WrittenAnswerLoss(weight=1.0)
     for times in (1, 4):
-        written = WrittenTokens(logits_NV=logits_NV.repeat(times, 1), targets_N=targets_N.repeat(times))
-        assert float(loss(Output(written=written), Batch())) == pytest.approx(expected / 3, abs=1e-6)
-    nothing = WrittenTokens(logits_NV=logits_NV[:0], targets_N=targets_N[:0])
-    assert float(loss(Output(written=nothing), Batch())) == 0
+        written = Prediction(made=logits_NV.repeat(times, 1), true=targets_N.repeat(times))
+        assert float(LOSS(Output(predictions={"answers": written}), Batch())) == pytest.approx(expected / 3, abs=1e-6)
+    nothing = Prediction(made=logits_NV[:0], true=targets_N[:0])
+    assert float(LOSS(Output(predictions={"answers": nothing}), Batch())) == 0
 
 
-def test_chosen_answers_count_by_question_asked() -> None:
-    logp_BQK = torch.tensor([[[0.5, 0.25, 0.25], [0.1, 0.9, 0.0]], [[0.2, 0.2, 0.6], [1.0, 0.0, 0.0]]]).log()
-    chosen_BQK = torch.tensor([[[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]], [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]])
-    targets = AnswerTargets(chosen_BQK=chosen_BQK, written_BQ=torch.zeros(2, 2, dtype=torch.long))
-    questions = Questions(
-        prompts=NO_WORDS,
-        slot_Q=torch.zeros(2, dtype=torch.long),
-        answers=NO_WORDS,
-        legal_QK=torch.ones(2, 3, dtype=torch.bool),
-        targets=targets,
-    )
-    expected = -(0.5 * math.log(0.5) + 0.5 * math.log(0.25) + math.log(0.9) + math.log(0.6)) / 3
-    loss = ChosenAnswerLoss(weight=1.0)
-    told = loss(Output(answer_logp_BQK=logp_BQK), Batch(questions=questions))
-    assert float(told) == pytest.approx(expected, abs=1e-6)
+def test_chosen_answers_count_by_question_asked(make_design, batch_of) -> None:
+    """Half of the questions are not asked, some have several right answers; illegal answers carry nothing."""
+    design = make_design(find("prompt-mask", "tiny"))
+    design.model.eval()
+    batch = batch_of(design, 6)
+    questions = batch.questions
+    generator = torch.Generator().manual_seed(0)
+    right_BQK = questions.legal_QK & (torch.rand(6, *questions.legal_QK.shape, generator=generator) < 0.3)
+    right_BQK[:, ::2] = False
+    chosen_BQK = right_BQK / right_BQK.sum(-1, keepdim=True).clamp(min=1)
+    assert (right_BQK.sum(-1) > 1).any()
+    targets = replace(questions.targets, chosen_BQK=chosen_BQK)
+    batch = replace(batch, questions=replace(questions, targets=targets), input_mask_BI=None)
+    with torch.inference_mode():
+        logp_BQK = design.model.answer(batch, design.model.prepare(questions), INPUT_CHOICES)["image+title"]
+        told = design.losses(batch, torch.Generator())["prompt-vqa"]
+    total, count = 0.0, 0
+    for logp_QK, right_QK in zip(logp_BQK.tolist(), right_BQK.tolist(), strict=True):
+        for logp, right in zip(logp_QK, right_QK, strict=True):
+            said = [value for value, is_right in zip(logp, right, strict=True) if is_right]
+            if said:
+                total, count = total - sum(said) / len(said), count + 1
+    assert float(told) == pytest.approx(total / count, abs=1e-5)

@@ -35,6 +35,13 @@ def test_ipot_comes_near_the_exact_distance() -> None:
         assert distance == pytest.approx(exact(cost[number].numpy()), rel=0.01)
 
 
+def test_the_cost_is_one_less_the_cosine_however_long_vectors_are() -> None:
+    torch.manual_seed(3)
+    patches, words = 5 * torch.randn(2, 6, 8), 0.2 * torch.randn(2, 4, 8)
+    expected = 1 - torch.cosine_similarity(patches[:, :, None], words[:, None], dim=-1)
+    torch.testing.assert_close(cosine_cost(patches, words), expected)
+
+
 def test_padding_carries_nothing_and_changes_nothing() -> None:
     torch.manual_seed(1)
     cost = cosine_cost(torch.randn(1, 6, 8), torch.randn(1, 4, 8))

@@ -35,7 +35,8 @@ def test_a_design_beside_itself_sees_what_it_saw(prompted, toy_catalog, toy_rows
         once, twice = (design.model.eval()(bare).embeddings for design in (prompted, both))
         for name in ("title", "image"):
             torch.testing.assert_close(once[name], twice[name], atol=1e-5, rtol=1e-4)
-        assert both.model(batch).answer_logp_BQK.shape == prompted.model(batch).answer_logp_BQK.shape
+        for design in (prompted, both):
+            assert design.losses(batch, torch.Generator())["prompt-vqa"].isfinite()
     both.save(tmp_path)
     again = Design.from_pretrained(tmp_path)
     assert again.name == both.name
