@@ -1,19 +1,23 @@
-"""What our block costs beside one written directly on torch's kernels with the same weights, and what a cache saves.
+"""What our block costs beside others with the same weights, and what a cache saves.
 
     python experiments/bench/attention.py --out experiments/results/attention.json
 
-Forward and backward of one block, float32, 16 rows, width 256, 4 heads, at the lengths of a title, of both inputs, and
-of a large picture. Both take turns; the ratio is the median over the pairs, with its quartiles, of the CPU time of one
-thread, which other processes disturb least. `causal` and `causal, padding last` stand beside torch's own causal kernel.
-Writing: 24 words after a line of 16, with cached keys and values and without, 4 blocks, 8 rows.
+Forward and backward of one block, float32, 8 rows, width 256, 4 heads, at the lengths of a title, of both inputs, and
+of a larger picture. `bidirectional` stands beside the block of before there were sights, which is read from the
+repository's history, `causal` beside one written directly on torch's own causal kernel. Both take turns; a ratio is the
+median over the pairs, with its quartiles, of the processor time of one thread, and of the time on the wall. Writing: 24
+words after a line of 16, with cached keys and values and without, 4 blocks, 8 rows.
 """
 
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import torch
@@ -21,12 +25,13 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor
 
-from shopvl.models.attention import Block, Encoder
+from shopvl.models.attention import Block, BlockSettings, Encoder
 from shopvl.models.sight import Sight
 from shopvl.tracking.provenance import write_result
 
-B, WIDTH, HEADS = 16, 256, 4
-LENGTHS = (24, 96, 256)
+B, WIDTH, HEADS = 8, 256, 4
+LENGTHS = (24, 96, 192)
+FORMER = "179204e^"  # the last commit without sights
 ROWS, BEGUN, WRITTEN, LAYERS = 8, 16, 24, 4
 Run = Callable[[], object]
 
@@ -35,34 +40,50 @@ def main(out: Annotated[Path, typer.Option()], pairs: int = 21) -> None:
     """Write the ratios as JSON."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    found = {}
+    found, before = {}, former()
     for length in LENGTHS:
         whole = torch.ones(B, length, dtype=torch.bool)
         ends = torch.arange(length) < torch.randint(length // 2, length + 1, (B, 1))
-        for name, sight, sees, causal in (
-            ("bidirectional", Sight(), None, False),
-            ("bidirectional, padded", Sight(ends), ends[:, None, None, :], False),
-            ("causal", Sight.causal(whole), None, True),
-            ("causal, padding last", Sight.causal(ends), None, True),
+        block, x_BND = Block(BlockSettings(WIDTH, HEADS)), torch.randn(B, length, WIDTH, requires_grad=True)
+        old = before.Block(WIDTH, HEADS)
+        old.load_state_dict(block.state_dict())
+        for name, sight, other in (
+            ("bidirectional", Sight(), lambda old=old, x_BND=x_BND: old(x_BND)),
+            ("bidirectional, padded", Sight(ends), lambda old=old, x_BND=x_BND, ends=ends: old(x_BND, ends)),
+            ("causal", Sight.causal(whole), lambda block=block, x_BND=x_BND: on_kernel(block, x_BND)),
+            ("causal, padding last", Sight.causal(ends), lambda block=block, x_BND=x_BND: on_kernel(block, x_BND)),
         ):
-            block, x_BND = Block(WIDTH, HEADS), torch.randn(B, length, WIDTH, requires_grad=True)
-            runs = (
-                lambda block=block, x_BND=x_BND, sight=sight: block(x_BND, sight),
-                lambda block=block, x_BND=x_BND, sees=sees, causal=causal: on_kernels(block, x_BND, sees, causal),
-            )
-            torch.testing.assert_close(*(run() for run in runs))
-            found[f"{name}, {length}"] = compared(*(backward(run) for run in runs), pairs)
+            run = lambda block=block, x_BND=x_BND, sight=sight: block(x_BND, sight)  # noqa: E731
+            torch.testing.assert_close(run(), other())
+            found[f"{name}, {length}"] = compared(backward(run), backward(other), pairs)
             print(name, length, found[f"{name}, {length}"], flush=True)
     found["writing, cached over uncached"] = compared(*writing(), max(3, pairs // 4))
-    told = {"shape": {"rows": B, "width": WIDTH, "heads": HEADS}, "pairs": pairs, "ratios": found}
+    told = {
+        "command": f"python {' '.join(sys.argv)}",
+        "shape": {"rows": B, "width": WIDTH, "heads": HEADS},
+        "beside": {"bidirectional": f"the block of {FORMER}", "causal": "torch's causal kernel"},
+        "pairs": pairs,
+        "ratios": found,
+    }
     print(found["writing, cached over uncached"])
     write_result(out, told)
 
 
-def on_kernels(block: Block, x_BND: Tensor, sees: Tensor | None, causal: bool) -> Tensor:
+def former() -> ModuleType:
+    """The module of attention as it was, by git."""
+    name = "shopvl/models/attention.py"
+    root = Path(__file__).parents[2]
+    told = subprocess.run(["git", "show", f"{FORMER}:{name}"], cwd=root, capture_output=True, text=True, check=True)
+    module = ModuleType("former_attention")
+    sys.modules[module.__name__] = module  # its dataclasses look themselves up there
+    exec(compile(told.stdout, name, "exec"), module.__dict__)
+    return module
+
+
+def on_kernel(block: Block, x_BND: Tensor) -> Tensor:
     """The same block in six lines."""
     q, k, v = block.attention.qkv(block.norm_attention(x_BND)).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
-    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=sees, is_causal=causal)
+    mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     x_BND = x_BND + block.attention.out(mixed.transpose(1, 2).flatten(2))
     return x_BND + block.mlp(block.norm_mlp(x_BND))
 
@@ -75,7 +96,7 @@ def backward(run: Callable[[], Tensor]) -> Run:
 @torch.inference_mode()
 def writing() -> tuple[Run, Run]:
     """The states of words one after the other: each by itself after what is cached, and the line anew for each."""
-    encoder = Encoder(LAYERS, WIDTH, HEADS).eval()
+    encoder = Encoder(LAYERS, BlockSettings(WIDTH, HEADS)).eval()
     line = torch.randn(ROWS, BEGUN + WRITTEN, WIDTH)
     real = torch.ones(line.shape[:2], dtype=torch.bool)
 
@@ -96,19 +117,24 @@ def writing() -> tuple[Run, Run]:
 def compared(run: Run, other: Run, pairs: int) -> dict[str, object]:
     """Time of one over time of the other: in turns twice, the median of the pairs, and its quartiles."""
     seconds(run), seconds(other)
-    ratios = []
+    ratios: dict[str, list[float]] = {"processor": [], "wall": []}
     for _ in range(pairs):
-        first, second = seconds(run), seconds(other)
-        ratios.append((seconds(run) + first) / (seconds(other) + second))
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    return {"time": round(middle, 3), "quartiles": [round(low, 3), round(high, 3)]}
+        own, others = seconds(run), seconds(other)
+        own, others = own + seconds(run), others + seconds(other)
+        for kind, ratio in zip(ratios, (own / others).tolist(), strict=True):
+            ratios[kind].append(ratio)
+    found = {}
+    for kind, numbers in ratios.items():
+        low, middle, high = statistics.quantiles(numbers, n=4)
+        found[kind] = {"ratio": round(middle, 3), "quartiles": [round(low, 3), round(high, 3)]}
+    return found
 
 
-def seconds(run: Run) -> float:
-    """CPU time."""
-    begun = time.process_time()
+def seconds(run: Run) -> Tensor:
+    """Of the processor, and on the wall."""
+    begun = time.process_time(), time.perf_counter()
     run()
-    return time.process_time() - begun
+    return torch.tensor([time.process_time() - begun[0], time.perf_counter() - begun[1]], dtype=torch.double)
 
 
 if __name__ == "__main__":

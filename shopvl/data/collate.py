@@ -260,7 +260,7 @@ class Collator:
             told = region_facts(pictures.cells, image, facts_BK, printed, self.ontology)
             pictures = replace(pictures, cells=replace(pictures.cells, facts_BPK=told))
         questions, input_mask_BI = None, None
-        if self._answers is not None:
+        if self._answers is not None and len(inputs) == len(MODALITIES):
             rates = self._answers
             titles = [
                 self._without_answers(title, row) if draw.random() < rates.hidden_answer else title

@@ -238,7 +238,10 @@ def _present(column: pa.Array, name: Modality) -> np.ndarray:
 def _by_inputs(
     rows: TrainingCache, numbers: np.ndarray, row_inputs: Sequence[tuple[Modality, ...]]
 ) -> list[np.ndarray]:
-    """These rows in lots that have the same of the inputs that a recipe reads, and which it learns from."""
+    """These rows in lots that have the same of the inputs that a recipe reads, and which it learns from.
+
+    A single row beside others is left out: there is nothing to compare it with, nor to norm it by.
+    """
     has = {name: rows.has(name)[numbers] for name in row_inputs[0]}
     lots = []
     for inputs in row_inputs:
@@ -246,7 +249,7 @@ def _by_inputs(
         for name, has_N in has.items():
             same &= has_N == (name in inputs)
         lots.append(numbers[same])
-    lots = [lot for lot in lots if len(lot)]
+    lots = [lot for lot in lots if len(lot) > 1] or [lot for lot in lots if len(lot)]
     if not lots:
         needed = " or ".join(" and ".join(inputs) for inputs in row_inputs)
         raise CatalogError(f"none of the {len(numbers)} rows to train on has what the recipe learns from: {needed}")
@@ -257,8 +260,8 @@ class TrainingDataset(Dataset):
     """Training step number -> Batch. All randomness follows from (seed, step), so any step can be reproduced.
 
     `which` says which of the rows it takes; those of a step have the same inputs. In a run over several processes,
-    process `rank` of `world` makes its own rows of each step. The first pictures, up to `keep_decoded_bytes` of them,
-    are decoded once.
+    process `rank` of `world` makes its own rows of each step, all with all inputs: every weight needs a gradient there.
+    The first pictures, up to `keep_decoded_bytes` of them, are decoded once.
     """
 
     def __init__(
@@ -277,7 +280,7 @@ class TrainingDataset(Dataset):
         self._decoded: dict[int, np.ndarray] = {}
         self._cache_bytes_left = keep_decoded_bytes
         self.batch_size = min(loader.recipe.schedule.batch_size, len(numbers))
-        self._lots = _by_inputs(rows, numbers, loader.recipe.row_inputs)
+        self._lots = _by_inputs(rows, numbers, loader.recipe.row_inputs[: 1 if world > 1 else None])
         self._steps = [max(1, len(lot) // self.batch_size) for lot in self._lots]
         self.steps_per_epoch = sum(self._steps)
 

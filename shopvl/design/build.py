@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn
 from shopvl.catalog.ontology import Ontology
 from shopvl.errors import DesignError, RecipeError
 from shopvl.models.answering_encoder import AnsweringDualEncoder
-from shopvl.models.attention import NORM_EPS, Encoder, NormPlace
+from shopvl.models.attention import NORM_EPS, BlockSettings, Encoder
 from shopvl.models.backbones import (
     TimmTower,
     TransformersImageTower,
@@ -44,7 +44,14 @@ from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.text_cross import TextCrossModel
 from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder, TwoStreams
-from shopvl.models.weights.start import begin_blocks, begin_image_tower, begin_text_tower, begin_towers, begin_words
+from shopvl.models.weights.start import (
+    begin_blocks,
+    begin_image_tower,
+    begin_text_cross,
+    begin_text_tower,
+    begin_towers,
+    begin_words,
+)
 from shopvl.recipes import parts
 from shopvl.recipes.parts.objectives import MaskedPatches
 from shopvl.recipes.recipe import Recipe
@@ -55,7 +62,7 @@ from shopvl.vision.kaleido import level_slices
 def tokenizer_for(recipe: Recipe, texts: Iterable[str]) -> Tokenizer:
     """The tokenizer a recipe's text side wants: its tower's own, or one learned from `texts`; without texts, one of
     special pieces only."""
-    if isinstance(recipe.fusion, parts.DualEncoder) and recipe.fusion.start is not None:
+    if isinstance(recipe.fusion, parts.DualEncoder | parts.TextCross) and recipe.fusion.start is not None:
         return Tokenizer(load_transformers_tokenizer(recipe.fusion.start))
     match recipe.text:
         case None:
@@ -147,7 +154,9 @@ def _text_cross(
     text = _text_tower(recipe.text, tokenizer, None, random_weights)
     assert isinstance(text, TextTower | WordBagTower)
     space = fusion.width, fusion.temperature
-    model = TextCrossModel(image, text, *space, fusion.layers, fusion.heads, fusion.dropout)
+    model = TextCrossModel(image, text, *space, fusion.layers, _settings(fusion, text.width))
+    if fusion.start is not None and not random_weights:
+        begin_text_cross(model, load_start(fusion.start))
     config = getattr(image, "config", None)
     return model, {"image": config} if config else {}
 
@@ -177,8 +186,9 @@ def _patch_decoder(part: parts.Answering, recipe: Recipe, image: nn.Module) -> P
     if not any(isinstance(objective, MaskedPatches) for objective in recipe.objectives):
         return None
     assert isinstance(recipe.image, parts.PatchTower)
-    positions, patch_px = math.prod(recipe.patch_grid or ()), recipe.image.patch_px
-    return PatchDecoder(image.width, positions, patch_px, part.layers, part.width, part.heads, part.dropout)
+    assert recipe.patch_grid is not None
+    settings = BlockSettings(part.width, part.heads, part.dropout)
+    return PatchDecoder(image.width, recipe.patch_grid, recipe.image.patch_px, part.layers, settings)
 
 
 def _image_tower(part: parts.Image | None, config: dict[str, Any] | None, random_weights: bool) -> nn.Module:
@@ -195,7 +205,7 @@ def _image_tower(part: parts.Image | None, config: dict[str, Any] | None, random
             return TransformersImageTower(load_transformers(part.name, part.pretrained, config))
         case parts.PatchTower():
             patches = PatchEmbedding(part.size_px, part.patch_px, part.width)
-            encoder = _blocks(part, "pre")
+            encoder = Encoder(part.layers, _settings(part, part.width))
             tower = VisionTransformer(patches, encoder, part.read, part.norm_before)
             if part.start is not None and not random_weights:
                 begin_image_tower(tower, load_start(part.start))
@@ -224,12 +234,13 @@ def _text_tower(
 def _text_transformer(part: parts.TextTransformer, vocabulary: int) -> TextTower:
     norm_eps = (part.eps or WORDS_EPS) if part.norm_words else None
     words = WordEmbedding(vocabulary, part.width, part.max_tokens, part.dropout, norm_eps)
-    return TextTower(words, _blocks(part, part.norm), part.sight, part.read)
+    return TextTower(words, Encoder(part.layers, _settings(part, part.width)), part.sight, part.read)
 
 
-def _blocks(part: parts.TextTransformer | parts.PatchTower, norm: NormPlace) -> Encoder:
-    sizes = part.layers, part.width, part.heads, part.dropout
-    return Encoder(*sizes, norm=norm, activation=part.activation, eps=part.eps or NORM_EPS)
+def _settings(part: parts.Blocks, width: int) -> BlockSettings:
+    return BlockSettings(
+        width, part.heads, part.dropout, norm=part.norm, activation=part.activation, eps=part.eps or NORM_EPS
+    )
 
 
 def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weights: bool) -> SingleStreamModel:
@@ -254,13 +265,12 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
     )
     model.heads.update(_heads(recipe, site, early=False))
     words_start = None if text is None else text.start
-    blocks_start = fusion.start if isinstance(fusion, parts.SingleStream) else None
     if not random_weights:
-        loaded = {name: load_start(name) for name in {words_start, blocks_start} if name is not None}
+        loaded = {name: load_start(name) for name in {words_start, fusion.start} if name is not None}
         if words_start is not None:
             begin_words(model, loaded[words_start])
-        if blocks_start is not None:
-            begin_blocks(model, loaded[blocks_start])
+        if fusion.start is not None:
+            begin_blocks(model, loaded[fusion.start])
     return model
 
 
@@ -269,29 +279,22 @@ def _words(
     tokenizer: Tokenizer,
     fusion: parts.SingleStream | parts.CoAttention | parts.JointThenSplit,
 ) -> WordEmbedding:
-    norm_eps: float | None = (fusion.eps if isinstance(fusion, parts.SingleStream) else None) or WORDS_EPS
+    norm_eps: float | None = fusion.eps or WORDS_EPS
     if isinstance(part, parts.BytePieces) and not part.norm_words:
         norm_eps = None
     return WordEmbedding(tokenizer.size, fusion.width, part.max_tokens, fusion.dropout, norm_eps)
 
 
 def _encoder(part: parts.SingleStream | parts.CoAttention | parts.JointThenSplit) -> Encoder | TwoStreams:
-    sizes = part.width, part.heads, part.dropout
+    settings = _settings(part, part.width)
     match part:
         case parts.SingleStream():
-            return Encoder(
-                part.layers,
-                *sizes,
-                part.crossing,
-                part.start is not None,
-                norm=part.norm,
-                activation=part.activation,
-                eps=part.eps or NORM_EPS,
-            )
+            settings = replace(settings, crossing=part.crossing, whole_heads=part.start is not None)
+            return Encoder(part.layers, settings)
         case parts.CoAttention():
-            return CoAttentionEncoder(part.text_layers, part.layers, *sizes)
+            return CoAttentionEncoder(part.text_layers, part.layers, settings)
         case parts.JointThenSplit():
-            return JointThenSplitEncoder(part.layers, part.split_layers, *sizes)
+            return JointThenSplitEncoder(part.layers, part.split_layers, settings)
 
 
 def _things(ontology: Ontology) -> tuple[int, ...]:

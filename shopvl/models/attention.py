@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -201,38 +202,52 @@ def two_layers(width: int, dropout: float, activation: Activation = "gelu") -> n
     return nn.Sequential(nn.Linear(width, 4 * width), middle, nn.Dropout(dropout), nn.Linear(4 * width, width))
 
 
+@dataclass(frozen=True)
+class BlockSettings:
+    """What the blocks of a stack have in common.
+
+    `norm` says whether layers are given normed states (`pre`, arXiv:2002.04745: ViT, GPT-2, CLIP) or sums are normed
+    (`post`, arXiv:1706.03762: BERT, GPT). `attention_dropout` is by default `dropout`, which is that of the network's
+    hidden layer.
+    """
+
+    width: int
+    heads: int
+    dropout: float = 0.0
+    crossing: CrossingName = "none"
+    whole_heads: bool = False
+    norm: NormPlace = "pre"
+    activation: Activation = "gelu"
+    eps: float = NORM_EPS
+    attention_dropout: float | None = None
+
+    def layer_norm(self) -> nn.LayerNorm:
+        """A norm as blocks have it."""
+        return nn.LayerNorm(self.width, eps=self.eps)
+
+    def state_norm(self) -> nn.Module:
+        """What norms the states of blocks for others: nothing, where blocks norm their sums."""
+        return self.layer_norm() if self.norm == "pre" else nn.Identity()
+
+
 class Block(nn.Module):
     """A transformer block: attention to its own line, to a context if it has one, then a two-layer network, each added.
 
-    `norm` says whether layers are given normed states (`pre`, arXiv:2002.04745: ViT, GPT-2, CLIP) or sums are normed
-    (`post`, arXiv:1706.03762: BERT, GPT). `context="only"` leaves out the attention to its own line (co-attention,
-    arXiv:1908.02265). `attention_dropout` is by default `dropout`, which is that of the network's hidden layer.
+    `context="only"` leaves out the attention to its own line (co-attention, arXiv:1908.02265).
     """
 
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        dropout: float = 0.0,
-        crossing: CrossingName = "none",
-        whole_heads: bool = False,
-        *,
-        norm: NormPlace = "pre",
-        context: bool | Literal["only"] = False,
-        activation: Activation = "gelu",
-        eps: float = NORM_EPS,
-        attention_dropout: float | None = None,
-    ) -> None:
+    def __init__(self, settings: BlockSettings, context: bool | Literal["only"] = False) -> None:
         super().__init__()
-        self.norm_place = norm
-        dropped = dropout if attention_dropout is None else attention_dropout
+        width, heads, dropout = settings.width, settings.heads, settings.dropout
+        self.norm_place = settings.norm
+        dropped = dropout if settings.attention_dropout is None else settings.attention_dropout
         if context != "only":
-            self.norm_attention = nn.LayerNorm(width, eps=eps)
-            self.attention = SelfAttention(width, heads, dropped, crossing, whole_heads)
-        self.norm_mlp = nn.LayerNorm(width, eps=eps)
-        self.mlp = two_layers(width, dropout, activation)
+            self.norm_attention = settings.layer_norm()
+            self.attention = SelfAttention(width, heads, dropped, settings.crossing, settings.whole_heads)
+        self.norm_mlp = settings.layer_norm()
+        self.mlp = two_layers(width, dropout, settings.activation)
         if context:
-            self.norm_cross = nn.LayerNorm(width, eps=eps)
+            self.norm_cross = settings.layer_norm()
             self.cross = CrossAttention(width, heads, dropped)
         self.own = context != "only"
 
@@ -282,38 +297,10 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """Blocks in a row, and a last norm where blocks have theirs first."""
 
-    def __init__(
-        self,
-        layers: int,
-        width: int,
-        heads: int,
-        dropout: float = 0.0,
-        crossing: CrossingName = "none",
-        whole_heads: bool = False,
-        *,
-        norm: NormPlace = "pre",
-        context: bool = False,
-        activation: Activation = "gelu",
-        eps: float = NORM_EPS,
-        attention_dropout: float | None = None,
-    ) -> None:
+    def __init__(self, layers: int, settings: BlockSettings, context: bool = False) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
-            Block(
-                width,
-                heads,
-                dropout,
-                crossing,
-                whole_heads,
-                norm=norm,
-                context=context,
-                activation=activation,
-                eps=eps,
-                attention_dropout=attention_dropout,
-            )
-            for _ in range(layers)
-        )
-        self.norm = nn.LayerNorm(width, eps=eps) if norm == "pre" else nn.Identity()
+        self.blocks = nn.ModuleList(Block(settings, context) for _ in range(layers))
+        self.norm = settings.state_norm()
 
     def forward(
         self,

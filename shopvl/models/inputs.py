@@ -43,11 +43,22 @@ class WordEmbedding(nn.Module):
         return self.dropout(self.norm(self.word(ids_BT) + self.position[place_BT] + kind_D))
 
 
-class PatchEmbedding(nn.Module):
+class OnGrid(nn.Module):
+    """Learned positions (rows * columns, D) of a grid; those of another are interpolated (ViT, arXiv:2010.11929,
+    section 3.2)."""
+
+    grid: tuple[int, int]
+    position: nn.Parameter
+
+    def positions(self, rows: int, columns: int) -> Tensor:
+        """(rows * columns, D)."""
+        return resampled(self.position, self.grid, (rows, columns))
+
+
+class PatchEmbedding(OnGrid):
     """Square cells through one linear map, plus learned positions: (B, 3, Y, X) in [0, 1] -> (B, P, D).
 
-    A picture of another size than `size_px` has more or fewer cells; their positions are interpolated (ViT,
-    arXiv:2010.11929, section 3.2).
+    A picture of another size than `size_px` has more or fewer cells.
     """
 
     def __init__(self, size_px: tuple[int, int], patch_px: int, width: int) -> None:
@@ -56,11 +67,13 @@ class PatchEmbedding(nn.Module):
         self.grid = size_px[0] // patch_px, size_px[1] // patch_px
         self.position = nn.Parameter(torch.randn(self.grid[0] * self.grid[1], width) * 0.02)
 
-    def forward(self, pixels_B3YX: Tensor) -> Tensor:
-        """(B, P, D), row by row."""
+    def forward(self, pixels_B3YX: Tensor, masked_BP: Tensor | None = None, blank_D: Tensor | None = None) -> Tensor:
+        """(B, P, D), row by row; a masked patch is `blank_D` in its place, whatever it shows."""
         map_BDyx = self.patch(pixels_B3YX * 2 - 1)
-        rows, columns = map_BDyx.shape[2:]
-        return map_BDyx.flatten(2).transpose(1, 2) + resampled(self.position, self.grid, (rows, columns))
+        patches_BPD = map_BDyx.flatten(2).transpose(1, 2)
+        if masked_BP is not None:
+            patches_BPD = torch.where(masked_BP[..., None], blank_D, patches_BPD)
+        return patches_BPD + self.positions(*map_BDyx.shape[2:])
 
 
 def resampled(position_PD: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
@@ -74,11 +87,11 @@ def resampled(position_PD: Tensor, grid: tuple[int, int], wanted: tuple[int, int
 
 def resampled_positions(model: nn.Module, other: nn.Module) -> dict[str, Tensor]:
     """Of the other model's patches, as `model` has them for pictures of its own size, by the names of the weights."""
-    own = {name: part for name, part in model.named_modules() if isinstance(part, PatchEmbedding)}
+    own = {name: part for name, part in model.named_modules() if isinstance(part, OnGrid)}
     return {
-        f"{name}.position": resampled(part.position, part.grid, own[name].grid)
+        f"{name}.position": part.positions(*own[name].grid)
         for name, part in other.named_modules()
-        if isinstance(part, PatchEmbedding) and name in own
+        if isinstance(part, OnGrid) and name in own
     }
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.batch import IGNORED, Batch, Pictures, Prediction, require
+from shopvl.batch import IGNORED, Batch, Pictures, Prediction, Words, require
 from shopvl.models.inputs import CellInput, KaleidoInput, MapCells, PatchEmbedding, RegionInput, WordEmbedding
 
 PictureInput = PatchEmbedding | MapCells | CellInput
@@ -87,39 +87,57 @@ class MatchHead(PredictionHead):
         return self.map(self.norm(whole_BD.float())).squeeze(-1).float()
 
 
-class WordHead(PredictionHead):
-    """Masked words, by BERT's transform and the word embedding itself (arXiv:1810.04805)."""
+class _TitleHead(PredictionHead):
+    """Tells words of the title by the word embedding itself."""
+
+    told: str  # the name of what it predicts
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """At the positions that are asked for, in reading order."""
+        title = seen.batch.texts.get("title")
+        true_BT = None if title is None else self.true(title)
+        if true_BT is None:
+            return {}
+        asked_BT, words = true_BT != IGNORED, require(seen.words, "a title", by=f"the head of {self.told}")
+        made_NV = self.logits(seen.words_BTD[asked_BT], words.word.weight)
+        return {self.told: Prediction(made=made_NV, true=true_BT[asked_BT])}
+
+    def true(self, title: Words) -> Tensor | None:
+        """(B, T): the ids to tell, IGNORED elsewhere; None where nothing is asked."""
+        raise NotImplementedError
+
+    def logits(self, states_ND: Tensor, vectors_VD: Tensor) -> Tensor:
+        """(N, V)."""
+        raise NotImplementedError
+
+
+class WordHead(_TitleHead):
+    """Masked words (`words`), by BERT's transform (arXiv:1810.04805)."""
+
+    told = "words"
 
     def __init__(self, width: int, vocabulary: int) -> None:
         super().__init__()
         self.transform = transform(width)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
 
-    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
-        """`words`, at the masked positions in reading order."""
-        title = seen.batch.texts.get("title")
-        if title is None or title.targets_BT is None:
-            return {}
-        asked_BT, words = title.targets_BT != IGNORED, require(seen.words, "a title", by="the head of masked words")
-        made_NV = self.logits(seen.words_BTD[asked_BT], words.word.weight)
-        return {"words": Prediction(made=made_NV, true=title.targets_BT[asked_BT])}
+    def true(self, title: Words) -> Tensor | None:
+        """The masked words."""
+        return title.targets_BT
 
     def logits(self, states_ND: Tensor, vectors_VD: Tensor) -> Tensor:
         """(N, V)."""
         return (self.transform(states_ND) @ vectors_VD.T).float() + self.bias
 
 
-class NextWordHead(PredictionHead):
-    """The word that follows, by the word embedding itself (GPT-2); without weights of its own."""
+class NextWordHead(_TitleHead):
+    """The word that follows (`next-word`; GPT-2); without weights of its own."""
 
-    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
-        """`next-word`, at the positions that one follows."""
-        title = seen.batch.texts.get("title")
-        if title is None or title.next_BT is None:
-            return {}
-        asked_BT, words = title.next_BT != IGNORED, require(seen.words, "a title", by="the head of the next word")
-        made_NV = self.logits(seen.words_BTD[asked_BT], words.word.weight)
-        return {"next-word": Prediction(made=made_NV, true=title.next_BT[asked_BT])}
+    told = "next-word"
+
+    def true(self, title: Words) -> Tensor | None:
+        """The words that follow."""
+        return title.next_BT
 
     def logits(self, states_ND: Tensor, vectors_VD: Tensor) -> Tensor:
         """(N, V)."""

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, Questions, Words, require
-from shopvl.models.attention import NORM_EPS, Block
+from shopvl.models.attention import NORM_EPS, Block, BlockSettings
 from shopvl.models.crossing import CrossingName
 from shopvl.models.generation import trie_scores
 from shopvl.models.heads import LinearHead, TitleWords
@@ -68,9 +68,8 @@ class PromptHead(nn.Module):
             torch.randn(2, width) * 0.02
         )  # a first position that is never hidden; that of a context
         self.in_norm = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(
-            Block(width, heads, dropout, crossing, context=cross, attention_dropout=0.0) for _ in range(layers)
-        )
+        settings = BlockSettings(width, heads, dropout, crossing, attention_dropout=0.0)
+        self.blocks = nn.ModuleList(Block(settings, context=cross) for _ in range(layers))
         self.out_norm = nn.LayerNorm(width, eps=NORM_EPS)
 
     def picture(self, tokens: Sequence[Tensor]) -> Tensor:

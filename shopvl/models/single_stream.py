@@ -23,7 +23,7 @@ from shopvl.batch import (
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
 from shopvl.models.dual_encoder import SharedSpaceModel
 from shopvl.models.generation import Begun, LineWriter
-from shopvl.models.inputs import CellInput, WordEmbedding
+from shopvl.models.inputs import CellInput, PatchEmbedding, WordEmbedding
 from shopvl.models.prediction_heads import Fused, MatchHead, NextWordHead, PictureInput, PixelHead, PredictionHead
 from shopvl.models.sight import Sight
 from shopvl.models.two_streams import TwoStreams
@@ -252,13 +252,12 @@ class SingleStreamModel(SharedSpaceModel):
         if isinstance(self.patches, CellInput):
             patches_BPD, features_BPF = self.patches(pictures)
             return patches_BPD + self.image_type, features_BPF
-        patches_BPD = self.patches(pictures.pixels_B3YX)
-        if pictures.masked_BP is not None:
-            head = self.heads["masked-patches"]
-            assert isinstance(head, PixelHead)
-            blank_PD = head.hidden + self.patches.position
-            patches_BPD = torch.where(pictures.masked_BP[..., None], blank_PD, patches_BPD)
-        return patches_BPD + self.image_type, None
+        if pictures.masked_BP is None:
+            return self.patches(pictures.pixels_B3YX) + self.image_type, None
+        head = self.heads["masked-patches"]
+        assert isinstance(head, PixelHead)
+        assert isinstance(self.patches, PatchEmbedding)
+        return self.patches(pictures.pixels_B3YX, pictures.masked_BP, head.hidden) + self.image_type, None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, Batch, Output, Prediction, Words, require
-from shopvl.models.attention import Encoder
+from shopvl.models.attention import BlockSettings, Encoder
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import TextTower, WordBagTower
 from shopvl.models.prediction_heads import MatchHead, WordHead
@@ -28,13 +28,12 @@ class TextCrossModel(DualEncoderModel):
         width: int,
         temperature: float,
         layers: int,
-        heads: int,
-        dropout: float,
+        settings: BlockSettings,
     ) -> None:
         super().__init__(image_tower, text_tower, width, temperature)
         text_width = text_tower.width
         self.cells = nn.Linear(image_tower.token_widths[-1], text_width)
-        self.fusion = Encoder(layers, text_width, heads, dropout, context=True)
+        self.fusion = Encoder(layers, settings, context=True)
         self.heads = nn.ModuleDict(
             {"match": MatchHead(text_width), "words": WordHead(text_width, text_tower.vectors.num_embeddings)}
         )

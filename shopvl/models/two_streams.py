@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from shopvl.models.attention import NORM_EPS, Block, Encoder
+from shopvl.models.attention import Block, BlockSettings, Encoder
 from shopvl.models.sight import Sight
 
 
@@ -23,24 +23,33 @@ class TwoStreams(nn.Module):
         """States of the T words and of the patches."""
         raise NotImplementedError
 
+    def text_blocks(self) -> list[list[Block]]:
+        """The ways, block by block, through which a text model can begin: that of the words first."""
+        raise NotImplementedError
+
 
 class CoAttentionEncoder(TwoStreams):
     """Words first by themselves; then, layer by layer, words read patches and patches words, and each their own kind.
 
-    ViLBERT (arXiv:1908.02265): both read the other's states as they were before the layer.
+    ViLBERT (arXiv:1908.02265): both read the other's states as they were before the layer. A text model can begin the
+    words' own blocks, in their order.
     """
 
-    def __init__(self, text_layers: int, layers: int, width: int, heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, text_layers: int, layers: int, settings: BlockSettings) -> None:
         super().__init__()
-        self.before = nn.ModuleList(Block(width, heads, dropout) for _ in range(text_layers))
-        self.cross_words = nn.ModuleList(Block(width, heads, dropout, context="only") for _ in range(layers))
-        self.cross_patches = nn.ModuleList(Block(width, heads, dropout, context="only") for _ in range(layers))
-        self.words_seen = nn.ModuleList(nn.LayerNorm(width, eps=NORM_EPS) for _ in range(layers))
-        self.patches_seen = nn.ModuleList(nn.LayerNorm(width, eps=NORM_EPS) for _ in range(layers))
-        self.words = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
-        self.patches = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
-        self.norm_words = nn.LayerNorm(width, eps=NORM_EPS)
-        self.norm_patches = nn.LayerNorm(width, eps=NORM_EPS)
+        self.before = nn.ModuleList(Block(settings) for _ in range(text_layers))
+        self.cross_words = nn.ModuleList(Block(settings, context="only") for _ in range(layers))
+        self.cross_patches = nn.ModuleList(Block(settings, context="only") for _ in range(layers))
+        self.words_seen = nn.ModuleList(settings.state_norm() for _ in range(layers))
+        self.patches_seen = nn.ModuleList(settings.state_norm() for _ in range(layers))
+        self.words = nn.ModuleList(Block(settings) for _ in range(layers))
+        self.patches = nn.ModuleList(Block(settings) for _ in range(layers))
+        self.norm_words = settings.state_norm()
+        self.norm_patches = settings.state_norm()
+
+    def text_blocks(self) -> list[list[Block]]:
+        """Of the words."""
+        return [[*self.before, *self.words]]
 
     def streams(self, x_BND: Tensor, real_BN: Tensor, T: int) -> tuple[Tensor, Tensor]:
         """As for any two streams."""
@@ -68,11 +77,15 @@ class CoAttentionEncoder(TwoStreams):
 class JointThenSplitEncoder(TwoStreams):
     """One transformer over words and patches, then one for each (InterBERT, arXiv:2003.13198)."""
 
-    def __init__(self, layers: int, split_layers: int, width: int, heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, layers: int, split_layers: int, settings: BlockSettings) -> None:
         super().__init__()
-        self.joint = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
-        self.words = Encoder(split_layers, width, heads, dropout)
-        self.patches = Encoder(split_layers, width, heads, dropout)
+        self.joint = nn.ModuleList(Block(settings) for _ in range(layers))
+        self.words = Encoder(split_layers, settings)
+        self.patches = Encoder(split_layers, settings)
+
+    def text_blocks(self) -> list[list[Block]]:
+        """Of the words, and of the patches."""
+        return [[*self.joint, *stream.blocks] for stream in (self.words, self.patches)]
 
     def streams(self, x_BND: Tensor, real_BN: Tensor, T: int) -> tuple[Tensor, Tensor]:
         """As for any two streams."""

@@ -28,6 +28,7 @@ Masked = (
     | MaskedFeatures
     | MaskedRegionFeatures
     | MaskedRegionClasses
+    | MaskedRegionTopClass
 )
 
 
@@ -61,9 +62,10 @@ def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
         case MaskedRegionFeatures():
             return loss(cells_view(recipe, tokenizer), ("region-features", "squared-error"))
         # ViLBERT (arXiv:1908.02265) and UNITER, whose classes come from a pretrained detector
-        case MaskedRegionClasses():
+        case MaskedRegionClasses() | MaskedRegionTopClass():
             hard = isinstance(part, MaskedRegionTopClass)
             guess: tuple[str, Measure] = ("region-class", "cross-entropy") if hard else ("region-classes", "divergence")
-            first = next(other for other in recipe.objectives if isinstance(other, MaskedRegionClasses))
+            telling = MaskedRegionClasses | MaskedRegionTopClass
+            first = next(other for other in recipe.objectives if isinstance(other, telling))
             teach: tuple[tuple[str, Measure], ...] = (("region-labels", "cross-entropy"),) if part == first else ()
             return loss(cells_view(recipe, tokenizer), guess, *teach)

@@ -16,8 +16,7 @@ from shopvl.recipes.parts import KaleidoCells
 from shopvl.recipes.parts.objectives import (
     KaleidoTask,
     MaskedFeatures,
-    MaskedRegionClasses,
-    MaskedRegionFeatures,
+    MaskedRegions,
     MaskedSegments,
     MaskedWords,
 )
@@ -74,6 +73,6 @@ def _masked_cells(recipe: Recipe) -> View | None:
         match part:
             case MaskedFeatures():
                 return MaskedPatchesView(part.share, MIN_MASKED_PRODUCT_SHARE)
-            case MaskedRegionFeatures() | MaskedRegionClasses():
+            case MaskedRegions():
                 return MaskedRegionsView(part.share, part.overlap)
     return None

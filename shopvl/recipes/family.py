@@ -11,6 +11,7 @@ from shopvl.errors import RecipeError
 from shopvl.recipes.parts import (
     Answering,
     Augment,
+    Blocks,
     BytePieces,
     CoAttention,
     DualEncoder,
@@ -135,11 +136,16 @@ def _text(part: Text, mini: bool) -> Text:
         case TextTransformer():
             layers, width, heads = (2, 192, 3) if mini else (1, 16, 2)
             small = replace(part, layers=layers, width=width, heads=heads)
-            return replace(small, max_tokens=tokens, vocabulary=vocabulary, start=None)
+            return replace(small, max_tokens=tokens, vocabulary=vocabulary, **_from_nothing(part))
         case TransformersText() | WordBag() if mini:
             return WordBag(width=256, max_tokens=tokens, vocabulary=vocabulary)
         case TransformersText() | WordBag():
             return TextTransformer(layers=2, width=16, heads=2, max_tokens=tokens, vocabulary=vocabulary)
+
+
+def _from_nothing(part: Blocks) -> dict[str, Any]:
+    """Blocks without a start are normed before, which is the steadier then (arXiv:2002.04745)."""
+    return {"start": None} | ({"norm": "pre", "eps": None} if part.norm == "post" else {})
 
 
 def _fusion(part: Fusion, mini: bool) -> Fusion:
@@ -147,21 +153,21 @@ def _fusion(part: Fusion, mini: bool) -> Fusion:
         case DualEncoder():
             return replace(part, width=256 if mini else 16, start=None)
         case TextCross() if mini:
-            return replace(part, layers=2, heads=3, width=256)
+            return replace(part, layers=2, heads=3, width=256, **_from_nothing(part))
         case TextCross():
-            return replace(part, layers=1, heads=2, width=16)
+            return replace(part, layers=1, heads=2, width=16, **_from_nothing(part))
         case SingleStream() if mini:
-            return replace(part, layers=4, width=192, heads=3, dropout=0.0, start=None)
+            return replace(part, layers=4, width=192, heads=3, dropout=0.0, **_from_nothing(part))
         case SingleStream():
-            return replace(part, layers=2, width=16, heads=2, dropout=0.0, start=None)
+            return replace(part, layers=2, width=16, heads=2, dropout=0.0, **_from_nothing(part))
         case CoAttention() if mini:
-            return replace(part, text_layers=2, layers=2, width=160, heads=5)
+            return replace(part, text_layers=2, layers=2, width=160, heads=5, **_from_nothing(part))
         case CoAttention():
-            return replace(part, text_layers=1, layers=1, width=48, heads=3)
+            return replace(part, text_layers=1, layers=1, width=48, heads=3, **_from_nothing(part))
         case JointThenSplit() if mini:
-            return replace(part, layers=2, split_layers=2, width=192, heads=3)
+            return replace(part, layers=2, split_layers=2, width=192, heads=3, **_from_nothing(part))
         case JointThenSplit():
-            return replace(part, layers=1, split_layers=1, width=48, heads=3)
+            return replace(part, layers=1, split_layers=1, width=48, heads=3, **_from_nothing(part))
 
 
 def _answering(part: Answering, mini: bool) -> Answering:

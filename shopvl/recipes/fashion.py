@@ -7,10 +7,6 @@ from shopvl.recipes.parts import KaleidoCells, PatchCnn, SingleStream, TimmImage
 from shopvl.recipes.parts.objectives import KaleidoTask, MaskedFeatures, MaskedWords, Matching
 from shopvl.recipes.recipe import Recipe
 
-# trained from nothing, norms before are the steadier (arXiv:2002.04745)
-_AT_MINI = {"fusion": SingleStream(layers=4, width=192, heads=3)}
-_AT_TINY = {"fusion": SingleStream(layers=2, width=16, heads=2)}
-
 FASHIONBERT = Family(
     Recipe(
         name="fashionbert",
@@ -34,9 +30,7 @@ FASHIONBERT = Family(
         "pairs, in a pass of its own; as many words are hidden as the share says, not ten at most; at mini blocks are "
         "pre-norm and all begins from nothing, the net over patches as well, so that what is guessed is what it makes "
         "of them at that step; matching reads its state batch-normed",
-    ),
-    at_mini=_AT_MINI,
-    at_tiny=_AT_TINY,
+    )
 )
 
 KALEIDO_BERT = Family(
@@ -64,7 +58,5 @@ KALEIDO_BERT = Family(
         "is judged on whole pairs, in a pass of its own; one map guesses grey and blank cells alike; at mini blocks "
         "are pre-norm and all begins from nothing, the net over cells as well, so that what is to be guessed changes; "
         "matching reads its state batch-normed",
-    ),
-    at_mini=_AT_MINI,
-    at_tiny=_AT_TINY,
+    )
 )

@@ -41,5 +41,7 @@ ROBERTA = Family(
         source="RoBERTa (arXiv:1907.11692)",
         differs="goes on learning from titles, one a row, where the paper fills rows with sentences up to 512 pieces; "
         "at least one piece of a title is masked; pieces of its own (mini)",
-    )
+    ),
+    at_mini={"fusion": SingleStream(layers=4, width=192, heads=3, norm="post", eps=1e-5)},
+    at_tiny={"fusion": SingleStream(layers=2, width=16, heads=2, norm="post", eps=1e-5)},
 )

@@ -150,13 +150,13 @@ class Recipe:
 
     @property
     def row_inputs(self) -> tuple[tuple[Input, ...], ...]:
-        """The inputs that a row to train on has: all of the recipe's, or in a single stream what an objective does
-        with."""
-        alone = [(name,) for name in self.inputs if isinstance(self.fusion, SingleStream) and self.teacher is None]
-        return (
-            self.inputs,
-            *(only for only in alone if only != self.inputs and any(o.inputs == only for o in self.objectives)),
-        )
+        """The inputs that a row to train on has: all of the recipe's, or what an objective does with.
+
+        One input alone can be read by a single stream and by two towers; a teacher's queue holds whole products.
+        """
+        apart = isinstance(self.fusion, SingleStream | DualEncoder) and self.teacher is None
+        alone = [(name,) for name in self.inputs if apart and (name,) != self.inputs]
+        return (self.inputs, *(only for only in alone if any(o.inputs == only for o in self.objectives)))
 
     @property
     def given(self) -> frozenset[Given]:
@@ -345,6 +345,10 @@ class Recipe:
         problems = []
         if isinstance(self.fusion, TextCross) and isinstance(self.text, TextTransformer | WordBag):
             problems += heads_fault("a text width", self.text.width, self.fusion.heads)
+            if self.fusion.start is not None and not isinstance(self.text, TextTransformer):
+                problems.append(
+                    f"text-cross begins as a BERT where its text is a text-transformer, not {self.text.kind}"
+                )
         if self.leave_out is not None:
             problems.append(f"{self.fusion.kind} looks at all cells; leave out {self.leave_out.kind}")
         return problems

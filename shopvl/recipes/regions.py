@@ -37,7 +37,6 @@ _NOTHING = (
     "at mini blocks are pre-norm and all begins from nothing, the net over regions as well, so that what is to be "
     "guessed changes"
 )
-_AT_MINI = {"fusion": SingleStream(layers=4, width=192, heads=3)}
 _AT_TINY = {"fusion": SingleStream(layers=2, width=48, heads=3)}
 
 UNITER = Family(
@@ -61,7 +60,6 @@ UNITER = Family(
         "mix of tasks; false pictures are of the same sub-category; all tasks at every step, not one; features are "
         f"guessed by their mean squared error, not the sum; {_NOTHING}",
     ),
-    at_mini=_AT_MINI,
     at_tiny=_AT_TINY,
 )
 
@@ -75,7 +73,6 @@ UNICODER_VL = Family(
         differs=f"{_REGIONS}; {_CLASSES}; the likeliest class is the category that this head tells at that "
         f"step, and never that nothing is known; {_NOTHING}",
     ),
-    at_mini=_AT_MINI,
     at_tiny=_AT_TINY,
 )
 
@@ -84,13 +81,14 @@ VILBERT = Family(
         UNITER.base,
         name="vilbert",
         text=WordPieces(max_tokens=36, vocabulary=30522, start="bert-base-uncased"),
-        fusion=CoAttention(text_layers=6, layers=6, width=768, heads=12),
+        fusion=CoAttention(
+            text_layers=6, layers=6, width=768, heads=12, norm="post", eps=1e-12, start="bert-base-uncased"
+        ),
         objectives=(MaskedWords(share=0.15, whole_words=False), MaskedRegionClasses(share=0.15), Matching(share=0.5)),
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
         source="ViLBERT (arXiv:1908.02265)",
         differs=f"{_REGIONS}; {_CLASSES}; hidden regions never show, where a tenth does; both streams are equally "
-        "wide; pre-norm blocks that begin from nothing, not BERT's, whose words they read; at mini all begins from "
-        "nothing; matching reads its state batch-normed",
+        f"wide; {_NOTHING}",
     )
 )
 
@@ -98,7 +96,9 @@ INTERBERT = Family(
     replace(
         VILBERT.base,
         name="interbert",
-        fusion=JointThenSplit(layers=6, split_layers=6, width=768, heads=12),
+        fusion=JointThenSplit(
+            layers=6, split_layers=6, width=768, heads=12, norm="post", eps=1e-12, start="bert-base-uncased"
+        ),
         objectives=(
             MaskedSegments(share=0.1, longest=3),
             MaskedRegionClasses(share=0.1, overlap=0.4),
@@ -106,8 +106,7 @@ INTERBERT = Family(
         ),
         source="InterBERT (arXiv:2003.13198)",
         differs=f"{_REGIONS}; {_CLASSES}; the false picture is that of the title most alike in the batch, below a "
-        "TF-IDF cosine of 0.5, where the paper draws a text from the 30 most alike of all; pre-norm blocks that begin "
-        "from nothing, not BERT's, whose words they read; at mini all begins from nothing; "
-        "matching reads its state batch-normed",
+        "TF-IDF cosine of 0.5, where the paper draws a text from the 30 most alike of all; both streams begin as the "
+        f"upper half of BERT; {_NOTHING}",
     )
 )

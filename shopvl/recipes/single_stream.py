@@ -73,6 +73,5 @@ PIXEL_BERT = Family(
         "paper's 100, enter while training; cells have learned positions; one AdamW for the net and the "
         "transformer; matching reads its state batch-normed; at mini blocks are pre-norm and all begins from nothing",
     ),
-    at_mini={"fusion": SingleStream(layers=4, width=192, heads=3)},
     at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3)},
 )

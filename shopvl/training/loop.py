@@ -18,7 +18,7 @@ from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from shopvl.batch import Batch, Pictures
+from shopvl.batch import Batch, Pictures, inputs_in
 from shopvl.data.training_rows import TrainingCache, TrainingDataset
 from shopvl.design.design import Design
 from shopvl.errors import RecipeError
@@ -178,9 +178,10 @@ def _optimize(
     else:
         losses = design.losses(batch, generator, model, whole)
         total = design.total(losses)
-        if not total.requires_grad:
+        if total.requires_grad:
+            accelerator.backward(total)
+        elif inputs_in(batch) == design.recipe.inputs:  # rows with one input may lack what a stage trains
             raise RecipeError(f"what this stage of {design.recipe.name} trains has no gradient of {', '.join(losses)}")
-        accelerator.backward(total)
     accelerator.clip_grad_norm_(model.parameters(), schedule.clip_norm)
     optimizer.step()
     return losses

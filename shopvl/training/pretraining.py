@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +233,8 @@ def _same_run(folder: Path, experiment: Experiment, data_digest: str) -> None:
     note = folder / EXPERIMENT
     if note.is_file():
         recorded = json.loads(note.read_text("utf-8"))
+        with suppress(RecipeError):  # one that was recorded before its parts had fields that they have now
+            recorded["recipe"] = Recipe.from_dict(recorded["recipe"]).to_dict()
         differing = [name for name, value in identity.items() if recorded.get(name) != value]
         if differing:
             raise RecipeError(

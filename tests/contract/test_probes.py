@@ -13,6 +13,8 @@ from shopvl.batch import Batch
 from shopvl.design.design import Design
 from shopvl.recipes import RECIPES, find
 from shopvl.recipes.capabilities import capabilities
+from shopvl.recipes.parts import Stage
+from shopvl.training.freezing import training_only
 
 TINY = {name: find(name, "tiny") for name in RECIPES}
 # a net over the whole picture sees pixels of its neighbours in every cell, and a kaleido task shows what it changed
@@ -64,6 +66,77 @@ def test_nothing_flows_from_patches_that_are_hidden_or_left_out(name: str, make_
             assert unseen_BP.any()
             assert not added_BP[unseen_BP].any()
             assert (added_BP[~unseen_BP] > 0).float().mean() > 0.5
+
+
+def test_nothing_flows_from_the_cells_of_a_map_that_are_left_out(make_design, batch_of) -> None:
+    """Of pixel-bert, whose cells each see the whole picture: what is left out is left out of the line."""
+    design, maps = make_design(TINY["pixel-bert"]), []
+    design.model.eval()
+    design.model.patches.register_forward_hook(
+        lambda _, __, cells_BPD: cells_BPD.retain_grad() or maps.append(cells_BPD)
+    )
+    batch = batch_of(design, 6)
+    seen(design, batch).backward()
+    added_BP, left_BP = maps[0].grad.abs().amax(2), ~batch.pictures.kept_BP
+    assert left_BP.any()
+    assert not added_BP[left_BP].any()
+    assert (added_BP[~left_BP] > 0).all()
+
+
+def test_what_a_kaleido_task_took_away_is_not_on_the_line(make_design, batch_of) -> None:
+    """Of kaleido-bert: the cells as they were are there to be guessed, and no state knows them."""
+    design = make_design(TINY["kaleido-bert"])
+    design.model.eval()
+    batch = batch_of(design, 6)
+    batch = replace(batch, cross_attention_BTP=design.model.cross_attention(batch))
+    (view,) = {objective.view for objective in design.objectives if objective.name.startswith("kaleido")}
+    batch = view(batch, torch.Generator().manual_seed(0))
+    changed = replace(batch.puzzles, clean_BP3YX=torch.rand_like(batch.puzzles.clean_BP3YX))
+    with torch.inference_mode():
+        before, after = design.model(batch), design.model(replace(batch, puzzles=changed))
+    assert torch.equal(before.states.words_BTD, after.states.words_BTD)
+    assert torch.equal(before.states.patches_BPD, after.states.patches_BPD)
+    assert not torch.allclose(before.predictions["blank"].true, after.predictions["blank"].true)
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in TINY.items() if recipe.text])
+def test_words_see_what_their_sight_says_and_are_told_by_what_reads_them(name: str, make_design, batch_of) -> None:
+    """Later words too, unless the sight is causal; and words that are told share their vectors with those read."""
+    design = make_design(TINY[name])
+    model, words = design.model.eval(), batch_of(design, 4).texts["title"]
+    place = 3
+    other = replace(words, ids_BT=words.ids_BT.clone())
+    other.ids_BT[:, place] = 5 + (words.ids_BT[:, place] + 9) % 50
+    reads = model.text_tower.read if hasattr(model, "text_tower") else None
+    with torch.inference_mode():
+        before, after = (
+            reads(text, "title")[1] if reads else model(Batch(texts={"title": text})).states.words_BTD
+            for text in (words, other)
+        )
+    same = torch.isclose(before[:, :place], after[:, :place], atol=1e-6).all()
+    sight = getattr(TINY[name].text if reads else TINY[name].fusion, "sight", "bidirectional")
+    assert bool(same) == (sight == "causal")
+    telling = {"words", "next-word"} & set(getattr(model, "heads", {}))
+    if telling:
+        vectors = model.text_tower.vectors.weight if reads else model.words.word.weight
+        sizes = [len(parameter) for parameter in model.parameters() if parameter.ndim == 2]
+        assert sizes.count(len(vectors)) == 1
+        design.total(one_step(design, batch_of(design))).backward()
+        assert (vectors.grad.abs().amax(1) > 0).all()  # a word that no title has is told as well
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_stage_moves_what_it_trains_and_no_other_bit(name: str, make_design, batch_of) -> None:
+    design = make_design(TINY[name])
+    trained = "encoder" if hasattr(design.model, "encoder") else "text_tower"
+    before = {key: value.clone() for key, value in design.model.state_dict().items()}
+    with training_only(design.model, Stage(trains=(trained,))):
+        optimizer = torch.optim.SGD([p for p in design.model.parameters() if p.requires_grad], lr=0.1)
+        design.total(one_step(design, batch_of(design))).backward()
+        optimizer.step()
+    moved = {key for key, value in design.model.state_dict().items() if not torch.equal(before[key], value)}
+    assert moved
+    assert {key.split(".")[0] for key in moved} == {trained}
 
 
 @pytest.mark.parametrize("name", FROZEN)

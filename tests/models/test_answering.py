@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from shopvl.batch import IGNORED, INPUT_CHOICES, AnswerTargets, OriginalPictures
-from shopvl.models.attention import Block
+from shopvl.models.attention import Block, BlockSettings
 from shopvl.models.sight import Sight
 from shopvl.objectives.predicting import mean_loss
 from shopvl.recipes import find
@@ -220,7 +220,7 @@ def test_products_of_which_nothing_is_known_carry_no_loss(name: str, make_design
 
 def test_blocks_equal_a_plain_transformer_layer() -> None:
     torch.manual_seed(0)
-    block = Block(16, 2).eval()
+    block = Block(BlockSettings(16, 2)).eval()
     theirs = torch.nn.TransformerEncoderLayer(16, 2, 64, 0.0, "gelu", 1e-6, batch_first=True, norm_first=True).eval()
     theirs.self_attn.in_proj_weight.data.copy_(block.attention.qkv.weight)
     theirs.self_attn.in_proj_bias.data.copy_(block.attention.qkv.bias)

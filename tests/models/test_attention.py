@@ -9,6 +9,7 @@ import torch
 from shopvl.errors import DesignError
 from shopvl.models.attention import (
     FEW_QUERIES,
+    BlockSettings,
     Encoder,
     SelfAttention,
     attend,
@@ -61,7 +62,7 @@ def single_stream(width: int, layers: int, heads: int, size_px: int, patch_px: i
     return SingleStreamModel(
         PatchEmbedding((size_px, size_px), patch_px, width),
         WordEmbedding(50, width, 8),
-        Encoder(layers, width, heads),
+        Encoder(layers, BlockSettings(width, heads)),
         width,
         heads={},
     ).eval()
@@ -97,7 +98,7 @@ def test_mean_of_real_skips_padding_and_survives_nothing() -> None:
 def test_leaving_positions_out_is_masking_them(seed: int) -> None:
     """Values and gradients of the packed form against the masked one, a different number per row."""
     torch.manual_seed(seed)
-    encoder = Encoder(layers=2, width=16, heads=2)
+    encoder = Encoder(2, BlockSettings(16, 2))
     x = torch.randn(11, 9, 16)
     real = torch.rand(11, 9) < torch.rand(11, 1)
     real[:, seed] = True

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
-from shopvl.models.attention import Encoder, SelfAttention, encode_real
+from shopvl.models.attention import BlockSettings, Encoder, SelfAttention, encode_real
 from shopvl.models.crossing import (
     CrossingName,
     LowRank,
@@ -157,7 +157,7 @@ def test_on_a_line_of_one_kind_nothing_crosses(name: CrossingName) -> None:
 def test_left_out_patches_are_masked_patches(name: CrossingName) -> None:
     """The packed form against the masked one, values and gradients."""
     torch.manual_seed(0)
-    encoder = Encoder(layers=2, width=D, heads=H, crossing=name)
+    encoder = Encoder(2, BlockSettings(D, H, crossing=name))
     with torch.no_grad():
         for block in encoder.blocks:
             for parameter in block.attention.crossing.parameters():

@@ -13,7 +13,7 @@ from torch import Tensor
 from shopvl.batch import Batch, Words
 from shopvl.errors import DesignError
 from shopvl.models import generation
-from shopvl.models.attention import Encoder
+from shopvl.models.attention import BlockSettings, Encoder
 from shopvl.models.generation import (
     Begun,
     Branches,
@@ -52,7 +52,7 @@ def gpt2(vocabulary: int) -> tuple[transformers.GPT2LMHeadModel, WordEmbedding, 
     )
     theirs = transformers.GPT2LMHeadModel(config).eval()
     words = WordEmbedding(vocabulary, D, PLACES, norm_eps=None)
-    encoder = Encoder(LAYERS, D, H, activation="gelu-tanh", eps=1e-5)
+    encoder = Encoder(LAYERS, BlockSettings(D, H, activation="gelu-tanh", eps=1e-5))
     copy_text_model(theirs, words=words, encoder=encoder)
     return theirs, words.eval(), encoder.eval()
 

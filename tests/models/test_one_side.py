@@ -162,6 +162,46 @@ def test_rows_with_one_input_are_kept_where_an_objective_does_with_it(gappy_tabl
     train(design, rows, tmp_path / "run", budget=Budget(steps=4))
 
 
+@pytest.mark.parametrize("name", ["tri-clip", "prompt-mask"])
+def test_two_towers_learn_from_rows_with_one_input(name: str, gappy_table, toy_ontology, tmp_path) -> None:
+    """By their queries; several processes take whole rows alone, and a single row of its kind is left out."""
+    recipe = find(name, "tiny")
+    rows = training_rows(open_catalog(gappy_table), tmp_path / "rows", row_inputs=recipe.row_inputs)
+    assert (len(rows), rows.rejects()) == (60, [])
+    design = build(recipe, tokenizer_for(recipe, texts_of_training(rows, toy_ontology)), toy_ontology)
+    steps, seen = TrainingDataset(rows, design.loader, seed=0), {}
+    for step in range(steps.steps_per_epoch):
+        batch = steps[step]
+        losses = design.losses(batch, torch.Generator())
+        if inputs_in(batch) not in seen:
+            design.model.zero_grad()
+            design.total(losses).backward()
+            learns = {key.split(".")[0] for key, weight in design.model.named_parameters() if weight.grad is not None}
+            seen[inputs_in(batch)] = set(losses), {"image_tower", "text_tower"} & learns
+    whole = {objective.name for objective in recipe.objectives}
+    both = {"image_tower", "text_tower"}
+    assert seen == {
+        ("image", "title"): (whole, both),
+        ("title",): ({"itc:query-title"}, {"text_tower"}),
+        ("image",): ({"itc:query-image"}, both),
+    }
+    first, second = (TrainingDataset(rows, design.loader, seed=0, rank=rank, world=2) for rank in (0, 1))
+    assert first.steps_per_epoch == 20 // 8
+    has_both = rows.has("image") & rows.has("title")
+    assert all(has_both[first.numbers(step)].all() for step in range(first.steps_per_epoch))
+    assert {inputs_in(one[0]) for one in (first, second)} == {("image", "title")}
+    few = np.concatenate([np.flatnonzero(has_both), np.flatnonzero(~rows.has("title"))[:1]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "numbers", lambda which, ontology: few)
+        assert TrainingDataset(rows, design.loader, seed=0).steps_per_epoch == 20 // 8
+    train(design, rows, tmp_path / "run", budget=Budget(steps=6))
+
+
+def test_clip_alone_compares_titles_and_pictures_so_rows_need_both() -> None:
+    assert find("clip", "tiny").row_inputs == (("image", "title"),)
+    assert find("albef", "tiny").row_inputs == (("image", "title"),)
+
+
 def test_one_side_needs_the_other_of_no_row(gappy_table, tmp_path) -> None:
     catalog = open_catalog(gappy_table)
     words = training_rows(catalog, tmp_path / "words", row_inputs=WORDS.row_inputs)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from shopvl.batch import KnownFacts
 from shopvl.catalog.images import decode
 from shopvl.errors import DesignError
-from shopvl.models.attention import Encoder
+from shopvl.models.attention import BlockSettings, Encoder
 from shopvl.models.inputs import PatchEmbedding, VisionTransformer, resampled
 from shopvl.models.weights.pictures import copy_vit
 from shopvl.recipes import find
@@ -43,7 +43,7 @@ def timm_vit(name: str = "test_vit", **options: Any) -> nn.Module:
 
 def tower_for(vit: nn.Module, size_px: tuple[int, int], **options: Any) -> VisionTransformer:
     patches = PatchEmbedding(size_px, vit.patch_embed.patch_size[0], vit.embed_dim)
-    encoder = Encoder(len(vit.blocks), vit.embed_dim, vit.blocks[0].attn.num_heads)
+    encoder = Encoder(len(vit.blocks), BlockSettings(vit.embed_dim, vit.blocks[0].attn.num_heads))
     return VisionTransformer(patches, encoder, **options).eval()
 
 
@@ -98,7 +98,7 @@ def test_positions_are_interpolated_as_timm_does_and_kept_at_their_own_size() ->
 
 def small_tower(read: str, **options: Any) -> VisionTransformer:
     torch.manual_seed(0)
-    return VisionTransformer(PatchEmbedding((24, 16), 8, 12), Encoder(2, 12, 3), read, **options).eval()
+    return VisionTransformer(PatchEmbedding((24, 16), 8, 12), Encoder(2, BlockSettings(12, 3)), read, **options).eval()
 
 
 def test_the_class_token_is_what_is_read() -> None:
@@ -142,7 +142,9 @@ def test_dropped_patches_are_not_seen(read: str) -> None:
 )
 def test_what_does_not_fit_is_one_sentence(options: dict[str, Any], read: str, words: str) -> None:
     vit = timm_vit(img_size=(64, 48), **options)
-    ours = VisionTransformer(PatchEmbedding((64, 48), 16, 64), Encoder(6, 64, vit.blocks[0].attn.num_heads), read)
+    ours = VisionTransformer(
+        PatchEmbedding((64, 48), 16, 64), Encoder(6, BlockSettings(64, vit.blocks[0].attn.num_heads)), read
+    )
     before = {name: weight.clone() for name, weight in ours.state_dict().items()}
     with pytest.raises(DesignError, match=f"do not fit this model: .*{words}"):
         copy_vit(ours, vit)
@@ -151,7 +153,7 @@ def test_what_does_not_fit_is_one_sentence(options: dict[str, Any], read: str, w
 
 def test_heads_are_compared_too() -> None:
     vit = timm_vit(img_size=(64, 48))
-    ours = VisionTransformer(PatchEmbedding((64, 48), 16, 64), Encoder(6, 64, 4), "class")
+    ours = VisionTransformer(PatchEmbedding((64, 48), 16, 64), Encoder(6, BlockSettings(64, 4)), "class")
     with pytest.raises(DesignError, match="there are 2 heads there and 4 here; choose the same"):
         copy_vit(ours, vit)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.models.attention import Block, Encoder, attend, encode_real
+from shopvl.models.attention import Block, BlockSettings, Encoder, attend, encode_real
 from shopvl.models.sight import KeyValueCache, Packing, Sight
 
 B, N, D, H = 3, 6, 12, 3
@@ -60,7 +60,7 @@ def in_plain_loops(encoder: Encoder, x_BND: Tensor, sees: Callable[[int, int, in
 
 def encoder_of(norm: str) -> Encoder:
     torch.manual_seed(0)
-    encoder = Encoder(2, D, H, norm=norm).double()
+    encoder = Encoder(2, BlockSettings(D, H, norm=norm)).double()
     for part in encoder.modules():
         if isinstance(part, nn.LayerNorm):
             nn.init.normal_(part.weight, 1, 0.3)
@@ -145,7 +145,7 @@ def test_causal_goes_by_torchs_kernel_where_padding_is_last(monkeypatch: pytest.
         return torch.zeros_like(q)
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", kernel)
-    block = Block(D, H)
+    block = Block(BlockSettings(D, H))
     for real in (WHOLE, RIGHT, LEFT):
         block(torch.randn(B, N, D), Sight.causal(real))
     assert asked == [(False, True), (False, True), (True, False)]
@@ -204,7 +204,7 @@ def test_a_line_goes_on_after_padding_as_without_it(name: str) -> None:
 
 def test_rows_of_a_cache_are_those_rows() -> None:
     torch.manual_seed(0)
-    encoder = Encoder(2, D, H, context=True).double().eval()
+    encoder = Encoder(2, BlockSettings(D, H), context=True).double().eval()
     x, other = torch.randn(B, N, D, dtype=torch.double), torch.randn(B, 4, D, dtype=torch.double)
     real = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]], dtype=torch.bool)
     row = torch.tensor([2, 0, 2])
@@ -220,7 +220,7 @@ def test_a_context_is_read_as_torchs_decoder_reads_its_memory() -> None:
     """Both places of the norms, a causal line, padding in both lines, cached and not."""
     for norm in ("pre", "post"):
         torch.manual_seed(0)
-        ours = Encoder(2, D, H, norm=norm, context=True, eps=1e-5).eval()
+        ours = Encoder(2, BlockSettings(D, H, norm=norm, eps=1e-5), context=True).eval()
         x, other = torch.randn(B, N, D), torch.randn(B, 4, D)
         real = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]], dtype=torch.bool)
         with torch.inference_mode():
@@ -271,7 +271,7 @@ def test_activations_are_what_their_papers_say() -> None:
         "quick-gelu": x / (1 + torch.exp(-1.702 * x)),
     }
     for name, expected in formulas.items():
-        torch.testing.assert_close(Block(D, H, activation=name).mlp[1](x), expected)
+        torch.testing.assert_close(Block(BlockSettings(D, H, activation=name)).mlp[1](x), expected)
 
 
 def test_a_packed_line_of_causal_rows_needs_no_mask() -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from shopvl.errors import DesignError
-from shopvl.models.attention import Encoder
+from shopvl.models.attention import BlockSettings, Encoder
 from shopvl.models.backbones import load_start
 from shopvl.models.inputs import PatchEmbedding, VisionTransformer
 from shopvl.models.weights.start import begin_image_tower
@@ -68,13 +68,13 @@ def test_a_timm_folder_begins_an_image_tower(tmp_path: Path) -> None:
     vit = timm_folder(tmp_path / "vit")
     for name in (str(tmp_path / "vit"), f"local-dir:{tmp_path / 'vit'}"):
         assert equal(load_start(name), vit)
-    tower = VisionTransformer(PatchEmbedding((32, 32), 16, 64), Encoder(6, 64, 2), "class")
+    tower = VisionTransformer(PatchEmbedding((32, 32), 16, 64), Encoder(6, BlockSettings(64, 2)), "class")
     begin_image_tower(tower, load_start(str(tmp_path / "vit")))
     assert torch.equal(tower.patches.position, vit.pos_embed[0, 1:])
 
 
 def test_an_image_tower_cannot_begin_as_words() -> None:
-    tower = VisionTransformer(PatchEmbedding((32, 32), 16, 16), Encoder(1, 16, 2), "class")
+    tower = VisionTransformer(PatchEmbedding((32, 32), 16, 16), Encoder(1, BlockSettings(16, 2)), "class")
     with pytest.raises(DesignError, match="an image tower cannot begin as a bert; name a ViT of timm or a CLIP"):
         begin_image_tower(tower, transformers.BertModel(BERT))
 

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 from torch import nn
+from transformers.models.bert.modeling_bert import BertLayer
 
 from shopvl.batch import IGNORED, Batch, Pictures
 from shopvl.design.design import Design
@@ -210,13 +211,79 @@ def test_words_cannot_begin_as_a_picture(clip, make_design) -> None:
         one_stream("gpt-2", clip[0], make_design)
 
 
+def a_bert(folder: Path, layers: int) -> transformers.BertForMaskedLM:
+    roles = {"bos_token": "[CLS]", "eos_token": "[SEP]", "pad_token": "[PAD]", "mask_token": "[MASK]"}
+    tokenizer = save_tokenizer(folder, roles, framed=True)
+    sizes = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": layers, "num_attention_heads": 4}
+    theirs = shaken(transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=len(tokenizer), **sizes)))
+    theirs.save_pretrained(folder)
+    return theirs
+
+
+@pytest.mark.parametrize("name", ["vilbert", "interbert"])
+def test_two_streams_begin_as_a_bert(name: str, make_design, tmp_path: Path) -> None:
+    """Words alone pass all of its layers; where the upper ones are the picture's, so do regions."""
+    theirs = a_bert(tmp_path, layers=3)
+    base, recipe = find(name, "base"), find(name, "tiny")
+    sizes = {"vilbert": {"text_layers": 2, "layers": 1}, "interbert": {"layers": 1, "split_layers": 2}}[name]
+    fusion = replace(base.fusion, width=32, heads=4, start=str(tmp_path), **sizes)
+    design = make_design(replace(recipe, fusion=fusion, text=replace(base.text, max_tokens=20, start=str(tmp_path))))
+    design.model.eval()
+    words = design.loader.words(TITLES)
+    if name == "vilbert":  # words without a picture still pass the layer that reads it, which adds nothing of it
+        for block in design.model.encoder.cross_words:
+            block.forward = lambda x, context: x
+    with torch.inference_mode():
+        read = states(design, Batch(texts={"title": words}))
+        expected = theirs.bert(words.ids_BT, attention_mask=words.real_BT.long()).last_hidden_state
+    torch.testing.assert_close(read[words.real_BT], expected[words.real_BT], **CLOSE)
+    if name == "interbert":
+        for stream in (design.model.encoder.words, design.model.encoder.patches):
+            assert torch.equal(stream.blocks[1].mlp[3].weight, theirs.bert.encoder.layer[2].output.dense.weight)
+    head = design.model.heads["words"].transform[0].weight
+    assert torch.equal(head, theirs.cls.predictions.transform.dense.weight)
+
+
+def test_text_layers_over_a_picture_begin_as_a_bert(make_design, tmp_path: Path) -> None:
+    """Layer by layer as transformers' own, whose attention to another line is copied from ours."""
+    theirs = a_bert(tmp_path, layers=3)
+    base, recipe = find("albef", "base"), find("albef", "tiny")
+    text = replace(base.text, layers=1, width=32, heads=4, max_tokens=20)
+    design = make_design(
+        replace(recipe, text=text, fusion=replace(base.fusion, layers=2, heads=4, width=16, start=str(tmp_path)))
+    )
+    model = design.model.eval()
+    words = design.loader.words(TITLES)
+    others = theirs.config.to_dict() | {"is_decoder": True, "add_cross_attention": True}
+    crossed = [BertLayer(transformers.BertConfig(**others)).eval() for _ in range(2)]
+    with torch.inference_mode():
+        first = theirs.bert(words.ids_BT, attention_mask=words.real_BT.long(), output_hidden_states=True)
+        _, states_BTD = model.text_tower.read(words, "title")
+        torch.testing.assert_close(states_BTD[words.real_BT], first.hidden_states[1][words.real_BT], **CLOSE)
+        cells_BPD = torch.randn(len(TITLES), 5, 32)
+        real_BP = torch.ones(len(TITLES), 5, dtype=torch.bool)
+        expected, seen = states_BTD, (1 - words.real_BT.float())[:, None, None] * -1e9
+        for layer, plain, block in zip(crossed, theirs.bert.encoder.layer[1:], model.fusion.blocks, strict=True):
+            layer.load_state_dict(plain.state_dict(), strict=False)
+            attention, key_value = layer.crossattention, block.cross.key_value
+            attention.self.query.load_state_dict(block.cross.query.state_dict())
+            for part, rows in ((attention.self.key, slice(32)), (attention.self.value, slice(32, None))):
+                part.load_state_dict({"weight": key_value.weight[rows], "bias": key_value.bias[rows]})
+            attention.output.dense.load_state_dict(block.cross.out.state_dict())
+            attention.output.LayerNorm.load_state_dict(block.norm_cross.state_dict())
+            expected = layer(expected, seen, encoder_hidden_states=cells_BPD)
+            expected = expected[0] if isinstance(expected, tuple) else expected
+        fused = model._fused(states_BTD, words.real_BT, cells_BPD, real_BP)
+    torch.testing.assert_close(fused[words.real_BT], expected[words.real_BT], **CLOSE)
+    head = model.heads["words"].transform[0].weight
+    assert torch.equal(head, theirs.cls.predictions.transform.dense.weight)
+    with pytest.raises(DesignError, match="there are 3 blocks there and 4 here"):
+        make_design(replace(design.recipe, fusion=replace(design.recipe.fusion, layers=3)))
+
+
 def test_a_single_stream_over_regions_begins_as_a_bert(make_design, tmp_path: Path) -> None:
     """Its words, its blocks, and its head for hidden words, beside regions that begin from nothing."""
-    roles = {"bos_token": "[CLS]", "eos_token": "[SEP]", "pad_token": "[PAD]", "mask_token": "[MASK]"}
-    tokenizer = save_tokenizer(tmp_path, roles, framed=True)
-    sizes = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
-    theirs = shaken(transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=len(tokenizer), **sizes)))
-    theirs.save_pretrained(tmp_path)
+    theirs = a_bert(tmp_path, layers=2)
     base, recipe = find("uniter", "base"), find("uniter", "tiny")
     stream = {"layers": 2, "width": 32, "heads": 4, "start": str(tmp_path)}
     fusion, text = replace(base.fusion, **stream), replace(base.text, max_tokens=20, start=str(tmp_path))

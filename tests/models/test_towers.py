@@ -12,7 +12,7 @@ from torch import nn
 from shopvl.batch import Words
 from shopvl.catalog.images import decode
 from shopvl.errors import DesignError, RecipeError
-from shopvl.models.attention import Encoder
+from shopvl.models.attention import BlockSettings, Encoder
 from shopvl.models.backbones import (
     TimmTower,
     TransformersImageTower,
@@ -99,7 +99,7 @@ def test_transformers_folder_gives_both_halves(clip_folder: Path) -> None:
 
 def text_tower(sight: str = "bidirectional", read: str = "mean", norm: str = "pre") -> TextTower:
     torch.manual_seed(0)
-    words, encoder = WordEmbedding(30, 16, 10), Encoder(2, 16, 2, norm=norm, activation="quick-gelu")
+    words, encoder = WordEmbedding(30, 16, 10), Encoder(2, BlockSettings(16, 2, norm=norm, activation="quick-gelu"))
     with torch.no_grad():
         for parameter in [*words.parameters(), *encoder.parameters()]:
             parameter.add_(torch.randn(parameter.shape) * 0.3)  # weights begin so small that hardly anything would show

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from shopvl.batch import INPUT_CHOICES
-from shopvl.models.attention import NORM_EPS, Block, CrossAttention
+from shopvl.models.attention import NORM_EPS, Block, BlockSettings, CrossAttention
 from shopvl.models.inputs import RegionInput
 from shopvl.models.sight import Sight
 from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder
@@ -29,8 +29,9 @@ def torchs_attention(query: nn.Linear, key_value: nn.Linear, out: nn.Linear) -> 
 
 
 def torchs_block(block: Block) -> nn.TransformerEncoderLayer:
-    """Torch's pre-norm layer with the weights of one of ours."""
-    theirs = nn.TransformerEncoderLayer(D, H, 4 * D, 0.0, "gelu", NORM_EPS, batch_first=True, norm_first=True)
+    """Torch's layer with the weights of one of ours."""
+    pre = block.norm_place == "pre"
+    theirs = nn.TransformerEncoderLayer(D, H, 4 * D, 0.0, "gelu", NORM_EPS, batch_first=True, norm_first=pre)
     with torch.no_grad():
         theirs.self_attn.in_proj_weight.copy_(block.attention.qkv.weight)
         theirs.self_attn.in_proj_bias.copy_(block.attention.qkv.bias)
@@ -72,13 +73,18 @@ def test_cross_attention_is_torchs_and_looks_at_nothing_where_there_is_nothing()
 
 def torchs_cross(block: Block, seen: Tensor, x: Tensor, real: Tensor) -> Tensor:
     attention = torchs_attention(block.cross.query, block.cross.key_value, block.cross.out)
+    if block.norm_place == "post":
+        x = block.norm_cross(x + attention(x, seen, seen, key_padding_mask=~real)[0])
+        return block.norm_mlp(x + block.mlp(x))
     x = x + attention(block.norm_cross(x), seen, seen, key_padding_mask=~real)[0]
     return x + block.mlp(block.norm_mlp(x))
 
 
-def test_co_attention_is_layer_by_layer_what_torchs_layers_give() -> None:
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_co_attention_is_layer_by_layer_what_torchs_layers_give(norm: str) -> None:
     torch.manual_seed(1)
-    ours = with_odd_norms(CoAttentionEncoder(text_layers=2, layers=2, width=D, heads=H))
+    ours = with_odd_norms(CoAttentionEncoder(2, 2, BlockSettings(D, H, norm=norm)))
+    assert isinstance(ours.norm_words, nn.LayerNorm) == (norm == "pre")
     x = torch.randn(B, T + P, D)
     words, patches, real_words, real_patches = x[:, :T], x[:, T:], REAL[:, :T], REAL[:, T:]
     with torch.no_grad():
@@ -94,9 +100,10 @@ def test_co_attention_is_layer_by_layer_what_torchs_layers_give() -> None:
         same_where_real(ours(x, Sight(REAL), IMAGE), expected)
 
 
-def test_joint_then_split_is_what_torchs_layers_give() -> None:
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_joint_then_split_is_what_torchs_layers_give(norm: str) -> None:
     torch.manual_seed(2)
-    ours = with_odd_norms(JointThenSplitEncoder(layers=2, split_layers=2, width=D, heads=H))
+    ours = with_odd_norms(JointThenSplitEncoder(2, 2, BlockSettings(D, H, norm=norm)))
     x = torch.randn(B, T + P, D)
     joint = x
     with torch.no_grad():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from shopvl.batch import Batch, Pictures, Words
 from shopvl.errors import DesignError
-from shopvl.models.attention import Encoder
+from shopvl.models.attention import BlockSettings, Encoder
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import PatchEmbedding, TextTower, VisionTransformer, WordEmbedding
 from shopvl.models.sight import Sight
@@ -50,7 +50,7 @@ def some_words(pad_id: int) -> Words:
 
 def ours(norm: str, activation: str, eps: float, norm_eps: float | None) -> tuple[WordEmbedding, Encoder]:
     words = WordEmbedding(V, D, 16, norm_eps=norm_eps).eval()
-    return words, Encoder(LAYERS, D, H, norm=norm, activation=activation, eps=eps).eval()
+    return words, Encoder(LAYERS, BlockSettings(D, H, norm=norm, activation=activation, eps=eps)).eval()
 
 
 class Head(nn.Module):
@@ -155,8 +155,10 @@ def clip_of_theirs() -> nn.Module:
 def clip_of_ours() -> DualEncoderModel:
     blocks = {"activation": "quick-gelu", "eps": 1e-5}
     patches = PatchEmbedding((32, 32), 8, 32)
-    image = VisionTransformer(patches, Encoder(LAYERS, 32, 4, **blocks), read="class", norm_before=True)
-    text = TextTower(WordEmbedding(V, D, 16, norm_eps=None), Encoder(LAYERS, D, H, **blocks), "causal", "last")
+    image = VisionTransformer(patches, Encoder(LAYERS, BlockSettings(32, 4, **blocks)), read="class", norm_before=True)
+    text = TextTower(
+        WordEmbedding(V, D, 16, norm_eps=None), Encoder(LAYERS, BlockSettings(D, H, **blocks)), "causal", "last"
+    )
     return DualEncoderModel(image, text, 24, 0.07).eval()
 
 

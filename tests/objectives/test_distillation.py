@@ -99,6 +99,7 @@ def test_blends_lie_between_two_pictures_and_nearer_to_their_own(student, batch_
     pictures = batch.pictures.pixels_B3YX
     for blend, own in zip(seen.pictures.pixels_B3YX, pictures, strict=True):
         assert any(0 <= share <= 0.5 for share in (share_of(other, blend, own) for other in pictures))
+    assert (seen.pictures.pixels_B3YX != pictures).flatten(1).any(1).float().mean() > 0.5  # few draw themselves
 
 
 def test_a_share_of_the_batch_is_blended_with_all_of_it(student, batch_of) -> None:

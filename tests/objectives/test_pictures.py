@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from shopvl.batch import Batch, Output, Pictures
+from shopvl.models.attention import BlockSettings
+from shopvl.models.patch_decoder import PatchDecoder
 from shopvl.models.prediction_heads import FeatureHead, Fused, PixelHead
 from shopvl.objectives.consistency import OverlayConsistencyLoss
 from shopvl.objectives.predicting import mean_loss
@@ -85,6 +87,28 @@ def test_a_single_stream_learns_hidden_patches_and_leaves_out_background(masked_
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.7 * first
+
+
+def test_pixels_of_pictures_of_another_size_are_guessed_with_positions_in_between(make_design, rows) -> None:
+    """In a picture of twice the sides a hidden patch stands at quarters of the cells."""
+    vilt = make_design(replace(find("vilt", "tiny"), objectives=(MaskedPatches(),)))
+    batch, (rows_, columns) = vilt.loader.training_batch(rows, random.Random(0)), vilt.recipe.patch_grid
+    larger = torch.nn.functional.interpolate(batch.pictures.pixels_B3YX, scale_factor=2.0)
+    pictures = Pictures(pixels_B3YX=larger, product_share_BP=torch.ones(8, 4 * rows_ * columns))
+    assert vilt.losses(replace(batch, pictures=pictures), torch.Generator())["pix-rec"] > 0
+    patches, decoder = vilt.model.patches, PatchDecoder(16, (rows_, columns), 8, 1, BlockSettings(16, 2))
+    for part in (patches, decoder):
+        grid = part.position.T.unflatten(1, (rows_, columns))[None]
+        expected = torch.nn.functional.interpolate(grid, scale_factor=2.0, mode="bicubic", antialias=True)
+        torch.testing.assert_close(part.positions(2 * rows_, 2 * columns), expected[0].flatten(1).T)
+    hidden, blank_D = torch.zeros(1, 4 * rows_ * columns, dtype=torch.bool), torch.randn(16)
+    hidden[0, 9] = True
+    with torch.no_grad():
+        seen, whole = (patches(larger[:1], *told)[0] for told in ((hidden, blank_D), ()))
+        torch.testing.assert_close(seen[9], blank_D + patches.positions(2 * rows_, 2 * columns)[9])
+    assert torch.equal(seen[~hidden[0]], whole[~hidden[0]])
+    made = decoder(torch.randn(8, 4 * rows_ * columns, 16), replace(pictures, kept_BP=~hidden.expand(8, -1)))
+    assert made["pixels"].made.shape == (8, 3 * 8 * 8)
 
 
 def test_what_is_left_out_is_not_seen(masked_vilt, make_design, rows) -> None:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from shopvl.errors import DesignError
-from shopvl.models.attention import Encoder
 
 Take = Callable[[Sequence[Tensor], Tensor], Tensor]  # their weights, and ours for its shape: what ours becomes
 SHOWN = 3  # problems in a message
@@ -148,7 +147,7 @@ def _refuse(problems: Sequence[str]) -> None:
 
 
 def same_blocks(
-    encoder: Encoder, heads: int, norm: nn.LayerNorm, activation: Callable[[Tensor], Tensor], post_norm: bool
+    encoder: nn.Module, heads: int, norm: nn.LayerNorm, activation: Callable[[Tensor], Tensor], post_norm: bool
 ) -> None:
     """Raises DesignError where blocks compute something else than those over there, which no size of a weight tells.
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from shopvl.errors import DesignError
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import TextTower, VisionTransformer
 from shopvl.models.single_stream import SingleStreamModel
+from shopvl.models.text_cross import TextCrossModel
+from shopvl.models.two_streams import TwoStreams
 from shopvl.models.weights.pictures import copy_vit
 from shopvl.models.weights.two_towers import copy_clip, copy_clip_image, copy_clip_text
 from shopvl.models.weights.words import LAYOUTS, copy_text_model
@@ -43,11 +47,38 @@ def begin_towers(model: DualEncoderModel, theirs: nn.Module) -> None:
 
 
 def begin_blocks(model: SingleStreamModel, theirs: nn.Module) -> None:
-    """The blocks of a timm ViT with its patches, or of a text model. Raises DesignError for another model or size."""
-    if kind_of(theirs) == "vit":
+    """The blocks of a timm ViT with its patches, or of a text model, also in two streams.
+
+    Raises DesignError for another model or size.
+    """
+    if isinstance(model.encoder, TwoStreams):
+        if kind_of(theirs) not in LAYOUTS:
+            raise DesignError(f"two streams cannot begin as a {kind_of(theirs)}; name one of {', '.join(LAYOUTS)}")
+        for blocks in model.encoder.text_blocks():
+            copy_text_model(theirs, encoder=_Stack(blocks))
+    elif kind_of(theirs) == "vit":
         copy_vit(model, theirs)
     else:
         copy_text_model(theirs, encoder=model.encoder)
+
+
+def begin_text_cross(model: TextCrossModel, theirs: nn.Module) -> None:
+    """The words and blocks of a BERT, the first in the text tower, the rest with attention to the picture, which begins
+    from nothing (ALBEF); and its head for masked words. Raises DesignError for another model or size."""
+    assert isinstance(model.text_tower, TextTower)
+    if kind_of(theirs) not in LAYOUTS:
+        raise DesignError(f"text-cross cannot begin as a {kind_of(theirs)}; name one of {', '.join(LAYOUTS)}")
+    blocks = [*model.text_tower.encoder.blocks, *model.fusion.blocks]
+    head = model.heads["words"] if _has_head(theirs) else None
+    copy_text_model(theirs, words=model.text_tower.embedding, encoder=_Stack(blocks), head=head)
+
+
+class _Stack(nn.Module):
+    """Blocks of several parts of a model, one after the other."""
+
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
 
 
 def begin_words(model: SingleStreamModel, theirs: nn.Module) -> None:
@@ -58,9 +89,13 @@ def begin_words(model: SingleStreamModel, theirs: nn.Module) -> None:
     kind = kind_of(theirs)
     if kind not in LAYOUTS:
         raise DesignError(f"words cannot begin as a {kind}; name one of {', '.join(LAYOUTS)}")
-    has_head = bool(LAYOUTS[kind].head) and theirs.base_model is not theirs
-    head = model.heads["words"] if has_head and "words" in model.heads else None
+    head = model.heads["words"] if _has_head(theirs) and "words" in model.heads else None
     copy_text_model(theirs, words=model.words, head=head)
+
+
+def _has_head(theirs: nn.Module) -> bool:
+    """Whether a text model comes with a head for masked words."""
+    return bool(LAYOUTS[kind_of(theirs)].head) and theirs.base_model is not theirs
 
 
 def kind_of(theirs: nn.Module) -> str:

@@ -9,7 +9,6 @@ from functools import partial
 from torch import Tensor, nn
 
 from shopvl.errors import DesignError
-from shopvl.models.attention import Encoder
 from shopvl.models.inputs import WordEmbedding
 from shopvl.models.weights.renames import Renames, Row, block_rows, same_blocks, transposed, zeros
 
@@ -102,14 +101,15 @@ def copy_text_model(
     theirs: nn.Module,
     *,
     words: WordEmbedding | None = None,
-    encoder: Encoder | None = None,
+    encoder: nn.Module | None = None,
     head: nn.Module | None = None,
 ) -> None:
     """Copy a BERT, RoBERTa, GPT-2 or GPT of transformers, with or without its head, into those parts that are given.
 
     BERT's kinds of text begin as its first segment, and its pooler is left; GPT has no segments, and its head is its
-    words. `head` has BERT's `transform` (a map, an activation, a norm) and a `bias`. Raises DesignError, before
-    anything is copied, for another kind of model and where something does not fit.
+    words. `encoder` has `blocks`, whose attention to another line is left as it is. `head` has BERT's `transform` (a
+    map, an activation, a norm) and a `bias`. Raises DesignError, before anything is copied, for another kind of model
+    and where something does not fit.
     """
     kind = theirs.config.model_type
     if kind not in LAYOUTS:
@@ -133,4 +133,4 @@ def copy_text_model(
         else:
             parts[name] = part
             rows += [row.under(f"{name}.", under) for row in own_rows]
-    Renames(rows, left, own=["crossing"]).copy(nn.ModuleDict(parts), theirs.state_dict())
+    Renames(rows, left, own=["crossing", ".cross.", ".norm_cross."]).copy(nn.ModuleDict(parts), theirs.state_dict())

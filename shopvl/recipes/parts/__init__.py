@@ -5,6 +5,7 @@ Identifiers (`kind`) are the stable names of the field's parts table, so a recip
 """
 
 from shopvl.recipes.parts.answering import MAX_PLACES, Answering, PromptDecode, PromptMask
+from shopvl.recipes.parts.blocks import Blocks
 from shopvl.recipes.parts.fields import STRICT, Capability, CloseUp, Count, Share, Size
 from shopvl.recipes.parts.fusion import (
     CoAttention,
@@ -45,6 +46,7 @@ __all__ = [
     "Answering",
     "Augment",
     "BiasDrop",
+    "Blocks",
     "BytePieces",
     "Capability",
     "CellNet",

@@ -11,20 +11,15 @@ from shopvl.recipes.parts.giving import RecipePart, heads_fault
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PromptMask(RecipePart):
-    """Questions as cloze prompts: blocks over picture cells, title words and prompt; the answer is read at [MASK].
-
-    In addition every n-gram of the title (words, pairs of words, character groups) has a weight per answer.
-    """
+class PromptBlocks(RecipePart):
+    """The blocks of either head, over what two towers read."""
 
     gives = frozenset({"answers"})
     needs = ("two towers",)
-    kind: Literal["prompt-mask"] = "prompt-mask"
     layers: Count
     width: Count
     heads: Count
     dropout: Share = 0.0
-    crossing: Crossing = "none"
 
     def faults(self) -> list[str]:
         """The heads share the width."""
@@ -32,23 +27,24 @@ class PromptMask(RecipePart):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PromptDecode(RecipePart):
+class PromptMask(PromptBlocks):
+    """Questions as cloze prompts: blocks over picture cells, title words and prompt; the answer is read at [MASK].
+
+    In addition every n-gram of the title (words, pairs of words, character groups) has a weight per answer.
+    """
+
+    kind: Literal["prompt-mask"] = "prompt-mask"
+    crossing: Crossing = "none"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PromptDecode(PromptBlocks):
     """A BERT in place of a masked autoencoder's decoder: it reads title and question and writes the answer.
 
     The encoder sees the patches that the recipe's `leave_out` keeps.
     """
 
-    gives = frozenset({"answers"})
-    needs = ("two towers",)
     kind: Literal["prompt-decode"] = "prompt-decode"
-    layers: Count
-    width: Count
-    heads: Count
-    dropout: Share = 0.0
-
-    def faults(self) -> list[str]:
-        """The heads share the width."""
-        return heads_fault("an answering width", self.width, self.heads)
 
 
 Answering = Annotated[PromptMask | PromptDecode, Field(discriminator="kind")]

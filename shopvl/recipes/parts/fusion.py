@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from shopvl.recipes.parts.fields import STRICT, Activation, Count, Eps, Share
-from shopvl.recipes.parts.giving import Given, RecipePart, heads_fault
+from shopvl.recipes.parts.blocks import Blocks, WideBlocks
+from shopvl.recipes.parts.fields import STRICT, Count, Share
+from shopvl.recipes.parts.giving import Given, RecipePart
 
 # attention between words and patches, if different from attention within either (models/crossing.py)
 Crossing = Literal["none", "type-bias", "transe-q", "transe-kv", "low-rank", "separate"]
@@ -31,28 +32,20 @@ class DualEncoder(RecipePart):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SingleStream(RecipePart):
+class SingleStream(WideBlocks):
     """Words and patches in one sequence, one transformer over both (ViLT, FashionBERT), or over either alone.
 
     `sight` says what a word sees: everything; what stands before it, with the picture before all words (causal, GPT);
     or, as seq2seq, the same while the picture sees itself only; as prefix, while the first words see each other too
-    (SimVLM). Blocks are normed before (`pre`) or after (`post`, BERT) what they add; `eps` is what norms add to
-    variances, None: what ours do. `start` names a ViT of timm that initialises blocks, patch map and positions, or a
-    text model of transformers for the blocks alone; None: random weights.
+    (SimVLM). `start` names a ViT of timm that initialises blocks, patch map and positions, or a text model of
+    transformers for the blocks alone.
     """
 
     needs = ("patches", "pieces")
     kind: Literal["single-stream"] = "single-stream"
     layers: Count
-    width: Count
-    heads: Count
-    dropout: Share = 0.0
-    start: str | None = None
     crossing: Crossing = "none"
     sight: SightName = "bidirectional"
-    norm: Literal["pre", "post"] = "pre"
-    activation: Activation = "gelu"
-    eps: Eps = None
 
     @property
     def gives(self) -> frozenset[Given]:
@@ -60,63 +53,51 @@ class SingleStream(RecipePart):
         given: set[Given] = {"fused words", "fused patches", "dealt pairs", "one stream"}
         return frozenset(given if self.sight == "bidirectional" else {*given, "hidden later words"})
 
-    def faults(self) -> list[str]:
-        """The heads share the width."""
-        return heads_fault("a width", self.width, self.heads)
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TextCross(RecipePart):
+class TextCross(Blocks):
     """Two aligned towers, then text layers with cross-attention to the picture (ALBEF).
 
-    Layers are as wide as the text tower; `width` is that of the shared space.
+    Layers are as wide as the text tower; `width` is that of the shared space. `start` names a BERT of transformers with
+    as many layers as the text tower and these together, which all of them begin as, words and tokenizer included.
     """
 
     gives = frozenset({"embeddings", "fused words", "drawn pairs"})
     needs = ("image tower", "word states")
     kind: Literal["text-cross"] = "text-cross"
     layers: Count
-    heads: Count
     width: Count = 256
-    dropout: Share = 0.0
     temperature: Annotated[float, Field(gt=0)] = 0.07
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CoAttention(RecipePart):
+class CoAttention(WideBlocks):
     """Two streams: `text_layers` for the words alone, then `layers` in which each reads the other and then itself
-    (ViLBERT)."""
+    (ViLBERT).
+
+    `start` names a text model of transformers with as many layers as both, which the words' own begin as.
+    """
 
     gives = frozenset({"fused words", "fused patches", "dealt pairs"})
     needs = ("patches", "pieces", "whole picture")
     kind: Literal["co-attn"] = "co-attn"
     text_layers: Count
     layers: Count
-    width: Count
-    heads: Count
-    dropout: Share = 0.0
-
-    def faults(self) -> list[str]:
-        """The heads share the width."""
-        return heads_fault("a width", self.width, self.heads)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class JointThenSplit(RecipePart):
-    """`layers` over words and picture in one sequence, then `split_layers` for each alone (InterBERT)."""
+class JointThenSplit(WideBlocks):
+    """`layers` over words and picture in one sequence, then `split_layers` for each alone (InterBERT).
+
+    `start` names a text model of transformers with as many layers as both: the joint ones begin as its first, those of
+    words and those of the picture as the rest.
+    """
 
     gives = frozenset({"fused words", "fused patches", "dealt pairs"})
     needs = ("patches", "pieces", "whole picture")
     kind: Literal["joint-then-split"] = "joint-then-split"
     layers: Count
     split_layers: Count
-    width: Count
-    heads: Count
-    dropout: Share = 0.0
-
-    def faults(self) -> list[str]:
-        """The heads share the width."""
-        return heads_fault("a width", self.width, self.heads)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from shopvl.recipes.parts.fields import STRICT, Activation, CloseUp, Count, Eps, Share, Size
+from shopvl.recipes.parts.blocks import Blocks
+from shopvl.recipes.parts.fields import STRICT, CloseUp, Count, Share, Size
 from shopvl.recipes.parts.giving import RecipePart, heads_fault
 
 
@@ -83,12 +84,11 @@ class PatchLinear(RecipePart):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PatchTower(RecipePart):
+class PatchTower(Blocks):
     """A vision transformer of our own as an image tower: square cells and blocks.
 
     What is read is the mean of the cells, or the state of a class token before them. `norm_before`: cells are normed
-    before the first block (CLIP). `eps` is what norms add to variances, None: what ours do. `start` names a ViT of timm
-    or a CLIP of transformers, or a local folder, that the tower begins as; None: random weights.
+    before the first block (CLIP). `start` names a ViT of timm or a CLIP of transformers that the tower begins as.
     """
 
     gives = frozenset({"image tower", "patch grid"})
@@ -97,13 +97,8 @@ class PatchTower(RecipePart):
     patch_px: Count
     layers: Count
     width: Count
-    heads: Count
-    dropout: Share = 0.0
     read: Literal["mean", "class"] = "mean"
     norm_before: bool = False
-    activation: Activation = "gelu"
-    eps: Eps = None
-    start: str | None = None
 
     def faults(self) -> list[str]:
         """Patches fill the picture, and heads share the width."""

@@ -268,8 +268,8 @@ class MaskedFeatures(ObjectivePart):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MaskedRegionFeatures(ObjectivePart):
-    """Predict the net's features of masked regions, by squared error (UNITER).
+class MaskedRegions(ObjectivePart):
+    """What all that guess hidden regions share.
 
     A `share` of the regions is hidden, and with each those that overlap it by `overlap` (intersection over union); 1
     hides only a region's own copy. The whole picture is hidden along with another region only. What hidden regions
@@ -278,54 +278,53 @@ class MaskedRegionFeatures(ObjectivePart):
 
     loss_in = "shopvl.objectives.masked"
     needs = ("image", "fused patches", "regions")
-    kind: Literal["mrfr"] = "mrfr"
     share: Share = 0.15
     overlap: Share = 1.0
     weight: float = 1.0
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that regions are hidden in one way."""
+        problems = super().problems(recipe)
+        first = next(part for part in recipe.objectives if isinstance(part, MaskedRegions))
+        if (first.share, first.overlap) != (self.share, self.overlap):
+            problems.append(
+                f"{first.name} and {self.name} guess the same hidden regions; give them one share and overlap"
+            )
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaskedRegionFeatures(MaskedRegions):
+    """Predict the net's features of masked regions, by squared error (UNITER)."""
+
+    kind: Literal["mrfr"] = "mrfr"
     name: Literal["mrfr"] = "mrfr"
     heads = ("region-features",)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MaskedRegionClasses(ObjectivePart):
+class MaskedRegionClasses(MaskedRegions):
     """Predict the classes of masked regions: categories and values, as a head predicts them from the region alone.
 
     That head takes the place of a detector; it is trained along, from what each region is known to show: the facts of
-    its product, those that a printed word names, or nothing where there is no product. Regions are masked as for
-    `mrfr`.
+    its product, those that a printed word names, or nothing where there is no product.
     """
 
-    loss_in = "shopvl.objectives.masked"
-    needs = ("image", "fused patches", "regions")
     kind: Literal["mrc-kl"] = "mrc-kl"
-    share: Share = 0.15
-    overlap: Share = 1.0
-    weight: float = 1.0
     name: Literal["mrc-kl"] = "mrc-kl"
     heads = ("region-classes",)
 
-    def problems(self, recipe: Surroundings) -> list[str]:
-        """As of any objective, and that regions are hidden in one way."""
-        problems = super().problems(recipe)
-        for part in recipe.objectives:
-            if isinstance(part, MaskedRegionFeatures | MaskedRegionClasses) and (
-                (part.share, part.overlap) != (self.share, self.overlap)
-            ):
-                problems.append(
-                    f"{part.name} and {self.name} guess the same hidden regions; give them one share and overlap"
-                )
-        return problems
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MaskedRegionTopClass(MaskedRegionClasses):
+class MaskedRegionTopClass(MaskedRegions):
     """Predict the one class of masked regions that the head of `mrc-kl` holds for likeliest (Unicoder-VL, UNITER).
 
     It says what a thing is: a category that has none below it.
     """
 
-    kind: Literal["mrc"] = "mrc"  # type: ignore[assignment]
-    name: Literal["mrc"] = "mrc"  # type: ignore[assignment]
+    kind: Literal["mrc"] = "mrc"
+    name: Literal["mrc"] = "mrc"
+    heads = ("region-classes",)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -5,39 +5,33 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from shopvl.recipes.parts.fields import STRICT, Activation, Count, Eps, Share
+from shopvl.recipes.parts.blocks import Blocks
+from shopvl.recipes.parts.fields import STRICT, Count
 from shopvl.recipes.parts.giving import RecipePart, heads_fault
 
 Pieces = Literal["word-pieces", "bytes"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TextTransformer(RecipePart):
+class TextTransformer(Blocks):
     """A text tower of our own: pieces learned from the catalog and transformer layers.
 
     What is read is the mean of the words, or the state of the last, which ends the text. In `causal` sight a word sees
-    those before it and itself (GPT, CLIP). Blocks are normed before (`pre`) or after (`post`, BERT) what they add;
-    `norm_words`: also before the first block. `eps` is what norms add to variances, None: what ours do. `start` names a
-    text model or CLIP of transformers, or a local folder, that the tower begins as, tokenizer included; None: random
-    weights, and pieces learned from the catalog.
+    those before it and itself (GPT, CLIP). `norm_words`: words are normed before the first block. `start` names a text
+    model or CLIP of transformers that the tower begins as, tokenizer included; None: pieces are learned from the
+    catalog.
     """
 
     gives = frozenset({"text tower", "word states"})
     kind: Literal["text-transformer"] = "text-transformer"
     layers: Count
     width: Count
-    heads: Count
     max_tokens: Count = 32
     vocabulary: Count = 8000
-    dropout: Share = 0.0
     pieces: Pieces = "word-pieces"
     sight: Literal["bidirectional", "causal"] = "bidirectional"
     read: Literal["mean", "last"] = "mean"
-    norm: Literal["pre", "post"] = "pre"
     norm_words: bool = True
-    activation: Activation = "gelu"
-    eps: Eps = None
-    start: str | None = None
 
     def faults(self) -> list[str]:
         """The heads share the width."""
