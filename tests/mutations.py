@@ -10,6 +10,7 @@ tried in a forked process.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import shutil
@@ -236,6 +237,7 @@ def main() -> None:
         for name in COPIED:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, _made(copy) / name)
+        compileall.compile_dir(copy / "shopvl", quiet=1)  # else every process would compile all of it
         for mutation in chosen:
             if _key(mutation) not in results:
                 results[_key(mutation)] = _tried(copy, mutation)
