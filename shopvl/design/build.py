@@ -186,9 +186,9 @@ def _patch_decoder(part: parts.Answering, recipe: Recipe, image: nn.Module) -> P
     if not any(isinstance(objective, MaskedPatches) for objective in recipe.objectives):
         return None
     assert isinstance(recipe.image, parts.PatchTower)
-    assert recipe.patch_grid is not None
+    assert isinstance(image, VisionTransformer)
     settings = BlockSettings(part.width, part.heads, part.dropout)
-    return PatchDecoder(image.width, recipe.patch_grid, recipe.image.patch_px, part.layers, settings)
+    return PatchDecoder(image.width, image.patches.grid, recipe.image.patch_px, part.layers, settings)
 
 
 def _image_tower(part: parts.Image | None, config: dict[str, Any] | None, random_weights: bool) -> nn.Module:
