@@ -1,10 +1,11 @@
 """Faults put into models, objectives and views one at a time, to see that the tests notice each.
 
-`python tests/mutations.py --out mutations.json` copies the package and its tests into a temporary folder, breaks it
-there in one place, runs the tests that could see it until the first fails, and goes on; what is in the file already is
-not done again. Last, these tests run once without any fault. `--only views` takes the faults of files whose path holds
-that. At the end it prints each fault and the share that was caught. Heavy libraries are loaded once: each fault is
-tried in a forked process.
+    python tests/mutations.py --out experiments/results/mutations.json
+
+copies the package and its tests into a temporary folder, breaks it there in one place, runs the tests that could see it
+until the first fails, and goes on; what is in the file already is not done again. Last, these tests run once without
+any fault. `--only views` takes the faults of files whose path holds that. At the end it prints each fault and the share
+that was caught. Libraries are loaded once: each fault is tried in a forked process.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("shopvl", "tests", "prompts", "data_schemas", "experiments", "app", "docs", "pyproject.toml")
@@ -226,13 +227,13 @@ def faults_of_the_list() -> Iterator[str]:
 def main() -> None:
     """Try every fault that has not been tried, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("mutations.json"))
+    parser.add_argument("--out", type=Path, default=ROOT / "experiments/results/mutations.json")
     parser.add_argument("--only", default="", help="A part of the path of files.")
     told = parser.parse_args()
     if odd := list(faults_of_the_list()):
         sys.exit("\n".join(odd))
-    _load_libraries()
-    results = json.loads(told.out.read_text("utf-8")) if told.out.is_file() else {}
+    keep = _load_libraries()
+    results = json.loads(told.out.read_text("utf-8"))["tried"] if told.out.is_file() else {}
     chosen = [mutation for mutation in MUTATIONS if told.only in mutation.file]
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / "copy"
@@ -243,12 +244,12 @@ def main() -> None:
         for mutation in chosen:
             if _key(mutation) not in results:
                 results[_key(mutation)] = _tried(copy, mutation)
-                _keep(told.out, results)
+                keep(told.out, _summary(chosen, results))
                 print(*results[_key(mutation)], _key(mutation), flush=True)
         tests = " ".join(sorted({name for mutation in chosen for name in _tests_of(mutation).split()}))
         if (unchanged := f"unchanged: {tests}") not in results:
             results[unchanged] = _tried(copy, Mutation(chosen[0].file, "", "", tests))
-            _keep(told.out, results)
+            keep(told.out, _summary(chosen, results))
         if results[unchanged][0] != SURVIVED:
             log = (copy / "log.txt").read_text("utf-8", errors="replace")
             sys.exit(f"{log[-3000:]}\nthese tests fail without any fault; mend them first")
@@ -264,8 +265,8 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _load_libraries() -> None:
-    """What every test process would load for itself."""
+def _load_libraries() -> Callable[..., None]:
+    """What every test process would load for itself, and what writes results; none of the package itself stays."""
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ[variable] = "1"
     import accelerate  # noqa: F401
@@ -277,13 +278,14 @@ def _load_libraries() -> None:
     import torch
     import transformers  # noqa: F401
 
-    import shopvl.evaluation.language  # noqa: F401  # for what it loads; the broken copy is to be loaded instead of it
+    import shopvl.evaluation.language
     import shopvl.training.pretraining  # noqa: F401
-
-    ours = [name for name in sys.modules if name.split(".")[0] == "shopvl"]
-    LOADED.extend(sys.modules.pop(name) for name in ours)
+    from shopvl.tracking.provenance import write_result
 
     torch.set_num_threads(1)  # a pool of threads does not survive a fork
+    ours = [name for name in sys.modules if name.split(".")[0] == "shopvl"]
+    LOADED.extend(sys.modules.pop(name) for name in ours)
+    return write_result
 
 
 def _tests_of(mutation: Mutation) -> str:
@@ -337,8 +339,10 @@ def _waited(child: int, until: float) -> str:
     return TOO_LONG
 
 
-def _keep(path: Path, results: dict[str, list[str]]) -> None:
-    path.write_text(json.dumps(results, indent=1), "utf-8")
+def _summary(chosen: Sequence[Mutation], results: dict[str, list[str]]) -> dict[str, Any]:
+    tried = [results[_key(mutation)][0] for mutation in chosen if _key(mutation) in results]
+    figures = {"faults": len(chosen), "tried": len(tried), "caught": sum(state != SURVIVED for state in tried)}
+    return {"figures": figures, "tried": results}
 
 
 def _print(chosen: list[Mutation], results: dict[str, list[str]]) -> None:

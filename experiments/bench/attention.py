@@ -59,7 +59,6 @@ def main(out: Annotated[Path, typer.Option()], pairs: int = 21) -> None:
             print(name, length, found[f"{name}, {length}"], flush=True)
     found["writing, cached over uncached"] = compared(*writing(), max(3, pairs // 4))
     told = {
-        "command": f"python {' '.join(sys.argv)}",
         "shape": {"rows": B, "width": WIDTH, "heads": HEADS},
         "beside": {"bidirectional": f"the block of {FORMER}", "causal": "torch's causal kernel"},
         "pairs": pairs,

@@ -89,8 +89,9 @@ def test_every_result_has_a_stamp_and_the_bench_that_made_it(path: Path) -> None
     if LATER not in made:
         assert None not in (made["dirty"], made["machine"])
     assert not re.search(r"(?<![\w$.])/(?:tmp|home|work|root)/", made["command"]), "a place of one machine"
-    benches = re.findall(r"experiments/bench/(\w+)\.py", made["command"])
-    assert all((BENCHES / f"{bench}.py").is_file() for bench in benches)
+    scripts = re.findall(r"(?:experiments/bench|tests)/\w+\.py", made["command"])
+    assert all((ROOT / script).is_file() for script in scripts)
+    benches = [Path(script).stem for script in scripts]
     makers = [BUNDLED] if made["command"].startswith("shopvl evaluate ") else benches
     assert any(path.stem == maker or path.stem.startswith(f"{maker}_") for maker in makers), "named after its bench"
 
