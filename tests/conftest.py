@@ -5,6 +5,7 @@ import os
 for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
     os.environ[name] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["SHOPVL_ALLOW_HOSTS"] = "127.0.0.1"  # servers that tests start
 
 import random
 from collections.abc import Callable

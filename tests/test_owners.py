@@ -18,7 +18,7 @@ OWNERS = {
         {"files.py"},
     ),
     "a small copy of a picture": (r"\.thumbnail\(\(", {"catalog/images.py"}),
-    "what becomes of a picture's address": (r"\burlopen\(|\burllib\.request\b", {"catalog/images.py"}),
+    "what becomes of a picture's address": (r"\burlopen\(|\burllib\.request\b", {"catalog/downloading.py"}),
     "how large a photo is decoded": (r"\bDECODED_SIDES\b", {"data/collate.py"}),
     "which answer means that nobody knows": (r"^UNKNOWN = ", {"catalog/vocabulary.py"}),
     "what joins the levels of a category": (r"^\w.*= .*\" > \"", {"catalog/vocabulary.py"}),

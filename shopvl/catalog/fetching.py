@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from shopvl.catalog.images import fetch
+from shopvl.catalog.downloading import fetch
 from shopvl.catalog.schema import FAULT
 from shopvl.errors import HostError, ImageError
 

@@ -2,13 +2,8 @@
 
 import base64
 import functools
-import http.client
 import io
 import struct
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
 import warnings
 import zlib
 from collections.abc import Mapping
@@ -19,14 +14,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from shopvl.errors import HostError, ImageError
+from shopvl.catalog.downloading import fetch
+from shopvl.errors import ImageError
 
-MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
 MAX_PIXELS = 50_000_000
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of sizes that are refused here anyway
-MAX_REDIRECTS = 5
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # nothing that runs another program (EPS)
-_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 # What Pillow's decoders raise on damaged files.
 _DAMAGE: tuple[type[Exception], ...] = (
     *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError),
@@ -60,117 +53,6 @@ def _file_bytes(path: Path) -> bytes:
     if not data:
         raise ImageError(f"the file {_short(str(path))} is empty")
     return data
-
-
-def fetch(
-    url: str,
-    *,
-    timeout_s: float = 10.0,
-    attempts: int = 3,
-    pause_s: float = 0.5,
-    max_bytes: int = MAX_DOWNLOAD_BYTES,
-) -> bytes:
-    """Download over http(s); tries again where that can help (timeouts, busy servers), never longer than it says."""
-    for attempt in range(1, attempts + 1):
-        try:
-            return _download(url, timeout_s, max_bytes)
-        except _Passing as error:
-            if attempt == attempts:
-                times = "" if attempts == 1 else f" ({attempts} attempts)"
-                raise HostError(f"{_short(url)}: {error}{times}") from error
-            time.sleep(pause_s * 2 ** (attempt - 1))
-    raise ImageError(f"{_short(url)}: {attempts} attempts were asked for, at least 1 was wanted")
-
-
-class _Passing(Exception):  # noqa: N818
-    """A failure that may not happen again."""
-
-
-def _download(url: str, timeout_s: float, max_bytes: int) -> bytes:
-    deadline = time.monotonic() + timeout_s
-    too_large = ImageError(f"{_short(url)}: more than {max_bytes / 2**20:.3g} MB, which is the limit for a picture")
-    try:
-        request = urllib.request.Request(_quoted(url), headers={"User-Agent": "shopvl", "Accept": "image/*,*/*;q=0.5"})
-        with _opener().open(request, timeout=timeout_s) as response:
-            promised = response.headers.get("Content-Length", "")
-            if promised.isdigit() and int(promised) > max_bytes:
-                raise too_large
-            packets, size = [], 0
-            # read1 returns what one packet brought, so that a server that drips cannot outlast the deadline
-            while packet := response.read1(65536):
-                packets.append(packet)
-                size += len(packet)
-                if size > max_bytes:
-                    raise too_large
-                if time.monotonic() > deadline:
-                    raise _Passing(f"still loading after {timeout_s:g} s")
-            if promised.isdigit() and size < int(promised):
-                raise _Passing(f"the connection broke off after {size} of {promised} bytes")
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code in _TRY_AGAIN:
-            raise _Passing(f"the server answered {error.code} {error.reason}") from error
-        if 300 <= error.code < 400:
-            raise ImageError(f"{_short(url)}: {_redirect_reason(error)}") from error
-        raise ImageError(f"{_short(url)}: the server answered {error.code} {error.reason}") from error
-    except TimeoutError as error:
-        raise _Passing(f"no answer within {timeout_s:g} s") from error
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, TimeoutError):
-            raise _Passing(f"no answer within {timeout_s:g} s") from error
-        raise _Passing(f"cannot be reached: {error.reason}") from error
-    except (http.client.InvalidURL, UnicodeError) as error:
-        raise ImageError(f"{_short(url)}: not a valid address: {error}") from error
-    except (http.client.HTTPException, ValueError, OSError) as error:
-        raise _Passing(f"the connection failed: {error!r}") from error
-    if not packets:
-        raise ImageError(f"{_short(url)}: the server sent nothing")
-    return b"".join(packets)
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but only to http(s), and not for ever."""
-
-    max_redirections = MAX_REDIRECTS
-    max_repeats = 2
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):  # urllib itself would follow to ftp
-            raise urllib.error.HTTPError(newurl, code, _NOT_ALLOWED, headers, fp)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-_NOT_ALLOWED = "is not allowed"  # part of urllib's own words for it
-
-
-def _redirect_reason(error: urllib.error.HTTPError) -> str:
-    if _NOT_ALLOWED in str(error.reason):
-        return f"sent on to {_short(error.headers.get('Location') or '')}, which is neither http nor https"
-    return f"sent on more than {MAX_REDIRECTS} times, or in a circle"
-
-
-@functools.lru_cache(maxsize=1)
-def _opener() -> urllib.request.OpenerDirector:
-    """Only http and https: the standard opener also knows file://, ftp:// and data:."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _Redirects(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-def _quoted(url: str) -> str:
-    """Blanks and letters beyond ASCII, as people paste them, in the form that a request may carry."""
-    parts = urllib.parse.urlsplit(url.strip())
-    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
-    path, query = (urllib.parse.quote(part, safe="/%:=&?~+!$,;'@()*[]") for part in (parts.path, parts.query))
-    return urllib.parse.urlunsplit((parts.scheme, host, path, query, ""))
 
 
 def decode(data: bytes, *, at_least_px: int | None = None) -> Image.Image:

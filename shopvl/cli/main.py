@@ -5,12 +5,14 @@ Heavy libraries are imported inside the commands that need them, so that help an
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from shopvl import __version__
+from shopvl.catalog.vocabulary import ALLOW_HOSTS, USER_AGENT
 from shopvl.cli import catalog, demo, experiments, learning, recipes, search, tagging
 from shopvl.cli.console import chatter, out
 from shopvl.errors import ShopvlError
@@ -29,8 +31,24 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    allow_hosts: Annotated[
+        str | None,
+        typer.Option(
+            envvar=ALLOW_HOSTS,
+            metavar="HOSTS",
+            help="Hosts and networks of your own that pictures are fetched from, with commas: cdn.local,10.1.0.0/16. "
+            "Public ones always are.",
+        ),
+    ] = None,
+    user_agent: Annotated[
+        str | None, typer.Option(envvar=USER_AGENT, help="What servers are told that pictures are fetched from.")
+    ] = None,
 ) -> None:
     """What every command shares."""
+    # in the environment, so that worker processes know it
+    for name, value in ((ALLOW_HOSTS, allow_hosts), (USER_AGENT, user_agent)):
+        if value is not None:
+            os.environ[name] = value
 
 
 # in the order of the help

@@ -22,7 +22,8 @@ from shopvl.batch import Modality
 from shopvl.catalog.cells import folded
 from shopvl.catalog.correction_log import CorrectionLog, decided
 from shopvl.catalog.corrections import Correction, merged
-from shopvl.catalog.images import MAX_DOWNLOAD_BYTES, decode, image_bytes, smaller
+from shopvl.catalog.downloading import MAX_DOWNLOAD_BYTES
+from shopvl.catalog.images import decode, image_bytes, smaller
 from shopvl.catalog.ontology import Ontology, apply_names
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION

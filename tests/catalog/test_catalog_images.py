@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shopvl.catalog import images
 from shopvl.catalog.images import MAX_PIXELS, decode, fetch, image_bytes
 from shopvl.errors import ImageError
 
@@ -252,7 +251,6 @@ def server() -> Iterator[ThreadingHTTPServer]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
             patch.delenv(name, raising=False)
-        images._opener.cache_clear()
         running = ThreadingHTTPServer(("127.0.0.1", 0), Shelf)
         running.asked, running.over = [], threading.Event()
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
@@ -262,7 +260,6 @@ def server() -> Iterator[ThreadingHTTPServer]:
         running.shutdown()
         running.server_close()
         thread.join()
-        images._opener.cache_clear()
 
 
 def at(server: ThreadingHTTPServer, path: str) -> str:
