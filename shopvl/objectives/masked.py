@@ -10,8 +10,8 @@ from shopvl.recipes.parts import DualEncoder, SingleStream
 from shopvl.recipes.parts.objectives import (
     MaskedFeatures,
     MaskedPatches,
-    MaskedRegionClasses,
     MaskedRegionFeatures,
+    MaskedRegions,
     MaskedRegionTopClass,
     MaskedSegments,
     MaskedWords,
@@ -20,16 +20,7 @@ from shopvl.recipes.parts.objectives import (
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 
-Masked = (
-    MaskedWords
-    | MaskedSegments
-    | NextWords
-    | MaskedPatches
-    | MaskedFeatures
-    | MaskedRegionFeatures
-    | MaskedRegionClasses
-    | MaskedRegionTopClass
-)
+Masked = MaskedWords | MaskedSegments | NextWords | MaskedPatches | MaskedFeatures | MaskedRegions
 
 
 def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
@@ -62,10 +53,9 @@ def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
         case MaskedRegionFeatures():
             return loss(cells_view(recipe, tokenizer), ("region-features", "squared-error"))
         # ViLBERT (arXiv:1908.02265) and UNITER, whose classes come from a pretrained detector
-        case MaskedRegionClasses() | MaskedRegionTopClass():
+        case MaskedRegions():
             hard = isinstance(part, MaskedRegionTopClass)
             guess: tuple[str, Measure] = ("region-class", "cross-entropy") if hard else ("region-classes", "divergence")
-            telling = MaskedRegionClasses | MaskedRegionTopClass
-            first = next(other for other in recipe.objectives if isinstance(other, telling))
+            first = next(other for other in recipe.objectives if "region-classes" in other.heads)
             teach: tuple[tuple[str, Measure], ...] = (("region-labels", "cross-entropy"),) if part == first else ()
             return loss(cells_view(recipe, tokenizer), guess, *teach)
