@@ -1,12 +1,14 @@
 """Pictures by bytes, path or URL, and their decoding. Whatever is wrong ends in an `ImageError` that says what."""
 
 import base64
+import contextlib
 import functools
 import io
 import struct
+import threading
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,11 @@ from PIL import Image, ImageOps
 from shopvl.catalog.downloading import fetch
 from shopvl.errors import ImageError
 
-MAX_PIXELS = 50_000_000
+MAX_SIDE_PX = 30_000
+MAX_DECODING_BYTES = 400_000_000  # of one picture, and of all that are decoded at the same time
+# What a pixel takes while it is decoded and made RGB, in Pillow's four bytes; some decoders hold several frames at once
+_BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 16, "GIF": 12}
+_STRIP_PIXELS = 1_000_000
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of sizes that are refused here anyway
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # nothing that runs another program (EPS)
 # What Pillow's decoders raise on damaged files.
@@ -58,8 +64,8 @@ def _file_bytes(path: Path) -> bytes:
 def decode(data: bytes, *, at_least_px: int | None = None) -> Image.Image:
     """An RGB picture, upright, without transparency (white shows through); the first frame of an animated one.
 
-    `at_least_px` lets a JPEG be decoded at a fraction of its size (several times faster) as long as both sides keep
-    at least so many pixels.
+    `at_least_px` lets it be decoded at a fraction of its size (a JPEG several times faster) as long as both sides keep
+    at least so many pixels. Raises ImageError, before anything is allocated, for one that would take too much memory.
     """
     if not data:
         raise ImageError("the picture is empty (0 bytes)")
@@ -69,22 +75,61 @@ def decode(data: bytes, *, at_least_px: int | None = None) -> Image.Image:
         raise ImageError(f"too many pixels: {error}") from error
     except _DAMAGE as error:
         raise ImageError(f"not a picture that can be read ({_looks_like(data)})") from error
-    width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"too many pixels: {width} x {height} is {width * height / 1e6:.0f} megapixels, "
-            f"the limit is {MAX_PIXELS / 1e6:.0f}"
-        )
+    full_px = picture.size
     try:
         if at_least_px is not None:
             picture.draft(None, (at_least_px, at_least_px))
-        picture.load()
     except _DAMAGE as error:
         raise ImageError(f"the {picture.format or 'picture'} file is damaged or cut off: {error}") from error
-    try:
-        return _rgb(_upright(picture))
-    except _DAMAGE as error:
-        raise ImageError(f"the picture's colours ({picture.mode}) cannot be converted: {error}") from error
+    with _MEMORY.held(_bytes_to_decode(picture, full_px)):
+        try:
+            picture.load()
+        except _DAMAGE as error:
+            raise ImageError(f"the {picture.format or 'picture'} file is damaged or cut off: {error}") from error
+        try:
+            return _rgb(_upright(picture), at_least_px)
+        except _DAMAGE as error:
+            raise ImageError(f"the picture's colours ({picture.mode}) cannot be converted: {error}") from error
+
+
+def _bytes_to_decode(picture: Image.Image, full_px: tuple[int, int]) -> int:
+    """What an opened picture of that size in the file will take at the most; raises ImageError if that is too much."""
+    width, height = full_px
+    if max(full_px) > MAX_SIDE_PX:
+        raise ImageError(f"too many pixels: {width} x {height}, the limit is {MAX_SIDE_PX} a side")
+    pixels = picture.width * picture.height
+    needed = pixels * _BYTES_PER_PIXEL.get(picture.format or "", 8)
+    if picture.info.get("progressive"):  # all coefficients of the file are held at once, at whatever size it is read
+        needed += width * height * 6
+    if needed > MAX_DECODING_BYTES:
+        raise ImageError(
+            f"too many pixels: {width} x {height} needs {needed / 1e6:.0f} MB to be decoded, "
+            f"the limit is {MAX_DECODING_BYTES / 1e6:.0f} MB"
+        )
+    return needed
+
+
+class _Memory:
+    """Bytes that all decoding of this process may take together; who wants more than is left waits."""
+
+    def __init__(self, most: int) -> None:
+        self._left, self._changed = most, threading.Condition()
+
+    @contextlib.contextmanager
+    def held(self, wanted: int) -> Iterator[None]:
+        """Hold that many bytes, at most all there are."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= wanted)
+            self._left -= wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += wanted
+                self._changed.notify_all()
+
+
+_MEMORY = _Memory(MAX_DECODING_BYTES)
 
 
 @dataclass(frozen=True)
@@ -133,32 +178,63 @@ def _formats() -> tuple[str, ...]:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(picture)
-    except _DAMAGE:  # a damaged EXIF block says nothing about the picture itself
-        return picture
+    with contextlib.suppress(*_DAMAGE):  # a damaged EXIF block says nothing about the picture itself
+        ImageOps.exif_transpose(picture, in_place=True)
+    return picture
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I") or picture.mode == "F":
-        return _eight_bit(picture).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or picture.has_transparency_data:
-        pasted = picture.convert("RGBA")
+def _rgb(picture: Image.Image, at_least_px: int | None) -> Image.Image:
+    """The picture in RGB; at a fraction of its size if both sides keep at least so many pixels."""
+    factor = min(picture.size) // at_least_px if at_least_px else 1
+    brightest = _brightest(picture)
+    if factor > 1 and picture.mode in ("L", "LA", "RGB", "RGBA", "CMYK", "I", "F"):
+        picture, factor = picture.reduce(factor), 1
+    if picture.mode == "RGB" and not picture.has_transparency_data:
+        rgb = picture.copy()  # of the file's own object, which lets the file go
+    else:
+        rgb = Image.new("RGB", picture.size)
+        for top, strip in _strips(picture):
+            rgb.paste(_strip_rgb(strip, brightest), (0, top))
+    return rgb.reduce(factor) if factor > 1 else rgb
+
+
+def _strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The picture from top to bottom, each strip with its place, so that no second copy of the whole is made."""
+    rows = max(1, _STRIP_PIXELS // picture.width)
+    for top in range(0, picture.height, rows):
+        strip = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+        strip.info = picture.info  # a colour that is transparent
+        yield top, strip
+
+
+def _brightest(picture: Image.Image) -> float:
+    """The largest value of a grey picture of more than 8 bits that is a number; 255 of others."""
+    if not picture.mode.startswith(("I", "F")):
+        return 255.0
+    return max(float(_numbers(strip).max()) for _, strip in _strips(picture))
+
+
+def _numbers(grey: Image.Image) -> np.ndarray:
+    return np.nan_to_num(np.asarray(grey, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _strip_rgb(strip: Image.Image, brightest: float) -> Image.Image:
+    if strip.mode.startswith(("I", "F")):
+        return _eight_bit(strip, brightest).convert("RGB")
+    if strip.mode in ("RGBA", "LA", "PA", "La", "RGBa") or strip.has_transparency_data:
+        pasted = strip.convert("RGBA")
         white = Image.new("RGBA", pasted.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, pasted).convert("RGB")
-    # exif_transpose and convert return the file's object itself when there is nothing to do; copy() lets the file go
-    return picture.copy() if picture.mode == "RGB" else picture.convert("RGB")
+    return strip.convert("RGB")
 
 
-def _eight_bit(picture: Image.Image) -> Image.Image:
-    """Grey with 16 or 32 bits or floats: Pillow would clip it to white."""
-    grey = np.asarray(picture, dtype=np.float64)
-    grey = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
-    if picture.mode == "F":
-        scale = 255.0 if grey.max() <= 1.0 else 1.0
+def _eight_bit(grey: Image.Image, brightest: float) -> Image.Image:
+    """Grey with 16 or 32 bits or floats, of a picture with that brightest place: Pillow would clip it to white."""
+    if grey.mode == "F":
+        scale = 255.0 if brightest <= 1.0 else 1.0
     else:
-        scale = 1.0 if picture.mode == "I" and grey.max() <= 255 else 255.0 / 65535.0
-    return Image.fromarray(np.clip(np.rint(grey * scale), 0, 255).astype(np.uint8))
+        scale = 1.0 if grey.mode == "I" and brightest <= 255 else 255.0 / 65535.0
+    return Image.fromarray(np.clip(np.rint(_numbers(grey) * scale), 0, 255).astype(np.uint8))
 
 
 def _looks_like(data: bytes) -> str:

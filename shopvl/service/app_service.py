@@ -268,7 +268,7 @@ class AppService:
                 return Product(loaded.design, picture, title, loaded.answers)
         except CatalogError:
             if picture is not None:
-                decode(picture)  # raises what is wrong with the picture, without the words around it
+                decode(picture, at_least_px=SHOWN_PX)  # raises what is wrong with it, without the words around that
             raise
 
     def warm_up(self) -> None:
@@ -342,7 +342,7 @@ class AppService:
         if text and len(text) > MAX_QUESTION:
             raise ShopvlError(f"the query has {len(text):,} characters; at most {MAX_QUESTION} are read")
         if picture is not None:
-            decode(picture)
+            decode(picture, at_least_px=SHOWN_PX)
         with self._thinking:
             return self.index.search(text, picture, **options)
 
@@ -493,4 +493,4 @@ class AppService:
 
 def _photo(data: bytes) -> Image.Image:
     """Decoded, at most SHOWN_PX a side; it is cached, so do not draw in it."""
-    return smaller(decode(data), size_px=SHOWN_PX)
+    return smaller(decode(data, at_least_px=SHOWN_PX), size_px=SHOWN_PX)

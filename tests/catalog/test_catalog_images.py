@@ -2,10 +2,13 @@
 
 import io
 import struct
+import subprocess
+import sys
 import threading
 import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,8 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
-from shopvl.catalog.images import MAX_PIXELS, decode, fetch, image_bytes
+from shopvl.catalog import images
+from shopvl.catalog.images import MAX_DECODING_BYTES, decode, fetch, image_bytes
 from shopvl.errors import ImageError
 
 
@@ -144,7 +149,102 @@ def test_a_bomb_is_refused_before_it_is_unpacked(side):
     with pytest.raises(ImageError, match="too many pixels"):
         decode(bomb)
     assert time.perf_counter() - started < 1
-    assert side * side > MAX_PIXELS
+    assert 8 * side * side > MAX_DECODING_BYTES
+
+
+def test_a_picture_of_one_very_long_line_is_refused():
+    with pytest.raises(ImageError, match="30001 x 1, the limit is 30000 a side"):
+        decode(encoded(Image.new("L", (30_001, 1)), "PNG"))
+
+
+def test_a_large_photo_is_read_at_reduced_size_and_refused_in_full():
+    photo_60mp = encoded(Image.new("RGB", (9000, 6700), (200, 30, 40)), "JPEG")
+    assert decode(photo_60mp, at_least_px=256).getpixel((100, 100)) == pytest.approx((200, 30, 40), abs=3)
+    with pytest.raises(ImageError, match=r"9000 x 6700 needs 482 MB to be decoded, the limit is 400 MB"):
+        decode(photo_60mp)
+
+
+GREY_16 = np.linspace(0, 65535, 300 * 200).astype(np.uint16).reshape(200, 300)
+FLOATS = np.linspace(-0.2, 0.9, 300 * 200).astype(np.float32).reshape(200, 300)
+FLOATS[3, 5], FLOATS[7, 9] = np.nan, np.inf
+KINDS = {
+    "RGB": lambda: photo((300, 200)),
+    "RGBA": lambda: Image.merge("RGBA", [*photo((300, 200)).split(), photo((300, 200), 1).getchannel(0)]),
+    "LA": lambda: Image.merge("LA", photo((300, 200)).split()[:2]),
+    "P": lambda: photo((300, 200)).quantize(20),
+    "1": lambda: photo((300, 200)).convert("1"),
+    "I;16": lambda: Image.fromarray(GREY_16),
+    "F": lambda: Image.fromarray(FLOATS),
+    "CMYK": lambda: photo((300, 200)).convert("CMYK"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_strips_give_what_the_whole_gives(kind, monkeypatch):
+    data = encoded(KINDS[kind](), "TIFF")
+    whole = np.asarray(decode(data))
+    monkeypatch.setattr(images, "_STRIP_PIXELS", 3100)  # ten rows and a bit
+    assert np.array_equal(np.asarray(decode(data)), whole)
+    smaller = decode(data, at_least_px=60)
+    assert smaller.size == (100, 67)
+    error = np.abs(np.asarray(smaller, float) - np.asarray(Image.fromarray(whole).reduce(3), float))
+    assert error.mean() < 1.5 if kind == "F" else error.max() <= 2
+
+
+def test_pictures_of_49_megapixels_take_bounded_memory(tmp_path):
+    made = {
+        ("PNG", "RGBA"): {},
+        ("PNG", "I;16"): {},
+        ("TIFF", "F"): {"compression": "tiff_deflate"},
+        ("WEBP", "RGB"): {},
+    }
+    for number, ((kind, mode), options) in enumerate(made.items()):
+        (tmp_path / str(number)).write_bytes(encoded(Image.new(mode, (7000, 7000)), kind, **options))
+    code = """
+import resource, sys
+from pathlib import Path
+from shopvl.catalog.images import decode
+from shopvl.errors import ImageError
+resting = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sys.argv[1:]:
+    try:
+        print(decode(Path(path).read_bytes(), at_least_px=256).size)
+    except ImageError as error:
+        print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resting) / 1024)
+"""
+    paths = [str(tmp_path / str(number)) for number in range(len(made))]
+    done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True)
+    *said, above_mb = done.stdout.splitlines()
+    assert said[:3] == ["(260, 260)"] * 3
+    assert "7000 x 7000 needs 784 MB to be decoded" in said[3]
+    assert float(above_mb) < 600
+
+
+def test_many_large_pictures_at_once_wait_for_each_other(monkeypatch):
+    data = encoded(Image.new("RGB", (2500, 2000)), "PNG")  # 40 MB each
+    memory, most, held = images._Memory(100_000_000), [0], [0]
+    lock = threading.Lock()
+    monkeypatch.setattr(images, "_MEMORY", memory)
+    load = PngImageFile.load
+
+    def counted(picture):
+        with lock:
+            held[0] += 1
+            most[0] = max(most[0], held[0])
+        time.sleep(0.02)
+        try:
+            return load(picture)
+        finally:
+            with lock:
+                held[0] -= 1
+
+    monkeypatch.setattr(PngImageFile, "load", counted)
+    with ThreadPoolExecutor(8) as threads:
+        sizes = [picture.size for picture in threads.map(decode, [data] * 16)]
+    assert sizes == [(2500, 2000)] * 16
+    assert most[0] == 2
+    assert memory._left == 100_000_000
 
 
 # --- files
