@@ -24,6 +24,7 @@ from shopvl.design.folder import (
     CARD,
     CONFIG,
     FAMILIARITY,
+    FIRST_LOOK,
     FORMAT,
     ONTOLOGY,
     READY,
@@ -80,6 +81,9 @@ class Design:
     heads: LinearHeads | None = None
     labels: dict[str, list[str]] = field(default_factory=dict)  # property -> values a head chooses from
     calibration: Calibration = field(default_factory=dict)
+    first_look: dict[str, dict[str, float]] = field(
+        default_factory=dict
+    )  # margins (inference/looks.py); {}: look twice
     familiarity: dict[str, Familiarity] = field(default_factory=dict)  # by input; without one every input is familiar
     reader: PictureReader | None = None
 
@@ -283,7 +287,8 @@ class Design:
         (folder / WEIGHTS).write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
         self.tokenizer.save(folder)
         self.ontology.save(folder / ONTOLOGY)
-        (folder / CALIBRATION).write_text(json.dumps(self.calibration, indent=1), "utf-8")
+        first_look = {FIRST_LOOK: self.first_look} if self.first_look else {}
+        (folder / CALIBRATION).write_text(json.dumps(self.calibration | first_look, indent=1), "utf-8")
         (folder / FAMILIARITY).write_bytes(save(familiarity.as_tensors(self.familiarity)))
         (folder / CARD).write_text(card or f"# {self.recipe.name}\n\nA shopvl design folder.\n", "utf-8")
         config = {
@@ -322,6 +327,7 @@ class Design:
             design.labels = config["labels"]
         elif config["labels"]:
             design.add_heads(config["labels"])
+        design.first_look = calibration.pop(FIRST_LOOK, {})
         design.calibration, design.familiarity = calibration, familiar
         modules = [*design.model.modules(), *(design.heads.modules() if design.heads else ())]
         if config["format"] < 3 and any(isinstance(module, TitleWords) for module in modules):

@@ -11,6 +11,7 @@ from shopvl.text.tokenizer import FILE_NAME as TOKENIZER
 from shopvl.text.tokenizer import Tokenizer
 
 # 1: no int8 weights; up to 2: other grams of titles; up to 3 and 5: other names of weights; up to 4: no familiarity
+FIRST_LOOK = "first look"  # what CALIBRATION says beside its figures by inputs
 FORMAT = 6
 CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, FAMILIARITY, CARD = (
     "config.json",

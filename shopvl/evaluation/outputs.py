@@ -138,7 +138,7 @@ def _reader(
     """Answers of all that a batch has, and embeddings by input where it has both."""
 
     def read(batch: Batch, inputs: tuple[Modality, ...]) -> Mapping[str, Tensor]:
-        values = {} if answers is None else dict(answers.read(batch, inputs))
+        values = {} if answers is None else dict(answers.read(batch, inputs, each=True))
         if design.model.embeds and inputs == MODALITIES:
             values |= design.embeddings(batch, inputs)
         return values

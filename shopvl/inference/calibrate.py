@@ -6,22 +6,23 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_name
+from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_in, inputs_name
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology, Visual
 from shopvl.catalog.queries import named_properties
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, FAMILIAR_FROM, UNKNOWN, TitleGroup
 from shopvl.design.design import Design
-from shopvl.inference.familiarity import p_values
 from shopvl.inference.features import ABSENT, Labelled, Report, labelled
 from shopvl.inference.levels import CategoryLevels, is_category, level_name
+from shopvl.inference.looks import BESIDE, FIRST, Looks, flat, looks_of, settle
 from shopvl.inference.predict import NEVER, TITLE, TITLE_WEIGHT_KEY, answers_of, geometric_mixture
 from shopvl.inference.thresholds import (
     MISSED,
@@ -129,9 +130,13 @@ def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, s
     """Fit and measure the calibration of every answer on held-out rows, and keep it in `design.calibration`.
 
     A row counts for the inputs that it has. One whose category path is `unknown` is of none of the categories: whatever
-    is accepted for it is wrong.
+    is accepted for it is wrong. Where the image tower looks twice, it is fitted as well for which products one look is
+    enough (`looks.py`), and the answers are those that come out of this.
     """
-    design.calibration = {}  # an earlier calibration must not change the answers that are measured
+    design.calibration, design.first_look = (
+        {},
+        {},
+    )  # an earlier calibration must not change the answers that are measured
     held_out = read_held_out(design, catalog, report=report, seed=seed)
     design.ontology = with_visibility(design.ontology, held_out.known, held_out.measured["image"])
     store(design, held_out.calibrations())
@@ -146,23 +151,21 @@ def store(design: Design, calibrations: Mapping[str, Mapping[str, AnswerCalibrat
 def read_held_out(
     design: Design, *catalogs: Catalog, report: Report = lambda stage, share: None, seed: int = 0
 ) -> HeldOut:
-    """A design's answers about the rows of catalogs. Where it is calibrated, everything but the thresholds is kept."""
-    answers = answers_of(design)
+    """A design's answers about the rows of catalogs. Where it is calibrated, everything but the thresholds is kept; where
+    it is not, for which products one look is enough is fitted and kept in it."""
+    looks, fitting = Looks(answers_of(design)), not design.calibration and not design.first_look
 
     def read(batch: Batch) -> dict[str, Tensor]:
-        there = {"image": batch.pictures is not None, "title": "title" in batch.texts}
-        choices = [inputs for inputs in INPUT_CHOICES if all(there[one] for one in inputs)]
-        answered, vectors = answers.read_with_vectors(batch, choices)
-        read_now = {f"{inputs}/{name}": logp for inputs, by_name in answered.items() for name, logp in by_name.items()}
-        return read_now | p_values(design.familiarity, vectors, batch)
+        choices = [inputs for inputs in INPUT_CHOICES if set(inputs) <= set(inputs_in(batch))]
+        said, early = looks.read_both(batch, choices) if fitting else (looks.read(batch, choices, each=True), {})
+        return flat(said.answers | {BESIDE: said.beside}) | flat(early, FIRST) | said.familiarity
 
     levels = CategoryLevels(design.labels.get(CATEGORY, ()))
     asked = design.labels | {level_name(level): names for level, names in levels.names.items()}
-    lots = [
-        labelled(design, catalog, asked, read, report=report, max_rows=MAX_ROWS, incomplete=True)
-        for catalog in catalogs
-    ]
-    known = Labelled.joined(lots)
+    read_all = partial(labelled, design, labels=asked, read=read, report=report, max_rows=MAX_ROWS, incomplete=True)
+    known = Labelled.joined([read_all(catalog) for catalog in catalogs])
+    if fitting and looks_of(design) > 1:
+        design.first_look = settle(known.values, list(design.labels))
     kept = {(i, n): calibration_of(design, i, n) for i, by_name in design.calibration.items() for n in by_name}
     return HeldOut(known, design.labels, levels, named_properties(known.titles, design.ontology), seed, kept)
 
@@ -206,6 +209,7 @@ class HeldOut:
                 for level, logp_NK in levels.read(self.probabilities[f"{inputs}/{CATEGORY}"]).items():
                     known.values[f"{inputs}/{level_name(level)}"] = logp_NK
                     self._measure(inputs, level_name(level))
+        self._see_beside(levels)
         self.conflict: dict[str, np.ndarray] = {}  # INPUTS/NAME -> (N,) bool: picture and title disagree
         for name in self.measured[inputs_name(MODALITIES)]:
             self._find_conflicts(name)
@@ -247,13 +251,23 @@ class HeldOut:
         self.confidence[key] = np.where(unknown_N | ~self.usable[inputs].numpy(), np.nan, confidence_N)
         self.best[key] = best_N
 
+    def _see_beside(self, levels: CategoryLevels) -> None:
+        """What the picture alone says, as answers from picture and title saw it: after as many looks as these."""
+        for name, measured in self.measured["image"].items():
+            if (key := f"{BESIDE}/{name}") in self.known.values:
+                self.probabilities[key] = measured.probabilities(self.known.values[key])
+                self.best[key] = self.probabilities[key].argmax(-1).numpy()
+        if f"{BESIDE}/{CATEGORY}" in self.probabilities:
+            shares = levels.read(self.probabilities[f"{BESIDE}/{CATEGORY}"])
+            self.best |= {f"{BESIDE}/{level_name(n)}": logp_NK.argmax(-1).numpy() for n, logp_NK in shares.items()}
+
     def _find_conflicts(self, name: str) -> None:
         """About a level of the category there is one where there is one about the category, and not even this is
         agreed on."""
         both = inputs_name(MODALITIES)
         if not all(name in self.measured[inputs] for inputs in ALONE):
             return
-        picture, title = (f"{inputs}/{name}" for inputs in ALONE)
+        picture, title = (f"{inputs}/{name}" for inputs in (BESIDE, "title"))
         if name in self.labels:
             score_N = conflict_score(self.probabilities[picture], self.probabilities[title], self.labels[name]).numpy()
             ordinary_N = (self.usable[both] & ~self.known.no_category_N).numpy()

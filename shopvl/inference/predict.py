@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.models.answering_encoder import AnsweringDualEncoder
+from shopvl.models.two_crop import TowerOutput
 from shopvl.text.prompts import Question, questions_of
 
 NEVER = -1e4  # a log-probability of 0 that a temperature can be fitted through, as it can't be through infinity
@@ -25,7 +27,39 @@ LogProbs = dict[str, dict[str, Tensor]]  # inputs -> property -> (B, K) log-prob
 Vectors = dict[Modality, Tensor]  # input -> (B, F): what the model's `features` gives for it alone
 
 
-class LinearAnswers:
+class Answers(ABC):
+    """Answers of whichever head. These look at a picture as often as the image tower does; `looks.py` as needed."""
+
+    design: Design
+
+    def read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> LogProbs:
+        """For every choice and every property of `design.labels`."""
+        return self.read_with_vectors(batch, choices)[0]
+
+    def read_with_vectors(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> tuple[LogProbs, Vectors]:
+        """`read`, and the vectors of inputs, of the picture as it came: of all, or of those that are a choice by
+        themselves."""
+        return max_confidence_view(batch, lambda seen: self._read(seen, choices))
+
+    def _read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> tuple[LogProbs, Vectors]:
+        answered, vectors = self.unmixed(batch, with_title_alone(choices, self.design))
+        return mix_in_title(answered, self.design, choices), vectors
+
+    @abstractmethod
+    def unmixed(
+        self, batch: Batch, choices: Sequence[tuple[Modality, ...]], seen: TowerOutput | None = None
+    ) -> tuple[LogProbs, Vectors]:
+        """Answers and vectors of one view of the pictures, before the title's own answers are mixed in.
+
+        `seen`: what the image tower made of the pictures, where that is known.
+        """
+
+    @abstractmethod
+    def read_picture(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Unit vectors (B, D) of pictures, and the answers of `read` from them alone; the image tower runs once."""
+
+
+class LinearAnswers(Answers):
     """Answers of linear heads: one weight matrix per property and choice of inputs."""
 
     def __init__(self, design: Design) -> None:
@@ -33,35 +67,31 @@ class LinearAnswers:
             raise DesignError(f"the design {design.name} has no heads to answer with; run `shopvl tune` on it first")
         self.design, self.heads = design, design.heads
 
-    def read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> LogProbs:
-        """For every choice and every property of `design.labels`."""
-        return self.read_with_vectors(batch, choices)[0]
-
-    def read_with_vectors(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> tuple[LogProbs, Vectors]:
-        """`read`, and the vectors of those inputs that are a choice by themselves, of the picture as it came."""
-        return max_confidence_view(batch, lambda seen: self._read(seen, choices))
-
     def read_picture(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Unit vectors (B, D) of pictures, and the answers of `read` from them alone; the image tower runs once."""
         features_BF = self.design.model.features(batch, [IMAGE])["image"]
         return self.design.model.image_embedding(features_BF), self._answered(features_BF, batch, IMAGE)
 
-    def _read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> tuple[LogProbs, Vectors]:
-        needed = with_title_alone(choices, self.design)
-        features = self.design.model.features(batch, needed)
+    def unmixed(
+        self, batch: Batch, choices: Sequence[tuple[Modality, ...]], seen: TowerOutput | None = None
+    ) -> tuple[LogProbs, Vectors]:
+        model = self.design.model
+        features = model.features(batch, choices, seen) if seen is not None else model.features(batch, choices)  # type: ignore[call-arg]
         answered = {
-            inputs_name(choice): self._answered(features[inputs_name(choice)], batch, choice) for choice in needed
+            inputs_name(choice): self._answered(features[inputs_name(choice)], batch, choice) for choice in choices
         }
-        vectors = {name: features[name] for name in MODALITIES if name in features}
-        return mix_in_title(answered, self.design, choices), vectors
+        return answered, {name: features[name] for name in MODALITIES if name in features}
 
     def _answered(self, features_BF: Tensor, batch: Batch, choice: tuple[Modality, ...]) -> dict[str, Tensor]:
         logits = self.heads(features_BF, choice, batch.title_grams_BG)
         return {name: logits[name].float().log_softmax(-1) for name in self.design.labels}
 
 
-class PromptedAnswers:
-    """Answers of a head that is asked in words, each question in the first of its phrasings."""
+class PromptedAnswers(Answers):
+    """Answers of a head that is asked in words, each question in the first of its phrasings.
+
+    The last label is `unknown`. A property that the likeliest category has (the ontology says so) is never `unknown`:
+    the head learned how often products of other categories lack it, and would say `unknown` too often.
+    """
 
     def __init__(self, design: Design, *, language: str = "en") -> None:
         if not isinstance(design.model, AnsweringDualEncoder):
@@ -83,28 +113,15 @@ class PromptedAnswers:
         expected_RP = [[design.ontology.expects(name, leaf) for name in self.columns] for leaf in leaves]
         self.expected_RP = torch.tensor([*expected_RP, [False] * len(self.columns)], dtype=torch.bool)
 
-    def read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> LogProbs:
-        """For every choice and every property of `design.labels`; the last label is `unknown`.
-
-        A property that the likeliest category has (the ontology says so) is never `unknown`: the head learned how often
-        products of other categories lack it, and would say `unknown` too often.
-        """
-        return self.read_with_vectors(batch, choices)[0]
-
-    def read_with_vectors(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> tuple[LogProbs, Vectors]:
-        """`read`, and the vectors of the batch's inputs, of the picture as it came."""
-        return max_confidence_view(batch, lambda seen: self._read(seen, choices))
-
     def read_picture(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Unit vectors (B, D) of pictures, and the answers of `read` from them alone; the image tower runs once."""
         vector_BD, logp_BQK = self.model.read_picture(batch, self.prepared)
         return vector_BD, self._answered(logp_BQK)
 
-    def _read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> tuple[LogProbs, Vectors]:
-        needed = with_title_alone(choices, self.design)
-        answered, vectors = self.model.answer_with_features(batch, self.prepared, needed)
-        by_inputs = {inputs: self._answered(logp_BQK) for inputs, logp_BQK in answered.items()}
-        return mix_in_title(by_inputs, self.design, choices), vectors
+    def unmixed(
+        self, batch: Batch, choices: Sequence[tuple[Modality, ...]], seen: TowerOutput | None = None
+    ) -> tuple[LogProbs, Vectors]:
+        answered, vectors = self.model.answer_with_features(batch, self.prepared, choices, seen)
+        return {inputs: self._answered(logp_BQK) for inputs, logp_BQK in answered.items()}, vectors
 
     def _answered(self, logp_BQK: Tensor) -> dict[str, Tensor]:
         by_property = {name: logp_BQK[:, question, columns] for name, (question, columns) in self.columns.items()}
@@ -130,7 +147,7 @@ def max_confidence_view(batch: Batch, read: Callable[[Batch], tuple[LogProbs, Ve
         return read(batch)
     original, painted_out = batch.pictures.original, replace(batch.pictures, original=None)
     best, vectors = read(replace(batch, pictures=painted_out))
-    painted_N = (original.original_pixels_B3YX != painted_out.pixels_B3YX).flatten(1).any(1).nonzero().flatten()
+    painted_N = painted_rows(batch).nonzero().flatten()
     if not len(painted_N):
         return best, vectors
     rows = batch.rows(painted_N)
@@ -149,6 +166,14 @@ def max_confidence_view(batch: Batch, read: Callable[[Batch], tuple[LogProbs, Ve
         inputs: {name: logp_BK.log_softmax(-1) for name, logp_BK in by_name.items()} for inputs, by_name in best.items()
     }
     return normalised, vectors
+
+
+def painted_rows(batch: Batch) -> Tensor:
+    """(B,) bool: products from whose pictures text was painted out."""
+    pictures = batch.pictures
+    if pictures is None or pictures.original is None:
+        return torch.zeros(len(batch), dtype=torch.bool)
+    return (pictures.original.original_pixels_B3YX != pictures.pixels_B3YX).flatten(1).any(1)
 
 
 class CategoryPaths:
@@ -205,7 +230,7 @@ def geometric_mixture(logp_BK: Tensor, other_BK: Tensor, weight: float) -> Tenso
     return ((1 - weight) * logp_BK + weight * other_BK).log_softmax(-1) if weight else logp_BK
 
 
-def answers_of(design: Design) -> LinearAnswers | PromptedAnswers:
+def answers_of(design: Design) -> Answers:
     """The design's way to answer. Raises DesignError if it has no head."""
     if isinstance(design.model, AnsweringDualEncoder):
         return PromptedAnswers(design)

@@ -31,8 +31,8 @@ from shopvl.errors import DesignError
 from shopvl.inference.calibrate import conflict_score
 from shopvl.inference.decide import ANSWERED, Rules, calibrations_of, decide
 from shopvl.inference.encode import Encoded, encode
-from shopvl.inference.familiarity import p_values
 from shopvl.inference.levels import CategoryLevels, level_name
+from shopvl.inference.looks import Looks
 from shopvl.inference.predict import answers_of
 from shopvl.recipes.capabilities import require_capability
 from shopvl.vision.ocr import Word
@@ -68,6 +68,7 @@ class HeadAnswers:
     def __init__(self, design: Design) -> None:
         self.design, self.labels = design, design.labels
         self.answers = answers_of(design)
+        self.looks = Looks(self.answers)
         self.levels = CategoryLevels(design.labels.get(CATEGORY, ()))
         self.calibrations = calibrations_of(design)
 
@@ -75,23 +76,40 @@ class HeadAnswers:
         """One row per product and property: its answer and what to do with it."""
         return _decided(self.products(item), Rules.of(self.design.ontology, self.calibrations, precision))
 
-    def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        """Probabilities (B, K) as `INPUTS/PROPERTY`, from all inputs together and from each alone, of the category at
-        every level too, if levels were measured; conflict scores; and how familiar each input is, as
-        `familiarity/INPUT`."""
+    def read(self, batch: Batch, inputs: tuple[Modality, ...], *, each: bool = False) -> dict[str, Tensor]:
+        """What is to be known of a batch's products.
+
+        - `INPUTS/PROPERTY`: probabilities (B, K), from all inputs together and from each alone, of the category at
+          every level too, if levels were measured.
+        - `conflict/PROPERTY` (B,): conflict scores; of a level of the category, whether picture and title differ there.
+        - `familiarity/INPUT` and `looks/INPUTS` (B,): how familiar each input is, and how many looks at the picture the
+          answers rest on.
+
+        With `each`, answers from every choice of inputs are as if there were no others (`looks.py`), to measure them.
+        """
         alone = [single for single in SINGLE_INPUTS if set(single) < set(inputs)]
-        answered, vectors = self.answers.read_with_vectors(batch, [inputs, *alone])
-        values = dict(p_values(self.design.familiarity, vectors, batch))
-        for choice, by_name in answered.items():
-            for name, logp in by_name.items():
-                values[f"{choice}/{name}"] = self.calibrations[choice, name].probabilities(logp)
-            by_level = self.levels.read(values[f"{choice}/{CATEGORY}"]) if self._has_levels else {}
-            for name, logp in ((level_name(level), logp) for level, logp in by_level.items()):
-                values[f"{choice}/{name}"] = self.calibrations[choice, name].probabilities(logp)
+        said = self.looks.read(batch, [inputs, *alone], each=each)
+        values = said.familiarity | {f"looks/{choice}": looks_B for choice, looks_B in said.looks.items()}
+        for choice, by_name in said.answers.items():
+            values |= {f"{choice}/{name}": shares for name, shares in self._calibrated(choice, by_name).items()}
         if alone:
+            own = said.beside is said.answers["image"]
+            beside = self._calibrated("image", said.beside) if not own else None
             for name, labels in self.design.labels.items():
-                values[f"conflict/{name}"] = conflict_score(values[f"image/{name}"], values[f"title/{name}"], labels)
+                shown = values[f"image/{name}"] if beside is None else beside[name]
+                values[f"conflict/{name}"] = conflict_score(shown, values[f"title/{name}"], labels)
+            for name in map(level_name, self.levels.names if self._has_levels else ()):
+                shown = values[f"image/{name}"] if beside is None else beside[name]
+                values[f"conflict/{name}"] = shown.argmax(-1) != values[f"title/{name}"].argmax(-1)
         return values
+
+    def _calibrated(self, inputs: str, by_name: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Probabilities (B, K) of every property, and of every level of the category if levels were measured."""
+        shares = {name: self.calibrations[inputs, name].probabilities(logp) for name, logp in by_name.items()}
+        by_level = self.levels.read(shares[CATEGORY]) if self._has_levels else {}
+        for name, logp in ((level_name(level), logp) for level, logp in by_level.items()):
+            shares[name] = self.calibrations[inputs, name].probabilities(logp)
+        return shares
 
     @cached_property
     def _has_levels(self) -> bool:
@@ -123,6 +141,7 @@ class HeadAnswers:
         """Product by product what the model says, as ANSWERED describes it."""
         used = self.used_inputs(item)
         products: list[dict[str, Any]] = [{}] * len(used)
+        looks_R = item.values.get(f"looks/{inputs_name(item.inputs)}", np.zeros(len(used))).astype(int).tolist()
         for inputs, familiar in dict.fromkeys(used):
             numbers = [number for number, own in enumerate(used) if own == (inputs, familiar)]
             # where the model knows none of the inputs, it is asked all the same: `decide` says what becomes of that
@@ -134,7 +153,7 @@ class HeadAnswers:
             strange = [one for one in item.inputs if not familiar or one not in inputs]
             about = {"inputs": inputs_name(inputs), "unfamiliar": strange}
             for number, said in zip(numbers, self._said(part), strict=True):
-                products[number] = said | about
+                products[number] = said | about | {"looks": looks_R[number]}
         return products
 
     def _said(self, item: Encoded) -> Iterator[dict[str, Any]]:
@@ -192,8 +211,7 @@ class HeadAnswers:
         shares_RK = item.values[f"{inputs_name(item.inputs)}/{name}"]
         conflict_R = self._conflicts(item, CATEGORY)
         if item.inputs == MODALITIES:
-            one_R, other_R = (item.values[f"{single}/{name}"].argmax(1) for (single,) in SINGLE_INPUTS)
-            conflict_R = conflict_R & (one_R != other_R)
+            conflict_R = conflict_R & (item.values[f"conflict/{name}"] > 0)
         best_R = shares_RK.argmax(1)
         share_R = np.take_along_axis(shares_RK, best_R[:, None], axis=1)[:, 0]
         return [

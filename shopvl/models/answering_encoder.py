@@ -23,6 +23,7 @@ from shopvl.batch import (
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.patch_decoder import PatchDecoder
 from shopvl.models.prompt_heads import PreparedQuestions, PromptDecodeHead, PromptMaskHead
+from shopvl.models.two_crop import TowerOutput
 
 
 class AnsweringDualEncoder(DualEncoderModel):
@@ -102,10 +103,17 @@ class AnsweringDualEncoder(DualEncoderModel):
         return self.answer_with_features(batch, prepared, choices)[0]
 
     def answer_with_features(
-        self, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
+        self,
+        batch: Batch,
+        prepared: PreparedQuestions,
+        choices: Sequence[tuple[Modality, ...]],
+        seen: TowerOutput | None = None,
     ) -> tuple[dict[str, Tensor], dict[Modality, Tensor]]:
-        """`answer`, and what `features` gives for each input (B, F), in one pass."""
-        towers = self._run_towers(batch)
+        """`answer`, and what `features` gives for each input (B, F), in one pass.
+
+        `seen`: what the image tower made of the pictures, where that is known.
+        """
+        towers = self._run_towers(batch, seen)
         features = {name: self.with_embedding(name, raw_BW) for name, raw_BW in towers.pooled.items()}
         return self._answers(towers, batch, prepared, choices), features
 
@@ -137,12 +145,12 @@ class AnsweringDualEncoder(DualEncoderModel):
         }
         return states, towers.pooled.get("image")
 
-    def _run_towers(self, batch: Batch) -> _TowerOutputs:
-        """Both towers run once."""
+    def _run_towers(self, batch: Batch, seen: TowerOutput | None = None) -> _TowerOutputs:
+        """Both towers run once; that of pictures where it is not known what it has `seen`."""
         pooled: dict[Modality, Tensor] = {}
         by_name = {}
         if batch.pictures is not None:
-            pooled["image"], cells = self.encode_image(batch)
+            pooled["image"], cells = seen or self.encode_image(batch)
             by_name["image"] = self._picture(batch.pictures, cells, batch.texts.get("ocr"))
         if "title" in batch.texts:
             words = batch.texts["title"]

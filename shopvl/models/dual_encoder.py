@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from shopvl.batch import Batch, Modality, Output, Words, inputs_name, require
 from shopvl.errors import DesignError
+from shopvl.models.two_crop import LookingTower, TowerOutput, looks_of, mean_look
 
 MAX_SCALE = 100.0  # of cosines, as in CLIP
 PAIRS = ("title-image", "query-image", "query-title")  # each learns a scale of its own
@@ -96,7 +97,17 @@ class DualEncoderModel(SharedSpaceModel):
         pooled_BW: Tensor = self.text_tower(words, segment)
         return pooled_BW
 
-    def encode_image(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+    @property
+    def looks(self) -> int:
+        """How many looks at a picture the image tower's output is the mean of."""
+        return looks_of(self.image_tower)
+
+    def look(self, batch: Batch, number: int) -> TowerOutput:
+        """What one of several looks of the image tower gives: 0 is at the whole pictures, 1 at their center."""
+        assert isinstance(self.image_tower, LookingTower)
+        return self.image_tower.look(require(batch.pictures, "pictures", by="the image tower").pixels_B3YX, number)
+
+    def encode_image(self, batch: Batch) -> TowerOutput:
         """The image tower's one vector per picture (B, W), and its cells (B, P, C) at one or several scales.
 
         If text was painted out, the mean over the painted picture and the original: painting over the product misleads
@@ -108,19 +119,25 @@ class DualEncoderModel(SharedSpaceModel):
         if pictures.original is None:
             return painted
         original = self._encode_once(pictures.original.original_pixels_B3YX, pictures.kept_BP)
-        return (painted[0] + original[0]) / 2, [(a + b) / 2 for a, b in zip(painted[1], original[1], strict=True)]
+        return mean_look(painted, original)
 
-    def _encode_once(self, pixels_B3YX: Tensor, kept_BP: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        if kept_BP is None:
-            return self.image_tower.encode(pixels_B3YX)
-        return self.image_tower.encode(pixels_B3YX, kept_BP)
+    def _encode_once(self, pixels_B3YX: Tensor, kept_BP: Tensor | None) -> TowerOutput:
+        encoded: TowerOutput = (
+            self.image_tower.encode(pixels_B3YX) if kept_BP is None else self.image_tower.encode(pixels_B3YX, kept_BP)
+        )
+        return encoded
 
-    def features(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> dict[str, Tensor]:
-        """What heads read, by choice of inputs: per input the tower's vector and its embedding, side by side (B, F)."""
+    def features(
+        self, batch: Batch, choices: Sequence[tuple[Modality, ...]], seen: TowerOutput | None = None
+    ) -> dict[str, Tensor]:
+        """What heads read, by choice of inputs: per input the tower's vector and its embedding, side by side (B, F).
+
+        `seen`: what the image tower made of the pictures, where that is known.
+        """
         wanted = {name for inputs in choices for name in inputs}
         parts = {}
         if "image" in wanted:
-            parts["image"] = self.with_embedding("image", self.encode_image(batch)[0])
+            parts["image"] = self.with_embedding("image", (seen or self.encode_image(batch))[0])
         if "title" in wanted:
             parts["title"] = self.with_embedding("title", self.text_tower(batch.texts["title"], "title"))
         return {inputs_name(inputs): torch.cat([parts[name] for name in inputs], dim=-1) for inputs in choices}
