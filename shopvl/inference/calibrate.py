@@ -151,8 +151,8 @@ def store(design: Design, calibrations: Mapping[str, Mapping[str, AnswerCalibrat
 def read_held_out(
     design: Design, *catalogs: Catalog, report: Report = lambda stage, share: None, seed: int = 0
 ) -> HeldOut:
-    """A design's answers about the rows of catalogs. Where it is calibrated, everything but the thresholds is kept; where
-    it is not, for which products one look is enough is fitted and kept in it."""
+    """A design's answers about the rows of catalogs. Where it is calibrated, everything but the thresholds is kept;
+    where it is not, for which products one look is enough is fitted."""
     looks, fitting = Looks(answers_of(design)), not design.calibration and not design.first_look
 
     def read(batch: Batch) -> dict[str, Tensor]:
