@@ -78,6 +78,8 @@ def measure(
         vectors = np.stack([query.vector for query in queries])
         ranking = ranking_at(vectors, outputs.product_vectors(), [query.fitting for query in queries])
         figures["queries"] = ranking.as_dict()
+    if outputs.closer_ms:
+        figures["second_looks"] = second_looks(outputs)
     figures["answers"] = {
         inputs: {name: _measured(name, answers) for name, answers in by_property.items()}
         for inputs, by_property in outputs.answers.items()
@@ -102,6 +104,12 @@ def retrieval(outputs: ModelOutputs, *, seed: int = 0) -> dict[str, Bidirectiona
         candidates = sample_candidates(titles, [subcategory(row) for row in rows], seed=seed)
         scores["sampled-101"] = sampled_101_embeddings(candidates, image, title)
     return scores
+
+
+def second_looks(outputs: ModelOutputs) -> dict[str, Any]:
+    """By inputs the share of pictures that answers look at twice, and the milliseconds that this takes for each."""
+    shares = {inputs: float((looks_R > 1).mean()) for inputs, looks_R in outputs.looks.items()}
+    return {"share": shares, "ms": outputs.closer_ms}
 
 
 def _measured(name: str, answers: PropertyAnswers) -> dict[str, Any]:

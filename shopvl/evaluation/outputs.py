@@ -78,6 +78,8 @@ class ModelOutputs:
     familiarity: dict[str, np.ndarray] = field(
         default_factory=dict
     )  # by input that it is known of, of the rows that have it
+    looks: dict[str, np.ndarray] = field(default_factory=dict)  # by inputs: at the picture, that answers rest on
+    closer_ms: float = 0.0  # that a second look takes, for a picture that needs it
 
     @property
     def complete_rows(self) -> list[Row]:
@@ -98,6 +100,8 @@ def run_model(
     `truth` is what answers are judged by. Raises CatalogError if no row can be read.
     """
     outputs, answers = ModelOutputs(), HeadAnswers(design) if design.labels else None
+    looks: dict[str, list[np.ndarray]] = defaultdict(list)
+    twice = 0
     embedded: dict[str, list[np.ndarray]] = defaultdict(list)
     familiar: dict[str, list[np.ndarray]] = defaultdict(list)
     collected = {inputs_name(choice): _Collected() for choice in INPUT_CHOICES}
@@ -115,6 +119,10 @@ def run_model(
                 embedded[name].append(item.values[name])
         for name in design.familiarity.keys() & set(item.inputs):
             familiar[name].append(item.values[f"familiarity/{name}"])
+        looked = {inputs: item.values[key] for inputs in collected if (key := f"looks/{inputs}") in item.values}
+        for inputs, looks_R in looked.items():
+            looks[inputs].append(looks_R)
+        twice += int(np.any([looks_R > 1 for looks_R in looked.values()], axis=0).sum()) if looked else 0
         if answers is not None:
             for choice in INPUT_CHOICES:
                 if set(choice) <= set(item.inputs):
@@ -124,6 +132,8 @@ def run_model(
         raise CatalogError(f"no row of {catalog.path} can be read, so nothing can be measured; `shopvl check` says why")
     outputs.embeddings = {name: np.concatenate(parts) for name, parts in embedded.items()}
     outputs.familiarity = {name: np.concatenate(parts) for name, parts in familiar.items()}
+    outputs.looks = {choice: np.concatenate(parts) for choice, parts in looks.items()}
+    outputs.closer_ms = 0.0 if answers is None else 1e3 * answers.closer_seconds / max(twice, 1)
     outputs.answers = {
         choice: {name: found.answers(design, outputs.rows, name, truth) for name in design.labels}
         for choice, found in collected.items()

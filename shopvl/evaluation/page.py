@@ -159,6 +159,8 @@ def evaluation_page(
         _searches(page, figures["queries"], outputs, queries, root)
     if figures["answers"]:
         _answers(page, figures["answers"], outputs)
+        if "second_looks" in figures:
+            _second_looks(page, figures["second_looks"])
         trust_sections(page, figures)
         _verdicts(page, outputs, root, seed)
     return page
@@ -193,6 +195,15 @@ def _retrieval(page: Page, figures: Mapping[str, Any]) -> None:
             rows.append([protocol, way.replace("_", " "), *(scores[f"R@{k}"] for k in (1, 5, 10)), scores["gallery"]])
     shown = {f"R@{k}": ".1%" for k in (1, 5, 10)}
     page.table(["protocol", "direction", "R@1", "R@5", "R@10", "gallery"], rows, shown=shown, grouped=True)
+
+
+def _second_looks(page: Page, figures: Mapping[str, Any]) -> None:
+    page.section(
+        "Second looks",
+        f"A picture is looked at once more, {figures['ms']:.1f} ms each, where the first look leaves an answer open.",
+    )
+    rows = [[inputs.replace("+", " and "), share] for inputs, share in figures["share"].items()]
+    page.table(["answered from", "looked at twice"], rows, shown={"looked at twice": ".1%"})
 
 
 def _searches(

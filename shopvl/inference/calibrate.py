@@ -130,14 +130,10 @@ def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, s
     """Fit and measure the calibration of every answer on held-out rows, and keep it in `design.calibration`.
 
     A row counts for the inputs that it has. One whose category path is `unknown` is of none of the categories: whatever
-    is accepted for it is wrong. Where the image tower looks twice, it is fitted as well for which products one look is
-    enough (`looks.py`), and the answers are those that come out of this.
+    is accepted for it is wrong. Where a tower looks twice, margins of its first look are fitted before (`looks.py`).
     """
-    design.calibration, design.first_look = (
-        {},
-        {},
-    )  # an earlier calibration must not change the answers that are measured
-    held_out = read_held_out(design, catalog, report=report, seed=seed)
+    design.calibration, design.first_look = {}, {}  # former ones must not change the answers that are measured
+    held_out = read_held_out(design, catalog, report=report, seed=seed, fit=True)
     design.ontology = with_visibility(design.ontology, held_out.known, held_out.measured["image"])
     store(design, held_out.calibrations())
 
@@ -149,22 +145,24 @@ def store(design: Design, calibrations: Mapping[str, Mapping[str, AnswerCalibrat
 
 
 def read_held_out(
-    design: Design, *catalogs: Catalog, report: Report = lambda stage, share: None, seed: int = 0
+    design: Design, *catalogs: Catalog, report: Report = lambda stage, share: None, seed: int = 0, fit: bool = False
 ) -> HeldOut:
-    """A design's answers about the rows of catalogs. Where it is calibrated, everything but the thresholds is kept;
-    where it is not, for which products one look is enough is fitted."""
-    looks, fitting = Looks(answers_of(design)), not design.calibration and not design.first_look
+    """A design's answers about the rows of catalogs. Where it is calibrated, everything but the thresholds is kept.
+
+    With `fit`, the margins of a first look are fitted to the rows; else pictures are looked at as in use.
+    """
+    looks = Looks(answers_of(design))
 
     def read(batch: Batch) -> dict[str, Tensor]:
         choices = [inputs for inputs in INPUT_CHOICES if set(inputs) <= set(inputs_in(batch))]
-        said, early = looks.read_both(batch, choices) if fitting else (looks.read(batch, choices, each=True), {})
+        said, early = looks.read_both(batch, choices) if fit else (looks.read(batch, choices, each=True), {})
         return flat(said.answers | {BESIDE: said.beside}) | flat(early, FIRST) | said.familiarity
 
     levels = CategoryLevels(design.labels.get(CATEGORY, ()))
     asked = design.labels | {level_name(level): names for level, names in levels.names.items()}
     read_all = partial(labelled, design, labels=asked, read=read, report=report, max_rows=MAX_ROWS, incomplete=True)
     known = Labelled.joined([read_all(catalog) for catalog in catalogs])
-    if fitting and looks_of(design) > 1:
+    if fit and looks_of(design) > 1:
         design.first_look = settle(known.values, list(design.labels))
     kept = {(i, n): calibration_of(design, i, n) for i, by_name in design.calibration.items() for n in by_name}
     return HeldOut(known, design.labels, levels, named_properties(known.titles, design.ontology), seed, kept)

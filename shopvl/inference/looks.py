@@ -206,9 +206,7 @@ def lead(logp_BK: Tensor) -> Tensor:
     return best_B2[:, 0] - best_B2[:, 1]
 
 
-def fit_margins(
-    first: Mapping[str, Tensor], both: Mapping[str, Tensor], changed: float = CHANGED
-) -> dict[str, float] | None:
+def fit_margins(first: Mapping[str, Tensor], both: Mapping[str, Tensor], changed: float) -> dict[str, float] | None:
     """By property, the least lead (nats) of a first look's answer that the second changes in at most `changed` of N
     products; None where there are too few products to say so of any.
 
@@ -240,7 +238,7 @@ def settle(values: dict[str, Tensor], names: Sequence[str]) -> dict[str, dict[st
         both = {name: values[f"{inputs}/{name}"] for name in names}
         read_N = ~first[names[0]][:, 0].isnan()
         early, closer = ({name: logp[read_N] for name, logp in answers.items()} for answers in (first, both))
-        fitted = fit_margins(early, closer)
+        fitted = fit_margins(early, closer, CHANGED)
         if fitted is None:
             continue
         margins[inputs] = fitted

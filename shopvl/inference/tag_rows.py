@@ -72,6 +72,11 @@ class HeadAnswers:
         self.levels = CategoryLevels(design.labels.get(CATEGORY, ()))
         self.calibrations = calibrations_of(design)
 
+    @property
+    def closer_seconds(self) -> float:
+        """That second looks at pictures have taken."""
+        return self.looks.closer_seconds
+
     def rows(self, item: Encoded, precision: float) -> list[dict[str, Any]]:
         """One row per product and property: its answer and what to do with it."""
         return _decided(self.products(item), Rules.of(self.design.ontology, self.calibrations, precision))
@@ -248,6 +253,8 @@ class ZeroShotAnswers:
 
     A model that learned from queries reads a name as one; another reads titles that hold it, and takes their mean.
     """
+
+    closer_seconds = 0.0  # every look at a picture counts here
 
     def __init__(self, design: Design) -> None:
         """Raises DesignError for a design without a shared space, or an ontology without categories."""

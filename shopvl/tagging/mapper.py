@@ -37,9 +37,13 @@ KNOWN = pa.schema(
         ("reason", pa.string()),  # of a reject
         ("note", pa.string()),
         ("absent", pa.string()),  # why an input of the row does not count: a placeholder, a file name for a title
+        ("looks", pa.int8()),  # at the picture, that the answers rest on
         *ANSWERED,
     ]
 )
+
+
+CLOSER = "second look"  # the stage of what the model does about pictures that need one
 
 
 class TagMapper:
@@ -70,6 +74,7 @@ class TagMapper:
             "labels": design.labels,
             "ontology": design.ontology.model_dump(mode="json"),
             "calibration": design.calibration,
+            "first look": design.first_look,
             "familiarity": hashlib.blake2b(save(as_tensors(design.familiarity))).hexdigest(),
             "familiar from": [FAMILIAR_FROM, BARELY_FAMILIAR_FROM],
             "use": self.use,
@@ -101,7 +106,7 @@ class TagMapper:
 
     def answered(self, work: WorkItem, ready: Prepared, preparing: float) -> BatchResult:
         """The model's answers for prepared rows."""
-        seconds = {"prepare": preparing, "model": 0.0, "answers": 0.0}
+        seconds = {"prepare": preparing, "model": 0.0, CLOSER: 0.0, "answers": 0.0}
         results = [_result(key, row) for key, row in zip(work.keys, work.frame["product_id"], strict=True)]
         for position, reject in ready.rejects.items():
             results[position]["reason"] = reject.reason
@@ -110,13 +115,15 @@ class TagMapper:
         for position, reason in ready.absent.items():
             results[position]["absent"] = reason
         for group in ready.groups:
-            started = time.perf_counter()
+            started, before = time.perf_counter(), self._answers.closer_seconds
             with self._arithmetic():
                 item = encoded(self._used, group.items, group.batch, self._answers.read)
             between = time.perf_counter()
             for position, product in zip(group.places, self._answers.products(item), strict=True):
                 results[position] |= product
-            seconds["model"] += between - started
+            closer = self._answers.closer_seconds - before
+            seconds[CLOSER] += closer
+            seconds["model"] += between - started - closer
             seconds["answers"] += time.perf_counter() - between
         started = time.perf_counter()
         batch = pa.RecordBatch.from_pylist(results, schema=KNOWN)

@@ -15,6 +15,7 @@ WHAT = {
     "fetch": "pictures from the network",
     "prepare": "decoding pictures, words to tokens",
     "model": "the model",
+    "second look": "the model, at pictures that the first look was not enough for",
     "answers": "probabilities to answers",
     "write": "results to disk",
     "merge": "the two tables at the end",
@@ -56,7 +57,8 @@ def write_run_page(done: Tagged, folder: Path, model: str, catalog: Catalog) -> 
         ["property", *reasons],
         [[name, *(counts[reason] for reason in reasons)] for name, counts in done.whys.items()],
     )
-    page.section("Where the time went", "Stages run side by side; the busiest one sets the speed.")
+    told = f" {line}." if (line := done.looks_line()) else ""
+    page.section("Where the time went", f"Stages run side by side; the busiest one sets the speed.{told}")
     busy = done.busy()
     page.table(
         ["stage", "what", "seconds", "busy"],

@@ -34,14 +34,14 @@ from shopvl.recipes.capabilities import require_capability
 from shopvl.tagging.cache import Pieces, ResultCache, disk_error
 from shopvl.tagging.comparison import Comparison
 from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
-from shopvl.tagging.mapper import KNOWN, TagMapper
+from shopvl.tagging.mapper import CLOSER, KNOWN, TagMapper
 from shopvl.tagging.reader import CatalogReader
 
 T = TypeVar("T")
 CACHE_FOLDER, NOTES = ".ledger", "notes.parquet"
 MERGED_ROWS = 4096
 WORTH_WORKERS_ROWS = 5000
-WORKER_STAGES = ("prepare", "model", "answers")  # the others are this process's own: read, fetch, write, merge
+WORKER_STAGES = ("prepare", "model", CLOSER, "answers")  # the others are this process's own: read, fetch, write, merge
 
 TAGS = pa.schema([*DECIDED, ("model", pa.string())])
 
@@ -61,6 +61,8 @@ class Tagged:
     noted: int = 0  # tagged rows in whose pictures OCR could not read
     comparison: Comparison | None = None  # with the rows that the model was calibrated on; None for zero-shot answers
     precision: float = DEFAULT_PRECISION  # that was asked for
+    pictured: int = 0  # products with a picture that answers rest on, and how many of them the model looked at twice
+    looked_twice: int = 0
     absent: Counter[str] = field(default_factory=Counter)  # why inputs of tagged rows did not count, by kind of reason
     seconds: float = 0.0
     workers: int = 1
@@ -99,6 +101,15 @@ class Tagged:
     def fit_line(self) -> str:
         """Whether what was measured for the model holds for this catalog; empty where nothing was measured."""
         return "" if self.comparison is None else self.comparison.sentence(self.precision)
+
+    def looks_line(self) -> str:
+        """How many pictures took a second look, where the model decides that; and its share of the model's time."""
+        if not 0 < self.looked_twice < self.pictured:
+            return ""
+        share = self.looked_twice / self.pictured
+        spent = self.stages[CLOSER] / max(self.stages[CLOSER] + self.stages["model"], 1e-9)
+        took = f", which was {spent:.0%} of the model's time" if self.stages[CLOSER] else ""
+        return f"{self.looked_twice} of {self.pictured} pictures ({share:.0%}) needed a second look{took}"
 
     def speed_line(self) -> str:
         """Rows a second, each stage's share of the time, and which of them is the bottleneck."""
@@ -229,6 +240,9 @@ def _merge(
                 summary.rejected += len(bad)
                 good = known.filter(pa.array([reason is None for reason in reasons]))
                 summary.tagged += good.num_rows
+                looks_R = good.column("looks").fill_null(0).to_numpy(zero_copy_only=False)
+                summary.pictured += int((looks_R > 0).sum())
+                summary.looked_twice += int((looks_R > 1).sum())
                 if summary.comparison is not None:
                     summary.comparison.add(good)
                 rows = _tag_rows(good, rules, mapper.model_name)

@@ -63,7 +63,7 @@ def item_with(design, printed: str) -> Encoded:
         for inputs in ("image+title", "image", "title")
         for name, labels in answered.items()
     }
-    values |= {f"conflict/{name}": np.zeros(1, np.float32) for name in design.labels}
+    values |= {f"conflict/{name}": np.zeros(1, np.float32) for name in answered}
     words = (Word(printed, (0.4, 0.4, 0.6, 0.4, 0.6, 0.5, 0.4, 0.5), 0.9),) if printed else ()
     inputs = ("image", "title")
     return Encoded(inputs, [ValidRow({"product_id": "p"}, inputs, printed=words)], values)
