@@ -251,10 +251,10 @@ class HeldOut:
 
     def _see_beside(self, levels: CategoryLevels) -> None:
         """What the picture alone says, as answers from picture and title saw it: after as many looks as these."""
-        for name, measured in self.measured["image"].items():
-            if (key := f"{BESIDE}/{name}") in self.known.values:
-                self.probabilities[key] = measured.probabilities(self.known.values[key])
-                self.best[key] = self.probabilities[key].argmax(-1).numpy()
+        for name in self.labels.keys() & self.measured["image"].keys():
+            key, own_NK = f"{BESIDE}/{name}", self.known.values[f"image/{name}"]
+            self.probabilities[key] = self.measured["image"][name].probabilities(self.known.values.get(key, own_NK))
+            self.best[key] = self.probabilities[key].argmax(-1).numpy()
         if f"{BESIDE}/{CATEGORY}" in self.probabilities:
             shares = levels.read(self.probabilities[f"{BESIDE}/{CATEGORY}"])
             self.best |= {f"{BESIDE}/{level_name(n)}": logp_NK.argmax(-1).numpy() for n, logp_NK in shares.items()}
