@@ -35,8 +35,8 @@ from shopvl.design.design import Design
 from shopvl.inference.familiarity import p_values
 from shopvl.inference.predict import (
     IMAGE,
-    Answers,
     LogProbs,
+    ModelAnswers,
     mix_in_title,
     painted_rows,
     with_title_alone,
@@ -65,7 +65,7 @@ class Said:
 class Looks:
     """Answers of a design, its pictures looked at as closely as they need."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: ModelAnswers) -> None:
         self.answers, self.design = answers, answers.design
         self.closer_seconds = 0.0  # that second looks have taken
 

@@ -27,7 +27,7 @@ LogProbs = dict[str, dict[str, Tensor]]  # inputs -> property -> (B, K) log-prob
 Vectors = dict[Modality, Tensor]  # input -> (B, F): what the model's `features` gives for it alone
 
 
-class Answers(ABC):
+class ModelAnswers(ABC):
     """Answers of whichever head. These look at a picture as often as the image tower does; `looks.py` as needed."""
 
     design: Design
@@ -59,7 +59,7 @@ class Answers(ABC):
         """Unit vectors (B, D) of pictures, and the answers of `read` from them alone; the image tower runs once."""
 
 
-class LinearAnswers(Answers):
+class LinearAnswers(ModelAnswers):
     """Answers of linear heads: one weight matrix per property and choice of inputs."""
 
     def __init__(self, design: Design) -> None:
@@ -86,7 +86,7 @@ class LinearAnswers(Answers):
         return {name: logits[name].float().log_softmax(-1) for name in self.design.labels}
 
 
-class PromptedAnswers(Answers):
+class PromptedAnswers(ModelAnswers):
     """Answers of a head that is asked in words, each question in the first of its phrasings.
 
     The last label is `unknown`. A property that the likeliest category has (the ontology says so) is never `unknown`:
@@ -230,7 +230,7 @@ def geometric_mixture(logp_BK: Tensor, other_BK: Tensor, weight: float) -> Tenso
     return ((1 - weight) * logp_BK + weight * other_BK).log_softmax(-1) if weight else logp_BK
 
 
-def answers_of(design: Design) -> Answers:
+def answers_of(design: Design) -> ModelAnswers:
     """The design's way to answer. Raises DesignError if it has no head."""
     if isinstance(design.model, AnsweringDualEncoder):
         return PromptedAnswers(design)

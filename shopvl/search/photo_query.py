@@ -19,7 +19,7 @@ from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.inference.calibrate import calibration_of
-from shopvl.inference.predict import Answers, answers_of
+from shopvl.inference.predict import ModelAnswers, answers_of
 from shopvl.search.filters import Facts, fact_of
 from shopvl.search.folder import State
 from shopvl.search.near_duplicates import compute_image_hash
@@ -54,7 +54,7 @@ class PhotoQuery:
         with torch.inference_mode():
             return unit_vectors(self.design.model.embed_image(self.batch))[0]
 
-    def read(self, head: Answers | None) -> dict[str, dict[str, float]]:
+    def read(self, head: ModelAnswers | None) -> dict[str, dict[str, float]]:
         """Property -> value -> probability, from the picture alone; nothing where there is no head.
 
         The vector comes out of the same pass.
@@ -90,7 +90,7 @@ class PhotoIndex(Protocol):
     def facts(self) -> Facts: ...
 
     @property
-    def head(self) -> Answers | None: ...
+    def head(self) -> ModelAnswers | None: ...
 
     @property
     def live_filter(self) -> RowFilter | None: ...
@@ -174,7 +174,7 @@ class PhotoFacts:
         return fact_of(name, max(total, key=lambda value: total[value])) if total else None
 
 
-def head_of(design: Design) -> Answers | None:
+def head_of(design: Design) -> ModelAnswers | None:
     """What the design answers with, if it has anything."""
     try:
         return answers_of(design)

@@ -20,7 +20,7 @@ from shopvl.catalog.ontology import Fact, Ontology
 from shopvl.catalog.queries import facts_meant
 from shopvl.design.design import Design
 from shopvl.errors import IndexFolderError, ShopvlError
-from shopvl.inference.predict import Answers
+from shopvl.inference.predict import ModelAnswers
 from shopvl.recipes.capabilities import require_capability
 from shopvl.search.filters import Condition, Facts
 from shopvl.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, check_model, read_state
@@ -300,7 +300,7 @@ class SearchIndex:
         )
 
     @cached_property
-    def head(self) -> Answers | None:
+    def head(self) -> ModelAnswers | None:
         """What the design answers with, if it has anything."""
         return head_of(self.design)
 
