@@ -7,16 +7,17 @@ set on photos of all splits (white backgrounds, 60x80 and 224 px), which were to
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from PIL import Image
+
+from shopvl.vision.border import border_terms
 
 MIN_SIDE_PX = 8
 SCREEN_PX, LOOK_PX = 96, 256  # longest side of the copies for the quick look, and for the close one
 MIN_CONTRAST = 32  # grey levels between the darkest and the lightest spot of a picture that shows something
 EVEN = 0.78  # share of a placeholder's pixels that look like their neighbours; of one photo in twelve as well
 EDGE = 4  # grey levels between two neighbours, from which they look different
+BORDER = 0.04  # of the shorter side, which shows the background
 MARGIN = 0.13  # of a side, cut off where the border is not one colour: a frame
 WHITE = 248  # grey level of a white background, on which many shops photograph: there only clear signs count
 MOST_ON_WHITE, MOST = 0.2, 0.4  # share of a placeholder that is ink
@@ -97,29 +98,18 @@ def _is_drawn(rgb_YX3: np.ndarray) -> bool:
 def _background(rgb_YX3: np.ndarray) -> tuple[np.ndarray, float]:
     """A smooth surface (Y, X, 3) through the picture's border, and the share of the border that it fits."""
     height, width = rgb_YX3.shape[:2]
-    terms, ring = _terms(height, width)
-    seen, on_ring = rgb_YX3.reshape(-1, 3)[ring], terms[ring]
+    terms, on_border, border_pixels = border_terms(height, width, BORDER)
+    seen = rgb_YX3.reshape(-1, 3)[border_pixels]
     near = np.abs(seen - np.median(seen, axis=0)).max(1) < 40
     for _ in range(2):
         if near.sum() < 12:
             break
-        fitting = on_ring[near]
+        fitting = on_border[near]
         factors = np.linalg.solve(fitting.T @ fitting + 1e-3 * np.eye(6, dtype=np.float32), fitting.T @ seen[near])
-        near = np.abs(seen - on_ring @ factors).max(1) < 10
+        near = np.abs(seen - on_border @ factors).max(1) < 10
     else:
         return np.clip(terms @ factors, 0, 255).reshape(height, width, 3), float(near.mean())
     return rgb_YX3, 0.0
-
-
-@lru_cache(maxsize=64)
-def _terms(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Terms of a quadratic surface for all pixels (Y * X, 6), and which pixels are the border."""
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    terms = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=-1).reshape(-1, 6)
-    reach = max(1, round(min(height, width) * 0.04))
-    ring = np.ones((height, width), dtype=bool)
-    ring[reach:-reach, reach:-reach] = False
-    return terms, np.flatnonzero(ring)
 
 
 def _ink(apart_N3: np.ndarray) -> tuple[float, float, float]:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from shopvl.vision.border import border_terms
 from shopvl.vision.lettering import Lettering, Place, laid_over, letterings
 from shopvl.vision.ocr import Word
 
@@ -30,6 +30,7 @@ _HUE = 5.0  # how far a shadow's colour may leave the background's hue, in grey 
 _DARKEST = 0.5  # a shadow leaves at least this share of the light
 _SAME = 30.0  # both ends of a row belong to one background when no channel differs more
 _CALM = 4.5  # grey levels of unevenness at the border below which the border may be enough
+_BORDER = 0.03  # of the shorter side
 _WIDEST_FRAME = 0.06  # of the shorter side
 _BUSY = 16.0  # grey levels of unevenness above which the border is no paper and no studio wall
 _UNDECIDED = 0.02  # share of pixels that may be shadow without GrabCut being asked
@@ -293,22 +294,10 @@ def _largest(channels: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.max(cv2.max(red, green), blue))
 
 
-@lru_cache(maxsize=32)
-def _ring(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Terms of a quadratic surface for all pixels (Y * X, 6) and for the border's, and which pixels those are."""
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    terms = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=-1).reshape(-1, 6)
-    reach = max(1, round(min(height, width) * 0.03))
-    border = np.ones((height, width), dtype=bool)
-    border[reach:-reach, reach:-reach] = False
-    border_pixels = np.flatnonzero(border)
-    return terms, terms[border_pixels], border_pixels
-
-
 def _border_surface(image: np.ndarray) -> tuple[np.ndarray, float, float]:
     """A smooth surface (Y, X, 3) through the border, its spread in grey levels, and the share of the border it fits."""
     height, width = image.shape[:2]
-    terms, on_border, border_pixels = _ring(height, width)
+    terms, on_border, border_pixels = border_terms(height, width, _BORDER)
     seen = image.reshape(-1, 3)[border_pixels]
     fitting = np.abs(seen - np.median(seen, axis=0)).max(axis=1) < 40
     stiff = np.diag([0.0, 1.0, 1.0, 4.0, 4.0, 4.0]).astype(np.float32)

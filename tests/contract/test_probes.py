@@ -9,7 +9,7 @@ import torch
 from by_heart import one_step
 from torch import Tensor
 
-from shopvl.batch import Batch
+from shopvl.batch import Batch, Words
 from shopvl.design.design import Design
 from shopvl.recipes import RECIPES, find
 from shopvl.recipes.capabilities import capabilities
@@ -189,18 +189,17 @@ def test_a_teacher_moves_in_its_own_step_alone(name: str, make_design, batch_of)
 
 @pytest.mark.parametrize("name", [name for name, recipe in TINY.items() if "match" in capabilities(recipe)])
 def test_padding_changes_no_judgement_of_a_pair(name: str, make_design, batch_of) -> None:
+    """A title among longer ones is judged as it is alone."""
     design = make_design(TINY[name])
     design.model.eval()
     batch = batch_of(design, 4)
     title = batch.texts["title"]
-    extra = max(0, TINY[name].text.max_tokens - title.ids_BT.shape[1])
-    longer = replace(
-        title,
-        ids_BT=torch.nn.functional.pad(title.ids_BT, (0, extra), value=design.tokenizer.pad_id),
-        real_BT=torch.nn.functional.pad(title.real_BT, (0, extra)),
-    )
+    short = int(title.real_BT.sum(1).argmin())
+    count = int(title.real_BT[short].sum())
+    assert count < title.ids_BT.shape[1]
+    alone = Words(ids_BT=title.ids_BT[[short], :count], real_BT=title.real_BT[[short], :count])
     with torch.inference_mode():
-        seen = design.model.picture(batch)
-        short, long = (design.model.match_score(words, *seen) for words in (title, longer))
-    assert not longer.real_BT.all()
-    torch.testing.assert_close(short, long, atol=1e-5, rtol=1e-4)
+        shown = design.model.picture(batch)
+        among = design.model.match_score(title, *shown)[[short]]
+        by_itself = design.model.match_score(alone, *(part[[short]] for part in shown))
+    torch.testing.assert_close(among, by_itself, atol=1e-5, rtol=1e-4)
