@@ -1,5 +1,7 @@
 """Optimal transport against an exact solver, alignment against plain loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -84,6 +86,18 @@ def test_alignment_is_true_pairs_less_false_pairs_without_special_words() -> Non
         plan = ipot(cost, torch.ones(1, 6, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool))
         expected += sign * float((plan * cost).sum())
     assert float(loss) == pytest.approx(expected / 3, abs=1e-5)
+
+
+def test_the_plan_carries_no_gradient() -> None:
+    """States are moved by the cost of a plan that stands still."""
+    out, batch = pairs([True, False])
+    states = replace(out.states, patches_BPD=out.states.patches_BPD.requires_grad_())
+    loss = WordPatchLoss(weight=1.0, special_ids=(2, 3), view=ShuffledPairs(0.5))(replace(out, states=states), batch)
+    (found,) = torch.autograd.grad(loss, states.patches_BPD)
+    cost = cosine_cost(states.patches_BPD, states.words_BTD)[:, :, 1:3]
+    plan = ipot(cost.detach(), torch.ones(2, 6, dtype=torch.bool), torch.ones(2, 2, dtype=torch.bool))
+    (expected,) = torch.autograd.grad(((plan * cost).sum((1, 2)) * torch.tensor([1, -1])).mean(), states.patches_BPD)
+    torch.testing.assert_close(found, expected)
 
 
 def test_matching_is_binary_cross_entropy() -> None:
