@@ -48,7 +48,6 @@ def pretrain(
 
     Example: shopvl pretrain experiments/tri-clip-mini.yaml --out runs/tri-clip
     """
-    from dataclasses import replace
 
     from shopvl.data.training_rows import TrainingCache
     from shopvl.training.experiment import Experiment, read_experiment
@@ -58,7 +57,7 @@ def pretrain(
     if experiment is not None:
         plan = read_experiment(experiment)
         if minutes is not None:
-            plan = replace(plan, minutes=minutes, epochs=None)
+            plan = plan.with_budget(minutes=minutes)
     elif data is None:
         raise ShopvlError("pretrain wants an experiment file, or --data with a catalog; neither was given")
     else:
@@ -142,7 +141,7 @@ def _experiment_of(file: Path, minutes: float | None, corrections: Path | None) 
     if not experiment.start:
         raise ShopvlError(f"{file} has no start; name the pretrained model folder that tuning begins with")
     if minutes is not None:
-        experiment = replace(experiment, minutes=minutes, epochs=None)
+        experiment = experiment.with_budget(minutes=minutes)
     if corrections is not None:
         experiment = replace(experiment, corrections=str(corrections))
     return experiment

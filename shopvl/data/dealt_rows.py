@@ -7,9 +7,11 @@ import random
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from filelock import FileLock
 
 from shopvl.catalog.cells import folded
 from shopvl.data.rows import Row
@@ -17,7 +19,7 @@ from shopvl.data.training_rows import SOURCE, TrainingCache
 from shopvl.errors import CatalogError
 
 OF_THE_PICTURE = ("image", "bare", "printed")  # columns that go where the picture goes
-FOLDER, ROWS = "dealt", "rows.arrow"
+ROWS = "rows.arrow"
 ROWS_PER_GROUP = 1024
 
 
@@ -27,17 +29,23 @@ def dealt_rows(rows: TrainingCache, seed: int) -> TrainingCache:
     Title, queries, category and attributes of a product stay together. Dealt once. Raises CatalogError where most rows
     have one title, so that there are not enough others.
     """
-    folder = rows.folder / FOLDER
+    folder = rows.folder / f"dealt-{seed}"
     source = json.loads((rows.folder / SOURCE).read_text("utf-8")) | {"dealt": seed}
     stamp = folder / SOURCE
-    if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
-        return TrainingCache(folder)
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not (stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source):
+            _write(rows, folder, seed)
+            stamp.write_text(json.dumps(source), "utf-8")  # last: a run killed before this line deals anew
+    return TrainingCache(folder)
+
+
+def _write(rows: TrainingCache, folder: Path, seed: int) -> None:
     titles = [title for frame in rows.batches() for title in frame["title"].to_list()]
     givers = list(range(len(rows)))
     paired = np.flatnonzero(rows.has("image") & rows.has("title")).tolist()
     for taker, giver in _deal(paired, titles, seed).items():
         givers[taker] = giver
-    folder.mkdir(exist_ok=True)
     with pa.memory_map(str(rows.folder / ROWS)) as file:
         schema = pa.ipc.open_file(file).schema
     with pa.OSFile(str(folder / ROWS), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
@@ -46,8 +54,6 @@ def dealt_rows(rows: TrainingCache, seed: int) -> TrainingCache:
             dealt = [_with_picture(rows[taker], rows[givers[taker]]) for taker in numbers]
             writer.write_batch(pa.RecordBatch.from_pylist(dealt, schema=schema))
     shutil.copyfile(rows.folder / "rejects.json", folder / "rejects.json")
-    stamp.write_text(json.dumps(source), "utf-8")  # last: a run killed before this line deals anew
-    return TrainingCache(folder)
 
 
 def _deal(numbers: Sequence[int], titles: Sequence[str], seed: int) -> dict[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import random
@@ -149,14 +150,7 @@ def training_rows(
     text laid over them is painted out here, and words on products are kept; `notes.json` says which pictures could not
     be read. Raises CatalogError where no row is usable.
     """
-    source = {
-        "digest": catalog.digest(),
-        "split": catalog.split,
-        "log": None if log is None else int(log.table.hash_rows().sum()),
-        "words": None if reader is None else reader.version(),
-        "columns": _COLUMNS.names,
-        "inputs": [list(inputs) for inputs in row_inputs],
-    }
+    source = _source(catalog, log, reader, row_inputs)
     stamp = folder / SOURCE
     if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
         return TrainingCache(folder)
@@ -189,6 +183,27 @@ def training_rows(
         )
     stamp.write_text(json.dumps(source), "utf-8")  # last: a run killed before this line prepares anew
     return rows
+
+
+def source_digest(
+    catalog: Catalog, log: QueryLog | None, reader: PictureReader | None, row_inputs: Sequence[tuple[Modality, ...]]
+) -> str:
+    """A name for the rows that `training_rows` makes of these: equal for equal rows."""
+    told = json.dumps(_source(catalog, log, reader, row_inputs), sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _source(
+    catalog: Catalog, log: QueryLog | None, reader: PictureReader | None, row_inputs: Sequence[tuple[Modality, ...]]
+) -> dict[str, Any]:
+    return {
+        "digest": catalog.digest(),
+        "split": catalog.split,
+        "log": None if log is None else int(log.table.hash_rows().sum()),
+        "words": None if reader is None else reader.version(),
+        "columns": _COLUMNS.names,
+        "inputs": [list(inputs) for inputs in row_inputs],
+    }
 
 
 def _usable(

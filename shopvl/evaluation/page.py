@@ -29,11 +29,12 @@ from shopvl.evaluation.evaluate import (
     retrieval,
 )
 from shopvl.evaluation.groups import against_scores, familiarity_scores, group_scores, grouping
+from shopvl.evaluation.language import language_scores, reads_titles_alone, titles_of
 from shopvl.evaluation.outputs import ModelOutputs, PropertyAnswers, run_model
 from shopvl.evaluation.resplits import Resplit, resplit_scores
 from shopvl.evaluation.trust_page import trust_sections
 from shopvl.files import atomic_write
-from shopvl.inference.pair_scorer import ITM_PROTOCOL, Matcher, has_itm_head, itm_retrieval
+from shopvl.inference.pair_scorer import ITM_PROTOCOL, QUERIES, Matcher, has_itm_head, itm_retrieval
 from shopvl.metrics.calibration import risk_coverage
 from shopvl.reporting.page import Figure, FoundProduct, Line, Page, Verdict
 from shopvl.reporting.rendering import THUMBNAIL_PX
@@ -63,6 +64,8 @@ def evaluate(
     by: Sequence[str] = (),
     against: Catalog | None = None,
     resplit: Resplit | None = None,
+    learned_from: Catalog | None = None,
+    match_queries: int = QUERIES,
     seed: int = 0,
     report: Callable[[int], None] = lambda rows: None,
 ) -> Evaluated:
@@ -71,7 +74,9 @@ def evaluate(
     `metrics.json`, `confusions.csv`, `outcomes.json` and `risk_coverage.json` are for machines, `report.html` and
     `samples/` for people. Products are grouped by the columns `by`, and by language where the catalog has it. `against`
     holds products that are of none of the model's categories: nothing that is accepted about them is right. With
-    `resplit`, thresholds are also chosen and tried on parts of the rows.
+    `resplit`, thresholds are also chosen and tried on parts of the rows. A matching head ranks lists of 101 for
+    `match_queries` titles and as many pictures. A model of titles alone is compared with a trigram of the titles of
+    `learned_from`.
 
     Raises CatalogError for a column that the catalog has not.
     """
@@ -80,7 +85,8 @@ def evaluate(
     others = None if against is None else run_model(design, against, truth=lambda row, name, ontology: UNKNOWN)
     retrieval_scores = retrieval(outputs, seed=seed)
     if has_itm_head(design) and outputs.complete:
-        retrieval_scores |= itm_retrieval(Matcher(design, catalog, bfloat16=bf16_is_fast()), seed=seed)
+        matcher = Matcher(design, catalog, bfloat16=bf16_is_fast())
+        retrieval_scores |= itm_retrieval(matcher, queries=match_queries, seed=seed)
     figures = {
         "model": design.name,
         "data": catalog.path.name,
@@ -92,6 +98,8 @@ def evaluate(
         "groups": group_scores(design, outputs, by),
         "familiarity": familiarity_scores(outputs, others),
     }
+    if learned_from is not None and reads_titles_alone(design):
+        figures["language"] = language_scores(design, titles_of(learned_from), titles_of(catalog), seed=seed)
     if against is not None and others is not None:
         figures["against"] = {"data": against.path.name, "data_digest": against.digest(), **against_scores(others)}
     if resplit is not None and design.labels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 Tokens = Sequence[int]
 Gram = tuple[int, ...]
@@ -33,6 +34,26 @@ class Trigram:
         for level in reversed(self.levels):
             result = level.probability(token, (*before[:1], *before)[-2:], result)
         return result
+
+    def likeliest(self, before: Tokens) -> int:
+        """The token seen most often after as many of the last two as were seen; of equals the least."""
+        for level, after in zip(self.levels, self._after, strict=True):
+            known = (*before[:1], *before)[-2:]
+            history = known[len(known) - level.length :] if len(known) >= level.length else None
+            if history in after:
+                return after[history]
+        raise AssertionError("the shortest history is known")
+
+    @cached_property
+    def _after(self) -> list[dict[Gram, int]]:
+        """By level: what follows each history most often."""
+        tables = []
+        for level in self.levels:
+            best: dict[Gram, tuple[int, int]] = {}
+            for gram, count in level.counts.items():
+                best[gram[:-1]] = max(best.get(gram[:-1], (0, 0)), (count, -gram[-1]))
+            tables.append({history: -token for history, (_, token) in best.items()})
+        return tables
 
     def surprise(self, text: Tokens) -> float:
         """Nats of all tokens but the first, which is given."""

@@ -27,11 +27,11 @@ from shopvl.tracking import Tracker, tracked
 from shopvl.tracking.journal import count_unsent, read_sent
 from shopvl.tracking.store import RunStore, chosen_store, is_installed
 from shopvl.training.experiment import Experiment, Shop, Tune
-from shopvl.training.pretraining import DESIGN, SUMMARY, machine_parameters, pretrain
+from shopvl.training.pretraining import DESIGN, ROWS, SUMMARY, machine_parameters, pretrain
 from shopvl.training.stages import finish
 
 Report = Callable[..., None]  # stage, share done, a line of figures
-STATE, MODEL, SCORES, SERVED = "run.json", "model", "scores", "served"
+STATE, MODEL, SCORES, SERVED, SHOPS = "run.json", "model", "scores", "served", "shops"
 CELL_TAG, SEED_TAG, REPEATS_TAG = "shopvl.cell", "shopvl.seed", "shopvl.repeats"
 TIMED = ("products_per_second", "train_seconds", "core_seconds")  # metrics that no two runs have alike
 WATCHED = ("versions", "precision", "device", "mlflow.source.git.commit", "shopvl.code.dirty")
@@ -60,17 +60,20 @@ def run_grid(cells: Sequence[Cell], out: Path, uri: str | None = None, report: R
             with FileLock(folder / ".lock", blocking=False):
                 state = "done before" if _is_done(folder, cell.experiment) else "done"
                 if state == "done":
-                    run_cell(cell, folder, store, out / "shops", report)
+                    run_cell(cell, folder, store, out, report)
                 yield Outcome(cell, state, json.loads((folder / STATE).read_text("utf-8"))["score"])
         except Timeout:
             yield Outcome(cell, "in another process")
 
 
 def run_cell(
-    cell: Cell, folder: Path, uri: str, shops: Path, report: Report, tags: Mapping[str, str] | None = None
+    cell: Cell, folder: Path, uri: str, shared: Path, report: Report, tags: Mapping[str, str] | None = None
 ) -> Design:
-    """One run: `model/` (the design), `scores/` (metrics.json, report.html, ...) and `served/` (for MLflow)."""
-    experiment = _with_data(cell.experiment, shops, report)
+    """One run: `model/` (the design), `scores/` (metrics.json, report.html, ...) and `served/` (for MLflow).
+
+    What runs of one grid have in common stands below `shared`: `shops/` and `rows/`, which are prepared once.
+    """
+    experiment = _with_data(cell.experiment, shared / SHOPS, report)
     resolved = cell.experiment if cell.experiment.shop else experiment.resolved()
     data_digests = digests(experiment)
     with tracked(experiment.name, cell.name, folder, uri) as tracker:
@@ -91,11 +94,18 @@ def run_cell(
             }
         )
         use_split = partial(_tracked_split, experiment, tracker, data_digests["catalog"])
-        design = _train_stages(experiment, folder, tracker, report, use_split)
+        design = _train_stages(experiment, folder, shared / ROWS, tracker, report, use_split)
         test = use_split(experiment.evaluate_on, "evaluation")
         total = test.count()
         scores = folder / SCORES
-        figures = evaluate(design, test, scores, seed=0, report=lambda rows: report("evaluate", rows / total)).figures
+        figures = evaluate(
+            design,
+            test,
+            scores,
+            learned_from=open_catalog(experiment.catalog_path(), split=experiment.split),
+            match_queries=experiment.match_queries,
+            report=lambda rows: report("evaluate", rows / total),
+        ).figures
         score = mean_accuracy(figures)
         tracker.metrics(flat(figures, experiment.evaluate_on))
         if score is not None:
@@ -112,6 +122,7 @@ def run_cell(
 def _train_stages(
     experiment: Experiment,
     folder: Path,
+    rows: Path,
     tracker: Tracker,
     report: Report,
     use_split: Callable[[str | None, str], Catalog],
@@ -119,15 +130,16 @@ def _train_stages(
     """The design after all stages that the experiment has, saved in `folder/model`."""
     train = use_split(experiment.split, "training")
     stage = folder / "pretrain"
-    design = pretrain(experiment, stage, report, tracker)
-    seconds = _seconds(stage)
+    design = pretrain(experiment, stage, report, tracker, rows)
+    seconds, cpu_seconds = _spent(stage)
     tune = experiment.tune or Tune()
     linear = experiment.tune is not None and tune.recipe == "linear"
     if experiment.tune is not None and not linear:
         start = str(stage / DESIGN)
         stage = folder / "tune"
-        design = pretrain(experiment.second_stage(tune, start), stage, report, tracker.within("tune"))
-        seconds += _seconds(stage)
+        design = pretrain(experiment.second_stage(tune, start), stage, report, tracker.within("tune"), rows)
+        more, cpu_more = _spent(stage)
+        seconds, cpu_seconds = seconds + more, cpu_seconds + cpu_more
     calibrated = experiment.calibrate_on is not None and (linear or bool(design.labels))
     finish(
         design,
@@ -140,13 +152,15 @@ def _train_stages(
         min_steps=tune.min_steps,
         fit=tune.linear_heads,
     )
-    cores = torch.get_num_threads() * machine_parameters()["processes"]
-    tracker.metrics({"parameters": design.parameter_count(), "train_seconds": seconds, "core_seconds": seconds * cores})
+    core_seconds = cpu_seconds * machine_parameters()["processes"]
+    tracker.metrics({"parameters": design.parameter_count(), "train_seconds": seconds, "core_seconds": core_seconds})
     return design
 
 
-def _seconds(stage: Path) -> float:
-    return float(json.loads((stage / SUMMARY).read_text("utf-8"))["seconds"])
+def _spent(stage: Path) -> tuple[float, float]:
+    """Seconds and processor seconds of training."""
+    summary = json.loads((stage / SUMMARY).read_text("utf-8"))
+    return float(summary["seconds"]), float(summary["cpu_seconds"])
 
 
 def _tracked_split(experiment: Experiment, tracker: Tracker, digest: str, split: str | None, context: str) -> Catalog:
@@ -265,9 +279,9 @@ def repeat(run_id: str, out: Path, uri: str | None = None, report: Report = prin
         raise TrackingError(f"run {run_id} was not made by `shopvl experiments run`, so it cannot be repeated")
     experiment = Experiment.from_dict(json.loads(before.params["experiment"]), f"experiment of run {run_id}")
     if experiment.epochs is None:
-        raise TrackingError(f"run {run_id} lasted {experiment.minutes} minutes, which no run repeats; give it epochs")
+        raise TrackingError(f"run {run_id} lasted {experiment.told_budget()}, which no run repeats; give it epochs")
     out.mkdir(parents=True, exist_ok=True)
-    now_digests = digests(_with_data(experiment, out / "shops", report))
+    now_digests = digests(_with_data(experiment, out / SHOPS, report))
     former_digests = json.loads(before.params["digests"])
     if now_digests != former_digests:
         changed = ", ".join(name for name in former_digests if former_digests[name] != now_digests.get(name))
@@ -277,7 +291,7 @@ def repeat(run_id: str, out: Path, uri: str | None = None, report: Report = prin
     folder = out / cell.name
     folder.mkdir(exist_ok=True)
     if not _is_done(folder, experiment):
-        run_cell(cell, folder, store.uri, out / "shops", report, {REPEATS_TAG: run_id})
+        run_cell(cell, folder, store.uri, out, report, {REPEATS_TAG: run_id})
     if (waiting := count_unsent(folder)) or (again := read_sent(folder).run_id) is None:
         raise TrackingError(f"{waiting} entries of the repetition did not reach {store.uri}; start this once more")
     after = store.run(again)

@@ -20,11 +20,12 @@ from shopvl.files import atomic_folder
 
 @dataclass(frozen=True)
 class Progress:
-    """Steps done and seconds spent training, over all the pieces of a run."""
+    """Steps done, and seconds and processor seconds spent training, over all the pieces of a run."""
 
     step: int = 0
     seconds: float = 0.0
     stage: int = 0  # the one whose optimizer is at work, counted from 0
+    cpu_seconds: float = 0.0  # of all threads of the process that trains; rows are prepared by another one
 
 
 def save_checkpoint(

@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from shopvl.errors import RecipeError
+from shopvl.inference.pair_scorer import QUERIES
 from shopvl.recipes import find
 from shopvl.recipes.family import SizeName
 from shopvl.recipes.parts import STRICT
@@ -66,8 +67,9 @@ class Experiment:
     adapt: Literal["full", "lora"] = "full"
     teachers: tuple[str, ...] = ()  # model folders that the objective `distil` learns from
     seed: int = 0
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    epochs: Annotated[float, Field(ge=0)] | None = None  # 0: the design stays as it began, a control
     minutes: Annotated[float, Field(gt=0)] | None = None
+    cpu_minutes: Annotated[float, Field(gt=0)] | None = None  # processor time of training, whatever else runs
     prompt_head: PromptHeadFit = Field(default_factory=PromptHeadFit)  # of a prompt-mask recipe, at the end
     contrast: bool = False  # the three-way contrast of query, title and image on top of the recipe's objectives
     without: tuple[str, ...] = ()  # what the recipe is to lack, to see what it brings: objectives or optional parts
@@ -76,6 +78,7 @@ class Experiment:
     tune: Tune | None = None
     calibrate_on: str | None = "val"  # None: not at all
     evaluate_on: str = "test"
+    match_queries: Annotated[int, Field(ge=1)] = QUERIES  # whose lists a matching head ranks, pair by pair: slow
 
     @classmethod
     def of_recipe(cls, recipe: Recipe, **fields: Any) -> Experiment:
@@ -117,16 +120,30 @@ class Experiment:
         return Path(path)
 
     def budget(self, steps_per_epoch: int) -> Budget:
-        """Epochs as steps, or minutes."""
+        """Epochs as steps, minutes, or minutes of processor time."""
         if self.epochs is not None:
-            return Budget(steps=max(1, round(self.epochs * steps_per_epoch)))
-        return Budget(minutes=self.minutes)
+            return Budget(steps=max(1, round(self.epochs * steps_per_epoch)) if self.epochs else 0)
+        return Budget(minutes=self.minutes, cpu_minutes=self.cpu_minutes)
+
+    def with_budget(
+        self, *, epochs: float | None = None, minutes: float | None = None, cpu_minutes: float | None = None
+    ) -> Experiment:
+        """The same for as long as that."""
+        return replace(self, epochs=epochs, minutes=minutes, cpu_minutes=cpu_minutes)
+
+    def told_budget(self) -> str:
+        """How long it trains, in words."""
+        if self.epochs is not None:
+            return f"{self.epochs} epochs"
+        return f"{self.minutes} minutes" if self.minutes else f"{self.cpu_minutes} minutes of processor time"
 
     def checked(self) -> Experiment:
         """This experiment, or a RecipeError."""
-        if (self.epochs is None) == (self.minutes is None):
-            given = "neither" if self.epochs is None else "both"
-            raise RecipeError(f"experiment {self.name!r} gives {given} of epochs and minutes; give exactly one")
+        budgets = ("epochs", "minutes", "cpu_minutes")
+        given = [name for name in budgets if getattr(self, name) is not None]
+        if len(given) != 1:
+            told = " and ".join(given) or "no budget"
+            raise RecipeError(f"experiment {self.name!r} gives {told}; give exactly one of {', '.join(budgets)}")
         if (self.catalog is None) == (self.shop is None):
             given = "neither" if self.catalog is None else "both"
             raise RecipeError(f"experiment {self.name!r} gives {given} of catalog and shop; give exactly one")
@@ -142,12 +159,10 @@ class Experiment:
     def second_stage(self, tune: Tune, start: str) -> Experiment:
         """The stage of a prompted `tune` as an experiment of its own, which starts from the design in that folder."""
         return replace(
-            self,
+            self.with_budget(epochs=tune.epochs),
             recipe=tune.recipe,
             start=start,
             adapt=tune.adapt,
-            epochs=tune.epochs,
-            minutes=None,
             changes=_laid_over(self.changes, tune.changes),
             without=(),
             tune=None,

@@ -125,7 +125,8 @@ class _Run:
         begin, end = span_of(self.design.recipe.stages, progress.stage)
         drawn = _Drawn(design, self.seed) if design.recipe.sample_objective else None
         further = _present(teacher=design.teacher, average=average)
-        saved_at = started = time.monotonic() - progress.seconds
+        started, cpu_started = time.monotonic() - progress.seconds, time.process_time() - progress.cpu_seconds
+        saved_at = time.monotonic()
         for batch in _batches(steps, progress.step, device):
             if (share := self.budget.share_done(progress)) >= end:
                 break
@@ -141,7 +142,12 @@ class _Run:
                 design.teacher.step(design.model)
             if average is not None:  # a smaller decay at first, or a random start would stay in the average for long
                 ema_update(average, design.model, min(schedule.average, (1 + progress.step) / (10 + progress.step)))
-            progress = replace(progress, step=progress.step + 1, seconds=agreed(time.monotonic() - started))
+            progress = replace(
+                progress,
+                step=progress.step + 1,
+                seconds=agreed(time.monotonic() - started),
+                cpu_seconds=agreed(time.process_time() - cpu_started),
+            )
             mean_losses = {name: self.accelerator.reduce(loss.detach(), "mean").item() for name, loss in losses.items()}
             self.log.write(progress, pace, mean_losses)
             self.on_step(progress, self.budget.share_done(progress), mean_losses)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from shopvl import __version__
 from shopvl.catalog.corrections import with_corrections
@@ -19,7 +20,7 @@ from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.data.dealt_rows import dealt_rows
 from shopvl.data.rows import Row, pairs, picture_reader
-from shopvl.data.training_rows import TrainingCache, training_rows
+from shopvl.data.training_rows import TrainingCache, source_digest, training_rows
 from shopvl.design.build import tokenizer_for
 from shopvl.design.design import Design, build
 from shopvl.errors import RecipeError
@@ -47,13 +48,15 @@ def pretrain(
     folder: Path,
     report: Report = lambda stage, share, line: None,
     tracker: Tracker | None = None,
+    shared_rows: Path | None = None,
 ) -> Design:
     """Run or resume the experiment in `folder`; the design is saved in `folder/design` and returned.
 
     Beside it: `rows/` (the usable rows and the rejects), `losses.jsonl`, `summary.json`, the newest checkpoint, and the
     tracked run, unless this is a part of the run of `tracker`. Under torchrun all processes train one design together;
-    the first of them writes.
+    the first of them writes. Runs that are given one folder of `shared_rows` prepare equal rows once, there.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     recipe = experiment.full_recipe()
     catalog = open_catalog(experiment.catalog_path(), split=experiment.split)
     corrections = experiment.path_of("corrections")
@@ -62,7 +65,8 @@ def pretrain(
     log_path = experiment.path_of("query_log")
     process_group = processes()
     with process_group.main_process_first():
-        rows = _rows(catalog, folder, None if log_path is None else QueryLog.read(log_path), report, recipe)
+        log = None if log_path is None else QueryLog.read(log_path)
+        rows = _rows(catalog, folder, log, report, recipe, shared_rows)
         _same_run(folder, experiment, rows.data_digest)
         if experiment.shuffle_pairs:
             rows = dealt_rows(rows, experiment.seed)
@@ -107,7 +111,7 @@ def _own_run(experiment: Experiment, folder: Path, rows: TrainingCache, design: 
                 "prompt_head": experiment.to_dict()["prompt_head"],
                 "size": experiment.size,
                 "seed": experiment.seed,
-                "budget": f"{experiment.epochs} epochs" if experiment.epochs else f"{experiment.minutes} minutes",
+                "budget": experiment.told_budget(),
                 "catalog": experiment.catalog,
                 "split": experiment.split,
                 "data_digest": rows.data_digest,
@@ -128,7 +132,8 @@ def _summary(design: Design, rows: TrainingCache, progress: Progress) -> dict[st
         "steps": progress.step,
         "epochs": progress.step / (len(rows) // batch_size),
         "seconds": progress.seconds,
-        "products_per_second": progress.step * batch_size / progress.seconds,
+        "cpu_seconds": progress.cpu_seconds,
+        "products_per_second": progress.step * batch_size / max(progress.seconds, 1e-9),
     }
 
 
@@ -244,7 +249,9 @@ def _same_run(folder: Path, experiment: Experiment, data_digest: str) -> None:
     note.write_text(json.dumps(identity, indent=1), "utf-8")
 
 
-def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report, recipe: Recipe) -> TrainingCache:
+def _rows(
+    catalog: Catalog, folder: Path, log: QueryLog | None, report: Report, recipe: Recipe, shared: Path | None
+) -> TrainingCache:
     total, seen = catalog.count(), 0
 
     def count(rows: int) -> None:
@@ -253,7 +260,12 @@ def _rows(catalog: Catalog, folder: Path, log: QueryLog | None, report: Report, 
         report("read", seen / max(total, 1), f"{seen} of {total} rows")
 
     reader = picture_reader() if recipe.reads else None
-    return training_rows(catalog, folder / ROWS, log, count, reader, recipe.row_inputs)
+    if shared is None:
+        return training_rows(catalog, folder / ROWS, log, count, reader, recipe.row_inputs)
+    own = shared / source_digest(catalog, log, reader, recipe.row_inputs)
+    own.mkdir(parents=True, exist_ok=True)
+    with FileLock(own / ".lock"):
+        return training_rows(catalog, own, log, count, reader, recipe.row_inputs)
 
 
 def texts_of_training(rows: TrainingCache, ontology: Ontology) -> Iterator[str]:

@@ -13,15 +13,18 @@ from shopvl.training.checkpoint import Progress
 
 @dataclass(frozen=True)
 class Budget:
-    """A run ends after a number of steps or of minutes of training; exactly one of them is given."""
+    """A run ends after a number of steps, minutes, or minutes of processor time; exactly one of them is given."""
 
     steps: int | None = None
     minutes: float | None = None
+    cpu_minutes: float | None = None
 
     def share_done(self, progress: Progress) -> float:
         """In [0, 1]; 1 means the run is over."""
-        limits = (progress.step, self.steps), (progress.seconds, self.minutes and 60 * self.minutes)
-        return min(1.0, *(done / limit for done, limit in limits if limit is not None))
+        if self.steps is not None:
+            return min(1.0, progress.step / self.steps) if self.steps else 1.0
+        limits = (progress.seconds, self.minutes), (progress.cpu_seconds, self.cpu_minutes)
+        return min(1.0, *(seconds / (60 * limit) for seconds, limit in limits if limit is not None))
 
 
 def rate(share_done: float, warmup_share: float) -> float:

@@ -178,3 +178,30 @@ def test_rate_climbs_then_falls_to_zero() -> None:
 def test_budget_by_minutes_counts_training_time() -> None:
     assert Budget(minutes=2).share_done(Progress(5, 60.0)) == pytest.approx(0.5)
     assert Budget(steps=10).share_done(Progress(20, 1.0)) == 1.0
+
+
+def test_budget_by_processor_time_does_not_count_waiting() -> None:
+    assert Budget(cpu_minutes=2).share_done(Progress(5, 6000.0, cpu_seconds=30.0)) == pytest.approx(0.25)
+
+
+def test_run_on_processor_time_ends_by_it_and_goes_on_counting(make_design, toy_rows, tmp_path: Path) -> None:
+    recipe = find("flip", "tiny")
+    half, whole = Budget(cpu_minutes=0.4 / 60), Budget(cpu_minutes=0.8 / 60)
+
+    def idle(*_: object) -> None:  # another process has the core
+        time.sleep(0.02)
+
+    first = train(make_design(recipe), toy_rows, tmp_path, budget=half, on_step=idle)
+    assert 0.4 <= first.cpu_seconds < 0.7 < first.seconds
+    again = train(make_design(recipe), toy_rows, tmp_path, budget=whole, on_step=idle)
+    assert 0.8 <= again.cpu_seconds < 1.2
+    assert again.step > first.step
+    told = [json.loads(line) for line in (tmp_path / "losses.jsonl").read_text("utf-8").splitlines()]
+    assert {line["stage"] for line in told} == {1, 2}  # stages end by it as well
+
+
+def test_no_epochs_leave_a_design_as_it_began(make_design, toy_rows, tmp_path: Path) -> None:
+    design = make_design(find("vit", "tiny"))
+    before = {name: tensor.clone() for name, tensor in design.model.state_dict().items()}
+    assert train(design, toy_rows, tmp_path, budget=Budget(steps=0)).step == 0
+    assert all(torch.equal(tensor, before[name]) for name, tensor in design.model.state_dict().items())
