@@ -52,3 +52,10 @@ def test_it_beats_single_tokens_on_text_that_has_an_order() -> None:
     held_out = [text() for _ in range(50)]
     nats = sum(map(model.surprise, held_out)) / sum(len(ids) - 1 for ids in held_out)
     assert 0.6 < nats < 1.3  # ln 2 a step and ln 20 at the first, END for sure: .9 at best
+
+
+def test_the_likeliest_goes_on_what_was_seen_with_as_many_before_as_were() -> None:
+    model = Trigram(TEXTS, 9)
+    assert model.likeliest([START, 2, 3]) == 4  # after 2 3, six times of eight
+    assert model.likeliest([START, 8, 6]) == 3  # 8 6 was never seen, 6 was
+    assert model.likeliest([START, 8, 7]) == model.likeliest([])  # neither 8 7 nor 7

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from filelock import FileLock
 from PIL import Image
 from torch.utils.data import Dataset
 
@@ -142,19 +143,44 @@ def training_rows(
     report: Callable[[int], None] = lambda count: None,
     reader: PictureReader | None = None,
     row_inputs: Sequence[tuple[Modality, ...]] = (MODALITIES,),
+    *,
+    shared: bool = False,
 ) -> TrainingCache:
     """Check every row once (picture decodes, title present) and store those in `folder` that have any of `row_inputs`.
 
     Queries of the `log` are added to those of the catalog's rows. Made again only if catalog or log changed.
     Pictures by URL or path are fetched here, so training needs neither network nor the original files. With a `reader`
     text laid over them is painted out here, and words on products are kept; `notes.json` says which pictures could not
-    be read. Raises CatalogError where no row is usable.
+    be read. Where the folder is `shared`, each kind of rows has a folder below it. Raises CatalogError where no row is
+    usable.
     """
-    source = _source(catalog, log, reader, row_inputs)
+    source = {
+        "digest": catalog.digest(),
+        "split": catalog.split,
+        "log": None if log is None else int(log.table.hash_rows().sum()),
+        "words": None if reader is None else reader.version(),
+        "columns": _COLUMNS.names,
+        "inputs": [list(inputs) for inputs in row_inputs],
+    }
+    if shared:
+        folder /= hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
     stamp = folder / SOURCE
-    if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
-        return TrainingCache(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not (stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source):
+            _write_rows(catalog, folder, log, report, reader, row_inputs)
+            stamp.write_text(json.dumps(source), "utf-8")  # last: a run killed before this line prepares anew
+    return TrainingCache(folder)
+
+
+def _write_rows(
+    catalog: Catalog,
+    folder: Path,
+    log: QueryLog | None,
+    report: Callable[[int], None],
+    reader: PictureReader | None,
+    row_inputs: Sequence[tuple[Modality, ...]],
+) -> None:
     rejects: list[RejectedRow] = []
     notes: list[RejectedRow] = []
     with pa.OSFile(str(folder / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, _COLUMNS) as writer:
@@ -174,36 +200,12 @@ def training_rows(
             writer.write_batch(pa.RecordBatch.from_pylist(good, schema=_COLUMNS))
     for name, listed in (("rejects", rejects), ("notes", notes)):
         (folder / f"{name}.json").write_text(json.dumps([vars(item) for item in listed], ensure_ascii=False), "utf-8")
-    rows = TrainingCache(folder)
-    if not len(rows):
+    if not len(TrainingCache(folder)):
         first = f", the first because {rejects[0].reason}" if rejects else ""
         raise CatalogError(
             f"no row of {catalog.path} can be trained on: {len(rejects)} were rejected{first}; "
             "`shopvl catalog check` lists every fault"
         )
-    stamp.write_text(json.dumps(source), "utf-8")  # last: a run killed before this line prepares anew
-    return rows
-
-
-def source_digest(
-    catalog: Catalog, log: QueryLog | None, reader: PictureReader | None, row_inputs: Sequence[tuple[Modality, ...]]
-) -> str:
-    """A name for the rows that `training_rows` makes of these: equal for equal rows."""
-    told = json.dumps(_source(catalog, log, reader, row_inputs), sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
-
-
-def _source(
-    catalog: Catalog, log: QueryLog | None, reader: PictureReader | None, row_inputs: Sequence[tuple[Modality, ...]]
-) -> dict[str, Any]:
-    return {
-        "digest": catalog.digest(),
-        "split": catalog.split,
-        "log": None if log is None else int(log.table.hash_rows().sum()),
-        "words": None if reader is None else reader.version(),
-        "columns": _COLUMNS.names,
-        "inputs": [list(inputs) for inputs in row_inputs],
-    }
 
 
 def _usable(

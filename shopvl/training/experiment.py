@@ -140,10 +140,10 @@ class Experiment:
     def checked(self) -> Experiment:
         """This experiment, or a RecipeError."""
         budgets = ("epochs", "minutes", "cpu_minutes")
-        given = [name for name in budgets if getattr(self, name) is not None]
-        if len(given) != 1:
-            told = " and ".join(given) or "no budget"
-            raise RecipeError(f"experiment {self.name!r} gives {told}; give exactly one of {', '.join(budgets)}")
+        told = [name for name in budgets if getattr(self, name) is not None]
+        if len(told) != 1:
+            found = " and ".join(told) or "no budget"
+            raise RecipeError(f"experiment {self.name!r} gives {found}; give exactly one of {', '.join(budgets)}")
         if (self.catalog is None) == (self.shop is None):
             given = "neither" if self.catalog is None else "both"
             raise RecipeError(f"experiment {self.name!r} gives {given} of catalog and shop; give exactly one")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 
 from shopvl import __version__
 from shopvl.catalog.corrections import with_corrections
@@ -20,7 +19,7 @@ from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.data.dealt_rows import dealt_rows
 from shopvl.data.rows import Row, pairs, picture_reader
-from shopvl.data.training_rows import TrainingCache, source_digest, training_rows
+from shopvl.data.training_rows import TrainingCache, training_rows
 from shopvl.design.build import tokenizer_for
 from shopvl.design.design import Design, build
 from shopvl.errors import RecipeError
@@ -260,12 +259,8 @@ def _rows(
         report("read", seen / max(total, 1), f"{seen} of {total} rows")
 
     reader = picture_reader() if recipe.reads else None
-    if shared is None:
-        return training_rows(catalog, folder / ROWS, log, count, reader, recipe.row_inputs)
-    own = shared / source_digest(catalog, log, reader, recipe.row_inputs)
-    own.mkdir(parents=True, exist_ok=True)
-    with FileLock(own / ".lock"):
-        return training_rows(catalog, own, log, count, reader, recipe.row_inputs)
+    where = shared or folder / ROWS
+    return training_rows(catalog, where, log, count, reader, recipe.row_inputs, shared=shared is not None)
 
 
 def texts_of_training(rows: TrainingCache, ontology: Ontology) -> Iterator[str]:

@@ -50,3 +50,14 @@ def test_products_of_one_title_cannot_be_told_apart(toy_table: Path, tmp_path: P
     rows = training_rows(open_catalog(table), tmp_path / "rows")
     with pytest.raises(CatalogError, match="5 of 5 rows have one title"):
         dealt_rows(rows, 0)
+
+
+def test_runs_that_share_a_folder_prepare_rows_once_for_each_kind(toy_table: Path, tmp_path: Path) -> None:
+    catalog = open_catalog(toy_table)
+    first = training_rows(catalog, tmp_path, shared=True)
+    written = (first.folder / "rows.arrow").stat().st_mtime_ns
+    assert training_rows(catalog, tmp_path, shared=True).folder == first.folder
+    assert (first.folder / "rows.arrow").stat().st_mtime_ns == written
+    titled = training_rows(catalog, tmp_path, row_inputs=(("title",),), shared=True)
+    assert titled.folder != first.folder
+    assert {folder.parent for folder in (first.folder, titled.folder)} == {tmp_path}

@@ -9,9 +9,19 @@ import torch
 from shopvl.batch import IGNORED, Batch, Words
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
-from shopvl.evaluation.language import by_model, by_trigram, foretold, pieces_of
+from shopvl.evaluation.language import (
+    by_model,
+    by_trigram,
+    foretold,
+    gaps_filled,
+    language_scores,
+    pieces_of,
+    reads_titles_alone,
+)
 from shopvl.inference.write import go_on
+from shopvl.metrics.trigram import Trigram
 from shopvl.models.generation import greedy
+from shopvl.objectives.masking import masked_words
 from shopvl.objectives.views import NextWordsView
 from shopvl.recipes import find
 
@@ -140,3 +150,28 @@ def test_perplexity_is_that_of_every_piece_and_the_end(gpt: Design) -> None:
     assert figures.as_dict()["perplexity"] == pytest.approx(np.exp(nats.sum() / pieces))
     trigram = by_trigram(gpt, TITLES, TITLES)
     assert (trigram < nats).all()  # it has learned them, the model has not
+
+
+def test_language_is_measured_beside_a_trigram(gpt: Design, roberta: Design, make_design) -> None:
+    figures = language_scores(gpt, TITLES, TITLES)
+    assert figures["perplexity"] == pytest.approx(foretold(gpt, TITLES, by_model(gpt, TITLES)).as_dict()["perplexity"])
+    assert 1 < figures["trigram_perplexity"] < figures["perplexity"]
+    assert set(language_scores(roberta, TITLES, TITLES)) == {"masked", "trigram_masked", "most_frequent_masked"}
+    assert reads_titles_alone(gpt)
+    assert not reads_titles_alone(make_design(find("vilt", "tiny")))
+
+
+def test_gaps_are_filled_as_often_as_a_loop_says(roberta: Design) -> None:
+    """With a head that always says one piece, what is told is that piece's share of the gaps."""
+    trigram = Trigram(pieces_of(roberta, TITLES), roberta.tokenizer.size)
+    view, generator = masked_words(roberta.recipe, roberta.tokenizer), torch.Generator().manual_seed(3)
+    targets = view(Batch(texts={"title": roberta.loader.words(TITLES)}), generator).texts["title"].targets_BT
+    hidden = targets[targets != IGNORED].tolist()
+    head = roberta.model.heads["words"]
+    before = head.bias.data.clone()
+    head.bias.data[hidden[0]] += 1e4
+    found = gaps_filled(roberta, trigram, TITLES, seed=3)
+    head.bias.data.copy_(before)
+    assert found["masked"] == pytest.approx(hidden.count(hidden[0]) / len(hidden))
+    assert found["most_frequent_masked"] == pytest.approx(hidden.count(trigram.likeliest(())) / len(hidden))
+    assert found["trigram_masked"] > found["most_frequent_masked"]

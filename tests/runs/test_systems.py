@@ -81,7 +81,7 @@ def test_systems_are_run_and_told(tmp_path: Path) -> None:
     own, control, lacking = (runs[label][metric] for label in RUNS)
     (row,) = [line for line in told.splitlines() if line.startswith("| tri-clip |") and "from the picture" in line]
     minutes = float(row.split("|")[2])
-    assert 0 < minutes < 5
+    assert 0 <= minutes < 5
     assert row.split("| category from the picture |")[1] == (
         f" {own:.3f} | on shuffled pairs: {control:.3f} | {'yes' if own >= control + 0.1 else 'no'} "
         f"| without queries: {lacking:.3f} |"
