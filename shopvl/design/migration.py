@@ -60,7 +60,11 @@ RENAMED: dict[int, tuple[tuple[str, str], ...]] = {
 ONCE_ALWAYS: dict[int, tuple[str, ...]] = {5: ("model.heads.match.", "model.heads.words.")}
 
 # what came later, by the last format whose folders may lack it; untrained, it changes nothing
-CAME_AFTER: dict[int, tuple[str, ...]] = {6: ("model.heads.match.norm.",)}
+CAME_AFTER: dict[int, tuple[str, ...]] = {
+    6: tuple(
+        f"model.heads.match.{part}." for part in ("norm", "title_norm", "picture_norm", "title_map", "picture_map")
+    )
+}
 
 
 def current_name(name: str, written: int = 0) -> str:

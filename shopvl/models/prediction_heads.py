@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, Batch, Pictures, Prediction, Words, require
+from shopvl.models.attention import mean_of_real
 from shopvl.models.inputs import CellInput, KaleidoInput, MapCells, PatchEmbedding, RegionInput, WordEmbedding
 
 PictureInput = PatchEmbedding | MapCells | CellInput
@@ -65,26 +66,41 @@ class PredictionHead(nn.Module):
 
 
 class MatchHead(PredictionHead):
-    """Whether picture and title belong together, from the state of the whole, centred and scaled over the pairs.
+    """Whether picture and title belong together: from the state of the whole, and from how far the mean state of the
+    words fits that of the patches, each centred and scaled over the pairs.
 
-    In a model that begins with random weights hardly 1% of that state's energy differs from pair to pair; the rest, the
-    same for all, drowns the head's gradient in noise, and it stays at chance for long. A batch norm without weights of
-    its own (arXiv:1502.03167) takes it away; untrained, and in use, it is a constant shift and scale.
+    In a model that begins with random weights hardly 1% of these states' energy differs from pair to pair; the rest,
+    the same for all, drowns the head's gradient in noise, and it stays at chance for long. A batch norm without weights
+    of its own (arXiv:1502.03167) takes it away; untrained, and in use, it is a constant shift and scale. And one state
+    tells nothing of a pair before attention has learned to compare: a bilinear form of two (low-rank, arXiv:1610.04325)
+    has a gradient from the first step on. It begins at zero.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(width, affine=False)
         self.map = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
+        self.title_norm, self.picture_norm = (nn.BatchNorm1d(width, affine=False) for _ in range(2))
+        self.title_map, self.picture_map = (nn.Linear(width, width, bias=False) for _ in range(2))
+        nn.init.zeros_(self.picture_map.weight)
 
     def forward(self, seen: Fused) -> Mapping[str, Prediction]:
         """`match`, where pairs were shuffled."""
         true_B = seen.batch.is_match_B
-        return {} if true_B is None else {"match": Prediction(made=self.logit(seen.whole_BD), true=true_B)}
+        if true_B is None:
+            return {}
+        kept_BP = require(seen.batch.pictures, "pictures", by="the match head").kept_BP
+        if kept_BP is None:
+            kept_BP = torch.ones(seen.patches_BPD.shape[:2], dtype=torch.bool, device=true_B.device)
+        words = (seen.words_BTD, seen.batch.texts["title"].real_BT)
+        return {"match": Prediction(made=self.logit(seen.whole_BD, words, (seen.patches_BPD, kept_BP)), true=true_B)}
 
-    def logit(self, whole_BD: Tensor) -> Tensor:
-        """(B,); > 0: they do."""
-        return self.map(self.norm(whole_BD.float())).squeeze(-1).float()
+    def logit(self, whole_BD: Tensor, words: tuple[Tensor, Tensor], patches: tuple[Tensor, Tensor]) -> Tensor:
+        """(B,); > 0: they do. Words are their states (B, T, D) and which are real (B, T), and so are patches."""
+        title_BD = self.title_map(self.title_norm(mean_of_real(*words).float()))
+        picture_BD = self.picture_map(self.picture_norm(mean_of_real(*patches).float()))
+        fit_B = (title_BD * picture_BD).float().sum(-1) / title_BD.shape[1] ** 0.5
+        return self.map(self.norm(whole_BD.float())).squeeze(-1).float() + fit_B
 
 
 class _TitleHead(PredictionHead):

@@ -139,7 +139,9 @@ class SingleStreamModel(SharedSpaceModel):
         )
         head = self.heads["match"]
         assert isinstance(head, MatchHead)
-        return head.logit(self._whole(states_BND[:, :T], states_BND[:, T:], title.real_BT))
+        words_BTD, patches_BPD = states_BND[:, :T], states_BND[:, T:]
+        whole_BD = self._whole(words_BTD, patches_BPD, title.real_BT)
+        return head.logit(whole_BD, (words_BTD, title.real_BT), (patches_BPD, kept_BP))
 
     def begin(self, batch: Batch) -> tuple[Begun, LineWriter]:
         """The batch read, whose titles are what is written so far, without an end; and how they go on.

@@ -83,7 +83,10 @@ class TextCrossModel(DualEncoderModel):
         return self._match_logit(title_BTD, title.real_BT, cells_BPD, kept_BP) + cosine_B
 
     def _match_logit(self, title_BTD: Tensor, real_BT: Tensor, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:
-        logit_B: Tensor = self.heads["match"].logit(self._fused(title_BTD, real_BT, cells_BPD, kept_BP)[:, 0])
+        fused_BTD = self._fused(title_BTD, real_BT, cells_BPD, kept_BP)
+        head = self.heads["match"]
+        assert isinstance(head, MatchHead)
+        logit_B = head.logit(fused_BTD[:, 0], (fused_BTD, real_BT), (cells_BPD, kept_BP))
         return logit_B
 
     def _fused(self, title_BTD: Tensor, real_BT: Tensor, cells_BPD: Tensor, kept_BP: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ ALBEF = Family(
         source="ALBEF (arXiv:2107.07651)",
         differs="equal titles are positives, in the batch and in the memory (as in FashionSAP); a third view, the "
         "query; towers are read out by their mean, not by class tokens; pictures of 224 px, not 256; pairs are ranked "
-        "by match logit and scaled cosine together; matching reads its state batch-normed; at mini a residual net for "
+        "by match logit and scaled cosine together; matching reads its state batch-normed, and how far mean words fit "
+        "mean patches; at mini a residual net for "
         "thumbnails is the image tower, blocks are pre-norm, and nothing is pretrained",
     ),
     at_tiny={"image": FLIP.tiny.image},

@@ -29,7 +29,7 @@ FASHIONBERT = Family(
         differs="patches that show product are hidden, about a tenth of all, not any; matching is judged on whole "
         "pairs, in a pass of its own; as many words are hidden as the share says, not ten at most; at mini blocks are "
         "pre-norm and all begins from nothing, the net over patches as well, so that what is guessed is what it makes "
-        "of them at that step; matching reads its state batch-normed",
+        "of them at that step; matching reads its state batch-normed, and how far mean words fit mean patches",
     )
 )
 
@@ -57,6 +57,6 @@ KALEIDO_BERT = Family(
         "with the cells they look at most in this model's own last block, not in a captioner trained apart; matching "
         "is judged on whole pairs, in a pass of its own; one map guesses grey and blank cells alike; at mini blocks "
         "are pre-norm and all begins from nothing, the net over cells as well, so that what is to be guessed changes; "
-        "matching reads its state batch-normed",
+        "matching reads its state batch-normed, and how far mean words fit mean patches",
     )
 )

@@ -33,7 +33,7 @@ _CLASSES = (
     "those that a printed word names"
 )
 _NOTHING = (
-    "matching reads its state batch-normed; "
+    "matching reads its state batch-normed, and how far mean words fit mean patches; "
     "at mini blocks are pre-norm and all begins from nothing, the net over regions as well, so that what is to be "
     "guessed changes"
 )

@@ -42,7 +42,8 @@ VILT = Family(
         source="ViLT (arXiv:2102.03334)",
         differs="fixed picture size instead of up to 200 sampled patches; no class token of the picture; word pieces "
         "learned from the catalog, whose vectors begin from nothing, not BERT's; no RandAugment, whose colour jitter "
-        "would change the colour asked for; matching reads its state batch-normed; at mini all begins from nothing",
+        "would change the colour asked for; matching reads its state batch-normed, and how far mean words fit mean "
+        "patches; at mini all begins from nothing",
     )
 )
 
@@ -71,7 +72,8 @@ PIXEL_BERT = Family(
         source="Pixel-BERT (arXiv:2004.00849)",
         differs="pictures of a fixed 448 px, whose 196 cells are not pooled once more; half of them, about the "
         "paper's 100, enter while training; cells have learned positions; one AdamW for the net and the "
-        "transformer; matching reads its state batch-normed; at mini blocks are pre-norm and all begins from nothing",
+        "transformer; matching reads its state batch-normed, and how far mean words fit mean patches; at mini blocks "
+        "are pre-norm and all begins from nothing",
     ),
     at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3)},
 )

@@ -1,4 +1,5 @@
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -180,7 +181,8 @@ def test_a_matching_head_is_measured_beside(make_design, toy_catalog, tmp_path: 
     from shopvl.inference import pair_scorer
 
     itm_retrieval = pair_scorer.itm_retrieval
-    monkeypatch.setattr(page, "itm_retrieval", lambda matcher, seed: itm_retrieval(matcher, others=20, seed=seed))
+    shorter = partial(itm_retrieval, others=20)
+    monkeypatch.setattr(page, "itm_retrieval", shorter)
     page = evaluate(make_design(find("vilt", "tiny")), toy_catalog, tmp_path).page
     scores = json.loads((tmp_path / "metrics.json").read_text())["retrieval"][pair_scorer.ITM_PROTOCOL]
     assert scores["text_to_image"]["gallery"] == 21
