@@ -75,7 +75,9 @@ FORMAT_5 = {
 @pytest.mark.parametrize("name", FORMAT_5)
 def test_a_folder_of_format_5_opens_with_its_name_and_computes_the_same(name, make_design, batch_of, tmp_path) -> None:
     design = make_design(find(name, "tiny"))
-    for number, parameter in enumerate(design.model.parameters()):  # no two alike
+    for number, (part, parameter) in enumerate(design.model.named_parameters()):  # no two alike
+        if may_lack(f"model.{part}", 5):  # those that came later are as a new model has them
+            continue
         parameter.data.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
     design.save(tmp_path)
     as_format(5, tmp_path)
