@@ -86,6 +86,7 @@ class Design:
     )  # margins (inference/looks.py); {}: look twice
     familiarity: dict[str, Familiarity] = field(default_factory=dict)  # by input; without one every input is familiar
     reader: PictureReader | None = None
+    source: Design | None = None  # of one made ready for use (`in_use`): the design as it was trained
 
     @property
     def loader(self) -> Collator:
@@ -180,6 +181,7 @@ class Design:
         pictures are of another size here (ViT, arXiv:2010.11929). A cloze head's terms of single answers are copied for
         the values that both ontologies have.
         """
+        other = other.source or other
         theirs = other.model.state_dict() | resampled_positions(self.model, other.model)
         own = self.model.state_dict()
         shared = [
@@ -265,6 +267,8 @@ class Design:
         return sum(p.numel() for module in modules for p in module.parameters())
 
     def _tensors(self) -> dict[str, Tensor]:
+        if self.source is not None:
+            return self.source._tensors()
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         if self.heads is not None:
             tensors |= {f"heads.{name}": tensor for name, tensor in self.heads.state_dict().items()}

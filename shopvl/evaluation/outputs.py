@@ -20,6 +20,7 @@ from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.data.judging import holds, is_within, true_value
 from shopvl.data.rows import RejectedRow, Row
 from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.tag_rows import HeadAnswers
@@ -99,6 +100,7 @@ def run_model(
 
     `truth` is what answers are judged by. Raises CatalogError if no row can be read.
     """
+    design = in_use(design)
     outputs, answers = ModelOutputs(), HeadAnswers(design) if design.labels else None
     looks: dict[str, list[np.ndarray]] = defaultdict(list)
     twice = 0

@@ -17,6 +17,7 @@ from shopvl.catalog.ontology import Fact, Ontology, Property
 from shopvl.catalog.queries import facts_by_name, says
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN, Reason
 from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError
 from shopvl.inference.encode import encoded, prepare
 from shopvl.inference.tag_rows import HeadAnswers
@@ -183,14 +184,13 @@ class Product:
             "category_path": None,
             "attributes": None,
         }
+        self.answers = answers or HeadAnswers(in_use(design))
+        self.design = design = self.answers.design
         ready = prepare(design.loader, [row], Path(), MODALITIES)
         for reject in ready.rejects.values():
             raise CatalogError(f"nothing can be asked of this product: {reject.reason}")
         (group,) = ready.groups
         (self.usable,) = group.items
-        self.design = design
-        self.answers = answers or HeadAnswers(design)
-        design.model.eval()
         self.item = encoded(design, group.items, group.batch, self.answers.read)
 
     @property

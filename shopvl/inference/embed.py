@@ -10,6 +10,7 @@ import pyarrow as pa
 from shopvl.catalog.readers import Catalog
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
 from shopvl.files import REJECTS, Table
 from shopvl.inference.encode import encode
 from shopvl.recipes.capabilities import require_capability
@@ -24,6 +25,7 @@ def embed(
     a shared space.
     """
     require_capability(design.recipe, "embed")
+    design = in_use(design)
     embedded = rejected = 0
     vector = pa.list_(pa.float32())
     schema = pa.schema([("product_id", pa.string()), ("image", vector), ("title", vector), ("model", pa.string())])

@@ -27,6 +27,7 @@ from shopvl.catalog.vocabulary import (
 )
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
 from shopvl.errors import DesignError
 from shopvl.inference.calibrate import conflict_score
 from shopvl.inference.decide import ANSWERED, Rules, calibrations_of, decide
@@ -52,6 +53,7 @@ def tags_of(
     precision: float = DEFAULT_PRECISION,
 ) -> Iterator[RejectedRow | list[dict[str, Any]]]:
     """One tag per product and property for the rows of the frames; or a reject. For whole catalogs see `tag`."""
+    design = in_use(design)
     answers = HeadAnswers(design) if design.labels else ZeroShotAnswers(design)
     for item in encode(design, frames, root, use, answers.read):
         yield item if isinstance(item, RejectedRow) else answers.rows(item, precision)

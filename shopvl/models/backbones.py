@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 from safetensors import SafetensorError
-from timm.layers import BatchNormAct2d
-from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from shopvl.batch import Words
 from shopvl.errors import DesignError
@@ -60,17 +56,6 @@ class TimmTower(LookingTower):
         features = self.net.forward_features(scaled.contiguous(memory_format=torch.channels_last))
         tokens = features.flatten(2).transpose(1, 2) if features.ndim == 4 else features
         return self.net.forward_head(features), [tokens]
-
-    def fold(self) -> None:
-        """Fold each batch norm into the convolution before it, if the net is an EfficientNet. Cannot be undone."""
-        if not isinstance(self.net, EfficientNet):
-            return  # of other nets it is not known that a norm listed after a convolution is also applied after it
-        for part in list(self.net.modules()):
-            children = list(part.named_children())
-            for (name, conv), (norm_name, norm) in pairwise(children):
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, BatchNormAct2d):
-                    setattr(part, name, fuse_conv_bn_eval(conv, norm))
-                    setattr(part, norm_name, norm.act)
 
 
 def _has_fixed_size(name: str) -> bool:

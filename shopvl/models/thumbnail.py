@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from shopvl.models.small_maps import SmallMapConv
 from shopvl.models.two_crop import LookingTower, TowerOutput
@@ -48,16 +47,6 @@ class ThumbnailNet(LookingTower):
             x_BCYX = layer(x_BCYX)
         maps = [*maps, x_BCYX][-len(self.token_widths) :]
         return x_BCYX.mean((2, 3)), [x.flatten(2).transpose(1, 2) for x in maps]
-
-    def fold(self) -> None:
-        """Fold each batch norm into the convolution before it, which caches its kernel's parts. Cannot be undone."""
-        for part in list(self.modules()):
-            for name, pair in list(part.named_children()):
-                match list(pair.children()):
-                    case [SmallMapConv() as conv, nn.BatchNorm2d() as norm]:
-                        folded = fuse_conv_bn_eval(conv, norm)
-                        folded.cache_parts()
-                        setattr(part, name, folded)
 
 
 class ResidualBlock(nn.Module):

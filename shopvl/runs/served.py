@@ -15,6 +15,7 @@ from mlflow.pyfunc import PythonModel
 from shopvl.catalog.schema import FRAME_SCHEMA
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
 from shopvl.inference.tag_rows import tags_of
 
 ROOT = "SHOPVL_IMAGE_ROOT"  # pictures by path are read from below this folder only, and not at all where it is not set
@@ -29,7 +30,7 @@ class Tagger(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Open the design that came with the model."""
-        self.design = Design.from_pretrained(context.artifacts["design"])
+        self.design = in_use(Design.from_pretrained(context.artifacts["design"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One row per product and property."""

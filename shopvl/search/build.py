@@ -18,6 +18,7 @@ from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.data.rows import RejectedRow, pairs
 from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.files import exclusive_lock
 from shopvl.inference.encode import Encoded, encode
@@ -120,6 +121,7 @@ def _version(out: Path) -> State | None:
 
 def embed(design: Design, catalog: Catalog, writer: Writer, title_weight: float, report: Report) -> list[RejectedRow]:
     """Put the catalog's products into a segment; returns the rows that could not be read."""
+    design = in_use(design)
 
     def read(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         return {"vector": product_vectors(design.embeddings(batch, inputs), inputs, title_weight)}

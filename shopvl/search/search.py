@@ -19,6 +19,7 @@ from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.ontology import Fact, Ontology
 from shopvl.catalog.queries import facts_meant
 from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.inference.predict import ModelAnswers
 from shopvl.recipes.capabilities import require_capability
@@ -91,7 +92,7 @@ class SearchIndex:
     """An index folder opened with the design that made it. What is written to the folder later is not seen."""
 
     def __init__(self, folder: Path, design: Design) -> None:
-        self.folder, self.design = folder, design
+        self.folder, self.design = folder, in_use(design)
         for attempt in range(3):
             self.state = read_state(folder)
             check_model(folder, self.state, design.name)

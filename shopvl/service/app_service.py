@@ -28,6 +28,7 @@ from shopvl.catalog.ontology import Ontology, apply_names
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
 from shopvl.design.folder import CARD
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
 from shopvl.inference.ask import Conflict, ParsedQuestion, Product, Reply, answered, parse_question
@@ -60,7 +61,7 @@ class Model:
     @classmethod
     def load(cls, folder: Path) -> Model:
         """Raises DesignError for a folder that is not a model, or one that cannot answer anything."""
-        design = Design.from_pretrained(folder)
+        design = in_use(Design.from_pretrained(folder))
         return cls(folder, design, HeadAnswers(design))
 
     @property

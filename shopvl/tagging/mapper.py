@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from shopvl.batch import Modality
 from shopvl.catalog.vocabulary import BARELY_FAMILIAR_FROM, FAMILIAR_FROM
 from shopvl.data.collate import Collator
 from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
 from shopvl.errors import ShopvlError
 from shopvl.inference.decide import ANSWERED, Rules, calibrations_of
 from shopvl.inference.encode import Prepared, encoded, prepare
 from shopvl.inference.tag_rows import HeadAnswers, ZeroShotAnswers
 from shopvl.models.familiarity import as_tensors
-from shopvl.models.fold_batchnorm import fold_batchnorm
 from shopvl.runtime.bfloat16 import bf16_is_fast
 from shopvl.tagging.cache import KEY_BYTES
 from shopvl.tagging.executor import BatchResult, WorkItem
@@ -61,7 +60,8 @@ class TagMapper:
     ) -> None:
         if bfloat16 and not bf16_is_fast():
             raise ShopvlError("this machine is slower in bfloat16 than in float32; leave it out")
-        self.design, self.root, self.use = design, root, use
+        # as it was trained: every worker makes its own ready
+        self.design, self.root, self.use = design.source or design, root, use
         self.zero_shot, self.bfloat16, self.shared = zero_shot, bfloat16, shared
 
     def fingerprint(self) -> bytes:
@@ -151,8 +151,7 @@ class TagMapper:
 
     @cached_property
     def _used(self) -> Design:
-        """The design with batch norms folded, for speed; its name is that of `design`."""
-        return replace(self.design, model=fold_batchnorm(self.design.model))
+        return in_use(self.design)
 
     def __getstate__(self) -> dict[str, Any]:  # a worker makes its own
         return {name: value for name, value in vars(self).items() if name not in ("_loader", "_answers", "_used")}

@@ -1,11 +1,13 @@
 """Towers by timm and transformers name or local folder, and those of our own."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import timm
 import torch
+import transformers
 from safetensors.torch import save_file
 from torch import nn
 
@@ -193,27 +195,91 @@ def plain_resnet(**options: float) -> TimmTower:
     return TimmTower("test_resnet", (40, 32), False, {}, **options)
 
 
-@pytest.mark.parametrize(("make", "left"), [(thumbnail_net, False), (lite_net, False), (plain_resnet, True)])
-def test_folded_norms_change_nothing_but_the_time(make, left) -> None:
+class HuggingResNet(nn.Module):
+    """A net of transformers with norms in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sizes = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 24, 32], "embedding_size": 8}
+        self.net = transformers.ResNetModel(transformers.ResNetConfig(**sizes))
+
+    def encode(self, pixels_B3YX: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        outputs = self.net(pixel_values=pixels_B3YX)
+        return outputs.pooler_output.flatten(1), [outputs.last_hidden_state.flatten(2).transpose(1, 2)]
+
+
+class BranchedNet(nn.Module):
+    """Four norms, two that may be folded: of the others one's input is read twice, one's comes from two parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.linear_norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
+        self.first, self.second, self.twice = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.shared_norm, self.norm, self.twice_norm = nn.BatchNorm2d(4), nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+        self.reads_twice = True
+
+    def encode(self, pixels_B3YX: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        x = self.shared_norm(self.second(self.shared_norm(self.first(pixels_B3YX))))
+        x = self.norm(self.first(pixels_B3YX) + x)
+        y = self.twice(x)
+        z = self.twice_norm(y) + (y if self.reads_twice else 0)
+        return self.linear_norm(self.linear(z.mean((2, 3)))), [z.flatten(2).transpose(1, 2)]
+
+
+def with_norms_that_have_seen_something(net: nn.Module) -> nn.Module:
+    draw = torch.Generator().manual_seed(0)
+    for part in net.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            part.running_mean.normal_(0, 0.2, generator=draw)
+            part.running_var.uniform_(0.5, 1.5, generator=draw)
+            part.weight.data.uniform_(0.5, 1.5, generator=draw)
+            part.bias.data.uniform_(-0.5, 0.5, generator=draw)
+    return net.eval()
+
+
+def folded(net: nn.Module, pictures: torch.Tensor) -> tuple[nn.Module, int]:
+    quick = copy.deepcopy(net)
+    return quick, fold_batchnorm(quick, lambda: [(out := quick.encode(pictures))[0], *out[1]])
+
+
+def norms_in(net: nn.Module) -> int:
+    return sum(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in net.modules())
+
+
+@pytest.mark.parametrize("make", [thumbnail_net, lite_net, plain_resnet, HuggingResNet])
+def test_folded_norms_change_nothing_but_the_time(make) -> None:
     torch.manual_seed(0)
-    net = make().train()
-    for _ in range(3):  # norms that have seen something
-        net(torch.rand(8, 3, 24, 20))
-    with torch.no_grad():
-        for part in net.modules():
-            if isinstance(part, nn.BatchNorm2d):
-                part.weight.uniform_(0.5, 1.5)
-                part.bias.uniform_(-0.5, 0.5)
-    net.eval()
-    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    quick = fold_batchnorm(nn.Sequential(net))[0]
-    assert any(isinstance(part, nn.BatchNorm2d) for part in quick.modules()) == left
-    pictures = torch.rand(4, 3, 24, 20)
+    net, pictures = with_norms_that_have_seen_something(make()), torch.rand(4, 3, 40, 32)
+    quick, count = folded(net, pictures[:2])
+    assert count == norms_in(net) > 3
+    assert norms_in(quick) == 0
     with torch.inference_mode():
         (own, cells), (same, same_cells) = net.encode(pictures), quick.encode(pictures)
+    assert own.std() > 0.01
     torch.testing.assert_close(own, same, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(cells, same_cells, atol=1e-5, rtol=1e-4)
-    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+def test_a_norm_whose_input_is_made_by_two_parts_stays() -> None:
+    torch.manual_seed(0)
+    net, pictures = with_norms_that_have_seen_something(BranchedNet()), torch.rand(2, 3, 8, 8)
+    net.reads_twice = False
+    quick, count = folded(net, pictures)
+    assert count == 2
+    assert [norm for norm in ("linear_norm", "shared_norm", "norm", "twice_norm") if norms_in(getattr(quick, norm))] == [
+        "shared_norm",
+        "norm",
+    ]
+    torch.testing.assert_close(quick.encode(pictures), net.encode(pictures), atol=1e-5, rtol=1e-4)
+
+
+def test_nothing_is_folded_where_that_would_change_outputs() -> None:
+    """A sum reads what the convolution made before its norm: no hook sees that, the outputs do."""
+    torch.manual_seed(0)
+    net, pictures = with_norms_that_have_seen_something(BranchedNet()), torch.rand(2, 3, 8, 8)
+    quick, count = folded(net, pictures)
+    assert (count, norms_in(quick)) == (0, 4)
+    torch.testing.assert_close(quick.encode(pictures), net.encode(pictures), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("make", [thumbnail_net, lite_net])
@@ -256,7 +322,8 @@ def test_towers_side_by_side_each_see_their_own_size() -> None:
     torch.testing.assert_close(whole, torch.cat([few[0], many[0]], dim=1))
     assert [tuple(found.shape) for found in cells] == [tuple(found.shape) for found in (*few[1], *many[1])]
     assert tuple(found.shape[2] for found in cells) == both.token_widths
-    quick = fold_batchnorm(nn.Sequential(both))[0]
+    quick = copy.deepcopy(both)
+    fold_batchnorm(quick, lambda: quick.encode(pictures)[1])
     assert not any(isinstance(part, nn.BatchNorm2d) for part in quick.modules())
     with torch.inference_mode():
         torch.testing.assert_close(quick(pictures), whole, atol=1e-5, rtol=1e-4)
