@@ -41,6 +41,8 @@ DOORS = {
     "peft": {"models/backbones.py"},
     # runs, models, and the file that MLflow itself runs to serve one: it has to stand alone
     "mlflow": {"tracking/store.py", "tracking/registry.py", "runs/served.py"},
+    "onnxruntime": {"runtime/onnx.py", "vision/paddle_models.py"},
+    "openvino": {"runtime/openvino.py"},
     "psutil": {"tracking/machine.py"},
     "urllib3": {"catalog/downloading.py"},
     "xlsxwriter": {"review/sheet.py"},

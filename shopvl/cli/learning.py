@@ -16,9 +16,11 @@ from shopvl.cli.options import (
     ModelFolder,
     Ocr,
     OutFolder,
+    RuntimeName,
     Split,
     Threads,
     open_split,
+    ready,
     use_threads,
     with_reader,
 )
@@ -337,6 +339,7 @@ def evaluate(
         str | None, typer.Option(help="Split whose rows join these in the resplits, such as val.")
     ] = None,
     seed: int = 0,
+    runtime: RuntimeName = "auto",
     ocr: Ocr = False,
 ) -> None:
     """Measure a model: retrieval in both protocols, category by level, every property; metrics.json and report.html.
@@ -354,7 +357,7 @@ def evaluate(
     others = None if against is None else open_split(against, required=("product_id",))
     shuffled_in = open_split(catalog, calibrated_on, required=("product_id",)) if calibrated_on else None
     resplit = Resplit(resplits, shuffled_in) if resplits else None
-    design = with_reader(Design.from_pretrained(model), ocr)
+    design = ready(with_reader(Design.from_pretrained(model), ocr), runtime, opened)
     with progress("looking", opened.count()) as report:
         page = write_evaluation(
             design, opened, folder, by=by or (), against=others, resplit=resplit, seed=seed, report=report

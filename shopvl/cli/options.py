@@ -26,6 +26,10 @@ Split = Annotated[str | None, typer.Option(help="Only rows of this split.")]
 Ocr = Annotated[
     bool, typer.Option("--ocr", help="Read pictures first: paint out text laid over them; printed words are evidence.")
 ]
+RuntimeName = Annotated[
+    str,
+    typer.Option("--runtime", help="What image towers run in: torch, onnx, openvino; auto: what is fastest here."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads.")]
 Precision = Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted answers.")]
@@ -66,6 +70,13 @@ def with_reader(design: Design, ocr: bool) -> Design:
         design.reader = picture_reader()
         design.reader.version()
     return design
+
+
+def ready(design: Design, runtime: str, catalog: Catalog) -> Design:
+    """The design made ready for the catalog's rows."""
+    from shopvl.design.in_use import checked_runtime, in_use
+
+    return in_use(design, checked_runtime(runtime), rows=catalog.count())
 
 
 def use_threads(threads: int | None) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shopvl.cli.console import chatter, out, progress, say
-from shopvl.cli.options import AsJson, ModelFolder, Ocr, OutFolder, Split, open_split, with_reader
+from shopvl.cli.options import AsJson, ModelFolder, Ocr, OutFolder, RuntimeName, Split, open_split, ready, with_reader
 from shopvl.errors import ShopvlError
 from shopvl.paths import SHIPPED
 
@@ -40,6 +40,7 @@ def index(
     store: Annotated[
         str | None, typer.Option(help="Keep vectors in the store NAME=PLACE; --milvus URI says milvus=URI.")
     ] = None,
+    runtime: RuntimeName = "auto",
     ocr: Ocr = False,
 ) -> None:
     """Embed a catalog and write a search index, or change one: add, replace and delete products, attach tags.
@@ -54,12 +55,12 @@ def index(
     if update:
         if any(option is not None for option in (calibrate_on, names, kind, memory_mb, named)):
             raise ShopvlError("--update keeps how the index was made; rebuild it to change kind, names or settings")
-        _update(folder, None if catalog is None else _opened(catalog, split, model, ocr), delete, tags)
+        _update(folder, None if catalog is None else _opened(catalog, split, model, runtime, ocr), delete, tags)
         return
     if catalog is None or delete is not None:
         raise ShopvlError("index wants a catalog to make an index of, or --update to change the one in --out")
     vector_store = store_at(named, folder) if named else FaissStore(kind=kind_named(kind), memory_mb=memory_mb)
-    design, opened = _opened(catalog, split, model, ocr)
+    design, opened = _opened(catalog, split, model, runtime, ocr)
     ontology = apply_names(design.ontology, names) if names else design.ontology
     settings = Settings()
     if calibrate_on:
@@ -89,13 +90,13 @@ def _set_cut_off(design: Design, folder: Path) -> None:
         )
 
 
-def _opened(catalog: str, split: str | None, model: Path, ocr: bool) -> tuple[Design, Catalog]:
+def _opened(catalog: str, split: str | None, model: Path, runtime: str, ocr: bool) -> tuple[Design, Catalog]:
     """The model, and the products that it is to embed."""
     from shopvl.design.design import Design
 
     opened = open_split(catalog, split)
     _say_own_columns(opened)
-    return with_reader(Design.from_pretrained(model), ocr), opened
+    return ready(with_reader(Design.from_pretrained(model), ocr), runtime, opened), opened
 
 
 def _update(folder: Path, added: tuple[Design, Catalog] | None, delete: Path | None, tags: Path | None) -> None:

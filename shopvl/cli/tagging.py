@@ -21,9 +21,11 @@ from shopvl.cli.options import (
     Ocr,
     OutFolder,
     Precision,
+    RuntimeName,
     Split,
     inputs_of,
     open_split,
+    ready,
     with_reader,
 )
 from shopvl.discovery import module_names
@@ -54,6 +56,7 @@ def tag(
         bool | None,
         typer.Option("--bfloat16/--float32", help="Half the bits; chosen where the machine is faster in it."),
     ] = None,
+    runtime: RuntimeName = "auto",
     ocr: Ocr = False,
 ) -> None:
     """Category and attributes for every product: DIR/tags.parquet, and DIR/rejects.parquet for what could not be read.
@@ -68,6 +71,7 @@ def tag(
     Example: shopvl tag products.csv --model runs/tagger --out tags --precision 0.95
     """
     from shopvl.design.design import Design
+    from shopvl.design.in_use import checked_runtime
     from shopvl.runtime.bfloat16 import bf16_is_fast
     from shopvl.tagging.page import write_run_page
     from shopvl.tagging.run import executor_named, workers_for
@@ -90,6 +94,7 @@ def tag(
             workers=workers or workers_for(total),
             engine=executor_named(engine),
             bfloat16=bf16_is_fast() if bfloat16 is None else bfloat16,
+            runtime=checked_runtime(runtime),
         )
     page = write_run_page(done, folder, design.name, opened)
     _print_tagged(done, folder)
@@ -280,7 +285,12 @@ def write(
 
 
 def embed(
-    catalog: CatalogPath, folder: OutFolder, model: ModelFolder = SHIPPED, split: Split = None, ocr: Ocr = False
+    catalog: CatalogPath,
+    folder: OutFolder,
+    model: ModelFolder = SHIPPED,
+    split: Split = None,
+    runtime: RuntimeName = "auto",
+    ocr: Ocr = False,
 ) -> None:
     """Pictures and titles as vectors: DIR/embeddings.parquet, and DIR/rejects.parquet.
 
@@ -290,7 +300,7 @@ def embed(
     from shopvl.inference.embed import embed as embed_catalog
 
     opened = open_split(catalog, split)
-    design = with_reader(Design.from_pretrained(model), ocr)
+    design = ready(with_reader(Design.from_pretrained(model), ocr), runtime, opened)
     with progress("embedding", opened.count()) as report:
         embedded, rejected = embed_catalog(design, opened, folder, report=report)
     out.print(f"{folder / 'embeddings.parquet'}: {embedded} products embedded, {rejected} rejected")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -14,29 +15,79 @@ from torch import Tensor, nn
 
 from shopvl.batch import Batch
 from shopvl.design.design import Design
+from shopvl.errors import ShopvlError
 from shopvl.models.dual_encoder import DualEncoderModel
+from shopvl.models.exported import ExportedLook, Tower, fastest, look_through, towers_in
 from shopvl.models.fast_linear import onednn_is_fast, use_onednn
 from shopvl.models.fold_batchnorm import fold_batchnorm
 from shopvl.models.small_maps import SmallMapConv
+from shopvl.runtime.engine import LIBRARIES, Library
 
+Runtime = Literal["auto", "torch", "onnx", "openvino"]
 EXAMPLES = 2  # pictures that a tower is watched with
+LOADED_FROM, MEASURED_FROM = 500, 5000  # products, from which on loading a runtime, or exporting and measuring, pays
 
 
-def in_use(design: Design) -> Design:
+def in_use(design: Design, runtime: Runtime = "auto", *, bfloat16: bool = False, rows: int = 0) -> Design:
     """The same answers up to rounding, faster; the given design is not changed, and the name stays.
 
-    Weights that need not change are shared with it, not copied. A design that is ready is returned as it is.
+    `auto` runs each image tower in what was measured to be fastest on this machine, if many `rows` are to come, and
+    measures where it has not. `bfloat16` says that the caller computes in it (`torch.autocast`): runtimes may, too.
+    Weights that need not change are shared with the design, not copied. One that is ready is returned as it is. Raises
+    ShopvlError for a runtime that is not installed or cannot run a tower.
     """
     if design.source is not None:
         return design
     shared = {id(tensor): tensor for tensor in chain(design.model.parameters(), design.model.buffers())}
     model = copy.deepcopy(design.model, shared).eval()
-    if "image" in design.recipe.inputs:
-        pictures = _examples(design)
-        fold_batchnorm(model, lambda: _outputs(model, pictures))
+    pictured = "image" in design.recipe.inputs
+    run = _shown(model, _examples(design)) if pictured else list[Tensor]
+    fold_batchnorm(model, run)
     if design.device.type == "cpu":
-        _for_cpu(model)
+        _prepare_convolutions(model)
+        for tower in towers_in(model, run):
+            if (library := _library_for(tower, runtime, bfloat16, rows)) is not None:
+                tower.use(_look(tower, library, bfloat16))
+        if onednn_is_fast():
+            use_onednn(model)
+    elif runtime not in ("auto", "torch"):
+        raise ShopvlError(f"--runtime {runtime} is for the CPU; leave it out on {design.device.type}")
     return replace(design, model=model, source=design)
+
+
+def checked_runtime(name: str) -> Runtime:
+    """Raises ShopvlError for a name that is none."""
+    for known in get_args(Runtime):
+        if name == known:
+            return known
+    raise ShopvlError(f"--runtime takes {', '.join(get_args(Runtime))}, not {name!r}")
+
+
+def _library_for(tower: Tower, runtime: Runtime, bfloat16: bool, rows: int) -> Library | None:
+    if runtime == "torch" or (runtime == "auto" and rows < LOADED_FROM):
+        return None
+    if runtime == "auto":
+        installed = [library for library in LIBRARIES if not library.lacking]
+        try:
+            return fastest(tower, installed, bfloat16=bfloat16, measures=rows >= MEASURED_FROM)
+        except OSError:  # a cache folder that cannot be written
+            return None
+    (library,) = (library for library in LIBRARIES if library.name == runtime)
+    if library.lacking:
+        raise ShopvlError(
+            f"--runtime {runtime} wants {', '.join(library.lacking)}, which is not installed; "
+            f"pip install 'shopvl[{runtime}]', or leave --runtime out"
+        )
+    return library
+
+
+def _look(tower: Tower, library: Library, bfloat16: bool) -> ExportedLook:
+    try:
+        return look_through(tower, library, library.precision(bfloat16))
+    except (OSError, RuntimeError) as fault:
+        first_line = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
+        name = type(tower.module).__name__
+        raise ShopvlError(f"{library.name} cannot run the tower {name}: {first_line}; use --runtime torch") from fault
 
 
 def _examples(design: Design) -> Batch:
@@ -45,22 +96,23 @@ def _examples(design: Design) -> Batch:
     return design.loader.pictures([Image.fromarray(pixels) for pixels in noise]).to(design.device)
 
 
-def _outputs(model: nn.Module, batch: Batch) -> Sequence[Tensor]:
+def _shown(model: nn.Module, batch: Batch) -> Callable[[], Sequence[Tensor]]:
     """All that the model's parts for pictures make of them."""
-    if isinstance(model, DualEncoderModel):
-        pooled_BW, cells = model.encode_image(batch)
-        return [pooled_BW, *cells]
-    return [model.picture(batch)[0]]
+
+    def run() -> Sequence[Tensor]:
+        if isinstance(model, DualEncoderModel):
+            pooled_BW, cells = model.encode_image(batch)
+            return [pooled_BW, *cells]
+        return [model.picture(batch)[0]]
+
+    return run
 
 
-def _for_cpu(model: nn.Module) -> None:
+def _prepare_convolutions(model: nn.Module) -> None:
     for part in model.modules():
         if isinstance(part, SmallMapConv):
             part.cache_parts()
         if isinstance(part, nn.Conv2d):
-            # a new weight: the old one is shared with the model that trains on
-            part.weight = nn.Parameter(
-                part.weight.detach().contiguous(memory_format=torch.channels_last), requires_grad=False
-            )
-    if onednn_is_fast():
-        use_onednn(model)
+            # up to a third faster on a CPU; a new weight, for the old one may be that of a model that trains on
+            weight = part.weight.detach().contiguous(memory_format=torch.channels_last)
+            part.weight = nn.Parameter(weight, requires_grad=False)

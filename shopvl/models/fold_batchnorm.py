@@ -92,7 +92,9 @@ def _after_norm(norm: nn.Module) -> nn.Module | None:
 def _fold(model: nn.Module, part: nn.Module, norm: _BatchNorm) -> tuple[nn.Module, nn.Sequential]:
     """The part with the norm in it, and what is left of the norm, in their places."""
     folded = fuse_linear_bn_eval(part, norm) if isinstance(part, nn.Linear) else fuse_conv_bn_eval(part, norm)
-    rest = nn.Sequential(require(_after_norm(norm), "a norm that can be folded", by="a fold"))  # to be found again: the activation itself may stand in several places
+    rest = nn.Sequential(
+        require(_after_norm(norm), "a norm that can be folded", by="a fold")
+    )  # to be found again: the activation itself may stand in several places
     _put(model, part, folded)
     _put(model, norm, rest)
     return folded, rest

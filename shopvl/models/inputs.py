@@ -258,7 +258,7 @@ class VisionTransformer(nn.Module):
         """What is read (B, width), and all patches (B, P, width), zeros where dropped."""
         x_BND, kept_BN = self.patches(pixels_B3YX), kept_BP
         if self.read == "class":
-            first_B1D = self.class_token.to(x_BND.dtype).expand(len(x_BND), 1, -1)
+            first_B1D = self.class_token.to(x_BND.dtype).expand(x_BND.shape[0], 1, -1)  # len() would export as a number
             x_BND = torch.cat([first_B1D, x_BND], dim=1)
             kept_BN = None if kept_BP is None else F.pad(kept_BP, (1, 0), value=True)
         x_BND = self.norm_before(x_BND)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from shopvl.runtime.engine import is_exporting
+
 MOST_READ = 0.7  # share of a kernel's taps that read the map, up to which matrix products are faster
 FEWEST = 16  # maps in a batch, from which on cutting the kernel up pays
 SIZES_KEPT = 8  # map sizes for which a convolution caches its kernel's parts in inference
@@ -68,7 +70,7 @@ class SmallMapConv(nn.Conv2d):
         """(B, C, Y, X) -> (B, O, Y / stride, X / stride), as any convolution."""
         height, width = input.shape[2:]
         rows, columns = self._reach(height, width)
-        small = rows.share_read * columns.share_read <= MOST_READ
+        small = rows.share_read * columns.share_read <= MOST_READ and not is_exporting()
         if not small or input.device.type != "cpu" or (len(input) < FEWEST and not self._caches_parts):
             return super().forward(input)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype

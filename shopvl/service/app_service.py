@@ -28,8 +28,8 @@ from shopvl.catalog.ontology import Ontology, apply_names
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
-from shopvl.design.in_use import in_use
 from shopvl.design.folder import CARD
+from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
 from shopvl.inference.ask import Conflict, ParsedQuestion, Product, Reply, answered, parse_question
 from shopvl.inference.tag_rows import HeadAnswers

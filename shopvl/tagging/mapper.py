@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from shopvl.batch import Modality
 from shopvl.catalog.vocabulary import BARELY_FAMILIAR_FROM, FAMILIAR_FROM
 from shopvl.data.collate import Collator
 from shopvl.design.design import Design
-from shopvl.design.in_use import in_use
+from shopvl.design.in_use import Runtime, in_use
 from shopvl.errors import ShopvlError
 from shopvl.inference.decide import ANSWERED, Rules, calibrations_of
 from shopvl.inference.encode import Prepared, encoded, prepare
@@ -45,6 +46,20 @@ KNOWN = pa.schema(
 CLOSER = "second look"  # the stage of what the model does about pictures that need one
 
 
+@dataclass(frozen=True)
+class TaggingWay:
+    """With heads or without, and how the model is run: `rows` is how many products are to come."""
+
+    zero_shot: bool = False
+    bfloat16: bool = False
+    runtime: Runtime = "auto"
+    rows: int = 0
+
+    def ready(self, design: Design) -> Design:
+        """The design made ready for use."""
+        return in_use(design, self.runtime, bfloat16=self.bfloat16, rows=self.rows)
+
+
 class TagMapper:
     """Prepare, model, answers. Raises ShopvlError where bfloat16 is asked for and would be slow."""
 
@@ -53,16 +68,14 @@ class TagMapper:
         design: Design,
         root: Path,
         use: tuple[Modality, ...],
-        *,
-        zero_shot: bool,
-        bfloat16: bool = False,
+        way: TaggingWay,
         shared: frozenset[bytes] = frozenset(),
     ) -> None:
-        if bfloat16 and not bf16_is_fast():
+        if way.bfloat16 and not bf16_is_fast():
             raise ShopvlError("this machine is slower in bfloat16 than in float32; leave it out")
         # as it was trained: every worker makes its own ready
         self.design, self.root, self.use = design.source or design, root, use
-        self.zero_shot, self.bfloat16, self.shared = zero_shot, bfloat16, shared
+        self.way, self.shared = way, shared
 
     def fingerprint(self) -> bytes:
         """A digest of everything besides the row that an answer depends on."""
@@ -78,8 +91,8 @@ class TagMapper:
             "familiarity": hashlib.blake2b(save(as_tensors(design.familiarity))).hexdigest(),
             "familiar from": [FAMILIAR_FROM, BARELY_FAMILIAR_FROM],
             "use": self.use,
-            "zero_shot": self.zero_shot,
-            "bfloat16": self.bfloat16,
+            "zero_shot": self.way.zero_shot,
+            "bfloat16": self.way.bfloat16,
             "shared pictures": sorted(digest.hex() for digest in self.shared),
             "words": None if design.reader is None else design.reader.version(),
         }
@@ -92,10 +105,10 @@ class TagMapper:
 
     def rules(self, precision: float) -> Rules:
         """What decides about the results."""
-        design = self.design
-        return (
-            Rules(design.ontology) if self.zero_shot else Rules.of(design.ontology, calibrations_of(design), precision)
-        )
+        ontology = self.design.ontology
+        if self.way.zero_shot:
+            return Rules(ontology)
+        return Rules.of(ontology, calibrations_of(self.design), precision)
 
     def prepared(self, work: WorkItem) -> tuple[Prepared, float]:
         """The rows as batches, and the seconds that took."""
@@ -139,7 +152,7 @@ class TagMapper:
         return BatchResult(pa.RecordBatch.from_pylist(results, schema=KNOWN))
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.design.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
+        return torch.autocast(self.design.device.type, torch.bfloat16) if self.way.bfloat16 else nullcontext()
 
     @cached_property
     def _loader(self) -> Collator:
@@ -147,11 +160,20 @@ class TagMapper:
 
     @cached_property
     def _answers(self) -> HeadAnswers | ZeroShotAnswers:
-        return ZeroShotAnswers(self._used) if self.zero_shot else HeadAnswers(self._used)
+        return ZeroShotAnswers(self._used) if self.way.zero_shot else HeadAnswers(self._used)
+
+    def prepare_runtime(self, threads: int) -> None:
+        """Export and measure for workers with so many threads, so that they need not wait for each other."""
+        own = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            self.way.ready(self.design)
+        finally:
+            torch.set_num_threads(own)
 
     @cached_property
     def _used(self) -> Design:
-        return in_use(self.design)
+        return self.way.ready(self.design)
 
     def __getstate__(self) -> dict[str, Any]:  # a worker makes its own
         return {name: value for name, value in vars(self).items() if name not in ("_loader", "_answers", "_used")}

@@ -27,6 +27,7 @@ from shopvl.catalog.readers import Catalog
 from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
+from shopvl.design.in_use import Runtime
 from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
 from shopvl.inference.decide import ACCEPTED, ANSWERED, DECIDED, REASONS, Rules, decide
@@ -34,7 +35,7 @@ from shopvl.recipes.capabilities import require_capability
 from shopvl.tagging.cache import Pieces, ResultCache, disk_error
 from shopvl.tagging.comparison import Comparison
 from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
-from shopvl.tagging.mapper import CLOSER, KNOWN, TagMapper
+from shopvl.tagging.mapper import CLOSER, KNOWN, TaggingWay, TagMapper
 from shopvl.tagging.reader import CatalogReader
 
 T = TypeVar("T")
@@ -142,6 +143,7 @@ def tag(
     engine: Literal["local", "ray"] = "local",
     bfloat16: bool = False,
     pieces: Pieces | None = None,
+    runtime: Runtime = "auto",
 ) -> Tagged:
     """Write `out/tags.parquet` and `out/rejects.parquet`, each complete or not at all.
 
@@ -152,8 +154,8 @@ def tag(
     What is done is kept in `out/.ledger` by the content of each row. Called again after a crash, it goes on where it
     was; called on a changed catalog or with another `precision`, it computes only what is new. Rows that an earlier run
     rejected are tried again. With `workers` > 1, so many processes do the work. `bfloat16` computes in half the bits:
-    faster where the machine can, and probabilities change a little. Raises ShopvlError where the disk is full, what was
-    done is safe; and where another process tags into `out`.
+    faster where the machine can, and probabilities change a little. `runtime` is what image towers run in (`in_use`).
+    Raises ShopvlError where the disk is full, what was done is safe; and where another process tags into `out`.
 
     `out/notes.parquet` names the products with a picture or title that says nothing, and why; they are tagged from the
     other one. Where the design has a reader, it also names those whose pictures it could not read; they are tagged from
@@ -166,7 +168,8 @@ def tag(
     summary = Tagged(workers=workers, precision=precision, comparison=None if zero_shot else Comparison.of(design))
     with summary.timed("read"):
         shared = shared_pictures(catalog) if "image" in use else frozenset()
-    mapper = TagMapper(design, catalog.root, use, zero_shot=zero_shot, bfloat16=bfloat16, shared=shared)
+    way = TaggingWay(zero_shot, bfloat16, runtime, catalog.count() if limit is None else limit)
+    mapper = TagMapper(design, catalog.root, use, way, shared)
     with exclusive_lock(out / CACHE_FOLDER, f"tagging into {out}"):
         cache = ResultCache(out / CACHE_FOLDER, KNOWN, pieces)
         reading = CatalogReader(catalog, mapper.fingerprint(), limit, pieces.work_rows)
@@ -201,7 +204,9 @@ def _results(
     if "image" in mapper.use:
         works = _with_pictures(works, summary)
     if workers > 1:
-        return InWorkers(workers, threads=max(1, torch.get_num_threads() // workers))(mapper, works)
+        threads = max(1, torch.get_num_threads() // workers)
+        mapper.prepare_runtime(threads)
+        return InWorkers(workers, threads)(mapper, works)
     return in_process(mapper, works)
 
 

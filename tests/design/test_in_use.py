@@ -30,7 +30,9 @@ def test_the_same_answers_under_the_same_name(kind: str, machine: bool, request,
     assert not any(isinstance(part, nn.BatchNorm2d) for part in ready.model.modules())
     choices = [MODALITIES, ("image",), ("title",)]
     with torch.inference_mode():
-        (said, vectors), (same, same_vectors) = (answers_of(own).read_with_vectors(batch, choices) for own in (design, ready))
+        (said, vectors), (same, same_vectors) = (
+            answers_of(own).read_with_vectors(batch, choices) for own in (design, ready)
+        )
         torch.testing.assert_close(vectors, same_vectors, atol=1e-4, rtol=1e-4)
         for choice, by_name in said.items():
             for name, logp in by_name.items():

@@ -256,8 +256,8 @@ def test_folded_norms_change_nothing_but_the_time(make) -> None:
     with torch.inference_mode():
         (own, cells), (same, same_cells) = net.encode(pictures), quick.encode(pictures)
     assert own.std() > 0.01
-    torch.testing.assert_close(own, same, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(cells, same_cells, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(own, same, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(cells, same_cells, atol=1e-4, rtol=1e-4)
 
 
 def test_a_norm_whose_input_is_made_by_two_parts_stays() -> None:
@@ -266,7 +266,9 @@ def test_a_norm_whose_input_is_made_by_two_parts_stays() -> None:
     net.reads_twice = False
     quick, count = folded(net, pictures)
     assert count == 2
-    assert [norm for norm in ("linear_norm", "shared_norm", "norm", "twice_norm") if norms_in(getattr(quick, norm))] == [
+    assert [
+        norm for norm in ("linear_norm", "shared_norm", "norm", "twice_norm") if norms_in(getattr(quick, norm))
+    ] == [
         "shared_norm",
         "norm",
     ]

@@ -14,6 +14,7 @@ from shopvl.errors import ShopvlError
 from shopvl.files import exclusive_lock
 from shopvl.inference.calibrate import AnswerCalibration, calibration_of
 from shopvl.paths import resource_dir
+from shopvl.runtime.engine import Library
 from shopvl.tagging.run import CACHE_FOLDER, tag
 
 
@@ -94,6 +95,31 @@ def test_zero_shot_answers_are_never_accepted(tuned, toy_catalog, tmp_path: Path
     tags = pl.read_parquet(tmp_path / "zero" / "tags.parquet")
     assert "accept" not in set(tags["decision"])
     assert set(tags["property"]) >= {"category", "Colour"}
+
+
+@pytest.mark.parametrize(("runtime", "workers"), [("openvino", 2), ("onnx", 1)])
+def test_another_runtime_gives_the_same_answers(
+    tuned, toy_catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, workers: int
+) -> None:
+    pytest.importorskip({"onnx": "onnxscript"}.get(runtime, runtime))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    answers = {}
+    for name, count in (("torch", 1), (runtime, workers)):
+        done = tag(tuned, toy_catalog, tmp_path / name, limit=40, runtime=name, workers=count)
+        assert (done.tagged, done.rejected) == (40, 0)
+        answers[name] = pl.read_parquet(tmp_path / name / "tags.parquet")
+    plain, other = answers.values()
+    assert (plain["value"] == other["value"]).mean() > 0.99
+    assert (plain["probability"] - other["probability"]).abs().max() < 1e-3
+    assert len(list((tmp_path / "cache" / "shopvl" / "towers").glob(f"*/{runtime}-*/net.*"))) > 0
+
+
+def test_a_runtime_that_is_not_installed_says_what_to_do(tuned, toy_catalog, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Library, "lacking", ["openvino"])
+    with pytest.raises(
+        ShopvlError, match=r"--runtime openvino wants openvino, which is not installed; pip install 'sho"
+    ):
+        tag(tuned, toy_catalog, tmp_path / "tags", limit=4, runtime="openvino")
 
 
 def test_zero_shot_passes_over_a_property_without_values(tuned, toy_catalog, tmp_path: Path) -> None:
