@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 import openvino
@@ -38,13 +39,20 @@ class OpenVino(Engine):
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,  # or several processes would share one core
         }
-        request = openvino.Core().compile_model(str(folder / FILE), "CPU", told).create_infer_request()
+        request = _core().compile_model(str(folder / FILE), "CPU", told).create_infer_request()
 
         def run(rows: Tensor) -> list[Tensor]:
             outputs = request.infer({0: rows.numpy()}, share_inputs=True)
             return [torch.from_numpy(array) for array in outputs.values()]
 
         return run
+
+
+@lru_cache(maxsize=1)
+def _core() -> openvino.Core:
+    """One for good: a core that goes takes the stack along on which the process handles signals, and the next one, such
+    as that of a data loader's worker that ends, then kills the process."""
+    return openvino.Core()
 
 
 ENGINE = OpenVino()

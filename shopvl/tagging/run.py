@@ -162,9 +162,7 @@ def tag(
     the unchanged pictures, and tried again by the next run.
     """
     started = time.monotonic()
-    zero_shot, pieces = zero_shot or not design.labels, pieces or Pieces()
-    if zero_shot:
-        require_capability(design.recipe, "zero-shot")
+    zero_shot, pieces = _without_heads(design, zero_shot), pieces or Pieces()
     summary = Tagged(workers=workers, precision=precision, comparison=None if zero_shot else Comparison.of(design))
     with summary.timed("read"):
         shared = shared_pictures(catalog) if "image" in use else frozenset()
@@ -191,6 +189,14 @@ def tag(
     summary.reused, summary.seconds = reading.reused, time.monotonic() - started
     assert summary.rows == summary.tagged + summary.rejected
     return summary
+
+
+def _without_heads(design: Design, zero_shot: bool) -> bool:
+    """Whether values are compared by name. Raises ShopvlError for a design that cannot."""
+    if zero_shot or not design.labels:
+        require_capability(design.recipe, "zero-shot")
+        return True
+    return False
 
 
 def _results(

@@ -1,6 +1,8 @@
 """Image towers through other runtimes: the same outputs, exported once, the fastest taken."""
 
+import gc
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,17 @@ def test_what_a_runtime_was_not_exported_for_the_tower_does_itself(library: Libr
         tower.use(look_through(tower, library, "float32"))
         torch.testing.assert_close(module.encode(pictures, kept)[0], expected)
         assert module.encode(pictures[:0])[0].shape == none.shape
+
+
+def test_signals_are_handled_after_a_runtime_has_gone(library: Library) -> None:
+    """The stack that a library sets up for signal handlers must not be freed while it is the process's."""
+    tower = towers_of(made(thumbnail), SIZE)[0]
+    for _ in range(3):
+        look_through(tower, library, "float32")
+        gc.collect()
+        before = signal.signal(signal.SIGUSR1, lambda *_: None)
+        signal.raise_signal(signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, before)
 
 
 class Scripted(Engine):
