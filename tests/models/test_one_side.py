@@ -16,7 +16,7 @@ from shopvl.errors import ShopvlError
 from shopvl.inference.calibrate import calibrate
 from shopvl.inference.tag_rows import tags_of
 from shopvl.recipes import find
-from shopvl.recipes.parts import SharedSpace, TextCross
+from shopvl.recipes.parts import SharedSpace, Stage, TextCross
 from shopvl.recipes.parts.objectives import Contrast, FactClasses, MaskedWords, Matching
 from shopvl.training.loop import train
 from shopvl.training.pretraining import texts_of_training
@@ -195,6 +195,18 @@ def test_two_towers_learn_from_rows_with_one_input(name: str, gappy_table, toy_o
         patch.setattr(rows, "numbers", lambda which, ontology: few)
         assert TrainingDataset(rows, design.loader, seed=0).steps_per_epoch == 20 // 8
     train(design, rows, tmp_path / "run", budget=Budget(steps=6))
+
+
+def test_a_stage_passes_over_rows_that_lack_what_it_trains(gappy_table, toy_ontology, tmp_path) -> None:
+    """Titles alone say nothing to an image tower; their steps change nothing, and are counted."""
+    recipe = replace(find("tri-clip", "tiny"), stages=(Stage(trains=("image_tower",)),))
+    rows = training_rows(open_catalog(gappy_table), tmp_path / "rows", row_inputs=recipe.row_inputs)
+    design = build(recipe, tokenizer_for(recipe, texts_of_training(rows, toy_ontology)), toy_ontology)
+    before = {name: weight.detach().clone() for name, weight in design.model.named_parameters()}
+    steps = TrainingDataset(rows, design.loader, seed=0).steps_per_epoch
+    assert train(design, rows, tmp_path / "run", budget=Budget(steps=steps)).step == steps
+    moved = {name.split(".")[0] for name, weight in design.model.named_parameters() if not weight.equal(before[name])}
+    assert moved == {"image_tower"}
 
 
 def test_clip_alone_compares_titles_and_pictures_so_rows_need_both() -> None:

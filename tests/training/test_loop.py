@@ -26,7 +26,7 @@ import math, os, signal, sys
 from pathlib import Path
 import torch
 from shopvl.training.experiment import Experiment
-from shopvl.training.pretraining import pretrain
+from shopvl.training.pretraining import EXPERIMENT, _same_run, pretrain
 from shopvl.training import loop
 
 torch.set_num_threads(1)
@@ -75,6 +75,20 @@ def test_a_folder_of_another_run_is_refused(toy_table: Path, tmp_path: Path) -> 
     pretrain(told, tmp_path)
     with pytest.raises(RecipeError, match="holds a run with another recipe and seed; give another --out"):
         pretrain(replace(told, recipe="vilt", seed=1), tmp_path)
+
+
+def test_a_run_goes_on_where_its_parts_have_got_a_field_since(tmp_path: Path) -> None:
+    told = Experiment(name="one", recipe="tri-clip", size="tiny", catalog="shop.parquet", epochs=1)
+    _same_run(tmp_path, told, "digest")
+    note = tmp_path / EXPERIMENT
+    recorded = json.loads(note.read_text())
+    del recorded["recipe"]["fusion"]["temperature"]  # as if it had come later, with the value that was meant before
+    note.write_text(json.dumps(recorded))
+    _same_run(tmp_path, told, "digest")
+    recorded["recipe"]["fusion"]["temperature"] = 0.5
+    note.write_text(json.dumps(recorded))
+    with pytest.raises(RecipeError, match="holds a run with another recipe"):
+        _same_run(tmp_path, told, "digest")
 
 
 def test_training_lowers_the_loss(make_design, toy_rows, tmp_path: Path) -> None:
