@@ -18,7 +18,7 @@ from shopvl.training.checkpoint import Progress, load_checkpoint, save_checkpoin
 from shopvl.training.experiment import Experiment
 from shopvl.training.gradient_cache import cached_backward
 from shopvl.training.loop import LOG, adamw, train
-from shopvl.training.pretraining import pretrain
+from shopvl.training.pretraining import EXPERIMENT, _same_run, pretrain
 from shopvl.training.schedule import Budget, rate
 
 RUN = """
@@ -26,7 +26,7 @@ import math, os, signal, sys
 from pathlib import Path
 import torch
 from shopvl.training.experiment import Experiment
-from shopvl.training.pretraining import EXPERIMENT, _same_run, pretrain
+from shopvl.training.pretraining import pretrain
 from shopvl.training import loop
 
 torch.set_num_threads(1)
