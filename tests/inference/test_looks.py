@@ -7,16 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, OriginalPictures, Pictures
 from shopvl.design.design import Design
 from shopvl.evaluation.evaluate import second_looks
 from shopvl.evaluation.outputs import run_model
 from shopvl.inference import looks as module
-from shopvl.inference.calibrate import calibrate
+from shopvl.inference.calibrate import HeldOut, calibrate, read_held_out
 from shopvl.inference.encode import encode
+from shopvl.inference.features import Labelled
+from shopvl.inference.levels import CategoryLevels
 from shopvl.inference.looks import Looks, Said, fit_margins, is_open, lead, settle
-from shopvl.inference.predict import answers_of
+from shopvl.inference.predict import answers_of, geometric_mixture
 from shopvl.inference.tag_rows import HeadAnswers, tags_of
 from shopvl.models.two_crop import LookingTower
 from shopvl.tagging.run import tag
@@ -103,6 +106,29 @@ def test_each_product_is_answered_by_the_looks_that_it_needs_in_its_place(design
     assert not all(torch.allclose(once["image"][n], found.answers["image"][n], atol=1e-4) for n in once["image"])
 
 
+def test_to_measure_each_choice_of_inputs_sends_on_its_own_products(design, batch) -> None:
+    once, twice = once_and_twice(design, batch)
+    looks = with_margins(design, NONE)
+    name = max(design.labels, key=lambda name: len(design.labels[name]))
+    open_by = {}
+    for inputs, share in (("image+title", 0.6), ("image", 0.3)):
+        leads_B = lead(once[inputs][name])
+        looks.design.first_look[inputs][name] = margin = float(leads_B.quantile(share)) + 1e-6
+        open_by[inputs] = leads_B < margin
+    found = read(looks, batch, each=True)
+    assert not torch.equal(*open_by.values())
+    for inputs, open_B in open_by.items():
+        assert found.looks[inputs].tolist() == (1 + open_B.long()).tolist()
+        for asked, logp_BK in found.answers[inputs].items():
+            wanted = torch.where(open_B[:, None], twice[inputs][asked], once[inputs][asked])
+            torch.testing.assert_close(logp_BK, wanted, atol=1e-4, rtol=1e-4)
+    open_B1 = open_by["image+title"][:, None]
+    for asked, logp_BK in found.beside.items():
+        torch.testing.assert_close(
+            logp_BK, torch.where(open_B1, twice["image"][asked], once["image"][asked]), atol=1e-4, rtol=1e-4
+        )
+
+
 def test_an_unfamiliar_title_does_not_decide_who_goes_on(design, batch, monkeypatch) -> None:
     looks = with_margins(design, NONE)
     looks.design.first_look["image"] = dict.fromkeys(design.labels, ALL)
@@ -179,6 +205,73 @@ def test_margins_leave_no_more_changes_than_allowed() -> None:
     assert ((new.argmax(1) != closer.argmax(1)) & kept_N).float().mean() < 0.003
     assert fit_margins({"colour": first[:400]}, {"colour": both[:400]}, 0.002) is None  # too few to say so
     assert fit_margins({"colour": first}, {"colour": first}, 0.002) == {"colour": 0.0}
+
+
+def drawn(rows: int, seed: int) -> Labelled:
+    """Products whose colour a closer look tells better, and whose title tells it too; all as log-probabilities."""
+    rng = torch.Generator().manual_seed(seed)
+    truth_N = torch.randint(6, (rows,), generator=rng)
+
+    def said(sure: float, noise_NK: torch.Tensor) -> torch.Tensor:
+        return (sure * F.one_hot(truth_N, 6) + noise_NK).log_softmax(-1)
+
+    noise_3NK = torch.randn(3, rows, 6, generator=rng)
+    shown, closer, title = 2.0 * noise_3NK[0], 0.3 * noise_3NK[1], 1.5 * noise_3NK[2]
+    values = {
+        "image/colour": said(4.5, shown + closer),
+        "first/image/colour": said(4.0, shown),
+        "image+title/colour": said(7.0, shown + closer + title),
+        "first/image+title/colour": said(6.5, shown + title),
+        "title/colour": said(3.0, title),
+    }
+    values |= {f"familiarity/{one}": torch.ones(rows) for one in ("image", "title")}
+    values["beside/colour"] = values["image/colour"]
+    titles = [f"product {seed} {number}" for number in range(rows)]
+    return Labelled(values, titles, {"colour": truth_N}, torch.zeros(rows, dtype=torch.bool), [])
+
+
+def held_out(known: Labelled, kept: Mapping = {}) -> HeldOut:
+    labels = {"colour": list("abcdef")}
+    return HeldOut(known, labels, CategoryLevels(()), [frozenset(labels)] * len(known.titles), 0, kept)
+
+
+def test_thresholds_that_are_fitted_through_it_keep_their_promise() -> None:
+    missed = dict.fromkeys(("image+title", "image"), 0)
+    for seed in range(5):
+        known, new = drawn(2000, seed), drawn(4000, 100 + seed)
+        margins = settle(known.values, ["colour"])
+        calibrations = held_out(known).calibrations((0.95,))
+        for inputs, own in margins.items():
+            early = {"colour": new.values[f"first/{inputs}/colour"]}
+            open_N1 = is_open(early, torch.ones(4000), own)[:, None]
+            assert 0 < open_N1.float().mean() < 0.5
+            changed_N = early["colour"].argmax(1) != new.values[f"{inputs}/colour"].argmax(1)
+            assert (changed_N & ~open_N1[:, 0]).float().mean() < 0.005 < changed_N.float().mean()
+            new.values[f"{inputs}/colour"] = torch.where(open_N1, new.values[f"{inputs}/colour"], early["colour"])
+        kept = {(inputs, "colour"): by_name["colour"] for inputs, by_name in calibrations.items()}
+        weight = kept["image+title", "colour"].title_weight
+        both, alone = new.values["image+title/colour"], new.values["title/colour"]
+        new.values["image+title/colour"] = geometric_mixture(both, alone, weight)
+        tried = held_out(new, kept)
+        for inputs in margins:
+            accepted, rows = tried.tried(inputs, "colour", calibrations[inputs], 0.95)
+            assert len(accepted.correct_N) > 0.1 * rows
+            missed[inputs] += accepted.correct_N.mean() < 0.95
+    assert max(missed.values()) <= 1  # of 5; a quarter of one is expected at most
+
+
+def test_resplits_read_with_the_margins_that_there_are(prompted, toy_catalog) -> None:
+    prompted.model.image_tower.crop_share, prompted.familiarity = 0.6, {}
+    scores = []
+    for margin in (ALL, NONE):
+        prompted.first_look = with_margins(prompted, margin).design.first_look
+        found = read_held_out(replace(prompted, calibration={}), toy_catalog)
+        scores.append(found.known.values["image/category"])
+        assert prompted.first_look["image"]["category"] == margin
+    assert not torch.allclose(*scores, atol=1e-3)
+    prompted.first_look = {}  # a model without margins looks twice, and none are fitted to the rows that it is tried on
+    closely = read_held_out(replace(prompted, calibration={}), toy_catalog).known.values["image/category"]
+    torch.testing.assert_close(closely, scores[0], atol=1e-4, rtol=1e-4)
 
 
 def test_what_is_settled_is_what_is_answered_later(design, batch, toy_catalog, monkeypatch, tmp_path) -> None:
