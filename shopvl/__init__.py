@@ -1,9 +1,10 @@
 """shopvl: multimodal product understanding for e-commerce catalogs. Importing it loads no torch."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shopvl.runtime import torchvision_mend
+from shopvl.runtime.collecting import no_collection
 
 __version__ = "0.1.0"
 
@@ -15,14 +16,30 @@ _PUBLIC = {
     "open_catalog": "shopvl.catalog.readers",
     "Ontology": "shopvl.catalog.ontology",
     "Design": "shopvl.design.design",
+    "LoadedModel": "shopvl.loaded",
+    "Tag": "shopvl.loaded",
+    "load": "shopvl.loaded",
     "ShopvlError": "shopvl.errors",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 torchvision_mend.install()
 
+if TYPE_CHECKING:
+    from shopvl.catalog.ontology import Ontology as Ontology
+    from shopvl.catalog.readers import Catalog as Catalog
+    from shopvl.catalog.readers import open_catalog as open_catalog
+    from shopvl.design.design import Design as Design
+    from shopvl.errors import ShopvlError as ShopvlError
+    from shopvl.loaded import LoadedModel as LoadedModel
+    from shopvl.loaded import Tag as Tag
+    from shopvl.loaded import load as load
+    from shopvl.recipes import RECIPES as RECIPES
+    from shopvl.recipes import Recipe as Recipe
+
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'shopvl' has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    with no_collection():
+        return getattr(import_module(_PUBLIC[name]), name)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = (
     {"errors", "discovery", "runtime"},
-    {"__init__", "paths", "batch", "files"},
+    {"__init__", "paths", "batch", "files", "arrow"},
     {"recipes", "vision", "metrics", "tracking"},
     {"catalog", "synthetic"},
     {"text", "reporting"},
@@ -21,7 +21,7 @@ FLOORS = (
     {"training", "tagging", "review"},
     {"search"},
     {"evaluation"},
-    {"adapt", "runs", "service"},
+    {"adapt", "runs", "service", "loaded"},
     {"demo"},
     {"cli"},
     {"__main__"},

@@ -2,15 +2,31 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 RUN = """
 from typer.testing import CliRunner
 from shopvl.cli import app
 assert CliRunner().invoke(app, {words}).exit_code == 0
 """
+ABOUT_ONE = """
+import sys
+sys.argv = ["shopvl", *{words}]
+from shopvl.cli import main
+main()
+"""
+LOADED = """
+import shopvl
+assert shopvl.load().tag({picture!r}, title="Linen shirt")
+"""
 HEAVY = ("torch", "transformers", "timm", "mlflow", "faiss", "gradio", "sklearn")
+
+
+UNNEEDED = ("torchvision", "pandas", "scipy", "peft", "accelerate", "matplotlib", "onnxruntime", "tantivy", "sympy")
 
 
 def modules_after(code: str) -> set[str]:
@@ -34,6 +50,16 @@ def modules_after(code: str) -> set[str]:
 )
 def test_loads_nothing_heavy(code: str) -> None:
     assert not modules_after(code) & set(HEAVY)
+
+
+@pytest.mark.parametrize("code", [ABOUT_ONE, LOADED], ids=["shopvl ask", "shopvl.load().tag"])
+def test_who_asks_about_one_product_waits_for_torch_alone(code: str, tmp_path: Path) -> None:
+    picture = tmp_path / "shirt.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 60, 3), dtype=np.uint8)).save(picture)
+    words = ["ask", str(picture), "what colour is it?", "--title", "Linen shirt"]
+    found = modules_after(code.format(words=words, picture=str(picture)))
+    assert {"torch", "tokenizers", "PIL"} <= found
+    assert not found & {*HEAVY, *UNNEEDED} - {"torch"}
 
 
 def test_public_face_is_lazy_and_whole() -> None:

@@ -16,6 +16,7 @@ from shopvl.catalog.vocabulary import ALLOW_HOSTS, USER_AGENT
 from shopvl.cli import catalog, demo, experiments, learning, recipes, search, tagging
 from shopvl.cli.console import chatter, out
 from shopvl.errors import ShopvlError
+from shopvl.runtime.collecting import collect_seldom
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -75,6 +76,7 @@ app.add_typer(experiments.experiments_app, name="experiments")
 
 def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr and exit code 1."""
+    collect_seldom()
     try:
         app()
     except (ShopvlError, OSError) as error:

@@ -49,7 +49,7 @@ from shopvl.recipes.parts import (
 )
 from shopvl.recipes.parts.objectives import NAMED, Answers, Asked
 from shopvl.recipes.recipe import Recipe
-from shopvl.text.grams import gram_rows, padded
+from shopvl.text.grams import numbered, padded
 from shopvl.text.prompts import PromptBook, Question, questions_of
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.text.verbalizers import Verbalizer
@@ -479,7 +479,7 @@ def text_groups(texts: Sequence[str]) -> torch.Tensor:
 
 def title_grams(titles: Sequence[str]) -> torch.Tensor:
     """(B, G) int64: the titles' grams, 0 after them."""
-    return torch.from_numpy(padded(gram_rows(titles)))
+    return torch.from_numpy(padded(numbered(titles)))
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ from typing import get_args
 import numpy as np
 import pyarrow as pa
 
+from shopvl.arrow import array, filled, record_batch, values_of
 from shopvl.batch import INPUT_CHOICES, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN_BELOW, Decision, Reason, TitleGroup
@@ -127,7 +128,7 @@ def decide(answered: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
     value that is not accepted is for a person to look at, or `unknown` below UNKNOWN_BELOW.
     """
     if not answered.num_rows:
-        return pa.RecordBatch.from_pylist([], schema=DECIDED)
+        return record_batch([], DECIDED)
     said = _Said(answered, rules)
     if said.category is None:
         return _table(said, [_decided_property(said, number, None) for number in range(len(said.names))])
@@ -189,21 +190,21 @@ class _Said:
         coded = pa.concat_arrays(values).dictionary_encode()
         self.words: list[str] = coded.dictionary.to_pylist()
         self.none = len(self.words)
-        value, other, node = np.split(_array(coded.indices.fill_null(self.none)), np.cumsum([*map(len, values[:2])]))
+        value, other, node = np.split(values_of(filled(coded.indices, self.none)), np.cumsum([*map(len, values[:2])]))
         properties = self.answers["property"]
         self.names: list[str] = properties[: len(properties) // answered.num_rows].to_pylist()
         shape = answered.num_rows, len(self.names)
         self.value_RP = value.reshape(shape)
-        self.probability_RP = _array(self.answers["probability"]).reshape(shape)
-        self.conflict_RP = _array(self.answers["conflict"]).reshape(shape)
+        self.probability_RP = values_of(self.answers["probability"]).reshape(shape)
+        self.conflict_RP = values_of(self.answers["conflict"]).reshape(shape)
         named = self.answers["named"]
-        self.group_RP = (2 - _array(named.cast(pa.int8()).fill_null(2))).reshape(shape)
+        self.group_RP = (2 - values_of(filled(named.cast(pa.int8()), 2))).reshape(shape)
         other_NA = _padded(self.answers["alternatives"], other, self.none)
         self.others_RPA = other_NA.reshape(*shape, other_NA.shape[1])
         self.category = self.names.index(CATEGORY) if CATEGORY in self.names else None
         self.node_RL = _padded(levels, node, self.none)
-        self.share_RL = _padded(levels, _array(level["probability"]), 0.0)
-        self.node_conflict_RL = _padded(levels, _array(level["conflict"]), False)
+        self.share_RL = _padded(levels, values_of(level["probability"]), 0.0)
+        self.node_conflict_RL = _padded(levels, values_of(level["conflict"]), False)
         if self.category is not None:
             self.node_RL = np.column_stack([self.node_RL, self.value_RP[:, self.category]])
             self.share_RL = np.column_stack([self.share_RL, self.probability_RP[:, self.category]])
@@ -327,21 +328,21 @@ def _table(said: _Said, columns: Sequence[_Column]) -> pa.RecordBatch:
         for name in ("value_R", "guess_R", "probability_R", "reason_R")
     )
     lacks_RP = np.isin(reason_RP, VALUELESS) | (value_RP == said.none)
-    words = pa.array([*said.words, None], pa.string())
-    value, guess = (words.take(pa.array(np.where(lacks_RP, said.none, n_RP).ravel())) for n_RP in (value_RP, guess_RP))
+    words = array([*said.words, None], pa.string())
+    value, guess = (words.take(array(np.where(lacks_RP, said.none, n_RP).ravel())) for n_RP in (value_RP, guess_RP))
     unlikely_RP = lacks_RP | (probability_RP < UNKNOWN_BELOW)
     decision_RP = np.where(reason_RP == ACCEPTED, 0, np.where(unlikely_RP, 2, 1))
     lacks_N = lacks_RP.ravel()
     cells = {
         **said.answers,
-        "product_id": said.product_id.take(pa.array(np.arange(lacks_RP.size) // len(columns))),
+        "product_id": said.product_id.take(array(np.arange(lacks_RP.size) // len(columns))),
         "value": value,
         "best_guess": guess,
-        "probability": pa.array(probability_RP.ravel(), pa.float32()),
-        "decision": pa.array(DECISIONS).take(pa.array(decision_RP.ravel())),
-        "reason": pa.array(REASONS).take(pa.array(reason_RP.ravel())),
+        "probability": array(probability_RP.ravel(), pa.float32()),
+        "decision": array(DECISIONS).take(array(decision_RP.ravel())),
+        "reason": array(REASONS).take(array(reason_RP.ravel())),
         "evidence": _emptied(said.answers["evidence"], lacks_N),
-        "conflict": pa.array(said.conflict_RP.ravel() & ~lacks_N),
+        "conflict": array(said.conflict_RP.ravel() & ~lacks_N),
         "alternatives": _emptied(_alternatives(said, np.flatnonzero(value_RP != guess_RP)), lacks_N),
     }
     return pa.RecordBatch.from_arrays([cells[name] for name in DECIDED.names], schema=DECIDED)
@@ -351,17 +352,17 @@ def _alternatives(said: _Said, inner: np.ndarray) -> pa.Array:
     """As they were answered; for the answers of the numbers `inner`, where a node was accepted, the whole paths."""
     lists = said.answers["alternatives"]
     names = ("value", "probability", "alternatives")
-    answers = zip(*(said.answers[name].take(pa.array(inner)).to_pylist() for name in names), strict=True)
+    answers = zip(*(said.answers[name].take(array(inner)).to_pylist() for name in names), strict=True)
     paths = [[{"value": value, "probability": share}, *others] for value, share, others in answers]
     source = np.arange(len(lists))
     source[inner] = len(lists) + np.arange(len(inner))
-    return pa.concat_arrays([lists, pa.array(paths, ALTERNATIVES)]).take(pa.array(source))
+    return pa.concat_arrays([lists, array(paths, ALTERNATIVES)]).take(array(source))
 
 
 def _emptied(lists: pa.Array, lacks_N: np.ndarray) -> pa.Array:
     """The lists, empty where something lacks."""
     source = np.where(lacks_N, len(lists), np.arange(len(lists)))
-    return pa.concat_arrays([lists, pa.array([[]], lists.type)]).take(pa.array(source))
+    return pa.concat_arrays([lists, array([[]], lists.type)]).take(array(source))
 
 
 def _fields(structs: pa.ListArray) -> dict[str, pa.Array]:
@@ -370,14 +371,9 @@ def _fields(structs: pa.ListArray) -> dict[str, pa.Array]:
     return {flat.type.field(number).name: column for number, column in enumerate(flat.flatten())}
 
 
-def _array(column: pa.Array) -> np.ndarray:
-    array: np.ndarray = column.to_numpy(zero_copy_only=False)
-    return array
-
-
 def _padded(lists: pa.ListArray, flat: np.ndarray, fill: float) -> np.ndarray:
     """What is in lists as rows as long as the longest."""
-    length_R = _array(lists.value_lengths())
+    length_R = values_of(lists.value_lengths())
     there = np.arange(length_R.max(initial=0)) < length_R[:, None]
     padded = np.full(there.shape, fill, dtype=flat.dtype)
     padded[there] = flat

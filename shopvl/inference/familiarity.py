@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
-from scipy.sparse import csr_matrix
-from scipy.special import expit
 from torch import Tensor
 
 from shopvl.batch import MODALITIES, Batch, Modality
@@ -22,6 +20,9 @@ from shopvl.inference.predict import Vectors
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.familiarity import HALVES, Familiarity
 from shopvl.text.grams import gram_rows
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 MAX_ROWS = 100_000  # most rows to fit on: their vectors are held in memory
 FEWEST_ROWS, FEWEST_OUTLIERS, FEWEST_OF_CLASS = 20, 20, 5
@@ -129,6 +130,8 @@ def _encoded(
 
 def _fitted(seen: _Seen, width: int | None, shrinkage: float) -> Familiarity:
     """Not calibrated yet. The distance reads the last `width` numbers of a vector; all of them where that is None."""
+    from scipy.sparse import csr_matrix  # here, not above: what only reads familiarity starts sooner without
+
     vectors_NF, outlier_N = np.concatenate(seen.vectors), np.array(seen.outliers)
     known_ND = vectors_NF[~outlier_N, -(width or vectors_NF.shape[1]) :]
     paths = [path for path, outlier in zip(seen.paths, seen.outliers, strict=True) if not outlier]
@@ -167,6 +170,8 @@ def class_distance(unit_ND: np.ndarray, class_N: np.ndarray, shrinkage: float) -
     The covariance within classes is shared by all and shrunk towards a multiple of the identity; it is that of the
     first DIRECTIONS principal components. Rows of class -1 are left out of means and covariance.
     """
+    from scipy.sparse import csr_matrix
+
     unit_ND = unit_ND.astype(np.float64)
     directions_DR = np.linalg.eigh(np.cov(unit_ND.T))[1][:, ::-1][:, :DIRECTIONS]
     seen_NR, class_N = (unit_ND @ directions_DR)[class_N >= 0], class_N[class_N >= 0]
@@ -212,6 +217,9 @@ def logistic_regression(
     start: np.ndarray | None = None,
 ) -> np.ndarray:
     """(F + G + 1,): weights of both kinds of features and the bias, which is not penalised, by L-BFGS."""
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
     sign_N, F = np.where(right_N, 1.0, -1.0), dense_NF.shape[1]
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:

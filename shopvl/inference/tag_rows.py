@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from shopvl.arrow import record_batch
 from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.cells import language_of
 from shopvl.catalog.queries import facts_named, named_properties
@@ -60,7 +60,7 @@ def tags_of(
 
 
 def _decided(products: Sequence[dict[str, Any]], rules: Rules) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = decide(pa.RecordBatch.from_pylist(products, schema=ANSWERED), rules).to_pylist()
+    rows: list[dict[str, Any]] = decide(record_batch(products, ANSWERED), rules).to_pylist()
     return rows
 
 

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc
 
 from shopvl.metrics.intervals import effective_counts
 from shopvl.metrics.retrieval import Floats
@@ -127,6 +126,8 @@ def shown(counts_P2: Floats, precision: float, missed: float = MISSED) -> np.nda
     The test is that of a binomial distribution, exact where every answer is a group by itself. Some thresholds, laid by
     counts alone, start with a part of `missed`; a test that passes hands its part to the next, one that fails loses it.
     """
+    from scipy.special import betainc  # here, not above: who only reads thresholds starts sooner without
+
     right_P, count_P = counts_P2.T
     if precision <= 0:
         return np.ones(len(count_P), dtype=bool)

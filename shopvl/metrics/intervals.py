@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from shopvl.metrics.inputs import MetricError, same_length
 from shopvl.metrics.retrieval import BLOCK_CELLS, Floats
@@ -101,6 +100,8 @@ class Interval:
 
 def mean_interval(values_M: ArrayLike) -> Interval:
     """Mean of a few independent values, such as one per seed, with Student's t interval."""
+    from scipy.special import stdtrit
+
     values_M = np.asarray(values_M, dtype=np.float64)
     count = len(values_M)
     if count == 0:

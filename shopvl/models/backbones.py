@@ -1,4 +1,7 @@
-"""The door to timm and transformers: whole towers by name or local folder, pretrained or with random weights."""
+"""The door to timm and transformers: whole towers by name or local folder, pretrained or with random weights.
+
+Both take seconds to import, so that is done where a design needs them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from shopvl.batch import Words
 from shopvl.errors import DesignError
 from shopvl.models.attention import mean_of_real
+from shopvl.models.efficientnet_lite import PREFIX, SCALES, EfficientNetLite
 from shopvl.models.two_crop import LookingTower, TowerOutput
 
 
@@ -36,11 +39,7 @@ class TimmTower(LookingTower):
     ) -> None:
         super().__init__()
         self.crop_share = crop_share
-        sized = {"img_size": size_px} if _has_fixed_size(name) else {}
-        try:
-            self.net = timm.create_model(name, pretrained=pretrained, num_classes=0, **sized, **options)
-        except (OSError, RuntimeError, ValueError, TypeError) as fault:
-            raise DesignError(_not_to_be_had(name, "timm", pretrained, fault)) from fault
+        self.net = _timm_net(name, size_px, pretrained, options)
         stats = self.net.pretrained_cfg if pretrained else {"mean": (0.5,) * 3, "std": (0.5,) * 3}
         self.register_buffer("mean_31", torch.tensor(stats["mean"])[:, None, None])
         self.register_buffer("std_31", torch.tensor(stats["std"])[:, None, None])
@@ -58,7 +57,23 @@ class TimmTower(LookingTower):
         return self.net.forward_head(features), [tokens]
 
 
+def _timm_net(name: str, size_px: tuple[int, int], pretrained: bool, options: Mapping[str, Any]) -> nn.Module:
+    """The net that timm has under that name; where weights and options are not asked of timm, our own of the same."""
+    scale = name.split(".")[0].removeprefix(PREFIX)
+    if name.startswith(PREFIX) and scale in SCALES and not pretrained and not options:
+        return EfficientNetLite(scale)
+    import timm
+
+    sized = {"img_size": size_px} if _has_fixed_size(name) else {}
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **sized, **options)
+    except (OSError, RuntimeError, ValueError, TypeError) as fault:
+        raise DesignError(_not_to_be_had(name, "timm", pretrained, fault)) from fault
+
+
 def _has_fixed_size(name: str) -> bool:
+    import timm
+
     if name.startswith("local-dir:"):
         return False
     try:
@@ -89,6 +104,8 @@ def load_start(name: str) -> nn.Module:
     `name` is timm's, of the hub, or a local folder with a `config.json` and safetensors. Text models come with their
     word head where the weights have one. Never runs code from a folder.
     """
+    import timm
+
     library = "transformers"
     try:
         if (timm_name := _timm_name(name)) is not None:
@@ -103,6 +120,8 @@ def load_start(name: str) -> nn.Module:
 
 def _timm_name(name: str) -> str | None:
     """As timm's `create_model` wants it; None for a model of another library."""
+    import timm
+
     folder = Path(name.removeprefix("local-dir:"))
     if not folder.is_dir():
         return name if timm.is_model(name.split(".")[0]) else f"hf-hub:{name}" if name.startswith("timm/") else None

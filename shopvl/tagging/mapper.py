@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save
 
 from shopvl import __version__
+from shopvl.arrow import record_batch
 from shopvl.batch import Modality
 from shopvl.catalog.vocabulary import BARELY_FAMILIAR_FROM, FAMILIAR_FROM
 from shopvl.data.collate import Collator
@@ -139,7 +140,7 @@ class TagMapper:
             seconds["model"] += between - started - closer
             seconds["answers"] += time.perf_counter() - between
         started = time.perf_counter()
-        batch = pa.RecordBatch.from_pylist(results, schema=KNOWN)
+        batch = record_batch(results, KNOWN)
         seconds["answers"] += time.perf_counter() - started
         return BatchResult(batch, seconds)
 
@@ -149,7 +150,7 @@ class TagMapper:
             _result(key, product_id) | {"reason": reason}
             for key, product_id in zip(work.keys, work.frame["product_id"], strict=True)
         ]
-        return BatchResult(pa.RecordBatch.from_pylist(results, schema=KNOWN))
+        return BatchResult(record_batch(results, KNOWN))
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.design.device.type, torch.bfloat16) if self.way.bfloat16 else nullcontext()

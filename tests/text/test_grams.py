@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction import FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer
 
 from shopvl.data.collate import title_grams
-from shopvl.text.grams import APART, GRAMS, LETTERS, gram_rows, grams_of
+from shopvl.text.grams import APART, GRAMS, LETTERS, gram_rows, grams_of, numbered
 
 TITLES = ["Puma Men's T-Shirt", "ADIDAS adidas RUNNING shoes", "Café crème", "", "-", "红色 T恤 cotton"]
 
@@ -51,3 +52,12 @@ def test_rows_are_of_length_one_and_padded_rows_name_the_same_grams() -> None:
 
 def test_titles_without_words_have_no_grams() -> None:
     assert title_grams(["", "!"]).tolist() == [[0], [0]]
+
+
+def test_numbers_are_those_of_scikit_learns_hasher() -> None:
+    titles = [*TITLES, "x" * 3000, *(f"{word} émile {number}" for number, word in enumerate(["tee"] * 300))]
+    theirs = FeatureHasher(GRAMS - 1, input_type="string", alternate_sign=False).transform(map(grams_of, titles))
+    ours = numbered(titles)
+    assert ours.indptr.tolist() == theirs.indptr.tolist()
+    assert ours.indices.tolist() == (theirs.indices + 1).tolist()
+    assert numbered([]).indptr.tolist() == [0]
