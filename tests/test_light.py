@@ -13,12 +13,6 @@ from typer.testing import CliRunner
 from shopvl.cli import app
 assert CliRunner().invoke(app, {words}).exit_code == 0
 """
-ABOUT_ONE = """
-import sys
-sys.argv = ["shopvl", *{words}]
-from shopvl.cli import main
-main()
-"""
 LOADED = """
 import shopvl
 assert shopvl.load().tag({picture!r}, title="Linen shirt")
@@ -52,7 +46,7 @@ def test_loads_nothing_heavy(code: str) -> None:
     assert not modules_after(code) & set(HEAVY)
 
 
-@pytest.mark.parametrize("code", [ABOUT_ONE, LOADED], ids=["shopvl ask", "shopvl.load().tag"])
+@pytest.mark.parametrize("code", [RUN, LOADED], ids=["shopvl ask", "shopvl.load().tag"])
 def test_who_asks_about_one_product_waits_for_torch_alone(code: str, tmp_path: Path) -> None:
     picture = tmp_path / "shirt.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 60, 3), dtype=np.uint8)).save(picture)

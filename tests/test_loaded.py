@@ -9,11 +9,15 @@ import shopvl
 from shopvl.errors import CatalogError, DesignError, ImageError
 from shopvl.inference.decide import DECIDED
 from shopvl.inference.tag_rows import tags_of
-from shopvl.loaded import Tag
+from shopvl.loaded import LoadedModel, Tag
 
 
-def test_one_product_as_a_whole_catalog_is_tagged(prompted_folder: Path, toy_catalog, tmp_path: Path) -> None:
-    model = shopvl.load(prompted_folder)
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return shopvl.load()
+
+
+def test_one_product_as_a_whole_catalog_is_tagged(model: LoadedModel, toy_catalog, tmp_path: Path) -> None:
     frame = next(iter(toy_catalog.batches())).head(1)
     row = frame.row(0, named=True)
     picture = tmp_path / "product.png"
@@ -32,13 +36,13 @@ def test_one_product_as_a_whole_catalog_is_tagged(prompted_folder: Path, toy_cat
             assert said == pytest.approx({name: other[name] for name in DECIDED.names[1:]})
 
 
-def test_a_title_alone(prompted_folder: Path) -> None:
-    tags = shopvl.load(prompted_folder).tag(None, "Red tee")
+def test_a_title_alone(model: LoadedModel) -> None:
+    tags = model.tag(None, "Red tee")
+    assert tags
     assert {tag.evidence for tag in tags} <= {("title",), ()}
 
 
-def test_what_cannot_be_read_is_said(prompted_folder: Path, tmp_path: Path) -> None:
-    model = shopvl.load(str(prompted_folder))
+def test_what_cannot_be_read_is_said(model: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"there is no picture nowhere\.jpg"):
         model.tag("nowhere.jpg")
     with pytest.raises(CatalogError, match="nothing can be asked"):

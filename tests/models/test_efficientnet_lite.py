@@ -5,10 +5,10 @@ import timm
 import torch
 
 from shopvl.models.backbones import TimmTower
-from shopvl.models.efficientnet_lite import PREFIX, SCALES, EfficientNetLite
+from shopvl.models.efficientnet_lite import PREFIX, EfficientNetLite
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", ["lite0", "lite3"])
 def test_the_same_weights_give_the_same_outputs(scale: str) -> None:
     torch.manual_seed(0)
     theirs, ours = timm.create_model(PREFIX + scale, num_classes=0), EfficientNetLite(scale)
@@ -27,9 +27,9 @@ def test_the_same_weights_give_the_same_outputs(scale: str) -> None:
 def test_first_weights_are_spread_alike() -> None:
     torch.manual_seed(0)
     theirs, ours = timm.create_model(PREFIX + "lite0", num_classes=0), EfficientNetLite("lite0")
-    for (name, one), other in zip(theirs.named_parameters(), ours.named_parameters(), strict=True):
+    for (name, one), other in zip(theirs.state_dict().items(), ours.state_dict().values(), strict=True):
         if one.numel() > 5000:
-            assert other[1].std() == pytest.approx(float(one.std()), rel=0.1), name
+            assert float(other.std()) == pytest.approx(float(one.std()), rel=0.1), name
 
 
 def test_a_tower_asks_timm_only_for_what_we_have_not() -> None:
