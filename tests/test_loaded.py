@@ -31,9 +31,9 @@ def test_one_product_as_a_whole_catalog_is_tagged(model: LoadedModel, toy_catalo
     ):
         assert len(tags) == len(model.design.labels)
         for tag, other in zip(tags, expected, strict=True):
-            alternatives = [{"value": value, "probability": share} for value, share in tag.alternatives]
-            said = {**asdict(tag), "evidence": list(tag.evidence), "alternatives": alternatives}
-            assert said == pytest.approx({name: other[name] for name in DECIDED.names[1:]})
+            alternatives = tuple((one["value"], one["probability"]) for one in other["alternatives"])
+            same = {**other, "evidence": tuple(other["evidence"]), "alternatives": alternatives}
+            assert asdict(tag) == {name: same[name] for name in DECIDED.names[1:]}
 
 
 def test_a_title_alone(model: LoadedModel) -> None:
