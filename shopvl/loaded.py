@@ -8,6 +8,7 @@ from pathlib import Path
 
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION, Decision, Reason
 from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
 from shopvl.errors import ImageError
 from shopvl.inference.ask import Product
 from shopvl.inference.tag_rows import HeadAnswers
@@ -38,7 +39,7 @@ class LoadedModel:
 
     @cached_property
     def _answers(self) -> HeadAnswers:
-        return HeadAnswers(self.design)
+        return HeadAnswers(in_use(self.design))
 
     def tag(
         self, picture: str | Path | bytes | None, title: str | None = None, *, precision: float = DEFAULT_PRECISION
