@@ -72,7 +72,11 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if path != ROOT / "shopvl/__init__.py"],  # which says what is public, for type checkers
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_imports_run_downwards(path: Path) -> None:
     room = room_of(path)
     assert room in FLOOR_OF, f"{room} stands on no floor; add it to the table"
@@ -90,6 +94,12 @@ def test_heavy_libraries_have_one_door(path: Path) -> None:
     for module in imported(path):
         library = module.split(".")[0]
         assert place in DOORS.get(library, {place}), f"{library} is imported outside its door"
+
+
+def test_the_package_itself_imports_the_ground_only() -> None:
+    code = "import sys, shopvl; print(*sorted(name for name in sys.modules if name.startswith('shopvl.')))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {name.split(".")[1] for name in loaded} <= FLOORS[0]
 
 
 def test_lower_floors_and_recipes_know_no_torch() -> None:
