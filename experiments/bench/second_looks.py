@@ -25,12 +25,14 @@ from shopvl.catalog.readers import Catalog, open_catalog, spread
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.data.judging import holds, is_within, true_value
 from shopvl.design.design import Design
-from shopvl.inference.encode import encoded, prepare
+from shopvl.design.in_use import checked_runtime, in_use
+from shopvl.inference.encode import BATCH_ROWS, encoded, prepare
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.paths import SHIPPED
+from shopvl.runtime.malloc import disable_malloc_trim
 from shopvl.tracking.provenance import write_result
 
-TABLE, BATCH = "fashion-products-small.parquet", 32
+TABLE = "fashion-products-small.parquet"
 WAYS = ("as needed", "twice")
 
 
@@ -41,10 +43,10 @@ def measured(design: Design, catalog: Catalog, use: tuple[Modality, ...], rows: 
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     pictures = twice = products = 0
     frames = spread(catalog.batches(), catalog.count(), rows)
-    for frame in (part for whole in frames for part in whole.iter_slices(BATCH)):
+    for frame in (part for whole in frames for part in whole.iter_slices(BATCH_ROWS)):
         for group in prepare(design.loader, frame.to_dicts(), catalog.root, use).groups:
             said, items = {}, {}
-            for way in WAYS if products // BATCH % 2 else WAYS[::-1]:
+            for way in WAYS if products // BATCH_ROWS % 2 else WAYS[::-1]:
                 started = time.process_time()
                 items[way] = encoded(design, group.items, group.batch, ways[way].read)
                 seconds[way] += time.process_time() - started
@@ -113,13 +115,18 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=SHIPPED)
     parser.add_argument("--split", default="val", choices=("val", "test"))
     parser.add_argument("--rows", type=int, default=100_000, help="At most, spread evenly.")
+    parser.add_argument("--runtime", default="torch", help="Of the image towers: auto, torch, onnx, openvino.")
     parser.add_argument("--out", type=Path, required=True)
     told = parser.parse_args()
     torch.set_num_threads(1)
+    disable_malloc_trim()  # as `tag` does
     design, table = Design.from_pretrained(told.model), told.data / TABLE
     catalog = open_catalog(table, split=told.split)
-    found = {inputs_name(use): measured(design, catalog, use, told.rows) for use in INPUT_CHOICES if "image" in use}
-    write_result(told.out, {"split": told.split, "inputs": found}, model=design.name, data=[table])
+    used = in_use(design, checked_runtime(told.runtime), rows=catalog.count())
+    found = {inputs_name(use): measured(used, catalog, use, told.rows) for use in INPUT_CHOICES if "image" in use}
+    write_result(
+        told.out, {"split": told.split, "runtime": told.runtime, "inputs": found}, model=design.name, data=[table]
+    )
     for inputs, figures in found.items():
         print(inputs, {name: value for name, value in figures.items() if name != "properties"})
 

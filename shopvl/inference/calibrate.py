@@ -20,6 +20,7 @@ from shopvl.catalog.queries import named_properties
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, FAMILIAR_FROM, UNKNOWN, TitleGroup
 from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
 from shopvl.inference.features import ABSENT, Labelled, Report, labelled
 from shopvl.inference.levels import CategoryLevels, is_category, level_name
 from shopvl.inference.looks import BESIDE, FIRST, Looks, flat, looks_of, settle
@@ -151,7 +152,7 @@ def read_held_out(
 
     With `fit`, the margins of a first look are fitted to the rows; else pictures are looked at as in use.
     """
-    looks = Looks(answers_of(design))
+    looks = Looks(answers_of(in_use(design)))
 
     def read(batch: Batch) -> dict[str, Tensor]:
         choices = [inputs for inputs in INPUT_CHOICES if set(inputs) <= set(inputs_in(batch))]

@@ -17,6 +17,7 @@ from shopvl.catalog.fetching import Fetcher
 from shopvl.data.collate import Collator
 from shopvl.data.rows import RejectedRow, Row, ValidRow, validate_row, with_words
 from shopvl.design.design import Design
+from shopvl.runtime.malloc import disable_malloc_trim
 from shopvl.runtime.prefetching import prefetch
 
 BATCH_ROWS = 128
@@ -88,6 +89,7 @@ def encode(
     """
     loader = design.loader
     design.model.eval()
+    disable_malloc_trim()
 
     def ready(pictured: pl.DataFrame, own: pl.DataFrame) -> Prepared:
         rows = list(pictured.iter_rows(named=True))
