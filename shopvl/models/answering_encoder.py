@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -48,10 +48,13 @@ class AnsweringDualEncoder(DualEncoderModel):
     def forward(self, batch: Batch) -> Output:
         """Embeddings of whatever the batch holds; with questions also what the head makes of them, for training.
 
+        `pixels` are those of patches left out, where they are guessed.
+
         `answers` are of the questions that are asked: log-probabilities (N, K), the lowest number for answers that are
         not legal; or of a head that writes, logits of the tokens to be written (N, V).
         """
-        if batch.questions is None:
+        guesses = self.patch_decoder is not None and batch.pictures is not None and not batch.mixup
+        if batch.questions is None and not guesses:
             return super().forward(batch)
         pictures = require(batch.pictures, "pictures", by="a head that is trained to answer")
         pooled_BW, cells = self.encode_image(batch)
@@ -66,6 +69,11 @@ class AnsweringDualEncoder(DualEncoderModel):
             embeddings[name] = self._unit(self.text_projection(text_BW))
             if name == "title":
                 title_BTC = words_BTC
+        output = Output(embeddings=embeddings, scales=self.scales())
+        if self.patch_decoder is not None:
+            output = replace(output, predictions=self.patch_decoder(cells[-1], pictures))
+        if batch.questions is None:
+            return output
         title_BTC = require(title_BTC, "a title", by="a head that is trained to answer")
         picture_BPD, real_BP = self._picture(pictures, cells, batch.texts.get("ocr"))
         title_BTD = self.head.title(title_BTC)
@@ -73,7 +81,6 @@ class AnsweringDualEncoder(DualEncoderModel):
         if batch.input_mask_BI is not None:
             real_BP, real_BT = real_BP & batch.input_mask_BI[:, :1], real_BT & batch.input_mask_BI[:, 1:]
         prepared = self.prepare(batch.questions)
-        guessed = {} if self.patch_decoder is None else self.patch_decoder(cells[-1], pictures)
         picture, title = (picture_BPD, real_BP), (title_BTD, real_BT)
         if isinstance(self.head, PromptDecodeHead):
             made, true = self.head.write(picture, title, prepared)
@@ -84,8 +91,7 @@ class AnsweringDualEncoder(DualEncoderModel):
             # 0 * -inf is no number
             made = logp_BQK[asked_BQ].clamp(min=torch.finfo(logp_BQK.dtype).min)
             true = targets.chosen_BQK[asked_BQ]
-        predictions = {**guessed, "answers": Prediction(made=made, true=true)}
-        return Output(embeddings=embeddings, scales=self.scales(), predictions=predictions)
+        return replace(output, predictions={**output.predictions, "answers": Prediction(made=made, true=true)})
 
     def prepare(self, questions: Questions) -> PreparedQuestions:
         """Encode questions as far as no product is needed; valid for any number of batches until weights change."""

@@ -17,7 +17,7 @@ from shopvl.inference.calibrate import calibrate
 from shopvl.inference.tag_rows import tags_of
 from shopvl.recipes import find
 from shopvl.recipes.parts import SharedSpace, Stage, TextCross
-from shopvl.recipes.parts.objectives import Contrast, FactClasses, MaskedWords, Matching
+from shopvl.recipes.parts.objectives import Contrast, FactClasses, MaskedPatches, MaskedWords, Matching
 from shopvl.training.loop import train
 from shopvl.training.pretraining import texts_of_training
 from shopvl.training.schedule import Budget
@@ -195,6 +195,22 @@ def test_two_towers_learn_from_rows_with_one_input(name: str, gappy_table, toy_o
         patch.setattr(rows, "numbers", lambda which, ontology: few)
         assert TrainingDataset(rows, design.loader, seed=0).steps_per_epoch == 20 // 8
     train(design, rows, tmp_path / "run", budget=Budget(steps=6))
+
+
+def test_pixels_of_pictures_without_a_title_are_guessed_as_well(gappy_table, toy_ontology, tmp_path) -> None:
+    recipe = find("prompt-decode", "tiny")
+    recipe = replace(recipe, objectives=(*recipe.objectives, MaskedPatches()))
+    rows = training_rows(open_catalog(gappy_table), tmp_path / "rows", row_inputs=recipe.row_inputs)
+    design = build(recipe, tokenizer_for(recipe, texts_of_training(rows, toy_ontology)), toy_ontology)
+    steps, seen = TrainingDataset(rows, design.loader, seed=0), {}
+    for step in range(steps.steps_per_epoch):
+        batch = steps[step]
+        if inputs_in(batch) not in seen:
+            losses = design.losses(batch, torch.Generator())
+            assert design.total(losses).isfinite()
+            seen[inputs_in(batch)] = set(losses)
+    assert seen[("image",)] == {"itc:query-image", "pix-rec"}
+    assert seen[("image", "title")] == {objective.name for objective in recipe.objectives}
 
 
 def test_a_stage_passes_over_rows_that_lack_what_it_trains(gappy_table, toy_ontology, tmp_path) -> None:
