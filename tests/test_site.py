@@ -1,5 +1,7 @@
 """The site is built without a warning, no link in it is dead, and it needs no network."""
 
+import json
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -7,6 +9,9 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+from written import figure, schema, written
 
 ROOT = Path(__file__).parents[1]
 LOADED = {"script": "src", "img": "src", "link": "href", "a": "href"}
@@ -57,3 +62,27 @@ def test_the_python_reference_has_what_people_import(site: Path) -> None:
     text = (site / "python.html").read_text("utf-8")
     for name in ("open_catalog", "Design", "SearchIndex", "Recipe", "tag"):
         assert f'.{name}"' in text, name
+
+
+def test_pages_take_figures_from_the_results(site: Path) -> None:
+    told = json.loads((ROOT / "experiments/results/shipped_small.json").read_text("utf-8"))
+    accuracy = told["answers"]["image"]["colour"]["accuracy"]
+    assert figure("shipped_small > answers > image > colour > accuracy :.3f") == f"{accuracy:.3f}"
+    assert figure("shipped_small > answers > image > category > levels > 0 > rows :d") == "4481"
+    assert figure("shipped_small > parameters :.1fM") == f"{told['parameters'] / 1e6:.1f} M"
+    assert f"<td><p>{accuracy:.3f}</p></td>" in (site / "performance.html").read_text("utf-8")
+    for page in site.glob("*.html"):
+        assert not re.search(r"\{result\}|@(?:file|schema) ", page.read_text("utf-8")), page.name
+    with pytest.raises(KeyError, match="no such"):
+        written("{result}`shipped_small > no such :.1f`")
+
+
+def test_schemas_are_rendered(site: Path) -> None:
+    text = (site / "formats.html").read_text("utf-8")
+    for path in (ROOT / "data_schemas").glob("*.schema.json"):
+        name = path.name.partition(".")[0]
+        fields = json.loads(path.read_text("utf-8"))["properties"]
+        assert all(f">{field}</span>" in text for field in fields), name
+        assert schema(name)
+    assert "list of [category](#schema-ontology-category)" in schema("ontology")
+    assert "| `probability` | number ≥ 0, ≤ 1 | required | Calibrated:" in schema("tag")
