@@ -21,7 +21,9 @@ def catalog_check(
     images: Annotated[bool, typer.Option(help="Also decode every picture.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """List all faults of a table in one go, with counts and examples. Exit code 1 if there are any.
+    """All faults of a table at once, with counts and examples.
+
+    Exit code 1 if there are any.
 
     Example: shopvl catalog check products.csv
     """
@@ -53,7 +55,9 @@ def catalog_synth(
     size_px: Annotated[int, typer.Option(help="Side of a picture in pixels.")] = 224,
     seed: int = 0,
 ) -> None:
-    """Draw a synthetic shop: pictures, titles in English and Chinese, attributes, queries, and the ground truth.
+    """Draw a synthetic shop, with its ground truth.
+
+    Pictures, titles in English and Chinese, attributes and queries.
 
     Example: shopvl catalog synth --out shop --products 500
     """
@@ -72,7 +76,9 @@ def catalog_ontology(
     names: Annotated[Path | None, typer.Option(help="JSON of names in other languages, and synonyms.")] = None,
     split: Split = None,
 ) -> None:
-    """Mine categories, properties and values from a catalog, to be edited by hand.
+    """The categories, properties and values of a catalog.
+
+    Written as a file that can be edited by hand.
 
     Example: shopvl catalog ontology products.parquet --out ontology.json
     """
@@ -98,7 +104,9 @@ def catalog_queries(
     seed: int = 0,
     split: Split = None,
 ) -> None:
-    """Make search queries from category and attributes, as training does; one JSON object per line.
+    """Search queries from categories and attributes.
+
+    As training makes them; one JSON object per line.
 
     Example: shopvl catalog queries products.parquet --count 100 > queries.jsonl
     """

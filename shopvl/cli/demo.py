@@ -22,7 +22,9 @@ def demo(
     minutes: Annotated[float, typer.Option(help="Training time.")] = DEMO_MINUTES,
     seed: int = 0,
 ) -> None:
-    """Draw a shop, ask the bundled model, adapt it to the shop, tag, index and search; write a report to look at.
+    """The whole job on a drawn shop, with a report to look at.
+
+    Asks the bundled model, adapts it to the shop, tags, indexes and searches.
 
     Example: shopvl demo --out demo
     """
@@ -57,7 +59,9 @@ def open_app(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 7860,
     upload_mb: Annotated[int, typer.Option(min=1, help="Size that an upload may have.")] = 200,
 ) -> None:
-    """Open the app for merchandisers in the browser: look at products, search, review, tag a catalog, compare models.
+    """Open the app for merchandisers in the browser.
+
+    Look at products, search, review, tag a catalog, compare models.
 
     Example: shopvl app --model runs/tagger --catalog products.csv --index index --tags tags
     """

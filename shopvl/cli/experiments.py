@@ -30,7 +30,9 @@ SHOWN_FIGURES = 7  # of a leaderboard, as many as fit a terminal; the files have
 
 @experiments_app.command("list")
 def experiments_list(store: Store = None) -> None:
-    """Experiment and grid files that ship with shopvl, and the experiments of a store if one is named.
+    """Experiment and grid files that ship with shopvl.
+
+    And the experiments of a tracking store, if one is named.
 
     Example: shopvl experiments list
     """
@@ -54,7 +56,9 @@ def experiments_run(
     store: Store = None,
     threads: Threads = None,
 ) -> None:
-    """Train, tune, calibrate and evaluate every run of a grid. What is done is left, what was stopped goes on.
+    """Train, tune, calibrate and evaluate every run of a grid.
+
+    What is done is left, what was stopped goes on.
 
     Started several times at once, the processes share the runs out.
 
@@ -84,7 +88,9 @@ def experiments_compare(
         typer.Option(help="A Markdown file whose part between <!-- begin NAME --> and <!-- end NAME --> to renew."),
     ] = None,
 ) -> None:
-    """Tracked runs side by side: a table here, LEADERBOARD.md, and leaderboard.html with plots.
+    """Tracked runs side by side.
+
+    A table here, LEADERBOARD.md, and leaderboard.html with plots.
 
     Example: shopvl experiments compare shop-small --out runs/shop-small
     """
@@ -106,7 +112,9 @@ def experiments_compare(
 
 @experiments_app.command("repeat")
 def experiments_repeat(run_id: str, folder: OutFolder, store: Store = None) -> None:
-    """Run once more what the logged parameters of a run say, and compare. Exit code 1 where a metric differs.
+    """Run a tracked run once more, and compare.
+
+    From its logged parameters alone. Exit code 1 where a metric differs.
 
     Example: shopvl experiments repeat 0123456789abcdef0123456789abcdef --out runs/again
     """
@@ -131,7 +139,9 @@ def experiments_sync(
     folder: Annotated[Path, typer.Argument(help="The folder of a run, or one with runs below it.")],
     store: Store = None,
 ) -> None:
-    """Send to the tracking server what it did not get while runs went on. Exit code 1 if something still waits.
+    """Send a tracking server what it did not get.
+
+    Exit code 1 if something still waits.
 
     Example: shopvl experiments sync runs
     """
@@ -158,7 +168,9 @@ def experiments_gate(
     split: Split = "test",
     protect: Protect = None,
 ) -> None:
-    """What changes by category and property if a model replaces another. Exit code 1 where a protected one drops.
+    """What changes if a model replaces another.
+
+    By category and property. Exit code 1 where a protected one drops.
 
     Example: shopvl experiments gate runs/tagger-2 models:/shop@champion products.parquet --out gate --protect colour
     """
@@ -201,7 +213,9 @@ def experiments_promote(
     protect: Protect = None,
     store: Store = None,
 ) -> None:
-    """Through the gate, then @champion is this model. Exit code 1 and no change where the gate refuses.
+    """Make a model the champion, if the gate lets it through.
+
+    Exit code 1 and no change where the gate refuses.
 
     Example: shopvl experiments promote runs:/RUN_ID/model shop products.parquet --out gate
     """

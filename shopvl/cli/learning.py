@@ -46,7 +46,9 @@ def pretrain(
     minutes: Annotated[float | None, typer.Option(help="Training time, instead of the file's.")] = None,
     threads: Threads = None,
 ) -> None:
-    """Stage 1: train a design on a catalog. A run that was stopped goes on where it was.
+    """Stage 1: train a design on a catalog.
+
+    A run that was stopped goes on where it was.
 
     Example: shopvl pretrain experiments/tri-clip-mini.yaml --out runs/tri-clip
     """
@@ -94,7 +96,9 @@ def tune(
         Path | None, typer.Option(help="Decisions of reviewers to learn from: what `shopvl review import` wrote.")
     ] = None,
 ) -> None:
-    """Stage 2: learn to answer for category and every property, and calibrate the answers.
+    """Stage 2: learn to answer questions, and calibrate the answers.
+
+    Answers are the category and the values of every property.
 
     Example: shopvl tune runs/tri-clip/design products.parquet --recipe prompt-mask --minutes 20 --out runs/answers
     """
@@ -185,7 +189,9 @@ def adapt(
     seed: int = 0,
     threads: Threads = None,
 ) -> None:
-    """Make a model a catalog's own: learn its categories and properties, calibrate, and say what can be answered.
+    """Make a model a catalog's own, in one go.
+
+    Learns the catalog's categories and properties, calibrates, and says what can be answered.
 
     A catalog without splits is split by title: 80% to learn from, 10% to calibrate on, 10% to test on.
 
@@ -256,7 +262,9 @@ def calibrate(
     ] = None,
     ocr: Ocr = False,
 ) -> None:
-    """Measure on held-out rows how far each answer can be trusted, and keep that in the model folder.
+    """Measure how far each answer can be trusted.
+
+    Measured on held-out rows, and kept in the model folder.
 
     With --corrections, only the thresholds are set anew, from 100 to 300 products of your own that people reviewed:
     `shopvl review export --sample` draws them. The new model needs a folder of its own.
@@ -342,7 +350,9 @@ def evaluate(
     runtime: RuntimeName = "auto",
     ocr: Ocr = False,
 ) -> None:
-    """Measure a model: retrieval in both protocols, category by level, every property; metrics.json and report.html.
+    """Measure a model on labelled products.
+
+    Retrieval in both protocols, category by level, every property: metrics.json and report.html.
 
     Products that have only a picture or only a title are measured from that. A category that the model's tree does not
     have counts as the deepest node above it that the tree has; nothing is right about a product of no category.

@@ -18,7 +18,11 @@ from shopvl.cli.console import chatter, out
 from shopvl.errors import ShopvlError
 from shopvl.runtime.collecting import collect_seldom
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+HELP = """Understand a shop's products from their pictures and words.
+
+Every command shows an example: shopvl COMMAND --help. Results go to --out or stdout, messages to stderr."""
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
 
 
 def _say_version(asked: bool) -> None:

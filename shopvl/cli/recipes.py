@@ -22,7 +22,9 @@ recipes_app = typer.Typer(no_args_is_help=True, help="Published designs as short
 
 @recipes_app.command("list")
 def recipes_list(as_json: AsJson = False) -> None:
-    """Every design by name, with its main parts, what it can do once it is trained, and its paper.
+    """Every design by name.
+
+    With its main parts, what it can do once it is trained, and its paper.
 
     Example: shopvl recipes list
     """
@@ -82,7 +84,9 @@ def _settings(part: dict[str, Any]) -> str:
 
 @recipes_app.command("table")
 def recipes_table() -> None:
-    """Parts x designs: what each can do once it is trained, and which part it uses at size base.
+    """All designs beside each other.
+
+    What each can do once it is trained, and which part it uses at size base.
 
     Example: shopvl recipes table
     """

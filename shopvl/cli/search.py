@@ -43,7 +43,9 @@ def index(
     runtime: RuntimeName = "auto",
     ocr: Ocr = False,
 ) -> None:
-    """Embed a catalog and write a search index, or change one: add, replace and delete products, attach tags.
+    """Write a search index of a catalog, or change one.
+
+    With --update, products are added, replaced and deleted, and tags attached.
 
     Example: shopvl index products.parquet --model runs/tri-clip/design --out index --tags tags
     """
@@ -145,7 +147,9 @@ def search(
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many results.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Find products by words, picture, or both; with filters and counts, and nothing where nothing fits.
+    """Find products by words, picture, or both.
+
+    With filters and counts; a query that nothing fits finds nothing.
 
     Example: shopvl search index "red running shoes" --model runs/tri-clip/design --where colour=Red --facet gender
     """
@@ -188,7 +192,9 @@ def search_audit(
     folder: OutFolder,
     model: ModelFolder = SHIPPED,
 ) -> None:
-    """Which queries find nothing or little, and what would mend each: DIR/audit.csv and DIR/audit.html.
+    """Which queries find little, and what would mend each.
+
+    Writes DIR/audit.csv and DIR/audit.html.
 
     Example: shopvl search-audit index queries.csv --model runs/tri-clip/design --out audit
     """

@@ -59,7 +59,9 @@ def tag(
     runtime: RuntimeName = "auto",
     ocr: Ocr = False,
 ) -> None:
-    """Category and attributes for every product: DIR/tags.parquet, and DIR/rejects.parquet for what could not be read.
+    """Category and attributes for every product of a catalog.
+
+    DIR/tags.parquet has the answers, DIR/rejects.parquet what could not be read.
 
     A run that was stopped goes on where it was, and a run over a changed catalog computes only what is new.
 
@@ -137,7 +139,9 @@ def export(
     decisions: Annotated[str, typer.Option(help="Answers to write: accept, or accept,review.")] = "accept",
     require: Annotated[list[str] | None, typer.Option(help="An attribute that must be filled, repeatable.")] = None,
 ) -> None:
-    """Tags in a form that other systems take, such as a Google product feed; and how full each column is.
+    """Tags in a form that other systems take.
+
+    Such as a Google product feed; says how full each column is.
 
     Example: shopvl export tags --format google --catalog products.csv --out feed.tsv
     """
@@ -173,7 +177,9 @@ def review_export(
         int | None, typer.Option(min=1, help="Instead all answers about so many products drawn at random.")
     ] = None,
 ) -> None:
-    """Answers that a person should look at, as a sheet: conflicts first, then the least certain ones.
+    """Answers that a person should look at, as a sheet.
+
+    Conflicts come first, then the least certain answers.
 
     With --sample, products drawn at random: what is right of these shows how far answers can be trusted in this
     catalog, and `shopvl calibrate MODEL CATALOG --corrections FILE` sets thresholds by it.
@@ -201,7 +207,9 @@ def review_import(
     target: Annotated[Path, typer.Option("--out", help="Corrections to add to: a .parquet file.")],
     model: ModelFolder = SHIPPED,
 ) -> None:
-    """Check a sheet that was filled in and add its decisions to the corrections; a later one replaces an earlier one.
+    """Check a sheet that was filled in, and keep its decisions.
+
+    They are added to the corrections; a later one replaces an earlier one.
 
     Rows with faults are listed, and kept beside the corrections as a sheet to be mended and imported. Exit code 1 if
     there are any.
@@ -239,7 +247,9 @@ def ask(
     as_json: AsJson = False,
     ocr: Ocr = False,
 ) -> None:
-    """Ask about one product; the answer comes with its probability, a decision, and what it rests on.
+    """Ask about one product.
+
+    The answer comes with its probability, a decision, and the inputs that it rests on.
 
     Example: shopvl ask shirt.jpg "what colour is it?" --title "Linen shirt" --model runs/answers
     """
@@ -269,7 +279,9 @@ def write(
     count: Annotated[int, typer.Option("-n", min=1, help="So many texts, the likeliest first.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a text as titles and lines of facts do. It is made up: what it says of a product need not be so.
+    """Go on with a text as titles do.
+
+    The text is made up: what it says of a product need not be so.
 
     Example: shopvl write "Nike Men" --model runs/gpt-2/design -n 5
     """
@@ -292,7 +304,9 @@ def embed(
     runtime: RuntimeName = "auto",
     ocr: Ocr = False,
 ) -> None:
-    """Pictures and titles as vectors: DIR/embeddings.parquet, and DIR/rejects.parquet.
+    """Pictures and titles as vectors.
+
+    DIR/embeddings.parquet has the vectors, DIR/rejects.parquet what could not be read.
 
     Example: shopvl embed products.parquet --model runs/tri-clip/design --out vectors
     """
