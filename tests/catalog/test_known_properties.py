@@ -46,7 +46,8 @@ def test_words_of_a_query_stand_where_english_has_them() -> None:
 
 
 def test_questions_may_use_the_other_word() -> None:
-    assert other_words() == {"color": "colour", "colour": "color", "sex": "gender", "gender": "sex"}
+    known = {"color": "colour", "colour": "color", "sex": "gender", "gender": "sex"}
+    assert known.items() <= other_words().items()
 
 
 def test_the_names_of_google_are_those_of_its_specification() -> None:
