@@ -61,10 +61,8 @@ def tag(
 ) -> None:
     """Category and attributes for every product of a catalog.
 
-    DIR/tags.parquet has the answers, DIR/rejects.parquet what could not be read.
-
-    A run that was stopped goes on where it was, and a run over a changed catalog computes only what is new.
-
+    DIR/tags.parquet has the answers, DIR/rejects.parquet what could not be read. A run that was stopped goes on where
+    it was, and a run over a changed catalog computes only what is new.
     A table of titles alone is tagged with --use title, one of pictures alone with --use image.
 
     DIR/notes.parquet names products whose title or picture says nothing ("nan", a placeholder): they are tagged from
