@@ -1,10 +1,13 @@
-"""Does another runtime pay on a CPU? The picture tower under PyTorch and ONNX Runtime, in full, bfloat16 and int8.
+"""What the bundled model's towers cost through each runtime and precision, and what their answers are worth.
 
     python experiments/bench/runtime.py --data $SHOPVL_DATA --out experiments/results/runtime.json
 
-One thread, batch 32, in turns; median of the rounds. `agreement` is the share of test pictures that a nearest-neighbour
-search over the tower's vectors pairs with the same picture as in full precision, `cosine` the mean of the vectors'
-own. int8 is static (QDQ), its ranges from 256 train pictures. Wants `onnx` and `onnxscript` beside what shopvl needs.
+One thread, batches of 32, all ways by turns; median of the rounds. `ms_per_product` is from encoded picture and title
+to category and all properties with decisions, decoding included, in wall and processor time; `towers_ms` is one look
+of each tower. Beside them stands the rate at which the thread multiplies float32 matrices, measured in every round.
+Answers about `--rows` of the split are compared with those of PyTorch in float32: how many are right by property, and
+which of the accepted ones stay. int8 is static and per channel, in ONNX Runtime, its ranges from 256 train pictures;
+the first convolutions of each tower, whose maps spread widest, stay in float32. Wants the extras `onnx` and `openvino`.
 """
 
 from __future__ import annotations
@@ -14,88 +17,205 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime
+import onnx
 import torch
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from shopvl.batch import MODALITIES
 from shopvl.catalog.images import decode
-from shopvl.catalog.readers import open_catalog
+from shopvl.catalog.readers import Catalog, open_catalog, spread
+from shopvl.catalog.vocabulary import DEFAULT_PRECISION
+from shopvl.data.judging import is_within, true_value
 from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
+from shopvl.inference.encode import Group, encoded, prepare
+from shopvl.inference.tag_rows import HeadAnswers
+from shopvl.models.concat_towers import at_size
+from shopvl.models.exported import ExportedLook, Tower, exported, towers_in
 from shopvl.paths import SHIPPED
+from shopvl.runtime.engine import LIBRARIES
+from shopvl.runtime.malloc import disable_malloc_trim
 from shopvl.tracking.provenance import write_result
-from shopvl.vision.transforms import to_pixels
 
-BATCH, PICTURES = 32, 2048
-SMALL = "fashion-products-small.parquet"
-Run = Callable[[np.ndarray], np.ndarray]
+SMALL, BATCH, TIMED_BATCHES, KEPT_IN_FULL, RANGES_FROM = "fashion-products-small.parquet", 32, 8, 8, 256
+PLAIN = "torch float32"
+WAYS = (PLAIN, "onnx float32", "openvino float32", "torch bfloat16", "openvino bfloat16", "onnx int8")
 
 
-def pixels_of(design: Design, table: Path, split: str, count: int) -> np.ndarray:
-    """(N, 3, Y, X) float32 in [0, 1]."""
-    found: list[np.ndarray] = []
-    for frame in open_catalog(table, split=split).batches():
-        for image in frame["image"]:
-            found.append(to_pixels(decode(image["bytes"]), design.loader.size_px))
-            if len(found) == count:
-                return np.stack(found).astype(np.float32) / 255
-    return np.stack(found).astype(np.float32) / 255
+@dataclass
+class Contender:
+    """A way to run the model, ready."""
+
+    design: Design
+    half: bool
+
+    def __post_init__(self) -> None:
+        self.answers = HeadAnswers(self.design)
+
+    def rows(self, group: Group) -> list[dict[str, Any]]:
+        """Answers with decisions."""
+        with torch.autocast("cpu", torch.bfloat16) if self.half else nullcontext():
+            item = encoded(self.design, group.items, group.batch, self.answers.read)
+        return self.answers.rows(item, DEFAULT_PRECISION)
 
 
 class Some(CalibrationDataReader):
     """Pictures for the ranges of int8."""
 
-    def __init__(self, pixels: np.ndarray) -> None:
-        self.batches: Iterator[np.ndarray] = iter(np.split(pixels, len(pixels) // BATCH))
+    def __init__(self, pixels_B3YX: torch.Tensor) -> None:
+        self.batches: Iterator[torch.Tensor] = iter(pixels_B3YX.split(BATCH))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         """The next batch."""
         batch = next(self.batches, None)
-        return None if batch is None else {"pixels": batch}
+        return None if batch is None else {"rows": batch.numpy()}
 
 
-def contenders(design: Design, table: Path, scratch: Path) -> dict[str, Run]:
-    """By name: pixels (32, 3, Y, X) -> vectors (32, width)."""
-    tower = design.model.image_tower.eval()
-    full, small = scratch / "tower.onnx", scratch / "int8.onnx"
-    example = torch.zeros(BATCH, 3, *design.loader.size_px)
-    torch.onnx.export(tower, (example,), str(full), input_names=["pixels"], output_names=["vector"], dynamo=True)
-    quant_pre_process(str(full), str(scratch / "ready.onnx"))
-    reader = Some(pixels_of(design, table, "train", 256))
-    quantize_static(str(scratch / "ready.onnx"), str(small), reader, quant_format=QuantFormat.QDQ, per_channel=True)
+def in_int8(design: Design, train: Catalog, scratch: Path) -> Design:
+    """The design with its towers in int8."""
+    ready = in_use(replace(design), "torch")
+    pictures = [
+        decode(image["bytes"])
+        for frame in spread(train.batches(), train.count(), RANGES_FROM)
+        for image in frame["image"]
+    ]
+    seen = design.loader.pictures(pictures)
+    (library,) = (library for library in LIBRARIES if library.name == "onnx")
+    for number, tower in enumerate(
+        towers_in(ready.model, lambda: ready.model.encode_image(seen.rows(torch.arange(2))))
+    ):
+        plain, small = scratch / f"{number}.onnx", scratch / str(number) / "net.onnx"
+        small.parent.mkdir()
+        quant_pre_process(str(exported(tower, library) / "net.onnx"), str(plain))
+        size_px = tuple(tower.seen_B3YX.shape[2:])
+        quantize_static(
+            str(plain),
+            str(small),
+            Some(at_size(seen.pictures.pixels_B3YX, size_px)),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=first_nodes(plain),
+        )
+        tower.use(ExportedLook(library.engine().load(small.parent, "float32", torch.get_num_threads()), tower))
+    return ready
 
-    def of_torch(pixels: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return tower(torch.from_numpy(pixels)).float().numpy()
 
-    def of_bfloat16(pixels: np.ndarray) -> np.ndarray:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            return of_torch(pixels)
+def first_nodes(file: Path) -> list[str]:
+    """Names of all nodes up to the last of the convolutions that stay as they are."""
+    nodes = onnx.load(str(file)).graph.node
+    convolutions = [place for place, node in enumerate(nodes) if node.op_type == "Conv"]
+    return [node.name for node in nodes[: convolutions[min(KEPT_IN_FULL, len(convolutions) // 4) - 1] + 1]]
 
-    def of_onnx(path: Path) -> Run:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        return lambda pixels: session.run(None, {"pixels": pixels})[0]
 
+def contenders(design: Design, train: Catalog, scratch: Path) -> dict[str, Contender]:
+    """By name."""
+    found = {}
+    for way in WAYS:
+        runtime, precision = way.split()
+        half = precision == "bfloat16"
+        ready = (
+            in_int8(design, train, scratch) if precision == "int8" else in_use(replace(design), runtime, bfloat16=half)
+        )
+        found[way] = Contender(ready, half)
+    return found
+
+
+def timed(ways: Mapping[str, Contender], frames: list[list[dict[str, Any]]], rounds: int) -> dict[str, Any]:
+    """Milliseconds a product and a look by way, and the matrix rate."""
+    wall: dict[str, list[float]] = defaultdict(list)
+    cpu: dict[str, list[float]] = defaultdict(list)
+    rates, square, rows = [], torch.randn(2048, 2048), sum(map(len, frames))
+    for turn in range(rounds + 1):
+        for way, one in ways.items():
+            started, began = time.perf_counter(), time.process_time()
+            for frame in frames:
+                for group in prepare(one.design.loader, frame, Path(), MODALITIES).groups:
+                    one.rows(group)
+            if turn:  # the first is a warm-up
+                wall[way].append((time.perf_counter() - started) / rows * 1e3)
+                cpu[way].append((time.process_time() - began) / rows * 1e3)
+        started = time.perf_counter()
+        square @ square
+        rates.append(2 * 2048**3 / (time.perf_counter() - started) / 1e9)
     return {
-        "torch float32": of_torch,
-        "torch bfloat16": of_bfloat16,
-        "onnxruntime float32": of_onnx(full),
-        "onnxruntime int8": of_onnx(small),
+        "matrix_gflops_float32": statistics.median(rates[1:]),
+        "matrix_gflops_by_round": rates[1:],
+        "ways": {
+            way: {"ms_per_product": statistics.median(wall[way]), "cpu_ms_per_product": statistics.median(cpu[way])}
+            for way in ways
+        },
     }
 
 
-def nearest(vectors: np.ndarray) -> np.ndarray:
-    """Of each vector, the most alike other one."""
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    alike = unit @ unit.T
-    np.fill_diagonal(alike, -1)
-    return alike.argmax(1)
+def judged(ways: Mapping[str, Contender], catalog: Catalog, most: int) -> dict[str, dict[str, Any]]:
+    """By way: shares of right best guesses by property, and how the decisions compare with PyTorch's in float32."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    ontology = ways[PLAIN].design.ontology
+    for frame in spread(catalog.batches(), catalog.count(), most):
+        for part in frame.iter_slices(BATCH):
+            for group in prepare(ways[PLAIN].design.loader, part.to_dicts(), catalog.root, MODALITIES).groups:
+                said = {way: one.rows(group) for way, one in ways.items()}
+                labels = len(ways[PLAIN].design.labels)
+                for number, plain in enumerate(said[PLAIN]):
+                    truth = true_value(group.items[number // labels].row, plain["property"], ontology)
+                    for way, answers in said.items():
+                        _count(counts[way], plain, answers[number], truth)
+    return {way: _shares(count) for way, count in counts.items()}
+
+
+def _count(count: Counter[str], plain: dict[str, Any], own: dict[str, Any], truth: str | None) -> None:
+    name, guess = own["property"], own["best_guess"] or own["value"]
+    if truth is not None:
+        count[f"known {name}"] += 1
+        count[f"right {name}"] += guess is not None and is_within(guess, truth)
+    if plain["decision"] == "accept":
+        count["accepted"] += 1
+        count["same"] += own["decision"] == "accept" and own["value"] == plain["value"]
+        count["other value"] += own["decision"] == "accept" and own["value"] != plain["value"]
+
+
+def _shares(count: Counter[str]) -> dict[str, Any]:
+    names = [name.removeprefix("known ") for name in count if name.startswith("known ")]
+    return {
+        "right": {name: count[f"right {name}"] / count[f"known {name}"] for name in names},
+        "accepted_by_torch_float32": count["accepted"],
+        "of_these_accepted_with_the_same_value": count["same"] / count["accepted"],
+        "of_these_accepted_with_another_value": count["other value"] / count["accepted"],
+    }
+
+
+def looks(ways: Mapping[str, Contender]) -> dict[str, list[float]]:
+    """Milliseconds a picture of one look of each tower, the best of ten."""
+    found = {}
+    for way, one in ways.items():
+        shown = torch.rand(BATCH, 3, *one.design.loader.size_px)
+        towers: list[tuple[Callable[..., Any], torch.Tensor]] = [
+            (Tower(tower, shown).encode, at_size(shown, size_px))
+            for tower, size_px in zip(
+                one.design.model.image_tower.towers, one.design.model.image_tower.sizes_px, strict=True
+            )
+        ]
+        found[way] = []
+        for encode, pixels in towers:
+            taken = []
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16) if one.half else nullcontext():
+                for _ in range(10):
+                    started = time.process_time()
+                    encode(pixels)
+                    taken.append((time.process_time() - started) / BATCH * 1e3)
+            found[way].append(min(taken))
+    return found
 
 
 def main() -> None:
@@ -103,36 +223,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=SHIPPED)
+    parser.add_argument("--split", default="val", choices=("val", "test"))
+    parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    design = Design.from_pretrained(args.model)
-    pixels = pixels_of(design, args.data / SMALL, "test", PICTURES)
-    parts = np.split(pixels, len(pixels) // BATCH)
+    disable_malloc_trim()  # as `tag` does
+    table = args.data / SMALL
+    design, catalog = Design.from_pretrained(args.model), open_catalog(table, split=args.split)
     with tempfile.TemporaryDirectory() as scratch:
-        runs = contenders(design, args.data / SMALL, Path(scratch))
-        vectors = {name: np.concatenate([run(part) for part in parts]) for name, run in runs.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(args.rounds):
-            for name, run in runs.items():
-                started = time.perf_counter()
-                for part in parts[:16]:
-                    run(part)
-                seconds[name].append(time.perf_counter() - started)
-    full = vectors["torch float32"]
-    found = {}
-    for name, own in vectors.items():
-        norms = np.linalg.norm(own, axis=1) * np.linalg.norm(full, axis=1)
-        found[name] = {
-            "ms_per_picture": statistics.median(seconds[name]) / (16 * BATCH) * 1e3,
-            "times_as_fast": statistics.median(
-                one / other for one, other in zip(seconds["torch float32"], seconds[name], strict=True)
-            ),
-            "cosine": float(((own * full).sum(1) / norms).mean()),
-            "agreement": float((nearest(own) == nearest(full)).mean()),
-        }
-    write_result(args.out, {"contenders": found}, model=design.name, data=[args.data / SMALL])
+        ways = contenders(design, open_catalog(table, split="train"), Path(scratch))
+        frames = [
+            part.to_dicts() for part in next(iter(catalog.batches())).head(BATCH * TIMED_BATCHES).iter_slices(BATCH)
+        ]
+        found = timed(ways, frames, args.rounds)
+        for way, towers_ms in looks(ways).items():
+            found["ways"][way]["towers_ms"] = towers_ms
+        for way, figures in judged(ways, catalog, args.rows).items():
+            found["ways"][way] |= figures
+    write_result(args.out, {"split": args.split, **found}, model=design.name, data=[table])
     print(json.dumps(found, indent=1))
 
 
