@@ -25,7 +25,7 @@ from shopvl.runtime.engine import LIBRARIES, Library
 
 Runtime = Literal["auto", "torch", "onnx", "openvino"]
 EXAMPLES = 2  # pictures that a tower is watched with
-LOADED_FROM, MEASURED_FROM = 500, 5000  # products, from which on loading a runtime, or exporting and measuring, pays
+LOADED_FROM, MEASURED_FROM = 500, 3000  # products, from which on loading a runtime, or exporting and measuring, pays
 
 
 def in_use(design: Design, runtime: Runtime = "auto", *, bfloat16: bool = False, rows: int = 0) -> Design:
