@@ -1,51 +1,77 @@
-"""How fast products are tagged: CLIP ViT-B/32 zero-shot, our model in a plain loop, and `shopvl tag`, in turns.
+"""How fast products are tagged: CLIP ViT-B/32 twice, our model in a plain loop, and `shopvl tag`, in turns.
 
-    taskset -c 0,1 python experiments/bench/tag_race.py --data DATA/fashion-products-small.parquet --model MODEL \\
+    taskset -c 0,1 python experiments/bench/tag_race.py --data DATA/fashion-products-224.parquet --threads 2 \\
         --rounds 3 --out experiments/results/tag_race.json
 
-All tag the same test products with category and four properties. CLIP is transformers' own model, processor and batch
-size (32); its weights are random, which takes the same time, and its label texts are embedded beforehand, outside the
-clock. The plain loop decodes, asks the model and writes, one batch of 128 after the other. Each contender runs in a
-process of its own; loading libraries and weights is outside the clock, and so is the start of `shopvl tag`'s workers
-(given beside it). Ratios are taken within a round, then their median. Last, in one process with one thread and in CPU
-seconds, which do not depend on what else the machine does: what a row costs each contender, and what share of the bare
-encoder's rate the model stage reaches. On a machine that is slower in bfloat16 than in float32 the contender in
-bfloat16 is left out, and the result says so.
+All tag the same test products with category and properties; without `--model` it is the bundled one. The CLIPs are
+transformers' and open_clip's own models, preprocessing and batch size (32); their weights are random, which takes the
+same time, and their label texts are embedded beforehand, outside the clock. The plain loop decodes, asks the model as
+it was trained and writes, one batch of 128 after the other. Titles alone: TF-IDF of words and letters with a linear SVM
+for each property (fitted outside the clock), and `shopvl tag --use title`.
+
+Each contender runs in a process of its own with `--threads`, which for `shopvl tag` are workers; loading libraries and
+weights is outside the clock, and so is the start of workers (given beside it). Ratios are taken within a round, then
+their median. Last, in one process with one thread and in CPU seconds, which depend little on what else the machine
+does: what a row costs each contender, and what share of the bare towers' rate the model stage reaches. What a machine
+cannot run is left out, and the result says why: bfloat16 where it is slower than float32, open_clip where it is not
+installed.
 """
 
 import argparse
 import io
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from PIL import Image
 
+from shopvl.batch import MODALITIES, Modality
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
+from shopvl.paths import SHIPPED
 from shopvl.runtime.bfloat16 import bf16_is_fast
 from shopvl.tracking.provenance import write_result
 
-CONTENDERS = ("clip", "loop", "shopvl", "shopvl-bf16")
-CLIP_BATCH, OWN_BATCH = 32, 128
-LEFT_OUT = "left out: this machine is slower in bfloat16 than in float32"
+PEERS, OURS = ("clip", "open-clip", "loop"), ("shopvl", "shopvl-bf16")
+TITLE_PEERS, TITLE_OURS = ("tfidf-titles",), ("shopvl-titles",)
+CLIP_BATCH, OWN_BATCH, SVM_ROWS = 32, 128, 8000
+SLOW = "left out: this machine is slower in bfloat16 than in float32"
+ABSENT = "left out: open_clip is not installed (pip install 'shopvl[bench]')"
+
+
+def left_out() -> dict[str, str]:
+    """What this machine cannot run, and why."""
+    reasons = {} if bf16_is_fast() else {"shopvl-bf16": SLOW}
+    return reasons if find_spec("open_clip") else {**reasons, "open-clip": ABSENT}
 
 
 def contenders() -> tuple[str, ...]:
-    """Those that this machine can run: `shopvl tag` refuses bfloat16 where it is slow."""
-    return CONTENDERS if bf16_is_fast() else tuple(name for name in CONTENDERS if name != "shopvl-bf16")
+    """Those that this machine can run."""
+    return tuple(name for name in (*PEERS, *OURS, *TITLE_PEERS, *TITLE_OURS) if name not in left_out())
 
 
-def rows_of(data: Path, count: int) -> list[dict[str, Any]]:
-    """The first rows of the test split."""
-    catalog = open_catalog(data, split="test")
+def pairs() -> list[tuple[str, str]]:
+    """Which of ours is compared with which peer."""
+    raced = contenders()
+    every = [(ours, peer) for ours in OURS for peer in PEERS] + [(TITLE_OURS[0], TITLE_PEERS[0])]
+    return [pair for pair in every if set(pair) <= set(raced)]
+
+
+def rows_of(data: Path, count: int, split: str = "test") -> list[dict[str, Any]]:
+    """The first rows of a split."""
+    catalog = open_catalog(data, split=split)
     return list(islice((row for frame in catalog.batches() for row in frame.iter_rows(named=True)), count))
 
 
@@ -57,25 +83,40 @@ def batches(rows: list[dict[str, Any]], size: int) -> Iterator[list[dict[str, An
 
 def clip(told: argparse.Namespace) -> dict[str, float]:
     """transformers' CLIP ViT-B/32, zero-shot."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from PIL import Image
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-    labels = Design.from_pretrained(told.model).labels
     model, processor = CLIPModel(CLIPConfig()).eval(), CLIPImageProcessor()
+
+    def features(pictures: list[Image.Image]) -> torch.Tensor:
+        return model.get_image_features(**processor(images=pictures, return_tensors="pt")).pooler_output
+
+    return zero_shot(told, features)
+
+
+def open_clip(told: argparse.Namespace) -> dict[str, float]:
+    """open_clip's ViT-B/32, zero-shot."""
+    from open_clip import create_model_and_transforms
+
+    model, _, processor = create_model_and_transforms("ViT-B-32", pretrained=None)
+    model.eval()
+    return zero_shot(told, lambda pictures: model.encode_image(torch.stack([processor(one) for one in pictures])))
+
+
+def zero_shot(told: argparse.Namespace, features: Callable[[list[Image.Image]], torch.Tensor]) -> dict[str, float]:
+    """Decode, embed, compare with every label, write."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    labels = Design.from_pretrained(told.model).labels
     rows = rows_of(told.data, told.clip_rows)
-    texts = {
-        name: torch.nn.functional.normalize(torch.randn(len(values), 512), dim=-1) for name, values in labels.items()
-    }
+    texts = {name: F.normalize(torch.randn(len(values), 512), dim=-1) for name, values in labels.items()}
     found = []
     with torch.inference_mode():
-        model.get_image_features(pixel_values=torch.zeros(CLIP_BATCH, 3, 224, 224))
+        features([Image.new("RGB", (224, 224))] * CLIP_BATCH)
         started, cpu = time.perf_counter(), time.process_time()
         for part in batches(rows, CLIP_BATCH):
             pictures = [Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB") for row in part]
-            features = model.get_image_features(**processor(images=pictures, return_tensors="pt")).pooler_output
-            vectors = torch.nn.functional.normalize(features, dim=-1)
+            vectors = F.normalize(features(pictures), dim=-1)
             for name, text in texts.items():
                 best = (100 * vectors @ text.T).softmax(-1).max(-1)
                 for row, value, share in zip(part, best.indices.tolist(), best.values.tolist(), strict=True):
@@ -83,6 +124,34 @@ def clip(told: argparse.Namespace) -> dict[str, float]:
         names = ["product_id", "property", "value", "probability"]
         table = pa.table([list(column) for column in zip(*found, strict=True)], names=names)
         pq.write_table(table, Path(told.scratch) / "clip.parquet")
+    return rates(len(rows), started, cpu)
+
+
+def tfidf(told: argparse.Namespace) -> dict[str, float]:
+    """Titles alone by TF-IDF and a linear SVM for each property, a batch at a time as `shopvl tag` reads them."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import FeatureUnion
+    from sklearn.svm import LinearSVC
+
+    from shopvl.data.rows import label_of
+
+    design = Design.from_pretrained(told.model)
+    known = rows_of(told.data, SVM_ROWS, "train")
+    words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"[^\s]+", sublinear_tf=True)
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True)
+    views = FeatureUnion([("words", words), ("letters", letters)])
+    seen = views.fit_transform([row["title"] or "" for row in known])
+    models = {}
+    for name in design.labels:
+        truth = [label_of(row, name, design.ontology) for row in known]
+        rows = [number for number, value in enumerate(truth) if value is not None]
+        if len({truth[number] for number in rows}) > 1:
+            models[name] = LinearSVC(C=0.5).fit(seen[rows], [truth[number] for number in rows])
+    rows = rows_of(told.data, told.rows)
+    started, cpu = time.perf_counter(), time.process_time()
+    for part in batches(rows, 1024):
+        features = views.transform([row["title"] or "" for row in part])
+        _ = {name: model.predict(features) for name, model in models.items()}
     return rates(len(rows), started, cpu)
 
 
@@ -119,8 +188,10 @@ def loop(told: argparse.Namespace) -> dict[str, float]:
     return rates(len(rows), started, cpu)
 
 
-def shopvl(told: argparse.Namespace, *, bfloat16: bool = False) -> dict[str, float]:
-    """`shopvl tag` with a worker per core."""
+def shopvl(
+    told: argparse.Namespace, *, bfloat16: bool = False, use: tuple[Modality, ...] = MODALITIES
+) -> dict[str, float]:
+    """`shopvl tag` with a worker per thread."""
     from shopvl.tagging.run import tag
 
     design = Design.from_pretrained(told.model)
@@ -132,10 +203,10 @@ def shopvl(told: argparse.Namespace, *, bfloat16: bool = False) -> dict[str, flo
 
     started, cpu = time.perf_counter(), time.process_time()
     out = Path(told.scratch) / "tags"
-    done = tag(design, catalog, out, limit=told.rows, workers=told.workers, bfloat16=bfloat16, report=report)
+    done = tag(design, catalog, out, use=use, limit=told.rows, workers=told.threads, bfloat16=bfloat16, report=report)
     ended = time.perf_counter()
     # every worker has started by then, or nearly
-    first, rows = begun[told.workers - 1] if told.workers > 1 else (started, 0)
+    first, rows = begun[told.threads - 1] if told.threads > 1 else (started, 0)
     return {
         "cpu_ms_per_row": (time.process_time() - cpu) / done.rows * 1e3,  # of all there is, with one worker
         "rows_per_second": (done.rows - rows) / (ended - first),
@@ -148,11 +219,12 @@ def encoder(told: argparse.Namespace) -> dict[str, float]:
     """CPU seconds per row of the bare towers, of the whole model, and of the model stage with what is around it."""
     from contextlib import nullcontext
 
+    from shopvl.design.in_use import in_use
     from shopvl.inference.encode import encoded, prepare
     from shopvl.inference.tag_rows import HeadAnswers
 
     torch.set_num_threads(1)
-    design = Design.from_pretrained(told.model)
+    design = in_use(Design.from_pretrained(told.model))
     answers = HeadAnswers(design)
     ready = prepare(design.loader, rows_of(told.data, 512), Path(), ("image", "title")).groups
     rows = sum(len(group.items) for group in ready)
@@ -179,12 +251,9 @@ def encoder(told: argparse.Namespace) -> dict[str, float]:
 
 def cores(told: argparse.Namespace) -> dict[str, Any]:
     """CPU seconds per row, in turns in one process with one thread: what each costs, whatever else the machine does."""
-    from functools import partial
-
     torch.set_num_threads(1)
-    every = {"clip": clip, "loop": loop, "shopvl": shopvl, "shopvl-bf16": partial(shopvl, bfloat16=True)}
-    runs = {name: every[name] for name in contenders()}
-    told = argparse.Namespace(**{**vars(told), "workers": 1, "rows": min(told.rows, 768), "clip_rows": CLIP_BATCH})
+    told = argparse.Namespace(**{**vars(told), "threads": 1, "rows": min(told.rows, 768), "clip_rows": CLIP_BATCH})
+    runs = {name: JOBS[name] for name in contenders()}
     spent: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(told.rounds + 1):
         for name, run in runs.items():
@@ -192,13 +261,25 @@ def cores(told: argparse.Namespace) -> dict[str, Any]:
                 spent[name].append(run(told)["cpu_ms_per_row"])
     medians = {name: round(statistics.median(times[1:]), 3) for name, times in spent.items()}
     ratios = {
-        f"{other} / {ours}": round(
-            statistics.median(a / b for a, b in zip(spent[other][1:], spent[ours][1:], strict=True)), 2
+        f"{peer} / {ours}": round(
+            statistics.median(a / b for a, b in zip(spent[peer][1:], spent[ours][1:], strict=True)), 2
         )
-        for ours in contenders()[2:]
-        for other in contenders()[:2]
+        for ours, peer in pairs()
     }
     return {"cpu_ms_per_row": medians, "times_as_much": ratios}
+
+
+JOBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "clip": clip,
+    "open-clip": open_clip,
+    "loop": loop,
+    "shopvl": shopvl,
+    "shopvl-bf16": partial(shopvl, bfloat16=True),
+    "tfidf-titles": tfidf,
+    "shopvl-titles": partial(shopvl, use=("title",)),
+    "encoder": encoder,
+    "cores": cores,
+}
 
 
 def measured(name: str, argv: list[str]) -> dict[str, float]:
@@ -215,19 +296,18 @@ def main() -> None:
     """Run the rounds and write medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="left out: the bundled model")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=4481)
     parser.add_argument("--clip-rows", type=int, default=320)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--only", choices=(*CONTENDERS, "encoder", "cores"), help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=JOBS, help=argparse.SUPPRESS)
     parser.add_argument("--scratch", help=argparse.SUPPRESS)
     told = parser.parse_args()
     if told.only:
-        jobs = {"clip": clip, "loop": loop, "shopvl": shopvl, "encoder": encoder, "cores": cores}
-        run = jobs.get(told.only) or (lambda told: shopvl(told, bfloat16=True))
-        print(json.dumps(run(told)))
+        torch.set_num_threads(told.threads)
+        print(json.dumps(JOBS[told.only](told)))
         return
     rounds, raced = [], contenders()
     for number in range(told.rounds):
@@ -240,16 +320,16 @@ def main() -> None:
 
     figures = {
         "rows": told.rows,
+        "threads": told.threads,
         "rounds": rounds,
         "rows_per_second": {name: median(lambda one, n=name: one[n]["rows_per_second"]) for name in raced},
         "ratios": {
-            f"{ours} / {other}": median(
-                lambda one, a=ours, b=other: one[a]["rows_per_second"] / one[b]["rows_per_second"]
+            f"{ours} / {peer}": median(
+                lambda one, a=ours, b=peer: one[a]["rows_per_second"] / one[b]["rows_per_second"]
             )
-            for ours in raced[2:]
-            for other in raced[:2]
+            for ours, peer in pairs()
         },
-        "bfloat16": "raced" if bf16_is_fast() else LEFT_OUT,
+        "left_out": left_out(),
         "one_core": measured("cores", sys.argv[1:]),
         "model_stage_against_bare_encoder": measured("encoder", sys.argv[1:]),
     }

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from shopvl.cli.console import chatter, out, stages
-from shopvl.cli.options import OutFolder
+from shopvl.cli.options import DeviceName, OutFolder
 from shopvl.errors import ShopvlError
 from shopvl.paths import SHIPPED
 
@@ -55,6 +55,7 @@ def open_app(
     work: Annotated[Path, typer.Option(help="Folder for decisions and catalog runs.")] = Path("app-work"),
     demo_folder: Annotated[Path | None, typer.Option("--demo-folder", help="Where `shopvl demo` wrote.")] = None,
     make_demo: Annotated[bool, typer.Option("--demo", help="Make the demo first, if it is not there.")] = False,
+    device: DeviceName = None,
     host: Annotated[str, typer.Option(help="Address to listen on; others than loopback let others in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 7860,
     upload_mb: Annotated[int, typer.Option(min=1, help="Size that an upload may have.")] = 200,
@@ -81,7 +82,7 @@ def open_app(
 
     with chatter.status("loading"):
         serving = _app_pages()
-        service = AppService.open(**inputs, work=work, others=compare or (), corrections=corrections)
+        service = AppService.open(**inputs, work=work, others=compare or (), corrections=corrections, device=device)
     serving.serve(
         service,
         host=host,

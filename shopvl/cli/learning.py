@@ -13,6 +13,7 @@ from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.cli.console import chatter, out, progress, say_rejects, say_unused, stages
 from shopvl.cli.options import (
     CatalogPath,
+    DeviceName,
     ModelFolder,
     Ocr,
     OutFolder,
@@ -20,6 +21,7 @@ from shopvl.cli.options import (
     Split,
     Threads,
     open_split,
+    opened_model,
     ready,
     use_threads,
     with_reader,
@@ -348,6 +350,7 @@ def evaluate(
     ] = None,
     seed: int = 0,
     runtime: RuntimeName = "auto",
+    device: DeviceName = None,
     ocr: Ocr = False,
 ) -> None:
     """Measure a model on labelled products.
@@ -359,7 +362,6 @@ def evaluate(
 
     Example: shopvl evaluate runs/tagger products.parquet --split test --out runs/tagger-test
     """
-    from shopvl.design.design import Design
     from shopvl.evaluation.page import evaluate as write_evaluation
     from shopvl.evaluation.resplits import Resplit
 
@@ -367,7 +369,7 @@ def evaluate(
     others = None if against is None else open_split(against, required=("product_id",))
     shuffled_in = open_split(catalog, calibrated_on, required=("product_id",)) if calibrated_on else None
     resplit = Resplit(resplits, shuffled_in) if resplits else None
-    design = ready(with_reader(Design.from_pretrained(model), ocr), runtime, opened)
+    design = ready(opened_model(model, ocr, device), runtime, opened)
     with progress("looking", opened.count()) as report:
         page = write_evaluation(
             design, opened, folder, by=by or (), against=others, resplit=resplit, seed=seed, report=report

@@ -31,6 +31,9 @@ RuntimeName = Annotated[
     typer.Option("--runtime", help="What image towers run in: torch, onnx, openvino; auto: what is fastest here."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+DeviceName = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda or cuda:1; left out: a GPU where there is one.")
+]
 Threads = Annotated[int | None, typer.Option(help="CPU threads.")]
 Precision = Annotated[float, typer.Option(min=0.5, max=1.0, help="Of accepted answers.")]
 
@@ -70,6 +73,14 @@ def with_reader(design: Design, ocr: bool) -> Design:
         design.reader = picture_reader()
         design.reader.version()
     return design
+
+
+def opened_model(model: Path, ocr: bool, device: str | None) -> Design:
+    """The model of that folder, on that device; raises ShopvlError where it is not there."""
+    from shopvl.design.design import Design
+    from shopvl.runtime.device import device_named
+
+    return with_reader(Design.from_pretrained(model).on(device_named(device)), ocr)
 
 
 def ready(design: Design, runtime: str, catalog: Catalog) -> Design:

@@ -11,7 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from shopvl.cli.console import chatter, out, progress, say
-from shopvl.cli.options import AsJson, ModelFolder, Ocr, OutFolder, RuntimeName, Split, open_split, ready, with_reader
+from shopvl.cli.options import (
+    AsJson,
+    DeviceName,
+    ModelFolder,
+    Ocr,
+    OutFolder,
+    RuntimeName,
+    Split,
+    open_split,
+    opened_model,
+    ready,
+)
 from shopvl.errors import ShopvlError
 from shopvl.paths import SHIPPED
 
@@ -41,6 +52,7 @@ def index(
         str | None, typer.Option(help="Keep vectors in the store NAME=PLACE; --milvus URI says milvus=URI.")
     ] = None,
     runtime: RuntimeName = "auto",
+    device: DeviceName = None,
     ocr: Ocr = False,
 ) -> None:
     """Write a search index of a catalog, or change one.
@@ -57,12 +69,12 @@ def index(
     if update:
         if any(option is not None for option in (calibrate_on, names, kind, memory_mb, named)):
             raise ShopvlError("--update keeps how the index was made; rebuild it to change kind, names or settings")
-        _update(folder, None if catalog is None else _opened(catalog, split, model, runtime, ocr), delete, tags)
+        _update(folder, None if catalog is None else _opened(catalog, split, model, runtime, device, ocr), delete, tags)
         return
     if catalog is None or delete is not None:
         raise ShopvlError("index wants a catalog to make an index of, or --update to change the one in --out")
     vector_store = store_at(named, folder) if named else FaissStore(kind=kind_named(kind), memory_mb=memory_mb)
-    design, opened = _opened(catalog, split, model, runtime, ocr)
+    design, opened = _opened(catalog, split, model, runtime, device, ocr)
     ontology = apply_names(design.ontology, names) if names else design.ontology
     settings = Settings()
     if calibrate_on:
@@ -92,13 +104,13 @@ def _set_cut_off(design: Design, folder: Path) -> None:
         )
 
 
-def _opened(catalog: str, split: str | None, model: Path, runtime: str, ocr: bool) -> tuple[Design, Catalog]:
+def _opened(
+    catalog: str, split: str | None, model: Path, runtime: str, device: str | None, ocr: bool
+) -> tuple[Design, Catalog]:
     """The model, and the products that it is to embed."""
-    from shopvl.design.design import Design
-
     opened = open_split(catalog, split)
     _say_own_columns(opened)
-    return ready(with_reader(Design.from_pretrained(model), ocr), runtime, opened), opened
+    return ready(opened_model(model, ocr, device), runtime, opened), opened
 
 
 def _update(folder: Path, added: tuple[Design, Catalog] | None, delete: Path | None, tags: Path | None) -> None:

@@ -17,6 +17,7 @@ from shopvl.cli.console import SHOWN_REASONS, chatter, out, progress
 from shopvl.cli.options import (
     AsJson,
     CatalogPath,
+    DeviceName,
     ModelFolder,
     Ocr,
     OutFolder,
@@ -25,6 +26,7 @@ from shopvl.cli.options import (
     Split,
     inputs_of,
     open_split,
+    opened_model,
     ready,
     with_reader,
 )
@@ -57,6 +59,7 @@ def tag(
         typer.Option("--bfloat16/--float32", help="Half the bits; chosen where the machine is faster in it."),
     ] = None,
     runtime: RuntimeName = "auto",
+    device: DeviceName = None,
     ocr: Ocr = False,
 ) -> None:
     """Category and attributes for every product of a catalog.
@@ -70,7 +73,6 @@ def tag(
 
     Example: shopvl tag products.csv --model runs/tagger --out tags --precision 0.95
     """
-    from shopvl.design.design import Design
     from shopvl.design.in_use import checked_runtime
     from shopvl.runtime.bfloat16 import bf16_is_fast
     from shopvl.tagging.page import write_run_page
@@ -79,7 +81,7 @@ def tag(
 
     inputs = inputs_of(use)
     opened = open_split(catalog, split, required=("product_id", *inputs))
-    design = with_reader(Design.from_pretrained(model), ocr)
+    design = opened_model(model, ocr, device)
     total = opened.count() if limit is None else min(limit, opened.count())
     with progress("tagging", total) as report:
         done = tag_catalog(
@@ -91,7 +93,7 @@ def tag(
             limit=limit,
             zero_shot=zero_shot,
             report=report,
-            workers=workers or workers_for(total),
+            workers=workers or workers_for(total, design.device),
             engine=executor_named(engine),
             bfloat16=bf16_is_fast() if bfloat16 is None else bfloat16,
             runtime=checked_runtime(runtime),
@@ -300,6 +302,7 @@ def embed(
     model: ModelFolder = SHIPPED,
     split: Split = None,
     runtime: RuntimeName = "auto",
+    device: DeviceName = None,
     ocr: Ocr = False,
 ) -> None:
     """Pictures and titles as vectors.
@@ -308,11 +311,10 @@ def embed(
 
     Example: shopvl embed products.parquet --model runs/tri-clip/design --out vectors
     """
-    from shopvl.design.design import Design
     from shopvl.inference.embed import embed as embed_catalog
 
     opened = open_split(catalog, split)
-    design = ready(with_reader(Design.from_pretrained(model), ocr), runtime, opened)
+    design = ready(opened_model(model, ocr, device), runtime, opened)
     with progress("embedding", opened.count()) as report:
         embedded, rejected = embed_catalog(design, opened, folder, report=report)
     out.print(f"{folder / 'embeddings.parquet'}: {embedded} products embedded, {rejected} rejected")

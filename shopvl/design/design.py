@@ -103,6 +103,14 @@ class Design:
         """Where the weights are."""
         return next(self.model.parameters()).device
 
+    def on(self, device: torch.device) -> Design:
+        """Itself, with the weights there."""
+        for module in (self.model, self.heads):
+            if module is not None:
+                module.to(device)
+        self.familiarity = {name: known.to(device) for name, known in self.familiarity.items()}
+        return self
+
     def embeddings(self, batch: Batch, inputs: Sequence[Modality]) -> dict[str, Tensor]:
         """Unit vectors (B, D) of those inputs. Raises DesignError for a design without embeddings."""
         vectors: dict[str, Tensor] = {}

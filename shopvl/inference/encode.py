@@ -17,6 +17,7 @@ from shopvl.catalog.fetching import Fetcher
 from shopvl.data.collate import Collator
 from shopvl.data.rows import RejectedRow, Row, ValidRow, validate_row, with_words
 from shopvl.design.design import Design
+from shopvl.runtime.device import decoders_for
 from shopvl.runtime.malloc import disable_malloc_trim
 from shopvl.runtime.prefetching import prefetch
 
@@ -103,7 +104,8 @@ def encode(
         return prepared
 
     parts = (part for frame in frames for part in frame.iter_slices(batch_rows))
-    for prepared in prefetch(lambda pair: ready(*pair), Fetcher().fetched((part, part) for part in parts)):
+    fetched = Fetcher().fetched((part, part) for part in parts)
+    for prepared in prefetch(lambda pair: ready(*pair), fetched, decoders_for(design.device)):
         yield from prepared.rejects.values()
         for group in prepared.groups:
             yield encoded(design, group.items, group.batch, read)

@@ -1,4 +1,4 @@
-"""Prepare the next item in a thread while this one is in use."""
+"""Prepare the next items in threads while this one is in use."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +9,11 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def prefetch(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """Results in order, computed in a thread at most two items ahead, so memory is bounded."""
+def prefetch(work: Callable[[S], T], items: Iterable[S], threads: int = 1) -> Iterator[T]:
+    """Results in order, computed at most one item more than there are threads ahead, so memory is bounded."""
     stream = iter(items)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting = [pool.submit(work, item) for item in islice(stream, 2)]
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        waiting = [pool.submit(work, item) for item in islice(stream, threads + 1)]
         while waiting:
             done = waiting.pop(0).result()
             waiting.extend(pool.submit(work, item) for item in islice(stream, 1))

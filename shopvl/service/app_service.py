@@ -36,6 +36,7 @@ from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.review.decisions import LegalNames
 from shopvl.review.queue import Queue, review_queue
 from shopvl.review.sheet import SheetQuestion
+from shopvl.runtime.device import device_named
 from shopvl.search import Found, SearchIndex
 from shopvl.service.catalog_run import RUN, CatalogRun, FencedCatalog, read_run
 from shopvl.vision.map_picture import FAINT, drawn_heat, drawn_map
@@ -59,9 +60,9 @@ class Model:
     answers: HeadAnswers
 
     @classmethod
-    def load(cls, folder: Path) -> Model:
+    def load(cls, folder: Path, device: str | None = None) -> Model:
         """Raises DesignError for a folder that is not a model, or one that cannot answer anything."""
-        design = in_use(Design.from_pretrained(folder))
+        design = in_use(Design.from_pretrained(folder).on(device_named(device)))
         return cls(folder, design, HeadAnswers(design))
 
     @property
@@ -161,11 +162,12 @@ class AppService:
         tags: Path | None = None,
         names: Path | None = None,
         corrections: Path | None = None,
+        device: str | None = None,
     ) -> AppService:
         """Load everything that is named. Raises ShopvlError for the first thing that does not fit."""
         models: dict[str, Model] = {}
         for folder in (model, *others):
-            loaded = Model.load(folder)
+            loaded = Model.load(folder, device)
             name = folder.resolve().name
             models[name if name not in models else f"{name} ({loaded.design.digest()})"] = loaded
         first = next(iter(models.values())).design

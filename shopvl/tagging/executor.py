@@ -66,10 +66,12 @@ class Mapper(Protocol):
         ...
 
 
-def in_process(mapper: Mapper, works: Iterator[WorkItem]) -> Iterator[tuple[np.ndarray, BatchResult]]:
-    """Map in this process, one item after the other; the next one is prepared meanwhile."""
+def in_process(
+    mapper: Mapper, works: Iterator[WorkItem], decoders: int = 1
+) -> Iterator[tuple[np.ndarray, BatchResult]]:
+    """Map in this process, one item after the other; the next ones are prepared meanwhile, by so many threads."""
     disable_malloc_trim()
-    for work, ready in prefetch(lambda work: (work, mapper.prepared(work)), works):
+    for work, ready in prefetch(lambda work: (work, mapper.prepared(work)), works, decoders):
         yield work.numbers, mapper.answered(work, *ready)
 
 

@@ -32,6 +32,7 @@ from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
 from shopvl.inference.decide import ACCEPTED, ANSWERED, DECIDED, REASONS, Rules, decide
 from shopvl.recipes.capabilities import require_capability
+from shopvl.runtime.device import decoders_for
 from shopvl.tagging.cache import Pieces, ResultCache, disk_error
 from shopvl.tagging.comparison import Comparison
 from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
@@ -162,6 +163,8 @@ def tag(
     the unchanged pictures, and tried again by the next run.
     """
     started = time.monotonic()
+    if design.device.type != "cpu" and (engine == "ray" or workers > 1):
+        raise ShopvlError(f"on {design.device} one process tags, decoding ahead; leave out --workers and --engine")
     zero_shot, pieces = _without_heads(design, zero_shot), pieces or Pieces()
     summary = Tagged(workers=workers, precision=precision, comparison=None if zero_shot else Comparison.of(design))
     with summary.timed("read"):
@@ -213,7 +216,7 @@ def _results(
         threads = max(1, torch.get_num_threads() // workers)
         mapper.prepare_runtime(threads)
         return InWorkers(workers, threads)(mapper, works)
-    return in_process(mapper, works)
+    return in_process(mapper, works, decoders_for(mapper.design.device))
 
 
 def _with_pictures(works: Iterator[WorkItem], summary: Tagged) -> Iterator[WorkItem]:
@@ -298,9 +301,9 @@ def executor_named(name: str) -> Literal["local", "ray"]:
     raise ShopvlError(f"there is no engine {name!r}; write --engine local or --engine ray")
 
 
-def workers_for(rows: int) -> int:
-    """As many as this process may use cores, or one where there is too little to do for starting others."""
-    return len(os.sched_getaffinity(0)) if rows >= WORTH_WORKERS_ROWS else 1
+def workers_for(rows: int, device: torch.device) -> int:
+    """As many as this process may use cores; one where there is too little to do for starting others, or on a GPU."""
+    return len(os.sched_getaffinity(0)) if rows >= WORTH_WORKERS_ROWS and device.type == "cpu" else 1
 
 
 def reason_kind(reason: str) -> str:
