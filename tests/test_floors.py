@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = (
     {"errors", "discovery", "runtime"},
-    {"__init__", "paths", "batch", "files", "arrow"},
+    {"__init__", "paths", "batch", "files", "arrow", "device"},
     {"recipes", "vision", "metrics", "tracking"},
     {"catalog", "synthetic"},
     {"text", "reporting"},

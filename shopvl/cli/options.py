@@ -78,7 +78,7 @@ def with_reader(design: Design, ocr: bool) -> Design:
 def opened_model(model: Path, ocr: bool, device: str | None) -> Design:
     """The model of that folder, on that device; raises ShopvlError where it is not there."""
     from shopvl.design.design import Design
-    from shopvl.runtime.device import device_named
+    from shopvl.device import device_named
 
     return with_reader(Design.from_pretrained(model).on(device_named(device)), ocr)
 

@@ -17,7 +17,7 @@ from shopvl.catalog.fetching import Fetcher
 from shopvl.data.collate import Collator
 from shopvl.data.rows import RejectedRow, Row, ValidRow, validate_row, with_words
 from shopvl.design.design import Design
-from shopvl.runtime.device import decoders_for
+from shopvl.device import decoders_for
 from shopvl.runtime.malloc import disable_malloc_trim
 from shopvl.runtime.prefetching import prefetch
 

@@ -30,13 +30,13 @@ from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
 from shopvl.design.folder import CARD
 from shopvl.design.in_use import in_use
+from shopvl.device import device_named
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
 from shopvl.inference.ask import Conflict, ParsedQuestion, Product, Reply, answered, parse_question
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.review.decisions import LegalNames
 from shopvl.review.queue import Queue, review_queue
 from shopvl.review.sheet import SheetQuestion
-from shopvl.runtime.device import device_named
 from shopvl.search import Found, SearchIndex
 from shopvl.service.catalog_run import RUN, CatalogRun, FencedCatalog, read_run
 from shopvl.vision.map_picture import FAINT, drawn_heat, drawn_map

@@ -28,11 +28,11 @@ from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
 from shopvl.design.in_use import Runtime
+from shopvl.device import decoders_for
 from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
 from shopvl.inference.decide import ACCEPTED, ANSWERED, DECIDED, REASONS, Rules, decide
 from shopvl.recipes.capabilities import require_capability
-from shopvl.runtime.device import decoders_for
 from shopvl.tagging.cache import Pieces, ResultCache, disk_error
 from shopvl.tagging.comparison import Comparison
 from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
