@@ -40,8 +40,8 @@ ROBERTA = Family(
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.06, weight_decay=0.01, batch_size=64),
         source="RoBERTa (arXiv:1907.11692)",
         differs="goes on learning from titles, one a row, where the paper fills rows with sentences up to 512 pieces; "
-        "at least one piece of a title is masked; pieces of its own (mini)",
+        "at least one piece of a title is masked; at mini blocks are pre-norm, and pieces are its own",
     ),
-    at_mini={"fusion": SingleStream(layers=4, width=192, heads=3, norm="post", eps=1e-5)},
+    at_mini={"fusion": SingleStream(layers=4, width=192, heads=3)},
     at_tiny={"fusion": SingleStream(layers=2, width=16, heads=2, norm="post", eps=1e-5)},
 )
