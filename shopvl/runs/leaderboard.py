@@ -209,6 +209,7 @@ class Leaderboard:
 
     def _row(self, entry: Entry) -> list[str]:
         first = entry.runs[0].metrics
+        speeds = list(entry.values("products_per_second").values())  # none of a design that was not trained
         return [
             entry.label,
             str(len(entry.runs)),
@@ -219,7 +220,7 @@ class Leaderboard:
             shown(entry.interval(f"{entry.split}/{R10}")),
             f"{first['parameters'] / 1e6:.2f} M",
             f"{mean(run.metrics['core_seconds'] for run in entry.runs):.0f}",
-            f"{mean(run.metrics['products_per_second'] for run in entry.runs):.0f}",
+            f"{mean(speeds):.0f}" if speeds else "–",
         ]
 
     def _behind(self, entry: Entry) -> Interval | None:

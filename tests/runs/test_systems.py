@@ -19,6 +19,8 @@ RUNS = {
     "tri-clip": {"recipe": "tri-clip"},
     "tri-clip on shuffled pairs": {"recipe": "tri-clip", "shuffle_pairs": True},
     "tri-clip without queries": {"recipe": "tri-clip", "without": ["itc:query-image", "itc:query-title"]},
+    "vit": {"recipe": "vit"},
+    "vit before training": {"recipe": "vit", "epochs": 0},
 }
 SMALL = {
     "shop": {"products": 60, "size_px": 32, "seed": 2},
@@ -66,8 +68,8 @@ def test_systems_are_run_and_told(tmp_path: Path) -> None:
     file, board = tmp_path / "small-systems.yaml", tmp_path / "LEADERBOARD.md"
     file.write_text(yaml.safe_dump(SMALL, sort_keys=False))
     out = tmp_path / "runs" / "systems"
-    assert quick("experiments", "run", file, "--out", out, "--threads", 1).count(": done") == 3
-    assert quick("experiments", "run", file, "--out", out).count(": done before") == 3
+    assert quick("experiments", "run", file, "--out", out, "--threads", 1).count(": done") == 5
+    assert quick("experiments", "run", file, "--out", out).count(": done before") == 5
     store = f"sqlite:///{out.parent / 'mlflow.db'}"
     board.write_text("# Ours\n\n<!-- begin small-systems -->\nformer words\n<!-- end small-systems -->\nlast\n")
     quick("experiments", "compare", "small-systems", "--store", store, "--out", out, "--into", board)
@@ -78,7 +80,7 @@ def test_systems_are_run_and_told(tmp_path: Path) -> None:
     runs = {run.tags["shopvl.cell"]: run.metrics for run in RunStore(store).runs("small-systems")}
     assert runs.keys() == RUNS.keys()
     metric = "train/answers/image/category/accuracy"  # too few titles for lists of 101
-    own, control, lacking = (runs[label][metric] for label in RUNS)
+    own, control, lacking, trained, untrained = (runs[label][metric] for label in RUNS)
     (row,) = [line for line in told.splitlines() if line.startswith("| tri-clip |") and "from the picture" in line]
     minutes = float(row.split("|")[2])
     assert 0 <= minutes < 5
@@ -86,5 +88,7 @@ def test_systems_are_run_and_told(tmp_path: Path) -> None:
         f" {own:.3f} | on shuffled pairs: {control:.3f} | {'yes' if own >= control + 0.1 else 'no'} "
         f"| without queries: {lacking:.3f} |"
     )
+    met = "yes" if trained >= untrained + 0.1 else "no"
+    assert f"| {trained:.3f} | before training: {untrained:.3f} | {met} | – |" in told
     with pytest.raises(TrackingError, match="has no lines <!-- begin small-systems -->"):
         Leaderboard.read("small-systems", store).write_into(tmp_path / "none.md")
