@@ -2,11 +2,11 @@
 
     python experiments/bench/cost_by_vocabulary.py --out experiments/results/cost_by_vocabulary.json
 
-A `prompt-mask` at size tiny with random weights, which take the same time, over drawn ontologies: 5 to 500 properties of
-10 values each, and one property of 10 to 10,000 values. Titles and pictures are drawn too. In CPU seconds of one thread,
-medians of rounds, in batches of 32: the model with what it says about a product, the decisions about that, and making the
-answers ready once; and how much memory is taken on top. `against_a_line` is the last cost over what a straight line
-through the first and the second last has there: above 1 it grows faster than in proportion.
+A `prompt-mask` at size tiny with random weights, which take the same time, over drawn ontologies: 5 to 500 properties
+of 10 values each, and one property of 10 to 10,000 values. Titles and pictures are drawn too. In CPU seconds of one
+thread, medians of rounds, in batches of 32: the model with what it says about a product, the decisions about that, and
+making the answers ready once; and how much memory is taken on top. `against_a_line` is the last cost over what a
+straight line through the first and the second last has there: above 1 it grows faster than in proportion.
 """
 
 import argparse
