@@ -149,8 +149,7 @@ def tag(
     """Write `out/tags.parquet` and `out/rejects.parquet`, each complete or not at all.
 
     Answers come from the design's heads, or with `zero_shot` (and where there are no heads) from comparing pictures
-    and titles with the names of the values. A zero-shot answer is never accepted: nothing measured how often it is
-    right.
+    and titles with the names of the values. A zero-shot answer is never accepted: how often it is right is not known.
 
     What is done is kept in `out/.ledger` by the content of each row. Called again after a crash, it goes on where it
     was; called on a changed catalog or with another `precision`, it computes only what is new. Rows that an earlier run
@@ -163,8 +162,7 @@ def tag(
     the unchanged pictures, and tried again by the next run.
     """
     started = time.monotonic()
-    if design.device.type != "cpu" and (engine == "ray" or workers > 1):
-        raise ShopvlError(f"on {design.device} one process tags, decoding ahead; leave out --workers and --engine")
+    _require_one_process(design, engine, workers)
     zero_shot, pieces = _without_heads(design, zero_shot), pieces or Pieces()
     summary = Tagged(workers=workers, precision=precision, comparison=None if zero_shot else Comparison.of(design))
     with summary.timed("read"):
@@ -192,6 +190,12 @@ def tag(
     summary.reused, summary.seconds = reading.reused, time.monotonic() - started
     assert summary.rows == summary.tagged + summary.rejected
     return summary
+
+
+def _require_one_process(design: Design, engine: str, workers: int) -> None:
+    """Raises ShopvlError where several are asked for on a device that one process fills."""
+    if design.device.type != "cpu" and (engine == "ray" or workers > 1):
+        raise ShopvlError(f"on {design.device} one process tags, decoding ahead; leave out --workers and --engine")
 
 
 def _without_heads(design: Design, zero_shot: bool) -> bool:
