@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+import torch
 
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION, Decision, Reason
 from shopvl.design.design import Design
@@ -39,7 +43,8 @@ class LoadedModel:
 
     @cached_property
     def _answers(self) -> HeadAnswers:
-        return HeadAnswers(in_use(self.design))
+        with _one_thread():
+            return HeadAnswers(in_use(self.design))
 
     def tag(
         self, picture: str | Path | bytes | None, title: str | None = None, *, precision: float = DEFAULT_PRECISION
@@ -71,8 +76,19 @@ def load(name_or_folder: str | Path = SHIPPED) -> LoadedModel:
 
     Raises DesignError for a folder that is no model.
     """
-    with no_collection():
+    with no_collection(), _one_thread():
         return LoadedModel(Design.from_pretrained(name_or_folder))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Many small steps: several threads would mostly wait for each other, and take processor time for that."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _bytes_of(picture: str | Path | bytes | None) -> bytes | None:

@@ -4,6 +4,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
+import torch
 
 import shopvl
 from shopvl.errors import CatalogError, DesignError, ImageError
@@ -34,6 +35,16 @@ def test_one_product_as_a_whole_catalog_is_tagged(model: LoadedModel, toy_catalo
             alternatives = tuple((one["value"], one["probability"]) for one in other["alternatives"])
             same = {**other, "evidence": tuple(other["evidence"]), "alternatives": alternatives}
             assert asdict(tag) == {name: same[name] for name in DECIDED.names[1:]}
+
+
+def test_threads_are_as_many_as_before(model: LoadedModel) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        shopvl.load().tag(None, "Red tee")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_title_alone(model: LoadedModel) -> None:

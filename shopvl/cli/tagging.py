@@ -28,6 +28,7 @@ from shopvl.cli.options import (
     open_split,
     opened_model,
     ready,
+    use_threads,
     with_reader,
 )
 from shopvl.discovery import module_names
@@ -257,6 +258,7 @@ def ask(
     from shopvl.inference.ask import ask as ask_design
     from shopvl.inference.ask import sentence
 
+    use_threads(1)  # for one product several threads mostly wait for each other
     path = None if image == "-" else Path(image)
     if path is not None and not path.is_file():
         raise ShopvlError(f"there is no picture {image}; name a JPEG, PNG or WebP file, or - for none")
