@@ -255,7 +255,7 @@ BROUGHT_BY = {
     "groups": "a training batch (`Collator.training_batch`) brings them",
     "region facts": "a training batch (`Collator.training_batch`) of a recipe with region brings them",
     "facts": "a training batch (`Collator.training_batch`) brings them",
-    "questions": "the objective prompt-vqa brings them",
+    "masked words": "a view that hides words brings them",
     "answer targets": "a training batch of a recipe with the objective prompt-vqa brings them",
     "pair labels": "the view of the objective itm or wra-ot brings them",
     "gumbel noise": "the objective itm with negatives of hard brings it",

@@ -5,6 +5,7 @@ import time
 
 import pytest
 import torch
+import torch.fx.experimental._config
 
 from shopvl import device as devices
 from shopvl.batch import inputs_name
@@ -34,8 +35,8 @@ def test_a_device_that_is_not_there_is_said(name: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["prompt-mask", "tri-clip", "vilt"])
-def test_all_of_a_design_computes_on_its_device(make_design, batch_of, recipe: str, monkeypatch) -> None:
-    monkeypatch.setattr("torch.fx.experimental._config.meta_nonzero_assume_all_nonzero", True)
+@torch.fx.experimental._config.patch(meta_nonzero_assume_all_nonzero=True)
+def test_all_of_a_design_computes_on_its_device(make_design, batch_of, recipe: str) -> None:
     design = make_design(find(recipe, "tiny"))
     if recipe == "tri-clip":
         design.add_heads({"colour": ["Red", "Blue"]})

@@ -90,7 +90,7 @@ def evaluate(
     figures = {
         "model": design.name,
         "data": catalog.path.name,
-        "data_digest": catalog.digest(),
+        "data_digest": (digest := catalog.digest()),
         "split": catalog.split,
         "seed": seed,
         "parameters": design.parameter_count(),
@@ -105,7 +105,7 @@ def evaluate(
     if resplit is not None and design.labels:
         figures["resplits"] = resplit_scores(design, catalog, resplit, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
-    write_result(out / "metrics.json", figures, model=design.name, data={catalog.path.name: catalog.digest()})
+    write_result(out / "metrics.json", figures, model=design.name, data={catalog.path.name: digest})
     _write(out / "outcomes.json", json.dumps(per_example_results(outputs, retrieval_scores)))
     _write(out / "risk_coverage.json", json.dumps(curves(outputs)))
     if confusions := confusion_table(outputs):

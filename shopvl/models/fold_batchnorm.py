@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from shopvl.batch import require
-
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 MOST_APART = 1e-3  # of the largest output; rounding alone stays far below
 
@@ -92,9 +90,9 @@ def _after_norm(norm: nn.Module) -> nn.Module | None:
 def _fold(model: nn.Module, part: nn.Module, norm: _BatchNorm) -> tuple[nn.Module, nn.Sequential]:
     """The part with the norm in it, and what is left of the norm, in their places."""
     folded = fuse_linear_bn_eval(part, norm) if isinstance(part, nn.Linear) else fuse_conv_bn_eval(part, norm)
-    rest = nn.Sequential(
-        require(_after_norm(norm), "a norm that can be folded", by="a fold")
-    )  # to be found again: the activation itself may stand in several places
+    after = _after_norm(norm)
+    assert after is not None, "only norms that can be folded are found"
+    rest = nn.Sequential(after)  # to be found again: the activation itself may stand in several places
     _put(model, part, folded)
     _put(model, norm, rest)
     return folded, rest

@@ -22,7 +22,8 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.design.design import Design, build
 from shopvl.design.folder import FORMAT
 from shopvl.errors import DesignError
-from shopvl.models.weights.start import begin_blocks
+from shopvl.models.text_cross import TextCrossModel
+from shopvl.models.weights.start import begin_blocks, begin_text_cross
 from shopvl.recipes import find
 from shopvl.recipes.parts import ThumbnailImage
 from shopvl.text.prompts import Question
@@ -317,6 +318,8 @@ def test_the_paper_s_size_can_be_built_and_takes_the_weights_it_begins_with(name
         assert 80e6 < design.parameter_count() < 260e6
         start = getattr(recipe.fusion, "start", None)
         if start == "bert-base-uncased":  # whose sizes are the defaults of transformers
-            begin_blocks(design.model, transformers.BertForMaskedLM(transformers.BertConfig()))
+            begin = begin_text_cross if isinstance(design.model, TextCrossModel) else begin_blocks
+            pieces = len(tuned.tokenizer.backend.get_vocab())
+            begin(design.model, transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=pieces)))
         elif start is not None:
             begin_blocks(design.model, timm.create_model(start, pretrained=False))

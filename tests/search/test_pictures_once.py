@@ -17,6 +17,7 @@ from torch import nn
 from shopvl.catalog import images
 from shopvl.catalog.readers import open_catalog
 from shopvl.data.training_rows import training_rows
+from shopvl.design.in_use import in_use
 from shopvl.inference.embed import embed
 from shopvl.search.build import build_index
 from shopvl.search.folder import REJECTS
@@ -114,7 +115,7 @@ def towers_run(design) -> Counter[str]:
 def test_a_search_with_photo_and_words_runs_each_tower_once(
     request: pytest.FixtureRequest, kind: str, toy_catalog, tmp_path: Path, known: bool
 ) -> None:
-    design = request.getfixturevalue(kind)
+    design = in_use(request.getfixturevalue(kind))  # what a search makes of it, so that its towers can be watched
     build_index(design, toy_catalog, tmp_path / "index")
     row = next(row for row in next(toy_catalog.batches(100)).to_dicts() if row["attributes"])
     photo = row["image"]["bytes"]
