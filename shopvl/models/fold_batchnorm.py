@@ -90,9 +90,8 @@ def _after_norm(norm: nn.Module) -> nn.Module | None:
 def _fold(model: nn.Module, part: nn.Module, norm: _BatchNorm) -> tuple[nn.Module, nn.Sequential]:
     """The part with the norm in it, and what is left of the norm, in their places."""
     folded = fuse_linear_bn_eval(part, norm) if isinstance(part, nn.Linear) else fuse_conv_bn_eval(part, norm)
-    after = _after_norm(norm)
-    assert after is not None, "only norms that can be folded are found"
-    rest = nn.Sequential(after)  # to be found again: the activation itself may stand in several places
+    # a container, to be found again: the activation itself may stand in several places
+    rest = nn.Sequential(_after_norm(norm) or nn.Identity())
     _put(model, part, folded)
     _put(model, norm, rest)
     return folded, rest
