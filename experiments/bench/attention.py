@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
@@ -53,7 +54,7 @@ def main(out: Annotated[Path, typer.Option()], pairs: int = 21) -> None:
             ("causal", Sight.causal(whole), lambda block=block, x_BND=x_BND: on_kernel(block, x_BND)),
             ("causal, padding last", Sight.causal(ends), lambda block=block, x_BND=x_BND: on_kernel(block, x_BND)),
         ):
-            run = lambda block=block, x_BND=x_BND, sight=sight: block(x_BND, sight)  # noqa: E731
+            run = partial(block, x_BND, sight)
             torch.testing.assert_close(run(), other())
             found[f"{name}, {length}"] = compared(backward(run), backward(other), pairs)
             print(name, length, found[f"{name}, {length}"], flush=True)
