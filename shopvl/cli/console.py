@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -78,6 +79,28 @@ def stages() -> Iterator[Callable[..., None]]:
 def say(message: str) -> None:
     """Print one line to stderr, without markup or wrapping."""
     chatter.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Said(logging.Handler):
+    """Prints what was logged, each sentence once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sentences: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a sentence that was not printed before."""
+        sentence = record.getMessage()
+        if sentence not in self._sentences:
+            self._sentences.add(sentence)
+            say(f"note: {sentence}")
+
+
+def say_notes() -> None:
+    """From now on, print what readers of tables guess (`shopvl.catalog.notes`)."""
+    noted = logging.getLogger("shopvl.catalog")
+    if not any(isinstance(handler, _Said) for handler in noted.handlers):
+        noted.addHandler(_Said())
 
 
 def say_unused(opened: Catalog) -> None:

@@ -14,7 +14,7 @@ import typer
 from shopvl import __version__
 from shopvl.catalog.vocabulary import ALLOW_HOSTS, USER_AGENT
 from shopvl.cli import catalog, demo, experiments, learning, recipes, search, tagging
-from shopvl.cli.console import chatter, out
+from shopvl.cli.console import chatter, out, say_notes
 from shopvl.errors import ShopvlError
 from shopvl.runtime.collecting import collect_seldom
 
@@ -50,6 +50,7 @@ def options(
     ] = None,
 ) -> None:
     """What every command shares."""
+    say_notes()
     # in the environment, so that worker processes know it
     for name, value in ((ALLOW_HOSTS, allow_hosts), (USER_AGENT, user_agent)):
         if value is not None:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from shopvl.catalog.notes import ReadingNotes
 from shopvl.catalog.records import Record
 
 
@@ -53,9 +54,14 @@ class Source(ABC):
     """A table that is opened but not read."""
 
     path: Path  # the file or folder
+    notes: ReadingNotes = field(default_factory=ReadingNotes, compare=False, repr=False)  # what is guessed on the way
 
     suffixes: ClassVar[tuple[str, ...]] = ()  # by which its files are known, in small letters; a folder has none
     refused: ClassVar[Mapping[str, str]] = {}  # suffix of files that are like it -> what to do with one
+
+    def __post_init__(self) -> None:
+        """Notes say which table they are about."""
+        self.notes.where = self.path.name
 
     @abstractmethod
     def names(self) -> list[str]:
