@@ -81,7 +81,7 @@ def say(message: str) -> None:
     chatter.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
-class _Said(logging.Handler):
+class _PrintedOnce(logging.Handler):
     """Prints what was logged, each sentence once."""
 
     def __init__(self) -> None:
@@ -99,8 +99,8 @@ class _Said(logging.Handler):
 def say_notes() -> None:
     """From now on, print what readers of tables guess (`shopvl.catalog.notes`)."""
     noted = logging.getLogger("shopvl.catalog")
-    if not any(isinstance(handler, _Said) for handler in noted.handlers):
-        noted.addHandler(_Said())
+    if not any(isinstance(handler, _PrintedOnce) for handler in noted.handlers):
+        noted.addHandler(_PrintedOnce())
 
 
 def say_unused(opened: Catalog) -> None:
