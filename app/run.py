@@ -14,7 +14,7 @@ from app.review import ReviewTab, named_runs
 from app.widgets import HIDDEN_PROGRESS, as_download, guarded, html
 from app.wording import Translations
 from shopvl.batch import MODALITIES
-from shopvl.catalog.readers import TABLE_SUFFIXES
+from shopvl.catalog.opening import TABLE_SUFFIXES
 from shopvl.errors import ShopvlError
 from shopvl.service.app_service import AppService
 from shopvl.service.catalog_run import CatalogRun
@@ -53,8 +53,8 @@ class RunTab:
         self._connect(tabs, review)
 
     def _lay_out_table(self) -> None:
-        words = self.words
-        self.table = gr.File(label=words("run.table"), file_types=list(TABLE_SUFFIXES), height=140, elem_id="run-table")
+        words, types = self.words, [*TABLE_SUFFIXES, ".gz"]
+        self.table = gr.File(label=words("run.table"), file_types=types, height=140, elem_id="run-table")
         self.path = gr.Textbox(label=words("run.path"), placeholder=words("run.path_hint"), elem_id="run-path")
 
     def _lay_out_options(self) -> None:

@@ -46,7 +46,8 @@ DOORS = {
     "psutil": {"tracking/machine.py"},
     "urllib3": {"catalog/downloading.py"},
     "xlsxwriter": {"review/sheet.py"},
-    "python_calamine": {"review/sheet.py"},
+    "python_calamine": {"review/sheet.py", "catalog/formats/workbook_process.py"},
+    "defusedxml": {"catalog/formats/xml_feed.py"},
     "ray": {"tagging/ray_executor.py"},
     "gradio": set(),  # its door is the folder app/
 }

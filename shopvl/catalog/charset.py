@@ -5,6 +5,7 @@ from collections import Counter
 from itertools import islice
 from pathlib import Path
 
+from shopvl.catalog.packed import open_binary
 from shopvl.errors import CatalogError
 
 UTF_8, UTF_16, CHINESE, WESTERN = "utf-8-sig", "utf-16", "gb18030", "cp1252"
@@ -24,10 +25,9 @@ def charset(path: Path) -> str:
 
     Some bytes that do not fit make no other table of one in UTF-8. Raises CatalogError where no encoding is likely.
     """
-    with path.open("rb") as file:
-        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+    with open_binary(path) as file:
+        if file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
             return UTF_16
-        file.seek(0)
         lines = list(islice((line for line in islice(file, LINES_PASSED) if not line.isascii()), LINES_ASKED))
     if 2 * sum(_decoded(line, UTF_8) is not None for line in lines) >= len(lines):
         return UTF_8

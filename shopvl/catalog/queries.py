@@ -10,11 +10,12 @@ from pathlib import Path
 import polars as pl
 
 from shopvl.catalog.cells import folded, language_of, whole_number, without_accents
+from shopvl.catalog.formats.base import Source
 from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.languages import ENGLISH_TOO, OWN, SMALL_WORDS, language_among
 from shopvl.catalog.ontology import Fact, Ontology, Pair
+from shopvl.catalog.opening import table_source
 from shopvl.catalog.plural import singular
-from shopvl.catalog.readers import Source, table_source
 from shopvl.catalog.schema import folded_name
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import CatalogError

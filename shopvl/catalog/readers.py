@@ -1,4 +1,4 @@
-"""Product tables read lazily and alike: CSV, TSV, JSON lines, Parquet, and folders of pictures."""
+"""Product tables of every format, and folders of pictures, read lazily and alike."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from shopvl.catalog import cells, formats
+from shopvl.catalog import cells
 from shopvl.catalog.formats.base import Chunk, Source
-from shopvl.catalog.formats.picture_folder import FolderSource
+from shopvl.catalog.opening import open_source
+from shopvl.catalog.reading import Reading
 from shopvl.catalog.schema import (
     FAULT,
     FRAME_SCHEMA,
@@ -24,14 +25,8 @@ from shopvl.catalog.schema import (
     plan_columns,
 )
 from shopvl.catalog.splits import split_of
-from shopvl.discovery import classes
 from shopvl.errors import CatalogError
 
-FORMATS = classes(formats, Source)  # type: ignore[type-abstract]
-TABLE_SUFFIXES = tuple(suffix for kind in FORMATS for suffix in kind.suffixes)
-WANTED = (
-    f"a {', '.join(TABLE_SUFFIXES[:-1])} or {TABLE_SUFFIXES[-1]} table, a folder holding one, or a folder of pictures"
-)
 SPLIT_BY = ("split", "title", "product_id")
 
 
@@ -124,45 +119,24 @@ def spread(frames: Iterable[pl.DataFrame], total: int, at_most: int) -> Iterator
         yield frame.filter((index + 1) * taken // total > index * taken // total)
 
 
-def open_catalog(source: str | Path, *, split: str | None = None, required: Collection[str] = REQUIRED) -> Catalog:
-    """Open a product table; nothing but its column names is read now.
+def open_catalog(
+    source: str | Path,
+    *,
+    split: str | None = None,
+    required: Collection[str] = REQUIRED,
+    reading: Reading | None = None,
+) -> Catalog:
+    """Open a product table; nothing but its first rows is read now.
 
     `split` keeps only the rows of that split; a row that names none is in that of its title (`splits.split_of`).
-    A table that lacks a `required` column is refused.
+    A table that lacks a `required` column is refused. `reading` is what people say about how to read it.
     """
-    reader = _source_of(Path(source).expanduser())
+    reader = open_source(Path(source).expanduser(), reading)
     names = reader.names()
     plan = plan_columns(names)
     if missing := [name for name in plan.missing if name in required]:
         raise CatalogError(missing_columns_message(reader.path.name, names, missing))
     return Catalog(source=reader, root=reader.root, plan=plan, split=split and split.lower())
-
-
-def _source_of(path: Path) -> Source:
-    if not path.is_dir():
-        return table_source(path)
-    tables = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in TABLE_SUFFIXES)
-    if len(tables) == 1:
-        return table_source(tables[0])
-    if tables:
-        raise CatalogError(f"{path} holds several tables ({', '.join(t.name for t in tables[:5])}); name one of them")
-    folder = FolderSource(path)
-    if next(folder.files(), None) is None:
-        raise CatalogError(f"the folder {path} holds neither a table nor pictures; wanted: {WANTED}")
-    return folder
-
-
-def table_source(path: Path) -> Source:
-    """The reader for a table file, by the end of its name. Raises CatalogError for other files."""
-    if not path.is_file():
-        raise CatalogError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; wanted: {WANTED}")
-    suffix = path.suffix.lower()
-    for kind in FORMATS:
-        if suffix in kind.suffixes:
-            return kind(path)
-        if suffix in kind.refused:
-            raise CatalogError(f"{path} {kind.refused[suffix]}")
-    raise CatalogError(f"{path} ends in {path.suffix.lower() or 'nothing'}; wanted: {WANTED}")
 
 
 def _splits(chunk: Chunk, plan: ColumnPlan) -> pl.Series:

@@ -1,15 +1,16 @@
-"""CSV and JSON lines as a stream of records; a line that cannot be parsed becomes a record with a reason."""
+"""CSV as a stream of records; a line that cannot be parsed becomes a record with a reason."""
 
 import csv
-import json
 import re
 from collections import deque
 from collections.abc import Iterator
+from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 from shopvl.catalog.charset import charset
+from shopvl.catalog.packed import bare_suffix, open_binary
 from shopvl.errors import CatalogError
 
 # values by column name, and the reason if the record could not be parsed (its values are then empty)
@@ -19,14 +20,12 @@ DELIMITERS = (",", "\t", ";", "|")
 # A quoted field may run over this many lines; a quote that is open for longer was never meant to open one.
 MAX_RECORD_LINES = 500
 MAX_RECORD_CHARS = 4_000_000
-SNIFF_LINES = 1000
 _SEP = re.compile(r"\ufeff?sep=(.)\s*$", re.IGNORECASE)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def csv_header(path: Path) -> list[str]:
+def csv_header(path: Path, encoding: str | None = None) -> list[str]:
     """The column names of a CSV file; an empty name is replaced by its position, a repeated name is numbered."""
-    with _open_text(path) as lines:
+    with _open_text(path, encoding) as lines:
         declared, first = _first_lines(lines)
         if not first.strip():
             raise CatalogError(f"{path} is empty; a first line with column names was wanted")
@@ -39,10 +38,10 @@ def csv_header(path: Path) -> list[str]:
     return names
 
 
-def csv_records(path: Path) -> Iterator[Record]:
+def csv_records(path: Path, encoding: str | None = None) -> Iterator[Record]:
     """All records of a CSV file after its header, one by one."""
-    names = csv_header(path)
-    with _open_text(path) as lines:
+    names = csv_header(path, encoding)
+    with _open_text(path, encoding) as lines:
         declared, first = _first_lines(lines)
         before = [] if declared is None else ["\n"]  # a line too: faults name their line's number
         rows = _csv_rows(chain(before, [first], lines), declared or _delimiter(path, first), width=len(names))
@@ -61,13 +60,16 @@ def _first_lines(lines: IO[str]) -> tuple[str | None, str]:
     return (None, first) if match is None else (match[1], lines.readline())
 
 
-def _open_text(path: Path) -> IO[str]:
-    """In the encoding that the table's first lines are likely in; later bytes that are not of it become U+FFFD."""
-    return path.open(encoding=charset(path), errors="replace", newline="")
+def _open_text(path: Path, encoding: str | None) -> IO[str]:
+    """In that encoding, or the one its first lines are likely in; later bytes that are not of it become U+FFFD."""
+    try:
+        return TextIOWrapper(open_binary(path), encoding or charset(path), errors="replace", newline="")
+    except LookupError as error:
+        raise CatalogError(f"there is no encoding {encoding!r}; --encoding takes utf-8, cp1252, gb18030 ...") from error
 
 
 def _delimiter(path: Path, header: str) -> str:
-    if path.suffix.lower() == ".tsv":
+    if bare_suffix(path) == ".tsv":
         return "\t"
     return max(DELIMITERS, key=header.count)  # the first of equals: a comma
 
@@ -118,7 +120,7 @@ def _csv_rows(
                         break
             if not fields:
                 waiting.extendleft(reversed(taken[1:]))
-                yield None, f"line {number}: a quote is opened and not closed: {_excerpt(line)}"
+                yield None, f"line {number}: a quote is opened and not closed: {excerpt(line)}"
                 continue
             yield fields, number
             number += len(taken) - 1
@@ -128,7 +130,7 @@ def _csv_rows(
             yield fitting, number
         else:
             problem = f"{len(fields)} fields where the header has {width}" if fields else "cannot be split into fields"
-            yield None, f"line {number}: {problem}: {_excerpt(line)}"
+            yield None, f"line {number}: {problem}: {excerpt(line)}"
 
 
 def _fitting(fields: list[str] | None, width: int | None) -> list[str] | None:
@@ -140,51 +142,7 @@ def _fitting(fields: list[str] | None, width: int | None) -> list[str] | None:
     return []
 
 
-def json_header(path: Path) -> list[str]:
-    """The keys of the first lines, in order of appearance."""
-    names: dict[str, None] = {}
-    with path.open("rb") as lines:
-        start = lines.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start.startswith(b"["):
-        raise CatalogError(f"{path} is one JSON array; one object per line was wanted: jq -c '.[]' FILE > FILE.jsonl")
-    for index, (record, _) in enumerate(json_records(path)):
-        names.update(dict.fromkeys(record))
-        if index >= SNIFF_LINES:
-            break
-    return list(names)
-
-
-def json_records(path: Path) -> Iterator[Record]:
-    """All records of a file with one JSON object per line."""
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8", "replace")
-            if not text.strip():
-                continue
-            try:
-                record = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                yield {}, f"line {number}: not JSON ({str(error)[:80]}): {_excerpt(text)}"
-                continue
-            if not isinstance(record, dict):
-                yield {}, f"line {number}: a JSON {type(record).__name__} where an object was wanted: {_excerpt(text)}"
-                continue
-            yield (_without_surrogates(record) if "\\ud" in text.lower() else record), None
-
-
-def _without_surrogates(value: Any) -> Any:
-    """Half of a surrogate pair (`"\\ud83d"` alone) cannot be stored as UTF-8."""
-    match value:
-        case str():
-            return _SURROGATE.sub("\ufffd", value)
-        case list():
-            return [_without_surrogates(part) for part in value]
-        case dict():
-            return {_without_surrogates(name): _without_surrogates(part) for name, part in value.items()}
-        case _:
-            return value
-
-
-def _excerpt(line: str) -> str:
+def excerpt(line: str) -> str:
+    """The beginning of a line, quoted."""
     text = line.strip()
     return repr(text if len(text) <= 60 else text[:59] + "…")

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from shopvl.cli.console import chatter, out, progress, say_unused
-from shopvl.cli.options import AsJson, CatalogPath, OutFolder, Split, open_split
+from shopvl.cli.options import AsJson, CatalogPath, Encoding, MapFile, OutFolder, Sheet, Split, open_split, reading_of
 
 catalog_app = typer.Typer(no_args_is_help=True, help="Know and prepare a catalog.")
 
@@ -20,6 +20,9 @@ def catalog_check(
     catalog: CatalogPath,
     images: Annotated[bool, typer.Option(help="Also decode every picture.")] = True,
     as_json: AsJson = False,
+    mapping: MapFile = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
 ) -> None:
     """All faults of a table at once, with counts and examples.
 
@@ -32,9 +35,10 @@ def catalog_check(
     from shopvl.catalog.check import check_catalog
     from shopvl.catalog.readers import open_catalog
 
+    opened = open_catalog(catalog, required=(), reading=reading_of(mapping, sheet, encoding))
     with progress("checking", None) as report:
-        faults = check_catalog(catalog, images=images, report=report)
-    say_unused(open_catalog(catalog, required=()))
+        faults = check_catalog(opened, images=images, report=report)
+    say_unused(opened)
     if as_json:
         print(json.dumps([asdict(fault) for fault in faults], ensure_ascii=False, indent=1))
     elif not faults:

@@ -14,10 +14,18 @@ from shopvl.errors import ShopvlError
 if TYPE_CHECKING:
     from shopvl.batch import Modality
     from shopvl.catalog.readers import Catalog
+    from shopvl.catalog.reading import Reading
     from shopvl.design.design import Design
 
 
-CatalogPath = Annotated[str, typer.Argument(help="CSV, JSONL or Parquet table, or a folder of pictures.")]
+CatalogPath = Annotated[
+    str, typer.Argument(help="A table (CSV, workbook, JSON, XML, Parquet) or a folder of pictures, as a shop has it.")
+]
+MapFile = Annotated[
+    Path | None, typer.Option("--map", help="mapping.yaml: which columns hold what, where that is not found right.")
+]
+Sheet = Annotated[str | None, typer.Option(help="Of a workbook; the first one with a header if left out.")]
+Encoding = Annotated[str | None, typer.Option(help="Of a text table, such as cp1252; found if left out.")]
 ModelFolder = Annotated[
     Path, typer.Option("--model", help="A shopvl model folder; left out: the bundled model.", show_default=False)
 ]
@@ -53,12 +61,28 @@ def inputs_of(text: str) -> tuple[Modality, ...]:
     return tuple(inputs)
 
 
-def open_split(catalog: str | Path, split: str | None = None, **wanted: Collection[str]) -> Catalog:
+def reading_of(mapping: Path | None, sheet: str | None, encoding: str | None) -> Reading:
+    """What these options say about how to read a table."""
+    from shopvl.catalog.reading import Reading
+
+    if mapping is not None:
+        return Reading.load(mapping, sheet=sheet, encoding=encoding)
+    return Reading(sheet=sheet, encoding=encoding)
+
+
+def open_split(
+    catalog: str | Path,
+    split: str | None = None,
+    required: Collection[str] | None = None,
+    reading: Reading | None = None,
+) -> Catalog:
     """The catalog, or that split of it; says so where titles decide which split a row is in."""
     from shopvl.catalog.readers import open_catalog
+    from shopvl.catalog.schema import REQUIRED
     from shopvl.catalog.splits import SHARES
 
-    opened = open_catalog(catalog, split=split or None, **wanted)
+    needed = REQUIRED if required is None else required
+    opened = open_catalog(catalog, split=split or None, required=needed, reading=reading)
     if split and not opened.has("split"):
         shares = ", ".join(f"{share:.0%} {name}" for name, share in SHARES)
         say(f"{catalog} has no column split, so titles decide which products are in which: {shares}")

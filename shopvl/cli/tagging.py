@@ -18,15 +18,19 @@ from shopvl.cli.options import (
     AsJson,
     CatalogPath,
     DeviceName,
+    Encoding,
+    MapFile,
     ModelFolder,
     Ocr,
     OutFolder,
     Precision,
     RuntimeName,
+    Sheet,
     Split,
     inputs_of,
     open_split,
     opened_model,
+    reading_of,
     ready,
     use_threads,
     with_reader,
@@ -62,13 +66,15 @@ def tag(
     runtime: RuntimeName = "auto",
     device: DeviceName = None,
     ocr: Ocr = False,
+    mapping: MapFile = None,
+    sheet: Sheet = None,
+    encoding: Encoding = None,
 ) -> None:
     """Category and attributes for every product of a catalog.
 
     DIR/tags.parquet has the answers, DIR/rejects.parquet what could not be read. A run that was stopped goes on where
     it was, and a run over a changed catalog computes only what is new.
     A table of titles alone is tagged with --use title, one of pictures alone with --use image.
-
     DIR/notes.parquet names products whose title or picture says nothing ("nan", a placeholder): they are tagged from
     the other one. With --ocr it also names those in whose pictures OCR could not read.
 
@@ -76,16 +82,15 @@ def tag(
     """
     from shopvl.design.in_use import checked_runtime
     from shopvl.runtime.bfloat16 import bf16_is_fast
+    from shopvl.tagging import run
     from shopvl.tagging.page import write_run_page
-    from shopvl.tagging.run import executor_named, workers_for
-    from shopvl.tagging.run import tag as tag_catalog
 
     inputs = inputs_of(use)
-    opened = open_split(catalog, split, required=("product_id", *inputs))
+    opened = open_split(catalog, split, ("product_id", *inputs), reading_of(mapping, sheet, encoding))
     design = opened_model(model, ocr, device)
     total = opened.count() if limit is None else min(limit, opened.count())
     with progress("tagging", total) as report:
-        done = tag_catalog(
+        done = run.tag(
             design,
             opened,
             folder,
@@ -94,14 +99,13 @@ def tag(
             limit=limit,
             zero_shot=zero_shot,
             report=report,
-            workers=workers or workers_for(total, design.device),
-            engine=executor_named(engine),
+            workers=workers or run.workers_for(total, design.device),
+            engine=run.executor_named(engine),
             bfloat16=bf16_is_fast() if bfloat16 is None else bfloat16,
             runtime=checked_runtime(runtime),
         )
-    page = write_run_page(done, folder, design.name, opened)
     _print_tagged(done, folder)
-    out.print(f"{folder / 'tags.parquet'}\n{page}")
+    out.print(f"{folder / 'tags.parquet'}\n{write_run_page(done, folder, design.name, opened)}")
     if line := done.fit_line():
         out.print(line, markup=False, highlight=False)
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from shopvl.catalog.cells import folded, language_of, whole_number
-from shopvl.catalog.readers import table_source
+from shopvl.catalog.opening import table_source
 from shopvl.errors import CatalogError
 from shopvl.files import atomic_write
 from shopvl.reporting.page import Figure, Page

@@ -209,9 +209,9 @@ def test_a_bad_table_gets_a_sentence(client: Client, tmp_path: Path, name: str, 
 
 
 def test_a_table_of_another_kind_is_refused(client: Client, tmp_path: Path) -> None:
-    (tmp_path / "e.xlsx").write_bytes(b"PK")
+    (tmp_path / "e.doc").write_bytes(b"PK")
     with pytest.raises(AppError, match=r"Invalid file type\. Please upload a file that is one of these formats"):
-        tag(client, tmp_path / "e.xlsx")
+        tag(client, tmp_path / "e.doc")
 
 
 def test_more_than_the_limits_is_refused_before_it_is_read(served) -> None:

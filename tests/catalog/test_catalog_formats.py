@@ -1,14 +1,20 @@
 """Every kind of table gives the same products; a file in the folder of formats adds one."""
 
+import gzip
+import io
 import json
+import zipfile
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import polars as pl
 import pytest
 
 from shopvl.catalog import formats
 from shopvl.catalog.formats.base import Source
-from shopvl.catalog.readers import FORMATS, TABLE_SUFFIXES, WANTED, open_catalog, table_source
+from shopvl.catalog.formats.workbook import SUFFIXES as WORKBOOKS
+from shopvl.catalog.opening import SOURCES, TABLE_SUFFIXES, WANTED, table_source
+from shopvl.catalog.readers import open_catalog
 from shopvl.discovery import classes, module_names
 from shopvl.errors import CatalogError
 
@@ -18,15 +24,58 @@ ROWS = [
 ]
 
 
+def write(path: Path, rows: list[dict[str, str]] = ROWS) -> None:
+    """A table of the kind that the file's name says."""
+    frame = pl.DataFrame(rows)
+    match path.suffix:
+        case ".parquet" | ".pq":
+            frame.write_parquet(path)
+        case ".jsonl" | ".ndjson":
+            path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+        case ".json" | ".jsonld":
+            path.write_text(json.dumps({"shop": {"name": "x"}, "products": rows}, indent=1), "utf-8")
+        case ".xml" | ".rss" | ".atom":
+            products = ("".join(f"<{name}>{escape(value)}</{name}>" for name, value in row.items()) for row in rows)
+            items = "".join(f"<item>{product}</item>" for product in products)
+            path.write_text(f"<?xml version='1.0'?><rss><channel><title>x</title>{items}</channel></rss>", "utf-8")
+        case ".ods":
+            path.write_bytes(open_document(rows))
+        case suffix if suffix in WORKBOOKS:
+            frame.write_excel(path)
+        case suffix:
+            frame.write_csv(path, separator="\t" if suffix == ".tsv" else ",")
+
+
+def open_document(rows: list[dict[str, str]]) -> bytes:
+    """A workbook as LibreOffice writes it: the least that is one."""
+    urn, kind = "urn:oasis:names:tc:opendocument:xmlns", "application/vnd.oasis.opendocument.spreadsheet"
+    cell = "<table:table-cell office:value-type='string'><text:p>{}</text:p></table:table-cell>"
+    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    body = "".join(
+        f"<table:table-row>{''.join(cell.format(escape(text)) for text in line)}</table:table-row>" for line in lines
+    )
+    spaces = " ".join(f"xmlns:{name}='{urn}:{name}:1.0'" for name in ("office", "table", "text", "manifest"))
+    content = (
+        f"<office:document-content {spaces}><office:body><office:spreadsheet><table:table table:name='shop'>{body}"
+        "</table:table></office:spreadsheet></office:body></office:document-content>"
+    )
+    entry = f"<manifest:file-entry manifest:full-path='/' manifest:media-type='{kind}'/>"
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("mimetype", kind)
+        archive.writestr("content.xml", content)
+        archive.writestr("META-INF/manifest.xml", f"<manifest:manifest {spaces}>{entry}</manifest:manifest>")
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["", "gzipped"])
 @pytest.mark.parametrize("suffix", TABLE_SUFFIXES)
-def test_each_kind_gives_the_same_products(suffix: str, tmp_path: Path) -> None:
-    path, frame = tmp_path / f"shop{suffix}", pl.DataFrame(ROWS)
-    if suffix == ".parquet":
-        frame.write_parquet(path)
-    elif suffix in (".jsonl", ".ndjson"):
-        path.write_text("".join(f"{json.dumps(row)}\n" for row in ROWS), "utf-8")
-    else:
-        frame.write_csv(path, separator="\t" if suffix == ".tsv" else ",")
+def test_each_kind_gives_the_same_products(suffix: str, packed: bool, tmp_path: Path) -> None:
+    path = tmp_path / f"shop{suffix}"
+    write(path)
+    if packed:
+        (tmp_path / f"shop{suffix}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path = path.with_suffix(f"{suffix}.gz")
     catalog = open_catalog(path)
     assert catalog.count() == 2
     assert catalog.root == tmp_path
@@ -37,21 +86,38 @@ def test_each_kind_gives_the_same_products(suffix: str, tmp_path: Path) -> None:
     assert len(catalog.digest()) == 64
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".json", ".parquet", ".xml", ".xlsx", ".ods"])
+def test_a_kind_is_known_by_its_content(suffix: str, tmp_path: Path) -> None:
+    """Under no name, and under a name of another kind."""
+    write(tmp_path / f"shop{suffix}")
+    for name in ("export", "shop.txt", "feed.xlsx", "shop.csv"):
+        (tmp_path / name).write_bytes((tmp_path / f"shop{suffix}").read_bytes())
+        assert type(table_source(tmp_path / name)) is type(table_source(tmp_path / f"shop{suffix}"))
+        assert open_catalog(tmp_path / name).count() == 2
+
+
 def test_what_is_refused_says_what_to_do(tmp_path: Path) -> None:
-    for kind in FORMATS:
+    for kind in SOURCES:
         for suffix, advice in kind.refused.items():
             (tmp_path / f"shop{suffix}").write_text("x")
             with pytest.raises(CatalogError) as told:
                 table_source(tmp_path / f"shop{suffix}")
             assert str(told.value).endswith(advice)
-    (tmp_path / "shop.doc").write_text("x")
-    with pytest.raises(CatalogError, match=r"ends in \.doc; wanted: a \.csv, .*\.parquet.* table"):
-        table_source(tmp_path / "shop.doc")
-    assert WANTED.endswith("table, a folder holding one, or a folder of pictures")
+    for name, data, why in (
+        ("shop.doc", b"x", r"ends in \.doc; wanted: a \.csv, .*\.parquet.* table"),
+        ("shop.csv", b"%PDF-1.7 \0", "is a PDF; export the table as CSV or XLSX"),
+        ("shop.xls", b"<html><body><table><tr><td>id</td></tr></table></body></html>", "is an HTML page; open it in a"),
+        ("shop.xlsx", b"PK\x03\x04 \0 no workbook", r"cannot be read as a workbook .*; save the sheet as CSV"),
+        ("shop.dat", b"\x28\xb5\x2f\xfd\0\0", "is packed with zstd; unpack it"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(CatalogError, match=why):
+            open_catalog(tmp_path / name)
+    assert WANTED.endswith("or a folder of pictures")
 
 
 def test_no_two_kinds_claim_one_suffix() -> None:
-    every = [suffix for kind in FORMATS for suffix in (*kind.suffixes, *kind.refused)]
+    every = [suffix for kind in SOURCES for suffix in (*kind.suffixes, *kind.refused)]
     assert len(every) == len(set(every))
 
 
@@ -78,7 +144,7 @@ def test_a_file_in_the_folder_adds_a_kind(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "more" / "titles.py").write_text(ONE_MORE)
     monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(tmp_path / "more")])
     assert "titles" in module_names(formats)
-    (found,) = set(classes(formats, Source)) - set(FORMATS)
+    (found,) = set(classes(formats, Source)) - set(SOURCES)
     (tmp_path / "shop.titles").write_text("one\ntwo\n")
     (chunk,) = found(tmp_path / "shop.titles").chunks(10, ["title"])
     assert (found.suffixes, chunk.values("title")) == ((".titles",), ["one", "two"])

@@ -544,11 +544,15 @@ def test_errors_say_what_came_what_was_wanted_and_what_to_do(tmp_path):
     file.write_text("")
     assert "is empty; a first line with column names was wanted" in message(file)
     assert "does not exist; wanted: a .csv" in message(tmp_path / "nothing.csv")
-    for name, hint in (("a.json", "jq -c"), ("a.xlsx", "save it as CSV"), ("a.txt", r"ends in .txt; wanted: a .csv")):
-        (tmp_path / name).write_text("[]")
+    for name, hint in (
+        ("a.json", "holds no objects"),
+        ("a.xlsx", "holds no objects"),
+        ("a.doc", r"ends in .doc; wanted: a .csv"),
+    ):
+        (tmp_path / name).write_text("words" if name == "a.doc" else "[]")
         assert hint in message(tmp_path / name)
-    (tmp_path / "a.jsonl").write_text('[{"id": 1}]')
-    assert "one JSON array; one object per line was wanted" in message(tmp_path / "a.jsonl")
+    (tmp_path / "a.xml").write_text("<rss><channel><title>a</title></channel></rss>")
+    assert "holds no products" in message(tmp_path / "a.xml")
     (tmp_path / "a.parquet").write_bytes(b"PAR1 no")
     assert "cannot be read as Parquet" in message(tmp_path / "a.parquet")
     (tmp_path / "empty").mkdir()

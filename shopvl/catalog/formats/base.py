@@ -1,19 +1,22 @@
-"""What a kind of product table has to be: column names, and rows as raw columns."""
+"""What a format is: a `Source` reads a kind of file, a `TableLayout` knows what a platform's columns hold."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress, islice
+from itertools import compress, islice, repeat
 from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
 
+from shopvl.catalog.cells import BadCell
 from shopvl.catalog.notes import ReadingNotes
+from shopvl.catalog.reading import Reading
 from shopvl.catalog.records import Record
+from shopvl.catalog.schema import folded_name
 
 
 @dataclass(slots=True)
@@ -34,6 +37,10 @@ class Chunk:
             return Chunk(frame=self.frame.filter(mask))
         return Chunk(records=list(compress(self.records, mask)))
 
+    def rows(self) -> Iterable[Record]:
+        """Its rows as records."""
+        return self.records if self.frame is None else zip(self.frame.iter_rows(named=True), repeat(None))
+
     def series(self, name: str) -> pl.Series | None:
         """The column with its own type, if this chunk has types."""
         return None if self.frame is None else self.frame.get_column(name)
@@ -49,19 +56,44 @@ class Chunk:
         return [None] * self.height if self.frame is not None else [fault for _, fault in self.records]
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The beginning of a file, by which its kind is found."""
+
+    path: Path
+    suffix: str  # in small letters, without `.gz`
+    data: bytes  # the first bytes, unpacked
+
+    @property
+    def text(self) -> str:
+        """The first bytes as text, without a byte order mark and blanks."""
+        for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+            if self.data.startswith(mark):
+                return self.data[2:].decode(encoding, "replace").lstrip()
+        return self.data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").lstrip()
+
+
 @dataclass(frozen=True)
 class Source(ABC):
     """A table that is opened but not read."""
 
     path: Path  # the file or folder
+    reading: Reading = field(default_factory=Reading)  # what people say about it
     notes: ReadingNotes = field(default_factory=ReadingNotes, compare=False, repr=False)  # what is guessed on the way
 
+    label: ClassVar[str] = ""  # what people call such a file
     suffixes: ClassVar[tuple[str, ...]] = ()  # by which its files are known, in small letters; a folder has none
+    holds_text: ClassVar[bool] = True  # a text under the name of a kind that holds none is read as the text that it is
     refused: ClassVar[Mapping[str, str]] = {}  # suffix of files that are like it -> what to do with one
 
     def __post_init__(self) -> None:
         """Notes say which table they are about."""
         self.notes.where = self.path.name
+
+    @classmethod
+    def claims(cls, head: Head) -> bool:
+        """Whether a file with that beginning is surely of this kind, whatever it is called."""
+        return False
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -83,6 +115,71 @@ class Source(ABC):
     def digest(self) -> str:
         """SHA-256 of the content."""
         return file_digest(self.path)
+
+
+class TableLayout(ABC):
+    """What the columns of a platform's table hold. One is made for each table, with the table's column names."""
+
+    name: ClassVar[str]  # after `format:` in a mapping
+    label: ClassVar[str]  # what people call it
+    marks: ClassVar[frozenset[str]] = frozenset()  # folded names of columns by which a table is known to be one
+    # Column of a product -> the table's columns that may hold it, as folded names; the first that is filled counts.
+    columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    def __init__(self, names: Sequence[str], reading: Reading | None = None, notes: ReadingNotes | None = None) -> None:
+        self.table_names = tuple(names)
+        self.reading = reading or Reading()
+        self.notes = ReadingNotes() if notes is None else notes
+        self.by_folded: dict[str, str] = {}
+        for name in names:
+            self.by_folded.setdefault(folded_name(name), name)
+        self.sources = {
+            own: found
+            for own, wanted in self.columns.items()
+            if (found := tuple(self.by_folded[name] for name in wanted if name in self.by_folded))
+        }
+        self.sources |= self.reading.sources(names)
+
+    @classmethod
+    def fits(cls, names: Sequence[str]) -> bool:
+        """Whether a table with these columns is one; the first layout that fits is taken."""
+        return bool(cls.marks) and cls.marks <= set(map(folded_name, names))
+
+    def uses(self) -> dict[str, str]:
+        """Column of the table -> what of a product it holds."""
+        return {column: own for own, columns in self.sources.items() for column in columns}
+
+    def names(self) -> list[str]:
+        """Columns of the products: what is made of the table's, then those that stay as they are."""
+        used = self.uses()
+        return [*self.sources, *(name for name in self.table_names if name not in used and name not in self.sources)]
+
+    def products(self, records: Iterable[Record]) -> Iterator[Record]:
+        """The products. A record that could not be parsed stays one, as does one with a cell that makes no sense."""
+        for record, fault in records:
+            if fault is not None:
+                yield record, fault
+                continue
+            try:
+                yield self.product(record), None
+            except BadCell as error:
+                yield {"product_id": self.first(record, self.sources.get("product_id", ()))}, str(error)
+
+    def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """What stands in one record, under the names of products."""
+        own = {name: self.first(record, columns) for name, columns in self.sources.items()}
+        used = self.uses()
+        return {name: value for name, value in record.items() if name not in used and name not in own} | own
+
+    @staticmethod
+    def first(record: Mapping[str, Any], columns: Iterable[str]) -> Any:
+        """The first cell that is filled."""
+        return next((value for name in columns if not is_empty(value := record.get(name))), None)
+
+
+def is_empty(cell: object) -> bool:
+    """Whether nothing stands in a cell."""
+    return cell is None or (isinstance(cell, str) and not cell.strip()) or cell == [] or cell == {}
 
 
 def record_chunks(records: Iterable[Record], rows: int) -> Iterator[Chunk]:

@@ -13,13 +13,13 @@ from shopvl.catalog.records import csv_header, csv_records
 class CsvSource(Source):
     """A CSV or TSV file; `;` and `|` between fields are noticed."""
 
+    label = "CSV"
     suffixes = (".csv", ".tsv")
-    refused = dict.fromkeys((".xls", ".xlsx", ".ods"), "is a spreadsheet; save it as CSV (UTF-8) and open that")
 
     def names(self) -> list[str]:
         """Column names as they stand in the table."""
-        return csv_header(self.path)
+        return csv_header(self.path, self.reading.encoding)
 
     def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
         """At most `rows` rows at a time."""
-        return record_chunks(csv_records(self.path), rows)
+        return record_chunks(csv_records(self.path, self.reading.encoding), rows)

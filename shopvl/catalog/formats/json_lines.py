@@ -2,25 +2,100 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from io import TextIOWrapper
+from itertools import islice
+from typing import Any
 
-from shopvl.catalog.formats.base import Chunk, Source, record_chunks
-from shopvl.catalog.records import json_header, json_records
+from shopvl.catalog.formats.base import Chunk, Head, Source, record_chunks
+from shopvl.catalog.packed import open_binary
+from shopvl.catalog.records import Record, excerpt
+
+FIRST_ROWS = 1000  # whose keys are the columns
+MAX_LINE_CHARS = 64 << 20
+WRAPPERS = frozenset(("node", "product", "item", "_source"))  # around a product in GraphQL, REST, lists, Elasticsearch
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class JsonLinesSource(Source):
     """One JSON object per line. The columns are the keys of the first thousand lines."""
 
+    label = "JSON lines"
     suffixes = (".jsonl", ".ndjson")
-    refused: ClassVar = {".json": "is a .json file; wanted one object per line: jq -c '.[]' FILE > FILE.jsonl"}
+
+    @classmethod
+    def claims(cls, head: Head) -> bool:
+        """Two objects on lines of their own, or the beginning of one under a name for such files."""
+        first, _, rest = head.text.partition("\n")
+        if not first.startswith("{") or first.rstrip()[-1:] in "{[,":  # an object over several lines
+            return False
+        if head.suffix in cls.suffixes:
+            return bool(rest.strip()) or not _is_object(first)
+        return rest.lstrip().startswith("{") and _is_object(first)
 
     def names(self) -> list[str]:
         """Column names as they stand in the table."""
-        return json_header(self.path)
+        names: dict[str, None] = {}
+        for record, _ in islice(self._records(), FIRST_ROWS):
+            names.update(dict.fromkeys(record))
+        return list(names)
 
     def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
         """At most `rows` rows at a time."""
-        return record_chunks(json_records(self.path), rows)
+        return record_chunks(self._records(), rows)
+
+    def _records(self) -> Iterator[Record]:
+        with open_binary(self.path) as file:
+            encoding = "utf-16" if file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+            lines = TextIOWrapper(file, encoding, errors="replace")
+            number = 0
+            while line := lines.readline(MAX_LINE_CHARS):
+                number += 1
+                if len(line) == MAX_LINE_CHARS and not line.endswith("\n"):
+                    yield {}, f"line {number}: longer than {MAX_LINE_CHARS >> 20} million characters: {excerpt(line)}"
+                    while len(line) == MAX_LINE_CHARS and not line.endswith("\n"):
+                        line = lines.readline(MAX_LINE_CHARS)
+                elif line.strip():
+                    yield _record(line, number)
+
+
+def _record(line: str, number: int) -> Record:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return {}, f"line {number}: not JSON ({str(error)[:80]}): {excerpt(line)}"
+    if not isinstance(record, dict):
+        return {}, f"line {number}: a JSON {type(record).__name__} where an object was wanted: {excerpt(line)}"
+    record = unwrapped(record)
+    return (without_surrogates(record) if "\\ud" in line.lower() else record), None
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def unwrapped(record: dict[str, Any]) -> dict[str, Any]:
+    """The product that stands in an object of its own beside a cursor or a position."""
+    inside = [value for name, value in record.items() if name.casefold() in WRAPPERS and isinstance(value, dict)]
+    others = [value for value in record.values() if isinstance(value, (list, dict)) and value not in inside]
+    return unwrapped(inside[0]) if len(inside) == 1 and not others else record
+
+
+def without_surrogates(value: Any) -> Any:
+    """Half of a surrogate pair (`"\\ud83d"` alone) cannot be stored as UTF-8."""
+    match value:
+        case str():
+            return _SURROGATE.sub("\ufffd", value)
+        case list():
+            return [without_surrogates(part) for part in value]
+        case dict():
+            return {without_surrogates(name): without_surrogates(part) for name, part in value.items()}
+        case _:
+            return value

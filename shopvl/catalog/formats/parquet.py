@@ -1,8 +1,9 @@
-"""Parquet, streamed."""
+"""Parquet, streamed; numbers of classes that the `datasets` library wrote are their names."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shopvl.catalog.formats.base import Chunk, Source
+from shopvl.catalog.formats.base import Chunk, Head, Source
+from shopvl.catalog.packed import open_seekable
 from shopvl.errors import CatalogError
 
 BUFFER_BYTES = 1 << 20  # Parquet column chunks stream through buffers of this size instead of being read whole
@@ -20,7 +22,14 @@ BUFFER_BYTES = 1 << 20  # Parquet column chunks stream through buffers of this s
 class ParquetSource(Source):
     """A Parquet file."""
 
-    suffixes = (".parquet",)
+    label = "Parquet"
+    suffixes = (".parquet", ".pq")
+    holds_text = False
+
+    @classmethod
+    def claims(cls, head: Head) -> bool:
+        """By the first four bytes."""
+        return head.data.startswith(b"PAR1")
 
     def names(self) -> list[str]:
         """Column names as they stand in the table."""
@@ -36,6 +45,7 @@ class ParquetSource(Source):
         """At most `rows` rows at a time; only the wanted columns are read."""
         done = 0
         with self._open() as file:
+            classes = _class_names(file.schema_arrow.metadata)
             columns = [name for name in file.schema_arrow.names if name in wanted]
             try:
                 if not columns:
@@ -46,17 +56,44 @@ class ParquetSource(Source):
                 for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
                     frame = pl.from_arrow(batch)
                     assert isinstance(frame, pl.DataFrame)
-                    yield Chunk(frame=frame)
+                    yield Chunk(frame=_named(frame, classes))
                     done += frame.height
             except (pa.ArrowException, OSError) as error:
                 raise CatalogError(f"{self.path} is damaged after row {done}: {_first_line(error)}") from error
 
     def _open(self) -> Any:
         try:
-            return pq.ParquetFile(self.path, buffer_size=BUFFER_BYTES, pre_buffer=False)
+            return pq.ParquetFile(open_seekable(self.path), buffer_size=BUFFER_BYTES, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             raise CatalogError(f"{self.path} cannot be read as Parquet: {_first_line(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0][:200]
+
+
+def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]:
+    """Column of class numbers -> the classes' names, as `datasets` keeps them in a file's metadata."""
+    try:
+        features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        kinds = {name: own.get("feature", own) if isinstance(own, dict) else {} for name, own in features.items()}
+        return {
+            name: [str(label) for label in own["names"]]
+            for name, own in kinds.items()
+            if isinstance(own, dict) and own.get("_type") == "ClassLabel" and isinstance(own.get("names"), list)
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _named(frame: pl.DataFrame, classes: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """Class numbers as names; -1 and numbers without one are nothing."""
+    for name, labels in classes.items():
+        if name not in frame.columns:
+            continue
+        dtype = frame[name].dtype
+        to_name = pl.element() if isinstance(dtype, pl.List) else pl.col(name)
+        if (dtype.inner if isinstance(dtype, pl.List) else dtype).is_integer():
+            named = to_name.replace_strict(range(len(labels)), list(labels), default=None, return_dtype=pl.String)
+            frame = frame.with_columns(pl.col(name).list.eval(named) if isinstance(dtype, pl.List) else named)
+    return frame

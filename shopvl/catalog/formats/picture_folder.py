@@ -20,6 +20,8 @@ class FolderSource(Source):
     """Pictures in folders: the folders are the category path (below `train/`, `val/`, `test/` if these are on top),
     the file name is the title, and the place in the folder is the id."""
 
+    label = "a folder of pictures"
+
     def names(self) -> list[str]:
         """The columns that file names tell."""
         split = ["split"] if any((self.path / name).is_dir() for name in SPLITS) else []

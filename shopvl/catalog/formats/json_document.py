@@ -1,0 +1,210 @@
+"""JSON documents: a list of objects, or an object that holds one; read piece by piece, however long they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from io import TextIOWrapper
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from shopvl.catalog.formats.base import Chunk, Head, Source, record_chunks
+from shopvl.catalog.formats.json_lines import FIRST_ROWS, JsonLinesSource, unwrapped, without_surrogates
+from shopvl.catalog.packed import open_binary
+from shopvl.catalog.records import Record
+from shopvl.catalog.schema import COLUMN_NAMES, folded_name
+from shopvl.errors import CatalogError
+
+# Keys of lists of products, as interfaces and exports call them.
+LISTS = frozenset(
+    ("products", "items", "data", "results", "entries", "records", "rows", "nodes", "edges", "hits", "docs")
+)
+PICTURES = frozenset((*COLUMN_NAMES["image"], "images", "photos", "pictures", "media", "featured_image", "@type"))
+MAX_DEPTH, MAX_VALUE_CHARS = 6, 64 << 20  # of keys above a list; of one product
+READ_CHARS = 1 << 18
+
+
+@dataclass(frozen=True)
+class JsonDocumentSource(Source):
+    """A list of objects; an object that holds one, under whatever key; or one product. The columns are the keys of
+    the first thousand."""
+
+    label = "JSON"
+    suffixes = (".json", ".jsonld")
+
+    @classmethod
+    def claims(cls, head: Head) -> bool:
+        """A list or an object, but for lines of objects."""
+        if JsonLinesSource.claims(head):
+            return False
+        text = head.text
+        return text[:1] in ("[", "{") and text[1:].lstrip()[:1] in ('"', "{", "[", "]", "}")
+
+    def names(self) -> list[str]:
+        """Column names as they stand in the table."""
+        names: dict[str, None] = {}
+        for record, _ in islice(self._records(), FIRST_ROWS):
+            names.update(dict.fromkeys(record))
+        if not names:
+            raise CatalogError(f"{self.path} holds no objects; a list of them, one for each product, was wanted")
+        return list(names)
+
+    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
+        """At most `rows` rows at a time."""
+        return record_chunks(self._records(), rows)
+
+    def _records(self) -> Iterator[Record]:
+        keys = self._keys()
+        done = 0
+        with _opened(self.path) as file:
+            text = _Text(file)
+            try:
+                for value in text.objects(keys):
+                    done += 1
+                    if isinstance(value, dict):
+                        yield without_surrogates(unwrapped(value)), None
+                    else:
+                        yield {}, f"item {done}: a JSON {type(value).__name__} where an object was wanted"
+            except (ValueError, RecursionError) as error:
+                raise CatalogError(f"{self.path} is damaged after row {done}: not JSON ({str(error)[:80]})") from error
+
+    def _keys(self) -> tuple[str, ...]:
+        """Where the list of products is: keys from the outermost in; none where the document is the list."""
+        with _opened(self.path) as file:
+            text = _Text(file)
+            if text.peek() != "{":
+                return ()
+            found: list[tuple[tuple[str, ...], dict[str, Any]]] = []
+            own: list[str] = []
+            try:
+                for keys, first in text.lists():
+                    if first is None:
+                        own.append(keys[0])
+                    elif _is_product(first) or folded_name(keys[-1]) in LISTS:
+                        return keys
+                    else:
+                        found.append((keys, first))
+            except (ValueError, RecursionError) as error:
+                raise CatalogError(f"{self.path} cannot be read as JSON: {str(error)[:80]}") from error
+        return () if _is_product(dict.fromkeys(own)) or not found else found[0][0]
+
+
+def _is_product(value: dict[str, Any]) -> bool:
+    """Whether an object has a title and a picture, by its keys."""
+    keys = set(map(folded_name, unwrapped(value)))
+    return bool(keys & set(COLUMN_NAMES["title"])) and bool(keys & PICTURES)
+
+
+def _opened(path: Path) -> TextIO:
+    file = open_binary(path)
+    encoding = "utf-16" if file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return TextIOWrapper(file, encoding, errors="replace", newline="")
+
+
+@dataclass(slots=True)
+class _Text:
+    """JSON text of which only the part that is being parsed is in memory."""
+
+    file: TextIO
+    buffer: str = ""
+    place: int = 0
+    ended: bool = False
+    decoder: json.JSONDecoder = field(default_factory=json.JSONDecoder)
+
+    def peek(self) -> str:
+        """The next sign that is not blank; nothing at the end."""
+        while True:
+            while self.place < len(self.buffer) and self.buffer[self.place] in " \t\r\n":
+                self.place += 1
+            if self.place < len(self.buffer):
+                return self.buffer[self.place]
+            if self.ended:
+                return ""
+            self._more()
+
+    def take(self, sign: str) -> None:
+        """Go past that sign. Raises ValueError where another one stands."""
+        if (found := self.peek()) != sign:
+            raise ValueError(f"{sign!r} was wanted, {found or 'the end'!r} stands there")
+        self.place += 1
+
+    def value(self) -> Any:
+        """The next value, whole."""
+        self.peek()
+        while True:
+            try:
+                value, end = self.decoder.raw_decode(self.buffer, self.place)
+            except json.JSONDecodeError:
+                if self.ended:
+                    raise
+            else:
+                if end < len(self.buffer) or self.ended or self.buffer[end - 1] in '}]"':
+                    self.place = end
+                    return value
+            if len(self.buffer) - self.place > MAX_VALUE_CHARS:
+                raise ValueError(f"no end of a value within {MAX_VALUE_CHARS >> 20} million characters")
+            self._more()
+
+    def _more(self) -> None:
+        # a value that is not whole yet is tried again with twice as much
+        taken = self.file.read(max(READ_CHARS, len(self.buffer) - self.place))
+        self.ended = not taken
+        self.buffer, self.place = self.buffer[self.place :] + taken, 0
+
+    def items(self) -> Iterator[Any]:
+        """The items of a list."""
+        self.take("[")
+        while (sign := self.peek()) != "]":
+            if not sign:
+                raise ValueError("the list does not end")
+            yield self.value()
+            if self.peek() != "]":
+                self.take(",")
+        self.take("]")
+
+    def keys(self) -> Iterator[str]:
+        """The keys of an object; the value of each has to be read before the next is asked for."""
+        self.take("{")
+        while (sign := self.peek()) != "}":
+            if sign != '"':
+                raise ValueError(f"a key was wanted, {sign or 'the end'!r} stands there")
+            key = self.value()
+            self.take(":")
+            yield key
+            if self.peek() != "}":
+                self.take(",")
+        self.take("}")
+
+    def objects(self, keys: tuple[str, ...]) -> Iterator[Any]:
+        """The items of the list at these keys; without keys, of every list on top, and every other value there."""
+        if not keys:
+            while sign := self.peek():
+                if sign == "[":
+                    yield from self.items()
+                else:
+                    yield self.value()
+            return
+        for key in self.keys():
+            if key != keys[0]:
+                self.value()
+            elif len(keys) == 1 and self.peek() == "[":
+                yield from self.items()
+            else:
+                yield from self.objects(keys[1:])
+
+    def lists(self, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any] | None]]:
+        """Every list of objects with its keys and first object; on top, every other key with None."""
+        for key in self.keys():
+            sign = self.peek()
+            if not above:
+                yield (key,), None
+            if sign == "{" and len(above) < MAX_DEPTH:
+                yield from self.lists((*above, key))
+            elif sign == "[":
+                for number, item in enumerate(self.items()):
+                    if number == 0 and isinstance(item, dict):
+                        yield (*above, key), item
+            else:
+                self.value()
