@@ -86,14 +86,14 @@ class Questions(PerProduct):
         """The same questions, with the targets of some products only."""
         return replace(self, targets=_picked(self.targets, chosen))
 
-    def only(self, number: int) -> Questions:
-        """One of the questions, without targets."""
-        kept = slice(number, number + 1)
+    def only(self, kept: slice, answers: Tensor | None = None) -> Questions:
+        """Some of the questions, without targets; with the numbers of `answers`, only these answers."""
+        legal_QK = self.legal_QK[kept]
         return Questions(
             prompts=self.prompts.rows(kept),
             slot_Q=self.slot_Q[kept],
-            answers=self.answers,
-            legal_QK=self.legal_QK[kept],
+            answers=self.answers if answers is None else self.answers.rows(answers),
+            legal_QK=legal_QK if answers is None else legal_QK[:, answers],
         )
 
 

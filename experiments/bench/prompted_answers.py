@@ -134,7 +134,7 @@ def packing(design: Design, catalog: Catalog, pairs: int = 25) -> dict[str, floa
     ratios, seconds = [], {"six": [], "one": []}
     with torch.inference_mode():
         for pair in range(pairs + 3):
-            for name, asked in (("six", questions), ("one", questions.only(0))):
+            for name, asked in (("six", questions), ("one", questions.only(slice(1)))):
                 prepared = model.prepare(asked)
                 begun = time.perf_counter()
                 model.answer(batch, prepared, (("image", "title"),))

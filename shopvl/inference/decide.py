@@ -6,7 +6,7 @@ L  levels of the category from the top, the whole path last     A  values of an 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import get_args
@@ -151,7 +151,7 @@ def _barred(said: _Said, columns: Sequence[_Column]) -> np.ndarray:
     for name, column in zip(said.names, columns, strict=True):
         sure_R = np.isin(column.reason_R, (ACCEPTED, APART))
         surer_RL = sure_R[:, None] & (column.probability_R[:, None] > said.share_RL)
-        barred_RL |= surer_RL & said.apart(name)[said.node_RL, column.value_R[:, None]]
+        barred_RL |= surer_RL & said.apart(name, said.node_RL, column.value_R[:, None])
     return barred_RL
 
 
@@ -227,24 +227,26 @@ class _Said:
         applies: np.ndarray = np.array([self.rules.ontology.applies(name, path) for path in paths])[place_R]
         return applies
 
-    def apart(self, name: str) -> np.ndarray:
-        """(V + 1, V + 1) bool: the first is a category that never goes together with the second as that property."""
-        apart = np.zeros((self.none + 1, self.none + 1), dtype=bool)
-        number_of = {word: number for number, word in enumerate(self.words)}
-        values_of = self.rules.apart.get(name, {})
-        for number, word in enumerate(self.words) if values_of else ():
-            for node in _with_above(word):
-                apart[number, [number_of[value] for value in values_of.get(node, ()) if value in number_of]] = True
-        return apart
+    def apart(self, name: str, node: np.ndarray, value: np.ndarray) -> np.ndarray:
+        """Bool, of the shape of both together: the category never goes together with the value of that property."""
+        values_of = self.rules.apart.get(name)
+        if values_of is None:
+            return np.zeros(np.broadcast_shapes(node.shape, value.shape), dtype=bool)
+        return self._holds(
+            node, value, lambda node, value: any(value in values_of.get(n, ()) for n in _with_above(node))
+        )
 
-    @cached_property
-    def under(self) -> np.ndarray:
-        """(V + 1, V + 1) bool: the first is the second, or a category in it."""
-        number_of = {word: number for number, word in enumerate(self.words)}
-        under = np.zeros((self.none + 1, self.none + 1), dtype=bool)
-        for number, word in enumerate(self.words):
-            under[number, [number_of[node] for node in _with_above(word) if node in number_of]] = True
-        return under
+    def under(self, node: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Bool, of the shape of both together: the first is the second, or a category in it."""
+        return self._holds(node, other, lambda node, other: other in _with_above(node))
+
+    def _holds(self, first: np.ndarray, second: np.ndarray, test: Callable[[str, str], bool]) -> np.ndarray:
+        """Whether it holds of two values, which are looked at once however often they come; false where one is none."""
+        pairs, place = np.unique(first.astype(np.int64) * (self.none + 1) + second, return_inverse=True)
+        numbers = zip(*(side.tolist() for side in np.divmod(pairs, self.none + 1)), strict=True)
+        holds = [self.none not in (one, other) and test(self.words[one], self.words[other]) for one, other in numbers]
+        shaped: np.ndarray = np.array(holds, dtype=bool)[place].reshape(np.broadcast_shapes(first.shape, second.shape))
+        return shaped
 
 
 def _with_above(path: str) -> Iterator[str]:
@@ -263,8 +265,8 @@ def _decided_category(said: _Said, barred_RL: np.ndarray) -> _Column:
     known_R = said.seen_R & ~said.barely_R & (leaf_R != said.none)
     for level in range(said.node_RL.shape[1]):
         node_R, share_R = said.node_RL[:, level], said.share_RL[:, level]
-        in_node_RA = said.under[path_RA, node_R[:, None]]
-        nested_R = said.under[node_R[:, None], said.node_RL[:, :level]].all(axis=1) & in_node_RA.any(axis=1)
+        in_node_RA = said.under(path_RA, node_R[:, None])
+        nested_R = said.under(node_R[:, None], said.node_RL[:, :level]).all(axis=1) & in_node_RA.any(axis=1)
         enough_R = share_R >= said.level_thresholds[:, level]
         good_R = known_R & nested_R & enough_R & ~said.node_conflict_RL[:, level]
         held_back_R, good_R = held_back_R | (good_R & barred_RL[:, level]), good_R & ~barred_RL[:, level]
@@ -291,7 +293,7 @@ def _decided_property(said: _Said, number: int, category: _Column | None) -> _Co
         # of which not even the top level is sure; where few calibration rows allow none to be, the others go on alone
         can_be_sure_R = np.isfinite(said.level_thresholds).any(axis=1)
         unsure_R = can_be_sure_R & (category.reason_R == BELOW)
-        apart_R = (category.reason_R == ACCEPTED) & said.apart(said.names[number])[category.value_R, value_R]
+        apart_R = (category.reason_R == ACCEPTED) & said.apart(said.names[number], category.value_R, value_R)
         applies_R = applies_R & said.applies(said.names[number], category.value_R)
     reason_R = np.select(
         [

@@ -10,18 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
+from shopvl.batch import MODALITIES, Batch, Modality, Questions, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.models.answering_encoder import AnsweringDualEncoder
+from shopvl.models.prompt_heads import PreparedQuestions
 from shopvl.models.two_crop import TowerOutput
 from shopvl.text.prompts import Question, questions_of
 
 NEVER = -1e4  # a log-probability of 0 that a temperature can be fitted through, as it can't be through infinity
 IMAGE: tuple[Modality, ...] = ("image",)
 TITLE: tuple[Modality, ...] = ("title",)
+GROUP = 16  # questions that go through the blocks together
 TITLE_WEIGHT_KEY = "title_share"  # in calibration.json: see `title_weights`
 LogProbs = dict[str, dict[str, Tensor]]  # inputs -> property -> (B, K) log-probabilities, in the order of the labels
 Vectors = dict[Modality, Tensor]  # input -> (B, F): what the model's `features` gives for it alone
@@ -99,35 +101,58 @@ class PromptedAnswers(ModelAnswers):
         self.design, self.model = design, design.model
         questions = questions_of(design.ontology)
         loader = design.loader
+        self.group = max(GROUP, sum(question.family == "is" for question in questions))  # all levels are in the first
         with torch.inference_mode():
-            self.prepared = self.model.prepare(loader.questions(questions, language=language).to(design.device))
+            self.groups = self._prepared(loader.questions(questions, language=language).to(design.device))
         self.category = CategoryPaths(design.ontology)
         numbers = {(fact.property, fact.value): number for number, fact in enumerate(design.ontology.facts)}
+        asked = {question.about: number for number, question in enumerate(questions) if question.family == "property"}
         unknown = loader.verbalizer.unknown
-        self.columns = {
-            name: (questions.index(Question("property", about=name)), [*(numbers[name, v] for v in values), unknown])
+        self.places = {
+            name: self._place(asked[name], [*(numbers[name, v] for v in values), unknown])
             for name, values in design.ontology.values().items()
             if name in design.labels
         }
         leaves = design.ontology.leaves()
-        expected_RP = [[design.ontology.expects(name, leaf) for name in self.columns] for leaf in leaves]
-        self.expected_RP = torch.tensor([*expected_RP, [False] * len(self.columns)], dtype=torch.bool)
+        expected_RP = [[design.ontology.expects(name, leaf) for name in self.places] for leaf in leaves]
+        self.expected_RP = torch.tensor([*expected_RP, [False] * len(self.places)], dtype=torch.bool)
+
+    def _prepared(self, questions: Questions) -> list[PreparedQuestions]:
+        """The questions in groups, each with the answers that are legal to one of it: no question sees another, and so
+        the cost of many grows in proportion to their number."""
+        if len(questions.slot_Q) <= self.group:
+            return [self.model.prepare(questions)]
+        kept = [slice(first, first + self.group) for first in range(0, len(questions.slot_Q), self.group)]
+        numbers = [questions.legal_QK[some].any(0).nonzero()[:, 0] for some in kept]
+        return [
+            self.model.prepare(questions.only(some, numbers_K), numbers_K)
+            for some, numbers_K in zip(kept, numbers, strict=True)
+        ]
+
+    def _place(self, question: int, columns: list[int]) -> tuple[int, int, Tensor]:
+        """Where answers to a question are found: the group, the question's number in it, theirs in the group."""
+        group, place = divmod(question, self.group)
+        columns_K, numbers_K = torch.tensor(columns), self.groups[group].numbers_K
+        return group, place, columns_K if numbers_K is None else torch.searchsorted(numbers_K.cpu(), columns_K)
 
     def read_picture(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        vector_BD, logp_BQK = self.model.read_picture(batch, self.prepared)
-        return vector_BD, self._answered(logp_BQK)
+        vector_BD, logp = self.model.read_picture(batch, self.groups)
+        return vector_BD, self._answered(logp)
 
     def unmixed(
         self, batch: Batch, choices: Sequence[tuple[Modality, ...]], seen: TowerOutput | None = None
     ) -> tuple[LogProbs, Vectors]:
-        answered, vectors = self.model.answer_with_features(batch, self.prepared, choices, seen)
-        return {inputs: self._answered(logp_BQK) for inputs, logp_BQK in answered.items()}, vectors
+        answered, vectors = self.model.answer_with_features(batch, self.groups, choices, seen)
+        return {inputs: self._answered(logp) for inputs, logp in answered.items()}, vectors
 
-    def _answered(self, logp_BQK: Tensor) -> dict[str, Tensor]:
-        by_property = {name: logp_BQK[:, question, columns] for name, (question, columns) in self.columns.items()}
+    def _answered(self, logp: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Labels' log-probabilities out of those (B, Q, K) of the groups."""
+        by_property = {
+            name: logp[group][:, question, columns] for name, (group, question, columns) in self.places.items()
+        }
         if CATEGORY not in self.design.labels:
             return by_property
-        category_BR = self.category.read(logp_BQK)
+        category_BR = self.category.read(logp[0], self.groups[0].numbers_K)
         expected_BP = self.expected_RP.to(category_BR.device)[category_BR.argmax(-1)]
         for (name, logp_BK), expected_B in zip(by_property.items(), expected_BP.T, strict=True):
             unknown_BK = F.pad(expected_B[:, None], (logp_BK.shape[1] - 1, 0))
@@ -191,9 +216,14 @@ class CategoryPaths:
         steps = [[numbers[leaf[: level + 1]] if len(leaf) > level else -1 for level in range(depth)] for leaf in leaves]
         self.steps_RL = torch.tensor([*steps, [unknown] * depth])  # R: leaves and unknown; L: levels
 
-    def read(self, logp_BQK: Tensor) -> Tensor:
-        """(B, R) log-probabilities; the first questions are the levels, from the top."""
+    def read(self, logp_BQK: Tensor, numbers_K: Tensor | None = None) -> Tensor:
+        """(B, R) log-probabilities; the first questions are the levels, from the top.
+
+        `numbers_K`, ascending: which answers are there, if not all.
+        """
         steps_RL = self.steps_RL.to(logp_BQK.device)
+        if numbers_K is not None:
+            steps_RL = torch.searchsorted(numbers_K, steps_RL).masked_fill(steps_RL < 0, -1)
         real_RL = steps_RL >= 0
         levels = torch.arange(steps_RL.shape[1], device=logp_BQK.device)
         logp_BRL = logp_BQK[:, levels, steps_RL.clamp(min=0)].masked_fill(~real_RL, 0.0)

@@ -86,18 +86,22 @@ class AnsweringDualEncoder(DualEncoderModel):
             made, true = self.head.write(picture, title, prepared)
         else:
             targets = require(batch.questions.targets, "answer targets", by="a head that is trained to answer")
-            logp_BQK = self.head.score(picture, title, prepared, batch.title_grams_BG, pooled_BW)
+            terms = self.head.linear_terms(batch.title_grams_BG, pooled_BW)
+            logp_BQK = self.head.score(picture, title, prepared, terms)
             asked_BQ = targets.chosen_BQK.any(-1)
             # 0 * -inf is no number
             made = logp_BQK[asked_BQ].clamp(min=torch.finfo(logp_BQK.dtype).min)
             true = targets.chosen_BQK[asked_BQ]
         return replace(output, predictions={**output.predictions, "answers": Prediction(made=made, true=true)})
 
-    def prepare(self, questions: Questions) -> PreparedQuestions:
-        """Encode questions as far as no product is needed; valid for any number of batches until weights change."""
+    def prepare(self, questions: Questions, numbers_K: Tensor | None = None) -> PreparedQuestions:
+        """Encode questions as far as no product is needed; valid for any number of batches until weights change.
+
+        `numbers_K`: which of the head's answers the questions' are, if not all.
+        """
         _, prompts_QTC = self.text_tower.read(questions.prompts, "prompt")
         answers_KC, _ = self.text_tower.read(questions.answers, "prompt")
-        return self.head.prepare(questions, prompts_QTC, answers_KC)
+        return self.head.prepare(questions, prompts_QTC, answers_KC, numbers_K)
 
     def answer(
         self, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
@@ -106,37 +110,43 @@ class AnsweringDualEncoder(DualEncoderModel):
 
         An input that the batch or a choice lacks is masked; () masks both.
         """
-        return self.answer_with_features(batch, prepared, choices)[0]
+        return {inputs: logp for inputs, (logp,) in self.answer_with_features(batch, [prepared], choices)[0].items()}
 
     def answer_with_features(
         self,
         batch: Batch,
-        prepared: PreparedQuestions,
+        groups: Sequence[PreparedQuestions],
         choices: Sequence[tuple[Modality, ...]],
         seen: TowerOutput | None = None,
-    ) -> tuple[dict[str, Tensor], dict[Modality, Tensor]]:
-        """`answer`, and what `features` gives for each input (B, F), in one pass.
+    ) -> tuple[dict[str, list[Tensor]], dict[Modality, Tensor]]:
+        """`answer` for each group of questions, and what `features` gives for each input (B, F), in one pass.
 
         `seen`: what the image tower made of the pictures, where that is known.
         """
         towers = self._run_towers(batch, seen)
         features = {name: self.with_embedding(name, raw_BW) for name, raw_BW in towers.pooled.items()}
-        return self._answers(towers, batch, prepared, choices), features
+        return self._answers(towers, batch, groups, choices), features
 
-    def read_picture(self, batch: Batch, prepared: PreparedQuestions) -> tuple[Tensor, Tensor]:
-        """Unit vectors (B, width) of the pictures, and log-probabilities (B, Q, K) from them alone, in one pass."""
+    def read_picture(self, batch: Batch, groups: Sequence[PreparedQuestions]) -> tuple[Tensor, list[Tensor]]:
+        """Unit vectors (B, width) of the pictures, and for each group log-probabilities (B, Q, K) from them alone, in
+        one pass."""
         towers = self._run_towers(batch)
-        answers_BQK = self._answers(towers, batch, prepared, [("image",)])["image"]
-        return self._unit(self.image_projection(towers.pooled["image"])), answers_BQK
+        answers = self._answers(towers, batch, groups, [("image",)])["image"]
+        return self._unit(self.image_projection(towers.pooled["image"])), answers
 
     def _answers(
-        self, towers: _TowerOutputs, batch: Batch, prepared: PreparedQuestions, choices: Sequence[tuple[Modality, ...]]
-    ) -> dict[str, Tensor]:
+        self,
+        towers: _TowerOutputs,
+        batch: Batch,
+        groups: Sequence[PreparedQuestions],
+        choices: Sequence[tuple[Modality, ...]],
+    ) -> dict[str, list[Tensor]]:
         logp = {}
         for inputs, picture, title in self._per_choice(towers, batch, choices):
             grams_BG = batch.title_grams_BG if "title" in inputs else None
             pooled_BW = towers.pooled.get("image") if "image" in inputs else None
-            logp[inputs_name(inputs)] = self.head.score(picture, title, prepared, grams_BG, pooled_BW)
+            terms = self.head.linear_terms(grams_BG, pooled_BW)
+            logp[inputs_name(inputs)] = [self.head.score(picture, title, group, terms) for group in groups]
         return logp
 
     def slot_states(

@@ -36,6 +36,16 @@ class PreparedQuestions:
     start_QD: Tensor  # what a slot begins with
     answers_KD: Tensor | None = None  # vectors to compare a slot with
     trie: Trie | None = None  # tokens to write
+    numbers_K: Tensor | None = None  # which of the head's answers these are; None: all
+
+
+@dataclass(frozen=True)
+class LinearTerms:
+    """What linear maps of the inputs add to the logits of all of a head's answers, (B, K) each, where there are any."""
+
+    picture_BK: Tensor | None = None  # if there is only a picture
+    picture_with_title_BK: Tensor | None = None  # of the picture, if there is a title as well
+    title_BK: Tensor | None = None
 
 
 class PromptHead(nn.Module):
@@ -201,32 +211,43 @@ class PromptMaskHead(PromptHead):
         self.answer = nn.Linear(text_tower.width, self.width)
         self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(self.width)))
 
-    def prepare(self, questions: Questions, prompts_QTC: Tensor, answers_KC: Tensor) -> PreparedQuestions:
-        """Prompts read and answers as vectors."""
+    def prepare(
+        self, questions: Questions, prompts_QTC: Tensor, answers_KC: Tensor, numbers_K: Tensor | None = None
+    ) -> PreparedQuestions:
+        """Prompts read and answers as vectors; `numbers_K` says which of the head's answers they are, if not all."""
         keys_values, start_QD = self.read_prompts(questions, prompts_QTC)
-        return PreparedQuestions(questions, keys_values, start_QD, answers_KD=self.answer(answers_KC))
+        answers_KD = self.answer(answers_KC)
+        return PreparedQuestions(questions, keys_values, start_QD, answers_KD=answers_KD, numbers_K=numbers_K)
+
+    def linear_terms(self, grams_BG: Tensor | None, pooled_BW: Tensor | None) -> LinearTerms:
+        """`grams_BG`: the title's, where shown; `pooled_BW`: the tower's one vector of the picture, where shown."""
+        alone = beside = None
+        if pooled_BW is not None and grams_BG is not None:
+            beside = self.image_linear_with_title(pooled_BW, None).float()
+        if pooled_BW is not None:
+            alone = self.image_linear(pooled_BW, None).float()
+        return LinearTerms(alone, beside, None if grams_BG is None else self.ngram_linear(grams_BG))
 
     def score(
         self,
         picture: tuple[Tensor, Tensor],
         title: tuple[Tensor, Tensor],
         prepared: PreparedQuestions,
-        grams_BG: Tensor | None,
-        pooled_BW: Tensor | None,
+        terms: LinearTerms,
     ) -> Tensor:
-        """Log-probabilities (B, Q, K) of the legal answers; -inf for the others.
-
-        `grams_BG`: the title's, where shown; `pooled_BW`: the tower's one vector of the picture, where shown.
-        """
+        """Log-probabilities (B, Q, K) of the legal answers; -inf for the others. `terms`: those of what is shown."""
         states_BQD = self.states(picture, title, prepared)
         by_name_BQK = logits_BQK = self.by_name(states_BQD, prepared)
+        numbers_K = prepared.numbers_K
         has_picture_B11 = picture[1].any(1)[:, None, None]
-        if pooled_BW is not None:
-            logits_BQK = torch.where(has_picture_B11, self.with_picture(states_BQD, by_name_BQK, pooled_BW), logits_BQK)
-        if grams_BG is not None:
-            with_title_BQK = self.with_title(states_BQD, by_name_BQK, grams_BG)
-            if pooled_BW is not None:
-                with_title_BQK = with_title_BQK + self.image_logits_with_title(pooled_BW) * has_picture_B11
+        if terms.picture_BK is not None:
+            with_picture_BQK = self.with_picture(states_BQD, by_name_BQK, terms.picture_BK, numbers_K)
+            logits_BQK = torch.where(has_picture_B11, with_picture_BQK, logits_BQK)
+        if terms.title_BK is not None:
+            with_title_BQK = self.with_title(states_BQD, by_name_BQK, terms.title_BK, numbers_K)
+            if terms.picture_with_title_BK is not None:
+                added_BK = _picked(terms.picture_with_title_BK, numbers_K)
+                with_title_BQK = with_title_BQK + added_BK[:, None] * has_picture_B11
             logits_BQK = torch.where(title[1].any(1)[:, None, None], with_title_BQK, logits_BQK)
         return logits_BQK.masked_fill(~prepared.questions.legal_QK, -torch.inf).log_softmax(-1)
 
@@ -245,21 +266,24 @@ class PromptMaskHead(PromptHead):
         answers_KD = require(prepared.answers_KD, "answer vectors", by="a head that compares")
         return (states_BQD @ answers_KD.T).float() * self.log_scale.exp()
 
-    def with_picture(self, states_BQD: Tensor, by_name_BQK: Tensor, pooled_BW: Tensor) -> Tensor:
-        """Logits (B, Q, K) where there is a picture and no title."""
-        bias_BQK = (states_BQD @ self.image_only_answer_bias.T).float()
-        return (
-            by_name_BQK * self.log_picture_scale.exp() + bias_BQK + self.image_linear(pooled_BW, None).float()[:, None]
-        )
+    def with_picture(
+        self, states_BQD: Tensor, by_name_BQK: Tensor, linear_BK: Tensor, numbers_K: Tensor | None = None
+    ) -> Tensor:
+        """Logits (B, Q, K) where there is a picture and no title; `linear_BK`: of all answers."""
+        bias_BQK = (states_BQD @ _picked(self.image_only_answer_bias.T, numbers_K)).float()
+        return by_name_BQK * self.log_picture_scale.exp() + bias_BQK + _picked(linear_BK, numbers_K)[:, None]
 
-    def with_title(self, states_BQD: Tensor, by_name_BQK: Tensor, grams_BG: Tensor) -> Tensor:
-        """Logits (B, Q, K) where there is a title."""
-        bias_BQK = (states_BQD @ self.title_answer_bias.T).float()
-        return by_name_BQK * self.log_title_scale.exp() + bias_BQK + self.ngram_linear(grams_BG)[:, None]
+    def with_title(
+        self, states_BQD: Tensor, by_name_BQK: Tensor, linear_BK: Tensor, numbers_K: Tensor | None = None
+    ) -> Tensor:
+        """Logits (B, Q, K) where there is a title; `linear_BK`: of all answers."""
+        bias_BQK = (states_BQD @ _picked(self.title_answer_bias.T, numbers_K)).float()
+        return by_name_BQK * self.log_title_scale.exp() + bias_BQK + _picked(linear_BK, numbers_K)[:, None]
 
-    def image_logits_with_title(self, pooled_BW: Tensor) -> Tensor:
-        """Logits (B, 1, K) that a picture adds to those where there is a title."""
-        return self.image_linear_with_title(pooled_BW, None).float()[:, None]
+
+def _picked(x_XK: Tensor, numbers_K: Tensor | None) -> Tensor:
+    """Some of the answers."""
+    return x_XK if numbers_K is None else x_XK[:, numbers_K]
 
 
 class PromptDecodeHead(PromptHead):
@@ -284,12 +308,18 @@ class PromptDecodeHead(PromptHead):
         nn.init.normal_(self.token.weight, std=0.02)
         self.end_id = end_id
 
-    def prepare(self, questions: Questions, prompts_QTC: Tensor, answers_KC: Tensor) -> PreparedQuestions:
+    def prepare(
+        self, questions: Questions, prompts_QTC: Tensor, answers_KC: Tensor, numbers_K: Tensor | None = None
+    ) -> PreparedQuestions:
         """Prompts read and the trie of the answers."""
         keys_values, start_QD = self.read_prompts(questions, prompts_QTC)
         answers = self.tokens_of(questions.answers)
         trie = build_trie(answers, questions.legal_QK.cpu().numpy(), self.end_id)
-        return PreparedQuestions(questions, keys_values, start_QD, trie=trie)
+        return PreparedQuestions(questions, keys_values, start_QD, trie=trie, numbers_K=numbers_K)
+
+    def linear_terms(self, grams_BG: Tensor | None, pooled_BW: Tensor | None) -> LinearTerms:
+        """None: what is written is all that counts."""
+        return LinearTerms()
 
     def tokens_of(self, words: Words) -> list[list[int]]:
         """The answers' tokens without the two that frame every text."""
@@ -302,8 +332,7 @@ class PromptDecodeHead(PromptHead):
         picture: tuple[Tensor, Tensor],
         title: tuple[Tensor, Tensor],
         prepared: PreparedQuestions,
-        grams_BG: Tensor | None,
-        pooled_BW: Tensor | None,
+        terms: LinearTerms,
     ) -> Tensor:
         """Log-probabilities (B, Q, K), each the sum over its tokens, among tokens that lead to a legal answer."""
         trie = require(prepared.trie, "answer tokens", by="a head that writes")

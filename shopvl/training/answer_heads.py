@@ -165,10 +165,10 @@ def _fit_titles(
         chosen = chosen[outputs.place_N[inputs_name(choice)][chosen] >= 0]
         states = F.dropout(outputs.chosen_states(choice, chosen).to(design.device).float(), fit.dropout)
         grams_BG = torch.from_numpy(padded(outputs.grams_NG[chosen.numpy()])).to(design.device)
-        logits = head.with_title(states, _by_name(head, states, outputs), grams_BG)
+        logits = head.with_title(states, _by_name(head, states, outputs), head.ngram_linear(grams_BG))
         if "image" in choice:
             pooled_BW = F.dropout(outputs.pooled_NW[chosen].to(design.device).float(), fit.image_dropout)
-            logits = logits + head.image_logits_with_title(pooled_BW)
+            logits = logits + head.image_linear_with_title(pooled_BW, None)[:, None]
         targets = outputs.targets(chosen, design.device)
         return squared_hinge_of_legal(logits, *targets, legal_QK.to(design.device)) / max(len(chosen), 1)
 
@@ -196,7 +196,7 @@ def _fit_pictures(
     def loss(number: int, chosen: Tensor) -> Tensor:
         states = F.dropout(outputs.chosen_states(PICTURED, chosen).to(design.device).float(), fit.dropout)
         pooled_BW = F.dropout(outputs.pooled_NW[chosen].to(design.device).float(), fit.picture_dropout)
-        logits = head.with_picture(states, _by_name(head, states, outputs), pooled_BW)
+        logits = head.with_picture(states, _by_name(head, states, outputs), head.image_linear(pooled_BW, None))
         targets = outputs.targets(chosen, design.device)
         return cross_entropy_of_legal(logits, *targets, legal_QK.to(design.device)) / len(chosen)
 

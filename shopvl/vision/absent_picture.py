@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from shopvl.vision.border import border_terms
+from shopvl.vision.border import border_surface, border_terms
 
 MIN_SIDE_PX = 8
 SCREEN_PX, LOOK_PX = 96, 256  # longest side of the copies for the quick look, and for the close one
@@ -65,20 +65,22 @@ def _is_large_on_white(grey_YX: np.ndarray) -> bool:
 
 def _is_drawn(rgb_YX3: np.ndarray) -> bool:
     """Whether an even picture is a background with ink on it, rather than a photo of something small or plain."""
-    surface, ring_fits = _background(rgb_YX3)
+    factors, ring_fits = _background(rgb_YX3)
     if ring_fits < 0.97:
         rows, columns = (round(side * MARGIN) for side in rgb_YX3.shape[:2])
         rgb_YX3 = rgb_YX3[rows:-rows, columns:-columns]
-        surface, ring_fits = _background(rgb_YX3)
+        factors, ring_fits = _background(rgb_YX3)
         if ring_fits < 0.97:
             return False
-    apart_YX3 = rgb_YX3 - surface
-    red, green, blue = np.moveaxis(np.abs(apart_YX3), -1, 0)
-    ink = np.maximum(np.maximum(red, green), blue) > INK
+    background = np.clip(border_surface(factors, *rgb_YX3.shape[:2]), 0, 255)
+    apart_YX3 = rgb_YX3 - background
+    ink = _most(np.abs(apart_YX3)) > INK
     if ink.sum() < 6:
         return True
-    white = float(np.median(surface)) >= WHITE
-    if ink.mean() > (MOST_ON_WHITE if white else MOST):
+    if ink.mean() > MOST:
+        return False
+    white = bool((background >= WHITE).mean() >= 0.5)
+    if white and ink.mean() > MOST_ON_WHITE:
         return False
     colour, off_line, inked = _ink(apart_YX3[ink])
     inside = _eroded(ink)
@@ -90,26 +92,31 @@ def _is_drawn(rgb_YX3: np.ndarray) -> bool:
     if white:
         return off_line < 12 and ((flat >= 0.95 and not thin) or (lettered and inked >= 0.12))
     # colours bleed in a JPEG, and studios are seldom coloured
-    strong = bool(np.ptp(np.median(surface, axis=(0, 1))) > STRONG)
+    strong = bool(np.ptp(np.median(background, axis=(0, 1))) > STRONG)
     two_coloured = strong or off_line < max(16.0, 0.12 * colour)
     return lettered or (two_coloured and inked >= 0.1 and (thin or flat >= (0.35 if strong else 0.75)))
 
 
 def _background(rgb_YX3: np.ndarray) -> tuple[np.ndarray, float]:
-    """A smooth surface (Y, X, 3) through the picture's border, and the share of the border that it fits."""
+    """Factors (6, 3) of a smooth surface through the picture's border, and the share of the border that it fits."""
     height, width = rgb_YX3.shape[:2]
-    terms, on_border, border_pixels = border_terms(height, width, BORDER)
+    on_border, border_pixels = border_terms(height, width, BORDER)
     seen = rgb_YX3.reshape(-1, 3)[border_pixels]
-    near = np.abs(seen - np.median(seen, axis=0)).max(1) < 40
+    near = _most(np.abs(seen - np.median(seen, axis=0))) < 40
+    factors = np.zeros((6, 3), np.float32)
     for _ in range(2):
         if near.sum() < 12:
-            break
+            return factors, 0.0
         fitting = on_border[near]
         factors = np.linalg.solve(fitting.T @ fitting + 1e-3 * np.eye(6, dtype=np.float32), fitting.T @ seen[near])
-        near = np.abs(seen - on_border @ factors).max(1) < 10
-    else:
-        return np.clip(terms @ factors, 0, 255).reshape(height, width, 3), float(near.mean())
-    return rgb_YX3, 0.0
+        near = _most(np.abs(seen - on_border @ factors)) < 10
+    return factors, float(near.mean())
+
+
+def _most(x_X3: np.ndarray) -> np.ndarray:
+    """The largest of three channels: several times faster than numpy's maximum along an axis of three."""
+    most: np.ndarray = np.maximum(np.maximum(x_X3[..., 0], x_X3[..., 1]), x_X3[..., 2])
+    return most
 
 
 def _ink(apart_N3: np.ndarray) -> tuple[float, float, float]:

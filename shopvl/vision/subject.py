@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from shopvl.vision.border import border_terms
+from shopvl.vision.border import border_surface, border_terms
 from shopvl.vision.lettering import Lettering, Place, laid_over, letterings
 from shopvl.vision.ocr import Word
 
@@ -297,7 +297,7 @@ def _largest(channels: np.ndarray) -> np.ndarray:
 def _border_surface(image: np.ndarray) -> tuple[np.ndarray, float, float]:
     """A smooth surface (Y, X, 3) through the border, its spread in grey levels, and the share of the border it fits."""
     height, width = image.shape[:2]
-    terms, on_border, border_pixels = border_terms(height, width, _BORDER)
+    on_border, border_pixels = border_terms(height, width, _BORDER)
     seen = image.reshape(-1, 3)[border_pixels]
     fitting = np.abs(seen - np.median(seen, axis=0)).max(axis=1) < 40
     stiff = np.diag([0.0, 1.0, 1.0, 4.0, 4.0, 4.0]).astype(np.float32)
@@ -313,8 +313,7 @@ def _border_surface(image: np.ndarray) -> tuple[np.ndarray, float, float]:
         missed = np.abs(seen - on_border @ factors).max(axis=1)
         spread = 1.48 * float(np.median(missed[fitting]))
         fitting = missed < max(3 * spread, 5.0)
-    surface = np.clip(terms @ factors, 1, 255).reshape(height, width, 3)
-    return surface, max(spread, 1.0), float(fitting.mean())
+    return np.clip(border_surface(factors, height, width), 1, 255), max(spread, 1.0), float(fitting.mean())
 
 
 def _row_surface(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,9 @@ import torch
 
 from shopvl.batch import Batch, OriginalPictures, Pictures
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
-from shopvl.inference.predict import answers_of
+from shopvl.inference import predict
+from shopvl.inference.predict import answers_of, prompted_labels
+from shopvl.recipes import find
 from shopvl.text.prompts import Question, questions_of
 
 CHOICES = [("image",), ("image", "title"), ("title",)]
@@ -80,8 +82,8 @@ def test_unknown_is_no_answer_about_a_property_that_the_likeliest_category_has(p
     answers, bare = answers_of(prompted), pictures_and_titles(prompted, batch_of, 12)
     with torch.inference_mode():
         found = answers.read(bare, CHOICES)
-        raw = prompted.model.answer(bare, answers.prepared, CHOICES)
-    asked, seen = questions_of(prompted.ontology), set()
+        asked, seen = questions_of(prompted.ontology), set()
+        raw = prompted.model.answer(bare, prompted.model.prepare(prompted.loader.questions(asked)), CHOICES)
     for inputs, by_name in found.items():
         for row, best in enumerate(by_name[CATEGORY].argmax(-1).tolist()):
             path = prompted.labels[CATEGORY][best].split(CATEGORY_JOIN)
@@ -95,6 +97,30 @@ def test_unknown_is_no_answer_about_a_property_that_the_likeliest_category_has(p
                 torch.testing.assert_close(p_K, own_K, atol=1e-6, rtol=1e-4)
                 seen.add(expected)
     assert seen == {True, False}
+
+
+@pytest.mark.parametrize("head", ["prompt-mask", "prompt-decode"])
+def test_questions_in_groups_are_answered_as_all_at_once(head, make_design, batch_of, monkeypatch) -> None:
+    design = make_design(find(head, "tiny"))
+    design.labels = prompted_labels(design.ontology)
+    with torch.no_grad():
+        for part in design.model.head.parameters():
+            part.add_(torch.randn(part.shape, generator=torch.Generator().manual_seed(0)), alpha=0.05)
+    design.model.eval()
+    shown = pictures_and_titles(design, batch_of, 4)
+    found = {}
+    for size in (100, 2):
+        monkeypatch.setattr(predict, "GROUP", size)
+        answers = answers_of(design)
+        with torch.inference_mode():
+            found[len(answers.groups)] = answers.read(shown, CHOICES), answers.read_picture(shown)
+    (one, alone), (several, grouped) = found[1], found[max(found)]
+    assert max(found) > 2
+    for first, second in ((one, several), ({"": alone[1]}, {"": grouped[1]})):
+        for inputs, by_name in first.items():
+            assert by_name.keys() == second[inputs].keys()
+            for name, logp_BK in by_name.items():
+                torch.testing.assert_close(second[inputs][name], logp_BK, atol=1e-5, rtol=1e-5)
 
 
 def test_where_nothing_is_shown_the_head_says_how_unknown_a_property_is(prompted, batch_of) -> None:

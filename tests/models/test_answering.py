@@ -8,6 +8,7 @@ import torch
 
 from shopvl.batch import IGNORED, INPUT_CHOICES, AnswerTargets, OriginalPictures
 from shopvl.models.attention import Block, BlockSettings
+from shopvl.models.prompt_heads import LinearTerms
 from shopvl.models.sight import Sight
 from shopvl.objectives.predicting import mean_loss
 from shopvl.recipes import find
@@ -45,7 +46,7 @@ def test_packed_questions_are_answered_as_one_by_one(design, batch_of) -> None:
     with torch.inference_mode():
         packed = design.model.answer(batch, design.model.prepare(questions), CHOICES)
         for number in range(len(questions.slot_Q)):
-            alone = design.model.answer(batch, design.model.prepare(questions.only(number)), CHOICES)
+            alone = design.model.answer(batch, design.model.prepare(questions.only(slice(number, number + 1))), CHOICES)
             for inputs, logp in alone.items():
                 legal = questions.legal_QK[number]
                 torch.testing.assert_close(packed[inputs][:, number, legal], logp[:, 0, legal], atol=1e-5, rtol=1e-5)
@@ -164,7 +165,7 @@ def test_patches_left_out_leave_no_place(make_design, batch_of) -> None:
         cells = model.head.picture(model.encode_image(batch)[1])
         words = batch.texts["title"]
         title = model.head.title(model.text_tower.read(words, "title")[1]), words.real_BT
-        masked = model.head.score((cells, kept), title, prepared, None, None)
+        masked = model.head.score((cells, kept), title, prepared, LinearTerms())
     torch.testing.assert_close(found, masked, atol=1e-5, rtol=1e-4)
 
 
@@ -175,7 +176,7 @@ def test_the_written_answer_scores_what_the_trie_says(make_design, batch_of) -> 
     design = make_design(find("prompt-decode", "tiny"))
     design.model.eval()
     batch = batch_of(design, 6)
-    questions = asked(design).only(0)
+    questions = asked(design).only(slice(1))
     places = questions.legal_QK[0].nonzero()[:, 0]
     written = places[torch.arange(6) % len(places)][:, None]
     batch = replace(
@@ -346,7 +347,8 @@ def test_only_printed_words_can_tell_and_they_are_learned(make_design, batch_of)
     torch.manual_seed(0)
     design = reading_design("prompt-mask", make_design)
     batch = batch_of(design, 8)
-    questions = asked(design).only(next(n for n, q in enumerate(questions_of(design.ontology)) if q.about == "Colour"))
+    number = next(n for n, q in enumerate(questions_of(design.ontology)) if q.about == "Colour")
+    questions = asked(design).only(slice(number, number + 1))
     values = questions.legal_QK[0].nonzero()[:2, 0]
     truth_B = torch.tensor([0, 1] * 4)
     targets = torch.nn.functional.one_hot(values[truth_B], questions.legal_QK.shape[1]).float()[:, None]

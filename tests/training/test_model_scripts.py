@@ -94,7 +94,8 @@ def test_averaged_title_terms_give_the_average_of_scores(prompted) -> None:
 
     def scores(one: PromptMaskHead) -> torch.Tensor:
         with torch.inference_mode():
-            return one.with_title(states_BQD, names_BQK, grams_BG) + one.image_logits_with_title(pooled_BW)
+            logits_BQK = one.with_title(states_BQD, names_BQK, one.ngram_linear(grams_BG))
+            return logits_BQK + one.image_linear_with_title(pooled_BW, None)[:, None]
 
     wanted = scores(fitted).lerp(scores(former), learn_outside.FORMER)
     learn_outside.average_title_terms(fitted, former)
