@@ -20,6 +20,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -83,7 +84,7 @@ def looped(design: Design, rows: TrainingCache, steps: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, clocked(times):
         budget = Budget(steps=steps + WARM_UP)
         loop.train(design, rows, Path(folder), budget=budget, on_step=lambda *_: ends.append(time.perf_counter()))
-    times["step"] = [after - before for before, after in zip(ends, ends[1:], strict=False)]
+    times["step"] = [after - before for before, after in pairwise(ends)]
     return {name: 1e3 * statistics.median(of[WARM_UP:]) for name, of in times.items()}
 
 
