@@ -232,9 +232,11 @@ class _Said:
         values_of = self.rules.apart.get(name)
         if values_of is None:
             return np.zeros(np.broadcast_shapes(node.shape, value.shape), dtype=bool)
-        return self._holds(
-            node, value, lambda node, value: any(value in values_of.get(n, ()) for n in _with_above(node))
-        )
+
+        def never_together(node: str, value: str) -> bool:
+            return any(value in values_of.get(above, ()) for above in _with_above(node))
+
+        return self._holds(node, value, never_together)
 
     def under(self, node: np.ndarray, other: np.ndarray) -> np.ndarray:
         """Bool, of the shape of both together: the first is the second, or a category in it."""

@@ -18,7 +18,7 @@ from shopvl.errors import DesignError
 from shopvl.models.answering_encoder import AnsweringDualEncoder
 from shopvl.models.prompt_heads import PreparedQuestions
 from shopvl.models.two_crop import TowerOutput
-from shopvl.text.prompts import Question, questions_of
+from shopvl.text.prompts import questions_of
 
 NEVER = -1e4  # a log-probability of 0 that a temperature can be fitted through, as it can't be through infinity
 IMAGE: tuple[Modality, ...] = ("image",)
