@@ -14,12 +14,12 @@ import polars as pl
 from PIL import Image
 
 from shopvl.catalog.cells import folded
-from shopvl.catalog.charset import UTF_8, charset
+from shopvl.catalog.charset import UTF_8
 from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.formats.delimited import CsvSource
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.mining import looks_many
-from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.catalog.readers import ROUNDED_ID, Catalog, open_catalog
 from shopvl.catalog.schema import FAULT, SPLITS, folded_name, missing_columns_message
 from shopvl.catalog.splits import split_of
 from shopvl.catalog.vocabulary import CATEGORY_JOIN
@@ -40,6 +40,7 @@ MEANINGS: Mapping[str, str] = {
     "other-encoding": "",  # says itself which
     "unreadable-row": "the row cannot be read in full; it will be rejected",
     "empty-id": "the product has no id; answers could not be joined back to it",
+    "rounded-id": "a spreadsheet has rounded the id; export the table again with that column as text",
     "duplicate-id": "an earlier row has the same id; give every product its own",
     "empty-title": "the product has no title",
     "title-encoding": "the title holds bytes that are not UTF-8, or UTF-8 read as Latin-1; save the table as UTF-8",
@@ -124,7 +125,7 @@ def check_catalog(
     if catalog.missing:
         message = missing_columns_message(catalog.path.name, catalog.source.names(), catalog.missing)
         findings.add("missing-column", len(catalog.missing), catalog.missing, message)
-    if isinstance(catalog.source, CsvSource) and (encoding := charset(catalog.path)) != UTF_8:
+    if isinstance(catalog.source, CsvSource) and (encoding := catalog.source.text.layout.encoding) != UTF_8:
         message = f"the table is not UTF-8 and was read as {encoding}; if titles look wrong, save it as UTF-8"
         findings.add("other-encoding", 1, message=message)
     prices = [name for name in catalog.plan.further if folded_name(name) in PRICE_COLUMNS]
@@ -198,6 +199,7 @@ def _check_rows(catalog: Catalog, frame: pl.DataFrame, findings: _Findings) -> N
             if column == "category_path":
                 empty |= pl.col(column).list.eval(pl.element().str.strip_chars() != "").list.any().not_()
             findings.add(kind, *_where(frame, empty & readable))
+    findings.add("rounded-id", *_where(frame, pl.col("product_id").str.contains(ROUNDED_ID)))
     findings.add("title-encoding", *_where(frame, title.str.contains(_MISREAD), title))
     findings.add("title-control", *_where(frame, title.str.contains(_CONTROL), title))
     findings.add("title-html", *_where(frame, title.str.contains(_HTML), title))

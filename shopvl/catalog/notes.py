@@ -20,13 +20,20 @@ class ReadingNotes:
     where: str = ""  # the table's name, before each sentence
     sentences: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    logged: bool = True
+
+    @classmethod
+    def silent(cls) -> ReadingNotes:
+        """Notes that nobody is told: of a trial."""
+        return cls(logged=False)
 
     def add(self, kind: str, sentence: str) -> None:
         """Count a guess of that kind; the sentence says what was taken for what, by an example."""
         self.counts[kind] += 1
         if kind not in self.sentences:
             self.sentences[kind] = sentence
-            log.warning("%s", f"{self.where}: {sentence}" if self.where else sentence)
+            if self.logged:
+                log.warning("%s", f"{self.where}: {sentence}" if self.where else sentence)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.sentences.values())

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from shopvl.catalog import cells
 from shopvl.catalog.formats.base import Chunk, Source
+from shopvl.catalog.notes import ReadingNotes
 from shopvl.catalog.opening import open_source
 from shopvl.catalog.reading import Reading
 from shopvl.catalog.schema import (
@@ -27,6 +28,7 @@ from shopvl.catalog.schema import (
 from shopvl.catalog.splits import split_of
 from shopvl.errors import CatalogError
 
+ROUNDED_ID = r"^\d(?:[.,]\d+)?[eE]\+\d{2,3}$"
 SPLIT_BY = ("split", "title", "product_id")
 
 
@@ -81,7 +83,10 @@ class Catalog:
                 chunk = chunk.only(split == self.split)
                 in_split = in_split or chunk.height > 0
             if chunk.height:
-                yield _canonical(chunk, self.plan, keep)
+                frame = _canonical(chunk, self.plan, keep)
+                if "product_id" in frame.columns:
+                    _note_rounded(frame["product_id"], self.source.notes)
+                yield frame
         if self.split is not None and not in_split:
             there = ", ".join(sorted(seen)) or "none at all"
             raise CatalogError(f"no row of {self.path} is in split {self.split!r}; the splits in it are: {there}")
@@ -170,6 +175,17 @@ def _canonical(chunk: Chunk, plan: ColumnPlan, columns: Collection[str]) -> pl.D
             faults = [fault or before or None for fault, before in zip(faults, earlier_faults, strict=True)]
         made[FAULT] = pl.Series(FAULT, faults, dtype=pl.String)
     return pl.DataFrame([made[name] for name in columns])
+
+
+def _note_rounded(ids: pl.Series, notes: ReadingNotes) -> None:
+    """Long numbers that a spreadsheet has shown, and then saved, with a power of ten."""
+    rounded = ids.filter(ids.str.contains(ROUNDED_ID))
+    if len(rounded):
+        notes.add(
+            "rounded-id",
+            f"ids like {rounded[0]} were rounded by a spreadsheet, and several products may share one now; export the "
+            "table again with that column as text",
+        )
 
 
 def _column(chunk: Chunk, plan: ColumnPlan, name: str, faults: list[str | None]) -> pl.Series:

@@ -36,10 +36,20 @@ SPLIT_SYNONYMS: Mapping[str, str] = {"training": "train", "validation": "val", "
 
 # Names are compared without case, with `-` and blanks as `_`, and without Google's `g:`. Earlier names win.
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
-    "product_id": ("product_id", "id", "sku", "item_id", "offer_id", "article_id", "asin", "productid"),
+    "product_id": ("product_id", "id", "sku", "item_id", "item_sku", "offer_id", "article_id", "asin", "productid"),
     "split": ("split", "subset", "fold"),
     "title": ("title", "product_title", "product_name", "productdisplayname", "item_name", "name"),
-    "image": ("image", "image_link", "image_url", "image_path", "main_image", "image_src", "photo", "picture"),
+    "image": (
+        "image",
+        "image_link",
+        "image_url",
+        "image_path",
+        "main_image",
+        "main_image_url",
+        "image_src",
+        "photo",
+        "picture",
+    ),
     "category_path": ("category_path", "product_type", "google_product_category", "product_category", "category"),
     "attributes": ("attributes", "cpv", "product_detail", "properties", "specifications"),
     "queries": ("queries", "search_terms", "search_queries"),

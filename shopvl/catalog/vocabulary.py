@@ -30,3 +30,4 @@ TitleGroup = Literal["", "named", "unnamed"]  # of products: all; their title na
 # Variables of the environment: hosts and networks of one's own that pictures are fetched from, with commas; and what
 # servers are told that asks
 ALLOW_HOSTS, USER_AGENT = "SHOPVL_ALLOW_HOSTS", "SHOPVL_USER_AGENT"
+ENCODING = "SHOPVL_ENCODING"  # the encoding of text tables that are not UTF-8

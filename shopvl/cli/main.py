@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from shopvl import __version__
-from shopvl.catalog.vocabulary import ALLOW_HOSTS, USER_AGENT
+from shopvl.catalog.vocabulary import ALLOW_HOSTS, ENCODING, USER_AGENT
 from shopvl.cli import catalog, demo, experiments, learning, recipes, search, tagging
 from shopvl.cli.console import chatter, out, say_notes
 from shopvl.errors import ShopvlError
@@ -48,11 +48,15 @@ def options(
     user_agent: Annotated[
         str | None, typer.Option(envvar=USER_AGENT, help="What servers are told that pictures are fetched from.")
     ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(envvar=ENCODING, help="Of text tables, where it is guessed wrong: cp1250, shift_jis, gb18030."),
+    ] = None,
 ) -> None:
     """What every command shares."""
     say_notes()
     # in the environment, so that worker processes know it
-    for name, value in ((ALLOW_HOSTS, allow_hosts), (USER_AGENT, user_agent)):
+    for name, value in ((ALLOW_HOSTS, allow_hosts), (USER_AGENT, user_agent), (ENCODING, encoding)):
         if value is not None:
             os.environ[name] = value
 

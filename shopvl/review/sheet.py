@@ -17,8 +17,8 @@ import python_calamine
 import xlsxwriter
 
 from shopvl.catalog.cells import folded, text_of
+from shopvl.catalog.formats.delimited import CsvSource
 from shopvl.catalog.images import Thumbnail
-from shopvl.catalog.records import csv_records
 from shopvl.errors import CatalogError, ReviewError
 
 CSV_SUFFIXES = (".csv", ".tsv")
@@ -390,7 +390,7 @@ def read_sheet(path: Path) -> list[SheetRow]:
 
 def _csv_rows(path: Path) -> list[SheetRow]:
     try:
-        records = list(csv_records(path))
+        records = list(CsvSource(path).text.records())
     except CatalogError as error:
         raise ReviewError(str(error)) from error
     header = next((list(values) for values, fault in records if fault is None), None)

@@ -548,9 +548,9 @@ def test_mistakes_on_the_way_in(sheet: Path, text_sheet: Path, ontology: Ontolog
     other.write_text("a,b\n1,2\n")
     with pytest.raises(ReviewError, match="is not a review sheet: it has no column product_id and no property"):
         import_review(other, ontology, out)
-    text = text_sheet.read_text("utf-8-sig").replace(",,", ",紅色,", 1)
-    text_sheet.write_bytes(text.encode("big5"))
-    with pytest.raises(ReviewError, match=r"are not UTF-8, and neither surely Chinese .* save the table as UTF-8"):
+    text = text_sheet.read_text("utf-8-sig").replace(",,", ",X,", 1).encode().replace(b",X,", b",\x8a\x83z,")
+    text_sheet.write_bytes(text)
+    with pytest.raises(ReviewError, match=r"review.csv is not UTF-8; save it as “CSV UTF-8”"):
         import_review(text_sheet, ontology, out)
     assert not out.exists()
 

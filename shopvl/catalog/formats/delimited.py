@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import IO
 
+from shopvl.catalog.delimited import DelimitedText
 from shopvl.catalog.formats.base import Chunk, Source, record_chunks
-from shopvl.catalog.records import csv_header, csv_records
+from shopvl.catalog.packed import bare_suffix, open_binary
 
 
 @dataclass(frozen=True)
 class CsvSource(Source):
-    """A CSV or TSV file; `;` and `|` between fields are noticed."""
+    """A CSV or TSV file, whatever its delimiter and encoding."""
 
     label = "CSV"
     suffixes = (".csv", ".tsv")
 
+    @cached_property
+    def text(self) -> DelimitedText:
+        """The file as text, its layout known. Raises CatalogError for one without a header."""
+        return DelimitedText(
+            *(self._opened, str(self.path), self.notes),
+            encoding=self.reading.encoding,
+            tabs=bare_suffix(self.path) == ".tsv",
+        )
+
+    def _opened(self) -> IO[bytes]:
+        return open_binary(self.path)
+
     def names(self) -> list[str]:
         """Column names as they stand in the table."""
-        return csv_header(self.path, self.reading.encoding)
+        return list(self.text.layout.names)
 
     def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
         """At most `rows` rows at a time."""
-        return record_chunks(csv_records(self.path, self.reading.encoding), rows)
+        return record_chunks(self.text.records(), rows)

@@ -1,0 +1,303 @@
+"""Text tables as people have them: any encoding and delimiter, lines before the header, totals at the end."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import IO
+
+from shopvl.catalog.charset import UTF_8, charset, checked_encoding
+from shopvl.catalog.known_properties import BY_COLUMN
+from shopvl.catalog.notes import ReadingNotes
+from shopvl.catalog.quoting import QuotedRows, Shapes, TextRow
+from shopvl.catalog.records import Record, excerpt
+from shopvl.catalog.schema import COLUMN_NAMES, folded_name
+from shopvl.errors import CatalogError
+
+DELIMITERS = (",", "\t", ";", "|", "^", "~", "\x01", "\x1f")
+_NONE = "\x1e"  # between the fields of a table of one column: a character that no text has
+HEAD_LINES, HEAD_CHARS = 200, 1 << 20  # by which a file is judged
+HEADER_WITHIN = 50  # lines
+TAIL = 8  # records at the end that may be totals
+_SEP = re.compile(r"\ufeff?sep=(.)\s*$", re.IGNORECASE)
+_TECHNICAL = re.compile(r"[a-z0-9_.:\-]+")
+_FLOAT = re.compile(r"-?\d+\.0+")
+_AMOUNT = re.compile(r"[-–—\s]*|[^\w\s]?\s?[-+]?[\d.,'’\s\u00a0\u202f]+\s?[%\w]{0,3}\W?")
+_TOTAL = re.compile(
+    r"\W*(?:grand |sub-?\s?)?(?:totals?|totale|total général|sum|summe|gesamt(?:summe)?|somme|suma|razem|итого|всего"
+    r"|toplam|合计|总计|總計|合計|小计|小計|総計|합계)\b.*",
+    re.IGNORECASE | re.DOTALL,
+)
+_FOOTER = re.compile(
+    r"\W*(?:end of|generated|exported|created|printed|report(?:ed)?|source|page|copyright|©)\b.*", re.I
+)
+_KNOWN = frozenset(name for names in COLUMN_NAMES.values() for name in names) | frozenset(BY_COLUMN)
+_ID_NAMES = frozenset({*COLUMN_NAMES["product_id"], "gtin", "ean", "upc", "isbn", "barcode", "item_group_id", "parent"})
+
+
+@dataclass(frozen=True)
+class TextLayout:
+    """How a text table is laid out, as its first lines show."""
+
+    encoding: str
+    line_end: str
+    delimiter: str
+    quote: str
+    names: tuple[str, ...]  # unique: an empty one is replaced by its position, a repeated one numbered
+    lines_before: int  # up to and with the header
+    escapes: bool
+    repeated: tuple[tuple[str, tuple[str, ...]], ...]  # a name that stands several times, and what the others became
+    widened: tuple[str, ...]  # columns of ids that all end in .0
+    shapes: Shapes
+
+
+class DelimitedText:
+    """A text table that is opened but not read: its column names, and its records from the first on each time."""
+
+    def __init__(
+        self,
+        opened: Callable[[], IO[bytes]],
+        label: str,
+        notes: ReadingNotes,
+        *,
+        encoding: str | None = None,
+        tabs: bool = False,
+    ) -> None:
+        """`opened` opens the file, unpacked, from its beginning; `label` is what sentences call it; `encoding` is what
+        the user says. With `tabs`, a tab is the delimiter where there is one. Raises CatalogError without a header."""
+        self._opened, self._label, self._notes = opened, label, notes
+        self.layout = self._judged(encoding, tabs)
+
+    def records(self) -> Iterator[Record]:
+        """All records after the header; rows without any cell, and totals at the end, are passed over and noted."""
+        layout = self.layout
+        names, repeated, widened = layout.names, layout.repeated, layout.widened
+        for row in self._without_totals(self._rows()):
+            if row.fault is not None:
+                yield {}, row.fault
+                continue
+            record = dict(zip(names, row.fields, strict=True))
+            for first, others in repeated:
+                if not record[first].strip():
+                    record[first] = next((record[name] for name in others if record[name].strip()), "")
+            for name in widened:
+                if _FLOAT.fullmatch(record[name].strip()):
+                    record[name] = record[name].strip().partition(".")[0]
+            yield record, None
+
+    def _rows(self) -> Iterator[TextRow]:
+        layout = self.layout
+        with self._text(layout.encoding, layout.line_end) as lines:
+            for _ in islice(lines, layout.lines_before):
+                pass
+            yield from QuotedRows(
+                lines,
+                layout.delimiter,
+                layout.quote,
+                width=len(layout.names),
+                before=layout.lines_before,
+                escapes=layout.escapes,
+                shapes=layout.shapes,
+                notes=self._notes,
+            )
+
+    def _text(self, encoding: str, line_end: str) -> IO[str]:
+        """Bytes that are not of the encoding become U+FFFD."""
+        return io.TextIOWrapper(self._opened(), encoding=encoding, errors="replace", newline=line_end)
+
+    def _without_totals(self, rows: Iterator[TextRow]) -> Iterator[TextRow]:
+        tail: deque[TextRow] = deque()
+        for row in rows:
+            if not row.fields[0] and not any(map(str.strip, row.fields)):
+                self._notes.add("empty-row", f"rows without any cell are passed over, e.g. line {row.line}")
+                continue
+            tail.append(row)
+            if len(tail) > TAIL:
+                yield tail.popleft()
+        totals = 0
+        while len(tail) > totals and _is_total(tail[-1 - totals].fields, len(self.layout.names)):
+            totals += 1
+        kept = len(tail) - totals
+        if totals:
+            last = tail[kept]
+            said = excerpt(self.layout.delimiter.join(last.fields))
+            self._notes.add("totals", f"{_counted(totals, 'line')} of totals at the end passed over: {said}")
+        yield from islice(tail, kept)
+
+    # --- what the first lines show
+
+    def _judged(self, named: str | None, tabs: bool) -> TextLayout:
+        encoding = charset(self._opened, self._label) if named is None else checked_encoding(named)
+        line_end, lines = self._head(encoding)
+        if not any(line.strip("\ufeff \r\n") for line in lines):
+            raise CatalogError(f"{self._label} is empty; a first line with column names was wanted")
+        declared = _SEP.match(lines[0])
+        lines_before = 0 if declared is None else 1
+        head = lines[lines_before:]
+        choices = [declared[1]] if declared else _delimiters(head, tabs)
+        quote = _quote(head, choices)
+        found = max((_Header.found(head, delimiter, quote) for delimiter in choices), key=lambda header: header.score)
+        names, repeated = _unique(found.names)
+        if passed := [line for line in found.passed if line.strip(f" \r\n{found.delimiter}")]:
+            self._notes.add(
+                "preamble", f"{_counted(len(passed), 'line')} before the header passed over: {excerpt(passed[0])}"
+            )
+        for first, _ in repeated:
+            self._notes.add("repeated", f"several columns are called {first!r}; the first that is not empty counts")
+        shapes, escapes, widened = self._columns(found, head, names, quote)
+        layout = TextLayout(
+            *(encoding, line_end, found.delimiter, quote, names, lines_before + found.lines),
+            *(escapes, repeated, widened, shapes),
+        )
+        if encoding != UTF_8 and named is None:
+            self._say_encoding(encoding, lines)
+        return layout
+
+    def _head(self, encoding: str) -> tuple[str, list[str]]:
+        """The ends of the lines, and the first lines."""
+        with self._text(encoding, "") as text:
+            start = text.read(HEAD_CHARS)
+        line_end = "\n" if "\n" in start or "\r" not in start else "\r"
+        lines = start.split(line_end)
+        if len(start) == HEAD_CHARS and len(lines) > 1:
+            lines.pop()  # cut off
+        return line_end, [line + line_end for line in lines[:HEAD_LINES]]
+
+    def _columns(
+        self, header: _Header, head: Sequence[str], names: tuple[str, ...], quote: str
+    ) -> tuple[Shapes, bool, tuple[str, ...]]:
+        """What the columns hold, whether backslashes escape, and which columns hold ids that a data frame widened."""
+        shapes, cells = Shapes(), {name: set[bool]() for name in names if folded_name(name) in _ID_NAMES}
+        quiet = ReadingNotes.silent()
+        rows = QuotedRows(iter(head[header.lines :]), header.delimiter, quote, width=len(names), notes=quiet)
+        for row in rows:
+            if row.fault is None:
+                if not any(quote in cell or "\n" in cell for cell in row.fields):
+                    shapes.learn(row.fields)
+                for name, cell in zip(names, row.fields, strict=True):
+                    if name in cells and cell.strip():
+                        cells[name].add(_FLOAT.fullmatch(cell.strip()) is not None)
+        widened = tuple(name for name, are_floats in cells.items() if are_floats == {True})
+        if widened:
+            self._notes.add("widened", f"numbers like 1001.0 in {widened[0]!r} are read as 1001")
+        return shapes, rows.escaped, widened
+
+    def _say_encoding(self, encoding: str, lines: Sequence[str]) -> None:
+        words = (word for line in lines for word in re.findall(r"[^\W\d_]+", line) if not word.isascii())
+        said = f", e.g. {example!r}" if (example := next(words, "")) else ""
+        self._notes.add("encoding", f"read as {encoding}{said}; if that is wrong: shopvl --encoding ...")
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header under one delimiter."""
+
+    delimiter: str
+    names: list[str]
+    passed: list[str]  # lines before and after it that are neither header nor rows
+    lines: int  # up to the first row
+    score: tuple[int, float, int]
+
+    @classmethod
+    def found(cls, head: Sequence[str], delimiter: str, quote: str) -> _Header:
+        """The best line for a header; a table of one column has its first."""
+        parsed = QuotedRows(iter(head[: 2 * HEADER_WITHIN]), delimiter, quote, notes=ReadingNotes.silent())
+        rows = []
+        for row in parsed:
+            cells = row.fields
+            if len(cells) == 1 and delimiter in cells[0]:  # quoted as a whole
+                cells = next(iter(QuotedRows(iter(cells), delimiter, quote, notes=ReadingNotes.silent()))).fields
+            rows.append((cells, row.line, parsed.number))
+        widths = Counter(len(cells) for cells, *_ in rows if not _is_comment(cells))
+        width = max(widths, key=lambda size: (widths[size], size), default=1)
+        at = _header_place([cells for cells, *_ in rows[:HEADER_WITHIN]], width)
+        end = _labels_end([cells for cells, *_ in rows[:HEADER_WITHIN]], at)
+        names, _, lines = rows[at][0], rows[at][1], rows[end][2]
+        own = range(rows[at][1] - 1, rows[at][2])
+        passed = [line for number, line in enumerate(head[:lines]) if number not in own]
+        if len(names) == 1:
+            delimiter = _NONE  # a comma is a part of the text
+        fits = sum(len(cells) == len(names) for cells, *_ in rows[end + 1 :]) / max(len(rows) - end - 1, 1)
+        return cls(delimiter, names, passed, lines, (_hits(names), round(fits, 1), len(names)))
+
+
+def _header_place(rows: Sequence[Sequence[str]], width: int) -> int:
+    """The row that holds the column names: one that is filled as the table is, or one of known names."""
+    filled = [sum(map(bool, map(str.strip, cells))) for cells in rows]
+    plain = (
+        index
+        for index, cells in enumerate(rows)
+        if filled[index] >= max(min(width, 2), 0.6 * width) and not _is_comment(cells)
+    )
+    first = next(plain, 0)
+    best = max(range(len(rows)), key=lambda index: _hits(rows[index]))
+    place = best if _hits(rows[first]) < 2 and _mostly_names(rows[best]) else first
+    run = range(place, _labels_end(rows, place) + 1)
+    return max(run, key=lambda index: sum(map(bool, map(_TECHNICAL.fullmatch, rows[index]))))
+
+
+def _is_comment(cells: Sequence[str]) -> bool:
+    return cells[0].lstrip().startswith("# ")
+
+
+def _labels_end(rows: Sequence[Sequence[str]], place: int) -> int:
+    """The last of the rows from `place` on that hold known names of columns: some templates say them twice."""
+    while place + 1 < len(rows) and _mostly_names(rows[place]) and _mostly_names(rows[place + 1]):
+        place += 1
+    return place
+
+
+def _mostly_names(cells: Sequence[str]) -> bool:
+    """Whether two cells or more, and a good part of all, are names of columns that are known."""
+    return _hits(cells) >= max(2, 0.4 * sum(map(bool, map(str.strip, cells))))
+
+
+def _hits(cells: Sequence[str]) -> int:
+    """How many of the cells are names of columns that are known."""
+    return sum(folded_name(cell) in _KNOWN for cell in cells if len(cell) < 60)
+
+
+def _delimiters(head: Sequence[str], tabs: bool) -> list[str]:
+    """Those that could be between the fields; a comma where there is none at all."""
+    text = "".join(head[:HEADER_WITHIN])
+    if tabs and "\t" in text:
+        return ["\t"]
+    return [mark for mark in DELIMITERS if mark in text] or [","]
+
+
+def _quote(head: Sequence[str], delimiters: Sequence[str]) -> str:
+    """The apostrophe where whole cells stand between two, in several lines; else the quotation mark."""
+    ends = "|".join(map(re.escape, delimiters))
+    cell = re.compile(rf"(?:^|{ends})'(?:[^']|'')*'(?={ends}|\s*$)")
+    return "'" if sum(bool(cell.search(line)) for line in head) > len(head) / 2 else '"'
+
+
+def _unique(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]]:
+    """Names that differ, and those that stood there several times with what the others are called now."""
+    names: list[str] = []
+    others: dict[str, list[str]] = {}
+    for number, cell in enumerate(cells, start=1):
+        name = cell.strip(" \t\r\n\ufeff") or f"column_{number}"
+        if name in names:
+            others.setdefault(name, []).append(f"{name}_{number}")
+            name = f"{name}_{number}"
+        names.append(name)
+    return tuple(names), tuple((name, tuple(same)) for name, same in others.items())
+
+
+def _is_total(fields: Sequence[str], width: int) -> bool:
+    """Whether a row sums others up, or says where the file came from, rather than being one of them."""
+    filled = [cell for cell in fields if cell.strip()]
+    if not filled or (width > 1 and len(filled) == 1 and _FOOTER.fullmatch(filled[0].strip())):
+        return bool(filled)
+    if width == 1:
+        return False
+    return bool(_TOTAL.fullmatch(filled[0].strip())) and all(_AMOUNT.fullmatch(cell.strip()) for cell in filled[1:])
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,317 @@
+"""Text tables as people have them: every row is there, alone, and as it was written, or rejected with a reason."""
+
+import csv
+import io
+import random
+import re
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shopvl.catalog.formats.delimited import CsvSource
+from shopvl.catalog.readers import open_catalog
+from shopvl.catalog.schema import FAULT
+from shopvl.errors import CatalogError
+
+
+def opened(tmp_path: Path, text: str | bytes, name: str = "t.csv") -> CsvSource:
+    """A source over that text."""
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return CsvSource(tmp_path / name)
+
+
+def cells(source: CsvSource) -> list[list[str]]:
+    """The cells of the good rows."""
+    return [list(record.values()) for record, fault in source.text.records() if fault is None]
+
+
+def faults(source: CsvSource) -> list[str]:
+    return [fault for _, fault in source.text.records() if fault is not None]
+
+
+@pytest.mark.parametrize(
+    ("lines", "titles", "notes"),
+    [
+        # a quote that opens or closes no cell
+        (['1,"Spice Art" bag,a.png', "2,plain,b.png"], ['"Spice Art" bag', "plain"], {"quote"}),
+        (
+            ['1,"open,a.png', "2,mid,b.png", '3,watch 24",c.png', "4,end,d.png"],
+            ['"open', "mid", 'watch 24"', "end"],
+            None,
+        ),
+        (['1,"open,a.png', '3,watch 24",c.png'], ['"open', 'watch 24"'], {"quote"}),
+        (['1,"open, there,a.png', '3,watch 24",c.png', "4,end,d.png"], ['watch 24"', "end"], None),
+        (['1,"12" monitor",a.png', '2,6" heel,b.png'], ['12" monitor', '6" heel'], {"quote"}),
+        (['1,""Best"" ever,a.png', '2,"x",b.png'], ['""Best"" ever', "x"], {"quote"}),
+        # fields that do span lines
+        (['1,"two', 'lines",a.png'], ["two\nlines"], set()),
+        (['1,"Hello, dear', 'world, yes",a.png', "2,b,b.png"], ["Hello, dear\nworld, yes", "b"], set()),
+        (['1,"""a"",', "", 'b",a.png'], ['"a",\n\nb'], set()),
+        (['1,"' + "<li>x</li>\n" * 3000 + '",a.png', "2,b,b.png"], ["<li>x</li>\n" * 3000, "b"], set()),
+        ([f'1,"{"x" * 200_000}",a.png', "2,b,b.png"], ["x" * 200_000, "b"], set()),
+        # backslashes
+        ([r'1,"24\" wide, black",a.png', r'2,"a \"b\", c",b.png'], ['24" wide, black', 'a "b", c'], {"backslash"}),
+        ([r"1,C:\shirts\,a.png", r"2,b\c,b.png"], ["C:\\shirts\\", r"b\c"], set()),
+        ([r"1,red\, blue,a.png", r"2,b,b.png"], ["red, blue", "b"], {"backslash"}),
+        # lines quoted as a whole, spaces before quotes, rows and totals without cells
+        (['"1,""a, b"",a.png"', '"2,c,b.png"'], ["a, b", "c"], {"whole-line"}),
+        (['1, "a, b", a.png', '2, "c", b.png'], ["a, b", "c"], set()),
+        (["1,a,a.png", ",,", "2,b,b.png"], ["a", "b"], {"empty-row"}),
+        (["1,a,a.png", ",,", "Total: 1,,"], ["a"], {"empty-row", "totals"}),
+        (["1,a,a.png", "Grand total,1,12.50"], ["a"], {"totals"}),
+        (["Total recall,a film,a.png", "2,b,b.png"], ["a film", "b"], set()),
+        (["1,a,a.png", "Total recall,a film,b.png"], ["a", "a film"], set()),
+        # ends of lines
+        (["1,a,a.png\r2,b,b.png", "3,c,c.png"], ["a", "b", "c"], set()),
+        (["1,a,a.png\r", "2,b,b.png\r"], ["a", "b"], set()),
+    ],
+)
+def test_rows_are_read_one_by_one(tmp_path, lines, titles, notes):
+    source = opened(tmp_path, "\n".join(["id,title,image", *lines]))
+    assert [row[1] for row in cells(source)] == titles
+    assert len(faults(source)) == (1 if "there" in lines[0] else 0)
+    if notes is not None:
+        assert set(source.notes.sentences) == notes
+
+
+def test_only_carriage_returns(tmp_path):
+    source = opened(tmp_path, 'id,title,image\r1,a,a.png\r2,"b\rc",b.png\r')
+    assert [row[1] for row in cells(source)] == ["a", "b\rc"]
+
+
+@pytest.mark.parametrize(
+    ("before", "header", "passed"),
+    [
+        (["Product export,,", "Generated 2026-01-05 10:22,,", ",,"], "id,title,image", 2),
+        (["# ------", "# Shop: Demo", "# ------", ""], "id,title,image", 3),
+        (["Our catalog"], "Nummer,Bezeichnung,Bild", 1),
+        (["Template=Clothing,Version=2,", "SKU,Product Name,Main Image URL"], "item_sku,item_name,main_image_url", 2),
+        ([], "id,title,image", 0),
+        ([], '"id,title,image"', 0),
+        (["sep=,"], "id,title,image", 0),
+    ],
+)
+def test_lines_before_the_header_are_passed_over_and_said(tmp_path, before, header, passed):
+    source = opened(tmp_path, "\n".join([*before, header, "1,a,a.png", "2,Color,b.png"]))
+    assert source.names() == header.strip('"').split(",")
+    assert [row[1] for row in cells(source)] == ["a", "Color"]
+    said = source.notes.sentences.get("preamble", "")
+    assert said.startswith(f"{passed} line") if passed else not said
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^"])
+def test_delimiters_are_found(tmp_path, name, delimiter):
+    lines = ["id,title,image,price", '1,"a; b | c",a.png,"12.5"', "2,b,b.png,3", "3,c,c.png,"]
+    source = opened(tmp_path, "\n".join(line.replace(",", delimiter) for line in lines), name)
+    assert source.names() == ["id", "title", "image", "price"]
+    assert cells(source)[0] == ["1", "a; b | c".replace(",", delimiter), "a.png", "12.5"]
+
+
+def test_one_column_needs_no_delimiter(tmp_path):
+    source = opened(tmp_path, 'query\nred, white dress\nblue; shirt\n"a, b"\n')
+    assert cells(source) == [["red, white dress"], ["blue; shirt"], ["a, b"]]
+
+
+def test_of_columns_with_one_name_the_first_that_is_not_empty_counts(tmp_path):
+    source = opened(tmp_path, "id,title,image,image,image\n1,a,,x.png,y.png\n2,b,z.png,x.png,\n3,c,,,\n")
+    assert source.names() == ["id", "title", "image", "image_4", "image_5"]
+    assert [row[2] for row in cells(source)] == ["x.png", "z.png", ""]
+    assert list(source.notes) == ["several columns are called 'image'; the first that is not empty counts"]
+
+
+def test_ids_that_a_data_frame_widened(tmp_path):
+    table = pd.DataFrame(
+        {"id": [1001.0, 1002.0, None], "title": ["a", "b", "c"], "image": "x", "size": [1.0, 2.0, 3.0]}
+    )
+    table.to_csv(tmp_path / "t.csv", index=False)
+    frame = pl.concat(open_catalog(tmp_path / "t.csv").batches())
+    assert frame["product_id"].to_list() == ["1001", "1002", None]
+    (tmp_path / "u.csv").write_text("id,title,image\n1.0,a,x\n1.5,b,x\n007,c,x\n")
+    assert [row[0] for row in cells(CsvSource(tmp_path / "u.csv"))] == ["1.0", "1.5", "007"]
+
+
+def test_ids_that_a_spreadsheet_rounded_are_said(tmp_path):
+    (tmp_path / "t.csv").write_text("sku,title,image\n8.90123E+12,a,x\n8.90123E+12,b,x\n4.1E+10,c,x\nSIZE+1,d,x\n")
+    catalog = open_catalog(tmp_path / "t.csv")
+    assert pl.concat(catalog.batches())["product_id"][0] == "8.90123E+12"
+    assert "8.90123E+12" in catalog.source.notes.sentences["rounded-id"]
+
+
+def test_faults_name_their_line(tmp_path):
+    source = opened(tmp_path, 'Our goods,,\n\nid,title,image\n1,"a\nb",x.png\n2,too few\n3,a,b,c\n4,"open,x\n')
+    assert faults(source) == [
+        "line 6: 2 fields where the header has 3: '2,too few'",
+        "line 7: 4 fields where the header has 3: '3,a,b,c'",
+    ]
+    assert cells(source)[-1] == ["4", '"open', "x"]
+
+
+def test_many_open_quotes_cost_little(tmp_path):
+    rows = "".join(f'{n},"open {n},{n}.png\n' if n % 2 else f"{n},a b {n},{n}.png\n" for n in range(20_000))
+    assert len(cells(opened(tmp_path, "id,title,image\n" + rows))) == 20_000
+
+
+# --- what programs write comes back
+
+texts = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cs",), exclude_characters="\x00\ufeff\r\x1e"), max_size=9
+)
+plain = texts.map(lambda text: text.replace("\n", " "))
+tables = st.lists(st.tuples(st.integers(1, 10**6), texts, texts), min_size=1, max_size=6)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    rows=tables,
+    delimiter=st.sampled_from(",;\t|"),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
+    end=st.sampled_from(["\n", "\r\n"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+def test_every_dialect_of_csv_comes_back(tmp_path_factory, rows, delimiter, quoting, end, encoding):
+    text = io.StringIO()
+    lines = csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator=end)
+    lines.writerow(("product_id", "title", "image"))
+    lines.writerows(rows)
+    file = tmp_path_factory.mktemp("d") / "t.csv"
+    file.write_bytes(text.getvalue().encode(encoding))
+    assert cells(CsvSource(file)) == [list(map(str, row)) for row in rows]
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.lists(st.tuples(st.integers(1, 10**6), plain, plain), min_size=1, max_size=6), quoted=st.booleans())
+def test_backslash_dialects_come_back(tmp_path_factory, rows, quoted):
+    text = io.StringIO()
+    quoting = csv.QUOTE_ALL if quoted else csv.QUOTE_NONE
+    lines = csv.writer(text, doublequote=False, escapechar="\\", quoting=quoting, lineterminator="\n")
+    lines.writerow(("product_id", "title", "image"))
+    lines.writerow((1, 'needs, "one"', "a.png"))  # else nothing shows that backslashes escape
+    lines.writerows(rows)
+    file = tmp_path_factory.mktemp("d") / "t.csv"
+    file.write_text(text.getvalue(), "utf-8")
+    assert cells(CsvSource(file))[1:] == [list(map(str, row)) for row in rows]
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=tables, by=st.sampled_from(["polars", "pandas"]))
+def test_what_data_frames_write_comes_back(tmp_path_factory, rows, by):
+    file = tmp_path_factory.mktemp("d") / "t.csv"
+    columns = {name: [row[n] for row in rows] for n, name in enumerate(("product_id", "title", "image"))}
+    if by == "polars":
+        pl.DataFrame(columns).write_csv(file)
+    else:
+        pd.DataFrame(columns).to_csv(file, index=False)
+    assert cells(CsvSource(file)) == [list(map(str, row)) for row in rows]
+
+
+# --- damaged files
+
+
+def damaged(seed: int) -> tuple[str, int, int]:
+    """A table of marked rows with a few characters put in or taken out; rows and characters changed."""
+    rng = random.Random(seed)
+    count, delimiter = rng.randint(3, 9), rng.choice(",,;\t")
+    text = io.StringIO()
+    lines = csv.writer(
+        text, delimiter=delimiter, quoting=rng.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), lineterminator="\n"
+    )
+    lines.writerow(("id", "title", "image"))
+    said = ["", ' 5" heel', f"{delimiter} x", " a\nb", ' "q"', " \\n"]
+    for n in range(count):
+        lines.writerow((1000 + n, f"Item<{n}>{rng.choice(said)}", f"pics/{n}.jpg"))
+    start = text.getvalue().index("\n") + 1  # without its header nothing is a table
+    body, changes = list(text.getvalue()[start:]), rng.randint(1, 3)
+    for _ in range(changes):
+        at = rng.randrange(len(body))
+        if rng.random() < 0.3:
+            del body[at]
+        else:
+            body.insert(at, rng.choice(['"', '"', '"', delimiter, "\n", "\\", "'", "\r", " ", "\x00", "�"]))
+    return text.getvalue()[:start] + "".join(body), count, changes
+
+
+def assert_no_row_is_lost_or_joined(folder: Path, seed: int) -> None:
+    text, count, changes = damaged(seed)
+    source = opened(folder, text)
+    titles = [record["title"] for record, fault in source.text.records() if fault is None]
+    said = "".join([*titles, *faults(source)])
+    assert all(len(re.findall(r"Item<\d", title)) <= 1 for title in titles), (seed, text, titles)
+    lost = {n for n in range(count) if f"Item<{n}>" not in said}
+    assert len(lost) <= changes, (seed, text, lost)
+    assert len(titles) >= count - 2 * changes, (seed, text, titles)
+
+
+def test_damage_costs_the_damaged_rows_alone(tmp_path):
+    for seed in range(400):
+        assert_no_row_is_lost_or_joined(tmp_path, seed)
+
+
+@pytest.mark.zoo
+def test_damage_to_ten_thousand_tables(tmp_path):
+    for seed in range(10_000):
+        assert_no_row_is_lost_or_joined(tmp_path, seed)
+
+
+# --- encodings
+
+SHOPS = {
+    "French": ["Robe décolletée été", "Chaussures à talons", "Bébé pyjama", "Café crème", "Écharpe brodée"],
+    "German": ["Kleid grün, Größe 42", "Schuhe für Mädchen", "Gürtel", "Hemd weiß"],
+    "Polish": ["Sukienka żółta", "Buty męskie", "Płaszcz", "Spódnica łososiowa"],
+    "Czech": ["Šaty dámské černé", "Pánská košile", "Dětské boty", "Růžové tričko"],
+    "Turkish": ["Kırmızı elbise", "Şık gömlek", "Çocuk ayakkabı", "Yeşil kazak"],
+    "Russian": ["Платье красное", "Рубашка мужская", "Куртка"],
+    "Greek": ["Φόρεμα κόκκινο", "Ανδρικό πουκάμισο", "Τσάντα μαύρη"],
+    "Chinese": ["黑色 男士 运动鞋", "Nike 男款 T恤", "红色连衣裙"],
+    "Taiwanese": ["紅色洋裝", "黑色襯衫", "手提包"],
+    "Japanese": ["赤いワンピース", "黒いシャツ", "革靴 メンズ"],
+    "Korean": ["빨간 원피스", "검은 셔츠", "파란 재킷"],
+    "Hebrew": ["שמלה אדומה", "חולצה לגברים", "תיק עור שחור"],
+}
+WRITTEN = [
+    *[(language, encoding) for language in ("French", "German") for encoding in ("cp1252", "cp850", "mac_roman")],
+    *[(language, encoding) for language in ("Polish", "Czech") for encoding in ("cp1250", "iso8859_2", "cp852")],
+    *[("Russian", encoding) for encoding in ("cp1251", "koi8_r", "cp866")],
+    *[("Japanese", encoding) for encoding in ("shift_jis", "euc_jp")],
+    *[("Turkish", "cp1254"), ("Greek", "cp1253"), ("Korean", "euc_kr"), ("Hebrew", "cp1255")],
+    *[("Chinese", "gb18030"), ("Taiwanese", "big5"), ("French", "utf-16-le"), ("Russian", "utf-16-be")],
+]
+
+
+@pytest.mark.parametrize(("language", "encoding"), WRITTEN)
+def test_what_systems_of_the_world_write_is_read_and_said(tmp_path, language, encoding):
+    lines = ["id,title,image", *(f'{n},"{title}",photos/{n}.jpg' for n, title in enumerate(SHOPS[language]))]
+    source = opened(tmp_path, "\n".join(lines).encode(encoding))
+    assert [row[1] for row in cells(source)] == SHOPS[language]
+    word = re.search(r"e\.g\. '(.+?)'", source.notes.sentences["encoding"])[1]
+    assert word in " ".join(SHOPS[language])
+    assert "--encoding" in source.notes.sentences["encoding"]
+
+
+@pytest.mark.parametrize("title", ["Cart\xe4es", "皮".encode("euc_jp").decode("latin-1")])
+def test_too_few_letters_are_not_guessed_from(tmp_path, title, monkeypatch):
+    data = f"id,title,image\n1,{title},a.png\n".encode("latin-1").replace(b"\xe4", b"\x8a")
+    source = opened(tmp_path, data)
+    with pytest.raises(
+        CatalogError, match=r"not UTF-8, and it is not sure what they are: .* or name it .shopvl --encoding cp1250"
+    ):
+        source.names()
+    monkeypatch.setenv("SHOPVL_ENCODING", "cp1250")
+    assert CsvSource(source.path).names() == ["id", "title", "image"]
+    monkeypatch.setenv("SHOPVL_ENCODING", "klingon")
+    with pytest.raises(CatalogError, match="--encoding klingon is no encoding that is known; write utf-8"):
+        CsvSource(source.path).names()
+
+
+def test_reading_twice_says_it_once(tmp_path, caplog):
+    (tmp_path / "t.csv").write_text('id,title,image\n1,"a" b,x.png\n2,"c" d,y.png\n')
+    catalog = open_catalog(tmp_path / "t.csv")
+    for _ in range(2):
+        assert pl.concat(catalog.batches())[FAULT].null_count() == 2
+    assert [record.getMessage() for record in caplog.records] == [f"t.csv: {next(iter(catalog.source.notes))}"]
+    assert catalog.source.notes.counts["quote"] >= 2
