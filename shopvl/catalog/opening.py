@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shopvl.catalog import formats
+from shopvl.catalog.delimited import DELIMITERS
 from shopvl.catalog.formats.base import Chunk, Head, Source, TableLayout, record_chunks
 from shopvl.catalog.formats.delimited import CsvSource
 from shopvl.catalog.formats.picture_folder import FolderSource
 from shopvl.catalog.formats.shards import ShardsSource
 from shopvl.catalog.packed import bare_suffix, open_binary
 from shopvl.catalog.reading import Reading
-from shopvl.catalog.records import DELIMITERS
 from shopvl.discovery import classes
 from shopvl.errors import CatalogError
 
