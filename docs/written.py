@@ -1,10 +1,11 @@
-"""What the pages take from other files when the site is built: whole files, figures of results, schemas, and links.
+"""What the pages take from other files when the site is built: whole files, schemas, figures, and links.
 
-    @file CONTRIBUTING.md@                                        that file, its links led to where they are in the site
-    {result}`shipped_small > answers > image > colour > accuracy :.3f`    a figure of experiments/results/, in that form
-    @schema tag@                                                  the schema of data_schemas/ as a table
+    [CONTRIBUTING.md](../CONTRIBUTING.md)<!-- here -->           that file, its links led into the site
+    [its schema](../data_schemas/tag.schema.json)<!-- here -->           a JSON Schema as a table
 
-Whatever is not there raises KeyError or FileNotFoundError, so that the site is not built with a gap in it.
+Figures are those of today's results (`figures.py`). Read without being built, a page has the links and the figures that
+were written into it. Whatever is not there raises KeyError or FileNotFoundError, so that the site is not built with a
+gap in it.
 """
 
 from __future__ import annotations
@@ -16,48 +17,36 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from figures import filled, unmarked
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 REPOSITORY = "https://github.com/shopvl/shopvl/blob/main/"  # of files that are not in the site
-FILE = re.compile(r"^@file (\S+)@$", re.MULTILINE)
-SCHEMA = re.compile(r"^@schema (\w+)@$", re.MULTILINE)
-FIGURE = re.compile(r"\{result\}`([^`]+)`")
+HERE_TOO = re.compile(r"^\[[^]]+\]\(([^)]+)\)<!-- here -->$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def written(page: str) -> str:
     """The page with all that it takes from elsewhere."""
-    page = FILE.sub(lambda found: _file(found[1]), page) if FILE.search(page) else _linked(page, HERE)
-    page = SCHEMA.sub(lambda found: schema(found[1]), page)
-    return FIGURE.sub(lambda found: figure(found[1]), page)
+    taken = HERE_TOO.split(page)  # text, path, text, path, ..., text
+    parts = [_linked(part, HERE) if number % 2 == 0 else _content(HERE / part) for number, part in enumerate(taken)]
+    return unmarked(filled("".join(parts)))
 
 
-def figure(told: str) -> str:
-    """A figure by the names on its way, as its format says: `M` at the end counts millions."""
-    path, _, form = told.rpartition(" :")
-    name, *keys = path.split(" > ")
-    value: Any = _result(name)
-    for key in keys:
-        value = value[int(key)] if isinstance(value, list) else value[key]
-    if form.endswith("M"):
-        return f"{format(value / 1e6, form[:-1])} M"
-    return format(value, form)
+def _content(path: Path) -> str:
+    if path.name.endswith(SCHEMA):
+        return schema(path.name.removesuffix(SCHEMA))
+    return _linked(path.read_text("utf-8"), path.parent)
 
 
-@cache
-def _result(name: str) -> Any:
-    return json.loads((ROOT / "experiments" / "results" / f"{name}.json").read_text("utf-8"))
+SCHEMA = ".schema.json"
 
 
 @cache
 def _places() -> dict[Path, Path]:
     """Files that a page of the site shows -> that page."""
-    pages = {page: FILE.search(page.read_text("utf-8")) for page in HERE.glob("*.md")}
-    return {(ROOT / found[1]).resolve(): page for page, found in pages.items() if found}
-
-
-def _file(name: str) -> str:
-    return _linked((ROOT / name).read_text("utf-8"), (ROOT / name).parent)
+    shown = [(page, target) for page in HERE.glob("*.md") for target in HERE_TOO.findall(page.read_text("utf-8"))]
+    return {(HERE / target).resolve(): page for page, target in shown if target.endswith(".md")}
 
 
 def _linked(text: str, base: Path) -> str:
@@ -82,7 +71,7 @@ def schema(name: str) -> str:
     parts = [_object(whole, name)]
     for part, own in sorted(whole.get("$defs", {}).items()):
         parts.append(f"(schema-{name}-{part})=\n### {part}\n\n{_object(own, name)}")
-    return "\n\n".join(parts).replace("@", "&#64;")
+    return "\n\n".join(parts)
 
 
 def _object(told: dict[str, Any], name: str) -> str:

@@ -5,13 +5,15 @@
 A stage is a numbered file: why it is there, its command, and what it makes, in the folder of the run; a learning
 stage's experiment is `shared.yaml` with what its own file says laid over it. A stage whose result is there is not made
 again, so a killed run goes on where it was (learning itself goes on from its last checkpoint). About seven hours on two
-cores; `--share 0.03` takes that share of the products, to see whether all stages still run.
+cores. `--share 0.01` is a rehearsal, to see whether all stages still run: the same stages on that share of every table,
+of the drawn shop, and of the steps that do not follow from the rows.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -20,9 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import yaml
 
 HERE = Path(__file__).resolve().parent
+FEWEST = 40  # rows of a split that a rehearsal keeps: enough to calibrate on
 
 
 @dataclass(frozen=True)
@@ -75,17 +79,35 @@ def is_made(stage: Stage, folder: Path) -> bool:
     return stage.experiment is None and (folder / stage.makes).exists()
 
 
+def thinned(data: Path, folder: Path, share: float) -> Path:
+    """A data folder with that share of the rows of each table that has splits, and of each split."""
+    folder.mkdir(exist_ok=True)
+    for path in data.glob("*.parquet"):
+        if "split" in pl.read_parquet_schema(path) and not (folder / path.name).exists():
+            splits = pl.read_parquet(path).partition_by("split", maintain_order=True)
+            kept = [rows.sample(min(len(rows), max(FEWEST, round(share * len(rows)))), seed=0) for rows in splits]
+            pl.concat(kept).write_parquet(folder / path.name)
+    return folder
+
+
+def seconds() -> tuple[float, float]:
+    """By the clock, and of the processor in all stages that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.monotonic(), used.ru_utime + used.ru_stime
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--run", type=Path, required=True, help="Folder for everything that is made on the way.")
     parser.add_argument("--box", type=Path, required=True, help="Folder of the finished model.")
-    parser.add_argument("--share", type=float, default=1.0, help="Of the products.")
+    parser.add_argument("--share", type=float, default=1.0, help="Of the data: 0.01 for a rehearsal.")
     told = parser.parse_args()
     told.run.mkdir(parents=True, exist_ok=True)
+    data = Path(os.environ["SHOPVL_DATA"])
     variables = {
         "SHOPVL_MODEL": str(told.run.resolve()),
-        "SHOPVL_DATA": os.environ["SHOPVL_DATA"],
+        "SHOPVL_DATA": str((data if told.share == 1 else thinned(data, told.run / "data", told.share)).resolve()),
         "SHOPVL_BOX": str(told.box.resolve()),
         "SHARE": str(told.share),
     }
@@ -94,9 +116,11 @@ def main() -> None:
         print(f"{stage.number:2d} {stage.name}: {'there already' if done else stage.why}", flush=True)
         if done:
             continue
-        started = time.monotonic()
+        clock, used = seconds()
         run(stage, told.run.resolve(), variables)
-        print(f"   {time.monotonic() - started:.0f} s", flush=True)
+        now, now_used = seconds()
+        print(f"   {now - clock:.0f} s, {now_used - used:.0f} s of the processor", flush=True)
+    print(f"{told.box}: all {len(stages())} stages, {seconds()[1] / 60:.0f} minutes of the processor this time")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@
 Writes `rows.parquet` (train and val products of the small file; those of the 224 px file under ids of their own, to
 train on once more and to validate on instead; and to train on only a drawn shop, which brings Chinese titles, queries
 and promotions laid over pictures), the drawn shop's query log, and two ontologies: `towers.json` of all rows,
-`answers.json` of the real ones, which is what the model answers about. `--share 0.03` takes that share of the products,
-for a rehearsal of all steps.
+`answers.json` of the real ones, which is what the model answers about. `--share` is of the drawn shop.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ def write_rows(data: Path, out: Path, share: float) -> None:
     # thresholds are chosen on the val products, and one that is there twice would count twice
     twice = (pl.col("split") == "val") & (pl.col("product_id") + "-224").is_in(large["product_id"].implode())
     real = pl.concat([small.filter(~twice), large]).filter(pl.col("split").is_in(["train", "val"]))
-    real = real.sample(fraction=share, seed=0) if share < 1 else real
     drawn = drawn.filter(pl.col("split") == "train")
     pl.concat([real, drawn]).write_parquet(out / "rows.parquet")
 
@@ -54,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--share", type=float, default=1.0, help="Of all products.")
+    parser.add_argument("--share", type=float, default=1.0, help="Of the drawn shop.")
     args = parser.parse_args()
     write_rows(args.data, args.out, args.share)
 

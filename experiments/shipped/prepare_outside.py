@@ -55,12 +55,12 @@ Row = dict[str, Any]
 Read = Callable[[str], pl.DataFrame]  # the file of that name in the data folder
 
 
-def write_outside(data: Path, rows: Path, out: Path, share: float = 1.0, seed: int = 0) -> None:
+def write_outside(data: Path, rows: Path, out: Path, seed: int = 0) -> None:
     """`outside.parquet` in `out`; `rows` and `answers.json` beside it come from `prepare_data.py`."""
     ontology, rng = Ontology.load(out / "answers.json"), random.Random(seed)
 
     def read(name: str) -> pl.DataFrame:
-        return pl.read_parquet(data / f"{name}.parquet").sample(fraction=share, seed=seed)
+        return pl.read_parquet(data / f"{name}.parquet")
 
     own = pl.read_parquet(rows).with_columns(pl.lit("en").alias("language"), pl.lit("fashion").alias("source"))
     drawn_home = (pl.col("category_path").list.first() == "Home") & (pl.col("category_path").list.len() > 1)
@@ -68,7 +68,7 @@ def write_outside(data: Path, rows: Path, out: Path, share: float = 1.0, seed: i
     own = own.with_columns(
         pl.when(unknown).then(pl.lit(list(NO_CATEGORY))).otherwise("category_path").alias("category_path")
     )
-    others = (_translated(own, data, ontology, rng, share), _snapshots(read), _shops(read, ontology), _unknown(read))
+    others = (_translated(own, data, ontology, rng), _snapshots(read), _shops(read, ontology), _unknown(read))
     parts = [own.select(COLUMNS).cast(SCHEMA), *map(_frame, others)]
     pl.concat(parts).write_parquet(out / "outside.parquet")
 
@@ -77,11 +77,11 @@ def _frame(rows: Iterator[Row]) -> pl.DataFrame:
     return pl.DataFrame([{name: row.get(name) for name in COLUMNS} for row in rows], schema=SCHEMA)
 
 
-def _translated(own: pl.DataFrame, data: Path, ontology: Ontology, rng: random.Random, share: float) -> Iterator[Row]:
+def _translated(own: pl.DataFrame, data: Path, ontology: Ontology, rng: random.Random) -> Iterator[Row]:
     """Every train product once more with a title in another language, some with the picture; val products that `own`
     has in the large size only."""
     small = pl.read_parquet(data / "fashion-products-small.parquet")
-    train = small.filter(pl.col("split") == "train").sample(fraction=share, seed=rng.getrandbits(32))
+    train = small.filter(pl.col("split") == "train")
     is_large = (pl.col("product_id") + "-224").is_in(own["product_id"].implode())
     for row in (
         *train.iter_rows(named=True),
@@ -145,9 +145,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rows", type=Path, required=True, help="What prepare_data.py wrote.")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--share", type=float, default=1.0, help="Of the rows outside; --rows has its own.")
     args = parser.parse_args()
-    write_outside(args.data, args.rows, args.out, args.share)
+    write_outside(args.data, args.rows, args.out)
 
 
 if __name__ == "__main__":

@@ -83,9 +83,8 @@ def experiments_compare(
     name: Annotated[str, typer.Argument(help="An experiment's name: that of its file.")],
     folder: OutFolder,
     store: Store = None,
-    into: Annotated[
-        Path | None,
-        typer.Option(help="A Markdown file whose part between <!-- begin NAME --> and <!-- end NAME --> to renew."),
+    result: Annotated[
+        Path | None, typer.Option(help="Also as JSON in this file, with how it was made; pages of figures read it.")
     ] = None,
 ) -> None:
     """Tracked runs side by side.
@@ -105,9 +104,9 @@ def experiments_compare(
     out.print(table)
     for path in board.write(folder):
         out.print(str(path))
-    if into is not None:
-        board.write_into(into)
-        out.print(str(into))
+    if result is not None:
+        board.write_result(result)
+        out.print(str(result))
 
 
 @experiments_app.command("repeat")

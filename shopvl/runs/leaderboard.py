@@ -19,6 +19,7 @@ from shopvl.inference.pair_scorer import ITM_PROTOCOL
 from shopvl.metrics.intervals import Interval, mean_interval
 from shopvl.reporting.page import Line, Page
 from shopvl.runs.running import CELL_TAG, REPEATS_TAG, SCORES, SEED_TAG
+from shopvl.tracking.provenance import write_result
 from shopvl.tracking.store import Run, RunStore
 
 SCORE, R10 = "score", "retrieval/full/text_to_image/R_at_10"
@@ -77,6 +78,15 @@ SYSTEMS_NOTE = (
     "before training. On shuffled pairs pictures are those of other products. What a part brings is the "
     "difference to the same run without it, whether it helps or not."
 )
+SCORE_NOTE = (
+    "Score: accuracy from picture and title, averaged over the category and every property. Means over the seeds, with "
+    "95% intervals (Student's t) where there are several."
+)
+SEARCH_NOTE = (
+    "Any product of the same title is right; t: title, i: picture. Of 101: lists of one right product and 100 others "
+    "of its kind, compared by embeddings or judged pair by pair by a matching head."
+)
+RUNS_NOTE = "Written by `shopvl experiments compare`; `shopvl experiments repeat ID` does a run again."
 
 
 @dataclass(frozen=True)
@@ -247,31 +257,25 @@ class Leaderboard:
             [entry.label, *map(shown, values)] for entry, values in zip(self.entries, lines, strict=False)
         ]
 
-    def markdown(self) -> str:
-        """`LEADERBOARD.md`."""
-        systems = self.system_rows()
-        sections = [
-            f"# {self.experiment}",
-            self._facts(),
-            *(["## Systems", _markdown_table(*systems), SYSTEMS_NOTE, "## All runs"] if systems[1] else []),
-            _markdown_table(*self.rows()),
-            "Score: accuracy from picture and title, averaged over the category and every property. Means over the "
-            "seeds, with 95% intervals (Student's t) where there are several.",
-            "## Search",
-            _markdown_table(*self.retrieval_rows()),
-            "Any product of the same title is right; t: title, i: picture. Of 101: lists of one right product and 100 "
-            "others of its kind, compared by embeddings or judged pair by pair by a matching head.",
-            *self._answers("## Accuracy from picture and title", BOTH),
-            *self._answers("## Accuracy from the picture alone", PICTURE),
-            "## Runs",
-            _markdown_table(["run", "seed", "id", "commit"], [_run_row(e, r) for e in self.entries for r in e.runs]),
-            "Written by `shopvl experiments compare`; `shopvl experiments repeat ID` does a run again.",
+    def told(self) -> dict[str, Any]:
+        """All that `LEADERBOARD.md` says: facts, and tables with their headings and notes."""
+        systems, runs = self.system_rows(), [_run_row(entry, run) for entry in self.entries for run in entry.runs]
+        tables = [
+            *([("Systems", systems, SYSTEMS_NOTE)] if systems[1] else []),
+            ("All runs" if systems[1] else "", self.rows(), SCORE_NOTE),
+            ("Search", self.retrieval_rows(), SEARCH_NOTE),
+            ("Accuracy from picture and title", self.property_rows(BOTH), ""),
+            ("Accuracy from the picture alone", self.property_rows(PICTURE), ""),
+            ("Runs", (["run", "seed", "id", "commit"], runs), RUNS_NOTE),
         ]
-        return "\n\n".join(sections) + "\n"
-
-    def _answers(self, heading: str, inputs: str) -> list[str]:
-        headers, rows = self.property_rows(inputs)
-        return [heading, _markdown_table(headers, rows)] if rows else []
+        return {
+            "facts": self._facts(),
+            "tables": [
+                {"heading": heading, "headers": headers, "rows": rows, "note": note}
+                for heading, (headers, rows), note in tables
+                if rows
+            ],
+        }
 
     def _facts(self) -> str:
         first = self.entries[0].runs[0]
@@ -319,25 +323,23 @@ class Leaderboard:
         """`LEADERBOARD.md` and `leaderboard.html` in that folder."""
         path = folder / "LEADERBOARD.md"
         with atomic_write(path) as draft:
-            draft.write_text(self.markdown(), "utf-8")
+            draft.write_text(f"# {self.experiment}\n\n{markdown_of(self.told(), '##')}\n", "utf-8")
         return path, self.page().write(folder / "leaderboard.html")
 
-    def write_into(self, path: Path) -> None:
-        """Replace the part of a Markdown file that is marked as this experiment's, headings one level down.
+    def write_result(self, path: Path) -> None:
+        """What `told` has, as a file of results with its stamp."""
+        first = self.entries[0]
+        catalog = Path(first.experiment.get("catalog") or "drawn shop").name
+        write_result(path, {"leaderboard": self.told()}, data={catalog: first.runs[0].params["data_digest"]})
 
-        Raises TrackingError where the file has no such part.
-        """
-        start, end = f"<!-- begin {self.experiment} -->", f"<!-- end {self.experiment} -->"
-        text = path.read_text("utf-8") if path.is_file() else ""
-        before, opened, rest = text.partition(start)
-        _, closed, after = rest.partition(end)
-        if not (opened and closed):
-            raise TrackingError(
-                f"{path} has no lines {start} and {end} to write between; add them where it is to stand"
-            )
-        told = self.markdown().split("\n", 1)[1].strip().replace("\n## ", "\n### ")
-        with atomic_write(path) as draft:
-            draft.write_text(f"{before}{start}\n\n{told}\n\n{end}{after}", "utf-8")
+
+def markdown_of(told: dict[str, Any], level: str = "###") -> str:
+    """What `Leaderboard.told` has, with headings of that level."""
+    sections = [told["facts"]]
+    for table in told["tables"]:
+        heading = f"{level} {table['heading']}" if table["heading"] else ""
+        sections += filter(None, (heading, markdown_table(table["headers"], table["rows"]), table["note"]))
+    return "\n\n".join(sections)
 
 
 def _all_of(entry: Entry, metrics: Sequence[str]) -> list[float]:
@@ -384,7 +386,8 @@ def _run_row(entry: Entry, run: Run) -> list[str]:
     return [entry.label, run.tags[SEED_TAG], run.run_id, commit + changed]
 
 
-def _markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows under their head."""
     lines = [headers, ["---"] * len(headers), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 

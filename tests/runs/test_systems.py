@@ -1,5 +1,6 @@
 """Every design by its own objectives, beside shuffled pairs and itself without a part: a small budget of it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,12 @@ import yaml
 from typer.testing import CliRunner
 
 from shopvl.cli import app
-from shopvl.errors import RecipeError, TrackingError
+from shopvl.errors import RecipeError
 from shopvl.paths import resource_dir
 from shopvl.recipes import RECIPES, find
 from shopvl.runs.grid import read_cells
-from shopvl.runs.leaderboard import Leaderboard
+from shopvl.runs.leaderboard import markdown_of
+from shopvl.tracking.provenance import STAMP
 from shopvl.tracking.store import RunStore
 from shopvl.training.experiment import Experiment
 
@@ -65,18 +67,17 @@ def test_a_recipe_without_a_part_of_its_own() -> None:
 
 def test_systems_are_run_and_told(tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
-    file, board = tmp_path / "small-systems.yaml", tmp_path / "LEADERBOARD.md"
+    file, result = tmp_path / "small-systems.yaml", tmp_path / "small-systems.json"
     file.write_text(yaml.safe_dump(SMALL, sort_keys=False))
     out = tmp_path / "runs" / "systems"
     assert quick("experiments", "run", file, "--out", out, "--threads", 1).count(": done") == 5
     assert quick("experiments", "run", file, "--out", out).count(": done before") == 5
     store = f"sqlite:///{out.parent / 'mlflow.db'}"
-    board.write_text("# Ours\n\n<!-- begin small-systems -->\nformer words\n<!-- end small-systems -->\nlast\n")
-    quick("experiments", "compare", "small-systems", "--store", store, "--out", out, "--into", board)
-    told = board.read_text()
-    assert told.startswith("# Ours\n\n<!-- begin small-systems -->\n\nData ")
-    assert told.endswith("<!-- end small-systems -->\nlast\n")
-    assert "former words" not in told
+    quick("experiments", "compare", "small-systems", "--store", store, "--out", out, "--result", result)
+    kept = json.loads(result.read_text())
+    assert kept[STAMP]["data"].keys() == {"drawn shop"}
+    told = (out / "LEADERBOARD.md").read_text()
+    assert told == f"# small-systems\n\n{markdown_of(kept['leaderboard'], '##')}\n"
     runs = {run.tags["shopvl.cell"]: run.metrics for run in RunStore(store).runs("small-systems")}
     assert runs.keys() == RUNS.keys()
     metric = "train/answers/image/category/accuracy"  # too few titles for lists of 101
@@ -90,5 +91,3 @@ def test_systems_are_run_and_told(tmp_path: Path) -> None:
     )
     met = "yes" if trained >= untrained + 0.1 else "no"
     assert f"| {trained:.3f} | before training: {untrained:.3f} | {met} | – |" in told
-    with pytest.raises(TrackingError, match="has no lines <!-- begin small-systems -->"):
-        Leaderboard.read("small-systems", store).write_into(tmp_path / "none.md")

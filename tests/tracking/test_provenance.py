@@ -92,7 +92,8 @@ def test_every_result_has_a_stamp_and_the_bench_that_made_it(path: Path) -> None
     scripts = re.findall(r"(?:experiments/bench|tests)/\w+\.py", made["command"])
     assert all((ROOT / script).is_file() for script in scripts)
     benches = [Path(script).stem for script in scripts]
-    makers = [BUNDLED] if made["command"].startswith("shopvl evaluate ") else benches
+    compared = re.match(r"shopvl experiments compare (\S+)", made["command"])
+    makers = [BUNDLED] if made["command"].startswith("shopvl evaluate ") else [compared[1]] if compared else benches
     assert any(path.stem == maker or path.stem.startswith(f"{maker}_") for maker in makers), "named after its bench"
 
 

@@ -1,10 +1,13 @@
 """The stages of the bundled model: files, README and commands agree."""
 
 import importlib.util
+import re
 import shlex
 import sys
+from pathlib import Path
 from types import ModuleType
 
+import polars as pl
 import pytest
 import typer
 
@@ -58,6 +61,22 @@ def test_a_learning_stage_is_a_whole_experiment_that_starts_from_an_earlier_stag
     earlier = {other.name for other in STAGES if other.number < stage.number}
     for path in (*filter(None, [experiment.start]), *experiment.teachers):
         assert path.removeprefix("$SHOPVL_MODEL/").split("/")[0] in earlier
+
+
+def test_a_rehearsal_is_every_stage_on_a_part_of_the_data(tmp_path: Path) -> None:
+    (data := tmp_path / "data").mkdir()
+    rows = pl.DataFrame({"product_id": range(10_100), "split": ["train"] * 10_000 + ["val"] * 90 + ["test"] * 10})
+    rows.write_parquet(data / "products.parquet")
+    pl.DataFrame({"name": ["red"]}).write_parquet(data / "colours.parquet")
+    thin = build().thinned(data, tmp_path / "thin", 0.01)
+    assert [path.name for path in thin.iterdir()] == ["products.parquet"]
+    kept = pl.read_parquet(thin / "products.parquet")
+    assert dict(kept["split"].value_counts().iter_rows()) == {"train": 100, "val": 40, "test": 10}
+    assert kept["product_id"].n_unique() == 150
+    rehearsal = (FOLDER.parents[1] / "Makefile").read_text("utf-8").split("\nmodel-rehearsal: ")[1].split("\n\n")[0]
+    share = float(re.search(r"build\.py .*--share ([\d.]+)", rehearsal)[1])
+    readme = " ".join((FOLDER / "README.md").read_text("utf-8").split())
+    assert f"`make model-rehearsal` runs all of them with {share:.0%} of the data" in readme
 
 
 def test_what_is_made_already_is_not_made_again(tmp_path) -> None:
