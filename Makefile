@@ -14,11 +14,12 @@ export SHOPVL_DATA
 
 install: $(VENV)/installed
 
+# without the extra `fast`: 65 MB to download and 220 MB on disk, which pay on catalogs of thousands of products.
 # torch comes first and pinned, or another package may bring a newer build of several GB
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt torch torchvision
-	$(BIN)/pip install -q -c constraints.txt -e '.[app,track,ocr,dev,milvus,ray,onnx,openvino]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[app,track,ocr,dev,milvus,ray]'
 	touch $@
 
 # PaddleOCR wants an older numpy and a second OpenCV: an environment of its own, with models out of the rapidocr wheel

@@ -35,9 +35,10 @@ LENGTHS = (24, 96, 192)
 FORMER = "179204e^"  # the last commit without sights
 ROWS, BEGUN, WRITTEN, LAYERS = 8, 16, 24, 4
 Run = Callable[[], object]
+Pairs = Annotated[int, typer.Option(min=2, help="Turns of both; quartiles take at least two.")]
 
 
-def main(out: Annotated[Path, typer.Option()], pairs: int = 21) -> None:
+def main(out: Annotated[Path, typer.Option()], pairs: Pairs = 21) -> None:
     """Write the ratios as JSON."""
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -17,7 +17,7 @@ from typing import Annotated
 
 import torch
 import typer
-from attention import compared
+from attention import Pairs, compared
 
 from shopvl.batch import Batch
 from shopvl.catalog.mining import mine_ontology
@@ -33,7 +33,7 @@ from shopvl.training.pretraining import texts_of_training
 PRODUCTS, BATCH = 120, 32
 
 
-def main(out: Annotated[Path, typer.Option()], pairs: int = 15) -> None:
+def main(out: Annotated[Path, typer.Option()], pairs: Pairs = 15) -> None:
     """Write the ratios as JSON."""
     torch.set_num_threads(1)
     recipe = find("prompt-decode", "mini")

@@ -7,7 +7,7 @@ to category and all properties with decisions, decoding included, in wall and pr
 of each tower. Beside them stands the rate at which the thread multiplies float32 matrices, measured in every round.
 Answers about `--rows` of the split are compared with those of PyTorch in float32: how many are right by property, and
 which of the accepted ones stay. int8 is static and per channel, in ONNX Runtime, its ranges from 256 train pictures;
-the first convolutions of each tower, whose maps spread widest, stay in float32. Wants the extras `onnx` and `openvino`.
+the first convolutions of each tower, whose maps spread widest, stay in float32. Wants the extra `fast`.
 """
 
 from __future__ import annotations

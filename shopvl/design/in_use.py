@@ -76,7 +76,7 @@ def _library_for(tower: Tower, runtime: Runtime, bfloat16: bool, rows: int) -> L
     if library.lacking:
         raise ShopvlError(
             f"--runtime {runtime} wants {', '.join(library.lacking)}, which is not installed; "
-            f"pip install 'shopvl[{runtime}]', or leave --runtime out"
+            "pip install 'shopvl[fast]', or leave --runtime out"
         )
     return library
 
