@@ -51,7 +51,7 @@ def test_a_table_takes_its_figures_from_where_it_says() -> None:
 
 
 def test_how_large_the_bundled_model_is() -> None:
-    stated = re.search(r"M parameters \((\d+) MB\)", (ROOT / "README.md").read_text("utf-8"))
+    stated = re.search(r"M parameters, (\d+) MB\)", (ROOT / "README.md").read_text("utf-8"))
     assert stated is not None
     size = sum(path.stat().st_size for path in (ROOT / "shopvl/shipped").iterdir())
     assert float(stated[1]) == pytest.approx(size / 1e6, abs=1)
