@@ -106,8 +106,18 @@ def tag(
         )
     _print_tagged(done, folder)
     out.print(f"{folder / 'tags.parquet'}\n{write_run_page(done, folder, design.name, opened)}")
+    _print_advice(done, runtime)
+
+
+def _print_advice(done: Tagged, runtime: str) -> None:
+    """Whether the model knows such a catalog, and what would be faster where no other runtime is installed."""
+    from shopvl.design.in_use import MEASURED_FROM
+    from shopvl.runtime.engine import LIBRARIES
+
     if line := done.fit_line():
         out.print(line, markup=False, highlight=False)
+    if runtime == "auto" and done.computed >= MEASURED_FROM and all(library.lacking for library in LIBRARIES):
+        out.print("so many products are tagged faster with: pip install 'shopvl[fast]'", markup=False)
 
 
 def _print_tagged(done: Tagged, folder: Path) -> None:

@@ -104,7 +104,7 @@ def test_what_is_refused_says_what_to_do(tmp_path: Path) -> None:
                 table_source(tmp_path / f"shop{suffix}")
             assert str(told.value).endswith(advice)
     for name, data, why in (
-        ("shop.doc", b"x", r"ends in \.doc; wanted: a \.csv, .*\.parquet.* table"),
+        ("shop.doc", b"x", r"ends in \.doc; wanted: a .*\.csv, .*\.parquet.* table"),
         ("shop.csv", b"%PDF-1.7 \0", "is a PDF; export the table as CSV or XLSX"),
         ("shop.xls", b"<html><body><table><tr><td>id</td></tr></table></body></html>", "is an HTML page; open it in a"),
         ("shop.xlsx", b"PK\x03\x04 \0 no workbook", r"cannot be read as a workbook .*; save the sheet as CSV"),

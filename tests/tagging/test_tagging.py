@@ -7,9 +7,11 @@ from pathlib import Path
 import jsonschema
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from shopvl.catalog.ontology import Property
 from shopvl.catalog.readers import open_catalog
+from shopvl.cli import app
 from shopvl.errors import ShopvlError
 from shopvl.files import exclusive_lock
 from shopvl.inference.calibrate import AnswerCalibration, calibration_of
@@ -159,3 +161,13 @@ def test_trust_decides_by_the_measured_curve() -> None:
     trust = AnswerCalibration(curve=((0.9, 0.99), (0.7, 0.95), (0.5, 0.8)))
     assert trust.threshold(0.95) == pytest.approx(0.7, abs=2e-5)
     assert AnswerCalibration().threshold(0.5) > 1.0
+
+
+def test_many_products_say_what_would_tag_them_faster(tuned_folder, toy_table, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("shopvl.design.in_use.MEASURED_FROM", 4)
+    monkeypatch.setattr(Library, "lacking", ["all of it"])
+    hint = "tagged faster with: pip install 'shopvl[fast]'"
+    for limit, said in ((4, True), (3, False)):
+        words = ["tag", toy_table, "--model", tuned_folder, "--out", tmp_path / str(limit), "--limit", limit]
+        printed = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False).output
+        assert (hint in " ".join(printed.split())) == said
