@@ -101,7 +101,7 @@ class Source(ABC):
 
     @abstractmethod
     def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
-        """At most `rows` rows at a time; only the wanted columns need to be there."""
+        """At most `rows` rows at a time, of the wanted columns at least; where none is wanted, rows are counted."""
 
     def rows(self) -> int | None:
         """Number of rows, where it is known without reading them."""
