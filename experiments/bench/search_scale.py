@@ -5,10 +5,11 @@ the bare call is the FAISS search alone: the same index, effort and number of ca
 rows as a selector that was made before. Each kind is built once and kept in --work, and is measured in a process of its
 own, in pairs whose order alternates. Build times are processor seconds of one thread.
 
-    python experiments/bench/search_scale.py kinds --index INDEX --count 1000000 --kinds flat,hnsw,ivf-sq8,pq \
+    shopvl index $SHOPVL_DATA/fashion-products-small.parquet --split test --out INDEX
+    python experiments/bench/search_scale.py kinds --index INDEX --count 200000 --kinds flat,hnsw,ivf-sq8,pq \
         --work runs/scale --out experiments/results/search_scale.json
-    python experiments/bench/search_scale.py change --index INDEX --count 100000 --work runs/scale --out ...
-    python experiments/bench/search_scale.py milvus --index INDEX --count 100000 --work runs/scale --out ...
+    python experiments/bench/search_scale.py change --index INDEX --count 200000 --work runs/scale --out ...
+    python experiments/bench/search_scale.py milvus --index INDEX --count 200000 --work runs/scale --out ...
 
 INDEX is an index folder of real products, whose vectors are the ones that noise is added to.
 """
@@ -69,9 +70,9 @@ def main() -> None:
                     make(kind, matrix_of(told.index, told.count, work), work)
                 apart(told, kind)
         case "measure":  # one kind, in a process of its own
-            keep(told.out, f"{told.kinds} at {told.count:,}", measured(work / told.kinds))
+            keep(told, f"{told.kinds} at {told.count:,}", measured(work / told.kinds))
         case "change":
-            keep(told.out, f"change at {told.count:,}", changed(matrix_of(told.index, told.count, work), work))
+            keep(told, f"change at {told.count:,}", changed(matrix_of(told.index, told.count, work), work))
         case "milvus":
             if not (work / "milvus" / "made.json").is_file():
                 make_milvus(matrix_of(told.index, told.count, work), work)
@@ -319,12 +320,13 @@ def timed(work: Any) -> float:
 # --- telling
 
 
-def keep(path: Path, name: str, figures: dict[str, Any]) -> None:
+def keep(told: argparse.Namespace, name: str, figures: dict[str, Any]) -> None:
     """Add to the JSON file, and write the table beside it."""
-    known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    known = json.loads(told.out.read_text("utf-8")) if told.out.is_file() else {}
     known.pop(STAMP, None)  # that of the part before; each part keeps its own
-    known |= {name: {**figures, STAMP: stamp()}}
-    write_result(path, known, table=markdown(known))
+    model = read_state(told.index).model
+    known |= {name: {**figures, STAMP: stamp(model)}}
+    write_result(told.out, known, model=model, table=markdown(known))
     print(name, json.dumps(figures), flush=True)
 
 
