@@ -55,6 +55,7 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "queries": ("queries", "search_terms", "search_queries"),
     FAULT: (FAULT,),
 }
+GROUP_COLUMN = "item_group_id"  # a further column by which a shop says which products are variants of one
 ATTRIBUTE_PREFIX = "attribute:"  # before the name of any other column that holds a property
 
 

@@ -92,11 +92,15 @@ def variant_key(
     category_path: Sequence[str] | None,
     attributes: Iterable[Mapping[str, str]] | None,
     ontology: Ontology,
+    group: object = None,
 ) -> str:
     """What products that differ in colour only share: category, title without names of colours, other attributes.
 
-    Sixteen hex digits, or an empty text for a product without a title.
+    Where the shop says itself which products are variants of one, its name for that `group`. Sixteen hex digits, or an
+    empty text for a product without title and group.
     """
+    if group is not None:
+        return blake2b(f"group {group}".encode(), digest_size=8).hexdigest()
     if not title or not title.strip():
         return ""
     text = f" {folded(title)} "

@@ -21,7 +21,7 @@ from pydantic_core import from_json  # several times faster than json's
 
 from shopvl.catalog.images import shrunk
 from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.schema import ATTRIBUTES
+from shopvl.catalog.schema import ATTRIBUTES, GROUP_COLUMN, folded_name
 from shopvl.data.rows import ValidRow
 from shopvl.search.folder import PRODUCTS, SHOWN, VECTORS, Segment
 from shopvl.search.near_duplicates import HASH_BITS, NearDuplicateGroups, compute_image_hash, variant_key
@@ -104,12 +104,12 @@ class Writer:
         """Products with their unit vectors; their pictures were decoded at THUMBNAIL_SOURCE_PX or more."""
         pictures = [_pictured(item) for item in items]
         shown = []
+        group_column = next((name for name in further if folded_name(name) == GROUP_COLUMN), "")
         for row, (_, image_hash) in zip((item.row for item in items), pictures, strict=True):
             own = {name: row[name] for name in ("product_id", "title", "category_path", "attributes")}
             own["photo"] = self.groups.group(row["product_id"], image_hash)
-            own["variant"] = (
-                variant_key(row["title"], row["category_path"], row["attributes"], self.ontology) or own["photo"]
-            )
+            told = (row["title"], row["category_path"], row["attributes"])
+            own["variant"] = variant_key(*told, self.ontology, row.get(group_column)) or own["photo"]
             shown.append(own | {name: row[name] for name in further})
         self.put(matrix_ND, shown, pictures)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from shopvl.catalog.formats.base import Chunk, Source, file_digest, record_chunk
 from shopvl.catalog.schema import SPLITS
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+MAX_CAPTION_CHARS = 1 << 16
 
 
 @dataclass(frozen=True)
 class FolderSource(Source):
     """Pictures in folders: the folders are the category path (below `train/`, `val/`, `test/` if these are on top),
-    the file name is the title, and the place in the folder is the id."""
+    the file name, or a caption beside it, is the title, and the place in the folder is the id."""
 
     label = "a folder of pictures"
 
@@ -50,13 +52,30 @@ class FolderSource(Source):
     def _record(self, file: Path) -> dict[str, Any]:
         folders = list(file.parent.parts)
         split = folders.pop(0) if folders and folders[0] in SPLITS else None
+        caption = _caption(self.path / file)
+        if caption is not None and folders and folders[-1].isdigit():
+            folders.pop()  # a shard of img2dataset
         return {
             "product_id": file.with_suffix("").as_posix(),
             "split": split,
-            "title": re.sub(r"[\s_\-]+", " ", file.stem).strip(),
+            "title": re.sub(r"[\s_\-]+", " ", file.stem).strip() if caption is None else caption,
             "image": file.as_posix(),
             "category_path": folders,
         }
+
+
+def _caption(picture: Path) -> str | None:
+    """What stands beside it in `.txt`, or in `.json` as a caption: img2dataset writes so."""
+    try:
+        if (text := picture.with_suffix(".txt")).is_file():
+            with text.open(encoding="utf-8", errors="replace") as file:
+                return file.read(MAX_CAPTION_CHARS).strip()
+        if (text := picture.with_suffix(".json")).is_file() and text.stat().st_size < MAX_CAPTION_CHARS:
+            caption = json.loads(text.read_text("utf-8", "replace")).get("caption")
+            return caption if isinstance(caption, str) else None
+    except (OSError, ValueError, AttributeError):
+        return None
+    return None
 
 
 def _pictures(root: Path, folder: Path) -> Iterator[Path]:

@@ -1,0 +1,106 @@
+"""Akeneo's export of products, as CSV or XLSX: `attribute-locale-channel` columns, and rows of labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from shopvl.catalog.cells import text_of
+from shopvl.catalog.formats.base import TableLayout
+from shopvl.catalog.formats.cell_parts import pairs, plain_text, split_at
+from shopvl.catalog.known_properties import BY_COLUMN
+from shopvl.catalog.records import Record
+from shopvl.catalog.schema import COLUMN_NAMES, folded_name
+
+# `name-en_US-ecommerce` as codes, `Name (English United States)` where columns are exported with labels
+_CODE = re.compile(r"(?P<attribute>[A-Za-z0-9_]+?)-(?P<locale>[a-z]{2,3}_[A-Z]{2})(-(?P<channel>\w+))?$")
+_LABEL = re.compile(r"(?P<attribute>.+?)\s*\((?P<locale>.+)\)$")
+IDS = ("identifier", "sku", "uuid")
+PICTURES = (*COLUMN_NAMES["image"], "image_1", "main_picture", "packshot", "variation_image", "images")
+
+
+class Akeneo(TableLayout):
+    """The identifier, family and categories, then the attributes by their codes. Of several locales English is read, or
+    the first; a mapping chooses another."""
+
+    name = "akeneo"
+    label = "Akeneo products"
+    columns: ClassVar = {
+        "product_id": IDS,
+        "title": ("name", "label", "title", "product_name", "erp_name"),
+        "image": PICTURES,
+        "category_path": ("categories", "family"),
+        "description": ("description", "short_description"),
+        "item_group_id": ("parent",),
+    }
+
+    def __init__(self, names: Sequence[str], *said: Any) -> None:
+        self.variants = _variants(names)
+        super().__init__(names, *said)
+        for own, wanted in self.columns.items():
+            if own not in self.reading.columns:
+                found = [column for name in wanted for column in self.variants.get(name, ())]
+                self.sources |= {own: tuple(found)} if found else {}
+        taken = {column for columns in self.sources.values() for column in columns}
+        for name, columns in self.variants.items():
+            if name in BY_COLUMN and not taken & set(columns):
+                self.sources.setdefault(f"attribute:{BY_COLUMN[name].name}", tuple(columns))
+        locales = [match["locale"] for name in names if (match := _CODE.fullmatch(name))]
+        if len(set(locales)) > 1:
+            read = next(iter(self.sources.get("title", ())), "")
+            self.notes.add("locales", f"of the locales {', '.join(dict.fromkeys(locales))} {read!r} is the title")
+
+    @classmethod
+    def fits(cls, names: Sequence[str]) -> bool:
+        """An identifier, and a family or columns by locale."""
+        folded = set(map(folded_name, names))
+        by_locale = sum(_CODE.fullmatch(name) is not None for name in names)
+        return bool(folded & set(IDS)) and (({"family", "categories"} <= folded) or by_locale > 1)
+
+    def products(self, records: Iterable[Record]) -> Iterator[Record]:
+        """A product for each row, a row of labels below the header left aside."""
+        return super().products(self._without_labels(records))
+
+    def _without_labels(self, records: Iterable[Record]) -> Iterator[Record]:
+        for number, (record, fault) in enumerate(records):
+            if number == 0 and fault is None and self._are_labels(record):
+                self.notes.add("labels", "the first row repeats the names of the columns and was passed over")
+                continue
+            yield record, fault
+
+    def _are_labels(self, record: Mapping[str, Any]) -> bool:
+        """Whether most cells say what their column is called."""
+        filled = {name: text for name, cell in record.items() if (text := (text_of(cell) or "").strip())}
+        same = sum(
+            folded_name(text).startswith(own := folded_name(_attribute_of(name))) or own.startswith(folded_name(text))
+            for name, text in filled.items()
+        )
+        number = self.first(record, self.sources.get("product_id", ()))
+        return 2 * same > len(filled) > 1 and folded_name(text_of(number) or "") in {*IDS, "id", "product_id"}
+
+    def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """The first category by its code, else the family; several values of an attribute stand with commas."""
+        own = super().product(record)
+        codes = split_at(text_of(own.get("category_path")) or "", ",")
+        own["category_path"] = [codes[0].replace("_", " ")] if codes else None
+        own["description"] = plain_text(own.get("description"))
+        for name, cell in own.items():
+            if name.startswith("attribute:") and isinstance(cell, str):
+                own[name] = [pair["value"] for pair in pairs(name, split_at(cell, ","))]
+        return own
+
+
+def _attribute_of(column: str) -> str:
+    match = _CODE.fullmatch(column) or _LABEL.fullmatch(column)
+    return match["attribute"] if match else column
+
+
+def _variants(names: Sequence[str]) -> dict[str, list[str]]:
+    """Folded attribute -> its columns: without a locale, English, others in their order."""
+    found: dict[str, list[tuple[int, int, str]]] = {}
+    for place, name in enumerate(names):
+        match = _CODE.fullmatch(name) or _LABEL.fullmatch(name)
+        rank = 0 if match is None else 1 if match["locale"].casefold().startswith(("en_", "english")) else 2
+        found.setdefault(folded_name(_attribute_of(name)), []).append((rank, place, name))
+    return {attribute: [name for _, _, name in sorted(columns)] for attribute, columns in found.items()}

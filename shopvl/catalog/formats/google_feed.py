@@ -1,0 +1,81 @@
+"""Google's product feed: tab-separated, CSV, or XML (RSS and Atom)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from shopvl.catalog.cells import Attribute, text_of
+from shopvl.catalog.formats.base import TableLayout
+from shopvl.catalog.formats.cell_parts import pairs, paths_in, split_at
+from shopvl.catalog.schema import folded_name
+
+SEVERAL = ("color", "material")  # whose values stand with `/` between them
+FURTHER = frozenset(
+    ("google_product_category", "item_group_id", "availability", "gtin", "product_detail", "age_group", "mpn")
+)
+
+
+class GoogleFeed(TableLayout):
+    """Names and cells as in Google's product data specification (support.google.com/merchants/answer/7052112)."""
+
+    name = "google"
+    label = "a Google product feed"
+    columns: ClassVar = {
+        "product_id": ("id",),
+        "title": ("title",),
+        "image": ("image_link",),
+        "category_path": ("product_type", "google_product_category"),
+        "attributes": ("product_detail",),
+    }
+
+    @classmethod
+    def fits(cls, names: Sequence[str]) -> bool:
+        """A picture as Google calls it, and one more of Google's own words."""
+        folded = set(map(folded_name, names))
+        return "image_link" in folded and bool(folded & FURTHER)
+
+    def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Details are attributes; colours, materials, paths and pictures are lists."""
+        own = super().product(record)
+        own["category_path"] = self._path(record)
+        own["attributes"] = _details(own.get("attributes"))
+        for folded in SEVERAL:
+            name = self.by_folded.get(folded)
+            if name is not None and isinstance(own.get(name), str):
+                own[name] = [part.strip() for part in own[name].split("/") if part.strip()]
+        name = self.by_folded.get("additional_image_link")
+        if name is not None and isinstance(own.get(name), str):
+            own[name] = split_at(own[name], ",") or None
+        return own
+
+    def _path(self, record: Mapping[str, Any]) -> Any:
+        """The shop's own category; Google's where it is a path and no number."""
+        for column in self.sources.get("category_path", ()):
+            cell = record.get(column)
+            cells = cell if isinstance(cell, list) else [cell]
+            paths = [path for own in cells for path in paths_in(text_of(own) or "")]
+            if paths and not (folded_name(column) == "google_product_category" and paths[0][0].isdigit()):
+                return paths[0]
+        return None
+
+
+def _details(cell: Any) -> list[Attribute] | None:
+    """`section:name:value` with commas between, or elements with these names."""
+    entries = cell if isinstance(cell, list) else [cell]
+    return [pair for entry in entries for pair in _details_of_one(entry)] or None
+
+
+def _details_of_one(cell: Any) -> list[Attribute]:
+    if isinstance(cell, Mapping):
+        name, value = text_of(cell.get("attribute_name")), text_of(cell.get("attribute_value"))
+        return pairs(name, [value]) if name and value else []
+    found: list[Attribute] = []
+    for part in split_at(text_of(cell) or "", ","):
+        section, _, rest = part.partition(":")
+        name, colon, value = rest.partition(":")
+        if not colon:  # without a section
+            name, value = section, rest
+        if name.strip() and value.strip():
+            found += pairs(name, [value.strip()])
+    return found

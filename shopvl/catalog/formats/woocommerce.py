@@ -1,0 +1,122 @@
+"""WooCommerce's export of products: variations follow their parent."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from shopvl.catalog.cells import text_of
+from shopvl.catalog.formats.base import TableLayout, is_empty
+from shopvl.catalog.formats.cell_parts import deepest, pairs, paths_in, plain_text, split_at
+from shopvl.catalog.records import Record
+from shopvl.catalog.schema import folded_name
+
+MAX_PARENTS, MAX_WAITING = 100_000, 10_000  # that are kept: parents for variations to come, variations before theirs
+_PAIR = re.compile(r"attribute_(\d+)_name")
+
+
+class WooCommerce(TableLayout):
+    """Names as in WooCommerce's product CSV (github.com/woocommerce/woocommerce/wiki/Product-CSV-Import-Schema)."""
+
+    name = "woocommerce"
+    label = "WooCommerce products"
+    columns: ClassVar = {
+        "product_id": ("sku", "id"),
+        "title": ("name",),
+        "image": ("images",),
+        "category_path": ("categories",),
+        "brand": ("brands", "brand"),
+        "description": ("description", "short_description"),
+        "price": ("sale_price", "regular_price"),
+        "item_group_id": ("parent",),
+    }
+
+    def __init__(self, names: Sequence[str], *said: Any) -> None:
+        super().__init__(names, *said)
+        numbers = [match[1] for folded in self.by_folded if (match := _PAIR.fullmatch(folded))]
+        self.attributes = [
+            (self.by_folded[f"attribute_{number}_name"], self.by_folded[f"attribute_{number}_value(s)"])
+            for number in numbers
+            if f"attribute_{number}_value(s)" in self.by_folded
+        ]
+        self.type, self.id = self.by_folded.get("type"), self.by_folded.get("id")
+
+    @classmethod
+    def fits(cls, names: Sequence[str]) -> bool:
+        """A type and a price beside SKU and name."""
+        folded = set(map(folded_name, names))
+        return {"type", "sku", "name"} <= folded and bool(folded & {"regular_price", "attribute_1_name"})
+
+    def uses(self) -> dict[str, str]:
+        """Names and values of attributes are pairs."""
+        return super().uses() | {column: "attributes" for pair in self.attributes for column in pair}
+
+    def names(self) -> list[str]:
+        """Attributes, and further pictures and categories, are columns of their own."""
+        return list(dict.fromkeys([*super().names(), "attributes", "additional_image_link", "categories"]))
+
+    def products(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Each row is one; a variation has from its parent what it lacks."""
+        parents: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        waiting: deque[tuple[str, dict[str, Any]]] = deque()
+        for record, fault in super().products(records):
+            if fault is not None:
+                yield record, fault
+                continue
+            parent = text_of(record.get("item_group_id"))
+            if parent and parent not in parents:
+                waiting.append((parent, record))
+                if len(waiting) > MAX_WAITING:
+                    yield self._alone(*waiting.popleft())
+                continue
+            yield (_inherited(record, parents[parent]) if parent else record), None
+            keys = self._keys(record)
+            parents.update(dict.fromkeys(keys, record))
+            while len(parents) > MAX_PARENTS:
+                parents.popitem(last=False)
+            if any(wanted in keys for wanted, _ in waiting):
+                ready = [own for wanted, own in waiting if wanted in keys]
+                waiting = deque((wanted, own) for wanted, own in waiting if wanted not in keys)
+                yield from ((_inherited(own, record), None) for own in ready)
+        for wanted, own in waiting:
+            yield self._alone(wanted, own)
+
+    def _alone(self, parent: str, record: dict[str, Any]) -> Record:
+        self.notes.add("no parent", f"{record.get('product_id')} is a variation of {parent}, which is not in the table")
+        return record, None
+
+    def _keys(self, record: Mapping[str, Any]) -> set[str]:
+        """How variations name a row: by its SKU, or as `id:44`."""
+        number = text_of(record.get("ID") or record.get(self.id or ""))
+        return {key for key in (text_of(record.get("product_id")), number and f"id:{number}") if key}
+
+    def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Lists are split; HTML is taken off."""
+        own = super().product(record)
+        pictures = split_at(text_of(own.get("image")) or "", ",")
+        categories = text_of(own.get("category_path")) or ""
+        paths = [path for part in split_at(categories.replace("\\,", "\0"), ",") for path in paths_in(part)]
+        paths = [[step.replace("\0", ",") for step in path] for path in paths]
+        cells = ((text_of(record.get(name)), text_of(record.get(value))) for name, value in self.attributes)
+        return own | {
+            "image": pictures[0] if pictures else None,
+            "additional_image_link": pictures[1:] or None,
+            "category_path": deepest(paths),
+            "categories": categories or None,
+            "attributes": [
+                pair for name, value in cells if name and value for pair in pairs(name.strip(), split_at(value, ","))
+            ],
+            "description": plain_text(own.get("description")),
+            **({self.id: record.get(self.id)} if self.id else {}),
+        }
+
+
+def _inherited(record: dict[str, Any], parent: Mapping[str, Any]) -> dict[str, Any]:
+    """A variation with what it lacks from its parent; of attributes those that it does not have itself."""
+    own = {name for pair in record["attributes"] if (name := pair["property"])}
+    return {name: parent.get(name) if is_empty(value) else value for name, value in record.items()} | {
+        "item_group_id": parent["product_id"],
+        "attributes": [*record["attributes"], *(pair for pair in parent["attributes"] if pair["property"] not in own)],
+    }

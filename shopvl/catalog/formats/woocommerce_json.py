@@ -1,0 +1,58 @@
+"""Products as WooCommerce's REST interface gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from shopvl.catalog.formats.base import TableLayout
+from shopvl.catalog.formats.cell_parts import pairs, pictures_of, plain_text, value_of, values_of
+
+
+class WooCommerceJson(TableLayout):
+    """An object per product, with categories, pictures and attributes inside."""
+
+    name = "woocommerce-json"
+    label = "WooCommerce products (JSON)"
+    columns: ClassVar = {
+        "product_id": ("sku", "id"),
+        "title": ("name",),
+        "image": ("images",),
+        "category_path": ("categories",),
+        "brand": ("brands",),
+        "description": ("description", "short_description"),
+        "attributes": ("attributes",),
+    }
+
+    @classmethod
+    def fits(cls, names: Sequence[str]) -> bool:
+        """Lists of categories, pictures and attributes under WooCommerce's names."""
+        return {"id", "sku", "name", "images", "categories", "attributes"} <= set(names)
+
+    def names(self) -> list[str]:
+        """Further pictures are a column of their own."""
+        return [*super().names(), "additional_image_link"]
+
+    def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Texts out of the objects that hold them."""
+        own = super().product(record)
+        pictures = pictures_of(own.get("image"))
+        own["image"], own["additional_image_link"] = (pictures[0] if pictures else None), pictures[1:] or None
+        own["brand"] = value_of(own.get("brand"))
+        own["description"] = plain_text(own.get("description"))
+        categories = values_of(own.get("category_path"))
+        if len(categories) > 1:
+            said = (
+                f"a product in {', '.join(categories)} is taken to be in {categories[-1]}: their order says no levels"
+            )
+            self.notes.add("several categories", said)
+        own["category_path"] = categories[-1:]
+        found = own.get("attributes")
+        attributes = found if isinstance(found, list) else []
+        own["attributes"] = [
+            pair
+            for entry in attributes
+            if isinstance(entry, Mapping) and (name := value_of(entry.get("name")))
+            for pair in pairs(name, values_of(entry.get("options") or entry.get("option")))
+        ]
+        return own

@@ -1,0 +1,376 @@
+"""Exports of platforms, as their manuals lay them out: products, categories, attributes and pictures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from shopvl.catalog.opening import LAYOUTS, LaidOut, open_source
+from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.catalog.reading import Reading
+from shopvl.errors import CatalogError
+
+GOOGLE = (
+    "id\ttitle\tlink\timage_link\tadditional_image_link\tavailability\tprice\tbrand\tgtin\tgoogle_product_category\t"
+    "product_type\tcolor\tmaterial\tgender\titem_group_id\tproduct_detail\n"
+    "a\tRed bag\thttps://x.example/1\ta.jpg\thttps://x.example/1.jpg,https://x.example/2.jpg\tin_stock\t12.99 USD\t"
+    "Acme\t0012345678905\t3032\tBags > Totes\tRed/Multi\tcotton\tfemale\tG1\tGeneral:Material:Leather,"
+    'General:Closure:Zip,Display:Diagonal Size:"2.5"""\n'
+    'b\tWhite tee\thttps://x.example/2\tb.jpg\t\tin_stock\t9 USD\tAcme\t\t212\t"Apparel > Tops, Sale > Tops"\tWhite\t\t'
+    "female\tG2\tFit:Slim\n"
+    "c\tDoll\thttps://x.example/3\tc.jpg\t\tin_stock\t9 USD\tAcme\t\tToys > Dolls, Playsets & Figures\t\t\t\t\t\t\n"
+)
+GOOGLE_XML = """<?xml version="1.0" encoding="{encoding}"?>
+<rss xmlns:g="http://base.google.com/ns/1.0" version="2.0"><channel><title>Shop</title><link>https://x.example</link>
+<item><g:id>a</g:id><g:title>Größe &amp; Tasche</g:title><g:link>https://x.example/1</g:link>
+<g:image_link>a.jpg</g:image_link><g:additional_image_link>https://x.example/1.jpg</g:additional_image_link>
+<g:additional_image_link>https://x.example/2.jpg</g:additional_image_link><g:price>12.99 USD</g:price>
+<g:product_type>Bags &gt; Totes</g:product_type><g:color>Red/Multi</g:color><g:availability>in_stock</g:availability>
+<g:product_detail><g:section_name>General</g:section_name><g:attribute_name>Material</g:attribute_name>
+<g:attribute_value>Leather</g:attribute_value></g:product_detail><g:item_group_id>G1</g:item_group_id></item>
+</channel></rss>
+"""
+ATOM = """<feed xmlns="http://www.w3.org/2005/Atom" xmlns:g="http://base.google.com/ns/1.0"><title>Shop</title>
+<entry><title>Red bag</title><link href="https://x.example/1"/><g:id>a</g:id><g:image_link>a.jpg</g:image_link>
+<g:mpn>x</g:mpn></entry></feed>
+"""
+SHOPIFY = """Handle,Title,Body (HTML),Vendor,Product Category,Type,Option1 Name,Option1 Value,Option2 Name,\
+Option2 Value,Variant SKU,Variant Price,Image Src,Image Position,Google Shopping / Gender,\
+Fabric (product.metafields.shopify.fabric)
+tee,White tee,"<p>A <b>nice</b> tee &amp; more</p>",Acme,Apparel > Tops,Tee,Color,White,Size,S,W-S,19.99,\
+b.jpg,2,Female,Cotton; Linen
+tee,,,,,,,White,,M,W-M,19.99,a.jpg,1,,
+tee,,,,,,,Blue,,S,B-S,19.99,,,,
+tee,,,,,,,,,,,,c.jpg,3,,
+shoe,Casual shoe,,Gas,,Shoes,Title,Default Title,,,G-1,59.00,d.jpg,1,Male,
+"""
+SHOPIFY_2024 = """Title,URL handle,Description,Vendor,Product category,Type,Published on online store,SKU,Option1 name,\
+Option1 value,Price,Product image URL,Image position
+White tee,tee,A tee,Acme,Apparel > Tops,Tee,TRUE,W-S,Color,White,19.99,a.jpg,1
+,tee,,,,,,B-S,,Blue,19.99,b.jpg,2
+"""
+WOO = """ID,Type,SKU,Name,Published,Description,Sale price,Regular price,Categories,Images,Parent,Attribute 1 name,\
+Attribute 1 value(s),Attribute 1 visible,Attribute 1 global,Attribute 2 name,Attribute 2 value(s)
+60,variation,tee-red,V-neck tee - Red,1,,,20,,red.jpg,tee,Color,Red,,1,,
+44,variable,tee,V-neck tee,1,<p>A tee.</p>,,,"Clothing > Tshirts, Clothing, Clothing > Tops\\, Tees > V","a.jpg, \
+b.jpg",,Color,"Blue, Red",1,1,Fabric,Cotton
+61,variation,tee-blue,V-neck tee - Blue,1,,,20,,,id:44,Color,Blue,,1,,
+45,simple,,Hoodie,1,A hoodie.,,45,Clothing > Hoodies,c.jpg,,Color,Blue,1,1,,
+"""
+MAGENTO = """sku,store_view_code,attribute_set_code,product_type,categories,name,description,price,base_image,\
+additional_images,additional_attributes
+HB,,Bag,simple,"Default Category/Gear,Default Category/Gear/Bags",Duffle bag,<p>bag</p>,34,/a.jpg,"/a.jpg,/b.jpg",\
+"activity=Gym|Hiking,material=Canvas, waxed,color=Black,has_options=0"
+HB,de,Bag,simple,,Sporttasche,,,,,
+HT,,Top,configurable,Default Category/Women/Tees,Tee,,24,/c.jpg,,"color=Blue,size=S"
+"""
+AKENEO = """sku;family;categories;enabled;parent;name-de_DE;name-en_US;description-en_US-ecommerce;color;price-EUR;image
+SKU;Family;Categories;Enabled;Parent;Name (German);Name;Description;Color;Price;Image
+1;t_shirts;summer_tees,sale;1;model_1;Rotes Hemd;Red tee;<p>A tee</p>;red,white;9.90;a/b/1.jpg
+2;t_shirts;;1;;Blaues Hemd;;;blue;9.90;2.jpg
+"""
+SCHEMA_ORG: dict[str, Any] = {
+    "@context": "https://schema.org/",
+    "@graph": [
+        {"@type": "WebPage", "name": "Shop"},
+        {
+            "@type": "Product",
+            "sku": "a",
+            "name": "Red bag",
+            "image": ["a.jpg", {"@type": "ImageObject", "contentUrl": "b.jpg"}],
+            "color": ["Red", "White"],
+            "brand": {"@type": "Brand", "name": "Acme"},
+            "offers": [{"@type": "Offer", "price": 9.5, "priceCurrency": "USD"}],
+            "category": {"@type": "CategoryCode", "name": "Bags > Totes"},
+            "material": None,
+            "audience": {"@type": "PeopleAudience", "suggestedGender": "female"},
+            "size": {"@type": "SizeSpecification", "name": "M"},
+            "additionalProperty": [{"@type": "PropertyValue", "name": "Closure", "value": "Zip"}],
+        },
+        {"@type": "schema:Product", "sku": "b", "name": {"@value": "Tee", "@language": "en"}, "image": {"id": 7}},
+    ],
+}
+SHOPIFY_JSON = [
+    {
+        "id": 632910392,
+        "title": "White tee",
+        "body_html": "<p>tee</p>",
+        "vendor": "Acme",
+        "product_type": "Tees",
+        "variants": [{"id": 1, "price": "19.99", "sku": "W-S"}],
+        "options": [{"name": "Color", "values": ["White", "Blue"]}],
+        "images": [{"src": "a.jpg"}, {"src": "b.jpg"}],
+        "image": None,
+    }
+]
+SHOPIFY_GRAPHQL = {
+    "data": {
+        "products": {
+            "edges": [
+                {
+                    "cursor": "x",
+                    "node": {
+                        "id": "gid://shopify/Product/7",
+                        "title": "White tee",
+                        "vendor": "Acme",
+                        "productType": "Tees",
+                        "options": [{"name": "Color", "values": ["White"]}],
+                        "featuredImage": {"url": "a.jpg"},
+                        "images": {"edges": [{"node": {"url": "a.jpg"}}, {"node": {"url": "b.jpg"}}]},
+                    },
+                }
+            ]
+        }
+    }
+}
+WOO_JSON = [
+    {
+        "id": 794,
+        "sku": "",
+        "name": "White tee",
+        "price": "21.99",
+        "categories": [{"id": 14, "name": "T-shirts"}],
+        "images": [{"id": 792, "src": "a.jpg"}],
+        "attributes": [{"id": 6, "name": "Color", "options": ["White", "Grey"]}],
+    }
+]
+ABO = {
+    "item_id": "B07X",
+    "item_name": [{"language_tag": "de_DE", "value": "Hemd"}, {"language_tag": "en_IN", "value": "White tee"}],
+    "brand": [{"language_tag": "en_IN", "value": "Acme"}],
+    "color": [{"language_tag": "en_IN", "value": "White"}],
+    "product_type": [{"value": "SHIRT"}],
+    "image": "a.jpg",
+}
+FILES: dict[str, tuple[str, str, str]] = {  # name -> file, content, layout
+    "google table": ("feed.txt", GOOGLE, "google"),
+    "google rss": ("feed.xml", GOOGLE_XML.format(encoding="utf-8"), "google"),
+    "google atom": ("feed.xml", ATOM, "google"),
+    "shopify": ("products_export_1.csv", SHOPIFY, "shopify"),
+    "shopify of 2024": ("products.csv", SHOPIFY_2024, "shopify"),
+    "woocommerce": ("wc-product-export.csv", WOO, "woocommerce"),
+    "magento": ("catalog_product.csv", MAGENTO, "magento"),
+    "akeneo": ("products.csv", AKENEO, "akeneo"),
+    "schema.org": ("page.json", json.dumps(SCHEMA_ORG), "schema.org"),
+    "schema.org lines": ("a.jsonl", "\n".join(map(json.dumps, SCHEMA_ORG["@graph"])), "schema.org"),
+    "shopify rest": ("products.json", json.dumps({"products": SHOPIFY_JSON}), "shopify-json"),
+    "shopify graphql": ("products.json", json.dumps(SHOPIFY_GRAPHQL, indent=2), "shopify-json"),
+    "woocommerce rest": ("products.json", json.dumps(WOO_JSON), "woocommerce-json"),
+    "amazon objects": ("listings_0.json", json.dumps(ABO) + "\n" + json.dumps({**ABO, "item_id": "B"}), "abo"),
+    "open_clip": ("train.csv", "filepath\ttitle\na.jpg\tRed bag\nb.jpg\tTee\n", "captions"),
+    "laion": ("part.csv", "URL,TEXT,WIDTH\nhttps://x.example/a.jpg,Red bag,100\n", "captions"),
+    "image folder": ("metadata.csv", "file_name,text,label\na.jpg,Red bag,Bags\n", "captions"),
+}
+
+
+def opened(tmp_path: Path, name: str, reading: Reading | None = None) -> Catalog:
+    file, content, _ = FILES[name]
+    (tmp_path / file).write_text(content, "utf-8")
+    return open_catalog(tmp_path / file, required=(), reading=reading)
+
+
+def products(catalog: Catalog) -> list[dict[str, Any]]:
+    rows = pl.concat(catalog.batches(2)).rows(named=True)
+    for row in rows:
+        row["image"] = row["image"]["path"] if row["image"] else None
+        row["attributes"] = [(pair["property"], pair["value"]) for pair in row["attributes"] or ()]
+    return rows
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_export_is_known_and_opens_as_it_is(name: str, tmp_path: Path) -> None:
+    """Nobody else's layout fits it, it has what tagging needs, and chunks of any size give the same."""
+    catalog = opened(tmp_path, name)
+    assert isinstance(catalog.source, LaidOut)
+    names = catalog.source.inner.names()
+    assert [kind.name for kind in LAYOUTS.values() if kind.fits(names)] == [FILES[name][2]]
+    assert not catalog.missing
+    rows = pl.concat(catalog.batches())
+    assert rows["product_id"].null_count() == 0
+    assert rows["title"].null_count() == rows["fault"].count()
+    assert pl.concat(catalog.batches(1)).equals(rows)
+    assert catalog.count() == rows.height == len(set(rows["product_id"]))
+    assert set(catalog.source.layout().uses()) <= set(names)
+
+
+def test_no_layout_is_without_a_file() -> None:
+    assert {layout for _, _, layout in FILES.values()} == set(LAYOUTS)
+
+
+def test_a_google_table(tmp_path: Path) -> None:
+    bag, tee, doll = products(opened(tmp_path, "google table"))
+    assert bag["attributes"] == [
+        ("material", "Leather"),
+        ("Closure", "Zip"),
+        ("Diagonal Size", '2.5"'),
+        ("brand", "Acme"),
+        ("colour", "Red"),
+        ("colour", "Multi"),
+        ("material", "cotton"),
+        ("gender", "female"),
+    ]
+    assert (bag["gtin"], bag["price"], bag["item_group_id"]) == ("0012345678905", "12.99 USD", "G1")
+    assert json.loads(bag["additional_image_link"]) == ["https://x.example/1.jpg", "https://x.example/2.jpg"]
+    assert bag["category_path"] == ["Bags", "Totes"]
+    assert tee["category_path"] == ["Apparel", "Tops"]  # the first of two paths
+    assert doll["category_path"] == ["Toys", "Dolls, Playsets & Figures"]  # one path; Google's, as the shop has none
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ISO-8859-1", "windows-1252", "utf-16"])
+def test_a_google_feed_in_xml(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "feed.xml").write_bytes(GOOGLE_XML.format(encoding=encoding).encode(encoding))
+    (bag,) = products(open_catalog(tmp_path / "feed.xml"))
+    assert (bag["title"], bag["image"], bag["category_path"]) == ("Größe & Tasche", "a.jpg", ["Bags", "Totes"])
+    assert bag["attributes"] == [("material", "Leather"), ("colour", "Red"), ("colour", "Multi")]
+    assert json.loads(bag["additional_image_link"]) == ["https://x.example/1.jpg", "https://x.example/2.jpg"]
+
+
+def test_an_atom_feed_has_its_links_in_attributes(tmp_path: Path) -> None:
+    (bag,) = products(opened(tmp_path, "google atom"))
+    assert (bag["product_id"], bag["link"]) == ("a", "https://x.example/1")
+
+
+def test_a_shopify_product_has_several_rows(tmp_path: Path) -> None:
+    tee, shoe = products(opened(tmp_path, "shopify"))
+    assert (tee["image"], tee["price"], tee["sku"]) == ("a.jpg", "19.99", "W-S")  # by the pictures' positions
+    assert json.loads(tee["additional_image_link"]) == ["b.jpg", "c.jpg"]
+    assert tee["category_path"] == ["Apparel", "Tops"]
+    assert tee["description"] == "A nice tee & more"
+    assert tee["attributes"] == [
+        ("colour", "White"),
+        ("colour", "Blue"),
+        ("size", "S"),
+        ("size", "M"),
+        ("fabric", "Cotton"),
+        ("fabric", "Linen"),
+        ("brand", "Acme"),
+        ("gender", "Female"),
+    ]
+    assert shoe["attributes"] == [("brand", "Gas"), ("gender", "Male")]  # "Default Title" is no property
+    assert shoe["category_path"] == ["Shoes"]  # the shop's type, where there is no category
+
+
+def test_shopify_rows_that_stand_apart_are_not_joined_in_silence(tmp_path: Path) -> None:
+    lines = SHOPIFY.splitlines(keepends=True)
+    (tmp_path / "sorted.csv").write_text("".join([lines[0], *lines[2:], lines[1], ",,,,,,,,,,X,1,,,,\n"]))
+    rows = products(open_catalog(tmp_path / "sorted.csv"))
+    assert [row["fault"] for row in rows] == [
+        "the rows of tee have no title: do they stand apart from its own?",
+        None,
+        None,
+        "the row has no Handle, so it belongs to no product",
+    ]
+
+
+def test_woocommerce_variations_inherit(tmp_path: Path) -> None:
+    rows = {row["product_id"]: row for row in products(opened(tmp_path, "woocommerce"))}
+    assert list(rows) == ["tee", "tee-red", "tee-blue", "45"]  # an id where there is no SKU; the parent first
+    for name, colour, image in (("tee-red", "Red", "red.jpg"), ("tee-blue", "Blue", "a.jpg")):
+        own = rows[name]
+        assert (own["item_group_id"], own["image"], own["description"]) == ("tee", image, "A tee.")
+        assert own["category_path"] == ["Clothing", "Tops, Tees", "V"]  # the deepest of its paths
+        assert own["attributes"] == [("colour", colour), ("fabric", "Cotton")]
+        assert own["price"] == "20"
+    assert rows["tee"]["attributes"] == [("colour", "Blue"), ("colour", "Red"), ("fabric", "Cotton")]
+    assert json.loads(rows["tee"]["additional_image_link"]) == ["b.jpg"]
+
+
+def test_a_woocommerce_variation_without_its_parent_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("".join(WOO.splitlines(keepends=True)[i] for i in (0, 1)))
+    catalog = open_catalog(tmp_path / "a.csv")
+    assert [row["product_id"] for row in products(catalog)] == ["tee-red"]
+    assert list(catalog.source.notes) == ["tee-red is a variation of tee, which is not in the table"]
+
+
+def test_a_magento_table(tmp_path: Path) -> None:
+    catalog = opened(tmp_path, "magento")
+    bag, tee = products(catalog)
+    assert (bag["category_path"], tee["category_path"]) == (["Gear", "Bags"], ["Women", "Tees"])
+    assert (bag["image"], json.loads(bag["additional_image_link"])) == ("a.jpg", ["b.jpg"])
+    assert bag["attributes"] == [
+        ("activity", "Gym"),
+        ("activity", "Hiking"),
+        ("material", "Canvas, waxed"),
+        ("colour", "Black"),
+    ]
+    assert tee["type"] == "configurable"
+    assert list(catalog.source.notes) == ["rows of other store views (de) were passed over, as of HB"]
+
+
+def test_an_akeneo_table(tmp_path: Path) -> None:
+    catalog = opened(tmp_path, "akeneo")
+    tee, second = products(catalog)
+    assert (tee["title"], tee["image"], tee["description"]) == ("Red tee", "a/b/1.jpg", "A tee")
+    assert (tee["category_path"], second["category_path"]) == (["summer tees"], ["t shirts"])  # else the family
+    assert tee["attributes"] == [("colour", "red"), ("colour", "white")]
+    assert tee["item_group_id"] == "model_1"
+    assert second["title"] == "Blaues Hemd"  # the only language that has one
+    assert [note.split(" ")[0] for note in catalog.source.notes] == ["of", "the"]  # locales, labels
+    german = opened(tmp_path, "akeneo", Reading(columns={"title": ("name-de_DE",)}))
+    assert [row["title"] for row in products(german)] == ["Rotes Hemd", "Blaues Hemd"]
+
+
+def test_an_akeneo_workbook_with_labels_for_names(tmp_path: Path) -> None:
+    columns = {"Identifier": ["1"], "Family": ["Tees"], "Categories": ["sale"], "Name (English United States)": ["Tee"]}
+    pl.DataFrame(columns | {"Color": ["red"], "Image": ["a.jpg"]}).write_excel(tmp_path / "a.xlsx")
+    (tee,) = products(open_catalog(tmp_path / "a.xlsx"))
+    assert (tee["title"], tee["image"], tee["attributes"]) == ("Tee", "a.jpg", [("colour", "red")])
+
+
+@pytest.mark.parametrize("name", ["schema.org", "schema.org lines"])
+def test_schema_org(name: str, tmp_path: Path) -> None:
+    catalog = opened(tmp_path, name)
+    bag, tee = products(catalog)
+    assert (bag["image"], json.loads(bag["additional_image_link"])) == ("a.jpg", ["b.jpg"])
+    assert (bag["category_path"], bag["price"]) == (["Bags", "Totes"], "9.5 USD")
+    assert bag["attributes"] == [
+        ("colour", "Red"),
+        ("colour", "White"),
+        ("size", "M"),
+        ("gender", "female"),
+        ("Closure", "Zip"),
+        ("brand", "Acme"),
+    ]
+    assert list(catalog.source.notes) == ["objects that are no products were passed over, such as a WebPage"]
+    assert tee["product_id"] == "b"
+    assert tee["fault"] == "a picture with the keys id; one with url or src was wanted"  # not: no picture
+
+
+def test_products_of_interfaces(tmp_path: Path) -> None:
+    (rest,) = products(opened(tmp_path, "shopify rest"))
+    (graphql,) = products(opened(tmp_path, "shopify graphql"))
+    (woo,) = products(opened(tmp_path, "woocommerce rest"))
+    assert (rest["product_id"], rest["image"], rest["price"]) == ("632910392", "a.jpg", "19.99")
+    assert rest["attributes"] == [("colour", "White"), ("colour", "Blue"), ("brand", "Acme")]
+    assert (graphql["product_id"], graphql["image"], graphql["category_path"]) == ("7", "a.jpg", ["Tees"])
+    assert json.loads(graphql["additional_image_link"]) == ["b.jpg"]
+    assert (woo["product_id"], woo["category_path"], woo["image"]) == ("794", ["T-shirts"], "a.jpg")
+    assert woo["attributes"] == [("colour", "White"), ("colour", "Grey")]
+    amazon, _ = products(opened(tmp_path, "amazon objects"))
+    assert (amazon["title"], amazon["category_path"]) == ("White tee", ["SHIRT"])
+    assert amazon["attributes"] == [("colour", "White"), ("brand", "Acme")]
+
+
+def test_a_mapping_overrides_what_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("SKU,Name,Short name,Photo,Farbe,name\n1,,tee,a.jpg,rot,x\n2,Long,tee,b.jpg,,y\n")
+    (tmp_path / "map.yaml").write_text(
+        "columns: {title: [Name, Short name], image: Photo}\nattributes: {colour: Farbe}\nformat: plain\n"
+    )
+    first, second = products(open_catalog(tmp_path / "a.csv", reading=Reading.load(tmp_path / "map.yaml")))
+    assert (first["product_id"], first["title"], first["attributes"]) == ("1", "tee", [("colour", "rot")])
+    assert (second["title"], second["image"], second["attributes"]) == ("Long", "b.jpg", [])
+    plain = open_source(tmp_path / "a.csv", Reading(format="plain"))
+    assert plain.names()[0] == "SKU"
+    for text, why in (
+        ("columns: {title: Nam}", "names a column 'Nam', which the table has not; did you mean 'Name'"),
+        ("colums: {title: Name}", "holds colums; wanted: format, sheet, encoding, columns, attributes, as in"),
+        ("- a", "holds list; wanted: format"),
+        ("format: shopfy", "there is no format 'shopfy' of columns; there are: plain, a"),
+        ("columns: [title]", "columns of the mapping .* names were wanted"),
+        ("a: [", "cannot be read: while parsing"),
+    ):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(CatalogError, match=why):
+            open_catalog(tmp_path / "a.csv", reading=Reading.load(tmp_path / "bad.yaml"))
