@@ -16,7 +16,7 @@ FURTHER = frozenset(
 )
 
 
-class GoogleFeed(TableLayout):
+class GoogleColumns(TableLayout):
     """Names and cells as in Google's product data specification (support.google.com/merchants/answer/7052112)."""
 
     name = "google"
