@@ -35,9 +35,17 @@ class GoogleColumns(TableLayout):
         folded = set(map(folded_name, names))
         return "image_link" in folded and bool(folded & FURTHER)
 
+    def names(self) -> list[str]:
+        """Google's own category stays beside the shop's."""
+        return list(dict.fromkeys([*super().names(), *self._google_category()]))
+
+    def _google_category(self) -> list[str]:
+        return [self.by_folded[name] for name in ("google_product_category",) if name in self.by_folded]
+
     def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Details are attributes; colours, materials, paths and pictures are lists."""
         own = super().product(record)
+        own |= {name: record.get(name) for name in self._google_category()}
         own["category_path"] = self._path(record)
         own["attributes"] = _details(own.get("attributes"))
         for folded in SEVERAL:
