@@ -229,6 +229,27 @@ def test_check_says_which_columns_are_not_learned_from(toy_table: Path, tmp_path
     assert "not learned from" not in said
 
 
+def test_check_says_what_a_table_was_taken_for_and_what_comes_next(tmp_path: Path) -> None:
+    table, target = tmp_path / "products.csv", tmp_path / "plain.csv"
+    table.write_text(
+        "Handle,Title,Vendor,Type,Option1 Name,Option1 Value,Image Src\ntee,Tee,Acme,Tops,Color,Red,a.jpg\n"
+    )
+    said = CliRunner().invoke(app, ["catalog", "check", str(table), "--no-images"]).output
+    for line in (
+        "read as Shopify products (CSV)",
+        "  Vendor is attribute brand",
+        f"next: shopvl tag {table} --out tags",
+    ):
+        assert line in said
+    assert f"{target}: 1 rows" in quick("catalog", "convert", table, "--out", target)
+    table.write_text("a,b\n1,2\n")
+    said = CliRunner().invoke(app, ["catalog", "check", str(table), "--no-images"]).output
+    assert "next: write mapping.yaml with `columns: {product_id: COLUMN, title: COLUMN, image: COLUMN}`" in said
+    (tmp_path / "m.yaml").write_text("columns: {product_id: a, title: b}")
+    done = CliRunner().invoke(app, ["catalog", "check", str(table), "--no-images", "--map", str(tmp_path / "m.yaml")])
+    assert f"next: shopvl tag {table} --out tags --use title" in done.output
+
+
 def test_check_finds_faults_and_says_so_with_its_exit_code(tmp_path: Path) -> None:
     table = tmp_path / "bad.csv"
     table.write_text("product_id,title,image\n1,,nowhere.jpg\n1,Shirt,nowhere.jpg\n")

@@ -119,13 +119,13 @@ class DelimitedText:
             if len(tail) > TAIL:
                 yield tail.popleft()
         totals = 0
-        while len(tail) > totals and _is_total(tail[-1 - totals].fields, len(self.layout.names)):
+        while len(tail) > totals and is_total(tail[-1 - totals].fields, len(self.layout.names)):
             totals += 1
         kept = len(tail) - totals
         if totals:
             last = tail[kept]
             said = excerpt(self.layout.delimiter.join(last.fields))
-            self._notes.add("totals", f"{_counted(totals, 'line')} of totals at the end passed over: {said}")
+            self._notes.add("totals", f"{counted(totals, 'line')} of totals at the end passed over: {said}")
         yield from islice(tail, kept)
 
     # --- what the first lines show
@@ -141,10 +141,10 @@ class DelimitedText:
         choices = [declared[1]] if declared else _delimiters(head, tabs)
         quote = _quote(head, choices)
         found = max((_Header.found(head, delimiter, quote) for delimiter in choices), key=lambda header: header.score)
-        names, repeated = _unique(found.names)
+        names, repeated = unique_names(found.names)
         if passed := [line for line in found.passed if line.strip(f" \r\n{found.delimiter}")]:
             self._notes.add(
-                "preamble", f"{_counted(len(passed), 'line')} before the header passed over: {excerpt(passed[0])}"
+                "preamble", f"{counted(len(passed), 'line')} before the header passed over: {excerpt(passed[0])}"
             )
         for first, _ in repeated:
             self._notes.add("repeated", f"several columns are called {first!r}; the first that is not empty counts")
@@ -214,8 +214,8 @@ class _Header:
             rows.append((cells, row.line, parsed.number))
         widths = Counter(len(cells) for cells, *_ in rows if not _is_comment(cells))
         width = max(widths, key=lambda size: (widths[size], size), default=1)
-        at = _header_place([cells for cells, *_ in rows[:HEADER_WITHIN]], width)
-        end = _labels_end([cells for cells, *_ in rows[:HEADER_WITHIN]], at)
+        at = header_place([cells for cells, *_ in rows[:HEADER_WITHIN]], width)
+        end = labels_end([cells for cells, *_ in rows[:HEADER_WITHIN]], at)
         names, _, lines = rows[at][0], rows[at][1], rows[end][2]
         own = range(rows[at][1] - 1, rows[at][2])
         passed = [line for number, line in enumerate(head[:lines]) if number not in own]
@@ -225,7 +225,7 @@ class _Header:
         return cls(delimiter, names, passed, lines, (_hits(names), round(fits, 1), len(names)))
 
 
-def _header_place(rows: Sequence[Sequence[str]], width: int) -> int:
+def header_place(rows: Sequence[Sequence[str]], width: int) -> int:
     """The row that holds the column names: one that is filled as the table is, or one of known names."""
     filled = [sum(map(bool, map(str.strip, cells))) for cells in rows]
     plain = (
@@ -236,7 +236,7 @@ def _header_place(rows: Sequence[Sequence[str]], width: int) -> int:
     first = next(plain, 0)
     best = max(range(len(rows)), key=lambda index: _hits(rows[index]))
     place = best if _hits(rows[first]) < 2 and _mostly_names(rows[best]) else first
-    run = range(place, _labels_end(rows, place) + 1)
+    run = range(place, labels_end(rows, place) + 1)
     return max(run, key=lambda index: sum(map(bool, map(_TECHNICAL.fullmatch, rows[index]))))
 
 
@@ -244,7 +244,7 @@ def _is_comment(cells: Sequence[str]) -> bool:
     return cells[0].lstrip().startswith("# ")
 
 
-def _labels_end(rows: Sequence[Sequence[str]], place: int) -> int:
+def labels_end(rows: Sequence[Sequence[str]], place: int) -> int:
     """The last of the rows from `place` on that hold known names of columns: some templates say them twice."""
     while place + 1 < len(rows) and _mostly_names(rows[place]) and _mostly_names(rows[place + 1]):
         place += 1
@@ -276,7 +276,7 @@ def _quote(head: Sequence[str], delimiters: Sequence[str]) -> str:
     return "'" if sum(bool(cell.search(line)) for line in head) > len(head) / 2 else '"'
 
 
-def _unique(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]]:
+def unique_names(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]]:
     """Names that differ, and those that stood there several times with what the others are called now."""
     names: list[str] = []
     others: dict[str, list[str]] = {}
@@ -289,7 +289,7 @@ def _unique(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[str, tup
     return tuple(names), tuple((name, tuple(same)) for name, same in others.items())
 
 
-def _is_total(fields: Sequence[str], width: int) -> bool:
+def is_total(fields: Sequence[str], width: int) -> bool:
     """Whether a row sums others up, or says where the file came from, rather than being one of them."""
     filled = [cell for cell in fields if cell.strip()]
     if not filled or (width > 1 and len(filled) == 1 and _FOOTER.fullmatch(filled[0].strip())):
@@ -299,5 +299,6 @@ def _is_total(fields: Sequence[str], width: int) -> bool:
     return bool(_TOTAL.fullmatch(filled[0].strip())) and all(_AMOUNT.fullmatch(cell.strip()) for cell in filled[1:])
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """`1 line`, `2 lines`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

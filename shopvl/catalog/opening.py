@@ -67,6 +67,15 @@ class LaidOut(Source):
         return record_chunks(layout.products(record for chunk in table for record in chunk.rows()), rows)
 
     @property
+    def title(self) -> str:
+        """What it was taken for, in words."""
+        return f"{self.kind.label} ({self.inner.title})"
+
+    def uses(self) -> dict[str, str]:
+        """Column of the file -> the column that it became."""
+        return self.inner.uses() | self.layout().uses()
+
+    @property
     def root(self) -> Path:
         """The folder that relative picture paths start from."""
         return self.inner.root
@@ -97,8 +106,14 @@ def laid_out(source: Source) -> Source:
         kind = LAYOUTS[reading.format]
     else:
         names = source.names()
-        kind = next((own for own in LAYOUTS.values() if own.fits(names)), PlainTable if reading.maps else None)
+        plain = PlainTable if reading.maps else None
+        kind = plain if _is_canonical(names) else next((own for own in LAYOUTS.values() if own.fits(names)), plain)
     return source if kind is None else LaidOut(source.path, reading, source.notes, inner=source, kind=kind)
+
+
+def _is_canonical(names: Collection[str]) -> bool:
+    """A table that was converted before keeps columns of the platform that it is from."""
+    return "product_id" in names and ("category_path" in names or "attributes" in names)
 
 
 class PlainTable(TableLayout):

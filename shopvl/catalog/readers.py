@@ -56,6 +56,15 @@ class Catalog:
         """Required columns that the table has not (empty unless opened without asking for them)."""
         return self.plan.missing
 
+    def uses(self) -> dict[str, str]:
+        """Column of the file -> what it holds: a canonical or further column, `attribute NAME`, or nothing known."""
+        canonical = {source: name for name, source in self.plan.sources.items()}
+        attributes = {source: f"attribute {name}" for source, name in self.plan.attributes.items()}
+        return {
+            column: canonical.get(own) or attributes.get(own) or ("" if own == column else own)
+            for column, own in self.source.uses().items()
+        }
+
     def has(self, column: str) -> bool:
         """Whether the table brings this canonical or further column, rather than it being all null."""
         if column == "attributes" and self.plan.attributes:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from shopvl.catalog.schema import REQUIRED
 from shopvl.cli.console import chatter, out, progress, say_unused
-from shopvl.cli.options import AsJson, CatalogPath, Encoding, MapFile, OutFolder, Sheet, Split, open_split, reading_of
+from shopvl.cli.options import AsJson, CatalogPath, MapFile, OutFolder, Sheet, Split, open_split, reading_of
+
+if TYPE_CHECKING:
+    from shopvl.catalog.readers import Catalog
 
 catalog_app = typer.Typer(no_args_is_help=True, help="Know and prepare a catalog.")
 
@@ -22,7 +27,6 @@ def catalog_check(
     as_json: AsJson = False,
     mapping: MapFile = None,
     sheet: Sheet = None,
-    encoding: Encoding = None,
 ) -> None:
     """All faults of a table at once, with counts and examples.
 
@@ -35,21 +39,66 @@ def catalog_check(
     from shopvl.catalog.check import check_catalog
     from shopvl.catalog.readers import open_catalog
 
-    opened = open_catalog(catalog, required=(), reading=reading_of(mapping, sheet, encoding))
+    opened = open_catalog(catalog, required=(), reading=reading_of(mapping, sheet))
     with progress("checking", None) as report:
         faults = check_catalog(opened, images=images, report=report)
-    say_unused(opened)
     if as_json:
         print(json.dumps([asdict(fault) for fault in faults], ensure_ascii=False, indent=1))
-    elif not faults:
+        raise typer.Exit(bool(faults))
+    _print_reading(opened)
+    if not faults:
         out.print("no faults found")
     else:
         table = Table("fault", "count", "what it means", "examples")
         for fault in faults:
             table.add_row(fault.kind, str(fault.count), fault.message, "\n".join(fault.examples))
         out.print(table)
-    if faults:
-        raise typer.Exit(1)
+    out.print(_next_step(catalog, opened), markup=False, highlight=False)
+    raise typer.Exit(bool(faults))
+
+
+def _print_reading(opened: Catalog) -> None:
+    """What the table was taken for, and which column is used for what."""
+    out.print(f"read as {opened.source.title}", markup=False, highlight=False)
+    for column, use in opened.uses().items():
+        if use and use != column:
+            out.print(f"  {column} is {use}", markup=False, highlight=False)
+    say_unused(opened)
+
+
+def _next_step(catalog: str, opened: Catalog) -> str:
+    """The command that comes next: a mapping where columns are missing, else tagging with the inputs there are."""
+    has = {name: opened.has(name) for name in REQUIRED}
+    if not has["product_id"] or not (has["title"] or has["image"]):
+        missing = ", ".join(f"{name}: COLUMN" for name in opened.missing)
+        return (
+            f"next: write mapping.yaml with `columns: {{{missing}}}` and run "
+            f"shopvl catalog check {shlex.quote(catalog)} --map mapping.yaml"
+        )
+    use = "" if has["title"] and has["image"] else " --use title" if has["title"] else " --use image"
+    return f"next: shopvl tag {shlex.quote(catalog)} --out tags{use}"
+
+
+@catalog_app.command("convert")
+def catalog_convert(
+    catalog: CatalogPath,
+    target: Annotated[Path, typer.Option("--out", help="A .parquet, .jsonl, .csv or .tsv file.", dir_okay=False)],
+    mapping: MapFile = None,
+    sheet: Sheet = None,
+) -> None:
+    """Any catalog as a table under the names that products have here.
+
+    Rows that cannot be read in full stay, with the reason in the column `fault`.
+
+    Example: shopvl catalog convert products.csv --out products.parquet
+    """
+    from shopvl.catalog.converting import convert
+
+    opened = open_split(catalog, required=(), reading=reading_of(mapping, sheet))
+    with progress("writing", None) as report:
+        rows = convert(opened, target, report)
+    _print_reading(opened)
+    out.print(f"{target}: {rows} rows", markup=False, highlight=False)
 
 
 @catalog_app.command("synth")

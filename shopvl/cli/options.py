@@ -25,7 +25,6 @@ MapFile = Annotated[
     Path | None, typer.Option("--map", help="mapping.yaml: which columns hold what, where that is not found right.")
 ]
 Sheet = Annotated[str | None, typer.Option(help="Of a workbook; the first one with a header if left out.")]
-Encoding = Annotated[str | None, typer.Option(help="Of a text table, such as cp1252; found if left out.")]
 ModelFolder = Annotated[
     Path, typer.Option("--model", help="A shopvl model folder; left out: the bundled model.", show_default=False)
 ]
@@ -61,13 +60,11 @@ def inputs_of(text: str) -> tuple[Modality, ...]:
     return tuple(inputs)
 
 
-def reading_of(mapping: Path | None, sheet: str | None, encoding: str | None) -> Reading:
+def reading_of(mapping: Path | None, sheet: str | None) -> Reading:
     """What these options say about how to read a table."""
     from shopvl.catalog.reading import Reading
 
-    if mapping is not None:
-        return Reading.load(mapping, sheet=sheet, encoding=encoding)
-    return Reading(sheet=sheet, encoding=encoding)
+    return Reading(sheet=sheet) if mapping is None else Reading.load(mapping, sheet=sheet)
 
 
 def open_split(

@@ -18,7 +18,6 @@ from shopvl.cli.options import (
     AsJson,
     CatalogPath,
     DeviceName,
-    Encoding,
     MapFile,
     ModelFolder,
     Ocr,
@@ -68,7 +67,6 @@ def tag(
     ocr: Ocr = False,
     mapping: MapFile = None,
     sheet: Sheet = None,
-    encoding: Encoding = None,
 ) -> None:
     """Category and attributes for every product of a catalog.
 
@@ -86,7 +84,7 @@ def tag(
     from shopvl.tagging.page import write_run_page
 
     inputs = inputs_of(use)
-    opened = open_split(catalog, split, ("product_id", *inputs), reading_of(mapping, sheet, encoding))
+    opened = open_split(catalog, split, ("product_id", *inputs), reading_of(mapping, sheet))
     design = opened_model(model, ocr, device)
     total = opened.count() if limit is None else min(limit, opened.count())
     with progress("tagging", total) as report:

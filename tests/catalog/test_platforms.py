@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from shopvl.catalog.converting import SUFFIXES, convert
 from shopvl.catalog.opening import LAYOUTS, LaidOut, open_source
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.reading import Reading
@@ -351,6 +352,25 @@ def test_products_of_interfaces(tmp_path: Path) -> None:
     amazon, _ = products(opened(tmp_path, "amazon objects"))
     assert (amazon["title"], amazon["category_path"]) == ("White tee", ["SHIRT"])
     assert amazon["attributes"] == [("colour", "White"), ("brand", "Acme")]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_converted_catalogs_hold_the_same(suffix: str, tmp_path: Path) -> None:
+    """Read again, they have the same products, and pictures that lie where they lay."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    for name in ("google table", "shopify", "woocommerce", "akeneo", "schema.org"):
+        catalog = opened(tmp_path, name)
+        target = tmp_path / "out" / f"{name}{suffix}"
+        before = products(catalog)
+        assert convert(catalog, target) == len(before)
+        after = products(open_catalog(target))
+        for old, new in zip(before, after, strict=True):
+            for column in ("product_id", "title", "category_path", "attributes", "fault", "description"):
+                assert old.get(column) == new.get(column), column
+            assert new["image"] == ("../a.jpg" if old["image"] == "a.jpg" else old["image"])
+    with pytest.raises(CatalogError, match=r"ends in \.doc; wanted: \.parquet, \.jsonl, \.csv, \.tsv"):
+        convert(catalog, tmp_path / "a.doc")
 
 
 def test_a_mapping_overrides_what_is_found(tmp_path: Path) -> None:

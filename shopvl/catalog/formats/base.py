@@ -14,6 +14,7 @@ import polars as pl
 
 from shopvl.catalog.cells import BadCell
 from shopvl.catalog.notes import ReadingNotes
+from shopvl.catalog.packed import is_packed
 from shopvl.catalog.reading import Reading
 from shopvl.catalog.records import Record
 from shopvl.catalog.schema import folded_name
@@ -106,6 +107,15 @@ class Source(ABC):
     def rows(self) -> int | None:
         """Number of rows, where it is known without reading them."""
         return None
+
+    @property
+    def title(self) -> str:
+        """What it was taken for, in words."""
+        return f"{self.label}, gzipped" if self.path.is_file() and is_packed(self.path) else self.label
+
+    def uses(self) -> dict[str, str]:
+        """Column of the file -> the column that it became, where a layout or people say so."""
+        return {name: name for name in self.names()}
 
     @property
     def root(self) -> Path:

@@ -36,6 +36,11 @@ class ShardsSource(Source):
         """The file's name without the split."""
         return re.sub(r"^[^-_.]*", "", path.stem) if cls.split_of(path) else path.stem
 
+    @property
+    def title(self) -> str:
+        """Of how many files."""
+        return f"{len(self.parts)} files of {self.parts[0].title}"
+
     def names(self) -> list[str]:
         """Those of the first file; all have to have them."""
         names = self.parts[0].names()

@@ -7,27 +7,43 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from shopvl.catalog.cells import text_of
+from shopvl.catalog.delimited import TAIL, header_place, is_total, labels_end, unique_names
 from shopvl.catalog.formats import workbook_process
 from shopvl.catalog.formats.base import Chunk, Head, Source, record_chunks
-from shopvl.catalog.known_properties import BY_COLUMN
 from shopvl.catalog.packed import bare_suffix, is_packed, open_binary
 from shopvl.catalog.records import Record, excerpt
-from shopvl.catalog.schema import COLUMN_NAMES, folded_name
 from shopvl.errors import CatalogError
 
-KNOWN_NAMES = frozenset((*(name for names in COLUMN_NAMES.values() for name in names), *BY_COLUMN, "handle", "price"))
 SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 HEADER_ROWS = 20  # so many lines may stand above the header
 INSTEAD = "save the sheet as CSV (UTF-8) and open that"
+
+
+@dataclass(frozen=True)
+class SheetHeader:
+    """The column names of a sheet, how many lines they end with, and what stands several times."""
+
+    names: tuple[str, ...]
+    lines: int
+    repeated: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def record(self, cells: Sequence[Any]) -> dict[str, Any]:
+        """Cells by column; of columns with one name the first that is not empty counts."""
+        record = dict(zip(self.names, cells, strict=False))
+        for first, others in self.repeated:
+            if record.get(first) in (None, ""):
+                record[first] = next((record[name] for name in others if record.get(name) not in (None, "")), None)
+        return record
 
 
 @dataclass(frozen=True)
@@ -49,38 +65,40 @@ class WorkbookSource(Source):
 
     def names(self) -> list[str]:
         """Column names as they stand in the sheet; an empty name is its position, a repeated one is numbered."""
-        return list(self._names)
-
-    @cached_property
-    def _names(self) -> tuple[str, ...]:
-        with self._rows() as rows:
-            return self._header(rows)[0]
+        return list(self._header.names)
 
     def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
         """At most `rows` rows at a time."""
         return record_chunks(self._records(), rows)
 
-    def _records(self) -> Iterator[Record]:
+    @cached_property
+    def _header(self) -> SheetHeader:
         with self._rows() as rows:
-            names, first = self._header(rows)
-            for cells in chain(first, rows):
-                if any(cell not in (None, "") for cell in cells):
-                    yield dict(zip(names, cells, strict=False)), None
-
-    def _header(self, rows: Iterator[list[Any]]) -> tuple[tuple[str, ...], list[list[Any]]]:
-        """Column names, and the rows that were read with them."""
-        first = list(islice(rows, HEADER_ROWS))
-        texts = [[(text_of(cell) or "").strip() for cell in row] for row in first]
-        known = [sum(folded_name(text) in KNOWN_NAMES for text in row) for row in texts]
-        index = max(range(len(first)), key=lambda row: (known[row], sum(map(bool, texts[row])) > 1), default=None)
-        if index is None:
+            first = [[(text_of(cell) or "").strip() for cell in row] for row in islice(rows, HEADER_ROWS)]
+        if not any(map(any, first)):
             raise CatalogError(f"the sheet of {self.path} is empty; a first line with column names was wanted")
-        if index:
-            above = " / ".join(text for row in texts[:index] for text in row if text)
-            self.notes.add(
-                "lines above the header", f"{index} lines above the header were passed over: {excerpt(above)}"
-            )
-        return numbered(texts[index]), first[index + 1 :]
+        width = max(sum(map(bool, row)) for row in first)
+        place = header_place(first, width)
+        end = labels_end(first, place)
+        passed = [text for number, row in enumerate(first[: end + 1]) if number != place for text in row if text]
+        if passed:
+            self.notes.add("preamble", f"lines beside the header passed over: {excerpt(' / '.join(passed))}")
+        names, repeated = unique_names(first[place])
+        for name, _ in repeated:
+            self.notes.add("repeated", f"several columns are called {name!r}; the first that is not empty counts")
+        return SheetHeader(names, end + 1, repeated)
+
+    def _records(self) -> Iterator[Record]:
+        header, tail = self._header, deque[list[Any]]()
+        with self._rows() as rows:
+            for cells in islice(rows, header.lines, None):
+                if any(cell not in (None, "") for cell in cells):
+                    tail.append(cells)
+                if len(tail) > TAIL:
+                    yield header.record(tail.popleft()), None
+        while tail and is_total([text_of(cell) or "" for cell in tail[-1]], len(header.names)):
+            self.notes.add("totals", f"a line of totals at the end passed over: {excerpt(str(tail.pop()))}")
+        yield from ((header.record(cells), None) for cells in tail)
 
     @contextmanager
     def _rows(self) -> Iterator[Iterator[list[Any]]]:
@@ -123,12 +141,3 @@ def _lines(path: Path, process: subprocess.Popen[str]) -> Iterator[Any]:
     if process.wait() or not begun:
         most = f"{workbook_process.MEMORY_BYTES >> 20} MB of memory and {workbook_process.SECONDS // 60} minutes"
         raise CatalogError(f"{path} cannot be read within {most}, or is damaged; {INSTEAD}")
-
-
-def numbered(header: Iterable[str]) -> tuple[str, ...]:
-    """Names of columns: an empty one is its position, a repeated one is numbered."""
-    names: list[str] = []
-    for number, text in enumerate(header, start=1):
-        name = text or f"column_{number}"
-        names.append(name if name not in names else f"{name}_{number}")
-    return tuple(names)
