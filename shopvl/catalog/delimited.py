@@ -176,8 +176,7 @@ class DelimitedText:
         rows = QuotedRows(iter(head[header.lines :]), header.delimiter, quote, width=len(names), notes=quiet)
         for row in rows:
             if row.fault is None:
-                if not any(quote in cell or "\n" in cell for cell in row.fields):
-                    shapes.learn(row.fields)
+                shapes.learn(row.fields, unless=quote)
                 for name, cell in zip(names, row.fields, strict=True):
                     if name in cells and cell.strip():
                         cells[name].add(_FLOAT.fullmatch(cell.strip()) is not None)

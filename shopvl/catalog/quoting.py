@@ -36,15 +36,18 @@ class Shapes:
     kinds: list[set[str]] = field(default_factory=list)
     rows: int = 0
 
-    def learn(self, fields: Sequence[str]) -> None:
-        """Look at one row."""
+    def learn(self, fields: Sequence[str], unless: str) -> None:
+        """Look at one row, but for cells that hold a quote or several lines: they may be no cells."""
         self.rows += 1
         self.kinds += [set() for _ in range(len(fields) - len(self.kinds))]
         for kinds, cell in zip(self.kinds, fields, strict=False):
-            kinds.add(_kind(cell))
+            if unless not in cell and "\n" not in cell:
+                kinds.add(_kind(cell))
 
     def fit(self, fields: Sequence[str], quote: str) -> bool:
         """Whether these could be the fields of a row."""
+        if not fields[0] and not (self.kinds and "empty" in self.kinds[0]):
+            return False
         return all(
             _accepts(kinds, _kind(cell.strip(quote)), few=number > 0 and self.rows < _FEW)
             for number, (kinds, cell) in enumerate(zip(self.kinds, fields, strict=False))
@@ -161,7 +164,7 @@ class QuotedRows:
         if escaped is not None:
             self._note_escape(text)
             return escaped, False
-        if strict is not None and self.width != 1 and not any(strict[1:]) and self.delimiter in strict[0]:
+        if strict and self.width != 1 and not any(strict[1:]) and self.delimiter in strict[0]:
             inner = self._fitting(self._strict(strict[0])[0])
             if inner is not None:
                 self.notes.add("whole-line", f"lines that were quoted as a whole are unpacked, e.g. {excerpt(text)}")
@@ -260,14 +263,20 @@ class QuotedRows:
         """Whether a line could be a row by itself, its quotes taken as characters."""
         if self.width is None or self.width < 2 or line.count(self.delimiter) != self.width - 1:
             return False
-        return self.shapes.fit(line.rstrip("\r\n").split(self.delimiter), self.quote)
+        fields = line.rstrip("\r\n").split(self.delimiter)
+        return not any(cell and not cell.strip(self.quote) for cell in fields) and self.shapes.fit(fields, self.quote)
 
     def _swallows(self, taken: Sequence[str]) -> bool:
         """Whether a record over these lines holds rows that an unrelated quote closes."""
         if any(map(self._is_row, taken[1:-1])):
             return True
         begins_as_row = self._is_row(taken[0]) or taken[0].count(self.delimiter) >= (self.width or 0)
-        return begins_as_row and self._is_row(taken[-1])
+        return (begins_as_row or any(map(self._ends_as_row, taken[:-1]))) and self._is_row(taken[-1])
+
+    def _ends_as_row(self, line: str) -> bool:
+        """Whether a line ends with an address or file, as all rows do."""
+        last = self.shapes.kinds[-1] if len(self.shapes.kinds) == self.width else None
+        return last == {"path"} and _kind(line.rstrip("\r\n").rpartition(self.delimiter)[2]) == "path"
 
     def _continued(self, line: str) -> list[str] | None:
         """The fields of a record that goes on behind a backslash at the end of its line."""
@@ -314,6 +323,8 @@ def _closing(text: str, start: int, delimiter: str, quote: str) -> int | None:
             doubled += 1
         rest = text[at + doubled :].lstrip(" ")
         if (doubled % 2 or at == start + 1) and (not rest or rest.startswith(delimiter)):
-            return at + doubled - 1
+            return (
+                None if delimiter + quote in text[start + 1 : at] else at + doubled - 1
+            )  # that is where a field begins
         at = text.find(quote, at + doubled)
     return None
