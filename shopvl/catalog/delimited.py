@@ -251,8 +251,9 @@ def labels_end(rows: Sequence[Sequence[str]], place: int) -> int:
 
 
 def _mostly_names(cells: Sequence[str]) -> bool:
-    """Whether two cells or more, and a good part of all, are names of columns that are known."""
-    return _hits(cells) >= max(2, 0.4 * sum(map(bool, map(str.strip, cells))))
+    """Whether two cells or more, and a good part of all, are names of columns that are known; names differ."""
+    filled = [folded_name(cell) for cell in cells if cell.strip()]
+    return _hits(cells) >= max(2, 0.4 * len(filled)) and len(filled) == len(set(filled))
 
 
 def _hits(cells: Sequence[str]) -> int:

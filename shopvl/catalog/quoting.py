@@ -268,7 +268,7 @@ class QuotedRows:
 
     def _swallows(self, taken: Sequence[str]) -> bool:
         """Whether a record over these lines holds rows that an unrelated quote closes."""
-        if any(map(self._is_row, taken[1:-1])):
+        if any(self.quote not in line and self._is_row(line) for line in taken[1:-1]):
             return True
         begins_as_row = self._is_row(taken[0]) or taken[0].count(self.delimiter) >= (self.width or 0)
         return (begins_as_row or any(map(self._ends_as_row, taken[:-1]))) and self._is_row(taken[-1])
