@@ -1,13 +1,10 @@
 """What one cell of a table means. Every format goes through these functions, so that all are read alike."""
 
-import base64
-import binascii
 import functools
 import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 Attribute = dict[str, str | None]
 
@@ -90,29 +87,6 @@ def queries_of(cell: object) -> list[str] | None:
     parts = cell if isinstance(cell, (list, tuple)) else (text_of(cell) or "").split(QUERY_SEPARATOR)
     queries = [query.strip() for part in parts if (query := text_of(part)) is not None]
     return [query for query in queries if query] or None
-
-
-def image_of(cell: object) -> dict[str, Any] | None:
-    """A picture: a path or URL, the encoded bytes, `{bytes, path}` (bytes as base64 in text formats), or a list."""
-    match cell:
-        case bytes():
-            return {"bytes": cell, "path": None} if cell else None
-        case list() | tuple():  # several pictures: the first is the main one
-            return image_of(cell[0]) if cell else None
-        case Mapping():
-            data, path = cell.get("bytes"), text_of(cell.get("path") or cell.get("url"))
-            if isinstance(data, str):
-                try:
-                    data = base64.b64decode(data, validate=True)
-                except (binascii.Error, ValueError) as error:
-                    raise BadCell(f"the picture's bytes are not base64 ({error})") from error
-            if data is not None and not isinstance(data, bytes):
-                raise BadCell(f"the picture's bytes are a {type(data).__name__}, base64 text was wanted")
-            path = path.strip() if path else None
-            return {"bytes": data or None, "path": path or None} if data or path else None
-        case _:
-            path = (text_of(cell) or "").strip()
-            return {"bytes": None, "path": path} if path else None
 
 
 def attributes_of(cell: object) -> list[Attribute] | None:

@@ -14,18 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from shopvl.catalog.downloading import fetch
+from shopvl.catalog.picture_files import found_file, no_file
 from shopvl.errors import ImageError
+from shopvl.vision.absent_picture import picture_fault
 
 MAX_SIDE_PX = 30_000
 MAX_DECODING_BYTES = 400_000_000  # of one picture, and of all that are decoded at the same time
 # What a pixel takes while it is decoded and made RGB, in Pillow's four bytes; some decoders hold several frames at once
-_BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 16, "GIF": 12}
+_BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "GIF": 12}
 _STRIP_PIXELS = 1_000_000
+_JPEG_END = b"\xff\xd9"
+_CUT_OFF_KEEPS = 0.75  # share of the rows that a JPEG must have that lacks its last bytes
+_FRAMES = 50  # of an animated picture that are looked at for one that shows something
+_SEE_THROUGH = ("RGBA", "LA", "PA", "La", "RGBa")
+_PROFILED = ("RGB", "RGBA", "CMYK", "L")
+_GROUND = 96  # grey level behind transparent pictures of white things, which white would hide
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of sizes that are refused here anyway
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # nothing that runs another program (EPS)
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")  # nothing that runs another program (EPS)
 # What Pillow's decoders raise on damaged files.
 _DAMAGE: tuple[type[Exception], ...] = (
     *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError),
@@ -43,17 +51,19 @@ def image_bytes(image: Mapping[str, Any] | None, root: Path) -> bytes:
         raise ImageError("the row has no picture: neither bytes nor a path")
     scheme, colon, _ = path.partition("://")
     if not colon:
-        return _file_bytes(root / path)
+        return _file_bytes(path, root)
     if scheme.lower() not in ("http", "https"):
         raise ImageError(f"{_short(path)}: {scheme}:// is not fetched; only http, https and plain file paths are")
     return fetch(path)
 
 
-def _file_bytes(path: Path) -> bytes:
+def _file_bytes(written: str, root: Path) -> bytes:
+    path = root / written
     try:
-        if not path.is_file():
-            raise ImageError(f"there is no file {_short(str(path))}")
-        data = path.read_bytes()
+        found = found_file(written, root)
+        if found is None:
+            raise ImageError(no_file(written, path))
+        data = found.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise ImageError(f"the file {_short(str(path))} cannot be read: {error}") from error
     if not data:
@@ -62,10 +72,11 @@ def _file_bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes, *, at_least_px: int | None = None) -> Image.Image:
-    """An RGB picture, upright, without transparency (white shows through); the first frame of an animated one.
+    """An RGB picture (sRGB), upright, without transparency; of an animated one the first frame that shows something.
 
     `at_least_px` lets it be decoded at a fraction of its size (a JPEG several times faster) as long as both sides keep
     at least so many pixels. Raises ImageError, before anything is allocated, for one that would take too much memory.
+    A JPEG that lacks its last rows is read; `info["note"]` says so then.
     """
     if not data:
         raise ImageError("the picture is empty (0 bytes)")
@@ -85,11 +96,46 @@ def decode(data: bytes, *, at_least_px: int | None = None) -> Image.Image:
         try:
             picture.load()
         except _DAMAGE as error:
+            if picture.format == "JPEG" and not data.endswith(_JPEG_END) and "truncated" in str(error):
+                return _cut_off(data, at_least_px)
             raise ImageError(f"the {picture.format or 'picture'} file is damaged or cut off: {error}") from error
         try:
-            return _rgb(_upright(picture), at_least_px)
+            return _shown(picture, at_least_px)
         except _DAMAGE as error:
             raise ImageError(f"the picture's colours ({picture.mode}) cannot be converted: {error}") from error
+
+
+def _cut_off(data: bytes, at_least_px: int | None) -> Image.Image:
+    """A JPEG whose last bytes are missing, given an end: what is missing is grey. Raises ImageError if it is much."""
+    picture = Image.open(io.BytesIO(data + _JPEG_END), formats=("JPEG",))
+    if at_least_px is not None:
+        picture.draft(None, (at_least_px, at_least_px))
+    try:
+        picture.load()
+        grey_YX = np.asarray(picture.convert("L"), np.int16)
+    except _DAMAGE as error:
+        raise ImageError(f"the JPEG file is damaged or cut off: {error}") from error
+    shows = np.flatnonzero(np.ptp(grey_YX, axis=1) > 2)
+    there = (shows[-1] + 1) / len(grey_YX) if len(shows) else 0.0
+    if there < _CUT_OFF_KEEPS:
+        raise ImageError(f"the JPEG file is cut off: only {there:.0%} of its rows are there")
+    rgb = _rgb(_upright(picture), at_least_px)
+    rgb.info["note"] = f"the JPEG file is cut off; {there:.0%} of its rows are there"
+    return rgb
+
+
+def _shown(picture: Image.Image, at_least_px: int | None) -> Image.Image:
+    """The picture in RGB; a later frame of an animated one where the first shows nothing."""
+    first = _rgb(_upright(picture), at_least_px)
+    if not getattr(picture, "is_animated", False) or not picture_fault(first):
+        return first
+    count = min(int(getattr(picture, "n_frames", 1)), _FRAMES)
+    for number in range(1, count):
+        picture.seek(number)
+        frame = _rgb(picture, at_least_px)
+        if not picture_fault(frame):
+            return frame
+    return first
 
 
 def _bytes_to_decode(picture: Image.Image, full_px: tuple[int, int]) -> int:
@@ -174,6 +220,10 @@ def shrunk(picture: Image.Image, *, size_px: int, quality: int = 84) -> Thumbnai
 @functools.lru_cache(maxsize=1)
 def _formats() -> tuple[str, ...]:
     Image.init()
+    with contextlib.suppress(ImportError):  # an extra
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
@@ -189,12 +239,15 @@ def _rgb(picture: Image.Image, at_least_px: int | None) -> Image.Image:
     brightest = _brightest(picture)
     if factor > 1 and picture.mode in ("L", "LA", "RGB", "RGBA", "CMYK", "I", "F"):
         picture, factor = picture.reduce(factor), 1
-    if picture.mode == "RGB" and not picture.has_transparency_data:
+    transform = _to_srgb(picture.info.get("icc_profile"), picture.mode)
+    if picture.mode == "RGB" and not picture.has_transparency_data and transform is None:
         rgb = picture.copy()  # of the file's own object, which lets the file go
     else:
-        rgb = Image.new("RGB", picture.size)
+        rgb, ground = Image.new("RGB", picture.size), _ground(picture)
         for top, strip in _strips(picture):
-            rgb.paste(_strip_rgb(strip, brightest), (0, top))
+            if transform is not None:
+                strip = ImageCms.applyTransform(strip, transform) or strip
+            rgb.paste(_strip_rgb(strip, brightest, ground), (0, top))
     return rgb.reduce(factor) if factor > 1 else rgb
 
 
@@ -218,13 +271,44 @@ def _numbers(grey: Image.Image) -> np.ndarray:
     return np.nan_to_num(np.asarray(grey, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _strip_rgb(strip: Image.Image, brightest: float) -> Image.Image:
+def _ground(picture: Image.Image) -> int:
+    """The grey level behind a transparent picture: white, but for one that is white itself."""
+    if picture.mode not in _SEE_THROUGH and not picture.has_transparency_data:
+        return 255
+    counts = np.zeros(256, np.int64)
+    for _, strip in _strips(picture):
+        grey_YX2 = np.asarray(strip.convert("RGBA").convert("LA"))
+        counts += np.bincount(grey_YX2[..., 0][grey_YX2[..., 1] > 127], minlength=256)
+    dark = counts[: 255 - 25].sum()
+    return _GROUND if counts.sum() and dark < 0.02 * counts.sum() < 0.02 * picture.width * picture.height else 255
+
+
+@functools.lru_cache(maxsize=64)
+def _to_srgb(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """What makes sRGB of the colours of a profile; None for sRGB itself, and for a profile that makes no sense."""
+    if not profile or mode not in _PROFILED:
+        return None
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(own).lower():
+            return None
+        return ImageCms.buildTransform(own, _srgb(), mode, "RGB" if mode in ("CMYK", "L") else mode)
+    except (ImageCms.PyCMSError, *_DAMAGE):
+        return None
+
+
+@functools.lru_cache(maxsize=1)
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def _strip_rgb(strip: Image.Image, brightest: float, ground: int) -> Image.Image:
     if strip.mode.startswith(("I", "F")):
         return _eight_bit(strip, brightest).convert("RGB")
-    if strip.mode in ("RGBA", "LA", "PA", "La", "RGBa") or strip.has_transparency_data:
+    if strip.mode in _SEE_THROUGH or strip.has_transparency_data:
         pasted = strip.convert("RGBA")
-        white = Image.new("RGBA", pasted.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, pasted).convert("RGB")
+        behind = Image.new("RGBA", pasted.size, (ground, ground, ground, 255))
+        return Image.alpha_composite(behind, pasted).convert("RGB")
     return strip.convert("RGB")
 
 
@@ -243,8 +327,16 @@ def _looks_like(data: bytes) -> str:
         return "it is an HTML page"
     if b"<svg" in start:
         return "it is an SVG drawing"
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
-        return "it is HEIC; save it as JPEG"
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"heim", b"heis"):
+        return "it is HEIC; install the extra (pip install shopvl[heic]), or save it as JPEG"
+    if data.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")):
+        return "it is JPEG XL; save it as JPEG"
+    if data.startswith((b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")):
+        return "it is JPEG 2000; save it as JPEG"
+    if data.startswith(b"8BPS"):
+        return "it is a Photoshop file; save it as JPEG"
+    if data.startswith(b"PK\x03\x04"):
+        return "it is a zip archive"
     if data.startswith(b"%PDF"):
         return "it is a PDF"
     return f"{len(data)} bytes that start with {data[:8]!r}"

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from shopvl.catalog import cells
 from shopvl.catalog.formats.base import Chunk, Source
 from shopvl.catalog.notes import ReadingNotes
 from shopvl.catalog.opening import open_source
+from shopvl.catalog.picture_cells import NOT_PLAIN, PLAIN, picture_of
 from shopvl.catalog.reading import Reading
 from shopvl.catalog.schema import (
     FAULT,
@@ -92,7 +94,7 @@ class Catalog:
                 chunk = chunk.only(split == self.split)
                 in_split = in_split or chunk.height > 0
             if chunk.height:
-                frame = _canonical(chunk, self.plan, keep)
+                frame = _canonical(chunk, self.plan, keep, self.source.notes)
                 if "product_id" in frame.columns:
                     _note_rounded(frame["product_id"], self.source.notes)
                 yield frame
@@ -163,7 +165,9 @@ def _splits(chunk: Chunk, plan: ColumnPlan) -> pl.Series:
     return pl.Series("split", [name or split_of(key) for name, key in zip(named, keys, strict=True)], dtype=pl.String)
 
 
-def _canonical(chunk: Chunk, plan: ColumnPlan, columns: Collection[str]) -> pl.DataFrame:
+def _canonical(
+    chunk: Chunk, plan: ColumnPlan, columns: Collection[str], notes: ReadingNotes | None = None
+) -> pl.DataFrame:
     """A chunk as a frame with exactly these columns."""
     faults = chunk.faults()
     made: dict[str, pl.Series] = {}
@@ -172,6 +176,8 @@ def _canonical(chunk: Chunk, plan: ColumnPlan, columns: Collection[str]) -> pl.D
             continue
         if name == "split":
             made[name] = _column(chunk, plan, name, faults).str.to_lowercase().replace(SPLIT_SYNONYMS)
+        elif name == "image" and (source := plan.sources.get(name)) is not None:
+            made[name] = _pictures(chunk, source, faults, notes or ReadingNotes.silent())
         elif name in PRODUCT_SCHEMA:
             made[name] = _column(chunk, plan, name, faults)
         elif (series := chunk.series(name)) is not None:
@@ -220,7 +226,6 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "product_id": cells.text_of,
     "split": cells.text_of,
     "title": cells.text_of,
-    "image": cells.image_of,
     "category_path": cells.path_of,
     "attributes": cells.attributes_of,
     "queries": cells.queries_of,
@@ -244,21 +249,32 @@ def _blame(faults: list[str | None], index: int, reason: str) -> None:
     faults[index] = reason if before is None else f"{before}; {reason}"
 
 
+def _pictures(chunk: Chunk, source: str, faults: list[str | None], notes: ReadingNotes) -> pl.Series:
+    """The pictures of a column; cells that are more than a plain path or address are looked at one by one."""
+    series = chunk.series(source)
+    if series is not None and series.dtype == pl.Binary:
+        return _image_column(series, pl.Series("path", [None] * len(series), dtype=pl.String))
+    if series is not None and series.dtype == IMAGE and _are_plain(series.struct.field("path")):
+        return _image_column(series.struct.field("bytes"), series.struct.field("path"))
+    values = chunk.values(source)
+    if all(value is None or isinstance(value, str) for value in values):
+        paths = pl.Series("path", values, dtype=pl.String).str.strip_chars()
+        if _are_plain(paths):
+            return _image_column(pl.Series("bytes", [None] * len(paths), dtype=pl.Binary), paths)
+    return _nested_column("image", _parsed(chunk, source, partial(picture_of, tell=notes.add), faults))
+
+
+def _are_plain(paths: pl.Series) -> bool:
+    there = paths.filter(paths.is_not_null() & (paths != ""))
+    return bool((there.str.contains(PLAIN) & ~there.str.contains(NOT_PLAIN)).all())
+
+
 def _ready(series: pl.Series, dtype: pl.DataType) -> pl.Series | None:
     """A typed column that only needs a touch, or None where its cells must be looked at one by one."""
     name = series.name
     if dtype == pl.String:
         if series.dtype.is_integer() or series.dtype in (pl.String, pl.Categorical, pl.Enum):
             return _text_column(name, series.cast(pl.String).to_list())
-        return None
-    if dtype == IMAGE:
-        if series.dtype == pl.Binary:
-            return _image_column(series, pl.Series(name, [None] * len(series), dtype=pl.String))
-        if series.dtype == pl.String:
-            return _image_column(pl.Series(name, [None] * len(series), dtype=pl.Binary), series)
-        if series.dtype == IMAGE:
-            fields = series.struct
-            return _image_column(fields.field("bytes"), fields.field("path"))
         return None
     return series if series.dtype == dtype else None
 

@@ -73,9 +73,9 @@ def agrees(row: Row, ontology: Ontology) -> bool:
 class ValidRow:
     """A row whose inputs are all good: its decoded picture, if it was asked for, and which inputs it has.
 
-    Where words were read, `image` is without text laid over it, `original` is what it was before if that differs,
-    `printed` is what stands on the product, and `note` says why nothing could be read. `absent` says of an input that
-    is there why it does not count among `inputs`: a placeholder, a file name for a title.
+    Where words were read, `image` is without text laid over it, `original` is what it was before if that differs, and
+    `printed` is what stands on the product. `note` says why nothing could be read, or what the picture lacks. `absent`
+    says of an input that is there why it does not count among `inputs`: a placeholder, a file name for a title.
     """
 
     row: Row
@@ -132,7 +132,8 @@ def validate_row(
         return RejectedRow(
             product_id, "; ".join(missing) if absent else f"the product has no {' and no '.join(wanted)}"
         )
-    return ValidRow(row, inputs, data, picture, absent=absent)
+    note = str(picture.info.get("note", "")) if picture is not None else ""
+    return ValidRow(row, inputs, data, picture, note=note, absent=absent)
 
 
 def picture_reader() -> PictureReader:
@@ -148,6 +149,8 @@ def with_words(reader: PictureReader, items: Sequence[ValidRow]) -> list[ValidRo
         if item.data and item.image:
             reading = next(readings)
             original = None if reading.picture is item.image else item.image
-            item = replace(item, image=reading.picture, original=original, printed=reading.printed, note=reading.note)
+            item = replace(
+                item, image=reading.picture, original=original, printed=reading.printed, note=item.note or reading.note
+            )
         read_items.append(item)
     return read_items

@@ -149,7 +149,7 @@ def prepare(
                     prepared.absent[index] = "; ".join(good.absent.values())
     if loader.reader is not None:
         usable = dict(zip(usable, with_words(loader.reader, list(usable.values())), strict=True))
-        prepared.notes.update((index, good.note) for index, good in usable.items() if good.note)
+    prepared.notes.update((index, good.note) for index, good in usable.items() if good.note)
     by_inputs: dict[tuple[Modality, ...], list[tuple[int, ValidRow]]] = {}
     for index, good in usable.items():
         by_inputs.setdefault(good.inputs, []).append((index, good))

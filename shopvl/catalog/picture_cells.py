@@ -1,0 +1,235 @@
+"""What people write for a picture: paths, addresses, lists of them, bytes, HTML, formulas of spreadsheets."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import binascii
+import html
+import json
+import re
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from shopvl.catalog.cells import BadCell, text_of
+
+Told = Callable[[str, str], None]  # takes the kind of a guess, and a sentence with an example
+
+# Addresses and files that need no second look, and what among them does: for polars, which has no look-ahead
+PLAIN = (
+    r"^(?:(?i:https?://)[^\s,;|<>\"'\\{}]+"
+    r"|\w[^\s,;|<>\"'\\%={}:]*\.(?i:jpe?g|png|webp|gif|bmp|tiff?|avif|jfif|jpe|heic|heif))$"
+)
+NOT_PLAIN = r"^(?i:www\.|b['\"])"
+_NOTHING = frozenset(
+    {"nan", "null", "none", "nil", "n/a", "#n/a", "na", "-", "--", "undefined", "nat", "<na>", "#value!", "no image"}
+)
+_ENDING = r"\.(?:jpe?g|jfif|jpe|png|webp|gif|bmp|tiff?|avif|heic|heif|jxl|svg)"
+_FILE = re.compile(rf".*\S{_ENDING}(?:[?#]\S*)?", re.IGNORECASE)
+_PICTURE = re.compile(rf"(?:https?:)?//\S+|www\.\S+|{_FILE.pattern}", re.IGNORECASE)
+_ADDRESS_NEXT = r"(?=\s*['\"]?(?:https?:)?//|\s*['\"]?www\.)"
+_FORMULA = re.compile(r"=\s*@?[\w.]+\s*\(\s*\"((?:[^\"]|\"\")+)\"", re.IGNORECASE)
+_SOURCE = re.compile(
+    r"""<[^>]*?\b(?:src|href|data-src|srcset)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE
+)
+_MARKDOWN = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)[^)]*\)")
+_BBCODE = re.compile(r"\[(img|url)[^\]]*\](.+?)\[/\1\]", re.IGNORECASE | re.DOTALL)
+_BASE64 = re.compile(
+    r"(?:/9j/|iVBORw0KGgo|R0lGOD|UklGR|SUkq|TU0AK|Qk0|AAAA[A-Za-z0-9+/]{3}mdHlw)[A-Za-z0-9+/\s]{40,}=*\s*"
+)
+_DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w=.\-\"]+)*?)(;base64)?,", re.IGNORECASE)
+_SLASHLESS = re.compile(r"(https?):?/*(?=\w)", re.IGNORECASE)
+# of an object: first what holds the picture itself, then where it is, then other sizes of it
+_BYTES_KEYS = ("bytes", "data", "base64", "b64")
+_PLACE_KEYS = (
+    *(
+        "path",
+        "url",
+        "src",
+        "contentUrl",
+        "content_url",
+        "href",
+        "link",
+        "uri",
+        "file",
+        "filename",
+        "file_name",
+        "image",
+    ),
+    *(
+        "image_url",
+        "imageUrl",
+        "original",
+        "originalSrc",
+        "full",
+        "large",
+        "hiRes",
+        "medium",
+        "thumb",
+        "thumbnail",
+        "@id",
+    ),
+)
+
+
+def picture_of(cell: object, tell: Told = lambda kind, sentence: None) -> dict[str, Any] | None:
+    """The picture as `{bytes, path}`, None where the cell says that there is none; raises BadCell for what is neither.
+
+    Of several pictures the first is the main one.
+    """
+    match cell:
+        case bytes():
+            return {"bytes": cell, "path": None} if cell else None
+        case list() | tuple():
+            return _first(cell, tell)
+        case Mapping():
+            return _of_object(cell, tell)
+        case _:
+            return _of_text((text_of(cell) or "").strip(" \t\r\n\u00a0\u200b\ufeff"), tell)
+
+
+def _first(cells: Sequence[object], tell: Told) -> dict[str, Any] | None:
+    pictures = (picture for cell in cells if (picture := picture_of(cell, tell)) is not None)
+    return next(pictures, None)
+
+
+def _of_object(cell: Mapping[Any, Any], tell: Told) -> dict[str, Any] | None:
+    data = next((cell[key] for key in _BYTES_KEYS if cell.get(key)), None)
+    if isinstance(data, str):
+        data = _decoded(data, "the picture's bytes")
+    if data is not None and not isinstance(data, bytes):
+        raise BadCell(f"the picture's bytes are a {type(data).__name__}, base64 text was wanted")
+    known = [key for key in (*_PLACE_KEYS, *_BYTES_KEYS) if key in cell]
+    place = next((cell[key] for key in _PLACE_KEYS if cell.get(key)), None)
+    if data:
+        path = place if isinstance(place, str) else None
+        return {"bytes": data, "path": path and (path.strip() or None)}
+    if place is not None:
+        return picture_of(place, tell)
+    if not known and any(value not in (None, "", [], {}) for value in cell.values()):
+        keys = ", ".join(map(str, list(cell)[:6]))
+        raise BadCell(f"a picture as an object with {keys}; bytes, path, url, src or contentUrl was wanted")
+    return None
+
+
+def _of_text(text: str, tell: Told) -> dict[str, Any] | None:
+    if not text:
+        return None
+    if text.casefold() in _NOTHING:
+        tell("no-picture", f"{text!r} for a picture is read as none")
+        return None
+    if text[0] in "[{" and text[-1] in "]}" and not _BBCODE.fullmatch(text):
+        return picture_of(_literal(text), tell)
+    if text[:2] in ("b'", 'b"'):
+        return picture_of(_literal(text), tell)
+    if match := _DATA.match(text):
+        return {"bytes": _of_data_address(match, text), "path": None}
+    if _BASE64.fullmatch(text):
+        return {"bytes": _decoded(text, "the picture"), "path": None}
+    if text[0] in "\"'`“‘" and len(text) > 1 and text[-1] in "\"'`”’":
+        return _of_text(text[1:-1].strip(), tell)
+    if (inner := _unwrapped(text)) is not None:
+        tell(
+            "wrapped-picture",
+            f"a picture is taken out of what stands around it, e.g. {_short(inner)} of {_short(text)}",
+        )
+        return _of_text(inner, tell)
+    several = _several(text)
+    if len(several) > 1:
+        tell("several-pictures", f"of several pictures in a cell the first is used, e.g. {_short(several[0])}")
+    return {"bytes": None, "path": _place(several[0], tell)}
+
+
+def _literal(text: str) -> object:
+    """A list, object or bytes as JSON or as Python writes them."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        found: object = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        if text[0] == "[" and not any(quote in text for quote in "\"'{"):  # [a.jpg, b.jpg]
+            return [part.strip() for part in text[1:-1].split(",")]
+        raise BadCell(f"begins like a list, object or bytes but is none: {_short(text)}") from None
+    return found
+
+
+def _of_data_address(match: re.Match[str], text: str) -> bytes:
+    kind, _, is_base64 = match.groups()
+    if kind and not kind.lower().startswith(("image/", "application/octet-stream")):
+        raise BadCell(f"a data: address that holds {kind}, where a picture was wanted")
+    body = text[match.end() :]
+    data = _decoded(urllib.parse.unquote(body), "a data: address") if is_base64 else urllib.parse.unquote_to_bytes(body)
+    if not data:
+        raise BadCell("a data: address that holds nothing")
+    return data
+
+
+def _decoded(text: str, what: str) -> bytes:
+    """The bytes of base64 text, of the alphabet for addresses too; raises BadCell."""
+    if match := _DATA.match(text):
+        return _of_data_address(match, text)
+    plain = re.sub(r"\s", "", text).replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadCell(f"{what} is not base64 ({error})") from error
+
+
+def _unwrapped(text: str) -> str | None:
+    """What stands in a formula, in HTML, in Markdown or between angle brackets; None where nothing is around it."""
+    if text[0] == "=":
+        if match := _FORMULA.match(text):
+            return match[1].replace('""', '"')
+        raise BadCell(f"a formula without an address in quotes: {_short(text)}; save the table with its values")
+    if text[0] == "<" or "<img" in text.lower():
+        if match := _SOURCE.search(text):
+            source = next(part for part in match.groups() if part is not None)
+            return html.unescape(source.split(",")[0].split(" ")[0] if "srcset" in match[0].lower() else source).strip()
+        if text[-1] == ">" and _PICTURE.fullmatch(text[1:-1]):
+            return text[1:-1]
+        raise BadCell(f"HTML without the address of a picture: {_short(text)}")
+    if match := _MARKDOWN.match(text):
+        return match[1]
+    if match := _BBCODE.fullmatch(text):
+        return match[2].strip()
+    return None
+
+
+def _several(text: str) -> list[str]:
+    """The pictures that a cell lists; a comma or blank inside an address or a name of a file parts nothing."""
+    text = text.strip("|;, ") or text
+    for between, kind in (
+        (r"[|\r\n\t]+", _PICTURE),
+        (rf"[,;\s]+{_ADDRESS_NEXT}", _PICTURE),
+        (r"\s*[;,]\s*", _FILE),
+        (r"\s+", _FILE),
+    ):
+        parts = [part for part in (part.strip(" \t,;\"'") for part in re.split(between, text)) if part]
+        if len(parts) > 1 and all(map(kind.fullmatch, parts)):
+            return parts
+    return [text]
+
+
+def _place(text: str, tell: Told) -> str:
+    """An address as it can be fetched; a path as it stands."""
+    meant = text
+    if "&amp;" in meant or "&#" in meant:
+        meant = html.unescape(meant)
+    if re.match(r"https?:", meant, re.IGNORECASE) or meant.startswith(("//", r"\/\/")):
+        meant = meant.replace(r"\/", "/").replace("\\", "/")
+    if meant.startswith("//") or re.match(r"www\.[\w-]+\.", meant, re.IGNORECASE):
+        meant = f"https://{meant.lstrip('/')}"
+    elif (match := _SLASHLESS.match(meant)) and ("/" in match[0] or ":" in match[0]):
+        meant = f"{match[1].lower()}://{meant[match.end() :]}"
+    elif meant.lower().startswith("file:///"):
+        meant = urllib.parse.unquote(meant[7:])
+    if meant != text:
+        tell("mended-address", f"the address {_short(text)} is read as {_short(meant)}")
+    return meant
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:79] + "…")
