@@ -24,9 +24,8 @@ def found_file(path: str, root: Path) -> Path | None:
         if place.is_file():
             return place
     for spelling in _spellings(path):
-        place = _any_case(root, spelling)
-        if place is not None:
-            return place
+        if (found := _any_case(root, spelling)) is not None:
+            return found
     return None
 
 

@@ -177,7 +177,7 @@ def _canonical(
         if name == "split":
             made[name] = _column(chunk, plan, name, faults).str.to_lowercase().replace(SPLIT_SYNONYMS)
         elif name == "image" and (source := plan.sources.get(name)) is not None:
-            made[name] = _pictures(chunk, source, faults, notes or ReadingNotes.silent())
+            made[name] = _pictures(chunk, source, faults, ReadingNotes.silent() if notes is None else notes)
         elif name in PRODUCT_SCHEMA:
             made[name] = _column(chunk, plan, name, faults)
         elif (series := chunk.series(name)) is not None:

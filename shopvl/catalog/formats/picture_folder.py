@@ -13,7 +13,11 @@ from typing import Any
 from shopvl.catalog.formats.base import Chunk, Source, file_digest, record_chunks
 from shopvl.catalog.schema import SPLITS
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+# Those that cannot be read are products all the same, each with the reason: a folder loses none in silence
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"),
+    *(".heic", ".heif", ".jxl", ".svg", ".jp2", ".psd"),
+)
 MAX_CAPTION_CHARS = 1 << 16
 
 
