@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import IO
+from typing import IO, Any
 
 from shopvl.catalog.charset import UTF_8, charset, checked_encoding
 from shopvl.catalog.known_properties import BY_COLUMN
@@ -74,20 +75,52 @@ class DelimitedText:
 
     def records(self) -> Iterator[Record]:
         """All records after the header; rows without any cell, and totals at the end, are passed over and noted."""
-        layout = self.layout
-        names, repeated, widened = layout.names, layout.repeated, layout.widened
         for row in self._without_totals(self._rows()):
             if row.fault is not None:
                 yield {}, row.fault
                 continue
-            record = dict(zip(names, row.fields, strict=True))
-            for first, others in repeated:
-                if not record[first].strip():
-                    record[first] = next((record[name] for name in others if record[name].strip()), "")
-            for name in widened:
-                if _FLOAT.fullmatch(record[name].strip()):
-                    record[name] = record[name].strip().partition(".")[0]
-            yield record, None
+            yield self._record(row.fields), None
+
+    def _record(self, fields: Sequence[str]) -> dict[str, str]:
+        record = dict(zip(self.layout.names, fields, strict=True))
+        for first, others in self.layout.repeated:
+            if not record[first].strip():
+                record[first] = next((record[name] for name in others if record[name].strip()), "")
+        for name in self.layout.widened:
+            if _FLOAT.fullmatch(record[name].strip()):
+                record[name] = record[name].strip().partition(".")[0]
+        return record
+
+    def lines_again(
+        self, filled: Callable[[Mapping[str, Any]], Mapping[str, Any]], added: Sequence[str]
+    ) -> Iterator[str]:
+        """The table once more, line ends and quotes as `csv` writes them: lines before the header as they stand, all
+        columns in their order, then those that are `added`; a record has the cells that `filled` gives for it."""
+        layout = self.layout
+        end = "\r" if layout.line_end == "\r" else "\n"
+        with self._text(layout.encoding, layout.line_end) as lines:
+            head = list(islice(lines, layout.lines_before))
+        if head and head[-1].endswith("\r\n"):
+            end = "\r\n"
+        written = _LineWriter(layout.delimiter, layout.quote, end)
+        at = next((place for place, line in enumerate(head) if added and self._is_header(line)), None)
+        for place, line in enumerate(head):
+            yield written(self._header_cells(line, added)) if place == at else line
+        for row in self._rows():
+            if row.fault is not None or len(row.fields) != len(layout.names):
+                yield written(row.fields)
+                continue
+            cells = filled(self._record(row.fields))
+            own = (cells.get(name, cell) for name, cell in zip(layout.names, row.fields, strict=True))
+            yield written([*own, *(cells.get(name, "") for name in added)])
+
+    def _header_cells(self, line: str, added: Sequence[str]) -> list[str]:
+        rows = QuotedRows(iter([line]), self.layout.delimiter, self.layout.quote, notes=ReadingNotes.silent())
+        return [*next(iter(rows)).fields, *added]
+
+    def _is_header(self, line: str) -> bool:
+        cells = self._header_cells(line, ()) if line.strip() else []
+        return unique_names(cells)[0] == self.layout.names
 
     def _rows(self) -> Iterator[TextRow]:
         layout = self.layout
@@ -189,6 +222,21 @@ class DelimitedText:
         words = (word for line in lines for word in re.findall(r"[^\W\d_]+", line) if not word.isascii())
         said = f", e.g. {example!r}" if (example := next(words, "")) else ""
         self._notes.add("encoding", f"read as {encoding}{said}; if that is wrong: shopvl --encoding ...")
+
+
+class _LineWriter:
+    """Writes one row of delimited text."""
+
+    def __init__(self, delimiter: str, quote: str, end: str) -> None:
+        self._text = io.StringIO(newline="")
+        sign = "," if delimiter == _NONE else delimiter
+        self._writer = csv.writer(self._text, delimiter=sign, quotechar=quote, lineterminator=end)
+
+    def __call__(self, cells: Sequence[Any]) -> str:
+        self._text.seek(0)
+        self._text.truncate()
+        self._writer.writerow(cells)
+        return self._text.getvalue()
 
 
 @dataclass(frozen=True)

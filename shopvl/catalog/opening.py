@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from shopvl.catalog import formats
+from shopvl.catalog.cells import attributes_of
 from shopvl.catalog.delimited import DELIMITERS
 from shopvl.catalog.formats.base import Chunk, Head, Source, TableLayout, record_chunks
 from shopvl.catalog.formats.delimited import CsvSource
@@ -16,6 +19,8 @@ from shopvl.catalog.formats.picture_folder import FolderSource
 from shopvl.catalog.formats.shards import ShardsSource
 from shopvl.catalog.packed import bare_suffix, open_binary
 from shopvl.catalog.reading import Reading
+from shopvl.catalog.schema import ATTRIBUTE_PREFIX, plan_columns
+from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.discovery import classes
 from shopvl.errors import CatalogError
 
@@ -54,7 +59,9 @@ class LaidOut(Source):
 
     def layout(self) -> TableLayout:
         """What the columns hold."""
-        return self.kind(self.inner.names(), self.reading, self.notes)
+        layout = self.kind(self.inner.names(), self.reading, self.notes)
+        layout.nested = self.inner.nested
+        return layout
 
     def names(self) -> list[str]:
         """Columns of the products."""
@@ -111,6 +118,15 @@ def laid_out(source: Source) -> Source:
     return source if kind is None else LaidOut(source.path, reading, source.notes, inner=source, kind=kind)
 
 
+def filling(source: Source) -> tuple[Source, TableLayout]:
+    """The file behind a table of products, and what knows where values go in it."""
+    if isinstance(source, LaidOut):
+        return source.inner, source.layout()
+    layout = PlainTable(source.names(), source.reading, source.notes)
+    layout.nested = source.nested
+    return source, layout
+
+
 def _is_canonical(names: Collection[str]) -> bool:
     """A table that was converted before keeps columns of the platform that it is from."""
     return "product_id" in names and ("category_path" in names or "attributes" in names)
@@ -121,6 +137,29 @@ class PlainTable(TableLayout):
 
     name = PLAIN
     label = "a table"
+
+    def __init__(self, names: Sequence[str], *said: Any) -> None:
+        super().__init__(names, *said)
+        plan = plan_columns(name for name in names if name not in self.uses())
+        own = {**plan.sources, **{f"{ATTRIBUTE_PREFIX}{prop}": column for column, prop in plan.attributes.items()}}
+        self.sources = {name: (column,) for name, column in own.items()} | self.sources
+
+    def put(self, record: Mapping[str, Any], cells: dict[str, Any], name: str, value: str) -> None:
+        """In the property's own column, the one that holds all attributes, or a new one."""
+        packed = next(iter(self.sources.get("attributes", ())), None)
+        column = self.column_for(name)
+        if name == CATEGORY or packed is None or column in self.table_names:
+            cells[column] = value
+            return
+        pairs = attributes_of(cells.get(packed, record.get(packed))) or []
+        pairs = [*pairs, {"property": name, "value": value}]
+        cells[packed] = pairs if self.nested else json.dumps(pairs, ensure_ascii=False)
+
+    def column_for(self, name: str) -> str:
+        """Categories have a canonical column."""
+        if name == CATEGORY:
+            return self.sources.get("category_path", ("category_path",))[0]
+        return super().column_for(name)
 
 
 def table_source(path: Path, reading: Reading | None = None) -> Source:

@@ -6,10 +6,13 @@ import gzip
 import io
 import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, cast
 
 from shopvl.errors import CatalogError
+from shopvl.files import atomic_write
 
 GZIP = b"\x1f\x8b"
 GZIP_SUFFIX = ".gz"
@@ -45,6 +48,19 @@ def open_seekable(path: Path) -> IO[bytes]:
             whole.write(data)
     whole.seek(0)
     return cast(IO[bytes], whole)
+
+
+@contextmanager
+def written_text(target: Path, encoding: str = "utf-8") -> Iterator[IO[str]]:
+    """A text file that appears when it is complete, gzipped where its name ends so; what the encoding cannot write
+    becomes a character reference (`&#9733;`)."""
+    with atomic_write(target) as draft, draft.open("wb") as file, ExitStack() as stack:
+        packed = target.suffix.lower() == GZIP_SUFFIX
+        binary = stack.enter_context(gzip.GzipFile(filename="", fileobj=file, mode="wb")) if packed else file
+        text = io.TextIOWrapper(cast(IO[bytes], binary), encoding, errors="xmlcharrefreplace", newline="")
+        yield text
+        text.flush()
+        text.detach()
 
 
 def bare_suffix(path: Path) -> str:

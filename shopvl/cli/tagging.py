@@ -40,6 +40,7 @@ from shopvl.paths import SHIPPED
 from shopvl.tagging import exporters
 
 if TYPE_CHECKING:
+    from shopvl.catalog.readers import Catalog
     from shopvl.tagging.run import Tagged
 
 FORMATS = module_names(exporters)  # not imported here: help answers at once
@@ -151,16 +152,34 @@ def export(
     catalog: Annotated[str | None, typer.Option(help="The catalog: titles and pictures for a feed.")] = None,
     decisions: Annotated[str, typer.Option(help="Answers to write: accept, or accept,review.")] = "accept",
     require: Annotated[list[str] | None, typer.Option(help="An attribute that must be filled, repeatable.")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="The catalog, to be written in its own format and columns with its gaps filled.")
+    ] = None,
+    mapping: MapFile = None,
+    sheet: Sheet = None,
 ) -> None:
     """Tags in a form that other systems take.
 
     Such as a Google product feed; says how full each column is.
 
+    With --like, the catalog itself comes out again, in its own format and with all its columns; what stands there
+    stays. Beside it, FILE.report.csv has each cell that was filled or says something else than the tags,
+    FILE.rates.csv how full each category is of what the channel asks for, and FILE.finish.csv the products that lack
+    least of it.
+
     Example: shopvl export tags --format google --catalog products.csv --out feed.tsv
+    Example: shopvl export tags --like products.csv --out filled.csv
     """
-    from shopvl.tagging.export import export_tags, form_of
+    from shopvl.tagging.export import decisions_named, export_tags, form_of
+    from shopvl.tagging.refill import is_feed
 
     opened = None if catalog is None else open_split(catalog)
+    if like is None and opened is not None and is_feed(opened, form):
+        like = catalog  # what a feed has besides is to stay
+    if like is not None:
+        refilled = open_split(like, None, ("product_id",), reading_of(mapping, sheet))
+        _export_like(tags, refilled, target, decisions_named(decisions))
+        return
     with progress("writing", None) as report:
         done = export_tags(
             tags,
@@ -177,6 +196,28 @@ def export(
         table.add_row(Text(name), str(filled), f"{filled / max(done.products, 1):.1%}", needed)
     out.print(table)
     out.print(f"{target}: {done.products} products; {done.complete} have every required attribute")
+
+
+def _export_like(tags: Path, catalog: Catalog, target: Path, taken: set[str]) -> None:
+    """The catalog again, its gaps filled; how full it was and is."""
+    from shopvl.tagging.refill import refill
+
+    with progress("writing", None) as report:
+        done = refill(tags, catalog, target, taken, report)
+    table = Table("attribute", "filled", "differ", "")
+    for name in sorted(done.filled.keys() | done.differing.keys()):
+        table.add_row(Text(name), str(done.filled[name]), str(done.differing[name]), "")
+    out.print(table)
+    table = Table("the channel asks for", "had it", "have it")
+    for name in done.required:
+        shares = (counts[name] / max(done.products, 1) for counts in (done.before, done.after))
+        table.add_row(Text(name), *(f"{share:.1%}" for share in shares))
+    out.print(table)
+    if done.columns:
+        out.print(f"new columns: {', '.join(done.columns)}", markup=False, highlight=False)
+    out.print(f"{target}: {done.products} products as {catalog.source.title}", markup=False, highlight=False)
+    for what in ("report", "rates", "finish"):
+        out.print(f"{target}.{what}.csv", markup=False, highlight=False)
 
 
 @review_app.command("export")

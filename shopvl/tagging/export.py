@@ -48,6 +48,14 @@ def exporter_named(name: str) -> type[Exporter]:
     return EXPORTERS[name]
 
 
+def decisions_named(text: str) -> set[str]:
+    """`accept,review` as a set. Raises ShopvlError for other words."""
+    taken = {name.strip() for name in text.split(",")}
+    if not taken <= set(DECISIONS):
+        raise ShopvlError(f"--decisions takes accept and review, not {text}")
+    return taken
+
+
 def export_tags(
     tags: Path,
     target: Path,
@@ -71,9 +79,7 @@ def export_tags(
             f"{target} cannot hold the format {kind.name}; name a file that ends in {', '.join(kind.suffixes)}"
         )
     exporter = kind.of(catalog)
-    taken = {name.strip() for name in decisions.split(",")}
-    if not taken <= set(DECISIONS):
-        raise ShopvlError(f"--decisions takes accept and review, not {decisions}")
+    taken = decisions_named(decisions)
     path = tags / "tags.parquet" if tags.is_dir() else tags
     properties = _properties(path)
     done = ExportSummary(required=tuple(require) or exporter.required)

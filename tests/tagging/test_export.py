@@ -77,7 +77,7 @@ def test_google_feed(tags: Path, catalog) -> None:
         "product_type": "Apparel > Shirts",
         "color": "Navy, Blue",
         "gender": "male",
-        "product_detail": "General:season:Fall  late",
+        "product_detail": 'General:season:"Fall: late"',
     }
     assert (second["color"], second["gender"], second["product_detail"]) == ("", "female", "")
     assert done.required == ("color", "gender", "age_group", "size")

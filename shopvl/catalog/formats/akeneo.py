@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from shopvl.catalog.cells import text_of
 from shopvl.catalog.formats.base import TableLayout
 from shopvl.catalog.formats.cell_parts import pairs, plain_text, split_at
-from shopvl.catalog.known_properties import BY_COLUMN
+from shopvl.catalog.known_properties import BY_COLUMN, known_property
 from shopvl.catalog.records import Record
 from shopvl.catalog.schema import COLUMN_NAMES, folded_name
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 
 # `name-en_US-ecommerce` as codes, `Name (English United States)` where columns are exported with labels
 _CODE = re.compile(r"(?P<attribute>[A-Za-z0-9_]+?)-(?P<locale>[a-z]{2,3}_[A-Z]{2})(-(?P<channel>\w+))?$")
@@ -34,6 +35,9 @@ class Akeneo(TableLayout):
         "description": ("description", "short_description"),
         "item_group_id": ("parent",),
     }
+
+    slots: ClassVar = {"category": "categories"}
+    required: ClassVar = ("title", "image", "category_path", "description", "colour")
 
     def __init__(self, names: Sequence[str], *said: Any) -> None:
         self.variants = _variants(names)
@@ -78,6 +82,18 @@ class Akeneo(TableLayout):
         )
         number = self.first(record, self.sources.get("product_id", ()))
         return 2 * same > len(filled) > 1 and folded_name(text_of(number) or "") in {*IDS, "id", "product_id"}
+
+    def put(self, record: Mapping[str, Any], cells: dict[str, Any], name: str, value: str) -> None:
+        """Categories and attributes go by codes."""
+        own = re.sub(r"\W+", "_", value.split(CATEGORY_JOIN)[-1].casefold()) if name == CATEGORY else value
+        super().put(record, cells, name, own)
+
+    def column_for(self, name: str) -> str:
+        """The attribute of that code, whatever its locale."""
+        known = known_property(name)
+        found = (column for code in known.columns for column in self.variants.get(code, ()))
+        new = name if name in self.slots or known.columns else re.sub(r"\W+", "_", name.casefold())
+        return next(found, super().column_for(name) if name in self.slots else new)
 
     def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """The first category by its code, else the family; several values of an attribute stand with commas."""

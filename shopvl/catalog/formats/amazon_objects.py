@@ -34,6 +34,11 @@ class AmazonObjects(TableLayout):
         """Attributes are one column."""
         return [*(name for name in super().names() if name not in ATTRIBUTES), "attributes"]
 
+    def put(self, record: Mapping[str, Any], cells: dict[str, Any], name: str, value: str) -> None:
+        """Texts with their language."""
+        column = {"category": "product_type", "colour": "color"}.get(name, name.replace(" ", "_"))
+        cells[column] = [{"value": value}] if name == "category" else [{"language_tag": "en_US", "value": value}]
+
     def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Texts in English, or in the first language there is."""
         own = super().product(record)

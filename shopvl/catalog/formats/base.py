@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress, islice, repeat
+from itertools import chain, compress, islice, repeat
 from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
 
-from shopvl.catalog.cells import BadCell
+from shopvl.catalog.cells import BadCell, text_of
+from shopvl.catalog.known_properties import BY_NAME
 from shopvl.catalog.notes import ReadingNotes
 from shopvl.catalog.packed import is_packed
 from shopvl.catalog.reading import Reading
 from shopvl.catalog.records import Record
-from shopvl.catalog.schema import folded_name
+from shopvl.catalog.schema import ATTRIBUTE_PREFIX, folded_name
+from shopvl.errors import CatalogError
 
 
 @dataclass(slots=True)
@@ -74,6 +76,9 @@ class Head:
         return self.data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").lstrip()
 
 
+Filled = Callable[[Mapping[str, Any]], Mapping[str, Any]]  # a record of a file -> its new cells, by column
+
+
 @dataclass(frozen=True)
 class Source(ABC):
     """A table that is opened but not read."""
@@ -85,6 +90,7 @@ class Source(ABC):
     label: ClassVar[str] = ""  # what people call such a file
     suffixes: ClassVar[tuple[str, ...]] = ()  # by which its files are known, in small letters; a folder has none
     holds_text: ClassVar[bool] = True  # a text under the name of a kind that holds none is read as the text that it is
+    nested: ClassVar[bool] = False  # cells may be lists and objects
     refused: ClassVar[Mapping[str, str]] = {}  # suffix of files that are like it -> what to do with one
 
     def __post_init__(self) -> None:
@@ -126,6 +132,15 @@ class Source(ABC):
         """SHA-256 of the content."""
         return file_digest(self.path)
 
+    def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
+        """The same table with the cells that `filled` gives for each record, and these further columns at the end.
+
+        Raises CatalogError for a kind of file that is not written.
+        """
+        raise CatalogError(
+            f"{self.path} is {self.title}, which cannot be filled in place; export to a table of its own with --format"
+        )
+
 
 class TableLayout(ABC):
     """What the columns of a platform's table hold. One is made for each table, with the table's column names."""
@@ -133,11 +148,16 @@ class TableLayout(ABC):
     name: ClassVar[str]  # after `format:` in a mapping
     label: ClassVar[str]  # what people call it
     marks: ClassVar[frozenset[str]] = frozenset()  # folded names of columns by which a table is known to be one
+    # Property, or `category` -> the column for it, as the platform writes it
+    slots: ClassVar[Mapping[str, str]] = {}
+    # Columns of products, and properties, that the platform's channel asks for
+    required: ClassVar[tuple[str, ...]] = ("title", "image", "category_path")
     # Column of a product -> the table's columns that may hold it, as folded names; the first that is filled counts.
     columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(self, names: Sequence[str], reading: Reading | None = None, notes: ReadingNotes | None = None) -> None:
         self.table_names = tuple(names)
+        self.nested = False  # whether the file's cells may be lists and objects
         self.reading = reading or Reading()
         self.notes = ReadingNotes() if notes is None else notes
         self.by_folded: dict[str, str] = {}
@@ -180,6 +200,27 @@ class TableLayout(ABC):
         own = {name: self.first(record, columns) for name, columns in self.sources.items()}
         used = self.uses()
         return {name: value for name, value in record.items() if name not in used and name not in own} | own
+
+    def key(self, record: Mapping[str, Any]) -> str | None:
+        """The id of the product that a record of the file is about; nothing for one that only goes on with it."""
+        return (text_of(self.first(record, self.sources.get("product_id", ()))) or "").strip() or None
+
+    def put(self, record: Mapping[str, Any], cells: dict[str, Any], name: str, value: str) -> None:
+        """Note a property's value, or the category, that the record lacks, in the `cells` that it gets."""
+        cells[self.column_for(name)] = value
+
+    def column_for(self, name: str) -> str:
+        """The table's column for a property, or what a new one is called."""
+        known, prefixed = BY_NAME.get(name), f"{ATTRIBUTE_PREFIX}{name}"
+        slots = [self.slots[name]] if name in self.slots else []
+        columns = known.columns if known else ()
+        own = self.sources.get(prefixed, ())
+        there = (self.by_folded[wish] for wish in (*map(folded_name, slots), *columns) if wish in self.by_folded)
+        return next(chain(own, there, slots, [name if columns else prefixed]))
+
+    def accepts(self, name: str, value: str) -> bool:
+        """Whether the platform has a place for that value."""
+        return True
 
     @staticmethod
     def first(record: Mapping[str, Any], columns: Iterable[str]) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import IO
 
 from shopvl.catalog.delimited import DelimitedText
-from shopvl.catalog.formats.base import Chunk, Source, record_chunks
-from shopvl.catalog.packed import bare_suffix, open_binary
+from shopvl.catalog.formats.base import Chunk, Filled, Source, record_chunks
+from shopvl.catalog.packed import bare_suffix, open_binary, written_text
 
 
 @dataclass(frozen=True)
@@ -38,3 +39,9 @@ class CsvSource(Source):
     def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
         """At most `rows` rows at a time."""
         return record_chunks(self.text.records(), rows)
+
+    def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
+        """In the file's own encoding, delimiter and order."""
+        encoding = self.text.layout.encoding
+        with written_text(target, encoding) as file:
+            file.writelines(self.text.lines_again(filled, added))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from shopvl.catalog.formats.base import Chunk, Head, Source, record_chunks
+from shopvl.catalog.formats.base import Chunk, Filled, Head, Source, record_chunks
 from shopvl.catalog.formats.json_lines import FIRST_ROWS, JsonLinesSource, unwrapped, without_surrogates
-from shopvl.catalog.packed import open_binary
+from shopvl.catalog.packed import open_binary, written_text
 from shopvl.catalog.records import Record
 from shopvl.catalog.schema import COLUMN_NAMES, folded_name
 from shopvl.errors import CatalogError
@@ -32,6 +32,7 @@ class JsonDocumentSource(Source):
     the first thousand."""
 
     label = "JSON"
+    nested = True
     suffixes = (".json", ".jsonld")
 
     @classmethod
@@ -54,6 +55,19 @@ class JsonDocumentSource(Source):
     def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
         """At most `rows` rows at a time."""
         return record_chunks(self._records(), rows)
+
+    def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
+        """The document as it is around the products, which is held in memory for that."""
+        keys = self._keys()
+        with _opened(self.path) as file:
+            text = _Text(file)
+            values = [text.value() for _ in iter(text.peek, "")]
+        for value in values:
+            for item in _items(value, keys):
+                if isinstance(item, dict) and (cells := filled(unwrapped(item))):
+                    unwrapped(item).update(cells)
+        with written_text(target) as out:
+            out.writelines(f"{json.dumps(value, ensure_ascii=False, indent=1)}\n" for value in values)
 
     def _records(self) -> Iterator[Record]:
         keys = self._keys()
@@ -89,6 +103,13 @@ class JsonDocumentSource(Source):
             except (ValueError, RecursionError) as error:
                 raise CatalogError(f"{self.path} cannot be read as JSON: {str(error)[:80]}") from error
         return () if _is_product(dict.fromkeys(own)) or not found else found[0][0]
+
+
+def _items(value: Any, keys: tuple[str, ...]) -> list[Any]:
+    """The products in a value of the document."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, list) else [value]
 
 
 def _is_product(value: dict[str, Any]) -> bool:

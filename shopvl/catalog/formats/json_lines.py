@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from io import TextIOWrapper
+from io import BufferedReader, TextIOWrapper
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from shopvl.catalog.formats.base import Chunk, Head, Source, record_chunks
-from shopvl.catalog.packed import open_binary
+from shopvl.catalog.formats.base import Chunk, Filled, Head, Source, record_chunks
+from shopvl.catalog.packed import open_binary, written_text
 from shopvl.catalog.records import Record, excerpt
 
 FIRST_ROWS = 1000  # whose keys are the columns
@@ -25,6 +26,7 @@ class JsonLinesSource(Source):
     """One JSON object per line. The columns are the keys of the first thousand lines."""
 
     label = "JSON lines"
+    nested = True
     suffixes = (".jsonl", ".ndjson")
 
     @classmethod
@@ -48,10 +50,26 @@ class JsonLinesSource(Source):
         """At most `rows` rows at a time."""
         return record_chunks(self._records(), rows)
 
+    def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
+        """A line that needs nothing stays as it is."""
+        with open_binary(self.path) as file, written_text(target) as out:
+            for line in TextIOWrapper(file, self._encoding(file), errors="replace"):
+                try:
+                    whole = json.loads(line)
+                    cells = filled(unwrapped(whole))
+                except (ValueError, RecursionError, AttributeError):
+                    cells = {}
+                if cells:
+                    unwrapped(whole).update(cells)
+                out.write(f"{json.dumps(whole, ensure_ascii=False)}\n" if cells else line)
+
+    @staticmethod
+    def _encoding(file: BufferedReader) -> str:
+        return "utf-16" if file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
     def _records(self) -> Iterator[Record]:
         with open_binary(self.path) as file:
-            encoding = "utf-16" if file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-            lines = TextIOWrapper(file, encoding, errors="replace")
+            lines = TextIOWrapper(file, self._encoding(file), errors="replace")
             number = 0
             while line := lines.readline(MAX_LINE_CHARS):
                 number += 1

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from shopvl.catalog.cells import Attribute, text_of
 from shopvl.catalog.formats.base import TableLayout, is_empty
-from shopvl.catalog.formats.cell_parts import deepest, pairs, paths_in, plain_text, split_at
+from shopvl.catalog.formats.cell_parts import deepest, pairs, plain_text, split_at
 from shopvl.catalog.records import Record
 from shopvl.catalog.schema import folded_name
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 
 ROOT = "Default Category"
 # Of additional_attributes: how the shop works, nothing about the product
@@ -35,6 +36,9 @@ class Magento(TableLayout):
         "type": ("product_type",),  # simple or configurable: no category
     }
 
+    slots: ClassVar = {"category": "categories"}
+    required: ClassVar = ("title", "image", "category_path", "description", "price", "colour")
+
     @classmethod
     def fits(cls, names: Sequence[str]) -> bool:
         """SKU and the set of attributes."""
@@ -56,21 +60,40 @@ class Magento(TableLayout):
             yield from super().products([(record, fault)])
             before = own
 
+    def put(self, record: Mapping[str, Any], cells: dict[str, Any], name: str, value: str) -> None:
+        """Properties go to additional_attributes, under their codes."""
+        if name == CATEGORY:
+            super().put(record, cells, name, "/".join([ROOT, *(step.strip() for step in value.split(CATEGORY_JOIN))]))
+            return
+        column = self.by_folded.get("additional_attributes", "additional_attributes")
+        standing = text_of(cells.get(column, record.get(column)))
+        code = "color" if name == "colour" else re.sub("[^a-z0-9]+", "_", name.casefold())
+        cells[column] = ",".join([*([standing] if standing else []), f"{code}={value}"])
+
     def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Lists are split; pictures stand below Magento's own folder, so their first `/` goes."""
         own = super().product(record)
         own["image"] = (text_of(own.get("image")) or "").lstrip("/") or None
         further = split_at(text_of(own.get("additional_image_link")) or "", ",")
         own["additional_image_link"] = [p for path in further if (p := path.lstrip("/")) != own["image"]] or None
-        paths = [_without_root(path) for path in paths_in(text_of(own.get("category_path")) or "", "/")]
-        own["category_path"] = deepest(paths)
+        own["category_path"] = deepest(_paths(text_of(own.get("category_path")) or ""))
         own["attributes"] = _attributes(text_of(own.get("attributes")) or "")
         own["description"] = plain_text(own.get("description"))
         return own
 
 
-def _without_root(path: list[str]) -> list[str]:
-    return path[1:] if len(path) > 1 and path[0] == ROOT else path
+def _paths(text: str) -> list[list[str]]:
+    """`Root/A/B,Root/C`: all begin with one root, so a comma before anything else belongs to a name."""
+    root = text.partition("/")[0].strip()
+    parts = re.split(rf",(?=\s*{re.escape(root)}(?:/|,|$))", text) if root else []
+    paths = [[step.strip() for step in part.split("/") if step.strip()] for part in parts]
+    return [path[1:] if len(path) > 1 and path[0] == ROOT else path for path in paths]
+
+
+def _bare(text: str) -> str:
+    """Without quotes around it, which an export "with enclosure" has."""
+    text = text.strip()
+    return text[1:-1].replace('""', '"') if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 def _attributes(text: str) -> list[Attribute] | None:
@@ -78,7 +101,7 @@ def _attributes(text: str) -> list[Attribute] | None:
     found: list[Attribute] = []
     for part in _PAIR.split(text):
         name, _, value = part.partition("=")
-        name, value = name.strip().strip('"'), value.strip().strip('"')
+        name, value = _bare(name), _bare(value)
         if name and name not in INNER:
-            found += pairs(name, [own.strip() for own in value.split("|") if own.strip()])
+            found += pairs(name.replace("_", " "), [own.strip() for own in value.split("|") if own.strip()])
     return found or None

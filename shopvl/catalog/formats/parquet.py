@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shopvl.catalog.formats.base import Chunk, Head, Source
+from shopvl.catalog.formats.base import Chunk, Filled, Head, Source
 from shopvl.catalog.packed import open_seekable
 from shopvl.errors import CatalogError
+from shopvl.files import atomic_write
 
+ROWS = 1024  # rewritten at once
 BUFFER_BYTES = 1 << 20  # Parquet column chunks stream through buffers of this size instead of being read whole
 
 
@@ -61,6 +64,20 @@ class ParquetSource(Source):
             except (pa.ArrowException, OSError) as error:
                 raise CatalogError(f"{self.path} is damaged after row {done}: {_first_line(error)}") from error
 
+    def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
+        """With the columns' own types; only columns of texts are filled."""
+        with self._open() as file, atomic_write(target) as draft:
+            old = file.schema_arrow
+            schema = pa.schema([*old, *((name, pa.string()) for name in added)], old.metadata)
+            with pq.ParquetWriter(str(draft), schema, compression="zstd") as writer:
+                for batch in file.iter_batches(batch_size=ROWS, use_threads=False):
+                    cells = [filled(record) for record in _named_records(batch, _class_names(schema.metadata))]
+                    columns = [
+                        _filled_column(batch.column(name) if name in batch.schema.names else None, name, cells)
+                        for name in schema.names
+                    ]
+                    writer.write_batch(pa.record_batch(columns, schema=schema))
+
     def _open(self) -> Any:
         try:
             return pq.ParquetFile(open_seekable(self.path), buffer_size=BUFFER_BYTES, pre_buffer=False)
@@ -70,6 +87,24 @@ class ParquetSource(Source):
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0][:200]
+
+
+def _named_records(batch: pa.RecordBatch, classes: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    frame = pl.from_arrow(batch)
+    assert isinstance(frame, pl.DataFrame)
+    return _named(frame, classes).to_dicts()
+
+
+def _filled_column(column: pa.Array | None, name: str, cells: Sequence[Mapping[str, Any]]) -> pa.Array:
+    if column is not None and (not any(name in own for own in cells) or not _holds_text(column.type)):
+        return column
+    standing = [None] * len(cells) if column is None else column.to_pylist()
+    values = [own.get(name, cell) for own, cell in zip(cells, standing, strict=True)]
+    return pa.array(values, pa.string() if column is None else column.type)
+
+
+def _holds_text(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype))
 
 
 def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]:

@@ -31,6 +31,8 @@ class SchemaOrg(TableLayout):
         "price": ("offers",),
     }
 
+    required: ClassVar = ("title", "image", "category_path", "description", "brand", "price", "colour")
+
     @classmethod
     def fits(cls, names: Sequence[str]) -> bool:
         """A type as JSON-LD writes it."""
@@ -72,6 +74,26 @@ class SchemaOrg(TableLayout):
         for name in ATTRIBUTES:
             own.pop(name, None)
         return own
+
+    def key(self, record: Mapping[str, Any]) -> str | None:
+        """The first of the identifiers that has a text."""
+        return value_of(self.first(record, self.sources.get("product_id", ())))
+
+    def put(self, record: Mapping[str, Any], cells: dict[str, Any], name: str, value: str) -> None:
+        """As properties of Product where there is one, else as a PropertyValue."""
+        match name:
+            case "category" | "material" | "pattern" | "size":
+                cells[name] = value
+            case "colour":
+                cells["color"] = value
+            case "brand":
+                cells["brand"] = {"@type": "Brand", "name": value}
+            case "gender":
+                cells["audience"] = {"@type": "PeopleAudience", "suggestedGender": value}
+            case _:
+                before = cells.get("additionalProperty", record.get("additionalProperty"))
+                before = before if isinstance(before, list) else [before] if before else []
+                cells["additionalProperty"] = [*before, {"@type": "PropertyValue", "name": name, "value": value}]
 
     @staticmethod
     def _attributes(record: Mapping[str, Any]) -> list[Attribute]:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from shopvl.catalog.cells import text_of
 from shopvl.catalog.formats.base import TableLayout, is_empty
 from shopvl.catalog.formats.cell_parts import pairs, plain_text
+from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.records import Record
 from shopvl.catalog.schema import folded_name
 
@@ -38,6 +39,15 @@ class Shopify(TableLayout):
         "price": ("variant_price", "price"),
         "sku": ("variant_sku", "sku"),
     }
+
+    slots: ClassVar = {
+        "category": "Type",  # the shop's own; the other column takes Shopify's taxonomy alone
+        "brand": "Vendor",
+        "gender": "Google Shopping / Gender",
+        "age group": "Google Shopping / Age Group",
+        "colour": "Color (product.metafields.shopify.color-pattern)",
+    }
+    required: ClassVar = ("title", "image", "category_path", "description", "brand", "price", "sku", "colour")
 
     def __init__(self, names: Sequence[str], *said: Any) -> None:
         super().__init__(names, *said)
@@ -82,6 +92,19 @@ class Shopify(TableLayout):
             open_product.add(self, record)
         if open_product is not None:
             yield self._made(open_product)
+
+    def key(self, record: Mapping[str, Any]) -> str | None:
+        """A product is filled in its first row, which has the title."""
+        return None if is_empty(self.first(record, self.sources.get("title", ()))) else super().key(record)
+
+    def column_for(self, name: str) -> str:
+        """A metafield of that name; a new one is the shop's own."""
+        for column, own in self.metafields.items():
+            if known_property(own).name == name:
+                return column
+        if name in self.slots:
+            return super().column_for(name)
+        return f"{name.title()} (product.metafields.custom.{re.sub('[^a-z0-9]+', '_', name.casefold())})"
 
     def _made(self, product: _Product) -> Record:
         own = super().product(product.first)

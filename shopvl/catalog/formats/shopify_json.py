@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from shopvl.catalog.cells import path_of
 from shopvl.catalog.formats.base import TableLayout
 from shopvl.catalog.formats.cell_parts import pairs, pictures_of, plain_text, value_of, values_of
+from shopvl.catalog.vocabulary import CATEGORY
 
 
 class ShopifyJson(TableLayout):
@@ -26,6 +28,8 @@ class ShopifyJson(TableLayout):
         "price": ("variants", "pricerangev2"),
     }
 
+    required: ClassVar = ("title", "image", "category_path", "description", "brand", "price", "colour")
+
     @classmethod
     def fits(cls, names: Sequence[str]) -> bool:
         """A vendor, and what only Shopify calls so."""
@@ -34,6 +38,22 @@ class ShopifyJson(TableLayout):
     def names(self) -> list[str]:
         """Further pictures are a column of their own; variants stay."""
         return list(dict.fromkeys([*super().names(), "additional_image_link", "variants"]))
+
+    def key(self, record: Mapping[str, Any]) -> str | None:
+        """The last part of GraphQL's ids."""
+        return (value_of(self.first(record, self.sources.get("product_id", ()))) or "").rpartition("/")[2] or None
+
+    def put(self, record: Mapping[str, Any], cells: dict[str, Any], name: str, value: str) -> None:
+        """The type and the vendor; other properties as metafields of the shop's own."""
+        if name == "brand":
+            cells["vendor"] = value
+        elif name == CATEGORY:
+            cells["productType" if "productType" in self.table_names else "product_type"] = value
+        else:
+            before = cells.get("metafields", record.get("metafields"))
+            key = re.sub("[^a-z0-9]+", "_", name.casefold())
+            own = {"namespace": "custom", "key": key, "value": value, "type": "single_line_text_field"}
+            cells["metafields"] = [*(before if isinstance(before, list) else []), own]
 
     def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Texts out of the objects that hold them."""
@@ -53,6 +73,10 @@ class ShopifyJson(TableLayout):
             for pair in pairs(name, values_of(option.get("values")))
             if (name.casefold(), pair["value"]) != ("title", "Default Title")
         ]
+        metafields = record.get("metafields")
+        for entry in metafields if isinstance(metafields, list) else []:
+            if isinstance(entry, Mapping) and (name := value_of(entry.get("key"))):
+                own["attributes"] += pairs(name.replace("_", " "), values_of(entry.get("value")))
         variants = record.get("variants")
         own["variants"] = variants
         first = variants[0] if isinstance(variants, list) and variants else None

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 from shopvl.catalog.cells import text_of
 from shopvl.catalog.formats.base import TableLayout, is_empty
 from shopvl.catalog.formats.cell_parts import deepest, pairs, paths_in, plain_text, split_at
+from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.records import Record
 from shopvl.catalog.schema import folded_name
+from shopvl.catalog.vocabulary import CATEGORY
 
 MAX_PARENTS, MAX_WAITING = 100_000, 10_000  # that are kept: parents for variations to come, variations before theirs
 _PAIR = re.compile(r"attribute_(\d+)_name")
@@ -33,6 +36,9 @@ class WooCommerce(TableLayout):
         "item_group_id": ("parent",),
     }
 
+    slots: ClassVar = {"category": "Categories"}
+    required: ClassVar = ("title", "image", "category_path", "description", "price", "colour")
+
     def __init__(self, names: Sequence[str], *said: Any) -> None:
         super().__init__(names, *said)
         numbers = [match[1] for folded in self.by_folded if (match := _PAIR.fullmatch(folded))]
@@ -41,6 +47,8 @@ class WooCommerce(TableLayout):
             for number in numbers
             if f"attribute_{number}_value(s)" in self.by_folded
         ]
+        self.last_pair = max(map(int, numbers), default=0)
+        self.new_pairs: dict[str, int] = {}  # property -> number of the columns that it gets
         self.type, self.id = self.by_folded.get("type"), self.by_folded.get("id")
 
     @classmethod
@@ -91,6 +99,21 @@ class WooCommerce(TableLayout):
         """How variations name a row: by its SKU, or as `id:44`."""
         number = text_of(record.get("ID") or record.get(self.id or ""))
         return {key for key in (text_of(record.get("product_id")), number and f"id:{number}") if key}
+
+    def put(self, record: Mapping[str, Any], cells: dict[str, Any], name: str, value: str) -> None:
+        """An attribute takes the first pair of columns that is free in the row, or a new one."""
+        if name == CATEGORY:
+            super().put(record, cells, name, value.replace(",", "\\,"))
+            return
+        row = {**record, **cells}
+        named = (pair for pair in self.attributes if known_property(text_of(row.get(pair[0])) or "").name == name)
+        free = (pair for pair in self.attributes if is_empty(row.get(pair[0])) and is_empty(row.get(pair[1])))
+        number = self.new_pairs.setdefault(name, self.last_pair + len(self.new_pairs) + 1)
+        new = (f"Attribute {number} name", f"Attribute {number} value(s)")
+        name_column, value_column = next(chain(named, free), new)
+        shown = name_column.removesuffix("name")
+        cells |= {name_column: row.get(name_column) or name.capitalize(), value_column: value.replace(",", "\\,")}
+        cells |= {f"{shown}visible": "1", f"{shown}global": "1"}
 
     def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Lists are split; HTML is taken off."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from shopvl.catalog.formats.base import TableLayout
 from shopvl.catalog.formats.cell_parts import pairs, pictures_of, plain_text, value_of, values_of
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 
 
 class WooCommerceJson(TableLayout):
@@ -24,6 +25,8 @@ class WooCommerceJson(TableLayout):
         "attributes": ("attributes",),
     }
 
+    required: ClassVar = ("title", "image", "category_path", "description", "price", "colour")
+
     @classmethod
     def fits(cls, names: Sequence[str]) -> bool:
         """Lists of categories, pictures and attributes under WooCommerce's names."""
@@ -32,6 +35,15 @@ class WooCommerceJson(TableLayout):
     def names(self) -> list[str]:
         """Further pictures are a column of their own."""
         return [*super().names(), "additional_image_link"]
+
+    def put(self, record: Mapping[str, Any], cells: dict[str, Any], name: str, value: str) -> None:
+        """A category by its name; other properties as attributes."""
+        if name == CATEGORY:
+            cells["categories"] = [{"name": value.split(CATEGORY_JOIN)[-1]}]
+        else:
+            before = cells.get("attributes", record.get("attributes"))
+            own = {"name": name.capitalize(), "visible": True, "variation": False, "options": [value]}
+            cells["attributes"] = [*(before if isinstance(before, list) else []), own]
 
     def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Texts out of the objects that hold them."""

@@ -19,12 +19,14 @@ from typing import Any
 from shopvl.catalog.cells import text_of
 from shopvl.catalog.delimited import TAIL, header_place, is_total, labels_end, unique_names
 from shopvl.catalog.formats import workbook_process
-from shopvl.catalog.formats.base import Chunk, Head, Source, record_chunks
+from shopvl.catalog.formats.base import Chunk, Filled, Head, Source, record_chunks
 from shopvl.catalog.packed import bare_suffix, is_packed, open_binary
 from shopvl.catalog.records import Record, excerpt
 from shopvl.errors import CatalogError
+from shopvl.files import atomic_write
 
 SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+WRITING = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
 HEADER_ROWS = 20  # so many lines may stand above the header
 INSTEAD = "save the sheet as CSV (UTF-8) and open that"
 
@@ -34,6 +36,7 @@ class SheetHeader:
     """The column names of a sheet, how many lines they end with, and what stands several times."""
 
     names: tuple[str, ...]
+    place: int  # of the names
     lines: int
     repeated: tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -86,7 +89,23 @@ class WorkbookSource(Source):
         names, repeated = unique_names(first[place])
         for name, _ in repeated:
             self.notes.add("repeated", f"several columns are called {name!r}; the first that is not empty counts")
-        return SheetHeader(names, end + 1, repeated)
+        return SheetHeader(names, place, end + 1, repeated)
+
+    def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
+        """The sheet as values, without colours and formulas, as .xlsx; other sheets are left out."""
+        import xlsxwriter
+
+        header = self._header
+        with atomic_write(target) as draft, self._rows() as rows, xlsxwriter.Workbook(draft, WRITING) as book:
+            sheet = book.add_worksheet()
+            for number, cells in enumerate(rows):
+                if number == header.place:
+                    cells = [*cells, *added]
+                elif number >= header.lines and any(cell not in (None, "") for cell in cells):
+                    own = filled(header.record(cells))
+                    wide = zip(header.names, cells, strict=False)
+                    cells = [*(own.get(name, cell) for name, cell in wide), *(own.get(name, "") for name in added)]
+                sheet.write_row(number, 0, cells)
 
     def _records(self) -> Iterator[Record]:
         header, tail = self._header, deque[list[Any]]()

@@ -5,19 +5,21 @@ from __future__ import annotations
 import codecs
 import re
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
-from itertools import islice
+from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
+from xml.sax.saxutils import escape
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
-from shopvl.catalog.formats.base import Chunk, Head, Source, record_chunks
+from shopvl.catalog.formats.base import Chunk, Filled, Head, Source, record_chunks
 from shopvl.catalog.formats.json_lines import FIRST_ROWS
-from shopvl.catalog.packed import open_binary
+from shopvl.catalog.packed import open_binary, written_text
 from shopvl.catalog.records import Record
 from shopvl.errors import CatalogError
 
@@ -34,6 +36,7 @@ class XmlSource(Source):
     """A feed: an element per product, its parts by their local names; what stands several times is a list."""
 
     label = "XML"
+    nested = True
     suffixes = (".xml", ".rss", ".atom")
 
     @classmethod
@@ -54,8 +57,33 @@ class XmlSource(Source):
         """At most `rows` rows at a time."""
         return record_chunks(self._records(), rows)
 
-    def _records(self) -> Iterator[Record]:
-        products = _FeedReader()
+    def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
+        """The text of the feed as it stands, with further elements at the end of each product."""
+        with open_binary(self.path) as file:
+            encoding = self._encoding(file.peek(200)[:200])
+            text = TextIOWrapper(file, encoding, errors="replace", newline="").read()
+        reader = _FeedReader()
+        records = self._records(reader)
+        first = next(records, None)
+        products = chain([] if first is None else [first], records)
+        prefix = "g:" if "xmlns:g=" in text else ""
+        item = re.compile(rf"<((?:\w+:)?{re.escape(reader.found)})\b[^>]*?(?<!/)>(?:(?!</\1\s*>).)*</\1\s*>", re.DOTALL)
+
+        def with_more(match: re.Match[str]) -> str:
+            record, _ = next(products, ({}, None))
+            cells = filled(record)
+            more = "".join(_elements(prefix, name, value, record.get(name)) for name, value in cells.items())
+            whole = match[0]
+            for name in cells:  # an element that stands there without a text
+                whole = re.sub(rf"<({prefix}{name})\s*(/>|>\s*</\1\s*>)\s*", "", whole)
+            cut = whole.rindex("</")
+            return f"{whole[:cut]}{more}{whole[cut:]}"
+
+        with written_text(target, encoding) as out:
+            out.write(item.sub(with_more, text))
+
+    def _records(self, products: _FeedReader | None = None) -> Iterator[Record]:
+        products = products or _FeedReader()
         parser = DefusedXMLParser(target=products, forbid_entities=True, forbid_external=True)
         done = 0
         try:
@@ -86,6 +114,18 @@ class XmlSource(Source):
             return "utf-8-sig" if codecs.lookup(name).name == "utf-8" else name
         except LookupError as error:
             raise CatalogError(f"{self.path} is in the encoding {name}, which is unknown; save it as UTF-8") from error
+
+
+def _elements(prefix: str, name: str, value: Any, standing: Any) -> str:
+    """A value as elements, those that stand there already left out."""
+    if isinstance(value, list):
+        known = standing if isinstance(standing, list) else [standing]
+        return "".join(_elements(prefix, name, item, None) for item in value if item not in known)
+    if isinstance(value, dict):
+        inside = "".join(_elements(prefix, part, own, None) for part, own in value.items())
+    else:
+        inside = escape(str(value))
+    return f"<{prefix}{name}>{inside}</{prefix}{name}>"
 
 
 @dataclass(slots=True)

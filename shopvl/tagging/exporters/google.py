@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from shopvl.catalog.cells import folded
+from shopvl.catalog.formats.google_feed import GENDERS, detail_of
 from shopvl.catalog.known_properties import BY_NAME
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY
@@ -16,11 +17,6 @@ from shopvl.tagging.exporters.base import Answer, Exporter, TaggedProduct, write
 # Our name of a property -> Google's attribute; others become product details.
 NAMES: Mapping[str, str] = {CATEGORY: "product_type"} | {
     name: own.google for name, own in BY_NAME.items() if own.google
-}
-GENDERS: Mapping[str, str] = {
-    **dict.fromkeys(("men", "man", "male", "boys", "boy"), "male"),
-    **dict.fromkeys(("women", "woman", "female", "girls", "girl"), "female"),
-    "unisex": "unisex",
 }
 
 
@@ -86,10 +82,5 @@ class GoogleFeed(Exporter):
             if row["property"] in NAMES
         }
         others = [row for row in answers if row["property"] not in NAMES]
-        details = [f"General:{_plain(row['property'])}:{_plain(row['value'])}" for row in others]
+        details = [detail_of(row["property"], row["value"]) for row in others]
         return named | {"product_detail": ",".join(details)}
-
-
-def _plain(text: str) -> str:
-    """Without the signs that separate product details."""
-    return text.replace(":", " ").replace(",", " ")

@@ -1,0 +1,215 @@
+"""A catalog in its own format again, its gaps filled from tags; what was filled, and what the tags say otherwise."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from shopvl.catalog.cells import folded
+from shopvl.catalog.formats.base import TableLayout
+from shopvl.catalog.known_properties import known_property
+from shopvl.catalog.opening import LaidOut, filling
+from shopvl.catalog.packed import bare_suffix
+from shopvl.catalog.readers import Catalog
+from shopvl.catalog.schema import folded_name
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.errors import ShopvlError
+from shopvl.files import atomic_write
+
+MAX_TO_FINISH = 1000  # products that are named, those that lack least first
+REPORT = ("product_id", "property", "stood", "tags", "what")
+# Ends of names of one kind of file
+ALIKE = tuple(map(str.split, (".csv .tsv .txt", ".json .jsonld", ".jsonl .ndjson", ".xml .rss .atom", ".parquet .pq")))
+
+
+@dataclass
+class Refilled:
+    """What became of a catalog."""
+
+    products: int = 0
+    filled: Counter[str] = field(default_factory=Counter)  # property -> cells that were empty
+    differing: Counter[str] = field(default_factory=Counter)  # property -> cells that say something else; they stay
+    before: Counter[str] = field(default_factory=Counter)  # what the channel asks for -> products that had it
+    after: Counter[str] = field(default_factory=Counter)
+    required: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()  # that are new
+    by_category: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    to_finish: list[tuple[int, str, str, tuple[str, ...]]] = field(default_factory=list)  # lacking, id, title, what
+
+
+def refill(
+    tags: Path,
+    catalog: Catalog,
+    target: Path,
+    taken: Collection[str],
+    report: Callable[[int], None] = lambda rows: None,
+) -> Refilled:
+    """Write the catalog to `target` in its own format and order of columns; values that stand there stay.
+
+    Beside it, `target.report.csv` has each cell that was filled or says something else than the tags,
+    `target.rates.csv` how full what the channel asks for is by category, and `target.finish.csv` the products that lack
+    least of it.
+    Raises ShopvlError for a target of another format and for tags of another catalog.
+    """
+    source, layout = filling(catalog.source)
+    own, wanted = bare_suffix(source.path), bare_suffix(target)
+    if wanted != own and not any({own, wanted} <= set(alike) for alike in ALIKE):
+        raise ShopvlError(f"{target} does not end as {source.path.name}, whose format it gets; name a {own} file")
+    if target.resolve() == source.path.resolve():
+        raise ShopvlError(f"{target} is the catalog itself; name another file")
+    answers = _Answers(tags / "tags.parquet" if tags.is_dir() else tags, taken)
+    done = Refilled(required=layout.required)
+    gaps: dict[str, dict[str, str]] = {}
+    with _beside(target, "report") as write:
+        write(REPORT)
+        for row in _rows(catalog, done.required, report):
+            found = _compare(row, answers.of(row["product_id"]), layout, done, write)
+            if found:
+                gaps[row["product_id"]] = found
+    if done.products and not answers.met:
+        raise ShopvlError(f"no product of {catalog.path.name} is in {tags}; name the catalog that was tagged")
+
+    def filled(record: Mapping[str, Any]) -> Mapping[str, Any]:
+        cells: dict[str, Any] = {}
+        for name, value in gaps.get(layout.key(record) or "", {}).items():
+            layout.put(record, cells, name, value)
+        return cells
+
+    chunks = source.chunks(1024, layout.table_names)
+    records = (record for chunk in chunks for record, fault in chunk.rows() if fault is None)
+    new = dict.fromkeys(column for record in records for column in filled(record))
+    done.columns = tuple(column for column in new if column not in layout.table_names)
+    source.rewrite(target, filled, done.columns)
+    _write_rates(done, target)
+    return done
+
+
+def is_feed(catalog: Catalog, form: str | None) -> bool:
+    """Whether the catalog is in that form already."""
+    return isinstance(catalog.source, LaidOut) and catalog.source.kind.name == form
+
+
+class _Answers:
+    """The values that are taken, by product."""
+
+    def __init__(self, path: Path, taken: Collection[str]) -> None:
+        try:
+            self.table = (
+                pl.scan_parquet(path)
+                .filter(pl.col("decision").is_in(list(taken)) & pl.col("value").is_not_null())
+                .group_by("product_id")
+                .agg("property", "value")
+                .sort("product_id")
+                .collect()
+            )
+        except (OSError, pl.exceptions.PolarsError) as error:
+            said = f"{path} cannot be read as tags ({str(error).splitlines()[0]})"
+            raise ShopvlError(f"{said}; name a folder that `shopvl tag` wrote") from error
+        self.met = not self.table.height  # whether any product was asked for
+
+    def of(self, product_id: str | None) -> dict[str, str]:
+        """Property -> value."""
+        ids = self.table["product_id"]
+        place = ids.search_sorted(product_id) if product_id is not None and len(ids) else len(ids)
+        if place >= len(ids) or ids[place] != product_id:
+            return {}
+        self.met = True
+        _, names, values = self.table.row(place)
+        return dict(zip(names, values, strict=True))
+
+
+def _rows(catalog: Catalog, required: Collection[str], report: Callable[[int], None]) -> Iterator[dict[str, Any]]:
+    own = {name: folded_name(name) for name in catalog.plan.further if folded_name(name) in required}
+    for frame in catalog.batches(columns=("product_id", "title", "image", "category_path", "attributes", *own)):
+        yield from frame.rename(own).iter_rows(named=True)
+        report(frame.height)
+
+
+def _compare(
+    row: Mapping[str, Any],
+    given: Mapping[str, str],
+    layout: TableLayout,
+    done: Refilled,
+    write: Callable[[tuple[Any, ...]], None],
+) -> dict[str, str]:
+    """The values for a product's gaps; counts them, and says what stands otherwise."""
+    standing: defaultdict[str, list[str]] = defaultdict(list)
+    for pair in row["attributes"] or ():
+        standing[known_property(pair["property"] or "").name].append(pair["value"] or "")
+    if row["category_path"]:
+        standing[CATEGORY] = [CATEGORY_JOIN.join(row["category_path"])]
+    gaps: dict[str, str] = {}
+    for name, value in given.items():
+        own = standing.get(known_property(name).name, [])
+        if not own and not layout.accepts(name, value):
+            write((row["product_id"], name, "", value, "not known to the channel, left empty"))
+        elif not own:
+            gaps[name] = value
+            done.filled[name] += 1
+            write((row["product_id"], name, "", value, "filled"))
+        elif not _agree(name, value, own):
+            done.differing[name] += 1
+            write((row["product_id"], name, " / ".join(own), value, "differs, left as it stood"))
+    _count(row, standing, gaps, done)
+    return gaps
+
+
+def _agree(name: str, value: str, standing: Collection[str]) -> bool:
+    """Whether a value stands there; of a category, its last level."""
+    said = folded(value.split(CATEGORY_JOIN)[-1] if name == CATEGORY else value)
+    return any(said in (folded(own), folded(own.split(CATEGORY_JOIN)[-1])) for own in standing)
+
+
+def _count(row: Mapping[str, Any], standing: Mapping[str, Any], gaps: Mapping[str, str], done: Refilled) -> None:
+    had = {name for name in done.required if standing.get(name) or row.get(name)}
+    filled = {"category_path" if name == CATEGORY else known_property(name).name for name in gaps}
+    has = had | {name for name in done.required if name in filled}
+    done.products += 1
+    done.before.update(had)
+    done.after.update(has)
+    path = (row["category_path"] or gaps.get(CATEGORY, "").split(CATEGORY_JOIN) or [""])[-1]
+    counts = done.by_category[path if path in done.by_category or len(done.by_category) < MAX_TO_FINISH else "others"]
+    counts["products"] += 1
+    counts.update(f"before {name}" for name in had)
+    counts.update(f"after {name}" for name in has)
+    if lacking := tuple(name for name in done.required if name not in has):
+        # a heap of those that lack least: its first is the worst
+        entry = (-len(lacking), row["product_id"] or "", row["title"] or "", lacking)
+        (heapq.heappush if len(done.to_finish) < MAX_TO_FINISH else heapq.heappushpop)(done.to_finish, entry)
+
+
+def _beside(target: Path, what: str) -> Any:
+    """A CSV file beside the target; call the result with each of its rows."""
+    return _Sheet(target.with_name(f"{target.name}.{what}.csv"))
+
+
+class _Sheet:
+    def __init__(self, path: Path) -> None:
+        self._draft = atomic_write(path)
+
+    def __enter__(self) -> Callable[[tuple[Any, ...]], None]:
+        self._file = self._draft.__enter__().open("w", encoding="utf-8", newline="")
+        return csv.writer(self._file).writerow
+
+    def __exit__(self, *error: Any) -> None:
+        self._file.close()
+        self._draft.__exit__(*error)
+
+
+def _write_rates(done: Refilled, target: Path) -> None:
+    with _beside(target, "rates") as write:
+        write(("category", "required", "products", "filled before", "filled after"))
+        for path, counts in sorted(done.by_category.items(), key=lambda item: -item[1]["products"]):
+            for name in done.required:
+                write((path, name, counts["products"], counts[f"before {name}"], counts[f"after {name}"]))
+    with _beside(target, "finish") as write:
+        write(("product_id", "title", "lacks", "what"))
+        for lacking, product_id, title, what in sorted(done.to_finish, key=lambda entry: (-entry[0], entry[1])):
+            write((product_id, title, -lacking, ", ".join(what)))

@@ -1,0 +1,258 @@
+"""Catalogs in their own format again, with gaps filled: every platform reads back the same and more."""
+
+import csv
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from shopvl.catalog.readers import open_catalog
+from shopvl.errors import ShopvlError
+from shopvl.tagging.refill import refill
+from shopvl.tagging.run import TAGS
+
+
+def columns(text: str) -> list[str]:
+    return text.split(",")
+
+
+# Columns of exports, as the platforms publish them; none may be lost or change its place.
+SHOPIFY = columns(
+    "Handle,Title,Body (HTML),Vendor,Product Category,Type,Tags,Published,Option1 Name,Option1 Value,Option1 Linked To,"
+    "Option2 Name,Option2 Value,Option2 Linked To,Option3 Name,Option3 Value,Option3 Linked To,Variant SKU,"
+    "Variant Grams,Variant Inventory Tracker,Variant Inventory Qty,Variant Inventory Policy,"
+    "Variant Fulfillment Service,Variant Price,Variant Compare At Price,Variant Requires Shipping,"
+    "Variant Taxable,Variant Barcode,Image Src,Image Position,Image Alt Text,Gift Card,SEO Title,"
+    "SEO Description,Google Shopping / Google Product Category,"
+    "Google Shopping / Gender,Google Shopping / Age Group,Google Shopping / MPN,Google Shopping / Condition,"
+    "Google Shopping / Custom Product,Variant Image,Variant Weight Unit,Variant Tax Code,Cost per item,Status"
+)
+WOO = columns(
+    "ID,Type,SKU,GTIN UPC EAN or ISBN,Name,Published,Is featured?,Visibility in catalog,Short description,Description,"
+    "Date sale price starts,Date sale price ends,Tax status,Tax class,In stock?,Stock,Low stock amount,"
+    "Backorders allowed?,Sold individually?,Weight (kg),Length (cm),Width (cm),Height (cm),Allow customer reviews?,"
+    "Purchase note,Sale price,Regular price,Categories,Tags,Shipping class,Images,Download limit,Download expiry days,"
+    "Parent,Grouped products,Upsells,Cross-sells,External URL,Button text,Position,Attribute 1 name,"
+    "Attribute 1 value(s),Attribute 1 visible,Attribute 1 global"
+)
+MAGENTO = columns(
+    "sku,store_view_code,attribute_set_code,product_type,categories,product_websites,name,description,short_description,"
+    "weight,product_online,tax_class_name,visibility,price,special_price,url_key,meta_title,base_image,small_image,"
+    "thumbnail_image,created_at,additional_attributes,qty,is_in_stock,related_skus,additional_images"
+)
+AKENEO = columns(
+    "sku,categories,enabled,family,parent,groups,name-en_US,description-en_US-ecommerce,price-EUR,image,color"
+)
+GOOGLE = columns(
+    "id,title,description,link,image_link,additional_image_link,availability,price,sale_price,brand,gtin,mpn,condition,"
+    "google_product_category,product_type,color,gender,age_group,size,material,pattern,item_group_id,product_detail"
+)
+
+
+def table(names: list[str], *rows: dict[str, str], delimiter: str = ",") -> str:
+    lines = [names, *([row.get(name, "") for name in names] for row in rows)]
+    return "\r\n".join(delimiter.join(f'"{c}"' if set(c) & {",", "\n"} else c for c in line) for line in lines) + "\r\n"
+
+
+A = {"Title": "Red tee", "Handle": "a", "Vendor": "Acme", "Image Src": "a.jpg", "Body (HTML)": "<p>x, y</p>"}
+GOOGLE_A = {
+    "id": "a",
+    "title": "Red tee",
+    "image_link": "a.jpg",
+    "availability": "in_stock",
+    "product_detail": "Fit:Slim",
+}
+XML = """<?xml version="1.0" encoding="UTF-8"?>
+<!-- made by hand --><rss version="2.0" xmlns:g="http://base.google.com/ns/1.0"><channel><title>Shop</title>
+<item><g:id>a</g:id><title><![CDATA[Red tee]]></title><g:image_link>a.jpg</g:image_link>
+<g:mpn>7</g:mpn><g:color/></item>
+<item><g:id>b</g:id><title>Blue tee</title><g:image_link>b.jpg</g:image_link><g:color>Blue</g:color></item>
+</channel></rss>
+"""
+FILES: dict[str, tuple[str, str]] = {
+    "shopify": (
+        "a.csv",
+        table(
+            SHOPIFY,
+            A,
+            {"Handle": "a", "Image Src": "more.jpg", "Image Position": "2"},
+            {"Handle": "b", "Title": "Blue tee", "Option1 Name": "Color", "Option1 Value": "Blue"},
+        ),
+    ),
+    "woocommerce": (
+        "a.csv",
+        table(
+            WOO,
+            {"ID": "1", "Type": "simple", "SKU": "a", "Name": "Red tee", "Images": "a.jpg"},
+            {"ID": "2", "Type": "simple", "SKU": "b", "Name": "Blue tee", "Attribute 1 name": "Color"}
+            | {"Attribute 1 value(s)": "Blue"},
+        ),
+    ),
+    "magento": (
+        "a.csv",
+        table(
+            MAGENTO,
+            {"sku": "a", "name": "Red tee", "base_image": "/a.jpg", "additional_attributes": "fit=Slim"},
+            {"sku": "b", "name": "Blue tee", "base_image": "/b.jpg", "additional_attributes": "color=Blue"},
+        ),
+    ),
+    "akeneo": (
+        "a.csv",
+        table(
+            AKENEO,
+            {"sku": "a", "name-en_US": "Red tee", "image": "a.jpg"},
+            {"sku": "b", "name-en_US": "Blue tee", "image": "b.jpg", "color": "Blue"},
+            delimiter=";",
+        ),
+    ),
+    "google table": (
+        "a.txt",
+        table(GOOGLE, GOOGLE_A, {**GOOGLE_A, "id": "b", "title": "Blue tee", "color": "Blue"}, delimiter="\t"),
+    ),
+    "google xml": ("a.xml", XML),
+    "json-ld": (
+        "a.json",
+        json.dumps(
+            {
+                "@context": "https://schema.org",
+                "@graph": [
+                    {"@type": "WebSite", "name": "x"},
+                    {"@type": "Product", "sku": "a", "name": "Red tee", "image": "a.jpg", "offers": {"price": 1}},
+                    {"@type": "Product", "sku": "b", "name": "Blue tee", "image": "b.jpg", "color": "Blue"},
+                ],
+            }
+        ),
+    ),
+    "shopify json": (
+        "a.jsonl",
+        '{"id": "a", "title": "Red tee", "vendor": "Acme", "options": [], "images": [{"src": "a.jpg"}]}\nnot JSON\n'
+        '{"id": "b", "title": "Blue tee", "vendor": "Acme", "options": [{"name": "Color", "values": ["Blue"]}]}\n',
+    ),
+    "plain": ("a.csv", "Export of 2026,,,\nid,title,image,colour\na,Red tee,a.jpg,\nb,Blue tee,b.jpg,Blue\n"),
+    "packed": ("a.csv", "id;title;image;attributes\na;Red tee;a.jpg;fit: Slim\nb;Blue tee;b.jpg;colour: Blue\n"),
+}
+ANSWERS = {
+    "a": {"category": "Apparel > Tops, Tees", "colour": "Red", "gender": "Women", "sleeve length": 'Short: 2.5"'},
+    "b": {"colour": "Navy", "gender": "Women"},
+}
+
+
+@pytest.fixture
+def tags(tmp_path: Path) -> Path:
+    told = {"probability": 0.9, "evidence": ["image"], "conflict": False, "alternatives": [], "model": "m"}
+    told |= {"decision": "accept", "reason": "accepted"}
+    rows = [
+        {"product_id": number, "property": name, "value": value, "best_guess": value, **told}
+        for number, values in ANSWERS.items()
+        for name, value in values.items()
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=TAGS), tmp_path / "tags.parquet")
+    return tmp_path / "tags.parquet"
+
+
+def products(path: Path) -> dict[str, dict[str, Any]]:
+    rows = {
+        row["product_id"]: row for row in pl.concat(open_catalog(path).batches()).rows(named=True) if not row["fault"]
+    }
+    for row in rows.values():
+        row["attributes"] = {(pair["property"], pair["value"]) for pair in row["attributes"] or ()}
+    return rows
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_came_in_goes_out_and_more(name: str, tags: Path, tmp_path: Path) -> None:
+    """The same products, columns and attributes; gaps are filled; what stood otherwise stays, and is told."""
+    file, content = FILES[name]
+    path, target = tmp_path / file, tmp_path / f"out{Path(file).suffix}"
+    path.write_bytes(content.encode())
+    catalog = open_catalog(path)
+    done = refill(tags, catalog, target, {"accept"})
+    before, after = products(path), products(target)
+    again = open_catalog(target)
+    inner, old = (getattr(own.source, "inner", own.source) for own in (again, catalog))
+    assert inner.names()[: len(old.names())] == old.names() or inner.nested
+    assert type(again.source) is type(catalog.source)
+    assert list(after) == list(before) == ["a", "b"]
+    for number, row in after.items():
+        assert (row["title"], row["image"]) == (before[number]["title"], before[number]["image"])
+        assert row["attributes"] >= before[number]["attributes"]
+    filled = {own.casefold(): value.casefold() for own, value in after["a"]["attributes"]}
+    assert filled["colour"] == "red"
+    assert filled["gender"] in ("women", "female")
+    if name == "akeneo":  # only its own settings say which of its columns are properties
+        filled["sleeve length"] = after["a"]["sleeve_length"].casefold()
+    assert filled["sleeve length"] == 'short: 2.5"'
+    assert after["a"]["category_path"][-1].casefold() in ("tops, tees", "tops tees")
+    assert ("colour", "Blue") in after["b"]["attributes"]
+    assert not {value for own, value in after["b"]["attributes"] if value == "Navy"}
+    assert (done.filled["colour"], done.differing["colour"], done.filled["gender"]) == (1, 1, 2)
+    with (tmp_path / f"{target.name}.report.csv").open(newline="") as report:
+        rows = list(csv.DictReader(report))
+    assert {"product_id": "b", "property": "colour", "stood": "Blue", "tags": "Navy"}.items() <= rows[-2].items()
+
+
+def test_what_is_not_filled_stays_as_it_is(tags: Path, tmp_path: Path) -> None:
+    """Bytes of a feed but for the new elements; lines before a header; encodings, quotes and ends of lines."""
+    (tmp_path / "a.xml").write_text(XML)
+    refill(tags, open_catalog(tmp_path / "a.xml"), tmp_path / "b.xml", {"accept"})
+    new = (tmp_path / "b.xml").read_text()
+    assert "<!-- made by hand -->" in new
+    assert "<![CDATA[Red tee]]>" in new
+    assert new.count("<g:color") == 2
+    assert "<g:gender>female</g:gender></item>" in new
+    text = 'Export\r\nid;title;image;colour;n"ote\r\na;Größe ""x"";a.jpg;;"1\n2"\r\nb;"it""s";b.jpg;Blau;\r\n'
+    (tmp_path / "a.csv").write_bytes(text.encode("cp1252"))
+    refill(tags, open_catalog(tmp_path / "a.csv"), tmp_path / "b.csv", {"accept"})
+    lines = (tmp_path / "b.csv").read_bytes().decode("cp1252")
+    assert lines.startswith("Export\r\n")
+    assert "Größe" in lines
+    assert products(tmp_path / "b.csv")["a"]['n"ote'] == "1\n2"
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.encode("cp1252")))
+    refill(tags, open_catalog(tmp_path / "a.csv.gz"), tmp_path / "b.csv.gz", {"accept"})
+    assert gzip.decompress((tmp_path / "b.csv.gz").read_bytes()).decode("cp1252") == lines
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
+def test_binary_tables(suffix: str, tags: Path, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"id": ["a", "b"], "title": ["Tee", "Tee"], "image": ["a", "b"], "color": ["", "Blue"]})
+    path = tmp_path / f"a{suffix}"
+    frame.write_excel(path) if suffix == ".xlsx" else frame.write_parquet(path)
+    done = refill(tags, open_catalog(path), tmp_path / f"b{suffix}", {"accept"})
+    after = products(tmp_path / f"b{suffix}")
+    assert {"colour", "gender", "sleeve length"} <= {name for name, _ in after["a"]["attributes"]}
+    assert ("colour", "Blue") in after["b"]["attributes"]
+    assert done.columns == ("category_path", "gender", "attribute:sleeve length")
+
+
+def test_fill_rates_and_what_to_finish_by_hand(tags: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(FILES["google table"][1])
+    done = refill(tags, open_catalog(tmp_path / "a.txt"), tmp_path / "b.txt", {"accept"})
+    assert (done.before["colour"], done.after["colour"], done.before["gender"], done.after["gender"]) == (1, 2, 0, 2)
+    with (tmp_path / "b.txt.rates.csv").open(newline="") as file:
+        rates = {(row["category"], row["required"]): row["filled after"] for row in csv.DictReader(file)}
+    assert rates["Tops, Tees", "gender"] == "1"
+    with (tmp_path / "b.txt.finish.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["product_id"], first["lacks"], second["lacks"]) == ("a", "6", "7")
+    assert "price" in first["what"]
+
+
+def test_mistakes(tags: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,title,image\nz,Tee,a.jpg\n")
+    catalog = open_catalog(tmp_path / "a.csv")
+    for target, why in (
+        ("b.xlsx", r"does not end as a\.csv, whose format it gets; name a \.csv file"),
+        ("a.csv", "is the catalog itself; name another file"),
+        ("b.csv", r"no product of a\.csv is in .*; name the catalog that was tagged"),
+    ):
+        with pytest.raises(ShopvlError, match=why):
+            refill(tags, catalog, tmp_path / target, {"accept"})
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.jpg").write_bytes(b"x")
+    with pytest.raises(ShopvlError, match="is a folder of pictures, which cannot be filled in place"):
+        refill(tags, open_catalog(tmp_path / "pictures"), tmp_path / "out", {"accept"})
