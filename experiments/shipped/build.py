@@ -6,7 +6,7 @@ A stage is a numbered file: why it is there, its command, and what it makes, in 
 stage's experiment is `shared.yaml` with what its own file says laid over it. A stage whose result is there is not made
 again, so a killed run goes on where it was (learning itself goes on from its last checkpoint). About seven hours on two
 cores. `--share 0.01` is a rehearsal, to see whether all stages still run: the same stages on that share of every table,
-of the drawn shop, and of the steps that do not follow from the rows.
+of the drawn shop, and of the steps that do not follow from the rows. A rehearsal without the data learns drawn tables.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import yaml
+from drawn_data import write_tables
 
 HERE = Path(__file__).resolve().parent
 FEWEST = 40  # rows of a split that a rehearsal keeps: enough to calibrate on
@@ -79,15 +81,32 @@ def is_made(stage: Stage, folder: Path) -> bool:
     return stage.experiment is None and (folder / stage.makes).exists()
 
 
-def thinned(data: Path, folder: Path, share: float) -> Path:
+def data_of(run: Path, share: float) -> Path:
+    """The data folder of a run: $SHOPVL_DATA; for a rehearsal a part of it or, where there is none, drawn tables."""
+    data, folder, draft = Path(os.environ["SHOPVL_DATA"]), run / "data", run / "data.part"
+    if not any(data.glob("*.parquet")):
+        if share == 1:
+            raise SystemExit(f"there are no tables in {data}; name the folder of the data in SHOPVL_DATA")
+        print(f"there are no tables in {data}: the rehearsal learns drawn ones", flush=True)
+        write = write_tables
+    elif share == 1:
+        return data
+    else:
+        write = partial(thin, data, share)
+    if not folder.exists():  # it appears when it is complete
+        write(draft)
+        draft.rename(folder)
+    return folder
+
+
+def thin(data: Path, share: float, out: Path) -> None:
     """A data folder with that share of the rows of each table that has splits, and of each split."""
-    folder.mkdir(exist_ok=True)
+    out.mkdir(exist_ok=True)
     for path in data.glob("*.parquet"):
-        if "split" in pl.read_parquet_schema(path) and not (folder / path.name).exists():
+        if "split" in pl.read_parquet_schema(path):
             splits = pl.read_parquet(path).partition_by("split", maintain_order=True)
             kept = [rows.sample(min(len(rows), max(FEWEST, round(share * len(rows)))), seed=0) for rows in splits]
-            pl.concat(kept).write_parquet(folder / path.name)
-    return folder
+            pl.concat(kept).write_parquet(out / path.name)
 
 
 def seconds() -> tuple[float, float]:
@@ -104,10 +123,9 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="Of the data: 0.01 for a rehearsal.")
     told = parser.parse_args()
     told.run.mkdir(parents=True, exist_ok=True)
-    data = Path(os.environ["SHOPVL_DATA"])
     variables = {
         "SHOPVL_MODEL": str(told.run.resolve()),
-        "SHOPVL_DATA": str((data if told.share == 1 else thinned(data, told.run / "data", told.share)).resolve()),
+        "SHOPVL_DATA": str(data_of(told.run, told.share).resolve()),
         "SHOPVL_BOX": str(told.box.resolve()),
         "SHARE": str(told.share),
     }

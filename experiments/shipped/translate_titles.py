@@ -138,7 +138,8 @@ def _told(parts: _Parts, own: Mapping[str, str], lexicon: _Lexicon, rng: random.
     """What is said again: some of it left out, and some of the product's facts added."""
     kinds = {phrase.kind for phrase in parts.known}
     told = [phrase for phrase in parts.known if rng.random() >= LEFT_OUT.get(phrase.kind, 0.0)]
-    if "category" in own and "category" in kinds and rng.random() < LEAF_INSTEAD:
+    named = ("category", own.get("category")) in lexicon.words
+    if named and "category" in kinds and rng.random() < LEAF_INSTEAD:
         told = [phrase for phrase in told if phrase.kind != "category"] + [_Phrase("", "category", own["category"])]
     for kind, share in ADDED.items():
         if kind in own and kind not in kinds and (kind, own[kind]) in lexicon.words and rng.random() < share:

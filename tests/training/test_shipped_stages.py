@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,7 @@ BROUGHT = {"SHOPVL_MODEL", "SHOPVL_DATA", "SHOPVL_BOX", "SHARE", "EXPERIMENT"}
 
 
 def build() -> ModuleType:
+    sys.path.insert(0, str(FOLDER))  # of what it imports from beside it
     spec = importlib.util.spec_from_file_location("build_shipped", FOLDER / "build.py")
     assert spec is not None
     assert spec.loader is not None
@@ -63,12 +65,13 @@ def test_a_learning_stage_is_a_whole_experiment_that_starts_from_an_earlier_stag
         assert path.removeprefix("$SHOPVL_MODEL/").split("/")[0] in earlier
 
 
-def test_a_rehearsal_is_every_stage_on_a_part_of_the_data(tmp_path: Path) -> None:
-    (data := tmp_path / "data").mkdir()
+def test_a_rehearsal_is_every_stage_on_a_part_of_the_data(tmp_path: Path, monkeypatch) -> None:
+    (data := tmp_path / "whole").mkdir()
     rows = pl.DataFrame({"product_id": range(10_100), "split": ["train"] * 10_000 + ["val"] * 90 + ["test"] * 10})
     rows.write_parquet(data / "products.parquet")
     pl.DataFrame({"name": ["red"]}).write_parquet(data / "colours.parquet")
-    thin = build().thinned(data, tmp_path / "thin", 0.01)
+    monkeypatch.setenv("SHOPVL_DATA", str(data))
+    thin = build().data_of(tmp_path, 0.01)
     assert [path.name for path in thin.iterdir()] == ["products.parquet"]
     kept = pl.read_parquet(thin / "products.parquet")
     assert dict(kept["split"].value_counts().iter_rows()) == {"train": 100, "val": 40, "test": 10}
@@ -77,6 +80,27 @@ def test_a_rehearsal_is_every_stage_on_a_part_of_the_data(tmp_path: Path) -> Non
     share = float(re.search(r"build\.py .*--share ([\d.]+)", rehearsal)[1])
     readme = " ".join((FOLDER / "README.md").read_text("utf-8").split())
     assert f"`make model-rehearsal` runs all of them with {share:.0%} of the data" in readme
+
+
+def test_rows_can_be_made_of_drawn_tables(tmp_path: Path, monkeypatch) -> None:
+    """By whoever has only the checkout: the stages that read the data give each other what they should."""
+    module = build()
+    import prepare_data
+    import prepare_outside
+
+    monkeypatch.setenv("SHOPVL_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(module, "write_tables", partial(module.write_tables, products=60))
+    data = module.data_of(tmp_path, 0.01)
+    with pytest.raises(SystemExit, match=r"there are no tables in .*nowhere; name the folder of the data"):
+        module.data_of(tmp_path, 1)
+    prepare_data.write_rows(data, tmp_path, share=0.02)
+    prepare_outside.write_outside(data, tmp_path / "rows.parquet", tmp_path)
+    rows = pl.read_parquet(tmp_path / "outside.parquet")
+    assert set(rows["source"]) == {"fashion", "clothing-snapshots", "drawn", "other-goods", "titles-other-goods"}
+    assert {"train", "val"} == set(rows["split"])
+    assert rows["language"].n_unique() > 4
+    unknown = rows.filter(pl.col("source").is_in(["other-goods", "titles-other-goods"]))
+    assert set(unknown["category_path"].list.join(" > ")) == {"unknown"}
 
 
 def test_what_is_made_already_is_not_made_again(tmp_path) -> None:
