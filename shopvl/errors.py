@@ -5,6 +5,10 @@ class ShopvlError(Exception):
     """Parent of every error a user can cause; the command line prints it as one sentence and exits with 1."""
 
 
+class DamagedError(ShopvlError):
+    """A file of shopvl's own that is not as it was written."""
+
+
 class CatalogError(ShopvlError):
     """A table that cannot be read as a catalog."""
 

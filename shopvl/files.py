@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from shopvl.checksums import seal, seal_entry, stamped
 from shopvl.errors import ShopvlError
 
 REJECTS = pa.schema([("product_id", pa.string()), ("reason", pa.string())])
@@ -50,6 +52,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def write_object(path: Path, values: Mapping[str, Any], *, durable: bool = False) -> None:
+    """A JSON object with its checksum, whole or not at all; `checksums.read_object` reads it."""
+    with atomic_write(path, durable=durable) as draft:
+        draft.write_text(json.dumps(stamped(values), indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
 def _sync(path: Path) -> None:
     """Make a file's content, or the names in a folder, survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
@@ -60,12 +68,13 @@ def _sync(path: Path) -> None:
 
 
 class Table:
-    """A Parquet file that appears under its name when it is complete."""
+    """A Parquet file that appears under its name when it is complete, with its checksum in it."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path, self.schema = path, schema
         self._file = atomic_write(path, durable=True)
-        self._writer = pq.ParquetWriter(str(self._file.__enter__()), schema, compression="zstd")
+        self._draft = self._file.__enter__()
+        self._writer = pq.ParquetWriter(str(self._draft), schema, compression="zstd")
         self._kept: list[dict[str, Any]] = []
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -93,7 +102,10 @@ class Table:
         try:
             if kind is None:
                 self._flush()
+                self._writer.add_key_value_metadata(seal_entry())
             self._writer.close()
+            if kind is None:
+                seal(self._draft)
         except BaseException as fault:
             self._file.__exit__(type(fault), fault, fault.__traceback__)
             raise

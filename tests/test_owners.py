@@ -17,6 +17,7 @@ OWNERS = {
         r"\bos\.replace\(|\bos\.rename\(|\bdraft\.(replace|rename)\(|\bos\.fsync\((?!descriptor)",
         {"files.py"},
     ),
+    "whether a file of our own is as it was written": (r"\bxxh3_|shopvl\\.checksum", {"checksums.py"}),
     "a small copy of a picture": (r"\.thumbnail\(\(", {"catalog/images.py"}),
     "what becomes of a picture's address": (r"\burlopen\(|\burllib\.request\b", {"catalog/downloading.py"}),
     "how large a photo is decoded": (r"\bDECODED_SIDES\b", {"data/collate.py"}),

@@ -129,6 +129,8 @@ def _print_tagged(done: Tagged, folder: Path) -> None:
         out.print(line, highlight=False)
     out.print(f"{done.rows} rows in = {done.tagged} tagged + {done.rejected} rejected; {done.conflicts} conflicts")
     out.print(f"{done.reused} rows were known, {done.computed} computed: {done.speed_line()}", highlight=False)
+    if done.damaged:
+        out.print(f"{done.damaged} parts of what was known were damaged; their rows were computed again")
     if line := done.looks_line():
         out.print(line, highlight=False)
     for reason, count in done.reasons.most_common(SHOWN_REASONS):

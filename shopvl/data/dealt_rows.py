@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from collections import defaultdict
@@ -14,12 +13,13 @@ import pyarrow as pa
 from filelock import FileLock
 
 from shopvl.catalog.cells import folded
+from shopvl.checksums import read_object
 from shopvl.data.rows import Row
-from shopvl.data.training_rows import SOURCE, TrainingCache
+from shopvl.data.training_rows import AGAIN, FILES, REJECTED, ROWS, SOURCE, TrainingCache, is_whole, note_source
 from shopvl.errors import CatalogError
+from shopvl.files import atomic_write
 
 OF_THE_PICTURE = ("image", "bare", "printed")  # columns that go where the picture goes
-ROWS = "rows.arrow"
 ROWS_PER_GROUP = 1024
 
 
@@ -30,13 +30,13 @@ def dealt_rows(rows: TrainingCache, seed: int) -> TrainingCache:
     have one title, so that there are not enough others.
     """
     folder = rows.folder / f"dealt-{seed}"
-    source = json.loads((rows.folder / SOURCE).read_text("utf-8")) | {"dealt": seed}
-    stamp = folder / SOURCE
+    source = read_object(rows.folder / SOURCE, AGAIN) | {"dealt": seed}
+    source.pop(FILES, None)
     folder.mkdir(exist_ok=True)
     with FileLock(folder / ".lock"):
-        if not (stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source):
+        if not is_whole(folder, source):
             _write(rows, folder, seed)
-            stamp.write_text(json.dumps(source), "utf-8")  # last: a run killed before this line deals anew
+            note_source(folder, source)
     return TrainingCache(folder)
 
 
@@ -48,12 +48,16 @@ def _write(rows: TrainingCache, folder: Path, seed: int) -> None:
         givers[taker] = giver
     with pa.memory_map(str(rows.folder / ROWS)) as file:
         schema = pa.ipc.open_file(file).schema
-    with pa.OSFile(str(folder / ROWS), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+    with (
+        atomic_write(folder / ROWS) as draft,
+        pa.OSFile(str(draft), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
         for start in range(0, len(rows), ROWS_PER_GROUP):
             numbers = range(start, min(start + ROWS_PER_GROUP, len(rows)))
             dealt = [_with_picture(rows[taker], rows[givers[taker]]) for taker in numbers]
             writer.write_batch(pa.RecordBatch.from_pylist(dealt, schema=schema))
-    shutil.copyfile(rows.folder / "rejects.json", folder / "rejects.json")
+    shutil.copyfile(rows.folder / REJECTED, folder / REJECTED)
 
 
 def _deal(numbers: Sequence[int], titles: Sequence[str], seed: int) -> dict[int, int]:

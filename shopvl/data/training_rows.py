@@ -8,6 +8,7 @@ import json
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,18 @@ from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog
+from shopvl.checksums import Remedy, file_digests, read_object, verify_all
 from shopvl.data.collate import Collator
 from shopvl.data.rows import RejectedRow, Row, ValidRow, agrees, validate_row, with_words
-from shopvl.errors import CatalogError
+from shopvl.errors import CatalogError, DamagedError
+from shopvl.files import atomic_write, write_object
 from shopvl.recipes.parts import WhichRows
 from shopvl.vision.picture_words import PictureReader
 
-SOURCE = "source.json"  # what the rows were made from
+SOURCE, ROWS = "source.json", "rows.arrow"  # what the rows were made from, with checksums; and the rows
+REJECTED, NOTED = "rejects.json", "notes.json"
+FILES = "files"  # the key of the checksums in SOURCE
+AGAIN = Remedy("run the same command again, which prepares the rows anew")
 _COLUMNS = pa.schema(
     [
         ("product_id", pa.string()),
@@ -55,7 +61,7 @@ class TrainingCache:
         self._open()
 
     def _open(self) -> None:
-        self._file = pa.ipc.open_file(pa.memory_map(str(self.folder / "rows.arrow")))
+        self._file = pa.ipc.open_file(pa.memory_map(str(self.folder / ROWS)))
         groups = [self._file.get_batch(i) for i in range(self._file.num_record_batches)]
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)]).tolist()
         self._groups = groups
@@ -129,11 +135,11 @@ class TrainingCache:
     @property
     def data_digest(self) -> str:
         """`Catalog.digest` of what the rows were made from."""
-        return str(json.loads((self.folder / SOURCE).read_text("utf-8"))["digest"])
+        return str(read_object(self.folder / SOURCE, AGAIN)["digest"])
 
     def rejects(self) -> list[RejectedRow]:
         """Rows that were left out, with reasons."""
-        return [RejectedRow(**item) for item in json.loads((self.folder / "rejects.json").read_text("utf-8"))]
+        return [RejectedRow(**item) for item in json.loads((self.folder / REJECTED).read_text("utf-8"))]
 
 
 def training_rows(
@@ -148,7 +154,8 @@ def training_rows(
 ) -> TrainingCache:
     """Check every row once (picture decodes, title present) and store those in `folder` that have any of `row_inputs`.
 
-    Queries of the `log` are added to those of the catalog's rows. Made again only if catalog or log changed.
+    Queries of the `log` are added to those of the catalog's rows. Made again only if catalog or log changed, or a file
+    of the folder is damaged.
     Pictures by URL or path are fetched here, so training needs neither network nor the original files. With a `reader`
     text laid over them is painted out here, and words on products are kept; `notes.json` says which pictures could not
     be read. Where the folder is `shared`, each kind of rows has a folder below it. Raises CatalogError where no row is
@@ -164,13 +171,28 @@ def training_rows(
     }
     if shared:
         folder /= hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
-    stamp = folder / SOURCE
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        if not (stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source):
+        if not is_whole(folder, source):
             _write_rows(catalog, folder, log, report, reader, row_inputs)
-            stamp.write_text(json.dumps(source), "utf-8")  # last: a run killed before this line prepares anew
+            note_source(folder, source)
     return TrainingCache(folder)
+
+
+def is_whole(folder: Path, source: dict[str, Any]) -> bool:
+    """Whether the folder has rows that were made from that, as they were written."""
+    try:
+        noted = read_object(folder / SOURCE, AGAIN)
+        verify_all(folder, noted.pop(FILES, {}), AGAIN)
+    except (DamagedError, OSError, AttributeError, TypeError):
+        return False
+    return noted == source
+
+
+def note_source(folder: Path, source: dict[str, Any]) -> None:
+    """Say that the rows are complete, and what they were made from; a run killed before this prepares them anew."""
+    names = [name for name in (ROWS, REJECTED, NOTED) if (folder / name).is_file()]
+    write_object(folder / SOURCE, {**source, FILES: file_digests(folder, names)})
 
 
 def _write_rows(
@@ -183,7 +205,10 @@ def _write_rows(
 ) -> None:
     rejects: list[RejectedRow] = []
     notes: list[RejectedRow] = []
-    with pa.OSFile(str(folder / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, _COLUMNS) as writer:
+    with ExitStack() as stack:  # another process may still read the former rows
+        draft = stack.enter_context(atomic_write(folder / ROWS))
+        sink = stack.enter_context(pa.OSFile(str(draft), "wb"))
+        writer = stack.enter_context(pa.ipc.new_file(sink, _COLUMNS))
         good: list[dict[str, Any]] = []
         parts = (part for frame in catalog.batches(_ROWS_PER_GROUP) for part in frame.iter_slices(_ROWS_IN_SIGHT))
         pictured = any("image" in inputs for inputs in row_inputs)
@@ -198,8 +223,8 @@ def _write_rows(
             report(len(part))
         if good:
             writer.write_batch(pa.RecordBatch.from_pylist(good, schema=_COLUMNS))
-    for name, listed in (("rejects", rejects), ("notes", notes)):
-        (folder / f"{name}.json").write_text(json.dumps([vars(item) for item in listed], ensure_ascii=False), "utf-8")
+    for name, listed in ((REJECTED, rejects), (NOTED, notes)):
+        (folder / name).write_text(json.dumps([vars(item) for item in listed], ensure_ascii=False), "utf-8")
     if not len(TrainingCache(folder)):
         first = f", the first because {rejects[0].reason}" if rejects else ""
         raise CatalogError(

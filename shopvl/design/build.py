@@ -195,7 +195,8 @@ def _image_tower(part: parts.Image | None, config: dict[str, Any] | None, random
     match part:
         case parts.TimmImage():
             pretrained = part.pretrained and not random_weights
-            return TimmTower(part.name, part.size_px, pretrained, part.options, part.close_up)
+            name = part.name if config is None else config["architecture"]
+            return TimmTower(name, part.size_px, pretrained, part.options, part.close_up)
         case parts.ThumbnailImage():
             return ThumbnailNet(part.stem, part.widths, part.blocks, part.close_up)
         case parts.ConcatTowersImage():

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Generator, Tensor, nn
 
 from shopvl.batch import INPUT_CHOICES, Batch, Modality, Output, inputs_in, inputs_name
@@ -22,20 +21,19 @@ from shopvl.design.build import build_model, build_teacher, check_stages
 from shopvl.design.folder import (
     CALIBRATION,
     CARD,
-    CONFIG,
     FAMILIARITY,
     FIRST_LOOK,
-    FORMAT,
     ONTOLOGY,
     READY,
     WEIGHTS,
-    file_in,
+    not_whole,
     put_in_place,
-    read_config,
-    read_tokenizer,
+    read_folder,
+    write_config,
 )
+from shopvl.design.limits import checked_claims, within
 from shopvl.design.migration import current_name, former_name, is_surplus, may_lack
-from shopvl.design.quantization import restored, rounded
+from shopvl.design.quantization import rounded
 from shopvl.errors import DesignError, RecipeError, ShopvlError
 from shopvl.files import atomic_folder
 from shopvl.models import familiarity
@@ -303,13 +301,7 @@ class Design:
         (folder / CALIBRATION).write_text(json.dumps(self.calibration | first_look, indent=1), "utf-8")
         (folder / FAMILIARITY).write_bytes(save(familiarity.as_tensors(self.familiarity)))
         (folder / CARD).write_text(card or f"# {self.recipe.name}\n\nA shopvl design folder.\n", "utf-8")
-        config = {
-            "format": FORMAT,
-            "recipe": self.recipe.to_dict(),
-            "towers": self.towers,
-            "labels": self.labels,
-        }
-        (folder / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False), "utf-8")
+        write_config(folder, {"recipe": self.recipe.to_dict(), "towers": self.towers, "labels": self.labels})
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Design:
@@ -317,40 +309,38 @@ class Design:
 
         `models:/NAME@champion`, `models:/NAME/VERSION` and `runs:/RUN_ID/model` are looked up in MLflow.
 
-        Raises DesignError for a folder that is not one, is incomplete, is in a newer format, or was tuned to other
-        grams of titles.
+        Nothing is asked of a network, and no code of the folder is run. Raises DesignError for a folder that is not
+        one, is incomplete, damaged, in a newer format, or was tuned to other grams of titles.
         """
-        folder = design_folder(str(folder)) if is_reference(folder) else Path(folder)
-        config = read_config(folder)
-        tokenizer = read_tokenizer(folder)
+        saved = read_folder(design_folder(str(folder)) if is_reference(folder) else Path(folder))
+        folder = saved.folder
+        towers = checked_claims(saved.recipe, saved.towers, folder)
         try:
-            recipe = Recipe.from_dict(config["recipe"])
-            ontology = Ontology.load(file_in(folder, ONTOLOGY))
-            calibration = json.loads(file_in(folder, CALIBRATION).read_text("utf-8"))
-            tensors = restored(load_file(file_in(folder, WEIGHTS)))
-            familiar = load_file(file_in(folder, FAMILIARITY)) if config["format"] > 4 else {}
-            familiar = familiarity.from_tensors(familiar)
-        except (OSError, KeyError, ValueError, SafetensorError, ShopvlError) as fault:
-            raise DesignError(
-                f"{folder} is not a whole shopvl model ({fault}); copy the folder again or train it anew"
-            ) from fault
-        design = build(recipe, tokenizer, ontology, towers=config["towers"], random_weights=True)
-        if recipe.answering is not None:
-            design.labels = config["labels"]
-        elif config["labels"]:
-            design.add_heads(config["labels"])
-        design.first_look = calibration.pop(FIRST_LOOK, {})
-        design.calibration, design.familiarity = calibration, familiar
+            with within(saved.tensors, folder):
+                design = build(saved.recipe, saved.tokenizer, saved.ontology, towers=towers, random_weights=True)
+                if saved.recipe.answering is not None:
+                    design.labels = saved.labels
+                elif saved.labels:
+                    design.add_heads(saved.labels)
+        except ShopvlError:
+            raise
+        except Exception as fault:  # whatever a recipe from elsewhere can cause
+            raise not_whole(folder, fault) from fault
+        design.first_look, design.calibration, design.familiarity = (
+            saved.first_look,
+            saved.calibration,
+            saved.familiarity,
+        )
         modules = [*design.model.modules(), *(design.heads.modules() if design.heads else ())]
-        if config["format"] < 3 and any(isinstance(module, TitleWords) for module in modules):
+        if saved.format < 3 and any(isinstance(module, TitleWords) for module in modules):
             raise DesignError(
                 f"{folder} was tuned by a shopvl that read titles in another way, "
                 "so its words would be taken for others; tune it again"
             )
-        named = {current_name(name, config["format"]): tensor for name, tensor in tensors.items()}
+        named = {current_name(name, saved.format): tensor for name, tensor in saved.tensors.items()}
         own = design._tensors()
-        surplus = [name for name in named.keys() - own.keys() if is_surplus(name, config["format"])]
-        named |= {name: own[name] for name in own.keys() - named.keys() if may_lack(name, config["format"])}
+        surplus = [name for name in named.keys() - own.keys() if is_surplus(name, saved.format)]
+        named |= {name: own[name] for name in own.keys() - named.keys() if may_lack(name, saved.format)}
         design._load_tensors({name: tensor for name, tensor in named.items() if name not in surplus}, folder)
         design.model.eval()
         return design

@@ -18,6 +18,7 @@ from shopvl.arrow import array, filled, record_batch, values_of
 from shopvl.batch import INPUT_CHOICES, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN_BELOW, Decision, Reason, TitleGroup
+from shopvl.checksums import Remedy
 from shopvl.design.design import Design
 from shopvl.inference.calibrate import AnswerCalibration, calibration_of
 from shopvl.inference.levels import CategoryLevels, level_name
@@ -59,6 +60,7 @@ DECIDED = pa.schema(
         ("alternatives", ALTERNATIVES),
     ]
 )
+TAG_AGAIN = Remedy("run the same `shopvl tag` again, which computes nothing that it knows")
 GROUPS: tuple[TitleGroup, ...] = ("", "named", "unnamed")
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
 REASONS: tuple[Reason, ...] = get_args(Reason)

@@ -40,6 +40,8 @@ class TimmTower(LookingTower):
         super().__init__()
         self.crop_share = crop_share
         self.net = _timm_net(name, size_px, pretrained, options)
+        # of a name that timm looks up elsewhere: a saved design is opened without that
+        self.config = {"architecture": self.net.pretrained_cfg["architecture"]} if ":" in name else None
         stats = self.net.pretrained_cfg if pretrained else {"mean": (0.5,) * 3, "std": (0.5,) * 3}
         self.register_buffer("mean_31", torch.tensor(stats["mean"])[:, None, None])
         self.register_buffer("std_31", torch.tensor(stats["std"])[:, None, None])
@@ -162,9 +164,10 @@ def load_transformers(name: str, pretrained: bool, config: Mapping[str, Any] | N
 
     try:
         if config is not None:
-            return AutoModel.from_config(AutoConfig.for_model(**config))
+            return AutoModel.from_config(AutoConfig.for_model(**config), trust_remote_code=False)
         if not pretrained:
-            return AutoModel.from_config(AutoConfig.from_pretrained(name, trust_remote_code=False))
+            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+            return AutoModel.from_config(config, trust_remote_code=False)
         return AutoModel.from_pretrained(name, trust_remote_code=False, use_safetensors=True)
     except (OSError, ValueError) as fault:
         raise DesignError(_not_to_be_had(name, "transformers", pretrained, fault)) from fault

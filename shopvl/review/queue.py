@@ -16,9 +16,10 @@ from shopvl.catalog.images import Thumbnail, image_bytes, thumbnail
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
+from shopvl.checksums import verify_sealed
 from shopvl.errors import ImageError, ReviewError
 from shopvl.files import atomic_write
-from shopvl.inference.decide import APART, DECIDED, REASONS, UNKNOWN_CATEGORY
+from shopvl.inference.decide import APART, DECIDED, REASONS, TAG_AGAIN, UNKNOWN_CATEGORY
 from shopvl.review.keys import Origin, sheet_key
 from shopvl.review.sheet import (
     NAMES,
@@ -186,6 +187,7 @@ def at_random(tags: Path, ontology: Ontology, count: int) -> tuple[list[dict[str
 
 def _tags(tags: Path) -> pl.LazyFrame:
     path = tags / "tags.parquet" if tags.is_dir() else tags
+    verify_sealed(path, TAG_AGAIN)
     try:
         names = list(pl.read_parquet_schema(path))
     except (pl.exceptions.PolarsError, OSError) as error:

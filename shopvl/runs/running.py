@@ -16,10 +16,11 @@ from filelock import FileLock, Timeout
 
 from shopvl.catalog.corrections import with_corrections
 from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.checksums import Remedy, read_object
 from shopvl.design.design import Design
 from shopvl.errors import RecipeError, TrackingError
 from shopvl.evaluation.page import evaluate
-from shopvl.files import atomic_folder, atomic_write
+from shopvl.files import atomic_folder, write_object
 from shopvl.runs.grid import Cell
 from shopvl.runs.serving import save_served
 from shopvl.synthetic import write_shop
@@ -61,7 +62,7 @@ def run_grid(cells: Sequence[Cell], out: Path, uri: str | None = None, report: R
                 state = "done before" if _is_done(folder, cell.experiment) else "done"
                 if state == "done":
                     run_cell(cell, folder, store, out, report)
-                yield Outcome(cell, state, json.loads((folder / STATE).read_text("utf-8"))["score"])
+                yield Outcome(cell, state, read_object(folder / STATE, _run_again(folder))["score"])
         except Timeout:
             yield Outcome(cell, "in another process")
 
@@ -159,7 +160,7 @@ def _train_stages(
 
 def _spent(stage: Path) -> tuple[float, float]:
     """Seconds and processor seconds of training."""
-    summary = json.loads((stage / SUMMARY).read_text("utf-8"))
+    summary = read_object(stage / SUMMARY, _run_again(stage))
     return float(summary["seconds"]), float(summary["cpu_seconds"])
 
 
@@ -217,16 +218,19 @@ def _is_done(folder: Path, experiment: Experiment) -> bool:
     if not path.is_file():
         _write_state(folder, experiment, score=None, done=False)
         return False
-    state = json.loads(path.read_text("utf-8"))
-    if state["experiment"] != experiment.to_dict():
+    state = read_object(path, _run_again(folder))
+    if state.get("experiment") != experiment.to_dict():
         raise RecipeError(f"{folder} holds a run of an experiment that was changed since; give another --out")
-    return bool(state["done"])
+    return bool(state.get("done"))
 
 
 def _write_state(folder: Path, experiment: Experiment, *, score: float | None, done: bool) -> None:
     state = {"experiment": experiment.to_dict(), "done": done, "score": score}
-    with atomic_write(folder / STATE) as draft:
-        draft.write_text(json.dumps(state, indent=1), "utf-8")
+    write_object(folder / STATE, state)
+
+
+def _run_again(folder: Path) -> Remedy:
+    return Remedy(f"delete {folder} and run the same command again", RecipeError)
 
 
 def flat(figures: Mapping[str, Any], prefix: str) -> dict[str, float]:

@@ -16,16 +16,17 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.checksums import verify_sealed
 from shopvl.data.rows import RejectedRow, pairs
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.files import exclusive_lock
+from shopvl.inference.decide import TAG_AGAIN
 from shopvl.inference.encode import Encoded, encode
 from shopvl.recipes.capabilities import require_capability
 from shopvl.search.folder import (
     CONFIG,
-    ONTOLOGY,
     PRODUCTS,
     REJECTS,
     TITLE_WEIGHT,
@@ -33,6 +34,7 @@ from shopvl.search.folder import (
     Settings,
     State,
     clear,
+    lexical_name,
     publish,
     read_state,
 )
@@ -104,7 +106,6 @@ def build_index(
         if not writer.rows:
             raise ShopvlError(f"no row of {catalog.path} could be indexed; {out / REJECTS} says why for each")
         segment = writer.close()
-        ontology.save(out / ONTOLOGY)
         state = finish(out, design.name, segment, plan, ontology, attached, old)
     return Indexed(segment.rows - state.deleted_count, len(rejects), state.deleted_count)
 
@@ -163,6 +164,7 @@ def finish(
         deleted=write_deleted(out, version, repeated_rows),
         deleted_count=len(repeated_rows),
         lexical=lexical,
+        ontology=write_ontology(out, version, ontology),
         tags=write_tags(out, version, tags),
         settings=plan.settings,
     )
@@ -170,6 +172,13 @@ def finish(
     if old is not None:
         old.store.drop()
     return state
+
+
+def write_ontology(out: Path, version: int, ontology: Ontology) -> str:
+    """The names by which words of a query are understood."""
+    name = f"ontology-{version:05d}.json"
+    ontology.save(out / name)
+    return name
 
 
 def write_lexical(
@@ -181,7 +190,7 @@ def write_lexical(
     ontology: Ontology,
 ) -> str:
     """A new lexical index over all rows that are not deleted."""
-    name = f"lexical-{version:05d}"
+    name = lexical_name(version)
     listed = (item for item in documents(frames, 0, tags, ontology) if item[0] not in gone)
     Lexical.create(out / name).change(listed, end=0)
     return name
@@ -221,6 +230,7 @@ def _names(path: Sequence[str], own: Iterable[tuple[str, str]], ontology: Ontolo
 def read_tags(folder_or_file: Path) -> pl.DataFrame:
     """`tags.parquet`, or the one in a folder written by `shopvl tag`. Raises ShopvlError for anything else."""
     path = folder_or_file / "tags.parquet" if folder_or_file.is_dir() else folder_or_file
+    verify_sealed(path, TAG_AGAIN)
     try:
         return pl.read_parquet(path, columns=list(_TAG_COLUMNS))
     except (OSError, pl.exceptions.PolarsError) as fault:

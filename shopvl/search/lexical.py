@@ -1,13 +1,13 @@
 """The only module that uses Tantivy (BM25 over words) and rjieba (Chinese word segmentation).
 
-Documents are kept by their row number in the index folder. A reader skips rows that its folder does not hold, so
-what a killed update has left here does no harm; the next update removes it.
+Documents are kept by their row number in the index folder. A change is made to a copy, whose unchanged files are links.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ import tantivy
 
 from shopvl.catalog.cells import folded, language_of
 from shopvl.errors import IndexFolderError
+from shopvl.files import LOCK
 
 TITLE, FACTS, KEY = "title", "facts", "key"
 FACTS_WEIGHT = 0.5  # a word among category and attributes counts half of one that the seller wrote in the title
@@ -62,6 +63,15 @@ class Lexical:
         """An empty one."""
         folder.mkdir(parents=True)
         return cls(folder, tantivy.Index(_schema(), path=str(folder)))
+
+    @classmethod
+    def copied(cls, before: Path, folder: Path) -> Lexical:
+        """One that begins as that in the folder `before`, which stays as it is."""
+        folder.mkdir(parents=True)
+        for file in before.iterdir():
+            if file.suffix != LOCK:
+                _linked(file, folder / file.name)
+        return cls.open(folder)
 
     @classmethod
     def open(cls, folder: Path) -> Lexical:
@@ -122,6 +132,14 @@ class Lexical:
         title = tantivy.Query.term_query(_schema(), TITLE, word)
         facts = tantivy.Query.boost_query(tantivy.Query.term_query(_schema(), FACTS, word), FACTS_WEIGHT)
         return tantivy.Query.disjunction_max_query([title, facts], 0.3)
+
+
+def _linked(file: Path, target: Path) -> None:
+    """Tantivy replaces its files and never writes into one again."""
+    try:
+        target.hardlink_to(file)
+    except OSError:  # a file system without links
+        shutil.copyfile(file, target)
 
 
 @lru_cache(maxsize=1)

@@ -24,11 +24,11 @@ from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.inference.predict import ModelAnswers
 from shopvl.recipes.capabilities import require_capability
 from shopvl.search.filters import Condition, Facts
-from shopvl.search.folder import ONTOLOGY, PRODUCTS, VECTORS, Weights, check_model, read_state
+from shopvl.search.folder import PRODUCTS, VECTORS, Weights, check_model, read_state, verify
 from shopvl.search.lexical import Lexical, words_of
 from shopvl.search.near_duplicates import BITS_APART, same_photo
 from shopvl.search.photo_query import PhotoQuery, composed, head_of, unit_vectors
-from shopvl.search.segments import Hit, Records, difference_hash, read_matrix
+from shopvl.search.segments import Hit, Records, difference_hash, matrix_blocks, read_matrix
 from shopvl.search.stores.base import RowFilter
 from shopvl.search.stores.raw_vectors import RawVectors, best
 
@@ -105,6 +105,7 @@ class SearchIndex:
 
     def _open(self) -> None:
         state = self.state
+        verify(self.folder, state)
         folders = [self.folder / segment.name for segment in state.segments]
         frames = [pl.read_parquet(folder / PRODUCTS) for folder in folders]
         self.products = pl.concat(frames, how="diagonal_relaxed", rechunk=True)
@@ -112,13 +113,14 @@ class SearchIndex:
         matrices = [self._matrix(folder, segment.rows) for folder, segment in zip(folders, state.segments, strict=True)]
         if len(self.products) != state.rows or len(self.records) != state.rows:
             raise self._damaged(f"{len(self.products)} products for {state.rows} vectors")
-        self.vectors = state.store.open(self.folder, RawVectors(matrices))
+        blocks = [matrix_blocks(*segment) for segment in zip(folders, matrices, strict=True)]
+        self.vectors = state.store.open(self.folder, RawVectors(matrices, blocks))
         self.live = np.ones(state.rows, dtype=bool)
         if state.deleted is not None:
             self.live[np.load(self.folder / state.deleted)] = False
         self.live_filter = self.vectors.prepare_filter(self.live) if state.deleted_count else None
         self.lexical = Lexical.open(self.folder / state.lexical)
-        self.ontology = Ontology.load(self.folder / ONTOLOGY)
+        self.ontology = Ontology.load(self.folder / state.ontology)
         tags = None if state.tags is None else pl.read_parquet(self.folder / state.tags)
         self.facts = Facts(self.products, tags)
         self._row_filter = lru_cache(maxsize=CACHED_FILTERS)(

@@ -22,10 +22,13 @@ from pydantic_core import from_json  # several times faster than json's
 from shopvl.catalog.images import shrunk
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.schema import ATTRIBUTES, GROUP_COLUMN, folded_name
+from shopvl.checksums import MappedBlocks, write_blocks
 from shopvl.data.rows import ValidRow
 from shopvl.search.folder import PRODUCTS, SHOWN, VECTORS, Segment
 from shopvl.search.near_duplicates import HASH_BITS, NearDuplicateGroups, compute_image_hash, variant_key
+from shopvl.search.stores.base import REBUILD
 
+ARROW = b"ARROW1\0\0"  # what an Arrow file begins with
 THUMBNAIL_PX = 160
 THUMBNAIL_SOURCE_PX = THUMBNAIL_PX + 1  # a larger photo is decoded at no less, so that it is known to be larger
 FRAME_ROWS = 10_000  # of the tables that a segment is written in
@@ -146,6 +149,8 @@ class Writer:
         self._flush()
         self._vectors.close()
         self._shown.close()
+        for name in (VECTORS, SHOWN):
+            write_blocks(self.folder / name)
         pl.concat(self._frames, how="diagonal_relaxed").write_parquet(self.folder / PRODUCTS)
         return Segment(name=self.name, rows=self.rows)
 
@@ -166,13 +171,13 @@ class Records:
     """Display records of the products by row number, over all segments: memory-mapped, read on demand."""
 
     def __init__(self, segments: Sequence[Path]) -> None:
-        tables = [read_shown(segment) for segment in segments]
-        self._rows = sum(map(len, tables))
+        opened = [_open_shown(segment) for segment in segments]
+        self._rows = sum(len(table) for table, _ in opened)
         self._records, self._thumbnails, self._image_hashes = (
-            Binary([chunk for table in tables for chunk in table.column(name).chunks])
+            Binary([(chunk, mapped) for table, mapped in opened for chunk in table.column(name).chunks])
             for name in ("record", "thumbnail", "print")
         )
-        self._hashes = [table.column("hash") for table in tables]
+        self._hashes = [(chunk, mapped) for table, mapped in opened for chunk in table.column("hash").chunks]
 
     def __len__(self) -> int:
         return self._rows
@@ -198,43 +203,114 @@ class Records:
 
     def hashes(self) -> np.ndarray:
         """(N,) uint64: `difference_hash` of every row."""
-        return np.concatenate([*(column.to_numpy() for column in self._hashes), np.empty(0, np.uint64)])
+        for chunk, mapped in self._hashes:
+            mapped.check(chunk.buffers()[1])
+        return np.concatenate([*(chunk.to_numpy() for chunk, _ in self._hashes), np.empty(0, np.uint64)])
+
+
+@dataclass(frozen=True)
+class _Mapped:
+    """The file that buffers are in."""
+
+    buffer: pa.Buffer
+    blocks: MappedBlocks | None
+
+    def start(self, buffer: pa.Buffer | None) -> int:
+        """Where a buffer of the file begins in it."""
+        return 0 if buffer is None else buffer.address - self.buffer.address
+
+    def check(self, buffer: pa.Buffer | None) -> None:
+        """Verify a whole buffer of the file."""
+        if self.blocks is not None and buffer is not None and buffer.size:
+            self.blocks.check(self.start(buffer), self.start(buffer) + buffer.size)
 
 
 class Binary:
     """A column of bytes, read by row from where Arrow mapped it: several times faster than through Arrow's scalars."""
 
-    def __init__(self, chunks: Sequence[Any]) -> None:
-        self._starts = [0, *itertools.accumulate(map(len, chunks))]
+    def __init__(self, chunks: Sequence[tuple[Any, _Mapped]]) -> None:
+        self._starts = [0, *itertools.accumulate(len(chunk) for chunk, _ in chunks)]
         self._buffers = []
-        for chunk in chunks:
+        for chunk, mapped in chunks:
             _, offsets, data = chunk.buffers()
-            self._buffers.append((memoryview(offsets).cast("q")[chunk.offset :], memoryview(data)))
+            places = mapped.start(offsets) + 8 * chunk.offset, mapped.start(data)
+            self._buffers.append(
+                (memoryview(offsets).cast("q")[chunk.offset :], memoryview(data), mapped.blocks, *places)
+            )
 
     def __getitem__(self, row: int) -> bytes:
         """The bytes of that row; none of a row that is null."""
         return bytes(self.take([row])[0])
 
     def take(self, rows: Sequence[int]) -> list[memoryview]:
-        """The bytes of several rows, without copying."""
+        """The bytes of several rows, without copying. Raises IndexFolderError where they are damaged."""
         starts, buffers, values = self._starts, self._buffers, []
         for row in rows:
             number = bisect_right(starts, row) - 1
-            offsets, data = buffers[number]
+            offsets, data, blocks, offsets_at, data_at = buffers[number]
             row -= starts[number]
-            values.append(data[offsets[row] : offsets[row + 1]])
+            if blocks is not None:
+                blocks.check(offsets_at + 8 * row, offsets_at + 8 * row + 16)
+            start, end = offsets[row], offsets[row + 1]
+            if blocks is not None and end > start:
+                blocks.check(data_at + start, data_at + end)
+            values.append(data[start:end])
         return values
 
 
 def read_shown(segment: Path) -> pa.Table:
-    """(record, thumbnail, print, hash) of a segment's rows, memory-mapped."""
-    return pa.ipc.open_file(pa.memory_map(str(segment / SHOWN))).read_all()
+    """(record, thumbnail, print, hash) of a segment's rows, memory-mapped and verified."""
+    table, mapped = _open_shown(segment)
+    if mapped.blocks is not None:
+        mapped.blocks.check_all()
+    return table
 
 
-def read_matrix(segment: Path, rows: int) -> np.ndarray:
-    """(N, D): the vectors of a segment of so many rows, memory-mapped."""
-    flat = np.memmap(segment / VECTORS, dtype="<f4", mode="r")
-    return np.asarray(flat).reshape(rows, -1)
+def _open_shown(segment: Path) -> tuple[pa.Table, _Mapped]:
+    """The same, with only verified what says where the columns are."""
+    path = segment / SHOWN
+    try:
+        buffer = pa.memory_map(str(path)).read_buffer()
+        blocks = MappedBlocks.of(path, buffer, REBUILD)
+        if blocks is not None:
+            _check_messages(buffer, blocks)
+        table = pa.ipc.open_file(pa.BufferReader(buffer)).read_all()
+        if table.schema != _RECORD:
+            raise REBUILD.damaged(path, "it has other columns")
+    except (pa.ArrowException, ValueError) as fault:
+        raise REBUILD.damaged(path, str(fault)[:200]) from fault
+    return table, _Mapped(buffer, blocks)
+
+
+def _check_messages(buffer: pa.Buffer, blocks: MappedBlocks) -> None:
+    """Verify the messages of an Arrow file, but not the columns that follow each, and its footer."""
+    data, start = memoryview(buffer), len(ARROW)
+    blocks.check(0, start)
+    while True:
+        blocks.check(start, start + 8)
+        end = start + 8 + int.from_bytes(data[start + 4 : start + 8], "little")
+        if end == start + 8:  # the end of the messages
+            break
+        blocks.check(start, end)
+        start = end + pa.ipc.read_message(pa.BufferReader(buffer.slice(start))).body.size
+    blocks.check(start, len(data))
+
+
+def read_matrix(segment: Path, rows: int, *, whole: bool = False) -> np.ndarray:
+    """(N, D): the vectors of a segment of so many rows, memory-mapped; verified if they are wanted as a `whole`."""
+    try:
+        flat = np.asarray(np.memmap(segment / VECTORS, dtype="<f4", mode="r"))
+        matrix: np.ndarray = flat.reshape(rows, -1)
+    except ValueError as fault:  # empty, or of no whole rows
+        raise REBUILD.damaged(segment / VECTORS, str(fault)) from fault
+    if whole and (blocks := matrix_blocks(segment, matrix)) is not None:
+        blocks.check_all()
+    return matrix
+
+
+def matrix_blocks(segment: Path, matrix: np.ndarray) -> MappedBlocks | None:
+    """The blocks of a segment's vectors; None where they have no checksums."""
+    return MappedBlocks.of(segment / VECTORS, matrix.reshape(-1).view(np.uint8), REBUILD)
 
 
 def _pictured(item: ValidRow) -> Pictured:

@@ -25,7 +25,7 @@ from shopvl.files import exclusive_lock
 from shopvl.inference.encode import BATCH_ROWS, Encoded, encode
 from shopvl.metrics.retrieval import ranking_at
 from shopvl.search.build import Plan, finish, product_vectors, read_tags
-from shopvl.search.folder import ONTOLOGY, CutOff, Settings, Weights, publish
+from shopvl.search.folder import CutOff, Settings, Weights, publish
 from shopvl.search.lexical import words_of
 from shopvl.search.out_of_catalog import out_of_catalog_queries
 from shopvl.search.search import POOL, Candidates, SearchIndex
@@ -208,7 +208,6 @@ def _bare_index(
         for row in rows
     ]
     writer.put(vectors, shown, [(None, None)] * len(rows))
-    ontology.save(folder / ONTOLOGY)
     plan = Plan(settings=Settings(title_weight=title_weight), store=FaissStore(kind="flat"))
     finish(folder, design.name, writer.close(), plan, ontology, None if tags is None else read_tags(tags), None)
     return SearchIndex(folder, design)

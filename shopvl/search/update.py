@@ -28,7 +28,7 @@ from shopvl.search.build import (
     write_lexical,
     write_tags,
 )
-from shopvl.search.folder import ONTOLOGY, PRODUCTS, Segment, State, check_model, clear, publish, read_state
+from shopvl.search.folder import PRODUCTS, Segment, State, check_model, clear, lexical_name, publish, read_state, verify
 from shopvl.search.lexical import Lexical
 from shopvl.search.near_duplicates import NearDuplicateGroups
 from shopvl.search.segments import COLUMNS, FRAME_ROWS, Writer, read_matrix, read_shown
@@ -79,11 +79,12 @@ def apply_update(
     with exclusive_lock(out, f"changing the index {out}"):
         old = read_state(out)
         clear(out, old)
+        verify(out, old)
         return _apply(out, old, fill, delete, new_tags)
 
 
 def _apply(out: Path, old: State, fill: Fill | None, delete: Collection[str], new_tags: pl.DataFrame | None) -> Indexed:
-    ontology = Ontology.load(out / ONTOLOGY)
+    ontology = Ontology.load(out / old.ontology)
     gone = _deleted_rows(out, old)
     frames = [_products(out, segment, "product_id", "photo") for segment in old.segments]
     ids = pl.concat([frame.select("product_id") for frame in frames]).with_row_index("row")
@@ -142,7 +143,9 @@ def _append(
         changed |= {"tags": write_tags(out, version, tags)}
     elif new or old.unlisted:
         listed = (item for item in documents([added], old.rows, tags, ontology) if item[0] not in removed)
-        Lexical.open(out / old.lexical).change(listed, old.unlisted, end=old.rows)
+        lexical = Lexical.copied(out / old.lexical, out / lexical_name(version))
+        lexical.change(listed, old.unlisted, end=old.rows)
+        changed |= {"lexical": lexical.folder.name}
     changed |= {"deleted": write_deleted(out, version, gone | removed), "deleted_count": len(gone) + len(removed)}
     publish(out, old.model_copy(update=changed))
 
@@ -183,7 +186,7 @@ def _compact(
     start = 0
     for segment in segments:
         frame, pictures = _products(out, segment), read_shown(out / segment.name)
-        matrix = read_matrix(out / segment.name, segment.rows)
+        matrix = read_matrix(out / segment.name, segment.rows, whole=True)
         left = np.array([row for row in range(segment.rows) if start + row not in gone], dtype=np.int64)
         for at in range(0, len(left), FRAME_ROWS):
             rows = left[at : at + FRAME_ROWS]

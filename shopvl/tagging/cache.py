@@ -1,9 +1,10 @@
 """A cache of results on disk, keyed by the content of catalog rows, so that no work is done twice.
 
-The cache is a folder of numbered parts, each an Arrow file that is synced to disk before it gets its name: a part that
-exists is complete. A row's key is a digest of its content and of whatever else its result depends on; the same run
-after a crash, or a later run over a changed catalog, gets the result by that key. A slot is the address of a result:
-part and row. Memory grows by some tens of bytes per row: keys and slots, never results.
+The cache is a folder of numbered parts, each an Arrow file that is synced to disk before it gets its name, which ends
+in its checksum: a part that exists is complete, and one that is damaged is thrown away; its rows are computed again.
+A row's key is a digest of its content and of whatever else its result depends on; the same run after a crash, or a
+later run over a changed catalog, gets the result by that key. A slot is the address of a result: part and row.
+Memory grows by some tens of bytes per row: keys and slots, never results.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from shopvl.errors import ShopvlError
+from shopvl.checksums import Remedy, digest_of, file_digest, read_object, stamped
+from shopvl.errors import DamagedError, ShopvlError
 from shopvl.files import atomic_write
 
 KEY_BYTES = 16
@@ -68,11 +70,13 @@ class ResultCache:
         folder.mkdir(parents=True, exist_ok=True)
         for draft in folder.glob(".*.draft"):
             draft.unlink()
+        self._open: OrderedDict[int, pa.RecordBatch] = OrderedDict()
+        self._sizes: dict[int, int] = {}
+        self.damaged = 0  # parts that were thrown away
+        self._paths = {part: path for path in sorted(folder.glob("part-*.arrow")) if (part := self._whole(path)) >= 0}
         # results of parts before this one belong to runs that were finished: what they rejected or have a note on is
         # tried again
         self._finished = self._read_state()
-        self._open: OrderedDict[int, pa.RecordBatch] = OrderedDict()
-        self._sizes: dict[int, int] = {}
         self.index = self._indexed()
         self._waiting: list[tuple[np.ndarray, pa.RecordBatch]] = []
         self._waiting_rows, self._committed_at = 0, time.monotonic()
@@ -125,20 +129,31 @@ class ResultCache:
                 self._write(max(self._sizes) + 1, self.take(live[start : start + self.pieces.part_rows]))
             for part in old:
                 self._open.pop(part, None)
-                self._path(part).unlink()
+                self._paths.pop(part).unlink()
                 del self._sizes[part]
-        state = json.dumps({"finished": max(self._sizes, default=-1) + 1})
+        state = json.dumps(stamped({"finished": max(self._sizes, default=-1) + 1}))
         self._durably(self.folder / STATE, state.encode())
+
+    def _whole(self, path: Path) -> int:
+        """The number of a part that is as it was written; a damaged one is removed."""
+        number, _, checksum = path.stem.removeprefix("part-").partition("-")
+        try:
+            if number.isdecimal() and checksum in ("", file_digest(path)):  # former parts have none
+                return int(number)
+        except OSError:  # a disk that cannot be read there
+            pass
+        self.damaged += 1
+        path.unlink()
+        return -1
 
     def _indexed(self) -> Index:
         """Index the results of all runs, and the rejects of a run that was interrupted."""
         keys, slots = [_as_array(b"")], [np.empty(0, dtype=np.int64)]
-        for path in sorted(self.folder.glob("part-*.arrow")):
-            part = int(path.stem.removeprefix("part-"))
+        for part in [*self._paths]:
             try:
                 batch = self._part(part)
-            except (pa.ArrowException, OSError, ValueError):  # the disk lost synced data
-                path.unlink()
+            except (pa.ArrowException, OSError, ValueError):  # of another version, or damaged and without a checksum
+                self._paths.pop(part).unlink()
                 continue
             self._sizes[part] = batch.num_rows
             rows = np.arange(batch.num_rows)
@@ -159,25 +174,23 @@ class ResultCache:
         if number in self._open:
             self._open.move_to_end(number)
             return self._open[number]
-        with pa.memory_map(str(self._path(number))) as source:
+        with pa.memory_map(str(self._paths[number])) as source:
             file = pa.ipc.open_file(source)
             if file.schema != self.schema:
-                raise ValueError(f"{self._path(number)} has other columns")
+                raise ValueError(f"{self._paths[number]} has other columns")
             batch = file.get_batch(0)
         self._open[number] = batch
         if len(self._open) > OPEN_PARTS:
             self._open.popitem(last=False)
         return batch
 
-    def _path(self, part: int) -> Path:
-        return self.folder / f"part-{part:07d}.arrow"
-
     def _write(self, part: int, batch: pa.RecordBatch) -> None:
         data = io.BytesIO()
         with pa.ipc.new_file(data, self.schema) as writer:
             writer.write_batch(batch)
-        self._durably(self._path(part), data.getbuffer())
-        self._sizes[part] = batch.num_rows
+        path = self.folder / f"part-{part:07d}-{digest_of(data.getbuffer())}.arrow"
+        self._durably(path, data.getbuffer())
+        self._paths[part], self._sizes[part] = path, batch.num_rows
 
     def _durably(self, path: Path, data: bytes | memoryview) -> None:
         try:
@@ -187,10 +200,14 @@ class ResultCache:
             raise disk_error(error, self.folder, len(self)) from error
 
     def _read_state(self) -> int:
-        try:
-            return int(json.loads((self.folder / STATE).read_text("utf-8"))["finished"])
-        except (OSError, ValueError, KeyError, TypeError):
+        """The first part of an unfinished run; where nobody knows, all parts count as finished."""
+        path = self.folder / STATE
+        if not path.is_file():
             return 0
+        try:
+            return int(read_object(path, Remedy("remove it"))["finished"])
+        except (DamagedError, ValueError, KeyError, TypeError):
+            return max(self._paths, default=-1) + 1
 
 
 def disk_error(error: OSError, folder: Path, saved_rows: int) -> OSError | ShopvlError:

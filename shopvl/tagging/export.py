@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shopvl.catalog.readers import Catalog
+from shopvl.checksums import verify_sealed
 from shopvl.discovery import classes
 from shopvl.errors import ShopvlError
-from shopvl.inference.decide import DECIDED
+from shopvl.inference.decide import DECIDED, TAG_AGAIN
 from shopvl.tagging import exporters
 from shopvl.tagging.exporters.base import Answer, Exporter, TaggedProduct
 
@@ -90,6 +91,7 @@ def export_tags(
 
 def _properties(path: Path) -> list[str]:
     """The properties that were asked, in their order."""
+    verify_sealed(path, TAG_AGAIN)
     try:
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows == 0:

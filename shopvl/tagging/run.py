@@ -60,6 +60,7 @@ class Tagged:
     conflicts: int = 0
     reused: int = 0  # rows whose answers were known already
     reasons: Counter[str] = field(default_factory=Counter)  # of rejects, without what differs from row to row
+    damaged: int = 0  # parts of the cache that were thrown away
     noted: int = 0  # tagged rows in whose pictures OCR could not read
     comparison: Comparison | None = None  # with the rows that the model was calibrated on; None for zero-shot answers
     precision: float = DEFAULT_PRECISION  # that was asked for
@@ -171,6 +172,7 @@ def tag(
     mapper = TagMapper(design, catalog.root, use, way, shared)
     with exclusive_lock(out / CACHE_FOLDER, f"tagging into {out}"):
         cache = ResultCache(out / CACHE_FOLDER, KNOWN, pieces)
+        summary.damaged = cache.damaged
         reading = CatalogReader(catalog, mapper.fingerprint(), limit, pieces.work_rows)
         done = 0
         try:

@@ -260,7 +260,7 @@ class _Losses:
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text("utf-8").splitlines()[:step] if path.is_file() else []
+        lines = path.read_text("utf-8", errors="replace").splitlines()[:step] if path.is_file() else []
         path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
         self._file = path.open("a", encoding="utf-8")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,19 +16,21 @@ from shopvl.catalog.mining import mine_ontology
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.checksums import Remedy, read_object
 from shopvl.data.dealt_rows import dealt_rows
 from shopvl.data.rows import Row, pairs, picture_reader
 from shopvl.data.training_rows import TrainingCache, training_rows
 from shopvl.design.build import tokenizer_for
 from shopvl.design.design import Design, build
 from shopvl.errors import RecipeError
+from shopvl.files import write_object
 from shopvl.models.backbones import add_low_rank, merge_low_rank
 from shopvl.recipes.parts import matches
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.prompts import PromptBook
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.tracking import Tracker, tracked
-from shopvl.training.checkpoint import Progress
+from shopvl.training.checkpoint import Progress, saved_progress
 from shopvl.training.distributed import processes
 from shopvl.training.experiment import Experiment
 from shopvl.training.loop import LOG_EVERY_STEPS, bf16_is_fast, train
@@ -92,7 +93,7 @@ def pretrain(
                 experiment.prompt_head,
             )
         design.save(folder / DESIGN)
-        (folder / SUMMARY).write_text(json.dumps(_summary(design, rows, progress), indent=1), "utf-8")
+        write_object(folder / SUMMARY, _summary(design, rows, progress))
         if own:
             tracker.files(folder / DESIGN, DESIGN)
     process_group.wait_for_everyone()
@@ -234,9 +235,9 @@ def _same_run(folder: Path, experiment: Experiment, data_digest: str) -> None:
         "adapt": experiment.adapt,
         "teachers": list(experiment.teachers) or None,  # None, as in records written before teachers existed
     }
-    note = folder / EXPERIMENT
-    if note.is_file():
-        recorded = json.loads(note.read_text("utf-8"))
+    note, remedy = folder / EXPERIMENT, Remedy("give another --out, or delete that folder", RecipeError)
+    if note.is_file() or saved_progress(folder) is not None:
+        recorded = read_object(note, remedy)
         with suppress(RecipeError):  # one that was recorded before its parts had fields that they have now
             recorded["recipe"] = Recipe.from_dict(recorded["recipe"]).to_dict()
         differing = [name for name, value in identity.items() if recorded.get(name) != value]
@@ -245,7 +246,7 @@ def _same_run(folder: Path, experiment: Experiment, data_digest: str) -> None:
                 f"{folder} holds a run with another {' and '.join(differing)}; "
                 "give another --out, or delete that folder"
             )
-    note.write_text(json.dumps(identity, indent=1), "utf-8")
+    write_object(note, identity)
 
 
 def _rows(

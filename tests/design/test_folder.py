@@ -29,7 +29,8 @@ def as_format(number: int, folder: Path) -> None:
     }
     save_file(before, folder / WEIGHTS)
     config = json.loads((folder / CONFIG).read_text("utf-8"))
-    (folder / CONFIG).write_text(json.dumps({**config, "format": number}), "utf-8")
+    former = {name: value for name, value in config.items() if not name.startswith("checksum")}
+    (folder / CONFIG).write_text(json.dumps({**former, "format": number}), "utf-8")
 
 
 @pytest.mark.parametrize("compact", [False, True])
@@ -51,10 +52,10 @@ def test_a_folder_of_before_opens_with_its_name_and_its_answers(prompted, batch_
 
 def test_names_of_before_are_refused_in_a_new_folder(prompted, tmp_path: Path) -> None:
     prompted.save(tmp_path)
-    config = (tmp_path / CONFIG).read_text("utf-8")
-    assert json.loads(config)["format"] == FORMAT
+    assert json.loads((tmp_path / CONFIG).read_text("utf-8"))["format"] == FORMAT
     as_format(3, tmp_path)
-    (tmp_path / CONFIG).write_text(config, "utf-8")
+    config = json.loads((tmp_path / CONFIG).read_text("utf-8"))
+    (tmp_path / CONFIG).write_text(json.dumps({**config, "format": 6}), "utf-8")
     with pytest.raises(DesignError, match="do not fit their recipe"):
         Design.from_pretrained(tmp_path)
 

@@ -49,7 +49,7 @@ def test_a_damaged_index_is_noticed(own: Path, tuned) -> None:
         SearchIndex(own, tuned)
     (segment / "vectors.f32").write_bytes(whole)
     pl.read_parquet(segment / "products.parquet").head(3).write_parquet(segment / "products.parquet")
-    with pytest.raises(IndexFolderError, match="is damaged: 3 products for 60 vectors"):
+    with pytest.raises(IndexFolderError, match=r"products.parquet is damaged: it is not as it was written; rebuild"):
         SearchIndex(own, tuned)
     shutil.rmtree(segment)
     with pytest.raises(IndexFolderError, match="is missing"):

@@ -47,7 +47,7 @@ def test_many_changes_make_the_files_anew_and_keep_every_answer(own: Path, tuned
     assert len(index.state.segments) == 1
     assert len(index) == 60
     assert len({hit.product_id for hit in index.search("red", k=100, by="dense")}) == 60
-    named = index.state.files() | {"config.json", "ontology.json", "rejects.parquet", ".lock"}
+    named = index.state.files() | {"config.json", "rejects.parquet", ".lock"}
     assert set(os.listdir(own)) == named
 
 
@@ -116,7 +116,7 @@ def test_a_change_that_stops_at_any_step_changes_nothing(own: Path, tuned, some_
     update_index(tuned, catalog, own)
     assert [hit.product_id for hit in SearchIndex(own, tuned).search("zeppelin", by="lexical")] == ["z1"]
     state = folder.read_state(own)
-    assert set(os.listdir(own)) == state.files() | {"config.json", "ontology.json", "rejects.parquet", ".lock"}
+    assert set(os.listdir(own)) == state.files() | {"config.json", "rejects.parquet", ".lock"}
 
 
 def test_two_writers_do_not_meet(own: Path, tuned) -> None:

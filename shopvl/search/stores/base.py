@@ -17,8 +17,11 @@ from typing import Any, Protocol, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from shopvl.checksums import Remedy
+from shopvl.errors import IndexFolderError
 from shopvl.search.stores.raw_vectors import RawVectors
 
+REBUILD = Remedy("rebuild the index with `shopvl index`", IndexFolderError)
 EXACT_UP_TO = 5_000  # filtered rows that are searched exactly instead of by the store with a filter
 
 

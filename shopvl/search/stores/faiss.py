@@ -17,8 +17,9 @@ import faiss
 import numpy as np
 from pydantic import AliasChoices, Field
 
+from shopvl.checksums import MappedBlocks, write_blocks
 from shopvl.errors import IndexFolderError, ShopvlError
-from shopvl.search.stores.base import EXACT_UP_TO, RowFilter, VectorStore
+from shopvl.search.stores.base import EXACT_UP_TO, REBUILD, RowFilter, VectorStore
 from shopvl.search.stores.raw_vectors import RawVectors, best, compare
 
 Kind = Literal["flat", "hnsw", "ivf-sq8", "pq"]
@@ -156,6 +157,7 @@ class FaissStore(VectorStore):
         index, search_effort = build(kind, matrix_ND)
         name = f"vectors-{version:05d}.faiss"
         write(index, folder / name)
+        write_blocks(folder / name)
         return self.model_copy(update={"kind": kind, "search_effort": search_effort, "vectors": name})
 
     def append(self, matrix_MD: np.ndarray, start: int, removed: Iterable[int]) -> None:
@@ -166,8 +168,13 @@ class FaissStore(VectorStore):
 
     def open(self, folder: Path, raw: RawVectors) -> FaissSearch:
         """Raises IndexFolderError for a file that is not a FAISS index."""
-        index = None if self.vectors is None else read(folder / self.vectors)
-        return FaissSearch(raw, self.kind or "flat", index, self.search_effort)
+        if self.vectors is None:
+            return FaissSearch(raw, self.kind or "flat", None, self.search_effort)
+        path = folder / self.vectors
+        blocks = None if not path.stat().st_size else MappedBlocks.of(path, np.memmap(path, mode="r"), REBUILD)
+        if blocks is not None:  # sizes stand at its beginning
+            blocks.check(0, 1)
+        return FaissSearch(raw, self.kind or "flat", read(path), self.search_effort, blocks=blocks)
 
     def files(self) -> Collection[str]:
         """The file, if there is one."""
@@ -193,8 +200,10 @@ class FaissSearch:
         index: Any = None,
         search_effort: int = 0,
         exact_up_to: int = EXACT_UP_TO,
+        blocks: MappedBlocks | None = None,
     ) -> None:
-        self.raw, self.kind, self.index = raw, kind, index
+        """`blocks` of the index's file are verified before the first search."""
+        self.raw, self.kind, self.index, self.blocks = raw, kind, index, blocks
         self.search_effort, self.exact_up_to = search_effort, exact_up_to
         self.indexed = 0 if index is None else int(index.ntotal)
         self._unindexed = [*raw.parts(first=self.indexed)]
@@ -218,6 +227,10 @@ class FaissSearch:
         """The k rows of the filter with the largest cosines, best first: cosines (k,), rows (k,)."""
         if row_filter is not None and row_filter.few is not None:
             return best(self.raw.scores(query_D, row_filter.few), row_filter.few, k)
+        if self.blocks is not None:
+            self.blocks.check_all()
+            self.blocks = None
+        self.raw.verify(first=self.indexed)
         results = [self._by_index(query_D, k, row_filter)] if self.indexed else []
         results += [_one_by_one(query_D, matrix, k, row_filter, start) for start, matrix in self._unindexed]
         if len(results) == 1:
