@@ -139,7 +139,8 @@ def seal(path: Path) -> None:
     """Write the checksum of a Parquet file that has `seal_entry` into it."""
     start, metadata = _metadata(path)
     match = _last_seal(metadata)
-    assert match is not None, "a file without a place for its checksum"
+    if match is None:
+        raise ValueError(f"{path} has no place for its checksum")
     blank = start + match.start(1)
     checksum = file_digest(path, blank).encode()
     with path.open("r+b") as file:

@@ -5,15 +5,15 @@ The default suite damages each file in one way, in turn; `make test-zoo` in all.
 
 from __future__ import annotations
 
-import random
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from damages import Damage, damages, flipped, halved, removed
 from polars.testing import assert_frame_equal
 
 from shopvl.catalog.readers import Catalog
@@ -24,42 +24,6 @@ from shopvl.tagging.export import export_tags
 from shopvl.tagging.run import Pieces, tag
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain
-
-BITS = 64
-
-
-def halved(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def emptied(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def flipped(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    rng = random.Random(len(data))
-    for _ in range(BITS):
-        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    path.write_bytes(data)
-
-
-def removed(path: Path) -> None:
-    path.unlink()
-
-
-DAMAGES = (flipped, halved, emptied, removed)
-Damage = Callable[[Path], None]
-
-
-def damages(folder: Path, whole: bool, unread: Iterable[str] = ()) -> Iterator[tuple[Path, Damage]]:
-    """Each file below the folder, by its name there, in each way that it is damaged."""
-    paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
-    names = [path for path in paths if not path.name.endswith(".lock") and path.name not in unread]
-    assert names
-    for number, name in enumerate(names):
-        for damage in DAMAGES if whole else (DAMAGES[number % len(DAMAGES)],):
-            yield name, damage
 
 
 @pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.zoo)], ids=["one way", "every way"])

@@ -20,6 +20,7 @@ from shopvl.catalog.schema import (
     FAULT,
     FRAME_SCHEMA,
     IMAGE,
+    MAX_COLUMNS,
     PRODUCT_SCHEMA,
     REQUIRED,
     SPLIT_SYNONYMS,
@@ -123,7 +124,7 @@ class Catalog:
         wanted = {source for canonical, source in self.plan.sources.items() if canonical in building}
         if "attributes" in building:
             wanted |= set(self.plan.attributes)
-        return wanted | {name for name in self.plan.further if name in building}
+        return wanted | set(building).intersection(self.plan.further)
 
 
 def spread(frames: Iterable[pl.DataFrame], total: int, at_most: int) -> Iterator[pl.DataFrame]:
@@ -149,6 +150,11 @@ def open_catalog(
     """
     reader = open_source(Path(source).expanduser(), reading)
     names = reader.names()
+    if len(names) > MAX_COLUMNS:
+        raise CatalogError(
+            f"{reader.path.name} has {len(names):,} columns, at most {MAX_COLUMNS:,} are read; keep those that say "
+            "something of products"
+        )
     plan = plan_columns(names)
     if missing := [name for name in plan.missing if name in required]:
         raise CatalogError(missing_columns_message(reader.path.name, names, missing))

@@ -56,6 +56,8 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     FAULT: (FAULT,),
 }
 GROUP_COLUMN = "item_group_id"  # a further column by which a shop says which products are variants of one
+MAX_COLUMNS = 10_000
+SHOWN_COLUMNS, SHOWN_LETTERS = 20, 30  # of a table's columns, in a sentence about them
 ATTRIBUTE_PREFIX = "attribute:"  # before the name of any other column that holds a property
 
 
@@ -76,12 +78,13 @@ class ColumnPlan:
 def plan_columns(names: Iterable[str]) -> ColumnPlan:
     """Find the canonical columns, the attribute columns and the rest among a table's names."""
     names = list(names)
+    folded_names = [folded_name(name) for name in names]
     sources: dict[str, str] = {}
     for canonical, synonyms in COLUMN_NAMES.items():
         ranked = [
             (synonyms.index(folded), name != canonical, name)
-            for name in names
-            if (folded := folded_name(name)) in synonyms
+            for name, folded in zip(names, folded_names, strict=True)
+            if folded in synonyms
         ]
         if ranked:
             sources[canonical] = min(ranked)[-1]
@@ -111,12 +114,14 @@ def missing_columns_message(where: str, names: Iterable[str], missing: Iterable[
     names, missing = list(names), list(missing)
     hints = []
     for column in missing:
-        likely = max(names, key=lambda name: _likeness(name, column), default="")
+        likely = max(names[:SHOWN_COLUMNS], key=lambda name: _likeness(name, column), default="")
         if likely and _likeness(likely, column) >= 0.75:
             hints.append(f"rename {likely!r} to {column}")
         else:
             hints.append(f"add {column} (also understood: {', '.join(COLUMN_NAMES[column][1:6])})")
-    present = ", ".join(names) if names else "none"
+    shown = [name if len(name) <= SHOWN_LETTERS else f"{name[:SHOWN_LETTERS]}…" for name in names[:SHOWN_COLUMNS]]
+    more = f" and {len(names) - SHOWN_COLUMNS:,} more" if len(names) > SHOWN_COLUMNS else ""
+    present = ", ".join(shown) + more if names else "none"
     return f"{where} has no column for {' and '.join(missing)}; its columns are: {present}; {'; '.join(hints)}"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,12 +15,14 @@ from shopvl import __version__
 from shopvl.catalog.vocabulary import ALLOW_HOSTS, ENCODING, USER_AGENT
 from shopvl.cli import catalog, demo, experiments, learning, recipes, search, tagging
 from shopvl.cli.console import chatter, out, say_notes
-from shopvl.errors import ShopvlError
+from shopvl.cli.endings import STOPPED, sentence_for
 from shopvl.runtime.collecting import collect_seldom
 
 HELP = """Understand a shop's products from their pictures and words.
 
 Every command shows an example: shopvl COMMAND --help. Results go to --out or stdout, messages to stderr."""
+
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
 
@@ -88,10 +90,20 @@ def main() -> None:
     collect_seldom()
     try:
         app()
-    except (ShopvlError, OSError) as error:
-        if not isinstance(error, ShopvlError) and error.filename is None:
-            raise  # no file of the user's: a fault of ours
-        chatter.print(f"shopvl: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            _end(STOPPED, INTERRUPTED)
+        raise
+    except Exception as error:
+        sentence = sentence_for(error)
+        if sentence is None:
+            raise
+        _end(sentence, 1)
+
+
+def _end(sentence: str, code: int) -> NoReturn:
+    try:
+        chatter.print(f"shopvl: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+    except OSError:  # nobody reads on: a closed pipe, or a log on a full disk
+        os._exit(code)
+    sys.exit(code)

@@ -3,6 +3,8 @@
 MLflow keeps a copy of this file with the model and runs it to load one ("models from code"), so nothing is pickled.
 """
 
+import base64
+import binascii
 import os
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from shopvl.design.in_use import in_use
 from shopvl.inference.tag_rows import tags_of
 
 ROOT = "SHOPVL_IMAGE_ROOT"  # pictures by path are read from below this folder only, and not at all where it is not set
+MOST_REASON = 1000  # characters
 EMPTY: dict[str, Any] = {
     **dict.fromkeys(("product_id", "property", "value", "best_guess", "probability", "decision", "reason")),
     **{"evidence": [], "conflict": None, "alternatives": [], "model": None, "reject": None},
@@ -51,16 +54,41 @@ class Tagger(PythonModel):
 
 
 def _row(number: int, columns: dict[str, Any]) -> dict[str, Any] | RejectedRow:
-    """A row of the request as a row of a catalog."""
-    present = {
-        name: value for name, value in columns.items() if value is not None and value == value
-    }  # NaN is not itself
-    product_id = str(present.get("product_id", number))
-    path = present.get("path")
-    if path is not None and (fault := _forbidden(str(path))):
-        return RejectedRow(product_id, fault)
-    image = {"bytes": present.get("image"), "path": path}
-    return {"product_id": product_id, "title": present.get("title"), "image": image}
+    """A row of the request as a row of a catalog; whatever is wrong with it is a reject of this row alone."""
+    present = {name: value for name, value in columns.items() if not _is_missing(value)}
+    product_id = _text(present.get("product_id", number))
+    try:
+        path = present.get("path")
+        if path is not None and (fault := _forbidden(str(path))):
+            return RejectedRow(product_id, fault)
+        title = present.get("title")
+        if title is not None and not isinstance(title, str | int | float):
+            return RejectedRow(product_id, f"the title is a {type(title).__name__}, a text was wanted")
+        image = {"bytes": _picture(present.get("image")), "path": path if path is None else str(path)}
+    except ValueError as fault:
+        return RejectedRow(product_id, str(fault))
+    return {"product_id": product_id, "title": None if title is None else _text(title), "image": image}
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)  # NaN is not itself
+
+
+def _text(value: Any) -> str:
+    """As a text that can be stored: half of a character becomes a question mark."""
+    return str(value).encode("utf-8", "replace").decode()
+
+
+def _picture(value: Any) -> bytes | None:
+    """The bytes, which JSON holds as base64. Raises ValueError for what is neither."""
+    if value is None or isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"the picture is a {type(value).__name__}, its bytes in base64 were wanted")
+    try:
+        return base64.b64decode("".join(value.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("the picture is not base64; send the bytes of its file in base64") from None
 
 
 def _forbidden(path: str) -> str | None:
@@ -68,13 +96,15 @@ def _forbidden(path: str) -> str | None:
     root = os.environ.get(ROOT)
     if root is None:
         return f"pictures by path are not read here: send the bytes, or set {ROOT} to the folder they are in"
-    if "://" in path or not (Path(root) / path).resolve().is_relative_to(Path(root).resolve()):
-        return f"{path} is not a file below {ROOT}"
-    return None
+    try:
+        inside = "://" not in path and (Path(root) / path).resolve().is_relative_to(Path(root).resolve())
+    except (OSError, ValueError):  # a name that no file can have
+        inside = False
+    return None if inside else f"{_text(path)[:200]!r} is not a file below {ROOT}"
 
 
 def _rejected(reject: RejectedRow) -> dict[str, Any]:
-    return {**EMPTY, "product_id": reject.product_id, "reject": reject.reason}
+    return {**EMPTY, "product_id": reject.product_id, "reject": reject.reason[:MOST_REASON]}
 
 
 set_model(Tagger())

@@ -12,7 +12,7 @@ from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.tracking.registry import save_pyfunc
 
 SCRIPT = Path(__file__).with_name("served.py")
-INPUTS = (("product_id", "string?"), ("title", "string?"), ("image", "binary?"), ("path", "string?"))
+INPUTS = (("product_id", "string?"), ("title", "string?"), ("image", "any?"), ("path", "string?"))
 OUTPUTS = (
     ("product_id", "string"),
     ("property", "string?"),

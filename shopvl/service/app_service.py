@@ -39,6 +39,7 @@ from shopvl.review.queue import Queue, review_queue
 from shopvl.review.sheet import SheetQuestion
 from shopvl.search import Found, SearchIndex
 from shopvl.service.catalog_run import RUN, CatalogRun, FencedCatalog, read_run
+from shopvl.service.decisions import check_product, check_texts
 from shopvl.vision.map_picture import FAINT, drawn_heat, drawn_map
 from shopvl.vision.ocr import Reader, Word
 from shopvl.vision.subject import subject_map
@@ -469,13 +470,12 @@ class AppService:
 
     def correct(self, product_id: str, name: str, value: str | None, previous: str | None, by: str) -> Correction:
         """Write down what a person decided; `value` may be any name of a legal value, None or `unknown` that there is
-        none. Raises ReviewError for another."""
-        if not product_id.strip():
-            raise ReviewError("a decision needs a product id; none was given")
+        none. Raises ReviewError for another value, and for a product that there is not."""
+        check_texts(product_id, name, value, previous, by)
+        check_product(product_id, self.index, [self.tags, *self.work.glob("runs/*")], self.catalog)
         names = LegalNames(self.ontology)
-        correction = decided(
-            product_id, names.property(name), None if value is None else names.value(name, value), previous
-        )
+        legal = None if value is None else names.value(name, value)
+        correction = decided(product_id, names.property(name), legal, previous)
         self.log.add(correction, by)
         return correction
 
@@ -487,6 +487,7 @@ class AppService:
 
     def undo(self, by: str) -> Correction | None:
         """Take back the last decision of that person."""
+        check_texts(by)
         return self.log.undo(by)
 
     def decisions(self) -> list[Correction]:

@@ -172,7 +172,6 @@ def tag(
     mapper = TagMapper(design, catalog.root, use, way, shared)
     with exclusive_lock(out / CACHE_FOLDER, f"tagging into {out}"):
         cache = ResultCache(out / CACHE_FOLDER, KNOWN, pieces)
-        summary.damaged = cache.damaged
         reading = CatalogReader(catalog, mapper.fingerprint(), limit, pieces.work_rows)
         done = 0
         try:
@@ -189,7 +188,7 @@ def tag(
             _merge(cache, reading, out, mapper.rules(precision), mapper, summary)
         cache.finish(reading.slots(), complete=limit is None)
     report(summary.rows)
-    summary.reused, summary.seconds = reading.reused, time.monotonic() - started
+    summary.reused, summary.damaged, summary.seconds = reading.reused, cache.damaged, time.monotonic() - started
     assert summary.rows == summary.tagged + summary.rejected
     return summary
 

@@ -184,7 +184,8 @@ def save_pyfunc(
 ) -> Path:
     """A model that MLflow can serve: a script that it runs (nothing is pickled), folders, a signature, an example.
 
-    Columns are (name, type) with a type of MLflow's, `...?` where a column may be left out, `[...]` for lists.
+    Columns are (name, type) with a type of MLflow's, `...?` where a column may be left out, `[...]` for lists; `any` is
+    left to the script, so that one bad value does not fail all rows.
     """
     import pandas as pd
     from mlflow.models import ModelSignature
@@ -211,8 +212,10 @@ def save_pyfunc(
 
 def _column(name: str, kind: str) -> Any:
     from mlflow.types import ColSpec, DataType
-    from mlflow.types.schema import Array
+    from mlflow.types.schema import AnyType, Array
 
     plain = kind.rstrip("?").strip("[]")
+    if plain == "any":
+        return ColSpec(AnyType(), name, required=not kind.endswith("?"))
     type_ = Array(DataType[plain]) if kind.startswith("[") else DataType[plain]
     return ColSpec(type_, name, required=not kind.endswith("?"))

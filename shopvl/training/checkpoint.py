@@ -69,7 +69,7 @@ def _newest(folder: Path) -> tuple[Path, Progress] | None:
             verify_all(path, values.pop(FILES, {}), REMEDY)
             return path, Progress(**values)
         except (DamagedError, OSError, TypeError, AttributeError) as fault:
-            log.warning("%s", fault)
+            log.warning("%s", fault if isinstance(fault, DamagedError) else REMEDY.damaged(path, str(fault)))
             shutil.rmtree(path, ignore_errors=True)
     return None
 

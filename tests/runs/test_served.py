@@ -82,10 +82,41 @@ def test_bytes_paths_and_bad_rows(served: Path, products, tags, tmp_path: Path, 
     odd = [{"path": "../secret.jpg"}, {"path": "http://localhost/a.jpg"}, {"path": "none.jpg"}, {"path": "0.jpg"}]
     found = model.predict(pd.DataFrame(odd)).to_dict("records")
     reasons = {row["product_id"]: row["reject"] for row in found}
-    assert "is not a file below SHOPVL_IMAGE_ROOT" in reasons["0"]
+    assert reasons["0"] == "'../secret.jpg' is not a file below SHOPVL_IMAGE_ROOT"
     assert "is not a file below SHOPVL_IMAGE_ROOT" in reasons["1"]
     assert "there is no file" in reasons["2"]
     assert reasons["3"] is None  # a picture without a title has answers, too
+
+
+def test_each_bad_row_fails_alone(served: Path, products, tags, monkeypatch, tmp_path: Path) -> None:
+    """As a server gets them, from JSON."""
+    from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
+
+    monkeypatch.setenv("SHOPVL_IMAGE_ROOT", str(tmp_path))
+    picture = base64.b64encode(products[0]["image"]["bytes"]).decode()
+    good = {"product_id": products[0]["product_id"], "title": products[0]["title"], "image": picture}
+    bad = {
+        "not base64": {"image": picture[:-3] + "\u00e9"},
+        "not base64; send": {"image": "abc"},
+        "the picture is a int": {"image": 7, "title": None},
+        "the picture is a list": {"image": [1, 2]},
+        "is not a file below": {"path": "a\0b.jpg", "image": None},
+        "the file /": {"path": "x" * 5000},
+        "the title is a list": {"title": ["a"], "image": picture},
+        "no picture and no title": {"title": None, "image": None},
+    }
+    rows = [good, *({"product_id": reason, "title": "red shirt"} | row for reason, row in bad.items())]
+    rows += [{"product_id": "9", "title": 3}]
+    model = mlflow.pyfunc.load_model(str(served))
+    frame = dataframe_from_parsed_json(rows, "records", model.metadata.get_input_schema())
+    answered = model.predict(frame).to_dict("records")
+    own = [row for row in answered if row["product_id"] == good["product_id"]]
+    check_same(own, [row for row in tags if row["product_id"] == good["product_id"]])
+    reasons = {row["product_id"]: row["reject"] for row in answered}
+    assert {reason: told for reason, told in reasons.items() if reason in bad and told is None} == {}
+    for reason in [reason for reason in bad if reason != "no picture and no title"]:
+        assert reason in reasons[reason]
+        assert len(reasons[reason]) <= 1000
 
 
 @pytest.mark.timeout(300)

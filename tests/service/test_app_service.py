@@ -176,7 +176,27 @@ def test_a_long_queue_is_read_piece_by_piece(bench: AppService) -> None:
 
 
 def test_a_value_may_be_named_in_chinese(bench: AppService) -> None:
-    assert bench.correct("a", "Colour", "红色", "Blue", "ann").value == "Red"
+    known = bench.sample(0, count=1)[0].product_id
+    assert bench.correct(known, "Colour", "红色", "Blue", "ann").value == "Red"
+
+
+@pytest.mark.parametrize(
+    ("product_id", "name", "by", "told"),
+    [
+        ("nobody", "Colour", "ann", "there is no product 'nobody' in the catalog or in a run"),
+        ("  ", "Colour", "ann", "needs a product id"),
+        ("\ud83d", "Colour", "ann", r"'\\ud83d' holds half of a character"),
+        ("1", "\ud83d", "ann", "holds half of a character"),
+        ("1", "Colour", "\udfff", "holds half of a character"),
+        ("x" * 2000, "Colour", "ann", "has 2,000 characters; at most 1,000 are kept"),
+    ],
+)
+def test_a_decision_is_about_a_product_that_there_is(bench: AppService, product_id, name, by, told) -> None:
+    with pytest.raises(ReviewError, match=told):
+        bench.correct(product_id, name, "Red", None, by)
+    assert bench.decisions() == []
+    with pytest.raises(ReviewError, match="holds half"):
+        bench.undo("\ud83d")
 
 
 def test_a_run_in_the_background(bench: AppService, toy_table: Path) -> None:

@@ -84,12 +84,13 @@ class JsonLinesSource(Source):
 def _record(line: str, number: int) -> Record:
     try:
         record = json.loads(line)
+        if "\\ud" in line.lower():
+            record = without_surrogates(record)
     except (ValueError, RecursionError) as error:
         return {}, f"line {number}: not JSON ({str(error)[:80]}): {excerpt(line)}"
     if not isinstance(record, dict):
         return {}, f"line {number}: a JSON {type(record).__name__} where an object was wanted: {excerpt(line)}"
-    record = unwrapped(record)
-    return (without_surrogates(record) if "\\ud" in line.lower() else record), None
+    return unwrapped(record), None
 
 
 def _is_object(line: str) -> bool:
