@@ -15,6 +15,7 @@ from shopvl.catalog.schema import SPLITS
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.evaluation.page import evaluate
+from shopvl.files import PATIENCE, exclusive_lock
 from shopvl.inference.calibrate import calibration_of
 from shopvl.inference.model_card import WEAK_BELOW
 from shopvl.recipes.recipe import Recipe
@@ -74,15 +75,12 @@ def adapt(
             f"{catalog} has {counts.total()} products: {counted}; wanted are at least {wanted} (splits "
             f"{', '.join(SPLITS)}); bring more labelled products"
         )
-    learned, held_out, test = (open_catalog(catalog, split=split) for split in SPLITS)
     start_design = Design.from_pretrained(start)
-    ontology = mine_ontology(learned.batches()).named_like(start_design.ontology)
+    ontology = mine_ontology(open_catalog(catalog, split=SPLITS[0]).batches()).named_like(start_design.ontology)
     if not (ontology.categories or ontology.properties):
         raise CatalogError(f"{catalog} has neither categories nor attributes, so there is nothing to learn to answer")
     if names is not None:
         ontology = apply_names(ontology, names)
-    out.mkdir(parents=True, exist_ok=True)
-    ontology.save(out / ONTOLOGY)
     experiment = Experiment.of_recipe(
         fitting(start_design.recipe.without_teachers(), rows[0]),
         name="adapt",
@@ -92,10 +90,18 @@ def adapt(
         seed=seed,
         minutes=minutes,
     )
-    design = pretrain(experiment, out / RUN, report)
+    with exclusive_lock(out, f"adapting a model in {out}", patience=PATIENCE):
+        ontology.save(out / ONTOLOGY)
+        return _adapted(experiment, out, report)
+
+
+def _adapted(experiment: Experiment, out: Path, report: Report) -> list[Ability]:
+    learned, held_out, test = (open_catalog(experiment.catalog_path(), split=split) for split in SPLITS)
+    design, seed = pretrain(experiment, out / RUN, report), experiment.seed
     heads_on = learned if design.recipe.answering is None else None
     finish(design, out, heads_on=heads_on, learned=learned, held_out=held_out, report=report, seed=seed)
-    measured = evaluate(design, test, out / SCORES, seed=seed, report=lambda done: report("measure", done / rows[-1]))
+    rows = test.count()
+    measured = evaluate(design, test, out / SCORES, seed=seed, report=lambda done: report("measure", done / rows))
     return abilities(measured.figures, design)
 
 

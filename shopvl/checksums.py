@@ -95,6 +95,11 @@ def stamped(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, OF_ITSELF: _meaning(values)}
 
 
+def unstamped(values: dict[str, Any]) -> bool:
+    """Take the checksum out of a JSON object; whether it is as it was written. One that has none is."""
+    return OF_ITSELF not in values or values.pop(OF_ITSELF) == _meaning(values)
+
+
 def _meaning(values: Mapping[str, Any]) -> str:
     plain = json.loads(json.dumps(values))  # as it is read again: with texts as keys
     return digest_of(json.dumps(plain, sort_keys=True).encode())
@@ -122,7 +127,7 @@ def read_object(path: Path, remedy: Remedy, most_bytes: int = 1 << 28) -> dict[s
         raise remedy.damaged(path, f"it is not JSON ({str(fault)[:200]})") from fault
     if not isinstance(values, dict):
         raise remedy.damaged(path, "it is not a JSON object")
-    if OF_ITSELF in values and values.pop(OF_ITSELF) != _meaning(values):
+    if not unstamped(values):
         raise remedy.damaged(path)
     return values
 

@@ -113,14 +113,18 @@ class Table:
 
 
 LOCK = ".lock"
+PATIENCE = 10.0  # seconds that worker processes of a killed run may take to notice
 
 
 @contextmanager
-def exclusive_lock(folder: Path, what: str) -> Iterator[None]:
-    """Hold the folder's lock; it ends with the process. Raises ShopvlError that says `what` another one is doing."""
+def exclusive_lock(folder: Path, what: str, *, name: str = LOCK, patience: float = 0.0) -> Iterator[None]:
+    """Hold the folder's lock; it ends with the process, and after some seconds with what it forked.
+
+    Raises ShopvlError that says `what` another process is doing, if it still is after `patience`, in seconds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        held = FileLock(folder / LOCK).acquire(blocking=False)
+        held = FileLock(folder / name).acquire(timeout=patience)
     except Timeout:
         raise ShopvlError(f"another process is {what}; try again when it is done") from None
     with held:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shopvl.catalog.corrections import LOG_SUFFIX, Correction, LogLine, read_log_lines, standing
+from shopvl.checksums import stamped
 from shopvl.errors import CatalogError
 
 
@@ -70,7 +71,7 @@ class CorrectionLog:
         return standing(self._lines)
 
     def _append(self, line: LogLine) -> None:
-        text = (json.dumps(line.as_dict(), ensure_ascii=False) + "\n").encode()
+        text = (json.dumps(stamped(line.as_dict()), ensure_ascii=False) + "\n").encode()
         with self._locked() as descriptor:
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a crash cut the last line short

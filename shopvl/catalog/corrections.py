@@ -16,8 +16,10 @@ from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.schema import PRODUCT_SCHEMA
 from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.checksums import Remedy, unstamped, verify_sealed
 from shopvl.errors import CatalogError
 
+CHECKSUM_LETTERS = 33  # that follow the last key of a line of a log
 LOG_SUFFIX = ".jsonl"  # of a log that decisions are added to one by one (catalog/correction_log.py)
 CORRECTIONS = pa.schema(
     [
@@ -75,6 +77,7 @@ def read_corrections(path: Path) -> list[Correction]:
         except OSError as error:
             raise CatalogError(f"{path} cannot be read as corrections: {error.strerror or error}") from error
         return [line.correction for line in standing(lines) if line.correction is not None]
+    verify_sealed(path, Remedy("import the review sheets again", CatalogError))
     try:
         names = pq.read_schema(path).names
         if missing := [name for name in NEEDED if name not in names]:
@@ -99,11 +102,16 @@ def read_log_lines(text: bytes, path: Path) -> list[LogLine]:
     Raises CatalogError for JSON that is not a line of a log.
     """
     log_lines = []
+    remedy = Remedy("bring the file back from a copy, or remove that line and decide again", CatalogError)
     for number, line in enumerate(text.splitlines(), 1):
         try:
             fields = json.loads(line)
         except ValueError:
+            if line.endswith(b"}") or b'"checksum": "' in line[:-CHECKSUM_LETTERS]:  # a crash leaves no such end
+                raise remedy.damaged(path, f"line {number} is not JSON") from None
             continue
+        if isinstance(fields, dict) and not unstamped(fields):
+            raise remedy.damaged(path, f"line {number} is not as it was written")
         try:
             if "undoes" in fields:
                 log_lines.append(LogLine(id=fields["id"], by=fields["by"], undoes=fields["undoes"]))

@@ -34,7 +34,7 @@ from shopvl.design.folder import (
 from shopvl.design.limits import checked_claims, within
 from shopvl.design.migration import current_name, former_name, is_surplus, may_lack
 from shopvl.design.quantization import rounded
-from shopvl.errors import DesignError, RecipeError, ShopvlError
+from shopvl.errors import DesignError, RecipeError
 from shopvl.files import atomic_folder
 from shopvl.models import familiarity
 from shopvl.models.dual_encoder import DualEncoderModel
@@ -322,9 +322,9 @@ class Design:
                     design.labels = saved.labels
                 elif saved.labels:
                     design.add_heads(saved.labels)
-        except ShopvlError:
-            raise
         except Exception as fault:  # whatever a recipe from elsewhere can cause
+            if isinstance(fault, DesignError) and str(folder) in str(fault):
+                raise
             raise not_whole(folder, fault) from fault
         design.first_look, design.calibration, design.familiarity = (
             saved.first_look,

@@ -15,7 +15,7 @@ from shopvl.catalog.corrections import CORRECTIONS, Correction, merged, read_cor
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
 from shopvl.errors import ReviewError
-from shopvl.files import Table, atomic_write
+from shopvl.files import LOCK, Table, atomic_write, exclusive_lock
 from shopvl.review.keys import unlocked
 from shopvl.review.sheet import (
     NAMES,
@@ -59,6 +59,11 @@ def import_review(sheet: Path, ontology: Ontology, out: Path, *, now: datetime |
     """
     if out.suffix.lower() != ".parquet":
         raise ReviewError(f"corrections are kept as .parquet, {out.name} is not; write --out corrections.parquet")
+    with exclusive_lock(out.parent, f"importing into {out}", name=f".{out.name}{LOCK}"):
+        return _imported(sheet, ontology, out, now)
+
+
+def _imported(sheet: Path, ontology: Ontology, out: Path, now: datetime | None) -> Imported:
     rows = read_sheet(sheet)
     before = read_corrections(out) if out.exists() else []
     decided: list[tuple[SheetRow, Correction]] = []

@@ -23,7 +23,7 @@ from shopvl.data.training_rows import TrainingCache, training_rows
 from shopvl.design.build import tokenizer_for
 from shopvl.design.design import Design, build
 from shopvl.errors import RecipeError
-from shopvl.files import write_object
+from shopvl.files import PATIENCE, exclusive_lock, write_object
 from shopvl.models.backbones import add_low_rank, merge_low_rank
 from shopvl.recipes.parts import matches
 from shopvl.recipes.recipe import Recipe
@@ -38,6 +38,7 @@ from shopvl.training.stages import fit_prompt_head
 
 MAX_TOKENIZER_ROWS = 200_000
 OF_PICTURES = ("image_tower", "image_projection", "patches", "image_type")  # parts that know no words
+TRAINING = ".training.lock"
 DESIGN, ROWS, SUMMARY, EXPERIMENT = "design", "rows", "summary.json", "experiment.json"
 
 Report = Callable[[str, float, str], None]  # stage, share done, a line of figures
@@ -54,9 +55,19 @@ def pretrain(
 
     Beside it: `rows/` (the usable rows and the rejects), `losses.jsonl`, `summary.json`, the newest checkpoint, and the
     tracked run, unless this is a part of the run of `tracker`. Under torchrun all processes train one design together;
-    the first of them writes. Runs that are given one folder of `shared_rows` prepare equal rows once, there.
+    the first of them writes. Runs that are given one folder of `shared_rows` prepare equal rows once, there. Raises
+    ShopvlError where another command trains in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if not processes().is_main_process:
+        return _pretrained(experiment, folder, report, tracker, shared_rows)
+    with exclusive_lock(folder, f"training in {folder}", name=TRAINING, patience=PATIENCE):
+        return _pretrained(experiment, folder, report, tracker, shared_rows)
+
+
+def _pretrained(
+    experiment: Experiment, folder: Path, report: Report, tracker: Tracker | None, shared_rows: Path | None
+) -> Design:
     recipe = experiment.full_recipe()
     catalog = open_catalog(experiment.catalog_path(), split=experiment.split)
     corrections = experiment.path_of("corrections")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -51,6 +52,23 @@ def test_lines_hold_to_their_schema(log: CorrectionLog) -> None:
     schema = json.loads((resource_dir("data_schemas") / "correction_log.schema.json").read_text("utf-8"))
     for line in log.path.read_text("utf-8").splitlines():
         jsonschema.validate(json.loads(line), schema)
+
+
+def test_a_line_that_was_changed_is_noticed(log: CorrectionLog) -> None:
+    for name in ("a", "b", "c"):
+        log.add(decided(name, "colour", "Red", "Blue"), "ann")
+    whole, kept = log.path.read_bytes(), read_corrections(log.path)
+    told: set[str] = set()
+    start, end = whole.index(b"\n") + 1, whole.index(b"\n", whole.index(b"\n") + 1)
+    for at in range(start, end):
+        data = bytearray(whole)
+        data[at] ^= 1
+        log.path.write_bytes(data)
+        try:
+            assert read_corrections(log.path) == kept  # the name of the checksum itself was hit
+        except CatalogError as refused:
+            told.add(re.sub(r".*corrections.jsonl |; .*| of .*", "", str(refused)))
+    assert {"is damaged: line 2 is not JSON", "is damaged: line 2 is not as it was written"} <= told
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60])

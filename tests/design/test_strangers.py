@@ -68,7 +68,6 @@ CONFIGS: dict[str, Change] = {
     "1e5 tokens": put("recipe", "text", "max_tokens", value=9_000_000),
     "wide and deep": lambda config: config["recipe"]["text"].update(width=65_536, layers=5000, heads=1),
     "huge pictures": put("recipe", "image", "size_px", value=[10**6, 10**6]),
-    "large pictures": put("recipe", "image", "size_px", value=[2040, 2040]),
     "a net of a hub": put("recipe", "image", "name", value="hf-hub:someone/net"),
     "a net of a hub, spelled otherwise": put("recipe", "image", "name", value="hf_hub:someone/net"),
     "a net of another folder": put("recipe", "image", "name", value="local-dir:/etc"),
@@ -138,13 +137,13 @@ def refused(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(60, func_only=True)
 def test_odd_configs(plain: Path, tmp_path: Path, closed: None, name: str) -> None:
     config = json.loads((plain / "config.json").read_text())
     CONFIGS[name](config)
     folder = Path(shutil.copytree(plain, tmp_path / "odd"))
     (folder / "config.json").write_text(json.dumps(config))
-    assert str(folder) in refused(folder) or "recipe" in refused(folder)
+    assert str(folder) in refused(folder)
 
 
 @pytest.mark.parametrize("name", CALIBRATIONS)
