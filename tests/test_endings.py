@@ -147,7 +147,7 @@ def test_pretraining_on_a_full_disk_goes_on_where_it_was(
     from shopvl.training.experiment import Experiment
     from shopvl.training.pretraining import pretrain
 
-    told = Experiment(name="full", recipe="tri-clip", size="tiny", catalog=str(toy_table), split=None, epochs=1)
+    told = Experiment(name="full", recipe="tri-clip", size="tiny", catalog=str(toy_table), split=None, epochs=0.3)
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
     saved, count = checkpoint.save_file, 0
 

@@ -44,14 +44,14 @@ def test_corrections(tuned_folder: Path, toy_table: Path, tmp_path: Path, kills:
     assert len(acknowledged) >= len(kept) - kills  # one that was written may not have been told of
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(KILLS, marks=zoo)])
-def test_an_update_of_an_index(tuned_folder: Path, toy_catalog, toy_table: Path, tmp_path: Path, kills: int) -> None:
+@zoo
+def test_an_update_of_an_index(tuned_folder: Path, toy_catalog, toy_table: Path, tmp_path: Path) -> None:
     design = Design.from_pretrained(tuned_folder)
     build_index(design, toy_catalog, tmp_path / "whole")
     more = pl.read_parquet(toy_table).head(20).with_columns(product_id=pl.format("new-{}", "product_id"))
     more.write_parquet(tmp_path / "more.parquet")
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
-    for folder, times in (("whole", 0), ("killed", kills)):
+    for folder, times in (("whole", 0), ("killed", KILLS)):
         driver = Path(__file__).with_name("killed_jobs.py")
         told = ["index", tuned_folder, tmp_path / "more.parquet", tmp_path / folder, times, 1]
         subprocess.run([sys.executable, driver, *map(str, told)], capture_output=True, check=True)
