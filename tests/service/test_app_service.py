@@ -122,7 +122,7 @@ def test_a_broken_picture_is_told_in_its_own_words_every_time(bench: AppService,
     for _ in range(2):
         with pytest.raises(ImageError, match=r"^not a picture that can be read"):
             bench.read(b"no picture", "red shirt")
-        with pytest.raises(ImageError, match=r"^the \w+ file is damaged or cut off"):
+        with pytest.raises(ImageError, match=r"^the \w+ file is (damaged or )?cut off"):
             bench.read(photo[: len(photo) // 2], None)
 
 
