@@ -35,7 +35,7 @@ import numpy as np
 from shopvl.catalog.ontology import Ontology
 from shopvl.search import FaissStore, MilvusStore, Plan, conditions
 from shopvl.search.build import finish
-from shopvl.search.folder import ONTOLOGY, VECTORS, publish, read_state
+from shopvl.search.folder import VECTORS, publish, read_state
 from shopvl.search.search import SearchIndex
 from shopvl.search.segments import Writer
 from shopvl.search.stores import faiss as nearest
@@ -160,7 +160,6 @@ def made_index(matrix: np.ndarray, folder: Path, plan: Plan) -> float:
     start = time.process_time()
     writer = Writer(folder, 1, Ontology())
     put(writer, matrix)
-    Ontology().save(folder / ONTOLOGY)
     finish(folder, MODEL.name, writer.close(), plan, Ontology(), None, None)
     return time.process_time() - start
 
