@@ -23,6 +23,7 @@ import torch
 
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
 from shopvl.inference.embed import embed
 from shopvl.paths import SHIPPED
 from shopvl.search.build import build_index
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     told = parser.parse_args()
     torch.set_num_threads(1)
-    design, rounds = Design.from_pretrained(SHIPPED), []
+    design, rounds = in_use(Design.from_pretrained(SHIPPED), rows=told.rows), []  # as the commands make it ready
     with tempfile.TemporaryDirectory() as scratch:
         some = Path(scratch) / "some.parquet"
         pl.scan_parquet(told.data).head(told.rows).sink_parquet(some)
