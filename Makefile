@@ -96,8 +96,10 @@ recipes: install
 
 # tagging: races against peers, a long catalog, a second run; MODEL is a tuned model folder
 bench-tag: install
-	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
-	$(BIN)/python experiments/bench/tag_race.py --data $(SHOPVL_DATA)/fashion-products-224.parquet --out experiments/results/tag_race.json
+	$(BIN)/pip install -q -c constraints.txt -e '.[bench,fast]'
+	$(BIN)/python experiments/bench/tag_race.py --data $(SHOPVL_DATA)/fashion-products-small.parquet --out experiments/results/tag_race.json
 	$(BIN)/python experiments/bench/cost_by_vocabulary.py --out experiments/results/cost_by_vocabulary.json
+	$(BIN)/python experiments/bench/training_step.py --data $(SHOPVL_DATA)/fashion-products-small.parquet --out experiments/results/training_step.json
+	$(BIN)/python experiments/bench/index_cost.py --data $(SHOPVL_DATA)/fashion-products-small.parquet --out experiments/results/index_cost.json
 	$(BIN)/python experiments/bench/tag_scale.py --data $(SHOPVL_DATA)/fashion-products-small.parquet --model $(MODEL) --bfloat16 --work runs/tag-scale --out experiments/results/tag_scale.json
 	$(BIN)/python experiments/bench/tag_again.py --data $(SHOPVL_DATA)/fashion-products-small.parquet --model $(MODEL) --fresh --out experiments/results/tag_again.json

@@ -137,6 +137,22 @@ def _race() -> str:
     return markdown_table(heads, rows)
 
 
+def _speed() -> str:
+    """Products a second of whoever raced, and times CLIP."""
+    told = result("tag_race")["rows_per_second"]
+    rows = [
+        [label, f"{told[name]:,.0f}", f"{told[name] / told['clip']:.1f}"]
+        for label, name in (
+            ("`shopvl tag --bfloat16`", "shopvl-bf16"),
+            ("`shopvl tag`", "shopvl"),
+            ("the same model in a plain loop", "loop"),
+            ("CLIP ViT-B/32, transformers, zero-shot", "clip"),
+            ("CLIP ViT-B/32, open_clip, zero-shot", "open-clip"),
+        )
+    ]
+    return markdown_table(["picture and title to category and properties", "products/s", "times CLIP"], rows)
+
+
 def _promotions() -> str:
     """What promotions cost, in points of accuracy."""
     told = result("promotions")["properties"]
@@ -185,6 +201,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "accepted": _accepted,
     "outside": _outside,
     "race": _race,
+    "speed": _speed,
     "promotions": _promotions,
     "crossing-cost": _crossing,
     "search-scale": _search_scale,
