@@ -36,5 +36,7 @@ def by_gradients(losses_K: Tensor, shared: Sequence[nn.Parameter]) -> Tensor:
 
 
 def _weights(n_K: Tensor) -> Tensor:
+    if len(n_K) == 1:  # rows with one input have one loss, whose n is 1
+        return torch.ones_like(n_K)
     raw_K = 1 / (len(n_K) - n_K)
     return raw_K / raw_K.sum()

@@ -6,6 +6,8 @@ the first group that it fits. Nothing that comes or goes later renames a group.
 
 from __future__ import annotations
 
+from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
@@ -51,7 +53,8 @@ class NearDuplicateGroups:
     """Groups of products with (nearly) the same photo; a product's group is decided once, in the order of products."""
 
     def __init__(self) -> None:
-        self._bands: list[dict[bytes, list[int]]] = [{} for _ in range(BANDS)]
+        self._bands: list[dict[bytes, array[int]]] = [{} for _ in range(BANDS)]  # by band, the numbers that have it
+        self._hashes = np.zeros(1024, np.uint64)  # the difference hashes, with room for more
         self._image_hashes: list[bytes] = []
         self._names: list[str] = []
         self._taken: set[str] = set()
@@ -60,18 +63,31 @@ class NearDuplicateGroups:
         """The group of a product's photo: that of the first product with (nearly) the same one, or a new one."""
         if not image_hash:
             return self._new_name(product_id)
-        size = HASH_BITS // 8
-        width = size // BANDS
+        width = HASH_BITS // 8 // BANDS
         bands = [image_hash[number * width : (number + 1) * width] for number in range(BANDS)]
-        seen = {index for band, known in zip(bands, self._bands, strict=True) for index in known.get(band, ())}
-        for candidate in sorted(seen):
+        difference_hash = np.frombuffer(image_hash, np.uint64, count=1)[0]
+        for candidate in self._candidates(bands, difference_hash):
             if same_photo(image_hash, self._image_hashes[candidate]):
                 return self._names[candidate]
+        number = len(self._names)
         for band, known in zip(bands, self._bands, strict=True):
-            known.setdefault(band, []).append(len(self._names))
+            known.setdefault(band, array("I")).append(number)
+        if number == len(self._hashes):
+            self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
+        self._hashes[number] = difference_hash
         self._image_hashes.append(image_hash)
         self._names.append(self._new_name(product_id))
         return self._names[-1]
+
+    def _candidates(self, bands: Sequence[bytes], difference_hash: np.uint64) -> list[int]:
+        """Numbers of those that share a band, as thousands of photos on white do, and differ in few bits altogether."""
+        near: set[int] = set()
+        for band, known in zip(bands, self._bands, strict=True):
+            if band in known:
+                numbers = np.frombuffer(known[band], np.uintc)
+                apart = np.bitwise_count(self._hashes[numbers] ^ difference_hash)
+                near.update(numbers[apart <= BITS_APART].tolist())
+        return sorted(near)
 
     def _new_name(self, product_id: str) -> str:
         """The product's id, marked where a group is called so: that of a photo which the product had before."""
@@ -104,7 +120,7 @@ def variant_key(
     if not title or not title.strip():
         return ""
     text = f" {folded(title)} "
-    for name in _colour_names(ontology):
+    for name in _colour_names(ontology).that_may_be_in(text):
         text = text.replace(f" {name} ", " ")
         if not name.isascii():
             text = text.replace(name, "")
@@ -118,13 +134,10 @@ def variant_key(
     return blake2b(key.encode(), digest_size=8).hexdigest()
 
 
-_NAMES: dict[int, tuple[Ontology, tuple[str, ...]]] = {}
+class _ColourNames:
+    """All names of colours, longest first, so that "navy blue" goes before "blue"."""
 
-
-def _colour_names(ontology: Ontology) -> tuple[str, ...]:
-    """All names of colours, longest first."""
-    held = _NAMES.get(id(ontology))
-    if held is None or held[0] is not ontology:
+    def __init__(self, ontology: Ontology) -> None:
         names = {
             folded(name)
             for prop in ontology.properties
@@ -132,6 +145,25 @@ def _colour_names(ontology: Ontology) -> tuple[str, ...]:
             for value in prop.values
             for name in (value.id, *value.every_name())
         }
+        self.names = sorted((name for name in names if name.strip()), key=lambda name: (-len(name), name))
+        self.by_first_word: defaultdict[str, list[int]] = defaultdict(list)
+        for number, name in enumerate(self.names):
+            self.by_first_word[name.split()[0]].append(number)
+
+    def that_may_be_in(self, text: str) -> list[str]:
+        """Without those whose first word is not in it; all of them where words may not be told apart by blanks."""
+        if not text.isascii():
+            return self.names
+        numbers = {number for word in text.split() for number in self.by_first_word.get(word, ())}
+        return [self.names[number] for number in sorted(numbers)]
+
+
+_NAMES: dict[int, tuple[Ontology, _ColourNames]] = {}
+
+
+def _colour_names(ontology: Ontology) -> _ColourNames:
+    held = _NAMES.get(id(ontology))
+    if held is None or held[0] is not ontology:
         _NAMES.clear()
-        held = _NAMES[id(ontology)] = ontology, tuple(sorted(names, key=lambda name: (-len(name), name)))
+        held = _NAMES[id(ontology)] = ontology, _ColourNames(ontology)
     return held[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -149,6 +150,7 @@ class _Run:
                 cpu_seconds=agreed(time.process_time() - cpu_started),
             )
             mean_losses = {name: self.accelerator.reduce(loss.detach(), "mean").item() for name, loss in losses.items()}
+            _require_finite(mean_losses, progress.step)
             self.log.write(progress, pace, mean_losses)
             self.on_step(progress, self.budget.share_done(progress), mean_losses)
             if time.monotonic() - saved_at > SAVE_EVERY_SECONDS:
@@ -160,6 +162,16 @@ class _Run:
         self.log.flush()
         if self.accelerator.is_main_process:
             save_checkpoint(self.folder, self.design.model, optimizer.optimizer, progress, further)
+
+
+def _require_finite(losses: Mapping[str, float], step: int) -> None:
+    """Raises RecipeError: weights that such a step has changed are of no use, those of the last checkpoint are."""
+    wrong = [f"{name} is {loss}" for name, loss in losses.items() if not math.isfinite(loss)]
+    if wrong:
+        raise RecipeError(
+            f"training broke at step {step}: {', '.join(wrong)}; lower the recipe's peak_lr or clip_norm and start in a "
+            "new folder"
+        )
 
 
 def _present(**modules: nn.Module | None) -> dict[str, nn.Module]:

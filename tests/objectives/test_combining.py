@@ -34,6 +34,13 @@ def test_the_papers_weights_follow_the_gradients() -> None:
     torch.testing.assert_close(shared.grad, weights[0] * 3 + weights[1] * torch.tensor([1.0, 2.0]))
 
 
+@pytest.mark.parametrize("loss", [0.0, 3.0])
+def test_a_loss_alone_has_all_the_weight(loss: float) -> None:
+    shared = torch.nn.Parameter(torch.tensor([loss]))
+    losses = torch.stack([shared.sum()])
+    assert by_losses(losses).tolist() == by_gradients(losses, [shared]).tolist() == [1.0]
+
+
 def test_no_gradient_at_all_weighs_all_the_same() -> None:
     shared = torch.nn.Parameter(torch.zeros(2))
     losses = torch.stack([shared.sum() * 0, shared.sum() * 0])

@@ -99,6 +99,14 @@ def test_training_lowers_the_loss(make_design, toy_rows, tmp_path: Path) -> None
     assert sum(found[-5:]) < 0.8 * sum(found[:5])
 
 
+def test_a_loss_that_is_no_number_ends_the_run(make_design, toy_rows, tmp_path: Path) -> None:
+    design = make_design(find("tri-clip", "tiny"))
+    with torch.no_grad():
+        design.model.image_projection.weight.fill_(torch.nan)
+    with pytest.raises(RecipeError, match=r"training broke at step 1: itc\S+ is nan"):
+        train(design, toy_rows, tmp_path, budget=Budget(steps=3))
+
+
 def test_a_spent_budget_trains_no_further(make_design, toy_rows, tmp_path: Path) -> None:
     first = train(make_design(find("tri-clip", "tiny")), toy_rows, tmp_path, budget=Budget(steps=3))
     second = train(make_design(find("tri-clip", "tiny")), toy_rows, tmp_path, budget=Budget(steps=3))
