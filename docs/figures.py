@@ -138,10 +138,10 @@ def _race() -> str:
 
 
 def _speed() -> str:
-    """Products a second of whoever raced, and times CLIP."""
-    told = result("tag_race")["rows_per_second"]
+    """Products a second of whoever raced, and of ours how many times CLIP's, within a round."""
+    told, ratios = result("tag_race")["rows_per_second"], result("tag_race")["ratios"]
     rows = [
-        [label, f"{told[name]:,.0f}", f"{told[name] / told['clip']:.1f}"]
+        [label, f"{told[name]:,.0f}", f"{ratios[f'{name} / clip']:.1f}" if f"{name} / clip" in ratios else "–"]
         for label, name in (
             ("`shopvl tag --bfloat16`", "shopvl-bf16"),
             ("`shopvl tag`", "shopvl"),
