@@ -169,8 +169,8 @@ def _require_finite(losses: Mapping[str, float], step: int) -> None:
     wrong = [f"{name} is {loss}" for name, loss in losses.items() if not math.isfinite(loss)]
     if wrong:
         raise RecipeError(
-            f"training broke at step {step}: {', '.join(wrong)}; lower the recipe's peak_lr or clip_norm and start in a "
-            "new folder"
+            f"training broke at step {step}: {', '.join(wrong)}; lower the recipe's peak_lr or clip_norm and start in "
+            "a new folder"
         )
 
 
