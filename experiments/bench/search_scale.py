@@ -48,7 +48,8 @@ K, QUERIES, ROUNDS = 10, 200, 3
 WARM_UP, FEWEST, MOST_S = 20, 100, 60.0  # pairs; a slow kind is measured on fewer than QUERIES x ROUNDS
 COLOURS = ("Red", "Blue", "Black", "White", "Green", "Grey", "Brown", "Pink", "Yellow", "Purple")
 PUT_ROWS = 20_000
-MODEL: Any = SimpleNamespace(name="made-vectors")  # stands in for a design: every query comes as a vector
+# stands in for a design that is ready for use: every query comes as a vector
+MODEL: Any = SimpleNamespace(name="made-vectors", source="nothing")
 RED = ("colour=Red", "price<50")  # one product in twenty
 
 
