@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 Attribute = dict[str, str | None]
 
 _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
-_GROUPED = re.compile(r"\d{1,3}([, \u00a0\u202f]\d{3})+")
+_GROUPED = re.compile(r"\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
 PATH_SEPARATOR = ">"
 QUERY_SEPARATOR = "|"
 # {property, value} and what other tables call the two
@@ -38,12 +38,13 @@ def language_of(text: str) -> str:
 
 
 def whole_number(cell: object) -> int | None:
-    """A count: an integer, one that a data frame has widened (12.0), or groups of three digits (1,234); else None."""
+    """A count: an integer, one that a data frame widened (12.0), or groups of digits (1,234 or 1.234); else None."""
     if isinstance(cell, int):
         return cell
-    text = str(cell).strip()
+    text = str(cell).strip().removeprefix("<").lstrip()
+    is_grouped = not isinstance(cell, float) and _GROUPED.fullmatch(text)
     try:
-        number = float(re.sub(r"\D", "", text) if _GROUPED.fullmatch(text) else text)
+        number = float(re.sub(r"\D", "", text) if is_grouped else text)
     except ValueError:
         return None
     return int(number) if number.is_integer() else None

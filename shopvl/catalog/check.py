@@ -19,6 +19,7 @@ from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.formats.delimited import CsvSource
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.mining import looks_many
+from shopvl.catalog.numbers import price_in
 from shopvl.catalog.readers import ROUNDED_ID, Catalog, open_catalog
 from shopvl.catalog.schema import FAULT, SPLITS, folded_name, missing_columns_message
 from shopvl.catalog.splits import split_of
@@ -215,7 +216,17 @@ def _check_price(frame: pl.DataFrame, column: str, findings: _Findings) -> None:
         bad = (price.is_not_null() & ~(price > 0)) | ~price.cast(pl.Float64).is_finite()
     else:
         text = price.cast(pl.String).str.strip_chars()
-        bad = price.is_not_null() & ~(text.str.contains(_PRICE) & text.str.contains("[1-9]"))
+        odd = (
+            frame[column]
+            .cast(pl.String)
+            .str.strip_chars()
+            .filter(
+                frame.select(
+                    price.is_not_null() & ~(text.str.contains(_PRICE) & text.str.contains("[1-9]"))
+                ).to_series()
+            )
+        )
+        bad = text.is_in([value for value in odd.unique().to_list() if price_in(value) is None])
     findings.add("bad-price", *_where(frame, bad, pl.format("{} is {}", pl.lit(column), price)))
 
 

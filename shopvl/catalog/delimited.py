@@ -253,14 +253,10 @@ class _Header:
     def found(cls, head: Sequence[str], delimiter: str, quote: str) -> _Header:
         """The best line for a header; a table of one column has its first."""
         parsed = QuotedRows(iter(head[: 2 * HEADER_WITHIN]), delimiter, quote, notes=ReadingNotes.silent())
-        rows = []
-        for row in parsed:
-            cells = row.fields
-            if len(cells) == 1 and delimiter in cells[0]:  # quoted as a whole
-                cells = next(iter(QuotedRows(iter(cells), delimiter, quote, notes=ReadingNotes.silent()))).fields
-            rows.append((cells, row.line, parsed.number))
-        widths = Counter(len(cells) for cells, *_ in rows if not _is_comment(cells))
-        width = max(widths, key=lambda size: (widths[size], size), default=1)
+        rows = [(row.fields, row.line, parsed.number) for row in parsed]
+        width = _usual_width([cells for cells, *_ in rows], delimiter)
+        if any(len(cells) == 1 and delimiter in cells[0] for cells, *_ in rows):  # quoted as a whole, or a text
+            rows = [(_unpacked(cells, delimiter, quote, width), *lines) for cells, *lines in rows]
         at = header_place([cells for cells, *_ in rows[:HEADER_WITHIN]], width)
         end = labels_end([cells for cells, *_ in rows[:HEADER_WITHIN]], at)
         names, _, lines = rows[at][0], rows[at][1], rows[end][2]
@@ -270,6 +266,24 @@ class _Header:
             delimiter = _NONE  # a comma is a part of the text
         fits = sum(len(cells) == len(names) for cells, *_ in rows[end + 1 :]) / max(len(rows) - end - 1, 1)
         return cls(delimiter, names, passed, lines, (_hits(names), round(fits, 1), len(names)))
+
+
+def _usual_width(rows: Sequence[Sequence[str]], delimiter: str) -> int:
+    """How many cells most rows have, once lines that are quoted as a whole are unpacked."""
+    widths = Counter(
+        cells[0].count(delimiter) + 1 if len(cells) == 1 else len(cells) for cells in rows if not _is_comment(cells)
+    )
+    width = max(widths, key=lambda size: (widths[size], size == len(rows[0]), size), default=1)
+    is_list = len(rows[0]) == 1 and _TECHNICAL.fullmatch(rows[0][0].strip().lower()) is not None
+    return 1 if is_list and widths[width] < 0.9 * widths.total() else width
+
+
+def _unpacked(cells: list[str], delimiter: str, quote: str, width: int) -> list[str]:
+    """The cells of a line that was quoted as a whole, where there are as many in it as rows have."""
+    if len(cells) != 1 or delimiter not in cells[0]:
+        return cells
+    inner = next(iter(QuotedRows(iter(cells), delimiter, quote, notes=ReadingNotes.silent()))).fields
+    return inner if len(inner) == width else cells
 
 
 def header_place(rows: Sequence[Sequence[str]], width: int) -> int:

@@ -200,21 +200,25 @@ def search(
 
 def search_audit(
     index: Annotated[Path, typer.Argument(help="An index folder.")],
-    queries: Annotated[Path, typer.Argument(help="CSV or other table with a column `query`, and maybe `count`.")],
+    queries: Annotated[Path, typer.Argument(help="A table with a column `query`, maybe `count`; or a report.")],
     folder: OutFolder,
     model: ModelFolder = SHIPPED,
 ) -> None:
     """Which queries find little, and what would mend each.
 
+    Reads reports of search terms of GA4, Google Ads, Shopify and their like too.
     Writes DIR/audit.csv and DIR/audit.html.
 
     Example: shopvl search-audit index queries.csv --model runs/tri-clip/design --out audit
     """
+    from shopvl.catalog.search_terms import SearchTerms
     from shopvl.design.design import Design
     from shopvl.search import SearchIndex
-    from shopvl.search.audit import audit, read_queries
+    from shopvl.search.audit import audit
 
-    counted_queries = read_queries(queries)
+    terms = SearchTerms.read(queries)
+    say(str(terms))
+    counted_queries = terms.counted
     opened = SearchIndex(index, Design.from_pretrained(model))
     with progress("asking", len(counted_queries)) as report:
         done = audit(opened, counted_queries, folder, report)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from shopvl.catalog.cells import folded, path_of
+from shopvl.catalog.cells import folded, path_of, without_accents
 from shopvl.catalog.corrections import CORRECTIONS, Correction, merged, read_corrections
 from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.plural import singular
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
 from shopvl.errors import ReviewError
 from shopvl.files import LOCK, Table, atomic_write, exclusive_lock
@@ -24,7 +27,40 @@ from shopvl.review.sheet import (
     write_csv,
 )
 
-UNKNOWN_WORDS = frozenset({UNKNOWN, "none", "未知", "无", "没有"})
+UNKNOWN_WORDS = frozenset(
+    {
+        UNKNOWN,
+        "none",
+        "n/a",
+        "na",
+        "#n/a",
+        "null",
+        "nil",
+        "-",
+        "--",
+        "n.a.",
+        "not applicable",
+        "does not apply",
+        "no value",
+    }
+    | {
+        "unbekannt",
+        "keine",
+        "keiner",
+        "inconnu",
+        "aucun",
+        "aucune",
+        "desconocido",
+        "ninguno",
+        "未知",
+        "无",
+        "没有",
+        "不适用",
+    }
+)
+UNDECIDED_WORDS = frozenset(
+    {"?", "??", "???", "not sure", "unsure", "don't know", "dont know", "no idea", "tbd", "不确定"}
+)
 NEAREST = 3  # legal values named beside an illegal one
 
 
@@ -129,20 +165,40 @@ def _decided(row: SheetRow, names: LegalNames, moment: datetime) -> Correction |
     ]
     if changed:
         raise IllegalError(f"{'; '.join(changed)}; undo that, and write the right value in the column correct")
-    if not text:
+    if not text or folded(text) in UNDECIDED_WORDS:
         return None
     return Correction(product_id, names.property(name), names.value(name, text), answer, moment, at_random)
 
 
 def _same(before: str, now: str) -> bool:
-    """Whether a cell is unchanged, but for what spreadsheets do to long numbers and zeros in front (00123, 8.8E+12)."""
+    """Whether a cell is unchanged, but for what spreadsheets do to numbers and to what looks like a date to them:
+    123 of 00123, 8.8E+12, 42.0, fifteen digits of a longer number, 2026-03-04 or 4-Mar of 3-4."""
     if folded(before) == folded(now):
         return True
+    days = _days_of(now)
+    if days and days & {frozenset(map(int, match.groups()[:2])) for match in _DATE_LIKE.finditer(before)}:
+        return True
     try:
-        number_before, number_now = float(before), float(now)
+        number_before, number_now = float(before.replace(",", "")), float(now.replace(",", ""))
     except ValueError:
         return False
-    return abs(number_before - number_now) <= (1e-5 * abs(number_before) if "e" in now.lower() else 0)
+    tolerance = 1e-5 if "e" in now.lower() else 1e-14 if len(before) > 15 else 0.0
+    return abs(number_before - number_now) <= tolerance * abs(number_before)
+
+
+def _days_of(text: str) -> set[frozenset[int]]:
+    """The day and month that a cell names which a spreadsheet has made a date of."""
+    days = {frozenset(map(int, match.groups())) for match in _DATE.finditer(text)}
+    for first, second in _DAY_NAMED.findall(text) + [(day, name) for name, day in _NAMED_DAY.findall(text)]:
+        days.add(frozenset((int(first), _MONTHS.index(second[:3].lower()) + 1)))
+    return days
+
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DATE_LIKE = re.compile(r"\b(\d{1,2})[-/.](\d{1,2})(?:[-/.]\d{2,4})?\b")
+_DATE = re.compile(r"\b(?:\d{4}-)(\d{1,2})-(\d{1,2})(?:[T ][\d:.]+)?\b")
+_DAY_NAMED = re.compile(rf"\b(\d{{1,2}})[-. ]({'|'.join(_MONTHS)})", re.IGNORECASE)
+_NAMED_DAY = re.compile(rf"\b({'|'.join(_MONTHS)})[a-z]*[-. ](\d{{1,2}})\b", re.IGNORECASE)
 
 
 def _agreed(decided: Sequence[tuple[SheetRow, Correction]]) -> tuple[list[Correction], list[SheetFault]]:
@@ -195,14 +251,27 @@ class LegalNames:
             raise IllegalError(f"{text!r} can mean {_listed(sorted(meant))}; write which")
         if folded(text) in UNKNOWN_WORDS:
             return None
+        meant = self._loosely(names, text)
+        if len(meant) == 1:
+            return next(iter(meant))
+        if len(meant) > 1:
+            raise IllegalError(f"{text!r} can mean {_listed(sorted(meant))}; write which")
         if name == CATEGORY and (below := self._below(text)):
             raise IllegalError(f"{text!r} has kinds of its own below it, one of them is wanted: {_listed(below)}")
-        near = get_close_matches(folded(text), names, n=NEAREST * 3, cutoff=0.6)
+        loose = {_loose(known): known for known in names}
+        near = [loose[key] for key in get_close_matches(_loose(text), loose, n=NEAREST * 3, cutoff=0.6)]
         ids = list(dict.fromkeys(value_id for match in near for value_id in sorted(names[match])))[:NEAREST]
         if ids:
             raise IllegalError(f"{text!r} is not a known {name}; did you mean {_listed(ids)}? Or write {UNKNOWN}")
         legal = sorted(set().union(*names.values()))
         raise IllegalError(f"{text!r} is not a known {name}; legal are {_listed(legal)}, and {UNKNOWN}")
+
+    @staticmethod
+    def _loosely(names: Mapping[str, set[str]], text: str) -> set[str]:
+        """Values of these names that the text spells in another way: Women's, NAVY-BLUE, t shirts, 42.0."""
+        key = _loose(text)
+        spelled = [ids for name, ids in names.items() if key and _loose(name) == key]
+        return set().union(*(spelled or [ids for name, ids in names.items() if _same(name, text)]))
 
     def _below(self, text: str) -> list[str]:
         path = path_of(text)
@@ -236,6 +305,14 @@ def _category_names(ontology: Ontology) -> dict[str, set[str]]:
             long.setdefault(_folded_path(CATEGORY_JOIN.join(spoken)), set()).add(joined)
     own = {_folded_path(CATEGORY_JOIN.join(leaf)): {CATEGORY_JOIN.join(leaf)} for leaf in ontology.leaves()}
     return short | long | own
+
+
+@lru_cache(maxsize=1 << 16)
+def _loose(text: str) -> str:
+    """A name without accents, possessives, plurals, blanks and signs: how two people spell one thing alike."""
+    words = re.sub(r"(?<=\w)['’`]s?\b", "", folded(without_accents(text))).replace("&", " and ")
+    joined = re.sub(r"\b(\w)[ -](?=\w{3})", r"\1", re.sub(r"[^\w\s-]|_", " ", words))  # t shirt, v-neck
+    return "".join(singular(word) for word in re.split(r"[\s-]+", joined) if word)
 
 
 def _key_of(path: Sequence[str]) -> tuple[str, ...]:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from shopvl.catalog.cells import folded, language_of, whole_number
-from shopvl.catalog.opening import table_source
-from shopvl.errors import CatalogError
+from shopvl.catalog.cells import folded, language_of
 from shopvl.files import atomic_write
 from shopvl.reporting.page import Figure, Page
 from shopvl.reporting.page import FoundProduct as Shown
@@ -35,29 +33,6 @@ class Finding:
     unknown_words: tuple[str, ...]
     understood: tuple[str, ...]
     mend: str
-
-
-def read_queries(path: Path) -> list[tuple[str, int]]:
-    """(query, how often asked) from a table with a column `query` and maybe `count`; equal ones are added up.
-
-    Raises CatalogError for a table without that column, or without rows.
-    """
-    source = table_source(path)
-    names = {folded(name): name for name in source.names()}
-    if "query" not in names:
-        raise CatalogError(f"{path} has no column query; its columns are: {', '.join(source.names())}")
-    total: dict[str, int] = {}
-    for chunk in source.chunks(65536, set(names.values())):
-        counts = chunk.values(names["count"]) if "count" in names else [1] * chunk.height
-        for text, count in zip(chunk.values(names["query"]), counts, strict=True):
-            if text is not None and str(text).strip():
-                key = " ".join(str(text).split())
-                if (times := whole_number(count)) is None:
-                    raise CatalogError(f"{path} has the count {count!r}; a whole number was wanted")
-                total[key] = total.get(key, 0) + times
-    if not total:
-        raise CatalogError(f"{path} holds no queries; one a row was wanted, in the column query")
-    return sorted(total.items(), key=lambda item: (-item[1], item[0]))
 
 
 def audit(

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from shopvl.catalog.cells import folded
+from shopvl.catalog.numbers import decimal_mark, number_in, price_in
 from shopvl.catalog.ontology import Fact
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.errors import ShopvlError
@@ -35,9 +36,6 @@ NO_CONDITION = (
 _LISTS = pl.Schema(
     {"row": pl.UInt32, "property": pl.String, "value": pl.String, "share": pl.Float32, "hard": pl.Boolean}
 )
-_DIGITS = re.compile(r"-?\d+(?:[.,]\d+)*")
-_POINT = re.compile(r"[-+]?(?:\d*\.?\d+|\d{1,3}(?:,\d{3})+(?:\.\d+)?)")  # 64.99, 1,299.00
-_COMMA = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")  # 64,99, 1.299,00
 _NUMBERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64, pl.Float32, pl.Float64)
 
 
@@ -52,21 +50,12 @@ class Condition:
     @property
     def number(self) -> float:
         """The value of a comparison. Raises ShopvlError for one that is not a number."""
-        number = _number(self.value)
+        number = 0.0 if self.value.strip("0.,") == "" else price_in(self.value.lstrip("-+"))
         if number is None:
             raise ShopvlError(
                 f"--where '{self.name}{self.sign}{self.value}' compares with {self.value!r}; a number was wanted"
             )
-        return number
-
-
-def _number(text: str) -> float | None:
-    """A number as shops write it, with a decimal point or comma; None for `2024.01.15`. `1,299` is above a thousand."""
-    if _POINT.fullmatch(text):
-        return float(text.replace(",", ""))
-    if _COMMA.fullmatch(text):
-        return float(text.replace(".", "").replace(",", "."))
-    return None
+        return -number if self.value.startswith("-") else number
 
 
 def conditions(texts: Iterable[str]) -> tuple[Condition, ...]:
@@ -194,9 +183,9 @@ class Facts:
                 return self._products[own].cast(pl.Float64).fill_null(float("nan")).to_numpy()
         _, rows, _, hard = self._lists
         numbers = np.full(len(self._products), np.nan)
+        mark = decimal_mark(self._slices[name])
         for value, part in self._slices[name].items():
-            digits = _DIGITS.search(value)
-            if digits and (number := _number(digits.group())) is not None:
+            if (number := number_in(value, mark)) is not None:
                 numbers[rows[part][hard[part]]] = number
         return numbers
 

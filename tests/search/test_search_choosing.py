@@ -10,9 +10,10 @@ import pytest
 
 from shopvl.catalog.ontology import apply_names
 from shopvl.catalog.readers import open_catalog
+from shopvl.catalog.search_terms import SearchTerms
 from shopvl.errors import CatalogError
 from shopvl.search import Plan, SearchIndex, Settings, build_index, conditions
-from shopvl.search.audit import audit, read_queries
+from shopvl.search.audit import audit
 from shopvl.search.folder import CutOff
 from shopvl.search.out_of_catalog import out_of_catalog_queries
 from shopvl.search.tune import made_queries, refuse_by_default, tune_settings
@@ -113,7 +114,7 @@ def test_audit_names_what_fails_and_what_would_mend_it(tuned, toy_catalog, tmp_p
     build_index(tuned, toy_catalog, tmp_path / "index", plan=Plan(settings=Settings(cut_off=rule)))
     queries = tmp_path / "queries.csv"
     queries.write_text("query,count\nred dress,5\nlawn mower,7\ndresss,2\nred  dress,1\n沙发床,1\n=1+1,1\n", "utf-8")
-    totals = audit(SearchIndex(tmp_path / "index", tuned), read_queries(queries), tmp_path / "audit")
+    totals = audit(SearchIndex(tmp_path / "index", tuned), SearchTerms.read(queries).counted, tmp_path / "audit")
     assert totals["nothing found"] == (4, 11)
     assert totals["answered"] == (1, 6)
     with (tmp_path / "audit" / "audit.csv").open(encoding="utf-8-sig") as file:
@@ -124,11 +125,3 @@ def test_audit_names_what_fails_and_what_would_mend_it(tuned, toy_catalog, tmp_p
     assert "add Chinese names" in rows["沙发床"]["mend"]
     assert "<script" not in (tmp_path / "audit" / "audit.html").read_text("utf-8")
     assert "'=1+1" in rows  # no spreadsheet runs what a shopper typed
-    queries.write_text('query,count\nred,"1,234"\nblue,12.0\n')
-    assert read_queries(queries) == [("red", 1234), ("blue", 12)]
-    queries.write_text("query,count\nred,inf\n")
-    with pytest.raises(CatalogError, match="has the count 'inf'; a whole number was wanted"):
-        read_queries(queries)
-    queries.write_text("text\nred\n")
-    with pytest.raises(CatalogError, match="has no column query; its columns are: text"):
-        read_queries(queries)

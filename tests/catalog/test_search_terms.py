@@ -1,0 +1,80 @@
+"""Reports of search terms, as analytics and shops export them."""
+
+import pytest
+
+from shopvl.catalog.search_terms import SearchTerms
+from shopvl.errors import CatalogError
+
+TERMS = [("black shoes", 1204), ("t shirt", 60)]
+GA4 = """# ----------------------------------------
+# Pages and screens: Search term
+# Start date: 20260101
+# ----------------------------------------
+
+Search term,Event count,Total users
+black shoes,"1,204",800
+(not set),88,70
+t shirt,60,50
+,15,12
+Grand total,"1,367",900
+"""
+ADS = """Search terms report
+"January 1, 2026 - January 31, 2026"
+Search term,Match type,Clicks,Impr.
+black shoes,Broad match,120,"1,204"
+t shirt,Exact match,30,60
+Total: Search terms, --,150,"1,264"
+Total: Account, --,170,"1,300"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "passed"),
+    [
+        (GA4, ("Search term", "Event count"), {"rows without a term": 2}),
+        (ADS, ("Search term", "Impr."), {}),
+        ('"Search query","Sessions with searches"\n"black shoes","1204"\n"t shirt","60"\n"zero","0"\n', None, None),
+        ("Query;Count\nblack shoes;1.204\nt shirt;60\n", ("Query", "Count"), {}),
+        (
+            "Top queries,Clicks,Impressions,CTR\nblack shoes,3,1204,0.2%\nt shirt,1,60,1%\n",
+            ("Top queries", "Impressions"),
+            {},
+        ),
+        (
+            "search,count,nbHits\nblack shoes,1204,0\nt shirt,60,3\n-,4,1\n",
+            ("search", "count"),
+            {"rows without a term": 1},
+        ),
+        ("Suchbegriff\tKlicks\tAufrufe\nblack  shoes\t1\t1 204\nt shirt\t2\t60\n", ("Suchbegriff", "Aufrufe"), {}),
+        ("query,count\nblack shoes,1000\nblack shoes,204.0\nt shirt,60\ngone,--\n", None, {"rows without a count": 1}),
+    ],
+)
+def test_reports_of_search_terms(tmp_path, text, columns, passed):
+    (tmp_path / "terms.csv").write_text(text, "utf-8")
+    terms = SearchTerms.read(tmp_path / "terms.csv")
+    assert terms.counted == TERMS
+    if columns is not None:
+        assert (terms.term_column, terms.count_column) == columns
+    if passed is not None:
+        assert terms.passed_over == passed
+    assert str(terms).startswith(f"2 search terms of the column {terms.term_column}, asked 1,264 times")
+
+
+def test_a_list_of_terms_counts_each_once(tmp_path):
+    (tmp_path / "terms.csv").write_text("what they typed\nred, white dress\ntotal recall shirt\nred, white dress\n")
+    terms = SearchTerms.read(tmp_path / "terms.csv")
+    assert terms.counted == [("red, white dress", 2), ("total recall shirt", 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("query,count\nred,many\n", "has the count 'many'; a whole number was wanted"),
+        ("text,n\nred,1\n", "no column of search terms; its columns are: text, n; call it query"),
+        ("query,count\n(not set),3\n", "holds no search terms; one a row was wanted, in the column query"),
+    ],
+)
+def test_tables_that_are_none_say_why(tmp_path, text, said):
+    (tmp_path / "terms.csv").write_text(text)
+    with pytest.raises(CatalogError, match=said):
+        SearchTerms.read(tmp_path / "terms.csv")
