@@ -256,7 +256,7 @@ class _Header:
         rows = [(row.fields, row.line, parsed.number) for row in parsed]
         width = _usual_width([cells for cells, *_ in rows], delimiter)
         if any(len(cells) == 1 and delimiter in cells[0] for cells, *_ in rows):  # quoted as a whole, or a text
-            rows = [(_unpacked(cells, delimiter, quote, width), *lines) for cells, *lines in rows]
+            rows = [(_unpacked(cells, delimiter, quote, width), line, end) for cells, line, end in rows]
         at = header_place([cells for cells, *_ in rows[:HEADER_WITHIN]], width)
         end = labels_end([cells for cells, *_ in rows[:HEADER_WITHIN]], at)
         names, _, lines = rows[at][0], rows[at][1], rows[end][2]
