@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def index(
-    catalog: Annotated[str | None, typer.Argument(help="CSV, JSONL or Parquet table, or a folder of pictures.")] = None,
+    catalog: Annotated[str | None, typer.Argument(help="A table of any kind, or a folder of pictures.")] = None,
     model: ModelFolder = SHIPPED,
     folder: OutFolder = ...,  # type: ignore[assignment]
     split: Split = None,

@@ -57,6 +57,7 @@ class ParquetSource(Source):
                         yield Chunk(frame=pl.DataFrame(height=min(rows, total - start)))
                     return
                 for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
+                    batch.validate(full=True)  # polars takes texts for UTF-8 without looking
                     frame = pl.from_arrow(batch)
                     assert isinstance(frame, pl.DataFrame)
                     yield Chunk(frame=_named(frame, classes))
@@ -71,6 +72,7 @@ class ParquetSource(Source):
             schema = pa.schema([*old, *((name, pa.string()) for name in added)], old.metadata)
             with pq.ParquetWriter(str(draft), schema, compression="zstd") as writer:
                 for batch in file.iter_batches(batch_size=ROWS, use_threads=False):
+                    batch.validate(full=True)
                     cells = [filled(record) for record in _named_records(batch, _class_names(schema.metadata))]
                     columns = [
                         _filled_column(batch.column(name) if name in batch.schema.names else None, name, cells)
