@@ -19,7 +19,7 @@ from shopvl.catalog.formats.picture_folder import FolderSource
 from shopvl.catalog.formats.shards import ShardsSource
 from shopvl.catalog.packed import bare_suffix, open_binary
 from shopvl.catalog.reading import Reading
-from shopvl.catalog.schema import ATTRIBUTE_PREFIX, plan_columns
+from shopvl.catalog.schema import ATTRIBUTE_PREFIX, SPLIT_SYNONYMS, SPLITS, plan_columns
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.discovery import classes
 from shopvl.errors import CatalogError
@@ -32,6 +32,9 @@ WANTED = (
     f"a {', '.join(TABLE_SUFFIXES[:-1])} or {TABLE_SUFFIXES[-1]} table (gzipped or not), a folder holding one, or a "
     "folder of pictures"
 )
+# Tables of picture folders as `datasets` reads them, one in the folder of each split
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+SPLIT_FOLDERS = (*SPLITS, *SPLIT_SYNONYMS)
 HEAD_BYTES = 1 << 16
 # How files begin that people take for tables
 STRANGERS = {
@@ -213,6 +216,9 @@ def _folder(path: Path, reading: Reading) -> Source:
         return ShardsSource(path, reading, parts=tuple(table_source(table, reading) for table in tables))
     if tables:
         raise CatalogError(f"{path} holds several tables ({', '.join(t.name for t in tables[:5])}); name one of them")
+    metadata = [path / split / name for split in SPLIT_FOLDERS for name in METADATA if (path / split / name).is_file()]
+    if metadata:
+        return ShardsSource(path, reading, parts=tuple(table_source(table, reading) for table in metadata))
     folder = FolderSource(path, reading)
     if next(folder.files(), None) is None:
         raise CatalogError(f"the folder {path} holds neither a table nor pictures; wanted: {WANTED}")

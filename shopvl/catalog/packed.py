@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import tempfile
@@ -51,9 +52,15 @@ def open_seekable(path: Path) -> IO[bytes]:
 
 
 @contextmanager
-def written_text(target: Path, encoding: str = "utf-8") -> Iterator[IO[str]]:
-    """A text file that appears when it is complete, gzipped where its name ends so; what the encoding cannot write
-    becomes a character reference (`&#9733;`)."""
+def written_text(target: Path, encoding: str = "utf-8", like: Path | None = None) -> Iterator[IO[str]]:
+    """A text file that appears when it is complete, gzipped where its name ends so.
+
+    It has a byte order mark only where the file that it is `like` has one. What the encoding cannot write becomes a
+    character reference (`&#9733;`).
+    """
+    if like is not None and codecs.lookup(encoding).name == "utf-8-sig":
+        with open_binary(like) as file:
+            encoding = encoding if file.peek(3)[:3] == codecs.BOM_UTF8 else "utf-8"
     with atomic_write(target) as draft, draft.open("wb") as file, ExitStack() as stack:
         packed = target.suffix.lower() == GZIP_SUFFIX
         binary = stack.enter_context(gzip.GzipFile(filename="", fileobj=file, mode="wb")) if packed else file

@@ -1,5 +1,6 @@
 """Every kind of table gives the same products; a file in the folder of formats adds one."""
 
+import base64
 import gzip
 import io
 import json
@@ -8,6 +9,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from shopvl.catalog import formats
@@ -94,6 +96,75 @@ def test_a_kind_is_known_by_its_content(suffix: str, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((tmp_path / f"shop{suffix}").read_bytes())
         assert type(table_source(tmp_path / name)) is type(table_source(tmp_path / f"shop{suffix}"))
         assert open_catalog(tmp_path / name).count() == 2
+
+
+def test_shards_and_folders_of_pictures_with_metadata(tmp_path: Path) -> None:
+    """As `datasets` writes them: the files' names say the split, numbers of classes are their names."""
+    names = {"info": {"features": {"colour": {"names": ["Red", "Black"], "_type": "ClassLabel"}}}}
+    (tmp_path / "hub" / "data").mkdir(parents=True)
+    for number, split in ((0, "train"), (1, "train"), (0, "test")):
+        table = pl.DataFrame(
+            {"id": [f"{split}{number}"], "title": ["x"], "image": ["a"], "colour": [number]}
+        ).to_arrow()
+        table = table.replace_schema_metadata({"huggingface": json.dumps(names)})
+        pq.write_table(table, tmp_path / "hub" / "data" / f"{split}-0000{number}-of-00002.parquet")
+    catalog = open_catalog(tmp_path / "hub")
+    rows = pl.concat(catalog.batches(1))
+    assert rows["split"].to_list() == ["test", "train", "train"]
+    assert [pairs[0]["value"] for pairs in rows["attributes"]] == ["Red", "Red", "Black"]
+    assert open_catalog(tmp_path / "hub", split="train").count() == 2
+    assert catalog.count() == 3
+    assert list(catalog.source.notes) == ["1 of 4 shards are not in the folder"]
+    for split in ("train", "test"):
+        (tmp_path / "folder" / split).mkdir(parents=True)
+        (tmp_path / "folder" / split / "a.jpg").write_bytes(b"x")
+        (tmp_path / "folder" / split / "metadata.csv").write_text(f"file_name,text\na.jpg,Of {split}\n")
+    catalog = open_catalog(tmp_path / "folder")
+    rows = pl.concat(catalog.batches())
+    assert rows["product_id"].to_list() == ["train/a.jpg", "test/a.jpg"]
+    assert [(catalog.root / place).is_file() for place in rows["image"].struct.field("path")] == [True, True]
+    assert rows["split"].to_list() == ["train", "test"]
+
+
+def test_captions_beside_pictures(tmp_path: Path) -> None:
+    """As img2dataset writes them: folders of numbers are no categories."""
+    (tmp_path / "00000").mkdir()
+    for number, (suffix, text) in enumerate(
+        [(".txt", "Red tee"), (".json", '{"caption": "Blue tee"}'), (".json", "[")]
+    ):
+        (tmp_path / "00000" / f"{number}.jpg").write_bytes(b"x")
+        (tmp_path / "00000" / f"{number}{suffix}").write_text(text)
+    rows = pl.concat(open_catalog(tmp_path).batches())
+    assert rows["title"].to_list() == ["Red tee", "Blue tee", "2"]
+    assert rows["category_path"].to_list() == [None, None, ["00000"]]
+
+
+def test_pictures_of_chinese_clip(tmp_path: Path) -> None:
+    picture = base64.b64encode(b"\xff\xd8\xff" + bytes(60)).decode()
+    (tmp_path / "train_imgs.tsv").write_text(f"7\t{picture}\nno tab\n8\t{picture}\n")
+    (tmp_path / "train_texts.jsonl").write_text('{"text_id": 1, "text": "红色T恤", "image_ids": [7]}\nx\n', "utf-8")
+    rows = pl.concat(open_catalog(tmp_path / "train_imgs.tsv", required=()).batches())
+    assert rows["product_id"].to_list() == ["7", None, "8"]
+    assert rows["queries"].to_list() == [["红色T恤"], None, None]
+    assert rows["fault"][1] == "line 2: no id and picture with a tab between: 'no tab'"
+
+
+def test_json_documents_of_every_shape(tmp_path: Path) -> None:
+    own = [{"id": "a", "title": "Tee", "image": "a.jpg", "tags": [{"id": 1}]}]
+    shapes = {
+        "list": own,
+        "under a key": {"total": 1, "filters": [{"id": "x"}], "products": own},
+        "deep": {"data": {"page": 1, "list": own}},
+        "by id": {"a": {"title": "Tee", "image": "a.jpg", "images": [{"src": "a.jpg"}]}},
+        "one": {"id": "a", "title": "Tee", "image": "a.jpg", "offers": [{"price": 1, "name": "x"}]},
+        "edges": {"edges": [{"cursor": "c", "node": own[0]}]},
+        "hits": {"hits": {"total": 1, "hits": [{"_index": "i", "_source": own[0]}]}},
+    }
+    for name, shape in shapes.items():
+        for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+            (tmp_path / "a.json").write_text(json.dumps(shape), encoding)
+            rows = pl.concat(open_catalog(tmp_path / "a.json").batches())
+            assert rows.select("product_id", "title").rows() == [("a", "Tee")], name
 
 
 def test_what_is_refused_says_what_to_do(tmp_path: Path) -> None:

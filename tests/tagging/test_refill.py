@@ -210,6 +210,7 @@ def test_what_is_not_filled_stays_as_it_is(tags: Path, tmp_path: Path) -> None:
     refill(tags, open_catalog(tmp_path / "a.csv"), tmp_path / "b.csv", {"accept"})
     lines = (tmp_path / "b.csv").read_bytes().decode("cp1252")
     assert lines.startswith("Export\r\n")
+    assert not new.startswith("\ufeff")
     assert "Größe" in lines
     assert products(tmp_path / "b.csv")["a"]['n"ote'] == "1\n2"
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.encode("cp1252")))

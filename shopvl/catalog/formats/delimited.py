@@ -43,5 +43,5 @@ class CsvSource(Source):
     def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
         """In the file's own encoding, delimiter and order."""
         encoding = self.text.layout.encoding
-        with written_text(target, encoding) as file:
+        with written_text(target, encoding, self.path) as file:
             file.writelines(self.text.lines_again(filled, added))

@@ -28,8 +28,8 @@ READ_CHARS = 1 << 18
 
 @dataclass(frozen=True)
 class JsonDocumentSource(Source):
-    """A list of objects; an object that holds one, under whatever key; or one product. The columns are the keys of
-    the first thousand."""
+    """A list of objects; an object that holds one, under whatever key, or objects by their ids; or one product. The
+    columns are the keys of the first thousand."""
 
     label = "JSON"
     nested = True
@@ -58,24 +58,25 @@ class JsonDocumentSource(Source):
 
     def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
         """The document as it is around the products, which is held in memory for that."""
-        keys = self._keys()
+        keys, is_keyed = self._keys(), self._is_keyed()
         with _opened(self.path) as file:
             text = _Text(file)
             values = [text.value() for _ in iter(text.peek, "")]
         for value in values:
-            for item in _items(value, keys):
+            items = [{"id": key, **own} for key, own in value.items()] if is_keyed else _items(value, keys)
+            for item, own in zip(items, value.values() if is_keyed else items, strict=True):
                 if isinstance(item, dict) and (cells := filled(unwrapped(item))):
-                    unwrapped(item).update(cells)
+                    unwrapped(own).update(cells)
         with written_text(target) as out:
             out.writelines(f"{json.dumps(value, ensure_ascii=False, indent=1)}\n" for value in values)
 
     def _records(self) -> Iterator[Record]:
-        keys = self._keys()
-        done = 0
+        done, is_keyed = 0, self._is_keyed()
+        keys = () if is_keyed else self._keys()
         with _opened(self.path) as file:
             text = _Text(file)
             try:
-                for value in text.objects(keys):
+                for value in text.keyed() if is_keyed else text.objects(keys):
                     done += 1
                     if isinstance(value, dict):
                         yield without_surrogates(unwrapped(value)), None
@@ -83,6 +84,18 @@ class JsonDocumentSource(Source):
                         yield {}, f"item {done}: a JSON {type(value).__name__} where an object was wanted"
             except (ValueError, RecursionError) as error:
                 raise CatalogError(f"{self.path} is damaged after row {done}: not JSON ({str(error)[:80]})") from error
+
+    def _is_keyed(self) -> bool:
+        """Whether the document is an object of products by their ids."""
+        with _opened(self.path) as file:
+            text = _Text(file)
+            if text.peek() != "{":
+                return False
+            try:
+                next(text.keys(), None)
+                return text.peek() == "{" and _is_product(text.value())
+            except (ValueError, RecursionError):
+                return False
 
     def _keys(self) -> tuple[str, ...]:
         """Where the list of products is: keys from the outermost in; none where the document is the list."""
@@ -214,6 +227,12 @@ class _Text:
                 yield from self.items()
             else:
                 yield from self.objects(keys[1:])
+
+    def keyed(self) -> Iterator[Any]:
+        """The values of an object, each with its key as its id."""
+        for key in self.keys():
+            value = self.value()
+            yield {"id": key, **value} if isinstance(value, dict) else value
 
     def lists(self, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any] | None]]:
         """Every list of objects with its keys and first object; on top, every other key with None."""

@@ -14,6 +14,7 @@ from shopvl.catalog.formats.base import Chunk, Source
 from shopvl.catalog.schema import SPLIT_SYNONYMS, SPLITS
 from shopvl.errors import CatalogError
 
+FILE_NAMES = ("file_name", "image_file_name")  # of pictures beside the table
 _OF = re.compile(r"(\d+)-of-(\d+)$")
 
 
@@ -27,9 +28,10 @@ class ShardsSource(Source):
 
     @staticmethod
     def split_of(path: Path) -> str | None:
-        """The split that a file's name begins with."""
-        word = re.split(r"[-_.]", path.name.casefold(), maxsplit=1)[0]
-        return SPLIT_SYNONYMS.get(word, word if word in SPLITS else None)
+        """The split that a file's name begins with, or that its folder is called."""
+        words = (re.split(r"[-_.]", path.name.casefold(), maxsplit=1)[0], path.parent.name.casefold())
+        known = (SPLIT_SYNONYMS.get(word, word) for word in words)
+        return next((word for word in known if word in SPLITS), None)
 
     @classmethod
     def stem(cls, path: Path) -> str:
@@ -63,7 +65,8 @@ class ShardsSource(Source):
         splits = self._splits() if "split" in wanted and "split" not in self.parts[0].names() else {}
         for part in self.parts:
             for chunk in part.chunks(rows, wanted):
-                yield _with_split(chunk, splits[part.path]) if splits else chunk
+                own = _with_split(chunk, splits[part.path]) if splits else chunk
+                yield own if part.root == self.root else _from(part.root.name, own)
 
     def _say_missing(self) -> None:
         found = [match for part in self.parts if (match := _OF.search(part.path.stem))]
@@ -74,8 +77,9 @@ class ShardsSource(Source):
 
     @property
     def root(self) -> Path:
-        """The folder that the files lie in."""
-        return self.parts[0].root
+        """The folder that the files lie in; where there are several, the one above."""
+        roots = {part.root for part in self.parts}
+        return roots.pop() if len(roots) == 1 else self.path
 
     def digest(self) -> str:
         """SHA-256 of all files."""
@@ -84,6 +88,15 @@ class ShardsSource(Source):
     def _splits(self) -> dict[Path, str | None]:
         splits = {part.path: self.split_of(part.path) for part in self.parts}
         return splits if any(splits.values()) else {}
+
+
+def _from(folder: str, chunk: Chunk) -> Chunk:
+    """File names as they are seen from the folder above."""
+    records = [
+        (record | {name: f"{folder}/{record[name]}" for name in FILE_NAMES if isinstance(record.get(name), str)}, fault)
+        for record, fault in chunk.rows()
+    ]
+    return Chunk(records=records)
 
 
 def _with_split(chunk: Chunk, split: str | None) -> Chunk:

@@ -79,7 +79,7 @@ class XmlSource(Source):
             cut = whole.rindex("</")
             return f"{whole[:cut]}{more}{whole[cut:]}"
 
-        with written_text(target, encoding) as out:
+        with written_text(target, encoding, self.path) as out:
             out.write(item.sub(with_more, text))
 
     def _records(self, products: _FeedReader | None = None) -> Iterator[Record]:
