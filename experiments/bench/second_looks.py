@@ -1,8 +1,10 @@
 """What a second look at pictures that need one changes and costs, against two looks at every picture.
 
     python experiments/bench/second_looks.py --data $SHOPVL_DATA --model shopvl/shipped --split test --out FILE
+    python experiments/bench/second_looks.py --data $SHOPVL_DATA --split test --runtime openvino --bfloat16 --out FILE
 
-Both are the same model with the same calibration, and read the same batches by turns. By inputs: the share of pictures
+Both are the same model with the same calibration, and read the same batches by turns; two looks are always those of
+PyTorch in float32. By inputs: the share of pictures
 that go on; processor milliseconds a product of each, towers and answers, without decoding; and over all properties the
 decisions that either accepts, how many of them say the same, and how many both accept. By property: how many best
 guesses are right, and accepted answers too.
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter, defaultdict
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,19 +39,23 @@ TABLE = "fashion-products-small.parquet"
 WAYS = ("as needed", "twice")
 
 
-def measured(design: Design, catalog: Catalog, use: tuple[Modality, ...], rows: int) -> dict[str, Any]:
-    """Figures from these inputs."""
-    ways = {"as needed": HeadAnswers(design), "twice": HeadAnswers(replace(design, first_look={}))}
+def measured(
+    design: Design, plain: Design, catalog: Catalog, use: tuple[Modality, ...], told: argparse.Namespace
+) -> dict[str, Any]:
+    """Figures from these inputs; `plain` looks twice."""
+    ways = {"as needed": HeadAnswers(design), "twice": HeadAnswers(replace(plain, first_look={}))}
+    half = torch.autocast("cpu", torch.bfloat16, enabled=told.bfloat16)
     seconds: Counter[str] = Counter()
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     pictures = twice = products = 0
-    frames = spread(catalog.batches(), catalog.count(), rows)
+    frames = spread(catalog.batches(), catalog.count(), told.rows)
     for frame in (part for whole in frames for part in whole.iter_slices(BATCH_ROWS)):
         for group in prepare(design.loader, frame.to_dicts(), catalog.root, use).groups:
             said, items = {}, {}
             for way in WAYS if products // BATCH_ROWS % 2 else WAYS[::-1]:
                 started = time.process_time()
-                items[way] = encoded(design, group.items, group.batch, ways[way].read)
+                with half if way == "as needed" else nullcontext():
+                    items[way] = encoded(ways[way].design, group.items, group.batch, ways[way].read)
                 seconds[way] += time.process_time() - started
                 said[way] = ways[way].rows(items[way], DEFAULT_PRECISION)
             products += len(group.items)
@@ -116,17 +123,18 @@ def main() -> None:
     parser.add_argument("--split", default="val", choices=("val", "test"))
     parser.add_argument("--rows", type=int, default=100_000, help="At most, spread evenly.")
     parser.add_argument("--runtime", default="torch", help="Of the image towers: auto, torch, onnx, openvino.")
+    parser.add_argument("--bfloat16", action="store_true", help="As needed in bfloat16.")
     parser.add_argument("--out", type=Path, required=True)
     told = parser.parse_args()
     torch.set_num_threads(1)
     disable_malloc_trim()  # as `tag` does
     design, table = Design.from_pretrained(told.model), told.data / TABLE
     catalog = open_catalog(table, split=told.split)
-    used = in_use(design, checked_runtime(told.runtime), rows=catalog.count())
-    found = {inputs_name(use): measured(used, catalog, use, told.rows) for use in INPUT_CHOICES if "image" in use}
-    write_result(
-        told.out, {"split": told.split, "runtime": told.runtime, "inputs": found}, model=design.name, data=[table]
-    )
+    used = in_use(design, checked_runtime(told.runtime), bfloat16=told.bfloat16, rows=catalog.count())
+    choices, plain = [use for use in INPUT_CHOICES if "image" in use], in_use(design, "torch")
+    found = {inputs_name(use): measured(used, plain, catalog, use, told) for use in choices}
+    about = {"split": told.split, "runtime": told.runtime, "bfloat16": told.bfloat16}
+    write_result(told.out, {**about, "inputs": found}, model=design.name, data=[table])
     for inputs, figures in found.items():
         print(inputs, {name: value for name, value in figures.items() if name != "properties"})
 
