@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,7 @@ class Catalog:
         wanted = {source for canonical, source in self.plan.sources.items() if canonical in building}
         if "attributes" in building:
             wanted |= set(self.plan.attributes)
+        wanted.update(*(others for canonical, others in self.plan.fallbacks.items() if canonical in building))
         return wanted | set(building).intersection(self.plan.further)
 
 
@@ -182,10 +183,8 @@ def _canonical(
             continue
         if name == "split":
             made[name] = _column(chunk, plan, name, faults).str.to_lowercase().replace(SPLIT_SYNONYMS)
-        elif name == "image" and (source := plan.sources.get(name)) is not None:
-            made[name] = _pictures(chunk, source, faults, ReadingNotes.silent() if notes is None else notes)
         elif name in PRODUCT_SCHEMA:
-            made[name] = _column(chunk, plan, name, faults)
+            made[name] = _own_column(chunk, plan, name, faults, ReadingNotes.silent() if notes is None else notes)
         elif (series := chunk.series(name)) is not None:
             made[name] = series
         else:
@@ -196,6 +195,27 @@ def _canonical(
             faults = [fault or before or None for fault, before in zip(faults, earlier_faults, strict=True)]
         made[FAULT] = pl.Series(FAULT, faults, dtype=pl.String)
     return pl.DataFrame([made[name] for name in columns])
+
+
+def _own_column(chunk: Chunk, plan: ColumnPlan, name: str, faults: list[str | None], notes: ReadingNotes) -> pl.Series:
+    """A column of products; where its cell is empty, another column of the same meaning counts."""
+    source = plan.sources.get(name)
+    if name != "image" or source is None:
+        made = _column(chunk, plan, name, faults)
+    else:
+        made = _pictures(chunk, source, faults, notes)
+    for other in plan.fallbacks.get(name, ()):
+        if not made.null_count():
+            break
+        instead = replace(plan, sources={**plan.sources, name: other}, fallbacks={})
+        others = _own_column(chunk, instead, name, list(faults), notes)
+        empty = made.is_null() & others.is_not_null() & pl.Series(faults, dtype=pl.String).is_null()
+        if empty.any():
+            notes.add(
+                f"synonym-{name}", f"where {source!r} is empty, {other!r} is used, e.g. {str(others.filter(empty)[0])[:80]}"
+            )
+            made = pl.select(pl.when(empty).then(others).otherwise(made).alias(name)).to_series()
+    return made
 
 
 def _note_rounded(ids: pl.Series, notes: ReadingNotes) -> None:

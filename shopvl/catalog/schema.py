@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -68,6 +68,7 @@ class ColumnPlan:
     sources: Mapping[str, str]  # canonical name -> the table's name
     attributes: Mapping[str, str]  # the table's name -> property
     further: tuple[str, ...]  # kept as they are
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by canonical name: where its cell is empty
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -80,6 +81,7 @@ def plan_columns(names: Iterable[str]) -> ColumnPlan:
     names = list(names)
     folded_names = [folded_name(name) for name in names]
     sources: dict[str, str] = {}
+    fallbacks: dict[str, tuple[str, ...]] = {}
     for canonical, synonyms in COLUMN_NAMES.items():
         ranked = [
             (synonyms.index(folded), name != canonical, name)
@@ -87,12 +89,13 @@ def plan_columns(names: Iterable[str]) -> ColumnPlan:
             if folded in synonyms
         ]
         if ranked:
-            sources[canonical] = min(ranked)[-1]
+            sources[canonical], *others = (name for *_, name in sorted(ranked))
+            if canonical in REQUIRED and others:
+                fallbacks[canonical] = tuple(others)
     rest = [name for name in names if name not in sources.values()]
     attributes = {name: prop for name in rest if (prop := _property_of(name))}
-    return ColumnPlan(
-        sources=sources, attributes=attributes, further=tuple(name for name in rest if name not in attributes)
-    )
+    further = tuple(name for name in rest if name not in attributes)
+    return ColumnPlan(sources=sources, attributes=attributes, further=further, fallbacks=fallbacks)
 
 
 def _property_of(name: str) -> str | None:

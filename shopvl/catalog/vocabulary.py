@@ -26,6 +26,7 @@ DEFAULT_PRECISION = 0.95  # of accepted answers, by default
 FAMILIAR_FROM = {"image": 0.025, "title": 0.01}
 BARELY_FAMILIAR_FROM = {"image": 0.01, "title": 0.005}
 CATEGORY, CATEGORY_JOIN = "category", " > "  # the category is the property of that name, its value the joined path
+TAXONOMY_ID = "taxonomy id"  # in exports: the number of a product's category in a public taxonomy
 TitleGroup = Literal["", "named", "unnamed"]  # of products: all; their title names a value of the property, or none
 # Variables of the environment: hosts and networks of one's own that pictures are fetched from, with commas; and what
 # servers are told that asks

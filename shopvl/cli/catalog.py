@@ -13,6 +13,7 @@ from rich.table import Table
 from shopvl.catalog.schema import REQUIRED
 from shopvl.cli.console import chatter, out, progress, say_unused
 from shopvl.cli.options import AsJson, CatalogPath, MapFile, OutFolder, Sheet, Split, open_split, reading_of
+from shopvl.errors import CatalogError
 
 if TYPE_CHECKING:
     from shopvl.catalog.readers import Catalog
@@ -148,6 +149,36 @@ def catalog_ontology(
     out.print(
         f"{target}: {len(ontology.categories)} categories, {len(ontology.properties)} properties, {values} values"
     )
+
+
+@catalog_app.command("taxonomy")
+def catalog_taxonomy(
+    catalog: CatalogPath,
+    taxonomy: Annotated[Path, typer.Option(help="Google's or Shopify's text file of categories.", dir_okay=False)],
+    target: Annotated[Path, typer.Option("--out", help="CSV of the map to write.", dir_okay=False)],
+    split: Split = None,
+) -> None:
+    """The shop's categories in a public taxonomy, by id.
+
+    Each gets a suggestion with a confidence. Write the right id, path or name into the column `correct` of those that
+    are wrong or unsure; `shopvl export --taxonomy MAP` then writes the ids. Rows that a map has already are kept.
+
+    Example: shopvl catalog taxonomy products.csv --taxonomy taxonomy-with-ids.en-US.txt --out map.csv
+    """
+    from shopvl.catalog.taxonomy import read_taxonomy
+    from shopvl.catalog.taxonomy_map import ACCEPTED_FROM, category_counts, map_categories, reviewed, write_map
+
+    tree = read_taxonomy(taxonomy)
+    opened = open_split(catalog, split, ("product_id",))
+    frames = (frame["category_path"].to_list() for frame in opened.batches(8192, columns=("category_path",)))
+    counts = category_counts(frames)
+    if not counts:
+        raise CatalogError(f"no product of {catalog} has a category; tag the catalog and map what the tags say")
+    mapped = map_categories(counts, tree)
+    decided = reviewed(target, tree) if target.exists() else {}
+    write_map(mapped, target, decided)
+    sure = sum(one.confidence >= ACCEPTED_FROM for one in mapped)
+    out.print(f"{target}: {len(mapped)} categories, {sure} of them surely mapped, {len(decided)} reviewed")
 
 
 @catalog_app.command("queries")

@@ -154,6 +154,9 @@ def export(
     catalog: Annotated[str | None, typer.Option(help="The catalog: titles and pictures for a feed.")] = None,
     decisions: Annotated[str, typer.Option(help="Answers to write: accept, or accept,review.")] = "accept",
     require: Annotated[list[str] | None, typer.Option(help="An attribute that must be filled, repeatable.")] = None,
+    taxonomy: Annotated[
+        Path | None, typer.Option(help="A map of `shopvl catalog taxonomy`: ids of categories.", dir_okay=False)
+    ] = None,
     like: Annotated[
         str | None, typer.Option(help="The catalog, to be written in its own format and columns with its gaps filled.")
     ] = None,
@@ -190,6 +193,7 @@ def export(
             catalog=opened,
             decisions=decisions,
             require=require or (),
+            taxonomy=taxonomy,
             report=report,
         )
     table = Table("attribute", "filled", "share", "")

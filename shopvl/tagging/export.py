@@ -11,7 +11,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shopvl.catalog.cells import path_of
+from shopvl.catalog.ontology import path_key
 from shopvl.catalog.readers import Catalog
+from shopvl.catalog.taxonomy_map import read_map
+from shopvl.catalog.vocabulary import CATEGORY, TAXONOMY_ID
 from shopvl.checksums import verify_sealed
 from shopvl.discovery import classes
 from shopvl.errors import ShopvlError
@@ -65,12 +69,14 @@ def export_tags(
     catalog: Catalog | None = None,
     decisions: str = "accept",
     require: Sequence[str] = (),
+    taxonomy: Path | None = None,
     report: Callable[[int], None] = lambda products: None,
 ) -> ExportSummary:
     """Write the answers with one of these decisions, product by product; the file appears when it is complete.
 
     An accepted category may be a node above the leaves: so much of its path holds.
 
+    `taxonomy` is a map of `shopvl catalog taxonomy`: the id of a product's category is an answer more.
     A Google feed needs the catalog they were made from, for titles and pictures. Raises ShopvlError where an option or
     a file is not what was wanted.
     """
@@ -82,10 +88,12 @@ def export_tags(
     exporter = kind.of(catalog)
     taken = decisions_named(decisions)
     path = tags / "tags.parquet" if tags.is_dir() else tags
-    properties = _properties(path)
+    properties, products = _properties(path), _products(path, taken)
+    if taxonomy is not None:
+        properties, products = [*properties, TAXONOMY_ID], _with_ids(products, read_map(taxonomy))
     done = ExportSummary(required=tuple(require) or exporter.required)
     done.filled.update(dict.fromkeys([*map(exporter.attribute_name, properties), *done.required], 0))
-    exporter.write(_counted(_products(path, taken), done, exporter, report), properties, target)
+    exporter.write(_counted(products, done, exporter, report), properties, target)
     return done
 
 
@@ -116,6 +124,16 @@ def _products(path: Path, taken: set[str]) -> Iterator[TaggedProduct]:
 
     for product_id, group in groupby(rows(), key=lambda row: row["product_id"]):
         yield product_id, [row if row["decision"] in taken else row | {"value": None} for row in group]
+
+
+def _with_ids(products: Iterator[TaggedProduct], ids: Mapping[tuple[str, ...], str]) -> Iterator[TaggedProduct]:
+    """The products with the id of their category, or of the nearest one above it that the map has."""
+    for product_id, answers in products:
+        about = next((row for row in answers if row["property"] == CATEGORY), None)
+        path = (path_of(about["value"]) if about else None) or []
+        found = next((ids[key] for n in range(len(path), 0, -1) if (key := path_key(tuple(path[:n]))) in ids), None)
+        row = {**(about or answers[0]), "property": TAXONOMY_ID, "value": found}
+        yield product_id, [*answers, row]
 
 
 def _counted(

@@ -315,3 +315,18 @@ def test_reading_twice_says_it_once(tmp_path, caplog):
         assert pl.concat(catalog.batches())[FAULT].null_count() == 2
     assert [record.getMessage() for record in caplog.records] == [f"t.csv: {next(iter(catalog.source.notes))}"]
     assert catalog.source.notes.counts["quote"] >= 2
+
+
+@pytest.mark.parametrize("end", ["csv", "parquet"])
+def test_where_a_column_is_empty_another_of_its_meaning_counts(tmp_path, end):
+    (tmp_path / "t.csv").write_text(
+        "id,sku,title,name,image,image_link\n1,a,,Red,,x.jpg\n,b,Blue,Other,y.jpg,z.jpg\n3,c,,,,\n"
+    )
+    if end == "parquet":
+        pl.read_csv(tmp_path / "t.csv", infer_schema=False).write_parquet(tmp_path / "t.parquet")
+    catalog = open_catalog(tmp_path / f"t.{end}")
+    frame = pl.concat(catalog.batches(1))
+    assert frame["product_id"].to_list() == ["1", "b", "3"]
+    assert frame["title"].to_list() == ["Red", "Blue", None]
+    assert [image and image["path"] for image in frame["image"]] == ["x.jpg", "y.jpg", None]
+    assert catalog.source.notes.sentences["synonym-product_id"] == "where 'id' is empty, 'sku' is used, e.g. b"

@@ -85,6 +85,19 @@ def test_google_feed(tags: Path, catalog) -> None:
     assert open_catalog(tags / "feed.tsv").count() == 2  # and it is read back as a catalog
 
 
+def test_ids_of_a_taxonomy_go_along(tags: Path, catalog) -> None:
+    head = "category,products,id,suggestion,confidence,others,correct\n"
+    (tags / "map.csv").write_text(
+        f"{head}Apparel,2,166,Apparel,1.0,,\nShoes,1,187,Shoes,0.5,,1933\nHats,1,173,Hats,0.5,,\n"
+    )
+    export_tags(tags, tags / "feed.tsv", form="google", catalog=catalog, taxonomy=tags / "map.csv")
+    feed = pl.read_csv(tags / "feed.tsv", separator="\t", infer_schema=False)
+    assert feed["google_product_category"].to_list() == ["166", "1933"]
+    for suffix in (".csv", ".jsonl"):
+        export_tags(tags, tags / f"out{suffix}", form=form_of(Path(f"x{suffix}")), taxonomy=tags / "map.csv")
+        assert "1933" in (tags / f"out{suffix}").read_text()
+
+
 def test_a_gender_that_google_does_not_know_is_not_filled(tmp_path: Path, catalog) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

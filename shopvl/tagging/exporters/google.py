@@ -10,12 +10,12 @@ from shopvl.catalog.cells import folded
 from shopvl.catalog.formats.google_feed import GENDERS, detail_of
 from shopvl.catalog.known_properties import BY_NAME
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.catalog.vocabulary import CATEGORY, TAXONOMY_ID
 from shopvl.errors import ShopvlError
 from shopvl.tagging.exporters.base import Answer, Exporter, TaggedProduct, write_table
 
 # Our name of a property -> Google's attribute; others become product details.
-NAMES: Mapping[str, str] = {CATEGORY: "product_type"} | {
+NAMES: Mapping[str, str] = {CATEGORY: "product_type", TAXONOMY_ID: "google_product_category"} | {
     name: own.google for name, own in BY_NAME.items() if own.google
 }
 
