@@ -105,6 +105,7 @@ def workshop(toy_table: Path, tuned_folder: Path, make_design, tmp_path_factory:
     (folder / "gone.txt").write_text(lines[-1]["product_id"] + "\n")
     (folder / "queries.csv").write_text("query\nred dress\nzzzz\n")
     (folder / "names.json").write_text("{}")
+    (folder / "google.txt").write_text("166 - Apparel & Accessories\n187 - Apparel & Accessories > Shoes\n")
     for number, name in enumerate(("shirt.jpg", "shoe.jpg")):
         draw_item(3 + number, 0, 96).image.save(folder / name)
     for name in ("tagger", "answers", "mine/design", "tri-clip/design"):

@@ -211,9 +211,8 @@ def _own_column(chunk: Chunk, plan: ColumnPlan, name: str, faults: list[str | No
         others = _own_column(chunk, instead, name, list(faults), notes)
         empty = made.is_null() & others.is_not_null() & pl.Series(faults, dtype=pl.String).is_null()
         if empty.any():
-            notes.add(
-                f"synonym-{name}", f"where {source!r} is empty, {other!r} is used, e.g. {str(others.filter(empty)[0])[:80]}"
-            )
+            example = str(others.filter(empty)[0])[:80]
+            notes.add(f"synonym-{name}", f"where {source!r} is empty, {other!r} is used, e.g. {example}")
             made = pl.select(pl.when(empty).then(others).otherwise(made).alias(name)).to_series()
     return made
 

@@ -163,7 +163,7 @@ def catalog_taxonomy(
     Each gets a suggestion with a confidence. Write the right id, path or name into the column `correct` of those that
     are wrong or unsure; `shopvl export --taxonomy MAP` then writes the ids. Rows that a map has already are kept.
 
-    Example: shopvl catalog taxonomy products.csv --taxonomy taxonomy-with-ids.en-US.txt --out map.csv
+    Example: shopvl catalog taxonomy products.csv --taxonomy google.txt --out map.csv
     """
     from shopvl.catalog.taxonomy import read_taxonomy
     from shopvl.catalog.taxonomy_map import ACCEPTED_FROM, category_counts, map_categories, reviewed, write_map
