@@ -154,7 +154,10 @@ product = st.fixed_dictionaries(
         "product_id": text,
         "split": st.sampled_from(["train", "val", None]),
         "title": st.one_of(st.none(), st.lists(text, min_size=1, max_size=3).map(" \n\"',; ".join)),
-        "image": st.one_of(st.none(), text.map(lambda path: {"bytes": None, "path": path})),
+        "image": st.one_of(
+            st.none(),
+            st.from_regex(r"p[\w.-]{0,8}\.jpg", fullmatch=True).map(lambda path: {"bytes": None, "path": path}),
+        ),
         "category_path": st.one_of(st.none(), st.lists(name, min_size=1, max_size=3)),
         "attributes": st.one_of(
             st.none(), st.lists(st.fixed_dictionaries({"property": text, "value": text}), min_size=1, max_size=3)
