@@ -31,7 +31,7 @@ class Reading:
         """Of a YAML file with these fields; what is `said` beside it goes before. Raises CatalogError."""
         try:
             stated = yaml.safe_load(Path(path).read_text("utf-8-sig"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise CatalogError(f"the mapping {path} cannot be read: {str(error).splitlines()[0]}") from error
         known = [own.name for own in fields(cls)]
         if not isinstance(stated, dict) or not set(stated) <= set(known):

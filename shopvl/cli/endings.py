@@ -10,6 +10,9 @@ from shopvl.errors import ShopvlError
 MOST_LETTERS, LAST_LETTERS = 1000, 300  # of a sentence; those that say what to do stand at its end
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+# what only a file causes, where no reader has said it better
+OF_A_FILE = (UnicodeDecodeError, RecursionError, EOFError)
+OF_READERS = {"pyarrow", "polars", "safetensors", "safetensors_rust", "sqlite3", "zipfile", "yaml", "json", "zlib"}
 GO_ON = "what was written before is safe, and the same command goes on from there"
 STOPPED = f"stopped; {GO_ON}"
 
@@ -31,6 +34,9 @@ def sentence_for(error: BaseException) -> str | None:
             return f"there is not enough memory; give it less at a time, or end other programs: {GO_ON}"
     if isinstance(error, OSError):
         return shortened(str(error) or type(error).__name__)
+    if isinstance(error, OF_A_FILE) or type(error).__module__.split(".")[0] in OF_READERS:
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+        return f"a file is damaged or of another kind than was wanted ({told}); look at those that the command names"
     return None
 
 

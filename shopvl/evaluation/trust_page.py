@@ -101,6 +101,9 @@ def _familiarity(page: Page, figures: Mapping[str, Any]) -> None:
 
 
 def _resplits(page: Page, figures: Mapping[str, Any]) -> None:
+    if "missed" not in figures:
+        page.section("Resplits", f"{figures['rows']:,} products are too few to choose thresholds on a part of them.")
+        return
     page.section(
         f"{figures['rounds']} resplits",
         f"Each time thresholds are chosen on a part of {figures['rows']:,} products and tried on the others. A promise "

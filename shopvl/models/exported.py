@@ -17,8 +17,9 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from shopvl.errors import DesignError
-from shopvl.files import atomic_folder, atomic_write
+from shopvl.checksums import Remedy, file_digests, read_object, verify_all
+from shopvl.errors import DamagedError, DesignError
+from shopvl.files import atomic_folder, atomic_write, write_object
 from shopvl.models.backbones import TransformersImageTower
 from shopvl.models.concat_towers import ConcatTowers
 from shopvl.models.inputs import VisionTransformer
@@ -31,6 +32,7 @@ MOST_ROWS = 32  # run at once, so that their maps stay in the processor's cache;
 TIMED_ROWS, TRIES = 32, 5
 FAR: dict[Precision, float] = {"float32": 1e-3, "bfloat16": 0.1}  # of the largest output: a net further off is wrong
 WORTH = 0.9  # of PyTorch's time; a smaller gain could be noise
+CHECKSUMS = "checksums.json"  # of the files of an exported tower
 SPEEDS = "speeds.json"  # by machine, milliseconds a picture by way to run it
 
 Encode = Callable[..., TowerOutput]
@@ -134,13 +136,25 @@ def exported(tower: Tower, library: Library) -> Path:
     """The folder of the exported tower, which is written where there is none. Another process that does so is waited
     for."""
     folder = tower.folder / f"{library.name}-{library.version}"
-    if not folder.is_dir():
+    if not _is_whole(folder):
         tower.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(tower.folder / ".lock"):
-            if not folder.is_dir():
+            if not _is_whole(folder):
                 with atomic_folder(folder) as draft, torch.no_grad():
                     library.engine().export(_Net(tower).eval(), tower.seen_B3YX, draft)
+                    names = [path.relative_to(draft).as_posix() for path in draft.rglob("*") if path.is_file()]
+                    write_object(draft / CHECKSUMS, file_digests(draft, names))
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether there is an exported tower, as it was written."""
+    remedy = Remedy("it is exported anew")
+    try:
+        verify_all(folder, read_object(folder / CHECKSUMS, remedy), remedy)
+    except (DamagedError, OSError, TypeError):
+        return False
+    return True
 
 
 def look_through(tower: Tower, library: Library, precision: Precision) -> ExportedLook:
@@ -207,8 +221,8 @@ def _kept(tower: Tower) -> dict[str, float]:
 def _keep(tower: Tower, speeds: Mapping[str, float]) -> None:
     with FileLock(tower.folder / ".lock"):
         try:
-            by_machine = json.loads((tower.folder / SPEEDS).read_text("utf-8"))
-        except (OSError, ValueError):
+            by_machine = dict(json.loads((tower.folder / SPEEDS).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
             by_machine = {}
         with atomic_write(tower.folder / SPEEDS) as draft:
             draft.write_text(json.dumps({**by_machine, machine_name(): speeds}, indent=1), "utf-8")

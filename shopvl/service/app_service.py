@@ -6,7 +6,6 @@ Every method may be called by several people at once: nothing of one call is see
 from __future__ import annotations
 
 import io
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -38,7 +37,7 @@ from shopvl.review.decisions import LegalNames
 from shopvl.review.queue import Queue, review_queue
 from shopvl.review.sheet import SheetQuestion
 from shopvl.search import Found, SearchIndex
-from shopvl.service.catalog_run import RUN, CatalogRun, FencedCatalog, read_run
+from shopvl.service.catalog_run import RUN, CatalogRun, FencedCatalog, read_run, table_of_run
 from shopvl.service.decisions import check_product, check_texts
 from shopvl.vision.map_picture import FAINT, drawn_heat, drawn_map
 from shopvl.vision.ocr import Reader, Word
@@ -409,10 +408,7 @@ class AppService:
 
     def table_of(self, run: str) -> str:
         """What people call the table of a tagging run."""
-        folder = self.work / "runs" / run
-        if not (folder / RUN).is_file():
-            return ""
-        return str(json.loads((folder / RUN).read_text("utf-8"))["name"])
+        return table_of_run(self.work / "runs" / run)
 
     def runs(self) -> list[str]:
         """Names of the tagging runs that can be reviewed: the one that was given first, then the newest."""

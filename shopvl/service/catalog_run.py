@@ -6,7 +6,6 @@ beside the catalog, and nowhere else on this machine.
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 import time
@@ -24,13 +23,15 @@ from shopvl.batch import Modality
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.schema import FAULT, IMAGE
 from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.checksums import Remedy, read_object
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
-from shopvl.files import atomic_write
+from shopvl.files import atomic_write, write_object
 from shopvl.inference.decide import DECIDED, NOT_APPLYING, REASONS
 from shopvl.review.sheet import write_csv
 from shopvl.tagging.run import Tagged, tag
 
+TAG_ANEW = Remedy("delete that run's folder and tag the table again")
 RUN = "run.json"  # written last: a folder that has one is complete
 COPY = "catalog"  # an uploaded table, kept for the review
 TAG_COLUMNS = tuple(DECIDED.names)
@@ -239,9 +240,7 @@ class CatalogRun:
             shutil.copyfile(source, table_copy)
             settings["table"] = str(table_copy)
         self.summary = Summary.of(tagged, self.folder, self.seconds)
-        (self.folder / RUN).write_text(
-            json.dumps({**settings, **vars(self.summary)}, ensure_ascii=False, indent=1), "utf-8"
-        )
+        write_object(self.folder / RUN, {**settings, **vars(self.summary)})
 
 
 class _Stopped(Exception):  # noqa: N818
@@ -266,7 +265,15 @@ def _as_csv(tags: Path, out: Path) -> None:
     write_csv(out, rows(), TAG_COLUMNS)
 
 
+def table_of_run(folder: Path) -> str:
+    """What people call the table of a finished run; empty where nobody knows."""
+    try:
+        return str(read_object(folder / RUN, TAG_ANEW).get("name", ""))
+    except ShopvlError:
+        return ""
+
+
 def read_run(folder: Path) -> FencedCatalog:
     """The catalog that a finished run was about. Raises ShopvlError where its table is gone."""
-    settings = json.loads((folder / RUN).read_text("utf-8"))
+    settings = read_object(folder / RUN, TAG_ANEW)
     return FencedCatalog.around(open_catalog(settings["table"], required=()), Path(settings["root"]))

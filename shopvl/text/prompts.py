@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from shopvl.catalog.ontology import Ontology, Property, Value
 from shopvl.errors import CatalogError
@@ -142,8 +142,8 @@ def questions_of(ontology: Ontology) -> tuple[Question, ...]:
 def _read(path: Path) -> _File:
     try:
         file = _File.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (yaml.YAMLError, ValidationError) as fault:
-        raise CatalogError(f"the prompt file {path} cannot be used: {' '.join(str(fault).split())}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:  # a fault of validation is a ValueError
+        raise CatalogError(f"the prompt file {path} cannot be used: {' '.join(str(fault).split())[:500]}") from None
     if faults := _faults(file):
         raise CatalogError(f"the prompt file {path} cannot be used: {'; '.join(faults)}")
     return file

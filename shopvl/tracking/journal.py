@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from shopvl.errors import TrackingError
-from shopvl.files import atomic_write
+from shopvl.checksums import Remedy, read_object
+from shopvl.errors import DamagedError, TrackingError
+from shopvl.files import write_object
 
 JOURNAL, SENT, REFUSED = "tracking.jsonl", "tracking-sent.json", "tracking-refused.jsonl"
 Entry = dict[str, Any]
@@ -80,7 +81,13 @@ def unsent(folder: Path) -> Iterator[tuple[Entry, int]]:
             if not line.endswith(b"\n"):
                 return
             offset += len(line)
-            yield json.loads(line), offset
+            try:
+                entry = json.loads(line)
+            except ValueError as fault:
+                raise TrackingError(
+                    f"{folder / JOURNAL} is damaged at byte {offset - len(line)} ({str(fault)[:100]}); remove that line"
+                ) from None
+            yield entry, offset
 
 
 def count_unsent(folder: Path) -> int:
@@ -89,15 +96,18 @@ def count_unsent(folder: Path) -> int:
 
 
 def read_sent(folder: Path) -> Sent:
-    """How far the journal in that folder has been sent."""
+    """How far the journal in that folder has been sent; from the beginning where the note is damaged: to send an entry
+    again changes nothing."""
     path = folder / SENT
-    return Sent(**json.loads(path.read_text("utf-8"))) if path.is_file() else Sent()
+    try:
+        return Sent(**read_object(path, Remedy("all is sent again"))) if path.is_file() else Sent()
+    except (DamagedError, TypeError):
+        return Sent()
 
 
 def write_sent(folder: Path, sent: Sent) -> None:
     """Note how far the journal has been sent, whole or not at all."""
-    with atomic_write(folder / SENT) as draft:
-        draft.write_text(json.dumps(asdict(sent)), "utf-8")
+    write_object(folder / SENT, asdict(sent))
 
 
 def refuse(folder: Path, entry: Entry, reason: str) -> None:

@@ -206,8 +206,8 @@ def yaml_fields(path: Path) -> dict[str, Any]:
         raise RecipeError(f"there is no experiment file {path}; `shopvl experiments list` prints those that ship")
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as fault:
-        raise RecipeError(f"{path} is not YAML: {' '.join(str(fault).split())}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:
+        raise RecipeError(f"{path} is not YAML: {' '.join(str(fault).split())[:300]}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path} holds {type(values).__name__}, a mapping of experiment fields was wanted")
     return {"name": path.stem, **values}

@@ -335,23 +335,41 @@ class Store:
     """Readings on disk: one SQLite file, written every few readings and at the end."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # a reader may be made in one thread and used in another, though never in two at once
-            self._file = sqlite3.connect(path, timeout=60, check_same_thread=False)
-            self._file.execute("CREATE TABLE IF NOT EXISTS readings (key TEXT PRIMARY KEY, words TEXT) WITHOUT ROWID")
-        except sqlite3.Error as error:
-            raise ShopvlError(f"{path} cannot keep OCR readings ({error}); delete it or name another file") from error
+        """Raises ShopvlError for a file that cannot be written; one that is damaged is begun anew."""
+        self.path = path
         self._fresh: dict[str, str] = {}
+        try:
+            self._open()
+            self._file.execute("SELECT words FROM readings LIMIT 1").fetchone()
+        except sqlite3.OperationalError as error:
+            raise ShopvlError(f"{path} cannot keep OCR readings ({error}); delete it or name another file") from error
+        except sqlite3.DatabaseError:
+            self._anew()
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # a reader may be made in one thread and used in another, though never in two at once
+        self._file = sqlite3.connect(self.path, timeout=60, check_same_thread=False)
+        self._file.execute("CREATE TABLE IF NOT EXISTS readings (key TEXT PRIMARY KEY, words TEXT) WITHOUT ROWID")
+
+    def _anew(self) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+        self._open()
 
     def get(self, key: str) -> OcrReading | None:
         """The reading kept under a key."""
-        row = self._file.execute("SELECT words FROM readings WHERE key = ?", (key,)).fetchone()
-        if row is None:
+        try:
+            row = self._file.execute("SELECT words FROM readings WHERE key = ?", (key,)).fetchone()
+        except sqlite3.DatabaseError:  # damaged
+            self._anew()
             return None
-        return OcrReading(
-            tuple(Word(text, cast(Quad, tuple(quad)), score) for text, score, *quad in json.loads(row[0]))
-        )
+        try:
+            words = [] if row is None else json.loads(row[0])
+            reading = OcrReading(tuple(Word(text, cast(Quad, tuple(quad)), score) for text, score, *quad in words))
+        except (ValueError, TypeError):
+            return None
+        return None if row is None else reading
 
     def put(self, key: str, reading: OcrReading) -> None:
         """Keep a reading."""
@@ -362,9 +380,18 @@ class Store:
 
     def save(self) -> None:
         """Write what is not on disk yet."""
+        try:
+            self._write()
+        except sqlite3.OperationalError as error:
+            raise ShopvlError(f"{self.path} cannot keep OCR readings ({error}); make room or delete it") from error
+        except sqlite3.DatabaseError:  # damaged
+            self._anew()
+            self._write()
+        self._fresh.clear()
+
+    def _write(self) -> None:
         with self._file:
             self._file.executemany("INSERT OR REPLACE INTO readings VALUES (?, ?)", self._fresh.items())
-        self._fresh.clear()
 
     def close(self) -> None:
         """Write and let the file go."""
