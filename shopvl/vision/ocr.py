@@ -331,6 +331,9 @@ def pixels_to_read(picture: Image.Image) -> np.ndarray:
     return np.asarray(picture.convert("RGB"))
 
 
+SQLITE = b"SQLite format 3\0"  # what its files begin with
+
+
 class Store:
     """Readings on disk: one SQLite file, written every few readings and at the end."""
 
@@ -343,8 +346,8 @@ class Store:
             self._file.execute("SELECT words FROM readings LIMIT 1").fetchone()
         except sqlite3.OperationalError as error:
             raise ShopvlError(f"{path} cannot keep OCR readings ({error}); delete it or name another file") from error
-        except sqlite3.DatabaseError:
-            self._anew()
+        except sqlite3.DatabaseError as error:
+            self._anew(error)
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -352,8 +355,11 @@ class Store:
         self._file = sqlite3.connect(self.path, timeout=60, check_same_thread=False)
         self._file.execute("CREATE TABLE IF NOT EXISTS readings (key TEXT PRIMARY KEY, words TEXT) WITHOUT ROWID")
 
-    def _anew(self) -> None:
+    def _anew(self, error: sqlite3.DatabaseError) -> None:
         self._file.close()
+        with self.path.open("rb") as file:
+            if file.read(len(SQLITE)) != SQLITE:  # somebody's file
+                raise ShopvlError(f"{self.path} cannot keep OCR readings ({error}); delete it or name another file")
         self.path.unlink(missing_ok=True)
         self._open()
 
@@ -361,8 +367,8 @@ class Store:
         """The reading kept under a key."""
         try:
             row = self._file.execute("SELECT words FROM readings WHERE key = ?", (key,)).fetchone()
-        except sqlite3.DatabaseError:  # damaged
-            self._anew()
+        except sqlite3.DatabaseError as error:
+            self._anew(error)
             return None
         try:
             words = [] if row is None else json.loads(row[0])
@@ -384,8 +390,8 @@ class Store:
             self._write()
         except sqlite3.OperationalError as error:
             raise ShopvlError(f"{self.path} cannot keep OCR readings ({error}); make room or delete it") from error
-        except sqlite3.DatabaseError:  # damaged
-            self._anew()
+        except sqlite3.DatabaseError as error:
+            self._anew(error)
             self._write()
         self._fresh.clear()
 

@@ -179,6 +179,25 @@ def test_an_engine_that_does_not_start_is_said_at_once():
         reader.read(plain(9))
 
 
+def test_a_damaged_cache_is_begun_anew(tmp_path):
+    """One of SQLite's files: another is somebody's own."""
+    from shopvl.vision.ocr import OcrReading, Store
+
+    store = Store(tmp_path / "c")
+    for number in range(2000):
+        store.put(str(number), OcrReading())
+    store.close()
+    whole = (tmp_path / "c").read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:20] + bytes(len(whole) - 20), whole[:4096] + whole[4096:][::-1]):
+        (tmp_path / "c").write_bytes(damaged)
+        store = Store(tmp_path / "c")
+        for number in range(0, 2000, 7):
+            assert store.get(str(number)) in (None, OcrReading())
+        store.put("new", OcrReading())
+        store.close()
+        assert Store(tmp_path / "c").get("new") == OcrReading()
+
+
 def test_a_spoilt_cache_is_named(tmp_path):
     (tmp_path / "c").write_bytes(b"not a database" * 100)
     with pytest.raises(ShopvlError, match="cannot keep OCR readings"), Reader(decode, tmp_path / "c", StandIn()):
