@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from shopvl.errors import DesignError
 from shopvl.recipes.recipe import Recipe
@@ -135,31 +135,33 @@ def within(tensors: Mapping[str, Tensor], folder: Path) -> Iterator[None]:
         hook.remove()
 
 
-class _Bounded(TorchDispatchMode):
+class _Bounded(TorchFunctionMode):
     """Raises `too_large` for an operation that would make more numbers than that."""
 
     def __init__(self, most: int, too_large: DesignError) -> None:
         super().__init__()
         self.most, self.too_large = most, too_large
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if _made(func.overloadpacket.__name__, args) > self.most:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if _made(getattr(func, "__name__", ""), args, kwargs or {}) > self.most:
             raise self.too_large
         return func(*args, **(kwargs or {}))
 
 
-def _made(name: str, args: Any) -> int:
+def _made(name: str, args: Any, kwargs: Mapping[str, Any]) -> int:
     """How many numbers an operation makes, of those that can make many more than they are given."""
     if name in MADE:
-        sizes = next((part for part in args if isinstance(part, list | tuple)), ())
-        return math.prod(int(size) for size in sizes)
+        sizes = [*(part for part in args if isinstance(part, list | tuple)), *filter(None, [kwargs.get("size")])]
+        return math.prod(sizes[0] if sizes else [part for part in args if isinstance(part, int)])
     if name in ("arange", "linspace", "eye"):
         return int(max((abs(part) for part in args if isinstance(part, int | float)), default=0))
-    if name == "convolution":
+    if name == "conv2d" and len(args) > 3:
         pixels, weight, _, stride = args[:4]
-        sides = [side // step + 1 for side, step in zip(pixels.shape[2:], stride, strict=False)]
+        steps = stride if isinstance(stride, tuple) else (stride, stride)
+        sides = [side // step + 1 for side, step in zip(pixels.shape[2:], steps, strict=False)]
         return int(pixels.shape[0] * weight.shape[0] * math.prod(sides))
-    if name in ("mm", "bmm", "addmm", "baddbmm"):
-        left, right = args[-2:]
-        return int(math.prod(left.shape[:-1]) * right.shape[-1])
+    if name == "linear":
+        return int(math.prod(args[0].shape[:-1]) * args[1].shape[0])
+    if name in ("matmul", "bmm", "mm"):
+        return int(math.prod(args[0].shape[:-1]) * args[1].shape[-1])
     return 0
