@@ -11,10 +11,11 @@ from PIL import Image
 
 from app.wording import Translations
 from shopvl.catalog.images import thumbnail
-from shopvl.catalog.vocabulary import CATEGORY
+from shopvl.catalog.ontology import Fact
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.inference.ask import Conflict, Reply
 from shopvl.reporting.page import DECISION_MARKS
-from shopvl.search import Found, Hit
+from shopvl.search import Found, Hit, ParsedQuery
 from shopvl.service.app_service import Read, Shown
 from shopvl.service.catalog_run import CatalogRun, Summary
 
@@ -179,20 +180,39 @@ def picks(products: Iterable[Shown], words: Translations) -> str:
 def search_results(result: Found, what: str, words: Translations, *, full: bool = False) -> str:
     """Results of a search, with what can be done with each; `full` where there may be more."""
     if not result.hits:
-        return message("", words("search.refused" if result.refused else "search.nothing"))
+        nothing = message("", words("search.refused" if result.refused else "search.nothing"))
+        return nothing + understood(result.query, words)
     counted = words("search.best" if full else "search.found", count=len(result.hits))
     headline = words("search.found_for", counted=counted, what=what) if what else counted
-    facts = [
-        words.value(CATEGORY, " > ".join(fact.path)).split(" › ")[-1]
-        if fact.kind == "category"
-        else f"{words.property(fact.property)}: {words.value(fact.property, fact.value)}"
-        for fact in result.understood
-    ]
-    understood = (
-        f' <span class="sv-note">{text(words("search.understood"))}: {text(" · ".join(facts))}</span>' if facts else ""
-    )
+    close = f'<p class="sv-note" role="status">{text(words("search.close"))}</p>' if result.close else ""
     cells = "".join(_hit(hit, words) for hit in result.hits)
-    return f'<p class="sv-counts">{text(headline)}{understood}</p><div class="sv-grid">{cells}</div>'
+    counts = f'<p class="sv-counts">{text(headline)}{understood(result.query, words)}</p>'
+    return f'{counts}{close}<div class="sv-grid">{cells}</div>'
+
+
+def understood(query: ParsedQuery, words: Translations) -> str:
+    """What the words were taken to mean, each part as a button that takes it back."""
+    labels = [
+        *map(str, query.readings),
+        *(_fact(fact, words) for fact in query.facts),
+        *(words("search.not", what=_fact(fact, words)) for fact in query.excluded),
+        *map(str, query.bounds),
+        *(words("search.size", size=size) for size in query.sizes),
+    ]
+    parts = " · ".join(
+        f'<button class="sv-part" data-do="back" data-id="{text(part)}" title="{text(words("search.take_back"))}">'
+        f"{text(label)}</button>"
+        for part, label in zip(query.parts, labels, strict=True)
+    )
+    notes = text("; ".join(query.notes))
+    said = f"{text(words('search.understood'))}: {parts}" if parts else ""
+    return f' <span class="sv-note">{said} {notes}</span>' if said or notes else ""
+
+
+def _fact(fact: Fact, words: Translations) -> str:
+    if fact.kind == "category":
+        return words.value(CATEGORY, CATEGORY_JOIN.join(fact.path)).split(" › ")[-1]
+    return f"{words.property(fact.property)}: {words.value(fact.property, fact.value)}"
 
 
 def _hit(hit: Hit, words: Translations) -> str:

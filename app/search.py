@@ -24,6 +24,7 @@ FILTERS = 6
 SHOWN = 24
 VALUES = 60  # of a filter
 MAX_CONDITIONS = 8
+NotMeant = tuple[str, tuple[str, ...]]  # a query, and parts of what was understood of it
 
 
 class SearchTab:
@@ -44,6 +45,8 @@ class SearchTab:
                 self._lay_out_filters()
             with gr.Column(scale=4, min_width=400):
                 self.results = clickable(self.no_results, elem_id="search-results")
+        # (text, parts of what was understood of it that were not meant): another text means all of it again
+        self.not_meant = gr.State(("", ()))
         self.results_json = gr.JSON(visible=False, label="results")
         self._connect()
 
@@ -83,7 +86,7 @@ class SearchTab:
             self.group = gr.Checkbox(label=words("search.group"), elem_id="search-group")
 
     def _connect(self) -> None:
-        query = [self.text, self.photo, self.more, self.group, *self.filters]
+        query = [self.text, self.photo, self.more, self.group, self.not_meant, *self.filters]
         shown = [self.results_json, self.results, *self.filters]
         gr.on([self.go.click, self.text.submit], self.search, query, shown, api_name="search", show_progress="minimal")
         narrowed = [chosen.input for chosen in self.filters]
@@ -96,7 +99,7 @@ class SearchTab:
             self.search, query, shown, **SMALL_PROGRESS
         )
         self.clear.click(
-            lambda: ("", None, "", False, *("" for _ in self.names), {"hits": []}, self.no_results),
+            lambda: ("", None, "", False, ("", ()), *("" for _ in self.names), {"hits": []}, self.no_results),
             None,
             [*query, self.results_json, self.results],
             **HIDDEN_PROGRESS,
@@ -104,13 +107,15 @@ class SearchTab:
         way = gr.State("")
         clicked = self.results.act(
             self.route,
-            None,
-            [self.tabs, self.product.photo, self.product.title, self.photo, self.text, way],
+            [self.text, self.not_meant],
+            [self.tabs, self.product.photo, self.product.title, self.photo, self.text, way, self.not_meant],
             **HIDDEN_PROGRESS,
         )
-        self.product.show(clicked.then(self.search_alike, [way, *query], shown, **SMALL_PROGRESS))
+        self.product.show(clicked.then(self.search_again, [way, *query], shown, **SMALL_PROGRESS))
 
-    def search(self, query: str, photo: str | None, conditions: str, variants: bool, *chosen: str) -> tuple[Any, ...]:
+    def search(
+        self, query: str, photo: str | None, conditions: str, variants: bool, not_meant: NotMeant, *chosen: str
+    ) -> tuple[Any, ...]:
         unchanged = [gr.skip() for _ in self.names]
 
         def work() -> tuple[Any, ...]:
@@ -121,7 +126,10 @@ class SearchTab:
                 notice = cards.message("", self.words("search.words_too")) if where else self.no_results
                 return {"hits": []}, notice, *unchanged
             collapse = "variant" if variants else None
-            result = self.service.search(query, data, where=where, k=SHOWN, collapse=collapse, facets=self.names)
+            taken_back = not_meant[1] if not_meant[0] == query else ()
+            result = self.service.search(
+                query, data, where=where, k=SHOWN, collapse=collapse, facets=self.names, not_meant=taken_back
+            )
             text = f"“{query.strip()}”" if query.strip() else ""
             what = " + ".join(part for part in (text, self.words("search.your_photo") if data else "") if part)
             updates = [
@@ -133,16 +141,21 @@ class SearchTab:
 
         return guarded(self.words, work, lambda sentence, notice: ({"error": sentence}, notice, *unchanged))
 
-    def route(self, event: gr.EventData) -> tuple[Any, ...]:
-        """A click on a result: its product, or products like it."""
+    def route(self, query: str, not_meant: NotMeant, event: gr.EventData) -> tuple[Any, ...]:
+        """A click: a result's product, products like it, or a part of what was understood that was not meant."""
+        if event.do == "back":
+            earlier = not_meant[1] if not_meant[0] == query else ()
+            return *(gr.skip() for _ in range(5)), "back", (query, (*earlier, str(event.id)))
         path, title = opened(self.service, event.id, self.photo.GRADIO_CACHE)
         if event.do == "like":
-            return gr.skip(), gr.skip(), gr.skip(), path, "", "like"
-        return gr.Tabs(selected="product"), path, title, gr.skip(), gr.skip(), "open"
+            return gr.skip(), gr.skip(), gr.skip(), path, "", "like", gr.skip()
+        return gr.Tabs(selected="product"), path, title, gr.skip(), gr.skip(), "open", gr.skip()
 
-    def search_alike(self, way: str, *values: Any) -> tuple[Any, ...]:
-        """After `route`: a search by the photo that was taken over, where products like it are wanted."""
-        return self.search(*values) if way == "like" else tuple(gr.skip() for _ in (None, None, *self.filters))
+    def search_again(self, way: str, *values: Any) -> tuple[Any, ...]:
+        """After `route`: a search by the photo that was taken over, or without the part that was taken back."""
+        return (
+            self.search(*values) if way in ("like", "back") else tuple(gr.skip() for _ in (None, None, *self.filters))
+        )
 
     def _conditions(self, text: str) -> tuple[Condition, ...]:
         parts = [part.strip() for part in re.split(r"[,，;；](?!\d{3}\b)", text or "") if part.strip()]

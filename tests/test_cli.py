@@ -66,7 +66,12 @@ def test_the_whole_job(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> N
     assert len(found["hits"]) == 3
     assert {"product_id", "score", "title", "category_path", "attributes"} <= found["hits"][0].keys()
     assert found["facets"]["colour"]
-    assert "colour: " in quick(*asked)
+    assert "colour: " in quick(*asked, "--explain")
+    told = quick("search", index, "dresss not red under 900", "--model", tuned_folder, "--explain")
+    assert all(part in told for part in ("dresss → ", "not: Colour: Red", "filters: Colour!=Red; price<900"))
+    nearest = quick("search", index, "--like", found["hits"][0]["product_id"], "--model", tuned_folder, "--json")
+    assert found["hits"][0]["product_id"] not in {hit["product_id"] for hit in json.loads(nearest)["hits"]}
+    assert "red" in quick("suggest", index, "re", "--model", tuned_folder)
     seller = tmp_path / "seller.parquet"
     pl.read_parquet(toy_table).head(1).with_columns(title=pl.lit("Red [new] dress [/]")).write_parquet(seller)
     quick("index", seller, "--model", tuned_folder, "--out", tmp_path / "markup")

@@ -36,6 +36,8 @@ DOORS = {
     "faiss": {"search/stores/faiss.py"},
     "tantivy": {"search/lexical.py"},
     "rjieba": {"search/lexical.py"},
+    "rapidfuzz": {"search/spelling.py"},
+    "opencc": {"catalog/chinese.py"},
     "pymilvus": {"search/stores/milvus.py"},
     "timm": {"models/backbones.py"},
     "transformers": {"models/backbones.py"},

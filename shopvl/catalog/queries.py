@@ -167,14 +167,15 @@ def facts_named(text: str, ontology: Ontology, *, within: Iterable[int] | None =
     )
 
 
-def facts_meant(text: str, ontology: Ontology) -> tuple[Fact, ...]:
+def facts_meant(text: str, ontology: Ontology, *, language: str | None = None) -> tuple[Fact, ...]:
     """What the words of a query ask for: the facts they name; any of them, where a name is that of several of a kind.
+    `language` is that of the text, where it is known from more than its names.
 
     For example, "sneakers" means both categories of that name, under men and under women; "leather" means the material
     of a bag or of its strap.
     """
     facts = ontology.facts
-    groups = sorted({tuple(sorted(group)) for group in facts_by_name(text, ontology)})
+    groups = sorted({tuple(sorted(group)) for group in facts_by_name(text, ontology, language=language)})
     meant = []
     for first, *others in groups:
         if all(facts[number].kind == facts[first].kind for number in others):
@@ -182,12 +183,14 @@ def facts_meant(text: str, ontology: Ontology) -> tuple[Fact, ...]:
     return tuple(meant)
 
 
-def facts_by_name(text: str, ontology: Ontology, within: Iterable[int] | None = None) -> list[frozenset[int]]:
+def facts_by_name(
+    text: str, ontology: Ontology, within: Iterable[int] | None = None, *, language: str | None = None
+) -> list[frozenset[int]]:
     """Per name that stands in the text, every fact of that name."""
     within_ids = None if within is None else frozenset(within)
-    plain, index = _words(text), _name_index(ontology)
+    plain, index = plain_words(text), _name_index(ontology)
     names = _names_in(plain, index.entries, index.longest)
-    language = _language(plain, names)
+    language = language or _language(plain, names)
     if language == OWN and not all(OWN in entry for _, entry in names):  # foreign names hide none of the catalog's own
         names = _names_in(plain, index.own, index.longest)
     groups: list[frozenset[int]] = []
@@ -200,6 +203,17 @@ def facts_by_name(text: str, ontology: Ontology, within: Iterable[int] | None = 
     if language_of(text) == "zh":
         groups += _chinese_named(folded(text).replace(" ", ""), ontology, within_ids)
     return [group for group in groups if group]
+
+
+def facts_called(name: str, ontology: Ontology) -> frozenset[int]:
+    """Every fact of that name, in any language, plural or not; empty where the text is no name, or more than one."""
+    entry = _name_index(ontology).entries.get(_stemmed(name), {})
+    return frozenset().union(*entry.values())
+
+
+def names_known(ontology: Ontology) -> Mapping[str, frozenset[str]]:
+    """Every name, in lower case and singular, and the languages in which it is one."""
+    return {name: frozenset(entry) for name, entry in _name_index(ontology).entries.items()}
 
 
 def named_properties(titles: Iterable[str], ontology: Ontology) -> list[frozenset[str]]:
@@ -215,14 +229,15 @@ def language_spoken(text: str, ontology: Ontology) -> str:
     uses none that the ontology knows."""
     if language_of(text) == "zh":
         return "zh"
-    plain, index = _words(text), _name_index(ontology)
+    plain, index = plain_words(text), _name_index(ontology)
     names = _names_in(plain, index.entries, index.longest)
     if not names and not any(word in words for word in plain for words in SMALL_WORDS.values()):
         return ""
     return _language(plain, names)
 
 
-def _words(text: str) -> list[str]:
+def plain_words(text: str) -> list[str]:
+    """The words of a text in lower case without punctuation."""
     return _PUNCTUATION.sub(" ", folded(text)).split()
 
 

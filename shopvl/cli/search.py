@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,7 @@ from shopvl.paths import SHIPPED
 if TYPE_CHECKING:
     from shopvl.catalog.readers import Catalog
     from shopvl.design.design import Design
+    from shopvl.search import Found, ParsedQuery
 
 
 def index(
@@ -149,6 +151,7 @@ def search(
     index: Annotated[Path, typer.Argument(help="An index folder.")],
     words: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
     model: ModelFolder = SHIPPED,
+    like: Annotated[str | None, typer.Option(help="An id: products like that one, without words.")] = None,
     image: Annotated[Path | None, typer.Option(help='A picture to look for; with words: "like this, but".')] = None,
     where: Annotated[list[str] | None, typer.Option(help="PROPERTY=VALUE or PROPERTY<NUMBER, repeatable.")] = None,
     facet: Annotated[list[str] | None, typer.Option(help="Count a property's values, repeatable.")] = None,
@@ -156,12 +159,17 @@ def search(
     collapse: Annotated[str | None, typer.Option(help="photo or variant: the best of each group only.")] = None,
     rerank: Annotated[Path | None, typer.Option(help="A model of the recipe vilt that has a say in the order.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show the nearest even if nothing answers.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Print what was understood as well.")] = False,
+    not_meant: Annotated[
+        list[str] | None, typer.Option(help="A part of what was understood that was not meant, repeatable.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many results.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Find products by words, picture, or both.
 
-    With filters and counts; a query that nothing fits finds nothing.
+    With filters and counts; a query that nothing fits finds nothing. "shirts not black under 50" is understood;
+    --explain prints how.
 
     Example: shopvl search index "red running shoes" --model runs/tri-clip/design --where colour=Red --facet gender
     """
@@ -170,32 +178,89 @@ def search(
 
     if image is not None and not image.is_file():
         raise ShopvlError(f"there is no picture {image}; name a JPEG, PNG or WebP file")
-    results = SearchIndex(index, Design.from_pretrained(model)).search(
-        words,
-        image.read_bytes() if image else None,
-        where=conditions(where or ()),
-        k=k,
-        by=way_named(by),
-        collapse=collapse_named(collapse),
-        facets=facet or (),
-        cut_off=not everything,
-        matcher=Design.from_pretrained(rerank) if rerank else None,
-    )
+    opened = SearchIndex(index, Design.from_pretrained(model))
+    filters, groups = conditions(where or ()), collapse_named(collapse)
+    if like is not None:
+        if words or image:
+            raise ShopvlError("--like finds products like one of the index: leave the words and --image out")
+        results = opened.more_like(like, where=filters, k=k, collapse=groups)
+    else:
+        results = opened.search(
+            words,
+            image.read_bytes() if image else None,
+            where=filters,
+            k=k,
+            by=way_named(by),
+            collapse=groups,
+            facets=facet or (),
+            cut_off=not everything,
+            not_meant=not_meant or (),
+            matcher=Design.from_pretrained(rerank) if rerank else None,
+        )
+    _say_found(results, as_json=as_json, explain=explain)
+
+
+def _say_found(results: Found, *, as_json: bool, explain: bool) -> None:
     if as_json:
         print(json.dumps(results.as_dict(), ensure_ascii=False, indent=1))
         return
-    table = Table("", "score", "product", "title", "category", "attributes")
-    for rank, hit in enumerate(results, 1):
-        attributes = ", ".join(f"{name}: {value}" for name, value in hit.attributes)
-        shown = (hit.product_id, hit.title, " > ".join(hit.category_path), attributes)
-        table.add_row(str(rank), f"{hit.score:.3f}", *map(Text, shown))  # not markup: sellers write [new]
+    if explain:
+        _say_understood(results.query)
+    if results.close:
+        out.print("nothing fits exactly; these are close:")
     if results.hits:
-        out.print(table)
+        out.print(_table_of(results))
     else:
         out.print("nothing found" + ("; --all shows the nearest products" if results.refused else ""))
     for name, counts in results.facets.items():
         listed = ", ".join(f"{value} ({count})" for value, count in counts)
         out.print(f"{name}: {listed}", markup=False, highlight=False)
+
+
+def suggest(
+    index: Annotated[Path, typer.Argument(help="An index folder.")],
+    typed: Annotated[str, typer.Argument(help="What was typed so far.")],
+    model: ModelFolder = SHIPPED,
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many.")] = 8,
+    as_json: AsJson = False,
+) -> None:
+    """What a shopper who has begun to type may be about to ask.
+
+    Names of what is stocked, and titles.
+
+    Example: shopvl suggest index "black sh" --model runs/tri-clip/design
+    """
+    from shopvl.design.design import Design
+    from shopvl.search import SearchIndex
+
+    found = SearchIndex(index, Design.from_pretrained(model)).suggest(typed, k)
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=1))
+        return
+    for one in found:
+        out.print(f"{one.text}  ({one.kind}, {one.count})", markup=False, highlight=False)
+
+
+def _table_of(results: Found) -> Table:
+    table = Table("", "score", "product", "title", "category", "attributes")
+    for rank, hit in enumerate(results, 1):
+        attributes = ", ".join(f"{name}: {value}" for name, value in hit.attributes)
+        shown = (hit.product_id, hit.title, " > ".join(hit.category_path), attributes)
+        table.add_row(str(rank), f"{hit.score:.3f}", *map(Text, shown))  # not markup: sellers write [new]
+    return table
+
+
+def _say_understood(query: ParsedQuery) -> None:
+    """Every part of what a query means, a line each; readings, facts, negations and numbers are what
+    `--not-meant` takes."""
+    told = query.as_dict()
+    for name in ("read", "language", "readings", "facts", "not", "numbers", "sizes", "filters", "wishes", "notes"):
+        said = told[name]
+        if isinstance(said, dict):
+            said = [part if certainty == 1 else f"{part} ({certainty:.0%} certain)" for part, certainty in said.items()]
+        if said:
+            line = said if isinstance(said, str) else "; ".join(said)
+            out.print(f"{name}: {line}", markup=False, highlight=False)
 
 
 def search_audit(

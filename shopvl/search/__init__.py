@@ -6,6 +6,7 @@
 from shopvl.search.build import Indexed, Plan, build_index, product_vectors
 from shopvl.search.filters import Condition, conditions
 from shopvl.search.folder import Settings
+from shopvl.search.query import ParsedQuery
 from shopvl.search.search import Found, SearchIndex, collapse_named, read_ids, way_named
 from shopvl.search.segments import Hit
 from shopvl.search.stores.factory import STORES, store_at
@@ -21,6 +22,7 @@ __all__ = [
     "Hit",
     "Indexed",
     "MilvusStore",
+    "ParsedQuery",
     "Plan",
     "SearchIndex",
     "Settings",

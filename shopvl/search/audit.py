@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
-from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.cells import language_of
 from shopvl.files import atomic_write
 from shopvl.reporting.page import Figure, Page
 from shopvl.reporting.page import FoundProduct as Shown
 from shopvl.review.sheet import write_csv
 from shopvl.search.lexical import words_of
+from shopvl.search.query import ParsedQuery
 from shopvl.search.search import SearchIndex
 
 LOW = 0.5  # of the way from the cut-off to certainty; below it an answer is doubtful
@@ -43,10 +43,9 @@ def audit(
 ) -> dict[str, tuple[int, int]]:
     """Write `out/audit.csv` and `out/audit.html`; returns per verdict how many queries, and how often asked."""
     out.mkdir(parents=True, exist_ok=True)
-    vocabulary = sorted({folded(name) for name in index.ontology.names()})
     findings = []
     for number, (text, count) in enumerate(queries, 1):
-        findings.append(_examined(index, text, count, vocabulary))
+        findings.append(_examined(index, text, count))
         report(number)
     ranked = sorted(findings, key=lambda f: (VERDICTS.index(f.verdict), -f.count, f.query))
     with atomic_write(out / "audit.csv") as draft:
@@ -67,14 +66,14 @@ def _cells(finding: Finding) -> dict[str, str]:
     return dict(zip(CELLS, values, strict=True))
 
 
-def _examined(index: SearchIndex, text: str, count: int, vocabulary: Sequence[str]) -> Finding:
+def _examined(index: SearchIndex, text: str, count: int) -> Finding:
     result = index.search(text, k=1)
     words = words_of(text)
     unknown = tuple(word for word in words if index.lexical.coverage([word])[1])
     doubtful = result.confidence is not None and result.confidence < _doubtful_below(index)
     verdict = "nothing found" if not result.hits else "doubtful" if doubtful else "answered"
-    understood = tuple(map(str, result.understood))
-    mend = "" if verdict == "answered" else _mend(text, words, unknown, understood, vocabulary)
+    understood = result.query.parts
+    mend = "" if verdict == "answered" else _mend(text, words, unknown, result.query)
     return Finding(text, count, verdict, result.confidence, unknown, understood, mend)
 
 
@@ -83,13 +82,11 @@ def _doubtful_below(index: SearchIndex) -> float:
     return SURE_WITHOUT_CUT_OFF if lowest is None else lowest + (1 - lowest) * LOW
 
 
-def _mend(
-    text: str, words: Sequence[str], unknown: Sequence[str], understood: Sequence[str], vocabulary: Sequence[str]
-) -> str:
-    near = {word: match[0] for word in unknown if (match := get_close_matches(word, vocabulary, 1, 0.8))}
-    if near:
-        said = ", ".join(f"{word} as {name}" for word, name in near.items())
-        return f"looks misspelt: read {said}; add the spelling as a synonym in the ontology"
+def _mend(text: str, words: Sequence[str], unknown: Sequence[str], query: ParsedQuery) -> str:
+    understood = list(map(str, query.facts))
+    if query.readings:
+        said = ", ".join(f"{reading.typed} as {reading.read}" for reading in query.readings)
+        return f"was read otherwise: {said}; if that is right, add the spelling as a synonym in the ontology"
     if language_of(text) == "zh" and not understood:
         return "add Chinese names to the ontology (shopvl index --names), or products with Chinese titles"
     if words and len(unknown) == len(words):

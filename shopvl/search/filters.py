@@ -47,14 +47,16 @@ class Condition:
     sign: Sign
     value: str
 
+    def __str__(self) -> str:
+        """As `--where` reads it."""
+        return f"{self.name}{self.sign}{self.value}"
+
     @property
     def number(self) -> float:
         """The value of a comparison. Raises ShopvlError for one that is not a number."""
         number = 0.0 if self.value.strip("0.,") == "" else price_in(self.value.lstrip("-+"))
         if number is None:
-            raise ShopvlError(
-                f"--where '{self.name}{self.sign}{self.value}' compares with {self.value!r}; a number was wanted"
-            )
+            raise ShopvlError(f"--where '{self}' compares with {self.value!r}; a number was wanted")
         return -number if self.value.startswith("-") else number
 
 
@@ -86,6 +88,7 @@ class Facts:
         self._products = products
         self._tags = tags
         self._cached_mask = lru_cache(maxsize=32)(self._mask)
+        self._known_rows = lru_cache(maxsize=32)(self._rows_with)
         self._together = lru_cache(maxsize=32)(self._any_of)
 
     @cached_property
@@ -148,6 +151,14 @@ class Facts:
         """Names that conditions may use."""
         return tuple(self._slices)
 
+    def values_of(self, name: str) -> tuple[str, ...]:
+        """The values that products have of that property, in lower case."""
+        return tuple(self._slices.get(folded(name), ()))
+
+    def known_rows(self, name: str) -> np.ndarray:
+        """(N,) bool: rows that have any value of that property, accepted or not."""
+        return self._known_rows(folded(name))
+
     # --- filters
 
     def filter_mask(self, conditions: Sequence[Condition]) -> np.ndarray:
@@ -169,6 +180,12 @@ class Facts:
         mask = np.zeros(len(self._products), dtype=bool)
         mask[self._hard_rows(name, folded(condition.value))] = True
         return ~mask if condition.sign == "!=" else mask
+
+    def _rows_with(self, name: str) -> np.ndarray:
+        known = np.zeros(len(self._products), dtype=bool)
+        for part in self._slices.get(name, {}).values():
+            known[self._lists[1][part]] = True
+        return known
 
     def _hard_rows(self, name: str, value: str) -> np.ndarray:
         _, rows, _, hard = self._lists
@@ -215,6 +232,13 @@ class Facts:
         """Whether any row of the mask fits with a probability of 0.5 or more."""
         rows, shares = self._listed(fact)
         return bool((filter_mask_N[rows] & (shares >= 0.5)).any())
+
+    def fitting(self, fact: Fact) -> np.ndarray:
+        """(N,) bool: rows that fit with a probability of 0.5 or more."""
+        rows, shares = self._listed(fact)
+        fits = np.zeros(len(self._products), dtype=bool)
+        fits[rows[shares >= 0.5]] = True
+        return fits
 
     def likely(self, facts: Sequence[Fact], k: int, filter_mask_N: np.ndarray) -> np.ndarray:
         """The k rows of the mask with the highest summed probability of the facts."""

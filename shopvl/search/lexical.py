@@ -17,7 +17,8 @@ import numpy as np
 import rjieba
 import tantivy
 
-from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.cells import folded, language_of, without_accents
+from shopvl.catalog.chinese import simplified
 from shopvl.errors import IndexFolderError
 from shopvl.files import LOCK
 
@@ -27,6 +28,7 @@ HEAP_BYTES = 64_000_000
 MAX_QUERY_WORDS = 64
 
 _WORD = re.compile(r"\w+")
+_LATIN = re.compile("[\u00c0-\u024f]+")  # accented Latin letters
 _ANALYZER = (
     tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).filter(tantivy.Filter.stemmer("english")).build()
 )
@@ -39,11 +41,18 @@ STOP_WORDS = frozenset(
 
 
 def words_of(text: str) -> list[str]:
-    """Words without case, width, punctuation and endings ("Running Shoes" -> run, shoe); Chinese by dictionary."""
-    plain = " ".join(_WORD.findall(_without_possessive(folded(text))))
+    """Words without case, width, accents, punctuation and endings ("Running Shoes" -> run, shoe).
+
+    Chinese is simplified and split by a dictionary.
+    """
+    plain = " ".join(_WORD.findall(_without_possessive(_LATIN.sub(_plain_letters, folded(text)))))
     if language_of(plain) == "zh":
-        plain = " ".join(rjieba.cut(plain))
+        plain = " ".join(rjieba.cut(simplified(plain)))
     return [word for word in _ANALYZER.analyze(plain) if word not in STOP_WORDS] if plain else []
+
+
+def _plain_letters(match: re.Match[str]) -> str:
+    return without_accents(match[0])
 
 
 @lru_cache(maxsize=1 << 16)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -14,10 +14,9 @@ import polars as pl
 import torch
 
 from shopvl.catalog.cells import folded, language_of
-from shopvl.catalog.images import decode
 from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.ontology import Fact, Ontology
-from shopvl.catalog.queries import facts_meant
+from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.errors import IndexFolderError, ShopvlError
@@ -28,9 +27,13 @@ from shopvl.search.folder import PRODUCTS, VECTORS, Weights, check_model, read_s
 from shopvl.search.lexical import Lexical, words_of
 from shopvl.search.near_duplicates import BITS_APART, same_photo
 from shopvl.search.photo_query import PhotoQuery, composed, head_of, unit_vectors
+from shopvl.search.query import KEPT, ParsedQuery, QueryReader
+from shopvl.search.rerank import reranked
 from shopvl.search.segments import Hit, Records, difference_hash, matrix_blocks, read_matrix
+from shopvl.search.spelling import Spelling
 from shopvl.search.stores.base import RowFilter
 from shopvl.search.stores.raw_vectors import RawVectors, best
+from shopvl.search.suggest import Suggestion, Suggestions
 
 By = Literal["hybrid", "dense", "lexical"]
 WAYS: tuple[By, ...] = get_args(By)
@@ -39,8 +42,7 @@ Collapse = Literal["photo", "variant"]
 POOL = 200  # candidates from each retrieval method
 TITLES_READ = 50  # top lexical hits whose titles are checked for the words of the query
 CACHED_FILTERS = 32  # sets of conditions whose row filters are cached, about a byte per product each
-RERANKED = 50  # results that a matching head re-ranks
-RECIPROCAL = 10  # of reciprocal rank fusion (Cormack et al. 2009) with the matching head's order
+FITS_FROM = 0.5  # probability from which on a product has what was asked for
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Found:
     confidence: float | None = None  # that the index can answer the query; None where nothing measured it
     refused: bool = False  # there were candidates, and the cut-off held them back
     facets: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    query: ParsedQuery = field(default_factory=ParsedQuery)
+    close: bool = False  # nothing fits the words exactly, and these products are near
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -67,6 +71,8 @@ class Found:
             "confidence": None if self.confidence is None else round(self.confidence, 4),
             "refused": self.refused,
             "facets": {name: dict(counts) for name, counts in self.facets.items()},
+            "query": self.query.as_dict(),
+            "close": self.close,
         }
 
 
@@ -161,9 +167,27 @@ class SearchIndex:
         """A photo to search with. Raises ImageError for one that cannot be read."""
         return PhotoQuery(image, self.design)
 
+    def read(self, text: str, not_meant: Collection[str] = ()) -> ParsedQuery:
+        """What the words mean, without the parts (`ParsedQuery.parts`) that were not meant."""
+        return self._reader.read(text, not_meant)
+
+    @cached_property
+    def _reader(self) -> QueryReader:
+        def has_word(word: str) -> bool:
+            words = words_of(word)
+            return bool(words) and not self.lexical.coverage(words)[1]
+
+        spelling = Spelling(self.ontology, self.products["title"], has_word, KEPT)
+        return QueryReader(self.ontology, self.facts, spelling, self._is_title)
+
+    def _is_title(self, text: str) -> bool:
+        """Whether a product's title has all the words, in their order."""
+        rows = self.lexical.search(words_of(text), TITLES_READ, self.live)[1]
+        return self._titled(text, rows)
+
     def understood(self, text: str | None) -> tuple[Fact, ...]:
         """Categories and values of the ontology that the words name, in any of its languages."""
-        return facts_meant(text, self.ontology) if text else ()
+        return self.read(text).facts if text else ()
 
     def in_catalog_words(self, text: str, facts: Sequence[Fact]) -> str:
         """The catalog's own names of what a query names, as the model learned to read queries.
@@ -176,11 +200,14 @@ class SearchIndex:
         ordered = sorted(facts, key=lambda fact: fact.kind == "category")  # "red dresses", not "dresses red"
         return " ".join(folded(fact.path[-1] if fact.kind == "category" else fact.value) for fact in ordered)
 
+    @cached_property
+    def _fact_numbers(self) -> dict[Fact, int]:
+        return {fact: number for number, fact in enumerate(self.ontology.facts)}
+
     def query_words(self, text: str, facts: Sequence[Fact]) -> list[str]:
         """Words for the lexical search: the query's own, and the names of the facts that they name."""
-        numbers = {fact: number for number, fact in enumerate(self.ontology.facts)} if facts else {}
-        single = [single_fact for fact in facts for single_fact in fact.each()]
-        names = [name for fact in single for name in self.ontology.written_names(numbers[fact])]
+        known = [one for fact in facts for one in fact.each() if one in self._fact_numbers]
+        names = [name for fact in known for name in self.ontology.written_names(self._fact_numbers[fact])]
         return list(dict.fromkeys([*words_of(text), *(word for name in names for word in words_of(name))]))
 
     # --- search
@@ -196,37 +223,63 @@ class SearchIndex:
         collapse: Collapse | None = None,
         facets: Sequence[str] = (),
         cut_off: bool = True,
+        not_meant: Collection[str] = (),
         matcher: Design | None = None,
     ) -> Found:
         """The k best products among those that fulfil `where`; facets count the values of all those that do.
 
         Words and a picture together mean "like this, but": what the words name replaces the picture's own value.
-        `collapse` keeps the best product of each group. A `matcher` (a design with a matching head) re-ranks the first
-        RERANKED results, by reciprocal rank fusion with the first ranking. Without `cut_off` a query that nothing
-        answers still gets the nearest products. Raises ShopvlError where there is nothing to search for.
+        What a query is certain of ("not black", "under 50") is a filter; `not_meant` takes parts of what was understood
+        back. `collapse` keeps the best product of each group. A `matcher` (a design with a matching head) re-ranks the
+        first results, by reciprocal rank fusion with the first ranking. Without `cut_off` a query that
+        nothing answers still gets the nearest products. Raises ShopvlError where there is nothing to search for.
         """
         if not (text and text.strip()) and not image:
             raise ShopvlError("nothing to search for: give words, a picture, or both")
         if matcher is not None:
             require_capability(matcher.recipe, "match")
-        text = text.strip() if text else None
-        row_filter = self._row_filter(tuple(where)) if where else self.live_filter
+        query = self.read(text.strip(), not_meant) if text and text.strip() else ParsedQuery()
+        row_filter, relaxed = self._narrowed(query, tuple(where))
         counted = self.facts.facets(self.mask(row_filter), facets) if facets else {}
-        facts = self.understood(text)
         photo = self.photo_query(image) if image else None
-        if text and photo:
-            rows, scores = composed(self, photo, text, facts, row_filter, max(POOL, 4 * k))
-            confidence = None
+        words, facts, confidence = query.read or query.text, query.facts, None
+        if words and photo:
+            rows, scores = composed(self, photo, words, facts, row_filter, max(POOL, 4 * k))
         else:
-            vector = self.query_vector(self.in_catalog_words(text, facts) if text else None, photo)
-            rows, scores, confidence = self._ranked(
-                text, facts, vector, row_filter, by, k, wide=bool(collapse or matcher)
-            )
-        if cut_off and confidence is not None and self._refuses(confidence) and not self._sells(facts, row_filter):
-            return Found([], facts, confidence, refused=len(rows) > 0, facets=counted)
-        if matcher is not None and text:
-            rows, scores = self._reranked(matcher, text, rows, scores)
-        return Found(self._hits(scores, rows, k, collapse), facts, confidence, facets=counted)
+            vector = self.query_vector(self.in_catalog_words(words, facts) if words else None, photo)
+            rows, scores, confidence = self._ranked(query, vector, row_filter, by, k, wide=bool(collapse or matcher))
+        if cut_off and confidence is not None and self._refuses(confidence) and not self._sells(query, row_filter):
+            return Found([], facts, confidence, refused=len(rows) > 0, facets=counted, query=query)
+        if matcher is not None and words:
+            rows, scores = reranked(self.records, matcher, words, rows, scores)
+        hits = self._hits(scores, rows, k, collapse)
+        close = bool(hits) and (relaxed or not self._fit_any(query, [hit.row for hit in hits]))
+        return Found(hits, facts, confidence, facets=counted, query=query, close=close)
+
+    def _narrowed(self, query: ParsedQuery, where: tuple[Condition, ...]) -> tuple[RowFilter | None, bool]:
+        """The rows that fulfil `where` and what the query is certain of; without its numbers, then without all of it,
+        where these hide all that it asks for. Also whether that was so."""
+        base = self._row_filter(where) if where else self.live_filter
+        asked = [fact for fact in query.facts if fact.kind == "category" and self.facts.among(fact, self.mask(base))]
+        negations = tuple(condition for condition in query.conditions if condition.sign == "!=")
+        for conditions in dict.fromkeys((query.conditions, negations)):
+            if not conditions:
+                continue
+            narrowed = self._row_filter((*where, *conditions))
+            mask = self.mask(narrowed)
+            if mask.any() and all(self.facts.among(fact, mask) for fact in asked):
+                return narrowed, conditions != query.conditions
+        return base, bool(query.conditions)
+
+    def _fit_any(self, query: ParsedQuery, rows: Sequence[int]) -> bool:
+        """Whether any of these products has all that the query asks for, or may have: where nothing is known of it."""
+        at = np.array(rows, dtype=np.int64)
+        fits = np.ones(len(at), dtype=bool)
+        for fact in query.sure_facts:
+            names = {CATEGORY if one.kind == "category" else one.property for one in fact.each()}
+            known = np.logical_and.reduce([self.facts.known_rows(name)[at] for name in names])
+            fits &= (self.facts.share(fact, at) >= FITS_FROM) | ~known
+        return bool(fits.any())
 
     def mask(self, row_filter: RowFilter | None) -> np.ndarray:
         """(N,) bool: the live rows that the filter lets through."""
@@ -234,8 +287,7 @@ class SearchIndex:
 
     def _ranked(
         self,
-        text: str | None,
-        facts: Sequence[Fact],
+        query: ParsedQuery,
         vector: np.ndarray,
         row_filter: RowFilter | None,
         by: By,
@@ -244,6 +296,7 @@ class SearchIndex:
         wide: bool,
     ) -> tuple[np.ndarray, np.ndarray, float | None]:
         """Rows and scores, best first, and how sure it is that the index answers the words."""
+        text, facts = query.read or query.text, query.facts
         confidence = self.confidence(text, facts, vector) if text and self.state.settings.cut_off else None
         if by == "dense" or not text:
             scores, rows = self.vectors.search(vector, max(POOL, 4 * k) if wide else k, row_filter)
@@ -252,8 +305,18 @@ class SearchIndex:
             scores, rows = self._by_words(text, facts, max(POOL, 4 * k), row_filter)
             return rows, scores, confidence
         candidates = self.candidates(text, facts, vector, max(POOL, 4 * k), row_filter)
-        scores, rows = best(candidates.hybrid_score(self.state.settings.weights), candidates.rows, max(POOL, 4 * k))
+        total = candidates.hybrid_score(self.state.settings.weights) + self._leaning(query, candidates.rows)
+        scores, rows = best(total, candidates.rows, max(POOL, 4 * k))
         return rows, scores, confidence
+
+    def _leaning(self, query: ParsedQuery, rows: np.ndarray) -> np.ndarray:
+        """(M,): what uncertain wishes add to a score, and what may be negated takes away."""
+        total = np.zeros(len(rows), dtype=np.float32)
+        for condition in query.wishes:
+            total += self.state.settings.weights.facts * self.facts.filter_mask([condition])[rows]
+        for fact in query.excluded:
+            total -= self.facts.share(fact, rows)
+        return total
 
     def _by_words(
         self, text: str, facts: Sequence[Fact], k: int, row_filter: RowFilter | None
@@ -350,39 +413,44 @@ class SearchIndex:
         lowest = self.lowest_confidence
         return lowest is not None and confidence < lowest
 
-    def _sells(self, facts: Sequence[Fact], row_filter: RowFilter | None) -> bool:
+    def _sells(self, query: ParsedQuery, row_filter: RowFilter | None) -> bool:
         """Whether the index has products of a category, or for an audience, that the words name; it answers these.
 
         Another value alone says little: "rose bush" and "olive oil" do not ask for a colour.
         """
-        telling = (fact for fact in facts if fact.kind == "category" or known_property(fact.property).audience)
+        telling = (
+            fact for fact in query.sure_facts if fact.kind == "category" or known_property(fact.property).audience
+        )
         return any(self.facts.among(fact, self.mask(row_filter)) for fact in telling)
 
     # --- results
 
-    def _reranked(
-        self, matcher: Design, text: str, rows: np.ndarray, scores: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The first results in the order of both rankings together, as reciprocal ranks."""
-        first = [int(row) for row in rows[:RERANKED] if self.records.thumbnail(int(row))]
-        if not first:
-            return rows, scores
-        pictures = [decode(self.records.thumbnail(row)) for row in first]
-        loader = matcher.loader
-        batch = replace(loader.pictures(pictures), texts={"title": loader.words([text] * len(first))})
-        with torch.inference_mode():
-            batch = batch.to(matcher.device)
-            fit = matcher.model.match_score(batch.texts["title"], *matcher.model.picture(batch))
-        order = np.argsort(-fit.float().cpu().numpy(), kind="stable")
-        rank_by_matcher = dict(zip(np.array(first)[order].tolist(), range(len(first)), strict=True))
-        total = np.array(
-            [
-                1 / (RECIPROCAL + number) + (1 / (RECIPROCAL + rank_by_matcher[row]) if row in rank_by_matcher else 0.0)
-                for number, row in enumerate(rows.tolist())
-            ]
-        )
-        reranked = np.argsort(-total, kind="stable")
-        return rows[reranked], total[reranked]
+    def more_like(
+        self, product_id: str, *, where: Sequence[Condition] = (), k: int = 10, collapse: Collapse | None = None
+    ) -> Found:
+        """The k products nearest to one of the index, by picture and title, and of its category where that is known.
+
+        Raises ShopvlError for an id that the index has not.
+        """
+        row = self.row_of(product_id)
+        if row is None:
+            raise ShopvlError(f"the index has no product {product_id!r}; name one of its ids")
+        row_filter = self._row_filter(tuple(where)) if where else self.live_filter
+        scores, rows = self.vectors.search(self.vectors.raw.rows(np.array([row]))[0], max(POOL, 4 * k), row_filter)
+        path = self.products["category_path"][row]
+        if path is not None and len(path):
+            own = self.facts.share(Fact("category", path=tuple(path)), rows)
+            scores, rows = best(scores + self.state.settings.weights.facts * own, rows, len(rows))
+        others = rows != row
+        return Found(self._hits(scores[others], rows[others], k, collapse))
+
+    def suggest(self, typed: str, k: int = 8) -> list[Suggestion]:
+        """What may be asked for, by what was typed so far: names of what is stocked, and titles."""
+        return self._suggestions.suggest(typed, k)
+
+    @cached_property
+    def _suggestions(self) -> Suggestions:
+        return Suggestions(self.ontology, self.facts, self.products["title"], self.live, self.read)
 
     def hits_at(self, rows: Sequence[int]) -> list[Hit]:
         """The products of these rows, as a search would show them, without a score."""

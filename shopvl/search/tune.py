@@ -262,11 +262,11 @@ def _cut_off(index: SearchIndex, good: Sequence[str], rng: random.Random, seed: 
 
 
 def _signals(index: SearchIndex, texts: Sequence[str]) -> list[dict[str, float]]:
-    facts = [index.understood(text) for text in texts]
-    words = [index.in_catalog_words(*query) for query in zip(texts, facts, strict=True)]
+    read = [(query.read or query.text, query.facts) for query in map(index.read, texts)]
+    words = [index.in_catalog_words(*query) for query in read]
     batches = (words[start : start + BATCH_ROWS] for start in range(0, len(words), BATCH_ROWS))
     vectors = np.concatenate([index.text_vectors(batch) for batch in batches])
-    return [index.signals(*query) for query in zip(texts, facts, vectors, strict=True)]
+    return [index.signals(*query, vector) for query, vector in zip(read, vectors, strict=True)]
 
 
 def _fragment(title: str, rng: random.Random) -> str:

@@ -141,5 +141,5 @@ def test_a_matching_head_has_a_say_in_the_order(index: SearchIndex, make_design,
 
 def test_results_are_fit_for_json(index: SearchIndex) -> None:
     told = json.loads(json.dumps(index.search("red dress", k=2, facets=["colour"]).as_dict()))
-    assert told.keys() == {"hits", "understood", "confidence", "refused", "facets"}
+    assert told.keys() == {"hits", "understood", "confidence", "refused", "facets", "query", "close"}
     assert "Colour: Red" in told["understood"]

@@ -1,0 +1,217 @@
+"""How words of a query are read: as names of the ontology and words of the catalog, whatever their spelling.
+
+Words that shoppers join or split ("t shirt", "trackpants") are read by their letters alone. A word that neither the
+ontology nor the catalog has is read as the nearest one that they have, by optimal string alignment (Boytsov 2011):
+a letter more, less, another one, or two that changed places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+from rapidfuzz.distance import OSA
+from rapidfuzz.process import extract
+
+from shopvl.catalog.cells import folded, language_of, without_accents
+from shopvl.catalog.languages import OWN, SMALL_WORDS
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.plural import singular
+from shopvl.catalog.queries import names_known, plain_words
+from shopvl.search.lexical import STOP_WORDS
+
+SHORTEST_JOINED = 4  # letters of a name that may be read from parts, or from a word
+SHORTEST_PART = 3  # letters of a part of a word that is split
+TWO_EDITS_FROM = 7  # letters of a word that may be two edits off; a shorter one is one
+LONGEST_WINDOW = 3  # words that may be one
+CANDIDATES = 8
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+_SMALL = STOP_WORDS.union(*SMALL_WORDS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAs:
+    """Words as typed, and as they are read: `trackpants → track pants`."""
+
+    typed: str
+    read: str
+    certainty: float
+
+    def __str__(self) -> str:
+        return f"{self.typed} → {self.read}"
+
+
+class Spelling:
+    """The words and names that queries on one index may mean."""
+
+    def __init__(
+        self, ontology: Ontology, titles: pl.Series, has_word: Callable[[str], bool], kept: frozenset[str]
+    ) -> None:
+        """`has_word` says whether a product has a word; `kept` are words that are never read as others."""
+        self._ontology = ontology
+        self._names: Mapping[str, frozenset[str]] = names_known(ontology)
+        self._titles, self._has_word, self._kept = titles, has_word, kept | _SMALL
+
+    def read(
+        self, words: Sequence[str], language: str = OWN, taken_back: frozenset[str] = frozenset()
+    ) -> tuple[list[str], list[ReadAs]]:
+        """The words as they are read, and what was changed; changes in `taken_back`, as texts, are not made.
+
+        An unknown word is read as one of the catalog's own words, or of `language`.
+        """
+        readings: list[ReadAs] = []
+        words = self._joined([part for word in words for part in self._parts(word)], readings, taken_back)
+        result: list[str] = []
+        start = 0
+        while start < len(words):
+            reading = None if self.knows(words[start]) else self._nearest(words[start], language)
+            if reading is None or str(reading) in taken_back:
+                result.append(words[start])
+                start += 1
+            else:
+                readings.append(reading)
+                result += reading.read.split()
+                start += len(reading.typed.split())
+        return self._joined(result, readings, taken_back), readings
+
+    def knows(self, word: str) -> bool:
+        """Whether it stands in a name or in the catalog, or is none of a product's words: a number, a small word."""
+        plain = singular(word)
+        return (
+            word in self._kept
+            or plain in self._name_words
+            or len(word) < SHORTEST_PART
+            or any(letter.isdigit() for letter in word)
+            or language_of(word) == "zh"
+            or self._has_word(word)
+        )
+
+    def _joined(self, words: Sequence[str], readings: list[ReadAs], taken_back: frozenset[str]) -> list[str]:
+        """Words whose letters are those of a name, as that name."""
+        result: list[str] = []
+        start = 0
+        while start < len(words):
+            for size in range(min(LONGEST_WINDOW, len(words) - start), 0, -1):
+                window = words[start : start + size]
+                name = self._name_of(window)
+                if name is None:
+                    continue
+                exact = singular("".join(window)) in self._by_letters
+                reading = ReadAs(" ".join(window), name, 0.95 if exact else 0.8)
+                if str(reading) not in taken_back:
+                    readings.append(reading)
+                    result += name.split()
+                    start += size
+                    break
+            else:
+                result.append(words[start])
+                start += 1
+        return result
+
+    def _name_of(self, window: Sequence[str]) -> str | None:
+        plain = [singular(word) for word in window]
+        if " ".join(plain) in self._names or any(word in self._kept for word in window):
+            return None
+        if len(window) > 1 and len(window[-1]) < 2:  # "shirt s" is no plural
+            return None
+        letters = "".join(window)
+        found = self._by_letters.get(singular(letters)) or self._by_letters.get(_bare(letters))
+        if found is None and len(window) == 2 and len(letters) >= TWO_EDITS_FROM and not all(map(self.knows, window)):
+            near = extract(singular(letters), self._by_letters.keys(), scorer=OSA.distance, score_cutoff=1, limit=1)
+            found = self._by_letters[near[0][0]] if near and len(near[0][0]) >= TWO_EDITS_FROM else None
+        return found
+
+    def _parts(self, word: str) -> list[str]:
+        """`black-white` is two words; `t-shirt` is a name."""
+        parts = [part for part in word.replace("/", "-").split("-") if part]
+        if len(parts) < 2 or self._name_of([word]) or singular(word) in self._name_words:
+            return [word]
+        return parts if all(map(self.knows, parts)) else [word]
+
+    def _nearest(self, word: str, language: str) -> ReadAs | None:
+        """The reading of an unknown word: two names side by side, else the nearest name or word of the catalog."""
+        if split := self._split(word):
+            return ReadAs(word, split, 0.9)
+        limit = 1 if len(word) < TWO_EDITS_FROM else 2
+        ranked = [
+            (distance, other[0] != word[0], OWN not in languages, -count, other)
+            for vocabulary in (self._spellable, self._catalog_words)
+            for form in dict.fromkeys((word, singular(word)))
+            for other, distance, _ in extract(
+                form, list(vocabulary), scorer=OSA.distance, score_cutoff=limit, limit=CANDIDATES
+            )
+            for languages, count in [vocabulary[other]]
+            if languages & {OWN, language} and _may_be(form, other, int(distance), name=other in self._names)
+        ]
+        if not ranked:
+            return None
+        distance, *_, best = min(ranked)
+        return ReadAs(word, self._by_letters.get(best, best), round(1 - 1.5 * distance / len(word), 2))
+
+    def _split(self, word: str) -> str | None:
+        """Two names side by side, such as the parts of a German compound: `Herrenschuhe`."""
+        for cut in range(SHORTEST_PART, len(word) - SHORTEST_PART + 1):
+            parts = (word[:cut], word[cut:])
+            if all(singular(part) in self._names or _bare(part) in self._names for part in parts):
+                return " ".join(parts)
+        return None
+
+    @cached_property
+    def _name_words(self) -> frozenset[str]:
+        return frozenset(word for name in self._names for word in name.split())
+
+    @cached_property
+    def _by_letters(self) -> dict[str, str]:
+        """The letters of a name without blanks and accents -> the name as it is written."""
+        found: dict[str, str] = {}
+        for name in sorted(self._names, key=lambda name: (OWN not in self._names[name], name)):
+            if language_of(name) == "zh":
+                continue
+            written = self._written.get(name, name)
+            for form in (name, written):
+                spaced = form.replace(" ", "")
+                for letters in (spaced, singular(spaced), _bare(spaced), singular(spaced.translate(_UMLAUTS))):
+                    if len(letters) >= SHORTEST_JOINED:
+                        found.setdefault(letters, written)
+        return found
+
+    @cached_property
+    def _written(self) -> dict[str, str]:
+        """Names in lower case and singular -> as the ontology writes them first: `sunglasses`."""
+        found: dict[str, str] = {}
+        for name in (name for names in self._ontology.names_of_facts.values() for name in names):
+            found.setdefault(" ".join(map(singular, plain_words(name))), folded(name))
+        return found
+
+    @cached_property
+    def _spellable(self) -> dict[str, tuple[frozenset[str], int]]:
+        """Words of names, and names without blanks -> the languages in which they are one."""
+        found: dict[str, frozenset[str]] = {}
+        for name, languages in self._names.items():
+            if language_of(name) != "zh":
+                for word in {*name.split(), name.replace(" ", "")}:
+                    found[word] = found.get(word, frozenset()) | languages
+        return {word: (languages, 1 << 30) for word, languages in found.items()}
+
+    @cached_property
+    def _catalog_words(self) -> dict[str, tuple[frozenset[str], int]]:
+        """Words of the titles, and how often each is there."""
+        words = self._titles.drop_nulls().str.to_lowercase().str.extract_all(r"[^\W\d_]{3,}").explode().drop_nulls()
+        counts = words.value_counts(name="count").iter_rows()
+        return {word: (frozenset({OWN}), count) for word, count in counts if language_of(word) != "zh"}
+
+
+def _may_be(word: str, other: str, distance: int, *, name: bool) -> bool:
+    """Whether a word may be meant by an unknown one: short words are near too many others."""
+    if len(other) < SHORTEST_PART or (distance > 1 and other[0] != word[0]):
+        return False
+    if len(word) > SHORTEST_JOINED:
+        return True
+    changed_places = sorted(other) == sorted(word)
+    return name and (changed_places or (len(word) == SHORTEST_JOINED and other[0] == word[0]))
+
+
+def _bare(text: str) -> str:
+    return singular(without_accents(folded(text)))
