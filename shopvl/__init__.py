@@ -17,7 +17,8 @@ _PUBLIC = {
     "Ontology": "shopvl.catalog.ontology",
     "Design": "shopvl.design.design",
     "LoadedModel": "shopvl.loaded",
-    "Tag": "shopvl.loaded",
+    "Tag": "shopvl.inference.ask",
+    "Reply": "shopvl.inference.ask",
     "load": "shopvl.loaded",
     "ShopvlError": "shopvl.errors",
 }
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from shopvl.catalog.readers import open_catalog as open_catalog
     from shopvl.design.design import Design as Design
     from shopvl.errors import ShopvlError as ShopvlError
+    from shopvl.inference.ask import Reply as Reply
+    from shopvl.inference.ask import Tag as Tag
     from shopvl.loaded import LoadedModel as LoadedModel
-    from shopvl.loaded import Tag as Tag
     from shopvl.loaded import load as load
     from shopvl.recipes import RECIPES as RECIPES
     from shopvl.recipes import Recipe as Recipe

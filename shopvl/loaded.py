@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from shopvl.catalog.vocabulary import DEFAULT_PRECISION, Decision, Reason
+from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
-from shopvl.errors import ImageError
-from shopvl.inference.ask import Product
+from shopvl.errors import CatalogError, ImageError
+from shopvl.inference.ask import Product, Reply, Tag, answered, parse_question
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.paths import SHIPPED
 from shopvl.runtime.collecting import no_collection
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
 
-@dataclass(frozen=True)
-class Tag:
-    """What a model says of one property of a product; the fields are columns of `tags.parquet`."""
+    from shopvl.catalog.readers import Catalog
+    from shopvl.search.search import SearchIndex
 
-    property: str
-    value: str | None  # None: unknown, or the model says that there is none
-    best_guess: str | None
-    probability: float
-    decision: Decision
-    reason: Reason
-    evidence: tuple[str, ...]
-    conflict: bool
-    alternatives: tuple[tuple[str | None, float], ...]
+    Products = str | Path | pl.DataFrame | pd.DataFrame | Sequence[Mapping[str, Any]]
+
+
+class TaggedTable(NamedTuple):
+    """Answers, a row per product and property, and the products that have none, each with the reason."""
+
+    tags: pl.DataFrame  # as `tags.parquet`
+    rejects: pl.DataFrame  # product_id, reason
 
 
 class LoadedModel:
-    """A design that is ready to answer about products; slow to make and quick to ask, so keep it."""
+    """A design that is ready to answer about products; slow to make and quick to ask, so keep it.
+
+    Products of a table are a file that `shopvl tag` reads, a polars or pandas frame, or a list of records, with the
+    same columns (`product_id`, `title`, `image`); paths of pictures in frames and records begin where Python runs.
+    """
 
     def __init__(self, design: Design) -> None:
         self.design = design
@@ -54,21 +61,53 @@ class LoadedModel:
         The picture is a file or its bytes. Raises CatalogError where there is neither picture nor title, or the picture
         cannot be read; ImageError for a file that is not there; DesignError for a model without heads.
         """
-        product = Product(self.design, _bytes_of(picture), title, self._answers)
-        return tuple(
-            Tag(
-                property=row["property"],
-                value=row["value"],
-                best_guess=row["best_guess"],
-                probability=row["probability"],
-                decision=row["decision"],
-                reason=row["reason"],
-                evidence=tuple(row["evidence"]),
-                conflict=row["conflict"],
-                alternatives=tuple((other["value"], other["probability"]) for other in row["alternatives"]),
-            )
-            for row in self._answers.rows(product.item, precision)
-        )
+        return self._product(picture, title).tags(precision)
+
+    def ask(
+        self,
+        question: str,
+        picture: str | Path | bytes | None = None,
+        title: str | None = None,
+        *,
+        precision: float = DEFAULT_PRECISION,
+    ) -> list[Reply]:
+        """Answers to a question in English or Chinese about one product, as `shopvl ask` gives them.
+
+        Raises CatalogError for a question that names nothing the model knows; else as `tag`.
+        """
+        parsed = parse_question(question, self.design.ontology)
+        return answered(parsed, self._product(picture, title), precision)
+
+    def _product(self, picture: str | Path | bytes | None, title: str | None) -> Product:
+        return Product(self.design, _bytes_of(picture), title, self._answers)
+
+    def tag_table(self, products: Products, *, precision: float = DEFAULT_PRECISION) -> TaggedTable:
+        """The answers about many products; no row is lost: what cannot be read is among the rejects.
+
+        Raises CatalogError for a table without the columns, DesignError for a model without heads. For a catalog that
+        does not fit into memory, or a run that can be killed and goes on, use `shopvl.tagging.run.tag`.
+        """
+        import polars as pl
+
+        from shopvl.tagging.run import tag
+
+        with _catalog(products) as catalog, TemporaryDirectory() as scratch:
+            tag(self.design, catalog, Path(scratch), precision=precision)
+            return TaggedTable(*(pl.read_parquet(Path(scratch) / f"{name}.parquet") for name in TaggedTable._fields))
+
+    def index(self, products: Products, folder: str | Path) -> SearchIndex:
+        """Make a search index of the products in that folder and open it."""
+        from shopvl.search.build import build_index
+
+        with _catalog(products) as catalog:
+            build_index(self.design, catalog, Path(folder))
+        return self.open_index(folder)
+
+    def open_index(self, folder: str | Path) -> SearchIndex:
+        """An index that this model made; `.search("red dress", k=10).hits`. Raises IndexFolderError for another."""
+        from shopvl.search.search import SearchIndex
+
+        return SearchIndex(Path(folder), self.design)
 
 
 def load(name_or_folder: str | Path = SHIPPED) -> LoadedModel:
@@ -78,6 +117,36 @@ def load(name_or_folder: str | Path = SHIPPED) -> LoadedModel:
     """
     with no_collection(), _one_thread():
         return LoadedModel(Design.from_pretrained(name_or_folder))
+
+
+@contextmanager
+def _catalog(products: Products) -> Iterator[Catalog]:
+    """A table in whichever form. Raises CatalogError for anything else."""
+    from shopvl.catalog.readers import open_catalog
+
+    if isinstance(products, str | Path):
+        yield open_catalog(products)
+        return
+    with TemporaryDirectory() as scratch:  # written, so that every table is read in one way
+        table = Path(scratch) / "products.parquet"
+        _frame(products).write_parquet(table)
+        yield replace(open_catalog(table), root=Path.cwd())
+
+
+def _frame(products: pl.DataFrame | pd.DataFrame | Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    import polars as pl
+
+    if isinstance(products, pl.DataFrame):
+        return products
+    try:
+        if isinstance(products, Sequence):
+            return pl.DataFrame(list(products), infer_schema_length=None)
+        return pl.from_pandas(products)
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as fault:
+        raise CatalogError(
+            f"a {type(products).__name__} is no table of products ({str(fault).splitlines()[0]}); pass a file, a "
+            "polars or pandas frame, or a list of records"
+        ) from fault
 
 
 @contextmanager

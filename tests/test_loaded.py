@@ -3,14 +3,18 @@
 from dataclasses import asdict, fields
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 import torch
+from PIL import Image
 
 import shopvl
 from shopvl.errors import CatalogError, DesignError, ImageError
+from shopvl.inference.ask import Tag
 from shopvl.inference.decide import DECIDED
 from shopvl.inference.tag_rows import tags_of
-from shopvl.loaded import LoadedModel, Tag
+from shopvl.loaded import LoadedModel
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +66,53 @@ def test_what_cannot_be_read_is_said(model: LoadedModel, tmp_path: Path) -> None
         model.tag(b"no picture")
     with pytest.raises(DesignError, match="not exist"):
         shopvl.load(tmp_path / "nothing")
+
+
+def test_a_question_is_answered_as_by_the_command(model: LoadedModel) -> None:
+    (reply,) = model.ask("is it red?", title="Red cotton tee")
+    assert reply.property == "colour"
+    assert reply.named[0][0] == "Red"
+    assert reply.verdict() == "yes"
+    with pytest.raises(CatalogError, match="names nothing this model knows"):
+        model.ask("how much?", title="Red cotton tee")
+
+
+@pytest.mark.parametrize("form", ["records", "polars", "pandas", "file"])
+def test_tables_in_every_form_are_tagged_alike(form: str, model: LoadedModel, tmp_path: Path, monkeypatch) -> None:
+    Image.new("RGB", (60, 80), "navy").save(tmp_path / "plain.png")
+    monkeypatch.chdir(tmp_path)
+    titles = {"1": "Red cotton tee", "2": None, "3": "Blue denim jeans"}
+    records = [{"product_id": key, "title": title, "image": None} for key, title in titles.items()]
+    frame = pl.DataFrame(records, schema_overrides={"image": pl.String})
+    frame.write_csv(tmp_path / "products.csv")
+    forms = {"records": records, "polars": frame, "pandas": frame.to_pandas(), "file": "products.csv"}
+    tags, rejects = model.tag_table(forms[form], precision=0.8)
+    assert rejects["product_id"].to_list() == ["2"]
+    assert tags["product_id"].unique(maintain_order=True).to_list() == ["1", "3"]
+    one = tags.filter(pl.col("product_id") == "1").drop("product_id", "model").to_dicts()
+    assert [Tag.of(row) for row in one] == list(model.tag(None, titles["1"], precision=0.8))
+
+
+def test_pictures_of_records_are_found_from_where_python_runs(model: LoadedModel, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "photos").mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (80, 60, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photos/a.png")
+    monkeypatch.chdir(tmp_path)
+    tags, rejects = model.tag_table([{"product_id": "1", "title": "Red tee", "image": "photos/a.png"}])
+    assert rejects.is_empty()
+    assert any("image" in evidence for evidence in tags["evidence"]) or set(tags["reason"]) == {"input unfamiliar"}
+
+
+def test_what_is_no_table_is_said(model: LoadedModel) -> None:
+    with pytest.raises(CatalogError, match=r"a int is no table of products .*; pass a file, a polars or pandas frame"):
+        model.tag_table(7)
+    with pytest.raises(CatalogError, match="has no column for product_id"):
+        model.tag_table([{"name": "Red tee"}])
+
+
+def test_an_index_is_made_and_searched(model: LoadedModel, tmp_path: Path) -> None:
+    titles = ["Red cotton tee", "Blue denim jeans", "Black leather shoes"]
+    records = [{"product_id": str(number), "title": title, "image": None} for number, title in enumerate(titles)]
+    index = model.index(records, tmp_path / "index")
+    assert index.search("black leather shoes", k=1).hits[0].title == titles[2]
+    assert [hit.product_id for hit in model.open_index(tmp_path / "index").search("jeans", k=1).hits] == ["1"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.known_properties import other_words
 from shopvl.catalog.ontology import Fact, Ontology, Property
 from shopvl.catalog.queries import facts_by_name, says
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN, Reason
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN, Decision, Reason
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError
@@ -42,18 +42,31 @@ class ParsedQuestion:
 
 
 @dataclass(frozen=True)
-class Reply:
-    """One answer. `named`: the values that the question named, the likeliest first, each with its probability."""
+class Tag:
+    """What a model says of one property of a product; the fields are columns of `tags.parquet`."""
 
     property: str
-    value: str | None
+    value: str | None  # None: unknown, or the model says that there is none
+    best_guess: str | None  # of a category the whole path, where `value` is a node above it
     probability: float
-    decision: str
+    decision: Decision
+    reason: Reason
     evidence: tuple[str, ...]
     conflict: bool
     alternatives: tuple[tuple[str, float], ...]
-    best_guess: str | None  # of a category the whole path, where `value` is a node above it
-    reason: Reason
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """A row of the table."""
+        told = {name: row[name] for name in ("property", "value", "best_guess", "probability", "decision", "reason")}
+        others = tuple((other["value"], other["probability"]) for other in row["alternatives"])
+        return cls(**told, evidence=tuple(row["evidence"]), conflict=row["conflict"], alternatives=others)
+
+
+@dataclass(frozen=True)
+class Reply(Tag):
+    """One answer. `named`: the values that the question named, the likeliest first, each with its probability."""
+
     named: tuple[tuple[str, float], ...] = ()
 
     def verdict(self) -> Literal["yes", "no"] | None:
@@ -204,22 +217,13 @@ class Product:
         ((used, _),) = self.answers.used_inputs(self.item)
         return {**self.usable.absent, **{name: "" for name in self.inputs if name not in used}}
 
+    def tags(self, precision: float = DEFAULT_PRECISION) -> tuple[Tag, ...]:
+        """The answers as `shopvl tag` writes them."""
+        return tuple(map(Tag.of, self.answers.rows(self.item, precision)))
+
     def replies(self, precision: float = DEFAULT_PRECISION) -> dict[str, Reply]:
         """Property -> answer, the category among them."""
-        return {
-            row["property"]: Reply(
-                property=row["property"],
-                value=row["value"],
-                probability=row["probability"],
-                decision=row["decision"],
-                evidence=tuple(row["evidence"]),
-                conflict=row["conflict"],
-                alternatives=tuple((other["value"], other["probability"]) for other in row["alternatives"]),
-                best_guess=row["best_guess"],
-                reason=row["reason"],
-            )
-            for row in self.answers.rows(self.item, precision)
-        }
+        return {row["property"]: Reply.of(row) for row in self.answers.rows(self.item, precision)}
 
     def conflicts(self, replies: Mapping[str, Reply]) -> list[Conflict]:
         """What picture and title each say, for every reply that is in conflict."""

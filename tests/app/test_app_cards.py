@@ -17,8 +17,8 @@ from shopvl.inference.ask import Conflict, Reply
 from shopvl.service.app_service import Read
 
 DISAGREE: Reason = "picture and title disagree"
-NAVY = Reply("Colour", "Navy", 0.96, "review", ("title",), True, (("Blue", 0.01),), "Navy", DISAGREE)
-SHIRT = Reply("category", "Tops > Shirts", 0.99, "accept", ("image", "title"), False, (), "Tops > Shirts", "accepted")
+NAVY = Reply("Colour", "Navy", "Navy", 0.96, "review", DISAGREE, ("title",), True, (("Blue", 0.01),))
+SHIRT = Reply("category", "Tops > Shirts", "Tops > Shirts", 0.99, "accept", "accepted", ("image", "title"), False, ())
 
 
 def read(*replies: Reply, conflicts: tuple[Conflict, ...] = (), not_used: Mapping[Modality, str] = {}) -> Read:

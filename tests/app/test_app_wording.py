@@ -38,7 +38,7 @@ def test_every_text_is_there_in_both_languages_with_the_same_figures() -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_everything_an_answer_can_rest_on_has_a_word(toy_ontology, language: str) -> None:
     assert {name for name in texts(language) if name.startswith("evidence.")} == {f"evidence.{one}" for one in EVIDENCE}
-    reply = Reply("Colour", "Red", 0.9, "accept", EVIDENCE, False, (), "Red", "accepted")
+    reply = Reply("Colour", "Red", "Red", 0.9, "accept", "accepted", EVIDENCE, False, ())
     shown = answer(reply, Translations(language, toy_ontology))
     assert all(texts(language)[f"evidence.{one}"] in shown for one in EVIDENCE)
 
@@ -78,11 +78,10 @@ def test_a_probability_is_never_rounded_to_certainty(toy_ontology, probability: 
 def test_an_answer_to_yes_or_no_tells_every_value_asked_about(
     toy_ontology, toy_table, value: str | None, told: dict[str, str]
 ) -> None:
-    named = apply_names(toy_ontology, toy_table.with_name("ontology_names.json"))
-    reply = Reply(
-        "Colour", value, 0.4, "review", (), False, (), value, "below the threshold", (("Red", 0.4), ("Blue", 0.2))
-    )
+    translated = apply_names(toy_ontology, toy_table.with_name("ontology_names.json"))
+    named = (("Red", 0.4), ("Blue", 0.2))
+    reply = Reply("Colour", value, value, 0.4, "review", "below the threshold", (), False, (), named)
     for language, line in told.items():
-        shown = said([reply], Translations(language, named))
+        shown = said([reply], Translations(language, translated))
         assert line in shown
         assert ("yes" in shown or "是：" in shown) == (value is not None)

@@ -151,7 +151,7 @@ def test_a_category_is_as_likely_as_all_that_is_in_it(prompted, first) -> None:
 
 
 def reply(value: str | None, *named: tuple[str, float], about: str = "Colour") -> Reply:
-    return Reply(about, value, 0.7, "review", (), False, (), value, "below the threshold", named)
+    return Reply(about, value, value, 0.7, "review", "below the threshold", (), False, (), named)
 
 
 @pytest.mark.parametrize(
