@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from shopvl.catalog.readers import Catalog
     from shopvl.search.search import SearchIndex
 
-    Products = str | Path | pl.DataFrame | pd.DataFrame | Sequence[Mapping[str, Any]]
+    Products: TypeAlias = str | Path | pl.DataFrame | pd.DataFrame | Sequence[Mapping[str, Any]]
 
 
 class TaggedTable(NamedTuple):
