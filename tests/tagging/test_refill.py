@@ -10,8 +10,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from shopvl.catalog.readers import open_catalog
+from shopvl.cli import app
 from shopvl.errors import ShopvlError
 from shopvl.tagging.refill import refill
 from shopvl.tagging.run import TAGS
@@ -241,6 +243,16 @@ def test_fill_rates_and_what_to_finish_by_hand(tags: Path, tmp_path: Path) -> No
         first, second = csv.DictReader(file)
     assert (first["product_id"], first["lacks"], second["lacks"]) == ("a", "6", "7")
     assert "price" in first["what"]
+
+
+def test_a_google_feed_that_is_exported_as_one_keeps_its_columns(tags: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(FILES["google table"][1])
+    words = ["export", str(tags), "--format", "google", "--catalog", str(tmp_path / "a.txt")]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "b.txt")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "b.txt").read_text().split("\n")[0].split("\t") == GOOGLE
+    assert "2 products as a Google product feed (CSV)" in done.output
+    assert ("Fit", "Slim") in products(tmp_path / "b.txt")["a"]["attributes"]
 
 
 def test_mistakes(tags: Path, tmp_path: Path) -> None:
