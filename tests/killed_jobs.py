@@ -27,17 +27,17 @@ DECISIONS = 200
 
 
 def jobs(model: Path, catalog: Path, out: Path) -> dict[str, Callable[[], object]]:
-    design, opened = Design.from_pretrained(model), open_catalog(catalog)
+    design = Design.from_pretrained(model)  # and no table: the threads of polars do not outlive a fork
 
     def tag() -> None:
         from shopvl.tagging import run
 
-        run.tag(design, opened, out, pieces=Pieces(work_rows=16, part_rows=32), workers=2)
+        run.tag(design, open_catalog(catalog), out, pieces=Pieces(work_rows=16, part_rows=32), workers=2)
 
     def index() -> None:
         from shopvl.search import update_index
 
-        update_index(design, opened, out)
+        update_index(design, open_catalog(catalog), out)
 
     def train() -> None:
         from shopvl.training import loop

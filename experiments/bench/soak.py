@@ -1,0 +1,192 @@
+"""The app for half an hour under good and hostile requests at once: memory, mixed-up answers, and waits.
+
+    python experiments/bench/soak.py --minutes 30 --out experiments/results/soak.json
+
+Some clients ask about photos of their own and compare every answer with the one that was given when nobody else
+asked; others send what is broken, too large, or meant to harm. The memory is that of all the app's processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from app_speed import answers, photos, same
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from shopvl.design.design import Design
+from shopvl.paths import SHIPPED
+from shopvl.tracking.provenance import write_result
+
+LOOK_SECONDS = 5.0
+TITLES = ("x" * 100_000, "a\0b", "\ud83d half", "=HYPERLINK('x')", "<script>alert(1)</script>", "🧦" * 5000)
+PATHS = (
+    "/../../etc/passwd",
+    "/gradio_api/file=/etc/passwd",
+    "/gradio_api/call/answer/none",
+    "/%00",
+    "/gradio_api/info",
+)
+
+
+def hostile_photos(folder: Path, good: Path) -> list[Path]:
+    """Pictures that cannot be used, or that would be large if they were decoded."""
+    data = good.read_bytes()
+    large = io.BytesIO()
+    Image.new("1", (29_000, 29_000)).save(large, "PNG")
+    wide = io.BytesIO()
+    Image.new("1", (60_000, 1)).save(wide, "PNG")
+    kinds = {
+        "cut.jpg": data[: len(data) // 3],
+        "empty.jpg": b"",
+        "text.jpg": b"no picture at all",
+        "flipped.jpg": bytes(byte ^ (number % 97 == 0) for number, byte in enumerate(data)),
+        "large.png": large.getvalue(),
+        "wide.png": wide.getvalue(),
+    }
+    for name, content in kinds.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in kinds]
+
+
+class Soak:
+    """What clients saw, over all threads."""
+
+    def __init__(self, url: str, minutes: float) -> None:
+        self.url, self.end = url, time.monotonic() + 60 * minutes
+        self.waits: list[float] = []
+        self.counts: Counter[str] = Counter()
+        self.memory_mb: list[float] = []
+        self.guard = threading.Lock()
+
+    def count(self, what: str) -> None:
+        with self.guard:
+            self.counts[what] += 1
+
+    def ask(self, photo: Path) -> None:
+        """One good client."""
+        client = Client(self.url, verbose=False)
+        right = answers(client, photo)
+        while time.monotonic() < self.end:
+            start = time.perf_counter()
+            try:
+                told = answers(client, photo)
+            except Exception as error:  # noqa: BLE001  (every kind of failure counts)
+                self.count(f"good request failed: {type(error).__name__}")
+                continue
+            with self.guard:
+                self.waits.append(time.perf_counter() - start)
+            self.count("good, right" if same(told, right) else "good, mixed up")
+
+    def harm(self, bad: list[Path], seed: int) -> None:
+        """One hostile client; each request ends with an error of its own, or an answer, and in time."""
+        client, rng = Client(self.url, verbose=False), random.Random(seed)
+        while time.monotonic() < self.end:
+            try:
+                match rng.randrange(4):
+                    case 0:
+                        client.predict(photo=handle_file(rng.choice(bad)), title="", api_name="/answer")
+                    case 1:
+                        client.predict(photo=None, title=rng.choice(TITLES), api_name="/answer")
+                    case 2:
+                        client.predict("nobody", "Colour", "Red", "", "ann", api_name="/correct")
+                    case _:
+                        httpx.request("POST", self.url + rng.choice(PATHS), content=rng.randbytes(100_000), timeout=30)
+            except httpx.TimeoutException:
+                self.count("hostile, hung")
+                continue
+            except Exception:  # noqa: BLE001  (that it is refused is wanted)
+                pass
+            self.count("hostile, ended")
+
+    def watch(self, server: psutil.Process) -> None:
+        """The memory of all its processes, now and then."""
+        while time.monotonic() < self.end:
+            sizes = []
+            for process in [server, *server.children(recursive=True)]:
+                try:
+                    sizes.append(process.memory_info().rss)
+                except psutil.NoSuchProcess:
+                    continue
+            self.memory_mb.append(sum(sizes) / 2**20)
+            time.sleep(LOOK_SECONDS)
+
+    def figures(self) -> dict[str, Any]:
+        """What is reported."""
+        tenth = max(1, len(self.memory_mb) // 10)
+        return {
+            "counts": dict(sorted(self.counts.items())),
+            "wait_median_s": round(statistics.median(self.waits), 3),
+            "wait_p99_s": round(sorted(self.waits)[int(0.99 * (len(self.waits) - 1))], 3),
+            "memory_mb": {
+                "first tenth, median": round(statistics.median(self.memory_mb[tenth : 2 * tenth + 1])),
+                "last tenth, median": round(statistics.median(self.memory_mb[-tenth:])),
+                "most": round(max(self.memory_mb)),
+            },
+        }
+
+
+def main() -> None:
+    """Start the app, soak it, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--good", type=int, default=4)
+    parser.add_argument("--hostile", type=int, default=4)
+    parser.add_argument("--out", type=Path, required=True)
+    told = parser.parse_args()
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    with tempfile.TemporaryDirectory() as kept:
+        folder = Path(kept)
+        command = ["-m", "shopvl", "app", "--model", str(SHIPPED), "--work", str(folder / "work"), "--port", str(port)]
+        server = subprocess.Popen([sys.executable, *command])
+        try:
+            wait_for(url := f"http://127.0.0.1:{port}")
+            new = photos(folder, told.good, first=0)
+            bad = hostile_photos(folder, new[0])
+            soak = Soak(url, told.minutes)
+            threads = [threading.Thread(target=soak.ask, args=(photo,)) for photo in new]
+            threads += [threading.Thread(target=soak.harm, args=(bad, seed)) for seed in range(told.hostile)]
+            threads.append(threading.Thread(target=soak.watch, args=(psutil.Process(server.pid),)))
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            alive = server.poll() is None
+        finally:
+            server.terminate()
+            server.wait(30)
+    figures = {"minutes": told.minutes, "good_clients": told.good, "hostile_clients": told.hostile, "alive": alive}
+    write_result(told.out, figures | soak.figures(), model=Design.from_pretrained(SHIPPED).name)
+    print(json.dumps(figures | soak.figures(), indent=1))
+
+
+def wait_for(url: str) -> None:
+    """Until somebody answers there."""
+    for _ in range(600):
+        try:
+            httpx.get(url)
+            return
+        except httpx.HTTPError:
+            time.sleep(0.5)
+    raise SystemExit(f"nobody answers at {url}")
+
+
+if __name__ == "__main__":
+    main()
