@@ -47,7 +47,7 @@ def kind_named(name: str | None) -> Kind | None:
 def choose_kind(count: int, dimension: int, budget_mb: int) -> Kind:
     """The kind for `count` vectors and so much memory, in MB; raw vectors stay on disk.
 
-    A graph (`hnsw`) is never chosen: inverted lists find more in a fifth of the memory and an eighth of the building
+    A graph (`hnsw`) is never chosen: inverted lists find as much in a fifth of the memory and a tenth of the building
     time, where it saves a tenth of a millisecond (`experiments/results/search_scale.md`).
     """
     if count <= FLAT_UP_TO:
