@@ -49,7 +49,7 @@ model: install
 	$(BIN)/pip install -q -c constraints.txt -e '.[model]'
 	$(BIN)/python experiments/shipped/build.py --run runs/model --box shopvl/shipped
 
-# every stage of it with 1% of the data, on one thread, into a box of its own: says whether all still run. A run that was
+# every stage of it with 1% of the data, in nine minutes of one thread, into a box of its own: says whether all still run. A run that was
 # stopped goes on; after one that was finished, all is made anew
 model-rehearsal: install
 	$(BIN)/pip install -q -c constraints.txt -e '.[model]'
