@@ -22,6 +22,7 @@ PLAIN = (
     r"|\w[^\s,;|<>\"'\\%={}:]*\.(?i:jpe?g|png|webp|gif|bmp|tiff?|avif|jfif|jpe|heic|heif))$"
 )
 NOT_PLAIN = r"^(?i:www\.|b['\"])"
+_LONGEST = 8000  # characters of a cell that lists addresses
 _NOTHING = frozenset(
     {"nan", "null", "none", "nil", "n/a", "#n/a", "na", "-", "--", "undefined", "nat", "<na>", "#value!", "no image"}
 )
@@ -30,9 +31,7 @@ _FILE = re.compile(rf".*\S{_ENDING}(?:[?#]\S*)?", re.IGNORECASE)
 _PICTURE = re.compile(rf"(?:https?:)?//\S+|www\.\S+|{_FILE.pattern}", re.IGNORECASE)
 _ADDRESS_NEXT = r"(?=\s*['\"]?(?:https?:)?//|\s*['\"]?www\.)"
 _FORMULA = re.compile(r"=\s*@?[\w.]+\s*\(\s*\"((?:[^\"]|\"\")+)\"", re.IGNORECASE)
-_SOURCE = re.compile(
-    r"""<[^>]*?\b(?:src|href|data-src|srcset)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE
-)
+_SOURCE = re.compile(r"\b(?:src|href|data-src|srcset)\s{0,3}=\s{0,3}([\"']?)", re.IGNORECASE)
 _MARKDOWN = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)[^)]*\)")
 _BBCODE = re.compile(r"\[(img|url)[^\]]*\](.+?)\[/\1\]", re.IGNORECASE | re.DOTALL)
 _BASE64 = re.compile(
@@ -119,7 +118,7 @@ def _of_text(text: str, tell: Told) -> dict[str, Any] | None:
     if text.casefold() in _NOTHING:
         tell("no-picture", f"{text!r} for a picture is read as none")
         return None
-    if text[0] in "[{" and text[-1] in "]}" and not _BBCODE.fullmatch(text):
+    if text[0] in "[{" and text[-1] in "]}" and not _BBCODE.fullmatch(text[:_LONGEST]):
         return picture_of(_literal(text), tell)
     if text[:2] in ("b'", 'b"'):
         return picture_of(_literal(text), tell)
@@ -180,17 +179,20 @@ def _decoded(text: str, what: str) -> bytes:
 
 def _unwrapped(text: str) -> str | None:
     """What stands in a formula, in HTML, in Markdown or between angle brackets; None where nothing is around it."""
+    if text[0] == "<" or "<img" in text[:_LONGEST].lower():
+        if match := _SOURCE.search(text):
+            end = re.compile(re.escape(match[1]) or r"[\s>]").search(text, match.end())
+            source = html.unescape(text[match.end() : end.start() if end else None]).strip()
+            return re.split(r"[,\s]", source)[0] if "srcset" in match[0].lower() else source
+        if text[-1] == ">" and _PICTURE.fullmatch(text[1:-1]):
+            return text[1:-1]
+        raise BadCell(f"HTML without the address of a picture: {_short(text)}")
+    if len(text) > _LONGEST:
+        raise BadCell(f"{len(text):,} characters where the address of a picture was wanted: {_short(text)}")
     if text[0] == "=":
         if match := _FORMULA.match(text):
             return match[1].replace('""', '"')
         raise BadCell(f"a formula without an address in quotes: {_short(text)}; save the table with its values")
-    if text[0] == "<" or "<img" in text.lower():
-        if match := _SOURCE.search(text):
-            source = next(part for part in match.groups() if part is not None)
-            return html.unescape(source.split(",")[0].split(" ")[0] if "srcset" in match[0].lower() else source).strip()
-        if text[-1] == ">" and _PICTURE.fullmatch(text[1:-1]):
-            return text[1:-1]
-        raise BadCell(f"HTML without the address of a picture: {_short(text)}")
     if match := _MARKDOWN.match(text):
         return match[1]
     if match := _BBCODE.fullmatch(text):

@@ -14,6 +14,8 @@ from shopvl.catalog.records import excerpt
 
 # A quoted field may run over so much; the search for its end stops earlier, at a line that is a row by itself.
 MAX_RECORD_LINES, MAX_RECORD_CHARS = 20_000, 4_000_000
+# Characters that searches in vain may look at in one table; after that they look at a few lines each.
+_SEARCHED_IN_VAIN, _FEW_LINES = 200_000_000, 50
 # `csv` refuses fields longer than 131,072 characters, which HTML with a picture in it has; the limit is the process's
 csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_CHARS))
 _FEW = 20  # rows
@@ -105,6 +107,7 @@ class QuotedRows:
         self.escaped = False  # whether any row could be read by its backslashes alone
         self.number = before  # of the last line that was read
         self._lines, self._waiting = lines, deque[str]()
+        self._left_to_search = _SEARCHED_IN_VAIN
         marks = re.escape(quote + delimiter) + r"\\\n"
         self._escape = re.compile(rf"\\(\r\n|[{marks}])")
 
@@ -232,8 +235,9 @@ class QuotedRows:
 
     def _over_lines(self, line: str) -> list[str] | None:
         """The fields of a record with a quote that a later line closes; without one, the lines wait again."""
-        taken, size, parsed = [line], len(line), None
-        while len(taken) < MAX_RECORD_LINES and size < MAX_RECORD_CHARS and self._at_hand(len(taken) - 1):
+        taken, size, parsed, searched = [line], len(line), None, 0
+        most = MAX_RECORD_LINES if self._left_to_search > 0 else _FEW_LINES
+        while len(taken) < most and size < MAX_RECORD_CHARS and self._at_hand(len(taken) - 1):
             more = self._waiting[len(taken) - 1]
             taken.append(more)
             size += len(more)
@@ -244,9 +248,11 @@ class QuotedRows:
             if more.count(self.quote) % 2 == 0 and "\\" not in more:
                 continue  # closes what it opens
             parsed, is_open = self._parsed("".join(taken))
-            if parsed is not None or not is_open:
+            searched += size
+            if parsed is not None or not is_open or searched > _SEARCHED_IN_VAIN // 10:
                 break
         if parsed is None or self._swallows(taken):
+            self._left_to_search -= size + searched
             return None
         for _ in taken[1:]:
             self._waiting.popleft()

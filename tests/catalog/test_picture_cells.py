@@ -281,3 +281,9 @@ def test_endings_of_pictures(tmp_path):
         (tmp_path / "shop" / name).write_bytes(encoded(photo(), "JPEG"))
     frame = pl.concat(open_catalog(tmp_path / "shop").batches())
     assert frame["product_id"].to_list() == ["a", "b", "c", "d", "e", "f"]
+
+
+@pytest.mark.parametrize("piece", ["<", "x ", "a,", "src=", "[", "![x](", "<img src ", "data:;a", '=IMAGE("'])
+def test_long_cells_that_are_no_picture_cost_little(piece):
+    with pytest.raises(BadCell):
+        picture_of(piece * (1_000_000 // len(piece)))  # what tries every beginning would take minutes
