@@ -206,7 +206,7 @@ def opened(service: AppService, product_id: str, cache: str) -> tuple[str | None
     try:
         product = service.product(str(product_id))
     except ShopvlError as error:
-        raise gr.Error(str(error)) from None
+        raise gr.Error(str(error), print_exception=False) from None
     name = f"{_plain(product.product_id)}.jpg"
     return (as_upload(product.picture, name, cache) if product.picture else None), product.title
 

@@ -163,7 +163,7 @@ class ReviewTab:
             try:
                 made = self.service.correct(state["product_id"], state["property"], value, state["answer"], reviewer)
             except ShopvlError as error:
-                raise gr.Error(str(error)) from None
+                raise gr.Error(str(error), print_exception=False) from None
             key = "review.saved"
         notice = words(key, property=words.property(made.property), value=_spoken(made.property, made.value, words))
         return reviewer, *self.next_question(run, only, conflicts, state, notice)
@@ -205,7 +205,7 @@ class ReviewTab:
         try:
             return gr.update(value=_table(self.service, self.sheet.GRADIO_CACHE), visible=True)
         except ShopvlError as error:
-            raise gr.Error(str(error)) from None
+            raise gr.Error(str(error), print_exception=False) from None
 
 
 def _named(reviewer: str) -> str:
@@ -325,7 +325,7 @@ def _clean(work: Any) -> Any:
     try:
         return work()
     except ShopvlError as error:
-        raise gr.Error(str(error)) from None
+        raise gr.Error(str(error), print_exception=False) from None
 
 
 def _queue(service: AppService, run: str, limit: int) -> Json:
