@@ -50,7 +50,7 @@ DOORS = {
     "xxhash": {"checksums.py"},
     "urllib3": {"catalog/downloading.py"},
     "xlsxwriter": {"review/sheet.py", "catalog/formats/workbook.py"},
-    "python_calamine": {"review/sheet.py", "catalog/formats/workbook_process.py"},
+    "python_calamine": {"catalog/formats/workbook_process.py"},
     "defusedxml": {"catalog/formats/xml_feed.py"},
     "ray": {"tagging/ray_executor.py"},
     "gradio": set(),  # its door is the folder app/

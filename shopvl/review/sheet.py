@@ -1,7 +1,7 @@
 """The sheet that people review in: written as XLSX (with pictures and drop-downs) or CSV, and read back from either.
 
-The only module that uses spreadsheet libraries. XlsxWriter writes (drop-downs and pictures as Excel makes them), and
-calamine reads whatever Excel, LibreOffice or a browser made of the file.
+XlsxWriter writes (drop-downs and pictures as Excel makes them), and the reader of workbooks reads whatever Excel,
+LibreOffice or a browser made of the file.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import python_calamine
 import xlsxwriter
 
 from shopvl.catalog.cells import folded, text_of
 from shopvl.catalog.formats.delimited import CsvSource
+from shopvl.catalog.formats.workbook import workbook_rows
 from shopvl.catalog.images import Thumbnail
 from shopvl.errors import CatalogError, ReviewError
 
@@ -407,18 +407,20 @@ def _csv_rows(path: Path) -> list[SheetRow]:
 
 def _workbook_rows(path: Path) -> list[SheetRow]:
     try:
-        book = python_calamine.CalamineWorkbook.from_path(path)
-        sheets = {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
-    except (python_calamine.CalamineError, OSError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0][:200]
-        raise ReviewError(f"{path} cannot be read as a spreadsheet: {reason}; save it anew as .xlsx or .csv") from error
+        with workbook_rows(path) as (told, rows):
+            sheets = {told["sheet"]: list(rows)}
+        for name in told["others"]:
+            with workbook_rows(path, name) as (_, rows):
+                sheets[name] = list(rows)
+    except CatalogError as error:
+        raise ReviewError(str(error)) from error
     missing = list(NEEDED)
-    for rows in sorted(sheets.items(), key=lambda item: item[0] != SHEET):
-        for index, header in enumerate(rows[1][:HEADER_ROWS]):
+    for _, sheet in sorted(sheets.items(), key=lambda item: item[0] != SHEET):
+        for index, header in enumerate(sheet[:HEADER_ROWS]):
             names = [folded(text_of(cell) or "") for cell in header]
             lacking = _missing(names)
             if not lacking:
-                cells = ([(text_of(cell) or "").strip() for cell in row] for row in rows[1][index + 1 :])
+                cells = ([(text_of(cell) or "").strip() for cell in row] for row in sheet[index + 1 :])
                 return [
                     SheetRow(number, dict(zip(names, row, strict=False)))
                     for number, row in enumerate(cells, start=index + 2)
