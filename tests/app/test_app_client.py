@@ -170,7 +170,7 @@ BAD = {
     "page.jpg": (b"<!doctype html><html>", "it is an HTML page"),
     "drawing.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "it is an SVG drawing"),
     "bomb.png": (png(60_000, 60_000), "too many pixels"),
-    "cut.jpg": (photo_bytes()[:900], "damaged or cut off"),
+    "cut.jpg": (photo_bytes()[:900], "cut off"),
     "text.png": (b"lorem ipsum " * 250_000, "not a picture that can be read"),
 }
 
