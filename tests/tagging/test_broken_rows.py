@@ -104,7 +104,7 @@ def closed_port() -> int:
 def broken(server: str, port: int) -> dict[str, tuple[str, str, str | None]]:
     return {
         "missing file": ("A shirt", "nowhere.jpg", "there is no file"),
-        "truncated JPEG": ("A shirt", "cut.jpg", "damaged or cut off"),
+        "truncated JPEG": ("A shirt", "cut.jpg", "cut off"),
         "HTML": ("A shirt", "page.jpg", "it is an HTML page"),
         "bomb": ("A shirt", "bomb.png", "too many pixels"),
         "wrong type": ("A shirt", "sheet.jpg", "it is a PDF"),
