@@ -103,7 +103,7 @@ class PromptedAnswers(ModelAnswers):
         loader = design.loader
         self.group = max(GROUP, sum(question.family == "is" for question in questions))  # all levels are in the first
         with torch.inference_mode():
-            self.groups = self._prepared(loader.questions(questions, language=language).to(design.device))
+            self.groups, self._numbers = self._prepared(loader.questions(questions, language=language))
         self.category = CategoryPaths(design.ontology)
         numbers = {(fact.property, fact.value): number for number, fact in enumerate(design.ontology.facts)}
         asked = {question.about: number for number, question in enumerate(questions) if question.family == "property"}
@@ -117,23 +117,29 @@ class PromptedAnswers(ModelAnswers):
         expected_RP = [[design.ontology.expects(name, leaf) for name in self.places] for leaf in leaves]
         self.expected_RP = torch.tensor([*expected_RP, [False] * len(self.places)], dtype=torch.bool)
 
-    def _prepared(self, questions: Questions) -> list[PreparedQuestions]:
-        """The questions in groups, each with the answers that are legal to one of it: no question sees another, and so
-        the cost of many grows in proportion to their number."""
+    def _prepared(self, questions: Questions) -> tuple[list[PreparedQuestions], list[Tensor] | None]:
+        """The questions in groups, and the numbers of the answers that are legal to one of each, if not all are there.
+
+        No question sees another: in groups the cost of many grows in proportion to their number.
+        """
+        device = self.design.device
         if len(questions.slot_Q) <= self.group:
-            return [self.model.prepare(questions)]
+            return [self.model.prepare(questions.to(device))], None
         kept = [slice(first, first + self.group) for first in range(0, len(questions.slot_Q), self.group)]
         numbers = [questions.legal_QK[some].any(0).nonzero()[:, 0] for some in kept]
-        return [
-            self.model.prepare(questions.only(some, numbers_K), numbers_K)
+        groups = [
+            self.model.prepare(questions.only(some, numbers_K).to(device), numbers_K.to(device))
             for some, numbers_K in zip(kept, numbers, strict=True)
         ]
+        return groups, numbers
 
     def _place(self, question: int, columns: list[int]) -> tuple[int, int, Tensor]:
         """Where answers to a question are found: the group, the question's number in it, theirs in the group."""
         group, place = divmod(question, self.group)
-        columns_K, numbers_K = torch.tensor(columns), self.groups[group].numbers_K
-        return group, place, columns_K if numbers_K is None else torch.searchsorted(numbers_K.cpu(), columns_K)
+        columns_K = torch.tensor(columns)
+        if self._numbers is not None:
+            columns_K = torch.searchsorted(self._numbers[group], columns_K)
+        return group, place, columns_K
 
     def read_picture(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         vector_BD, logp = self.model.read_picture(batch, self.groups)
