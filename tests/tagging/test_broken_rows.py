@@ -178,9 +178,9 @@ def test_every_broken_row_has_its_reason(
     assert {f"p{n}" for n in range(GOOD - 20)} | {f"u{n}" for n in range(20)} <= tagged
     unnamed = rejects.filter(pl.col("product_id") == "")["reason"].to_list()
     assert any("no id" in reason for reason in unnamed)
-    assert any("a quote is opened and not closed" in reason for reason in unnamed)
+    assert "quote" in tagged  # a stray quote is a character, and said in a note
     assert "the id p7 came before, in row" in reasons["p7"]
-    assert done.rejected == rejects.height == sum(reason is not None for _, _, reason in kinds.values()) + 3
+    assert done.rejected == rejects.height == sum(reason is not None for _, _, reason in kinds.values()) + 2
     assert 2 <= Shop.most <= 4  # of one host at once
     evidence = pl.read_parquet(tmp_path / "tags" / "tags.parquet").filter(pl.col("product_id") == "empty title")
     assert set(evidence["evidence"].explode().drop_nulls()) <= {"image"}
