@@ -7,12 +7,12 @@ from shopvl.search.build import Indexed, Plan, build_index, product_vectors
 from shopvl.search.filters import Condition, conditions
 from shopvl.search.folder import Settings
 from shopvl.search.query import ParsedQuery
-from shopvl.search.search import Found, SearchIndex, collapse_named, read_ids, way_named
+from shopvl.search.search import Found, SearchIndex, collapse_named, way_named
 from shopvl.search.segments import Hit
 from shopvl.search.stores.factory import STORES, store_at
 from shopvl.search.stores.faiss import FaissStore, kind_named
 from shopvl.search.stores.milvus import MilvusStore
-from shopvl.search.update import update_index
+from shopvl.search.update import read_ids, update_index
 
 __all__ = [
     "STORES",

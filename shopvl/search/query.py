@@ -70,6 +70,7 @@ class ParsedQuery:
     sizes: tuple[str, ...] = ()
     conditions: tuple[Condition, ...] = ()  # what is certain, as filters
     wishes: tuple[Condition, ...] = ()  # what is not: products that fulfil it come first
+    unknown: tuple[str, ...] = ()  # words that neither the ontology nor the catalog has
     notes: tuple[str, ...] = ()  # what could not be used, and why
 
     @property
@@ -79,8 +80,14 @@ class ParsedQuery:
 
     @property
     def sure_facts(self) -> tuple[Fact, ...]:
-        """The facts that rest on no bold reading."""
-        return tuple(meaning.fact for meaning in self.meanings if meaning.certainty >= SURE)
+        """The facts that rest on no bold reading; beside unknown words, on no other word for an audience either."""
+        least = SURE if not self.unknown else AUDIENCE_CERTAINTY + 0.01
+        return tuple(meaning.fact for meaning in self.meanings if meaning.certainty >= least)
+
+    @property
+    def bold(self) -> bool:
+        """Whether a word was read as one that it may well not be."""
+        return any(reading.certainty < SURE for reading in self.readings)
 
     @property
     def brands(self) -> tuple[str, ...]:
@@ -148,8 +155,6 @@ class QueryReader:
                 words, excluded = self._negated(words)
         words = self._for_whom(words, language, readings, taken_back, notes)
         wanted = [word for word in words if word not in FILLERS] or words
-        if len(wanted) == 1 and wanted[0] in FOR:
-            wanted = []
         read = " ".join(wanted)
         facts = [fact for fact in self._facts(read, language) if str(fact) not in taken_back]
         return self._parsed(
@@ -183,6 +188,7 @@ class QueryReader:
             sizes=tuple(sizes),
             conditions=(*self._exclusions(excluded), *certain),
             wishes=tuple(wishes),
+            unknown=tuple(self.spelling.unknown(read.split())),
             notes=tuple(notes),
         )
 

@@ -16,6 +16,7 @@ import torch
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.ontology import Fact, Ontology
+from shopvl.catalog.queries import facts_meant
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
@@ -297,7 +298,7 @@ class SearchIndex:
     ) -> tuple[np.ndarray, np.ndarray, float | None]:
         """Rows and scores, best first, and how sure it is that the index answers the words."""
         text, facts = query.read or query.text, query.facts
-        confidence = self.confidence(text, facts, vector) if text and self.state.settings.cut_off else None
+        confidence = self._judged(query, vector) if text else None
         if by == "dense" or not text:
             scores, rows = self.vectors.search(vector, max(POOL, 4 * k) if wide else k, row_filter)
             return rows, scores, confidence
@@ -403,6 +404,13 @@ class SearchIndex:
         logit = rule.bias + sum(rule.weights.get(name, 0.0) * value for name, value in signals.items())
         return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
 
+    def _judged(self, query: ParsedQuery, vector: np.ndarray) -> float | None:
+        """The confidence of a query; of the words as typed, where their reading is bold."""
+        if not query.bold:
+            return self.confidence(query.read or query.text, query.facts, vector)
+        facts = facts_meant(query.text, self.ontology)
+        return self.confidence(query.text, facts, self.query_vector(self.in_catalog_words(query.text, facts)))
+
     @property
     def lowest_confidence(self) -> float | None:
         """The confidence from which on a query is answered; None where every query is."""
@@ -482,14 +490,3 @@ def collapse_named(name: str | None) -> Collapse | None:
     if name is not None and name not in get_args(Collapse):
         raise ShopvlError(f"--collapse takes {' or '.join(get_args(Collapse))}, not {name!r}")
     return cast(Collapse | None, name)
-
-
-def read_ids(path: Path) -> Collection[str]:
-    """Product ids to delete, one a line. Raises ShopvlError for a file that cannot be read or holds none."""
-    try:
-        ids = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ShopvlError(f"the ids to delete cannot be read from {path} ({fault}); one id a line was wanted") from None
-    if not ids:
-        raise ShopvlError(f"{path} holds no ids to delete; one id a line was wanted")
-    return ids

@@ -25,6 +25,7 @@ from shopvl.search.lexical import STOP_WORDS
 SHORTEST_JOINED = 4  # letters of a name that may be read from parts, or from a word
 SHORTEST_PART = 3  # letters of a part of a word that is split
 TWO_EDITS_FROM = 7  # letters of a word that may be two edits off; a shorter one is one
+SPLIT_CERTAINTY = 0.95  # of two names that stand in one word
 LONGEST_WINDOW = 3  # words that may be one
 CANDIDATES = 8
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
@@ -63,18 +64,28 @@ class Spelling:
         """
         readings: list[ReadAs] = []
         words = self._joined([part for word in words for part in self._parts(word)], readings, taken_back)
+        near = {word: reading for word in words if not self.knows(word) and (reading := self._nearest(word, language))}
+        if not self._misspelt(words, near):
+            near = {word: reading for word, reading in near.items() if reading.certainty == SPLIT_CERTAINTY}
         result: list[str] = []
-        start = 0
-        while start < len(words):
-            reading = None if self.knows(words[start]) else self._nearest(words[start], language)
+        for word in words:
+            reading = near.get(word)
             if reading is None or str(reading) in taken_back:
-                result.append(words[start])
-                start += 1
+                result.append(word)
             else:
                 readings.append(reading)
                 result += reading.read.split()
-                start += len(reading.typed.split())
         return self._joined(result, readings, taken_back), readings
+
+    def _misspelt(self, words: Sequence[str], near: Mapping[str, ReadAs]) -> bool:
+        """Whether unknown words are other spellings, not words for other goods: all of them are near known ones, and
+        one of several words is known as it is ("couch pillows" asks for no pouch)."""
+        unknown = self.unknown(words)
+        return all(word in near for word in unknown) and (len(words) == 1 or len(unknown) < len(words))
+
+    def unknown(self, words: Sequence[str]) -> list[str]:
+        """The words that neither the ontology nor the catalog has."""
+        return [word for word in words if not self.knows(word)]
 
     def knows(self, word: str) -> bool:
         """Whether it stands in a name or in the catalog, or is none of a product's words: a number, a small word."""
@@ -133,7 +144,7 @@ class Spelling:
     def _nearest(self, word: str, language: str) -> ReadAs | None:
         """The reading of an unknown word: two names side by side, else the nearest name or word of the catalog."""
         if split := self._split(word):
-            return ReadAs(word, split, 0.9)
+            return ReadAs(word, split, SPLIT_CERTAINTY)
         limit = 1 if len(word) < TWO_EDITS_FROM else 2
         ranked = [
             (distance, other[0] != word[0], OWN not in languages, -count, other)

@@ -197,3 +197,14 @@ def _compact(
         raise ShopvlError(f"that would delete every product of {out}; remove the folder instead")
     plan = Plan(settings=old.settings, store=old.store.renewed())
     finish(out, old.model, writer.close(), plan, ontology, tags, old)
+
+
+def read_ids(path: Path) -> Collection[str]:
+    """Product ids to delete, one a line. Raises ShopvlError for a file that cannot be read or holds none."""
+    try:
+        ids = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ShopvlError(f"the ids to delete cannot be read from {path} ({fault}); one id a line was wanted") from None
+    if not ids:
+        raise ShopvlError(f"{path} holds no ids to delete; one id a line was wanted")
+    return ids

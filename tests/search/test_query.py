@@ -178,3 +178,14 @@ def test_joined_and_split_compounds_keep_their_facts(reader, ontology) -> None:
 def test_traditional_and_simplified_mean_the_same(reader) -> None:
     for traditional, same in (("紅色連衣裙", "红色连衣裙"), ("後背包", "双肩包"), ("女士圍巾", "女士围巾")):
         assert reader.read(traditional).facts == reader.read(same).facts != ()
+
+
+@pytest.mark.parametrize("text", ["couch pillows", "ipod touch", "headboard tile", "white desk without wheelz"])
+def test_words_for_other_goods_are_no_misspelt_names(reader, text: str) -> None:
+    assert reader.read(text).readings == ()
+
+
+def test_an_audience_alone_sells_nothing_beside_unknown_words(reader) -> None:
+    assert reader.read("gift for dad").sure_facts != ()
+    query = reader.read("present for dad with xylophones")
+    assert (list(map(last, query.facts)), query.unknown, query.sure_facts) == (["Men"], ("xylophones",), ())
