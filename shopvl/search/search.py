@@ -422,14 +422,17 @@ class SearchIndex:
         return lowest is not None and confidence < lowest
 
     def _sells(self, query: ParsedQuery, row_filter: RowFilter | None) -> bool:
-        """Whether the index has products of a category, or for an audience, that the words name; it answers these.
+        """Whether the index has products of a category, or for an audience, that the words name, or a title with all of
+        the words in their order; it answers these.
 
         Another value alone says little: "rose bush" and "olive oil" do not ask for a colour.
         """
-        telling = (
-            fact for fact in query.sure_facts if fact.kind == "category" or known_property(fact.property).audience
-        )
-        return any(self.facts.among(fact, self.mask(row_filter)) for fact in telling)
+        facts, mask = query.sure_facts, self.mask(row_filter)
+        telling = (fact for fact in facts if fact.kind == "category" or known_property(fact.property).audience)
+        if any(self.facts.among(fact, mask) for fact in telling):
+            return True
+        words = words_of(query.text)
+        return len(words) > 1 and self._titled(query.text, self.lexical.search(words, TITLES_READ, mask)[1])
 
     # --- results
 
