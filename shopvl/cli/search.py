@@ -237,6 +237,8 @@ def suggest(
     if as_json:
         print(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=1))
         return
+    if not found:
+        out.print("nothing that is stocked begins like that")
     for one in found:
         out.print(f"{one.text}  ({one.kind}, {one.count})", markup=False, highlight=False)
 
