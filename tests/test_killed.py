@@ -99,7 +99,8 @@ def test_adapting(tuned_folder: Path, tmp_path: Path) -> None:
 def test_a_grid(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
     shutil.copy(toy_table, tmp_path / "catalog.parquet")
     (tmp_path / "grid.yaml").write_text(
-        "recipe: tri-clip\nsize: tiny\ncatalog: catalog.parquet\nsplit: train\nevaluate_on: val\nepochs: 1\n"
+        f"recipe: tri-clip\nsize: tiny\ncatalog: {tmp_path}/catalog.parquet\nsplit: train\nevaluate_on: val\n"
+        "epochs: 1\n"
     )
     killed("experiments", tmp_path / "runs", tuned_folder, tmp_path / "catalog.parquet", KILLS)
     assert [*(tmp_path / "runs").glob("*/scores/metrics.json")]
