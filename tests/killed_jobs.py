@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -84,7 +85,7 @@ def main() -> None:
     folder, rng, killed = Path(out), random.Random(int(seed)), 0
     read, write = os.pipe()
     if name == "corrections":
-        work: Callable[[], object] = lambda: corrections(folder, write)  # noqa: E731
+        work: Callable[[], object] = partial(corrections, folder, write)
     else:
         work = jobs(Path(model), Path(catalog), folder)[name]
     length = 1.0
