@@ -195,6 +195,7 @@ def test_a_damaged_part_is_computed_again(tuned, long_table: Path, unbroken: Pat
     assert_frame_equal(pl.read_parquet(unbroken / "tags.parquet"), before, abs_tol=1e-6)
 
 
+@pytest.mark.zoo  # Ray takes half a minute to start
 def test_ray_says_the_same(tuned_folder: Path, long_table: Path, unbroken: Path, tmp_path: Path) -> None:
     """A worker of Ray's is killed in the middle and nothing is lost."""
     pytest.importorskip("ray")

@@ -40,6 +40,7 @@ def losses(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
 
 
+@pytest.mark.zoo
 @pytest.mark.timeout(600)
 def test_two_processes_have_the_losses_of_one(toy_table: Path, tmp_path: Path) -> None:
     told = {"recipe": "tri-clip", "size": "tiny", "catalog": str(toy_table), "split": None, "epochs": 2}
