@@ -6,8 +6,7 @@ One thread, batches of 32, all ways by turns; median of the rounds. `ms_per_prod
 to category and all properties with decisions, decoding included, in wall and processor time; `towers_ms` is one look
 of each tower. Beside them stands the rate at which the thread multiplies float32 matrices, measured in every round.
 Answers about `--rows` of the split are compared with those of PyTorch in float32: how many are right by property, and
-which of the accepted ones stay. int8 is static and per channel, in ONNX Runtime, its ranges from 256 train pictures;
-the first convolutions of each tower, whose maps spread widest, stay in float32. Wants the extra `fast`.
+which of the accepted ones stay. int8 is for the towers that stay near in it (`in_use`). Wants the extra `fast`.
 """
 
 from __future__ import annotations
@@ -15,40 +14,36 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import torch
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from shopvl.batch import MODALITIES
-from shopvl.catalog.images import decode
 from shopvl.catalog.readers import Catalog, open_catalog, spread
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.data.judging import is_within, true_value
 from shopvl.design.design import Design
-from shopvl.design.in_use import in_use
+from shopvl.design.in_use import checked_runtime, in_use
 from shopvl.inference.encode import Group, encoded, prepare
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.models.concat_towers import at_size
-from shopvl.models.exported import ExportedLook, Tower, exported, towers_in
+from shopvl.models.exported import Tower
 from shopvl.paths import SHIPPED
-from shopvl.runtime.engine import LIBRARIES
 from shopvl.runtime.malloc import disable_malloc_trim
 from shopvl.tracking.provenance import write_result
 
-SMALL, BATCH, TIMED_BATCHES, KEPT_IN_FULL, RANGES_FROM = "fashion-products-small.parquet", 32, 8, 8, 256
+SMALL, BATCH, TIMED_BATCHES = "fashion-products-small.parquet", 32, 8
 PLAIN = "torch float32"
-WAYS = (PLAIN, "onnx float32", "openvino float32", "torch bfloat16", "openvino bfloat16", "onnx int8")
+WAYS = (
+    *(PLAIN, "onnx float32", "openvino float32", "openvino int8"),
+    *("torch bfloat16", "openvino bfloat16", "openvino int8+bfloat16"),
+)
 
 
 @dataclass
@@ -68,66 +63,13 @@ class Contender:
         return self.answers.rows(item, DEFAULT_PRECISION)
 
 
-class Some(CalibrationDataReader):
-    """Pictures for the ranges of int8."""
-
-    def __init__(self, pixels_B3YX: torch.Tensor) -> None:
-        self.batches: Iterator[torch.Tensor] = iter(pixels_B3YX.split(BATCH))
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        """The next batch."""
-        batch = next(self.batches, None)
-        return None if batch is None else {"rows": batch.numpy()}
-
-
-def in_int8(design: Design, train: Catalog, scratch: Path) -> Design:
-    """The design with its towers in int8."""
-    ready = in_use(replace(design), "torch")
-    pictures = [
-        decode(image["bytes"])
-        for frame in spread(train.batches(), train.count(), RANGES_FROM)
-        for image in frame["image"]
-    ]
-    seen = design.loader.pictures(pictures)
-    (library,) = (library for library in LIBRARIES if library.name == "onnx")
-    for number, tower in enumerate(
-        towers_in(ready.model, lambda: ready.model.encode_image(seen.rows(torch.arange(2))))
-    ):
-        plain, small = scratch / f"{number}.onnx", scratch / str(number) / "net.onnx"
-        small.parent.mkdir()
-        quant_pre_process(str(exported(tower, library) / "net.onnx"), str(plain))
-        size_px = tuple(tower.seen_B3YX.shape[2:])
-        quantize_static(
-            str(plain),
-            str(small),
-            Some(at_size(seen.pictures.pixels_B3YX, size_px)),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=first_nodes(plain),
-        )
-        tower.use(ExportedLook(library.engine().load(small.parent, "float32", torch.get_num_threads()), tower))
-    return ready
-
-
-def first_nodes(file: Path) -> list[str]:
-    """Names of all nodes up to the last of the convolutions that stay as they are."""
-    nodes = onnx.load(str(file)).graph.node
-    convolutions = [place for place, node in enumerate(nodes) if node.op_type == "Conv"]
-    return [node.name for node in nodes[: convolutions[min(KEPT_IN_FULL, len(convolutions) // 4) - 1] + 1]]
-
-
-def contenders(design: Design, train: Catalog, scratch: Path) -> dict[str, Contender]:
+def contenders(design: Design) -> dict[str, Contender]:
     """By name."""
     found = {}
     for way in WAYS:
-        runtime, precision = way.split()
-        half = precision == "bfloat16"
-        ready = (
-            in_int8(design, train, scratch) if precision == "int8" else in_use(replace(design), runtime, bfloat16=half)
-        )
-        found[way] = Contender(ready, half)
+        runtime, told = way.split()
+        half, int8 = "bfloat16" in told, "int8" in told
+        found[way] = Contender(in_use(replace(design), checked_runtime(runtime), bfloat16=half, int8=int8), half)
     return found
 
 
@@ -232,16 +174,13 @@ def main() -> None:
     disable_malloc_trim()  # as `tag` does
     table = args.data / SMALL
     design, catalog = Design.from_pretrained(args.model), open_catalog(table, split=args.split)
-    with tempfile.TemporaryDirectory() as scratch:
-        ways = contenders(design, open_catalog(table, split="train"), Path(scratch))
-        frames = [
-            part.to_dicts() for part in next(iter(catalog.batches())).head(BATCH * TIMED_BATCHES).iter_slices(BATCH)
-        ]
-        found = timed(ways, frames, args.rounds)
-        for way, towers_ms in looks(ways).items():
-            found["ways"][way]["towers_ms"] = towers_ms
-        for way, figures in judged(ways, catalog, args.rows).items():
-            found["ways"][way] |= figures
+    ways = contenders(design)
+    frames = [part.to_dicts() for part in next(iter(catalog.batches())).head(BATCH * TIMED_BATCHES).iter_slices(BATCH)]
+    found = timed(ways, frames, args.rounds)
+    for way, towers_ms in looks(ways).items():
+        found["ways"][way]["towers_ms"] = towers_ms
+    for way, figures in judged(ways, catalog, args.rows).items():
+        found["ways"][way] |= figures
     write_result(args.out, {"split": args.split, **found}, model=design.name, data=[table])
     print(json.dumps(found, indent=1))
 

@@ -124,16 +124,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000, help="At most, spread evenly.")
     parser.add_argument("--runtime", default="torch", help="Of the image towers: auto, torch, onnx, openvino.")
     parser.add_argument("--bfloat16", action="store_true", help="As needed in bfloat16.")
+    parser.add_argument("--int8", action="store_true", help="As needed with towers in int8 that stay near.")
     parser.add_argument("--out", type=Path, required=True)
     told = parser.parse_args()
     torch.set_num_threads(1)
     disable_malloc_trim()  # as `tag` does
     design, table = Design.from_pretrained(told.model), told.data / TABLE
     catalog = open_catalog(table, split=told.split)
-    used = in_use(design, checked_runtime(told.runtime), bfloat16=told.bfloat16, rows=catalog.count())
+    used = in_use(design, checked_runtime(told.runtime), bfloat16=told.bfloat16, int8=told.int8, rows=catalog.count())
     choices, plain = [use for use in INPUT_CHOICES if "image" in use], in_use(design, "torch")
     found = {inputs_name(use): measured(used, plain, catalog, use, told) for use in choices}
-    about = {"split": told.split, "runtime": told.runtime, "bfloat16": told.bfloat16}
+    about = {"split": told.split, "runtime": told.runtime, "bfloat16": told.bfloat16, "int8": told.int8}
     write_result(told.out, {**about, "inputs": found}, model=design.name, data=[table])
     for inputs, figures in found.items():
         print(inputs, {name: value for name, value in figures.items() if name != "properties"})

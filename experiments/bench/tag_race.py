@@ -44,16 +44,18 @@ from shopvl.paths import SHIPPED
 from shopvl.runtime.bfloat16 import bf16_is_fast
 from shopvl.tracking.provenance import write_result
 
-PEERS, OURS = ("clip", "open-clip", "loop"), ("shopvl", "shopvl-bf16")
+PEERS, OURS = ("clip", "open-clip", "loop"), ("shopvl", "shopvl-int8", "shopvl-bf16")
 TITLE_PEERS, TITLE_OURS = ("tfidf-titles",), ("shopvl-titles",)
 CLIP_BATCH, OWN_BATCH, SVM_ROWS = 32, 128, 8000
 SLOW = "left out: this machine is slower in bfloat16 than in float32"
+NO_INT8 = "left out: OpenVINO is not installed (pip install 'shopvl[fast]')"
 ABSENT = "left out: open_clip is not installed (pip install 'shopvl[bench]')"
 
 
 def left_out() -> dict[str, str]:
     """What this machine cannot run, and why."""
     reasons = {} if bf16_is_fast() else {"shopvl-bf16": SLOW}
+    reasons |= {} if find_spec("openvino") else {"shopvl-int8": NO_INT8}
     return reasons if find_spec("open_clip") else {**reasons, "open-clip": ABSENT}
 
 
@@ -188,9 +190,7 @@ def loop(told: argparse.Namespace) -> dict[str, float]:
     return rates(len(rows), started, cpu)
 
 
-def shopvl(
-    told: argparse.Namespace, *, bfloat16: bool = False, use: tuple[Modality, ...] = MODALITIES
-) -> dict[str, float]:
+def shopvl(told: argparse.Namespace, *, use: tuple[Modality, ...] = MODALITIES, **fewer_bits: bool) -> dict[str, float]:
     """`shopvl tag` with a worker per thread."""
     from shopvl.tagging.run import tag
 
@@ -203,7 +203,7 @@ def shopvl(
 
     started, cpu = time.perf_counter(), time.process_time()
     out = Path(told.scratch) / "tags"
-    done = tag(design, catalog, out, use=use, limit=told.rows, workers=told.threads, bfloat16=bfloat16, report=report)
+    done = tag(design, catalog, out, use=use, limit=told.rows, workers=told.threads, report=report, **fewer_bits)
     ended = time.perf_counter()
     # workers start one after the other; all are at work when a quarter is done
     begun_at = (one for one in begun if one[1] >= done.rows / 4)
@@ -275,6 +275,7 @@ JOBS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "open-clip": open_clip,
     "loop": loop,
     "shopvl": shopvl,
+    "shopvl-int8": partial(shopvl, int8=True),
     "shopvl-bf16": partial(shopvl, bfloat16=True),
     "tfidf-titles": tfidf,
     "shopvl-titles": partial(shopvl, use=("title",)),

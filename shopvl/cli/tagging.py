@@ -63,6 +63,7 @@ def tag(
         bool | None,
         typer.Option("--bfloat16/--float32", help="Half the bits; chosen where the machine is faster in it."),
     ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Image towers in int8, where they stay near; OpenVINO.")] = False,
     runtime: RuntimeName = "auto",
     device: DeviceName = None,
     ocr: Ocr = False,
@@ -101,6 +102,7 @@ def tag(
             workers=workers or run.workers_for(total, design.device),
             engine=run.executor_named(engine),
             bfloat16=bf16_is_fast() if bfloat16 is None else bfloat16,
+            int8=int8,
             runtime=checked_runtime(runtime),
         )
     _print_tagged(done, folder)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from typing import Literal, get_args
 
@@ -15,26 +16,31 @@ from torch import Tensor, nn
 
 from shopvl.batch import Batch
 from shopvl.design.design import Design
-from shopvl.errors import ShopvlError
+from shopvl.errors import DesignError, ShopvlError
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.exported import ExportedLook, Tower, fastest, look_through, towers_in
 from shopvl.models.fast_linear import onednn_is_fast, use_onednn
 from shopvl.models.fold_batchnorm import fold_batchnorm
 from shopvl.models.small_maps import SmallMapConv
-from shopvl.runtime.engine import LIBRARIES, Library
+from shopvl.runtime.engine import LIBRARIES, Library, Precision
+from shopvl.synthetic.generate import draw_item
 
 Runtime = Literal["auto", "torch", "onnx", "openvino"]
 EXAMPLES = 2  # pictures that a tower is watched with
+DRAWN, DRAWN_PX = 64, 96  # products, and their pictures' side, which give the ranges of int8
 LOADED_FROM, MEASURED_FROM = 500, 3000  # products, from which on loading a runtime, or exporting and measuring, pays
 
 
-def in_use(design: Design, runtime: Runtime = "auto", *, bfloat16: bool = False, rows: int = 0) -> Design:
+def in_use(
+    design: Design, runtime: Runtime = "auto", *, bfloat16: bool = False, int8: bool = False, rows: int = 0
+) -> Design:
     """The same answers up to rounding, faster; the given design is not changed, and the name stays.
 
     `auto` runs each image tower in what was measured to be fastest on this machine, if many `rows` are to come, and
     measures where it has not. `bfloat16` says that the caller computes in it (`torch.autocast`): runtimes may, too.
-    Weights that need not change are shared with the design, not copied. One that is ready is returned as it is. Raises
-    ShopvlError for a runtime that is not installed or cannot run a tower.
+    With `int8`, towers whose outputs stay near may multiply in it, with ranges that drawn products give. Weights that
+    need not change are shared with the design, not copied. One that is ready is returned as it is. Raises ShopvlError
+    for a runtime that is not installed, cannot run a tower or has no int8.
     """
     if design.source is not None:
         return design
@@ -45,9 +51,10 @@ def in_use(design: Design, runtime: Runtime = "auto", *, bfloat16: bool = False,
     fold_batchnorm(model, run)
     if design.device.type == "cpu":
         _prepare_convolutions(model)
-        for tower in towers_in(model, run):
-            if (library := _library_for(tower, runtime, bfloat16, rows)) is not None:
-                tower.use(_look(tower, library, bfloat16))
+        wanted = _Wanted(runtime, bfloat16, int8 and pictured, rows)
+        for tower in towers_in(model, _shown(model, _drawn(design)) if wanted.int8 else run):
+            if (look := wanted.look(tower)) is not None:
+                tower.use(look)
         if onednn_is_fast():
             use_onednn(model)
     elif runtime not in ("auto", "torch"):
@@ -63,27 +70,59 @@ def checked_runtime(name: str) -> Runtime:
     raise ShopvlError(f"--runtime takes {', '.join(get_args(Runtime))}, not {name!r}")
 
 
-def _library_for(tower: Tower, runtime: Runtime, bfloat16: bool, rows: int) -> Library | None:
-    if runtime == "torch" or (runtime == "auto" and rows < LOADED_FROM):
+@dataclass(frozen=True)
+class _Wanted:
+    """How towers are to be run."""
+
+    runtime: Runtime
+    bfloat16: bool
+    int8: bool
+    rows: int
+
+    def __post_init__(self) -> None:
+        if self.int8 and not any("int8" in library.precisions for library in self._libraries):
+            raise ShopvlError(
+                "int8 wants OpenVINO: pip install 'shopvl[fast]', and leave --runtime out; or leave int8 out"
+            )
+
+    @cached_property
+    def _libraries(self) -> Sequence[Library]:
+        """Those to choose from."""
+        if self.runtime == "torch":
+            return ()
+        if self.runtime == "auto":
+            return [library for library in LIBRARIES if not library.lacking]
+        (library,) = (library for library in LIBRARIES if library.name == self.runtime)
+        if library.lacking:
+            raise ShopvlError(
+                f"--runtime {self.runtime} wants {', '.join(library.lacking)}, which is not installed; "
+                "pip install 'shopvl[fast]', or leave --runtime out"
+            )
+        return [library]
+
+    def look(self, tower: Tower) -> ExportedLook | None:
+        """None: the tower's own, through PyTorch."""
+        choices = [(one, told) for one in self._libraries for told in one.ways(self.bfloat16, self.int8)]
+        if self.runtime == "auto":
+            if self.rows < LOADED_FROM:
+                return None
+            try:
+                best = fastest(tower, choices, bfloat16=self.bfloat16, measures=self.rows >= MEASURED_FROM)
+            except OSError:  # a cache folder that cannot be written
+                return None
+            return None if best is None else _look(tower, *best)
+        for library, told in choices:
+            try:
+                return _look(tower, library, told)
+            except DesignError:
+                if told != "int8":
+                    raise
         return None
-    if runtime == "auto":
-        installed = [library for library in LIBRARIES if not library.lacking]
-        try:
-            return fastest(tower, installed, bfloat16=bfloat16, measures=rows >= MEASURED_FROM)
-        except OSError:  # a cache folder that cannot be written
-            return None
-    (library,) = (library for library in LIBRARIES if library.name == runtime)
-    if library.lacking:
-        raise ShopvlError(
-            f"--runtime {runtime} wants {', '.join(library.lacking)}, which is not installed; "
-            "pip install 'shopvl[fast]', or leave --runtime out"
-        )
-    return library
 
 
-def _look(tower: Tower, library: Library, bfloat16: bool) -> ExportedLook:
+def _look(tower: Tower, library: Library, precision: Precision) -> ExportedLook:
     try:
-        return look_through(tower, library, library.precision(bfloat16))
+        return look_through(tower, library, precision)
     except (OSError, RuntimeError) as fault:
         first_line = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
         name = type(tower.module).__name__
@@ -94,6 +133,11 @@ def _examples(design: Design) -> Batch:
     """Pictures on which any two nets differ: noise."""
     noise = np.random.default_rng(0).integers(0, 256, (EXAMPLES, *design.loader.size_px, 3), dtype=np.uint8)
     return design.loader.pictures([Image.fromarray(pixels) for pixels in noise]).to(design.device)
+
+
+def _drawn(design: Design) -> Batch:
+    """Pictures of drawn products."""
+    return design.loader.pictures([draw_item(n, 0, DRAWN_PX).image for n in range(DRAWN)]).to(design.device)
 
 
 def _shown(model: nn.Module, batch: Batch) -> Callable[[], Sequence[Tensor]]:

@@ -30,17 +30,18 @@ from shopvl.runtime.engine import Library, Precision, Run, machine_name
 FORMAT = 1  # of the files in the cache folder: they are written anew where it rises
 MOST_ROWS = 32  # run at once, so that their maps stay in the processor's cache; fewer are filled up to a power of two
 TIMED_ROWS, TRIES = 32, 5
-FAR: dict[Precision, float] = {"float32": 1e-3, "bfloat16": 0.1}  # of the largest output: a net further off is wrong
+FAR: dict[Precision, float] = {"float32": 1e-3, "bfloat16": 0.1, "int8": 0.1}  # of the largest output: no further off
 WORTH = 0.9  # of PyTorch's time; a smaller gain could be noise
 CHECKSUMS = "checksums.json"  # of the files of an exported tower
 SPEEDS = "speeds.json"  # by machine, milliseconds a picture by way to run it
 
 Encode = Callable[..., TowerOutput]
+Choice = tuple[Library, Precision]
 
 
 @dataclass(frozen=True)
 class Tower:
-    """An image tower inside a model, and two of the pictures that it sees there (2, 3, Y, X)."""
+    """An image tower inside a model, and pictures that it saw there (B, 3, Y, X), at least two."""
 
     module: nn.Module
     seen_B3YX: Tensor
@@ -70,14 +71,14 @@ def _entry(module: nn.Module) -> str:
 
 
 def towers_in(model: nn.Module, run: Callable[[], Any]) -> list[Tower]:
-    """The image towers that look at pictures when `run` shows the model two of them."""
+    """The image towers that look at pictures when `run` shows the model some."""
     kinds = LookingTower | VisionTransformer | TransformersImageTower
     modules = [part for part in model.modules() if isinstance(part, kinds) and not isinstance(part, ConcatTowers)]
     seen: dict[nn.Module, Tensor] = {}
 
     def watched(module: nn.Module, encode: Encode) -> Encode:
         def look(pixels_B3YX: Tensor, *rest: Any) -> TowerOutput:
-            seen[module] = pixels_B3YX[:2].clone()
+            seen[module] = pixels_B3YX.clone()
             return encode(pixels_B3YX, *rest)
 
         return look
@@ -135,13 +136,32 @@ class _Net(nn.Module):
 def exported(tower: Tower, library: Library) -> Path:
     """The folder of the exported tower, which is written where there is none. Another process that does so is waited
     for."""
-    folder = tower.folder / f"{library.name}-{library.version}"
+
+    def write(draft: Path) -> None:
+        with torch.no_grad():
+            library.engine().export(_Net(tower).eval(), tower.seen_B3YX[:2], draft)
+
+    return _written(tower, f"{library.name}-{library.version}", write)
+
+
+def quantized(tower: Tower, library: Library) -> Path:
+    """The same in int8, with the ranges that the pictures give which the tower saw when that was first written."""
+    plain = exported(tower, library)
+
+    def write(draft: Path) -> None:
+        library.engine().quantize(plain, tower.seen_B3YX, draft)
+
+    return _written(tower, f"{plain.name}-int8", write)
+
+
+def _written(tower: Tower, name: str, write: Callable[[Path], None]) -> Path:
+    folder = tower.folder / name
     if not _is_whole(folder):
         tower.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(tower.folder / ".lock"):
             if not _is_whole(folder):
-                with atomic_folder(folder) as draft, torch.no_grad():
-                    library.engine().export(_Net(tower).eval(), tower.seen_B3YX, draft)
+                with atomic_folder(folder) as draft:
+                    write(draft)
                     names = [path.relative_to(draft).as_posix() for path in draft.rglob("*") if path.is_file()]
                     write_object(draft / CHECKSUMS, file_digests(draft, names))
     return folder
@@ -159,9 +179,9 @@ def _is_whole(folder: Path) -> bool:
 
 def look_through(tower: Tower, library: Library, precision: Precision) -> ExportedLook:
     """Raises DesignError for a runtime that gives other outputs than the tower."""
-    run = library.engine().load(exported(tower, library), precision, torch.get_num_threads())
-    look = ExportedLook(run, tower)
-    pixels_B3YX = tower.seen_B3YX.repeat(2, 1, 1, 1).flip(3)  # another number of rows than it was exported with
+    folder = quantized(tower, library) if precision == "int8" else exported(tower, library)
+    look = ExportedLook(library.engine().load(folder, precision, torch.get_num_threads()), tower)
+    pixels_B3YX = tower.seen_B3YX[:4].repeat(2, 1, 1, 1).flip(3)  # others than those it was exported with
     with torch.no_grad():
         (own, own_cells), (other, other_cells) = (encode(pixels_B3YX) for encode in (tower.encode, look))
     for one, same in zip((own, *own_cells), (other, *other_cells), strict=True):
@@ -173,26 +193,27 @@ def look_through(tower: Tower, library: Library, precision: Precision) -> Export
     return look
 
 
-def fastest(tower: Tower, libraries: Sequence[Library], *, bfloat16: bool, measures: bool) -> Library | None:
-    """The runtime that is fastest for this tower on this machine; None for PyTorch, which wins a tie.
+def fastest(tower: Tower, choices: Sequence[Choice], *, bfloat16: bool, measures: bool) -> Choice | None:
+    """The choice that is fastest for this tower on this machine; None for PyTorch, which wins a tie.
 
-    It was measured before, or is now if `measures`; what was measured is kept beside the exported tower.
+    It was measured before, or is now if `measures`; what was measured is kept beside the exported tower. One whose
+    outputs are too far off is never taken.
     """
-    ways = {library: f"{library.name}-{library.version} {library.precision(bfloat16)}" for library in libraries}
+    ways = {(library, told): f"{library.name}-{library.version} {told}" for library, told in choices}
     plain = f"torch {'bfloat16' if bfloat16 else 'float32'}"
     known = _kept(tower)
     if not known.keys() >= {plain, *ways.values()}:
         if not measures:
             return None
         looks: dict[str, Encode] = {plain: tower.encode}
-        for library, way in ways.items():
+        for choice, way in ways.items():
             try:
-                looks[way] = look_through(tower, library, library.precision(bfloat16))
+                looks[way] = look_through(tower, *choice)
             except (RuntimeError, DesignError):  # a net that the library cannot take
                 known[way] = math.inf
         known |= timed(looks, tower, bfloat16=bfloat16)
         _keep(tower, known)
-    best = min(ways, key=lambda library: known[ways[library]], default=None)
+    best = min(ways, key=lambda choice: known[ways[choice]], default=None)
     return best if best is not None and known[ways[best]] < WORTH * known[plain] else None
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "int8"]
 Run = Callable[[Tensor], list[Tensor]]
 
 
@@ -24,9 +24,13 @@ class Engine(ABC):
     def export(self, net: nn.Module, example: Tensor, folder: Path) -> None:
         """Write the net into an empty folder. The example has at least two rows."""
 
+    def quantize(self, exported: Path, rows: Tensor, folder: Path) -> None:
+        """Write an exported net into an empty folder as one that multiplies in int8, with the ranges of `rows`."""
+        raise NotImplementedError(f"{type(self).__name__} does not quantize")
+
     @abstractmethod
     def load(self, folder: Path, precision: Precision, threads: int) -> Run:
-        """What was exported, ready to run."""
+        """What was exported, or quantized, ready to run."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,15 @@ class Library:
         engine: Engine = import_module(f"shopvl.runtime.{self.name}").ENGINE
         return engine
 
-    def precision(self, bfloat16: bool) -> Precision:
-        """What it computes in where half of the bits are wanted, or not."""
-        return "bfloat16" if bfloat16 and "bfloat16" in self.precisions else "float32"
+    def ways(self, bfloat16: bool, int8: bool) -> list[Precision]:
+        """What it computes in where fewer bits are wanted, or not; what is not always near comes first."""
+        half: Precision = "bfloat16" if bfloat16 and "bfloat16" in self.precisions else "float32"
+        return ["int8", half] if int8 and "int8" in self.precisions else [half]
 
 
 LIBRARIES = (
     Library("onnx", ("onnxruntime", "onnx", "onnxscript"), ("float32",)),
-    Library("openvino", ("openvino",), ("float32", "bfloat16")),
+    Library("openvino", ("openvino",), ("float32", "bfloat16", "int8")),
 )
 
 

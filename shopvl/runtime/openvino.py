@@ -1,13 +1,21 @@
-"""The door to OpenVINO."""
+"""The door to OpenVINO.
+
+int8 is static quantization (arXiv:1712.05877): a scale per output channel for weights, and one range for all that a
+convolution reads, the widest over examples and a little more. The convolution that reads the pictures stays in float32,
+which halves the error for a tenth of the gain.
+"""
 
 from __future__ import annotations
 
 import warnings
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import openvino
 import torch
+from openvino import opset13 as operators
 from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
@@ -15,7 +23,10 @@ from torch import Tensor, nn
 from shopvl.runtime.engine import Engine, Precision, Run
 
 FILE = "net.xml"
-HINTS = {"float32": "f32", "bfloat16": "bf16"}
+HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+CONVOLUTIONS = {"Convolution": 1, "GroupConvolution": 2}  # axes of the weights before those that a channel sums over
+ROOM = 1.2  # of the widest range seen: products of other shops reach further than examples
+LEVELS_READ, LEVELS_WEIGHED, HIGHEST = 256, 255, 127
 
 
 class OpenVino(Engine):
@@ -31,21 +42,63 @@ class OpenVino(Engine):
         model.reshape({0: openvino.PartialShape([-1, *example.shape[1:]])})
         openvino.save_model(model, folder / FILE, compress_to_fp16=False)
 
+    def quantize(self, exported: Path, rows: Tensor, folder: Path) -> None:
+        """As `Engine.quantize` says."""
+        model = _core().read_model(str(exported / FILE))
+        told = _core().read_model(str(exported / FILE))
+        told.add_outputs([part.input_value(0) for part in _convolutions(told)])
+        read = list(_request(told, "float32", torch.get_num_threads()).infer({0: rows.numpy()}).values())
+        for part, values in zip(_convolutions(model), read[len(model.outputs) :], strict=True):
+            low, high = float(values.min()) * ROOM, float(values.max()) * ROOM
+            if low < 0:  # what is signed has as many steps on either side
+                high = max(high, -low * HIGHEST / (HIGHEST + 1))
+                low = -high * (HIGHEST + 1) / HIGHEST
+            else:
+                low = 0.0
+            _round_to(part.input(0), low, high, LEVELS_READ)
+            weights = _values(part.input_value(1))
+            axes = tuple(range(CONVOLUTIONS[part.get_type_name()], weights.ndim))
+            widest = np.maximum(np.abs(weights).max(axes, keepdims=True), np.finfo(np.float32).tiny)
+            _round_to(part.input(1), -widest, widest, LEVELS_WEIGHED)
+        model.validate_nodes_and_infer_types()
+        openvino.save_model(model, folder / FILE, compress_to_fp16=False)
+
     def load(self, folder: Path, precision: Precision, threads: int) -> Run:
         """As `Engine.load` says."""
-        told = {
-            "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": HINTS[precision],
-            "PERFORMANCE_HINT": "LATENCY",
-            "ENABLE_CPU_PINNING": False,  # or several processes would share one core
-        }
-        request = _core().compile_model(str(folder / FILE), "CPU", told).create_infer_request()
+        request = _request(str(folder / FILE), precision, threads)
 
         def run(rows: Tensor) -> list[Tensor]:
             outputs = request.infer({0: rows.numpy()}, share_inputs=True)
             return [torch.from_numpy(array) for array in outputs.values()]
 
         return run
+
+
+def _request(model: openvino.Model | str, precision: Precision, threads: int) -> Any:
+    told = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,  # or several processes would share one core
+    }
+    return _core().compile_model(model, "CPU", told).create_infer_request()
+
+
+def _convolutions(model: openvino.Model) -> list[Any]:
+    """All but the first, in the order in which they run."""
+    return [part for part in model.get_ordered_ops() if part.get_type_name() in CONVOLUTIONS][1:]
+
+
+def _values(constant: Any) -> np.ndarray:
+    """What a part of the net gives that reads nothing, such as weights in another shape."""
+    values: np.ndarray = _request(openvino.Model([constant], [], "constant"), "float32", 1).infer({})[0]
+    return values
+
+
+def _round_to(place: Any, low: np.ndarray | float, high: np.ndarray | float, levels: int) -> None:
+    """Let what is read there be rounded to so many steps between `low` and `high`."""
+    ends = [operators.constant(np.asarray(end, np.float32)) for end in (low, high)]
+    place.replace_source_output(operators.fake_quantize(place.get_source_output(), *ends, *ends, levels).output(0))
 
 
 @lru_cache(maxsize=1)

@@ -53,12 +53,13 @@ class TaggingWay:
 
     zero_shot: bool = False
     bfloat16: bool = False
+    int8: bool = False
     runtime: Runtime = "auto"
     rows: int = 0
 
     def ready(self, design: Design) -> Design:
         """The design made ready for use."""
-        return in_use(design, self.runtime, bfloat16=self.bfloat16, rows=self.rows)
+        return in_use(design, self.runtime, bfloat16=self.bfloat16, int8=self.int8, rows=self.rows)
 
 
 class TagMapper:
@@ -94,6 +95,7 @@ class TagMapper:
             "use": self.use,
             "zero_shot": self.way.zero_shot,
             "bfloat16": self.way.bfloat16,
+            **({"int8": True} if self.way.int8 else {}),  # named since it exists: what was tagged before stays known
             "shared pictures": sorted(digest.hex() for digest in self.shared),
             "words": None if design.reader is None else design.reader.version(),
         }

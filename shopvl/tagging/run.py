@@ -144,6 +144,7 @@ def tag(
     workers: int = 1,
     engine: Literal["local", "ray"] = "local",
     bfloat16: bool = False,
+    int8: bool = False,
     pieces: Pieces | None = None,
     runtime: Runtime = "auto",
 ) -> Tagged:
@@ -155,8 +156,8 @@ def tag(
     What is done is kept in `out/.ledger` by the content of each row. Called again after a crash, it goes on where it
     was; called on a changed catalog or with another `precision`, it computes only what is new. Rows that an earlier run
     rejected are tried again. With `workers` > 1, so many processes do the work. `bfloat16` computes in half the bits:
-    faster where the machine can, and probabilities change a little. `runtime` is what image towers run in (`in_use`).
-    Raises ShopvlError where the disk is full, what was done is safe; and where another process tags into `out`.
+    faster where the machine can, and probabilities change a little; `int8` and `runtime` are for image towers
+    (`in_use`). Raises ShopvlError where the disk is full (what was done is safe) or another process tags into `out`.
 
     `out/notes.parquet` names the products with a picture or title that says nothing, and why; they are tagged from the
     other one. Where the design has a reader, it also names those whose pictures it could not read; they are tagged from
@@ -168,7 +169,7 @@ def tag(
     summary = Tagged(workers=workers, precision=precision, comparison=None if zero_shot else Comparison.of(design))
     with summary.timed("read"):
         shared = shared_pictures(catalog) if "image" in use else frozenset()
-    way = TaggingWay(zero_shot, bfloat16, runtime, catalog.count() if limit is None else limit)
+    way = TaggingWay(zero_shot, bfloat16, int8, runtime, catalog.count() if limit is None else limit)
     mapper = TagMapper(design, catalog.root, use, way, shared)
     with exclusive_lock(out / CACHE_FOLDER, f"tagging into {out}"):
         cache = ResultCache(out / CACHE_FOLDER, KNOWN, pieces)

@@ -14,7 +14,8 @@ from shopvl.models import exported
 from shopvl.models.attention import BlockSettings, Encoder
 from shopvl.models.backbones import TimmTower, TransformersImageTower
 from shopvl.models.concat_towers import ConcatTowers
-from shopvl.models.exported import ExportedLook, Tower, fastest, look_through, towers_in
+from shopvl.models.exported import Choice, ExportedLook, Tower, fastest, look_through, towers_in
+from shopvl.models.fold_batchnorm import fold_batchnorm
 from shopvl.models.inputs import PatchEmbedding, VisionTransformer
 from shopvl.models.small_maps import SmallMapConv
 from shopvl.models.thumbnail import ThumbnailNet
@@ -108,6 +109,56 @@ def test_half_precision_is_near(library: Library) -> None:
         assert torch.cosine_similarity(module.encode(pictures)[0], pooled).min() > 0.999
 
 
+@pytest.fixture
+def openvino() -> Library:
+    (found,) = (one for one in LIBRARIES if "int8" in one.precisions)
+    if found.lacking:
+        pytest.skip("openvino is not installed")
+    return found
+
+
+def rounded(x: torch.Tensor, widest: torch.Tensor | float, steps: int) -> torch.Tensor:
+    return (x / widest * steps).round().clamp(-steps, steps) * (widest / steps)
+
+
+def test_int8_is_a_net_whose_convolutions_read_and_weigh_whole_numbers(openvino: Library) -> None:
+    """A plain loop over torch's own convolutions, with their inputs and weights rounded, gives the same."""
+    torch.manual_seed(0)
+    module, pictures = thumbnail().eval(), torch.rand(16, 3, *SIZE)
+    for part in (part for part in module.modules() if isinstance(part, nn.BatchNorm2d)):
+        part.weight.data.uniform_(0.5, 1)  # some begin at zero
+        part.bias.data.uniform_(0, 0.5)
+    assert fold_batchnorm(module, lambda: [module.encode(pictures)[0]]) == 7
+    (tower,) = towers_in(module, lambda: module.encode(pictures))
+    _, *own = (part for part in module.modules() if isinstance(part, nn.Conv2d))
+    read: dict[nn.Module, float] = {}
+    hooks = [part.register_forward_pre_hook(lambda part, x: read.update({part: float(x[0].max())})) for part in own]
+    with torch.inference_mode():
+        look = look_through(tower, openvino, "int8")
+        read.clear()
+        plain = tower.encode(tower.seen_B3YX)[0]
+        for hook in hooks:
+            hook.remove()
+        for part in own:
+            part.weight.data = rounded(part.weight, part.weight.abs().amax((1, 2, 3), keepdim=True), 127)
+            top = 1.2 * read[part]
+            part.register_forward_pre_hook(lambda _, x, top=top: (rounded(x[0].clamp(0, top), top, 255),))
+        looped = tower.encode(tower.seen_B3YX)[0]
+        said = look(tower.seen_B3YX)[0]
+    assert 5e-4 * plain.norm() < (said - plain).norm() < 0.05 * plain.norm()
+    assert (said - looped).norm() < 0.3 * (said - plain).norm()
+
+
+def test_a_tower_that_int8_carries_far_off_is_left_alone(openvino: Library, monkeypatch) -> None:
+    module = made(thumbnail)
+    (tower,) = towers_of(module, SIZE)
+    monkeypatch.setitem(exported.FAR, "int8", 1e-6)
+    with pytest.raises(DesignError, match=r"openvino .* gives other outputs than PyTorch"):
+        look_through(tower, openvino, "int8")
+    best = fastest(tower, [(openvino, "int8")], bfloat16=False, measures=True)
+    assert best is None
+
+
 def test_what_a_runtime_was_not_exported_for_the_tower_does_itself(library: Library) -> None:
     module = made(patches)
     kept = torch.rand(3, 12) < 0.5
@@ -160,6 +211,10 @@ def scripted(monkeypatch: pytest.MonkeyPatch, **engines: Engine) -> list[Library
     return [Library(name, ("torch",), ("float32", "bfloat16")) for name in engines]
 
 
+def choices(libraries: list[Library], bfloat16: bool = False) -> list[Choice]:
+    return [(library, told) for library in libraries for told in library.ways(bfloat16, False)]
+
+
 def test_a_tower_is_exported_once_and_anew_when_its_weights_change(monkeypatch, cache: Path) -> None:
     module = made(thumbnail)
     (tower,) = towers_of(module, SIZE)
@@ -208,16 +263,16 @@ def test_the_fastest_is_taken_and_remembered(monkeypatch, seconds: dict[str, flo
         return {way: seconds[way.split()[0].split("-")[0]] for way in looks}
 
     monkeypatch.setattr(exported, "timed", timed)
-    assert fastest(tower, libraries, bfloat16=False, measures=False) is None
+    assert fastest(tower, choices(libraries), bfloat16=False, measures=False) is None
     assert asked == []
     for measures in (True, True, False):
-        best = fastest(tower, libraries, bfloat16=False, measures=measures)
-        assert (best and best.name) == wanted
+        best = fastest(tower, choices(libraries), bfloat16=False, measures=measures)
+        assert (best and best[0].name) == wanted
     assert len(asked) == 1
-    fastest(tower, libraries, bfloat16=True, measures=True)  # another precision is another measurement
+    fastest(tower, choices(libraries, True), bfloat16=True, measures=True)  # another precision is another measurement
     assert len(asked) == 2
     monkeypatch.setattr(exported, "machine_name", lambda: "another machine")
-    assert fastest(tower, libraries, bfloat16=False, measures=False) is None
+    assert fastest(tower, choices(libraries), bfloat16=False, measures=False) is None
 
 
 def test_a_library_that_cannot_take_a_tower_is_not_asked_twice(monkeypatch) -> None:
@@ -225,7 +280,7 @@ def test_a_library_that_cannot_take_a_tower_is_not_asked_twice(monkeypatch) -> N
     bad = Scripted(tower, fault=RuntimeError("no such operator"))
     libraries = scripted(monkeypatch, one=bad)
     for _ in range(2):
-        assert fastest(tower, libraries, bfloat16=False, measures=True) is None
+        assert fastest(tower, choices(libraries), bfloat16=False, measures=True) is None
     assert bad.exports == 1
 
 
@@ -234,5 +289,5 @@ def test_a_file_of_speeds_that_is_damaged_counts_for_nothing(monkeypatch) -> Non
     libraries = scripted(monkeypatch, one=Scripted(tower))
     tower.folder.mkdir(parents=True)
     (tower.folder / exported.SPEEDS).write_text("{")
-    fastest(tower, libraries, bfloat16=False, measures=True)
+    fastest(tower, choices(libraries), bfloat16=False, measures=True)
     assert len(json.loads((tower.folder / exported.SPEEDS).read_text())) == 1

@@ -116,12 +116,23 @@ def test_another_runtime_gives_the_same_answers(
     assert len(list((tmp_path / "cache" / "shopvl" / "towers").glob(f"*/{runtime}-*/net.*"))) > 0
 
 
+def test_int8_is_another_way_to_the_answers(tuned, toy_catalog, tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for int8, computed in ((False, 40), (True, 40), (True, 0)):
+        done = tag(tuned, toy_catalog, tmp_path / "tags", limit=40, runtime="openvino", int8=int8)
+        assert (done.tagged, done.computed) == (40, computed)
+    assert len(list((tmp_path / "cache" / "shopvl" / "towers").glob("*/openvino-*-int8/net.xml"))) > 0
+
+
 def test_a_runtime_that_is_not_installed_says_what_to_do(tuned, toy_catalog, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(Library, "lacking", ["openvino"])
     with pytest.raises(
         ShopvlError, match=r"--runtime openvino wants openvino, which is not installed; pip install 'sho"
     ):
         tag(tuned, toy_catalog, tmp_path / "tags", limit=4, runtime="openvino")
+    with pytest.raises(ShopvlError, match=r"int8 wants OpenVINO: pip install 'shopvl.fast.', and leave --runtime out"):
+        tag(tuned, toy_catalog, tmp_path / "tags", limit=4, int8=True, runtime="torch")
 
 
 def test_zero_shot_passes_over_a_property_without_values(tuned, toy_catalog, tmp_path: Path) -> None:
