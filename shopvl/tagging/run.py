@@ -160,8 +160,7 @@ def tag(
     (`in_use`). Raises ShopvlError where the disk is full (what was done is safe) or another process tags into `out`.
 
     `out/notes.parquet` names the products with a picture or title that says nothing, and why; they are tagged from the
-    other one. Where the design has a reader, it also names those whose pictures it could not read; they are tagged from
-    the unchanged pictures, and tried again by the next run.
+    other one. It also names those whose pictures the design's reader could not read; the next run tries them again.
     """
     started = time.monotonic()
     _require_one_process(design, engine, workers)
