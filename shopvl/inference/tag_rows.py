@@ -36,6 +36,7 @@ from shopvl.inference.levels import CategoryLevels, level_name
 from shopvl.inference.looks import Looks
 from shopvl.inference.predict import answers_of
 from shopvl.recipes.capabilities import require_capability
+from shopvl.runtime.collecting import no_collection
 from shopvl.vision.ocr import Word
 
 ALTERNATIVES = 3
@@ -79,6 +80,7 @@ class HeadAnswers:
         """That second looks at pictures have taken."""
         return self.looks.closer_seconds
 
+    @no_collection()  # it would go through all answers about hundreds of properties again and again
     def rows(self, item: Encoded, precision: float) -> list[dict[str, Any]]:
         """One row per product and property: its answer and what to do with it."""
         return _decided(self.products(item), Rules.of(self.design.ontology, self.calibrations, precision))
