@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from shopvl.batch import require
 from shopvl.catalog.ontology import Ontology
 from shopvl.errors import DesignError, RecipeError
 from shopvl.models.answering_encoder import AnsweringDualEncoder
@@ -24,6 +25,7 @@ from shopvl.models.backbones import (
 )
 from shopvl.models.concat_towers import ConcatTowers
 from shopvl.models.dual_encoder import DualEncoderModel, SharedSpaceModel
+from shopvl.models.encoder_decoder import EncoderDecoderModel
 from shopvl.models.inputs import (
     WORDS_EPS,
     GridCells,
@@ -41,7 +43,7 @@ from shopvl.models.patch_decoder import PatchDecoder
 from shopvl.models.prediction_heads import PictureInput, PredictionHead, Site
 from shopvl.models.prompt_heads import PromptDecodeHead, PromptMaskHead
 from shopvl.models.single_stream import SingleStreamModel
-from shopvl.models.text_cross import TextCrossModel
+from shopvl.models.text_cross import OverTowersModel, SplitDecoderModel, TextCrossModel, TextModesModel
 from shopvl.models.thumbnail import ThumbnailNet
 from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder, TwoStreams
 from shopvl.models.weights.start import (
@@ -57,6 +59,8 @@ from shopvl.recipes.parts.objectives import MaskedPatches
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import SPECIAL, Tokenizer
 from shopvl.vision.kaleido import level_slices
+
+_Fusing = parts.SingleStream | parts.CoAttention | parts.JointThenSplit | parts.EncoderDecoder
 
 
 def tokenizer_for(recipe: Recipe, texts: Iterable[str]) -> Tokenizer:
@@ -93,10 +97,10 @@ def build_model(
     match recipe.fusion:
         case parts.DualEncoder():
             return _dual_encoder(recipe, tokenizer, ontology, towers, random_weights)
-        case parts.SingleStream() | parts.CoAttention() | parts.JointThenSplit():
+        case parts.SingleStream() | parts.CoAttention() | parts.JointThenSplit() | parts.EncoderDecoder():
             return _fused(recipe, tokenizer, ontology, random_weights), {}
-        case parts.TextCross():
-            return _text_cross(recipe, tokenizer, towers, random_weights)
+        case parts.OverTowers():
+            return _over_towers(recipe, tokenizer, towers, random_weights)
 
 
 def build_teacher(recipe: Recipe, model: nn.Module) -> MomentumEncoder | None:
@@ -145,20 +149,37 @@ def _dual_encoder(
     return model, {name: config for name, config in configs_by_tower.items() if config}
 
 
-def _text_cross(
+def _over_towers(
     recipe: Recipe, tokenizer: Tokenizer, configs: Mapping[str, dict[str, Any]], random_weights: bool
-) -> tuple[TextCrossModel, dict[str, dict[str, Any]]]:
+) -> tuple[OverTowersModel, dict[str, dict[str, Any]]]:
     fusion = recipe.fusion
-    assert isinstance(fusion, parts.TextCross)
+    assert isinstance(fusion, parts.OverTowers)
     image = _image_tower(recipe.image, configs.get("image"), random_weights)
-    text = _text_tower(recipe.text, tokenizer, None, random_weights)
+    text = _text_tower(recipe.text, tokenizer, None, random_weights, modes=isinstance(fusion, parts.TextModes))
     assert isinstance(text, TextTower | WordBagTower)
     space = fusion.width, fusion.temperature
-    model = TextCrossModel(image, text, *space, fusion.layers, _settings(fusion, text.width))
-    if fusion.start is not None and not random_weights:
-        begin_text_cross(model, load_start(fusion.start))
+    model: OverTowersModel
+    match fusion:
+        case parts.TextCross():
+            model = TextCrossModel(image, text, *space, fusion.layers, _settings(fusion, text.width))
+            if fusion.start is not None and not random_weights:
+                begin_text_cross(model, load_start(fusion.start))
+        case parts.SplitDecoder():
+            assert isinstance(text, TextTower)
+            settings = _settings(fusion, text.width)
+            model = SplitDecoderModel(image, text, *space, fusion.queries, fusion.layers, settings)
+            model.add_heads(_head_names(recipe))
+        case parts.TextModes():
+            model = TextModesModel(image, text, *space)
+            model.add_heads(_head_names(recipe))
+        case _:
+            raise AssertionError(f"nothing is built over two towers by {fusion.kind}")
     config = getattr(image, "config", None)
     return model, {"image": config} if config else {}
+
+
+def _head_names(recipe: Recipe) -> list[str]:
+    return list(dict.fromkeys(name for part in recipe.objectives for name in part.heads))
 
 
 def _answering(
@@ -216,11 +237,17 @@ def _image_tower(part: parts.Image | None, config: dict[str, Any] | None, random
 
 
 def _text_tower(
-    part: parts.Text | None, tokenizer: Tokenizer, config: dict[str, Any] | None, random_weights: bool
+    part: parts.Text | None,
+    tokenizer: Tokenizer,
+    config: dict[str, Any] | None,
+    random_weights: bool,
+    *,
+    modes: bool = False,
 ) -> nn.Module:
+    """`modes`: its blocks may look at a picture, and write (`parts.TextModes`)."""
     match part:
         case parts.TextTransformer():
-            text_tower = _text_transformer(part, tokenizer.size)
+            text_tower = _text_transformer(part, tokenizer.size, modes)
             if part.start is not None and not random_weights:
                 begin_text_tower(text_tower, load_start(part.start))
             return text_tower
@@ -232,10 +259,11 @@ def _text_tower(
             raise AssertionError("problems() lets nothing else through as a tower")
 
 
-def _text_transformer(part: parts.TextTransformer, vocabulary: int) -> TextTower:
+def _text_transformer(part: parts.TextTransformer, vocabulary: int, modes: bool) -> TextTower:
     norm_eps = (part.eps or WORDS_EPS) if part.norm_words else None
     words = WordEmbedding(vocabulary, part.width, part.max_tokens, part.dropout, norm_eps)
-    return TextTower(words, Encoder(part.layers, _settings(part, part.width)), part.sight, part.read)
+    encoder = Encoder(part.layers, _settings(part, part.width), context=modes, writes=modes)
+    return TextTower(words, encoder, part.sight, part.read)
 
 
 def _settings(part: parts.Blocks, width: int) -> BlockSettings:
@@ -247,7 +275,7 @@ def _settings(part: parts.Blocks, width: int) -> BlockSettings:
 def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weights: bool) -> SingleStreamModel:
     text, fusion = recipe.text, recipe.fusion
     assert isinstance(text, parts.WordPieces | parts.BytePieces | None)
-    assert isinstance(fusion, parts.SingleStream | parts.CoAttention | parts.JointThenSplit)
+    assert isinstance(fusion, _Fusing)
     patches = None if recipe.image is None else _patches(recipe.image, fusion.width, random_weights)
     words = None
     if text is not None:
@@ -255,15 +283,18 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
     encoder = _encoder(fusion)
     site = Site(fusion.width, len(ontology.facts), _things(ontology), words, patches)
     heads = _heads(recipe, site, early=True)
-    model = SingleStreamModel(
-        patches,
-        words,
-        encoder,
-        fusion.width,
-        heads=heads,
-        sight=fusion.sight if isinstance(fusion, parts.SingleStream) else "bidirectional",
-        space=None if recipe.space is None else (recipe.space.width, recipe.space.temperature),
-    )
+    if isinstance(fusion, parts.EncoderDecoder):
+        model = _encoder_decoder(recipe, patches, words, encoder, tokenizer, heads)
+    else:
+        model = SingleStreamModel(
+            patches,
+            words,
+            encoder,
+            fusion.width,
+            heads=heads,
+            sight=fusion.sight if isinstance(fusion, parts.SingleStream) else "bidirectional",
+            space=_space(recipe),
+        )
     model.heads.update(_heads(recipe, site, early=False))
     words_start = None if text is None else text.start
     if not random_weights:
@@ -275,10 +306,33 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
     return model
 
 
+def _encoder_decoder(
+    recipe: Recipe,
+    patches: PictureInput | None,
+    words: WordEmbedding | None,
+    encoder: Encoder | TwoStreams,
+    tokenizer: Tokenizer,
+    heads: Mapping[str, PredictionHead],
+) -> EncoderDecoderModel:
+    part = recipe.fusion
+    assert isinstance(part, parts.EncoderDecoder)
+    assert isinstance(encoder, Encoder)
+    decoder = None if part.shared else Encoder(part.decoder_layers, _settings(part, part.width), context=True)
+    start = require(tokenizer.start_id, "a start token", by=part.kind)
+    words = require(words, "a title", by=part.kind)
+    return EncoderDecoderModel(
+        patches, words, encoder, decoder, part.width, start_id=start, heads=heads, space=_space(recipe)
+    )
+
+
+def _space(recipe: Recipe) -> tuple[int, float] | None:
+    return None if recipe.space is None else (recipe.space.width, recipe.space.temperature)
+
+
 def _words(
     part: parts.WordPieces | parts.BytePieces,
     tokenizer: Tokenizer,
-    fusion: parts.SingleStream | parts.CoAttention | parts.JointThenSplit,
+    fusion: _Fusing,
 ) -> WordEmbedding:
     norm_eps: float | None = fusion.eps or WORDS_EPS
     if isinstance(part, parts.BytePieces) and not part.norm_words:
@@ -286,9 +340,11 @@ def _words(
     return WordEmbedding(tokenizer.size, fusion.width, part.max_tokens, fusion.dropout, norm_eps)
 
 
-def _encoder(part: parts.SingleStream | parts.CoAttention | parts.JointThenSplit) -> Encoder | TwoStreams:
+def _encoder(part: _Fusing) -> Encoder | TwoStreams:
     settings = _settings(part, part.width)
     match part:
+        case parts.EncoderDecoder():
+            return Encoder(part.layers, settings, context=part.shared)
         case parts.SingleStream():
             settings = replace(settings, crossing=part.crossing, whole_heads=part.start is not None)
             return Encoder(part.layers, settings)

@@ -56,7 +56,9 @@ from shopvl.text.tokenizer import Tokenizer
 from shopvl.tracking.registry import design_folder, is_reference
 from shopvl.vision.picture_words import PictureReader
 
-Model = DualEncoderModel | SingleStreamModel  # a TextCross is a DualEncoderModel
+Model = (
+    DualEncoderModel | SingleStreamModel
+)  # one over two towers is a DualEncoderModel, an encoder-decoder a SingleStreamModel
 Whole = Callable[[Output, Batch], tuple[Output, Batch]]
 Calibration = dict[str, dict[str, dict[str, Any]]]  # inputs -> property -> figures
 

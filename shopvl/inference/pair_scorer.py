@@ -20,7 +20,7 @@ from shopvl.errors import CatalogError
 from shopvl.inference.encode import BATCH_ROWS, Encoded, encode
 from shopvl.metrics.retrieval import Bidirectional, sample_candidates, sampled_101
 from shopvl.models.single_stream import SingleStreamModel
-from shopvl.models.text_cross import TextCrossModel
+from shopvl.models.text_cross import OverTowersModel
 from shopvl.recipes.capabilities import capabilities, require_capability
 
 ITM_PROTOCOL = "sampled-101 judged"  # a name that trackers take
@@ -51,7 +51,7 @@ class Matcher:
     ) -> None:
         """Raises DesignError for a design that has no matching head, CatalogError where no row is complete."""
         require_capability(design.recipe, "match")
-        assert isinstance(design.model, SingleStreamModel | TextCrossModel)
+        assert isinstance(design.model, SingleStreamModel | OverTowersModel)
         self.design, self.model, self.bfloat16 = design, design.model, bfloat16
         self.rows: list[Row] = []
         patches, masks, vectors = [], [], []

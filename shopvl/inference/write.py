@@ -12,6 +12,7 @@ from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.models.generation import beams
 from shopvl.models.single_stream import SingleStreamModel
+from shopvl.models.text_cross import OverTowersModel
 from shopvl.recipes.capabilities import require_capability
 
 LIMIT = 32  # pieces that are written at most
@@ -33,7 +34,7 @@ def go_on(design: Design, begun: Sequence[str], *, count: int = 1, limit: int = 
     """
     require_capability(design.recipe, "write")
     model, tokenizer = design.model, design.tokenizer
-    assert isinstance(model, SingleStreamModel)
+    assert isinstance(model, SingleStreamModel | OverTowersModel)
     start, end = tokenizer.start_id, tokenizer.end_id
     if start is None or end is None:
         raise DesignError(f"the pieces of {design.recipe.name} frame no text, and what is written needs an end")

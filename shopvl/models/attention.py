@@ -233,10 +233,11 @@ class BlockSettings:
 class Block(nn.Module):
     """A transformer block: attention to its own line, to a context if it has one, then a two-layer network, each added.
 
-    `context="only"` leaves out the attention to its own line (co-attention, arXiv:1908.02265).
+    `context="only"` leaves out the attention to its own line (co-attention, arXiv:1908.02265). A block that `writes`
+    has a second attention to its own line, for when it writes, and shares all else (BLIP, arXiv:2201.12086).
     """
 
-    def __init__(self, settings: BlockSettings, context: bool | Literal["only"] = False) -> None:
+    def __init__(self, settings: BlockSettings, context: bool | Literal["only"] = False, writes: bool = False) -> None:
         super().__init__()
         width, heads, dropout = settings.width, settings.heads, settings.dropout
         self.norm_place = settings.norm
@@ -249,6 +250,9 @@ class Block(nn.Module):
         if context:
             self.norm_cross = settings.layer_norm()
             self.cross = CrossAttention(width, heads, dropped)
+        if writes:
+            self.norm_writing = settings.layer_norm()
+            self.writing = SelfAttention(width, heads, dropped)
         self.own = context != "only"
 
     def forward(
@@ -269,10 +273,15 @@ class Block(nn.Module):
         image: Tensor | None = None,
         context: Context | None = None,
         past: Sequence[KeysValues] = (),
+        writing: bool = False,
     ) -> tuple[Tensor, KeysValues]:
-        """`forward` after `past`, and these positions' own keys and values, as `SelfAttention.read` has them."""
-        mixed_BND, own = self.attention.read(self._given(x_BND, self.norm_attention), sight, image, past)
-        return self._rest(self._sum(x_BND, mixed_BND, self.norm_attention), context), own
+        """`forward` after `past`, and these positions' own keys and values, as `SelfAttention.read` has them.
+
+        `writing`: by the second attention of a block that writes.
+        """
+        norm, attention = (self.norm_writing, self.writing) if writing else (self.norm_attention, self.attention)
+        mixed_BND, own = attention.read(self._given(x_BND, norm), sight, image, past)
+        return self._rest(self._sum(x_BND, mixed_BND, norm), context), own
 
     def keys_values(self, x_BND: Tensor, image: Tensor | None = None) -> KeysValues:
         """What later positions attend to in this block, without these positions' own next states."""
@@ -297,9 +306,9 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """Blocks in a row, and a last norm where blocks have theirs first."""
 
-    def __init__(self, layers: int, settings: BlockSettings, context: bool = False) -> None:
+    def __init__(self, layers: int, settings: BlockSettings, context: bool = False, writes: bool = False) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(settings, context) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(settings, context, writes) for _ in range(layers))
         self.norm = settings.state_norm()
 
     def forward(
@@ -324,11 +333,12 @@ class Encoder(nn.Module):
         image: Tensor | None = None,
         other: tuple[Tensor, Tensor] | None = None,
         cache: KeyValueCache | None = None,
+        writing: bool = False,
     ) -> tuple[Tensor, KeyValueCache]:
         """`forward`, and what to keep; with the `cache` of what was read before, x are the positions that follow.
 
         The sight is of the whole line; after a cache it is by default that of `KeyValueCache.sight_after`. The other
-        line is given once: a cache keeps it.
+        line is given once: a cache keeps it. `writing` is of `Block.read`.
         """
         if cache is None:
             pasts: list[list[KeysValues]] = [[] for _ in self.blocks]
@@ -338,7 +348,7 @@ class Encoder(nn.Module):
             sight = sight or cache.sight_after(x_BND.shape[1])
         sight, kept = require(sight, "a sight", by="a line's first positions"), []
         for number, (block, past) in enumerate(zip(self.blocks, pasts, strict=True)):
-            x_BND, own = block.read(x_BND, sight, image, contexts[number] if contexts else None, past)
+            x_BND, own = block.read(x_BND, sight, image, contexts[number] if contexts else None, past, writing)
             kept.append(_longer(past, own))
         return self.norm(x_BND), KeyValueCache(tuple(kept), sight, contexts)
 

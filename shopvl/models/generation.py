@@ -61,12 +61,71 @@ class GoOn(Protocol):
         ...
 
 
+class LineReader(Protocol):
+    """What reads a line piece by piece, as `Encoder.read` does."""
+
+    def read(
+        self,
+        x_BND: Tensor,
+        sight: Sight | None = None,
+        image: Tensor | None = None,
+        other: tuple[Tensor, Tensor] | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> tuple[Tensor, KeyValueCache]:
+        """States of x (B, N, D) after what is in the cache, and what to keep."""
+        ...
+
+
+@dataclass(frozen=True)
+class WritingMode:
+    """An encoder whose blocks write by an attention of their own (BLIP, arXiv:2201.12086)."""
+
+    encoder: Encoder
+
+    def read(
+        self,
+        x_BND: Tensor,
+        sight: Sight | None = None,
+        image: Tensor | None = None,
+        other: tuple[Tensor, Tensor] | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> tuple[Tensor, KeyValueCache]:
+        """As a `LineReader`."""
+        return self.encoder.read(x_BND, sight, image, other, cache, writing=True)
+
+
+@dataclass(frozen=True)
+class Chained:
+    """Two encoders, one over the other; only the upper one attends to another line (CoCa, arXiv:2205.01917)."""
+
+    lower: Encoder
+    upper: Encoder
+
+    def read(
+        self,
+        x_BND: Tensor,
+        sight: Sight | None = None,
+        image: Tensor | None = None,
+        other: tuple[Tensor, Tensor] | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> tuple[Tensor, KeyValueCache]:
+        """As a `LineReader`; the cache holds the blocks of both."""
+        count = len(self.lower.blocks)
+        below = above = cache
+        if cache is not None:
+            below = replace(cache, layers=cache.layers[:count], contexts=())
+            above = replace(cache, layers=cache.layers[count:])
+        x_BND, lower = self.lower.read(x_BND, sight, image, cache=below)
+        x_BND, upper = self.upper.read(x_BND, sight, image, other, above)
+        return x_BND, replace(upper, layers=lower.layers + upper.layers)
+
+
 @dataclass(frozen=True)
 class LineWriter:
     """An encoder and the words it reads, as what goes on; `to_logits` tells words from states, (..., D) -> (..., V)."""
 
     words: WordEmbedding
-    encoder: Encoder
+    encoder: LineReader
     to_logits: Callable[[Tensor], Tensor]
     segment: str = "title"
 

@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from shopvl.batch import Batch, Output, require
+from shopvl.objectives.masking import next_words_view
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.views import EmbedOnly, HardNegatives, Plain, View
-from shopvl.recipes.parts.objectives import Contrast, Matching
+from shopvl.recipes.parts import SplitDecoder
+from shopvl.recipes.parts.objectives import Contrast, Matching, NextWords
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 
@@ -103,7 +105,9 @@ def build(part: Contrast, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
     """With a teacher, titles and pictures are compared with its embeddings too."""
     # with hard negatives, matching and contrast share one forward pass
     hard = any(isinstance(other, Matching) and other.negatives == "hard" for other in recipe.objectives)
-    view = HardNegatives() if hard else EmbedOnly() if recipe.space is not None else Plain()
+    view: View = HardNegatives() if hard else EmbedOnly() if recipe.space is not None else Plain()
+    if isinstance(recipe.fusion, SplitDecoder) and any(isinstance(other, NextWords) for other in recipe.objectives):
+        view = next_words_view(recipe)  # CoCa embeds and writes in one pass
     if recipe.teacher is not None and part.between == "title-image":
         return MomentumContrastLoss(part.weight, view=view)
     return ContrastLoss(between=part.between, weight=part.weight, name=part.name, view=view)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from shopvl.objectives.masking import MIN_MASKED_PRODUCT_SHARE, cells_view, masked_view, masked_words
+from shopvl.objectives.masking import (
+    MIN_MASKED_PRODUCT_SHARE,
+    cells_view,
+    masked_view,
+    masked_words,
+    next_words_view,
+)
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.predicting import Measure, PredictionLoss
-from shopvl.objectives.views import MaskedPatchesView, NextWordsView, Plain, View
-from shopvl.recipes.parts import DualEncoder, SingleStream
+from shopvl.objectives.views import MaskedPatchesView, Plain, View
+from shopvl.recipes.parts import DualEncoder
 from shopvl.recipes.parts.objectives import (
     MaskedFeatures,
     MaskedPatches,
@@ -38,9 +44,7 @@ def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
             return loss(masked_view(recipe, tokenizer), ("words", "cross-entropy"))
         # GPT (2018); under a prefix SimVLM (arXiv:2108.10904), where all before the cut is given
         case NextWords():
-            fusion = recipe.fusion
-            prefix = isinstance(fusion, SingleStream) and fusion.sight == "prefix"
-            return loss(NextWordsView(prefix), ("next-word", "cross-entropy"))
+            return loss(next_words_view(recipe), ("next-word", "cross-entropy"))
         # SimMIM (arXiv:2111.09886) for masked patches that stay on the line; MAE drops what it hides
         case MaskedPatches() if isinstance(recipe.fusion, DualEncoder):  # MAE: what is left out is not encoded
             return loss(Plain(), ("pixels", "squared-error"))

@@ -1,4 +1,4 @@
-"""The masking views of a recipe: words, cells and regions, in one forward pass where they can share it."""
+"""The views of a recipe that hide words, cells and regions, in one forward pass where they can share it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from shopvl.objectives.views import (
     MaskedPatchesView,
     MaskedSegmentsView,
     MaskedTokens,
+    NextWordsView,
     View,
 )
-from shopvl.recipes.parts import KaleidoCells
+from shopvl.recipes.parts import EncoderDecoder, KaleidoCells, SingleStream
 from shopvl.recipes.parts.objectives import (
     KaleidoTask,
     MaskedFeatures,
@@ -51,6 +52,15 @@ def masked_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
         return cells
     words = masked_words(recipe, tokenizer)
     return words if cells is None else Compose(words, cells)
+
+
+def next_words_view(recipe: Recipe) -> NextWordsView:
+    """Every word to be told, or those after a number of given ones."""
+    match recipe.fusion:
+        case SingleStream(sight="prefix") | EncoderDecoder(prefix=True):
+            return NextWordsView(prefix=True)
+        case _:
+            return NextWordsView()
 
 
 def kaleidoscope_of(recipe: Recipe, tokenizer: Tokenizer) -> Kaleidoscope:

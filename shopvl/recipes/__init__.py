@@ -12,6 +12,7 @@ from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import Recipe
 from shopvl.recipes.regions import INTERBERT, UNICODER_VL, UNITER, VILBERT
 from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VILT, VIT
+from shopvl.recipes.writing import BLIP, COCA, GIT, SIMVLM
 
 RECIPES: dict[str, Family] = {
     "gpt-2": GPT_2,
@@ -31,6 +32,10 @@ RECIPES: dict[str, Family] = {
     "fashionbert": FASHIONBERT,
     "kaleido-bert": KALEIDO_BERT,
     "albef": ALBEF,
+    "git": GIT,
+    "simvlm": SIMVLM,
+    "coca": COCA,
+    "blip": BLIP,
     "prompt-mask": PROMPT_MASK,
     "prompt-decode": PROMPT_DECODE,
 }

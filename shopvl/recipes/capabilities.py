@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shopvl.errors import DesignError
 from shopvl.recipes import RECIPES
-from shopvl.recipes.parts import Capability, DualEncoder, TextCross
+from shopvl.recipes.parts import Capability, DualEncoder, OverTowers
 from shopvl.recipes.recipe import Recipe
 
 CAPABILITIES: dict[Capability, str] = {
@@ -38,7 +38,7 @@ def capabilities(recipe: Recipe) -> frozenset[Capability]:
     """What the design can do after training: what it learned by its objectives, and what its parts make of that."""
     can: set[Capability] = {"tag"}  # linear heads can be fitted to whatever it reads
     can.update(*(objective.teaches for objective in recipe.objectives))
-    if isinstance(recipe.fusion, DualEncoder | TextCross) or recipe.space is not None:
+    if isinstance(recipe.fusion, DualEncoder | OverTowers) or recipe.space is not None:
         can |= {"embed", "zero-shot"}
     return frozenset(can)
 

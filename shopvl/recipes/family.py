@@ -15,18 +15,22 @@ from shopvl.recipes.parts import (
     BytePieces,
     CoAttention,
     DualEncoder,
+    EncoderDecoder,
     Fusion,
     GridCnn,
     Image,
     JointThenSplit,
     KaleidoCells,
+    OverTowers,
     PatchCnn,
     PatchLinear,
     PatchTower,
     Regions,
     SingleStream,
+    SplitDecoder,
     Text,
     TextCross,
+    TextModes,
     TextTransformer,
     ThumbnailImage,
     TimmImage,
@@ -72,7 +76,7 @@ class Family:
 
 
 def _smaller(base: Recipe, *, mini: bool) -> Recipe:
-    has_towers = isinstance(base.fusion, DualEncoder | TextCross)
+    has_towers = isinstance(base.fusion, DualEncoder | OverTowers)
     teacher = base.teacher
     if teacher is not None:
         teacher = (
@@ -109,6 +113,11 @@ def _image(part: Image, mini: bool) -> Image:
             return replace(part, size_px=(80, 64), grid=(5, 4), net=net, frozen=False)
         case PatchCnn():
             return replace(part, size_px=size_px, grid=(4, 4), net=net, frozen=False)
+        case GridCnn(net=PatchTower() as tower):
+            small = _image(tower, mini)
+            assert isinstance(small, PatchTower)
+            height, width = small.size_px
+            return replace(part, net=small, grid=(height // small.patch_px, width // small.patch_px))
         case GridCnn() if mini:
             wide = ThumbnailImage(size_px=(80, 64), stem=24, widths=(64, 128), blocks=(1, 2))
             return replace(part, net=wide, grid=(10, 8))
@@ -156,6 +165,16 @@ def _fusion(part: Fusion, mini: bool) -> Fusion:
             return replace(part, layers=2, heads=3, width=256, **_from_nothing(part))
         case TextCross():
             return replace(part, layers=1, heads=2, width=16, **_from_nothing(part))
+        case SplitDecoder() if mini:
+            return replace(part, layers=2, heads=3, width=256, queries=16, **_from_nothing(part))
+        case SplitDecoder():
+            return replace(part, layers=1, heads=2, width=16, queries=4, **_from_nothing(part))
+        case TextModes():
+            return replace(part, width=256 if mini else 16)
+        case EncoderDecoder() if mini:
+            return replace(part, layers=3, decoder_layers=3, width=192, heads=3, dropout=0.0, **_from_nothing(part))
+        case EncoderDecoder():
+            return replace(part, layers=2, decoder_layers=2, width=48, heads=3, dropout=0.0, **_from_nothing(part))
         case SingleStream() if mini:
             return replace(part, layers=4, width=192, heads=3, dropout=0.0, **_from_nothing(part))
         case SingleStream():
@@ -182,7 +201,7 @@ def _schedule(fusion: Fusion, mini: bool) -> WarmupCosine:
     match fusion:
         case DualEncoder() if mini:
             return WarmupCosine(peak_lr=1e-3, warmup_share=0.1, weight_decay=0.1, batch_size=256, clip_norm=5.0)
-        case TextCross() if mini:
+        case OverTowers() if mini:
             return WarmupCosine(peak_lr=1e-3, warmup_share=0.1, weight_decay=0.1, batch_size=128, clip_norm=5.0)
         case _ if mini:
             return WarmupCosine(peak_lr=1e-3, warmup_share=0.1, weight_decay=0.01, batch_size=64)

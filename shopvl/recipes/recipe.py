@@ -15,21 +15,25 @@ from shopvl.recipes.parts import (
     STRICT,
     Answering,
     Augment,
+    Blocks,
     DualEncoder,
     Fusion,
     GridCnn,
     Image,
     Momentum,
     OcrWords,
+    OverTowers,
     PatchCnn,
     PatchLinear,
     PatchTower,
     Regions,
     SharedSpace,
     SingleStream,
+    SplitDecoder,
     Stage,
     Text,
     TextCross,
+    TextModes,
     TextTransformer,
     TokenDropping,
     WarmupCosine,
@@ -98,8 +102,8 @@ class Recipe:
         for who, needs in self._demands():
             problems += lacking(who, needs, self)
         problems += self._space_problems() + self._answering_problems()
-        if isinstance(self.fusion, TextCross):
-            problems += self._text_cross_problems()
+        if isinstance(self.fusion, OverTowers):
+            problems += self._over_towers_problems(self.fusion)
         begins = isinstance(self.fusion, DualEncoder) and self.fusion.start is not None
         if begins and not (isinstance(self.image, PatchTower) and isinstance(self.text, TextTransformer)):
             problems.append("dual-enc begins as a CLIP where its towers are vit and text-transformer")
@@ -340,17 +344,21 @@ class Recipe:
             case _:
                 return None
 
-    def _text_cross_problems(self) -> list[str]:
-        """Of text layers that go on from a tower's, and look at all cells."""
+    def _over_towers_problems(self, fusion: OverTowers) -> list[str]:
+        """Of words that go on from a tower's, and look at all cells."""
         problems = []
-        if isinstance(self.fusion, TextCross) and isinstance(self.text, TextTransformer | WordBag):
-            problems += heads_fault("a text width", self.text.width, self.fusion.heads)
-            if self.fusion.start is not None and not isinstance(self.text, TextTransformer):
+        if isinstance(self.text, TextTransformer | WordBag):
+            if isinstance(fusion, Blocks):
+                problems += heads_fault("a text width", self.text.width, fusion.heads)
+            if isinstance(fusion, TextCross) and fusion.start is not None and isinstance(self.text, WordBag):
                 problems.append(
                     f"text-cross begins as a BERT where its text is a text-transformer, not {self.text.kind}"
                 )
+            sight = "causal" if isinstance(fusion, SplitDecoder) else "bidirectional"
+            if isinstance(fusion, SplitDecoder | TextModes) and getattr(self.text, "sight", None) != sight:
+                problems.append(f"{fusion.kind} goes on from a text-transformer with a sight of {sight}; give one")
         if self.leave_out is not None:
-            problems.append(f"{self.fusion.kind} looks at all cells; leave out {self.leave_out.kind}")
+            problems.append(f"{fusion.kind} looks at all cells; leave out {self.leave_out.kind}")
         return problems
 
     def to_dict(self) -> dict[str, Any]:

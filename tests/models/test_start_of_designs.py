@@ -273,7 +273,7 @@ def test_text_layers_over_a_picture_begin_as_a_bert(make_design, tmp_path: Path)
             attention.output.LayerNorm.load_state_dict(block.norm_cross.state_dict())
             expected = layer(expected, seen, encoder_hidden_states=cells_BPD)
             expected = expected[0] if isinstance(expected, tuple) else expected
-        fused = model._fused(states_BTD, words.real_BT, cells_BPD, real_BP)
+        fused = model._fused(words, states_BTD, cells_BPD, real_BP)
     torch.testing.assert_close(fused[words.real_BT], expected[words.real_BT], **CLOSE)
     head = model.heads["words"].transform[0].weight
     assert torch.equal(head, theirs.cls.predictions.transform.dense.weight)

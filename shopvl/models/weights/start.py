@@ -12,6 +12,7 @@ from shopvl.models.inputs import TextTower, VisionTransformer
 from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.text_cross import TextCrossModel
 from shopvl.models.two_streams import TwoStreams
+from shopvl.models.weights.git import copy_git
 from shopvl.models.weights.pictures import copy_vit
 from shopvl.models.weights.two_towers import copy_clip, copy_clip_image, copy_clip_text
 from shopvl.models.weights.words import LAYOUTS, copy_text_model
@@ -37,6 +38,10 @@ def begin_text_tower(tower: TextTower, theirs: nn.Module) -> None:
             raise DesignError(f"a text tower cannot begin as a ViT; name one of {', '.join(LAYOUTS)} or clip")
         case _:
             copy_text_model(theirs, words=tower.embedding, encoder=tower.encoder)
+            for block in tower.encoder.blocks:
+                if hasattr(block, "writing"):
+                    block.writing.load_state_dict(block.attention.state_dict())
+                    block.norm_writing.load_state_dict(block.norm_attention.state_dict())
 
 
 def begin_towers(model: DualEncoderModel, theirs: nn.Module) -> None:
@@ -47,7 +52,7 @@ def begin_towers(model: DualEncoderModel, theirs: nn.Module) -> None:
 
 
 def begin_blocks(model: SingleStreamModel, theirs: nn.Module) -> None:
-    """The blocks of a timm ViT with its patches, or of a text model, also in two streams.
+    """The blocks of a timm ViT with its patches, of a text model, also in two streams, or of a GIT with its words.
 
     Raises DesignError for another model or size.
     """
@@ -58,6 +63,8 @@ def begin_blocks(model: SingleStreamModel, theirs: nn.Module) -> None:
             copy_text_model(theirs, encoder=_Stack(blocks))
     elif kind_of(theirs) == "vit":
         copy_vit(model, theirs)
+    elif kind_of(theirs) == "git":
+        copy_git(model, theirs)
     else:
         copy_text_model(theirs, encoder=model.encoder)
 

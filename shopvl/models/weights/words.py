@@ -133,4 +133,6 @@ def copy_text_model(
         else:
             parts[name] = part
             rows += [row.under(f"{name}.", under) for row in own_rows]
-    Renames(rows, left, own=["crossing", ".cross.", ".norm_cross."]).copy(nn.ModuleDict(parts), theirs.state_dict())
+    Renames(rows, left, own=["crossing", ".cross.", ".norm_cross.", ".writing.", ".norm_writing."]).copy(
+        nn.ModuleDict(parts), theirs.state_dict()
+    )

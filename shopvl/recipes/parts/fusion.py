@@ -55,19 +55,76 @@ class SingleStream(WideBlocks):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TextCross(Blocks):
+class OverTowers(RecipePart):
+    """Two aligned towers, whose words then look at the picture; `width` is that of the shared space."""
+
+    needs = ("image tower", "word states")
+    width: Count = 256
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TextCross(Blocks, OverTowers):
     """Two aligned towers, then text layers with cross-attention to the picture (ALBEF).
 
-    Layers are as wide as the text tower; `width` is that of the shared space. `start` names a BERT of transformers with
-    as many layers as the text tower and these together, which all of them begin as, words and tokenizer included.
+    Layers are as wide as the text tower. `start` names a BERT of transformers with as many layers as the text tower and
+    these together, which all of them begin as, words and tokenizer included.
     """
 
     gives = frozenset({"embeddings", "fused words", "drawn pairs"})
-    needs = ("image tower", "word states")
     kind: Literal["text-cross"] = "text-cross"
     layers: Count
-    width: Count = 256
-    temperature: Annotated[float, Field(gt=0)] = 0.07
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SplitDecoder(Blocks, OverTowers):
+    """A text decoder in two halves: the lower one is the text tower, the upper one looks at the picture (CoCa).
+
+    The picture is what `queries` learned vectors, and one for the shared space, gather from the cells by attention.
+    """
+
+    gives = frozenset({"embeddings", "fused words", "hidden later words"})
+    kind: Literal["split-dec"] = "split-dec"
+    layers: Count
+    queries: Count
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TextModes(OverTowers):
+    """One text transformer in three modes: alone, looking at the picture, and writing about it (BLIP).
+
+    Modes share the text tower's words and blocks, to which it adds cross-attention, and for writing another attention
+    of the words to each other, which begins as theirs.
+    """
+
+    gives = frozenset({"embeddings", "fused words", "drawn pairs", "hidden later words"})
+    kind: Literal["text-modes"] = "text-modes"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class EncoderDecoder(WideBlocks):
+    """An encoder over picture and given words, and a decoder that looks at its states and writes.
+
+    `shared`: both are the same blocks, the decoder with cross-attention (XGPT). `prefix`: the encoder is given the
+    first words of a title, a random number (SimVLM). `start` as in single-stream, for the encoder.
+    """
+
+    gives = frozenset({"fused words", "fused patches", "hidden later words"})
+    needs = ("patches", "pieces")
+    kind: Literal["enc-dec"] = "enc-dec"
+    layers: Count
+    decoder_layers: Count
+    shared: bool = False
+    prefix: bool = False
+
+    def faults(self) -> list[str]:
+        """Shared blocks are as many on both sides."""
+        faults = super().faults()
+        if self.shared and self.layers != self.decoder_layers:
+            faults.append(
+                f"enc-dec shares {self.layers} blocks and has {self.decoder_layers} to write with; give as many of both"
+            )
+        return faults
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -110,7 +167,10 @@ class SharedSpace(RecipePart):
     temperature: Annotated[float, Field(gt=0)] = 0.07
 
 
-Fusion = Annotated[DualEncoder | SingleStream | TextCross | CoAttention | JointThenSplit, Field(discriminator="kind")]
+Fusion = Annotated[
+    DualEncoder | SingleStream | TextCross | SplitDecoder | TextModes | EncoderDecoder | CoAttention | JointThenSplit,
+    Field(discriminator="kind"),
+]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

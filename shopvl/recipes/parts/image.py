@@ -107,6 +107,7 @@ class PatchTower(Blocks):
 
 
 CellNet = Annotated[TimmImage | ThumbnailImage, Field(discriminator="kind")]
+MapNet = Annotated[TimmImage | ThumbnailImage | PatchTower, Field(discriminator="kind")]  # has a last map of cells
 BOX_CELL_PX = 4  # how finely the product's box is looked for
 
 
@@ -202,14 +203,14 @@ class Regions(RecipePart):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class GridCnn(RecipePart):
-    """The whole picture through one net that learns, each cell of its last map a position (Pixel-BERT).
+    """The whole picture through one net that learns, each cell of its last map a position (Pixel-BERT, GIT).
 
     `grid` says how many rows and columns that map has; pictures are of the net's size.
     """
 
     gives = frozenset({"patches", "patch grid"})
     kind: Literal["grid-cnn"] = "grid-cnn"
-    net: CellNet
+    net: MapNet
     grid: Size
 
     @property

@@ -1,0 +1,126 @@
+"""Designs that write what they see."""
+
+from dataclasses import replace
+
+from shopvl.recipes.aligned import ALBEF
+from shopvl.recipes.family import Family
+from shopvl.recipes.parts import (
+    EncoderDecoder,
+    GridCnn,
+    Momentum,
+    PatchTower,
+    SingleStream,
+    SplitDecoder,
+    TextModes,
+    TextTransformer,
+    TimmImage,
+    WarmupCosine,
+    WordPieces,
+)
+from shopvl.recipes.parts.objectives import Contrast, Matching, NextWords
+from shopvl.recipes.recipe import Recipe
+
+_CLIP_TOWER = PatchTower(
+    size_px=(224, 224),
+    patch_px=16,
+    layers=12,
+    width=768,
+    heads=12,
+    read="class",
+    norm_before=True,
+    activation="quick-gelu",
+    eps=1e-5,
+    start="openai/clip-vit-base-patch16",
+)
+
+GIT = Family(
+    Recipe(
+        name="git",
+        image=GridCnn(net=_CLIP_TOWER, grid=(14, 14)),
+        text=WordPieces(max_tokens=40, vocabulary=30522, start="bert-base-uncased"),
+        fusion=SingleStream(
+            layers=6,
+            width=768,
+            heads=12,
+            dropout=0.1,
+            sight="seq2seq",
+            norm="post",
+            eps=1e-12,
+            start="microsoft/git-base",
+        ),
+        objectives=(NextWords(),),
+        schedule=WarmupCosine(peak_lr=5e-5, warmup_share=0.05, weight_decay=0.1, batch_size=128),
+        source="GIT (arXiv:2205.14100)",
+        differs="the tower's cells alone enter, without its class token, and each has a learned position once more; "
+        "words are told by their own vectors without a bias; no label smoothing; one rate for the tower and the "
+        "decoder; at mini blocks are pre-norm and all begins from nothing",
+    ),
+    at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3, sight="seq2seq")},
+)
+
+SIMVLM = Family(
+    Recipe(
+        name="simvlm",
+        image=GridCnn(net=TimmImage(name="resnet50", size_px=(448, 448), pretrained=True), grid=(14, 14)),
+        text=WordPieces(max_tokens=64, vocabulary=32000),
+        fusion=EncoderDecoder(layers=12, decoder_layers=12, width=768, heads=12, prefix=True),
+        objectives=(NextWords(),),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.02, weight_decay=0.01, batch_size=128),
+        source="SimVLM (arXiv:2108.10904)",
+        differs="cells are those of a whole ImageNet net, at a stride of 32, not of its first three stages at 16; word "
+        "pieces learned from the catalog; no text without pictures beside the pairs; titles are short, so that the "
+        "prefix is any number of their words; at mini all begins from nothing",
+    )
+)
+
+COCA = Family(
+    Recipe(
+        name="coca",
+        image=PatchTower(size_px=(224, 224), patch_px=16, layers=12, width=768, heads=12),
+        text=TextTransformer(
+            layers=6,
+            width=768,
+            heads=12,
+            max_tokens=64,
+            vocabulary=32000,
+            sight="causal",
+            read="last",
+            norm_words=False,
+        ),
+        fusion=SplitDecoder(layers=6, heads=12, width=512, queries=256),
+        objectives=(Contrast(between="title-image"), NextWords(weight=2.0)),
+        schedule=WarmupCosine(peak_lr=5e-4, warmup_share=0.02, weight_decay=0.01, batch_size=256),
+        source="CoCa (arXiv:2205.01917)",
+        differs="the token that ends a text embeds it, and there is no class token behind it; one layer gathers cells "
+        "for both tasks, by a query for contrast and others for writing; products of one title are no negatives of "
+        "each other; word pieces learned from the catalog; a picture is of 224 px, not 288",
+    )
+)
+
+BLIP = Family(
+    replace(
+        ALBEF.base,
+        name="blip",
+        text=TextTransformer(
+            layers=12,
+            width=768,
+            heads=12,
+            max_tokens=48,
+            vocabulary=30522,
+            norm="post",
+            eps=1e-12,
+            start="bert-base-uncased",
+        ),
+        fusion=TextModes(width=256),
+        objectives=(Contrast(between="title-image"), Matching(negatives="hard"), NextWords()),
+        teacher=Momentum(memory=57600, ramp_steps=1000),
+        schedule=WarmupCosine(peak_lr=3e-4, warmup_share=0.05, weight_decay=0.05, batch_size=128),
+        source="BLIP (arXiv:2201.12086)",
+        differs="no CapFilt: titles are as the shop wrote them; modes are not told apart by their first token; words "
+        "are told by their own vectors alone; no label smoothing; towers are read out by their mean, not by class "
+        "tokens; pairs are ranked by match logit and scaled cosine together; matching reads its state batch-normed, "
+        "and how far mean words fit mean patches; at mini a residual net for thumbnails is the image tower, blocks are "
+        "pre-norm, and nothing is pretrained",
+    ),
+    at_tiny=dict(ALBEF.at_tiny),
+)
