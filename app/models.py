@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app import cards
-from app.widgets import HIDDEN_PROGRESS, guarded, html, photo, picture_bytes
+from app.widgets import HIDDEN_PROGRESS, OF_PHOTO, guarded, html, photo, picture_bytes
 from app.wording import Translations
 from shopvl.catalog.cells import folded
 from shopvl.catalog.vocabulary import CATEGORY, DEFAULT_PRECISION
@@ -63,6 +63,7 @@ class ModelsTab:
             [answers_json, shown],
             api_name="compare",
             show_progress="minimal",
+            **OF_PHOTO,
         )
 
     def describe(self, name: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import gradio as gr
 from app import cards
 from app.widgets import (
     HIDDEN_PROGRESS,
+    OF_PHOTO,
     SMALL_PROGRESS,
     as_upload,
     clickable,
@@ -93,8 +94,9 @@ class ProductTab:
             answered,
             api_name="answer",
             show_progress="minimal",
+            **OF_PHOTO,
         )
-        uploaded = self.photo.upload(self.answer_all, product, answered, **SMALL_PROGRESS)
+        uploaded = self.photo.upload(self.answer_all, product, answered, **SMALL_PROGRESS, **OF_PHOTO)
         for event in (asked, uploaded):
             self._then_draw(event)
         self.photo.clear(
@@ -104,7 +106,9 @@ class ProductTab:
             api_visibility="private",
         )
         gr.on([field.change for field in product], None, None, self.reply, js="() => ''", api_visibility="private")
-        self.answers.act(self.heat_of_clicked, [self.photo, self.title, self.model], self.heat, **SMALL_PROGRESS)
+        self.answers.act(
+            self.heat_of_clicked, [self.photo, self.title, self.model], self.heat, **SMALL_PROGRESS, **OF_PHOTO
+        )
         gr.on(
             [self.ask.click, self.question.submit],
             self.answer_question,
@@ -112,6 +116,7 @@ class ProductTab:
             [self.replies_json, self.reply],
             api_name="ask",
             show_progress="minimal",
+            **OF_PHOTO,
         )
         self.show(self.strip.act(self.open_picked, None, [self.photo, self.title], **HIDDEN_PROGRESS))
         self.others.click(self.sample, None, self.strip, **HIDDEN_PROGRESS)
@@ -120,12 +125,12 @@ class ProductTab:
         """Read the product that an event brings into `photo` and `title`. Returns the last event of the chain."""
         product = [self.photo, self.title, self.model, self.precision]
         return self._then_draw(
-            event.then(self.answer_all, product, [self.answers_json, self.answers], **SMALL_PROGRESS)
+            event.then(self.answer_all, product, [self.answers_json, self.answers], **SMALL_PROGRESS, **OF_PHOTO)
         )
 
     def _then_draw(self, event: Any) -> Any:
         read = [self.photo, self.title, self.model, self.answers_json]
-        return event.then(self.draw, read, [self.map, self.heat], **SMALL_PROGRESS)
+        return event.then(self.draw, read, [self.map, self.heat], **SMALL_PROGRESS, **OF_PHOTO)
 
     def answer_all(self, photo: str | None, title: str, model: str, precision: float) -> tuple[Json, str]:
         def work() -> tuple[Json, str]:

@@ -10,7 +10,7 @@ import gradio as gr
 
 from app import cards
 from app.product import ProductTab, opened
-from app.widgets import HIDDEN_PROGRESS, SMALL_PROGRESS, clickable, guarded, photo, picture_bytes
+from app.widgets import HIDDEN_PROGRESS, OF_PHOTO, SMALL_PROGRESS, clickable, guarded, photo, picture_bytes
 from app.wording import Translations
 from shopvl.catalog.cells import folded
 from shopvl.catalog.known_properties import known_property
@@ -88,15 +88,16 @@ class SearchTab:
     def _connect(self) -> None:
         query = [self.text, self.photo, self.more, self.group, self.not_meant, *self.filters]
         shown = [self.results_json, self.results, *self.filters]
-        gr.on([self.go.click, self.text.submit], self.search, query, shown, api_name="search", show_progress="minimal")
+        asked = [self.go.click, self.text.submit]
+        gr.on(asked, self.search, query, shown, api_name="search", show_progress="minimal", **OF_PHOTO)
         narrowed = [chosen.input for chosen in self.filters]
         narrowed += [self.group.input, self.more.submit, self.photo.upload, self.photo.clear]
-        gr.on(narrowed, self.search, query, shown, **SMALL_PROGRESS)
+        gr.on(narrowed, self.search, query, shown, **SMALL_PROGRESS, **OF_PHOTO)
         self.photo.change(
             lambda path: gr.update(visible=path is not None, value=""), self.photo, self.but, **HIDDEN_PROGRESS
         )
         self.but.input(lambda value: value, self.but, self.text, **HIDDEN_PROGRESS).then(
-            self.search, query, shown, **SMALL_PROGRESS
+            self.search, query, shown, **SMALL_PROGRESS, **OF_PHOTO
         )
         self.clear.click(
             lambda: ("", None, "", False, ("", ()), *("" for _ in self.names), {"hits": []}, self.no_results),
@@ -111,7 +112,7 @@ class SearchTab:
             [self.tabs, self.product.photo, self.product.title, self.photo, self.text, way, self.not_meant],
             **HIDDEN_PROGRESS,
         )
-        self.product.show(clicked.then(self.search_again, [way, *query], shown, **SMALL_PROGRESS))
+        self.product.show(clicked.then(self.search_again, [way, *query], shown, **SMALL_PROGRESS, **OF_PHOTO))
 
     def search(
         self, query: str, photo: str | None, conditions: str, variants: bool, not_meant: NotMeant, *chosen: str

@@ -13,6 +13,7 @@ from gradio.processing_utils import save_bytes_to_cache, save_file_to_cache
 
 from app.cards import message
 from app.wording import Translations
+from shopvl.catalog.decoding_memory import answering
 from shopvl.errors import ImageError, ShopvlError
 from shopvl.service.app_service import MAX_PICTURE_BYTES
 
@@ -25,6 +26,8 @@ element.addEventListener('click', event => {
 # how a page's own events are connected: they are no endpoints for scripts, and show little while they are at work
 HIDDEN_PROGRESS: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 SMALL_PROGRESS: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+# events that read an uploaded photo, which are held in memory: at most so many at once, of all of them together
+OF_PHOTO: dict[str, Any] = {"concurrency_id": "photo", "concurrency_limit": 8}
 log = logging.getLogger("shopvl.app")
 
 
@@ -86,7 +89,8 @@ def as_download(path: Path, cache: str) -> str:
 def guarded(words: Translations, work: Callable[[], Any], failed: Callable[[str, str], Any]) -> Any:
     """What `work` returns; where a user is at fault, what `failed` makes of the sentence and of a notice with it."""
     try:
-        return work()
+        with answering():
+            return work()
     except ShopvlError as error:
         sentence = str(error)
     except Exception:

@@ -9,24 +9,19 @@ asked.
 """
 
 import argparse
-import io
 import json
 import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import httpx
-from gradio_client import Client, handle_file
+from gradio_client import Client
+from running_app import answers, photos, running_app, same
 
 from shopvl.design.design import Design
-from shopvl.synthetic import draw_item
 from shopvl.tracking.provenance import write_result
 
 FLAGS = (
@@ -49,17 +44,6 @@ document.addEventListener('change', start, {once: true, capture: true});
 document.querySelector('#product-read').addEventListener('click', start, {once: true, capture: true});
 """
 WAITED = "const done = arguments[0]; window.answered.then(end => done(end - window.begun))"
-
-
-def photos(folder: Path, count: int, first: int) -> list[Path]:
-    """New photos, as JPEG files."""
-    found = []
-    for number in range(first, first + count):
-        kept = io.BytesIO()
-        draw_item(number, seed=99, size_px=800).image.save(kept, "JPEG", quality=90)
-        found.append(folder / f"{number}.jpg")
-        found[-1].write_bytes(kept.getvalue())
-    return found
 
 
 def through_the_browser(url: str, new: list[Path], warm: Path) -> dict[str, Any]:
@@ -98,19 +82,6 @@ def through_the_browser(url: str, new: list[Path], warm: Path) -> dict[str, Any]
         "click_to_answer_s": [round(one, 3) for one in clicked[1:]],
         "click_to_answer_median_s": round(statistics.median(clicked[1:]), 3),
     }
-
-
-def answers(client: Client, photo: Path) -> list[tuple[str, Any, float]]:
-    """Property, value and probability of every answer."""
-    told = client.predict(photo=handle_file(photo), title=f"product {photo.stem}", api_name="/answer")[0]
-    return [(one["property"], one["value"], round(one["probability"], 3)) for one in told["answers"]]
-
-
-def same(one: list[tuple[str, Any, float]], other: list[tuple[str, Any, float]]) -> bool:
-    """Whether two lists of answers are the same, but for the rounding."""
-    return [pair[:2] for pair in one] == [pair[:2] for pair in other] and all(
-        abs(a[2] - b[2]) <= 0.002 for a, b in zip(one, other, strict=True)
-    )
 
 
 def many_at_once(url: str, asked: list[Path], seconds: float) -> dict[str, Any]:
@@ -165,29 +136,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--out", type=Path, required=True)
     told = parser.parse_args()
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "shopvl.cli", "app", "--demo-folder", str(told.demo_folder), "--port", str(port)]
-    server = subprocess.Popen(command)
-    try:
-        with tempfile.TemporaryDirectory() as kept:
-            new = photos(Path(kept), 1 + told.photos + told.clients, first=0)
-            for _ in range(600):
-                try:
-                    httpx.get(url)
-                    break
-                except httpx.HTTPError:
-                    time.sleep(0.5)
-            answers(Client(url, verbose=False), new[0])  # the model is warm
-            time.sleep(5)
-            load = os.getloadavg()[0]
-            browser = through_the_browser(url, new[1 : 1 + told.photos], new[0])
-            crowd = many_at_once(url, new[1 + told.photos :], told.seconds)
-    finally:
-        server.terminate()
-        server.wait(20)
+    with running_app("--demo-folder", told.demo_folder) as app, tempfile.TemporaryDirectory() as kept:
+        new = photos(Path(kept), 1 + told.photos + told.clients, first=0)
+        answers(Client(app.url, verbose=False), new[0])  # the model is warm
+        time.sleep(5)
+        load = os.getloadavg()[0]
+        browser = through_the_browser(app.url, new[1 : 1 + told.photos], new[0])
+        crowd = many_at_once(app.url, new[1 + told.photos :], told.seconds)
     figures = {
         "load_average_when_it_began": round(load, 1),
         "first_answer": browser,

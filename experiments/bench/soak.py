@@ -9,13 +9,9 @@ asked; others send what is broken, too large, or meant to harm. The memory is th
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import random
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
-from app_speed import answers, photos, same
 from gradio_client import Client, handle_file
-from PIL import Image
+from hostile_photos import hostile_photos
+from running_app import RunningApp, answers, photos, running_app, same
 
 from shopvl.design.design import Design
 from shopvl.paths import SHIPPED
@@ -42,26 +37,6 @@ PATHS = (
     "/%00",
     "/gradio_api/info",
 )
-
-
-def hostile_photos(folder: Path, good: Path) -> list[Path]:
-    """Pictures that cannot be used, or that would be large if they were decoded."""
-    data = good.read_bytes()
-    large = io.BytesIO()
-    Image.new("1", (29_000, 29_000)).save(large, "PNG")
-    wide = io.BytesIO()
-    Image.new("1", (60_000, 1)).save(wide, "PNG")
-    kinds = {
-        "cut.jpg": data[: len(data) // 3],
-        "empty.jpg": b"",
-        "text.jpg": b"no picture at all",
-        "flipped.jpg": bytes(byte ^ (number % 97 == 0) for number, byte in enumerate(data)),
-        "large.png": large.getvalue(),
-        "wide.png": wide.getvalue(),
-    }
-    for name, content in kinds.items():
-        (folder / name).write_bytes(content)
-    return [folder / name for name in kinds]
 
 
 class Soak:
@@ -114,16 +89,10 @@ class Soak:
                 pass
             self.count("hostile, ended")
 
-    def watch(self, server: psutil.Process) -> None:
+    def watch(self, app: RunningApp) -> None:
         """The memory of all its processes, now and then."""
         while time.monotonic() < self.end:
-            sizes = []
-            for process in [server, *server.children(recursive=True)]:
-                try:
-                    sizes.append(process.memory_info().rss)
-                except psutil.NoSuchProcess:
-                    continue
-            self.memory_mb.append(sum(sizes) / 2**20)
+            self.memory_mb.append(app.memory_mb)
             time.sleep(LOOK_SECONDS)
 
     def figures(self) -> dict[str, Any]:
@@ -149,43 +118,23 @@ def main() -> None:
     parser.add_argument("--hostile", type=int, default=4)
     parser.add_argument("--out", type=Path, required=True)
     told = parser.parse_args()
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
     with tempfile.TemporaryDirectory() as kept:
         folder = Path(kept)
-        command = ["-m", "shopvl", "app", "--model", str(SHIPPED), "--work", str(folder / "work"), "--port", str(port)]
-        server = subprocess.Popen([sys.executable, *command])
-        try:
-            wait_for(url := f"http://127.0.0.1:{port}")
+        with running_app("--model", SHIPPED, "--work", folder / "work") as app:
             new = photos(folder, told.good, first=0)
             bad = hostile_photos(folder, new[0])
-            soak = Soak(url, told.minutes)
+            soak = Soak(app.url, told.minutes)
             threads = [threading.Thread(target=soak.ask, args=(photo,)) for photo in new]
             threads += [threading.Thread(target=soak.harm, args=(bad, seed)) for seed in range(told.hostile)]
-            threads.append(threading.Thread(target=soak.watch, args=(psutil.Process(server.pid),)))
+            threads.append(threading.Thread(target=soak.watch, args=(app,)))
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-            alive = server.poll() is None
-        finally:
-            server.terminate()
-            server.wait(30)
+            alive = app.alive
     figures = {"minutes": told.minutes, "good_clients": told.good, "hostile_clients": told.hostile, "alive": alive}
     write_result(told.out, figures | soak.figures(), model=Design.from_pretrained(SHIPPED).name)
     print(json.dumps(figures | soak.figures(), indent=1))
-
-
-def wait_for(url: str) -> None:
-    """Until somebody answers there."""
-    for _ in range(600):
-        try:
-            httpx.get(url)
-            return
-        except httpx.HTTPError:
-            time.sleep(0.5)
-    raise SystemExit(f"nobody answers at {url}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import contextlib
 import functools
 import io
 import struct
-import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,13 +15,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+from shopvl.catalog.decoding_memory import MAX_DECODING_BYTES, decoding_memory
 from shopvl.catalog.downloading import fetch
 from shopvl.catalog.picture_files import found_file, no_file
 from shopvl.errors import ImageError
 from shopvl.vision.absent_picture import picture_fault
 
 MAX_SIDE_PX = 30_000
-MAX_DECODING_BYTES = 400_000_000  # of one picture, and of all that are decoded at the same time
 # What a pixel takes while it is decoded and made RGB, in Pillow's four bytes; some decoders hold several frames at once
 _BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "GIF": 12}
 _STRIP_PIXELS = 1_000_000
@@ -92,7 +91,8 @@ def decode(data: bytes, *, at_least_px: int | None = None) -> Image.Image:
             picture.draft(None, (at_least_px, at_least_px))
     except _DAMAGE as error:
         raise ImageError(f"the {picture.format or 'picture'} file is damaged or cut off: {error}") from error
-    with _MEMORY.held(_bytes_to_decode(picture, full_px)):
+    needed = _bytes_to_decode(picture, full_px)
+    with decoding_memory(needed).held(needed):
         try:
             picture.load()
         except _DAMAGE as error:
@@ -153,29 +153,6 @@ def _bytes_to_decode(picture: Image.Image, full_px: tuple[int, int]) -> int:
             f"the limit is {MAX_DECODING_BYTES / 1e6:.0f} MB"
         )
     return needed
-
-
-class _Memory:
-    """Bytes that all decoding of this process may take together; who wants more than is left waits."""
-
-    def __init__(self, most: int) -> None:
-        self._left, self._changed = most, threading.Condition()
-
-    @contextlib.contextmanager
-    def held(self, wanted: int) -> Iterator[None]:
-        """Hold that many bytes, at most all there are."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._left >= wanted)
-            self._left -= wanted
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._left += wanted
-                self._changed.notify_all()
-
-
-_MEMORY = _Memory(MAX_DECODING_BYTES)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -184,11 +185,17 @@ class Product:
     """One product as a design sees it: every answer at once, and the heat map of any of them."""
 
     def __init__(
-        self, design: Design, picture: bytes | None, title: str | None, answers: HeadAnswers | None = None
+        self,
+        design: Design,
+        picture: bytes | None,
+        title: str | None,
+        answers: HeadAnswers | None = None,
+        turn: AbstractContextManager[object] | None = None,
     ) -> None:
         """Raises CatalogError for a picture that cannot be read, or where there is neither picture nor title.
 
-        Pass the design's `answers` to reuse them for many products: they take a moment to build.
+        Pass the design's `answers` to reuse them for many products: they take a moment to build. `turn` is held while
+        the model reads, and not while the picture is decoded.
         """
         row = {
             "product_id": "asked",
@@ -204,7 +211,8 @@ class Product:
             raise CatalogError(f"nothing can be asked of this product: {reject.reason}")
         (group,) = ready.groups
         (self.usable,) = group.items
-        self.item = encoded(design, group.items, group.batch, self.answers.read)
+        with turn or nullcontext():
+            self.item = encoded(design, group.items, group.batch, self.answers.read)
 
     @property
     def inputs(self) -> tuple[Modality, ...]:

@@ -216,7 +216,7 @@ class SearchIndex:
     def search(
         self,
         text: str | None = None,
-        image: bytes | None = None,
+        image: bytes | PhotoQuery | None = None,
         *,
         where: Sequence[Condition] = (),
         k: int = 10,
@@ -242,7 +242,7 @@ class SearchIndex:
         query = self.read(text.strip(), not_meant) if text and text.strip() else ParsedQuery()
         row_filter, relaxed = self._narrowed(query, tuple(where))
         counted = self.facts.facets(self.mask(row_filter), facets) if facets else {}
-        photo = self.photo_query(image) if image else None
+        photo = self.photo_query(image) if isinstance(image, bytes) and image else image or None
         words, facts, confidence = query.read or query.text, query.facts, None
         if words and photo:
             rows, scores = composed(self, photo, words, facts, row_filter, max(POOL, 4 * k))

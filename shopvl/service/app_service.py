@@ -140,7 +140,7 @@ class AppService:
         if index is not None and names is not None:
             index.ontology = apply_names(index.ontology, names)
         self.log = CorrectionLog(corrections or work / "corrections.jsonl")
-        self._thinking = threading.Lock()  # one question at a time: two that share the cores are both slower
+        self._thinking = threading.Lock()  # the model reads one product at a time: two that share the cores are slower
         self._decoded_product = lru_cache(CACHED_PRODUCTS)(self._decode_product)  # by picture, title and model
         self._photo = lru_cache(CACHED_PRODUCTS)(_photo)  # by picture
         self._looking = threading.Lock()
@@ -267,8 +267,7 @@ class AppService:
     def _decode_product(self, picture: bytes | None, title: str | None, model: str) -> Product:
         loaded = self.model(model)
         try:
-            with self._thinking:
-                return Product(loaded.design, picture, title, loaded.answers)
+            return Product(loaded.design, picture, title, loaded.answers, self._thinking)
         except CatalogError:
             if picture is not None:
                 decode(picture, at_least_px=SHOWN_PX)  # raises what is wrong with it, without the words around that
@@ -344,10 +343,9 @@ class AppService:
             raise ShopvlError("there is no index to search; make one with `shopvl index` and name it with --index")
         if text and len(text) > MAX_QUESTION:
             raise ShopvlError(f"the query has {len(text):,} characters; at most {MAX_QUESTION} are read")
-        if picture is not None:
-            decode(picture, at_least_px=SHOWN_PX)
+        photo = self.index.photo_query(picture) if picture is not None else None
         with self._thinking:
-            return self.index.search(text, picture, **options)
+            return self.index.search(text, photo, **options)
 
     # --- catalog runs
 

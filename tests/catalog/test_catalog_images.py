@@ -20,7 +20,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from shopvl.catalog import images
-from shopvl.catalog.images import MAX_DECODING_BYTES, decode, fetch, image_bytes
+from shopvl.catalog.decoding_memory import (
+    MAX_DECODING_BYTES,
+    MOST_WAITING,
+    DecodingMemory,
+    answering,
+    decoding_memory,
+)
+from shopvl.catalog.images import decode, fetch, image_bytes
 from shopvl.errors import ImageError
 
 
@@ -223,9 +230,9 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resting) / 1024)
 
 def test_many_large_pictures_at_once_wait_for_each_other(monkeypatch):
     data = encoded(Image.new("RGB", (2500, 2000)), "PNG")  # 40 MB each
-    memory, most, held = images._Memory(100_000_000), [0], [0]
+    memory, most, held = DecodingMemory(100_000_000), [0], [0]
     lock = threading.Lock()
-    monkeypatch.setattr(images, "_MEMORY", memory)
+    monkeypatch.setattr(images, "decoding_memory", lambda wanted: memory)
     load = PngImageFile.load
 
     def counted(picture):
@@ -245,6 +252,31 @@ def test_many_large_pictures_at_once_wait_for_each_other(monkeypatch):
     assert sizes == [(2500, 2000)] * 16
     assert most[0] == 2
     assert memory._left == 100_000_000
+
+
+def test_where_people_wait_small_pictures_pass_and_of_large_ones_few_wait():
+    large, small = encoded(Image.new("RGB", (2500, 2000))), encoded(Image.new("RGB", (500, 400)))
+
+    def asked(data):
+        with answering():
+            try:
+                return decode(data).size
+            except ImageError as error:
+                return str(error)
+
+    with ThreadPoolExecutor(16) as threads, decoding_memory(MAX_DECODING_BYTES).held(MAX_DECODING_BYTES):
+        waiting = [threads.submit(asked, large) for _ in range(MOST_WAITING)]
+        while decoding_memory(MAX_DECODING_BYTES)._waiting < MOST_WAITING:
+            time.sleep(0.01)
+        assert asked(large) == (
+            f"the picture takes 40 MB to be decoded, and {MOST_WAITING} as large wait already; "
+            "try again in a moment, or send a smaller one"
+        )
+        assert asked(small) == (500, 400)
+        patient = threads.submit(decode, large)
+        assert not patient.done()
+    assert [one.result() for one in waiting] == [(2500, 2000)] * MOST_WAITING
+    assert patient.result().size == (2500, 2000)
 
 
 # --- files
