@@ -131,13 +131,17 @@ def test_an_import_of_a_review(tuned_folder: Path, tuned, toy_catalog, toy_table
     assert len({one.key() for one in kept}) == len(kept) > 5
 
 
-def test_two_of_everything_in_one_folder(tuned, toy_catalog, toy_table: Path, tmp_path: Path, monkeypatch) -> None:
+def test_two_of_everything_in_one_folder(
+    tuned, tuned_folder: Path, toy_catalog, toy_table: Path, tmp_path: Path, monkeypatch
+) -> None:
     """One works, the other says so."""
+    from shopvl import adapt
     from shopvl.review.decisions import import_review
     from shopvl.training import pretraining
     from shopvl.training.experiment import Experiment
 
     monkeypatch.setattr(pretraining, "PATIENCE", 0.0)
+    monkeypatch.setattr(adapt, "PATIENCE", 0.0)
     told = Experiment(name="two", recipe="tri-clip", size="tiny", catalog=str(toy_table), split=None, epochs=0.1)
     out, corrections = tmp_path / "out", tmp_path / "out" / "c.parquet"
     for folder, name, what, work in (
@@ -146,7 +150,9 @@ def test_two_of_everything_in_one_folder(tuned, toy_catalog, toy_table: Path, tm
         (out, ".training.lock", "training in", lambda: pretraining.pretrain(told, out)),
         (out, ".c.parquet.lock", "importing into", lambda: import_review(tmp_path, tuned.ontology, corrections)),
         (out / ".ledger", ".lock", "tagging into", lambda: tag(tuned, toy_catalog, out)),
+        (out, ".lock", "adapting", lambda: adapt.adapt(str(toy_table), tuned_folder, out, minutes=0.01)),
     ):
         refused = pytest.raises(ShopvlError, match=f"another process is {what} |is not an index folder")
         with exclusive_lock(folder, "at it", name=name), refused:
             work()
+    assert not [path for path in out.rglob("*") if path.is_file() and not path.name.endswith(".lock")]

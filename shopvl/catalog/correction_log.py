@@ -1,7 +1,8 @@
 """A log of decisions: a file of JSON lines that several people and processes append to at once.
 
 Nothing in the file is ever changed: taking a decision back is a line of its own. A line is on the disk before `add`
-returns, and a line that a crash cut short does no harm to those before or after it.
+returns, and a line that a crash cut short does no harm to those before or after it. A file beside it says how long it
+is at least, so that lines that are lost whole are noticed.
 """
 
 from __future__ import annotations
@@ -12,13 +13,23 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shopvl.catalog.corrections import LOG_SUFFIX, Correction, LogLine, read_log_lines, standing
+from shopvl.catalog.corrections import (
+    LENGTH,
+    LOG_SUFFIX,
+    Correction,
+    LogLine,
+    check_length,
+    confirmed_length,
+    read_log_lines,
+    standing,
+)
 from shopvl.checksums import stamped
 from shopvl.errors import CatalogError
+from shopvl.files import write_object
 
 
 class CorrectionLog:
@@ -28,7 +39,7 @@ class CorrectionLog:
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises CatalogError for a file of another kind."""
+        """Raises CatalogError for a file of another kind, and for one that lost lines."""
         if path.suffix.lower() != LOG_SUFFIX:
             raise CatalogError(
                 f"decisions are kept as {LOG_SUFFIX}, {path.name} is not; name it corrections{LOG_SUFFIX}"
@@ -37,8 +48,8 @@ class CorrectionLog:
         self._mutex = threading.Lock()
         self._read_to = 0  # bytes
         self._lines: list[LogLine] = []
-        with self._locked():  # fail now, not at the first decision, where the file cannot be written
-            pass
+        with self._locked() as descriptor:  # fail now, not at the first decision
+            check_length(self.path, os.fstat(descriptor).st_size, confirmed_length(self.path))
 
     def add(self, correction: Correction, by: str) -> None:
         """Append a decision. `by` identifies who decided; `undo` takes the same name."""
@@ -60,8 +71,11 @@ class CorrectionLog:
 
     def _standing(self) -> list[LogLine]:
         """Reads only what was added since the last time."""
+        confirmed = confirmed_length(self.path)
         with self.path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < self._read_to:  # another file has taken its place
+            size = os.fstat(file.fileno()).st_size
+            check_length(self.path, size, confirmed)
+            if size < self._read_to:  # another file has taken its place
                 self._read_to, self._lines = 0, []
             file.seek(self._read_to)
             added = file.read()
@@ -74,6 +88,7 @@ class CorrectionLog:
         text = (json.dumps(stamped(line.as_dict()), ensure_ascii=False) + "\n").encode()
         with self._locked() as descriptor:
             size = os.fstat(descriptor).st_size
+            check_length(self.path, size, confirmed_length(self.path))
             if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a crash cut the last line short
                 text = b"\n" + text
             try:
@@ -85,6 +100,8 @@ class CorrectionLog:
                 raise CatalogError(
                     f"the decision could not be saved to {self.path} ({error}); it was not taken"
                 ) from error
+            with suppress(OSError):  # the decision is saved; an older length is true as well
+                write_object(self.path.with_name(self.path.name + LENGTH), {"bytes": size + len(text)})
 
     @contextmanager
     def _locked(self) -> Iterator[int]:

@@ -16,11 +16,12 @@ from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.schema import PRODUCT_SCHEMA
 from shopvl.catalog.vocabulary import CATEGORY
-from shopvl.checksums import Remedy, unstamped, verify_sealed
+from shopvl.checksums import Remedy, read_object, unstamped, verify_sealed
 from shopvl.errors import CatalogError
 
 CHECKSUM_LETTERS = 33  # that follow the last key of a line of a log
 LOG_SUFFIX = ".jsonl"  # of a log that decisions are added to one by one (catalog/correction_log.py)
+LENGTH = ".length"  # after a log's name: the file that says how long the log was when its last line was confirmed
 CORRECTIONS = pa.schema(
     [
         ("product_id", pa.string()),
@@ -73,7 +74,10 @@ def read_corrections(path: Path) -> list[Correction]:
     log of decisions (.jsonl). Raises CatalogError for other files."""
     if path.suffix.lower() == LOG_SUFFIX:
         try:
-            lines = read_log_lines(path.read_bytes(), path)
+            length = confirmed_length(path)
+            text = path.read_bytes()
+            check_length(path, len(text), length)
+            lines = read_log_lines(text, path)
         except OSError as error:
             raise CatalogError(f"{path} cannot be read as corrections: {error.strerror or error}") from error
         return [line.correction for line in standing(lines) if line.correction is not None]
@@ -94,6 +98,24 @@ def read_corrections(path: Path) -> list[Correction]:
         ) from error
     drawn = ({**row, "at_random": bool(row.get("at_random"))} for row in rows)
     return [Correction(**row) for row in drawn if row["product_id"] and row["property"]]
+
+
+def confirmed_length(log: Path) -> int:
+    """Bytes that a log had when its last line was confirmed, at least; 0 where nobody says."""
+    beside = log.with_name(log.name + LENGTH)
+    if not beside.exists():
+        return 0
+    length = read_object(beside, Remedy(f"delete it if {log.name} is whole", CatalogError)).get("bytes")
+    return length if isinstance(length, int) else 0
+
+
+def check_length(log: Path, size: int, confirmed: int) -> None:
+    """Raises CatalogError for a log that lost whole lines, which no line's checksum shows."""
+    if size < confirmed:
+        raise CatalogError(
+            f"{log} is damaged: it has {size:,} bytes and had {confirmed:,} when its last decision was confirmed; "
+            f"bring it back from a copy, or delete {log.name}{LENGTH} to go on without what is missing"
+        )
 
 
 def read_log_lines(text: bytes, path: Path) -> list[LogLine]:

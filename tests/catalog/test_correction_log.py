@@ -82,6 +82,35 @@ def test_a_line_that_a_crash_cut_short_does_no_harm(log: CorrectionLog, cut: int
     assert said(again) == said(CorrectionLog(log.path)) == [("a", "colour", "Red"), ("b", "colour", "Green")]
 
 
+@pytest.mark.parametrize("kept_lines", [0, 2, 3, 4])
+def test_lines_that_are_lost_whole_are_noticed(log: CorrectionLog, kept_lines: int) -> None:
+    for name in ("a", "b", "c", "d", "e"):
+        log.add(decided(name, "colour", "Red", "Blue"), "ann")
+    lines = log.path.read_bytes().splitlines(keepends=True)
+    log.path.write_bytes(b"".join(lines[5 - kept_lines :]))
+    told = r"corrections.jsonl is damaged: it has [\d,]+ bytes and had [\d,]+ when .*; bring it back from a copy, or"
+    for use in (
+        log.standing,
+        lambda: log.undo("ann"),
+        lambda: CorrectionLog(log.path),
+        lambda: read_corrections(log.path),
+    ):
+        with pytest.raises(CatalogError, match=told):
+            use()
+    with pytest.raises(CatalogError, match=told):
+        log.add(decided("f", "colour", "Red", "Blue"), "ann")
+    log.path.with_name("corrections.jsonl.length").unlink()
+    log.add(decided("f", "colour", "Red", "Blue"), "ann")
+    assert len(CorrectionLog(log.path).standing()) == kept_lines + 1
+
+
+def test_a_log_that_is_gone_is_noticed(log: CorrectionLog) -> None:
+    log.add(decided("a", "colour", "Red", "Blue"), "ann")
+    log.path.unlink()
+    with pytest.raises(CatalogError, match="is damaged: it has 0 bytes"):
+        CorrectionLog(log.path)
+
+
 def test_a_write_that_fails_leaves_nothing_and_says_so(log: CorrectionLog, monkeypatch: pytest.MonkeyPatch) -> None:
     log.add(decided("a", "colour", "Red", "Blue"), "ann")
     before = log.path.read_bytes()
