@@ -115,9 +115,10 @@ def folded_name(name: str) -> str:
 def missing_columns_message(where: str, names: Iterable[str], missing: Iterable[str]) -> str:
     """One sentence: the missing columns, the columns there are, and what to do."""
     names, missing = list(names), list(missing)
-    hints = []
+    hints, taken = [], set(plan_columns(names).sources.values())
+    free = [name for name in names[:SHOWN_COLUMNS] if name not in taken]
     for column in missing:
-        likely = max(names[:SHOWN_COLUMNS], key=lambda name: _likeness(name, column), default="")
+        likely = max(free, key=lambda name: _likeness(name, column), default="")
         if likely and _likeness(likely, column) >= 0.75:
             hints.append(f"rename {likely!r} to {column}")
         else:

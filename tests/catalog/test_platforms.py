@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from shopvl.catalog.converting import SUFFIXES, convert
-from shopvl.catalog.opening import LAYOUTS, LaidOut, open_source
+from shopvl.catalog.opening import LAYOUTS, LaidOut, filling, open_source
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.reading import Reading
 from shopvl.errors import CatalogError
@@ -283,6 +283,50 @@ def test_a_woocommerce_variation_without_its_parent_is_said(tmp_path: Path) -> N
     catalog = open_catalog(tmp_path / "a.csv")
     assert [row["product_id"] for row in products(catalog)] == ["tee-red"]
     assert list(catalog.source.notes) == ["tee-red is a variation of tee, which is not in the table"]
+
+
+WOO_HEADERS = {  # as exports of such shops begin, without what is not read
+    "de": "ID,Typ,Artikelnummer,Name,Beschreibung,Regulärer Preis,Kategorien,Bilder,Übergeordnetes Produkt,Marken,"
+    "Attribut 1 Name,Attribut 1 Wert(e),Attribut 1 Sichtbar,Attribut 1 Global",
+    "fr": "ID,Type,UGS,Nom,Description,Tarif régulier,Catégories,Images,Parent,Marques,"
+    "Nom de l’attribut 1,Valeur(s) de l’attribut 1 ,Attribut 1 visible,Attribut 1 global",
+    "es": "ID,Tipo,SKU,Nombre,Descripción,Precio normal,Categorías,Imágenes,Superior,Marcas,"
+    "Nombre del atributo 1,Valor(es) del atributo 1,Atributo visible 1,Atributo global 1",
+    "it": "ID,Tipo,COD,Nome,Descrizione,Prezzo di listino,Categorie,Immagine,Genitore,Marchi,"
+    "Nome dell'attributo 1,Valore dell'attributo 1,Attributo 1 visibile,Attributo 1 globale",
+    "nl": "ID,Type,Artikelnummer,Naam,Beschrijving,Reguliere prijs,Categorieën,Afbeeldingen,Hoofd,Merken,"
+    "Naam eigenschap 1,Waarde eigenschap 1,Zichtbare eigenschap 1,Globale eigenschap 1",
+    "pt": "ID,Tipo,SKU,Nome,Descrição,Preço,Categorias,Imagens,Ascendente,Marcas,"
+    "Nome do atributo 1,Valores do atributo 1,Visibilidade do atributo 1,Atributo global 1",
+    "pl": "ID,Typ,SKU,Nazwa,Opis,Cena,Kategorie,Obrazki,Element nadrzędny,Marki,"
+    "Nazwa atrybutu 1,Wartości atrybutu 1,Atrybut 1 widoczny,Atrybut 1 globalny",
+}
+
+
+@pytest.mark.parametrize("language", WOO_HEADERS)
+def test_a_woocommerce_table_in_another_language(tmp_path: Path, language: str) -> None:
+    header = WOO_HEADERS[language]
+    (tmp_path / "a.csv").write_text(
+        f'{header}\n7,variable,tee,Tee,<b>A tee</b>,,"Tops > Tees, Sale",a.jpg,,Acme,Size,"S, M",1,1\n'
+        "8,variation,tee-s,,,19,,,id:7,,Size,S,1,1\n",
+        "utf-8",
+    )
+    catalog = open_catalog(tmp_path / "a.csv")
+    assert catalog.source.title.startswith("WooCommerce products")
+    tee, small = products(catalog)
+    assert [tee[name] for name in ("product_id", "title", "image", "description")] == ["tee", "Tee", "a.jpg", "A tee"]
+    assert (small["title"], small["image"]) == ("Tee", "a.jpg")
+    assert (tee["category_path"], small["price"]) == (["Tops", "Tees"], "19")
+    assert (tee["attributes"], small["attributes"]) == (
+        [("size", "S"), ("size", "M"), ("brand", "Acme")],
+        [("size", "S"), ("brand", "Acme")],
+    )
+    _, layout = filling(catalog.source)
+    cells: dict[str, str] = {}
+    for name, value in (("category", "Tops"), ("colour", "Red")):
+        layout.put(dict.fromkeys(header.split(",")[10:], "full"), cells, name, value)
+    columns = [*header.split(",")[6:7], *(name.replace("1", "2") for name in header.split(",")[10:])]
+    assert list(cells) == columns, "new columns are in the table's language"
 
 
 def test_a_magento_table(tmp_path: Path) -> None:

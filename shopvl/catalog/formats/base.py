@@ -162,13 +162,18 @@ class TableLayout(ABC):
         self.notes = ReadingNotes() if notes is None else notes
         self.by_folded: dict[str, str] = {}
         for name in names:
-            self.by_folded.setdefault(folded_name(name), name)
+            self.by_folded.setdefault(self.folded(name), name)
         self.sources = {
             own: found
             for own, wanted in self.columns.items()
             if (found := tuple(self.by_folded[name] for name in wanted if name in self.by_folded))
         }
         self.sources |= self.reading.sources(names)
+
+    @staticmethod
+    def folded(name: str) -> str:
+        """A column's name as it is compared with those of the platform."""
+        return folded_name(name)
 
     @classmethod
     def fits(cls, names: Sequence[str]) -> bool:

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 from shopvl.catalog.cells import text_of
 from shopvl.catalog.formats.base import TableLayout, is_empty
 from shopvl.catalog.formats.cell_parts import deepest, pairs, paths_in, plain_text, split_at
+from shopvl.catalog.formats.woocommerce_labels import ATTRIBUTE_PARTS, attribute_labels, english_name
 from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.records import Record
-from shopvl.catalog.schema import folded_name
 from shopvl.catalog.vocabulary import CATEGORY
 
 MAX_PARENTS, MAX_WAITING = 100_000, 10_000  # that are kept: parents for variations to come, variations before theirs
@@ -41,25 +41,29 @@ class WooCommerce(TableLayout):
 
     def __init__(self, names: Sequence[str], *said: Any) -> None:
         super().__init__(names, *said)
-        numbers = [match[1] for folded in self.by_folded if (match := _PAIR.fullmatch(folded))]
-        self.attributes = [
-            (self.by_folded[f"attribute_{number}_name"], self.by_folded[f"attribute_{number}_value(s)"])
-            for number in numbers
-            if f"attribute_{number}_value(s)" in self.by_folded
-        ]
-        self.last_pair = max(map(int, numbers), default=0)
+        numbers = [int(match[1]) for folded in self.by_folded if (match := _PAIR.fullmatch(folded))]
+        self.labels = attribute_labels(self.by_folded[f"attribute_{numbers[0]}_name"] if numbers else "")
+        self.attributes = {
+            number: self._columns_of(number) for number in numbers if f"attribute_{number}_value(s)" in self.by_folded
+        }
+        self.last_pair = max(numbers, default=0)
         self.new_pairs: dict[str, int] = {}  # property -> number of the columns that it gets
         self.type, self.id = self.by_folded.get("type"), self.by_folded.get("id")
+
+    @staticmethod
+    def folded(name: str) -> str:
+        """In English, whatever language the export is in."""
+        return english_name(name)
 
     @classmethod
     def fits(cls, names: Sequence[str]) -> bool:
         """A type and a price beside SKU and name."""
-        folded = set(map(folded_name, names))
+        folded = set(map(english_name, names))
         return {"type", "sku", "name"} <= folded and bool(folded & {"regular_price", "attribute_1_name"})
 
     def uses(self) -> dict[str, str]:
         """Names and values of attributes are pairs."""
-        return super().uses() | {column: "attributes" for pair in self.attributes for column in pair}
+        return super().uses() | {column: "attributes" for pair in self.attributes.values() for column in pair[:2]}
 
     def names(self) -> list[str]:
         """Attributes, and further pictures and categories, are columns of their own."""
@@ -106,14 +110,19 @@ class WooCommerce(TableLayout):
             super().put(record, cells, name, value.replace(",", "\\,"))
             return
         row = {**record, **cells}
-        named = (pair for pair in self.attributes if known_property(text_of(row.get(pair[0])) or "").name == name)
-        free = (pair for pair in self.attributes if is_empty(row.get(pair[0])) and is_empty(row.get(pair[1])))
-        number = self.new_pairs.setdefault(name, self.last_pair + len(self.new_pairs) + 1)
-        new = (f"Attribute {number} name", f"Attribute {number} value(s)")
-        name_column, value_column = next(chain(named, free), new)
-        shown = name_column.removesuffix("name")
+        pairs = self.attributes.values()
+        named = (pair for pair in pairs if known_property(text_of(row.get(pair[0])) or "").name == name)
+        free = (pair for pair in pairs if is_empty(row.get(pair[0])) and is_empty(row.get(pair[1])))
+        new = self._columns_of(self.new_pairs.setdefault(name, self.last_pair + len(self.new_pairs) + 1))
+        name_column, value_column, *shown = next(chain(named, free), new)
         cells |= {name_column: row.get(name_column) or name.capitalize(), value_column: value.replace(",", "\\,")}
-        cells |= {f"{shown}visible": "1", f"{shown}global": "1"}
+        cells |= dict.fromkeys(shown, "1")
+
+    def _columns_of(self, number: int) -> tuple[str, ...]:
+        """The four columns of an attribute, those that the table lacks as its language calls them."""
+        new = (label.format(number) for label in self.labels)
+        parts = (f"attribute_{number}_{part}" for part in ATTRIBUTE_PARTS)
+        return tuple(self.by_folded.get(part, label) for part, label in zip(parts, new, strict=True))
 
     def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Lists are split; HTML is taken off."""
@@ -122,7 +131,9 @@ class WooCommerce(TableLayout):
         categories = text_of(own.get("category_path")) or ""
         paths = [path for part in split_at(categories.replace("\\,", "\0"), ",") for path in paths_in(part)]
         paths = [[step.replace("\0", ",") for step in path] for path in paths]
-        cells = ((text_of(record.get(name)), text_of(record.get(value))) for name, value in self.attributes)
+        cells = (
+            (text_of(record.get(name)), text_of(record.get(value))) for name, value, *_ in self.attributes.values()
+        )
         return own | {
             "image": pictures[0] if pictures else None,
             "additional_image_link": pictures[1:] or None,
