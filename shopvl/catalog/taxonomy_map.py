@@ -190,6 +190,11 @@ def read_map(path: Path) -> dict[tuple[str, ...], str]:
     return ids
 
 
+def id_of(path: Sequence[str], ids: Mapping[tuple[str, ...], str]) -> str | None:
+    """The id of a category in a map, or of the nearest one above it that the map has."""
+    return next((ids[key] for n in range(len(path), 0, -1) if (key := path_key(tuple(path[:n]))) in ids), None)
+
+
 def _map_rows(path: Path) -> list[dict[str, str]]:
     source = CsvSource(path)
     if missing := [name for name in COLUMNS if name not in source.names()]:

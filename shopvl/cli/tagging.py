@@ -185,7 +185,7 @@ def export(
         like = catalog  # what a feed has besides is to stay
     if like is not None:
         refilled = open_split(like, None, ("product_id",), reading_of(mapping, sheet))
-        _export_like(tags, refilled, target, decisions_named(decisions))
+        _export_like(tags, refilled, target, decisions_named(decisions), taxonomy)
         return
     with progress("writing", None) as report:
         done = export_tags(
@@ -206,12 +206,14 @@ def export(
     out.print(f"{target}: {done.products} products; {done.complete} have every required attribute")
 
 
-def _export_like(tags: Path, catalog: Catalog, target: Path, taken: set[str]) -> None:
+def _export_like(tags: Path, catalog: Catalog, target: Path, taken: set[str], taxonomy: Path | None) -> None:
     """The catalog again, its gaps filled; how full it was and is."""
+    from shopvl.catalog.taxonomy_map import read_map
     from shopvl.tagging.refill import refill
 
+    ids = None if taxonomy is None else read_map(taxonomy)
     with progress("writing", None) as report:
-        done = refill(tags, catalog, target, taken, report)
+        done = refill(tags, catalog, target, taken, report, ids)
     table = Table("attribute", "filled", "differ", "")
     for name in sorted(done.filled.keys() | done.differing.keys()):
         table.add_row(Text(name), str(done.filled[name]), str(done.differing[name]), "")

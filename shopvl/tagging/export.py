@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shopvl.catalog.cells import path_of
-from shopvl.catalog.ontology import path_key
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.taxonomy_map import read_map
+from shopvl.catalog.taxonomy_map import id_of, read_map
 from shopvl.catalog.vocabulary import CATEGORY, TAXONOMY_ID
 from shopvl.checksums import verify_sealed
 from shopvl.discovery import classes
@@ -130,8 +129,7 @@ def _with_ids(products: Iterator[TaggedProduct], ids: Mapping[tuple[str, ...], s
     """The products with the id of their category, or of the nearest one above it that the map has."""
     for product_id, answers in products:
         about = next((row for row in answers if row["property"] == CATEGORY), None)
-        path = (path_of(about["value"]) if about else None) or []
-        found = next((ids[key] for n in range(len(path), 0, -1) if (key := path_key(tuple(path[:n]))) in ids), None)
+        found = id_of((path_of(about["value"]) if about else None) or (), ids)
         row = {**(about or answers[0]), "property": TAXONOMY_ID, "value": found}
         yield product_id, [*answers, row]
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import polars as pl
 
-from shopvl.catalog.cells import folded
-from shopvl.catalog.formats.base import TableLayout
+from shopvl.catalog.cells import folded, path_of
+from shopvl.catalog.formats.base import Source, TableLayout, is_empty
 from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.opening import LaidOut, filling
 from shopvl.catalog.packed import bare_suffix
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.schema import folded_name
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.catalog.taxonomy_map import id_of
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, TAXONOMY_ID
 from shopvl.errors import ShopvlError
 from shopvl.files import atomic_write
 
@@ -50,8 +51,11 @@ def refill(
     target: Path,
     taken: Collection[str],
     report: Callable[[int], None] = lambda rows: None,
+    ids: Mapping[tuple[str, ...], str] | None = None,
 ) -> Refilled:
     """Write the catalog to `target` in its own format and order of columns; values that stand there stay.
+
+    `ids` are those of categories in a public taxonomy (`taxonomy_map.read_map`), which products get too.
 
     Beside it, `target.report.csv` has each cell that was filled or says something else than the tags,
     `target.rates.csv` how full what the channel asks for is by category, and `target.finish.csv` the products that lack
@@ -59,9 +63,7 @@ def refill(
     Raises ShopvlError for a target of another format and for tags of another catalog.
     """
     source, layout = filling(catalog.source)
-    own, wanted = bare_suffix(source.path), bare_suffix(target)
-    if wanted != own and not any({own, wanted} <= set(alike) for alike in ALIKE):
-        raise ShopvlError(f"{target} does not end as {source.path.name}, whose format it gets; name a {own} file")
+    _check_target(source, target)
     if target.resolve() == source.path.resolve():
         raise ShopvlError(f"{target} is the catalog itself; name another file")
     answers = _Answers(tags / "tags.parquet" if tags.is_dir() else tags, taken)
@@ -71,6 +73,8 @@ def refill(
         write(REPORT)
         for row in _rows(catalog, done.required, report):
             found = _compare(row, answers.of(row["product_id"]), layout, done, write)
+            if code := _taxonomy_id(row, found, ids or {}):
+                found[TAXONOMY_ID] = code
             if found:
                 gaps[row["product_id"]] = found
     if done.products and not answers.met:
@@ -79,7 +83,11 @@ def refill(
     def filled(record: Mapping[str, Any]) -> Mapping[str, Any]:
         cells: dict[str, Any] = {}
         for name, value in gaps.get(layout.key(record) or "", {}).items():
-            layout.put(record, cells, name, value)
+            column = layout.taxonomy_column(value) if name == TAXONOMY_ID else None
+            if column is None:
+                layout.put(record, cells, name, value)
+            elif is_empty(record.get(column)):
+                cells[column] = value
         return cells
 
     chunks = source.chunks(1024, layout.table_names)
@@ -89,6 +97,23 @@ def refill(
     source.rewrite(target, filled, done.columns)
     _write_rates(done, target)
     return done
+
+
+def _check_target(source: Source, target: Path) -> None:
+    """Raises ShopvlError for a name that says another format than the file will have."""
+    own, wanted = source.written_as or bare_suffix(source.path), bare_suffix(target)
+    if wanted == own or any({own, wanted} <= set(alike) for alike in ALIKE):
+        return
+    if source.written_as and own != bare_suffix(source.path):
+        raise ShopvlError(f"{source.path.name} comes out as {own}, with values alone; name a {own} file, not {target}")
+    raise ShopvlError(f"{target} does not end as {source.path.name}, whose format it gets; name a {own} file")
+
+
+def _taxonomy_id(row: Mapping[str, Any], gaps: Mapping[str, str], ids: Mapping[tuple[str, ...], str]) -> str | None:
+    """Of the category that stands there, or is filled; nothing where the product has one as an attribute."""
+    if any(pair["property"] == TAXONOMY_ID for pair in row["attributes"] or ()):
+        return None
+    return id_of(row["category_path"] or path_of(gaps.get(CATEGORY)) or (), ids)
 
 
 def is_feed(catalog: Catalog, form: str | None) -> bool:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from shopvl.catalog.opening import filling
 from shopvl.catalog.readers import open_catalog
 from shopvl.cli import app
 from shopvl.errors import ShopvlError
@@ -157,10 +158,9 @@ def tags(tmp_path: Path) -> Path:
     return tmp_path / "tags.parquet"
 
 
-def products(path: Path) -> dict[str, dict[str, Any]]:
-    rows = {
-        row["product_id"]: row for row in pl.concat(open_catalog(path).batches()).rows(named=True) if not row["fault"]
-    }
+def products(path: Path, **options: Any) -> dict[str, dict[str, Any]]:
+    frame = pl.concat(open_catalog(path, **options).batches())
+    rows = {row["product_id"]: row for row in frame.rows(named=True) if not row["fault"]}
     for row in rows.values():
         row["attributes"] = {(pair["property"], pair["value"]) for pair in row["attributes"] or ()}
     return rows
@@ -230,6 +230,93 @@ def test_binary_tables(suffix: str, tags: Path, tmp_path: Path) -> None:
     assert {"colour", "gender", "sleeve length"} <= {name for name, _ in after["a"]["attributes"]}
     assert ("colour", "Blue") in after["b"]["attributes"]
     assert done.columns == ("category_path", "gender", "attribute:sleeve length")
+
+
+@pytest.mark.parametrize("suffix", [".ods", ".xls", ".xlsm"])
+def test_a_workbook_comes_out_as_xlsx_and_is_called_so(suffix: str, tags: Path, tmp_path: Path) -> None:
+    pl.DataFrame({"id": ["a"], "title": ["Tee"], "color": [""]}).write_excel(tmp_path / "a.xlsx")
+    path = (tmp_path / "a.xlsx").rename(tmp_path / f"a{suffix}")
+    with pytest.raises(ShopvlError, match=rf"a\{suffix} comes out as \.xlsx, with values alone; name a \.xlsx file"):
+        refill(tags, open_catalog(path, required=()), tmp_path / f"b{suffix}", {"accept"})
+    refill(tags, open_catalog(path, required=()), tmp_path / "b.xlsx", {"accept"})
+    assert products(tmp_path / "b.xlsx", required=())["a"]["attributes"] >= {("colour", "Red")}
+
+
+def several(made: dict[str, Any], count: int = 400) -> list[dict[str, Any]]:
+    """Products that together are longer than what is read at once; every other one has a colour."""
+    return [made | {"sku": f"p{n}", "color": "Blue" if n % 2 else None, "about": "x" * 900} for n in range(count)]
+
+
+def told(count: int, tmp_path: Path) -> Path:
+    made = {"probability": 0.9, "evidence": [], "conflict": False, "alternatives": [], "model": "m"}
+    made |= {"decision": "accept", "reason": "accepted", "property": "colour", "value": "Red", "best_guess": "Red"}
+    rows = [{"product_id": f"p{n}", **made} for n in range(count)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=TAGS), tmp_path / "tags.parquet")
+    return tmp_path / "tags.parquet"
+
+
+DOCUMENTS = {
+    "list": lambda rows: rows,
+    "inside": lambda rows: {"page": {"n": 1}, "data": {"products": rows, "next": None}, "of": [1, 2]},
+    "by id": lambda rows: {row["sku"]: {key: row[key] for key in row if key != "sku"} for row in rows},
+    "wrapped": lambda rows: {"edges": [{"cursor": "c", "node": row} for row in rows]},
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_long_document_keeps_all_that_is_around_its_products(name: str, tmp_path: Path) -> None:
+    rows = several({"title": "Tee é", "image": "a.jpg"})
+    (tmp_path / "a.json").write_text(json.dumps(DOCUMENTS[name](rows)), "utf-8")
+    catalog = open_catalog(tmp_path / "a.json")
+    refill(told(len(rows), tmp_path), catalog, tmp_path / "b.json", {"accept"})
+    wanted = [row | {"color": row["color"] or "Red"} for row in rows]
+    assert json.loads((tmp_path / "b.json").read_text("utf-8")) == DOCUMENTS[name](wanted)
+
+
+def test_a_long_feed_keeps_all_that_is_around_its_products(tmp_path: Path) -> None:
+    rows = several({})
+    items = [
+        f"<item><id>{row['sku']}</id><title>Tee &amp; é</title><image>a.jpg</image><about><![CDATA[{row['about']}]]>"
+        f"</about>{'<color>Blue</color>' if row['color'] else ''}</item>"
+        for row in rows
+    ]
+    text = "<?xml version='1.0'?><rss><channel><title>Shop</title>\n{}\n<!-- end --></channel></rss>"
+    (tmp_path / "a.xml").write_text(text.format("\n".join(items)), "utf-8")
+    refill(told(len(rows), tmp_path), open_catalog(tmp_path / "a.xml"), tmp_path / "b.xml", {"accept"})
+    wanted = [item if "<color>" in item else item.replace("</item>", "<color>Red</color></item>") for item in items]
+    assert (tmp_path / "b.xml").read_text("utf-8") == text.format("\n".join(wanted))
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "column"),
+    [
+        ("google table", "212", "google_product_category"),
+        ("google xml", "212", "google_product_category"),
+        ("shopify", "212", "Google Shopping / Google Product Category"),
+        ("shopify", "aa-1-13", "Product Category"),
+        ("woocommerce", "212", "Attribute 2 value(s)"),
+        ("plain", "212", "attribute:taxonomy id"),
+    ],
+)
+def test_ids_of_a_taxonomy_go_out_with_the_catalog(
+    name: str, code: str, column: str, tags: Path, tmp_path: Path
+) -> None:
+    file, content = FILES[name]
+    path, target = tmp_path / file, tmp_path / f"out{Path(file).suffix}"
+    path.write_text(content, "utf-8")
+    (tmp_path / "map.csv").write_text(
+        f'category,products,id,suggestion,confidence,others,correct\n"Apparel > Tops, Tees",1,{code},Tops,0.9,,\n'
+    )
+    words = ["export", str(tags), "--like", str(path), "--out", str(target), "--taxonomy", str(tmp_path / "map.csv")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    source, _ = filling(open_catalog(target).source)
+    first, *others = (record for chunk in source.chunks(9, source.names()) for record, _ in chunk.rows())
+    if name == "woocommerce":
+        assert code in [first[f"Attribute {n} value(s)"] for n in range(1, 6) if f"Attribute {n} value(s)" in first]
+    else:
+        assert first[column] == code
+    assert not any(other.get(column) for other in others if name != "woocommerce")
 
 
 def test_fill_rates_and_what_to_finish_by_hand(tags: Path, tmp_path: Path) -> None:

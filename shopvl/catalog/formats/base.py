@@ -88,6 +88,7 @@ class Source(ABC):
     notes: ReadingNotes = field(default_factory=ReadingNotes, compare=False, repr=False)  # what is guessed on the way
 
     label: ClassVar[str] = ""  # what people call such a file
+    written_as: ClassVar[str] = ""  # the end of the names of files that `rewrite` makes; nothing: as its own
     suffixes: ClassVar[tuple[str, ...]] = ()  # by which its files are known, in small letters; a folder has none
     holds_text: ClassVar[bool] = True  # a text under the name of a kind that holds none is read as the text that it is
     nested: ClassVar[bool] = False  # cells may be lists and objects
@@ -222,6 +223,10 @@ class TableLayout(ABC):
         own = self.sources.get(prefixed, ())
         there = (self.by_folded[wish] for wish in (*map(folded_name, slots), *columns) if wish in self.by_folded)
         return next(chain(own, there, slots, [name if columns else prefixed]))
+
+    def taxonomy_column(self, code: str) -> str | None:
+        """The column for a category's id in a public taxonomy; None where it is an attribute like others."""
+        return None
 
     def accepts(self, name: str, value: str) -> bool:
         """Whether the platform has a place for that value."""

@@ -84,6 +84,10 @@ class GoogleColumns(TableLayout):
         else:
             cells[column] = ",".join([*([standing] if standing else []), detail_of(name, value)])
 
+    def taxonomy_column(self, code: str) -> str:
+        """Google's own."""
+        return self.by_folded.get("google_product_category", "google_product_category")
+
     def accepts(self, name: str, value: str) -> bool:
         """Of genders Google knows three."""
         return name != "gender" or folded(value) in GENDERS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from itertools import islice
@@ -57,18 +57,21 @@ class JsonDocumentSource(Source):
         return record_chunks(self._records(), rows)
 
     def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
-        """The document as it is around the products, which is held in memory for that."""
-        keys, is_keyed = self._keys(), self._is_keyed()
-        with _opened(self.path) as file:
+        """The document as it is around the products, of which one is in memory at a time."""
+        is_keyed = self._is_keyed()
+        keys = () if is_keyed else self._keys()
+
+        def again(item: Any, key: str | None = None) -> str:
+            record = {"id": key, **item} if key is not None and isinstance(item, dict) else item
+            if isinstance(record, dict) and (cells := filled(unwrapped(record))):
+                unwrapped(item).update(cells)
+            return _written(item)
+
+        with _opened(self.path) as file, written_text(target) as out:
             text = _Text(file)
-            values = [text.value() for _ in iter(text.peek, "")]
-        for value in values:
-            items = [{"id": key, **own} for key, own in value.items()] if is_keyed else _items(value, keys)
-            for item, own in zip(items, value.values() if is_keyed else items, strict=True):
-                if isinstance(item, dict) and (cells := filled(unwrapped(item))):
-                    unwrapped(own).update(cells)
-        with written_text(target) as out:
-            out.writelines(f"{json.dumps(value, ensure_ascii=False, indent=1)}\n" for value in values)
+            while text.peek():
+                out.writelines(text.rewritten(keys, again, is_keyed))
+                out.write("\n")
 
     def _records(self) -> Iterator[Record]:
         done, is_keyed = 0, self._is_keyed()
@@ -118,11 +121,8 @@ class JsonDocumentSource(Source):
         return () if _is_product(dict.fromkeys(own)) or not found else found[0][0]
 
 
-def _items(value: Any, keys: tuple[str, ...]) -> list[Any]:
-    """The products in a value of the document."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, list) else [value]
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1)
 
 
 def _is_product(value: dict[str, Any]) -> bool:
@@ -227,6 +227,28 @@ class _Text:
                 yield from self.items()
             else:
                 yield from self.objects(keys[1:])
+
+    def rewritten(self, keys: tuple[str, ...], again: Callable[..., str], is_keyed: bool) -> Iterator[str]:
+        """The next value as text; of the products, the items of the list at these keys, what `again` makes of each."""
+        sign = self.peek()
+        if sign == "[" and not keys:
+            yield "["
+            for number, item in enumerate(self.items()):
+                yield f"{',' if number else ''}\n{again(item)}"
+            yield "\n]"
+        elif sign == "{" and (keys or is_keyed):
+            yield "{"
+            for number, key in enumerate(self.keys()):
+                yield f"{',' if number else ''}\n{json.dumps(key, ensure_ascii=False)}: "
+                if is_keyed:
+                    yield again(self.value(), key)
+                elif key == keys[0]:
+                    yield from self.rewritten(keys[1:], again, is_keyed)
+                else:
+                    yield _written(self.value())
+            yield "\n}"
+        else:
+            yield _written(self.value()) if keys else again(self.value())
 
     def keyed(self) -> Iterator[Any]:
         """The values of an object, each with its key as its id."""

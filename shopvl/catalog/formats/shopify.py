@@ -15,6 +15,7 @@ from shopvl.catalog.records import Record
 from shopvl.catalog.schema import folded_name
 
 OPTIONS = (1, 2, 3)
+GOOGLE_CATEGORY = "Google Shopping / Google Product Category"
 MAX_VALUES = 1000  # of an option, and pictures, that are kept of one product
 _METAFIELD = re.compile(r"(.+?) \(product\.metafields\.[^.]+\.[^.]+\)")
 
@@ -105,6 +106,12 @@ class Shopify(TableLayout):
         if name in self.slots:
             return super().column_for(name)
         return f"{name.title()} (product.metafields.custom.{re.sub('[^a-z0-9]+', '_', name.casefold())})"
+
+    def taxonomy_column(self, code: str) -> str:
+        """Of Google's ids, which are numbers, and of Shopify's."""
+        if code.isdigit():
+            return self.by_folded.get("google_shopping_/_google_product_category", GOOGLE_CATEGORY)
+        return self.by_folded.get("product_category", "Product Category")
 
     def _made(self, product: _Product) -> Record:
         own = super().product(product.first)

@@ -56,6 +56,7 @@ class WorkbookSource(Source):
     label = "a workbook"
     suffixes = SUFFIXES
     holds_text = False
+    written_as = ".xlsx"
 
     @classmethod
     def claims(cls, head: Head) -> bool:

@@ -61,12 +61,12 @@ class XmlSource(Source):
         """The text of the feed as it stands, with further elements at the end of each product."""
         with open_binary(self.path) as file:
             encoding = self._encoding(file.peek(200)[:200])
-            text = TextIOWrapper(file, encoding, errors="replace", newline="").read()
+            begins = TextIOWrapper(file, encoding, errors="replace", newline="").read(READ_CHARS)
         reader = _FeedReader()
         records = self._records(reader)
         first = next(records, None)
         products = chain([] if first is None else [first], records)
-        prefix = "g:" if "xmlns:g=" in text else ""
+        prefix = "g:" if "xmlns:g=" in begins else ""
         item = re.compile(rf"<((?:\w+:)?{re.escape(reader.found)})\b[^>]*?(?<!/)>(?:(?!</\1\s*>).)*</\1\s*>", re.DOTALL)
 
         def with_more(match: re.Match[str]) -> str:
@@ -79,8 +79,16 @@ class XmlSource(Source):
             cut = whole.rindex("</")
             return f"{whole[:cut]}{more}{whole[cut:]}"
 
-        with written_text(target, encoding, self.path) as out:
-            out.write(item.sub(with_more, text))
+        with written_text(target, encoding, self.path) as out, open_binary(self.path) as file:
+            text, held = TextIOWrapper(file, encoding, errors="replace", newline=""), ""
+            while data := text.read(READ_CHARS):
+                held, done = held + data, 0
+                for match in item.finditer(held):
+                    out.write(held[done : match.start()])
+                    out.write(with_more(match))
+                    done = match.end()
+                held = held[done:]
+            out.write(held)
 
     def _records(self, products: _FeedReader | None = None) -> Iterator[Record]:
         products = products or _FeedReader()
