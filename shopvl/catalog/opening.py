@@ -13,8 +13,10 @@ from typing import Any
 from shopvl.catalog import formats
 from shopvl.catalog.cells import attributes_of
 from shopvl.catalog.delimited import DELIMITERS
+from shopvl.catalog.formats.arrow_stream import ArrowSource
 from shopvl.catalog.formats.base import Chunk, Head, Source, TableLayout, record_chunks
 from shopvl.catalog.formats.delimited import CsvSource
+from shopvl.catalog.formats.html_page import HtmlSource
 from shopvl.catalog.formats.picture_folder import FolderSource
 from shopvl.catalog.formats.shards import ShardsSource
 from shopvl.catalog.packed import bare_suffix, open_binary
@@ -49,7 +51,7 @@ STRANGERS = {
     b"SQLite format 3": "is a SQLite database; export the table as CSV",
 }
 _HTML = re.compile(r"(?i)<(!doctype html|html|table|meta|style)\b")
-_BESIDE = re.compile(r"_stats\.json|dataset_infos?\.json|state\.json|manifest\.json|package\.json")
+_BESIDE = re.compile(r"_stats\.json|dataset_(infos?|dict)\.json|state\.json|manifest\.json|package\.json")
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -216,13 +218,20 @@ def _folder(path: Path, reading: Reading) -> Source:
         return ShardsSource(path, reading, parts=tuple(table_source(table, reading) for table in tables))
     if tables:
         raise CatalogError(f"{path} holds several tables ({', '.join(t.name for t in tables[:5])}); name one of them")
-    metadata = [path / split / name for split in SPLIT_FOLDERS for name in METADATA if (path / split / name).is_file()]
-    if metadata:
-        return ShardsSource(path, reading, parts=tuple(table_source(table, reading) for table in metadata))
+    in_splits = [
+        table for split in SPLIT_FOLDERS if (path / split).is_dir() for table in _tables_of_split(path / split)
+    ]
+    if in_splits:
+        return ShardsSource(path, reading, parts=tuple(table_source(table, reading) for table in in_splits))
     folder = FolderSource(path, reading)
     if next(folder.files(), None) is None:
         raise CatalogError(f"the folder {path} holds neither a table nor pictures; wanted: {WANTED}")
     return folder
+
+
+def _tables_of_split(folder: Path) -> list[Path]:
+    """What `save_to_disk` writes there, or the table beside pictures."""
+    return [table for table in _tables(folder) if table.name in METADATA or table.suffix in ArrowSource.suffixes]
 
 
 def _tables(folder: Path) -> list[Path]:
@@ -230,6 +239,7 @@ def _tables(folder: Path) -> list[Path]:
         entry
         for entry in folder.iterdir()
         if bare_suffix(entry) in TABLE_SUFFIXES
+        and bare_suffix(entry) not in HtmlSource.suffixes  # which lie beside pictures for people to look at them
         and entry.is_file()
         and not entry.name.startswith((".", "~$"))
         and not _BESIDE.search(entry.name)

@@ -4,11 +4,13 @@ import base64
 import gzip
 import io
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -44,8 +46,39 @@ def write(path: Path, rows: list[dict[str, str]] = ROWS) -> None:
             path.write_bytes(open_document(rows))
         case suffix if suffix in WORKBOOKS:
             frame.write_excel(path)
+        case ".arrow":
+            with pa.ipc.new_stream(str(path), frame.to_arrow().schema) as stream:
+                stream.write_table(frame.to_arrow())
+        case ".feather":
+            frame.write_ipc(path)
+        case ".html" | ".htm":
+            path.write_text(page([schema_org(row) for row in rows]), "utf-8")
+        case ".tar":
+            path.write_bytes(archive_of({f"{n}.json": json.dumps(row).encode() for n, row in enumerate(rows)}))
         case suffix:
             frame.write_csv(path, separator="\t" if suffix == ".tsv" else ",")
+
+
+def schema_org(row: dict[str, str]) -> dict[str, str]:
+    own = {"sku": row["product_id"], "name": row["title"], "image": row["image"], "color": row["colour"]}
+    return {"@type": "Product", **own}
+
+
+def page(document: object) -> str:
+    """A page of a shop with a document for search engines."""
+    inside = json.dumps(document, ensure_ascii=False)
+    script = f'<script data-x="1" type="application/ld+json">{inside}</script>'
+    return f"<!DOCTYPE html><html><head>{script}</head><body><table><tr><td>1</td></tr></table></body></html>"
+
+
+def archive_of(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return packed.getvalue()
 
 
 def open_document(rows: list[dict[str, str]]) -> bytes:
@@ -88,7 +121,9 @@ def test_each_kind_gives_the_same_products(suffix: str, packed: bool, tmp_path: 
     assert len(catalog.digest()) == 64
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".json", ".parquet", ".xml", ".xlsx", ".ods"])
+@pytest.mark.parametrize(
+    "suffix", [".csv", ".jsonl", ".json", ".parquet", ".xml", ".xlsx", ".ods", ".feather", ".html", ".tar"]
+)
 def test_a_kind_is_known_by_its_content(suffix: str, tmp_path: Path) -> None:
     """Under no name, and under a name of another kind."""
     write(tmp_path / f"shop{suffix}")
@@ -124,6 +159,89 @@ def test_shards_and_folders_of_pictures_with_metadata(tmp_path: Path) -> None:
     assert rows["product_id"].to_list() == ["train/a.jpg", "test/a.jpg"]
     assert [(catalog.root / place).is_file() for place in rows["image"].struct.field("path")] == [True, True]
     assert rows["split"].to_list() == ["train", "test"]
+
+
+def saved_to_disk(folder: Path, ids: list[str]) -> None:
+    """A table as `save_to_disk` of `datasets` lays it out."""
+    folder.mkdir(parents=True)
+    names = {"info": {"features": {"colour": {"names": ["Red", "Black"], "_type": "ClassLabel"}}}}
+    for number, name in enumerate(ids):
+        columns = {"id": [name], "title": ["x"], "image": [{"bytes": b"png", "path": None}], "colour": [number]}
+        table = pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(names)})
+        with pa.ipc.new_stream(str(folder / f"data-0000{number}-of-0000{len(ids)}.arrow"), table.schema) as stream:
+            stream.write_table(table)
+    for name in ("state.json", "dataset_info.json"):
+        (folder / name).write_text('{"splits": {}}')
+
+
+def test_what_datasets_saves_to_disk(tmp_path: Path) -> None:
+    saved_to_disk(tmp_path / "one", ["a", "b"])
+    rows = pl.concat(open_catalog(tmp_path / "one").batches())
+    assert rows["product_id"].to_list() == ["a", "b"]
+    assert rows["image"].struct.field("bytes").to_list() == [b"png", b"png"]
+    assert [pairs[0]["value"] for pairs in rows["attributes"]] == ["Red", "Black"]
+    for split in ("train", "test"):
+        saved_to_disk(tmp_path / "both" / split, [split])
+    (tmp_path / "both" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    catalog = open_catalog(tmp_path / "both")
+    assert pl.concat(catalog.batches())["split"].to_list() == ["train", "test"]
+    assert catalog.count() == 2
+    damaged = tmp_path / "one" / "data-00000-of-00002.arrow"
+    (tmp_path / "end.arrow").write_bytes(damaged.read_bytes()[:-8])
+    whole, ended = (open_catalog(path) for path in (damaged, tmp_path / "end.arrow"))
+    assert whole.count() == ended.count() == 1
+    assert not list(whole.source.notes)
+    assert [note[:34] for note in ended.source.notes] == ["the file has no mark at its end: r"]
+    for cut in (9, 300, damaged.stat().st_size - 40):
+        (tmp_path / "cut.arrow").write_bytes(damaged.read_bytes()[:cut])
+        with pytest.raises(CatalogError, match=r"cut.arrow (cannot be read as Arrow|is damaged after row 0)"):
+            list(open_catalog(tmp_path / "cut.arrow").batches())
+
+
+def test_a_web_dataset(tmp_path: Path) -> None:
+    """Files of one name are a product; a folder of archives is one table."""
+    (tmp_path / "set").mkdir()
+    for shard in range(2):
+        files = {
+            f"{shard}/a.seg.json": b"{}",
+            f"{shard}/a.jpg": b"jpeg",
+            f"{shard}/a.txt": "Größe\n".encode(),
+            f"{shard}/b.png": b"png",
+            f"{shard}/b.json": b'{"caption": "Tee", "color": "Red"}',
+            f"{shard}/b.cls": b"shirts",
+            f"{shard}/c.json": b"{",
+        }
+        (tmp_path / "set" / f"0000{shard}.tar").write_bytes(archive_of(files))
+    catalog = open_catalog(tmp_path / "set")
+    rows = pl.concat(catalog.batches())
+    assert rows["product_id"].to_list() == [f"{shard}/{name}" for shard in range(2) for name in "abc"]
+    assert rows["title"].to_list()[:3] == ["Größe", "Tee", None]
+    assert rows["image"].struct.field("bytes").to_list()[:3] == [b"jpeg", b"png", None]
+    assert rows["category_path"].to_list()[1] == ["shirts"]
+    assert rows["attributes"].to_list()[1] == [{"property": "colour", "value": "Red"}]
+    assert rows["fault"].str.contains("c.json: not JSON").to_list()[:3] == [None, None, True]
+    data = (tmp_path / "set" / "00000.tar").read_bytes()
+    (tmp_path / "cut.tar").write_bytes(data[:1600])
+    with pytest.raises(CatalogError, match=r"cut.tar is damaged after product \d"):
+        open_catalog(tmp_path / "cut.tar").count()
+
+
+def test_pages_with_products_for_search_engines(tmp_path: Path) -> None:
+    one, two = map(schema_org, ROWS)
+    listed = {"@type": "ItemList", "itemListElement": [{"@type": "ListItem", "position": 1, "item": two}]}
+    graph = {"@context": "https://schema.org", "@graph": [{"@type": "WebSite", "name": "x"}, one, listed]}
+    (tmp_path / "a.html").write_text(page(graph), "utf-8")
+    rows = pl.concat(open_catalog(tmp_path / "a.html").batches())
+    assert rows["title"].to_list() == ["Red dress", "小黑裙, lang"]
+    (tmp_path / "b.html").write_text(page(graph).replace('"@graph"', '"@graph'))
+    (tmp_path / "c.html").write_text("<html><table><tr><td>a</td></tr></table></html>")
+    for name in ("b.html", "c.html"):
+        with pytest.raises(CatalogError, match=f"{name} is an HTML page without products in JSON-LD; open it in a"):
+            open_catalog(tmp_path / name)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a.jpg").write_bytes(b"x")
+    (tmp_path / "d" / "a.html").write_text(page(graph))
+    assert open_catalog(tmp_path / "d").source.label == "a folder of pictures"
 
 
 def test_captions_beside_pictures(tmp_path: Path) -> None:

@@ -18,6 +18,18 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 _CODE = re.compile(r"(?P<attribute>[A-Za-z0-9_]+?)-(?P<locale>[a-z]{2,3}_[A-Z]{2})(-(?P<channel>\w+))?$")
 _LABEL = re.compile(r"(?P<attribute>.+?)\s*\((?P<locale>.+)\)$")
 IDS = ("identifier", "sku", "uuid")
+# Attributes of Akeneo's own, and those of most shops that are no options: codes, sizes of the parcel, texts
+NO_OPTIONS = frozenset(
+    (
+        *(*IDS, "enabled", "family", "family_variant", "parent", "groups", "categories", "created", "updated", "label"),
+        *("ean", "gtin", "upc", "asin", "isbn", "mpn", "barcode", "weight", "height", "width", "length", "depth"),
+        *("status", "name", "title", "description", "short_description", "tags", "keywords", "notice", "url", "slug"),
+    )
+)
+_NO_OPTION = re.compile(
+    r"(_|-)(products|groups|product_models|quantity|unit|id|date|url|sku)$|^meta_|price|image|picture"
+)
+_OPTION = re.compile(r"(?=.*[^\W\d_])[^<>:/\n]{1,60}")  # a short text, no number, address or date
 PICTURES = (*COLUMN_NAMES["image"], "image_1", "main_picture", "packshot", "variation_image", "images")
 
 
@@ -50,6 +62,12 @@ class Akeneo(TableLayout):
         for name, columns in self.variants.items():
             if name in BY_COLUMN and not taken & set(columns):
                 self.sources.setdefault(f"attribute:{BY_COLUMN[name].name}", tuple(columns))
+        taken |= {column for columns in self.sources.values() for column in columns}
+        self.options = {
+            columns[0]: name.replace("_", " ")
+            for name, columns in self.variants.items()
+            if name not in NO_OPTIONS and not taken & set(columns) and not _NO_OPTION.search(name)
+        }
         locales = [match["locale"] for name in names if (match := _CODE.fullmatch(name))]
         if len(set(locales)) > 1:
             read = next(iter(self.sources.get("title", ())), "")
@@ -61,6 +79,14 @@ class Akeneo(TableLayout):
         folded = set(map(folded_name, names))
         by_locale = sum(_CODE.fullmatch(name) is not None for name in names)
         return bool(folded & set(IDS)) and (({"family", "categories"} <= folded) or by_locale > 1)
+
+    def uses(self) -> dict[str, str]:
+        """Columns of options are attributes where their cells are short texts."""
+        return super().uses() | dict.fromkeys(self.options, "attributes")
+
+    def names(self) -> list[str]:
+        """Attributes are one column; their own stay as they are."""
+        return list(dict.fromkeys([*super().names(), *self.options, "attributes"]))
 
     def products(self, records: Iterable[Record]) -> Iterator[Record]:
         """A product for each row, a row of labels below the header left aside."""
@@ -104,6 +130,13 @@ class Akeneo(TableLayout):
         for name, cell in own.items():
             if name.startswith("attribute:") and isinstance(cell, str):
                 own[name] = [pair["value"] for pair in pairs(name, split_at(cell, ","))]
+        own |= {column: record.get(column) for column in self.options}
+        own["attributes"] = [
+            pair
+            for column, name in self.options.items()
+            if _OPTION.fullmatch(cell := (text_of(record.get(column)) or "").strip())
+            for pair in pairs(name, split_at(cell, ","))
+        ]
         return own
 
 

@@ -48,7 +48,7 @@ class ParquetSource(Source):
         """At most `rows` rows at a time; only the wanted columns are read."""
         done = 0
         with self._open() as file:
-            classes = _class_names(file.schema_arrow.metadata)
+            classes = class_names(file.schema_arrow.metadata)
             columns = [name for name in file.schema_arrow.names if name in wanted]
             try:
                 if not columns:
@@ -60,10 +60,10 @@ class ParquetSource(Source):
                     batch.validate(full=True)  # polars takes texts for UTF-8 without looking
                     frame = pl.from_arrow(batch)
                     assert isinstance(frame, pl.DataFrame)
-                    yield Chunk(frame=_named(frame, classes))
+                    yield Chunk(frame=named(frame, classes))
                     done += frame.height
             except (pa.ArrowException, OSError) as error:
-                raise CatalogError(f"{self.path} is damaged after row {done}: {_first_line(error)}") from error
+                raise CatalogError(f"{self.path} is damaged after row {done}: {first_line(error)}") from error
 
     def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
         """With the columns' own types; only columns of texts are filled."""
@@ -73,7 +73,7 @@ class ParquetSource(Source):
             with pq.ParquetWriter(str(draft), schema, compression="zstd") as writer:
                 for batch in file.iter_batches(batch_size=ROWS, use_threads=False):
                     batch.validate(full=True)
-                    cells = [filled(record) for record in _named_records(batch, _class_names(schema.metadata))]
+                    cells = [filled(record) for record in _named_records(batch, class_names(schema.metadata))]
                     columns = [
                         _filled_column(batch.column(name) if name in batch.schema.names else None, name, cells)
                         for name in schema.names
@@ -84,17 +84,18 @@ class ParquetSource(Source):
         try:
             return pq.ParquetFile(open_seekable(self.path), buffer_size=BUFFER_BYTES, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
-            raise CatalogError(f"{self.path} cannot be read as Parquet: {_first_line(error)}") from error
+            raise CatalogError(f"{self.path} cannot be read as Parquet: {first_line(error)}") from error
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a library says first."""
     return str(error).strip().split("\n")[0][:200]
 
 
 def _named_records(batch: pa.RecordBatch, classes: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     frame = pl.from_arrow(batch)
     assert isinstance(frame, pl.DataFrame)
-    return _named(frame, classes).to_dicts()
+    return named(frame, classes).to_dicts()
 
 
 def _filled_column(column: pa.Array | None, name: str, cells: Sequence[Mapping[str, Any]]) -> pa.Array:
@@ -109,7 +110,7 @@ def _holds_text(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype))
 
 
-def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]:
+def class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]:
     """Column of class numbers -> the classes' names, as `datasets` keeps them in a file's metadata."""
     try:
         features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
@@ -123,7 +124,7 @@ def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]
         return {}
 
 
-def _named(frame: pl.DataFrame, classes: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+def named(frame: pl.DataFrame, classes: Mapping[str, Sequence[str]]) -> pl.DataFrame:
     """Class numbers as names; -1 and numbers without one are nothing."""
     for name, labels in classes.items():
         if name not in frame.columns:
