@@ -30,8 +30,9 @@ SOURCES = classes(formats, Source)  # type: ignore[type-abstract]
 LAYOUTS = {kind.name: kind for kind in classes(formats, TableLayout)}
 PLAIN = "plain"
 TABLE_SUFFIXES = tuple(suffix for kind in SOURCES for suffix in kind.suffixes)
+_COMMON_FIRST = sorted(TABLE_SUFFIXES, key=lambda suffix: suffix not in CsvSource.suffixes)
 WANTED = (
-    f"a {', '.join(TABLE_SUFFIXES[:-1])} or {TABLE_SUFFIXES[-1]} table (gzipped or not), a folder holding one, or a "
+    f"a {', '.join(_COMMON_FIRST[:-1])} or {_COMMON_FIRST[-1]} table (gzipped or not), a folder holding one, or a "
     "folder of pictures"
 )
 # Tables of picture folders as `datasets` reads them, one in the folder of each split

@@ -29,7 +29,7 @@ NO_OPTIONS = frozenset(
 _NO_OPTION = re.compile(
     r"(_|-)(products|groups|product_models|quantity|unit|id|date|url|sku)$|^meta_|price|image|picture"
 )
-_OPTION = re.compile(r"(?=.*[^\W\d_])[^<>:/\n]{1,60}")  # a short text, no number, address or date
+_OPTION = re.compile(r"(?!\S*/\S*\.\w+$|.*://)(?=.*[^\W\d_])[^<>\n]{1,60}")  # a short text, no number, address or file
 PICTURES = (*COLUMN_NAMES["image"], "image_1", "main_picture", "packshot", "variation_image", "images")
 
 
