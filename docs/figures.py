@@ -144,6 +144,7 @@ def _speed() -> str:
         [label, f"{told[name]:,.0f}", f"{ratios[f'{name} / clip']:.1f}" if f"{name} / clip" in ratios else "–"]
         for label, name in (
             ("`shopvl tag --bfloat16`", "shopvl-bf16"),
+            ("`shopvl tag --int8`", "shopvl-int8"),
             ("`shopvl tag`", "shopvl"),
             ("the same model in a plain loop", "loop"),
             ("CLIP ViT-B/32, transformers, zero-shot", "clip"),
