@@ -18,7 +18,7 @@ from shopvl.batch import Batch
 from shopvl.design.design import Design
 from shopvl.errors import DesignError, ShopvlError
 from shopvl.models.dual_encoder import DualEncoderModel
-from shopvl.models.exported import ExportedLook, Tower, fastest, look_through, towers_in
+from shopvl.models.exported import ExportedLook, Tower, fastest, is_quantized, look_through, towers_in
 from shopvl.models.fast_linear import onednn_is_fast, use_onednn
 from shopvl.models.fold_batchnorm import fold_batchnorm
 from shopvl.models.small_maps import SmallMapConv
@@ -27,7 +27,7 @@ from shopvl.synthetic.generate import draw_item
 
 Runtime = Literal["auto", "torch", "onnx", "openvino"]
 EXAMPLES = 2  # pictures that a tower is watched with
-DRAWN, DRAWN_PX = 64, 96  # products, and their pictures' side, which give the ranges of int8
+RANGES, CHECKS, DRAWN_PX = 64, 8, 96  # drawn products that give the ranges of int8, or check outputs; pictures' side
 LOADED_FROM, MEASURED_FROM = 500, 3000  # products, from which on loading a runtime, or exporting and measuring, pays
 
 
@@ -52,7 +52,7 @@ def in_use(
     if design.device.type == "cpu":
         _prepare_convolutions(model)
         wanted = _Wanted(runtime, bfloat16, int8 and pictured, rows)
-        for tower in towers_in(model, _shown(model, _drawn(design)) if wanted.int8 else run):
+        for tower in _towers(design, model, wanted) if wanted.int8 else towers_in(model, run):
             if (look := wanted.look(tower)) is not None:
                 tower.use(look)
         if onednn_is_fast():
@@ -100,6 +100,10 @@ class _Wanted:
             )
         return [library]
 
+    def has_int8(self, tower: Tower) -> bool:
+        """Whether its net in int8 is there."""
+        return all(is_quantized(tower, one) for one in self._libraries if "int8" in one.precisions)
+
     def look(self, tower: Tower) -> ExportedLook | None:
         """None: the tower's own, through PyTorch."""
         choices = [(one, told) for one in self._libraries for told in one.ways(self.bfloat16, self.int8)]
@@ -135,9 +139,14 @@ def _examples(design: Design) -> Batch:
     return design.loader.pictures([Image.fromarray(pixels) for pixels in noise]).to(design.device)
 
 
-def _drawn(design: Design) -> Batch:
-    """Pictures of drawn products."""
-    return design.loader.pictures([draw_item(n, 0, DRAWN_PX).image for n in range(DRAWN)]).to(design.device)
+def _towers(design: Design, model: nn.Module, wanted: _Wanted) -> list[Tower]:
+    """The towers, each with pictures of drawn products: of many where it is still to be made one in int8."""
+    for count in (CHECKS, RANGES):
+        pictures = [draw_item(number, 0, DRAWN_PX).image for number in range(count)]
+        towers = towers_in(model, _shown(model, design.loader.pictures(pictures).to(design.device)))
+        if all(map(wanted.has_int8, towers)):
+            break
+    return towers
 
 
 def _shown(model: nn.Module, batch: Batch) -> Callable[[], Sequence[Tensor]]:

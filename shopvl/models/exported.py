@@ -30,8 +30,9 @@ from shopvl.runtime.engine import Library, Precision, Run, machine_name
 FORMAT = 1  # of the files in the cache folder: they are written anew where it rises
 MOST_ROWS = 32  # run at once, so that their maps stay in the processor's cache; fewer are filled up to a power of two
 TIMED_ROWS, TRIES = 32, 5
-FAR: dict[Precision, float] = {"float32": 1e-3, "bfloat16": 0.1, "int8": 0.1}  # of the largest output: no further off
+FAR: dict[Precision, float] = {"float32": 1e-3, "bfloat16": 0.1, "int8": 0.06}  # of the outputs' norm: no further off
 WORTH = 0.9  # of PyTorch's time; a smaller gain could be noise
+INT8 = "-int8"  # ends the name of such a net's folder
 CHECKSUMS = "checksums.json"  # of the files of an exported tower
 SPEEDS = "speeds.json"  # by machine, milliseconds a picture by way to run it
 
@@ -141,7 +142,12 @@ def exported(tower: Tower, library: Library) -> Path:
         with torch.no_grad():
             library.engine().export(_Net(tower).eval(), tower.seen_B3YX[:2], draft)
 
-    return _written(tower, f"{library.name}-{library.version}", write)
+    return _written(_folder(tower, library), write)
+
+
+def is_quantized(tower: Tower, library: Library) -> bool:
+    """Whether there is a net in int8, so that no pictures are needed to make one."""
+    return _is_whole(_folder(tower, library, INT8))
 
 
 def quantized(tower: Tower, library: Library) -> Path:
@@ -151,14 +157,17 @@ def quantized(tower: Tower, library: Library) -> Path:
     def write(draft: Path) -> None:
         library.engine().quantize(plain, tower.seen_B3YX, draft)
 
-    return _written(tower, f"{plain.name}-int8", write)
+    return _written(_folder(tower, library, INT8), write)
 
 
-def _written(tower: Tower, name: str, write: Callable[[Path], None]) -> Path:
-    folder = tower.folder / name
+def _folder(tower: Tower, library: Library, kind: str = "") -> Path:
+    return tower.folder / f"{library.name}-{library.version}{kind}"
+
+
+def _written(folder: Path, write: Callable[[Path], None]) -> Path:
     if not _is_whole(folder):
-        tower.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(tower.folder / ".lock"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / ".lock"):
             if not _is_whole(folder):
                 with atomic_folder(folder) as draft:
                     write(draft)
@@ -185,7 +194,7 @@ def look_through(tower: Tower, library: Library, precision: Precision) -> Export
     with torch.no_grad():
         (own, own_cells), (other, other_cells) = (encode(pixels_B3YX) for encode in (tower.encode, look))
     for one, same in zip((own, *own_cells), (other, *other_cells), strict=True):
-        if one.shape != same.shape or (one - same).abs().max() > FAR[precision] * one.abs().max().clamp(min=1e-6):
+        if one.shape != same.shape or (one - same).norm() > FAR[precision] * one.norm().clamp(min=1e-6):
             raise DesignError(
                 f"{library.name} {library.version} gives other outputs than PyTorch for the tower "
                 f"{type(tower.module).__name__}; use --runtime torch"
