@@ -15,7 +15,7 @@ from shopvl.catalog.ontology import Fact
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.inference.ask import Conflict, Reply
 from shopvl.reporting.page import DECISION_MARKS
-from shopvl.search import Found, Hit, ParsedQuery
+from shopvl.search import Found, Hit, ParsedQuery, Suggestion
 from shopvl.service.app_service import Read, Shown
 from shopvl.service.catalog_run import CatalogRun, Summary
 
@@ -190,9 +190,16 @@ def search_results(result: Found, what: str, words: Translations, *, full: bool 
     return f'{counts}{close}<div class="sv-grid">{cells}</div>'
 
 
+def suggestions(found: Sequence[Suggestion]) -> str:
+    """What may be asked for, each as a button that searches for it."""
+    buttons = (f'<button data-do="say" data-id="{text(one.text)}">{text(one.text)}</button>' for one in found)
+    return f'<div class="sv-suggestions">{"".join(buttons)}</div>' if found else ""
+
+
 def understood(query: ParsedQuery, words: Translations) -> str:
     """What the words were taken to mean, each part as a button that takes it back."""
     labels = [
+        *(words("search.id", id=written) for written in query.ids),
         *map(str, query.readings),
         *(_fact(fact, words) for fact in query.facts),
         *(words("search.not", what=_fact(fact, words)) for fact in query.excluded),

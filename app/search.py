@@ -24,6 +24,7 @@ FILTERS = 6
 SHOWN = 24
 VALUES = 60  # of a filter
 MAX_CONDITIONS = 8
+SUGGESTED, MAX_TYPED = 8, 100
 NotMeant = tuple[str, tuple[str, ...]]  # a query, and parts of what was understood of it
 
 
@@ -55,6 +56,7 @@ class SearchTab:
         self.text = gr.Textbox(
             label=words("search.words"), placeholder=words("search.words_hint"), elem_id="search-words"
         )
+        self.suggestions = clickable(elem_id="search-suggestions")
         self.photo = photo(words, "search", 130)
         self.but = gr.Dropdown(
             [("", ""), *_others(self.service.ontology, words)],
@@ -90,6 +92,10 @@ class SearchTab:
         shown = [self.results_json, self.results, *self.filters]
         asked = [self.go.click, self.text.submit]
         gr.on(asked, self.search, query, shown, api_name="search", show_progress="minimal", **OF_PHOTO)
+        self.text.input(self.suggest, self.text, self.suggestions, trigger_mode="always_last", **HIDDEN_PROGRESS)
+        gr.on(asked, lambda: "", None, self.suggestions, **HIDDEN_PROGRESS)
+        taken = self.suggestions.act(self.take, None, [self.text, self.suggestions], **HIDDEN_PROGRESS)
+        taken.then(self.search, query, shown, **SMALL_PROGRESS, **OF_PHOTO)
         narrowed = [chosen.input for chosen in self.filters]
         narrowed += [self.group.input, self.more.submit, self.photo.upload, self.photo.clear]
         gr.on(narrowed, self.search, query, shown, **SMALL_PROGRESS, **OF_PHOTO)
@@ -113,6 +119,14 @@ class SearchTab:
             **HIDDEN_PROGRESS,
         )
         self.product.show(clicked.then(self.search_again, [way, *query], shown, **SMALL_PROGRESS, **OF_PHOTO))
+
+    def suggest(self, typed: str) -> str:
+        """What a shopper who typed this may be about to ask, as buttons."""
+        return cards.suggestions(self.index.suggest(typed[:MAX_TYPED], SUGGESTED)) if typed.strip() else ""
+
+    def take(self, event: gr.EventData) -> tuple[str, str]:
+        """A suggestion that was clicked is what is searched for."""
+        return str(event.id), ""
 
     def search(
         self, query: str, photo: str | None, conditions: str, variants: bool, not_meant: NotMeant, *chosen: str

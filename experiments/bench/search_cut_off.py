@@ -25,7 +25,7 @@ from shopvl.design.design import Design
 from shopvl.paths import SHIPPED
 from shopvl.search.build import build_index
 from shopvl.search.search import SearchIndex
-from shopvl.search.tune import refuse_by_default
+from shopvl.search.tune import tune_without_labels
 from shopvl.tracking.provenance import write_result
 
 GOOD, SEED = 1000, 101
@@ -43,7 +43,7 @@ def main() -> None:
     design = Design.from_pretrained(args.model)
     with tempfile.TemporaryDirectory(prefix="shopvl-") as folder:
         build_index(design, open_catalog(args.catalog, split=args.split), Path(folder) / "index")
-        cut_off = refuse_by_default(design, Path(folder) / "index")
+        cut_off, _ = tune_without_labels(design, Path(folder) / "index")
         index = SearchIndex(Path(folder) / "index", design)
         figures = {
             "products": len(index),

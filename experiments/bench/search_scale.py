@@ -39,7 +39,7 @@ from shopvl.search.folder import VECTORS, publish, read_state
 from shopvl.search.search import SearchIndex
 from shopvl.search.segments import Writer
 from shopvl.search.stores import faiss as nearest
-from shopvl.search.stores.faiss import KINDS, REFINE, FaissSearch
+from shopvl.search.stores.faiss import KINDS, FaissSearch
 from shopvl.search.stores.milvus import MilvusSearch
 from shopvl.search.update import apply_update
 from shopvl.tracking.provenance import STAMP, stamp, write_result
@@ -260,7 +260,7 @@ def bare_calls(index: SearchIndex) -> tuple[Callable[[np.ndarray], Any], Callabl
         )
     assert isinstance(vectors, FaissSearch)
     selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
-    library, wanted = vectors.index, K * REFINE.get(vectors.kind, 1)
+    library, wanted = vectors.index, nearest.candidates(vectors.kind, K)
     if library is None:
         matrix = vectors.raw.matrices[0]
         flat = faiss.IndexFlatIP(matrix.shape[1])

@@ -27,7 +27,8 @@ AUDIENCE_WORDS: Mapping[str, str] = {"male": "men", "man": "men", "female": "wom
 LOG_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "query": ("query", "search_term", "search_query", "keyword", "q"),
     "product_id": ("product_id", "id", "sku", "item_id", "clicked_id"),
-    "count": ("count", "clicks", "frequency", "n"),
+    "count": ("count", "clicks", "purchases", "orders", "frequency", "n"),
+    "position": ("position", "rank", "pos", "list_position", "item_list_position", "item_position"),
 }
 
 
@@ -343,23 +344,8 @@ class QueryLog:
 
     @classmethod
     def read(cls, path: str | Path) -> "QueryLog":
-        """Read a CSV, TSV, Parquet or JSON-lines file; without a count each line counts once. Raises CatalogError."""
-        source = table_source(Path(path).expanduser())
-        columns = _log_columns(source)
-        tables, problems, row = [], [], 0
-        for chunk in source.chunks(65536, set(columns.values())):
-            table, faults = _log_part(chunk.faults(), {name: chunk.values(own) for name, own in columns.items()}, row)
-            tables.append(table)
-            problems += faults
-            row += chunk.height
-            if len(problems) > 5:
-                break
-        if problems:
-            more = " and more" if len(problems) > 5 else ""
-            raise CatalogError(f"the query log {path} has faults: {'; '.join(problems[:5])}{more}")
-        if not tables:
-            raise CatalogError(f"the query log {path} has no rows; lines of query, product_id, count were wanted")
-        totals = pl.concat(tables).group_by("product_id", "query").agg(pl.col("count").sum())
+        """Read a table; without a count each line counts once. Raises CatalogError."""
+        totals = read_log(path).group_by("product_id", "query").agg(pl.col("count").sum())
         return cls(
             totals.select("query", "product_id", "count").sort(
                 "product_id", "count", "query", descending=[False, True, False]
@@ -385,6 +371,29 @@ class QueryLog:
         )
 
 
+def read_log(path: str | Path) -> pl.DataFrame:
+    """The rows of a query log as LOG_SCHEMA, in their order: a count of 1 where it has none, a null position likewise.
+
+    Raises CatalogError for a file that is none, and for rows without query or product.
+    """
+    source = table_source(Path(path).expanduser())
+    columns = _log_columns(source)
+    tables, problems, row = [], [], 0
+    for chunk in source.chunks(65536, set(columns.values())):
+        table, faults = _log_part(chunk.faults(), {name: chunk.values(own) for name, own in columns.items()}, row)
+        tables.append(table)
+        problems += faults
+        row += chunk.height
+        if len(problems) > 5:
+            break
+    if problems:
+        more = " and more" if len(problems) > 5 else ""
+        raise CatalogError(f"the query log {path} has faults: {'; '.join(problems[:5])}{more}")
+    if not tables:
+        raise CatalogError(f"the query log {path} has no rows; lines of query, product_id, count were wanted")
+    return pl.concat(tables)
+
+
 def _log_columns(source: Source) -> dict[str, str]:
     names = source.names()
     column_of = {
@@ -404,11 +413,12 @@ def _log_columns(source: Source) -> dict[str, str]:
 def _log_part(
     faults: Sequence[str | None], cells: Mapping[str, list[object]], before: int
 ) -> tuple[pl.DataFrame, list[str]]:
-    rows: list[tuple[str, str, int]] = []
+    rows: list[tuple[str, str, int, float | None]] = []
     problems = []
     counts = cells.get("count") or [1] * len(faults)
-    for row, (fault, query, product_id, count) in enumerate(
-        zip(faults, cells["query"], cells["product_id"], counts, strict=True), start=before + 1
+    positions = cells.get("position") or [None] * len(faults)
+    for row, (fault, query, product_id, count, position) in enumerate(
+        zip(faults, cells["query"], cells["product_id"], counts, positions, strict=True), start=before + 1
     ):
         text, own_id = (
             str(query if query is not None else "").strip(),
@@ -423,9 +433,21 @@ def _log_part(
             problems.append(f"row {row}: the product_id is empty")
         elif number is None or number < 1:
             problems.append(f"row {row}: the count is {count!r}, a whole number above 0 was wanted")
+        elif (place := _position(position)) is not None and not place >= 0:
+            problems.append(f"row {row}: the position is {position!r}, a number from 1 on was wanted")
         else:
-            rows.append((text, own_id, number))
+            rows.append((text, own_id, number, place))
     return pl.DataFrame(rows, schema=LOG_SCHEMA, orient="row"), problems
 
 
-LOG_SCHEMA = pl.Schema({"query": pl.String(), "product_id": pl.String(), "count": pl.Int64()})
+def _position(cell: object) -> float | None:
+    """None for an empty cell, NaN for one that is no number."""
+    if cell is None or not str(cell).strip():
+        return None
+    try:
+        return float(str(cell))
+    except ValueError:
+        return float("nan")
+
+
+LOG_SCHEMA = pl.Schema({"query": pl.String(), "product_id": pl.String(), "count": pl.Int64(), "position": pl.Float64()})

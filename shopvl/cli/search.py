@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,9 +29,11 @@ from shopvl.errors import ShopvlError
 from shopvl.paths import SHIPPED
 
 if TYPE_CHECKING:
+    from shopvl.catalog.ontology import Ontology
     from shopvl.catalog.readers import Catalog
     from shopvl.design.design import Design
-    from shopvl.search import Found, ParsedQuery
+    from shopvl.search import Found, ParsedQuery, Settings
+    from shopvl.search.learning import Learned
 
 
 def index(
@@ -41,12 +44,11 @@ def index(
     calibrate_on: Annotated[
         str | None, typer.Option(help="Split to choose title share, weights and cut-off on; empty: none.")
     ] = None,
-    tags: Annotated[
-        Path | None, typer.Option(help="A folder written by `shopvl tag`: its tags become filters.")
-    ] = None,
+    tags: Annotated[Path | None, typer.Option(help="A folder that `shopvl tag` wrote: tags become filters.")] = None,
     names: Annotated[Path | None, typer.Option(help="JSON with names in other languages, and synonyms.")] = None,
     update: Annotated[bool, typer.Option("--update", help="Add to the index that is there, or replace by id.")] = False,
     delete: Annotated[Path | None, typer.Option(help="With --update: a file of product ids, one a line.")] = None,
+    clicks: Annotated[Path | None, typer.Option(help="Clicks: query, product_id, maybe count and position.")] = None,
     kind: Annotated[str | None, typer.Option(help="flat, hnsw, ivf-sq8 or pq; chosen by size if left out.")] = None,
     memory_mb: Annotated[int | None, typer.Option(min=1, help="Memory that vectors may take.")] = None,
     milvus: Annotated[str | None, typer.Option(help="Keep vectors in Milvus: a server's URI, or a .db file.")] = None,
@@ -65,45 +67,73 @@ def index(
     """
     from shopvl.catalog.ontology import apply_names
     from shopvl.search import FaissStore, Plan, Settings, build_index, kind_named, store_at
-    from shopvl.search.tune import tune_settings
 
     named = store if milvus is None else f"milvus={milvus}"
     if update:
         if any(option is not None for option in (calibrate_on, names, kind, memory_mb, named)):
             raise ShopvlError("--update keeps how the index was made; rebuild it to change kind, names or settings")
-        _update(folder, None if catalog is None else _opened(catalog, split, model, runtime, device, ocr), delete, tags)
+        added = None if catalog is None else _opened(catalog, split, model, runtime, device, ocr)
+        if added or delete or tags or not clicks:
+            _update(folder, added, delete, tags)
+        if clicks:
+            _learn(added[0] if added else opened_model(model, ocr, device), folder, clicks)
         return
     if catalog is None or delete is not None:
         raise ShopvlError("index wants a catalog to make an index of, or --update to change the one in --out")
     vector_store = store_at(named, folder) if named else FaissStore(kind=kind_named(kind), memory_mb=memory_mb)
     design, opened = _opened(catalog, split, model, runtime, device, ocr)
     ontology = apply_names(design.ontology, names) if names else design.ontology
-    settings = Settings()
-    if calibrate_on:
-        with progress("choosing", None) as report:
-            held_out = open_split(catalog, calibrate_on)
-            settings = tune_settings(design, held_out, tags=tags, ontology=ontology, report=report)
+    settings = _calibrated(design, open_split(catalog, calibrate_on), tags, ontology) if calibrate_on else Settings()
     plan = Plan(settings=settings, store=vector_store)
     with progress("indexing", opened.count()) as report:
         done = build_index(design, opened, folder, report, tags=tags, plan=plan, ontology=ontology)
     out.print(f"{folder}: {done.indexed} products indexed, {done.rejected} rejected")
     _say_repeated(done.repeated)
     if not calibrate_on:
-        _set_cut_off(design, folder)
+        _tune(design, folder)
+    if clicks:
+        _learn(design, folder, clicks)
 
 
-def _set_cut_off(design: Design, folder: Path) -> None:
+def _calibrated(design: Design, held_out: Catalog, tags: Path | None, ontology: Ontology) -> Settings:
+    """With the labels of held-out products."""
+    from shopvl.search.tune import tune_settings
+
+    with progress("choosing", None) as report:
+        return tune_settings(design, held_out, tags=tags, ontology=ontology, report=report)
+
+
+def _tune(design: Design, folder: Path) -> None:
     """Without labels, and say what it does."""
-    from shopvl.search.tune import FEWEST, refuse_by_default
+    from shopvl.search.tune import FEWEST, tune_without_labels
 
-    cut_off = refuse_by_default(design, folder)
+    cut_off, learned = tune_without_labels(design, folder)
     if cut_off is None:
         chatter.print(f"no query will be refused: a cut-off needs {FEWEST} products with titles to be measured on")
     else:
         chatter.print(
             f"{cut_off.kept:.0%} of queries made from its own products are answered, {cut_off.refused:.0%} of others "
-            "return nothing; --calibrate-on val tunes the ranking too"
+            "return nothing; --calibrate-on val tunes the ranking on labels too"
         )
+    _say_learned(learned)
+
+
+def _learn(design: Design, folder: Path, log: Path) -> None:
+    """From clicks, and say what that did."""
+    from shopvl.search.tune import learn_from_clicks
+
+    clicks, learned = learn_from_clicks(design, folder, log)
+    say(str(clicks))
+    if not _say_learned(learned):
+        chatter.print("the weights in use rank these clicks as well as any others: they stay")
+
+
+def _say_learned(learned: Sequence[Learned]) -> bool:
+    """Say which kinds of queries have new weights; whether any has."""
+    better = [f"{one.kind} {one.before:.3f} to {one.after:.3f}" for one in learned if one.weights is not None]
+    if better:
+        say(f"weights learned for kinds of queries, nDCG@10 on queries that were held out: {', '.join(better)}")
+    return bool(better)
 
 
 def _opened(
@@ -294,3 +324,41 @@ def search_audit(
         table.add_row(verdict, str(count), str(times))
     out.print(table)
     out.print(f"{folder / 'audit.csv'}\n{folder / 'audit.html'}")
+
+
+def search_judge(
+    index: Annotated[Path, typer.Argument(help="An index folder.")],
+    queries: Annotated[Path, typer.Argument(help="A table with a column `query`, or a sheet that was graded.")],
+    sheet: Annotated[Path | None, typer.Option("--out", help="Write a sheet to grade, a CSV file.")] = None,
+    model: ModelFolder = SHIPPED,
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="Products of each way to search.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Sheets to grade what a search finds, and nDCG from them.
+
+    With --out a sheet is written; without it, a sheet that people graded is read, and says how well each way to search
+    ranks. Grades are 0 (wrong) to 3 (what was asked for), in the column `grade`.
+
+    Example: shopvl search-judge index queries.csv --model runs/tri-clip/design --out sheet.csv
+    """
+    from shopvl.catalog.search_terms import SearchTerms
+    from shopvl.design.design import Design
+    from shopvl.search import SearchIndex
+    from shopvl.search.judging import judge, read_grades, write_sheet
+
+    asked = [text for text, _ in SearchTerms.read(queries).counted] if sheet is not None else []
+    grades = read_grades(queries) if sheet is None else {}
+    opened = SearchIndex(index, Design.from_pretrained(model))
+    if sheet is not None:
+        rows = write_sheet(opened, asked, sheet, k)
+        out.print(f"{sheet}: {rows} products for {len(asked)} queries; write 0 to 3 in the column grade")
+        return
+    judgements = judge(opened, grades)
+    if as_json:
+        print(json.dumps([asdict(one) for one in judgements], indent=1))
+        return
+    table = Table("way", "nDCG@10", "+-", "judged")
+    for one in judgements:
+        width = "" if one.ndcg.half_width is None else f"{one.ndcg.half_width:.3f}"
+        table.add_row(one.by, f"{one.ndcg.mean:.3f}", width, f"{one.judged:.0%}")
+    out.print(table)

@@ -6,12 +6,14 @@
 from shopvl.search.build import Indexed, Plan, build_index, product_vectors
 from shopvl.search.filters import Condition, conditions
 from shopvl.search.folder import Settings
-from shopvl.search.query import ParsedQuery
-from shopvl.search.search import Found, SearchIndex, collapse_named, way_named
+from shopvl.search.found import Found, collapse_named, way_named
+from shopvl.search.parsed_query import ParsedQuery
+from shopvl.search.search import SearchIndex
 from shopvl.search.segments import Hit
 from shopvl.search.stores.factory import STORES, store_at
 from shopvl.search.stores.faiss import FaissStore, kind_named
 from shopvl.search.stores.milvus import MilvusStore
+from shopvl.search.suggest import Suggestion
 from shopvl.search.update import read_ids, update_index
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "Plan",
     "SearchIndex",
     "Settings",
+    "Suggestion",
     "build_index",
     "collapse_named",
     "conditions",

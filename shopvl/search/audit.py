@@ -12,7 +12,7 @@ from shopvl.reporting.page import Figure, Page
 from shopvl.reporting.page import FoundProduct as Shown
 from shopvl.review.sheet import write_csv
 from shopvl.search.lexical import words_of
-from shopvl.search.query import ParsedQuery
+from shopvl.search.parsed_query import ParsedQuery
 from shopvl.search.search import SearchIndex
 
 LOW = 0.5  # of the way from the cut-off to certainty; below it an answer is doubtful

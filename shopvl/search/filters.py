@@ -228,10 +228,10 @@ class Facts:
         result: np.ndarray = np.where(listed[at] == rows_M, shares[at], np.float32(0))
         return result
 
-    def among(self, fact: Fact, filter_mask_N: np.ndarray) -> bool:
-        """Whether any row of the mask fits with a probability of 0.5 or more."""
+    def among(self, fact: Fact, filter_mask_N: np.ndarray) -> int:
+        """How many rows of the mask fit with a probability of 0.5 or more."""
         rows, shares = self._listed(fact)
-        return bool((filter_mask_N[rows] & (shares >= 0.5)).any())
+        return int(np.count_nonzero(filter_mask_N[rows] & (shares >= 0.5)))
 
     def fitting(self, fact: Fact) -> np.ndarray:
         """(N,) bool: rows that fit with a probability of 0.5 or more."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +30,9 @@ KINDS = ("vectors-", "deleted-", "lexical-", "tags-", "ontology-")  # what begin
 
 class _FrozenSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+QueryKind = Literal["title", "facts", "mixed", "words"]  # see `ranking.Candidates.kind`
 
 
 class Weights(_FrozenSettings):
@@ -68,7 +71,12 @@ class Settings(_FrozenSettings):
         serialization_alias="title_share",
     )
     weights: Weights = Weights()
+    by_kind: dict[QueryKind, Weights] = {}  # of the kinds of query that they were learned for
     cut_off: CutOff | None = None  # None: every query is answered
+
+    def weights_of(self, kind: QueryKind) -> Weights:
+        """Those that were learned for that kind of query, or those of every kind."""
+        return self.by_kind.get(kind, self.weights)
 
 
 class Segment(_FrozenSettings):

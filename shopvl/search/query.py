@@ -1,11 +1,10 @@
-"""A query as it is understood: read once into a value that search, the command line, the app and the audit show."""
+"""Reads queries: what their words name, do not want, bound and are called by, on one index."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.chinese import simplified
@@ -15,6 +14,8 @@ from shopvl.catalog.queries import facts_called, facts_meant, language_spoken, p
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.search.amounts import Amount, Bound, amounts_in, condition_of, sizes_in
 from shopvl.search.filters import Condition, Facts, fact_of
+from shopvl.search.identifiers import Identifiers
+from shopvl.search.parsed_query import AUDIENCE_CERTAINTY, Meaning, ParsedQuery
 from shopvl.search.shopper_words import (
     AFTER_FOR,
     AFTER_NEGATED,
@@ -35,8 +36,6 @@ from shopvl.search.spelling import ReadAs, Spelling
 
 LONGEST_NAME = 4  # words of a name behind "not"
 LONGEST_CHINESE_NAME = 8  # characters
-AUDIENCE_CERTAINTY = 0.9  # "dad" asks for men's goods, most of the time
-SURE = 0.7  # certainty from which on a fact alone says that the catalog can answer
 _NEGATOR_WORDS = sorted((tuple(plain_words(phrase)) for phrase in NEGATORS), key=len, reverse=True)
 KEPT = frozenset(  # words that are read as what they are
     {word for phrase in _NEGATOR_WORDS for word in phrase}
@@ -48,95 +47,34 @@ KEPT = frozenset(  # words that are read as what they are
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """A fact that a query asks for, and how certain that is, in [0, 1]."""
-
-    fact: Fact
-    certainty: float = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParsedQuery:
-    """What a query means. Every part is a text in `parts`, by which it can be taken back."""
-
-    text: str = ""  # as typed
-    read: str = ""  # what is wanted, as it is read: without numbers, negations and words that say nothing
-    language: str = ""  # by its words: "en", "zh", ...; empty where none is known
-    readings: tuple[ReadAs, ...] = ()
-    meanings: tuple[Meaning, ...] = ()
-    excluded: tuple[Fact, ...] = ()
-    bounds: tuple[Bound, ...] = ()
-    sizes: tuple[str, ...] = ()
-    conditions: tuple[Condition, ...] = ()  # what is certain, as filters
-    wishes: tuple[Condition, ...] = ()  # what is not: products that fulfil it come first
-    unknown: tuple[str, ...] = ()  # words that neither the ontology nor the catalog has
-    notes: tuple[str, ...] = ()  # what could not be used, and why
-
-    @property
-    def facts(self) -> tuple[Fact, ...]:
-        """What the query asks for, without its certainty."""
-        return tuple(meaning.fact for meaning in self.meanings)
-
-    @property
-    def sure_facts(self) -> tuple[Fact, ...]:
-        """The facts that rest on no bold reading; beside unknown words, on no other word for an audience either."""
-        least = SURE if not self.unknown else AUDIENCE_CERTAINTY + 0.01
-        return tuple(meaning.fact for meaning in self.meanings if meaning.certainty >= least)
-
-    @property
-    def bold(self) -> bool:
-        """Whether a word was read as one that it may well not be."""
-        return any(reading.certainty < SURE for reading in self.readings)
-
-    @property
-    def brands(self) -> tuple[str, ...]:
-        """Brands that it asks for."""
-        return tuple(fact.value for fact in self.facts if known_property(fact.property).name == "brand")
-
-    @property
-    def audience(self) -> tuple[str, ...]:
-        """Whom the product is for: the catalog's own values."""
-        return tuple(fact.value for fact in self.facts if known_property(fact.property).audience)
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Everything that was understood, one text each: `search(..., not_meant=[PART])` takes it back."""
-        negated = (f"not {fact}" for fact in self.excluded)
-        sizes = (f"size {size}" for size in self.sizes)
-        return (*map(str, self.readings), *map(str, self.facts), *negated, *map(str, self.bounds), *sizes)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fit for JSON."""
-        return {
-            "text": self.text,
-            "read": self.read,
-            "language": self.language,
-            "readings": [str(reading) for reading in self.readings],
-            "facts": {str(meaning.fact): meaning.certainty for meaning in self.meanings},
-            "not": [str(fact) for fact in self.excluded],
-            "numbers": [str(bound) for bound in self.bounds],
-            "sizes": list(self.sizes),
-            "audience": list(self.audience),
-            "brands": list(self.brands),
-            "filters": [str(condition) for condition in self.conditions],
-            "wishes": [str(condition) for condition in self.wishes],
-            "notes": list(self.notes),
-        }
-
-
 class QueryReader:
     """Reads the queries on one index: by the names of its ontology, the words of its titles and its columns."""
 
     def __init__(
-        self, ontology: Ontology, facts: Facts, spelling: Spelling, is_title: Callable[[str], bool] = lambda text: False
+        self,
+        ontology: Ontology,
+        facts: Facts,
+        spelling: Spelling,
+        is_title: Callable[[str], bool] = lambda text: False,
+        identifiers: Identifiers | None = None,
     ) -> None:
         """`is_title` says whether a product's title has all the words of a text, in their order."""
         self.ontology, self.facts, self.spelling, self._is_title = ontology, facts, spelling, is_title
+        self.identifiers = identifiers
 
     def read(self, text: str, not_meant: Collection[str] = ()) -> ParsedQuery:
         """What a query means, without the parts of it that are `not_meant`."""
-        plain, taken_back = self._plain(text), frozenset(not_meant)
+        taken_back = frozenset(not_meant)
+        ids, others = self.identifiers.named_in(text) if self.identifiers else ((), text)
+        if any(f"id {written}" in taken_back for written in ids):
+            ids, others = (), text
+        if ids and not others:
+            return ParsedQuery(text=text, ids=ids)
+        return replace(self._worded(others, taken_back), text=text, ids=ids)
+
+    def _worded(self, text: str, taken_back: frozenset[str]) -> ParsedQuery:
+        """What the words of a query mean that are no ids."""
+        plain = self._plain(text)
         amounts, sizes = amounts_in(plain), sizes_in(plain)
         negated = self._negates(plain)
         if (amounts or negated) and self._is_title(text):  # a copied title: "No Show Socks"

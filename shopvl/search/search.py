@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import polars as pl
@@ -24,11 +22,15 @@ from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.inference.predict import ModelAnswers
 from shopvl.recipes.capabilities import require_capability
 from shopvl.search.filters import Condition, Facts
-from shopvl.search.folder import PRODUCTS, VECTORS, Weights, check_model, read_state, verify
+from shopvl.search.folder import PRODUCTS, VECTORS, check_model, read_state, verify
+from shopvl.search.found import By, Collapse, Found
+from shopvl.search.identifiers import Identifiers
 from shopvl.search.lexical import Lexical, words_of
 from shopvl.search.near_duplicates import BITS_APART, same_photo
+from shopvl.search.parsed_query import ParsedQuery
 from shopvl.search.photo_query import PhotoQuery, composed, head_of, unit_vectors
-from shopvl.search.query import KEPT, ParsedQuery, QueryReader
+from shopvl.search.query import KEPT, QueryReader
+from shopvl.search.ranking import Candidates
 from shopvl.search.rerank import reranked
 from shopvl.search.segments import Hit, Records, difference_hash, matrix_blocks, read_matrix
 from shopvl.search.spelling import Spelling
@@ -36,63 +38,14 @@ from shopvl.search.stores.base import RowFilter
 from shopvl.search.stores.raw_vectors import RawVectors, best
 from shopvl.search.suggest import Suggestion, Suggestions
 
-By = Literal["hybrid", "dense", "lexical"]
-WAYS: tuple[By, ...] = get_args(By)
-Collapse = Literal["photo", "variant"]
-
 POOL = 200  # candidates from each retrieval method
+DEEPEST = 64 * POOL  # candidates that are looked at for groups
+NEAREST = 10  # products whose cosines tell whether the index answers a query
 TITLES_READ = 50  # top lexical hits whose titles are checked for the words of the query
 CACHED_FILTERS = 32  # sets of conditions whose row filters are cached, about a byte per product each
 FITS_FROM = 0.5  # probability from which on a product has what was asked for
-
-
-@dataclass(frozen=True)
-class Found:
-    """Results, best first; empty where nothing in the index answers the query."""
-
-    hits: list[Hit]
-    understood: tuple[Fact, ...] = ()  # categories and values that the words name
-    confidence: float | None = None  # that the index can answer the query; None where nothing measured it
-    refused: bool = False  # there were candidates, and the cut-off held them back
-    facets: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
-    query: ParsedQuery = field(default_factory=ParsedQuery)
-    close: bool = False  # nothing fits the words exactly, and these products are near
-
-    def __len__(self) -> int:
-        return len(self.hits)
-
-    def __iter__(self) -> Iterator[Hit]:
-        return iter(self.hits)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fit for JSON."""
-        return {
-            "hits": [hit.as_dict() for hit in self.hits],
-            "understood": [str(fact) for fact in self.understood],
-            "confidence": None if self.confidence is None else round(self.confidence, 4),
-            "refused": self.refused,
-            "facets": {name: dict(counts) for name, counts in self.facets.items()},
-            "query": self.query.as_dict(),
-            "close": self.close,
-        }
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Candidate rows of a query, and the score that each retrieval method gives them (M,)."""
-
-    rows: np.ndarray
-    cosine: np.ndarray
-    lexical: np.ndarray  # BM25 as a share of the query's best
-    facts: np.ndarray  # mean share of the query's facts that hold
-    unnamed: float  # share of the query's words that name no fact
-    titled: bool  # whether a product's title has all of the words in their order
-
-    def hybrid_score(self, weights: Weights) -> np.ndarray:
-        """(M,): the weighted sum of all scores."""
-        lexical = weights.lexical + weights.unnamed * self.unnamed + weights.titled * self.titled
-        total: np.ndarray = weights.dense * self.cosine + lexical * self.lexical + weights.facts * self.facts
-        return total
+Scored = tuple[np.ndarray, np.ndarray]  # scores and rows, best first
+Ranked = tuple[np.ndarray, np.ndarray, float | None]  # rows and scores, best first, and the confidence
 
 
 class SearchIndex:
@@ -179,7 +132,11 @@ class SearchIndex:
             return bool(words) and not self.lexical.coverage(words)[1]
 
         spelling = Spelling(self.ontology, self.products["title"], has_word, KEPT)
-        return QueryReader(self.ontology, self.facts, spelling, self._is_title)
+        return QueryReader(self.ontology, self.facts, spelling, self._is_title, self._identifiers)
+
+    @cached_property
+    def _identifiers(self) -> Identifiers:
+        return Identifiers(self.products, self.live)
 
     def _is_title(self, text: str) -> bool:
         """Whether a product's title has all the words, in their order."""
@@ -243,19 +200,51 @@ class SearchIndex:
         row_filter, relaxed = self._narrowed(query, tuple(where))
         counted = self.facts.facets(self.mask(row_filter), facets) if facets else {}
         photo = self.photo_query(image) if isinstance(image, bytes) and image else image or None
-        words, facts, confidence = query.read or query.text, query.facts, None
+        words, facts = query.read or query.text, query.facts
+        first = self._rows_called(query.ids, row_filter)
+        if query.ids and not query.read and photo is None:
+            return Found(self._hits(np.ones(len(first)), first, k, collapse), facets=counted, query=query)
         if words and photo:
-            rows, scores = composed(self, photo, words, facts, row_filter, max(POOL, 4 * k))
+
+            def ranked(pool: int) -> Ranked:
+                return *composed(self, photo, words, facts, row_filter, pool), None
         else:
-            vector = self.query_vector(self.in_catalog_words(words, facts) if words else None, photo)
-            rows, scores, confidence = self._ranked(query, vector, row_filter, by, k, wide=bool(collapse or matcher))
+            vector = self.query_vector(self.in_catalog_words(words, facts), photo)
+
+            def ranked(pool: int) -> Ranked:
+                return self._ranked(query, vector, row_filter, by, pool if collapse or matcher else k, pool)
+
+        rows, scores, confidence = self._in_groups(ranked, k, collapse)
         if cut_off and confidence is not None and self._refuses(confidence) and not self._sells(query, row_filter):
-            return Found([], facts, confidence, refused=len(rows) > 0, facets=counted, query=query)
+            if not len(first):
+                return Found([], facts, confidence, refused=len(rows) > 0, facets=counted, query=query)
+            rows, scores = rows[:0], scores[:0]
         if matcher is not None and words:
             rows, scores = reranked(self.records, matcher, words, rows, scores)
-        hits = self._hits(scores, rows, k, collapse)
-        close = bool(hits) and (relaxed or not self._fit_any(query, [hit.row for hit in hits]))
+        hits = self._hits(*_put_first(first, rows, scores), k, collapse)
+        close = bool(hits) and not len(first) and (relaxed or not self._fit_any(query, [hit.row for hit in hits]))
         return Found(hits, facts, confidence, facets=counted, query=query, close=close)
+
+    def _rows_called(self, ids: Sequence[str], row_filter: RowFilter | None) -> np.ndarray:
+        """Rows of the products with these ids that the filter lets through."""
+        rows = self._identifiers.rows(ids)
+        return rows[self.mask(row_filter)[rows]]
+
+    def _in_groups(
+        self,
+        ranked: Callable[[int], Ranked],
+        k: int,
+        collapse: Collapse | None,
+    ) -> Ranked:
+        """Results of as many candidates as it takes for k groups: the variants of one product may be hundreds."""
+        pool = max(POOL, 4 * k)
+        while True:
+            found = ranked(pool)
+            if collapse is None or len(found[0]) < pool or pool >= DEEPEST:
+                return found
+            if self.products[collapse][found[0].tolist()].n_unique() >= k:
+                return found
+            pool *= 4
 
     def _narrowed(self, query: ParsedQuery, where: tuple[Condition, ...]) -> tuple[RowFilter | None, bool]:
         """The rows that fulfil `where` and what the query is certain of; without its numbers, then without all of it,
@@ -293,21 +282,21 @@ class SearchIndex:
         row_filter: RowFilter | None,
         by: By,
         k: int,
-        *,
-        wide: bool,
-    ) -> tuple[np.ndarray, np.ndarray, float | None]:
-        """Rows and scores, best first, and how sure it is that the index answers the words."""
+        pool: int,
+    ) -> Ranked:
+        """Rows and scores, best first, and how sure it is that the index answers the words: the k nearest of a dense
+        search, else the best of `pool` candidates of each way."""
         text, facts = query.read or query.text, query.facts
-        confidence = self._judged(query, vector) if text else None
+        if by == "lexical" and text:
+            scores, rows = self._by_words(text, facts, pool, row_filter)
+            return rows, scores, self._judged(query, vector, None)
+        nearest = self.vectors.search(vector, pool if text and by == "hybrid" else k, row_filter)
+        confidence = self._judged(query, vector, nearest if row_filter is self.live_filter else None) if text else None
         if by == "dense" or not text:
-            scores, rows = self.vectors.search(vector, max(POOL, 4 * k) if wide else k, row_filter)
-            return rows, scores, confidence
-        if by == "lexical":
-            scores, rows = self._by_words(text, facts, max(POOL, 4 * k), row_filter)
-            return rows, scores, confidence
-        candidates = self.candidates(text, facts, vector, max(POOL, 4 * k), row_filter)
-        total = candidates.hybrid_score(self.state.settings.weights) + self._leaning(query, candidates.rows)
-        scores, rows = best(total, candidates.rows, max(POOL, 4 * k))
+            return nearest[1], nearest[0], confidence
+        candidates = self.candidates(text, facts, vector, pool, row_filter, nearest)
+        total = candidates.hybrid_score(self.state.settings) + self._leaning(query, candidates.rows)
+        scores, rows = best(total, candidates.rows, pool)
         return rows, scores, confidence
 
     def _leaning(self, query: ParsedQuery, rows: np.ndarray) -> np.ndarray:
@@ -325,10 +314,17 @@ class SearchIndex:
         return self.lexical.search(self.query_words(text, facts), k, self.mask(row_filter))
 
     def candidates(
-        self, text: str, facts: Sequence[Fact], vector: np.ndarray, pool: int, row_filter: RowFilter | None
+        self,
+        text: str,
+        facts: Sequence[Fact],
+        vector: np.ndarray,
+        pool: int,
+        row_filter: RowFilter | None,
+        nearest: Scored | None = None,
     ) -> Candidates:
-        """The union of what every retrieval method finds, with each method's score for every candidate."""
-        _, dense_rows = self.vectors.search(vector, pool, row_filter)
+        """The union of what every retrieval method finds, with each method's score for every candidate; `nearest` are
+        cosines and rows of a dense search that was made already."""
+        _, dense_rows = nearest or self.vectors.search(vector, pool, row_filter)
         bm25, lexical_rows = self._by_words(text, facts, pool, row_filter)
         row_sets = [dense_rows, lexical_rows]
         if facts:
@@ -342,7 +338,8 @@ class SearchIndex:
         unnamed = 1 - self._named_share(text, facts)
         # words that all name facts are a request for these, even where a title has them: word order differs by language
         titled = unnamed > 0 and self._titled(text, lexical_rows[:TITLES_READ])
-        return Candidates(rows, self.vectors.raw.scores(vector, rows), lexical, fact_share, unnamed, titled)
+        cosine = self.vectors.raw.scores(vector, rows)
+        return Candidates(rows, cosine, lexical, fact_share, unnamed, bool(facts), titled, len(words_of(text)))
 
     def _titled(self, text: str, rows: np.ndarray) -> bool:
         """Whether one of these titles has all words of the query, in their order."""
@@ -377,9 +374,18 @@ class SearchIndex:
 
     # --- confidence
 
-    def signals(self, text: str, facts: Sequence[Fact], vector: np.ndarray) -> dict[str, float]:
-        """Features that tell queries the index can answer from those it cannot."""
-        scores, rows = self.vectors.search(vector, 10, self.live_filter)
+    def signals(
+        self,
+        text: str,
+        facts: Sequence[Fact],
+        vector: np.ndarray,
+        nearest: Scored | None = None,
+    ) -> dict[str, float]:
+        """Features that tell queries the index can answer from those it cannot; `nearest` are the cosines and rows of
+        a search without filters that was made already."""
+        if nearest is None or len(nearest[0]) < NEAREST:
+            nearest = self.vectors.search(vector, NEAREST, self.live_filter)
+        scores, rows = nearest[0][:NEAREST], nearest[1][:NEAREST]
         words = words_of(text)
         covered, unknown = self.lexical.coverage(words)
         fact_share = (
@@ -395,19 +401,25 @@ class SearchIndex:
             "facts held": fact_share,
         }
 
-    def confidence(self, text: str, facts: Sequence[Fact], vector: np.ndarray) -> float | None:
+    def confidence(
+        self,
+        text: str,
+        facts: Sequence[Fact],
+        vector: np.ndarray,
+        nearest: Scored | None = None,
+    ) -> float | None:
         """How sure it is, in [0, 1], that the index has what the words ask for; None where nothing measured it."""
         rule = self.state.settings.cut_off
         if rule is None:
             return None
-        signals = self.signals(text, facts, vector)
+        signals = self.signals(text, facts, vector, nearest)
         logit = rule.bias + sum(rule.weights.get(name, 0.0) * value for name, value in signals.items())
         return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
 
-    def _judged(self, query: ParsedQuery, vector: np.ndarray) -> float | None:
+    def _judged(self, query: ParsedQuery, vector: np.ndarray, nearest: Scored | None) -> float | None:
         """The confidence of a query; of the words as typed, where their reading is bold."""
         if not query.bold:
-            return self.confidence(query.read or query.text, query.facts, vector)
+            return self.confidence(query.read or query.text, query.facts, vector, nearest)
         facts = facts_meant(query.text, self.ontology)
         return self.confidence(query.text, facts, self.query_vector(self.in_catalog_words(query.text, facts)))
 
@@ -481,15 +493,8 @@ class SearchIndex:
         return int(rows[-1]) if len(rows) else None
 
 
-def way_named(name: str) -> By:
-    """The retrieval method of that name. Raises ShopvlError for an unknown name."""
-    if name not in WAYS:
-        raise ShopvlError(f"--by takes {' or '.join(WAYS)}, not {name!r}")
-    return name
-
-
-def collapse_named(name: str | None) -> Collapse | None:
-    """The kind of group of that name. Raises ShopvlError for an unknown name."""
-    if name is not None and name not in get_args(Collapse):
-        raise ShopvlError(f"--collapse takes {' or '.join(get_args(Collapse))}, not {name!r}")
-    return cast(Collapse | None, name)
+def _put_first(first: np.ndarray, rows: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and rows, with these rows before the others."""
+    others = ~np.isin(rows, first)
+    ahead = np.full(len(first), max(float(scores.max(initial=0.0)), 0.0) + 1)
+    return np.concatenate([ahead, scores[others]]), np.concatenate([first, rows[others]])

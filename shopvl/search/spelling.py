@@ -7,7 +7,8 @@ a letter more, less, another one, or two that changed places.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -130,8 +131,8 @@ class Spelling:
         letters = "".join(window)
         found = self._by_letters.get(singular(letters)) or self._by_letters.get(_bare(letters))
         if found is None and len(window) == 2 and len(letters) >= TWO_EDITS_FROM and not all(map(self.knows, window)):
-            near = extract(singular(letters), self._by_letters.keys(), scorer=OSA.distance, score_cutoff=1, limit=1)
-            found = self._by_letters[near[0][0]] if near and len(near[0][0]) >= TWO_EDITS_FROM else None
+            near = [word for word, _ in self._near_letters.near(singular(letters), 1) if len(word) >= TWO_EDITS_FROM]
+            found = self._by_letters[near[0]] if near else None
         return found
 
     def _parts(self, word: str) -> list[str]:
@@ -148,13 +149,11 @@ class Spelling:
         limit = 1 if len(word) < TWO_EDITS_FROM else 2
         ranked = [
             (distance, other[0] != word[0], OWN not in languages, -count, other)
-            for vocabulary in (self._spellable, self._catalog_words)
+            for vocabulary, near in self._vocabularies
             for form in dict.fromkeys((word, singular(word)))
-            for other, distance, _ in extract(
-                form, list(vocabulary), scorer=OSA.distance, score_cutoff=limit, limit=CANDIDATES
-            )
+            for other, distance in near.near(form, limit)
             for languages, count in [vocabulary[other]]
-            if languages & {OWN, language} and _may_be(form, other, int(distance), name=other in self._names)
+            if languages & {OWN, language} and _may_be(form, other, distance, name=other in self._names)
         ]
         if not ranked:
             return None
@@ -168,6 +167,14 @@ class Spelling:
             if all(singular(part) in self._names or _bare(part) in self._names for part in parts):
                 return " ".join(parts)
         return None
+
+    @cached_property
+    def _vocabularies(self) -> list[tuple[dict[str, tuple[frozenset[str], int]], NearWords]]:
+        return [(words, NearWords(words)) for words in (self._spellable, self._catalog_words)]
+
+    @cached_property
+    def _near_letters(self) -> NearWords:
+        return NearWords(self._by_letters)
 
     @cached_property
     def _name_words(self) -> frozenset[str]:
@@ -212,6 +219,32 @@ class Spelling:
         words = self._titles.drop_nulls().str.to_lowercase().str.extract_all(r"[^\W\d_]{3,}").explode().drop_nulls()
         counts = words.value_counts(name="count").iter_rows()
         return {word: (frozenset({OWN}), count) for word, count in counts if language_of(word) != "zh"}
+
+
+class NearWords:
+    """Words by what is near them: a word two edits off begins with the same letter, one that begins with another letter
+    is one edit off, at its beginning."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._alike: dict[tuple[str, int], list[str]] = defaultdict(list)  # by first letter and length
+        self._behind: dict[str, list[str]] = defaultdict(list)  # by all letters but the first
+        for word in filter(None, words):
+            self._alike[word[0], len(word)].append(word)
+            self._behind[word[1:]].append(word)
+
+    def near(self, word: str, limit: int) -> list[tuple[str, int]]:
+        """(word, distance) of those up to `limit` edits off, 1 or 2, nearest first."""
+        if not word:
+            return []
+        turned = word[1:2] + word[:1] + word[2:]
+        elsewhere = {*self._behind.get(word[1:], ()), *self._behind.get(word, ())}
+        elsewhere |= {other for other in (word[1:], turned) if other in self._behind.get(other[1:], ())}
+        others = [(other, 1) for other in sorted(elsewhere) if other[0] != word[0]]
+        for length in range(len(word) - limit, len(word) + limit + 1):
+            alike = self._alike.get((word[0], length), [])
+            found = extract(word, alike, scorer=OSA.distance, score_cutoff=limit, limit=CANDIDATES)
+            others += [(other, int(distance)) for other, distance, _ in found]
+        return sorted(others, key=lambda pair: pair[1])
 
 
 def _may_be(word: str, other: str, distance: int, *, name: bool) -> bool:

@@ -14,7 +14,7 @@ from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.languages import OWN
 from shopvl.catalog.ontology import Fact, Ontology
 from shopvl.search.filters import Facts
-from shopvl.search.query import ParsedQuery
+from shopvl.search.parsed_query import ParsedQuery
 
 Kind = Literal["query", "category", "value", "title"]
 MOST_TITLES = 100_000  # distinct ones that are suggested from
@@ -50,7 +50,7 @@ class Suggestions:
         for text, count in queries:
             found.setdefault(folded(text), (3e9 + count, Suggestion(folded(text), "query", count), None, ""))
         for number, fact in enumerate(ontology.facts):
-            count = int(np.count_nonzero(facts.fitting(fact) & live_N))
+            count = facts.among(fact, live_N)
             kind: Kind = "category" if fact.kind == "category" else "value"
             for language, names in ontology.names_by_language[number].items() if count else ():
                 rank = (2e9 if language == OWN else 1e9) + count
@@ -103,6 +103,6 @@ class Suggestions:
             one, fact = self._suggestions[at], self._meant[at]
             same_script = language_of(one.text) == language_of(before)
             if fact is not None and fact.property not in about and self._languages[at] in spoken and same_script:
-                count = int(np.count_nonzero(both & self._facts.fitting(fact)))
+                count = self._facts.among(fact, both)
                 found += [Suggestion(f"{before} {one.text}", one.kind, count)] if count else []
         return sorted(found, key=lambda one: (-one.count, one.text))

@@ -14,7 +14,6 @@ import polars as pl
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import make_query
 from shopvl.catalog.readers import Catalog
@@ -25,21 +24,19 @@ from shopvl.files import exclusive_lock
 from shopvl.inference.encode import BATCH_ROWS, Encoded, encode
 from shopvl.metrics.retrieval import ranking_at
 from shopvl.search.build import Plan, finish, product_vectors, read_tags
-from shopvl.search.folder import CutOff, Settings, Weights, publish
+from shopvl.search.clicks import Clicks
+from shopvl.search.folder import CutOff, Settings, publish
+from shopvl.search.learning import JudgedQuery, Learned, chosen, learn_weights
 from shopvl.search.lexical import words_of
 from shopvl.search.out_of_catalog import out_of_catalog_queries
-from shopvl.search.search import POOL, Candidates, SearchIndex
-from shopvl.search.segments import Writer
+from shopvl.search.own_queries import brand_queries, title_queries, titles_and_paths, word_queries
+from shopvl.search.search import SearchIndex
+from shopvl.search.segments import COLUMNS, Writer
 from shopvl.search.stores.faiss import FaissStore
 
 QUERIES = 400
 TITLE_WEIGHTS = tuple(step / 10 for step in range(11))
-TRIED = {  # values tried for each weight
-    "lexical": (0.0, 0.05, 0.1, 0.2, 0.4),
-    "unnamed": (0.0, 0.2, 0.4, 0.8, 1.6, 3.2),
-    "titled": (0.0, 0.25, 0.5, 1.0, 2.0),
-    "facts": (0.0, 0.2, 0.4, 0.8),
-}
+OF_A_KIND = 150  # queries that weights are learned on
 ANSWERED = 0.985  # of good queries that the cut-off has to answer
 FEWEST = 50  # products that settings can be tuned on
 FEWEST_QUERIES = 20  # different good ones that a cut-off can be set on
@@ -81,20 +78,6 @@ def made_queries(
     return list(queries.values())
 
 
-def _title_queries(rows: Sequence[Row], count: int, seed: int) -> list[GeneratedQuery]:
-    """Half of a title's words each, in order; every product of that title is right."""
-    rng = random.Random(seed)
-    groups: dict[str, list[int]] = {}
-    for row_number, row in enumerate(rows):
-        groups.setdefault(folded(row["title"]), []).append(row_number)
-    queries = []
-    for title in rng.sample(sorted(groups), min(count, len(groups))):
-        words = title.split()
-        word_numbers = sorted(rng.sample(range(len(words)), min(len(words), max(2, (len(words) + 1) // 2))))
-        queries.append(GeneratedQuery(" ".join(words[number] for number in word_numbers), (), np.array(groups[title])))
-    return queries
-
-
 def tune_settings(
     design: Design,
     catalog: Catalog,
@@ -127,37 +110,74 @@ def tune_settings(
     with tempfile.TemporaryDirectory(prefix="shopvl-") as folder:
         vectors = product_vectors(embeddings, ("image", "title"), title_weight).numpy()
         index = _bare_index(Path(folder) / "index", design, catalog, rows, vectors, tags, ontology, title_weight)
-        weights = _weights(index, [*queries, *_title_queries(rows, len(queries), seed)])
+        judged = [JudgedQuery.of(query.text, query.fitting, "facts") for query in queries]
+        paths = pl.Series("category_path", [row["category_path"] for row in rows], COLUMNS["category_path"])
+        judged += _named_queries(index.products.with_columns(paths), random.Random(seed), len(queries))
+        by_kind = chosen(learn_weights(index, judged))
         rng, good = random.Random(seed), [query.text for query in queries]
         good += [_fragment(str(row["title"]), rng) for row in rng.sample(rows, min(len(good), len(rows)))]
         cut_off = _cut_off(index, good, rng, seed)
-    return Settings(title_weight=title_weight, weights=weights, cut_off=cut_off)
+    return Settings(title_weight=title_weight, by_kind=by_kind, cut_off=cut_off)
 
 
-def refuse_by_default(design: Design, folder: Path, *, seed: int = 0) -> CutOff | None:
-    """Give an index a cut-off that needs no labels and no held-out rows.
+def tune_without_labels(design: Design, folder: Path, *, seed: int = 0) -> tuple[CutOff | None, list[Learned]]:
+    """Give an index a cut-off and weights for each kind of query, without labels and held-out rows.
 
     Good queries are made of the index's own products: parts of their titles, and categories and values where these are
-    known; bad ones are out-of-catalog queries. None where fewer than FEWEST products, or too few different titles, are
-    there to make good ones of.
+    known; bad ones are out-of-catalog queries. No cut-off where fewer than FEWEST products, or too few different
+    titles, are there to make good ones of.
     """
     with exclusive_lock(folder, f"changing the index {folder}"):
         index = SearchIndex(folder, design)
         if len(index) < FEWEST:
-            return None
+            return None, []
         rng = random.Random(seed)
-        products = index.products.filter(pl.Series(index.live))
-        sampled = products.sample(min(QUERIES, len(products)), seed=seed).to_dicts()
-        fields = [(row["title"], row["category_path"] or (), pairs(row["attributes"])) for row in sampled]
-        good = [make_query(None, path, own, index.ontology, rng).text for _, path, own in fields]
-        good += [make_query(title, None, None, index.ontology, rng).text for title, _, _ in fields]
+        facts, sampled = _fact_queries(index, QUERIES, rng, seed)
+        good = [query.text for query in facts]
+        good += [make_query(title, None, None, index.ontology, rng).text for title in sampled["title"]]
         good = [text for text in dict.fromkeys(good) if words_of(text)]
         if len(good) < FEWEST_QUERIES:
-            return None
+            return None, []
         cut_off = _cut_off(index, good, rng, seed)
-        settings = index.state.settings.model_copy(update={"cut_off": cut_off})
+        live = index.products.with_columns(title=pl.when(pl.Series(index.live)).then("title"))
+        learned = learn_weights(index, [*facts[:OF_A_KIND], *_named_queries(live, rng, OF_A_KIND)])
+        tuned = {"cut_off": cut_off, "by_kind": chosen(learned)}
+        publish(folder, index.state.model_copy(update={"settings": index.state.settings.model_copy(update=tuned)}))
+    return cut_off, learned
+
+
+def learn_from_clicks(design: Design, folder: Path, log: Path) -> tuple[Clicks, list[Learned]]:
+    """Give an index weights for each kind of query that a log of clicks or purchases has enough of."""
+    with exclusive_lock(folder, f"changing the index {folder}"):
+        index = SearchIndex(folder, design)
+        clicks = Clicks.read(log, index)
+        learned = learn_weights(index, clicks.judged)
+        settings = index.state.settings
+        settings = settings.model_copy(update={"by_kind": settings.by_kind | chosen(learned)})
         publish(folder, index.state.model_copy(update={"settings": settings}))
-    return cut_off
+    return clicks, learned
+
+
+def _fact_queries(
+    index: SearchIndex, count: int, rng: random.Random, seed: int
+) -> tuple[list[JudgedQuery], pl.DataFrame]:
+    """Queries for the categories and values of products drawn from the index, and these products."""
+    sampled = index.products.filter(pl.Series(index.live))
+    sampled = sampled.sample(min(count, len(sampled)), seed=seed)
+    queries: dict[str, JudgedQuery] = {}
+    for path, own in sampled.select("category_path", "attributes").iter_rows():
+        query = make_query(None, path or (), pairs(own), index.ontology, rng)
+        if query.text:
+            fitting = [index.facts.fitting(index.ontology.facts[number]) for number in query.wants]
+            right = np.flatnonzero(np.logical_and.reduce([index.live, *fitting]))
+            queries.setdefault(query.text, JudgedQuery.of(query.text, right, "facts"))
+    return [query for query in queries.values() if len(query.rows)], sampled
+
+
+def _named_queries(products: pl.DataFrame, rng: random.Random, count: int) -> list[JudgedQuery]:
+    """Parts of titles, words of titles, and brands with a category."""
+    table = titles_and_paths(products)
+    return [query for made in (title_queries, word_queries, brand_queries) for query in made(table, count, rng)]
 
 
 def _embedded(
@@ -211,33 +231,6 @@ def _bare_index(
     plan = Plan(settings=Settings(title_weight=title_weight), store=FaissStore(kind="flat"))
     finish(folder, design.name, writer.close(), plan, ontology, None if tags is None else read_tags(tags), None)
     return SearchIndex(folder, design)
-
-
-def _weights(index: SearchIndex, queries: Sequence[GeneratedQuery]) -> Weights:
-    """The weights with the highest nDCG; among equal ones those nearest to the defaults."""
-    tried = []
-    for query in queries:
-        facts = index.understood(query.text)
-        vector = index.query_vector(index.in_catalog_words(query.text, facts), None)
-        candidates = index.candidates(query.text, facts, vector, POOL, None)
-        tried.append((candidates, np.isin(candidates.rows, query.fitting), len(query.fitting)))
-    usual = Weights()
-
-    def merit(weights: Weights) -> tuple[float, float]:
-        far = sum(abs(getattr(weights, name) - getattr(usual, name)) for name in TRIED)
-        return round(float(np.mean([_ndcg(weights, *item) for item in tried])), 4), -far
-
-    chosen = usual
-    for _ in range(2):  # one weight after the other, twice
-        for name, values in TRIED.items():
-            chosen = max((chosen.model_copy(update={name: value}) for value in values), key=merit)
-    return chosen
-
-
-def _ndcg(weights: Weights, candidates: Candidates, right_M: np.ndarray, fitting: int) -> float:
-    order = np.argsort(-candidates.hybrid_score(weights), kind="stable")[:DEPTH]
-    discount = 1 / np.log2(2 + np.arange(DEPTH))
-    return float(right_M[order] @ discount[: len(order)]) / float(discount[: min(fitting, DEPTH)].sum())
 
 
 def _cut_off(index: SearchIndex, good: Sequence[str], rng: random.Random, seed: int) -> CutOff:

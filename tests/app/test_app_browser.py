@@ -177,7 +177,8 @@ def test_a_bad_upload_gets_a_sentence(browser: Browser, tmp_path: Path, photos) 
 
 def test_search_filter_like_and_open(browser: Browser, served) -> None:
     browser.tab(1)
-    browser.write("#search-words", "red", enter=True)
+    browser.write("#search-words", "re")
+    browser.click('#search-suggestions [data-id="red"]')
     browser.sees("#search-results", "Understood: Colour: Red")
     browser.width(1920)
     tabs = browser.box("#tabs")

@@ -14,6 +14,7 @@ from app.wording import Translations
 from shopvl.batch import Modality
 from shopvl.catalog.vocabulary import Reason
 from shopvl.inference.ask import Conflict, Reply
+from shopvl.search import ParsedQuery, Suggestion
 from shopvl.service.app_service import Read
 
 DISAGREE: Reason = "picture and title disagree"
@@ -73,3 +74,13 @@ def test_models_that_spell_a_property_differently_are_compared(toy_ontology) -> 
     page = _beside(read(SHIRT, NAVY, only), read(SHIRT, other), "a", "b", Translations("en", toy_ontology))
     assert len(re.findall("<tr class", page)) == 3
     assert "2 of 2 answers are the same" in page
+
+
+def test_what_was_understood_and_what_may_be_meant_are_buttons(toy_ontology) -> None:
+    words = Translations("en", toy_ontology)
+    page = cards.understood(ParsedQuery(text="ab-12", ids=("ab-12",)), words)
+    assert 'data-do="back" data-id="id ab-12"' in page
+    assert words("search.id", id="ab-12") in page
+    said = cards.suggestions([Suggestion("red <b>dress</b>", "title", 1)])
+    assert 'data-do="say" data-id="red &lt;b&gt;dress&lt;/b&gt;"' in said
+    assert cards.suggestions([]) == ""

@@ -16,7 +16,7 @@ from shopvl.search import Plan, SearchIndex, Settings, build_index, conditions
 from shopvl.search.audit import audit
 from shopvl.search.folder import CutOff
 from shopvl.search.out_of_catalog import out_of_catalog_queries
-from shopvl.search.tune import made_queries, refuse_by_default, tune_settings
+from shopvl.search.tune import made_queries, tune_settings, tune_without_labels
 
 
 def test_made_queries_fit_every_product_that_has_what_they_ask_for(toy_catalog, toy_ontology) -> None:
@@ -62,7 +62,7 @@ def test_without_any_labels_a_cut_off_refuses_what_is_not_sold(
     asked = ["diesel generator 5kw", "oak dining table", "usb c charger", "organic tomatoes", "拖拉机"]
     before = SearchIndex(tmp_path / "index", tuned)
     assert all(before.search(text).hits for text in asked)
-    cut_off = refuse_by_default(tuned, tmp_path / "index")
+    cut_off, _ = tune_without_labels(tuned, tmp_path / "index")
     assert cut_off is not None
     assert cut_off.kept >= 0.95
     assert cut_off.refused >= 0.95
@@ -79,14 +79,14 @@ def test_too_few_different_titles_refuse_nothing(tuned, toy_table, tmp_path: Pat
     frame = pl.read_parquet(toy_table).select("product_id", "image", title=pl.lit(title, pl.String))
     frame.write_parquet(tmp_path / "shop.parquet")
     build_index(tuned, open_catalog(tmp_path / "shop.parquet"), tmp_path / "index")
-    assert refuse_by_default(tuned, tmp_path / "index") is None
+    assert tune_without_labels(tuned, tmp_path / "index") == (None, [])
     assert SearchIndex(tmp_path / "index", tuned).state.settings.cut_off is None
 
 
 def test_a_tiny_catalog_refuses_nothing(tuned, toy_table, tmp_path: Path) -> None:
     pl.read_parquet(toy_table).head(5).write_parquet(tmp_path / "few.parquet")
     build_index(tuned, open_catalog(tmp_path / "few.parquet"), tmp_path / "index")
-    assert refuse_by_default(tuned, tmp_path / "index") is None
+    assert tune_without_labels(tuned, tmp_path / "index") == (None, [])
     assert SearchIndex(tmp_path / "index", tuned).search("diesel generator").hits
 
 

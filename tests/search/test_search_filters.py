@@ -10,7 +10,7 @@ import pytest
 
 from shopvl.catalog.images import decode
 from shopvl.catalog.readers import open_catalog
-from shopvl.search import SearchIndex, build_index, conditions, update_index
+from shopvl.search import SearchIndex, build_index, conditions, search, update_index
 from shopvl.search.filters import Facts, fact_of
 from shopvl.search.segments import COLUMNS
 
@@ -166,3 +166,25 @@ def test_columns_of_the_catalogs_own(tuned, toy_table: Path, tmp_path: Path) -> 
     assert len(index) == 3
     assert len(index.search("anything", where=conditions(["price>0"]), collapse="variant", by="dense")) == 3
     assert [hit.product_id for hit in index.search("anything", where=conditions(["since=2026-01-02"]))] == ["b"]
+
+
+def test_a_group_is_shown_by_the_variant_that_fits_and_hides_no_other_group(
+    tuned, toy_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pl.read_parquet(toy_table).with_row_index("n")
+    group = pl.when(pl.col("n") < 50).then(pl.lit("many")).otherwise(pl.format("g{}", pl.col("n")))
+    frame.with_columns(item_group_id=group, price=pl.col("n") + 10.0).drop("n").write_parquet(tmp_path / "shop.parquet")
+    build_index(tuned, open_catalog(tmp_path / "shop.parquet"), tmp_path / "index")
+    index = SearchIndex(tmp_path / "index", tuned)
+    prices = index.products["price"]
+    for text in ("anything under 30", "anything under 13"):
+        highest = float(text.split()[-1])
+        found = index.search(text, k=5, collapse="variant", cut_off=False)
+        assert len(found) == 1
+        assert prices[found.hits[0].row] < highest
+    dear = index.search("anything", where=conditions(["price>=55"]), k=20, collapse="variant", cut_off=False)
+    assert len(dear) == 11
+    assert all(prices[hit.row] >= 55 for hit in dear)
+    monkeypatch.setattr(search, "POOL", 4)  # which the variants of one product fill
+    for by in ("hybrid", "dense"):
+        assert len(index.search("red dress", k=8, by=by, collapse="variant", cut_off=False)) == 8, by

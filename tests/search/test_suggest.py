@@ -10,7 +10,7 @@ from shopvl.catalog.mining import mine_ontology
 from shopvl.catalog.ontology import apply_names
 from shopvl.catalog.queries import facts_meant
 from shopvl.search.filters import Facts
-from shopvl.search.query import Meaning, ParsedQuery
+from shopvl.search.parsed_query import Meaning, ParsedQuery
 from shopvl.search.suggest import Suggestions
 
 COLOURS, KINDS = ("Black", "Red"), ("T-shirts", "Shoes", "Socks")

@@ -27,10 +27,11 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 FLAT_UP_TO = 100_000  # vectors; exact search is fast enough up to here
 HNSW_LINKS = 32
-PQ_DIMENSIONS = 4  # of a vector that one byte stands for
-REFINE: dict[Kind, int] = {"ivf-sq8": 2, "pq": 64}  # candidates re-ranked exactly, as a multiple of k
+PQ_CODES = 64  # at most, of four bits each: a vector takes 32 bytes
+REFINE: dict[Kind, int] = {"ivf-sq8": 2, "pq": 4}  # candidates re-ranked exactly, as a multiple of k
+REFINE_LEAST: dict[Kind, int] = {"pq": 640}  # however few are wanted
 SEARCH_EFFORTS = (16, 32, 64, 128, 256, 512)  # tried as `efSearch` of an HNSW graph, or as `nprobe` of inverted lists
-RECALL_WANTED = 0.97  # at 10, on vectors of the index's own
+RECALL_WANTED = 0.995  # at 10, on vectors of the index's own
 TRIED = 100  # vectors that the recall is measured on
 TRAIN_PER_LIST = 40  # vectors per inverted list that the lists are learned from
 
@@ -65,7 +66,8 @@ def build(kind: Kind, matrix_ND: np.ndarray, *, seed: int = 0) -> tuple[Any, int
 
     The search effort is `nprobe` (inverted lists probed) or `efSearch` (candidates kept in an HNSW graph).
 
-    HNSW: arXiv:1603.09320. Inverted lists and product quantisation: Jegou et al. 2011. Raises ShopvlError for `flat`,
+    HNSW: arXiv:1603.09320. Inverted lists and product quantisation: Jegou et al. 2011; codes of four bits that are
+    compared in registers: Andre et al. 2015. Raises ShopvlError for `flat`,
     which needs no index, and for a product quantiser that has too few vectors to learn from.
     """
     count, dimension = matrix_ND.shape
@@ -81,8 +83,8 @@ def build(kind: Kind, matrix_ND: np.ndarray, *, seed: int = 0) -> tuple[Any, int
         case "pq":
             if count < 256:
                 raise ShopvlError(f"pq needs at least 256 vectors, there are {count}; use --kind flat")
-            codes = dimension // PQ_DIMENSIONS if dimension % PQ_DIMENSIONS == 0 else dimension
-            index = faiss.index_factory(dimension, f"IVF{lists},PQ{codes}", faiss.METRIC_INNER_PRODUCT)
+            codes = max(number for number in range(1, PQ_CODES + 1) if dimension % number == 0)
+            index = faiss.index_factory(dimension, f"IVF{lists},PQ{codes}x4fs", faiss.METRIC_INNER_PRODUCT)
     if kind != "hnsw":
         chosen = np.random.default_rng(seed).permutation(count)[: max(TRAIN_PER_LIST * lists, 10_000)]
         index.cp.max_points_per_centroid, index.cp.niter = TRAIN_PER_LIST, 10
@@ -105,6 +107,11 @@ def _tune_search_effort(kind: Kind, index: Any, matrix_ND: np.ndarray, seed: int
         if np.mean([len(set(a) & set(b)) / 10 for a, b in zip(true, rows, strict=True)]) >= RECALL_WANTED:
             break
     return search_effort
+
+
+def candidates(kind: Kind, k: int) -> int:
+    """How many vectors an index of that kind is asked for, to be re-ranked exactly, where k are wanted."""
+    return max(k * REFINE.get(kind, 1), REFINE_LEAST.get(kind, 0))
 
 
 def nearest(query_QD: np.ndarray, matrix_ND: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -239,7 +246,7 @@ class FaissSearch:
         return best(scores, rows, k)
 
     def _by_index(self, query_D: np.ndarray, k: int, row_filter: RowFilter | None) -> tuple[np.ndarray, np.ndarray]:
-        wanted = min(k * REFINE.get(self.kind, 1), self.indexed)
+        wanted = min(candidates(self.kind, k), self.indexed)
         parameters = self._parameters if row_filter is None else row_filter.native
         query_D = np.ascontiguousarray(query_D, dtype=np.float32)
         assert query_D.shape == self.raw.matrices[0].shape[1:]  # FAISS below its Python side does not look
