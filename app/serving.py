@@ -21,6 +21,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from app.page import PLACES, page
 from app.wording import widget_words
 from shopvl.errors import ShopvlError
+from shopvl.runtime.malloc import return_freed_memory
 from shopvl.service.app_service import AppService
 
 MB = 2**20
@@ -185,6 +186,7 @@ def _theme() -> gr.themes.Base:
 
 def serve(service: AppService, *, host: str, port: int, upload_mb: int, ready: Callable[[str], None]) -> None:
     """Serve until it is stopped; `ready` is called with the address. Raises ShopvlError for a port that is taken."""
+    return_freed_memory()
     app = application(service, host, upload_mb)
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)
     server = _Server(config, lambda: ready(f"http://{'localhost' if host in ('0.0.0.0', '::') else host}:{port}"))

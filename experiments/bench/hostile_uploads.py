@@ -78,7 +78,7 @@ def measure(app: RunningApp, folder: Path, people: int) -> dict[str, Any]:
     right = answers(asking, good)
     table = folder / "few.csv"
     table.write_text("product_id,title\n" + "".join(f"{n},red shirt number {n}\n" for n in range(20)), "utf-8")
-    asking.predict(table=handle_file(table), use=["title"], api_name="/tag_catalog")
+    asking.predict(table=handle_file(table), path="", use=["title"], properties=[], api_name="/tag_catalog")
     answers(asking, other)
     crowd = Crowd(app)
     clients = [Client(app.url, verbose=False) for _ in range(people)]

@@ -174,6 +174,9 @@ class DelimitedText:
         choices = [declared[1]] if declared else _delimiters(head, tabs)
         quote = _quote(head, choices)
         found = max((_Header.found(head, delimiter, quote) for delimiter in choices), key=lambda header: header.score)
+        if quote == '"' and _is_quoted_by_apostrophes(head, found):
+            quote = "'"
+            found = max((_Header.found(head, delimiter, quote) for delimiter in choices), key=lambda own: own.score)
         names, repeated = unique_names(found.names)
         if passed := [line for line in found.passed if line.strip(f" \r\n{found.delimiter}")]:
             self._notes.add(
@@ -194,7 +197,8 @@ class DelimitedText:
         """The ends of the lines, and the first lines."""
         with self._text(encoding, "") as text:
             start = text.read(HEAD_CHARS)
-        line_end = "\n" if "\n" in start or "\r" not in start else "\r"
+        outside = "".join(start.split('"')[::2])  # quotes; old line ends may have new ones in cells
+        line_end = "\r" if "\r" in outside and "\n" not in outside else "\n"
         lines = start.split(line_end)
         if len(start) == HEAD_CHARS and len(lines) > 1:
             lines.pop()  # cut off
@@ -334,8 +338,30 @@ def _delimiters(head: Sequence[str], tabs: bool) -> list[str]:
 def _quote(head: Sequence[str], delimiters: Sequence[str]) -> str:
     """The apostrophe where whole cells stand between two, in several lines; else the quotation mark."""
     ends = "|".join(map(re.escape, delimiters))
-    cell = re.compile(rf"(?:^|{ends})'(?:[^']|'')*'(?={ends}|\s*$)")
-    return "'" if sum(bool(cell.search(line)) for line in head) > len(head) / 2 else '"'
+    cell = re.compile(rf"(?:^|{ends})'((?:[^'\\]|''|\\.)*)'(?={ends}|\s*$)")
+    cells = [cell.findall(line) for line in head]
+    if sum(map(bool, cells)) > len(head) / 2:
+        return "'"
+    usual = re.compile(rf'(?:^|{ends})"[^"]*"(?={ends}|\s*$)')
+    escapes = any("''" in text.strip("'") or "\\'" in text for found in cells for text in found)
+    return "'" if escapes and not any(map(usual.search, head)) else '"'
+
+
+def _is_quoted_by_apostrophes(head: Sequence[str], header: _Header) -> bool:
+    """Whether cells begin with an apostrophe, and rows fit that do not if it is a part of the text."""
+    rows = head[header.lines :]
+    begins = re.compile(rf"(?:^|{re.escape(header.delimiter)})'")
+    if header.delimiter == _NONE or not any(map(begins.search, rows)):
+        return False
+    plain, quoted = (_faults(rows, header, quote) for quote in "\"'")
+    return quoted < plain and quoted <= 1  # the last record may be cut off
+
+
+def _faults(rows: Sequence[str], header: _Header, quote: str) -> int:
+    """How many rows do not fit the header."""
+    silent = ReadingNotes.silent()
+    parsed = QuotedRows(iter(rows), header.delimiter, quote, width=len(header.names), notes=silent)
+    return sum(row.fault is not None for row in parsed)
 
 
 def unique_names(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]]:

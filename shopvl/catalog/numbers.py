@@ -23,13 +23,16 @@ _PRICE = re.compile(
 
 
 def decimal_mark(texts: Iterable[str | None]) -> str | None:
-    """`.` or `,` where the texts of a column show which stands before the decimals, None where none of them does."""
+    """`.` or `,` where the texts of a column show which stands before the decimals, None where none of them does, and
+    where some show the one and some the other."""
+    marks: set[str] = set()
     for text in texts:
         for _, digits in _NUMBER.findall(_plain(text or "")):
             mark = _shown_mark(re.sub(rf"[{_SPACES}{_APOSTROPHES}]", "", digits))
-            if mark is not None:
-                return mark
-    return None
+            marks |= {mark} if mark else set()
+        if len(marks) > 1:
+            return None
+    return next(iter(marks), None)
 
 
 def number_in(text: str, mark: str | None = None) -> float | None:

@@ -156,13 +156,13 @@ class QuotedRows:
     def _parsed(self, text: str) -> tuple[list[str] | None, bool]:
         """The fields of a whole record by one of the customs that writers follow, or None, and whether a quote of it is
         still open."""
-        escaped = self._by_backslashes(text) if "\\" in text else None
+        escaped, waits = self._by_backslashes(text) if "\\" in text else (None, False)
         if escaped is not None and self.escapes:
             self._note_escape(text)
             return escaped, False
         strict, is_open = self._strict(text)
         fields = self._fitting(strict)
-        if fields is not None and not (escaped is not None and any(cell.endswith("\\") for cell in fields[:-1])):
+        if fields is not None and not (escaped is not None and self._shows_escapes(fields)):
             return fields, False
         if escaped is not None:
             self._note_escape(text)
@@ -172,7 +172,12 @@ class QuotedRows:
             if inner is not None:
                 self.notes.add("whole-line", f"lines that were quoted as a whole are unpacked, e.g. {excerpt(text)}")
                 return inner, False
-        return None, is_open
+        return None, is_open or waits
+
+    def _shows_escapes(self, fields: Sequence[str]) -> bool:
+        """Whether cells that were read without escapes hold an escaped quote, or end before an escaped delimiter."""
+        escaped = "\\" + self.quote
+        return any(escaped in cell for cell in fields) or any(cell.endswith("\\") for cell in fields[:-1])
 
     def _note_escape(self, text: str) -> None:
         self.escaped = True
@@ -195,8 +200,9 @@ class QuotedRows:
         except csv.Error as error:
             return None, "end of data" in str(error)
 
-    def _by_backslashes(self, text: str) -> list[str] | None:
-        """The fields where a backslash makes the next quote, delimiter, backslash or line end a character."""
+    def _by_backslashes(self, text: str) -> tuple[list[str] | None, bool]:
+        """The fields where a backslash makes the next quote, delimiter, backslash or line end a character, or None, and
+        whether a quote is still open."""
         held: list[str] = []
 
         def hold(match: re.Match[str]) -> str:
@@ -204,12 +210,13 @@ class QuotedRows:
             return "\ue000"
 
         if "\ue000" in text or not self._escape.search(text):
-            return None
-        fields = self._fitting(self._strict(self._escape.sub(hold, text))[0])
+            return None, False
+        strict, is_open = self._strict(self._escape.sub(hold, text))
+        fields = self._fitting(strict)
         if fields is None:
-            return None
+            return None, is_open
         marks = iter(held)
-        return [re.sub("\ue000", lambda _: next(marks), cell) for cell in fields]
+        return [re.sub("\ue000", lambda _: next(marks), cell) for cell in fields], False
 
     def _loose(self, line: str) -> list[str] | None:
         """The fields of a line with stray quotes: what opens no field that also closes is a character."""
@@ -291,7 +298,7 @@ class QuotedRows:
             if not text.rstrip("\r\n").endswith("\\") or not self._at_hand(index):
                 return None
             text += self._waiting[index]
-            if (fields := self._by_backslashes(text)) is not None:
+            if (fields := self._by_backslashes(text)[0]) is not None:
                 for _ in range(index + 1):
                     self._waiting.popleft()
                 self.number += index + 1

@@ -165,17 +165,29 @@ plain = texts.map(lambda text: text.replace("\n", " "))
 tables = st.lists(st.tuples(st.integers(1, 10**6), texts, texts), min_size=1, max_size=6)
 
 
-@settings(max_examples=80, deadline=None)
+# Signs that a row with these cells shows: what quotes, what escapes, what parts
+TELLING = (7, "one, 'two'", 'three; "four"\tand|five')
+
+
+@settings(max_examples=120, deadline=None)
 @given(
     rows=tables,
+    quote=st.sampled_from("\"'"),
+    double=st.booleans(),
     delimiter=st.sampled_from(",;\t|"),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
-    end=st.sampled_from(["\n", "\r\n"]),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
 )
-def test_every_dialect_of_csv_comes_back(tmp_path_factory, rows, delimiter, quoting, end, encoding):
-    text = io.StringIO()
-    lines = csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator=end)
+def test_every_dialect_of_csv_comes_back(tmp_path_factory, rows, quote, double, delimiter, quoting, end, encoding):
+    """Cells with new line ends among old ones only between quotation marks that are doubled, as spreadsheets write."""
+    if end == "\r" and (quote, double) != ('"', True):
+        rows = [tuple(str(cell).replace("\n", " ") for cell in row) for row in rows]
+    rows = [TELLING, *rows]
+    text = io.StringIO(newline="")
+    escape = None if double else "\\"
+    form = {"delimiter": delimiter, "quotechar": quote, "doublequote": double, "escapechar": escape}
+    lines = csv.writer(text, quoting=quoting, lineterminator=end, **form)
     lines.writerow(("product_id", "title", "image"))
     lines.writerows(rows)
     file = tmp_path_factory.mktemp("d") / "t.csv"

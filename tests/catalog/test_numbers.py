@@ -66,6 +66,7 @@ def test_a_column_says_what_stands_before_decimals():
     assert decimal_mark(["1.299", None, "n/a", "12,50"]) == ","
     assert decimal_mark(["1.299", "0.5"]) == "."
     assert decimal_mark(["1.299", "1,299", "7"]) is None
+    assert decimal_mark(["12,50", "1.299", "0.5"]) is None, "of two customs in one column neither is that of the others"
     assert number_in("1.299", ",") == 1299
     assert number_in("1.299", ".") == 1.299
     assert number_in("1,299", ",") == 1.299
