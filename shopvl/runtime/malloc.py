@@ -11,8 +11,8 @@ def disable_malloc_trim() -> None:
     """Let this process keep freed pages instead of returning them to the kernel and faulting them in again.
 
     Large activations otherwise cost a page fault per 4 kB in every step: 1.2 to 1.5 times the training throughput on a
-    CPU, and 1.2 times that of answering, for memory that stays at its peak. Does nothing outside glibc, and in a process
-    that serves.
+    CPU, and 1.2 times that of answering, for memory that stays at its peak. Does nothing outside glibc, and in a
+    process that serves.
     """
     if not _serves:
         _tell({_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 256 << 20})
