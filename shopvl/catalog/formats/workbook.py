@@ -159,5 +159,6 @@ def _lines(path: Path, process: subprocess.Popen[str]) -> Iterator[Any]:
         begun = True
         yield told
     if process.wait() or not begun:
-        most = f"{workbook_process.MEMORY_BYTES >> 20} MB of memory and {workbook_process.SECONDS // 60} minutes"
+        memory = workbook_process.memory_for(str(path)) >> 20
+        most = f"{memory} MB of memory and {workbook_process.SECONDS // 60} minutes"
         raise CatalogError(f"{path} cannot be read within {most}, or is damaged; {INSTEAD}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
 import resource
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 MEMORY_BYTES = 1536 << 20  # of the process; a million rows of ten short cells need less
+LEAST_MEMORY_BYTES, BYTES_FOR_A_BYTE = 512 << 20, 32  # what a small file may take, and what each byte of it adds
 MAX_UNPACKED_BYTES, FREE_UNPACKED_BYTES, MAX_SWELLING = 4 << 30, 128 << 20, 200
 MAX_CELLS = 40_000_000  # of a sheet, the empty ones inside counted
 SECONDS = 600  # of processor time
@@ -33,7 +35,8 @@ class UnreadableError(Exception):
 
 def main(path: str, sheet: str) -> None:
     """Write the rows of the sheet, or of the first one with a header where none is named."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    most = memory_for(path)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
@@ -46,7 +49,12 @@ def main(path: str, sheet: str) -> None:
     except UnreadableError as error:
         say({"fault": str(error)})
     except MemoryError:
-        say({"fault": f"needs more than {MEMORY_BYTES >> 20} MB of memory"})
+        say({"fault": f"needs more than {most >> 20} MB of memory"})
+
+
+def memory_for(path: str) -> int:
+    """What the process may take for that file: a small one that needs much is made to harm."""
+    return min(MEMORY_BYTES, LEAST_MEMORY_BYTES + BYTES_FOR_A_BYTE * os.path.getsize(path))
 
 
 def say(line: Any) -> None:
