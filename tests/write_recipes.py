@@ -1,10 +1,12 @@
 """Write docs/recipes.md, the page of all designs, from the recipes themselves."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from shopvl.recipes import RECIPES
 from shopvl.recipes.capabilities import CAPABILITIES, capabilities
+from shopvl.recipes.parts import Augment, Stage
 from shopvl.recipes.recipe import Recipe
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipes.md"
@@ -42,7 +44,15 @@ def _section(recipe: Recipe) -> str:
     for part in recipe.parts():
         settings = _settings({name: value for name, value in part.settings.items() if name != "name"})
         lines.append(f"- {part.role.replace('_', ' ')}: **{part.name}**" + (f" ({settings})" if settings else ""))
+    changed = {"augment": recipe.augment, **{f"stage {n}": stage for n, stage in enumerate(recipe.stages, 1)}}
+    lines += [f"- {name}: {told}" for name, part in changed.items() if (told := _changed(part))]
     return "\n".join(lines) + "\n"
+
+
+def _changed(part: Augment | Stage) -> str:
+    """What is not as by default."""
+    own, default = asdict(part), asdict(type(part)())
+    return ", ".join(f"{name} {_shown(value)}" for name, value in own.items() if value != default[name])
 
 
 def _settings(values: dict[str, Any]) -> str:

@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image
 
 from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.plural import singular
+from shopvl.data.rewriting import rewritten
 from shopvl.data.rows import Row, pairs
 from shopvl.recipes.parts import Augment
 from shopvl.vision.overlays import draw_lying_text, draw_overlays
@@ -48,11 +50,14 @@ def remove_phrase(text: str, name: str) -> str:
     return " ".join(remaining)
 
 
-def training_title(row: Row, augment: Augment, rng: random.Random) -> str:
-    """A row's title as a training batch has it, or a line of what is known of the product."""
+def training_title(row: Row, augment: Augment, ontology: Ontology, rng: random.Random) -> str:
+    """A row's title as a training batch has it, in other words, or a line of what is known of the product."""
     if augment.fact_lines and rng.random() < augment.fact_lines:
         return fact_line(row["category_path"] or (), pairs(row["attributes"]), rng) or row["title"]
-    return drop_words(row["title"], augment.word_dropout, rng)
+    title = row["title"]
+    if augment.rewrites and rng.random() < augment.rewrites:
+        title = rewritten(title, ontology, rng)
+    return drop_words(title, augment.word_dropout, rng)
 
 
 def fact_line(path: Sequence[str], pairs: Sequence[tuple[str, str]], rng: random.Random) -> str:

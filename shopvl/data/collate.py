@@ -253,7 +253,8 @@ class Collator:
             pictures, overlaid, printed = self._training_pictures(rows, decoded, own, rng)
         queries = [self._query(row, draw) for row, draw in zip(rows, own, strict=True)]
         if "title" in inputs:
-            titles = [training_title(row, self.recipe.augment, draw) for row, draw in zip(rows, own, strict=True)]
+            changes, known = self.recipe.augment, self.ontology
+            titles = [training_title(row, changes, known, draw) for row, draw in zip(rows, own, strict=True)]
         facts_BK = self._facts([self.facts_of(row) for row in rows])
         image = self.recipe.image
         if pictures is not None and pictures.cells is not None and isinstance(image, Regions):

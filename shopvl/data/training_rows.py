@@ -9,6 +9,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ _COLUMNS = pa.schema(
         ("bare", pa.large_binary()),  # the picture as PNG, where text laid over it was painted out
     ]
 )
+FILTERED_WORDS, FILTERED_PRODUCTS = (3, 20), 10  # of a title that ALIGN's rules keep, and that may share it
 DECODED_BYTES = 512_000_000  # of pictures that a training run keeps decoded
 _ROWS_PER_GROUP, _ROWS_IN_SIGHT = 1024, 32  # decoded pictures are large, but OCR workers want several at once
 
@@ -91,8 +93,14 @@ class TrainingCache:
             )
         return numbers
 
-    @staticmethod
-    def _fit(group: pa.RecordBatch, which: WhichRows, ontology: Ontology) -> np.ndarray:
+    @cached_property
+    def _common_titles(self) -> pl.Series:
+        """Those of more products than ALIGN's rules let share one."""
+        titles = pl.Series("title", pa.chunked_array([group["title"] for group in self._groups]))
+        counted = titles.value_counts()
+        return counted.filter(pl.col("count") > FILTERED_PRODUCTS)["title"]
+
+    def _fit(self, group: pa.RecordBatch, which: WhichRows, ontology: Ontology) -> np.ndarray:
         """(rows,) bool of a group, without a look at pictures' bytes."""
         match which:
             case "all":
@@ -104,6 +112,11 @@ class TrainingCache:
             case "agreeing":
                 told = group.select(["title", "category_path", "attributes"]).to_pylist()
                 return np.array([agrees(row, ontology) for row in told])
+            case "filtered":  # but for rare words, which nearly every title of a small catalog has
+                titles = pl.Series("title", group["title"])
+                words = titles.str.split(" ").list.len()
+                fits = words.is_between(*FILTERED_WORDS) & ~titles.is_in(self._common_titles.implode())
+                return fits.fill_null(False).to_numpy()
 
     def __iter__(self) -> Iterator[Row]:
         for group in self._groups:

@@ -24,8 +24,9 @@ class ContrastLoss(Objective):
     """InfoNCE both ways (arXiv:2103.00020) with targets uniform over all matches of the batch.
 
     Reads: `groups`; with queries also `facts`. Head: embeddings of both
-    sides. Paper: CLIP; several positives as in supervised contrast (arXiv:2004.11362), the mean outside the log.
-    Nearest sibling: CLIP's own loss, to which it is equal when every product matches only itself.
+    sides. Paper: CLIP; several positives as in supervised contrast (arXiv:2004.11362), the mean outside the log; label
+    smoothing as in ALIGN (arXiv:2102.05918). Nearest sibling: CLIP's own loss, to which it is equal without smoothing
+    when every product matches only itself.
     """
 
     compares_rows = True
@@ -33,6 +34,7 @@ class ContrastLoss(Objective):
     between: Literal["title-image", "query-image", "query-title"]
     weight: float
     name: str
+    smoothing: float = 0.0
     view: View = field(default_factory=Plain)
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
@@ -40,7 +42,8 @@ class ContrastLoss(Objective):
         left, right = self.between.split("-")
         logits_BB = output.scales[self.between] * output.embeddings[left] @ output.embeddings[right].T
         matches_BB = query_matches(batch) if left == "query" else title_matches(batch)
-        return (_soft_cross_entropy(logits_BB, matches_BB) + _soft_cross_entropy(logits_BB.T, matches_BB.T)) / 2
+        there = _soft_cross_entropy(logits_BB, matches_BB, self.smoothing)
+        return (there + _soft_cross_entropy(logits_BB.T, matches_BB.T, self.smoothing)) / 2
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,9 @@ def query_matches(batch: Batch) -> Tensor:
     return met_BB | title_matches(batch)
 
 
-def _soft_cross_entropy(logits_BB: Tensor, matches_BB: Tensor) -> Tensor:
+def _soft_cross_entropy(logits_BB: Tensor, matches_BB: Tensor, smoothing: float) -> Tensor:
     targets = matches_BB.to(logits_BB.dtype)
-    return F.cross_entropy(logits_BB, targets / targets.sum(1, keepdim=True))
+    return F.cross_entropy(logits_BB, targets / targets.sum(1, keepdim=True), label_smoothing=smoothing)
 
 
 def build(part: Contrast, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
@@ -110,4 +113,4 @@ def build(part: Contrast, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
         view = next_words_view(recipe)  # CoCa embeds and writes in one pass
     if recipe.teacher is not None and part.between == "title-image":
         return MomentumContrastLoss(part.weight, view=view)
-    return ContrastLoss(between=part.between, weight=part.weight, name=part.name, view=view)
+    return ContrastLoss(part.between, part.weight, part.name, part.smoothing, view)

@@ -114,3 +114,44 @@ SUBJECT_MASKED = Family(
     at_mini=_SHORT_UNMASK | {"augment": replace(_PROMOTED, crop_share=0.2, word_dropout=0.2)},
     at_tiny=_SHORT_UNMASK,
 )
+
+ALIGN = Family(
+    Recipe(
+        name="align",
+        image=TimmImage(name="tf_efficientnet_b7.ns_jft_in1k", size_px=(289, 289), pretrained=True),
+        text=TransformersText(name="bert-large-uncased", max_tokens=64),
+        fusion=DualEncoder(width=640),
+        objectives=(Contrast(between="title-image", smoothing=0.1),),
+        stages=(Stage(rows="filtered"),),
+        schedule=WarmupCosine(peak_lr=1e-3, warmup_share=0.01, weight_decay=1e-5, batch_size=512, chunk_size=64),
+        source="ALIGN (arXiv:2102.05918)",
+        differs="AdamW in place of LAMB; both towers begin from public weights; products of one title are positives; "
+        "titles with rare words stay; at mini neither tower is the paper's: a residual net for thumbnails and a bag of "
+        "words",
+    )
+)
+
+LACLIP = Family(
+    replace(
+        CLIP.base,
+        name="laclip",
+        image=PatchTower(
+            size_px=(224, 224),
+            patch_px=16,
+            layers=12,
+            width=768,
+            heads=12,
+            read="class",
+            norm_before=True,
+            activation="quick-gelu",
+            eps=1e-5,
+        ),
+        fusion=DualEncoder(width=512),
+        augment=Augment(rewrites=0.75),  # the title itself, or one of three rewritings, each as likely
+        source="LaCLIP (arXiv:2305.20088)",
+        differs="titles are rewritten by rules on the ontology's names (other order, synonyms, a line of what is "
+        "named), not by a language model, and where that would name other facts they stay; products of one title are "
+        "positives",
+    ),
+    at_mini={"augment": Augment(rewrites=0.75, crop_share=0.2, word_dropout=0.2)},
+)

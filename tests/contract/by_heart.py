@@ -13,7 +13,7 @@ from torch import Tensor
 
 from shopvl.batch import IGNORED, AnswerTargets, Batch
 from shopvl.design.design import Design
-from shopvl.recipes.parts.objectives import Answers
+from shopvl.recipes.parts.objectives import Answers, Contrast
 
 PRODUCTS, VIEWS = 8, 8  # so many times the products are hidden, shuffled or asked about, each in another way
 MOST_STEPS, WARMUP_STEPS, PEAK_LR, CLIP_NORM = 800, 20, 3e-3, 1.0
@@ -71,11 +71,18 @@ def _too_high(losses: Sequence[dict[str, float]], batch: Batch, design: Design) 
 
 def _floor(name: str, batch: Batch, design: Design) -> float:
     """Of classes that are all the facts that hold for a product, no guess is right about each; which of the titles it
-    is shows only as it goes on; and a teacher remembers several pictures of a title."""
+    is shows only as it goes on; a teacher remembers several pictures of a title; and smoothed targets are not sure."""
     if name == "lm" and batch.pictures is None:
         return len(batch) * math.log(len(batch)) / int(batch.texts["title"].real_BT[:, 1:].sum())
     if name == "itc:title-image" and design.teacher is not None:
         return math.log(1 + len(design.teacher.group_M) / PRODUCTS) + LEARNED
+    smoothing = next(
+        (part.smoothing for part in design.recipe.objectives if isinstance(part, Contrast) and part.name == name), 0
+    )
+    if smoothing:  # the entropy of what it is to guess
+        others = smoothing / len(batch)
+        true = 1 - smoothing + others
+        return -true * math.log(true) - (len(batch) - 1) * others * math.log(others)
     if name not in ("mrc-kl", "mrc", "attr-cls") or batch.facts is None:
         return 0.0
     return float(batch.facts.product_BK.sum(1).clamp(min=1).float().log().mean())
@@ -87,7 +94,7 @@ def _steady(design: Design) -> None:
     design.recipe = replace(
         recipe,
         combine="sum",  # adaptive weights give the smallest loss the least: matching then takes twice the steps
-        augment=replace(recipe.augment, flip=False, crop_share=0.0, fact_lines=0.0),
+        augment=replace(recipe.augment, flip=False, crop_share=0.0, fact_lines=0.0, rewrites=0.0),
         objectives=tuple(
             replace(part, image_only=0.0, title_only=0.0, nothing=0.0, hidden_answer=0.0)
             if isinstance(part, Answers)

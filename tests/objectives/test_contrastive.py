@@ -54,6 +54,15 @@ def test_equals_plain_loops_with_twins() -> None:
     assert float(loss(out, batch(titles))) == pytest.approx(expected, abs=1e-5)
 
 
+def test_smoothing_mixes_in_the_mean_over_the_whole_batch() -> None:
+    titles = [1, 2, 1, 3]
+    out, told = output(4), batch(titles)
+    plain = by_loops(out.embeddings["title"], out.embeddings["image"], 7.0, lambda i, j: titles[i] == titles[j])
+    uniform = by_loops(out.embeddings["title"], out.embeddings["image"], 7.0, lambda i, j: True)
+    smoothed = ContrastLoss(between="title-image", weight=1.0, name="itc", smoothing=0.1)(out, told)
+    assert float(smoothed) == pytest.approx(0.9 * plain + 0.1 * uniform, abs=1e-5)
+
+
 def test_equals_clips_loss_when_nothing_is_a_twin() -> None:
     from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 

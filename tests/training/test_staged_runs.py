@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from torch import nn
 
+from shopvl.catalog.readers import open_catalog
 from shopvl.data.rows import agrees
-from shopvl.data.training_rows import TrainingDataset
+from shopvl.data.training_rows import TrainingDataset, training_rows
 from shopvl.errors import CatalogError, RecipeError
 from shopvl.recipes import find
 from shopvl.recipes.parts import BiasDrop, Stage
@@ -142,6 +144,17 @@ def test_a_stage_sees_its_rows_only(make_design, toy_rows) -> None:
         steps[step]
     assert len(asked) == len(set(asked)) > len(numbers) - steps.batch_size
     assert set(asked) <= set(numbers.tolist())
+
+
+def test_raw_titles_are_filtered_by_length_and_by_how_many_share_them(toy_table: Path, tmp_path: Path) -> None:
+    frame = pl.read_parquet(toy_table)
+    shared, enough = ["Plain Grey Sock"] * 11, ["Plain Blue Sock"] * 10
+    own = ["Red Sock", "Sock" + " made of wool" * 6 + " and silk", "Sock" + " made of wool" * 6 + " too"]
+    titles = pl.Series([*shared, *enough, *own, *(f"Sock number {n}" for n in range(len(frame) - 24))])
+    frame.with_columns(title=titles).write_parquet(tmp_path / "shop.parquet")
+    rows = training_rows(open_catalog(tmp_path / "shop.parquet"), tmp_path / "rows")
+    assert len(rows) == len(frame)
+    assert rows.numbers("filtered", None).tolist() == [*range(11, 21), *range(23, len(frame))]
 
 
 def test_which_rows_agree(toy_ontology, toy_rows) -> None:

@@ -51,11 +51,15 @@ class ObjectivePart(RecipePart):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Contrast(ObjectivePart):
-    """InfoNCE both ways between two of query, title and image, with every true match as a positive."""
+    """InfoNCE both ways between two of query, title and image, with every true match as a positive.
+
+    `smoothing` of each target is shared out over the whole batch (arXiv:1512.00567).
+    """
 
     loss_in = "shopvl.objectives.contrastive"
     kind: Literal["itc"] = "itc"
     between: Pair
+    smoothing: Share = 0.0
     weight: float = 1.0
 
     @property

@@ -11,9 +11,10 @@ from pydantic.dataclasses import dataclass
 from shopvl.recipes.parts.fields import STRICT, Count, Share
 from shopvl.recipes.parts.image import TokenDropping
 
-# which rows a stage sees: all, those that have a title, those that have a picture, or those whose title names the row's
-# own category and a value of its own, and nothing that does not hold for it
-WhichRows = Literal["all", "titled", "pictured", "agreeing"]
+# which rows a stage sees: all; those that have a title; those that have a picture; those whose title names the row's
+# own category and a value of its own, and nothing that does not hold for it; or those whose title has 3 to 20 words and
+# is that of ten products at most (ALIGN's rules for raw texts)
+WhichRows = Literal["all", "titled", "pictured", "agreeing", "filtered"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -92,6 +93,7 @@ class Augment:
     flip: bool = True
     crop_share: Share = 0.1  # a random window leaves out at most this share of each side
     word_dropout: Share = 0.0  # of a title's or query's words
+    rewrites: Share = 0.0  # of the titles are put in other words that state the same facts
     fact_lines: Share = 0.0  # of the titles give way to a line of the product's category and values
     overlays: Share = 0.0  # of the pictures get promotions drawn on them, half of those a wrong word
     painted_out: Share = 0.5  # of these promotions, as in inference with OCR on
