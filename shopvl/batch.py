@@ -58,6 +58,8 @@ class Words(PerProduct):
     boxes_BT4: Tensor | None = None  # float32, x0 y0 x1 y1 in [0, 1] of the picture, of words that stand in one
 
 
+OVERLAID = "overlaid"  # the view with promotions drawn on the pictures
+STRONG_VIEWS = ("first view", "second view")  # each picture changed much, twice
 IGNORED = -100  # target value of positions that are not asked (the convention of torch's cross_entropy)
 
 
@@ -173,7 +175,7 @@ class Batch(PerProduct):
     """B products as tensors. Groups that a recipe does not ask for are None."""
 
     pictures: Pictures | None = None
-    overlaid: Pictures | None = None  # the same pictures with promotions drawn on them
+    views: Mapping[str, Pictures] = field(default_factory=dict)  # other forms of the same pictures, by name
     texts: Mapping[str, Words] = field(default_factory=dict)
     title_grams_BG: Tensor | None = None  # int64, 0 for none (`text.grams`)
     groups: Groups | None = None
@@ -250,6 +252,7 @@ BROUGHT_BY = {
     "pictures": "give it rows with pictures",
     "a title": "give it rows with titles",
     "title grams": "give it rows with titles",
+    "two views": "a recipe with the objective simclr brings them",
     "product shares": "the objectives pix-rec and mpm-kl bring them, on patches",
     "cells": "the image parts kaleido and region cut them",
     "groups": "a training batch (`Collator.training_batch`) brings them",

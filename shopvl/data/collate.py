@@ -19,6 +19,8 @@ from torch.nn.utils.rnn import pad_sequence
 from shopvl.batch import (
     IGNORED,
     MODALITIES,
+    OVERLAID,
+    STRONG_VIEWS,
     AnswerTargets,
     Batch,
     Groups,
@@ -35,7 +37,7 @@ from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import Query, facts_named, make_query, says
 from shopvl.data.absent_title import TitleCheck
-from shopvl.data.augment import add_promotion_overlay, remove_phrase, training_title
+from shopvl.data.augment import add_promotion_overlay, remove_phrase, strong_view, training_title
 from shopvl.data.product_cells import product_cells, region_facts
 from shopvl.data.rows import Row, ValidRow, is_of_no_category, pairs, subcategory
 from shopvl.errors import DesignError
@@ -246,11 +248,11 @@ class Collator:
         own = [random.Random(seed) for seed in seeds or [rng.getrandbits(64) for _ in rows]]
         inputs, texts, titles = self.inputs_of(rows[0]), {}, []
         pictures: Pictures | None = None
-        overlaid: Pictures | None = None
+        views: dict[str, Pictures] = {}
         printed: list[list[tuple[str, Box]]] = []
         if "image" in inputs:
             decoded = decoded or [self.training_picture(row) for row in rows]
-            pictures, overlaid, printed = self._training_pictures(rows, decoded, own, rng)
+            pictures, views, printed = self._training_pictures(rows, decoded, own, rng)
         queries = [self._query(row, draw) for row, draw in zip(rows, own, strict=True)]
         if "title" in inputs:
             changes, known = self.recipe.augment, self.ontology
@@ -277,7 +279,7 @@ class Collator:
             texts["ocr"] = self.printed(printed)
         return Batch(
             pictures=pictures,
-            overlaid=overlaid,
+            views=views,
             texts=texts,
             title_grams_BG=title_grams(titles) if titles else None,
             groups=Groups(
@@ -297,10 +299,11 @@ class Collator:
         decoded: Sequence[Image.Image],
         own: Sequence[random.Random],
         rng: random.Random,
-    ) -> tuple[Pictures, Pictures | None, list[list[tuple[str, Box]]]]:
-        """Augmented pictures, the same under promotions if they are asked for, and the words printed on each."""
+    ) -> tuple[Pictures, dict[str, Pictures], list[list[tuple[str, Box]]]]:
+        """Augmented pictures, those views of them that are asked for, and the words printed on each."""
         augment = self.recipe.augment
-        pixels, overlaid, printed = [], [], []
+        pixels, printed = [], []
+        views: dict[str, list[np.ndarray]] = defaultdict(list)
         for row, picture, draw in zip(rows, decoded, own, strict=True):
             crop = random_crop(draw, augment.crop_share, augment.flip)
             drawn = augment.overlays > 0 and draw.random() < augment.overlays
@@ -310,9 +313,12 @@ class Collator:
                     self._boxed([(word["text"], word["box"]) for word in row["printed"] or ()], picture, crop)
                 )
             if self._asks("overlaid pictures"):
-                overlaid.append(to_pixels(self._promoted(picture, draw), self.size_px, crop))
+                views[OVERLAID].append(to_pixels(self._promoted(picture, draw), self.size_px, crop))
+            if self._asks("two views"):
+                for name in STRONG_VIEWS:
+                    views[name].append(strong_view(picture, self.size_px, draw))
         pictures = self.to_pictures(pixels, rng, printed or None)
-        return pictures, self.to_pictures(overlaid, rng, printed or None) if overlaid else None, printed
+        return pictures, {name: self.to_pictures(of, rng, printed or None) for name, of in views.items()}, printed
 
     def questions(self, questions: Sequence[Question], *, language: str = "en") -> Questions:
         """Questions in their first phrasing, without targets."""

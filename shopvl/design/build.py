@@ -55,7 +55,7 @@ from shopvl.models.weights.start import (
     begin_words,
 )
 from shopvl.recipes import parts
-from shopvl.recipes.parts.objectives import MaskedPatches
+from shopvl.recipes.parts.objectives import MaskedPatches, SelfContrast
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import SPECIAL, Tokenizer
 from shopvl.vision.kaleido import level_slices
@@ -144,6 +144,9 @@ def _dual_encoder(
         head = _answering(recipe.answering, recipe, tokenizer, ontology, image, text)
         decoder = _patch_decoder(recipe.answering, recipe, image)
         model = AnsweringDualEncoder(image, text, *space, head, decoder)
+    for part in recipe.objectives:
+        if isinstance(part, SelfContrast):
+            model.add_view_projector(image.width, part.hidden, part.width)
     if recipe.fusion.start is not None and not random_weights:
         begin_towers(model, load_start(recipe.fusion.start))
     return model, {name: config for name, config in configs_by_tower.items() if config}

@@ -59,8 +59,7 @@ class AnsweringDualEncoder(DualEncoderModel):
         pictures = require(batch.pictures, "pictures", by="a head that is trained to answer")
         pooled_BW, cells = self.encode_image(batch)
         embeddings = {"image": self._unit(self.image_projection(pooled_BW))}
-        if batch.overlaid is not None:
-            embeddings["overlaid"] = self.embed_image(Batch(pictures=batch.overlaid))
+        embeddings |= self.embed_views(batch)
         title_BTC = None
         for name, words in batch.texts.items():
             if name == "ocr":  # a part of the picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.batch import Batch, Modality, Output, Words, inputs_name, require
+from shopvl.batch import STRONG_VIEWS, Batch, Modality, Output, Words, inputs_name, require
 from shopvl.errors import DesignError
 from shopvl.models.two_crop import LookingTower, TowerOutput, looks_of, mean_look
 
@@ -36,9 +37,24 @@ class SharedSpaceModel(nn.Module):
         embeddings = {name: self.embed_text(words, name) for name, words in batch.texts.items()}
         if batch.pictures is not None:
             embeddings["image"] = self.embed_image(batch)
-        if batch.overlaid is not None:
-            embeddings["overlaid"] = self.embed_image(Batch(pictures=batch.overlaid))
-        return Output(embeddings=embeddings, scales=self.scales())
+        return Output(embeddings={**embeddings, **self.embed_views(batch)}, scales=self.scales())
+
+    def embed_views(self, batch: Batch) -> dict[str, Tensor]:
+        """Other forms of the pictures by name, unit length: in the shared space, or behind the projector (B, P)."""
+        embeddings = {}
+        for name, pictures in batch.views.items():
+            pooled_BW = self._pooled_image(Batch(pictures=pictures))
+            projection = self.view_projector if name in STRONG_VIEWS else self.image_projection
+            embeddings[name] = self._unit(projection(pooled_BW))
+        return embeddings
+
+    def add_view_projector(self, image_width: int, hidden: int, width: int) -> None:
+        """Three layers with batch norms between (SimCLR, arXiv:2002.05709), behind which strong views are compared."""
+        widths = [image_width, hidden, hidden]
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
+        self.view_projector = nn.Sequential(*layers, nn.Linear(hidden, width, bias=False))
 
     def scales(self) -> dict[str, Tensor]:
         """What the cosines of each pair are multiplied by."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from shopvl.batch import Batch, Output
+from shopvl.batch import OVERLAID, Batch, Output
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.views import Plain, View
 from shopvl.recipes.parts.objectives import OverlayConsistency
@@ -19,8 +19,8 @@ from shopvl.text.tokenizer import Tokenizer
 class OverlayConsistencyLoss(Objective):
     """1 - cosine between a picture's embedding and that of the same picture under promotions.
 
-    Reads: `overlaid`. Head: embeddings `image` and `overlaid`. Nearest sibling: SimSiam (arXiv:2011.10566), whose views
-    are crops and colours; here the contrastive loss prevents collapse, so neither side stops the gradient.
+    Reads: the view `overlaid`. Head: embeddings `image` and `overlaid`. Nearest sibling: SimSiam (arXiv:2011.10566),
+    whose views are crops and colours; here the contrastive loss prevents collapse, so neither side stops the gradient.
     """
 
     weight: float
@@ -29,7 +29,7 @@ class OverlayConsistencyLoss(Objective):
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
         """Scalar."""
-        return 1 - (output.embeddings["image"] * output.embeddings["overlaid"]).sum(-1).mean()
+        return 1 - (output.embeddings["image"] * output.embeddings[OVERLAID]).sum(-1).mean()
 
 
 def build(part: OverlayConsistency, recipe: Recipe, tokenizer: Tokenizer) -> Objective:

@@ -14,7 +14,7 @@ from shopvl.recipes.parts import (
     TransformersText,
     WarmupCosine,
 )
-from shopvl.recipes.parts.objectives import Contrast, OverlayConsistency
+from shopvl.recipes.parts.objectives import Contrast, OverlayConsistency, SelfContrast
 from shopvl.recipes.recipe import Recipe
 
 TRI_CLIP = Family(
@@ -131,21 +131,23 @@ ALIGN = Family(
     )
 )
 
+_B16 = PatchTower(
+    size_px=(224, 224),
+    patch_px=16,
+    layers=12,
+    width=768,
+    heads=12,
+    read="class",
+    norm_before=True,
+    activation="quick-gelu",
+    eps=1e-5,
+)
+
 LACLIP = Family(
     replace(
         CLIP.base,
         name="laclip",
-        image=PatchTower(
-            size_px=(224, 224),
-            patch_px=16,
-            layers=12,
-            width=768,
-            heads=12,
-            read="class",
-            norm_before=True,
-            activation="quick-gelu",
-            eps=1e-5,
-        ),
+        image=_B16,
         fusion=DualEncoder(width=512),
         augment=Augment(rewrites=0.75),  # the title itself, or one of three rewritings, each as likely
         source="LaCLIP (arXiv:2305.20088)",
@@ -154,4 +156,20 @@ LACLIP = Family(
         "positives",
     ),
     at_mini={"augment": Augment(rewrites=0.75, crop_share=0.2, word_dropout=0.2)},
+)
+
+SLIP = Family(
+    replace(
+        CLIP.base,
+        name="slip",
+        image=_B16,
+        fusion=DualEncoder(width=512),
+        objectives=(Contrast(between="title-image"), SelfContrast()),
+        schedule=WarmupCosine(peak_lr=3e-3, warmup_share=0.04, weight_decay=0.1, batch_size=512),
+        source="SLIP (arXiv:2112.12750)",
+        differs="strong views are cropped, mirrored, blurred and under promotions, and keep their colours; products of "
+        "one title are positives of titles, but not of views",
+    ),
+    at_mini={"objectives": (Contrast(between="title-image"), SelfContrast(hidden=512, width=128))},
+    at_tiny={"objectives": (Contrast(between="title-image"), SelfContrast(hidden=32, width=16))},
 )

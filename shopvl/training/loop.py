@@ -234,10 +234,11 @@ def _batches(steps: TrainingDataset, first: int, device: torch.device) -> Iterat
 def _half_size(batch: Batch) -> Batch:
     """Pictures of half the sides, each pixel the mean of four."""
 
-    def half(pictures: Pictures | None) -> Pictures | None:
-        return pictures and replace(pictures, pixels_B3YX=F.avg_pool2d(pictures.pixels_B3YX, 2))
+    def half(pictures: Pictures) -> Pictures:
+        return replace(pictures, pixels_B3YX=F.avg_pool2d(pictures.pixels_B3YX, 2))
 
-    return replace(batch, pictures=half(batch.pictures), overlaid=half(batch.overlaid))
+    views = {name: half(pictures) for name, pictures in batch.views.items()}
+    return replace(batch, pictures=batch.pictures and half(batch.pictures), views=views)
 
 
 def _seeded(seed: int, step: int, rank: int) -> torch.Generator:

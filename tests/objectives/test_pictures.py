@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from shopvl.batch import Batch, Output, Pictures
+from shopvl.batch import OVERLAID, Batch, Output, Pictures
 from shopvl.models.attention import BlockSettings
 from shopvl.models.patch_decoder import PatchDecoder
 from shopvl.models.prediction_heads import FeatureHead, Fused, PixelHead
@@ -115,7 +115,7 @@ def test_what_is_left_out_is_not_seen(masked_vilt, make_design, rows) -> None:
     """Pixels of patches left out may be anything."""
     for design in (masked_vilt, make_design(find("flip", "tiny"))):
         design.model.eval()
-        batch = replace(design.loader.training_batch(rows[:6], random.Random(0)), overlaid=None)
+        batch = replace(design.loader.training_batch(rows[:6], random.Random(0)), views={})
         assert not batch.pictures.kept_BP.all()
         size = design.recipe.image.patch_px
         left_out = ~batch.pictures.kept_BP.view(6, 1, *design.recipe.patch_grid)
@@ -142,13 +142,13 @@ def test_promotions_are_drawn_for_consistency_and_as_augmentation(make_design, r
     )
     design = make_design(recipe)
     batch = design.loader.training_batch(rows, random.Random(0))
-    changed = (batch.overlaid.pixels_B3YX != batch.pictures.pixels_B3YX).flatten(1).any(1)
+    changed = (batch.views[OVERLAID].pixels_B3YX != batch.pictures.pixels_B3YX).flatten(1).any(1)
     assert changed.all()
-    assert batch.overlaid.kept_BP.shape == batch.pictures.kept_BP.shape
+    assert batch.views[OVERLAID].kept_BP.shape == batch.pictures.kept_BP.shape
     assert design.losses(batch, torch.Generator())["overlay-consistency"] > 0
     part = batch.rows(slice(2, 4))
-    assert torch.equal(part.overlaid.pixels_B3YX, batch.overlaid.pixels_B3YX[2:4])
-    assert str(batch.to("meta").overlaid.pixels_B3YX.device) == "meta"
+    assert torch.equal(part.views[OVERLAID].pixels_B3YX, batch.views[OVERLAID].pixels_B3YX[2:4])
+    assert str(batch.to("meta").views[OVERLAID].pixels_B3YX.device) == "meta"
     augmented = make_design(replace(recipe, augment=replace(recipe.augment, overlays=1.0)))
     pixels = augmented.loader.training_batch(rows, random.Random(0)).pictures.pixels_B3YX
     assert (pixels != batch.pictures.pixels_B3YX).flatten(1).any(1).all()

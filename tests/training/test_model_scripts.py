@@ -30,7 +30,7 @@ def test_a_design_beside_itself_sees_what_it_saw(prompted, toy_catalog, toy_rows
     both = script("ensemble").concat_towers(prompted, prompted, toy_catalog)
     assert both.recipe.problems() == []
     batch = prompted.loader.training_batch([toy_rows[i] for i in range(6)], random.Random(0))
-    bare = replace(batch, questions=None, overlaid=None)
+    bare = replace(batch, questions=None, views={})
     with torch.inference_mode():
         once, twice = (design.model.eval()(bare).embeddings for design in (prompted, both))
         for name in ("title", "image"):
@@ -51,7 +51,7 @@ def test_a_picture_s_embedding_is_the_mean_of_both_towers(make_design, prompted,
     both = script("ensemble").concat_towers(prompted, other, toy_catalog)
     assert both.loader.size_px == (40, 40)
     batch = replace(
-        other.loader.training_batch([toy_rows[i] for i in range(6)], random.Random(0)), questions=None, overlaid=None
+        other.loader.training_batch([toy_rows[i] for i in range(6)], random.Random(0)), questions=None, views={}
     )
     with torch.inference_mode():
         own = both.model.embed_image(batch)

@@ -17,7 +17,7 @@ Input = Literal["image", "title"]
 BOTH: tuple[Input, ...] = ("image", "title")
 NAMED: dict[Input, str] = {"image": "pictures", "title": "words"}
 # what a batch holds only where an objective asks for it (`data/collate.py`)
-Asked = Literal["product shares", "overlaid pictures"]
+Asked = Literal["product shares", "overlaid pictures", "two views"]
 
 
 class ObjectivePart(RecipePart):
@@ -212,6 +212,24 @@ class OverlayConsistency(ObjectivePart):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class SelfContrast(ObjectivePart):
+    """Two views of a picture are near each other and far from those of other products (SimCLR, as SLIP has it).
+
+    They are compared behind a projector of three layers of `hidden` and an output of `width`, which is left behind.
+    """
+
+    loss_in = "shopvl.objectives.self_contrast"
+    needs = ("image", "two towers")
+    asks = ("two views",)
+    kind: Literal["simclr"] = "simclr"
+    temperature: Annotated[float, Field(gt=0)] = 0.1
+    hidden: Count = 4096
+    width: Count = 256
+    weight: float = 1.0
+    name: Literal["simclr"] = "simclr"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Distillation(ObjectivePart):
     """Learn the cosines of pictures and titles from the experiment's `teachers`, on mixup pictures.
 
@@ -391,6 +409,7 @@ Objective = Annotated[
     | Matching
     | WordPatchAlignment
     | OverlayConsistency
+    | SelfContrast
     | Distillation
     | Answers,
     Field(discriminator="kind"),
