@@ -8,7 +8,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import torch
@@ -304,16 +304,17 @@ class Collator:
         augment = self.recipe.augment
         pixels, printed = [], []
         views: dict[str, list[np.ndarray]] = defaultdict(list)
+        promoted = partial(add_promotion_overlay, painted_out=augment.painted_out)
         for row, picture, draw in zip(rows, decoded, own, strict=True):
             crop = random_crop(draw, augment.crop_share, augment.flip)
             drawn = augment.overlays > 0 and draw.random() < augment.overlays
-            pixels.append(to_pixels(self._promoted(picture, draw) if drawn else picture, self.size_px, crop))
+            pixels.append(to_pixels(promoted(picture, draw) if drawn else picture, self.size_px, crop))
             if self.recipe.reads:
                 printed.append(
                     self._boxed([(word["text"], word["box"]) for word in row["printed"] or ()], picture, crop)
                 )
             if self._asks("overlaid pictures"):
-                views[OVERLAID].append(to_pixels(self._promoted(picture, draw), self.size_px, crop))
+                views[OVERLAID].append(to_pixels(promoted(picture, draw), self.size_px, crop))
             if self._asks("two views"):
                 for name in STRONG_VIEWS:
                     views[name].append(strong_view(picture, self.size_px, draw))
@@ -451,9 +452,6 @@ class Collator:
         if is_of_no_category(row):
             return []
         return self.ontology.fact_ids(row["category_path"] or (), pairs(row["attributes"]))
-
-    def _promoted(self, picture: Image.Image, rng: random.Random) -> Image.Image:
-        return add_promotion_overlay(picture, rng, self.recipe.augment.painted_out)
 
     def _query(self, row: Row, rng: random.Random) -> Query:
         augment, logged = self.recipe.augment, row["queries"] or ()
