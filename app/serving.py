@@ -8,25 +8,22 @@ import os
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported: it would call home
 
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.page import PLACES, page
 from app.wording import widget_words
-from shopvl.errors import ShopvlError
-from shopvl.runtime.malloc import return_freed_memory
+from shopvl.server.gate import MB, BodyLimit, Message, Receive, Send
+from shopvl.server.running import LOCAL_NAMES, LOOPBACK, run
 from shopvl.service.app_service import AppService
 
-MB = 2**20
 MAX_MESSAGE_BYTES = 1 * MB  # of a request that is no upload
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # The page may load and call what this server has, and nothing else; Gradio compiles its templates, hence the evals.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -34,54 +31,23 @@ POLICY = (
     "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
 HERE = Path(__file__).parent
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
-class UploadLimitMiddleware:
-    """ASGI: refuses bodies over a limit before they are read, and says to the browser what the page may do."""
+class PageHeadersMiddleware:
+    """ASGI: says to the browser what the page may do."""
 
-    def __init__(self, app: Any, upload_bytes: int) -> None:
-        self.app, self.upload_bytes = app, upload_bytes
+    def __init__(self, app: Any) -> None:
+        self.app = app
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer 413."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        limit = self.upload_bytes + MB if scope["path"].endswith("/upload") else MAX_MESSAGE_BYTES
-        headers = dict(scope["headers"])
-        declared = headers.get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > limit:
-            await _refuse(send, limit)
-            return
-        received, answered = 0, False
+        """Pass a request on."""
 
-        async def counted() -> Message:
-            nonlocal received
-            part = await receive()
-            received += len(part.get("body", b""))
-            if received > limit:  # no content-length, or a wrong one
-                raise _TooLargeError
-            return part
-
-        async def guarded(part: Message) -> None:
-            nonlocal answered
+        async def told(part: Message) -> None:
             if part["type"] == "http.response.start":
-                answered = True
                 part["headers"] = [*part.get("headers", []), *_HEADERS]
             await send(part)
 
-        try:
-            await self.app(scope, counted, guarded)
-        except _TooLargeError:
-            if not answered:
-                await _refuse(send, limit)
-
-
-class _TooLargeError(Exception):
-    """More came than is taken."""
+        await self.app(scope, receive, told if scope["type"] == "http" else send)
 
 
 _HEADERS = (
@@ -91,19 +57,13 @@ _HEADERS = (
 )
 
 
-async def _refuse(send: Send, limit: int) -> None:
-    body = f'{{"detail":"more than {limit // MB} MB came, which is the limit"}}'.encode()
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 def application(service: AppService, host: str = "127.0.0.1", upload_mb: int = 200) -> FastAPI:
     """The app as ASGI: English at `/`, Chinese at `/zh`, both over one service."""
     app = FastAPI(title="shopvl", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(UploadLimitMiddleware, upload_bytes=upload_mb * MB)
+    app.add_middleware(PageHeadersMiddleware)
+    app.add_middleware(BodyLimit, limit_of=lambda path: _limit(path, upload_mb * MB))
     if host in LOOPBACK:  # a page elsewhere must not reach this one under a name of its own (DNS rebinding)
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "testserver"])
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_NAMES)
     app.add_api_route("/zh", lambda: RedirectResponse(PLACES["zh"]))
     keys = (HERE / "keys.js").read_text("utf-8")
     for language in sorted(PLACES, reverse=True):  # `/` comes last: it would take the others' place
@@ -125,6 +85,10 @@ def application(service: AppService, host: str = "127.0.0.1", upload_mb: int = 2
             enable_monitoring=False,
         )
     return app
+
+
+def _limit(path: str, upload_bytes: int) -> int:
+    return upload_bytes + MB if path.endswith("/upload") else MAX_MESSAGE_BYTES
 
 
 def _theme() -> gr.themes.Base:
@@ -186,32 +150,7 @@ def _theme() -> gr.themes.Base:
 
 def serve(service: AppService, *, host: str, port: int, upload_mb: int, ready: Callable[[str], None]) -> None:
     """Serve until it is stopped; `ready` is called with the address. Raises ShopvlError for a port that is taken."""
-    return_freed_memory()
     app = application(service, host, upload_mb)
-    config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)
-    server = _Server(config, lambda: ready(f"http://{'localhost' if host in ('0.0.0.0', '::') else host}:{port}"))
     logging.getLogger("httpx").setLevel(logging.WARNING)
     threading.Thread(target=service.warm_up, daemon=True).start()
-    try:
-        server.run()
-    except SystemExit as end:
-        raise ShopvlError(f"port {port} of {host} cannot be opened; is it taken? name another with --port") from end
-
-
-class _Server(uvicorn.Server):
-    """Says when it is ready."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def shutdown(self, sockets: Any = None) -> None:
-        """End without a word on the pages that are still open."""
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        await super().shutdown(sockets)
-
-    async def startup(self, sockets: Any = None) -> None:
-        """Begin to listen, then say so."""
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
+    run(app, host=host, port=port, grace_s=3, ready=ready)

@@ -18,8 +18,10 @@ _PUBLIC = {
     "Design": "shopvl.design.design",
     "LoadedModel": "shopvl.loaded",
     "Tag": "shopvl.inference.ask",
+    "ProductClassifier": "shopvl.estimator",
     "Reply": "shopvl.inference.ask",
     "load": "shopvl.loaded",
+    "open_index": "shopvl.loaded",
     "ShopvlError": "shopvl.errors",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
@@ -32,10 +34,12 @@ if TYPE_CHECKING:
     from shopvl.catalog.readers import open_catalog as open_catalog
     from shopvl.design.design import Design as Design
     from shopvl.errors import ShopvlError as ShopvlError
+    from shopvl.estimator import ProductClassifier as ProductClassifier
     from shopvl.inference.ask import Reply as Reply
     from shopvl.inference.ask import Tag as Tag
     from shopvl.loaded import LoadedModel as LoadedModel
     from shopvl.loaded import load as load
+    from shopvl.loaded import open_index as open_index
     from shopvl.recipes import RECIPES as RECIPES
     from shopvl.recipes import Recipe as Recipe
 

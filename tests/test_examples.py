@@ -37,7 +37,8 @@ ADDED = {
     "tune": ("--size", "tiny", "--calibrate-on", "train"),
 }
 MADE_FIRST = ("tag", "index", "review export")  # others read what these write
-SLOW = ("demo", "app", "pretrain", "tune", "adapt", "evaluate")
+SLOW = ("demo", "pretrain", "tune", "adapt", "evaluate")
+SERVERS = ("app", "serve")
 # each goes on with what the one before has left
 OF_RUNS = tuple(f"experiments {word}" for word in ("run", "compare", "repeat", "sync", "promote", "gate", "rollback"))
 
@@ -143,7 +144,9 @@ def test_help_fits_a_terminal(words: str) -> None:
             assert any(line.split(None, 1) == [name, about] for line in table), f"{name}: longer than a line"
 
 
-@pytest.mark.parametrize("words", [words for words in EXAMPLES if words not in (*SLOW, *MADE_FIRST, *OF_RUNS)])
+@pytest.mark.parametrize(
+    "words", [words for words in EXAMPLES if words not in (*SLOW, *SERVERS, *MADE_FIRST, *OF_RUNS)]
+)
 def test_the_example_of_a_command_runs(words: str, inside: Path) -> None:
     printed = run(f"shopvl {EXAMPLES[words]}")
     assert printed.strip()
@@ -152,7 +155,7 @@ def test_the_example_of_a_command_runs(words: str, inside: Path) -> None:
 
 
 @pytest.mark.zoo
-@pytest.mark.parametrize("words", [words for words in SLOW if words != "app"])
+@pytest.mark.parametrize("words", SLOW)
 def test_the_example_of_a_slow_command_runs(words: str, inside: Path) -> None:
     run(f"shopvl {EXAMPLES[words]}{' --products 60 --minutes 1' if words == 'demo' else ''}")
     assert (inside / re.search(r"--out (\S+)", EXAMPLES[words])[1]).exists()
@@ -164,6 +167,15 @@ def test_the_example_of_the_app_runs(inside: Path, monkeypatch: pytest.MonkeyPat
     served = []
     monkeypatch.setattr(serving, "serve", lambda service, **told: served.append(told))
     run(f"shopvl {EXAMPLES['app']}")
+    assert served[0]["host"] == "127.0.0.1"
+
+
+@pytest.mark.zoo
+def test_the_example_of_the_server_runs(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = pytest.importorskip("shopvl.server.running")
+    served = []
+    monkeypatch.setattr(running, "run", lambda app, **told: served.append(told))
+    run(f"shopvl {EXAMPLES['serve']}")
     assert served[0]["host"] == "127.0.0.1"
 
 

@@ -13,7 +13,7 @@ import typer
 
 from shopvl import __version__
 from shopvl.catalog.vocabulary import ALLOW_HOSTS, ENCODING, USER_AGENT
-from shopvl.cli import catalog, demo, experiments, learning, recipes, search, tagging
+from shopvl.cli import catalog, demo, experiments, learning, recipes, search, serving, tagging
 from shopvl.cli.console import chatter, out, say_notes
 from shopvl.cli.endings import STOPPED, sentence_for
 from shopvl.runtime.collecting import collect_seldom
@@ -80,6 +80,7 @@ app.command("search")(search.search)
 app.command()(search.suggest)
 app.command("search-audit")(search.search_audit)
 app.command("search-judge")(search.search_judge)
+app.command("serve")(serving.serve)
 app.command("evaluate")(learning.evaluate)
 app.add_typer(catalog.catalog_app, name="catalog")
 app.add_typer(recipes.recipes_app, name="recipes")

@@ -17,10 +17,11 @@ from shopvl.catalog.known_properties import other_words
 from shopvl.catalog.ontology import Fact, Ontology, Property
 from shopvl.catalog.queries import facts_by_name, says
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN, Decision, Reason
+from shopvl.data.rows import ValidRow
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError
-from shopvl.inference.encode import encoded, prepare
+from shopvl.inference.encode import encoded, encoded_each, prepare
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.vision.transforms import border_colour, to_pixels
 
@@ -63,6 +64,10 @@ class Tag:
         others = tuple((other["value"], other["probability"]) for other in row["alternatives"])
         return cls(**told, evidence=tuple(row["evidence"]), conflict=row["conflict"], alternatives=others)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {**vars(self), "alternatives": dict(self.alternatives)}
+
 
 @dataclass(frozen=True)
 class Reply(Tag):
@@ -83,7 +88,7 @@ class Reply(Tag):
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {**vars(self), "alternatives": dict(self.alternatives), "named": dict(self.named)}
+        return {**super().as_dict(), "named": dict(self.named)}
 
 
 @dataclass(frozen=True)
@@ -205,14 +210,28 @@ class Product:
             "attributes": None,
         }
         self.answers = answers or HeadAnswers(in_use(design))
-        self.design = design = self.answers.design
-        ready = prepare(design.loader, [row], Path(), MODALITIES)
+        self.design = self.answers.design
+        ready = prepare(self.design.loader, [row], Path(), MODALITIES)
         for reject in ready.rejects.values():
             raise CatalogError(f"nothing can be asked of this product: {reject.reason}")
         (group,) = ready.groups
-        (self.usable,) = group.items
         with turn or nullcontext():
-            self.item = encoded(design, group.items, group.batch, self.answers.read)
+            self.item = encoded(self.design, group.items, group.batch, self.answers.read)
+
+    @classmethod
+    def each(cls, answers: HeadAnswers, items: Sequence[ValidRow]) -> list[Self]:
+        """Products of rows that were checked (`encode.validated`), read together."""
+        products = []
+        for item in encoded_each(answers.design, items, answers.read):
+            product = cls.__new__(cls)
+            product.answers, product.design, product.item = answers, answers.design, item
+            products.append(product)
+        return products
+
+    @property
+    def usable(self) -> ValidRow:
+        """The product's row, checked, with its decoded picture."""
+        return self.item.items[0]
 
     @property
     def inputs(self) -> tuple[Modality, ...]:

@@ -39,6 +39,11 @@ class Encoded:
         """The rows as they stand in the catalog."""
         return [item.row for item in self.items]
 
+    def one(self, number: int) -> Encoded:
+        """What was read of one of the rows."""
+        values = {name: array[number : number + 1] for name, array in self.values.items()}
+        return Encoded(self.inputs, [self.items[number]], values)
+
     def only(self, inputs: tuple[Modality, ...]) -> Encoded:
         """What was read of some of the inputs, as if the rows had no others."""
         hidden = set(self.inputs) - set(inputs)
@@ -136,11 +141,9 @@ def prepare(
     batches, titles of similar length go together to save padding.
     """
     prepared = Prepared()
-    wanted = loader.readable(wanted)
     usable: dict[int, ValidRow] = {}
     for index, row in enumerate(rows):
-        at_least_px = max(loader.decoded_px, shown_px)
-        match validate_row(row, root, wanted, at_least_px=at_least_px, title_check=loader.title_check, shared=shared):
+        match validated(loader, row, root, wanted, shown_px=shown_px, shared=shared):
             case RejectedRow() as reject:
                 prepared.rejects[index] = reject
             case ValidRow() as good:
@@ -150,6 +153,36 @@ def prepare(
     if loader.reader is not None:
         usable = dict(zip(usable, with_words(loader.reader, list(usable.values())), strict=True))
     prepared.notes.update((index, good.note) for index, good in usable.items() if good.note)
+    prepared.groups.extend(_grouped(loader, usable))
+    return prepared
+
+
+def validated(
+    loader: Collator,
+    row: Row,
+    root: Path,
+    wanted: tuple[Modality, ...],
+    *,
+    shown_px: int = 0,
+    shared: Collection[bytes] = frozenset(),
+) -> RejectedRow | ValidRow:
+    """One row, decoded and checked as the loader's model wants it."""
+    at_least_px = max(loader.decoded_px, shown_px)
+    wanted = loader.readable(wanted)
+    return validate_row(row, root, wanted, at_least_px=at_least_px, title_check=loader.title_check, shared=shared)
+
+
+def encoded_each(design: Design, items: Sequence[ValidRow], read: Read) -> list[Encoded]:
+    """Checked rows through the model together: what was read of each, in their order."""
+    parts: dict[int, Encoded] = {}
+    for group in _grouped(design.loader, dict(enumerate(items))):
+        whole = encoded(design, group.items, group.batch, read)
+        parts.update((place, whole.one(number)) for number, place in enumerate(group.places))
+    return [parts[place] for place in range(len(items))]
+
+
+def _grouped(loader: Collator, usable: Mapping[int, ValidRow]) -> Iterator[Group]:
+    """Batches of rows with the same inputs."""
     by_inputs: dict[tuple[Modality, ...], list[tuple[int, ValidRow]]] = {}
     for index, good in usable.items():
         by_inputs.setdefault(good.inputs, []).append((index, good))
@@ -158,5 +191,4 @@ def prepare(
             same_inputs.sort(key=lambda item: len(item[1].row["title"] or ""))
         for start in range(0, len(same_inputs), BATCH_ROWS):
             indices, items = (list(column) for column in zip(*same_inputs[start : start + BATCH_ROWS], strict=True))
-            prepared.groups.append(Group(indices, items, loader.inference_batch(items)))
-    return prepared
+            yield Group(indices, items, loader.inference_batch(items))

@@ -1,0 +1,73 @@
+"""An ASGI application until it is told to end: the server, and the app for merchandisers."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from shopvl.errors import ShopvlError
+from shopvl.runtime.malloc import return_freed_memory
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]", "testserver")  # what a loopback address may be called in a request
+EVERYWHERE = ("0.0.0.0", "::")
+
+
+def run(app: Any, *, host: str, port: int, grace_s: float, ready: Callable[[str], None]) -> None:
+    """Serve until TERM or Ctrl-C; `ready` is called with the address.
+
+    Requests that are under way then have `grace_s` seconds. Raises ShopvlError for a port that is taken.
+    """
+    return_freed_memory()
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        timeout_graceful_shutdown=math.ceil(grace_s),
+        server_header=False,
+    )
+    shown = "localhost" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
+    try:
+        _Server(config, lambda: ready(f"http://{shown}:{port}")).run()
+    except SystemExit as end:
+        raise ShopvlError(f"port {port} of {host} cannot be opened; is it taken? name another with --port") from end
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and leaves quietly."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Begin to listen, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """End without a word on the pages that are still open."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn, which afterwards would end the process by the same signal once more."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
