@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from shopvl.batch import MODALITIES
+from shopvl.catalog.decoding_memory import answering
 from shopvl.data.request_rows import picture_root
 from shopvl.data.rows import RejectedRow, Row, ValidRow
 from shopvl.errors import DesignError, IndexFolderError, ShopvlError
@@ -54,7 +55,8 @@ class ServedModel:
 
     def checked(self, row: Row) -> RejectedRow | ValidRow:
         """The row with its picture decoded."""
-        return validated(self._loader, row, picture_root(), MODALITIES)
+        with answering():
+            return validated(self._loader, row, picture_root(), MODALITIES)
 
     def close(self) -> None:
         """Answer what waits, then take no more."""
