@@ -16,13 +16,14 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from shopvl.catalog.decoding_memory import answering
 from shopvl.catalog.downloading import fetch
 from shopvl.data.request_rows import picture_of, rejected, row_of
 from shopvl.data.rows import RejectedRow, ValidRow
 from shopvl.errors import ShopvlError
 from shopvl.inference.ask import Product, Reply, answered, parse_question, sentence
 from shopvl.search.filters import conditions
-from shopvl.search.search import collapse_named, way_named
+from shopvl.search.found import collapse_named, way_named
 from shopvl.server import schema
 from shopvl.server.batching import ClosedError
 from shopvl.server.figures import Figures
@@ -209,12 +210,14 @@ def _faulty(reject: RejectedRow, code: str = "unreadable") -> dict[str, Any]:
 def _search(maker: ServedModel, name: str, asked: schema.SearchRequest, image: bytes | None) -> dict[str, Any]:
     index, where = maker.indexes[name], conditions(asked.where)
     collapse = collapse_named(asked.collapse)
+    with answering():
+        photo = None if image is None else index.photo_query(image)  # others search while it is decoded
     with maker.searching:
         if asked.like is not None:
             return index.more_like(asked.like, where=where, k=asked.k, collapse=collapse).as_dict()
         return index.search(
             asked.query,
-            image,
+            photo,
             where=where,
             k=asked.k,
             by=way_named(asked.by),
