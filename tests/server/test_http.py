@@ -1,6 +1,7 @@
 """What comes over HTTP is what the command line says; a fault of one row, one request or one model stays its own."""
 
 import base64
+import http.client
 import json
 import re
 import shutil
@@ -173,7 +174,6 @@ def test_searches(url: str, products: list[dict], shop_index: Path, model) -> No
         ("search", {"query": "a", "by": "magic"}, 400, "hybrid or dense or lexical"),
         ("search", {"query": "a", "where": ["?"]}, 400, ""),
         ("search", {"query": "a", "index": "other"}, 400, "no index called 'other' is served here; there is shop"),
-        ("tag", {"products": [{"title": "a" * 3 * 2**20}]}, 413, "more than 2 MB"),
         ("nothing", {}, 404, "Not Found"),
     ],
 )
@@ -181,6 +181,17 @@ def test_a_request_that_cannot_be_answered_gets_a_sentence(url: str, place, body
     found, answer = asked(f"{url}/v1/{place}", body)
     assert (found, set(answer)) == (status, {"error"})
     assert why in answer["error"]["message"]
+
+
+def test_a_body_over_the_limit_is_refused_before_it_comes(url: str) -> None:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    connection.putrequest("POST", "/v1/tag")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", str(3 * 2**20))
+    connection.endheaders()
+    response = connection.getresponse()
+    assert response.status == 413
+    assert "more than 2 MB" in json.load(response)["error"]["message"]
 
 
 def test_a_body_of_unknown_length_is_cut_at_the_limit(url: str) -> None:
