@@ -10,16 +10,21 @@ own, in pairs whose order alternates. Build times are processor seconds of one t
         --work runs/scale --out experiments/results/search_scale.json
     python experiments/bench/search_scale.py change --index INDEX --count 200000 --work runs/scale --out ...
     python experiments/bench/search_scale.py milvus --index INDEX --count 200000 --work runs/scale --out ...
+    python experiments/bench/search_scale.py whole --index INDEX --count 200000 --work runs/scale --out ...
 
-INDEX is an index folder of real products, whose vectors are the ones that noise is added to.
+`whole` asks whole searches of the bundled model, with parsing and embedding, for the products of INDEX over and over,
+beside the bare call of FAISS over all vectors; and searches by photo and by misspelt words, and suggestions. INDEX is
+an index folder of real products, whose vectors are the ones that noise is added to.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import io
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -31,11 +36,17 @@ from typing import Any
 
 import faiss
 import numpy as np
+import polars as pl
+from PIL import Image
 
 from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.queries import make_query
+from shopvl.data.rows import pairs
+from shopvl.design.design import Design
+from shopvl.paths import SHIPPED
 from shopvl.search import FaissStore, MilvusStore, Plan, conditions
 from shopvl.search.build import finish
-from shopvl.search.folder import VECTORS, publish, read_state
+from shopvl.search.folder import PRODUCTS, VECTORS, publish, read_state
 from shopvl.search.search import SearchIndex
 from shopvl.search.segments import Writer
 from shopvl.search.stores import faiss as nearest
@@ -56,7 +67,7 @@ RED = ("colour=Red", "price<50")  # one product in twenty
 def main() -> None:
     """Run one part and add its figures to the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("kinds", "change", "milvus", "measure"))
+    parser.add_argument("part", choices=("kinds", "change", "milvus", "measure", "whole"))
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--kinds", default=",".join(KINDS))
@@ -74,6 +85,10 @@ def main() -> None:
             keep(told, f"{told.kinds} at {told.count:,}", measured(work / told.kinds))
         case "change":
             keep(told, f"change at {told.count:,}", changed(matrix_of(told.index, told.count, work), work))
+        case "whole":
+            if not (work / "whole" / "made.json").is_file():
+                make_whole(told.index, matrix_of(told.index, told.count, work), work / "whole")
+            keep(told, f"whole at {told.count:,}", measured_whole(work))
         case "milvus":
             if not (work / "milvus" / "made.json").is_file():
                 make_milvus(matrix_of(told.index, told.count, work), work)
@@ -195,7 +210,71 @@ def make_milvus(matrix: np.ndarray, work: Path) -> None:
     server_manager_instance.release_all()  # it holds the file as long as this process lives
 
 
+def make_whole(index: Path, matrix: np.ndarray, folder: Path) -> None:
+    """An index folder of the products of another, over and over, with vectors of their own."""
+    state = read_state(index)
+    ontology = Ontology.load(index / state.ontology)
+    own = pl.concat([pl.read_parquet(index / segment.name / PRODUCTS) for segment in state.segments])
+    rows = own.select("title", "category_path", "attributes").to_dicts()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    start = time.process_time()
+    writer = Writer(folder, 1, ontology)
+    for first in range(0, len(matrix), PUT_ROWS):
+        numbers = range(first, min(first + PUT_ROWS, len(matrix)))
+        names = ("product_id", "photo", "variant")
+        shown = [rows[n % len(rows)] | dict.fromkeys(names, str(n)) | {"price": n % 1000 / 10} for n in numbers]
+        writer.put(matrix[numbers.start : numbers.stop], shown, [(None, None)] * len(numbers))
+    plan = Plan(settings=state.settings, store=FaissStore(kind="flat"))
+    finish(folder, state.model, writer.close(), plan, ontology, None, None)
+    (folder / "made.json").write_text(json.dumps({"products_cpu_s": round(time.process_time() - start, 1)}))
+
+
 # --- measuring
+
+
+def measured_whole(work: Path) -> dict[str, Any]:
+    """Medians in ms of the bare call and of whole searches, in turns; then of other searches."""
+    index = SearchIndex(work / "whole", Design.from_pretrained(SHIPPED))
+    queries = np.load(work / "queries.npy")
+    rng = random.Random(0)
+    titles = [title for title in index.products["title"][:20_000] if title and len(title.split()) > 3]
+    texts = [" ".join(title.split()[:3]) for title in rng.sample(titles, QUERIES // 2)]
+    facts = index.products.select("category_path", "attributes")[:20_000].sample(QUERIES, seed=0).rows()
+    texts += [text for path, own in facts if (text := make_query(None, path, pairs(own), index.ontology, rng).text)]
+    texts = rng.sample(texts, QUERIES)
+    misspelt = [text[:3] + text[4:] for text in texts]
+    photos = [drawn_photo(number) for number in range(20)]
+    matrix, figures = index.vectors.raw.matrices[0], json.loads((work / "whole" / "made.json").read_text())
+    index.search(texts[0]), index.search(misspelt[0]), index.search(None, photos[0]), index.suggest("red s")
+    gc.disable()
+    bare, whole = [], []
+    for number, text in enumerate(texts):
+        bare.append(timed(lambda n=number: nearest.nearest(queries[n][None], matrix, K)))
+        whole.append(timed(lambda t=text: index.search(t, k=K)))
+    ways: dict[str, list[Callable[[], Any]]] = {
+        "read": [lambda t=text: index.read(t) for text in texts],
+        "search, misspelt": [lambda t=text: index.search(t, k=K) for text in misspelt],
+        "search, filter": [lambda t=text: index.search(f"{t} under 50", k=K) for text in texts],
+        "search, photo": [lambda p=photo: index.search(None, p, k=K) for photo in photos],
+        "search, photo and words": [lambda p=photo: index.search("red", p, k=K) for photo in photos],
+        "suggest": [lambda t=text: index.suggest(t[: len(t) // 2]) for text in texts],
+    }
+    figures |= {
+        f"p50_ms {name}": 1e3 * float(np.median([timed(call) for call in calls])) for name, calls in ways.items()
+    }
+    gc.enable()
+    p50, own = 1e3 * float(np.median(bare)), 1e3 * float(np.median(whole))
+    return figures | resident() | {"p50_ms bare": p50, "p50_ms whole": own, "whole / bare": own / p50}
+
+
+def drawn_photo(number: int) -> bytes:
+    """A JPEG of 480 x 640 pixels."""
+    rng = np.random.default_rng(number)
+    picture = Image.fromarray(rng.integers(0, 255, (8, 6, 3), dtype=np.uint8)).resize((480, 640))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG")
+    return buffer.getvalue()
 
 
 def measured(folder: Path) -> dict[str, Any]:
@@ -358,6 +437,13 @@ def markdown(known: dict[str, Any]) -> str:
         first = (name, build, own["index_file_mb"], own["memory_mb"], own["mapped_mb"], f"{own['recall@10']:.3f}")
         lines.append("| " + " | ".join(map(str, (*first, *times))) + " |")
     for name, own in known.items():
+        if "whole / bare" in own:
+            told = [(part.removeprefix("p50_ms "), ms) for part, ms in own.items() if part.startswith("p50_ms ")]
+            parts = ", ".join(f"{part} {ms:.1f}" for part, ms in told)
+            lines += [
+                "",
+                f"{name} (ms, medians): {parts}; whole searches take {own['whole / bare']:.2f} times the bare call.",
+            ]
         if "share" in own:
             lines += ["", f"{name}: making it takes {own['make_s']} s, replacing 1% of the products "]
             lines[-1] += f"{float(np.median(own['replace_1_percent_s']))} s, {own['share']:.1%} of that."

@@ -57,9 +57,9 @@ class Learned:
     after: float
 
 
-def learn_weights(index: SearchIndex, judged: Sequence[JudgedQuery]) -> list[Learned]:
-    """Weights for every kind that there are FEWEST queries of, in the order of kinds."""
-    settings = index.state.settings
+def learn_weights(index: SearchIndex, judged: Sequence[JudgedQuery], settings: Settings) -> list[Learned]:
+    """Weights for every kind that there are FEWEST queries of, in the order of kinds, where they are better than those
+    of the settings."""
     in_use = {kind: settings.weights_of(kind) for kind in get_args(QueryKind)}
     tried = [Weights(lexical=lex, unnamed=0, titled=0, facts=facts) for lex in LEXICAL for facts in FACTS]
     tried = [*ALONE.values(), *tried]

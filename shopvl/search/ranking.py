@@ -42,3 +42,10 @@ class Candidates:
         lexical = weights.lexical + weights.unnamed * self.unnamed + weights.titled * self.titled
         total: np.ndarray = weights.dense * self.cosine + lexical * self.lexical + weights.facts * self.facts
         return total
+
+
+def put_first(first: np.ndarray, rows: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and rows, with these rows before the others."""
+    others = ~np.isin(rows, first)
+    ahead = np.full(len(first), max(float(scores.max(initial=0.0)), 0.0) + 1)
+    return np.concatenate([ahead, scores[others]]), np.concatenate([first, rows[others]])

@@ -30,7 +30,7 @@ from shopvl.search.near_duplicates import BITS_APART, same_photo
 from shopvl.search.parsed_query import ParsedQuery
 from shopvl.search.photo_query import PhotoQuery, composed, head_of, unit_vectors
 from shopvl.search.query import KEPT, QueryReader
-from shopvl.search.ranking import Candidates
+from shopvl.search.ranking import Candidates, put_first
 from shopvl.search.rerank import reranked
 from shopvl.search.segments import Hit, Records, difference_hash, matrix_blocks, read_matrix
 from shopvl.search.spelling import Spelling
@@ -221,7 +221,7 @@ class SearchIndex:
             rows, scores = rows[:0], scores[:0]
         if matcher is not None and words:
             rows, scores = reranked(self.records, matcher, words, rows, scores)
-        hits = self._hits(*_put_first(first, rows, scores), k, collapse)
+        hits = self._hits(*put_first(first, rows, scores), k, collapse)
         close = bool(hits) and not len(first) and (relaxed or not self._fit_any(query, [hit.row for hit in hits]))
         return Found(hits, facts, confidence, facets=counted, query=query, close=close)
 
@@ -250,6 +250,8 @@ class SearchIndex:
         """The rows that fulfil `where` and what the query is certain of; without its numbers, then without all of it,
         where these hide all that it asks for. Also whether that was so."""
         base = self._row_filter(where) if where else self.live_filter
+        if not query.conditions:
+            return base, False
         asked = [fact for fact in query.facts if fact.kind == "category" and self.facts.among(fact, self.mask(base))]
         negations = tuple(condition for condition in query.conditions if condition.sign == "!=")
         for conditions in dict.fromkeys((query.conditions, negations)):
@@ -259,7 +261,7 @@ class SearchIndex:
             mask = self.mask(narrowed)
             if mask.any() and all(self.facts.among(fact, mask) for fact in asked):
                 return narrowed, conditions != query.conditions
-        return base, bool(query.conditions)
+        return base, True
 
     def _fit_any(self, query: ParsedQuery, rows: Sequence[int]) -> bool:
         """Whether any of these products has all that the query asks for, or may have: where nothing is known of it."""
@@ -491,10 +493,3 @@ class SearchIndex:
         """The product's row number, if the index has it."""
         rows = np.flatnonzero((self.products["product_id"] == product_id).to_numpy() & self.live)
         return int(rows[-1]) if len(rows) else None
-
-
-def _put_first(first: np.ndarray, rows: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and rows, with these rows before the others."""
-    others = ~np.isin(rows, first)
-    ahead = np.full(len(first), max(float(scores.max(initial=0.0)), 0.0) + 1)
-    return np.concatenate([ahead, scores[others]]), np.concatenate([first, rows[others]])

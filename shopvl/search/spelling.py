@@ -64,8 +64,10 @@ class Spelling:
         An unknown word is read as one of the catalog's own words, or of `language`.
         """
         readings: list[ReadAs] = []
-        words = self._joined([part for word in words for part in self._parts(word)], readings, taken_back)
-        near = {word: reading for word in words if not self.knows(word) and (reading := self._nearest(word, language))}
+        parts = [part for word in words for part in self._parts(word, language)]
+        words = self._joined(parts, language, readings, taken_back)
+        alone = len(words) == 1
+        near = {word: own for word in words if not self.knows(word) and (own := self._nearest(word, language, alone))}
         if not self._misspelt(words, near):
             near = {word: reading for word, reading in near.items() if reading.certainty == SPLIT_CERTAINTY}
         result: list[str] = []
@@ -76,7 +78,7 @@ class Spelling:
             else:
                 readings.append(reading)
                 result += reading.read.split()
-        return self._joined(result, readings, taken_back), readings
+        return self._joined(result, language, readings, taken_back), readings
 
     def _misspelt(self, words: Sequence[str], near: Mapping[str, ReadAs]) -> bool:
         """Whether unknown words are other spellings, not words for other goods: all of them are near known ones, and
@@ -100,14 +102,16 @@ class Spelling:
             or self._has_word(word)
         )
 
-    def _joined(self, words: Sequence[str], readings: list[ReadAs], taken_back: frozenset[str]) -> list[str]:
+    def _joined(
+        self, words: Sequence[str], language: str, readings: list[ReadAs], taken_back: frozenset[str]
+    ) -> list[str]:
         """Words whose letters are those of a name, as that name."""
         result: list[str] = []
         start = 0
         while start < len(words):
             for size in range(min(LONGEST_WINDOW, len(words) - start), 0, -1):
                 window = words[start : start + size]
-                name = self._name_of(window)
+                name = self._name_of(window, language)
                 if name is None:
                     continue
                 exact = singular("".join(window)) in self._by_letters
@@ -122,9 +126,11 @@ class Spelling:
                 start += 1
         return result
 
-    def _name_of(self, window: Sequence[str]) -> str | None:
-        plain = [singular(word) for word in window]
-        if " ".join(plain) in self._names or any(word in self._kept for word in window):
+    def _name_of(self, window: Sequence[str], language: str) -> str | None:
+        name = " ".join(singular(word) for word in window)
+        if self._names.get(name, frozenset()) & {OWN, language} or any(word in self._kept for word in window[:-1]):
+            return None
+        if window[-1] in self._kept and all(map(self.knows, window)):  # "camiso les" is no French
             return None
         if len(window) > 1 and len(window[-1]) < 2:  # "shirt s" is no plural
             return None
@@ -135,15 +141,16 @@ class Spelling:
             found = self._by_letters[near[0]] if near else None
         return found
 
-    def _parts(self, word: str) -> list[str]:
+    def _parts(self, word: str, language: str) -> list[str]:
         """`black-white` is two words; `t-shirt` is a name."""
         parts = [part for part in word.replace("/", "-").split("-") if part]
-        if len(parts) < 2 or self._name_of([word]) or singular(word) in self._name_words:
+        if len(parts) < 2 or self._name_of([word], language) or singular(word) in self._name_words:
             return [word]
         return parts if all(map(self.knows, parts)) else [word]
 
-    def _nearest(self, word: str, language: str) -> ReadAs | None:
-        """The reading of an unknown word: two names side by side, else the nearest name or word of the catalog."""
+    def _nearest(self, word: str, language: str, alone: bool) -> ReadAs | None:
+        """The reading of an unknown word: two names side by side, else the nearest name or word of the catalog;
+        `alone`, if it is all of the query."""
         if split := self._split(word):
             return ReadAs(word, split, SPLIT_CERTAINTY)
         limit = 1 if len(word) < TWO_EDITS_FROM else 2
@@ -153,12 +160,26 @@ class Spelling:
             for form in dict.fromkeys((word, singular(word)))
             for other, distance in near.near(form, limit)
             for languages, count in [vocabulary[other]]
-            if languages & {OWN, language} and _may_be(form, other, distance, name=other in self._names)
+            if languages & {OWN, language} and self._may_be(word, form, other, distance, alone)
         ]
         if not ranked:
             return None
         distance, *_, best = min(ranked)
         return ReadAs(word, self._by_letters.get(best, best), round(1 - 1.5 * distance / len(word), 2))
+
+    def _may_be(self, typed: str, form: str, other: str, distance: int, alone: bool) -> bool:
+        """Whether a word may be meant by an unknown one, in the form that was compared: short words are near too many
+        others, so these are names with the same beginning, with two letters that changed places, or one that was left
+        out."""
+        if len(other) < SHORTEST_PART or (distance > 1 and other[0] != form[0]):
+            return False
+        if len(typed) > SHORTEST_JOINED:
+            return True
+        left_out = len(other) > len(form)
+        if len(typed) < SHORTEST_JOINED and alone:
+            left_out = False
+        alike = len(typed) == SHORTEST_JOINED and other[0] == form[0]
+        return other in self._names and (alike or left_out or sorted(other) == sorted(form))
 
     def _split(self, word: str) -> str | None:
         """Two names side by side, such as the parts of a German compound: `Herrenschuhe`."""
@@ -245,16 +266,6 @@ class NearWords:
             found = extract(word, alike, scorer=OSA.distance, score_cutoff=limit, limit=CANDIDATES)
             others += [(other, int(distance)) for other, distance, _ in found]
         return sorted(others, key=lambda pair: pair[1])
-
-
-def _may_be(word: str, other: str, distance: int, *, name: bool) -> bool:
-    """Whether a word may be meant by an unknown one: short words are near too many others."""
-    if len(other) < SHORTEST_PART or (distance > 1 and other[0] != word[0]):
-        return False
-    if len(word) > SHORTEST_JOINED:
-        return True
-    changed_places = sorted(other) == sorted(word)
-    return name and (changed_places or (len(word) == SHORTEST_JOINED and other[0] == word[0]))
 
 
 def _bare(text: str) -> str:

@@ -113,7 +113,7 @@ def tune_settings(
         judged = [JudgedQuery.of(query.text, query.fitting, "facts") for query in queries]
         paths = pl.Series("category_path", [row["category_path"] for row in rows], COLUMNS["category_path"])
         judged += _named_queries(index.products.with_columns(paths), random.Random(seed), len(queries))
-        by_kind = chosen(learn_weights(index, judged))
+        by_kind = chosen(learn_weights(index, judged, index.state.settings))
         rng, good = random.Random(seed), [query.text for query in queries]
         good += [_fragment(str(row["title"]), rng) for row in rng.sample(rows, min(len(good), len(rows)))]
         cut_off = _cut_off(index, good, rng, seed)
@@ -140,7 +140,8 @@ def tune_without_labels(design: Design, folder: Path, *, seed: int = 0) -> tuple
             return None, []
         cut_off = _cut_off(index, good, rng, seed)
         live = index.products.with_columns(title=pl.when(pl.Series(index.live)).then("title"))
-        learned = learn_weights(index, [*facts[:OF_A_KIND], *_named_queries(live, rng, OF_A_KIND)])
+        judged = [*facts[:OF_A_KIND], *_named_queries(live, rng, OF_A_KIND)]
+        learned = learn_weights(index, judged, index.state.settings.model_copy(update={"by_kind": {}}))
         tuned = {"cut_off": cut_off, "by_kind": chosen(learned)}
         publish(folder, index.state.model_copy(update={"settings": index.state.settings.model_copy(update=tuned)}))
     return cut_off, learned
@@ -151,8 +152,8 @@ def learn_from_clicks(design: Design, folder: Path, log: Path) -> tuple[Clicks, 
     with exclusive_lock(folder, f"changing the index {folder}"):
         index = SearchIndex(folder, design)
         clicks = Clicks.read(log, index)
-        learned = learn_weights(index, clicks.judged)
         settings = index.state.settings
+        learned = learn_weights(index, clicks.judged, settings)
         settings = settings.model_copy(update={"by_kind": settings.by_kind | chosen(learned)})
         publish(folder, index.state.model_copy(update={"settings": settings}))
     return clicks, learned

@@ -95,7 +95,8 @@ def test_learned_weights_are_no_worse_than_any_way_alone(misweighted: SearchInde
     titles = misweighted.products["title"].to_list()
     texts = [f"{title} new" for title in sorted(set(titles))]  # of which not all words name facts
     rows = {text: [row for row, title in enumerate(titles) if f"{title} new" == text] for text in texts}
-    learned = learn_weights(misweighted, [JudgedQuery.of(text, rows[text]) for text in texts])
+    judged = [JudgedQuery.of(text, rows[text]) for text in texts]
+    learned = learn_weights(misweighted, judged, misweighted.state.settings)
     assert any(one.weights is not None for one in learned)
     assert all(one.before < 0.5 < one.after for one in learned)
     settings = misweighted.state.settings.model_copy(update={"by_kind": chosen(learned)})

@@ -29,8 +29,8 @@ FLAT_UP_TO = 100_000  # vectors; exact search is fast enough up to here
 HNSW_LINKS = 32
 PQ_CODES = 64  # at most, of four bits each: a vector takes 32 bytes
 REFINE: dict[Kind, int] = {"ivf-sq8": 2, "pq": 4}  # candidates re-ranked exactly, as a multiple of k
-REFINE_LEAST: dict[Kind, int] = {"pq": 640}  # however few are wanted
-SEARCH_EFFORTS = (16, 32, 64, 128, 256, 512)  # tried as `efSearch` of an HNSW graph, or as `nprobe` of inverted lists
+REFINE_LEAST: dict[Kind, int] = {"pq": 320}  # however few are wanted
+SEARCH_EFFORTS = (8, 16, 32, 64, 128, 256, 512)  # tried as `efSearch` of a graph, or as `nprobe` of inverted lists
 RECALL_WANTED = 0.995  # at 10, on vectors of the index's own
 TRIED = 100  # vectors that the recall is measured on
 TRAIN_PER_LIST = 40  # vectors per inverted list that the lists are learned from
@@ -84,7 +84,7 @@ def build(kind: Kind, matrix_ND: np.ndarray, *, seed: int = 0) -> tuple[Any, int
             if count < 256:
                 raise ShopvlError(f"pq needs at least 256 vectors, there are {count}; use --kind flat")
             codes = max(number for number in range(1, PQ_CODES + 1) if dimension % number == 0)
-            index = faiss.index_factory(dimension, f"IVF{lists},PQ{codes}x4fs", faiss.METRIC_INNER_PRODUCT)
+            index = faiss.index_factory(dimension, f"IVF{lists},PQ{codes}x4fsr", faiss.METRIC_INNER_PRODUCT)
     if kind != "hnsw":
         chosen = np.random.default_rng(seed).permutation(count)[: max(TRAIN_PER_LIST * lists, 10_000)]
         index.cp.max_points_per_centroid, index.cp.niter = TRAIN_PER_LIST, 10
