@@ -59,6 +59,7 @@ class Words(PerProduct):
 
 
 OVERLAID = "overlaid"  # the view with promotions drawn on the pictures
+TEXT_PAIR = ("title beside line", "line")  # embeddings of titles and of lines of facts, compared with each other
 STRONG_VIEWS = ("first view", "second view")  # each picture changed much, twice
 IGNORED = -100  # target value of positions that are not asked (the convention of torch's cross_entropy)
 
@@ -177,6 +178,7 @@ class Batch(PerProduct):
     pictures: Pictures | None = None
     views: Mapping[str, Pictures] = field(default_factory=dict)  # other forms of the same pictures, by name
     texts: Mapping[str, Words] = field(default_factory=dict)
+    fact_lines: Words | None = None  # what is known of each product, as texts to be compared with titles
     title_grams_BG: Tensor | None = None  # int64, 0 for none (`text.grams`)
     groups: Groups | None = None
     facts: KnownFacts | None = None

@@ -11,6 +11,7 @@ from PIL import Image, ImageFilter
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.plural import singular
+from shopvl.catalog.queries import Query, facts_named, make_query
 from shopvl.data.rewriting import rewritten
 from shopvl.data.rows import Row, pairs
 from shopvl.recipes.parts import Augment
@@ -68,11 +69,29 @@ def remove_phrase(text: str, name: str) -> str:
 def training_title(row: Row, augment: Augment, ontology: Ontology, rng: random.Random) -> str:
     """A row's title as a training batch has it, in other words, or a line of what is known of the product."""
     if augment.fact_lines and rng.random() < augment.fact_lines:
-        return fact_line(row["category_path"] or (), pairs(row["attributes"]), rng) or row["title"]
+        return told_line(row, rng)
     title = row["title"]
     if augment.rewrites and rng.random() < augment.rewrites:
         title = rewritten(title, ontology, rng)
     return drop_words(title, augment.word_dropout, rng)
+
+
+def training_query(row: Row, facts: Sequence[int], augment: Augment, ontology: Ontology, rng: random.Random) -> Query:
+    """A query that the row's product, of which these facts hold, answers: one of its logged ones, or a made one."""
+    logged = row["queries"] or ()
+    if logged and rng.random() < augment.logged_queries:
+        text = rng.choice(logged)
+        return Query(text, facts_named(text, ontology, within=facts), made=False)
+    return make_query(
+        *(row["title"], row["category_path"] or (), pairs(row["attributes"]), ontology, rng),
+        title_probability=augment.title_queries,
+        leaf_probability=augment.leaf_queries,
+    )
+
+
+def told_line(row: Row, rng: random.Random) -> str:
+    """A line of what is known of the product; its title, where nothing is."""
+    return fact_line(row["category_path"] or (), pairs(row["attributes"]), rng) or row["title"]
 
 
 def fact_line(path: Sequence[str], pairs: Sequence[tuple[str, str]], rng: random.Random) -> str:

@@ -35,9 +35,16 @@ from shopvl.batch import (
 from shopvl.catalog.cells import folded
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.queries import Query, facts_named, make_query, says
+from shopvl.catalog.queries import says
 from shopvl.data.absent_title import TitleCheck
-from shopvl.data.augment import add_promotion_overlay, remove_phrase, strong_view, training_title
+from shopvl.data.augment import (
+    add_promotion_overlay,
+    remove_phrase,
+    strong_view,
+    told_line,
+    training_query,
+    training_title,
+)
 from shopvl.data.product_cells import product_cells, region_facts
 from shopvl.data.rows import Row, ValidRow, is_of_no_category, pairs, subcategory
 from shopvl.errors import DesignError
@@ -253,11 +260,11 @@ class Collator:
         if "image" in inputs:
             decoded = decoded or [self.training_picture(row) for row in rows]
             pictures, views, printed = self._training_pictures(rows, decoded, own, rng)
-        queries = [self._query(row, draw) for row, draw in zip(rows, own, strict=True)]
+        changes, known, facts = self.recipe.augment, self.ontology, [self.facts_of(row) for row in rows]
+        queries = [training_query(*told, changes, known, draw) for *told, draw in zip(rows, facts, own, strict=True)]
         if "title" in inputs:
-            changes, known = self.recipe.augment, self.ontology
             titles = [training_title(row, changes, known, draw) for row, draw in zip(rows, own, strict=True)]
-        facts_BK = self._facts([self.facts_of(row) for row in rows])
+        facts_BK = self._facts(facts)
         image = self.recipe.image
         if pictures is not None and pictures.cells is not None and isinstance(image, Regions):
             told = region_facts(pictures.cells, image, facts_BK, printed, self.ontology)
@@ -271,8 +278,11 @@ class Collator:
             ]
             input_mask_BI = _input_mask([draw.random() for draw in own], rates)
             questions = self._training_questions(rows, facts_BK, input_mask_BI, rates, rng)
+        lines: Words | None = None
         if "title" in inputs:
             texts["title"] = self.words(titles)
+            if self._asks("lines of facts"):
+                lines = self.words([told_line(row, draw) for row, draw in zip(rows, own, strict=True)])
         if self.recipe.text is not None and self.recipe.query_segment == "query":
             texts["query"] = self.words([query.text for query in queries], MAX_QUERY_TOKENS)
         if self.recipe.ocr is not None:
@@ -280,6 +290,7 @@ class Collator:
         return Batch(
             pictures=pictures,
             views=views,
+            fact_lines=lines,
             texts=texts,
             title_grams_BG=title_grams(titles) if titles else None,
             groups=Groups(
@@ -452,17 +463,6 @@ class Collator:
         if is_of_no_category(row):
             return []
         return self.ontology.fact_ids(row["category_path"] or (), pairs(row["attributes"]))
-
-    def _query(self, row: Row, rng: random.Random) -> Query:
-        augment, logged = self.recipe.augment, row["queries"] or ()
-        if logged and rng.random() < augment.logged_queries:
-            text = rng.choice(logged)
-            return Query(text, facts_named(text, self.ontology, within=self.facts_of(row)), made=False)
-        return make_query(
-            *(row["title"], row["category_path"] or (), pairs(row["attributes"]), self.ontology, rng),
-            title_probability=augment.title_queries,
-            leaf_probability=augment.leaf_queries,
-        )
 
     def _facts(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         table = torch.zeros(len(ids), len(self.ontology.facts), dtype=torch.bool)

@@ -55,7 +55,7 @@ from shopvl.models.weights.start import (
     begin_words,
 )
 from shopvl.recipes import parts
-from shopvl.recipes.parts.objectives import MaskedPatches, SelfContrast
+from shopvl.recipes.parts.objectives import MaskedPatches, SelfContrast, TextContrast
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import SPECIAL, Tokenizer
 from shopvl.vision.kaleido import level_slices
@@ -147,6 +147,8 @@ def _dual_encoder(
     for part in recipe.objectives:
         if isinstance(part, SelfContrast):
             model.add_view_projector(image.width, part.hidden, part.width)
+        if isinstance(part, TextContrast):
+            model.add_text_pairs(text.width, *space)
     if recipe.fusion.start is not None and not random_weights:
         begin_towers(model, load_start(recipe.fusion.start))
     return model, {name: config for name, config in configs_by_tower.items() if config}

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.batch import STRONG_VIEWS, Batch, Modality, Output, Words, inputs_name, require
+from shopvl.batch import STRONG_VIEWS, TEXT_PAIR, Batch, Modality, Output, Words, inputs_name, require
 from shopvl.errors import DesignError
 from shopvl.models.two_crop import LookingTower, TowerOutput, looks_of, mean_look
 
@@ -23,6 +23,7 @@ class SharedSpaceModel(nn.Module):
     """What embeds pictures and texts in one space: a linear projection of each, and a scale for every pair of them."""
 
     embeds = False  # whether `add_space` was called
+    pairs_texts = False  # whether `add_text_pairs` was
 
     def add_space(self, image_width: int | None, text_width: int, width: int, temperature: float) -> None:
         """Projections to a space of `width`, from vectors of those widths; None: there are no pictures."""
@@ -34,7 +35,14 @@ class SharedSpaceModel(nn.Module):
 
     def embedded(self, batch: Batch) -> Output:
         """Unit-length embeddings (B, width) of whatever the batch holds, by name: image, title, query."""
-        embeddings = {name: self.embed_text(words, name) for name, words in batch.texts.items()}
+        self._need_space()
+        pooled = {name: self._pooled_text(words, name) for name, words in batch.texts.items()}
+        embeddings = {name: self._unit(self.text_projection(pooled_BW)) for name, pooled_BW in pooled.items()}
+        if batch.fact_lines is not None:
+            sides = pooled["title"], self._pooled_text(batch.fact_lines, "title")
+            embeddings |= {
+                name: self._unit(self.pair_projection(side_BW)) for name, side_BW in zip(TEXT_PAIR, sides, strict=True)
+            }
         if batch.pictures is not None:
             embeddings["image"] = self.embed_image(batch)
         return Output(embeddings={**embeddings, **self.embed_views(batch)}, scales=self.scales())
@@ -48,6 +56,12 @@ class SharedSpaceModel(nn.Module):
             embeddings[name] = self._unit(projection(pooled_BW))
         return embeddings
 
+    def add_text_pairs(self, text_width: int, width: int, temperature: float) -> None:
+        """A projection of texts to compare them with each other (MURAL, arXiv:2109.05125), and the scale of that."""
+        self.pair_projection = nn.Linear(text_width, width, bias=False)
+        self.log_pair_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
+        self.pairs_texts = True
+
     def add_view_projector(self, image_width: int, hidden: int, width: int) -> None:
         """Three layers with batch norms between (SimCLR, arXiv:2002.05709), behind which strong views are compared."""
         widths = [image_width, hidden, hidden]
@@ -58,7 +72,10 @@ class SharedSpaceModel(nn.Module):
 
     def scales(self) -> dict[str, Tensor]:
         """What the cosines of each pair are multiplied by."""
-        return dict(zip(PAIRS, self.log_scale.exp().clamp(max=MAX_SCALE).unbind(), strict=True))
+        scales = dict(zip(PAIRS, self.log_scale.exp().clamp(max=MAX_SCALE).unbind(), strict=True))
+        if self.pairs_texts:
+            scales["t2t"] = self.log_pair_scale.exp().clamp(max=MAX_SCALE)
+        return scales
 
     def embed_image(self, batch: Batch) -> Tensor:
         """The batch's pictures as (B, width), unit length. Raises DesignError for a model without embeddings."""

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shopvl.batch import Batch, Output, require
+from shopvl.batch import TEXT_PAIR, Batch, Output, require
 from shopvl.objectives.masking import next_words_view
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.views import EmbedOnly, HardNegatives, Plain, View
 from shopvl.recipes.parts import SplitDecoder
-from shopvl.recipes.parts.objectives import Contrast, Matching, NextWords
+from shopvl.recipes.parts.objectives import Contrast, Matching, NextWords, TextContrast
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 
@@ -42,8 +42,27 @@ class ContrastLoss(Objective):
         left, right = self.between.split("-")
         logits_BB = output.scales[self.between] * output.embeddings[left] @ output.embeddings[right].T
         matches_BB = query_matches(batch) if left == "query" else title_matches(batch)
-        there = _soft_cross_entropy(logits_BB, matches_BB, self.smoothing)
-        return (there + _soft_cross_entropy(logits_BB.T, matches_BB.T, self.smoothing)) / 2
+        return _both_ways(logits_BB, matches_BB, self.smoothing)
+
+
+@dataclass(frozen=True)
+class TextContrastLoss(Objective):
+    """InfoNCE both ways between titles and lines of facts, with targets uniform over all matches of the batch.
+
+    Reads: `fact_lines`, `groups`. Head: embeddings of both texts. Paper: MURAL (arXiv:2109.05125), whose pairs are
+    translations. Nearest sibling: `ContrastLoss`, in which a picture is one of the sides.
+    """
+
+    compares_rows = True
+
+    weight: float
+    name: Literal["t2t"] = "t2t"
+    view: View = field(default_factory=Plain)
+
+    def __call__(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, mean of both directions."""
+        titles_BD, lines_BD = (output.embeddings[name] for name in TEXT_PAIR)
+        return _both_ways(output.scales[self.name] * titles_BD @ lines_BD.T, title_matches(batch), 0.0)
 
 
 @dataclass(frozen=True)
@@ -99,13 +118,19 @@ def query_matches(batch: Batch) -> Tensor:
     return met_BB | title_matches(batch)
 
 
-def _soft_cross_entropy(logits_BB: Tensor, matches_BB: Tensor, smoothing: float) -> Tensor:
+def _both_ways(logits_BB: Tensor, matches_BB: Tensor, smoothing: float) -> Tensor:
     targets = matches_BB.to(logits_BB.dtype)
-    return F.cross_entropy(logits_BB, targets / targets.sum(1, keepdim=True), label_smoothing=smoothing)
+    losses = [
+        F.cross_entropy(logits, target / target.sum(1, keepdim=True), label_smoothing=smoothing)
+        for logits, target in ((logits_BB, targets), (logits_BB.T, targets.T))
+    ]
+    return torch.stack(losses).mean()
 
 
-def build(part: Contrast, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
+def build(part: Contrast | TextContrast, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
     """With a teacher, titles and pictures are compared with its embeddings too."""
+    if isinstance(part, TextContrast):
+        return TextContrastLoss(part.weight)
     # with hard negatives, matching and contrast share one forward pass
     hard = any(isinstance(other, Matching) and other.negatives == "hard" for other in recipe.objectives)
     view: View = HardNegatives() if hard else EmbedOnly() if recipe.space is not None else Plain()

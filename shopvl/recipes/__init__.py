@@ -4,7 +4,7 @@ from difflib import get_close_matches
 
 from shopvl.errors import RecipeError
 from shopvl.recipes.aligned import ALBEF
-from shopvl.recipes.contrastive import ALIGN, CLIP, FLIP, LACLIP, SLIP, SUBJECT_MASKED, TRI_CLIP
+from shopvl.recipes.contrastive import ALIGN, CLIP, FLIP, LACLIP, MURAL, SLIP, SUBJECT_MASKED, TRI_CLIP
 from shopvl.recipes.family import SIZES, Family, SizeName
 from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
 from shopvl.recipes.language import GPT_2, ROBERTA
@@ -20,6 +20,7 @@ RECIPES: dict[str, Family] = {
     "tri-clip": TRI_CLIP,
     "clip": CLIP,
     "align": ALIGN,
+    "mural": MURAL,
     "laclip": LACLIP,
     "slip": SLIP,
     "flip": FLIP,

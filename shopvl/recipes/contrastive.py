@@ -14,7 +14,7 @@ from shopvl.recipes.parts import (
     TransformersText,
     WarmupCosine,
 )
-from shopvl.recipes.parts.objectives import Contrast, OverlayConsistency, SelfContrast
+from shopvl.recipes.parts.objectives import Contrast, OverlayConsistency, SelfContrast, TextContrast
 from shopvl.recipes.recipe import Recipe
 
 TRI_CLIP = Family(
@@ -172,4 +172,17 @@ SLIP = Family(
     ),
     at_mini={"objectives": (Contrast(between="title-image"), SelfContrast(hidden=512, width=128))},
     at_tiny={"objectives": (Contrast(between="title-image"), SelfContrast(hidden=32, width=16))},
+)
+
+MURAL = Family(
+    replace(
+        ALIGN.base,
+        name="mural",
+        image=replace(ALIGN.base.image, name="tf_efficientnet_b5.ns_jft_in1k"),
+        objectives=(*ALIGN.base.objectives, TextContrast()),
+        schedule=replace(ALIGN.base.schedule, chunk_size=None),
+        source="MURAL (arXiv:2109.05125)",
+        differs="as ALIGN; the other text of a title is a line of its product's category and values, not a "
+        "translation, and both tasks learn from the same products",
+    )
 )

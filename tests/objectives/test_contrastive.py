@@ -1,13 +1,15 @@
 """Against plain loops, against CLIP's own loss, and by identities."""
 
 import math
+import random
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from shopvl.batch import Batch, Groups, KnownFacts, Output
-from shopvl.objectives.contrastive import ContrastLoss, query_matches, title_matches
+from shopvl.batch import TEXT_PAIR, Batch, Groups, KnownFacts, Output
+from shopvl.objectives.contrastive import ContrastLoss, TextContrastLoss, query_matches, title_matches
+from shopvl.recipes import find
 
 
 def batch(titles, queries=None, facts=None, wants=None) -> Batch:
@@ -61,6 +63,23 @@ def test_smoothing_mixes_in_the_mean_over_the_whole_batch() -> None:
     uniform = by_loops(out.embeddings["title"], out.embeddings["image"], 7.0, lambda i, j: True)
     smoothed = ContrastLoss(between="title-image", weight=1.0, name="itc", smoothing=0.1)(out, told)
     assert float(smoothed) == pytest.approx(0.9 * plain + 0.1 * uniform, abs=1e-5)
+
+
+def test_titles_and_lines_of_facts_are_compared_like_any_pair() -> None:
+    titles = [1, 2, 1, 3]
+    sides = {name: F.normalize(torch.randn(4, 6), dim=-1) for name in TEXT_PAIR}
+    expected = by_loops(*sides.values(), 5.0, lambda i, j: titles[i] == titles[j])
+    out = Output(embeddings=sides, scales={"t2t": torch.tensor(5.0)})
+    assert float(TextContrastLoss(weight=1.0)(out, batch(titles))) == pytest.approx(expected, abs=1e-5)
+
+
+def test_pairs_of_texts_move_texts_alone(make_design, toy_rows) -> None:
+    design = make_design(find("mural", "tiny"))
+    told = design.loader.training_batch([toy_rows[n] for n in range(6)], random.Random(0))
+    assert not torch.equal(told.fact_lines.ids_BT, told.texts["title"].ids_BT)
+    design.losses(told, torch.Generator().manual_seed(0))["t2t"].backward()
+    moved = {name.split(".")[0] for name, part in design.model.named_parameters() if part.grad is not None}
+    assert moved == {"text_tower", "pair_projection", "log_pair_scale"}
 
 
 def test_equals_clips_loss_when_nothing_is_a_twin() -> None:

@@ -17,7 +17,7 @@ Input = Literal["image", "title"]
 BOTH: tuple[Input, ...] = ("image", "title")
 NAMED: dict[Input, str] = {"image": "pictures", "title": "words"}
 # what a batch holds only where an objective asks for it (`data/collate.py`)
-Asked = Literal["product shares", "overlaid pictures", "two views"]
+Asked = Literal["product shares", "overlaid pictures", "two views", "lines of facts"]
 
 
 class ObjectivePart(RecipePart):
@@ -230,6 +230,21 @@ class SelfContrast(ObjectivePart):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class TextContrast(ObjectivePart):
+    """InfoNCE both ways between a title and a line of what is known of its product, behind a projection of their own.
+
+    MURAL's task for translations of a text, by the same text tower that meets pictures.
+    """
+
+    loss_in = "shopvl.objectives.contrastive"
+    needs = ("title", "two towers")
+    asks = ("lines of facts",)
+    kind: Literal["t2t"] = "t2t"
+    weight: float = 1.0
+    name: Literal["t2t"] = "t2t"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Distillation(ObjectivePart):
     """Learn the cosines of pictures and titles from the experiment's `teachers`, on mixup pictures.
 
@@ -410,6 +425,7 @@ Objective = Annotated[
     | WordPatchAlignment
     | OverlayConsistency
     | SelfContrast
+    | TextContrast
     | Distillation
     | Answers,
     Field(discriminator="kind"),
