@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 from collections import defaultdict
@@ -32,7 +31,6 @@ from shopvl.batch import (
     Words,
     require,
 )
-from shopvl.catalog.cells import folded
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import says
@@ -45,6 +43,7 @@ from shopvl.data.augment import (
     training_query,
     training_title,
 )
+from shopvl.data.groups import text_groups
 from shopvl.data.product_cells import product_cells, region_facts
 from shopvl.data.rows import Row, ValidRow, is_of_no_category, pairs, subcategory
 from shopvl.errors import DesignError
@@ -261,7 +260,8 @@ class Collator:
             decoded = decoded or [self.training_picture(row) for row in rows]
             pictures, views, printed = self._training_pictures(rows, decoded, own, rng)
         changes, known, facts = self.recipe.augment, self.ontology, [self.facts_of(row) for row in rows]
-        queries = [training_query(*told, changes, known, draw) for *told, draw in zip(rows, facts, own, strict=True)]
+        drawn = zip(rows, facts, own, strict=True)
+        queries = [training_query(row, holding, changes, known, draw) for row, holding, draw in drawn]
         if "title" in inputs:
             titles = [training_title(row, changes, known, draw) for row, draw in zip(rows, own, strict=True)]
         facts_BK = self._facts(facts)
@@ -278,11 +278,8 @@ class Collator:
             ]
             input_mask_BI = _input_mask([draw.random() for draw in own], rates)
             questions = self._training_questions(rows, facts_BK, input_mask_BI, rates, rng)
-        lines: Words | None = None
         if "title" in inputs:
             texts["title"] = self.words(titles)
-            if self._asks("lines of facts"):
-                lines = self.words([told_line(row, draw) for row, draw in zip(rows, own, strict=True)])
         if self.recipe.text is not None and self.recipe.query_segment == "query":
             texts["query"] = self.words([query.text for query in queries], MAX_QUERY_TOKENS)
         if self.recipe.ocr is not None:
@@ -290,7 +287,7 @@ class Collator:
         return Batch(
             pictures=pictures,
             views=views,
-            fact_lines=lines,
+            fact_lines=self._fact_lines(rows, own) if titles else None,
             texts=texts,
             title_grams_BG=title_grams(titles) if titles else None,
             groups=Groups(
@@ -464,6 +461,11 @@ class Collator:
             return []
         return self.ontology.fact_ids(row["category_path"] or (), pairs(row["attributes"]))
 
+    def _fact_lines(self, rows: Sequence[Row], own: Sequence[random.Random]) -> Words | None:
+        if not self._asks("lines of facts"):
+            return None
+        return self.words([told_line(row, draw) for row, draw in zip(rows, own, strict=True)])
+
     def _facts(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         table = torch.zeros(len(ids), len(self.ontology.facts), dtype=torch.bool)
         for row, fact_ids in enumerate(ids):
@@ -474,12 +476,6 @@ class Collator:
 def _of_no_category(rows: Sequence[Row]) -> torch.Tensor:
     """(B,) bool."""
     return torch.tensor([is_of_no_category(row) for row in rows])
-
-
-def text_groups(texts: Sequence[str]) -> torch.Tensor:
-    """(B,) int64: equal for texts that differ in case, width and spacing only."""
-    digests = [hashlib.blake2b(folded(text).encode(), digest_size=8).digest() for text in texts]
-    return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests])
 
 
 def title_grams(titles: Sequence[str]) -> torch.Tensor:

@@ -178,7 +178,7 @@ MURAL = Family(
     replace(
         ALIGN.base,
         name="mural",
-        image=replace(ALIGN.base.image, name="tf_efficientnet_b5.ns_jft_in1k"),
+        image=TimmImage(name="tf_efficientnet_b5.ns_jft_in1k", size_px=(289, 289), pretrained=True),
         objectives=(*ALIGN.base.objectives, TextContrast()),
         schedule=replace(ALIGN.base.schedule, chunk_size=None),
         source="MURAL (arXiv:2109.05125)",

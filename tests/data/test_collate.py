@@ -14,7 +14,7 @@ from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import open_catalog
 from shopvl.data import collate
 from shopvl.data.augment import remove_phrase
-from shopvl.data.collate import text_groups
+from shopvl.data.groups import text_groups
 from shopvl.data.rows import RejectedRow, ValidRow, label_of, validate_row
 from shopvl.data.training_rows import TrainingDataset, training_rows
 from shopvl.errors import CatalogError
