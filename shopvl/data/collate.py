@@ -265,9 +265,8 @@ class Collator:
         if "title" in inputs:
             titles = [training_title(row, changes, known, draw) for row, draw in zip(rows, own, strict=True)]
         facts_BK = self._facts(facts)
-        image = self.recipe.image
-        if pictures is not None and pictures.cells is not None and isinstance(image, Regions):
-            told = region_facts(pictures.cells, image, facts_BK, printed, self.ontology)
+        if pictures is not None and pictures.cells is not None and isinstance(self.recipe.image, Regions):
+            told = region_facts(pictures.cells, self.recipe.image, facts_BK, printed, self.ontology)
             pictures = replace(pictures, cells=replace(pictures.cells, facts_BPK=told))
         questions, input_mask_BI = None, None
         if self._answers is not None and len(inputs) == len(MODALITIES):
