@@ -10,7 +10,7 @@ export GRADIO_ANALYTICS_ENABLED = False
 export MLFLOW_DISABLE_TELEMETRY = true
 export SHOPVL_DATA
 
-.PHONY: install install-paddle demo test test-zoo test-real model model-rehearsal bench bench-search bench-tag lint schemas recipes clean docs figures
+.PHONY: install install-paddle demo test test-zoo test-real model model-rehearsal bench bench-search bench-tag lint audit schemas recipes clean docs figures
 
 install: $(VENV)/installed
 
@@ -66,6 +66,13 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# known weaknesses of the pinned dependencies, and a list of these (SBOM, CycloneDX); asks the registry about each, so it
+# stands beside lint, which needs no network
+audit: install
+	$(BIN)/pip install -q pip-audit
+	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip --progress-spinner off
+	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip --progress-spinner off -f cyclonedx-json -o sbom.json
 
 # the site, out of README, docs/ and docstrings: docs/_build/index.html opens without network
 docs: install

@@ -16,10 +16,8 @@ import threading
 import time
 from pathlib import Path
 
-import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
+from cost_by_catalog import write_catalog
 
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
@@ -29,16 +27,6 @@ from shopvl.tracking.provenance import write_result
 
 SAMPLE_SECONDS = 5.0
 TICK = os.sysconf("SC_CLK_TCK")
-
-
-def write_catalog(data: Path, path: Path, rows: int) -> None:
-    """`rows` products: those of `data` again and again, each time under other ids."""
-    source = pl.read_parquet(data, columns=["product_id", "title", "image"]).to_arrow()
-    with pq.ParquetWriter(path, source.schema) as writer:
-        for turn, start in enumerate(range(0, rows, len(source))):
-            part = source.slice(0, min(len(source), rows - start))
-            ids = pa.array([f"{turn}-{name}" for name in part["product_id"].to_pylist()], source.schema.field(0).type)
-            writer.write_table(part.set_column(0, source.schema.field(0), ids), row_group_size=4096)
 
 
 def family() -> list[int]:
@@ -84,7 +72,7 @@ def main() -> None:
     torch.set_num_threads(1)
     path = told.work / f"{told.rows}.parquet"
     if not path.is_file():
-        write_catalog(told.data, path, told.rows)
+        write_catalog(told.data, path, told.rows, ["title", "image"])
     done, samples, over = 0, [], threading.Event()
 
     def count(rows: int) -> None:

@@ -366,14 +366,14 @@ def _faults(rows: Sequence[str], header: _Header, quote: str) -> int:
 
 def unique_names(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]]:
     """Names that differ, and those that stood there several times with what the others are called now."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     others: dict[str, list[str]] = {}
     for number, cell in enumerate(cells, start=1):
         name = cell.strip(" \t\r\n\ufeff") or f"column_{number}"
         if name in names:
             others.setdefault(name, []).append(f"{name}_{number}")
             name = f"{name}_{number}"
-        names.append(name)
+        names[name] = None
     return tuple(names), tuple((name, tuple(same)) for name, same in others.items())
 
 

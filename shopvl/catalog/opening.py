@@ -21,7 +21,7 @@ from shopvl.catalog.formats.picture_folder import FolderSource
 from shopvl.catalog.formats.shards import ShardsSource
 from shopvl.catalog.packed import bare_suffix, open_binary
 from shopvl.catalog.reading import Reading
-from shopvl.catalog.schema import ATTRIBUTE_PREFIX, SPLIT_SYNONYMS, SPLITS, plan_columns
+from shopvl.catalog.schema import ATTRIBUTE_PREFIX, MAX_COLUMNS, SPLIT_SYNONYMS, SPLITS, plan_columns
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.discovery import classes
 from shopvl.errors import CatalogError
@@ -107,7 +107,12 @@ def open_source(path: Path, reading: Reading | None = None) -> Source:
 
 def laid_out(source: Source) -> Source:
     """The source with the layout that its columns have, or that people named."""
-    reading = source.reading
+    reading, names = source.reading, source.names()
+    if len(names) > MAX_COLUMNS:
+        raise CatalogError(
+            f"{source.path.name} has {len(names):,} columns, at most {MAX_COLUMNS:,} are read; keep those that say "
+            "something of products"
+        )
     if reading.format not in (None, PLAIN, *LAYOUTS):
         raise CatalogError(
             f"there is no format {reading.format!r} of columns; there are: {', '.join((PLAIN, *LAYOUTS))}"
@@ -118,7 +123,6 @@ def laid_out(source: Source) -> Source:
     elif reading.format is not None:
         kind = LAYOUTS[reading.format]
     else:
-        names = source.names()
         plain = PlainTable if reading.maps else None
         kind = plain if _is_canonical(names) else next((own for own in LAYOUTS.values() if own.fits(names)), plain)
     return source if kind is None else LaidOut(source.path, reading, source.notes, inner=source, kind=kind)

@@ -20,7 +20,6 @@ from shopvl.catalog.schema import (
     FAULT,
     FRAME_SCHEMA,
     IMAGE,
-    MAX_COLUMNS,
     PRODUCT_SCHEMA,
     REQUIRED,
     SPLIT_SYNONYMS,
@@ -151,11 +150,6 @@ def open_catalog(
     """
     reader = open_source(Path(source).expanduser(), reading)
     names = reader.names()
-    if len(names) > MAX_COLUMNS:
-        raise CatalogError(
-            f"{reader.path.name} has {len(names):,} columns, at most {MAX_COLUMNS:,} are read; keep those that say "
-            "something of products"
-        )
     plan = plan_columns(names)
     if missing := [name for name in plan.missing if name in required]:
         raise CatalogError(missing_columns_message(reader.path.name, names, missing))

@@ -21,6 +21,8 @@ from shopvl.catalog.records import Record
 from shopvl.catalog.schema import ATTRIBUTE_PREFIX, folded_name
 from shopvl.errors import CatalogError
 
+FIRST_ROWS = 1000  # whose keys are the columns of a file without a header
+
 
 @dataclass(slots=True)
 class Chunk:
@@ -141,6 +143,31 @@ class Source(ABC):
         raise CatalogError(
             f"{self.path} is {self.title}, which cannot be filled in place; export to a table of its own with --format"
         )
+
+
+@dataclass(frozen=True)
+class RecordSource(Source):
+    """A file that is read record by record; the columns are the keys of its first thousand."""
+
+    nested = True
+    wanted: ClassVar[str] = ""  # what is said of a file without records
+
+    @abstractmethod
+    def records(self) -> Iterator[Record]:
+        """Each record, or why it could not be parsed."""
+
+    def names(self) -> list[str]:
+        """Column names as they stand in the table."""
+        names: dict[str, None] = {}
+        for record, _ in islice(self.records(), FIRST_ROWS):
+            names.update(dict.fromkeys(record))
+        if self.wanted and not names:
+            raise CatalogError(f"{self.path} holds no {self.wanted}")
+        return list(names)
+
+    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
+        """At most `rows` rows at a time."""
+        return record_chunks(self.records(), rows)
 
 
 class TableLayout(ABC):

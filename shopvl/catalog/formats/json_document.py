@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
-from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from shopvl.catalog.formats.base import Chunk, Filled, Head, Source, record_chunks
-from shopvl.catalog.formats.json_lines import FIRST_ROWS, JsonLinesSource, unwrapped, without_surrogates
+from shopvl.catalog.formats.base import Filled, Head, RecordSource
+from shopvl.catalog.formats.json_lines import JsonLinesSource, unwrapped, without_surrogates
 from shopvl.catalog.packed import open_binary, written_text
 from shopvl.catalog.records import Record
 from shopvl.catalog.schema import COLUMN_NAMES, folded_name
@@ -27,12 +26,12 @@ READ_CHARS = 1 << 18
 
 
 @dataclass(frozen=True)
-class JsonDocumentSource(Source):
+class JsonDocumentSource(RecordSource):
     """A list of objects; an object that holds one, under whatever key, or objects by their ids; or one product. The
     columns are the keys of the first thousand."""
 
     label = "JSON"
-    nested = True
+    wanted = "objects; a list of them, one for each product, was wanted"
     suffixes = (".json", ".jsonld")
 
     @classmethod
@@ -42,19 +41,6 @@ class JsonDocumentSource(Source):
             return False
         text = head.text
         return text[:1] in ("[", "{") and text[1:].lstrip()[:1] in ('"', "{", "[", "]", "}")
-
-    def names(self) -> list[str]:
-        """Column names as they stand in the table."""
-        names: dict[str, None] = {}
-        for record, _ in islice(self._records(), FIRST_ROWS):
-            names.update(dict.fromkeys(record))
-        if not names:
-            raise CatalogError(f"{self.path} holds no objects; a list of them, one for each product, was wanted")
-        return list(names)
-
-    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
-        """At most `rows` rows at a time."""
-        return record_chunks(self._records(), rows)
 
     def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
         """The document as it is around the products, of which one is in memory at a time."""
@@ -73,7 +59,7 @@ class JsonDocumentSource(Source):
                 out.writelines(text.rewritten(keys, again, is_keyed))
                 out.write("\n")
 
-    def _records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Record]:
         done, is_keyed = 0, self._is_keyed()
         keys = () if is_keyed else self._keys()
         with _opened(self.path) as file:

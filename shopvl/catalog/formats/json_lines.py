@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader, TextIOWrapper
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from shopvl.catalog.formats.base import Chunk, Filled, Head, Source, record_chunks
+from shopvl.catalog.formats.base import Filled, Head, RecordSource
 from shopvl.catalog.packed import open_binary, written_text
 from shopvl.catalog.records import Record, excerpt
 
-FIRST_ROWS = 1000  # whose keys are the columns
 MAX_LINE_CHARS = 64 << 20
 WRAPPERS = frozenset(("node", "product", "item", "_source"))  # around a product in GraphQL, REST, lists, Elasticsearch
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class JsonLinesSource(Source):
+class JsonLinesSource(RecordSource):
     """One JSON object per line. The columns are the keys of the first thousand lines."""
 
     label = "JSON lines"
-    nested = True
     suffixes = (".jsonl", ".ndjson")
 
     @classmethod
@@ -38,17 +35,6 @@ class JsonLinesSource(Source):
         if head.suffix in cls.suffixes:
             return bool(rest.strip()) or not _is_object(first)
         return rest.lstrip().startswith("{") and _is_object(first)
-
-    def names(self) -> list[str]:
-        """Column names as they stand in the table."""
-        names: dict[str, None] = {}
-        for record, _ in islice(self._records(), FIRST_ROWS):
-            names.update(dict.fromkeys(record))
-        return list(names)
-
-    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
-        """At most `rows` rows at a time."""
-        return record_chunks(self._records(), rows)
 
     def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
         """A line that needs nothing stays as it is."""
@@ -67,7 +53,7 @@ class JsonLinesSource(Source):
     def _encoding(file: BufferedReader) -> str:
         return "utf-16" if file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
-    def _records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Record]:
         with open_binary(self.path) as file:
             lines = TextIOWrapper(file, self._encoding(file), errors="replace")
             number = 0

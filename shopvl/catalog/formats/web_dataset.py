@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
-from shopvl.catalog.formats.base import Chunk, Head, Source, record_chunks
-from shopvl.catalog.formats.json_lines import FIRST_ROWS, without_surrogates
+from shopvl.catalog.formats.base import FIRST_ROWS, Chunk, Head, Source, record_chunks
+from shopvl.catalog.formats.json_lines import without_surrogates
 from shopvl.catalog.formats.picture_folder import IMAGE_SUFFIXES
 from shopvl.catalog.packed import open_binary
 from shopvl.catalog.records import Record

@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 import re
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -17,8 +17,7 @@ from xml.sax.saxutils import escape
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
-from shopvl.catalog.formats.base import Chunk, Filled, Head, Source, record_chunks
-from shopvl.catalog.formats.json_lines import FIRST_ROWS
+from shopvl.catalog.formats.base import Filled, Head, RecordSource
 from shopvl.catalog.packed import open_binary, written_text
 from shopvl.catalog.records import Record
 from shopvl.errors import CatalogError
@@ -32,11 +31,11 @@ _ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)
 
 
 @dataclass(frozen=True)
-class XmlSource(Source):
+class XmlSource(RecordSource):
     """A feed: an element per product, its parts by their local names; what stands several times is a list."""
 
     label = "XML"
-    nested = True
+    wanted = "products; elements such as <item> or <entry> were wanted"
     suffixes = (".xml", ".rss", ".atom")
 
     @classmethod
@@ -44,26 +43,13 @@ class XmlSource(Source):
         """By the declaration, or the root of a feed."""
         return re.match(r"<(\?xml\b|rss\b|feed\b|(\w+:)?(products|catalog|shop|items)\b)", head.text) is not None
 
-    def names(self) -> list[str]:
-        """Column names as they stand in the table."""
-        names: dict[str, None] = {}
-        for record, _ in islice(self._records(), FIRST_ROWS):
-            names.update(dict.fromkeys(record))
-        if not names:
-            raise CatalogError(f"{self.path} holds no products; elements such as <item> or <entry> were wanted")
-        return list(names)
-
-    def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
-        """At most `rows` rows at a time."""
-        return record_chunks(self._records(), rows)
-
     def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
         """The text of the feed as it stands, with further elements at the end of each product."""
         with open_binary(self.path) as file:
             encoding = self._encoding(file.peek(200)[:200])
             begins = TextIOWrapper(file, encoding, errors="replace", newline="").read(READ_CHARS)
         reader = _FeedReader()
-        records = self._records(reader)
+        records = self.records(reader)
         first = next(records, None)
         products = chain([] if first is None else [first], records)
         prefix = "g:" if "xmlns:g=" in begins else ""
@@ -90,7 +76,7 @@ class XmlSource(Source):
                 held = held[done:]
             out.write(held)
 
-    def _records(self, products: _FeedReader | None = None) -> Iterator[Record]:
+    def records(self, products: _FeedReader | None = None) -> Iterator[Record]:
         products = products or _FeedReader()
         parser = DefusedXMLParser(target=products, forbid_entities=True, forbid_external=True)
         done = 0
