@@ -210,16 +210,18 @@ def test_a_web_dataset(tmp_path: Path) -> None:
             f"{shard}/b.json": b'{"caption": "Tee", "color": "Red"}',
             f"{shard}/b.cls": b"shirts",
             f"{shard}/c.json": b"{",
+            f"{shard}/d.json": b'{"image": "d.jpg", "title": "Hat"}',
         }
         (tmp_path / "set" / f"0000{shard}.tar").write_bytes(archive_of(files))
     catalog = open_catalog(tmp_path / "set")
     rows = pl.concat(catalog.batches())
-    assert rows["product_id"].to_list() == [f"{shard}/{name}" for shard in range(2) for name in "abc"]
+    assert rows["product_id"].to_list() == [f"{shard}/{name}" for shard in range(2) for name in "abcd"]
     assert rows["title"].to_list()[:3] == ["Größe", "Tee", None]
     assert rows["image"].struct.field("bytes").to_list()[:3] == [b"jpeg", b"png", None]
     assert rows["category_path"].to_list()[1] == ["shirts"]
     assert rows["attributes"].to_list()[1] == [{"property": "colour", "value": "Red"}]
     assert rows["fault"].str.contains("c.json: not JSON").to_list()[:3] == [None, None, True]
+    assert (rows["image"].struct.field("path").to_list()[3], rows["title"].to_list()[3]) == ("d.jpg", "Hat")
     data = (tmp_path / "set" / "00000.tar").read_bytes()
     (tmp_path / "cut.tar").write_bytes(data[:1600])
     with pytest.raises(CatalogError, match=r"cut.tar is damaged after product \d"):

@@ -17,10 +17,9 @@ from shopvl.errors import CatalogError
 
 MAX_PAGE_BYTES, MAX_DEPTH = 64 << 20, 20
 _HTML = re.compile(r"(?i)<(!doctype html|html|head|body)\b")
-_SCRIPT = re.compile(
-    r"""(?is)<script\b[^>]*\btype\s*=\s*["']?application/ld\+json\b[^>]*>\s*(?:<!--|//\s*<!\[CDATA\[)?(.*?)"""
-    r"""(?:-->|//\s*\]\]>)?\s*</script\s*>"""
-)
+_SCRIPT = re.compile(r"""(?i)<script\b[^>]{0,2000}?\btype\s*=\s*["']?application/ld\+json\b[^>]{0,2000}>""")
+_ENDS = re.compile(r"(?i)</script\s*>")
+_AROUND = re.compile(r"^\s*(<!--|//\s*<!\[CDATA\[)|(-->|//\s*\]\]>)\s*$")  # what old pages put around a script
 _CHARSET = re.compile(rb"""(?i)<meta[^>]+charset\s*=\s*["']?([\w.:-]+)""")
 
 
@@ -57,17 +56,25 @@ class HtmlSource(Source):
         except LookupError:
             text = data.decode("utf-8", "replace")
         records: list[Record] = []
-        for number, match in enumerate(_SCRIPT.finditer(text), start=1):
+        for number, script in enumerate(_scripts(text), start=1):
             try:
-                records += [(one, None) for one in _objects(json.loads(match[1], strict=False))]
+                records += [(one, None) for one in _objects(json.loads(script, strict=False))]
             except (ValueError, RecursionError) as error:
-                records.append(({}, f"script {number}: not JSON ({str(error)[:80]}): {excerpt(match[1].strip())}"))
+                records.append(({}, f"script {number}: not JSON ({str(error)[:80]}): {excerpt(script)}"))
         if not any(record for record, _ in records):
             raise CatalogError(
                 f"{self.path} is an HTML page without products in JSON-LD; open it in a spreadsheet, save it as CSV or "
                 "XLSX and open that"
             )
         return records
+
+
+def _scripts(text: str) -> Iterator[str]:
+    """What stands in the scripts for search engines, up to the first that does not end."""
+    place = 0
+    while (begin := _SCRIPT.search(text, place)) and (end := _ENDS.search(text, begin.end())):
+        yield _AROUND.sub("", text[begin.end() : end.start()]).strip()
+        place = end.end()
 
 
 def _objects(value: Any, depth: int = 0) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from shopvl.errors import CatalogError
 from shopvl.files import atomic_write
 
 ROWS = 1024  # rewritten at once
+# Read at once, and so many bytes at the most together: a text that is stored once may stand in every row
+STEP_ROWS, CHUNK_BYTES = 128, 32 << 20
 BUFFER_BYTES = 1 << 20  # Parquet column chunks stream through buffers of this size instead of being read whole
 
 
@@ -56,9 +58,11 @@ class ParquetSource(Source):
                     for start in range(0, total, rows):
                         yield Chunk(frame=pl.DataFrame(height=min(rows, total - start)))
                     return
-                for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
-                    batch.validate(full=True)  # polars takes texts for UTF-8 without looking
-                    frame = pl.from_arrow(batch)
+                batches = file.iter_batches(batch_size=min(rows, STEP_ROWS), columns=columns, use_threads=False)
+                for group in _grouped(batches, rows):
+                    table = pa.Table.from_batches(group)
+                    table.validate(full=True)  # polars takes texts for UTF-8 without looking
+                    frame = pl.from_arrow(table)
                     assert isinstance(frame, pl.DataFrame)
                     yield Chunk(frame=named(frame, classes))
                     done += frame.height
@@ -85,6 +89,19 @@ class ParquetSource(Source):
             return pq.ParquetFile(open_seekable(self.path), buffer_size=BUFFER_BYTES, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             raise CatalogError(f"{self.path} cannot be read as Parquet: {first_line(error)}") from error
+
+
+def _grouped(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[list[pa.RecordBatch]]:
+    """Batches together, of at most `rows` rows, fewer where these are large."""
+    group: list[pa.RecordBatch] = []
+    for batch in batches:
+        height = sum(one.num_rows for one in group)
+        if group and (height + batch.num_rows > rows or sum(one.nbytes for one in group) > CHUNK_BYTES):
+            yield group
+            group = []
+        group.append(batch)
+    if group:
+        yield group
 
 
 def first_line(error: BaseException) -> str:

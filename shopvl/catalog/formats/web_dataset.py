@@ -10,14 +10,16 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
-from shopvl.catalog.formats.base import FIRST_ROWS, Chunk, Head, Source, record_chunks
+from shopvl.catalog.downloading import MAX_DOWNLOAD_BYTES
+from shopvl.catalog.formats.base import FIRST_ROWS, Chunk, Head, Source
 from shopvl.catalog.formats.json_lines import without_surrogates
 from shopvl.catalog.formats.picture_folder import IMAGE_SUFFIXES
 from shopvl.catalog.packed import open_binary
 from shopvl.catalog.records import Record
 from shopvl.errors import CatalogError
 
-MAX_MEMBER_BYTES = 64 << 20
+MAX_MEMBER_BYTES = MAX_DOWNLOAD_BYTES  # as much as a picture may have anywhere
+CHUNK_BYTES = 64 << 20  # of pictures that are handed on together
 USTAR, USTAR_AT = b"ustar", 257
 TEXTS = ("txt", "text", "caption")
 CLASSES = ("cls", "cls.txt")
@@ -51,7 +53,16 @@ class WebDatasetSource(Source):
 
     def chunks(self, rows: int, wanted: Collection[str]) -> Iterator[Chunk]:
         """At most `rows` products at a time."""
-        return record_chunks(self._records(with_pictures="image" in wanted), rows)
+        held, size = list[Record](), 0
+        for record, fault in self._records(with_pictures="image" in wanted):
+            held.append((record, fault))
+            image = record.get("image")
+            size += len(image["bytes"]) if isinstance(image, dict) and isinstance(image.get("bytes"), bytes) else 0
+            if len(held) == rows or size > CHUNK_BYTES:
+                yield Chunk(records=held)
+                held, size = [], 0
+        if held:
+            yield Chunk(records=held)
 
     def _records(self, *, with_pictures: bool) -> Iterator[Record]:
         key, parts, fault, done = "", dict[str, bytes | None](), None, 0
