@@ -109,6 +109,7 @@ class QuotedRows:
         self._lines, self._waiting = lines, deque[str]()
         self._left_to_search = _SEARCHED_IN_VAIN
         marks = re.escape(quote + delimiter) + r"\\\n"
+        self._escaped_quote = re.compile(rf"(?<!\\)(?:\\\\)*\\{quote}(?!{quote})")
         self._escape = re.compile(rf"\\(\r\n|[{marks}])")
 
     def __iter__(self) -> Iterator[TextRow]:
@@ -162,7 +163,7 @@ class QuotedRows:
             return escaped, False
         strict, is_open = self._strict(text)
         fields = self._fitting(strict)
-        if fields is not None and not (escaped is not None and self._shows_escapes(fields)):
+        if fields is not None and not (escaped is not None and self._shows_escapes(text, fields)):
             return fields, False
         if escaped is not None:
             self._note_escape(text)
@@ -174,10 +175,12 @@ class QuotedRows:
                 return inner, False
         return None, is_open or waits
 
-    def _shows_escapes(self, fields: Sequence[str]) -> bool:
-        """Whether cells that were read without escapes hold an escaped quote, or end before an escaped delimiter."""
+    def _shows_escapes(self, text: str, fields: Sequence[str]) -> bool:
+        """Whether cells that were read without escapes hold an escaped quote, one that is not doubled as in the JSON of
+        a cell, or end before an escaped delimiter."""
         escaped = "\\" + self.quote
-        return any(escaped in cell for cell in fields) or any(cell.endswith("\\") for cell in fields[:-1])
+        is_escaped = any(escaped in cell for cell in fields) and self._escaped_quote.search(text)
+        return bool(is_escaped) or any(cell.endswith("\\") for cell in fields[:-1])
 
     def _note_escape(self, text: str) -> None:
         self.escaped = True
