@@ -36,7 +36,7 @@ QueryKind = Literal["title", "facts", "mixed", "words"]  # see `ranking.Candidat
 
 
 class Weights(_FrozenSettings):
-    """What a product's score adds up: cosine, BM25 as a share of the query's best, and the share of facts that hold.
+    """What a product's score adds up: cosine, BM25 as a share of the query's best, and how well all facts hold.
 
     BM25 counts more where the words name no category or value, but say a brand or a model: `unnamed` times their share;
     and where they stand in a product's title in the same order, as in a title that somebody copied: by `titled`.

@@ -30,7 +30,7 @@ from shopvl.search.near_duplicates import BITS_APART, same_photo
 from shopvl.search.parsed_query import ParsedQuery
 from shopvl.search.photo_query import PhotoQuery, composed, head_of, unit_vectors
 from shopvl.search.query import KEPT, QueryReader
-from shopvl.search.ranking import Candidates, put_first
+from shopvl.search.ranking import Candidates, all_hold, put_first
 from shopvl.search.rerank import reranked
 from shopvl.search.segments import Hit, Records, difference_hash, matrix_blocks, read_matrix
 from shopvl.search.spelling import Spelling
@@ -335,8 +335,7 @@ class SearchIndex:
         lexical = np.zeros(len(rows), dtype=np.float32)
         if len(lexical_rows):
             lexical[np.searchsorted(rows, lexical_rows)] = bm25 / bm25[0]
-        shares = [self.facts.share(fact, rows) for fact in facts]
-        fact_share = np.mean(shares, axis=0) if shares else np.zeros(len(rows), dtype=np.float32)
+        fact_share = all_hold([self.facts.share(fact, rows) for fact in facts], len(rows))
         unnamed = 1 - self._named_share(text, facts)
         # words that all name facts are a request for these, even where a title has them: word order differs by language
         titled = unnamed > 0 and self._titled(text, lexical_rows[:TITLES_READ])

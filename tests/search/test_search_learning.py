@@ -21,7 +21,7 @@ from shopvl.search.found import By
 from shopvl.search.judging import judge, read_grades, write_sheet
 from shopvl.search.learning import JudgedQuery, candidates_of, chosen, learn_weights, ndcg
 from shopvl.search.own_queries import brand_queries, title_queries, titles_and_paths, word_queries
-from shopvl.search.ranking import Candidates
+from shopvl.search.ranking import Candidates, all_hold
 from shopvl.search.tune import learn_from_clicks
 
 
@@ -176,3 +176,12 @@ def test_judgement_sheets_go_out_and_come_back(index: SearchIndex, tmp_path: Pat
 def test_old_indexes_have_one_set_of_weights(own: Path, tuned) -> None:
     edited(own, lambda settings: settings.pop("by_kind"))
     assert SearchIndex(own, tuned).state.settings.weights_of("title") == Weights()
+
+
+def test_all_facts_hold_as_often_as_the_least_likely_one() -> None:
+    one, other = np.array([1.0, 1.0, 0.6, 0.0]), np.array([1.0, 0.0, 0.6, 0.0])
+    held = all_hold([one, other], 4)
+    assert held.argsort().tolist() == [3, 1, 2, 0]
+    assert held[0] == 1
+    assert all_hold([], 2).tolist() == [0, 0]
+    assert all_hold([one], 4).tolist() == pytest.approx(one.tolist())
