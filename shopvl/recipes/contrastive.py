@@ -39,20 +39,23 @@ TRI_CLIP = Family(
     },
 )
 
+_B32 = PatchTower(
+    size_px=(224, 224),
+    patch_px=32,
+    layers=12,
+    width=768,
+    heads=12,
+    read="class",
+    norm_before=True,
+    activation="quick-gelu",
+    eps=1e-5,
+)
+_B16 = replace(_B32, patch_px=16)
+
 CLIP = Family(
     Recipe(
         name="clip",
-        image=PatchTower(
-            size_px=(224, 224),
-            patch_px=32,
-            layers=12,
-            width=768,
-            heads=12,
-            read="class",
-            norm_before=True,
-            activation="quick-gelu",
-            eps=1e-5,
-        ),
+        image=_B32,
         text=TextTransformer(
             layers=12,
             width=512,
@@ -129,18 +132,6 @@ ALIGN = Family(
         "titles with rare words stay; at mini neither tower is the paper's: a residual net for thumbnails and a bag of "
         "words",
     )
-)
-
-_B16 = PatchTower(
-    size_px=(224, 224),
-    patch_px=16,
-    layers=12,
-    width=768,
-    heads=12,
-    read="class",
-    norm_before=True,
-    activation="quick-gelu",
-    eps=1e-5,
 )
 
 LACLIP = Family(
