@@ -130,15 +130,15 @@ MUTATIONS = [
     ),
     Mutation(
         "objectives/contrastive.py",
-        "+ _soft_cross_entropy(logits_BB.T, matches_BB.T)",
-        "+ _soft_cross_entropy(logits_BB, matches_BB)",
+        "(logits_BB.T, targets.T)",
+        "(logits_BB, targets)",
     ),
     Mutation(
         "objectives/contrastive.py",
-        "_soft_cross_entropy(logits_BB.T, matches_BB.T)",
-        "_soft_cross_entropy(logits_BB.T, matches_BB)",
+        "(logits_BB.T, targets.T)",
+        "(logits_BB.T, targets)",
     ),
-    Mutation("objectives/contrastive.py", "targets / targets.sum(1, keepdim=True)", "targets / targets.sum()"),
+    Mutation("objectives/contrastive.py", "target / target.sum(1, keepdim=True)", "target / target.sum()"),
     Mutation("objectives/contrastive.py", "soft = (scale.detach() * ", "soft = (scale * "),
     Mutation(
         "objectives/contrastive.py",
@@ -185,7 +185,11 @@ MUTATIONS = [
         "/ len(embeddings)",
         DISTILLED + "test_cosines_of_all_together_are_the_mean_of_each_ones",
     ),
-    Mutation("models/text_cross.py", "self.fusion(title_BTD, Sight(real_BT),", "self.fusion(title_BTD, Sight(),"),
+    Mutation(
+        "models/text_cross.py",
+        "self.fusion(title_BTD, Sight(title.real_BT),",
+        "self.fusion(title_BTD, Sight(),",
+    ),
     Mutation("models/text_cross.py", ".masked_fill(same_BB, -torch.inf)", ".masked_fill(same_BB, 0.0)"),
     Mutation(
         "models/text_cross.py",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from PIL import Image
@@ -169,6 +169,7 @@ product = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(product, min_size=1, max_size=5))
+@example(rows=[{**dict.fromkeys(FRAME_SCHEMA), "product_id": "0", "attributes": [{"property": "0", "value": "\\"}]}])
 def test_what_is_written_is_read_again(tmp_path, rows):
     wanted = frame_of(rows).rows(named=True)
     for file in write_all(tmp_path, rows):
