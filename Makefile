@@ -19,7 +19,7 @@ install: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt torch torchvision
-	$(BIN)/pip install -q -c constraints.txt -e '.[app,server,track,ocr,dev,milvus,ray]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[app,server,mcp,track,ocr,dev,milvus,ray]'
 	touch $@
 
 # PaddleOCR wants an older numpy and a second OpenCV: an environment of its own, with models out of the rapidocr wheel

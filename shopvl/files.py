@@ -60,6 +60,11 @@ def write_object(path: Path, values: Mapping[str, Any], *, durable: bool = False
 
 def _sync(path: Path) -> None:
     """Make a file's content, or the names in a folder, survive a power cut."""
+    if os.name == "nt":  # a folder cannot be opened there, and a file's content is only written out through a writer
+        if path.is_file():
+            with path.open("r+b") as file:
+                os.fsync(file.fileno())
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

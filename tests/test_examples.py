@@ -38,7 +38,7 @@ ADDED = {
 }
 MADE_FIRST = ("tag", "index", "review export")  # others read what these write
 SLOW = ("demo", "pretrain", "tune", "adapt", "evaluate")
-SERVERS = ("app", "serve")
+SERVERS = ("app", "serve", "mcp")
 # each goes on with what the one before has left
 OF_RUNS = tuple(f"experiments {word}" for word in ("run", "compare", "repeat", "sync", "promote", "gate", "rollback"))
 
@@ -177,6 +177,15 @@ def test_the_example_of_the_server_runs(inside: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(running, "run", lambda app, **told: served.append(told))
     run(f"shopvl {EXAMPLES['serve']}")
     assert served[0]["host"] == "127.0.0.1"
+
+
+@pytest.mark.zoo
+def test_the_example_of_the_tools_runs(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    servers = pytest.importorskip("mcp.server.mcpserver")
+    served = []
+    monkeypatch.setattr(servers.MCPServer, "run", lambda server, transport: served.append(transport))
+    run(f"shopvl {EXAMPLES['mcp']}")
+    assert served == ["stdio"]
 
 
 @pytest.mark.zoo

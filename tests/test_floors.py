@@ -56,6 +56,7 @@ DOORS = {
     "ray": {"tagging/ray_executor.py"},
     "fastapi": {"server/application.py", "server/handlers.py", "server/reading.py"},
     "uvicorn": {"server/running.py"},
+    "mcp": {"server/mcp_tools.py"},
     "prometheus_client": {"server/figures.py"},
     "gradio": set(),  # its door is the folder app/
 }

@@ -20,7 +20,21 @@ assert shopvl.load().tag({picture!r}, title="Linen shirt")
 HEAVY = ("torch", "transformers", "timm", "mlflow", "faiss", "gradio", "sklearn")
 
 
-UNNEEDED = ("torchvision", "pandas", "scipy", "peft", "accelerate", "matplotlib", "onnxruntime", "tantivy", "sympy")
+UNNEEDED = (
+    *(
+        "torchvision",
+        "pandas",
+        "scipy",
+        "peft",
+        "accelerate",
+        "matplotlib",
+        "onnxruntime",
+        "openvino",
+        "tantivy",
+        "sympy",
+    ),
+    *("ray", "pymilvus", "milvus_lite", "fastapi", "uvicorn", "mcp", "prometheus_client"),
+)
 
 
 def modules_after(code: str) -> set[str]:

@@ -7,7 +7,6 @@ is at least, so that lines that are lost whole are noticed.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import threading
@@ -16,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+
+from filelock import FileLock
 
 from shopvl.catalog.corrections import (
     LENGTH,
@@ -30,6 +31,8 @@ from shopvl.catalog.corrections import (
 from shopvl.checksums import stamped
 from shopvl.errors import CatalogError
 from shopvl.files import write_object
+
+BYTES = getattr(os, "O_BINARY", 0)  # Windows would write other ends of lines
 
 
 class CorrectionLog:
@@ -89,8 +92,10 @@ class CorrectionLog:
         with self._locked() as descriptor:
             size = os.fstat(descriptor).st_size
             check_length(self.path, size, confirmed_length(self.path))
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a crash cut the last line short
-                text = b"\n" + text
+            if size:
+                os.lseek(descriptor, size - 1, os.SEEK_SET)
+                if os.read(descriptor, 1) != b"\n":  # a crash cut the last line short
+                    text = b"\n" + text
             try:
                 if os.write(descriptor, text) != len(text):
                     raise OSError("only a part of it was written")
@@ -108,14 +113,14 @@ class CorrectionLog:
         """The open file, held against other threads and processes."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            with FileLock(self.path.with_name(self.path.name + ".lock")):
+                descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | BYTES, 0o644)
+                try:
+                    yield descriptor
+                finally:
+                    os.close(descriptor)
         except OSError as error:
             raise CatalogError(f"decisions cannot be written to {self.path} ({error}); name another file") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield descriptor
-        finally:
-            os.close(descriptor)
 
 
 def decided(product_id: str, name: str, value: str | None, previous: str | None) -> Correction:

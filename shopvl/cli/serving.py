@@ -1,4 +1,4 @@
-"""Commands that answer others: over HTTP."""
+"""Commands that answer others: programs over HTTP, agents over the Model Context Protocol."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from shopvl.cli.console import chatter, out
+from shopvl.cli.options import ModelFolder
 from shopvl.errors import ShopvlError
 from shopvl.paths import SHIPPED
 
@@ -79,3 +80,26 @@ def _named(told: list[str] | tuple[str, ...]) -> dict[str, str]:
 
 def _folders(told: list[str] | tuple[str, ...]) -> dict[str, Path]:
     return {name: Path(place) for name, place in _named(told).items()}
+
+
+def mcp(
+    model: ModelFolder = SHIPPED,
+    index: Annotated[Path | None, typer.Option(help="What `shopvl index` wrote: adds search.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where pictures are read from.", file_okay=False)] = Path(),
+) -> None:
+    """Tools for an agent, over stdin and stdout (Model Context Protocol).
+
+    Tag a product, ask about one, search an index.
+
+    Example: shopvl mcp --model runs/tagger --index index
+    """
+    try:
+        from shopvl.server.mcp_tools import tool_server
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] != "mcp":
+            raise
+        raise ShopvlError("the tools need the package mcp (2 or later); pip install 'shopvl[mcp]'") from None
+    from shopvl.loaded import load
+
+    loaded = load(model)
+    tool_server(loaded, folder, None if index is None else loaded.open_index(index)).run("stdio")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from shopvl.data.request_rows import picture_of, rejected, row_of
 from shopvl.data.rows import RejectedRow, ValidRow
 from shopvl.errors import ShopvlError
 from shopvl.inference.ask import Product, Reply, answered, parse_question, sentence
+from shopvl.runtime.cores import usable_cores
 from shopvl.search.filters import conditions
 from shopvl.search.found import collapse_named, way_named
 from shopvl.server import schema
@@ -53,7 +53,7 @@ class Handlers:
     def __init__(self, models: ServedModels, limits: Limits, figures: Figures) -> None:
         self.models, self.limits, self.figures = models, limits, figures
         self.under_way = 0
-        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode")
         self._downloads = ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download")
 
     def close(self) -> None:

@@ -149,13 +149,32 @@ class EmbedAnswer(_Answer):
 class SearchAnswer(_Answer):
     """Hits, best first, and what was understood."""
 
-    hits: list[dict[str, Any]]
+    hits: list[FoundHit]
     understood: list[str]
     confidence: float | None
     refused: bool
     close: bool
     facets: dict[str, dict[str, int]]
     query: dict[str, Any]
+
+
+class SaidPair(BaseModel):
+    """A value of a property."""
+
+    property: str
+    value: str
+
+
+class FoundHit(BaseModel):
+    """A product of an index; `photo` and `variant` name the groups that it is in."""
+
+    product_id: str
+    score: float
+    title: str
+    category_path: list[str]
+    attributes: list[SaidPair]
+    photo: str
+    variant: str
 
 
 class OpenModel(BaseModel):

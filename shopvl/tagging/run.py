@@ -6,7 +6,6 @@ so that a run that was killed goes on where it was, and a changed catalog costs 
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections import Counter, defaultdict
@@ -33,6 +32,7 @@ from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
 from shopvl.inference.decide import ACCEPTED, ANSWERED, DECIDED, REASONS, Rules, decide
 from shopvl.recipes.capabilities import require_capability
+from shopvl.runtime.cores import usable_cores
 from shopvl.tagging.cache import Pieces, ResultCache, disk_error
 from shopvl.tagging.comparison import Comparison
 from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
@@ -308,7 +308,7 @@ def executor_named(name: str) -> Literal["local", "ray"]:
 
 def workers_for(rows: int, device: torch.device) -> int:
     """As many as this process may use cores; one where there is too little to do for starting others, or on a GPU."""
-    return len(os.sched_getaffinity(0)) if rows >= WORTH_WORKERS_ROWS and device.type == "cpu" else 1
+    return usable_cores() if rows >= WORTH_WORKERS_ROWS and device.type == "cpu" else 1
 
 
 def reason_kind(reason: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from shopvl.runtime.cores import usable_cores
 
 EVERY_SECONDS = 10.0
 SOURCE = Path(__file__).parents[2]
@@ -52,13 +53,17 @@ def machine_use() -> dict[str, float]:
     }
 
 
+def memory_mb() -> int:
+    """Of the machine."""
+    return int(psutil.virtual_memory().total) // 1_000_000
+
+
 def machine_name() -> str:
     """Processor, how many of its cores this process may use, how many threads torch takes of them, and memory."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch = sys.modules.get("torch")
     threads = f", {torch.get_num_threads()} torch threads" if torch is not None else ""
     memory_gb = psutil.virtual_memory().total / 1e9
-    return f"{_processor()}, {cores} cores{threads}, {memory_gb:.0f} GB, {platform.system()}"
+    return f"{_processor()}, {usable_cores()} cores{threads}, {memory_gb:.0f} GB, {platform.system()}"
 
 
 def _processor() -> str:

@@ -11,12 +11,16 @@ import datetime
 import json
 import os
 import re
-import resource
 import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
 from typing import Any
+
+try:
+    import resource
+except ImportError:  # Windows: nothing there limits the process but its own counts
+    resource = None  # type: ignore[assignment]
 
 MEMORY_BYTES = 1536 << 20  # of the process; a million rows of ten short cells need less
 LEAST_MEMORY_BYTES, BYTES_FOR_A_BYTE = 512 << 20, 32  # what a small file may take, and what each byte of it adds
@@ -36,9 +40,10 @@ class UnreadableError(Exception):
 def main(path: str, sheet: str) -> None:
     """Write the rows of the sheet, or of the first one with a header where none is named."""
     most = memory_for(path)
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if resource is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         if zipfile.is_zipfile(path):
             check_archive(path)

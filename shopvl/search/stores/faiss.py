@@ -8,7 +8,6 @@ candidates, and vectors added since are searched exactly.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -21,6 +20,7 @@ from shopvl.checksums import MappedBlocks, write_blocks
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.search.stores.base import EXACT_UP_TO, REBUILD, RowFilter, VectorStore
 from shopvl.search.stores.raw_vectors import RawVectors, best, compare
+from shopvl.tracking.machine import memory_mb
 
 Kind = Literal["flat", "hnsw", "ivf-sq8", "pq"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -58,7 +58,7 @@ def choose_kind(count: int, dimension: int, budget_mb: int) -> Kind:
 
 def memory_budget_mb() -> int:
     """Half of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2_000_000
+    return memory_mb() // 2
 
 
 def build(kind: Kind, matrix_ND: np.ndarray, *, seed: int = 0) -> tuple[Any, int]:
