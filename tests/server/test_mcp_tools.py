@@ -76,7 +76,8 @@ def test_what_cannot_be_said_is_a_sentence(tools, name: str, arguments: dict, wh
     assert why in result.content[0].text
 
 
-def test_the_command_speaks_the_protocol(tuned_folder: Path) -> None:
+@pytest.mark.zoo
+def test_the_command_speaks_the_protocol() -> None:
     """As an agent starts it, without a library in between."""
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     lines = [
@@ -84,7 +85,7 @@ def test_the_command_speaks_the_protocol(tuned_folder: Path) -> None:
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
         {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
     ]
-    words = [sys.executable, "-m", "shopvl.cli", "mcp", "--model", str(tuned_folder)]
+    words = [sys.executable, "-m", "shopvl.cli", "mcp"]
     agent = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         said = []
