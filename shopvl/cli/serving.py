@@ -87,9 +87,9 @@ def mcp(
     index: Annotated[Path | None, typer.Option(help="What `shopvl index` wrote: adds search.")] = None,
     folder: Annotated[Path, typer.Option(help="Where pictures are read from.", file_okay=False)] = Path(),
 ) -> None:
-    """Tools for an agent, over stdin and stdout (Model Context Protocol).
+    """Tools of an agent (MCP), over stdin and stdout.
 
-    Tag a product, ask about one, search an index.
+    Tag a product, ask about one, search an index: the Model Context Protocol.
 
     Example: shopvl mcp --model runs/tagger --index index
     """
