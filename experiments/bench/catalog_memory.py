@@ -35,7 +35,7 @@ JOBS = ("read", "mine", "check")
 JOB = """
 import json, resource, sys, time
 from shopvl.catalog.check import check_catalog
-from shopvl.catalog.ontology import mine_ontology
+from shopvl.catalog.mining import mine_ontology
 from shopvl.catalog.readers import open_catalog
 
 def resident(name):
