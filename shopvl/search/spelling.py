@@ -130,13 +130,18 @@ class Spelling:
         name = " ".join(singular(word) for word in window)
         if self._names.get(name, frozenset()) & {OWN, language} or any(word in self._kept for word in window[:-1]):
             return None
-        if window[-1] in self._kept and all(map(self.knows, window)):  # "camiso les" is no French
+        small = window[-1] in self._kept  # "camiso les" is no French
+        if small and all(map(self.knows, window)):
             return None
         if len(window) > 1 and len(window[-1]) < 2:  # "shirt s" is no plural
             return None
         letters = "".join(window)
         found = self._by_letters.get(singular(letters)) or self._by_letters.get(_bare(letters))
-        if found is None and len(window) == 2 and len(letters) >= TWO_EDITS_FROM and not all(map(self.knows, window)):
+        if found == " ".join(window):  # of another language, and written alike
+            return None
+        if found is None and len(window) == 2 and len(letters) >= TWO_EDITS_FROM and not small:
+            if all(map(self.knows, window)):
+                return None
             near = [word for word, _ in self._near_letters.near(singular(letters), 1) if len(word) >= TWO_EDITS_FROM]
             found = self._by_letters[near[0]] if near else None
         return found
@@ -176,9 +181,9 @@ class Spelling:
         if len(typed) > SHORTEST_JOINED:
             return True
         left_out = len(other) > len(form)
-        if len(typed) < SHORTEST_JOINED and alone:
+        if len(typed) < SHORTEST_JOINED and (alone or other[0] != form[0]):
             left_out = False
-        alike = len(typed) == SHORTEST_JOINED and other[0] == form[0]
+        alike = len(form) == SHORTEST_JOINED and other[0] == form[0]
         return other in self._names and (alike or left_out or sorted(other) == sorted(form))
 
     def _split(self, word: str) -> str | None:

@@ -180,9 +180,24 @@ def test_traditional_and_simplified_mean_the_same(reader) -> None:
         assert reader.read(traditional).facts == reader.read(same).facts != ()
 
 
-@pytest.mark.parametrize("text", ["couch pillows", "ipod touch", "headboard tile", "white desk without wheelz"])
+@pytest.mark.parametrize(
+    "text", ["couch pillows", "ipod touch", "headboard tile", "white desk without wheelz", "toys", "pull out sleeper"]
+)
 def test_words_for_other_goods_are_no_misspelt_names(reader, text: str) -> None:
     assert reader.read(text).readings == ()
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("hite shirts", "white shirts"),
+        ("shirts gry", "shirts grey"),
+        ("back pak for men", "backpack for men"),
+        ("sleeve less dress", "sleeveless dress"),
+    ],
+)
+def test_letters_left_out_and_words_in_two_are_read(reader, typed: str, read: str) -> None:
+    assert reader.read(typed).facts == reader.read(read).facts != ()
 
 
 def test_an_audience_alone_sells_nothing_beside_unknown_words(reader) -> None:
