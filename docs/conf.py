@@ -22,7 +22,12 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+# what scikit-learn adds to every estimator has texts that link to its own pages
+autodoc_default_options = {
+    "members": True,
+    "show-inheritance": False,
+    "exclude-members": "set_fit_request, set_predict_request, set_predict_proba_request, set_score_request",
+}
 
 
 def _take(app: Sphinx, docname: str, source: list[str]) -> None:
