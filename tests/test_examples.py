@@ -3,6 +3,8 @@
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import openpyxl
@@ -215,3 +217,18 @@ def test_blocks_that_are_marked_as_running_run(page: Path, inside: Path) -> None
         assert kind == "sh"
         for line in filter(None, code.splitlines()):
             run(line)
+
+
+@pytest.mark.zoo
+def test_the_nightly_job_goes_on_and_stops_where_too_much_is_rejected(inside: Path) -> None:
+    words = [sys.executable, str(ROOT / "docs/examples/nightly.py")]
+    told = ["--model", "runs/tagger", "--work", "nightly"]
+    said = subprocess.check_output([*words, "products.csv", *told], text=True)
+    assert "rejected" in said
+    for name in ("feed.tsv", "review.xlsx", "index/config.json", "tags/tags.parquet"):
+        assert (inside / "nightly" / name).is_file(), name
+    assert subprocess.check_output([*words, "products.csv", *told], text=True).startswith("0 products are new")
+    rows = pl.read_csv("products.csv")
+    rows.with_columns(image=pl.lit("gone.jpg")).write_csv("broken.csv")
+    done = subprocess.run([*words, "broken.csv", *told], capture_output=True, text=True)
+    assert (done.returncode, "more than 5% rejected" in done.stderr) == (1, True)

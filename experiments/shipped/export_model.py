@@ -94,9 +94,9 @@ def main() -> None:
     args = parser.parse_args()
     Design.from_pretrained(args.model).save(args.out, compact=True)
     design = Design.from_pretrained(args.out)  # rounded, it goes by another name
-    own, measured = model_card(design).split("\n\n", 1)
+    head, own, measured = model_card(design).split("\n\n", 2)
     tables = [*scores(args.scores, "60x80 px"), *scores(args.scores_224, "224x224 px")]
-    design.save(args.out, "\n".join([own, "", INTRODUCTION, *tables, measured]), compact=True)
+    design.save(args.out, "\n".join([head, "", own, "", INTRODUCTION, *tables, measured]), compact=True)
     size = sum(path.stat().st_size for path in args.out.iterdir())
     if size > LIMIT_BYTES:
         raise SystemExit(f"{args.out} is {size / 1e6:.1f} MB, {LIMIT_BYTES / 1e6:.0f} MB is the most that ships")

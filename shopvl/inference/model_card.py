@@ -11,10 +11,18 @@ from shopvl.inference.calibrate import calibration_of
 WEAK_BELOW = 0.8  # accuracy
 
 
+def _head(design: Design) -> list[str]:
+    """What model hubs sort by, as YAML between two lines: the folder can be uploaded as it is."""
+    kind = "image-classification" if "image" in design.recipe.inputs else "text-classification"
+    tags = [*("shopvl", "e-commerce", "product-tagging"), design.recipe.name]
+    return ["---", "library_name: shopvl", f"pipeline_tag: {kind}", "tags:", *(f"- {tag}" for tag in tags), "---", ""]
+
+
 def model_card(design: Design, note: str = "") -> str:
     """Markdown for the design folder's README, from what calibration measured on held-out rows, with a note on them."""
     recipe = design.recipe
     lines = [
+        *_head(design),
         f"# {design.name}",
         "",
         f"A shopvl design: `{recipe.name}` ({recipe.source}), {design.parameter_count() / 1e6:.2f} M parameters.",

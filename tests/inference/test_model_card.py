@@ -1,5 +1,7 @@
 from math import isfinite
 
+import pytest
+
 from shopvl.inference.calibrate import calibration_of
 from shopvl.inference.decide import Rules, calibrations_of
 from shopvl.inference.model_card import model_card
@@ -14,6 +16,13 @@ def test_the_card_names_scores_and_weak_fields(tuned) -> None:
             assert f"| {inputs} | {name} | {figures['rows']} | {figures['accuracy']:.3f} |" in card
             weak = f"{name} from {inputs} ({figures['accuracy']:.0%})" in card
             assert weak == (figures["accuracy"] < 0.8)
+
+
+def test_hubs_can_read_its_head(tuned) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    data = hub.ModelCard(model_card(tuned)).data
+    assert (data.library_name, data.pipeline_tag) == ("shopvl", "image-classification")
+    assert {"e-commerce", tuned.recipe.name} <= set(data.tags)
 
 
 def test_an_uncalibrated_design_says_so(tuned) -> None:
