@@ -179,6 +179,7 @@ class Batch(PerProduct):
     views: Mapping[str, Pictures] = field(default_factory=dict)  # other forms of the same pictures, by name
     texts: Mapping[str, Words] = field(default_factory=dict)
     fact_lines: Words | None = None  # what is known of each product, as texts to be compared with titles
+    told: Words | None = None  # an instruction and what is to be written after it, with `given_B` and `next_BT`
     title_grams_BG: Tensor | None = None  # int64, 0 for none (`text.grams`)
     groups: Groups | None = None
     facts: KnownFacts | None = None
@@ -273,6 +274,7 @@ BROUGHT_BY = {
     "a start token": "use a tokenizer that frames texts",
     "a sight": "give the first positions with the sight of their line",
     "patch positions": "tell attention with a crossing which positions are patches",
+    "instructions": "a training batch of a recipe with the objective instruct brings them",
     "printed words": "give the recipe ocr-words as ocr",
     "[MASK]": "use a tokenizer that has one, such as that of a BERT",
 }

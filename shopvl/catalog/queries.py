@@ -69,9 +69,9 @@ def make_query(
     if not nodes:
         return Query("")
     node = nodes[-1] if len(nodes) == 1 or rng.random() < leaf_probability else rng.choice(nodes[:-1])
-    if language != "en" and _name(ontology, node, language) is None:
+    if language != "en" and fact_name(ontology, node, language) is None:
         language = "en"
-    noun = _name(ontology, node, language) or facts[node].path[-1].casefold()
+    noun = fact_name(ontology, node, language) or facts[node].path[-1].casefold()
     chosen = _properties(ontology, facts, noun, language, rng)
     if language == "zh":
         ranked = sorted(chosen, key=lambda item: _chinese_position(item[1]))
@@ -89,7 +89,7 @@ def _properties(
     candidates = [(number, fact) for number, fact in facts.items() if fact.kind == "value"]
     rng.shuffle(candidates)
     for number, fact in candidates:
-        word = _name(ontology, number, language)
+        word = fact_name(ontology, number, language)
         if word and fact.property not in sayable and word.strip() and not says(noun, word):
             sayable[fact.property] = (number, fact, word)
     wanted = rng.choices(range(len(PROPERTY_WEIGHTS)), PROPERTY_WEIGHTS)[0]
@@ -128,8 +128,8 @@ def _chinese_position(fact: Fact) -> int:
     return -1 if prop.audience else prop.position
 
 
-def _name(ontology: Ontology, number: int, language: str) -> str | None:
-    """The fact's name in lower case."""
+def fact_name(ontology: Ontology, number: int, language: str) -> str | None:
+    """The fact's name in that language in lower case; None where it has none."""
     fact = ontology.facts[number]
     if fact.kind == "category":
         node = ontology.category(fact.path)

@@ -112,7 +112,7 @@ def say_unused(opened: Catalog) -> None:
 
 def say_rejects(rejects: Sequence[RejectedRow]) -> None:
     """How many rows were not learned from, and why."""
-    from shopvl.tagging.run import reason_kind
+    from shopvl.tagging.summary import reason_kind
 
     for reason, count in Counter(reason_kind(reject.reason) for reject in rejects).most_common(SHOWN_REASONS):
         chatter.print(f"  {count} rows were not learned from: {reason}", markup=False, highlight=False)

@@ -338,29 +338,6 @@ def ask(
         out.print(f"  rests on {rests}{conflict}" + (f"; else {others}" if others else ""), markup=False, style="dim")
 
 
-def write(
-    begun: Annotated[str, typer.Argument(help="How the text begins; an empty one for any.")],
-    model: Annotated[Path, typer.Option("--model", help="A model folder of a recipe that writes, such as gpt-2.")],
-    count: Annotated[int, typer.Option("-n", min=1, help="So many texts, the likeliest first.")] = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Go on with a text as titles do.
-
-    The text is made up: what it says of a product need not be so.
-
-    Example: shopvl write "Nike Men" --model runs/gpt-2/design -n 5
-    """
-    from shopvl.design.design import Design
-    from shopvl.inference.write import go_on
-
-    (texts,) = go_on(Design.from_pretrained(model), [begun], count=count)
-    if as_json:
-        print(json.dumps([{"text": text.text, "logp": text.logp} for text in texts], ensure_ascii=False, indent=1))
-        return
-    for text in texts:
-        out.print(text.text, markup=False, highlight=False)
-
-
 def embed(
     catalog: CatalogPath,
     folder: OutFolder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.plural import singular
-from shopvl.catalog.queries import Query, facts_named, make_query
+from shopvl.catalog.queries import Query, facts_named, make_query, says
 from shopvl.data.rewriting import rewritten
 from shopvl.data.rows import Row, pairs
 from shopvl.recipes.parts import Augment
@@ -66,6 +66,15 @@ def remove_phrase(text: str, name: str) -> str:
     return " ".join(remaining)
 
 
+def without_facts(title: str, ids: Iterable[int], ontology: Ontology) -> str:
+    """The title without the words that name these facts."""
+    for number in ids:
+        for name in ontology.names_of_facts[number]:
+            if says(title, name):  # few of its names in all languages are in one title
+                title = remove_phrase(title, name)
+    return title
+
+
 def training_title(row: Row, augment: Augment, ontology: Ontology, rng: random.Random) -> str:
     """A row's title as a training batch has it, in other words, or a line of what is known of the product."""
     if augment.fact_lines and rng.random() < augment.fact_lines:
@@ -94,13 +103,14 @@ def told_line(row: Row, rng: random.Random) -> str:
     return fact_line(row["category_path"] or (), pairs(row["attributes"]), rng) or row["title"]
 
 
-def fact_line(path: Sequence[str], pairs: Sequence[tuple[str, str]], rng: random.Random) -> str:
-    """`T-shirts; colour: blue; gender: men`: the narrowest category, then each value, in any order.
+def fact_line(path: Sequence[str], pairs: Sequence[tuple[str, str]], rng: random.Random | None = None) -> str:
+    """`T-shirts; colour: blue; gender: men`: the narrowest category, then each value, with `rng` in any order.
 
     Empty where nothing is known. It is a list of facts, and no sentence that a person would write.
     """
     clauses = [f"{name}: {value}" for name, value in pairs]
-    rng.shuffle(clauses)
+    if rng is not None:
+        rng.shuffle(clauses)
     return "; ".join([*path[-1:], *clauses])
 
 

@@ -33,19 +33,19 @@ from shopvl.batch import (
 )
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.queries import says
 from shopvl.data.absent_title import TitleCheck
 from shopvl.data.augment import (
     add_promotion_overlay,
-    remove_phrase,
     strong_view,
     told_line,
     training_query,
     training_title,
+    without_facts,
 )
 from shopvl.data.groups import text_groups
+from shopvl.data.instructions import Instructor, joined
 from shopvl.data.product_cells import product_cells, region_facts
-from shopvl.data.rows import Row, ValidRow, is_of_no_category, pairs, subcategory
+from shopvl.data.rows import Row, ValidRow, facts_of, is_of_no_category, subcategory
 from shopvl.errors import DesignError
 from shopvl.recipes.parts import (
     BiasDrop,
@@ -55,7 +55,7 @@ from shopvl.recipes.parts import (
     Regions,
     WordBag,
 )
-from shopvl.recipes.parts.objectives import NAMED, Answers, Asked
+from shopvl.recipes.parts.objectives import NAMED, Answers, Asked, Instructed
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.grams import numbered, padded
 from shopvl.text.prompts import PromptBook, Question, questions_of
@@ -68,6 +68,7 @@ from shopvl.vision.subject import LETTERS_PX
 from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to_pixels
 
 DECODED_SIDES = 2  # a JPEG is decoded at no less than this many times the size that the model reads
+TOLD_SHARE = 5  # eighths of a writer's places are for what it is told
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
 CENTER = Crop(0.075, 0.075, 0.925, 0.925, False)  # the middle of a picture, where promotions are rare
 
@@ -271,10 +272,9 @@ class Collator:
         questions, input_mask_BI = None, None
         if self._answers is not None and len(inputs) == len(MODALITIES):
             rates = self._answers
-            titles = [
-                self._without_answers(title, row) if draw.random() < rates.hidden_answer else title
-                for title, row, draw in zip(titles, rows, own, strict=True)
-            ]
+            for place, (row, draw) in enumerate(zip(rows, own, strict=True)):
+                if draw.random() < rates.hidden_answer:
+                    titles[place] = without_facts(titles[place], self.facts_of(row), self.ontology)
             input_mask_BI = _input_mask([draw.random() for draw in own], rates)
             questions = self._training_questions(rows, facts_BK, input_mask_BI, rates, rng)
         if "title" in inputs:
@@ -298,7 +298,17 @@ class Collator:
             facts=KnownFacts(product_BK=facts_BK, query_BK=self._facts([query.wants for query in queries])),
             questions=questions,
             input_mask_BI=input_mask_BI,
+            told=self._instructions(rows, own) if "title" in inputs and self._asks("instructions") else None,
         )
+
+    def _instructions(self, rows: Sequence[Row], own: Sequence[random.Random]) -> Words:
+        tasks = next(part.tasks for part in self.recipe.objectives if isinstance(part, Instructed))
+        told, written = Instructor(self.ontology, _book(), tasks).drawn(rows, own)
+        return joined(self.told(told), self.words(written), self.max_tokens, self.tokenizer.pad_id)
+
+    def told(self, texts: Sequence[str]) -> Words:
+        """What a writer is told, with places left for what it writes."""
+        return self.words(texts, self.max_tokens * TOLD_SHARE // 8)
 
     def _training_pictures(
         self,
@@ -446,19 +456,9 @@ class Collator:
                 unanswerable_BQ[:, q] |= ~input_mask_BI[:, MODALITIES.index("title")]
         return unanswerable_BQ
 
-    def _without_answers(self, title: str, row: Row) -> str:
-        """The title without the words that name the row's own facts."""
-        for number in self.facts_of(row):
-            for name in self.ontology.names_of_facts[number]:
-                if says(title, name):  # few of its names in all languages are in one title
-                    title = remove_phrase(title, name)
-        return title
-
     def facts_of(self, row: Row) -> list[int]:
         """Ids of the ontology's facts that hold for a product; none for one that is of no category."""
-        if is_of_no_category(row):
-            return []
-        return self.ontology.fact_ids(row["category_path"] or (), pairs(row["attributes"]))
+        return facts_of(row, self.ontology)
 
     def _fact_lines(self, rows: Sequence[Row], own: Sequence[random.Random]) -> Words | None:
         if not self._asks("lines of facts"):
@@ -491,5 +491,4 @@ def _input_mask(drawn: Sequence[float], rates: Answers) -> torch.Tensor:
     """(B, I) bool: which inputs each product shows, by a random number in [0, 1) each."""
     title_hidden, nothing = rates.image_only, rates.image_only + rates.nothing
     picture_hidden = nothing + rates.title_only
-    shown = [[d < title_hidden or d >= picture_hidden, d >= nothing] for d in drawn]
-    return torch.tensor(shown)
+    return torch.tensor([[d < title_hidden or d >= picture_hidden, d >= nothing] for d in drawn])

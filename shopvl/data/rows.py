@@ -49,6 +49,13 @@ def is_of_no_category(row: Row) -> bool:
     return tuple(step.lower() for step in row["category_path"] or ()) == NO_CATEGORY
 
 
+def facts_of(row: Row, ontology: Ontology) -> list[int]:
+    """Ids of the ontology's facts that hold for a row's product; none for one that is of no category."""
+    if is_of_no_category(row):
+        return []
+    return ontology.fact_ids(row["category_path"] or (), pairs(row["attributes"]))
+
+
 def label_of(row: Row, name: str, ontology: Ontology) -> str | None:
     """The row's true value of a property, as the ontology calls it, or its joined category path; None if not known.
 

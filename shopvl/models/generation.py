@@ -36,6 +36,11 @@ class Begun:
         """These rows, in this order."""
         return Begun(self.logits_RV[row_R], self.cache.rows(row_R))
 
+    def among(self, allowed_RV: Tensor) -> Begun:
+        """The same, where each row writes none but these words, its end among them."""
+        logits_RV = self.logits_RV.masked_fill(~allowed_RV, -torch.inf)
+        return Begun(logits_RV, replace(self.cache, allowed_BV=allowed_RV))
+
 
 @dataclass(frozen=True)
 class Branches:
@@ -157,7 +162,10 @@ class LineWriter:
         states_RTD, longer = self.encoder.read(
             self.words.at(ids_RT, place_RT, self.segment), sight, no_image_RT, cache=cache
         )
-        return self.to_logits(states_RTD), replace(longer, words_B=words_R + ids_RT.shape[1])
+        logits_RTV, allowed_RV = self.to_logits(states_RTD), cache.allowed_BV
+        if allowed_RV is not None:
+            logits_RTV = logits_RTV.masked_fill(~allowed_RV[:, None], -torch.inf)
+        return logits_RTV, replace(longer, words_B=words_R + ids_RT.shape[1], allowed_BV=allowed_RV)
 
 
 @dataclass(frozen=True)

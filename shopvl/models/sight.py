@@ -109,13 +109,15 @@ class KeyValueCache:
     """What an encoder keeps of the positions that it has read, so that the next ones are read by themselves.
 
     `layers` are each block's keys and values (B, H, M, d), `contexts` those of another line, if blocks attend to one.
-    `words_B`: how many words each row has, for whoever gives the next one its place.
+    `words_B`: how many words each row has, for whoever gives the next one its place. `allowed_BV`: which words each row
+    may go on with, for whoever tells them; None: any.
     """
 
     layers: tuple[KeysValues, ...]
     sight: Sight
     contexts: tuple[Context, ...] = ()
     words_B: Tensor | None = None
+    allowed_BV: Tensor | None = None
 
     def rows(self, row_R: Tensor) -> KeyValueCache:
         """These rows, in this order: how beams go on."""
@@ -126,6 +128,7 @@ class KeyValueCache:
             Sight(real, turn, table, self.sight.in_order),
             tuple(Context((k[row_R], v[row_R]), real_BM[row_R]) for k, v, real_BM in contexts),
             None if self.words_B is None else self.words_B[row_R],
+            None if self.allowed_BV is None else self.allowed_BV[row_R],
         )
 
     def sight_after(self, count: int) -> Sight:

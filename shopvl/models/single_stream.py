@@ -135,7 +135,7 @@ class SingleStreamModel(SharedSpaceModel):
         T = words_BTD.shape[1]
         image_BN = (torch.arange(real_BN.shape[1], device=real_BN.device) >= T).expand_as(real_BN)
         states_BND = self.encoder(
-            torch.cat([words_BTD, patches_BPD], dim=1), self._sight(real_BN, image_BN, title.given_B), image_BN
+            torch.cat([words_BTD, patches_BPD], dim=1), self._sight(real_BN, image_BN, title), image_BN
         )
         head = self.heads["match"]
         assert isinstance(head, MatchHead)
@@ -152,7 +152,8 @@ class SingleStreamModel(SharedSpaceModel):
         line, head = self._line(batch, inputs_in(batch)), self.heads["next-word"]
         assert isinstance(head, NextWordHead)
         writer = LineWriter(self.words, self.encoder, lambda states: head.logits(states, self.words.word.weight))
-        return writer.begin(line.states_BND, line.sight, line.real_BN & ~line.image_BN, line.image_BN), writer
+        sight = self._sight(line.real_BN, line.image_BN, batch.texts["title"], writing=True)
+        return writer.begin(line.states_BND, sight, line.real_BN & ~line.image_BN, line.image_BN), writer
 
     def shared_layer(self) -> list[nn.Parameter]:
         """Weights that every loss has a gradient in: the last block's."""
@@ -182,7 +183,7 @@ class SingleStreamModel(SharedSpaceModel):
     def _pooled_text(self, words: Words, segment: str) -> Tensor:
         words_BTD = self.words(words, segment)
         no_image_BT = torch.zeros_like(words.real_BT)
-        sight = self._sight(words.real_BT, no_image_BT, words.given_B)
+        sight = self._sight(words.real_BT, no_image_BT, words)
         return mean_of_real(self.encoder(words_BTD, sight, no_image_BT), words.real_BT)
 
     def _features(self, batch: Batch, inputs: tuple[Modality, ...]) -> Tensor:
@@ -218,13 +219,18 @@ class SingleStreamModel(SharedSpaceModel):
         T, N = words_BTD.shape[1], states_BND.shape[1]
         real_BN = torch.cat([real_BT, patch_real_BP], dim=1)
         image_BN = (torch.arange(N, device=states_BND.device) >= T).expand(B, -1)
-        sight = self._sight(real_BN, image_BN, batch.texts["title"].given_B if "title" in inputs else None)
+        sight = self._sight(real_BN, image_BN, batch.texts.get("title"))
         packed = kept_BP is not None
         return _Line(states_BND, real_BN, image_BN, T, features_BPF, patch_real_BP, packed, sight)
 
-    def _sight(self, real_BN: Tensor, image_BN: Tensor, given_B: Tensor | None) -> Sight:
+    def _sight(self, real_BN: Tensor, image_BN: Tensor, title: Words | None, *, writing: bool = False) -> Sight:
         """Of a line of words and then patches; the picture comes before all words."""
+        given_B = None if title is None else title.given_B
+        if self.sight == "either" and (writing or (title is not None and title.next_BT is not None)):
+            return Sight.seq2seq(real_BN, image_BN)
         match self.sight:
+            case "either":
+                return Sight(real_BN)
             case "bidirectional":
                 return Sight(real_BN)
             case "causal" if bool(image_BN.any()):

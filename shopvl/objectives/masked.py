@@ -11,9 +11,10 @@ from shopvl.objectives.masking import (
 )
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.predicting import Measure, PredictionLoss
-from shopvl.objectives.views import MaskedPatchesView, Plain, View
+from shopvl.objectives.views import InstructedView, MaskedPatchesView, Plain, View
 from shopvl.recipes.parts import DualEncoder
 from shopvl.recipes.parts.objectives import (
+    Instructed,
     MaskedFeatures,
     MaskedPatches,
     MaskedRegionFeatures,
@@ -26,7 +27,7 @@ from shopvl.recipes.parts.objectives import (
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 
-Masked = MaskedWords | MaskedSegments | NextWords | MaskedPatches | MaskedFeatures | MaskedRegions
+Masked = MaskedWords | MaskedSegments | NextWords | Instructed | MaskedPatches | MaskedFeatures | MaskedRegions
 
 
 def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
@@ -45,6 +46,9 @@ def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
         # GPT (2018); under a prefix SimVLM (arXiv:2108.10904), where all before the cut is given
         case NextWords():
             return loss(next_words_view(recipe), ("next-word", "cross-entropy"))
+        # VL-T5 (arXiv:2102.02779): every task is a text to go on with
+        case Instructed():
+            return loss(InstructedView(), ("next-word", "cross-entropy"))
         # SimMIM (arXiv:2111.09886) for masked patches that stay on the line; MAE drops what it hides
         case MaskedPatches() if isinstance(recipe.fusion, DualEncoder):  # MAE: what is left out is not encoded
             return loss(Plain(), ("pixels", "squared-error"))

@@ -172,6 +172,16 @@ class NextWordsView(View):
 
 
 @dataclass(frozen=True)
+class InstructedView(View):
+    """What products are told in the place of their titles, and what is to be written after it."""
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch with its instructions as titles."""
+        told = require(batch.told, "instructions", by="the view of instruct")
+        return replace(batch, texts={"title": told})
+
+
+@dataclass(frozen=True)
 class MaskedPatchesView(View):
     """A `share` of the patches that show product is hidden, at least one per picture; others are never asked for.
 

@@ -7,14 +7,15 @@ from shopvl.recipes.aligned import ALBEF
 from shopvl.recipes.contrastive import ALIGN, CLIP, FLIP, LACLIP, MURAL, SLIP, SUBJECT_MASKED, TRI_CLIP
 from shopvl.recipes.family import SIZES, Family, SizeName
 from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
-from shopvl.recipes.language import GPT_2, ROBERTA
+from shopvl.recipes.language import GPT_1, GPT_2, ROBERTA
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import Recipe
 from shopvl.recipes.regions import INTERBERT, UNICODER_VL, UNITER, VILBERT
 from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VILT, VIT
-from shopvl.recipes.writing import BLIP, COCA, GIT, SIMVLM
+from shopvl.recipes.writing import BLIP, COCA, GIT, SIMVLM, UNIVL, VL_T5, XGPT
 
 RECIPES: dict[str, Family] = {
+    "gpt-1": GPT_1,
     "gpt-2": GPT_2,
     "roberta": ROBERTA,
     "tri-clip": TRI_CLIP,
@@ -40,6 +41,9 @@ RECIPES: dict[str, Family] = {
     "simvlm": SIMVLM,
     "coca": COCA,
     "blip": BLIP,
+    "vl-t5": VL_T5,
+    "xgpt": XGPT,
+    "univl": UNIVL,
     "prompt-mask": PROMPT_MASK,
     "prompt-decode": PROMPT_DECODE,
 }

@@ -12,7 +12,7 @@ CAPABILITIES: dict[Capability, str] = {
     "zero-shot": "choose among values by their names, without having been tuned: `tag --zero-shot`",
     "tag": "category and attributes, after `tune`: `tag`, `ask`",
     "match": "judge whether a picture and a text belong together: `search --rerank`",
-    "write": "go on with a text: `write`",
+    "write": "write about products, or go on with a text: `write`",
     "locate": "say where in a picture something is",
     "picture": "make a picture of a description",
 }
@@ -28,7 +28,7 @@ LACKING: dict[Capability, tuple[str, str]] = {
     ),
     "tag": ("learns nothing that answers can be read from", "tune another design"),
     "match": ("has no head that judges pairs", "add the objective itm to its recipe"),
-    "write": ("has not learned to write", "train it with the objective lm"),
+    "write": ("has not learned to write", "train it with the objective lm or instruct"),
     "locate": ("has not learned where things are", "ask it what it sees instead"),
     "picture": ("has not learned to make pictures", "search for one instead"),
 }

@@ -1,8 +1,8 @@
 """Models of the words alone: text to start from, and text to go on with."""
 
 from shopvl.recipes.family import Family
-from shopvl.recipes.parts import Augment, BytePieces, SingleStream, WarmupCosine
-from shopvl.recipes.parts.objectives import MaskedWords, NextWords
+from shopvl.recipes.parts import Augment, BytePieces, SingleStream, Stage, WarmupCosine
+from shopvl.recipes.parts.objectives import Instructed, MaskedWords, NextWords
 from shopvl.recipes.recipe import Recipe
 
 GPT_2 = Family(
@@ -28,6 +28,42 @@ GPT_2 = Family(
         "one behind it; dropout inside attention and blocks alone; pieces of its own (mini)",
     ),
     at_mini={"schedule": WarmupCosine(peak_lr=1.5e-3, warmup_share=0.05, weight_decay=0.01, batch_size=32)},
+)
+
+GPT_1 = Family(
+    Recipe(
+        name="gpt-1",
+        image=None,
+        text=BytePieces(max_tokens=512, vocabulary=40478, norm_words=False, start="openai-gpt"),
+        fusion=SingleStream(
+            layers=12,
+            width=768,
+            heads=12,
+            dropout=0.1,
+            sight="causal",
+            norm="post",
+            activation="gelu-tanh",
+            eps=1e-5,
+            start="openai-gpt",
+        ),
+        objectives=(NextWords(weight=0.5), Instructed(tasks=("value", "match", "title"))),
+        stages=(Stage(share=0.7, objectives=("lm",)), Stage(share=0.3, peak_lr_scale=0.3)),
+        augment=Augment(fact_lines=0.25),
+        schedule=WarmupCosine(peak_lr=2.5e-4, warmup_share=0.02, weight_decay=0.01, batch_size=64),
+        source="GPT (Improving Language Understanding by Generative Pre-Training, 2018)",
+        differs="goes on learning from titles and from lines of a product's facts, each framed by a token before and "
+        "one behind it; it answers in words, by its own word vectors, where the paper tunes a linear map of the last "
+        "state, with half of the language model's loss beside as there; at mini byte pairs of its own, and blocks "
+        "are pre-norm",
+    ),
+    at_mini={
+        "text": BytePieces(max_tokens=64, vocabulary=6000, norm_words=False),
+        "schedule": WarmupCosine(peak_lr=1.5e-3, warmup_share=0.05, weight_decay=0.01, batch_size=32),
+    },
+    at_tiny={
+        "text": BytePieces(max_tokens=64, vocabulary=400, norm_words=False),
+        "fusion": SingleStream(layers=2, width=48, heads=3, sight="causal", activation="gelu-tanh", eps=1e-5),
+    },
 )
 
 ROBERTA = Family(

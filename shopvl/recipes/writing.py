@@ -17,8 +17,10 @@ from shopvl.recipes.parts import (
     WarmupCosine,
     WordPieces,
 )
-from shopvl.recipes.parts.objectives import Contrast, Matching, NextWords
+from shopvl.recipes.parts.objectives import Contrast, Instructed, MaskedWords, Matching, NextWords
 from shopvl.recipes.recipe import Recipe
+from shopvl.recipes.regions import REGIONS, UNITER
+from shopvl.recipes.single_stream import VILT
 
 _CLIP_TOWER = PatchTower(
     size_px=(224, 224),
@@ -95,6 +97,67 @@ COCA = Family(
         "for both tasks, by a query for contrast and others for writing; products of one title are no negatives of "
         "each other; word pieces learned from the catalog; a picture is of 224 px, not 288",
     )
+)
+
+VL_T5 = Family(
+    Recipe(
+        name="vl-t5",
+        image=UNITER.base.image,
+        text=WordPieces(max_tokens=64, vocabulary=32000),
+        fusion=EncoderDecoder(layers=12, decoder_layers=12, width=768, heads=12),
+        objectives=(Instructed(tasks=("gap", "value", "match", "title", "sentence")),),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.05, weight_decay=0.01, batch_size=64),
+        source="VL-T5 (arXiv:2102.02779)",
+        differs=f"{REGIONS}; a region has no id to be written, so that there is no grounding and no captions of "
+        "regions; all tasks alike often, a task a product, and two more: a title or a sentence from part of what is "
+        "known; one run of words is hidden, not several; learned positions, where T5's are relative, and word pieces "
+        "learned from the catalog",
+    ),
+    at_mini={"text": WordPieces(max_tokens=64, vocabulary=6000)},
+    at_tiny={"text": WordPieces(max_tokens=48, vocabulary=400)},
+)
+
+XGPT = Family(
+    replace(
+        VL_T5.base,
+        name="xgpt",
+        text=WordPieces(max_tokens=64, vocabulary=30522, start="bert-base-uncased"),
+        fusion=EncoderDecoder(
+            layers=12,
+            decoder_layers=12,
+            width=768,
+            heads=12,
+            shared=True,
+            norm="post",
+            eps=1e-12,
+            start="bert-base-uncased",
+        ),
+        objectives=(NextWords(), Instructed(tasks=("gap", "restore"))),
+        source="XGPT (arXiv:2003.01473)",
+        differs=f"{REGIONS}; no features are guessed from words; one run of words is hidden, not several; what is "
+        "hidden is told in words before it; cross-attention begins from nothing; at mini blocks are pre-norm and all "
+        "begins from nothing",
+    ),
+    at_mini=dict(VL_T5.at_mini),
+    at_tiny=dict(VL_T5.at_tiny),
+)
+
+UNIVL = Family(
+    replace(
+        VILT.base,
+        name="univl",
+        text=WordPieces(max_tokens=40, vocabulary=30522, start="bert-base-uncased"),
+        fusion=SingleStream(
+            layers=12, width=768, heads=12, sight="either", norm="post", eps=1e-12, start="bert-base-uncased"
+        ),
+        objectives=(MaskedWords(share=0.15, whole_words=False), NextWords(), Matching(share=0.5)),
+        source="UniVL (arXiv:2112.05587)",
+        differs="patches of a fixed picture size; all three tasks at every step; a picture sees itself alone while "
+        "words are written; tuning by prompts is that of the objective instruct, which the recipe leaves out; "
+        "matching reads its state batch-normed, and how far mean words fit mean patches; at mini blocks are pre-norm "
+        "and all begins from nothing",
+    ),
+    at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3, sight="either")},
 )
 
 BLIP = Family(

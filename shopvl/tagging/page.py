@@ -7,7 +7,7 @@ from pathlib import Path
 from shopvl.catalog.readers import Catalog
 from shopvl.inference.decide import REASONS
 from shopvl.reporting.page import Figure, Page
-from shopvl.tagging.run import WORKER_STAGES, Tagged
+from shopvl.tagging.run import Tagged
 
 SHOWN_REASONS = 20
 WHAT = {
@@ -63,7 +63,12 @@ def write_run_page(done: Tagged, folder: Path, model: str, catalog: Catalog) -> 
     page.table(
         ["stage", "what", "seconds", "busy"],
         [
-            [name, WHAT.get(name, ""), done.stages[name] / (done.workers if name in WORKER_STAGES else 1), busy[name]]
+            [
+                name,
+                WHAT.get(name, ""),
+                done.stages[name] / done.hands(name),
+                busy[name],
+            ]
             for name in sorted(busy, key=lambda name: -busy[name])
         ],
         shown={"seconds": ".1f", "busy": ".0%"},

@@ -6,6 +6,7 @@ import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,20 @@ from shopvl.tagging.executor import WorkItem
 
 READ_ROWS = 1024
 COLUMNS = ("product_id", "title", "image", FAULT)
+TOLD = "told"  # a column of work that has one: a text per row
+
+
+class Told(Protocol):
+    """What a row's result depends on besides its title and picture, as a text per row of a frame."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Further columns that it reads."""
+        ...
+
+    def __call__(self, frame: pl.DataFrame) -> list[str]:
+        """A text per row."""
+        ...
 
 
 class CatalogReader:
@@ -27,8 +42,17 @@ class CatalogReader:
     computes the same batches as an uninterrupted one.
     """
 
-    def __init__(self, catalog: Catalog, fingerprint: bytes, limit: int | None = None, work_rows: int = 256) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        fingerprint: bytes,
+        limit: int | None = None,
+        work_rows: int = 256,
+        told: Told | None = None,
+    ) -> None:
+        """`told` reads further columns, and says of each row in a text what its result depends on besides."""
         self.catalog, self.fingerprint, self.limit, self.work_rows = catalog, fingerprint, limit, work_rows
+        self.told = told
         self._slots, self._ids = array("q"), array("Q")
         self.reused = self.done = 0
 
@@ -75,8 +99,11 @@ class CatalogReader:
 
     def _rows(self) -> Iterator[WorkItem]:
         left, start = self.limit, 0
-        for frame in self.catalog.batches(READ_ROWS, columns=COLUMNS):
+        columns = COLUMNS if self.told is None else (*COLUMNS, *self.told.columns)
+        for frame in self.catalog.batches(READ_ROWS, columns=columns):
             frame = frame if left is None else frame.head(left)
+            if self.told is not None:
+                frame = frame.with_columns(pl.Series(TOLD, self.told(frame), dtype=pl.String))
             keys = row_keys(frame, self.catalog.root, self.fingerprint)
             yield WorkItem(np.arange(start, start + len(frame)), keys, frame)
             start += len(frame)
@@ -95,18 +122,19 @@ def _together(works: Sequence[WorkItem]) -> WorkItem:
 
 
 def row_keys(frame: pl.DataFrame, root: Path, fingerprint: bytes) -> list[bytes]:
-    """Per row a digest of its id, title, fault and picture, and of what results are made with.
+    """Per row a digest of its id, title, fault, picture and what it is `TOLD`, and of what results are made with.
 
     A picture is its bytes; a file its path, size and time of change; a URL itself: what is new under an old URL is not
     noticed.
     """
     image = frame["image"].struct
-    columns = (frame["product_id"], frame["title"], frame[FAULT], image.field("bytes"), image.field("path"))
+    texts = [frame[name].to_list() for name in ("product_id", "title", FAULT, TOLD) if name in frame.columns]
     keys = []
-    for product_id, title, fault, data, path in zip(*(column.to_list() for column in columns), strict=True):
+    pictures = zip(image.field("bytes").to_list(), image.field("path").to_list(), strict=True)
+    for (data, path), *own in zip(pictures, *texts, strict=True):
         digest = hashlib.blake2b(digest_size=KEY_BYTES, key=fingerprint)
         picture = data or _reference(path, root)
-        for text in (product_id, title, fault):
+        for text in own:
             part = b"\0" if text is None else text.encode("utf-8", "replace")
             digest.update(len(part).to_bytes(8, "little") + part)
         digest.update(picture)

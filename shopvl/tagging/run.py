@@ -6,14 +6,13 @@ so that a run that was killed goes on where it was, and a changed catalog costs 
 
 from __future__ import annotations
 
-import re
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,13 +20,11 @@ import pyarrow.compute as pc
 import torch
 
 from shopvl.batch import Modality
-from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
 from shopvl.design.in_use import Runtime
-from shopvl.device import decoders_for
 from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
 from shopvl.inference.decide import ACCEPTED, ANSWERED, DECIDED, REASONS, Rules, decide
@@ -35,62 +32,35 @@ from shopvl.recipes.capabilities import require_capability
 from shopvl.runtime.cores import usable_cores
 from shopvl.tagging.cache import Pieces, ResultCache, disk_error
 from shopvl.tagging.comparison import Comparison
-from shopvl.tagging.executor import BatchResult, InWorkers, WorkItem, in_process
+from shopvl.tagging.executor import BatchResult
 from shopvl.tagging.mapper import CLOSER, KNOWN, TaggingWay, TagMapper
 from shopvl.tagging.reader import CatalogReader
+from shopvl.tagging.summary import RunSummary, reason_kind
+from shopvl.tagging.working import keep_results, mapped, threads_each, works_of
 
-T = TypeVar("T")
 CACHE_FOLDER, NOTES = ".ledger", "notes.parquet"
 MERGED_ROWS = 4096
 WORTH_WORKERS_ROWS = 5000
-WORKER_STAGES = ("prepare", "model", CLOSER, "answers")  # the others are this process's own: read, fetch, write, merge
 
 TAGS = pa.schema([*DECIDED, ("model", pa.string())])
 
 
 @dataclass
-class Tagged:
-    """What a run did: rows in = tagged + rejected, decisions per property, and where the time went."""
+class Tagged(RunSummary):
+    """What a run did: rows in = tagged + rejected, and decisions per property."""
 
-    rows: int = 0
+    worker_stages = ("prepare", "model", CLOSER, "answers")
+
     tagged: int = 0
-    rejected: int = 0
     decisions: dict[str, Counter[str]] = field(default_factory=dict)
     whys: dict[str, Counter[str]] = field(default_factory=dict)  # the reasons of the decisions, per property
     conflicts: int = 0
-    reused: int = 0  # rows whose answers were known already
-    reasons: Counter[str] = field(default_factory=Counter)  # of rejects, without what differs from row to row
-    damaged: int = 0  # parts of the cache that were thrown away
     noted: int = 0  # tagged rows in whose pictures OCR could not read
     comparison: Comparison | None = None  # with the rows that the model was calibrated on; None for zero-shot answers
     precision: float = DEFAULT_PRECISION  # that was asked for
     pictured: int = 0  # products with a picture that answers rest on, and how many of them the model looked at twice
     looked_twice: int = 0
     absent: Counter[str] = field(default_factory=Counter)  # why inputs of tagged rows did not count, by kind of reason
-    seconds: float = 0.0
-    workers: int = 1
-    stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # seconds, of all workers together
-
-    @property
-    def computed(self) -> int:
-        """Rows that were worked on in this run."""
-        return self.rows - self.reused
-
-    def busy(self) -> dict[str, float]:
-        """Share of the run's time that each stage was busy, over all its processes; the largest is the bottleneck."""
-        hands = {name: self.workers if name in WORKER_STAGES else 1 for name in self.stages}
-        return {name: spent / hands[name] / max(self.seconds, 1e-9) for name, spent in self.stages.items()}
-
-    def timed_each(self, stage: str, items: Iterator[T], less: str | None = None) -> Iterator[T]:
-        """The items; the time to make each is added to a stage, without what went to the stage `less`."""
-        while True:
-            others = self.stages[less] if less else 0.0
-            started = time.perf_counter()
-            item = next(items, None)
-            self.stages[stage] += time.perf_counter() - started - ((self.stages[less] - others) if less else 0.0)
-            if item is None:
-                return
-            yield item
 
     def why_lines(self) -> Iterator[str]:
         """Per reason against accepting an answer how many there are, the most frequent first."""
@@ -113,22 +83,6 @@ class Tagged:
         spent = self.stages[CLOSER] / max(self.stages[CLOSER] + self.stages["model"], 1e-9)
         took = f", which was {spent:.0%} of the model's time" if self.stages[CLOSER] else ""
         return f"{self.looked_twice} of {self.pictured} pictures ({share:.0%}) needed a second look{took}"
-
-    def speed_line(self) -> str:
-        """Rows a second, each stage's share of the time, and which of them is the bottleneck."""
-        busy = sorted(self.busy().items(), key=lambda item: -item[1])
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in busy if share >= 0.005)
-        slowest = f"; the bottleneck is {busy[0][0]}" if self.computed and busy else ""
-        return f"{self.rows / max(self.seconds, 1e-9):,.0f} rows/s, busy: {shares}{slowest}"
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the time of the block to a stage."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stages[stage] += time.perf_counter() - started
 
 
 def tag(
@@ -173,17 +127,8 @@ def tag(
     with exclusive_lock(out / CACHE_FOLDER, f"tagging into {out}"):
         cache = ResultCache(out / CACHE_FOLDER, KNOWN, pieces)
         reading = CatalogReader(catalog, mapper.fingerprint(), limit, pieces.work_rows)
-        done = 0
-        try:
-            for numbers, mapped in _results(engine, workers, mapper, reading, cache, summary):
-                for stage, seconds in mapped.seconds.items():
-                    summary.stages[stage] += seconds
-                with summary.timed("write"):
-                    reading.record_slots(cache.add(numbers, mapped.results))
-                done += len(numbers)
-                report(reading.reused + done)
-        finally:
-            reading.record_slots(cache.commit())
+        results = _results(engine, workers, mapper, reading, cache, summary)
+        keep_results(results, reading, cache, summary, report)
         with summary.timed("merge"):
             _merge(cache, reading, out, mapper.rules(precision), mapper, summary)
         cache.finish(reading.slots(), complete=limit is None)
@@ -214,21 +159,10 @@ def _results(
         from shopvl.tagging.ray_executor import in_ray
 
         return in_ray(mapper, reading, cache.index, workers)
-    works = summary.timed_each("read", reading.new_rows(cache.index))
-    if "image" in mapper.use:
-        works = _with_pictures(works, summary)
     if workers > 1:
-        threads = max(1, torch.get_num_threads() // workers)
-        mapper.prepare_runtime(threads)
-        return InWorkers(workers, threads)(mapper, works)
-    return in_process(mapper, works, decoders_for(mapper.design.device))
-
-
-def _with_pictures(works: Iterator[WorkItem], summary: Tagged) -> Iterator[WorkItem]:
-    """The same with bytes where there were URLs."""
-    fetched = Fetcher().fetched((work.frame, work) for work in works)
-    for frame, work in summary.timed_each("fetch", fetched, less="read"):
-        yield replace(work, frame=frame)
+        mapper.prepare_runtime(threads_each(workers))
+    works = works_of(reading, cache, summary, pictured="image" in mapper.use)
+    return mapped(mapper, works, workers, mapper.design.device)
 
 
 def _merge(
@@ -309,12 +243,3 @@ def executor_named(name: str) -> Literal["local", "ray"]:
 def workers_for(rows: int, device: torch.device) -> int:
     """As many as this process may use cores; one where there is too little to do for starting others, or on a GPU."""
     return usable_cores() if rows >= WORTH_WORKERS_ROWS and device.type == "cpu" else 1
-
-
-def reason_kind(reason: str) -> str:
-    """A reason without what differs from row to row, so that reasons can be counted."""
-    text = re.sub(r"https?://\S+?: ", "", reason)
-    text = re.sub(r"(the title) (['\"]).*?\2 (?=is |has )", r"\1 … ", text)
-    text = re.sub(r"(the id) \S+ (came)", r"\1 … \2", text)
-    text = re.sub(r"(the file|there is no file) .+?( is empty| cannot be read|$)", r"\1 …\2", text)
-    return re.sub(r"\d+", "#", text)[:100]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from shopvl.catalog.fetching import GIVEN_UP_AFTER, Fetcher
 from shopvl.catalog.readers import open_catalog
-from shopvl.tagging import run
+from shopvl.tagging import working
 from shopvl.tagging.run import tag
 
 GOOD = 400
@@ -161,7 +161,7 @@ def broken_catalog(toy_table: Path, tmp_path_factory, server: str, closed_port: 
 def test_every_broken_row_has_its_reason(
     tuned, broken_catalog: Path, tmp_path: Path, server: str, closed_port: int, monkeypatch
 ) -> None:
-    monkeypatch.setattr(run, "Fetcher", partial(Fetcher, timeout_s=0.3, attempts=2, per_host=4))
+    monkeypatch.setattr(working, "Fetcher", partial(Fetcher, timeout_s=0.3, attempts=2, per_host=4))
     done = tag(tuned, open_catalog(broken_catalog), tmp_path / "tags")
     tagged = set(pl.read_parquet(tmp_path / "tags" / "tags.parquet")["product_id"])
     rejects = pl.read_parquet(tmp_path / "tags" / "rejects.parquet")

@@ -12,7 +12,7 @@ from shopvl.recipes.parts.giving import Given, RecipePart
 # attention between words and patches, if different from attention within either (models/crossing.py)
 Crossing = Literal["none", "type-bias", "transe-q", "transe-kv", "low-rank", "separate"]
 # which positions see which (models/attention.py)
-SightName = Literal["bidirectional", "causal", "seq2seq", "prefix"]
+SightName = Literal["bidirectional", "causal", "seq2seq", "prefix", "either"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -37,8 +37,8 @@ class SingleStream(WideBlocks):
 
     `sight` says what a word sees: everything; what stands before it, with the picture before all words (causal, GPT);
     or, as seq2seq, the same while the picture sees itself only; as prefix, while the first words see each other too
-    (SimVLM). `start` names a ViT of timm that initialises blocks, patch map and positions, or a text model of
-    transformers for the blocks alone.
+    (SimVLM); or either: everything where it understands, seq2seq where it writes (UniVL). `start` names a ViT of timm
+    that initialises blocks, patch map and positions, a text model of transformers for the blocks alone, or a GIT.
     """
 
     needs = ("patches", "pieces")

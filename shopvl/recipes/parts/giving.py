@@ -68,8 +68,8 @@ SENTENCES: dict[Given, tuple[Role, str]] = {
     "dealt pairs": ("fusion", "{has} draws its own false pairs; give {who} negatives of hard"),
     "hidden later words": (
         "fusion",
-        "{who} predicts words that {has} shows; use a single-stream with a sight of causal, seq2seq or prefix, or one "
-        "of {use}",
+        "{who} predicts words that {has} shows; use a single-stream with a sight of causal, seq2seq, prefix or either, "
+        "or one of {use}",
     ),
     "embeddings": ("fusion", "{who} compares embeddings, which {has} has only with a shared-space; give one as space"),
     "answers": ("answering", "{who} needs a head that answers; give one of {use} as answering"),

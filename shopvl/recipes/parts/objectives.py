@@ -17,7 +17,8 @@ Input = Literal["image", "title"]
 BOTH: tuple[Input, ...] = ("image", "title")
 NAMED: dict[Input, str] = {"image": "pictures", "title": "words"}
 # what a batch holds only where an objective asks for it (`data/collate.py`)
-Asked = Literal["product shares", "overlaid pictures", "two views", "lines of facts"]
+Asked = Literal["product shares", "overlaid pictures", "two views", "lines of facts", "instructions"]
+Task = Literal["title", "sentence", "value", "match", "gap", "restore"]
 
 
 class ObjectivePart(RecipePart):
@@ -132,6 +133,26 @@ class NextWords(ObjectivePart):
     kind: Literal["lm"] = "lm"
     weight: float = 1.0
     name: Literal["lm"] = "lm"
+    heads = ("next-word",)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Instructed(ObjectivePart):
+    """Do as told, by one loss for all tasks (VL-T5, arXiv:2102.02779): each product of a batch has one, drawn alike.
+
+    title, sentence: write either from any part of what is known. value: answer a question about a property. match: does
+    a title fit? gap, restore: a run of a title's words is hidden (T5's sentinel, BART's mask); write that run, or the
+    whole title. What is told is never predicted.
+    """
+
+    loss_in = "shopvl.objectives.masked"
+    needs = ("title", "fused words", "hidden later words")
+    asks = ("instructions",)
+    teaches = frozenset({"write"})
+    kind: Literal["instruct"] = "instruct"
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = ("title", "sentence", "value", "match")
+    weight: float = 1.0
+    name: Literal["instruct"] = "instruct"
     heads = ("next-word",)
 
 
@@ -414,6 +435,7 @@ Objective = Annotated[
     | MaskedWords
     | MaskedSegments
     | NextWords
+    | Instructed
     | MaskedPatches
     | MaskedFeatures
     | MaskedRegionFeatures
