@@ -23,6 +23,7 @@ def test_every_check_of_scikit_learn_passes() -> None:
     assert sum(one["status"] == "passed" for one in results) > 40
 
 
+@pytest.mark.zoo
 def test_cross_validation_over_drawn_products(tmp_path: Path) -> None:
     table = write_shop(tmp_path, 200, seed=2, size_px=48)
     frame = pl.read_parquet(table)

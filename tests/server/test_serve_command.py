@@ -38,6 +38,7 @@ def test_curl_examples_of_the_page(url: str, tmp_path: Path) -> None:
         assert '"error":{' not in done.stdout, f"{command}\n{done.stdout}"
 
 
+@pytest.mark.zoo
 @pytest.mark.skipif(os.name == "nt", reason="TERM is not sent on Windows")
 def test_term_finishes_what_is_under_way(tuned_folder: Path) -> None:
     port = free_port()
