@@ -255,7 +255,6 @@ BROUGHT_BY = {
     "pictures": "give it rows with pictures",
     "a title": "give it rows with titles",
     "title grams": "give it rows with titles",
-    "two views": "a recipe with the objective simclr brings them",
     "product shares": "the objectives pix-rec and mpm-kl bring them, on patches",
     "cells": "the image parts kaleido and region cut them",
     "groups": "a training batch (`Collator.training_batch`) brings them",

@@ -111,7 +111,7 @@ def test_texts_go_on_from_their_beginning_the_likeliest_first(gpt: Design) -> No
 
 
 def test_what_has_not_learned_to_write_says_so(roberta: Design) -> None:
-    with pytest.raises(DesignError, match=r"roberta has not learned to write; .*a design that can: gpt-2"):
+    with pytest.raises(DesignError, match=r"roberta has not learned to write; .*a design that can: gpt-1, gpt-2"):
         go_on(roberta, ["Navy"])
 
 

@@ -119,6 +119,7 @@ def test_each_bad_row_fails_alone(served: Path, products, tags, monkeypatch, tmp
         assert len(reasons[reason]) <= 1000
 
 
+@pytest.mark.zoo
 @pytest.mark.timeout(300)
 def test_a_server_answers_a_request_with_a_picture(served: Path, products, tags, tmp_path: Path) -> None:
     with socket.socket() as probe:

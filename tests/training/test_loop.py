@@ -54,6 +54,7 @@ def run(table: Path, folder: Path, killed_at: int) -> int:
     return subprocess.run(command, capture_output=True, start_new_session=True, check=False).returncode
 
 
+@pytest.mark.zoo
 @pytest.mark.timeout(1200)  # three starts of an interpreter, on a machine that has much else to do
 def test_killed_and_started_again_gives_the_same_losses(toy_table: Path, tmp_path: Path) -> None:
     """The steps between the last checkpoint and the end are done again."""
