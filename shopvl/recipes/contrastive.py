@@ -39,7 +39,7 @@ TRI_CLIP = Family(
     },
 )
 
-_B32 = PatchTower(
+CLIP_B32 = PatchTower(
     size_px=(224, 224),
     patch_px=32,
     layers=12,
@@ -50,12 +50,12 @@ _B32 = PatchTower(
     activation="quick-gelu",
     eps=1e-5,
 )
-_B16 = replace(_B32, patch_px=16)
+CLIP_B16 = replace(CLIP_B32, patch_px=16)
 
 CLIP = Family(
     Recipe(
         name="clip",
-        image=_B32,
+        image=CLIP_B32,
         text=TextTransformer(
             layers=12,
             width=512,
@@ -138,7 +138,7 @@ LACLIP = Family(
     replace(
         CLIP.base,
         name="laclip",
-        image=_B16,
+        image=CLIP_B16,
         fusion=DualEncoder(width=512),
         augment=Augment(rewrites=0.75),  # the title itself, or one of three rewritings, each as likely
         source="LaCLIP (arXiv:2305.20088)",
@@ -153,7 +153,7 @@ SLIP = Family(
     replace(
         CLIP.base,
         name="slip",
-        image=_B16,
+        image=CLIP_B16,
         fusion=DualEncoder(width=512),
         objectives=(Contrast(between="title-image"), SelfContrast()),
         schedule=WarmupCosine(peak_lr=3e-3, warmup_share=0.04, weight_decay=0.1, batch_size=512),

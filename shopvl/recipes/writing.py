@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from shopvl.recipes.aligned import ALBEF
+from shopvl.recipes.contrastive import CLIP_B16
 from shopvl.recipes.family import Family
 from shopvl.recipes.parts import (
     EncoderDecoder,
@@ -22,23 +23,10 @@ from shopvl.recipes.recipe import Recipe
 from shopvl.recipes.regions import REGIONS, UNITER
 from shopvl.recipes.single_stream import VILT
 
-_CLIP_TOWER = PatchTower(
-    size_px=(224, 224),
-    patch_px=16,
-    layers=12,
-    width=768,
-    heads=12,
-    read="class",
-    norm_before=True,
-    activation="quick-gelu",
-    eps=1e-5,
-    start="openai/clip-vit-base-patch16",
-)
-
 GIT = Family(
     Recipe(
         name="git",
-        image=GridCnn(net=_CLIP_TOWER, grid=(14, 14)),
+        image=GridCnn(net=replace(CLIP_B16, start="openai/clip-vit-base-patch16"), grid=(14, 14)),
         text=WordPieces(max_tokens=40, vocabulary=30522, start="bert-base-uncased"),
         fusion=SingleStream(
             layers=6,

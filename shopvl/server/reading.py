@@ -37,8 +37,8 @@ async def read_request(request: Request, kind: type[Asked], most_rows: int) -> A
         fault = faults.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, fault["loc"])) or "the request"
         raise BadRequestError(printable(f"{place}: {fault['msg']}")[:500]) from faults
-    if len(getattr(asked, "products", ())) > most_rows:
-        raise BadRequestError(f"{len(asked.products)} products came, {most_rows} are the most; send them in parts")  # type: ignore[attr-defined]
+    if (came := len(getattr(asked, "products", ()))) > most_rows:
+        raise BadRequestError(f"{came} products came, {most_rows} are the most; send them in parts")
     return asked
 
 
