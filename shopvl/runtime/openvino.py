@@ -27,6 +27,7 @@ HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16", "int8": "f3
 CONVOLUTIONS = {"Convolution": 1, "GroupConvolution": 2}  # axes of the weights before those that a channel sums over
 ROOM = 1.2  # of the widest range seen: products of other shops reach further than examples
 LEVELS_READ, LEVELS_WEIGHED, HIGHEST = 256, 255, 127
+ROWS_AT_ONCE = 8
 
 
 class OpenVino(Engine):
@@ -45,11 +46,8 @@ class OpenVino(Engine):
     def quantize(self, exported: Path, rows: Tensor, folder: Path) -> None:
         """As `Engine.quantize` says."""
         model = _core().read_model(str(exported / FILE))
-        told = _core().read_model(str(exported / FILE))
-        told.add_outputs([part.input_value(0) for part in _convolutions(told)])
-        read = list(_request(told, "float32", torch.get_num_threads()).infer({0: rows.numpy()}).values())
-        for part, values in zip(_convolutions(model), read[len(model.outputs) :], strict=True):
-            low, high = float(values.min()) * ROOM, float(values.max()) * ROOM
+        for part, (lowest, highest) in zip(_convolutions(model), _ranges(exported, rows), strict=True):
+            low, high = lowest * ROOM, highest * ROOM
             if low < 0:  # what is signed has as many steps on either side
                 high = max(high, -low * HIGHEST / (HIGHEST + 1))
                 low = -high * (HIGHEST + 1) / HIGHEST
@@ -93,6 +91,19 @@ def _values(constant: Any) -> np.ndarray:
     """What a part of the net gives that reads nothing, such as weights in another shape."""
     values: np.ndarray = _request(openvino.Model([constant], [], "constant"), "float32", 1).infer({})[0]
     return values
+
+
+def _ranges(exported: Path, rows: Tensor) -> list[tuple[float, float]]:
+    """The least and the most that each convolution reads, a few rows at a time: their maps take megabytes a row."""
+    model = _core().read_model(str(exported / FILE))
+    own = len(model.outputs)
+    model.add_outputs([part.input_value(0) for part in _convolutions(model)])
+    request = _request(model, "float32", torch.get_num_threads())
+    ends: list[list[tuple[float, float]]] = []
+    for some in rows.split(ROWS_AT_ONCE):
+        read = list(request.infer({0: some.numpy()}).values())[own:]
+        ends.append([(float(values.min()), float(values.max())) for values in read])
+    return [(min(low for low, _ in of), max(high for _, high in of)) for of in zip(*ends, strict=True)]
 
 
 def _round_to(place: Any, low: np.ndarray | float, high: np.ndarray | float, levels: int) -> None:
