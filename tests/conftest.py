@@ -8,9 +8,10 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["SHOPVL_ALLOW_HOSTS"] = "127.0.0.1"  # servers that tests start
 
 import random
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
@@ -19,6 +20,7 @@ from shopvl.catalog.mining import mine_ontology
 from shopvl.catalog.ontology import Ontology, apply_names
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.synthetic import write_shop
+from shopvl.tracking import registry, store
 
 if TYPE_CHECKING:
     from shopvl.design.design import Design
@@ -30,12 +32,37 @@ TOY_PRODUCTS = 60
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[], "Design"]) -> Path:
     """The folder of a design that the first test process to ask for it makes; the others wait."""
-    base = factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    shared = _shared(factory)
     with FileLock(shared / f"{name}.lock"):
         if not (shared / name / "config.json").is_file():  # a design folder that has one is whole
             make().save(shared / name)
     return shared / name
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stores_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow takes three seconds to make the tables of a local store: a new store is a copy of one without runs."""
+    plain = store.mlflow_client
+    empty = _shared(tmp_path_factory) / "empty-store" / "mlflow.db"
+
+    def client(uri: str) -> Any:
+        path = Path(uri.removeprefix(store.LOCAL))
+        if uri.startswith(store.LOCAL) and path != empty and not path.exists():
+            plain(f"{store.LOCAL}{empty}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(empty, path)
+        return plain(uri)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (store, registry):
+            patch.setattr(module, "mlflow_client", client)
+        yield
+
+
+def _shared(factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test processes of a run have."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +124,7 @@ def tuned_folder(toy_catalog, toy_rows, make_design, tmp_path_factory) -> Path:
     def make():
         design = make_design(find("tri-clip", "tiny"))
         train(design, toy_rows, tmp_path_factory.mktemp("run"), budget=Budget(steps=30))
-        fit_heads(design, toy_catalog)
+        fit_heads(design, toy_catalog, min_steps=150)
         calibrate(design, toy_catalog)
         return design
 

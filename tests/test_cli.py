@@ -122,6 +122,7 @@ def test_tagging_and_indexing_with_ocr_share_what_was_read(
     assert "3 products indexed" in quick("index", few, "--model", tuned_folder, "--out", tmp_path / "index", "--ocr")
 
 
+@pytest.mark.zoo
 def test_pretrain_and_tune_by_options(toy_table: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     said = quick("pretrain", "--data", toy_table, "--size", "tiny", "--minutes", 0.02, "--out", run)

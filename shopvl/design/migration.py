@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache, lru_cache
 
 # by the last format that has the former names: (before, now), whole parts of a name; * is a number. Those that begin
 # with `model` stand at the beginning.
@@ -67,6 +68,7 @@ CAME_AFTER: dict[int, tuple[str, ...]] = {
 }
 
 
+@lru_cache(1 << 14)
 def current_name(name: str, written: int = 0) -> str:
     """The name now of a weight in a folder of the format `written`."""
     for last, pairs in RENAMED.items():
@@ -85,6 +87,7 @@ def may_lack(name: str, written: int = 0) -> bool:
     return any(written <= last and name.startswith(later) for last, later in CAME_AFTER.items())
 
 
+@lru_cache(1 << 14)  # a design is named many times, each time over hundreds of weights
 def former_name(name: str, wanted: int = 0) -> str:
     """The name that a weight of now has in a folder of the format `wanted`.
 
@@ -98,7 +101,11 @@ def former_name(name: str, wanted: int = 0) -> str:
 
 def _replaced(name: str, pairs: Iterable[tuple[str, str]]) -> str:
     for old, new in pairs:
-        begins = "^" if old.startswith("model.") else r"(?:^|(?<=\.))"
-        pattern = begins + re.escape(old).replace(r"\*", r"(\d+)") + r"(?=\.|$)"
-        name = re.sub(pattern, new.replace("*", r"\1"), name)
+        name = _pattern(old).sub(new.replace("*", r"\1"), name)
     return name
+
+
+@cache
+def _pattern(old: str) -> re.Pattern[str]:
+    begins = "^" if old.startswith("model.") else r"(?:^|(?<=\.))"
+    return re.compile(begins + re.escape(old).replace(r"\*", r"(\d+)") + r"(?=\.|$)")

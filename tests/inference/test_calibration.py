@@ -155,12 +155,13 @@ def test_calibration_covers_every_head_and_survives_saving(tuned) -> None:
     assert tuned.calibration.keys() == {"image+title", "image", "title"}
     for by_name in tuned.calibration.values():
         assert "category" in by_name
-        for figures in by_name.values():
-            confidences = [confidence for confidence, _ in figures["curve"]]
-            assert confidences == sorted(confidences, reverse=True)
+        for name, figures in by_name.items():
             held = [bound for _, bound in figures["curve"]]
-            assert held == sorted(held, reverse=True)  # a lower one that holds as much would be taken instead
+            assert held == sorted(held, reverse=True)
             assert np.isfinite(figures["accuracy"])
+            if "/" not in name:  # at a level it depends on what is accepted further down
+                confidences = [confidence for confidence, _ in figures["curve"]]
+                assert confidences == sorted(confidences, reverse=True)
 
 
 @pytest.mark.parametrize("kind", ["tuned", "prompted"])

@@ -152,6 +152,7 @@ def test_teachers_must_read_what_the_student_reads(make_design, toy_ontology, st
         student.learn_from([make_design(find("vilt", "tiny"))])
 
 
+@pytest.mark.zoo
 def test_a_run_with_teachers_and_what_comes_after(toy_table: Path, toy_rows, tmp_path: Path) -> None:
     """From files: a run learns from both, its design goes out alone, and is adapted without them."""
     told = {"name": "towers", "size": "tiny", "catalog": str(toy_table), "epochs": 1.0}
