@@ -59,9 +59,18 @@ class Words(PerProduct):
 
 
 OVERLAID = "overlaid"  # the view with promotions drawn on the pictures
+EDITED = "edited title"  # the embedding of a title that lies about one thing
 TEXT_PAIR = ("title beside line", "line")  # embeddings of titles and of lines of facts, compared with each other
 STRONG_VIEWS = ("first view", "second view")  # each picture changed much, twice
 IGNORED = -100  # target value of positions that are not asked (the convention of torch's cross_entropy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditedTitles(PerProduct):
+    """Titles in which one thing is not so; where nothing could be exchanged, the titles themselves."""
+
+    words: Words
+    lies_B: Tensor  # bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +188,7 @@ class Batch(PerProduct):
     views: Mapping[str, Pictures] = field(default_factory=dict)  # other forms of the same pictures, by name
     texts: Mapping[str, Words] = field(default_factory=dict)
     fact_lines: Words | None = None  # what is known of each product, as texts to be compared with titles
+    edits: EditedTitles | None = None
     told: Words | None = None  # an instruction and what is to be written after it, with `given_B` and `next_BT`
     title_grams_BG: Tensor | None = None  # int64, 0 for none (`text.grams`)
     groups: Groups | None = None
@@ -259,6 +269,7 @@ BROUGHT_BY = {
     "cells": "the image parts kaleido and region cut them",
     "groups": "a training batch (`Collator.training_batch`) brings them",
     "region facts": "a training batch (`Collator.training_batch`) of a recipe with region brings them",
+    "edited titles": "a training batch of a recipe with the objective edits brings them",
     "facts": "a training batch (`Collator.training_batch`) brings them",
     "masked words": "a view that hides words brings them",
     "words to tell": "the views of the objectives lm and instruct bring them",

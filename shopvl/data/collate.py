@@ -37,13 +37,12 @@ from shopvl.data.absent_title import TitleCheck
 from shopvl.data.augment import (
     add_promotion_overlay,
     strong_view,
-    told_line,
     training_query,
     training_title,
     without_facts,
 )
+from shopvl.data.further_texts import further_texts
 from shopvl.data.groups import text_groups
-from shopvl.data.instructions import Instructor, joined
 from shopvl.data.product_cells import product_cells, region_facts
 from shopvl.data.rows import Row, ValidRow, facts_of, is_of_no_category, subcategory
 from shopvl.errors import DesignError
@@ -55,7 +54,7 @@ from shopvl.recipes.parts import (
     Regions,
     WordBag,
 )
-from shopvl.recipes.parts.objectives import NAMED, Answers, Asked, Instructed
+from shopvl.recipes.parts.objectives import NAMED, Answers, Asked
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.grams import numbered, padded
 from shopvl.text.prompts import PromptBook, Question, questions_of
@@ -180,7 +179,7 @@ class Collator:
             cells = product_cells(pixels_B3YX, self.recipe.image, printed or [()] * len(pixels))
             return replace(picture_tensors, cells=cells)
         drop_tokens, grid = self.recipe.leave_out, self.recipe.patch_grid
-        guesses = self._asks("product shares")
+        guesses = self.asks("product shares")
         if grid is None or not (guesses or isinstance(drop_tokens, KeepSubjectTokens) or (drop_tokens and rng)):
             return picture_tensors
         asks_shares = guesses or not (isinstance(drop_tokens, BiasDrop) and drop_tokens.bias == 0)
@@ -198,7 +197,8 @@ class Collator:
             product_share_BP=torch.from_numpy(shares_BRC).flatten(1) if guesses else None,
         )
 
-    def _asks(self, asked: Asked) -> bool:
+    def asks(self, asked: Asked) -> bool:
+        """Whether an objective asks for that."""
         return any(asked in part.asks for part in self.recipe.objectives)
 
     def inference_batch(self, group: Sequence[ValidRow]) -> Batch:
@@ -286,7 +286,6 @@ class Collator:
         return Batch(
             pictures=pictures,
             views=views,
-            fact_lines=self._fact_lines(rows, own) if titles else None,
             texts=texts,
             title_grams_BG=title_grams(titles) if titles else None,
             groups=Groups(
@@ -298,13 +297,8 @@ class Collator:
             facts=KnownFacts(product_BK=facts_BK, query_BK=self._facts([query.wants for query in queries])),
             questions=questions,
             input_mask_BI=input_mask_BI,
-            told=self._instructions(rows, own) if "title" in inputs and self._asks("instructions") else None,
+            **further_texts(self, rows, titles, facts, own, _book()) if titles else {},
         )
-
-    def _instructions(self, rows: Sequence[Row], own: Sequence[random.Random]) -> Words:
-        tasks = next(part.tasks for part in self.recipe.objectives if isinstance(part, Instructed))
-        told, written = Instructor(self.ontology, _book(), tasks).drawn(rows, own)
-        return joined(self.told(told), self.words(written), self.max_tokens, self.tokenizer.pad_id)
 
     def told(self, texts: Sequence[str]) -> Words:
         """What a writer is told, with places left for what it writes."""
@@ -330,9 +324,9 @@ class Collator:
                 printed.append(
                     self._boxed([(word["text"], word["box"]) for word in row["printed"] or ()], picture, crop)
                 )
-            if self._asks("overlaid pictures"):
+            if self.asks("overlaid pictures"):
                 views[OVERLAID].append(to_pixels(promoted(picture, draw), self.size_px, crop))
-            if self._asks("two views"):
+            if self.asks("two views"):
                 for name in STRONG_VIEWS:
                     views[name].append(strong_view(picture, self.size_px, draw))
         pictures = self.to_pictures(pixels, rng, printed or None)
@@ -459,11 +453,6 @@ class Collator:
     def facts_of(self, row: Row) -> list[int]:
         """Ids of the ontology's facts that hold for a product; none for one that is of no category."""
         return facts_of(row, self.ontology)
-
-    def _fact_lines(self, rows: Sequence[Row], own: Sequence[random.Random]) -> Words | None:
-        if not self._asks("lines of facts"):
-            return None
-        return self.words([told_line(row, draw) for row, draw in zip(rows, own, strict=True)])
 
     def _facts(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         table = torch.zeros(len(ids), len(self.ontology.facts), dtype=torch.bool)

@@ -54,12 +54,12 @@ class AnsweringDualEncoder(DualEncoderModel):
         not legal; or of a head that writes, logits of the tokens to be written (N, V).
         """
         guesses = self.patch_decoder is not None and batch.pictures is not None and not batch.mixup
-        if batch.questions is None and not guesses:
+        if batch.is_match_B is not None or (batch.questions is None and not guesses):
             return super().forward(batch)
         pictures = require(batch.pictures, "pictures", by="a head that is trained to answer")
         pooled_BW, cells = self.encode_image(batch)
         embeddings = {"image": self._unit(self.image_projection(pooled_BW))}
-        embeddings |= self.embed_views(batch)
+        embeddings |= self.embed_further(batch)
         title_BTC = None
         for name, words in batch.texts.items():
             if name == "ocr":  # a part of the picture

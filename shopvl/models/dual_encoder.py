@@ -11,7 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shopvl.batch import STRONG_VIEWS, TEXT_PAIR, Batch, Modality, Output, Words, inputs_name, require
+from shopvl.batch import (
+    EDITED,
+    STRONG_VIEWS,
+    TEXT_PAIR,
+    Batch,
+    FusedStates,
+    Modality,
+    Output,
+    Words,
+    inputs_name,
+    require,
+)
 from shopvl.errors import DesignError
 from shopvl.models.two_crop import LookingTower, TowerOutput, looks_of, mean_look
 
@@ -45,11 +56,14 @@ class SharedSpaceModel(nn.Module):
             }
         if batch.pictures is not None:
             embeddings["image"] = self.embed_image(batch)
-        return Output(embeddings={**embeddings, **self.embed_views(batch)}, scales=self.scales())
+        return Output(embeddings={**embeddings, **self.embed_further(batch)}, scales=self.scales())
 
-    def embed_views(self, batch: Batch) -> dict[str, Tensor]:
-        """Other forms of the pictures by name, unit length: in the shared space, or behind the projector (B, P)."""
+    def embed_further(self, batch: Batch) -> dict[str, Tensor]:
+        """Edited titles, and other forms of the pictures by name, unit length: in the shared space, or behind the
+        projector (B, P)."""
         embeddings = {}
+        if batch.edits is not None:
+            embeddings[EDITED] = self.embed_text(batch.edits.words, "title")
         for name, pictures in batch.views.items():
             pooled_BW = self._pooled_image(Batch(pictures=pictures))
             projection = self.view_projector if name in STRONG_VIEWS else self.image_projection
@@ -119,9 +133,27 @@ class DualEncoderModel(SharedSpaceModel):
         self.width = width
 
     def forward(self, batch: Batch) -> Output:
-        """Embeddings of whatever the batch holds. Mixed pictures (mixup) do not enter the batch norms' statistics."""
+        """Embeddings of whatever the batch holds; of pairs to be judged, both towers' positions.
+
+        Mixed pictures (mixup) do not enter the batch norms' statistics.
+        """
+        if batch.is_match_B is not None:
+            return Output(states=self._positions(batch))
         with frozen_running_stats(self) if batch.mixup else nullcontext():
             return self.embedded(batch)
+
+    def _positions(self, batch: Batch) -> FusedStates:
+        """Words and patches of the towers, each through its side's projection to the shared space."""
+        words_BTW = self.text_tower.read(batch.texts["title"], "title")[1]
+        pictures, cells = require(batch.pictures, "pictures", by="the image tower"), self.encode_image(batch)[1]
+        kept_BP = pictures.kept_BP
+        if kept_BP is None:
+            kept_BP = torch.ones(cells[-1].shape[:2], dtype=torch.bool, device=words_BTW.device)
+        return FusedStates(
+            words_BTD=self.text_projection(words_BTW).float(),
+            patches_BPD=self.image_projection(cells[-1]).float(),
+            patch_real_BP=kept_BP,
+        )
 
     def _pooled_image(self, batch: Batch) -> Tensor:
         return self.encode_image(batch)[0]

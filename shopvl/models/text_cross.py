@@ -52,7 +52,7 @@ class OverTowersModel(DualEncoderModel):
     def forward(self, batch: Batch) -> Output:
         """Embeddings of whatever the batch holds; logits of words to tell and of drawn pairs, if it has them."""
         pooled_BW, tokens = self.encode_image(batch)
-        embeddings = {"image": self._unit(self.image_projection(pooled_BW))}
+        embeddings = {"image": self._unit(self.image_projection(pooled_BW)), **self.embed_further(batch)}
         for name, words in batch.texts.items():
             text_BW, states_BTD = self.text_tower.read(words, name)
             embeddings[name] = self._unit(self.text_projection(text_BW))

@@ -127,15 +127,20 @@ def _both_ways(logits_BB: Tensor, matches_BB: Tensor, smoothing: float) -> Tenso
     return torch.stack(losses).mean()
 
 
+def contrast_view(recipe: Recipe) -> View:
+    """What pictures and titles are embedded from."""
+    if isinstance(recipe.fusion, SplitDecoder) and any(isinstance(other, NextWords) for other in recipe.objectives):
+        return next_words_view(recipe)  # CoCa embeds and writes in one pass
+    # with hard negatives, matching and contrast share one forward pass
+    hard = any(isinstance(other, Matching) and other.negatives == "hard" for other in recipe.objectives)
+    return HardNegatives() if hard else EmbedOnly() if recipe.space is not None else Plain()
+
+
 def build(part: Contrast | TextContrast, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
     """With a teacher, titles and pictures are compared with its embeddings too."""
     if isinstance(part, TextContrast):
         return TextContrastLoss(part.weight)
-    # with hard negatives, matching and contrast share one forward pass
-    hard = any(isinstance(other, Matching) and other.negatives == "hard" for other in recipe.objectives)
-    view: View = HardNegatives() if hard else EmbedOnly() if recipe.space is not None else Plain()
-    if isinstance(recipe.fusion, SplitDecoder) and any(isinstance(other, NextWords) for other in recipe.objectives):
-        view = next_words_view(recipe)  # CoCa embeds and writes in one pass
+    view = contrast_view(recipe)
     if recipe.teacher is not None and part.between == "title-image":
         return MomentumContrastLoss(part.weight, view=view)
     return ContrastLoss(part.between, part.weight, part.name, part.smoothing, view)

@@ -4,7 +4,7 @@ from difflib import get_close_matches
 
 from shopvl.errors import RecipeError
 from shopvl.recipes.aligned import ALBEF
-from shopvl.recipes.contrastive import ALIGN, CLIP, FLIP, LACLIP, MURAL, SLIP, SUBJECT_MASKED, TRI_CLIP
+from shopvl.recipes.contrastive import ALIGN, CLIP, CLIP_EVENT, FLIP, LACLIP, MURAL, SLIP, SUBJECT_MASKED, TRI_CLIP
 from shopvl.recipes.family import SIZES, Family, SizeName
 from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
 from shopvl.recipes.language import GPT_1, GPT_2, ROBERTA
@@ -24,6 +24,7 @@ RECIPES: dict[str, Family] = {
     "mural": MURAL,
     "laclip": LACLIP,
     "slip": SLIP,
+    "clip-event": CLIP_EVENT,
     "flip": FLIP,
     "subject-masked": SUBJECT_MASKED,
     "vit": VIT,

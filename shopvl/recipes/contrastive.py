@@ -14,7 +14,14 @@ from shopvl.recipes.parts import (
     TransformersText,
     WarmupCosine,
 )
-from shopvl.recipes.parts.objectives import Contrast, OverlayConsistency, SelfContrast, TextContrast
+from shopvl.recipes.parts.objectives import (
+    Contrast,
+    EditContrast,
+    OverlayConsistency,
+    SelfContrast,
+    TextContrast,
+    WordPatchAlignment,
+)
 from shopvl.recipes.recipe import Recipe
 
 TRI_CLIP = Family(
@@ -176,4 +183,21 @@ MURAL = Family(
         differs="as ALIGN; the other text of a title is a line of its product's category and values, not a "
         "translation, and both tasks learn from the same products",
     )
+)
+
+_EVENTS = Augment(fact_lines=0.5)  # of the texts are lines in which every value has its role
+
+CLIP_EVENT = Family(
+    replace(
+        CLIP.base,
+        name="clip-event",
+        objectives=(Contrast(between="title-image"), EditContrast(), WordPatchAlignment()),
+        augment=_EVENTS,
+        schedule=WarmupCosine(peak_lr=1e-6, warmup_share=0.1, weight_decay=0.1, batch_size=128),
+        source="CLIP-Event (arXiv:2201.05078)",
+        differs="an event is a product, its roles are properties: an edit names another category or value of the same "
+        "kind, or two values under each other's property; optimal transport is between all words and patches, not "
+        "between a text's events and detected objects, and also tells true pairs from false ones",
+    ),
+    at_mini={"augment": replace(_EVENTS, crop_share=0.2, word_dropout=0.2)},
 )

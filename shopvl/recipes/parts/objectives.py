@@ -17,7 +17,7 @@ Input = Literal["image", "title"]
 BOTH: tuple[Input, ...] = ("image", "title")
 NAMED: dict[Input, str] = {"image": "pictures", "title": "words"}
 # what a batch holds only where an objective asks for it (`data/collate.py`)
-Asked = Literal["product shares", "overlaid pictures", "two views", "lines of facts", "instructions"]
+Asked = Literal["product shares", "overlaid pictures", "two views", "lines of facts", "edited titles", "instructions"]
 Task = Literal["title", "sentence", "value", "match", "gap", "restore"]
 
 
@@ -184,7 +184,8 @@ class Matching(ObjectivePart):
 class WordPatchAlignment(ObjectivePart):
     """Optimal transport between words and patches: near for matched pairs, far for mismatched ones.
 
-    With matching in the recipe it reads the same pairs, in the same pass.
+    With matching in the recipe it reads the same pairs, in the same pass. Of two towers it compares the positions, each
+    projected to the shared space.
     """
 
     loss_in, beside = "shopvl.objectives.matching", "itm"
@@ -193,6 +194,14 @@ class WordPatchAlignment(ObjectivePart):
     share: Share = 0.5  # of mismatched pairs, where there is no matching
     weight: float = 0.1
     name: Literal["wra-ot"] = "wra-ot"
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective; two towers have positions where they are stacks of blocks."""
+        if "two towers" not in recipe.given:
+            return super().problems(recipe)
+        if recipe.given >= {"image", "title", "patch grid", "word states"}:
+            return []
+        return ["wra-ot compares patches with words; give vit as image and text-transformer as text"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -263,6 +272,22 @@ class TextContrast(ObjectivePart):
     kind: Literal["t2t"] = "t2t"
     weight: float = 1.0
     name: Literal["t2t"] = "t2t"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class EditContrast(ObjectivePart):
+    """A picture is nearer to its title than to the title with one thing exchanged that then does not hold.
+
+    A value or category gives way to another of its kind, or two values of a line of facts to each other (CLIP-Event;
+    UNIMO). Titles that name nothing that a picture shows are passed over.
+    """
+
+    loss_in = "shopvl.objectives.edited"
+    needs = ("image", "title", "embeddings")
+    asks = ("edited titles",)
+    kind: Literal["edits"] = "edits"
+    weight: float = 1.0
+    name: Literal["edits"] = "edits"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -448,6 +473,7 @@ Objective = Annotated[
     | OverlayConsistency
     | SelfContrast
     | TextContrast
+    | EditContrast
     | Distillation
     | Answers,
     Field(discriminator="kind"),
