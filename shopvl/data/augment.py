@@ -12,8 +12,9 @@ from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.plural import singular
 from shopvl.catalog.queries import Query, facts_named, make_query, says
+from shopvl.catalog.sentences import fact_sentence
 from shopvl.data.rewriting import rewritten
-from shopvl.data.rows import Row, pairs
+from shopvl.data.rows import Row, facts_of, pairs
 from shopvl.recipes.parts import Augment
 from shopvl.vision.overlays import draw_lying_text, draw_overlays
 from shopvl.vision.promotions import draw_promotions
@@ -76,9 +77,11 @@ def without_facts(title: str, ids: Iterable[int], ontology: Ontology) -> str:
 
 
 def training_title(row: Row, augment: Augment, ontology: Ontology, rng: random.Random) -> str:
-    """A row's title as a training batch has it, in other words, or a line of what is known of the product."""
+    """A row's title as a training batch has it, in other words, or a text of what is known of the product."""
     if augment.fact_lines and rng.random() < augment.fact_lines:
         return told_line(row, rng)
+    if augment.chinese and rng.random() < augment.chinese and language_of(row["title"]) != "zh":
+        return fact_sentence(facts_of(row, ontology), ontology, "zh") or row["title"]
     title = row["title"]
     if augment.rewrites and rng.random() < augment.rewrites:
         title = rewritten(title, ontology, rng)

@@ -271,8 +271,8 @@ class VisionTransformer(nn.Module):
 class TextTower(nn.Module):
     """Words through transformer blocks: words -> (B, width).
 
-    It reads the mean of the words, or the state of the `last`, which ends the text (CLIP, arXiv:2103.00020); in
-    `causal` sight that alone has seen the whole text.
+    It reads the mean of the words, or the state of the `first` (BERT, arXiv:1810.04805), or of the `last`, which ends
+    the text (CLIP, arXiv:2103.00020); in `causal` sight that alone has seen the whole text.
     """
 
     def __init__(
@@ -280,7 +280,7 @@ class TextTower(nn.Module):
         embedding: WordEmbedding,
         encoder: Encoder,
         sight: Literal["bidirectional", "causal"] = "bidirectional",
-        read: Literal["mean", "last"] = "mean",
+        read: Literal["mean", "first", "last"] = "mean",
     ) -> None:
         super().__init__()
         self.embedding = embedding
@@ -305,6 +305,8 @@ class TextTower(nn.Module):
         states_BTD = self.encoder(self.embedding(words, segment), sight)
         if self.reading == "mean":
             return mean_of_real(states_BTD, real_BT), states_BTD
+        if self.reading == "first":
+            return states_BTD[:, 0], states_BTD
         last_B = real_BT.sum(1) - 1  # padding is on the right
         return states_BTD[torch.arange(len(last_B), device=last_B.device), last_B], states_BTD
 

@@ -4,13 +4,24 @@ from difflib import get_close_matches
 
 from shopvl.errors import RecipeError
 from shopvl.recipes.aligned import ALBEF
-from shopvl.recipes.contrastive import ALIGN, CLIP, CLIP_EVENT, FLIP, LACLIP, MURAL, SLIP, SUBJECT_MASKED, TRI_CLIP
+from shopvl.recipes.contrastive import (
+    ALIGN,
+    CHINESE_CLIP,
+    CLIP,
+    CLIP_EVENT,
+    FLIP,
+    LACLIP,
+    MURAL,
+    SLIP,
+    SUBJECT_MASKED,
+    TRI_CLIP,
+)
 from shopvl.recipes.family import SIZES, Family, SizeName
 from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
 from shopvl.recipes.language import GPT_1, GPT_2, ROBERTA
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import Recipe
-from shopvl.recipes.regions import INTERBERT, UNICODER_VL, UNITER, VILBERT
+from shopvl.recipes.regions import INTERBERT, UNICODER_VL, UNIMO, UNITER, VILBERT
 from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VILT, VIT
 from shopvl.recipes.writing import BLIP, COCA, GIT, SIMVLM, UNIVL, VL_T5, XGPT
 
@@ -25,6 +36,7 @@ RECIPES: dict[str, Family] = {
     "laclip": LACLIP,
     "slip": SLIP,
     "clip-event": CLIP_EVENT,
+    "chinese-clip": CHINESE_CLIP,
     "flip": FLIP,
     "subject-masked": SUBJECT_MASKED,
     "vit": VIT,
@@ -33,6 +45,7 @@ RECIPES: dict[str, Family] = {
     "pixel-bert": PIXEL_BERT,
     "uniter": UNITER,
     "unicoder-vl": UNICODER_VL,
+    "unimo": UNIMO,
     "vilbert": VILBERT,
     "interbert": INTERBERT,
     "fashionbert": FASHIONBERT,

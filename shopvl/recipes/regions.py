@@ -4,21 +4,27 @@ from dataclasses import replace
 
 from shopvl.recipes.family import Family
 from shopvl.recipes.parts import (
+    Augment,
+    BytePieces,
     CoAttention,
     JointThenSplit,
     Regions,
+    SharedSpace,
     SingleStream,
     TimmImage,
     WarmupCosine,
     WordPieces,
 )
 from shopvl.recipes.parts.objectives import (
+    Contrast,
+    EditContrast,
     MaskedRegionClasses,
     MaskedRegionFeatures,
     MaskedRegionTopClass,
     MaskedSegments,
     MaskedWords,
     Matching,
+    NextWords,
     WordPatchAlignment,
 )
 from shopvl.recipes.recipe import Recipe
@@ -109,4 +115,35 @@ INTERBERT = Family(
         "TF-IDF cosine of 0.5, where the paper draws a text from the 30 most alike of all; both streams begin as the "
         f"upper half of BERT; {_NOTHING}",
     )
+)
+
+UNIMO = Family(
+    replace(
+        UNITER.base,
+        name="unimo",
+        text=BytePieces(max_tokens=64, vocabulary=50265, start="roberta-base"),
+        fusion=SingleStream(
+            layers=12, width=768, heads=12, sight="either", norm="post", eps=1e-5, start="roberta-base"
+        ),
+        space=SharedSpace(width=768),
+        objectives=(
+            Contrast(between="title-image"),
+            EditContrast(),
+            MaskedWords(share=0.15, whole_words=False),
+            MaskedRegionFeatures(share=0.15),
+            MaskedRegionTopClass(share=0.15),
+            NextWords(),
+        ),
+        augment=Augment(rewrites=0.5),
+        schedule=WarmupCosine(peak_lr=5e-5, warmup_share=0.05, weight_decay=0.01, batch_size=64),
+        source="UNIMO (arXiv:2012.15409)",
+        differs=f"{REGIONS}; {_CLASSES}; pictures and titles are each embedded alone, rewritten and edited titles too, "
+        "where the paper reads a picture with a rewriting in one pass; a title's rewriting, by the ontology's names, "
+        "stands in its place, and none is retrieved; edits exchange a value or a category; single pieces are hidden, "
+        "not runs of them; every word is told from those before it, not hidden ones; all tasks at every step, and rows "
+        "with a picture or a title alone serve those that can use them; at mini blocks are pre-norm, and all begins "
+        "from nothing",
+    ),
+    at_mini={"space": SharedSpace(), "augment": Augment(rewrites=0.5)},
+    at_tiny={"space": SharedSpace(width=16), "fusion": SingleStream(layers=2, width=48, heads=3, sight="either")},
 )

@@ -174,6 +174,19 @@ def test_a_stage_moves_what_it_trains_and_no_other_bit(name: str, make_design, b
     assert {key.split(".")[0] for key in moved} == {trained}
 
 
+def test_a_locked_picture_tower_stays_to_the_bit_until_the_second_stage(make_design, batch_of) -> None:
+    """Of chinese-clip."""
+    design = make_design(TINY["chinese-clip"])
+    for locked, stage in zip((True, False), design.recipe.stages, strict=True):
+        before = {key: value.clone() for key, value in design.model.image_tower.state_dict().items()}
+        with training_only(design.model, stage):
+            optimizer = torch.optim.SGD([p for p in design.model.parameters() if p.requires_grad], lr=0.1)
+            design.total(one_step(design, batch_of(design))).backward()
+            optimizer.step()
+        after = design.model.image_tower.state_dict()
+        assert all(torch.equal(before[key], after[key]) for key in before) == locked
+
+
 @pytest.mark.parametrize("name", FROZEN)
 def test_a_frozen_net_stays_to_the_bit_while_the_rest_learns(name: str, make_design, batch_of) -> None:
     recipe = replace(TINY[name], image=replace(TINY[name].image, frozen=True))

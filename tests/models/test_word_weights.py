@@ -14,7 +14,7 @@ from shopvl.models.attention import BlockSettings, Encoder
 from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import PatchEmbedding, TextTower, VisionTransformer, WordEmbedding
 from shopvl.models.sight import Sight
-from shopvl.models.weights.two_towers import copy_clip
+from shopvl.models.weights.two_towers import copy_chinese_clip, copy_clip
 from shopvl.models.weights.words import copy_text_model
 
 CLOSE = 1e-5
@@ -179,6 +179,26 @@ def test_two_towers() -> None:
     close(text, expected.text_embeds)
     close(logits, expected.logits_per_text)
     assert model.log_scale.unique().numel() == 1
+
+
+def test_two_towers_of_a_chinese_clip() -> None:
+    vision = {**HIDDEN, "hidden_size": 32, "intermediate_size": 128, "num_attention_heads": 4, "patch_size": 8}
+    config = transformers.ChineseCLIPConfig(
+        text_config={**HIDDEN, "vocab_size": V, "max_position_embeddings": PLACES},
+        vision_config={**vision, "image_size": 32},
+        projection_dim=24,
+    )
+    theirs, words = shaken(transformers.ChineseCLIPModel(config)), some_words(0)
+    embedding, encoder = ours("post", "gelu", 1e-12, 1e-12)
+    model = DualEncoderModel(clip_of_ours().image_tower, TextTower(embedding, encoder, read="first"), 24, 0.07).eval()
+    copy_chinese_clip(model, theirs)
+    pixels = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    mean, deviation = (torch.tensor(part)[:, None, None] for part in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
+    with torch.inference_mode():
+        expected = theirs(words.ids_BT, (pixels - mean) / deviation, attention_mask=words.real_BT.long())
+        close(model.embed_image(Batch(pictures=Pictures(pixels_B3YX=pixels))), expected.image_embeds)
+        close(model.embed_text(words, "title"), expected.text_embeds)
+        close(model.scales()["title-image"], theirs.logit_scale.exp())
 
 
 def test_words_alone_or_blocks_alone() -> None:

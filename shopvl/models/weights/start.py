@@ -14,14 +14,14 @@ from shopvl.models.text_cross import TextCrossModel
 from shopvl.models.two_streams import TwoStreams
 from shopvl.models.weights.git import copy_git
 from shopvl.models.weights.pictures import copy_vit
-from shopvl.models.weights.two_towers import copy_clip, copy_clip_image, copy_clip_text
+from shopvl.models.weights.two_towers import copy_chinese_clip, copy_clip, copy_clip_image, copy_clip_text
 from shopvl.models.weights.words import LAYOUTS, copy_text_model
 
 
 def begin_image_tower(tower: VisionTransformer, theirs: nn.Module) -> None:
     """A timm ViT, or the vision half of a CLIP. Raises DesignError for another model or size."""
     match kind_of(theirs):
-        case "clip":
+        case "clip" | "chinese_clip":
             copy_clip_image(tower, theirs)
         case "vit":
             copy_vit(tower, theirs)
@@ -45,10 +45,14 @@ def begin_text_tower(tower: TextTower, theirs: nn.Module) -> None:
 
 
 def begin_towers(model: DualEncoderModel, theirs: nn.Module) -> None:
-    """A whole CLIP. Raises DesignError for another model or size."""
-    if kind_of(theirs) != "clip":
-        raise DesignError(f"two towers cannot begin as a {kind_of(theirs)}; name a CLIP of transformers")
-    copy_clip(model, theirs)
+    """A whole CLIP, or a Chinese one. Raises DesignError for another model or size."""
+    match kind_of(theirs):
+        case "clip":
+            copy_clip(model, theirs)
+        case "chinese_clip":
+            copy_chinese_clip(model, theirs)
+        case kind:
+            raise DesignError(f"two towers cannot begin as a {kind}; name a CLIP of transformers")
 
 
 def begin_blocks(model: SingleStreamModel, theirs: nn.Module) -> None:

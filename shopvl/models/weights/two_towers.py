@@ -1,4 +1,4 @@
-"""CLIP of transformers in two towers of ours."""
+"""CLIP and Chinese CLIP of transformers in two towers of ours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.inputs import TextTower, VisionTransformer
 from shopvl.models.weights.pictures import Statistics, first_place, patch_places, patch_rows
 from shopvl.models.weights.renames import Renames, Row, block_rows, same_blocks, zeros
-from shopvl.models.weights.words import places
+from shopvl.models.weights.words import LAYOUTS, places
 
 # of the pictures that CLIP was trained on
 STATISTICS: Statistics = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -33,6 +33,24 @@ def copy_clip(model: DualEncoderModel, clip: nn.Module) -> None:
     """
     copy_clip_image(model.image_tower, clip)
     copy_clip_text(model.text_tower, clip)
+    _copy_space(model, clip)
+
+
+def copy_chinese_clip(model: DualEncoderModel, clip: nn.Module) -> None:
+    """Copy a `ChineseCLIPModel`: CLIP's image tower, a BERT that is read at its first token, and the projections.
+
+    Raises DesignError where something does not fit.
+    """
+    copy_clip_image(model.image_tower, clip)
+    half, bert, tower = clip.text_model, LAYOUTS["bert"], model.text_tower
+    same_blocks(tower.encoder, *bert.first_block(half), post_norm=True)
+    words = (row.under("embedding.", "") for row in bert.words)
+    encoder = (row.under("encoder.", "") for row in bert.encoder)
+    Renames((*words, *encoder), left=bert.left).copy(tower, half.state_dict())
+    _copy_space(model, clip)
+
+
+def _copy_space(model: DualEncoderModel, clip: nn.Module) -> None:
     rows = (
         Row("image_projection", "visual_projection"),
         Row("text_projection", "text_projection"),

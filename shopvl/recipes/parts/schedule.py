@@ -95,6 +95,7 @@ class Augment:
     word_dropout: Share = 0.0  # of a title's or query's words
     rewrites: Share = 0.0  # of the titles are put in other words that state the same facts
     fact_lines: Share = 0.0  # of the titles give way to a line of the product's category and values
+    chinese: Share = 0.0  # of the titles give way to a Chinese sentence of the same, where the ontology has the names
     overlays: Share = 0.0  # of the pictures get promotions drawn on them, half of those a wrong word
     painted_out: Share = 0.5  # of these promotions, as in inference with OCR on
     logged_queries: Share = 0.5  # of the queries of products that have logged ones: made ones name rarer facts

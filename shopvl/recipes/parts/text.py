@@ -16,10 +16,10 @@ Pieces = Literal["word-pieces", "bytes"]
 class TextTransformer(Blocks):
     """A text tower of our own: pieces learned from the catalog and transformer layers.
 
-    What is read is the mean of the words, or the state of the last, which ends the text. In `causal` sight a word sees
-    those before it and itself (GPT, CLIP). `norm_words`: words are normed before the first block. `start` names a text
-    model or CLIP of transformers that the tower begins as, tokenizer included; None: pieces are learned from the
-    catalog.
+    What is read is the mean of the words, or the state of the first (BERT), or of the last, which ends the text. In
+    `causal` sight a word sees those before it and itself (GPT, CLIP). `norm_words`: words are normed before the first
+    block. `start` names a text model or CLIP of transformers that the tower begins as, tokenizer included; None: pieces
+    are learned from the catalog.
     """
 
     gives = frozenset({"text tower", "word states"})
@@ -30,7 +30,7 @@ class TextTransformer(Blocks):
     vocabulary: Count = 8000
     pieces: Pieces = "word-pieces"
     sight: Literal["bidirectional", "causal"] = "bidirectional"
-    read: Literal["mean", "last"] = "mean"
+    read: Literal["mean", "first", "last"] = "mean"
     norm_words: bool = True
 
     def faults(self) -> list[str]:
