@@ -59,6 +59,7 @@ class Words(PerProduct):
 
 
 OVERLAID = "overlaid"  # the view with promotions drawn on the pictures
+CLAUSES = "clauses"  # embeddings (B, C, D) of a product's clauses
 EDITED = "edited title"  # the embedding of a title that lies about one thing
 TEXT_PAIR = ("title beside line", "line")  # embeddings of titles and of lines of facts, compared with each other
 STRONG_VIEWS = ("first view", "second view")  # each picture changed much, twice
@@ -71,6 +72,20 @@ class EditedTitles(PerProduct):
 
     words: Words
     lies_B: Tensor  # bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clauses(PerProduct):
+    """Short texts of what holds for each product, C at most."""
+
+    ids_BCT: Tensor  # int64
+    real_BCT: Tensor  # bool
+    number_BC: Tensor  # int64; equal for equal texts, -1 where a product has fewer than C
+
+    @property
+    def words(self) -> Words:
+        """All of them (B * C, T), product by product."""
+        return Words(ids_BT=self.ids_BCT.flatten(0, 1), real_BT=self.real_BCT.flatten(0, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +204,7 @@ class Batch(PerProduct):
     texts: Mapping[str, Words] = field(default_factory=dict)
     fact_lines: Words | None = None  # what is known of each product, as texts to be compared with titles
     edits: EditedTitles | None = None
+    clauses: Clauses | None = None
     told: Words | None = None  # an instruction and what is to be written after it, with `given_B` and `next_BT`
     title_grams_BG: Tensor | None = None  # int64, 0 for none (`text.grams`)
     groups: Groups | None = None
@@ -269,6 +285,7 @@ BROUGHT_BY = {
     "cells": "the image parts kaleido and region cut them",
     "groups": "a training batch (`Collator.training_batch`) brings them",
     "region facts": "a training batch (`Collator.training_batch`) of a recipe with region brings them",
+    "clauses": "a training batch of a recipe with the objective mil-nce brings them",
     "edited titles": "a training batch of a recipe with the objective edits brings them",
     "facts": "a training batch (`Collator.training_batch`) brings them",
     "masked words": "a view that hides words brings them",

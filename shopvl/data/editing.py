@@ -47,18 +47,16 @@ def edited(title: str, holding: Collection[int], ontology: Ontology, rng: random
 def edits_of(title: str, holding: Collection[int], ontology: Ontology, rng: random.Random) -> Iterator[Edit]:
     """Each name in the title exchanged in its turn, in any order, where it can be."""
     parts = phrases(title, facts_named(title, ontology), ontology)
-    places = [place for place, part in enumerate(parts) if part.fact is not None]
-    for place in rng.sample(places, len(places)):
-        part = parts[place]
-        assert part.fact is not None
-        if (after := other_fact(part.fact, holding, ontology, rng)) is None:
+    named = [(place, part.text, part.fact) for place, part in enumerate(parts) if part.fact is not None]
+    for place, words, before in rng.sample(named, len(named)):
+        if (after := other_fact(before, holding, ontology, rng)) is None:
             continue
-        behind = part.text[len(part.text.rstrip(_POINTS)) :]
+        behind = words[len(words.rstrip(_POINTS)) :]
         said = rng.choice(ontology.names_by_language[after][OWN]) + behind
         text = " ".join(said if number == place else other.text for number, other in enumerate(parts))
-        named = facts_named(text, ontology)
-        if after in named and part.fact not in named:
-            yield Edit(text, part.fact, after)
+        says_now = facts_named(text, ontology)
+        if after in says_now and before not in says_now:
+            yield Edit(text, before, after)
 
 
 def other_fact(fact: int, holding: Collection[int], ontology: Ontology, rng: random.Random) -> int | None:
@@ -89,10 +87,10 @@ def _alike(one: int, other: int, ontology: Ontology) -> bool:
 def values_moved(line: str, rng: random.Random) -> str | None:
     """A line of facts in which two values have changed places; None for a text with fewer than two of them."""
     clauses = line.split("; ")
-    told = [(place, *clause.split(": ", 1)) for place, clause in enumerate(clauses) if ": " in clause]
+    told = [(place, clause.split(": ", 1)) for place, clause in enumerate(clauses) if ": " in clause]
     if len(told) < 2:
         return None
-    (one, first, value), (other, second, other_value) = rng.sample(told, 2)
+    (one, (first, value)), (other, (second, other_value)) = rng.sample(told, 2)
     if value.casefold() == other_value.casefold():
         return None
     clauses[one], clauses[other] = f"{first}: {other_value}", f"{second}: {value}"

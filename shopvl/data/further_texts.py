@@ -6,19 +6,23 @@ import random
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
-from shopvl.batch import EditedTitles, Words
+import torch
+
+from shopvl.batch import Clauses, EditedTitles, Words
 from shopvl.catalog.ontology import Ontology
-from shopvl.data.augment import told_line
+from shopvl.data.augment import fact_line, told_line
 from shopvl.data.editing import edited
 from shopvl.data.instructions import Instructor, joined
-from shopvl.data.rows import Row
+from shopvl.data.rows import Row, pairs
 from shopvl.recipes.parts.objectives import Asked, Instructed
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.prompts import PromptBook
 from shopvl.text.tokenizer import Tokenizer
 
+CLAUSES = 4  # of a product, in a batch
 
-class Reading(Protocol):
+
+class TextReader(Protocol):
     """How texts become pieces: a collator."""
 
     recipe: Recipe
@@ -36,7 +40,7 @@ class Reading(Protocol):
 
 
 def further_texts(
-    reading: Reading,
+    reading: TextReader,
     rows: Sequence[Row],
     titles: Sequence[str],
     facts: Sequence[Collection[int]],
@@ -49,6 +53,8 @@ def further_texts(
         told["fact_lines"] = reading.words([told_line(row, draw) for row, draw in zip(rows, own, strict=True)])
     if reading.asks("edited titles"):
         told["edits"] = _edits(reading, titles, facts, own)
+    if reading.asks("clauses"):
+        told["clauses"] = _clauses(reading, rows, own)
     if reading.asks("instructions"):
         tasks = next(part.tasks for part in reading.recipe.objectives if isinstance(part, Instructed))
         asked, written = Instructor(reading.ontology, book, tasks).drawn(rows, own)
@@ -57,8 +63,29 @@ def further_texts(
     return told
 
 
+def _clauses(reading: TextReader, rows: Sequence[Row], own: Sequence[random.Random]) -> Clauses:
+    """Of all that is known of a product some, at most CLAUSES; of one of which nothing is known none."""
+    drawn = [known_clauses(row) for row in rows]
+    bags = [draw.sample(said, min(len(said), CLAUSES)) for said, draw in zip(drawn, own, strict=True)]
+    most = max(1, *map(len, bags))
+    texts = [text for bag in bags for text in (*bag, *[""] * (most - len(bag)))]
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(filter(None, texts)))} | {"": -1}
+    words = reading.words(texts)
+    return Clauses(
+        ids_BCT=words.ids_BT.unflatten(0, (-1, most)),
+        real_BCT=words.real_BT.unflatten(0, (-1, most)),
+        number_BC=torch.tensor([numbers[text] for text in texts]).unflatten(0, (-1, most)),
+    )
+
+
+def known_clauses(row: Row) -> list[str]:
+    """`T-shirts`, `colour: blue`, ...: the narrowest category, and each value, each once."""
+    said = fact_line(row["category_path"] or (), pairs(row["attributes"]))
+    return list(dict.fromkeys(filter(None, said.split("; "))))
+
+
 def _edits(
-    reading: Reading, titles: Sequence[str], facts: Sequence[Collection[int]], own: Sequence[random.Random]
+    reading: TextReader, titles: Sequence[str], facts: Sequence[Collection[int]], own: Sequence[random.Random]
 ) -> EditedTitles:
     drawn = zip(titles, facts, own, strict=True)
     edits = [edited(title, holding, reading.ontology, draw) for title, holding, draw in drawn]

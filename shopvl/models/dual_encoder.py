@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shopvl.batch import (
+    CLAUSES,
     EDITED,
     STRONG_VIEWS,
     TEXT_PAIR,
@@ -59,11 +60,14 @@ class SharedSpaceModel(nn.Module):
         return Output(embeddings={**embeddings, **self.embed_further(batch)}, scales=self.scales())
 
     def embed_further(self, batch: Batch) -> dict[str, Tensor]:
-        """Edited titles, and other forms of the pictures by name, unit length: in the shared space, or behind the
-        projector (B, P)."""
+        """Edited titles, clauses (B, C, width), and other forms of the pictures, by name, unit length: in the shared
+        space, or behind the projector (B, P)."""
         embeddings = {}
         if batch.edits is not None:
             embeddings[EDITED] = self.embed_text(batch.edits.words, "title")
+        if batch.clauses is not None:
+            clauses_ND = self.embed_text(batch.clauses.words, "title")
+            embeddings[CLAUSES] = clauses_ND.unflatten(0, batch.clauses.number_BC.shape)
         for name, pictures in batch.views.items():
             pooled_BW = self._pooled_image(Batch(pictures=pictures))
             projection = self.view_projector if name in STRONG_VIEWS else self.image_projection

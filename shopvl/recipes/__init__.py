@@ -22,7 +22,7 @@ from shopvl.recipes.language import GPT_1, GPT_2, ROBERTA
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import Recipe
 from shopvl.recipes.regions import INTERBERT, UNICODER_VL, UNIMO, UNITER, VILBERT
-from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VILT, VIT
+from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VATT, VILT, VIT
 from shopvl.recipes.writing import BLIP, COCA, GIT, SIMVLM, UNIVL, VL_T5, XGPT
 
 RECIPES: dict[str, Family] = {
@@ -40,6 +40,7 @@ RECIPES: dict[str, Family] = {
     "flip": FLIP,
     "subject-masked": SUBJECT_MASKED,
     "vit": VIT,
+    "vatt": VATT,
     "vilt": VILT,
     "translated": TRANSLATED,
     "pixel-bert": PIXEL_BERT,

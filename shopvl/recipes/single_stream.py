@@ -8,12 +8,20 @@ from shopvl.recipes.parts import (
     BiasDrop,
     GridCnn,
     PatchLinear,
+    SharedSpace,
     SingleStream,
     TimmImage,
     WarmupCosine,
     WordPieces,
 )
-from shopvl.recipes.parts.objectives import FactClasses, MaskedWords, Matching, WordPatchAlignment
+from shopvl.recipes.parts.objectives import (
+    BagContrast,
+    Contrast,
+    FactClasses,
+    MaskedWords,
+    Matching,
+    WordPatchAlignment,
+)
 from shopvl.recipes.recipe import Recipe
 
 VIT = Family(
@@ -76,4 +84,26 @@ PIXEL_BERT = Family(
         "are pre-norm and all begins from nothing",
     ),
     at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3)},
+)
+
+VATT = Family(
+    Recipe(
+        name="vatt",
+        image=PatchLinear(size_px=(224, 224), patch_px=16),
+        text=WordPieces(max_tokens=32, vocabulary=30522),
+        fusion=SingleStream(layers=12, width=1024, heads=16),
+        space=SharedSpace(width=512),
+        objectives=(Contrast(between="title-image"), BagContrast()),
+        leave_out=BiasDrop(share=0.5),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.02, weight_decay=0.0, batch_size=256),
+        source="VATT (arXiv:2104.11178), its variant of one encoder for all inputs",
+        differs="pictures in place of videos; title and picture are the pair that the paper has of sound and video, "
+        "and the bag of texts that may fit is of clauses of a product's facts, not of what is said near a moment; one "
+        "space for both, not one within the other; no sound; half of the patches are left out in training alone",
+    ),
+    at_mini={
+        "space": SharedSpace(),
+        "schedule": WarmupCosine(peak_lr=1e-3, warmup_share=0.1, weight_decay=0.01, batch_size=128),
+    },
+    at_tiny={"space": SharedSpace(width=16)},
 )

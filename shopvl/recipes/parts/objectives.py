@@ -17,7 +17,9 @@ Input = Literal["image", "title"]
 BOTH: tuple[Input, ...] = ("image", "title")
 NAMED: dict[Input, str] = {"image": "pictures", "title": "words"}
 # what a batch holds only where an objective asks for it (`data/collate.py`)
-Asked = Literal["product shares", "overlaid pictures", "two views", "lines of facts", "edited titles", "instructions"]
+Asked = Literal[
+    "product shares", "overlaid pictures", "two views", "lines of facts", "edited titles", "clauses", "instructions"
+]
 Task = Literal["title", "sentence", "value", "match", "gap", "restore"]
 
 
@@ -291,6 +293,21 @@ class EditContrast(ObjectivePart):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class BagContrast(ObjectivePart):
+    """A picture is near some of its product's clauses and far from those of others (MIL-NCE, as VATT has it).
+
+    A clause is the category's name, or a property with its value; one that several products have is near all of them.
+    """
+
+    loss_in = "shopvl.objectives.bags"
+    needs = ("image", "title", "embeddings")
+    asks = ("clauses",)
+    kind: Literal["mil-nce"] = "mil-nce"
+    weight: float = 1.0
+    name: Literal["mil-nce"] = "mil-nce"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Distillation(ObjectivePart):
     """Learn the cosines of pictures and titles from the experiment's `teachers`, on mixup pictures.
 
@@ -474,6 +491,7 @@ Objective = Annotated[
     | SelfContrast
     | TextContrast
     | EditContrast
+    | BagContrast
     | Distillation
     | Answers,
     Field(discriminator="kind"),
