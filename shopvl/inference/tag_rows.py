@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -287,7 +288,7 @@ class ZeroShotAnswers:
 
     def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         """Probabilities (B, K) by property: softmax of scaled cosines, averaged over the inputs there are."""
-        output = self.design.model(batch)
+        output = self.design.model(replace(batch, embed_only=True))
         scales = {name: output.scales[f"query-{name}" if self.as_queries else "title-image"] for name in inputs}
         return {
             name: torch.stack([(scales[i] * output.embeddings[i] @ candidates_KD.T).softmax(-1) for i in inputs]).mean(
