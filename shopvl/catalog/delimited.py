@@ -7,24 +7,22 @@ import io
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import IO, Any
 
 from shopvl.catalog.charset import UTF_8, charset, checked_encoding
-from shopvl.catalog.known_properties import BY_COLUMN
+from shopvl.catalog.dialect import JUDGED, NONE, USUAL, Dialect, found_dialect, hits
 from shopvl.catalog.notes import ReadingNotes
 from shopvl.catalog.quoting import QuotedRows, Shapes, TextRow
 from shopvl.catalog.records import Record, excerpt
 from shopvl.catalog.schema import COLUMN_NAMES, folded_name
 from shopvl.errors import CatalogError
 
-DELIMITERS = (",", "\t", ";", "|", "^", "~", "\x01", "\x1f")
-_NONE = "\x1e"  # between the fields of a table of one column: a character that no text has
 HEAD_LINES, HEAD_CHARS = 200, 1 << 20  # by which a file is judged
 HEADER_WITHIN = 50  # lines
 TAIL = 8  # records at the end that may be totals
-_SEP = re.compile(r"\ufeff?sep=(.)\s*$", re.IGNORECASE)
+_SEP = re.compile(r"\ufeff?sep=(.)[ \t]*(?:\r\n|[\r\n]|$)", re.IGNORECASE)
 _TECHNICAL = re.compile(r"[a-z0-9_.:\-]+")
 _FLOAT = re.compile(r"-?\d+\.0+")
 _AMOUNT = re.compile(r"[-–—\s]*|[^\w\s]?\s?[-+]?[\d.,'’\s\u00a0\u202f]+\s?[%\w]{0,3}\W?")
@@ -36,7 +34,6 @@ _TOTAL = re.compile(
 _FOOTER = re.compile(
     r"\W*(?:end of|generated|exported|created|printed|report(?:ed)?|source|page|copyright|©)\b.*", re.I
 )
-_KNOWN = frozenset(name for names in COLUMN_NAMES.values() for name in names) | frozenset(BY_COLUMN)
 _ID_NAMES = frozenset({*COLUMN_NAMES["product_id"], "gtin", "ean", "upc", "isbn", "barcode", "item_group_id", "parent"})
 
 
@@ -50,7 +47,8 @@ class TextLayout:
     quote: str
     names: tuple[str, ...]  # unique: an empty one is replaced by its position, a repeated one numbered
     lines_before: int  # up to and with the header
-    escapes: bool
+    escapes: bool | None  # None: in the rows that show it
+    strict: bool  # whether quotes are as a writer set them
     repeated: tuple[tuple[str, tuple[str, ...]], ...]  # a name that stands several times, and what the others became
     widened: tuple[str, ...]  # columns of ids that all end in .0
     shapes: Shapes
@@ -66,12 +64,14 @@ class DelimitedText:
         notes: ReadingNotes,
         *,
         encoding: str | None = None,
+        dialect: Dialect | None = None,
         tabs: bool = False,
     ) -> None:
-        """`opened` opens the file, unpacked, from its beginning; `label` is what sentences call it; `encoding` is what
-        the user says. With `tabs`, a tab is the delimiter where there is one. Raises CatalogError without a header."""
+        """`opened` opens the file, unpacked, from its beginning; `label` is what sentences call it; `encoding` and
+        `dialect` are what the user says. With `tabs`, a tab is the delimiter where there is one. Raises CatalogError
+        without a header."""
         self._opened, self._label, self._notes = opened, label, notes
-        self.layout = self._judged(encoding, tabs)
+        self.layout = self._judged(encoding, dialect or Dialect(), tabs)
 
     def records(self) -> Iterator[Record]:
         """All records after the header; rows without any cell, and totals at the end, are passed over and noted."""
@@ -102,7 +102,7 @@ class DelimitedText:
             head = list(islice(lines, layout.lines_before))
         if head and head[-1].endswith("\r\n"):
             end = "\r\n"
-        written = _LineWriter(layout.delimiter, layout.quote, end)
+        written = _LineWriter(layout, end)
         at = next((place for place, line in enumerate(head) if added and self._is_header(line)), None)
         for place, line in enumerate(head):
             yield written(self._header_cells(line, added)) if place == at else line
@@ -134,6 +134,7 @@ class DelimitedText:
                 width=len(layout.names),
                 before=layout.lines_before,
                 escapes=layout.escapes,
+                strict=layout.strict,
                 shapes=layout.shapes,
                 notes=self._notes,
             )
@@ -163,18 +164,23 @@ class DelimitedText:
 
     # --- what the first lines show
 
-    def _judged(self, named: str | None, tabs: bool) -> TextLayout:
+    def _judged(self, named: str | None, said: Dialect, tabs: bool) -> TextLayout:
         encoding = charset(self._opened, self._label) if named is None else checked_encoding(named)
-        line_end, lines = self._head(encoding)
-        if not any(line.strip("\ufeff \r\n") for line in lines):
+        with self._text(encoding, "") as text:
+            start = text.read(HEAD_CHARS)
+        if not start.strip("\ufeff \r\n"):
             raise CatalogError(f"{self._label} is empty; a first line with column names was wanted")
-        declared = _SEP.match(lines[0])
+        declared = _SEP.match(start)
+        if said.delimiter is None and (declared or (tabs and "\t" in start)):
+            said = replace(said, delimiter=declared[1] if declared else "\t")
+        said = self._explained(start[declared.end() if declared else 0 :], said)
+        line_end, lines = _lines(start, said.line_end)
         lines_before = 0 if declared is None else 1
         head = lines[lines_before:]
-        choices = [declared[1]] if declared else _delimiters(head, tabs)
-        quote = _quote(head, choices)
+        choices = [said.delimiter] if said.delimiter else _delimiters(head)
+        quote = said.quote or _quote(head, choices)
         found = max((_Header.found(head, delimiter, quote) for delimiter in choices), key=lambda header: header.score)
-        if quote == '"' and _is_quoted_by_apostrophes(head, found):
+        if said.quote is None and quote == '"' and _is_quoted_by_apostrophes(head, found):
             quote = "'"
             found = max((_Header.found(head, delimiter, quote) for delimiter in choices), key=lambda own: own.score)
         names, repeated = unique_names(found.names)
@@ -184,33 +190,34 @@ class DelimitedText:
             )
         for first, _ in repeated:
             self._notes.add("repeated", f"several columns are called {first!r}; the first that is not empty counts")
-        shapes, escapes, widened = self._columns(found, head, names, quote)
+        strict = len(start) <= JUDGED and said.line_end is not None and found.delimiter not in (*USUAL, NONE)
+        shapes, escapes, widened = self._columns(found, head, names, quote, said.escapes)
         layout = TextLayout(
             *(encoding, line_end, found.delimiter, quote, names, lines_before + found.lines),
-            *(escapes, repeated, widened, shapes),
+            *(escapes, strict, repeated, widened, shapes),
         )
         if encoding != UTF_8 and named is None:
             self._say_encoding(encoding, lines)
         return layout
 
-    def _head(self, encoding: str) -> tuple[str, list[str]]:
-        """The ends of the lines, and the first lines."""
-        with self._text(encoding, "") as text:
-            start = text.read(HEAD_CHARS)
-        outside = "".join(start.split('"')[::2])  # quotes; old line ends may have new ones in cells
-        line_end = "\r" if "\r" in outside and "\n" not in outside else "\n"
-        lines = start.split(line_end)
-        if len(start) == HEAD_CHARS and len(lines) > 1:
-            lines.pop()  # cut off
-        return line_end, [line + line_end for line in lines[:HEAD_LINES]]
+    def _explained(self, start: str, said: Dialect) -> Dialect:
+        """What people said, with the rest where some dialect explains the first lines."""
+        found = found_dialect(start.lstrip("\ufeff"), said)
+        if found is None:
+            return said
+        dialect, guess = found
+        if guess is not None:
+            self._notes.add("dialect", guess)
+        return dialect
 
     def _columns(
-        self, header: _Header, head: Sequence[str], names: tuple[str, ...], quote: str
-    ) -> tuple[Shapes, bool, tuple[str, ...]]:
+        self, header: _Header, head: Sequence[str], names: tuple[str, ...], quote: str, escapes: bool | None
+    ) -> tuple[Shapes, bool | None, tuple[str, ...]]:
         """What the columns hold, whether backslashes escape, and which columns hold ids that a data frame widened."""
         shapes, cells = Shapes(), {name: set[bool]() for name in names if folded_name(name) in _ID_NAMES}
         quiet = ReadingNotes.silent()
-        rows = QuotedRows(iter(head[header.lines :]), header.delimiter, quote, width=len(names), notes=quiet)
+        lines = iter(head[header.lines :])
+        rows = QuotedRows(lines, header.delimiter, quote, width=len(names), escapes=escapes, notes=quiet)
         for row in rows:
             if row.fault is None:
                 shapes.learn(row.fields, unless=quote)
@@ -220,7 +227,7 @@ class DelimitedText:
         widened = tuple(name for name, are_floats in cells.items() if are_floats == {True})
         if widened:
             self._notes.add("widened", f"numbers like 1001.0 in {widened[0]!r} are read as 1001")
-        return shapes, rows.escaped, widened
+        return shapes, (True if rows.escaped else escapes), widened
 
     def _say_encoding(self, encoding: str, lines: Sequence[str]) -> None:
         words = (word for line in lines for word in re.findall(r"[^\W\d_]+", line) if not word.isascii())
@@ -231,10 +238,11 @@ class DelimitedText:
 class _LineWriter:
     """Writes one row of delimited text."""
 
-    def __init__(self, delimiter: str, quote: str, end: str) -> None:
+    def __init__(self, layout: TextLayout, end: str) -> None:
         self._text = io.StringIO(newline="")
-        sign = "," if delimiter == _NONE else delimiter
-        self._writer = csv.writer(self._text, delimiter=sign, quotechar=quote, lineterminator=end)
+        customs: dict[str, Any] = {"doublequote": False, "escapechar": "\\"} if layout.escapes else {}
+        sign = "," if layout.delimiter == NONE else layout.delimiter
+        self._writer = csv.writer(self._text, delimiter=sign, quotechar=layout.quote, lineterminator=end, **customs)
 
     def __call__(self, cells: Sequence[Any]) -> str:
         self._text.seek(0)
@@ -267,9 +275,9 @@ class _Header:
         own = range(rows[at][1] - 1, rows[at][2])
         passed = [line for number, line in enumerate(head[:lines]) if number not in own]
         if len(names) == 1:
-            delimiter = _NONE  # a comma is a part of the text
+            delimiter = NONE  # a comma is a part of the text
         fits = sum(len(cells) == len(names) for cells, *_ in rows[end + 1 :]) / max(len(rows) - end - 1, 1)
-        return cls(delimiter, names, passed, lines, (_hits(names), round(fits, 1), len(names)))
+        return cls(delimiter, names, passed, lines, (hits(names), round(fits, 1), len(names)))
 
 
 def _usual_width(rows: Sequence[Sequence[str]], delimiter: str) -> int:
@@ -299,8 +307,8 @@ def header_place(rows: Sequence[Sequence[str]], width: int) -> int:
         if filled[index] >= max(min(width, 2), 0.6 * width) and not _is_comment(cells)
     )
     first = next(plain, 0)
-    best = max(range(len(rows)), key=lambda index: _hits(rows[index]))
-    place = best if _hits(rows[first]) < 2 and _mostly_names(rows[best]) else first
+    best = max(range(len(rows)), key=lambda index: hits(rows[index]))
+    place = best if hits(rows[first]) < 2 and _mostly_names(rows[best]) else first
     run = range(place, labels_end(rows, place) + 1)
     return max(run, key=lambda index: sum(map(bool, map(_TECHNICAL.fullmatch, rows[index]))))
 
@@ -319,20 +327,23 @@ def labels_end(rows: Sequence[Sequence[str]], place: int) -> int:
 def _mostly_names(cells: Sequence[str]) -> bool:
     """Whether two cells or more, and a good part of all, are names of columns that are known; names differ."""
     filled = [folded_name(cell) for cell in cells if cell.strip()]
-    return _hits(cells) >= max(2, 0.4 * len(filled)) and len(filled) == len(set(filled))
+    return hits(cells) >= max(2, 0.4 * len(filled)) and len(filled) == len(set(filled))
 
 
-def _hits(cells: Sequence[str]) -> int:
-    """How many of the cells are names of columns that are known."""
-    return sum(folded_name(cell) in _KNOWN for cell in cells if len(cell) < 60)
+def _lines(start: str, line_end: str | None) -> tuple[str, list[str]]:
+    """The ends of the lines, and the first lines."""
+    outside = "".join(start.split('"')[::2])  # quotes; old line ends may have new ones in cells
+    line_end = line_end or ("\r" if "\r" in outside and "\n" not in outside else "\n")
+    lines = start.split(line_end)
+    if len(start) == HEAD_CHARS and len(lines) > 1:
+        lines.pop()  # cut off
+    return line_end, [line + line_end for line in lines[:HEAD_LINES]]
 
 
-def _delimiters(head: Sequence[str], tabs: bool) -> list[str]:
+def _delimiters(head: Sequence[str]) -> list[str]:
     """Those that could be between the fields; a comma where there is none at all."""
     text = "".join(head[:HEADER_WITHIN])
-    if tabs and "\t" in text:
-        return ["\t"]
-    return [mark for mark in DELIMITERS if mark in text] or [","]
+    return [mark for mark in USUAL if mark in text] or [","]
 
 
 def _quote(head: Sequence[str], delimiters: Sequence[str]) -> str:
@@ -351,7 +362,7 @@ def _is_quoted_by_apostrophes(head: Sequence[str], header: _Header) -> bool:
     """Whether cells begin with an apostrophe, and rows fit that do not if it is a part of the text."""
     rows = head[header.lines :]
     begins = re.compile(rf"(?:^|{re.escape(header.delimiter)})'")
-    if header.delimiter == _NONE or not any(map(begins.search, rows)):
+    if header.delimiter == NONE or not any(map(begins.search, rows)):
         return False
     plain, quoted = (_faults(rows, header, quote) for quote in "\"'")
     return quoted < plain and quoted <= 1  # the last record may be cut off

@@ -12,7 +12,7 @@ from typing import Any
 
 from shopvl.catalog import formats
 from shopvl.catalog.cells import attributes_of
-from shopvl.catalog.delimited import DELIMITERS
+from shopvl.catalog.dialect import USUAL
 from shopvl.catalog.formats.arrow_stream import ArrowSource
 from shopvl.catalog.formats.base import Chunk, Head, Source, TableLayout, record_chunks
 from shopvl.catalog.formats.delimited import CsvSource
@@ -212,7 +212,7 @@ def _is_wide(data: bytes) -> bool:
 def _looks_delimited(text: str) -> bool:
     """Whether lines are cut into fields by one sign."""
     lines = [line for line in text.splitlines()[:-1][:20] if line.strip()] or text.splitlines()[:1]
-    return any(sum(sign in line for line in lines) > len(lines) // 2 for sign in DELIMITERS)
+    return any(sum(sign in line for line in lines) > len(lines) // 2 for sign in USUAL)
 
 
 def _folder(path: Path, reading: Reading) -> Source:

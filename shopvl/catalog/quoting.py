@@ -95,22 +95,25 @@ class QuotedRows:
         *,
         width: int | None = None,
         before: int = 0,
-        escapes: bool = False,
+        escapes: bool | None = None,
+        strict: bool = False,
         shapes: Shapes | None = None,
         notes: ReadingNotes | None = None,
     ) -> None:
         """`width` None takes any number of fields; `before` lines were read already; with `escapes` a backslash makes
-        what follows it a character."""
+        what follows it a character, where that is None in the rows that show it; with `strict`, what is quoted is never
+        taken for rows."""
         self.delimiter, self.quote, self.width, self.escapes = delimiter, quote, width, escapes
+        self.strict = strict
         self.shapes = Shapes() if shapes is None else shapes
         self.notes = ReadingNotes() if notes is None else notes
         self.escaped = False  # whether any row could be read by its backslashes alone
         self.number = before  # of the last line that was read
         self._lines, self._waiting = lines, deque[str]()
         self._left_to_search = _SEARCHED_IN_VAIN
-        marks = re.escape(quote + delimiter) + r"\\\n"
-        self._escaped_quote = re.compile(rf"(?<!\\)(?:\\\\)*\\{quote}(?!{quote})")
-        self._escape = re.compile(rf"\\(\r\n|[{marks}])")
+        marks = re.escape(quote + delimiter) + r"\\"
+        self._escaped_quote = re.compile(rf"(?<!\\)(?:\\\\)*\\{re.escape(quote)}(?!{re.escape(quote)})")
+        self._escape = re.compile(rf"\\((?:\r\n|[\r\n])(?!\Z)|[{marks}])")
 
     def __iter__(self) -> Iterator[TextRow]:
         """Each record; blank lines are left out."""
@@ -131,6 +134,8 @@ class QuotedRows:
     def _row(self, line: str) -> TextRow:
         """The record that begins with a line; lines that it takes are gone from those to come."""
         number = self.number
+        if self.escapes and _ends_escaping(line) and (fields := self._continued(line)) is not None:
+            return TextRow(fields, number)
         fields, is_open = self._parsed(line)
         if fields is None and is_open:
             fields = self._over_lines(line)
@@ -140,7 +145,7 @@ class QuotedRows:
             first, *others = line.rstrip("\r\n").split("\r")
             self._waiting.extendleft(reversed(others))
             return self._row(first)
-        if fields is None and line.rstrip("\r\n").endswith("\\"):
+        if fields is None and self.escapes is None and line.rstrip("\r\n").endswith("\\"):
             fields = self._continued(line)
         if fields is not None:
             return TextRow(fields, number)
@@ -157,10 +162,12 @@ class QuotedRows:
     def _parsed(self, text: str) -> tuple[list[str] | None, bool]:
         """The fields of a whole record by one of the customs that writers follow, or None, and whether a quote of it is
         still open."""
-        escaped, waits = self._by_backslashes(text) if "\\" in text else (None, False)
+        escaped, waits = self._by_backslashes(text) if self.escapes is not False and "\\" in text else (None, False)
         if escaped is not None and self.escapes:
             self._note_escape(text)
             return escaped, False
+        if waits and self.escapes:
+            return None, True
         strict, is_open = self._strict(text)
         fields = self._fitting(strict)
         if fields is not None and not (escaped is not None and self._shows_escapes(text, fields)):
@@ -180,7 +187,7 @@ class QuotedRows:
         a cell, or end before an escaped delimiter."""
         escaped = "\\" + self.quote
         is_escaped = any(escaped in cell for cell in fields) and self._escaped_quote.search(text)
-        return bool(is_escaped) or any(cell.endswith("\\") for cell in fields[:-1])
+        return bool(is_escaped) or any(map(_ends_escaping, fields[:-1]))
 
     def _note_escape(self, text: str) -> None:
         self.escaped = True
@@ -207,19 +214,20 @@ class QuotedRows:
         """The fields where a backslash makes the next quote, delimiter, backslash or line end a character, or None, and
         whether a quote is still open."""
         held: list[str] = []
+        if not self._escape.search(text):
+            return None, False
+        blank = next(sign for sign in map(chr, range(0xE000, 0xF8FF)) if sign not in text)
 
         def hold(match: re.Match[str]) -> str:
             held.append(match[1])
-            return "\ue000"
+            return blank
 
-        if "\ue000" in text or not self._escape.search(text):
-            return None, False
         strict, is_open = self._strict(self._escape.sub(hold, text))
         fields = self._fitting(strict)
         if fields is None:
             return None, is_open
         marks = iter(held)
-        return [re.sub("\ue000", lambda _: next(marks), cell) for cell in fields], False
+        return [re.sub(blank, lambda _: next(marks), cell) for cell in fields], False
 
     def _loose(self, line: str) -> list[str] | None:
         """The fields of a line with stray quotes: what opens no field that also closes is a character."""
@@ -252,7 +260,7 @@ class QuotedRows:
             taken.append(more)
             size += len(more)
             if self.quote not in more:
-                if self._is_row(more):
+                if not self.strict and self._is_row(more):
                     break
                 continue
             if more.count(self.quote) % 2 == 0 and "\\" not in more:
@@ -284,6 +292,8 @@ class QuotedRows:
 
     def _swallows(self, taken: Sequence[str]) -> bool:
         """Whether a record over these lines holds rows that an unrelated quote closes."""
+        if self.strict:
+            return False
         if any(self.quote not in line and self._is_row(line) for line in taken[1:-1]):
             return True
         begins_as_row = self._is_row(taken[0]) or taken[0].count(self.delimiter) >= (self.width or 0)
@@ -298,9 +308,11 @@ class QuotedRows:
         """The fields of a record that goes on behind a backslash at the end of its line."""
         text = line
         for index in range(100):
-            if not text.rstrip("\r\n").endswith("\\") or not self._at_hand(index):
+            if not _ends_escaping(text) or not self._at_hand(index):
                 return None
             text += self._waiting[index]
+            if _ends_escaping(text):
+                continue
             if (fields := self._by_backslashes(text)[0]) is not None:
                 for _ in range(index + 1):
                     self._waiting.popleft()
@@ -308,6 +320,12 @@ class QuotedRows:
                 self._note_escape(text)
                 return fields
         return None
+
+
+def _ends_escaping(text: str) -> bool:
+    """Whether a backslash stands before its end, or that of its last line, and before no other."""
+    text = text.removesuffix("\n").removesuffix("\r")
+    return (len(text) - len(text.rstrip("\\"))) % 2 == 1
 
 
 def _between_delimiters(text: str, delimiter: str, quote: str) -> list[str]:

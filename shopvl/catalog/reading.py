@@ -15,6 +15,8 @@ from shopvl.errors import CatalogError
 
 EXAMPLE = "columns: {product_id: SKU, title: [Name, Short name], image: Photo}, attributes: {colour: Farbe}"
 
+_MAPS = ("columns", "attributes")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
@@ -23,6 +25,9 @@ class Reading:
     format: str | None = None  # of the columns, by its name; `plain`: as they stand
     sheet: str | None = None  # of a workbook
     encoding: str | None = None  # of a text
+    delimiter: str | None = None  # between its cells; for these three `none` says that there is no such sign
+    quote: str | None = None  # around cells
+    escape: str | None = None  # before a quote or delimiter that is a part of a cell
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # canonical name -> the table's; first filled
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # property -> the table's columns
 
@@ -39,7 +44,7 @@ class Reading:
             raise CatalogError(f"the mapping {path} holds {found}; wanted: {', '.join(known)}, as in `{EXAMPLE}`")
         chosen = {name: value for name, value in said.items() if value is not None}
         return cls(
-            **{name: str(stated[name]) for name in ("format", "sheet", "encoding") if stated.get(name)} | chosen,
+            **{name: str(stated[name]) for name in known if name not in _MAPS and stated.get(name)} | chosen,
             columns=_names(path, "columns", stated.get("columns")),
             attributes=_names(path, "attributes", stated.get("attributes")),
         )

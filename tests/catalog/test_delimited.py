@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from shopvl.catalog.formats.delimited import CsvSource
 from shopvl.catalog.readers import open_catalog
+from shopvl.catalog.reading import Reading
 from shopvl.catalog.schema import FAULT
 from shopvl.errors import CatalogError
 
@@ -46,7 +47,7 @@ def faults(source: CsvSource) -> list[str]:
         (['1,"open,a.png', '3,watch 24",c.png'], ['"open', 'watch 24"'], {"quote"}),
         (['1,"open, there,a.png', '3,watch 24",c.png', "4,end,d.png"], ['watch 24"', "end"], None),
         (['1,"12" monitor",a.png', '2,6" heel,b.png'], ['12" monitor', '6" heel'], {"quote"}),
-        (['1,""Best"" ever,a.png', '2,"x",b.png'], ['""Best"" ever', "x"], {"quote"}),
+        (['1,""Best"" ever,a.png', '2,"x",b.png'], ['""Best"" ever', "x"], {"quote", "dialect"}),
         # fields that do span lines
         (['1,"two', 'lines",a.png'], ["two\nlines"], set()),
         (['1,"Hello, dear', 'world, yes",a.png', "2,b,b.png"], ["Hello, dear\nworld, yes", "b"], set()),
@@ -165,60 +166,99 @@ plain = texts.map(lambda text: text.replace("\n", " "))
 tables = st.lists(st.tuples(st.integers(1, 10**6), texts, texts), min_size=1, max_size=6)
 
 
-# Signs that a row with these cells shows: what quotes, what escapes, what parts
-TELLING = (7, "one, 'two'", 'three; "four"\tand|five')
-
-
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     rows=tables,
     quote=st.sampled_from("\"'"),
-    double=st.booleans(),
-    delimiter=st.sampled_from(",;\t|"),
-    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
+    customs=st.sampled_from([(True, None), (False, "\\"), (True, "\\")]),
+    delimiter=st.sampled_from(",;\t|: "),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC, csv.QUOTE_NONE]),
     end=st.sampled_from(["\n", "\r\n", "\r"]),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
 )
-def test_every_dialect_of_csv_comes_back(tmp_path_factory, rows, quote, double, delimiter, quoting, end, encoding):
-    """Cells with new line ends among old ones only between quotation marks that are doubled, as spreadsheets write."""
-    if end == "\r" and (quote, double) != ('"', True):
-        rows = [tuple(str(cell).replace("\n", " ") for cell in row) for row in rows]
-    rows = [TELLING, *rows]
+def test_every_dialect_of_csv_comes_back(tmp_path_factory, rows, quote, customs, delimiter, quoting, end, encoding):
+    """Where the dialect is named; where it is not, it is found, or what is guessed is told with an example."""
+    doubled, escape = customs
+    assume(escape or quoting != csv.QUOTE_NONE)
+    if end == "\r":  # new line ends in cells among old ones are for spreadsheets alone
+        rows = [tuple(str(cell).replace("\n", "/") for cell in row) for row in rows]
     text = io.StringIO(newline="")
-    escape = None if double else "\\"
-    form = {"delimiter": delimiter, "quotechar": quote, "doublequote": double, "escapechar": escape}
+    form = {"delimiter": delimiter, "quotechar": quote, "doublequote": doubled, "escapechar": escape}
     lines = csv.writer(text, quoting=quoting, lineterminator=end, **form)
-    lines.writerow(("product_id", "title", "image"))
-    lines.writerows(rows)
+    table = [["product_id", "title", "image"], *(list(map(str, row)) for row in rows)]
+    lines.writerows([table[0], *rows])
+    unquoted = {"quoting": csv.QUOTE_NONE} if quoting == csv.QUOTE_NONE else {}
+    assume(list(csv.reader(io.StringIO(text.getvalue(), newline=""), **form, **unquoted)) == table)
     file = tmp_path_factory.mktemp("d") / "t.csv"
     file.write_bytes(text.getvalue().encode(encoding))
-    assert cells(CsvSource(file)) == [list(map(str, row)) for row in rows]
+    assert_read_or_told(file, table, delimiter, quote, escape)
 
 
-@settings(max_examples=30, deadline=None)
-@given(rows=st.lists(st.tuples(st.integers(1, 10**6), plain, plain), min_size=1, max_size=6), quoted=st.booleans())
-def test_backslash_dialects_come_back(tmp_path_factory, rows, quoted):
+@pytest.mark.parametrize("delimiter", [":", " ", "#", ";"])
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_unusual_signs_are_found_where_they_explain_all_lines_and_told(tmp_path, delimiter, quote):
+    lines = [("id", "title", "image"), ("1", "It's a; b: c # d", "a.png"), ("2", 'the "blue" one', "b.png")]
     text = io.StringIO()
-    quoting = csv.QUOTE_ALL if quoted else csv.QUOTE_NONE
-    lines = csv.writer(text, doublequote=False, escapechar="\\", quoting=quoting, lineterminator="\n")
-    lines.writerow(("product_id", "title", "image"))
-    lines.writerow((1, 'needs, "one"', "a.png"))  # else nothing shows that backslashes escape
-    lines.writerows(rows)
-    file = tmp_path_factory.mktemp("d") / "t.csv"
-    file.write_text(text.getvalue(), "utf-8")
-    assert cells(CsvSource(file))[1:] == [list(map(str, row)) for row in rows]
+    csv.writer(text, delimiter=delimiter, quotechar=quote, lineterminator="\n").writerows(lines)
+    source = opened(tmp_path, text.getvalue())
+    assert [tuple(source.names()), *map(tuple, cells(source))] == lines
+    assert ("dialect" in source.notes.sentences) == (delimiter != ";")
 
 
-@settings(max_examples=40, deadline=None)
-@given(rows=tables, by=st.sampled_from(["polars", "pandas"]))
-def test_what_data_frames_write_comes_back(tmp_path_factory, rows, by):
+@pytest.mark.parametrize(
+    ("lines", "rows"),
+    [
+        (["product title", "red dress", "blue shirt"], [["red dress"], ["blue shirt"]]),
+        (["id,title", r"1,one \\ two"], [["1", r"one \ two"]]),
+        (["id,title", '1,"all"'], [["1", "all"]]),
+        (["id,title", "1,'all'"], [["1", "'all'"]]),
+    ],
+)
+def test_what_a_tiny_table_leaves_open_is_told(tmp_path, lines, rows):
+    source = opened(tmp_path, "\n".join(lines))
+    assert cells(source) == rows
+    assert "would fit too" in source.notes.sentences["dialect"]
+    assert "--map" in source.notes.sentences["dialect"]
+
+
+def test_a_mapping_settles_the_dialect(tmp_path):
+    text = "id:title\n1:'a \\' b'\n2:'c:d'\n"
+    (tmp_path / "map.yaml").write_text('delimiter: colon\nquote: "\'"\nescape: \\\n')
+    opened(tmp_path, text)
+    source = CsvSource(tmp_path / "t.csv", Reading.load(tmp_path / "map.yaml"))
+    assert cells(source) == [["1", "a ' b"], ["2", "c:d"]]
+    raw = CsvSource(tmp_path / "t.csv", Reading(delimiter=":", quote="none", escape="none"))
+    assert cells(raw)[0] == ["1", "'a \\' b'"]
+    for said in ({"delimiter": "||"}, {"delimiter": "a"}, {"escape": "/"}, {"delimiter": ";", "quote": ";"}):
+        with pytest.raises(CatalogError, match="wanted"):
+            CsvSource(tmp_path / "t.csv", Reading(**said)).names()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=tables,
+    by=st.sampled_from(["polars", "pandas"]),
+    style=st.sampled_from(["always", "necessary", "non_numeric"]),
+    delimiter=st.sampled_from(",;\t|:"),
+)
+def test_what_data_frames_write_comes_back(tmp_path_factory, rows, by, style, delimiter):
     file = tmp_path_factory.mktemp("d") / "t.csv"
     columns = {name: [row[n] for row in rows] for n, name in enumerate(("product_id", "title", "image"))}
     if by == "polars":
-        pl.DataFrame(columns).write_csv(file)
+        pl.DataFrame(columns).write_csv(file, separator=delimiter, quote_style=style)
     else:
-        pd.DataFrame(columns).to_csv(file, index=False)
-    assert cells(CsvSource(file)) == [list(map(str, row)) for row in rows]
+        quoting = {"always": csv.QUOTE_ALL, "necessary": csv.QUOTE_MINIMAL, "non_numeric": csv.QUOTE_NONNUMERIC}
+        pd.DataFrame(columns).to_csv(file, index=False, sep=delimiter, quoting=quoting[style])
+    assert_read_or_told(file, [list(columns), *(list(map(str, row)) for row in rows)], delimiter, '"', None)
+
+
+def assert_read_or_told(file: Path, table: list[list[str]], delimiter: str, quote: str, escape: str | None) -> None:
+    """With its dialect named a table comes back; without, it does, or what is guessed is told with an example."""
+    named = CsvSource(file, Reading(delimiter=delimiter, quote=quote, escape=escape or "none"))
+    assert [named.names(), *cells(named)] == table
+    found = CsvSource(file)
+    if [found.names(), *cells(found)] != table:
+        assert found.notes.sentences.keys() & {"dialect", "backslash", "quote"} or faults(found)
 
 
 # --- damaged files

@@ -429,7 +429,7 @@ def test_a_mapping_overrides_what_is_found(tmp_path: Path) -> None:
     assert plain.names()[0] == "SKU"
     for text, why in (
         ("columns: {title: Nam}", "names a column 'Nam', which the table has not; did you mean 'Name'"),
-        ("colums: {title: Name}", "holds colums; wanted: format, sheet, encoding, columns, attributes, as in"),
+        ("colums: {title: Name}", "holds colums; wanted: format, sheet, encoding, delimiter, quote, escape, columns"),
         ("- a", "holds list; wanted: format"),
         ("format: shopfy", "there is no format 'shopfy' of columns; there are: plain, a"),
         ("columns: [title]", "columns of the mapping .* names were wanted"),

@@ -121,3 +121,25 @@ def pairs(name: str, values: Iterable[str]) -> list[Attribute]:
     """A property, under its usual name where it has one, with each of its values."""
     known = BY_NAME.get(folded(name))
     return [{"property": known.name if known else name.strip(), "value": value} for value in values]
+
+
+def pictured(cell: Any) -> dict[str, Any]:
+    """The columns of a product's pictures: the first, and the others. Raises BadCell as `pictures_of` does."""
+    pictures = pictures_of(cell)
+    return {"image": pictures[0] if pictures else None, "additional_image_link": pictures[1:] or None}
+
+
+def named_values(cell: Any, name: str, *values: str) -> list[Attribute]:
+    """Properties with their values out of a list of objects, which hold both under these keys."""
+    return [
+        pair
+        for entry in (cell if isinstance(cell, list) else [cell])
+        if isinstance(entry, Mapping) and (own := value_of(entry.get(name)))
+        for pair in pairs(own, values_of(next((entry[key] for key in values if entry.get(key)), None)))
+    ]
+
+
+def appended(record: Mapping[str, Any], cells: Mapping[str, Any], column: str, entry: Mapping[str, Any]) -> list[Any]:
+    """A list of objects with one more: what stands in the new cells, or in the record."""
+    before = cells.get(column, record.get(column))
+    return [*(before if isinstance(before, list) else [before] if before else []), entry]

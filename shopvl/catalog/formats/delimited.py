@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from shopvl.catalog.delimited import DelimitedText
+from shopvl.catalog.dialect import Dialect
 from shopvl.catalog.formats.base import Chunk, Filled, Source, record_chunks
 from shopvl.catalog.packed import bare_suffix, open_binary, written_text
 
@@ -26,6 +27,7 @@ class CsvSource(Source):
         return DelimitedText(
             *(self._opened, str(self.path), self.notes),
             encoding=self.reading.encoding,
+            dialect=Dialect.said(self.reading.delimiter, self.reading.quote, self.reading.escape),
             tabs=bare_suffix(self.path) == ".tsv",
         )
 

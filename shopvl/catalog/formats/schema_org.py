@@ -7,7 +7,17 @@ from typing import Any, ClassVar
 
 from shopvl.catalog.cells import Attribute, path_of
 from shopvl.catalog.formats.base import TableLayout
-from shopvl.catalog.formats.cell_parts import deepest, pairs, paths_in, pictures_of, plain_text, value_of, values_of
+from shopvl.catalog.formats.cell_parts import (
+    appended,
+    deepest,
+    named_values,
+    pairs,
+    paths_in,
+    pictured,
+    plain_text,
+    value_of,
+    values_of,
+)
 from shopvl.catalog.records import Record
 
 PRODUCTS = frozenset(
@@ -62,8 +72,7 @@ class SchemaOrg(TableLayout):
         own = super().product(record)
         for name in ("product_id", "title", "brand"):
             own[name] = value_of(own.get(name))
-        pictures = pictures_of(own.get("image"))
-        own["image"], own["additional_image_link"] = (pictures[0] if pictures else None), pictures[1:] or None
+        own |= pictured(own.get("image"))
         own["category_path"] = deepest([path for text in values_of(own.get("category")) for path in paths_in(text)])
         if own["category_path"] is None:
             category = record.get("category")
@@ -91,9 +100,8 @@ class SchemaOrg(TableLayout):
             case "gender":
                 cells["audience"] = {"@type": "PeopleAudience", "suggestedGender": value}
             case _:
-                before = cells.get("additionalProperty", record.get("additionalProperty"))
-                before = before if isinstance(before, list) else [before] if before else []
-                cells["additionalProperty"] = [*before, {"@type": "PropertyValue", "name": name, "value": value}]
+                own = {"@type": "PropertyValue", "name": name, "value": value}
+                cells["additionalProperty"] = appended(record, cells, "additionalProperty", own)
 
     @staticmethod
     def _attributes(record: Mapping[str, Any]) -> list[Attribute]:
@@ -101,11 +109,7 @@ class SchemaOrg(TableLayout):
         audience = record.get("audience")
         if isinstance(audience, Mapping):
             found += pairs("gender", values_of(audience.get("suggestedGender")))
-        further = record.get("additionalProperty")
-        for entry in further if isinstance(further, list) else [further]:
-            if isinstance(entry, Mapping) and (name := value_of(entry.get("name"))):
-                found += pairs(name, values_of(entry.get("value")))
-        return found
+        return found + named_values(record.get("additionalProperty"), "name", "value")
 
 
 def _price(offers: Any) -> str | None:

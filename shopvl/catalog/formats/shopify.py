@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from shopvl.catalog.cells import text_of
 from shopvl.catalog.formats.base import TableLayout, is_empty
-from shopvl.catalog.formats.cell_parts import pairs, plain_text
+from shopvl.catalog.formats.cell_parts import pairs, pictured, plain_text
 from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.records import Record
 from shopvl.catalog.schema import folded_name
@@ -118,8 +118,7 @@ class Shopify(TableLayout):
         pictures = [address for _, address in sorted(product.pictures, key=lambda found: found[0])]
         attributes = [pair for name, values in product.values.items() for pair in pairs(name, values)]
         own |= {
-            "image": pictures[0] if pictures else None,
-            "additional_image_link": pictures[1:] or None,
+            **pictured(pictures),
             "attributes": attributes,
             "description": plain_text(own.get("description")),
         }

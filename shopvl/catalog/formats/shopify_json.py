@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from shopvl.catalog.cells import path_of
 from shopvl.catalog.formats.base import TableLayout
-from shopvl.catalog.formats.cell_parts import pairs, pictures_of, plain_text, value_of, values_of
+from shopvl.catalog.formats.cell_parts import appended, named_values, pairs, pictured, plain_text, value_of, values_of
 from shopvl.catalog.vocabulary import CATEGORY
 
 
@@ -50,35 +50,25 @@ class ShopifyJson(TableLayout):
         elif name == CATEGORY:
             cells["productType" if "productType" in self.table_names else "product_type"] = value
         else:
-            before = cells.get("metafields", record.get("metafields"))
             key = re.sub("[^a-z0-9]+", "_", name.casefold())
             own = {"namespace": "custom", "key": key, "value": value, "type": "single_line_text_field"}
-            cells["metafields"] = [*(before if isinstance(before, list) else []), own]
+            cells["metafields"] = appended(record, cells, "metafields", own)
 
     def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Texts out of the objects that hold them."""
         own = super().product(record)
-        pictures = [path for column in self.sources.get("image", ()) for path in pictures_of(record.get(column))]
-        pictures = list(dict.fromkeys(pictures))
+        own |= pictured([record.get(column) for column in self.sources.get("image", ())])
         own["product_id"] = (value_of(own.get("product_id")) or "").rpartition("/")[2]
-        own["image"], own["additional_image_link"] = (pictures[0] if pictures else None), pictures[1:] or None
         own["description"] = plain_text(own.get("description"))
         own["category_path"] = path_of(value_of(own.get("category_path")))
-        found = own.get("attributes")
-        options = found if isinstance(found, list) else []
-        own["attributes"] = [
-            pair
-            for option in options
-            if isinstance(option, Mapping) and (name := value_of(option.get("name")))
-            for pair in pairs(name, values_of(option.get("values")))
-            if (name.casefold(), pair["value"]) != ("title", "Default Title")
-        ]
+        options = named_values(own.get("attributes"), "name", "values")
+        attributes = [pair for pair in options if pair["value"] != "Default Title"]
         metafields = record.get("metafields")
         for entry in metafields if isinstance(metafields, list) else []:
             if isinstance(entry, Mapping) and (name := value_of(entry.get("key"))):
-                own["attributes"] += pairs(name.replace("_", " "), values_of(entry.get("value")))
-        variants = record.get("variants")
-        own["variants"] = variants
+                attributes += pairs(name.replace("_", " "), values_of(entry.get("value")))
+        own["attributes"] = attributes
+        variants = own["variants"] = record.get("variants")
         first = variants[0] if isinstance(variants, list) and variants else None
         own["price"] = value_of(first.get("price")) if isinstance(first, Mapping) else None
         return own

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from shopvl.catalog.cells import text_of
 from shopvl.catalog.formats.base import TableLayout, is_empty
-from shopvl.catalog.formats.cell_parts import deepest, pairs, paths_in, plain_text, split_at
+from shopvl.catalog.formats.cell_parts import deepest, pairs, paths_in, pictured, plain_text, split_at
 from shopvl.catalog.formats.woocommerce_labels import ATTRIBUTE_PARTS, attribute_labels, english_name
 from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.records import Record
@@ -135,8 +135,7 @@ class WooCommerce(TableLayout):
             (text_of(record.get(name)), text_of(record.get(value))) for name, value, *_ in self.attributes.values()
         )
         return own | {
-            "image": pictures[0] if pictures else None,
-            "additional_image_link": pictures[1:] or None,
+            **pictured(pictures),
             "category_path": deepest(paths),
             "categories": categories or None,
             "attributes": [

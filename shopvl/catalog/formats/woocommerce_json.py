@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from shopvl.catalog.formats.base import TableLayout
-from shopvl.catalog.formats.cell_parts import pairs, pictures_of, plain_text, value_of, values_of
+from shopvl.catalog.formats.cell_parts import appended, named_values, pictured, plain_text, value_of, values_of
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 
 
@@ -41,15 +41,13 @@ class WooCommerceJson(TableLayout):
         if name == CATEGORY:
             cells["categories"] = [{"name": value.split(CATEGORY_JOIN)[-1]}]
         else:
-            before = cells.get("attributes", record.get("attributes"))
             own = {"name": name.capitalize(), "visible": True, "variation": False, "options": [value]}
-            cells["attributes"] = [*(before if isinstance(before, list) else []), own]
+            cells["attributes"] = appended(record, cells, "attributes", own)
 
     def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Texts out of the objects that hold them."""
         own = super().product(record)
-        pictures = pictures_of(own.get("image"))
-        own["image"], own["additional_image_link"] = (pictures[0] if pictures else None), pictures[1:] or None
+        own |= pictured(own.get("image"))
         own["brand"] = value_of(own.get("brand"))
         own["description"] = plain_text(own.get("description"))
         categories = values_of(own.get("category_path"))
@@ -59,12 +57,5 @@ class WooCommerceJson(TableLayout):
             )
             self.notes.add("several categories", said)
         own["category_path"] = categories[-1:]
-        found = own.get("attributes")
-        attributes = found if isinstance(found, list) else []
-        own["attributes"] = [
-            pair
-            for entry in attributes
-            if isinstance(entry, Mapping) and (name := value_of(entry.get("name")))
-            for pair in pairs(name, values_of(entry.get("options") or entry.get("option")))
-        ]
+        own["attributes"] = named_values(own.get("attributes"), "name", "options", "option")
         return own
