@@ -62,7 +62,10 @@ OVERLAID = "overlaid"  # the view with promotions drawn on the pictures
 CLAUSES = "clauses"  # embeddings (B, C, D) of a product's clauses
 EDITED = "edited title"  # the embedding of a title that lies about one thing
 TEXT_PAIR = ("title beside line", "line")  # embeddings of titles and of lines of facts, compared with each other
+MASKED = "masked"  # the view of which patches are left out, to be told
 STRONG_VIEWS = ("first view", "second view")  # each picture changed much, twice
+SHARED_VIEWS = ("first view in the space", "second view in the space")  # their embeddings beside titles
+TOLD_VIEWS = ("first view telling", "second view telling")  # what they tell of the whole picture
 IGNORED = -100  # target value of positions that are not asked (the convention of torch's cross_entropy)
 
 
@@ -152,6 +155,7 @@ class Pictures(PerProduct):
     product_share_BP: Tensor | None = None  # float32, the share of product in each patch, where patches are guessed
     kept_BP: Tensor | None = None  # bool: patches that the encoder sees; None = all
     masked_BP: Tensor | None = None  # bool: patches whose pixels or features are to be guessed
+    within_B5: Tensor | None = None  # of a view: x0 y0 x1 y1 of the batch's own picture, and 1 where it is mirrored
 
     def __len__(self) -> int:
         return int(self.pixels_B3YX.shape[0])
@@ -196,6 +200,14 @@ class TeacherOutputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WholePictures(PerProduct):
+    """What a teacher makes of whole pictures, without gradient."""
+
+    patches_BPW: Tensor  # states
+    projected_BP: Tensor | None = None  # behind its projector, unit length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch(PerProduct):
     """B products as tensors. Groups that a recipe does not ask for are None."""
 
@@ -216,6 +228,7 @@ class Batch(PerProduct):
     cross_attention_BTP: Tensor | None = None  # float32: how much each word of the title looks at each patch
     puzzles: Puzzles | None = None
     teacher: TeacherOutputs | None = None
+    whole: WholePictures | None = None
     mixup: bool = False  # pictures are blends of two each, as none is in use
     embed_only: bool = False  # pictures and texts are each embedded alone, also where a model could fuse them
 
@@ -294,6 +307,8 @@ BROUGHT_BY = {
     "pair labels": "the view of the objective itm or wra-ot brings them",
     "gumbel noise": "the objective itm with negatives of hard brings it",
     "cross attention": "a single-stream recipe with an objective kaleido brings it",
+    "whole pictures": "give the recipe a teacher of pictures (momentum-image)",
+    "masked pictures": "a training batch of a recipe with the objective msd brings them",
     "teacher outputs": "give the recipe a teacher (momentum)",
     "fused states": "fuse words and patches in one line (single-stream, co-attention, joint-then-split)",
     "answer vectors": "questions prepared by a prompt-mask have them",

@@ -56,6 +56,8 @@ TESTS = {
     "objectives/kaleidoscope.py": "objectives/test_kaleido.py",
     "objectives/matching.py": "objectives/test_matching.py",
     "objectives/distillation.py": "objectives/test_distillation.py::test_the_loss_is_what_plain_loops_say",
+    "models/picture_teacher.py": "models/test_picture_teacher.py",
+    "objectives/self_distilled.py": "models/test_picture_teacher.py",
     "models/attention.py": "models/test_attention.py models/test_two_streams.py models/test_sight.py",
     "models/sight.py": "models/test_attention.py models/test_sight.py",
     "models/momentum.py": "models/test_teacher.py",
@@ -155,6 +157,12 @@ MUTATIONS = [
     ),
     Mutation("objectives/contrastive.py", "(~facts.product_BK).float().T", "facts.product_BK.float().T"),
     Mutation("objectives/contrastive.py", "return met_BB | title_matches(batch)", "return met_BB"),
+    Mutation("models/picture_teacher.py", "descending=True", "descending=False"),
+    Mutation("models/picture_teacher.py", "torch.where(mirrored[:, None] > 0, 1 - across_C, across_C)", "across_C"),
+    Mutation("objectives/self_distilled.py", "2 - 2 * cosines_2B.mean()", "1 - cosines_2B.mean()"),
+    Mutation(
+        "objectives/self_distilled.py", "round((1 - self.share) * self.patches)", "round(self.share * self.patches)"
+    ),
     Mutation("objectives/bags.py", "masked_fill(number_N < 0, -torch.inf)", "clone()"),
     Mutation("objectives/bags.py", "== number_N).any(1) & (number_N >= 0)", "== number_N).any(1)"),
     Mutation("objectives/bags.py", "/ known_B.sum().clamp(min=1)", "/ len(known_B)"),

@@ -19,7 +19,7 @@ from shopvl.recipes.parts import Augment
 from shopvl.vision.overlays import draw_lying_text, draw_overlays
 from shopvl.vision.promotions import draw_promotions
 from shopvl.vision.subject import with_drawing_painted_out
-from shopvl.vision.transforms import random_crop, to_pixels
+from shopvl.vision.transforms import Crop, random_crop, to_pixels
 
 _VIEWS_PROMOTED, _VIEWS_BLURRED, _VIEWS_CROPPED = 0.3, 0.5, 0.6  # shares of strong views; of a side, at most
 _BLUR = 0.0005, 0.009  # radius as a share of the longer side: 0.1 to 2 px of 224
@@ -40,8 +40,9 @@ def add_promotion_overlay(picture: Image.Image, rng: random.Random, painted_out:
     return with_drawing_painted_out(overlaid, bare) if rng.random() < painted_out else overlaid
 
 
-def strong_view(picture: Image.Image, size_px: tuple[int, int], rng: random.Random) -> np.ndarray:
-    """uint8 (3, Y, X): a part of the picture, mirrored or not, half of the time blurred, sometimes under promotions.
+def strong_view(picture: Image.Image, size_px: tuple[int, int], rng: random.Random) -> tuple[np.ndarray, Crop]:
+    """uint8 (3, Y, X): a part of the picture, mirrored or not, half of the time blurred, sometimes under promotions;
+    and which part.
 
     What SimCLR does (arXiv:2002.05709) without a change of colours, which products are told apart by.
     """
@@ -49,7 +50,8 @@ def strong_view(picture: Image.Image, size_px: tuple[int, int], rng: random.Rand
         picture = add_promotion_overlay(picture, rng, painted_out=0.0)
     if rng.random() < _VIEWS_BLURRED:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(*_BLUR) * max(picture.size)))
-    return to_pixels(picture, size_px, random_crop(rng, _VIEWS_CROPPED, flip=True))
+    crop = random_crop(rng, _VIEWS_CROPPED, flip=True)
+    return to_pixels(picture, size_px, crop), crop
 
 
 def remove_phrase(text: str, name: str) -> str:

@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from shopvl.batch import (
     IGNORED,
+    MASKED,
     MODALITIES,
     OVERLAID,
     STRONG_VIEWS,
@@ -64,8 +65,9 @@ from shopvl.vision.patches import KeepRule
 from shopvl.vision.picture_words import PictureReader
 from shopvl.vision.quick import bias_drop, subject_shares
 from shopvl.vision.subject import LETTERS_PX
-from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to_pixels
+from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to_pixels, within
 
+MASKED_PROMOTED = 0.5  # of the pictures of which patches are left out, to be told, are under promotions
 DECODED_SIDES = 2  # a JPEG is decoded at no less than this many times the size that the model reads
 TOLD_SHARE = 5  # eighths of a writer's places are for what it is told
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
@@ -180,7 +182,8 @@ class Collator:
             return replace(picture_tensors, cells=cells)
         drop_tokens, grid = self.recipe.leave_out, self.recipe.patch_grid
         guesses = self.asks("product shares")
-        if grid is None or not (guesses or isinstance(drop_tokens, KeepSubjectTokens) or (drop_tokens and rng)):
+        drops = isinstance(drop_tokens, KeepSubjectTokens) or (isinstance(drop_tokens, BiasDrop) and rng is not None)
+        if grid is None or not (guesses or drops):
             return picture_tensors
         asks_shares = guesses or not (isinstance(drop_tokens, BiasDrop) and drop_tokens.bias == 0)
         shares_BRC = subject_shares(pixels_B3YX, grid) if asks_shares else np.zeros((len(pixels), *grid), np.float32)
@@ -308,15 +311,16 @@ class Collator:
         self,
         rows: Sequence[Row],
         decoded: Sequence[Image.Image],
-        own: Sequence[random.Random],
+        draws: Sequence[random.Random],
         rng: random.Random,
     ) -> tuple[Pictures, dict[str, Pictures], list[list[tuple[str, Box]]]]:
         """Augmented pictures, those views of them that are asked for, and the words printed on each."""
         augment = self.recipe.augment
         pixels, printed = [], []
         views: dict[str, list[np.ndarray]] = defaultdict(list)
+        windows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
         promoted = partial(add_promotion_overlay, painted_out=augment.painted_out)
-        for row, picture, draw in zip(rows, decoded, own, strict=True):
+        for row, picture, draw in zip(rows, decoded, draws, strict=True):
             crop = random_crop(draw, augment.crop_share, augment.flip)
             drawn = augment.overlays > 0 and draw.random() < augment.overlays
             pixels.append(to_pixels(promoted(picture, draw) if drawn else picture, self.size_px, crop))
@@ -328,9 +332,15 @@ class Collator:
                 views[OVERLAID].append(to_pixels(promoted(picture, draw), self.size_px, crop))
             if self.asks("two views"):
                 for name in STRONG_VIEWS:
-                    views[name].append(strong_view(picture, self.size_px, draw))
-        pictures = self.to_pictures(pixels, rng, printed or None)
-        return pictures, {name: self.to_pictures(of, rng, printed or None) for name, of in views.items()}, printed
+                    view, own = strong_view(picture, self.size_px, draw)
+                    views[name].append(view)
+                    windows[name].append(within(own, crop))
+            if self.asks("masked pictures"):
+                shown = promoted(picture, draw) if draw.random() < MASKED_PROMOTED else picture
+                views[MASKED].append(to_pixels(shown, self.size_px, crop))
+        made = {name: self.to_pictures(of, rng, printed or None) for name, of in views.items()}
+        made |= {name: replace(made[name], within_B5=torch.tensor(boxes)) for name, boxes in windows.items()}
+        return self.to_pictures(pixels, rng, printed or None), made, printed
 
     def questions(self, questions: Sequence[Question], *, language: str = "en") -> Questions:
         """Questions in their first phrasing, without targets."""

@@ -39,7 +39,8 @@ from shopvl.models.inputs import (
     WordEmbedding,
 )
 from shopvl.models.momentum import MomentumEncoder
-from shopvl.models.patch_decoder import PatchDecoder
+from shopvl.models.patch_decoder import PatchDecoder, StateDecoder
+from shopvl.models.picture_teacher import PictureTeacher
 from shopvl.models.prediction_heads import PictureInput, PredictionHead, Site
 from shopvl.models.prompt_heads import PromptDecodeHead, PromptMaskHead
 from shopvl.models.single_stream import SingleStreamModel
@@ -55,11 +56,20 @@ from shopvl.models.weights.start import (
     begin_words,
 )
 from shopvl.recipes import parts
-from shopvl.recipes.parts.objectives import MaskedPatches, SelfContrast, TextContrast
+from shopvl.recipes.parts.objectives import (
+    Contrast,
+    MaskedDistillation,
+    MaskedPatches,
+    MaskedWords,
+    SelfContrast,
+    TextContrast,
+    ViewDistillation,
+)
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import SPECIAL, Tokenizer
 from shopvl.vision.kaleido import level_slices
 
+Teaching = MomentumEncoder | PictureTeacher  # each with `shown`, `step`, its `model` and `decay`
 _Fusing = parts.SingleStream | parts.CoAttention | parts.JointThenSplit | parts.EncoderDecoder
 
 
@@ -103,13 +113,18 @@ def build_model(
             return _over_towers(recipe, tokenizer, towers, random_weights)
 
 
-def build_teacher(recipe: Recipe, model: nn.Module) -> MomentumEncoder | None:
-    """The momentum encoder that follows the model while it trains, where the recipe has one."""
-    if recipe.teacher is None:
-        return None
-    assert isinstance(model, SharedSpaceModel)
-    momentum = recipe.teacher
-    return MomentumEncoder(model, momentum.decay, momentum.memory, momentum.soft, momentum.ramp_steps)
+def build_teacher(recipe: Recipe, model: nn.Module) -> Teaching | None:
+    """The teacher that follows the model while it trains, where the recipe has one."""
+    match recipe.teacher:
+        case parts.Momentum(decay=decay, memory=memory, soft=soft, ramp_steps=ramp_steps):
+            assert isinstance(model, SharedSpaceModel)
+            return MomentumEncoder(model, decay, memory, soft, ramp_steps)
+        case parts.PictureMomentum(decay=decay):
+            assert isinstance(model, DualEncoderModel)
+            drops = recipe.leave_out
+            return PictureTeacher(model, decay, drops.share if isinstance(drops, parts.AttentionDrop) else None)
+        case None:
+            return None
 
 
 def check_stages(recipe: Recipe, model: nn.Module) -> None:
@@ -144,14 +159,33 @@ def _dual_encoder(
         head = _answering(recipe.answering, recipe, tokenizer, ontology, image, text)
         decoder = _patch_decoder(recipe.answering, recipe, image)
         model = AnsweringDualEncoder(image, text, *space, head, decoder)
-    for part in recipe.objectives:
-        if isinstance(part, SelfContrast):
-            model.add_view_projector(image.width, part.hidden, part.width)
-        if isinstance(part, TextContrast):
-            model.add_text_pairs(text.width, *space)
+    _add_beside(model, recipe, tokenizer)
     if recipe.fusion.start is not None and not random_weights:
         begin_towers(model, load_start(recipe.fusion.start))
     return model, {name: config for name, config in configs_by_tower.items() if config}
+
+
+def _add_beside(model: DualEncoderModel, recipe: Recipe, tokenizer: Tokenizer) -> None:
+    """What objectives need beside two towers, for training alone."""
+    image, text = model.image_tower, model.text_tower
+    for part in recipe.objectives:
+        match part:
+            case Contrast(of_views=True):
+                model.shares_views = True
+            case SelfContrast():
+                model.add_view_projector(image.width, part.hidden, part.width)
+            case ViewDistillation():
+                model.add_own_projector(image.width, part.hidden, part.width)
+            case TextContrast():
+                model.add_text_pairs(text.width, model.width, model.temperature)
+            case MaskedDistillation():
+                assert isinstance(recipe.image, parts.PatchTower)
+                settings = _settings(recipe.image, image.width)
+                grid = image.patches.grid
+                model.state_decoder = StateDecoder(image.width, grid, part.layers, settings, part.temperature)
+            case MaskedWords():
+                heads = recipe.text.heads if isinstance(recipe.text, parts.TextTransformer) else 1
+                model.add_word_decoder(BlockSettings(text.width, heads), tokenizer.size)
 
 
 def _over_towers(

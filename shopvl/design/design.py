@@ -17,7 +17,7 @@ from shopvl.batch import INPUT_CHOICES, Batch, Modality, Output, inputs_in, inpu
 from shopvl.catalog.ontology import Ontology
 from shopvl.data.collate import Collator
 from shopvl.data.rows import picture_reader
-from shopvl.design.build import build_model, build_teacher, check_stages
+from shopvl.design.build import Teaching, build_model, build_teacher, check_stages
 from shopvl.design.folder import (
     CALIBRATION,
     CARD,
@@ -41,7 +41,7 @@ from shopvl.models.dual_encoder import DualEncoderModel
 from shopvl.models.familiarity import Familiarity
 from shopvl.models.heads import LinearHeads, TitleWords
 from shopvl.models.inputs import resampled_positions
-from shopvl.models.momentum import Ensemble, MomentumEncoder
+from shopvl.models.momentum import Ensemble, ema_update
 from shopvl.models.prompt_heads import PromptMaskHead
 from shopvl.models.single_stream import SingleStreamModel
 from shopvl.objectives import combining
@@ -76,7 +76,7 @@ class Design:
     ontology: Ontology
     model: Model
     objectives: tuple[Objective, ...]
-    teacher: MomentumEncoder | None = None  # follows the model while it trains; no part of a saved design
+    teacher: Teaching | None = None  # follows the model while it trains; no part of a saved design
     towers: dict[str, dict[str, Any]] = field(default_factory=dict)  # configurations of transformers towers
     heads: LinearHeads | None = None
     labels: dict[str, list[str]] = field(default_factory=dict)  # property -> values a head chooses from
@@ -138,7 +138,7 @@ class Design:
             if objective.view not in forwarded:
                 view_batch = objective.view(batch, generator)
                 if self.teacher is not None and objective.view in taught:
-                    view_batch = replace(view_batch, teacher=self.teacher.teach(view_batch))
+                    view_batch = self.teacher.shown(view_batch)
                 forwarded[objective.view] = view_batch, run(view_batch)
             view_batch, output = forwarded[objective.view]
             if whole is not None and objective.compares_rows:
@@ -203,7 +203,7 @@ class Design:
             if part in ("", "head"):
                 self._copy_answer_terms(other)
         if self.teacher is not None:
-            self.teacher.model.load_state_dict(own)
+            ema_update(self.teacher.model, self.model, decay=0.0)
         return len(shared)
 
     def learn_from(self, teachers: Sequence[Design]) -> None:

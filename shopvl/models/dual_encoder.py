@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -14,17 +14,27 @@ from torch import Tensor, nn
 from shopvl.batch import (
     CLAUSES,
     EDITED,
+    IGNORED,
+    MASKED,
+    SHARED_VIEWS,
     STRONG_VIEWS,
     TEXT_PAIR,
+    TOLD_VIEWS,
     Batch,
     FusedStates,
     Modality,
     Output,
+    Pictures,
+    Prediction,
     Words,
     inputs_name,
     require,
 )
 from shopvl.errors import DesignError
+from shopvl.models.attention import BlockSettings, Encoder
+from shopvl.models.patch_decoder import StateDecoder
+from shopvl.models.prediction_heads import WordHead
+from shopvl.models.sight import Sight
 from shopvl.models.two_crop import LookingTower, TowerOutput, looks_of, mean_look
 
 MAX_SCALE = 100.0  # of cosines, as in CLIP
@@ -36,6 +46,13 @@ class SharedSpaceModel(nn.Module):
 
     embeds = False  # whether `add_space` was called
     pairs_texts = False  # whether `add_text_pairs` was
+    shares_views = False  # whether strong views are compared with titles
+    view_projector: nn.Module | None  # behind which they are compared with each other
+    own_predictor: nn.Module | None  # by which each tells of the whole picture
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.view_projector = self.own_predictor = None  # a module would hide behind a default of the class
 
     def add_space(self, image_width: int | None, text_width: int, width: int, temperature: float) -> None:
         """Projections to a space of `width`, from vectors of those widths; None: there are no pictures."""
@@ -69,10 +86,26 @@ class SharedSpaceModel(nn.Module):
             clauses_ND = self.embed_text(batch.clauses.words, "title")
             embeddings[CLAUSES] = clauses_ND.unflatten(0, batch.clauses.number_BC.shape)
         for name, pictures in batch.views.items():
-            pooled_BW = self._pooled_image(Batch(pictures=pictures))
-            projection = self.view_projector if name in STRONG_VIEWS else self.image_projection
-            embeddings[name] = self._unit(projection(pooled_BW))
+            if name != MASKED:
+                pooled_BW = self._pooled_image(Batch(pictures=pictures))
+                embeddings |= (
+                    self._strong_view(name, pooled_BW) if name in STRONG_VIEWS else {name: self._in_space(pooled_BW)}
+                )
         return embeddings
+
+    def _strong_view(self, name: str, pooled_BW: Tensor) -> dict[str, Tensor]:
+        """A strong view in the shared space, behind the projector, and as it tells of the whole: what is asked for."""
+        number, embeddings = STRONG_VIEWS.index(name), {}
+        if self.shares_views:
+            embeddings[SHARED_VIEWS[number]] = self._in_space(pooled_BW)
+        if self.view_projector is not None:
+            embeddings[name] = self._unit(self.view_projector(pooled_BW))
+        if self.own_predictor is not None:
+            embeddings[TOLD_VIEWS[number]] = self._unit(self.own_predictor(self.own_projector(pooled_BW)))
+        return embeddings
+
+    def _in_space(self, pooled_BW: Tensor) -> Tensor:
+        return self._unit(self.image_projection(pooled_BW))
 
     def add_text_pairs(self, text_width: int, width: int, temperature: float) -> None:
         """A projection of texts to compare them with each other (MURAL, arXiv:2109.05125), and the scale of that."""
@@ -87,6 +120,14 @@ class SharedSpaceModel(nn.Module):
         for before, after in itertools.pairwise(widths):
             layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
         self.view_projector = nn.Sequential(*layers, nn.Linear(hidden, width, bias=False))
+
+    def add_own_projector(self, image_width: int, hidden: int, width: int) -> None:
+        """Behind it a whole picture is to be told, by a predictor behind it of each view (BYOL, arXiv:2006.07733).
+
+        Norms are of each picture alone, as a teacher's are.
+        """
+        self.own_projector = _two_layers(image_width, hidden, width)
+        self.own_predictor = _two_layers(width, hidden, width)
 
     def scales(self) -> dict[str, Tensor]:
         """What the cosines of each pair are multiplied by."""
@@ -129,22 +170,48 @@ class SharedSpaceModel(nn.Module):
 class DualEncoderModel(SharedSpaceModel):
     """Image tower and text tower, each with a linear projection to a shared space of `width`."""
 
+    state_decoder: StateDecoder | None  # tells patches that the tower was not shown
+
     def __init__(self, image_tower: nn.Module, text_tower: nn.Module, width: int, temperature: float) -> None:
         super().__init__()
         self.image_tower = image_tower
         self.text_tower = text_tower
         self.add_space(image_tower.width, text_tower.width, width, temperature)
-        self.width = width
+        self.width, self.temperature = width, temperature
+        self.state_decoder = None
 
     def forward(self, batch: Batch) -> Output:
         """Embeddings of whatever the batch holds; of pairs to be judged, both towers' positions.
 
         Mixed pictures (mixup) do not enter the batch norms' statistics.
         """
+        title, masked = batch.texts.get("title"), batch.views.get(MASKED)
         if batch.is_match_B is not None:
             return Output(states=self._positions(batch))
+        if title is not None and title.targets_BT is not None:
+            return Output(predictions={"words": self._hidden_words(title, title.targets_BT)})
+        if masked is not None and masked.kept_BP is not None:
+            return Output(predictions=self._left_out(masked, masked.kept_BP, batch))
         with frozen_running_stats(self) if batch.mixup else nullcontext():
             return self.embedded(batch)
+
+    def add_word_decoder(self, settings: BlockSettings, vocabulary: int) -> None:
+        """A block over the text tower's words, and a head, that tell hidden ones (MaskCLIP, arXiv:2208.12262)."""
+        self.word_decoder = Encoder(1, settings)
+        self.heads = nn.ModuleDict({"words": WordHead(settings.width, vocabulary)})
+
+    def _hidden_words(self, title: Words, true_BT: Tensor) -> Prediction:
+        asked_BT, head = true_BT != IGNORED, self.heads["words"]
+        assert isinstance(head, WordHead)
+        states_BTW = self.word_decoder(self.text_tower.read(title, "title")[1], Sight(title.real_BT))
+        made_NV = head.logits(states_BTW[asked_BT], self.text_tower.vectors.weight)
+        return Prediction(made=made_NV, true=true_BT[asked_BT])
+
+    def _left_out(self, masked: Pictures, kept_BP: Tensor, batch: Batch) -> Mapping[str, Prediction]:
+        """What is told of the patches that were not shown."""
+        states_BPW = self.encode_image(Batch(pictures=masked))[1][-1]
+        whole = require(batch.whole, "whole pictures", by="the objective msd")
+        return require(self.state_decoder, "masked pictures", by="the objective msd")(states_BPW, kept_BP, whole)
 
     def _positions(self, batch: Batch) -> FusedStates:
         """Words and patches of the towers, each through its side's projection to the shared space."""
@@ -224,6 +291,12 @@ class DualEncoderModel(SharedSpaceModel):
         """F of that choice."""
         raw = {"image": self.image_tower.width, "title": self.text_tower.width}
         return sum(raw[name] + self.width for name in inputs)
+
+
+def _two_layers(before: int, hidden: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(before, hidden, bias=False), nn.LayerNorm(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, after)
+    )
 
 
 @contextmanager

@@ -254,14 +254,35 @@ class VisionTransformer(nn.Module):
         """(B, width)."""
         return self.encode(pixels_B3YX, kept_BP)[0]
 
-    def encode(self, pixels_B3YX: Tensor, kept_BP: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-        """What is read (B, width), and all patches (B, P, width), zeros where dropped."""
-        x_BND, kept_BN = self.patches(pixels_B3YX), kept_BP
+    def encode_attending(self, pixels_B3YX: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is read (B, width), all patches (B, P, width), and how much each is looked at (B, P).
+
+        That is by the class token, or else by all patches, the mean over blocks and heads; with the class token's look
+        at itself a row sums to 1.
+        """
+        x_BND, shares = self._line(pixels_B3YX), []
+        for block in self.encoder.blocks:
+            shares_BNN = block.shares(x_BND)
+            shares.append(shares_BNN[:, 0, 1:] if self.read == "class" else shares_BNN.mean(1))
+            x_BND = block(x_BND)
+        states_BND, looks_BP = self.encoder.norm(x_BND), torch.stack(shares).mean(0)
+        if self.read == "class":
+            return states_BND[:, 0], states_BND[:, 1:], looks_BP
+        return states_BND.mean(1), states_BND, looks_BP
+
+    def _line(self, pixels_B3YX: Tensor) -> Tensor:
+        """Positions before the first block (B, N, width)."""
+        x_BND = self.patches(pixels_B3YX)
         if self.read == "class":
             first_B1D = self.class_token.to(x_BND.dtype).expand(x_BND.shape[0], 1, -1)  # len() would export as a number
             x_BND = torch.cat([first_B1D, x_BND], dim=1)
-            kept_BN = None if kept_BP is None else F.pad(kept_BP, (1, 0), value=True)
-        x_BND = self.norm_before(x_BND)
+        return self.norm_before(x_BND)
+
+    def encode(self, pixels_B3YX: Tensor, kept_BP: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """What is read (B, width), and all patches (B, P, width), zeros where dropped."""
+        x_BND, kept_BN = self._line(pixels_B3YX), kept_BP
+        if self.read == "class" and kept_BP is not None:
+            kept_BN = F.pad(kept_BP, (1, 0), value=True)
         states_BND = self.encoder(x_BND) if kept_BN is None else encode_real(self.encoder, x_BND, Sight(kept_BN))
         if self.read == "class":
             return states_BND[:, 0], [states_BND[:, 1:]]

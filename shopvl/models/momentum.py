@@ -69,6 +69,10 @@ class MomentumEncoder(nn.Module):
             made={name: one.made for name, one in output.predictions.items() if name in LISTENED},
         )
 
+    def shown(self, batch: Batch) -> Batch:
+        """The batch with what the teacher makes of it."""
+        return replace(batch, teacher=self.teach(batch))
+
     @torch.no_grad()
     def step(self, model: nn.Module) -> None:
         """EMA update towards the model; the last batch replaces the oldest products of the queue."""

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shopvl.batch import TEXT_PAIR, Batch, Output, require
+from shopvl.batch import SHARED_VIEWS, TEXT_PAIR, Batch, Output, require
 from shopvl.objectives.masking import next_words_view
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.views import EmbedOnly, HardNegatives, Plain, View
-from shopvl.recipes.parts import SplitDecoder
+from shopvl.recipes.parts import Momentum, SplitDecoder
 from shopvl.recipes.parts.objectives import Contrast, Matching, NextWords, TextContrast
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
@@ -36,13 +36,16 @@ class ContrastLoss(Objective):
     name: str
     smoothing: float = 0.0
     view: View = field(default_factory=Plain)
+    of_views: bool = False
 
     def __call__(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, mean of both directions."""
+        """Scalar, mean of both directions, and of both strong views where these are compared."""
         left, right = self.between.split("-")
-        logits_BB = output.scales[self.between] * output.embeddings[left] @ output.embeddings[right].T
         matches_BB = query_matches(batch) if left == "query" else title_matches(batch)
-        return _both_ways(logits_BB, matches_BB, self.smoothing)
+        scaled_BD = output.scales[self.between] * output.embeddings[left]
+        rights = SHARED_VIEWS if self.of_views else (right,)
+        losses = [_both_ways(scaled_BD @ output.embeddings[name].T, matches_BB, self.smoothing) for name in rights]
+        return torch.stack(losses).mean()
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,6 @@ def build(part: Contrast | TextContrast, recipe: Recipe, tokenizer: Tokenizer) -
     if isinstance(part, TextContrast):
         return TextContrastLoss(part.weight)
     view = contrast_view(recipe)
-    if recipe.teacher is not None and part.between == "title-image":
+    if isinstance(recipe.teacher, Momentum) and part.between == "title-image":
         return MomentumContrastLoss(part.weight, view=view)
-    return ContrastLoss(part.between, part.weight, part.name, part.smoothing, view)
+    return ContrastLoss(part.between, part.weight, part.name, part.smoothing, view, part.of_views)

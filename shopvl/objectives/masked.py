@@ -11,7 +11,7 @@ from shopvl.objectives.masking import (
 )
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.predicting import Measure, PredictionLoss
-from shopvl.objectives.views import InstructedView, MaskedPatchesView, Plain, View
+from shopvl.objectives.views import InstructedView, MaskedPatchesView, Plain, TitlesAlone, View
 from shopvl.recipes.parts import DualEncoder
 from shopvl.recipes.parts.objectives import (
     Instructed,
@@ -38,6 +38,8 @@ def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
 
     match part:
         # BERT (arXiv:1810.04805), with the picture as in ViLT; the nearest sibling, lm, sees only the words before
+        case MaskedWords() if isinstance(recipe.fusion, DualEncoder):  # MaskCLIP (arXiv:2208.12262)
+            return loss(TitlesAlone(masked_words(recipe, tokenizer)), ("words", "cross-entropy"))
         case MaskedWords():
             alone = masked_words(recipe, tokenizer) if part.conditional else None
             return loss(alone or masked_view(recipe, tokenizer), ("words", "cross-entropy"))

@@ -54,6 +54,18 @@ class PicturesAlone(View):
 
 
 @dataclass(frozen=True)
+class TitlesAlone(View):
+    """What another view makes of the titles, without the pictures."""
+
+    words: View
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch with its titles alone."""
+        title = self.words(batch, generator).texts["title"]
+        return Batch(texts={"title": title})
+
+
+@dataclass(frozen=True)
 class Mixup(View):
     """Each picture mixed with another of the batch (mixup, arXiv:1710.09412), and the titles; without any targets.
 

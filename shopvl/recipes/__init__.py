@@ -5,12 +5,14 @@ from difflib import get_close_matches
 from shopvl.errors import RecipeError
 from shopvl.recipes.aligned import ALBEF
 from shopvl.recipes.contrastive import (
+    A_CLIP,
     ALIGN,
     CHINESE_CLIP,
     CLIP,
     CLIP_EVENT,
     FLIP,
     LACLIP,
+    MASKCLIP,
     MURAL,
     SLIP,
     SUBJECT_MASKED,
@@ -35,6 +37,8 @@ RECIPES: dict[str, Family] = {
     "mural": MURAL,
     "laclip": LACLIP,
     "slip": SLIP,
+    "maskclip": MASKCLIP,
+    "a-clip": A_CLIP,
     "clip-event": CLIP_EVENT,
     "chinese-clip": CHINESE_CLIP,
     "flip": FLIP,

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 from shopvl.recipes.family import Family
 from shopvl.recipes.parts import (
+    AttentionDrop,
     Augment,
     BiasDrop,
     DualEncoder,
     PatchTower,
+    PictureMomentum,
     Stage,
     TextTransformer,
     TimmImage,
@@ -17,9 +19,12 @@ from shopvl.recipes.parts import (
 from shopvl.recipes.parts.objectives import (
     Contrast,
     EditContrast,
+    MaskedDistillation,
+    MaskedWords,
     OverlayConsistency,
     SelfContrast,
     TextContrast,
+    ViewDistillation,
     WordPatchAlignment,
 )
 from shopvl.recipes.recipe import Recipe
@@ -218,6 +223,58 @@ CHINESE_CLIP = Family(
         "image tower worth locking only where an experiment gives one as `start`",
     ),
     at_mini={"augment": Augment(chinese=1.0, crop_share=0.2)},
+)
+
+A_CLIP = Family(
+    replace(
+        CLIP.base,
+        name="a-clip",
+        image=CLIP_B16,
+        fusion=DualEncoder(width=512),
+        objectives=(Contrast(between="title-image", of_views=True), SelfContrast(), ViewDistillation(weight=2.0)),
+        leave_out=AttentionDrop(share=0.5),
+        teacher=PictureMomentum(decay=0.996),
+        schedule=WarmupCosine(peak_lr=5e-4, warmup_share=0.04, weight_decay=0.5, batch_size=512),
+        source="A-CLIP (arXiv:2212.08653)",
+        differs="views are those of SLIP, not crops of its own kind; the teacher sees the whole picture, and where a "
+        "view shows more than it, the nearest patch counts; its decay stays as it is; patches learn their map; BYOL's "
+        "norms are of each picture alone; products of one title are positives of titles, but not of views",
+    ),
+    at_mini={
+        "objectives": (
+            Contrast(between="title-image", of_views=True),
+            SelfContrast(hidden=512, width=128),
+            ViewDistillation(hidden=512, width=128, weight=2.0),
+        )
+    },
+    at_tiny={
+        "objectives": (
+            Contrast(between="title-image", of_views=True),
+            SelfContrast(hidden=32, width=16),
+            ViewDistillation(hidden=32, width=16, weight=2.0),
+        )
+    },
+)
+
+MASKCLIP = Family(
+    replace(
+        CLIP.base,
+        name="maskclip",
+        image=CLIP_B16,
+        text=TextTransformer(layers=12, width=512, heads=8, max_tokens=77, vocabulary=49408, pieces="bytes"),
+        fusion=DualEncoder(width=512),
+        objectives=(
+            Contrast(between="title-image"),
+            MaskedDistillation(share=0.75, layers=1),
+            MaskedWords(share=0.15, whole_words=False, weight=0.05),
+        ),
+        teacher=PictureMomentum(decay=0.999),
+        schedule=WarmupCosine(peak_lr=5e-4, warmup_share=0.04, weight_decay=0.2, batch_size=512),
+        source="MaskCLIP (arXiv:2208.12262)",
+        differs="the picture of which patches are left out is under promotions half of the time, and these are to be "
+        "told as if they were not there; a teacher's state is a distribution over its own features, normed, without a "
+        "map; one block tells patches, and one tells words; products of one title are positives",
+    ),
 )
 
 _EVENTS = Augment(fact_lines=0.5)  # of the texts are lines in which every value has its role

@@ -21,6 +21,7 @@ from shopvl.recipes.parts import (
     Image,
     JointThenSplit,
     KaleidoCells,
+    Momentum,
     OverTowers,
     PatchCnn,
     PatchLinear,
@@ -78,12 +79,14 @@ class Family:
 def _smaller(base: Recipe, *, mini: bool) -> Recipe:
     has_towers = isinstance(base.fusion, DualEncoder | OverTowers)
     teacher = base.teacher
-    if teacher is not None:
+    if isinstance(teacher, Momentum):
         teacher = (
             replace(teacher, memory=4096, ramp_steps=250)
             if mini
             else replace(teacher, memory=32, decay=0.9, ramp_steps=20)
         )
+    elif teacher is not None and not mini:
+        teacher = replace(teacher, decay=0.9)
     return replace(
         base,
         image=base.image and _image(base.image, mini),

@@ -14,13 +14,13 @@ from shopvl.recipes.parts import (
     MAX_PLACES,
     STRICT,
     Answering,
+    AttentionDrop,
     Augment,
     Blocks,
     DualEncoder,
     Fusion,
     GridCnn,
     Image,
-    Momentum,
     OcrWords,
     OverTowers,
     PatchCnn,
@@ -31,6 +31,7 @@ from shopvl.recipes.parts import (
     SingleStream,
     SplitDecoder,
     Stage,
+    Teacher,
     Text,
     TextCross,
     TextModes,
@@ -87,7 +88,7 @@ class Recipe:
     sample_objective: bool = False  # one objective a step, drawn by weight, instead of all of them
     schedule: WarmupCosine
     stages: tuple[Stage, ...] = ()  # one after the other; none: all of it at once, throughout
-    teacher: Momentum | None = None
+    teacher: Teacher | None = None
     augment: Augment = Augment()
     leave_out: TokenDropping | None = None  # patches to drop before the encoder
     source: str  # the paper
@@ -124,6 +125,8 @@ class Recipe:
             )
         if schedule.chunk_size is not None and not all(isinstance(o, Contrast) for o in self.objectives):
             problems.append("chunk_size (gradient cache) serves contrastive objectives only; leave it out here")
+        if schedule.chunk_size is not None and isinstance(self.leave_out, AttentionDrop):
+            problems.append("attention-drop is told by whole pictures, not by chunks of them; leave out chunk_size")
         return problems
 
     def checked(self) -> Recipe:
@@ -165,7 +168,7 @@ class Recipe:
     @property
     def given(self) -> frozenset[Given]:
         """What its parts give each other, and what it reads of a product."""
-        parts = (self.image, self.text, self.fusion, self.space, self.answering)
+        parts = (self.image, self.text, self.fusion, self.space, self.answering, self.teacher)
         given: set[Given] = {*self.inputs, *(("queries",) if self.text is not None else ())}
         return frozenset(given).union(*(part.gives for part in parts if part is not None))
 
@@ -176,7 +179,8 @@ class Recipe:
 
     def givers(self, need: Given, role: Role) -> list[str]:
         """Kinds of the parts that could stand there and give it."""
-        return givers_among({"image": Image, "text": Text, "fusion": Fusion, "answering": Answering}.get(role), need)
+        kinds = {"image": Image, "text": Text, "fusion": Fusion, "answering": Answering, "teacher": Teacher}
+        return givers_among(kinds.get(role), need)
 
     def _demands(self) -> list[tuple[str, tuple[Given, ...]]]:
         """Who needs what of other parts, but for the objectives."""

@@ -23,7 +23,7 @@ from shopvl.batch import Batch, Pictures, inputs_in
 from shopvl.data.training_rows import TrainingCache, TrainingDataset
 from shopvl.design.design import Design
 from shopvl.errors import RecipeError
-from shopvl.models.momentum import ema_update
+from shopvl.models.momentum import MomentumEncoder, ema_update
 from shopvl.recipes.parts import Stage
 from shopvl.runtime.bfloat16 import bf16_is_fast
 from shopvl.runtime.malloc import disable_malloc_trim
@@ -56,7 +56,7 @@ def train(
     """
     disable_malloc_trim()
     recipe, count = design.recipe, processes().num_processes
-    if design.teacher is not None and count > 1:
+    if isinstance(design.teacher, MomentumEncoder) and count > 1:
         raise RecipeError(f"the teacher of {recipe.name} has a queue of one process; train in one process")
     if count > 1 and (recipe.sample_objective or any(stage.objectives for stage in recipe.stages)):
         raise RecipeError(f"steps of {recipe.name} leave some weights without a gradient; train in one process")

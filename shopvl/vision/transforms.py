@@ -34,6 +34,16 @@ def random_crop(rng: random.Random, crop_share: float, flip: bool) -> Crop:
     return Crop(x0, y0, x0 + width, y0 + height, flip and rng.random() < 0.5)
 
 
+def within(crop: Crop, other: Crop) -> tuple[float, float, float, float, float]:
+    """Where a window of a picture is in what another window of it shows, in [0, 1] of each side of that or beyond, and
+    1 where one is mirrored against the other."""
+    x0, x1 = ((x - other.x0) / (other.x1 - other.x0) for x in (crop.x0, crop.x1))
+    y0, y1 = ((y - other.y0) / (other.y1 - other.y0) for y in (crop.y0, crop.y1))
+    if other.mirrored:
+        x0, x1 = 1 - x1, 1 - x0
+    return x0, y0, x1, y1, float(crop.mirrored != other.mirrored)
+
+
 def to_pixels(image: Image.Image, size_px: tuple[int, int], crop: Crop = WHOLE) -> np.ndarray:
     """uint8 (3, Y, X) of an RGB picture: the crop's window, whole, on a canvas of the wanted aspect, resized."""
     image = with_aspect(image, size_px[1] / size_px[0])

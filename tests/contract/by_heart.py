@@ -13,6 +13,7 @@ from torch import Tensor
 
 from shopvl.batch import IGNORED, AnswerTargets, Batch
 from shopvl.design.design import Design
+from shopvl.models.momentum import MomentumEncoder
 from shopvl.recipes.parts.objectives import Answers, Contrast
 
 PRODUCTS, VIEWS = 8, 8  # so many times the products are hidden, shuffled or asked about, each in another way
@@ -74,7 +75,7 @@ def _floor(name: str, batch: Batch, design: Design) -> float:
     is shows only as it goes on; a teacher remembers several pictures of a title; and smoothed targets are not sure."""
     if name == "lm" and batch.pictures is None:
         return len(batch) * math.log(len(batch)) / int(batch.texts["title"].real_BT[:, 1:].sum())
-    if name == "itc:title-image" and design.teacher is not None:
+    if name == "itc:title-image" and isinstance(design.teacher, MomentumEncoder):
         return math.log(1 + len(design.teacher.group_M) / PRODUCTS) + LEARNED
     smoothing = next(
         (part.smoothing for part in design.recipe.objectives if isinstance(part, Contrast) and part.name == name), 0

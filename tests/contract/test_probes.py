@@ -9,7 +9,7 @@ import torch
 from by_heart import one_step
 from torch import Tensor
 
-from shopvl.batch import IGNORED, Batch, Words
+from shopvl.batch import IGNORED, MASKED, Batch, Words
 from shopvl.design.design import Design
 from shopvl.recipes import RECIPES, find
 from shopvl.recipes.capabilities import capabilities
@@ -57,7 +57,10 @@ def test_nothing_flows_from_patches_that_are_hidden_or_left_out(name: str, make_
     design.model.eval()
     views = dict.fromkeys(objective.view for objective in design.objectives)
     for view in views:
-        batch, pixels = with_gradient(view(batch_of(design, 6), torch.Generator().manual_seed(0)))
+        told = view(batch_of(design, 6), torch.Generator().manual_seed(0))
+        if told.pictures is None or MASKED in told.views:  # of the latter the next test tells
+            continue
+        batch, pixels = with_gradient(told)
         seen(design, batch).backward()
         for unseen_BP in (batch.pictures.masked_BP, None if (kept := batch.pictures.kept_BP) is None else ~kept):
             if unseen_BP is None:
@@ -66,6 +69,28 @@ def test_nothing_flows_from_patches_that_are_hidden_or_left_out(name: str, make_
             assert unseen_BP.any()
             assert not added_BP[unseen_BP].any()
             assert (added_BP[~unseen_BP] > 0).float().mean() > 0.5
+
+
+@pytest.mark.parametrize("name", ["a-clip", "maskclip"])
+def test_nothing_flows_from_what_other_forms_of_a_picture_leave_out_and_the_teacher_sees_it_whole(
+    name: str, make_design, batch_of
+) -> None:
+    design = make_design(TINY[name])
+    design.model.eval()
+    view = next(objective.view for objective in design.objectives if objective.name in ("byol", "msd"))
+    given = view(batch_of(design, 6), torch.Generator().manual_seed(0))
+    other = replace(given, pictures=replace(given.pictures, pixels_B3YX=given.pictures.pixels_B3YX.flip(3)))
+    batch, changed = (design.teacher.shown(each) for each in (given, other))
+    assert batch.pictures is None
+    assert not torch.allclose(batch.whole.patches_BPW, changed.whole.patches_BPW)
+    pixels = {name: form.pixels_B3YX.clone().requires_grad_() for name, form in batch.views.items()}
+    views = {name: replace(form, pixels_B3YX=pixels[name]) for name, form in batch.views.items()}
+    seen(design, replace(batch, views=views)).backward()
+    for form, shown in pixels.items():
+        kept_BP, added_BP = views[form].kept_BP, by_patch(shown.grad, design)
+        assert 0 < kept_BP.sum() < kept_BP.numel()
+        assert not added_BP[~kept_BP].any()
+        assert (added_BP[kept_BP] > 0).float().mean() > 0.5
 
 
 def test_nothing_flows_from_the_cells_of_a_map_that_are_left_out(make_design, batch_of) -> None:

@@ -174,6 +174,16 @@ Fusion = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class PictureMomentum(RecipePart):
+    """A teacher that sees whole pictures: an EMA of the image tower, and of a projector behind it (A-CLIP)."""
+
+    gives = frozenset({"whole pictures"})
+    needs = ("two towers", "patch grid")
+    kind: Literal["momentum-image"] = "momentum-image"
+    decay: Share = 0.996
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Momentum(RecipePart):
     """A momentum teacher (EMA of the model) with a queue of the embeddings of the last `memory` products (ALBEF).
 
@@ -186,3 +196,6 @@ class Momentum(RecipePart):
     memory: Count = 4096
     soft: Share = 0.4
     ramp_steps: Count = 250
+
+
+Teacher = Annotated[Momentum | PictureMomentum, Field(discriminator="kind")]

@@ -33,8 +33,10 @@ Given = Literal[
     # by a fusion or a space, by a head
     "embeddings",
     "answers",
+    # by a teacher
+    "whole pictures",
 ]
-Role = Literal["image", "text", "fusion", "space", "answering", "leave_out"]
+Role = Literal["image", "text", "fusion", "space", "answering", "leave_out", "teacher"]
 
 # what lacks it is {who}; {has} stands where it would come from; {use} are the parts there that give it
 SENTENCES: dict[Given, tuple[Role, str]] = {
@@ -72,6 +74,7 @@ SENTENCES: dict[Given, tuple[Role, str]] = {
         "or one of {use}",
     ),
     "embeddings": ("fusion", "{who} compares embeddings, which {has} has only with a shared-space; give one as space"),
+    "whole pictures": ("teacher", "{who} listens to a teacher that sees whole pictures; give {use} as teacher"),
     "answers": ("answering", "{who} needs a head that answers; give one of {use} as answering"),
 }
 

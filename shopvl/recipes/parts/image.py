@@ -264,4 +264,14 @@ class BiasDrop(RecipePart):
     bias: Annotated[float, Field(ge=0)] = 0.0
 
 
-TokenDropping = Annotated[KeepSubjectTokens | BiasDrop, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AttentionDrop(RecipePart):
+    """Token dropping in training, of strong views: a `share` of their squares of 2 x 2 patches, those that the teacher
+    looks at least in the whole picture (A-CLIP, arXiv:2212.08653)."""
+
+    needs = ("patch grid", "whole pictures")
+    kind: Literal["attention-drop"] = "attention-drop"
+    share: Share = 0.5
+
+
+TokenDropping = Annotated[KeepSubjectTokens | BiasDrop | AttentionDrop, Field(discriminator="kind")]

@@ -4,81 +4,61 @@ A part has its configuration and its rules here, without torch. Its loss and its
 module that it names (`loss_in`).
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from shopvl.recipes.parts.fields import STRICT, Capability, Count, Share
-from shopvl.recipes.parts.giving import Given, RecipePart, Surroundings, lacking
+from shopvl.recipes.parts.contrasts import (
+    BagContrast,
+    Contrast,
+    Distillation,
+    EditContrast,
+    MaskedDistillation,
+    OverlayConsistency,
+    SelfContrast,
+    TextContrast,
+    ViewDistillation,
+)
+from shopvl.recipes.parts.fields import STRICT, Count, Share
+from shopvl.recipes.parts.giving import Given, Surroundings, lacking
+from shopvl.recipes.parts.objective_part import BOTH, NAMED, Asked, Input, ObjectivePart, Pair, Task
 
-Pair = Literal["title-image", "query-image", "query-title"]
-Input = Literal["image", "title"]
-BOTH: tuple[Input, ...] = ("image", "title")
-NAMED: dict[Input, str] = {"image": "pictures", "title": "words"}
-# what a batch holds only where an objective asks for it (`data/collate.py`)
-Asked = Literal[
-    "product shares", "overlaid pictures", "two views", "lines of facts", "edited titles", "clauses", "instructions"
+__all__ = [
+    "BOTH",
+    "NAMED",
+    "Answers",
+    "Asked",
+    "BagContrast",
+    "Combine",
+    "Contrast",
+    "Distillation",
+    "EditContrast",
+    "FactClasses",
+    "Input",
+    "Instructed",
+    "KaleidoTask",
+    "MaskedDistillation",
+    "MaskedFeatures",
+    "MaskedPatches",
+    "MaskedRegionClasses",
+    "MaskedRegionFeatures",
+    "MaskedRegionTopClass",
+    "MaskedRegions",
+    "MaskedSegments",
+    "MaskedWords",
+    "Matching",
+    "NextWords",
+    "Objective",
+    "ObjectivePart",
+    "OverlayConsistency",
+    "Pair",
+    "SelfContrast",
+    "Task",
+    "TextContrast",
+    "ViewDistillation",
+    "WordPatchAlignment",
 ]
-Task = Literal["title", "sentence", "value", "match", "gap", "restore"]
-
-
-class ObjectivePart(RecipePart):
-    """The class attributes of every objective, beside its fields `kind`, `weight` and `name`."""
-
-    loss_in: ClassVar[str]  # the module whose `build` makes its loss
-    head_in: ClassVar[str] = "shopvl.models.prediction_heads"  # the module whose `build_head` makes its heads
-    asks: ClassVar[tuple[Asked, ...]] = ()
-    beside: ClassVar[str | None] = None  # the kind of the objective whose pass it judges as well; drawn along with it
-    teaches: ClassVar[frozenset[Capability]] = frozenset()  # that no part has without it
-
-    @property
-    def name(self) -> str:
-        """Of its loss, in results."""
-        raise NotImplementedError
-
-    @property
-    def inputs(self) -> tuple[Input, ...]:
-        """What it cannot do without; a batch that lacks one of them is no matter of this objective."""
-        return tuple(name for name in BOTH if name in self.needs)
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Names of the heads on fused states that it learns by; objectives may share one."""
-        return ()
-
-    def problems(self, recipe: Surroundings) -> list[str]:
-        """Conflicts with the rest of its recipe, as sentences: of what it lacks, the first."""
-        return lacking(self.name, self.needs, recipe)[:1]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Contrast(ObjectivePart):
-    """InfoNCE both ways between two of query, title and image, with every true match as a positive.
-
-    `smoothing` of each target is shared out over the whole batch (arXiv:1512.00567).
-    """
-
-    loss_in = "shopvl.objectives.contrastive"
-    kind: Literal["itc"] = "itc"
-    between: Pair
-    smoothing: Share = 0.0
-    weight: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """`itc:title-image` and the like."""
-        return f"itc:{self.between}"
-
-    @property
-    def needs(self) -> tuple[Given, ...]:
-        """Queries are made of titles, or of what a product is, so rows may lack either."""
-        sides: dict[Pair, tuple[Given, ...]] = {
-            "title-image": ("image", "title"),
-            "query-image": ("image", "queries"),
-            "query-title": ("title", "queries"),
-        }
-        return (*sides[self.between], "embeddings")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -87,7 +67,7 @@ class MaskedWords(ObjectivePart):
 
     `whole_words`: all pieces of a word are masked, or none; otherwise each by itself (BERT, RoBERTa). `conditional`:
     words are masked with the whole picture visible, and cells with the whole title (UNITER), each in a pass of its own.
-    Otherwise both are masked in one pass.
+    Otherwise both are masked in one pass. Beside two towers words are told from the title alone (MaskCLIP).
     """
 
     loss_in = "shopvl.objectives.masked"
@@ -99,6 +79,12 @@ class MaskedWords(ObjectivePart):
     weight: float = 1.0
     name: Literal["mlm"] = "mlm"
     heads = ("words",)
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective; beside two towers, that the text's gives states of words."""
+        if "two towers" in recipe.given:
+            return lacking(self.name, ("title", "word states"), recipe)[:1]
+        return super().problems(recipe)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -229,97 +215,6 @@ class Answers(ObjectivePart):
     synonyms: Share = 0.3  # of the answers with synonyms are called by one
     weight: float = 1.0
     name: Literal["prompt-vqa"] = "prompt-vqa"
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class OverlayConsistency(ObjectivePart):
-    """A picture and the same picture with promotions drawn on it should have the same embedding."""
-
-    loss_in = "shopvl.objectives.consistency"
-    needs = ("image", "embeddings")
-    asks = ("overlaid pictures",)
-    kind: Literal["overlay-consistency"] = "overlay-consistency"
-    weight: float = 1.0
-    name: Literal["overlay-consistency"] = "overlay-consistency"
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class SelfContrast(ObjectivePart):
-    """Two views of a picture are near each other and far from those of other products (SimCLR, as SLIP has it).
-
-    They are compared behind a projector of three layers of `hidden` and an output of `width`, which is left behind.
-    """
-
-    loss_in = "shopvl.objectives.self_contrast"
-    needs = ("image", "two towers")
-    asks = ("two views",)
-    kind: Literal["simclr"] = "simclr"
-    temperature: Annotated[float, Field(gt=0)] = 0.1
-    hidden: Count = 4096
-    width: Count = 256
-    weight: float = 1.0
-    name: Literal["simclr"] = "simclr"
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class TextContrast(ObjectivePart):
-    """InfoNCE both ways between a title and a line of what is known of its product, behind a projection of their own.
-
-    MURAL's task for translations of a text, by the same text tower that meets pictures.
-    """
-
-    loss_in = "shopvl.objectives.contrastive"
-    needs = ("title", "two towers")
-    asks = ("lines of facts",)
-    kind: Literal["t2t"] = "t2t"
-    weight: float = 1.0
-    name: Literal["t2t"] = "t2t"
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class EditContrast(ObjectivePart):
-    """A picture is nearer to its title than to the title with one thing exchanged that then does not hold.
-
-    A value or category gives way to another of its kind, or two values of a line of facts to each other (CLIP-Event;
-    UNIMO). Titles that name nothing that a picture shows are passed over.
-    """
-
-    loss_in = "shopvl.objectives.edited"
-    needs = ("image", "title", "embeddings")
-    asks = ("edited titles",)
-    kind: Literal["edits"] = "edits"
-    weight: float = 1.0
-    name: Literal["edits"] = "edits"
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class BagContrast(ObjectivePart):
-    """A picture is near some of its product's clauses and far from those of others (MIL-NCE, as VATT has it).
-
-    A clause is the category's name, or a property with its value; one that several products have is near all of them.
-    """
-
-    loss_in = "shopvl.objectives.bags"
-    needs = ("image", "title", "embeddings")
-    asks = ("clauses",)
-    kind: Literal["mil-nce"] = "mil-nce"
-    weight: float = 1.0
-    name: Literal["mil-nce"] = "mil-nce"
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Distillation(ObjectivePart):
-    """Learn the cosines of pictures and titles from the experiment's `teachers`, on mixup pictures.
-
-    Applied to a `share` of each batch, which passes through student and teachers once more.
-    """
-
-    loss_in = "shopvl.objectives.distillation"
-    needs = ("image", "title", "two towers")
-    kind: Literal["distil"] = "distil"
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    weight: float = 1.0
-    name: Literal["distil"] = "distil"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -489,6 +384,8 @@ Objective = Annotated[
     | WordPatchAlignment
     | OverlayConsistency
     | SelfContrast
+    | ViewDistillation
+    | MaskedDistillation
     | TextContrast
     | EditContrast
     | BagContrast
