@@ -60,7 +60,6 @@ from shopvl.recipes.parts.objectives import (
     Contrast,
     MaskedDistillation,
     MaskedPatches,
-    MaskedWords,
     SelfContrast,
     TextContrast,
     ViewDistillation,
@@ -183,7 +182,7 @@ def _add_beside(model: DualEncoderModel, recipe: Recipe, tokenizer: Tokenizer) -
                 settings = _settings(recipe.image, image.width)
                 grid = image.patches.grid
                 model.state_decoder = StateDecoder(image.width, grid, part.layers, settings, part.temperature)
-            case MaskedWords():
+            case _ if "words" in part.heads:
                 heads = recipe.text.heads if isinstance(recipe.text, parts.TextTransformer) else 1
                 model.add_word_decoder(BlockSettings(text.width, heads), tokenizer.size)
 

@@ -93,7 +93,7 @@ def test_only_patches_that_were_left_out_count_and_the_teacher_gets_no_gradient(
     for made, true in zip(told.made.detach().softmax(1), told.true.softmax(1), strict=True):
         total += sum(float(q * (q / p).log()) for p, q in zip(made, true, strict=True))
     value = loss(design.model(shown), shown)
-    assert float(value) == pytest.approx(total / len(told.made), rel=1e-4)
+    assert value.item() == pytest.approx(total / len(told.made), rel=1e-4)
     changed = shown.whole.patches_BPW.clone()
     changed[kept_BP] += torch.randn(changed[kept_BP].shape)
     again = Batch(views=shown.views, whole=WholePictures(patches_BPW=changed))
