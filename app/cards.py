@@ -16,8 +16,9 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.inference.ask import Conflict, Reply
 from shopvl.reporting.page import DECISION_MARKS
 from shopvl.search import Found, Hit, ParsedQuery, Suggestion
-from shopvl.service.app_service import Read, Shown
+from shopvl.service.app_service import Read
 from shopvl.service.catalog_run import CatalogRun, Summary
+from shopvl.service.shown import Shown
 
 PICTURE_PX = 720
 
@@ -50,11 +51,11 @@ def message(headline: str, body: str = "", tone: str = "plain") -> str:
     return f'<div class="sv-message {tone}" role="{role}">{lead}{f"<p>{text(body)}</p>" if body else ""}</div>'
 
 
-def chip(decision: str, words: Translations, reason: str = "") -> str:
-    """What to do with an answer, and why if that is known."""
+def chip(decision: str, words: Translations, reason: str = "", label: str = "") -> str:
+    """What to do with an answer, and why if that is known; `label` in place of the decision's name."""
     mark = DECISION_MARKS[decision]  # type: ignore[index]
-    means = text(words(f"reason.{reason}" if reason else f"decision_means.{decision}"))
-    name = text(words(f"decision.{decision}"))
+    means = text(label or words(f"reason.{reason}" if reason else f"decision_means.{decision}"))
+    name = text(label or words(f"decision.{decision}"))
     return f'<span class="sv-chip {decision}" title="{means}"><b aria-hidden="true">{mark}</b>{name}</span>'
 
 
@@ -177,12 +178,11 @@ def picks(products: Iterable[Shown], words: Translations) -> str:
 # --- search
 
 
-def search_results(result: Found, what: str, words: Translations, *, full: bool = False) -> str:
-    """Results of a search, with what can be done with each; `full` where there may be more."""
+def search_results(result: Found, counted: str, what: str, words: Translations) -> str:
+    """Results of a search, with what can be done with each; `counted` says how many there are, `what` of what."""
     if not result.hits:
         nothing = message("", words("search.refused" if result.refused else "search.nothing"))
         return nothing + understood(result.query, words)
-    counted = words("search.best" if full else "search.found", count=len(result.hits))
     headline = words("search.found_for", counted=counted, what=what) if what else counted
     close = f'<p class="sv-note" role="status">{text(words("search.close"))}</p>' if result.close else ""
     cells = "".join(_hit(hit, words) for hit in result.hits)
@@ -287,17 +287,19 @@ def run_summary(name: str, summary: Summary, words: Translations) -> str:
 
 
 def _stacked(name: str, counts: dict[str, int], words: Translations) -> str:
-    total = sum(counts.values())
-    parts, spoken = [], []
-    for kind in ("accept", "review", "unknown"):
-        if count := counts.get(kind, 0):
-            spoken.append(f"{words(f'decision.{kind}')} {count:,} ({count / total:.0%})")
-            parts.append(f'<i class="{kind}" style="width:{count / total:.2%}"></i>')
-    accepted = counts.get("accept", 0) / total
+    kinds = ("accept", "review", "unknown")
+    return stacked(name, [(kind, words(f"decision.{kind}"), counts.get(kind, 0)) for kind in kinds])
+
+
+def stacked(name: str, parts: Sequence[tuple[str, str, int]]) -> str:
+    """A bar of parts, each with its style, its label and its count; the share of the first beside it."""
+    total = max(sum(count for _, _, count in parts), 1)
+    spoken = ", ".join(f"{label} {count:,} ({count / total:.0%})" for _, label, count in parts if count)
+    inside = "".join(f'<i class="{css}" style="width:{count / total:.2%}"></i>' for css, _, count in parts if count)
     return (
-        f'<div class="sv-stack" title="{text(name)}: {text(", ".join(spoken))}"><span>{text(name)}</span>'
-        f'<div class="sv-bar" role="img" aria-label="{text(", ".join(spoken))}">{"".join(parts)}</div>'
-        f"<b>{accepted:.0%}</b></div>"
+        f'<div class="sv-stack" title="{text(name)}: {text(spoken)}"><span>{text(name)}</span>'
+        f'<div class="sv-bar" role="img" aria-label="{text(spoken)}">{inside}</div>'
+        f"<b>{parts[0][2] / total:.0%}</b></div>"
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
 import gradio as gr
 
 from app import cards
-from app.widgets import HIDDEN_PROGRESS, OF_PHOTO, guarded, html, photo, picture_bytes
+from app.widgets import HIDDEN_PROGRESS, OF_PHOTO, SMALL_PROGRESS, guarded, html, photo, picture_bytes
 from app.wording import Translations
+from shopvl.batch import MODALITIES, Modality
 from shopvl.catalog.cells import folded
 from shopvl.catalog.vocabulary import CATEGORY, DEFAULT_PRECISION
 from shopvl.inference.calibrate import calibration_of
@@ -20,10 +22,15 @@ Json = dict[str, Any]
 
 
 class ModelsTab:
-    """The tab's widgets and what they do. Like a widget of Gradio, it stands where it is made."""
+    """The tab's widgets and what they do. Like a widget of Gradio, it stands where it is made.
+
+    Two sides are compared: two models, or what one of them reads in the picture and in the title alone. `open_first`
+    fills `page` with the first product when the page is loaded.
+    """
 
     def __init__(self, service: AppService, words: Translations) -> None:
         self.service, self.words = service, words
+        self.sides = _sides(service, words)
         names, first = list(service.models), service.model()
         with gr.Row(elem_classes="sv-columns"):
             with gr.Column(scale=5, min_width=420):
@@ -35,36 +42,41 @@ class ModelsTab:
                     self.card = gr.Markdown(first.card, sanitize_html=True)
             with gr.Column(scale=4, min_width=380):
                 html(f"<h3>{cards.text(words('models.compare'))}</h3>")
+                self._lay_out_comparison()
                 if len(names) < 2:
-                    html(cards.message("", words("models.need_two")))
-                else:
-                    self._lay_out_comparison(names)
+                    html(f'<p class="sv-note">{cards.text(words("models.need_two"))}</p>')
         self.which.change(self.describe, self.which, [self.facts, self.card], **HIDDEN_PROGRESS)
         gr.api(self.models, api_name="models")
 
-    def _lay_out_comparison(self, names: list[str]) -> None:
-        words = self.words
+    def _lay_out_comparison(self) -> None:
+        words, (first, second, *_) = self.words, self.sides
         with gr.Row(elem_classes="sv-tight sv-top-aligned"):
             image = photo(words, "product", 262)
             with gr.Column(min_width=180):
                 title = gr.Textbox(
-                    label=words("product.title"), placeholder=words("product.title_hint"), elem_id="compare-title"
+                    "", label=words("product.title"), placeholder=words("product.title_hint"), elem_id="compare-title"
                 )
-                one = gr.Dropdown(names, value=names[0], label=words("models.one"))
-                two = gr.Dropdown(names, value=names[1], label=words("models.two"))
+                one = gr.Dropdown(list(self.sides), value=first, label=words("models.one"))
+                two = gr.Dropdown(list(self.sides), value=second, label=words("models.two"))
                 go = gr.Button(words("models.go"), variant="primary", elem_id="compare-go")
         image.elem_id = "compare-photo"
         shown = html(cards.message("", words("models.empty")), elem_id="compare-shown")
         answers_json = gr.JSON(visible=False, label="comparison")
+        self.compared, self.page = [image, title, one, two], [answers_json, shown]
         gr.on(
             [go.click, title.submit],
             self.compare,
-            [image, title, one, two],
-            [answers_json, shown],
+            self.compared,
+            self.page,
             api_name="compare",
             show_progress="minimal",
             **OF_PHOTO,
         )
+        gr.on([one.input, two.input], self.compare, self.compared, self.page, **SMALL_PROGRESS, **OF_PHOTO)
+
+    def show(self, event: Any) -> None:
+        """Compare the product that an event brings into the fields."""
+        event.then(self.compare, self.compared, self.page, **SMALL_PROGRESS, **OF_PHOTO)
 
     def describe(self, name: str) -> tuple[str, str]:
         model = self.service.model(name)
@@ -75,12 +87,27 @@ class ModelsTab:
 
     def compare(self, photo: str | None, title: str, first: str, second: str) -> tuple[Json, str]:
         def work() -> tuple[Json, str]:
+            if not photo and not title.strip():
+                return {}, cards.message("", self.words("models.empty"))
             data = picture_bytes(photo)
-            both = {name: self.service.read(data, title, model=name) for name in dict.fromkeys((first, second))}
+            both = {side: self._read(side, data, title) for side in dict.fromkeys((first, second))}
             answers = {name: read.as_dict() for name, read in both.items()}
             return answers, _beside(both[first], both[second], first, second, self.words)
 
         return guarded(self.words, work, lambda sentence, notice: ({"error": sentence}, notice))
+
+    def _read(self, side: str, picture: bytes | None, title: str) -> Read:
+        model, seen = self.sides.get(side, (side, MODALITIES))
+        return self.service.read(picture if "image" in seen else None, title if "title" in seen else None, model=model)
+
+
+def _sides(service: AppService, words: Translations) -> dict[str, tuple[str, Sequence[Modality]]]:
+    """What can be compared, by name: a model and what it reads; the two that differ most come first."""
+    names = list(service.models)
+    if len(names) > 1:
+        return {name: (name, MODALITIES) for name in names}
+    alone = {f"{names[0]} · {words(f'evidence.{one}')}": (names[0], (one,)) for one in MODALITIES}
+    return {**alone, names[0]: (names[0], MODALITIES)}
 
 
 def _beside(first: Read, second: Read, one: str, two: str, words: Translations) -> str:

@@ -24,6 +24,7 @@ from app.wording import Translations
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.errors import ShopvlError
 from shopvl.service.app_service import AppService
+from shopvl.service.shown import Shown
 
 PICKED = 14
 Json = dict[str, Any]
@@ -191,6 +192,11 @@ class ProductTab:
         """Other products to pick one from; what `strip` shows when the page is loaded."""
         return cards.picks(self.service.sample(random.randrange(1 << 30), PICKED), self.words)
 
+    def open_first(self) -> tuple[str | None, str]:
+        """The first product of the catalog as what the drop zone and the title field hold; nothing if there is none."""
+        first = self.service.first()
+        return (None, "") if first is None else as_held(first, self.photo.GRADIO_CACHE)
+
     def open_picked(self, event: gr.EventData) -> tuple[str | None, str]:
         return opened(self.service, event.id, self.photo.GRADIO_CACHE)
 
@@ -212,6 +218,11 @@ def opened(service: AppService, product_id: str, cache: str) -> tuple[str | None
         product = service.product(str(product_id))
     except ShopvlError as error:
         raise gr.Error(str(error), print_exception=False) from None
+    return as_held(product, cache)
+
+
+def as_held(product: Shown, cache: str) -> tuple[str | None, str]:
+    """A product as what the drop zone and the title field hold."""
     name = f"{_plain(product.product_id)}.jpg"
     return (as_upload(product.picture, name, cache) if product.picture else None), product.title
 

@@ -33,11 +33,8 @@ class ReviewTab:
     `page` is what `next_question` fills from `where`, also when the page is loaded.
     """
 
-    def __init__(self, service: AppService, words: Translations) -> None:
-        self.service, self.words = service, words
-        self.reviewer = gr.BrowserState(
-            "", storage_key=REVIEWER, secret="not a secret: a name that this browser goes by"
-        )
+    def __init__(self, service: AppService, words: Translations, reviewer: gr.BrowserState) -> None:
+        self.service, self.words, self.reviewer = service, words, reviewer
         self.state = gr.State({"skipped": []})
         self._lay_out_choice()
         self.progress = html("", elem_id="review-progress")
@@ -155,7 +152,7 @@ class ReviewTab:
         self, value: str | None, run: str, only: str, conflicts: bool, state: State, reviewer: str
     ) -> tuple[Any, ...]:
         """Write down a decision on the question that is shown, and show the next."""
-        reviewer, words = _named(reviewer), self.words
+        reviewer, words = named_reviewer(reviewer), self.words
         if "product_id" not in state:
             return reviewer, *self.next_question(run, only, conflicts, state)
         made, key = self.service.decision(state["product_id"], state["property"]), "review.already"
@@ -178,7 +175,7 @@ class ReviewTab:
         self, value: str | None, run: str, only: str, conflicts: bool, state: State, reviewer: str
     ) -> tuple[Any, ...]:
         if not value:
-            return _named(reviewer), *(gr.skip() for _ in self.page)
+            return named_reviewer(reviewer), *(gr.skip() for _ in self.page)
         return self.decide(value, run, only, conflicts, state, reviewer)
 
     def correct_to_clicked(
@@ -192,7 +189,7 @@ class ReviewTab:
         return self.next_question(run, only, conflicts, state)
 
     def undo_last(self, run: str, only: str, conflicts: bool, state: State, reviewer: str) -> tuple[Any, ...]:
-        words, named = self.words, _named(reviewer)
+        words, named = self.words, named_reviewer(reviewer)
         back = self.service.undo(named) if reviewer else None
         if back is None:
             return named, *self.next_question(run, only, conflicts, state, words("review.nothing_to_undo"))
@@ -208,7 +205,12 @@ class ReviewTab:
             raise gr.Error(str(error), print_exception=False) from None
 
 
-def _named(reviewer: str) -> str:
+def reviewer_state() -> gr.BrowserState:
+    """By which name somebody decides, kept in the browser."""
+    return gr.BrowserState("", storage_key=REVIEWER, secret="not a secret: a name that this browser goes by")
+
+
+def named_reviewer(reviewer: str) -> str:
     """The name a browser goes by; a new one for a browser that has none."""
     return reviewer or uuid.uuid4().hex[:12]
 

@@ -31,7 +31,8 @@ NotMeant = tuple[str, tuple[str, ...]]  # a query, and parts of what was underst
 class SearchTab:
     """The tab's widgets and what they do. Like a widget of Gradio, it stands where it is made.
 
-    A product that is clicked is shown in the tab Product.
+    A product that is clicked is shown in the tab Product. When the page is loaded, `search` fills `page` from `query`
+    with the newest products.
     """
 
     def __init__(
@@ -39,13 +40,12 @@ class SearchTab:
     ) -> None:
         self.service, self.index, self.words, self.tabs, self.product = service, index, words, tabs, product
         self.names = _filters(index, service.ontology)
-        self.no_results = cards.message("", words("search.empty"))
         with gr.Row(elem_classes="sv-columns"):
             with gr.Column(scale=1, min_width=240, elem_classes="sv-side"):
                 self._lay_out_query()
                 self._lay_out_filters()
             with gr.Column(scale=4, min_width=400):
-                self.results = clickable(self.no_results, elem_id="search-results")
+                self.results = clickable(elem_id="search-results")
         # (text, parts of what was understood of it that were not meant): another text means all of it again
         self.not_meant = gr.State(("", ()))
         self.results_json = gr.JSON(visible=False, label="results")
@@ -54,7 +54,7 @@ class SearchTab:
     def _lay_out_query(self) -> None:
         words = self.words
         self.text = gr.Textbox(
-            label=words("search.words"), placeholder=words("search.words_hint"), elem_id="search-words"
+            "", label=words("search.words"), placeholder=words("search.words_hint"), elem_id="search-words"
         )
         self.suggestions = clickable(elem_id="search-suggestions")
         self.photo = photo(words, "search", 130)
@@ -83,13 +83,13 @@ class SearchTab:
                 for number, name in enumerate(self.names)
             ]
             self.more = gr.Textbox(
-                label=words("search.more"), placeholder=words("search.more_hint"), elem_id="search-more"
+                "", label=words("search.more"), placeholder=words("search.more_hint"), elem_id="search-more"
             )
             self.group = gr.Checkbox(label=words("search.group"), elem_id="search-group")
 
     def _connect(self) -> None:
-        query = [self.text, self.photo, self.more, self.group, self.not_meant, *self.filters]
-        shown = [self.results_json, self.results, *self.filters]
+        query = self.query = [self.text, self.photo, self.more, self.group, self.not_meant, *self.filters]
+        shown = self.page = [self.results_json, self.results, *self.filters]
         asked = [self.go.click, self.text.submit]
         gr.on(asked, self.search, query, shown, api_name="search", show_progress="minimal", **OF_PHOTO)
         self.text.input(self.suggest, self.text, self.suggestions, trigger_mode="always_last", **HIDDEN_PROGRESS)
@@ -106,11 +106,8 @@ class SearchTab:
             self.search, query, shown, **SMALL_PROGRESS, **OF_PHOTO
         )
         self.clear.click(
-            lambda: ("", None, "", False, ("", ()), *("" for _ in self.names), {"hits": []}, self.no_results),
-            None,
-            [*query, self.results_json, self.results],
-            **HIDDEN_PROGRESS,
-        )
+            lambda: ("", None, "", False, ("", ()), *("" for _ in self.names)), None, query, **HIDDEN_PROGRESS
+        ).then(self.search, query, shown, **SMALL_PROGRESS, **OF_PHOTO)
         way = gr.State("")
         clicked = self.results.act(
             self.route,
@@ -137,9 +134,6 @@ class SearchTab:
             data = picture_bytes(photo)
             where = [Condition(name, "=", value) for name, value in zip(self.names, chosen, strict=True) if value]
             where += self._conditions(conditions)
-            if not query.strip() and data is None:
-                notice = cards.message("", self.words("search.words_too")) if where else self.no_results
-                return {"hits": []}, notice, *unchanged
             collapse = "variant" if variants else None
             taken_back = not_meant[1] if not_meant[0] == query else ()
             result = self.service.search(
@@ -151,7 +145,8 @@ class SearchTab:
                 gr.update(choices=_options(name, _kept(result.facets[name], value), self.words), value=value)
                 for name, value in zip(self.names, chosen, strict=True)
             ]
-            page = cards.search_results(result, what, self.words, full=len(result.hits) == SHOWN)
+            counted = "search.newest" if not what else "search.best" if len(result.hits) == SHOWN else "search.found"
+            page = cards.search_results(result, self.words(counted, count=len(result.hits)), what, self.words)
             return result.as_dict(), page, *updates
 
         return guarded(self.words, work, lambda sentence, notice: ({"error": sentence}, notice, *unchanged))

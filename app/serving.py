@@ -14,14 +14,18 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
+from fastapi.responses import RedirectResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from app.catalog_cards import PICTURES
 from app.page import PLACES, page
 from app.wording import widget_words
+from shopvl.catalog.decoding_memory import answering
+from shopvl.errors import ShopvlError
 from shopvl.server.gate import MB, BodyLimit, Message, Receive, Send
 from shopvl.server.running import LOCAL_NAMES, LOOPBACK, run
 from shopvl.service.app_service import AppService
+from shopvl.service.catalog_views import CatalogViews
 
 MAX_MESSAGE_BYTES = 1 * MB  # of a request that is no upload
 # The page may load and call what this server has, and nothing else; Gradio compiles its templates, hence the evals.
@@ -64,10 +68,13 @@ def application(service: AppService, host: str = "127.0.0.1", upload_mb: int = 2
     app.add_middleware(BodyLimit, limit_of=lambda path: _limit(path, upload_mb * MB))
     if host in LOOPBACK:  # a page elsewhere must not reach this one under a name of its own (DNS rebinding)
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_NAMES)
+    views = CatalogViews(service)
+    threading.Thread(target=views.warm_up, daemon=True).start()
     app.add_api_route("/zh", lambda: RedirectResponse(PLACES["zh"]))
+    app.add_api_route(PICTURES, lambda run, id: _picture(views, run, id), response_class=Response)
     keys = (HERE / "keys.js").read_text("utf-8")
     for language in sorted(PLACES, reverse=True):  # `/` comes last: it would take the others' place
-        blocks = page(service, language).queue(default_concurrency_limit=8, max_size=128)
+        blocks = page(service, views, language).queue(default_concurrency_limit=8, max_size=128)
         gr.mount_gradio_app(
             app,
             blocks,
@@ -85,6 +92,18 @@ def application(service: AppService, host: str = "127.0.0.1", upload_mb: int = 2
             enable_monitoring=False,
         )
     return app
+
+
+def _picture(views: CatalogViews, run: str, product_id: str) -> Response:
+    """A product's small picture, which the page asks for when it comes into sight."""
+    try:
+        with answering():
+            small = views.picture(run, product_id)
+    except ShopvlError:
+        small = None
+    if small is None:
+        return Response(status_code=404)
+    return Response(small, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
 
 
 def _limit(path: str, upload_bytes: int) -> int:

@@ -9,18 +9,19 @@ from typing import Any
 
 import gradio as gr
 from gradio.data_classes import ImageData
-from gradio.processing_utils import save_bytes_to_cache, save_file_to_cache
+from gradio.processing_utils import hash_bytes, save_file_to_cache
 
 from app.cards import message
 from app.wording import Translations
 from shopvl.catalog.decoding_memory import answering
 from shopvl.errors import ImageError, ShopvlError
+from shopvl.files import atomic_write
 from shopvl.service.app_service import MAX_PICTURE_BYTES
 
 CLICKS = """
 element.addEventListener('click', event => {
   const found = event.target.closest('[data-do]');
-  if (found && element.contains(found)) trigger('act', {...found.dataset});
+  if (found && element.contains(found)) trigger(found.dataset.do === 'visit' ? 'visit' : 'act', {...found.dataset});
 });
 """
 # how a page's own events are connected: they are no endpoints for scripts, and show little while they are at work
@@ -58,9 +59,12 @@ def html(value: str = "", **options: Any) -> gr.HTML:
     return gr.HTML(value, apply_default_css=False, js_on_load=None, **options)
 
 
-def clickable(value: str = "", **options: Any) -> gr.HTML:
-    """HTML whose elements with `data-do` raise the event `act` with all their `data-*`."""
-    return gr.HTML(value, apply_default_css=False, js_on_load=CLICKS, **options)
+def clickable(value: str = "", script: str = "", **options: Any) -> gr.HTML:
+    """HTML whose elements with `data-do` raise the event `act` with all their `data-*`; those with `visit` that event.
+
+    `script` is what else its elements do.
+    """
+    return gr.HTML(value, apply_default_css=False, js_on_load=CLICKS + script, **options)
 
 
 def picture_bytes(path: str | None) -> bytes | None:
@@ -77,8 +81,14 @@ def photo_bytes(path: str) -> bytes:
 
 
 def as_upload(data: bytes, name: str, cache: str) -> str:
-    """Bytes as a file that a drop zone can show, unchanged."""
-    return save_bytes_to_cache(data, name, cache)
+    """Bytes as a file that a drop zone can show, unchanged; written once, for others may be reading it."""
+    path = Path(cache) / hash_bytes(data) / name
+    if path.exists():
+        path.touch()  # Gradio deletes what is old
+    else:
+        with atomic_write(path) as draft:
+            draft.write_bytes(data)
+    return str(path.resolve())
 
 
 def as_download(path: Path, cache: str) -> str:

@@ -61,8 +61,9 @@ def through_the_browser(url: str, new: list[Path], warm: Path) -> dict[str, Any]
     try:
         for photo in [warm, *new]:
             driver.get(url)
+            driver.find_element("css selector", "#product-heat img")  # of the product that the page opens on
+            driver.find_element("css selector", '#product-photo button[aria-label="Clear"]').click()
             field = driver.find_element("css selector", "#product-photo input[type=file]")
-            driver.find_element("css selector", "#product-picks .sv-pick")
             driver.execute_script(WATCH)
             field.send_keys(str(photo))
             chosen.append(driver.execute_async_script(WAITED) / 1000)

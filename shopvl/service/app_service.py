@@ -22,7 +22,7 @@ from shopvl.catalog.cells import folded
 from shopvl.catalog.correction_log import CorrectionLog, decided
 from shopvl.catalog.corrections import Correction, merged
 from shopvl.catalog.downloading import MAX_DOWNLOAD_BYTES
-from shopvl.catalog.images import decode, image_bytes, smaller
+from shopvl.catalog.images import decode, smaller
 from shopvl.catalog.ontology import Ontology, apply_names
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
@@ -37,8 +37,10 @@ from shopvl.review.decisions import LegalNames
 from shopvl.review.queue import Queue, review_queue
 from shopvl.review.sheet import SheetQuestion
 from shopvl.search import Found, SearchIndex
+from shopvl.search.browsing import newest
 from shopvl.service.catalog_run import RUN, CatalogRun, FencedCatalog, read_run, table_of_run
 from shopvl.service.decisions import check_product, check_texts
+from shopvl.service.shown import Shown, first_shown, shown_hit, shown_row
 from shopvl.vision.map_picture import FAINT, drawn_heat, drawn_map
 from shopvl.vision.ocr import Reader, Word
 from shopvl.vision.subject import subject_map
@@ -47,7 +49,6 @@ MAX_TITLE, MAX_QUESTION = 1000, 300  # characters
 MAX_PICTURE_BYTES = MAX_DOWNLOAD_BYTES
 CACHED_CATALOG_PRODUCTS = 256  # looked up in the catalog, with their pictures
 CACHED_PRODUCTS = 4  # products asked about last, decoded and read: a picture may take 150 MB
-
 SHOWN_PX = 640  # longest side of the maps that are drawn
 
 
@@ -90,17 +91,6 @@ class Read:
             "inputs": list(self.inputs),
             "not_used": dict(self.not_used),
         }
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A product of the catalog, to be looked at. `picture` is None where it cannot be read."""
-
-    product_id: str
-    title: str
-    picture: bytes | None
-    category_path: tuple[str, ...] = ()
-    attributes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -285,20 +275,25 @@ class AppService:
 
     # --- the catalog
 
+    def first(self) -> Shown | None:
+        """The first product that can be looked at, of the catalog or else of the index; None where there is neither."""
+        if self.catalog is not None:
+            return first_shown(self.catalog)
+        if self.index is not None and len(self.index):
+            return shown_hit(self.index.hits_at([int(np.argmax(self.index.live))])[0])
+        return None
+
     def sample(self, seed: int, count: int = 12) -> list[Shown]:
         """Some products, to pick one from: others for another seed."""
         if self.index is not None:
             rows = np.flatnonzero(self.index.live)
             chosen = np.random.default_rng(seed).choice(rows, min(count, len(rows)), replace=False)
-            return [
-                Shown(hit.product_id, hit.title, hit.thumbnail, hit.category_path, hit.attributes)
-                for hit in self.index.hits_at(chosen.tolist())
-            ]
+            return [shown_hit(hit) for hit in self.index.hits_at(chosen.tolist())]
         if self.catalog is None:
             return []
         frame = next(self.catalog.batches(256))
         return [
-            self._shown(row, self.catalog)
+            shown_row(row, self.catalog)
             for row in frame.sample(min(count, len(frame)), seed=seed).iter_rows(named=True)
         ]
 
@@ -323,24 +318,20 @@ class AppService:
             for frame in catalog.batches(columns=wanted):
                 rows = frame.filter(frame["product_id"] == product_id)
                 if len(rows):
-                    return self._shown(rows.row(0, named=True), catalog)
+                    return shown_row(rows.row(0, named=True), catalog)
         if self.index is not None and (row := self.index.row_of(product_id)) is not None:
-            (hit,) = self.index.hits_at([row])
-            return Shown(hit.product_id, hit.title, hit.thumbnail, hit.category_path, hit.attributes)
+            return shown_hit(self.index.hits_at([row])[0])
         raise CatalogError(f"there is no product {product_id!r} in the catalog")
 
-    def _shown(self, row: Mapping[str, Any], catalog: Catalog) -> Shown:
-        try:
-            picture = image_bytes(row["image"], catalog.root)
-        except ImageError:
-            picture = None
-        pairs = tuple((pair["property"], pair["value"]) for pair in row["attributes"] or ())
-        return Shown(row["product_id"], row["title"] or "", picture, tuple(row["category_path"] or ()), pairs)
-
     def search(self, text: str | None, picture: bytes | None, **options: Any) -> Found:
-        """As `SearchIndex.search`. Raises ShopvlError where there is no index."""
+        """As `SearchIndex.search`; the newest products where nothing is asked for, for which `not_meant` has no use.
+
+        Raises ShopvlError where there is no index.
+        """
         if self.index is None:
             raise ShopvlError("there is no index to search; make one with `shopvl index` and name it with --index")
+        if not (text and text.strip()) and picture is None:
+            return newest(self.index, **{name: told for name, told in options.items() if name != "not_meant"})
         if text and len(text) > MAX_QUESTION:
             raise ShopvlError(f"the query has {len(text):,} characters; at most {MAX_QUESTION} are read")
         photo = self.index.photo_query(picture) if picture is not None else None
@@ -413,7 +404,8 @@ class AppService:
         done = sorted((path.parent.name for path in (self.work / "runs").glob(f"*/{RUN}")), reverse=True)
         return ([str(self.tags)] if self.tags is not None and self.catalog is not None else []) + done
 
-    def _run_parts(self, name: str) -> tuple[Path, Catalog, Ontology]:
+    def run_parts(self, name: str) -> tuple[Path, Catalog, Ontology]:
+        """The folder of a tagging run, its catalog, and the names of values. Raises ReviewError where there is none."""
         if self.tags is not None and name == str(self.tags) and self.catalog is not None:
             return self.tags, self.catalog, self.ontology
         if name not in self.runs():
@@ -426,7 +418,7 @@ class AppService:
 
     def queue(self, run: str, rows: int = 0) -> Queue:
         """What is to be looked at in a run, at least its first `rows`; read once."""
-        folder, catalog, ontology = self._run_parts(run)
+        folder, catalog, ontology = self.run_parts(run)
         written = (folder / "tags.parquet").stat().st_mtime
         with self._queueing:
             known = self._queues.get(run)
@@ -460,13 +452,16 @@ class AppService:
 
     def pictured(self, run: str, product_id: str) -> bytes | None:
         """The picture of a product that a run was about."""
-        return self.product(product_id, self._run_parts(run)[1]).picture
+        return self.product(product_id, self.run_parts(run)[1]).picture
 
-    def correct(self, product_id: str, name: str, value: str | None, previous: str | None, by: str) -> Correction:
+    def correct(
+        self, product_id: str, name: str, value: str | None, previous: str | None, by: str, *, known: bool = False
+    ) -> Correction:
         """Write down what a person decided; `value` may be any name of a legal value, None or `unknown` that there is
-        none. Raises ReviewError for another value, and for a product that there is not."""
+        none. Raises ReviewError for another value, and for a product that there is not (unless it is `known`)."""
         check_texts(product_id, name, value, previous, by)
-        check_product(product_id, self.index, [self.tags, *self.work.glob("runs/*")], self.catalog)
+        if not known:
+            check_product(product_id, self.index, [self.tags, *self.work.glob("runs/*")], self.catalog)
         names = LegalNames(self.ontology)
         legal = None if value is None else names.value(name, value)
         correction = decided(product_id, names.property(name), legal, previous)

@@ -79,21 +79,41 @@ def export_tags(
     A Google feed needs the catalog they were made from, for titles and pictures. Raises ShopvlError where an option or
     a file is not what was wanted.
     """
+    path = tags / "tags.parquet" if tags.is_dir() else tags
+    _checked(form, target)
+    taken = decisions_named(decisions)
+    properties, products = _properties(path), _products(path, taken)
+    if taxonomy is not None:
+        properties, products = [*properties, TAXONOMY_ID], _with_ids(products, read_map(taxonomy))
+    return export_products(products, properties, target, form=form, catalog=catalog, require=require, report=report)
+
+
+def export_products(
+    products: Iterator[TaggedProduct],
+    properties: Sequence[str],
+    target: Path,
+    *,
+    form: str = DEFAULT,
+    catalog: Catalog | None = None,
+    require: Sequence[str] = (),
+    report: Callable[[int], None] = lambda products: None,
+) -> ExportSummary:
+    """The same for products in memory, in the catalog's order; answers without a value are not written."""
+    exporter = _checked(form, target).of(catalog)
+    done = ExportSummary(required=tuple(require) or exporter.required)
+    done.filled.update(dict.fromkeys([*map(exporter.attribute_name, properties), *done.required], 0))
+    exporter.write(_counted(products, done, exporter, report), properties, target)
+    return done
+
+
+def _checked(form: str, target: Path) -> type[Exporter]:
+    """The form of that name. Raises ShopvlError where a file of the target's name cannot hold it."""
     kind = exporter_named(form)
     if target.suffix.lower() not in kind.suffixes:
         raise ShopvlError(
             f"{target} cannot hold the format {kind.name}; name a file that ends in {', '.join(kind.suffixes)}"
         )
-    exporter = kind.of(catalog)
-    taken = decisions_named(decisions)
-    path = tags / "tags.parquet" if tags.is_dir() else tags
-    properties, products = _properties(path), _products(path, taken)
-    if taxonomy is not None:
-        properties, products = [*properties, TAXONOMY_ID], _with_ids(products, read_map(taxonomy))
-    done = ExportSummary(required=tuple(require) or exporter.required)
-    done.filled.update(dict.fromkeys([*map(exporter.attribute_name, properties), *done.required], 0))
-    exporter.write(_counted(products, done, exporter, report), properties, target)
-    return done
+    return kind
 
 
 def _properties(path: Path) -> list[str]:

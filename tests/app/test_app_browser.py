@@ -21,6 +21,7 @@ FLAGS = (
     "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1366,900"
 )
 PATIENCE_S = 60
+TABS = ("product", "search", "catalog", "review", "run", "models")
 BROKEN_OFF = ("AbortError: signal is aborted", '"Connection errored out. "')
 
 
@@ -37,14 +38,15 @@ class Browser:
         # a page that is left in the middle of a request says that it was broken off
         self.faults += [fault for fault in self.logged() if not any(broken in fault for broken in BROKEN_OFF)]
         self.one("#tabs button[role=tab]")
-        self.one("#product-picks .sv-pick")  # the page has loaded its data
+        for data in ("#product-picks .sv-pick", "#product-answers .sv-answer", "#product-heat img"):
+            self.one(data)  # the page has opened on something
 
     def logged(self) -> list[str]:
         """Faults in the page's console since the last time."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
-    def tab(self, number: int) -> None:
-        self.driver.execute_script("arguments[0].click()", self.all("#tabs button[role=tab]")[number])
+    def tab(self, name: str) -> None:
+        self.driver.execute_script("arguments[0].click()", self.all("#tabs button[role=tab]")[TABS.index(name)])
 
     def all(self, css: str) -> list[Any]:
         return self.driver.find_elements("css selector", css)
@@ -75,6 +77,9 @@ class Browser:
         field.send_keys(words + ("\n" if enter else ""))
 
     def upload(self, css: str, path: Path) -> None:
+        """In place of what is there."""
+        for button in self.all(f'{css} button[aria-label="Clear"]'):
+            self.driver.execute_script("arguments[0].click()", button)
         self.one(f"{css} input[type=file]").send_keys(str(path))
 
     def press(self, key: str) -> None:
@@ -147,6 +152,9 @@ def test_a_photo_is_read_asked_about_and_shown(browser: Browser, served, photos)
 
 
 def test_a_title_is_read_too_and_a_photo_can_be_picked(browser: Browser, served) -> None:
+    first = served.bench.first()
+    shown = browser.one("#product-title textarea, #product-title input").get_attribute("value")
+    assert shown == first.title, "the page does not open on the first product"
     browser.write("#product-title", "red shirt")
     browser.click("#product-read")
     browser.sees("#product-answers", "rests on title")
@@ -176,7 +184,7 @@ def test_a_bad_upload_gets_a_sentence(browser: Browser, tmp_path: Path, photos) 
 
 
 def test_search_filter_like_and_open(browser: Browser, served) -> None:
-    browser.tab(1)
+    browser.tab("search")
     browser.write("#search-words", "re")
     browser.click('#search-suggestions [data-id="red"]')
     browser.sees("#search-results", "Understood: Colour: Red")
@@ -198,8 +206,127 @@ def test_search_filter_like_and_open(browser: Browser, served) -> None:
     browser.until(lambda: browser.one("#product-title textarea, #product-title input").get_attribute("value") == title)
 
 
+@pytest.fixture
+def catalog(browser: Browser, served) -> Iterator[Browser]:
+    """The tab, with nothing decided before and after."""
+    browser.tab("catalog")
+    browser.one("#catalog-coverage button")
+    browser.until(lambda: "of 60 products" in browser.text("#catalog-shown .sv-pager"), "all products")
+    yield browser
+    for by in {line.by for line in served.bench.log._standing()}:
+        while served.bench.undo(by):
+            pass
+
+
+def cell(product_id: str, name: str) -> str:
+    return f'#catalog-shown [data-list][data-id="{product_id}"][data-property="{name}"]'
+
+
+def choose(browser: Browser, css: str, label: str) -> None:
+    """An option of a dropdown, by what it is called."""
+    field = browser.one(f"{css} input")
+    browser.driver.execute_script("arguments[0].focus()", field)
+    field.clear()
+    field.send_keys(label)
+    option = browser.one(f'{css} li[aria-label^="{label}"], ul[role=listbox] li[aria-label^="{label}"]')
+    browser.driver.execute_script("arguments[0].dispatchEvent(new MouseEvent('mousedown', {bubbles: true}))", option)
+
+
+def test_the_catalog_is_filtered_sorted_and_turned(catalog: Browser, served) -> None:
+    rows = pl.read_parquet(served.table)
+    shown = catalog.all("#catalog-shown tbody tr")
+    assert len(shown) == 50
+    assert catalog.one("#catalog-shown tbody th small").text == rows["product_id"][0]
+    catalog.until(
+        lambda: catalog.driver.execute_script("return document.querySelector('#catalog-shown img').naturalWidth")
+    )
+    catalog.click("#catalog-shown [data-do=page]:not([disabled])")
+    catalog.sees("#catalog-shown .sv-pager", "51 to 60 of 60")
+    words = rows["title"][7].split()[0]
+    fitting = rows.filter(pl.col("title").str.to_lowercase().str.contains(words.lower(), literal=True))
+    catalog.write("#catalog-text", words, enter=True)
+    catalog.sees("#catalog-shown .sv-pager", f"of {len(fitting)} products")
+    catalog.click("#catalog-clear")
+    catalog.sees("#catalog-shown .sv-pager", "of 60 products")
+    red = [any(pair == {"property": "Colour", "value": "Red"} for pair in row) for row in rows["attributes"].to_list()]
+    catalog.write("#catalog-more", "colour=Red, price<1000", enter=True)
+    catalog.sees("#catalog-shown .sv-pager", f"of {sum(red)} products")
+    catalog.click("#catalog-shown [data-do=sort][data-id=title]")
+    catalog.one("#catalog-shown th[aria-sort=ascending]")
+    titles = [one.text for one in catalog.all("#catalog-shown tbody th b")]
+    assert titles == sorted(titles, key=str.casefold)
+    catalog.write("#catalog-more", "nonsense", enter=True)
+    catalog.sees("#catalog-notice", "is not a condition")
+    catalog.click("#catalog-clear")
+    catalog.sees("#catalog-shown .sv-pager", "of 60 products")
+    catalog.click('#catalog-layout input[value="grid"]')
+    catalog.one("#catalog-shown .sv-products article")
+    first = catalog.one("#catalog-shown .sv-open").get_attribute("data-id")
+    catalog.click("#catalog-shown .sv-open")
+    title = served.bench.product(first).title
+    catalog.until(lambda: catalog.one("#product-title textarea, #product-title input").get_attribute("value") == title)
+
+
+def test_coverage_leads_to_what_is_missing(catalog: Browser) -> None:
+    catalog.click("#catalog-coverage button")
+    share = catalog.one("#catalog-categories [data-do=lack]")
+    category = share.get_attribute("data-category").split(" > ")[-1]
+    catalog.driver.execute_script("arguments[0].click()", share)
+    catalog.until(lambda: "of 60" not in catalog.text("#catalog-shown .sv-pager"), "fewer products")
+    rows = catalog.all("#catalog-shown tbody tr")
+    assert all(category in row.text for row in rows)
+
+
+def test_a_cell_is_edited_where_it_stands_and_taken_back(catalog: Browser, served) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    product = catalog.one("#catalog-shown tbody th small").text
+    place = cell(product, "Colour")
+    before = catalog.text(place)
+    catalog.click(f"{place} [data-edit]")
+    catalog.one(f"{place} input").send_keys("Re" + Keys.ESCAPE)
+    catalog.until(lambda: catalog.text(place) == before, "the value as it was")
+    assert not served.bench.decisions()
+    wanted = "Blue" if "Red" in before else "Red"
+    assert wanted in [
+        one.get_attribute("value") for one in catalog.all(f"#{catalog.one(place).get_attribute('data-list')} option")
+    ]
+    catalog.click(f"{place} [data-edit]")
+    catalog.one(f"{place} input").send_keys(wanted + Keys.ENTER)
+    catalog.sees("#catalog-notice", f"Saved: Colour = {wanted}")
+    assert wanted in catalog.text(place)
+    (made,) = served.bench.decisions()
+    assert (made.product_id, made.property, made.value) == (product, "Colour", wanted)
+    focused = "return document.activeElement.closest('[data-list]')?.dataset.id"
+    catalog.until(lambda: catalog.driver.execute_script(focused) == product, "the cell in focus again")
+    catalog.click(f"{place} [data-edit]")
+    catalog.one(f"{place} input").send_keys("nonsense" + Keys.ENTER)
+    catalog.sees("#catalog-notice", "is not a known Colour")
+    catalog.click("#catalog-undo")
+    catalog.sees("#catalog-notice", f"Taken back: Colour = {wanted}")
+    assert catalog.text(place) == before
+    assert not served.bench.decisions()
+
+
+def test_what_is_shown_is_exported(catalog: Browser, served) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    product = catalog.one("#catalog-shown tbody th small").text
+    catalog.click(f"{cell(product, 'Colour')} [data-edit]")
+    catalog.one(f"{cell(product, 'Colour')} input").send_keys("Black" + Keys.ENTER)
+    catalog.sees("#catalog-notice", "Saved: ")
+    catalog.write("#catalog-text", product, enter=True)
+    catalog.sees("#catalog-shown .sv-pager", "of 1 products")
+    catalog.click("#catalog-export")
+    catalog.click('#catalog-file a[href$="products.csv"]')
+    path = catalog.downloads / "products.csv"
+    catalog.until(path.exists, "the download")
+    (row,) = pl.read_csv(path, infer_schema=False).rows(named=True)
+    assert (row["product_id"], row["Colour"]) == (product, "Black")
+
+
 def test_a_correction_survives_a_reload_and_can_be_undone(browser: Browser, served) -> None:
-    browser.tab(2)
+    browser.tab("review")
     card = browser.one("#review-card .sv-question")
     before = len(served.bench.decisions())
     product = card.find_element("css selector", ".sv-note").text
@@ -210,7 +337,7 @@ def test_a_correction_survives_a_reload_and_can_be_undone(browser: Browser, serv
     saved = read_corrections(served.bench.log.path)[-1]
     assert (saved.product_id, saved.value) == (product, value)
     browser.open()
-    browser.tab(2)
+    browser.tab("review")
     browser.sees(f'#review-recent [data-product="{product}"]', value.split(" > ")[-1])
     taken = served.bench.progress(served.bench.runs()[0]).waiting[0]
     served.bench.correct(taken.product_id, taken.property, None, taken.answer, "somebody else")
@@ -233,7 +360,7 @@ def test_a_correction_survives_a_reload_and_can_be_undone(browser: Browser, serv
 def test_a_catalog_run_and_its_results(browser: Browser, served, tmp_path: Path) -> None:
     table = tmp_path / "few.parquet"
     next(served.bench.catalog.batches(6)).select("product_id", "title", "image").write_parquet(table)
-    browser.tab(3)
+    browser.tab("run")
     browser.upload("#run-table", table)
     browser.sees("#run-table", "few")
     browser.click("#run-start")
@@ -246,7 +373,7 @@ def test_a_catalog_run_and_its_results(browser: Browser, served, tmp_path: Path)
     browser.click("#run-review")
     browser.one("#review-card .sv-question")
     browser.open()
-    browser.tab(2)
+    browser.tab("review")
     browser.one("#review-run input").click()
     browser.sees("body", f"{served.bench.runs()[1]} · few.parquet")
 
@@ -260,7 +387,7 @@ def test_a_run_is_still_there_after_a_reload(browser: Browser, served, monkeypat
     monkeypatch.setattr("shopvl.service.catalog_run.tag", slow)
     served.bench.start_run(served.table, name="shop")
     browser.open()
-    browser.tab(3)
+    browser.tab("run")
     browser.sees("#run-shown", "1 of 60 products")
     browser.click("#run-stop")
     browser.sees("#run-shown", "It was stopped")
@@ -268,7 +395,7 @@ def test_a_run_is_still_there_after_a_reload(browser: Browser, served, monkeypat
 
 def test_what_users_write_is_text_and_never_code(browser: Browser) -> None:
     bad = "${document.title='owned'}{{this}}<img src=x onerror=alert(1)>.csv"
-    browser.tab(3)
+    browser.tab("run")
     browser.write("#run-path", bad)
     browser.click("#run-start")
     browser.sees("#run-shown [role=alert]", bad)
@@ -276,7 +403,7 @@ def test_what_users_write_is_text_and_never_code(browser: Browser) -> None:
 
 
 def test_two_models_side_by_side(browser: Browser, photos) -> None:
-    browser.tab(4)
+    browser.tab("models")
     browser.sees("#models-facts", "Measured on held-out rows")
     browser.upload("#compare-photo", photos[2])
     browser.one("#compare-photo img")
@@ -291,13 +418,17 @@ def test_the_same_in_chinese(browser: Browser, served, photos) -> None:
     browser.upload("#product-photo", photos[0])
     browser.sees("#product-answers", "颜色")
     browser.one("#product-map img")
-    browser.tab(1)
+    browser.tab("search")
     browser.write("#search-words", "红色", enter=True)
     browser.sees("#search-results", "理解为: 颜色: 红色")
     browser.sees("#search-results", "最相符的 24 件商品")
     browser.click("#search-clear")
+    browser.sees("#search-results", "最新的 24 件商品")
     browser.write("#search-more", "颜色=红色", enter=True)
-    browser.sees("#search-results", "还请输入文字或拖入照片")
-    browser.tab(2)
+    browser.until(lambda: 0 < len(browser.all("#search-results .sv-hit")) < 24, "red products alone")
+    browser.tab("catalog")
+    browser.sees("#catalog-shown .sv-pager", "共 60 件商品")
+    browser.sees("#catalog-shown thead", "颜色")
+    browser.tab("review")
     browser.one("#review-card .sv-question")
     browser.sees("#review-card", "最可能的取值")
