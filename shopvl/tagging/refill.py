@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.formats.base import Source, TableLayout, is_empty
@@ -21,8 +25,11 @@ from shopvl.catalog.readers import Catalog
 from shopvl.catalog.schema import folded_name
 from shopvl.catalog.taxonomy_map import id_of
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, TAXONOMY_ID
+from shopvl.checksums import verify_sealed
 from shopvl.errors import ShopvlError
 from shopvl.files import atomic_write
+from shopvl.inference.decide import TAG_AGAIN
+from shopvl.tagging.by_product import ByProduct
 
 MAX_TO_FINISH = 1000  # products that are named, those that lack least first
 REPORT = ("product_id", "property", "stood", "tags", "what")
@@ -35,6 +42,7 @@ class Refilled:
     """What became of a catalog."""
 
     products: int = 0
+    met: bool = False  # whether any product has tags
     filled: Counter[str] = field(default_factory=Counter)  # property -> cells that were empty
     differing: Counter[str] = field(default_factory=Counter)  # property -> cells that say something else; they stay
     before: Counter[str] = field(default_factory=Counter)  # what the channel asks for -> products that had it
@@ -66,37 +74,52 @@ def refill(
     _check_target(source, target)
     if target.resolve() == source.path.resolve():
         raise ShopvlError(f"{target} is the catalog itself; name another file")
-    answers = _Answers(tags / "tags.parquet" if tags.is_dir() else tags, taken)
     done = Refilled(required=layout.required)
-    gaps: dict[str, dict[str, str]] = {}
-    with _beside(target, "report") as write:
-        write(REPORT)
-        for row in _rows(catalog, done.required, report):
-            found = _compare(row, answers.of(row["product_id"]), layout, done, write)
-            if code := _taxonomy_id(row, found, ids or {}):
-                found[TAXONOMY_ID] = code
-            if found:
-                gaps[row["product_id"]] = found
-    if done.products and not answers.met:
-        raise ShopvlError(f"no product of {catalog.path.name} is in {tags}; name the catalog that was tagged")
+    with ByProduct() as gaps:
+        with ByProduct() as answers, _beside(target, "report") as write:
+            answers.put(_answers(tags / "tags.parquet" if tags.is_dir() else tags, taken))
+            write(REPORT)
+            rows = _rows(catalog, done.required, report)
+            gaps.put(_gaps(rows, answers, layout, done, write, ids or {}))
+            if done.products and not done.met and not answers.empty:
+                raise ShopvlError(f"no product of {catalog.path.name} is in {tags}; name the catalog that was tagged")
 
-    def filled(record: Mapping[str, Any]) -> Mapping[str, Any]:
-        cells: dict[str, Any] = {}
-        for name, value in gaps.get(layout.key(record) or "", {}).items():
-            column = layout.taxonomy_column(value) if name == TAXONOMY_ID else None
-            if column is None:
-                layout.put(record, cells, name, value)
-            elif is_empty(record.get(column)):
-                cells[column] = value
-        return cells
+        def filled(record: Mapping[str, Any]) -> Mapping[str, Any]:
+            cells: dict[str, Any] = {}
+            for name, value in gaps.of(layout.key(record)).items():
+                column = layout.taxonomy_column(value) if name == TAXONOMY_ID else None
+                if column is None:
+                    layout.put(record, cells, name, value)
+                elif is_empty(record.get(column)):
+                    cells[column] = value
+            return cells
 
-    chunks = source.chunks(1024, layout.table_names)
-    records = (record for chunk in chunks for record, fault in chunk.rows() if fault is None)
-    new = dict.fromkeys(column for record in records for column in filled(record))
-    done.columns = tuple(column for column in new if column not in layout.table_names)
-    source.rewrite(target, filled, done.columns)
+        chunks = source.chunks(1024, layout.table_names)
+        records = (record for chunk in chunks for record, fault in chunk.rows() if fault is None)
+        new = dict.fromkeys(column for record in records for column in filled(record))
+        done.columns = tuple(column for column in new if column not in layout.table_names)
+        source.rewrite(target, filled, done.columns)
     _write_rates(done, target)
     return done
+
+
+def _gaps(
+    rows: Iterable[Mapping[str, Any]],
+    answers: ByProduct,
+    layout: TableLayout,
+    done: Refilled,
+    write: Callable[[tuple[Any, ...]], None],
+    ids: Mapping[tuple[str, ...], str],
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Products with what fills their gaps; says what is filled, and counts it."""
+    for row in rows:
+        given = answers.of(row["product_id"])
+        done.met |= bool(given)
+        found = _compare(row, given, layout, done, write)
+        if code := _taxonomy_id(row, found, ids):
+            found[TAXONOMY_ID] = code
+        if found:
+            yield row["product_id"], found
 
 
 def _check_target(source: Source, target: Path) -> None:
@@ -121,33 +144,22 @@ def is_feed(catalog: Catalog, form: str | None) -> bool:
     return isinstance(catalog.source, LaidOut) and catalog.source.kind.name == form
 
 
-class _Answers:
-    """The values that are taken, by product."""
+def _answers(path: Path, taken: Collection[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Products of a table of tags with the values that are taken."""
+    verify_sealed(path, TAG_AGAIN)
+    wanted = pl.col("decision").is_in(list(taken)) & pl.col("value").is_not_null()
 
-    def __init__(self, path: Path, taken: Collection[str]) -> None:
-        try:
-            self.table = (
-                pl.scan_parquet(path)
-                .filter(pl.col("decision").is_in(list(taken)) & pl.col("value").is_not_null())
-                .group_by("product_id")
-                .agg("property", "value")
-                .sort("product_id")
-                .collect()
-            )
-        except (OSError, pl.exceptions.PolarsError) as error:
-            said = f"{path} cannot be read as tags ({str(error).splitlines()[0]})"
-            raise ShopvlError(f"{said}; name a folder that `shopvl tag` wrote") from error
-        self.met = not self.table.height  # whether any product was asked for
+    def rows() -> Iterator[tuple[str, str, str]]:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=["product_id", "property", "value", "decision"]):
+                yield from pl.DataFrame(batch).filter(wanted).select("product_id", "property", "value").iter_rows()
 
-    def of(self, product_id: str | None) -> dict[str, str]:
-        """Property -> value."""
-        ids = self.table["product_id"]
-        place = ids.search_sorted(product_id) if product_id is not None and len(ids) else len(ids)
-        if place >= len(ids) or ids[place] != product_id:
-            return {}
-        self.met = True
-        _, names, values = self.table.row(place)
-        return dict(zip(names, values, strict=True))
+    try:
+        for product, group in groupby(rows(), key=itemgetter(0)):
+            yield product, {name: value for _, name, value in group}
+    except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+        said = f"{path} cannot be read as tags ({str(error).splitlines()[0]})"
+        raise ShopvlError(f"{said}; name a folder that `shopvl tag` wrote") from error
 
 
 def _rows(catalog: Catalog, required: Collection[str], report: Callable[[int], None]) -> Iterator[dict[str, Any]]:

@@ -140,7 +140,10 @@ def test_a_huge_product_is_one_fault(tmp_path: Path) -> None:
     text = f"<rss><channel>{ITEM.format('x' * 4_100_000)}{ITEM.format('')}</channel></rss>"
     (tmp_path / "a.xml").write_text(text)
     rows = pl.concat(open_catalog(tmp_path / "a.xml").batches())
-    assert rows["fault"].to_list() == ["a product of more than 4,000,000 characters", None]
+    assert rows["fault"].to_list() == [
+        "a product of more than 4,000,000 characters; it begins 'id: 1'",
+        None,
+    ]
 
 
 def test_an_archive_that_swells_is_refused(tmp_path: Path) -> None:

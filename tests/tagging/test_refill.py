@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from shopvl.catalog.formats import xml_feed
 from shopvl.catalog.opening import filling
 from shopvl.catalog.readers import open_catalog
 from shopvl.cli import app
@@ -285,6 +286,18 @@ def test_a_long_feed_keeps_all_that_is_around_its_products(tmp_path: Path) -> No
     assert (tmp_path / "b.xml").read_text("utf-8") == text.format("\n".join(wanted))
 
 
+def test_a_product_that_is_too_long_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xml_feed, "MAX_PRODUCT_CHARS", 1000)
+    item = "<item><id>p{}</id><title>Tee</title><image>a.jpg</image><about>{}</about></item>"
+    items = [item.format(number, "x " * (150_000 if number in (1, 3) else 9)) for number in range(5)]
+    text = f"<rss><channel>{'-'.join(items)}</channel></rss>"
+    (tmp_path / "a.xml").write_text(text)
+    refill(told(5, tmp_path), open_catalog(tmp_path / "a.xml"), tmp_path / "b.xml", {"accept"})
+    new = (tmp_path / "b.xml").read_text()
+    assert new.count("<colour>Red</colour></item>") == 3
+    assert new.replace("<colour>Red</colour>", "") == text
+
+
 @pytest.mark.parametrize(
     ("name", "code", "column"),
     [
@@ -350,6 +363,10 @@ def test_mistakes(tags: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(ShopvlError, match=why):
             refill(tags, catalog, tmp_path / target, {"accept"})
+    damaged = tmp_path / "damaged.parquet"
+    damaged.write_bytes(tags.read_bytes()[:-40])
+    with pytest.raises(ShopvlError, match="cannot be read as tags"):
+        refill(damaged, catalog, tmp_path / "b.csv", {"accept"})
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "a.jpg").write_bytes(b"x")
     with pytest.raises(ShopvlError, match="is a folder of pictures, which cannot be filled in place"):

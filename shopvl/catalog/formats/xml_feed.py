@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from itertools import chain
@@ -19,7 +19,7 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from shopvl.catalog.formats.base import Filled, Head, RecordSource
 from shopvl.catalog.packed import open_binary, written_text
-from shopvl.catalog.records import Record
+from shopvl.catalog.records import Record, excerpt
 from shopvl.errors import CatalogError
 
 # Elements that are products, as RSS, Atom and price engines call them; in other files the children of the root are.
@@ -53,28 +53,12 @@ class XmlSource(RecordSource):
         first = next(records, None)
         products = chain([] if first is None else [first], records)
         prefix = "g:" if "xmlns:g=" in begins else ""
-        item = re.compile(rf"<((?:\w+:)?{re.escape(reader.found)})\b[^>]*?(?<!/)>(?:(?!</\1\s*>).)*</\1\s*>", re.DOTALL)
-
-        def with_more(match: re.Match[str]) -> str:
-            record, _ = next(products, ({}, None))
-            cells = filled(record)
-            more = "".join(_elements(prefix, name, value, record.get(name)) for name, value in cells.items())
-            whole = match[0]
-            for name in cells:  # an element that stands there without a text
-                whole = re.sub(rf"<({prefix}{name})\s*(/>|>\s*</\1\s*>)\s*", "", whole)
-            cut = whole.rindex("</")
-            return f"{whole[:cut]}{more}{whole[cut:]}"
-
         with written_text(target, encoding, self.path) as out, open_binary(self.path) as file:
-            text, held = TextIOWrapper(file, encoding, errors="replace", newline=""), ""
-            while data := text.read(READ_CHARS):
-                held, done = held + data, 0
-                for match in item.finditer(held):
-                    out.write(held[done : match.start()])
-                    out.write(with_more(match))
-                    done = match.end()
-                held = held[done:]
-            out.write(held)
+            text = TextIOWrapper(file, encoding, errors="replace", newline="")
+            for piece, ends_product in _pieces(text, reader.found):
+                record, _ = next(products, ({}, None)) if ends_product else ({}, None)
+                cells = filled(record) if ends_product else {}
+                out.write(_with_more(piece, prefix, cells, record) if cells else piece)
 
     def records(self, products: _FeedReader | None = None) -> Iterator[Record]:
         products = products or _FeedReader()
@@ -108,6 +92,41 @@ class XmlSource(RecordSource):
             return "utf-8-sig" if codecs.lookup(name).name == "utf-8" else name
         except LookupError as error:
             raise CatalogError(f"{self.path} is in the encoding {name}, which is unknown; save it as UTF-8") from error
+
+
+def _pieces(text: TextIOWrapper, name: str) -> Iterator[tuple[str, bool]]:
+    """The text in pieces, and whether a product ends with one; products are whole but for those that are too long."""
+    begins = re.compile(rf"<((?:\w+:)?{re.escape(name)})\b[^>]*?(?<!/)>")
+    held, closing, searched = "", None, 0
+    while data := text.read(READ_CHARS):
+        held += data
+        while True:
+            if closing is None:
+                if (start := begins.search(held)) is None:
+                    cut = max(held.rfind("<"), len(held) - READ_CHARS, 0)  # where one may begin
+                    break
+                yield held[: start.start()], False
+                held, searched = held[start.start() :], start.end() - start.start()
+                closing = re.compile(rf"</{re.escape(start[1])}\s*>")
+            if (end := closing.search(held, searched)) is None:
+                searched = max(searched, len(held) - READ_CHARS)
+                cut = searched if len(held) > 2 * MAX_PRODUCT_CHARS else 0
+                break
+            yield held[: end.end()], True
+            held, closing = held[end.end() :], None
+        if cut:
+            yield held[:cut], False
+            held, searched = held[cut:], max(searched - cut, 0)
+    yield held, False
+
+
+def _with_more(piece: str, prefix: str, cells: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """A product with further elements at its end; those that stand there without a text go."""
+    for name in cells:
+        piece = re.sub(rf"<({prefix}{name})\s*(/>|>\s*</\1\s*>)\s*", "", piece)
+    more = "".join(_elements(prefix, name, value, record.get(name)) for name, value in cells.items())
+    cut = piece.rindex("</")
+    return f"{piece[:cut]}{more}{piece[cut:]}"
 
 
 def _elements(prefix: str, name: str, value: Any, standing: Any) -> str:
@@ -200,7 +219,10 @@ class _FeedReader:
                 link = isinstance(value, dict) and element.name == "link"
                 self.open[-1].add(element.name, value.get("href") if link else value)
         elif self.size > MAX_PRODUCT_CHARS:
-            self.ready.append(({}, f"a product of more than {MAX_PRODUCT_CHARS:,} characters"))
+            start = excerpt(
+                " ".join(f"{name}: {part}" for name, part in element.parts.items() if isinstance(part, str))
+            )
+            self.ready.append(({}, f"a product of more than {MAX_PRODUCT_CHARS:,} characters; it begins {start}"))
         elif isinstance(value, dict):  # a text beside the products is about the feed
             self.ready.append((value, None))
 
