@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 
@@ -21,7 +22,7 @@ from shopvl.vision.promotions import draw_promotions
 from shopvl.vision.subject import with_drawing_painted_out
 from shopvl.vision.transforms import Crop, random_crop, to_pixels
 
-_VIEWS_PROMOTED, _VIEWS_BLURRED, _VIEWS_CROPPED = 0.3, 0.5, 0.6  # shares of strong views; of a side, at most
+_VIEWS_PROMOTED, _VIEWS_BLURRED, _VIEWS_CROPPED = 0.1, 0.5, 0.6  # shares of pairs, of strong views; of a side, at most
 _BLUR = 0.0005, 0.009  # radius as a share of the longer side: 0.1 to 2 px of 224
 _ONE_HAND = 0.3  # share of drawings by `vision.overlays`; the others come from the hands of `vision.promotions`
 
@@ -40,18 +41,33 @@ def add_promotion_overlay(picture: Image.Image, rng: random.Random, painted_out:
     return with_drawing_painted_out(overlaid, bare) if rng.random() < painted_out else overlaid
 
 
-def strong_view(picture: Image.Image, size_px: tuple[int, int], rng: random.Random) -> tuple[np.ndarray, Crop]:
-    """uint8 (3, Y, X): a part of the picture, mirrored or not, half of the time blurred, sometimes under promotions;
-    and which part.
+def strong_views(
+    picture: Image.Image, size_px: tuple[int, int], rng: random.Random
+) -> tuple[tuple[np.ndarray, Crop], tuple[np.ndarray, Crop]]:
+    """Two parts of the picture, each as uint8 (3, Y, X), mirrored or not, half of the time blurred; and which parts.
 
-    What SimCLR does (arXiv:2002.05709) without a change of colours, which products are told apart by.
+    One of the two is sometimes under promotions, never both, which could be told to belong together by these. What
+    SimCLR does (arXiv:2002.05709) without a change of colours, which products are told apart by.
     """
-    if rng.random() < _VIEWS_PROMOTED:
-        picture = add_promotion_overlay(picture, rng, painted_out=0.0)
+    promoted = rng.randrange(2) if rng.random() < _VIEWS_PROMOTED else None
+    first, second = (_strong_view(picture, size_px, rng, promoted=number == promoted) for number in range(2))
+    return first, second
+
+
+def _strong_view(
+    picture: Image.Image, size_px: tuple[int, int], rng: random.Random, *, promoted: bool
+) -> tuple[np.ndarray, Crop]:
+    if promoted:
+        picture = draw_promotions(picture, rng)[0]
     if rng.random() < _VIEWS_BLURRED:
-        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(*_BLUR) * max(picture.size)))
+        picture = blurred(picture, rng.uniform(*_BLUR) * max(picture.size))
     crop = random_crop(rng, _VIEWS_CROPPED, flip=True)
     return to_pixels(picture, size_px, crop), crop
+
+
+def blurred(picture: Image.Image, deviation_px: float) -> Image.Image:
+    """Blurred by a box as wide as a Gaussian of that deviation spreads, at a third of what that costs."""
+    return picture.filter(ImageFilter.BoxBlur((math.sqrt(12 * deviation_px**2 + 1) - 1) / 2))
 
 
 def remove_phrase(text: str, name: str) -> str:

@@ -37,7 +37,7 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.data.absent_title import TitleCheck
 from shopvl.data.augment import (
     add_promotion_overlay,
-    strong_view,
+    strong_views,
     training_query,
     training_title,
     without_facts,
@@ -63,11 +63,12 @@ from shopvl.text.tokenizer import Tokenizer
 from shopvl.text.verbalizers import Verbalizer
 from shopvl.vision.patches import KeepRule
 from shopvl.vision.picture_words import PictureReader
+from shopvl.vision.promotions import draw_promotions
 from shopvl.vision.quick import bias_drop, subject_shares
 from shopvl.vision.subject import LETTERS_PX
-from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to_pixels, within
+from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to_pixels, with_aspect, within
 
-MASKED_PROMOTED = 0.5  # of the pictures of which patches are left out, to be told, are under promotions
+MASKED_PROMOTED = 0.3  # of the pictures of which patches are left out, to be told, are under promotions
 DECODED_SIDES = 2  # a JPEG is decoded at no less than this many times the size that the model reads
 TOLD_SHARE = 5  # eighths of a writer's places are for what it is told
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
@@ -322,8 +323,9 @@ class Collator:
         promoted = partial(add_promotion_overlay, painted_out=augment.painted_out)
         for row, picture, draw in zip(rows, decoded, draws, strict=True):
             crop = random_crop(draw, augment.crop_share, augment.flip)
+            framed = with_aspect(picture, self.size_px[1] / self.size_px[0])  # once for all forms of it
             drawn = augment.overlays > 0 and draw.random() < augment.overlays
-            pixels.append(to_pixels(promoted(picture, draw) if drawn else picture, self.size_px, crop))
+            pixels.append(to_pixels(promoted(picture, draw) if drawn else framed, self.size_px, crop))
             if self.recipe.reads:
                 printed.append(
                     self._boxed([(word["text"], word["box"]) for word in row["printed"] or ()], picture, crop)
@@ -331,12 +333,12 @@ class Collator:
             if self.asks("overlaid pictures"):
                 views[OVERLAID].append(to_pixels(promoted(picture, draw), self.size_px, crop))
             if self.asks("two views"):
-                for name in STRONG_VIEWS:
-                    view, own = strong_view(picture, self.size_px, draw)
+                both = strong_views(framed, self.size_px, draw)
+                for name, (view, own) in zip(STRONG_VIEWS, both, strict=True):
                     views[name].append(view)
                     windows[name].append(within(own, crop))
             if self.asks("masked pictures"):
-                shown = promoted(picture, draw) if draw.random() < MASKED_PROMOTED else picture
+                shown = draw_promotions(framed, draw)[0] if draw.random() < MASKED_PROMOTED else framed
                 views[MASKED].append(to_pixels(shown, self.size_px, crop))
         made = {name: self.to_pictures(of, rng, printed or None) for name, of in views.items()}
         made |= {name: replace(made[name], within_B5=torch.tensor(boxes)) for name, boxes in windows.items()}

@@ -271,7 +271,7 @@ MASKCLIP = Family(
         teacher=PictureMomentum(decay=0.999),
         schedule=WarmupCosine(peak_lr=5e-4, warmup_share=0.04, weight_decay=0.2, batch_size=512),
         source="MaskCLIP (arXiv:2208.12262)",
-        differs="the picture of which patches are left out is under promotions half of the time, and these are to be "
+        differs="the picture of which patches are left out is under promotions three times of ten, and these are to be "
         "told as if they were not there; a teacher's state is a distribution over its own features, normed, without a "
         "map; one block tells patches, and one tells words; products of one title are positives",
     ),

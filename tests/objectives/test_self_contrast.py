@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from shopvl.batch import STRONG_VIEWS, Batch, Output
-from shopvl.data.augment import strong_view
+from shopvl.data.augment import strong_views
 from shopvl.objectives.self_contrast import SelfContrastLoss
 from shopvl.recipes import find
 
@@ -36,18 +36,24 @@ def test_nothing_is_left_to_learn_where_views_are_one_and_products_are_apart() -
     assert float(SelfContrastLoss(1.0, 0.05)(Output(embeddings=alike), Batch())) < 1e-6
 
 
-def test_a_strong_view_is_a_part_in_its_own_colours() -> None:
+def seen(picture: Image.Image, size_px: tuple[int, int], seed: int) -> list[np.ndarray]:
+    return [pixels for pixels, _ in strong_views(picture, size_px, random.Random(seed))]
+
+
+def test_strong_views_are_parts_in_their_own_colours_and_one_of_them_may_be_under_promotions() -> None:
     picture = Image.new("RGB", (90, 120), (200, 30, 40))
-    plain = [strong_view(picture, (40, 30), random.Random(seed))[0] for seed in range(40)]
+    plain = [seen(picture, (40, 30), seed) for seed in range(120)]
     own = np.array([200, 30, 40]).reshape(3, 1, 1)
-    assert all(view.shape == (3, 40, 30) and view.dtype == np.uint8 for view in plain)
-    same = [bool((view == own).all()) for view in plain]
-    assert 0.5 < np.mean(same) < 1.0  # the others are under promotions
+    assert all(view.shape == (3, 40, 30) and view.dtype == np.uint8 for pair in plain for view in pair)
+    same = [[bool((view == own).all()) for view in pair] for pair in plain]
+    assert all(any(pair) for pair in same)
+    assert 0.8 < np.mean([all(pair) for pair in same]) < 1.0  # of the others one is under promotions
+    assert {pair.index(False) for pair in same if not all(pair)} == {0, 1}
     shades = Image.fromarray(np.tile(np.arange(120, dtype=np.uint8)[None, :, None], (120, 1, 3)))
-    seen = [strong_view(shades, (40, 40), random.Random(seed))[0] for seed in range(40)]
-    widths = [int(view.max()) - int(view.min()) for view in seen if view.max() < 120]
+    parts = [view for seed in range(40) for view in seen(shades, (40, 40), seed)]
+    widths = [int(view.max()) - int(view.min()) for view in parts if view.max() < 120]
     assert min(widths) < 75 < max(widths)
-    assert len({strong_view(shades, (40, 40), random.Random(seed))[0].tobytes() for seed in range(10)}) == 10
+    assert len({view.tobytes() for seed in range(10) for view in seen(shades, (40, 40), seed)}) == 20
 
 
 def test_views_go_through_the_tower_and_a_projector_of_their_own(make_design, toy_rows) -> None:

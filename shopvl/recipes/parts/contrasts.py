@@ -104,7 +104,7 @@ class ViewDistillation(ObjectivePart):
 class MaskedDistillation(ObjectivePart):
     """Tell the teacher's states of patches that the tower was not shown (masked self-distillation, MaskCLIP).
 
-    A `share` of the patches is left out, of a picture that is under promotions half of the time, as the teacher's never
+    A `share` of the patches is left out, of a picture that is sometimes under promotions, as the teacher's never
     is; `layers` of a light decoder tell of each its features, as a distribution of `temperature`.
     """
 
