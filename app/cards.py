@@ -113,19 +113,20 @@ def answer(reply: Reply, words: Translations, *, button: bool = True) -> str:
         value = f'<span class="sv-value" dir="auto">{above}{text(steps[-1])}</span>'
         sure = f'{gauge(reply.probability, decision)}<span class="sv-share">{words.share(reply.probability)}</span>'
     rests = ", ".join(words(f"evidence.{source}") for source in reply.evidence)
+    quote = f": “{reply.quote}”" if reply.quote else ""
     others = " · ".join(f"{words.short(name, value)} {words.share(share)}" for value, share in reply.alternatives[:2])
     else_ = words("product.else" if reply.value == reply.best_guess else "product.which")
     under = " · ".join(
         part
         for part in (
             words(f"reason.{reply.reason}") if reply.decision != "accept" else "",
-            f"{words('product.rests_on')} {rests}" if rests else "",
+            f"{words('product.rests_on')} {rests}{quote}" if rests else "",
             f"{else_} {others}" if others else "",
         )
         if part
     )
     about = f'data-do="heat" data-property="{text(name)}" data-value="{text(reply.best_guess)}"'
-    act = about if reply.value is not None else ""
+    act = about if reply.value is not None and not reply.quote else ""  # a text has no places in a picture
     tag = "button" if button and act else "div"
     flag = " conflict" if reply.conflict else ""
     return (

@@ -68,6 +68,13 @@ class ProductTab:
             max_lines=3,
             elem_id="product-title",
         )
+        self.description = gr.Textbox(
+            label=words("product.description"),
+            placeholder=words("product.description_hint"),
+            lines=1,
+            max_lines=4,
+            elem_id="product-description",
+        )
         self.read = gr.Button(words("product.read"), variant="primary", elem_id="product-read")
         with gr.Accordion(words("product.options"), open=False):
             self.model = gr.Dropdown(names, value=names[0], label=words("product.model"), visible=len(names) > 1)
@@ -86,7 +93,7 @@ class ProductTab:
         self.reply = html("", elem_id="product-reply")
 
     def _connect(self) -> None:
-        product = [self.photo, self.title, self.model, self.precision]
+        product = [self.photo, self.title, self.model, self.precision, self.description]
         answered = [self.answers_json, self.answers]
         asked = gr.on(
             [self.read.click, self.title.submit],
@@ -124,7 +131,7 @@ class ProductTab:
 
     def show(self, event: Any) -> Any:
         """Read the product that an event brings into `photo` and `title`. Returns the last event of the chain."""
-        product = [self.photo, self.title, self.model, self.precision]
+        product = [self.photo, self.title, self.model, self.precision, self.description]
         return self._then_draw(
             event.then(self.answer_all, product, [self.answers_json, self.answers], **SMALL_PROGRESS, **OF_PHOTO)
         )
@@ -133,9 +140,13 @@ class ProductTab:
         read = [self.photo, self.title, self.model, self.answers_json]
         return event.then(self.draw, read, [self.map, self.heat], **SMALL_PROGRESS, **OF_PHOTO)
 
-    def answer_all(self, photo: str | None, title: str, model: str, precision: float) -> tuple[Json, str]:
+    def answer_all(
+        self, photo: str | None, title: str, model: str, precision: float, description: str = ""
+    ) -> tuple[Json, str]:
         def work() -> tuple[Json, str]:
-            read = self.service.read(picture_bytes(photo), title, model=model, precision=precision)
+            read = self.service.read(
+                picture_bytes(photo), title, model=model, precision=precision, description=description
+            )
             return read.as_dict(), cards.answers(read, self.words)
 
         return guarded(self.words, work, lambda sentence, notice: ({"error": sentence}, notice))

@@ -82,9 +82,16 @@ class LoadedModel:
             return HeadAnswers(self.ready)
 
     def tag(
-        self, picture: str | Path | bytes | None, title: str | None = None, *, precision: float = DEFAULT_PRECISION
+        self,
+        picture: str | Path | bytes | None,
+        title: str | None = None,
+        *,
+        description: str | None = None,
+        precision: float = DEFAULT_PRECISION,
     ) -> tuple[Tag, ...]:
         """The category and every property of one product, as `shopvl tag` answers them.
+
+        A description (text or HTML) is read by models that know measures, compositions or free text.
 
         >>> for tag in shopvl.load().tag("shirt.jpg", title="Red cotton shirt"):
         ...     if tag.property == "colour":
@@ -94,7 +101,7 @@ class LoadedModel:
         The picture is a file or its bytes. Raises CatalogError where there is neither picture nor title, or the picture
         cannot be read; ImageError for a file that is not there; DesignError for a model without heads.
         """
-        return self._product(picture, title).tags(precision)
+        return self._product(picture, title, description).tags(precision)
 
     def ask(
         self,
@@ -115,8 +122,10 @@ class LoadedModel:
         parsed = parse_question(question, self.design.ontology)
         return answered(parsed, self._product(picture, title), precision)
 
-    def _product(self, picture: str | Path | bytes | None, title: str | None) -> Product:
-        return Product(self.design, _bytes_of(picture), title, self.answers)
+    def _product(
+        self, picture: str | Path | bytes | None, title: str | None, description: str | None = None
+    ) -> Product:
+        return Product(self.design, _bytes_of(picture), title, self.answers, description=description)
 
     def tag_table(self, products: Products, *, precision: float = DEFAULT_PRECISION) -> TaggedTable:
         """The answers about many products; no row is lost: what cannot be read is among the rejects.

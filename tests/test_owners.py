@@ -10,7 +10,10 @@ FILES = [*sorted((ROOT / "shopvl").rglob("*.py")), *sorted((ROOT / "app").rglob(
 
 OWNERS = {
     "from which probability on an answer is accepted": (r"\bMIN_ACCEPT_CONFIDENCE\b", {"inference/thresholds.py"}),
-    "accept, review or unknown, and why": (r"where\(.*ACCEPTED|\"accept\" if ", {"inference/decide.py"}),
+    "accept, review or unknown, and why": (
+        r"where\(.*ACCEPTED|\"accept\" if ",
+        {"inference/decide.py", "inference/decide_stated.py"},  # of heads, and of what texts state
+    ),
     "whether a category has a property": (r"\bnode\.properties\b|\.properties_of\(", {"catalog/ontology.py"}),
     "singular and plural": (r"endswith\(\"s\"\)|rstrip\(\"s\"\)", {"catalog/plural.py"}),
     "a draft that takes a file's or folder's place": (

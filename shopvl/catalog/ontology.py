@@ -8,66 +8,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
 from shopvl.catalog.apart import Apart
 from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.languages import OWN
 from shopvl.catalog.plural import singular
+from shopvl.catalog.properties import CHOICE, Frozen, Named, Property, Value
+from shopvl.catalog.property_kinds import kind_faults
 from shopvl.catalog.vocabulary import CATEGORY_JOIN
 from shopvl.errors import CatalogError
 
-Visual = Literal["yes", "partly", "no", "unknown"]
 Pair = tuple[str, str] | Mapping[str, str]  # (property, value) or {property, value}
 EXPECTED_SHARE = 0.05  # of a category's products
 MOST_NAMED = 3  # categories that are named where any of several is meant
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Named(_Frozen):
-    """What has names: one that is shown per language, and others by which it is known as well."""
-
-    names: dict[str, str] = {}  # language -> name
-    synonyms: tuple[str, ...] = ()
-    further: dict[str, tuple[str, ...]] = {}  # language -> synonyms that only texts in it are expected to use
-
-    def name(self, language: str) -> str | None:
-        """Its name in that language."""
-        return self.names.get(language)
-
-    def every_name(self) -> tuple[str, ...]:
-        """Its names in all languages, and all synonyms."""
-        return (*self.names.values(), *self.synonyms, *(name for names in self.further.values() for name in names))
-
-
-class Value(_Named):
-    """One value of a property. `id` is how the catalog spells it."""
-
-    id: str
-    count: NonNegativeInt = 0
-
-
-class Property(_Named):
-    """Something that products have one value of (or several: `many`), and whether a picture shows it."""
-
-    id: str
-    values: tuple[Value, ...] = ()
-    many: bool = False
-    visual: Visual = "unknown"  # measured per property, not guessed
-    visual_score: float | None = None  # of what guessing the commonest value gets wrong, the share a picture gets right
-    count: NonNegativeInt = 0  # products that have it
-
-
-class Category(_Named):
+class Category(Named):
     """One node of the category tree."""
 
     path: tuple[str, ...]
     code: str | None = None  # its number in the taxonomy that it came from
     count: NonNegativeInt = 0  # products here and below
-    properties: dict[str, NonNegativeInt] = {}  # property id -> products here and below that have it
+    properties: dict[str, NonNegativeInt] = Field({})  # property id -> products here and below that have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +60,7 @@ class Fact:
         return " or ".join(names)
 
 
-class Ontology(_Frozen):
+class Ontology(Frozen):
     """Categories with every node of their paths, and properties. Spelling, case and order make no difference."""
 
     version: Literal[1] = 1
@@ -124,6 +87,7 @@ class Ontology(_Frozen):
                 for prop in self.properties
                 for name in _twice(folded(value.id) for value in prop.values)
             ),
+            *kind_faults(self.properties),
         ]
         if problems:
             raise ValueError("; ".join(problems))
@@ -238,8 +202,14 @@ class Ontology(_Frozen):
         return sorted(category.path for category in self.categories if path_key(category.path)[:-1] == above)
 
     def values(self) -> dict[str, tuple[str, ...]]:
-        """Property id -> the ids of its values."""
-        return {prop.id: tuple(sorted(value.id for value in prop.values)) for prop in self.properties}
+        """Property id -> the ids of its values, of properties whose value is chosen from a list."""
+        chosen = (prop for prop in self.properties if prop.kind == CHOICE)
+        return {prop.id: tuple(sorted(value.id for value in prop.values)) for prop in chosen}
+
+    @cached_property
+    def stated(self) -> tuple[Property, ...]:
+        """The properties whose values texts state (`catalog/kinds`): no head of a model answers them."""
+        return tuple(prop for prop in self.properties if prop.kind != CHOICE)
 
     def properties_of(self, path: Sequence[str]) -> tuple[Property, ...]:
         """Properties that products of a category were seen with, most frequent first.
@@ -328,7 +298,7 @@ class Ontology(_Frozen):
     @cached_property
     def names_by_language(self) -> dict[int, dict[str, tuple[str, ...]]]:
         """Fact -> language -> names in it; those of `OWN` are its own, the English ones and the synonyms."""
-        parts: dict[tuple[str, ...], tuple[str, _Named]] = {
+        parts: dict[tuple[str, ...], tuple[str, Named]] = {
             ("category", *node.path): (node.path[-1], node) for node in self.categories
         }
         parts |= {("value", prop.id, v.id): (v.id, v) for prop in self.properties for v in prop.values}
@@ -372,7 +342,7 @@ class Ontology(_Frozen):
             ) from error
 
 
-def _names_like(part: _Named, like: _Named | None, taken: Collection[str]) -> dict[str, Any]:
+def _names_like(part: Named, like: Named | None, taken: Collection[str]) -> dict[str, Any]:
     """Its names, with those of another in languages that it has none in, and the synonyms of both; none `taken`."""
     if like is None:
         return {}
@@ -385,7 +355,7 @@ def _names_like(part: _Named, like: _Named | None, taken: Collection[str]) -> di
     return _with_names(part, names | part.names, free(like.synonyms), further)
 
 
-def _by_language(own: str, part: _Named) -> dict[str, tuple[str, ...]]:
+def _by_language(own: str, part: Named) -> dict[str, tuple[str, ...]]:
     spoken = {OWN: (own, *part.synonyms)}
     for language, name in part.names.items():
         spoken[language] = (*spoken.get(language, ()), name, *part.further.get(language, ()))
@@ -393,7 +363,7 @@ def _by_language(own: str, part: _Named) -> dict[str, tuple[str, ...]]:
 
 
 def _with_names(
-    part: _Named, names: Mapping[str, str], synonyms: Iterable[str], further: Mapping[str, Iterable[str]]
+    part: Named, names: Mapping[str, str], synonyms: Iterable[str], further: Mapping[str, Iterable[str]]
 ) -> dict[str, Any]:
     """The part's fields with these names, and with these besides its synonyms."""
     languages = dict.fromkeys((*part.further, *further))
@@ -477,7 +447,7 @@ def _entries(given: Mapping[str, Any], part: str) -> Iterable[tuple[str, Mapping
     return entries.items()
 
 
-def _names(part: _Named, entry: Mapping[str, Any]) -> dict[str, Any]:
+def _names(part: Named, entry: Mapping[str, Any]) -> dict[str, Any]:
     spoken = {key: _texts(names, entry) for key, names in entry.items() if key not in ("synonyms", "values")}
     if isinstance(synonyms := entry.get("synonyms", []), str):
         raise _not_texts(entry)

@@ -15,6 +15,10 @@ Reason = Literal[  # of a decision
     "property does not apply",
     "values do not go together",
     "input barely familiar",
+    # of what texts state (catalog/kinds)
+    "not stated",
+    "texts disagree",
+    "outside its span",
 ]
 UNKNOWN = "unknown"  # the answer, and the word in a sheet, that says a product does not have this property
 NO_CATEGORY = (UNKNOWN,)  # the category path of a row that says: this product is of none of the categories

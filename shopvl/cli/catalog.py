@@ -107,6 +107,7 @@ def catalog_synth(
     folder: OutFolder,
     products: Annotated[int, typer.Option(help="How many to draw.")] = 1000,
     size_px: Annotated[int, typer.Option(help="Side of a picture in pixels.")] = 224,
+    described: Annotated[bool, typer.Option(help="With descriptions, measures and brands of a long tail.")] = False,
     seed: int = 0,
 ) -> None:
     """Draw a synthetic shop, with its ground truth.
@@ -118,7 +119,7 @@ def catalog_synth(
     from shopvl.synthetic import write_shop
 
     with progress("drawing", products) as report:
-        table = write_shop(folder, products, seed=seed, size_px=size_px, progress=report)
+        table = write_shop(folder, products, seed=seed, size_px=size_px, described=described, progress=report)
     out.print(str(table))
 
 

@@ -13,8 +13,8 @@ from shopvl.catalog.fetching import is_url
 from shopvl.data.rows import RejectedRow
 
 ROOT = "SHOPVL_IMAGE_ROOT"  # pictures by path are read from below this folder only, and not at all where it is not set
-FIELDS = ("product_id", "title", "image", "path")
-MOST_LETTERS = 10_000  # of a title
+FIELDS = ("product_id", "title", "image", "path", "description")
+MOST_LETTERS, MOST_DESCRIBED = 10_000, 200_000  # of a title, of a description
 MOST_REASON = 1000  # letters
 
 
@@ -31,14 +31,16 @@ def row_of(number: int, columns: Any, *, addresses: bool = False) -> dict[str, A
     try:
         if unknown := sorted(present.keys() - set(FIELDS)):
             raise ValueError(f"a row has no field {printable(unknown[0])[:100]!r}; it has {', '.join(FIELDS)}")
-        title, path = _title(present.get("title")), present.get("path")
+        title, path = _text("title", present.get("title"), MOST_LETTERS), present.get("path")
+        description = _text("description", present.get("description"), MOST_DESCRIBED)
         if path is not None and (fault := _forbidden(str(path))):
             raise ValueError(fault)
         data, address = picture_of(present.get("image"), addresses=addresses)
     except ValueError as fault:
         return rejected(product_id, str(fault))
     image = {"bytes": data, "path": address if path is None else str(path)}
-    return {"product_id": product_id, "title": title, "image": image}
+    told = {"description": description} if description is not None else {}
+    return {"product_id": product_id, "title": title, "image": image, **told}
 
 
 def picture_of(value: Any, *, addresses: bool = False) -> tuple[bytes | None, str | None]:
@@ -62,15 +64,15 @@ def picture_of(value: Any, *, addresses: bool = False) -> tuple[bytes | None, st
         raise ValueError("the picture is not base64; send the bytes of its file in base64") from None
 
 
-def _title(value: Any) -> str | None:
+def _text(name: str, value: Any, most: int) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str | int | float):
-        raise ValueError(f"the title is a {type(value).__name__}, a text was wanted")
-    title = printable(value)
-    if len(title) > MOST_LETTERS:
-        raise ValueError(f"the title has {len(title)} letters, {MOST_LETTERS} are the most")
-    return title
+        raise ValueError(f"the {name} is a {type(value).__name__}, a text was wanted")
+    text = printable(value)
+    if len(text) > most:
+        raise ValueError(f"the {name} has {len(text)} letters, {most} are the most")
+    return text
 
 
 def picture_root() -> Path:

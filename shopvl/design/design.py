@@ -25,6 +25,7 @@ from shopvl.design.folder import (
     FIRST_LOOK,
     ONTOLOGY,
     READY,
+    STATED,
     WEIGHTS,
     not_whole,
     put_in_place,
@@ -84,6 +85,9 @@ class Design:
     first_look: dict[str, dict[str, float]] = field(
         default_factory=dict
     )  # margins (inference/looks.py); {}: look twice
+    stated: dict[str, dict[str, Any]] = field(
+        default_factory=dict
+    )  # by property, of what texts state (inference/stated.py)
     familiarity: dict[str, Familiarity] = field(default_factory=dict)  # by input; without one every input is familiar
     reader: PictureReader | None = None
     source: Design | None = None  # of one made ready for use (`in_use`): the design as it was trained
@@ -299,8 +303,9 @@ class Design:
         (folder / WEIGHTS).write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
         self.tokenizer.save(folder)
         self.ontology.save(folder / ONTOLOGY)
-        first_look = {FIRST_LOOK: self.first_look} if self.first_look else {}
-        (folder / CALIBRATION).write_text(json.dumps(self.calibration | first_look, indent=1), "utf-8")
+        beside = {FIRST_LOOK: self.first_look, STATED: self.stated}
+        told = self.calibration | {name: own for name, own in beside.items() if own}
+        (folder / CALIBRATION).write_text(json.dumps(told, indent=1), "utf-8")
         (folder / FAMILIARITY).write_bytes(save(familiarity.as_tensors(self.familiarity)))
         (folder / CARD).write_text(card or f"# {self.recipe.name}\n\nA shopvl design folder.\n", "utf-8")
         write_config(folder, {"recipe": self.recipe.to_dict(), "towers": self.towers, "labels": self.labels})
@@ -328,11 +333,8 @@ class Design:
             if isinstance(fault, DesignError) and str(folder) in str(fault):
                 raise
             raise not_whole(folder, fault) from fault
-        design.first_look, design.calibration, design.familiarity = (
-            saved.first_look,
-            saved.calibration,
-            saved.familiarity,
-        )
+        design.first_look, design.calibration, design.stated = saved.first_look, saved.calibration, saved.stated
+        design.familiarity = saved.familiarity
         modules = [*design.model.modules(), *(design.heads.modules() if design.heads else ())]
         if saved.format < 3 and any(isinstance(module, TitleWords) for module in modules):
             raise DesignError(

@@ -28,7 +28,7 @@ from shopvl.text.tokenizer import Tokenizer
 # 1: no int8 weights; up to 2: other grams of titles; up to 3 and 5: other names of weights; up to 4: no familiarity; up
 # to 6: no checksums
 FORMAT, CHECKED_FROM = 7, 7
-FIRST_LOOK = "first look"  # what CALIBRATION says beside its figures by inputs
+FIRST_LOOK, STATED = "first look", "stated"  # what CALIBRATION says beside its figures by inputs
 CONFIG, WEIGHTS, ONTOLOGY, CALIBRATION, FAMILIARITY, CARD = (
     "config.json",
     "model.safetensors",
@@ -73,8 +73,23 @@ class _Figures(BaseModel):
     title_share: float = 0.0
 
 
+class _Stated(BaseModel):
+    """What `calibration.json` says of a property that texts state (`inference/stated.py`)."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    weights: dict[str, float] = {}
+    words: dict[str, float] = {}
+    inside: dict[str, float] = {}
+    ordinary: dict[str, int] = {}
+    shape: Annotated[list[float], Field(min_length=3, max_length=3)] = [1.0, 0.0, 0.0]
+    curve: Points = []
+    rows: int = 0
+    accuracy: float = float("nan")
+    ece: float = float("nan")
+
+
 _CONFIG, _CALIBRATION = TypeAdapter(_Config), TypeAdapter(dict[str, dict[str, _Figures]])
-_FIRST_LOOK = TypeAdapter(dict[str, dict[str, float]])
+_FIRST_LOOK, _STATED = TypeAdapter(dict[str, dict[str, float]]), TypeAdapter(dict[str, _Stated])
 
 
 @dataclass(frozen=True)
@@ -90,6 +105,7 @@ class Saved:
     ontology: Ontology
     calibration: dict[str, Any]
     first_look: dict[str, dict[str, float]]
+    stated: dict[str, dict[str, Any]]
     familiarity: dict[str, Familiarity]
     tensors: dict[str, Tensor]
 
@@ -123,9 +139,10 @@ def read_folder(folder: Path) -> Saved:
             verify(file_in(folder, name), config["checksums"].get(name, "none in config.json"), ANEW)
         tokenizer = read_tokenizer(folder)
         calibration = read_object(file_in(folder, CALIBRATION), ANEW, MOST_BYTES)
-        first_look = calibration.pop(FIRST_LOOK, {})
+        first_look, stated = calibration.pop(FIRST_LOOK, {}), calibration.pop(STATED, {})
         _validated(_CALIBRATION, calibration, folder / CALIBRATION)
         _validated(_FIRST_LOOK, first_look, folder / CALIBRATION)
+        _validated(_STATED, stated, folder / CALIBRATION)
         familiar = load_file(file_in(folder, FAMILIARITY)) if config["format"] > 4 else {}
         return Saved(
             folder,
@@ -137,6 +154,7 @@ def read_folder(folder: Path) -> Saved:
             Ontology.load(file_in(folder, ONTOLOGY)),
             calibration,
             first_look,
+            stated,
             familiarity.from_tensors(familiar),
             restored(load_file(file_in(folder, WEIGHTS))),
         )

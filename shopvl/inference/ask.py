@@ -21,7 +21,9 @@ from shopvl.data.rows import ValidRow
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError
+from shopvl.inference.decide import STATED_COLUMNS
 from shopvl.inference.encode import encoded, encoded_each, prepare
+from shopvl.inference.several import together
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.vision.transforms import border_colour, to_pixels
 
@@ -31,6 +33,9 @@ WHAT_WORDS = ("what is it", "what is this", "what's this", "这是什么", "是�
 OPEN_WORDS = ("what", "which", "who", "how", "tell", "什么", "哪", "啥", "谁")
 HAS_WORDS = ("what does it have", "features", "attributes", "properties", "details", "有什么", "特点", "属性")
 ALIASES = other_words()
+
+# Fields of a tag that are as in the table
+TOLD = frozenset(("property", "value", "best_guess", "probability", "decision", "reason", *STATED_COLUMNS))
 
 Pair = tuple[str, str]  # property and value
 
@@ -56,11 +61,16 @@ class Tag:
     evidence: tuple[str, ...]
     conflict: bool
     alternatives: tuple[tuple[str, float], ...]
+    low: float | None = None  # of what texts state: the number, or from where to where, in `unit`
+    high: float | None = None
+    unit: str | None = None
+    quote: str | None = None  # the words that state it
+    together: Decision | None = None  # of several values of one property: about all of them together
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
         """A row of the table."""
-        told = {name: row[name] for name in ("property", "value", "best_guess", "probability", "decision", "reason")}
+        told = {name: value for name, value in row.items() if name in TOLD}
         others = tuple((other["value"], other["probability"]) for other in row["alternatives"])
         return cls(**told, evidence=tuple(row["evidence"]), conflict=row["conflict"], alternatives=others)
 
@@ -196,6 +206,8 @@ class Product:
         title: str | None,
         answers: HeadAnswers | None = None,
         turn: AbstractContextManager[object] | None = None,
+        *,
+        description: str | None = None,
     ) -> None:
         """Raises CatalogError for a picture that cannot be read, or where there is neither picture nor title.
 
@@ -205,6 +217,7 @@ class Product:
         row = {
             "product_id": "asked",
             "title": title,
+            "description": description,
             "image": None if picture is None else {"bytes": picture, "path": None},
             "category_path": None,
             "attributes": None,
@@ -249,13 +262,18 @@ class Product:
         return tuple(map(Tag.of, self.answers.rows(self.item, precision)))
 
     def replies(self, precision: float = DEFAULT_PRECISION) -> dict[str, Reply]:
-        """Property -> answer, the category among them."""
-        return {row["property"]: Reply.of(row) for row in self.answers.rows(self.item, precision)}
+        """Property -> answer, the category among them; several values of a property as one text."""
+        by_property: dict[str, list[dict[str, Any]]] = {}
+        for row in self.answers.rows(self.item, precision):
+            by_property.setdefault(row["property"], []).append(row)
+        return {name: Reply.of(together(rows, self.design.ontology)) for name, rows in by_property.items()}
 
     def conflicts(self, replies: Mapping[str, Reply]) -> list[Conflict]:
         """What picture and title each say, for every reply that is in conflict."""
         conflicts = []
         for name in (name for name, reply in replies.items() if reply.conflict):
+            if name not in self.design.labels:  # one that texts state, and do not agree about
+                continue
             labels = self.design.labels[name]
             by_input = {single: self.item.values[f"{single}/{name}"][0] for single in MODALITIES}
             best = {single: int(shares.argmax()) for single, shares in by_input.items()}

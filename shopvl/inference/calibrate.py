@@ -15,7 +15,8 @@ from torch import Tensor
 
 from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_in, inputs_name
 from shopvl.catalog.cells import folded
-from shopvl.catalog.ontology import Ontology, Visual
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.properties import Visual
 from shopvl.catalog.queries import named_properties
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, FAMILIAR_FROM, UNKNOWN, TitleGroup
@@ -40,8 +41,7 @@ from shopvl.metrics.calibration import calibration_error
 from shopvl.metrics.retrieval import group_ids
 
 TINY, EPS = 1e-300, 1e-5
-MIN_ROWS = 20  # of a property, to calibrate it at all
-MAX_ROWS = 20_000  # most rows to calibrate on: their answers are held in memory
+MIN_ROWS, MAX_ROWS = 20, 20_000  # of a property, to calibrate it at all; most, for answers are held in memory
 PRIOR = 5.0  # nats per squared unit of the temperature's logarithm and the curve's numbers: few rows change little
 TITLE_WEIGHTS = (0.0, 0.25, 0.5, 0.75)
 CONFIDENCE_STEPS = 20

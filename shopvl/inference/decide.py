@@ -9,19 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from shopvl.arrow import array, filled, record_batch, values_of
 from shopvl.batch import INPUT_CHOICES, inputs_name
+from shopvl.catalog.kinds.base import Learned
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN_BELOW, Decision, Reason, TitleGroup
 from shopvl.checksums import Remedy
 from shopvl.design.design import Design
 from shopvl.inference.calibrate import AnswerCalibration, calibration_of
+from shopvl.inference.decide_stated import stated_rows
 from shopvl.inference.levels import CategoryLevels, level_name
+from shopvl.inference.thresholds import accepted_from
 
 ALTERNATIVES = pa.list_(pa.struct([("value", pa.string()), ("probability", pa.float32())]))
 ANSWER = pa.struct(
@@ -35,6 +40,18 @@ ANSWER = pa.struct(
         ("alternatives", ALTERNATIVES),
     ]
 )
+PART = pa.struct([("value", pa.string()), ("low", pa.float64()), ("high", pa.float64()), ("unit", pa.string())])
+STATED = pa.struct(  # what texts say of a property that no head answers (`stated.py`)
+    [
+        ("property", pa.string()),
+        ("parts", pa.list_(PART)),
+        ("probability", pa.float32()),
+        ("quote", pa.string()),
+        ("evidence", pa.list_(pa.string())),
+        ("conflict", pa.bool_()),
+        ("alternatives", ALTERNATIVES),
+    ]
+)
 LEVEL = pa.struct([("value", pa.string()), ("probability", pa.float32()), ("conflict", pa.bool_())])
 # What a model says of products, whatever precision is asked for; all have the same properties and levels in one order.
 ANSWERED = pa.schema(
@@ -44,6 +61,7 @@ ANSWERED = pa.schema(
         ("unfamiliar", pa.list_(pa.string())),  # inputs set aside; those that are barely familiar, in `inputs` too
         ("levels", pa.list_(LEVEL)),  # the best node at each level above the whole path, from the top
         ("answers", pa.list_(ANSWER)),
+        ("stated", pa.list_(STATED)),  # properties that texts state, those that do alone
     ]
 )
 DECIDED = pa.schema(
@@ -58,15 +76,21 @@ DECIDED = pa.schema(
         ("evidence", pa.list_(pa.string())),
         ("conflict", pa.bool_()),
         ("alternatives", ALTERNATIVES),
+        # of what texts state: the number, or from where to where, its unit, and the words; of several values of one
+        # property the decision about all of them together
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("unit", pa.string()),
+        ("quote", pa.string()),
+        ("together", pa.string()),
     ]
 )
+STATED_COLUMNS = ("low", "high", "unit", "quote", "together")  # tables of former versions lack them
 TAG_AGAIN = Remedy("run the same `shopvl tag` again, which computes nothing that it knows")
 GROUPS: tuple[TitleGroup, ...] = ("", "named", "unnamed")
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
 REASONS: tuple[Reason, ...] = get_args(Reason)
-ACCEPTED, BELOW, DISAGREE, UNFAMILIAR, EMPTY, UNKNOWN_CATEGORY, NOT_APPLYING, APART, BARELY = range(
-    len(REASONS)
-)  # their numbers
+ACCEPTED, BELOW, DISAGREE, UNFAMILIAR, EMPTY, UNKNOWN_CATEGORY, NOT_APPLYING, APART, BARELY = range(9)  # their numbers
 VALUELESS = (UNFAMILIAR, EMPTY, NOT_APPLYING)  # there is no answer at all
 
 
@@ -75,23 +99,29 @@ class Rules:
     """What decides about a model's answers at one precision.
 
     `thresholds`: (inputs, property or level, group of titles) -> the probability from which an answer is accepted; an
-    answer that has none is never accepted.
+    answer that has none is never accepted. `stated`: the same by property, of what texts state.
     """
 
     ontology: Ontology
     thresholds: Mapping[tuple[str, str, TitleGroup], float] = field(default_factory=dict)
+    stated: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, ontology: Ontology, calibrations: Mapping[tuple[str, str], AnswerCalibration], precision: float
+        cls,
+        ontology: Ontology,
+        calibrations: Mapping[tuple[str, str], AnswerCalibration],
+        precision: float,
+        learned: Mapping[str, Learned] = MappingProxyType({}),
     ) -> Rules:
-        """By calibrations as `calibrations_of` has them."""
+        """By calibrations as `calibrations_of` has them, and what was `learned` of the properties that texts state."""
         thresholds = {
             (inputs, name, group): calibration.threshold(precision, group)
             for (inputs, name), calibration in calibrations.items()
             for group in GROUPS
         }
-        return cls(ontology, thresholds)
+        stated = {name: accepted_from(own.get("curve", ()), precision) for name, own in learned.items()}
+        return cls(ontology, thresholds, stated)
 
     def thresholds_for(self, inputs_R: Sequence[str], name: str, group_R: np.ndarray) -> np.ndarray:
         """(R,): from which probability on an answer is accepted; `group_R` are numbers of GROUPS."""
@@ -122,7 +152,7 @@ def calibrations_of(design: Design) -> dict[tuple[str, str], AnswerCalibration]:
 
 
 def decide(answered: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
-    """Answers (ANSWERED) as decisions (DECIDED), one row per product and property.
+    """Answers (ANSWERED) as decisions (DECIDED), one row per product and property, or value where there are several.
 
     An answer is accepted from its threshold on, unless picture and title disagree, and where the category is known, is
     itself accepted at some level, and has the property. The category is answered at the deepest level that is
@@ -133,11 +163,13 @@ def decide(answered: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
         return record_batch([], DECIDED)
     said = _Said(answered, rules)
     if said.category is None:
-        return _table(said, [_decided_property(said, number, None) for number in range(len(said.names))])
-    columns = _columns(said, np.zeros(said.node_RL.shape, dtype=bool))
-    if rules.apart:
-        columns = _columns(said, _barred(said, columns))
-    return _table(said, columns)
+        columns = [_decided_property(said, number, None) for number in range(len(said.names))]
+    else:
+        columns = _columns(said, np.zeros(said.node_RL.shape, dtype=bool))
+        if rules.apart:
+            columns = _columns(said, _barred(said, columns))
+    table = _table(said, columns)
+    return _and_stated(table, answered, rules) if rules.ontology.stated else table
 
 
 def _columns(said: _Said, barred_RL: np.ndarray) -> list[_Column]:
@@ -350,8 +382,27 @@ def _table(said: _Said, columns: Sequence[_Column]) -> pa.RecordBatch:
         "evidence": _emptied(said.answers["evidence"], lacks_N),
         "conflict": array(said.conflict_RP.ravel() & ~lacks_N),
         "alternatives": _emptied(_alternatives(said, np.flatnonzero(value_RP != guess_RP)), lacks_N),
+        **{name: pa.nulls(len(lacks_N), DECIDED.field(name).type) for name in STATED_COLUMNS},
     }
     return pa.RecordBatch.from_arrays([cells[name] for name in DECIDED.names], schema=DECIDED)
+
+
+def _and_stated(table: pa.RecordBatch, answered: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
+    """The rows of heads, and behind them, product by product, those of what texts state."""
+    properties = max(1, len(table) // len(answered))
+    about = table.filter(pc.equal(table.column("property"), CATEGORY)).select(["value", "decision"]).to_pylist()
+    paths = [
+        tuple(row["value"].split(CATEGORY_JOIN)) if row["value"] and row["decision"] != "unknown" else ()
+        for row in about
+    ] or [()] * len(answered)
+    products = zip(answered.column("product_id").to_pylist(), answered.column("stated").to_pylist(), paths, strict=True)
+    rows, place = [], [np.repeat(np.arange(len(answered)), properties)]
+    for number, (product_id, stated, path) in enumerate(products):
+        own = stated_rows(rules.ontology, rules.stated, stated or (), path)
+        rows += [{"product_id": product_id, **row} for row in own]
+        place.append(np.full(len(own), number))
+    both = pa.Table.from_batches([table, record_batch(rows, DECIDED)])
+    return both.take(array(np.argsort(np.concatenate(place), kind="stable"))).combine_chunks().to_batches()[0]
 
 
 def _alternatives(said: _Said, inner: np.ndarray) -> pa.Array:

@@ -36,6 +36,7 @@ from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.levels import CategoryLevels, level_name
 from shopvl.inference.looks import Looks
 from shopvl.inference.predict import answers_of
+from shopvl.inference.stated import StatedReader
 from shopvl.recipes.capabilities import require_capability
 from shopvl.runtime.collecting import no_collection
 from shopvl.vision.ocr import Word
@@ -75,6 +76,7 @@ class HeadAnswers:
         self.looks = Looks(self.answers)
         self.levels = CategoryLevels(design.labels.get(CATEGORY, ()))
         self.calibrations = calibrations_of(design)
+        self.texts = StatedReader(design.ontology, design.stated)
 
     @property
     def closer_seconds(self) -> float:
@@ -84,7 +86,8 @@ class HeadAnswers:
     @no_collection()  # it would go through all answers about hundreds of properties again and again
     def rows(self, item: Encoded, precision: float) -> list[dict[str, Any]]:
         """One row per product and property: its answer and what to do with it."""
-        return _decided(self.products(item), Rules.of(self.design.ontology, self.calibrations, precision))
+        rules = Rules.of(self.design.ontology, self.calibrations, precision, self.design.stated)
+        return _decided(self.products(item), rules)
 
     def read(self, batch: Batch, inputs: tuple[Modality, ...], *, each: bool = False) -> dict[str, Tensor]:
         """What is to be known of a batch's products.
@@ -177,6 +180,7 @@ class HeadAnswers:
                 "product_id": row["product_id"],
                 "levels": [nodes[number] for nodes in levels],
                 "answers": [answers[number] for answers in by_property],
+                "stated": self.texts.rows_of(item.items[number]),
             }
 
     def _named(self, item: Encoded) -> Sequence[frozenset[str] | None]:
@@ -264,7 +268,7 @@ class ZeroShotAnswers:
     def __init__(self, design: Design) -> None:
         """Raises DesignError for a design without a shared space, or an ontology without categories."""
         require_capability(design.recipe, "zero-shot")
-        self.design = design
+        self.design, self.texts = design, StatedReader(design.ontology, design.stated)
         self.as_queries = design.recipe.query_segment == "query"
         self.labels = {CATEGORY: [CATEGORY_JOIN.join(path) for path in design.ontology.leaves()]}
         self.labels |= {name: list(values) for name, values in design.ontology.values().items() if values}
@@ -298,8 +302,10 @@ class ZeroShotAnswers:
         }
 
     def rows(self, item: Encoded, precision: float) -> list[dict[str, Any]]:
-        """One row per product and property; never `accept`, for nothing measured how often such answers are right."""
-        return _decided(self.products(item), Rules(self.design.ontology))
+        """One row per product and property; never `accept` but of what texts state, for nothing measured how often the
+        others are right."""
+        # what texts state is measured for itself
+        return _decided(self.products(item), Rules.of(self.design.ontology, {}, precision, self.design.stated))
 
     def products(self, item: Encoded) -> list[dict[str, Any]]:
         """Product by product what the model says, as ANSWERED describes it."""
@@ -320,6 +326,7 @@ class ZeroShotAnswers:
                     }
                     for name, ranked_R in by_property.items()
                 ],
+                "stated": self.texts.rows_of(item.items[number]),
             }
             for number, row in enumerate(item.rows)
         ]

@@ -14,8 +14,11 @@ from typing import Any
 
 from shopvl.catalog.cells import folded, path_of, without_accents
 from shopvl.catalog.corrections import CORRECTIONS, Correction, merged, read_corrections
+from shopvl.catalog.kinds.base import PropertyKind
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.plural import singular
+from shopvl.catalog.properties import Property
+from shopvl.catalog.property_kinds import kind_of
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
 from shopvl.errors import ReviewError
 from shopvl.files import LOCK, Table, atomic_write, exclusive_lock
@@ -243,6 +246,9 @@ class LegalNames:
     def value(self, name: str, text: str) -> str | None:
         """The id of the value that `text` names, None for `unknown`. Raises IllegalError that names the nearest."""
         name = self.property(name)
+        prop = self.ontology.property(name)
+        if prop is not None and (kind := kind_of(prop)) is not None:
+            return _stated(text, prop, kind)
         names = self._values[name]
         meant = names.get(_folded_path(text) if name == CATEGORY else folded(text), set())
         if len(meant) == 1:
@@ -280,6 +286,16 @@ class LegalNames:
         ends = [leaf for leaf in self.ontology.leaves() if _key_of(path) == _key_of(leaf)[: len(path)]]
         named = [leaf for leaf in self.ontology.leaves() if len(path) == 1 and _key_of(path)[0] in _key_of(leaf)[:-1]]
         return [CATEGORY_JOIN.join(leaf) for leaf in ends or named]
+
+
+def _stated(text: str, prop: Property, kind: PropertyKind) -> str | None:
+    """A value that texts state, as it is written; None for `unknown`."""
+    if folded(text) in UNKNOWN_WORDS:
+        return None
+    parts = kind.read(text, prop)
+    if parts is None:
+        raise IllegalError(f"{text!r} is not a value of {prop.id}; write {kind.wanted(prop)}, or {UNKNOWN}")
+    return kind.cell(parts)
 
 
 def _value_names(values: Iterable[Any]) -> dict[str, set[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,8 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
 from shopvl.checksums import verify_sealed
 from shopvl.errors import ImageError, ReviewError
 from shopvl.files import atomic_write
-from shopvl.inference.decide import APART, DECIDED, REASONS, TAG_AGAIN, UNKNOWN_CATEGORY
+from shopvl.inference.decide import APART, DECIDED, REASONS, STATED_COLUMNS, TAG_AGAIN, UNKNOWN_CATEGORY
+from shopvl.inference.several import together
 from shopvl.review.keys import Origin, sheet_key
 from shopvl.review.sheet import (
     NAMES,
@@ -30,10 +31,11 @@ from shopvl.review.sheet import (
     write_workbook,
 )
 
+EMPTY = {name: pl.Float64() if name in ("low", "high") else pl.String() for name in STATED_COLUMNS}
 TOP_VALUES = 3
 FETCHERS = 8  # pictures may be URLs
 MAX_ROWS = 1_000_000  # of a sheet; XLSX ends at 1,048,576
-READ = tuple(DECIDED.names)
+READ = tuple(name for name in DECIDED.names if name not in STATED_COLUMNS)
 
 
 # --- out
@@ -161,10 +163,9 @@ def most_useful(tags: Path, ontology: Ontology, limit: int) -> tuple[list[dict[s
 
     ranked = light.with_columns((pl.col("doubt") / (rank("property") * rank("product_id"))).alias("use"))
     chosen = ranked.sort(["conflict", "use", "number"], descending=[True, True, False]).head(limit)["number"]
-    row_of = {
-        row["number"]: row
-        for row in rows.filter(pl.col("number").is_in(chosen.implode())).collect().iter_rows(named=True)
-    }
+    keys = rows.filter(pl.col("number").is_in(chosen.implode())).select("product_id", "property")
+    whole = rows.join(keys.unique(), on=["product_id", "property"], how="semi").collect()
+    row_of = {row["number"]: row for row in _as_cells(whole, ontology)}
     return [row_of[number] for number in chosen], light.height
 
 
@@ -179,10 +180,22 @@ def at_random(tags: Path, ontology: Ontology, count: int) -> tuple[list[dict[str
     drawn = sorted(ids, key=lambda name: hashlib.blake2b(name.encode(), digest_size=8).digest())[:count]
     places = pl.DataFrame({"product_id": drawn}, {"product_id": pl.String}).with_row_index("place")
     asked = rows.filter(pl.col("product_id").is_in(drawn), pl.col("value").is_not_null()).collect()
-    asked = asked.unique(["product_id", "property"], keep="first", maintain_order=True)
     _check_known(tags, asked.select("property", "best_guess").unique(maintain_order=True), ontology)
-    asked = asked.join(places, on="product_id").sort("place", "number")
-    return asked.head(MAX_ROWS).to_dicts(), asked.height
+    place = dict(places.select("product_id", "place").iter_rows())
+    ranked = sorted(_as_cells(asked, ontology), key=lambda row: (place[row["product_id"]], row["number"]))
+    found = list({(row["product_id"], row["property"]): row for row in reversed(ranked)}.values())[::-1]
+    return found[:MAX_ROWS], len(found)
+
+
+def _as_cells(rows: pl.DataFrame, ontology: Ontology) -> Iterator[dict[str, Any]]:
+    """The rows, those of one product and property with several values as one cell."""
+    several: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows.sort("number").iter_rows(named=True):
+        if row["together"] is None:
+            yield row
+        else:
+            several.setdefault((row["product_id"], row["property"]), []).append(row)
+    yield from (together(own, ontology) for own in several.values())
 
 
 def _tags(tags: Path) -> pl.LazyFrame:
@@ -197,13 +210,20 @@ def _tags(tags: Path) -> pl.LazyFrame:
         ) from error
     if missing := [name for name in READ if name not in names]:
         raise ReviewError(f"{path} has no column {', '.join(missing)}, so it holds no tags; `shopvl tag` writes them")
-    return pl.scan_parquet(path).with_row_index("number").select("number", *READ)
+    rows = pl.scan_parquet(path).with_row_index("number")
+    stated = [pl.col(name) if name in names else pl.lit(None, EMPTY[name]).alias(name) for name in STATED_COLUMNS]
+    return rows.select("number", *READ, *stated)
 
 
 def _check_known(tags: Path, answers: pl.DataFrame, ontology: Ontology) -> None:
     known = {(CATEGORY, folded(CATEGORY_JOIN.join(node.path))) for node in ontology.categories}
     known |= {(prop.id, folded(value.id)) for prop in ontology.properties for value in prop.values}
-    strange = [f"{name} {value!r}" for name, value in answers.iter_rows() if (name, folded(value)) not in known]
+    free = {prop.id for prop in ontology.stated}
+    strange = [
+        f"{name} {value!r}"
+        for name, value in answers.iter_rows()
+        if (name, folded(value)) not in known and name not in free
+    ]
     if strange:
         raise ReviewError(
             f"the model does not know {', '.join(sorted(strange)[:3])}, which {tags} has as an answer; "
@@ -261,6 +281,10 @@ def _question(row: Mapping[str, Any], title: str, picture: Thumbnail | None, *, 
 
 
 def _reason(row: Mapping[str, Any], probability: float) -> Reason:
+    if row["reason"] == "texts disagree":
+        return Reason("texts", row["probability"])
+    if row["reason"] == "outside its span":
+        return Reason("span", row["probability"])
     if row["conflict"]:
         match row["evidence"]:
             case ["image"]:
@@ -287,4 +311,5 @@ def choices(ontology: Ontology, names: Iterable[str]) -> dict[str, list[str]]:
     values = {CATEGORY: [CATEGORY_JOIN.join(path) for path in ontology.leaves()]} | {
         name: list(legal) for name, legal in ontology.values().items()
     }
-    return {name: [UNKNOWN, *(v for v in values[name] if folded(v) != UNKNOWN)] for name in sorted(names)}
+    values |= {prop.id: [value.id for value in prop.values] for prop in ontology.stated if prop.kind == "text"}
+    return {name: [UNKNOWN, *(v for v in values.get(name, ()) if folded(v) != UNKNOWN)] for name in sorted(names)}

@@ -110,7 +110,17 @@ class Reason:
     category's path that is sure."""
 
     kind: Literal[
-        "conflict", "conflict, picture's", "conflict, title's", "unknown", "near", "low", "apart", "kind", "at random"
+        "conflict",
+        "conflict, picture's",
+        "conflict, title's",
+        "unknown",
+        "near",
+        "low",
+        "apart",
+        "kind",
+        "at random",
+        "texts",
+        "span",
     ]
     probability: float
     near: str = ""
@@ -131,6 +141,10 @@ class Reason:
                 return f"Unsure: {self.near} is nearly as likely"
             case "kind":
                 return f"Unsure: {self.near} is accepted, which kind of it is not"
+            case "texts":
+                return "Conflict: the texts about the product each say something else"
+            case "span":
+                return "Unsure: products of this category do not have such a number"
             case "apart":
                 return "Unsure: it does not go with another answer that is surer"
             case "at random":

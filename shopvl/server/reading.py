@@ -15,7 +15,7 @@ from shopvl.data.request_rows import printable
 from shopvl.errors import ShopvlError
 
 Asked = TypeVar("Asked", bound=BaseModel)
-OF_PRODUCTS = ("product_id", "title", "image")
+OF_PRODUCTS = ("product_id", "title", "image", "description")
 
 
 class BadRequestError(ShopvlError):

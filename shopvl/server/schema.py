@@ -18,6 +18,7 @@ class SentProduct(BaseModel):
     model_config = ConfigDict(extra="forbid")
     product_id: str | int | None = Field(None, description="Left out: the row's number.")
     title: str | None = None
+    description: str | None = Field(None, description="Text or HTML, read where the model knows measures and the like.")
     image: str | None = Field(None, description="The file's bytes in base64, a data URI, or an http(s) address.")
     path: str | None = Field(None, description="A file below $SHOPVL_IMAGE_ROOT, where the server has one.")
 
@@ -77,6 +78,11 @@ class SaidTag(BaseModel):
     evidence: list[str]
     conflict: bool
     alternatives: dict[str, float]
+    low: float | None = Field(None, description="Of what texts state: the number, or where a range begins.")
+    high: float | None = None
+    unit: str | None = None
+    quote: str | None = Field(None, description="The words that state it.")
+    together: Decision | None = Field(None, description="About all values of a property that has several.")
 
 
 class SaidReply(SaidTag):
@@ -202,7 +208,7 @@ def request_body(request: type[BaseModel], several: bool) -> dict[str, Any]:
     fields = {name: field for name, field in told["properties"].items() if name not in ("products", "image")}
     text, file = {"type": "string"}, {"type": "string", "format": "binary"}
     if several:
-        own = {"product_id": text, "title": text, "image": file}
+        own = {"product_id": text, "title": text, "description": text, "image": file}
         fields |= {name: {"type": "array", "items": kind} for name, kind in own.items()}
     else:
         fields["image"] = file

@@ -188,9 +188,11 @@ class AppService:
         *,
         model: str | None = None,
         precision: float = DEFAULT_PRECISION,
+        description: str | None = None,
     ) -> Read:
-        """Every answer about a photo, a title, or both. Raises ShopvlError for what cannot be used."""
-        product = self._product(picture, title, model)
+        """Every answer about a photo, a title, or both, and of a description what it states. Raises ShopvlError for
+        what cannot be used."""
+        product = self._product(picture, title, model, description)
         replies = product.replies(precision)
         return Read(
             replies, product.applicable(replies), product.conflicts(replies), product.inputs, product.not_used()
@@ -242,8 +244,10 @@ class AppService:
             except ShopvlError:
                 return ()
 
-    def _product(self, picture: bytes | None, title: str | None, model: str | None) -> Product:
-        title = (title or "").strip() or None
+    def _product(
+        self, picture: bytes | None, title: str | None, model: str | None, description: str | None = None
+    ) -> Product:
+        title, description = (title or "").strip() or None, (description or "").strip() or None
         if picture is None and title is None:
             raise ShopvlError("there is neither a photo nor a title; give one of them, or both")
         if title is not None and len(title) > MAX_TITLE:
@@ -252,12 +256,14 @@ class AppService:
             raise ImageError(
                 f"the photo has {len(picture) / 2**20:.0f} MB; at most {MAX_PICTURE_BYTES // 2**20} MB are read"
             )
-        return self._decoded_product(picture, title, model or next(iter(self.models)))
+        return self._decoded_product(picture, title, model or next(iter(self.models)), description)
 
-    def _decode_product(self, picture: bytes | None, title: str | None, model: str) -> Product:
+    def _decode_product(
+        self, picture: bytes | None, title: str | None, model: str, description: str | None = None
+    ) -> Product:
         loaded = self.model(model)
         try:
-            return Product(loaded.design, picture, title, loaded.answers, self._thinking)
+            return Product(loaded.design, picture, title, loaded.answers, self._thinking, description=description)
         except CatalogError:
             if picture is not None:
                 decode(picture, at_least_px=SHOWN_PX)  # raises what is wrong with it, without the words around that

@@ -8,6 +8,7 @@ from PIL import Image
 
 from shopvl.errors import CatalogError
 from shopvl.synthetic.assortment import KINDS, Kind, properties_of
+from shopvl.synthetic.described import Measured, ToldText, brand_of, measured, told_of
 from shopvl.synthetic.fabric import Rgb, luminance
 from shopvl.synthetic.looks import Look
 from shopvl.synthetic.outline import pose_for
@@ -20,7 +21,7 @@ from shopvl.vision.overlays import TextBox, draw_overlays
 SMALLEST_PX = 32
 _TWIN_SHARE = 0.1
 _FORGOTTEN = {"Colour": 0.05, "Brand": 0.03}  # share of products whose CPV lacks the property; 0.1 for the others
-_STREAMS = ("twin", "facts", "words", "cpv", "look", "draw", "scene", "overlay", "clicks")
+_STREAMS = ("twin", "facts", "words", "cpv", "look", "draw", "scene", "overlay", "clicks", "brand", "measures", "told")
 _SMALL_PX = 160  # pictures up to this size are painted at twice the size
 
 
@@ -41,14 +42,9 @@ class ShopItem:
     facts: tuple[tuple[str, str], ...]  # every property with its true value
     price: float
     twin_of: str | None  # the product with the same title and another picture
-
-    @property
-    def split(self) -> str:
-        """The part of the catalog the product is in.
-
-        The Chinese title decides: equal English titles have equal Chinese ones, so neither language leaks.
-        """
-        return split_of(self.title_zh)
+    split: str  # the part of the catalog: the Chinese title decides, for equal English titles have equal Chinese ones
+    told: ToldText  # title and description in English or German, and in Chinese
+    told_zh: ToldText
 
 
 def split_of(title: str) -> str:
@@ -68,17 +64,23 @@ def product_id(seed: int, number: int) -> str:
 
 
 def draw_item(
-    number: int, seed: int, size_px: int = 224, *, overlay_share: float = 0.25, overlay_text: str | None = None
+    number: int,
+    seed: int,
+    size_px: int = 224,
+    *,
+    overlay_share: float = 0.25,
+    overlay_text: str | None = None,
+    described: bool = False,
 ) -> ShopItem:
     """Product `number` of the shop `seed`.
 
     `overlay_share` is the chance of promotions on the picture; `overlay_text` puts one there that says just this,
-    true or not. Everything else stays the same whatever they are.
+    true or not. Everything else stays the same whatever they are. A `described` product has a description, measures
+    and a brand of a long tail besides (`described.py`).
     """
     _check(number, seed, size_px, overlay_share)
-    root = _root(seed, number)
-    kind, facts = _facts(seed, root)
-    title, title_zh = titles(kind.name, facts, stream(seed, root, "words"))
+    words = product_words(number, seed, described=described)
+    root, kind, facts = words.root, words.kind, words.facts
     sketch = _sketch(kind, facts, seed, number)
     image, mask, boxes, background = _photo(sketch, size_px, seed, number)
     chance = stream(seed, number, "overlay")
@@ -88,19 +90,55 @@ def draw_item(
     clicks = stream(seed, number, "clicks")
     return ShopItem(
         product_id=product_id(seed, number),
-        title=title,
-        title_zh=title_zh,
+        title=words.told.title,
+        title_zh=words.told_zh.title,
         category_path=kind.category_path,
-        attributes=_filled_in(facts, stream(seed, number, "cpv")),
+        attributes=words.attributes,
         queries=queries(kind.name, facts, clicks),
         image=image,
         subject_mask=mask,
         text_boxes=tuple(boxes),
         background=background,
-        facts=tuple(facts.items()),
+        facts=(*facts.items(), *words.about.facts),
         price=int(clicks.integers(*kind.price)) + 0.99,
         twin_of=product_id(seed, root) if root != number else None,
+        split=words.split,
+        told=words.told,
+        told_zh=words.told_zh,
     )
+
+
+@dataclass(frozen=True)
+class ProductWords:
+    """What is known and written of one product, before it is painted."""
+
+    root: int  # the item that has the same title and facts
+    kind: Kind
+    facts: dict[str, str]
+    about: Measured
+    told: ToldText
+    told_zh: ToldText
+    split: str
+    attributes: tuple[tuple[str, str], ...]
+
+
+def product_words(number: int, seed: int, *, described: bool = False) -> ProductWords:
+    """Title, facts and description of product `number` of the shop `seed`, which cost little."""
+    root = _root(seed, number)
+    kind, facts = _facts(seed, root)
+    title, title_zh = titles(kind.name, facts, stream(seed, root, "words"))
+    split, about, told, told_zh = split_of(title_zh), Measured(), ToldText(title), ToldText(title_zh)
+    if described:
+        # the brand takes another's place, so that everything else is that of the shop that is not described
+        facts = {**facts, "Brand": brand_of(split, stream(seed, root, "brand"))}
+        title, title_zh = titles(kind.name, facts, stream(seed, root, "words"))
+        about = measured(kind.name, facts.get("Material", ""), stream(seed, root, "measures"))
+        told, told_zh = (
+            told_of(own, facts["Brand"], about, chinese=chinese, rng=stream(seed, root, "told"))
+            for own, chinese in ((title, False), (title_zh, True))
+        )
+    filled = (*_filled_in(facts, stream(seed, number, "cpv")), *about.attributes)
+    return ProductWords(root, kind, facts, about, told, told_zh, split, filled)
 
 
 def _check(number: int, seed: int, size_px: int, overlay_share: float) -> None:

@@ -39,6 +39,7 @@ CATALOG_SCHEMA = pa.schema(
         ("price", pa.float64()),
     ]
 )
+DESCRIPTION = pa.field("description", pa.string())  # HTML, of a described shop
 TRUTH_SCHEMA = pa.schema(
     [
         ("product_id", pa.string()),
@@ -63,6 +64,7 @@ class Order:
     size_px: int
     zh_share: float
     overlay_share: float
+    described: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,22 +84,26 @@ def write_shop(
     *,
     zh_share: float = 0.3,
     overlay_share: float = 0.25,
+    described: bool = False,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Path:
     """Write a shop of `count` products and return the path of its `catalog.parquet`.
 
     Beside it: `truth.parquet` (masks, text boxes, backgrounds, all facts), `query_log.csv` and
-    `ontology_names.json`. Files appear when they are complete. `progress(done)` is called as products are written.
+    `ontology_names.json`. A `described` shop has a column `description` besides, measures, compositions, and brands of
+    which some are in the test split alone. Files appear when they are complete. `progress(done)` is called as products
+    are written.
     """
-    order = Order(count, seed, size_px, zh_share, overlay_share)
+    order = Order(count, seed, size_px, zh_share, overlay_share, described)
+    schema = CATALOG_SCHEMA.append(DESCRIPTION) if described else CATALOG_SCHEMA
     _check(order, workers)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         # left in reverse order: the catalog appears last, when all that belongs to it is there
         catalog_path = files.enter_context(atomic_write(target / "catalog.parquet"))
-        catalog = files.enter_context(pq.ParquetWriter(catalog_path, CATALOG_SCHEMA))
+        catalog = files.enter_context(pq.ParquetWriter(catalog_path, schema))
         truth_path = files.enter_context(atomic_write(target / "truth.parquet"))
         truth = files.enter_context(pq.ParquetWriter(truth_path, TRUTH_SCHEMA))
         log_path = files.enter_context(atomic_write(target / "query_log.csv"))
@@ -108,7 +114,7 @@ def write_shop(
         names.write_text(json.dumps(ontology_names(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         done = 0
         for rows in _chunks(order, workers):
-            catalog.write_table(pa.Table.from_pylist(rows.catalog, schema=CATALOG_SCHEMA))
+            catalog.write_table(pa.Table.from_pylist(rows.catalog, schema=schema))
             truth.write_table(pa.Table.from_pylist(rows.truth, schema=TRUTH_SCHEMA))
             clicks.writerows(rows.clicks)
             done += len(rows.catalog)
@@ -145,7 +151,9 @@ def make_rows(order: Order, start: int) -> Rows:
     """The rows of one chunk."""
     rows = Rows([], [], [])
     for number in range(start, min(start + _CHUNK, order.count)):
-        item = draw_item(number, order.seed, order.size_px, overlay_share=order.overlay_share)
+        item = draw_item(
+            number, order.seed, order.size_px, overlay_share=order.overlay_share, described=order.described
+        )
         rows.catalog.append(_catalog_row(item, order.zh_share))
         rows.truth.append(_truth_row(item))
         rows.clicks.extend(_clicks(item, stream(order.seed, number, "clicks")))
@@ -153,11 +161,12 @@ def make_rows(order: Order, start: int) -> Rows:
 
 
 def _catalog_row(item: ShopItem, zh_share: float) -> Row:
-    title = item.title_zh if _in_chinese(item.title, zh_share) else item.title
+    told = item.told_zh if _in_chinese(item.title, zh_share) else item.told
     return {
         "product_id": item.product_id,
         "split": item.split,
-        "title": title,
+        "title": told.title,
+        "description": told.description or None,
         "category_path": list(item.category_path),
         "attributes": _pairs(item.attributes),
         "queries": list(item.queries),

@@ -236,5 +236,5 @@ CATEGORY_NAMES: dict[str, Name] = {
 
 
 def zh_name(property_name: str, value: str) -> str:
-    """The Chinese name of a property's value."""
-    return next(name.zh for name in VALUES[property_name] if name.en == value)
+    """The Chinese name of a property's value; a brand that has none is written as it is."""
+    return next((name.zh for name in VALUES[property_name] if name.en == value), value)

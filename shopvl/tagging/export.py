@@ -18,7 +18,8 @@ from shopvl.catalog.vocabulary import CATEGORY, TAXONOMY_ID
 from shopvl.checksums import verify_sealed
 from shopvl.discovery import classes
 from shopvl.errors import ShopvlError
-from shopvl.inference.decide import DECIDED, TAG_AGAIN
+from shopvl.inference.decide import DECIDED, STATED_COLUMNS, TAG_AGAIN
+from shopvl.inference.several import by_property
 from shopvl.tagging import exporters
 from shopvl.tagging.exporters.base import Answer, Exporter, TaggedProduct
 
@@ -123,7 +124,8 @@ def _properties(path: Path) -> list[str]:
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows == 0:
                 return []
-            if missing := [name for name in DECIDED.names if name not in file.schema_arrow.names]:
+            needed = [name for name in DECIDED.names if name not in STATED_COLUMNS]
+            if missing := [name for name in needed if name not in file.schema_arrow.names]:
                 raise ShopvlError(
                     f"{path} has no column {', '.join(missing)}; `shopvl tag` of this version writes them"
                 )
@@ -142,7 +144,7 @@ def _products(path: Path, taken: set[str]) -> Iterator[TaggedProduct]:
                 yield from batch.to_pylist()
 
     for product_id, group in groupby(rows(), key=lambda row: row["product_id"]):
-        yield product_id, [row if row["decision"] in taken else row | {"value": None} for row in group]
+        yield product_id, list(by_property(row if row["decision"] in taken else row | {"value": None} for row in group))
 
 
 def _with_ids(products: Iterator[TaggedProduct], ids: Mapping[tuple[str, ...], str]) -> Iterator[TaggedProduct]:

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import torch
 from safetensors.torch import save
@@ -18,6 +19,8 @@ from safetensors.torch import save
 from shopvl import __version__
 from shopvl.arrow import record_batch
 from shopvl.batch import Modality
+from shopvl.catalog.descriptions import described, description_columns
+from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import BARELY_FAMILIAR_FROM, FAMILIAR_FROM
 from shopvl.data.collate import Collator
 from shopvl.design.design import Design
@@ -30,6 +33,7 @@ from shopvl.models.familiarity import as_tensors
 from shopvl.runtime.bfloat16 import bf16_is_fast
 from shopvl.tagging.cache import KEY_BYTES
 from shopvl.tagging.executor import BatchResult, WorkItem
+from shopvl.tagging.reader import TOLD
 
 # One row per product. The decisions are not in it: they follow from what is in it and the precision that is asked for.
 KNOWN = pa.schema(
@@ -95,6 +99,7 @@ class TagMapper:
             "use": self.use,
             "zero_shot": self.way.zero_shot,
             "bfloat16": self.way.bfloat16,
+            **({"stated": design.stated} if design.ontology.stated else {}),
             **({"int8": True} if self.way.int8 else {}),  # named since it exists: what was tagged before stays known
             "shared pictures": sorted(digest.hex() for digest in self.shared),
             "words": None if design.reader is None else design.reader.version(),
@@ -110,13 +115,13 @@ class TagMapper:
         """What decides about the results."""
         ontology = self.design.ontology
         if self.way.zero_shot:
-            return Rules(ontology)
-        return Rules.of(ontology, calibrations_of(self.design), precision)
+            return Rules.of(ontology, {}, precision, self.design.stated)
+        return Rules.of(ontology, calibrations_of(self.design), precision, self.design.stated)
 
     def prepared(self, work: WorkItem) -> tuple[Prepared, float]:
         """The rows as batches, and the seconds that took."""
         started = time.perf_counter()
-        rows = list(work.frame.iter_rows(named=True))
+        rows = [_with_texts(row) for row in work.frame.iter_rows(named=True)]
         ready = prepare(self._loader, rows, self.root, self.use, shared=self.shared)
         return ready, time.perf_counter() - started
 
@@ -182,7 +187,40 @@ class TagMapper:
         return {name: value for name, value in vars(self).items() if name not in ("_loader", "_answers", "_used")}
 
 
+@dataclass(frozen=True)
+class TextsOfRows:
+    """Per row what its description and attributes say, for designs with properties that texts state."""
+
+    described_by: tuple[str, ...]  # columns
+
+    @classmethod
+    def of(cls, catalog: Catalog, design: Design, use: tuple[Modality, ...]) -> TextsOfRows | None:
+        """None where nothing is read of them."""
+        if "title" not in use or not design.ontology.stated:
+            return None
+        return cls(description_columns(catalog.columns))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """That are read."""
+        return ("attributes", *self.described_by)
+
+    def __call__(self, frame: pl.DataFrame) -> list[str]:
+        """JSON with description and attributes."""
+        rows = frame.select(self.columns).iter_rows(named=True)
+        return [
+            json.dumps(
+                {"description": described(row, self.described_by), "attributes": row["attributes"]}, ensure_ascii=False
+            )
+            for row in rows
+        ]
+
+
+def _with_texts(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, **json.loads(row[TOLD])} if TOLD in row else row
+
+
 def _result(key: bytes, product_id: str | None) -> dict[str, Any]:
     empty = dict.fromkeys(("reason", "note", "absent"))
-    nothing = {"inputs": "", "unfamiliar": [], "levels": [], "answers": []}
+    nothing = {"inputs": "", "unfamiliar": [], "levels": [], "answers": [], "stated": []}
     return {"key": key, "product_id": product_id or "", **empty, **nothing}

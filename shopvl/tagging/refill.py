@@ -28,7 +28,8 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, TAXONOMY_ID
 from shopvl.checksums import verify_sealed
 from shopvl.errors import ShopvlError
 from shopvl.files import atomic_write
-from shopvl.inference.decide import TAG_AGAIN
+from shopvl.inference.decide import STATED_COLUMNS, TAG_AGAIN
+from shopvl.inference.several import by_property
 from shopvl.tagging.by_product import ByProduct
 
 MAX_TO_FINISH = 1000  # products that are named, those that lack least first
@@ -149,14 +150,16 @@ def _answers(path: Path, taken: Collection[str]) -> Iterator[tuple[str, dict[str
     verify_sealed(path, TAG_AGAIN)
     wanted = pl.col("decision").is_in(list(taken)) & pl.col("value").is_not_null()
 
-    def rows() -> Iterator[tuple[str, str, str]]:
+    def rows() -> Iterator[dict[str, Any]]:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(columns=["product_id", "property", "value", "decision"]):
-                yield from pl.DataFrame(batch).filter(wanted).select("product_id", "property", "value").iter_rows()
+            names = ("product_id", "property", "value", "decision", "best_guess", "probability", *STATED_COLUMNS)
+            there = [name for name in names if name in file.schema_arrow.names]
+            for batch in file.iter_batches(columns=there):
+                yield from pl.DataFrame(batch).filter(wanted).iter_rows(named=True)
 
     try:
-        for product, group in groupby(rows(), key=itemgetter(0)):
-            yield product, {name: value for _, name, value in group}
+        for product, group in groupby(rows(), key=itemgetter("product_id")):
+            yield product, {row["property"]: row["value"] for row in by_property(group)}
     except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
         said = f"{path} cannot be read as tags ({str(error).splitlines()[0]})"
         raise ShopvlError(f"{said}; name a folder that `shopvl tag` wrote") from error

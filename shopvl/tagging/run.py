@@ -33,7 +33,7 @@ from shopvl.runtime.cores import usable_cores
 from shopvl.tagging.cache import Pieces, ResultCache, disk_error
 from shopvl.tagging.comparison import Comparison
 from shopvl.tagging.executor import BatchResult
-from shopvl.tagging.mapper import CLOSER, KNOWN, TaggingWay, TagMapper
+from shopvl.tagging.mapper import CLOSER, KNOWN, TaggingWay, TagMapper, TextsOfRows
 from shopvl.tagging.reader import CatalogReader
 from shopvl.tagging.summary import RunSummary, reason_kind
 from shopvl.tagging.working import keep_results, mapped, threads_each, works_of
@@ -126,7 +126,8 @@ def tag(
     mapper = TagMapper(design, catalog.root, use, way, shared)
     with exclusive_lock(out / CACHE_FOLDER, f"tagging into {out}"):
         cache = ResultCache(out / CACHE_FOLDER, KNOWN, pieces)
-        reading = CatalogReader(catalog, mapper.fingerprint(), limit, pieces.work_rows)
+        texts = TextsOfRows.of(catalog, design, use)
+        reading = CatalogReader(catalog, mapper.fingerprint(), limit, pieces.work_rows, texts)
         results = _results(engine, workers, mapper, reading, cache, summary)
         keep_results(results, reading, cache, summary, report)
         with summary.timed("merge"):
@@ -219,7 +220,7 @@ def _noted(good: pa.RecordBatch, summary: Tagged) -> list[dict[str, str]]:
 
 
 def _tag_rows(known: pa.RecordBatch, rules: Rules, model: str) -> pa.RecordBatch:
-    """One row per product and property, with the decision."""
+    """One row per product and property, or value where there are several, with the decision."""
     decided = decide(known.select(ANSWERED.names), rules)
     return pa.RecordBatch.from_arrays([*decided.columns, pa.repeat(pa.scalar(model), len(decided))], schema=TAGS)
 

@@ -133,10 +133,10 @@ def _frequent(prop: Property) -> list[Value]:
 
 
 def questions_of(ontology: Ontology) -> tuple[Question, ...]:
-    """What tagging asks: the category level by level, then every property."""
+    """What tagging asks: the category level by level, then every property whose value is chosen from a list."""
     depth = max((len(category.path) for category in ontology.categories), default=0)
     levels = tuple(Question("is", level=level) for level in range(1, depth + 1))
-    return (*levels, *(Question("property", about=prop.id) for prop in ontology.properties))
+    return (*levels, *(Question("property", about=name) for name in ontology.values()))
 
 
 def _read(path: Path) -> _File:

@@ -15,6 +15,7 @@ from shopvl.inference.features import Report
 from shopvl.inference.model_card import model_card
 from shopvl.inference.predict import prompted_labels
 from shopvl.inference.recalibrate import Recalibrated, recalibrate
+from shopvl.inference.stated import StatedFit
 from shopvl.recipes.parts import PromptMask
 from shopvl.training.answer_heads import PromptHeadFit, fit_answer_heads
 from shopvl.training.tuning import MIN_STEPS, LinearHeadFit, fit_heads
@@ -34,13 +35,18 @@ def finish(
 ) -> list[RejectedRow]:
     """Make `folder` the model folder of a trained design: linear heads fitted on `heads_on`, calibrated on `held_out`.
 
-    Which inputs are familiar is fitted on the rows that the design `learned` from. A stage without rows is skipped; a
+    Which inputs are familiar, and how texts state what no head answers, is fitted on the rows that the design `learned`
+    from. A stage without rows is skipped; a
     design that answers prompts has no linear heads. Returns the rows of `heads_on` that could not be used. Raises
     DesignError as `fit_heads` does.
     """
     rejects = [] if heads_on is None else fit_heads(design, heads_on, report, seed, min_steps, fit)
     if learned is not None:
         fit_familiarity(design, learned, lambda share: report("familiarity", share))
+    if held_out is not None and design.ontology.stated:
+        report("texts", 0.0)
+        design.stated = StatedFit.of(design.ontology, learned, held_out).learned()
+        report("texts", 1.0)
     if held_out is not None:
         calibrate_familiarity(design, held_out, lambda share: report("compare", share))
         calibrate(design, held_out, lambda _, share: report("calibrate", share))

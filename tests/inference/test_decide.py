@@ -180,7 +180,8 @@ def test_what_has_no_answer_shows_none() -> None:
     rows = decide(
         pa.RecordBatch.from_pylist([product(rng) for _ in range(400)], schema=ANSWERED), Rules(SHOP, THRESHOLDS)
     )
-    assert {row["reason"] for row in rows.to_pylist()} == {*REASONS} - {"values do not go together"}
+    others = {"values do not go together", "not stated", "texts disagree", "outside its span"}  # of other tests
+    assert {row["reason"] for row in rows.to_pylist()} == {*REASONS} - others
     for row in rows.to_pylist():
         if row["value"] is None:
             assert (row["evidence"], row["alternatives"], row["conflict"], row["decision"]) == (

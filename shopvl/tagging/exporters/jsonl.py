@@ -27,5 +27,10 @@ class JsonLines(Exporter):
 
 
 def _object(product_id: str, answers: Sequence[Answer]) -> dict[str, Any]:
-    attributes = [{name: row[name] for name in SHOWN} for row in answers if row["value"] is not None]
+    stated = ("low", "high", "unit", "quote")
+    attributes = [
+        {name: row[name] for name in SHOWN} | {name: row[name] for name in stated if row.get(name) is not None}
+        for row in answers
+        if row["value"] is not None
+    ]
     return {"product_id": product_id, "attributes": attributes}
