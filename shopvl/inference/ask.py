@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -61,6 +61,7 @@ class Tag:
     evidence: tuple[str, ...]
     conflict: bool
     alternatives: tuple[tuple[str, float], ...]
+    _: KW_ONLY
     low: float | None = None  # of what texts state: the number, or from where to where, in `unit`
     high: float | None = None
     unit: str | None = None

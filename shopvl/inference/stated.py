@@ -29,7 +29,7 @@ from shopvl.metrics.calibration import calibration_error
 from shopvl.metrics.retrieval import group_ids
 
 MIN_ROWS = 20  # that state a property, to learn or to calibrate it at all
-OWN_ROWS = 200  # that state it, for a property to have a curve of its own; others share their kind's
+OWN_ROWS = 500  # that state it, for a property to have a curve of its own; others share their kind's
 MAX_ROWS = 20_000
 NO_RIVAL = 8.0  # nats that a value leads by that has no rival, at most
 SURE_SHAPE = (1.0, 0.0, 0.0)  # of the curve before anything is learned: the scorer's own probability
@@ -228,7 +228,11 @@ class StatedFit:
         seen = [place for prop in properties for place in self._places(prop, kind, known[prop.id])]
         weights = fitted_weights(*zip(*seen, strict=True)) if len({right for _, right in seen}) == 2 else {}
         learned = {prop.id: {**kind.learn(prop, known[prop.id]), "weights": weights} for prop in properties}
-        measured = {prop.id: self._measured(prop, kind, learned[prop.id]) for prop in properties}
+        measured = {
+            prop.id: self._measured_within(prop, kind, known[prop.id], weights)
+            + list(_measured(prop, kind, self._known(prop, self.held), learned[prop.id]))
+            for prop in properties
+        }
         together = calibrated([row for rows in measured.values() for row in rows])
         for name, rows in measured.items():
             learned[name] |= calibrated(rows) if len(rows) >= OWN_ROWS else together
@@ -246,14 +250,21 @@ class StatedFit:
                 for group in _grouped(kind, kind.statements(prop, texts, learned)):
                     yield from ((one.clues, _same(kind, one.key, _key(truth))) for one in group)
 
-    def _measured(self, prop: Property, kind: PropertyKind, learned: Learned) -> list[MeasuredRow]:
-        """What the reader says about the rows that are held out."""
-        measured = []
-        for texts, truth in self._known(prop, self.held):
-            if ranked := weighed(prop, kind, texts, learned):
-                right = _same(kind, _key(ranked[0].parts), _key(truth))
-                measured.append((ranked[0].score, lead_of(ranked), right, folded(texts[0].text)))
-        return measured
+    def _measured_within(
+        self, prop: Property, kind: PropertyKind, known: Sequence[Known], weights: Mapping[str, float]
+    ) -> list[MeasuredRow]:
+        """What is said about rows that are learned from, by words of the other half of them.
+
+        Of a kind that knows values by heart they show nothing: the ontology has their values.
+        """
+        if kind.by_heart:
+            return []
+        halves = known[::2], known[1::2]
+        return [
+            row
+            for part, other in (halves, halves[::-1])
+            for row in _measured(prop, kind, part, {**kind.learn(prop, other), "weights": weights})
+        ]
 
     def _known(self, prop: Property, rows: Sequence[Row]) -> Iterator[Known]:
         """Rows that have the property: their texts, without what the attributes say of it, and its value."""
@@ -267,6 +278,14 @@ class StatedFit:
     def _is_of(self, prop: Property, name: str | None) -> bool:
         known = self.ontology.property(name or "")
         return known is not None and known.id == prop.id
+
+
+def _measured(prop: Property, kind: PropertyKind, known: Iterable[Known], learned: Learned) -> Iterator[MeasuredRow]:
+    """What a reader that learned so much says about products."""
+    for texts, truth in known:
+        if ranked := weighed(prop, kind, texts, learned):
+            right = _same(kind, _key(ranked[0].parts), _key(truth))
+            yield ranked[0].score, lead_of(ranked), right, folded(texts[0].text)
 
 
 def calibrated(measured: Sequence[MeasuredRow]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from shopvl.arrow import record_batch
 from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.cells import language_of
+from shopvl.catalog.kinds.base import SOURCES
 from shopvl.catalog.queries import facts_named, named_properties
 from shopvl.catalog.vocabulary import (
     BARELY_FAMILIAR_FROM,
@@ -44,7 +45,7 @@ from shopvl.vision.ocr import Word
 ALTERNATIVES = 3
 SINGLE_INPUTS: tuple[tuple[Modality, ...], ...] = (("image",), ("title",))
 OCR = "ocr"
-EVIDENCE = (*MODALITIES, OCR)  # all that an answer can rest on
+EVIDENCE = tuple(dict.fromkeys((*MODALITIES, OCR, *SOURCES)))  # all that an answer can rest on
 
 
 def tags_of(

@@ -24,7 +24,7 @@ from shopvl.synthetic.measures import (
     brand_name,
 )
 
-COMMON_BRANDS, NEW_BRANDS = 500, 200  # of all splits, the most with few products; of the test split alone
+COMMON_BRANDS, NEW_BRANDS = 1500, 200  # of all splits, the most with few products; of the test split alone
 NEW_BRAND_SHARE = 0.35  # of the test split's products
 STATED, DESCRIBED = 0.92, 0.93  # share of measures that a text states; of products that have a description
 GERMAN_SHARE = 0.15  # of descriptions of products with an English title

@@ -57,6 +57,7 @@ class PropertyKind(ABC):
     name: ClassVar[str]  # in `ontology.json`, and of the module
     help: ClassVar[str]  # what its values are, in a few words
     several: ClassVar[bool] = False  # whether an answer may have several parts
+    by_heart: ClassVar[bool] = False  # whether it knows values from the rows that it learned from
     prior: ClassVar[Mapping[str, float]] = {}  # weights of clues before anything is learned; "" is the constant
 
     @abstractmethod
