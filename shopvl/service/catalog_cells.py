@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -74,7 +75,8 @@ def tagged_cells(tags: Path | None, products: pl.DataFrame, limit: int | None) -
     schema = {"row": pl.UInt32, "property": pl.String, "value": pl.String, "state": pl.UInt8, "share": pl.Float32}
     if tags is None:
         return pl.DataFrame(schema={**schema, "conflict": pl.Boolean})
-    answers = pl.scan_parquet(tags / "tags.parquet" if tags.is_dir() else tags).select(TAG_COLUMNS)
+    answers = pl.scan_parquet(tags / "tags.parquet" if tags.is_dir() else tags)
+    answers = answers.select(*TAG_COLUMNS, _share_of_a_whole(answers.collect_schema().names()))
     if limit is not None:
         answers = answers.filter(pl.col("product_id").is_in(products["product_id"].implode()))
     state = (
@@ -82,7 +84,7 @@ def tagged_cells(tags: Path | None, products: pl.DataFrame, limit: int | None) -
         .then(APART)
         .otherwise(pl.col("decision").replace_strict({"accept": ACCEPT, "review": REVIEW, "unknown": UNKNOWN}))
     )
-    return (
+    cells = (
         answers.collect()
         .join(products.select("product_id").with_row_index("row"), on="product_id")
         .select(
@@ -92,8 +94,25 @@ def tagged_cells(tags: Path | None, products: pl.DataFrame, limit: int | None) -
             state.cast(pl.UInt8).alias("state"),
             pl.col("probability").fill_null(0).cast(pl.Float32).alias("share"),
             pl.col("conflict").fill_null(value=False),
+            "whole",
         )
     )
+    cells = cells.with_columns(pl.concat_str(pl.col("whole").fill_null(""), "value").alias("value")).drop("whole")
+    # several values of one property, which have one decision, as one cell
+    several = pl.struct("row", "property").is_duplicated()
+    if not (many := cells.filter(several)).height:
+        return cells
+    first = [pl.col(name).first() for name in ("state", "share", "conflict")]
+    joined = many.group_by("row", "property", maintain_order=True).agg(pl.col("value").str.join(MANY), *first)
+    return pl.concat([cells.filter(~several), joined]).sort("row", maintain_order=True)
+
+
+def _share_of_a_whole(names: Collection[str]) -> pl.Expr:
+    """`60% ` of a composition; tables of former versions have none."""
+    if not {"low", "unit", "together"} <= set(names):
+        return pl.lit(None, pl.String).alias("whole")
+    share = pl.format("{}% ", pl.col("low").round(2).cast(pl.String).str.strip_suffix(".0"))
+    return pl.when(pl.col("together").is_not_null() & (pl.col("unit") == "%")).then(share).alias("whole")
 
 
 def properties_of(own: pl.DataFrame, tagged: pl.DataFrame, ontology: Ontology) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from shopvl.inference.ask import Product
 from shopvl.paths import resource_dir
 from shopvl.review.decisions import IllegalError, LegalNames, import_review
 from shopvl.review.queue import export_review
+from shopvl.service.catalog_cells import tagged_cells
 from shopvl.tagging.export import export_tags
 from shopvl.tagging.refill import refill
 from shopvl.tagging.run import tag
@@ -129,6 +130,15 @@ def test_they_are_exported(stating: Any, shop: Catalog, tmp_path: Path, form: st
         told = json.loads(target.read_text().splitlines()[0])["attributes"]
         (heel,) = (one for one in told if one["property"] == "Heel height")
         assert (heel["low"], heel["unit"], heel["quote"]) == (8.0, "cm", "80 mm")
+
+
+def test_the_catalog_tab_shows_several_values_in_one_cell(stating: Any, shop: Catalog, tmp_path: Path) -> None:
+    tag(stating, shop, tmp_path / "tags")
+    products = next(shop.batches(columns=("product_id",)))
+    cells = tagged_cells(tmp_path / "tags", products, None)
+    assert cells.select("row", "property").is_duplicated().sum() == 0
+    told = {(row, name): value for row, name, value in cells.select("row", "property", "value").iter_rows()}
+    assert (told[0, "Composition"], told[0, "Heel height"]) == ("60% Cotton | 40% Linen", "8 cm")
 
 
 def test_a_catalog_is_filled_with_them(stating: Any, tmp_path: Path) -> None:
