@@ -27,6 +27,7 @@ from shopvl.models.concat_towers import ConcatTowers
 from shopvl.models.dual_encoder import DualEncoderModel, SharedSpaceModel
 from shopvl.models.encoder_decoder import EncoderDecoderModel
 from shopvl.models.inputs import (
+    ClassedRegionInput,
     WORDS_EPS,
     GridCells,
     KaleidoInput,
@@ -314,7 +315,7 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
     text, fusion = recipe.text, recipe.fusion
     assert isinstance(text, parts.WordPieces | parts.BytePieces | None)
     assert isinstance(fusion, _Fusing)
-    patches = None if recipe.image is None else _patches(recipe.image, fusion.width, random_weights)
+    patches = None if recipe.image is None else _patches(recipe.image, fusion.width, ontology, random_weights)
     words = None
     if text is not None:
         words = _words(text, tokenizer, fusion)
@@ -332,6 +333,7 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
             heads=heads,
             sight=fusion.sight if isinstance(fusion, parts.SingleStream) else "bidirectional",
             space=_space(recipe),
+            mask_id=tokenizer.mask_id,
         )
     model.heads.update(_heads(recipe, site, early=False))
     words_start = None if text is None else text.start
@@ -428,7 +430,7 @@ def _map_cells(part: parts.GridCnn, width: int, random_weights: bool) -> MapCell
     return MapCells(net, cells, width)
 
 
-def _patches(part: parts.Image, width: int, random_weights: bool) -> PictureInput:
+def _patches(part: parts.Image, width: int, ontology: Ontology, random_weights: bool) -> PictureInput:
     match part:
         case parts.PatchLinear():
             return PatchEmbedding(part.size_px, part.patch_px, width)
@@ -437,6 +439,9 @@ def _patches(part: parts.Image, width: int, random_weights: bool) -> PictureInpu
             return GridCells(net, part.net.size_px[0], part.grid, width, part.frozen)
         case parts.GridCnn():
             return _map_cells(part, width, random_weights)
+        case parts.Regions(classes=True):
+            net = _image_tower(part.net, None, random_weights)
+            return ClassedRegionInput(net, width, part.frozen, len(ontology.facts) + 1)
         case parts.Regions():
             return RegionInput(_image_tower(part.net, None, random_weights), width, part.frozen)
         case parts.KaleidoCells():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -155,17 +155,73 @@ class LineWriter:
         words_R = require(cache.words_B, "the number of words", by="a writer")
         depth_T = torch.arange(ids_RT.shape[1], device=ids_RT.device) if branches is None else branches.depth_T
         place_RT = words_R[:, None] + depth_T
-        if int(place_RT.max()) >= len(self.words.position):
+        states_RTD, longer = self._read(ids_RT, place_RT, None if branches is None else branches.sees_TT, cache)
+        kept = replace(longer, words_B=words_R + ids_RT.shape[1], allowed_BV=cache.allowed_BV)
+        return self._logits(states_RTD, cache), kept
+
+    def _read(
+        self, ids_RN: Tensor, place_RN: Tensor, sees_NN: Tensor | None, cache: KeyValueCache
+    ) -> tuple[Tensor, KeyValueCache]:
+        """Words in their places after what was read; they follow one another, or see of each other what is said."""
+        if int(place_RN.max()) >= len(self.words.position):
             raise DesignError(f"this model has places for {len(self.words.position)} words; write fewer")
-        sight = None if branches is None else cache.sight_of(branches.sees_TT)
-        no_image_RT = torch.zeros_like(ids_RT, dtype=torch.bool)
-        states_RTD, longer = self.encoder.read(
-            self.words.at(ids_RT, place_RT, self.segment), sight, no_image_RT, cache=cache
-        )
+        sight = None if sees_NN is None else cache.sight_of(sees_NN)
+        no_image_RN = torch.zeros_like(ids_RN, dtype=torch.bool)
+        return self.encoder.read(self.words.at(ids_RN, place_RN, self.segment), sight, no_image_RN, cache=cache)
+
+    def _logits(self, states_RTD: Tensor, cache: KeyValueCache) -> Tensor:
+        """(R, T, V), -inf where a row may not write a word."""
         logits_RTV, allowed_RV = self.to_logits(states_RTD), cache.allowed_BV
-        if allowed_RV is not None:
-            logits_RTV = logits_RTV.masked_fill(~allowed_RV[:, None], -torch.inf)
-        return logits_RTV, replace(longer, words_B=words_R + ids_RT.shape[1], allowed_BV=allowed_RV)
+        return logits_RTV if allowed_RV is None else logits_RTV.masked_fill(~allowed_RV[:, None], -torch.inf)
+
+
+@dataclass(frozen=True)
+class MaskWriter(LineWriter):
+    """Tells the word that follows at a [MASK] put there, as hidden words are told (Unified VLP, arXiv:1909.11059).
+
+    A [MASK] sees what its word will see, and is forgotten once it is told.
+    """
+
+    mask_id: int = field(kw_only=True)
+
+    def begin(
+        self,
+        line_BND: Tensor,
+        sight: Sight,
+        word_BN: Tensor,
+        image_BN: Tensor | None = None,
+        other: tuple[Tensor, Tensor] | None = None,
+    ) -> Begun:
+        """As of a `LineWriter`."""
+        _, cache = self.encoder.read(line_BND, sight, image_BN, other)
+        cache = replace(cache, words_B=word_BN.sum(1))
+        place_B1 = word_BN.sum(1, keepdim=True)
+        states_B1D, _ = self._read(torch.full_like(place_B1, self.mask_id), place_B1, None, cache)
+        return Begun(self.to_logits(states_B1D[:, 0]), cache)
+
+    def __call__(
+        self, ids_RT: Tensor, cache: KeyValueCache, branches: Branches | None = None
+    ) -> tuple[Tensor, KeyValueCache]:
+        """Raises DesignError beyond the last place."""
+        words_R, T = require(cache.words_B, "the number of words", by="a writer"), ids_RT.shape[1]
+        depth_T = torch.arange(T, device=ids_RT.device)
+        sees_TT = depth_T <= depth_T[:, None]
+        if branches is not None:
+            depth_T, sees_TT = branches.depth_T, branches.sees_TT
+        # words, then a [MASK] after each of them, which sees what that word sees, and itself
+        place_RT = words_R[:, None] + depth_T
+        line_RN = torch.cat([ids_RT, torch.full_like(ids_RT, self.mask_id)], dim=1)
+        alone_TT = torch.eye(T, dtype=torch.bool, device=ids_RT.device)
+        words_TN = torch.cat([sees_TT, torch.zeros_like(alone_TT)], dim=1)
+        sees_NN = torch.cat([words_TN, torch.cat([sees_TT, alone_TT], dim=1)])
+        # a text that fills all places is followed by its end alone, told in the last of them
+        mask_place_RT = (place_RT + 1).clamp(max=len(self.words.position) - 1)
+        states_RND, longer = self._read(line_RN, torch.cat([place_RT, mask_place_RT], dim=1), sees_NN, cache)
+        layers = tuple((k[:, :, :-T], v[:, :, :-T]) for k, v in longer.layers)
+        kept = replace(
+            longer, layers=layers, sight=cache.sight_after(T), words_B=words_R + T, allowed_BV=cache.allowed_BV
+        )
+        return self._logits(states_RND[:, T:], cache), kept
 
 
 @dataclass(frozen=True)

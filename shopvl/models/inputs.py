@@ -208,9 +208,34 @@ class RegionInput(CellInput):
         """In the pictures' own order."""
         cells = self.cells_of(pictures)
         features_BPF = self.cell_features(cells.pixels_BP3YX)
-        appearance_BPD = self.norm_map(self.map(self.shown(features_BPF, pictures)))
-        geometry_BPD = self.norm_geometry(self.geometry(cells.boxes_BP5))
-        return self.norm(appearance_BPD + geometry_BPD), features_BPF
+        shown_BPF = self.shown(features_BPF, pictures)
+        beside_BPD = self.beside(shown_BPF, self.norm_geometry(self.geometry(cells.boxes_BP5)))
+        return self.norm(self.norm_map(self.map(shown_BPF)) + beside_BPD), features_BPF
+
+    def beside(self, features_BPF: Tensor, geometry_BPD: Tensor) -> Tensor:
+        """(B, P, D): what is added to a region's appearance: where it is."""
+        return geometry_BPD
+
+
+class ClassedRegionInput(RegionInput):
+    """Boxes that also say what they show: W_p [LN(W_c C); LN(W_g G)] stands beside the features, where C are the
+    probabilities of `classes` (Unified VLP, arXiv:1909.11059).
+
+    Classes are told by a linear map of a region's features, and enter without gradient, as a detector's would.
+    """
+
+    def __init__(self, net: nn.Module, width: int, frozen: bool, classes: int) -> None:
+        super().__init__(net, width, frozen)
+        self.tell = nn.Linear(self.features, classes)
+        self.classes = nn.Linear(classes, width)
+        self.norm_classes = nn.LayerNorm(width)
+        self.join = nn.Linear(2 * width, width)
+
+    def beside(self, features_BPF: Tensor, geometry_BPD: Tensor) -> Tensor:
+        """(B, P, D): what it shows, and where it is."""
+        with torch.no_grad():
+            shares_BPK = self.tell(features_BPF).softmax(-1)
+        return self.join(torch.cat([self.norm_classes(self.classes(shares_BPK)), geometry_BPD], dim=-1))
 
 
 class MapCells(nn.Module):

@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from shopvl.batch import IGNORED, Batch, Pictures, Prediction, Words, require
 from shopvl.models.attention import mean_of_real
-from shopvl.models.inputs import CellInput, KaleidoInput, MapCells, PatchEmbedding, RegionInput, WordEmbedding
+from shopvl.models.inputs import (
+    CellInput,
+    ClassedRegionInput,
+    KaleidoInput,
+    MapCells,
+    PatchEmbedding,
+    RegionInput,
+    WordEmbedding,
+)
 
 PictureInput = PatchEmbedding | MapCells | CellInput
 # tasks on kaleido cells: the level whose states tell, and among how many answers
@@ -248,13 +256,31 @@ class RegionClassHead(PredictionHead):
         cells = require(pictures.cells, "cells", by="the head of region classes")
         facts_BPK = require(cells.facts_BPK, "region facts", by="the head of region classes")
         features_BPF = require(seen.features_BPF, "cells", by="a guess at masked regions")
-        facts_NK, told_NK = facts_BPK[masked_BP], self.tell(features_BPF[masked_BP]).float()
-        known_NK = torch.cat([facts_NK, ~facts_NK.any(1, keepdim=True)], dim=1).float()
+        told_NK = self.tell(features_BPF[masked_BP]).float()
         guessed_NK = self.guess(seen.patches_BPD[masked_BP]).float()
         return {
             "region-classes": Prediction(made=guessed_NK, true=told_NK.detach()),
             "region-class": Prediction(made=guessed_NK, true=self.things_T[told_NK[:, self.things_T].argmax(1)]),
-            "region-labels": Prediction(made=told_NK, true=known_NK / known_NK.sum(1, keepdim=True)),
+            "region-labels": Prediction(made=told_NK, true=shares_of_facts(facts_BPK[masked_BP])),
+        }
+
+
+class RegionFactsHead(PredictionHead):
+    """Which facts each region is known to show, all alike, by the map that its classes come from; the last class says
+    that nothing is known."""
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """`region-facts` (N, K), of all regions that are not empty."""
+        pictures = seen.batch.pictures
+        if pictures is None or pictures.cells is None or pictures.cells.facts_BPK is None:
+            return {}
+        assert isinstance(seen.patches, ClassedRegionInput)
+        cells, features_BPF = pictures.cells, require(seen.features_BPF, "cells", by="the head of region facts")
+        real_BP = cells.boxes_BP5[..., 4] > 0
+        return {
+            "region-facts": Prediction(
+                made=seen.patches.tell(features_BPF[real_BP]).float(), true=shares_of_facts(cells.facts_BPK[real_BP])
+            )
         }
 
 
@@ -311,12 +337,20 @@ def build_head(name: str, site: Site) -> PredictionHead:
             return FeatureHead(width, patches.features, patches.levels if isinstance(patches, KaleidoInput) else None)
         case "region-features" if isinstance(patches, RegionInput):
             return RegionFeatureHead(width, patches.features)
+        case "region-facts" if isinstance(patches, ClassedRegionInput):
+            return RegionFactsHead()
         case "region-classes" if isinstance(patches, RegionInput):
             return RegionClassHead(width, patches.features, site.facts + 1, site.things)
         case _ if isinstance(patches, KaleidoInput):
             return PuzzleHead(name, width, patches.levels[PUZZLES[name][0]])
         case _:
             raise AssertionError(f"problems() lets no {name} through on {type(patches).__name__}")
+
+
+def shares_of_facts(facts_NK: Tensor) -> Tensor:
+    """(N, K + 1): all facts of a region alike, or the last class where there are none."""
+    known_NK = torch.cat([facts_NK, ~facts_NK.any(1, keepdim=True)], dim=1).float()
+    return known_NK / known_NK.sum(1, keepdim=True)
 
 
 def normed_pixels(pictures: Pictures, patch_px: int, masked_BP: Tensor) -> Tensor:

@@ -22,9 +22,17 @@ from shopvl.batch import (
 )
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
 from shopvl.models.dual_encoder import SharedSpaceModel
-from shopvl.models.generation import Begun, LineWriter
+from shopvl.models.generation import Begun, LineWriter, MaskWriter
 from shopvl.models.inputs import CellInput, PatchEmbedding, WordEmbedding
-from shopvl.models.prediction_heads import Fused, MatchHead, NextWordHead, PictureInput, PixelHead, PredictionHead
+from shopvl.models.prediction_heads import (
+    Fused,
+    MatchHead,
+    NextWordHead,
+    PictureInput,
+    PixelHead,
+    PredictionHead,
+    WordHead,
+)
 from shopvl.models.sight import Sight
 from shopvl.models.two_streams import TwoStreams
 from shopvl.recipes.parts.fusion import SightName
@@ -50,8 +58,10 @@ class SingleStreamModel(SharedSpaceModel):
         heads: Mapping[str, PredictionHead],
         sight: SightName = "bidirectional",
         space: tuple[int, float] | None = None,
+        mask_id: int | None = None,
     ) -> None:
         super().__init__()
+        self.mask_id = mask_id
         self.encoder = encoder
         self.width = width
         self.sight: SightName = sight
@@ -146,12 +156,20 @@ class SingleStreamModel(SharedSpaceModel):
     def begin(self, batch: Batch) -> tuple[Begun, LineWriter]:
         """The batch read, whose titles are what is written so far, without an end; and how they go on.
 
-        For a model that was trained to predict the next word (`shopvl/models/generation.py`).
+        For a model that was trained to predict the next word, or hidden ones from those before them
+        (`shopvl/models/generation.py`).
         """
         assert isinstance(self.encoder, Encoder)
-        line, head = self._line(batch, inputs_in(batch)), self.heads["next-word"]
-        assert isinstance(head, NextWordHead)
-        writer = LineWriter(self.words, self.encoder, lambda states: head.logits(states, self.words.word.weight))
+        line, head = self._line(batch, inputs_in(batch)), self.heads["next-word" if "next-word" in self.heads else "words"]
+        assert isinstance(head, NextWordHead | WordHead)
+
+        def to_logits(states: Tensor) -> Tensor:
+            return head.logits(states, self.words.word.weight)
+
+        writer = LineWriter(self.words, self.encoder, to_logits)
+        if isinstance(head, WordHead):
+            mask_id = require(self.mask_id, "[MASK]", by="a writer that tells hidden words")
+            writer = MaskWriter(self.words, self.encoder, to_logits, mask_id=mask_id)
         sight = self._sight(line.real_BN, line.image_BN, batch.texts["title"], writing=True)
         return writer.begin(line.states_BND, sight, line.real_BN & ~line.image_BN, line.image_BN), writer
 
@@ -226,13 +244,11 @@ class SingleStreamModel(SharedSpaceModel):
     def _sight(self, real_BN: Tensor, image_BN: Tensor, title: Words | None, *, writing: bool = False) -> Sight:
         """Of a line of words and then patches; the picture comes before all words."""
         given_B = None if title is None else title.given_B
-        if self.sight == "either" and (writing or (title is not None and title.next_BT is not None)):
-            return Sight.seq2seq(real_BN, image_BN)
         match self.sight:
-            case "either":
-                return Sight(real_BN)
             case "bidirectional":
                 return Sight(real_BN)
+            case "either" if writing or (title is not None and title.next_BT is not None):
+                return Sight.seq2seq(real_BN, image_BN)
             case "causal" if bool(image_BN.any()):
                 place_N = torch.arange(real_BN.shape[1], device=real_BN.device)
                 return Sight(real_BN, (place_N - (~image_BN).sum(1, keepdim=True)) % real_BN.shape[1])
@@ -240,7 +256,7 @@ class SingleStreamModel(SharedSpaceModel):
                 return Sight.causal(real_BN)
             case "seq2seq":
                 return Sight.seq2seq(real_BN, image_BN)
-            case "prefix":
+            case "prefix" | "either":
                 if given_B is None:
                     return Sight(real_BN)
                 place_N = torch.arange(real_BN.shape[1], device=real_BN.device)

@@ -8,6 +8,7 @@ from shopvl.objectives.masking import (
     masked_view,
     masked_words,
     next_words_view,
+    words_to_write,
 )
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.predicting import Measure, PredictionLoss
@@ -21,13 +22,25 @@ from shopvl.recipes.parts.objectives import (
     MaskedRegions,
     MaskedRegionTopClass,
     MaskedSegments,
+    MaskedToWrite,
     MaskedWords,
     NextWords,
+    RegionFacts,
 )
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
 
-Masked = MaskedWords | MaskedSegments | NextWords | Instructed | MaskedPatches | MaskedFeatures | MaskedRegions
+Masked = (
+    MaskedWords
+    | MaskedSegments
+    | MaskedToWrite
+    | NextWords
+    | Instructed
+    | MaskedPatches
+    | MaskedFeatures
+    | MaskedRegions
+    | RegionFacts
+)
 
 
 def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
@@ -45,6 +58,9 @@ def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
             return loss(alone or masked_view(recipe, tokenizer), ("words", "cross-entropy"))
         case MaskedSegments():
             return loss(masked_view(recipe, tokenizer), ("words", "cross-entropy"))
+        # UniLM and Unified VLP (arXiv:1909.11059): the sight of lm, the loss of mlm
+        case MaskedToWrite():
+            return loss(words_to_write(part, tokenizer), ("words", "cross-entropy"))
         # GPT (2018); under a prefix SimVLM (arXiv:2108.10904), where all before the cut is given
         case NextWords():
             return loss(next_words_view(recipe), ("next-word", "cross-entropy"))
@@ -69,3 +85,6 @@ def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
             first = next(other for other in recipe.objectives if "region-classes" in other.heads)
             teach: tuple[tuple[str, Measure], ...] = (("region-labels", "cross-entropy"),) if part == first else ()
             return loss(cells_view(recipe, tokenizer), guess, *teach)
+        case RegionFacts():
+            along = any(isinstance(other, MaskedWords) for other in recipe.objectives)
+            return loss(masked_view(recipe, tokenizer) if along else Plain(), ("region-facts", "cross-entropy"))

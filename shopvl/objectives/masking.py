@@ -10,6 +10,7 @@ from shopvl.objectives.views import (
     MaskedPatchesView,
     MaskedSegmentsView,
     MaskedTokens,
+    MaskedToWriteView,
     NextWordsView,
     View,
 )
@@ -19,6 +20,7 @@ from shopvl.recipes.parts.objectives import (
     MaskedFeatures,
     MaskedRegions,
     MaskedSegments,
+    MaskedToWrite,
     MaskedWords,
 )
 from shopvl.recipes.recipe import Recipe
@@ -41,6 +43,13 @@ def masked_words(recipe: Recipe, tokenizer: Tokenizer) -> MaskedTokens:
             case MaskedSegments():
                 return MaskedSegmentsView(part.share, *ids, part.longest)
     return MaskedTokens(MaskedWords().share, *ids)
+
+
+def words_to_write(part: MaskedToWrite, tokenizer: Tokenizer) -> MaskedToWriteView:
+    """Pieces masked one by one, and the end of the title as any of them: so that it is learned when to end."""
+    mask_id = require(tokenizer.mask_id, "[MASK]", by="the view of s2s-mlm")
+    kept = tuple(number for number in tokenizer.special_ids() if number != tokenizer.end_id)
+    return MaskedToWriteView(part.share, mask_id, tokenizer.size, kept, continuation_ids=())
 
 
 def masked_view(recipe: Recipe, tokenizer: Tokenizer) -> View:

@@ -161,6 +161,18 @@ class MaskedSegmentsView(MaskedTokens):
 
 
 @dataclass(frozen=True)
+class MaskedToWriteView(MaskedTokens):
+    """Masked words that see none after them, nor does any other word (Unified VLP, arXiv:1909.11059)."""
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch with corrupted title ids, `targets_BT`, and no words that see each other."""
+        hidden = super().__call__(batch, generator)
+        title = hidden.texts["title"]
+        given_B = torch.zeros(len(title.ids_BT), dtype=torch.long, device=title.ids_BT.device)
+        return replace(hidden, texts={**hidden.texts, "title": replace(title, given_B=given_B)})
+
+
+@dataclass(frozen=True)
 class NextWordsView(View):
     """Every word of the title is to be predicted from those before it; the words themselves stay as they are.
 

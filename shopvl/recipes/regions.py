@@ -33,7 +33,7 @@ REGIONS = (
     "the whole picture, the product's box and its parts (and, with `words`, words printed on it) stand where the paper "
     "has a detector's boxes; what a hidden region covers is blank in the others, as regions are nested"
 )
-_CLASSES = (
+CLASSES = (
     "classes of regions are the catalog's categories and values, told by a head that learns beside from what each "
     "region is known to show, not a detector's: all facts of a product where it shows product, none elsewhere, and "
     "those that a printed word names"
@@ -62,7 +62,7 @@ UNITER = Family(
         ),
         schedule=WarmupCosine(peak_lr=5e-5, warmup_share=0.1, weight_decay=0.01, batch_size=64),
         source="UNITER (arXiv:1909.11740)",
-        differs=f"{REGIONS}; {_CLASSES}; the one likeliest class (`mrc`) is not guessed beside, as in the released "
+        differs=f"{REGIONS}; {CLASSES}; the one likeliest class (`mrc`) is not guessed beside, as in the released "
         "mix of tasks; false pictures are of the same sub-category; all tasks at every step, not one; features are "
         f"guessed by their mean squared error, not the sum; {_NOTHING}",
     ),
@@ -76,7 +76,7 @@ UNICODER_VL = Family(
         objectives=(MaskedWords(share=0.15, whole_words=False), MaskedRegionTopClass(share=0.15), Matching(share=0.5)),
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
         source="Unicoder-VL (arXiv:1908.06066)",
-        differs=f"{REGIONS}; {_CLASSES}; the likeliest class is the category that this head tells at that "
+        differs=f"{REGIONS}; {CLASSES}; the likeliest class is the category that this head tells at that "
         f"step, and never that nothing is known; {_NOTHING}",
     ),
     at_tiny=_AT_TINY,
@@ -93,7 +93,7 @@ VILBERT = Family(
         objectives=(MaskedWords(share=0.15, whole_words=False), MaskedRegionClasses(share=0.15), Matching(share=0.5)),
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
         source="ViLBERT (arXiv:1908.02265)",
-        differs=f"{REGIONS}; {_CLASSES}; hidden regions never show, where a tenth does; both streams are equally "
+        differs=f"{REGIONS}; {CLASSES}; hidden regions never show, where a tenth does; both streams are equally "
         f"wide; {_NOTHING}",
     )
 )
@@ -111,7 +111,7 @@ INTERBERT = Family(
             Matching(share=0.5, negatives="tfidf"),
         ),
         source="InterBERT (arXiv:2003.13198)",
-        differs=f"{REGIONS}; {_CLASSES}; the false picture is that of the title most alike in the batch, below a "
+        differs=f"{REGIONS}; {CLASSES}; the false picture is that of the title most alike in the batch, below a "
         "TF-IDF cosine of 0.5, where the paper draws a text from the 30 most alike of all; both streams begin as the "
         f"upper half of BERT; {_NOTHING}",
     )

@@ -18,9 +18,17 @@ from shopvl.recipes.parts import (
     WarmupCosine,
     WordPieces,
 )
-from shopvl.recipes.parts.objectives import Contrast, Instructed, MaskedWords, Matching, NextWords
+from shopvl.recipes.parts.objectives import (
+    Contrast,
+    Instructed,
+    MaskedToWrite,
+    MaskedWords,
+    Matching,
+    NextWords,
+    RegionFacts,
+)
 from shopvl.recipes.recipe import Recipe
-from shopvl.recipes.regions import REGIONS, UNITER
+from shopvl.recipes.regions import CLASSES, REGIONS, UNITER
 from shopvl.recipes.single_stream import VILT
 
 GIT = Family(
@@ -103,6 +111,29 @@ VL_T5 = Family(
     ),
     at_mini={"text": WordPieces(max_tokens=64, vocabulary=6000)},
     at_tiny={"text": WordPieces(max_tokens=48, vocabulary=400)},
+)
+
+UNIFIED_VLP = Family(
+    Recipe(
+        name="unified-vlp",
+        image=replace(UNITER.base.image, classes=True),
+        text=WordPieces(max_tokens=60, vocabulary=30522, start="bert-base-uncased"),
+        fusion=SingleStream(
+            layers=12, width=768, heads=12, sight="either", start="bert-base-uncased", norm="post", eps=1e-12
+        ),
+        objectives=(
+            MaskedWords(share=0.15, whole_words=False, weight=0.25),
+            MaskedToWrite(share=0.15, weight=0.75),
+            RegionFacts(weight=0.25),
+        ),
+        sample_objective=True,
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
+        source="Unified VLP (arXiv:1909.11059)",
+        differs=f"{REGIONS}; {CLASSES}; a region's features are normed before they are added, and their sum; questions "
+        "are answered by heads fitted afterwards, not by the product of the first and the last state; at mini blocks "
+        "are pre-norm and all begins from nothing",
+    ),
+    at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3, sight="either")},
 )
 
 XGPT = Family(

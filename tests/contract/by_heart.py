@@ -84,7 +84,7 @@ def _floor(name: str, batch: Batch, design: Design) -> float:
         others = smoothing / len(batch)
         true = 1 - smoothing + others
         return -true * math.log(true) - (len(batch) - 1) * others * math.log(others)
-    if name not in ("mrc-kl", "mrc", "attr-cls") or batch.facts is None:
+    if name not in ("mrc-kl", "mrc", "attr-cls", "region-facts") or batch.facts is None:
         return 0.0
     return float(batch.facts.product_BK.sum(1).clamp(min=1).float().log().mean())
 

@@ -186,6 +186,7 @@ class Regions(RecipePart):
 
     They replace the detector boxes of UNITER and its relatives, each with its geometry. The product is located as
     for `kaleido`. After them come the boxes of up to `words` words that OCR reads on the product, the largest first.
+    With `classes` a region also says which of the catalog's facts its net tells in it (Unified VLP).
     """
 
     gives = frozenset({"patches", "regions", "whole picture"})
@@ -194,6 +195,7 @@ class Regions(RecipePart):
     net: CellNet
     levels: Annotated[int, Field(ge=1, le=5)] = 4
     words: Annotated[int, Field(ge=0)] = 0
+    classes: bool = False
     frozen: bool = False
 
     def faults(self) -> list[str]:

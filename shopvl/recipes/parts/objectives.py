@@ -109,6 +109,32 @@ class MaskedSegments(ObjectivePart):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaskedToWrite(ObjectivePart):
+    """Predict masked words, and the end, from those before them and the picture: sequence to sequence (Unified VLP).
+
+    A design that learned it writes at a [MASK], put after what is written, again and again.
+    """
+
+    loss_in = "shopvl.objectives.masked"
+    needs = ("title", "fused words", "hidden later words", "one stream")
+    teaches = frozenset({"write"})
+    kind: Literal["s2s-mlm"] = "s2s-mlm"
+    share: Share = 0.15
+    weight: float = 1.0
+    name: Literal["s2s-mlm"] = "s2s-mlm"
+    heads = ("words",)
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that words see all where they are not written."""
+        problems = super().problems(recipe)
+        if not problems and recipe.part_in("fusion").sight != "either":
+            problems.append(f"{self.name} hides later words here and shows them elsewhere; use a sight of either")
+        if any(isinstance(part, NextWords | Instructed) for part in recipe.objectives):
+            problems.append("a design writes at a [MASK] (s2s-mlm) or after its last word (lm, instruct); choose one")
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class NextWords(ObjectivePart):
     """Language modelling: predict every word from those before it, and from the picture, if there is one.
 
@@ -323,6 +349,28 @@ class MaskedRegionTopClass(MaskedRegions):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class RegionFacts(ObjectivePart):
+    """Tell from each region alone which facts it is known to show: what a detector has learned before (Unified VLP).
+
+    Regions then enter with these classes. With masked words in the recipe it reads the same pass.
+    """
+
+    loss_in, beside = "shopvl.objectives.masked", "mlm"
+    needs = ("image", "fused patches", "regions")
+    kind: Literal["region-facts"] = "region-facts"
+    weight: float = 1.0
+    name: Literal["region-facts"] = "region-facts"
+    heads = ("region-facts",)
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that regions have classes."""
+        problems = super().problems(recipe)
+        if not problems and not recipe.part_in("image").classes:
+            problems.append(f"{self.name} needs regions with `classes`")
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class FactClasses(ObjectivePart):
     """Tell from the picture alone which of the ontology's facts hold for a product (FashionViL's pseudo attributes)."""
 
@@ -371,6 +419,7 @@ Objective = Annotated[
     Contrast
     | MaskedWords
     | MaskedSegments
+    | MaskedToWrite
     | NextWords
     | Instructed
     | MaskedPatches
@@ -378,6 +427,7 @@ Objective = Annotated[
     | MaskedRegionFeatures
     | MaskedRegionClasses
     | MaskedRegionTopClass
+    | RegionFacts
     | FactClasses
     | KaleidoTask
     | Matching
