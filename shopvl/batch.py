@@ -54,7 +54,7 @@ class Words(PerProduct):
     real_BT: Tensor  # bool
     targets_BT: Tensor | None = None  # int64; the true id at masked positions, IGNORED elsewhere
     next_BT: Tensor | None = None  # int64; the id that follows, where it is to be predicted, IGNORED elsewhere
-    given_B: Tensor | None = None  # int64; how many words see each other, of those that follow each what is before; None: all
+    given_B: Tensor | None = None  # int64; how many see each other; later ones see what is before; None: all
     boxes_BT4: Tensor | None = None  # float32, x0 y0 x1 y1 in [0, 1] of the picture, of words that stand in one
 
 

@@ -27,8 +27,8 @@ from shopvl.models.concat_towers import ConcatTowers
 from shopvl.models.dual_encoder import DualEncoderModel, SharedSpaceModel
 from shopvl.models.encoder_decoder import EncoderDecoderModel
 from shopvl.models.inputs import (
-    ClassedRegionInput,
     WORDS_EPS,
+    ClassedRegionInput,
     GridCells,
     KaleidoInput,
     MapCells,

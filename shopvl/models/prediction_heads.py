@@ -271,17 +271,15 @@ class RegionFactsHead(PredictionHead):
 
     def forward(self, seen: Fused) -> Mapping[str, Prediction]:
         """`region-facts` (N, K), of all regions that are not empty."""
-        pictures = seen.batch.pictures
-        if pictures is None or pictures.cells is None or pictures.cells.facts_BPK is None:
+        if seen.features_BPF is None or seen.batch.pictures is None:
             return {}
         assert isinstance(seen.patches, ClassedRegionInput)
-        cells, features_BPF = pictures.cells, require(seen.features_BPF, "cells", by="the head of region facts")
+        cells = seen.patches.cells_of(seen.batch.pictures)
+        if cells.facts_BPK is None:
+            return {}
         real_BP = cells.boxes_BP5[..., 4] > 0
-        return {
-            "region-facts": Prediction(
-                made=seen.patches.tell(features_BPF[real_BP]).float(), true=shares_of_facts(cells.facts_BPK[real_BP])
-            )
-        }
+        told_NK = seen.patches.tell(seen.features_BPF[real_BP]).float()
+        return {"region-facts": Prediction(made=told_NK, true=shares_of_facts(cells.facts_BPK[real_BP]))}
 
 
 class PuzzleHead(PredictionHead):

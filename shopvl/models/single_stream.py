@@ -160,7 +160,8 @@ class SingleStreamModel(SharedSpaceModel):
         (`shopvl/models/generation.py`).
         """
         assert isinstance(self.encoder, Encoder)
-        line, head = self._line(batch, inputs_in(batch)), self.heads["next-word" if "next-word" in self.heads else "words"]
+        line = self._line(batch, inputs_in(batch))
+        head = self.heads["next-word" if "next-word" in self.heads else "words"]
         assert isinstance(head, NextWordHead | WordHead)
 
         def to_logits(states: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from shopvl.recipes.parts import (
     GridCnn,
     Momentum,
     PatchTower,
+    Regions,
     SingleStream,
     SplitDecoder,
     TextModes,
@@ -116,7 +117,12 @@ VL_T5 = Family(
 UNIFIED_VLP = Family(
     Recipe(
         name="unified-vlp",
-        image=replace(UNITER.base.image, classes=True),
+        image=Regions(
+            size_px=(320, 320),
+            net=TimmImage(name="resnet50", size_px=(64, 64), pretrained=True),
+            classes=True,
+            frozen=True,
+        ),
         text=WordPieces(max_tokens=60, vocabulary=30522, start="bert-base-uncased"),
         fusion=SingleStream(
             layers=12, width=768, heads=12, sight="either", start="bert-base-uncased", norm="post", eps=1e-12
