@@ -132,7 +132,8 @@ class Design:
         `whole` adds the rows of the other processes of a run, for objectives that compare rows with each other.
         """
         run = model or self.model
-        if any(objective.view.reads_attention for objective in self.objectives):
+        fused = batch.pictures is not None and "title" in batch.texts
+        if fused and any(objective.view.reads_attention for objective in self.objectives):
             batch = replace(batch, cross_attention_BTP=self.model.cross_attention(batch))
         taught = {objective.view for objective in self.objectives if objective.reads_teacher}
         forwarded: dict[View, tuple[Batch, Output]] = {}

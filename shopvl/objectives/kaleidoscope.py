@@ -32,7 +32,9 @@ class Kaleidoscope(View):
     levels: tuple[tuple[int, int], ...]  # first and last place of each level's cells
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
-        """The batch with `puzzles`, masked patches and masked words."""
+        """The batch with `puzzles`, masked patches and masked words; words alone where it has no pictures."""
+        if batch.pictures is None:
+            return self.words(batch, generator)
         pictures = require(batch.pictures, "pictures", by="the view of kaleido")
         cells = require(pictures.cells, "cells", by="the view of kaleido")
         clean_BP3YX, device, B = cells.pixels_BP3YX, cells.pixels_BP3YX.device, len(batch)

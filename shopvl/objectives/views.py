@@ -102,7 +102,9 @@ class MaskedTokens(View):
     continuation_ids: tuple[int, ...]  # pieces that go on a word
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
-        """The batch with corrupted title ids and `targets_BT`."""
+        """The batch with corrupted title ids and `targets_BT`; as it is where it has no titles."""
+        if "title" not in batch.texts:
+            return batch
         ids_BT = batch.texts["title"].ids_BT
         maskable_BT = self.maskable(batch.texts["title"])
         chosen_BT = self._chosen(ids_BT, maskable_BT, generator)
@@ -240,7 +242,7 @@ class Compose(View):
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
         """The batch as the second makes it of what the first makes of it."""
-        hidden = self.words(batch, generator) if "title" in batch.texts else batch
+        hidden = self.words(batch, generator)
         return hidden if hidden.pictures is None else self.patches(hidden, generator)
 
 

@@ -137,7 +137,7 @@ UNIMO = Family(
         augment=Augment(rewrites=0.5),
         schedule=WarmupCosine(peak_lr=5e-5, warmup_share=0.05, weight_decay=0.01, batch_size=64),
         source="UNIMO (arXiv:2012.15409)",
-        differs=f"{REGIONS}; {_CLASSES}; pictures and titles are each embedded alone, rewritten and edited titles too, "
+        differs=f"{REGIONS}; {CLASSES}; pictures and titles are each embedded alone, rewritten and edited titles too, "
         "where the paper reads a picture with a rewriting in one pass; a title's rewriting, by the ontology's names, "
         "stands in its place, and none is retrieved; edits exchange a value or a category; single pieces are hidden, "
         "not runs of them; every word is told from those before it, not hidden ones; all tasks at every step, and rows "

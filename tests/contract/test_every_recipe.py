@@ -1,5 +1,6 @@
 """What every design must do, on the drawn shop at size tiny."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,18 @@ def test_losses_are_named_and_finite(design: Design, batch_of) -> None:
     losses = one_step(design, batch_of(design))
     assert losses.keys() == {objective.name for objective in design.recipe.objectives}
     assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
+
+
+def test_rows_of_one_input_teach_what_they_can(design: Design, toy_rows) -> None:
+    """Products without a picture, or without a title, come in batches of their own."""
+    rows = [toy_rows[number] for number in range(4)]
+    for inputs in design.recipe.row_inputs:
+        lacking = {"title": ""} if "title" not in inputs else {"image": None} if "image" not in inputs else {}
+        batch = design.loader.training_batch([{**row, **lacking} for row in rows], random.Random(0))
+        losses = one_step(design, batch)
+        able = {part.name for part in design.recipe.objectives if set(part.inputs) <= set(inputs)}
+        assert losses.keys() == able
+        assert all(loss.isfinite() for loss in losses.values())
 
 
 def test_no_parameter_is_left_out(design: Design, batch_of) -> None:
