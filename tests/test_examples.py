@@ -1,6 +1,7 @@
 """Help fits a terminal, and the examples of help and pages run: on a small drawn shop, with models of size tiny."""
 
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -218,6 +219,60 @@ def test_blocks_that_are_marked_as_running_run(page: Path, inside: Path) -> None
         assert kind == "sh"
         for line in filter(None, code.splitlines()):
             run(line)
+
+
+def script(name: str, monkeypatch: pytest.MonkeyPatch, *words: str) -> object:
+    """Run a script of docs/examples in this process; what its `main` gives to the shell."""
+    monkeypatch.setattr(sys, "argv", [name, *words])
+    try:
+        runpy.run_path(str(ROOT / "docs/examples" / name), run_name="__main__")
+    except SystemExit as ended:
+        return ended.code
+    return None
+
+
+def test_the_script_that_tags_a_frame(inside: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    script("tag_frame.py", monkeypatch, "products.csv", "--out", "tagged.csv")
+    rows = pl.read_csv(inside / "tagged.csv", infer_schema=False)
+    assert rows["product_id"].to_list() == pl.read_csv("products.csv", infer_schema=False)["product_id"].to_list()
+    assert rows["colour"].drop_nulls().len() > 10
+    assert "of 60 products have accepted tags, 0 could not be read" in capsys.readouterr().out
+
+
+def test_the_script_that_searches(inside: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    told = ("--index", "new-index", "--photo", "shirt.jpg", "--where", "price<1000000")
+    script("search_shop.py", monkeypatch, "new.csv", "--query", "red", *told)
+    script("search_shop.py", monkeypatch, "new.csv", "--query", "red", *told)  # opens what is there
+    said = capsys.readouterr().out
+    assert said.count("understood: colour: Red") == 2
+    assert said.count("more like the first:") == 2
+
+
+@pytest.mark.zoo
+def test_the_script_that_adapts(inside: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    script("adapt_shop.py", monkeypatch, "products.parquet", "--out", "adapted", "--minutes", "0.05")
+    said = capsys.readouterr().out
+    assert re.search(r"^Colour: (answers|suggests|cannot); \d+% right", said, re.MULTILINE)
+    assert (inside / "adapted/model.safetensors").is_file()
+
+
+@pytest.mark.zoo
+def test_the_script_that_promotes(inside: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    pytest.importorskip("mlflow")
+    from shopvl.tracking.store import mlflow_client
+
+    store = f"sqlite:///{inside / 'mlflow.db'}"
+    mlflow_client(store)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    for version in (1, 2):  # an equal model passes the gate
+        assert script("promote.py", monkeypatch, "runs/tagger", "products.parquet", "--store", store) == 0
+        assert f"runs/tagger is shop version {version}" in capsys.readouterr().out
+
+
+def test_every_script_is_run_by_a_test() -> None:
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    for path in (ROOT / "docs/examples").glob("*.py"):
+        assert f'"{path.name}"' in tests or f"docs/examples/{path.name}" in tests, path.name
 
 
 @pytest.mark.zoo

@@ -38,6 +38,17 @@ def test_curl_examples_of_the_page(url: str, tmp_path: Path) -> None:
         assert '"error":{' not in done.stdout, f"{command}\n{done.stdout}"
 
 
+def test_the_script_that_calls_the_server(url: str, tmp_path: Path) -> None:
+    draw_item(3, 0, 96).image.save(tmp_path / "shirt.jpg")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    script = ROOT / "docs/examples/call_server.py"
+    words = [sys.executable, str(script), "shirt.jpg", "broken.jpg", "--url", url]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "broken failed: " in done.stdout
+    assert '"property": "Colour"' in done.stdout
+
+
 @pytest.mark.zoo
 @pytest.mark.skipif(os.name == "nt", reason="TERM is not sent on Windows")
 def test_term_finishes_what_is_under_way(tuned_folder: Path) -> None:
