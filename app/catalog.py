@@ -102,8 +102,7 @@ class CatalogTab:
             "", label=words("search.more"), placeholder=words("search.more_hint"), elem_id="catalog-more"
         )
         self.clear = gr.Button(words("search.clear"), elem_id="catalog-clear")
-        orders = [(words(f"catalog.orders.{kind or 'catalog'}"), kind) for kind in ("", "title", "doubt")]
-        self.order = gr.Dropdown(orders, value="", label=words("catalog.order"), elem_id="catalog-order")
+        self.order = gr.Dropdown(self._orders(), value="", label=words("catalog.order"), elem_id="catalog-order")
         self.columns = gr.Dropdown([], multiselect=True, label=words("catalog.columns"), elem_id="catalog-columns")
 
     def _lay_out_products(self) -> None:
@@ -231,8 +230,12 @@ class CatalogTab:
             "category": {"choices": self._options(CATEGORY, counted[CATEGORY], asked.category)},
             "property": {"choices": [(words("search.any"), ""), *properties]},
             "value": {"choices": values, "visible": bool(asked.property)},
+            "order": {"choices": [*self._orders(), *properties]},
             "columns": {"choices": properties},
         }
+
+    def _orders(self) -> list[tuple[str, str]]:
+        return [(self.words(f"catalog.orders.{kind or 'catalog'}"), kind) for kind in ("", "title", "doubt")]
 
     def _options(self, name: str, counts: list[tuple[str, int]], chosen: str) -> list[tuple[str, str]]:
         kept = counts if not chosen or any(value == chosen for value, _ in counts) else [*counts, (chosen, 0)]
