@@ -33,6 +33,7 @@ from shopvl.models.inputs import (
     KaleidoInput,
     MapCells,
     PatchEmbedding,
+    PrefixVectors,
     RegionInput,
     TextTower,
     VisionTransformer,
@@ -437,6 +438,8 @@ def _patches(part: parts.Image, width: int, ontology: Ontology, random_weights: 
         case parts.PatchCnn():
             net = _image_tower(part.net, None, random_weights)
             return GridCells(net, part.net.size_px[0], part.grid, width, part.frozen)
+        case parts.PrefixNet():
+            return PrefixVectors(_image_tower(part.net, None, random_weights), part.vectors, width)
         case parts.GridCnn():
             return _map_cells(part, width, random_weights)
         case parts.Regions(classes=True):

@@ -253,6 +253,19 @@ class MapCells(nn.Module):
         return self.norm(self.map(self.net.encode(pixels_B3YX)[1][-1]) + self.position)
 
 
+class PrefixVectors(nn.Module):
+    """A picture as `count` vectors that stand where words do: one map of a net's vector (Frozen, arXiv:2106.13884)."""
+
+    def __init__(self, net: nn.Module, count: int, width: int) -> None:
+        super().__init__()
+        self.net, self.count = net, count
+        self.map = nn.Linear(int(net.width), count * width)
+
+    def forward(self, pixels_B3YX: Tensor) -> Tensor:
+        """(B, count, D)."""
+        return self.map(self.net(pixels_B3YX)).unflatten(1, (self.count, -1))
+
+
 class VisionTransformer(nn.Module):
     """Patches through transformer blocks (ViT, arXiv:2010.11929): (B, 3, Y, X) -> (B, width).
 

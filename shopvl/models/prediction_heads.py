@@ -17,11 +17,12 @@ from shopvl.models.inputs import (
     KaleidoInput,
     MapCells,
     PatchEmbedding,
+    PrefixVectors,
     RegionInput,
     WordEmbedding,
 )
 
-PictureInput = PatchEmbedding | MapCells | CellInput
+PictureInput = PatchEmbedding | MapCells | PrefixVectors | CellInput
 # tasks on kaleido cells: the level whose states tell, and among how many answers
 PUZZLES = {"rotation": (0, 4), "jigsaw": (1, 24), "camouflage": (2, 9)}
 CHANGED_LEVELS = {"grey": 3, "blank": 4}  # whose masked cells have lost their colours, or all

@@ -132,8 +132,9 @@ def _both_ways(logits_BB: Tensor, matches_BB: Tensor, smoothing: float) -> Tenso
 
 def contrast_view(recipe: Recipe) -> View:
     """What pictures and titles are embedded from."""
-    if isinstance(recipe.fusion, SplitDecoder) and any(isinstance(other, NextWords) for other in recipe.objectives):
-        return next_words_view(recipe)  # CoCa embeds and writes in one pass
+    writing = [other for other in recipe.objectives if isinstance(other, NextWords)]
+    if isinstance(recipe.fusion, SplitDecoder) and writing:
+        return next_words_view(writing[0], recipe)  # CoCa embeds and writes in one pass
     # with hard negatives, matching and contrast share one forward pass
     hard = any(isinstance(other, Matching) and other.negatives == "hard" for other in recipe.objectives)
     return HardNegatives() if hard else EmbedOnly() if recipe.space is not None else Plain()

@@ -22,6 +22,7 @@ from shopvl.recipes.parts.objectives import (
     MaskedSegments,
     MaskedToWrite,
     MaskedWords,
+    NextWords,
 )
 from shopvl.recipes.recipe import Recipe
 from shopvl.text.tokenizer import Tokenizer
@@ -63,13 +64,13 @@ def masked_view(recipe: Recipe, tokenizer: Tokenizer) -> View:
     return words if cells is None else Compose(words, cells)
 
 
-def next_words_view(recipe: Recipe) -> NextWordsView:
+def next_words_view(part: NextWords, recipe: Recipe) -> NextWordsView:
     """Every word to be told, or those after a number of given ones."""
     match recipe.fusion:
         case SingleStream(sight="prefix") | EncoderDecoder(prefix=True):
-            return NextWordsView(prefix=True)
+            return NextWordsView(prefix=True, alone=part.alone)
         case _:
-            return NextWordsView()
+            return NextWordsView(alone=part.alone)
 
 
 def kaleidoscope_of(recipe: Recipe, tokenizer: Tokenizer) -> Kaleidoscope:

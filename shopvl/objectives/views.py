@@ -178,10 +178,12 @@ class MaskedToWriteView(MaskedTokens):
 class NextWordsView(View):
     """Every word of the title is to be predicted from those before it; the words themselves stay as they are.
 
-    With a `prefix` the first words, from one to all but the last, all alike, are given, and are not asked for.
+    With a `prefix` the first words, from one to all but the last, all alike, are given, and are not asked for. `alone`
+    leaves out the pictures.
     """
 
     prefix: bool = False
+    alone: bool = False
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
         """The batch with `next_BT`, and with `given_B` where there is a prefix."""
@@ -194,7 +196,8 @@ class NextWordsView(View):
             given_B = 1 + (draw_B * (title.real_BT.sum(1) - 1)).long()
             place_T = torch.arange(next_BT.shape[1], device=next_BT.device)
             next_BT = next_BT.masked_fill(place_T < given_B[:, None] - 1, IGNORED)
-        return replace(batch, texts={**batch.texts, "title": replace(title, next_BT=next_BT, given_B=given_B)})
+        texts = {**batch.texts, "title": replace(title, next_BT=next_BT, given_B=given_B)}
+        return replace(batch, texts=texts, pictures=None if self.alone else batch.pictures)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import Recipe
 from shopvl.recipes.regions import INTERBERT, UNICODER_VL, UNIMO, UNITER, VILBERT
 from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VATT, VILT, VIT
-from shopvl.recipes.writing import BLIP, COCA, GIT, SIMVLM, UNIFIED_VLP, UNIVL, VL_T5, XGPT
+from shopvl.recipes.writing import BLIP, COCA, FROZEN, GIT, SIMVLM, UNIFIED_VLP, UNIVL, VL_T5, XGPT
 
 RECIPES: dict[str, Family] = {
     "gpt-1": GPT_1,
@@ -64,6 +64,7 @@ RECIPES: dict[str, Family] = {
     "xgpt": XGPT,
     "univl": UNIVL,
     "unified-vlp": UNIFIED_VLP,
+    "frozen": FROZEN,
     "prompt-mask": PROMPT_MASK,
     "prompt-decode": PROMPT_DECODE,
 }

@@ -26,6 +26,7 @@ from shopvl.recipes.parts import (
     PatchCnn,
     PatchLinear,
     PatchTower,
+    PrefixNet,
     Regions,
     SingleStream,
     SplitDecoder,
@@ -126,6 +127,10 @@ def _image(part: Image, mini: bool) -> Image:
             return replace(part, net=wide, grid=(10, 8))
         case GridCnn():
             return replace(part, net=ThumbnailImage(size_px=size_px, stem=16, widths=(32,), blocks=(1,)), grid=(8, 8))
+        case PrefixNet():
+            small = _image(part.net, mini)
+            assert isinstance(small, ThumbnailImage | TimmImage)
+            return replace(part, net=small)
         case KaleidoCells():
             return replace(part, size_px=size_px, net=net, frozen=False)
         case Regions() if mini:

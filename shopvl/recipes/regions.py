@@ -22,9 +22,9 @@ from shopvl.recipes.parts.objectives import (
     MaskedRegionFeatures,
     MaskedRegionTopClass,
     MaskedSegments,
+    MaskedToWrite,
     MaskedWords,
     Matching,
-    NextWords,
     WordPatchAlignment,
 )
 from shopvl.recipes.recipe import Recipe
@@ -132,7 +132,7 @@ UNIMO = Family(
             MaskedWords(share=0.15, whole_words=False),
             MaskedRegionFeatures(share=0.15),
             MaskedRegionTopClass(share=0.15),
-            NextWords(),
+            MaskedToWrite(share=0.15),
         ),
         augment=Augment(rewrites=0.5),
         schedule=WarmupCosine(peak_lr=5e-5, warmup_share=0.05, weight_decay=0.01, batch_size=64),
@@ -140,7 +140,7 @@ UNIMO = Family(
         differs=f"{REGIONS}; {CLASSES}; pictures and titles are each embedded alone, rewritten and edited titles too, "
         "where the paper reads a picture with a rewriting in one pass; a title's rewriting, by the ontology's names, "
         "stands in its place, and none is retrieved; edits exchange a value or a category; single pieces are hidden, "
-        "not runs of them; every word is told from those before it, not hidden ones; all tasks at every step, and rows "
+        "not runs of them; all tasks at every step, and rows "
         "with a picture or a title alone serve those that can use them; at mini blocks are pre-norm, and all begins "
         "from nothing",
     ),

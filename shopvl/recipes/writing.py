@@ -5,14 +5,17 @@ from dataclasses import replace
 from shopvl.recipes.aligned import ALBEF
 from shopvl.recipes.contrastive import CLIP_B16
 from shopvl.recipes.family import Family
+from shopvl.recipes.language import GPT_2
 from shopvl.recipes.parts import (
     EncoderDecoder,
     GridCnn,
     Momentum,
     PatchTower,
+    PrefixNet,
     Regions,
     SingleStream,
     SplitDecoder,
+    Stage,
     TextModes,
     TextTransformer,
     TimmImage,
@@ -140,6 +143,24 @@ UNIFIED_VLP = Family(
         "are pre-norm and all begins from nothing",
     ),
     at_tiny={"fusion": SingleStream(layers=2, width=48, heads=3, sight="either")},
+)
+
+FROZEN = Family(
+    replace(
+        GPT_2.base,
+        name="frozen",
+        image=PrefixNet(net=TimmImage(name="nf_resnet50", size_px=(224, 224)), vectors=2),
+        objectives=(NextWords(alone=True), NextWords()),
+        stages=(
+            Stage(share=0.4, objectives=("lm:title",), trains=("words", "encoder")),
+            Stage(share=0.6, objectives=("lm",), trains=("patches",)),
+        ),
+        source="Frozen (arXiv:2106.13884)",
+        differs="the language model is a small one that goes on learning from titles first; it has learned positions, "
+        "of words alone; a picture's vectors share a learned kind; one picture stands before a text, with no examples "
+        "before it; pieces of its own (mini)",
+    ),
+    at_mini={"schedule": WarmupCosine(peak_lr=1.5e-3, warmup_share=0.05, weight_decay=0.01, batch_size=32)},
 )
 
 XGPT = Family(

@@ -225,6 +225,28 @@ class GridCnn(RecipePart):
         return _uneven_grid(self.size_px, self.grid) + self.net.faults()
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PrefixNet(RecipePart):
+    """The whole picture as a few `vectors`, in the place of words: a net's one vector, mapped to all of them (Frozen).
+
+    The net learns.
+    """
+
+    gives = frozenset({"patches"})
+    kind: Literal["prefix"] = "prefix"
+    net: CellNet
+    vectors: Count = 2
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width of a picture."""
+        return self.net.size_px
+
+    def faults(self) -> list[str]:
+        """Of its net."""
+        return self.net.faults()
+
+
 Image = Annotated[
     TimmImage
     | ThumbnailImage
@@ -234,6 +256,7 @@ Image = Annotated[
     | PatchTower
     | PatchCnn
     | GridCnn
+    | PrefixNet
     | KaleidoCells
     | Regions,
     Field(discriminator="kind"),

@@ -138,16 +138,22 @@ class MaskedToWrite(ObjectivePart):
 class NextWords(ObjectivePart):
     """Language modelling: predict every word from those before it, and from the picture, if there is one.
 
-    Under a sight of `prefix` the first words of a title, a random number, are given and not predicted.
+    Under a sight of `prefix` the first words of a title, a random number, are given and not predicted. `alone`: without
+    the picture, even if there is one.
     """
 
     loss_in = "shopvl.objectives.masked"
     needs = ("title", "fused words", "hidden later words")
     teaches = frozenset({"write"})
     kind: Literal["lm"] = "lm"
+    alone: bool = False
     weight: float = 1.0
-    name: Literal["lm"] = "lm"
     heads = ("next-word",)
+
+    @property
+    def name(self) -> str:
+        """`lm`, or `lm:title` of words alone."""
+        return "lm:title" if self.alone else "lm"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
