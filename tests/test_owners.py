@@ -11,7 +11,7 @@ FILES = [*sorted((ROOT / "shopvl").rglob("*.py")), *sorted((ROOT / "app").rglob(
 OWNERS = {
     "from which probability on an answer is accepted": (r"\bMIN_ACCEPT_CONFIDENCE\b", {"inference/thresholds.py"}),
     "accept, review or unknown, and why": (
-        r"where\(.*ACCEPTED|\"accept\" if ",
+        r"where\(.*ACCEPTED|return \"accept\"|\"accept\" if ",
         {"inference/decide.py", "inference/decide_stated.py"},  # of heads, and of what texts state
     ),
     "whether a category has a property": (r"\bnode\.properties\b|\.properties_of\(", {"catalog/ontology.py"}),

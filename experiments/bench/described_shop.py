@@ -32,7 +32,13 @@ from shopvl.synthetic.described import is_new
 from shopvl.synthetic.generate import ProductWords, product_words
 from shopvl.tracking.provenance import write_result
 
-ASKED = {"number": 0.99, "range": 0.99, "composition": 0.99, "text": 0.95}  # precision of what is accepted
+ASKED = {
+    "number": 0.99,
+    "range": 0.99,
+    "composition": 0.99,
+    "text": 0.95,
+    "values": 0.95,
+}  # precision of what is accepted
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,9 @@ class Answer:
     right: bool
     probability: float
     accepted: bool
+    each: tuple[tuple[float, bool, bool], ...] = ()  # of every value answered: probability, right, accepted
+    one: bool = False  # whether the likeliest value alone is right
+    true: int = 0  # how many values there are
 
 
 def row_of(words: ProductWords) -> dict[str, Any]:
@@ -61,29 +70,40 @@ def row_of(words: ProductWords) -> dict[str, Any]:
 
 def answers_about(words: ProductWords, reader: StatedReader, rules: dict[str, Rules]) -> Iterable[Answer]:
     """About every property that texts state."""
-    facts = {**words.facts, **dict(words.about.facts)}
+    facts: dict[str, list[str]] = {
+        name: [value] for name, value in words.facts.items() if name not in words.about.several
+    }
+    for name, value in words.about.facts:
+        facts.setdefault(name, []).append(value)
     row = {**row_of(words), "attributes": None}
     stated = reader.rows(texts_of(row))
     for prop in reader.ontology.stated:
         one = Ontology(categories=reader.ontology.categories, properties=(prop,))
         rows = stated_rows(one, rules[prop.kind].stated, stated, row["category_path"])
-        truth = facts.get(prop.id)
-        in_title = prop.kind == "text" and truth is not None and truth.casefold() in words.told.title.casefold()
+        truth = facts.get(prop.id, [])
+        brand = truth[0] if prop.kind == "text" and truth else ""
+        in_title = bool(brand) and brand.casefold() in words.told.title.casefold()
+        each = tuple(
+            (row["probability"], row["value"] in truth, row["decision"] == "accept") for row in rows if row["value"]
+        )
         yield Answer(
             kind=prop.kind,
             name=prop.id,
             stated=in_title or prop.id in words.told.stated,
-            new=prop.kind == "text" and truth is not None and is_new(truth),
+            new=bool(brand) and is_new(brand),
             answered=rows[0]["value"] is not None,
-            right=truth is not None and is_right(prop, rows, truth),
+            right=is_right(prop, rows, truth) or (prop.kind == "values" and not truth and not each),
             probability=rows[0]["probability"],
-            accepted=rows[0]["decision"] == "accept",
+            accepted=(rows[0]["together"] or rows[0]["decision"]) == "accept",
+            each=each if prop.kind == "values" else (),
+            one=bool(each) and max(each)[1],
+            true=len(truth),
         )
 
 
-def is_right(prop: Property, rows: Sequence[dict[str, Any]], truth: str) -> bool:
+def is_right(prop: Property, rows: Sequence[dict[str, Any]], truth: Sequence[str]) -> bool:
     """Whether all values are there, and no other."""
-    kind, true = kind_of(prop), parts_of(prop, [truth])
+    kind, true = kind_of(prop), parts_of(prop, truth)
     if kind is None or true is None or rows[0]["value"] is None:
         return False
     found = parts_of(prop, [kind.cell(_parts(rows))]) or ()
@@ -114,6 +134,29 @@ def figures(answers: Sequence[Answer]) -> dict[str, Any]:
     }
 
 
+def set_figures(answers: Sequence[Answer]) -> dict[str, Any]:
+    """F1 over all values of all products, and sets that are right as a whole; beside it the likeliest value alone."""
+    told = [value for one in answers for value in one.each]
+    right, true = sum(is_true for _, is_true, _ in told), sum(one.true for one in answers)
+    alone, ones = sum(one.answered for one in answers), sum(one.one for one in answers)
+    accepted = [is_true for _, is_true, is_accepted in told if is_accepted]
+    return {
+        "products": len(answers),
+        "values": true,
+        "f1": 2 * right / max(1, len(told) + true),
+        "precision": right / max(1, len(told)),
+        "recall": right / max(1, true),
+        "exact": sum(one.right for one in answers) / len(answers),
+        "f1 of one value": 2 * ones / max(1, alone + true),
+        "values accepted": len(accepted),
+        "precision of values accepted": sum(accepted) / max(1, len(accepted)),
+        "ece of values": float(calibration_error([share for share, _, _ in told], [is_true for _, is_true, _ in told])),
+        "sets accepted": sum(one.accepted for one in answers),
+        "precision of sets accepted": sum(one.accepted and one.right for one in answers)
+        / max(1, sum(one.accepted for one in answers)),
+    }
+
+
 def main() -> None:
     """Draw, learn, read, measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -123,7 +166,11 @@ def main() -> None:
     told = parser.parse_args()
     drawn = [product_words(number, told.seed, described=True) for number in range(told.products)]
     train, held_out, test = ([words for words in drawn if words.split == split] for split in ("train", "val", "test"))
-    ontology = mine_ontology([pl.DataFrame([row_of(words) for words in train])])
+    mined = mine_ontology([pl.DataFrame([row_of(words) for words in train])])
+    several = {"Colour": "values", "Features": "values"}  # as one writes it into ontology.json
+    ontology = mined.with_properties(
+        prop.model_copy(update={"kind": several.get(prop.id, prop.kind)}) for prop in mined.properties
+    )
     started = time.process_time()
     learned = StatedFit(ontology, map(row_of, train), map(row_of, held_out)).learned()
     fitting, started = time.process_time() - started, time.process_time()
@@ -135,11 +182,16 @@ def main() -> None:
     by_name = {prop.id: figures([one for one in answers if one.name == prop.id]) for prop in ontology.stated}
     measures = figures([one for one in answers if one.kind in ("number", "range")])
     unseen = figures([one for one in answers if one.new])
+    sets = {name: set_figures([one for one in answers if one.name == name]) for name in several}
+    sets["both"] = set_figures([one for one in answers if one.kind == "values"])
+    described = [one for one in answers if one.kind == "values" and one.stated]
+    sets["both, where stated"] = set_figures(described)
     result = {
         "products": {"train": len(train), "val": len(held_out), "test": len(test)},
         "asked": ASKED,
         "numbers and ranges": measures,
         "brands that only the test split has": unseen,
+        "several values": sets,
         "by kind": by_kind,
         "by property": by_name,
         "processor seconds to learn": round(fitting, 1),
@@ -151,6 +203,8 @@ def main() -> None:
             f"{name:20} stated {one['stated']:5} exact {one['exact']:.4f}  accepted {one['accepted']:5} "
             f"precision {one['precision']:.4f} {one['interval']}  ece {one['ece']}"
         )
+    for name, one in sets.items():
+        print(name, {key: round(value, 4) for key, value in one.items()})
     print(f"learned in {fitting:.0f} s, {reading * 1000:.2f} ms a product, of a processor")
 
 

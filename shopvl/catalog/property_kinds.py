@@ -30,6 +30,11 @@ def cell_of(prop: Property | None, parts: Sequence[ValuePart]) -> str:
     return kind.cell(parts)
 
 
+def set_kind(prop: Property) -> PropertyKind | None:
+    """The kind that reads a choice of which products have several values, beside a model's heads."""
+    return property_kinds()["values"] if prop.kind == CHOICE and prop.many and prop.values else None
+
+
 def kind_faults(properties: Iterable[Property]) -> list[str]:
     """What is wrong with the kinds that properties say they are, in sentences."""
     faults = []

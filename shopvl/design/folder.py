@@ -73,19 +73,25 @@ class _Figures(BaseModel):
     title_share: float = 0.0
 
 
-class _Stated(BaseModel):
-    """What `calibration.json` says of a property that texts state (`inference/stated.py`)."""
+class _Shown(BaseModel):
+    """A curve from score to probability, and the probabilities from which on precisions were shown to hold."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
     weights: dict[str, float] = {}
-    words: dict[str, float] = {}
-    inside: dict[str, float] = {}
-    ordinary: dict[str, int] = {}
     shape: Annotated[list[float], Field(min_length=3, max_length=3)] = [1.0, 0.0, 0.0]
     curve: Points = []
     rows: int = 0
     accuracy: float = float("nan")
     ece: float = float("nan")
+
+
+class _Stated(_Shown):
+    """What `calibration.json` says of a property that texts state (`inference/stated.py`)."""
+
+    words: dict[str, float] = {}
+    inside: dict[str, float] = {}
+    ordinary: dict[str, int] = {}
+    whole: _Shown = _Shown()
 
 
 _CONFIG, _CALIBRATION = TypeAdapter(_Config), TypeAdapter(dict[str, dict[str, _Figures]])

@@ -20,11 +20,13 @@ from shopvl.arrow import array, filled, record_batch, values_of
 from shopvl.batch import INPUT_CHOICES, inputs_name
 from shopvl.catalog.kinds.base import Learned
 from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.properties import Property
+from shopvl.catalog.property_kinds import set_kind
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN_BELOW, Decision, Reason, TitleGroup
 from shopvl.checksums import Remedy
 from shopvl.design.design import Design
 from shopvl.inference.calibrate import AnswerCalibration, calibration_of
-from shopvl.inference.decide_stated import stated_rows
+from shopvl.inference.decide_stated import stated_rows, whole_of
 from shopvl.inference.levels import CategoryLevels, level_name
 from shopvl.inference.thresholds import accepted_from
 
@@ -40,7 +42,15 @@ ANSWER = pa.struct(
         ("alternatives", ALTERNATIVES),
     ]
 )
-PART = pa.struct([("value", pa.string()), ("low", pa.float64()), ("high", pa.float64()), ("unit", pa.string())])
+PART = pa.struct(
+    [
+        ("value", pa.string()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("unit", pa.string()),
+        ("probability", pa.float32()),  # of one of several values; null where all have that of the whole
+    ]
+)
 STATED = pa.struct(  # what texts say of a property that no head answers (`stated.py`)
     [
         ("property", pa.string()),
@@ -121,6 +131,8 @@ class Rules:
             for group in GROUPS
         }
         stated = {name: accepted_from(own.get("curve", ()), precision) for name, own in learned.items()}
+        wholes = {name: own["whole"] for name, own in learned.items() if "whole" in own}
+        stated |= {whole_of(name): accepted_from(own.get("curve", ()), precision) for name, own in wholes.items()}
         return cls(ontology, thresholds, stated)
 
     def thresholds_for(self, inputs_R: Sequence[str], name: str, group_R: np.ndarray) -> np.ndarray:
@@ -130,6 +142,11 @@ class Rules:
         number_of = {inputs: number for number, inputs in enumerate(distinct)}
         chosen: np.ndarray = np.array(table)[[number_of[inputs] for inputs in inputs_R], group_R]
         return chosen
+
+    @cached_property
+    def sets(self) -> tuple[Property, ...]:
+        """The properties with several values for which heads and texts are weighed together."""
+        return tuple(prop for prop in self.ontology.properties if prop.id in self.stated and set_kind(prop) is not None)
 
     @cached_property
     def apart(self) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -169,7 +186,7 @@ def decide(answered: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
         if rules.apart:
             columns = _columns(said, _barred(said, columns))
     table = _table(said, columns)
-    return _and_stated(table, answered, rules) if rules.ontology.stated else table
+    return _and_stated(table, answered, rules) if rules.ontology.stated or rules.sets else table
 
 
 def _columns(said: _Said, barred_RL: np.ndarray) -> list[_Column]:
@@ -388,7 +405,8 @@ def _table(said: _Said, columns: Sequence[_Column]) -> pa.RecordBatch:
 
 
 def _and_stated(table: pa.RecordBatch, answered: pa.RecordBatch, rules: Rules) -> pa.RecordBatch:
-    """The rows of heads, and behind them, product by product, those of what texts state."""
+    """The rows of heads, and behind them, product by product, those of what texts state; a set takes the place of the
+    head's one value."""
     properties = max(1, len(table) // len(answered))
     about = table.filter(pc.equal(table.column("property"), CATEGORY)).select(["value", "decision"]).to_pylist()
     paths = [
@@ -396,12 +414,17 @@ def _and_stated(table: pa.RecordBatch, answered: pa.RecordBatch, rules: Rules) -
         for row in about
     ] or [()] * len(answered)
     products = zip(answered.column("product_id").to_pylist(), answered.column("stated").to_pylist(), paths, strict=True)
+    asked, names = (*rules.ontology.stated, *rules.sets), table.column("property")[:properties].to_pylist()
     rows, place = [], [np.repeat(np.arange(len(answered)), properties)]
+    kept = np.ones(len(table), dtype=bool)
     for number, (product_id, stated, path) in enumerate(products):
-        own = stated_rows(rules.ontology, rules.stated, stated or (), path)
+        own = stated_rows(rules.ontology, rules.stated, stated or (), path, asked)
+        replaced = {row["property"] for row in own}.intersection(names)
+        kept[[number * properties + names.index(name) for name in replaced]] = False
         rows += [{"product_id": product_id, **row} for row in own]
         place.append(np.full(len(own), number))
-    both = pa.Table.from_batches([table, record_batch(rows, DECIDED)])
+    place[0] = place[0][kept]
+    both = pa.Table.from_batches([table.filter(array(kept)), record_batch(rows, DECIDED)])
     return both.take(array(np.argsort(np.concatenate(place), kind="stable"))).combine_chunks().to_batches()[0]
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.properties import Property
-from shopvl.catalog.property_kinds import property_kinds
+from shopvl.catalog.properties import CHOICE, Property
+from shopvl.catalog.property_kinds import property_kinds, set_kind
 from shopvl.catalog.vocabulary import UNKNOWN_BELOW, Decision, Reason
 
 NOTHING: Mapping[str, Any] = {
@@ -18,41 +18,69 @@ NOTHING: Mapping[str, Any] = {
 
 
 def stated_rows(
-    ontology: Ontology, thresholds: Mapping[str, float], stated: Sequence[Mapping[str, Any]], path: Sequence[str]
+    ontology: Ontology,
+    thresholds: Mapping[str, float],
+    stated: Sequence[Mapping[str, Any]],
+    path: Sequence[str],
+    asked: Sequence[Property] | None = None,
 ) -> list[dict[str, Any]]:
     """One row per stated property of the ontology, or per value where it has several, but for the product's id.
 
     `stated` has the answers (STATED) that there are, `path` the category, as far as it is known. A property that the
-    category does not have stays apart from one that no text states: the first is an answer, the second is none.
+    category does not have stays apart from one that no text states: the first is an answer, the second is none. `asked`
+    are the properties, those of the ontology that texts state if left out; of a choice nothing is said where no set is.
     """
     said = {one["property"]: one for one in stated}
     rows: list[dict[str, Any]] = []
-    for prop in ontology.stated:
+    for prop in ontology.stated if asked is None else asked:
         one = said.get(prop.id)
+        if one is None and prop.kind == CHOICE:
+            continue
         if path and not ontology.applies(prop.id, path):
             rows.append({"property": prop.id, **NOTHING, "reason": "property does not apply"})
         elif one is None:
             rows.append({"property": prop.id, **NOTHING, "reason": "not stated"})
         else:
-            rows += _rows(prop, one, thresholds.get(prop.id, math.inf), path)
+            rows += _rows(prop, one, thresholds, path)
     return rows
 
 
-def _rows(prop: Property, one: Mapping[str, Any], threshold: float, path: Sequence[str]) -> list[dict[str, Any]]:
-    reason = _reason(prop, one, threshold, path)
-    likely: Decision = "review" if one["probability"] >= UNKNOWN_BELOW else "unknown"
-    decision: Decision = "accept" if reason == "accepted" else likely
-    together = decision if property_kinds()[prop.kind].several else None
-    told = {name: one[name] for name in ("property", "probability", "quote", "evidence", "conflict", "alternatives")}
-    about = {**told, "decision": decision, "reason": reason, "together": together}
-    return [{**about, **part, "best_guess": part["value"]} for part in one["parts"]]
+def whole_of(name: str) -> str:
+    """The name under which the threshold of all values together stands, beside that of each."""
+    return f"{name} (together)"
 
 
-def _reason(prop: Property, one: Mapping[str, Any], threshold: float, path: Sequence[str]) -> Reason:
+def _rows(
+    prop: Property, one: Mapping[str, Any], thresholds: Mapping[str, float], path: Sequence[str]
+) -> list[dict[str, Any]]:
+    told = {name: one[name] for name in ("property", "quote", "evidence", "conflict", "alternatives")}
+    threshold, rows = thresholds.get(prop.id, math.inf), []
+    for part in one["parts"]:
+        share = one["probability"] if part.get("probability") is None else part["probability"]
+        reason = _reason(prop, one, share, threshold, path)
+        about = {"probability": share, "decision": _decision(reason, share), "reason": reason}
+        rows.append({**told, **part, **about, "best_guess": part["value"], "together": None})
+    kind = set_kind(prop) or property_kinds()[prop.kind]
+    if kind.several:
+        whole = rows[0]["decision"]
+        if kind.each:
+            reason = _reason(prop, one, one["probability"], thresholds.get(whole_of(prop.id), math.inf), path)
+            whole = _decision(reason, one["probability"])
+        rows = [{**row, "together": whole} for row in rows]
+    return rows
+
+
+def _decision(reason: Reason, share: float) -> Decision:
+    if reason == "accepted":
+        return "accept"
+    return "review" if share >= UNKNOWN_BELOW else "unknown"
+
+
+def _reason(prop: Property, one: Mapping[str, Any], share: float, threshold: float, path: Sequence[str]) -> Reason:
     if one["conflict"]:
         return "texts disagree"
     low, high = prop.span_at(path)
     ends = [end for part in one["parts"] for end in (part["low"], part["high"]) if end is not None]
     if any((low is not None and end < low) or (high is not None and end > high) for end in ends):
         return "outside its span"
-    return "accepted" if one["probability"] >= threshold else "below the threshold"
+    return "accepted" if share >= threshold else "below the threshold"

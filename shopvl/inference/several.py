@@ -18,7 +18,8 @@ def together(rows: Sequence[Mapping[str, Any]], ontology: Ontology | None = None
         return first
     prop = ontology.property(first["property"]) if ontology is not None else None
     cells = {name: _cell(rows, name, prop) for name in ("value", "best_guess")}
-    return {**first, **cells, "probability": min(row["probability"] for row in rows)}
+    share = min(row["probability"] for row in rows)
+    return {**first, **cells, "probability": share, "decision": first.get("together") or first["decision"]}
 
 
 def _cell(rows: Sequence[Mapping[str, Any]], name: str, prop: Any) -> str | None:

@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from shopvl.catalog.cells import folded
 from shopvl.catalog.descriptions import described, description_columns, sentences_of
-from shopvl.catalog.kinds.base import SOURCES, Learned, ProductText, PropertyKind, Statement, ValuePart
+from shopvl.catalog.kinds.base import SOURCES, Learned, ProductText, PropertyKind, Source, Statement, ValuePart
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.properties import Property
-from shopvl.catalog.property_kinds import kind_of, parts_of
+from shopvl.catalog.property_kinds import kind_of, parts_of, set_kind
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.schema import FAULT
 from shopvl.catalog.vocabulary import UNKNOWN_BELOW
@@ -34,9 +35,11 @@ MAX_ROWS = 20_000
 NO_RIVAL = 8.0  # nats that a value leads by that has no rival, at most
 SURE_SHAPE = (1.0, 0.0, 0.0)  # of the curve before anything is learned: the scorer's own probability
 ALTERNATIVES = 3
+MORE_LIKELY = 0.5  # probability from which on a value is one of several
 CONFLICT_FROM = 0.5  # probability from which on another text's other value is a contradiction
 
 Row = Mapping[str, Any]
+Clues = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,12 @@ class StatedAnswer:
     """The answer about one property: its parts, what it rests on, and other values that were likely."""
 
     parts: tuple[ValuePart, ...]
-    probability: float
+    probability: float  # that all of them are right, and no other is
     quote: str
     evidence: tuple[str, ...]
     conflict: bool
     others: tuple[tuple[str, float], ...]
+    shares: tuple[float, ...] = ()  # of several values, the probability of each
 
 
 def texts_of(row: Row, printed: Sequence[str] = ()) -> list[ProductText]:
@@ -57,7 +61,19 @@ def texts_of(row: Row, printed: Sequence[str] = ()) -> list[ProductText]:
     texts += [ProductText("description", one) for one in sentences_of(row.get("description") or "")]
     texts += [ProductText("ocr", " ".join(printed))] if printed else []
     pairs = ((pair["property"], pair["value"]) for pair in row.get("attributes") or ())
-    return texts + [ProductText("attributes", f"{name}: {value}") for name, value in pairs if name and value]
+    texts += [ProductText("attributes", f"{name}: {value}") for name, value in pairs if name and value]
+    heads: Mapping[str, Mapping[str, Clues]] = row.get("heads") or {}
+    source: Source = (
+        "image" if (row.get("image") or {}).get("bytes") or (row.get("image") or {}).get("path") else "title"
+    )
+    return texts + [
+        ProductText(source, value, name, own) for name, said in heads.items() for value, own in said.items()
+    ]
+
+
+def texts_about(prop: Property, texts: Sequence[ProductText]) -> Sequence[ProductText]:
+    """Texts without what heads say of other properties."""
+    return [text for text in texts if text.about in ("", prop.id)]
 
 
 class StatedReader:
@@ -66,6 +82,11 @@ class StatedReader:
     def __init__(self, ontology: Ontology, learned: Mapping[str, Learned]) -> None:
         self.ontology, self.learned = ontology, learned
         self.asked = [(prop, kind) for prop in ontology.stated if (kind := kind_of(prop)) is not None]
+        # choices of several values, which heads answer too
+        self.headed = {
+            prop.id: prop for prop in ontology.properties if prop.id in learned and set_kind(prop) is not None
+        }
+        self.asked += [(prop, kind) for prop in self.headed.values() if (kind := set_kind(prop)) is not None]
 
     def __bool__(self) -> bool:
         """Whether there is anything to read."""
@@ -76,11 +97,14 @@ class StatedReader:
         answers = ((prop, self._answer(prop, kind, texts)) for prop, kind in self.asked)
         return [(prop, answer) for prop, answer in answers if answer is not None]
 
-    def rows_of(self, item: ValidRow) -> list[dict[str, Any]]:
-        """What the texts of a checked row state; a title that says nothing, or was not asked for, is no text."""
+    def rows_of(self, item: ValidRow, heads: Mapping[str, Mapping[str, Clues]]) -> list[dict[str, Any]]:
+        """What the texts of a checked row state, and heads say; a title that says nothing, or was not asked for, is no
+        text."""
         if not self.asked:
             return []
-        row = item.row if "title" in item.inputs else {**item.row, "title": None}
+        row = {**item.row, "heads": heads} if "title" in item.inputs else {**item.row, "heads": heads, "title": None}
+        if "image" not in item.inputs:
+            row["image"] = None
         return self.rows(texts_of(row, [word.text for word in item.printed]))
 
     def rows(self, texts: Sequence[ProductText]) -> list[dict[str, Any]]:
@@ -88,7 +112,10 @@ class StatedReader:
         return [
             {
                 "property": prop.id,
-                "parts": [{"value": p.value, "low": p.low, "high": p.high, "unit": p.unit} for p in answer.parts],
+                "parts": [
+                    {"value": p.value, "low": p.low, "high": p.high, "unit": p.unit, "probability": share}
+                    for p, share in zip_longest(answer.parts, answer.shares)
+                ],
                 "probability": answer.probability,
                 "quote": answer.quote,
                 "evidence": list(answer.evidence),
@@ -99,10 +126,12 @@ class StatedReader:
         ]
 
     def _answer(self, prop: Property, kind: PropertyKind, texts: Sequence[ProductText]) -> StatedAnswer | None:
-        learned = self.learned.get(prop.id, {})
+        learned, texts = self.learned.get(prop.id, {}), texts_about(prop, texts)
         ranked = weighed(prop, kind, texts, learned)
         if not ranked:
             return None
+        if kind.each:
+            return _every(ranked, texts, learned)
         best = ranked[0]
         probability = probability_of(best.score, lead_of(ranked), learned)
         if probability < UNKNOWN_BELOW:
@@ -142,6 +171,51 @@ def weighed(prop: Property, kind: PropertyKind, texts: Sequence[ProductText], le
         score, _, best = max(scored, key=lambda item: item[:2])
         values.append(_Weighed(best.parts, score, best.quote, by_source))
     return sorted(values, key=lambda value: -value.score)
+
+
+def _every(ranked: Sequence[_Weighed], texts: Sequence[ProductText], learned: Learned) -> StatedAnswer | None:
+    """All values that are more likely than not; or the likeliest one, as long as anybody should look at it."""
+    shares = [probability_of(value.score, 0.0, learned) for value in ranked]
+    number = max(1, sum(share >= MORE_LIKELY for share in shares))
+    if shares[0] < UNKNOWN_BELOW:
+        return None
+    likely = ranked[:number]
+    sources = {source for value in likely for source in value.by_source}
+    return StatedAnswer(
+        parts=tuple(part for value in likely for part in value.parts),
+        probability=whole_probability(whole_clues(shares, texts), learned),
+        quote=", ".join(dict.fromkeys(value.quote for value in likely if value.quote)),
+        evidence=tuple(source for source in SOURCES if source in sources),
+        conflict=False,
+        others=tuple((value.parts[0].value, share) for value, share in zip(ranked, shares, strict=True))[number:][
+            :ALTERNATIVES
+        ],
+        shares=tuple(shares[:number]),
+    )
+
+
+def whole_clues(shares: Sequence[float], texts: Sequence[ProductText]) -> Clues:
+    """What speaks for likely values being all there, and none too many: that each is right by itself; and how many are
+    found in how much text, for who says little may leave some out."""
+    number = sum(share >= MORE_LIKELY for share in shares)
+    whole = math.prod(max(share, 1 - share) for share in shares)
+    described = any(text.source == "description" for text in texts)
+    return {
+        "odds": _log_odds(whole),
+        f"{min(number, 4)} values": 1.0,
+        "described" if described else "no description": 1.0,
+    }
+
+
+def whole_probability(clues: Clues, learned: Learned) -> float:
+    """The probability of the whole, by its clues; before anything is learned, as if each were right by itself."""
+    whole = learned.get("whole", {})
+    return probability_of(score_of(clues, whole.get("weights") or {"odds": 1.0}), 0.0, whole)
+
+
+def _log_odds(share: float) -> float:
+    share = min(max(share, 1e-6), 1 - 1e-6)
+    return math.log(share / (1 - share))
 
 
 def _grouped(kind: PropertyKind, statements: Sequence[Statement]) -> list[list[Statement]]:
@@ -188,7 +262,6 @@ def sigmoid(score: float) -> float:
 # --- learning
 
 
-Clues = Mapping[str, float]
 MeasuredRow = tuple[float, float, bool, str]  # the best value's score and lead, whether it is right, the title
 Known = tuple[Sequence[ProductText], tuple[ValuePart, ...]]  # the texts of a product and its true value
 
@@ -196,12 +269,18 @@ Known = tuple[Sequence[ProductText], tuple[ValuePart, ...]]  # the texts of a pr
 class StatedFit:
     """What a reader is to know of each stated property, learned from rows and calibrated on others."""
 
-    def __init__(self, ontology: Ontology, learned_from: Iterable[Row], held_out: Iterable[Row]) -> None:
-        """Rows with `title`, `attributes`, and `description` where there is one. Without rows to learn from, the first
-        half of those held out is learned from."""
-        self.ontology = ontology
+    def __init__(
+        self,
+        ontology: Ontology,
+        learned_from: Iterable[Row],
+        held_out: Iterable[Row],
+        asked: Sequence[Property] | None = None,
+    ) -> None:
+        """Rows with `title`, `attributes`, and `description` where there is one. Without rows to learn from, every
+        second one of those held out is learned from. `asked` are the properties, all that texts state if left out."""
+        self.ontology, self.asked = ontology, ontology.stated if asked is None else asked
         rows, held = _some(learned_from), _some(held_out)
-        self.rows, self.held = (rows, held) if rows else (held[: len(held) // 2], held[len(held) // 2 :])
+        self.rows, self.held = (rows, held) if rows else (held[::2], held[1::2])
 
     @classmethod
     def of(cls, ontology: Ontology, learned_from: Catalog | None, held_out: Catalog) -> StatedFit:
@@ -212,8 +291,8 @@ class StatedFit:
     def learned(self) -> dict[str, dict[str, Any]]:
         """Property id -> what was learned of it; a kind that too few rows state is left out."""
         by_kind: dict[PropertyKind, list[Property]] = {}
-        for prop in self.ontology.stated:
-            if (kind := kind_of(prop)) is not None:
+        for prop in self.asked:
+            if (kind := kind_of(prop) or set_kind(prop)) is not None:
                 by_kind.setdefault(kind, []).append(prop)
         found: dict[str, dict[str, Any]] = {}
         for kind, properties in by_kind.items():
@@ -236,19 +315,45 @@ class StatedFit:
         together = calibrated([row for rows in measured.values() for row in rows])
         for name, rows in measured.items():
             learned[name] |= calibrated(rows) if len(rows) >= OWN_ROWS else together
+        if kind.each:
+            for prop in properties:
+                learned[prop.id] |= self._whole(prop, kind, learned[prop.id], known[prop.id])
         return learned
+
+    def _whole(self, prop: Property, kind: PropertyKind, learned: Learned, known: Sequence[Known]) -> dict[str, Any]:
+        """How far sets can be trusted as a whole: all values there, and none too many."""
+        halves = known[::2], known[1::2]
+        tasks = [(part, {**learned, **kind.learn(prop, other)}) for part, other in (halves, halves[::-1])]
+        seen: list[tuple[Clues, bool, str]] = []
+        for rows, own in (*tasks, (list(self._known(prop, self.held)), learned)):
+            for texts, truth in rows:
+                ranked = weighed(prop, kind, texts, own)
+                shares = [probability_of(value.score, 0.0, own) for value in ranked]
+                number = sum(share >= MORE_LIKELY for share in shares)
+                found = {part for value in ranked[:number] for part in value.parts}
+                seen.append((whole_clues(shares, texts), found == set(truth), folded(texts[0].text if texts else "")))
+        if len(seen) < MIN_ROWS:
+            return {}
+        clues, right, titles = zip(*seen, strict=True)
+        weights = fitted_weights(clues, right) if len(set(right)) == 2 else {"odds": 1.0}
+        rows_N = [
+            (score_of(own, weights), 0.0, is_right, title)
+            for own, is_right, title in zip(clues, right, titles, strict=True)
+        ]
+        return {"whole": {"weights": weights, **calibrated(rows_N)}}
 
     def _places(self, prop: Property, kind: PropertyKind, known: Sequence[Known]) -> Iterator[tuple[Clues, bool]]:
         """The clues of every place that may state the property, and whether it does.
 
-        Of words that were learned from the other half of the rows, else they would look surer than they are.
+        Of words, and of values known by heart, that were learned from the other half of the rows, else they would look
+        surer than they are: a value that nobody knows has to be found as well.
         """
         halves = known[::2], known[1::2]
         for part, other in (halves, halves[::-1]):
-            learned = kind.learn(prop, other)
+            learned, asked = kind.learn(prop, other), _knowing(prop, other) if kind.by_heart else prop
             for texts, truth in part:
-                for group in _grouped(kind, kind.statements(prop, texts, learned)):
-                    yield from ((one.clues, _same(kind, one.key, _key(truth))) for one in group)
+                for group in _grouped(kind, kind.statements(asked, texts, learned)):
+                    yield from ((one.clues, _is_true(kind, one.key, truth)) for one in group)
 
     def _measured_within(
         self, prop: Property, kind: PropertyKind, known: Sequence[Known], weights: Mapping[str, float]
@@ -273,7 +378,14 @@ class StatedFit:
             own = [pair["value"] for pair in pairs if pair["value"] and self._is_of(prop, pair["property"])]
             others = [pair for pair in pairs if not self._is_of(prop, pair["property"])]
             if own and (truth := parts_of(prop, own)) is not None:
-                yield texts_of({**row, "attributes": others}), truth
+                yield texts_about(prop, texts_of({**row, "attributes": others})), self._known_values(prop, truth)
+
+    def _known_values(self, prop: Property, truth: tuple[ValuePart, ...]) -> tuple[ValuePart, ...]:
+        """Values as the ontology calls them."""
+        if set_kind(prop) is None:
+            return truth
+        names = (self.ontology.value_of(prop.id, [(prop.id, part.value)]) or part.value for part in truth)
+        return tuple(map(ValuePart, dict.fromkeys(names)))
 
     def _is_of(self, prop: Property, name: str | None) -> bool:
         known = self.ontology.property(name or "")
@@ -282,10 +394,13 @@ class StatedFit:
 
 def _measured(prop: Property, kind: PropertyKind, known: Iterable[Known], learned: Learned) -> Iterator[MeasuredRow]:
     """What a reader that learned so much says about products."""
-    for texts, truth in known:
-        if ranked := weighed(prop, kind, texts, learned):
+    for number, (texts, truth) in enumerate(known):
+        ranked = weighed(prop, kind, texts, learned)
+        if kind.each:
+            yield from ((value.score, 0.0, _is_true(kind, value.parts, truth), f"{number}") for value in ranked)
+        elif ranked:
             right = _same(kind, _key(ranked[0].parts), _key(truth))
-            yield ranked[0].score, lead_of(ranked), right, folded(texts[0].text)
+            yield ranked[0].score, lead_of(ranked), right, folded(texts[0].text if texts else "")
 
 
 def calibrated(measured: Sequence[MeasuredRow]) -> dict[str, Any]:
@@ -318,6 +433,19 @@ def described_rows(catalog: Catalog) -> Iterator[Row]:
         for row in frame.iter_rows(named=True):
             if row[FAULT] is None:
                 yield {**row, "description": described(row, columns)}
+
+
+def _knowing(prop: Property, known: Sequence[Known]) -> Property:
+    """The property as somebody knows it who has seen these products."""
+    seen = {folded(part.value) for _, truth in known for part in truth}
+    return prop.model_copy(update={"values": tuple(value for value in prop.values if folded(value.id) in seen)})
+
+
+def _is_true(kind: PropertyKind, parts: Sequence[ValuePart], truth: Sequence[ValuePart]) -> bool:
+    """Whether the parts are the true value, or one of several."""
+    if kind.each:
+        return all(any(kind.same(part, true) for true in truth) for part in parts)
+    return _same(kind, _key(parts), _key(truth))
 
 
 def _some(rows: Iterable[Row]) -> list[Row]:

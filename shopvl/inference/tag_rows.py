@@ -34,10 +34,11 @@ from shopvl.errors import DesignError
 from shopvl.inference.calibrate import conflict_score
 from shopvl.inference.decide import ANSWERED, Rules, calibrations_of, decide
 from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.head_sets import head_clues
 from shopvl.inference.levels import CategoryLevels, level_name
 from shopvl.inference.looks import Looks
 from shopvl.inference.predict import answers_of
-from shopvl.inference.stated import StatedReader
+from shopvl.inference.stated import Clues, StatedReader
 from shopvl.recipes.capabilities import require_capability
 from shopvl.runtime.collecting import no_collection
 from shopvl.vision.ocr import Word
@@ -167,6 +168,8 @@ class HeadAnswers:
             strange = [one for one in item.inputs if not familiar or one not in inputs]
             about = {"inputs": inputs_name(inputs), "unfamiliar": strange}
             for number, said in zip(numbers, self._said(part), strict=True):
+                if not familiar and self.texts.headed:  # of what the model does not know no set is made
+                    said["stated"] = [one for one in said["stated"] if one["property"] not in self.texts.headed]
                 products[number] = said | about | {"looks": looks_R[number]}
         return products
 
@@ -181,8 +184,19 @@ class HeadAnswers:
                 "product_id": row["product_id"],
                 "levels": [nodes[number] for nodes in levels],
                 "answers": [answers[number] for answers in by_property],
-                "stated": self.texts.rows_of(item.items[number]),
+                "stated": self.texts.rows_of(item.items[number], self.heads(item, number, self.texts.headed)),
             }
+
+    def heads(self, item: Encoded, number: int, names: Iterable[str]) -> dict[str, dict[str, Clues]]:
+        """What heads say of every likely value of these properties, of one of the products."""
+        together = inputs_name(item.inputs)
+        choices = dict.fromkeys((together, *item.inputs))
+        return {
+            name: head_clues(
+                {choice: item.values[f"{choice}/{name}"][number] for choice in choices}, together, self.labels[name]
+            )
+            for name in names
+        }
 
     def _named(self, item: Encoded) -> Sequence[frozenset[str] | None]:
         """Product by product the properties that its title names a value of; None where no title was read."""
@@ -327,7 +341,7 @@ class ZeroShotAnswers:
                     }
                     for name, ranked_R in by_property.items()
                 ],
-                "stated": self.texts.rows_of(item.items[number]),
+                "stated": self.texts.rows_of(item.items[number], {}),
             }
             for number, row in enumerate(item.rows)
         ]

@@ -142,7 +142,8 @@ def most_useful(tags: Path, ontology: Ontology, limit: int) -> tuple[list[dict[s
     """
     rows = _tags(tags)
     is_part, known = pl.col("value") != pl.col("best_guess"), pl.col("reason") != REASONS[UNKNOWN_CATEGORY]
-    worth = pl.col("value").is_not_null() & known & (pl.col("conflict") | (pl.col("decision") != "accept") | is_part)
+    not_accepted = (pl.col("decision") != "accept") | pl.col("together").is_in(["review", "unknown"])
+    worth = pl.col("value").is_not_null() & known & (pl.col("conflict") | not_accepted | is_part)
     first, second = (
         pl.col("alternatives").list.get(place, null_on_oob=True).struct.field("probability").fill_null(0.0)
         for place in (0, 1)
@@ -165,7 +166,7 @@ def most_useful(tags: Path, ontology: Ontology, limit: int) -> tuple[list[dict[s
     chosen = ranked.sort(["conflict", "use", "number"], descending=[True, True, False]).head(limit)["number"]
     keys = rows.filter(pl.col("number").is_in(chosen.implode())).select("product_id", "property")
     whole = rows.join(keys.unique(), on=["product_id", "property"], how="semi").collect()
-    row_of = {row["number"]: row for row in _as_cells(whole, ontology)}
+    row_of = {number: row for numbers, row in _as_cells(whole, ontology) for number in numbers}
     return [row_of[number] for number in chosen], light.height
 
 
@@ -182,20 +183,22 @@ def at_random(tags: Path, ontology: Ontology, count: int) -> tuple[list[dict[str
     asked = rows.filter(pl.col("product_id").is_in(drawn), pl.col("value").is_not_null()).collect()
     _check_known(tags, asked.select("property", "best_guess").unique(maintain_order=True), ontology)
     place = dict(places.select("product_id", "place").iter_rows())
-    ranked = sorted(_as_cells(asked, ontology), key=lambda row: (place[row["product_id"]], row["number"]))
+    ranked = sorted(
+        (row for _, row in _as_cells(asked, ontology)), key=lambda row: (place[row["product_id"]], row["number"])
+    )
     found = list({(row["product_id"], row["property"]): row for row in reversed(ranked)}.values())[::-1]
     return found[:MAX_ROWS], len(found)
 
 
-def _as_cells(rows: pl.DataFrame, ontology: Ontology) -> Iterator[dict[str, Any]]:
-    """The rows, those of one product and property with several values as one cell."""
+def _as_cells(rows: pl.DataFrame, ontology: Ontology) -> Iterator[tuple[list[int], dict[str, Any]]]:
+    """The rows with their numbers, those of one product and property with several values as one cell."""
     several: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows.sort("number").iter_rows(named=True):
         if row["together"] is None:
-            yield row
+            yield [row["number"]], row
         else:
             several.setdefault((row["product_id"], row["property"]), []).append(row)
-    yield from (together(own, ontology) for own in several.values())
+    yield from (([row["number"] for row in own], together(own, ontology)) for own in several.values())
 
 
 def _tags(tags: Path) -> pl.LazyFrame:

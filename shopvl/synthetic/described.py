@@ -17,12 +17,15 @@ from shopvl.synthetic.measures import (
     BLENDS,
     COMPOSITION,
     COMPOSITION_NAMES,
+    FEATURES,
+    FEATURES_NAME,
     MEASURES,
     NOISE,
     OF_CLOTH,
     Measure,
     brand_name,
 )
+from shopvl.synthetic.vocabulary import COLOURS
 
 COMMON_BRANDS, NEW_BRANDS = 1500, 200  # of all splits, the most with few products; of the test split alone
 NEW_BRAND_SHARE = 0.35  # of the test split's products
@@ -59,13 +62,21 @@ class Measured:
 
     drawn: tuple[Drawn, ...] = ()
     shares: tuple[tuple[str, int], ...] = ()
+    colours: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
     filled: frozenset[str] = frozenset()  # properties that the seller filled in
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """All of it, true."""
+        """All of it, true; a property with several values comes several times."""
         made_of = ((COMPOSITION, ", ".join(f"{share}% {name}" for name, share in self.shares)),) if self.shares else ()
-        return (*((one.measure.name, one.value) for one in self.drawn), *made_of)
+        several = [(name, value) for name, values in self.several.items() for value in values]
+        return (*((one.measure.name, one.value) for one in self.drawn), *made_of, *several)
+
+    @property
+    def several(self) -> dict[str, tuple[str, ...]]:
+        """Properties that have several values."""
+        return {"Colour": self.colours, FEATURES_NAME: self.features} if self.colours else {}
 
     @property
     def attributes(self) -> tuple[tuple[str, str], ...]:
@@ -95,12 +106,14 @@ def _new_brands() -> frozenset[str]:
     return frozenset(brand_name(COMMON_BRANDS + number) for number in range(NEW_BRANDS))
 
 
-def measured(kind: str, material: str, rng: np.random.Generator) -> Measured:
-    """Measures of a product of that type, and its composition where it is of cloth."""
+def measured(kind: str, material: str, colours: tuple[str, ...], rng: np.random.Generator) -> Measured:
+    """Measures of a product of that type and those colours, its features, and its composition where it is of cloth."""
     drawn = tuple(_drawn(measure, kind, rng) for measure in MEASURES if kind in measure.of)
     shares = tuple(_composition(material, rng)) if kind in OF_CLOTH else ()
-    names = [*(one.measure.name for one in drawn), COMPOSITION]
-    return Measured(drawn, shares, frozenset(name for name in names if rng.random() >= FORGOTTEN))
+    names = [*(one.measure.name for one in drawn), COMPOSITION, "Colour", FEATURES_NAME]
+    filled = frozenset(name for name in names if rng.random() >= FORGOTTEN)
+    features = rng.choice(FEATURES, size=int(rng.integers(0, 5)), replace=False).tolist()
+    return Measured(drawn, shares, colours, tuple(features), filled)
 
 
 def told_of(title: str, brand: str, about: Measured, *, chinese: bool, rng: np.random.Generator) -> ToldText:
@@ -119,6 +132,12 @@ def told_of(title: str, brand: str, about: Measured, *, chinese: bool, rng: np.r
         elif described:
             lines.append(_line(one.measure, words, language, rng))
             stated.add(one.measure.name)
+    title, colours, all_named = _coloured(title, about.colours, rng)
+    if all(colour in title for colour in about.colours) or (described and all_named):
+        stated.add("Colour")
+    if described:
+        lines += [*colours, *_featured(about.features, rng)]
+        stated.add(FEATURES_NAME)
     if about.shares and described and rng.random() < STATED:
         lines.append(_composed(about.shares, language, rng))
         stated.add(COMPOSITION)
@@ -191,6 +210,41 @@ def _composed(shares: Sequence[tuple[str, int]], language: int, rng: np.random.G
     lead = str(rng.choice([f"{name}: ", "", "Outer: ", "Made of "] if language == ENGLISH else [f"{name}: "]))
     lining = "; lining: 100% Polyester" if rng.random() < 0.15 else ""
     return f"{lead}{text}{lining}"
+
+
+def _coloured(title: str, colours: Sequence[str], rng: np.random.Generator) -> tuple[str, list[str], bool]:
+    """The title with both colours, now and then; lines of a description that name them, or another product's; whether
+    they name all."""
+    lines: list[str] = []
+    if len(colours) > 1 and colours[0] in title and rng.random() < 0.6:
+        joined = str(rng.choice(["/", " & ", " and "])).join(colours)
+        title = title.replace(colours[0], joined, 1)
+    if all_named := bool(rng.random() < STATED):
+        all_of_them = " and ".join(colours)
+        lines.append(
+            str(rng.choice([f"Colour: {', '.join(colours)}", f"In {all_of_them}.", f"Comes in {all_of_them}"]))
+        )
+    if rng.random() < 0.25:
+        other = str(rng.choice([name for name in COLOURS if name not in colours]))
+        lines.append(
+            str(
+                rng.choice([f"Also available in {other}.", f"Goes well with {other} shoes", f"See it in {other}, too."])
+            )
+        )
+    return title, lines, all_named
+
+
+def _featured(features: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """Lines that name the features, and now and then one that it has not."""
+    lines = []
+    if features and rng.random() < 0.4:
+        lines.append(f"Features: {', '.join(features)}")
+    else:
+        lines += [str(rng.choice([f"{one}.", f"It is {one.lower()}", one])) for one in features]
+    if rng.random() < 0.2:
+        other = str(rng.choice([name for name in FEATURES if name not in features])).lower()
+        lines.append(str(rng.choice([f"Not {other}.", f"This model is not {other}"])))
+    return lines
 
 
 def _page(lines: Sequence[str], brand: str, rng: np.random.Generator) -> str:

@@ -22,6 +22,7 @@ SMALLEST_PX = 32
 _TWIN_SHARE = 0.1
 _FORGOTTEN = {"Colour": 0.05, "Brand": 0.03}  # share of products whose CPV lacks the property; 0.1 for the others
 _STREAMS = ("twin", "facts", "words", "cpv", "look", "draw", "scene", "overlay", "clicks", "brand", "measures", "told")
+TWO_COLOURED = ("Striped", "Checked", "Colour Block", "Polka Dots")  # patterns that show two colours alike
 _SMALL_PX = 160  # pictures up to this size are painted at twice the size
 
 
@@ -81,7 +82,7 @@ def draw_item(
     _check(number, seed, size_px, overlay_share)
     words = product_words(number, seed, described=described)
     root, kind, facts = words.root, words.kind, words.facts
-    sketch = _sketch(kind, facts, seed, number)
+    sketch = _sketch(kind, facts, seed, number, words.about.colours[1] if len(words.about.colours) > 1 else None)
     image, mask, boxes, background = _photo(sketch, size_px, seed, number)
     chance = stream(seed, number, "overlay")
     if chance.random() < overlay_share or overlay_text is not None:
@@ -99,7 +100,7 @@ def draw_item(
         subject_mask=mask,
         text_boxes=tuple(boxes),
         background=background,
-        facts=(*facts.items(), *words.about.facts),
+        facts=(*(pair for pair in facts.items() if pair[0] not in words.about.several), *words.about.facts),
         price=int(clicks.integers(*kind.price)) + 0.99,
         twin_of=product_id(seed, root) if root != number else None,
         split=words.split,
@@ -132,12 +133,15 @@ def product_words(number: int, seed: int, *, described: bool = False) -> Product
         # the brand takes another's place, so that everything else is that of the shop that is not described
         facts = {**facts, "Brand": brand_of(split, stream(seed, root, "brand"))}
         title, title_zh = titles(kind.name, facts, stream(seed, root, "words"))
-        about = measured(kind.name, facts.get("Material", ""), stream(seed, root, "measures"))
+        second = _second_colour(facts, seed, root)
+        colours = (facts["Colour"], *([second] if second else []))
+        about = measured(kind.name, facts.get("Material", ""), colours, stream(seed, root, "measures"))
         told, told_zh = (
             told_of(own, facts["Brand"], about, chinese=chinese, rng=stream(seed, root, "told"))
             for own, chinese in ((title, False), (title_zh, True))
         )
-    filled = (*_filled_in(facts, stream(seed, number, "cpv")), *about.attributes)
+    own = _filled_in(facts, stream(seed, number, "cpv"))
+    filled = (*(pair for pair in own if pair[0] not in about.several), *about.attributes)
     return ProductWords(root, kind, facts, about, told, told_zh, split, filled)
 
 
@@ -189,11 +193,14 @@ def _filled_in(facts: dict[str, str], rng: np.random.Generator) -> tuple[tuple[s
     return tuple(filled)
 
 
-def _sketch(kind: Kind, facts: dict[str, str], seed: int, number: int) -> Sketch:
+def _sketch(kind: Kind, facts: dict[str, str], seed: int, number: int, second: str | None = None) -> Sketch:
     """The product in its colours; a twin has the facts of another but its own dye lot, folds and trims."""
     rng = stream(seed, number, "look")
     ground = _jittered(COLOURS[facts["Colour"]], rng)
-    figure, accent = _partners(facts["Colour"], ground, rng)
+    names = _partner_names(facts["Colour"], ground, rng)
+    figure, accent = (_jittered(COLOURS[name], rng) for name in names)
+    if second is not None:  # the root's, whose title this product has
+        figure = _jittered(COLOURS[second], rng)
     printed = (
         facts["Brand"] if rng.random() < kind.branded and facts.get("Pattern") in (None, "Solid", "Printed") else ""
     )
@@ -216,12 +223,19 @@ def _jittered(rgb: Rgb, rng: np.random.Generator) -> Rgb:
     return (r, g, b)
 
 
-def _partners(colour: str, ground: Rgb, rng: np.random.Generator) -> tuple[Rgb, Rgb]:
+def _partner_names(colour: str, ground: Rgb, rng: np.random.Generator) -> tuple[str, str]:
     """Two colours that can be seen on the ground colour; white or near black most of the time for the first."""
     others = [name for name in COLOURS if name != colour and abs(luminance(COLOURS[name]) - luminance(ground)) > 55]
     first = ("White" if luminance(ground) < 150 else "Navy") if rng.random() < 0.45 else str(rng.choice(others))
-    second = str(rng.choice([name for name in others if name != first]))
-    return _jittered(COLOURS[first], rng), _jittered(COLOURS[second], rng)
+    return first, str(rng.choice([name for name in others if name != first]))
+
+
+def _second_colour(facts: dict[str, str], seed: int, number: int) -> str | None:
+    """The colour of the figures on a product, where they take up as much of it as the ground does."""
+    if facts.get("Pattern") not in TWO_COLOURED:
+        return None
+    rng = stream(seed, number, "look")
+    return _partner_names(facts["Colour"], _jittered(COLOURS[facts["Colour"]], rng), rng)[0]
 
 
 def _photo(sketch: Sketch, size_px: int, seed: int, number: int) -> tuple[Image.Image, np.ndarray, list[TextBox], str]:

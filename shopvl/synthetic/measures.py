@@ -164,6 +164,11 @@ BLENDS = ("Elastane", "Viscose", "Nylon", "Acrylic", "Recycled Polyester", "Moda
 OF_CLOTH = frozenset({"T-shirts", "Shirts", "Sweaters", "Hoodies", "Coats", "Dresses", "Skirts", "Jeans", "Shorts"}) | {
     *("Socks", "Scarves", "Ties", "Beanies", "Cushions")
 }
+FEATURES_NAME = "Features"
+FEATURES = (
+    *("Waterproof", "Breathable", "Machine Washable", "Lined", "Quick Dry", "Reflective", "Padded", "Foldable"),
+    *("Hand Made", "Vegan"),
+)
 COMPOSITION, COMPOSITION_NAMES = "Composition", ("Zusammensetzung", "成分")
 _SYLLABLES = (
     *("va", "lo", "ni", "ker", "ma", "sto", "ri", "el", "do", "fen", "ar", "ti", "go", "lum", "sa", "be", "zo", "han"),

@@ -12,6 +12,7 @@ from shopvl.design.design import Design
 from shopvl.inference.calibrate import calibrate
 from shopvl.inference.familiarity import calibrate_familiarity, fit_familiarity
 from shopvl.inference.features import Report
+from shopvl.inference.fit_sets import learned_sets
 from shopvl.inference.model_card import model_card
 from shopvl.inference.predict import prompted_labels
 from shopvl.inference.recalibrate import Recalibrated, recalibrate
@@ -50,6 +51,7 @@ def finish(
     if held_out is not None:
         calibrate_familiarity(design, held_out, lambda share: report("compare", share))
         calibrate(design, held_out, lambda _, share: report("calibrate", share))
+        design.stated |= learned_sets(design, held_out, lambda share: report("sets", share))
     design.save(folder, model_card(design))
     return rejects
 

@@ -22,6 +22,11 @@ MADE_OF = Property(
 )
 BRAND = Property(id="Brand", kind="text", values=(Value(id="Nord & Tal"), Value(id="Nord")))
 GTIN = Property(id="EAN", kind="gtin")
+COLOUR = Property(
+    id="Colour",
+    kind="values",
+    values=(Value(id="Navy Blue", synonyms=("navy",)), Value(id="Blue", names={"zh": "蓝色"}), Value(id="White")),
+)
 
 
 def values(prop: Property, text: str, source: Any = "description") -> list[list[tuple[str, float | None]]]:
@@ -47,6 +52,7 @@ def test_every_kind_says_what_it_is() -> None:
         (MADE_OF, "60% Cotton, 40% Linen"),
         (BRAND, "Nord & Tal"),
         (GTIN, "4006381333931"),
+        (COLOUR, "Navy Blue, White"),
     ],
 )
 def test_a_cell_is_read_as_it_was_written(prop: Property, cell: str) -> None:
@@ -56,7 +62,15 @@ def test_a_cell_is_read_as_it_was_written(prop: Property, cell: str) -> None:
 
 
 def test_cells_of_other_kinds_are_refused() -> None:
-    for prop, cell in ((HEEL, "Ankle"), (HEEL, "8 kg"), (MADE_OF, "50% off"), (GTIN, "4006381333932"), (BRAND, " ")):
+    assert parts_of(COLOUR, ["navy / WHITE"]) == (ValuePart("Navy Blue"), ValuePart("White"))
+    for prop, cell in (
+        (COLOUR, "White, Mauve"),
+        (HEEL, "Ankle"),
+        (HEEL, "8 kg"),
+        (MADE_OF, "50% off"),
+        (GTIN, "4006381333932"),
+        (BRAND, " "),
+    ):
         assert parts_of(prop, [cell]) is None
 
 
@@ -98,6 +112,15 @@ def test_a_known_value_is_found_anywhere_and_a_new_one_in_the_title() -> None:
     assert [("Velmora", None)] in values(BRAND, "A classic by Velmora")
 
 
+def test_every_value_of_a_list_is_found_by_its_longest_name() -> None:
+    assert values(COLOUR, "In navy blue and White. 蓝色款") == [
+        [("Navy Blue", None)],
+        [("White", None)],
+        [("Blue", None)],
+    ]
+    assert values(COLOUR, "bluebell whiteboard") == []
+
+
 def test_a_gtin_is_checked_by_its_last_digit() -> None:
     assert values(GTIN, "EAN 4006381333931, order 4006381333932") == [[("4006381333931", None)]]
     assert is_gtin("036000291452")  # the example of Wikipedia's article on UPC
@@ -134,6 +157,7 @@ def test_an_ontology_says_what_is_wrong_with_a_kind() -> None:
         (Property(id="a", kind="numbre"), "is of the kind 'numbre'"),
         (Property(id="a", kind="number", unit="furlong"), "which is no unit"),
         (Property(id="a", unit="cm"), "which a choice has not"),
+        (Property(id="a", kind="values"), "lists no values"),
         (Property(id="a", kind="number", unit="cm", span={"": (9, 1)}), "ends before it begins"),
     ):
         with pytest.raises(ValueError, match=fault):

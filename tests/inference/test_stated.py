@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,18 @@ from shopvl.catalog.ontology import Category, Ontology
 from shopvl.catalog.properties import Property, Value
 from shopvl.catalog.property_kinds import kind_of
 from shopvl.inference.decide import ANSWERED, DECIDED, Rules, decide
-from shopvl.inference.stated import StatedFit, StatedReader, fitted_shape, fitted_weights, texts_of, weighed
+from shopvl.inference.decide_stated import stated_rows, whole_of
+from shopvl.inference.several import together
+from shopvl.inference.stated import (
+    StatedFit,
+    StatedReader,
+    fitted_shape,
+    fitted_weights,
+    texts_of,
+    weighed,
+    whole_clues,
+    whole_probability,
+)
 
 HEEL = Property(id="Heel height", kind="number", unit="cm", span={"": (1, 60), "Shoes > Boots": (2, 9)})
 MADE_OF = Property(id="Material", kind="composition", many=True, values=(Value(id="Cotton"), Value(id="Linen")))
@@ -41,7 +53,7 @@ def read(title: str, description: str = "", **more: Any) -> dict[str, Any]:
 
 def test_a_value_names_its_words_and_its_sources() -> None:
     heel = read("Boots, 8 cm heel height", "<p>Heel height: 80 mm</p>")["Heel height"]
-    assert heel["parts"] == [{"value": "8 cm", "low": 8.0, "high": 8.0, "unit": "cm"}]
+    assert heel["parts"] == [{"value": "8 cm", "low": 8.0, "high": 8.0, "unit": "cm", "probability": None}]
     assert (heel["quote"], heel["evidence"], heel["conflict"]) == ("80 mm", ["title", "description"], False)
 
 
@@ -199,3 +211,67 @@ def test_a_design_keeps_what_was_learned(tuned, fitted: dict[str, dict[str, Any]
     tuned.stated = fitted
     tuned.save(tmp_path / "model")
     assert type(tuned).from_pretrained(tmp_path / "model").stated == fitted
+
+
+# --- several values
+
+COLOUR = Property(
+    id="Colour", kind="values", values=tuple(Value(id=name) for name in ("Red", "Blue", "White", "Black"))
+)
+PALETTE = Ontology(properties=(COLOUR,))
+
+
+def coloured(rng: np.random.Generator, count: int) -> Iterator[dict[str, Any]]:
+    """Products of one to three colours, with one that another product has."""
+    names = [value.id for value in COLOUR.values]
+    for _ in range(count):
+        number = int(rng.integers(1, 4))
+        *own, other = rng.permutation(names)[: number + 1].tolist()
+        yield {
+            "title": f"Shirt {rng.integers(10**6)} in {' and '.join(own)}",
+            "description": f"Also available in {other}." if rng.random() < 0.6 else "",
+            "attributes": [{"property": "Colour", "value": name} for name in own],
+        }
+
+
+@pytest.fixture(scope="module")
+def palette() -> dict[str, dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    return StatedFit(PALETTE, coloured(rng, 200), coloured(rng, 200)).learned()
+
+
+def test_sets_leave_out_what_is_named_of_another_product(palette: dict[str, dict[str, Any]]) -> None:
+    reader = StatedReader(PALETTE, palette)
+    for row in coloured(np.random.default_rng(1), 60):
+        ((_, answer),) = reader.read(texts_of({**row, "attributes": None}))
+        assert {part.value for part in answer.parts} == {pair["value"] for pair in row["attributes"]}
+        assert all(share >= 0.5 for share in answer.shares)
+        assert answer.probability > 0.5
+
+
+def test_values_are_decided_one_by_one_and_together(palette: dict[str, dict[str, Any]]) -> None:
+    row = {"title": "Shirt in Red and Blue", "description": "Also available in White."}
+    stated = StatedReader(PALETTE, palette).rows(texts_of(row))
+    rules = Rules.of(PALETTE, {}, 0.9, palette)
+    values = stated_rows(PALETTE, rules.stated, stated, ())
+    assert {(one["value"], one["decision"], one["together"]) for one in values} == {
+        ("Red", "accept", "accept"),
+        ("Blue", "accept", "accept"),
+    }
+    unsure = stated_rows(PALETTE, {**rules.stated, whole_of("Colour"): 2.0}, stated, ())
+    assert {(one["decision"], one["together"]) for one in unsure} == {("accept", "review")}
+    cell = together(unsure)
+    assert (sorted(cell["value"].split(", ")), cell["decision"]) == (["Blue", "Red"], "review")
+
+
+def test_the_whole_is_right_if_every_part_is() -> None:
+    """As if each were right by itself: over all outcomes of three values, the chance that the likely set is the true
+    one is the product of the likelier sides."""
+    shares = [0.9, 0.7, 0.2]
+    likely = [share >= 0.5 for share in shares]
+    chance = sum(
+        np.prod([share if there else 1 - share for share, there in zip(shares, outcome, strict=True)])
+        for outcome in itertools.product((True, False), repeat=3)
+        if list(outcome) == likely
+    )
+    assert whole_probability(whole_clues(shares, []), {}) == pytest.approx(chance)

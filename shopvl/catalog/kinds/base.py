@@ -13,17 +13,22 @@ from typing import Any, ClassVar, Literal
 
 from shopvl.catalog.properties import Property
 
-Source = Literal["title", "description", "ocr", "attributes"]
-SOURCES: tuple[Source, ...] = ("title", "description", "ocr", "attributes")
+Source = Literal["image", "title", "description", "ocr", "attributes"]
+SOURCES: tuple[Source, ...] = ("image", "title", "description", "ocr", "attributes")
 Learned = Mapping[str, Any]  # what a kind learned about a property, as JSON keeps it
 
 
 @dataclass(frozen=True, slots=True)
 class ProductText:
-    """One text about a product: its title, a sentence of its description, a word on its picture, an attribute."""
+    """One text about a product: its title, a sentence of its description, a word on its picture, an attribute.
+
+    Or a value that a model's head says the product has of one property, which it is `about`, with what speaks for it.
+    """
 
     source: Source
     text: str
+    about: str = ""
+    clues: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class PropertyKind(ABC):
     name: ClassVar[str]  # in `ontology.json`, and of the module
     help: ClassVar[str]  # what its values are, in a few words
     several: ClassVar[bool] = False  # whether an answer may have several parts
+    each: ClassVar[bool] = False  # whether a statement is about one part, and all likely ones are the answer
     by_heart: ClassVar[bool] = False  # whether it knows values from the rows that it learned from
     prior: ClassVar[Mapping[str, float]] = {}  # weights of clues before anything is learned; "" is the constant
 

@@ -1,0 +1,49 @@
+"""Learn from rows that a design did not learn from how much its heads say of properties with several values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from shopvl.batch import MODALITIES
+from shopvl.catalog.descriptions import described, description_columns
+from shopvl.catalog.readers import Catalog, spread
+from shopvl.catalog.schema import FAULT
+from shopvl.data.rows import RejectedRow
+from shopvl.design.design import Design
+from shopvl.design.in_use import in_use
+from shopvl.inference.encode import encode
+from shopvl.inference.head_sets import several_of
+from shopvl.inference.stated import StatedFit
+from shopvl.inference.tag_rows import HeadAnswers
+
+COLUMNS = ("product_id", "title", "image", "attributes", FAULT)
+MOST_ROWS = 5000  # that are looked at
+
+
+def learned_sets(
+    design: Design, held_out: Catalog, report: Callable[[float], None] = lambda share: None
+) -> dict[str, dict[str, Any]]:
+    """By property with several values what is to be known of it; {} where there is none, or too few rows."""
+    names = several_of(design)
+    if not names:
+        return {}
+    asked = [prop for prop in design.ontology.properties if prop.id in names]
+    return StatedFit(design.ontology, (), _rows(design, held_out, names, report), asked).learned()
+
+
+def _rows(
+    design: Design, held_out: Catalog, names: list[str], report: Callable[[float], None]
+) -> Iterator[dict[str, Any]]:
+    """Rows with their texts, and what heads say of them from all of their inputs."""
+    answers = HeadAnswers(in_use(design))
+    told, total = description_columns(held_out.columns), held_out.count()
+    frames = spread(held_out.batches(columns=(*COLUMNS, *told)), total, MOST_ROWS)
+    done = 0
+    for item in encode(answers.design, frames, held_out.root, MODALITIES, answers.read):
+        if isinstance(item, RejectedRow):
+            continue
+        for number, row in enumerate(item.rows):
+            yield {**row, "description": described(row, told), "heads": answers.heads(item, number, names)}
+        done += len(item.items)
+        report(min(1.0, done / max(1, min(total, MOST_ROWS))))

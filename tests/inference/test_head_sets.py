@@ -1,0 +1,87 @@
+"""Properties with several values: heads and texts weighed together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.readers import open_catalog
+from shopvl.inference.ask import Product
+from shopvl.inference.fit_sets import learned_sets
+from shopvl.inference.head_sets import head_clues
+from shopvl.tagging.run import tag
+
+
+def test_a_likely_value_is_told_with_what_each_input_says() -> None:
+    shares = {"image+title": np.array([0.6, 0.39, 0.01]), "title": np.array([0.9, 0.1, 0.0])}
+    found = head_clues(shares, "image+title", ["Red", "Blue", "unknown"])
+    assert found.keys() == {"Red", "Blue"}
+    assert found["Blue"]["head image+title"] == pytest.approx(np.log(0.39))
+    assert found["Blue"]["behind"] == pytest.approx(np.log(0.39 / 0.6))
+    assert (found["Red"]["first"], found["Blue"]["first"]) == (1.0, 0.0)
+    assert found["Red"]["head title alone"] == pytest.approx(np.log(0.9))
+
+
+@pytest.fixture
+def several(tuned: Any) -> Any:
+    """A design whose colours may be several."""
+    told = [prop.model_copy(update={"many": prop.id == "Colour"}) for prop in tuned.ontology.properties]
+    tuned.ontology = Ontology(categories=tuned.ontology.categories, properties=tuple(told))
+    return tuned
+
+
+@pytest.fixture
+def two_coloured(several: Any, toy_catalog: Any, tmp_path: Path) -> Any:
+    """Products that the toy shop's titles describe, half of them in two colours, which title and attributes name."""
+    frame = next(toy_catalog.batches(200))
+    colours = several.ontology.values()["Colour"]
+    rows = []
+    for number, row in enumerate(frame.iter_rows(named=True)):
+        own = [colours[number % len(colours)], *([colours[(number + 3) % len(colours)]] if number % 2 else [])]
+        others = [pair for pair in row["attributes"] or () if pair["property"] != "Colour"]
+        rows.append(
+            {
+                **{"product_id": row["product_id"], "title": f"{' and '.join(own)} {row['category_path'][-1]}"},
+                **{"image": None, "category_path": row["category_path"]},
+                "attributes": [*others, *({"property": "Colour", "value": colour} for colour in own)],
+            }
+        )
+    path = tmp_path / "two.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return open_catalog(path)
+
+
+def test_sets_are_learned_and_take_the_place_of_one_value(several: Any, two_coloured: Any, tmp_path: Path) -> None:
+    tag(several, two_coloured, tmp_path / "before", precision=0.9)
+    before = pl.read_parquet(tmp_path / "before" / "tags.parquet")
+    several.stated = learned_sets(several, two_coloured)
+    assert several.stated.keys() == {"Colour"}
+    tag(several, two_coloured, tmp_path / "after", precision=0.9)
+    after = pl.read_parquet(tmp_path / "after" / "tags.parquet")
+    wanted = {
+        row["product_id"]: {p["value"] for p in row["attributes"] if p["property"] == "Colour"}
+        for frame in two_coloured.batches()
+        for row in frame.iter_rows(named=True)
+    }
+    found: dict[str, set[str]] = {name: set() for name in wanted}
+    for product, value in after.filter(property="Colour").drop_nulls("value").select("product_id", "value").iter_rows():
+        found[product].add(value)
+    right = sum(len(found[name] & wanted[name]) for name in wanted)
+    f1 = 2 * right / (sum(map(len, found.values())) + sum(map(len, wanted.values())))
+    assert f1 > 0.95
+    assert set(after.filter(property="Colour")["together"]) <= {"accept", "review", "unknown", None}
+    # everything else is as it was
+    others = pl.col("property") != "Colour"
+    assert after.filter(others).equals(before.filter(others))
+    reply = Product(several, None, "Red and Blue Shirts").replies()["Colour"]
+    assert set((reply.value or "").split(", ")) == {"Red", "Blue"}
+
+
+def test_a_design_of_single_values_learns_no_sets(tuned: Any, toy_catalog: Any) -> None:
+    assert learned_sets(tuned, toy_catalog) == {}
