@@ -31,7 +31,7 @@ from shopvl.metrics.retrieval import group_ids
 
 MIN_ROWS = 20  # that state a property, to learn or to calibrate it at all
 OWN_ROWS = 500  # that state it, for a property to have a curve of its own; others share their kind's
-MAX_ROWS = 20_000
+MAX_ROWS, FITTED_ROWS = 20_000, 3000  # most rows; about as many of a property, that weights are fitted to
 NO_RIVAL = 8.0  # nats that a value leads by that has no rival, at most
 SURE_SHAPE = (1.0, 0.0, 0.0)  # of the curve before anything is learned: the scorer's own probability
 ALTERNATIVES = 3
@@ -221,7 +221,11 @@ def _log_odds(share: float) -> float:
 def _grouped(kind: PropertyKind, statements: Sequence[Statement]) -> list[list[Statement]]:
     """Statements that say the same, with how many sources say so as a further clue."""
     groups: list[list[Statement]] = []
-    for one in statements:
+    spelled: dict[tuple[str, ...], list[Statement]] = {}
+    for one in statements if kind.exact else ():
+        spelled.setdefault(tuple(folded(part.value) for part in one.key), []).append(one)
+    groups += spelled.values()
+    for one in () if kind.exact else statements:
         own = next((group for group in groups if _same(kind, group[0].key, one.key)), None)
         if own is None:
             groups.append([one])
@@ -304,11 +308,12 @@ class StatedFit:
         known = {prop.id: list(self._known(prop, self.rows)) for prop in properties}
         if sum(map(len, known.values())) < MIN_ROWS:
             return {}
-        seen = [place for prop in properties for place in self._places(prop, kind, known[prop.id])]
+        some = {name: rows[:: max(1, len(rows) // FITTED_ROWS)] for name, rows in known.items()}
+        seen = [place for prop in properties for place in self._places(prop, kind, some[prop.id])]
         weights = fitted_weights(*zip(*seen, strict=True)) if len({right for _, right in seen}) == 2 else {}
         learned = {prop.id: {**kind.learn(prop, known[prop.id]), "weights": weights} for prop in properties}
         measured = {
-            prop.id: self._measured_within(prop, kind, known[prop.id], weights)
+            prop.id: self._measured_within(prop, kind, some[prop.id], weights)
             + list(_measured(prop, kind, self._known(prop, self.held), learned[prop.id]))
             for prop in properties
         }
@@ -317,7 +322,7 @@ class StatedFit:
             learned[name] |= calibrated(rows) if len(rows) >= OWN_ROWS else together
         if kind.each:
             for prop in properties:
-                learned[prop.id] |= self._whole(prop, kind, learned[prop.id], known[prop.id])
+                learned[prop.id] |= self._whole(prop, kind, learned[prop.id], some[prop.id])
         return learned
 
     def _whole(self, prop: Property, kind: PropertyKind, learned: Learned, known: Sequence[Known]) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class PropertyKind(ABC):
     help: ClassVar[str]  # what its values are, in a few words
     several: ClassVar[bool] = False  # whether an answer may have several parts
     each: ClassVar[bool] = False  # whether a statement is about one part, and all likely ones are the answer
+    exact: ClassVar[bool] = False  # whether values are the same only if they are spelled alike, but for case
     by_heart: ClassVar[bool] = False  # whether it knows values from the rows that it learned from
     prior: ClassVar[Mapping[str, float]] = {}  # weights of clues before anything is learned; "" is the constant
 

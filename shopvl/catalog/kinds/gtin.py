@@ -23,6 +23,7 @@ class GtinKind(PropertyKind):
 
     name: ClassVar[str] = "gtin"
     help: ClassVar[str] = "8, 12, 13 or 14 digits with a right check digit"
+    exact: ClassVar[bool] = True
     prior: ClassVar[Mapping[str, float]] = {"": 1.0, "labelled": 3.0, "named before": 2.0, "other label": -3.0}
 
     def read(self, cell: str, prop: Property) -> tuple[ValuePart, ...] | None:

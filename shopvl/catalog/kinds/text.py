@@ -39,6 +39,7 @@ class TextKind(PropertyKind):
     name: ClassVar[str] = "text"
     help: ClassVar[str] = "free text, as it stands in the title"
     by_heart: ClassVar[bool] = True
+    exact: ClassVar[bool] = True
     prior: ClassVar[Mapping[str, float]] = {
         **{"": -3.0, "known": 6.0, "first": 1.0, "labelled": 3.0, "by": 2.0, "part of known": -5.0, "words": 0.5},
         **{"inside": 0.5, "new": 0.5, "left open": -1.0, "right open": -1.0, "in": -1.0},

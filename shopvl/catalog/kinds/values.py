@@ -25,6 +25,7 @@ class ValuesKind(PropertyKind):
     help: ClassVar[str] = "several values from a list"
     several: ClassVar[bool] = True
     each: ClassVar[bool] = True
+    exact: ClassVar[bool] = True
     prior: ClassVar[Mapping[str, float]] = {
         **{"": 0.5, "labelled": 2.0, "named before": 1.0, "other label": -1.0, "words": 0.8, "again": 1.0},
     }
