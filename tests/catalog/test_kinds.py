@@ -97,6 +97,7 @@ def test_the_name_of_a_property_speaks_for_a_number_and_another_label_against_it
         ("Cotton 60%, Linen 40%", [[("Cotton", 60), ("Linen", 40)]]),
         ("Made of cotton 60% linen 40%", [[("Cotton", 60), ("Linen", 40)]]),
         ("Outer: 95% cotton, 5% elastane; lining: 100% linen", [[("Cotton", 95), ("Elastane", 5)], [("Linen", 100)]]),
+        ("Cotton 98%, Elastane 2%; lining: 100% linen", [[("Cotton", 98), ("Elastane", 2)], [("Linen", 100)]]),
         ("97,5% cotton 2,5% elastane", [[("Cotton", 97.5), ("Elastane", 2.5)]]),
         ("50% off, 30% more", []),
     ],
