@@ -153,9 +153,10 @@ def _named(question: str, ontology: Ontology) -> tuple[tuple[str, ...], tuple[Pa
     """Properties whose names stand in the question, and the values and categories whose names do."""
     groups = facts_by_name(question, ontology)
     names = {name for group in groups for number in group for name in ontology.names_of_facts[number]}
+    names |= {name for prop in ontology.properties for name in _names(prop)}
     longer = [name for name in names if _stands(name, question)]
 
-    def is_own(name: str) -> bool:  # a "hair colour" is no colour
+    def is_own(name: str) -> bool:  # a "hair colour" is no colour, a "heel height" no height
         return not any(says(other, name) and not says(name, other) for other in longer)
 
     def meant(group: Iterable[int]) -> list[Pair]:  # "is the dial round?" is not about the shape
@@ -290,6 +291,10 @@ class Product:
 
     def shares(self, name: str, values: Iterable[str]) -> tuple[tuple[str, float], ...]:
         """The values, the likeliest first, each with its probability from all inputs of the product."""
+        if name not in self.design.labels or name in self.answers.texts.headed:
+            said = [row for row in self.answers.rows(self.item, DEFAULT_PRECISION) if row["property"] == name]
+            stated = {folded(row["value"]): row["probability"] for row in said if row["value"] is not None}
+            return tuple(sorted(((v, stated.get(folded(v), 0.0)) for v in values), key=lambda pair: -pair[1]))
         ((used, _),) = self.answers.used_inputs(self.item)
         labels, share_K = self.design.labels[name], self.item.values[f"{inputs_name(used or self.inputs)}/{name}"][0]
         shares = [(value, float(share_K[[_is_in(label, value) for label in labels]].sum())) for value in values]

@@ -12,7 +12,8 @@ from typing import Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from shopvl.catalog.ontology import Ontology, Property, Value
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.properties import CHOICE, Property, Value
 from shopvl.errors import CatalogError
 from shopvl.paths import resource_dir
 
@@ -80,7 +81,7 @@ class PromptBook:
 
         English always counts: an id stands in for a name that is missing.
         """
-        full = [code for code in self.files if all(p.name(code) for p in ontology.properties)]
+        full = [code for code in self.files if all(p.name(code) for p in ontology.properties if p.kind == CHOICE)]
         return tuple(dict.fromkeys(("en", *sorted(full))))
 
     def phrasings(

@@ -13,9 +13,9 @@ import pytest
 
 from shopvl.catalog.corrections import read_corrections
 from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.properties import Property
+from shopvl.catalog.properties import Property, Value
 from shopvl.catalog.readers import Catalog, open_catalog
-from shopvl.inference.ask import Product
+from shopvl.inference.ask import Product, answered, parse_question
 from shopvl.paths import resource_dir
 from shopvl.review.decisions import IllegalError, LegalNames, import_review
 from shopvl.review.queue import export_review
@@ -97,6 +97,22 @@ def test_a_picture_alone_states_nothing(stating: Any, shop: Catalog, tmp_path: P
     assert replies["Composition"].value == "60% Cotton, 40% Linen"
     assert (replies["Heel height"].value, replies["Heel height"].quote) == ("8 cm", "8 cm")
     assert Product(stating, None, "Red shirt").replies()["Heel height"].reason == "not stated"
+
+
+def test_questions_about_them_are_answered(stating: Any) -> None:
+    stating.ontology = stating.ontology.with_properties(
+        prop.model_copy(update={"values": (Value(id="Cotton"), Value(id="Silk"))}) if prop.id == "Composition" else prop
+        for prop in stating.ontology.properties
+        if prop.id not in ("Material", "Fabric")
+    )
+    product = Product(stating, None, "Red shirt", description=f"{MADE_OF}. Heel height: 8 cm")
+
+    def ask(question: str) -> Any:
+        return answered(parse_question(question, stating.ontology), product)[0]
+
+    assert ask("what is the heel height?").value == "8 cm"
+    assert ask("is it made of cotton?").verdict() == "yes"
+    assert ask("is it made of silk?").verdict() == "no"
 
 
 def test_they_go_to_reviewers_and_come_back(stating: Any, shop: Catalog, tmp_path: Path) -> None:
