@@ -21,6 +21,7 @@ LOCALES = (
     "ru_RU",
     "ar_EG",
     "hi_IN",
+    *("es_CL", "en_ZA", "ar_MA", "bgn", "da_DK", "id_ID", "vi_VN", "tr_TR", "he_IL", "ko_KR", "hu_HU", "fr_CA"),
 )
 
 
@@ -71,6 +72,32 @@ def test_a_column_says_what_stands_before_decimals():
     assert number_in("1.299", ".") == 1.299
     assert number_in("1,299", ",") == 1.299
     assert number_in("1,299.50", ",") == 1299.5
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(1, 9_999_999),
+    st.sampled_from(LOCALES),
+    st.sampled_from(["JPY", "KRW", "VND", "IDR", "CLP", "ISK", "PYG", "HUF"]),
+)
+def test_prices_without_decimals(number, locale, currency):
+    text = format_currency(number, currency, "#,##0 ¤", locale=locale, currency_digits=False)
+    assert price_in(text) == number, (text, locale)
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        *[("1299:-", 1299), ("Rs. 1,299/-", 1299), ("1.299.-", 1299), ("1.299,– €", 1299), ("12.-€", 12)],
+        *[("12€99", 12.99), ("$.99", 0.99), ("99¢", 0.99), ("12,99 € *", 12.99), ("1,299円(税込)", 1299)],
+        *[("MXN $1,299.00", 1299), ("US $12.99", 12.99), ("12,99 $ CA", 12.99), ("S/ 129.90", 129.9)],
+        *[("$12.990", 12_990), ("₡12.990", 12_990), ("1.299 din.", 1299), ("12.000đ", 12_000), ("ISK 12.990", 12_990)],
+        *[("TND 12,500", 12.5), ("KWD 12.500", 12.5), ("€\xa01،299٫50", 1299.5), ('129.90 ש"ח', 129.9)],
+        *[("XXL 1.299", 1.299), ("12.99 USD/kg", None), ("12 € 99", None), ("12,99 €/St.", None), ("2.5 x 4 cm", None)],
+    ],
+)
+def test_prices_of_shops(text, price):
+    assert price_in(text) == price
 
 
 @pytest.mark.parametrize(
