@@ -10,6 +10,7 @@ import json
 import re
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
+from html.parser import HTMLParser
 from typing import Any
 
 from shopvl.catalog.cells import BadCell, text_of
@@ -23,15 +24,26 @@ PLAIN = (
 )
 NOT_PLAIN = r"^(?i:www\.|b['\"])"
 _LONGEST = 8000  # characters of a cell that lists addresses
+# What stands for no picture, in small letters and without signs around it
 _NOTHING = frozenset(
-    {"nan", "null", "none", "nil", "n/a", "#n/a", "na", "-", "--", "undefined", "nat", "<na>", "#value!", "no image"}
+    (
+        *("nan", "null", "none", "nil", "n/a", "na", "n.a", "undefined", "nat", "value", "ref", "name", "tbd", "tba"),
+        *("empty", "blank", "missing", "false", "no", "0", "null,null", "not available", "no image", "no picture"),
+        *("no photo", "kein bild", "kein foto", "keine", "keins", "sans image", "pas d'image", "sin imagen"),
+        *("sem imagem", "nessuna", "geen", "brak", "нет", "无", "暂无", "暂无图片", "なし", "없음"),
+    )
 )
+_NO_SIGN = re.compile(r"[-–—?._*/]{1,3}")
+_SIGNS = "()[]<>#!.? "
 _ENDING = r"\.(?:jpe?g|jfif|jpe|png|webp|gif|bmp|tiff?|avif|heic|heif|jxl|svg)"
 _FILE = re.compile(rf".*\S{_ENDING}(?:[?#]\S*)?", re.IGNORECASE)
 _PICTURE = re.compile(rf"(?:https?:)?//\S+|www\.\S+|{_FILE.pattern}", re.IGNORECASE)
 _ADDRESS_NEXT = r"(?=\s*['\"]?(?:https?:)?//|\s*['\"]?www\.)"
-_FORMULA = re.compile(r"=\s*@?[\w.]+\s*\(\s*\"((?:[^\"]|\"\")+)\"", re.IGNORECASE)
-_SOURCE = re.compile(r"\b(?:src|href|data-src|srcset)\s{0,3}=\s{0,3}([\"']?)", re.IGNORECASE)
+_FORMULA = re.compile(r"=\s*(?:@?[\w.]+\s*\(\s*)?\"((?:[^\"]|\"\")+)\"\s*(?=[,;)]|$)", re.IGNORECASE)
+_STYLE = re.compile(r"(?:[\w-]+\s*:\s*)?url\(\s*['\"]?(.+?)['\"]?\s*\)\s*;?", re.IGNORECASE)
+_LABELLED = re.compile(r"(?:[\w ]{1,20}(?:\s?=|:\s)|['+(])\s*(https?://[^\s()]+)\)?", re.IGNORECASE)
+_ARRAY = re.compile(r"array\((\[.*\])(?:,\s*dtype=\w+)?\)", re.DOTALL)  # as numpy prints one
+_HEX = re.compile(r"(?:0x|\\x)?((?:ffd8ff|89504e47|47494638|52494646)(?:[0-9a-f]{2}){16,})", re.IGNORECASE)
 _MARKDOWN = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)[^)]*\)")
 _BBCODE = re.compile(r"\[(img|url)[^\]]*\](.+?)\[/\1\]", re.IGNORECASE | re.DOTALL)
 _BASE64 = re.compile(
@@ -42,33 +54,9 @@ _SLASHLESS = re.compile(r"(https?):?/*(?=\w)", re.IGNORECASE)
 # of an object: first what holds the picture itself, then where it is, then other sizes of it
 _BYTES_KEYS = ("bytes", "data", "base64", "b64")
 _PLACE_KEYS = (
-    *(
-        "path",
-        "url",
-        "src",
-        "contentUrl",
-        "content_url",
-        "href",
-        "link",
-        "uri",
-        "file",
-        "filename",
-        "file_name",
-        "image",
-    ),
-    *(
-        "image_url",
-        "imageUrl",
-        "original",
-        "originalSrc",
-        "full",
-        "large",
-        "hiRes",
-        "medium",
-        "thumb",
-        "thumbnail",
-        "@id",
-    ),
+    *("path", "url", "src", "contenturl", "content_url", "href", "link", "uri", "file", "filename", "file_name"),
+    *("image", "image_url", "imageurl", "image_src", "image_link", "secure_url", "cdn_url", "location", "original"),
+    *("originalsrc", "full", "large", "hires", "medium", "main", "thumb", "thumbnail", "@id"),
 )
 
 
@@ -94,19 +82,27 @@ def _first(cells: Sequence[object], tell: Told) -> dict[str, Any] | None:
 
 
 def _of_object(cell: Mapping[Any, Any], tell: Told) -> dict[str, Any] | None:
-    data = next((cell[key] for key in _BYTES_KEYS if cell.get(key)), None)
+    own = {str(key).casefold(): value for key, value in reversed(cell.items()) if value not in (None, "", [], {})}
+    data = next((own[key] for key in _BYTES_KEYS if key in own), None)
     if isinstance(data, str):
         data = _decoded(data, "the picture's bytes")
     if data is not None and not isinstance(data, bytes):
         raise BadCell(f"the picture's bytes are a {type(data).__name__}, base64 text was wanted")
-    known = [key for key in (*_PLACE_KEYS, *_BYTES_KEYS) if key in cell]
-    place = next((cell[key] for key in _PLACE_KEYS if cell.get(key)), None)
+    place = next((own[key] for key in _PLACE_KEYS if key in own), None)
     if data:
         path = place if isinstance(place, str) else None
         return {"bytes": data, "path": path and (path.strip() or None)}
     if place is not None:
         return picture_of(place, tell)
-    if not known and any(value not in (None, "", [], {}) for value in cell.values()):
+    for key, value in cell.items():  # an object by language or size, a list of pictures under another name
+        if isinstance(value, Mapping | list) or (isinstance(value, str) and _PICTURE.fullmatch(value.strip())):
+            try:
+                found = picture_of(value, tell)
+            except BadCell:
+                continue
+            tell("object-picture", f"of an object with {', '.join(map(str, list(cell)[:6]))} {key!r} is the picture")
+            return found
+    if own and not any(str(key).casefold() in (*_PLACE_KEYS, *_BYTES_KEYS) for key in cell):
         keys = ", ".join(map(str, list(cell)[:6]))
         raise BadCell(f"a picture as an object with {keys}; bytes, path, url, src or contentUrl was wanted")
     return None
@@ -115,15 +111,21 @@ def _of_object(cell: Mapping[Any, Any], tell: Told) -> dict[str, Any] | None:
 def _of_text(text: str, tell: Told) -> dict[str, Any] | None:
     if not text:
         return None
-    if text.casefold() in _NOTHING:
+    if text[:40].strip(_SIGNS).casefold() in _NOTHING or _NO_SIGN.fullmatch(text):
         tell("no-picture", f"{text!r} for a picture is read as none")
         return None
+    if text in ("[object Object]", "Array", "System.Object[]"):
+        raise BadCell(f"{text!r} is what a program writes for a list that it does not spell out; export it again")
+    if match := _ARRAY.fullmatch(text[:_LONGEST]):
+        text = match[1]
     if text[0] in "[{" and text[-1] in "]}" and not _BBCODE.fullmatch(text[:_LONGEST]):
         return picture_of(_literal(text), tell)
     if text[:2] in ("b'", 'b"'):
         return picture_of(_literal(text), tell)
     if match := _DATA.match(text):
         return {"bytes": _of_data_address(match, text), "path": None}
+    if match := _HEX.fullmatch(text):
+        return {"bytes": bytes.fromhex(match[1]), "path": None}
     if _BASE64.fullmatch(text):
         return {"bytes": _decoded(text, "the picture"), "path": None}
     if text[0] in "\"'`“‘" and len(text) > 1 and text[-1] in "\"'`”’":
@@ -147,9 +149,9 @@ def _literal(text: str) -> object:
     except (ValueError, RecursionError):
         pass
     try:
-        found: object = ast.literal_eval(text)
+        found: object = ast.literal_eval(re.sub(r"(['\"])\s+(?=['\"])", r"\1, ", text))  # numpy puts no commas
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        if text[0] == "[" and not any(quote in text for quote in "\"'{"):  # [a.jpg, b.jpg]
+        if not any(sign in text[1:-1] for sign in "\"'{}[]:"):  # [a.jpg, b.jpg], {a.jpg,b.jpg}
             return [part.strip() for part in text[1:-1].split(",")]
         raise BadCell(f"begins like a list, object or bytes but is none: {_short(text)}") from None
     return found
@@ -179,11 +181,13 @@ def _decoded(text: str, what: str) -> bytes:
 
 def _unwrapped(text: str) -> str | None:
     """What stands in a formula, in HTML, in Markdown or between angle brackets; None where nothing is around it."""
+    if text.startswith("&lt;"):
+        text = html.unescape(text)
     if text[0] == "<" or "<img" in text[:_LONGEST].lower():
-        if match := _SOURCE.search(text):
-            end = re.compile(re.escape(match[1]) or r"[\s>]").search(text, match.end())
-            source = html.unescape(text[match.end() : end.start() if end else None]).strip()
-            return re.split(r"[,\s]", source)[0] if "srcset" in match[0].lower() else source
+        reader = _TagReader()
+        reader.feed(text)
+        if found := reader.pictures + reader.links:
+            return found[0]
         if text[-1] == ">" and _PICTURE.fullmatch(text[1:-1]):
             return text[1:-1]
         raise BadCell(f"HTML without the address of a picture: {_short(text)}")
@@ -197,21 +201,44 @@ def _unwrapped(text: str) -> str | None:
         return match[1]
     if match := _BBCODE.fullmatch(text):
         return match[2].strip()
-    return None
+    if text[0] == "(" and text[-1] == ")" and _PICTURE.fullmatch(text[1:-1]):
+        return text[1:-1]
+    match = _STYLE.fullmatch(text) or _LABELLED.fullmatch(text)
+    return match[1] if match else None
+
+
+class _TagReader(HTMLParser):
+    """Addresses in HTML: of pictures, those that a page loads late first, and of links."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pictures: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """One element."""
+        own = {name: (value or "").strip() for name, value in attrs}
+        sets = [own[name].split()[0].rstrip(",") for name in ("data-srcset", "srcset") if own.get(name)]
+        places = [own[name] for name in ("data-src", "data-original", "src") if own.get(name)]
+        if tag in ("img", "source", "image", "amp-img", "input"):
+            self.pictures += [*places, *sets]
+        elif tag in ("a", "link") and own.get("href"):
+            self.links.append(own["href"])
 
 
 def _several(text: str) -> list[str]:
     """The pictures that a cell lists; a comma or blank inside an address or a name of a file parts nothing."""
-    text = text.strip("|;, ") or text
+    text = re.sub(r"<br\s*/?>|\\r|\\n(?=\s*https?://)", "\n", text).strip("|;,\n ") or text
     for between, kind in (
         (r"[|\r\n\t]+", _PICTURE),
         (rf"[,;\s]+{_ADDRESS_NEXT}", _PICTURE),
-        (r"\s*[;,]\s*", _FILE),
+        (r"\s*[;,]\s*|\s+[/+&]\s+", _FILE),
         (r"\s+", _FILE),
     ):
         parts = [part for part in (part.strip(" \t,;\"'") for part in re.split(between, text)) if part]
-        if len(parts) > 1 and all(map(kind.fullmatch, parts)):
-            return parts
+        pictures = [part for part in parts if part.casefold() not in _NOTHING]
+        if len(parts) > 1 and pictures and all(map(kind.fullmatch, pictures)):
+            return pictures
     return [text]
 
 
@@ -224,10 +251,12 @@ def _place(text: str, tell: Told) -> str:
         meant = meant.replace(r"\/", "/").replace("\\", "/")
     if meant.startswith("//") or re.match(r"www\.[\w-]+\.", meant, re.IGNORECASE):
         meant = f"https://{meant.lstrip('/')}"
+    elif match := re.match(r"https?://(?=https?://)", meant, re.IGNORECASE):
+        meant = meant[match.end() :]
     elif (match := _SLASHLESS.match(meant)) and ("/" in match[0] or ":" in match[0]):
         meant = f"{match[1].lower()}://{meant[match.end() :]}"
     elif meant.lower().startswith("file:///"):
-        meant = urllib.parse.unquote(meant[7:])
+        meant = re.sub(r"^/(?=[A-Za-z]:[/\\])", "", urllib.parse.unquote(meant[7:]))
     if meant != text:
         tell("mended-address", f"the address {_short(text)} is read as {_short(meant)}")
     return meant
