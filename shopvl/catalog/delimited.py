@@ -21,6 +21,7 @@ from shopvl.errors import CatalogError
 
 HEAD_LINES, HEAD_CHARS = 200, 1 << 20  # by which a file is judged
 HEADER_WITHIN = 50  # lines
+_WIDE = 4  # cells of a row that no text with commas has in several lines
 TAIL = 8  # records at the end that may be totals
 _SEP = re.compile(r"\ufeff?sep=(.)[ \t]*(?:\r\n|[\r\n]|$)", re.IGNORECASE)
 _TECHNICAL = re.compile(r"[a-z0-9_.:\-]+")
@@ -286,6 +287,8 @@ def _usual_width(rows: Sequence[Sequence[str]], delimiter: str) -> int:
         cells[0].count(delimiter) + 1 if len(cells) == 1 else len(cells) for cells in rows if not _is_comment(cells)
     )
     width = max(widths, key=lambda size: (widths[size], size == len(rows[0]), size), default=1)
+    if width == 1:  # of few rows, lines before and after the table may be more
+        width = max((size for size in widths if size >= _WIDE and widths[size] > 1), default=1)
     is_list = len(rows[0]) == 1 and _TECHNICAL.fullmatch(rows[0][0].strip().lower()) is not None
     return 1 if is_list and widths[width] < 0.9 * widths.total() else width
 
@@ -301,12 +304,12 @@ def _unpacked(cells: list[str], delimiter: str, quote: str, width: int) -> list[
 def header_place(rows: Sequence[Sequence[str]], width: int) -> int:
     """The row that holds the column names: one that is filled as the table is, or one of known names."""
     filled = [sum(map(bool, map(str.strip, cells))) for cells in rows]
-    plain = (
+    plain = [
         index
         for index, cells in enumerate(rows)
         if filled[index] >= max(min(width, 2), 0.6 * width) and not _is_comment(cells)
-    )
-    first = next(plain, 0)
+    ]
+    first = next((index for index in plain if len(rows[index]) >= width), next(iter(plain), 0))
     best = max(range(len(rows)), key=lambda index: hits(rows[index]))
     place = best if hits(rows[first]) < 2 and _mostly_names(rows[best]) else first
     run = range(place, labels_end(rows, place) + 1)

@@ -8,37 +8,58 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shopvl.catalog.cells import whole_number
+from shopvl.catalog.formats.base import Source
+from shopvl.catalog.numbers import number_in
 from shopvl.catalog.opening import table_source
 from shopvl.catalog.schema import folded_name
 from shopvl.errors import CatalogError
 
 # The first that a table has counts: how often a term was searched for comes before how often somebody clicked.
 TERM_COLUMNS = (
-    *(
-        "query",
-        "search_term",
-        "search_terms",
-        "search_query",
-        "searched_term",
-        "search_keyword",
-        "customer_search_term",
-    ),
+    *("query", "search_term", "search_terms", "search_query", "searched_term", "search_keyword", "search_text"),
+    *("customer_search_term", "internal_search_term", "internal_search_terms", "original_query", "user_query"),
     *("search_phrase", "keyword", "keywords", "queries", "top_queries", "term", "terms", "search", "searches", "q"),
-    *("suchbegriff", "suchanfrage", "terme_de_recherche", "requête", "término_de_búsqueda", "搜索词", "关键词"),
+    *("query_keyword", "suchbegriff", "suchanfrage", "häufigste_suchanfragen", "terme_de_recherche", "requête"),
+    *("requêtes_les_plus_fréquentes", "término_de_búsqueda", "consultas_principales", "termine_di_ricerca"),
+    *("termo_de_pesquisa", "zoekterm", "wyszukiwane_hasło", "sökterm", "søgeord", "søkeord", "hakusana"),
+    *(
+        "поисковый_запрос",
+        "запрос",
+        "arama_terimi",
+        "搜索词",
+        "搜尋字詞",
+        "关键词",
+        "検索語句",
+        "検索キーワード",
+        "검색어",
+    ),
 )
 COUNT_COLUMNS = (
+    *("count", "event_count", "searches", "search_count", "total_searches", "number_of_searches", "uses", "requests"),
+    *("sessions_with_searches", "total_unique_searches", "occurrences", "count_of_records", "total"),
+    *("nb_searches", "search_volume", "frequency", "times", "nb_visits", "hits", "impr", "impressions", "sessions"),
+    *("views", "n", "total_users", "users", "visits", "clicks", "anzahl", "anzahl_der_ereignisse", "aufrufe"),
+    *("impressionen", "klicks", "impresiones", "impressioni", "impressões", "vertoningen", "wyświetlenia"),
     *(
-        "count",
-        "event_count",
-        "searches",
-        "search_count",
-        "total_searches",
-        "sessions_with_searches",
-        "total_unique_searches",
+        "visningar",
+        "visninger",
+        "показы",
+        "gösterimler",
+        "搜索次数",
+        "搜索人气",
+        "次数",
+        "展现量",
+        "検索回数",
+        "表示回数",
     ),
-    *("nb_searches", "search_volume", "frequency", "times", "hits", "impr", "impressions", "sessions", "views", "n"),
-    *("total_users", "users", "visits", "clicks", "anzahl", "aufrufe", "impressionen", "klicks", "搜索次数", "次数"),
+    "조회수",
 )
+_FIRST_ROWS = 200  # by which columns that have other names are judged
+_NO_COUNT = re.compile(
+    r"(?:^|_)(rank|pos(ition)?|\w*id|index|results?|date|time(stamp)?|year|month|week|day|page|user|session)(?:_|$)"
+)
+_THOUSANDS = {"k": 1_000, "m": 1_000_000, "tsd": 1_000, "万": 10_000}
+_ROUNDED = re.compile(r"([\d.,]+)\s?(k|m|tsd|万)\.?", re.IGNORECASE)
 _NO_TERM = re.compile(r"\(?(?:not set|other|not provided|none|empty|undefined|null|nan)\)?|--?|", re.IGNORECASE)
 _TOTAL = re.compile(r"(?:grand |sub-?)?totals?(?::.*| .*)?", re.IGNORECASE)
 
@@ -51,6 +72,7 @@ class SearchTerms:
     term_column: str
     count_column: str | None  # None: each row counts once
     passed_over: Counter[str] = field(default_factory=Counter)  # why -> rows
+    numbers: tuple[str, ...] = ()  # columns that may be counts, where none was taken for them
 
     @classmethod
     def read(cls, path: str | Path) -> SearchTerms:
@@ -59,16 +81,20 @@ class SearchTerms:
         Raises CatalogError for a table without a column of terms, with a count that is none, or without terms.
         """
         source = table_source(Path(path).expanduser())
-        names = source.names()
-        column = _column(names, TERM_COLUMNS)
-        if column is None and len(names) == 1:
-            column = names[0]  # a list of terms needs no name
+        names, numbers = source.names(), _numbers(source)
+        words = [name for name in names if name not in numbers] or names
+        column = _column(words, TERM_COLUMNS)
+        if column is None and len(words) == 1:
+            column = words[0]  # a list of terms needs no name, and the only words beside numbers are terms
         if column is None:
             raise CatalogError(
                 f"{path} has no column of search terms; its columns are: {', '.join(names)}; "
                 f"call it query (also understood: {', '.join(TERM_COLUMNS[1:5])})"
             )
         count_column = _column([name for name in names if name != column], COUNT_COLUMNS)
+        left = tuple(name for name in numbers if name != column and not _NO_COUNT.search(folded_name(name)))
+        if count_column is None and len(left) == 1:
+            count_column = left[0]
         total, passed_over = Counter[str](), Counter[str]()
         for chunk in source.chunks(65536, {column, count_column or column}):
             counts = chunk.values(count_column) if count_column else [1] * chunk.height
@@ -77,22 +103,41 @@ class SearchTerms:
                 reason = "rows that cannot be read" if fault else _passed_over(term, count)
                 if reason:
                     passed_over[reason] += 1
-                elif (times := whole_number(count)) is None:
+                elif (times := _times(count)) is None:
                     raise CatalogError(f"{path} has the count {count!r}; a whole number was wanted")
                 else:
                     total[term] += times
         if not total:
             raise CatalogError(f"{path} holds no search terms; one a row was wanted, in the column {column}")
         ranked = sorted(total.items(), key=lambda item: (-item[1], item[0]))
-        return cls(ranked, column, count_column, passed_over)
+        return cls(ranked, column, count_column, passed_over, () if count_column else left)
 
     def __str__(self) -> str:
         """What was read, in words."""
         asked = sum(times for _, times in self.counted)
         by = f", counted by {self.count_column}" if self.count_column else ""
+        if self.numbers:
+            by = f", each row once (if {' or '.join(self.numbers)} says how often, call that column count)"
         said = f"{len(self.counted):,} search terms of the column {self.term_column}, asked {asked:,} times{by}"
         passed = "; ".join(f"{rows} {reason}" for reason, rows in self.passed_over.items())
         return f"{said}; passed over: {passed}" if passed else said
+
+
+def _numbers(source: Source) -> list[str]:
+    """Columns that hold whole numbers alone, as their first rows show."""
+    chunk = next(iter(source.chunks(_FIRST_ROWS, set(source.names()))), None)
+    if chunk is None:
+        return []
+    cells = {name: [cell for cell in chunk.values(name) if str(cell or "").strip()] for name in source.names()}
+    return [name for name, own in cells.items() if own and all(_times(cell) is not None for cell in own)]
+
+
+def _times(cell: object) -> int | None:
+    """A count, in full or as 1.2K."""
+    if isinstance(cell, str) and (match := _ROUNDED.fullmatch(cell.strip())):
+        number = number_in(match[1])
+        return None if number is None else round(number * _THOUSANDS[match[2].casefold()])
+    return whole_number(cell)
 
 
 def _column(names: list[str], wanted: tuple[str, ...]) -> str | None:
@@ -108,4 +153,4 @@ def _passed_over(term: str, count: object) -> str:
         return "rows of totals"
     if count is None or str(count).strip() in ("", "--", "-"):
         return "rows without a count"
-    return "terms that nobody asked for" if whole_number(count) == 0 else ""
+    return "terms that nobody asked for" if _times(count) == 0 else ""

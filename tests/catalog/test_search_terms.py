@@ -67,10 +67,42 @@ def test_a_list_of_terms_counts_each_once(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "column", "count_column"),
+    [
+        (
+            "Report: Terms\nTime: 1/1/26\n\nSearch term,Keyword,Impr.,Spend\n{},red,{},1.2\n\n©2026\n",
+            "Search term",
+            "Impr.",
+        ),
+        ("Label,Searches,Search Results Pages\n{},{},3\n", "Label", "Searches"),
+        ("Query,Total,Hits\n{},{},3\n", "Query", "Total"),
+        ("ID,Search Query,Store,Results,Uses\n1,{},x,3,{}\n", "Search Query", "Uses"),
+        ("Häufigste Suchanfragen,Klicks,Impressionen,CTR\n{},7,{},0.5%\n", "Häufigste Suchanfragen", "Impressionen"),
+        ("Поисковый запрос,Показы\n{},{}\n", "Поисковый запрос", "Показы"),
+        ("Phrase,Times typed\n{},{}\n", "Phrase", "Times typed"),
+        ("query,count\n{},1.2K\n", "query", "count"),
+    ],
+)
+def test_reports_of_other_shops(tmp_path, text, column, count_column):
+    (tmp_path / "terms.csv").write_text(text.format("black shoes", 1200), "utf-8")
+    terms = SearchTerms.read(tmp_path / "terms.csv")
+    assert (terms.counted, terms.term_column, terms.count_column) == ([("black shoes", 1200)], column, count_column)
+
+
+def test_numbers_that_may_be_counts_are_said(tmp_path):
+    (tmp_path / "terms.csv").write_text("query,week 1,typed,asked\nred,1,3,4\n")
+    terms = SearchTerms.read(tmp_path / "terms.csv")
+    assert terms.counted == [("red", 1)]
+    assert "if typed or asked says how often, call that column count" in str(terms)
+    (tmp_path / "terms.csv").write_text("rank,query\n1,red\n2,blue\n")
+    assert SearchTerms.read(tmp_path / "terms.csv").counted == [("blue", 1), ("red", 1)]
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("query,count\nred,many\n", "has the count 'many'; a whole number was wanted"),
-        ("text,n\nred,1\n", "no column of search terms; its columns are: text, n; call it query"),
+        ("text,note\nred,x\n", "no column of search terms; its columns are: text, note; call it query"),
         ("query,count\n(not set),3\n", "holds no search terms; one a row was wanted, in the column query"),
     ],
 )
