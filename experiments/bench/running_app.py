@@ -47,12 +47,12 @@ class RunningApp:
 
 
 @contextmanager
-def running_app(*options: str | Path) -> Iterator[RunningApp]:
-    """`shopvl app` with these options on a free port; it answers when the block begins, and ends with it."""
+def running_app(*options: str | Path, verb: str = "app") -> Iterator[RunningApp]:
+    """`shopvl app`, or another command that listens, on a free port; it answers in the block, and ends with it."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    command = [sys.executable, "-m", "shopvl", "app", *map(str, options), "--port", str(port)]
+    command = [sys.executable, "-m", "shopvl", verb, *map(str, options), "--port", str(port)]
     app = RunningApp(f"http://127.0.0.1:{port}", subprocess.Popen(command))
     try:
         _wait_for(app)

@@ -1,14 +1,17 @@
-"""The app for half an hour under good and hostile requests at once: memory, mixed-up answers, and waits.
+"""The app or the server for half an hour under good and hostile requests at once: memory, mixed-up answers, waits.
 
     python experiments/bench/soak.py --minutes 30 --out experiments/results/soak.json
+    python experiments/bench/soak.py --of serve --minutes 30 --out experiments/results/soak_server.json
 
 Some clients ask about photos of their own and compare every answer with the one that was given when nobody else
-asked; others send what is broken, too large, or meant to harm. The memory is that of all the app's processes.
+asked; others send what is broken, too large, or meant to harm. The memory is that of all processes of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import itertools
 import json
 import random
 import statistics
@@ -30,6 +33,7 @@ from shopvl.tracking.provenance import write_result
 
 LOOK_SECONDS = 5.0
 TITLES = ("x" * 100_000, "a\0b", "\ud83d half", "=HYPERLINK('x')", "<script>alert(1)</script>", "🧦" * 5000)
+ADDRESSES = ("http://169.254.169.254/latest/", "http://127.1/a.jpg", "file:///etc/passwd", "data:image/png;base64,AAAA")
 PATHS = (
     "/../../etc/passwd",
     "/gradio_api/file=/etc/passwd",
@@ -110,9 +114,63 @@ class Soak:
         }
 
 
+class ServerSoak(Soak):
+    """The same of `shopvl serve`."""
+
+    def ask(self, photo: Path) -> None:
+        """One good client; every request has an id of its own."""
+        picture, right = base64.b64encode(photo.read_bytes()).decode(), None
+        with httpx.Client(base_url=self.url, timeout=60) as client:
+            for number in itertools.count():
+                if time.monotonic() >= self.end:
+                    return
+                name, start = f"{photo.stem}-{number}", time.perf_counter()
+                try:
+                    answer = client.post("/v1/tag", json={"products": [{"product_id": name, "image": picture}]})
+                    (product,) = answer.json()["products"]
+                    told = [(tag["property"], tag["value"], tag["probability"]) for tag in product["tags"]]
+                except Exception as error:  # noqa: BLE001  (every kind of failure counts)
+                    self.count(f"good request failed: {type(error).__name__}")
+                    continue
+                with self.guard:
+                    self.waits.append(time.perf_counter() - start)
+                right = right or told
+                good = product["product_id"] == name and same(told, right)
+                self.count("good, right" if good else "good, mixed up")
+
+    def harm(self, bad: list[Path], seed: int) -> None:
+        """One hostile client; what is refused is refused in a sentence, and in time."""
+        rng = random.Random(seed)
+        pictures = [base64.b64encode(path.read_bytes()).decode() for path in bad]
+        while time.monotonic() < self.end:
+            body: Any = {"products": [{"image": rng.choice(pictures)}, {"image": rng.choice(ADDRESSES)}]}
+            match rng.randrange(5):
+                case 0:
+                    body = {"products": [{"title": rng.choice(TITLES)}] * rng.choice((1, 64, 5000))}
+                case 1:
+                    body = {"products": [{"image": "a\0b", "path": "../../etc/passwd"}, {"product_id": {}}, 7]}
+            sent = json.dumps(body).encode()
+            sent = rng.choice((sent, sent, sent, sent[: len(sent) // 2], b"[" * 100_000, rng.randbytes(100_000)))
+            place = rng.choice(("/v1/tag", "/v1/tag", "/v1/ask", "/v1/embed", *PATHS))
+            try:
+                kind = {"Content-Type": rng.choice(("application/json", "application/json", "multipart/form-data"))}
+                answer = httpx.post(self.url + place, content=sent, headers=kind, timeout=60)
+            except httpx.TimeoutException:
+                self.count("hostile, hung")
+                continue
+            except httpx.HTTPError as error:
+                self.count(f"hostile, {type(error).__name__}")
+                continue
+            self.count("hostile, answered by a fault of ours" if answer.status_code == 500 else "hostile, ended")
+
+
+KINDS: dict[str, type[Soak]] = {"app": Soak, "serve": ServerSoak}
+
+
 def main() -> None:
     """Start the app, soak it, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--of", choices=KINDS, default="app")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--good", type=int, default=4)
     parser.add_argument("--hostile", type=int, default=4)
@@ -120,10 +178,11 @@ def main() -> None:
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as kept:
         folder = Path(kept)
-        with running_app("--model", SHIPPED, "--work", folder / "work") as app:
+        options = ("--model", SHIPPED, "--work", folder / "work") if told.of == "app" else ()
+        with running_app(*options, verb=told.of) as app:
             new = photos(folder, told.good, first=0)
             bad = hostile_photos(folder, new[0])
-            soak = Soak(app.url, told.minutes)
+            soak = KINDS[told.of](app.url, told.minutes)
             threads = [threading.Thread(target=soak.ask, args=(photo,)) for photo in new]
             threads += [threading.Thread(target=soak.harm, args=(bad, seed)) for seed in range(told.hostile)]
             threads.append(threading.Thread(target=soak.watch, args=(app,)))
@@ -132,7 +191,13 @@ def main() -> None:
             for thread in threads:
                 thread.join()
             alive = app.alive
-    figures = {"minutes": told.minutes, "good_clients": told.good, "hostile_clients": told.hostile, "alive": alive}
+    figures = {
+        "of": told.of,
+        "minutes": told.minutes,
+        "good_clients": told.good,
+        "hostile_clients": told.hostile,
+        "alive": alive,
+    }
     write_result(told.out, figures | soak.figures(), model=Design.from_pretrained(SHIPPED).name)
     print(json.dumps(figures | soak.figures(), indent=1))
 

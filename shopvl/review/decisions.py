@@ -31,36 +31,16 @@ from shopvl.review.sheet import (
 )
 
 UNKNOWN_WORDS = frozenset(
-    {
-        UNKNOWN,
-        "none",
-        "n/a",
-        "na",
-        "#n/a",
-        "null",
-        "nil",
-        "-",
-        "--",
-        "n.a.",
-        "not applicable",
-        "does not apply",
-        "no value",
-    }
-    | {
-        "unbekannt",
-        "keine",
-        "keiner",
-        "inconnu",
-        "aucun",
-        "aucune",
-        "desconocido",
-        "ninguno",
-        "未知",
-        "无",
-        "没有",
-        "不适用",
-    }
+    (
+        *(UNKNOWN, "none", "n/a", "na", "#n/a", "null", "nil", "n.a", "not applicable", "does not apply", "no value"),
+        *("not known", "unbekannt", "keine", "keiner", "keine angabe", "k.a", "inconnu", "aucun", "aucune", "s/o"),
+        *("desconocido", "ninguno", "ninguna", "nessuno", "nessuna", "geen", "onbekend", "brak", "нет", "неизвестно"),
+        *("未知", "无", "没有", "不适用", "なし", "不明", "없음"),
+    )
 )
+_NO_WORD = re.compile(r"[-–—./]+")  # that stands for nothing
+# Words that stand in one list as the one and in another as the other
+_ALIKE = {"woman": "women", "man": "men", "gray": "grey", "colour": "color"}
 UNDECIDED_WORDS = frozenset(
     {"?", "??", "???", "not sure", "unsure", "don't know", "dont know", "no idea", "tbd", "不确定"}
 )
@@ -255,7 +235,7 @@ class LegalNames:
             return next(iter(meant))
         if len(meant) > 1:
             raise IllegalError(f"{text!r} can mean {_listed(sorted(meant))}; write which")
-        if folded(text) in UNKNOWN_WORDS:
+        if folded(text).strip(" .") in UNKNOWN_WORDS or _NO_WORD.fullmatch(text.strip()):
             return None
         meant = self._loosely(names, text)
         if len(meant) == 1:
@@ -275,9 +255,14 @@ class LegalNames:
     @staticmethod
     def _loosely(names: Mapping[str, set[str]], text: str) -> set[str]:
         """Values of these names that the text spells in another way: Women's, NAVY-BLUE, t shirts, 42.0."""
-        key = _loose(text)
-        spelled = [ids for name, ids in names.items() if key and _loose(name) == key]
-        return set().union(*(spelled or [ids for name, ids in names.items() if _same(name, text)]))
+        for alike in (
+            lambda name: _loose(name) == _loose(text),
+            lambda name: _same(name, text) or _same(name, text.replace(",", ".")),
+            lambda name: sorted(_loose_words(name)) == sorted(_loose_words(text)),
+        ):
+            if _loose(text) and (spelled := [ids for name, ids in names.items() if alike(name)]):
+                return set().union(*spelled)
+        return set()
 
     def _below(self, text: str) -> list[str]:
         path = path_of(text)
@@ -323,12 +308,17 @@ def _category_names(ontology: Ontology) -> dict[str, set[str]]:
     return short | long | own
 
 
-@lru_cache(maxsize=1 << 16)
 def _loose(text: str) -> str:
     """A name without accents, possessives, plurals, blanks and signs: how two people spell one thing alike."""
-    words = re.sub(r"(?<=\w)['’`]s?\b", "", folded(without_accents(text))).replace("&", " and ")
+    return "".join(_loose_words(text))
+
+
+@lru_cache(maxsize=1 << 16)
+def _loose_words(text: str) -> tuple[str, ...]:
+    words = re.sub(r"(?<=\w)['’`]s?\b", "", folded(without_accents(text)))
     joined = re.sub(r"\b(\w)[ -](?=\w{3})", r"\1", re.sub(r"[^\w\s-]|_", " ", words))  # t shirt, v-neck
-    return "".join(singular(word) for word in re.split(r"[\s-]+", joined) if word)
+    single = (singular(word) for word in re.split(r"[\s-]+", joined) if word and word != "and")
+    return tuple(_ALIKE.get(word, word) for word in single)
 
 
 def _key_of(path: Sequence[str]) -> tuple[str, ...]:

@@ -39,6 +39,9 @@ ONTOLOGY = Ontology.model_validate(
             ("size", "6-May", "5-6"),
             ("size", "xl", "XL"),
         ],
+        *[("gender", "Woman", "Women"), ("colour", "blue navy", "Navy Blue"), ("size", "42,0", "42")],
+        *[("colour", typed, None) for typed in ("—", "k.A.", "n.a", "Keine Angabe", "なし", "not known")],
+        *[("category", typed, "Apparel > Tops & Tees") for typed in ("tops/tees", "Tops + Tees", "tees & tops")],
         *[("neck", "v neck", "V-Neck"), ("neck", "none", "None"), ("neck", "n/a", None)],
     ],
 )
