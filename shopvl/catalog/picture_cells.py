@@ -82,7 +82,7 @@ def _first(cells: Sequence[object], tell: Told) -> dict[str, Any] | None:
 
 
 def _of_object(cell: Mapping[Any, Any], tell: Told) -> dict[str, Any] | None:
-    own = {str(key).casefold(): value for key, value in reversed(cell.items()) if value not in (None, "", [], {})}
+    own = {str(key).casefold(): value for key, value in reversed(list(cell.items())) if value not in (None, "", [], {})}
     data = next((own[key] for key in _BYTES_KEYS if key in own), None)
     if isinstance(data, str):
         data = _decoded(data, "the picture's bytes")
