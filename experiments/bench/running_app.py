@@ -59,7 +59,7 @@ def running_app(*options: str | Path, verb: str = "app") -> Iterator[RunningApp]
         yield app
     finally:
         app.process.terminate()
-        app.process.wait(30)
+        app.process.wait(300)  # a machine may be busy
 
 
 def _wait_for(app: RunningApp) -> None:
