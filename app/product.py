@@ -69,6 +69,7 @@ class ProductTab:
             elem_id="product-title",
         )
         self.description = gr.Textbox(
+            value="",  # so that clients who know no description need not send one
             label=words("product.description"),
             placeholder=words("product.description_hint"),
             lines=1,
