@@ -16,6 +16,7 @@ from shopvl.batch import MODALITIES
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
+from shopvl.design.hub import hub_folder, is_on_hub
 from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError, ImageError
 from shopvl.inference.ask import Product, Reply, Tag, answered, parse_question
@@ -257,7 +258,8 @@ class LoadedModel:
 
 
 def load(name_or_folder: str | Path = SHIPPED) -> LoadedModel:
-    """The model in that folder, or of that name in MLflow (`models:/NAME@champion`); the bundled one if left out.
+    """The model in that folder, or of that name in MLflow (`models:/NAME@champion`) or on the Hugging Face Hub
+    (`hf://OWNER/NAME`); the bundled one if left out.
 
     >>> shopvl.load().tag(None, title="Red cotton shirt")[0].property
     'category'
@@ -265,7 +267,8 @@ def load(name_or_folder: str | Path = SHIPPED) -> LoadedModel:
     Raises DesignError for a folder that is no model.
     """
     with no_collection(), _one_thread():
-        return LoadedModel(Design.from_pretrained(name_or_folder), name_or_folder)
+        place = hub_folder(str(name_or_folder)) if is_on_hub(name_or_folder) else name_or_folder
+        return LoadedModel(Design.from_pretrained(place), place)
 
 
 def open_index(folder: str | Path, model: str | Path = SHIPPED) -> SearchIndex:

@@ -49,6 +49,7 @@ DOORS = {
     "openvino": {"runtime/openvino.py"},
     "psutil": {"tracking/machine.py"},
     "xxhash": {"checksums.py"},
+    "huggingface_hub": {"design/hub.py"},
     "urllib3": {"catalog/downloading.py"},
     "xlsxwriter": {"review/sheet.py", "catalog/formats/workbook.py"},
     "python_calamine": {"catalog/formats/workbook_process.py"},

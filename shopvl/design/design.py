@@ -32,6 +32,7 @@ from shopvl.design.folder import (
     read_folder,
     write_config,
 )
+from shopvl.design.hub import hub_folder, is_on_hub
 from shopvl.design.limits import checked_claims, within
 from shopvl.design.migration import current_name, former_name, is_surplus, may_lack
 from shopvl.design.quantization import rounded
@@ -315,12 +316,13 @@ class Design:
     def from_pretrained(cls, folder: str | Path) -> Design:
         """The design saved in that folder, strictly: every weight must be there and no other.
 
-        `models:/NAME@champion`, `models:/NAME/VERSION` and `runs:/RUN_ID/model` are looked up in MLflow.
+        `models:/NAME@champion`, `models:/NAME/VERSION` and `runs:/RUN_ID/model` are looked up in MLflow,
+        `hf://OWNER/NAME` and `hf://OWNER/NAME@REVISION` are fetched from the Hugging Face Hub.
 
-        Nothing is asked of a network, and no code of the folder is run. Raises DesignError for a folder that is not
-        one, is incomplete, damaged, in a newer format, or was tuned to other grams of titles.
+        For other names nothing is asked of a network; no code of a folder is run. Raises DesignError for a folder that
+        is not one, is incomplete, damaged, in a newer format, or was tuned to other grams of titles.
         """
-        saved = read_folder(design_folder(str(folder)) if is_reference(folder) else Path(folder))
+        saved = read_folder(_local(folder))
         folder = saved.folder
         towers = checked_claims(saved.recipe, saved.towers, folder)
         try:
@@ -400,3 +402,10 @@ def build(
     if recipe.reads:
         design.reader = picture_reader()
     return design
+
+
+def _local(name: str | Path) -> Path:
+    """The folder that a name of a model stands for."""
+    if is_on_hub(name):
+        return hub_folder(str(name))
+    return design_folder(str(name)) if is_reference(name) else Path(name)
