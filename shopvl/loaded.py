@@ -236,7 +236,8 @@ class LoadedModel:
             return evaluate(self.design, catalog, Path(folder))
 
     def index(self, products: Products, folder: str | Path) -> SearchIndex:
-        """Make a search index of the products in that folder and open it.
+        """Make a search index of the products in that folder and open it, as `shopvl index`: where there are enough, a
+        query that none of them answers finds nothing.
 
         >>> titles = ["Red tee", "Blue jeans", "Black leather shoes"]
         >>> products = [{"product_id": title, "title": title, "image": None} for title in titles]
@@ -245,9 +246,11 @@ class LoadedModel:
         'Red tee'
         """
         from shopvl.search.build import build_index
+        from shopvl.search.tune import tune_without_labels
 
         with _catalog(products) as catalog:
             build_index(self.design, catalog, Path(folder))
+        tune_without_labels(self.design, Path(folder))
         return self.open_index(folder)
 
     def open_index(self, folder: str | Path) -> SearchIndex:
