@@ -316,7 +316,7 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
     text, fusion = recipe.text, recipe.fusion
     assert isinstance(text, parts.WordPieces | parts.BytePieces | None)
     assert isinstance(fusion, _Fusing)
-    patches = None if recipe.image is None else _patches(recipe.image, fusion.width, ontology, random_weights)
+    patches = None if recipe.image is None else _patches(recipe.image, fusion, ontology, random_weights)
     words = None
     if text is not None:
         words = _words(text, tokenizer, fusion)
@@ -431,7 +431,8 @@ def _map_cells(part: parts.GridCnn, width: int, random_weights: bool) -> MapCell
     return MapCells(net, cells, width)
 
 
-def _patches(part: parts.Image, width: int, ontology: Ontology, random_weights: bool) -> PictureInput:
+def _patches(part: parts.Image, fusion: _Fusing, ontology: Ontology, random_weights: bool) -> PictureInput:
+    width = fusion.width
     match part:
         case parts.PatchLinear():
             return PatchEmbedding(part.size_px, part.patch_px, width)
@@ -446,7 +447,10 @@ def _patches(part: parts.Image, width: int, ontology: Ontology, random_weights: 
             net = _image_tower(part.net, None, random_weights)
             return ClassedRegionInput(net, width, part.frozen, len(ontology.facts) + 1)
         case parts.Regions():
-            return RegionInput(_image_tower(part.net, None, random_weights), width, part.frozen)
+            net = _image_tower(part.net, None, random_weights)
+            # regions without a place share the norm of the words (VisualBERT)
+            eps = WORDS_EPS if part.geometry else fusion.eps or WORDS_EPS
+            return RegionInput(net, width, part.frozen, geometry=part.geometry, on_words=part.on_words, eps=eps)
         case parts.KaleidoCells():
             net = _image_tower(part.net, None, random_weights)
             return KaleidoInput(net, level_slices(part.levels), width, part.frozen)

@@ -193,24 +193,46 @@ class RegionInput(CellInput):
     """Boxes of a picture: LN(LN(W f) + LN(G g)) of a box's features f and its geometry g (UNITER, arXiv:1909.11740).
 
     A masked one enters as zeros in place of its features; its geometry stays. Width and height, which UNITER adds to
-    the five numbers here, are linear in them.
+    the five numbers here, are linear in them. Without `geometry` LN(W f), wherever a box is (VisualBERT,
+    arXiv:1908.03557). `on_words`: of the first box, the whole picture, every word carries a map of its own (VL-BERT,
+    arXiv:1908.08530).
     """
 
-    def __init__(self, net: nn.Module, width: int, frozen: bool) -> None:
+    on_words: nn.Linear | None
+
+    def __init__(
+        self,
+        net: nn.Module,
+        width: int,
+        frozen: bool,
+        *,
+        geometry: bool = True,
+        on_words: bool = False,
+        eps: float = WORDS_EPS,
+    ) -> None:
         super().__init__(net, frozen)
         self.map = nn.Linear(self.features, width)
-        self.norm_map = nn.LayerNorm(width)
-        self.geometry = nn.Linear(5, width)
-        self.norm_geometry = nn.LayerNorm(width)
-        self.norm = nn.LayerNorm(width)
+        self.placed = geometry
+        if geometry:
+            self.norm_map = nn.LayerNorm(width)
+            self.geometry = nn.Linear(5, width)
+            self.norm_geometry = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width, eps)
+        self.on_words = nn.Linear(self.features, width) if on_words else None
 
     def forward(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
         """In the pictures' own order."""
         cells = self.cells_of(pictures)
         features_BPF = self.cell_features(cells.pixels_BP3YX)
         shown_BPF = self.shown(features_BPF, pictures)
+        if not self.placed:
+            return self.norm(self.map(shown_BPF)), features_BPF
         beside_BPD = self.beside(shown_BPF, self.norm_geometry(self.geometry(cells.boxes_BP5)))
         return self.norm(self.norm_map(self.map(shown_BPF)) + beside_BPD), features_BPF
+
+    def for_words(self, features_BPF: Tensor, pictures: Pictures) -> Tensor | float:
+        """What every word carries of the picture (B, 1, D), as far as that is shown; 0 where words carry nothing."""
+        return 0.0 if self.on_words is None else self.on_words(self.shown(features_BPF, pictures)[:, :1])
 
     def beside(self, features_BPF: Tensor, geometry_BPD: Tensor) -> Tensor:
         """(B, P, D): what is added to a region's appearance: where it is."""

@@ -23,7 +23,7 @@ from shopvl.batch import (
 from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
 from shopvl.models.dual_encoder import SharedSpaceModel
 from shopvl.models.generation import Begun, LineWriter, MaskWriter
-from shopvl.models.inputs import CellInput, PatchEmbedding, WordEmbedding
+from shopvl.models.inputs import CellInput, PatchEmbedding, RegionInput, WordEmbedding
 from shopvl.models.prediction_heads import (
     Fused,
     MatchHead,
@@ -229,7 +229,10 @@ class SingleStreamModel(SharedSpaceModel):
         if "image" not in inputs:
             patches_BPD = words_BTD[:, :0]
         else:
-            patches_BPD, features_BPF = self._patches(require(pictures, "pictures", by="single-stream"))
+            shown = require(pictures, "pictures", by="single-stream")
+            patches_BPD, features_BPF = self._patches(shown)
+            if isinstance(self.patches, RegionInput) and features_BPF is not None:
+                words_BTD = words_BTD + self.patches.for_words(features_BPF, shown)
         kept_BP = pictures.kept_BP if pictures is not None and "image" in inputs else None
         patch_real_BP = patches_BPD.new_ones(patches_BPD.shape[:2], dtype=torch.bool)
         if kept_BP is not None:

@@ -23,7 +23,7 @@ from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
 from shopvl.recipes.language import GPT_1, GPT_2, ROBERTA
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import Recipe
-from shopvl.recipes.regions import INTERBERT, UNICODER_VL, UNIMO, UNITER, VILBERT
+from shopvl.recipes.regions import IMAGEBERT, INTERBERT, UNICODER_VL, UNIMO, UNITER, VILBERT, VISUALBERT, VL_BERT
 from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VATT, VILT, VIT
 from shopvl.recipes.writing import BLIP, COCA, FROZEN, GIT, SIMVLM, UNIFIED_VLP, UNIVL, VL_T5, XGPT
 
@@ -50,6 +50,9 @@ RECIPES: dict[str, Family] = {
     "pixel-bert": PIXEL_BERT,
     "uniter": UNITER,
     "unicoder-vl": UNICODER_VL,
+    "visualbert": VISUALBERT,
+    "vl-bert": VL_BERT,
+    "imagebert": IMAGEBERT,
     "unimo": UNIMO,
     "vilbert": VILBERT,
     "interbert": INTERBERT,

@@ -102,7 +102,7 @@ class Recipe:
         problems = [fault for part in parts for fault in part.faults()]
         for who, needs in self._demands():
             problems += lacking(who, needs, self)
-        problems += self._space_problems() + self._answering_problems()
+        problems += self._space_problems() + self._answering_problems() + self._word_problems()
         if isinstance(self.fusion, OverTowers):
             problems += self._over_towers_problems(self.fusion)
         begins = isinstance(self.fusion, DualEncoder) and self.fusion.start is not None
@@ -221,6 +221,15 @@ class Recipe:
         if self.space is not None and only == "image":
             problems.append("the shared-space compares pictures with words, which the recipe does not read")
         return problems
+
+    def _word_problems(self) -> list[str]:
+        """Pairs are judged, and words written, from pictures and words that were read apart."""
+        carries = isinstance(self.image, Regions) and self.image.on_words
+        return [
+            f"{part.name} reads words before it knows their picture; leave out on_words, by which they carry it"
+            for part in self.objectives
+            if carries and {"match", "next-word"} & set(part.heads)
+        ]
 
     def _answering_problems(self) -> list[str]:
         problems = []

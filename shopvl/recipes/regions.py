@@ -11,6 +11,7 @@ from shopvl.recipes.parts import (
     Regions,
     SharedSpace,
     SingleStream,
+    Stage,
     TimmImage,
     WarmupCosine,
     WordPieces,
@@ -45,12 +46,12 @@ _NOTHING = (
 )
 _AT_TINY = {"fusion": SingleStream(layers=2, width=48, heads=3)}
 
+_BOXES = Regions(size_px=(320, 320), net=TimmImage(name="resnet50", size_px=(64, 64), pretrained=True), frozen=True)
+
 UNITER = Family(
     Recipe(
         name="uniter",
-        image=Regions(
-            size_px=(320, 320), net=TimmImage(name="resnet50", size_px=(64, 64), pretrained=True), frozen=True
-        ),
+        image=_BOXES,
         text=WordPieces(max_tokens=60, vocabulary=30522, start="bert-base-uncased"),
         fusion=SingleStream(layers=12, width=768, heads=12, start="bert-base-uncased", norm="post", eps=1e-12),
         objectives=(
@@ -146,4 +147,56 @@ UNIMO = Family(
     ),
     at_mini={"space": SharedSpace(), "augment": Augment(rewrites=0.5)},
     at_tiny={"space": SharedSpace(width=16), "fusion": SingleStream(layers=2, width=48, heads=3, sight="either")},
+)
+
+VISUALBERT = Family(
+    replace(
+        UNITER.base,
+        name="visualbert",
+        image=replace(_BOXES, geometry=False),
+        objectives=(MaskedWords(share=0.15, whole_words=False), Matching(share=0.5)),
+        stages=(Stage(share=0.7), Stage(share=0.3, objectives=("mlm",))),
+        augment=Augment(fact_lines=0.25),
+        schedule=WarmupCosine(peak_lr=5e-5, warmup_share=0.1, weight_decay=0.01, batch_size=64),
+        source="VisualBERT (arXiv:1908.03557)",
+        differs=f"{REGIONS}, but none says where it is; a quarter of the titles give way to lines of facts; one title "
+        "stands beside a picture, true or not, where the paper has a true caption and another; the second stage is on "
+        f"the shop's own words, as are all rows of the first; {_NOTHING}",
+    ),
+    at_tiny=_AT_TINY,
+)
+
+VL_BERT = Family(
+    replace(
+        UNITER.base,
+        name="vl-bert",
+        image=replace(_BOXES, on_words=True),
+        objectives=(MaskedWords(share=0.15), MaskedRegionTopClass(share=0.15)),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=1e-4, batch_size=64),
+        source="VL-BERT (arXiv:1908.08530)",
+        differs=f"{REGIONS}; {CLASSES}; what words carry of the whole picture is added behind their norm; rows with a "
+        "title alone are the texts without pictures; a region's geometry is five numbers through one map, not sines; "
+        "blocks begin as BERT, the net over regions stays as it is; at mini blocks are pre-norm and all begins from "
+        "nothing, the net over regions as well, so that what is to be guessed changes",
+    ),
+    at_tiny=_AT_TINY,
+)
+
+IMAGEBERT = Family(
+    replace(
+        UNITER.base,
+        name="imagebert",
+        objectives=(
+            MaskedWords(share=0.15, whole_words=False),
+            MaskedRegionTopClass(share=0.15),
+            MaskedRegionFeatures(share=0.15),
+            Matching(share=0.5),
+        ),
+        stages=(Stage(share=0.6), Stage(share=0.4, rows="agreeing", peak_lr_scale=0.5)),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.1, weight_decay=0.01, batch_size=64),
+        source="ImageBERT (arXiv:2001.07966)",
+        differs=f"{REGIONS}; {CLASSES}; the first stage is on all rows, the second on those whose title agrees with "
+        f"the row's category and values, where the paper goes from pairs of the web to curated ones; {_NOTHING}",
+    ),
+    at_tiny=_AT_TINY,
 )

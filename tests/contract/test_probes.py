@@ -269,7 +269,7 @@ def test_padding_changes_no_judgement_of_a_pair(name: str, make_design, batch_of
     """A title among longer ones is judged as it is alone."""
     design = make_design(TINY[name])
     design.model.eval()
-    batch = batch_of(design, 4)
+    batch = batch_of(design, 8)
     title = batch.texts["title"]
     short = int(title.real_BT.sum(1).argmin())
     count = int(title.real_BT[short].sum())

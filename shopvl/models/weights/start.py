@@ -15,6 +15,7 @@ from shopvl.models.two_streams import TwoStreams
 from shopvl.models.weights.git import copy_git
 from shopvl.models.weights.pictures import copy_vit
 from shopvl.models.weights.two_towers import copy_chinese_clip, copy_clip, copy_clip_image, copy_clip_text
+from shopvl.models.weights.visual_bert import copy_visual_bert
 from shopvl.models.weights.words import LAYOUTS, copy_text_model
 
 
@@ -56,7 +57,8 @@ def begin_towers(model: DualEncoderModel, theirs: nn.Module) -> None:
 
 
 def begin_blocks(model: SingleStreamModel, theirs: nn.Module) -> None:
-    """The blocks of a timm ViT with its patches, of a text model, also in two streams, or of a GIT with its words.
+    """The blocks of a timm ViT with its patches, of a text model, also in two streams, or of a GIT or VisualBERT with
+    its words.
 
     Raises DesignError for another model or size.
     """
@@ -69,6 +71,8 @@ def begin_blocks(model: SingleStreamModel, theirs: nn.Module) -> None:
         copy_vit(model, theirs)
     elif kind_of(theirs) == "git":
         copy_git(model, theirs)
+    elif kind_of(theirs) == "visual_bert":
+        copy_visual_bert(model, theirs)
     else:
         copy_text_model(theirs, encoder=model.encoder)
 

@@ -187,6 +187,8 @@ class Regions(RecipePart):
     They replace the detector boxes of UNITER and its relatives, each with its geometry. The product is located as
     for `kaleido`. After them come the boxes of up to `words` words that OCR reads on the product, the largest first.
     With `classes` a region also says which of the catalog's facts its net tells in it (Unified VLP).
+    Without `geometry` no region says where it is (VisualBERT). `on_words`: every word carries the whole picture's
+    features (VL-BERT).
     """
 
     gives = frozenset({"patches", "regions", "whole picture"})
@@ -196,11 +198,18 @@ class Regions(RecipePart):
     levels: Annotated[int, Field(ge=1, le=5)] = 4
     words: Annotated[int, Field(ge=0)] = 0
     classes: bool = False
+    geometry: bool = True
+    on_words: bool = False
     frozen: bool = False
 
     def faults(self) -> list[str]:
         """The product's box can be looked for, and the net reads square cells."""
-        return _boxed(self.kind, self.size_px) + _of_cells(self.kind, self.net)
+        faults = _boxed(self.kind, self.size_px) + _of_cells(self.kind, self.net)
+        if self.classes and (self.on_words or not self.geometry):
+            faults.append(
+                "region with classes says where it is, and not on words; leave out classes, or keep geometry alone"
+            )
+        return faults
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
