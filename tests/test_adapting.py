@@ -59,6 +59,7 @@ def test_a_small_catalog_is_learned_in_small_batches(products: int, size: int) -
     assert fitting(small, 10 * products).schedule.batch_size == size  # never more than the recipe's own
 
 
+@pytest.mark.zoo
 def test_linear_heads_are_fitted_anew(tuned_folder: Path, other_shop: Path, tmp_path: Path) -> None:
     found = adapt(str(other_shop), tuned_folder, tmp_path / "mine", minutes=0.02)
     assert "Farbe" in {one.name for one in found}

@@ -160,6 +160,7 @@ def test_pretrain_and_tune_by_options(toy_table: Path, tmp_path: Path) -> None:
     assert said.startswith("Colour: ")
 
 
+@pytest.mark.zoo
 def test_a_review_from_tags_to_tuning(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
     tags, sheet, corrections = tmp_path / "tags", tmp_path / "review.xlsx", tmp_path / "corrections.parquet"
     quick("tag", toy_table, "--model", tuned_folder, "--out", tags, "--precision", 1)

@@ -76,6 +76,7 @@ def hub(tuned_folder: Path, tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
     server.shutdown()
 
 
+@pytest.mark.zoo
 def test_a_model_is_fetched_from_a_hub_file_by_known_file(hub, tuned_folder: Path, tmp_path: Path) -> None:
     url, asked = hub
     environment = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}

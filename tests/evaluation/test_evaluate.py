@@ -191,6 +191,7 @@ def test_a_matching_head_is_measured_beside(make_design, toy_catalog, tmp_path: 
     assert pair_scorer.ITM_PROTOCOL in page.read_text()
 
 
+@pytest.mark.zoo
 def test_a_single_stream_model_is_measured_too(make_design, toy_catalog, tmp_path: Path) -> None:
     from shopvl.training.tuning import fit_heads
 

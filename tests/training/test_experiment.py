@@ -44,7 +44,7 @@ def test_changes_are_laid_over_the_recipe(tmp_path: Path) -> None:
         ({"teachers": ["big"]}, "names teachers but has no objective distil; give both or neither"),
         ({"changes": {"objectives": [{"kind": "distil"}]}}, "distils but names no teachers; give both or neither"),
         ({"changes": {"schedule": {"peak": 1}}}, "schedule.peak is not a known field"),
-        ({"changes": {"objectives": [{"kind": "mlm"}]}}, "use single-stream"),
+        ({"changes": {"objectives": [{"kind": "msm"}]}}, "use single-stream"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, values: dict[str, object], sentence: str) -> None:
