@@ -258,11 +258,12 @@ def test_the_script_that_adapts(inside: Path, monkeypatch: pytest.MonkeyPatch, c
 
 @pytest.mark.zoo
 def test_the_script_that_promotes(inside: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    pytest.importorskip("mlflow")
+    mlflow = pytest.importorskip("mlflow")
     from shopvl.tracking.store import mlflow_client
 
     store = f"sqlite:///{inside / 'mlflow.db'}"
     mlflow_client(store)
+    mlflow.set_tracking_uri(None)  # a store that was chosen in this process before would be asked in place of it
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     for version in (1, 2):  # an equal model passes the gate
         assert script("promote.py", monkeypatch, "runs/tagger", "products.parquet", "--store", store) == 0

@@ -80,7 +80,8 @@ def drawn(folder: Path, products: int) -> tuple[Path, Path]:
         "model": np.repeat("drawn", guesses.size),
     }
     (folder / "tags").mkdir()
-    pq.write_table(pa.table(columns).cast(TAGS), folder / "tags" / "tags.parquet", compression="zstd")
+    of_choices = {field.name: columns.get(field.name, pa.nulls(guesses.size, field.type)) for field in TAGS}
+    pq.write_table(pa.table(of_choices).cast(TAGS), folder / "tags" / "tags.parquet", compression="zstd")
     return folder / "products.parquet", folder / "tags"
 
 
