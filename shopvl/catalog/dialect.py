@@ -41,6 +41,8 @@ _BETWEEN_WORDS = re.compile(r"[\s,;|:'\"]")
 _PLAIN, _MARKED, _ODD = 2, 1, 3  # columns, cells in quotes of another kind, and more of these: what is evidence
 _KNOWN = frozenset(name for names in COLUMN_NAMES.values() for name in names) | frozenset(BY_COLUMN)
 
+_ALL_QUOTED = re.compile(r'"[^"]*"(?:[^"]"[^"]*")*')  # a line
+
 
 def hits(cells: Sequence[str]) -> int:
     """How many of the cells are names of columns that are known."""
@@ -196,6 +198,8 @@ def _possible(text: str, said: Dialect) -> Iterator[Dialect]:
     quotes = ['"', *(sign for sign in QUOTES[1:] if sign in text)] if said.quote is None else [said.quote]
     escapes = ([False, True] if "\\" in text else [False]) if said.escapes is None else [said.escapes]
     unquoted = [(NONE, own) for own in escapes] if said.quote is None else []
+    if _ALL_QUOTED.fullmatch(first):  # names of columns hold no quotes: who wrote these quoted them
+        unquoted = [(NONE, False)] if (NONE, False) in unquoted else []
     lone = re.search(r"\r(?!\n)", text)
     ends = ("\n", "\r") if lone and "\n" in text else ("\r",) if lone else ("\n",)
     around = [*product(quotes, escapes), *unquoted]
