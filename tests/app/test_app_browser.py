@@ -141,8 +141,13 @@ def test_a_photo_is_read_asked_about_and_shown(browser: Browser, served, photos)
             assert found.replies[name].value.split(" > ")[-1] in shown, name
     browser.one("#product-map img")
     browser.one("#product-heat img")
-    browser.click('#product-answers [data-property="Colour"]')
-    browser.sees("#product-heat h4", "Colour")
+
+    def heat_of_colour() -> bool:  # again, if the page was still drawing what it opens on
+        browser.click('#product-answers [data-property="Colour"]')
+        time.sleep(1)
+        return "Colour" in browser.text("#product-heat h4")
+
+    browser.until(heat_of_colour, "the heat map of the colour")
     browser.write("#product-question", "what colour is it?", enter=True)
     browser.sees("#product-reply", found.replies["Colour"].value or "unknown")
     for width in (390, 1024, 1440):
