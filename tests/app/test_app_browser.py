@@ -135,10 +135,9 @@ def test_a_photo_is_read_asked_about_and_shown(browser: Browser, served, photos)
     browser.upload("#product-photo", photos[0])
     browser.one("#product-answers .sv-answer")
     found = served.bench.read(photos[0].read_bytes(), None)
-    shown = browser.text("#product-answers")
-    for name in found.applicable:
-        if found.replies[name].value is not None:
-            assert found.replies[name].value.split(" > ")[-1] in shown, name
+    values = [found.replies[name].value for name in found.applicable]
+    wanted = [value.split(" > ")[-1] for value in values if value is not None]
+    browser.until(lambda: all(value in browser.text("#product-answers") for value in wanted), str(wanted))
     browser.one("#product-map img")
     browser.one("#product-heat img")
 
