@@ -146,7 +146,12 @@ class LineWriter:
         states_BND, cache = self.encoder.read(line_BND, sight, image_BN, other)
         place_BN = torch.arange(word_BN.shape[1], device=word_BN.device) * word_BN
         last_BD = states_BND[torch.arange(len(word_BN), device=word_BN.device), place_BN.amax(1)]
-        return Begun(self.to_logits(last_BD), replace(cache, words_B=word_BN.sum(1)))
+        cache = replace(cache, words_B=word_BN.sum(1))
+        return Begun(self.to_logits(self._telling(last_BD, cache)), cache)
+
+    def _telling(self, last_BD: Tensor, cache: KeyValueCache) -> Tensor:
+        """(B, D): the state that tells what follows a line that was read: its last word's."""
+        return last_BD
 
     def __call__(
         self, ids_RT: Tensor, cache: KeyValueCache, branches: Branches | None = None
@@ -184,20 +189,10 @@ class MaskWriter(LineWriter):
 
     mask_id: int = field(kw_only=True)
 
-    def begin(
-        self,
-        line_BND: Tensor,
-        sight: Sight,
-        word_BN: Tensor,
-        image_BN: Tensor | None = None,
-        other: tuple[Tensor, Tensor] | None = None,
-    ) -> Begun:
-        """As of a `LineWriter`."""
-        _, cache = self.encoder.read(line_BND, sight, image_BN, other)
-        cache = replace(cache, words_B=word_BN.sum(1))
-        place_B1 = word_BN.sum(1, keepdim=True)
-        states_B1D, _ = self._read(torch.full_like(place_B1, self.mask_id), place_B1, None, cache)
-        return Begun(self.to_logits(states_B1D[:, 0]), cache)
+    def _telling(self, last_BD: Tensor, cache: KeyValueCache) -> Tensor:
+        """(B, D): that of a [MASK] behind it."""
+        place_B1 = require(cache.words_B, "the number of words", by="a writer")[:, None]
+        return self._read(torch.full_like(place_B1, self.mask_id), place_B1, None, cache)[0][:, 0]
 
     def __call__(
         self, ids_RT: Tensor, cache: KeyValueCache, branches: Branches | None = None
