@@ -19,6 +19,7 @@ from gradio_client import Client, handle_file
 
 from shopvl.synthetic import draw_item
 
+MOST_SECONDS_TO_END = 300  # a machine may be busy
 Told = list[tuple[str, Any, float]]  # property, value and probability of every answer
 
 
@@ -45,6 +46,17 @@ class RunningApp:
         """Whether it has not ended."""
         return self.process.poll() is None
 
+    def end(self) -> float:
+        """Tell it to end, as a service manager does, and kill it if it does not; the seconds that it took."""
+        start = time.monotonic()
+        self.process.terminate()
+        try:
+            self.process.wait(MOST_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        return round(time.monotonic() - start, 1)
+
 
 @contextmanager
 def running_app(*options: str | Path, verb: str = "app") -> Iterator[RunningApp]:
@@ -58,8 +70,7 @@ def running_app(*options: str | Path, verb: str = "app") -> Iterator[RunningApp]
         _wait_for(app)
         yield app
     finally:
-        app.process.terminate()
-        app.process.wait(300)  # a machine may be busy
+        app.end()
 
 
 def _wait_for(app: RunningApp) -> None:

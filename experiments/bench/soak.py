@@ -102,13 +102,13 @@ class Soak:
     def figures(self) -> dict[str, Any]:
         """What is reported."""
         tenth = max(1, len(self.memory_mb) // 10)
+        tenths = [self.memory_mb[start : start + tenth] for start in range(0, 10 * tenth, tenth)]
         return {
             "counts": dict(sorted(self.counts.items())),
             "wait_median_s": round(statistics.median(self.waits), 3),
             "wait_p99_s": round(sorted(self.waits)[int(0.99 * (len(self.waits) - 1))], 3),
             "memory_mb": {
-                "first tenth, median": round(statistics.median(self.memory_mb[tenth : 2 * tenth + 1])),
-                "last tenth, median": round(statistics.median(self.memory_mb[-tenth:])),
+                "tenths, median": [round(statistics.median(part)) for part in tenths if part],
                 "most": round(max(self.memory_mb)),
             },
         }
@@ -190,13 +190,14 @@ def main() -> None:
                 thread.start()
             for thread in threads:
                 thread.join()
-            alive = app.alive
+            alive, seconds_to_end = app.alive, app.end()
     figures = {
         "of": told.of,
         "minutes": told.minutes,
         "good_clients": told.good,
         "hostile_clients": told.hostile,
         "alive": alive,
+        "seconds_to_end": seconds_to_end,
     }
     write_result(told.out, figures | soak.figures(), model=Design.from_pretrained(SHIPPED).name)
     print(json.dumps(figures | soak.figures(), indent=1))

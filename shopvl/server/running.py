@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -18,12 +21,14 @@ from shopvl.runtime.malloc import return_freed_memory
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]", "testserver")  # what a loopback address may be called in a request
 EVERYWHERE = ("0.0.0.0", "::")
+LAST_SECONDS = 5.0  # to end in, beyond those that requests under way have
 
 
 def run(app: Any, *, host: str, port: int, grace_s: float, ready: Callable[[str], None]) -> None:
     """Serve until TERM or Ctrl-C; `ready` is called with the address.
 
-    Requests that are under way then have `grace_s` seconds. Raises ShopvlError for a port that is taken.
+    Requests that are under way then have `grace_s` seconds; who calls from the main thread has their process ended a
+    few seconds later, whatever its threads still do. Raises ShopvlError for a port that is taken.
     """
     return_freed_memory()
     config = uvicorn.Config(
@@ -36,17 +41,25 @@ def run(app: Any, *, host: str, port: int, grace_s: float, ready: Callable[[str]
     )
     shown = "localhost" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
     try:
-        _Server(config, lambda: ready(f"http://{shown}:{port}")).run()
+        _Server(config, lambda: ready(f"http://{shown}:{port}"), end_s=grace_s + LAST_SECONDS).run()
     except SystemExit as end:
         raise ShopvlError(f"port {port} of {host} cannot be opened; is it taken? name another with --port") from end
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens, and leaves quietly."""
+    """Says when it listens, and leaves quietly and in time."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], end_s: float) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._ready, self._end_s = ready, end_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end. Neither asyncio nor Python ends a thread at work, and both wait for it: a run over a catalog
+        that somebody watches, a picture in a queue. What is on disk is whole at any moment, as after a kill."""
+        super().handle_exit(sig, frame)
+        last = threading.Timer(self._end_s, _end_now)
+        last.daemon = True
+        last.start()
 
     async def startup(self, sockets: Any = None) -> None:
         """Begin to listen, then say so."""
@@ -71,3 +84,9 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _end_now() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)

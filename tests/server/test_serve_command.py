@@ -80,6 +80,37 @@ def test_term_finishes_what_is_under_way(tuned_folder: Path) -> None:
         server.wait()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="TERM is not sent on Windows")
+def test_term_ends_what_does_not_end_by_itself() -> None:
+    """A thread at work for ever, as one that watches a run over a catalog, would keep the process."""
+    script = """
+import threading, urllib.request
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from shopvl.server import running
+
+running.LAST_SECONDS = 0.2
+asked = threading.Event()
+def stuck(request):
+    asked.set()
+    threading.Event().wait()
+def ready(url):
+    threading.Thread(target=urllib.request.urlopen, args=(url,), daemon=True).start()
+    threading.Thread(target=lambda: (asked.wait(), print("under way", flush=True)), daemon=True).start()
+running.run(Starlette(routes=[Route("/", stuck)]), host="127.0.0.1", port=PORT, grace_s=0.2, ready=ready)
+"""
+    words = [sys.executable, "-c", script.replace("PORT", str(free_port()))]
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert server.stdout.readline() == "under way\n"
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(20) == 0
+    finally:
+        server.kill()
+        server.wait()
+
+
 def is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
