@@ -128,8 +128,8 @@ def test_it_is_asked_in_chinese_as_in_english(shop: Path, shipped: Design) -> No
 
 def test_its_answers_are_those_of_before(tmp_path: Path) -> None:
     """On 300 drawn products, made by `shopvl catalog synth --products 300 --seed 5 --size-px 96` and `shopvl tag
-    --float32` with the commit that brought this edition of the model. Another processor sums in another order, hence
-    the tolerance."""
+    --float32` with the commit that brought this edition of the model, and anew where levels of the category got their
+    own thresholds. Another processor sums in another order, hence the tolerance."""
     shop = write_shop(tmp_path / "shop", 300, seed=5, size_px=96)
     run("tag", shop, "--float32", "--out", tmp_path / "tags")
     before = pl.read_parquet(ROOT / "tests" / "answers" / "shipped_drawn_300.parquet")

@@ -33,6 +33,7 @@ from shopvl.inference.thresholds import (
     Curve,
     Scored,
     Thresholds,
+    accepted_beside,
     accepted_from,
     as_curve,
     precision_curve,
@@ -66,12 +67,14 @@ class AnswerCalibration:
     conflict_from: float = float("inf")  # `conflict_score` from which picture and title are in conflict
     title_weight: float = 0.0  # of the answer from the title alone, in the answer from both (`predict.title_weights`)
 
-    def threshold(self, precision: float, group: TitleGroup = "") -> float:
+    def threshold(self, precision: float, group: TitleGroup = "", *, above_leaves: bool = False) -> float:
         """The lowest confidence from which on `precision` holds with 95% certainty; infinity where none is.
 
-        Of the products of a group: those whose title names a value of this property, or none, or all.
+        Of the products of a group: those whose title names a value of this property, or none, or all. A level of the
+        category `above_leaves` is asked after the levels below it.
         """
-        return accepted_from(self.groups.get(group, self.curve), precision)
+        lookup = accepted_beside if above_leaves else accepted_from
+        return lookup(self.groups.get(group, self.curve), precision)
 
     def best_precision(self) -> float:
         """The highest precision that holds with 95% certainty from any confidence on; 0 where none was measured."""
@@ -298,7 +301,7 @@ class HeldOut:
             left_N = self._of_group(name, group)
             for asked in (name, *(self.levels if name == CATEGORY else ())):
                 if asked in calibrations:
-                    threshold = calibrations[asked].threshold(precision, group)
+                    threshold = calibrations[asked].threshold(precision, group, above_leaves=asked != name)
                     taken_N = self._taken(inputs, asked, left_N, threshold)
                     accepted = accepted.and_also(self._scored(inputs, asked, taken_N))
                     left_N = left_N & ~taken_N

@@ -27,7 +27,7 @@ from shopvl.checksums import Remedy
 from shopvl.design.design import Design
 from shopvl.inference.calibrate import AnswerCalibration, calibration_of
 from shopvl.inference.decide_stated import stated_rows, whole_of
-from shopvl.inference.levels import CategoryLevels, level_name
+from shopvl.inference.levels import CategoryLevels, is_level, level_name
 from shopvl.inference.thresholds import accepted_from
 
 ALTERNATIVES = pa.list_(pa.struct([("value", pa.string()), ("probability", pa.float32())]))
@@ -126,7 +126,7 @@ class Rules:
     ) -> Rules:
         """By calibrations as `calibrations_of` has them, and what was `learned` of the properties that texts state."""
         thresholds = {
-            (inputs, name, group): calibration.threshold(precision, group)
+            (inputs, name, group): calibration.threshold(precision, group, above_leaves=is_level(name))
             for (inputs, name), calibration in calibrations.items()
             for group in GROUPS
         }

@@ -22,6 +22,11 @@ def is_category(name: str) -> bool:
     return name == CATEGORY or name.startswith(f"{CATEGORY}/")
 
 
+def is_level(name: str) -> bool:
+    """Whether they are categories of a level above the leaves."""
+    return is_category(name) and name != CATEGORY
+
+
 class CategoryLevels:
     """The levels above the leaves of a category head, from the top: at each, the nodes its leaves lie in.
 

@@ -7,6 +7,7 @@ from math import isfinite
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
 from shopvl.inference.calibrate import calibration_of
+from shopvl.inference.levels import is_level
 
 WEAK_BELOW = 0.8  # accuracy
 
@@ -46,7 +47,7 @@ def model_card(design: Design, note: str = "") -> str:
     weak = []
     for inputs, by_name in design.calibration.items():
         for name, figures in by_name.items():
-            threshold = calibration_of(design, inputs, name).threshold(DEFAULT_PRECISION)
+            threshold = calibration_of(design, inputs, name).threshold(DEFAULT_PRECISION, above_leaves=is_level(name))
             start = f"probability {threshold:.2f}" if isfinite(threshold) else "never"
             scores = f"{figures['accuracy']:.3f} | {figures['ece']:.3f}"
             lines.append(f"| {inputs} | {name} | {figures['rows']} | {scores} | {start} |")

@@ -108,7 +108,7 @@ def as_curve(lowest: dict[float, float]) -> Curve:
     return tuple((lowest[precision], precision) for precision in sorted(lowest, reverse=True) if lowest[precision] <= 1)
 
 
-def accepted_from(curve: Curve, precision: float) -> float:
+def accepted_from(curve: Sequence[tuple[float, float]], precision: float) -> float:
     """The stored threshold of that precision, or of the next higher one; infinity where there is none.
 
     Never below MIN_ACCEPT_CONFIDENCE: a few guesses do not show among many confident answers, but must not be accepted.
@@ -116,6 +116,16 @@ def accepted_from(curve: Curve, precision: float) -> float:
     """
     holding = [(held, confidence) for confidence, held in curve if held >= precision]
     return max(MIN_ACCEPT_CONFIDENCE, min(holding, default=(0.0, np.inf))[1] - ROUNDING)
+
+
+def accepted_beside(curve: Curve, precision: float) -> float:
+    """The same where others are accepted before, with thresholds of their own: infinity where this was not shown.
+
+    Such a threshold was measured beside those of the others at the same one of PRECISIONS. At a higher one the others
+    leave more of the easy answers, so what held for these says nothing here.
+    """
+    step = next((step for step in PRECISIONS if step >= precision), np.inf)
+    return accepted_from([(confidence, held) for confidence, held in curve if held == step], step)
 
 
 def shown(counts_P2: Floats, precision: float, missed: float = MISSED) -> np.ndarray:

@@ -109,6 +109,15 @@ def test_the_same_answer_is_decided_the_same_way_in_another_batch() -> None:
     assert trust.threshold(0.99) > 1.0
 
 
+def test_a_level_is_accepted_only_beside_the_thresholds_that_it_was_measured_beside() -> None:
+    """At 98% the levels below leave easier answers than at 95%, where nothing was shown for this one."""
+    trust = AnswerCalibration(curve=((0.99, 0.995), (0.52, 0.98), (0.96, 0.97), (0.53, 0.96), (0.72, 0.94)))
+    at = {asked: trust.threshold(asked, above_leaves=True) for asked in (0.94, 0.95, 0.955, 0.96, 0.97, 0.99, 0.999)}
+    near = {0.94: 0.72, 0.95: np.inf, 0.955: 0.53, 0.96: 0.53, 0.97: 0.96, 0.99: np.inf, 0.999: np.inf}
+    assert at == pytest.approx(near, abs=1e-4)
+    assert trust.threshold(0.95) == pytest.approx(0.53, abs=1e-4)  # asked first, what held for more holds for less
+
+
 @pytest.mark.parametrize("right", [0.0, 1.0])
 def test_few_rows_change_the_temperature_little(right: float) -> None:
     logits = torch.tensor([[2.0, 0.0, 0.0]]).expand(20, 3)
