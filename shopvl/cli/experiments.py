@@ -84,7 +84,8 @@ def experiments_compare(
     folder: OutFolder,
     store: Store = None,
     result: Annotated[
-        Path | None, typer.Option(help="Also as JSON in this file, with how it was made; pages of figures read it.")
+        Path | None,
+        typer.Option(help="Also as JSON in this file, with how it was made. Runs in it that the store lacks stay."),
     ] = None,
 ) -> None:
     """Tracked runs side by side.
@@ -93,9 +94,10 @@ def experiments_compare(
 
     Example: shopvl experiments compare shop-small --out runs/shop-small
     """
+    from shopvl.runs.kept import read_kept
     from shopvl.runs.leaderboard import Leaderboard
 
-    board = Leaderboard.read(name, store)
+    board = Leaderboard.read(name, store, [] if result is None else read_kept(result, name))
     headers, rows = board.rows()
     table = Table(*headers[:SHOWN_FIGURES], box=SIMPLE_HEAD)
     table.columns[0].no_wrap = True

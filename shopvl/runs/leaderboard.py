@@ -18,6 +18,7 @@ from shopvl.files import atomic_write
 from shopvl.inference.pair_scorer import ITM_PROTOCOL
 from shopvl.metrics.intervals import Interval, mean_interval
 from shopvl.reporting.page import Line, Page
+from shopvl.runs.kept import KEPT, kept_runs
 from shopvl.runs.running import CELL_TAG, REPEATS_TAG, SCORES, SEED_TAG
 from shopvl.tracking.provenance import write_result
 from shopvl.tracking.store import Run, RunStore
@@ -155,24 +156,34 @@ class Leaderboard:
     store: RunStore
     entries: tuple[Entry, ...]
     unfinished: int
+    stored: frozenset[str] = frozenset()  # ids of the runs that the store has; a file kept the others
 
     @classmethod
-    def read(cls, experiment: str, uri: str | None = None) -> Leaderboard:
-        """From the finished runs in the store; of two with one label and seed the newer. Repetitions do not count."""
+    def read(cls, experiment: str, uri: str | None = None, kept: Sequence[Run] = ()) -> Leaderboard:
+        """From the finished runs in the store; of two with one label and seed the newer. Repetitions do not count.
+
+        Of a run that the store has not, `kept` may have what tables show. Those of other data than the store's
+        newest stand for nothing.
+        """
         store = RunStore(uri)
         runs = [run for run in store.runs(experiment) if CELL_TAG in run.tags and REPEATS_TAG not in run.tags]
-        finished = [run for run in runs if run.status == "FINISHED"]
+        stored = frozenset(run.run_id for run in runs)
+        others = [run for run in kept if run.run_id not in stored]
+        finished = sorted((run for run in [*others, *runs] if run.status == "FINISHED"), key=lambda run: run.started)
         if not finished:
             raise TrackingError(
                 f"{store.uri} has no finished run of {experiment!r}; start some with `shopvl experiments run`"
             )
+        last = max(finished, key=lambda run: (run.run_id in stored, run.started))
+        finished = [run for run in finished if run.params["data_digest"] == last.params["data_digest"]]
         newest = {(run.tags[CELL_TAG], run.tags[SEED_TAG]): run for run in finished}
         groups: dict[str, list[Run]] = defaultdict(list)
         for (label, _), run in newest.items():
             groups[label].append(run)
         entries = [Entry(label, tuple(group)) for label, group in groups.items()]
         entries.sort(key=lambda entry: -(_mean(entry.interval(SCORE)) or 0.0))
-        return cls(experiment, store, tuple(entries), len(runs) - len(finished))
+        unfinished = sum(run.status != "FINISHED" for run in runs)
+        return cls(experiment, store, tuple(entries), unfinished, stored)
 
     def rows(self) -> tuple[list[str], list[list[str]]]:
         """Headers and cells of the main table."""
@@ -313,6 +324,8 @@ class Leaderboard:
         return Line(name=entry.label, x=steps, y=values)
 
     def _risk(self, entry: Entry, inputs: str) -> Line | None:
+        if entry.runs[0].run_id not in self.stored:
+            return None
         with tempfile.TemporaryDirectory() as folder:
             name = f"{SCORES}/risk_coverage.json"
             curves = json.loads(self.store.file(entry.runs[0].run_id, name, Path(folder)).read_text("utf-8"))
@@ -327,10 +340,13 @@ class Leaderboard:
         return path, self.page().write(folder / "leaderboard.html")
 
     def write_result(self, path: Path) -> None:
-        """What `told` has, as a file of results with its stamp."""
+        """What `told` has, as a file of results with its stamp, and what is shown of each run."""
         first = self.entries[0]
         catalog = Path(first.experiment.get("catalog") or "drawn shop").name
-        write_result(path, {"leaderboard": self.told()}, data={catalog: first.runs[0].params["data_digest"]})
+        kept = kept_runs(run for entry in self.entries for run in entry.runs)
+        write_result(
+            path, {"leaderboard": self.told(), KEPT: kept}, data={catalog: first.runs[0].params["data_digest"]}
+        )
 
 
 def markdown_of(told: dict[str, Any], level: str = "###") -> str:

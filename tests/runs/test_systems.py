@@ -8,7 +8,7 @@ import yaml
 from typer.testing import CliRunner
 
 from shopvl.cli import app
-from shopvl.errors import RecipeError
+from shopvl.errors import RecipeError, TrackingError
 from shopvl.paths import resource_dir
 from shopvl.recipes import RECIPES, find
 from shopvl.runs.grid import read_cells
@@ -89,5 +89,27 @@ def test_systems_are_run_and_told(tmp_path: Path) -> None:
         f" {own:.3f} | on shuffled pairs: {control:.3f} | {'yes' if own >= control + 0.1 else 'no'} "
         f"| without queries: {lacking:.3f} |"
     )
+    _rows_outlive_their_runs(store, result, out)
     met = "yes" if trained >= untrained + 0.1 else "no"
     assert f"| {trained:.3f} | before training: {untrained:.3f} | {met} | – |" in told
+
+
+def _rows_outlive_their_runs(uri: str, result: Path, out: Path) -> None:
+    """A store that has one run left, and the file of results that was made from all."""
+    before, store = json.loads(result.read_text()), RunStore(uri)
+    others = [run.run_id for run in store.runs("small-systems") if run.tags["shopvl.cell"] != "vit"]
+    for run_id in others:
+        store.client.delete_run(run_id)
+    quick("experiments", "compare", "small-systems", "--store", uri, "--out", out, "--result", result)
+    assert json.loads(result.read_text())["leaderboard"] == before["leaderboard"]
+    assert "tri-clip" in (out / "leaderboard.html").read_text()
+    fresh = out / "fresh.json"
+    quick("experiments", "compare", "small-systems", "--store", uri, "--out", out, "--result", fresh)
+    assert [run["tags"]["shopvl.cell"] for run in json.loads(fresh.read_text())["runs"]] == ["vit"]
+    moved = [run | {"params": run["params"] | {"data_digest": "of other data"}} for run in before["runs"]]
+    fresh.write_text(json.dumps({"runs": [{**run, "id": f"{number}"} for number, run in enumerate(moved)]}))
+    quick("experiments", "compare", "small-systems", "--store", uri, "--out", out, "--result", fresh)
+    assert [run["tags"]["shopvl.cell"] for run in json.loads(fresh.read_text())["runs"]] == ["vit"]
+    fresh.write_text('{"runs": 3}')
+    with pytest.raises(TrackingError, match="is no file that `experiments compare --result` wrote"):
+        quick("experiments", "compare", "small-systems", "--store", uri, "--out", out, "--result", fresh)
