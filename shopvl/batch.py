@@ -57,6 +57,11 @@ class Words(PerProduct):
     given_B: Tensor | None = None  # int64; how many see each other; later ones see what is before; None: all
     boxes_BT4: Tensor | None = None  # float32, x0 y0 x1 y1 in [0, 1] of the picture, of words that stand in one
 
+    def without_end(self) -> Words:
+        """The same but for the last word of each: texts that can be gone on with."""
+        place_T = torch.arange(self.ids_BT.shape[1], device=self.ids_BT.device)
+        return replace(self, real_BT=place_T < self.real_BT.sum(1, keepdim=True) - 1)
+
 
 OVERLAID = "overlaid"  # the view with promotions drawn on the pictures
 CLAUSES = "clauses"  # embeddings (B, C, D) of a product's clauses

@@ -56,7 +56,7 @@ def tag(
     precision: Precision = DEFAULT_PRECISION,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
     split: Split = None,
-    zero_shot: Annotated[bool, typer.Option(help="Compare with value names instead of using heads.")] = False,
+    zero_shot: Annotated[bool, typer.Option(help="Choose values by their names instead of using heads.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per CPU core if left out.")] = None,
     engine: Annotated[str, typer.Option(help="local, or ray: the same work through Ray Data, on a cluster.")] = "local",
     bfloat16: Annotated[

@@ -24,6 +24,7 @@ from shopvl.vision.transforms import Crop, random_crop, to_pixels
 
 _VIEWS_PROMOTED, _VIEWS_BLURRED, _VIEWS_CROPPED = 0.1, 0.5, 0.6  # shares of pairs, of strong views; of a side, at most
 _BLUR = 0.0005, 0.009  # radius as a share of the longer side: 0.1 to 2 px of 224
+TITLED_LINES = 0.5  # of the lines of facts come behind their product's title
 _ONE_HAND = 0.3  # share of drawings by `vision.overlays`; the others come from the hands of `vision.promotions`
 
 
@@ -97,7 +98,8 @@ def without_facts(title: str, ids: Iterable[int], ontology: Ontology) -> str:
 def training_title(row: Row, augment: Augment, ontology: Ontology, rng: random.Random) -> str:
     """A row's title as a training batch has it, in other words, or a text of what is known of the product."""
     if augment.fact_lines and rng.random() < augment.fact_lines:
-        return told_line(row, rng)
+        line = told_line(row, rng)
+        return f"{row['title']}; {line}" if rng.random() < TITLED_LINES else line
     if augment.chinese and rng.random() < augment.chinese and language_of(row["title"]) != "zh":
         return fact_sentence(facts_of(row, ontology), ontology, "zh") or row["title"]
     title = row["title"]
@@ -129,10 +131,15 @@ def fact_line(path: Sequence[str], pairs: Sequence[tuple[str, str]], rng: random
 
     Empty where nothing is known. It is a list of facts, and no sentence that a person would write.
     """
-    clauses = [f"{name}: {value}" for name, value in pairs]
+    clauses = [fact_clause(name, value) for name, value in pairs]
     if rng is not None:
         rng.shuffle(clauses)
     return "; ".join([*path[-1:], *clauses])
+
+
+def fact_clause(name: str, value: str) -> str:
+    """A value in a line of facts."""
+    return f"{name}: {value}"
 
 
 def drop_words(text: str, share: float, rng: random.Random) -> str:

@@ -15,6 +15,7 @@ from shopvl.catalog.cells import language_of
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import fact_name
 from shopvl.catalog.sentences import fact_sentence
+from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.data.augment import fact_line, without_facts
 from shopvl.data.rows import Row, facts_of, pairs
 from shopvl.recipes.parts.objectives import Task
@@ -28,6 +29,7 @@ YES_NO = {"en": ("yes", "no"), "zh": ("是", "否")}
 FREE_WORDS = {"en": "words", "zh": "用词"}  # before words that are to stand in a title and name no fact
 HIDDEN, LONGEST_GAP = "...", 3  # what stands for hidden words, and how many there are at most
 WITH_WORDS = 0.5  # of the titles are written from their own such words
+WITH_TITLE = 0.5  # of the questions come with the title
 
 
 class Instruction(NamedTuple):
@@ -54,6 +56,13 @@ def telling(
     known = fact_line(path, attributes, rng)
     free = f"{FREE_WORDS[language]}: {words}" if words else ""
     return f"{TASK_WORDS[language][what]}: {'; '.join(part for part in (known, free) if part)}"
+
+
+def asking(book: PromptBook, ontology: Ontology, about: str, title: str = "", language: str = "en") -> str:
+    """The question about a property, or about the category, as in `the colour is; title: Blue jeans`."""
+    question = Question("sold") if about == CATEGORY else Question("property", about=about)
+    asked = book.phrasings(question, ontology, language)[1].replace(SLOT, "").strip()
+    return f"{asked}; {TASK_WORDS[language]['title']}: {title}" if title else asked
 
 
 def joined(told: Words, written: Words, places: int, pad_id: int) -> Words:
@@ -121,15 +130,18 @@ class Instructor:
         return fact_sentence(facts_of(row, self.ontology), self.ontology, language)
 
     def _value(self, row: Row, language: str, rng: random.Random) -> Instruction | None:
-        facts = self.ontology.facts
-        values = [number for number in facts_of(row, self.ontology) if facts[number].kind == "value"]
-        if not values:
+        facts, known = self.ontology.facts, facts_of(row, self.ontology)
+        nodes = [number for number in known if facts[number].kind == "category"]
+        values = [number for number in known if facts[number].kind == "value"]
+        narrowest = max(nodes, key=lambda number: len(facts[number].path), default=None)
+        if not values and narrowest is None:
             return None
-        number = rng.choice(values)
+        number = rng.choice([*values, *(() if narrowest is None else (narrowest,))])
         name = fact_name(self.ontology, number, language)
-        question = Question("property", about=facts[number].property)
-        asked = self.book.phrasings(question, self.ontology, language)[1]
-        return None if name is None else Instruction(asked.replace(SLOT, "").strip(), name)
+        about = CATEGORY if number == narrowest else facts[number].property
+        title = row["title"] if rng.random() < WITH_TITLE else ""
+        asked = asking(self.book, self.ontology, about, title, language)
+        return None if name is None else Instruction(asked, name)
 
     @staticmethod
     def _match(title: str, others: Sequence[Row], language: str, rng: random.Random) -> Instruction:

@@ -22,6 +22,7 @@ from shopvl.data.rows import RejectedRow, Row
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError
+from shopvl.inference.choose import can_answer
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.search import product_vectors
@@ -101,7 +102,7 @@ def run_model(
     `truth` is what answers are judged by. Raises CatalogError if no row can be read.
     """
     design = in_use(design)
-    outputs, answers = ModelOutputs(), HeadAnswers(design) if design.labels else None
+    outputs, answers = ModelOutputs(), HeadAnswers(design) if can_answer(design) else None
     looks: dict[str, list[np.ndarray]] = defaultdict(list)
     twice = 0
     embedded: dict[str, list[np.ndarray]] = defaultdict(list)
@@ -137,9 +138,9 @@ def run_model(
     outputs.looks = {choice: np.concatenate(parts) for choice, parts in looks.items()}
     outputs.closer_ms = 0.0 if answers is None else 1e3 * answers.closer_seconds / max(twice, 1)
     outputs.answers = {
-        choice: {name: found.answers(design, outputs.rows, name, truth) for name in design.labels}
+        choice: {name: found.answers(answers.design, outputs.rows, name, truth) for name in answers.labels}
         for choice, found in collected.items()
-        if found.places
+        if answers is not None and found.places
     }
     return outputs
 

@@ -34,7 +34,7 @@ from shopvl.evaluation.outputs import ModelOutputs, PropertyAnswers, run_model
 from shopvl.evaluation.resplits import Resplit, resplit_scores
 from shopvl.evaluation.trust_page import trust_sections
 from shopvl.files import atomic_write
-from shopvl.inference.pair_scorer import ITM_PROTOCOL, QUERIES, Matcher, has_itm_head, itm_retrieval
+from shopvl.inference.pair_scorer import ITM_PROTOCOL, QUERIES, Matcher, itm_retrieval, judges_pairs
 from shopvl.metrics.calibration import risk_coverage
 from shopvl.reporting.page import Figure, FoundProduct, Line, Page, Verdict
 from shopvl.reporting.rendering import THUMBNAIL_PX
@@ -84,7 +84,7 @@ def evaluate(
     outputs = run_model(design, catalog, report)
     others = None if against is None else run_model(design, against, truth=lambda row, name, ontology: UNKNOWN)
     retrieval_scores = retrieval(outputs, seed=seed)
-    if has_itm_head(design) and outputs.complete:
+    if judges_pairs(design) and outputs.complete:
         matcher = Matcher(design, catalog, bfloat16=bf16_is_fast())
         retrieval_scores |= itm_retrieval(matcher, queries=match_queries, seed=seed)
     figures = {

@@ -1,4 +1,7 @@
-"""Retrieval by the image-text matching (ITM) head of a fusion model, pair by pair: slow; for designs without towers."""
+"""Retrieval pair by pair, slow: by the image-text matching (ITM) head of a fusion model, or by likelihood.
+
+A design without such a head that writes judges a pair by how likely it is to write the title about the picture.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,21 @@ from shopvl.data.rows import Row, subcategory
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.inference.encode import BATCH_ROWS, Encoded, encode
+from shopvl.inference.write import beginning
 from shopvl.metrics.retrieval import Bidirectional, sample_candidates, sampled_101
+from shopvl.models.generation import own_likelihoods
 from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.text_cross import OverTowersModel
 from shopvl.recipes.capabilities import capabilities, require_capability
 
 ITM_PROTOCOL = "sampled-101 judged"  # a name that trackers take
 QUERIES, OTHERS = 250, 100
+LONGEST = 32  # pieces of a title whose likelihood counts
 MOST_ROWS = 5000  # whose pictures are held at once
 
 
-def has_itm_head(design: Design) -> bool:
-    """Whether it was trained with image-text matching (ITM): does this picture belong to this title?"""
+def judges_pairs(design: Design) -> bool:
+    """Whether it can say how well a picture and a title fit."""
     return "match" in capabilities(design.recipe)
 
 
@@ -49,7 +55,7 @@ class Matcher:
         batch_rows: int = BATCH_ROWS,
         bfloat16: bool = False,
     ) -> None:
-        """Raises DesignError for a design that has no matching head, CatalogError where no row is complete."""
+        """Raises DesignError for a design that judges no pairs, CatalogError where no row is complete."""
         require_capability(design.recipe, "match")
         assert isinstance(design.model, SingleStreamModel | OverTowersModel)
         self.design, self.model, self.bfloat16 = design, design.model, bfloat16
@@ -69,7 +75,8 @@ class Matcher:
         if not self.rows:
             raise CatalogError(f"no row of {catalog.path} has both a picture and a title, so nothing can be matched")
         self.patches_NPD, self.kept_NP, self.vectors_NW = torch.cat(patches), torch.cat(masks), torch.cat(vectors)
-        self.titles = design.loader.words([row["title"] for row in self.rows])
+        titles = [row["title"] for row in self.rows]
+        self.titles, self.pieces = design.loader.words(titles), design.tokenizer.pieces(titles)
 
     def _read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
         if len(inputs) < 2:
@@ -85,9 +92,19 @@ class Matcher:
         words = self.titles.rows(title)
         longest = int(words.real_BT.sum(1).max())
         words = type(words)(ids_BT=words.ids_BT[:, :longest], real_BT=words.real_BT[:, :longest]).to(device)
+        shown = (tensor[picture].to(device) for tensor in (self.patches_NPD, self.kept_NP, self.vectors_NW))
         with torch.inference_mode(), self._precision():
-            shown = (self.patches_NPD, self.kept_NP, self.vectors_NW)
-            return self.model.match_score(words, *(tensor[picture].to(device) for tensor in shown)).cpu()
+            if "match" in self.model.heads:
+                return self.model.match_score(words, *shown).cpu()
+            return self._likelihood(title, *shown).cpu()
+
+    def _likelihood(self, title_M: Tensor, patches_MPD: Tensor, kept_MP: Tensor, vectors_MW: Tensor) -> Tensor:
+        """The log-probability (M,) of each title, written about its picture."""
+        given = beginning(self.design, len(title_M)).to(self.design.device)
+        begun, go_on = self.model.begin_beside(given, patches_MPD, kept_MP)
+        room = min(self.design.loader.max_tokens - given.ids_BT.shape[1], LONGEST)
+        pieces = [self.pieces[number][:room] for number in title_M.tolist()]
+        return own_likelihoods(begun, go_on, pieces, end=self.design.tokenizer.end_id or 0)
 
     def by_title(self, query: int, listed: NDArray[np.int64]) -> NDArray[np.float64]:
         """Scores (C,) of the title of row `query` with each listed picture."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from shopvl.arrow import record_batch
 from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
-from shopvl.catalog.cells import language_of
 from shopvl.catalog.kinds.base import SOURCES
 from shopvl.catalog.queries import facts_named, named_properties
 from shopvl.catalog.vocabulary import (
@@ -30,16 +26,15 @@ from shopvl.catalog.vocabulary import (
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
-from shopvl.errors import DesignError
 from shopvl.inference.calibrate import conflict_score
+from shopvl.inference.choose import answering
 from shopvl.inference.decide import ANSWERED, Rules, calibrations_of, decide
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.head_sets import head_clues
 from shopvl.inference.levels import CategoryLevels, level_name
 from shopvl.inference.looks import Looks
-from shopvl.inference.predict import answers_of
+from shopvl.inference.predict import ModelAnswers
 from shopvl.inference.stated import Clues, StatedReader
-from shopvl.recipes.capabilities import require_capability
 from shopvl.runtime.collecting import no_collection
 from shopvl.vision.ocr import Word
 
@@ -59,7 +54,7 @@ def tags_of(
 ) -> Iterator[RejectedRow | list[dict[str, Any]]]:
     """One tag per product and property for the rows of the frames; or a reject. For whole catalogs see `tag`."""
     design = in_use(design)
-    answers = HeadAnswers(design) if design.labels else ZeroShotAnswers(design)
+    answers = HeadAnswers(design)
     for item in encode(design, frames, root, use, answers.read):
         yield item if isinstance(item, RejectedRow) else answers.rows(item, precision)
 
@@ -70,11 +65,17 @@ def _decided(products: Sequence[dict[str, Any]], rules: Rules) -> list[dict[str,
 
 
 class HeadAnswers:
-    """Answers of the design's heads; picture and title are also asked alone, for evidence and conflicts."""
+    """Answers of the design's heads; picture and title are also asked alone, for evidence and conflicts.
 
-    def __init__(self, design: Design) -> None:
-        self.design, self.labels = design, design.labels
-        self.answers = answers_of(design)
+    A design without heads chooses values by their names, where it can. Such answers are never accepted: nothing has
+    measured how often they are right.
+    """
+
+    def __init__(self, design: Design, answers: ModelAnswers | None = None) -> None:
+        """By those `answers`, where they are given. Raises DesignError for a design that cannot answer."""
+        self.answers = answers or answering(design)
+        self.design, self.labels = self.answers.design, self.answers.design.labels
+        design = self.design
         self.looks = Looks(self.answers)
         self.levels = CategoryLevels(design.labels.get(CATEGORY, ()))
         self.calibrations = calibrations_of(design)
@@ -270,81 +271,6 @@ class HeadAnswers:
         # of a category its own name counts, and not those of the nodes above it
         meant = [n for n in ontology.fact_ids(path, pairs) if not path or len(ontology.facts[n].path) == len(path)]
         return bool(facts_named(" ".join(word.text for word in words), ontology, within=meant))
-
-
-class ZeroShotAnswers:
-    """Compares pictures and titles with the names of the values, in the space that the towers share (CLIP).
-
-    A model that learned from queries reads a name as one; another reads titles that hold it, and takes their mean.
-    """
-
-    closer_seconds = 0.0  # every look at a picture counts here
-
-    def __init__(self, design: Design) -> None:
-        """Raises DesignError for a design without a shared space, or an ontology without categories."""
-        require_capability(design.recipe, "zero-shot")
-        self.design, self.texts = design, StatedReader(design.ontology, design.stated)
-        self.as_queries = design.recipe.query_segment == "query"
-        self.labels = {CATEGORY: [CATEGORY_JOIN.join(path) for path in design.ontology.leaves()]}
-        self.labels |= {name: list(values) for name, values in design.ontology.values().items() if values}
-        if not self.labels[CATEGORY]:
-            raise DesignError(
-                "this model's ontology has no categories to choose from; train on a catalog that has them"
-            )
-        with torch.inference_mode():
-            self.candidates = {name: self._embedded(name, values) for name, values in self.labels.items()}
-
-    def _embedded(self, name: str, values: Sequence[str]) -> Tensor:
-        texts = [value.split(CATEGORY_JOIN)[-1].lower() if name == CATEGORY else value.lower() for value in values]
-        if self.as_queries:
-            return self.design.embed_queries(texts)
-        book = self.design.loader.verbalizer.book
-        prop = None if name == CATEGORY else self.design.ontology.property(name)
-        titles = [book.titles(text, prop, "zh" if language_of(text) == "zh" else "en") for text in texts]
-        vectors_ND = self.design.embed_queries([title for several in titles for title in several])
-        means = [vectors_RD.mean(0) for vectors_RD in vectors_ND.split([len(several) for several in titles])]
-        return F.normalize(torch.stack(means), dim=-1)
-
-    def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        """Probabilities (B, K) by property: softmax of scaled cosines, averaged over the inputs there are."""
-        output = self.design.model(replace(batch, embed_only=True))
-        scales = {name: output.scales[f"query-{name}" if self.as_queries else "title-image"] for name in inputs}
-        return {
-            name: torch.stack([(scales[i] * output.embeddings[i] @ candidates_KD.T).softmax(-1) for i in inputs]).mean(
-                0
-            )
-            for name, candidates_KD in self.candidates.items()
-        }
-
-    def rows(self, item: Encoded, precision: float) -> list[dict[str, Any]]:
-        """One row per product and property; never `accept` but of what texts state, for nothing measured how often the
-        others are right."""
-        # what texts state is measured for itself
-        return _decided(self.products(item), Rules.of(self.design.ontology, {}, precision, self.design.stated))
-
-    def products(self, item: Encoded) -> list[dict[str, Any]]:
-        """Product by product what the model says, as ANSWERED describes it."""
-        by_property = {name: _ranked(item.values[name], values) for name, values in self.labels.items()}
-        about = {"inputs": inputs_name(item.inputs), "unfamiliar": [], "levels": []}
-        return [
-            {
-                **about,
-                "product_id": row["product_id"],
-                "answers": [
-                    {
-                        "property": name,
-                        "value": ranked_R[number][0][0],
-                        "probability": ranked_R[number][0][1],
-                        "evidence": list(item.inputs),
-                        "conflict": False,
-                        "alternatives": _listed(ranked_R[number]),
-                    }
-                    for name, ranked_R in by_property.items()
-                ],
-                "stated": self.texts.rows_of(item.items[number], {}),
-            }
-            for number, row in enumerate(item.rows)
-        ]
 
 
 def _ranked(probabilities_RK: np.ndarray, values: Sequence[str]) -> list[list[tuple[str, float]]]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from shopvl.batch import Batch, Pictures, Words, require
 from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.languages import SMALL_WORDS
+from shopvl.data.instructions import telling
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.inference.grounds import Grounds
@@ -45,6 +46,18 @@ def writing_model(design: Design) -> SingleStreamModel | OverTowersModel:
     assert isinstance(model, SingleStreamModel | OverTowersModel)
     model.eval()
     return model
+
+
+def beginning(design: Design, count: int) -> Words:
+    """What stands before so many titles that nothing is known of: the task, where it is told one, or the start."""
+    if is_told(design):
+        return design.loader.told([telling("title", (), ())] * count)
+    return design.loader.words([""] * count).without_end()
+
+
+def is_told(design: Design) -> bool:
+    """Whether it learned to write what it is told to."""
+    return any(isinstance(part, Instructed) for part in design.recipe.objectives)
 
 
 def go_on(design: Design, begun: Sequence[str], *, count: int = 1, limit: int = LIMIT) -> list[list[Written]]:
@@ -95,7 +108,7 @@ class ProductWriter:
         """Raises DesignError for a design that has not learned to write."""
         self.design, self.model = design, writing_model(design)
         self.tokenizer, self.end = design.tokenizer, design.tokenizer.end_id or 0
-        self.is_told = any(isinstance(part, Instructed) for part in design.recipe.objectives)
+        self.is_told = is_told(design)
         self._pieces = lru_cache(maxsize=100_000)(self._pieces_of)
 
     def write(self, pictures: Pictures | None, tellings: Sequence[Telling], count: int = 1) -> list[WrittenAbout]:
@@ -122,8 +135,7 @@ class ProductWriter:
         if self.is_told:
             line = self.design.loader.told([telling.told for telling in tellings])
         else:
-            ids = torch.full((len(tellings), 1), self.tokenizer.start_id or 0)
-            line = Words(ids_BT=ids, real_BT=torch.ones_like(ids, dtype=torch.bool))
+            line = beginning(self.design, len(tellings))
         batch = Batch(pictures=pictures, texts={"title": line}).to(self.design.device)
         begun, go_on = self.model.begin(batch)
         return begun.among(torch.stack([self._allowed(telling.grounds) for telling in tellings])), go_on

@@ -64,13 +64,25 @@ class EncoderDecoderModel(SingleStreamModel):
 
     def begin(self, batch: Batch) -> tuple[Begun, LineWriter]:
         """The batch read, whose titles are the given words, and how the decoder begins."""
-        given, head = batch.texts["title"], self.heads["next-word"]
+        return self._writing(batch.texts["title"], self._read(batch, batch.texts["title"]))
+
+    def begin_beside(self, given: Words, patches_BPD: Tensor, kept_BP: Tensor) -> tuple[Begun, LineWriter]:
+        """`begin`, where pictures are as `picture` gave them."""
+        real_BN, words_BTD = torch.cat([given.real_BT, kept_BP], dim=1), self.words(given, "title")
+        image_BN = (torch.arange(real_BN.shape[1], device=real_BN.device) >= words_BTD.shape[1]).expand_as(real_BN)
+        sight = self._sight(real_BN, image_BN, given)
+        states_BND = self.encoder(torch.cat([words_BTD, patches_BPD], dim=1), sight, image_BN)
+        return self._writing(given, (states_BND, real_BN))
+
+    def _writing(self, given: Words, read: tuple[Tensor, Tensor]) -> tuple[Begun, LineWriter]:
+        """The decoder at its start, after what the encoder `read`."""
+        head = self.heads["next-word"]
         assert isinstance(head, NextWordHead)
         writer = LineWriter(self.words, self.writing, lambda states: head.logits(states, self.words.word.weight))
-        start_B1 = torch.full((len(batch), 1), self.start_id, device=given.ids_BT.device)
+        start_B1 = torch.full((len(given.ids_BT), 1), self.start_id, device=given.ids_BT.device)
         start = Words(ids_BT=start_B1, real_BT=torch.ones_like(start_B1, dtype=torch.bool))
         line_B1D, sight = self.words(start, "title"), Sight.causal(start.real_BT)
-        return writer.begin(line_B1D, sight, start.real_BT, other=self._read(batch, given)), writer
+        return writer.begin(line_B1D, sight, start.real_BT, other=read), writer
 
     def _read(self, batch: Batch, given: Words) -> tuple[Tensor, Tensor]:
         """The encoder's states (B, N, D) of picture and given words, and which are real (B, N)."""

@@ -353,19 +353,35 @@ def _longer(texts: Sequence[Text], logp_RV: Tensor, count: int, end: int) -> lis
 
 def likelihoods(begun: Begun, go_on: GoOn, texts: Sequence[Sequence[int]], *, end: int) -> Tensor:
     """The log-probability (R, K) of each of K texts, its end among its words; every text is read at once."""
-    longest, device = max(map(len, texts)), begun.logits_RV.device
-    words_KT = torch.tensor([[*ids, *[end] * (longest + 1 - len(ids))] for ids in texts], device=device)
-    counted_KT = torch.arange(longest + 1, device=device) <= torch.tensor([[len(ids)] for ids in texts], device=device)
+    device = begun.logits_RV.device
+    words_KT, counted_KT = _closed(texts, end, device)
     pairs_N2 = torch.cartesian_prod(*(torch.arange(n, device=device) for n in (len(begun.logits_RV), len(texts))))
-    found = []
-    for row_N, text_N in (part_N2.unbind(1) for part_N2 in pairs_N2.split(max(1, AT_ONCE // (longest + 1)))):
-        part, words_NT = begun.rows(row_N), words_KT[text_N]
-        logits_NTV = part.logits_RV[:, None]
-        if longest:
-            logits_NTV = torch.cat([logits_NTV, go_on(words_NT[:, :-1], part.cache)[0]], dim=1)
-        logp_NT = logits_NTV.float().log_softmax(-1).gather(2, words_NT[..., None])[..., 0]
-        found.append(logp_NT.masked_fill(~counted_KT[text_N], 0.0).sum(-1))
+    found = [
+        _told(begun.rows(row_N), go_on, words_KT[text_N], counted_KT[text_N])
+        for row_N, text_N in (part_N2.unbind(1) for part_N2 in pairs_N2.split(max(1, AT_ONCE // words_KT.shape[1])))
+    ]
     return torch.cat(found).view(-1, len(texts))
+
+
+def own_likelihoods(begun: Begun, go_on: GoOn, texts: Sequence[Sequence[int]], *, end: int) -> Tensor:
+    """The log-probability (R,) of each row's own text, its end among its words."""
+    return _told(begun, go_on, *_closed(texts, end, begun.logits_RV.device))
+
+
+def _closed(texts: Sequence[Sequence[int]], end: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Texts with their ends (K, T), and which of these words are theirs (K, T)."""
+    longest = max(map(len, texts)) + 1
+    words_KT = torch.tensor([[*ids, *[end] * (longest - len(ids))] for ids in texts], device=device)
+    return words_KT, torch.arange(longest, device=device) <= torch.tensor([[len(ids)] for ids in texts], device=device)
+
+
+def _told(begun: Begun, go_on: GoOn, words_RT: Tensor, counted_RT: Tensor) -> Tensor:
+    """The log-probability (R,) of those of each row's words that count."""
+    logits_RTV = begun.logits_RV[:, None]
+    if words_RT.shape[1] > 1:
+        logits_RTV = torch.cat([logits_RTV, go_on(words_RT[:, :-1], begun.cache)[0]], dim=1)
+    logp_RT = logits_RTV.float().log_softmax(-1).gather(2, words_RT[..., None])[..., 0]
+    return logp_RT.masked_fill(~counted_RT, 0.0).sum(-1)
 
 
 def choices(begun: Begun, go_on: GoOn, texts: Sequence[Sequence[int]], *, end: int) -> Tensor:
@@ -373,21 +389,37 @@ def choices(begun: Begun, go_on: GoOn, texts: Sequence[Sequence[int]], *, end: i
 
     At every word only those that lead to one of the texts count. Common beginnings are read once, all texts at once.
     """
-    device = begun.logits_RV.device
-    trie = build_trie(texts, np.ones((1, len(texts)), dtype=bool), end)
-    # the root, the first node, is what was read
-    depth_T, token_T = torch.from_numpy(trie.depth_M[1:] - 1), torch.from_numpy(trie.token_M[1:])
-    branches = Branches(depth_T.to(device), torch.from_numpy(trie.sees_MM[1:, 1:]).to(device))
-    tokens_C = torch.from_numpy(trie.tokens_C).to(device)
-    ids_T, found = tokens_C[token_T.to(device)], []
-    for row_N in torch.arange(len(begun.logits_RV), device=device).split(max(1, AT_ONCE // len(trie.depth_M))):
-        part = begun.rows(row_N)
-        logits_NMC = part.logits_RV[:, None, tokens_C]
-        if len(ids_T):
-            logits_NTV, _ = go_on(ids_T.expand(len(row_N), -1), part.cache, branches)
-            logits_NMC = torch.cat([logits_NMC, logits_NTV[..., tokens_C]], dim=1)
-        found.append(trie_scores(trie, logits_NMC.float(), (1, len(texts)))[:, 0])
-    return torch.cat(found)
+    return Choices(texts, end).read(begun, go_on)
+
+
+class Choices:
+    """`choices` among the same texts again and again: their trie is built once."""
+
+    def __init__(self, texts: Sequence[Sequence[int]], end: int) -> None:
+        self.count = len(texts)
+        self.trie = build_trie(texts, np.ones((1, len(texts)), dtype=bool), end)
+
+    @property
+    def depth(self) -> int:
+        """How many words are read behind a line at most."""
+        return int(self.trie.depth_M.max())
+
+    def read(self, begun: Begun, go_on: GoOn) -> Tensor:
+        """Log-probabilities (R, K)."""
+        trie, device = self.trie, begun.logits_RV.device
+        # the root, the first node, is what was read
+        depth_T, token_T = torch.from_numpy(trie.depth_M[1:] - 1), torch.from_numpy(trie.token_M[1:])
+        branches = Branches(depth_T.to(device), torch.from_numpy(trie.sees_MM[1:, 1:]).to(device))
+        tokens_C = torch.from_numpy(trie.tokens_C).to(device)
+        ids_T, found = tokens_C[token_T.to(device)], []
+        for row_N in torch.arange(len(begun.logits_RV), device=device).split(max(1, AT_ONCE // len(trie.depth_M))):
+            part = begun.rows(row_N)
+            logits_NMC = part.logits_RV[:, None, tokens_C]
+            if len(ids_T):
+                logits_NTV, _ = go_on(ids_T.expand(len(row_N), -1), part.cache, branches)
+                logits_NMC = torch.cat([logits_NMC, logits_NTV[..., tokens_C]], dim=1)
+            found.append(trie_scores(trie, logits_NMC.float(), (1, self.count))[:, 0])
+        return torch.cat(found)
 
 
 def trie_scores(trie: Trie, logits_BMC: Tensor, shape: tuple[int, int]) -> Tensor:

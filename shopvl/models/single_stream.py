@@ -159,8 +159,20 @@ class SingleStreamModel(SharedSpaceModel):
         For a model that was trained to predict the next word, or hidden ones from those before them
         (`shopvl/models/generation.py`).
         """
-        assert isinstance(self.encoder, Encoder)
         line = self._line(batch, inputs_in(batch))
+        return self._begun(line.states_BND, line.real_BN, line.image_BN, batch.texts["title"])
+
+    def begin_beside(self, given: Words, patches_BPD: Tensor, kept_BP: Tensor) -> tuple[Begun, LineWriter]:
+        """`begin`, where pictures are as `picture` gave them."""
+        real_BN = torch.cat([given.real_BT, kept_BP], dim=1)
+        T = given.ids_BT.shape[1]
+        image_BN = (torch.arange(real_BN.shape[1], device=real_BN.device) >= T).expand_as(real_BN)
+        states_BND = torch.cat([self.words(given, "title"), patches_BPD], dim=1)
+        return self._begun(states_BND, real_BN, image_BN, given)
+
+    def _begun(self, states_BND: Tensor, real_BN: Tensor, image_BN: Tensor, given: Words) -> tuple[Begun, LineWriter]:
+        """A line of words and patches, before fusion, read."""
+        assert isinstance(self.encoder, Encoder)
         head = self.heads["next-word" if "next-word" in self.heads else "words"]
         assert isinstance(head, NextWordHead | WordHead)
 
@@ -171,8 +183,8 @@ class SingleStreamModel(SharedSpaceModel):
         if isinstance(head, WordHead):
             mask_id = require(self.mask_id, "[MASK]", by="a writer that tells hidden words")
             writer = MaskWriter(self.words, self.encoder, to_logits, mask_id=mask_id)
-        sight = self._sight(line.real_BN, line.image_BN, batch.texts["title"], writing=True)
-        return writer.begin(line.states_BND, sight, line.real_BN & ~line.image_BN, line.image_BN), writer
+        sight = self._sight(real_BN, image_BN, given, writing=True)
+        return writer.begin(states_BND, sight, real_BN & ~image_BN, image_BN), writer
 
     def shared_layer(self) -> list[nn.Parameter]:
         """Weights that every loss has a gradient in: the last block's."""

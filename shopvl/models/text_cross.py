@@ -78,14 +78,20 @@ class OverTowersModel(DualEncoderModel):
     def begin(self, batch: Batch) -> tuple[Begun, LineWriter]:
         """Pictures, if there are any, and what is written so far (titles without an end) read, and how they go on."""
         title = batch.texts["title"]
+        cells = None if batch.pictures is None else self._cells(self.encode_image(batch)[1][-1])
+        return self._begun(title, cells)
+
+    def begin_beside(self, given: Words, cells_BPD: Tensor, kept_BP: Tensor) -> tuple[Begun, LineWriter]:
+        """`begin`, where pictures are as `picture` gave them."""
+        return self._begun(given, (cells_BPD, kept_BP))
+
+    def _begun(self, title: Words, cells: tuple[Tensor, Tensor] | None) -> tuple[Begun, LineWriter]:
         words, reader = self._writer()
         vectors_VD, head = self.text_tower.vectors.weight, self.heads["next-word"]
         writer = LineWriter(words, reader, lambda states: head.logits(states, vectors_VD))
         line_BTD, sight = words(title, "title"), Sight.causal(title.real_BT)
-        cells = (line_BTD[:, :0], title.real_BT[:, :0])
-        if batch.pictures is not None:
-            cells = self._cells(self.encode_image(batch)[1][-1])
-        return writer.begin(line_BTD, sight, title.real_BT, other=cells), writer
+        other = cells or (line_BTD[:, :0], title.real_BT[:, :0])
+        return writer.begin(line_BTD, sight, title.real_BT, other=other), writer
 
     def _cells(self, tokens_BPW: Tensor) -> tuple[Tensor, Tensor]:
         """The picture's cells (B, P, D) as words look at them, and which of them may be looked at (B, P): all."""

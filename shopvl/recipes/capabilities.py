@@ -5,13 +5,16 @@ from __future__ import annotations
 from shopvl.errors import DesignError
 from shopvl.recipes import RECIPES
 from shopvl.recipes.parts import Capability, DualEncoder, OverTowers
+from shopvl.recipes.parts.objectives import BOTH
 from shopvl.recipes.recipe import Recipe
 
 CAPABILITIES: dict[Capability, str] = {
     "embed": "pictures and texts as vectors of one space: `embed`, `index`, `search`",
-    "zero-shot": "choose among values by their names, without having been tuned: `tag --zero-shot`",
+    "zero-shot": "choose among values without having been tuned, by where their names lie in that space, or by how "
+    "likely they are to be written: `tag --zero-shot`; `tag`, `ask` and `evaluate` before `tune`",
     "tag": "category and attributes, after `tune`: `tag`, `ask`",
-    "match": "judge whether a picture and a text belong together: `search --rerank`",
+    "match": "judge whether a picture and a text belong together, by a head, or by how likely the text is to be "
+    "written about the picture: `search --rerank`",
     "write": "write about products, or go on with a text: `write`",
     "locate": "say where in a picture something is",
     "picture": "make a picture of a description",
@@ -23,11 +26,11 @@ LACKING: dict[Capability, tuple[str, str]] = {
         "train it with `contrast: true` in its experiment file",
     ),
     "zero-shot": (
-        "cannot choose values by their names, for which pictures and texts are compared in one space",
+        "cannot choose values by their names, for it neither compares pictures with texts nor writes",
         "run `shopvl tune` on it first, and tag without --zero-shot",
     ),
     "tag": ("learns nothing that answers can be read from", "tune another design"),
-    "match": ("has no head that judges pairs", "add the objective itm to its recipe"),
+    "match": ("has no head that judges pairs and does not write", "add the objective itm or lm to its recipe"),
     "write": ("has not learned to write", "train it with the objective lm or instruct"),
     "locate": ("has not learned where things are", "ask it what it sees instead"),
     "picture": ("has not learned to make pictures", "search for one instead"),
@@ -40,6 +43,8 @@ def capabilities(recipe: Recipe) -> frozenset[Capability]:
     can.update(*(objective.teaches for objective in recipe.objectives))
     if isinstance(recipe.fusion, DualEncoder | OverTowers) or recipe.space is not None:
         can |= {"embed", "zero-shot"}
+    if "write" in can:  # what is likelier to be written is the better answer
+        can |= {"zero-shot"} if recipe.inputs != BOTH else {"zero-shot", "match"}
     return frozenset(can)
 
 

@@ -24,8 +24,9 @@ GPT_2 = Family(
         augment=Augment(fact_lines=0.25),
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.02, weight_decay=0.01, batch_size=64),
         source="GPT-2 (Language Models are Unsupervised Multitask Learners, 2019)",
-        differs="goes on learning from titles and from lines of a product's facts, each framed by a token before and "
-        "one behind it; dropout inside attention and blocks alone; pieces of its own (mini)",
+        differs="goes on learning from titles and from lines of a product's facts, some behind its title, each framed"
+        " by a token before and one behind it; dropout inside attention and blocks alone; pieces of its own "
+        "(mini)",
     ),
     at_mini={"schedule": WarmupCosine(peak_lr=1.5e-3, warmup_share=0.05, weight_decay=0.01, batch_size=32)},
 )
@@ -51,10 +52,10 @@ GPT_1 = Family(
         augment=Augment(fact_lines=0.25),
         schedule=WarmupCosine(peak_lr=2.5e-4, warmup_share=0.02, weight_decay=0.01, batch_size=64),
         source="GPT (Improving Language Understanding by Generative Pre-Training, 2018)",
-        differs="goes on learning from titles and from lines of a product's facts, each framed by a token before and "
-        "one behind it; it answers in words, by its own word vectors, where the paper tunes a linear map of the last "
-        "state, with half of the language model's loss beside as there; at mini byte pairs of its own, and blocks "
-        "are pre-norm",
+        differs="goes on learning from titles and from lines of a product's facts, some behind its title, each framed"
+        " by a token before and one behind it; it answers in words, by its own word vectors, where the paper "
+        "tunes a linear map of the last state, with half of the language model's loss beside as there; at "
+        "mini byte pairs of its own, and blocks are pre-norm",
     ),
     at_mini={
         "text": BytePieces(max_tokens=64, vocabulary=6000, norm_words=False),
@@ -75,8 +76,8 @@ ROBERTA = Family(
         objectives=(MaskedWords(share=0.15, whole_words=False),),
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.06, weight_decay=0.01, batch_size=64),
         source="RoBERTa (arXiv:1907.11692)",
-        differs="goes on learning from titles, one a row, where the paper fills rows with sentences up to 512 pieces; "
-        "at least one piece of a title is masked; at mini blocks are pre-norm, and pieces are its own",
+        differs="goes on learning from titles, one a row, where the paper fills rows with sentences up to 512 pieces;"
+        " at least one piece of a title is masked; at mini blocks are pre-norm, and pieces are its own",
     ),
     at_mini={"fusion": SingleStream(layers=4, width=192, heads=3)},
     at_tiny={"fusion": SingleStream(layers=2, width=16, heads=2, norm="post", eps=1e-5)},

@@ -175,7 +175,7 @@ class PhotoFacts:
 
 
 def head_of(design: Design) -> ModelAnswers | None:
-    """What the design answers with, if it has anything."""
+    """The heads that the design answers with, if it has any."""
     try:
         return answers_of(design)
     except DesignError:

@@ -26,9 +26,10 @@ from shopvl.data.collate import Collator
 from shopvl.design.design import Design
 from shopvl.design.in_use import Runtime, in_use
 from shopvl.errors import ShopvlError
+from shopvl.inference.choose import by_name
 from shopvl.inference.decide import ANSWERED, Rules, calibrations_of
 from shopvl.inference.encode import Prepared, encoded, prepare
-from shopvl.inference.tag_rows import HeadAnswers, ZeroShotAnswers
+from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.models.familiarity import as_tensors
 from shopvl.runtime.bfloat16 import bf16_is_fast
 from shopvl.tagging.cache import KEY_BYTES
@@ -97,7 +98,7 @@ class TagMapper:
             "familiarity": hashlib.blake2b(save(as_tensors(design.familiarity))).hexdigest(),
             "familiar from": [FAMILIAR_FROM, BARELY_FAMILIAR_FROM],
             "use": self.use,
-            "zero_shot": self.way.zero_shot,
+            "zero_shot": "from every choice of inputs" if self.way.zero_shot else False,
             "bfloat16": self.way.bfloat16,
             **({"stated": design.stated} if design.ontology.stated else {}),
             **({"int8": True} if self.way.int8 else {}),  # named since it exists: what was tagged before stays known
@@ -167,8 +168,8 @@ class TagMapper:
         return self.design.loader
 
     @cached_property
-    def _answers(self) -> HeadAnswers | ZeroShotAnswers:
-        return ZeroShotAnswers(self._used) if self.way.zero_shot else HeadAnswers(self._used)
+    def _answers(self) -> HeadAnswers:
+        return HeadAnswers(self._used, by_name(self._used) if self.way.zero_shot else None)
 
     def prepare_runtime(self, threads: int) -> None:
         """Export and measure for workers with so many threads, so that they need not wait for each other."""

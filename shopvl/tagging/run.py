@@ -104,8 +104,8 @@ def tag(
 ) -> Tagged:
     """Write `out/tags.parquet` and `out/rejects.parquet`, each complete or not at all.
 
-    Answers come from the design's heads, or with `zero_shot` (and where there are no heads) from comparing pictures
-    and titles with the names of the values. A zero-shot answer is never accepted: how often it is right is not known.
+    Answers come from the design's heads, or with `zero_shot` (and where there are no heads) from the names of
+    values (`inference/choose.py`). A zero-shot answer is never accepted: how often it is right is not known.
 
     What is done is kept in `out/.ledger` by the content of each row. Called again after a crash, it goes on where it
     was; called on a changed catalog or with another `precision`, it computes only what is new. Rows that an earlier run
