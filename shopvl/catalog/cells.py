@@ -65,6 +65,8 @@ def text_of(cell: object) -> str | None:
             return str(cell)
         case bytes():
             return cell.decode("utf-8", "replace")
+        case {"$oid": own} | {"$numberDecimal": own} | {"$numberLong": own} | {"$date": own}:  # MongoDB's extended JSON
+            return text_of(own)
         case list() | dict():
             raise BadCell(f"a {'list' if isinstance(cell, list) else 'nested object'} where a text was wanted")
         case _:

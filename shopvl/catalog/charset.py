@@ -119,7 +119,7 @@ def charset(opened: Callable[[], IO[bytes]], where: str) -> str:
         return "utf-32"
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return UTF_16
-    if wide := _utf_16_unmarked(start):
+    if wide := _wide_unmarked(start):
         return wide
     with opened() as file:
         lines = list(_lines_beyond_ascii(file))
@@ -139,8 +139,14 @@ def checked_encoding(name: str) -> str:
     return UTF_8 if found.name == "utf-8" else found.name
 
 
-def _utf_16_unmarked(start: bytes) -> str | None:
-    """UTF-16 without a mark at its start: commas, digits and line ends have a zero byte beside them."""
+def _wide_unmarked(start: bytes) -> str | None:
+    """UTF-16 or 32 without a mark at its start: commas, digits and line ends have zero bytes beside them."""
+    quads = len(start) // 4
+    zeros = [start[place : 4 * quads : 4].count(0) for place in range(4)]
+    if quads and zeros[2] == zeros[3] == quads and not zeros[0]:
+        return "utf-32-le"
+    if quads and zeros[0] == zeros[1] == quads and not zeros[3]:
+        return "utf-32-be"
     pairs = len(start) // 2
     even, odd = start[0 : 2 * pairs : 2].count(0), start[1 : 2 * pairs : 2].count(0)
     if pairs and not even and odd > 0.05 * pairs:

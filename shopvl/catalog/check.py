@@ -19,7 +19,7 @@ from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.formats.delimited import CsvSource
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.mining import looks_many
-from shopvl.catalog.numbers import price_in
+from shopvl.catalog.numbers import PRICE_COLUMNS, price_in
 from shopvl.catalog.readers import ROUNDED_ID, Catalog, open_catalog
 from shopvl.catalog.schema import FAULT, SPLITS, folded_name, missing_columns_message
 from shopvl.catalog.splits import split_of
@@ -31,7 +31,6 @@ MAX_EXAMPLES = 5
 MAX_NAMES = 20_000  # distinct categories, and values per property, that are looked at for their spelling
 MIN_SIDE_PX = 32
 MAX_TITLE_CHARS = 300
-PRICE_COLUMNS = ("price", "sale_price", "list_price", "regular_price")
 
 # kind -> what it means and what to do, in the order of the report
 MEANINGS: Mapping[str, str] = {

@@ -16,7 +16,7 @@ from shopvl.catalog.dialect import JUDGED, NONE, USUAL, Dialect, found_dialect, 
 from shopvl.catalog.notes import ReadingNotes
 from shopvl.catalog.quoting import QuotedRows, Shapes, TextRow
 from shopvl.catalog.records import Record, excerpt
-from shopvl.catalog.schema import COLUMN_NAMES, folded_name
+from shopvl.catalog.schema import COLUMN_NAMES, column_key, folded_name
 from shopvl.errors import CatalogError
 
 HEAD_LINES, HEAD_CHARS = 200, 1 << 20  # by which a file is judged
@@ -25,7 +25,9 @@ _WIDE = 4  # cells of a row that no text with commas has in several lines
 TAIL = 8  # records at the end that may be totals
 _SEP = re.compile(r"\ufeff?sep=(.)[ \t]*(?:\r\n|[\r\n]|$)", re.IGNORECASE)
 _TECHNICAL = re.compile(r"[a-z0-9_.:\-]+")
-_FLOAT = re.compile(r"-?\d+\.0+")
+# What programs make of ids, the id by itself in a group; read back where all ids of a column are so
+_ID_FORMS = (re.compile(r"(-?\d+)\.0+"), re.compile(r'="?([^"]+)"?'), re.compile(r"'([^'\s][^']*)"))
+_RULE = re.compile(r"[\s|+:=_-]*[-=_]{3}[\s|+:=_-]*")
 _AMOUNT = re.compile(r"[-–—\s]*|[^\w\s]?\s?[-+]?[\d.,'’\s\u00a0\u202f]+\s?[%\w]{0,3}\W?")
 _TOTAL = re.compile(
     r"\W*(?:grand |sub-?\s?)?(?:totals?|totale|total général|sum|summe|gesamt(?:summe)?|somme|suma|razem|итого|всего"
@@ -33,9 +35,15 @@ _TOTAL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _FOOTER = re.compile(
-    r"\W*(?:end of|generated|exported|created|printed|report(?:ed)?|source|page|copyright|©)\b.*", re.I
+    r"\W*(?:end of|generated|exported|created|printed|report(?:ed)?|source|page|copyright|©|number of|anzahl|erstellt"
+    r"|exportiert|seite|stand|nombre de|généré|exporté|número de|generado|exportado|numero di|generato|esportato"
+    r"|[\d.,]+ (?:rows?|records?|products?|items?|articles?|entries|zeilen|datensätze|artikel|produkte|lignes|produits"
+    r"|filas|registros|productos|righe|prodotti))\b.*|\x1a",
+    re.I,
 )
-_ID_NAMES = frozenset({*COLUMN_NAMES["product_id"], "gtin", "ean", "upc", "isbn", "barcode", "item_group_id", "parent"})
+_ID_NAMES = frozenset(
+    map(column_key, (*COLUMN_NAMES["product_id"], "gtin", "ean", "upc", "isbn", "barcode", "item_group_id", "parent"))
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class TextLayout:
     escapes: bool | None  # None: in the rows that show it
     strict: bool  # whether quotes are as a writer set them
     repeated: tuple[tuple[str, tuple[str, ...]], ...]  # a name that stands several times, and what the others became
-    widened: tuple[str, ...]  # columns of ids that all end in .0
+    id_forms: tuple[tuple[str, re.Pattern[str]], ...]  # columns of ids that a program has changed, and how
     shapes: Shapes
 
 
@@ -87,9 +95,9 @@ class DelimitedText:
         for first, others in self.layout.repeated:
             if not record[first].strip():
                 record[first] = next((record[name] for name in others if record[name].strip()), "")
-        for name in self.layout.widened:
-            if _FLOAT.fullmatch(record[name].strip()):
-                record[name] = record[name].strip().partition(".")[0]
+        for name, form in self.layout.id_forms:
+            if match := form.fullmatch(record[name].strip()):
+                record[name] = match[1]
         return record
 
     def lines_again(
@@ -192,13 +200,16 @@ class DelimitedText:
         for first, _ in repeated:
             self._notes.add("repeated", f"several columns are called {first!r}; the first that is not empty counts")
         strict = len(start) <= JUDGED and said.line_end is not None and found.delimiter not in (*USUAL, NONE)
-        shapes, escapes, widened = self._columns(found, head, names, quote, said.escapes)
+        shapes, escapes, id_forms = self._columns(found, head, names, quote, said.escapes)
         layout = TextLayout(
             *(encoding, line_end, found.delimiter, quote, names, lines_before + found.lines),
-            *(escapes, strict, repeated, widened, shapes),
+            *(escapes, strict, repeated, id_forms, shapes),
         )
         if encoding != UTF_8 and named is None:
             self._say_encoding(encoding, lines)
+        if (wrong := _misread_before(lines)) is not None:
+            told = "texts like {!r} were made by a program that misread {!r}; export the table again, as UTF-8"
+            self._notes.add("misread", told.format(*wrong))
         return layout
 
     def _explained(self, start: str, said: Dialect) -> Dialect:
@@ -213,9 +224,9 @@ class DelimitedText:
 
     def _columns(
         self, header: _Header, head: Sequence[str], names: tuple[str, ...], quote: str, escapes: bool | None
-    ) -> tuple[Shapes, bool | None, tuple[str, ...]]:
-        """What the columns hold, whether backslashes escape, and which columns hold ids that a data frame widened."""
-        shapes, cells = Shapes(), {name: set[bool]() for name in names if folded_name(name) in _ID_NAMES}
+    ) -> tuple[Shapes, bool | None, tuple[tuple[str, re.Pattern[str]], ...]]:
+        """What the columns hold, whether backslashes escape, and which columns hold ids that a program has changed."""
+        shapes, ids = Shapes(), {name: list[str]() for name in names if column_key(name) in _ID_NAMES}
         quiet = ReadingNotes.silent()
         lines = iter(head[header.lines :])
         rows = QuotedRows(lines, header.delimiter, quote, width=len(names), escapes=escapes, notes=quiet)
@@ -223,12 +234,15 @@ class DelimitedText:
             if row.fault is None:
                 shapes.learn(row.fields, unless=quote)
                 for name, cell in zip(names, row.fields, strict=True):
-                    if name in cells and cell.strip():
-                        cells[name].add(_FLOAT.fullmatch(cell.strip()) is not None)
-        widened = tuple(name for name, are_floats in cells.items() if are_floats == {True})
-        if widened:
-            self._notes.add("widened", f"numbers like 1001.0 in {widened[0]!r} are read as 1001")
-        return shapes, (True if rows.escaped else escapes), widened
+                    if name in ids and cell.strip():
+                        ids[name].append(cell.strip())
+        forms = tuple(
+            (name, form) for name, own in ids.items() for form in _ID_FORMS if own and all(map(form.fullmatch, own))
+        )
+        for name, form in forms[:1]:
+            plain = form.sub(r"\1", ids[name][0])
+            self._notes.add("ids", f"ids like {ids[name][0]} in {name!r} are read as {plain}")
+        return shapes, (True if rows.escaped else escapes), forms
 
     def _say_encoding(self, encoding: str, lines: Sequence[str]) -> None:
         words = (word for line in lines for word in re.findall(r"[^\W\d_]+", line) if not word.isascii())
@@ -272,6 +286,8 @@ class _Header:
             rows = [(_unpacked(cells, delimiter, quote, width), line, end) for cells, line, end in rows]
         at = header_place([cells for cells, *_ in rows[:HEADER_WITHIN]], width)
         end = labels_end([cells for cells, *_ in rows[:HEADER_WITHIN]], at)
+        while end + 1 < len(rows) and _RULE.fullmatch(delimiter.join(rows[end + 1][0])):
+            end += 1
         names, _, lines = rows[at][0], rows[at][1], rows[end][2]
         own = range(rows[at][1] - 1, rows[at][2])
         passed = [line for number, line in enumerate(head[:lines]) if number not in own]
@@ -325,6 +341,18 @@ def labels_end(rows: Sequence[Sequence[str]], place: int) -> int:
     while place + 1 < len(rows) and _mostly_names(rows[place]) and _mostly_names(rows[place + 1]):
         place += 1
     return place
+
+
+def _misread_before(lines: Sequence[str]) -> tuple[str, str] | None:
+    """A word that was UTF-8 and that another program has read as something else, as it stands and as it was meant."""
+    for word in re.split(r"[\s,;|\"']+", "".join(lines)):
+        if word.isascii():
+            continue
+        try:
+            return word, word.encode("cp1252").decode("utf-8")
+        except UnicodeError:
+            continue
+    return None
 
 
 def _mostly_names(cells: Sequence[str]) -> bool:
@@ -394,8 +422,10 @@ def unique_names(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[str
 def is_total(fields: Sequence[str], width: int) -> bool:
     """Whether a row sums others up, or says where the file came from, rather than being one of them."""
     filled = [cell for cell in fields if cell.strip()]
-    if not filled or (width > 1 and len(filled) == 1 and _FOOTER.fullmatch(filled[0].strip())):
+    if not filled or (width > 1 and len(filled) == 1 and _FOOTER.fullmatch(filled[0].strip(" \t\r\n"))):
         return bool(filled)
+    if width > 1 and len(fields) != width and _RULE.fullmatch(" ".join(fields)):
+        return True
     if width == 1:
         return False
     return bool(_TOTAL.fullmatch(filled[0].strip())) and all(_AMOUNT.fullmatch(cell.strip()) for cell in filled[1:])

@@ -10,15 +10,15 @@ from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Any
 
+from shopvl.catalog.column_labels import LABELS
 from shopvl.catalog.schema import folded_name
 
 # Columns that hold one, as `folded_name` writes them; what they hold is read together
 _NAMES = """
 description product_description long_description short_description body_html body_(html) descriptionhtml
-description_html bullets bullet_points features product_features details beschreibung descripción descrizione
-描述 商品描述 详情
+description_html bullets bullet_points features product_features details
 """
-DESCRIPTION_NAMES = frozenset(_NAMES.split())
+DESCRIPTION_NAMES = frozenset((*_NAMES.split(), *LABELS["description"]))
 MOST_LETTERS, MOST_SENTENCES = 40_000, 400  # that are read; a page that was pasted whole has more
 _MARKUP = re.compile(r"<[a-zA-Z/!][^>]*>|&(?:#\d+|#x[\da-fA-F]+|[a-zA-Z]+);")
 _BREAK = re.compile(r"(?<=[.!?。！？；])\s+(?=[^\W_a-z])|(?<=[。！？；])|\s*[\n\r•·▪●✓✔|]+\s*|\s{3,}")

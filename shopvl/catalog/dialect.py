@@ -15,16 +15,15 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Self
 
-from shopvl.catalog.known_properties import BY_COLUMN
 from shopvl.catalog.records import excerpt
-from shopvl.catalog.schema import COLUMN_NAMES, folded_name
+from shopvl.catalog.schema import is_known_column
 from shopvl.errors import CatalogError
 
 USUAL = (",", "\t", ";", "|", "^", "~", "\x01", "\x1f")
 NONE = "\x1e"  # between the fields of a table of one column, and around texts that nothing quotes: no text has it
 JUDGED = 1 << 16  # characters
 QUOTES = "\"'`|~^"
-_SELDOM = frozenset(": #!*=&%$@+/?§¦·<>")  # that are taken only where they explain all lines
+_SELDOM = frozenset(": #!*=&%$@+/?§¦¬·†‡<>\x02\x03\x14\x1c\x1d")  # that are taken only where they explain all lines
 _WORDS = {
     "tab": "\t",
     r"\t": "\t",
@@ -39,14 +38,13 @@ _SAID = {"\t": "tabs", " ": "blanks", NONE: "nothing"}
 _NUMBER = re.compile(r"[-+]?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
 _BETWEEN_WORDS = re.compile(r"[\s,;|:'\"]")
 _PLAIN, _MARKED, _ODD = 2, 1, 3  # columns, cells in quotes of another kind, and more of these: what is evidence
-_KNOWN = frozenset(name for names in COLUMN_NAMES.values() for name in names) | frozenset(BY_COLUMN)
 
 _ALL_QUOTED = re.compile(r'"[^"]*"(?:[^"]"[^"]*")*')  # a line
 
 
 def hits(cells: Sequence[str]) -> int:
     """How many of the cells are names of columns that are known."""
-    return sum(folded_name(cell) in _KNOWN for cell in cells if len(cell) < 60)
+    return sum(is_known_column(cell) for cell in cells if len(cell) < 60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shopvl.catalog.cells import folded
+from shopvl.catalog.column_labels import LABELS
 
 OTHER_POSITION = 6
 
@@ -31,12 +32,12 @@ class KnownProperty:
 
 
 KNOWN_PROPERTIES = (
-    KnownProperty(name="brand", columns=("brand",), position=0, google="brand"),
-    KnownProperty(name="season", columns=("season",), position=1, purpose=True),
+    KnownProperty(name="brand", columns=("brand", *LABELS["brand"]), position=0, google="brand"),
+    KnownProperty(name="season", columns=("season", *LABELS["season"]), position=1, purpose=True),
     KnownProperty(
         name="colour",
         spellings=("color",),
-        columns=("colour", "color"),
+        columns=("colour", "color", *LABELS["colour"]),
         position=2,
         makes_variants=True,
         google="color",
@@ -45,11 +46,13 @@ KNOWN_PROPERTIES = (
     KnownProperty(name="usage", columns=("usage",), position=4),
     KnownProperty(name="occasion", position=4),
     KnownProperty(name="style", columns=("style",), position=5),
-    KnownProperty(name="material", columns=("material",), position=7, google="material"),
+    KnownProperty(name="material", columns=("material", *LABELS["material"]), position=7, google="material"),
     KnownProperty(name="fabric", position=7),
-    KnownProperty(name="gender", asked_as=("sex",), columns=("gender",), audience=True, google="gender"),
+    KnownProperty(
+        name="gender", asked_as=("sex",), columns=("gender", *LABELS["gender"]), audience=True, google="gender"
+    ),
     KnownProperty(name="age group", columns=("age_group",), audience=True, google="age_group"),
-    KnownProperty(name="size", columns=("size",), behind=True, google="size"),
+    KnownProperty(name="size", columns=("size", *LABELS["size"]), behind=True, google="size"),
     KnownProperty(name="size type", columns=("size_type",), behind=True),
     KnownProperty(name="size system", columns=("size_system",), behind=True),
 )

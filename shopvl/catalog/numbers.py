@@ -6,6 +6,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from shopvl.catalog.column_labels import LABELS
+
+PRICE_COLUMNS = ("price", "sale_price", "list_price", "regular_price", *LABELS["price"])
 _SPACES = " \u00a0\u202f\u2009"
 _MARKS = str.maketrans({"٫": ".", "٬": ",", "،": ",", "⹁": ",", "\u200e": None, "\u200f": None, "\u061c": None})
 _APOSTROPHES = "'’`´"

@@ -52,6 +52,7 @@ STRANGERS = {
     b"SQLite format 3": "is a SQLite database; export the table as CSV",
 }
 _HTML = re.compile(r"(?i)<(!doctype html|html|table|meta|style)\b")
+_EXCEL_XML = 'xmlns="urn:schemas-microsoft-com:office:spreadsheet"'
 _BESIDE = re.compile(r"_stats\.json|dataset_(infos?|dict)\.json|state\.json|manifest\.json|package\.json")
 _NUMBERS = re.compile(r"\d+")
 
@@ -182,6 +183,8 @@ def table_source(path: Path, reading: Reading | None = None) -> Source:
 
 
 def _kind(head: Head) -> type[Source]:
+    if _EXCEL_XML in head.text:
+        raise CatalogError(f"{head.path} is an Excel workbook as XML (2003); save it as XLSX or CSV and open that")
     for kind in SOURCES:
         if kind.claims(head):
             return kind

@@ -5,10 +5,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
 
+from shopvl.catalog.cells import without_accents
+from shopvl.catalog.column_labels import LABELS
 from shopvl.catalog.known_properties import BY_COLUMN
 
 IMAGE = pl.Struct({"bytes": pl.Binary, "path": pl.String})  # the encoded file, or where it is: a path or a URL
@@ -34,11 +37,18 @@ REQUIRED = ("product_id", "title", "image")
 SPLITS = ("train", "val", "test")
 SPLIT_SYNONYMS: Mapping[str, str] = {"training": "train", "validation": "val", "valid": "val", "dev": "val"}
 
-# Names are compared without case, with `-` and blanks as `_`, and without Google's `g:`. Earlier names win.
+# Names are compared as `column_key` writes them. Earlier names win.
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
-    "product_id": ("product_id", "id", "sku", "item_id", "item_sku", "offer_id", "article_id", "asin", "productid"),
+    "product_id": (
+        *("product_id", "id", "sku", "item_id", "item_sku", "offer_id", "article_id", "asin", "product_code"),
+        *("product_number", "article_number", "article_no", "item_number", "item_no", "item_code", "article_code"),
+        *("_id", "product_sku", "sku_id", "code", *LABELS["product_id"]),
+    ),
     "split": ("split", "subset", "fold"),
-    "title": ("title", "product_title", "product_name", "productdisplayname", "item_name", "name"),
+    "title": (
+        *("title", "product_title", "product_name", "product_display_name", "item_name", "name", "item_title"),
+        *("article_name", "display_name", *LABELS["title"]),
+    ),
     "image": (
         "image",
         "image_link",
@@ -49,8 +59,14 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
         "image_src",
         "photo",
         "picture",
+        *("images", "image_urls", "img", "img_url", "img_src", "picture_url", "photo_url", "product_image"),
+        *("product_image_url", "primary_image", "primary_image_url", "featured_image", "image_1", "photos", "pictures"),
+        *LABELS["image"],
     ),
-    "category_path": ("category_path", "product_type", "google_product_category", "product_category", "category"),
+    "category_path": (
+        *("category_path", "product_type", "google_product_category", "product_category", "category"),
+        *("category_text", "category_name", *LABELS["category_path"]),
+    ),
     "attributes": ("attributes", "cpv", "product_detail", "properties", "specifications"),
     "queries": ("queries", "search_terms", "search_queries"),
     FAULT: (FAULT,),
@@ -79,15 +95,11 @@ class ColumnPlan:
 def plan_columns(names: Iterable[str]) -> ColumnPlan:
     """Find the canonical columns, the attribute columns and the rest among a table's names."""
     names = list(names)
-    folded_names = [folded_name(name) for name in names]
+    keys = [column_key(name) for name in names]
     sources: dict[str, str] = {}
     fallbacks: dict[str, tuple[str, ...]] = {}
-    for canonical, synonyms in COLUMN_NAMES.items():
-        ranked = [
-            (synonyms.index(folded), name != canonical, name)
-            for name, folded in zip(names, folded_names, strict=True)
-            if folded in synonyms
-        ]
+    for canonical, ranks in _RANKS.items():
+        ranked = [(ranks[key], name != canonical, name) for name, key in zip(names, keys, strict=True) if key in ranks]
         if ranked:
             sources[canonical], *others = (name for *_, name in sorted(ranked))
             if canonical in REQUIRED and others:
@@ -103,13 +115,37 @@ def _property_of(name: str) -> str | None:
     plain = name.strip()
     if plain.casefold().startswith(ATTRIBUTE_PREFIX):
         return plain[len(ATTRIBUTE_PREFIX) :].strip() or None
-    known = BY_COLUMN.get(folded_name(name))
+    known = _PROPERTIES.get(column_key(name))
     return known.name if known else None
+
+
+def canonical_column(name: str) -> str | None:
+    """The canonical column that one of this name may become, if any."""
+    return next((canonical for canonical, ranks in _RANKS.items() if column_key(name) in ranks), None)
+
+
+def is_known_column(name: str) -> bool:
+    """Whether a column of this name holds something of a product that is known."""
+    return column_key(name) in _PROPERTIES or canonical_column(name) is not None
 
 
 def folded_name(name: str) -> str:
     """A column name as it is compared: `g:Product Type` is `product_type`."""
     return re.sub(r"[\s\-]+", "_", name.strip().casefold().removeprefix("g:"))
+
+
+@lru_cache(maxsize=1 << 14)
+def column_key(name: str) -> str:
+    """A column name without case, accents, blanks and signs at its end: `imageUrl` is `Image URL *`."""
+    plain = without_accents(folded_name(name)).replace("ı", "i")
+    return re.sub(r"(?<=\w)_|[*:.]+$", "", plain)
+
+
+_RANKS: Mapping[str, Mapping[str, int]] = {
+    canonical: {column_key(name): rank for rank, name in reversed([*enumerate(names)])}
+    for canonical, names in COLUMN_NAMES.items()
+}
+_PROPERTIES = {column_key(name): own for name, own in BY_COLUMN.items()}
 
 
 def missing_columns_message(where: str, names: Iterable[str], missing: Iterable[str]) -> str:

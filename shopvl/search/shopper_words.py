@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shopvl.catalog.column_labels import LABELS
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -153,12 +155,5 @@ PRICE_COLUMNS = (
     "price",
     "sale_price",
     "sale price",
-    "preis",
-    "prix",
-    "precio",
-    "prezzo",
-    "preço",
-    "prijs",
-    "价格",
-    "售价",
+    *LABELS["price"],
 )

@@ -276,6 +276,30 @@ def test_every_column_name_is_understood_and_none_stands_for_two():
 
 
 @pytest.mark.parametrize(
+    "names",
+    [
+        ("Artikelnummer", "Bezeichnung", "Bild", "Farbe"),
+        ("Référence", "DÉSIGNATION", "Image principale", "couleur"),
+        ("Referencia", "Nombre", "Imagenes", "Color"),
+        ("Codice articolo", "Nome prodotto", "Immagine", "Colore"),
+        ("Kod produktu", "Nazwa", "Zdjęcie", "Kolor"),
+        ("Артикул", "Наименование", "Изображение", "Цвет"),
+        ("Ürün Kodu", "ÜRÜN ADI", "Görsel", "Renk"),
+        ("商品编号", "商品名称", "图片", "颜色"),
+        ("商品コード", "商品名", "画像", "カラー"),
+        ("상품번호", "상품명", "이미지", "색상"),
+        ("itemId", "displayName", "imageUrl", "COLOUR"),
+        ("SKU*", "Title *", "Image URL:", "color"),
+    ],
+)
+def test_columns_are_known_by_their_names_in_other_languages_and_customs(names):
+    plan = plan_columns([*names, "Bestand"])
+    assert plan.sources == dict(zip(("product_id", "title", "image"), names[:3], strict=True))
+    assert plan.attributes == {names[3]: "colour"}
+    assert plan.further == ("Bestand",)
+
+
+@pytest.mark.parametrize(
     ("cell", "pairs"),
     [
         ("colour: Red; gender: Men", [("colour", "Red"), ("gender", "Men")]),
@@ -520,11 +544,11 @@ def message(path: Path) -> str:
 
 def test_errors_say_what_came_what_was_wanted_and_what_to_do(tmp_path):
     file = tmp_path / "t.csv"
-    file.write_text("prodct_id,titel,colour\n1,a,b\n")
+    file.write_text("prodct_id,titl,colour\n1,a,b\n")
     said = message(file)
     assert said.startswith("t.csv has no column for product_id and title and image")  # no folders of a server
-    assert "its columns are: prodct_id, titel, colour" in said
-    assert "rename 'prodct_id' to product_id; rename 'titel' to title" in said
+    assert "its columns are: prodct_id, titl, colour" in said
+    assert "rename 'prodct_id' to product_id; rename 'titl' to title" in said
     assert "add image (also understood: image_link, image_url" in said
     file.write_text("")
     assert "is empty; a first line with column names was wanted" in message(file)

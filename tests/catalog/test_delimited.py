@@ -136,6 +136,39 @@ def test_ids_that_a_data_frame_widened(tmp_path):
     assert [row[0] for row in cells(CsvSource(tmp_path / "u.csv"))] == ["1.0", "1.5", "007"]
 
 
+@pytest.mark.parametrize(("first", "second"), [('="001"', '="0002"'), ('"=""001"""', '"=""0002"""'), ("'001", "'0002")])
+def test_ids_that_a_spreadsheet_is_to_keep_as_texts(tmp_path, first, second):
+    source = opened(tmp_path, f"id,title\n{first},a\n{second},b\n")
+    assert [row[0] for row in cells(source)] == ["001", "0002"]
+    assert "in 'id' are read as 001" in source.notes.sentences["ids"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " id | title \n----+-------\n 1 | red \n 2 | blue\n(2 rows)\n",
+        "| id | title |\n|---|:---:|\n| 1 | red |\n| 2 | blue |\n",
+        "+----+-------+\n| id | title |\n+----+-------+\n| 1 | red |\n| 2 | blue |\n+----+-------+\n2 rows in set\n",
+        "id,title\n1,red\n2,blue\n\n(2 rows affected)\n",
+        "id;title\n1;red\n2;blue\nAnzahl Artikel: 2;\nExportiert am 1.2.2026;\n",
+        "id,title\n1,red\n2,blue\n\x1a",
+    ],
+)
+def test_rules_and_counts_of_rows_are_no_rows(tmp_path, text):
+    source = opened(tmp_path, text)
+    rows = [[cell.strip() for cell in row if cell.strip()] for row in cells(source)]
+    assert (rows, faults(source)) == ([["1", "red"], ["2", "blue"]], [])
+
+
+def test_a_text_that_another_program_has_misread_is_said(tmp_path):
+    source = opened(tmp_path, "id,title\n1,Robe d\u00c3\u00a9collet\u00c3\u00a9e\n2,Straße été\n")
+    assert len(cells(source)) == 2
+    assert "misread 'décolletée'" in source.notes.sentences["misread"]
+    source = opened(tmp_path, "id,title\n1,Robe «décolletée»\n2,“Größe”…\n")
+    assert len(cells(source)) == 2
+    assert "misread" not in source.notes.sentences
+
+
 def test_ids_that_a_spreadsheet_rounded_are_said(tmp_path):
     (tmp_path / "t.csv").write_text("sku,title,image\n8.90123E+12,a,x\n8.90123E+12,b,x\n4.1E+10,c,x\nSIZE+1,d,x\n")
     catalog = open_catalog(tmp_path / "t.csv")
@@ -194,7 +227,7 @@ def test_every_dialect_of_csv_comes_back(tmp_path_factory, rows, quote, customs,
     assert_read_or_told(file, table, delimiter, quote, escape)
 
 
-@pytest.mark.parametrize("delimiter", [":", " ", "#", ";"])
+@pytest.mark.parametrize("delimiter", [":", " ", "#", "¬", "\x14", ";"])
 @pytest.mark.parametrize("quote", ['"', "'"])
 def test_unusual_signs_are_found_where_they_explain_all_lines_and_told(tmp_path, delimiter, quote):
     lines = [("id", "title", "image"), ("1", "It's a; b: c # d", "a.png"), ("2", 'the "blue" one', "b.png")]

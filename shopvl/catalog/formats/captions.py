@@ -8,7 +8,7 @@ from typing import ClassVar
 from shopvl.catalog.cells import text_of
 from shopvl.catalog.formats.base import TableLayout, is_empty
 from shopvl.catalog.records import Record
-from shopvl.catalog.schema import COLUMN_NAMES, folded_name
+from shopvl.catalog.schema import canonical_column, folded_name
 
 PLACES = ("filepath", "file_name", "filename", "image_path", "image", "img", "jpg", "url", "image_url")
 CAPTIONS = ("caption", "text", "title", "top_caption", "txt")
@@ -30,7 +30,7 @@ class Captions(TableLayout):
     def fits(cls, names: Sequence[str]) -> bool:
         """No id, and a picture beside its caption or class under names of that trade."""
         folded = set(map(folded_name, names))
-        if folded & set(COLUMN_NAMES["product_id"]):
+        if "product_id" in map(canonical_column, names):
             return False
         told = bool(folded & {"filepath", "file_name"}) or bool(folded & {"caption", "text", "label", "top_caption"})
         return told and bool(folded & set(PLACES)) and bool(folded & {*CAPTIONS, *cls.columns["category_path"]})

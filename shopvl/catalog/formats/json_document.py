@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,14 +14,14 @@ from shopvl.catalog.formats.base import Filled, Head, RecordSource
 from shopvl.catalog.formats.json_lines import JsonLinesSource, unwrapped, without_surrogates
 from shopvl.catalog.packed import open_binary, written_text
 from shopvl.catalog.records import Record
-from shopvl.catalog.schema import COLUMN_NAMES, folded_name
+from shopvl.catalog.schema import REQUIRED, canonical_column, folded_name
 from shopvl.errors import CatalogError
 
 # Keys of lists of products, as interfaces and exports call them.
 LISTS = frozenset(
     ("products", "items", "data", "results", "entries", "records", "rows", "nodes", "edges", "hits", "docs")
 )
-PICTURES = frozenset((*COLUMN_NAMES["image"], "images", "photos", "pictures", "media", "featured_image", "@type"))
+_PICTURED = frozenset(("media", "@type"))  # further keys of a product that has pictures
 MAX_DEPTH, MAX_VALUE_CHARS = 6, 64 << 20  # of keys above a list; of one product
 READ_CHARS = 1 << 18
 
@@ -58,6 +59,16 @@ class JsonDocumentSource(RecordSource):
             while text.peek():
                 out.writelines(text.rewritten(keys, again, is_keyed))
                 out.write("\n")
+
+    def names(self) -> list[str]:
+        """Column names as they stand in the document. Raises CatalogError for a table column by column."""
+        first = list(islice(self.records(), 2))
+        if len(first) == 1 and _is_by_columns(first[0][0]):
+            raise CatalogError(
+                f"{self.path} holds a table column by column; an object for each product was wanted, as pandas writes "
+                "with orient='records'"
+            )
+        return super().names()
 
     def records(self) -> Iterator[Record]:
         done, is_keyed = 0, self._is_keyed()
@@ -107,14 +118,24 @@ class JsonDocumentSource(RecordSource):
         return () if _is_product(dict.fromkeys(own)) or not found else found[0][0]
 
 
+def _is_by_columns(record: dict[str, Any]) -> bool:
+    """Whether the values of an object are columns: lists, or mappings by row, that are equally long."""
+    if {"columns", "data"} <= record.keys():
+        return True
+    own = [value for name, value in record.items() if canonical_column(name) in REQUIRED]
+    nested = [value for value in own if isinstance(value, (list, dict))]
+    return len(own) == len(nested) > 1 and len(set(map(len, nested))) == 1
+
+
 def _written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1)
 
 
 def _is_product(value: dict[str, Any]) -> bool:
     """Whether an object has a title and a picture, by its keys."""
-    keys = set(map(folded_name, unwrapped(value)))
-    return bool(keys & set(COLUMN_NAMES["title"])) and bool(keys & PICTURES)
+    keys = unwrapped(value)
+    held = set(map(canonical_column, keys))
+    return "title" in held and ("image" in held or bool(_PICTURED & set(map(folded_name, keys))))
 
 
 def _opened(path: Path) -> TextIO:
