@@ -8,6 +8,7 @@ readings are about as likely, nothing is guessed: the user names the encoding.
 from __future__ import annotations
 
 import codecs
+import io
 import math
 import os
 import re
@@ -126,6 +127,17 @@ def charset(opened: Callable[[], IO[bytes]], where: str) -> str:
     if 2 * sum(_decoded(line, UTF_8) is not None for line in lines) >= len(lines):
         return UTF_8
     return _likeliest(b"\n".join(lines), where)
+
+
+def document_charset(opened: Callable[[], IO[bytes]], where: str) -> str:
+    """The encoding of a JSON or XML document that names none: UTF-8, unless its beginning cannot be.
+
+    Raises CatalogError as `charset` does.
+    """
+    with opened() as file:
+        start = file.read(_BLOCK)
+    # such documents may have one line alone; a comma is no part of a larger character in any encoding
+    return charset(lambda: io.BytesIO(start.replace(b",", b"\n")), where)
 
 
 def checked_encoding(name: str) -> str:

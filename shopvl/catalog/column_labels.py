@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
-def _labels(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(label.strip() for label in text.replace("\n", ",").split(",") if label.strip()))
+def labels(text: str) -> tuple[str, ...]:
+    """The names in a text, with commas or line ends between."""
+    return tuple(dict.fromkeys(own.strip() for own in text.replace("\n", ",").split(",") if own.strip()))
 
 
 # By what a product has: German, French, Spanish, Italian, Dutch, Portuguese, Polish, Czech, Nordic, Russian, Turkish,
 # Chinese, Japanese and Korean, a line each. `schema.folded_name` has to leave each as it is.
 LABELS: Mapping[str, tuple[str, ...]] = {
-    "product_id": _labels("""
+    "product_id": labels("""
         artikelnummer, artikel_nr, artikelnr, artikel_id, artikelcode, produktnummer, produkt_id, produktcode
         référence, référence_produit, réf, code_article, code_produit, id_produit, référence_article, identifiant
         referencia, código_de_producto, código_producto, id_de_producto, id_producto, código_de_artículo
@@ -28,7 +29,7 @@ LABELS: Mapping[str, tuple[str, ...]] = {
         商品番号, 商品コード, 品番, 商品管理番号, 商品id番号
         상품번호, 상품코드, 상품id, 제품번호
     """),
-    "title": _labels("""
+    "title": labels("""
         titel, bezeichnung, artikelbezeichnung, artikelname, produktname, produktbezeichnung, produkttitel
         titre, nom, nom_du_produit, nom_produit, désignation, libellé, intitulé, titre_du_produit
         título, nombre, nombre_del_producto, nombre_producto, denominación, título_del_producto
@@ -44,7 +45,7 @@ LABELS: Mapping[str, tuple[str, ...]] = {
         商品名, タイトル
         상품명, 제품명, 제목
     """),
-    "image": _labels("""
+    "image": labels("""
         bild, bilder, bildlink, bild_url, bildpfad, hauptbild, produktbild, artikelbild, bilddatei, foto, fotos
         image_principale, lien_image, lien_de_l'image, url_image, url_de_l'image, lien_vers_l'image
         imagen, imágenes, enlace_imagen, url_imagen, url_de_imagen, imagen_principal, enlace_de_imagen
@@ -60,7 +61,7 @@ LABELS: Mapping[str, tuple[str, ...]] = {
         画像, 商品画像, 画像url, 商品画像url
         이미지, 상품이미지, 대표이미지, 이미지url
     """),
-    "category_path": _labels("""
+    "category_path": labels("""
         kategorie, kategorien, warengruppe, produktkategorie, produkttyp, kategoriepfad, produktart
         catégorie, catégories, type_de_produit, rayon
         categoría, categorías, tipo_de_producto
@@ -75,26 +76,26 @@ LABELS: Mapping[str, tuple[str, ...]] = {
         カテゴリ, カテゴリー, 商品カテゴリ
         카테고리
     """),
-    "colour": _labels("""
+    "colour": labels("""
         farbe, couleur, colore, kleur, cor, kolor, barva, farba, färg, farve, farge, väri, цвет, renk
         颜色, 顏色, カラー, 色, 색상
     """),
-    "brand": _labels("""
+    "brand": labels("""
         marke, marque, marca, merk, marka, značka, märke, merke, mærke, бренд, торговая_марка, 品牌, ブランド, 브랜드
     """),
-    "material": _labels("""
+    "material": labels("""
         matière, materiale, materiaal, materiał, materiál, материал, malzeme, kumaş, 材质, 材質, 素材, 소재
     """),
-    "gender": _labels("""
+    "gender": labels("""
         geschlecht, sexe, sexo, género, genere, geslacht, płeć, pohlaví, kön, køn, kjønn, пол, cinsiyet
         性别, 性別, 성별
     """),
-    "size": _labels("""
+    "size": labels("""
         grösse, groesse, taille, talla, taglia, maat, tamanho, rozmiar, velikost, storlek, størrelse, размер, beden
         尺码, 尺寸, 尺碼, サイズ, 사이즈
     """),
-    "season": _labels("saison, temporada, stagione, seizoen, sezon, сезон, 季节, 季節, シーズン, 계절"),
-    "description": _labels("""
+    "season": labels("saison, temporada, stagione, seizoen, sezon, сезон, 季节, 季節, シーズン, 계절"),
+    "description": labels("""
         beschreibung, artikelbeschreibung, produktbeschreibung, kurzbeschreibung, langtext
         description_du_produit, description_produit, description_courte, description_longue
         descripción, descripción_corta, descrizione, beschrijving, productbeschrijving, omschrijving
@@ -102,7 +103,7 @@ LABELS: Mapping[str, tuple[str, ...]] = {
         описание, описание_товара, açıklama, ürün_açıklaması
         描述, 商品描述, 详情, 商品詳情, 商品说明, 商品説明, 상품설명
     """),
-    "price": _labels("""
+    "price": labels("""
         preis, verkaufspreis, bruttopreis, vk_preis, prix, prix_ttc, prix_de_vente, precio, precio_de_venta, prezzo
         prijs, verkoopprijs, preço, cena, cena_brutto, cena_s_dph, pris, hinta, цена, fiyat, satış_fiyatı
         价格, 售价, 價格, 售價, 価格, 販売価格, 가격, 판매가

@@ -207,9 +207,6 @@ class DelimitedText:
         )
         if encoding != UTF_8 and named is None:
             self._say_encoding(encoding, lines)
-        if (wrong := _misread_before(lines)) is not None:
-            told = "texts like {!r} were made by a program that misread {!r}; export the table again, as UTF-8"
-            self._notes.add("misread", told.format(*wrong))
         return layout
 
     def _explained(self, start: str, said: Dialect) -> Dialect:
@@ -341,18 +338,6 @@ def labels_end(rows: Sequence[Sequence[str]], place: int) -> int:
     while place + 1 < len(rows) and _mostly_names(rows[place]) and _mostly_names(rows[place + 1]):
         place += 1
     return place
-
-
-def _misread_before(lines: Sequence[str]) -> tuple[str, str] | None:
-    """A word that was UTF-8 and that another program has read as something else, as it stands and as it was meant."""
-    for word in re.split(r"[\s,;|\"']+", "".join(lines)):
-        if word.isascii():
-            continue
-        try:
-            return word, word.encode("cp1252").decode("utf-8")
-        except UnicodeError:
-            continue
-    return None
 
 
 def _mostly_names(cells: Sequence[str]) -> bool:

@@ -61,6 +61,7 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
         "picture",
         *("images", "image_urls", "img", "img_url", "img_src", "picture_url", "photo_url", "product_image"),
         *("product_image_url", "primary_image", "primary_image_url", "featured_image", "image_1", "photos", "pictures"),
+        *("hosted_image_urls", "item_photo_url", "cover_image", "cover_url", "product_image_file_1"),
         *LABELS["image"],
     ),
     "category_path": (
@@ -121,7 +122,8 @@ def _property_of(name: str) -> str | None:
 
 def canonical_column(name: str) -> str | None:
     """The canonical column that one of this name may become, if any."""
-    return next((canonical for canonical, ranks in _RANKS.items() if column_key(name) in ranks), None)
+    key = column_key(name)
+    return next((canonical for canonical, ranks in _RANKS.items() if key in ranks), None)
 
 
 def is_known_column(name: str) -> bool:
@@ -134,11 +136,14 @@ def folded_name(name: str) -> str:
     return re.sub(r"[\s\-]+", "_", name.strip().casefold().removeprefix("g:"))
 
 
+_REMARK = re.compile(r"(?<=\w)[_ *]*(\[[^\]]*\]|\((?:\w,)+\w?\.*\))$")  # Product ID [Non Editable], Images (x,y,z...)
+
+
 @lru_cache(maxsize=1 << 14)
 def column_key(name: str) -> str:
-    """A column name without case, accents, blanks and signs at its end: `imageUrl` is `Image URL *`."""
+    """A column name without case, accents, blanks and remarks at its end: `imageUrl` is `Image URL *`."""
     plain = without_accents(folded_name(name)).replace("ı", "i")
-    return re.sub(r"(?<=\w)_|[*:.]+$", "", plain)
+    return re.sub(r"(?<=\w)_|[*:.]+$", "", _REMARK.sub("", plain))
 
 
 _RANKS: Mapping[str, Mapping[str, int]] = {

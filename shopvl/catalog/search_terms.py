@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shopvl.catalog.cells import whole_number
+from shopvl.catalog.column_labels import labels
 from shopvl.catalog.formats.base import Source
 from shopvl.catalog.numbers import number_in
 from shopvl.catalog.opening import table_source
@@ -19,48 +20,50 @@ TERM_COLUMNS = (
     *("query", "search_term", "search_terms", "search_query", "searched_term", "search_keyword", "search_text"),
     *("customer_search_term", "internal_search_term", "internal_search_terms", "original_query", "user_query"),
     *("search_phrase", "keyword", "keywords", "queries", "top_queries", "term", "terms", "search", "searches", "q"),
-    *("query_keyword", "suchbegriff", "suchanfrage", "häufigste_suchanfragen", "terme_de_recherche", "requête"),
-    *("requêtes_les_plus_fréquentes", "término_de_búsqueda", "consultas_principales", "termine_di_ricerca"),
-    *("termo_de_pesquisa", "zoekterm", "wyszukiwane_hasło", "sökterm", "søgeord", "søkeord", "hakusana"),
-    *(
-        "поисковый_запрос",
-        "запрос",
-        "arama_terimi",
-        "搜索词",
-        "搜尋字詞",
-        "关键词",
-        "検索語句",
-        "検索キーワード",
-        "검색어",
-    ),
+    "query_keyword",
+    *labels("""
+        suchbegriff, suchanfrage, suchwort, häufigste_suchanfragen
+        terme_de_recherche, requête, requête_de_recherche, requêtes_les_plus_fréquentes
+        término_de_búsqueda, consulta_de_búsqueda, consultas_principales
+        termine_di_ricerca, query_di_ricerca, query_principali, query_più_frequenti
+        zoekterm, zoekopdracht, populairste_zoekopdrachten
+        termo_de_pesquisa, consulta_de_pesquisa, principais_consultas
+        wyszukiwane_hasło, wyszukiwane_słowo, zapytanie, najczęstsze_zapytania
+        sökterm, sökfråga, søgeord, søgeforespørgsel, søkeord, hakusana, hakutermi
+        поисковый_запрос, запрос, популярные_запросы, arama_terimi, arama_sorgusu, en_çok_yapılan_sorgular
+        搜索词, 搜索字词, 搜索查询, 搜尋字詞, 熱門查詢, 关键词, 關鍵字, 検索語句, 検索キーワード, 検索クエリ
+        上位のクエリ
+        검색어, 인기_검색어
+    """),
 )
 COUNT_COLUMNS = (
     *("count", "event_count", "searches", "search_count", "total_searches", "number_of_searches", "uses", "requests"),
     *("sessions_with_searches", "total_unique_searches", "occurrences", "count_of_records", "total"),
     *("nb_searches", "search_volume", "frequency", "times", "nb_visits", "hits", "impr", "impressions", "sessions"),
-    *("views", "n", "total_users", "users", "visits", "clicks", "anzahl", "anzahl_der_ereignisse", "aufrufe"),
-    *("impressionen", "klicks", "impresiones", "impressioni", "impressões", "vertoningen", "wyświetlenia"),
-    *(
-        "visningar",
-        "visninger",
-        "показы",
-        "gösterimler",
-        "搜索次数",
-        "搜索人气",
-        "次数",
-        "展现量",
-        "検索回数",
-        "表示回数",
-    ),
-    "조회수",
+    *("views", "n", "total_users", "users", "visits", "clicks"),
+    *labels("""
+        anzahl, ereignisanzahl, anzahl_der_ereignisse, sitzungen_mit_suchen, suchen, aufrufe, impressionen, klicks
+        nombre_d'événements, nombre_d’événements, sessions_avec_recherches, recherches, clics
+        recuento_de_eventos, número_de_eventos, sesiones_con_búsquedas, búsquedas, impresiones
+        conteggio_eventi, sessioni_con_ricerche, ricerche, impressioni
+        aantal_gebeurtenissen, sessies_met_zoekopdrachten, vertoningen
+        contagem_de_eventos, sessões_com_pesquisas, pesquisas, impressões
+        liczba_zdarzeń, wyświetlenia, visningar, visninger, antal_händelser
+        количество_событий, показы, etkinlik_sayısı, gösterimler
+        事件数, 事件計數, 搜索次数, 搜索人气, 次数, 展现量, イベント数, 検索回数, 表示回数, 이벤트_수, 조회수, 노출수
+    """),
 )
 _FIRST_ROWS = 200  # by which columns that have other names are judged
 _NO_COUNT = re.compile(
-    r"(?:^|_)(rank|pos(ition)?|\w*id|index|results?|date|time(stamp)?|year|month|week|day|page|user|session)(?:_|$)"
+    r"(?:^|_)(rank|pos(ition)?|\w*id|index|results?|date|time(stamp)?|year|month|week|day|page|user|session|nutzer"
+    r"|ergebnisse|utilisateurs|résultats|usuarios|usuários|resultados|utenti|risultati|gebruikers|resultaten)(?:_|$)"
 )
 _THOUSANDS = {"k": 1_000, "m": 1_000_000, "tsd": 1_000, "万": 10_000}
 _ROUNDED = re.compile(r"([\d.,]+)\s?(k|m|tsd|万)\.?", re.IGNORECASE)
-_NO_TERM = re.compile(r"\(?(?:not set|other|not provided|none|empty|undefined|null|nan)\)?|--?|", re.IGNORECASE)
+# Reports in every language write in brackets what stands for no term: (not set), (nicht festgelegt), (未设置)
+_NO_TERM = re.compile(
+    r"[(（][^()（）]*[)）]|not set|other|not provided|none|empty|undefined|null|nan|--?|", re.IGNORECASE
+)
 _TOTAL = re.compile(r"(?:grand |sub-?)?totals?(?::.*| .*)?", re.IGNORECASE)
 
 
@@ -137,7 +140,7 @@ def _times(cell: object) -> int | None:
     if isinstance(cell, str) and (match := _ROUNDED.fullmatch(cell.strip())):
         number = number_in(match[1])
         return None if number is None else round(number * _THOUSANDS[match[2].casefold()])
-    return whole_number(cell)
+    return whole_number(re.sub(r"^(\d+),0{1,2}$", r"\1", cell.strip()) if isinstance(cell, str) else cell)
 
 
 def _column(names: list[str], wanted: tuple[str, ...]) -> str | None:

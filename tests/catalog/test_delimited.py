@@ -160,15 +160,6 @@ def test_rules_and_counts_of_rows_are_no_rows(tmp_path, text):
     assert (rows, faults(source)) == ([["1", "red"], ["2", "blue"]], [])
 
 
-def test_a_text_that_another_program_has_misread_is_said(tmp_path):
-    source = opened(tmp_path, "id,title\n1,Robe d\u00c3\u00a9collet\u00c3\u00a9e\n2,Straße été\n")
-    assert len(cells(source)) == 2
-    assert "misread 'décolletée'" in source.notes.sentences["misread"]
-    source = opened(tmp_path, "id,title\n1,Robe «décolletée»\n2,“Größe”…\n")
-    assert len(cells(source)) == 2
-    assert "misread" not in source.notes.sentences
-
-
 def test_ids_that_a_spreadsheet_rounded_are_said(tmp_path):
     (tmp_path / "t.csv").write_text("sku,title,image\n8.90123E+12,a,x\n8.90123E+12,b,x\n4.1E+10,c,x\nSIZE+1,d,x\n")
     catalog = open_catalog(tmp_path / "t.csv")

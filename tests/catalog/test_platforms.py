@@ -438,3 +438,49 @@ def test_a_mapping_overrides_what_is_found(tmp_path: Path) -> None:
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(CatalogError, match=why):
             open_catalog(tmp_path / "a.csv", reading=Reading.load(tmp_path / "bad.yaml"))
+
+
+def test_akeneo_with_labels_of_another_language_and_columns_by_channel(tmp_path: Path) -> None:
+    text = "Identifiant;Famille;Catégories;Nom (Français France);color-ecommerce;Image\n1;tees;été;T-shirt;red;a.jpg\n"
+    (tmp_path / "a.csv").write_text(text, "utf-8")
+    (row,) = pl.concat(open_catalog(tmp_path / "a.csv").batches()).to_dicts()
+    assert (row["product_id"], row["title"], row["image"]["path"]) == ("1", "T-shirt", "a.jpg")
+    assert row["category_path"] == ["été"]
+    assert row["attributes"] == [{"property": "colour", "value": "red"}]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp1250", "utf-16-le", "utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.xml"])
+def test_documents_that_are_not_utf_8(tmp_path: Path, name: str, encoding: str) -> None:
+    titles = (
+        ["Sukienka żółta", "Buty męskie"] if encoding == "cp1250" else ["Kleid grün, Größe 42", "Schuhe für Mädchen"]
+    )
+    rows = [{"id": str(n), "title": title, "image": f"{n}.jpg"} for n, title in enumerate(titles)]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    items = "".join(f"<item>{''.join(f'<{k}>{v}</{k}>' for k, v in row.items())}</item>" for row in rows)
+    text = {"a.json": f"[{','.join(lines)}]", "a.jsonl": "\n".join(lines), "a.xml": f"<rss>{items}</rss>"}[name]
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    catalog = open_catalog(tmp_path / name)
+    assert pl.concat(catalog.batches())["title"].to_list() == titles
+    said = {"cp1252": "read as cp1252", "cp1250": "read as cp1250", "utf-16-le": "read as utf-16-le"}.get(encoding, "")
+    assert said in catalog.source.notes.sentences.get("encoding", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", '{"id": [1, 2], "title": ["a", "b"], "image": ["a.jpg", "b.jpg"]}'),
+        ("a.json", '{"id": {"0": 1}, "title": {"0": "a"}, "image": {"0": "a.jpg"}}'),
+        ("a.json", '{"columns": ["id", "title", "image"], "data": [[1, "a", "a.jpg"]]}'),
+        ("a.xls", '<?xml version="1.0"?><Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet"/>'),
+    ],
+)
+def test_tables_in_other_clothes_are_refused_with_what_to_do(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(CatalogError, match=r"column by column; an object|save it as XLSX or CSV"):
+        open_catalog(tmp_path / name)
+
+
+def test_ids_of_mongo(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"_id": {"$oid": "5f"}, "title": "a", "image": "a.jpg"}\n' * 2)
+    assert pl.concat(open_catalog(tmp_path / "a.jsonl").batches())["product_id"].to_list() == ["5f", "5f"]

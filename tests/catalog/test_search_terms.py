@@ -79,6 +79,18 @@ def test_a_list_of_terms_counts_each_once(tmp_path):
         ("ID,Search Query,Store,Results,Uses\n1,{},x,3,{}\n", "Search Query", "Uses"),
         ("Häufigste Suchanfragen,Klicks,Impressionen,CTR\n{},7,{},0.5%\n", "Häufigste Suchanfragen", "Impressionen"),
         ("Поисковый запрос,Показы\n{},{}\n", "Поисковый запрос", "Показы"),
+        (
+            "Suchbegriff,Ereignisanzahl,Nutzer gesamt\n{},{},8\n(nicht festgelegt),9,9\n",
+            "Suchbegriff",
+            "Ereignisanzahl",
+        ),
+        (
+            "Término de búsqueda;Recuento de eventos\n{};{}\nTotal general;9\n",
+            "Término de búsqueda",
+            "Recuento de eventos",
+        ),
+        ("Query principali,Clic,Impressioni,CTR\n{},7,{},0.5%\n", "Query principali", "Impressioni"),
+        ("搜索字词,事件数\n{},{}\n（未设置）,8\n", "搜索字词", "事件数"),
         ("Phrase,Times typed\n{},{}\n", "Phrase", "Times typed"),
         ("query,count\n{},1.2K\n", "query", "count"),
     ],

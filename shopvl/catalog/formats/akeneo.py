@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from shopvl.catalog.cells import text_of
+from shopvl.catalog.column_labels import LABELS
 from shopvl.catalog.formats.base import TableLayout
 from shopvl.catalog.formats.cell_parts import pairs, plain_text, split_at
 from shopvl.catalog.known_properties import BY_COLUMN, known_property
@@ -16,8 +17,21 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 
 # `name-en_US-ecommerce` as codes, `Name (English United States)` where columns are exported with labels
 _CODE = re.compile(r"(?P<attribute>[A-Za-z0-9_]+?)-(?P<locale>[a-z]{2,3}_[A-Z]{2})(-(?P<channel>\w+))?$")
+_CHANNEL = re.compile(r"(?P<attribute>[A-Za-z0-9_]+)-(?:ecommerce|print|mobile|tablet|web|b2[bc]|marketplaces?)$")
 _LABEL = re.compile(r"(?P<attribute>.+?)\s*\((?P<locale>.+)\)$")
 IDS = ("identifier", "sku", "uuid")
+# What Akeneo's own columns are called where they are exported with labels, in German, French, Spanish and Italian
+_LABELS: Mapping[str, tuple[str, ...]] = {
+    "identifier": ("kennung", "identifikator", "identifiant", "identificador", "identificatore", "identificativo"),
+    "family": ("familie", "famille", "familia", "famiglia", "família"),
+    "categories": ("kategorien", "catégories", "categorías", "categorie", "categorias"),
+    "parent": ("übergeordnet", "elternteil", "principal", "padre", "genitore"),
+    "enabled": ("aktiviert", "activé", "habilitado", "abilitato"),
+    "name": LABELS["title"],
+    "description": LABELS["description"],
+    "image": LABELS["image"],
+}
+_ENGLISH = {label: name for name, labels in _LABELS.items() for label in labels}
 # Attributes of Akeneo's own, and those of most shops that are no options: codes, sizes of the parcel, texts
 NO_OPTIONS = frozenset(
     (
@@ -76,7 +90,7 @@ class Akeneo(TableLayout):
     @classmethod
     def fits(cls, names: Sequence[str]) -> bool:
         """An identifier, and a family or columns by locale."""
-        folded = set(map(folded_name, names))
+        folded = {_english(folded_name(name)) for name in names}
         by_locale = sum(_CODE.fullmatch(name) is not None for name in names)
         return bool(folded & set(IDS)) and (({"family", "categories"} <= folded) or by_locale > 1)
 
@@ -140,8 +154,12 @@ class Akeneo(TableLayout):
         return own
 
 
+def _english(name: str) -> str:
+    return _ENGLISH.get(name, name)
+
+
 def _attribute_of(column: str) -> str:
-    match = _CODE.fullmatch(column) or _LABEL.fullmatch(column)
+    match = _CODE.fullmatch(column) or _CHANNEL.fullmatch(column) or _LABEL.fullmatch(column)
     return match["attribute"] if match else column
 
 
@@ -151,5 +169,5 @@ def _variants(names: Sequence[str]) -> dict[str, list[str]]:
     for place, name in enumerate(names):
         match = _CODE.fullmatch(name) or _LABEL.fullmatch(name)
         rank = 0 if match is None else 1 if match["locale"].casefold().startswith(("en_", "english")) else 2
-        found.setdefault(folded_name(_attribute_of(name)), []).append((rank, place, name))
+        found.setdefault(_english(folded_name(_attribute_of(name))), []).append((rank, place, name))
     return {attribute: [name for _, _, name in sorted(columns)] for attribute, columns in found.items()}

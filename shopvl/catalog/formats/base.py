@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import chain, compress, islice, repeat
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,9 +14,10 @@ from typing import Any, ClassVar
 import polars as pl
 
 from shopvl.catalog.cells import BadCell, text_of
+from shopvl.catalog.charset import UTF_8, checked_encoding, document_charset
 from shopvl.catalog.known_properties import BY_NAME
 from shopvl.catalog.notes import ReadingNotes
-from shopvl.catalog.packed import is_packed
+from shopvl.catalog.packed import is_packed, open_binary
 from shopvl.catalog.reading import Reading
 from shopvl.catalog.records import Record
 from shopvl.catalog.schema import ATTRIBUTE_PREFIX, folded_name
@@ -155,6 +157,16 @@ class RecordSource(Source):
     @abstractmethod
     def records(self) -> Iterator[Record]:
         """Each record, or why it could not be parsed."""
+
+    @cached_property
+    def encoding(self) -> str:
+        """That of a text which names none itself: the one that people say, or that its beginning shows."""
+        if self.reading.encoding is not None:
+            return checked_encoding(self.reading.encoding)
+        found = document_charset(partial(open_binary, self.path), self.path.name)
+        if found != UTF_8:
+            self.notes.add("encoding", f"read as {found}; if that is wrong: shopvl --encoding ...")
+        return found
 
     def names(self) -> list[str]:
         """Column names as they stand in the table."""

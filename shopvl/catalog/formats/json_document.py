@@ -54,7 +54,7 @@ class JsonDocumentSource(RecordSource):
                 unwrapped(item).update(cells)
             return _written(item)
 
-        with _opened(self.path) as file, written_text(target) as out:
+        with self._opened() as file, written_text(target) as out:
             text = _Text(file)
             while text.peek():
                 out.writelines(text.rewritten(keys, again, is_keyed))
@@ -73,7 +73,7 @@ class JsonDocumentSource(RecordSource):
     def records(self) -> Iterator[Record]:
         done, is_keyed = 0, self._is_keyed()
         keys = () if is_keyed else self._keys()
-        with _opened(self.path) as file:
+        with self._opened() as file:
             text = _Text(file)
             try:
                 for value in text.keyed() if is_keyed else text.objects(keys):
@@ -85,9 +85,12 @@ class JsonDocumentSource(RecordSource):
             except (ValueError, RecursionError) as error:
                 raise CatalogError(f"{self.path} is damaged after row {done}: not JSON ({str(error)[:80]})") from error
 
+    def _opened(self) -> TextIO:
+        return TextIOWrapper(open_binary(self.path), self.encoding, errors="replace", newline="")
+
     def _is_keyed(self) -> bool:
         """Whether the document is an object of products by their ids."""
-        with _opened(self.path) as file:
+        with self._opened() as file:
             text = _Text(file)
             if text.peek() != "{":
                 return False
@@ -99,7 +102,7 @@ class JsonDocumentSource(RecordSource):
 
     def _keys(self) -> tuple[str, ...]:
         """Where the list of products is: keys from the outermost in; none where the document is the list."""
-        with _opened(self.path) as file:
+        with self._opened() as file:
             text = _Text(file)
             if text.peek() != "{":
                 return ()
@@ -136,12 +139,6 @@ def _is_product(value: dict[str, Any]) -> bool:
     keys = unwrapped(value)
     held = set(map(canonical_column, keys))
     return "title" in held and ("image" in held or bool(_PICTURED & set(map(folded_name, keys))))
-
-
-def _opened(path: Path) -> TextIO:
-    file = open_binary(path)
-    encoding = "utf-16" if file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    return TextIOWrapper(file, encoding, errors="replace", newline="")
 
 
 @dataclass(slots=True)

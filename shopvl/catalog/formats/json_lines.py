@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BufferedReader, TextIOWrapper
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class JsonLinesSource(RecordSource):
     def rewrite(self, target: Path, filled: Filled, added: Sequence[str]) -> None:
         """A line that needs nothing stays as it is."""
         with open_binary(self.path) as file, written_text(target) as out:
-            for line in TextIOWrapper(file, self._encoding(file), errors="replace"):
+            for line in TextIOWrapper(file, self.encoding, errors="replace"):
                 try:
                     whole = json.loads(line)
                     cells = filled(unwrapped(whole))
@@ -49,13 +49,9 @@ class JsonLinesSource(RecordSource):
                     unwrapped(whole).update(cells)
                 out.write(f"{json.dumps(whole, ensure_ascii=False)}\n" if cells else line)
 
-    @staticmethod
-    def _encoding(file: BufferedReader) -> str:
-        return "utf-16" if file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-
     def records(self) -> Iterator[Record]:
         with open_binary(self.path) as file:
-            lines = TextIOWrapper(file, self._encoding(file), errors="replace")
+            lines = TextIOWrapper(file, self.encoding, errors="replace")
             number = 0
             while line := lines.readline(MAX_LINE_CHARS):
                 number += 1

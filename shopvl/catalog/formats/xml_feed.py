@@ -88,7 +88,7 @@ class XmlSource(RecordSource):
                 return name
         match = _ENCODING.match(start.removeprefix(codecs.BOM_UTF8))
         try:
-            name = self.reading.encoding or (match[1].decode() if match else "utf-8")
+            name = self.reading.encoding or (match[1].decode() if match else self.encoding)
             return "utf-8-sig" if codecs.lookup(name).name == "utf-8" else name
         except LookupError as error:
             raise CatalogError(f"{self.path} is in the encoding {name}, which is unknown; save it as UTF-8") from error
