@@ -15,7 +15,7 @@ from app.cards import message
 from app.wording import Translations
 from shopvl.catalog.decoding_memory import answering
 from shopvl.errors import ImageError, ShopvlError
-from shopvl.files import atomic_write
+from shopvl.files import PATIENCE, atomic_write
 from shopvl.service.app_service import MAX_PICTURE_BYTES
 
 CLICKS = """
@@ -86,7 +86,7 @@ def as_upload(data: bytes, name: str, cache: str) -> str:
     if path.exists():
         path.touch()  # Gradio deletes what is old
     else:
-        with atomic_write(path) as draft:
+        with atomic_write(path, patience=PATIENCE) as draft:
             draft.write_bytes(data)
     return str(path.resolve())
 

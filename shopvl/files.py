@@ -1,12 +1,14 @@
-"""Files that appear only when they are complete, Parquet files written row by row, and locks on folders."""
+"""Files that appear only when they are complete and have one writer, Parquet files by row, and locks on folders."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,38 +20,98 @@ from filelock import FileLock, Timeout
 from shopvl.checksums import seal, seal_entry, stamped
 from shopvl.errors import ShopvlError
 
+try:
+    import fcntl
+except ImportError:  # Windows: there a draft that another has open cannot take the file's place
+    fcntl = None  # type: ignore[assignment]
+
 REJECTS = pa.schema([("product_id", pa.string()), ("reason", pa.string())])
 ROWS_PER_GROUP = 10_000
+LOOK_AGAIN_SECONDS = 0.05
 
 
 @contextmanager
-def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """A draft beside `path` that takes its place when the block ends well; a `durable` one survives a power cut."""
+def atomic_write(path: Path, *, durable: bool = False, patience: float = 0.0) -> Iterator[Path]:
+    """A draft beside `path` that takes its place when the block ends well; a `durable` one survives a power cut.
+
+    Raises ShopvlError where another is writing the same file, and still is after `patience`, in seconds.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        yield draft
-        if durable:
-            _sync(draft)
-        draft.replace(path)
-        if durable:
-            _sync(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)
+    with _sole_draft(path, Path.touch, patience) as draft:
+        try:
+            yield draft
+            if durable:
+                _sync(draft)
+            draft.replace(path)
+            if durable:
+                _sync(path.parent)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """An empty draft folder beside `path` that takes its place, and that of an older one, when the block ends well."""
-    draft = path.with_name(f".{path.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
+    """An empty draft folder beside `path` that takes its place, and that of an older one, when the block ends well.
+
+    Raises ShopvlError where another is writing the same folder.
+    """
+    with _sole_draft(path, partial(Path.mkdir, parents=True, exist_ok=True)) as draft:
+        try:
+            for left in draft.iterdir():  # by a process that was killed
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            yield draft
+            shutil.rmtree(path, ignore_errors=True)
+            draft.rename(path)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def _sole_draft(path: Path, make: Callable[[Path], None], patience: float = 0.0) -> Iterator[Path]:
+    """A draft that nobody else writes until it has become `path`: it is locked itself, and the lock ends with the
+    process. A system or a file system without such locks lets everybody write."""
+    draft, until = path.with_name(f".{path.name}.draft"), time.monotonic() + patience
+    while True:
+        make(draft)
+        try:
+            handle = None if fcntl is None else os.open(draft, os.O_RDONLY)
+        except FileNotFoundError:  # another has just finished it
+            continue
+        locked = handle is None or _locked(handle)
+        if handle is None or (locked and _is_at(draft, handle)):
+            break
+        os.close(handle)
+        if not locked and time.monotonic() >= until:
+            raise ShopvlError(f"another process is writing {path}; try again when it is done")
+        time.sleep(0.0 if locked else LOOK_AGAIN_SECONDS)
     try:
         yield draft
-        shutil.rmtree(path, ignore_errors=True)
-        draft.rename(path)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        if handle is not None:
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_UN)  # also for what was forked meanwhile
+            os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Whether the file is locked for this process now, or cannot be for any."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """Whether a file that was opened by its name still has it."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def write_object(path: Path, values: Mapping[str, Any], *, durable: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 from shopvl.cli import app, main
 from shopvl.cli.endings import MOST_LETTERS, sentence_for
 from shopvl.errors import CatalogError, ShopvlError
+from shopvl.files import atomic_write, exclusive_lock
 
 ROOT = Path(__file__).parents[1]
 
@@ -109,6 +111,52 @@ def test_a_command_with_each_of_its_files_damaged(
             assert sentence is not None, f"{command} with {file} {damage.__name__}: {error!r}"
             assert len(sentence) <= MOST_LETTERS
             shutil.rmtree(folder)
+
+
+WRITING = {  # command -> the file or the folder that another process is at
+    "catalog convert shop.csv --out c.csv": "c.csv",
+    "catalog convert shop.csv --out c.parquet": "c.parquet",
+    "catalog ontology shop.parquet --out o.json": "o.json",
+    "catalog taxonomy shop.csv --taxonomy taxonomy.txt --out map.csv": "map.csv",
+    "catalog synth --out shop --products 2": "shop/catalog.parquet",
+    "export tags --out wide.csv": "wide.csv",
+    "export tags --format jsonl --out tags.jsonl": "tags.jsonl",
+    "export tags --like shop.csv --out like.csv": "like.csv",
+    "review export tags shop.parquet --model model --out s.csv": "s.csv",
+    "review export tags shop.parquet --model model --out s.xlsx": "s.xlsx",
+    "embed shop.parquet --model model --out vectors": "vectors/embeddings.parquet",
+    "evaluate model shop.parquet --split= --out scores": "scores",
+    "calibrate model shop.parquet --split=": "model",
+    "tune model shop.parquet --recipe linear --out tuned": "tuned",
+    "search-audit index queries.csv --model model --out audit": "audit",
+    "search-judge index queries.csv --model model --out sheet.csv": "sheet.csv",
+    "experiments gate model model shop.parquet --split= --out gate": "gate",
+}
+
+
+@pytest.mark.parametrize("command", WRITING)
+def test_a_command_whose_output_another_writes_says_so(
+    job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    shutil.copytree(job, tmp_path / "job")
+    monkeypatch.chdir(tmp_path / "job")
+    Path("taxonomy.txt").write_text(
+        "# Google_Product_Taxonomy_Version: 2021-09-21\n1 - Clothing\n2 - Clothing > Dresses\n"
+    )
+    monkeypatch.setattr("shopvl.files.PATIENCE", 0.0)
+    target = Path(WRITING[command])
+    held = atomic_write(target) if target.suffix else exclusive_lock(target, "at it")
+    before = sorted(path for path in Path().rglob("*") if path.is_file())
+    with held as draft:
+        error = call(*command.split())
+        assert isinstance(error, ShopvlError), error
+        assert re.search(r"another process is (writing|changing)", str(error)), error
+        if draft:
+            draft.write_text("by another")
+    after = {path for path in Path().rglob("*") if path.is_file()} - {*before}
+    assert after <= {target, target / ".lock"}, after  # nor a report beside it
+    if target.suffix:
+        assert target.read_text() == "by another"
 
 
 def wrapped(inner: BaseException) -> BaseException:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from shopvl.errors import ShopvlError
 from shopvl.files import Table, atomic_folder, atomic_write
 
 SCHEMA = pa.schema([("n", pa.int64())])
@@ -57,3 +61,62 @@ def test_a_table_is_whole_or_not_there(tmp_path: Path) -> None:
         table.write([{"n": "three"}])
     assert pq.read_table(path).to_pylist() == [{"n": 1}]
     assert os.listdir(tmp_path) == ["t.parquet"]
+
+
+def test_a_file_has_one_writer_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with atomic_write(path) as draft:
+        draft.write_text("mine")
+        with pytest.raises(ShopvlError, match=r"another process is writing .*a\.txt; try again"), atomic_write(path):
+            pass
+        with pytest.raises(ShopvlError), atomic_write(path, patience=0.1):
+            pass
+        draft.write_text("mine still")
+    assert path.read_text() == "mine still"
+    with atomic_write(path) as draft:
+        draft.write_text("next")
+    assert path.read_text() == "next"
+    with atomic_folder(tmp_path / "f") as draft:
+        (draft / "a").write_text("mine")
+        with pytest.raises(ShopvlError, match="another process is writing"), atomic_folder(tmp_path / "f"):
+            pass
+    assert (tmp_path / "f" / "a").read_text() == "mine"
+    assert sorted(os.listdir(tmp_path)) == ["a.txt", "f"]
+
+
+def test_writers_that_wait_write_in_turn(tmp_path: Path) -> None:
+    path, texts = tmp_path / "a.txt", [str(number) * 10_000 for number in range(8)]
+
+    def write(text: str) -> None:
+        for _ in range(25):
+            with atomic_write(path, patience=60.0) as draft, draft.open("w") as file:
+                for start in range(0, len(text), 1000):
+                    file.write(text[start : start + 1000])
+                    file.flush()
+            assert path.read_text() in texts
+
+    with ThreadPoolExecutor(8) as threads:
+        assert [*threads.map(write, texts)] == [None] * 8
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("writer", [atomic_write, atomic_folder])
+def test_what_a_killed_process_left_is_no_hindrance(tmp_path: Path, writer) -> None:
+    path = tmp_path / "a"
+    script = (
+        "import os, sys, time; from pathlib import Path; from shopvl.files import *; path = Path(sys.argv[1])\n"
+        f"with {writer.__name__}(path) as draft:\n"
+        " (draft / 'b' if draft.is_dir() else draft).write_text('half'); print(flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    with pytest.raises(ShopvlError, match="another process is writing"), writer(path):
+        pass
+    process.kill()
+    process.wait()
+    assert os.listdir(tmp_path) == [".a.draft"]
+    with writer(path) as draft:
+        (draft / "c" if draft.is_dir() else draft).write_text("whole")
+    assert os.listdir(tmp_path) == ["a"]
+    assert (path / "c" if path.is_dir() else path).read_text() == "whole"
+    assert not (path / "b").exists()

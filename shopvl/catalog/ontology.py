@@ -18,6 +18,7 @@ from shopvl.catalog.properties import CHOICE, Frozen, Named, Property, Value
 from shopvl.catalog.property_kinds import kind_faults
 from shopvl.catalog.vocabulary import CATEGORY_JOIN
 from shopvl.errors import CatalogError
+from shopvl.files import atomic_write
 
 Pair = tuple[str, str] | Mapping[str, str]  # (property, value) or {property, value}
 EXPECTED_SHARE = 0.05  # of a category's products
@@ -324,7 +325,8 @@ class Ontology(Frozen):
     def save(self, path: str | Path) -> None:
         """Write it as JSON (data_schemas/ontology.schema.json), to be read and edited by hand."""
         text = json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False, indent=1)
-        Path(path).write_text(text + "\n", "utf-8")
+        with atomic_write(Path(path)) as draft:
+            draft.write_text(text + "\n", "utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> "Ontology":

@@ -176,10 +176,11 @@ def experiments_gate(
     Example: shopvl experiments gate runs/tagger-2 models:/shop@champion products.parquet --out gate --protect colour
     """
     from shopvl.design.design import Design
+    from shopvl.files import exclusive_lock
     from shopvl.runs.gate import gate
 
     opened = open_split(catalog, split)
-    with progress("looking", 2 * opened.count()) as report:
+    with exclusive_lock(folder, f"writing into {folder}"), progress("looking", 2 * opened.count()) as report:
         verdicts = gate(
             Design.from_pretrained(new),
             Design.from_pretrained(champion),

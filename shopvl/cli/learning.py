@@ -107,6 +107,7 @@ def tune(
     from shopvl.catalog.readers import open_catalog
     from shopvl.data.training_rows import TrainingCache
     from shopvl.design.design import Design
+    from shopvl.files import PATIENCE, exclusive_lock
     from shopvl.training.pretraining import ROWS, pretrain
     from shopvl.training.stages import finish
 
@@ -123,7 +124,7 @@ def tune(
         experiment = _prompted(model, recipe, size, values)
     learned = open_split(catalog, split if experiment is None else experiment.split)
     say_unused(learned)
-    with stages() as report:
+    with exclusive_lock(folder, f"changing the model {folder}", patience=PATIENCE), stages() as report:
         held_out = None
         if calibrate_on:
             held_out = _corrected(open_catalog(catalog, split=calibrate_on), corrections, needed=False)
@@ -274,13 +275,14 @@ def calibrate(
     Example: shopvl calibrate runs/tagger products.parquet --split val
     """
     from shopvl.design.design import Design
+    from shopvl.files import exclusive_lock
     from shopvl.training.stages import finish
 
     if corrections is not None:
         _recalibrate(model, catalog, split, corrections, folder, ocr)
         return
     design = with_reader(Design.from_pretrained(model), ocr)
-    with stages() as report:
+    with exclusive_lock(folder or model, f"changing the model {folder or model}"), stages() as report:
         finish(design, folder or model, held_out=open_split(catalog, split or "val"), report=report)
     table = Table("inputs", "property", "rows", "accuracy", "ECE", "temperature")
     for inputs, properties in design.calibration.items():
@@ -295,6 +297,7 @@ def _recalibrate(
 ) -> None:
     """Thresholds from reviewed products, as a new model folder; says what precision these products can show."""
     from shopvl.design.design import Design
+    from shopvl.files import exclusive_lock
     from shopvl.training.stages import finish_reviewed
 
     if folder is None or folder.resolve() == model.resolve():
@@ -303,7 +306,7 @@ def _recalibrate(
         )
     opened = open_split(catalog, split, required=("product_id",))
     design = with_reader(Design.from_pretrained(model), ocr)
-    with stages() as report:
+    with exclusive_lock(folder, f"changing the model {folder}"), stages() as report:
         found = finish_reviewed(design, folder, opened, corrections, report)
     _print_recalibrated(found, design)
     out.print(str(folder))
@@ -364,13 +367,14 @@ def evaluate(
     """
     from shopvl.evaluation.page import evaluate as write_evaluation
     from shopvl.evaluation.resplits import Resplit
+    from shopvl.files import exclusive_lock
 
     opened = open_split(catalog, split, required=("product_id",))
     others = None if against is None else open_split(against, required=("product_id",))
     shuffled_in = open_split(catalog, calibrated_on, required=("product_id",)) if calibrated_on else None
     resplit = Resplit(resplits, shuffled_in) if resplits else None
     design = ready(opened_model(model, ocr, device), runtime, opened)
-    with progress("looking", opened.count()) as report:
+    with exclusive_lock(folder, f"writing into {folder}"), progress("looking", opened.count()) as report:
         page = write_evaluation(
             design, opened, folder, by=by or (), against=others, resplit=resplit, seed=seed, report=report
         ).page

@@ -310,6 +310,7 @@ def search_audit(
     """
     from shopvl.catalog.search_terms import SearchTerms
     from shopvl.design.design import Design
+    from shopvl.files import exclusive_lock
     from shopvl.search import SearchIndex
     from shopvl.search.audit import audit
 
@@ -317,7 +318,7 @@ def search_audit(
     say(str(terms))
     counted_queries = terms.counted
     opened = SearchIndex(index, Design.from_pretrained(model))
-    with progress("asking", len(counted_queries)) as report:
+    with exclusive_lock(folder, f"writing into {folder}"), progress("asking", len(counted_queries)) as report:
         done = audit(opened, counted_queries, folder, report)
     table = Table("verdict", "queries", "asked")
     for verdict, (count, times) in done.items():

@@ -27,8 +27,8 @@ LAST_SECONDS = 5.0  # to end in, beyond those that requests under way have
 def run(app: Any, *, host: str, port: int, grace_s: float, ready: Callable[[str], None]) -> None:
     """Serve until TERM or Ctrl-C; `ready` is called with the address.
 
-    Requests that are under way then have `grace_s` seconds; who calls from the main thread has their process ended a
-    few seconds later, whatever its threads still do. Raises ShopvlError for a port that is taken.
+    Requests that are under way then have `grace_s` seconds, and the process ends, a few seconds later at most, whatever
+    its threads still do. Raises ShopvlError for a port that is taken.
     """
     return_freed_memory()
     config = uvicorn.Config(
@@ -40,10 +40,13 @@ def run(app: Any, *, host: str, port: int, grace_s: float, ready: Callable[[str]
         server_header=False,
     )
     shown = "localhost" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
+    server = _Server(config, lambda: ready(f"http://{shown}:{port}"), end_s=grace_s + LAST_SECONDS)
     try:
-        _Server(config, lambda: ready(f"http://{shown}:{port}"), end_s=grace_s + LAST_SECONDS).run()
+        server.run()
     except SystemExit as end:
         raise ShopvlError(f"port {port} of {host} cannot be opened; is it taken? name another with --port") from end
+    if server.told_to_end:
+        _end_now()
 
 
 class _Server(uvicorn.Server):
@@ -52,11 +55,13 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None], end_s: float) -> None:
         super().__init__(config)
         self._ready, self._end_s = ready, end_s
+        self.told_to_end = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end. Neither asyncio nor Python ends a thread at work, and both wait for it: a run over a catalog
         that somebody watches, a picture in a queue. What is on disk is whole at any moment, as after a kill."""
         super().handle_exit(sig, frame)
+        self.told_to_end = True
         last = threading.Timer(self._end_s, _end_now)
         last.daemon = True
         last.start()
@@ -87,6 +92,7 @@ class _Server(uvicorn.Server):
 
 
 def _end_now() -> None:
+    """Without Python's own end, which looks once more at all that a large process holds: 45 s on a busy machine."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(0)

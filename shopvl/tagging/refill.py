@@ -76,8 +76,8 @@ def refill(
     if target.resolve() == source.path.resolve():
         raise ShopvlError(f"{target} is the catalog itself; name another file")
     done = Refilled(required=layout.required)
-    with ByProduct() as gaps:
-        with ByProduct() as answers, _beside(target, "report") as write:
+    with ByProduct() as gaps, _beside(target, "report") as write:  # the report comes with the table, or not at all
+        with ByProduct() as answers:
             answers.put(_answers(tags / "tags.parquet" if tags.is_dir() else tags, taken))
             write(REPORT)
             rows = _rows(catalog, done.required, report)
