@@ -135,3 +135,25 @@ def test_damaged_workbooks_get_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "c.xlsx").write_bytes(empty.getvalue())
     with pytest.raises(CatalogError, match="has no sheet with a header"):
         open_catalog(tmp_path / "c.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("before", "hidden"),
+    [
+        ([["How to fill this in"], ["Step 1", "Fill in the sheet Products"], ["Step 2", "Upload it"]], False),
+        ([["Colour", "Size"], ["Red", "S"]], False),
+        ([["id", "title", "image"], ["old", "Old dress", "o.jpg"]], True),
+    ],
+)
+def test_sheets_before_the_products_are_passed_over(tmp_path, before, hidden):
+    with xlsxwriter.Workbook(tmp_path / "a.xlsx") as book:
+        first, products = book.add_worksheet("First"), book.add_worksheet("Products")
+        for sheet, rows in ((first, before), (products, [["SKU", "Titel", "Bild"], ["1", "Kleid", "a.jpg"]])):
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, row)
+        if hidden:
+            products.activate()
+            first.hide()
+    source = open_catalog(tmp_path / "a.xlsx")
+    assert pl.concat(source.batches())["product_id"].to_list() == ["1"]
+    assert "the sheet 'Products' was read" in source.source.notes.sentences["sheet"]

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -18,10 +18,12 @@ from typing import Any
 
 from shopvl.catalog.cells import text_of
 from shopvl.catalog.delimited import TAIL, header_place, is_total, labels_end, unique_names
+from shopvl.catalog.dialect import hits
 from shopvl.catalog.formats import workbook_process
 from shopvl.catalog.formats.base import Chunk, Filled, Head, Source, record_chunks
 from shopvl.catalog.packed import bare_suffix, is_packed, open_binary
 from shopvl.catalog.records import Record, excerpt
+from shopvl.catalog.schema import REQUIRED, canonical_column
 from shopvl.errors import CatalogError
 from shopvl.files import atomic_write
 
@@ -51,7 +53,7 @@ class SheetHeader:
 
 @dataclass(frozen=True)
 class WorkbookSource(Source):
-    """The first sheet with a header, or the one that is named. Dates are texts as in 2026-01-31."""
+    """The first sheet with columns of products, or with a header, or the one that is named; dates as 2026-01-31."""
 
     label = "a workbook"
     suffixes = SUFFIXES
@@ -140,12 +142,24 @@ def workbook_rows(path: Path, sheet: str | None = None) -> Iterator[tuple[dict[s
         name = unpacked.name if is_packed(path) else str(path)
         process = subprocess.Popen(
             [sys.executable, "-I", workbook_process.__file__, name, sheet or ""],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8",
         )  # fmt: skip
         stack.callback(process.wait)
         stack.callback(process.kill)
+        assert process.stdin
         lines = _lines(path, process)
-        yield next(lines), lines
+        told = next(lines)
+        while "head" in told:
+            with suppress(BrokenPipeError):  # the process has ended; what it wrote last says why
+                print("yes" if _holds_products(told["head"]) else "no", file=process.stdin, flush=True)
+            told = next(lines)
+        yield told, lines
+
+
+def _holds_products(rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether one of the rows has names for two columns that products need, or for three that are known."""
+    texts = [[text_of(cell) or "" for cell in row] for row in rows]
+    return any(len({*map(canonical_column, row)} & {*REQUIRED}) > 1 or hits(row) > 2 for row in texts)
 
 
 def _lines(path: Path, process: subprocess.Popen[str]) -> Iterator[Any]:

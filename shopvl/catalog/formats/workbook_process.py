@@ -1,8 +1,8 @@
 """The process that opens a workbook: started by `formats/workbook.py` with the file's path and a sheet's name.
 
 It knows no other file of this package, so that it starts at once. On standard output it writes a line of JSON that says
-which sheet is read, then a line per row; or one with a `fault`. Its memory is limited, so a workbook that swells ends
-this process and no other.
+which sheet is read, then a line per row; or one with a `fault`. Before, it may ask about sheets by their `head`, and is
+answered on standard input. Its memory is limited, so a workbook that swells ends this process and no other.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class UnreadableError(Exception):
 
 
 def main(path: str, sheet: str) -> None:
-    """Write the rows of the sheet, or of the first one with a header where none is named."""
+    """Write the rows of the sheet; where none is named, of the first with columns of products, or with a header."""
     most = memory_for(path)
     if resource is not None:
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -126,16 +126,26 @@ def opened(path: str, sheet: str) -> tuple[dict[str, Any], Iterator[list[Any]]]:
     """What is read, and its rows."""
     from python_calamine import CalamineError, CalamineWorkbook
 
+    first = ""  # with a header
     try:
         with open(path, "rb") as file:  # its kind is found by the content, whatever its name
             book = CalamineWorkbook.from_filelike(file)
         names = list(book.sheet_names)
         if sheet and sheet not in names:
             raise UnreadableError(f"has no sheet {sheet!r}; its sheets are: {', '.join(names)}")
-        for name in [sheet] if sheet else names:
+        rows = None
+        for name in [] if sheet else [own.name for own in sorted(book.sheets_metadata, key=is_hidden)]:
             rows = book.get_sheet_by_name(name)
-            if sheet or (rows.height and any(filled(row) > 1 for row in first_rows(rows))):
-                return {"sheet": name, "others": [other for other in names if other != name]}, rows.iter_rows()
+            if rows.height and any(filled(row) > 1 for row in first_rows(rows)):
+                if len(names) == 1 or holds_products(rows):
+                    sheet = name
+                    break
+                first = first or name
+            rows = None
+        if sheet or first:
+            rows = rows or book.get_sheet_by_name(sheet or first)
+            others = [other for other in names if other != (sheet or first)]
+            return {"sheet": sheet or first, "others": others}, rows.iter_rows()
     except (CalamineError, OSError, ValueError) as error:
         raise UnreadableError(f"cannot be read as a workbook ({str(error)[:100]})") from error
     raise UnreadableError("has no sheet with a header")
@@ -144,6 +154,18 @@ def opened(path: str, sheet: str) -> tuple[dict[str, Any], Iterator[list[Any]]]:
 def first_rows(rows: Any) -> Iterator[list[Any]]:
     """The first rows of a sheet."""
     return (row for row, _ in zip(rows.iter_rows(), range(HEADER_ROWS), strict=False))
+
+
+def is_hidden(sheet: Any) -> bool:
+    """Whether people do not see that sheet."""
+    return not str(sheet.visible).endswith(".Visible")
+
+
+def holds_products(rows: Any) -> bool:
+    """Whether a sheet's first rows hold the columns of products: the other side knows, and answers `yes`."""
+    say({"head": [[plain(cell) for cell in row] for row in first_rows(rows)]})
+    sys.stdout.flush()
+    return sys.stdin.readline() == "yes\n"
 
 
 def filled(row: list[Any]) -> int:
