@@ -310,8 +310,8 @@ def _unpacked(cells: list[str], delimiter: str, quote: str, width: int) -> list[
     """The cells of a line that was quoted as a whole, where there are as many in it as rows have."""
     if len(cells) != 1 or delimiter not in cells[0]:
         return cells
-    inner = next(iter(QuotedRows(iter(cells), delimiter, quote, notes=ReadingNotes.silent()))).fields
-    return inner if len(inner) == width else cells
+    inner = next(iter(QuotedRows(iter(cells), delimiter, quote, notes=ReadingNotes.silent())), None)
+    return inner.fields if inner is not None and len(inner.fields) == width else cells
 
 
 def header_place(rows: Sequence[Sequence[str]], width: int) -> int:

@@ -10,7 +10,7 @@ from shopvl.catalog.column_labels import LABELS
 
 PRICE_COLUMNS = ("price", "sale_price", "list_price", "regular_price", *LABELS["price"])
 _SPACES = " \u00a0\u202f\u2009"
-_MARKS = str.maketrans({"٫": ".", "٬": ",", "،": ",", "⹁": ",", "\u200e": None, "\u200f": None, "\u061c": None})
+_MARKS = str.maketrans("，．٫٬،⹁", ",..,,,", "\u200e\u200f\u061c")
 _APOSTROPHES = "'’`´"
 _DIGITS = rf"\d+(?:[{_SPACES}{_APOSTROPHES}.,·]\d+)*"
 _NUMBER = re.compile(rf"(?<![\d.,])([-−–(]?\s?)({_DIGITS}|[.,]\d+)")

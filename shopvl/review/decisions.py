@@ -259,6 +259,7 @@ class LegalNames:
             lambda name: _loose(name) == _loose(text),
             lambda name: _same(name, text) or _same(name, text.replace(",", ".")),
             lambda name: sorted(_loose_words(name)) == sorted(_loose_words(text)),
+            lambda name: _said_otherwise(name) == _said_otherwise(text),
         ):
             if _loose(text) and (spelled := [ids for name, ids in names.items() if alike(name)]):
                 return set().union(*spelled)
@@ -319,6 +320,24 @@ def _loose_words(text: str) -> tuple[str, ...]:
     joined = re.sub(r"\b(\w)[ -](?=\w{3})", r"\1", re.sub(r"[^\w\s-]|_", " ", words))  # t shirt, v-neck
     single = (singular(word) for word in re.split(r"[\s-]+", joined) if word and word != "and")
     return tuple(_ALIKE.get(word, word) for word in single)
+
+
+_AUDIENCES = {
+    **dict.fromkeys(("ladies", "lady", "female", "females"), "women"),
+    **dict.fromkeys(("gents", "gentlemen", "male", "males"), "men"),
+}
+
+
+@lru_cache(maxsize=1 << 16)
+def _said_otherwise(text: str) -> str:
+    """Sizes and audiences in one of the ways that people write them: 2XL as XXL, 38½ as 38.5, Small as S, Ladies as
+    Women."""
+    plain = folded(re.sub(r"(\d)(?:\s*½|\s*1⁄2|\s+1/2)", r"\1.5", text.replace(",", ".")))
+    plain = re.sub(r"\bextra[ -]?", "x", plain.removeprefix("size "))
+    plain = re.sub(r"\b([2-6])[ -]?x(?=[ -]?(?:s|l|small|large)\b)", lambda match: "x" * int(match[1]), plain)
+    plain = re.sub(r"(?<=x)[ -](?=[xsl])", "", plain)
+    plain = re.sub(r"\b(x*)(small|medium|large)\b", lambda match: match[1] + match[2][0], plain)
+    return _AUDIENCES.get(plain, plain)
 
 
 def _key_of(path: Sequence[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ ONTOLOGY = Ontology.model_validate(
         "properties": [
             {"id": "colour", "values": [{"id": name} for name in ("Navy Blue", "Red", "Off White", "Café")]},
             {"id": "gender", "values": [{"id": name} for name in ("Women", "Men", "Boys", "Unisex")]},
-            {"id": "size", "values": [{"id": name} for name in ("42", "3-4", "5-6", "XL")]},
+            {"id": "size", "values": [{"id": name} for name in ("42", "3-4", "5-6", "XL", "XXL", "M", "38.5")]},
             {"id": "neck", "values": [{"id": name} for name in ("V-Neck", "Round Neck", "None")]},
         ],
     }
@@ -38,6 +38,11 @@ ONTOLOGY = Ontology.model_validate(
             ("size", "2026-04-03 00:00:00", "3-4"),
             ("size", "6-May", "5-6"),
             ("size", "xl", "XL"),
+            *[("size", typed, "XL") for typed in ("Extra Large", "x-large", "X Large", "Size XL")],
+            *[("size", typed, "XXL") for typed in ("2XL", "2 xl", "xx-large")],
+            *[("size", typed, "38.5") for typed in ("38½", "38 1/2", "38,5", "38 ½")],
+            *[("gender", typed, "Women") for typed in ("Ladies", "FEMALE")],
+            *[("gender", "Male", "Men"), ("size", "medium", "M")],
         ],
         *[("gender", "Woman", "Women"), ("colour", "blue navy", "Navy Blue"), ("size", "42,0", "42")],
         *[("colour", typed, None) for typed in ("—", "k.A.", "n.a", "Keine Angabe", "なし", "not known")],
