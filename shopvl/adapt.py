@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from shopvl.batch import MODALITIES, inputs_name
 from shopvl.catalog.mining import mine_ontology
 from shopvl.catalog.ontology import apply_names
 from shopvl.catalog.readers import open_catalog
 from shopvl.catalog.schema import SPLITS
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
-from shopvl.evaluation.page import evaluate
+from shopvl.evaluation.page import evaluate, usual_inputs
 from shopvl.files import PATIENCE, exclusive_lock
 from shopvl.inference.calibrate import calibration_of
 from shopvl.inference.model_card import WEAK_BELOW
@@ -34,7 +33,7 @@ Report = Callable[..., None]  # stage, share done, a line of figures
 
 @dataclass(frozen=True)
 class Ability:
-    """How well the adapted model answers one property, from picture and title, on test products."""
+    """How well the adapted model answers one property on test products, from the inputs that these usually have."""
 
     name: str
     rows: int
@@ -42,6 +41,7 @@ class Ability:
     accepted: float  # share that is accepted at 95% precision
     precision: float | None  # of these
     shown: float  # the highest precision that the calibration rows can show
+    inputs: str  # `image+title`, `image` or `title`
 
     @property
     def grade(self) -> Grade:
@@ -114,7 +114,7 @@ def fitting(recipe: Recipe, products: int) -> Recipe:
 
 def abilities(metrics: dict[str, Any], design: Design) -> list[Ability]:
     """Of every property that was measured, the best first."""
-    both = inputs_name(MODALITIES)
+    inputs = usual_inputs(metrics["answers"])
     measured = [
         Ability(
             name=name,
@@ -122,9 +122,10 @@ def abilities(metrics: dict[str, Any], design: Design) -> list[Ability]:
             accuracy=scores["accuracy"],
             accepted=scores["accepted"],
             precision=scores["precision_of_accepted"],
-            shown=calibration_of(design, both, name).best_precision(),
+            shown=calibration_of(design, inputs, name).best_precision(),
+            inputs=inputs,
         )
-        for name, scores in metrics["answers"][both].items()
+        for name, scores in metrics["answers"][inputs].items()
         if scores["rows"]
     ]
     return sorted(measured, key=lambda ability: (-ability.accepted, -ability.accuracy))

@@ -50,6 +50,20 @@ def test_a_model_is_made_a_catalogs_own(prompted_folder: Path, other_shop: Path,
         adapt(str(other_shop), prompted_folder, out, minutes=0.03)
 
 
+@pytest.mark.parametrize(("lacking", "inputs"), [("title", "image"), ("image", "title")])
+def test_it_learns_from_the_one_input_that_there_is(
+    lacking: str, inputs: str, prompted_folder: Path, other_shop: Path, tmp_path: Path
+) -> None:
+    frame = pl.read_parquet(other_shop)
+    alone, out = tmp_path / "alone.parquet", tmp_path / "mine"
+    frame.with_columns(pl.lit(None, dtype=frame.schema[lacking]).alias(lacking)).write_parquet(alone)
+    found = adapt(str(alone), prompted_folder, out, minutes=0.02)
+    assert {one.inputs for one in found} == {inputs}
+    assert {"category", "Farbe"} <= {one.name for one in found}
+    assert max(one.rows for one in found) == open_catalog(alone, split="test").count()
+    assert "How good is" in (out / "scores" / "report.html").read_text()
+
+
 @pytest.mark.parametrize(("products", "size"), [(50, 16), (400, 25), (1600, 100), (100_000, 256)])
 def test_a_small_catalog_is_learned_in_small_batches(products: int, size: int) -> None:
     recipe = find("prompt-mask", "mini")

@@ -216,7 +216,9 @@ def adapt(
 
 def _print_abilities(abilities: Sequence[Ability]) -> None:
     """What a model can answer, as a table; then the properties by grade, and those that are never accepted."""
-    table = Table("property", "test products", "accuracy", "accepted", "right of these", "")
+    headers = ["property", "test products", "accuracy", "accepted", "right of these", ""]
+    inputs = sorted({ability.inputs.replace("+", " and ") for ability in abilities})
+    table = Table(*headers, caption=f"answered from {' or '.join(inputs)}" if inputs else None)
     for ability in abilities:
         right = "" if ability.precision is None else f"{ability.precision:.1%}"
         table.add_row(

@@ -174,6 +174,13 @@ def evaluation_page(
     return page
 
 
+def usual_inputs(answers: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Of `figures["answers"]`, the fullest inputs that at least half as many rows have as have any."""
+    rows = {inputs: max((s["rows"] for s in by_name.values()), default=0) for inputs, by_name in answers.items()}
+    most = max(rows.values())
+    return next(inputs for inputs, count in rows.items() if 2 * count >= most)
+
+
 def _headlines(figures: Mapping[str, Any]) -> list[Figure]:
     cards = []
     if "full" in figures.get("retrieval", {}):
@@ -183,9 +190,10 @@ def _headlines(figures: Mapping[str, Any]) -> list[Figure]:
         ):
             share = figures["retrieval"]["full"][way]["R@10"]
             cards.append(Figure(value=f"{share:.1%}", label=label, note="whole gallery", share=share))
-    for name, scores in figures["answers"].get(BOTH, {}).items():
+    inputs = usual_inputs(figures["answers"]) if figures["answers"] else BOTH
+    for name, scores in figures["answers"].get(inputs, {}).items():
         if scores["rows"] and len(cards) < 6:
-            alone = figures["answers"]["image"][name]
+            alone = figures["answers"].get("image", {}).get(name, {"rows": 0}) if inputs == BOTH else {"rows": 0}
             note = f"{alone['accuracy']:.1%} from the picture alone" if alone["rows"] else ""
             cards.append(Figure(value=f"{scores['accuracy']:.1%}", label=name, note=note, share=scores["accuracy"]))
     return cards

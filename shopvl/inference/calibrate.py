@@ -164,7 +164,7 @@ def read_held_out(
 
     levels = CategoryLevels(design.labels.get(CATEGORY, ()))
     asked = design.labels | {level_name(level): names for level, names in levels.names.items()}
-    read_all = partial(labelled, design, labels=asked, read=read, report=report, max_rows=MAX_ROWS, incomplete=True)
+    read_all = partial(labelled, design, labels=asked, read=read, report=report, max_rows=MAX_ROWS)
     known = Labelled.joined([read_all(catalog) for catalog in catalogs])
     if fit and looks_of(design) > 1:
         design.first_look = settle(known.values, list(design.labels))

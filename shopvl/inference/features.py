@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shopvl.batch import MODALITIES, Batch, Modality, inputs_name
+from shopvl.batch import MODALITIES, Batch
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog, spread
@@ -36,11 +36,21 @@ class Labelled:
     titles: list[str]  # empty where there is none
     labels: dict[str, Tensor]  # (N,) int64
     no_category_N: Tensor  # bool: the product is of none of the categories
-    rejects: list[RejectedRow]  # rows that were not read: incomplete, or broken
+    rejects: list[RejectedRow]  # rows that could not be read
 
     def has(self, name: str) -> Tensor:
         """(N,) bool: whether the value of that name was read of a row."""
         return ~self.values[name].flatten(1)[:, 0].isnan() if name in self.values else torch.zeros(len(self.titles)) > 0
+
+    def where(self, chosen_N: Tensor) -> Labelled:
+        """Some of the rows, by mask."""
+        return Labelled(
+            {name: values[chosen_N] for name, values in self.values.items()},
+            [title for title, chosen in zip(self.titles, chosen_N.tolist(), strict=True) if chosen],
+            {name: labels[chosen_N] for name, labels in self.labels.items()},
+            self.no_category_N[chosen_N],
+            self.rejects,
+        )
 
     @classmethod
     def joined(cls, lots: Sequence[Labelled]) -> Labelled:
@@ -76,14 +86,12 @@ def labelled(
     *,
     report: Report = lambda stage, share: None,
     max_rows: int = MAX_ROWS,
-    incomplete: bool = False,
 ) -> Labelled:
     """Outputs of `read` for the catalog's rows (at most `max_rows`, spread evenly), and their labels.
 
-    Rows that lack an input of the design are left out, unless `incomplete` ones count as well. Raises CatalogError for
-    no rows.
+    Raises CatalogError for no rows.
     """
-    total, complete = catalog.count(), design.recipe.inputs
+    total = catalog.count()
     numbers = {name: {folded(value): i for i, value in enumerate(values)} for name, values in labels.items()}
     values: dict[str, list[tuple[int, np.ndarray]]] = defaultdict(list)  # from which row on, and of these
     truth: dict[str, list[int]] = defaultdict(list)
@@ -91,18 +99,12 @@ def labelled(
     no_category: list[bool] = []
     rejects: list[RejectedRow] = []
 
-    def read_wanted(batch: Batch, inputs: tuple[Modality, ...]) -> Mapping[str, Tensor]:
-        return read(batch) if incomplete or inputs == complete else {}
-
-    for item in encode(design, spread(catalog.batches(), total, max_rows), catalog.root, MODALITIES, read_wanted):
+    frames = spread(catalog.batches(), total, max_rows)
+    for item in encode(design, frames, catalog.root, MODALITIES, lambda batch, _: read(batch)):
         report("encode", (len(titles) + len(rejects)) / min(total, max_rows))
-        match item:
-            case RejectedRow():
-                rejects.append(item)
-                continue
-            case Encoded(inputs=(only,)) if not incomplete and complete != (only,):
-                rejects += [RejectedRow(row["product_id"], f"there is only the {only}") for row in item.rows]
-                continue
+        if not isinstance(item, Encoded):
+            rejects.append(item)
+            continue
         for name, array in item.values.items():
             values[name].append((len(titles), array))
         for name, number_of in numbers.items():
@@ -111,8 +113,7 @@ def labelled(
         no_category += [is_of_no_category(row) for row in item.rows]
     report("encode", 1.0)
     if not titles:
-        names = {"image+title": "both a picture and a title", "image": "a picture", "title": "a title"}
-        wanted = "a picture or a title" if incomplete and len(complete) > 1 else names[inputs_name(complete)]
+        wanted = " or ".join({"image": "a picture", "title": "a title"}[one] for one in design.recipe.inputs)
         raise CatalogError(f"no row of {catalog.path} has {wanted}, so there is nothing to learn or measure on")
     return Labelled(
         {name: _laid_out(parts, len(titles)) for name, parts in values.items()},

@@ -106,6 +106,7 @@ def fit_answer_heads(
     vector machines, then `title_answer_bias`, `image_linear_with_title` and the scale of the names. A row on the right
     side of its margin has no gradient, so noisy labels do less harm than under cross-entropy. With a picture alone:
     `image_only_answer_bias`, `image_linear` and the scale, by cross-entropy, which is better there, with more decay.
+    Terms for an input that no row has stay as they are. Raises CatalogError where no row has any.
     """
     model = design.model
     assert isinstance(model, AnsweringDualEncoder)
@@ -114,9 +115,11 @@ def fit_answer_heads(
     fit = fit or PromptHeadFit()
     outputs = _read(design, rows, questions, fit.max_rows, lambda share: report(share / 2))
     legal_QK = design.loader.questions(questions).legal_QK
-    _fit_words(model.head, outputs, legal_QK, fit.words, lambda share: report(0.5 + share / 8))
-    _fit_titles(design, model.head, outputs, legal_QK, seed, fit, lambda share: report(0.625 + share / 8))
-    _fit_pictures(design, model.head, outputs, legal_QK, seed, fit, lambda share: report(0.75 + share / 4))
+    if len(outputs.rows(("title",))):
+        _fit_words(model.head, outputs, legal_QK, fit.words, lambda share: report(0.5 + share / 8))
+        _fit_titles(design, model.head, outputs, legal_QK, seed, fit, lambda share: report(0.625 + share / 8))
+    if len(outputs.rows(PICTURED)):
+        _fit_pictures(design, model.head, outputs, legal_QK, seed, fit, lambda share: report(0.75 + share / 4))
     model.eval()
 
 
@@ -151,17 +154,19 @@ def _fit_titles(
     fit: PromptHeadFit,
     report: Callable[[float], None],
 ) -> None:
+    choices = [choice for choice in TITLED if len(outputs.rows(choice))]
     with torch.no_grad():
         head.log_title_scale.fill_(math.log(fit.name_scale))
         head.title_answer_bias.zero_()
-        _reset(head.image_linear_with_title, outputs)
+        if MODALITIES in choices:
+            _reset(head.image_linear_with_title, outputs)
     groups = [
         {"params": [head.title_answer_bias, head.log_title_scale], "lr": fit.peak_lr},
         {"params": list(head.image_linear_with_title.linear.parameters()), "lr": fit.image_peak_lr},
     ]
 
     def loss(number: int, chosen: Tensor) -> Tensor:
-        choice = TITLED[number % len(TITLED)]
+        choice = choices[number % len(choices)]
         chosen = chosen[outputs.place_N[inputs_name(choice)][chosen] >= 0]
         states = F.dropout(outputs.chosen_states(choice, chosen).to(design.device).float(), fit.dropout)
         grams_BG = torch.from_numpy(padded(outputs.grams_NG[chosen.numpy()])).to(design.device)
@@ -314,10 +319,10 @@ def _read(
         right.append(csr_matrix(loader.right_answers(item.rows, questions).flatten(1).numpy()))
         possible.append(csr_matrix(loader.possible_answers(item.rows, questions).flatten(1).numpy()))
         report(len(titles) / min(total, max_rows))
-    if not states[inputs_name(MODALITIES)]:
-        raise CatalogError(f"no row of {rows.path} has both a picture and a title, so there is nothing to fit on")
+    if not titles:
+        raise CatalogError(f"no row of {rows.path} has a picture or a title, so there is nothing to fit on")
     return _FrozenOutputs(
-        {choice: torch.from_numpy(np.concatenate(parts)) for choice, parts in states.items()},
+        {choice: torch.from_numpy(np.concatenate(parts)) for choice, parts in states.items() if parts},
         {choice: torch.from_numpy(np.concatenate(parts)) for choice, parts in places.items()},
         torch.from_numpy(np.concatenate(pooled)),
         require(prepared[0].answers_KD, "answer vectors", by="the fit of answer heads").clone(),

@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from scipy.sparse import csr_matrix
 from sklearn.svm import LinearSVC
+from threadpoolctl import threadpool_limits
 
 from shopvl.recipes.parts.fields import STRICT, Count
 
@@ -53,7 +54,8 @@ def fit_grams(
         svm.fit(rows_NG[rows], right)
         return svm.coef_[0], svm.intercept_[0]
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    # machines share the cores out; for vectors this short the threads of BLAS would only wait for one another
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for answer, fitted in enumerate(pool.map(machine, range(len(bias_K)))):
             weights_GK[:, answer], bias_K[answer] = fitted
             report((answer + 1) / len(bias_K))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from shopvl.batch import Modality, inputs_name
+from shopvl.batch import Batch, Modality, inputs_in, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
@@ -56,10 +56,10 @@ def fit_heads(
     min_steps: int = MIN_STEPS,
     fit: LinearHeadFit | None = None,
 ) -> list[RejectedRow]:
-    """Give `design` heads fitted on the catalog's rows that have all that it reads. Multi-valued: the first value.
+    """Give `design` heads for each choice of inputs, fitted on the rows that have them. Multi-valued: the first value.
 
-    The other rows are returned. Raises DesignError if the design's ontology has no two categories and no property of
-    two values, or if the design answers prompts.
+    Rows that could not be read are returned; heads for inputs that no row has know nothing. Raises DesignError if the
+    design's ontology has no two categories and no property of two values, or if the design answers prompts.
     """
     if (answering := design.recipe.answering) is not None:
         raise DesignError(
@@ -72,14 +72,19 @@ def fit_heads(
             f"the design {design.name} knows no two categories and no property of two values, so there is nothing to "
             "choose between; pretrain on a catalog that has them"
         )
-    choices = design.input_choices
-    known = labelled(design, catalog, labels, lambda batch: design.model.features(batch, choices), report=report)
+
+    def read(batch: Batch) -> Mapping[str, Tensor]:
+        return design.model.features(batch, [one for one in design.input_choices if set(one) <= set(inputs_in(batch))])
+
+    known = labelled(design, catalog, labels, read, report=report)
     heads = design.add_heads(labels)
     grams_NG = gram_rows(known.titles)
-    if "title" in design.recipe.inputs:
+    choices = [inputs for inputs in design.input_choices if inputs_name(inputs) in known.values]
+    if any("title" in inputs for inputs in choices):
         _fit_words(heads, known, choices, grams_NG, fit.words)
     for number, inputs in enumerate(choices):
-        features = known.values[inputs_name(inputs)]
+        has_them = known.has(inputs_name(inputs))
+        features = known.values[inputs_name(inputs)][has_them]
         for name in labels:
             head = heads.head(inputs, name)
             head.mean_F.copy_(features.mean(0))
@@ -88,7 +93,7 @@ def fit_heads(
         def progress(share: float, number: int = number) -> None:
             report("fit", (number + share) / len(choices))
 
-        _fit(heads, inputs, known, grams_NG, seed, min_steps, fit, progress)
+        _fit(heads, inputs, known.where(has_them), grams_NG[has_them.numpy()], seed, min_steps, fit, progress)
     return known.rejects
 
 
@@ -101,8 +106,9 @@ def _fit_words(
     fit: SupportVectorFit,
 ) -> None:
     """Fit the weights of a title's words for each property; all choices of inputs with a title share them."""
+    titled_N = torch.tensor([bool(title) for title in known.titles])
     for name, label_N in known.labels.items():
-        has_label_N1 = (label_N >= 0).numpy()[:, None]
+        has_label_N1 = (titled_N & (label_N >= 0)).numpy()[:, None]
         right_NK = F.one_hot(label_N.clamp(min=0), heads.labels[name]).bool().numpy() & has_label_N1
         weights_GK, bias_K = fit_grams(grams_NG, right_NK, np.broadcast_to(has_label_N1, right_NK.shape), fit)
         for inputs in choices:

@@ -1,6 +1,7 @@
 """Heads against a second opinion, and what they must be able to learn."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -118,3 +119,24 @@ def test_where_there_is_nothing_to_choose_between_it_is_said(make_design, toy_ca
 def test_a_design_that_answers_prompts_gets_no_linear_heads(prompted, toy_catalog) -> None:
     with pytest.raises(DesignError, match=r"answers prompts.* tune it with --recipe prompt-mask"):
         fit_heads(prompted, toy_catalog)
+
+
+def test_rows_with_one_input_fit_its_heads_as_if_they_stood_alone(make_design, toy_table: Path, tmp_path: Path) -> None:
+    frame = pl.read_parquet(toy_table).with_row_index("number")
+    of_picture = pl.col("number") % 2 == 0
+    mixed = frame.with_columns(title=pl.when(~of_picture).then("title"), image=pl.when(of_picture).then("image")).drop(
+        "number"
+    )
+    pictures = mixed.filter(pl.col("image").is_not_null())
+    mixed.write_parquet(tmp_path / "mixed.parquet")
+    pictures.write_parquet(tmp_path / "pictures.parquet")
+    whole, alone = make_design(find("tri-clip", "tiny")), make_design(find("tri-clip", "tiny"))
+    for design, name in ((whole, "mixed"), (alone, "pictures")):
+        torch.manual_seed(0)  # of the weights that heads begin with
+        assert fit_heads(design, open_catalog(tmp_path / f"{name}.parquet"), min_steps=5) == []
+    for name in whole.labels:
+        ours, theirs = (design.heads.head(("image",), name).state_dict() for design in (whole, alone))
+        for part, values in ours.items():
+            torch.testing.assert_close(values, theirs[part], atol=1e-4, rtol=1e-3)
+    words = [design.heads.head(("title",), "category").words.weights.weight for design in (whole, alone)]
+    assert [bool(weights.any()) for weights in words] == [True, False]
