@@ -132,6 +132,22 @@ def tuned_folder(toy_catalog, toy_rows, make_design, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def writer_folder(make_design, tmp_path_factory) -> Path:
+    """A design that writes texts and has learned nothing, saved."""
+    from dataclasses import replace
+
+    from shopvl.recipes import find
+    from shopvl.recipes.parts.objectives import Instructed
+
+    recipe = find("simvlm", "tiny")
+    told = (*recipe.objectives, Instructed(tasks=("title", "sentence")))
+    design = make_design(replace(recipe, text=replace(recipe.text, max_tokens=48), objectives=told))
+    folder = tmp_path_factory.mktemp("writer")
+    design.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def prompted_folder(toy_table, toy_catalog, tmp_path_factory) -> Path:
     """A prompt-mask at size tiny that began with the tri-clip's picture tower, trained on the toy shop, calibrated."""
     from shopvl.inference.calibrate import calibrate

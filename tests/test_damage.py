@@ -136,6 +136,25 @@ def test_tags_and_what_they_are_made_from(tuned: Design, toy_catalog: Catalog, t
             assert done.damaged == (damage is not removed)
 
 
+def test_texts_and_what_they_are_made_from(writer_folder: Path, toy_table: Path, tmp_path: Path, whole: bool) -> None:
+    from shopvl.catalog.readers import open_catalog
+    from shopvl.tagging.write import Request, write
+
+    out, pieces, request = tmp_path / "texts", Pieces(work_rows=4, part_rows=4), Request(sources=("attributes",))
+    pl.read_parquet(toy_table).head(12).write_parquet(tmp_path / "catalog.parquet")
+    catalog, design = open_catalog(tmp_path / "catalog.parquet"), Design.from_pretrained(writer_folder)
+    write(design, catalog, out, request, pieces=pieces)
+    before = [pl.read_parquet(out / f"{name}.parquet") for name in ("texts", "rejects")]
+    for name, damage in damages(out, whole):
+        copy = damaged_copy(out, tmp_path / "copy", name, damage)
+        done = write(design, catalog, copy, request, pieces=pieces)
+        for table, wanted in zip(("texts", "rejects"), before, strict=True):
+            assert_frame_equal(pl.read_parquet(copy / f"{table}.parquet"), wanted, abs_tol=1e-4)
+        if name.suffix == ".arrow":
+            assert done.reused == 8, (name, damage)
+            assert done.damaged == (damage is not removed)
+
+
 def experiment(table: Path) -> Experiment:
     return Experiment(name="run", recipe="tri-clip", size="tiny", catalog=str(table), split=None, epochs=1)
 
