@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from starlette.requests import ClientDisconnect
+
 from shopvl.errors import ShopvlError
 
 MB = 2**20
@@ -111,7 +113,7 @@ class BodyLimit:
 
         try:
             await self.app(scope, counted, guarded)
-        except _RefusedError:
+        except (_RefusedError, ClientDisconnect):  # who has gone hears nothing, and is no fault of ours
             pass
         finally:
             self._held -= received

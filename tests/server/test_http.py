@@ -1,5 +1,6 @@
 """What comes over HTTP is what the command line says; a fault of one row, one request or one model stays its own."""
 
+import asyncio
 import base64
 import http.client
 import json
@@ -17,10 +18,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from http_client import asked, running
+from starlette.requests import Request
 
 import shopvl
 from shopvl.catalog.vocabulary import ALLOW_HOSTS
 from shopvl.errors import IndexFolderError, ShopvlError
+from shopvl.server.gate import BodyLimit
 
 
 def sent(product: dict) -> dict:
@@ -300,3 +303,20 @@ def test_the_description_is_openapi(url: str) -> None:
         "multipart/form-data",
     }
     assert json.dumps(told).count("HTTPValidationError") == 0
+
+
+def test_who_goes_in_the_middle_of_a_body_is_no_fault() -> None:
+    sent = []
+
+    async def app(scope, receive, send) -> None:
+        await Request(scope, receive).body()
+
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(part) -> None:
+        sent.append(part)
+
+    scope = {"type": "http", "path": "/v1/tag", "headers": [(b"content-length", b"10")]}
+    asyncio.run(BodyLimit(app, limit_of=lambda path: 100)(scope, gone, send))
+    assert sent == []
