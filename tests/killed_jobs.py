@@ -75,12 +75,7 @@ def jobs(model: Path, catalog: Path, out: Path) -> dict[str, Callable[[], object
         request = Request(sources=("attributes", "title"))
         write_texts(design, open_catalog(catalog), out, request, pieces=Pieces(work_rows=4, part_rows=8))
 
-    def convert() -> None:
-        from shopvl.catalog.converting import convert as convert_catalog
-
-        convert_catalog(open_catalog(catalog), out / "c.csv")
-
-    return {f.__name__: f for f in (tag, index, train, adapt, experiments, review, write, convert)}
+    return {f.__name__: f for f in (tag, index, train, adapt, experiments, review, write)}
 
 
 def corrections(out: Path, tell: int) -> None:

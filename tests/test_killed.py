@@ -145,17 +145,6 @@ def test_texts(writer_folder: Path, toy_table: Path, tmp_path: Path) -> None:
         assert_frame_equal(one, other, abs_tol=1e-4)
 
 
-@zoo
-def test_a_conversion(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
-    frame = pl.read_parquet(toy_table)
-    pl.concat([frame.with_columns(product_id=pl.format("{}-{}", "product_id", pl.lit(n))) for n in range(50)]).drop(
-        "image"
-    ).write_parquet(tmp_path / "catalog.parquet")
-    killed("convert", tmp_path, tuned_folder, tmp_path / "catalog.parquet", KILLS)
-    assert len(pl.read_csv(tmp_path / "c.csv", infer_schema=False)) == 50 * len(frame)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.csv", "catalog.parquet"]
-
-
 def test_two_of_everything_in_one_folder(
     tuned, tuned_folder: Path, toy_catalog, toy_table: Path, tmp_path: Path, monkeypatch
 ) -> None:
