@@ -160,6 +160,11 @@ def test_rules_and_counts_of_rows_are_no_rows(tmp_path, text):
     assert (rows, faults(source)) == ([["1", "red"], ["2", "blue"]], [])
 
 
+def test_a_line_of_quoted_blanks_ends_no_reading(tmp_path):
+    (tmp_path / "t.csv").write_text('id title\n"  "\n1 a\n')
+    assert cells(CsvSource(tmp_path / "t.csv", Reading(delimiter=" "))) == [["1", "a"]]
+
+
 def test_ids_that_a_spreadsheet_rounded_are_said(tmp_path):
     (tmp_path / "t.csv").write_text("sku,title,image\n8.90123E+12,a,x\n8.90123E+12,b,x\n4.1E+10,c,x\nSIZE+1,d,x\n")
     catalog = open_catalog(tmp_path / "t.csv")
