@@ -16,9 +16,10 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.inference.ask import Conflict, Reply
 from shopvl.reporting.page import DECISION_MARKS
 from shopvl.search import Found, Hit, ParsedQuery, Suggestion
-from shopvl.service.app_service import Read
 from shopvl.service.catalog_run import CatalogRun, Summary
+from shopvl.service.read import Read
 from shopvl.service.shown import Shown
+from shopvl.service.suggesting import SuggestedTitle, Suggestions
 
 PICTURE_PX = 720
 
@@ -174,6 +175,27 @@ def picks(products: Iterable[Shown], words: Translations) -> str:
         for product in products
     )
     return f'<div class="sv-picks">{cells}</div>' if cells else ""
+
+
+def suggested_titles(found: Suggestions, words: Translations) -> str:
+    """Titles to choose from, each with the facts it states and what says so; or why there are none."""
+    if not found.titles:
+        why = words("product.suggest_beyond", said=", ".join(found.beyond[:5])) if found.known else ""
+        return message(words("product.suggest_none"), why or words("product.suggest_unknown"))
+    note = f'<p class="sv-note">{text(words("product.suggest_note"))}</p>'
+    return note + "".join(_suggestion(one, words) for one in found.titles)
+
+
+def _suggestion(one: SuggestedTitle, words: Translations) -> str:
+    facts = "".join(
+        f"<li>{text(words.property(fact.property))}: {text(words.short(fact.property, fact.value))} "
+        f"<small>{text(words('product.rests_on'))} {text(', '.join(words(f'evidence.{by}') for by in fact.evidence))}"
+        "</small></li>"
+        for fact in one.facts
+    )
+    use = text(words("product.suggest_use"))
+    button = f'<button class="sv-use" data-do="use" data-title="{text(one.text)}">{use}</button>'
+    return f'<div class="sv-suggestion"><strong>{text(one.text)}</strong> {button}<ul>{facts}</ul></div>'
 
 
 # --- search

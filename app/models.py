@@ -16,7 +16,8 @@ from shopvl.catalog.cells import folded
 from shopvl.catalog.vocabulary import CATEGORY, DEFAULT_PRECISION
 from shopvl.inference.calibrate import calibration_of
 from shopvl.inference.model_card import WEAK_BELOW
-from shopvl.service.app_service import AppService, Model, Read
+from shopvl.service.app_service import AppService, Model
+from shopvl.service.read import Read
 
 Json = dict[str, Any]
 

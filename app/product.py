@@ -56,6 +56,7 @@ class ProductTab:
             self.others = gr.Button(words("product.others"), size="sm", min_width=84, scale=0)
         self.answers_json = gr.JSON(visible=False, label="answers")
         self.replies_json = gr.JSON(visible=False, label="replies")
+        self.titles_json = gr.JSON(visible=False, label="titles")
         self._connect()
 
     def _lay_out_inputs(self) -> None:
@@ -77,6 +78,9 @@ class ProductTab:
             elem_id="product-description",
         )
         self.read = gr.Button(words("product.read"), variant="primary", elem_id="product-read")
+        writes = self.service.writer is not None
+        self.suggest = gr.Button(words("product.suggest"), size="sm", visible=writes, elem_id="product-suggest")
+        self.suggested = clickable("", elem_id="product-suggested")
         with gr.Accordion(words("product.options"), open=False):
             self.model = gr.Dropdown(names, value=names[0], label=words("product.model"), visible=len(names) > 1)
             self.precision = gr.Slider(0.8, 0.99, value=0.95, step=0.01, label=words("product.precision"))
@@ -127,8 +131,24 @@ class ProductTab:
             show_progress="minimal",
             **OF_PHOTO,
         )
+        self._connect_suggestions()
         self.show(self.strip.act(self.open_picked, None, [self.photo, self.title], **HIDDEN_PROGRESS))
         self.others.click(self.sample, None, self.strip, **HIDDEN_PROGRESS)
+
+    def _connect_suggestions(self) -> None:
+        """A title that is written is shown; it stands in the title's field after a click, and is kept nowhere."""
+        self.suggest.click(
+            self.suggest_titles,
+            [self.photo, self.title, self.model, self.precision],
+            [self.titles_json, self.suggested],
+            api_name="suggest",
+            show_progress="minimal",
+            **OF_PHOTO,
+        )
+        self.suggested.act(self.use_suggested, None, self.title, **HIDDEN_PROGRESS)
+        gr.on(
+            [self.photo.change, self.title.change], None, None, self.suggested, js="() => ''", api_visibility="private"
+        )
 
     def show(self, event: Any) -> Any:
         """Read the product that an event brings into `photo` and `title`. Returns the last event of the chain."""
@@ -199,6 +219,16 @@ class ProductTab:
             return {"replies": [reply.as_dict() for reply in replies]}, cards.said(replies, self.words)
 
         return guarded(self.words, work, lambda sentence, notice: ({"error": sentence}, notice))
+
+    def suggest_titles(self, photo: str | None, title: str, model: str, precision: float) -> tuple[Json, str]:
+        def work() -> tuple[Json, str]:
+            found = self.service.suggest(picture_bytes(photo), title, model=model, precision=precision)
+            return found.as_dict(), cards.suggested_titles(found, self.words)
+
+        return guarded(self.words, work, lambda sentence, notice: ({"error": sentence}, notice))
+
+    def use_suggested(self, event: gr.EventData) -> str:
+        return str(event.title)
 
     def sample(self) -> str:
         """Other products to pick one from; what `strip` shows when the page is loaded."""

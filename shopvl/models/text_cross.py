@@ -50,7 +50,12 @@ class OverTowersModel(DualEncoderModel):
         self.heads = nn.ModuleDict(made)
 
     def forward(self, batch: Batch) -> Output:
-        """Embeddings of whatever the batch holds; logits of words to tell and of drawn pairs, if it has them."""
+        """Embeddings of whatever the batch holds; logits of words to tell and of drawn pairs, if it has them.
+
+        Of an `embed_only` batch, embeddings alone.
+        """
+        if batch.embed_only:
+            return self.embedded(batch)
         pooled_BW, tokens = self.encode_image(batch)
         embeddings = {"image": self._unit(self.image_projection(pooled_BW)), **self.embed_further(batch)}
         for name, words in batch.texts.items():

@@ -31,8 +31,9 @@ from shopvl.design.folder import CARD
 from shopvl.design.in_use import in_use
 from shopvl.device import device_named
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
-from shopvl.inference.ask import Conflict, ParsedQuestion, Product, Reply, answered, parse_question
+from shopvl.inference.ask import ParsedQuestion, Product, Reply, answered, parse_question
 from shopvl.inference.tag_rows import HeadAnswers
+from shopvl.recipes.capabilities import capabilities
 from shopvl.review.decisions import LegalNames
 from shopvl.review.queue import Queue, review_queue
 from shopvl.review.sheet import SheetQuestion
@@ -40,7 +41,9 @@ from shopvl.search import Found, SearchIndex
 from shopvl.search.browsing import newest
 from shopvl.service.catalog_run import RUN, CatalogRun, FencedCatalog, read_run, table_of_run
 from shopvl.service.decisions import check_product, check_texts
+from shopvl.service.read import Read
 from shopvl.service.shown import Shown, first_shown, shown_hit, shown_row
+from shopvl.service.suggesting import Suggestions, suggested
 from shopvl.vision.map_picture import FAINT, drawn_heat, drawn_map
 from shopvl.vision.ocr import Reader, Word
 from shopvl.vision.subject import subject_map
@@ -70,27 +73,6 @@ class Model:
     def card(self) -> str:
         """Its README, Markdown."""
         return (self.folder / CARD).read_text("utf-8")
-
-
-@dataclass(frozen=True)
-class Read:
-    """Every answer about one product: those that its category has, what else there is, and what contradicts."""
-
-    replies: Mapping[str, Reply]
-    applicable: Sequence[str]
-    conflicts: Sequence[Conflict]
-    inputs: Sequence[Modality]
-    not_used: Mapping[Modality, str]  # why, as a sentence; "" where the model knows nothing like it
-
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {
-            "answers": [self.replies[name].as_dict() for name in self.applicable],
-            "does_not_apply": [name for name in self.replies if name not in self.applicable],
-            "conflicts": [{**vars(conflict), "sentence": conflict.sentence()} for conflict in self.conflicts],
-            "inputs": list(self.inputs),
-            "not_used": dict(self.not_used),
-        }
 
 
 @dataclass(frozen=True)
@@ -214,6 +196,27 @@ class AppService:
             raise ShopvlError(f"the question has {len(question)} characters; at most {MAX_QUESTION} are read")
         understood = parse_question(question, self.ontology)
         return understood, answered(understood, self._product(picture, title, model), precision)
+
+    @property
+    def writer(self) -> Design | None:
+        """The first model that writes, if there is one."""
+        designs = (model.design for model in self.models.values())
+        return next((design for design in designs if "write" in capabilities(design.recipe)), None)
+
+    def suggest(
+        self,
+        picture: bytes | None,
+        title: str | None,
+        *,
+        model: str | None = None,
+        precision: float = DEFAULT_PRECISION,
+    ) -> Suggestions:
+        """Titles by the model that writes, of what is accepted of the product. Raises ShopvlError where none does."""
+        if (writer := self.writer) is None:
+            raise ShopvlError("no model here writes; add one of a recipe that does, such as simvlm, with --compare")
+        product = self._product(picture, title, model)
+        with self._thinking:
+            return suggested(writer, product, product.replies(precision))
 
     def heat(
         self, picture: bytes, title: str | None, name: str, value: str, *, model: str | None = None

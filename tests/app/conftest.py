@@ -27,11 +27,11 @@ class Served:
 
 @pytest.fixture(scope="session")
 def other_folder(make_design, toy_catalog, tmp_path_factory) -> Path:
-    """A second model: heads on a tower that never learned anything."""
+    """A second model, which writes: heads on towers that never learned anything."""
     from shopvl.recipes import find
     from shopvl.training.tuning import fit_heads
 
-    design = make_design(find("tri-clip", "tiny"), seed=5)
+    design = make_design(find("coca", "tiny"), seed=5)
     fit_heads(design, toy_catalog)
     folder = tmp_path_factory.mktemp("other") / "raw"
     design.save(folder)

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from shopvl.catalog.corrections import read_corrections
+from shopvl.catalog.languages import SMALL_WORDS
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -171,6 +172,38 @@ def test_a_title_is_read_too_and_a_photo_can_be_picked(browser: Browser, served)
     browser.one("#product-reply .sv-answer")
     browser.driver.execute_script("arguments[0].click()", browser.all("#product-picks .sv-pick")[1])
     browser.until(lambda: not browser.text("#product-reply"), "the end of what was said of another product")
+
+
+def test_a_title_is_suggested_with_what_it_rests_on_and_used_after_a_click(browser: Browser, served, photos) -> None:
+    def kept() -> set[Path]:
+        return {path for path in served.bench.work.rglob("*") if path.is_file()}
+
+    before = kept()
+    browser.upload("#product-photo", photos[0])
+    browser.one("#product-answers .sv-answer")
+    browser.write("#product-title", "Acme red shirt", enter=True)
+    browser.click("#product-suggest")
+    browser.one("#product-suggested .sv-suggestion")
+    suggested = browser.text("#product-suggested .sv-suggestion strong")
+    assert set(suggested.lower().split()) <= set(_words_known(served, photos[0], "Acme red shirt"))
+    browser.sees("#product-suggested", "rests on")
+    field = browser.one("#product-title textarea, #product-title input")
+    assert field.get_property("value") == "Acme red shirt"
+    assert kept() == before
+    browser.click("#product-suggested .sv-use")
+    browser.until(lambda: field.get_property("value") == suggested, suggested)
+    assert kept() == before
+    browser.open("/zh/")
+    browser.sees("#product-suggest", "建议标题")
+
+
+def _words_known(served, photo: Path, title: str) -> Iterator[str]:
+    """Words of the title, of accepted answers, and small ones."""
+    yield from title.lower().split()
+    yield from SMALL_WORDS["en"]
+    for reply in served.bench.read(photo.read_bytes(), title).replies.values():
+        if reply.decision == "accept":
+            yield from (reply.value or "").lower().replace(">", " ").split()
 
 
 def test_a_bad_upload_gets_a_sentence(browser: Browser, tmp_path: Path, photos) -> None:

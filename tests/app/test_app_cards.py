@@ -15,7 +15,7 @@ from shopvl.batch import Modality
 from shopvl.catalog.vocabulary import Reason
 from shopvl.inference.ask import Conflict, Reply
 from shopvl.search import ParsedQuery, Suggestion
-from shopvl.service.app_service import Read
+from shopvl.service.read import Read
 
 DISAGREE: Reason = "picture and title disagree"
 NAVY = Reply("Colour", "Navy", "Navy", 0.96, "review", DISAGREE, ("title",), True, (("Blue", 0.01),))

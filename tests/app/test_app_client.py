@@ -29,7 +29,7 @@ def answers(client: Client, photo: Path | None, title: str = "") -> dict:
 def test_useful_endpoints_have_names(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     wanted = {"/answer", "/ask", "/search", "/runs", "/review_queue", "/correct", "/undo", "/corrections"}
-    wanted |= {"/export_corrections", "/tag_catalog", "/models", "/compare", "/catalog", "/export_catalog"}
+    wanted |= {"/export_corrections", "/tag_catalog", "/models", "/compare", "/catalog", "/export_catalog", "/suggest"}
     assert wanted == named.keys()
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from shopvl.batch import IGNORED, MASKED, Batch, Words
 from shopvl.design.design import Design
 from shopvl.recipes import RECIPES, find
-from shopvl.recipes.capabilities import capabilities
 from shopvl.recipes.parts import Stage
 from shopvl.training.freezing import training_only
 
@@ -232,7 +231,9 @@ def test_a_frozen_net_stays_to_the_bit_while_the_rest_learns(name: str, make_des
     assert any(not torch.equal(before[key], after[key]) for key in before.keys() - net)
 
 
-@pytest.mark.parametrize("name", [name for name, recipe in TINY.items() if "match" in capabilities(recipe)])
+@pytest.mark.parametrize(
+    "name", [name for name, recipe in TINY.items() if any("match" in part.heads for part in recipe.objectives)]
+)
 def test_a_pair_is_judged_by_picture_and_title(name: str, make_design, batch_of) -> None:
     design = make_design(TINY[name])
     design.model.eval()
@@ -264,7 +265,9 @@ def test_a_teacher_moves_in_its_own_step_alone(name: str, make_design, batch_of)
             torch.testing.assert_close(teacher.state_dict()[key], old + (1 - teacher.decay), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", [name for name, recipe in TINY.items() if "match" in capabilities(recipe)])
+@pytest.mark.parametrize(
+    "name", [name for name, recipe in TINY.items() if any("match" in part.heads for part in recipe.objectives)]
+)
 def test_padding_changes_no_judgement_of_a_pair(name: str, make_design, batch_of) -> None:
     """A title among longer ones is judged as it is alone."""
     design = make_design(TINY[name])
