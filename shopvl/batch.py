@@ -67,6 +67,7 @@ OVERLAID = "overlaid"  # the view with promotions drawn on the pictures
 CLAUSES = "clauses"  # embeddings (B, C, D) of a product's clauses
 EDITED = "edited title"  # the embedding of a title that lies about one thing
 TEXT_PAIR = ("title beside line", "line")  # embeddings of titles and of lines of facts, compared with each other
+QUERY_VECTORS = "image queries"  # embeddings (B, Q, D) of a picture, of which the nearest counts
 MASKED = "masked"  # the view of which patches are left out, to be told
 STRONG_VIEWS = ("first view", "second view")  # each picture changed much, twice
 SHARED_VIEWS = ("first view in the space", "second view in the space")  # their embeddings beside titles
@@ -235,6 +236,7 @@ class Batch(PerProduct):
     teacher: TeacherOutputs | None = None
     whole: WholePictures | None = None
     mixup: bool = False  # pictures are blends of two each, as none is in use
+    bridged: bool = False  # words are told by a query bridge itself, not by the language model behind it
     embed_only: bool = False  # pictures and texts are each embedded alone, also where a model could fuse them
 
     def __len__(self) -> int:
@@ -281,6 +283,13 @@ class Output:
     scales: Mapping[str, Tensor] = field(default_factory=dict)  # pair -> (): what its cosines are multiplied by
     states: FusedStates | None = None
     predictions: Mapping[str, Prediction] = field(default_factory=dict)  # by the name of what is predicted
+
+    def products(self, left_BD: Tensor, name: str) -> Tensor:
+        """(B, B): products of vectors with those embeddings; with the nearest, where several stand for a picture."""
+        several_BQD = self.embeddings.get(QUERY_VECTORS) if name == "image" else None
+        if several_BQD is None:
+            return left_BD @ self.embeddings[name].T
+        return torch.einsum("bd,cqd->bcq", left_BD, several_BQD).amax(-1)
 
     def prediction(self, name: str, by: str) -> Prediction:
         """What a head made of that; raises MissingInputError where `by` lacks it."""

@@ -45,6 +45,7 @@ from shopvl.models.patch_decoder import PatchDecoder, StateDecoder
 from shopvl.models.picture_teacher import PictureTeacher
 from shopvl.models.prediction_heads import PictureInput, PredictionHead, Site
 from shopvl.models.prompt_heads import PromptDecodeHead, PromptMaskHead
+from shopvl.models.query_bridge import BridgedModel, QueryBridge
 from shopvl.models.single_stream import SingleStreamModel
 from shopvl.models.text_cross import OverTowersModel, SplitDecoderModel, TextCrossModel, TextModesModel
 from shopvl.models.thumbnail import ThumbnailNet
@@ -212,10 +213,28 @@ def _over_towers(
         case parts.TextModes():
             model = TextModesModel(image, text, *space)
             model.add_heads(_head_names(recipe))
+        case parts.BridgedTowers():
+            assert isinstance(text, TextTower)
+            model = _bridged(fusion, recipe.text, image, text, tokenizer)
+            model.add_heads(_head_names(recipe))
         case _:
             raise AssertionError(f"nothing is built over two towers by {fusion.kind}")
     config = getattr(image, "config", None)
     return model, {"image": config} if config else {}
+
+
+def _bridged(
+    part: parts.BridgedTowers, words: parts.Text | None, image: nn.Module, text: TextTower, tokenizer: Tokenizer
+) -> BridgedModel:
+    assert isinstance(words, parts.TextTransformer)
+    settings = _settings(words, text.width)
+    bridge = QueryBridge(part.queries, words.layers, part.every, settings)
+    for own, shared in zip(bridge.blocks, text.encoder.blocks, strict=True):  # as the paper begins, where words know
+        own.mlp.load_state_dict(shared.mlp.state_dict())
+        own.norm_mlp.load_state_dict(shared.norm_mlp.state_dict())
+    language = Encoder(part.language_layers, replace(settings, norm="pre"))
+    own_words = WordEmbedding(tokenizer.size, text.width, words.max_tokens, words.dropout, None)
+    return BridgedModel(image, text, (part.width, part.temperature), bridge, own_words, language)
 
 
 def _head_names(recipe: Recipe) -> list[str]:

@@ -233,27 +233,30 @@ class BlockSettings:
 class Block(nn.Module):
     """A transformer block: attention to its own line, to a context if it has one, then a two-layer network, each added.
 
-    `context="only"` leaves out the attention to its own line (co-attention, arXiv:1908.02265). A block that `writes`
-    has a second attention to its own line, for when it writes, and shares all else (BLIP, arXiv:2201.12086).
+    `context="only"` leaves out the attention to its own line (co-attention, arXiv:1908.02265), `"nothing"` both: the
+    network of a part of a line, whose attention another block does. A block that `writes` has a second attention to
+    its own line, for when it writes, and shares all else (BLIP, arXiv:2201.12086).
     """
 
-    def __init__(self, settings: BlockSettings, context: bool | Literal["only"] = False, writes: bool = False) -> None:
+    def __init__(
+        self, settings: BlockSettings, context: bool | Literal["only", "nothing"] = False, writes: bool = False
+    ) -> None:
         super().__init__()
         width, heads, dropout = settings.width, settings.heads, settings.dropout
         self.norm_place = settings.norm
         dropped = dropout if settings.attention_dropout is None else settings.attention_dropout
-        if context != "only":
+        self.own = context not in ("only", "nothing")
+        if self.own:
             self.norm_attention = settings.layer_norm()
             self.attention = SelfAttention(width, heads, dropped, settings.crossing, settings.whole_heads)
         self.norm_mlp = settings.layer_norm()
         self.mlp = two_layers(width, dropout, settings.activation)
-        if context:
+        if context and context != "nothing":
             self.norm_cross = settings.layer_norm()
             self.cross = CrossAttention(width, heads, dropped)
         if writes:
             self.norm_writing = settings.layer_norm()
             self.writing = SelfAttention(width, heads, dropped)
-        self.own = context != "only"
 
     def forward(
         self, x: Tensor, sight: Sight = EVERYTHING, image: Tensor | None = None, context: Context | None = None
@@ -263,8 +266,12 @@ class Block(nn.Module):
         Without a `context` (what `self.cross.context` makes of another line's states) that attention is left out.
         """
         if self.own:
-            x = self._sum(x, self.attention(self._given(x, self.norm_attention), sight, image), self.norm_attention)
-        return self._rest(x, context)
+            x = self.attended(x, sight, image)
+        return self.rest(x, context)
+
+    def attended(self, x: Tensor, sight: Sight = EVERYTHING, image: Tensor | None = None) -> Tensor:
+        """The first half of `forward`: attention to its own line, added."""
+        return self._sum(x, self.attention(self._given(x, self.norm_attention), sight, image), self.norm_attention)
 
     def read(
         self,
@@ -281,7 +288,7 @@ class Block(nn.Module):
         """
         norm, attention = (self.norm_writing, self.writing) if writing else (self.norm_attention, self.attention)
         mixed_BND, own = attention.read(self._given(x_BND, norm), sight, image, past)
-        return self._rest(self._sum(x_BND, mixed_BND, norm), context), own
+        return self.rest(self._sum(x_BND, mixed_BND, norm), context), own
 
     def keys_values(self, x_BND: Tensor, image: Tensor | None = None) -> KeysValues:
         """What later positions attend to in this block, without these positions' own next states."""
@@ -291,7 +298,8 @@ class Block(nn.Module):
         """Attention weights to its own line (B, N, N), the mean of the heads; rows sum to 1."""
         return self.attention.shares(self._given(x_BND, self.norm_attention), sight, image)
 
-    def _rest(self, x: Tensor, context: Context | None) -> Tensor:
+    def rest(self, x: Tensor, context: Context | None = None) -> Tensor:
+        """The second half: attention to a context, if there is one, and the network, each added."""
         if context is not None:
             x = self._sum(x, self.cross(self._given(x, self.norm_cross), context), self.norm_cross)
         return self._sum(x, self.mlp(self._given(x, self.norm_mlp)), self.norm_mlp)

@@ -43,7 +43,7 @@ class OverTowersModel(DualEncoderModel):
                     made[name] = MatchHead(width)
                 case "words":
                     made[name] = WordHead(width, vocabulary)
-                case "next-word":
+                case "next-word" | "bridged-word":
                     made[name] = NextWordHead()
                 case _:
                     raise AssertionError(f"problems() lets no {name} through over two towers")
@@ -243,7 +243,7 @@ def drawn_pairs(output: Output, batch: Batch) -> tuple[Tensor, Tensor]:
     group_B = require(batch.groups, "groups", by="text-cross").title_B
     noise_2BB = require(batch.gumbel_noise_2BB, "gumbel noise", by="text-cross")
     with torch.no_grad():
-        logits_BB = output.scales["title-image"] * output.embeddings["title"] @ output.embeddings["image"].T
+        logits_BB = output.products(output.scales["title-image"] * output.embeddings["title"], "image")
         same_BB = group_B[:, None] == group_B
         both_2BB = torch.stack([logits_BB, logits_BB.T]).masked_fill(same_BB, -torch.inf)
         picture_B, title_B = (both_2BB + noise_2BB).argmax(-1)

@@ -26,7 +26,8 @@ class ContrastLoss(Objective):
     Reads: `groups`; with queries also `facts`. Head: embeddings of both
     sides. Paper: CLIP; several positives as in supervised contrast (arXiv:2004.11362), the mean outside the log; label
     smoothing as in ALIGN (arXiv:2102.05918). Nearest sibling: CLIP's own loss, to which it is equal without smoothing
-    when every product matches only itself.
+    when every product matches only itself. Of a picture that several vectors stand for the best counts (BLIP-2,
+    arXiv:2301.12597).
     """
 
     compares_rows = True
@@ -44,7 +45,7 @@ class ContrastLoss(Objective):
         matches_BB = query_matches(batch) if left == "query" else title_matches(batch)
         scaled_BD = output.scales[self.between] * output.embeddings[left]
         rights = SHARED_VIEWS if self.of_views else (right,)
-        losses = [_both_ways(scaled_BD @ output.embeddings[name].T, matches_BB, self.smoothing) for name in rights]
+        losses = [_both_ways(output.products(scaled_BD, name), matches_BB, self.smoothing) for name in rights]
         return torch.stack(losses).mean()
 
 

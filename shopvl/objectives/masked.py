@@ -63,7 +63,7 @@ def build(part: Masked, recipe: Recipe, tokenizer: Tokenizer) -> Objective:
             return loss(words_to_write(part, tokenizer), ("words", "cross-entropy"))
         # GPT (2018); under a prefix SimVLM (arXiv:2108.10904), where all before the cut is given
         case NextWords():
-            return loss(next_words_view(part, recipe), ("next-word", "cross-entropy"))
+            return loss(next_words_view(part, recipe), (part.heads[0], "cross-entropy"))
         # VL-T5 (arXiv:2102.02779): every task is a text to go on with
         case Instructed():
             return loss(InstructedView(), ("next-word", "cross-entropy"))

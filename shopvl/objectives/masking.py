@@ -70,7 +70,7 @@ def next_words_view(part: NextWords, recipe: Recipe) -> NextWordsView:
         case SingleStream(sight="prefix") | EncoderDecoder(prefix=True):
             return NextWordsView(prefix=True, alone=part.alone)
         case _:
-            return NextWordsView(alone=part.alone)
+            return NextWordsView(alone=part.alone, bridged=part.bridged)
 
 
 def kaleidoscope_of(recipe: Recipe, tokenizer: Tokenizer) -> Kaleidoscope:

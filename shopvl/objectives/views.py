@@ -179,11 +179,12 @@ class NextWordsView(View):
     """Every word of the title is to be predicted from those before it; the words themselves stay as they are.
 
     With a `prefix` the first words, from one to all but the last, all alike, are given, and are not asked for. `alone`
-    leaves out the pictures.
+    leaves out the pictures. `bridged`: by a query bridge itself.
     """
 
     prefix: bool = False
     alone: bool = False
+    bridged: bool = False
 
     def __call__(self, batch: Batch, generator: Generator) -> Batch:
         """The batch with `next_BT`, and with `given_B` where there is a prefix."""
@@ -197,7 +198,7 @@ class NextWordsView(View):
             place_T = torch.arange(next_BT.shape[1], device=next_BT.device)
             next_BT = next_BT.masked_fill(place_T < given_B[:, None] - 1, IGNORED)
         texts = {**batch.texts, "title": replace(title, next_BT=next_BT, given_B=given_B)}
-        return replace(batch, texts=texts, pictures=None if self.alone else batch.pictures)
+        return replace(batch, texts=texts, pictures=None if self.alone else batch.pictures, bridged=self.bridged)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import Recipe
 from shopvl.recipes.regions import IMAGEBERT, INTERBERT, UNICODER_VL, UNIMO, UNITER, VILBERT, VISUALBERT, VL_BERT
 from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VATT, VILT, VIT
-from shopvl.recipes.writing import BLIP, COCA, FROZEN, GIT, SIMVLM, UNIFIED_VLP, UNIVL, VL_T5, XGPT
+from shopvl.recipes.writing import BLIP, BLIP_2, COCA, FROZEN, GIT, SIMVLM, UNIFIED_VLP, UNIVL, VL_T5, XGPT
 
 RECIPES: dict[str, Family] = {
     "gpt-1": GPT_1,
@@ -63,6 +63,7 @@ RECIPES: dict[str, Family] = {
     "simvlm": SIMVLM,
     "coca": COCA,
     "blip": BLIP,
+    "blip-2": BLIP_2,
     "vl-t5": VL_T5,
     "xgpt": XGPT,
     "univl": UNIVL,

@@ -12,6 +12,7 @@ from shopvl.recipes.parts import (
     Answering,
     Augment,
     Blocks,
+    BridgedTowers,
     BytePieces,
     CoAttention,
     DualEncoder,
@@ -179,6 +180,8 @@ def _fusion(part: Fusion, mini: bool) -> Fusion:
             return replace(part, layers=1, heads=2, width=16, queries=4, **_from_nothing(part))
         case TextModes():
             return replace(part, width=256 if mini else 16)
+        case BridgedTowers():
+            return replace(part, width=256 if mini else 16, queries=8 if mini else 4, language_layers=4 if mini else 2)
         case EncoderDecoder() if mini:
             return replace(part, layers=3, decoder_layers=3, width=192, heads=3, dropout=0.0, **_from_nothing(part))
         case EncoderDecoder():

@@ -17,6 +17,7 @@ from shopvl.recipes.parts import (
     AttentionDrop,
     Augment,
     Blocks,
+    BridgedTowers,
     DualEncoder,
     Fusion,
     GridCnn,
@@ -368,7 +369,10 @@ class Recipe:
                     f"text-cross begins as a BERT where its text is a text-transformer, not {self.text.kind}"
                 )
             sight = "causal" if isinstance(fusion, SplitDecoder) else "bidirectional"
-            if isinstance(fusion, SplitDecoder | TextModes) and getattr(self.text, "sight", None) != sight:
+            if (
+                isinstance(fusion, SplitDecoder | TextModes | BridgedTowers)
+                and getattr(self.text, "sight", None) != sight
+            ):
                 problems.append(f"{fusion.kind} goes on from a text-transformer with a sight of {sight}; give one")
         if self.leave_out is not None:
             problems.append(f"{fusion.kind} looks at all cells; leave out {self.leave_out.kind}")

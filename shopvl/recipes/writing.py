@@ -7,6 +7,7 @@ from shopvl.recipes.contrastive import CLIP_B16
 from shopvl.recipes.family import Family
 from shopvl.recipes.language import GPT_2
 from shopvl.recipes.parts import (
+    BridgedTowers,
     EncoderDecoder,
     GridCnn,
     Momentum,
@@ -231,5 +232,42 @@ BLIP = Family(
         "and how far mean words fit mean patches; at mini a residual net for thumbnails is the image tower, blocks are "
         "pre-norm, and nothing is pretrained",
     ),
+    at_tiny=dict(ALBEF.at_tiny),
+)
+
+_BRIDGE = ("cells", "text_tower", "bridge", "image_projection", "text_projection", "log_scale", "heads")
+BLIP_2 = Family(
+    replace(
+        BLIP.base,
+        name="blip-2",
+        fusion=BridgedTowers(width=256, queries=32, language_layers=12),
+        objectives=(
+            NextWords(alone=True),
+            Contrast(between="title-image"),
+            Matching(negatives="hard"),
+            NextWords(bridged=True),
+            NextWords(),
+        ),
+        teacher=None,
+        stages=(
+            Stage(share=0.2, objectives=("lm:title",), trains=("language_words", "language")),
+            Stage(share=0.5, objectives=("itc:title-image", "itm", "lm:bridge"), trains=_BRIDGE),
+            Stage(share=0.3, objectives=("lm",), trains=("cells", "text_tower", "bridge", "before")),
+        ),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.05, weight_decay=0.05, batch_size=128),
+        source="BLIP-2 (arXiv:2301.12597)",
+        differs="the image tower is BLIP's, and the language model a small one of the bridge's word pieces that learns "
+        "from titles first; cells are mapped to the width of the words; in search the mean of the queries stands for a "
+        "picture; modes are not told apart by their first token; words are told by their own vectors alone; no label "
+        "smoothing; one logit of the mean query, batch-normed, and how far mean words fit it, judge pairs; at mini "
+        "nothing is pretrained, so that the image tower learns with the bridge",
+    ),
+    at_mini={
+        "stages": (
+            Stage(share=0.2, objectives=("lm:title",), trains=("language_words", "language")),
+            Stage(share=0.5, objectives=("itc:title-image", "itm", "lm:bridge"), trains=("image_tower", *_BRIDGE)),
+            Stage(share=0.3, objectives=("lm",), trains=("cells", "text_tower", "bridge", "before")),
+        )
+    },
     at_tiny=dict(ALBEF.at_tiny),
 )

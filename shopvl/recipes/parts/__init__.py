@@ -8,6 +8,7 @@ from shopvl.recipes.parts.answering import MAX_PLACES, Answering, PromptDecode, 
 from shopvl.recipes.parts.blocks import Blocks
 from shopvl.recipes.parts.fields import STRICT, Capability, CloseUp, Count, Share, Size
 from shopvl.recipes.parts.fusion import (
+    BridgedTowers,
     CoAttention,
     Crossing,
     DualEncoder,
@@ -56,6 +57,7 @@ __all__ = [
     "Augment",
     "BiasDrop",
     "Blocks",
+    "BridgedTowers",
     "BytePieces",
     "Capability",
     "CellNet",

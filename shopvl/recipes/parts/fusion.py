@@ -102,6 +102,21 @@ class TextModes(OverTowers):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class BridgedTowers(OverTowers):
+    """`queries` learned vectors between a picture and the text tower's blocks, and before a language model (BLIP-2).
+
+    Queries and words share attention to each other; queries alone look at the picture, in every `every`-th block. The
+    language model has `language_layers`, as wide as the text tower's and of its word pieces.
+    """
+
+    gives = frozenset({"embeddings", "fused words", "drawn pairs", "hidden later words", "query bridge"})
+    kind: Literal["query-bridge"] = "query-bridge"
+    queries: Count
+    every: Count = 2
+    language_layers: Count
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class EncoderDecoder(WideBlocks):
     """An encoder over picture and given words, and a decoder that looks at its states and writes.
 
@@ -168,7 +183,15 @@ class SharedSpace(RecipePart):
 
 
 Fusion = Annotated[
-    DualEncoder | SingleStream | TextCross | SplitDecoder | TextModes | EncoderDecoder | CoAttention | JointThenSplit,
+    DualEncoder
+    | SingleStream
+    | TextCross
+    | SplitDecoder
+    | TextModes
+    | BridgedTowers
+    | EncoderDecoder
+    | CoAttention
+    | JointThenSplit,
     Field(discriminator="kind"),
 ]
 

@@ -30,6 +30,7 @@ Given = Literal[
     "drawn pairs",
     "dealt pairs",
     "hidden later words",
+    "query bridge",
     # by a fusion or a space, by a head
     "embeddings",
     "answers",
@@ -73,6 +74,7 @@ SENTENCES: dict[Given, tuple[Role, str]] = {
         "{who} predicts words that {has} shows; use a single-stream with a sight of causal, seq2seq, prefix or either, "
         "or one of {use}",
     ),
+    "query bridge": ("fusion", "{who} tells words by queries, which {has} does not have; use {use} as fusion"),
     "embeddings": ("fusion", "{who} compares embeddings, which {has} has only with a shared-space; give one as space"),
     "whole pictures": ("teacher", "{who} listens to a teacher that sees whole pictures; give {use} as teacher"),
     "answers": ("answering", "{who} needs a head that answers; give one of {use} as answering"),

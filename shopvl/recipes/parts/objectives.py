@@ -139,21 +139,37 @@ class NextWords(ObjectivePart):
     """Language modelling: predict every word from those before it, and from the picture, if there is one.
 
     Under a sight of `prefix` the first words of a title, a random number, are given and not predicted. `alone`: without
-    the picture, even if there is one.
+    the picture, even if there is one. `bridged`: by a query bridge itself, not by the language model behind it.
     """
 
     loss_in = "shopvl.objectives.masked"
-    needs = ("title", "fused words", "hidden later words")
     teaches = frozenset({"write"})
     kind: Literal["lm"] = "lm"
     alone: bool = False
+    bridged: bool = False
     weight: float = 1.0
-    heads = ("next-word",)
+
+    @property
+    def needs(self) -> tuple[Given, ...]:
+        """Words that do not see later ones."""
+        return ("title", "fused words", "hidden later words", *(("query bridge",) if self.bridged else ()))
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """That of the words' own blocks, or of the model that writes."""
+        return ("bridged-word",) if self.bridged else ("next-word",)
 
     @property
     def name(self) -> str:
-        """`lm`, or `lm:title` of words alone."""
-        return "lm:title" if self.alone else "lm"
+        """`lm`, `lm:title` of words alone, or `lm:bridge`."""
+        return "lm:bridge" if self.bridged else "lm:title" if self.alone else "lm"
+
+    def problems(self, recipe: Surroundings) -> list[str]:
+        """As of any objective, and that a language model behind a bridge learns too."""
+        problems = super().problems(recipe)
+        if self.bridged and not any(isinstance(part, NextWords) and not part.bridged for part in recipe.objectives):
+            problems.append(f"{self.name} leaves the language model behind the bridge untrained; add the objective lm")
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
