@@ -19,7 +19,7 @@ from shopvl.search import Found, Hit, ParsedQuery, Suggestion
 from shopvl.service.catalog_run import CatalogRun, Summary
 from shopvl.service.read import Read
 from shopvl.service.shown import Shown
-from shopvl.service.suggesting import SuggestedTitle, Suggestions
+from shopvl.service.suggesting import SuggestedTitle, SuggestedTitles
 
 PICTURE_PX = 720
 
@@ -177,7 +177,7 @@ def picks(products: Iterable[Shown], words: Translations) -> str:
     return f'<div class="sv-picks">{cells}</div>' if cells else ""
 
 
-def suggested_titles(found: Suggestions, words: Translations) -> str:
+def suggested_titles(found: SuggestedTitles, words: Translations) -> str:
     """Titles to choose from, each with the facts it states and what says so; or why there are none."""
     if not found.titles:
         why = words("product.suggest_beyond", said=", ".join(found.beyond[:5])) if found.known else ""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_in, inputs_name
@@ -25,7 +23,8 @@ from shopvl.design.in_use import in_use
 from shopvl.inference.features import ABSENT, Labelled, Report, labelled
 from shopvl.inference.levels import CategoryLevels, is_category, level_name
 from shopvl.inference.looks import BESIDE, FIRST, Looks, flat, looks_of, settle
-from shopvl.inference.predict import NEVER, TITLE, TITLE_WEIGHT_KEY, answers_of, geometric_mixture
+from shopvl.inference.predict import TITLE, TITLE_WEIGHT_KEY, answers_of, geometric_mixture
+from shopvl.inference.scaling import beta_calibrate, fit_beta_calibration, fit_temperature
 from shopvl.inference.thresholds import (
     MISSED,
     NOTHING,
@@ -43,7 +42,6 @@ from shopvl.metrics.retrieval import group_ids
 
 TINY, EPS = 1e-300, 1e-5
 MIN_ROWS, MAX_ROWS = 20, 20_000  # of a property, to calibrate it at all; most, for answers are held in memory
-PRIOR = 5.0  # nats per squared unit of the temperature's logarithm and the curve's numbers: few rows change little
 TITLE_WEIGHTS = (0.0, 0.25, 0.5, 0.75)
 CONFIDENCE_STEPS = 20
 CONFLICT_SHARE = 0.02  # of ordinary products that may be flagged as in conflict, per property
@@ -95,13 +93,6 @@ class AnswerCalibration:
         own_N1 = beta_calibrate(best_N1, p_NK.new_tensor(self.shape))
         own_N1 = torch.maximum(own_N1, next_N1 / (1 + next_N1) * (1 + EPS))
         return (share_NK * (1 - own_N1)).scatter(1, best_index_N1, own_N1).float()
-
-
-def beta_calibrate(score: Tensor, shape_3: Tensor) -> Tensor:
-    """Beta calibration (Kull et al. 2017): the log-odds of a score s become a log s - b log(1 - s) + c."""
-    a, b, c = shape_3.unbind()
-    score = score.clamp(1e-6, 1 - 1e-6)
-    return torch.sigmoid(a * score.log() - b * (1 - score).log() + c)
 
 
 UNMEASURED = AnswerCalibration()
@@ -456,48 +447,3 @@ def _fitted(logp_NK: Tensor, truth_N: Tensor) -> AnswerCalibration:
     temperature = fit_temperature(logp_NK[known_N], truth_N[known_N])
     top = (logp_NK / temperature).softmax(-1).max(-1)
     return AnswerCalibration(temperature=temperature, shape=fit_beta_calibration(top.values, top.indices == truth_N))
-
-
-def fit_beta_calibration(score_N: Tensor, correct_N: Tensor) -> tuple[float, float, float]:
-    """Parameters with the least negative log-likelihood; the curve rises, and PRIOR keeps it near the identity.
-
-    Three parameters vary less than isotonic regression, and leave no ties: at a precision of 0.95, 3 points more of the
-    answers can be accepted (mean over inputs and properties of real products).
-    """
-    score_N, right_N = score_N.double(), correct_N.double()
-    free_3 = torch.zeros(3, dtype=torch.float64, requires_grad=True)  # log a, log b, c
-
-    def loss() -> Tensor:
-        p_N = beta_calibrate(score_N, torch.cat([free_3[:2].exp(), free_3[2:]]))
-        return F.binary_cross_entropy(p_N, right_N, reduction="sum") + PRIOR * free_3.square().sum()
-
-    _minimise(loss, free_3)
-    a, b, c = free_3.tolist()
-    return math.exp(a), math.exp(b), c
-
-
-def fit_temperature(logits_NK: torch.Tensor, truth_N: torch.Tensor) -> float:
-    """The divisor of logits with the least negative log-likelihood (Guo et al., arXiv:1706.04599); 1 without rows."""
-    # what a category rules out (`predict.NEVER`) is likely at no temperature
-    possible_N = logits_NK.gather(1, truth_N[:, None])[:, 0] > NEVER / 2
-    logits_NK, truth_N = logits_NK[possible_N], truth_N[possible_N]
-    logits_NK, log_temperature = logits_NK.clone(), torch.zeros((), requires_grad=True)
-
-    def loss() -> Tensor:
-        nats = F.cross_entropy(logits_NK / log_temperature.exp(), truth_N, reduction="sum")
-        return (nats + PRIOR * log_temperature.square()) / max(len(truth_N), 1)
-
-    _minimise(loss, log_temperature)
-    return float(log_temperature.detach().exp().clamp(0.05, 20))
-
-
-def _minimise(loss: Callable[[], Tensor], free: Tensor) -> None:
-    optimizer = torch.optim.LBFGS([free], lr=0.1, max_iter=100, line_search_fn="strong_wolfe")
-
-    def closure() -> float:
-        optimizer.zero_grad()
-        value = loss()
-        value.backward()
-        return value.item()
-
-    optimizer.step(closure)

@@ -43,7 +43,7 @@ from shopvl.service.catalog_run import RUN, CatalogRun, FencedCatalog, read_run,
 from shopvl.service.decisions import check_product, check_texts
 from shopvl.service.read import Read
 from shopvl.service.shown import Shown, first_shown, shown_hit, shown_row
-from shopvl.service.suggesting import Suggestions, suggested
+from shopvl.service.suggesting import SuggestedTitles, suggested
 from shopvl.vision.map_picture import FAINT, drawn_heat, drawn_map
 from shopvl.vision.ocr import Reader, Word
 from shopvl.vision.subject import subject_map
@@ -210,7 +210,7 @@ class AppService:
         *,
         model: str | None = None,
         precision: float = DEFAULT_PRECISION,
-    ) -> Suggestions:
+    ) -> SuggestedTitles:
         """Titles by the model that writes, of what is accepted of the product. Raises ShopvlError where none does."""
         if (writer := self.writer) is None:
             raise ShopvlError("no model here writes; add one of a recipe that does, such as simvlm, with --compare")

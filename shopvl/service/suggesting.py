@@ -35,7 +35,7 @@ class SuggestedTitle:
 
 
 @dataclass(frozen=True)
-class Suggestions:
+class SuggestedTitles:
     """Titles, the best first. Where there are none: whether anything is `known`, and what was said `beyond` that."""
 
     titles: list[SuggestedTitle] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Suggestions:
         return {"titles": titles, "known": self.known, "beyond": list(self.beyond)}
 
 
-def suggested(writer: Design, product: Product, replies: Mapping[str, Reply], count: int = TITLES) -> Suggestions:
+def suggested(writer: Design, product: Product, replies: Mapping[str, Reply], count: int = TITLES) -> SuggestedTitles:
     """Titles of nothing but accepted answers and what the product's own title says, in that title's language.
 
     Nothing is kept of them. Raises DesignError for a `writer` that has not learned to write.
@@ -60,15 +60,15 @@ def suggested(writer: Design, product: Product, replies: Mapping[str, Reply], co
     language = "zh" if language_of(title) == "zh" else "en"
     grounds = Grounds.of(product.design.ontology, path, values, title, language)
     if not grounds.names:
-        return Suggestions(known=False)
+        return SuggestedTitles(known=False)
     image, pictures = product.usable.image, None
     if image is not None and "image" in writer.recipe.inputs:
         pictures = writer.loader.pictures([image]).pictures
     told = telling("title", path, values, title, language)
     (outcome,) = ProductWriter(writer).write(pictures, [Telling(told, grounds)], count)
     if not outcome.texts:
-        return Suggestions(beyond=tuple(dict.fromkeys(outcome.beyond)))
-    return Suggestions([_with_facts(one, grounds, sure) for one in outcome.texts])
+        return SuggestedTitles(beyond=tuple(dict.fromkeys(outcome.beyond)))
+    return SuggestedTitles([_with_facts(one, grounds, sure) for one in outcome.texts])
 
 
 def _with_facts(one: Written, grounds: Grounds, sure: Mapping[str, Reply]) -> SuggestedTitle:
