@@ -236,24 +236,18 @@ BLIP = Family(
 )
 
 _BRIDGE = ("cells", "text_tower", "bridge", "image_projection", "text_projection", "log_scale", "heads")
+_LANGUAGE = Stage(share=0.2, objectives=("lm:title",), trains=("language_words", "language"))
+_MEET = Stage(share=0.5, objectives=("itc:title-image", "itm", "lm:bridge"), trains=_BRIDGE)
+_TELL = Stage(share=0.3, objectives=("lm",), trains=("cells", "text_tower", "bridge", "before"))
+_OBJECTIVES = (NextWords(alone=True), Contrast(between="title-image"), Matching(negatives="hard"))
 BLIP_2 = Family(
     replace(
         BLIP.base,
         name="blip-2",
         fusion=BridgedTowers(width=256, queries=32, language_layers=12),
-        objectives=(
-            NextWords(alone=True),
-            Contrast(between="title-image"),
-            Matching(negatives="hard"),
-            NextWords(bridged=True),
-            NextWords(),
-        ),
+        objectives=(*_OBJECTIVES, NextWords(bridged=True), NextWords()),
         teacher=None,
-        stages=(
-            Stage(share=0.2, objectives=("lm:title",), trains=("language_words", "language")),
-            Stage(share=0.5, objectives=("itc:title-image", "itm", "lm:bridge"), trains=_BRIDGE),
-            Stage(share=0.3, objectives=("lm",), trains=("cells", "text_tower", "bridge", "before")),
-        ),
+        stages=(_LANGUAGE, _MEET, _TELL),
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.05, weight_decay=0.05, batch_size=128),
         source="BLIP-2 (arXiv:2301.12597)",
         differs="the image tower is BLIP's, and the language model a small one of the bridge's word pieces that learns "
@@ -262,12 +256,6 @@ BLIP_2 = Family(
         "smoothing; one logit of the mean query, batch-normed, and how far mean words fit it, judge pairs; at mini "
         "nothing is pretrained, so that the image tower learns with the bridge",
     ),
-    at_mini={
-        "stages": (
-            Stage(share=0.2, objectives=("lm:title",), trains=("language_words", "language")),
-            Stage(share=0.5, objectives=("itc:title-image", "itm", "lm:bridge"), trains=("image_tower", *_BRIDGE)),
-            Stage(share=0.3, objectives=("lm",), trains=("cells", "text_tower", "bridge", "before")),
-        )
-    },
+    at_mini={"stages": (_LANGUAGE, replace(_MEET, trains=("image_tower", *_BRIDGE)), _TELL)},
     at_tiny=dict(ALBEF.at_tiny),
 )
