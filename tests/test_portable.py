@@ -75,7 +75,7 @@ def test_what_is_not_everywhere_is_asked_for_first() -> None:
     """In one place, or behind a question whether it is there."""
     homes = {
         "sched_getaffinity": {"runtime/cores.py"},
-        "import fcntl": set(),
+        "import fcntl": {"files.py"},
         "import resource\n": {"catalog/formats/workbook_process.py", "vision/ocr_worker.py"},
         "os.fork": set(),
         "os.sysconf": {"vision/ocr_worker.py"},

@@ -20,11 +20,10 @@ from shopvl.data.instructions import asking
 from shopvl.design.design import Design
 from shopvl.errors import DesignError
 from shopvl.inference.predict import NEVER, LogProbs, ModelAnswers, Vectors, answers_of
-from shopvl.inference.write import writing_model
+from shopvl.inference.write import told_tasks, writing_model
 from shopvl.models.generation import Begun, Choices, GoOn
 from shopvl.models.two_crop import TowerOutput
 from shopvl.recipes.capabilities import capabilities, require_capability
-from shopvl.recipes.parts.objectives import Instructed
 
 Choice = tuple[Modality, ...]
 
@@ -112,8 +111,7 @@ class WrittenAnswers(ModelAnswers):
     def __init__(self, design: Design) -> None:
         self.design, self.model = _without_heads(design), writing_model(design)
         self.tokenizer, self.end = design.tokenizer, design.tokenizer.end_id or 0
-        objectives = design.recipe.objectives
-        self.asks = any(isinstance(part, Instructed) and "value" in part.tasks for part in objectives)
+        self.asks = "value" in told_tasks(design)
         self.lists = not self.asks and design.recipe.augment.fact_lines > 0
         self._choices = lru_cache(maxsize=None)(self._choices_of)
 

@@ -50,14 +50,14 @@ def writing_model(design: Design) -> SingleStreamModel | OverTowersModel:
 
 def beginning(design: Design, count: int) -> Words:
     """What stands before so many titles that nothing is known of: the task, where it is told one, or the start."""
-    if is_told(design):
+    if told_tasks(design):
         return design.loader.told([telling("title", (), ())] * count)
     return design.loader.words([""] * count).without_end()
 
 
-def is_told(design: Design) -> bool:
-    """Whether it learned to write what it is told to."""
-    return any(isinstance(part, Instructed) for part in design.recipe.objectives)
+def told_tasks(design: Design) -> tuple[str, ...]:
+    """What it learned to write when it is told to; nothing where it writes untold."""
+    return next((part.tasks for part in design.recipe.objectives if isinstance(part, Instructed)), ())
 
 
 def go_on(design: Design, begun: Sequence[str], *, count: int = 1, limit: int = LIMIT) -> list[list[Written]]:
@@ -108,7 +108,7 @@ class ProductWriter:
         """Raises DesignError for a design that has not learned to write."""
         self.design, self.model = design, writing_model(design)
         self.tokenizer, self.end = design.tokenizer, design.tokenizer.end_id or 0
-        self.is_told = is_told(design)
+        self.told_tasks = told_tasks(design)
         self._pieces = lru_cache(maxsize=100_000)(self._pieces_of)
 
     def write(self, pictures: Pictures | None, tellings: Sequence[Telling], count: int = 1) -> list[WrittenAbout]:
@@ -132,7 +132,7 @@ class ProductWriter:
             ]
 
     def _begin(self, pictures: Pictures | None, tellings: Sequence[Telling]) -> tuple[Begun, GoOn]:
-        if self.is_told:
+        if self.told_tasks:
             line = self.design.loader.told([telling.told for telling in tellings])
         else:
             line = beginning(self.design, len(tellings))

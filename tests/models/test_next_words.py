@@ -149,7 +149,7 @@ def test_every_weight_of_a_writer_learns_in_both_kinds_of_view(make_design, batc
 def test_words_that_are_seen_are_not_predicted() -> None:
     told = (
         "lm predicts words that single-stream shows; use a single-stream with a sight of causal, seq2seq, prefix "
-        "or either, or one of split-dec, text-modes, enc-dec"
+        "or either, or one of split-dec, text-modes, query-bridge, enc-dec"
     )
     assert replace(VILT, objectives=(NextWords(),)).problems() == [told]
     (sentence,) = replace(find("vilbert", "tiny"), objectives=(NextWords(),)).problems()

@@ -135,7 +135,9 @@ def test_a_matching_head_has_a_say_in_the_order(index: SearchIndex, make_design,
     again = index.search("red dress", k=20, matcher=make_design(find("vilt", "tiny")))
     assert len(again) == 20
     assert [hit.product_id for hit in plain] != [hit.product_id for hit in again]
-    with pytest.raises(DesignError, match=r"tri-clip has no head that judges pairs; .*use a design that can: vilt, "):
+    with pytest.raises(
+        DesignError, match=r"no head that judges pairs and does not write; .*use a design that can: vilt, "
+    ):
         index.search("red dress", matcher=tuned)
 
 

@@ -19,7 +19,8 @@ def card_of(folder: Path) -> str:
 
 def test_heads_are_fitted_calibrated_and_saved_with_their_card(make_design, toy_table: Path, tmp_path: Path) -> None:
     frame = pl.read_parquet(toy_table)
-    frame.with_columns(title=pl.when(pl.int_range(len(frame)) == 0).then(None).otherwise("title")).write_parquet(
+    first = pl.int_range(len(frame)) == 0
+    frame.with_columns(pl.when(~first).then(name).alias(name) for name in ("title", "image")).write_parquet(
         tmp_path / "untitled.parquet"
     )
     design, catalog, stages = make_design(find("tri-clip", "tiny")), open_catalog(tmp_path / "untitled.parquet"), []
