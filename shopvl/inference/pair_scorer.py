@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shopvl.batch import Batch, Modality
+from shopvl.batch import Batch, Modality, Words
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import Catalog
 from shopvl.data.rows import Row, subcategory
@@ -37,6 +37,28 @@ MOST_ROWS = 5000  # whose pictures are held at once
 def judges_pairs(design: Design) -> bool:
     """Whether it can say how well a picture and a title fit."""
     return "match" in capabilities(design.recipe)
+
+
+def pair_scores(
+    design: Design,
+    titles: Words,
+    pieces_M: Sequence[Sequence[int]],
+    patches_MPD: Tensor,
+    kept_MP: Tensor,
+    vectors_MW: Tensor,
+) -> Tensor:
+    """How well (M,) titles, as words and as their pieces, fit pictures as `model.picture` reads them.
+
+    By the matching head; where there is none, the log-probability of each title, written about its picture.
+    """
+    model = design.model
+    assert isinstance(model, SingleStreamModel | OverTowersModel)
+    if "match" in model.heads:
+        return model.match_score(titles, patches_MPD, kept_MP, vectors_MW)
+    given = beginning(design, len(pieces_M)).to(design.device)
+    begun, go_on = model.begin_beside(given, patches_MPD, kept_MP)
+    room = min(design.loader.max_tokens - given.ids_BT.shape[1], LONGEST)
+    return own_likelihoods(begun, go_on, [ids[:room] for ids in pieces_M], end=design.tokenizer.end_id or 0)
 
 
 class Matcher:
@@ -94,17 +116,7 @@ class Matcher:
         words = type(words)(ids_BT=words.ids_BT[:, :longest], real_BT=words.real_BT[:, :longest]).to(device)
         shown = (tensor[picture].to(device) for tensor in (self.patches_NPD, self.kept_NP, self.vectors_NW))
         with torch.inference_mode(), self._precision():
-            if "match" in self.model.heads:
-                return self.model.match_score(words, *shown).cpu()
-            return self._likelihood(title, *shown).cpu()
-
-    def _likelihood(self, title_M: Tensor, patches_MPD: Tensor, kept_MP: Tensor, vectors_MW: Tensor) -> Tensor:
-        """The log-probability (M,) of each title, written about its picture."""
-        given = beginning(self.design, len(title_M)).to(self.design.device)
-        begun, go_on = self.model.begin_beside(given, patches_MPD, kept_MP)
-        room = min(self.design.loader.max_tokens - given.ids_BT.shape[1], LONGEST)
-        pieces = [self.pieces[number][:room] for number in title_M.tolist()]
-        return own_likelihoods(begun, go_on, pieces, end=self.design.tokenizer.end_id or 0)
+            return pair_scores(self.design, words, [self.pieces[number] for number in title.tolist()], *shown).cpu()
 
     def by_title(self, query: int, listed: NDArray[np.int64]) -> NDArray[np.float64]:
         """Scores (C,) of the title of row `query` with each listed picture."""

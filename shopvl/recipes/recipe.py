@@ -374,6 +374,8 @@ class Recipe:
                 and getattr(self.text, "sight", None) != sight
             ):
                 problems.append(f"{fusion.kind} goes on from a text-transformer with a sight of {sight}; give one")
+        if isinstance(fusion, BridgedTowers) and getattr(self.text, "layers", 2) < 2:
+            problems.append("query-bridge shows words a picture from their second layer on; give the text two layers")
         if self.leave_out is not None:
             problems.append(f"{fusion.kind} looks at all cells; leave out {self.leave_out.kind}")
         return problems

@@ -257,5 +257,5 @@ BLIP_2 = Family(
         "nothing is pretrained, so that the image tower learns with the bridge",
     ),
     at_mini={"stages": (_LANGUAGE, replace(_MEET, trains=("image_tower", *_BRIDGE)), _TELL)},
-    at_tiny=dict(ALBEF.at_tiny),
+    at_tiny={**ALBEF.at_tiny, "text": TextTransformer(layers=2, width=16, heads=2, max_tokens=16, vocabulary=400)},
 )

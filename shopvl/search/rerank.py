@@ -1,4 +1,4 @@
-"""A matching head's say in the order of results: it looks at each product's picture beside the words of the query."""
+"""Results put in order anew by a design that judges pairs: each product's picture beside the words of the query."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 from shopvl.catalog.images import decode
 from shopvl.design.design import Design
+from shopvl.inference.pair_scorer import pair_scores
 from shopvl.search.segments import Records
 
 RERANKED = 50  # results that a matching head re-ranks
@@ -27,7 +28,8 @@ def reranked(
     batch = replace(loader.pictures(pictures), texts={"title": loader.words([text] * len(first))})
     with torch.inference_mode():
         batch = batch.to(matcher.device)
-        fit = matcher.model.match_score(batch.texts["title"], *matcher.model.picture(batch))
+        pieces = matcher.tokenizer.pieces([text]) * len(first)
+        fit = pair_scores(matcher, batch.texts["title"], pieces, *matcher.model.picture(batch))
     order = np.argsort(-fit.float().cpu().numpy(), kind="stable")
     rank_by_matcher = dict(zip(np.array(first)[order].tolist(), range(len(first)), strict=True))
     total = np.array(

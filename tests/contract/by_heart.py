@@ -73,7 +73,7 @@ def _too_high(losses: Sequence[dict[str, float]], batch: Batch, design: Design) 
 def _floor(name: str, batch: Batch, design: Design) -> float:
     """Of classes that are all the facts that hold for a product, no guess is right about each; which of the titles it
     is shows only as it goes on; a teacher remembers several pictures of a title; and smoothed targets are not sure."""
-    if name == "lm" and batch.pictures is None:
+    if name == "lm:title" or (name == "lm" and batch.pictures is None):
         return len(batch) * math.log(len(batch)) / int(batch.texts["title"].real_BT[:, 1:].sum())
     if name == "itc:title-image" and isinstance(design.teacher, MomentumEncoder):
         return math.log(1 + len(design.teacher.group_M) / PRODUCTS) + LEARNED

@@ -165,3 +165,10 @@ def test_what_it_writes_rests_on_the_picture_and_on_nothing_later(design, batch_
         dark = design.model(Batch(texts={"title": replace(title, next_BT=title.ids_BT)}))
     torch.testing.assert_close(one[:, :3], two[:, :3])
     assert not torch.allclose(one.flatten(0, 1), dark.prediction("next-word", by="a test").made, atol=1e-4)
+
+
+def test_words_of_one_layer_never_see_the_picture() -> None:
+    recipe = find("blip-2", "tiny")
+    assert recipe.problems() == []
+    (fault,) = replace(recipe, text=replace(recipe.text, layers=1)).problems()
+    assert fault.startswith("query-bridge shows words a picture from their second layer on")
