@@ -98,7 +98,7 @@ def tune(
         Path | None, typer.Option(help="Decisions of reviewers to learn from: what `shopvl review import` wrote.")
     ] = None,
 ) -> None:
-    """Stage 2: learn to answer all questions, and calibrate the answers.
+    """Stage 2: learn to answer questions, and calibrate the answers.
 
     Example: shopvl tune runs/tri-clip/design products.parquet --recipe prompt-mask --minutes 20 --out runs/answers
     """
