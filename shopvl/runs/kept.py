@@ -15,6 +15,7 @@ from shopvl.tracking.store import Run
 KEPT = "runs"  # of a file of results
 COMMIT, DIRTY = "mlflow.source.git.commit", "shopvl.code.dirty"
 PARAMS, TAGS = ("experiment", "data_digest"), (CELL_TAG, SEED_TAG, COMMIT, DIRTY)
+EXPERIMENT = ("recipe", "evaluate_on", "shuffle_pairs", "epochs")  # what tables read of it
 DIGITS = 6  # of a metric
 # `answers/` without its levels; `retrieval/` by rank
 SHOWN = re.compile(
@@ -29,12 +30,19 @@ def kept_runs(runs: Iterable[Run]) -> list[dict[str, Any]]:
             "id": run.run_id,
             "name": run.name,
             "started": run.started,
-            "params": {name: run.params[name] for name in PARAMS},
+            "params": {**{name: run.params[name] for name in PARAMS}, "experiment": _experiment(run)},
             "tags": {name: run.tags[name] for name in TAGS if name in run.tags},
             "metrics": {m: round(value, DIGITS) for m, value in sorted(run.metrics.items()) if SHOWN.fullmatch(m)},
         }
         for run in runs
     ]
+
+
+def _experiment(run: Run) -> str:
+    """What tables read of a run's experiment, and the name of its catalog without the place where that lay."""
+    fields = json.loads(run.params["experiment"])
+    catalog = fields.get("catalog")
+    return json.dumps({name: fields.get(name) for name in EXPERIMENT} | {"catalog": catalog and Path(catalog).name})
 
 
 def read_kept(path: Path, experiment: str) -> list[Run]:
