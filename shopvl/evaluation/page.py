@@ -193,7 +193,7 @@ def _headlines(figures: Mapping[str, Any]) -> list[Figure]:
     inputs = usual_inputs(figures["answers"]) if figures["answers"] else BOTH
     for name, scores in figures["answers"].get(inputs, {}).items():
         if scores["rows"] and len(cards) < 6:
-            alone = figures["answers"].get("image", {}).get(name, {"rows": 0}) if inputs == BOTH else {"rows": 0}
+            alone = figures["answers"]["image"][name] if inputs == BOTH else {"rows": 0}
             note = f"{alone['accuracy']:.1%} from the picture alone" if alone["rows"] else ""
             cards.append(Figure(value=f"{scores['accuracy']:.1%}", label=name, note=note, share=scores["accuracy"]))
     return cards
