@@ -76,8 +76,11 @@ SYSTEMS_NOTE = (
     "Each design by its own objectives alone, from random weights, for so many minutes of processor time. Lists of 101 "
     "hold the match and 100 others of its kind; by chance R@1 is 0.01 and R@10 0.10. *Met*: 0.05 and 0.35 where lists "
     "are ranked; below the trigram, or more pieces told than it tells; an accuracy ten points above that of the design "
-    "before training. On shuffled pairs pictures are those of other products. What a part brings is the "
-    "difference to the same run without it, whether it helps or not."
+    "before training. On shuffled pairs pictures are those of other products."
+)
+PARTS_NOTE = (
+    "The same steps with and without a part; minutes of processor time beside them. What the part brings is the "
+    "difference, whether it helps or not."
 )
 SCORE_NOTE = (
     "Score: accuracy from picture and title, averaged over the category and every property. Means over the seeds, with "
@@ -192,23 +195,36 @@ class Leaderboard:
         return headers, [self._row(entry) for entry in self.entries]
 
     def system_rows(self) -> tuple[list[str], list[list[str]]]:
-        """Headers and cells of the table of systems: as it is, on shuffled pairs, and without a part of its own."""
-        rows: list[list[str]] = []
-        for entry in self.entries if any(entry.is_control for entry in self.entries) else ():
-            if entry.lacks:
-                continue
-            recipe = entry.experiment["recipe"]
-            others = [other for other in self.entries if other.experiment["recipe"] == recipe and other != entry]
-            controls = [other for other in others if other.is_control]
-            lacking = [other for other in others if other.lacks and not other.is_control]
-            rows.append(self._system_row(entry, controls, lacking))
-        return ["system", "minutes", "measured", "it", "control", "met", "without a part of its own"], rows
+        """Headers and cells of the table of systems: as it is, beside shuffled pairs or itself before training."""
+        whole = [entry for entry in self.entries if not entry.lacks]
+        rows = [self._system_row(entry) for entry in whole] if any(entry.is_control for entry in self.entries) else []
+        return ["system", "minutes", "measured", "it", "control", "met"], rows
 
-    def _system_row(self, entry: Entry, controls: Sequence[Entry], lacking: Sequence[Entry]) -> list[str]:
-        judged = next((judged for judged in JUDGED_BY if _all_of(entry, judged.metrics)), None)
+    def part_rows(self) -> tuple[list[str], list[list[str]]]:
+        """Headers and cells of the table of parts: each system as it is, and without a part of its own."""
+        rows = []
+        for entry in self.entries:
+            judged = _judged(entry)
+            if judged is None or entry.lacks:
+                continue
+            own = _told(_all_of(entry, judged.metrics))
+            for other in self._others(entry):
+                if other.lacks and not other.is_control and (values := _all_of(other, judged.metrics)):
+                    minutes = f"{entry.minutes:.1f}, {other.minutes:.1f}"
+                    rows.append([entry.label, other.lacks, judged.by, own, _told(values), minutes])
+        return ["system", "changed", "measured", "it", "changed so", "minutes"], rows
+
+    def _others(self, entry: Entry) -> list[Entry]:
+        """The other entries of its recipe."""
+        recipe = entry.experiment["recipe"]
+        return [other for other in self.entries if other.experiment["recipe"] == recipe and other != entry]
+
+    def _system_row(self, entry: Entry) -> list[str]:
+        judged = _judged(entry)
         if judged is None:
-            return [entry.label, f"{entry.minutes:.1f}", *["–"] * 5]
+            return [entry.label, f"{entry.minutes:.1f}", *["–"] * 4]
         own = _all_of(entry, judged.metrics)
+        controls = [other for other in self._others(entry) if other.is_control]
         beside = [(control.lacks, _all_of(control, judged.metrics)) for control in controls]
         met = judged.met(own)
         if judged.beside is not None:
@@ -217,7 +233,6 @@ class Leaderboard:
             met = _yes(other > own if judged.lower else own > other)
         elif beside and not judged.bounds:
             met = _yes(own[0] >= beside[0][1][0] + AHEAD)
-        brings = [f"{other.lacks}: {_told(values)}" for other in lacking if (values := _all_of(other, judged.metrics))]
         return [
             entry.label,
             f"{entry.minutes:.1f}",
@@ -225,7 +240,6 @@ class Leaderboard:
             _told(own),
             "; ".join(f"{label}: {_told(values)}" for label, values in beside if values) or "–",
             met,
-            "; ".join(brings) or "–",
         ]
 
     def _row(self, entry: Entry) -> list[str]:
@@ -270,10 +284,12 @@ class Leaderboard:
 
     def told(self) -> dict[str, Any]:
         """All that `LEADERBOARD.md` says: facts, and tables with their headings and notes."""
-        systems, runs = self.system_rows(), [_run_row(entry, run) for entry in self.entries for run in entry.runs]
+        systems, parts = self.system_rows(), self.part_rows()
+        runs = [_run_row(entry, run) for entry in self.entries for run in entry.runs]
         tables = [
             *([("Systems", systems, SYSTEMS_NOTE)] if systems[1] else []),
-            ("All runs" if systems[1] else "", self.rows(), SCORE_NOTE),
+            *([("Parts", parts, PARTS_NOTE)] if parts[1] else []),
+            ("All runs" if systems[1] or parts[1] else "", self.rows(), SCORE_NOTE),
             ("Search", self.retrieval_rows(), SEARCH_NOTE),
             ("Accuracy from picture and title", self.property_rows(BOTH), ""),
             ("Accuracy from the picture alone", self.property_rows(PICTURE), ""),
@@ -356,6 +372,11 @@ def markdown_of(told: dict[str, Any], level: str = "###") -> str:
         heading = f"{level} {table['heading']}" if table["heading"] else ""
         sections += filter(None, (heading, markdown_table(table["headers"], table["rows"]), table["note"]))
     return "\n\n".join(sections)
+
+
+def _judged(entry: Entry) -> Judged | None:
+    """By what it is judged: the first figures that were measured."""
+    return next((judged for judged in JUDGED_BY if _all_of(entry, judged.metrics)), None)
 
 
 def _all_of(entry: Entry, metrics: Sequence[str]) -> list[float]:

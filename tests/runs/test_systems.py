@@ -1,6 +1,7 @@
 """Every design by its own objectives, beside shuffled pairs and itself without a part: a small budget of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_every_recipe_is_a_system_with_a_control() -> None:
     assert not any(each.contrast for each in experiments)
 
 
+def test_parts_are_compared_by_the_same_steps() -> None:
+    cells = read_cells(resource_dir("experiments") / "grids" / "parts.yaml")
+    whole = {cell.label: cell.experiment for cell in cells if cell.label in RECIPES}
+    changed = [cell for cell in cells if cell.label not in RECIPES]
+    assert {cell.experiment.recipe for cell in changed} == whole.keys()
+    for cell in changed:
+        beside = whole[cell.experiment.recipe]
+        assert cell.label.startswith(f"{beside.recipe} ")
+        assert replace(cell.experiment, without=(), changes={}) == beside
+        assert cell.experiment.full_recipe() != beside.full_recipe()
+
+
 def test_a_recipe_without_a_part_of_its_own() -> None:
     def recipe(name: str, *without: str):
         return Experiment(name="try", recipe=name, catalog="x", epochs=1, without=without).full_recipe()
@@ -82,16 +95,17 @@ def test_systems_are_run_and_told(tmp_path: Path) -> None:
     assert runs.keys() == RUNS.keys()
     metric = "train/answers/image/category/accuracy"  # too few titles for lists of 101
     own, control, lacking, trained, untrained = (runs[label][metric] for label in RUNS)
-    (row,) = [line for line in told.splitlines() if line.startswith("| tri-clip |") and "from the picture" in line]
+    (row,) = [line for line in told.splitlines() if line.startswith("| tri-clip |") and "on shuffled" in line]
     minutes = float(row.split("|")[2])
     assert 0 <= minutes < 5
     assert row.split("| category from the picture |")[1] == (
-        f" {own:.3f} | on shuffled pairs: {control:.3f} | {'yes' if own >= control + 0.1 else 'no'} "
-        f"| without queries: {lacking:.3f} |"
+        f" {own:.3f} | on shuffled pairs: {control:.3f} | {'yes' if own >= control + 0.1 else 'no'} |"
     )
+    part = f"| tri-clip | without queries | category from the picture | {own:.3f} | {lacking:.3f} |"
+    assert told.count("| without queries |") == told.count(part) == 1
     _rows_outlive_their_runs(store, result, out)
     met = "yes" if trained >= untrained + 0.1 else "no"
-    assert f"| {trained:.3f} | before training: {untrained:.3f} | {met} | – |" in told
+    assert f"| {trained:.3f} | before training: {untrained:.3f} | {met} |" in told
 
 
 def _rows_outlive_their_runs(uri: str, result: Path, out: Path) -> None:
