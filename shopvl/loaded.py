@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     Products: TypeAlias = str | Path | pl.DataFrame | pd.DataFrame | Sequence[Mapping[str, Any]]
 
+Picture: TypeAlias = str | Path | bytes  # a file, or its bytes
+
 
 class TaggedTable(NamedTuple):
     """Answers, a row per product and property, and the products that have none, each with the reason."""
@@ -84,7 +86,7 @@ class LoadedModel:
 
     def tag(
         self,
-        picture: str | Path | bytes | None,
+        picture: Picture | Sequence[Picture] | None,
         title: str | None = None,
         *,
         description: str | None = None,
@@ -99,8 +101,9 @@ class LoadedModel:
         ...         print(tag.value)
         Red
 
-        The picture is a file or its bytes. Raises CatalogError where there is neither picture nor title, or the picture
-        cannot be read; ImageError for a file that is not there; DesignError for a model without heads.
+        The picture is a file or its bytes; of several pictures of the product, in a list, the first is the main one,
+        and `tag.picture` says which speaks most. Raises CatalogError where there is neither picture nor title, or no
+        picture can be read; ImageError for a file that is not there; DesignError for a model without heads.
         """
         return self._product(picture, title, description).tags(precision)
 
@@ -124,9 +127,12 @@ class LoadedModel:
         return answered(parsed, self._product(picture, title), precision)
 
     def _product(
-        self, picture: str | Path | bytes | None, title: str | None, description: str | None = None
+        self, picture: Picture | Sequence[Picture] | None, title: str | None, description: str | None = None
     ) -> Product:
-        return Product(self.design, _bytes_of(picture), title, self.answers, description=description)
+        pictures = [picture] if picture is None or isinstance(picture, str | Path | bytes) else list(picture)
+        main, *more = [_bytes_of(one) for one in pictures] or [None]
+        further = [data for data in more if data is not None]
+        return Product(self.design, main, title, self.answers, description=description, more_pictures=further)
 
     def tag_table(self, products: Products, *, precision: float = DEFAULT_PRECISION) -> TaggedTable:
         """The answers about many products; no row is lost: what cannot be read is among the rejects.

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.schema import row_as_json
+from shopvl.catalog.schema import MORE_IMAGES, row_as_json
 from shopvl.catalog.vocabulary import CATEGORY_JOIN
 from shopvl.errors import CatalogError
 from shopvl.files import atomic_write
@@ -52,11 +52,16 @@ def _moved(catalog: Catalog, target: Path, report: Callable[[int], None]) -> Ite
     root, folder = catalog.root.resolve(), target.parent.resolve()
     for frame in catalog.batches():
         if root != folder:
-            images = [
-                image and {**image, "path": _seen_from(folder, root, image["path"])}
-                for image in frame["image"].to_list()
-            ]
-            frame = frame.with_columns(pl.Series("image", images, dtype=frame.schema["image"]))
+
+            def placed(image: dict[str, Any] | None) -> dict[str, Any] | None:
+                return image and {**image, "path": _seen_from(folder, root, image["path"])}
+
+            images = [placed(image) for image in frame["image"].to_list()]
+            further = [more and [placed(image) for image in more] for more in frame[MORE_IMAGES].to_list()]
+            frame = frame.with_columns(
+                pl.Series("image", images, dtype=frame.schema["image"]),
+                pl.Series(MORE_IMAGES, further, dtype=frame.schema[MORE_IMAGES]),
+            )
         yield frame
         report(frame.height)
 
@@ -94,6 +99,8 @@ def _cell(name: str, value: Any, target: Path) -> Any:
             if value is not None and value["bytes"] is not None:
                 raise CatalogError(f"{target} cannot hold pictures' bytes; write a .parquet or .jsonl file")
             return value and value["path"]
+        case "more_images":
+            return "|".join(_cell("image", picture, target) or "" for picture in value or ())
         case "category_path":
             return CATEGORY_JOIN.join(value or ())
         case "attributes" | "queries":

@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 
 from shopvl.catalog.downloading import fetch
-from shopvl.catalog.schema import FAULT
+from shopvl.catalog.schema import FAULT, MORE_IMAGES, PICTURE_FAULTS, PRODUCT_SCHEMA
 from shopvl.errors import HostError, ImageError
 
 DOWNLOADS = 32  # at the same time, of all hosts
@@ -22,6 +22,7 @@ GIVEN_UP_AFTER = 16  # downloads of one host that failed in a row, each after se
 FRAMES_AHEAD = 8
 
 Carried = TypeVar("Carried")
+_Downloads = dict[tuple[int, int], "Future[bytes]"]  # by row, and number of the picture in it
 
 
 @dataclass
@@ -33,7 +34,11 @@ class _Host:
 
 
 class Fetcher:
-    """Downloads the pictures of frames. A row whose picture cannot be had gets the reason as its `fault`."""
+    """Downloads the pictures of frames, also the further ones in frames that have the column.
+
+    A row whose only picture cannot be had gets the reason as its `fault`; of several pictures each fails alone, with
+    its reason in the column PICTURE_FAULTS.
+    """
 
     def __init__(self, *, per_host: int = PER_HOST, timeout_s: float = 10.0, attempts: int = 3) -> None:
         self.per_host, self.timeout_s, self.attempts = per_host, timeout_s, attempts
@@ -43,7 +48,7 @@ class Fetcher:
 
     def fetched(self, frames: Iterable[tuple[pl.DataFrame, Carried]]) -> Iterator[tuple[pl.DataFrame, Carried]]:
         """The frames in order, with bytes where there were URLs; up to FRAMES_AHEAD of them are under way."""
-        waiting: deque[tuple[pl.DataFrame, Carried, dict[int, Future[bytes]]]] = deque()
+        waiting: deque[tuple[pl.DataFrame, Carried, _Downloads]] = deque()
         for frame, carried in frames:
             waiting.append((frame, carried, self._begun(frame)))
             while waiting and (len(waiting) > FRAMES_AHEAD or not waiting[0][2]):
@@ -56,32 +61,43 @@ class Fetcher:
         """The same for frames that carry nothing."""
         return (frame for frame, _ in self.fetched((frame, None) for frame in frames))
 
-    def _begun(self, frame: pl.DataFrame) -> dict[int, Future[bytes]]:
+    def _begun(self, frame: pl.DataFrame) -> _Downloads:
         urls = {
-            row: path
-            for row, (data, path) in enumerate(zip(*_fields(frame), strict=True))
-            if not data and path and is_url(path)
+            (row, number): picture["path"]
+            for row, pictures in enumerate(_pictures(frame))
+            for number, picture in enumerate(pictures)
+            if picture and not picture["bytes"] and is_url(picture["path"])
         }
         if not urls:
             return {}
         if self._pool is None:
             self._pool = ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download")
-        return {row: self._pool.submit(self._download, url) for row, url in urls.items()}
+        return {place: self._pool.submit(self._download, url) for place, url in urls.items()}
 
-    def _filled(self, frame: pl.DataFrame, downloads: dict[int, Future[bytes]]) -> pl.DataFrame:
+    def _filled(self, frame: pl.DataFrame, downloads: _Downloads) -> pl.DataFrame:
         if not downloads:
             return frame
-        data, paths = _fields(frame)
+        rows = _pictures(frame)
         faults = frame[FAULT].to_list() if FAULT in frame.columns else [None] * len(frame)
-        for row, download in downloads.items():
+        reasons: list[list[str | None] | None] = [None] * len(frame)
+        for (row, number), download in downloads.items():
             try:
-                data[row] = download.result()
+                rows[row][number] = {**(rows[row][number] or {}), "bytes": download.result()}
             except ImageError as error:
-                faults[row] = faults[row] or str(error)
-        image = pl.DataFrame(
-            {"bytes": pl.Series(data, dtype=pl.Binary), "path": pl.Series(paths, dtype=pl.String)}
-        ).to_struct("image")
-        return frame.with_columns(image, pl.Series(FAULT, faults, dtype=pl.String))
+                if len(rows[row]) == 1:
+                    faults[row] = faults[row] or str(error)
+                else:
+                    own = reasons[row] = reasons[row] or [None] * len(rows[row])
+                    own[number] = str(error)
+        columns = [
+            pl.Series("image", [first for first, *_ in rows], dtype=PRODUCT_SCHEMA["image"]),
+            pl.Series(FAULT, faults, dtype=pl.String),
+        ]
+        if MORE_IMAGES in frame.columns:
+            further = [more or None for _, *more in rows]
+            columns.append(pl.Series(MORE_IMAGES, further, dtype=PRODUCT_SCHEMA[MORE_IMAGES]))
+            columns.append(pl.Series(PICTURE_FAULTS, reasons, dtype=pl.List(pl.String)))
+        return frame.with_columns(columns)
 
     def _download(self, url: str) -> bytes:
         name = urllib.parse.urlsplit(url).netloc.lower()
@@ -107,11 +123,23 @@ class Fetcher:
             return data
 
 
+def limit_pictures(frame: pl.DataFrame, most: int) -> pl.DataFrame:
+    """The frame with at most so many pictures a product; where none has further ones, without their column."""
+    if MORE_IMAGES not in frame.columns:
+        return frame
+    more = frame[MORE_IMAGES]
+    if most < 2 or more.null_count() == len(more):
+        return frame.drop(MORE_IMAGES)
+    return frame.with_columns(more.list.head(most - 1))
+
+
 def is_url(path: str | None) -> bool:
     """Whether a picture's path is to be downloaded."""
     return path is not None and path.lower().startswith(("http://", "https://"))
 
 
-def _fields(frame: pl.DataFrame) -> tuple[list[bytes | None], list[str | None]]:
-    image = frame["image"].struct
-    return image.field("bytes").to_list(), image.field("path").to_list()
+def _pictures(frame: pl.DataFrame) -> list[list[dict[str, Any] | None]]:
+    """Row by row the main picture, or None, and the further ones."""
+    mains = frame["image"].to_list()
+    more = frame[MORE_IMAGES].to_list() if MORE_IMAGES in frame.columns else [None] * len(frame)
+    return [[main, *(further or ())] for main, further in zip(mains, more, strict=True)]

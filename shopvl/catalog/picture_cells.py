@@ -9,13 +9,14 @@ import html
 import json
 import re
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any
 
 from shopvl.catalog.cells import BadCell, text_of
 
 Told = Callable[[str, str], None]  # takes the kind of a guess, and a sentence with an example
+Picture = dict[str, Any]  # {bytes, path}: the file, or where it is
 
 # Addresses and files that need no second look, and what among them does: for polars, which has no look-ahead
 PLAIN = (
@@ -60,28 +61,57 @@ _PLACE_KEYS = (
 )
 
 
-def picture_of(cell: object, tell: Told = lambda kind, sentence: None) -> dict[str, Any] | None:
+def _untold(kind: str, sentence: str) -> None:
+    """For guesses that nobody is told."""
+
+
+def picture_of(cell: object, tell: Told = _untold) -> Picture | None:
     """The picture as `{bytes, path}`, None where the cell says that there is none; raises BadCell for what is neither.
 
     Of several pictures the first is the main one.
     """
+    return next(_pictures(cell, tell), None)
+
+
+def pictures_of(cell: object, tell: Told = _untold) -> list[Picture]:
+    """All pictures of a cell, in its order; of what is no picture `tell` is told. Never raises BadCell."""
+    found: list[Picture] = []
+    try:
+        found.extend(_pictures(cell, tell))
+    except BadCell as error:
+        tell("bad-further-picture", f"of the further pictures some are none: {error}")
+    return found
+
+
+def _pictures(cell: object, tell: Told) -> Iterator[Picture]:
+    """One after the other; raises BadCell where the first is none."""
     match cell:
         case bytes():
-            return {"bytes": cell, "path": None} if cell else None
+            if cell:
+                yield {"bytes": cell, "path": None}
         case list() | tuple():
-            return _first(cell, tell)
+            yield from _of_list(cell, tell)
         case Mapping():
-            return _of_object(cell, tell)
+            if (picture := _of_object(cell, tell)) is not None:
+                yield picture
         case _:
-            return _of_text((text_of(cell) or "").strip(" \t\r\n\u00a0\u200b\ufeff"), tell)
+            yield from _of_text((text_of(cell) or "").strip(" \t\r\n\u00a0\u200b\ufeff"), tell)
 
 
-def _first(cells: Sequence[object], tell: Told) -> dict[str, Any] | None:
-    pictures = (picture for cell in cells if (picture := picture_of(cell, tell)) is not None)
-    return next(pictures, None)
+def _of_list(cells: Sequence[object], tell: Told) -> Iterator[Picture]:
+    begun = False
+    for cell in cells:
+        try:
+            for picture in _pictures(cell, tell):
+                begun = True
+                yield picture
+        except BadCell as error:
+            if not begun:
+                raise
+            tell("bad-further-picture", f"of the further pictures some are none: {error}")
 
 
-def _of_object(cell: Mapping[Any, Any], tell: Told) -> dict[str, Any] | None:
+def _of_object(cell: Mapping[Any, Any], tell: Told) -> Picture | None:
     own = {str(key).casefold(): value for key, value in reversed(list(cell.items())) if value not in (None, "", [], {})}
     data = next((own[key] for key in _BYTES_KEYS if key in own), None)
     if isinstance(data, str):
@@ -108,38 +138,36 @@ def _of_object(cell: Mapping[Any, Any], tell: Told) -> dict[str, Any] | None:
     return None
 
 
-def _of_text(text: str, tell: Told) -> dict[str, Any] | None:
+def _of_text(text: str, tell: Told) -> Iterator[Picture]:
     if not text:
-        return None
+        return
     if text[:40].strip(_SIGNS).casefold() in _NOTHING or _NO_SIGN.fullmatch(text):
         tell("no-picture", f"{text!r} for a picture is read as none")
-        return None
+        return
     if text in ("[object Object]", "Array", "System.Object[]"):
         raise BadCell(f"{text!r} is what a program writes for a list that it does not spell out; export it again")
     if match := _ARRAY.fullmatch(text[:_LONGEST]):
         text = match[1]
-    if text[0] in "[{" and text[-1] in "]}" and not _BBCODE.fullmatch(text[:_LONGEST]):
-        return picture_of(_literal(text), tell)
-    if text[:2] in ("b'", 'b"'):
-        return picture_of(_literal(text), tell)
-    if match := _DATA.match(text):
-        return {"bytes": _of_data_address(match, text), "path": None}
-    if match := _HEX.fullmatch(text):
-        return {"bytes": bytes.fromhex(match[1]), "path": None}
-    if _BASE64.fullmatch(text):
-        return {"bytes": _decoded(text, "the picture"), "path": None}
-    if text[0] in "\"'`“‘" and len(text) > 1 and text[-1] in "\"'`”’":
-        return _of_text(text[1:-1].strip(), tell)
-    if (inner := _unwrapped(text)) is not None:
-        tell(
-            "wrapped-picture",
-            f"a picture is taken out of what stands around it, e.g. {_short(inner)} of {_short(text)}",
-        )
-        return _of_text(inner, tell)
-    several = _several(text)
-    if len(several) > 1:
-        tell("several-pictures", f"of several pictures in a cell the first is used, e.g. {_short(several[0])}")
-    return {"bytes": None, "path": _place(several[0], tell)}
+    if (text[0] in "[{" and text[-1] in "]}" and not _BBCODE.fullmatch(text[:_LONGEST])) or text[:2] in ("b'", 'b"'):
+        yield from _pictures(_literal(text), tell)
+    elif match := _DATA.match(text):
+        yield {"bytes": _of_data_address(match, text), "path": None}
+    elif match := _HEX.fullmatch(text):
+        yield {"bytes": bytes.fromhex(match[1]), "path": None}
+    elif _BASE64.fullmatch(text):
+        yield {"bytes": _decoded(text, "the picture"), "path": None}
+    elif text[0] in "\"'`“‘" and len(text) > 1 and text[-1] in "\"'`”’":
+        yield from _of_text(text[1:-1].strip(), tell)
+    elif (inner := _unwrapped(text)) is not None:
+        taken = f"a picture is taken out of what stands around it, e.g. {_short(inner)} of {_short(text)}"
+        tell("wrapped-picture", taken)
+        yield from _of_text(inner, tell)
+    else:
+        several = _several(text)
+        if len(several) > 1:
+            main = _short(several[0])
+            tell("several-pictures", f"of several pictures in a cell the first is the main one, e.g. {main}")
+        yield from ({"bytes": None, "path": _place(one, tell)} for one in several)
 
 
 def _literal(text: str) -> object:

@@ -1,7 +1,7 @@
 """Product tables of every format, and folders of pictures, read lazily and alike."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,13 @@ from shopvl.catalog import cells
 from shopvl.catalog.formats.base import Chunk, Source
 from shopvl.catalog.notes import ReadingNotes
 from shopvl.catalog.opening import open_source
-from shopvl.catalog.picture_cells import NOT_PLAIN, PLAIN, picture_of
+from shopvl.catalog.picture_cells import NOT_PLAIN, PLAIN, Picture, picture_of, pictures_of
 from shopvl.catalog.reading import Reading
 from shopvl.catalog.schema import (
     FAULT,
     FRAME_SCHEMA,
     IMAGE,
+    MORE_IMAGES,
     PRODUCT_SCHEMA,
     REQUIRED,
     SPLIT_SYNONYMS,
@@ -62,14 +63,15 @@ class Catalog:
         """Column of the file -> what it holds: a canonical or further column, `attribute NAME`, or nothing known."""
         canonical = {source: name for name, source in self.plan.sources.items()}
         attributes = {source: f"attribute {name}" for source, name in self.plan.attributes.items()}
+        further = dict.fromkeys(self.plan.pictures, MORE_IMAGES)
         return {
-            column: canonical.get(own) or attributes.get(own) or ("" if own == column else own)
+            column: canonical.get(own) or attributes.get(own) or further.get(own) or ("" if own == column else own)
             for column, own in self.source.uses().items()
         }
 
     def has(self, column: str) -> bool:
         """Whether the table brings this canonical or further column, rather than it being all null."""
-        if column == "attributes" and self.plan.attributes:
+        if (column == "attributes" and self.plan.attributes) or (column == MORE_IMAGES and self.plan.pictures):
             return True
         return column in self.plan.sources or column in self.plan.further
 
@@ -123,6 +125,8 @@ class Catalog:
         wanted = {source for canonical, source in self.plan.sources.items() if canonical in building}
         if "attributes" in building:
             wanted |= set(self.plan.attributes)
+        if MORE_IMAGES in building:
+            wanted.update(self.plan.pictures, filter(None, [self.plan.sources.get("image")]))
         wanted.update(*(others for canonical, others in self.plan.fallbacks.items() if canonical in building))
         return wanted | set(building).intersection(self.plan.further)
 
@@ -177,6 +181,8 @@ def _canonical(
             continue
         if name == "split":
             made[name] = _column(chunk, plan, name, faults).str.to_lowercase().replace(SPLIT_SYNONYMS)
+        elif name == MORE_IMAGES:
+            made[name] = _more_pictures(chunk, plan, ReadingNotes.silent() if notes is None else notes)
         elif name in PRODUCT_SCHEMA:
             made[name] = _own_column(chunk, plan, name, faults, ReadingNotes.silent() if notes is None else notes)
         elif (series := chunk.series(name)) is not None:
@@ -277,10 +283,48 @@ def _pictures(chunk: Chunk, source: str, faults: list[str | None], notes: Readin
         return _image_column(series.struct.field("bytes"), series.struct.field("path"))
     values = chunk.values(source)
     if all(value is None or isinstance(value, str) for value in values):
-        paths = pl.Series("path", values, dtype=pl.String).str.strip_chars()
+        paths = _as_paths(values)
         if _are_plain(paths):
             return _image_column(pl.Series("bytes", [None] * len(paths), dtype=pl.Binary), paths)
     return _nested_column("image", _parsed(chunk, source, partial(picture_of, tell=notes.add), faults))
+
+
+def _more_pictures(chunk: Chunk, plan: ColumnPlan, notes: ReadingNotes) -> pl.Series:
+    """The pictures of a row besides its main one: what else its cell has, and further columns; null where none are."""
+    main = plan.sources.get("image")
+    listed = main is not None and not _holds_one_each(chunk, main)
+    sources = [*([main] if main is not None and listed else []), *plan.pictures]
+    if not sources:
+        return pl.Series(MORE_IMAGES, [None] * chunk.height, dtype=PRODUCT_SCHEMA[MORE_IMAGES])
+    series = chunk.series(MORE_IMAGES) if sources == [MORE_IMAGES] else None
+    if series is not None and series.dtype == PRODUCT_SCHEMA[MORE_IMAGES]:
+        return series
+    mains = [[]] * chunk.height if main is None else [pictures_of(cell)[:1] for cell in chunk.values(main)]
+    rows = zip(*(chunk.values(name) for name in sources), strict=True)
+    found = [
+        _besides(first, (picture for cell in row for picture in pictures_of(cell, notes.add)))
+        for first, row in zip(mains, rows, strict=True)
+    ]
+    return _nested_column(MORE_IMAGES, found)
+
+
+def _holds_one_each(chunk: Chunk, source: str) -> bool:
+    """Whether the cells of a column of pictures hold one each, which can be seen without a look at every cell."""
+    series = chunk.series(source)
+    if series is not None and series.dtype in (pl.Binary, IMAGE):
+        return True
+    values = chunk.values(source)
+    return all(value is None or isinstance(value, str) for value in values) and _are_plain(_as_paths(values))
+
+
+def _besides(main: Sequence[Picture], pictures: Iterable[Picture]) -> list[Picture] | None:
+    """Each picture once, without the main one; None where none are left."""
+    once = {picture["bytes"] or picture["path"]: picture for picture in (*main, *pictures)}
+    return list(once.values())[len(main) :] or None
+
+
+def _as_paths(values: Sequence[str | None]) -> pl.Series:
+    return pl.Series("path", values, dtype=pl.String).str.strip_chars()
 
 
 def _are_plain(paths: pl.Series) -> bool:
@@ -304,8 +348,10 @@ def _text_column(name: str, values: Iterable[str | None]) -> pl.Series:
 
 
 # For nested values Arrow is ten times as fast as polars' own constructor.
+_PICTURE = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
 _ARROW = {
-    "image": pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())]),
+    "image": _PICTURE,
+    MORE_IMAGES: pa.large_list(_PICTURE),
     "category_path": pa.large_list(pa.large_string()),
     "attributes": pa.large_list(pa.struct([("property", pa.large_string()), ("value", pa.large_string())])),
     "queries": pa.large_list(pa.large_string()),

@@ -23,12 +23,14 @@ PRODUCT_SCHEMA = pl.Schema(
         "split": pl.String(),
         "title": pl.String(),
         "image": IMAGE,
+        "more_images": pl.List(IMAGE),
         "category_path": pl.List(pl.String),
         "attributes": ATTRIBUTES,
         "queries": pl.List(pl.String),
     }
 )
 FAULT = "fault"
+PICTURE_FAULTS = "picture_faults"  # of frames whose pictures were fetched: why one of several could not be had, or null
 # What a reader hands out: the product columns, then `fault` (why a row could not be read in full, null for good rows),
 # then the table's further columns.
 FRAME_SCHEMA = pl.Schema({**PRODUCT_SCHEMA, FAULT: pl.String()})
@@ -64,6 +66,13 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
         *("hosted_image_urls", "item_photo_url", "cover_image", "cover_url", "product_image_file_1"),
         *LABELS["image"],
     ),
+    "more_images": (
+        *("more_images", "additional_image_link", "additional_image_links", "additional_images"),
+        *("additional_image_url", "additional_image_urls", "further_images", "other_images", "other_image_urls"),
+        *("more_pictures", "extra_images", "alternate_images", "alternative_images", "gallery", "gallery_images"),
+        *("image_gallery", "media_gallery", "product_gallery", "back_image", "detail_image", "detail_images"),
+        *("model_image", "swatch_image"),
+    ),
     "category_path": (
         *("category_path", "product_type", "google_product_category", "product_category", "category"),
         *("category_text", "category_name", *LABELS["category_path"]),
@@ -72,6 +81,7 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "queries": ("queries", "search_terms", "search_queries"),
     FAULT: (FAULT,),
 }
+MORE_IMAGES = "more_images"
 GROUP_COLUMN = "item_group_id"  # a further column by which a shop says which products are variants of one
 MAX_COLUMNS = 10_000
 SHOWN_COLUMNS, SHOWN_LETTERS = 20, 30  # of a table's columns, in a sentence about them
@@ -85,6 +95,7 @@ class ColumnPlan:
     sources: Mapping[str, str]  # canonical name -> the table's name
     attributes: Mapping[str, str]  # the table's name -> property
     further: tuple[str, ...]  # kept as they are
+    pictures: tuple[str, ...] = ()  # the table's names of columns with further pictures, which are kept, too
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by canonical name: where its cell is empty
 
     @property
@@ -97,18 +108,28 @@ def plan_columns(names: Iterable[str]) -> ColumnPlan:
     """Find the canonical columns, the attribute columns and the rest among a table's names."""
     names = list(names)
     keys = [column_key(name) for name in names]
+    pictures = tuple(name for name, key in zip(names, keys, strict=True) if holds_more_pictures(key))
+    if MORE_IMAGES in pictures:  # a table that this reader's frames were written to
+        pictures = (MORE_IMAGES,)
     sources: dict[str, str] = {}
     fallbacks: dict[str, tuple[str, ...]] = {}
     for canonical, ranks in _RANKS.items():
+        if canonical == MORE_IMAGES:
+            continue
         ranked = [(ranks[key], name != canonical, name) for name, key in zip(names, keys, strict=True) if key in ranks]
         if ranked:
             sources[canonical], *others = (name for *_, name in sorted(ranked))
             if canonical in REQUIRED and others:
                 fallbacks[canonical] = tuple(others)
-    rest = [name for name in names if name not in sources.values()]
+    rest = [name for name in names if name not in (*sources.values(), MORE_IMAGES)]
     attributes = {name: prop for name in rest if (prop := _property_of(name))}
     further = tuple(name for name in rest if name not in attributes)
-    return ColumnPlan(sources=sources, attributes=attributes, further=further, fallbacks=fallbacks)
+    return ColumnPlan(sources=sources, attributes=attributes, further=further, pictures=pictures, fallbacks=fallbacks)
+
+
+def holds_more_pictures(key: str) -> bool:
+    """Whether a column with that key (`column_key`) holds pictures besides the main one: `image_2`, `gallery`."""
+    return key in _RANKS[MORE_IMAGES] or _NUMBERED.fullmatch(key) is not None
 
 
 def _property_of(name: str) -> str | None:
@@ -136,6 +157,12 @@ def folded_name(name: str) -> str:
     return re.sub(r"[\s\-]+", "_", name.strip().casefold().removeprefix("g:"))
 
 
+# image2, other_image_url1, photos/3, picture_url_4; an image1 is the main one where there is no other
+_NUMBERED = re.compile(
+    r"(?:(?:other|additional|extra|more|further|alternat(?:e|ive)|gallery|detail)(?:image|picture|photo|img)s?"
+    r"(?:url|link|src|path|file)?[/.#]?\d{1,2}|(?:product)?(?:image|picture|photo|img)s?(?:url|link|src|path|file)?[/.#]?"
+    r"(?:0?[2-9]|[1-4]\d))"
+)
 _REMARK = re.compile(r"(?<=\w)[_ *]*(\[[^\]]*\]|\((?:\w,)+\w?\.*\))$")  # Product ID [Non Editable], Images (x,y,z...)
 
 
@@ -177,7 +204,15 @@ def _likeness(name: str, column: str) -> float:
 
 def row_as_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of a frame as data_schemas/product.schema.json describes it: picture bytes as base64."""
-    image = row.get("image")
-    if image is not None and image["bytes"] is not None:
-        image = {**image, "bytes": base64.b64encode(image["bytes"]).decode("ascii")}
-    return {**row, "image": image}
+    more = row.get(MORE_IMAGES)
+    return {
+        **row,
+        "image": _picture_as_json(row.get("image")),
+        MORE_IMAGES: more and [_picture_as_json(picture) for picture in more],
+    }
+
+
+def _picture_as_json(picture: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if picture is None or picture["bytes"] is None:
+        return picture
+    return {**picture, "bytes": base64.b64encode(picture["bytes"]).decode("ascii")}

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from shopvl.catalog.fetching import is_url
+from shopvl.catalog.schema import MORE_IMAGES
 from shopvl.data.rows import RejectedRow
 
 ROOT = "SHOPVL_IMAGE_ROOT"  # pictures by path are read from below this folder only, and not at all where it is not set
-FIELDS = ("product_id", "title", "image", "path", "description")
+FIELDS = ("product_id", "title", "image", "more_images", "path", "description")
 MOST_LETTERS, MOST_DESCRIBED = 10_000, 200_000  # of a title, of a description
 MOST_REASON = 1000  # letters
 
@@ -21,8 +22,8 @@ MOST_REASON = 1000  # letters
 def row_of(number: int, columns: Any, *, addresses: bool = False) -> dict[str, Any] | RejectedRow:
     """The row with that number in a request.
 
-    `image` is bytes, base64 or a data URI; with `addresses` an http(s) address as well. A row without `product_id`
-    is called by its number.
+    `image` and each of `more_images` are bytes, base64 or a data URI; with `addresses` an http(s) address as well. A
+    row without `product_id` is called by its number.
     """
     if not isinstance(columns, Mapping):
         return RejectedRow(str(number), f"the row is a {type(columns).__name__}, an object was wanted")
@@ -36,11 +37,13 @@ def row_of(number: int, columns: Any, *, addresses: bool = False) -> dict[str, A
         if path is not None and (fault := _forbidden(str(path))):
             raise ValueError(fault)
         data, address = picture_of(present.get("image"), addresses=addresses)
+        further = _further(present.get("more_images"), addresses)
     except ValueError as fault:
         return rejected(product_id, str(fault))
     image = {"bytes": data, "path": address if path is None else str(path)}
     told = {"description": description} if description is not None else {}
-    return {"product_id": product_id, "title": title, "image": image, **told}
+    more = [{"bytes": data, "path": address} for data, address in further]
+    return {"product_id": product_id, "title": title, "image": image, MORE_IMAGES: more or None, **told}
 
 
 def picture_of(value: Any, *, addresses: bool = False) -> tuple[bytes | None, str | None]:
@@ -62,6 +65,15 @@ def picture_of(value: Any, *, addresses: bool = False) -> tuple[bytes | None, st
         return base64.b64decode("".join(value.split()), validate=True), None
     except (binascii.Error, ValueError):
         raise ValueError("the picture is not base64; send the bytes of its file in base64") from None
+
+
+def _further(value: Any, addresses: bool) -> list[tuple[bytes | None, str | None]]:
+    """A product's further pictures, as `picture_of` has each."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise ValueError(f"more_images is a {type(value).__name__}, a list of pictures was wanted")
+    return [picture_of(one, addresses=addresses) for one in value if one is not None]
 
 
 def _text(name: str, value: Any, most: int) -> str | None:

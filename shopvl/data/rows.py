@@ -13,6 +13,7 @@ from shopvl.batch import Modality
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import facts_by_name
+from shopvl.catalog.schema import MORE_IMAGES, PICTURE_FAULTS
 from shopvl.catalog.shared_pictures import picture_digest
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, NO_CATEGORY, UNKNOWN
 from shopvl.data.absent_title import TitleCheck
@@ -80,9 +81,10 @@ def agrees(row: Row, ontology: Ontology) -> bool:
 class ValidRow:
     """A row whose inputs are all good: its decoded picture, if it was asked for, and which inputs it has.
 
-    Where words were read, `image` is without text laid over it, `original` is what it was before if that differs, and
-    `printed` is what stands on the product. `note` says why nothing could be read, or what the picture lacks. `absent`
-    says of an input that is there why it does not count among `inputs`: a placeholder, a file name for a title.
+    `views` are the product's further pictures that can be used, by their numbers; the main one is number 1. Where words
+    were read, `image` is without text laid over it, `original` is what it was before if that differs, and `printed` is
+    what stands on the product. `note` says why nothing could be read, or what the pictures lack. `absent` says of an
+    input that is there why it does not count among `inputs`: a placeholder, a file name for a title.
     """
 
     row: Row
@@ -93,6 +95,8 @@ class ValidRow:
     printed: tuple[Word, ...] = ()
     note: str = ""
     absent: Mapping[Modality, str] = field(default_factory=dict)
+    number: int = 1  # of the picture that stands for the product: the main one, unless it cannot be used
+    views: tuple[tuple[int, Image.Image], ...] = ()
 
 
 def validate_row(
@@ -105,7 +109,7 @@ def validate_row(
     shared: Collection[bytes] = frozenset(),
 ) -> ValidRow | RejectedRow:
     """Decode and check one row. A missing input is left out, and so is one that says nothing; a broken one rejects the
-    row.
+    row. Of several pictures each is checked alone, and the first good one stands for the product.
 
     A large JPEG is decoded at a fraction of its size, as long as both sides keep `at_least_px`. `shared` are the
     catalog's `shared_pictures`.
@@ -115,32 +119,77 @@ def validate_row(
         return RejectedRow(product_id, str(row["fault"]))
     if not product_id:
         return RejectedRow(product_id, "the product has no id")
-    image = row["image"] or {}
-    present = {"title": bool((row["title"] or "").strip()), "image": bool(image.get("bytes") or image.get("path"))}
+    pictures = [row["image"] or {}, *(row.get(MORE_IMAGES) or ())]
+    there = any(image.get("bytes") or image.get("path") for image in pictures)
+    present = {"title": bool((row["title"] or "").strip()), "image": there}
     inputs = tuple(name for name in wanted if present[name])
     absent: dict[Modality, str] = {}
-    data = picture = None
     if "title" in inputs and (fault := title_check.fault(row["title"])):
         absent["title"] = fault
+    seen = _Seen()
     if "image" in inputs:
-        try:
-            data = image_bytes(image, root)
-            picture = decode(data, at_least_px=at_least_px)
-        except ImageError as error:
-            return RejectedRow(product_id, str(error))
-        address = image.get("path") or ""
-        if shared and (picture_digest(data) in shared or picture_digest(address) in shared):
-            absent["image"], data, picture = "the picture stands under many different products", None, None
-        elif fault := picture_fault(picture):
-            absent["image"], data, picture = fault, None, None
+        seen = _seen(pictures, row.get(PICTURE_FAULTS) or (), root, at_least_px, shared)
+        if not seen.good and seen.broken:
+            return RejectedRow(product_id, next(iter(seen.broken.values())))
+        if not seen.good:
+            absent["image"] = next(iter(seen.empty.values()))
     inputs = tuple(name for name in inputs if name not in absent)
     if not inputs:
         missing = [absent.get(name) or f"the product has no {name}" for name in wanted]
         return RejectedRow(
             product_id, "; ".join(missing) if absent else f"the product has no {' and no '.join(wanted)}"
         )
-    note = str(picture.info.get("note", "")) if picture is not None else ""
-    return ValidRow(row, inputs, data, picture, note=note, absent=absent)
+    if not seen.good:
+        return ValidRow(row, inputs, absent=absent)
+    number, (data, picture) = next(iter(seen.good.items()))
+    views = tuple((other, image) for other, (_, image) in seen.good.items() if other != number)
+    note = "; ".join(filter(None, [str(picture.info.get("note", "")), *seen.notes]))
+    return ValidRow(row, inputs, data, picture, note=note, absent=absent, number=number, views=views)
+
+
+@dataclass
+class _Seen:
+    """A product's pictures by their numbers: those that can be used, and of the others why not."""
+
+    good: dict[int, tuple[bytes, Image.Image]] = field(default_factory=dict)
+    broken: dict[int, str] = field(default_factory=dict)
+    empty: dict[int, str] = field(default_factory=dict)  # they say nothing of the product
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of broken pictures of a product that has others."""
+        return [f"picture {number} was left out: {reason}" for number, reason in self.broken.items()]
+
+
+def _seen(
+    pictures: Sequence[Mapping[str, Any]],
+    faults: Sequence[str | None],
+    root: Path,
+    at_least_px: int | None,
+    shared: Collection[bytes],
+) -> _Seen:
+    seen, known = _Seen(), set[bytes]()
+    for number, image in enumerate(pictures, 1):
+        address = image.get("path") or ""
+        if not (image.get("bytes") or address):
+            continue
+        if number <= len(faults) and (reason := faults[number - 1]):
+            seen.broken[number] = reason
+            continue
+        try:
+            data = image_bytes(image, root)
+            picture = decode(data, at_least_px=at_least_px)
+        except ImageError as error:
+            seen.broken[number] = str(error)
+            continue
+        if shared and (picture_digest(data) in shared or picture_digest(address) in shared):
+            seen.empty[number] = "the picture stands under many different products"
+        elif fault := picture_fault(picture):
+            seen.empty[number] = fault
+        elif data not in known:
+            seen.good[number] = data, picture
+            known.add(data)
+    return seen
 
 
 def picture_reader() -> PictureReader:

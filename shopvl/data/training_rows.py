@@ -22,7 +22,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from shopvl.batch import MODALITIES, Batch, Modality
-from shopvl.catalog.fetching import Fetcher
+from shopvl.catalog.fetching import Fetcher, limit_pictures
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog
@@ -223,7 +223,8 @@ def _write_rows(
         sink = stack.enter_context(pa.OSFile(str(draft), "wb"))
         writer = stack.enter_context(pa.ipc.new_file(sink, _COLUMNS))
         good: list[dict[str, Any]] = []
-        parts = (part for frame in catalog.batches(_ROWS_PER_GROUP) for part in frame.iter_slices(_ROWS_IN_SIGHT))
+        frames = (limit_pictures(frame, 1) for frame in catalog.batches(_ROWS_PER_GROUP))
+        parts = (part for frame in frames for part in frame.iter_slices(_ROWS_IN_SIGHT))
         pictured = any("image" in inputs for inputs in row_inputs)
         for part in Fetcher().with_pictures(parts) if pictured else parts:
             usable = _usable(part, catalog.root, row_inputs, rejects)

@@ -16,13 +16,14 @@ from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.known_properties import other_words
 from shopvl.catalog.ontology import Fact, Ontology, Property
 from shopvl.catalog.queries import facts_by_name, says
+from shopvl.catalog.schema import MORE_IMAGES
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN, Decision, Reason
 from shopvl.data.rows import ValidRow
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError
-from shopvl.inference.decide import STATED_COLUMNS
-from shopvl.inference.encode import encoded, encoded_each, prepare
+from shopvl.inference.decide import LATER_COLUMNS
+from shopvl.inference.encode import MOST_PICTURES, encoded, encoded_each, prepare
 from shopvl.inference.several import together
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.vision.transforms import border_colour, to_pixels
@@ -35,7 +36,7 @@ HAS_WORDS = ("what does it have", "features", "attributes", "properties", "detai
 ALIASES = other_words()
 
 # Fields of a tag that are as in the table
-TOLD = frozenset(("property", "value", "best_guess", "probability", "decision", "reason", *STATED_COLUMNS))
+TOLD = frozenset(("property", "value", "best_guess", "probability", "decision", "reason", *LATER_COLUMNS))
 
 Pair = tuple[str, str]  # property and value
 
@@ -67,6 +68,7 @@ class Tag:
     unit: str | None = None
     quote: str | None = None  # the words that state it
     together: Decision | None = None  # of several values of one property: about all of them together
+    picture: int | None = None  # of several pictures the one that speaks most for the value; the main one is 1
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -210,6 +212,7 @@ class Product:
         turn: AbstractContextManager[object] | None = None,
         *,
         description: str | None = None,
+        more_pictures: Sequence[bytes] = (),
     ) -> None:
         """Raises CatalogError for a picture that cannot be read, or where there is neither picture nor title.
 
@@ -221,6 +224,7 @@ class Product:
             "title": title,
             "description": description,
             "image": None if picture is None else {"bytes": picture, "path": None},
+            MORE_IMAGES: [{"bytes": data, "path": None} for data in more_pictures[: MOST_PICTURES - 1]],
             "category_path": None,
             "attributes": None,
         }
@@ -231,13 +235,13 @@ class Product:
             raise CatalogError(f"nothing can be asked of this product: {reject.reason}")
         (group,) = ready.groups
         with turn or nullcontext():
-            self.item = encoded(self.design, group.items, group.batch, self.answers.read)
+            self.item = encoded(self.design, group, self.answers.read, self.answers.pool)
 
     @classmethod
     def each(cls, answers: HeadAnswers, items: Sequence[ValidRow]) -> list[Self]:
         """Products of rows that were checked (`encode.validated`), read together."""
         products = []
-        for item in encoded_each(answers.design, items, answers.read):
+        for item in encoded_each(answers.design, items, answers.read, answers.pool):
             product = cls.__new__(cls)
             product.answers, product.design, product.item = answers, answers.design, item
             products.append(product)

@@ -37,6 +37,7 @@ ANSWER = pa.struct(
         ("value", pa.string()),  # null where the model says that there is none
         ("probability", pa.float32()),
         ("evidence", pa.list_(pa.string())),
+        ("picture", pa.int8()),  # of several pictures the one that speaks most for the value; the main one is 1
         ("conflict", pa.bool_()),
         ("named", pa.bool_()),  # whether the title names a value of the property; null where no title was read
         ("alternatives", ALTERNATIVES),
@@ -93,9 +94,11 @@ DECIDED = pa.schema(
         ("unit", pa.string()),
         ("quote", pa.string()),
         ("together", pa.string()),
+        ("picture", pa.int8()),  # of several pictures the one that speaks most for the value; the main one is 1
     ]
 )
-STATED_COLUMNS = ("low", "high", "unit", "quote", "together")  # tables of former versions lack them
+STATED_COLUMNS = ("low", "high", "unit", "quote", "together")
+LATER_COLUMNS = (*STATED_COLUMNS, "picture")  # tables of former versions lack them
 TAG_AGAIN = Remedy("run the same `shopvl tag` again, which computes nothing that it knows")
 GROUPS: tuple[TitleGroup, ...] = ("", "named", "unnamed")
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
@@ -397,6 +400,7 @@ def _table(said: _Said, columns: Sequence[_Column]) -> pa.RecordBatch:
         "decision": array(DECISIONS).take(array(decision_RP.ravel())),
         "reason": array(REASONS).take(array(reason_RP.ravel())),
         "evidence": _emptied(said.answers["evidence"], lacks_N),
+        "picture": pc.if_else(array(lacks_N), None, said.answers["picture"]),
         "conflict": array(said.conflict_RP.ravel() & ~lacks_N),
         "alternatives": _emptied(_alternatives(said, np.flatnonzero(value_RP != guess_RP)), lacks_N),
         **{name: pa.nulls(len(lacks_N), DECIDED.field(name).type) for name in STATED_COLUMNS},

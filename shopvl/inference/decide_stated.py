@@ -13,7 +13,7 @@ from shopvl.catalog.vocabulary import UNKNOWN_BELOW, Decision, Reason
 
 NOTHING: Mapping[str, Any] = {
     **{"value": None, "best_guess": None, "probability": 0.0, "decision": "unknown", "evidence": (), "conflict": False},
-    **{"alternatives": (), "low": None, "high": None, "unit": None, "quote": None, "together": None},
+    **{"alternatives": (), "low": None, "high": None, "unit": None, "quote": None, "together": None, "picture": None},
 }
 
 

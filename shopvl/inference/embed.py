@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from shopvl.data.rows import RejectedRow, ValidRow
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.files import REJECTS, Table
-from shopvl.inference.encode import encode, encoded_each
+from shopvl.inference.encode import Pool, encode, encoded_each
+from shopvl.inference.views import pooled_vectors
 from shopvl.recipes.capabilities import require_capability
 
 EMBEDDINGS = pa.schema(
@@ -43,12 +45,13 @@ def vectors_of(design: Design, items: Sequence[ValidRow]) -> list[Vectors]:
 def embedded(design: Design, catalog: Catalog) -> Iterator[RejectedRow | list[dict[str, Any]]]:
     """The vectors of a catalog's products as rows of `embeddings.parquet`, a batch at a time; or a reject.
 
-    Raises DesignError for a design without a shared space.
+    Of several pictures it is their mean direction. Raises DesignError for a design without a shared space.
     """
     require_capability(design.recipe, "embed")
     design = in_use(design)
     model = design.name
-    for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), design.embeddings):
+    pool = Pool(design.embeddings, partial(pooled_vectors, name="image"))
+    for item in encode(design, catalog.batches(), catalog.root, ("image", "title"), design.embeddings, pool=pool):
         if isinstance(item, RejectedRow):
             yield item
             continue

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from shopvl.batch import Batch, Modality
-from shopvl.catalog.fetching import Fetcher
+from shopvl.catalog.fetching import Fetcher, limit_pictures
 from shopvl.data.collate import Collator
 from shopvl.data.rows import RejectedRow, Row, ValidRow, validate_row, with_words
 from shopvl.design.design import Design
@@ -23,16 +23,31 @@ from shopvl.runtime.prefetching import prefetch
 
 BATCH_ROWS = 128
 
+MOST_PICTURES = 5  # of a product that are looked at, the main one among them
+
 Read = Callable[[Batch, tuple[Modality, ...]], Mapping[str, Tensor]]
+Values = dict[str, np.ndarray]  # name -> (rows, ...) float32
+
+
+@dataclass(frozen=True)
+class Pool:
+    """How several pictures of one product become one: `read` reads further pictures, each beside the product's title.
+
+    `combine` takes what was read of R products, what was read of V further pictures, (V,) whose these are and (V,)
+    their numbers, and returns what is read of the products from all of their pictures.
+    """
+
+    read: Read
+    combine: Callable[[Values, Values, np.ndarray, np.ndarray], Values]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Rows that have the same inputs, and what the model read from them: name -> (rows, ...) float32."""
+    """Rows that have the same inputs, and what the model read from them."""
 
     inputs: tuple[Modality, ...]
     items: list[ValidRow]
-    values: dict[str, np.ndarray]
+    values: Values
 
     @property
     def rows(self) -> list[Row]:
@@ -57,12 +72,22 @@ class Encoded:
 
 
 @dataclass(frozen=True)
+class Views:
+    """Further pictures of a group's products, each with the product's title, as batches."""
+
+    batches: list[Batch]
+    owner_V: np.ndarray  # the product's place in the group
+    number_V: np.ndarray  # of the picture
+
+
+@dataclass(frozen=True)
 class Group:
     """Valid rows with the same inputs as one batch; `places` are their numbers among the prepared rows."""
 
     places: list[int]
     items: list[ValidRow]
     batch: Batch
+    views: Views | None = None
 
 
 @dataclass(frozen=True)
@@ -83,11 +108,14 @@ def encode(
     wanted: tuple[Modality, ...],
     read: Read,
     *,
+    pool: Pool | None = None,
     shown_px: int = 0,
     batch_rows: int = BATCH_ROWS,
     shared: Collection[bytes] = frozenset(),
 ) -> Iterator[Encoded | RejectedRow]:
     """Every row of the frames exactly once, as part of an `Encoded` or as a `RejectedRow`.
+
+    With `pool` the further pictures of products are read, too, and what is read of all of them put together by it.
 
     `read` is called with a batch and the inputs it holds (`wanted`, less what a row does not have). Every picture
     is fetched and decoded once, and keeps at least `shown_px` a side if it has that many. Downloading and decoding
@@ -108,21 +136,30 @@ def encode(
                 ]
         return prepared
 
-    parts = (part for frame in frames for part in frame.iter_slices(batch_rows))
+    most = 1 if pool is None else MOST_PICTURES
+    parts = (part for frame in frames for part in limit_pictures(frame, most).iter_slices(batch_rows))
     fetched = Fetcher().fetched((part, part) for part in parts)
     for prepared in prefetch(lambda pair: ready(*pair), fetched, decoders_for(design.device)):
         yield from prepared.rejects.values()
         for group in prepared.groups:
-            yield encoded(design, group.items, group.batch, read)
+            yield encoded(design, group, read, pool)
 
 
-def encoded(design: Design, group: list[ValidRow], batch: Batch, read: Read) -> Encoded:
-    """A prepared batch through the model, which must be in evaluation mode."""
-    inputs = group[0].inputs
+def encoded(design: Design, group: Group, read: Read, pool: Pool | None = None) -> Encoded:
+    """A prepared group through the model, which must be in evaluation mode."""
+    inputs = group.items[0].inputs
+    values = _read(design, group.batch, inputs, read)
+    if pool is not None and (views := group.views) is not None:
+        parts = [_read(design, batch, inputs, pool.read) for batch in views.batches]
+        seen = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        values = pool.combine(values, seen, views.owner_V, views.number_V)
+    return Encoded(inputs, group.items, values)
+
+
+def _read(design: Design, batch: Batch, inputs: tuple[Modality, ...], read: Read) -> Values:
     with torch.inference_mode():
         read_now = read(batch.to(design.device), inputs)
-    values = {name: tensor.float().cpu().numpy() for name, tensor in read_now.items()}
-    return Encoded(inputs, group, values)
+    return {name: tensor.float().cpu().numpy() for name, tensor in read_now.items()}
 
 
 def prepare(
@@ -172,11 +209,11 @@ def validated(
     return validate_row(row, root, wanted, at_least_px=at_least_px, title_check=loader.title_check, shared=shared)
 
 
-def encoded_each(design: Design, items: Sequence[ValidRow], read: Read) -> list[Encoded]:
+def encoded_each(design: Design, items: Sequence[ValidRow], read: Read, pool: Pool | None = None) -> list[Encoded]:
     """Checked rows through the model together: what was read of each, in their order."""
     parts: dict[int, Encoded] = {}
     for group in _grouped(design.loader, dict(enumerate(items))):
-        whole = encoded(design, group.items, group.batch, read)
+        whole = encoded(design, group, read, pool)
         parts.update((place, whole.one(number)) for number, place in enumerate(group.places))
     return [parts[place] for place in range(len(items))]
 
@@ -191,4 +228,15 @@ def _grouped(loader: Collator, usable: Mapping[int, ValidRow]) -> Iterator[Group
             same_inputs.sort(key=lambda item: len(item[1].row["title"] or ""))
         for start in range(0, len(same_inputs), BATCH_ROWS):
             indices, items = (list(column) for column in zip(*same_inputs[start : start + BATCH_ROWS], strict=True))
-            yield Group(indices, items, loader.inference_batch(items))
+            yield Group(indices, items, loader.inference_batch(items), _views(loader, items))
+
+
+def _views(loader: Collator, items: Sequence[ValidRow]) -> Views | None:
+    """The further pictures of these products; None where there are none."""
+    seen = [(owner, number, image) for owner, item in enumerate(items) for number, image in item.views]
+    if not seen:
+        return None
+    rows = [replace(items[owner], image=image, original=None, printed=(), views=()) for owner, _, image in seen]
+    batches = [loader.inference_batch(rows[start : start + BATCH_ROWS]) for start in range(0, len(rows), BATCH_ROWS)]
+    owners, numbers, _ = zip(*seen, strict=True)
+    return Views(batches, np.array(owners), np.array(numbers))

@@ -69,15 +69,18 @@ class Looks:
         self.answers, self.design = answers, answers.design
         self.closer_seconds = 0.0  # that second looks have taken
 
-    def read(self, batch: Batch, choices: Sequence[tuple[Modality, ...]], *, each: bool = False) -> Said:
+    def read(
+        self, batch: Batch, choices: Sequence[tuple[Modality, ...]], *, each: bool = False, once: bool = False
+    ) -> Said:
         """Answers for these choices of inputs, of which the first has all that the batch has.
 
         A product goes on for the choice that it is answered from: all its inputs, less a title that is set aside as
-        unfamiliar. With `each`, to measure, every choice is as if the products had no other inputs.
+        unfamiliar. With `each`, to measure, every choice is as if the products had no other inputs. With `once` no
+        product goes on.
         """
         if not self.design.first_look:
             return self._closely(batch, choices)
-        return self._by_view(batch, choices, lambda plain: self._as_needed(plain, choices, each))
+        return self._by_view(batch, choices, lambda plain: self._as_needed(plain, choices, each, once))
 
     def read_both(self, batch: Batch, choices: Sequence[tuple[Modality, ...]]) -> tuple[Said, LogProbs]:
         """Answers from all looks, none with the title's own mixed in; and of the first look alone.
@@ -130,11 +133,13 @@ class Looks:
         looks = {inputs: taken_B for inputs in answered if "image" in inputs}
         return Said(answered, answered.get("image", {}), familiarity, looks)
 
-    def _as_needed(self, batch: Batch, choices: Sequence[tuple[Modality, ...]], each: bool) -> Said:
+    def _as_needed(self, batch: Batch, choices: Sequence[tuple[Modality, ...]], each: bool, once: bool) -> Said:
         first = self._model.look(batch, 0)
         answered, vectors = self.answers.unmixed(batch, with_title_alone(choices, self.design), first)
         familiarity = p_values(self.design.familiarity, vectors, batch)
         open_by = self._open(answered, familiarity, choices, each)
+        if once:
+            open_by = {inputs: torch.zeros_like(open_B) for inputs, open_B in open_by.items()}
         row_N = torch.stack([*open_by.values()]).any(0).nonzero().flatten()
         alone = answered.get("image", {})
         if len(row_N):

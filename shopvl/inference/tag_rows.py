@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,13 @@ from shopvl.design.in_use import in_use
 from shopvl.inference.calibrate import conflict_score
 from shopvl.inference.choose import answering
 from shopvl.inference.decide import ANSWERED, Rules, calibrations_of, decide
-from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.encode import Encoded, Pool, encode
 from shopvl.inference.head_sets import head_clues
 from shopvl.inference.levels import CategoryLevels, level_name
 from shopvl.inference.looks import Looks
 from shopvl.inference.predict import ModelAnswers
 from shopvl.inference.stated import Clues, StatedReader
+from shopvl.inference.views import PICTURE, pooled_answers
 from shopvl.runtime.collecting import no_collection
 from shopvl.vision.ocr import Word
 
@@ -55,7 +56,7 @@ def tags_of(
     """One tag per product and property for the rows of the frames; or a reject. For whole catalogs see `tag`."""
     design = in_use(design)
     answers = HeadAnswers(design)
-    for item in encode(design, frames, root, use, answers.read):
+    for item in encode(design, frames, root, use, answers.read, pool=answers.pool):
         yield item if isinstance(item, RejectedRow) else answers.rows(item, precision)
 
 
@@ -117,6 +118,19 @@ class HeadAnswers:
             for name in map(level_name, self.levels.names if self._has_levels else ()):
                 shown = values[f"image/{name}"] if beside is None else beside[name]
                 values[f"conflict/{name}"] = shown.argmax(-1) != values[f"title/{name}"].argmax(-1)
+        return values
+
+    @property
+    def pool(self) -> Pool:
+        """How products with several pictures are answered."""
+        return Pool(self._read_once, partial(pooled_answers, labels=self.design.labels))
+
+    def _read_once(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
+        """What `read` has of answers that rest on a picture, after one look at it."""
+        said = self.looks.read(batch, list(dict.fromkeys([inputs, ("image",)])), once=True)
+        values: dict[str, Tensor] = dict(said.familiarity)
+        for choice, by_name in said.answers.items():
+            values |= {f"{choice}/{name}": shares for name, shares in self._calibrated(choice, by_name).items()}
         return values
 
     def _calibrated(self, inputs: str, by_name: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -212,17 +226,21 @@ class HeadAnswers:
         ranked_R = _ranked(item.values[f"{together}/{name}"], values)
         evidence_R = self._evidence(item, name, [values.index(ranked[0][0]) for ranked in ranked_R])
         conflict_R = self._conflicts(item, name).tolist()
+        number_R = item.values.get(f"{PICTURE}{together}/{name}", np.zeros(len(item.items))).astype(int).tolist()
         return [
             {
                 "property": name,
                 "value": None if ranked[0][0] == UNKNOWN else ranked[0][0],
                 "probability": ranked[0][1],
                 "evidence": evidence,
+                "picture": number if number and "image" in evidence else None,
                 "conflict": conflict,
                 "named": None if named is None else name in named,
                 "alternatives": _listed(ranked),
             }
-            for ranked, evidence, conflict, named in zip(ranked_R, evidence_R, conflict_R, named_R, strict=True)
+            for ranked, evidence, number, conflict, named in zip(
+                ranked_R, evidence_R, number_R, conflict_R, named_R, strict=True
+            )
         ]
 
     def _conflicts(self, item: Encoded, name: str) -> np.ndarray:

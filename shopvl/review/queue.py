@@ -19,7 +19,7 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
 from shopvl.checksums import verify_sealed
 from shopvl.errors import ImageError, ReviewError
 from shopvl.files import atomic_write
-from shopvl.inference.decide import APART, DECIDED, REASONS, STATED_COLUMNS, TAG_AGAIN, UNKNOWN_CATEGORY
+from shopvl.inference.decide import APART, DECIDED, LATER_COLUMNS, REASONS, TAG_AGAIN, UNKNOWN_CATEGORY
 from shopvl.inference.several import together
 from shopvl.review.keys import Origin, sheet_key
 from shopvl.review.sheet import (
@@ -31,11 +31,15 @@ from shopvl.review.sheet import (
     write_workbook,
 )
 
-EMPTY = {name: pl.Float64() if name in ("low", "high") else pl.String() for name in STATED_COLUMNS}
+EMPTY = {
+    **dict.fromkeys(LATER_COLUMNS, pl.String()),
+    **dict.fromkeys(("low", "high"), pl.Float64()),
+    "picture": pl.Int8(),
+}
 TOP_VALUES = 3
 FETCHERS = 8  # pictures may be URLs
 MAX_ROWS = 1_000_000  # of a sheet; XLSX ends at 1,048,576
-READ = tuple(name for name in DECIDED.names if name not in STATED_COLUMNS)
+READ = tuple(name for name in DECIDED.names if name not in LATER_COLUMNS)
 
 
 # --- out
@@ -214,7 +218,7 @@ def _tags(tags: Path) -> pl.LazyFrame:
     if missing := [name for name in READ if name not in names]:
         raise ReviewError(f"{path} has no column {', '.join(missing)}, so it holds no tags; `shopvl tag` writes them")
     rows = pl.scan_parquet(path).with_row_index("number")
-    stated = [pl.col(name) if name in names else pl.lit(None, EMPTY[name]).alias(name) for name in STATED_COLUMNS]
+    stated = [pl.col(name) if name in names else pl.lit(None, EMPTY[name]).alias(name) for name in LATER_COLUMNS]
     return rows.select("number", *READ, *stated)
 
 

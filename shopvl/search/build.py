@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ from shopvl.design.in_use import in_use
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.files import exclusive_lock
 from shopvl.inference.decide import TAG_AGAIN
-from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.encode import Encoded, Pool, encode
+from shopvl.inference.views import pooled_vectors
 from shopvl.recipes.capabilities import require_capability
 from shopvl.search.folder import (
     CONFIG,
@@ -129,8 +131,14 @@ def embed(design: Design, catalog: Catalog, writer: Writer, title_weight: float,
 
     rejects: list[RejectedRow] = []
     further = [name for name in catalog.plan.further if name not in OWN]
-    frames, shared = catalog.batches(), shared_pictures(catalog)
-    for item in encode(design, frames, catalog.root, MODALITIES, read, shown_px=THUMBNAIL_SOURCE_PX, shared=shared):
+    frames, shared, pool = (
+        catalog.batches(),
+        shared_pictures(catalog),
+        Pool(read, partial(pooled_vectors, name="vector")),
+    )
+    for item in encode(
+        design, frames, catalog.root, MODALITIES, read, pool=pool, shown_px=THUMBNAIL_SOURCE_PX, shared=shared
+    ):
         if isinstance(item, Encoded):
             writer.add(item.values["vector"], item.items, further)
         else:

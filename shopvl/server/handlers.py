@@ -17,10 +17,12 @@ from starlette.exceptions import HTTPException
 
 from shopvl.catalog.decoding_memory import answering
 from shopvl.catalog.downloading import fetch
+from shopvl.catalog.schema import MORE_IMAGES, PICTURE_FAULTS
 from shopvl.data.request_rows import picture_of, rejected, row_of
 from shopvl.data.rows import RejectedRow, ValidRow
-from shopvl.errors import ShopvlError
+from shopvl.errors import ImageError, ShopvlError
 from shopvl.inference.ask import Product, Reply, answered, parse_question, sentence
+from shopvl.inference.encode import MOST_PICTURES
 from shopvl.runtime.cores import usable_cores
 from shopvl.search.filters import conditions
 from shopvl.search.found import collapse_named, way_named
@@ -96,12 +98,30 @@ class Handlers:
             log.exception("a row failed")
             return _faulty(rejected(product_id, "the server failed on this product"), "internal")
 
+    async def _downloaded(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with the bytes of pictures at addresses; of several pictures each fails alone."""
+        pictures = [row["image"], *(row[MORE_IMAGES] or ())][:MOST_PICTURES]
+        found = [await task for task in [asyncio.ensure_future(self._picture(image)) for image in pictures]]
+        reasons = [reason for _, reason in found]
+        if len(pictures) == 1 and reasons[0]:
+            raise ImageError(reasons[0])
+        image, *more = [picture for picture, _ in found]
+        return {**row, "image": image, MORE_IMAGES: more or None, PICTURE_FAULTS: reasons}
+
+    async def _picture(self, image: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+        """With its bytes; or why it cannot be had."""
+        if image["bytes"] is not None or image["path"] is None or "://" not in image["path"]:
+            return image, None
+        download = partial(fetch, image["path"], timeout_s=min(FETCH_S, self.limits.seconds), attempts=1)
+        try:
+            data = await asyncio.get_running_loop().run_in_executor(self._downloads, download)
+        except ImageError as fault:
+            return image, str(fault)
+        return {"bytes": data, "path": None}, None
+
     async def _answered(self, model: ServedModel, row: Any, ask: Ask) -> Any:
         pool = asyncio.get_running_loop()
-        image = row["image"]
-        if image["bytes"] is None and image["path"] is not None and "://" in image["path"]:
-            download = partial(fetch, image["path"], timeout_s=min(FETCH_S, self.limits.seconds), attempts=1)
-            row = {**row, "image": {"bytes": await pool.run_in_executor(self._downloads, download), "path": None}}
+        row = await self._downloaded(row)
         checked = await pool.run_in_executor(self._decoders, model.checked, row)
         if isinstance(checked, RejectedRow):
             return _faulty(rejected(checked.product_id, checked.reason))

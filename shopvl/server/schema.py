@@ -20,6 +20,7 @@ class SentProduct(BaseModel):
     title: str | None = None
     description: str | None = Field(None, description="Text or HTML, read where the model knows measures and the like.")
     image: str | None = Field(None, description="The file's bytes in base64, a data URI, or an http(s) address.")
+    more_images: list[str] | None = Field(None, description="Further pictures of it, as `image`.")
     path: str | None = Field(None, description="A file below $SHOPVL_IMAGE_ROOT, where the server has one.")
 
 
@@ -83,6 +84,9 @@ class SaidTag(BaseModel):
     unit: str | None = None
     quote: str | None = Field(None, description="The words that state it.")
     together: Decision | None = Field(None, description="About all values of a property that has several.")
+    picture: int | None = Field(
+        None, description="Of several pictures the one that speaks most for the value; 1: main."
+    )
 
 
 class SaidReply(SaidTag):

@@ -18,7 +18,7 @@ from shopvl.catalog.vocabulary import CATEGORY, TAXONOMY_ID
 from shopvl.checksums import verify_sealed
 from shopvl.discovery import classes
 from shopvl.errors import ShopvlError
-from shopvl.inference.decide import DECIDED, STATED_COLUMNS, TAG_AGAIN
+from shopvl.inference.decide import DECIDED, LATER_COLUMNS, TAG_AGAIN
 from shopvl.inference.several import by_property
 from shopvl.tagging import exporters
 from shopvl.tagging.exporters.base import Answer, Exporter, TaggedProduct
@@ -124,7 +124,7 @@ def _properties(path: Path) -> list[str]:
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows == 0:
                 return []
-            needed = [name for name in DECIDED.names if name not in STATED_COLUMNS]
+            needed = [name for name in DECIDED.names if name not in LATER_COLUMNS]
             if missing := [name for name in needed if name not in file.schema_arrow.names]:
                 raise ShopvlError(
                     f"{path} has no column {', '.join(missing)}; `shopvl tag` of this version writes them"

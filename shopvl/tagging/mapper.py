@@ -139,7 +139,7 @@ class TagMapper:
         for group in ready.groups:
             started, before = time.perf_counter(), self._answers.closer_seconds
             with self._arithmetic():
-                item = encoded(self._used, group.items, group.batch, self._answers.read)
+                item = encoded(self._used, group, self._answers.read, self._answers.pool)
             between = time.perf_counter()
             for position, product in zip(group.places, self._answers.products(item), strict=True):
                 results[position] |= product

@@ -13,7 +13,7 @@ import polars as pl
 
 from shopvl.catalog.fetching import is_url
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.schema import FAULT
+from shopvl.catalog.schema import FAULT, MORE_IMAGES
 from shopvl.tagging.cache import KEY_BYTES, MISSING, Index
 from shopvl.tagging.executor import WorkItem
 
@@ -49,10 +49,13 @@ class CatalogReader:
         limit: int | None = None,
         work_rows: int = 256,
         told: Told | None = None,
+        pictures: int = 1,
     ) -> None:
-        """`told` reads further columns, and says of each row in a text what its result depends on besides."""
+        """`told` reads further columns, and says of each row in a text what its result depends on besides. So many
+        `pictures` of a product are looked at, at most.
+        """
         self.catalog, self.fingerprint, self.limit, self.work_rows = catalog, fingerprint, limit, work_rows
-        self.told = told
+        self.told, self.pictures = told, pictures
         self._slots, self._ids = array("q"), array("Q")
         self.reused = self.done = 0
 
@@ -99,9 +102,11 @@ class CatalogReader:
 
     def _rows(self) -> Iterator[WorkItem]:
         left, start = self.limit, 0
-        columns = COLUMNS if self.told is None else (*COLUMNS, *self.told.columns)
+        further = (MORE_IMAGES,) if self.pictures > 1 else ()
+        columns = (*COLUMNS, *further, *(() if self.told is None else self.told.columns))
         for frame in self.catalog.batches(READ_ROWS, columns=columns):
             frame = frame if left is None else frame.head(left)
+            frame = frame.with_columns(pl.col(further).list.head(self.pictures - 1))
             if self.told is not None:
                 frame = frame.with_columns(pl.Series(TOLD, self.told(frame), dtype=pl.String))
             keys = row_keys(frame, self.catalog.root, self.fingerprint)
@@ -124,20 +129,23 @@ def _together(works: Sequence[WorkItem]) -> WorkItem:
 def row_keys(frame: pl.DataFrame, root: Path, fingerprint: bytes) -> list[bytes]:
     """Per row a digest of its id, title, fault, picture and what it is `TOLD`, and of what results are made with.
 
-    A picture is its bytes; a file its path, size and time of change; a URL itself: what is new under an old URL is not
-    noticed.
+    A picture, of several each, is its bytes; a file its path, size and time of change; a URL itself: what is new under
+    an old URL is not noticed.
     """
     image = frame["image"].struct
+    more = frame[MORE_IMAGES].to_list() if MORE_IMAGES in frame.columns else [None] * len(frame)
     texts = [frame[name].to_list() for name in ("product_id", "title", FAULT, TOLD) if name in frame.columns]
     keys = []
     pictures = zip(image.field("bytes").to_list(), image.field("path").to_list(), strict=True)
-    for (data, path), *own in zip(pictures, *texts, strict=True):
+    for (data, path), further, *own in zip(pictures, more, *texts, strict=True):
         digest = hashlib.blake2b(digest_size=KEY_BYTES, key=fingerprint)
         picture = data or _reference(path, root)
         for text in own:
             part = b"\0" if text is None else text.encode("utf-8", "replace")
             digest.update(len(part).to_bytes(8, "little") + part)
         digest.update(picture)
+        for one in further or ():
+            digest.update(b"\0more\0" + (one["bytes"] or _reference(one["path"], root)))
         keys.append(digest.digest())
     return keys
 

@@ -28,6 +28,7 @@ from shopvl.design.in_use import Runtime
 from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
 from shopvl.inference.decide import ACCEPTED, ANSWERED, DECIDED, REASONS, Rules, decide
+from shopvl.inference.encode import MOST_PICTURES
 from shopvl.recipes.capabilities import require_capability
 from shopvl.runtime.cores import usable_cores
 from shopvl.tagging.cache import Pieces, ResultCache, disk_error
@@ -127,7 +128,8 @@ def tag(
     with exclusive_lock(out / CACHE_FOLDER, f"tagging into {out}"):
         cache = ResultCache(out / CACHE_FOLDER, KNOWN, pieces)
         texts = TextsOfRows.of(catalog, design, use)
-        reading = CatalogReader(catalog, mapper.fingerprint(), limit, pieces.work_rows, texts)
+        pictures = MOST_PICTURES if "image" in use else 1
+        reading = CatalogReader(catalog, mapper.fingerprint(), limit, pieces.work_rows, texts, pictures)
         results = _results(engine, workers, mapper, reading, cache, summary)
         keep_results(results, reading, cache, summary, report)
         with summary.timed("merge"):

@@ -23,6 +23,7 @@ from shopvl.catalog.schema import (
     COLUMN_NAMES,
     FAULT,
     FRAME_SCHEMA,
+    MORE_IMAGES,
     PRODUCT_SCHEMA,
     REQUIRED,
     SPLITS,
@@ -46,6 +47,7 @@ ROWS = [
         "split": "train",
         "title": 'Navy shirt, 5" collar\nfor men',
         "image": {"bytes": None, "path": "pics/1.png"},
+        "more_images": [{"bytes": None, "path": "pics/1-back.png"}, {"bytes": None, "path": "pics/1-detail.png"}],
         "category_path": ["Apparel", "Topwear", "Shirts"],
         "attributes": [{"property": "colour", "value": "Navy Blue"}, {"property": "gender", "value": "Men"}],
         "queries": ["blue shirt", "men shirt"],
@@ -55,6 +57,7 @@ ROWS = [
         "split": "test",
         "title": "红色连衣裙",
         "image": {"bytes": None, "path": "https://example.org/a.jpg?w=1"},
+        "more_images": None,
         "category_path": ["Apparel", "Dresses"],
         "attributes": None,
         "queries": None,
@@ -64,6 +67,7 @@ ROWS = [
         "split": None,
         "title": None,
         "image": None,
+        "more_images": None,
         "category_path": None,
         "attributes": [{"property": "a:b", "value": "c;d"}],
         "queries": ["x"],
@@ -86,6 +90,7 @@ def write_csv(path: Path, rows: list[dict], delimiter: str = ",") -> None:
                     row["split"],
                     row["title"],
                     row["image"] and row["image"]["path"],
+                    "|".join(picture["path"] for picture in row.get("more_images") or ()),
                     " > ".join(row["category_path"] or ()),
                     json.dumps(row["attributes"], ensure_ascii=False) if row["attributes"] else None,
                     "|".join(row["queries"] or ()),
@@ -267,7 +272,8 @@ def test_every_column_name_is_understood_and_none_stands_for_two():
     for canonical, synonyms in COLUMN_NAMES.items():
         assert synonyms[0] == canonical
         for synonym in synonyms:
-            assert plan_columns([synonym.upper().replace("_", "-")]).sources.keys() == {canonical}
+            plan = plan_columns([synonym.upper().replace("_", "-")])
+            assert plan.sources.keys() == {canonical} or (canonical == MORE_IMAGES and len(plan.pictures) == 1)
     told = plan_columns(["id", "title", "image", "Attribute: Sleeve length", "attribute:", "fit"])
     assert (told.attributes, told.further) == ({"Attribute: Sleeve length": "Sleeve length"}, ("attribute:", "fit"))
     plan = plan_columns(["id", "sku", "Title", "title", "image"])

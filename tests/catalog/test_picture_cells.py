@@ -147,7 +147,7 @@ def test_each_guess_is_said_once_with_an_example(tmp_path):
         A,
     ]
     assert list(catalog.source.notes) == [
-        "of several pictures in a cell the first is used, e.g. 'pics/a.jpg'",
+        "of several pictures in a cell the first is the main one, e.g. 'pics/a.jpg'",
         "'nan' for a picture is read as none",
         "the address '//cdn.example/a.jpg' is read as 'https://cdn.example/a.jpg'",
         "a picture is taken out of what stands around it, e.g. 'pics/a.jpg' of '<img src=\"pics/a.jpg\">'",
