@@ -14,13 +14,14 @@ from shopvl.catalog.cells import folded, language_of
 from shopvl.catalog.fetching import is_url
 from shopvl.catalog.images import image_bytes
 from shopvl.catalog.readers import Catalog
+from shopvl.catalog.schema import MORE_IMAGES
 from shopvl.errors import CatalogError, ImageError
 
 LEAST_PRODUCTS = 5  # different products from which on a picture shows none of them
 LEAST_CATEGORIES = 3  # of different products with stated categories
 SAME_WORDS = 1 / 3  # share of the words of two titles that they have in common, above which they may be variants
 COMPARED = 64  # titles of one picture that are compared
-_COLUMNS = ("title", "image", "category_path")
+_COLUMNS = ("title", "image", MORE_IMAGES, "category_path")
 
 
 def picture_digest(data: bytes | str) -> bytes:
@@ -33,9 +34,10 @@ def picture_digest(data: bytes | str) -> bytes:
 def shared_pictures(catalog: Catalog) -> frozenset[bytes]:
     """Digests of pictures under at least LEAST_PRODUCTS products with different titles and categories.
 
-    Colours and sizes of one product share a photo and most words of their titles: they count once. The whole table is
-    looked at, whatever its split, so the answer depends on nothing else; a second time only where pictures repeat.
-    Pictures at URLs are known by their address.
+    Further pictures count as main ones do: a chart of sizes stands last under many. Colours and sizes of one
+    product share a photo and most words of their titles: they count once. The whole table is looked at, whatever
+    its split, so the answer depends on nothing else; a second time only where pictures repeat. Pictures at URLs are
+    known by their address.
     """
     whole = replace(catalog, split=None)
     if not whole.has("image") or not whole.has("title"):
@@ -48,24 +50,29 @@ def shared_pictures(catalog: Catalog) -> frozenset[bytes]:
 
 def _shared_in(whole: Catalog) -> frozenset[bytes]:
     counts: Counter[bytes | int] = Counter()
-    for frame in whole.batches(columns=("image",)):
-        counts.update(key for data, path in _pictures(frame) if (key := _quick_key(data, path, whole.root)) is not None)
+    for frame in whole.batches(columns=("image", MORE_IMAGES)):
+        for pictures in _pictures(frame):
+            counts.update({key for one in pictures if (key := _quick_key(*one, whole.root)) is not None})
     repeated = {key for key, count in counts.items() if count >= LEAST_PRODUCTS}
     if not repeated:
         return frozenset()
     products: dict[bytes, dict[str, tuple[str, ...]]] = {}
     for frame in whole.batches(columns=_COLUMNS):
-        for (data, path), title, category in zip(
+        for pictures, title, category in zip(
             _pictures(frame), frame["title"].to_list(), frame["category_path"].to_list(), strict=True
         ):
-            if title and _quick_key(data, path, whole.root) in repeated and (digest := _digest(data, path, whole.root)):
-                products.setdefault(digest, {})[folded(title)] = tuple(category or ())
+            for one in pictures if title else ():
+                if _quick_key(*one, whole.root) in repeated and (digest := _digest(*one, whole.root)):
+                    products.setdefault(digest, {})[folded(title)] = tuple(category or ())
     return frozenset(digest for digest, titles in products.items() if _are_different(titles))
 
 
-def _pictures(frame: pl.DataFrame) -> Iterator[tuple[bytes | None, str | None]]:
+def _pictures(frame: pl.DataFrame) -> Iterator[list[tuple[bytes | None, str | None]]]:
+    """Row by row the bytes and place of each picture."""
     image = frame["image"].struct
-    return zip(image.field("bytes").to_list(), image.field("path").to_list(), strict=True)
+    mains = zip(image.field("bytes").to_list(), image.field("path").to_list(), strict=True)
+    for main, more in zip(mains, frame[MORE_IMAGES].to_list(), strict=True):
+        yield [main, *((one["bytes"], one["path"]) for one in more or ())]
 
 
 def _quick_key(data: bytes | None, path: str | None, root: Path) -> bytes | int | None:

@@ -126,7 +126,7 @@ def validate_row(
     absent: dict[Modality, str] = {}
     if "title" in inputs and (fault := title_check.fault(row["title"])):
         absent["title"] = fault
-    seen = _Seen()
+    seen = _Usable()
     if "image" in inputs:
         seen = _seen(pictures, row.get(PICTURE_FAULTS) or (), root, at_least_px, shared)
         if not seen.good and seen.broken:
@@ -148,7 +148,7 @@ def validate_row(
 
 
 @dataclass
-class _Seen:
+class _Usable:
     """A product's pictures by their numbers: those that can be used, and of the others why not."""
 
     good: dict[int, tuple[bytes, Image.Image]] = field(default_factory=dict)
@@ -167,8 +167,8 @@ def _seen(
     root: Path,
     at_least_px: int | None,
     shared: Collection[bytes],
-) -> _Seen:
-    seen, known = _Seen(), set[bytes]()
+) -> _Usable:
+    seen, known = _Usable(), set[bytes]()
     for number, image in enumerate(pictures, 1):
         address = image.get("path") or ""
         if not (image.get("bytes") or address):

@@ -20,7 +20,7 @@ def answers(tuned) -> HeadAnswers:
 
 def read(answers: HeadAnswers, rows: list[dict], use=MODALITIES) -> Encoded:
     (group,) = prepare(answers.design.loader, rows, Path(), use).groups
-    item = encoded(answers.design, group.items, group.batch, answers.read)
+    item = encoded(answers.design, group, answers.read)
     item.values.update({f"familiarity/{single}": np.ones(len(rows), np.float32) for single in item.inputs})
     return item
 
