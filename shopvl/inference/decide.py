@@ -400,7 +400,7 @@ def _table(said: _Said, columns: Sequence[_Column]) -> pa.RecordBatch:
         "decision": array(DECISIONS).take(array(decision_RP.ravel())),
         "reason": array(REASONS).take(array(reason_RP.ravel())),
         "evidence": _emptied(said.answers["evidence"], lacks_N),
-        "picture": pc.if_else(array(lacks_N), None, said.answers["picture"]),
+        "picture": _emptied(said.answers["picture"], lacks_N, pa.nulls(1, pa.int8())),
         "conflict": array(said.conflict_RP.ravel() & ~lacks_N),
         "alternatives": _emptied(_alternatives(said, np.flatnonzero(value_RP != guess_RP)), lacks_N),
         **{name: pa.nulls(len(lacks_N), DECIDED.field(name).type) for name in STATED_COLUMNS},
@@ -443,10 +443,11 @@ def _alternatives(said: _Said, inner: np.ndarray) -> pa.Array:
     return pa.concat_arrays([lists, array(paths, ALTERNATIVES)]).take(array(source))
 
 
-def _emptied(lists: pa.Array, lacks_N: np.ndarray) -> pa.Array:
-    """The lists, empty where something lacks."""
-    source = np.where(lacks_N, len(lists), np.arange(len(lists)))
-    return pa.concat_arrays([lists, array([[]], lists.type)]).take(array(source))
+def _emptied(cells: pa.Array, lacks_N: np.ndarray, nothing: pa.Array | None = None) -> pa.Array:
+    """The cells, with `nothing` (an empty list if left out) where something lacks."""
+    source = np.where(lacks_N, len(cells), np.arange(len(cells)))
+    nothing = array([[]], cells.type) if nothing is None else nothing
+    return pa.concat_arrays([cells, nothing]).take(array(source))
 
 
 def _fields(structs: pa.ListArray) -> dict[str, pa.Array]:
