@@ -11,6 +11,7 @@ Attribute = dict[str, str | None]
 _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _GROUPED = re.compile(r"\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
 PATH_SEPARATOR = ">"
+_ARROWS = re.compile(r"-+>|[»›→]")  # that stand for it
 QUERY_SEPARATOR = "|"
 # {property, value} and what other tables call the two
 _PROPERTY_KEYS = ("property", "name", "key", "attribute_name")
@@ -80,9 +81,15 @@ def json_text_of(cell: object) -> str | None:
 
 def path_of(cell: object) -> list[str] | None:
     """A category path: a list, or `Apparel > Topwear > Shirts`."""
-    parts = cell if isinstance(cell, (list, tuple)) else (text_of(cell) or "").split(PATH_SEPARATOR)
+    parts = cell if isinstance(cell, (list, tuple)) else _steps(text_of(cell) or "")
     steps = [step.strip() for part in parts if (step := text_of(part)) is not None]
     return [step for step in steps if step] or None
+
+
+def _steps(text: str) -> list[str]:
+    if not text.isascii() or "->" in text:
+        text = _ARROWS.sub(PATH_SEPARATOR, text)
+    return text.split(PATH_SEPARATOR)
 
 
 def queries_of(cell: object) -> list[str] | None:

@@ -20,12 +20,12 @@ LABELS: Mapping[str, tuple[str, ...]] = {
         codice, codice_articolo, codice_prodotto, id_prodotto, codice_sku
         productcode, productnummer, artikelnummer_leverancier
         código, código_do_produto, id_do_produto, referência, código_produto
-        kod, kod_produktu, id_produktu, indeks, symbol_produktu, numer_artykułu
+        kod, kod_produktu, id_produktu, indeks, symbol_produktu, numer_artykułu, sygnatura, id_oferty
         kód, kód_produktu, katalogové_číslo, kód_zboží
         varenummer, varenr, tuotenumero, tuotekoodi, artikelnummer_sku
         артикул, код, код_товара, id_товара, код_продукта
         ürün_kodu, stok_kodu, ürün_id
-        商品编号, 商品编码, 商品id, 货号, 款号, 产品编号, 商品編號, 商品編碼, 貨號
+        商品编号, 商品编码, 商家编码, 商品id, 货号, 款号, 产品编号, 商品編號, 商品編碼, 貨號
         商品番号, 商品コード, 品番, 商品管理番号, 商品id番号
         상품번호, 상품코드, 상품id, 제품번호
     """),
@@ -36,12 +36,12 @@ LABELS: Mapping[str, tuple[str, ...]] = {
         titolo, nome_prodotto, nome, titolo_prodotto, denominazione
         naam, productnaam, producttitel
         nome_do_produto, título_do_produto
-        nazwa, nazwa_produktu, tytuł
+        nazwa, nazwa_produktu, tytuł, tytuł_oferty
         název, název_produktu, názov, názov_produktu
         produktnamn, benämning, varenavn, navn, namn, tuotenimi, nimi
         название, наименование, название_товара, наименование_товара, имя
         ürün_adı, başlık, ürün_ismi
-        商品名称, 商品标题, 标题, 品名, 产品名称, 商品名稱, 商品標題, 標題, 產品名稱
+        商品名称, 宝贝名称, 商品标题, 标题, 品名, 产品名称, 商品名稱, 商品標題, 標題, 產品名稱
         商品名, タイトル
         상품명, 제품명, 제목
     """),
@@ -57,7 +57,7 @@ LABELS: Mapping[str, tuple[str, ...]] = {
         bildlänk, billede, billedlink, bilde, bildelenke, kuva, kuvalinkki
         изображение, изображения, картинка, фото, фотография, ссылка_на_изображение
         resim, görsel, resim_url, görsel_url, görsel_linki
-        图片, 主图, 商品图片, 图片链接, 主图链接, 商品主图, 圖片, 主圖, 商品圖片, 圖片連結
+        图片, 主图, 商品图片, 新图片, 图片链接, 主图链接, 商品主图, 圖片, 主圖, 商品圖片, 圖片連結
         画像, 商品画像, 画像url, 商品画像url
         이미지, 상품이미지, 대표이미지, 이미지url
     """),
@@ -68,11 +68,11 @@ LABELS: Mapping[str, tuple[str, ...]] = {
         categoria, categorie_prodotto, tipo_di_prodotto, categoria_prodotto
         productcategorie, producttype
         categorias, tipo_de_produto
-        kategoria, kategoria_produktu, rodzaj_produktu
+        kategoria, kategoria_produktu, rodzaj_produktu, podkategoria, kategoria_główna
         kategori, produktkategori, tuoteryhmä
         категория, категории, раздел
         ürün_kategorisi
-        类目, 分类, 商品分类, 类别, 商品类目, 分類, 商品分類, 類別
+        类目, 宝贝类目, 分类, 商品分类, 类别, 商品类目, 分類, 商品分類, 類別
         カテゴリ, カテゴリー, 商品カテゴリ
         카테고리
     """),

@@ -16,7 +16,7 @@ from shopvl.catalog.dialect import JUDGED, NONE, USUAL, Dialect, found_dialect, 
 from shopvl.catalog.notes import ReadingNotes
 from shopvl.catalog.quoting import QuotedRows, Shapes, TextRow
 from shopvl.catalog.records import Record, excerpt
-from shopvl.catalog.schema import COLUMN_NAMES, column_key, folded_name
+from shopvl.catalog.schema import COLUMN_NAMES, canonical_column, column_key, folded_name
 from shopvl.errors import CatalogError
 
 HEAD_LINES, HEAD_CHARS = 200, 1 << 20  # by which a file is judged
@@ -24,7 +24,7 @@ HEADER_WITHIN = 50  # lines
 _WIDE = 4  # cells of a row that no text with commas has in several lines
 TAIL = 8  # records at the end that may be totals
 _SEP = re.compile(r"\ufeff?sep=(.)[ \t]*(?:\r\n|[\r\n]|$)", re.IGNORECASE)
-_TECHNICAL = re.compile(r"[a-z0-9_.:\-]+")
+_TECHNICAL = re.compile(r"[a-z0-9_.:\-]+|[a-z0-9_]+(\[\w+=\w+\])*#\d+(\.\w+)*")
 # What programs make of ids, the id by itself in a group; read back where all ids of a column are so
 _ID_FORMS = (re.compile(r"(-?\d+)\.0+"), re.compile(r'="?([^"]+)"?'), re.compile(r"'([^'\s][^']*)"))
 _RULE = re.compile(r"[\s|+:=_-]*[-=_]{3}[\s|+:=_-]*")
@@ -195,7 +195,7 @@ class DelimitedText:
         names, repeated = unique_names(found.names)
         if passed := [line for line in found.passed if line.strip(f" \r\n{found.delimiter}")]:
             self._notes.add(
-                "preamble", f"{counted(len(passed), 'line')} before the header passed over: {excerpt(passed[0])}"
+                "preamble", f"{counted(len(passed), 'line')} beside the header passed over: {excerpt(passed[0])}"
             )
         for first, _ in repeated:
             self._notes.add("repeated", f"several columns are called {first!r}; the first that is not empty counts")
@@ -326,7 +326,7 @@ def header_place(rows: Sequence[Sequence[str]], width: int) -> int:
     best = max(range(len(rows)), key=lambda index: hits(rows[index]))
     place = best if hits(rows[first]) < 2 and _mostly_names(rows[best]) else first
     run = range(place, labels_end(rows, place) + 1)
-    return max(run, key=lambda index: sum(map(bool, map(_TECHNICAL.fullmatch, rows[index]))))
+    return max(run, key=lambda index: _technical(rows[index]))
 
 
 def _is_comment(cells: Sequence[str]) -> bool:
@@ -335,9 +335,23 @@ def _is_comment(cells: Sequence[str]) -> bool:
 
 def labels_end(rows: Sequence[Sequence[str]], place: int) -> int:
     """The last of the rows from `place` on that hold known names of columns: some templates say them twice."""
-    while place + 1 < len(rows) and _mostly_names(rows[place]) and _mostly_names(rows[place + 1]):
+    while place + 1 < len(rows) and _named_again(rows[place], rows[place + 1]):
         place += 1
     return place
+
+
+def _named_again(labels: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether both are names of columns; of wide templates few are known, but some are the same in technical terms."""
+    if _mostly_names(labels) and _mostly_names(names):
+        return True
+    if _technical(names) <= _technical(labels):
+        return False
+    known = ((canonical_column(label), canonical_column(name)) for label, name in zip(labels, names, strict=False))
+    return sum(label is not None and label == name for label, name in known) > 1
+
+
+def _technical(cells: Sequence[str]) -> int:
+    return sum(bool(_TECHNICAL.fullmatch(cell)) for cell in cells)
 
 
 def _mostly_names(cells: Sequence[str]) -> bool:

@@ -32,7 +32,7 @@ class KnownProperty:
 
 
 KNOWN_PROPERTIES = (
-    KnownProperty(name="brand", columns=("brand", *LABELS["brand"]), position=0, google="brand"),
+    KnownProperty(name="brand", columns=("brand", "brand_name", *LABELS["brand"]), position=0, google="brand"),
     KnownProperty(name="season", columns=("season", *LABELS["season"]), position=1, purpose=True),
     KnownProperty(
         name="colour",

@@ -43,6 +43,7 @@ _ADDRESS_NEXT = r"(?=\s*['\"]?(?:https?:)?//|\s*['\"]?www\.)"
 _FORMULA = re.compile(r"=\s*(?:@?[\w.]+\s*\(\s*)?\"((?:[^\"]|\"\")+)\"\s*(?=[,;)]|$)", re.IGNORECASE)
 _STYLE = re.compile(r"(?:[\w-]+\s*:\s*)?url\(\s*['\"]?(.+?)['\"]?\s*\)\s*;?", re.IGNORECASE)
 _LABELLED = re.compile(r"(?:[\w ]{1,20}(?:\s?=|:\s)|['+(])\s*(https?://[^\s()]+)\)?", re.IGNORECASE)
+_NUMBERED = re.compile(r"\w+:\d+:\d+:[^|]*\|(https?://[^\s;]+);.*", re.IGNORECASE | re.DOTALL)  # as Taobao lists them
 _ARRAY = re.compile(r"array\((\[.*\])(?:,\s*dtype=\w+)?\)", re.DOTALL)  # as numpy prints one
 _HEX = re.compile(r"(?:0x|\\x)?((?:ffd8ff|89504e47|47494638|52494646)(?:[0-9a-f]{2}){16,})", re.IGNORECASE)
 _MARKDOWN = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)[^)]*\)")
@@ -231,7 +232,7 @@ def _unwrapped(text: str) -> str | None:
         return match[2].strip()
     if text[0] == "(" and text[-1] == ")" and _PICTURE.fullmatch(text[1:-1]):
         return text[1:-1]
-    match = _STYLE.fullmatch(text) or _LABELLED.fullmatch(text)
+    match = _STYLE.fullmatch(text) or _LABELLED.fullmatch(text) or _NUMBERED.fullmatch(text)
     return match[1] if match else None
 
 

@@ -32,6 +32,7 @@ from shopvl.catalog.splits import split_of
 from shopvl.errors import CatalogError
 
 ROUNDED_ID = r"^\d(?:[.,]\d+)?[eE]\+\d{2,3}$"
+PARTED = r"[^\s/|\\]\s*[/|\\]\s*[^\s/|\\]"  # what parts levels elsewhere
 SPLIT_BY = ("split", "title", "product_id")
 
 
@@ -214,7 +215,20 @@ def _own_column(chunk: Chunk, plan: ColumnPlan, name: str, faults: list[str | No
             example = str(others.filter(empty)[0])[:80]
             notes.add(f"synonym-{name}", f"where {source!r} is empty, {other!r} is used, e.g. {example}")
             made = pl.select(pl.when(empty).then(others).otherwise(made).alias(name)).to_series()
+    if name == "category_path" and "flat-category" not in notes.sentences:
+        _note_flat(made, notes)
     return made
+
+
+def _note_flat(paths: pl.Series, notes: ReadingNotes) -> None:
+    """Categories that may be paths in other signs; names have them, too."""
+    flat = paths.filter(paths.list.len() == 1).list.first()
+    parted = flat.filter(flat.str.contains(PARTED))
+    if len(parted) and 2 * len(parted) >= paths.count():
+        notes.add(
+            "flat-category",
+            f"categories like {parted[0]!r} are read as one level; where that is a path, write > between its levels",
+        )
 
 
 def _note_rounded(ids: pl.Series, notes: ReadingNotes) -> None:

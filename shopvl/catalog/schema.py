@@ -44,7 +44,9 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "product_id": (
         *("product_id", "id", "sku", "item_id", "item_sku", "offer_id", "article_id", "asin", "product_code"),
         *("product_number", "article_number", "article_no", "item_number", "item_no", "item_code", "article_code"),
-        *("_id", "product_sku", "sku_id", "code", *LABELS["product_id"]),
+        *("_id", "product_sku", "sku_id", "code", "custom_label", "custom_label_(sku)", "seller_sku"),
+        *("simple_sku", "merchant_product_id", "aw_product_id"),
+        *("contribution_sku", "outer_id", "token", *LABELS["product_id"]),
     ),
     "split": ("split", "subset", "fold"),
     "title": (
@@ -63,7 +65,9 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
         "picture",
         *("images", "image_urls", "img", "img_url", "img_src", "picture_url", "photo_url", "product_image"),
         *("product_image_url", "primary_image", "primary_image_url", "featured_image", "image_1", "photos", "pictures"),
-        *("hosted_image_urls", "item_photo_url", "cover_image", "cover_url", "product_image_file_1"),
+        *("hosted_image_urls", "item_photo_url", "cover_image", "cover_url", "cover_media_url", "pic_url"),
+        *("main_product_image_locator", "product_image_file_1", "media_url"),
+        *("image_name", "merchant_image_url", "aw_image_url"),
         *LABELS["image"],
     ),
     "more_images": (
@@ -75,7 +79,7 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "category_path": (
         *("category_path", "product_type", "google_product_category", "product_category", "category"),
-        *("category_text", "category_name", *LABELS["category_path"]),
+        *("category_text", "category_name", "merchant_category", *LABELS["category_path"]),
     ),
     "attributes": ("attributes", "cpv", "product_detail", "properties", "specifications"),
     "queries": ("queries", "search_terms", "search_queries"),
@@ -86,6 +90,7 @@ GROUP_COLUMN = "item_group_id"  # a further column by which a shop says which pr
 MAX_COLUMNS = 10_000
 SHOWN_COLUMNS, SHOWN_LETTERS = 20, 30  # of a table's columns, in a sentence about them
 ATTRIBUTE_PREFIX = "attribute:"  # before the name of any other column that holds a property
+_SPECIFICS = "c:"  # what eBay writes there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,16 +112,15 @@ class ColumnPlan:
 def plan_columns(names: Iterable[str]) -> ColumnPlan:
     """Find the canonical columns, the attribute columns and the rest among a table's names."""
     names = list(names)
-    keys = [column_key(name) for name in names]
-    pictures = tuple(name for name, key in zip(names, keys, strict=True) if holds_more_pictures(key))
+    pictures = tuple(name for name in names if holds_more_pictures(column_key(name)))
     if MORE_IMAGES in pictures:  # a table that this reader's frames were written to
         pictures = (MORE_IMAGES,)
     sources: dict[str, str] = {}
     fallbacks: dict[str, tuple[str, ...]] = {}
-    for canonical, ranks in _RANKS.items():
+    for canonical in _RANKS:
         if canonical == MORE_IMAGES:
             continue
-        ranked = [(ranks[key], name != canonical, name) for name, key in zip(names, keys, strict=True) if key in ranks]
+        ranked = [(*rank, name != canonical, name) for name in names if (rank := _rank(name, canonical)) is not None]
         if ranked:
             sources[canonical], *others = (name for *_, name in sorted(ranked))
             if canonical in REQUIRED and others:
@@ -134,17 +138,19 @@ def holds_more_pictures(key: str) -> bool:
 
 def _property_of(name: str) -> str | None:
     """The property that a column of this name holds, if any."""
-    plain = name.strip()
+    plain = name.strip().lstrip("*")
     if plain.casefold().startswith(ATTRIBUTE_PREFIX):
         return plain[len(ATTRIBUTE_PREFIX) :].strip() or None
-    known = _PROPERTIES.get(column_key(name))
-    return known.name if known else None
+    specific = plain.casefold().startswith(_SPECIFICS)
+    own = plain[len(_SPECIFICS) :].strip() if specific else name
+    known = _PROPERTIES.get(column_key(own))
+    return known.name if known else (own or None) if specific else None
 
 
+@lru_cache(maxsize=1 << 14)
 def canonical_column(name: str) -> str | None:
     """The canonical column that one of this name may become, if any."""
-    key = column_key(name)
-    return next((canonical for canonical, ranks in _RANKS.items() if key in ranks), None)
+    return next((canonical for canonical in _RANKS if _rank(name, canonical) is not None), None)
 
 
 def is_known_column(name: str) -> bool:
@@ -163,13 +169,18 @@ _NUMBERED = re.compile(
     r"(?:url|link|src|path|file)?[/.#]?\d{1,2}|(?:product)?(?:image|picture|photo|img)s?(?:url|link|src|path|file)?[/.#]?"
     r"(?:0?[2-9]|[1-4]\d))"
 )
-_REMARK = re.compile(r"(?<=\w)[_ *]*(\[[^\]]*\]|\((?:\w,)+\w?\.*\))$")  # Product ID [Non Editable], Images (x,y,z...)
+# Product ID [Non Editable], Images (x,y,z...), item_name[marketplace_id=A1]#1.value
+_REMARK = re.compile(r"(?<=\w)[_ *]*((\[[^\]]*\])+|\((?:\w,)+\w?\.*\))?(#\d+(\.\w+)*)?$")
+# name(en-gb), title_de, Name:fr; for texts that shops translate
+_LANGUAGES = "ar|bg|cs|da|de|el|en|es|et|fi|fr|he|hr|hu|it|ja|ko|lt|lv|nb|nl|pl|pt|ro|ru|sk|sl|sv|th|tr|uk|vi|zh"
+_LOCALE = re.compile(rf"(?<=\w)(?:[_.:]|[_.:]?[(\[])({_LANGUAGES})(?:_[a-z]{{2}})?[)\]]?$")
+_TRANSLATED = ("title", "category_path")
 
 
 @lru_cache(maxsize=1 << 14)
 def column_key(name: str) -> str:
-    """A column name without case, accents, blanks and remarks at its end: `imageUrl` is `Image URL *`."""
-    plain = without_accents(folded_name(name)).replace("ı", "i")
+    """A column name without case, accents, blanks and remarks around it: `imageUrl` is `*Image URL *`."""
+    plain = without_accents(folded_name(name)).replace("ı", "i").lstrip("*!")
     return re.sub(r"(?<=\w)_|[*:.]+$", "", _REMARK.sub("", plain))
 
 
@@ -178,6 +189,21 @@ _RANKS: Mapping[str, Mapping[str, int]] = {
     for canonical, names in COLUMN_NAMES.items()
 }
 _PROPERTIES = {column_key(name): own for name, own in BY_COLUMN.items()}
+
+
+def _rank(name: str, canonical: str) -> tuple[int, int] | None:
+    """How soon a column of that name is taken for the canonical one, the smaller the sooner; of several languages the
+    text without one, then English, come before others. None where it may not be."""
+    ranks, key = _RANKS[canonical], column_key(name)
+    if (rank := ranks.get(key)) is not None:
+        return rank, 0
+    if canonical == "image" and key.endswith("1"):  # the first of several columns
+        rank = ranks.get(key[:-1])
+        return None if rank is None else (rank, 0)
+    if canonical in _TRANSLATED and (match := _LOCALE.search(own := folded_name(name))):
+        rank = ranks.get(column_key(own[: match.start()]))
+        return None if rank is None else (rank, 1 if match[1] == "en" else 2)
+    return None
 
 
 def missing_columns_message(where: str, names: Iterable[str], missing: Iterable[str]) -> str:

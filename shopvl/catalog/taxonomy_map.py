@@ -12,9 +12,9 @@ from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
-from shopvl.catalog.cells import folded, path_of, without_accents
-from shopvl.catalog.formats.delimited import CsvSource
+from shopvl.catalog.cells import folded, path_of, text_of, without_accents
 from shopvl.catalog.ontology import Ontology, path_key
+from shopvl.catalog.opening import table_source
 from shopvl.catalog.plural import singular
 from shopvl.catalog.vocabulary import CATEGORY_JOIN
 from shopvl.errors import CatalogError
@@ -196,14 +196,14 @@ def id_of(path: Sequence[str], ids: Mapping[tuple[str, ...], str]) -> str | None
 
 
 def _map_rows(path: Path) -> list[dict[str, str]]:
-    source = CsvSource(path)
+    source = table_source(path)
     if missing := [name for name in COLUMNS if name not in source.names()]:
         raise CatalogError(f"{path} has no column {', '.join(missing)}; `shopvl catalog taxonomy` writes such a map")
     rows = []
-    for row, fault in source.text.records():
+    for row, fault in (record for chunk in source.chunks(1024, COLUMNS) for record in chunk.rows()):
         if fault is not None:
             raise CatalogError(f"{path}: {fault}")
-        rows.append(row)
+        rows.append({name: text_of(row.get(name)) or "" for name in COLUMNS})
     return rows
 
 

@@ -163,23 +163,39 @@ def catalog_taxonomy(
 
     Each gets a suggestion with a confidence. Write the right id, path or name into the column `correct` of those that
     are wrong or unsure; `shopvl export --taxonomy MAP` then writes the ids. Rows that a map has already are kept.
+    The folder of `shopvl tag` in place of the catalog maps the categories that the tags say.
 
     Example: shopvl catalog taxonomy products.csv --taxonomy google.txt --out map.csv
     """
+    from shopvl.catalog.ontology import path_key
     from shopvl.catalog.taxonomy import read_taxonomy
     from shopvl.catalog.taxonomy_map import ACCEPTED_FROM, category_counts, map_categories, reviewed, write_map
+    from shopvl.tagging.export import tagged_categories
 
     tree = read_taxonomy(taxonomy)
-    opened = open_split(catalog, split, ("product_id",))
-    frames = (frame["category_path"].to_list() for frame in opened.batches(8192, columns=("category_path",)))
-    counts = category_counts(frames)
+    of_tags = (Path(catalog) / "tags.parquet").is_file()
+    if of_tags:
+        counts = category_counts(tagged_categories(Path(catalog)))
+    else:
+        opened = open_split(catalog, split, ("product_id",))
+        columns = opened.batches(8192, columns=("category_path",))
+        counts = category_counts(frame["category_path"].to_list() for frame in columns)
     if not counts:
-        raise CatalogError(f"no product of {catalog} has a category; tag the catalog and map what the tags say")
+        raise CatalogError(
+            f"no product of {catalog} has a category; tag the catalog and name the folder of tags in its place"
+        )
     mapped = map_categories(counts, tree)
     decided = reviewed(target, tree) if target.exists() else {}
     write_map(mapped, target, decided)
-    sure = sum(one.confidence >= ACCEPTED_FROM for one in mapped)
-    out.print(f"{target}: {len(mapped)} categories, {sure} of them surely mapped, {len(decided)} reviewed")
+    sure = [path_key(one.path) for one in mapped if one.confidence >= ACCEPTED_FROM]
+    left = len(mapped) - len({*sure, *decided})
+    out.print(f"{target}: {len(mapped)} categories, {len(sure)} of them surely mapped, {len(decided)} reviewed")
+    if left:
+        step = f"write the right id, path or name into `correct` of the {left} unsure rows and run this again"
+    else:
+        tags, like = (shlex.quote(catalog), "CATALOG") if of_tags else ("TAGS", shlex.quote(catalog))
+        step = f"shopvl export {tags} --like {like} --out FILE --taxonomy {shlex.quote(str(target))}"
+    out.print(f"next: {step}", markup=False, highlight=False)
 
 
 @catalog_app.command("queries")

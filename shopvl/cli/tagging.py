@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +36,7 @@ from shopvl.cli.options import (
     with_reader,
 )
 from shopvl.discovery import module_names
-from shopvl.errors import ShopvlError
+from shopvl.errors import CatalogError, ShopvlError
 from shopvl.paths import SHIPPED
 from shopvl.tagging import exporters
 
@@ -86,7 +87,7 @@ def tag(
     from shopvl.tagging.page import write_run_page
 
     inputs = inputs_of(use)
-    opened = open_split(catalog, split, ("product_id", *inputs), reading_of(mapping, sheet))
+    opened = _with_inputs(open_split(catalog, split, ("product_id",), reading_of(mapping, sheet)), inputs)
     design = opened_model(model, ocr, device)
     total = opened.count() if limit is None else min(limit, opened.count())
     with progress("tagging", total) as report:
@@ -108,6 +109,18 @@ def tag(
     _print_tagged(done, folder)
     out.print(f"{folder / 'tags.parquet'}\n{write_run_page(done, folder, design.name, opened)}")
     _print_advice(done, runtime)
+
+
+def _with_inputs(opened: Catalog, inputs: Sequence[str]) -> Catalog:
+    """The catalog. Raises CatalogError where it lacks an input; says how to go on where it has the other."""
+    from shopvl.catalog.schema import missing_columns_message
+
+    lacking = [name for name in inputs if name in opened.missing]
+    if not lacking:
+        return opened
+    said = missing_columns_message(opened.path.name, opened.source.names(), lacking)
+    there = [name for name in inputs if name not in lacking]
+    raise CatalogError(f"{said}; or tag without it: --use {there[0]}" if there else said)
 
 
 def _print_advice(done: Tagged, runtime: str) -> None:

@@ -147,6 +147,16 @@ def _products(path: Path, taken: set[str]) -> Iterator[TaggedProduct]:
         yield product_id, list(by_property(row if row["decision"] in taken else row | {"value": None} for row in group))
 
 
+def tagged_categories(tags: Path) -> Iterator[list[list[str] | None]]:
+    """The paths that products have by their tags, batch by batch. Raises ShopvlError for a table of no tags."""
+    path = tags / "tags.parquet" if tags.is_dir() else tags
+    if _properties(path):
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH_ROWS, columns=["property", "value"]):
+                rows = batch.to_pylist()
+                yield [path_of(row["value"]) for row in rows if row["property"] == CATEGORY]
+
+
 def _with_ids(products: Iterator[TaggedProduct], ids: Mapping[tuple[str, ...], str]) -> Iterator[TaggedProduct]:
     """The products with the id of their category, or of the nearest one above it that the map has."""
     for product_id, answers in products:

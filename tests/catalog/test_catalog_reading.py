@@ -296,6 +296,15 @@ def test_every_column_name_is_understood_and_none_stands_for_two():
         ("상품번호", "상품명", "이미지", "색상"),
         ("itemId", "displayName", "imageUrl", "COLOUR"),
         ("SKU*", "Title *", "Image URL:", "color"),
+        ("CustomLabel", "*Title", "PicURL", "*C:Color"),
+        (
+            "contribution_sku#1.value",
+            "item_name[marketplace_id=A1PA][language_tag=de_DE]#1.value",
+            "main_product_image_locator[marketplace_id=A1PA]#1.media_location",
+            "color[marketplace_id=A1PA][language_tag=de_DE]#1.value",
+        ),
+        ("Product ID", "name(en-gb)", "Image URLs (x,y,z...)", "Colour"),
+        ("Token", "Name:fr", "Photo 1", "Farbe"),
     ],
 )
 def test_columns_are_known_by_their_names_in_other_languages_and_customs(names):
@@ -303,6 +312,37 @@ def test_columns_are_known_by_their_names_in_other_languages_and_customs(names):
     assert plan.sources == dict(zip(("product_id", "title", "image"), names[:3], strict=True))
     assert plan.attributes == {names[3]: "colour"}
     assert plan.further == ("Bestand",)
+
+
+def test_of_texts_in_several_languages_the_english_ones_come_first():
+    plan = plan_columns(["sku", "title_de", "title_en", "Category (FR)", "Category [en-US]", "image_id", "C:Fit", "c:"])
+    assert plan.sources == {"product_id": "sku", "title": "title_en", "category_path": "Category [en-US]"}
+    assert plan.fallbacks == {"title": ("title_de",)}
+    assert plan.attributes == {"C:Fit": "Fit"}
+    assert plan_columns(["id", "name_fr", "name"]).sources["title"] == "name"
+
+
+@pytest.mark.parametrize(
+    ("cell", "path"),
+    [
+        ("Apparel > Tops>Tees ", ["Apparel", "Tops", "Tees"]),
+        ("Bekleidung » Gürtel", ["Bekleidung", "Gürtel"]),
+        ("A -> B → C › D", ["A", "B", "C", "D"]),
+        ("A >> B", ["A", "B"]),
+        ("T-Shirts & More", ["T-Shirts & More"]),
+        (" ", None),
+    ],
+)
+def test_ways_to_write_categories(cell, path):
+    assert path_of(cell) == path
+
+
+def test_categories_that_may_be_paths_are_said(tmp_path):
+    for name, said in (("Clothing/Tops", True), ("Clothing | Tops", True), ("Clothing > Hats/Caps", False)):
+        (tmp_path / "t.csv").write_text(f"id,title,image,category\n1,a,a.png,{name}\n2,b,b.png,Belts\n")
+        catalog = open_catalog(tmp_path / "t.csv")
+        list(catalog.batches())
+        assert bool(catalog.source.notes.sentences.get("flat-category", "")) == said
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,20 @@ def test_lines_before_the_header_are_passed_over_and_said(tmp_path, before, head
     assert said.startswith(f"{passed} line") if passed else not said
 
 
+def test_of_labels_above_technical_names_the_latter_are_the_header(tmp_path):
+    """As in wide templates of marketplaces, most columns of which nobody else has."""
+    rest = [f"Field {n}" for n in range(40)]
+    ids = [f"field_{n}[marketplace_id=A1][language_tag=en_US]#1.value" for n in range(40)]
+    own = ["contribution_sku#1.value", "item_name[marketplace_id=A1][language_tag=en_US]#1.value"]
+    lines = [["settings=5", *[""] * 41], ["SKU", "Item Name", *rest], [*own, *ids], ["T1", "Red tee", *["x"] * 40]]
+    source = opened(tmp_path, "\n".join(map("\t".join, lines)), "t.tsv")
+    assert source.names() == [*own, *ids]
+    assert [row[:2] for row in cells(source)] == [["T1", "Red tee"]]
+    below = opened(tmp_path, "version 1.00,,\ntitle,outer_id,picture\n宝贝名称,商家编码,新图片\nTee,T1,a.jpg\n")
+    assert below.names() == ["title", "outer_id", "picture"]
+    assert cells(below) == [["Tee", "T1", "a.jpg"]]
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^"])
 def test_delimiters_are_found(tmp_path, name, delimiter):

@@ -78,6 +78,7 @@ A, B = "pics/a.jpg", "https://cdn.example/b.jpg?w=1,2"
         *[(f"url={B}", B), (f"background: url('{B}')", B), (f'="{B}"', B), (f"&lt;img src=&quot;{B}&quot;&gt;", B)],
         *[(f"<img alt='src=x' data-src='{B}' src='blank.gif'>", B), (f"<source srcset='{B} 2x, c.jpg 1x'>", B)],
         *[({"Src": A}, A), ({"de": A, "alt": "x"}, A), ({"images": [{"src": A}]}, A), ({"sizes": {"large": A}}, A)],
+        *[(f"8c1a:1:0:|{B};9d2b:1:1:|https://c.example/2;", B)],
         *[("file:///C:/a.jpg", "C:/a.jpg"), ("blob:https://x.example/1", "blob:https://x.example/1")],
         *[(word, None) for word in ("TBD", "#NAME?", "no picture", "—", "(blank)", "无", "0")],
         *[(r"https:\/\/x.example\/a.jpg", "https://x.example/a.jpg"), ("https:/x.example/a", "https://x.example/a")],

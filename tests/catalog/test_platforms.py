@@ -72,6 +72,57 @@ SKU;Family;Categories;Enabled;Parent;Name (German);Name;Description;Color;Price;
 1;t_shirts;summer_tees,sale;1;model_1;Rotes Hemd;Red tee;<p>A tee</p>;red,white;9.90;a/b/1.jpg
 2;t_shirts;;1;;Blaues Hemd;;;blue;9.90;2.jpg
 """
+WIX = """handleId,fieldType,name,description,productImageUrl,collection,sku,price,productOptionName1,\
+productOptionType1,productOptionDescription1,productOptionName2,productOptionType2,productOptionDescription2
+Product_1,Product,Red tee,<p>A tee</p>,22e53e_5a34~mv2.jpg;b.jpg,Tops;Sale,,20,Color,COLOR,#ff0000:Red;#00f:Blue,\
+Size,DROP_DOWN,S;M
+Product_1,Variant,,,,,R-S,20,Color,COLOR,#ff0000:Red,Size,DROP_DOWN,S
+Product_2,Product,Belt,,c.jpg,Belts,B-1,9,,,,,,
+"""
+WIX_3 = """handle,fieldType,name,plainDescription,media,brand,price,sku,productOptionName1,productOptionType1,\
+productOptionChoices1
+tee,PRODUCT,Red tee,A tee,,Acme,20,,Size,TEXT_CHOICES,S;M
+tee,VARIANT,,,,,20,R-S,Size,TEXT_CHOICES,S
+tee,MEDIA,,,https://x.example/a.jpg,,,,,,
+belt,PRODUCT,Belt,,c.jpg,,9,,,,
+"""
+SQUARESPACE = """Product ID [Non Editable],Variant ID [Non Editable],Product Page,Product URL,Title,Description,SKU,\
+Option Name 1,Option Value 1,Price,Sale Price,Categories,Hosted Image URLs
+5f1,5f2,shop,red-tee,Red tee,<p>A tee</p>,SQ1,Color,Red,20.00,,"/tops/tees, /sale",https://x.example/a.jpg \
+https://x.example/b.jpg
+,5f3,,,,,SQ2,,Blue,20.00,,,
+5f9,5fa,shop,belt,Belt,,SQ3,,,9.00,8.00,,c.jpg
+"""
+BIGCOMMERCE = """Item,ID,Name,Type,SKU,Options,Inventory Tracking,Price,Sale Price,Categories,Description,\
+Custom Fields,Variant Image URL,Internal Image URL (Export),Image URL (Import)
+Product,80,Red tee,physical,TEE,,none,20,,Shop All/Tops;Sale,<p>A tee</p>,Fabric=Cotton;Fit=Slim,,,
+Variant,64,,,TEE-S,Type=Rectangle|Name=Size|Value=S,,,,,,,,,
+Variant,65,,,TEE-M,Type=Swatch|Name=Color|Value=Red[#f00]Type=Rectangle|Name=Size|Value=M,,,,,,,,,
+Image,370,,,,,,,,,,,,x/a.jpg,https://x.example/a.jpg
+Product,81,Belt,physical,BELT,,none,9,8,Shop All,,,,,c.jpg
+"""
+BIGCOMMERCE_2 = """Item Type,Product ID,Product Name,Product Type,Product Code/SKU,Brand Name,Option Set,Price,\
+Category,Product Image File - 1,Product Image File - 2,Product Custom Fields
+Product,77,Red tee,P,TEE,Acme,,20,Tops/Tees;Sale,x/a.jpg,x/b.jpg,Fabric=Cotton
+  SKU,,"[S]Size=S,[CS]Color=Red:#ff0000",,TEE-S-R,,,,,,,
+  Rule,,,,TEE-S-R,,,[ADD]2,,,,
+Product,78,Belt,P,BELT,Acme,,9,Belts,c.jpg,,
+"""
+ECWID = """type,product_internal_id,product_sku,product_name,product_price,product_brand,product_description,\
+product_media_main_image_url,product_media_gallery_image_url_1,product_category_1,product_option_name,\
+product_option_value,product_variation_sku,product_variation_option_{Colour},product_attribute_Fabric
+product,101,TEE,Red tee,20,Acme,<p>A tee</p>,a.jpg,b.jpg,Clothing / Tops,,,,,Cotton
+product_option,101,TEE,,,,,,,,Size,S,,,
+product_option,101,TEE,,,,,,,,Size,M,,,
+product_variation,101,TEE,,,,,,,,,,TEE-R,Red,
+product,102,,Belt,9,,,c.jpg,,Belts,,,,,
+"""
+SHOPWARE = """id;parent_id;product_number;active;name;description;price_gross;cover_media_url;\
+manufacturer_name;categories
+00000000000000000000000000000001;;SW1;1;Red tee;<p>A tee</p>;12;a.jpg;Acme;0000000000000000000000000000000a
+00000000000000000000000000000002;00000000000000000000000000000001;SW1.1;1;;;;;;
+00000000000000000000000000000003;;SW2;1;Belt;;9;c.jpg;;Belts > Leather
+"""
 SCHEMA_ORG: dict[str, Any] = {
     "@context": "https://schema.org/",
     "@graph": [
@@ -154,6 +205,13 @@ FILES: dict[str, tuple[str, str, str]] = {  # name -> file, content, layout
     "woocommerce": ("wc-product-export.csv", WOO, "woocommerce"),
     "magento": ("catalog_product.csv", MAGENTO, "magento"),
     "akeneo": ("products.csv", AKENEO, "akeneo"),
+    "wix": ("catalog_products.csv", WIX, "wix"),
+    "wix of 2025": ("products.csv", WIX_3, "wix"),
+    "squarespace": ("products.csv", SQUARESPACE, "squarespace"),
+    "bigcommerce": ("products.csv", BIGCOMMERCE, "bigcommerce"),
+    "bigcommerce before": ("products.csv", BIGCOMMERCE_2, "bigcommerce"),
+    "ecwid": ("catalog.csv", ECWID, "ecwid"),
+    "shopware": ("products.csv", SHOPWARE, "shopware"),
     "schema.org": ("page.json", json.dumps(SCHEMA_ORG), "schema.org"),
     "schema.org lines": ("a.jsonl", "\n".join(map(json.dumps, SCHEMA_ORG["@graph"])), "schema.org"),
     "shopify rest": ("products.json", json.dumps({"products": SHOPIFY_JSON}), "shopify-json"),
@@ -352,7 +410,7 @@ def test_an_akeneo_table(tmp_path: Path) -> None:
     assert tee["attributes"] == [("colour", "red"), ("colour", "white")]
     assert tee["item_group_id"] == "model_1"
     assert second["title"] == "Blaues Hemd"  # the only language that has one
-    assert [note.split(" ")[0] for note in catalog.source.notes] == ["of", "the"]  # locales, labels
+    assert [note.split(" ")[0] for note in catalog.source.notes] == ["1", "of"]  # labels, locales
     german = opened(tmp_path, "akeneo", Reading(columns={"title": ("name-de_DE",)}))
     assert [row["title"] for row in products(german)] == ["Rotes Hemd", "Blaues Hemd"]
 
@@ -362,6 +420,55 @@ def test_an_akeneo_workbook_with_labels_for_names(tmp_path: Path) -> None:
     pl.DataFrame(columns | {"Color": ["red"], "Image": ["a.jpg"]}).write_excel(tmp_path / "a.xlsx")
     (tee,) = products(open_catalog(tmp_path / "a.xlsx"))
     assert (tee["title"], tee["image"], tee["attributes"]) == ("Tee", "a.jpg", [("colour", "red")])
+
+
+COTTON, FIT, ACME = ("fabric", "Cotton"), ("Fit", "Slim"), ("brand", "Acme")
+COLOURS, SIZES = [("colour", "Red"), ("colour", "Blue")], [("size", "S"), ("size", "M")]
+X = "https://x.example"
+VARIANTS = {  # name -> of the first of two products: id, category, pictures, attributes; and the second's price
+    "wix": (
+        ("Product_1", ["Tops"], ["https://static.wixstatic.com/media/22e53e_5a34~mv2.jpg", "b.jpg"], COLOURS + SIZES),
+        "9",
+    ),
+    "wix of 2025": (("tee", None, [f"{X}/a.jpg"], [*SIZES, ACME]), "9"),
+    "squarespace": (("5f1", ["tops", "tees"], [f"{X}/a.jpg", f"{X}/b.jpg"], COLOURS), "9.00"),
+    "bigcommerce": (
+        ("80", ["Shop All", "Tops"], [f"{X}/a.jpg", "x/a.jpg"], [COTTON, FIT, *SIZES, COLOURS[0]]),
+        "9",
+    ),
+    "bigcommerce before": (
+        ("77", ["Tops", "Tees"], ["x/a.jpg", "x/b.jpg"], [COTTON, SIZES[0], COLOURS[0], ACME]),
+        "9",
+    ),
+    "ecwid": (("TEE", ["Clothing", "Tops"], ["a.jpg", "b.jpg"], [COTTON, *SIZES, COLOURS[0], ACME]), "9"),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_rows_of_variants_and_pictures_are_part_of_their_product(name: str, tmp_path: Path) -> None:
+    wanted, price = VARIANTS[name]
+    tee, belt = products(opened(tmp_path, name))
+    pictures = [tee["image"], *json.loads(tee["additional_image_link"] or "[]")]
+    assert (tee["product_id"], tee["category_path"], pictures, tee["attributes"]) == wanted
+    assert (tee["title"], belt["title"], belt["image"], belt["price"]) == ("Red tee", "Belt", "c.jpg", price)
+    assert tee.get("description") in ("A tee", None)
+
+
+def test_rows_of_variants_without_a_product_are_said(tmp_path: Path) -> None:
+    header, _, variant, *_ = BIGCOMMERCE.splitlines(keepends=True)
+    (tmp_path / "a.csv").write_text(header + variant + "Product,,No number,physical,,,,,,,,,,,\n" + variant)
+    assert [row["fault"] for row in products(open_catalog(tmp_path / "a.csv", required=()))] == [
+        "the row is about a variant or a picture, and no product stands above it",
+        "the row has no ID or SKU, so it belongs to no product",
+        "the row is about a variant or a picture, and no product stands above it",
+    ]
+
+
+def test_shopware_variants_inherit(tmp_path: Path) -> None:
+    tee, variant, belt = products(opened(tmp_path, "shopware"))
+    assert (variant["product_id"], variant["title"], variant["image"]) == ("SW1.1", "Red tee", "a.jpg")
+    assert (variant["item_group_id"], variant["attributes"]) == ("SW1", [("brand", "Acme")])
+    assert (tee["category_path"], belt["category_path"]) == (None, ["Belts", "Leather"])  # ids say nothing to others
 
 
 @pytest.mark.parametrize("name", ["schema.org", "schema.org lines"])

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -11,6 +13,7 @@ from shopvl.catalog.taxonomy import read_taxonomy
 from shopvl.catalog.taxonomy_map import ACCEPTED_FROM, map_categories, read_map, reviewed, write_map
 from shopvl.cli import app
 from shopvl.errors import CatalogError
+from shopvl.tagging.run import TAGS
 
 GOOGLE = """# Google_Product_Taxonomy_Version: 2021-09-21
 166 - Apparel & Accessories
@@ -95,5 +98,31 @@ def test_the_command_keeps_what_was_reviewed(google, tmp_path):
     table = (tmp_path / "m.csv").read_text("utf-8-sig")
     assert table.splitlines()[0] == "category,products,id,suggestion,confidence,others,correct"
     (tmp_path / "m.csv").write_text(table.replace("Vouchers,1,,,0.000,,", "Vouchers,1,,,0.000,,166"))
-    assert "1 reviewed" in CliRunner().invoke(app, words).output
+    again = CliRunner().invoke(app, words).output
+    assert "1 reviewed" in again
+    assert "next: write the right id, path or name into `correct` of the 3 unsure rows and run this again" in again
     assert read_map(tmp_path / "m.csv")[path_key(("Vouchers",))] == "166"
+
+
+def test_a_map_that_was_saved_as_a_workbook(google, tmp_path):
+    write_map(map_categories(SHOP, read_taxonomy(google)), tmp_path / "map.csv")
+    pl.read_csv(tmp_path / "map.csv", infer_schema=False).write_excel(tmp_path / "map.xlsx")
+    assert read_map(tmp_path / "map.xlsx") == read_map(tmp_path / "map.csv")
+
+
+def test_categories_that_tags_say_are_mapped(google, tmp_path):
+    """A shop without categories; sure ones alone, so that the export comes next."""
+    told = {"probability": 0.9, "evidence": [], "conflict": False, "alternatives": [], "model": "m"}
+    told |= {"decision": "accept", "reason": "accepted", "property": "category"}
+    values = ["Apparel > Dress > Dresses", None, "Accessories > Watches > Watches"]
+    rows = [{"product_id": str(n), "value": value, "best_guess": "x", **told} for n, value in enumerate(values)]
+    (tmp_path / "tags").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, schema=TAGS), tmp_path / "tags" / "tags.parquet")
+    (tmp_path / "shop.csv").write_text("id,title,image\n1,Tee,a.jpg\n")
+    words = ["--taxonomy", str(google), "--out", str(tmp_path / "map.csv")]
+    empty = CliRunner().invoke(app, ["catalog", "taxonomy", str(tmp_path / "shop.csv"), *words])
+    assert "tag the catalog and name the folder of tags in its place" in str(empty.exception)
+    done = CliRunner().invoke(app, ["catalog", "taxonomy", str(tmp_path / "tags"), *words])
+    assert "2 categories, 2 of them surely mapped, 0 reviewed" in done.output
+    assert f"next: shopvl export {tmp_path / 'tags'} --like CATALOG --out FILE" in done.output.replace("\n", " ")
+    assert set(read_map(tmp_path / "map.csv").values()) == {"2271", "201"}

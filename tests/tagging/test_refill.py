@@ -44,17 +44,81 @@ WOO = columns(
     "Parent,Grouped products,Upsells,Cross-sells,External URL,Button text,Position,Attribute 1 name,"
     "Attribute 1 value(s),Attribute 1 visible,Attribute 1 global"
 )
+SHOPIFY_2024 = columns(
+    "Title,URL handle,Description,Vendor,Product category,Type,Tags,Published on online store,Status,SKU,Barcode,"
+    "Option1 name,Option1 value,Option1 Linked To,Option2 name,Option2 value,Option2 Linked To,Option3 name,"
+    "Option3 value,Option3 Linked To,Price,Compare-at price,Cost per item,Charge tax,Tax code,"
+    "Unit price total measure,Unit price total measure unit,Unit price base measure,Unit price base measure unit,"
+    "Inventory tracker,Inventory quantity,Continue selling when out of stock,Weight value (grams),"
+    "Weight unit for display,Requires shipping,Fulfillment service,Product image URL,Image position,Image alt text,"
+    "Variant image URL,Gift card,SEO title,SEO description,Google Shopping / Google product category,"
+    "Google Shopping / Gender,Google Shopping / Age group,Google Shopping / Manufacturer part number (MPN),"
+    "Google Shopping / Ad group name,Google Shopping / Ads labels,Google Shopping / Condition,"
+    "Google Shopping / Custom product,Google Shopping / Custom label 0,Google Shopping / Custom label 1,"
+    "Google Shopping / Custom label 2,Google Shopping / Custom label 3,Google Shopping / Custom label 4"
+)
 MAGENTO = columns(
     "sku,store_view_code,attribute_set_code,product_type,categories,product_websites,name,description,short_description,"
-    "weight,product_online,tax_class_name,visibility,price,special_price,url_key,meta_title,base_image,small_image,"
-    "thumbnail_image,created_at,additional_attributes,qty,is_in_stock,related_skus,additional_images"
+    "weight,product_online,tax_class_name,visibility,price,special_price,special_price_from_date,special_price_to_date,"
+    "url_key,meta_title,meta_keywords,meta_description,base_image,base_image_label,small_image,small_image_label,"
+    "thumbnail_image,thumbnail_image_label,swatch_image,swatch_image_label,created_at,updated_at,new_from_date,"
+    "new_to_date,display_product_options_in,map_price,msrp_price,map_enabled,gift_message_available,custom_design,"
+    "custom_design_from,custom_design_to,custom_layout_update,page_layout,product_options_container,"
+    "msrp_display_actual_price_type,country_of_manufacture,additional_attributes,qty,out_of_stock_qty,"
+    "use_config_min_qty,is_qty_decimal,allow_backorders,use_config_backorders,min_cart_qty,use_config_min_sale_qty,"
+    "max_cart_qty,use_config_max_sale_qty,is_in_stock,notify_on_stock_below,use_config_notify_stock_qty,manage_stock,"
+    "use_config_manage_stock,use_config_qty_increments,qty_increments,use_config_enable_qty_inc,enable_qty_increments,"
+    "is_decimal_divided,website_id,related_skus,related_position,crosssell_skus,crosssell_position,upsell_skus,"
+    "upsell_position,additional_images,additional_image_labels,hide_from_product_page,custom_options,bundle_price_type,"
+    "bundle_sku_type,bundle_price_view,bundle_weight_type,bundle_values,bundle_shipment_type,associated_skus,"
+    "downloadable_links,downloadable_samples,configurable_variations,configurable_variation_labels"
+)
+WIX = columns(
+    "handleId,fieldType,name,description,productImageUrl,collection,sku,ribbon,price,surcharge,visible,discountMode,"
+    "discountValue,inventory,weight,cost,"
+    + "".join(f"productOptionName{n},productOptionType{n},productOptionDescription{n}," for n in range(1, 7))
+    + "".join(f"additionalInfoTitle{n},additionalInfoDescription{n}," for n in range(1, 7))
+    + "customTextField1,customTextCharLimit1,customTextMandatory1,customTextField2,customTextCharLimit2,"
+    "customTextMandatory2,brand"
+)
+SQUARESPACE = columns(
+    "Product ID [Non Editable],Variant ID [Non Editable],Product Type [Non Editable],Product Page,Product URL,Title,"
+    "Description,SKU,Option Name 1,Option Value 1,Option Name 2,Option Value 2,Option Name 3,Option Value 3,Price,"
+    "Sale Price,On Sale,Stock,Categories,Tags,Weight,Length,Width,Height,Visible,Hosted Image URLs"
+)
+BIGCOMMERCE = columns(
+    "Item,ID,Name,Type,SKU,Options,Inventory Tracking,Current Stock,Low Stock,Price,Cost Price,Retail Price,Sale Price,"
+    "Brand ID,Channels,Categories,Description,Custom Fields,Page Title,Product URL,Meta Description,Search Keywords,"
+    "Meta Keywords,Bin Picking Number,UPC/EAN,Global Trade Number,Manufacturer Part Number,Free Shipping,"
+    "Fixed Shipping Cost,Weight,Width,Height,Depth,Is Visible,Is Featured,Warranty,Tax Class,Product Condition,"
+    "Show Product Condition,Sort Order,Variant Image URL,Internal Image URL (Export),Image URL (Import),"
+    "Image Description,Image is Thumbnail,Image Sort Order,YouTube ID,Video Title,Video Description,Video Sort Order"
+)
+ECWID = columns(
+    "type,product_internal_id,product_sku,product_is_inventory_tracked,product_quantity,product_name,product_price,"
+    "product_brand,product_upc,product_description,product_media_main_image_url,product_media_main_image_alt,"
+    "product_media_gallery_image_url_1,product_category_1,product_category_2,product_option_name,product_option_type,"
+    "product_option_is_required,product_option_value,product_variation_sku,product_variation_option_{Color}"
+)
+SHOPWARE = columns(
+    "id,parent_id,product_number,active,stock,name,description,price_net,price_gross,purchase_prices_net,"
+    "purchase_prices_gross,tax_id,tax_rate,tax_name,cover_media_id,cover_media_url,cover_media_title,cover_media_alt,"
+    "manufacturer_id,manufacturer_name,categories,sales_channel,propertyIds,optionIds,color"
 )
 AKENEO = columns(
     "sku,categories,enabled,family,parent,groups,name-en_US,description-en_US-ecommerce,price-EUR,image,color"
 )
 GOOGLE = columns(
-    "id,title,description,link,image_link,additional_image_link,availability,price,sale_price,brand,gtin,mpn,condition,"
-    "google_product_category,product_type,color,gender,age_group,size,material,pattern,item_group_id,product_detail"
+    "id,title,description,link,image_link,additional_image_link,lifestyle_image_link,virtual_model_link,mobile_link,"
+    "availability,availability_date,cost_of_goods_sold,expiration_date,price,sale_price,sale_price_effective_date,"
+    "unit_pricing_measure,unit_pricing_base_measure,installment,subscription_cost,loyalty_program,"
+    "auto_pricing_min_price,google_product_category,product_type,brand,gtin,mpn,identifier_exists,condition,adult,"
+    "multipack,is_bundle,certification,age_group,color,gender,material,pattern,size,size_type,size_system,item_group_id,"
+    "product_length,product_width,product_height,product_weight,product_detail,product_highlight,ads_redirect,"
+    "custom_label_0,custom_label_1,custom_label_2,custom_label_3,custom_label_4,promotion_id,external_seller_id,"
+    "excluded_destination,included_destination,shopping_ads_excluded_country,pause,shipping,shipping_label,"
+    "shipping_weight,shipping_length,shipping_width,shipping_height,ships_from_country,max_handling_time,"
+    "min_handling_time,transit_time_label,free_shipping_threshold,tax_category"
 )
 
 
@@ -119,6 +183,61 @@ FILES: dict[str, tuple[str, str]] = {
         table(GOOGLE, GOOGLE_A, {**GOOGLE_A, "id": "b", "title": "Blue tee", "color": "Blue"}, delimiter="\t"),
     ),
     "google xml": ("a.xml", XML),
+    "shopify of 2024": (
+        "a.csv",
+        table(
+            SHOPIFY_2024,
+            {"Title": "Red tee", "URL handle": "a", "Product image URL": "a.jpg"},
+            {"Title": "Blue tee", "URL handle": "b", "Option1 name": "Color", "Option1 value": "Blue"},
+        ),
+    ),
+    "wix": (
+        "a.csv",
+        table(
+            WIX,
+            {"handleId": "a", "fieldType": "Product", "name": "Red tee", "productImageUrl": "a.jpg"},
+            {"handleId": "a", "fieldType": "Variant", "sku": "a-s"},
+            {"handleId": "b", "fieldType": "Product", "name": "Blue tee", "productOptionName1": "Color"}
+            | {"productOptionDescription1": "#00f:Blue"},
+        ),
+    ),
+    "squarespace": (
+        "a.csv",
+        table(
+            SQUARESPACE,
+            {SQUARESPACE[0]: "a", "Title": "Red tee", "Hosted Image URLs": "https://x.example/a.jpg"},
+            {SQUARESPACE[1]: "a-s", "SKU": "a-s"},
+            {SQUARESPACE[0]: "b", "Title": "Blue tee", "Option Name 1": "Color", "Option Value 1": "Blue"},
+        ),
+    ),
+    "bigcommerce": (
+        "a.csv",
+        table(
+            BIGCOMMERCE,
+            {"Item": "Product", "ID": "a", "Name": "Red tee", "Custom Fields": "Fit=Slim"},
+            {"Item": "Image", "ID": "7", "Image URL (Import)": "a.jpg"},
+            {"Item": "Product", "ID": "b", "Name": "Blue tee", "Custom Fields": "Color=Blue"},
+        ),
+    ),
+    "ecwid": (
+        "a.csv",
+        table(
+            ECWID,
+            {"type": "product", "product_sku": "a", "product_name": "Red tee"},
+            {"type": "product_option", "product_sku": "a", "product_option_name": "Size", "product_option_value": "S"},
+            {"type": "product", "product_sku": "b", "product_name": "Blue tee"},
+            {"type": "product_variation", "product_sku": "b", "product_variation_option_{Color}": "Blue"},
+        ),
+    ),
+    "shopware": (
+        "a.csv",
+        table(
+            SHOPWARE,
+            {"id": "1", "product_number": "a", "name": "Red tee", "cover_media_url": "a.jpg"},
+            {"id": "2", "product_number": "b", "name": "Blue tee", "color": "Blue"},
+            delimiter=";",
+        ),
+    ),
     "json-ld": (
         "a.json",
         json.dumps(

@@ -260,7 +260,8 @@ class TableLayout(ABC):
         slots = [self.slots[name]] if name in self.slots else []
         columns = known.columns if known else ()
         own = self.sources.get(prefixed, ())
-        there = (self.by_folded[wish] for wish in (*map(folded_name, slots), *columns) if wish in self.by_folded)
+        wishes = (self.folded(wish) for wish in (*slots, *columns))
+        there = (self.by_folded[wish] for wish in wishes if wish in self.by_folded)
         return next(chain(own, there, slots, [name if columns else prefixed]))
 
     def taxonomy_column(self, code: str) -> str | None:

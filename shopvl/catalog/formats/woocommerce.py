@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, ClassVar
 
 from shopvl.catalog.cells import text_of
-from shopvl.catalog.formats.base import TableLayout, is_empty
+from shopvl.catalog.formats.base import is_empty
 from shopvl.catalog.formats.cell_parts import deepest, pairs, paths_in, pictured, plain_text, split_at
 from shopvl.catalog.formats.woocommerce_labels import ATTRIBUTE_PARTS, attribute_labels, english_name
 from shopvl.catalog.known_properties import known_property
-from shopvl.catalog.records import Record
+from shopvl.catalog.variant_rows import VariantsOfParents
 from shopvl.catalog.vocabulary import CATEGORY
 
-MAX_PARENTS, MAX_WAITING = 100_000, 10_000  # that are kept: parents for variations to come, variations before theirs
 _PAIR = re.compile(r"attribute_(\d+)_name")
 
 
-class WooCommerce(TableLayout):
+class WooCommerce(VariantsOfParents):
     """Names as in WooCommerce's product CSV (github.com/woocommerce/woocommerce/wiki/Product-CSV-Import-Schema)."""
 
     name = "woocommerce"
@@ -69,38 +67,8 @@ class WooCommerce(TableLayout):
         """Attributes, and further pictures and categories, are columns of their own."""
         return list(dict.fromkeys([*super().names(), "attributes", "additional_image_link", "categories"]))
 
-    def products(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Each row is one; a variation has from its parent what it lacks."""
-        parents: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        waiting: deque[tuple[str, dict[str, Any]]] = deque()
-        for record, fault in super().products(records):
-            if fault is not None:
-                yield record, fault
-                continue
-            parent = text_of(record.get("item_group_id"))
-            if parent and parent not in parents:
-                waiting.append((parent, record))
-                if len(waiting) > MAX_WAITING:
-                    yield self._alone(*waiting.popleft())
-                continue
-            yield (_inherited(record, parents[parent]) if parent else record), None
-            keys = self._keys(record)
-            parents.update(dict.fromkeys(keys, record))
-            while len(parents) > MAX_PARENTS:
-                parents.popitem(last=False)
-            if any(wanted in keys for wanted, _ in waiting):
-                ready = [own for wanted, own in waiting if wanted in keys]
-                waiting = deque((wanted, own) for wanted, own in waiting if wanted not in keys)
-                yield from ((_inherited(own, record), None) for own in ready)
-        for wanted, own in waiting:
-            yield self._alone(wanted, own)
-
-    def _alone(self, parent: str, record: dict[str, Any]) -> Record:
-        self.notes.add("no parent", f"{record.get('product_id')} is a variation of {parent}, which is not in the table")
-        return record, None
-
-    def _keys(self, record: Mapping[str, Any]) -> set[str]:
-        """How variations name a row: by its SKU, or as `id:44`."""
+    def keys(self, record: Mapping[str, Any]) -> set[str]:
+        """Its SKU, or `id:44`."""
         number = text_of(record.get("ID") or record.get(self.id or ""))
         return {key for key in (text_of(record.get("product_id")), number and f"id:{number}") if key}
 
@@ -144,12 +112,3 @@ class WooCommerce(TableLayout):
             "description": plain_text(own.get("description")),
             **({self.id: record.get(self.id)} if self.id else {}),
         }
-
-
-def _inherited(record: dict[str, Any], parent: Mapping[str, Any]) -> dict[str, Any]:
-    """A variation with what it lacks from its parent; of attributes those that it does not have itself."""
-    own = {name for pair in record["attributes"] if (name := pair["property"])}
-    return {name: parent.get(name) if is_empty(value) else value for name, value in record.items()} | {
-        "item_group_id": parent["product_id"],
-        "attributes": [*record["attributes"], *(pair for pair in parent["attributes"] if pair["property"] not in own)],
-    }
