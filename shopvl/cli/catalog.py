@@ -108,6 +108,7 @@ def catalog_synth(
     products: Annotated[int, typer.Option(help="How many to draw.")] = 1000,
     size_px: Annotated[int, typer.Option(help="Side of a picture in pixels.")] = 224,
     described: Annotated[bool, typer.Option(help="With descriptions, measures and brands of a long tail.")] = False,
+    pictures: Annotated[int, typer.Option(help="Of each product.", min=1, max=5)] = 1,
     seed: int = 0,
 ) -> None:
     """Draw a synthetic shop, with its ground truth.
@@ -119,7 +120,9 @@ def catalog_synth(
     from shopvl.synthetic import write_shop
 
     with progress("drawing", products) as report:
-        table = write_shop(folder, products, seed=seed, size_px=size_px, described=described, progress=report)
+        table = write_shop(
+            folder, products, seed=seed, size_px=size_px, described=described, pictures=pictures, progress=report
+        )
     out.print(str(table))
 
 

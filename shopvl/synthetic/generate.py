@@ -1,10 +1,11 @@
 """Products of a made-up shop: item `number` depends only on (seed, number, size), so any part can be made anywhere."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from shopvl.errors import CatalogError
 from shopvl.synthetic.assortment import KINDS, Kind, properties_of
@@ -19,9 +20,24 @@ from shopvl.synthetic.wording import queries, titles
 from shopvl.vision.overlays import TextBox, draw_overlays
 
 SMALLEST_PX = 32
+MOST_PICTURES = 5  # of a product
 _TWIN_SHARE = 0.1
 _FORGOTTEN = {"Colour": 0.05, "Brand": 0.03}  # share of products whose CPV lacks the property; 0.1 for the others
-_STREAMS = ("twin", "facts", "words", "cpv", "look", "draw", "scene", "overlay", "clicks", "brand", "measures", "told")
+_STREAMS = (
+    "twin",
+    "facts",
+    "words",
+    "cpv",
+    "look",
+    "draw",
+    "scene",
+    "overlay",
+    "clicks",
+    "brand",
+    "measures",
+    "told",
+    "view",
+)
 TWO_COLOURED = ("Striped", "Checked", "Colour Block", "Polka Dots")  # patterns that show two colours alike
 _SMALL_PX = 160  # pictures up to this size are painted at twice the size
 
@@ -46,6 +62,7 @@ class ShopItem:
     split: str  # the part of the catalog: the Chinese title decides, for equal English titles have equal Chinese ones
     told: ToldText  # title and description in English or German, and in Chinese
     told_zh: ToldText
+    views: tuple[Image.Image, ...] = ()  # further pictures: of another side, of a detail, and the shop's chart of sizes
 
 
 def split_of(title: str) -> str:
@@ -72,18 +89,22 @@ def draw_item(
     overlay_share: float = 0.25,
     overlay_text: str | None = None,
     described: bool = False,
+    pictures: int = 1,
 ) -> ShopItem:
-    """Product `number` of the shop `seed`.
+    """Product `number` of the shop `seed`, with so many pictures (at most MOST_PICTURES).
 
     `overlay_share` is the chance of promotions on the picture; `overlay_text` puts one there that says just this,
     true or not. Everything else stays the same whatever they are. A `described` product has a description, measures
     and a brand of a long tail besides (`described.py`).
     """
     _check(number, seed, size_px, overlay_share)
+    if not 1 <= pictures <= MOST_PICTURES:
+        raise CatalogError(f"{pictures} pictures a product were asked for; 1 to {MOST_PICTURES} can be drawn")
     words = product_words(number, seed, described=described)
     root, kind, facts = words.root, words.kind, words.facts
     sketch = _sketch(kind, facts, seed, number, words.about.colours[1] if len(words.about.colours) > 1 else None)
-    image, mask, boxes, background = _photo(sketch, size_px, seed, number)
+    image, mask, boxes, background = _photo(sketch, size_px, stream(seed, number, "scene"))
+    views = tuple(_views(sketch, image, mask, size_px, stream(seed, number, "view")))[: pictures - 1]
     chance = stream(seed, number, "overlay")
     if chance.random() < overlay_share or overlay_text is not None:
         image, more = draw_overlays(image, chance, text=overlay_text)
@@ -106,6 +127,7 @@ def draw_item(
         split=words.split,
         told=words.told,
         told_zh=words.told_zh,
+        views=views,
     )
 
 
@@ -238,9 +260,36 @@ def _second_colour(facts: dict[str, str], seed: int, number: int) -> str | None:
     return _partner_names(facts["Colour"], _jittered(COLOURS[facts["Colour"]], rng), rng)[0]
 
 
-def _photo(sketch: Sketch, size_px: int, seed: int, number: int) -> tuple[Image.Image, np.ndarray, list[TextBox], str]:
+def _views(
+    sketch: Sketch, image: Image.Image, mask: np.ndarray, size_px: int, rng: np.random.Generator
+) -> Iterator[Image.Image]:
+    """Further pictures as a shop has them: another photo, a detail of the first, one more, and the chart of sizes."""
+    yield _photo(sketch, size_px, rng)[0]
+    reach = size_px // 5
+    inner_YX = mask[reach:-reach, reach:-reach]
+    y, x = rng.choice(np.argwhere(inner_YX if inner_YX.any() else np.ones_like(inner_YX))).tolist()
+    detail = image.crop((x, y, x + 2 * reach, y + 2 * reach))
+    yield detail.resize((size_px, size_px), Image.Resampling.BICUBIC)
+    yield _photo(sketch, size_px, rng)[0]
+    yield _size_chart(size_px)
+
+
+def _size_chart(size_px: int) -> Image.Image:
+    """The same under every product: it shows none of them."""
+    chart = Image.new("RGB", (size_px, size_px), "white")
+    pen, step = ImageDraw.Draw(chart), size_px // 6
+    for place in range(1, 6):
+        pen.line((step // 2, place * step, size_px - step // 2, place * step), fill=(120, 120, 120))
+        pen.line((place * step, step // 2, place * step, size_px - step // 2), fill=(120, 120, 120))
+    for row, words in enumerate(("S  36  88", "M  38  92", "L  40  96", "XL 42 100")):
+        pen.text((step, (row + 1) * step + 2), words, fill="black")
+    return chart
+
+
+def _photo(
+    sketch: Sketch, size_px: int, rng: np.random.Generator
+) -> tuple[Image.Image, np.ndarray, list[TextBox], str]:
     """The picture (RGB), the subject (Y, X), boxes of words printed on the product, and the kind of background."""
-    rng = stream(seed, number, "scene")
     fine = 2 if size_px <= _SMALL_PX else 1
     background = str(rng.choice(BACKGROUNDS, p=(0.4, 0.27, 0.33)))
     side = size_px * fine

@@ -40,6 +40,7 @@ CATALOG_SCHEMA = pa.schema(
     ]
 )
 DESCRIPTION = pa.field("description", pa.string())  # HTML, of a described shop
+MORE_PICTURES = pa.field("more_images", pa.list_(CATALOG_SCHEMA.field("image").type))  # of one with several pictures
 TRUTH_SCHEMA = pa.schema(
     [
         ("product_id", pa.string()),
@@ -65,6 +66,7 @@ class Order:
     zh_share: float
     overlay_share: float
     described: bool = False
+    pictures: int = 1
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def write_shop(
     zh_share: float = 0.3,
     overlay_share: float = 0.25,
     described: bool = False,
+    pictures: int = 1,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Path:
@@ -92,11 +95,12 @@ def write_shop(
 
     Beside it: `truth.parquet` (masks, text boxes, backgrounds, all facts), `query_log.csv` and
     `ontology_names.json`. A `described` shop has a column `description` besides, measures, compositions, and brands of
-    which some are in the test split alone. Files appear when they are complete. `progress(done)` is called as products
-    are written.
+    which some are in the test split alone; one with several `pictures` has that many of each product. Files appear when
+    they are complete. `progress(done)` is called as products are written.
     """
-    order = Order(count, seed, size_px, zh_share, overlay_share, described)
+    order = Order(count, seed, size_px, zh_share, overlay_share, described, pictures)
     schema = CATALOG_SCHEMA.append(DESCRIPTION) if described else CATALOG_SCHEMA
+    schema = schema.append(MORE_PICTURES) if pictures > 1 else schema
     _check(order, workers)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
@@ -152,7 +156,12 @@ def make_rows(order: Order, start: int) -> Rows:
     rows = Rows([], [], [])
     for number in range(start, min(start + _CHUNK, order.count)):
         item = draw_item(
-            number, order.seed, order.size_px, overlay_share=order.overlay_share, described=order.described
+            number,
+            order.seed,
+            order.size_px,
+            overlay_share=order.overlay_share,
+            described=order.described,
+            pictures=order.pictures,
         )
         rows.catalog.append(_catalog_row(item, order.zh_share))
         rows.truth.append(_truth_row(item))
@@ -171,6 +180,10 @@ def _catalog_row(item: ShopItem, zh_share: float) -> Row:
         "attributes": _pairs(item.attributes),
         "queries": list(item.queries),
         "image": {"bytes": jpeg(item.image), "path": f"{item.product_id}.jpg"},
+        "more_images": [
+            {"bytes": jpeg(view), "path": f"{item.product_id}-{number}.jpg"}
+            for number, view in enumerate(item.views, 2)
+        ],
         "price": item.price,
     }
 

@@ -17,6 +17,7 @@ from shopvl.batch import MODALITIES
 from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.readers import open_catalog
 from shopvl.catalog.schema import MORE_IMAGES, PICTURE_FAULTS
+from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.data.rows import RejectedRow, ValidRow, validate_row
 from shopvl.design.design import Design
 from shopvl.inference.embed import embed
@@ -24,6 +25,7 @@ from shopvl.inference.encode import Encoded, encoded, prepare
 from shopvl.inference.tag_rows import HeadAnswers, tags_of
 from shopvl.inference.views import pooled_answers, pooled_vectors
 from shopvl.loaded import LoadedModel
+from shopvl.synthetic import write_shop
 from shopvl.tagging.run import tag
 
 
@@ -199,3 +201,12 @@ def test_a_product_is_embedded_as_the_mean_of_its_pictures(tuned, rows, tmp_path
     own = dict(pl.read_parquet(tmp_path / "vectors" / "embeddings.parquet").select("product_id", "image").iter_rows())
     mean = np.mean([own["a"], own["b"], own["c"]], axis=0)
     assert own[rows[0]["product_id"]] == pytest.approx((mean / np.linalg.norm(mean)).tolist(), abs=1e-4)
+
+
+def test_a_chart_of_sizes_shows_no_product(tmp_path: Path) -> None:
+    catalog = open_catalog(write_shop(tmp_path, 12, size_px=48, pictures=5))
+    shared = shared_pictures(catalog)
+    for row in next(catalog.batches()).iter_rows(named=True):
+        found = validate_row(row, tmp_path, MODALITIES, shared=shared)
+        assert isinstance(found, ValidRow)
+        assert (found.number, [number for number, _ in found.views]) == (1, [2, 3, 4])

@@ -180,6 +180,21 @@ def test_titles_and_cpv_are_true_but_incomplete(crowd):
     assert 0.2 < forgotten / len(crowd) < 0.8
 
 
+def test_further_pictures_leave_the_main_one_as_it_is():
+    plain, other = draw_item(7, seed=3, size_px=96), draw_item(9, seed=3, size_px=96, pictures=5)
+    item = draw_item(7, seed=3, size_px=96, pictures=5)
+    assert item.image.tobytes() == plain.image.tobytes()
+    assert (len(item.views), plain.views) == (4, ())
+    assert {view.size for view in item.views} == {(96, 96)}
+    assert len({view.tobytes() for view in (item.image, *item.views)}) == 5
+    assert item.views[-1].tobytes() == other.views[-1].tobytes()  # the chart of sizes
+    assert [view.tobytes() for view in draw_item(7, seed=3, size_px=96, pictures=3).views] == [
+        view.tobytes() for view in item.views[:2]
+    ]
+    with pytest.raises(CatalogError, match="6 pictures a product were asked for; 1 to 5 can be drawn"):
+        draw_item(7, seed=3, size_px=96, pictures=6)
+
+
 def test_backgrounds_are_mixed(crowd):
     kinds = [item.background for item in crowd]
     assert all(kinds.count(kind) > 50 for kind in ("white", "plain", "busy"))
