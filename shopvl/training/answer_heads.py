@@ -84,13 +84,40 @@ class _FrozenOutputs:
         name = inputs_name(choice)
         return self.states[name][self.place_N[name][chosen]]
 
-    def targets(self, chosen: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-        """(B, Q, K) bool, twice: the right answers of these rows, and the possible ones where no right one is known."""
-        right_BQK, possible_BQK = (
-            torch.from_numpy(table_NF[chosen.numpy()].toarray()).unflatten(1, (-1, len(self.name_vectors_KD)))
-            for table_NF in (self.right_NF, self.possible_NF)
+    def asked(self, legal_QK: Tensor) -> list[_Asked]:
+        """The questions that some row has an answer to, each with its legal answers alone: these are one in many."""
+        K, found = legal_QK.shape[1], []
+        for place, legal_K in enumerate(legal_QK.cpu()):
+            numbers_L = legal_K.nonzero().flatten()
+            own = [table_NF[:, place * K + numbers_L.numpy()] for table_NF in (self.right_NF, self.possible_NF)]
+            if any(table_NL.nnz for table_NL in own):
+                found.append(_Asked(place, numbers_L, self.name_vectors_KD[numbers_L], *own))
+        return found
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A question at its `place` among the Q, with its L legal answers and what is true of N rows."""
+
+    place: int
+    numbers_L: Tensor
+    name_vectors_LD: Tensor
+    right_NL: csr_matrix
+    possible_NL: csr_matrix
+
+    def targets(self, chosen: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 1, L) bool: the right answers of these rows, the possible ones where no right one is known, and the legal
+        ones, which all are."""
+        right_B1L, possible_B1L = (
+            torch.from_numpy(table_NL[chosen.numpy()].toarray()).to(device)[:, None]
+            for table_NL in (self.right_NL, self.possible_NL)
         )
-        return right_BQK.to(device), possible_BQK.to(device)
+        return right_B1L, possible_B1L, torch.ones_like(right_B1L[:1])
+
+    def by_name(self, head: PromptMaskHead, states_B1D: Tensor) -> Tensor:
+        """Logits (B, 1, L) by the answers' names."""
+        with torch.no_grad():
+            return (states_B1D @ self.name_vectors_LD.to(states_B1D.device).T) * head.log_scale.exp()
 
 
 def fit_answer_heads(
@@ -165,17 +192,23 @@ def _fit_titles(
         {"params": list(head.image_linear_with_title.linear.parameters()), "lr": fit.image_peak_lr},
     ]
 
+    asked = outputs.asked(legal_QK)
+
     def loss(number: int, chosen: Tensor) -> Tensor:
         choice = choices[number % len(choices)]
         chosen = chosen[outputs.place_N[inputs_name(choice)][chosen] >= 0]
         states = F.dropout(outputs.chosen_states(choice, chosen).to(design.device).float(), fit.dropout)
         grams_BG = torch.from_numpy(padded(outputs.grams_NG[chosen.numpy()])).to(design.device)
-        logits = head.with_title(states, _by_name(head, states, outputs), head.ngram_linear(grams_BG))
+        linear_BK = head.ngram_linear(grams_BG)
         if "image" in choice:
             pooled_BW = F.dropout(outputs.pooled_NW[chosen].to(design.device).float(), fit.image_dropout)
-            logits = logits + head.image_linear_with_title(pooled_BW, None)[:, None]
-        targets = outputs.targets(chosen, design.device)
-        return squared_hinge_of_legal(logits, *targets, legal_QK.to(design.device)) / max(len(chosen), 1)
+            linear_BK = linear_BK + head.image_linear_with_title(pooled_BW, None)
+        total = linear_BK.sum() * 0.0
+        for one in asked:
+            own = states[:, one.place, None]
+            logits = head.with_title(own, one.by_name(head, own), linear_BK, one.numbers_L)
+            total = total + squared_hinge_of_legal(logits, *one.targets(chosen, design.device))
+        return total / max(len(chosen), 1)
 
     _fit(groups, fit.title_epochs, fit.weight_decay, fit, loss, outputs.rows(("title",)), seed, report)
 
@@ -198,12 +231,18 @@ def _fit_pictures(
         {"params": list(head.image_linear.linear.parameters()), "lr": fit.picture_lr_scale * fit.image_peak_lr},
     ]
 
+    asked = outputs.asked(legal_QK)
+
     def loss(number: int, chosen: Tensor) -> Tensor:
         states = F.dropout(outputs.chosen_states(PICTURED, chosen).to(design.device).float(), fit.dropout)
         pooled_BW = F.dropout(outputs.pooled_NW[chosen].to(design.device).float(), fit.picture_dropout)
-        logits = head.with_picture(states, _by_name(head, states, outputs), head.image_linear(pooled_BW, None))
-        targets = outputs.targets(chosen, design.device)
-        return cross_entropy_of_legal(logits, *targets, legal_QK.to(design.device)) / len(chosen)
+        linear_BK = head.image_linear(pooled_BW, None)
+        total = linear_BK.sum() * 0.0
+        for one in asked:
+            own = states[:, one.place, None]
+            logits = head.with_picture(own, one.by_name(head, own), linear_BK, one.numbers_L)
+            total = total + cross_entropy_of_legal(logits, *one.targets(chosen, design.device))
+        return total / len(chosen)
 
     _fit(groups, fit.picture_epochs, fit.picture_weight_decay, fit, loss, outputs.rows(PICTURED), seed, report)
 
@@ -215,11 +254,6 @@ def _reset(head: LinearHead, outputs: _FrozenOutputs) -> None:
     head.spread_F.copy_(pooled_NW.std(0, correction=0) + 1e-5)
     head.linear.weight.zero_()
     head.linear.bias.zero_()
-
-
-def _by_name(head: PromptMaskHead, states: Tensor, outputs: _FrozenOutputs) -> Tensor:
-    with torch.no_grad():
-        return (states @ outputs.name_vectors_KD.T) * head.log_scale.exp()
 
 
 def _fit(

@@ -70,6 +70,16 @@ def test_cross_entropy_is_what_plain_loops_give(scored) -> None:
     assert float(cross_entropy_of_legal(*scored)) == pytest.approx(total, rel=1e-5)
 
 
+def test_losses_are_sums_over_questions_and_their_legal_answers(scored) -> None:
+    logits, right, possible, legal = scored
+    for loss in (squared_hinge_of_legal, cross_entropy_of_legal):
+        parts = []
+        for q in range(3):
+            own = [table[:, q, None][..., legal[q]] for table in (logits, right, possible)]
+            parts.append(loss(*own, torch.ones_like(own[1][:1])))
+        assert float(sum(parts)) == pytest.approx(float(loss(*scored)), rel=1e-5)
+
+
 def accuracy(design, catalog, inputs: str) -> float:
     """Share of known properties answered rightly, over all of them."""
     answers = PromptedAnswers(design)
