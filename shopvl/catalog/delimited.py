@@ -26,7 +26,7 @@ TAIL = 8  # records at the end that may be totals
 _SEP = re.compile(r"\ufeff?sep=(.)[ \t]*(?:\r\n|[\r\n]|$)", re.IGNORECASE)
 _TECHNICAL = re.compile(r"[a-z0-9_.:\-]+|[a-z0-9_]+(\[\w+=\w+\])*#\d+(\.\w+)*")
 # What programs make of ids, the id by itself in a group; read back where all ids of a column are so
-_ID_FORMS = (re.compile(r"(-?\d+)\.0+"), re.compile(r'="?([^"]+)"?'), re.compile(r"'([^'\s][^']*)"))
+_ID_FORMS = (re.compile(r"(-?\d+)\.0+"), re.compile(r'="([^"]+)"'), re.compile(r"'([^'\s][^']*)"))
 _RULE = re.compile(r"[\s|+:=_-]*[-=_]{3}[\s|+:=_-]*")
 _AMOUNT = re.compile(r"[-–—\s]*|[^\w\s]?\s?[-+]?[\d.,'’\s\u00a0\u202f]+\s?[%\w]{0,3}\W?")
 _TOTAL = re.compile(

@@ -96,8 +96,9 @@ class _Explained:
 
     @property
     def marked(self) -> int:
-        """Cells between two signs that quote elsewhere; where these are doubled within, they count more."""
-        cells = (cell for row in self.rows for cell in row if _is_marked(cell))
+        """Cells between two signs that quote elsewhere; where these are doubled within, they count more, even if the
+        second was parted from them."""
+        cells = (cell for row in self.rows for cell in row if _is_marked(cell) or _is_begun(cell))
         return sum(_ODD if cell[0] * 2 in cell[1:-1] else 1 for cell in cells)
 
     @property
@@ -115,6 +116,11 @@ class _Explained:
 
 def _is_marked(cell: str) -> bool:
     return len(cell) > 1 and cell[0] == cell[-1] in QUOTES and cell[0] not in cell[1:-1].replace(cell[0] * 2, "")
+
+
+def _is_begun(cell: str) -> bool:
+    """Whether a cell begins as one in quotes, with a sign that is doubled within it, and does not end so."""
+    return len(cell) > 1 and cell[0] in QUOTES and cell[1] != cell[0] and cell[0] * 2 in cell[1:-1]
 
 
 def found_dialect(text: str, said: Dialect) -> tuple[Dialect, str | None] | None:

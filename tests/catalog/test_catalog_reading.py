@@ -153,7 +153,7 @@ text = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs"), exclude_characters="\ufeff"),
     min_size=1,
 )
-name = text.filter(lambda s: not set(s) & set(">|") and s == s.strip())
+name = text.filter(lambda s: not set(s) & set(">|»›→") and s == s.strip())
 product = st.fixed_dictionaries(
     {
         "product_id": text,
