@@ -1,35 +1,30 @@
 """Everything that is wrong with a product table, in one go: what, how often, and where."""
 
-import io
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
-from PIL import Image
 
 from shopvl.catalog.cells import folded
 from shopvl.catalog.charset import UTF_8
+from shopvl.catalog.check_pictures import MIN_SIDE_PX, faults_of_pictures
 from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.formats.delimited import CsvSource
-from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.mining import looks_many
 from shopvl.catalog.numbers import PRICE_COLUMNS, price_in
 from shopvl.catalog.readers import ROUNDED_ID, Catalog, open_catalog
-from shopvl.catalog.schema import FAULT, SPLITS, folded_name, missing_columns_message
+from shopvl.catalog.schema import FAULT, MORE_IMAGES, SPLITS, folded_name, missing_columns_message
 from shopvl.catalog.splits import split_of
 from shopvl.catalog.vocabulary import CATEGORY_JOIN
-from shopvl.errors import CatalogError, ImageError
-from shopvl.vision.absent_picture import LOOK_PX, picture_fault
+from shopvl.errors import CatalogError
 
 MAX_EXAMPLES = 5
 MAX_NAMES = 20_000  # distinct categories, and values per property, that are looked at for their spelling
-MIN_SIDE_PX = 32
 MAX_TITLE_CHARS = 300
 
 # kind -> what it means and what to do, in the order of the report
@@ -49,6 +44,7 @@ MEANINGS: Mapping[str, str] = {
     "title-long": f"the title is longer than {MAX_TITLE_CHARS} characters; is a description in that column?",
     "missing-image": "the product has no picture",
     "unreadable-image": "the picture cannot be read",
+    "further-image": "a further picture of the product cannot be read; the others answer without it",
     "tiny-image": f"the picture is smaller than {MIN_SIDE_PX} pixels on a side; it shows next to nothing",
     "blank-image": "the picture shows no product, so it counts as none; give a photo",
     "empty-category": "the product has no category",
@@ -133,7 +129,7 @@ def check_catalog(
     looks_at_images = images and catalog.has("image")
     # without the pictures, only text formats can say for free whether there is one
     if catalog.has("image") and (images or not _holds_bytes(catalog)):
-        columns.append("image")
+        columns += ["image", MORE_IMAGES]
     fetcher = Fetcher()
     with _Hashes() as ids, _Hashes() as titles, ThreadPoolExecutor(4) as threads:
         names = _Names()
@@ -154,7 +150,8 @@ def check_catalog(
                 if catalog.has("split"):
                     titles.add(*_titles_by_split(_in_splits(frame)))
                 if looks_at_images:
-                    _check_images(catalog, frame, findings, fetcher, threads)
+                    for number, product_id, kind, detail in faults_of_pictures(frame, catalog.root, fetcher, threads):
+                        findings.add(kind, 1, [_label(number, product_id, detail)])
                 report(frame.height)
         except CatalogError as error:
             findings.add("damaged-table" if row else "no-rows", 1, [str(error)])
@@ -256,39 +253,6 @@ def _in_splits(frame: pl.DataFrame) -> pl.DataFrame:
     known = frame.drop_nulls("title")
     splits = [split or split_of(title) for split, title in known.select("split", "title").iter_rows()]
     return known.with_columns(pl.Series("split", splits, dtype=pl.String))
-
-
-# --- pictures
-
-
-def _check_images(
-    catalog: Catalog, frame: pl.DataFrame, findings: _Findings, fetcher: Fetcher, threads: ThreadPoolExecutor
-) -> None:
-    present = frame.select("row", "product_id", "image").filter(pl.col("image").is_not_null())
-    ((pictured, _),) = fetcher.fetched([(present.with_columns(pl.lit(None, pl.String).alias(FAULT)), None)])
-    rows = list(pictured.iter_rows())
-    outcomes = threads.map(
-        lambda row: _look(row[2], catalog.root) if row[3] is None else ("unreadable-image", row[3]), rows
-    )
-    for (row, product_id, _, _), outcome in zip(rows, outcomes, strict=True):
-        if outcome is not None:
-            kind, reason = outcome
-            findings.add(kind, 1, [_label(row, product_id, reason)])
-
-
-def _look(image: Mapping[str, Any], root: Path) -> tuple[str, str | None] | None:
-    """What is wrong with a picture: kind and detail."""
-    try:
-        data = image_bytes(image, root)
-        picture = decode(data, at_least_px=LOOK_PX)
-    except ImageError as error:
-        return "unreadable-image", str(error)
-    if min(picture.size) < MIN_SIDE_PX:
-        with Image.open(io.BytesIO(data)) as original:
-            return "tiny-image", f"{original.width} x {original.height}"
-    if fault := picture_fault(picture):
-        return "blank-image", fault
-    return None
 
 
 # --- names

@@ -262,3 +262,15 @@ def test_a_placeholder_is_no_picture(tmp_path):
     (tmp_path / "t.csv").write_text("id,title,image\n1,red shirt,a.png\n")
     faults = found(check_catalog(tmp_path / "t.csv"))
     assert faults["blank-image"].examples == ("row 1 (1): the picture is a placeholder",)
+
+
+def test_further_pictures_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "good.png").write_bytes(picture())
+    (tmp_path / "broken.png").write_bytes(picture()[:500])
+    table = tmp_path / "t.csv"
+    table.write_text("id,title,image,gallery\na,Red shirt,good.png,broken.png|gone.png\nb,Blue shirt,good.png,\n")
+    faults = found(check_catalog(table))
+    assert set(faults) & {"unreadable-image", "further-image"} == {"further-image"}
+    first, second = faults["further-image"].examples
+    assert first.startswith("row 1 (a): picture 2: the PNG file is damaged")
+    assert second.startswith("row 1 (a): picture 3: there is no file")
