@@ -79,7 +79,8 @@ class Fetcher:
             return frame
         rows = _pictures(frame)
         faults = frame[FAULT].to_list() if FAULT in frame.columns else [None] * len(frame)
-        reasons: list[list[str | None] | None] = [None] * len(frame)
+        told = frame[PICTURE_FAULTS].to_list() if PICTURE_FAULTS in frame.columns else [None] * len(frame)
+        reasons: list[list[str | None] | None] = told
         for (row, number), download in downloads.items():
             try:
                 rows[row][number] = {**(rows[row][number] or {}), "bytes": download.result()}

@@ -120,7 +120,8 @@ def validate_row(
     if not product_id:
         return RejectedRow(product_id, "the product has no id")
     pictures = [row["image"] or {}, *(row.get(MORE_IMAGES) or ())]
-    there = any(image.get("bytes") or image.get("path") for image in pictures)
+    faults = row.get(PICTURE_FAULTS) or ()
+    there = any(faults) or any(image.get("bytes") or image.get("path") for image in pictures)
     present = {"title": bool((row["title"] or "").strip()), "image": there}
     inputs = tuple(name for name in wanted if present[name])
     absent: dict[Modality, str] = {}
@@ -128,7 +129,7 @@ def validate_row(
         absent["title"] = fault
     seen = _Usable()
     if "image" in inputs:
-        seen = _seen(pictures, row.get(PICTURE_FAULTS) or (), root, at_least_px, shared)
+        seen = _seen(pictures, faults, root, at_least_px, shared)
         if not seen.good and seen.broken:
             return RejectedRow(product_id, next(iter(seen.broken.values())))
         if not seen.good:
@@ -170,11 +171,11 @@ def _seen(
 ) -> _Usable:
     seen, known = _Usable(), set[bytes]()
     for number, image in enumerate(pictures, 1):
-        address = image.get("path") or ""
-        if not (image.get("bytes") or address):
-            continue
         if number <= len(faults) and (reason := faults[number - 1]):
             seen.broken[number] = reason
+            continue
+        address = image.get("path") or ""
+        if not (image.get("bytes") or address):
             continue
         try:
             data = image_bytes(image, root)

@@ -21,7 +21,7 @@ import polars as pl
 
 from shopvl.batch import Modality
 from shopvl.catalog.readers import Catalog, open_catalog
-from shopvl.catalog.schema import FAULT, IMAGE
+from shopvl.catalog.schema import FAULT, IMAGE, MORE_IMAGES, PICTURE_FAULTS
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.checksums import Remedy, read_object
 from shopvl.design.design import Design
@@ -36,6 +36,7 @@ RUN = "run.json"  # written last: a folder that has one is complete
 COPY = "catalog"  # an uploaded table, kept for the review
 TAG_COLUMNS = tuple(DECIDED.names)
 TEXTS = ("product_id", "property", "value", "best_guess", "decision", "reason")
+OUTSIDE = "a file outside the catalog's folder, which is not read"
 REJECT_KINDS = 8  # that a summary names
 
 State = Literal["running", "done", "stopped", "failed"]
@@ -51,15 +52,14 @@ class FencedCatalog(Catalog):
         return cls(catalog.source, root, catalog.plan, catalog.split)
 
     def batches(self, rows: int = 1024, *, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
-        """As `Catalog.batches`; a picture elsewhere on this machine is a fault of its row."""
+        """As `Catalog.batches`; a picture elsewhere on this machine is a fault of its row, a further one lacks."""
         fence = self.root.resolve()
         for frame in super().batches(rows, columns=columns):
-            if "image" not in frame.columns:
-                yield frame
-                continue
-            paths = frame["image"].struct.field("path").to_list()
-            outside = [row for row, path in enumerate(paths) if path and not _inside(path, fence)]
-            yield _without_pictures(frame, outside) if outside else frame
+            if "image" in frame.columns:
+                paths = frame["image"].struct.field("path").to_list()
+                outside = [row for row, path in enumerate(paths) if path and not _inside(path, fence)]
+                frame = _without_pictures(frame, outside) if outside else frame
+            yield _without_further(frame, fence) if MORE_IMAGES in frame.columns else frame
 
 
 def _inside(path: str, fence: Path) -> bool:
@@ -79,9 +79,23 @@ def _without_pictures(frame: pl.DataFrame, rows: Sequence[int]) -> pl.DataFrame:
     if FAULT in frame.columns:
         faults = frame[FAULT].to_list()
         for row in rows:
-            faults[row] = faults[row] or "its picture is a file outside the catalog's folder, which is not read"
+            faults[row] = faults[row] or f"its picture is {OUTSIDE}"
         columns.append(pl.Series(FAULT, faults, dtype=pl.String))
     return frame.with_columns(columns)
+
+
+def _without_further(frame: pl.DataFrame, fence: Path) -> pl.DataFrame:
+    """Further pictures outside the fence lose their place, and PICTURE_FAULTS says why."""
+    rows, reasons = frame[MORE_IMAGES].to_list(), []
+    for number, more in enumerate(rows):
+        outside = [bool(one["path"]) and not one["bytes"] and not _inside(one["path"], fence) for one in more or ()]
+        reasons.append([None, *(f"it is {OUTSIDE}" if out else None for out in outside)] if any(outside) else None)
+        if any(outside):
+            rows[number] = [{**one, "path": None} if out else one for one, out in zip(more, outside, strict=True)]
+    return frame.with_columns(
+        pl.Series(MORE_IMAGES, rows, dtype=frame.schema[MORE_IMAGES]),
+        pl.Series(PICTURE_FAULTS, reasons, dtype=pl.List(pl.String)),
+    )
 
 
 @dataclass(frozen=True)

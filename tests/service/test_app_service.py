@@ -10,6 +10,7 @@ from PIL import Image
 
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.readers import open_catalog
+from shopvl.data.rows import RejectedRow, ValidRow, validate_row
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
 from shopvl.inference.ask import Conflict
 from shopvl.service.app_service import CACHED_PRODUCTS, MAX_PICTURE_BYTES, AppService
@@ -262,6 +263,26 @@ def test_pictures_outside_the_fence_are_faults(tmp_path: Path) -> None:
     assert outside == [False, True, True, True, False, False]
     assert [image is None for image in frame["image"].to_list()] == outside
     assert next(fenced.batches(columns=("product_id",))).columns == ["product_id"]
+
+
+def test_further_pictures_outside_the_fence_are_left_out(tmp_path: Path) -> None:
+    shop, secret = tmp_path / "shop", tmp_path / "secret.png"
+    shop.mkdir()
+    Image.effect_noise((64, 64), 90).save(secret)
+    Image.effect_noise((64, 64), 90).save(shop / "a.png")
+    table = shop / "shop.csv"
+    table.write_text(f"product_id,title,image,gallery\n1,t,a.png,../secret.png|{secret}\n2,t,,{secret}\n3,t,a.png,\n")
+    fenced = FencedCatalog.around(open_catalog(table), shop)
+    first, second, third = next(fenced.batches()).iter_rows(named=True)
+    assert all(one["path"] is None for row in (first, second) for one in row["more_images"])
+    found = validate_row(first, shop, ("image",))
+    assert isinstance(found, ValidRow)
+    assert found.views == ()
+    assert found.note.count("outside the catalog's folder") == 2
+    reject = validate_row(second, shop, ("image",))
+    assert isinstance(reject, RejectedRow)
+    assert "outside the catalog's folder" in reject.reason
+    assert third["picture_faults"] is None
 
 
 def test_a_named_table_lies_beside_the_catalog_or_where_the_app_was_started(
