@@ -52,7 +52,9 @@ class FencedCatalog(Catalog):
         return cls(catalog.source, root, catalog.plan, catalog.split)
 
     def batches(self, rows: int = 1024, *, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
-        """As `Catalog.batches`; a picture elsewhere on this machine is a fault of its row, a further one lacks."""
+        """As `Catalog.batches`. A picture elsewhere on this machine is a fault of its row; a further one is left
+        out.
+        """
         fence = self.root.resolve()
         for frame in super().batches(rows, columns=columns):
             if "image" in frame.columns:
