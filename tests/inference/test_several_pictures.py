@@ -16,6 +16,7 @@ from PIL import Image
 from shopvl.batch import MODALITIES
 from shopvl.catalog.fetching import Fetcher
 from shopvl.catalog.readers import open_catalog
+from shopvl.catalog.reading import Reading
 from shopvl.catalog.schema import MORE_IMAGES, PICTURE_FAULTS
 from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.data.rows import RejectedRow, ValidRow, validate_row
@@ -210,3 +211,15 @@ def test_a_chart_of_sizes_shows_no_product(tmp_path: Path) -> None:
         found = validate_row(row, tmp_path, MODALITIES, shared=shared)
         assert isinstance(found, ValidRow)
         assert (found.number, [number for number, _ in found.views]) == (1, [2, 3, 4])
+
+
+def test_a_mapping_names_the_columns_of_further_pictures(tmp_path: Path) -> None:
+    table, mapping = tmp_path / "shop.csv", tmp_path / "mapping.yaml"
+    table.write_text("SKU,Titel,Foto A,Foto B,Foto C,Zoom\n1,Hemd,a.jpg,b.jpg,c.jpg|d.jpg,z.jpg\n2,Hose,,,e.jpg,\n")
+    mapping.write_text(
+        "columns: {product_id: SKU, title: Titel, image: Foto A, more_images: [Foto B, Foto C]}\nformat: plain\n"
+    )
+    (frame,) = open_catalog(table, reading=Reading.load(mapping)).batches()
+    paths = [[picture["path"] for picture in more] for more in frame[MORE_IMAGES].to_list()]
+    assert paths == [["b.jpg", "c.jpg", "d.jpg"], ["e.jpg"]]
+    assert frame["Zoom"].to_list() == ["z.jpg", None]

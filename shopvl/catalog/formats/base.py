@@ -20,7 +20,7 @@ from shopvl.catalog.notes import ReadingNotes
 from shopvl.catalog.packed import is_packed, open_binary
 from shopvl.catalog.reading import Reading
 from shopvl.catalog.records import Record
-from shopvl.catalog.schema import ATTRIBUTE_PREFIX, folded_name
+from shopvl.catalog.schema import ATTRIBUTE_PREFIX, MORE_IMAGES, folded_name
 from shopvl.errors import CatalogError
 
 FIRST_ROWS = 1000  # whose keys are the columns of a file without a header
@@ -243,6 +243,8 @@ class TableLayout(ABC):
     def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """What stands in one record, under the names of products."""
         own = {name: self.first(record, columns) for name, columns in self.sources.items()}
+        if further := self.sources.get(MORE_IMAGES):
+            own[MORE_IMAGES] = [cell for name in further if not is_empty(cell := record.get(name))]
         used = self.uses()
         return {name: value for name, value in record.items() if name not in used and name not in own} | own
 
