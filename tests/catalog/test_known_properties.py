@@ -7,7 +7,7 @@ import pytest
 from shopvl.catalog.known_properties import KNOWN_PROPERTIES, KnownProperty, known_property, other_words
 from shopvl.catalog.ontology import Ontology, Property, Value
 from shopvl.catalog.queries import make_query
-from shopvl.catalog.schema import plan_columns
+from shopvl.catalog.schema import folded_name, plan_columns
 from shopvl.search.near_duplicates import variant_key
 from shopvl.tagging.exporters.google import GoogleFeed
 
@@ -15,6 +15,7 @@ from shopvl.tagging.exporters.google import GoogleFeed
 @pytest.mark.parametrize("own", KNOWN_PROPERTIES, ids=lambda own: own.name)
 def test_every_line_takes_effect(own: KnownProperty) -> None:
     for column in own.columns:
+        assert folded_name(column) == column, f"write the column {column!r} as {folded_name(column)!r}"
         assert plan_columns(["id", column.upper()]).attributes == {column.upper(): own.name}
     for name in (own.name, *own.spellings):
         assert known_property(name.title()) is own
