@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from shopvl.cli import app, main
 from shopvl.errors import ShopvlError
+from tests.catalog.test_platforms import FILES
 
 ROOT = Path(__file__).parents[1]
 
@@ -255,6 +256,21 @@ def test_check_says_what_a_table_was_taken_for_and_what_comes_next(tmp_path: Pat
     (tmp_path / "m.yaml").write_text("columns: {product_id: a, title: b}")
     done = CliRunner().invoke(app, ["catalog", "check", str(table), "--no-images", "--map", str(tmp_path / "m.yaml")])
     assert f"next: shopvl tag {table} --out tags --use title" in done.output
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_platforms_export_is_tagged_next(name: str, tmp_path: Path) -> None:
+    """Without options; what a check of it ends with."""
+    file, text, _ = FILES[name]
+    (tmp_path / file).write_text(text, "utf-8")
+    said = CliRunner().invoke(app, ["catalog", "check", str(tmp_path / file), "--no-images"]).output
+    assert said.rstrip().endswith(f"next: shopvl tag {tmp_path / file} --out tags")
+
+
+def test_titles_alone_are_tagged_after_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sku,name\n1,Tee\n")
+    done = CliRunner().invoke(app, ["tag", str(tmp_path / "a.csv"), "--out", str(tmp_path / "tags")])
+    assert str(done.exception).endswith("or tag without it: --use title")
 
 
 def test_check_finds_faults_and_says_so_with_its_exit_code(tmp_path: Path) -> None:

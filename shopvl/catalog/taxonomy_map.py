@@ -6,14 +6,14 @@ import csv
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
 from shopvl.catalog.cells import folded, path_of, text_of, without_accents
-from shopvl.catalog.ontology import Ontology, path_key
+from shopvl.catalog.ontology import Category, Ontology, path_key
 from shopvl.catalog.opening import table_source
 from shopvl.catalog.plural import singular
 from shopvl.catalog.vocabulary import CATEGORY_JOIN
@@ -23,10 +23,13 @@ from shopvl.files import atomic_write
 COLUMNS = ("category", "products", "id", "suggestion", "confidence", "others", "correct")
 ACCEPTED_FROM = 0.8  # a suggestion less sure than that is written for review, and exported after one alone
 _OTHERS = 3
+_LESS = 0.9  # of words that mean the same, against the same words
 # Words of shops for those of the taxonomies
 _SAME = {
     **dict.fromkeys(("apparel", "garment", "wear", "clothe", "fashion"), "clothing"),
-    **dict.fromkeys(("trouser", "chino", "jogger", "track"), "pant"),
+    **dict.fromkeys(("trouser", "chino", "jogger", "track", "jean", "jegging", "legging", "bottomwear"), "pant"),
+    **dict.fromkeys(("innerwear", "lingerie"), "underwear"),
+    **dict.fromkeys(("nightwear", "loungewear", "nightdress"), "sleepwear"),
     **dict.fromkeys(("footwear", "sneaker", "trainer", "sandal", "boot", "heel", "flat", "flop"), "shoe"),
     **dict.fromkeys(("topwear", "tee", "tshirt", "polo", "blouse"), "shirt"),
     **dict.fromkeys(("jumper", "pullover", "cardigan", "hoodie", "sweatshirt"), "sweater"),
@@ -59,16 +62,12 @@ class MappedCategory:
 
 
 class TaxonomyIndex:
-    """The nodes of a taxonomy, to be found by their words."""
+    """The nodes of a taxonomy, to be found by their words, or by words that mean the same."""
 
     def __init__(self, taxonomy: Ontology) -> None:
         self.nodes = list(taxonomy.categories)
-        self._words = [_words(node.path[-1]) for node in self.nodes]
-        self._above = [frozenset(word for step in node.path[:-1] for word in _words(step)) for node in self.nodes]
-        self._with: defaultdict[str, list[int]] = defaultdict(list)
-        for number, words in enumerate(self._words):
-            for word in words:
-                self._with[word].append(number)
+        self._words, self._meanings = _NodeWords(self.nodes, _words), _NodeWords(self.nodes, _meanings)
+        self._above = [frozenset(word for step in node.path[:-1] for word in _meanings(step)) for node in self.nodes]
         self._by_code = {node.code: number for number, node in enumerate(self.nodes) if node.code}
         self._by_path = {path_key(node.path): number for number, node in enumerate(self.nodes)}
 
@@ -94,10 +93,9 @@ class TaxonomyIndex:
         exact = self._by_path.get(path_key(tuple(path)))
         if exact is not None:
             return MappedCategory(tuple(path), products, self.nodes[exact].code, self.nodes[exact].path, 1.0)
-        own, above = _words(path[-1]), frozenset(word for step in path[:-1] for word in _words(step))
-        scores = {
-            number: self._likeness(own, above, number) for word in own | above for number in self._with.get(word, ())
-        }
+        above = frozenset(word for step in path[:-1] for word in _meanings(step))
+        sharing = self._words.sharing(_words(path[-1])) | self._meanings.sharing(_meanings(path[-1]) | above)
+        scores = {number: self._likeness(path[-1], above, number) for number in sharing}
         ranked = sorted(scores, key=lambda number: (-scores[number], len(self.nodes[number].path), number))[
             : 1 + _OTHERS
         ]
@@ -110,19 +108,39 @@ class TaxonomyIndex:
         others = tuple(self.nodes[number].path for number in ranked[1:])
         return MappedCategory(tuple(path), products, node.code, node.path, round(min(confidence, 0.99), 3), others)
 
-    def _likeness(self, own: frozenset[str], above: frozenset[str], number: int) -> float:
-        """In [0, 1]: words of the last step count three times as much as those above it."""
-        names, over = self._words[number], self._above[number]
-        leaf = self._sum(own & names) / (self._sum(own | names) or 1.0)
-        context = self._sum(above & (over | names)) / self._sum(above) if above else 1.0
-        contrary = 0.0 if not above or (above & (over | names)) else 0.1
+    def _likeness(self, name: str, above: frozenset[str], number: int) -> float:
+        """In [0, 1]: the last step counts three times as much as those above it; the same words come before others of
+        that meaning."""
+        meanings = self._meanings
+        leaf = max(self._words.likeness(_words(name), number), _LESS * meanings.likeness(_meanings(name), number))
+        shared = above & (self._above[number] | meanings.names[number])
+        context = meanings.weight(shared) / meanings.weight(above) if above else 1.0
+        contrary = 0.1 if above and not shared else 0.0
         return max(0.75 * leaf + 0.25 * context * (leaf > 0) - contrary, 0.0)
 
-    def _weight(self, word: str) -> float:
-        return math.log(1 + len(self.nodes) / (1 + len(self._with.get(word, ()))))
 
-    def _sum(self, words: Iterable[str]) -> float:
-        return sum(map(self._weight, words))
+class _NodeWords:
+    """The words of the nodes' names, read in one way; words that few have weigh more."""
+
+    def __init__(self, nodes: Sequence[Category], read: Callable[[str], frozenset[str]]) -> None:
+        self.names = [read(node.path[-1]) for node in nodes]
+        self._with: defaultdict[str, list[int]] = defaultdict(list)
+        for number, words in enumerate(self.names):
+            for word in words:
+                self._with[word].append(number)
+
+    def sharing(self, words: Iterable[str]) -> set[int]:
+        """Numbers of the nodes that have one of the words."""
+        return {number for word in words for number in self._with.get(word, ())}
+
+    def likeness(self, words: frozenset[str], number: int) -> float:
+        """The share of the weight of all words that both have, in [0, 1]."""
+        own = self.names[number]
+        return self.weight(words & own) / (self.weight(words | own) or 1.0)
+
+    def weight(self, words: Iterable[str]) -> float:
+        """Of several words."""
+        return sum(math.log(1 + len(self.names) / (1 + len(self._with.get(word, ())))) for word in words)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -131,7 +149,13 @@ def _words(name: str) -> frozenset[str]:
     plain = re.sub(r"(?<=\w)['’]s\b", "", folded(without_accents(name)))
     joined = re.sub(r"\b(\w)[ -](?=\w{3})", r"\1", plain)  # t-shirt, t shirt
     words = {singular(word) for word in re.split(r"[^\w]+", joined) if word}
-    return frozenset(_SAME.get(word, word) for word in words - _SMALL) or frozenset(words)
+    return frozenset(words - _SMALL) or frozenset(words)
+
+
+@lru_cache(maxsize=1 << 16)
+def _meanings(name: str) -> frozenset[str]:
+    """The same, one word for all that mean the same."""
+    return frozenset(_SAME.get(word, word) for word in _words(name))
 
 
 def map_categories(paths: Mapping[tuple[str, ...], int], taxonomy: Ontology) -> list[MappedCategory]:

@@ -59,6 +59,24 @@ def test_categories_are_mapped_with_a_confidence(google):
     assert (exact.code, exact.confidence) == ("187", 1.0)
 
 
+def test_the_same_word_comes_before_one_that_means_the_same(tmp_path):
+    """Shopify has sneakers beside shoes, Google has not; each with its own ids."""
+    lines = [
+        ("aa-8", "Shoes"),
+        ("aa-8-1", "Shoes > Boots"),
+        ("aa-8-8", "Shoes > Sneakers"),
+        ("aa-1-13", "Clothing > Pants"),
+    ]
+    (tmp_path / "shopify.txt").write_text(
+        "# Shopify Product Taxonomy\n"
+        + "".join(f"gid://shopify/TaxonomyCategory/{code}   : Apparel & Accessories > {name}\n" for code, name in lines)
+    )
+    shop = {("Footwear", "Sneakers"): 3, ("Footwear", "Boots"): 2, ("Footwear",): 1, ("Apparel", "Jeans"): 1}
+    mapped = map_categories(shop, read_taxonomy(tmp_path / "shopify.txt"))
+    codes = {one.path[-1]: one.code for one in mapped}
+    assert codes == {"Sneakers": "aa-8-8", "Boots": "aa-8-1", "Footwear": "aa-8", "Jeans": "aa-1-13"}
+
+
 def test_a_map_is_reviewed_like_any_answer(google, tmp_path):
     tree = read_taxonomy(google)
     write_map(map_categories(SHOP, tree), tmp_path / "map.csv")
