@@ -26,11 +26,10 @@ from PIL import Image
 from shopvl.batch import Modality
 from shopvl.catalog.readers import open_catalog
 from shopvl.catalog.schema import MORE_IMAGES
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, MOST_PICTURES
 from shopvl.data.rows import RejectedRow, label_of
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
-from shopvl.inference.encode import MOST_PICTURES
 from shopvl.inference.tag_rows import tags_of
 from shopvl.paths import SHIPPED
 from shopvl.tracking.provenance import write_result

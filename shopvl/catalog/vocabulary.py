@@ -24,6 +24,7 @@ UNKNOWN = "unknown"  # the answer, and the word in a sheet, that says a product 
 NO_CATEGORY = (UNKNOWN,)  # the category path of a row that says: this product is of none of the categories
 UNKNOWN_BELOW = 0.2  # an answer this unlikely is not worth a reviewer's look
 DEFAULT_PRECISION = 0.95  # of accepted answers, by default
+MOST_PICTURES = 5  # of a product that are looked at, the main one among them
 # By input, the share of validation rows that look no more familiar. From FAMILIAR_FROM on the model knows it. From
 # BARELY_FAMILIAR_FROM on it is asked where nothing better is there, and nothing that it says then is accepted. What is
 # below is set aside. Titles of other goods are told from known ones more easily than pictures are.

@@ -78,6 +78,15 @@ def agrees(row: Row, ontology: Ontology) -> bool:
 
 
 @dataclass(frozen=True)
+class FurtherPicture:
+    """A further picture of a product."""
+
+    number: int
+    data: bytes
+    image: Image.Image
+
+
+@dataclass(frozen=True)
 class ValidRow:
     """A row whose inputs are all good: its decoded picture, if it was asked for, and which inputs it has.
 
@@ -96,7 +105,12 @@ class ValidRow:
     note: str = ""
     absent: Mapping[Modality, str] = field(default_factory=dict)
     number: int = 1  # of the picture that stands for the product: the main one, unless it cannot be used
-    views: tuple[tuple[int, Image.Image], ...] = ()
+    views: tuple[FurtherPicture, ...] = ()
+
+    def each_picture(self) -> list[ValidRow]:
+        """The row by each of its pictures, as if it were the only one."""
+        others = [replace(self, data=view.data, image=view.image, number=view.number, views=()) for view in self.views]
+        return [replace(self, views=()) if others else self, *others]
 
 
 def validate_row(
@@ -143,7 +157,7 @@ def validate_row(
     if not seen.good:
         return ValidRow(row, inputs, absent=absent)
     number, (data, picture) = next(iter(seen.good.items()))
-    views = tuple((other, image) for other, (_, image) in seen.good.items() if other != number)
+    views = tuple(FurtherPicture(other, *good) for other, good in seen.good.items() if other != number)
     note = "; ".join(filter(None, [str(picture.info.get("note", "")), *seen.notes]))
     return ValidRow(row, inputs, data, picture, note=note, absent=absent, number=number, views=views)
 

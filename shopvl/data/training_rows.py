@@ -7,7 +7,7 @@ import io
 import json
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,9 @@ from shopvl.catalog.fetching import Fetcher, limit_pictures
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog
+from shopvl.catalog.schema import MORE_IMAGES
+from shopvl.catalog.shared_pictures import shared_pictures
+from shopvl.catalog.vocabulary import MOST_PICTURES
 from shopvl.checksums import Remedy, file_digests, read_object, verify_all
 from shopvl.data.collate import Collator
 from shopvl.data.rows import RejectedRow, Row, ValidRow, agrees, validate_row, with_words
@@ -167,6 +170,7 @@ def training_rows(
 ) -> TrainingCache:
     """Check every row once (picture decodes, title present) and store those in `folder` that have any of `row_inputs`.
 
+    A product with several pictures has a row for each, up to MOST_PICTURES.
     Queries of the `log` are added to those of the catalog's rows. Made again only if catalog or log changed, or a file
     of the folder is damaged.
     Pictures by URL or path are fetched here, so training needs neither network nor the original files. With a `reader`
@@ -181,6 +185,7 @@ def training_rows(
         "words": None if reader is None else reader.version(),
         "columns": _COLUMNS.names,
         "inputs": [list(inputs) for inputs in row_inputs],
+        **({"pictures": MOST_PICTURES} if catalog.has(MORE_IMAGES) else {}),
     }
     if shared:
         folder /= hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
@@ -223,11 +228,13 @@ def _write_rows(
         sink = stack.enter_context(pa.OSFile(str(draft), "wb"))
         writer = stack.enter_context(pa.ipc.new_file(sink, _COLUMNS))
         good: list[dict[str, Any]] = []
-        frames = (limit_pictures(frame, 1) for frame in catalog.batches(_ROWS_PER_GROUP))
-        parts = (part for frame in frames for part in frame.iter_slices(_ROWS_IN_SIGHT))
         pictured = any("image" in inputs for inputs in row_inputs)
+        frames = (limit_pictures(frame, MOST_PICTURES) for frame in catalog.batches(_ROWS_PER_GROUP))
+        parts = (part for frame in frames for part in frame.iter_slices(_ROWS_IN_SIGHT))
+        # a chart of sizes under many products shows none of them
+        shared = shared_pictures(catalog) if pictured and catalog.has(MORE_IMAGES) else frozenset[bytes]()
         for part in Fetcher().with_pictures(parts) if pictured else parts:
-            usable = _usable(part, catalog.root, row_inputs, rejects)
+            usable = _usable(part, catalog.root, row_inputs, rejects, shared)
             read = usable if reader is None else with_words(reader, usable)
             notes += [RejectedRow(item.row["product_id"], item.note) for item in read if item.note]
             good += [_stored_row(*pair, log) for pair in zip(usable, read, strict=True)]
@@ -248,15 +255,19 @@ def _write_rows(
 
 
 def _usable(
-    part: pl.DataFrame, root: Path, row_inputs: Sequence[tuple[Modality, ...]], rejects: list[RejectedRow]
+    part: pl.DataFrame,
+    root: Path,
+    row_inputs: Sequence[tuple[Modality, ...]],
+    rejects: list[RejectedRow],
+    shared: Collection[bytes],
 ) -> list[ValidRow]:
-    """The rows to train on; the others are added to `rejects`."""
+    """The rows to train on, one for each picture of a product; the others are added to `rejects`."""
     usable = []
     wanted = tuple(name for name in MODALITIES if any(name in inputs for inputs in row_inputs))
     for row in part.iter_rows(named=True):
-        match validate_row(row, root, wanted):
+        match validate_row(row, root, wanted, shared=shared):
             case ValidRow(inputs=inputs) as item if inputs in row_inputs:
-                usable.append(item)
+                usable += item.each_picture()
             case ValidRow(inputs=(only,), absent=absent):
                 reason = f"training needs picture and title, there is only the {only}"
                 reason = "; ".join((reason, *absent.values()))

@@ -17,13 +17,21 @@ from shopvl.catalog.known_properties import other_words
 from shopvl.catalog.ontology import Fact, Ontology, Property
 from shopvl.catalog.queries import facts_by_name, says
 from shopvl.catalog.schema import MORE_IMAGES
-from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, DEFAULT_PRECISION, UNKNOWN, Decision, Reason
+from shopvl.catalog.vocabulary import (
+    CATEGORY,
+    CATEGORY_JOIN,
+    DEFAULT_PRECISION,
+    MOST_PICTURES,
+    UNKNOWN,
+    Decision,
+    Reason,
+)
 from shopvl.data.rows import ValidRow
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError
 from shopvl.inference.decide import LATER_COLUMNS
-from shopvl.inference.encode import MOST_PICTURES, encoded, encoded_each, prepare
+from shopvl.inference.encode import encoded, encoded_each, prepare
 from shopvl.inference.several import together
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.vision.transforms import border_colour, to_pixels

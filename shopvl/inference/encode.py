@@ -14,6 +14,7 @@ from torch import Tensor
 
 from shopvl.batch import Batch, Modality
 from shopvl.catalog.fetching import Fetcher, limit_pictures
+from shopvl.catalog.vocabulary import MOST_PICTURES
 from shopvl.data.collate import Collator
 from shopvl.data.rows import RejectedRow, Row, ValidRow, validate_row, with_words
 from shopvl.design.design import Design
@@ -23,7 +24,6 @@ from shopvl.runtime.prefetching import prefetch
 
 BATCH_ROWS = 128
 
-MOST_PICTURES = 5  # of a product that are looked at, the main one among them
 
 Read = Callable[[Batch, tuple[Modality, ...]], Mapping[str, Tensor]]
 Values = dict[str, np.ndarray]  # name -> (rows, ...) float32
@@ -233,10 +233,9 @@ def _grouped(loader: Collator, usable: Mapping[int, ValidRow]) -> Iterator[Group
 
 def _views(loader: Collator, items: Sequence[ValidRow]) -> Views | None:
     """The further pictures of these products; None where there are none."""
-    seen = [(owner, number, image) for owner, item in enumerate(items) for number, image in item.views]
-    if not seen:
+    each = [(owner, one) for owner, item in enumerate(items) for one in item.each_picture()[1:]]
+    if not each:
         return None
-    rows = [replace(items[owner], image=image, original=None, printed=(), views=()) for owner, _, image in seen]
+    rows = [replace(one, original=None, printed=()) for _, one in each]
     batches = [loader.inference_batch(rows[start : start + BATCH_ROWS]) for start in range(0, len(rows), BATCH_ROWS)]
-    owners, numbers, _ = zip(*seen, strict=True)
-    return Views(batches, np.array(owners), np.array(numbers))
+    return Views(batches, np.array([owner for owner, _ in each]), np.array([one.number for one in rows]))

@@ -18,11 +18,11 @@ from starlette.exceptions import HTTPException
 from shopvl.catalog.decoding_memory import answering
 from shopvl.catalog.downloading import fetch
 from shopvl.catalog.schema import MORE_IMAGES, PICTURE_FAULTS
+from shopvl.catalog.vocabulary import MOST_PICTURES
 from shopvl.data.request_rows import picture_of, rejected, row_of
 from shopvl.data.rows import RejectedRow, ValidRow
 from shopvl.errors import ImageError, ShopvlError
 from shopvl.inference.ask import Product, Reply, answered, parse_question, sentence
-from shopvl.inference.encode import MOST_PICTURES
 from shopvl.runtime.cores import usable_cores
 from shopvl.search.filters import conditions
 from shopvl.search.found import collapse_named, way_named

@@ -20,7 +20,7 @@ from shopvl.synthetic.wording import queries, titles
 from shopvl.vision.overlays import TextBox, draw_overlays
 
 SMALLEST_PX = 32
-MOST_PICTURES = 5  # of a product
+MOST_VIEWS = 5  # that can be drawn of a product, the main one among them
 _TWIN_SHARE = 0.1
 _FORGOTTEN = {"Colour": 0.05, "Brand": 0.03}  # share of products whose CPV lacks the property; 0.1 for the others
 _STREAMS = (
@@ -91,15 +91,15 @@ def draw_item(
     described: bool = False,
     pictures: int = 1,
 ) -> ShopItem:
-    """Product `number` of the shop `seed`, with so many pictures (at most MOST_PICTURES).
+    """Product `number` of the shop `seed`, with so many pictures (at most MOST_VIEWS).
 
     `overlay_share` is the chance of promotions on the picture; `overlay_text` puts one there that says just this,
     true or not. Everything else stays the same whatever they are. A `described` product has a description, measures
     and a brand of a long tail besides (`described.py`).
     """
     _check(number, seed, size_px, overlay_share)
-    if not 1 <= pictures <= MOST_PICTURES:
-        raise CatalogError(f"{pictures} pictures a product were asked for; 1 to {MOST_PICTURES} can be drawn")
+    if not 1 <= pictures <= MOST_VIEWS:
+        raise CatalogError(f"{pictures} pictures a product were asked for; 1 to {MOST_VIEWS} can be drawn")
     words = product_words(number, seed, described=described)
     root, kind, facts = words.root, words.kind, words.facts
     sketch = _sketch(kind, facts, seed, number, words.about.colours[1] if len(words.about.colours) > 1 else None)

@@ -22,13 +22,12 @@ import torch
 from shopvl.batch import Modality
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.shared_pictures import shared_pictures
-from shopvl.catalog.vocabulary import DEFAULT_PRECISION
+from shopvl.catalog.vocabulary import DEFAULT_PRECISION, MOST_PICTURES
 from shopvl.design.design import Design
 from shopvl.design.in_use import Runtime
 from shopvl.errors import ShopvlError
 from shopvl.files import REJECTS, Table, exclusive_lock
 from shopvl.inference.decide import ACCEPTED, ANSWERED, DECIDED, REASONS, Rules, decide
-from shopvl.inference.encode import MOST_PICTURES
 from shopvl.recipes.capabilities import require_capability
 from shopvl.runtime.cores import usable_cores
 from shopvl.tagging.cache import Pieces, ResultCache, disk_error

@@ -20,6 +20,7 @@ from shopvl.catalog.reading import Reading
 from shopvl.catalog.schema import MORE_IMAGES, PICTURE_FAULTS
 from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.data.rows import RejectedRow, ValidRow, validate_row
+from shopvl.data.training_rows import training_rows
 from shopvl.design.design import Design
 from shopvl.inference.embed import embed
 from shopvl.inference.encode import Encoded, encoded, prepare
@@ -115,7 +116,11 @@ def test_of_several_pictures_each_fails_alone(rows) -> None:
         row = {**rows[0], "image": pictures[0], MORE_IMAGES: pictures[1:]}
         found = validate_row(row, Path(), MODALITIES)
         assert isinstance(found, ValidRow)
-        assert (found.number, [one for one, _ in found.views], found.inputs) == (number, views, ("image", "title"))
+        assert (found.number, [view.number for view in found.views], found.inputs) == (
+            number,
+            views,
+            ("image", "title"),
+        )
         assert [f"picture {one} was left out" in found.note for one in (1, 2, 3)] == [one in noted for one in (1, 2, 3)]
     assert isinstance(
         validate_row({**rows[0], "image": broken, MORE_IMAGES: [absent]}, Path(), MODALITIES), RejectedRow
@@ -210,7 +215,7 @@ def test_a_chart_of_sizes_shows_no_product(tmp_path: Path) -> None:
     for row in next(catalog.batches()).iter_rows(named=True):
         found = validate_row(row, tmp_path, MODALITIES, shared=shared)
         assert isinstance(found, ValidRow)
-        assert (found.number, [number for number, _ in found.views]) == (1, [2, 3, 4])
+        assert (found.number, [view.number for view in found.views]) == (1, [2, 3, 4])
 
 
 def test_a_mapping_names_the_columns_of_further_pictures(tmp_path: Path) -> None:
@@ -223,3 +228,11 @@ def test_a_mapping_names_the_columns_of_further_pictures(tmp_path: Path) -> None
     paths = [[picture["path"] for picture in more] for more in frame[MORE_IMAGES].to_list()]
     assert paths == [["b.jpg", "c.jpg", "d.jpg"], ["e.jpg"]]
     assert frame["Zoom"].to_list() == ["z.jpg", None]
+
+
+def test_every_picture_of_a_product_is_trained_on(tmp_path: Path) -> None:
+    catalog = open_catalog(write_shop(tmp_path, 12, size_px=48, pictures=5))
+    rows = training_rows(catalog, tmp_path / "rows")
+    ids = [row["product_id"] for row in map(rows.__getitem__, range(len(rows)))]
+    assert {ids.count(own) for own in ids} == {4}  # all but the chart of sizes
+    assert len({row["image"]["bytes"] for row in map(rows.__getitem__, range(len(rows)))}) == len(rows) == 48
