@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from shopvl.checksums import seal, seal_entry, stamped
-from shopvl.errors import ShopvlError
+from shopvl.checksums import Remedy, file_digests, read_object, seal, seal_entry, stamped, verify_all
+from shopvl.errors import DamagedError, ShopvlError
 
 try:
     import fcntl
@@ -28,6 +28,7 @@ except ImportError:  # Windows: there a draft that another has open cannot take 
 REJECTS = pa.schema([("product_id", pa.string()), ("reason", pa.string())])
 ROWS_PER_GROUP = 10_000
 LOOK_AGAIN_SECONDS = 0.05
+CHECKSUMS = "checksums.json"  # of the files of a folder that is made once
 
 
 @contextmanager
@@ -196,3 +197,26 @@ def exclusive_lock(folder: Path, what: str, *, name: str = LOCK, patience: float
         raise ShopvlError(f"another process is {what}; try again when it is done") from None
     with held:
         yield
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """The folder, which `make` fills where there is none as it was made; who makes it just now is waited for."""
+    if not is_as_made(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / LOCK):
+            if not is_as_made(folder):
+                with atomic_folder(folder) as draft:
+                    make(draft)
+                    names = [path.relative_to(draft).as_posix() for path in draft.rglob("*") if path.is_file()]
+                    write_object(draft / CHECKSUMS, file_digests(draft, names))
+    return folder
+
+
+def is_as_made(folder: Path) -> bool:
+    """Whether `made_once` made the folder, and its files are as they were then."""
+    remedy = Remedy("it is made anew")
+    try:
+        verify_all(folder, read_object(folder / CHECKSUMS, remedy), remedy)
+    except (DamagedError, OSError, TypeError):
+        return False
+    return True

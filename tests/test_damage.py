@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,22 @@ import pytest
 from damages import Damage, damages, flipped, halved, removed
 from polars.testing import assert_frame_equal
 
+from shopvl.catalog.correction_log import CorrectionLog, decided
+from shopvl.catalog.corrections import CORRECTIONS, read_corrections
 from shopvl.catalog.readers import Catalog
+from shopvl.checksums import read_object
 from shopvl.design.design import Design
-from shopvl.errors import DesignError, IndexFolderError, ShopvlError
+from shopvl.errors import CatalogError, DesignError, IndexFolderError, RecipeError, ShopvlError, TrackingError
+from shopvl.files import Table, is_as_made, made_once, write_object
+from shopvl.review.queue import review_queue
+from shopvl.runs.grid import Cell, read_cells
+from shopvl.runs.running import run_grid
 from shopvl.search import SearchIndex, build_index, update_index
+from shopvl.service.app_service import AppService
+from shopvl.service.catalog_run import TAG_ANEW, read_run
 from shopvl.tagging.export import export_tags
 from shopvl.tagging.run import Pieces, tag
+from shopvl.tracking.journal import SENT, Journal, Sent, read_sent, unsent, write_sent
 from shopvl.training.experiment import Experiment
 from shopvl.training.pretraining import pretrain
 
@@ -167,8 +177,7 @@ def test_a_training_run(toy_table: Path, tmp_path: Path, whole: bool, monkeypatc
     run = tmp_path / "run"
     name = pretrain(experiment(toy_table), run).name
     assert len([*run.glob("checkpoint-*")]) == 2
-    # losses.jsonl and tracking are records for people; a later run does not read them as its own
-    unread = ("README.md", "losses.jsonl", "tracking.jsonl", "tracking-sent.json", "mlflow.db")
+    unread = ("README.md", "losses.jsonl")  # records for people; a later run does not read them as its own
     newest = max(run.glob("checkpoint-*")).relative_to(run)
     short = [(Path("rows/rows.arrow"), flipped), (newest / "model.safetensors", flipped)]
     for file, damage in damages(run, True, unread) if whole else [*short, (Path("experiment.json"), halved)]:
@@ -182,3 +191,140 @@ def test_a_training_run(toy_table: Path, tmp_path: Path, whole: bool, monkeypatc
             continue
         assert pretrain(experiment(toy_table), copy).name == name, (file, damage)
         assert Design.from_pretrained(copy / "design").name == name
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Cell], Path]:
+    """Two runs over a shop that is drawn, of which one is done."""
+    folder = tmp_path_factory.mktemp("grid")
+    (folder / "grid.yaml").write_text(
+        "shop: {products: 60, size_px: 32, seed: 2}\nsize: tiny\nepochs: 0.3\ntune: {min_steps: 5}\n"
+        "evaluate_on: train\nseeds: [1, 2]\n"
+    )
+    cells = read_cells(folder / "grid.yaml")
+    assert next(run_grid(cells, folder / "runs", report=quiet)).state == "done"
+    return cells, folder / "runs"
+
+
+def quiet(*told: object) -> None:
+    """Says nothing."""
+
+
+@pytest.mark.zoo
+@pytest.mark.timeout(3600)
+def test_a_grid(grid: tuple[list[Cell], Path], tmp_path: Path) -> None:
+    """A run that is done has a note of its own; what runs have in common is made again where it is damaged."""
+    cells, runs = grid
+    done, other = cells
+    score = next(run_grid([done], runs, report=quiet)).score
+    (first,) = run_grid([other], shutil.copytree(runs, tmp_path / "whole"), report=quiet)
+    for file, damage in damages(runs, True, unread=("README.md",)):
+        copy = damaged_copy(runs, tmp_path / "copy", file, damage)
+        if file.parts[0] in ("shops", "rows"):
+            assert next(run_grid([other], copy, report=quiet)).score == first.score, (file, damage)
+        elif file == Path(done.name, "run.json") and damage is not removed:
+            with pytest.raises(RecipeError, match=r"is damaged: .*; delete .* and run the same command again"):
+                next(run_grid([done], copy, report=quiet))
+        elif file.parts[:2] == (done.name, "model"):
+            with pytest.raises(DesignError):
+                Design.from_pretrained(copy / done.name / "model")
+        elif file.parts[1:2] != ("pretrain",):  # which stands above, by itself
+            assert next(run_grid([done], copy, report=quiet)).score == score, (file, damage)
+
+
+def test_a_journal_of_a_run(tmp_path: Path) -> None:
+    """Lines that are damaged are left out, and what is left is sent again."""
+    run = tmp_path / "run"
+    journal = Journal(run, "sqlite:///nowhere", "toy", "one")
+    for step in range(9):
+        journal.add("metrics", values={"loss": float(step)}, step=step)
+    journal.close()
+    write_sent(run, Sent((run / "tracking.jsonl").stat().st_size, "a-run"))
+    whole = [entry for entry, _ in entries_of(run)]
+    for file, damage in damages(run, True):
+        copy = damaged_copy(run, tmp_path / "copy", file, damage)
+        if file.name == "tracking.jsonl" and damage is flipped:
+            with pytest.raises(TrackingError, match="is damaged"):
+                [*entries_of(copy)]
+        Journal(copy, "sqlite:///nowhere", "toy", "one").close()
+        begun, *others = [entry for entry, _ in entries_of(copy)]
+        assert begun["what"] == "begin"
+        assert all(entry in whole or entry["what"] == "go_on" for entry in others)
+        kept = len([entry for entry in others if entry in whole])
+        assert read_sent(copy).bytes <= (copy / "tracking.jsonl").stat().st_size
+        if file.name == "tracking.jsonl":
+            assert kept < 9
+            assert read_sent(copy) == Sent()
+        else:
+            assert kept == 9
+
+
+def entries_of(folder: Path) -> Iterator[tuple[dict, int]]:
+    """All of them, whatever was sent."""
+    sent = read_sent(folder)
+    (folder / SENT).unlink(missing_ok=True)
+    try:
+        yield from unsent(folder)
+    finally:
+        if sent != Sent():
+            write_sent(folder, sent)
+
+
+def test_corrections(tuned: Design, tmp_path: Path) -> None:
+    """The log of decisions, what says how long it is, and the table that sheets are imported into."""
+    folder = tmp_path / "decisions"
+    log = CorrectionLog(folder / "log.jsonl")
+    for number in range(20):
+        log.add(decided(str(number), "Colour", "Red", None), "ann")
+    with Table(folder / "table.parquet", CORRECTIONS) as table:
+        table.write([{name: getattr(one, name) for name in CORRECTIONS.names} for one in log.standing()])
+    assert read_corrections(folder / "log.jsonl") == read_corrections(folder / "table.parquet")
+    for file, damage in damages(folder, True):
+        copy = damaged_copy(folder, tmp_path / "copy", file, damage)
+        if file.name == "log.jsonl.length" and damage is removed:
+            assert len(read_corrections(copy / "log.jsonl")) == 20  # it is not needed to read
+            continue
+        path = copy / file.name.removesuffix(".length")
+        with pytest.raises(CatalogError, match=file.name):
+            read_corrections(path)
+        if path.suffix == ".jsonl":
+            with pytest.raises(CatalogError, match=file.name):
+                CorrectionLog(path).standing()
+
+
+def test_a_run_of_the_app(tuned_folder: Path, tuned: Design, toy_table: Path, tmp_path: Path) -> None:
+    """Its tags, of which some were left out, and its copy of a table that was uploaded."""
+    table = shutil.copy(toy_table, tmp_path / "uploaded.parquet")
+    bench = AppService.open(tuned_folder, tmp_path / "work", catalog=toy_table)
+    run = bench.start_run(table, name="shop", limit=9, properties=["Colour"])
+    run.wait(60)
+    shutil.rmtree(run.folder / ".ledger")  # nobody reads it again
+    assert review_queue(run.folder, read_run(run.folder), tuned.ontology, 9).of
+    unread = ("tags.csv", "rejects.csv", "rejects.parquet", "notes.parquet")
+    for file, damage in damages(run.folder, True, unread):
+        copy = damaged_copy(run.folder, tmp_path / "copy", file, damage)
+        settings = read_object(run.folder / "run.json", TAG_ANEW)
+        if file.name != "run.json":
+            write_object(copy / "run.json", settings | {"table": str(copy / "catalog.parquet")})
+        with pytest.raises((ShopvlError, FileNotFoundError), match=file.name):
+            review_queue(copy, read_run(copy), tuned.ontology, 9)
+
+
+def test_a_folder_that_is_made_once(tmp_path: Path) -> None:
+    made = []
+
+    def make(draft: Path) -> None:
+        made.append(draft)
+        (draft / "below").mkdir()
+        for name in ("one", "below/two"):
+            (draft / name).write_bytes(bytes(range(256)) * 9)
+
+    folder = made_once(tmp_path / "all" / "kept", make)
+    assert made_once(folder, make) == folder
+    assert len(made) == 1
+    for file, damage in damages(folder, True):
+        copy = damaged_copy(folder, tmp_path / "copy", file, damage)
+        made.clear()
+        made_once(copy, make)
+        assert len(made) == 1, (file, damage)
+        assert is_as_made(copy)

@@ -17,9 +17,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from shopvl.checksums import Remedy, file_digests, read_object, verify_all
-from shopvl.errors import DamagedError, DesignError
-from shopvl.files import atomic_folder, atomic_write, write_object
+from shopvl.errors import DesignError
+from shopvl.files import atomic_write, is_as_made, made_once
 from shopvl.models.backbones import TransformersImageTower
 from shopvl.models.concat_towers import ConcatTowers
 from shopvl.models.inputs import VisionTransformer
@@ -33,7 +32,6 @@ TIMED_ROWS, TRIES = 32, 5
 FAR: dict[Precision, float] = {"float32": 1e-3, "bfloat16": 0.1, "int8": 0.06}  # of the outputs' norm: no further off
 WORTH = 0.9  # of PyTorch's time; a smaller gain could be noise
 INT8 = "-int8"  # ends the name of such a net's folder
-CHECKSUMS = "checksums.json"  # of the files of an exported tower
 SPEEDS = "speeds.json"  # by machine, milliseconds a picture by way to run it
 
 Encode = Callable[..., TowerOutput]
@@ -142,12 +140,12 @@ def exported(tower: Tower, library: Library) -> Path:
         with torch.no_grad():
             library.engine().export(_Net(tower).eval(), tower.seen_B3YX[:2], draft)
 
-    return _written(_folder(tower, library), write)
+    return made_once(_folder(tower, library), write)
 
 
 def is_quantized(tower: Tower, library: Library) -> bool:
     """Whether there is a net in int8, so that no pictures are needed to make one."""
-    return _is_whole(_folder(tower, library, INT8))
+    return is_as_made(_folder(tower, library, INT8))
 
 
 def quantized(tower: Tower, library: Library) -> Path:
@@ -157,33 +155,11 @@ def quantized(tower: Tower, library: Library) -> Path:
     def write(draft: Path) -> None:
         library.engine().quantize(plain, tower.seen_B3YX, draft)
 
-    return _written(_folder(tower, library, INT8), write)
+    return made_once(_folder(tower, library, INT8), write)
 
 
 def _folder(tower: Tower, library: Library, kind: str = "") -> Path:
     return tower.folder / f"{library.name}-{library.version}{kind}"
-
-
-def _written(folder: Path, write: Callable[[Path], None]) -> Path:
-    if not _is_whole(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / ".lock"):
-            if not _is_whole(folder):
-                with atomic_folder(folder) as draft:
-                    write(draft)
-                    names = [path.relative_to(draft).as_posix() for path in draft.rglob("*") if path.is_file()]
-                    write_object(draft / CHECKSUMS, file_digests(draft, names))
-    return folder
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether there is an exported tower, as it was written."""
-    remedy = Remedy("it is exported anew")
-    try:
-        verify_all(folder, read_object(folder / CHECKSUMS, remedy), remedy)
-    except (DamagedError, OSError, TypeError):
-        return False
-    return True
 
 
 def look_through(tower: Tower, library: Library, precision: Precision) -> ExportedLook:

@@ -9,6 +9,7 @@ from pathlib import Path
 from shopvl.catalog.readers import Catalog
 from shopvl.design.design import Design
 from shopvl.errors import TrackingError
+from shopvl.files import exclusive_lock
 from shopvl.runs.gate import Verdicts, gate
 from shopvl.runs.serving import save_served
 from shopvl.tracking.registry import CHAMPION, Registry, design_folder, is_reference
@@ -32,7 +33,8 @@ def promote(
     design, verdicts = Design.from_pretrained(folder), None
     if registry.champion() is not None:
         champion = Design.from_pretrained(design_folder(f"models:/{registry.name}@{CHAMPION}", registry.uri))
-        verdicts = gate(design, champion, catalog, out, protected=protected, report=report)
+        with exclusive_lock(out, f"writing into {out}"):
+            verdicts = gate(design, champion, catalog, out, protected=protected, report=report)
         if not verdicts.passed:
             return None, verdicts
     version = _version(new, folder, design.name, registry)

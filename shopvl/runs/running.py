@@ -20,7 +20,7 @@ from shopvl.checksums import Remedy, read_object
 from shopvl.design.design import Design
 from shopvl.errors import RecipeError, TrackingError
 from shopvl.evaluation.page import evaluate
-from shopvl.files import atomic_folder, write_object
+from shopvl.files import CHECKSUMS, exclusive_lock, made_once, write_object
 from shopvl.runs.grid import Cell
 from shopvl.runs.serving import save_served
 from shopvl.synthetic import write_shop
@@ -184,19 +184,15 @@ def _with_data(experiment: Experiment, shops: Path, report: Report) -> Experimen
 
 
 def drawn(shop: Shop, shops: Path, report: Report) -> Path:
-    """The catalog of that shop below `shops`; drawn if it is not there."""
+    """The catalog of that shop below `shops`; drawn if it is not there as it was drawn."""
     folder = shops / f"{shop.products}-products-{shop.size_px}px-seed{shop.seed}"
-    shops.mkdir(parents=True, exist_ok=True)
-    with FileLock(shops / ".lock"):
-        if not folder.is_dir():
-            with atomic_folder(folder) as draft:
-                write_shop(
-                    draft,
-                    shop.products,
-                    seed=shop.seed,
-                    size_px=shop.size_px,
-                    progress=lambda done: report("draw", done / shop.products),
-                )
+
+    def draw(draft: Path) -> None:
+        progress = lambda done: report("draw", done / shop.products)  # noqa: E731
+        write_shop(draft, shop.products, seed=shop.seed, size_px=shop.size_px, progress=progress)
+
+    if not folder.is_dir() or (folder / CHECKSUMS).is_file():  # else it was drawn before there were checksums
+        made_once(folder, draw)
     return folder / "catalog.parquet"
 
 
@@ -293,9 +289,9 @@ def repeat(run_id: str, out: Path, uri: str | None = None, report: Report = prin
     torch.set_num_threads(int(before.params["threads"]))
     cell = Cell(before.tags[CELL_TAG], experiment, {})
     folder = out / cell.name
-    folder.mkdir(exist_ok=True)
-    if not _is_done(folder, experiment):
-        run_cell(cell, folder, store.uri, out, report, {REPEATS_TAG: run_id})
+    with exclusive_lock(folder, f"repeating a run in {folder}"):
+        if not _is_done(folder, experiment):
+            run_cell(cell, folder, store.uri, out, report, {REPEATS_TAG: run_id})
     if (waiting := count_unsent(folder)) or (again := read_sent(folder).run_id) is None:
         raise TrackingError(f"{waiting} entries of the repetition did not reach {store.uri}; start this once more")
     after = store.run(again)

@@ -12,28 +12,33 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from shopvl.batch import Modality
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.schema import FAULT, IMAGE, MORE_IMAGES, PICTURE_FAULTS
 from shopvl.catalog.vocabulary import CATEGORY
-from shopvl.checksums import Remedy, read_object
+from shopvl.checksums import Remedy, file_digests, read_object, verify_all
 from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
-from shopvl.files import atomic_write, write_object
+from shopvl.files import Table, write_object
 from shopvl.inference.decide import DECIDED, NOT_APPLYING, REASONS
 from shopvl.review.sheet import write_csv
-from shopvl.tagging.run import Tagged, tag
+from shopvl.tagging.run import TAGS, Tagged, tag
 
 TAG_ANEW = Remedy("delete that run's folder and tag the table again")
 RUN = "run.json"  # written last: a folder that has one is complete
 COPY = "catalog"  # an uploaded table, kept for the review
+FILES = "files"  # the key of its checksum in RUN
 TAG_COLUMNS = tuple(DECIDED.names)
 TEXTS = ("product_id", "property", "value", "best_guess", "decision", "reason")
 OUTSIDE = "a file outside the catalog's folder, which is not read"
@@ -244,9 +249,7 @@ class CatalogRun:
     def _finish(self, tagged: Tagged, settings: dict[str, Any]) -> None:
         path = self.folder / "tags.parquet"
         if settings["properties"]:
-            selected = pl.scan_parquet(path).filter(pl.col("property").is_in(settings["properties"]))
-            with atomic_write(path) as draft:
-                selected.sink_parquet(draft, compression="zstd")
+            _keep_properties(path, settings["properties"])
         _as_csv(path, self.folder / "tags.csv")
         rejects = pl.read_parquet(self.folder / "rejects.parquet")
         write_csv(self.folder / "rejects.csv", rejects.iter_rows(named=True), rejects.columns)
@@ -254,13 +257,19 @@ class CatalogRun:
         if not source.is_dir() and settings["root"] != str(source.parent):
             table_copy = self.folder / f"{COPY}{source.suffix}"
             shutil.copyfile(source, table_copy)
-            settings["table"] = str(table_copy)
+            settings |= {"table": str(table_copy), FILES: file_digests(self.folder, [table_copy.name])}
         self.summary = Summary.of(tagged, self.folder, self.seconds)
         write_object(self.folder / RUN, {**settings, **vars(self.summary)})
 
 
 class _Stopped(Exception):  # noqa: N818
     """The run was asked to stop."""
+
+
+def _keep_properties(tags: Path, properties: Sequence[str]) -> None:
+    with Table(tags, TAGS) as table, pq.ParquetFile(tags) as whole:
+        for batch in whole.iter_batches():
+            table.write_batch(batch.filter(pc.is_in(batch["property"], pa.array(properties))))
 
 
 def _as_csv(tags: Path, out: Path) -> None:
@@ -292,4 +301,6 @@ def table_of_run(folder: Path) -> str:
 def read_run(folder: Path) -> FencedCatalog:
     """The catalog that a finished run was about. Raises ShopvlError where its table is gone."""
     settings = read_object(folder / RUN, TAG_ANEW)
+    with suppress(FileNotFoundError):  # whoever opens the table says so
+        verify_all(folder, settings.get(FILES, {}), TAG_ANEW)
     return FencedCatalog.around(open_catalog(settings["table"], required=()), Path(settings["root"]))

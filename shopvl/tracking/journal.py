@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 import uuid
@@ -11,12 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from shopvl.checksums import Remedy, read_object
+from shopvl.checksums import Remedy, read_object, stamped, unstamped
 from shopvl.errors import DamagedError, TrackingError
-from shopvl.files import write_object
+from shopvl.files import atomic_write, write_object
 
 JOURNAL, SENT, REFUSED = "tracking.jsonl", "tracking-sent.json", "tracking-refused.jsonl"
 Entry = dict[str, Any]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,10 @@ class Sent:
 
 
 class Journal:
-    """`tracking.jsonl` in the folder of a run: one entry per line, first the one that begins the run.
+    """`tracking.jsonl` in the folder of a run: one entry per line with its checksum, first the one that begins the run.
 
-    A line that was cut off by a kill is dropped when the run resumes. Adding entries is thread-safe.
+    When the run resumes, a line that was cut off by a kill is dropped, and so are damaged ones, with a warning; what is
+    left is sent again then. Adding entries is thread-safe.
     """
 
     def __init__(self, folder: Path, uri: str, experiment: str, run_name: str) -> None:
@@ -38,21 +41,29 @@ class Journal:
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / JOURNAL
-        if path.is_file():
-            whole = path.read_bytes()
-            path.write_bytes(whole[: whole.rfind(b"\n") + 1])
-        self._file = path.open("a", encoding="utf-8")
-        if self._file.tell() == 0:
+        before = path.read_bytes() if path.is_file() else b""
+        lines = [line for line in before.splitlines(keepends=True) if line.endswith(b"\n") and _entry(line)]
+        goes_on = bool(lines) and (_entry(lines[0]) or {}).get("what") == "begin"
+        if not goes_on:
             key = uuid.uuid4().hex  # a begin that is sent twice finds the run that the first one made
-            self.add("begin", uri=uri, experiment=experiment, run_name=run_name, key=key)
-        else:
+            lines.insert(0, _line("begin", uri=uri, experiment=experiment, run_name=run_name, key=key))
+        whole = b"".join(lines)
+        if whole != before:
+            with atomic_write(path) as draft:
+                draft.write_bytes(whole)
+        if not before.startswith(whole) or read_sent(folder).bytes > len(whole):
+            if before or (folder / SENT).is_file():
+                log.warning("%s was damaged; what is left of it is sent again", path)
+            (folder / SENT).unlink(missing_ok=True)
+        self._file = path.open("ab")
+        if goes_on:
             self.add("go_on")
 
     def add(self, what: str, **values: Any) -> None:
         """Note an entry, with the time in milliseconds."""
-        line = json.dumps({"what": what, "time": int(time.time() * 1000), **values}, ensure_ascii=False)
+        line = _line(what, **values)
         with self._lock:
-            self._file.write(line + "\n")
+            self._file.write(line)
             self._file.flush()
 
     def close(self) -> None:
@@ -60,15 +71,31 @@ class Journal:
         self._file.close()
 
 
+def _line(what: str, **values: Any) -> bytes:
+    entry = {"what": what, "time": int(time.time() * 1000), **values}
+    return (json.dumps(stamped(entry), ensure_ascii=False) + "\n").encode()
+
+
+def _entry(line: bytes) -> Entry | None:
+    """What a line says; None for one that is not as it was written."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) and unstamped(entry) else None
+
+
 def first_entry(folder: Path) -> Entry:
     """The entry that began the run: uri, experiment, run_name, key. Raises TrackingError where there is none."""
     try:
-        with (folder / JOURNAL).open(encoding="utf-8") as file:
-            entry: Entry = json.loads(file.readline())
-    except (OSError, ValueError) as fault:
+        with (folder / JOURNAL).open("rb") as file:
+            entry = _entry(file.readline())
+    except OSError as fault:
         raise TrackingError(
             f"{folder} holds no tracked run ({fault}); name the folder of a run, or one above"
         ) from None
+    if entry is None or "uri" not in entry:
+        raise TrackingError(f"the first line of {folder / JOURNAL} is damaged; name the store with --store")
     return entry
 
 
@@ -81,12 +108,8 @@ def unsent(folder: Path) -> Iterator[tuple[Entry, int]]:
             if not line.endswith(b"\n"):
                 return
             offset += len(line)
-            try:
-                entry = json.loads(line)
-            except ValueError as fault:
-                raise TrackingError(
-                    f"{folder / JOURNAL} is damaged at byte {offset - len(line)} ({str(fault)[:100]}); remove that line"
-                ) from None
+            if (entry := _entry(line)) is None:
+                raise TrackingError(f"{folder / JOURNAL} is damaged at byte {offset - len(line)}; remove that line")
             yield entry, offset
 
 

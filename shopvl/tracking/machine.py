@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,8 @@ class MachineWatch:
         step, over = 0, False
         while not over:
             over = self._over.wait(self._every)
-            self._note(machine_use(), step)
+            with suppress(OSError):  # a full disk, which the run itself will speak of
+                self._note(machine_use(), step)
             step += 1
 
 

@@ -145,7 +145,7 @@ class _Background:
         try:
             for _ in self.sender.send(unsent(self.folder)):
                 self._arrived_at = time.monotonic()
-        except TrackingError as fault:
+        except (TrackingError, OSError) as fault:
             self.trouble = str(fault)
             return False
         return True

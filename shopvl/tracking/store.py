@@ -103,6 +103,7 @@ def experiment_id(client: Any, uri: str, name: str) -> str:
 def reaching(uri: str) -> Iterator[None]:
     """Translate MLflow's errors: `UnreachableError` if a later attempt may work, else TrackingError."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
@@ -111,8 +112,8 @@ def reaching(uri: str) -> Iterator[None]:
         if fault.error_code in REFUSALS or fault.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise TrackingError(f"{uri} refuses: {message}") from fault
         raise UnreachableError(f"{uri} does not answer: {message}") from fault
-    except OSError as fault:
-        raise UnreachableError(f"{uri} does not answer: {fault}") from fault
+    except (OSError, SQLAlchemyError) as fault:  # the latter of a local store that is damaged
+        raise UnreachableError(f"{uri} does not answer: {' '.join(str(fault).split())[:300]}") from fault
 
 
 # --- entries of a journal, into the store

@@ -23,6 +23,7 @@ from shopvl.batch import Batch, Pictures, inputs_in
 from shopvl.data.training_rows import TrainingCache, TrainingDataset
 from shopvl.design.design import Design
 from shopvl.errors import RecipeError
+from shopvl.files import atomic_write
 from shopvl.models.momentum import MomentumEncoder, ema_update
 from shopvl.recipes.parts import Stage
 from shopvl.runtime.bfloat16 import bf16_is_fast
@@ -272,9 +273,9 @@ class _Losses:
         self._file = None
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_text("utf-8", errors="replace").splitlines()[:step] if path.is_file() else []
-        path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        with atomic_write(path) as draft:  # what was written before stays, whenever this is killed
+            draft.write_text("".join(f"{line}\n" for line in lines), "utf-8")
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, progress: Progress, rate: float, losses: dict[str, float]) -> None:

@@ -5,9 +5,11 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from damages import DAMAGES, Damage
 
 from shopvl.errors import TrackingError
 from shopvl.tracking import continued, tracked
@@ -143,3 +145,17 @@ def test_a_line_that_a_kill_cut_off_is_dropped(tmp_path: Path) -> None:
 def test_a_store_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match="there is no store"):
         RunStore(f"sqlite:///{tmp_path / 'none.db'}")
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_store_that_is_damaged_is_one_sentence_and_stops_no_run(damage: Damage, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with tracked("toy", "one", tmp_path / "run", uri) as tracker:
+        tracker.metrics({"loss": 1.0})
+    damage(tmp_path / "mlflow.db")
+    with suppress(TrackingError):  # and nothing else
+        RunStore(uri).runs("toy")
+    with tracked("toy", "two", tmp_path / "two", uri, patience_s=1.0) as tracker:
+        tracker.metrics({"loss": 1.0})
+    assert len((tmp_path / "two" / JOURNAL).read_text().splitlines()) >= 4
