@@ -1,6 +1,6 @@
 """Reads what strangers may send, one after the other; says for each how it ended and what it took.
 
-    python hostile_inputs.py FOLDER
+    python hostile_inputs.py FOLDER MODEL TABLE
 
 A line of JSON for each: its name, how it ended, the sentence, seconds, and how far the memory of this process rose. The
 last line has the largest process that was started, in MB.
@@ -11,12 +11,16 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import resource
+import shutil
+import signal
 import sys
 import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +29,21 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments" / "bench"))
+from hostile_models import CALIBRATIONS, CONFIGS, Change, changed, without_checksums
 from hostile_photos import KINDS as PHOTOS
+from hostile_words import words
 
+from shopvl.catalog.check import check_catalog
 from shopvl.catalog.downloading import fetch
-from shopvl.catalog.images import decode
+from shopvl.catalog.images import decode, image_bytes
+from shopvl.catalog.mining import mine_ontology
 from shopvl.catalog.readers import open_catalog
 from shopvl.cli.endings import sentence_for
+from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 
 SIDE_PX = 7000
+MOST_SECONDS = 60  # of the processor, for one input; ten times as long where it waits
 ADDRESSES = (
     *("http://127.0.0.1/a.jpg", "http://127.1/a.jpg", "http://0/a.jpg", "http://2130706433/", "http://0x7f000001/"),
     *(
@@ -101,6 +111,13 @@ def parquet(text: str, rows: int) -> bytes:
     return out.getvalue()
 
 
+def levels() -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"id": ["a"], "title": ["a"], "category_path": [["a"] * 20_000]}), out)
+    return out.getvalue()
+
+
+PLACES = ("huge.jpg", "/dev/zero", "/proc/kcore", ".", "..", "a" * 5000, "a/" * 5000, "\udc80", "\0")
 HEAD = b"id,title,image\n"
 XML = '<?xml version="1.0"?><rss><channel>{}</channel></rss>'
 TABLES: dict[str, Callable[[], bytes]] = {
@@ -146,6 +163,7 @@ TABLES: dict[str, Callable[[], bytes]] = {
     "noise.ods": lambda: zipped(mimetype=b"application/vnd.oasis.opendocument.spreadsheet", content_xml=b"<a>" * 9),
     "noise.parquet": lambda: b"PAR1" + np.random.default_rng(3).bytes(100_000) + b"PAR1",
     "footer.parquet": lambda: b"PAR1" + b"\xff\xff\xff\x7fPAR1",
+    "levels.parquet": levels,
     "repeats.parquet": lambda: parquet("x" * 100_000, 3000),
     "noise.arrow": lambda: b"\xff\xff\xff\xff" + np.random.default_rng(4).bytes(100_000),
     "length.arrow": lambda: b"\xff\xff\xff\xff\xff\xff\xff\x7f" + bytes(64),
@@ -157,26 +175,68 @@ TABLES: dict[str, Callable[[], bytes]] = {
     "zeros.tar.gz": lambda: gzip.compress(tarred(200, "{}.jpg", 15 << 20), 1),
     "paths.tar": lambda: tarred(3, "../../{}.jpg", 10),
     "cut.tar": lambda: tarred(3, "{}.jpg", 5000)[:3000],
+    "levels.csv": lambda: b"id,title,category\n1,a," + b" > ".join([b"a"] * 20_000) + b"\n",
+    "attributes.csv": lambda: b'id,title,attributes\n1,a,"' + b"a:b;" * 300_000 + b'"\n',
+    "json-cells.csv": lambda: b'id,title,attributes\n1,a,"' + b"[" * 90_000 + b'"\n2,b,"{""a"":"\n',
+    "prices.csv": lambda: b"id,title,price\n" + b"1,a," + b"9" * 400_000 + b"\n2,b,1.2.3,4,5\n3,c,1e999\n",
+    "numbers.csv": lambda: b"id,title,price\n" + b"1,a,1 2 3 4 5 6 7 8 9 " * 20_000 + b"\n",
+    "dates.csv": lambda: b"id,title,date\n1,a,99999-99-99\n2,b,0000-00-00\n3,c,-1\n",
+    "nested-names.csv": lambda: b"id,title," + b"attribute:" * 9000 + b"x\n1,a,b\n",
+    "names.csv": lambda: b"id,title," + b"x" * 3_000_000 + b"\n1,a,b\n",
+    "the-same-names.csv": lambda: b",".join([b"title"] * 9000) + b"\n" + b",".join([b"a"] * 9000) + b"\n",
+    "utf-7.csv": lambda: b"+AGkAZA-,title\n1,+ZeVnLIqe-\n" * 500,
+    "escapes.csv": lambda: HEAD + b"1,\x1b[2J\x1b]0;x\x07,a\n" * 500,
+    "addresses.csv": lambda: HEAD + b"1,a,http://" + b"a." * 100_000 + b"/\n2,b,data:image/png;base64,AAAA\n",
+    "picture-lists.csv": lambda: HEAD + b'1,a,"' + b"a.jpg|" * 200_000 + b'"\n',
+    "relative.csv": lambda: HEAD + b"1,a,../../../../etc/passwd\n2,b,/dev/zero\n3,c,/proc/self/mem\n",
+    "variants.json": lambda: (
+        b'{"products": [{"id": 1, "variants": ' + b'[{"variants": ' * 800 + b"1" + b"}]" * 800 + b"}]}"
+    ),
+    "the-same-key.json": lambda: b"[{" + b",".join([b'"title": "a"'] * 200_000) + b"}]",
+    "exponents.json": lambda: b'[{"id": 1e999999, "price": -1E+400, "title": "a", "image": "b"}]',
+    "trailing.jsonl": lambda: b'{"id": 1, "title": "a"}' * 20_000,
+    "spaces.xml": lambda: b"<rss>" + b'<a xmlns:b="c" b:d="e"/>' * 50_000 + b"</rss>",
+    "comment.xml": lambda: b"<rss><!--" + b"-" * 5_000_000,
+    "cdata.xml": lambda: XML.format("<item><id>1</id><title><![CDATA[" + "]] >" * 900_000).encode(),
+    "instructions.xml": lambda: b'<?xml version="1.0"?>' + b"<?a b?>" * 200_000 + b"<rss/>",
+    "two-roots.xml": lambda: b"<rss/><rss/>" * 1000,
     "scripts.html": lambda: b"<html>" + b'<script type="application/ld+json">{"@type":' * 20_000,
     "deep.html": lambda: b'<html><script type="application/ld+json">' + b"[" * 90_000 + b"</script>",
 }
 
 
+class HungError(BaseException):
+    """It took longer than anything may."""
+
+
+def hung(*told: object) -> None:
+    raise HungError
+
+
 def ended(work: Callable[[], object]) -> tuple[str, str]:
     """How it went, and what was said."""
+    signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS)
+    signal.alarm(10 * MOST_SECONDS)
     try:
         work()
+    except HungError:
+        return "hung", ""
     except Exception as error:  # noqa: BLE001  (that is what is looked for)
         told = sentence_for(error)
         if told is None:
             return "traceback", repr(error)[:300]
         return ("sentence" if isinstance(error, ShopvlError) else "sentence of the command"), told
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.alarm(0)
     return "read", ""
 
 
 def read_all(path: Path) -> None:
     for frame in open_catalog(path, required=()).batches():
         frame.estimated_size()
+    check_catalog(open_catalog(path, required=()), images=False)
+    mine_ontology(open_catalog(path, required=()).batches())
 
 
 def peak_mb() -> float:
@@ -184,7 +244,22 @@ def peak_mb() -> float:
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def inputs(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+def models(folder: Path, model: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+    plain = without_checksums(model, folder / "plain")
+
+    def opened(file: str, change: Change) -> None:
+        odd = changed(plain, folder / "odd", file, change)
+        try:
+            Design.from_pretrained(odd)
+        finally:
+            shutil.rmtree(odd)
+
+    for file, changes in (("config.json", CONFIGS), ("calibration.json", CALIBRATIONS)):
+        for name, change in changes.items():
+            yield f"model {file} {name}", partial(opened, file, change)
+
+
+def inputs(folder: Path, model: Path, table: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     for name, data in photos():
         yield f"photo {name}", lambda data=data: decode(data, at_least_px=256)
     for name, made in TABLES.items():
@@ -192,15 +267,23 @@ def inputs(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
         path.write_bytes(made())
         yield f"table {name}", lambda path=path: read_all(path)
         path.unlink()
+    (folder / "huge.jpg").touch()
+    os.truncate(folder / "huge.jpg", 1 << 40)  # which takes no room
+    for place in PLACES:
+        yield f"picture at {place[:20]!r}", lambda place=place: image_bytes({"path": place}, folder)
     for address in ADDRESSES:
         yield f"address {address!r}", lambda address=address: fetch(address)
+    yield from models(folder, model)
+    yield from words(folder, model, table)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, model: Path, table: Path) -> None:
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(number, hung)
     (folder / "rest.csv").write_bytes(HEAD + b"1,a,b\n")
     read_all(folder / "rest.csv")
     decode(good_photo(), at_least_px=256)
-    for name, work in inputs(folder):
+    for name, work in inputs(folder, model, table):
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         rest, start = peak_mb(), time.monotonic()
         how, said = ended(work)
@@ -210,4 +293,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))

@@ -12,6 +12,7 @@ _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _GROUPED = re.compile(r"\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
 PATH_SEPARATOR = ">"
 _ARROWS = re.compile(r"-+>|[»›→]")  # that stand for it
+MOST_LEVELS = 32  # of a category
 QUERY_SEPARATOR = "|"
 # {property, value} and what other tables call the two
 _PROPERTY_KEYS = ("property", "name", "key", "attribute_name")
@@ -79,8 +80,22 @@ def json_text_of(cell: object) -> str | None:
     return json.dumps(cell, ensure_ascii=False) if isinstance(cell, (list, dict)) else text_of(cell)
 
 
+def is_storable(text: str) -> bool:
+    """Whether a file can hold the text: half of a character, as JSON may write it, no file can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def path_of(cell: object) -> list[str] | None:
-    """A category path: a list, or `Apparel > Topwear > Shirts`."""
+    """A category path: a list, or `Apparel > Topwear > Shirts`, whose further levels stay together in the last one.
+
+    Raises BadCell for a list of more levels than any shop has: costs grow with their square.
+    """
+    if isinstance(cell, (list, tuple)) and len(cell) > MOST_LEVELS:
+        raise BadCell(f"a category of {len(cell):,} levels; at most {MOST_LEVELS} are read")
     parts = cell if isinstance(cell, (list, tuple)) else _steps(text_of(cell) or "")
     steps = [step.strip() for part in parts if (step := text_of(part)) is not None]
     return [step for step in steps if step] or None
@@ -89,7 +104,7 @@ def path_of(cell: object) -> list[str] | None:
 def _steps(text: str) -> list[str]:
     if not text.isascii() or "->" in text:
         text = _ARROWS.sub(PATH_SEPARATOR, text)
-    return text.split(PATH_SEPARATOR)
+    return text.split(PATH_SEPARATOR, MOST_LEVELS - 1)
 
 
 def queries_of(cell: object) -> list[str] | None:

@@ -20,7 +20,8 @@ description_html bullets bullet_points features product_features details
 """
 DESCRIPTION_NAMES = frozenset((*_NAMES.split(), *LABELS["description"]))
 MOST_LETTERS, MOST_SENTENCES = 40_000, 400  # that are read; a page that was pasted whole has more
-_MARKUP = re.compile(r"<[a-zA-Z/!][^>]*>|&(?:#\d+|#x[\da-fA-F]+|[a-zA-Z]+);")
+ESCAPED = 3  # times that markup may have been escaped on its way through platforms
+_MARKUP = re.compile(r"<[a-zA-Z/!][^<>]*>|&(?:#\d+|#x[\da-fA-F]+|[a-zA-Z]+);")
 _BREAK = re.compile(r"(?<=[.!?。！？；])\s+(?=[^\W_a-z])|(?<=[。！？；])|\s*[\n\r•·▪●✓✔|]+\s*|\s{3,}")
 _SHORT = re.compile(r"(?:^|\W)(?:approx|ca|no|nr|art|max|min|incl|inkl|vs|dr|st|etc|dim|wt|ht)\.$", re.IGNORECASE)
 LONGEST = 400  # letters of a sentence that goes on behind a point
@@ -70,7 +71,7 @@ def _listed(text: str) -> str | None:
     """Bullets that come as JSON, a line each."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(found, dict):
         return "\n".join(f"{name}: {value}" for name, value in found.items() if isinstance(value, str | int | float))
@@ -80,12 +81,14 @@ def _listed(text: str) -> str | None:
 
 
 def _without_markup(text: str) -> str:
-    reader = _TextOf()
-    reader.feed(text)
-    reader.close()
-    plain = "".join(reader.parts)
-    # what was escaped twice on its way through a platform
-    return _without_markup(plain) if "<" in text and _MARKUP.search(plain) and plain != text else html.unescape(plain)
+    for _ in range(ESCAPED):
+        reader, before = _TextOf(), text
+        reader.feed(text)
+        reader.close()
+        text = "".join(reader.parts)
+        if "<" not in before or not _MARKUP.search(text) or text == before:
+            break
+    return html.unescape(text)
 
 
 class _TextOf(HTMLParser):

@@ -22,6 +22,7 @@ from shopvl.errors import ImageError
 from shopvl.vision.absent_picture import picture_fault
 
 MAX_SIDE_PX = 30_000
+MAX_FILE_BYTES = 200 << 20  # a table may name any file
 # What a pixel takes while it is decoded and made RGB, in Pillow's four bytes; some decoders hold several frames at once
 _BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "GIF": 12}
 _STRIP_PIXELS = 1_000_000
@@ -62,11 +63,16 @@ def _file_bytes(written: str, root: Path) -> bytes:
         found = found_file(written, root)
         if found is None:
             raise ImageError(no_file(written, path))
-        data = found.read_bytes()
+        with found.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise ImageError(f"the file {_short(str(path))} cannot be read: {error}") from error
     if not data:
         raise ImageError(f"the file {_short(str(path))} is empty")
+    if len(data) > MAX_FILE_BYTES:
+        raise ImageError(
+            f"the file {_short(str(path))} has more than {MAX_FILE_BYTES >> 20} MB, which no picture needs"
+        )
     return data
 
 

@@ -429,9 +429,10 @@ def apply_names(ontology: Ontology, names: str | Path | Mapping[str, Any]) -> On
 def _read_names(path: Path) -> Mapping[str, Any]:
     try:
         given = json.loads(path.read_text("utf-8-sig"))
+        json.dumps(given, ensure_ascii=False).encode()  # half of a character, which no file can hold, is a ValueError
     except OSError as error:
         raise CatalogError(f"the names {path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CatalogError(f"the names {path} are not JSON: {error}") from error
     if not isinstance(given, dict):
         raise CatalogError(

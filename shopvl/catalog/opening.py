@@ -21,7 +21,7 @@ from shopvl.catalog.formats.picture_folder import FolderSource
 from shopvl.catalog.formats.shards import ShardsSource
 from shopvl.catalog.packed import bare_suffix, open_binary
 from shopvl.catalog.reading import Reading
-from shopvl.catalog.schema import ATTRIBUTE_PREFIX, MAX_COLUMNS, SPLIT_SYNONYMS, SPLITS, plan_columns
+from shopvl.catalog.schema import ATTRIBUTE_PREFIX, MAX_COLUMNS, MAX_NAME, SPLIT_SYNONYMS, SPLITS, plan_columns
 from shopvl.catalog.vocabulary import CATEGORY
 from shopvl.discovery import classes
 from shopvl.errors import CatalogError
@@ -113,6 +113,11 @@ def laid_out(source: Source) -> Source:
         raise CatalogError(
             f"{source.path.name} has {len(names):,} columns, at most {MAX_COLUMNS:,} are read; keep those that say "
             "something of products"
+        )
+    if (longest := max(map(len, names), default=0)) > MAX_NAME:
+        raise CatalogError(
+            f"{source.path.name} has a column whose name has {longest:,} letters, at most {MAX_NAME:,} are read; write "
+            "short names into its first line"
         )
     if reading.format not in (None, PLAIN, *LAYOUTS):
         raise CatalogError(

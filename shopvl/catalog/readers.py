@@ -353,7 +353,9 @@ def _ready(series: pl.Series, dtype: pl.DataType) -> pl.Series | None:
         if series.dtype.is_integer() or series.dtype in (pl.String, pl.Categorical, pl.Enum):
             return _text_column(name, series.cast(pl.String).to_list())
         return None
-    return series if series.dtype == dtype else None
+    if series.dtype != dtype or (name == "category_path" and (series.list.len() > cells.MOST_LEVELS).any()):
+        return None
+    return series
 
 
 def _text_column(name: str, values: Iterable[str | None]) -> pl.Series:

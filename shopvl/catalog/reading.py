@@ -8,10 +8,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-
 from shopvl.catalog.schema import ATTRIBUTE_PREFIX
 from shopvl.errors import CatalogError
+from shopvl.yaml_file import read_yaml
 
 EXAMPLE = "columns: {product_id: SKU, title: [Name, Short name], image: Photo}, attributes: {colour: Farbe}"
 
@@ -35,9 +34,9 @@ class Reading:
     def load(cls, path: str | Path, **said: str | None) -> Self:
         """Of a YAML file with these fields; what is `said` beside it goes before. Raises CatalogError."""
         try:
-            stated = yaml.safe_load(Path(path).read_text("utf-8-sig"))
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-            raise CatalogError(f"the mapping {path} cannot be read: {str(error).splitlines()[0]}") from error
+            stated = read_yaml(Path(path))
+        except (OSError, ValueError) as error:
+            raise CatalogError(f"the mapping {path} cannot be read: {error}") from error
         known = [own.name for own in fields(cls)]
         if not isinstance(stated, dict) or not set(stated) <= set(known):
             found = ", ".join(map(str, stated)) if isinstance(stated, dict) else type(stated).__name__

@@ -87,7 +87,7 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 MORE_IMAGES = "more_images"
 GROUP_COLUMN = "item_group_id"  # a further column by which a shop says which products are variants of one
-MAX_COLUMNS = 10_000
+MAX_COLUMNS, MAX_NAME = 10_000, 10_000  # of a table; letters of a column's name
 SHOWN_COLUMNS, SHOWN_LETTERS = 20, 30  # of a table's columns, in a sentence about them
 ATTRIBUTE_PREFIX = "attribute:"  # before the name of any other column that holds a property
 _SPECIFICS = "c:"  # what eBay writes there

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 
 from shopvl.catalog.cells import whole_number
@@ -139,7 +140,7 @@ def _times(cell: object) -> int | None:
     """A count, in full or as 1.2K."""
     if isinstance(cell, str) and (match := _ROUNDED.fullmatch(cell.strip())):
         number = number_in(match[1])
-        return None if number is None else round(number * _THOUSANDS[match[2].casefold()])
+        return round(number * _THOUSANDS[match[2].casefold()]) if number is not None and isfinite(number) else None
     return whole_number(re.sub(r"^(\d+),0{1,2}$", r"\1", cell.strip()) if isinstance(cell, str) else cell)
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from shopvl.catalog.fetching import is_url
 from shopvl.catalog.schema import MORE_IMAGES
-from shopvl.data.rows import RejectedRow
+from shopvl.data.rows import MOST_TITLE, RejectedRow
 
 ROOT = "SHOPVL_IMAGE_ROOT"  # pictures by path are read from below this folder only, and not at all where it is not set
 FIELDS = ("product_id", "title", "image", "more_images", "path", "description")
-MOST_LETTERS, MOST_DESCRIBED = 10_000, 200_000  # of a title, of a description
+MOST_DESCRIBED = 200_000  # letters of a description
 MOST_REASON = 1000  # letters
 
 
@@ -32,7 +32,7 @@ def row_of(number: int, columns: Any, *, addresses: bool = False) -> dict[str, A
     try:
         if unknown := sorted(present.keys() - set(FIELDS)):
             raise ValueError(f"a row has no field {printable(unknown[0])[:100]!r}; it has {', '.join(FIELDS)}")
-        title, path = _text("title", present.get("title"), MOST_LETTERS), present.get("path")
+        title, path = _text("title", present.get("title"), MOST_TITLE), present.get("path")
         description = _text("description", present.get("description"), MOST_DESCRIBED)
         if path is not None and (fault := _forbidden(str(path))):
             raise ValueError(fault)

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from shopvl.batch import Modality
+from shopvl.catalog.cells import is_storable
 from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import facts_by_name
@@ -25,6 +26,7 @@ from shopvl.vision.picture_words import PictureReader
 
 Row = Mapping[str, Any]  # one product in the catalog's canonical columns
 ANY_MODEL = TitleCheck()  # what no model can learn from
+MOST_TITLE = 10_000  # letters of a title that is read
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,16 @@ def validate_row(
         return RejectedRow(product_id, str(row["fault"]))
     if not product_id:
         return RejectedRow(product_id, "the product has no id")
+    for name in ("title", "description"):
+        if not is_storable(row.get(name) or ""):
+            return RejectedRow(product_id, f"the {name} holds half of a character; write it anew")
     pictures = [row["image"] or {}, *(row.get(MORE_IMAGES) or ())]
     faults = row.get(PICTURE_FAULTS) or ()
     there = any(faults) or any(image.get("bytes") or image.get("path") for image in pictures)
     present = {"title": bool((row["title"] or "").strip()), "image": there}
     inputs = tuple(name for name in wanted if present[name])
     absent: dict[Modality, str] = {}
-    if "title" in inputs and (fault := title_check.fault(row["title"])):
+    if "title" in inputs and (fault := _too_long(row["title"]) or title_check.fault(row["title"])):
         absent["title"] = fault
     seen = _Usable()
     if "image" in inputs:
@@ -205,6 +210,11 @@ def _seen(
             seen.good[number] = data, picture
             known.add(data)
     return seen
+
+
+def _too_long(title: str) -> str:
+    """Why a title is too long to be one; empty where it is not."""
+    return f"the title has {len(title):,} letters; at most {MOST_TITLE:,} are read" if len(title) > MOST_TITLE else ""
 
 
 def picture_reader() -> PictureReader:

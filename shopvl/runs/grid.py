@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
@@ -17,6 +18,8 @@ from shopvl.errors import RecipeError
 from shopvl.recipes.parts import STRICT
 from shopvl.recipes.recipe import validated
 from shopvl.training.experiment import Experiment, yaml_fields
+
+MOST_RUNS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -57,6 +60,9 @@ def read_cells(path: Path) -> list[Cell]:
     empty = [field for field, values in grid.grid.items() if not values]
     if empty:
         raise RecipeError(f"{path} gives no values to try for {', '.join(empty)}; give some, or remove the line")
+    count = len(grid.runs or [""]) * len(grid.seeds or [0]) * math.prod(map(len, grid.grid.values()))
+    if count > MOST_RUNS:
+        raise RecipeError(f"{path} makes {count:,} runs; at most {MOST_RUNS:,} are made of one file")
     base = GRID_TYPE.dump_python(grid, mode="json")
     for own in ("runs", "grid", "seeds"):
         del base[own]

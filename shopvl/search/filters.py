@@ -29,6 +29,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
 }
 _CONDITION = re.compile(r"^\s*(.*?[^\s<>=!])\s*(!=|<=|>=|=|<|>)\s*([^\s=](?:.*\S)?)\s*$")
+MOST_LETTERS = 1000  # of a condition
 NO_CONDITION = (
     "--where {text!r} is not a condition; write PROPERTY=VALUE or PROPERTY<NUMBER, such as "
     "--where colour=Red or --where 'price<50' (signs: = != < <= > >=)"
@@ -66,6 +67,8 @@ def conditions(texts: Iterable[str]) -> tuple[Condition, ...]:
 
 
 def _condition(text: str) -> Condition:
+    if len(text) > MOST_LETTERS:
+        raise ShopvlError(f"--where {text[:40]!r}… has {len(text):,} characters; at most {MOST_LETTERS:,} are read")
     match = _CONDITION.match(text)
     if match is None:
         raise ShopvlError(NO_CONDITION.format(text=text))

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from shopvl.catalog.cells import folded, language_of
+from shopvl.catalog.cells import folded, is_storable, language_of
 from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.ontology import Fact, Ontology
 from shopvl.catalog.queries import facts_meant
@@ -490,5 +490,7 @@ class SearchIndex:
 
     def row_of(self, product_id: str) -> int | None:
         """The product's row number, if the index has it."""
+        if not is_storable(product_id):
+            return None
         rows = np.flatnonzero((self.products["product_id"] == product_id).to_numpy() & self.live)
         return int(rows[-1]) if len(rows) else None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from shopvl.catalog.cells import is_storable
 from shopvl.catalog.readers import Catalog
 from shopvl.errors import ReviewError
 from shopvl.search import SearchIndex
@@ -19,10 +20,8 @@ def check_texts(*texts: str | None) -> None:
     for text in texts:
         if text is not None and len(text) > MOST_LETTERS:
             raise ReviewError(f"{text[:40]!r}… has {len(text):,} characters; at most {MOST_LETTERS:,} are kept")
-        try:
-            (text or "").encode()
-        except UnicodeEncodeError:
-            raise ReviewError(f"{text!a:.60} holds half of a character; write it anew") from None
+        if text is not None and not is_storable(text):
+            raise ReviewError(f"{text!a:.60} holds half of a character; write it anew")
 
 
 def check_product(

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from shopvl.recipes.recipe import Recipe, validated
 from shopvl.training.answer_heads import PromptHeadFit
 from shopvl.training.schedule import Budget
 from shopvl.training.tuning import MIN_STEPS, LinearHeadFit
+from shopvl.yaml_file import read_yaml
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -205,9 +205,9 @@ def yaml_fields(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RecipeError(f"there is no experiment file {path}; `shopvl experiments list` prints those that ship")
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as fault:
-        raise RecipeError(f"{path} is not YAML: {' '.join(str(fault).split())[:300]}") from None
+        values = read_yaml(path)
+    except ValueError as fault:
+        raise RecipeError(f"{path} is not YAML: {fault}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path} holds {type(values).__name__}, a mapping of experiment fields was wanted")
     return {"name": path.stem, **values}

@@ -660,3 +660,14 @@ def test_a_spread_is_even_and_of_the_size_that_was_asked_for(tmp_path, at_most):
     assert len(places) == min(at_most, 3000)
     gaps = np.diff(places, prepend=-1, append=3000)
     assert gaps.max() - gaps[:-1].min() <= (1 if at_most > 1 else 3000)
+
+
+def test_a_category_of_thousands_of_levels_is_a_fault_or_one_long_name(tmp_path):
+    levels = ["a"] * 20_000
+    pl.DataFrame({"product_id": ["1", "2"], "category_path": [levels, ["b"]]}).write_parquet(tmp_path / "a.parquet")
+    (frame,) = open_catalog(tmp_path / "a.parquet", required=()).batches()
+    assert frame["category_path"].to_list() == [None, ["b"]]
+    assert frame["fault"].to_list() == ["category_path: a category of 20,000 levels; at most 32 are read", None]
+    (tmp_path / "a.csv").write_text(f"product_id,category\n1,{' > '.join(levels)}\n")
+    (frame,) = open_catalog(tmp_path / "a.csv", required=()).batches()
+    assert len(frame["category_path"][0]) == 32

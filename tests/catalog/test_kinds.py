@@ -204,3 +204,9 @@ def test_descriptions_are_read_without_their_html(text: str, sentences: tuple[st
 
 def test_parts_are_values() -> None:
     assert ValuePart("8 cm", 8.0, 8.0, "cm") == ValuePart("8 cm", 8.0, 8.0, "cm")
+
+
+@pytest.mark.parametrize("text", ["< &" + "amp;" * 9000 + "lt;p>", "<a" * 20_000, "[" * 40_000, " " * 40_000])
+@pytest.mark.timeout(20)
+def test_markup_without_an_end_is_read_in_a_moment(text: str) -> None:
+    assert len("".join(sentences_of(text))) <= len(text)

@@ -20,6 +20,8 @@ def test_nothing_to_search_for(index: SearchIndex) -> None:
         conditions(["colour==red"])
     with pytest.raises(ShopvlError, match="a number was wanted"):
         conditions(["price<cheap"])
+    with pytest.raises(ShopvlError, match="has 100,001 characters; at most 1,000 are read"):
+        conditions(["a" + " " * 100_000])
     with pytest.raises(ShopvlError, match=r"no product of this index has the property 'weight'; it knows: .*colour"):
         index.search("red", where=conditions(["weight<3"]))
 
