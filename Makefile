@@ -10,7 +10,7 @@ export GRADIO_ANALYTICS_ENABLED = False
 export MLFLOW_DISABLE_TELEMETRY = true
 export SHOPVL_DATA
 
-.PHONY: install install-paddle demo test test-zoo test-real model model-rehearsal bench bench-search bench-tag lint audit schemas recipes clean docs figures
+.PHONY: install install-paddle demo test test-zoo test-real model model-rehearsal bench bench-search bench-tag lint audit sbom schemas recipes clean docs figures
 
 install: $(VENV)/installed
 
@@ -67,12 +67,14 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# known weaknesses of the pinned dependencies, and a list of these (SBOM, CycloneDX); asks the registry about each, so it
-# stands beside lint, which needs no network
+# known weaknesses of the pinned dependencies; asks the registry about each, so it stands beside lint, which needs no network
 audit: install
 	$(BIN)/pip install -q pip-audit
 	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip --progress-spinner off
-	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip --progress-spinner off -f cyclonedx-json -o sbom.json
+
+# the list of the pinned dependencies that travels in the wheel (SBOM, CycloneDX), after constraints.txt has changed
+sbom: install
+	$(BIN)/python tests/write_sbom.py
 
 # the site, out of README, docs/ and docstrings: docs/_build/index.html opens without network
 docs: install

@@ -14,6 +14,7 @@ from hatchling.builders.wheel import WheelBuilder
 from polars.testing import assert_frame_equal
 from safetensors.torch import load_file
 from typer.testing import CliRunner
+from write_sbom import sbom
 
 from shopvl.batch import MODALITIES
 from shopvl.catalog.images import image_bytes
@@ -68,6 +69,8 @@ def test_the_wheel_carries_it_is_not_large_and_answers_in_three_lines(tmp_path: 
     assert Path(wheel).stat().st_size < 30_000_000
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"shopvl/shipped/{name}" for name in (WEIGHTS, CONFIG, "README.md")} <= names
+    (listed,) = (name for name in names if ".dist-info/sboms/" in name)
+    assert json.loads(zipfile.ZipFile(wheel).read(listed)) == sbom()
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     tag = "print(model.tag(None, title='Linen shirt')[0].property, shopvl.__file__)"
     lines = f"import shopvl; model = shopvl.load(); {tag}"
