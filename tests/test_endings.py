@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pytest
+import typer
+from commands import OF_A_STORE, OUT, READING, SERVING, WRITING, Writing, another_at, call, make_job
 from damages import DAMAGES
 from safetensors import SafetensorError
 from typer.testing import CliRunner
@@ -22,37 +25,13 @@ from typer.testing import CliRunner
 from shopvl.cli import app, main
 from shopvl.cli.endings import MOST_LETTERS, sentence_for
 from shopvl.errors import CatalogError, ShopvlError
-from shopvl.files import atomic_write, exclusive_lock
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def job(tuned_folder: Path, toy_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all that the commands below read."""
-    folder = tmp_path_factory.mktemp("job")
-    shutil.copytree(tuned_folder, folder / "model")
-    frame = pl.read_parquet(toy_table).head(12)
-    frame.write_parquet(folder / "shop.parquet")
-    plain = frame.select("product_id", "title", category=pl.col("category_path").list.join(" > "))
-    plain.write_csv(folder / "shop.csv")
-    plain.write_ndjson(folder / "shop.jsonl")
-    plain.write_excel(folder / "shop.xlsx")
-    (folder / "photo.jpg").write_bytes(frame["image"].struct.field("bytes")[0])
-    (folder / "queries.csv").write_text("query\nred dress\nblue shirt\n")
-    (folder / "ids.txt").write_text("".join(f"{name}\n" for name in frame["product_id"].head(1)))
-    (folder / "run.yaml").write_text("recipe: tri-clip\nsize: tiny\ncatalog: shop.parquet\nsplit:\nepochs: 0.1\n")
-    model = ("--model", folder / "model")
-    call("tag", folder / "shop.parquet", *model, "--out", folder / "tags")
-    call("index", folder / "shop.parquet", *model, "--out", folder / "index")
-    call("review", "export", folder / "tags", folder / "shop.parquet", *model, "--out", folder / "sheet.csv")
-    return folder
-
-
-def call(*words: object) -> BaseException | None:
-    """What the command raised, if it was not the end of the process."""
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    return None if isinstance(done.exception, SystemExit) else done.exception
+def job(tuned_folder: Path, writer_folder: Path, toy_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_job(tmp_path_factory.mktemp("job"), tuned_folder, writer_folder, toy_table)
 
 
 QUICK = {  # command -> what it reads; MODEL and the like are paths in the folder of the job
@@ -113,50 +92,53 @@ def test_a_command_with_each_of_its_files_damaged(
             shutil.rmtree(folder)
 
 
-WRITING = {  # command -> the file or the folder that another process is at
-    "catalog convert shop.csv --out c.csv": "c.csv",
-    "catalog convert shop.csv --out c.parquet": "c.parquet",
-    "catalog ontology shop.parquet --out o.json": "o.json",
-    "catalog taxonomy shop.csv --taxonomy taxonomy.txt --out map.csv": "map.csv",
-    "catalog synth --out shop --products 2": "shop/catalog.parquet",
-    "export tags --out wide.csv": "wide.csv",
-    "export tags --format jsonl --out tags.jsonl": "tags.jsonl",
-    "export tags --like shop.csv --out like.csv": "like.csv",
-    "review export tags shop.parquet --model model --out s.csv": "s.csv",
-    "review export tags shop.parquet --model model --out s.xlsx": "s.xlsx",
-    "embed shop.parquet --model model --out vectors": "vectors/embeddings.parquet",
-    "evaluate model shop.parquet --split= --out scores": "scores",
-    "calibrate model shop.parquet --split=": "model",
-    "tune model shop.parquet --recipe linear --out tuned": "tuned",
-    "search-audit index queries.csv --model model --out audit": "audit",
-    "search-judge index queries.csv --model model --out sheet.csv": "sheet.csv",
-    "experiments gate model model shop.parquet --split= --out gate": "gate",
-}
+def leaves(command: object, *names: str) -> Iterator[str]:
+    """Every command below that one, by its words."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield " ".join(names)
+        return
+    for name, one in below.items():
+        yield from leaves(one, *names, name)
 
 
-@pytest.mark.parametrize("command", WRITING)
-def test_a_command_whose_output_another_writes_says_so(
-    job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
+def test_every_command_that_writes_is_tried() -> None:
+    tried = {writing.name for writing in WRITING}
+    others = (*READING, *OF_A_STORE, *SERVING)
+    assert not tried & {*others}
+    assert sorted(leaves(typer.main.get_command(app))) == sorted({*tried, *others})
+
+
+@pytest.mark.parametrize("writing", WRITING, ids=lambda one: one.command)
+def test_two_of_everything(job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writing: Writing) -> None:
+    """The second says so, and leaves everything to the first."""
     shutil.copytree(job, tmp_path / "job")
     monkeypatch.chdir(tmp_path / "job")
-    Path("taxonomy.txt").write_text(
-        "# Google_Product_Taxonomy_Version: 2021-09-21\n1 - Clothing\n2 - Clothing > Dresses\n"
-    )
-    monkeypatch.setattr("shopvl.files.PATIENCE", 0.0)
-    target = Path(WRITING[command])
-    held = atomic_write(target) if target.suffix else exclusive_lock(target, "at it")
-    before = sorted(path for path in Path().rglob("*") if path.is_file())
-    with held as draft:
-        error = call(*command.split())
-        assert isinstance(error, ShopvlError), error
-        assert re.search(r"another process is (writing|changing)", str(error)), error
-        if draft:
-            draft.write_text("by another")
-    after = {path for path in Path().rglob("*") if path.is_file()} - {*before}
-    assert after <= {target, target / ".lock"}, after  # nor a report beside it
-    if target.suffix:
+    for name in writing.begins_with:
+        shutil.copytree(name, OUT / name)
+    for place in ("files", "adapt", "training.pretraining"):
+        monkeypatch.setattr(f"shopvl.{place}.PATIENCE", 0.0)
+    target = OUT / writing.target
+    before = contents(Path())
+    with another_at(target):
+        done = CliRunner().invoke(app, writing.command.split())
+        if writing.stops:
+            assert isinstance(done.exception, ShopvlError), done.exception
+            assert re.search(
+                r"another process is (writing|changing|tagging|training|adapting|importing)", str(done.exception)
+            )
+        else:
+            assert "in another process" in done.output
+    after = contents(Path())
+    written = {path for path in after.keys() - before.keys() if path.suffix != ".lock" and path.name != ".lock"}
+    assert written <= {target}, written  # nor a report beside it
+    assert not [path for path, data in before.items() if after.get(path) != data]
+    if target.suffix and target.suffix != ".lock":
         assert target.read_text() == "by another"
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def wrapped(inner: BaseException) -> BaseException:
