@@ -25,6 +25,7 @@ class Writing:
     command: str
     target: str  # of two processes that write the same one waits for the other here: a file, a folder or its lock
     begins_with: tuple[str, ...] = ()  # of the job's folder, copied below OUT before
+    long: bool = False  # it takes a minute: not to be done again and again
     stops: bool = True  # with an error, where another is at it
 
     @property
@@ -63,8 +64,8 @@ WRITING = (
     Writing("calibrate model shop.parquet --split= --out out/other", "other"),
     Writing("tune model shop.parquet --split= --calibrate-on= --recipe linear --out out/tuned", "tuned"),
     Writing("pretrain run.yaml --out out/run", "run/.training.lock"),
-    Writing("adapt many.parquet --model model --minutes 0.01 --out out/own", "own"),
-    Writing("experiments run run.yaml --out out/runs", "runs/tri-clip-seed0/.lock", stops=False),
+    Writing("adapt many.parquet --model model --minutes 0.01 --out out/own", "own", long=True),
+    Writing("experiments run run.yaml --out out/runs", "runs/tri-clip-seed0/.lock", long=True, stops=False),
     Writing("experiments gate model model shop.parquet --split= --out out/gate", "gate"),
 )
 # which commands write nothing, or are tested by themselves (tests/tracking, tests/runs, tests/test_demo.py, tests/app)

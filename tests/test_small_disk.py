@@ -1,15 +1,20 @@
-"""Jobs on a disk that is too small: one sentence, what was there before is still good, and with room they go on."""
+"""A disk that is too small, or that may not be written: one sentence, what was there before is still good, and with
+room the same command goes on."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
 import pytest
+from commands import OUT, WRITING, Writing, make_job
 from typer.testing import CliRunner
 
 from shopvl.cli import app
@@ -18,6 +23,7 @@ from shopvl.design.design import Design
 from shopvl.search import SearchIndex
 
 pytestmark = [pytest.mark.zoo, pytest.mark.timeout(600)]
+PAGE_KB = 4
 SHARES = (0.3, 0.6, 0.85)  # of what a job takes in the end; it may do with less than the largest
 
 
@@ -26,15 +32,24 @@ class Disk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
 
     def mount(self, kilobytes: int) -> None:
         told = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "shopvl-test", str(self.folder)]
         if shutil.which("mount") is None or subprocess.run(told, capture_output=True, check=False).returncode:
             pytest.skip("this user may not mount a file system")
 
+    def remount(self, options: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{options}", str(self.folder)], check=True)
+
+    def fill(self, room_kb: int) -> None:
+        """Leave so much room, in whole pages."""
+        self.remount(f"size={used(self.folder) + PAGE_KB + room_kb}k")
+        with suppress(OSError), (self.folder / "filler").open("wb", buffering=0) as file:
+            file.write(bytes(PAGE_KB << 10))
+
     def grow(self) -> None:
-        subprocess.run(["mount", "-o", "remount,size=1g", str(self.folder)], check=True)
+        self.remount("size=1g")
 
     def unmount(self) -> None:
         if self.folder.is_mount():
@@ -123,11 +138,8 @@ def test_a_disk_that_is_too_small(job: Path, disk: Disk, name: str) -> None:
     disk.unmount()
     for share in SHARES:
         disk.mount(1 << 20)
-        for path, data in earlier.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        disk_kb = resting + max(4, int(share * needed))
-        subprocess.run(["mount", "-o", f"remount,size={disk_kb}k", str(disk.folder)], check=True)
+        put_back(earlier)
+        disk.remount(f"size={resting + max(PAGE_KB, int(share * needed))}k")
         told = call(command)
         assert told is not None or share > SHARES[0], f"{share:.0%} of {needed} kB were enough"
         assert told is None or re.search("the disk( of .*)? is full", told), told
@@ -139,6 +151,90 @@ def test_a_disk_that_is_too_small(job: Path, disk: Disk, name: str) -> None:
         assert name == "adapt" or result(disk.folder) == whole
         assert not [*disk.folder.rglob(".*.draft")]
         disk.unmount()
+
+
+def put_back(files: dict[Path, bytes]) -> None:
+    for path, data in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without the right of the superuser to write anywhere."""
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture(scope="module")
+def every_job(tuned_folder: Path, writer_folder: Path, toy_table: Path) -> Iterator[Path]:
+    """Where others may look, too."""
+    with tempfile.TemporaryDirectory() as kept:
+        folder = Path(kept) / "job"
+        folder.mkdir()
+        make_job(folder, tuned_folder, writer_folder, toy_table)
+        for path in (folder.parent, *folder.parent.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        yield folder
+
+
+@pytest.mark.parametrize("writing", WRITING, ids=lambda one: one.command)
+def test_every_command_on_a_disk_that_is_full_or_closed(
+    every_job: Path, monkeypatch: pytest.MonkeyPatch, writing: Writing
+) -> None:
+    monkeypatch.chdir(every_job)
+    shutil.rmtree(OUT, ignore_errors=True)
+    disk = Disk(OUT.resolve())
+    try:
+        disk.mount(1 << 20)
+        for name in writing.begins_with:
+            shutil.copytree(name, OUT / name)
+        earlier, resting = contents(OUT.resolve()), used(OUT)
+        needed = 0
+        if not writing.long:
+            assert call(writing.command) is None
+            needed = max(0, used(OUT) - resting)
+        disk.unmount()
+        for room_kb in {0, needed // 2 // PAGE_KB * PAGE_KB}:
+            disk.mount(1 << 20)
+            put_back(earlier)
+            disk.fill(room_kb)
+            told = call(writing.command)
+            assert told is not None or room_kb, "nothing was written"
+            assert told is None or re.search("the disk( of .*)? is full", told), told
+            assert told is None or not changed(earlier)
+            disk.grow()
+            assert writing.long or call(writing.command) is None
+            disk.unmount()
+        for closed in (as_read_only(disk), as_nobody()):
+            disk.mount(1 << 20)
+            put_back(earlier)
+            OUT.chmod(0o755)
+            with closed:
+                told = call(writing.command)
+            assert told is not None, "nothing was written"
+            assert re.search("may not be read or written|cannot be written|Read-only|Permission denied", told), told
+            assert not changed(earlier)
+            assert writing.long or call(writing.command) is None
+            disk.unmount()
+    finally:
+        disk.unmount()
+
+
+@contextmanager
+def as_read_only(disk: Disk) -> Iterator[None]:
+    disk.remount("ro")
+    try:
+        yield
+    finally:
+        disk.remount("rw")
+
+
+def changed(earlier: dict[Path, bytes]) -> list[Path]:
+    return [path for path, data in earlier.items() if not path.is_file() or path.read_bytes() != data]
 
 
 def used(folder: Path) -> int:
