@@ -3,7 +3,8 @@
     python hostile_inputs.py FOLDER MODEL TABLE
 
 A line of JSON for each: its name, how it ended, the sentence, seconds, and how far the memory of this process rose. The
-last line has the largest process that was started, in MB.
+last line has the largest process that was started to read a table, in MB: it counts from what this one has, so that
+models are loaded later.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +32,6 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments" / "bench"))
 from hostile_models import CALIBRATIONS, CONFIGS, Change, changed, without_checksums
 from hostile_photos import KINDS as PHOTOS
-from hostile_words import words
 
 from shopvl.catalog.check import check_catalog
 from shopvl.catalog.downloading import fetch
@@ -39,7 +39,6 @@ from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.mining import mine_ontology
 from shopvl.catalog.readers import open_catalog
 from shopvl.cli.endings import sentence_for
-from shopvl.design.design import Design
 from shopvl.errors import ShopvlError
 
 SIDE_PX = 7000
@@ -245,6 +244,8 @@ def peak_mb() -> float:
 
 
 def models(folder: Path, model: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+    from shopvl.design.design import Design
+
     plain = without_checksums(model, folder / "plain")
 
     def opened(file: str, change: Change) -> None:
@@ -259,7 +260,8 @@ def models(folder: Path, model: Path) -> Iterator[tuple[str, Callable[[], object
             yield f"model {file} {name}", partial(opened, file, change)
 
 
-def inputs(folder: Path, model: Path, table: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+def files(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Pictures, tables and addresses."""
     for name, data in photos():
         yield f"photo {name}", lambda data=data: decode(data, at_least_px=256)
     for name, made in TABLES.items():
@@ -273,8 +275,15 @@ def inputs(folder: Path, model: Path, table: Path) -> Iterator[tuple[str, Callab
         yield f"picture at {place[:20]!r}", lambda place=place: image_bytes({"path": place}, folder)
     for address in ADDRESSES:
         yield f"address {address!r}", lambda address=address: fetch(address)
-    yield from models(folder, model)
-    yield from words(folder, model, table)
+
+
+def told(inputs: Iterable[tuple[str, Callable[[], object]]]) -> None:
+    for name, work in inputs:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        rest, start = peak_mb(), time.monotonic()
+        how, said = ended(work)
+        seconds, rose_mb = round(time.monotonic() - start, 2), round(peak_mb() - rest)
+        print(json.dumps({"name": name, "end": how, "said": said, "seconds": seconds, "rose_mb": rose_mb}), flush=True)
 
 
 def main(folder: Path, model: Path, table: Path) -> None:
@@ -283,13 +292,13 @@ def main(folder: Path, model: Path, table: Path) -> None:
     (folder / "rest.csv").write_bytes(HEAD + b"1,a,b\n")
     read_all(folder / "rest.csv")
     decode(good_photo(), at_least_px=256)
-    for name, work in inputs(folder, model, table):
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        rest, start = peak_mb(), time.monotonic()
-        how, said = ended(work)
-        told = {"name": name, "end": how, "said": said, "seconds": round(time.monotonic() - start, 2)}
-        print(json.dumps(told | {"rose_mb": round(peak_mb() - rest)}), flush=True)
-    print(json.dumps(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10))
+    told(files(folder))
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+    from hostile_words import words
+
+    told(models(folder, model))
+    told(words(folder, model, table))
+    print(json.dumps(largest))
 
 
 if __name__ == "__main__":
