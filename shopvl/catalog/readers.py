@@ -88,7 +88,7 @@ class Catalog:
             raise CatalogError(f"{self.path} has no column {', '.join(unknown)}; it has: {', '.join(self.columns)}")
         building = keep if self.split is None else {*keep, *SPLIT_BY}
         seen: set[str] = set()
-        in_split = False
+        in_split, first = False, True
         for chunk in self.source.chunks(rows, self._wanted(building)):
             if self.split is not None:  # rows of other splits are dropped before their cells are parsed
                 split = _splits(chunk, self.plan)
@@ -100,6 +100,9 @@ class Catalog:
                 frame = _canonical(chunk, self.plan, keep, self.source.notes)
                 if "product_id" in frame.columns:
                     _note_rounded(frame["product_id"], self.source.notes)
+                if first and "category_path" in frame.columns:
+                    _note_flat(frame["category_path"], self.source.notes)
+                first = False
                 yield frame
         if self.split is not None and not in_split:
             there = ", ".join(sorted(seen)) or "none at all"
@@ -215,8 +218,6 @@ def _own_column(chunk: Chunk, plan: ColumnPlan, name: str, faults: list[str | No
             example = str(others.filter(empty)[0])[:80]
             notes.add(f"synonym-{name}", f"where {source!r} is empty, {other!r} is used, e.g. {example}")
             made = pl.select(pl.when(empty).then(others).otherwise(made).alias(name)).to_series()
-    if name == "category_path" and "flat-category" not in notes.sentences:
-        _note_flat(made, notes)
     return made
 
 
