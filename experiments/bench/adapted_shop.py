@@ -67,7 +67,9 @@ def f1(pairs: Iterable[tuple[bool, bool]]) -> float:
 def figures(tags: Tags, truths: Mapping[str, dict[str, list[str]]], ontology: Ontology) -> dict[str, Any]:
     """Of all test products."""
     names = list(dict.fromkeys(name for _, name in tags))
-    choices = [name for name in names if name == CATEGORY or ontology.property(name).kind == "choice"]
+    choices = [name for name in names if name != CATEGORY and ontology.property(name).kind == "choice"]
+    many = [name for name in choices if ontology.property(name).many]
+    choices = [CATEGORY, *(name for name in choices if name not in many)]
     lacks = []
     for product, truth in truths.items():
         path = truth[CATEGORY][0].split(CATEGORY_JOIN)
@@ -80,9 +82,7 @@ def figures(tags: Tags, truths: Mapping[str, dict[str, list[str]]], ontology: On
         "right": {name: _right(tags, truths, name) for name in choices},
         "accepted": {name: _accepted(tags, truths, name) for name in choices},
         "does not have": {"answers": len(lacks), "true": sum(true for _, true in lacks), "f1": f1(lacks)},
-        "sets": {
-            name: _set(tags, truths, name) for name in names if name not in choices and ontology.property(name).many
-        },
+        "sets": {name: _set(tags, truths, name) for name in many},
     }
 
 
@@ -102,17 +102,24 @@ def _accepted(tags: Tags, truths: Mapping[str, dict[str, list[str]]], name: str)
 
 
 def _set(tags: Tags, truths: Mapping[str, dict[str, list[str]]], name: str) -> dict[str, float]:
-    every, likeliest = [], []
+    every, likeliest, taken = [], [], []
     for product, truth in truths.items():
         rows = [row for row in tags.get((product, name), ()) if row["value"] is not None]
         said, best = (
             {row["value"] for row in rows},
             {max(rows, key=lambda row: row["probability"])["value"]} if rows else {},
         )
+        taken += [row["value"] in truth.get(name, ()) for row in rows if row["decision"] == "accept"]
         for value in {*said, *truth.get(name, ())}:
             every.append((value in said, value in truth.get(name, ())))
             likeliest.append((value in best, value in truth.get(name, ())))
-    return {"values": sum(true for _, true in every), "f1": f1(every), "f1 of one value": f1(likeliest)}
+    return {
+        "values": sum(true for _, true in every),
+        "f1": f1(every),
+        "f1 of one value": f1(likeliest),
+        "accepted": len(taken),
+        "right of accepted": sum(taken) / max(1, len(taken)),
+    }
 
 
 def main() -> None:

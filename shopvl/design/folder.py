@@ -92,6 +92,7 @@ class _Stated(_Shown):
     inside: dict[str, float] = {}
     ordinary: dict[str, int] = {}
     whole: _Shown = _Shown()
+    inputs: str = ""  # of the products that it was learned from, where heads speak as well
 
 
 _CONFIG, _CALIBRATION = TypeAdapter(_Config), TypeAdapter(dict[str, dict[str, _Figures]])

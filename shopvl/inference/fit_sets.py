@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from shopvl.batch import MODALITIES
+from shopvl.batch import MODALITIES, inputs_name
 from shopvl.catalog.descriptions import described, description_columns
 from shopvl.catalog.readers import Catalog, spread
 from shopvl.catalog.schema import FAULT
@@ -24,18 +25,29 @@ MOST_ROWS = 5000  # that are looked at
 def learned_sets(
     design: Design, held_out: Catalog, report: Callable[[float], None] = lambda share: None
 ) -> dict[str, dict[str, Any]]:
-    """By property with several values what is to be known of it; {} where there is none, or too few rows."""
+    """By property with several values what is to be known of it; {} where there is none, or too few rows.
+
+    How sure heads are depends on what they see, so rows with one choice of inputs are learned from, the one that most
+    have, and `inputs` says which: sets are made of products with these alone.
+    """
     names = several_of(design)
     if not names:
         return {}
     asked = [prop for prop in design.ontology.properties if prop.id in names]
-    return StatedFit(design.ontology, (), _rows(design, held_out, names, report), asked).learned()
+    by_inputs: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for inputs, row in _rows(design, held_out, names, report):
+        by_inputs[inputs].append(row)
+    if not by_inputs:
+        return {}
+    inputs, rows = max(by_inputs.items(), key=lambda own: len(own[1]))
+    learned = StatedFit(design.ontology, (), rows, asked).learned()
+    return {name: {**own, "inputs": inputs} for name, own in learned.items()}
 
 
 def _rows(
     design: Design, held_out: Catalog, names: list[str], report: Callable[[float], None]
-) -> Iterator[dict[str, Any]]:
-    """Rows with their texts, and what heads say of them from all of their inputs."""
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Which inputs a row has, and the row with its texts and what heads say of it from all of them."""
     answers = HeadAnswers(in_use(design))
     told, total = description_columns(held_out.columns), held_out.count()
     frames = spread(held_out.batches(columns=(*COLUMNS, *told)), total, MOST_ROWS)
@@ -44,6 +56,7 @@ def _rows(
         if isinstance(item, RejectedRow):
             continue
         for number, row in enumerate(item.rows):
-            yield {**row, "description": described(row, told), "heads": answers.heads(item, number, names)}
+            heads = answers.heads(item, number, names)
+            yield inputs_name(item.inputs), {**row, "description": described(row, told), "heads": heads}
         done += len(item.items)
         report(min(1.0, done / max(1, min(total, MOST_ROWS))))

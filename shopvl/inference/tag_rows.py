@@ -183,10 +183,20 @@ class HeadAnswers:
             strange = [one for one in item.inputs if not familiar or one not in inputs]
             about = {"inputs": inputs_name(inputs), "unfamiliar": strange}
             for number, said in zip(numbers, self._said(part), strict=True):
-                if not familiar and self.texts.headed:  # of what the model does not know no set is made
-                    said["stated"] = [one for one in said["stated"] if one["property"] not in self.texts.headed]
+                if self.texts.headed:  # of what the model does not know no set is made
+                    made = inputs_name(inputs) if familiar else ""
+                    said["stated"] = [one for one in said["stated"] if self._makes(one["property"], made)]
                 products[number] = said | about | {"looks": looks_R[number]}
         return products
+
+    def _makes(self, name: str, inputs: str) -> bool:
+        """Whether a property of which heads speak, too, is answered as a set for products with these inputs.
+
+        Only of those with which sets were learned the precision is known: heads are surer, or less sure, with others.
+        Models of former versions do not say; nearly all of their rows had both.
+        """
+        learned = self.texts.learned.get(name, {})
+        return name not in self.texts.headed or (learned.get("inputs") or inputs_name(MODALITIES)) == inputs
 
     def _said(self, item: Encoded) -> Iterator[dict[str, Any]]:
         """Id, answers and levels of every product, from all inputs of the item."""

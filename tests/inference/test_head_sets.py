@@ -83,5 +83,19 @@ def test_sets_are_learned_and_take_the_place_of_one_value(several: Any, two_colo
     assert set((reply.value or "").split(", ")) == {"Red", "Blue"}
 
 
+def test_sets_are_made_of_products_with_the_inputs_that_they_were_learned_from(
+    several: Any, two_coloured: Any, toy_catalog: Any
+) -> None:
+    several.stated = learned_sets(several, two_coloured)
+    assert several.stated["Colour"]["inputs"] == "title"
+    title, picture = "Red and Blue Shirts", next(toy_catalog.batches()).row(0, named=True)["image"]["bytes"]
+    assert Product(several, None, title).replies()["Colour"].together is not None
+    for shown in (title, None):  # heads say more with a picture, or less without the title
+        assert Product(several, picture, shown).replies()["Colour"].together is None
+    del several.stated["Colour"]["inputs"]  # of a former version
+    assert Product(several, picture, title).replies()["Colour"].together is not None
+    assert Product(several, None, title).replies()["Colour"].together is None
+
+
 def test_a_design_of_single_values_learns_no_sets(tuned: Any, toy_catalog: Any) -> None:
     assert learned_sets(tuned, toy_catalog) == {}
