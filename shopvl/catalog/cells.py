@@ -11,6 +11,7 @@ Attribute = dict[str, str | None]
 _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _GROUPED = re.compile(r"\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
 PATH_SEPARATOR = ">"
+_NAMED_PATH = re.compile(r"([^()>]+?)\s*\(([^()]*>[^()]*)\)")
 _ARROWS = re.compile(r"-+>|[»›→]")  # that stand for it
 MOST_LEVELS = 32  # of a category
 QUERY_SEPARATOR = "|"
@@ -102,6 +103,9 @@ def path_of(cell: object) -> list[str] | None:
 
 
 def _steps(text: str) -> list[str]:
+    # `Tops (Clothing > Tops)`: a name, and the path to it
+    if (match := _NAMED_PATH.fullmatch(text)) and match[2].rpartition(PATH_SEPARATOR)[2].strip() == match[1]:
+        text = match[2]
     if not text.isascii() or "->" in text:
         text = _ARROWS.sub(PATH_SEPARATOR, text)
     return text.split(PATH_SEPARATOR, MOST_LEVELS - 1)

@@ -32,7 +32,7 @@ from shopvl.catalog.splits import split_of
 from shopvl.errors import CatalogError
 
 ROUNDED_ID = r"^\d(?:[.,]\d+)?[eE]\+\d{2,3}$"
-PARTED = r"[^\s/|\\]\s*[/|\\]\s*[^\s/|\\]"  # what parts levels elsewhere
+PARTED = r"[^\s/|\\]\s*[/|\\]\s*[^\s/|\\]|[^\s,],[^\s,\d]"  # what parts levels, or several categories, elsewhere
 SPLIT_BY = ("split", "title", "product_id")
 
 

@@ -329,6 +329,9 @@ def test_of_texts_in_several_languages_the_english_ones_come_first():
         ("Bekleidung » Gürtel", ["Bekleidung", "Gürtel"]),
         ("A -> B → C › D", ["A", "B", "C", "D"]),
         ("A >> B", ["A", "B"]),
+        ("Tops (Clothing > Tops)", ["Clothing", "Tops"]),
+        ("Clothing > Tops (long)", ["Clothing", "Tops (long)"]),
+        ("Tops (Women > Shirts)", ["Tops (Women", "Shirts)"]),
         ("T-Shirts & More", ["T-Shirts & More"]),
         (" ", None),
     ],
@@ -338,7 +341,13 @@ def test_ways_to_write_categories(cell, path):
 
 
 def test_categories_that_may_be_paths_are_said(tmp_path):
-    for name, said in (("Clothing/Tops", True), ("Clothing | Tops", True), ("Clothing > Hats/Caps", False)):
+    for name, said in (
+        ("Clothing/Tops", True),
+        ("Clothing | Tops", True),
+        ('"Clothing,Tops"', True),
+        ('"Tops, long"', False),
+        ("Clothing > Hats/Caps", False),
+    ):
         (tmp_path / "t.csv").write_text(f"id,title,image,category\n1,a,a.png,{name}\n2,b,b.png,Belts\n")
         catalog = open_catalog(tmp_path / "t.csv")
         list(catalog.batches())
