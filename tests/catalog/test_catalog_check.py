@@ -210,6 +210,12 @@ def test_typed_prices_and_pictures_in_parquet(tmp_path):
     assert counts == {"missing-image": 1, "blank-image": 1, "unreadable-image": 1, "bad-price": 2}
 
 
+def test_ids_that_a_spreadsheet_rounded_are_said_before_those_that_repeat(tmp_path):
+    (tmp_path / "t.csv").write_text("sku,title,image\n7.61234E+12,a,x\n7.61234E+12,b,y\n7.61234E+11,c,z\n")
+    faults = found(check_catalog(tmp_path / "t.csv", images=False))
+    assert [(kind, fault.count) for kind, fault in faults.items()] == [("rounded-id", 3), ("duplicate-id", 1)]
+
+
 def test_values_that_are_meant_to_be_several_are_no_conflict(tmp_path):
     rows = "".join(f'{row},title {row},a.png,"size: S; size: M; colour: Red"\n' for row in range(30))
     (tmp_path / "t.csv").write_text("id,title,image,attributes\n" + rows)

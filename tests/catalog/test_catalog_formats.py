@@ -161,6 +161,40 @@ def test_shards_and_folders_of_pictures_with_metadata(tmp_path: Path) -> None:
     assert rows["split"].to_list() == ["train", "test"]
 
 
+def test_class_numbers_of_one_parquet_file_are_names(tmp_path: Path) -> None:
+    """A category is a path, as its name says."""
+    names = {"category": ["Bags > Totes", "Tops > Tees"], "color": ["Navy Blue", "Red"]}
+    features = {column: {"names": own, "_type": "ClassLabel"} for column, own in names.items()}
+    picture = {"bytes": b"png", "path": "a.png"}
+    columns = {"id": ["a", "b"], "image": [picture, picture], "title": ["x", "y"], "category": [1, 0], "color": [0, 1]}
+    table = pa.table(columns).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, tmp_path / "one.parquet")
+    rows = pl.concat(open_catalog(tmp_path / "one.parquet").batches())
+    assert rows["category_path"].to_list() == [["Tops", "Tees"], ["Bags", "Totes"]]
+    assert [pairs[0]["value"] for pairs in rows["attributes"]] == ["Navy Blue", "Red"]
+    assert rows["image"].struct.field("bytes").to_list() == [b"png", b"png"]
+
+
+@pytest.mark.parametrize(
+    ("file", "columns", "category"),
+    [
+        ("train.csv", {"filepath": "a.jpg", "title": "Red bag"}, None),
+        ("part.parquet", {"url": "https://x.example/a.jpg", "caption": "Red bag"}, None),
+        ("metadata.csv", {"file_name": "a.jpg", "text": "Red bag", "label": "Bags"}, ["Bags"]),
+    ],
+)
+def test_captions_and_the_places_of_their_pictures(file: str, columns: dict, category: list | None, tmp_path) -> None:
+    frame = pl.DataFrame([columns])
+    if file.endswith(".parquet"):
+        frame.write_parquet(tmp_path / file)
+    else:
+        frame.write_csv(tmp_path / file, separator="\t" if file == "train.csv" else ",")
+    (row,) = pl.concat(open_catalog(tmp_path / file).batches()).to_dicts()
+    place, *_ = columns.values()
+    assert (row["product_id"], row["image"]["path"]) == (place, place)
+    assert (row["title"], row["category_path"], row["fault"]) == ("Red bag", category, None)
+
+
 def saved_to_disk(folder: Path, ids: list[str]) -> None:
     """A table as `save_to_disk` of `datasets` lays it out."""
     folder.mkdir(parents=True)
@@ -267,6 +301,9 @@ def test_pictures_of_chinese_clip(tmp_path: Path) -> None:
     assert rows["product_id"].to_list() == ["7", None, "8"]
     assert rows["queries"].to_list() == [["红色T恤"], None, None]
     assert rows["fault"][1] == "line 2: no id and picture with a tab between: 'no tab'"
+    (tmp_path / "train_texts.jsonl").unlink()
+    alone = pl.concat(open_catalog(tmp_path / "train_imgs.tsv", required=()).batches())
+    assert alone.select("product_id", "image", "fault").equals(rows.select("product_id", "image", "fault"))
 
 
 def test_json_documents_of_every_shape(tmp_path: Path) -> None:

@@ -116,6 +116,27 @@ def test_of_labels_above_technical_names_the_latter_are_the_header(tmp_path):
     below = opened(tmp_path, "version 1.00,,\ntitle,outer_id,picture\n宝贝名称,商家编码,新图片\nTee,T1,a.jpg\n")
     assert below.names() == ["title", "outer_id", "picture"]
     assert cells(below) == [["Tee", "T1", "a.jpg"]]
+    own = ["item_sku", "item_name", "main_image_url", "item_type"]  # one of them is also its own label
+    labels = ["SKU", "Product Name", "Main Image URL", "item_type"]
+    lines = [["Template=Shirts", "Version=2", "Leave this row"], labels, own, ["T1", "Red tee", "a.jpg", "shirt"]]
+    short = opened(tmp_path, "\n".join(map("\t".join, lines)), "t.tsv")
+    assert [short.names(), *cells(short)] == lines[2:]
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("t.csv", ","), ("t.csv", ";"), ("t.tsv", "\t")])
+def test_quotes_that_open_nothing_swallow_no_rows_under_any_delimiter(tmp_path, name, delimiter):
+    titles = ["bag", "cap", '"loose shoe', "scarf", 'screen 27"', "belt", "two\nlines", "hat"]
+    written = [f'"{title}"' if "\n" in title else title for title in titles]
+    rows = [("id", "title", "image"), *((str(n), title, f"{n}.jpg") for n, title in enumerate(written))]
+    source = opened(tmp_path, "\n".join(map(delimiter.join, rows)), name)
+    assert ([row[1] for row in cells(source)], faults(source)) == (titles, [])
+
+
+def test_commas_of_decimals_are_no_delimiters(tmp_path):
+    rows = "".join(f'{n};"Tee {n}";{n}.jpg;9,{n}5\n' for n in range(6))
+    source = opened(tmp_path, f'id;title;image;"price, EUR"\n{rows}')
+    assert source.names() == ["id", "title", "image", "price, EUR"]
+    assert cells(source) == [[str(n), f"Tee {n}", f"{n}.jpg", f"9,{n}5"] for n in range(6)]
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv"])

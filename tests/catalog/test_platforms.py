@@ -505,6 +505,54 @@ def test_products_of_interfaces(tmp_path: Path) -> None:
     assert amazon["attributes"] == [("colour", "White"), ("brand", "Acme")]
 
 
+@pytest.mark.parametrize(
+    ("own", "wanted"),
+    [
+        ({"image": "a.jpg"}, {"image": "a.jpg"}),
+        ({"image": {"@type": "ImageObject", "url": "a.jpg"}}, {"image": "a.jpg"}),
+        ({"image": {"@type": "ImageObject", "contentUrl": "a.jpg"}}, {"image": "a.jpg"}),
+        ({"image": ["a.jpg", "b.jpg"]}, {"image": "a.jpg", "additional_image_link": '["b.jpg"]'}),
+        ({"brand": "Acme"}, {"attributes": [("brand", "Acme")]}),
+        ({"brand": {"@type": "Brand", "name": "Acme"}}, {"attributes": [("brand", "Acme")]}),
+        ({"color": "Red"}, {"attributes": [("colour", "Red")]}),
+        ({"color": ["Red", "Grey"]}, {"attributes": [("colour", "Red"), ("colour", "Grey")]}),
+        ({"material": None, "size": {"@type": "SizeSpecification", "name": "42"}}, {"attributes": [("size", "42")]}),
+        ({"offers": {"@type": "Offer", "price": "9.50", "priceCurrency": "EUR"}}, {"price": "9.50 EUR"}),
+        ({"offers": [{"@type": "Offer", "price": 9.5}]}, {"price": "9.5"}),
+        ({"category": "Bags > Totes"}, {"category_path": ["Bags", "Totes"]}),
+        ({"category": {"@type": "CategoryCode", "name": "Tees"}}, {"category_path": ["Tees"]}),
+    ],
+)
+def test_shapes_in_which_schema_org_says_the_same(own: dict, wanted: dict, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"@type": "Product", "sku": "a", "name": "Tee", **own}))
+    (row,) = products(open_catalog(tmp_path / "a.jsonl", required=()))
+    assert {name: row[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("own", "picture"),
+    [
+        ({"images": [{"id": 1, "src": "a.jpg", "position": 1}], "image": {"id": 1, "src": "a.jpg"}}, "a.jpg"),
+        ({"images": [], "image": {"src": "a.jpg"}}, "a.jpg"),
+        ({"images": [{"src": "a.jpg"}], "image": None, "variants": []}, "a.jpg"),
+        ({"images": [], "image": None}, None),
+    ],
+)
+def test_where_a_shopify_product_has_its_picture(own: dict, picture: str | None, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps(SHOPIFY_JSON[0] | own))
+    (row,) = products(open_catalog(tmp_path / "a.jsonl"))
+    assert (row["image"], row["additional_image_link"], row["fault"]) == (picture, None, None)
+
+
+def test_of_several_categories_of_woocommerce_the_last_counts_and_that_is_said(tmp_path: Path) -> None:
+    own = {"categories": [{"id": 9, "name": "Clothing"}, {"id": 14, "name": "T-shirts"}]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(WOO_JSON[0] | own))
+    catalog = open_catalog(tmp_path / "a.jsonl")
+    (row,) = products(catalog)
+    assert (row["product_id"], row["category_path"], row["image"]) == ("794", ["T-shirts"], "a.jpg")
+    assert any(note.startswith("a product in Clothing, T-shirts is taken to be in") for note in catalog.source.notes)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_converted_catalogs_hold_the_same(suffix: str, tmp_path: Path) -> None:
     """Read again, they have the same products, and pictures that lie where they lay."""

@@ -34,6 +34,11 @@ Total: Account, --,170,"1,300"
         (GA4, ("Search term", "Event count"), {"rows without a term": 2}),
         (ADS, ("Search term", "Impr."), {}),
         ('"Search query","Sessions with searches"\n"black shoes","1204"\n"t shirt","60"\n"zero","0"\n', None, None),
+        (
+            '"Search query","Sessions with searches","Searches with no results"\nblack shoes,1204,0\nt shirt,60,9\n',
+            ("Search query", "Sessions with searches"),
+            {},
+        ),
         ("Query;Count\nblack shoes;1.204\nt shirt;60\n", ("Query", "Count"), {}),
         (
             "Top queries,Clicks,Impressions,CTR\nblack shoes,3,1204,0.2%\nt shirt,1,60,1%\n",

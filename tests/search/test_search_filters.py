@@ -135,6 +135,28 @@ def test_one_photo_is_one_group_and_colours_are_variants(tuned, some_rows, tmp_p
     assert len(found) == 2
 
 
+def test_a_google_feed_says_itself_which_products_are_variants(tuned, toy_catalog, tmp_path: Path) -> None:
+    """Its groups count, whatever the titles have in common."""
+    told = {
+        "a": ("Acme Linen Shirt Black Size S", "G1"),
+        "b": ("Acme Linen Shirt Black / M", "G1"),
+        "c": ("Acme Linen Shirt White", "G1"),
+        "d": ("Other Black Shirt", "G2"),
+        "e": ("Acme Linen Shirt Black Size S", "G3"),
+    }
+    lines = ["id\ttitle\timage_link\titem_group_id\tprice"]
+    for (number, (title, group)), image in zip(told.items(), next(toy_catalog.batches(5))["image"], strict=True):
+        (tmp_path / f"{number}.jpg").write_bytes(image["bytes"])
+        lines.append(f"{number}\t{title}\t{number}.jpg\t{group}\t19.99 EUR")
+    (tmp_path / "feed.tsv").write_text("\n".join(lines))
+    build_index(tuned, open_catalog(tmp_path / "feed.tsv"), tmp_path / "index")
+    index = SearchIndex(tmp_path / "index", tuned)
+    variants = {hit.product_id: hit.variant for hit in index.search("shirt", k=5, cut_off=False)}
+    assert variants.keys() == told.keys()
+    assert [variants["a"] == variants[other] for other in "bcde"] == [True, True, False, False]
+    assert len(index.search("shirt", k=5, collapse="variant", cut_off=False)) == 3
+
+
 def test_a_group_outlives_its_first_product(tuned, some_rows, tmp_path: Path) -> None:
     build_index(tuned, some_rows([0, 0], ids=["a", "b"]), tmp_path / "index")
     update_index(None, None, tmp_path / "index", delete=["a"])

@@ -182,6 +182,12 @@ FILES: dict[str, tuple[str, str]] = {
         "a.txt",
         table(GOOGLE, GOOGLE_A, {**GOOGLE_A, "id": "b", "title": "Blue tee", "color": "Blue"}, delimiter="\t"),
     ),
+    "google table with quotes": (
+        "a.tsv",
+        "id\ttitle\timage_link\tavailability\tproduct_type\tcolor\tproduct_detail\r\n"
+        'a\tRed tee\ta.jpg\tin_stock\t\t\tGeneral:Fit:Slim,Display:Diagonal Size:"2.5"""\r\n'
+        'b\tBlue tee\tb.jpg\tin_stock\t"Apparel > Tops, Sale > Tops"\tBlue\t\r\n',
+    ),
     "google xml": ("a.xml", XML),
     "shopify of 2024": (
         "a.csv",

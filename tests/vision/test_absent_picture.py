@@ -9,8 +9,11 @@ from PIL import Image, ImageDraw, ImageFont
 from shopvl.synthetic.generate import draw_item
 from shopvl.vision.absent_picture import picture_fault
 
-COLOURS = [((230,) * 3, (150,) * 3), ((255,) * 3, (60,) * 3), ((20, 60, 160), (255,) * 3), ((40,) * 3, (220,) * 3)]
-TEXTS = ["No image available", "Bild folgt in Kürze", "Imagen no disponible", "Image coming soon"]
+COLOURS = [
+    *[((230,) * 3, (150,) * 3), ((255,) * 3, (60,) * 3), ((20, 60, 160), (255,) * 3), ((40,) * 3, (220,) * 3)],
+    ((120, 20, 60), (255,) * 3),
+]
+TEXTS = ["No image available", "Bild folgt in Kürze", "Imagen no disponible", "Image coming soon", "ACME WEAR"]
 
 
 def drawn(side_px: int, ground: tuple, ink: tuple, text: str, *, icon: bool, frame: int = 0) -> Image.Image:
