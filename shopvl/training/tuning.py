@@ -77,6 +77,7 @@ def fit_heads(
         return design.model.features(batch, [one for one in design.input_choices if set(one) <= set(inputs_in(batch))])
 
     known = labelled(design, catalog, labels, read, report=report)
+    torch.manual_seed(seed)  # of the heads as they begin: a run that was stopped ends as it would have
     heads = design.add_heads(labels)
     grams_NG = gram_rows(known.titles)
     choices = [inputs for inputs in design.input_choices if inputs_name(inputs) in known.values]
