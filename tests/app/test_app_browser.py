@@ -166,7 +166,7 @@ def test_a_title_is_read_too_and_a_photo_can_be_picked(browser: Browser, served)
     assert shown == first.title, "the page does not open on the first product"
     browser.write("#product-title", "red shirt")
     browser.click("#product-read")
-    browser.sees("#product-answers", "rests on title")
+    browser.sees("#product-answers", "the title says Red")
     picked = browser.one("#product-picks .sv-pick").get_attribute("data-id")
     browser.click("#product-picks .sv-pick")
     title = served.bench.product(picked).title
