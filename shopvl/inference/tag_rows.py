@@ -243,13 +243,14 @@ class HeadAnswers:
                 "value": None if ranked[0][0] == UNKNOWN else ranked[0][0],
                 "probability": ranked[0][1],
                 "evidence": evidence,
-                "picture": number if number and "image" in evidence else None,
+                # the one that stands for the product need not be the first
+                "picture": (valid.number if number == 1 else number) if number and "image" in evidence else None,
                 "conflict": conflict,
                 "named": None if named is None else name in named,
                 "alternatives": _listed(ranked),
             }
-            for ranked, evidence, number, conflict, named in zip(
-                ranked_R, evidence_R, number_R, conflict_R, named_R, strict=True
+            for valid, ranked, evidence, number, conflict, named in zip(
+                item.items, ranked_R, evidence_R, number_R, conflict_R, named_R, strict=True
             )
         ]
 

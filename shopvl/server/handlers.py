@@ -101,7 +101,7 @@ class Handlers:
     async def _downloaded(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row with the bytes of pictures at addresses; of several pictures each fails alone."""
         pictures = [row["image"], *(row[MORE_IMAGES] or ())][:MOST_PICTURES]
-        found = [await task for task in [asyncio.ensure_future(self._picture(image)) for image in pictures]]
+        found = await asyncio.gather(*map(self._picture, pictures))
         reasons = [reason for _, reason in found]
         if len(pictures) == 1 and reasons[0]:
             raise ImageError(reasons[0])
