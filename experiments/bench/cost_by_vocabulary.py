@@ -26,7 +26,7 @@ from shopvl.catalog.ontology import Category, Ontology, Property, Value
 from shopvl.data.rows import ValidRow
 from shopvl.design.build import tokenizer_for
 from shopvl.design.design import Design, build
-from shopvl.inference.encode import encoded
+from shopvl.inference.encode import Group, encoded
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.recipes import find
 from shopvl.tracking.provenance import write_result
@@ -85,10 +85,10 @@ def measured(properties: int, values: int, rounds: int) -> dict[str, float]:
     design = drawn_design(drawn_ontology(properties, values))
     begin, answers = spent(lambda: HeadAnswers(design))
     rows = drawn_rows(design)
-    batch = design.loader.inference_batch(rows)
+    group = Group(list(range(len(rows))), rows, design.loader.inference_batch(rows))
     times: dict[str, list[float]] = {"answers": [], "decisions": []}
     for _ in range(rounds + 1):
-        seconds, item = spent(lambda: encoded(design, rows, batch, answers.read))
+        seconds, item = spent(lambda: encoded(design, group, answers.read))
         times["answers"].append(seconds)
         times["decisions"].append(spent(lambda item=item: answers.rows(item, 0.95))[0])
     return {

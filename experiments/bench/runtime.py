@@ -59,7 +59,7 @@ class Contender:
     def rows(self, group: Group) -> list[dict[str, Any]]:
         """Answers with decisions."""
         with torch.autocast("cpu", torch.bfloat16) if self.half else nullcontext():
-            item = encoded(self.design, group.items, group.batch, self.answers.read)
+            item = encoded(self.design, group, self.answers.read)
         return self.answers.rows(item, DEFAULT_PRECISION)
 
 

@@ -55,7 +55,7 @@ def measured(
             for way in WAYS if products // BATCH_ROWS % 2 else WAYS[::-1]:
                 started = time.process_time()
                 with half if way == "as needed" else nullcontext():
-                    items[way] = encoded(ways[way].design, group.items, group.batch, ways[way].read)
+                    items[way] = encoded(ways[way].design, group, ways[way].read)
                 seconds[way] += time.process_time() - started
                 said[way] = ways[way].rows(items[way], DEFAULT_PRECISION)
             products += len(group.items)

@@ -65,7 +65,7 @@ def cost(design: Design, data: Path) -> dict[str, float]:
         with torch.autocast("cpu", dtype=torch.bfloat16) if half else nullcontext():
             for batch in batches:
                 for group in prepare(design.loader, batch, Path(), MODALITIES).groups:
-                    list(answers.rows(encoded(design, group.items, group.batch, answers.read), 0.95))
+                    list(answers.rows(encoded(design, group, answers.read), 0.95))
         return (time.perf_counter() - started) / (BATCH * BATCHES) * 1e3
 
     taken: dict[bool, list[float]] = {False: [], True: []}

@@ -178,7 +178,7 @@ def loop(told: argparse.Namespace) -> dict[str, float]:
 
     def do(part: list[dict[str, Any]], table: Table) -> None:
         for group in prepare(loader, part, Path(), ("image", "title")).groups:
-            item = encoded(design, group.items, group.batch, answers.read)
+            item = encoded(design, group, answers.read)
             table.write([{**row, "model": name} for row in answers.rows(item, 0.95)])
 
     with Table(Path(told.scratch) / "warm.parquet", TAGS) as table:
@@ -242,7 +242,7 @@ def encoder(told: argparse.Namespace) -> dict[str, float]:
                     design.embeddings(group.batch, ("image", "title"))
                 between = time.process_time()
                 for group in ready:
-                    encoded(design, group.items, group.batch, answers.read)
+                    encoded(design, group, answers.read)
                 spent["towers"].append(between - started)
                 spent["stage"].append(time.process_time() - between)
         towers, stage = (statistics.median(spent[key][1:]) / rows for key in ("towers", "stage"))
