@@ -234,9 +234,8 @@ def with_corrections(catalog: Catalog, path: Path, *, needed: bool = True) -> Co
     corrections = tuple(merged(read_corrections(path)))
     if not corrections:
         raise CatalogError(f"{path} holds no corrections; `shopvl review import` writes them from a review sheet")
-    corrected_catalog = CorrectedCatalog(
-        catalog.source, catalog.root, catalog.plan, catalog.split, corrections=corrections
-    )
+    told = catalog.source, catalog.root, catalog.plan, catalog.split
+    corrected_catalog = CorrectedCatalog(*told, corrections=corrections, parents=catalog.parents)
     if needed and not corrected_catalog.applied():
         raise CatalogError(
             f"none of the {len(corrections)} corrections in {path} is about a product of {corrected_catalog.label}, "

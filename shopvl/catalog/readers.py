@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from shopvl.catalog import cells
 from shopvl.catalog.formats.base import Chunk, Source
 from shopvl.catalog.notes import ReadingNotes
 from shopvl.catalog.opening import open_source
+from shopvl.catalog.parents import Parents
 from shopvl.catalog.picture_cells import NOT_PLAIN, PLAIN, Picture, picture_of, pictures_of
 from shopvl.catalog.reading import Reading
 from shopvl.catalog.schema import (
@@ -44,6 +45,7 @@ class Catalog:
     root: Path  # the folder that relative picture paths start from
     plan: ColumnPlan
     split: str | None = None
+    parents: Parents | None = field(default=None, kw_only=True, compare=False, repr=False)  # whose variants rows may be
 
     @property
     def path(self) -> Path:
@@ -76,6 +78,14 @@ class Catalog:
             return True
         return column in self.plan.sources or column in self.plan.further
 
+    def has_further_pictures(self) -> bool:
+        """Whether products may have several pictures, whatever their split: in columns of their own, or in the main
+        one's cells, which are read up to the first that lists several."""
+        if self.plan.pictures:
+            return True
+        frames = replace(self, split=None).batches(8192, columns=(MORE_IMAGES,))
+        return any(frame[MORE_IMAGES].null_count() < frame.height for frame in frames)
+
     def batches(self, rows: int = 1024, *, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         """Frames of at most `rows` rows, in the table's order; only the given `columns` if any are given.
 
@@ -89,7 +99,7 @@ class Catalog:
         building = keep if self.split is None else {*keep, *SPLIT_BY}
         seen: set[str] = set()
         in_split, first = False, True
-        for chunk in self.source.chunks(rows, self._wanted(building)):
+        for chunk in self._chunks(rows, self._wanted(building)):
             if self.split is not None:  # rows of other splits are dropped before their cells are parsed
                 split = _splits(chunk, self.plan)
                 if not in_split and len(seen) < 20:
@@ -117,13 +127,19 @@ class Catalog:
     def split_counts(self) -> Counter[str]:
         """Number of rows in each split, whichever of them the catalog is opened for."""
         counts: Counter[str] = Counter()
-        for chunk in self.source.chunks(8192, self._wanted(SPLIT_BY)):
+        for chunk in self._chunks(8192, self._wanted(SPLIT_BY)):
             counts.update(_splits(chunk, self.plan).to_list())
         return counts
 
     def digest(self) -> str:
         """SHA-256 of the content: of the file, or of all pictures of a folder and their names."""
         return self.source.digest()
+
+    def _chunks(self, rows: int, wanted: set[str]) -> Iterator[Chunk]:
+        """The table's rows, variants with what they lack from their parents; where nothing is wanted, to be counted."""
+        if self.parents is None or not wanted:
+            return self.source.chunks(rows, wanted)
+        return self.parents.inherited(self.source.chunks(rows, wanted | self.parents.columns))
 
     def _wanted(self, building: Collection[str]) -> set[str]:
         wanted = {source for canonical, source in self.plan.sources.items() if canonical in building}
@@ -161,7 +177,8 @@ def open_catalog(
     plan = plan_columns(names)
     if missing := [name for name in plan.missing if name in required]:
         raise CatalogError(missing_columns_message(reader.path.name, names, missing))
-    return Catalog(source=reader, root=reader.root, plan=plan, split=split and split.lower())
+    parents = Parents.of(reader, plan)
+    return Catalog(source=reader, root=reader.root, plan=plan, split=split and split.lower(), parents=parents)
 
 
 def _splits(chunk: Chunk, plan: ColumnPlan) -> pl.Series:

@@ -1,9 +1,8 @@
-"""Layouts of platforms whose variants stand in rows of their own: below their product, or anywhere under its id."""
+"""Layouts of platforms whose variants stand in rows of their own below their product."""
 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -16,7 +15,6 @@ from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 
 MAX_VALUES = 1000  # of an option, and pictures, that are kept of one product
 MAX_OPTIONS = 6  # numbered columns that hold options
-MAX_PARENTS, MAX_WAITING = 100_000, 10_000  # that are kept: parents for variants to come, variants before theirs
 FIRST = "product"  # what platforms call the first of a product's rows, in small letters
 
 
@@ -156,50 +154,3 @@ class RowsOfProduct:
             known = self.values.setdefault(name, []) if name and value else []
             if value and value not in known and len(known) < MAX_VALUES:
                 known.append(value)
-
-
-class VariantsOfParents(TableLayout):
-    """Variants are products and name their parent, from which they have what they lack. `attributes` is always made."""
-
-    def keys(self, record: Mapping[str, Any]) -> set[str]:
-        """How variants name a product."""
-        raise NotImplementedError
-
-    def products(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Each row is one; a variant has from its parent what it lacks."""
-        parents: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        waiting: deque[tuple[str, dict[str, Any]]] = deque()
-        for record, fault in super().products(records):
-            if fault is not None:
-                yield record, fault
-                continue
-            parent = text_of(record.get("item_group_id"))
-            if parent and parent not in parents:
-                waiting.append((parent, record))
-                if len(waiting) > MAX_WAITING:
-                    yield self._alone(*waiting.popleft())
-                continue
-            yield (_inherited(record, parents[parent]) if parent else record), None
-            keys = self.keys(record)
-            parents.update(dict.fromkeys(keys, record))
-            while len(parents) > MAX_PARENTS:
-                parents.popitem(last=False)
-            if any(wanted in keys for wanted, _ in waiting):
-                ready = [own for wanted, own in waiting if wanted in keys]
-                waiting = deque((wanted, own) for wanted, own in waiting if wanted not in keys)
-                yield from ((_inherited(own, record), None) for own in ready)
-        for wanted, own in waiting:
-            yield self._alone(wanted, own)
-
-    def _alone(self, parent: str, record: dict[str, Any]) -> Record:
-        self.notes.add("no parent", f"{record.get('product_id')} is a variation of {parent}, which is not in the table")
-        return record, None
-
-
-def _inherited(record: dict[str, Any], parent: Mapping[str, Any]) -> dict[str, Any]:
-    """A variant with what it lacks from its parent; of attributes those that it does not have itself."""
-    own = {name for pair in record["attributes"] if (name := pair["property"])}
-    return {name: parent.get(name) if is_empty(value) else value for name, value in record.items()} | {
-        "item_group_id": parent["product_id"],
-        "attributes": [*record["attributes"], *(pair for pair in parent["attributes"] if pair["property"] not in own)],
-    }

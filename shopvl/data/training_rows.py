@@ -26,7 +26,6 @@ from shopvl.catalog.fetching import Fetcher, limit_pictures
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import QueryLog
 from shopvl.catalog.readers import Catalog
-from shopvl.catalog.schema import MORE_IMAGES
 from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.catalog.vocabulary import MOST_PICTURES
 from shopvl.checksums import Remedy, file_digests, read_object, verify_all
@@ -178,6 +177,7 @@ def training_rows(
     be read. Where the folder is `shared`, each kind of rows has a folder below it. Raises CatalogError where no row is
     usable.
     """
+    several = any("image" in inputs for inputs in row_inputs) and catalog.has_further_pictures()
     source = {
         "digest": catalog.digest(),
         "split": catalog.split,
@@ -185,14 +185,16 @@ def training_rows(
         "words": None if reader is None else reader.version(),
         "columns": _COLUMNS.names,
         "inputs": [list(inputs) for inputs in row_inputs],
-        **({"pictures": MOST_PICTURES} if catalog.has(MORE_IMAGES) else {}),
+        **({"pictures": MOST_PICTURES} if several else {}),
     }
     if shared:
         folder /= hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not is_whole(folder, source):
-            _write_rows(catalog, folder, log, report, reader, row_inputs)
+            # a chart of sizes under many products shows none of them
+            charts = shared_pictures(catalog) if several else frozenset[bytes]()
+            _write_rows(catalog, folder, log, report, reader, row_inputs, charts)
             note_source(folder, source)
     return TrainingCache(folder)
 
@@ -220,6 +222,7 @@ def _write_rows(
     report: Callable[[int], None],
     reader: PictureReader | None,
     row_inputs: Sequence[tuple[Modality, ...]],
+    shared: Collection[bytes],
 ) -> None:
     rejects: list[RejectedRow] = []
     notes: list[RejectedRow] = []
@@ -231,8 +234,6 @@ def _write_rows(
         pictured = any("image" in inputs for inputs in row_inputs)
         frames = (limit_pictures(frame, MOST_PICTURES) for frame in catalog.batches(_ROWS_PER_GROUP))
         parts = (part for frame in frames for part in frame.iter_slices(_ROWS_IN_SIGHT))
-        # a chart of sizes under many products shows none of them
-        shared = shared_pictures(catalog) if pictured and catalog.has(MORE_IMAGES) else frozenset[bytes]()
         for part in Fetcher().with_pictures(parts) if pictured else parts:
             usable = _usable(part, catalog.root, row_inputs, rejects, shared)
             read = usable if reader is None else with_words(reader, usable)

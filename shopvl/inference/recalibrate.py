@@ -77,7 +77,8 @@ def recalibrate(
             f"none of the {len(corrections)} corrections in {file} is about a product that was drawn at random, so "
             f"they say nothing about the others; {SAMPLE}"
         )
-    reviewed = ReviewedCatalog(catalog.source, catalog.root, catalog.plan, catalog.split, corrections=drawn)
+    told = catalog.source, catalog.root, catalog.plan, catalog.split
+    reviewed = ReviewedCatalog(*told, corrections=drawn, parents=catalog.parents)
     if not reviewed.count():
         raise CatalogError(f"none of the {len(drawn)} corrections in {file} is about a product of {catalog.path}")
     held_out = read_held_out(design, reviewed, report=report)

@@ -54,7 +54,7 @@ class FencedCatalog(Catalog):
     @classmethod
     def around(cls, catalog: Catalog, root: Path) -> Self:
         """The table with pictures below `root`."""
-        return cls(catalog.source, root, catalog.plan, catalog.split)
+        return cls(catalog.source, root, catalog.plan, catalog.split, parents=catalog.parents)
 
     def batches(self, rows: int = 1024, *, columns: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
         """As `Catalog.batches`. A picture elsewhere on this machine is a fault of its row; a further one is left

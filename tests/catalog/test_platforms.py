@@ -325,7 +325,7 @@ def test_shopify_rows_that_stand_apart_are_not_joined_in_silence(tmp_path: Path)
 
 def test_woocommerce_variations_inherit(tmp_path: Path) -> None:
     rows = {row["product_id"]: row for row in products(opened(tmp_path, "woocommerce"))}
-    assert list(rows) == ["tee", "tee-red", "tee-blue", "45"]  # an id where there is no SKU; the parent first
+    assert list(rows) == ["tee-red", "tee", "tee-blue", "45"]  # as in the table; an id where there is no SKU
     for name, colour, image in (("tee-red", "Red", "red.jpg"), ("tee-blue", "Blue", "a.jpg")):
         own = rows[name]
         assert (own["item_group_id"], own["image"], own["description"]) == ("tee", image, "A tee.")
@@ -334,6 +334,8 @@ def test_woocommerce_variations_inherit(tmp_path: Path) -> None:
         assert own["price"] == "20"
     assert rows["tee"]["attributes"] == [("colour", "Blue"), ("colour", "Red"), ("fabric", "Cotton")]
     assert json.loads(rows["tee"]["additional_image_link"]) == ["b.jpg"]
+    assert rows["tee-red"]["additional_image_link"] is None  # which may show another colour than its own picture
+    assert json.loads(rows["tee-blue"]["additional_image_link"]) == ["b.jpg"]
 
 
 def test_a_woocommerce_variation_without_its_parent_is_said(tmp_path: Path) -> None:

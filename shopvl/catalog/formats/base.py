@@ -190,6 +190,7 @@ class TableLayout(ABC):
     marks: ClassVar[frozenset[str]] = frozenset()  # folded names of columns by which a table is known to be one
     # Property, or `category` -> the column for it, as the platform writes it
     slots: ClassVar[Mapping[str, str]] = {}
+    has_parents: ClassVar[bool] = False  # whether its variants name a parent that stands in the table, too
     # Columns of products, and properties, that the platform's channel asks for
     required: ClassVar[tuple[str, ...]] = ("title", "image", "category_path")
     # Column of a product -> the table's columns that may hold it, as folded names; the first that is filled counts.
@@ -251,6 +252,10 @@ class TableLayout(ABC):
     def key(self, record: Mapping[str, Any]) -> str | None:
         """The id of the product that a record of the file is about; nothing for one that only goes on with it."""
         return (text_of(self.first(record, self.sources.get("product_id", ()))) or "").strip() or None
+
+    def keys(self, product: Mapping[str, Any]) -> set[str]:
+        """What variants may call a product that is their parent: its id."""
+        return {key for key in (text_of(product.get("product_id")),) if key}
 
     def put(self, record: Mapping[str, Any], cells: dict[str, Any], name: str, value: str) -> None:
         """Note a property's value, or the category, that the record lacks, in the `cells` that it gets."""

@@ -7,18 +7,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from shopvl.catalog.cells import text_of
+from shopvl.catalog.formats.base import TableLayout
 from shopvl.catalog.formats.cell_parts import plain_text
 from shopvl.catalog.schema import column_key
-from shopvl.catalog.variant_rows import VariantsOfParents
 
 _INNER = re.compile(r"[0-9a-f]{32}(\|[0-9a-f]{32})*")  # ids of the shop's own database
 
 
-class Shopware(VariantsOfParents):
+class Shopware(TableLayout):
     """Names as in the default profile (docs.shopware.com, "Import/Export"), as `parent_id` or `parentId`."""
 
     name = "shopware"
     label = "Shopware products"
+    has_parents = True
     columns: ClassVar = {
         "product_id": ("productnumber", "id"),
         "title": ("name",),
@@ -46,9 +47,9 @@ class Shopware(VariantsOfParents):
         """The shop's own id stays, and variants have attributes."""
         return list(dict.fromkeys([*super().names(), "attributes"]))
 
-    def keys(self, record: Mapping[str, Any]) -> set[str]:
+    def keys(self, product: Mapping[str, Any]) -> set[str]:
         """Its id in the shop's database."""
-        return {key for key in (text_of(record.get("shop_id")),) if key}
+        return {key for key in (text_of(product.get("shop_id")),) if key}
 
     def product(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Ids of categories say nothing to others."""

@@ -8,21 +8,21 @@ from itertools import chain
 from typing import Any, ClassVar
 
 from shopvl.catalog.cells import text_of
-from shopvl.catalog.formats.base import is_empty
+from shopvl.catalog.formats.base import TableLayout, is_empty
 from shopvl.catalog.formats.cell_parts import deepest, pairs, paths_in, pictured, plain_text, split_at
 from shopvl.catalog.formats.woocommerce_labels import ATTRIBUTE_PARTS, attribute_labels, english_name
 from shopvl.catalog.known_properties import known_property
-from shopvl.catalog.variant_rows import VariantsOfParents
 from shopvl.catalog.vocabulary import CATEGORY
 
 _PAIR = re.compile(r"attribute_(\d+)_name")
 
 
-class WooCommerce(VariantsOfParents):
+class WooCommerce(TableLayout):
     """Names as in WooCommerce's product CSV (github.com/woocommerce/woocommerce/wiki/Product-CSV-Import-Schema)."""
 
     name = "woocommerce"
     label = "WooCommerce products"
+    has_parents = True
     columns: ClassVar = {
         "product_id": ("sku", "id"),
         "title": ("name",),
@@ -67,10 +67,10 @@ class WooCommerce(VariantsOfParents):
         """Attributes, and further pictures and categories, are columns of their own."""
         return list(dict.fromkeys([*super().names(), "attributes", "additional_image_link", "categories"]))
 
-    def keys(self, record: Mapping[str, Any]) -> set[str]:
+    def keys(self, product: Mapping[str, Any]) -> set[str]:
         """Its SKU, or `id:44`."""
-        number = text_of(record.get("ID") or record.get(self.id or ""))
-        return {key for key in (text_of(record.get("product_id")), number and f"id:{number}") if key}
+        number = text_of(product.get("ID") or product.get(self.id or ""))
+        return super().keys(product) | ({f"id:{number}"} if number else set())
 
     def put(self, record: Mapping[str, Any], cells: dict[str, Any], name: str, value: str) -> None:
         """An attribute takes the first pair of columns that is free in the row, or a new one."""
