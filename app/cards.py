@@ -113,7 +113,7 @@ def answer(reply: Reply, words: Translations, *, button: bool = True) -> str:
         above = f"<small>{text(' › '.join(steps[:-1]))}</small>" if len(steps) > 1 else ""
         value = f'<span class="sv-value" dir="auto">{above}{text(steps[-1])}</span>'
         sure = f'{gauge(reply.probability, decision)}<span class="sv-share">{words.share(reply.probability)}</span>'
-    rests = ", ".join(words(f"evidence.{source}") for source in reply.evidence)
+    rests = ", ".join(words(f"evidence.{source}") + _which(reply, source) for source in reply.evidence)
     quote = f": “{reply.quote}”" if reply.quote else ""
     others = " · ".join(f"{words.short(name, value)} {words.share(share)}" for value, share in reply.alternatives[:2])
     else_ = words("product.else" if reply.value == reply.best_guess else "product.which")
@@ -136,6 +136,11 @@ def answer(reply: Reply, words: Translations, *, button: bool = True) -> str:
         f'<span class="sv-under">{text(under)}</span></span><span class="sv-sure">{sure}</span>'
         f"{verdict(reply, words)}</{tag}>"
     )
+
+
+def _which(reply: Reply, source: str) -> str:
+    """The number of the picture, of several."""
+    return f" {reply.picture}" if source == "image" and reply.picture else ""
 
 
 def said(replies: Sequence[Reply], words: Translations) -> str:

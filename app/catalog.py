@@ -153,9 +153,7 @@ class CatalogTab:
         self.categories.act(self.lack, asked, page, **HIDDEN_PROGRESS)
         self.undo.click(self.undo_last, decided, [self.reviewer, *page], **HIDDEN_PROGRESS)
         self.product.show(
-            self.shown.visit(
-                self.open_product, self.view, [self.tabs, self.product.photo, self.product.title], **HIDDEN_PROGRESS
-            )
+            self.shown.visit(self.open_product, self.view, [self.tabs, *self.product.held], **HIDDEN_PROGRESS)
         )
         self.export.click(
             self.write, [self.form, *self.asked], self.file, api_name="export_catalog", show_progress="minimal"

@@ -49,7 +49,7 @@ def page(service: AppService, views: CatalogViews, language: str) -> gr.Blocks:
                 models = ModelsTab(service, words)
         blocks.load(product.sample, None, product.strip, **HIDDEN_PROGRESS)
         if service.catalog is not None or service.index is not None:
-            first = blocks.load(product.open_first, None, [product.photo, product.title], **HIDDEN_PROGRESS)
+            first = blocks.load(product.open_first, None, product.held, **HIDDEN_PROGRESS)
             product.show(first)
             compared = first.then(
                 lambda *held: held, [product.photo, product.title], models.compared[:2], **HIDDEN_PROGRESS

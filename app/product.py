@@ -16,9 +16,10 @@ from app.widgets import (
     clickable,
     guarded,
     html,
+    more_photos,
     photo,
     photo_bytes,
-    picture_bytes,
+    pictures_bytes,
 )
 from app.wording import Translations
 from shopvl.catalog.vocabulary import CATEGORY
@@ -28,12 +29,13 @@ from shopvl.service.shown import Shown
 
 PICKED = 14
 Json = dict[str, Any]
+Held = tuple[str | None, str, str, list[str] | None]  # photo, title, description, further photos
 
 
 class ProductTab:
     """The tab's widgets and what they do. Like a widget of Gradio, it stands where it is made.
 
-    Other tabs show a product here: they fill `photo` and `title`, and then `show` it.
+    Other tabs show a product here: they fill the widgets of `held`, and then `show` it.
     """
 
     def __init__(self, service: AppService, words: Translations) -> None:
@@ -62,6 +64,7 @@ class ProductTab:
     def _lay_out_inputs(self) -> None:
         words, names = self.words, list(self.service.models)
         self.photo = photo(words, "product", 210)
+        self.more = more_photos(words, "product")
         self.title = gr.Textbox(
             label=words("product.title"),
             placeholder=words("product.title_hint"),
@@ -97,8 +100,14 @@ class ProductTab:
             self.ask = gr.Button(words("product.ask"), scale=1, min_width=72, elem_id="product-ask")
         self.reply = html("", elem_id="product-reply")
 
+    @property
+    def held(self) -> list[Any]:
+        """The widgets that hold a product, as `as_held` fills them."""
+        return [self.photo, self.title, self.description, self.more]
+
     def _connect(self) -> None:
-        product = [self.photo, self.title, self.model, self.precision, self.description]
+        product = [self.photo, self.title, self.model, self.precision, self.description, self.more]
+        seen = [self.photo, self.title, self.model, self.more]
         answered = [self.answers_json, self.answers]
         asked = gr.on(
             [self.read.click, self.title.submit],
@@ -109,37 +118,46 @@ class ProductTab:
             show_progress="minimal",
             **OF_PHOTO,
         )
-        uploaded = self.photo.upload(self.answer_all, product, answered, **SMALL_PROGRESS, **OF_PHOTO)
-        for event in (asked, uploaded):
+        # further photos are of the one before
+        uploaded = self.photo.upload(lambda: None, None, self.more, **HIDDEN_PROGRESS).then(
+            self.answer_all, product, answered, **SMALL_PROGRESS, **OF_PHOTO
+        )
+        further = gr.on(
+            [self.more.upload, self.more.delete, self.more.clear],
+            self.answer_all,
+            product,
+            answered,
+            **SMALL_PROGRESS,
+            **OF_PHOTO,
+        )
+        for event in (asked, uploaded, further):
             self._then_draw(event)
         self.photo.clear(
-            lambda: (None, self.no_answers, self.no_map, self.no_heat),
+            lambda: (None, self.no_answers, self.no_map, self.no_heat, None),
             None,
-            [*answered, self.map, self.heat],
+            [*answered, self.map, self.heat, self.more],
             api_visibility="private",
         )
         gr.on([field.change for field in product], None, None, self.reply, js="() => ''", api_visibility="private")
-        self.answers.act(
-            self.heat_of_clicked, [self.photo, self.title, self.model], self.heat, **SMALL_PROGRESS, **OF_PHOTO
-        )
+        self.answers.act(self.heat_of_clicked, seen, self.heat, **SMALL_PROGRESS, **OF_PHOTO)
         gr.on(
             [self.ask.click, self.question.submit],
             self.answer_question,
-            [self.photo, self.title, self.question, self.model, self.precision],
+            [self.photo, self.title, self.question, self.model, self.precision, self.more],
             [self.replies_json, self.reply],
             api_name="ask",
             show_progress="minimal",
             **OF_PHOTO,
         )
         self._connect_suggestions()
-        self.show(self.strip.act(self.open_picked, None, [self.photo, self.title], **HIDDEN_PROGRESS))
+        self.show(self.strip.act(self.open_picked, None, self.held, **HIDDEN_PROGRESS))
         self.others.click(self.sample, None, self.strip, **HIDDEN_PROGRESS)
 
     def _connect_suggestions(self) -> None:
         """A title that is written is shown; it stands in the title's field after a click, and is kept nowhere."""
         self.suggest.click(
             self.suggest_titles,
-            [self.photo, self.title, self.model, self.precision],
+            [self.photo, self.title, self.model, self.precision, self.more],
             [self.titles_json, self.suggested],
             api_name="suggest",
             show_progress="minimal",
@@ -151,33 +169,40 @@ class ProductTab:
         )
 
     def show(self, event: Any) -> Any:
-        """Read the product that an event brings into `photo` and `title`. Returns the last event of the chain."""
-        product = [self.photo, self.title, self.model, self.precision, self.description]
+        """Read the product that an event brings into `held`. Returns the last event of the chain."""
+        product = [self.photo, self.title, self.model, self.precision, self.description, self.more]
         return self._then_draw(
             event.then(self.answer_all, product, [self.answers_json, self.answers], **SMALL_PROGRESS, **OF_PHOTO)
         )
 
     def _then_draw(self, event: Any) -> Any:
-        read = [self.photo, self.title, self.model, self.answers_json]
+        read = [self.photo, self.title, self.model, self.answers_json, self.more]
         return event.then(self.draw, read, [self.map, self.heat], **SMALL_PROGRESS, **OF_PHOTO)
 
     def answer_all(
-        self, photo: str | None, title: str, model: str, precision: float, description: str = ""
+        self,
+        photo: str | None,
+        title: str,
+        model: str,
+        precision: float,
+        description: str = "",
+        more: list[str] | None = None,
     ) -> tuple[Json, str]:
         def work() -> tuple[Json, str]:
-            read = self.service.read(
-                picture_bytes(photo), title, model=model, precision=precision, description=description
-            )
+            pictures = pictures_bytes(photo, more)
+            read = self.service.read(pictures, title, model=model, precision=precision, description=description)
             return read.as_dict(), cards.answers(read, self.words)
 
         return guarded(self.words, work, lambda sentence, notice: ({"error": sentence}, notice))
 
-    def draw(self, photo: str | None, title: str, model: str, answers: Json) -> tuple[str, str]:
+    def draw(
+        self, photo: str | None, title: str, model: str, answers: Json, more: list[str] | None = None
+    ) -> tuple[str, str]:
         if not photo or not answers or "error" in answers:
             return self.no_map, self.no_heat
 
         def work() -> tuple[str, str]:
-            return self._map_of(photo_bytes(photo)), self._heat_of(photo, title, model, *seen_first(answers))
+            return self._map_of(photo_bytes(photo)), self._heat_of(photo, title, model, more, *seen_first(answers))
 
         return guarded(self.words, work, lambda sentence, notice: (notice, self.no_heat))
 
@@ -194,12 +219,14 @@ class ProductTab:
             note += ". " + words("product.map_words", words=" · ".join(word.text for word in read_words[:6]))
         return cards.figure(words("product.map"), cards.drawing(drawn, words("product.map")), note)
 
-    def _heat_of(self, photo: str | None, title: str, model: str, name: str, value: str | None) -> str:
+    def _heat_of(
+        self, photo: str | None, title: str, model: str, more: list[str] | None, name: str, value: str | None
+    ) -> str:
         if not photo or value is None:
             return self.no_heat
 
         def work() -> str:
-            drawn, telling = self.service.heat(photo_bytes(photo), title, name, value, model=model)
+            drawn, telling = self.service.heat(pictures_bytes(photo, more), title, name, value, model=model)
             heading = self.words(
                 "product.heat", property=self.words.property(name), value=self.words.short(name, value)
             )
@@ -208,21 +235,32 @@ class ProductTab:
 
         return guarded(self.words, work, lambda sentence, notice: notice)
 
-    def heat_of_clicked(self, photo: str | None, title: str, model: str, event: gr.EventData) -> str:
-        return self._heat_of(photo, title, model, event.property, event.value)
+    def heat_of_clicked(
+        self, photo: str | None, title: str, model: str, more: list[str] | None, event: gr.EventData
+    ) -> str:
+        return self._heat_of(photo, title, model, more, event.property, event.value)
 
     def answer_question(
-        self, photo: str | None, title: str, question: str, model: str, precision: float
+        self,
+        photo: str | None,
+        title: str,
+        question: str,
+        model: str,
+        precision: float,
+        more: list[str] | None = None,
     ) -> tuple[Json, str]:
         def work() -> tuple[Json, str]:
-            _, replies = self.service.ask(question, picture_bytes(photo), title, model=model, precision=precision)
+            pictures = pictures_bytes(photo, more)
+            _, replies = self.service.ask(question, pictures, title, model=model, precision=precision)
             return {"replies": [reply.as_dict() for reply in replies]}, cards.said(replies, self.words)
 
         return guarded(self.words, work, lambda sentence, notice: ({"error": sentence}, notice))
 
-    def suggest_titles(self, photo: str | None, title: str, model: str, precision: float) -> tuple[Json, str]:
+    def suggest_titles(
+        self, photo: str | None, title: str, model: str, precision: float, more: list[str] | None = None
+    ) -> tuple[Json, str]:
         def work() -> tuple[Json, str]:
-            found = self.service.suggest(picture_bytes(photo), title, model=model, precision=precision)
+            found = self.service.suggest(pictures_bytes(photo, more), title, model=model, precision=precision)
             return found.as_dict(), cards.suggested_titles(found, self.words)
 
         return guarded(self.words, work, lambda sentence, notice: ({"error": sentence}, notice))
@@ -234,12 +272,12 @@ class ProductTab:
         """Other products to pick one from; what `strip` shows when the page is loaded."""
         return cards.picks(self.service.sample(random.randrange(1 << 30), PICKED), self.words)
 
-    def open_first(self) -> tuple[str | None, str]:
-        """The first product of the catalog as what the drop zone and the title field hold; nothing if there is none."""
+    def open_first(self) -> Held:
+        """The first product of the catalog, as `held` holds it; nothing if there is none."""
         first = self.service.first()
-        return (None, "") if first is None else as_held(first, self.photo.GRADIO_CACHE)
+        return (None, "", "", None) if first is None else as_held(first, self.photo.GRADIO_CACHE)
 
-    def open_picked(self, event: gr.EventData) -> tuple[str | None, str]:
+    def open_picked(self, event: gr.EventData) -> Held:
         return opened(self.service, event.id, self.photo.GRADIO_CACHE)
 
 
@@ -254,8 +292,8 @@ def seen_first(answers: Json) -> tuple[str, str | None]:
     return first["property"], first["best_guess"]
 
 
-def opened(service: AppService, product_id: str, cache: str) -> tuple[str | None, str]:
-    """A catalog product as what the drop zone and the title field hold."""
+def opened(service: AppService, product_id: str, cache: str) -> Held:
+    """A catalog product as the page holds it."""
     try:
         product = service.product(str(product_id))
     except ShopvlError as error:
@@ -263,10 +301,13 @@ def opened(service: AppService, product_id: str, cache: str) -> tuple[str | None
     return as_held(product, cache)
 
 
-def as_held(product: Shown, cache: str) -> tuple[str | None, str]:
-    """A product as what the drop zone and the title field hold."""
-    name = f"{_plain(product.product_id)}.jpg"
-    return (as_upload(product.picture, name, cache) if product.picture else None), product.title
+def as_held(product: Shown, cache: str) -> Held:
+    """A product as the drop zone, the fields for title and description, and the list of further photos hold it."""
+    name = _plain(product.product_id)
+    main = as_upload(product.picture, f"{name}.jpg", cache) if product.picture else None
+    further = enumerate(product.more_pictures, 2)
+    more = [as_upload(picture, f"{name}-{number}.jpg", cache) for number, picture in further]
+    return main, product.title, product.description, more or None
 
 
 def _plain(name: str) -> str:

@@ -112,7 +112,7 @@ class SearchTab:
         clicked = self.results.act(
             self.route,
             [self.text, self.not_meant],
-            [self.tabs, self.product.photo, self.product.title, self.photo, self.text, way, self.not_meant],
+            [self.tabs, *self.product.held, self.photo, self.text, way, self.not_meant],
             **HIDDEN_PROGRESS,
         )
         self.product.show(clicked.then(self.search_again, [way, *query], shown, **SMALL_PROGRESS, **OF_PHOTO))
@@ -155,11 +155,11 @@ class SearchTab:
         """A click: a result's product, products like it, or a part of what was understood that was not meant."""
         if event.do == "back":
             earlier = not_meant[1] if not_meant[0] == query else ()
-            return *(gr.skip() for _ in range(5)), "back", (query, (*earlier, str(event.id)))
-        path, title = opened(self.service, event.id, self.photo.GRADIO_CACHE)
+            return *(gr.skip() for _ in range(7)), "back", (query, (*earlier, str(event.id)))
+        held = opened(self.service, event.id, self.photo.GRADIO_CACHE)
         if event.do == "like":
-            return gr.skip(), gr.skip(), gr.skip(), path, "", "like", gr.skip()
-        return gr.Tabs(selected="product"), path, title, gr.skip(), gr.skip(), "open", gr.skip()
+            return *(gr.skip() for _ in range(5)), held[0], "", "like", gr.skip()
+        return gr.Tabs(selected="product"), *held, gr.skip(), gr.skip(), "open", gr.skip()
 
     def search_again(self, way: str, *values: Any) -> tuple[Any, ...]:
         """After `route`: a search by the photo that was taken over, or without the part that was taken back."""

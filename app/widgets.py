@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from gradio.processing_utils import hash_bytes, save_file_to_cache
 from app.cards import message
 from app.wording import Translations
 from shopvl.catalog.decoding_memory import answering
+from shopvl.catalog.vocabulary import MOST_PICTURES
 from shopvl.errors import ImageError, ShopvlError
 from shopvl.files import PATIENCE, atomic_write
 from shopvl.service.app_service import MAX_PICTURE_BYTES
@@ -50,6 +51,19 @@ def photo(words: Translations, prefix: str, height: int = 230) -> gr.Image:
     return zone
 
 
+def more_photos(words: Translations, prefix: str) -> gr.File:
+    """A place for further photos of the same product, which hands over the paths of the files as they were uploaded."""
+    return gr.File(
+        value=[],  # so that clients who have no further photos need not say so
+        file_count="multiple",
+        file_types=["image"],
+        type="filepath",
+        label=words(f"{prefix}.more_photos"),
+        height=110,
+        elem_id=f"{prefix}-more",
+    )
+
+
 def _path_of(payload: ImageData | None) -> str | None:
     return payload.path if payload is not None else None
 
@@ -70,6 +84,12 @@ def clickable(value: str = "", script: str = "", **options: Any) -> gr.HTML:
 def picture_bytes(path: str | None) -> bytes | None:
     """The uploaded file, or None where there is none. Raises ImageError for one that is too large."""
     return photo_bytes(path) if path else None
+
+
+def pictures_bytes(path: str | None, more: Sequence[str] | None) -> tuple[bytes, ...]:
+    """The uploaded files of one product, the main one first. Raises ImageError for one that is too large."""
+    paths = [*([path] if path else []), *(more or ())][:MOST_PICTURES]
+    return tuple(photo_bytes(own) for own in paths)
 
 
 def photo_bytes(path: str) -> bytes:

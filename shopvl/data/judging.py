@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology, path_key
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN, UNKNOWN
-from shopvl.data.rows import Row, label_of
+from shopvl.data.rows import Row, label_of, pairs
 
 
 def known_part(path: Sequence[str], ontology: Ontology) -> tuple[str, ...]:
@@ -30,6 +30,16 @@ def true_value(row: Row, name: str, ontology: Ontology) -> str | None:
     if name == CATEGORY:
         return None if not path else CATEGORY_JOIN.join(part) or UNKNOWN
     return label_of(row, name, ontology) or (UNKNOWN if path and not part else None)
+
+
+def true_one(truth: str, answer: str, row: Row, name: str, ontology: Ontology) -> str:
+    """What to judge that answer by: of several values that the row has of a property, the answered one if it is among
+    them."""
+    prop = ontology.property(name)
+    if prop is None or not prop.many or answer == truth:
+        return truth
+    true = {ontology.value_of(name, [pair]) for pair in pairs(row["attributes"])}
+    return answer if {answer, truth} <= true else truth
 
 
 def is_within(answer: str, truth: str) -> bool:

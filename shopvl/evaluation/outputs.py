@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,16 +17,18 @@ from torch import Tensor
 from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, Modality, inputs_name
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
+from shopvl.catalog.schema import MORE_IMAGES
 from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
-from shopvl.data.judging import holds, is_within, true_value
+from shopvl.data.judging import holds, is_within, true_one, true_value
 from shopvl.data.rows import RejectedRow, Row
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError
 from shopvl.inference.choose import can_answer
-from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.encode import Encoded, Pool, Values, encode
 from shopvl.inference.tag_rows import HeadAnswers
+from shopvl.inference.views import pooled_vectors
 from shopvl.search import product_vectors
 
 Truth = Callable[[Row, str, Ontology], str | None]
@@ -99,7 +103,8 @@ def run_model(
 ) -> ModelOutputs:
     """One pass of the catalog through the model and its heads, from every choice of the inputs that a row has.
 
-    `truth` is what answers are judged by. Raises CatalogError if no row can be read.
+    Products are seen by all of their pictures, as `tag` and `index` see them. `truth` is what answers are judged by.
+    Raises CatalogError if no row can be read.
     """
     design = in_use(design)
     outputs, answers = ModelOutputs(), HeadAnswers(design) if can_answer(design) else None
@@ -108,14 +113,13 @@ def run_model(
     embedded: dict[str, list[np.ndarray]] = defaultdict(list)
     familiar: dict[str, list[np.ndarray]] = defaultdict(list)
     collected = {inputs_name(choice): _Collected() for choice in INPUT_CHOICES}
-    read = _reader(design, answers)
-    shared = shared_pictures(catalog)
-    for item in encode(design, catalog.batches(), catalog.root, MODALITIES, read, shared=shared):
+    read, pool, shared = _reader(design, answers), _pool(design, answers), shared_pictures(catalog)
+    for item in encode(design, catalog.batches(), catalog.root, MODALITIES, read, pool=pool, shared=shared):
         if isinstance(item, RejectedRow):
             outputs.rejects.append(item)
             continue
         places = list(range(len(outputs.rows), len(outputs.rows) + len(item.rows)))
-        outputs.rows += item.rows
+        outputs.rows += [{**row, MORE_IMAGES: None} for row in item.rows]  # which would be held in memory
         if item.inputs == MODALITIES:
             outputs.complete += places
             for name in item.values.keys() & set(MODALITIES):
@@ -159,6 +163,25 @@ def _reader(
     return read
 
 
+def _pool(design: Design, answers: HeadAnswers | None) -> Pool:
+    """How what `_reader` reads of several pictures becomes one."""
+
+    def read(batch: Batch, inputs: tuple[Modality, ...]) -> Mapping[str, Tensor]:
+        values = {} if answers is None else dict(answers.pool.read(batch, inputs))
+        if design.model.embeds and inputs == MODALITIES:
+            values |= design.embeddings(batch, inputs)
+        return values
+
+    def combine(values: Values, seen: Values, owner_V: np.ndarray, number_V: np.ndarray) -> Values:
+        vectors = {name: values[name] for name in values.keys() & set(MODALITIES)}
+        said = {name: array for name, array in values.items() if name not in vectors}
+        if answers is not None:
+            said = answers.pool.combine(said, seen, owner_V, number_V)
+        return said | pooled_vectors(vectors, seen, owner_V, number_V, "image")
+
+    return Pool(read, combine)
+
+
 @dataclass
 class _Collected:
     """Answers from one choice of inputs, batch by batch."""
@@ -174,7 +197,8 @@ class _Collected:
             values_RK = item.values[f"{inputs_name(item.inputs)}/{name}"]
             best_R = values_RK.argmax(1)
             self.best[name].append(np.stack([best_R, values_RK[np.arange(len(best_R)), best_R]], axis=1))
-        for row in answers.rows(item, DEFAULT_PRECISION):
+        for _, own in groupby(answers.rows(item, DEFAULT_PRECISION), key=itemgetter("product_id", "property")):
+            row = next(own)  # of several values the likeliest stands for them
             self.decided[row["property"]].append(row)
 
     def answers(self, design: Design, rows: Sequence[Row], name: str, truth_of: Truth) -> PropertyAnswers:
@@ -183,10 +207,20 @@ class _Collected:
         known = [number for number, value in enumerate(truth) if value is not None]
         values, best_N2 = design.labels[name], np.concatenate(self.best[name])[known]
         decided = [self.decided[name][number] for number in known]
+        # a set takes the place of what the head says
+        best = [
+            row["best_guess"] if row["together"] else values[int(number)]
+            for number, row in zip(best_N2[:, 0], decided, strict=True)
+        ]
+        in_sets_N = np.array([bool(row["together"]) for row in decided], dtype=bool)
+        own = [rows[self.places[number]] for number in known]
         return PropertyAnswers(
-            truth=[str(truth[number]) for number in known],
-            best=[values[int(number)] for number in best_N2[:, 0]],
-            probability=best_N2[:, 1],
+            truth=[
+                true_one(str(truth[number]), answer, row, name, design.ontology)
+                for number, answer, row in zip(known, best, own, strict=True)
+            ],
+            best=best,
+            probability=np.where(in_sets_N, [row["probability"] for row in decided], best_N2[:, 1]),
             rows=[self.places[number] for number in known],
             decided=Decided(
                 value=[row["value"] for row in decided],

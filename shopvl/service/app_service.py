@@ -41,8 +41,8 @@ from shopvl.search import Found, SearchIndex
 from shopvl.search.browsing import newest
 from shopvl.service.catalog_run import RUN, CatalogRun, FencedCatalog, read_run, table_of_run
 from shopvl.service.decisions import check_product, check_texts
-from shopvl.service.read import Read
-from shopvl.service.shown import Shown, first_shown, shown_hit, shown_row
+from shopvl.service.read import Pictures, Read, each_picture
+from shopvl.service.shown import Shown, first_shown, shown_columns, shown_hit, shown_in_full, shown_row
 from shopvl.service.suggesting import SuggestedTitles, suggested
 from shopvl.vision.map_picture import FAINT, drawn_heat, drawn_map
 from shopvl.vision.ocr import Reader, Word
@@ -165,15 +165,15 @@ class AppService:
 
     def read(
         self,
-        picture: bytes | None,
+        picture: Pictures,
         title: str | None,
         *,
         model: str | None = None,
         precision: float = DEFAULT_PRECISION,
         description: str | None = None,
     ) -> Read:
-        """Every answer about a photo, a title, or both, and of a description what it states. Raises ShopvlError for
-        what cannot be used."""
+        """Every answer about a photo (or several of one product), a title, or both, and of a description what it
+        states. Raises ShopvlError for what cannot be used."""
         product = self._product(picture, title, model, description)
         replies = product.replies(precision)
         return Read(
@@ -183,7 +183,7 @@ class AppService:
     def ask(
         self,
         question: str,
-        picture: bytes | None,
+        picture: Pictures,
         title: str | None,
         *,
         model: str | None = None,
@@ -205,7 +205,7 @@ class AppService:
 
     def suggest(
         self,
-        picture: bytes | None,
+        picture: Pictures,
         title: str | None,
         *,
         model: str | None = None,
@@ -219,15 +219,15 @@ class AppService:
             return suggested(writer, product, product.replies(precision))
 
     def heat(
-        self, picture: bytes, title: str | None, name: str, value: str, *, model: str | None = None
+        self, picture: Pictures, title: str | None, name: str, value: str, *, model: str | None = None
     ) -> tuple[Image.Image, bool]:
-        """The photo with the places that speak for an answer, and whether any place does so more than a little."""
+        """The first photo with the places that speak for an answer, and whether any does so more than a little."""
         product = self._product(picture, title, model)
         if name not in product.design.labels or value not in product.design.labels[name]:
             raise ShopvlError(f"the model does not know {name}: {value}")
         with self._thinking:
             heat = product.heat(name, value)
-        return drawn_heat(self._photo(picture), heat), float(heat.max()) >= FAINT
+        return drawn_heat(self._photo(product.usable.data or b""), heat), float(heat.max()) >= FAINT
 
     def subject(self, picture: bytes) -> tuple[Image.Image, dict[str, float], tuple[Word, ...]]:
         """The photo with product, background and overlay text marked; their shares; and all words in it."""
@@ -248,28 +248,30 @@ class AppService:
                 return ()
 
     def _product(
-        self, picture: bytes | None, title: str | None, model: str | None, description: str | None = None
+        self, picture: Pictures, title: str | None, model: str | None, description: str | None = None
     ) -> Product:
+        pictures = each_picture(picture)
         title, description = (title or "").strip() or None, (description or "").strip() or None
-        if picture is None and title is None:
+        if not pictures and title is None:
             raise ShopvlError("there is neither a photo nor a title; give one of them, or both")
         if title is not None and len(title) > MAX_TITLE:
             raise ShopvlError(f"the title has {len(title):,} characters; at most {MAX_TITLE:,} are read")
-        if picture is not None and len(picture) > MAX_PICTURE_BYTES:
+        if (largest := max(map(len, pictures), default=0)) > MAX_PICTURE_BYTES:
             raise ImageError(
-                f"the photo has {len(picture) / 2**20:.0f} MB; at most {MAX_PICTURE_BYTES // 2**20} MB are read"
+                f"the photo has {largest / 2**20:.0f} MB; at most {MAX_PICTURE_BYTES // 2**20} MB are read"
             )
-        return self._decoded_product(picture, title, model or next(iter(self.models)), description)
+        return self._decoded_product(pictures, title, model or next(iter(self.models)), description)
 
     def _decode_product(
-        self, picture: bytes | None, title: str | None, model: str, description: str | None = None
+        self, pictures: tuple[bytes, ...], title: str | None, model: str, description: str | None = None
     ) -> Product:
-        loaded = self.model(model)
+        loaded, main, turn = self.model(model), next(iter(pictures), None), self._thinking
+        read, more = loaded.answers, pictures[1:]
         try:
-            return Product(loaded.design, picture, title, loaded.answers, self._thinking, description=description)
+            return Product(loaded.design, main, title, read, turn, description=description, more_pictures=more)
         except CatalogError:
-            if picture is not None:
-                decode(picture, at_least_px=SHOWN_PX)  # raises what is wrong with it, without the words around that
+            if main is not None:
+                decode(main, at_least_px=SHOWN_PX)  # raises what is wrong with it, without the words around that
             raise
 
     def warm_up(self) -> None:
@@ -323,11 +325,10 @@ class AppService:
 
     def _found(self, product_id: str, catalog: Catalog | None) -> Shown:
         if catalog is not None:
-            wanted = ("product_id", "title", "image", "category_path", "attributes")
-            for frame in catalog.batches(columns=wanted):
+            for frame in catalog.batches(columns=shown_columns(catalog)):
                 rows = frame.filter(frame["product_id"] == product_id)
                 if len(rows):
-                    return shown_row(rows.row(0, named=True), catalog)
+                    return shown_in_full(rows.head(1), catalog)
         if self.index is not None and (row := self.index.row_of(product_id)) is not None:
             return shown_hit(self.index.hits_at([row])[0])
         raise CatalogError(f"there is no product {product_id!r} in the catalog")

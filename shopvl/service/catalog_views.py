@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 
 from shopvl.catalog.corrections import Correction
-from shopvl.catalog.images import image_bytes, thumbnail
+from shopvl.catalog.images import thumbnail
 from shopvl.catalog.readers import Catalog
-from shopvl.errors import ImageError, ReviewError
+from shopvl.errors import ReviewError
 from shopvl.service.app_service import AppService
 from shopvl.service.catalog_view import CatalogView
-from shopvl.service.shown import Shown
+from shopvl.service.shown import Shown, readable, shown_columns, shown_in_full
 from shopvl.tagging.export import ExportSummary, export_products
 
 OPEN = 2  # views that are kept
@@ -35,7 +35,7 @@ class CatalogViews:
 
     def __init__(self, service: AppService) -> None:
         self.service = service
-        self._views: OrderedDict[str, tuple[float, CatalogView, _Pictures]] = OrderedDict()
+        self._views: OrderedDict[str, tuple[float, CatalogView, _RowsByNumber]] = OrderedDict()
         self._opening = Lock()
         self._small = lru_cache(PICTURES)(self._read_small)
 
@@ -51,7 +51,7 @@ class CatalogViews:
         with self._opening:
             known = self._views.get(name)
             if known is None or known[0] != written:
-                known = written, CatalogView(catalog, tags, self.service.ontology), _Pictures(catalog)
+                known = written, CatalogView(catalog, tags, self.service.ontology), _RowsByNumber(catalog)
                 self._views[name] = known
             self._views.move_to_end(name)
             while len(self._views) > OPEN:
@@ -99,13 +99,15 @@ class CatalogViews:
         )
 
     def product(self, name: str, product_id: str) -> Shown:
-        """A product with its title and its picture as it is. Raises ReviewError where there is none."""
+        """A product with its title and its pictures as they are. Raises ReviewError where there is none."""
+        return shown_in_full(self._row(name, product_id), self._parts(name)[0])
+
+    def _row(self, name: str, product_id: str) -> pl.DataFrame:
         view = self.open(name)
         row = view.row(product_id)
         if row is None:
             raise ReviewError(f"there is no product {product_id[:100]!r} in this catalog")
-        picture = self._views[name][2].at(int(view.products["at"][row]))
-        return Shown(product_id, view.products["title"][row] or "", picture)
+        return self._views[name][2].at(int(view.products["at"][row]))
 
     def picture(self, name: str, product_id: str) -> bytes | None:
         """A small JPEG of a product; None where it has none that can be read."""
@@ -115,7 +117,7 @@ class CatalogViews:
         catalog, _ = self._parts(name)
         shown = self._in_index(product_id) if catalog is self.service.catalog else None
         if shown is None:
-            shown = self.product(name, product_id).picture
+            shown = readable(self._row(name, product_id)["image"][0], catalog.root)
         small = thumbnail(shown, size_px=PICTURE_PX)
         return None if small is None else small.jpeg
 
@@ -125,15 +127,15 @@ class CatalogViews:
         return None if index is None or row is None else index.hits_at([row])[0].thumbnail
 
 
-class _Pictures:
-    """The pictures of a catalog by row, read block by block: tables are read from the top."""
+class _RowsByNumber:
+    """The rows of a catalog by their numbers, read block by block: tables are read from the top."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog, self._reading = catalog, Lock()
-        self._blocks: OrderedDict[int, pl.Series] = OrderedDict()
+        self._blocks: OrderedDict[int, pl.DataFrame] = OrderedDict()
 
-    def at(self, row: int) -> bytes | None:
-        """The encoded file; None where there is none that can be read."""
+    def at(self, row: int) -> pl.DataFrame:
+        """The row, as a frame of it alone."""
         with self._reading:
             number = row // BLOCK_ROWS
             if number not in self._blocks:
@@ -141,17 +143,13 @@ class _Pictures:
             self._blocks.move_to_end(number)
             while len(self._blocks) > BLOCKS:
                 self._blocks.popitem(last=False)
-            cell = self._blocks[number][row % BLOCK_ROWS]
-        try:
-            return image_bytes(cell, self._catalog.root)
-        except ImageError:
-            return None
+            return self._blocks[number].slice(row % BLOCK_ROWS, 1)
 
-    def _read(self, start: int, stop: int) -> pl.Series:
+    def _read(self, start: int, stop: int) -> pl.DataFrame:
         parts, begun = [], 0
-        for frame in self._catalog.batches(BLOCK_ROWS, columns=("image",)):
+        for frame in self._catalog.batches(BLOCK_ROWS, columns=shown_columns(self._catalog)):
             if begun + frame.height > start:
-                parts.append(frame["image"][max(start - begun, 0) : stop - begun])
+                parts.append(frame[max(start - begun, 0) : stop - begun])
             begun += frame.height
             if begun >= stop:
                 break

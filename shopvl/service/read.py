@@ -9,6 +9,13 @@ from typing import Any
 from shopvl.batch import Modality
 from shopvl.inference.ask import Conflict, Reply
 
+Pictures = bytes | tuple[bytes, ...] | None  # of one product; of several the first is the main one
+
+
+def each_picture(pictures: Pictures) -> tuple[bytes, ...]:
+    """All of them, the main one first."""
+    return pictures if isinstance(pictures, tuple) else () if pictures is None else (pictures,)
+
 
 @dataclass(frozen=True)
 class Read:

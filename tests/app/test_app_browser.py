@@ -160,6 +160,20 @@ def test_a_photo_is_read_asked_about_and_shown(browser: Browser, served, photos)
         assert browser.box("#product-reply .sv-chip")["right"] < browser.box("#product-reply")["right"]
 
 
+def test_further_photos_of_a_product_are_read_and_go_with_it(browser: Browser, served, photos) -> None:
+    browser.upload("#product-photo", photos[0])
+    browser.one("#product-heat img")
+    browser.write("#product-title", " ")
+    browser.one("#product-more input[type=file]").send_keys(str(photos[1]))
+    both = tuple(photo.read_bytes() for photo in photos[:2])
+    found = served.bench.read(both, None)
+    seen = {f"picture {reply.picture}" for reply in found.replies.values() if reply.picture and reply.value}
+    browser.until(lambda: all(words in browser.text("#product-answers") for words in seen), str(seen))
+    browser.click("#product-picks .sv-pick")  # another product, which has one
+    browser.until(lambda: not any(words in browser.text("#product-answers") for words in seen), "one photo alone")
+    assert photos[1].name not in browser.text("#product-more")
+
+
 def test_a_title_is_read_too_and_a_photo_can_be_picked(browser: Browser, served) -> None:
     first = served.bench.first()
     shown = browser.one("#product-title textarea, #product-title input").get_attribute("value")

@@ -41,6 +41,14 @@ def test_answers_are_those_of_the_model(client: Client, served, photos) -> None:
     assert answers(client, None, "red shirt")["inputs"] == ["title"]
 
 
+def test_several_photos_of_one_product(client: Client, served, photos) -> None:
+    more = [handle_file(photo) for photo in photos[1:3]]
+    told = client.predict(photo=handle_file(photos[0]), title="", more=more, api_name="/answer")[0]
+    right = served.bench.read(tuple(photo.read_bytes() for photo in photos[:3]), "").as_dict()
+    assert told["answers"] == json.loads(json.dumps(right["answers"]))
+    assert {one["picture"] for one in told["answers"]} - {None}
+
+
 def test_a_question_in_english_and_chinese(client: Client, photos) -> None:
     for question in ("what colour is it?", "这是什么颜色？"):
         told = client.predict(photo=handle_file(photos[0]), title="", question=question, api_name="/ask")[0]

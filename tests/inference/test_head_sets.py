@@ -12,6 +12,7 @@ import pytest
 
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import open_catalog
+from shopvl.evaluation.outputs import run_model
 from shopvl.inference.ask import Product
 from shopvl.inference.fit_sets import learned_sets
 from shopvl.inference.head_sets import head_clues
@@ -81,6 +82,20 @@ def test_sets_are_learned_and_take_the_place_of_one_value(several: Any, two_colo
     assert after.filter(others).equals(before.filter(others))
     reply = Product(several, None, "Red and Blue Shirts").replies()["Colour"]
     assert set((reply.value or "").split(", ")) == {"Red", "Blue"}
+
+
+def test_evaluation_judges_each_product_by_its_own_set(several: Any, two_coloured: Any) -> None:
+    several.stated = learned_sets(several, two_coloured)
+    measured = run_model(several, two_coloured)
+    answers = measured.answers["title"]["Colour"]
+    own = [
+        {pair["value"] for pair in measured.rows[place]["attributes"] if pair["property"] == "Colour"}
+        for place in answers.rows
+    ]
+    assert answers.decided.value == answers.best  # the likeliest of the set
+    assert answers.correct.tolist() == [best in true for best, true in zip(answers.best, own, strict=True)]
+    assert answers.correct.mean() > 0.95
+    assert answers.holding.tolist() == answers.correct.tolist()
 
 
 def test_sets_are_made_of_products_with_the_inputs_that_they_were_learned_from(

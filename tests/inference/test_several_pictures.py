@@ -22,6 +22,7 @@ from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.data.rows import RejectedRow, ValidRow, validate_row
 from shopvl.data.training_rows import training_rows
 from shopvl.design.design import Design
+from shopvl.evaluation.outputs import run_model
 from shopvl.inference.embed import embed
 from shopvl.inference.encode import Encoded, encoded, prepare
 from shopvl.inference.tag_rows import HeadAnswers, tags_of
@@ -209,6 +210,20 @@ def test_a_product_is_embedded_as_the_mean_of_its_pictures(tuned, rows, tmp_path
     assert own[rows[0]["product_id"]] == pytest.approx((mean / np.linalg.norm(mean)).tolist(), abs=1e-4)
 
 
+def test_evaluation_sees_products_by_all_of_their_pictures(tuned, rows, tmp_path: Path) -> None:
+    table = tmp_path / "shop.parquet"
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(table)
+    measured, pooled = run_model(tuned, open_catalog(table)), read(tuned, rows)
+    for name, labels in tuned.labels.items():
+        for inputs in ("image", "image+title"):
+            answers, share_RK = measured.answers[inputs][name], pooled.values[f"{inputs}/{name}"]
+            assert answers.best == [labels[share_RK[place].argmax()] for place in answers.rows]
+            assert answers.probability == pytest.approx(share_RK[answers.rows].max(1), abs=1e-6)
+    embed(tuned, open_catalog(table), tmp_path / "vectors")
+    own = pl.read_parquet(tmp_path / "vectors" / "embeddings.parquet")["image"].to_list()
+    assert measured.embeddings["image"] == pytest.approx(np.array(own), abs=1e-6)
+
+
 def test_a_chart_of_sizes_shows_no_product(tmp_path: Path) -> None:
     catalog = open_catalog(write_shop(tmp_path, 12, size_px=48, pictures=5))
     shared = shared_pictures(catalog)
@@ -230,9 +245,19 @@ def test_a_mapping_names_the_columns_of_further_pictures(tmp_path: Path) -> None
     assert frame["Zoom"].to_list() == ["z.jpg", None]
 
 
-def test_every_picture_of_a_product_is_trained_on(tmp_path: Path) -> None:
-    catalog = open_catalog(write_shop(tmp_path, 12, size_px=48, pictures=5))
+@pytest.mark.parametrize("listed", [False, True], ids=["in a column of their own", "in the main one's cell"])
+def test_every_picture_of_a_product_is_trained_on(tmp_path: Path, listed: bool) -> None:
+    table = write_shop(tmp_path, 12, size_px=48, pictures=5)
+    if listed:
+        shop = pl.read_parquet(table).with_columns(image=pl.concat_list("image", MORE_IMAGES))
+        shop.drop(MORE_IMAGES).write_parquet(table)
+    catalog = open_catalog(table)
+    assert catalog.has_further_pictures()
     rows = training_rows(catalog, tmp_path / "rows")
     ids = [row["product_id"] for row in map(rows.__getitem__, range(len(rows)))]
     assert {ids.count(own) for own in ids} == {4}  # all but the chart of sizes
     assert len({row["image"]["bytes"] for row in map(rows.__getitem__, range(len(rows)))}) == len(rows) == 48
+
+
+def test_a_table_of_one_picture_each_has_no_further_ones(toy_catalog) -> None:
+    assert not toy_catalog.has_further_pictures()

@@ -12,9 +12,10 @@ from shopvl.catalog.images import decode, image_bytes
 from shopvl.catalog.readers import open_catalog
 from shopvl.data.rows import RejectedRow, ValidRow, validate_row
 from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
-from shopvl.inference.ask import Conflict
+from shopvl.inference.ask import Conflict, Product
 from shopvl.service.app_service import CACHED_PRODUCTS, MAX_PICTURE_BYTES, AppService
 from shopvl.service.catalog_run import FencedCatalog, read_run
+from shopvl.service.shown import first_shown
 from shopvl.tagging.run import tag
 
 
@@ -46,6 +47,37 @@ def test_what_is_no_title_is_said_to_be_none(bench: AppService, photo: bytes) ->
     read = bench.read(photo, "IMG_20230114_093512.jpg")
     assert read.inputs == ("image",)
     assert "is a file name" in read.as_dict()["not_used"]["title"]
+
+
+def test_a_product_is_read_by_all_of_its_pictures(bench: AppService, toy_catalog) -> None:
+    pictures = tuple(image["bytes"] for image in next(toy_catalog.batches(3))["image"])
+    read = bench.read(pictures, None)
+    told = Product(bench.model().design, pictures[0], None, more_pictures=pictures[1:]).replies()
+    assert read.replies == told
+    assert {reply.picture for reply in told.values()} - {None}
+    assert bench.read(pictures[0], None).replies == bench.read(pictures[:1], None).replies != told
+    best = told["category"].best_guess
+    assert (
+        bench.heat(pictures, None, "category", best)[0].size == bench.heat(pictures[0], None, "category", best)[0].size
+    )
+    with pytest.raises(ImageError, match="MB are read"):
+        bench.read((pictures[0], b"\0" * (MAX_PICTURE_BYTES + 1)), None)
+
+
+def test_a_product_is_shown_with_its_pictures_and_description(bench: AppService, toy_catalog, tmp_path: Path) -> None:
+    one, two, three = next(toy_catalog.batches(3)).drop("fault").to_dicts()
+    (tmp_path / "back.jpg").write_bytes(two["image"]["bytes"])
+    further = [three["image"], {"bytes": None, "path": "back.jpg"}, {"bytes": None, "path": "gone.jpg"}]
+    rows = [{**one, "more_images": further, "Body HTML": "<p>Warm.</p><p>60% wool</p>"}, two]
+    pl.DataFrame(rows, infer_schema_length=None).rename({"Body HTML": "description"}).write_parquet(
+        tmp_path / "a.parquet"
+    )
+    catalog = open_catalog(tmp_path / "a.parquet")
+    for shown in (bench.product(one["product_id"], catalog), first_shown(catalog)):
+        assert (shown.picture, shown.title) == (one["image"]["bytes"], one["title"])
+        assert shown.more_pictures == (three["image"]["bytes"], two["image"]["bytes"])
+        assert shown.description == "Warm.\n60% wool"
+    assert bench.product(two["product_id"], catalog).more_pictures == ()
 
 
 def test_a_conflict_names_what_each_side_says(bench: AppService, toy_catalog) -> None:
