@@ -55,11 +55,12 @@ def main(out: Annotated[Path, typer.Option()], pairs: Pairs = 21) -> None:
             ("causal", Sight.causal(whole), lambda block=block, x_BND=x_BND: on_kernel(block, x_BND)),
             ("causal, padding last", Sight.causal(ends), lambda block=block, x_BND=x_BND: on_kernel(block, x_BND)),
         ):
-            run = partial(block, x_BND, sight)
+            run = partial(block.__call__, x_BND, sight)
             torch.testing.assert_close(run(), other())
             found[f"{name}, {length}"] = compared(backward(run), backward(other), pairs)
             print(name, length, found[f"{name}, {length}"], flush=True)
-    found["writing, cached over uncached"] = compared(*writing(), max(3, pairs // 4))
+    cached, uncached = writing()
+    found["writing, cached over uncached"] = compared(cached, uncached, max(3, pairs // 4))
     told = {
         "shape": {"rows": B, "width": WIDTH, "heads": HEADS},
         "beside": {"bidirectional": f"the block of {FORMER}", "causal": "torch's causal kernel"},
@@ -115,7 +116,7 @@ def writing() -> tuple[Run, Run]:
     return cached, uncached
 
 
-def compared(run: Run, other: Run, pairs: int) -> dict[str, object]:
+def compared(run: Run, other: Run, pairs: int) -> dict[str, dict[str, object]]:
     """Time of one over time of the other: in turns twice, the median of the pairs, and its quartiles."""
     seconds(run), seconds(other)
     ratios: dict[str, list[float]] = {"processor": [], "wall": []}

@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -65,7 +66,7 @@ def index_figures(folder: Path, products: int) -> dict[str, Any]:
         for name, switch in (("with", _on), ("without", _off)):
             with switch():
                 opened, index = _timed(lambda: _opened(folder))
-                searched, _ = _timed(lambda index=index: index.vectors.search(query, 10))
+                searched, _ = _timed(partial(index.vectors.search, query, 10))
             seconds.setdefault(f"open, {name}", []).append(opened)
             seconds.setdefault(f"first search, {name}", []).append(searched)
     told = {name: round(median(values), 4) for name, values in seconds.items()}
@@ -95,8 +96,9 @@ def tag_figures(told: argparse.Namespace) -> dict[str, Any]:
 
             return run
 
-        digests = {one: counted(getattr(checksums, one)) for one in ("digest_of", "file_digest")}
-        with patch.multiple(cache, **digests), patch.object(checksums, "file_digest", digests["file_digest"]):
+        of_file = counted(checksums.file_digest)
+        both = patch.multiple(cache, digest_of=counted(checksums.digest_of), file_digest=of_file)
+        with both, patch.object(checksums, "file_digest", of_file):
             seconds, _ = _timed(lambda: tag(design, open_catalog(table), out))
         figures[name] = {"cpu_seconds": round(seconds, 3), "checksums_share": round(spent / seconds, 5)}
     return {"rows": told.rows, **figures}

@@ -14,6 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import torch
 from PIL import Image
 
 from shopvl.catalog.ontology import Category, Ontology, Property, Value
-from shopvl.data.rows import ValidRow
+from shopvl.data.rows import Row, ValidRow
 from shopvl.design.build import tokenizer_for
 from shopvl.design.design import Design, build
 from shopvl.inference.encode import Group, encoded
@@ -66,7 +67,7 @@ def drawn_rows(design: Design) -> list[ValidRow]:
     rows = []
     for number in range(PRODUCTS):
         title = f"kind {number % CATEGORIES} with value {number % VALUES} of trait 0"
-        row = {"product_id": str(number), "title": title, "image": {}, "category_path": None, "attributes": None}
+        row: Row = {"product_id": str(number), "title": title, "image": {}, "category_path": None, "attributes": None}
         pixels = draw.integers(0, 255, (*design.loader.size_px, 3), dtype=np.uint8)
         rows.append(ValidRow(row, ("image", "title"), b"", Image.fromarray(pixels)))
     return rows
@@ -90,7 +91,7 @@ def measured(properties: int, values: int, rounds: int) -> dict[str, float]:
     for _ in range(rounds + 1):
         seconds, item = spent(lambda: encoded(design, group, answers.read))
         times["answers"].append(seconds)
-        times["decisions"].append(spent(lambda item=item: answers.rows(item, 0.95))[0])
+        times["decisions"].append(spent(partial(answers.rows, item, 0.95))[0])
     return {
         "properties": properties,
         "values": values,

@@ -31,7 +31,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from shopvl.batch import Batch, Modality
+from shopvl.batch import MODALITIES, Batch, Modality
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
 from shopvl.inference.encode import Encoded, encode
@@ -45,19 +45,21 @@ FAMILIAR_KINDS, SENDERS_SHARE, NEIGHBOURS, PRINCIPAL, MAX_TRAIN = ("watch", "umb
 KNOWN_ROOTS = ("Apparel", "Accessories", "Footwear", "Personal Care")
 LEARNED, NEW = "oracle-samples/db-sample-schemas (OE)", ("ditto/Abt-Buy", "ditto/Amazon-Google")
 
-SCHEMA = {
-    "product_id": pl.String,
-    "title": pl.String,
-    "path": pl.List(pl.String),
-    "raw": pl.List(pl.Float32),
-    "own": pl.List(pl.Float32),
-}
+SCHEMA = pl.Schema(
+    {
+        "product_id": pl.String(),
+        "title": pl.String(),
+        "path": pl.List(pl.String()),
+        "raw": pl.List(pl.Float32()),
+        "own": pl.List(pl.Float32()),
+    }
+)
 Score = Callable[[pl.DataFrame], np.ndarray]  # of rows, the higher the less familiar
 
 
 def read(design: Design, data: Path, name: str, split: str | None, folder: Path) -> dict[str, pl.DataFrame]:
     """By input the rows of a file with their vectors: `raw` of the tower, and `own`, the embedding."""
-    kept = {one: folder / f"{name}-{split or 'all'}-{one}.parquet" for one in ("image", "title")}
+    kept = {one: folder / f"{name}-{split or 'all'}-{one}.parquet" for one in MODALITIES}
     if not all(path.is_file() for path in kept.values()):
         rows: dict[str, list[dict[str, Any]]] = {one: [] for one in kept}
         width = design.model.width
@@ -68,7 +70,7 @@ def read(design: Design, data: Path, name: str, split: str | None, folder: Path)
         catalog = open_catalog(data / f"{name}.parquet", split=split, required=())
         named = pl.when(pl.col("product_id") != "").then("product_id").otherwise("title").alias("product_id")
         frames = (frame.with_columns(named) for frame in catalog.batches())
-        for item in encode(design, frames, catalog.root, ("image", "title"), features):
+        for item in encode(design, frames, catalog.root, MODALITIES, features):
             if isinstance(item, Encoded):
                 for one in item.inputs:
                     for row, vector in zip(item.rows, item.values[one], strict=True):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +57,7 @@ def main(out: Annotated[Path, typer.Option()], pairs: Pairs = 15) -> None:
     assert kept_BP is not None
     figures: dict[str, object] = {"batch": BATCH, "positions": {"kept": int(kept_BP.sum()), "whole": kept_BP.numel()}}
     for name, run in (("step", step), ("image tower", tower)):
-        figures[name] = compared(lambda run=run: run(batch), lambda run=run: run(whole), pairs)
+        figures[name] = compared(partial(run, batch), partial(run, whole), pairs)
         print(name, figures[name], flush=True)
     write_result(out, figures)
 

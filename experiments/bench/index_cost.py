@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,8 @@ def main() -> None:
         catalog = open_catalog(some)
         for number in range(told.rounds + 1):  # the first is to warm up
             folder = Path(scratch) / str(number)
-            alone = spent(lambda folder=folder: embed(design, catalog, folder / "vectors"))
-            whole = spent(lambda folder=folder: build_index(design, catalog, folder / "index"))
+            alone = spent(partial(embed, design, catalog, folder / "vectors"))
+            whole = spent(partial(build_index, design, catalog, folder / "index"))
             rounds.append({"embed": alone, "index": whole})
             print(rounds[-1], flush=True)
     ratios = [round_["index"]["s"] / round_["embed"]["s"] for round_ in rounds[1:]]

@@ -55,7 +55,7 @@ def quality(data: Path, work: Path, seeds: int, epochs: float) -> None:
             if scores.is_file():
                 continue
             told = {"recipe": "flip", "size": "mini", "catalog": str(data / TABLE), "epochs": epochs}
-            pretrain(Experiment(name="leave-out", seed=seed, changes=changes, **told), folder)
+            pretrain(Experiment.from_dict({"name": "leave-out", "seed": seed, "changes": changes, **told}), folder)
             export(Design.from_pretrained(folder / "design"), data / TABLE, folder / "embeddings")
             scored = [str(HERE / "score_embeddings.py"), str(folder / "embeddings"), "--data", str(data / TABLE)]
             subprocess.run([sys.executable, *scored, "--json", str(scores)], check=True)
@@ -75,13 +75,7 @@ def speed(data: Path, work: Path, pairs: int) -> dict[str, Any]:
                 rate = _products_per_second(design, rows, Path(folder))
             found["train"].setdefault(name, []).append(rate)
             started = time.perf_counter()
-            for _ in encode(
-                design,
-                frames,
-                catalog.root,
-                ("image",),
-                lambda batch, inputs, design=design: design.embeddings(batch, inputs),
-            ):
+            for _ in encode(design, frames, catalog.root, ("image",), design.embeddings):
                 pass
             found["encode"].setdefault(name, []).append(pictures / (time.perf_counter() - started))
     result = {

@@ -103,7 +103,7 @@ def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 def weight_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
     """open_clip's rule: no decay for gains, biases and the temperature."""
-    plain, decayed = [], []
+    plain, decayed = list[Tensor](), list[Tensor]()
     for name, weight in model.named_parameters():
         spared = weight.ndim < 2 or "bn" in name or "ln" in name or "bias" in name or "logit_scale" in name
         (plain if spared else decayed).append(weight)

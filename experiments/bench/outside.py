@@ -73,7 +73,7 @@ class Read:
 
 def read(design: Design, frames: Iterable[pl.DataFrame]) -> Read:
     """Answers from all inputs together and from each alone; the model runs once."""
-    said, familiar = [], []
+    said, familiar = list[dict[str, Any]](), []
     heads, number, rejected = HeadAnswers(design), 0, 0
     for item in encode(design, frames, Path(), MODALITIES, heads.read):
         if not isinstance(item, Encoded):
@@ -123,7 +123,7 @@ def scores(answers: pl.DataFrame) -> dict[str, Any]:
     judged = answers.filter(pl.col("right").is_not_null())
     accepted = judged.filter("accepted").sort("probability")
     near = accepted.head(int(NEAR * accepted.height))
-    found = {"rows": judged.height, "accepted": accepted.height}
+    found: dict[str, Any] = {"rows": judged.height, "accepted": accepted.height}
     if judged.height:
         found |= {"accuracy": _share(judged["best_right"]), "coverage": accepted.height / judged.height}
     if accepted.height:
@@ -168,7 +168,7 @@ def auroc(inside: Read, beyond: Read, single: str, chosen: pl.Expr) -> float | N
 
 
 def _share(marks: pl.Series) -> float:
-    return marks.sum() / len(marks) if len(marks) else 0.0
+    return float(marks.sum() / len(marks)) if len(marks) else 0.0
 
 
 def _interval(marks: pl.Series) -> list[float]:
@@ -183,7 +183,8 @@ def _interval(marks: pl.Series) -> list[float]:
 def measured(design: Design, data: Path, cases: Path, split: str, rounds: int) -> dict[str, Any]:
     """The whole table."""
     fashion = read(design, open_catalog(data / SMALL, split=split).batches())
-    own, found = fashion.answers, {}
+    own = fashion.answers
+    found: dict[str, Any] = {}
     found["fashion"] = {
         SMALL: by_question(own),
         LARGE: by_question(read(design, open_catalog(data / LARGE, split=split).batches()).answers),
@@ -302,10 +303,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     design, started = Design.from_pretrained(args.model), time.perf_counter()
-    found = {
-        "split": args.split,
-        **measured(design, args.data, args.cases, args.split, args.resplits),
-    }
+    found = {"split": args.split, **measured(design, args.data, args.cases, args.split, args.resplits)}
     found["seconds"] = time.perf_counter() - started
     write_result(args.out, found, model=design.name, data=[*sorted(args.data.glob("*.parquet")), args.cases])
     print(*lines(found), sep="\n")

@@ -139,7 +139,7 @@ def train(data: Path, work: Path, start: str, epochs: float) -> None:
             continue
         schedule = {"schedule": {"peak_lr": 1e-3, "half_size_share": 0.0}}
         told = {"recipe": "tri-clip", "size": "mini", "catalog": str(data / SMALL), "start": start, "epochs": epochs}
-        pretrain(Experiment(name="overlays", changes={**schedule, **changes}, **told), work / name)
+        pretrain(Experiment.from_dict({"name": "overlays", "changes": {**schedule, **changes}, **told}), work / name)
 
 
 def features(design: Design, pictures: list[Image.Image]) -> np.ndarray:

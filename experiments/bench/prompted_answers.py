@@ -22,14 +22,14 @@ import numpy as np
 import polars as pl
 import torch
 
-from shopvl.batch import INPUT_CHOICES
+from shopvl.batch import INPUT_CHOICES, MODALITIES
 from shopvl.catalog.cells import folded
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.vocabulary import UNKNOWN
 from shopvl.data.rows import label_of
 from shopvl.design.design import Design
 from shopvl.inference.calibrate import calibration_of, conflict_score
-from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.encode import Encoded, encode, prepare
 from shopvl.inference.predict import PromptedAnswers
 from shopvl.models.answering_encoder import AnsweringDualEncoder
 from shopvl.text.prompts import questions_of
@@ -127,17 +127,16 @@ def packing(design: Design, catalog: Catalog, pairs: int = 25) -> dict[str, floa
     model = design.model
     assert isinstance(model, AnsweringDualEncoder)
     questions = design.loader.questions(questions_of(design.ontology)[:6])
-    rows = next(catalog.batches(64)).head(64)
-    ready: list[Any] = []
-    list(encode(design, [rows], catalog.root, ("image", "title"), lambda b, i: ready.append(b) or {}))  # type: ignore[func-returns-value]
-    (batch,) = ready
-    ratios, seconds = [], {"six": [], "one": []}
+    rows = next(catalog.batches(64)).head(64).to_dicts()
+    (group,) = prepare(design.loader, rows, catalog.root, MODALITIES).groups
+    seconds: dict[str, list[float]] = {"six": [], "one": []}
+    ratios = []
     with torch.inference_mode():
         for pair in range(pairs + 3):
             for name, asked in (("six", questions), ("one", questions.only(slice(1)))):
                 prepared = model.prepare(asked)
                 begun = time.perf_counter()
-                model.answer(batch, prepared, (("image", "title"),))
+                model.answer(group.batch, prepared, (("image", "title"),))
                 seconds[name].append(time.perf_counter() - begun)
             if pair >= 3:
                 ratios.append(seconds["six"][-1] / seconds["one"][-1])

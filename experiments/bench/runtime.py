@@ -139,7 +139,7 @@ def _shares(count: Counter[str]) -> dict[str, Any]:
 
 def looks(ways: Mapping[str, Contender]) -> dict[str, list[float]]:
     """Milliseconds a picture of one look of each tower, the best of ten."""
-    found = {}
+    found: dict[str, list[float]] = {}
     for way, one in ways.items():
         shown = torch.rand(BATCH, 3, *one.design.loader.size_px)
         towers: list[tuple[Callable[..., Any], torch.Tensor]] = [

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +22,7 @@ import polars as pl
 import torch
 from PIL import Image
 
+from shopvl.batch import MODALITIES
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import facts_named
@@ -116,7 +118,7 @@ class Bench:
             pl.col("title").map_elements(lambda title: silenced(title, self.ontology), return_dtype=pl.String)
         )
         silent.write_parquet(self.work / f"{split}-silent.parquet")
-        for name, source, use in (("tags", split, ("image", "title")), ("picture-tags", f"{split}-silent", ("image",))):
+        for name, source, use in (("tags", split, MODALITIES), ("picture-tags", f"{split}-silent", MODALITIES[:1])):
             folder = self.work / f"{name}-{split}"
             if not (folder / "tags.parquet").is_file():
                 tag(self.design, open_catalog(self.work / f"{source}.parquet"), folder, use=use)
@@ -201,9 +203,7 @@ class Bench:
         rng = random.Random(5)
         types = [tuple(row["category_path"] or ()) for row in self.rows]
         colours = [value_of(row, "colour") for row in self.rows]
-        there: dict[tuple[tuple[str, ...], str | None], int] = {}
-        for kind in zip(types, colours, strict=True):
-            there[kind] = there.get(kind, 0) + 1
+        there = Counter(zip(types, colours, strict=True))
         ways: dict[str, list[tuple[float, float, float]]] = {
             name: [] for name in ("composed", "image only", "words only")
         }

@@ -30,6 +30,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,7 +42,7 @@ from PIL import Image
 
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.queries import make_query
-from shopvl.data.rows import pairs
+from shopvl.data.rows import RejectedRow, pairs
 from shopvl.design.design import Design
 from shopvl.paths import SHIPPED
 from shopvl.search import FaissStore, MilvusStore, Plan, conditions
@@ -253,12 +254,12 @@ def measured_whole(work: Path) -> dict[str, Any]:
         bare.append(timed(lambda n=number: nearest.nearest(queries[n][None], matrix, K)))
         whole.append(timed(lambda t=text: index.search(t, k=K)))
     ways: dict[str, list[Callable[[], Any]]] = {
-        "read": [lambda t=text: index.read(t) for text in texts],
-        "search, misspelt": [lambda t=text: index.search(t, k=K) for text in misspelt],
-        "search, filter": [lambda t=text: index.search(f"{t} under 50", k=K) for text in texts],
-        "search, photo": [lambda p=photo: index.search(None, p, k=K) for photo in photos],
-        "search, photo and words": [lambda p=photo: index.search("red", p, k=K) for photo in photos],
-        "suggest": [lambda t=text: index.suggest(t[: len(t) // 2]) for text in texts],
+        "read": [partial(index.read, text) for text in texts],
+        "search, misspelt": [partial(index.search, text, k=K) for text in misspelt],
+        "search, filter": [partial(index.search, f"{text} under 50", k=K) for text in texts],
+        "search, photo": [partial(index.search, None, photo, k=K) for photo in photos],
+        "search, photo and words": [partial(index.search, "red", photo, k=K) for photo in photos],
+        "suggest": [partial(index.suggest, text[: len(text) // 2]) for text in texts],
     }
     figures |= {
         f"p50_ms {name}": 1e3 * float(np.median([timed(call) for call in calls])) for name, calls in ways.items()
@@ -283,8 +284,9 @@ def measured(folder: Path) -> dict[str, Any]:
     start = time.perf_counter()
     index = SearchIndex(folder, MODEL)
     opened = time.perf_counter() - start
-    index.text_vectors = lambda texts: queries[[int(text) for text in texts]]  # type: ignore[method-assign]
-    texts, red = [str(number) for number in range(len(queries))], conditions(RED)
+    beyond = len(index.products)  # the number of a product would be read as its id
+    index.text_vectors = lambda texts: queries[[int(text) - beyond for text in texts]]  # type: ignore[method-assign]
+    texts, red = [str(beyond + number) for number in range(len(queries))], conditions(RED)
     first = timed(lambda: index.facts.properties())
     fresh = timed(lambda: index.facts.filter_mask(red))
     found = [[int(hit.product_id) for hit in index.search(text, k=K, by="dense")] for text in texts]
@@ -370,6 +372,12 @@ def resident() -> dict[str, int]:
     return {"memory_mb": round(total["RssAnon"] / 1e3), "mapped_mb": round(total["RssFile"] / 1e3)}
 
 
+def refill(matrix: np.ndarray, first: int, writer: Writer, _: float) -> list[RejectedRow]:
+    """`put` as a change of an index calls it."""
+    put(writer, matrix, first)
+    return []
+
+
 def changed(matrix: np.ndarray, work: Path) -> dict[str, Any]:
     """Replace 1% of the products, against making the index anew; no picture is read and no model asked in either."""
     folder = work / "change"
@@ -380,7 +388,7 @@ def changed(matrix: np.ndarray, work: Path) -> dict[str, Any]:
     again = []
     for number in range(5):
         start = time.perf_counter()
-        apply_update(folder, lambda writer, _, n=number: put(writer, matrix[:share], n * share) or [])  # type: ignore[misc]
+        apply_update(folder, partial(refill, matrix[:share], number * share))
         again.append(time.perf_counter() - start)
     return {
         "make_s": round(seconds, 2),

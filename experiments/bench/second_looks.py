@@ -45,7 +45,7 @@ def measured(
     """Figures from these inputs; `plain` looks twice."""
     ways = {"as needed": HeadAnswers(design), "twice": HeadAnswers(replace(plain, first_look={}))}
     half = torch.autocast("cpu", torch.bfloat16, enabled=told.bfloat16)
-    seconds: Counter[str] = Counter()
+    seconds = dict.fromkeys(WAYS, 0.0)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     pictures = twice = products = 0
     frames = spread(catalog.batches(), catalog.count(), told.rows)

@@ -124,7 +124,7 @@ def main() -> None:
     several = frame.filter(pl.col(MORE_IMAGES).is_not_null())
     main_alone = several.with_columns(pl.lit(None, dtype=frame.schema[MORE_IMAGES]).alias(MORE_IMAGES))
     result: dict[str, Any] = {"split": told.split, "products": len(several)}
-    result["pictures"] = float(several[MORE_IMAGES].list.len().mean() or 0) + 1
+    result["pictures"] = 1 + int(several[MORE_IMAGES].list.len().sum()) / max(1, len(several))
     for name, use in INPUTS.items():
         result[name] = {
             "main picture": scores(design, main_alone, use),

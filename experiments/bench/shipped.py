@@ -119,8 +119,9 @@ def said(design: Design, came: list[Image.Image], bare: list[Image.Image] | None
     for at in range(0, len(came), BATCH):
         batch = design.loader.pictures((bare or came)[at : at + BATCH])
         if bare is not None:
-            original = design.loader.originals(came[at : at + BATCH])
-            batch = replace(batch, pictures=replace(batch.pictures, original=original))
+            assert batch.pictures is not None
+            shown = replace(batch.pictures, original=design.loader.originals(came[at : at + BATCH]))
+            batch = replace(batch, pictures=shown)
         with torch.inference_mode():
             found = answers.read(batch, [("image",)])["image"]
         for name, values in answered.items():

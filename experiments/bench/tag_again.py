@@ -12,6 +12,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import torch
@@ -41,7 +42,7 @@ def main() -> None:
         place = pl.int_range(pl.len())
         changed = pl.when(place % EVERY == 0).then(pl.col("title") + " new").otherwise("title")
         rows.with_columns(title=changed).write_parquet(folder / "second.parquet")
-        figures = {}
+        figures: dict[str, Any] = {}
         for name in ("first", "second"):
             started, cpu = time.perf_counter(), time.process_time()
             done = tag(design, open_catalog(folder / f"{name}.parquet"), folder / "tags")

@@ -146,9 +146,9 @@ def tfidf(told: argparse.Namespace) -> dict[str, float]:
     models = {}
     for name in design.labels:
         truth = [label_of(row, name, design.ontology) for row in known]
-        rows = [number for number, value in enumerate(truth) if value is not None]
-        if len({truth[number] for number in rows}) > 1:
-            models[name] = LinearSVC(C=0.5).fit(seen[rows], [truth[number] for number in rows])
+        labelled = [number for number, value in enumerate(truth) if value is not None]
+        if len({truth[number] for number in labelled}) > 1:
+            models[name] = LinearSVC(C=0.5).fit(seen[labelled], [truth[number] for number in labelled])
     rows = rows_of(told.data, told.rows)
     started, cpu = time.perf_counter(), time.process_time()
     for part in batches(rows, 1024):
@@ -190,7 +190,9 @@ def loop(told: argparse.Namespace) -> dict[str, float]:
     return rates(len(rows), started, cpu)
 
 
-def shopvl(told: argparse.Namespace, *, use: tuple[Modality, ...] = MODALITIES, **fewer_bits: bool) -> dict[str, float]:
+def shopvl(
+    told: argparse.Namespace, *, use: tuple[Modality, ...] = MODALITIES, bfloat16: bool = False, int8: bool = False
+) -> dict[str, float]:
     """`shopvl tag` with a worker per thread."""
     from shopvl.tagging.run import tag
 
@@ -202,8 +204,8 @@ def shopvl(told: argparse.Namespace, *, use: tuple[Modality, ...] = MODALITIES, 
         begun.append((time.perf_counter(), rows))
 
     started, cpu = time.perf_counter(), time.process_time()
-    out = Path(told.scratch) / "tags"
-    done = tag(design, catalog, out, use=use, limit=told.rows, workers=told.threads, report=report, **fewer_bits)
+    run = partial(tag, use=use, limit=told.rows, workers=told.threads, report=report, bfloat16=bfloat16, int8=int8)
+    done = run(design, catalog, Path(told.scratch) / "tags")
     ended = time.perf_counter()
     # workers start one after the other; all are at work when a quarter is done
     begun_at = (one for one in begun if one[1] >= done.rows / 4)
@@ -229,7 +231,7 @@ def encoder(told: argparse.Namespace) -> dict[str, float]:
     answers = HeadAnswers(design)
     ready = prepare(design.loader, rows_of(told.data, 512), Path(), ("image", "title")).groups
     rows = sum(len(group.items) for group in ready)
-    figures = {}
+    figures: dict[str, float] = {}
     kinds = [("float32", nullcontext())]
     if bf16_is_fast():  # elsewhere it takes up to hundreds of times as long
         kinds.append(("bfloat16", torch.autocast("cpu", torch.bfloat16)))

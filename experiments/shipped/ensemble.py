@@ -11,7 +11,6 @@ pictures and of words by heart is fitted anew, and calibrated.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from shopvl.batch import Batch, Modality
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.design.design import Design, build
 from shopvl.inference.encode import Encoded, encode
-from shopvl.recipes.parts import ConcatTowersImage
+from shopvl.recipes.recipe import Recipe
 from shopvl.training.stages import refit
 
 MEASURED_ROWS = 512  # whose embeddings say how long each tower's are before they are brought to unit length
@@ -43,8 +42,9 @@ def main() -> None:
 
 def concat_towers(first: Design, second: Design, catalog: Catalog) -> Design:
     """Both towers and what reads them, projected to the same length on the catalog's first pictures."""
-    image = ConcatTowersImage(towers=(first.recipe.image, second.recipe.image))
-    design = build(replace(second.recipe, image=image), second.tokenizer, second.ontology, random_weights=True)
+    towers = [one.recipe.to_dict()["image"] for one in (first, second)]
+    recipe = Recipe.from_dict({**second.recipe.to_dict(), "image": {"kind": "side-by-side", "towers": towers}})
+    design = build(recipe, second.tokenizer, second.ontology, random_weights=True)
     design.start_from(first)
     design.labels = second.labels
     model, both = design.model, (first.model, second.model)

@@ -28,17 +28,18 @@ from translate_titles import LANGUAGES, translate
 from shopvl.catalog.ontology import Fact, Ontology
 from shopvl.catalog.vocabulary import NO_CATEGORY
 
-COLUMNS = ("product_id", "split", "title", "category_path", "attributes", "image", "language", "source")
-SCHEMA = {
-    "product_id": pl.String,
-    "split": pl.String,
-    "title": pl.String,
-    "category_path": pl.List(pl.String),
-    "attributes": pl.List(pl.Struct({"property": pl.String, "value": pl.String})),
-    "image": pl.Struct({"bytes": pl.Binary, "path": pl.String}),
-    "language": pl.String,
-    "source": pl.String,
-}
+SCHEMA = pl.Schema(
+    {
+        "product_id": pl.String(),
+        "split": pl.String(),
+        "title": pl.String(),
+        "category_path": pl.List(pl.String()),
+        "attributes": pl.List(pl.Struct({"property": pl.String(), "value": pl.String()})),
+        "image": pl.Struct({"bytes": pl.Binary(), "path": pl.String()}),
+        "language": pl.String(),
+        "source": pl.String(),
+    }
+)
 VAL_SENDERS = 15  # of 100
 PICTURED = 0.3  # of the titles in other languages
 SNAPSHOT_TIMES, SHOP_TIMES = 2, 3  # a train row comes so often: there are few
@@ -69,12 +70,12 @@ def write_outside(data: Path, rows: Path, out: Path, seed: int = 0) -> None:
         pl.when(unknown).then(pl.lit(list(NO_CATEGORY))).otherwise("category_path").alias("category_path")
     )
     others = (_translated(own, data, ontology, rng), _snapshots(read), _shops(read, ontology), _unknown(read))
-    parts = [own.select(COLUMNS).cast(SCHEMA), *map(_frame, others)]
+    parts = [own.select(SCHEMA.names()).cast(SCHEMA), *map(_frame, others)]
     pl.concat(parts).write_parquet(out / "outside.parquet")
 
 
 def _frame(rows: Iterator[Row]) -> pl.DataFrame:
-    return pl.DataFrame([{name: row.get(name) for name in COLUMNS} for row in rows], schema=SCHEMA)
+    return pl.DataFrame([{name: row.get(name) for name in SCHEMA} for row in rows], schema=SCHEMA)
 
 
 def _translated(own: pl.DataFrame, data: Path, ontology: Ontology, rng: random.Random) -> Iterator[Row]:

@@ -75,13 +75,13 @@ def resist(design: Design, pictures: Sequence[Sequence[bytes]], folder: Path, st
     optimizer = torch.optim.AdamW(tower.parameters(), lr=PEAK_LR, weight_decay=0.0)
     first = _resume(folder, tower, average, optimizer)
     loader = DataLoader(
-        DrawnPictures(pictures, design.recipe.image.size_px, seed),
+        DrawnPictures(pictures, design.loader.size_px, seed),
         batch_size=None,
         sampler=itertools.islice(itertools.count(first), steps - first),
         num_workers=1,
         prefetch_factor=4,
     )
-    spread_W, spreads = _spreads(teacher, pictures, design.recipe.image.size_px, crop_share)
+    spread_W, spreads = _spreads(teacher, pictures, design.loader.size_px, crop_share)
     with tqdm(total=steps, initial=first) as bar:
         for step, (plain, drawn) in enumerate(loader, first):
             if step % 2:  # the second look of use

@@ -28,7 +28,7 @@ ADDED = {"category": 0.6, "colour": 0.15, "gender": 0.25, "usage": 0.1}  # share
 LEAF_INSTEAD = 0.5  # of titles that name a category above the product's own ("shoes")
 REST_KEPT = 0.75  # of titles that have words which are in no list
 MOST_WORDS = 4  # of a phrase
-GAPS = ((" ", 0.9), (", ", 0.06), (" - ", 0.04))  # between brand, category and what follows
+GAPS = {" ": 0.9, ", ": 0.06, " - ": 0.04}  # between brand, category and what follows
 # B brand, G audience, T type, C colour, W other words, R the rest
 ORDERS: Mapping[str, Sequence[str]] = {
     "germanic": ("BGTRWC", "BRGTCW", "BGTCWR", "GTBRCW", "BGCTWR", "BTGWCR", "BRTGC", "TGCB", "BTWRCG"),
@@ -177,8 +177,7 @@ def _joined(groups: Mapping[str, list[str]], order: str, language: str, rng: ran
         at = [letter for letter in order if groups[letter]].index("T")
         noun = said.pop(at)
         said[at - 1] += f"-{noun}" if rng.random() < 0.5 else noun[0].lower() + noun[1:]  # "Herrenhemd"
-    names, shares = zip(*GAPS, strict=True)
-    gap = rng.choices(names, shares)[0]
+    gap = rng.choices(list(GAPS), list(GAPS.values()))[0]
     return gap.join(said) if gap == " " or rng.random() < 0.5 else gap.join((said[0], " ".join(said[1:])))
 
 

@@ -35,8 +35,6 @@ RECALL_WANTED = 0.995  # at 10, on vectors of the index's own
 TRIED = 100  # vectors that the recall is measured on
 TRAIN_PER_LIST = 40  # vectors per inverted list that the lists are learned from
 
-_library: Any = faiss  # its stubs know neither parameters nor selectors whole
-
 
 def kind_named(name: str | None) -> Kind | None:
     """The index kind of that name. Raises ShopvlError for an unknown name."""
@@ -116,7 +114,7 @@ def candidates(kind: Kind, k: int) -> int:
 
 def nearest(query_QD: np.ndarray, matrix_ND: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Exact cosines (Q, k) and rows (Q, k), best first."""
-    scores, rows = _library.knn(query_QD, matrix_ND, k, metric=faiss.METRIC_INNER_PRODUCT)
+    scores, rows = faiss.knn(query_QD, matrix_ND, k, metric=faiss.METRIC_INNER_PRODUCT)
     return scores, rows
 
 
@@ -128,7 +126,7 @@ def write(index: Any, path: Path) -> None:
 def read(path: Path) -> Any:
     """A memory-mapped FAISS index. Raises IndexFolderError for a file that is not one."""
     try:
-        return _library.read_index(str(path), _library.IO_FLAG_MMAP_IFC)
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as fault:
         raise IndexFolderError(
             f"{path} is not a FAISS index ({str(fault).splitlines()[0]}); rebuild the index"
@@ -225,10 +223,10 @@ class FaissSearch:
     def _parameters_for(self, mask_N: np.ndarray | None) -> Any:
         selector = None
         if mask_N is not None:
-            selector = _library.IDSelectorBitmap(np.packbits(mask_N[: self.indexed], bitorder="little"))
+            selector = faiss.IDSelectorBitmap(np.packbits(mask_N[: self.indexed], bitorder="little"))
         if self.kind == "hnsw":  # FAISS itself raises efSearch to the number of results
-            return _library.SearchParametersHNSW(efSearch=self.search_effort, sel=selector)
-        return _library.SearchParametersIVF(nprobe=self.search_effort, sel=selector)
+            return faiss.SearchParametersHNSW(efSearch=self.search_effort, sel=selector)
+        return faiss.SearchParametersIVF(nprobe=self.search_effort, sel=selector)
 
     def search(self, query_D: np.ndarray, k: int, row_filter: RowFilter | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The k rows of the filter with the largest cosines, best first: cosines (k,), rows (k,)."""
@@ -252,8 +250,8 @@ class FaissSearch:
         assert query_D.shape == self.raw.matrices[0].shape[1:]  # FAISS below its Python side does not look
         scores, rows = np.empty(wanted, np.float32), np.empty(wanted, np.int64)
         # past the checks of FAISS's Python side, which take a while after a scan has emptied the processor's cache
-        pointers = (_library.swig_ptr(array) for array in (scores, rows))
-        self.index.search_c(1, _library.swig_ptr(query_D), wanted, *pointers, parameters)
+        pointers = (faiss.swig_ptr(array) for array in (scores, rows))
+        self.index.search_c(1, faiss.swig_ptr(query_D), wanted, *pointers, parameters)
         if rows[-1] < 0:
             scores, rows = scores[rows >= 0], rows[rows >= 0]
         return best(self.raw.scores(query_D, rows), rows, k) if self.kind in REFINE else (scores, rows)
