@@ -192,7 +192,7 @@ class SearchTab:
 
 def _filters(index: SearchIndex, ontology: Ontology) -> list[str]:
     """The category, and the properties that most products have and that divide them."""
-    facets = index.facts.facets(index.live, index.facts.properties(), top=1000)
+    facets = index.facts.facets(index.live, index.facts.properties(), top=VALUES + 1)
     known = {folded(prop.id) for prop in ontology.properties}
     useful = {
         name: sum(count for _, count in counts)

@@ -183,7 +183,9 @@ def search(
     model: ModelFolder = SHIPPED,
     like: Annotated[str | None, typer.Option(help="An id: products like that one, without words.")] = None,
     image: Annotated[Path | None, typer.Option(help='A picture to look for; with words: "like this, but".')] = None,
-    where: Annotated[list[str] | None, typer.Option(help="PROPERTY=VALUE or PROPERTY<NUMBER, repeatable.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="PROPERTY=VALUE, PROPERTY<NUMBER or 'PROPERTY 5..8 cm', repeatable.")
+    ] = None,
     facet: Annotated[list[str] | None, typer.Option(help="Count a property's values, repeatable.")] = None,
     by: Annotated[str, typer.Option(help="hybrid, dense or lexical.")] = "hybrid",
     collapse: Annotated[str | None, typer.Option(help="photo or variant: the best of each group only.")] = None,

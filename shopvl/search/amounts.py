@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from shopvl.catalog.numbers import number_in
+from shopvl.catalog.units import unit_named
 from shopvl.search.filters import Condition, Sign
 from shopvl.search.shopper_words import (
     ABOVE,
@@ -175,4 +176,5 @@ def sizes_in(text: str) -> list[tuple[int, int, str]]:
 
 def condition_of(bound: Bound, column: str) -> Condition:
     """The bound as a filter on that column."""
-    return Condition(column, bound.sign, f"{bound.number:g}")
+    unit = f" {bound.unit}" if unit_named(bound.unit) is not None else ""
+    return Condition(column, bound.sign, f"{bound.number:g}{unit}")

@@ -5,34 +5,32 @@ N  products of an index, by row number        M  chosen rows
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import polars as pl
 
 from shopvl.catalog.cells import folded
-from shopvl.catalog.numbers import decimal_mark, number_in, price_in
-from shopvl.catalog.ontology import Fact
+from shopvl.catalog.kinds.base import PropertyKind
+from shopvl.catalog.ontology import Fact, Ontology
+from shopvl.catalog.properties import Property
+from shopvl.catalog.property_kinds import kind_of, set_kind
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.errors import ShopvlError
+from shopvl.search.measures import Measures, Span, are_measures
 
 Sign = Literal["=", "!=", "<", "<=", ">", ">="]
-_COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+_COMPARING = ("<", "<=", ">", ">=")
 _CONDITION = re.compile(r"^\s*(.*?[^\s<>=!])\s*(!=|<=|>=|=|<|>)\s*([^\s=](?:.*\S)?)\s*$")
+_BETWEEN = re.compile(r"([^<>=!]*[^\s<>=!]) (-?\d+(?:[.,]\d+)? ?[^\s\d<>=!]{0,12}? ?\.\. ?-?\d[^<>=!]*)")
 MOST_LETTERS = 1000  # of a condition
 NO_CONDITION = (
-    "--where {text!r} is not a condition; write PROPERTY=VALUE or PROPERTY<NUMBER, such as "
-    "--where colour=Red or --where 'price<50' (signs: = != < <= > >=)"
+    "--where {text!r} is not a condition; write PROPERTY=VALUE or PROPERTY<NUMBER, such as --where colour=Red, "
+    "--where 'price<50' or --where 'heel height 5..8 cm' (signs: = != < <= > >=)"
 )
 _LISTS = pl.Schema(
     {"row": pl.UInt32, "property": pl.String, "value": pl.String, "share": pl.Float32, "hard": pl.Boolean}
@@ -53,12 +51,12 @@ class Condition:
         return f"{self.name}{self.sign}{self.value}"
 
     @property
-    def number(self) -> float:
-        """The value of a comparison. Raises ShopvlError for one that is not a number."""
-        number = 0.0 if self.value.strip("0.,") == "" else price_in(self.value.lstrip("-+"))
-        if number is None:
+    def span(self) -> Span | None:
+        """The numbers that a value means; None for other texts. Raises ShopvlError for a comparison with such a one."""
+        span = Span.of(self.value)
+        if self.sign in _COMPARING and (span is None or not span.exact):
             raise ShopvlError(f"--where '{self}' compares with {self.value!r}; a number was wanted")
-        return -number if self.value.startswith("-") else number
+        return span
 
 
 def conditions(texts: Iterable[str]) -> tuple[Condition, ...]:
@@ -69,13 +67,16 @@ def conditions(texts: Iterable[str]) -> tuple[Condition, ...]:
 def _condition(text: str) -> Condition:
     if len(text) > MOST_LETTERS:
         raise ShopvlError(f"--where {text[:40]!r}… has {len(text):,} characters; at most {MOST_LETTERS:,} are read")
+    between = _BETWEEN.fullmatch(" ".join(text.split())) if ".." in text else None
     match = _CONDITION.match(text)
-    if match is None:
+    if between is not None:
+        name, sign, value = between[1], "=", between[2]
+    elif match is not None:
+        name, sign, value = match.groups()
+    else:
         raise ShopvlError(NO_CONDITION.format(text=text))
-    name, sign, value = match.groups()
     condition = Condition(name, cast(Sign, sign), value)
-    if sign in _COMPARE:
-        _ = condition.number
+    _ = condition.span
     return condition
 
 
@@ -87,9 +88,12 @@ class Facts:
     `category` fit any level of the path, or the whole path joined with ` > `.
     """
 
-    def __init__(self, products: pl.DataFrame, tags: pl.DataFrame | None = None) -> None:
-        self._products = products
-        self._tags = tags
+    def __init__(
+        self, products: pl.DataFrame, tags: pl.DataFrame | None = None, ontology: Ontology | None = None
+    ) -> None:
+        """The ontology says in which unit numbers are, and which cells hold several values."""
+        self._products, self._tags, self._ontology = products, tags, ontology
+        self._measured = lru_cache(maxsize=32)(self._measures)
         self._cached_mask = lru_cache(maxsize=32)(self._mask)
         self._known_rows = lru_cache(maxsize=32)(self._rows_with)
         self._together = lru_cache(maxsize=32)(self._any_of)
@@ -109,11 +113,10 @@ class Facts:
         """(row, property, value, share, hard), sorted by property and value; category values are joined prefixes."""
         rows = self._products.with_row_index("row")
         pairs = rows.select("row", pl.col("attributes").alias("pair")).explode("pair").drop_nulls("pair")
-        own = _with_folded(
-            pairs.select("row", pl.col("pair").struct.field("property"), pl.col("pair").struct.field("value")),
-            "property",
-            "value",
-        ).filter((pl.col("property") != "") & (pl.col("value") != ""))
+        named = pairs.select("row", pl.col("pair").struct.field("property"), pl.col("pair").struct.field("value"))
+        own = _with_folded(self._each(named), "property", "value").filter(
+            (pl.col("property") != "") & (pl.col("value") != "")
+        )
         paths = rows.select(
             "row", pl.lit(CATEGORY).alias("property"), pl.col("category_path").list.join(CATEGORY_JOIN).alias("value")
         ).filter(pl.col("value").is_not_null() & (pl.col("value") != ""))
@@ -131,6 +134,29 @@ class Facts:
         if self._tags is not None:
             tables.append(_soft(rows, own, self._tags))
         return pl.concat(tables).unique(["row", "property", "value"], keep="first").sort("property", "value", "row")
+
+    def _each(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """(row, property, value): cells of properties that may have several values in one, as their values."""
+        kinds: dict[str, tuple[PropertyKind, Property]] = {}
+        for prop in self._ontology.properties if self._ontology is not None else ():
+            kind = set_kind(prop) or kind_of(prop)
+            if kind is not None and kind.several:
+                kinds |= {folded(name): (kind, prop) for name in (prop.id, *prop.every_name())}
+        if not kinds:
+            return pairs
+        told = pairs.select("property", "value").unique().drop_nulls()
+        parts = [
+            (name, value, [part.value for part in read])
+            for name, value in told.iter_rows()
+            if (own := kinds.get(folded(name))) is not None and (read := own[0].read(value, own[1]))
+        ]
+        schema = pl.Schema({"property": pl.String(), "value": pl.String(), "each": pl.List(pl.String)})
+        split = pairs.join(pl.DataFrame(parts, schema=schema, orient="row"), on=["property", "value"], how="left")
+        return (
+            split.with_columns(pl.col("each").fill_null(pl.concat_list("value")))
+            .explode("each")
+            .select("row", "property", pl.col("each").alias("value"))
+        )
 
     @property
     def _further(self) -> list[str]:
@@ -176,12 +202,13 @@ class Facts:
         if name not in self._slices:
             known = ", ".join(sorted(self._slices)) or "none"
             raise ShopvlError(f"no product of this index has the property {condition.name!r}; it knows: {known}")
-        if condition.sign in _COMPARE:
-            with np.errstate(invalid="ignore"):
-                mask: np.ndarray = _COMPARE[condition.sign](self._numbers(name), condition.number)
-            return mask
+        span = condition.span
+        if condition.sign in _COMPARING:
+            return self._measured(name).holds(condition.sign, span or Span(np.nan, np.nan))
         mask = np.zeros(len(self._products), dtype=bool)
         mask[self._hard_rows(name, folded(condition.value))] = True
+        if span is not None and (span.unit is not None or not span.exact):  # 8 cm is 80 mm
+            mask |= self._measured(name).holds("=", span)
         return ~mask if condition.sign == "!=" else mask
 
     def _rows_with(self, name: str) -> np.ndarray:
@@ -196,25 +223,33 @@ class Facts:
         slices = [self._slices[name][value] for value in values if value in self._slices[name]]
         return np.concatenate([rows[part][hard[part]] for part in slices] or [np.empty(0, np.int64)])
 
-    def _numbers(self, name: str) -> np.ndarray:
-        """(N,) float64, NaN for a product that has no number there."""
+    def _measures(self, name: str) -> Measures:
+        """What products have of a property as numbers."""
         for own in self._further:
             if folded(own) == name and self._products.schema[own] in _NUMBERS:
-                return self._products[own].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+                number_N = self._products[own].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+                return Measures(number_N, number_N)
         _, rows, _, hard = self._lists
-        numbers = np.full(len(self._products), np.nan)
-        mark = decimal_mark(self._slices[name])
-        for value, part in self._slices[name].items():
-            if (number := number_in(value, mark)) is not None:
-                numbers[rows[part][hard[part]]] = number
-        return numbers
+        values = ((value, rows[part][hard[part]]) for value, part in self._slices.get(name, {}).items())
+        prop = self._ontology.property(name) if self._ontology is not None else None
+        return Measures.of_values(len(self._products), values, prop.unit if prop is not None else None)
 
     def facets(self, chosen_N: np.ndarray, names: Sequence[str], top: int = 10) -> dict[str, list[tuple[str, int]]]:
-        """Per property the most frequent values among the chosen (N,) bool, with counts; categories as whole paths."""
+        """Per property the most frequent values among the chosen (N,) bool, with counts; categories as whole paths.
+
+        More than `top` numbers with a unit are counted by ranges (`5..8 cm`), from the lowest on.
+        """
         _, rows, _, hard = self._lists
         counts_of = {}
         for name in names:
             slices = self._slices.get(folded(name), {})
+            if (
+                len(slices) > top
+                and are_measures(slices)
+                and (ranges := self._measured(folded(name)).ranges(chosen_N, top))
+            ):
+                counts_of[name] = ranges
+                continue
             counts = ((value, int(np.count_nonzero(chosen_N[rows[p]] & hard[p]))) for value, p in slices.items())
             ranked = sorted((item for item in counts if item[1]), key=lambda item: (-item[1], item[0]))
             counts_of[name] = ranked[:top]

@@ -82,7 +82,7 @@ class SearchIndex:
         self.lexical = Lexical.open(self.folder / state.lexical)
         self.ontology = Ontology.load(self.folder / state.ontology)
         tags = None if state.tags is None else pl.read_parquet(self.folder / state.tags)
-        self.facts = Facts(self.products, tags)
+        self.facts = Facts(self.products, tags, self.ontology)
         self._row_filter = lru_cache(maxsize=CACHED_FILTERS)(
             lambda where: self.vectors.prepare_filter(self.facts.filter_mask(where) & self.live)
         )

@@ -299,7 +299,7 @@ class CatalogView:
         """What stood of every product when this was first asked for, to filter and to count by."""
         with self._mutex:
             self._facts_before = dict(self._decided)
-            return Facts(self._standing(np.arange(len(self))))
+            return Facts(self._standing(np.arange(len(self))), ontology=self.ontology)
 
     def _changed(self) -> tuple[np.ndarray, Facts]:
         """Rows that were decided on since `facts` was made, and what stands of them now."""
@@ -307,7 +307,7 @@ class CatalogView:
         with self._mutex:
             keys = {key for key in (*self._decided, *self._facts_before) if self._differs(key)}
             rows = np.array(sorted({self._row_of[product_id] for product_id, _ in keys}), np.int64)
-            return rows, Facts(self._standing(rows))
+            return rows, Facts(self._standing(rows), ontology=self.ontology)
 
     def _differs(self, key: tuple[str, str]) -> bool:
         return self._decided.get(key) != self._facts_before.get(key)

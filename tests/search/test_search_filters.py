@@ -9,8 +9,12 @@ import polars as pl
 import pytest
 
 from shopvl.catalog.images import decode
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.properties import Property, Value
 from shopvl.catalog.readers import open_catalog
+from shopvl.errors import ShopvlError
 from shopvl.search import SearchIndex, build_index, conditions, search, update_index
+from shopvl.search.amounts import amounts_in, condition_of
 from shopvl.search.filters import Facts, fact_of
 from shopvl.search.segments import COLUMNS
 
@@ -55,6 +59,84 @@ def test_numbers_are_read_as_shops_write_them() -> None:
     )
     facts = Facts(products, tags)
     for asked, ids in {"price>1,000": "ab", "price<64,99": "d", "price<=65": "cd", "weight=65": "a"}.items():
+        assert "".join(products["product_id"].filter(facts.filter_mask(conditions([asked])))) == ids, asked
+
+
+MEASURED = Ontology(
+    properties=(
+        Property(id="Heel height", kind="number", unit="cm", names={"de": "Absatzhöhe"}),
+        Property(id="Age", kind="range", unit="years"),
+        Property(id="Made of", kind="composition", values=(Value(id="Cotton"), Value(id="Linen"))),
+        Property(id="Colour", many=True, values=(Value(id="Red"), Value(id="Blue"), Value(id="Black and white"))),
+    )
+)
+
+
+def measured(values: dict[str, list[tuple[str, str]]], tags: list[dict] | None = None) -> tuple[pl.DataFrame, Facts]:
+    pairs = [[{"property": name, "value": value} for name, value in own] for own in values.values()]
+    products = pl.DataFrame({"product_id": list(values)}).with_columns(
+        pl.Series("category_path", [None] * len(values), dtype=COLUMNS["category_path"]),
+        pl.Series("attributes", pairs, dtype=COLUMNS["attributes"]),
+    )
+    alternatives = {"alternatives": pl.List(pl.Struct({"value": pl.String, "probability": pl.Float64}))}
+    told = None if tags is None else pl.DataFrame(tags, schema_overrides=alternatives)
+    return products, Facts(products, told, MEASURED)
+
+
+def test_measures_are_compared_in_their_unit() -> None:
+    heels = {"a": "8 cm", "b": "80 mm", "c": '2.5"', "d": "10,5 cm", "e": "low", "g": "4"}
+    ages = {"h": "5-7 years", "i": "from 8 years", "j": "up to 24 months"}
+    own = {name: [("heel height", value)] for name, value in heels.items()}
+    own |= {name: [("Age", value)] for name, value in ages.items()} | {"f": []}
+    tag = {"property": "Heel height", "value": "6 cm", "probability": 0.99, "decision": "accept", "alternatives": []}
+    products, facts = measured(own, [{"product_id": "f", **tag}])
+    asked = {
+        **{"heel height<=8": "abcgf", "heel height < 8 cm": "cgf", "heel height>3 in": "abd", "heel height=8cm": "ab"},
+        **{"heel height 5..8 cm": "abcf", "Heel height = 50..80 mm": "abcf", "heel height 8..11": "abd"},
+        **{"heel height=low": "e", "heel height<8 kg": "", "heel height!=8 cm": "cdeghijf"},
+        **{"age=6 years": "h", "age>=7 years": "hi", "age<24 months": "j", "age 1..6 years": "hj"},
+    }
+    for condition, ids in asked.items():
+        found = "".join(products["product_id"].filter(facts.filter_mask(conditions([condition]))))
+        assert sorted(found) == sorted(ids), condition
+    with pytest.raises(ShopvlError, match="a number was wanted"):
+        conditions(["heel height<5..8 cm"])
+    (amount,) = amounts_in("boots under 3 inches")
+    (bound,) = amount.bounds
+    assert str(condition_of(bound, "heel height")) == "heel height<3 inches"
+    assert conditions(["heel height<3 inches"])[0].span == conditions(["heel height<3 in"])[0].span
+
+
+def test_many_measures_are_counted_by_ranges_that_are_conditions() -> None:
+    rng = np.random.default_rng(0)
+    heights = rng.choice(np.arange(1, 13, 0.5), 400)
+    _, facts = measured({str(n): [("Heel height", f"{height:g} cm")] for n, height in enumerate(heights)})
+    chosen = np.arange(400) % 3 > 0
+    counted = facts.facets(chosen, ["heel height"])["heel height"]
+    assert 3 <= len(counted) <= 5
+    assert sum(count for _, count in counted) == chosen.sum()
+    for span, count in counted:
+        low, high = (float(end) for end in span.removesuffix(" cm").split(".."))
+        assert count == (chosen & (heights >= low) & (heights <= high)).sum()
+        assert count == (chosen & facts.filter_mask(conditions([f"heel height={span}"]))).sum()
+    few = facts.facets(np.arange(400) < 5, ["heel height"], top=30)["heel height"]
+    assert sum(count for _, count in few) == 5
+    assert ".." not in few[0][0]
+
+
+def test_cells_with_several_values_are_filtered_and_counted_by_each() -> None:
+    own = {
+        "a": [("Made of", "60% Cotton, 40% Linen"), ("Colour", "Red, Blue")],
+        "b": [("Made of", "100% cotton"), ("Colour", "Black and white")],
+        "c": [("Made of", "wool"), ("Colour", "Red"), ("Colour", "Blue")],
+    }
+    row = {"product_id": "d", "probability": 0.99, "decision": "accept", "alternatives": []}
+    told = [("Made of", "Linen"), ("Made of", "Cotton"), ("Colour", "Red"), ("Colour", "Blue")]
+    products, facts = measured(own | {"d": []}, [row | {"property": name, "value": value} for name, value in told])
+    counted = facts.facets(np.ones(4, dtype=bool), ["Made of", "Colour"])
+    assert counted["Made of"] == [("cotton", 3), ("linen", 2), ("wool", 1)]
+    assert counted["Colour"] == [("blue", 3), ("red", 3), ("black and white", 1)]
+    for asked, ids in {"made of=cotton": "abd", "colour=blue": "acd", "colour=black and white": "b"}.items():
         assert "".join(products["product_id"].filter(facts.filter_mask(conditions([asked])))) == ids, asked
 
 
