@@ -22,7 +22,7 @@ FLOORS = (
     {"training", "tagging", "review"},
     {"search"},
     {"evaluation"},
-    {"adapt", "runs", "service"},
+    {"adapt", "runs", "service", "start"},
     {"loaded"},
     {"demo", "server", "estimator"},
     {"cli"},

@@ -143,15 +143,15 @@ class PromptedAnswers(ModelAnswers):
 
     def read_picture(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         vector_BD, logp = self.model.read_picture(batch, self.groups)
-        return vector_BD, self._answered(logp)
+        return vector_BD, self.answered(logp)
 
     def unmixed(
         self, batch: Batch, choices: Sequence[tuple[Modality, ...]], seen: TowerOutput | None = None
     ) -> tuple[LogProbs, Vectors]:
         answered, vectors = self.model.answer_with_features(batch, self.groups, choices, seen)
-        return {inputs: self._answered(logp) for inputs, logp in answered.items()}, vectors
+        return {inputs: self.answered(logp) for inputs, logp in answered.items()}, vectors
 
-    def _answered(self, logp: Sequence[Tensor]) -> dict[str, Tensor]:
+    def answered(self, logp: Sequence[Tensor]) -> dict[str, Tensor]:
         """Labels' log-probabilities out of those (B, Q, K) of the groups."""
         by_property = {
             name: logp[group][:, question, columns] for name, (group, question, columns) in self.places.items()

@@ -32,7 +32,7 @@ from shopvl.inference.decide import ANSWERED, Rules, calibrations_of, decide
 from shopvl.inference.encode import Encoded, Pool, encode
 from shopvl.inference.head_sets import head_clues
 from shopvl.inference.levels import CategoryLevels, level_name
-from shopvl.inference.looks import Looks
+from shopvl.inference.looks import Looks, Said
 from shopvl.inference.predict import ModelAnswers
 from shopvl.inference.stated import Clues, StatedReader
 from shopvl.inference.views import PICTURE, pooled_answers
@@ -105,11 +105,14 @@ class HeadAnswers:
         With `each`, answers from every choice of inputs are as if there were no others (`looks.py`), to measure them.
         """
         alone = [single for single in SINGLE_INPUTS if set(single) < set(inputs)]
-        said = self.looks.read(batch, [inputs, *alone], each=each)
+        return self.values_of(self.looks.read(batch, [inputs, *alone], each=each))
+
+    def values_of(self, said: Said) -> dict[str, Tensor]:
+        """The same of what was said of some products."""
         values = said.familiarity | {f"looks/{choice}": looks_B for choice, looks_B in said.looks.items()}
         for choice, by_name in said.answers.items():
             values |= {f"{choice}/{name}": shares for name, shares in self._calibrated(choice, by_name).items()}
-        if alone:
+        if inputs_name(MODALITIES) in said.answers:
             own = said.beside is said.answers["image"]
             beside = self._calibrated("image", said.beside) if not own else None
             for name, labels in self.design.labels.items():

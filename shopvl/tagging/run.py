@@ -200,7 +200,7 @@ def _merge(
                 summary.looked_twice += int((looks_R > 1).sum())
                 if summary.comparison is not None:
                     summary.comparison.add(good)
-                rows = _tag_rows(good, rules, mapper.model_name)
+                rows = tag_rows(good, rules, mapper.model_name)
                 tags.write_batch(rows)
                 notes.write(_noted(good, summary))
                 _count(summary, rows)
@@ -220,7 +220,7 @@ def _noted(good: pa.RecordBatch, summary: Tagged) -> list[dict[str, str]]:
     return notes
 
 
-def _tag_rows(known: pa.RecordBatch, rules: Rules, model: str) -> pa.RecordBatch:
+def tag_rows(known: pa.RecordBatch, rules: Rules, model: str) -> pa.RecordBatch:
     """One row per product and property, or value where there are several, with the decision."""
     decided = decide(known.select(ANSWERED.names), rules)
     return pa.RecordBatch.from_arrays([*decided.columns, pa.repeat(pa.scalar(model), len(decided))], schema=TAGS)

@@ -156,6 +156,19 @@ def workbook_rows(path: Path, sheet: str | None = None) -> Iterator[tuple[dict[s
         yield told, lines
 
 
+def workbook_sheets(path: Path) -> dict[str, list[list[Any]]]:
+    """The rows of every sheet that people see, by its name. Raises CatalogError for one that cannot be read."""
+    sheets: dict[str, list[list[Any]]] = {}
+    with workbook_rows(path, workbook_process.EVERY_SHEET) as (told, lines):
+        sheets[told["sheet"]] = rows = []
+        for line in lines:
+            if isinstance(line, dict):
+                sheets[line["sheet"]] = rows = []
+            else:
+                rows.append(line)
+    return sheets
+
+
 def _holds_products(rows: Sequence[Sequence[Any]]) -> bool:
     """Whether one of the rows has names for two columns that products need, or for three that are known."""
     texts = [[text_of(cell) or "" for cell in row] for row in rows]

@@ -33,6 +33,7 @@ LEAST_MEMORY_BYTES, BYTES_FOR_A_BYTE = 512 << 20, 32  # what a small file may ta
 MAX_UNPACKED_BYTES, FREE_UNPACKED_BYTES, MAX_SWELLING = 4 << 30, 128 << 20, 200
 MAX_CELLS = 40_000_000  # of a sheet, the empty ones inside counted
 SECONDS = 600  # of processor time
+EVERY_SHEET = "/"  # asked for in place of a sheet's name, which can't hold this sign
 HEADER_ROWS = 20  # among which a header stands
 STREAMED_FROM = 96 << 20  # bytes of a sheet's XML; a longer one is read row by row, with its texts on the disk
 TEXTS_AT_HAND = 1 << 16
@@ -56,10 +57,11 @@ def main(path: str, sheet: str) -> None:
     try:
         if zipfile.is_zipfile(path):
             check_archive(path)
-        told, rows = opened(path, sheet)
-        say(told)
-        for row in rows:
-            say([plain(cell) for cell in row])
+        parts = every_sheet(path) if sheet == EVERY_SHEET else [opened(path, sheet)]
+        for told, rows in parts:
+            say(told)
+            for row in rows:
+                say([plain(cell) for cell in row])
     except UnreadableError as error:
         say({"fault": str(error)})
     except MemoryError:
@@ -154,6 +156,19 @@ def opened(path: str, sheet: str) -> tuple[dict[str, Any], Iterator[list[Any]]]:
     except (CalamineError, OSError, ValueError) as error:
         raise UnreadableError(f"cannot be read as a workbook ({str(error)[:100]})") from error
     raise UnreadableError("has no sheet with a header")
+
+
+def every_sheet(path: str) -> Iterator[tuple[dict[str, Any], Iterator[list[Any]]]]:
+    """What is read, and its rows, of each sheet that people see."""
+    from python_calamine import CalamineError
+
+    try:
+        book: StreamedBook | WholeBook = StreamedBook(path) if is_long(path) else WholeBook(path)
+        for name, hidden in book.hidden.items():
+            if not hidden:
+                yield {"sheet": name, "others": []}, book.rows(name)
+    except (CalamineError, OSError, ValueError) as error:
+        raise UnreadableError(f"cannot be read as a workbook ({str(error)[:100]})") from error
 
 
 def holds_products(rows: list[list[Any]]) -> bool:

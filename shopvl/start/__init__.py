@@ -1,0 +1,1 @@
+"""From no labels to answers one can trust: guesses by name, the questions to ask, and what the decisions teach."""

@@ -1,0 +1,258 @@
+"""What a frozen model says of every product of a catalog, kept: what decisions teach is then learned in seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, Modality, inputs_name
+from shopvl.catalog.readers import Catalog
+from shopvl.checksums import Remedy, verify_sealed
+from shopvl.data.rows import RejectedRow
+from shopvl.design.design import Design
+from shopvl.errors import CatalogError, DesignError, ShopvlError
+from shopvl.files import Table
+from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.predict import NEVER, PromptedAnswers
+from shopvl.models.answering_encoder import AnsweringDualEncoder
+from shopvl.models.prompt_heads import PromptMaskHead
+
+OUTPUTS = "outputs.parquet"
+MADE_FROM = b"made from"
+BATCH_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question with its L legal answers: its group and place among the prepared questions, the answers' columns
+    there, their numbers among all answers, and where they stand in a line of outputs."""
+
+    group: int
+    place: int
+    columns_L: Tensor
+    answers_L: np.ndarray
+    span: slice
+
+
+class NameReader:
+    """A prompt-mask design's answers by name, as lines of numbers: each question's legal answers, one after the other."""
+
+    def __init__(self, design: Design) -> None:
+        self.design, self.answers = design, PromptedAnswers(design)
+        self.model = design.model
+        assert isinstance(self.model, AnsweringDualEncoder)
+        if not isinstance(self.model.head, PromptMaskHead):
+            raise DesignError(f"the design {design.name} compares no names; start from one with a prompt-mask head")
+        self.head: PromptMaskHead = self.model.head
+        self.asked: list[Asked] = []
+        width = 0
+        for number, group in enumerate(self.answers.groups):
+            for place, legal_K in enumerate(group.questions.legal_QK.cpu()):
+                columns_L = legal_K.nonzero().flatten()
+                numbers_L = columns_L if group.numbers_K is None else group.numbers_K.cpu()[columns_L]
+                span = slice(width, width + len(columns_L))
+                self.asked.append(Asked(number, place, columns_L, numbers_L.numpy(), span))
+                width = span.stop
+        self.width = width
+
+    def free(self, number: int) -> np.ndarray:
+        """(L,) bool: the answers of a question that are answers to no other one, as `unknown` is to all."""
+        free: np.ndarray = self._asked_by_K[self.asked[number].answers_L] == 1
+        return free
+
+    @cached_property
+    def _asked_by_K(self) -> np.ndarray:
+        """(K,): how many questions each answer is legal to."""
+        return np.bincount(np.concatenate([one.answers_L for one in self.asked]))
+
+    def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
+        """`INPUTS` -> (B, F) log-probabilities from each choice of a batch's inputs, `pooled` (B, W) of its pictures, and
+        unit vectors (B, D) of the picture, or else the title."""
+        choices = [choice for choice in INPUT_CHOICES if set(choice) <= set(inputs)]
+        assert isinstance(self.model, AnsweringDualEncoder)
+        answered, features = self.model.answer_with_features(batch, self.answers.groups, choices)
+        lines = {inputs: self._line(logp) for inputs, logp in answered.items()}
+        own = features["image" if "image" in features else "title"]
+        found = {**lines, "vector": own[:, -self.model.width :]}
+        if "image" in features:
+            found["pooled"] = features["image"][:, : -self.model.width]
+        return found
+
+    def _line(self, logp: Sequence[Tensor]) -> Tensor:
+        parts = [logp[one.group][:, one.place, one.columns_L.to(logp[one.group].device)] for one in self.asked]
+        return torch.cat(parts, dim=1).clamp(min=NEVER)
+
+    def by_property(self, line_NF: np.ndarray) -> dict[str, Tensor]:
+        """Property -> (N, K) log-probabilities of the labels, from lines of scores, which need not sum to anything."""
+        parts: dict[str, list[Tensor]] = {}
+        for start in range(0, len(line_NF), BATCH_ROWS):
+            some_BF = torch.from_numpy(line_NF[start : start + BATCH_ROWS].astype(np.float32))
+            groups = []
+            for group in self.answers.groups:
+                legal_QK = group.questions.legal_QK.cpu()
+                groups.append(torch.full((len(some_BF), *legal_QK.shape), -torch.inf))
+            for one in self.asked:
+                groups[one.group][:, one.place, one.columns_L] = some_BF[:, one.span].log_softmax(-1)
+            for name, logp_BK in self.answers.answered(groups).items():
+                parts.setdefault(name, []).append(logp_BK)
+        return {name: torch.cat(own) for name, own in parts.items()}
+
+
+@dataclass(frozen=True)
+class CatalogOutputs:
+    """What was read of the N good products of a catalog, in its order."""
+
+    ids: list[str]
+    titles: list[str]  # empty where there is none that counts
+    lines: dict[str, np.ndarray]  # inputs -> (N, F), NaN where a product lacks one of them
+    pooled_NW: np.ndarray  # NaN where there is no picture
+    vector_ND: np.ndarray
+    rejects: list[RejectedRow]
+
+    def has(self, inputs: str) -> np.ndarray:
+        """(N,) bool: products with all of these inputs."""
+        there: np.ndarray = ~np.isnan(self.lines[inputs][:, 0])
+        return there
+
+    @cached_property
+    def inputs(self) -> list[tuple[Modality, ...]]:
+        """Of each product."""
+        has_NI = np.stack([self.has(name) for name in MODALITIES], axis=1).tolist()
+        return [tuple(name for name, there in zip(MODALITIES, has, strict=True) if there) for has in has_NI]
+
+    def where(self, chosen_N: np.ndarray) -> CatalogOutputs:
+        """Some of the products, by number."""
+        return replace(
+            self,
+            ids=[self.ids[number] for number in chosen_N],
+            titles=[self.titles[number] for number in chosen_N],
+            lines={inputs: line_NF[chosen_N] for inputs, line_NF in self.lines.items()},
+            pooled_NW=self.pooled_NW[chosen_N],
+            vector_ND=self.vector_ND[chosen_N],
+        )
+
+
+def outputs_of(
+    design: Design, catalog: Catalog, folder: Path, report: Callable[[float], None] = lambda share: None
+) -> tuple[NameReader, CatalogOutputs]:
+    """What the design says of the catalog's products: as it is kept in the folder, where it is of these two; else read
+    now, and kept. Raises CatalogError where no product can be read."""
+    reader, path = NameReader(design), folder / OUTPUTS
+    made_from = hashlib.blake2b(
+        json.dumps([design.name, design.labels, catalog.digest(), reader.width], sort_keys=True).encode(),
+        digest_size=16,
+    ).hexdigest()
+    if (kept := _kept(path, made_from)) is None:
+        _read_all(reader, catalog, path, made_from, report)
+        kept = _kept(path, made_from)
+        assert kept is not None
+    report(1.0)
+    if not kept.ids:
+        first = f"; the first: {kept.rejects[0].reason}" if kept.rejects else ""
+        raise CatalogError(f"no product of {catalog.path} can be read{first}")
+    return reader, kept
+
+
+def _read_all(
+    reader: NameReader, catalog: Catalog, path: Path, made_from: str, report: Callable[[float], None]
+) -> None:
+    """Every row of the catalog once: what was read of it, or why nothing was."""
+    total, done = max(1, catalog.count()), 0
+    model = reader.model
+    assert isinstance(model, AnsweringDualEncoder)
+    widths = {**{inputs_name(c): reader.width for c in INPUT_CHOICES}, "pooled": model.image_tower.width}
+    widths["vector"] = model.width
+    schema = pa.schema(
+        [
+            *(pa.field(name, pa.string()) for name in ("product_id", "words", "reason")),
+            *(pa.field(name, pa.list_(pa.float32(), width)) for name, width in widths.items()),
+        ],
+        metadata={MADE_FROM: made_from},
+    )
+    seen: set[str] = set()
+    with Table(path, schema) as table:
+        for item in encode(reader.design, catalog.batches(), catalog.root, MODALITIES, reader.read):
+            if isinstance(item, Encoded):
+                titled = "title" in item.inputs
+                item, again = _new(item, seen)
+                table.write([dict.fromkeys(schema.names) | row for row in again])
+                table.write_batch(
+                    pa.RecordBatch.from_arrays(
+                        [
+                            pa.array([row["product_id"] for row in item.rows], pa.string()),
+                            pa.array([row["title"] if titled else "" for row in item.rows], pa.string()),
+                            pa.nulls(len(item.rows), pa.string()),
+                            *(_lists(item.values.get(name), len(item.rows), width) for name, width in widths.items()),
+                        ],
+                        schema=schema,
+                    )
+                )
+                done += len(item.rows) + len(again)
+            else:
+                table.write([dict.fromkeys(schema.names) | {"product_id": item.product_id, "reason": item.reason}])
+                done += 1
+            report(done / total)
+
+
+def _new(item: Encoded, seen: set[str]) -> tuple[Encoded, list[dict[str, str]]]:
+    """Without products whose ids came before, which are rejects; the others are now `seen`."""
+    again, good = [], []
+    for number, row in enumerate(item.rows):
+        if row["product_id"] in seen:
+            reason = f"the id {row['product_id']} came before; ids must be unique"
+            again.append({"product_id": row["product_id"], "reason": reason})
+        else:
+            good.append(number)
+            seen.add(row["product_id"])
+    values = {name: value[good] for name, value in item.values.items()}
+    return Encoded(item.inputs, [item.items[number] for number in good], values), again
+
+
+def _lists(values_BX: np.ndarray | None, rows: int, width: int) -> pa.Array:
+    if values_BX is None:
+        return pa.nulls(rows, pa.list_(pa.float32(), width))
+    return pa.FixedSizeListArray.from_arrays(pa.array(values_BX.astype(np.float32).ravel()), width)
+
+
+def _kept(path: Path, made_from: str) -> CatalogOutputs | None:
+    """What is kept there; None for nothing, for what is of another model or catalog, and for a damaged file."""
+    try:
+        verify_sealed(path, Remedy("what was read of the catalog", "start again"))
+        table = pq.read_table(path)
+    except (ShopvlError, OSError, pa.ArrowException):
+        return None
+    if (table.schema.metadata or {}).get(MADE_FROM) != made_from.encode():
+        return None
+    good = table.filter(pc.is_null(table.column("reason")))
+    bad = table.filter(pc.is_valid(table.column("reason")))
+    columns = {name: _array(good.column(name)) for name in good.column_names[3:]}
+    return CatalogOutputs(
+        ids=good.column("product_id").to_pylist(),
+        titles=good.column("words").to_pylist(),
+        lines={inputs_name(choice): columns[inputs_name(choice)] for choice in INPUT_CHOICES},
+        pooled_NW=columns["pooled"],
+        vector_ND=columns["vector"],
+        rejects=[RejectedRow(**row) for row in bad.select(["product_id", "reason"]).to_pylist()],
+    )
+
+
+def _array(column: pa.ChunkedArray) -> np.ndarray:
+    """(N, X) float32, NaN where there is nothing."""
+    lists = column.combine_chunks()
+    lists = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
+    width = lists.type.list_size
+    found = np.full((len(lists), width), np.nan, dtype=np.float32)
+    there = lists.is_valid().to_numpy(zero_copy_only=False)
+    found[there] = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    return found
