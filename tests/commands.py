@@ -65,6 +65,7 @@ WRITING = (
     Writing("tune model shop.parquet --split= --calibrate-on= --recipe linear --out out/tuned", "tuned"),
     Writing("pretrain run.yaml --out out/run", "run/.training.lock"),
     Writing("adapt many.parquet --model model --minutes 0.01 --out out/own", "own", long=True),
+    Writing("start shop.parquet --labels labels.yaml --out out/start", "start", long=True),
     Writing("experiments run run.yaml --out out/runs", "runs/tri-clip-seed0/.lock", long=True, stops=False),
     Writing("experiments gate model model shop.parquet --split= --out out/gate", "gate"),
 )
@@ -96,6 +97,7 @@ def make_job(folder: Path, model: Path, writer: Path, table: Path) -> Path:
     plain.write_excel(folder / "shop.xlsx")
     (folder / "photo.jpg").write_bytes(frame["image"].struct.field("bytes")[0])
     (folder / "taxonomy.txt").write_text(TAXONOMY)
+    (folder / "labels.yaml").write_text("category: [Dresses, Shoes]\ncolour: [red, blue]\n")
     (folder / "queries.csv").write_text("query\nred dress\nblue shirt\n")
     (folder / "ids.txt").write_text("".join(f"{name}\n" for name in frame["product_id"].head(1)))
     (folder / "run.yaml").write_text("recipe: tri-clip\nsize: tiny\ncatalog: shop.parquet\nsplit:\nepochs: 0.1\n")

@@ -40,7 +40,7 @@ ADDED = {
     "tune": ("--size", "tiny", "--calibrate-on", "train"),
 }
 MADE_FIRST = ("tag", "index", "review export")  # others read what these write
-SLOW = ("demo", "pretrain", "tune", "adapt", "evaluate")
+SLOW = ("demo", "pretrain", "tune", "adapt", "evaluate", "start")
 SERVERS = ("app", "serve", "mcp")
 # each goes on with what the one before has left
 OF_RUNS = tuple(f"experiments {word}" for word in ("run", "compare", "repeat", "sync", "promote", "gate", "rollback"))
@@ -109,6 +109,7 @@ def workshop(toy_table: Path, tuned_folder: Path, make_design, tmp_path_factory:
     (folder / "gone.txt").write_text(lines[-1]["product_id"] + "\n")
     (folder / "queries.csv").write_text("query\nred dress\nzzzz\n")
     (folder / "names.json").write_text("{}")
+    (folder / "labels.yaml").write_text("category: [Dresses, Shoes]\ncolour: [red, blue | navy]\n")
     (folder / "google.txt").write_text("166 - Apparel & Accessories\n187 - Apparel & Accessories > Shoes\n")
     for number, name in enumerate(("shirt.jpg", "shoe.jpg")):
         draw_item(3 + number, 0, 96).image.save(folder / name)

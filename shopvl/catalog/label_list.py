@@ -43,6 +43,8 @@ def read_label_list(path: Path) -> Ontology:
     """
     if path.suffix.lower() == ".txt":
         return read_taxonomy(path)
+    if path.suffix.lower() == ".json" and {"categories", "properties"} & _mapping(path).keys():
+        return Ontology.load(path)
     listed = dict(_listed(path))
     count = sum(map(len, listed.values()))
     if not count:
@@ -67,27 +69,19 @@ def read_label_list(path: Path) -> Ontology:
 def _listed(path: Path) -> Iterator[tuple[str, list[Named]]]:
     """Name of a property -> its values, in their order, each once."""
     if path.suffix.lower() in (".yaml", ".yml", ".json"):
-        given = _mapping(path)
-        if path.suffix.lower() == ".json" and {"categories", "properties"} & given.keys():
-            yield from _of_ontology(Ontology.load(path))
-            return
-        for name, values in given.items():
+        for name, values in _mapping(path).items():
             yield str(name).strip(), _merged(path, str(name), _entries(path, str(name), values))
     elif path.suffix.lower() in SUFFIXES and len(sheets := workbook_sheets(path)) > 1:
         for name, rows in sheets.items():
-            cells = [[text for cell in row if (text := _cell(path, name, cell))] for row in rows]
-            values = [entry for row in _without_header(name, cells) if row for entry in [(row[0], tuple(row[1:]))]]
+            lines = [[text for cell in row if (text := _cell(path, name, cell))] for row in rows]
+            values = [(line[0], tuple(line[1:])) for line in _without_header(name, lines) if line]
             yield name.strip(), _merged(path, name, values)
     else:
         source = table_source(path)
         for name in (names := source.names()):
-            cells = [
-                text
-                for chunk in source.chunks(1024, names)
-                for cell in chunk.values(name)
-                if (text := _cell(path, name, cell))
-            ]
-            yield name.strip(), _merged(path, name, map(_split, cells))
+            cells = (cell for chunk in source.chunks(1024, names) for cell in chunk.values(name))
+            texts = (text for cell in cells if (text := _cell(path, name, cell)))
+            yield name.strip(), _merged(path, name, map(_split, texts))
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:
@@ -98,12 +92,6 @@ def _mapping(path: Path) -> Mapping[str, Any]:
     if not isinstance(given, dict):
         raise CatalogError(f"the list {path} holds {type(given).__name__}; {WANTED}")
     return given
-
-
-def _of_ontology(ontology: Ontology) -> Iterator[tuple[str, list[Named]]]:
-    yield CATEGORY, [(" > ".join(node.path), node.every_name()) for node in ontology.leaf_categories()]
-    for prop in ontology.properties:
-        yield prop.id, [(value.id, value.every_name()) for value in prop.values]
 
 
 def _entries(path: Path, name: str, values: Any) -> Iterator[Named]:
@@ -149,14 +137,14 @@ def _merged(path: Path, name: str, values: Iterable[Named]) -> list[Named]:
         spelled = own.setdefault(folded(value), value)
         also.setdefault(spelled, {}).update(dict.fromkeys(others))
     meant: dict[str, str] = {}
-    for value, others in also.items():
-        for other in map(folded, others):
+    for value, names in also.items():
+        for other in map(folded, names):
             if (before := own.get(other, meant.get(other, value))) != value:
                 raise CatalogError(
                     f"{path}: {name} has {other!r} both for {before!r} and for {value!r}; keep it with one of them"
                 )
             meant[other] = value
-    return [(value, tuple(n for n in others if folded(n) != folded(value))) for value, others in also.items() if value]
+    return [(value, tuple(n for n in names if folded(n) != folded(value))) for value, names in also.items() if value]
 
 
 def _nodes(values: Iterable[Named]) -> Iterator[Category]:
@@ -179,6 +167,4 @@ def _property(name: str, values: Iterable[Named]) -> Property:
         Value(id=value, names={language_of(value): value}, synonyms=tuple(dict.fromkeys(others)))
         for value, others in values
     ]
-    return Property(
-        id=name, names={language_of(name): name}, values=tuple(sorted(listed, key=lambda value: value.id))
-    )
+    return Property(id=name, names={language_of(name): name}, values=tuple(sorted(listed, key=lambda value: value.id)))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from shopvl.catalog.readers import Catalog
     from shopvl.design.design import Design
     from shopvl.inference.recalibrate import Recalibrated
+    from shopvl.start.starting import Started
     from shopvl.training.experiment import Experiment
 
 
@@ -379,3 +380,72 @@ def evaluate(
             design, opened, folder, by=by or (), against=others, resplit=resplit, seed=seed, report=report
         ).page
     out.print(f"{folder / 'metrics.json'}\n{page}")
+
+
+def start(
+    catalog: CatalogPath,
+    folder: OutFolder,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Categories and values: YAML, a table with a column for each property, or a taxonomy."),
+    ] = None,
+    model: ModelFolder = SHIPPED,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="Decisions to learn from; left out: corrections.parquet in the folder, if it is there."),
+    ] = None,
+    ask: Annotated[int, typer.Option(min=0, help="Questions to ask next; 0: none.")] = 60,
+    precision: Annotated[float, typer.Option(min=0.5, max=0.999, help="Precision of what is accepted.")] = (
+        DEFAULT_PRECISION
+    ),
+    threads: Threads = None,
+) -> None:
+    """Answer a catalog without labels, from a list of values.
+
+    It learns from what you decide. The first time it guesses by the names in the list, and everything is for review. It writes a sheet of questions:
+    fill it in, import it, and call this again. Each round takes seconds, and says what is automatic now and what will
+    be after the next questions. Answers are accepted once reviewed products show the precision.
+
+    Example: shopvl start products.csv --labels labels.yaml --out start
+    """
+    from shopvl.review.queue import export_chosen
+    from shopvl.start.starting import CORRECTIONS_FILE, MODEL, TAGS_FOLDER
+    from shopvl.start.starting import start as start_catalog
+
+    use_threads(threads)
+    opened = open_split(catalog, required=("product_id",))
+    with stages() as report:
+        done = start_catalog(
+            opened, folder, base=model, labels=labels, corrections=corrections, ask=ask, precision=precision,
+            report=report,
+        )  # fmt: skip
+    _print_started(done, precision)
+    if not done.chosen:
+        return
+    from shopvl.design.design import Design
+
+    sheet, tags = folder / "questions.xlsx", folder / TAGS_FOLDER
+    ontology = Design.from_pretrained(folder / MODEL).ontology
+    written = export_chosen(tags, opened, ontology, sheet, done.chosen)
+    out.print(
+        f"{sheet}: {written.questions} questions about {written.products} products; fill in the column `correct`\n"
+        f"shopvl review import {sheet} --model {folder / MODEL} --out {folder / CORRECTIONS_FILE}\n"
+        f"shopvl start {catalog} --out {folder}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _print_started(done: Started, precision: float) -> None:
+    """Property by property what is automatic, was said to be, and will be."""
+    out.print(
+        f"{done.products} products, {done.rejected} rejected; {done.decisions} decisions"
+        + (f", {done.strangers} more about products that the catalog does not have" if done.strangers else "")
+    )
+    accepted = f"accepted at {precision:g}"
+    table = Table("property", "decisions", "at random", accepted, "was forecast", "asked next", "then accepted")
+    for one in done.states:
+        said = "" if one.forecast is None else f"{one.forecast:.0%}"
+        then = f"about {one.after:.0%}" if one.next and one.after is not None else ""
+        table.add_row(one.name, str(one.decided), str(one.at_random), f"{one.accepted:.0%}", said, str(one.next), then)
+    out.print(table)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +72,64 @@ def export_review(
     `tags` is the run's folder or its tags.parquet. Raises ReviewError where there is nothing to ask, where tags,
     catalog and ontology do not belong together, and for another kind of file. `report` is called with products found.
     """
+    pictures = _has_pictures(out)
+    queue = review_queue(tags, catalog, ontology, limit, sample=sample, pictures=pictures, report=report)
+    return _write_sheet(out, queue, ontology)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A question that is to be asked about an answer; `at_random`: the product was drawn so. `said`: what was decided
+    before, where it is asked again."""
+
+    product_id: str
+    property: str
+    at_random: bool
+    said: str | None = None
+
+
+def export_chosen(
+    tags: Path,
+    catalog: Catalog,
+    ontology: Ontology,
+    out: Path,
+    chosen: Sequence[Chosen],
+    report: Callable[[int], None] = lambda products: None,
+) -> ReviewExport:
+    """Write these questions, in their order, as a sheet; those that tags and catalog know nothing of are left out.
+
+    Raises ReviewError as `export_review` does.
+    """
+    pictures = _has_pictures(out)
+    wanted = {(one.product_id, one.property): place for place, one in enumerate(chosen)}
+    keys = pl.DataFrame([*wanted], ["product_id", "property"], orient="row")
+    rows = _tags(tags).join(keys.lazy(), on=["product_id", "property"], how="semi").collect()
+    _check_known(tags, rows.select("property", "best_guess").drop_nulls().unique(maintain_order=True), ontology)
+    cells = [cell for _, cell in _as_cells(rows, ontology) if cell["best_guess"] is not None]
+    if not cells:
+        raise ReviewError(f"{tags} has an answer to none of {len(chosen)} questions; name the tags that they are about")
+    cells.sort(key=lambda cell: wanted[cell["product_id"], cell["property"]])
+    seen = _look_up(catalog, {cell["product_id"] for cell in cells}, pictures, report)
+    questions = []
+    for cell in cells:
+        own = chosen[wanted[cell["product_id"], cell["property"]]]
+        question = _question(cell, *seen.get(cell["product_id"], ("", None)), at_random=own.at_random)
+        again = (
+            question if own.said is None else replace(question, reason=Reason("again", question.probability, own.said))
+        )
+        questions.append(again)
+    missing = len({cell["product_id"] for cell in cells} - seen.keys())
+    return _write_sheet(out, Queue(questions, len(chosen), missing), ontology)
+
+
+def _has_pictures(out: Path) -> bool:
+    """Whether a sheet of that name holds pictures. Raises ReviewError for another kind of file."""
     if out.suffix.lower() not in (".xlsx", ".csv"):
         raise ReviewError(f"a review sheet is an .xlsx or a .csv, {out.name} is neither; write --out review.xlsx")
-    pictures = out.suffix.lower() == ".xlsx"
-    queue = review_queue(tags, catalog, ontology, limit, sample=sample, pictures=pictures, report=report)
+    return out.suffix.lower() == ".xlsx"
+
+
+def _write_sheet(out: Path, queue: Queue, ontology: Ontology) -> ReviewExport:
     questions = queue.questions
     with atomic_write(out) as draft:
         if out.suffix.lower() == ".csv":

@@ -106,8 +106,8 @@ BRING_BACK = "shopvl review import review.xlsx --model MODEL --out corrections.p
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a person is asked: `probability` is the answer's, `near` the value that is nearly as likely, or the part of a
-    category's path that is sure."""
+    """Why a person is asked: `probability` is the answer's, `near` the value that is nearly as likely, the part of a
+    category's path that is sure, or what was decided before."""
 
     kind: Literal[
         "conflict",
@@ -119,6 +119,7 @@ class Reason:
         "apart",
         "kind",
         "at random",
+        "again",
         "texts",
         "span",
     ]
@@ -149,6 +150,8 @@ class Reason:
                 return "Unsure: it does not go with another answer that is surer"
             case "at random":
                 return "Drawn at random: the product stands for others, so answer also where the answer is right"
+            case "again":
+                return f"Decided before: {self.near}, where this answer seems surer; look again"
             case "low":
                 return f"Unsure: {self.probability:.0%} is not enough to accept it unseen"
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
-from scipy.special import log_softmax
+from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
 from shopvl.models.prompt_heads import PromptMaskHead
@@ -27,45 +27,43 @@ from shopvl.text.grams import gram_rows
 
 PENALTIES = (np.inf, 3.0, 0.5, 0.08)  # the first learns nothing
 FOLDS = 5
+NOISE = 0.05  # of what people decide, that may be any answer by a slip
 CONSTANT = 0.1  # of the kernel: how freely an answer may become likelier for all products alike
 MOST_STEPS = 60
 LEAST_DECISIONS = 8  # about a question
+TINY = 1e-300
 BOTH, IMAGE, TITLE = "image+title", "image", "title"
 
 
 @dataclass(frozen=True)
 class Features:
-    """What is learned from, of N products: rows of length about 1."""
+    """What is learned from: of the T reviewed products, rows of length about 1; and how alike all N are to them."""
 
-    grams_NG: csr_matrix
-    picture_NW: np.ndarray  # standardised as the head does it; 0 where there is none
+    grams_TG: csr_matrix
+    picture_TW: np.ndarray  # standardised as the head does it; 0 where there is none
+    alike: dict[str, np.ndarray]  # TITLE and IMAGE -> (N, T): the kernel
 
     @classmethod
-    def of(cls, head: PromptMaskHead, outputs: CatalogOutputs) -> Features:
-        """Those of the products."""
+    def of(cls, head: PromptMaskHead, outputs: CatalogOutputs, rows_T: np.ndarray) -> Features:
+        """Those of the products with these numbers, beside all others."""
         mean_W, spread_W = head.image_linear.mean_F.numpy(), head.image_linear.spread_F.numpy()
-        picture_NW = (outputs.pooled_NW - mean_W) / spread_W / np.sqrt(len(mean_W))
-        return cls(gram_rows(outputs.titles).astype(np.float32), np.nan_to_num(picture_NW).astype(np.float32))
-
-    def kernel(self, kind: str, one_N: np.ndarray, other_N: np.ndarray) -> np.ndarray:
-        """(N, M): how alike products are, by their titles or by their pictures."""
-        if kind == TITLE:
-            alike = np.asarray((self.grams_NG[one_N] @ self.grams_NG[other_N].T).todense())
-        else:
-            alike = self.picture_NW[one_N] @ self.picture_NW[other_N].T
-        return alike.astype(np.float64) + CONSTANT
+        picture_NW = np.nan_to_num((outputs.pooled_NW - mean_W) / spread_W / np.sqrt(len(mean_W)))
+        grams_NG = gram_rows(outputs.titles).astype(np.float32)
+        grams_TG, picture_TW = grams_NG[rows_T], picture_NW[rows_T]
+        alike = {TITLE: (grams_NG @ grams_TG.T).toarray(), IMAGE: picture_NW @ picture_TW.T}
+        return cls(grams_TG, picture_TW, {kind: own_NT + np.float32(CONSTANT) for kind, own_NT in alike.items()})
 
 
 @dataclass(frozen=True)
 class Term:
-    """What was learned of one question from one kind of input: A (T, L) over the T decisions it was learned from."""
+    """What was learned of one question from one kind of input: A (D, L) over D of the T reviewed products."""
 
-    rows_T: np.ndarray
-    weight_TL: np.ndarray
+    place_D: np.ndarray
+    weight_DL: np.ndarray
 
-    def scores(self, features: Features, kind: str, rows_N: np.ndarray) -> np.ndarray:
+    def scores(self, alike_NT: np.ndarray) -> np.ndarray:
         """(N, L) to be added to what names say."""
-        scores: np.ndarray = features.kernel(kind, rows_N, self.rows_T) @ self.weight_TL
+        scores: np.ndarray = alike_NT[:, self.place_D] @ self.weight_DL.astype(np.float32)
         return scores
 
 
@@ -74,14 +72,18 @@ class Learned:
     """Of one question: what titles and pictures teach, and the scores of held-out decisions from each inputs."""
 
     terms: dict[str, Term] = field(default_factory=dict)  # inputs -> what it adds; BOTH: of the picture beside a title
-    held_out: dict[str, np.ndarray] = field(default_factory=dict)  # inputs -> (T, L) scores, as of decisions never seen
+    held_out: dict[str, np.ndarray] = field(default_factory=dict)  # inputs -> (D, L) scores, as of decisions never seen
 
 
 def fit_path(
-    base_TL: np.ndarray, label_T: np.ndarray, kernel_TT: np.ndarray, free_L: np.ndarray
+    base_TL: np.ndarray, label_T: np.ndarray, kernel_TT: np.ndarray, free_L: np.ndarray, noise: float = NOISE
 ) -> Iterator[np.ndarray]:
-    """A (T, L) for each penalty but the first: the least of -log p of the right answers + penalty / 2 * tr(A' K A),
-    with the scores base + K A. Each begins where the one before has ended. Only answers that are `free_L` change."""
+    """A (T, L) for each penalty but the first: the least of -log q of the decisions + penalty / 2 * tr(A' K A).
+
+    Scores are base + K A. Each begins where the one before has ended. Only answers that are `free_L` change.
+
+    q = (1 - noise) p + noise / L: a decision that is a slip has a bounded price (as in Natarajan et al., NeurIPS 2013).
+    """
     T, L = base_TL.shape
     size_T, axes_TT = np.linalg.eigh(kernel_TT)
     real_T = size_T > 1e-8 * size_T.max()
@@ -93,9 +95,12 @@ def fit_path(
 
     def loss(flat: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
         weight = flat.reshape(weight_RL.shape)
-        logp_TL = log_softmax(base_TL + seen_TR @ weight, axis=1)
-        slope = (seen_TR.T @ (np.exp(logp_TL) - right_TL) + penalty * weight) * free_L
-        return -logp_TL[np.arange(T), label_T].sum() + penalty / 2 * (weight**2).sum(), slope.ravel()
+        p_TL = softmax(base_TL + seen_TR @ weight, axis=1)
+        own_T = (1 - noise) * p_TL[np.arange(T), label_T]
+        likely_T = own_T + max(noise / L, TINY)
+        meant_T = own_T / likely_T  # how surely the decision is no slip
+        slope = (seen_TR.T @ (meant_T[:, None] * (p_TL - right_TL)) + penalty * weight) * free_L
+        return -np.log(likely_T).sum() + penalty / 2 * (weight**2).sum(), slope.ravel()
 
     for penalty in PENALTIES[1:]:
         steps = {"maxiter": MOST_STEPS}
@@ -104,77 +109,69 @@ def fit_path(
         yield (axes_TT[:, real_T] / root_R) @ weight_RL
 
 
-def folds_of(count: int, at_random_T: np.ndarray) -> list[np.ndarray]:
-    """Which of T decisions are held out together: those about products drawn at random, dealt out in their order. The
+def folds_of(at_random_D: np.ndarray) -> list[np.ndarray]:
+    """Which of D decisions are held out together: those about products drawn at random, dealt out in their order. The
     others were chosen because they are hard, and are always learned from."""
-    drawn = np.flatnonzero(at_random_T)
+    drawn = np.flatnonzero(at_random_D)
     return [drawn[first::FOLDS] for first in range(min(FOLDS, len(drawn)))]
 
 
 def learn_question(
     lines: Mapping[str, np.ndarray],
-    features: Features,
-    rows_T: np.ndarray,
-    label_T: np.ndarray,
-    at_random_T: np.ndarray,
+    alike: Mapping[str, np.ndarray],
+    label_D: np.ndarray,
+    at_random_D: np.ndarray,
     free_L: np.ndarray,
 ) -> Learned:
-    """Learn one question's terms from T decisions, for the answers that are `free_L`.
+    """Learn one question's terms from D decisions, for the answers that are `free_L`.
 
-    `lines`: inputs -> (N, L) scores by name, NaN where a product lacks inputs; `rows_T` are the decisions' products.
-    The title's part is learned first, and the picture's beside a title on top of it.
+    `lines`: inputs -> (D, L) scores by name, NaN where a product lacks inputs; `alike`: TITLE and IMAGE -> (D, D). The
+    title's part is learned first, and the picture's beside a title on top of it.
     """
-    learned = Learned()
-    folds = folds_of(len(rows_T), at_random_T)
-    title_held: dict[int, np.ndarray] = {}  # fold -> what the title's part of the other folds adds to all T
+    learned, D = Learned(), np.arange(len(label_D))
+    folds = folds_of(at_random_D)
+    # of the title's part, that of all decisions and those without a fold: what it adds to each decision
+    titles: list[np.ndarray] = [np.zeros_like(lines[TITLE])] * (1 + len(folds))
     for inputs in (TITLE, BOTH, IMAGE):
-        base_TL = lines[inputs][rows_T].astype(np.float64)
-        has_T = ~np.isnan(base_TL[:, 0])
-        kind = TITLE if inputs == TITLE else IMAGE
-        if inputs == BOTH and TITLE in learned.terms:
-            added_TL = learned.terms[TITLE].scores(features, TITLE, rows_T)
-        else:
-            added_TL = np.zeros_like(base_TL)
-        held = {penalty: base_TL.copy() for penalty in PENALTIES}
-        kept: dict[int, list[np.ndarray]] = {}
-        enough = has_T.sum() >= LEAST_DECISIONS
-        for number, fold in enumerate(folds if enough else ()):
-            taught = has_T.copy()
+        has_D = ~np.isnan(lines[inputs][:, 0])
+        alike_DD, before = alike[TITLE if inputs == TITLE else IMAGE], titles if inputs == BOTH else None
+        if has_D.sum() < LEAST_DECISIONS:
+            learned.held_out[inputs] = lines[inputs]
+            continue
+        parts: list[list[np.ndarray]] = []  # by penalty, of all decisions and those without a fold
+        weights: list[np.ndarray] = []
+        for number, fold in enumerate([D[:0], *folds]):
+            taught = has_D.copy()
             taught[fold] = False
-            own_TL = title_held.get(number, np.zeros_like(base_TL)) if inputs == BOTH else np.zeros_like(base_TL)
-            if not taught.any():
-                continue
-            base = base_TL + own_TL
-            kernel_TT = features.kernel(kind, rows_T[taught], rows_T[taught])
-            across = features.kernel(kind, rows_T, rows_T[taught])
-            held[PENALTIES[0]][fold] = base[fold]
-            kept[number] = [np.zeros_like(base_TL)]
-            for penalty, weight in zip(PENALTIES[1:], fit_path(base[taught], label_T[taught], kernel_TT, free_L), strict=True):
-                kept[number].append(across @ weight)
-                held[penalty][fold] = base[fold] + kept[number][-1][fold]
-        penalty = _best(held, label_T, has_T & at_random_T)
-        learned.held_out[inputs] = held[penalty]
-        place = PENALTIES.index(penalty)
+            base_DL = lines[inputs] + (0 if before is None else before[number])
+            found = list(fit_path(base_DL[taught], label_D[taught], alike_DD[np.ix_(taught, taught)], free_L))
+            parts.append([np.zeros_like(base_DL), *(alike_DD[:, taught] @ own for own in found)])
+            weights = weights or found
+        held = {penalty: lines[inputs].copy() for penalty in PENALTIES}
+        for number, fold in enumerate(folds, start=1):
+            for place, penalty in enumerate(PENALTIES):
+                own = parts[number][place] + (0 if before is None else before[number])
+                held[penalty][fold] += own[fold]
+        best = _best(held, label_D, has_D & at_random_D)
+        learned.held_out[inputs], place = held[best], PENALTIES.index(best)
         if inputs == TITLE:
-            title_held = {number: added[place] for number, added in kept.items()}
-        if place and enough:
-            rows = rows_T[has_T]
-            kernel_TT = features.kernel(kind, rows, rows)
-            path = list(fit_path((base_TL + added_TL)[has_T], label_T[has_T], kernel_TT, free_L))
-            learned.terms[inputs] = Term(rows, path[place - 1])
+            titles = [own[place] for own in parts]
+        if place:
+            learned.terms[inputs] = Term(np.flatnonzero(has_D), weights[place - 1])
     return learned
 
 
-def _best(held: Mapping[float, np.ndarray], label_T: np.ndarray, asked_T: np.ndarray) -> float:
-    """The penalty with which held-out decisions are likeliest; the strongest where none are held out."""
-    if not asked_T.any():
+def _best(held: Mapping[float, np.ndarray], label_D: np.ndarray, asked_D: np.ndarray) -> float:
+    """The penalty with which held-out decisions are the most probable; the strongest, which learns nothing, unless the
+    other is better by more than the standard error, and where too few are held out."""
+    if asked_D.sum() < LEAST_DECISIONS:
         return PENALTIES[0]
 
-    def surprise(scores_TL: np.ndarray) -> float:
-        logp_TL = log_softmax(scores_TL[asked_T], axis=1)
-        return float(-logp_TL[np.arange(len(logp_TL)), label_T[asked_T]].mean())
-
-    return min(PENALTIES, key=lambda penalty: surprise(held[penalty]))
+    all_D = np.arange(asked_D.sum())
+    met = {penalty: softmax(held[penalty][asked_D], axis=1)[all_D, label_D[asked_D]] for penalty in PENALTIES}
+    best = max(PENALTIES, key=lambda penalty: met[penalty].mean())
+    gain_D = met[best] - met[PENALTIES[0]]
+    return best if gain_D.mean() > gain_D.std() / np.sqrt(len(gain_D)) else PENALTIES[0]
 
 
 @dataclass(frozen=True)
@@ -188,12 +185,10 @@ class Taught:
     def lines(self, outputs: CatalogOutputs) -> dict[str, np.ndarray]:
         """Inputs -> (N, F) scores of the products, by names and by what was learned."""
         lines = {inputs: line_NF.copy() for inputs, line_NF in outputs.lines.items()}
-        all_N = np.arange(len(outputs.ids))
         for number, own in self.learned.items():
             span = self.reader.asked[number].span
             for inputs, term in own.terms.items():
-                kind = TITLE if inputs == TITLE else IMAGE
-                scores_NL = term.scores(self.features, kind, all_N).astype(np.float32)
+                scores_NL = term.scores(self.features.alike[TITLE if inputs == TITLE else IMAGE])
                 for into in (TITLE, BOTH) if inputs == TITLE else (inputs,):
                     lines[into][:, span] += scores_NL
         return lines
@@ -207,14 +202,14 @@ class Taught:
                 free_L = self.reader.free(number)
                 columns = torch.from_numpy(self.reader.asked[number].answers_L[free_L])
                 for inputs, term in own.terms.items():
-                    weight_TL = term.weight_TL[:, free_L]
-                    bias_L = torch.from_numpy(CONSTANT * weight_TL.sum(0)).float()
+                    weight_DL = term.weight_DL[:, free_L]
+                    bias_L = torch.from_numpy(CONSTANT * weight_DL.sum(0)).float()
                     if inputs == TITLE:
-                        weight_GL = self.features.grams_NG[term.rows_T].T @ weight_TL
+                        weight_GL = self.features.grams_TG[term.place_D].T @ weight_DL
                         head.ngram_linear.weights.weight[:, columns] += torch.from_numpy(weight_GL).float()
                         head.ngram_linear.bias[columns] += bias_L
                     else:
-                        weight_LW = weight_TL.T @ self.features.picture_NW[term.rows_T] / scale
+                        weight_LW = weight_DL.T @ self.features.picture_TW[term.place_D] / scale
                         parts[inputs].linear.weight[columns] += torch.from_numpy(weight_LW).float()
                         parts[inputs].linear.bias[columns] += bias_L
 
@@ -231,14 +226,16 @@ def learn(
     `labels_TQ`: the place of the right answer among the legal ones of each question, -1 where none is known or it is
     `unknown`, which is no value to learn.
     """
-    features = Features.of(reader.head, outputs)
+    features = Features.of(reader.head, outputs, rows_T)
 
     def one(number: int) -> Learned:
-        known_T = labels_TQ[:, number] >= 0
-        span = reader.asked[number].span
-        lines = {inputs: line_NF[:, span] for inputs, line_NF in outputs.lines.items()}
-        own = rows_T[known_T], labels_TQ[known_T, number], at_random_T[known_T]
-        return learn_question(lines, features, *own, reader.free(number))
+        known = np.flatnonzero(labels_TQ[:, number] >= 0)
+        rows_D, span = rows_T[known], reader.asked[number].span
+        lines = {inputs: line_NF[rows_D, span].astype(np.float64) for inputs, line_NF in outputs.lines.items()}
+        alike = {kind: own_NT[np.ix_(rows_D, known)].astype(np.float64) for kind, own_NT in features.alike.items()}
+        own = learn_question(lines, alike, labels_TQ[known, number], at_random_T[known], reader.free(number))
+        terms = {inputs: Term(known[term.place_D], term.weight_DL) for inputs, term in own.terms.items()}
+        return Learned(terms, own.held_out)
 
     asked = [number for number in range(len(reader.asked)) if (labels_TQ[:, number] >= 0).any()]
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(usable_cores()) as pool:

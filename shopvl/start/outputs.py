@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ from shopvl.models.prompt_heads import PromptMaskHead
 
 OUTPUTS = "outputs.parquet"
 MADE_FROM = b"made from"
-BATCH_ROWS = 1024
+BATCH_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Asked:
 
 
 class NameReader:
-    """A prompt-mask design's answers by name, as lines of numbers: each question's legal answers, one after the other."""
+    """Answers by name of a prompt-mask design, as lines of numbers: question by question the legal answers."""
 
     def __init__(self, design: Design) -> None:
         self.design, self.answers = design, PromptedAnswers(design)
@@ -68,17 +68,20 @@ class NameReader:
 
     def free(self, number: int) -> np.ndarray:
         """(L,) bool: the answers of a question that are answers to no other one, as `unknown` is to all."""
-        free: np.ndarray = self._asked_by_K[self.asked[number].answers_L] == 1
+        free: np.ndarray = self._questions_of_answer[self.asked[number].answers_L] == 1
         return free
 
     @cached_property
-    def _asked_by_K(self) -> np.ndarray:
+    def _questions_of_answer(self) -> np.ndarray:
         """(K,): how many questions each answer is legal to."""
         return np.bincount(np.concatenate([one.answers_L for one in self.asked]))
 
     def read(self, batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
-        """`INPUTS` -> (B, F) log-probabilities from each choice of a batch's inputs, `pooled` (B, W) of its pictures, and
-        unit vectors (B, D) of the picture, or else the title."""
+        """What is kept of a batch.
+
+        `INPUTS` -> (B, F) log-probabilities from each choice of its inputs, `pooled` (B, W) of the pictures, and unit
+        vectors (B, D) of the picture, or else of the title.
+        """
         choices = [choice for choice in INPUT_CHOICES if set(choice) <= set(inputs)]
         assert isinstance(self.model, AnsweringDualEncoder)
         answered, features = self.model.answer_with_features(batch, self.answers.groups, choices)
@@ -186,32 +189,22 @@ def _read_all(
             if isinstance(item, Encoded):
                 titled = "title" in item.inputs
                 item, again = _new(item, seen)
-                table.write([dict.fromkeys(schema.names) | row for row in again])
-                table.write_batch(
-                    pa.RecordBatch.from_arrays(
-                        [
-                            pa.array([row["product_id"] for row in item.rows], pa.string()),
-                            pa.array([row["title"] if titled else "" for row in item.rows], pa.string()),
-                            pa.nulls(len(item.rows), pa.string()),
-                            *(_lists(item.values.get(name), len(item.rows), width) for name, width in widths.items()),
-                        ],
-                        schema=schema,
-                    )
-                )
-                done += len(item.rows) + len(again)
+                words = [row["title"] if titled else "" for row in item.rows]
+                ids = [row["product_id"] for row in item.rows]
+                table.write_batch(_batch(schema, [(*pair, None) for pair in zip(ids, words, strict=True)], item.values))
             else:
-                table.write([dict.fromkeys(schema.names) | {"product_id": item.product_id, "reason": item.reason}])
-                done += 1
+                again = [item]
+            table.write_batch(_batch(schema, [(row.product_id, "", row.reason) for row in again], {}))
+            done += len(again) + (len(item.rows) if isinstance(item, Encoded) else 0)
             report(done / total)
 
 
-def _new(item: Encoded, seen: set[str]) -> tuple[Encoded, list[dict[str, str]]]:
+def _new(item: Encoded, seen: set[str]) -> tuple[Encoded, list[RejectedRow]]:
     """Without products whose ids came before, which are rejects; the others are now `seen`."""
     again, good = [], []
     for number, row in enumerate(item.rows):
         if row["product_id"] in seen:
-            reason = f"the id {row['product_id']} came before; ids must be unique"
-            again.append({"product_id": row["product_id"], "reason": reason})
+            again.append(RejectedRow(row["product_id"], f"the id {row['product_id']} came before; ids must be unique"))
         else:
             good.append(number)
             seen.add(row["product_id"])
@@ -219,16 +212,23 @@ def _new(item: Encoded, seen: set[str]) -> tuple[Encoded, list[dict[str, str]]]:
     return Encoded(item.inputs, [item.items[number] for number in good], values), again
 
 
-def _lists(values_BX: np.ndarray | None, rows: int, width: int) -> pa.Array:
-    if values_BX is None:
-        return pa.nulls(rows, pa.list_(pa.float32(), width))
-    return pa.FixedSizeListArray.from_arrays(pa.array(values_BX.astype(np.float32).ravel()), width)
+def _batch(
+    schema: pa.Schema, rows: Sequence[tuple[str, str, str | None]], values: Mapping[str, np.ndarray]
+) -> pa.RecordBatch:
+    """Id, words and reason of every row, and what was read of them, NaN where nothing was."""
+    texts = zip(*rows, strict=True) if rows else ((), (), ())
+    columns = [pa.array(column, pa.string()) for column in texts]
+    for one in schema.names[len(columns) :]:
+        width = schema.field(one).type.list_size
+        own_BX = values.get(one, np.full((len(rows), width), np.nan)).astype(np.float32)
+        columns.append(pa.FixedSizeListArray.from_arrays(pa.array(own_BX.ravel()), width))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _kept(path: Path, made_from: str) -> CatalogOutputs | None:
     """What is kept there; None for nothing, for what is of another model or catalog, and for a damaged file."""
     try:
-        verify_sealed(path, Remedy("what was read of the catalog", "start again"))
+        verify_sealed(path, Remedy("start again"))
         table = pq.read_table(path)
     except (ShopvlError, OSError, pa.ArrowException):
         return None
@@ -248,11 +248,7 @@ def _kept(path: Path, made_from: str) -> CatalogOutputs | None:
 
 
 def _array(column: pa.ChunkedArray) -> np.ndarray:
-    """(N, X) float32, NaN where there is nothing."""
+    """(N, X) float32."""
     lists = column.combine_chunks()
-    lists = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
-    width = lists.type.list_size
-    found = np.full((len(lists), width), np.nan, dtype=np.float32)
-    there = lists.is_valid().to_numpy(zero_copy_only=False)
-    found[there] = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-    return found
+    width: int = column.type.list_size
+    return lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, width).copy()

@@ -1,0 +1,233 @@
+"""From a list of values to answers that can be trusted: what is learned from decisions, and which are asked for."""
+
+import csv
+import itertools
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from typer.testing import CliRunner
+
+from shopvl.batch import INPUT_CHOICES, inputs_name
+from shopvl.catalog.corrections import CORRECTIONS, Correction
+from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.readers import Catalog, open_catalog
+from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
+from shopvl.cli import app
+from shopvl.data.rows import label_of
+from shopvl.design.design import Design
+from shopvl.errors import CatalogError
+from shopvl.files import Table
+from shopvl.inference.encode import Encoded, encode
+from shopvl.review.sheet import NAMES, read_sheet
+from shopvl.start import learn as learning
+from shopvl.start.learn import PENALTIES, fit_path, learn
+from shopvl.start.outputs import OUTPUTS, NameReader, outputs_of
+from shopvl.start.questions import hard_ones, least_at_random, shares
+from shopvl.start.starting import CORRECTIONS_FILE, MODEL, Reviewed, named, start
+
+
+@pytest.fixture(scope="module")
+def labels(toy_ontology: Ontology, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy catalog's own categories and values, as a person would list them."""
+    path = tmp_path_factory.mktemp("list") / "labels.yaml"
+    lines = ["category:", *(f"- {CATEGORY_JOIN.join(leaf)}" for leaf in toy_ontology.leaves())]
+    for prop in toy_ontology.properties:
+        lines += [f"{prop.id}:", *(f"- '{value.id}'" for value in prop.values)]
+    path.write_text("\n".join(lines), "utf-8")
+    return path
+
+
+@pytest.fixture
+def bare(toy_table: Path, tmp_path: Path) -> Catalog:
+    """The toy products without labels."""
+    frame = pl.read_parquet(toy_table)
+    path = tmp_path / "bare.parquet"
+    frame.select("product_id", "title", "image").write_parquet(path)
+    return open_catalog(path)
+
+
+def decisions(toy_catalog: Catalog, ontology: Ontology, *, at_random: bool = True) -> list[Correction]:
+    """The true values of all products."""
+    now, names = datetime.now(UTC), (CATEGORY, *(prop.id for prop in ontology.properties))
+    return [
+        Correction(row["product_id"], name, value, None, now, at_random)
+        for frame in toy_catalog.batches()
+        for row in frame.iter_rows(named=True)
+        for name in names
+        if (value := label_of(row, name, ontology)) is not None
+    ]
+
+
+def write(path: Path, decided: list[Correction]) -> Path:
+    with Table(path, CORRECTIONS) as table:
+        table.write([{name: getattr(one, name) for name in CORRECTIONS.names} for one in decided])
+    return path
+
+
+def test_the_fit_is_that_of_scikit_learn() -> None:
+    draw = np.random.default_rng(0)
+    seen_TR, label_T = draw.normal(size=(60, 5)), draw.integers(0, 3, 60)
+    free_L = np.ones(3, dtype=bool)
+    found = list(fit_path(np.zeros((60, 3)), label_T, seen_TR @ seen_TR.T, free_L, noise=0.0))
+    for penalty, weight_TL in zip(PENALTIES[1:], found, strict=True):
+        peer = LogisticRegression(C=1 / penalty, fit_intercept=False, tol=1e-10, max_iter=1000).fit(seen_TR, label_T)
+        np.testing.assert_allclose(seen_TR.T @ weight_TL, peer.coef_.T, atol=5e-3)
+
+
+def test_what_names_say_already_is_not_learned_again() -> None:
+    """An answer that is surely right by its name leaves nothing to learn, and answers that are not free stay."""
+    label_T = np.arange(12) % 3
+    sure_TL = np.full((12, 3), -30.0)
+    sure_TL[np.arange(12), label_T] = 0
+    kernel_TT, free_L = np.eye(12), np.array([True, True, False])
+    assert all(abs(weight).max() < 1e-6 for weight in fit_path(sure_TL, label_T, kernel_TT, free_L))
+    assert all(not weight[:, 2].any() for weight in fit_path(np.zeros((12, 3)), label_T, kernel_TT, free_L))
+
+
+def test_the_saved_head_answers_as_the_kept_outputs_do(
+    prompted_folder: Path, bare: Catalog, toy_catalog: Catalog, toy_ontology: Ontology, tmp_path: Path, monkeypatch
+) -> None:
+    """The terms that were learned, written into the head's weights, against the kernel that they were learned with."""
+    monkeypatch.setattr(learning, "PENALTIES", (np.inf, 0.08))
+    monkeypatch.setattr(learning, "_best", lambda held, label_D, asked_D: 0.08)
+    design = named(Design.from_pretrained(prompted_folder), toy_ontology)
+    reader, outputs = outputs_of(design, bare, tmp_path)
+    reviewed = Reviewed.of(decisions(toy_catalog, toy_ontology)[::2], outputs, design)
+    taught = learn(reader, outputs, reviewed.rows_T, reviewed.labels(reader), reviewed.at_random_T)
+    assert {inputs for own in taught.learned.values() for inputs in own.terms} == {"image+title", "image", "title"}
+    lines = taught.lines(outputs)
+    assert any(not np.allclose(lines[name], outputs.lines[name], equal_nan=True) for name in lines)
+    taught.write_into(reader.head)
+    place = {name: number for number, name in enumerate(outputs.ids)}
+    again = NameReader(design)
+    for item in encode(design, bare.batches(), bare.root, ("image", "title"), again.read):
+        assert isinstance(item, Encoded)
+        numbers = [place[row["product_id"]] for row in item.rows]
+        for choice in map(inputs_name, INPUT_CHOICES):
+            for name, logp in reader.by_property(lines[choice][numbers]).items():
+                torch.testing.assert_close(
+                    reader.by_property(item.values[choice])[name].exp(), logp.exp(), atol=2e-4, rtol=1e-3
+                )
+
+
+def test_a_first_round_guesses_and_asks(prompted_folder: Path, bare: Catalog, labels: Path, tmp_path: Path) -> None:
+    out = tmp_path / "start"
+    done = start(bare, out, base=prompted_folder, labels=labels, ask=40)
+    tags = pl.read_parquet(out / "tags" / "tags.parquet")
+    assert done.products == bare.count() == tags["product_id"].n_unique()
+    assert tags["product_id"].unique(maintain_order=True).to_list() == [
+        name for frame in bare.batches() for name in frame["product_id"]
+    ]
+    assert not (tags["decision"] == "accept").any()
+    assert len(done.chosen) == 40
+    assert all(one.at_random for one in done.chosen)  # with none nothing could ever be accepted
+    assert len({(one.product_id, one.property) for one in done.chosen}) == 40
+    products = [product for product, _ in itertools.groupby(done.chosen, key=lambda one: one.product_id)]
+    assert len(products) == len(set(products))  # those of one product stand together
+    with pytest.raises(CatalogError, match="has no list of labels yet; name one with --labels"):
+        start(bare, tmp_path / "other", base=prompted_folder)
+
+
+def test_decisions_make_answers_automatic(
+    prompted_folder: Path, bare: Catalog, toy_catalog: Catalog, toy_ontology: Ontology, labels: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "start"
+    first = start(bare, out, base=prompted_folder, labels=labels)
+    before = (out / OUTPUTS).stat().st_mtime_ns
+    decided = decisions(toy_catalog, toy_ontology)
+    write(out / CORRECTIONS_FILE, [*decided, Correction("nobody's", CATEGORY, None, None, datetime.now(UTC))])
+    done = start(bare, out, base=prompted_folder, precision=0.8)
+    assert (out / OUTPUTS).stat().st_mtime_ns == before  # the catalog was not read again
+    assert (done.decisions, done.strangers) == (len(decided), 1)
+    state = {one.name: one for one in done.states}[CATEGORY]
+    assert state.decided == state.at_random == Counter(one.property for one in decided)[CATEGORY]
+    truth = {(one.product_id, one.property): one.value for one in decided}
+    tags = pl.read_parquet(out / "tags" / "tags.parquet")
+
+    def right(rows: pl.DataFrame) -> float:
+        pairs = rows.select("product_id", "property", "value").iter_rows()
+        known = [(truth[key, name], value) for key, name, value in pairs if (key, name) in truth]
+        return sum(true == value or true.startswith(f"{value}{CATEGORY_JOIN}") for true, value in known) / len(known)
+
+    accepted = tags.filter(pl.col("decision") == "accept")
+    assert state.accepted > 0.5
+    assert right(accepted) >= 0.8
+    assert right(tags) > 0.8
+    again = {(one.product_id, one.property) for one in done.chosen if one.said is not None}
+    assert all(truth[key] is not None for key in again)  # of decisions that its answer contradicts, some once more
+    assert not {(one.product_id, one.property) for one in done.chosen if one.said is None} & truth.keys()
+    next_round = start(bare, out, base=prompted_folder, precision=0.8)
+    assert not again & {(one.product_id, one.property) for one in next_round.chosen if one.said is not None}
+    # the model folder answers like any other
+    assert Design.from_pretrained(out / MODEL).calibration["image+title"][CATEGORY]["rows"] > 0
+    assert first.states[0].forecast is None
+
+
+def test_damage_and_another_catalog_are_noticed(
+    prompted_folder: Path, bare: Catalog, labels: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "start"
+    start(bare, out, base=prompted_folder, labels=labels)
+    kept = (out / OUTPUTS).read_bytes()
+    (out / OUTPUTS).write_bytes(kept[: len(kept) // 2] + bytes(8) + kept[len(kept) // 2 + 8 :])
+    start(bare, out, base=prompted_folder)
+    assert (out / OUTPUTS).read_bytes()[:64] == kept[:64]
+    rows = pl.read_parquet(bare.path)
+    twice = pl.concat(
+        [rows, rows.head(1), rows.head(1).with_columns(product_id=pl.lit("empty"), image=None, title=None)]
+    )
+    twice.write_parquet(tmp_path / "twice.parquet")
+    done = start(open_catalog(tmp_path / "twice.parquet"), out, base=prompted_folder)
+    assert (done.products, done.rejected) == (rows.height, 2)
+    rejects = pl.read_parquet(out / "tags" / "rejects.parquet")
+    assert sorted(rejects["product_id"]) == sorted([rows["product_id"][0], "empty"])
+    assert rejects["reason"].str.contains("came before; ids must be unique").sum() == 1
+
+
+def test_seats_are_given_where_most_is_open() -> None:
+    assert shares({"a": 90, "b": 10, "c": 0}, {}, 10) == {"a": 9, "b": 1}
+    assert shares({"a": 90, "b": 90}, {"a": 50}, 10) == {"b": 10}
+    assert shares({"a": 2, "b": 1}, {}, 10) == {"a": 2, "b": 1}
+    assert [least_at_random(p) for p in (0.9, 0.95, 0.99)] == [29, 59, 299]
+
+
+def test_hard_questions_differ_from_one_another(
+    prompted_folder: Path, bare: Catalog, toy_ontology: Ontology, tmp_path: Path
+) -> None:
+    design = named(Design.from_pretrained(prompted_folder), toy_ontology)
+    outputs = outputs_of(design, bare, tmp_path)[1]
+    same = outputs.where(np.array([0, 0, 0, 1, 2]))
+    taken = hard_ones(same, np.arange(5), np.full(5, 0.5), 3)
+    assert len({same.ids[number] for number in taken}) == 3
+    assert not hard_ones(same, np.arange(0), np.zeros(0), 3)
+
+
+def test_two_commands_go_round(
+    prompted_folder: Path, bare: Catalog, toy_catalog: Catalog, toy_ontology: Ontology, labels: Path, tmp_path: Path
+) -> None:
+    run, out = CliRunner(), tmp_path / "start"
+    begun = ["start", str(bare.path), "--out", str(out), "--model", str(prompted_folder), "--ask", "12"]
+    done = run.invoke(app, [*begun, "--labels", str(labels)])
+    assert done.exit_code == 0, done.output
+    assert "12 questions" in done.stdout
+    sheet = out / "questions.xlsx"
+    assert f"shopvl review import {sheet} --model {out / MODEL} --out {out / CORRECTIONS_FILE}" in done.stdout
+    truth = {(one.product_id, one.property): one.value for one in decisions(toy_catalog, toy_ontology)}
+    asked = [(row.cells["product_id"], row.cells["property"]) for row in read_sheet(sheet)]
+    with (tmp_path / "answered.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, [name for name in NAMES if name != "picture"], extrasaction="ignore")
+        table.writeheader()
+        for row, pair in zip(read_sheet(sheet), asked, strict=True):
+            table.writerow({**row.cells, "correct": truth.get(pair, "")})
+    said = ["--model", str(out / MODEL), "--out", str(out / CORRECTIONS_FILE)]
+    taken = run.invoke(app, ["review", "import", str(tmp_path / "answered.csv"), *said])
+    assert taken.exit_code == 0, taken.output
+    again = run.invoke(app, begun)
+    assert again.exit_code == 0, again.output
+    assert f"{sum(pair in truth for pair in asked)} decisions" in again.stdout
