@@ -402,9 +402,9 @@ def start(
 ) -> None:
     """Answer a catalog without labels, from a list of values.
 
-    It learns from what you decide. The first time it guesses by the names in the list, and everything is for review. It writes a sheet of questions:
-    fill it in, import it, and call this again. Each round takes seconds, and says what is automatic now and what will
-    be after the next questions. Answers are accepted once reviewed products show the precision.
+    The first time it guesses by the names in the list, and everything is for review. It writes a sheet of questions:
+    fill it in, import it, and call this again. It learns from what you decide, and says what is automatic now and what
+    will be after the next questions. Answers are accepted once reviewed products show the precision.
 
     Example: shopvl start products.csv --labels labels.yaml --out start
     """

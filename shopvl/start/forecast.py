@@ -34,9 +34,18 @@ def coverage(held: HeldOut, name: str, share_of: Mapping[str, float], precision:
 
 
 def forecast(
-    held: HeldOut, name: str, more: int, share_of: Mapping[str, float], precision: float, seed: int = 0
+    held: HeldOut,
+    name: str,
+    more: int,
+    slips: Mapping[int, float],
+    share_of: Mapping[str, float],
+    precision: float,
 ) -> float:
-    """The same after that many more answers about products drawn at random; the mean of some draws."""
+    """The same after that many more answers about products drawn at random; the mean of some draws.
+
+    `slips`: of reviewed products, by number, whose decision is asked for once more, how probable it is that it was a
+    slip, and will no longer be one.
+    """
     known = held.known
     decided = np.flatnonzero((known.labels[name] != ABSENT).numpy())
     if not len(decided):
@@ -46,8 +55,10 @@ def forecast(
     levels = CategoryLevels(held.labels[CATEGORY] if name == CATEGORY else ())
     found = []
     for draw in range(DRAWS):
-        generator = np.random.default_rng((seed, draw))
-        rows = np.concatenate([decided, generator.choice(decided, more)])
+        generator = np.random.default_rng(draw)
+        settled = [row for row, slip in slips.items() if generator.random() < slip]
+        standing = np.setdiff1d(decided, settled)
+        rows = np.concatenate([standing, generator.choice(standing, more)]) if len(standing) else standing
         own = _rows(known, rows)
         named = [held.named[row] for row in rows]
         found.append(coverage(HeldOut(own, labels, levels, named, 0, kept), name, share_of, precision))

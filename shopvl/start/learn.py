@@ -68,7 +68,7 @@ class Term:
 
 
 @dataclass
-class Learned:
+class QuestionTerms:
     """Of one question: what titles and pictures teach, and the scores of held-out decisions from each inputs."""
 
     terms: dict[str, Term] = field(default_factory=dict)  # inputs -> what it adds; BOTH: of the picture beside a title
@@ -122,13 +122,13 @@ def learn_question(
     label_D: np.ndarray,
     at_random_D: np.ndarray,
     free_L: np.ndarray,
-) -> Learned:
+) -> QuestionTerms:
     """Learn one question's terms from D decisions, for the answers that are `free_L`.
 
     `lines`: inputs -> (D, L) scores by name, NaN where a product lacks inputs; `alike`: TITLE and IMAGE -> (D, D). The
     title's part is learned first, and the picture's beside a title on top of it.
     """
-    learned, D = Learned(), np.arange(len(label_D))
+    learned, D = QuestionTerms(), np.arange(len(label_D))
     folds = folds_of(at_random_D)
     # of the title's part, that of all decisions and those without a fold: what it adds to each decision
     titles: list[np.ndarray] = [np.zeros_like(lines[TITLE])] * (1 + len(folds))
@@ -180,7 +180,7 @@ class Taught:
 
     reader: NameReader
     features: Features
-    learned: dict[int, Learned]
+    learned: dict[int, QuestionTerms]
 
     def lines(self, outputs: CatalogOutputs) -> dict[str, np.ndarray]:
         """Inputs -> (N, F) scores of the products, by names and by what was learned."""
@@ -228,14 +228,14 @@ def learn(
     """
     features = Features.of(reader.head, outputs, rows_T)
 
-    def one(number: int) -> Learned:
+    def one(number: int) -> QuestionTerms:
         known = np.flatnonzero(labels_TQ[:, number] >= 0)
         rows_D, span = rows_T[known], reader.asked[number].span
         lines = {inputs: line_NF[rows_D, span].astype(np.float64) for inputs, line_NF in outputs.lines.items()}
         alike = {kind: own_NT[np.ix_(rows_D, known)].astype(np.float64) for kind, own_NT in features.alike.items()}
         own = learn_question(lines, alike, labels_TQ[known, number], at_random_T[known], reader.free(number))
         terms = {inputs: Term(known[term.place_D], term.weight_DL) for inputs, term in own.terms.items()}
-        return Learned(terms, own.held_out)
+        return QuestionTerms(terms, own.held_out)
 
     asked = [number for number in range(len(reader.asked)) if (labels_TQ[:, number] >= 0).any()]
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(usable_cores()) as pool:

@@ -21,7 +21,7 @@ from shopvl.catalog.readers import Catalog
 from shopvl.checksums import Remedy, verify_sealed
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
-from shopvl.errors import CatalogError, DesignError, ShopvlError
+from shopvl.errors import CatalogError, DamagedError, DesignError
 from shopvl.files import Table
 from shopvl.inference.encode import Encoded, encode
 from shopvl.inference.predict import NEVER, PromptedAnswers
@@ -34,7 +34,7 @@ BATCH_ROWS = 256
 
 
 @dataclass(frozen=True)
-class Asked:
+class LegalAnswers:
     """One question with its L legal answers: its group and place among the prepared questions, the answers' columns
     there, their numbers among all answers, and where they stand in a line of outputs."""
 
@@ -55,14 +55,14 @@ class NameReader:
         if not isinstance(self.model.head, PromptMaskHead):
             raise DesignError(f"the design {design.name} compares no names; start from one with a prompt-mask head")
         self.head: PromptMaskHead = self.model.head
-        self.asked: list[Asked] = []
+        self.asked: list[LegalAnswers] = []
         width = 0
         for number, group in enumerate(self.answers.groups):
             for place, legal_K in enumerate(group.questions.legal_QK.cpu()):
                 columns_L = legal_K.nonzero().flatten()
                 numbers_L = columns_L if group.numbers_K is None else group.numbers_K.cpu()[columns_L]
                 span = slice(width, width + len(columns_L))
-                self.asked.append(Asked(number, place, columns_L, numbers_L.numpy(), span))
+                self.asked.append(LegalAnswers(number, place, columns_L, numbers_L.numpy(), span))
                 width = span.stop
         self.width = width
 
@@ -156,10 +156,11 @@ def outputs_of(
         json.dumps([design.name, design.labels, catalog.digest(), reader.width], sort_keys=True).encode(),
         digest_size=16,
     ).hexdigest()
-    if (kept := _kept(path, made_from)) is None:
+    try:
+        kept = _opened(path, made_from)
+    except (DamagedError, FileNotFoundError):  # nothing is lost by reading the catalog again
         _read_all(reader, catalog, path, made_from, report)
-        kept = _kept(path, made_from)
-        assert kept is not None
+        kept = _opened(path, made_from)
     report(1.0)
     if not kept.ids:
         first = f"; the first: {kept.rejects[0].reason}" if kept.rejects else ""
@@ -225,15 +226,16 @@ def _batch(
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _kept(path: Path, made_from: str) -> CatalogOutputs | None:
-    """What is kept there; None for nothing, for what is of another model or catalog, and for a damaged file."""
+def _opened(path: Path, made_from: str) -> CatalogOutputs:
+    """What is kept there. Raises DamagedError for a damaged file, and for what is of another model or catalog."""
+    remedy = Remedy("delete it, and start again")
+    verify_sealed(path, remedy)
     try:
-        verify_sealed(path, Remedy("start again"))
         table = pq.read_table(path)
-    except (ShopvlError, OSError, pa.ArrowException):
-        return None
+    except pa.ArrowException as error:
+        raise remedy.damaged(path) from error
     if (table.schema.metadata or {}).get(MADE_FROM) != made_from.encode():
-        return None
+        raise remedy.damaged(path, "it was read of another catalog, or by another model")
     good = table.filter(pc.is_null(table.column("reason")))
     bad = table.filter(pc.is_valid(table.column("reason")))
     columns = {name: _array(good.column(name)) for name in good.column_names[3:]}

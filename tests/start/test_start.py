@@ -29,7 +29,8 @@ from shopvl.start import learn as learning
 from shopvl.start.learn import PENALTIES, fit_path, learn
 from shopvl.start.outputs import OUTPUTS, NameReader, outputs_of
 from shopvl.start.questions import hard_ones, least_at_random, shares
-from shopvl.start.starting import CORRECTIONS_FILE, MODEL, Reviewed, named, start
+from shopvl.start.reviewed import Reviewed
+from shopvl.start.starting import CORRECTIONS_FILE, MODEL, named, start
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,138 @@
+"""Reviewed products: what is known of them, what their answers show, and which decisions look like slips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from shopvl.batch import INPUT_CHOICES, MODALITIES, inputs_name
+from shopvl.catalog.cells import folded, path_of
+from shopvl.catalog.corrections import Correction
+from shopvl.catalog.queries import named_properties
+from shopvl.catalog.vocabulary import CATEGORY, UNKNOWN
+from shopvl.data.rows import label_of
+from shopvl.design.design import Design
+from shopvl.inference.calibrate import HeldOut
+from shopvl.inference.features import Labelled, label_number
+from shopvl.inference.levels import CategoryLevels, level_name
+from shopvl.inference.looks import flat
+from shopvl.review.queue import Chosen
+from shopvl.start.learn import NOISE, Taught
+from shopvl.start.outputs import CatalogOutputs, NameReader
+from shopvl.text.prompts import questions_of
+
+SURE = 0.5  # probability from which an answer may contradict a decision
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """The T products of a catalog that people decided something about: their numbers among the outputs, what is known
+    of them as rows, and whether they were drawn at random."""
+
+    rows_T: np.ndarray
+    known: list[dict[str, Any]]
+    at_random_T: np.ndarray
+    design: Design
+
+    @classmethod
+    def of(cls, decisions: Sequence[Correction], outputs: CatalogOutputs, design: Design) -> Reviewed:
+        """Decisions about products that were read; what nobody decided of a product is not known."""
+        place = {name: number for number, name in enumerate(outputs.ids)}
+        about: dict[int, list[Correction]] = {}
+        for decision in decisions:
+            if decision.product_id in place:
+                about.setdefault(place[decision.product_id], []).append(decision)
+        rows = sorted(about)
+        return cls(
+            np.array(rows, dtype=np.int64),
+            [_row(about[number]) for number in rows],
+            np.array([any(decision.at_random for decision in about[number]) for number in rows], dtype=bool),
+            design,
+        )
+
+    def labels(self, reader: NameReader) -> np.ndarray:
+        """Of each product and question the place of the right answer among the legal ones; -1 where it is not known, or
+        is `unknown`."""
+        labels_TQ = np.full((len(self.known), len(reader.asked)), -1)
+        if not self.known:
+            return labels_TQ
+        right_TQK = self.design.loader.right_answers(self.known, questions_of(self.design.ontology)).numpy()
+        for number, one in enumerate(reader.asked):
+            right_TL = right_TQK[:, number, one.answers_L] & reader.free(number)
+            labels_TQ[:, number] = np.where(right_TL.any(1), right_TL.argmax(1), -1)
+        return labels_TQ
+
+
+def _row(decisions: Sequence[Correction]) -> dict[str, Any]:
+    own = {folded(decision.property): decision for decision in decisions}
+    category = own.pop(CATEGORY, None)
+    return {
+        "category_path": path_of(category.value or UNKNOWN) if category else None,
+        "attributes": [{"property": one.property, "value": one.value or UNKNOWN} for one in own.values()],
+    }
+
+
+def held_out(taught: Taught, outputs: CatalogOutputs, reviewed: Reviewed) -> HeldOut:
+    """Answers about the reviewed products that were drawn at random, each from what the others taught."""
+    design, reader = reviewed.design, taught.reader
+    labels_TQ = reviewed.labels(reader)
+    drawn_T = reviewed.at_random_T
+    lines = {inputs: line_NF[reviewed.rows_T] for inputs, line_NF in taught.lines(outputs).items()}
+    for number, own in taught.learned.items():
+        known_T = labels_TQ[:, number] >= 0
+        for inputs, scores in own.held_out.items():
+            lines[inputs][np.ix_(known_T, np.arange(reader.width)[reader.asked[number].span])] = scores
+    some = outputs.where(reviewed.rows_T[drawn_T])
+    values = flat({inputs: reader.by_property(line_TF[drawn_T]) for inputs, line_TF in lines.items()})
+    for one in MODALITIES:
+        values[f"familiarity/{one}"] = torch.from_numpy(np.where(some.has(one), 1.0, np.nan))
+    for inputs in map(inputs_name, INPUT_CHOICES):
+        for key in [key for key in values if key.startswith(f"{inputs}/")]:
+            values[key][torch.from_numpy(~some.has(inputs))] = torch.nan
+    levels = CategoryLevels(design.labels.get(CATEGORY, ()))
+    asked = design.labels | {level_name(level): names for level, names in levels.names.items()}
+    known_rows = [row for row, drawn in zip(reviewed.known, drawn_T, strict=True) if drawn]
+    labels: dict[str, torch.Tensor] = {}
+    for name, names in asked.items():
+        number_of = {folded(value): number for number, value in enumerate(names)}
+        labels[name] = torch.tensor([label_number(row, name, number_of, design.ontology) for row in known_rows])
+    no_category = torch.zeros(len(known_rows), dtype=torch.bool)
+    known = Labelled(values, some.titles, labels, no_category, [])
+    return HeldOut(known, design.labels, levels, named_properties(some.titles, design.ontology), 0, {})
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A decision about the product of that place among the held-out ones, to be asked for again; and how probable it is
+    that it was a slip."""
+
+    place: int
+    slip: float
+    question: Chosen
+
+
+def doubted(held: HeldOut, outputs: CatalogOutputs, reviewed: Reviewed) -> list[Doubt]:
+    """Decisions about products drawn at random that the answer which the others taught contradicts, the surest first.
+
+    Mostly one of the two is a slip, and which only a person can say. With some slips among them the products drawn at
+    random could never show the precision that there is (label errors found out of fold: confident learning,
+    arXiv:1911.00068).
+    """
+    drawn = reviewed.rows_T[reviewed.at_random_T]
+    known = [row for row, at_random in zip(reviewed.known, reviewed.at_random_T, strict=True) if at_random]
+    found = []
+    for place, (number, row) in enumerate(zip(drawn.tolist(), known, strict=True)):
+        for name, labels in held.labels.items():
+            key, true = f"{inputs_name(outputs.inputs[number])}/{name}", int(held.known.labels[name][place])
+            if true < 0 or key not in held.best or held.best[key][place] == true:
+                continue
+            sure, own = (float(held.probabilities[key][place, one]) for one in (held.best[key][place], true))
+            if sure >= SURE:
+                said = label_of(row, name, reviewed.design.ontology) or labels[true]
+                slip = NOISE * sure / (NOISE * sure + (1 - NOISE) * own)
+                found.append(Doubt(place, slip, Chosen(outputs.ids[number], name, True, said)))
+    return sorted(found, key=lambda doubt: -doubt.slip)
