@@ -17,8 +17,7 @@ from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.files import PATIENCE, exclusive_lock
-from shopvl.inference.calibrate import HeldOut, store
-from shopvl.inference.model_card import model_card
+from shopvl.inference.calibrate import HeldOut
 from shopvl.inference.predict import prompted_labels
 from shopvl.review.queue import Chosen
 from shopvl.start.forecast import coverage, forecast
@@ -28,11 +27,11 @@ from shopvl.start.outputs import CatalogOutputs, outputs_of
 from shopvl.start.questions import choose
 from shopvl.start.reviewed import Doubt, Reviewed, doubted, held_out
 from shopvl.start.writing import write_tags
+from shopvl.training.stages import calibrate_by, save_started
 
 MODEL, TAGS_FOLDER, ONTOLOGY, HISTORY = "model", "tags", "labels.json", "history.json"
 CORRECTIONS_FILE = "corrections.parquet"
 AGAIN_SHARE = 0.2  # of the questions at most that are about former decisions
-NOTE = "Calibrated on reviewed products of the catalog, drawn at random, each answered by what the others taught."
 Report = Callable[[str, float], None]  # stage, share done
 
 
@@ -93,12 +92,11 @@ def start(
         taught = learn(reader, outputs, reviewed.rows_T, reviewed.labels(reader), reviewed.at_random_T)
         report("learn", 1.0)
         held = held_out(taught, outputs, reviewed) if reviewed.at_random_T.any() else None
-        if held is not None:
-            store(design, held.calibrations())
+        calibrate_by(design, held)
         report("calibrate", 1.0)
         lines = taught.lines(outputs)
         taught.write_into(reader.head)
-        design.save(out / MODEL, model_card(design, NOTE))
+        save_started(design, out / MODEL)
         counted = write_tags(design, reader, outputs, lines, catalog, out / TAGS_FOLDER, precision)
         report("write", 1.0)
         decided = {(one.product_id, one.property): one.at_random for one in decisions}

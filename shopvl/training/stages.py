@@ -9,7 +9,7 @@ from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.data.rows import RejectedRow
 from shopvl.data.training_rows import TrainingCache
 from shopvl.design.design import Design
-from shopvl.inference.calibrate import calibrate
+from shopvl.inference.calibrate import HeldOut, calibrate, store
 from shopvl.inference.familiarity import calibrate_familiarity, fit_familiarity
 from shopvl.inference.features import Report
 from shopvl.inference.fit_sets import learned_sets
@@ -67,6 +67,20 @@ def finish_reviewed(
     on = f"products of {catalog.path.name} that were drawn at random and reviewed"
     design.save(folder, model_card(design, f"Thresholds were set anew on {on}; the rest was measured before."))
     return found
+
+
+def calibrate_by(design: Design, held: HeldOut | None) -> None:
+    """Calibrate a design by answers about rows that it did not learn from, however these were come by; by none of them,
+    nothing is promised."""
+    design.calibration = {}
+    if held is not None:
+        store(design, held.calibrations())
+
+
+def save_started(design: Design, folder: Path) -> None:
+    """Make `folder` the model folder of a design that learned from reviewed products."""
+    note = "On reviewed products of the catalog, drawn at random, each answered by what the others taught."
+    design.save(folder, model_card(design, note))
 
 
 def fit_prompt_head(
