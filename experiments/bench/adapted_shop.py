@@ -165,15 +165,17 @@ def _stated(
 
 
 def _set(tags: Tags, truths: Truths, name: str) -> dict[str, Any]:
-    every, likeliest, whole = [], [], []
+    every, likeliest, whole, exact = [], [], [], []
     for product, truth in truths.items():
         rows = [row for row in tags.get((product, name), ()) if row["value"] is not None]
         said, best = (
             {row["value"] for row in rows},
             {max(rows, key=lambda row: row["probability"])["value"]} if rows else {},
         )
+        if said or name in truth:
+            exact.append(said == {*truth.get(name, ())})
         if rows and rows[0]["together"] == "accept":
-            whole.append(said == {*truth.get(name, ())})
+            whole.append(exact[-1])
         for value in {*said, *truth.get(name, ())}:
             every.append((value in said, value in truth.get(name, ())))
             likeliest.append((value in best, value in truth.get(name, ())))
@@ -181,6 +183,8 @@ def _set(tags: Tags, truths: Truths, name: str) -> dict[str, Any]:
         "values": sum(true for _, true in every),
         "f1": f1(every),
         "f1 of one value": f1(likeliest),
+        "products": len(exact),
+        "exact": sum(exact) / max(1, len(exact)),
         "accepted as a whole": len(whole),
         "right of these": sum(whole) / len(whole) if whole else None,
     }
