@@ -10,7 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from shopvl.catalog.kinds.base import ProductText
 from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.properties import Property, Value
+from shopvl.catalog.property_kinds import set_kind
 from shopvl.catalog.readers import open_catalog
 from shopvl.evaluation.outputs import run_model
 from shopvl.inference.ask import Product
@@ -27,6 +30,20 @@ def test_a_likely_value_is_told_with_what_each_input_says() -> None:
     assert found["Blue"]["behind"] == pytest.approx(np.log(0.39 / 0.6))
     assert (found["Red"]["first"], found["Blue"]["first"]) == (1.0, 0.0)
     assert found["Red"]["head title alone"] == pytest.approx(np.log(0.9))
+
+
+def test_a_description_that_leaves_a_value_out_speaks_against_it() -> None:
+    prop = Property(id="Features", many=True, values=(Value(id="Waterproof"), Value(id="Foldable")))
+    kind = set_kind(prop)
+    assert kind is not None
+    heads = [ProductText("image", value.id, "Features", {"head": 1.0}) for value in prop.values]
+    for texts, left_out in (
+        ([ProductText("title", "Bag")], set()),  # a short title leaves out much
+        ([ProductText("description", "It is waterproof.")], {"Foldable"}),
+        ([ProductText("title", "Foldable bag"), ProductText("description", "For all days.")], {"Waterproof"}),
+    ):
+        told = kind.statements(prop, [*texts, *heads], {})
+        assert {one.parts[0].value for one in told if "left out" in one.clues} == left_out
 
 
 @pytest.fixture
