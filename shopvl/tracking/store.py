@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from shopvl.errors import TrackingError
+from shopvl.files import atomic_write
 from shopvl.tracking.journal import Entry, Sent, read_sent, refuse, write_sent
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -72,15 +73,27 @@ def mlflow_client(uri: str) -> Any:
 
     if not uri.startswith(LOCAL):
         return MlflowClient(uri, registry_uri=uri)
-    folder = Path(uri.removeprefix(LOCAL)).parent
-    folder.mkdir(parents=True, exist_ok=True)
+    path = Path(uri.removeprefix(LOCAL))
+    path.parent.mkdir(parents=True, exist_ok=True)
     # or a local store makes a folder mlruns/ wherever the command was started
     os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = _local_artifacts(uri)
     # two runs that start at once would both make the tables of a new local store, and the slower one would fail
-    with FileLock(folder / ".mlflow.lock"):
+    with FileLock(path.with_name(".mlflow.lock")):
+        if not path.exists():
+            _make_local(path, _local_artifacts(uri))
         client = MlflowClient(uri, registry_uri=uri)
         client.search_experiments(max_results=1)
     return client
+
+
+def _make_local(path: Path, artifacts: str) -> None:
+    """A local store without runs, whole or not at all: MLflow goes on from tables that are half made no more."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with atomic_write(path) as draft:
+        for left in path.parent.glob(f"{draft.name}*"):  # by a process that was killed: SQLite's journal too
+            left.write_bytes(b"") if left == draft else left.unlink()
+        SqlAlchemyStore(f"{LOCAL}{draft}", artifacts).engine.dispose()
 
 
 def _local_artifacts(uri: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import pytest
 from damages import DAMAGES, Damage
 
 from shopvl.errors import TrackingError
-from shopvl.tracking import continued, tracked
+from shopvl.tracking import continued, store, tracked
 from shopvl.tracking.journal import JOURNAL, REFUSED, Journal, Sent, count_unsent, read_sent, unsent, write_sent
 from shopvl.tracking.store import RunStore, UnreachableError
 from shopvl.training.experiment import Experiment
@@ -53,6 +54,28 @@ def test_runs_that_start_at_once_share_a_new_store(tmp_path: Path) -> None:
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("side by side")
     assert {run.info.run_name for run in client.search_runs([experiment.experiment_id])} == {"one", "two", "three"}
+
+
+def test_a_store_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow makes its tables one after the other, and never goes on from some of them."""
+    from mlflow.store.tracking import sqlalchemy_store
+
+    path, draft = tmp_path / "mlflow.db", tmp_path / ".mlflow.db.draft"
+    journal = draft.with_name(f"{draft.name}-journal")
+    draft.write_bytes(b"half")  # as a killed process leaves them
+    journal.write_bytes(b"half")
+
+    def killed(uri: str, artifacts: str) -> None:
+        assert draft.read_bytes() == b""
+        assert not journal.exists()
+        with sqlite3.connect(uri.removeprefix("sqlite:///")) as half:
+            half.execute("CREATE TABLE secrets (secret_id INTEGER)")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sqlalchemy_store, "SqlAlchemyStore", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store._make_local(path, tmp_path.as_uri())
+    assert not path.exists()
 
 
 def free_port() -> int:
