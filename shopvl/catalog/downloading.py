@@ -321,11 +321,19 @@ def _may_be_asked(host: str, address: str) -> bool:
     found = ipaddress.ip_address(address.partition("%")[0])
     if all(one.is_global and not one.is_multicast for one in (found, *_carried(found))):
         return True
+    return is_allowed(host, found)
+
+
+def is_allowed(host: str, address: Address | None = None) -> bool:
+    """Whether the user allows this host, by its name, or by its address, which may be the name."""
+    if address is None:
+        with contextlib.suppress(ValueError):
+            address = ipaddress.ip_address(host)
     for allowed in filter(None, (one.strip().lower() for one in os.environ.get(ALLOW_HOSTS, "").split(","))):
         if allowed == host.lower():
             return True
         with contextlib.suppress(ValueError):
-            if found in ipaddress.ip_network(allowed, strict=False):
+            if address is not None and address in ipaddress.ip_network(allowed, strict=False):
                 return True
     return False
 

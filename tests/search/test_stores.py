@@ -11,11 +11,12 @@ from memory_store import MemoryStore
 from typer.testing import CliRunner
 
 from shopvl.catalog.readers import open_catalog
+from shopvl.catalog.vocabulary import ALLOW_HOSTS
 from shopvl.cli import app
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.search import Plan, SearchIndex, build_index, conditions, update_index
 from shopvl.search.folder import read_state
-from shopvl.search.stores import factory
+from shopvl.search.stores import factory, milvus
 from shopvl.search.stores.base import VectorSearch, VectorStore
 from shopvl.search.stores.faiss import FaissStore
 from shopvl.search.stores.milvus import LISTED, MilvusStore, filter_of
@@ -241,3 +242,27 @@ def test_a_filter_names_the_allowed_rows(mask: np.ndarray, words: str) -> None:
 
 def test_a_long_filter_is_not_asked() -> None:
     assert filter_of(np.arange(4 * LISTED) % 2 == 0) is None
+
+
+def test_places_that_only_the_index_names_are_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index may be a stranger's: its server is asked where the user allows it, and its file is never made."""
+    asked = []
+
+    def connect(uri: str) -> None:
+        asked.append(uri)
+        raise ShopvlError("nobody is there")
+
+    monkeypatch.setattr(milvus, "connect", connect)
+    server, raw = MilvusStore(uri="http://10.1.2.3:19530", collection="a"), RawVectors([FIRST])
+    for use in (lambda: server.open(tmp_path, raw), lambda: server.append(ADDED, N, []), server.drop):
+        with pytest.raises(IndexFolderError, match="if it is yours: --allow-hosts 10"):
+            use()
+    file = MilvusStore(uri=str(tmp_path / "vectors.db"), collection="a")
+    with pytest.raises(IndexFolderError, match="which the index names, is not there"):
+        file.open(tmp_path, raw)
+    assert asked == []
+    for allowed in ("10.1.2.3", "a.shop,10.0.0.0/8"):
+        monkeypatch.setenv(ALLOW_HOSTS, allowed)
+        with pytest.raises(ShopvlError, match="nobody is there"):
+            server.open(tmp_path, raw)
+    assert asked == [server.uri] * 2

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import numpy as np
 
+from shopvl.catalog.downloading import is_allowed
 from shopvl.errors import IndexFolderError, ShopvlError
 from shopvl.search.stores.base import EXACT_UP_TO, RowFilter, VectorStore
 from shopvl.search.stores.raw_vectors import RawVectors, best
@@ -67,6 +69,7 @@ class MilvusStore(VectorStore):
 
     def drop(self) -> None:
         """Remove the collection."""
+        _check_place(self.uri)
         client = connect(self.uri)
         client.drop_collection(self.collection)
         client.close()
@@ -78,6 +81,8 @@ class MilvusStore(VectorStore):
         return MilvusSearch(client, self.collection, raw)
 
     def _connect(self) -> Any:
+        """A client of the place that the index names; whoever made the index may be a stranger."""
+        _check_place(self.uri)
         client = connect(self.uri)
         if not client.has_collection(self.collection):
             raise IndexFolderError(f"{self.uri} has no collection {self.collection}; rebuild the index")
@@ -135,6 +140,19 @@ def filter_of(mask_N: np.ndarray) -> str | None:
         if np.count_nonzero(mask) <= LISTED:
             return f"{ROW} {words} {np.flatnonzero(mask).tolist()}"
     return None
+
+
+def _check_place(uri: str) -> None:
+    """Raises IndexFolderError for a server that the user does not allow, and for a file that is not there."""
+    if "://" not in uri:
+        if not Path(uri).exists():  # Milvus Lite would make it
+            raise IndexFolderError(f"{uri}, which the index names, is not there; rebuild the index")
+        return
+    host = urlsplit(uri).hostname or uri
+    if not is_allowed(host):
+        raise IndexFolderError(
+            f"the index names a Milvus server at {host}, which would be asked; if it is yours: --allow-hosts {host}"
+        )
 
 
 def connect(uri: str) -> Any:
