@@ -54,16 +54,16 @@ def catalog_check(
         for fault in faults:
             table.add_row(fault.kind, str(fault.count), fault.message, "\n".join(fault.examples))
         out.print(table)
-    out.print(_next_step(catalog, opened), markup=False, highlight=False)
+    out.print(_next_step(catalog, opened), highlight=False)
     raise typer.Exit(bool(faults))
 
 
 def _print_reading(opened: Catalog) -> None:
     """What the table was taken for, and which column is used for what."""
-    out.print(f"read as {opened.source.title}", markup=False, highlight=False)
+    out.print(f"read as {opened.source.title}", highlight=False)
     for column, use in opened.uses().items():
         if use and use != column:
-            out.print(f"  {column} is {use}", markup=False, highlight=False)
+            out.print(f"  {column} is {use}", highlight=False)
     say_unused(opened)
 
 
@@ -99,7 +99,7 @@ def catalog_convert(
     with progress("writing", None) as report:
         rows = convert(opened, target, report)
     _print_reading(opened)
-    out.print(f"{target}: {rows} rows", markup=False, highlight=False)
+    out.print(f"{target}: {rows} rows", highlight=False)
 
 
 @catalog_app.command("synth")
@@ -198,7 +198,7 @@ def catalog_taxonomy(
     else:
         tags, like = (shlex.quote(catalog), "CATALOG") if of_tags else ("TAGS", shlex.quote(catalog))
         step = f"shopvl export {tags} --like {like} --out FILE --taxonomy {shlex.quote(str(target))}"
-    out.print(f"next: {step}", markup=False, highlight=False)
+    out.print(f"next: {step}", highlight=False)
 
 
 @catalog_app.command("queries")

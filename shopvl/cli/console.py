@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,8 +31,34 @@ if TYPE_CHECKING:
 
 SHOWN_REASONS = 5
 
-chatter = Console(stderr=True)
-out = Console(soft_wrap=True)  # a path that is wrapped cannot be copied
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class _PlainConsole(Console):
+    """Shows what strangers wrote as it is written: neither markup nor the terminal's own controls are obeyed."""
+
+    def __init__(self, **told: Any) -> None:
+        super().__init__(markup=False, emoji=False, **told)
+
+    def render_str(self, text: str, **told: Any) -> Text:  # type: ignore[override]
+        """The text, with controls, changes of direction and halves of characters as Python escapes them."""
+        return super().render_str(visible(text), **told)
+
+
+def visible(text: str) -> str:
+    """The text without what a terminal obeys (CWE-150): an escape sequence can hide lines, or type for the user."""
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+chatter = _PlainConsole(stderr=True)
+out = _PlainConsole(soft_wrap=True)  # a path that is wrapped cannot be copied
+
+
+def print_what_can_be() -> None:
+    """From now on, letters that a terminal or file of another encoding cannot hold are escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class _Speed(ProgressColumn):
@@ -77,8 +106,8 @@ def stages() -> Iterator[Callable[..., None]]:
 
 
 def say(message: str) -> None:
-    """Print one line to stderr, without markup or wrapping."""
-    chatter.print(message, markup=False, highlight=False, soft_wrap=True)
+    """Print one line to stderr, without wrapping."""
+    chatter.print(message, highlight=False, soft_wrap=True)
 
 
 class _PrintedOnce(logging.Handler):
@@ -115,4 +144,4 @@ def say_rejects(rejects: Sequence[RejectedRow]) -> None:
     from shopvl.tagging.summary import reason_kind
 
     for reason, count in Counter(reason_kind(reject.reason) for reject in rejects).most_common(SHOWN_REASONS):
-        chatter.print(f"  {count} rows were not learned from: {reason}", markup=False, highlight=False)
+        chatter.print(f"  {count} rows were not learned from: {reason}", highlight=False)

@@ -31,11 +31,11 @@ def demo(
     from shopvl.demo import first_answers, run_demo
 
     for line in first_answers(out_folder, seed):
-        out.print(line, markup=False, highlight=False)
+        out.print(line, highlight=False)
     out.print("That was the bundled model, which knows fashion and beauty. Now it learns what this shop sells.\n")
     with stages() as report:
         page = run_demo(out_folder, products=products, minutes=minutes, seed=seed, report=report)
-    out.print(f"\nLook at [bold]{page}[/bold]: the tags, the search results and the scores, with pictures.")
+    out.print(f"\nLook at {page}: the tags, the search results and the scores, with pictures.")
     out.print(f"Then try:  shopvl search {out_folder}/index 'red summer dress' --model {out_folder}/model")
 
 

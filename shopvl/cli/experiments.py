@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
 from shopvl.cli.console import chatter, out, progress, stages
 from shopvl.cli.options import CatalogPath, OutFolder, Split, Threads, open_split, use_threads
@@ -46,7 +45,7 @@ def experiments_list(store: Store = None) -> None:
         from shopvl.tracking.store import RunStore
 
         for name in RunStore(store).experiments():
-            out.print(f"{store}: {name}", markup=False)
+            out.print(f"{store}: {name}")
 
 
 @experiments_app.command("run")
@@ -70,12 +69,12 @@ def experiments_run(
     use_threads(threads)
     cells = read_cells(grid)
     for number, cell in enumerate(cells, 1):
-        chatter.print(f"{number} of {len(cells)}: {cell.name}", markup=False, highlight=False)
+        chatter.print(f"{number} of {len(cells)}: {cell.name}", highlight=False)
         with stages() as report:
             (outcome,) = run_grid([cell], folder, store, report)
         score = "" if outcome.score is None else f", score {outcome.score:.3f}"
-        out.print(f"{cell.name}: {outcome.state}{score}", markup=False, highlight=False)
-    out.print(f"Look at them: shopvl experiments compare {cells[0].experiment.name} --out {folder}", markup=False)
+        out.print(f"{cell.name}: {outcome.state}{score}", highlight=False)
+    out.print(f"Look at them: shopvl experiments compare {cells[0].experiment.name} --out {folder}")
 
 
 @experiments_app.command("compare")
@@ -102,7 +101,7 @@ def experiments_compare(
     table = Table(*headers[:SHOWN_FIGURES], box=SIMPLE_HEAD)
     table.columns[0].no_wrap = True
     for row in rows:
-        table.add_row(*map(Text, row[:SHOWN_FIGURES]))
+        table.add_row(*row[:SHOWN_FIGURES])
     out.print(table)
     for path in board.write(folder):
         out.print(str(path))
@@ -124,12 +123,12 @@ def experiments_repeat(run_id: str, folder: OutFolder, store: Store = None) -> N
     with stages() as report:
         comparison = repeat(run_id, folder, store, report)
     for note in comparison.differing:
-        out.print(f"differs: {note}", markup=False)
+        out.print(f"differs: {note}")
     for name in comparison.missing:
-        out.print(f"only one of the two runs has {name}", markup=False)
+        out.print(f"only one of the two runs has {name}")
     for name, (before, after) in comparison.pairs.items():
         if abs(before - after) > TOLERANCE:
-            out.print(f"{name}: {before:.6f} before, {after:.6f} now", markup=False)
+            out.print(f"{name}: {before:.6f} before, {after:.6f} now")
     out.print(f"{len(comparison.pairs)} metrics, the largest difference is {comparison.worst:.1e}", highlight=False)
     if not comparison.same:
         raise typer.Exit(1)
@@ -155,7 +154,7 @@ def experiments_sync(
     for run_folder in folders:
         sent, waiting = continued(run_folder, store)
         left += waiting
-        out.print(f"{run_folder}: {sent} entries sent, {waiting} wait", markup=False, highlight=False)
+        out.print(f"{run_folder}: {sent} entries sent, {waiting} wait", highlight=False)
     if left:
         raise typer.Exit(1)
 
@@ -201,8 +200,8 @@ def _print_verdicts(verdicts: Verdicts, folder: Path) -> None:
         table.add_row(c.name, str(c.rows), *figures, str(c.mended), str(c.broken))
     out.print(table)
     for refusal in verdicts.refusals:
-        out.print(f"refused: {refusal}", markup=False, highlight=False)
-    out.print(f"{'passed' if verdicts.passed else 'refused'}: {folder / 'gate.html'}", markup=False, highlight=False)
+        out.print(f"refused: {refusal}", highlight=False)
+    out.print(f"{'passed' if verdicts.passed else 'refused'}: {folder / 'gate.html'}", highlight=False)
 
 
 @experiments_app.command("promote")

@@ -237,7 +237,7 @@ def _print_abilities(abilities: Sequence[Ability]) -> None:
     for grade, meant in meaning.items():
         graded = [ability.name for ability in abilities if ability.grade == grade]
         if graded:
-            out.print(f"{meant}: {', '.join(graded)}", markup=False, highlight=False)
+            out.print(f"{meant}: {', '.join(graded)}", highlight=False)
     if unproven := [
         f"{ability.name} {ability.shown:.0%}" for ability in abilities if 0 < ability.shown < DEFAULT_PRECISION
     ]:
@@ -249,7 +249,7 @@ def _print_abilities(abilities: Sequence[Ability]) -> None:
         )
     if unmeasured := [ability.name for ability in abilities if not ability.shown]:
         message = f"never accepted, as too few products to calibrate on have them: {', '.join(unmeasured)}"
-        out.print(message, markup=False, highlight=False)
+        out.print(message, highlight=False)
 
 
 def calibrate(
@@ -333,7 +333,7 @@ def _print_recalibrated(found: Sequence[Recalibrated], design: Design) -> None:
     told = {one.name for one in found}
     if kept := [name for name in design.labels if name not in told]:
         message = f"too few were reviewed, so thresholds stay those measured on other products: {', '.join(kept)}"
-        out.print(message, markup=False, highlight=False)
+        out.print(message, highlight=False)
 
 
 def evaluate(

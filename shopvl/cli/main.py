@@ -14,7 +14,7 @@ import typer
 from shopvl import __version__
 from shopvl.catalog.vocabulary import ALLOW_HOSTS, ENCODING, USER_AGENT
 from shopvl.cli import catalog, demo, experiments, learning, recipes, search, serving, tagging, writing
-from shopvl.cli.console import chatter, out, say_notes
+from shopvl.cli.console import chatter, out, print_what_can_be, say_notes
 from shopvl.cli.endings import STOPPED, sentence_for
 from shopvl.runtime.collecting import collect_seldom
 
@@ -93,6 +93,7 @@ app.add_typer(experiments.experiments_app, name="experiments")
 def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr and exit code 1."""
     collect_seldom()
+    print_what_can_be()
     try:
         app()
     except SystemExit as ended:
@@ -108,7 +109,7 @@ def main() -> None:
 
 def _end(sentence: str, code: int) -> NoReturn:
     try:
-        chatter.print(f"shopvl: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+        chatter.print(f"shopvl: {sentence}", style="red", highlight=False, soft_wrap=True)
     except OSError:  # nobody reads on: a closed pipe, or a log on a full disk
         os._exit(code)
     sys.exit(code)

@@ -57,7 +57,7 @@ def recipes_show(
     if as_json:
         print(json.dumps(recipe.to_dict(), indent=1))
         return
-    out.print(f"[bold]{recipe.name}[/bold] ({size})")
+    out.print(f"{recipe.name} ({size})", style="bold")
     out.print(f"paper:   {recipe.source}", highlight=False)
     out.print(f"differs: {recipe.differs}", highlight=False)
     for number, (name, meaning) in enumerate(_can(recipe).items()):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from shopvl.cli.console import chatter, out, progress, say
 from shopvl.cli.options import (
@@ -161,7 +160,7 @@ def _update(folder: Path, added: tuple[Design, Catalog] | None, delete: Path | N
     _say_repeated(done.repeated)
     if done.unknown:
         few = ", ".join(done.unknown[:3])
-        out.print(f"{len(done.unknown)} ids to delete are not in the index: {few}", markup=False, highlight=False)
+        out.print(f"{len(done.unknown)} ids to delete are not in the index: {few}", highlight=False)
 
 
 def _say_own_columns(opened: Catalog) -> None:
@@ -246,7 +245,7 @@ def _say_found(results: Found, *, as_json: bool, explain: bool) -> None:
         out.print("nothing found" + ("; --all shows the nearest products" if results.refused else ""))
     for name, counts in results.facets.items():
         listed = ", ".join(f"{value} ({count})" for value, count in counts)
-        out.print(f"{name}: {listed}", markup=False, highlight=False)
+        out.print(f"{name}: {listed}", highlight=False)
 
 
 def suggest(
@@ -272,7 +271,7 @@ def suggest(
     if not found:
         out.print("nothing that is stocked begins like that")
     for one in found:
-        out.print(f"{one.text}  ({one.kind}, {one.count})", markup=False, highlight=False)
+        out.print(f"{one.text}  ({one.kind}, {one.count})", highlight=False)
 
 
 def _table_of(results: Found) -> Table:
@@ -280,7 +279,7 @@ def _table_of(results: Found) -> Table:
     for rank, hit in enumerate(results, 1):
         attributes = ", ".join(f"{name}: {value}" for name, value in hit.attributes)
         shown = (hit.product_id, hit.title, " > ".join(hit.category_path), attributes)
-        table.add_row(str(rank), f"{hit.score:.3f}", *map(Text, shown))  # not markup: sellers write [new]
+        table.add_row(str(rank), f"{hit.score:.3f}", *shown)
     return table
 
 
@@ -294,7 +293,7 @@ def _say_understood(query: ParsedQuery) -> None:
             said = [part if certainty == 1 else f"{part} ({certainty:.0%} certain)" for part, certainty in said.items()]
         if said:
             line = said if isinstance(said, str) else "; ".join(said)
-            out.print(f"{name}: {line}", markup=False, highlight=False)
+            out.print(f"{name}: {line}", highlight=False)
 
 
 def search_audit(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.cli.console import SHOWN_REASONS, chatter, out, progress
@@ -129,9 +128,9 @@ def _print_advice(done: Tagged, runtime: str) -> None:
     from shopvl.runtime.engine import LIBRARIES
 
     if line := done.fit_line():
-        out.print(line, markup=False, highlight=False)
+        out.print(line, highlight=False)
     if runtime == "auto" and done.computed >= MEASURED_FROM and all(library.lacking for library in LIBRARIES):
-        out.print("so many products are tagged faster with: pip install 'shopvl[fast]'", markup=False)
+        out.print("so many products are tagged faster with: pip install 'shopvl[fast]'")
 
 
 def _print_tagged(done: Tagged, folder: Path) -> None:
@@ -149,12 +148,12 @@ def _print_tagged(done: Tagged, folder: Path) -> None:
     if line := done.looks_line():
         out.print(line, highlight=False)
     for reason, count in done.reasons.most_common(SHOWN_REASONS):
-        out.print(f"  {count} rejected: {reason}", markup=False, highlight=False)
+        out.print(f"  {count} rejected: {reason}", highlight=False)
     if done.rejected:
         again = shlex.join(["shopvl", *sys.argv[1:]])
-        out.print(f"to retry the rejected rows, and only those: {again}", markup=False, highlight=False)
+        out.print(f"to retry the rejected rows, and only those: {again}", highlight=False)
     for reason, count in done.absent.most_common(SHOWN_REASONS):
-        out.print(f"  {count} set aside: {reason}", markup=False, highlight=False)
+        out.print(f"  {count} set aside: {reason}", highlight=False)
     if done.noted:
         out.print(f"{done.noted} pictures could not be read for words; {folder / 'notes.parquet'} says why")
 
@@ -214,7 +213,7 @@ def export(
     table = Table("attribute", "filled", "share", "")
     for name, filled in done.filled.items():
         needed = "required" if name in done.required else ""
-        table.add_row(Text(name), str(filled), f"{filled / max(done.products, 1):.1%}", needed)
+        table.add_row(name, str(filled), f"{filled / max(done.products, 1):.1%}", needed)
     out.print(table)
     out.print(f"{target}: {done.products} products; {done.complete} have every required attribute")
 
@@ -229,18 +228,18 @@ def _export_like(tags: Path, catalog: Catalog, target: Path, taken: set[str], ta
         done = refill(tags, catalog, target, taken, report, ids)
     table = Table("attribute", "filled", "differ", "")
     for name in sorted(done.filled.keys() | done.differing.keys()):
-        table.add_row(Text(name), str(done.filled[name]), str(done.differing[name]), "")
+        table.add_row(name, str(done.filled[name]), str(done.differing[name]), "")
     out.print(table)
     table = Table("the channel asks for", "had it", "have it")
     for name in done.required:
         shares = (counts[name] / max(done.products, 1) for counts in (done.before, done.after))
-        table.add_row(Text(name), *(f"{share:.1%}" for share in shares))
+        table.add_row(name, *(f"{share:.1%}" for share in shares))
     out.print(table)
     if done.columns:
-        out.print(f"new columns: {', '.join(done.columns)}", markup=False, highlight=False)
-    out.print(f"{target}: {done.products} products as {catalog.source.title}", markup=False, highlight=False)
+        out.print(f"new columns: {', '.join(done.columns)}", highlight=False)
+    out.print(f"{target}: {done.products} products as {catalog.source.title}", highlight=False)
     for what in ("report", "rates", "finish"):
-        out.print(f"{target}.{what}.csv", markup=False, highlight=False)
+        out.print(f"{target}.{what}.csv", highlight=False)
 
 
 @review_app.command("export")
@@ -300,7 +299,7 @@ def review_import(
     if done.faults:
         table = Table("row", "why it was not taken")
         for fault in done.faults:
-            table.add_row(str(fault.row), Text(fault.reason))  # not markup: it quotes what somebody typed
+            table.add_row(str(fault.row), fault.reason)
         out.print(table)
     out.print(
         f"{done.rows} rows in = {done.taken} taken ({done.changed} change the answer, the others confirm it) + "
@@ -344,11 +343,11 @@ def ask(
         print(json.dumps([reply.as_dict() for reply in replies], ensure_ascii=False, indent=1))
         return
     for reply in replies:
-        out.print(sentence(reply), markup=False, highlight=False)
+        out.print(sentence(reply), highlight=False)
         others = ", ".join(f"{value} {share:.0%}" for value, share in reply.alternatives)
         rests = " and ".join(reply.evidence) or "nothing"
         conflict = "; picture and title disagree" if reply.conflict else ""
-        out.print(f"  rests on {rests}{conflict}" + (f"; else {others}" if others else ""), markup=False, style="dim")
+        out.print(f"  rests on {rests}{conflict}" + (f"; else {others}" if others else ""), style="dim")
 
 
 def embed(

@@ -64,8 +64,8 @@ def write(
     out.print(f"{done.rows} rows in = {done.written} written about ({done.texts} texts) + {done.rejected} rejected")
     out.print(f"{done.reused} rows were known, {done.computed} computed: {done.speed_line()}", highlight=False)
     for reason, rows in done.reasons.most_common(SHOWN_REASONS):
-        out.print(f"  {rows} rejected: {reason}", markup=False, highlight=False)
-    out.print(str(folder / "texts.parquet"), markup=False, highlight=False)
+        out.print(f"  {rows} rejected: {reason}", highlight=False)
+    out.print(str(folder / "texts.parquet"), highlight=False)
 
 
 def request_of(what: str, sources: str, language: str | None, count: int) -> Request:
@@ -96,4 +96,4 @@ def _go_on(begun: str, model: Path, count: int, as_json: bool) -> None:
         print(json.dumps([{"text": text.text, "logp": text.logp} for text in texts], ensure_ascii=False, indent=1))
         return
     for text in texts:
-        out.print(text.text, markup=False, highlight=False)
+        out.print(text.text, highlight=False)
