@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
@@ -13,7 +14,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from shopvl.errors import ShopvlError
 from shopvl.runtime.malloc import return_freed_memory
@@ -22,6 +25,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]", "testserver")  # what a loopback address may be called in a request
 EVERYWHERE = ("0.0.0.0", "::")
 LAST_SECONDS = 5.0  # to end in, beyond those that requests under way have
+WAIT_SECONDS = 60.0  # for all headers of a request, for more of its body, and for room to send more of an answer
 
 
 def run(app: Any, *, host: str, port: int, grace_s: float, ready: Callable[[str], None]) -> None:
@@ -35,6 +39,7 @@ def run(app: Any, *, host: str, port: int, grace_s: float, ready: Callable[[str]
         app,
         host=host,
         port=port,
+        http=Connection,
         log_level="warning",
         timeout_graceful_shutdown=math.ceil(grace_s),
         server_header=False,
@@ -47,6 +52,55 @@ def run(app: Any, *, host: str, port: int, grace_s: float, ready: Callable[[str]
         raise ShopvlError(f"port {port} of {host} cannot be opened; is it taken? name another with --port") from end
     if server.told_to_end:
         _end_now()
+
+
+class Connection(H11Protocol):
+    """Is cut where a client keeps it waiting: uvicorn itself waits for ever, and a process can hold so many only."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for headers."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Go on waiting for headers; anew, as long again, for a body."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and self._waiting is None:
+            self._wait()
+
+    def pause_writing(self) -> None:
+        """Wait for a client that reads too slowly."""
+        super().pause_writing()
+        self._stop_waiting()
+        self._wait()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        super().resume_writing()
+        self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._waiting = self.loop.call_later(WAIT_SECONDS, self._cut)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _cut(self) -> None:
+        if self.flow.read_paused and not self.flow.write_paused:  # the application has not yet read what came
+            self._wait()
+        else:
+            self.transport.abort()
 
 
 class _Server(uvicorn.Server):

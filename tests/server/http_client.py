@@ -24,8 +24,10 @@ def running(app: Any) -> Iterator[str]:
     """The application's address, while it runs in a thread."""
     import uvicorn
 
+    from shopvl.server.running import Connection
+
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, http=Connection, log_level="critical"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
