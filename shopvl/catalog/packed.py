@@ -76,13 +76,25 @@ def bare_suffix(path: Path) -> str:
     return Path(path.stem).suffix.lower() if suffix == GZIP_SUFFIX else suffix
 
 
+def most_unpacked(path: Path) -> int:
+    """Bytes that the file may hold when it is unpacked."""
+    return max(FREE_BYTES, MAX_SWELLING * path.stat().st_size)
+
+
+def swollen(path: Path) -> CatalogError:
+    """What is said of one that holds more."""
+    return CatalogError(
+        f"{path} holds more than {MAX_SWELLING} times its size, as no table does; if it is one, unpack it and open that"
+    )
+
+
 class _Unpacked(io.RawIOBase):
     """A gzipped file, unpacked; knows how much it has swollen."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.path, self.file = path, file
         self.unpacked = gzip.GzipFile(fileobj=file)
-        self.most = max(FREE_BYTES, MAX_SWELLING * path.stat().st_size)
+        self.most = most_unpacked(path)
         self.done = 0
 
     def readable(self) -> bool:
@@ -99,10 +111,7 @@ class _Unpacked(io.RawIOBase):
             ) from error
         self.done += count
         if self.done > self.most:
-            raise CatalogError(
-                f"{self.path} holds more than {MAX_SWELLING} times its size, as no table does; "
-                "if it is one, unpack it and open that"
-            )
+            raise swollen(self.path)
         return count
 
     def close(self) -> None:

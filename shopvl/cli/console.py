@@ -40,7 +40,7 @@ class _PlainConsole(Console):
     def __init__(self, **told: Any) -> None:
         super().__init__(markup=False, emoji=False, **told)
 
-    def render_str(self, text: str, **told: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **told: Any) -> Text:
         """The text, with controls, changes of direction and halves of characters as Python escapes them."""
         return super().render_str(visible(text), **told)
 

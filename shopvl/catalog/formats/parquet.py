@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shopvl.catalog.formats.base import Chunk, Filled, Head, Source
-from shopvl.catalog.packed import open_seekable
+from shopvl.catalog.packed import most_unpacked, open_seekable, swollen
 from shopvl.errors import CatalogError
 from shopvl.files import atomic_write
 
 ROWS = 1024  # rewritten at once
 # Read at once, and so many bytes at the most together: a text that is stored once may stand in every row
 STEP_ROWS, CHUNK_BYTES = 128, 32 << 20
+MAX_TEXT_BYTES = 16 << 20  # of a cell; every step from here on makes copies of it
 BUFFER_BYTES = 1 << 20  # Parquet column chunks stream through buffers of this size instead of being read whole
 
 
@@ -58,12 +59,15 @@ class ParquetSource(Source):
                     for start in range(0, total, rows):
                         yield Chunk(frame=pl.DataFrame(height=min(rows, total - start)))
                     return
+                if any(size > most_unpacked(self.path) for size in _sizes(file.metadata)):
+                    raise swollen(self.path)
                 batches = file.iter_batches(batch_size=min(rows, STEP_ROWS), columns=columns, use_threads=False)
                 for group in _grouped(batches, rows):
                     table = pa.Table.from_batches(group)
                     table.validate(full=True)  # polars takes texts for UTF-8 without looking
                     frame = pl.from_arrow(table)
                     assert isinstance(frame, pl.DataFrame)
+                    check_texts(self.path, frame, done)
                     yield Chunk(frame=named(frame, classes))
                     done += frame.height
             except (pa.ArrowException, OSError) as error:
@@ -89,6 +93,22 @@ class ParquetSource(Source):
             return pq.ParquetFile(open_seekable(self.path), buffer_size=BUFFER_BYTES, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             raise CatalogError(f"{self.path} cannot be read as Parquet: {first_line(error)}") from error
+
+
+def _sizes(metadata: Any) -> Iterator[int]:
+    """Bytes of each group of rows when it is unpacked."""
+    return (int(metadata.row_group(number).total_byte_size) for number in range(metadata.num_row_groups))
+
+
+def check_texts(path: Path, frame: pl.DataFrame, done: int) -> None:
+    """Raises CatalogError for a text that no product has; `done` rows came before."""
+    longest = frame.select(pl.col(pl.String).str.len_bytes().max())
+    for column, size in zip(longest.columns, longest.row(0) if longest.width else (), strict=True):
+        if size is not None and size > MAX_TEXT_BYTES:
+            raise CatalogError(
+                f"{path} has a text of {size >> 20} MB in column {column[:100]!r}, after row {done}; at most "
+                f"{MAX_TEXT_BYTES >> 20} MB are read: take that row out"
+            )
 
 
 def _grouped(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[list[pa.RecordBatch]]:
