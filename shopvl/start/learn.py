@@ -31,6 +31,7 @@ NOISE = 0.05  # of what people decide, that may be any answer by a slip
 CONSTANT = 0.1  # of the kernel: how freely an answer may become likelier for all products alike
 MOST_STEPS = 60
 LEAST_DECISIONS = 8  # about a question
+ERRORS = 2.0  # standard errors by which learning must be better than leaving names as they are
 TINY = 1e-300
 BOTH, IMAGE, TITLE = "image+title", "image", "title"
 
@@ -163,7 +164,7 @@ def learn_question(
 
 def _best(held: Mapping[float, np.ndarray], label_D: np.ndarray, asked_D: np.ndarray) -> float:
     """The penalty with which held-out decisions are the most probable; the strongest, which learns nothing, unless the
-    other is better by more than the standard error, and where too few are held out."""
+    other is better by more than ERRORS standard errors, and where too few are held out."""
     if asked_D.sum() < LEAST_DECISIONS:
         return PENALTIES[0]
 
@@ -171,7 +172,7 @@ def _best(held: Mapping[float, np.ndarray], label_D: np.ndarray, asked_D: np.nda
     met = {penalty: softmax(held[penalty][asked_D], axis=1)[all_D, label_D[asked_D]] for penalty in PENALTIES}
     best = max(PENALTIES, key=lambda penalty: met[penalty].mean())
     gain_D = met[best] - met[PENALTIES[0]]
-    return best if gain_D.mean() > gain_D.std() / np.sqrt(len(gain_D)) else PENALTIES[0]
+    return best if gain_D.mean() > ERRORS * gain_D.std() / np.sqrt(len(gain_D)) else PENALTIES[0]
 
 
 @dataclass(frozen=True)

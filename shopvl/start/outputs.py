@@ -23,8 +23,9 @@ from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError, DamagedError, DesignError
 from shopvl.files import Table
-from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.encode import Encoded, Pool, Values, encode
 from shopvl.inference.predict import NEVER, PromptedAnswers
+from shopvl.inference.views import pooled_vectors
 from shopvl.models.answering_encoder import AnsweringDualEncoder
 from shopvl.models.prompt_heads import PromptMaskHead
 
@@ -185,8 +186,9 @@ def _read_all(
         metadata={MADE_FROM: made_from},
     )
     seen: set[str] = set()
+    pool = Pool(reader.read, mean_of_pictures)
     with Table(path, schema) as table:
-        for item in encode(reader.design, catalog.batches(), catalog.root, MODALITIES, reader.read):
+        for item in encode(reader.design, catalog.batches(), catalog.root, MODALITIES, reader.read, pool=pool):
             if isinstance(item, Encoded):
                 titled = "title" in item.inputs
                 item, again = _new(item, seen)
@@ -211,6 +213,19 @@ def _new(item: Encoded, seen: set[str]) -> tuple[Encoded, list[RejectedRow]]:
             seen.add(row["product_id"])
     values = {name: value[good] for name, value in item.values.items()}
     return Encoded(item.inputs, [item.items[number] for number in good], values), again
+
+
+def mean_of_pictures(values: Values, seen: Values, owner_V: np.ndarray, number_V: np.ndarray) -> Values:
+    """What is kept of products with all of their pictures: of scores the mean, which is the geometric mean of what they
+    stand for (`inference/views.py`); of pooled vectors, too, so that linear terms are means as well."""
+    count_R = 1 + np.bincount(owner_V, minlength=len(values["vector"]))[:, None]
+    found = dict(values)
+    for name, of_views in seen.items():
+        if name == "pooled" or "image" in name.split("+"):
+            total_RX = values[name].copy()
+            np.add.at(total_RX, owner_V, of_views)
+            found[name] = total_RX / count_R
+    return pooled_vectors(found, seen, owner_V, number_V, "vector")
 
 
 def _batch(

@@ -191,6 +191,25 @@ def test_damage_and_another_catalog_are_noticed(
     assert rejects["reason"].str.contains("came before; ids must be unique").sum() == 1
 
 
+def test_several_pictures_speak_together(
+    prompted_folder: Path, toy_ontology: Ontology, toy_table: Path, tmp_path: Path
+):
+    """Scores of a product with two pictures are the mean of those that each picture has by itself."""
+    rows = pl.read_parquet(toy_table).head(2).select("product_id", "title", "image")
+    first, second = rows["image"].to_list()
+    frame = rows.with_columns(title=pl.lit("the same"), more_images=pl.Series([[second], None]))
+    frame.write_parquet(tmp_path / "two.parquet")
+    design = named(Design.from_pretrained(prompted_folder), toy_ontology)
+    outputs = outputs_of(design, open_catalog(tmp_path / "two.parquet"), tmp_path / "two")[1]
+    frame.with_columns(image=pl.Series([first, second]), more_images=None).write_parquet(tmp_path / "each.parquet")
+    each = outputs_of(design, open_catalog(tmp_path / "each.parquet"), tmp_path / "each")[1]
+    for inputs in ("image+title", "image"):
+        np.testing.assert_allclose(outputs.lines[inputs][0], each.lines[inputs].mean(0), atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(outputs.pooled_NW[0], each.pooled_NW.mean(0), atol=1e-4)
+    np.testing.assert_array_equal(outputs.lines["title"][0], each.lines["title"][0])
+    np.testing.assert_allclose(np.linalg.norm(outputs.vector_ND, axis=1), 1, atol=1e-5)
+
+
 def test_seats_are_given_where_most_is_open() -> None:
     assert shares({"a": 90, "b": 10, "c": 0}, {}, 10) == {"a": 9, "b": 1}
     assert shares({"a": 90, "b": 90}, {"a": 50}, 10) == {"b": 10}
