@@ -12,8 +12,19 @@ from rich.table import Table
 
 from shopvl.catalog.schema import REQUIRED
 from shopvl.cli.console import chatter, out, progress, say_unused
-from shopvl.cli.options import AsJson, CatalogPath, MapFile, OutFolder, Sheet, Split, open_split, reading_of
+from shopvl.cli.options import (
+    AsJson,
+    CatalogPath,
+    MapFile,
+    ModelFolder,
+    OutFolder,
+    Sheet,
+    Split,
+    open_split,
+    reading_of,
+)
 from shopvl.errors import CatalogError
+from shopvl.paths import SHIPPED
 
 if TYPE_CHECKING:
     from shopvl.catalog.readers import Catalog
@@ -199,6 +210,35 @@ def catalog_taxonomy(
         tags, like = (shlex.quote(catalog), "CATALOG") if of_tags else ("TAGS", shlex.quote(catalog))
         step = f"shopvl export {tags} --like {like} --out FILE --taxonomy {shlex.quote(str(target))}"
     out.print(f"next: {step}", highlight=False)
+
+
+@catalog_app.command("audit")
+def catalog_audit(
+    catalog: CatalogPath,
+    target: Annotated[Path, typer.Option("--out", help="Sheet to write: .xlsx with pictures and drop-downs, or .csv.")],
+    model: ModelFolder = SHIPPED,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many labels, the most suspicious ones.")] = 500,
+    split: Split = None,
+) -> None:
+    """Labels of the catalog that are probably wrong.
+
+    Those that the model contradicts, as a review sheet, the most suspicious first; and how many of them are expected to
+    be wrong. `shopvl review import` takes what you decide. Use a model that did not learn from these labels.
+
+    Example: shopvl catalog audit products.csv --out suspects.xlsx
+    """
+    from shopvl.design.design import Design
+    from shopvl.review.label_errors import audit_labels
+
+    opened = open_split(catalog, split, required=("product_id",))
+    with progress("comparing", opened.count()) as report:
+        found = audit_labels(Design.from_pretrained(model), opened, target, limit=limit, report=report)
+    table = Table("property", "labels", "slips among them", "in the sheet", "of these wrong")
+    for one in sorted(found, key=lambda one: -one.suspects):
+        expected = f"about {one.expected:.0f}" if one.suspects else ""
+        table.add_row(one.name, f"{one.labels:,}", f"{one.noise:.1%}", str(one.suspects), expected)
+    out.print(table)
+    out.print(f"{target}\nshopvl review import {target} --model {model} --out corrections.parquet", highlight=False)
 
 
 @catalog_app.command("queries")

@@ -72,9 +72,9 @@ def export_review(
     `tags` is the run's folder or its tags.parquet. Raises ReviewError where there is nothing to ask, where tags,
     catalog and ontology do not belong together, and for another kind of file. `report` is called with products found.
     """
-    pictures = _has_pictures(out)
+    pictures = has_pictures(out)
     queue = review_queue(tags, catalog, ontology, limit, sample=sample, pictures=pictures, report=report)
-    return _write_sheet(out, queue, ontology)
+    return write_sheet(out, queue, ontology)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def export_chosen(
 
     Raises ReviewError as `export_review` does.
     """
-    pictures = _has_pictures(out)
+    pictures = has_pictures(out)
     wanted = {(one.product_id, one.property): place for place, one in enumerate(chosen)}
     keys = pl.DataFrame([*wanted], ["product_id", "property"], orient="row")
     rows = _tags(tags).join(keys.lazy(), on=["product_id", "property"], how="semi").collect()
@@ -109,27 +109,28 @@ def export_chosen(
     if not cells:
         raise ReviewError(f"{tags} has an answer to none of {len(chosen)} questions; name the tags that they are about")
     cells.sort(key=lambda cell: wanted[cell["product_id"], cell["property"]])
-    seen = _look_up(catalog, {cell["product_id"] for cell in cells}, pictures, report)
+    seen = look_up(catalog, {cell["product_id"] for cell in cells}, pictures, report)
     questions = []
     for cell in cells:
         own = chosen[wanted[cell["product_id"], cell["property"]]]
-        question = _question(cell, *seen.get(cell["product_id"], ("", None)), at_random=own.at_random)
+        question = question_of(cell, *seen.get(cell["product_id"], ("", None)), at_random=own.at_random)
         again = (
             question if own.said is None else replace(question, reason=Reason("again", question.probability, own.said))
         )
         questions.append(again)
     missing = len({cell["product_id"] for cell in cells} - seen.keys())
-    return _write_sheet(out, Queue(questions, len(chosen), missing), ontology)
+    return write_sheet(out, Queue(questions, len(chosen), missing), ontology)
 
 
-def _has_pictures(out: Path) -> bool:
+def has_pictures(out: Path) -> bool:
     """Whether a sheet of that name holds pictures. Raises ReviewError for another kind of file."""
     if out.suffix.lower() not in (".xlsx", ".csv"):
         raise ReviewError(f"a review sheet is an .xlsx or a .csv, {out.name} is neither; write --out review.xlsx")
     return out.suffix.lower() == ".xlsx"
 
 
-def _write_sheet(out: Path, queue: Queue, ontology: Ontology) -> ReviewExport:
+def write_sheet(out: Path, queue: Queue, ontology: Ontology) -> ReviewExport:
+    """Write the questions, in their order."""
     questions = queue.questions
     with atomic_write(out) as draft:
         if out.suffix.lower() == ".csv":
@@ -178,13 +179,13 @@ def review_queue(
     if not question_rows:
         raise ReviewError(f"{tags} has nothing to review: every answer was accepted, or there is none")
     wanted = {row["product_id"] for row in question_rows}
-    seen = _look_up(catalog, wanted, pictures, report)
+    seen = look_up(catalog, wanted, pictures, report)
     if not seen:
         raise ReviewError(
             f"none of the products tagged in {tags} is in {catalog.path}; name the catalog that was tagged"
         )
     drawn = sample is not None
-    questions = [_question(row, *seen.get(row["product_id"], ("", None)), at_random=drawn) for row in question_rows]
+    questions = [question_of(row, *seen.get(row["product_id"], ("", None)), at_random=drawn) for row in question_rows]
     return Queue(questions, of, len(wanted - seen.keys()))
 
 
@@ -292,7 +293,7 @@ def _check_known(tags: Path, answers: pl.DataFrame, ontology: Ontology) -> None:
         )
 
 
-def _look_up(
+def look_up(
     catalog: Catalog, wanted: set[str], pictures: bool, report: Callable[[int], None]
 ) -> dict[str, tuple[str, Thumbnail | None]]:
     """Title and picture of those products; a picture that cannot be read is None."""
@@ -322,7 +323,8 @@ def _small_picture(image: Mapping[str, Any] | None, root: Path) -> Thumbnail | N
         return None
 
 
-def _question(row: Mapping[str, Any], title: str, picture: Thumbnail | None, *, at_random: bool) -> SheetQuestion:
+def question_of(row: Mapping[str, Any], title: str, picture: Thumbnail | None, *, at_random: bool) -> SheetQuestion:
+    """One about a row of tags, with its product's title and picture."""
     guess = row["best_guess"]
     top = [(other["value"], other["probability"]) for other in row["alternatives"] or ()]
     if guess == row["value"]:

@@ -32,6 +32,7 @@ CONSTANT = 0.1  # of the kernel: how freely an answer may become likelier for al
 MOST_STEPS = 60
 LEAST_DECISIONS = 8  # about a question
 ERRORS = 2.0  # standard errors by which learning must be better than leaving names as they are
+SCALES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 TINY = 1e-300
 BOTH, IMAGE, TITLE = "image+title", "image", "title"
 
@@ -139,13 +140,15 @@ def learn_question(
         if has_D.sum() < LEAST_DECISIONS:
             learned.held_out[inputs] = lines[inputs]
             continue
+        scale = scale_of((lines[inputs] + (0 if before is None else before[0]))[has_D], label_D[has_D])
         parts: list[list[np.ndarray]] = []  # by penalty, of all decisions and those without a fold
         weights: list[np.ndarray] = []
         for number, fold in enumerate([D[:0], *folds]):
             taught = has_D.copy()
             taught[fold] = False
             base_DL = lines[inputs] + (0 if before is None else before[number])
-            found = list(fit_path(base_DL[taught], label_D[taught], alike_DD[np.ix_(taught, taught)], free_L))
+            path = fit_path(scale * base_DL[taught], label_D[taught], alike_DD[np.ix_(taught, taught)], free_L)
+            found = [own / scale for own in path]
             parts.append([np.zeros_like(base_DL), *(alike_DD[:, taught] @ own for own in found)])
             weights = weights or found
         held = {penalty: lines[inputs].copy() for penalty in PENALTIES}
@@ -153,13 +156,25 @@ def learn_question(
             for place, penalty in enumerate(PENALTIES):
                 own = parts[number][place] + (0 if before is None else before[number])
                 held[penalty][fold] += own[fold]
-        best = _best(held, label_D, has_D & at_random_D)
+        best = _best({penalty: scale * own for penalty, own in held.items()}, label_D, has_D & at_random_D)
         learned.held_out[inputs], place = held[best], PENALTIES.index(best)
         if inputs == TITLE:
             titles = [own[place] for own in parts]
         if place:
             learned.terms[inputs] = Term(np.flatnonzero(has_D), weights[place - 1])
     return learned
+
+
+def scale_of(base_DL: np.ndarray, label_D: np.ndarray) -> float:
+    """By what scores are multiplied so that the decisions are likeliest: what names say may be right, and not sure
+    enough, as margins of support vectors are not."""
+    all_D = np.arange(len(label_D))
+
+    def surprise(scale: float) -> float:
+        own_D = softmax(scale * base_DL, axis=1)[all_D, label_D]
+        return float(-np.log((1 - NOISE) * own_D + NOISE / base_DL.shape[1]).mean())
+
+    return min(SCALES, key=surprise)
 
 
 def _best(held: Mapping[float, np.ndarray], label_D: np.ndarray, asked_D: np.ndarray) -> float:
