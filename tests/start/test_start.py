@@ -135,6 +135,28 @@ def test_a_first_round_guesses_and_asks(prompted_folder: Path, bare: Catalog, la
         start(bare, tmp_path / "other", base=prompted_folder)
 
 
+@pytest.mark.parametrize("listed", ["Colour: [Red, Blue]", "category: [Shoes]", "category: [Shoes]\nsize: [38, 39]"])
+@pytest.mark.parametrize("lacking", [None, "title", "image"])
+def test_short_lists_and_catalogs_with_one_input(
+    listed: str, lacking: str | None, prompted_folder: Path, bare: Catalog, tmp_path: Path
+) -> None:
+    (tmp_path / "short.yaml").write_text(listed)
+    frame = pl.read_parquet(bare.path).head(8)
+    if lacking is not None:
+        frame = frame.with_columns(pl.lit(None, frame.schema[lacking]).alias(lacking))
+    frame.write_parquet(tmp_path / "few.parquet")
+    few, out = open_catalog(tmp_path / "few.parquet"), tmp_path / "start"
+    done = start(few, out, base=prompted_folder, labels=tmp_path / "short.yaml", ask=5)
+    name = "Colour" if listed.startswith("Colour") else CATEGORY
+    value = {"Colour": "Red", CATEGORY: "Shoes"}[name]
+    decided = [Correction(key, name, value, None, datetime.now(UTC), True) for key in frame["product_id"]]
+    write(
+        out / CORRECTIONS_FILE, [*decided[:-1], Correction(frame["product_id"][7], name, None, None, datetime.now(UTC))]
+    )
+    again = start(few, out, base=prompted_folder, ask=0)
+    assert (done.products, again.products, again.decisions, again.chosen) == (8, 8, 8, [])
+
+
 def test_decisions_make_answers_automatic(
     prompted_folder: Path, bare: Catalog, toy_catalog: Catalog, toy_ontology: Ontology, labels: Path, tmp_path: Path
 ) -> None:
