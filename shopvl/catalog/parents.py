@@ -50,7 +50,7 @@ class Parents:
     @classmethod
     def of(cls, source: Source, plan: ColumnPlan) -> Parents | None:
         """None for a table without a column that could name a parent."""
-        named_in = tuple(name for name in source.names() if column_key(name) in PARENT_COLUMNS)
+        named_in = tuple(name for name in plan.further if column_key(name) in PARENT_COLUMNS)
         return cls(source, plan, named_in) if named_in and "product_id" in plan.sources else None
 
     @property
@@ -101,7 +101,8 @@ class Parents:
 
     @cached_property
     def _own(self) -> frozenset[str]:
-        return frozenset(name for name in self.source.names() if name in self.columns or column_key(name) in OWN)
+        there = (*self.plan.sources.values(), *self.plan.further)
+        return self.columns | {name for name in there if column_key(name) in OWN}
 
     def _keys(self, record: Mapping[str, Any]) -> set[str]:
         """What others may call a row."""
