@@ -194,6 +194,23 @@ def _search_scale() -> str:
     return markdown_table(heads, rows)
 
 
+def _first_afternoon() -> str:
+    """What stands after each round of questions, chosen and at random: means over the seeds."""
+    ways = {"chosen": "questions chosen", "at random": "at random, none asked again"}
+    of = {way: list(zip(*result("first_afternoon")[way], strict=True)) for way in ways}
+    rows = []
+    for number, own in enumerate(of["chosen"]):
+        cells = [f"{sum(one['decisions'] for one in own) / len(own):.0f}"]
+        for name in ("category", "colour"):
+            cells.append(f"{sum(one[name]['accuracy'] for one in own) / len(own):.3f}")
+            for way in ways:
+                seeds = of[way][number]
+                cells.append(f"{sum(one[name]['accepted'] for one in seeds) / len(seeds):.0%}")
+        rows.append(cells)
+    accepted = [f"accepted, {told}" for told in ways.values()]
+    return markdown_table(["decisions", "category right", *accepted, "colour right", *accepted], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "accuracy": _accuracy,
     "accuracy-with-sub-category": lambda: _accuracy(("type", "sub-category")),
@@ -204,6 +221,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "promotions": _promotions,
     "crossing-cost": _crossing,
     "search-scale": _search_scale,
+    "first-afternoon": _first_afternoon,
 }
 
 
