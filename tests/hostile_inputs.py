@@ -23,6 +23,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -96,17 +97,17 @@ def tarred(count: int, name: str, size: int) -> bytes:
     return out.getvalue()
 
 
-def arrow(column: pa.Array) -> bytes:
+def arrow(column: pa.Array, compression: str | None = None) -> bytes:
     out = io.BytesIO()
     table = pa.table({"id": ["a"] * len(column), "title": column})
-    with pa.ipc.new_stream(out, table.schema) as stream:
+    with pa.ipc.new_stream(out, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as stream:
         stream.write_table(table)
     return out.getvalue()
 
 
-def parquet(text: str, rows: int) -> bytes:
+def parquet(text: str, rows: int, **told: Any) -> bytes:
     out = io.BytesIO()
-    pq.write_table(pa.table({"id": ["a"] * rows, "title": [text] * rows, "image": ["a"] * rows}), out)
+    pq.write_table(pa.table({"id": ["a"] * rows, "title": [text] * rows, "image": ["a"] * rows}), out, **told)
     return out.getvalue()
 
 
@@ -164,6 +165,13 @@ TABLES: dict[str, Callable[[], bytes]] = {
     "footer.parquet": lambda: b"PAR1" + b"\xff\xff\xff\x7fPAR1",
     "levels.parquet": levels,
     "repeats.parquet": lambda: parquet("x" * 100_000, 3000),
+    "swells.parquet": lambda: parquet("x" * (300 << 20), 1, compression="zstd", use_dictionary=False),
+    "one-text.parquet": lambda: parquet("x" * (60 << 20), 1, compression="zstd", use_dictionary=False),
+    "swells.arrow": lambda: arrow(pa.array(["x" * (300 << 20)]), "zstd"),
+    "one-text.arrow": lambda: arrow(pa.array(["x" * (60 << 20)]), "lz4"),
+    "codes.arrow": lambda: arrow(
+        pa.DictionaryArray.from_arrays(pa.array([5, 99], pa.int32()), pa.array(["x"]), safe=False)
+    ),
     "noise.arrow": lambda: b"\xff\xff\xff\xff" + np.random.default_rng(4).bytes(100_000),
     "length.arrow": lambda: b"\xff\xff\xff\xff\xff\xff\xff\x7f" + bytes(64),
     "wrong.arrow": lambda: arrow(

@@ -244,7 +244,6 @@ def _print_abilities(abilities: Sequence[Ability]) -> None:
         out.print(
             f"never accepted at --precision {DEFAULT_PRECISION}, as the products to calibrate on show less at best: "
             f"{', '.join(unproven)}; more labelled products raise that, and `tag --precision` may ask for less",
-            markup=False,
             highlight=False,
         )
     if unmeasured := [ability.name for ability in abilities if not ability.shown]:
@@ -327,7 +326,6 @@ def _print_recalibrated(found: Sequence[Recalibrated], design: Design) -> None:
         out.print(
             f"never accepted at --precision {DEFAULT_PRECISION}: {', '.join(unproven)}; more reviewed products raise "
             "that, and `tag --precision` may ask for less",
-            markup=False,
             highlight=False,
         )
     told = {one.name for one in found}
