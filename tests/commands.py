@@ -65,7 +65,7 @@ WRITING = (
     Writing("tune model shop.parquet --split= --calibrate-on= --recipe linear --out out/tuned", "tuned"),
     Writing("pretrain run.yaml --out out/run", "run/.training.lock"),
     Writing("adapt many.parquet --model model --minutes 0.01 --out out/own", "own", long=True),
-    Writing("catalog audit many.parquet --model model --out out/a.csv", "a.csv"),
+    Writing("catalog audit mixed.parquet --model model --out out/a.csv", "a.csv"),
     Writing("start shop.parquet --labels labels.yaml --out out/start", "start", long=True),
     Writing("experiments run run.yaml --out out/runs", "runs/tri-clip-seed0/.lock", long=True, stops=False),
     Writing("experiments gate model model shop.parquet --split= --out out/gate", "gate"),
@@ -92,6 +92,8 @@ def make_job(folder: Path, model: Path, writer: Path, table: Path) -> Path:
     shutil.copy(table, folder / "many.parquet")
     frame = pl.read_parquet(table).head(12)
     frame.write_parquet(folder / "shop.parquet")
+    mixed = frame.with_columns(pl.col("category_path", "attributes").reverse())
+    mixed.write_parquet(folder / "mixed.parquet")
     plain = frame.select("product_id", "title", category=pl.col("category_path").list.join(" > "))
     plain.write_csv(folder / "shop.csv")
     plain.write_ndjson(folder / "shop.jsonl")

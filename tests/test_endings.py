@@ -58,7 +58,7 @@ SLOW = {
     "review export tags shop.parquet --model model --out s.csv": ("tags/tags.parquet", "shop.parquet"),
     "pretrain run.yaml --out run": ("shop.parquet",),
     "adapt shop.parquet --model model --minutes 0.01 --out own": ("shop.parquet", "model/model.safetensors"),
-    "catalog audit many.parquet --model model --out a.csv": ("many.parquet", "model/config.json"),
+    "catalog audit mixed.parquet --model model --out a.csv": ("mixed.parquet", "model/config.json"),
     "start shop.parquet --labels labels.yaml --out begun": ("shop.parquet", "labels.yaml"),
     "recipes show run.yaml": ("run.yaml",),
     "experiments run run.yaml --out runs": ("run.yaml",),

@@ -233,6 +233,9 @@ def catalog_audit(
     opened = open_split(catalog, split, required=("product_id",))
     with progress("comparing", opened.count()) as report:
         found = audit_labels(Design.from_pretrained(model), opened, target, limit=limit, report=report)
+    if not any(one.suspects for one in found):
+        out.print(f"the model contradicts none of {sum(one.labels for one in found):,} labels; no sheet was written")
+        return
     table = Table("property", "labels", "slips among them", "in the sheet", "of these wrong")
     for one in sorted(found, key=lambda one: -one.suspects):
         expected = f"about {one.expected:.0f}" if one.suspects else ""

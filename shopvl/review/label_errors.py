@@ -70,22 +70,21 @@ def audit_labels(
 ) -> list[Audited]:
     """Write the `limit` most suspicious labels of a catalog as a review sheet, an .xlsx or .csv, the most so first.
 
-    Properties with several values at once are left out. Raises CatalogError where nothing can be compared or nothing is
-    contradicted, and ReviewError for another kind of file.
+    Where nothing is contradicted no sheet is written. Properties with several values at once are left out. Raises
+    CatalogError where nothing can be compared, and ReviewError for another kind of file.
     """
     pictures = has_pictures(out)
     found, labels, noise = suspects_of(design, catalog, report)
     if not labels:
         raise CatalogError(f"no product of {catalog.path} has a value that this model knows, so none can be compared")
     chosen = sorted(found, key=lambda suspect: -suspect.wrong)[:limit]
-    if not chosen:
-        raise CatalogError(f"the model contradicts none of the {sum(labels.values())} labels of {catalog.path}")
-    seen = look_up(catalog, {suspect.row["product_id"] for suspect in chosen}, pictures, lambda products: None)
-    questions = []
-    for suspect in chosen:
-        asked = question_of(suspect.row, *seen.get(suspect.row["product_id"], ("", None)), at_random=False)
-        questions.append(replace(asked, reason=Reason("again", asked.probability, suspect.said)))
-    write_sheet(out, Queue(questions, len(found), 0), design.ontology)
+    if chosen:
+        seen = look_up(catalog, {suspect.row["product_id"] for suspect in chosen}, pictures, lambda products: None)
+        questions = []
+        for suspect in chosen:
+            asked = question_of(suspect.row, *seen.get(suspect.row["product_id"], ("", None)), at_random=False)
+            questions.append(replace(asked, reason=Reason("again", asked.probability, suspect.said)))
+        write_sheet(out, Queue(questions, len(found), 0), design.ontology)
     of = {name: [one.wrong for one in chosen if one.row["property"] == name] for name in labels}
     return [Audited(name, labels[name], noise[name], len(of[name]), sum(of[name])) for name in labels]
 

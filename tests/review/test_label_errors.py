@@ -82,6 +82,18 @@ def test_the_probability_of_a_slip_is_bayes_rule() -> None:
     assert wrong_of(np.array([0.0, 1.0]), 0.05, 1).round(6).tolist() == [1.0, 0.0]
 
 
+def test_without_contradictions_no_sheet_is_written(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
+    design = Design.from_pretrained(tuned_folder)
+    found = {one.row["product_id"] for one in suspects_of(design, open_catalog(toy_table))[0]}
+    good = pl.read_parquet(toy_table).filter(~pl.col("product_id").is_in([*found]))
+    good.head(6).write_parquet(tmp_path / "good.parquet")
+    told = [str(tmp_path / "good.parquet"), "--model", str(tuned_folder), "--out", str(tmp_path / "a.csv")]
+    done = CliRunner().invoke(app, ["catalog", "audit", *told])
+    assert done.exit_code == 0, done.output
+    assert "contradicts none of" in done.stdout
+    assert not (tmp_path / "a.csv").exists()
+
+
 def test_what_cannot_be_compared_is_said(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
     pl.read_parquet(toy_table).select("product_id", "title", "image").write_parquet(tmp_path / "bare.parquet")
     with pytest.raises(CatalogError, match="has a value that this model knows, so none can be compared"):
