@@ -137,9 +137,9 @@ def learn_question(
     for inputs in (TITLE, BOTH, IMAGE):
         has_D = ~np.isnan(lines[inputs][:, 0])
         alike_DD, before = alike[TITLE if inputs == TITLE else IMAGE], titles if inputs == BOTH else None
-        if has_D.sum() < LEAST_DECISIONS:
-            learned.held_out[inputs] = lines[inputs]
+        if not has_D.any():
             continue
+        penalties = PENALTIES if has_D.sum() >= LEAST_DECISIONS else PENALTIES[:1]
         scale = scale_of((lines[inputs] + (0 if before is None else before[0]))[has_D], label_D[has_D])
         parts: list[list[np.ndarray]] = []  # by penalty, of all decisions and those without a fold
         weights: list[np.ndarray] = []
@@ -148,16 +148,16 @@ def learn_question(
             taught[fold] = False
             base_DL = lines[inputs] + (0 if before is None else before[number])
             path = fit_path(scale * base_DL[taught], label_D[taught], alike_DD[np.ix_(taught, taught)], free_L)
-            found = [own / scale for own in path]
+            found = [own / scale for own in path] if len(penalties) > 1 else []
             parts.append([np.zeros_like(base_DL), *(alike_DD[:, taught] @ own for own in found)])
             weights = weights or found
-        held = {penalty: lines[inputs].copy() for penalty in PENALTIES}
+        held = {penalty: lines[inputs].copy() for penalty in penalties}
         for number, fold in enumerate(folds, start=1):
-            for place, penalty in enumerate(PENALTIES):
+            for place, penalty in enumerate(penalties):
                 own = parts[number][place] + (0 if before is None else before[number])
                 held[penalty][fold] += own[fold]
         best = _best({penalty: scale * own for penalty, own in held.items()}, label_D, has_D & at_random_D)
-        learned.held_out[inputs], place = held[best], PENALTIES.index(best)
+        learned.held_out[inputs], place = held[best], penalties.index(best)
         if inputs == TITLE:
             titles = [own[place] for own in parts]
         if place:
@@ -184,8 +184,8 @@ def _best(held: Mapping[float, np.ndarray], label_D: np.ndarray, asked_D: np.nda
         return PENALTIES[0]
 
     all_D = np.arange(asked_D.sum())
-    met = {penalty: softmax(held[penalty][asked_D], axis=1)[all_D, label_D[asked_D]] for penalty in PENALTIES}
-    best = max(PENALTIES, key=lambda penalty: met[penalty].mean())
+    met = {penalty: softmax(own[asked_D], axis=1)[all_D, label_D[asked_D]] for penalty, own in held.items()}
+    best = max(met, key=lambda penalty: met[penalty].mean())
     gain_D = met[best] - met[PENALTIES[0]]
     return best if gain_D.mean() > ERRORS * gain_D.std() / np.sqrt(len(gain_D)) else PENALTIES[0]
 
@@ -211,7 +211,8 @@ class Taught:
 
     def write_into(self, head: PromptMaskHead) -> None:
         """Add what was learned to a head's linear terms, so that it answers new products in the same way."""
-        scale = np.sqrt(head.image_linear.mean_F.numel())
+        mean_W, spread_W = head.image_linear.mean_F, head.image_linear.spread_F  # by which features are standardised
+        scale = np.sqrt(mean_W.numel())
         parts = {IMAGE: head.image_linear, BOTH: head.image_linear_with_title}
         with torch.no_grad():
             for number, own in self.learned.items():
@@ -225,9 +226,12 @@ class Taught:
                         head.ngram_linear.weights.weight[:, columns] += torch.from_numpy(weight_GL).float()
                         head.ngram_linear.bias[columns] += bias_L
                     else:
-                        weight_LW = weight_DL.T @ self.features.picture_TW[term.place_D] / scale
-                        parts[inputs].linear.weight[columns] += torch.from_numpy(weight_LW).float()
-                        parts[inputs].linear.bias[columns] += bias_L
+                        part = parts[inputs]
+                        weight_LW = torch.from_numpy(
+                            weight_DL.T @ self.features.picture_TW[term.place_D] / scale
+                        ).float()
+                        part.linear.weight[columns] += weight_LW * (part.spread_F / spread_W)
+                        part.linear.bias[columns] += bias_L + weight_LW @ ((part.mean_F - mean_W) / spread_W)
 
 
 def learn(
