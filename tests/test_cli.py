@@ -320,6 +320,7 @@ def test_a_mistake_ends_the_process_with_one_and_no_traceback() -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.zoo
 def test_demo_at_small_scale(tmp_path: Path) -> None:
     said = quick("demo", "--out", tmp_path / "demo", "--products", 160, "--minutes", 0.02)
     assert "by its picture and title: category: " in said

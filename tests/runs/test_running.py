@@ -127,6 +127,7 @@ def test_compare_makes_table_markdown_and_page_from_the_store(out: Path, store: 
         store.runs("none")
 
 
+@pytest.mark.zoo
 def test_a_run_repeats_from_its_parameters_alone(out: Path, store: RunStore, file: Path, tmp_path: Path) -> None:
     run = store.runs("toy-grid")[1]
     printed = quick("experiments", "repeat", run.run_id, "--store", store.uri, "--out", tmp_path / "again")

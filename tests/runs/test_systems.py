@@ -78,6 +78,7 @@ def test_a_recipe_without_a_part_of_its_own() -> None:
         recipe("vilt", "mlm", "itm", "wra-ot")
 
 
+@pytest.mark.zoo
 def test_systems_are_run_and_told(tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
     file, result = tmp_path / "small-systems.yaml", tmp_path / "small-systems.json"

@@ -64,6 +64,7 @@ def answered(monkeypatch) -> list[str]:
     return asked
 
 
+@pytest.mark.zoo
 def test_killed_ten_times(tuned_folder: Path, long_table: Path, unbroken: Path, tmp_path: Path) -> None:
     told = [tuned_folder, long_table, tmp_path / "killed", 10, 5]
     runs = Path(__file__).with_name("killed_runs.py")

@@ -82,6 +82,7 @@ def test_a_rehearsal_is_every_stage_on_a_part_of_the_data(tmp_path: Path, monkey
     assert f"`make model-rehearsal` runs all of them with {share:.0%} of the data" in readme
 
 
+@pytest.mark.zoo
 def test_rows_can_be_made_of_drawn_tables(tmp_path: Path, monkeypatch) -> None:
     """By whoever has only the checkout: the stages that read the data give each other what they should."""
     module = build()

@@ -48,6 +48,7 @@ def test_what_was_not_measured_says_so(tuned: Design, tmp_path: Path) -> None:
     assert Design.from_pretrained(tmp_path / "model").digest() == before
 
 
+@pytest.mark.zoo
 def test_weights_put_together_are_fitted_and_calibrated_anew(prompted: Design, toy_table: Path, tmp_path: Path) -> None:
     before = prompted.model.head.ngram_linear.weights.weight.detach().clone()
     labels, calibration = dict(prompted.labels), prompted.calibration
