@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 import torch
 
 from shopvl.catalog.readers import open_catalog
