@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from shopvl.catalog.cells import BadCell, folded, is_storable, language_of, path_of, text_of
 from shopvl.catalog.formats.workbook import SUFFIXES, workbook_sheets
 from shopvl.catalog.ontology import Category, Ontology, path_key
@@ -61,8 +63,8 @@ def read_label_list(path: Path) -> Ontology:
                 _property(name, values) for name, values in listed.items() if folded(name) not in CATEGORY_NAMES
             ),
         )
-    except ValueError as error:
-        faults = [str(e["msg"]).removeprefix("Value error, ") for e in error.errors()]  # type: ignore[attr-defined]
+    except ValidationError as error:
+        faults = [e["msg"].removeprefix("Value error, ") for e in error.errors()]
         raise CatalogError(f"{path}: {'; '.join(faults)[:500]}") from error
 
 

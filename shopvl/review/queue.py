@@ -237,7 +237,7 @@ def at_random(tags: Path, ontology: Ontology, count: int) -> tuple[list[dict[str
     """
     rows = _tags(tags)
     ids = rows.select(pl.col("product_id").unique()).collect()["product_id"].to_list()
-    drawn = sorted(ids, key=lambda name: hashlib.blake2b(name.encode(), digest_size=8).digest())[:count]
+    drawn = sorted(ids, key=random_place)[:count]
     places = pl.DataFrame({"product_id": drawn}, {"product_id": pl.String}).with_row_index("place")
     asked = rows.filter(pl.col("product_id").is_in(drawn), pl.col("value").is_not_null()).collect()
     _check_known(tags, asked.select("property", "best_guess").unique(maintain_order=True), ontology)
@@ -247,6 +247,11 @@ def at_random(tags: Path, ontology: Ontology, count: int) -> tuple[list[dict[str
     )
     found = list({(row["product_id"], row["property"]): row for row in reversed(ranked)}.values())[::-1]
     return found[:MAX_ROWS], len(found)
+
+
+def random_place(product_id: str) -> bytes:
+    """Sorts products at random, the same way each time, whatever was answered about them."""
+    return hashlib.blake2b(product_id.encode(), digest_size=8).digest()
 
 
 def _as_cells(rows: pl.DataFrame, ontology: Ontology) -> Iterator[tuple[list[int], dict[str, Any]]]:

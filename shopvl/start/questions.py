@@ -7,7 +7,6 @@ Settles and Craven, EMNLP 2008), no two of them alike (the farthest first, as in
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from shopvl.inference.thresholds import MISSED
-from shopvl.review.queue import Chosen
+from shopvl.review.queue import Chosen, random_place
 from shopvl.start.outputs import CatalogOutputs
 
 HARD_SHARE = 0.5  # of a property's questions, once enough are drawn at random
@@ -56,7 +55,7 @@ def choose(
         left = [key for key in own["product_id"].to_list() if (key, name) not in decided]
         lacking = max(0, least_at_random(precision) - drawn_of[name])
         hard = round(max(0, wanted - lacking) * HARD_SHARE)
-        drawn = sorted(left, key=_digest)[: wanted - hard]
+        drawn = sorted(left, key=random_place)[: wanted - hard]
         chosen += [Chosen(key, name, True) for key in drawn]
         doubtful = own.filter((pl.col("decision") != "accept") & ~pl.col("product_id").is_in([*drawn]))
         doubtful = doubtful.filter(pl.col("product_id").is_in(left))
@@ -99,7 +98,3 @@ def hard_ones(outputs: CatalogOutputs, numbers: np.ndarray, doubt: np.ndarray, c
         unlike = np.minimum(unlike, (1 - vector_ND @ vector_ND[best]).clip(0))
         unlike[best] = -1
     return taken
-
-
-def _digest(name: str) -> bytes:
-    return hashlib.blake2b(name.encode(), digest_size=8).digest()
