@@ -19,7 +19,7 @@ from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.schema import MORE_IMAGES
 from shopvl.catalog.shared_pictures import shared_pictures
-from shopvl.catalog.vocabulary import DEFAULT_PRECISION
+from shopvl.catalog.vocabulary import DEFAULT_PRECISION, UNKNOWN
 from shopvl.data.judging import holds, is_within, true_one, true_value
 from shopvl.data.rows import RejectedRow, Row
 from shopvl.design.design import Design
@@ -209,7 +209,7 @@ class _Collected:
         decided = [self.decided[name][number] for number in known]
         # a set takes the place of what the head says
         best = [
-            row["best_guess"] if row["together"] else values[int(number)]
+            (row["best_guess"] or UNKNOWN) if row["together"] else values[int(number)]
             for number, row in zip(best_N2[:, 0], decided, strict=True)
         ]
         in_sets_N = np.array([bool(row["together"]) for row in decided], dtype=bool)

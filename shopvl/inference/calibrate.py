@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, inputs_in, inputs_name
+from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, Modality, inputs_in, inputs_name
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.properties import Visual
@@ -20,6 +20,8 @@ from shopvl.catalog.readers import Catalog
 from shopvl.catalog.vocabulary import CATEGORY, FAMILIAR_FROM, UNKNOWN, TitleGroup
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
+from shopvl.inference.conflict import conflict_score
+from shopvl.inference.encode import Pool
 from shopvl.inference.features import ABSENT, Labelled, Report, labelled
 from shopvl.inference.levels import CategoryLevels, is_category, level_name
 from shopvl.inference.looks import BESIDE, FIRST, Looks, flat, looks_of, settle
@@ -37,6 +39,7 @@ from shopvl.inference.thresholds import (
     as_curve,
     precision_curve,
 )
+from shopvl.inference.views import FURTHER, kept_apart, pooled_shares
 from shopvl.metrics.calibration import calibration_error
 from shopvl.metrics.retrieval import group_ids
 
@@ -77,6 +80,11 @@ class AnswerCalibration:
     def best_precision(self) -> float:
         """The highest precision that holds with 95% certainty from any confidence on; 0 where none was measured."""
         return max((held for _, held in self.curve), default=0.0)
+
+    def shown_by(self, confidence_N: np.ndarray, correct_N: np.ndarray) -> AnswerCalibration:
+        """How good it is for these answers."""
+        ece = calibration_error(confidence_N, correct_N)
+        return replace(self, rows=len(correct_N), accuracy=float(correct_N.mean()), ece=ece)
 
     def probabilities(self, logp_NK: Tensor) -> Tensor:
         """Calibrated probabilities (N, K): temperature scaling, then beta calibration of the best answer.
@@ -126,11 +134,14 @@ def calibrate(design: Design, catalog: Catalog, report: Report = lambda stage, s
 
     A row counts for the inputs that it has. One whose category path is `unknown` is of none of the categories: whatever
     is accepted for it is wrong. Where a tower looks twice, margins of its first look are fitted before (`looks.py`).
+    All of it is fitted to main pictures; where products have several, thresholds are chosen anew on answers from all.
     """
     design.calibration, design.first_look = {}, {}  # former ones must not change the answers that are measured
     held_out = read_held_out(design, catalog, report=report, seed=seed, fit=True)
     design.ontology = with_visibility(design.ontology, held_out.known, held_out.measured["image"])
     store(design, held_out.calibrations())
+    if catalog.has_further_pictures():
+        store(design, read_held_out(design, catalog, report=report, seed=seed).calibrations())
 
 
 def store(design: Design, calibrations: Mapping[str, Mapping[str, AnswerCalibration]]) -> None:
@@ -144,7 +155,8 @@ def read_held_out(
 ) -> HeldOut:
     """A design's answers about the rows of catalogs. Where it is calibrated, everything but the thresholds is kept.
 
-    With `fit`, the margins of a first look are fitted to the rows; else pictures are looked at as in use.
+    With `fit`, main pictures are read, and the margins of a first look are fitted to the rows; else all pictures are
+    looked at as in use.
     """
     looks = Looks(answers_of(in_use(design)))
 
@@ -153,9 +165,14 @@ def read_held_out(
         said, early = looks.read_both(batch, choices) if fit else (looks.read(batch, choices, each=True), {})
         return flat(said.answers | {BESIDE: said.beside}) | flat(early, FIRST) | said.familiarity
 
+    def read_further(batch: Batch, inputs: tuple[Modality, ...]) -> dict[str, Tensor]:
+        said = looks.read(batch, list(dict.fromkeys([inputs, ("image",)])), once=True)
+        return flat(said.answers) | said.familiarity
+
     levels = CategoryLevels(design.labels.get(CATEGORY, ()))
     asked = design.labels | {level_name(level): names for level, names in levels.names.items()}
-    read_all = partial(labelled, design, labels=asked, read=read, report=report, max_rows=MAX_ROWS)
+    pool = None if fit else Pool(read_further, kept_apart)
+    read_all = partial(labelled, design, labels=asked, read=read, pool=pool, report=report, max_rows=MAX_ROWS)
     known = Labelled.joined([read_all(catalog) for catalog in catalogs])
     if fit and looks_of(design) > 1:
         design.first_look = settle(known.values, list(design.labels))
@@ -199,9 +216,9 @@ class HeldOut:
             for name in labels:
                 self._measure(inputs, name)
             if CATEGORY in self.measured[inputs]:
-                for level, logp_NK in levels.read(self.probabilities[f"{inputs}/{CATEGORY}"]).items():
-                    known.values[f"{inputs}/{level_name(level)}"] = logp_NK
-                    self._measure(inputs, level_name(level))
+                self._read_levels(inputs, levels)
+                for name in map(level_name, levels.names):
+                    self._measure(inputs, name)
         self._see_beside(levels)
         self.conflict: dict[str, np.ndarray] = {}  # INPUTS/NAME -> (N,) bool: picture and title disagree
         for name in self.measured[inputs_name(MODALITIES)]:
@@ -215,14 +232,19 @@ class HeldOut:
         truth_N = self.known.labels[name].where(self.usable[inputs_name(MODALITIES)], ABSENT)
         weight = best_title_weight(values[both], values[alone], truth_N)
         values[both] = geometric_mixture(values[both], values[alone], weight)
+        if (further := f"{FURTHER}{both}") in values:
+            values[further] = geometric_mixture(values[further], values[alone][:, None], weight)
         return weight
 
     def _usable(self, inputs: str) -> Tensor:
         """(N,) bool: rows that are answered from those inputs: they have them, and none is set aside as unfamiliar."""
         usable_N = torch.ones(len(self.known.titles), dtype=torch.bool)
         for one in inputs.split("+"):
-            key = f"familiarity/{one}"
-            usable_N &= self.known.values[key] >= FAMILIAR_FROM[one] if key in self.known.values else False
+            key, values = f"familiarity/{one}", self.known.values
+            familiar_N = values[key] >= FAMILIAR_FROM[one] if key in values else torch.zeros(1, dtype=torch.bool)
+            if (further := values.get(f"{FURTHER}{key}")) is not None:  # one picture of several is enough
+                familiar_N = familiar_N | (further >= FAMILIAR_FROM[one]).any(1)
+            usable_N &= familiar_N
         return usable_N
 
     def _measure(self, inputs: str, name: str) -> None:
@@ -230,25 +252,39 @@ class HeldOut:
         rows_N = self.usable[inputs] & (truth_N != ABSENT)
         if int((rows_N & (truth_N >= 0) & ~self.known.no_category_N).sum()) < MIN_ROWS:
             return
-        logp_NK = self.known.values[f"{inputs}/{name}"]
-        inside = ~self.known.no_category_N[rows_N].numpy()
+        key, values = f"{inputs}/{name}", self.labels.get(name) or self.levels[name]
+        inside_N = ~self.known.no_category_N[rows_N].numpy()
         kept = self.kept.get((inputs, name))
         if kept is None and self.kept:
             return
-        calibration = _measured(logp_NK[rows_N], truth_N[rows_N], inside, self.seed, kept)
-        self.measured[inputs][name] = calibration
-        key, values = f"{inputs}/{name}", self.labels.get(name) or self.levels[name]
-        self.probabilities[key] = calibration.probabilities(logp_NK)
+        calibration = kept or _measured(self.known.values[key][rows_N], truth_N[rows_N], inside_N, self.seed)
+        self.probabilities[key] = pooled_shares(self.known.values, key, calibration.probabilities)
         confidence_N, best_N = (column_N.numpy() for column_N in self.probabilities[key].max(-1))
+        told_N = confidence_N[rows_N][inside_N]
+        if kept is not None:
+            calibration = kept.shown_by(told_N, (best_N == truth_N.numpy())[rows_N][inside_N])
+        self.measured[inputs][name] = replace(calibration, confidences=_steps(told_N))
         unknown_N = (best_N == len(values) - 1) & (values[-1] == UNKNOWN)
         self.confidence[key] = np.where(unknown_N | ~self.usable[inputs].numpy(), np.nan, confidence_N)
         self.best[key] = best_N
 
+    def _read_levels(self, inputs: str, levels: CategoryLevels) -> None:
+        """What each picture says of the category, at every level above the leaves."""
+        calibration = self.measured[inputs][CATEGORY]
+        for place in (f"{inputs}/", f"{FURTHER}{inputs}/"):
+            if (logp := self.known.values.get(f"{place}{CATEGORY}")) is not None:
+                for level, logp_MK in levels.read(calibration.probabilities(logp.flatten(0, -2))).items():
+                    self.known.values[f"{place}{level_name(level)}"] = logp_MK.unflatten(0, logp.shape[:-1])
+
     def _see_beside(self, levels: CategoryLevels) -> None:
         """What the picture alone says, as answers from picture and title saw it: after as many looks as these."""
+        further = self.known.values.get(f"{FURTHER}familiarity/image")
+        several_N = torch.zeros(1, dtype=torch.bool) if further is None else (further >= FAMILIAR_FROM["image"]).any(1)
         for name in self.labels.keys() & self.measured["image"].keys():
-            key, own_NK = f"{BESIDE}/{name}", self.known.values[f"image/{name}"]
-            self.probabilities[key] = self.measured["image"][name].probabilities(self.known.values.get(key, own_NK))
+            key, alone = f"{BESIDE}/{name}", f"image/{name}"
+            logp_NK = self.known.values.get(key, self.known.values[alone])
+            own_NK = self.measured["image"][name].probabilities(logp_NK)
+            self.probabilities[key] = torch.where(several_N[:, None], self.probabilities[alone], own_NK)
             self.best[key] = self.probabilities[key].argmax(-1).numpy()
         if f"{BESIDE}/{CATEGORY}" in self.probabilities:
             shares = levels.read(self.probabilities[f"{BESIDE}/{CATEGORY}"])
@@ -399,40 +435,15 @@ def _plain(calibration: AnswerCalibration) -> dict[str, object]:
     return {**fields, "conflict_from": limit if np.isfinite(limit) else None, TITLE_WEIGHT_KEY: title_weight}
 
 
-def conflict_score(picture_NK: Tensor, title_NK: Tensor, values: Sequence[str]) -> Tensor:
-    """(N,): the title's confidence in its value, times the log-ratio of the picture's best value to the title's value.
-
-    In nats; 0 where both choose the same value, and where either says `unknown`.
-    """
-    said_N1 = title_NK.argmax(-1, keepdim=True)
-    shown_N1 = picture_NK.argmax(-1, keepdim=True)
-    gap_N1 = (picture_NK.gather(1, shown_N1) / picture_NK.gather(1, said_N1).clamp(min=1e-4)).log()
-    score_N = (title_NK.gather(1, said_N1) * gap_N1)[:, 0]
-    if values and values[-1] == UNKNOWN:
-        last = len(values) - 1
-        score_N = score_N.masked_fill((said_N1 == last)[:, 0] | (shown_N1 == last)[:, 0], 0.0)
-    return score_N
-
-
-def _measured(
-    logp_NK: Tensor, truth_N: Tensor, inside_N: np.ndarray, seed: int, kept: AnswerCalibration | None
-) -> AnswerCalibration:
-    """The fit on all rows, or the one that is `kept`, and how good it is for those inside the model's categories."""
+def _measured(logp_NK: Tensor, truth_N: Tensor, inside_N: np.ndarray, seed: int) -> AnswerCalibration:
+    """The fit on all rows, and how good it is for those inside the model's categories."""
     # two-fold: each half is measured with the calibration that was fitted on the other
     halves = np.array_split(np.random.default_rng(seed).permutation(len(truth_N)), 2)
     confidence_N, correct_N = np.empty(len(truth_N)), np.empty(len(truth_N), dtype=bool)
     for own, other in (halves, halves[::-1]):
-        fitted = kept or _fitted(logp_NK[other], truth_N[other])
-        top = fitted.probabilities(logp_NK[own]).max(-1)
+        top = _fitted(logp_NK[other], truth_N[other]).probabilities(logp_NK[own]).max(-1)
         confidence_N[own], correct_N[own] = top.values.numpy(), (top.indices == truth_N[own]).numpy()
-    fitted = kept or _fitted(logp_NK, truth_N)
-    return replace(
-        fitted,
-        rows=int(inside_N.sum()),
-        accuracy=float(correct_N[inside_N].mean()),
-        ece=calibration_error(confidence_N[inside_N], correct_N[inside_N]),
-        confidences=_steps(fitted.probabilities(logp_NK[torch.from_numpy(inside_N)]).max(-1).values.numpy()),
-    )
+    return _fitted(logp_NK, truth_N).shown_by(confidence_N[inside_N], correct_N[inside_N])
 
 
 def _steps(confidence_N: np.ndarray) -> tuple[tuple[float, float], ...]:

@@ -40,6 +40,9 @@ def stated_rows(
             rows.append({"property": prop.id, **NOTHING, "reason": "property does not apply"})
         elif one is None:
             rows.append({"property": prop.id, **NOTHING, "reason": "not stated"})
+        elif not one["parts"]:  # no value is likely: an answer, too, in place of the head's, which presumes that one is
+            others = {"alternatives": one["alternatives"], "together": "unknown", "reason": "not stated"}
+            rows.append({"property": prop.id, **NOTHING, **others})
         else:
             rows += _rows(prop, one, thresholds, path)
     return rows

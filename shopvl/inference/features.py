@@ -14,11 +14,12 @@ from shopvl.batch import MODALITIES, Batch
 from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog, spread
+from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.data.rows import RejectedRow, Row, is_of_no_category, label_of
 from shopvl.design.design import Design
 from shopvl.errors import CatalogError
-from shopvl.inference.encode import Encoded, encode
+from shopvl.inference.encode import Encoded, Pool, encode
 from shopvl.inference.levels import is_category
 
 MAX_ROWS = 200_000  # most rows, whose features are held in memory; a linear head learns little from more
@@ -84,12 +85,14 @@ def labelled(
     labels: Mapping[str, Sequence[str]],
     read: Callable[[Batch], Mapping[str, Tensor]],
     *,
+    pool: Pool | None = None,
     report: Report = lambda stage, share: None,
     max_rows: int = MAX_ROWS,
 ) -> Labelled:
     """Outputs of `read` for the catalog's rows (at most `max_rows`, spread evenly), and their labels.
 
-    Raises CatalogError for no rows.
+    With `pool`, further pictures are read as well; pictures under many products have no part then, as in tags. Raises
+    CatalogError for no rows.
     """
     total = catalog.count()
     numbers = {name: {folded(value): i for i, value in enumerate(values)} for name, values in labels.items()}
@@ -100,7 +103,9 @@ def labelled(
     rejects: list[RejectedRow] = []
 
     frames = spread(catalog.batches(), total, max_rows)
-    for item in encode(design, frames, catalog.root, MODALITIES, lambda batch, _: read(batch)):
+    shared = shared_pictures(catalog) if pool is not None else frozenset()
+    rows = encode(design, frames, catalog.root, MODALITIES, lambda batch, _: read(batch), pool=pool, shared=shared)
+    for item in rows:
         report("encode", (len(titles) + len(rejects)) / min(total, max_rows))
         if not isinstance(item, Encoded):
             rejects.append(item)

@@ -9,7 +9,8 @@ from typing import Any
 from shopvl.batch import MODALITIES, inputs_name
 from shopvl.catalog.descriptions import described, description_columns
 from shopvl.catalog.readers import Catalog, spread
-from shopvl.catalog.schema import FAULT
+from shopvl.catalog.schema import FAULT, MORE_IMAGES
+from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
@@ -18,7 +19,7 @@ from shopvl.inference.head_sets import several_of
 from shopvl.inference.stated import StatedFit
 from shopvl.inference.tag_rows import HeadAnswers
 
-COLUMNS = ("product_id", "title", "image", "attributes", FAULT)
+COLUMNS = ("product_id", "title", "image", MORE_IMAGES, "attributes", FAULT)
 MOST_ROWS = 5000  # that are looked at
 
 
@@ -28,7 +29,7 @@ def learned_sets(
     """By property with several values what is to be known of it; {} where there is none, or too few rows.
 
     How sure heads are depends on what they see, so rows with one choice of inputs are learned from, the one that most
-    have, and `inputs` says which: sets are made of products with these alone.
+    have, and `inputs` says which: sets are made of products with these alone. All pictures of a product are looked at.
     """
     names = several_of(design)
     if not names:
@@ -52,11 +53,15 @@ def _rows(
     told, total = description_columns(held_out.columns), held_out.count()
     frames = spread(held_out.batches(columns=(*COLUMNS, *told)), total, MOST_ROWS)
     done = 0
-    for item in encode(answers.design, frames, held_out.root, MODALITIES, answers.read):
+    shared = shared_pictures(held_out)
+    read, pool = answers.read, answers.pool
+    for item in encode(answers.design, frames, held_out.root, MODALITIES, read, pool=pool, shared=shared):
         if isinstance(item, RejectedRow):
             continue
         for number, row in enumerate(item.rows):
             heads = answers.heads(item, number, names)
-            yield inputs_name(item.inputs), {**row, "description": described(row, told), "heads": heads}
+            # without the further pictures, which would be held in memory
+            kept = {**row, MORE_IMAGES: None, "description": described(row, told), "heads": heads}
+            yield inputs_name(item.inputs), kept
         done += len(item.items)
         report(min(1.0, done / max(1, min(total, MOST_ROWS))))

@@ -128,10 +128,10 @@ class StatedReader:
     def _answer(self, prop: Property, kind: PropertyKind, texts: Sequence[ProductText]) -> StatedAnswer | None:
         learned, texts = self.learned.get(prop.id, {}), texts_about(prop, texts)
         ranked = weighed(prop, kind, texts, learned)
-        if not ranked:
-            return None
         if kind.each:
             return _every(ranked, texts, learned)
+        if not ranked:
+            return None
         best = ranked[0]
         probability = probability_of(best.score, lead_of(ranked), learned)
         if probability < UNKNOWN_BELOW:
@@ -173,12 +173,10 @@ def weighed(prop: Property, kind: PropertyKind, texts: Sequence[ProductText], le
     return sorted(values, key=lambda value: -value.score)
 
 
-def _every(ranked: Sequence[_Weighed], texts: Sequence[ProductText], learned: Learned) -> StatedAnswer | None:
-    """All values that are more likely than not; or the likeliest one, as long as anybody should look at it."""
+def _every(ranked: Sequence[_Weighed], texts: Sequence[ProductText], learned: Learned) -> StatedAnswer:
+    """All values that are more likely than not; or the likeliest one, if anybody should look at it; else none."""
     shares = [probability_of(value.score, 0.0, learned) for value in ranked]
-    number = max(1, sum(share >= MORE_LIKELY for share in shares))
-    if shares[0] < UNKNOWN_BELOW:
-        return None
+    number = sum(share >= MORE_LIKELY for share in shares) or int(max(shares, default=0.0) >= UNKNOWN_BELOW)
     likely = ranked[:number]
     sources = {source for value in likely for source in value.by_source}
     return StatedAnswer(

@@ -26,8 +26,8 @@ from shopvl.catalog.vocabulary import (
 from shopvl.data.rows import RejectedRow
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
-from shopvl.inference.calibrate import conflict_score
 from shopvl.inference.choose import answering
+from shopvl.inference.conflict import conflict_score
 from shopvl.inference.decide import ANSWERED, Rules, calibrations_of, decide
 from shopvl.inference.encode import Encoded, Pool, encode
 from shopvl.inference.head_sets import head_clues

@@ -11,17 +11,19 @@ R  products     V  their further pictures     K  values of a property     D  wid
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from shopvl.batch import MODALITIES, inputs_name
-from shopvl.catalog.vocabulary import FAMILIAR_FROM
-from shopvl.inference.calibrate import conflict_score
+from shopvl.catalog.vocabulary import FAMILIAR_FROM, MOST_PICTURES
+from shopvl.inference.conflict import conflict_score
 from shopvl.inference.encode import Values
 
 IMAGE, FAMILIARITY, PICTURE, CONFLICT = "image", "familiarity/image", "picture/", "conflict/"
+FURTHER = "further/"  # before the names of what was read of further pictures, where it is kept apart
 LEAST = 1e-4  # probability that a picture leaves to any value: none rules one out alone
 
 
@@ -96,3 +98,30 @@ def _weigh_conflicts(values: Values, several_R: np.ndarray, labels: Mapping[str,
         else:  # a level of the category
             score_R = (shown_RK.argmax(-1) != told_RK.argmax(-1)).astype(np.float32)
         values[key] = np.where(several_R, score_R, values[key])
+
+
+def kept_apart(values: Values, seen: Values, owner_V: np.ndarray, number_V: np.ndarray) -> Values:
+    """The values, and beside them `further/NAME` (R, pictures, ...), read of further pictures; NaN for none."""
+    found = dict(values)
+    for name, array in seen.items():
+        laid = np.full((len(next(iter(values.values()))), MOST_PICTURES - 1, *array.shape[1:]), np.nan, np.float32)
+        laid[owner_V, number_V - 2] = array
+        found[f"{FURTHER}{name}"] = laid
+    return found
+
+
+def pooled_shares(values: Mapping[str, Tensor], key: str, probabilities: Callable[[Tensor], Tensor]) -> Tensor:
+    """(N, K): the probabilities of `INPUTS/PROPERTY` as products are answered, from all pictures that were kept apart.
+
+    `probabilities` makes them of what a picture's answers were read as.
+    """
+    share_NK, further = probabilities(values[key]), values.get(f"{FURTHER}{key}")
+    if further is None:
+        return share_NK
+    owner_V, place_V = (~further[:, :, 0].isnan()).nonzero(as_tuple=True)
+    main, seen = {key: share_NK.numpy()}, {key: probabilities(further[owner_V, place_V]).numpy()}
+    if FAMILIARITY in values:
+        main[FAMILIARITY] = values[FAMILIARITY].numpy()
+        seen[FAMILIARITY] = values[f"{FURTHER}{FAMILIARITY}"][owner_V, place_V].numpy()
+    pooled = pooled_answers(main, seen, owner_V.numpy(), place_V.numpy() + 2, {})
+    return torch.from_numpy(pooled[key]).float()

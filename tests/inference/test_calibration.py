@@ -7,7 +7,8 @@ from sklearn.linear_model import LogisticRegression
 from shopvl.batch import INPUT_CHOICES, MODALITIES
 from shopvl.catalog.readers import open_catalog
 from shopvl.catalog.vocabulary import UNKNOWN
-from shopvl.inference.calibrate import TITLE_WEIGHTS, AnswerCalibration, best_title_weight, calibrate, conflict_score
+from shopvl.inference.calibrate import TITLE_WEIGHTS, AnswerCalibration, best_title_weight, calibrate
+from shopvl.inference.conflict import conflict_score
 from shopvl.inference.predict import NEVER, TITLE, answers_of
 from shopvl.inference.scaling import beta_calibrate, fit_beta_calibration, fit_temperature
 from shopvl.metrics.calibration import calibration_error

@@ -17,8 +17,10 @@ from shopvl.catalog.property_kinds import set_kind
 from shopvl.catalog.readers import open_catalog
 from shopvl.evaluation.outputs import run_model
 from shopvl.inference.ask import Product
+from shopvl.inference.decide_stated import stated_rows
 from shopvl.inference.fit_sets import learned_sets
 from shopvl.inference.head_sets import head_clues
+from shopvl.inference.stated import StatedReader
 from shopvl.tagging.run import tag
 
 
@@ -44,6 +46,21 @@ def test_a_description_that_leaves_a_value_out_speaks_against_it() -> None:
     ):
         told = kind.statements(prop, [*texts, *heads], {})
         assert {one.parts[0].value for one in told if "left out" in one.clues} == left_out
+
+
+def test_where_no_value_is_likely_the_set_is_empty_and_says_so() -> None:
+    prop = Property(id="Features", many=True, values=(Value(id="Waterproof"), Value(id="Foldable")))
+    ontology = Ontology(properties=(prop,))
+    reader = StatedReader(ontology, {"Features": {"weights": {"": -3.0, "labelled": 6.0}}})
+    head = ProductText("image", "Foldable", "Features", {"head": 1.0})
+    wanted = {"Features: waterproof": ("Waterproof", "review"), "A bag": (None, "unknown")}
+    for text, (value, together) in wanted.items():
+        stated = reader.rows([ProductText("description", text), head])
+        (row,) = stated_rows(ontology, {}, stated, (), (prop,))
+        assert (row["value"], row["together"]) == (value, together)
+        assert [other["value"] for other in row["alternatives"]] == ["Foldable"]
+    assert row["reason"] == "not stated"
+    assert stated_rows(ontology, {}, (), (), (prop,)) == []  # of other inputs no set is made: the head's answer stands
 
 
 @pytest.fixture

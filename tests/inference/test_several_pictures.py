@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from shopvl.data.rows import RejectedRow, ValidRow, validate_row
 from shopvl.data.training_rows import training_rows
 from shopvl.design.design import Design
 from shopvl.evaluation.outputs import run_model
+from shopvl.inference.calibrate import calibrate, read_held_out
 from shopvl.inference.embed import embed
-from shopvl.inference.encode import Encoded, encoded, prepare
+from shopvl.inference.encode import Encoded, encode, encoded, prepare
 from shopvl.inference.tag_rows import HeadAnswers, tags_of
 from shopvl.inference.views import pooled_answers, pooled_vectors
 from shopvl.loaded import LoadedModel
@@ -70,6 +72,30 @@ def test_answers_are_the_geometric_mean_over_pictures(tuned, rows) -> None:
         assert np.array_equal(pooled.values[f"title/{name}"], single.values[f"title/{name}"])
     for key, values in single.values.items():  # the product with one picture has what it had
         assert np.array_equal(values[2], pooled.values[key][2]), key
+
+
+def test_thresholds_are_chosen_on_answers_from_all_pictures(tuned, toy_catalog, tmp_path: Path) -> None:
+    (frame,) = toy_catalog.batches()
+    pictures = frame["image"].to_list()
+    further = [[pictures[number - 1], pictures[number - 2]] if number % 3 else None for number in range(len(frame))]
+    frame.with_columns(pl.Series(MORE_IMAGES, further, frame.schema[MORE_IMAGES])).write_parquet(tmp_path / "t.parquet")
+    catalog = open_catalog(tmp_path / "t.parquet")
+    calibrate(tuned, catalog)
+    held, answers = read_held_out(tuned, catalog), HeadAnswers(tuned)
+    read = partial(answers.read, each=True)
+    parts = encode(tuned, catalog.batches(), catalog.root, MODALITIES, read, pool=answers.pool)
+    used = [part.values for part in parts if isinstance(part, Encoded)]
+    for key in ("image+title/Colour", "image/Colour", "title/Colour", "image+title/category", "image/category/1"):
+        shares = np.concatenate([values[key] for values in used])
+        np.testing.assert_allclose(held.probabilities[key].numpy(), shares, atol=1e-5)
+    conflicts = np.concatenate([values["conflict/Colour"] for values in used])
+    limit = tuned.calibration["image+title"]["Colour"]["conflict_from"]
+    assert (held.conflict["image+title/Colour"] == (conflicts >= limit)).all()
+    kept = held.calibrations()["image+title"]["Colour"]
+    assert tuned.calibration["image+title"]["Colour"]["ece"] == pytest.approx(kept.ece)
+    calibrate(tuned, toy_catalog)  # the same products with their main pictures alone
+    assert tuned.calibration["image+title"]["Colour"]["ece"] != pytest.approx(kept.ece)
+    assert tuned.calibration["image+title"]["Colour"]["temperature"] == pytest.approx(kept.temperature)
 
 
 def test_the_same_picture_again_changes_nothing(tuned, rows) -> None:
