@@ -13,6 +13,7 @@ from app import cards
 from app.catalog_cards import CatalogCards, by_category, coverage, pager
 from app.product import ProductTab, as_held
 from app.review import named_reviewer, named_runs
+from app.review_cards import spoken
 from app.widgets import HIDDEN_PROGRESS, SMALL_PROGRESS, clickable, guarded, html
 from app.wording import Translations
 from shopvl.catalog.cells import folded
@@ -282,7 +283,7 @@ class CatalogTab:
             written = str(event.value)
             value = labels.get(written, written)
             made = self.views.edit(asked.view, str(event.id), name, value, reviewer)
-            said = words("review.unknown") if made.value is None else words.short(made.property, made.value)
+            said = spoken(made.property, made.value, words)
             return words("review.saved", property=words.property(made.property), value=said)
 
         return reviewer, *self._page(asked, page, guarded(words, work, lambda sentence, _: sentence))
@@ -296,11 +297,11 @@ class CatalogTab:
         """Take back what this person decided last."""
         *values, state, reviewer = told
         words, named = self.words, named_reviewer(reviewer)
-        back = self.views.service.undo(named) if reviewer else None
-        notice = words("review.nothing_to_undo")
-        if back is not None:
-            value = words("review.unknown") if back.value is None else words.short(back.property, back.value)
-            notice = words("review.undone", property=words.property(back.property), value=value)
+        back = self.views.service.undo(named)
+        notice = words("review.bulk.undone", count=len(back)) if back else words("review.nothing_to_undo")
+        if len(back) == 1:
+            value = spoken(back[0].property, back[0].value, words)
+            notice = words("review.undone", property=words.property(back[0].property), value=value)
         return named, *self._page(Asked(*values), int(state["page"]), notice)
 
     def open_product(self, view: str, event: gr.EventData) -> tuple[Any, ...]:

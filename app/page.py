@@ -15,12 +15,13 @@ from app.widgets import HIDDEN_PROGRESS, OF_PHOTO, html
 from app.wording import Translations
 from shopvl.service.app_service import AppService
 from shopvl.service.catalog_views import CatalogViews
+from shopvl.service.review_desk import ReviewDesk
 
 PLACES = {"en": "/", "zh": "/zh/"}
 KEEP_UPLOADS_S = 24 * 3600
 
 
-def page(service: AppService, views: CatalogViews, language: str) -> gr.Blocks:
+def page(service: AppService, views: CatalogViews, desk: ReviewDesk, language: str) -> gr.Blocks:
     """The app over a service and its catalogs; every page is of one session, only these are shared."""
     words = Translations(language, service.ontology)
     other = next(place for place in PLACES if place != language)
@@ -42,7 +43,7 @@ def page(service: AppService, views: CatalogViews, language: str) -> gr.Blocks:
             with gr.Tab(words("tabs.catalog"), id="catalog") as catalog_page:
                 catalog = CatalogTab(views, words, tabs, product, reviewer)
             with gr.Tab(words("tabs.review"), id="review") as review_page:
-                review = ReviewTab(service, words, reviewer)
+                review = ReviewTab(desk, words, reviewer)
             with gr.Tab(words("tabs.run"), id="run"):
                 run = RunTab(service, words, tabs, review)
             with gr.Tab(words("tabs.models"), id="models"):

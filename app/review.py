@@ -1,30 +1,49 @@
-"""The tab Review: what a person should look at, most useful first; every decision is on the disk at once."""
+"""The tab Review: what a person should look at, one by one or in bulk; every decision is on the disk at once."""
 
 from __future__ import annotations
 
+import json
+import re
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 from app import cards
+from app.review_cards import bar, check_bar, check_note, lot_grid, people, question_card, recent, spoken
 from app.widgets import HIDDEN_PROGRESS, clickable, html
 from app.wording import Translations
-from shopvl.catalog.cells import folded
-from shopvl.catalog.corrections import CORRECTIONS, Correction
+from shopvl.catalog.corrections import CORRECTIONS, Correction, latest
 from shopvl.catalog.vocabulary import UNKNOWN
 from shopvl.errors import ShopvlError
 from shopvl.files import Table
+from shopvl.review.bulk import Lot
+from shopvl.review.keys import unlocked
 from shopvl.review.queue import choices
 from shopvl.review.sheet import SheetQuestion
-from shopvl.service.app_service import AppService, RunProgress
+from shopvl.service.app_service import AppService
+from shopvl.service.review_desk import ReviewDesk, key_of
 
-RECENT = 7
-KEYS = 3  # values that a key chooses
 REVIEWER = "shopvl-reviewer"
+LONGEST_NAME = 60  # letters
+ONE, BULK, CHECK = MODES = ("one", "bulk", "check")
+LOOKALIKES = Path(__file__).with_name("lookalikes.js").read_text("utf-8")
 Json = dict[str, Any]
-State = dict[str, Any]  # what is asked now: product_id, property, answer; `skipped`: what comes later
+State = dict[
+    str, Any
+]  # `question`, or `lot`: what is asked now; `alike`: what is proposed; `skipped`: what comes later
+
+
+class Where(NamedTuple):
+    """What the widgets say should be asked, in their order."""
+
+    run: str | None
+    only: str
+    conflicts: bool
+    mode: str
+    note: str
+    state: State
 
 
 class ReviewTab:
@@ -33,8 +52,8 @@ class ReviewTab:
     `page` is what `next_question` fills from `where`, also when the page is loaded.
     """
 
-    def __init__(self, service: AppService, words: Translations, reviewer: gr.BrowserState) -> None:
-        self.service, self.words, self.reviewer = service, words, reviewer
+    def __init__(self, desk: ReviewDesk, words: Translations, reviewer: gr.BrowserState) -> None:
+        self.desk, self.service, self.words, self.reviewer = desk, desk.service, words, reviewer
         self.state = gr.State({"skipped": []})
         self._lay_out_choice()
         self.progress = html("", elem_id="review-progress")
@@ -43,10 +62,13 @@ class ReviewTab:
                 self._lay_out_question()
             with gr.Column(scale=3, min_width=280):
                 self._lay_out_decisions()
-        self.where = [self.run, self.only, self.conflicts, self.state]
-        self.page = [self.state, self.card, self.progress, self.recent, self.value, self.only, self.run]
+        self.where = [self.run, self.only, self.conflicts, self.mode, self.note, self.state, self.reviewer]
+        self.page = [
+            *(self.reviewer, self.state, self.card, self.progress, self.recent, self.value, self.note, self.only),
+            *(self.run, self.name),
+        ]
         self._connect()
-        _endpoints(service)
+        _endpoints(desk)
 
     def _lay_out_choice(self) -> None:
         words, runs = self.words, self.service.runs()
@@ -70,17 +92,28 @@ class ReviewTab:
             self.conflicts = gr.Checkbox(
                 label=words("review.conflicts"), scale=1, min_width=140, elem_id="review-conflicts"
             )
+            self.name = gr.Textbox(
+                "", label=words("review.name"), max_lines=1, scale=1, min_width=120, elem_id="review-name"
+            )
+        self.mode = gr.Radio(
+            [(words(f"review.modes.{mode}"), mode) for mode in MODES],
+            value=ONE,
+            show_label=False,
+            container=False,
+            elem_id="review-mode",
+        )
 
     def _lay_out_question(self) -> None:
         words = self.words
-        self.card = clickable("", elem_id="review-card")
+        self.card = clickable("", LOOKALIKES, elem_id="review-card")
         with gr.Row(elem_classes="sv-tight sv-keys"):
             self.accept = gr.Button(words("review.accept"), variant="primary", min_width=90, elem_id="review-accept")
             self.none = gr.Button(words("review.unknown"), min_width=120, elem_id="review-unknown")
             self.skip = gr.Button(words("review.skip"), min_width=80, elem_id="review-skip")
             self.undo = gr.Button(words("review.undo"), min_width=80, elem_id="review-undo")
         with gr.Row(elem_classes="sv-tight"):
-            self.value = gr.Dropdown([], label=words("review.value"), scale=5, elem_id="review-value")
+            self.value = gr.Dropdown([], label=words("review.value"), scale=4, elem_id="review-value")
+            self.note = gr.Textbox("", label=words("review.note"), max_lines=1, scale=3, elem_id="review-note")
             self.correct = gr.Button(words("review.correct"), scale=1, min_width=80, elem_id="review-correct")
         html(f'<p class="sv-note">{cards.text(words("review.keys"))}</p>')
 
@@ -92,117 +125,202 @@ class ReviewTab:
         html(f'<p class="sv-note">{cards.text(words("review.use"))}</p>')
 
     def _connect(self) -> None:
-        filters = [self.run.change, self.only.input, self.conflicts.input]
-        decided, page = [*self.where, self.reviewer], [self.reviewer, *self.page]
-        gr.on(filters, self.next_question, self.where, self.page, **HIDDEN_PROGRESS)
-        self.accept.click(self.accept_answer, decided, page, **HIDDEN_PROGRESS)
-        self.none.click(self.decide_unknown, decided, page, **HIDDEN_PROGRESS)
-        self.correct.click(self.correct_to_chosen, [self.value, *decided], page, **HIDDEN_PROGRESS)
-        self.card.act(self.correct_to_clicked, decided, page, **HIDDEN_PROGRESS)
-        self.skip.click(self.skip_question, self.where, self.page, **HIDDEN_PROGRESS)
-        self.undo.click(self.undo_last, decided, page, **HIDDEN_PROGRESS)
+        where, page = self.where, self.page
+        filters = [self.run.change, self.only.input, self.conflicts.input, self.mode.input]
+        gr.on(filters, self.next_question, where, page, **HIDDEN_PROGRESS)
+        self.accept.click(self.accept_answer, where, page, **HIDDEN_PROGRESS)
+        self.none.click(self.decide_unknown, where, page, **HIDDEN_PROGRESS)
+        self.correct.click(self.correct_to_chosen, [self.value, *where], page, **HIDDEN_PROGRESS)
+        self.card.act(self.act, where, page, **HIDDEN_PROGRESS)
+        self.skip.click(self.skip_question, where, page, **HIDDEN_PROGRESS)
+        self.undo.click(self.undo_last, where, page, **HIDDEN_PROGRESS)
+        gr.on(
+            [self.name.blur, self.name.submit],
+            lambda name, reviewer: name.strip()[:LONGEST_NAME] or reviewer,
+            [self.name, self.reviewer],
+            self.reviewer,
+            **HIDDEN_PROGRESS,
+        )
         self.export.click(
             self.export_decisions, None, self.sheet, api_name="export_corrections", show_progress="hidden"
         )
 
     # --- what the page shows
 
-    def next_question(
-        self, run: str | None, only: str, conflicts: bool, state: State, notice: str = ""
-    ) -> tuple[Any, ...]:
-        """Everything on the page, for the question that comes next."""
-        runs = self.service.runs()
-        run = run or (runs[0] if runs else None)
-        listed = gr.update(choices=named_runs(self.service, runs), value=run)
+    def next_question(self, *told: Any) -> tuple[Any, ...]:
+        """Everything on the page, for what comes next."""
+        *values, reviewer = told
+        return self._page(Where(*values), named_reviewer(reviewer))
+
+    def _page(self, where: Where, reviewer: str, notice: str = "", alike: Lot | None = None) -> tuple[Any, ...]:
+        """What comes next, after what the `notice` says; `alike` is proposed beside it."""
+        words, runs = self.words, self.service.runs()
+        run = where.run or (runs[0] if runs else None)
+        names = gr.skip()
+        state = {"skipped": where.state["skipped"]}
+        values: Any = gr.update(choices=[], value=None)
         if not run:
-            return *self._nothing(state, cards.message("", self.words("review.empty"))), listed
-        try:
-            queue = self.service.queue(run)
-            progress = self.service.progress(run, only=only or None, conflicts=conflicts)
-        except ShopvlError as error:
-            return *self._nothing(state, cards.message(self.words("failed"), str(error), "bad")), listed
-        bar = _bar(progress, notice, self.words)
-        properties = dict.fromkeys(question.property for question in queue.questions)
-        all_or_one = [(self.words("review.all"), ""), *((self.words.property(name), name) for name in properties)]
-        return *self._question(run, progress, state, bar), gr.update(choices=all_or_one, value=only), listed
+            shown, told = cards.message("", words("review.empty")), ""
+        else:
+            try:
+                state, shown, told, names = self._asked(where._replace(run=run, state=state), reviewer, notice, alike)
+            except ShopvlError as error:
+                shown, told = cards.message(words("failed"), str(error), "bad"), ""
+        if question := state.get("question"):
+            values = self._values(question.property)
+        listed = gr.update(choices=named_runs(self.service, runs), value=run)
+        said = recent(self.service.decisions(), words)
+        said += people(self.desk.agreement(), self.desk.disputed(), words)
+        return reviewer, state, shown, told, said, values, "", names, listed, shown_name(reviewer)
 
-    def _nothing(self, state: State, notice: str) -> tuple[Any, ...]:
-        return state, notice, "", _recent(self.service, self.words), gr.skip(), gr.skip()
-
-    def _question(self, run: str, progress: RunProgress, state: State, bar: str) -> tuple[Any, ...]:
-        """The first question that waits and was not skipped; the notice that there is none."""
-        words, waiting = self.words, progress.waiting
+    def _asked(self, where: Where, reviewer: str, notice: str, alike: Lot | None) -> tuple[State, str, str, Any]:
+        """What is asked now, as state, card, bar and the properties to choose from."""
+        words, desk, run, only = self.words, self.desk, where.run or "", where.only or None
+        properties = dict.fromkeys(question.property for question in desk.queue(run).questions)
+        all_or_one = [(words("review.all"), ""), *((words.property(name), name) for name in properties)]
+        names, state = gr.update(choices=all_or_one, value=where.only), dict(where.state)
         skipped = {tuple(key) for key in state["skipped"]}
-        question = next((item for item in waiting if (item.product_id, item.property) not in skipped), None)
-        state = {"skipped": state["skipped"]}
-        recent = _recent(self.service, words)
-        if question is None:
+        if where.mode == CHECK:
+            check = desk.check()
+            found = check_note(check, words)
+            question = next((one for one in desk.to_check(run) if key_of(one) not in skipped), None)
+            state["question"] = question
+            card = "" if question is None else self._card(run, question, None)
+            return state, found + card, check_bar(check, notice, words), names
+        progress = desk.progress(run, only=only, conflicts=where.conflicts, by=reviewer)
+        told = bar(progress, notice, words)
+        if where.mode == BULK and (lot := desk.lot(run, only=only, but=skipped)):
+            state["lot"] = lot
+            return state, lot_grid(lot, run, words), told, names
+        waiting = progress.waiting
+        question = next((one for one in waiting if key_of(one) not in skipped), None)
+        if question is None or where.mode == BULK:
             note = words("review.later", count=len(waiting)) if waiting else ""
-            done = cards.message(words("review.all_done") if not note else "", note, "good")
-            return state, done, bar, recent, gr.update(choices=[], value=None)
-        name = question.property
+            return state, cards.message(words("review.all_done") if not note else "", note, "good"), told, names
+        state |= {"question": question, "alike": alike}
+        return state, self._card(run, question, alike), told, names
+
+    def _card(self, run: str, question: SheetQuestion, alike: Lot | None) -> str:
+        try:
+            picture = self.service.pictured(run, question.product_id)
+        except ShopvlError:
+            picture = None
+        return question_card(question, picture, alike, self.words)
+
+    def _values(self, name: str) -> Any:
+        """The legal values of a property, to choose another one from."""
         legal = [value for value in choices(self.service.ontology, [name])[name] if value != UNKNOWN]
-        values = gr.update(choices=[(words.value(name, value), value) for value in legal], value=None)
-        state |= {"product_id": question.product_id, "property": name, "answer": question.answer}
-        return state, _card(self.service, run, question, words), bar, recent, values
+        return gr.update(choices=[(self.words.value(name, value), value) for value in legal], value=None)
 
     # --- decisions
 
-    def decide(
-        self, value: str | None, run: str, only: str, conflicts: bool, state: State, reviewer: str
-    ) -> tuple[Any, ...]:
+    def decide(self, value: str | None, where: Where, reviewer: str) -> tuple[Any, ...]:
         """Write down a decision on the question that is shown, and show the next."""
-        reviewer, words = named_reviewer(reviewer), self.words
-        if "product_id" not in state:
-            return reviewer, *self.next_question(run, only, conflicts, state)
-        made, key = self.service.decision(state["product_id"], state["property"]), "review.already"
+        question: SheetQuestion | None = where.state.get("question")
+        if question is None:
+            return self._page(where, reviewer)
+        again = where.mode == CHECK or question.reason.kind in ("again", "disputed")
+        made, key = None if again else self.service.decision(question.product_id, question.property), "review.already"
         if made is None:  # nobody was faster
-            try:
-                made = self.service.correct(state["product_id"], state["property"], value, state["answer"], reviewer)
-            except ShopvlError as error:
-                raise gr.Error(str(error), print_exception=False) from None
-            key = "review.saved"
-        notice = words(key, property=words.property(made.property), value=_spoken(made.property, made.value, words))
-        return reviewer, *self.next_question(run, only, conflicts, state, notice)
+            made, key = self._made(question, value, where.note, reviewer), "review.saved"
+        alike = self.desk.alike(where.run or "", made) if key == "review.saved" and where.mode == ONE else None
+        return self._page(where, reviewer, self._said(key, made), alike)
 
-    def accept_answer(self, run: str, only: str, conflicts: bool, state: State, reviewer: str) -> tuple[Any, ...]:
-        return self.decide(state.get("answer"), run, only, conflicts, state, reviewer)
+    def _made(self, question: SheetQuestion, value: str | None, note: str, reviewer: str) -> Correction:
+        origin = unlocked(question.key)
+        try:
+            return self.service.correct(
+                question.product_id,
+                question.property,
+                value,
+                question.answer,
+                reviewer,
+                at_random=origin is not None and origin.at_random,
+                note=(note or "").strip(),
+            )
+        except ShopvlError as error:
+            raise gr.Error(str(error), print_exception=False) from None
 
-    def decide_unknown(self, run: str, only: str, conflicts: bool, state: State, reviewer: str) -> tuple[Any, ...]:
-        return self.decide(None, run, only, conflicts, state, reviewer)
+    def _said(self, key: str, made: Correction) -> str:
+        value = spoken(made.property, made.value, self.words)
+        return self.words(key, property=self.words.property(made.property), value=value)
 
-    def correct_to_chosen(
-        self, value: str | None, run: str, only: str, conflicts: bool, state: State, reviewer: str
-    ) -> tuple[Any, ...]:
+    def accept_answer(self, *told: Any) -> tuple[Any, ...]:
+        """The answer that is shown."""
+        where, reviewer = _where(told)
+        question = where.state.get("question")
+        return self.decide(None if question is None else question.answer, where, reviewer)
+
+    def decide_unknown(self, *told: Any) -> tuple[Any, ...]:
+        """That the product does not have the property."""
+        return self.decide(None, *_where(told))
+
+    def correct_to_chosen(self, value: str | None, *told: Any) -> tuple[Any, ...]:
+        """A value from the list."""
         if not value:
-            return named_reviewer(reviewer), *(gr.skip() for _ in self.page)
-        return self.decide(value, run, only, conflicts, state, reviewer)
+            return named_reviewer(told[-1]), *(gr.skip() for _ in self.page[1:])
+        return self.decide(value, *_where(told))
 
-    def correct_to_clicked(
-        self, run: str, only: str, conflicts: bool, state: State, reviewer: str, event: gr.EventData
-    ) -> tuple[Any, ...]:
-        return self.decide(event.value, run, only, conflicts, state, reviewer)
+    def act(self, event: gr.EventData, *told: Any) -> tuple[Any, ...]:
+        """A click in the card: a likely value, the acceptance of look-alikes, or what is proposed."""
+        where, reviewer = _where(told)
+        if event.do == "choose":
+            return self.decide(event.value, where, reviewer)
+        if event.do == "accept" and (lot := where.state.get("lot")):
+            return self._accept(lot, json.loads(event.but), where, reviewer)
+        if event.do == "return":
+            taken = self.desk.give_back(reviewer)
+            return self._page(where, reviewer, self.words("review.check.returned", count=len(taken)))
+        if event.do == "alike" and (lot := where.state.get("alike")):
+            page = [*self._page(where, reviewer)]
+            page[1:3] = {"skipped": where.state["skipped"], "lot": lot}, lot_grid(lot, where.run or "", self.words)
+            return tuple(page)
+        return self._page(where, reviewer)
 
-    def skip_question(self, run: str, only: str, conflicts: bool, state: State) -> tuple[Any, ...]:
-        if "product_id" in state:
-            state = {**state, "skipped": [*state["skipped"], [state["product_id"], state["property"]]]}
-        return self.next_question(run, only, conflicts, state)
+    def _accept(self, lot: Lot, but: list[str], where: Where, reviewer: str) -> tuple[Any, ...]:
+        """Those that were taken out wait for a look of their own, and are in no grid that this page shows."""
+        try:
+            made = self.desk.accept(lot, but, reviewer)
+        except ShopvlError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        out = [] if where.mode == ONE else [list(key_of(one)) for one in lot.questions if one.product_id in but]
+        state = {"skipped": [*where.state["skipped"], *out]}
+        name, value = self.words.property(lot.property), spoken(lot.property, lot.value, self.words)
+        notice = self.words("review.bulk.saved", count=len(made), property=name, value=value)
+        return self._page(where._replace(state=state), reviewer, notice)
 
-    def undo_last(self, run: str, only: str, conflicts: bool, state: State, reviewer: str) -> tuple[Any, ...]:
-        words, named = self.words, named_reviewer(reviewer)
-        back = self.service.undo(named) if reviewer else None
-        if back is None:
-            return named, *self.next_question(run, only, conflicts, state, words("review.nothing_to_undo"))
-        state = {**state, "skipped": [key for key in state["skipped"] if key != [back.product_id, back.property]]}
-        value = _spoken(back.property, back.value, words)
-        notice = words("review.undone", property=words.property(back.property), value=value)
-        return named, *self.next_question(run, only, conflicts, state, notice)
+    def skip_question(self, *told: Any) -> tuple[Any, ...]:
+        """Later, until the page is loaded again."""
+        where, reviewer = _where(told)
+        question, lot = where.state.get("question"), where.state.get("lot")
+        own = [question] if question is not None else [] if lot is None else lot.questions
+        skipped = [*where.state["skipped"], *(list(key_of(one)) for one in own)]
+        return self._page(where._replace(state={"skipped": skipped}), reviewer)
+
+    def undo_last(self, *told: Any) -> tuple[Any, ...]:
+        """Take back one's last decision, or one's last batch."""
+        where, reviewer = _where(told)
+        back = self.service.undo(reviewer)
+        if not back:
+            return self._page(where, reviewer, self.words("review.nothing_to_undo"))
+        keys = {one.key() for one in back}
+        skipped = [key for key in where.state["skipped"] if tuple(key) not in keys]
+        where = where._replace(state={"skipped": skipped})
+        if len(back) > 1:
+            return self._page(where, reviewer, self.words("review.bulk.undone", count=len(back)))
+        return self._page(where, reviewer, self._said("review.undone", back[0]))
 
     def export_decisions(self) -> Any:
         try:
             return gr.update(value=_table(self.service, self.sheet.GRADIO_CACHE), visible=True)
         except ShopvlError as error:
             raise gr.Error(str(error), print_exception=False) from None
+
+
+def _where(told: tuple[Any, ...]) -> tuple[Where, str]:
+    """What the widgets say, and who decides."""
+    *values, reviewer = told
+    return Where(*values), named_reviewer(reviewer)
 
 
 def reviewer_state() -> gr.BrowserState:
@@ -215,106 +333,44 @@ def named_reviewer(reviewer: str) -> str:
     return reviewer or uuid.uuid4().hex[:12]
 
 
+def shown_name(reviewer: str) -> str:
+    """The name that somebody gave; nothing for one that a browser made up."""
+    return "" if re.fullmatch(r"[0-9a-f]{12}", reviewer) else reviewer
+
+
 def named_runs(service: AppService, runs: list[str]) -> list[tuple[str, str]]:
     """Runs as a list to choose from: by the names of their folders and tables."""
     return [(" · ".join(part for part in (Path(run).name, service.table_of(run)) if part), run) for run in runs]
 
 
-def _spoken(name: str, value: str | None, words: Translations) -> str:
-    return words("review.unknown") if value is None or value == UNKNOWN else words.short(name, value)
-
-
-def _bar(so_far: RunProgress, notice: str, words: Translations) -> str:
-    decided, of = so_far.decided, so_far.of
-    progress_text = words("review.progress", decided=decided, of=of)
-    left = words("review.left_and_more" if so_far.more else "review.left", left=of - decided, more=so_far.more)
-    share = decided / of if of else 1
-    return (
-        f'<div class="sv-progress"><p><b>{cards.text(progress_text)}</b><span role="status">{cards.text(notice)}</span>'
-        f"<span>{cards.text(left)}</span></p>"
-        f'<div class="sv-bar"><i style="width:{share:.2%}"></i></div></div>'
-    )
-
-
-def _card(service: AppService, run: str, question: SheetQuestion, words: Translations) -> str:
-    try:
-        picture = service.pictured(run, question.product_id)
-    except ShopvlError:
-        picture = None
-    name, reason = question.property, question.reason
-    near = words.short(name, reason.near) if reason.near else ""
-    why = words(f"review.reasons.{reason.kind}", share=words.share(reason.probability), near=near)
-    candidates = "".join(
-        f'<button class="sv-candidate" data-do="choose" data-key="{number}" data-value="{cards.text(value)}">'
-        f'<kbd>{number}</kbd><span dir="auto">{cards.text(_spoken(name, value, words))}</span>'
-        f"{cards.gauge(share, 'review')}<i>{words.share(share)}</i></button>"
-        for number, (value, share) in enumerate(question.top[:KEYS], 1)
-    )
-    answer = words.value(name, question.answer)
-    return (
-        '<div class="sv-question"><div class="sv-frame">'
-        f"{cards.picture(picture, question.title, cards.PICTURE_PX)}</div><div>"
-        f'<h3 dir="auto">{cards.text(question.title)}</h3><p class="sv-note">{cards.text(question.product_id)}</p>'
-        f'<p class="sv-asked"><span>{cards.text(words.property(name))}</span><b dir="auto">{cards.text(answer)}</b></p>'
-        f'<p class="sv-why {"bad" if reason.kind.startswith("conflict") else ""}">{cards.text(why)}</p>'
-        f'<h4>{cards.text(words("review.top"))}</h4><div class="sv-candidates">{candidates}</div></div></div>'
-    )
-
-
-def _recent(service: AppService, words: Translations) -> str:
-    made = service.decisions()
-    if not made:
-        return f"<h3>{cards.text(words('review.recent'))}</h3>" + cards.message("", words("review.none_yet"))
-    lines = "".join(_line(one, words) for one in reversed(made[-RECENT:]))
-    return (
-        f'<h3>{cards.text(words("review.recent"))} <small>{len(made):,}</small></h3><ul class="sv-recent">{lines}</ul>'
-    )
-
-
-def _line(correction: Correction, words: Translations) -> str:
-    before = "" if correction.previous is None else words.short(correction.property, correction.previous)
-    same = (
-        correction.value is not None
-        and correction.previous is not None
-        and folded(correction.value) == folded(correction.previous)
-    )
-    note = words("review.confirmed") if same else words("review.was", value=before) if before else ""
-    name = words.property(correction.property)
-    value = _spoken(correction.property, correction.value, words)
-    product_id = cards.text(correction.product_id)
-    return (
-        f'<li data-product="{product_id}"><span>{cards.text(name)}</span>'
-        f'<b dir="auto">{cards.text(value)}</b><i>{cards.text(note)}</i><small>{product_id}</small></li>'
-    )
-
-
 def _table(service: AppService, cache: str) -> str:
-    """All decisions as a corrections.parquet, where the browser may fetch it."""
-    made = service.decisions()
+    """All that people decided as a corrections.parquet, where the browser may fetch it."""
+    made = latest(service.log.standing())
     if not made:
         raise ShopvlError("nothing was decided yet, so there is nothing to export")
     folder = Path(cache) / uuid.uuid4().hex
     folder.mkdir(parents=True)
     with Table(folder / "corrections.parquet", CORRECTIONS) as table:
-        table.write([{name: getattr(one, name) for name in CORRECTIONS.names} for one in made])
+        table.write([one.as_row() for one in made])
     return str(folder / "corrections.parquet")
 
 
-def _endpoints(service: AppService) -> None:
+def _endpoints(desk: ReviewDesk) -> None:
     """What a script would want of a review, as JSON."""
+    service = desk.service
 
     def runs() -> list[str]:
         return service.runs()
 
     def review_queue(run: str, limit: float) -> Json:
-        return _clean(lambda: _queue(service, run, int(limit)))
+        return _clean(lambda: _queue(desk, run, int(limit)))
 
     def correct(product_id: str, property: str, value: str, previous: str, by: str) -> Json:
         return _clean(lambda: _correction_json(service.correct(product_id, property, value, previous or None, by)))
 
     def undo(by: str) -> Json:
         back = service.undo(by)
-        return {} if back is None else _correction_json(back)
+        return _correction_json(back[-1]) if back else {}
 
     def corrections() -> list[Json]:
         return [_correction_json(correction) for correction in service.decisions()]
@@ -330,8 +386,8 @@ def _clean(work: Any) -> Any:
         raise gr.Error(str(error), print_exception=False) from None
 
 
-def _queue(service: AppService, run: str, limit: int) -> Json:
-    progress = service.progress(run)
+def _queue(desk: ReviewDesk, run: str, limit: int) -> Json:
+    progress = desk.progress(run)
     waiting = [
         {
             "product_id": question.product_id,
@@ -349,6 +405,6 @@ def _queue(service: AppService, run: str, limit: int) -> Json:
 
 def _correction_json(correction: Correction) -> Json:
     return {
-        **{name: getattr(correction, name) for name in ("product_id", "property", "value", "previous")},
+        **{name: getattr(correction, name) for name in ("product_id", "property", "value", "previous", "by", "note")},
         "decided_at": correction.decided_at.isoformat(),
     }

@@ -26,6 +26,7 @@ from shopvl.server.gate import MB, BodyLimit, Message, Receive, Send
 from shopvl.server.running import LOCAL_NAMES, LOOPBACK, run
 from shopvl.service.app_service import AppService
 from shopvl.service.catalog_views import CatalogViews
+from shopvl.service.review_desk import ReviewDesk
 
 MAX_MESSAGE_BYTES = 1 * MB  # of a request that is no upload
 # The page may load and call what this server has, and nothing else; Gradio compiles its templates, hence the evals.
@@ -68,13 +69,13 @@ def application(service: AppService, host: str = "127.0.0.1", upload_mb: int = 2
     app.add_middleware(BodyLimit, limit_of=lambda path: _limit(path, upload_mb * MB))
     if host in LOOPBACK:  # a page elsewhere must not reach this one under a name of its own (DNS rebinding)
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_NAMES)
-    views = CatalogViews(service)
+    views, desk = CatalogViews(service), ReviewDesk(service)
     threading.Thread(target=views.warm_up, daemon=True).start()
     app.add_api_route("/zh", lambda: RedirectResponse(PLACES["zh"]))
     app.add_api_route(PICTURES, lambda run, id: _picture(views, run, id), response_class=Response)
     keys = (HERE / "keys.js").read_text("utf-8")
     for language in sorted(PLACES, reverse=True):  # `/` comes last: it would take the others' place
-        blocks = page(service, views, language).queue(default_concurrency_limit=8, max_size=128)
+        blocks = page(service, views, desk, language).queue(default_concurrency_limit=8, max_size=128)
         gr.mount_gradio_app(
             app,
             blocks,

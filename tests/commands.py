@@ -78,6 +78,7 @@ READING = (
     "recipes list",
     "recipes show",
     "recipes table",
+    "review agreement",
     "search",
     "suggest",
 )

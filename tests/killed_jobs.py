@@ -93,7 +93,7 @@ def corrections(out: Path) -> None:
     log = CorrectionLog(out / "corrections.jsonl")
     told = os.open(out / ACKNOWLEDGED, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for number in range(len(log.standing()), DECISIONS):
-        log.add(decided(str(number), "Colour", "Red", None), "ann")
+        log.add(decided(str(number), "Colour", "Red", None, "ann"))
         os.write(told, f"{number}\n".encode())
 
 

@@ -275,9 +275,9 @@ def test_corrections(tuned: Design, tmp_path: Path) -> None:
     folder = tmp_path / "decisions"
     log = CorrectionLog(folder / "log.jsonl")
     for number in range(20):
-        log.add(decided(str(number), "Colour", "Red", None), "ann")
+        log.add(decided(str(number), "Colour", "Red", None, "ann"))
     with Table(folder / "table.parquet", CORRECTIONS) as table:
-        table.write([{name: getattr(one, name) for name in CORRECTIONS.names} for one in log.standing()])
+        table.write([one.as_row() for one in log.standing()])
     assert read_corrections(folder / "log.jsonl") == read_corrections(folder / "table.parquet")
     for file, damage in damages(folder, True):
         copy = damaged_copy(folder, tmp_path / "copy", file, damage)

@@ -45,8 +45,8 @@ if __name__ == "__main__":
         done = CliRunner().invoke(app, words, catch_exceptions=False)
         assert done.exit_code == 0, done.output
     log = CorrectionLog(Path("decisions.jsonl"))
-    log.add(decided("1", "colour", "Red", None), "a")
-    log.add(decided("2", "colour", "Blue", None), "b")
+    log.add(decided("1", "colour", "Red", None, "a"))
+    log.add(decided("2", "colour", "Blue", None, "b"))
     assert len(CorrectionLog(Path("decisions.jsonl")).standing()) == 2
     assert usable_cores() > 0 and memory_budget_mb() > 0 and machine_name()
     print("done")

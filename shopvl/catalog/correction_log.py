@@ -11,10 +11,11 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -54,18 +55,33 @@ class CorrectionLog:
         with self._locked() as descriptor:  # fail now, not at the first decision
             check_length(self.path, os.fstat(descriptor).st_size, confirmed_length(self.path))
 
-    def add(self, correction: Correction, by: str) -> None:
-        """Append a decision. `by` identifies who decided; `undo` takes the same name."""
-        self._append(LogLine(id=uuid.uuid4().hex, by=by, correction=correction))
+    def add(self, *corrections: Correction) -> None:
+        """Append decisions: all, or none where they cannot be written.
 
-    def undo(self, by: str) -> Correction | None:
-        """Take back the last decision of `by` in force, and return it; None where there is none."""
+        Their `by` identifies who decided; `undo` takes the same name.
+        """
+        self._append([LogLine(id=uuid.uuid4().hex, by=one.by, correction=one) for one in corrections])
+
+    def undo(self, by: str) -> list[Correction]:
+        """Take back the last decision of `by` in force, with the whole batch that it was made in, and return what was
+        taken back; nothing where there is none."""
         with self._mutex:
-            last = next((line for line in reversed(self._standing()) if line.by == by), None)
+            own = [line for line in self._standing() if line.by == by]
+        last = own[-1].correction if own else None
         if last is None:
-            return None
-        self._append(LogLine(id=uuid.uuid4().hex, by=by, undoes=last.id))
-        return last.correction
+            return []
+        return self._take_back(own[-1:] if not last.batch else _of_batches(own, {last.batch}), by)
+
+    def take_back(self, batches: Collection[str], by: str, but: Collection[tuple[str, str]] = ()) -> list[Correction]:
+        """Take back what is in force of some batches, whoever made them, except about the products and properties
+        `but`; returns what was taken back."""
+        with self._mutex:
+            lines = _of_batches(self._standing(), batches)
+        return self._take_back([one for one in lines if one.correction and one.correction.key() not in but], by)
+
+    def _take_back(self, lines: Sequence[LogLine], by: str) -> list[Correction]:
+        self._append([LogLine(id=uuid.uuid4().hex, by=by, undoes=line.id) for line in lines])
+        return [line.correction for line in lines if line.correction is not None]
 
     def standing(self) -> list[Correction]:
         """The decisions that were not taken back, oldest first; there may be several about one thing."""
@@ -87,8 +103,10 @@ class CorrectionLog:
         self._read_to += len(complete)
         return standing(self._lines)
 
-    def _append(self, line: LogLine) -> None:
-        text = (json.dumps(stamped(line.as_dict()), ensure_ascii=False) + "\n").encode()
+    def _append(self, lines: Sequence[LogLine]) -> None:
+        text = "".join(json.dumps(stamped(line.as_dict()), ensure_ascii=False) + "\n" for line in lines).encode()
+        if not text:
+            return
         with self._locked() as descriptor:
             size = os.fstat(descriptor).st_size
             check_length(self.path, size, confirmed_length(self.path))
@@ -123,6 +141,10 @@ class CorrectionLog:
             raise CatalogError(f"decisions cannot be written to {self.path} ({error}); name another file") from error
 
 
-def decided(product_id: str, name: str, value: str | None, previous: str | None) -> Correction:
-    """A decision made now."""
-    return Correction(product_id, name, value, previous, datetime.now(UTC))
+def _of_batches(lines: Iterable[LogLine], batches: Collection[str]) -> list[LogLine]:
+    return [line for line in lines if line.correction is not None and line.correction.batch in batches]
+
+
+def decided(product_id: str, name: str, value: str | None, previous: str | None, by: str, **more: Any) -> Correction:
+    """A decision that somebody makes now; `more` as the fields of a Correction."""
+    return Correction(product_id, name, value, previous, datetime.now(UTC), by=by, **more)

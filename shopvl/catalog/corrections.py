@@ -30,9 +30,11 @@ CORRECTIONS = pa.schema(
         ("previous", pa.string()),
         ("decided_at", pa.timestamp("us", tz="UTC")),
         ("at_random", pa.bool_()),
+        *((name, pa.string()) for name in ("by", "note", "batch")),
     ]
 )
-NEEDED = tuple(name for name in CORRECTIONS.names if name != "at_random")  # earlier files, and logs, have no more
+LATER = {"at_random": False, "by": "", "note": "", "batch": ""}  # what earlier files lack, and says so
+NEEDED = tuple(name for name in CORRECTIONS.names if name not in LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,21 @@ class Correction:
     previous: str | None  # what was answered before
     decided_at: datetime
     at_random: bool = False  # the product was drawn at random, so that it stands for others
+    by: str = ""  # who decided; empty where nobody said
+    note: str = ""  # why
+    batch: str = ""  # of those that were accepted together, on one screen: its name
 
     def key(self) -> tuple[str, str]:
-        """What the correction is about; of two corrections with the same key the later one counts."""
+        """What the correction is about."""
         return self.product_id, folded(self.property)
+
+    def says(self) -> str | None:
+        """The value as it is compared with another decision's."""
+        return None if self.value is None else folded(self.value)
+
+    def as_row(self) -> dict[str, Any]:
+        """As a row of CORRECTIONS."""
+        return {name: getattr(self, name) for name in CORRECTIONS.names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +78,8 @@ class LogLine:
         ids: dict[str, Any] = {"id": self.id, "by": self.by}
         if self.correction is None:
             return {**ids, "undoes": self.undoes}
-        values = {name: getattr(self.correction, name) for name in NEEDED}
+        more = [name for name, plain in LATER.items() if name != "by" and getattr(self.correction, name) != plain]
+        values = {name: getattr(self.correction, name) for name in (*NEEDED, *more)}
         return {**ids, **values, "decided_at": self.correction.decided_at.astimezone(UTC).isoformat()}
 
 
@@ -96,8 +110,8 @@ def read_corrections(path: Path) -> list[Correction]:
         raise CatalogError(
             f"{path} cannot be read as corrections: {reason}; `shopvl review import` writes such a file"
         ) from error
-    drawn = ({**row, "at_random": bool(row.get("at_random"))} for row in rows)
-    return [Correction(**row) for row in drawn if row["product_id"] and row["property"]]
+    told = ({**row, **{name: row.get(name) or plain for name, plain in LATER.items()}} for row in rows)
+    return [Correction(**row) for row in told if row["product_id"] and row["property"]]
 
 
 def confirmed_length(log: Path) -> int:
@@ -138,9 +152,11 @@ def read_log_lines(text: bytes, path: Path) -> list[LogLine]:
             if "undoes" in fields:
                 log_lines.append(LogLine(id=fields["id"], by=fields["by"], undoes=fields["undoes"]))
             else:
-                values = {name: fields[name] for name in NEEDED}
-                moment = datetime.fromisoformat(fields["decided_at"])
-                log_lines.append(LogLine(fields["id"], fields["by"], Correction(**{**values, "decided_at": moment})))
+                values = {name: fields[name] for name in NEEDED} | {
+                    name: fields.get(name, plain) for name, plain in LATER.items()
+                }
+                values["decided_at"] = datetime.fromisoformat(fields["decided_at"])
+                log_lines.append(LogLine(fields["id"], fields["by"], Correction(**values)))
         except (TypeError, KeyError, ValueError) as error:
             raise CatalogError(
                 f"line {number} of {path} is not a decision ({error!r}); a log that `shopvl app` wrote was wanted"
@@ -155,19 +171,51 @@ def standing(lines: Iterable[LogLine]) -> list[LogLine]:
     return [line for line in lines if line.correction is not None and line.id not in undone]
 
 
-def merged(*lots: Iterable[Correction]) -> list[Correction]:
-    """The latest correction per product and property; of equally late ones the last given. A product that was drawn at
-    random once stays one that was."""
-    latest: dict[tuple[str, str], Correction] = {}
+def latest(*lots: Iterable[Correction]) -> list[Correction]:
+    """The latest correction per product, property and person; of equally late ones the last given. A product that was
+    drawn at random once stays one that was."""
+    found: dict[tuple[str, str, str], Correction] = {}
+    drawn: set[tuple[str, str]] = set()
     for correction in (correction for lot in lots for correction in lot):
-        before = latest.get(correction.key())
-        latest[correction.key()] = correction if before is None else _later(before, correction)
-    return list(latest.values())
+        key = (*correction.key(), correction.by)
+        before = found.get(key)
+        if correction.at_random:
+            drawn.add(correction.key())
+        if before is None or correction.decided_at >= before.decided_at:
+            found[key] = correction
+    return [replace(own, at_random=True) if own.key() in drawn else own for own in found.values()]
 
 
-def _later(before: Correction, correction: Correction) -> Correction:
-    latest = correction if correction.decided_at >= before.decided_at else before
-    return replace(latest, at_random=before.at_random or correction.at_random)
+def merged(*lots: Iterable[Correction]) -> list[Correction]:
+    """What is decided, one correction per product and property: of each person the latest counts, of several people
+    what most of them say. Where as many say one thing as another, nothing is decided (`disputed`)."""
+    return [most[0] for own in _by_key(lots) if len(most := _most_said(own)) == 1]
+
+
+def disputed(*lots: Iterable[Correction]) -> list[list[Correction]]:
+    """What people said of each product and property that needs a look by somebody else, the earliest first."""
+    return [
+        sorted(own, key=lambda one: one.decided_at)
+        for own in _by_key(lots)
+        if len(own) > 1 and len(_most_said(own)) > 1
+    ]
+
+
+def _by_key(lots: Iterable[Iterable[Correction]]) -> Iterable[list[Correction]]:
+    """The latest correction of each person, by product and property."""
+    about: dict[tuple[str, str], list[Correction]] = {}
+    for correction in latest(*lots):
+        about.setdefault(correction.key(), []).append(correction)
+    return about.values()
+
+
+def _most_said(own: list[Correction]) -> list[Correction]:
+    """Of what most people say the latest correction; several where as many say something else."""
+    by_value: dict[str | None, list[Correction]] = {}
+    for correction in own:
+        by_value.setdefault(correction.says(), []).append(correction)
+    most = max(map(len, by_value.values()))
+    return [max(said, key=lambda one: one.decided_at) for said in by_value.values() if len(said) == most]
 
 
 def corrected(frames: Iterable[pl.DataFrame], corrections: Iterable[Correction]) -> Iterator[pl.DataFrame]:

@@ -252,6 +252,9 @@ def review_export(
     sample: Annotated[
         int | None, typer.Option(min=1, help="Instead all answers about so many products drawn at random.")
     ] = None,
+    disputed: Annotated[
+        Path | None, typer.Option(help="Instead what people disagree on in these corrections, for somebody else.")
+    ] = None,
 ) -> None:
     """Answers that a person should look at, as a sheet.
 
@@ -263,12 +266,15 @@ def review_export(
     Example: shopvl review export tags products.csv --model runs/tagger --out review.xlsx
     """
     from shopvl.design.design import Design
-    from shopvl.review.queue import export_review
+    from shopvl.review.queue import export_disputed, export_review
 
     opened = open_split(catalog, required=("product_id",))
     ontology = Design.from_pretrained(model).ontology
     with progress("looking up products", None) as report:
-        done = export_review(tags, opened, ontology, target, limit=limit, sample=sample, report=report)
+        if disputed is not None:
+            done = export_disputed(tags, opened, ontology, target, disputed, report)
+        else:
+            done = export_review(tags, opened, ontology, target, limit=limit, sample=sample, report=report)
     out.print(
         f"{target}: {done.questions} of {done.of} questions, about {done.products} products; "
         f"{done.conflicts} conflicts between picture and title"
@@ -282,10 +288,12 @@ def review_import(
     sheet: Annotated[Path, typer.Argument(help="The sheet, filled in: .xlsx or .csv.")],
     target: Annotated[Path, typer.Option("--out", help="Corrections to add to: a .parquet file.")],
     model: ModelFolder = SHIPPED,
+    by: Annotated[str, typer.Option(help="Who filled it in, where several people do.")] = "",
 ) -> None:
     """Check a sheet that was filled in, and keep its decisions.
 
-    They are added to the corrections; a later one replaces an earlier one.
+    They are added to the corrections; a later one of the same person replaces an earlier one. On what people disagree,
+    nothing is decided until a third one has looked at it: `shopvl review export --disputed`.
 
     Rows with faults are listed, and kept beside the corrections as a sheet to be mended and imported. Exit code 1 if
     there are any.
@@ -295,7 +303,7 @@ def review_import(
     from shopvl.design.design import Design
     from shopvl.review.decisions import import_review
 
-    done = import_review(sheet, Design.from_pretrained(model).ontology, target)
+    done = import_review(sheet, Design.from_pretrained(model).ontology, target, by=by)
     if done.faults:
         table = Table("row", "why it was not taken")
         for fault in done.faults:
@@ -309,9 +317,38 @@ def review_import(
         out.print(
             f"{target}: {done.corrections} corrections; learn from them with `shopvl tune --corrections {target}`"
         )
+    if done.disputed:
+        out.print(
+            f"on {done.disputed} people disagree, so they count as not decided; "
+            f"`shopvl review export --disputed {target}` asks somebody else"
+        )
     if done.faults:
         out.print(f"{done.rejects}: the rejected rows; mend them there and import that file")
         raise typer.Exit(1)
+
+
+@review_app.command("agreement")
+def review_agreement(
+    corrections: Annotated[Path, typer.Argument(help="What several people decided: .parquet, or the app's .jsonl.")],
+) -> None:
+    """How far people agree.
+
+    For every two people and property that both decided about: how much they said alike, and Cohen's kappa, which is 1
+    where they always agree and 0 where they do so as often as by chance.
+
+    Example: shopvl review agreement corrections.parquet
+    """
+    from shopvl.catalog.corrections import disputed, read_corrections
+    from shopvl.review.agreement import agreements
+
+    decisions = read_corrections(corrections)
+    table = Table("who", "property", "by both", "alike", "kappa")
+    for one in agreements(decisions):
+        kappa = "" if one.kappa is None else f"{one.kappa:.2f}"
+        who = f"{one.one or 'somebody'}, {one.other or 'somebody'}"
+        table.add_row(who, one.property, str(one.both), f"{one.alike / one.both:.0%}", kappa)
+    out.print(table if table.row_count else "no two people decided about the same thing")
+    out.print(f"{len(disputed(decisions))} wait for a third look")
 
 
 def ask(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import lru_cache
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shopvl.catalog.cells import folded, path_of, without_accents
-from shopvl.catalog.corrections import CORRECTIONS, Correction, merged, read_corrections
+from shopvl.catalog.corrections import CORRECTIONS, Correction, disputed, latest, read_corrections
 from shopvl.catalog.kinds.base import PropertyKind
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.plural import singular
@@ -44,6 +44,7 @@ _ALIKE = {"woman": "women", "man": "men", "gray": "grey", "colour": "color"}
 UNDECIDED_WORDS = frozenset(
     {"?", "??", "???", "not sure", "unsure", "don't know", "dont know", "no idea", "tbd", "不确定"}
 )
+MOST_LETTERS = 1000  # of a note
 NEAREST = 3  # legal values named beside an illegal one
 
 
@@ -65,13 +66,15 @@ class Imported:
     changed: int  # of those taken: other than the answer was
     empty: int
     corrections: int
+    disputed: int  # of what is now in the file, on what people disagree
     faults: tuple[SheetFault, ...]
     rejects: Path | None  # where the faults are
 
 
-def import_review(sheet: Path, ontology: Ontology, out: Path, *, now: datetime | None = None) -> Imported:
-    """Read an edited sheet and add what was decided to `out`, a corrections.parquet; a later decision replaces one.
+def import_review(sheet: Path, ontology: Ontology, out: Path, *, by: str = "", now: datetime | None = None) -> Imported:
+    """Read an edited sheet and add what was decided to `out`, a corrections.parquet.
 
+    A later decision of the same person, `by`, replaces an earlier one.
     Every row is checked. Good ones are taken, the others go to `SHEET-rejects.csv` beside `out` with the reason: a
     sheet like the first, to be corrected and imported too. Raises ReviewError for a file that is no review sheet or
     in which nothing was decided.
@@ -79,10 +82,10 @@ def import_review(sheet: Path, ontology: Ontology, out: Path, *, now: datetime |
     if out.suffix.lower() != ".parquet":
         raise ReviewError(f"corrections are kept as .parquet, {out.name} is not; write --out corrections.parquet")
     with exclusive_lock(out.parent, f"importing into {out}", name=f".{out.name}{LOCK}"):
-        return _imported(sheet, ontology, out, now)
+        return _imported(sheet, ontology, out, by, now)
 
 
-def _imported(sheet: Path, ontology: Ontology, out: Path, now: datetime | None) -> Imported:
+def _imported(sheet: Path, ontology: Ontology, out: Path, by: str, now: datetime | None) -> Imported:
     rows = read_sheet(sheet)
     before = read_corrections(out) if out.exists() else []
     decided: list[tuple[SheetRow, Correction]] = []
@@ -91,23 +94,24 @@ def _imported(sheet: Path, ontology: Ontology, out: Path, now: datetime | None) 
     for row in rows:
         try:
             if (correction := _decided(row, names, moment)) is not None:
-                decided.append((row, correction))
+                decided.append((row, replace(correction, by=by)))
         except IllegalError as bad:
             faults.append(SheetFault(row.number, str(bad), row.cells))
     good, contradictory = _agreed(decided)
     faults = sorted([*faults, *contradictory], key=lambda fault: fault.row)
     if not good and not faults:
         raise ReviewError(f"nothing is decided in {sheet}: the column correct is empty in all {len(rows)} rows")
-    after = merged(before, good)
+    after = latest(before, good)
     if good:
         with Table(out, CORRECTIONS) as table:
-            table.write([{name: getattr(correction, name) for name in CORRECTIONS.names} for correction in after])
+            table.write([correction.as_row() for correction in after])
     return Imported(
         rows=len(rows),
         taken=len(decided) - len(contradictory),
         changed=sum(correction.value != correction.previous for correction in good),
         empty=len(rows) - len(decided) - len(faults) + len(contradictory),
         corrections=len(after),
+        disputed=len(disputed(after)),
         faults=tuple(faults),
         rejects=_write_rejects(sheet, out, faults),
     )
@@ -150,7 +154,8 @@ def _decided(row: SheetRow, names: LegalNames, moment: datetime) -> Correction |
         raise IllegalError(f"{'; '.join(changed)}; undo that, and write the right value in the column correct")
     if not text or folded(text) in UNDECIDED_WORDS:
         return None
-    return Correction(product_id, names.property(name), names.value(name, text), answer, moment, at_random)
+    value, note = names.value(name, text), row.cells.get("note", "")[:MOST_LETTERS]
+    return Correction(product_id, names.property(name), value, answer, moment, at_random, note=note)
 
 
 def _same(before: str, now: str) -> bool:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
 from shopvl.catalog.cells import folded
+from shopvl.catalog.corrections import Correction, disputed, read_corrections
 from shopvl.catalog.images import Thumbnail, image_bytes, thumbnail
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog
@@ -80,12 +81,13 @@ def export_review(
 @dataclass(frozen=True)
 class Chosen:
     """A question that is to be asked about an answer; `at_random`: the product was drawn so. `said`: what was decided
-    before, where it is asked again."""
+    before, where it is asked again; `why` so."""
 
     product_id: str
     property: str
     at_random: bool
     said: str | None = None
+    why: Literal["again", "disputed"] = "again"
 
 
 def export_chosen(
@@ -100,26 +102,75 @@ def export_chosen(
 
     Raises ReviewError as `export_review` does.
     """
-    pictures = has_pictures(out)
-    wanted = {(one.product_id, one.property): place for place, one in enumerate(chosen)}
-    keys = pl.DataFrame([*wanted], ["product_id", "property"], orient="row")
-    rows = _tags(tags).join(keys.lazy(), on=["product_id", "property"], how="semi").collect()
-    _check_known(tags, rows.select("property", "best_guess").drop_nulls().unique(maintain_order=True), ontology)
-    cells = [cell for _, cell in _as_cells(rows, ontology) if cell["best_guess"] is not None]
-    if not cells:
+    queue = chosen_queue(tags, catalog, ontology, chosen, pictures=has_pictures(out), report=report)
+    if not queue.questions:
         raise ReviewError(f"{tags} has an answer to none of {len(chosen)} questions; name the tags that they are about")
-    cells.sort(key=lambda cell: wanted[cell["product_id"], cell["property"]])
+    return write_sheet(out, queue, ontology)
+
+
+def chosen_queue(
+    tags: Path,
+    catalog: Catalog,
+    ontology: Ontology,
+    chosen: Sequence[Chosen],
+    *,
+    pictures: bool = False,
+    report: Callable[[int], None] = lambda products: None,
+) -> Queue:
+    """These questions, in their order; those that tags and catalog know nothing of are left out.
+
+    Raises ReviewError where tags, catalog and ontology do not belong together.
+    """
+    wanted = {(one.product_id, folded(one.property)): place for place, one in enumerate(chosen)}
+    products = pl.Series([one.product_id for one in chosen], dtype=pl.String)
+    rows = _tags(tags).filter(pl.col("product_id").is_in(products.implode())).collect()
+    _check_known(tags, rows.select("property", "best_guess").drop_nulls().unique(maintain_order=True), ontology)
+    place_of = {
+        (cell["product_id"], folded(cell["property"])): cell
+        for _, cell in _as_cells(rows, ontology)
+        if cell["best_guess"] is not None
+    }
+    cells = [place_of[key] for key in wanted if key in place_of]
     seen = look_up(catalog, {cell["product_id"] for cell in cells}, pictures, report)
     questions = []
     for cell in cells:
-        own = chosen[wanted[cell["product_id"], cell["property"]]]
+        own = chosen[wanted[cell["product_id"], folded(cell["property"])]]
         question = question_of(cell, *seen.get(cell["product_id"], ("", None)), at_random=own.at_random)
         again = (
-            question if own.said is None else replace(question, reason=Reason("again", question.probability, own.said))
+            question if own.said is None else replace(question, reason=Reason(own.why, question.probability, own.said))
         )
         questions.append(again)
     missing = len({cell["product_id"] for cell in cells} - seen.keys())
-    return write_sheet(out, Queue(questions, len(chosen), missing), ontology)
+    return Queue(questions, len(chosen), missing)
+
+
+def export_disputed(
+    tags: Path,
+    catalog: Catalog,
+    ontology: Ontology,
+    out: Path,
+    corrections: Path,
+    report: Callable[[int], None] = lambda products: None,
+) -> ReviewExport:
+    """Write what people disagree on in a file of corrections as a sheet, with what each said. Raises ReviewError where
+    they agree, and as `export_review` does."""
+    chosen = disputes(read_corrections(corrections))
+    if not chosen:
+        raise ReviewError(f"nobody disagrees in {corrections}, so there is nothing to look at once more")
+    return export_chosen(tags, catalog, ontology, out, chosen, report)
+
+
+def disputes(decisions: Iterable[Correction]) -> list[Chosen]:
+    """What people disagree on, to be asked of somebody else, with what each said and noted."""
+    return [
+        Chosen(own[0].product_id, own[0].property, any(one.at_random for one in own), _argued(own), "disputed")
+        for own in disputed(decisions)
+    ]
+
+
+def _argued(own: Sequence[Correction]) -> str:
+    said = (f"{one.value or UNKNOWN} ({', '.join(filter(None, (one.by, one.note)))})" for one in own)
+    return "; ".join(part.replace(" ()", "") for part in said)
 
 
 def has_pictures(out: Path) -> bool:

@@ -31,7 +31,7 @@ HEADER_ROWS = 10  # somebody may have put a heading above the table
 # A cell that begins with one of these is run as a formula by some spreadsheet (OWASP, "CSV Injection"), wide forms too.
 RISKY = tuple("=+-@\t\r\n＝＋－＠")
 
-Kind = Literal["text", "picture", "share", "answer", "hidden"]
+Kind = Literal["text", "picture", "share", "answer", "note", "hidden"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ COLUMNS = (
     Column("why", 220, "text", "Why a person is asked.", "为什么请人来看。"),
     Column("top values", 320, "text", "The three most probable values.", "可能性最大的三个值。"),
     Column("correct", 230, "answer", "Yours to fill in: the right value.", "请在此填写正确的值。"),
+    Column("note", 200, "note", "Yours, if you like: why.", "可选：说明理由。"),
     Column("key", 60, "hidden", "Tells which row this was; hidden.", "行的标识，已隐藏。"),
 )
 NAMES = tuple(column.name for column in COLUMNS)
@@ -80,8 +81,9 @@ STEPS = (
     ),
     ("Leave “correct” empty if you cannot tell. Such rows are passed over.", "无法判断时请留空，这一行会被跳过。"),
     (
-        "Sort, filter and save as you like, but change nothing except “correct”, and keep the hidden column “key”.",
-        "可以随意排序、筛选和保存，但除“correct”外请勿修改，并保留隐藏的“key”列。",
+        "Sort, filter and save as you like, but change nothing except “correct” and “note”, and keep the hidden column "
+        "“key”.",
+        "可以随意排序、筛选和保存，但除“correct”和“note”外请勿修改，并保留隐藏的“key”列。",
     ),
 )
 REASONS = (
@@ -107,7 +109,7 @@ BRING_BACK = "shopvl review import review.xlsx --model MODEL --out corrections.p
 @dataclass(frozen=True)
 class Reason:
     """Why a person is asked: `probability` is the answer's, `near` the value that is nearly as likely, the part of a
-    category's path that is sure, or what was decided before."""
+    category's path that is sure, or what was decided before, by whom."""
 
     kind: Literal[
         "conflict",
@@ -120,6 +122,7 @@ class Reason:
         "kind",
         "at random",
         "again",
+        "disputed",
         "texts",
         "span",
     ]
@@ -152,6 +155,8 @@ class Reason:
                 return "Drawn at random: the product stands for others, so answer also where the answer is right"
             case "again":
                 return f"Decided before: {self.near}, where this answer seems surer; look again"
+            case "disputed":
+                return f"People disagree: {self.near}; look once more, your answer settles it"
             case "low":
                 return f"Unsure: {self.probability:.0%} is not enough to accept it unseen"
 
@@ -182,6 +187,7 @@ class SheetQuestion:
             "why": str(self.reason),
             "top values": between.join(f"{value} ({share:.0%})" for value, share in self.top),
             "correct": "",
+            "note": "",
             "key": self.key,
         }
 
@@ -231,6 +237,9 @@ class _Looks:
             "share": book.add_format({**plain, **rule, "num_format": "0%", "align": "center"}),
             "answer": book.add_format(
                 {**plain, "bg_color": "#FFF8DC", "border": 1, "border_color": "#D9C77E", "bold": True, "indent": 1}
+            ),
+            "note": book.add_format(
+                {**plain, "bg_color": "#FFF8DC", "border": 1, "border_color": "#D9C77E", "indent": 1}
             ),
             "hidden": book.add_format({**plain, "font_color": "#8B929A", "text_wrap": False}),
         }

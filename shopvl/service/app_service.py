@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,6 @@ from shopvl.inference.ask import ParsedQuestion, Product, Reply, answered, parse
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.recipes.capabilities import capabilities
 from shopvl.review.decisions import LegalNames
-from shopvl.review.queue import Queue, review_queue
-from shopvl.review.sheet import SheetQuestion
 from shopvl.search import Found, SearchIndex
 from shopvl.search.browsing import newest
 from shopvl.service.catalog_run import RUN, CatalogRun, FencedCatalog, read_run, table_of_run
@@ -75,16 +73,6 @@ class Model:
         return (self.folder / CARD).read_text("utf-8")
 
 
-@dataclass(frozen=True)
-class RunProgress:
-    """How far a queue is: what was decided of it, what waits, most useful first, and what is not read yet."""
-
-    waiting: list[SheetQuestion]
-    decided: int
-    of: int
-    more: int = 0
-
-
 class AppService:
     """Models, and where there are any a catalog, an index and a tagging run; decisions go to `work/corrections.jsonl`,
     catalog runs to `work/runs`."""
@@ -99,14 +87,12 @@ class AppService:
         tags: Path | None = None,
         names: Path | None = None,
         corrections: Path | None = None,
-        queue_rows: int = 500,
     ) -> None:
-        """The first model is the one that is meant where none is named; `queue_rows` questions are read at a time.
+        """The first model is the one that is meant where none is named.
 
         `names` are more words for categories and values, which people may use and are shown; models do not see them.
         """
         self.models, self.work, self.catalog, self.index, self.tags = dict(models), work, catalog, index, tags
-        self.queue_rows = queue_rows
         known = self.model().design.ontology
         self.ontology: Ontology = known if names is None else apply_names(known, names)
         if index is not None and names is not None:
@@ -117,8 +103,6 @@ class AppService:
         self._photo = lru_cache(CACHED_PRODUCTS)(_photo)  # by picture
         self._looking = threading.Lock()
         self._products: OrderedDict[str, Shown] = OrderedDict()
-        self._queues: dict[str, tuple[float, Queue]] = {}
-        self._queueing = threading.Lock()
         self._running: dict[str, CatalogRun] = {}
         self._reader: Reader | None = None
 
@@ -426,57 +410,41 @@ class AppService:
 
     # --- review
 
-    def queue(self, run: str, rows: int = 0) -> Queue:
-        """What is to be looked at in a run, at least its first `rows`; read once."""
-        folder, catalog, ontology = self.run_parts(run)
-        written = (folder / "tags.parquet").stat().st_mtime
-        with self._queueing:
-            known = self._queues.get(run)
-            if known is None or known[0] != written or len(known[1].questions) < min(rows, known[1].of):
-                known = written, review_queue(folder, catalog, ontology, max(rows, self.queue_rows))
-                self._queues[run] = known
-        return known[1]
-
-    def progress(self, run: str, *, only: str | None = None, conflicts: bool = False) -> RunProgress:
-        """What waits and how much is decided, of all questions of a run or some; decisions of everybody count.
-
-        More questions are read when none of those that were read waits.
-        """
-        done = {correction.key() for correction in self.log.standing()}
-        rows = 0
-        while True:
-            queue = self.queue(run, rows)
-            questions = [
-                question
-                for question in queue.questions
-                if (only is None or question.property == only)
-                and (not conflicts or question.reason.kind.startswith("conflict"))
-            ]
-            waiting = [
-                question for question in questions if (question.product_id, folded(question.property)) not in done
-            ]
-            if waiting or len(queue.questions) < rows:
-                more = queue.of - len(queue.questions)
-                return RunProgress(waiting, len(questions) - len(waiting), len(questions), more)
-            rows = len(queue.questions) + self.queue_rows
-
     def pictured(self, run: str, product_id: str) -> bytes | None:
         """The picture of a product that a run was about."""
         return self.product(product_id, self.run_parts(run)[1]).picture
 
     def correct(
-        self, product_id: str, name: str, value: str | None, previous: str | None, by: str, *, known: bool = False
+        self,
+        product_id: str,
+        name: str,
+        value: str | None,
+        previous: str | None,
+        by: str,
+        *,
+        known: bool = False,
+        **more: Any,
     ) -> Correction:
-        """Write down what a person decided; `value` may be any name of a legal value, None or `unknown` that there is
-        none. Raises ReviewError for another value, and for a product that there is not (unless it is `known`)."""
-        check_texts(product_id, name, value, previous, by)
+        """Write down what a person decided, with `more` fields of a Correction. Raises ReviewError as `made` does, and
+        for a product that there is not (unless it is `known`)."""
+        correction = self.made(product_id, name, value, previous, by, **more)
         if not known:
             check_product(product_id, self.index, [self.tags, *self.work.glob("runs/*")], self.catalog)
-        names = LegalNames(self.ontology)
-        legal = None if value is None else names.value(name, value)
-        correction = decided(product_id, names.property(name), legal, previous)
-        self.log.add(correction, by)
+        self.log.add(correction)
         return correction
+
+    def made(
+        self, product_id: str, name: str, value: str | None, previous: str | None, by: str, **more: Any
+    ) -> Correction:
+        """A decision that is not written down yet; `value` may be any name of a legal value, None or `unknown` that
+        there is none. Raises ReviewError for another value."""
+        check_texts(product_id, name, value, previous, by, more.get("note"))
+        legal = None if value is None else self._legal.value(name, value)
+        return decided(product_id, self._legal.property(name), legal, previous, by, **more)
+
+    @cached_property
+    def _legal(self) -> LegalNames:
+        return LegalNames(self.ontology)
 
     def decision(self, product_id: str, name: str) -> Correction | None:
         """The decision in force about a product's property."""
@@ -484,13 +452,13 @@ class AppService:
             (correction for correction in self.decisions() if correction.key() == (product_id, folded(name))), None
         )
 
-    def undo(self, by: str) -> Correction | None:
-        """Take back the last decision of that person."""
+    def undo(self, by: str) -> list[Correction]:
+        """Take back the last decision of that person, with all that were made with it."""
         check_texts(by)
         return self.log.undo(by)
 
     def decisions(self) -> list[Correction]:
-        """The decisions in force, one per product and property, oldest first."""
+        """What is decided, one correction per product and property, oldest first; nothing on which people disagree."""
         return sorted(merged(self.log.standing()), key=lambda correction: correction.decided_at)
 
 

@@ -10,9 +10,8 @@ import polars as pl
 from shopvl.catalog.cells import is_storable
 from shopvl.catalog.readers import Catalog
 from shopvl.errors import ReviewError
+from shopvl.review.decisions import MOST_LETTERS
 from shopvl.search import SearchIndex
-
-MOST_LETTERS = 1000
 
 
 def check_texts(*texts: str | None) -> None:

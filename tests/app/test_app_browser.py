@@ -16,6 +16,7 @@ from shopvl.design.design import Design
 from shopvl.inference.grounds import words_of
 from shopvl.inference.write import Telling, Written, WrittenAbout
 from shopvl.service import suggesting
+from shopvl.service.review_desk import ReviewDesk
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -409,7 +410,7 @@ def test_a_correction_survives_a_reload_and_can_be_undone(browser: Browser, serv
     browser.open()
     browser.tab("review")
     browser.sees(f'#review-recent [data-product="{product}"]', value.split(" > ")[-1])
-    taken = served.bench.progress(served.bench.runs()[0]).waiting[0]
+    taken = ReviewDesk(served.bench).progress(served.bench.runs()[0]).waiting[0]
     served.bench.correct(taken.product_id, taken.property, None, taken.answer, "somebody else")
     browser.driver.execute_script("document.querySelector('#review-conflicts input').focus()")
     browser.driver.switch_to.active_element.send_keys("a")
@@ -425,6 +426,44 @@ def test_a_correction_survives_a_reload_and_can_be_undone(browser: Browser, serv
     browser.sees("#review-progress", "Taken back: ")
     browser.press("z")
     browser.sees("#review-progress", "There is nothing of yours to take back.")
+
+
+def test_look_alikes_are_accepted_at_once_by_keyboard(browser: Browser, served) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    before = len(served.bench.decisions())
+    browser.tab("review")
+    browser.one("#review-card .sv-question")
+    browser.driver.execute_script("document.querySelector('#review-mode input[value=bulk]').click()")
+    browser.one("#review-card .sv-lookalike")
+    cells = [one.get_attribute("data-toggle") for one in browser.all("#review-card .sv-lookalike")]
+    browser.until(lambda: cells[0] == _at(browser), "the first look-alike in focus")
+    browser.driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+    assert _at(browser) == cells[1]
+    browser.driver.switch_to.active_element.send_keys(" ")
+    browser.sees("#review-card [data-count]", str(len(cells) - 1))
+    browser.driver.switch_to.active_element.send_keys("a")
+    browser.sees("#review-progress", f"Saved: {len(cells) - 1} times")
+    made = [one for one in served.bench.decisions() if one.batch]
+    assert {one.product_id for one in made} == {*cells} - {cells[1]}
+    browser.driver.execute_script("document.querySelector('#review-mode input[value=check]').click()")
+    browser.sees("#review-progress", f"0 of {len(made)} looked at again, of {len(made)} accepted at once")
+    browser.press("u")  # the first of them was wrong
+    browser.sees("#review-card", "1 of 1 were wrong: > 99%")
+    browser.click("#review-card [data-do=return]")
+    browser.sees("#review-progress", f"Taken back: {len(made) - 1} decisions")
+    browser.driver.execute_script("document.querySelector('#review-mode input[value=one]').click()")
+    browser.one("#review-card .sv-question")
+    browser.press("z")
+    browser.sees("#review-progress", "Taken back: ")
+    browser.until(lambda: [one.batch for one in served.bench.decisions() if one.batch], "what was accepted first")
+    browser.press("z")
+    browser.until(lambda: len(served.bench.decisions()) == before, "the undoing")
+
+
+def _at(browser: Browser) -> str:
+    """The look-alike that has the focus."""
+    return browser.driver.execute_script("return document.activeElement.dataset.toggle")
 
 
 def test_a_catalog_run_and_its_results(browser: Browser, served, tmp_path: Path) -> None:

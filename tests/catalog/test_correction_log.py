@@ -27,27 +27,27 @@ def said(log: CorrectionLog) -> list[tuple[str, str, str | None]]:
 
 
 def test_what_was_added_is_read_back_by_another(log: CorrectionLog) -> None:
-    one = Correction("ä 1", "colour", None, "Navy", datetime(2026, 5, 1, 12, 0, 0, 5, tzinfo=UTC))
-    log.add(one, "ann")
+    one = Correction("ä 1", "colour", None, "Navy", datetime(2026, 5, 1, 12, 0, 0, 5, tzinfo=UTC), by="ann", note="ü")
+    log.add(one)
     assert CorrectionLog(log.path).standing() == read_corrections(log.path) == [one]
 
 
 def test_undo_takes_back_ones_own_last_decision_only(log: CorrectionLog) -> None:
-    log.add(decided("a", "colour", "Red", "Blue"), "ann")
-    log.add(decided("a", "colour", "Navy", "Blue"), "ann")
-    log.add(decided("b", "colour", "Green", "Blue"), "ben")
+    log.add(decided("a", "colour", "Red", "Blue", "ann"))
+    log.add(decided("a", "colour", "Navy", "Blue", "ann"))
+    log.add(decided("b", "colour", "Green", "Blue", "ben"))
     taken = log.undo("ann")
-    assert taken is not None
-    assert taken.value == "Navy"
+    assert [one.value for one in taken] == ["Navy"]
     assert said(log) == [("a", "colour", "Red"), ("b", "colour", "Green")]
-    assert CorrectionLog(log.path).undo("ann").value == "Red"  # another process knows it too
-    assert log.undo("ann") is None
+    assert CorrectionLog(log.path).undo("ann")[0].value == "Red"  # another process knows it too
+    assert log.undo("ann") == []
     assert said(log) == [("b", "colour", "Green")]
     assert log.path.read_bytes().count(b"\n") == 5  # nothing was removed
 
 
 def test_lines_hold_to_their_schema(log: CorrectionLog) -> None:
-    log.add(decided("a", "category", "Home > Mugs", "Home > Cups"), "ann")
+    log.add(decided("a", "category", "Home > Mugs", "Home > Cups", "ann"))
+    log.add(decided("b", "colour", "Red", None, "ann", at_random=True, note="see the label", batch="1"))
     log.undo("ann")
     schema = json.loads((resource_dir("data_schemas") / "correction_log.schema.json").read_text("utf-8"))
     for line in log.path.read_text("utf-8").splitlines():
@@ -56,7 +56,7 @@ def test_lines_hold_to_their_schema(log: CorrectionLog) -> None:
 
 def test_a_line_that_was_changed_is_noticed(log: CorrectionLog) -> None:
     for name in ("a", "b", "c"):
-        log.add(decided(name, "colour", "Red", "Blue"), "ann")
+        log.add(decided(name, "colour", "Red", "Blue", "ann"))
     whole, kept = log.path.read_bytes(), read_corrections(log.path)
     told: set[str] = set()
     start, end = whole.index(b"\n") + 1, whole.index(b"\n", whole.index(b"\n") + 1)
@@ -73,19 +73,19 @@ def test_a_line_that_was_changed_is_noticed(log: CorrectionLog) -> None:
 
 @pytest.mark.parametrize("cut", [1, 20, 60])
 def test_a_line_that_a_crash_cut_short_does_no_harm(log: CorrectionLog, cut: int) -> None:
-    log.add(decided("a", "colour", "Red", "Blue"), "ann")
+    log.add(decided("a", "colour", "Red", "Blue", "ann"))
     whole = log.path.read_bytes()
     log.path.write_bytes(whole + whole[:cut])
     again = CorrectionLog(log.path)
     assert said(again) == [("a", "colour", "Red")]
-    again.add(decided("b", "colour", "Green", "Blue"), "ann")
+    again.add(decided("b", "colour", "Green", "Blue", "ann"))
     assert said(again) == said(CorrectionLog(log.path)) == [("a", "colour", "Red"), ("b", "colour", "Green")]
 
 
 @pytest.mark.parametrize("kept_lines", [0, 2, 3, 4])
 def test_lines_that_are_lost_whole_are_noticed(log: CorrectionLog, kept_lines: int) -> None:
     for name in ("a", "b", "c", "d", "e"):
-        log.add(decided(name, "colour", "Red", "Blue"), "ann")
+        log.add(decided(name, "colour", "Red", "Blue", "ann"))
     lines = log.path.read_bytes().splitlines(keepends=True)
     log.path.write_bytes(b"".join(lines[5 - kept_lines :]))
     told = r"corrections.jsonl is damaged: it has [\d,]+ bytes and had [\d,]+ when .*; bring it back from a copy, or"
@@ -98,26 +98,26 @@ def test_lines_that_are_lost_whole_are_noticed(log: CorrectionLog, kept_lines: i
         with pytest.raises(CatalogError, match=told):
             use()
     with pytest.raises(CatalogError, match=told):
-        log.add(decided("f", "colour", "Red", "Blue"), "ann")
+        log.add(decided("f", "colour", "Red", "Blue", "ann"))
     log.path.with_name("corrections.jsonl.length").unlink()
-    log.add(decided("f", "colour", "Red", "Blue"), "ann")
+    log.add(decided("f", "colour", "Red", "Blue", "ann"))
     assert len(CorrectionLog(log.path).standing()) == kept_lines + 1
 
 
 def test_a_log_that_is_gone_is_noticed(log: CorrectionLog) -> None:
-    log.add(decided("a", "colour", "Red", "Blue"), "ann")
+    log.add(decided("a", "colour", "Red", "Blue", "ann"))
     log.path.unlink()
     with pytest.raises(CatalogError, match="is damaged: it has 0 bytes"):
         CorrectionLog(log.path)
 
 
 def test_a_write_that_fails_leaves_nothing_and_says_so(log: CorrectionLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    log.add(decided("a", "colour", "Red", "Blue"), "ann")
+    log.add(decided("a", "colour", "Red", "Blue", "ann"))
     before = log.path.read_bytes()
     written = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, text: written(descriptor, text[:9]))
     with pytest.raises(CatalogError, match=r"could not be saved to .*; it was not taken"):
-        log.add(decided("b", "colour", "Red", "Blue"), "ann")
+        log.add(decided("b", "colour", "Red", "Blue", "ann"))
     monkeypatch.undo()
     assert log.path.read_bytes() == before
 
@@ -128,7 +128,7 @@ from pathlib import Path
 from shopvl.catalog.correction_log import CorrectionLog, decided
 log = CorrectionLog(Path(sys.argv[1]))
 for number in range(50):
-    log.add(decided(f"{sys.argv[2]}-{number}", "colour", "Red" * 200, "Blue"), sys.argv[2])
+    log.add(decided(f"{sys.argv[2]}-{number}", "colour", "Red" * 200, "Blue", sys.argv[2]))
     if number % 10 == 9:
         log.undo(sys.argv[2])
 """
@@ -147,8 +147,8 @@ def test_a_catalog_takes_the_log_as_corrections(log: CorrectionLog, tmp_path: Pa
 
     table = tmp_path / "shop.csv"
     table.write_text("product_id,title,image,attributes\na,Shirt,a.jpg,colour: Red\nb,Hat,b.jpg,colour: Red\n")
-    log.add(decided("a", "colour", "Navy", "Red"), "ann")
-    log.add(decided("b", "colour", "Navy", "Red"), "ann")
+    log.add(decided("a", "colour", "Navy", "Red", "ann"))
+    log.add(decided("b", "colour", "Navy", "Red", "ann"))
     log.undo("ann")
     laid = with_corrections(open_catalog(table), log.path)
     assert [row[0]["value"] for row in next(laid.batches())["attributes"].to_list()] == ["Navy", "Red"]

@@ -192,8 +192,8 @@ def test_the_workbook_is_ready_to_work_in(sheet: Path, ontology: Ontology) -> No
     assert values.sheet_state == "hidden"
     assert [cell.value for cell in review[1]] == list(NAMES)
     assert review.freeze_panes == "B2"
-    assert review.auto_filter.ref == f"A1:J{review.max_row}"
-    assert review.column_dimensions["J"].hidden  # the key
+    assert review.auto_filter.ref == f"A1:K{review.max_row}"
+    assert review.column_dimensions["K"].hidden  # the key
     assert 35 < review.column_dimensions["B"].width < 60
     assert review.max_row == 1 + 6
     for row in range(2, 8):

@@ -15,6 +15,7 @@ from shopvl.errors import CatalogError, ImageError, ReviewError, ShopvlError
 from shopvl.inference.ask import Conflict, Product
 from shopvl.service.app_service import CACHED_PRODUCTS, MAX_PICTURE_BYTES, AppService
 from shopvl.service.catalog_run import FencedCatalog, read_run
+from shopvl.service.review_desk import ReviewDesk
 from shopvl.service.shown import first_shown
 from shopvl.tagging.run import tag
 
@@ -169,42 +170,42 @@ def test_products_of_the_catalog(bench: AppService) -> None:
 
 
 def test_a_review_from_first_to_last(bench: AppService) -> None:
-    run = bench.runs()[0]
-    start = bench.progress(run)
+    desk, run = ReviewDesk(bench), bench.runs()[0]
+    start = desk.progress(run)
     assert start.of == len(start.waiting) > 5
     first, second = start.waiting[:2]
     legal = first.top[1][0]
     bench.correct(first.product_id, first.property, legal, first.answer, "ann")
     bench.correct(second.product_id, second.property, None, second.answer, "ben")
-    now = bench.progress(run)
+    now = desk.progress(run)
     assert (now.decided, now.waiting) == (2, start.waiting[2:])
     assert [one.value for one in bench.decisions()] == [legal, None]
-    only = bench.progress(run, only=first.property)
+    only = desk.progress(run, only=first.property)
     assert {one.property for one in only.waiting} <= {first.property}
-    assert bench.undo("ann").value == legal
-    assert bench.undo("ann") is None
-    assert bench.progress(run).waiting[0] == first
+    assert [one.value for one in bench.undo("ann")] == [legal]
+    assert bench.undo("ann") == []
+    assert desk.progress(run).waiting[0] == first
     with pytest.raises(ReviewError, match="is not a "):
         bench.correct(first.product_id, first.property, "no such value", None, "ann")
     with pytest.raises(ReviewError, match="there is no tagging run"):
-        bench.progress("../elsewhere")
+        desk.progress("../elsewhere")
 
 
 def test_a_long_queue_is_read_piece_by_piece(bench: AppService) -> None:
-    run = bench.runs()[0]
-    every = bench.progress(run).waiting
-    bench._queues.clear()
-    bench.queue_rows = 2
-    start = bench.progress(run)
+    desk, run = ReviewDesk(bench), bench.runs()[0]
+    every = desk.progress(run).waiting
+    desk._queues.clear()
+    desk.queue_rows = 2
+    start = desk.progress(run)
     assert (start.waiting, start.more) == (every[:2], len(every) - 2)
     for one in every[:2]:
         bench.correct(one.product_id, one.property, None, one.answer, "ann")
-    now = bench.progress(run)
+    now = desk.progress(run)
     assert (now.waiting, now.decided, now.more) == (every[2:4], 2, len(every) - 4)
     assert bench.decision(every[0].product_id, every[0].property.upper()).value is None
     assert bench.decision(every[2].product_id, every[2].property) is None
     last = every[-1]
-    rare = bench.progress(run, only=last.property)
+    rare = desk.progress(run, only=last.property)
     assert {one.property for one in rare.waiting} == {last.property}
 
 
