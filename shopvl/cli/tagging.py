@@ -63,7 +63,7 @@ def tag(
         bool | None,
         typer.Option("--bfloat16/--float32", help="Half the bits; chosen where the machine is faster in it."),
     ] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="Image towers in int8, where they stay near; OpenVINO.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="In int8, where outputs stay near; OpenVINO.")] = False,
     runtime: RuntimeName = "auto",
     device: DeviceName = None,
     ocr: Ocr = False,

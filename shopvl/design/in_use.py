@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Literal, get_args
 
@@ -14,20 +14,25 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from shopvl.batch import Batch
+from shopvl.batch import INPUT_CHOICES, Batch, inputs_name
+from shopvl.data.collate import title_grams
 from shopvl.design.design import Design
 from shopvl.errors import DesignError, ShopvlError
+from shopvl.models.answering_encoder import AnsweringDualEncoder
+from shopvl.models.attention import Block
 from shopvl.models.dual_encoder import DualEncoderModel
-from shopvl.models.exported import ExportedLook, Tower, fastest, is_quantized, look_through, towers_in
-from shopvl.models.fast_linear import onednn_is_fast, use_onednn
+from shopvl.models.exported import FAR, ExportedLook, Tower, fastest, is_quantized, look_through, towers_in
+from shopvl.models.fast_linear import int8_is_here, onednn_is_fast, use_int8, use_onednn
 from shopvl.models.fold_batchnorm import fold_batchnorm
 from shopvl.models.small_maps import SmallMapConv
 from shopvl.runtime.engine import LIBRARIES, Library, Precision
-from shopvl.synthetic.generate import draw_item
+from shopvl.synthetic.generate import ShopItem, draw_item
+from shopvl.text.prompts import questions_of
 
 Runtime = Literal["auto", "torch", "onnx", "openvino"]
 EXAMPLES = 2  # pictures that a tower is watched with
 RANGES, CHECKS, DRAWN_PX = 64, 8, 96  # drawn products that give the ranges of int8, or check outputs; pictures' side
+ASKED = 16  # questions about the latter give the ranges of blocks
 LOADED_FROM, MEASURED_FROM = 500, 3000  # products, from which on loading a runtime, or exporting and measuring, pays
 
 
@@ -38,7 +43,8 @@ def in_use(
 
     `auto` runs each image tower in what was measured to be fastest on this machine, if many `rows` are to come, and
     measures where it has not. `bfloat16` says that the caller computes in it (`torch.autocast`): runtimes may, too.
-    With `int8`, towers whose outputs stay near may multiply in it, with ranges that drawn products give. Weights that
+    With `int8`, towers, and blocks that answer, may multiply in it where outputs stay near, with ranges that drawn
+    products give. Weights that
     need not change are shared with the design, not copied. One that is ready is returned as it is. Raises ShopvlError
     for a runtime that is not installed, cannot run a tower or has no int8.
     """
@@ -55,6 +61,9 @@ def in_use(
         for tower in _towers(design, model, wanted) if wanted.int8 else towers_in(model, run):
             if (look := wanted.look(tower)) is not None:
                 tower.use(look)
+        if int8 and int8_is_here():
+            blocks = [part for part in model.modules() if isinstance(part, Block)]
+            use_int8(model, blocks, _answered(design, model), FAR["int8"])
         if onednn_is_fast():
             use_onednn(model)
     elif runtime not in ("auto", "torch"):
@@ -142,11 +151,16 @@ def _examples(design: Design) -> Batch:
 def _towers(design: Design, model: nn.Module, wanted: _Wanted) -> list[Tower]:
     """The towers, each with pictures of drawn products: of many where it is still to be made one in int8."""
     for count in (CHECKS, RANGES):
-        pictures = [draw_item(number, 0, DRAWN_PX).image for number in range(count)]
+        pictures = [item.image for item in _drawn(count)]
         towers = towers_in(model, _shown(model, design.loader.pictures(pictures).to(design.device)))
         if all(map(wanted.has_int8, towers)):
             break
     return towers
+
+
+@lru_cache(maxsize=2)
+def _drawn(count: int) -> list[ShopItem]:
+    return [draw_item(number, 0, DRAWN_PX) for number in range(count)]
 
 
 def _shown(model: nn.Module, batch: Batch) -> Callable[[], Sequence[Tensor]]:
@@ -157,6 +171,25 @@ def _shown(model: nn.Module, batch: Batch) -> Callable[[], Sequence[Tensor]]:
             pooled_BW, cells = model.encode_image(batch)
             return [pooled_BW, *cells]
         return [model.picture(batch)[0]]
+
+    return run
+
+
+def _answered(design: Design, model: nn.Module) -> Callable[[], Sequence[Tensor]]:
+    """What the model's blocks make of drawn products, from all their inputs and from each alone."""
+    choices = [choice for choice in INPUT_CHOICES if set(choice) <= set(design.recipe.inputs)]
+    items = _drawn(CHECKS)
+    titles = [item.title for item in items]
+    batch = Batch(texts={"title": design.loader.words(titles)}, title_grams_BG=title_grams(titles))
+    if "image" in design.recipe.inputs:
+        batch = replace(batch, pictures=design.loader.pictures([item.image for item in items]).pictures)
+    questions = questions_of(design.ontology)[:ASKED] if isinstance(model, AnsweringDualEncoder) else []
+
+    def run() -> Sequence[Tensor]:
+        if not isinstance(model, AnsweringDualEncoder):
+            return [model.features(batch, choices)[inputs_name(choice)] for choice in choices]
+        logp = model.answer(batch, model.prepare(design.loader.questions(questions)), choices)
+        return [logp_BQK.exp() for logp_BQK in logp.values()]
 
     return run
 

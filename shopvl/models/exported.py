@@ -26,10 +26,11 @@ from shopvl.models.two_crop import LookingTower, TowerOutput
 from shopvl.paths import cache_folder
 from shopvl.runtime.engine import Library, Precision, Run, machine_name
 
-FORMAT = 1  # of the files in the cache folder: they are written anew where it rises
+FORMAT = 2  # of the files in the cache folder: they are written anew where it rises
 MOST_ROWS = 32  # run at once, so that their maps stay in the processor's cache; fewer are filled up to a power of two
 TIMED_ROWS, TRIES = 32, 5
 FAR: dict[Precision, float] = {"float32": 1e-3, "bfloat16": 0.1, "int8": 0.06}  # of the outputs' norm: no further off
+SURELY = 0.9  # of that, for the pictures that a net in int8 is made with: others move it further
 WORTH = 0.9  # of PyTorch's time; a smaller gain could be noise
 INT8 = "-int8"  # ends the name of such a net's folder
 SPEEDS = "speeds.json"  # by machine, milliseconds a picture by way to run it
@@ -153,7 +154,7 @@ def quantized(tower: Tower, library: Library) -> Path:
     plain = exported(tower, library)
 
     def write(draft: Path) -> None:
-        library.engine().quantize(plain, tower.seen_B3YX, draft)
+        library.engine().quantize(plain, tower.seen_B3YX, draft, far=SURELY * FAR["int8"])
 
     return made_once(_folder(tower, library, INT8), write)
 

@@ -110,8 +110,8 @@ def tag(
     What is done is kept in `out/.ledger` by the content of each row. Called again after a crash, it goes on where it
     was; called on a changed catalog or with another `precision`, it computes only what is new. Rows that an earlier run
     rejected are tried again. With `workers` > 1, so many processes do the work. `bfloat16` computes in half the bits:
-    faster where the machine can, and probabilities change a little; `int8` and `runtime` are for image towers
-    (`in_use`). Raises ShopvlError where the disk is full (what was done is safe) or another process tags into `out`.
+    faster where the machine can, and probabilities change a little; so do they in `int8` (`in_use`). Raises ShopvlError
+    where the disk is full (what was done is safe) or another process tags into `out`.
 
     `out/notes.parquet` names the products with a picture or title that says nothing, and why; they are tagged from the
     other one. It also names those whose pictures the design's reader could not read; the next run tries them again.

@@ -11,8 +11,9 @@ from shopvl.design import in_use as making_ready
 from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.inference.predict import answers_of
-from shopvl.models.fast_linear import OneDnnLinear
+from shopvl.models.fast_linear import Int8Linear, OneDnnLinear, int8_is_here
 from shopvl.recipes import find
+from shopvl.runtime.engine import LIBRARIES
 
 
 @pytest.fixture(params=[True, False], ids=["onednn", "torch"])
@@ -74,3 +75,17 @@ def test_every_kind_of_model_can_be_made_ready(name: str, make_design, batch_of)
         torch.testing.assert_close(tensor, other.embeddings[key], atol=1e-4, rtol=1e-3)
     if one.states is not None:
         torch.testing.assert_close(one.states.words_BTD, other.states.words_BTD, atol=1e-4, rtol=1e-3)
+
+
+def test_blocks_answer_in_int8_much_as_in_float32(prompted: Design, batch_of) -> None:
+    if not int8_is_here() or any(one.lacking for one in LIBRARIES if "int8" in one.precisions):
+        pytest.skip("openvino is not installed, or torch is built without FBGEMM")
+    ready, batch = in_use(prompted, int8=True), batch_of(prompted, 6)
+    maps = [part for part in ready.model.head.blocks.modules() if isinstance(part, nn.Linear)]
+    assert maps
+    assert all(isinstance(part, Int8Linear) for part in maps)
+    with torch.inference_mode():
+        own, said = (answers_of(one).read(batch, [MODALITIES, ("title",)]) for one in (prompted, ready))
+    for choice, by_name in own.items():
+        for name, logp in by_name.items():
+            assert 0 < (logp.exp() - said[choice][name].exp()).abs().max() < 0.05

@@ -149,6 +149,23 @@ def test_int8_is_a_net_whose_convolutions_read_and_weigh_whole_numbers(openvino:
     assert (said - looped).norm() < 0.3 * (said - plain).norm()
 
 
+def test_as_many_first_convolutions_stay_in_float32_as_outputs_take(openvino: Library) -> None:
+    module, moved, rounded_ones = made(thumbnail), [], []
+    (tower,) = towers_of(module, SIZE)
+    exported_to = exported.exported(tower, openvino)
+    with torch.inference_mode():
+        plain = tower.encode(tower.seen_B3YX)[0]
+        for far in (1.0, 1e-9):
+            folder = exported_to.parent / f"far-{far}"
+            folder.mkdir()
+            openvino.engine().quantize(exported_to, tower.seen_B3YX, folder, far=far)
+            said = openvino.engine().load(folder, "int8", 1)(tower.seen_B3YX)[0]
+            moved.append(float((said - plain).norm() / plain.norm()))
+            rounded_ones.append((folder / "net.xml").read_text("utf-8").count('type="FakeQuantize"'))
+    assert moved[0] > moved[1] > 0
+    assert rounded_ones[0] > rounded_ones[1] == 2  # what the last convolution reads, and its weights
+
+
 def test_a_tower_that_int8_carries_far_off_is_left_alone(openvino: Library, monkeypatch) -> None:
     module = made(thumbnail)
     (tower,) = towers_of(module, SIZE)
