@@ -28,6 +28,7 @@ def other_shop(toy_table: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.zoo
 def test_a_model_is_made_a_catalogs_own(prompted_folder: Path, other_shop: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine"
     stages: set[str] = set()

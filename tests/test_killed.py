@@ -23,26 +23,26 @@ KILLS = 20
 zoo = pytest.mark.zoo
 
 
-def killed(job: str, folder: Path, model: Path, catalog: Path, kills: int = KILLS) -> tuple[Path, list[Path]]:
+def killed(job: str, folder: Path, model: Path, catalog: Path) -> tuple[Path, list[Path]]:
     """The folder in which nothing disturbed the job, and those in which it was killed so many times in all."""
     driver = Path(__file__).with_name("killed_jobs.py")
-    told = [job, model, catalog, folder, kills, len(job)]
+    told = [job, model, catalog, folder, KILLS, len(job)]
     done = subprocess.run([sys.executable, driver, *map(str, told)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
     times, count = map(int, done.stdout.split()[-2:])
-    assert times == kills
+    assert times == KILLS
     return folder / "whole", [folder / str(number) for number in range(count)]
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(KILLS, marks=zoo)])
-def test_corrections(tuned_folder: Path, toy_table: Path, tmp_path: Path, kills: int) -> None:
-    whole, folders = killed("corrections", tmp_path, tuned_folder, toy_table, kills)
+@zoo
+def test_corrections(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
+    whole, folders = killed("corrections", tmp_path, tuned_folder, toy_table)
     for folder in (whole, *folders):
         acknowledged = (folder / ACKNOWLEDGED).read_text().split()
         kept = [one.product_id for one in CorrectionLog(folder / "corrections.jsonl").standing()]
         assert kept == [str(number) for number in range(DECISIONS)]
         assert set(acknowledged) <= set(kept)
-        assert len(acknowledged) == len(set(acknowledged)) >= len(kept) - kills  # a last one may not have been told of
+        assert len(acknowledged) == len(set(acknowledged)) >= len(kept) - KILLS  # a last one may not have been told of
 
 
 @zoo

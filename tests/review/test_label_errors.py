@@ -34,6 +34,7 @@ def exchanged(table: Path, out: Path, every: int) -> dict[str, str]:
     return planted
 
 
+@pytest.mark.zoo
 def test_planted_errors_are_the_most_suspicious(tuned_folder: Path, toy_table: Path, tmp_path: Path) -> None:
     planted = exchanged(toy_table, tmp_path / "labels.parquet", every=8)
     design = Design.from_pretrained(tuned_folder)

@@ -41,6 +41,7 @@ def test_a_run_is_recorded_once(toy_table: Path, tmp_path: Path, monkeypatch: py
     assert {path.name for path in tmp_path.iterdir()} == {"runs"}
 
 
+@pytest.mark.zoo
 def test_runs_that_start_at_once_share_a_new_store(tmp_path: Path) -> None:
     """Each in a process of its own, as on a machine where two experiments are started side by side."""
     code = "import sys; from pathlib import Path; from shopvl.tracking import tracked\n"
