@@ -62,8 +62,9 @@ def in_use(
             if (look := wanted.look(tower)) is not None:
                 tower.use(look)
         if int8 and int8_is_here():
-            blocks = [part for part in model.modules() if isinstance(part, Block)]
-            use_int8(model, blocks, _answered(design, model), FAR["int8"])
+            parts = [part for part in model.modules() if isinstance(part, Block)]
+            parts += [model.head.cells] if isinstance(model, AnsweringDualEncoder) else []
+            use_int8(model, parts, _answered(design, model), FAR["int8"])
         if onednn_is_fast():
             use_onednn(model)
     elif runtime not in ("auto", "torch"):

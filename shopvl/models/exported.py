@@ -27,7 +27,7 @@ from shopvl.paths import cache_folder
 from shopvl.runtime.engine import Library, Precision, Run, machine_name
 
 FORMAT = 2  # of the files in the cache folder: they are written anew where it rises
-MOST_ROWS = 32  # run at once, so that their maps stay in the processor's cache; fewer are filled up to a power of two
+MOST_ROWS = 16  # run at once, so that their maps stay in the processor's cache; fewer are filled up to a power of two
 TIMED_ROWS, TRIES = 32, 5
 FAR: dict[Precision, float] = {"float32": 1e-3, "bfloat16": 0.1, "int8": 0.06}  # of the outputs' norm: no further off
 SURELY = 0.9  # of that, for the pictures that a net in int8 is made with: others move it further
@@ -112,7 +112,7 @@ class ExportedLook:
         return pooled_BW, cells
 
     def _some(self, rows_B3YX: Tensor) -> list[Tensor]:
-        """A runtime makes a plan for every number of rows: there are six."""
+        """A runtime makes a plan for every number of rows: there are five."""
         B = len(rows_B3YX)
         room = (1 << (B - 1).bit_length()) - B
         if room:
