@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
+Places = dict[nn.Module, list[tuple[nn.Module, str]]]  # by part, the modules that have it and under which name
 MOST_APART = 1e-3  # of the largest output; rounding alone stays far below
 
 
@@ -23,16 +24,16 @@ def fold_batchnorm(model: nn.Module, run: Callable[[], Sequence[Tensor]]) -> int
     part; if the outputs differ after all, because something else reads it too, all of them stay.
     """
     with torch.no_grad():
-        pairs = _pairs(model, run)
+        pairs, places = _pairs(model, run), _places(model)
         before = run()
-        undo = [(part, norm, _fold(model, part, norm)) for part, norm in pairs]
+        undo = [(part, norm, _fold(places, part, norm)) for part, norm in pairs]
         if not all(_alike(*both) for both in zip(before, run(), strict=True)):
             for part, norm, (folded, rest) in undo:
-                _put(model, folded, part)
-                _put(model, rest, norm)
+                _put(places, folded, part)
+                _put(places, rest, norm)
             return 0
     for _, _, (_, rest) in undo:
-        _put(model, rest, rest[0])
+        _put(places, rest, rest[0])
     return len(undo)
 
 
@@ -87,22 +88,30 @@ def _after_norm(norm: nn.Module) -> nn.Module | None:
     return act if isinstance(act, nn.Module) and isinstance(drop, nn.Identity | None) else None
 
 
-def _fold(model: nn.Module, part: nn.Module, norm: _BatchNorm) -> tuple[nn.Module, nn.Sequential]:
+def _fold(places: Places, part: nn.Module, norm: _BatchNorm) -> tuple[nn.Module, nn.Sequential]:
     """The part with the norm in it, and what is left of the norm, in their places."""
     folded = fuse_linear_bn_eval(part, norm) if isinstance(part, nn.Linear) else fuse_conv_bn_eval(part, norm)
     # a container, to be found again: the activation itself may stand in several places
     rest = nn.Sequential(_after_norm(norm) or nn.Identity())
-    _put(model, part, folded)
-    _put(model, norm, rest)
+    _put(places, part, folded)
+    _put(places, norm, rest)
     return folded, rest
 
 
-def _put(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+def _places(model: nn.Module) -> Places:
+    places = defaultdict(list)
+    for parent in model.modules():
+        for name, child in parent._modules.items():  # `named_children` leaves out a name of one it has given
+            if child is not None:
+                places[child].append((parent, name))
+    return places
+
+
+def _put(places: Places, old: nn.Module, new: nn.Module) -> None:
     """`new` wherever the model has `old`."""
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if child is old:
-                setattr(parent, name, new)
+    for parent, name in places[old]:
+        setattr(parent, name, new)
+    places[new] = places.pop(old)
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:
