@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from app import cards
-from app.review_cards import bar, check_bar, check_note, lot_grid, people, question_card, recent, spoken
+from app.review_cards import bar, check_bar, check_note, learned_card, lot_grid, people, question_card, recent, spoken
 from app.widgets import HIDDEN_PROGRESS, clickable, html
 from app.wording import Translations
 from shopvl.catalog.corrections import CORRECTIONS, Correction, latest
@@ -23,10 +23,12 @@ from shopvl.review.keys import unlocked
 from shopvl.review.queue import choices
 from shopvl.review.sheet import SheetQuestion
 from shopvl.service.app_service import AppService
+from shopvl.service.learning import BATCH
 from shopvl.service.review_desk import ReviewDesk, key_of
 
 REVIEWER = "shopvl-reviewer"
 LONGEST_NAME = 60  # letters
+LOOK_S = 2  # at what was learned
 ONE, BULK, CHECK = MODES = ("one", "bulk", "check")
 LOOKALIKES = Path(__file__).with_name("lookalikes.js").read_text("utf-8")
 Json = dict[str, Any]
@@ -119,6 +121,7 @@ class ReviewTab:
 
     def _lay_out_decisions(self) -> None:
         words = self.words
+        self.learned = html("", elem_id="review-learned")
         self.recent = html("", elem_id="review-recent")
         self.export = gr.Button(words("review.export"), size="sm", elem_id="review-export")
         self.sheet = gr.File(visible=False, label=words("review.export"), elem_id="review-file", height=70)
@@ -141,6 +144,8 @@ class ReviewTab:
             self.reviewer,
             **HIDDEN_PROGRESS,
         )
+        if self.desk.learning is not None:
+            gr.Timer(LOOK_S).tick(self.refresh, None, self.learned, **HIDDEN_PROGRESS)
         self.export.click(
             self.export_decisions, None, self.sheet, api_name="export_corrections", show_progress="hidden"
         )
@@ -309,6 +314,11 @@ class ReviewTab:
         if len(back) > 1:
             return self._page(where, reviewer, self.words("review.bulk.undone", count=len(back)))
         return self._page(where, reviewer, self._said("review.undone", back[0]))
+
+    def refresh(self) -> str:
+        """What is automatic by now; learning begins anew where enough was decided since."""
+        learning = self.desk.learning
+        return "" if learning is None else learned_card(learning.refresh(), learning.busy, BATCH, self.words)
 
     def export_decisions(self) -> Any:
         try:

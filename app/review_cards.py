@@ -15,6 +15,7 @@ from shopvl.catalog.vocabulary import UNKNOWN
 from shopvl.review.agreement import Agreement
 from shopvl.review.bulk import TOLERATED, BulkCheck, Lot
 from shopvl.review.sheet import SheetQuestion
+from shopvl.service.learning import LastRound
 from shopvl.service.review_desk import RunProgress
 
 RECENT = 7
@@ -164,3 +165,27 @@ def people(found: Sequence[Agreement], disputed: int, words: Translations) -> st
     heads = [words(f"review.people.{name}") for name in ("who", "what", "both", "alike", "kappa")]
     waiting = f'<p class="sv-note">{text(words("review.people.disputed", count=disputed))}</p>' if disputed else ""
     return f"<h3>{text(words('review.people.head'))}</h3>{waiting}{cards.table(heads, rows)}"
+
+
+def learned_card(learned: LastRound, busy: bool, batch: int, words: Translations) -> str:
+    """What is automatic now of each property, and will be after the next questions."""
+    stacks = "".join(
+        cards.stacked(
+            words.property(one.name),
+            [
+                ("accept", words("review.learning.accepted"), round(1000 * one.accepted)),
+                ("review", words("review.learning.more"), round(1000 * max(0.0, (one.after or 0.0) - one.accepted))),
+                ("unknown", words("review.learning.rest"), round(1000 * (1 - max(one.after or 0.0, one.accepted)))),
+            ],
+        )
+        for one in learned.states
+    )
+    told = words("review.learning.busy") if busy else ""
+    if learned.fault and not busy:
+        told = learned.fault
+    elif learned.states and not busy:
+        asked = sum(one.next for one in learned.states)
+        told = words("review.learning.done", count=learned.decisions, seconds=f"{learned.seconds:.1f}", batch=batch)
+        told += " " + words("review.learning.next", count=asked) if asked else ""
+    head = text(words("review.learning.head"))
+    return f'<h3>{head}</h3><div class="sv-stacks">{stacks}</div><p class="sv-note" role="status">{text(told)}</p>'

@@ -26,6 +26,7 @@ from shopvl.server.gate import MB, BodyLimit, Message, Receive, Send
 from shopvl.server.running import LOCAL_NAMES, LOOPBACK, run
 from shopvl.service.app_service import AppService
 from shopvl.service.catalog_views import CatalogViews
+from shopvl.service.learning import Learning
 from shopvl.service.review_desk import ReviewDesk
 
 MAX_MESSAGE_BYTES = 1 * MB  # of a request that is no upload
@@ -62,14 +63,16 @@ _HEADERS = (
 )
 
 
-def application(service: AppService, host: str = "127.0.0.1", upload_mb: int = 200) -> FastAPI:
+def application(
+    service: AppService, host: str = "127.0.0.1", upload_mb: int = 200, learning: Learning | None = None
+) -> FastAPI:
     """The app as ASGI: English at `/`, Chinese at `/zh`, both over one service."""
     app = FastAPI(title="shopvl", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(PageHeadersMiddleware)
     app.add_middleware(BodyLimit, limit_of=lambda path: _limit(path, upload_mb * MB))
     if host in LOOPBACK:  # a page elsewhere must not reach this one under a name of its own (DNS rebinding)
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_NAMES)
-    views, desk = CatalogViews(service), ReviewDesk(service)
+    views, desk = CatalogViews(service), ReviewDesk(service, learning=learning)
     threading.Thread(target=views.warm_up, daemon=True).start()
     app.add_api_route("/zh", lambda: RedirectResponse(PLACES["zh"]))
     app.add_api_route(PICTURES, lambda run, id: _picture(views, run, id), response_class=Response)
@@ -168,9 +171,17 @@ def _theme() -> gr.themes.Base:
     )
 
 
-def serve(service: AppService, *, host: str, port: int, upload_mb: int, ready: Callable[[str], None]) -> None:
+def serve(
+    service: AppService,
+    *,
+    host: str,
+    port: int,
+    upload_mb: int,
+    ready: Callable[[str], None],
+    learning: Learning | None = None,
+) -> None:
     """Serve until it is stopped; `ready` is called with the address. Raises ShopvlError for a port that is taken."""
-    app = application(service, host, upload_mb)
+    app = application(service, host, upload_mb, learning)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     threading.Thread(target=service.warm_up, daemon=True).start()
     run(app, host=host, port=port, grace_s=3, ready=ready)

@@ -10,8 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-import torch
-
 from shopvl.batch import MODALITIES
 from shopvl.catalog.vocabulary import DEFAULT_PRECISION
 from shopvl.data.rows import RejectedRow
@@ -24,6 +22,7 @@ from shopvl.inference.encode import validated
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.paths import SHIPPED
 from shopvl.runtime.collecting import no_collection
+from shopvl.runtime.threads import one_thread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,13 +74,13 @@ class LoadedModel:
     @cached_property
     def ready(self) -> Design:
         """The design made ready for use, which takes a moment."""
-        with _one_thread():
+        with one_thread():
             return in_use(self.design)
 
     @cached_property
     def answers(self) -> HeadAnswers:
         """What answers, made when it is first asked for. Raises DesignError for a model without heads."""
-        with _one_thread():
+        with one_thread():
             return HeadAnswers(self.ready)
 
     def tag(
@@ -168,7 +167,7 @@ class LoadedModel:
         checked = validated(self.ready.loader, row, Path(), MODALITIES)
         if isinstance(checked, RejectedRow):
             raise CatalogError(f"nothing can be embedded of this product: {checked.reason}")
-        with _one_thread():
+        with one_thread():
             return vectors_of(self.ready, [checked])[0]
 
     def embed_table(self, products: Products) -> EmbeddedTable:
@@ -275,7 +274,7 @@ def load(name_or_folder: str | Path = SHIPPED) -> LoadedModel:
 
     Raises DesignError for a folder that is no model.
     """
-    with no_collection(), _one_thread():
+    with no_collection(), one_thread():
         place = hub_folder(str(name_or_folder)) if is_on_hub(name_or_folder) else name_or_folder
         return LoadedModel(Design.from_pretrained(place), place)
 
@@ -316,17 +315,6 @@ def _frame(products: pl.DataFrame | pd.DataFrame | Sequence[Mapping[str, Any]]) 
             f"a {type(products).__name__} is no table of products ({str(fault).splitlines()[0]}); pass a file, a "
             "polars or pandas frame, or a list of records"
         ) from fault
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Many small steps: several threads would mostly wait for each other, and take processor time for that."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _bytes_of(picture: str | Path | bytes | None) -> bytes | None:

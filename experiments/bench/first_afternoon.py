@@ -133,6 +133,25 @@ def measured(done: Started, work: Path, truth: dict[tuple[str, str], str], names
     return found
 
 
+def listed(
+    catalog: Catalog, table: Path, names: Sequence[str], work: Path
+) -> tuple[Path, dict[str, list[str]], dict[tuple[str, str], str]]:
+    """A list of some properties' values in the whole table, as a file and by name, and what is true of the catalog."""
+    ontology = mine_ontology(open_catalog(table).batches())
+    values = {CATEGORY: [CATEGORY_JOIN.join(path) for path in ontology.leaves()]}
+    values |= {prop.id: [value.id for value in prop.values] for prop in ontology.properties}
+    values = {name: values[name] for name in names}
+    truth = {}
+    for frame in catalog.batches(columns=("product_id", "title", "category_path", "attributes")):
+        for row in frame.iter_rows(named=True):
+            for name in values:
+                if (value := label_of(row, name, ontology)) is not None:
+                    truth[row["product_id"], name] = value
+    labels = work / "labels.json"
+    labels.write_text(json.dumps(values), "utf-8")
+    return labels, values, truth
+
+
 def main() -> None:
     """Three seeds, chosen and random questions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -148,22 +167,11 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     catalog = open_catalog(args.data / TABLE, split=args.split)
-    ontology = mine_ontology(open_catalog(args.data / TABLE).batches())
-    values = {CATEGORY: [CATEGORY_JOIN.join(path) for path in ontology.leaves()]}
-    values |= {prop.id: [value.id for value in prop.values] for prop in ontology.properties}
-    values = {name: values[name] for name in args.properties}
-    truth = {}
-    for frame in catalog.batches(columns=("product_id", "title", "category_path", "attributes")):
-        for row in frame.iter_rows(named=True):
-            for name in values:
-                if (value := label_of(row, name, ontology)) is not None:
-                    truth[row["product_id"], name] = value
     result: dict[str, Any] = {"split": args.split, "wrong": WRONG, "strange": args.strange}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         base = without_knowledge(work / "base") if args.strange else SHIPPED
-        labels = work / "labels.json"
-        labels.write_text(json.dumps(values), "utf-8")
+        labels, values, truth = listed(catalog, args.data / TABLE, args.properties, work)
         for seed in range(args.seeds):
             for way in ("chosen", "at random"):
                 person = Person(truth, values, random.Random(seed))

@@ -52,6 +52,9 @@ def open_app(
     compare: Annotated[list[Path] | None, typer.Option(help="A further model to compare with, repeatable.")] = None,
     names: Annotated[Path | None, typer.Option(help="JSON of names in other languages, and synonyms.")] = None,
     corrections: Annotated[Path | None, typer.Option(help="Where decisions go: a .jsonl file, added to.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="What `shopvl start` made of the catalog: it learns while you review.")
+    ] = None,
     work: Annotated[Path, typer.Option(help="Folder for decisions and catalog runs.")] = Path("app-work"),
     demo_folder: Annotated[Path | None, typer.Option("--demo-folder", help="Where `shopvl demo` wrote.")] = None,
     make_demo: Annotated[bool, typer.Option("--demo", help="Make the demo first, if it is not there.")] = False,
@@ -64,32 +67,43 @@ def open_app(
 
     Look at products, search, review, tag a catalog, compare models.
 
+    With --start it asks what `shopvl start` would ask, learns anew after every 40 decisions, and shows what is
+    automatic. The --model is then the one that the start began with.
+
     Example: shopvl app --model runs/tagger --catalog products.csv --index index --tags tags
     """
-    from shopvl.demo import demo_parts, run_demo
-
-    folder = demo_folder or Path("demo")
-    made = (folder / "report.html").exists()
-    if model is None and (demo_folder or make_demo or (made and catalog is None)):
-        if make_demo and not made:
-            with stages() as report:
-                run_demo(folder, products=DEMO_PRODUCTS, minutes=DEMO_MINUTES, report=report)
-        inputs: dict[str, Any] = {**demo_parts(folder)}
-        work = folder / "app"
-    else:
-        inputs = {"model": model or SHIPPED, "catalog": catalog, "index": index, "tags": tags, "names": names}
     from shopvl.service.app_service import AppService
+    from shopvl.service.learning import Learning
+    from shopvl.start.starting import LOG, MODEL, TAGS_FOLDER
 
+    base: Path = model or SHIPPED
+    inputs: dict[str, Any] = {"model": base, "catalog": catalog, "index": index, "tags": tags, "names": names}
+    if start is not None:
+        inputs |= {"model": start / MODEL, "tags": start / TAGS_FOLDER}
+        work, corrections = start / "app", corrections or start / LOG
+    elif found := _demo_parts(demo_folder, make_demo, bare=model is None, alone=catalog is None):
+        inputs, work = found
     with chatter.status("loading"):
         serving = _app_pages()
         service = AppService.open(**inputs, work=work, others=compare or (), corrections=corrections, device=device)
-    serving.serve(
-        service,
-        host=host,
-        port=port,
-        upload_mb=upload_mb,
-        ready=lambda url: out.print(f"Open {url} (Chinese: {url}/zh)"),
-    )
+        learning = None if start is None else Learning.open(start, service, base)
+    told = {"host": host, "port": port, "upload_mb": upload_mb}
+    serving.serve(service, learning=learning, **told, ready=lambda url: out.print(f"Open {url} (Chinese: {url}/zh)"))
+
+
+def _demo_parts(named: Path | None, make: bool, *, bare: bool, alone: bool) -> tuple[dict[str, Any], Path] | None:
+    """The demo's model, catalog and the rest, and where its decisions go, where it is meant: no model was named
+    (`bare`), and the demo was, or is to be made, or is there and no catalog was named (`alone`)."""
+    from shopvl.demo import demo_parts, run_demo
+
+    folder = named or Path("demo")
+    made = (folder / "report.html").exists()
+    if not bare or not (named or make or (made and alone)):
+        return None
+    if make and not made:
+        with stages() as report:
+            run_demo(folder, products=DEMO_PRODUCTS, minutes=DEMO_MINUTES, report=report)
+    return {**demo_parts(folder)}, folder / "app"
 
 
 def _app_pages() -> Any:

@@ -20,7 +20,8 @@ from shopvl.review.queue import Chosen, Queue, chosen_queue, disputes, review_qu
 from shopvl.review.sheet import SheetQuestion
 from shopvl.service.app_service import AppService
 from shopvl.service.decisions import check_texts
-from shopvl.service.likeness import IndexLikeness, Likeness, NoLikeness
+from shopvl.service.learning import Learning
+from shopvl.service.likeness import IndexLikeness, KeptLikeness, Likeness, NoLikeness
 
 QUEUE_ROWS, LOT_ROWS = 500, 5000  # questions that are read at a time, and for look-alikes
 Key = tuple[str, str]  # product, property
@@ -39,11 +40,10 @@ class RunProgress:
 class ReviewDesk:
     """The review over a service; safe to use by several people at once."""
 
-    def __init__(self, service: AppService, *, queue_rows: int = QUEUE_ROWS, likeness: Likeness | None = None) -> None:
+    def __init__(self, service: AppService, *, learning: Learning | None = None, queue_rows: int = QUEUE_ROWS) -> None:
         """`queue_rows` questions are read at a time."""
-        self.service, self.queue_rows = service, queue_rows
-        index = service.index
-        self.likeness: Likeness = likeness or (NoLikeness() if index is None else IndexLikeness(index))
+        self.service, self.learning, self.queue_rows = service, learning, queue_rows
+        self.likeness = _likeness(service, learning)
         self._queues: dict[str, tuple[float, Queue]] = {}
         self._asked: dict[tuple[str, float], dict[Chosen, SheetQuestion]] = {}
         self._reading = threading.Lock()
@@ -71,11 +71,12 @@ class ReviewDesk:
         """
         standing = self.service.log.standing()
         done = {correction.key() for correction in standing}
-        third = [
+        first = [
             question
-            for question in ([] if conflicts else self._third_looks(run, standing, by))
+            for question in ([] if conflicts else [*self._third_looks(run, standing, by), *self._chosen(run, standing)])
             if only is None or question.property == only
         ]
+        before = {key_of(question) for question in first}
         rows = 0
         while True:
             queue = self.queue(run, rows)
@@ -85,10 +86,10 @@ class ReviewDesk:
                 if (only is None or question.property == only)
                 and (not conflicts or question.reason.kind.startswith("conflict"))
             ]
-            waiting = [question for question in questions if key_of(question) not in done]
-            if waiting or len(queue.questions) < rows:
-                more = queue.of - len(queue.questions)
-                return RunProgress([*third, *waiting], len(questions) - len(waiting), len(questions) + len(third), more)
+            waiting = [one for one in questions if key_of(one) not in done and key_of(one) not in before]
+            if first or waiting or len(queue.questions) < rows:
+                answered, more = sum(key_of(one) in done for one in questions), queue.of - len(queue.questions)
+                return RunProgress([*first, *waiting], answered, answered + len(first) + len(waiting), more)
             rows = len(queue.questions) + self.queue_rows
 
     def _third_looks(self, run: str, standing: Sequence[Correction], by: str | None) -> list[SheetQuestion]:
@@ -97,6 +98,18 @@ class ReviewDesk:
         return self.questions(
             run, [one for one in disputes(standing) if (one.product_id, folded(one.property)) not in heard]
         )
+
+    def _chosen(self, run: str, standing: Sequence[Correction]) -> list[SheetQuestion]:
+        """What a start that learns asks next, of its own run."""
+        if self.learning is None or run != self.learning.run:
+            return []
+        learned, last = self.learning.learned, {one.key(): one.decided_at for one in standing}
+        asked = []
+        for one in learned.chosen:
+            before = last.get((one.product_id, folded(one.property)))
+            if before is None or (one.said is not None and learned.begun is not None and before < learned.begun):
+                asked.append(one)
+        return self.questions(run, asked)
 
     def questions(self, run: str, chosen: Sequence[Chosen]) -> list[SheetQuestion]:
         """These questions about a run, without those that it knows nothing of; each is looked up once."""
@@ -176,3 +189,11 @@ class ReviewDesk:
 def key_of(question: SheetQuestion) -> Key:
     """What a question is about, as `Correction.key` says it."""
     return question.product_id, folded(question.property)
+
+
+def _likeness(service: AppService, learning: Learning | None) -> Likeness:
+    if service.index is not None:
+        return IndexLikeness(service.index)
+    if learning is not None:
+        return KeptLikeness(learning.session.outputs.ids, learning.session.outputs.vector_ND)
+    return NoLikeness()

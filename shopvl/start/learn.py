@@ -9,9 +9,10 @@ for values that the model knows by heart almost nothing is to be learned, for ot
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,12 +30,27 @@ PENALTIES = (np.inf, 3.0, 0.5, 0.08)  # the first learns nothing
 FOLDS = 5
 NOISE = 0.05  # of what people decide, that may be any answer by a slip
 CONSTANT = 0.1  # of the kernel: how freely an answer may become likelier for all products alike
-MOST_STEPS = 60
+MOST_STEPS, TOLERANCE = 60, 1e-6  # the latter of the loss, relative
 LEAST_DECISIONS = 8  # about a question
 ERRORS = 2.0  # standard errors by which learning must be better than leaving names as they are
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 TINY = 1e-300
 BOTH, IMAGE, TITLE = "image+title", "image", "title"
+
+
+@dataclass(frozen=True)
+class CatalogFeatures:
+    """What is learned from, of all N products: rows of length about 1."""
+
+    grams_NG: csr_matrix
+    picture_NW: np.ndarray  # standardised as the head does it; 0 where there is none
+
+    @classmethod
+    def of(cls, head: PromptMaskHead, outputs: CatalogOutputs) -> CatalogFeatures:
+        """The n-grams of titles, and pooled vectors of pictures."""
+        mean_W, spread_W = head.image_linear.mean_F.numpy(), head.image_linear.spread_F.numpy()
+        picture_NW = np.nan_to_num((outputs.pooled_NW - mean_W) / spread_W / np.sqrt(len(mean_W)))
+        return cls(gram_rows(outputs.titles).astype(np.float32), picture_NW)
 
 
 @dataclass(frozen=True)
@@ -46,13 +62,10 @@ class Features:
     alike: dict[str, np.ndarray]  # TITLE and IMAGE -> (N, T): the kernel
 
     @classmethod
-    def of(cls, head: PromptMaskHead, outputs: CatalogOutputs, rows_T: np.ndarray) -> Features:
+    def of(cls, every: CatalogFeatures, rows_T: np.ndarray) -> Features:
         """Those of the products with these numbers, beside all others."""
-        mean_W, spread_W = head.image_linear.mean_F.numpy(), head.image_linear.spread_F.numpy()
-        picture_NW = np.nan_to_num((outputs.pooled_NW - mean_W) / spread_W / np.sqrt(len(mean_W)))
-        grams_NG = gram_rows(outputs.titles).astype(np.float32)
-        grams_TG, picture_TW = grams_NG[rows_T], picture_NW[rows_T]
-        alike = {TITLE: (grams_NG @ grams_TG.T).toarray(), IMAGE: picture_NW @ picture_TW.T}
+        grams_TG, picture_TW = every.grams_NG[rows_T], every.picture_NW[rows_T]
+        alike = {TITLE: (every.grams_NG @ grams_TG.T).toarray(), IMAGE: every.picture_NW @ picture_TW.T}
         return cls(grams_TG, picture_TW, {kind: own_NT + np.float32(CONSTANT) for kind, own_NT in alike.items()})
 
 
@@ -105,7 +118,7 @@ def fit_path(
         return -np.log(likely_T).sum() + penalty / 2 * (weight**2).sum(), slope.ravel()
 
     for penalty in PENALTIES[1:]:
-        steps = {"maxiter": MOST_STEPS}
+        steps = {"maxiter": MOST_STEPS, "ftol": TOLERANCE}
         found = minimize(loss, weight_RL.ravel(), (penalty,), jac=True, method="L-BFGS-B", options=steps)
         weight_RL = found.x.reshape(weight_RL.shape)
         yield (axes_TT[:, real_T] / root_R) @ weight_RL
@@ -118,51 +131,74 @@ def folds_of(at_random_D: np.ndarray) -> list[np.ndarray]:
     return [drawn[first::FOLDS] for first in range(min(FOLDS, len(drawn)))]
 
 
+@dataclass(frozen=True)
+class PenaltyPath:
+    """What decisions teach, those of a fold left out, for each penalty: the scores that it adds to all D decisions, and
+    for each but the first (which teaches nothing) the weights of those that were learned from."""
+
+    added: list[np.ndarray]
+    weights: list[np.ndarray]
+
+
 def learn_question(
     lines: Mapping[str, np.ndarray],
     alike: Mapping[str, np.ndarray],
     label_D: np.ndarray,
     at_random_D: np.ndarray,
     free_L: np.ndarray,
+    each: Callable[..., Iterable[PenaltyPath]] = map,
 ) -> QuestionTerms:
     """Learn one question's terms from D decisions, for the answers that are `free_L`.
 
     `lines`: inputs -> (D, L) scores by name, NaN where a product lacks inputs; `alike`: TITLE and IMAGE -> (D, D). The
-    title's part is learned first, and the picture's beside a title on top of it.
+    title's part is learned first, and the picture's beside a title on top of it. `each` maps: folds may be learned side
+    by side.
     """
-    learned, D = QuestionTerms(), np.arange(len(label_D))
-    folds = folds_of(at_random_D)
-    # of the title's part, that of all decisions and those without a fold: what it adds to each decision
-    titles: list[np.ndarray] = [np.zeros_like(lines[TITLE])] * (1 + len(folds))
+    learned = QuestionTerms()
+    folds = [np.arange(0), *folds_of(at_random_D)]  # the first leaves nothing out
+    titles = [np.zeros_like(lines[TITLE])] * len(folds)  # what the title's part adds
     for inputs in (TITLE, BOTH, IMAGE):
         has_D = ~np.isnan(lines[inputs][:, 0])
-        alike_DD, before = alike[TITLE if inputs == TITLE else IMAGE], titles if inputs == BOTH else None
         if not has_D.any():
             continue
+        bases = [lines[inputs] + title_DL if inputs == BOTH else lines[inputs] for title_DL in titles]
         penalties = PENALTIES if has_D.sum() >= LEAST_DECISIONS else PENALTIES[:1]
-        scale = scale_of((lines[inputs] + (0 if before is None else before[0]))[has_D], label_D[has_D])
-        parts: list[list[np.ndarray]] = []  # by penalty, of all decisions and those without a fold
-        weights: list[np.ndarray] = []
-        for number, fold in enumerate([D[:0], *folds]):
-            taught = has_D.copy()
-            taught[fold] = False
-            base_DL = lines[inputs] + (0 if before is None else before[number])
-            path = fit_path(scale * base_DL[taught], label_D[taught], alike_DD[np.ix_(taught, taught)], free_L)
-            found = [own / scale for own in path] if len(penalties) > 1 else []
-            parts.append([np.zeros_like(base_DL), *(alike_DD[:, taught] @ own for own in found)])
-            weights = weights or found
+        scale = scale_of(bases[0][has_D], label_D[has_D])
+        alike_DD = alike[TITLE if inputs == TITLE else IMAGE]
+        without = partial(_without, has_D, label_D, alike_DD, free_L, scale, len(penalties))
+        paths = list(each(without, bases, folds))
         held = {penalty: lines[inputs].copy() for penalty in penalties}
-        for number, fold in enumerate(folds, start=1):
-            for place, penalty in enumerate(penalties):
-                own = parts[number][place] + (0 if before is None else before[number])
-                held[penalty][fold] += own[fold]
+        for path, base_DL, fold in list(zip(paths, bases, folds, strict=True))[1:]:
+            for penalty, added_DL in zip(penalties, path.added, strict=True):
+                held[penalty][fold] = base_DL[fold] + added_DL[fold]
         best = _best({penalty: scale * own for penalty, own in held.items()}, label_D, has_D & at_random_D)
         learned.held_out[inputs], place = held[best], penalties.index(best)
         if inputs == TITLE:
-            titles = [own[place] for own in parts]
+            titles = [path.added[place] for path in paths]
         if place:
-            learned.terms[inputs] = Term(np.flatnonzero(has_D), weights[place - 1])
+            learned.terms[inputs] = Term(np.flatnonzero(has_D), paths[0].weights[place - 1])
     return learned
+
+
+def _without(
+    has_D: np.ndarray,
+    label_D: np.ndarray,
+    alike_DD: np.ndarray,
+    free_L: np.ndarray,
+    scale: float,
+    penalties: int,
+    base_DL: np.ndarray,
+    fold: np.ndarray,
+) -> PenaltyPath:
+    """What the decisions teach without those of a fold."""
+    taught = has_D.copy()
+    taught[fold] = False
+    nothing = np.zeros_like(base_DL)
+    if penalties == 1:
+        return PenaltyPath([nothing], [])
+    found = fit_path(scale * base_DL[taught], label_D[taught], alike_DD[np.ix_(taught, taught)], free_L)
+    weights = [own / scale for own in found]
+    return PenaltyPath([nothing, *(alike_DD[:, taught] @ own for own in weights)], weights)
 
 
 def scale_of(base_DL: np.ndarray, label_D: np.ndarray) -> float:
@@ -188,6 +224,29 @@ def _best(held: Mapping[float, np.ndarray], label_D: np.ndarray, asked_D: np.nda
     best = max(met, key=lambda penalty: met[penalty].mean())
     gain_D = met[best] - met[PENALTIES[0]]
     return best if gain_D.mean() > ERRORS * gain_D.std() / np.sqrt(len(gain_D)) else PENALTIES[0]
+
+
+@dataclass(frozen=True)
+class HeadTerms:
+    """The linear terms of a head, kept to be put back: what decisions teach is written over them round by round."""
+
+    weights: list[torch.Tensor]
+
+    @classmethod
+    def of(cls, head: PromptMaskHead) -> HeadTerms:
+        """Copies of them."""
+        return cls([weight.detach().clone() for weight in _terms(head)])
+
+    def put_into(self, head: PromptMaskHead) -> None:
+        """As they were."""
+        with torch.no_grad():
+            for weight, kept in zip(_terms(head), self.weights, strict=True):
+                weight.copy_(kept)
+
+
+def _terms(head: PromptMaskHead) -> Iterator[torch.Tensor]:
+    for part in (head.ngram_linear, head.image_linear.linear, head.image_linear_with_title.linear):
+        yield from part.parameters()
 
 
 @dataclass(frozen=True)
@@ -237,6 +296,7 @@ class Taught:
 def learn(
     reader: NameReader,
     outputs: CatalogOutputs,
+    every: CatalogFeatures,
     rows_T: np.ndarray,
     labels_TQ: np.ndarray,
     at_random_T: np.ndarray,
@@ -246,17 +306,17 @@ def learn(
     `labels_TQ`: the place of the right answer among the legal ones of each question, -1 where none is known or it is
     `unknown`, which is no value to learn.
     """
-    features = Features.of(reader.head, outputs, rows_T)
+    features = Features.of(every, rows_T)
 
-    def one(number: int) -> QuestionTerms:
+    def one(number: int, each: Callable[..., Iterable[PenaltyPath]]) -> QuestionTerms:
         known = np.flatnonzero(labels_TQ[:, number] >= 0)
         rows_D, span = rows_T[known], reader.asked[number].span
         lines = {inputs: line_NF[rows_D, span].astype(np.float64) for inputs, line_NF in outputs.lines.items()}
         alike = {kind: own_NT[np.ix_(rows_D, known)].astype(np.float64) for kind, own_NT in features.alike.items()}
-        own = learn_question(lines, alike, labels_TQ[known, number], at_random_T[known], reader.free(number))
+        own = learn_question(lines, alike, labels_TQ[known, number], at_random_T[known], reader.free(number), each)
         terms = {inputs: Term(known[term.place_D], term.weight_DL) for inputs, term in own.terms.items()}
         return QuestionTerms(terms, own.held_out)
 
     asked = [number for number in range(len(reader.asked)) if (labels_TQ[:, number] >= 0).any()]
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(usable_cores()) as pool:
-        return Taught(reader, features, dict(zip(asked, pool.map(one, asked), strict=True)))
+        return Taught(reader, features, {number: one(number, pool.map) for number in asked})

@@ -20,10 +20,11 @@ from shopvl.files import PATIENCE, exclusive_lock
 from shopvl.inference.calibrate import HeldOut
 from shopvl.inference.predict import prompted_labels
 from shopvl.review.queue import Chosen
+from shopvl.runtime.threads import one_thread
 from shopvl.start.forecast import coverage, forecast
 from shopvl.start.history import History
-from shopvl.start.learn import learn
-from shopvl.start.outputs import CatalogOutputs, outputs_of
+from shopvl.start.learn import CatalogFeatures, HeadTerms, learn
+from shopvl.start.outputs import CatalogOutputs, NameReader, outputs_of
 from shopvl.start.questions import choose
 from shopvl.start.reviewed import Doubt, Reviewed, doubted, held_out
 from shopvl.start.writing import write_tags
@@ -31,6 +32,8 @@ from shopvl.training.stages import calibrate_by, save_started
 
 MODEL, TAGS_FOLDER, ONTOLOGY, HISTORY = "model", "tags", "labels.json", "history.json"
 CORRECTIONS_FILE = "corrections.parquet"
+LOG = "corrections.jsonl"  # of decisions that were made in the app
+LOCKED = "tagging a catalog in {}"  # what somebody does who holds the folder
 AGAIN_SHARE = 0.2  # of the questions at most that are about former decisions
 Report = Callable[[str, float], None]  # stage, share done
 
@@ -76,41 +79,93 @@ def start(
 
     `out` gets `model/`, `tags/` and what was read of the catalog, so that the next round takes seconds. Answers are
     accepted from thresholds that reviewed products drawn at random have shown, each answered by what the others taught;
-    without such decisions everything is `review`. Decisions are those in `corrections`, if left out in
-    `out/corrections.parquet`, if it is there. Raises CatalogError for a list or catalog that cannot be used.
+    without such decisions everything is `review`. Decisions are those in `corrections`, if left out those in
+    `out/corrections.parquet` (of sheets) and `out/corrections.jsonl` (of the app), where they are there.
+    Raises CatalogError for a list or catalog that cannot be used.
     """
-    with exclusive_lock(out, f"tagging a catalog in {out}", patience=PATIENCE):
+    with exclusive_lock(out, LOCKED.format(out), patience=PATIENCE):
+        session = StartSession.open(catalog, out, base=base, labels=labels, report=report)
+        started = session.round(_decisions(out, corrections), ask, precision, report)
+        session.save()
+    return started
+
+
+@dataclass
+class StartSession:
+    """A catalog and what was read of it, in memory, so that a round takes seconds. `out` is held by whoever works."""
+
+    catalog: Catalog
+    out: Path
+    reader: NameReader
+    outputs: CatalogOutputs
+    features: CatalogFeatures
+    untaught: HeadTerms  # the head's linear terms as the base model has them
+
+    @classmethod
+    def open(
+        cls,
+        catalog: Catalog,
+        out: Path,
+        *,
+        base: Path,
+        labels: Path | None = None,
+        report: Report = lambda stage, share: None,
+    ) -> StartSession:
+        """Read the catalog, where `out` has not kept what was read. Raises CatalogError as `start` does."""
         base_design = Design.from_pretrained(base)
-        ontology = _ontology(out, labels).named_like(base_design.ontology)
-        design = named(base_design, ontology)
+        design = named(base_design, _ontology(out, labels).named_like(base_design.ontology))
         reader, outputs = outputs_of(design, catalog, out, lambda share: report("read", share))
-        every = _decisions(out, corrections)
+        return cls(catalog, out, reader, outputs, CatalogFeatures.of(reader.head, outputs), HeadTerms.of(reader.head))
+
+    @property
+    def design(self) -> Design:
+        """Named after the list, with what the last round taught."""
+        return self.reader.design
+
+    def round(
+        self,
+        every: Sequence[Correction],
+        ask: int,
+        precision: float = DEFAULT_PRECISION,
+        report: Report = lambda stage, share: None,
+    ) -> Started:
+        """Learn from all decisions, answer the catalog anew in `out/tags`, and choose at most `ask` questions."""
+        with one_thread():
+            return self._round(every, ask, precision, report)
+
+    def _round(self, every: Sequence[Correction], ask: int, precision: float, report: Report) -> Started:
+        reader, outputs, design = self.reader, self.outputs, self.design
+        self.untaught.put_into(reader.head)
         known = set(outputs.ids)
         decisions = [one for one in every if one.product_id in known]
         reviewed = Reviewed.of(decisions, outputs, design)
         report("learn", 0.0)
-        taught = learn(reader, outputs, reviewed.rows_T, reviewed.labels(reader), reviewed.at_random_T)
+        labels_TQ = reviewed.labels(reader)
+        taught = learn(reader, outputs, self.features, reviewed.rows_T, labels_TQ, reviewed.at_random_T)
         report("learn", 1.0)
         held = held_out(taught, outputs, reviewed) if reviewed.at_random_T.any() else None
         calibrate_by(design, held)
         report("calibrate", 1.0)
         lines = taught.lines(outputs)
         taught.write_into(reader.head)
-        save_started(design, out / MODEL)
-        counted = write_tags(design, reader, outputs, lines, catalog, out / TAGS_FOLDER, precision)
+        counted = write_tags(design, reader, outputs, lines, self.catalog, self.out / TAGS_FOLDER, precision)
         report("write", 1.0)
         decided = {(one.product_id, one.property): one.at_random for one in decisions}
-        history = History.read(out / HISTORY)
+        history = History.read(self.out / HISTORY)
         doubts = [] if held is None else doubted(held, outputs, reviewed)
         doubts = [doubt for doubt in doubts if history.is_new(doubt.question)][: int(ask * AGAIN_SHARE)]
         again = [doubt.question for doubt in doubts]
-        fresh = choose(out / TAGS_FOLDER / "tags.parquet", outputs, decided, ask - len(again), precision)
+        fresh = choose(self.out / TAGS_FOLDER / "tags.parquet", outputs, decided, ask - len(again), precision)
         states = list(_states(counted, decisions, outputs, held, fresh, doubts, precision, history))
         forecasts = {state.name: state.after for state in states if state.after is not None}
-        history.after(len(decisions), forecasts, again).write(out / HISTORY)
+        history.after(len(decisions), forecasts, again).write(self.out / HISTORY)
         report("forecast", 1.0)
-    strangers = len(every) - len(decisions)
-    return Started(len(outputs.ids), len(outputs.rejects), len(decisions), strangers, states, [*again, *fresh])
+        strangers = len(every) - len(decisions)
+        return Started(len(outputs.ids), len(outputs.rejects), len(decisions), strangers, states, [*again, *fresh])
+
+    def save(self) -> None:
+        """Make `out/model` the folder of the model that the last round taught."""
+        save_started(self.design, self.out / MODEL)
 
 
 def _states(
@@ -163,7 +218,11 @@ def _ontology(out: Path, labels: Path | None) -> Ontology:
 
 
 def _decisions(out: Path, corrections: Path | None) -> list[Correction]:
-    path = corrections or out / CORRECTIONS_FILE
-    if corrections is None and not path.is_file():
-        return []
-    return merged(read_corrections(path))
+    if corrections is not None:
+        return merged(read_corrections(corrections))
+    return merged(decisions_in(out / CORRECTIONS_FILE), decisions_in(out / LOG))
+
+
+def decisions_in(path: Path) -> list[Correction]:
+    """What people decided, each of them; nothing where the file is not there."""
+    return read_corrections(path) if path.is_file() else []

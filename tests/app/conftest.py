@@ -8,12 +8,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from shopvl.service.app_service import AppService
+from shopvl.service.learning import Learning
 
 
 @dataclass(frozen=True)
@@ -63,23 +65,32 @@ def bench(tuned_folder: Path, other_folder: Path, toy_table: Path, tmp_path_fact
 
 @pytest.fixture(scope="session")
 def served(bench: AppService, toy_table: Path, tmp_path_factory) -> Iterator[Served]:
+    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("uploads"))
+    with serving(bench) as url:
+        yield Served(url, bench, toy_table)
+
+
+@contextmanager
+def serving(bench: AppService, learning: Learning | None = None) -> Iterator[str]:
+    """The app on a port of its own: its address."""
     import uvicorn
 
     from app.serving import application
 
-    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("uploads"))
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     server = uvicorn.Server(
-        uvicorn.Config(application(bench, upload_mb=4), host="127.0.0.1", port=port, log_level="warning")
+        uvicorn.Config(
+            application(bench, upload_mb=4, learning=learning), host="127.0.0.1", port=port, log_level="warning"
+        )
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.05)
-    yield Served(f"http://127.0.0.1:{port}", bench, toy_table)
+    yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(10)
 

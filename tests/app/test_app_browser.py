@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,13 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def window(served, tmp_path_factory) -> Iterator[Browser]:
+    with opened_window(served.url, tmp_path_factory) as window:
+        yield window
+
+
+@contextmanager
+def opened_window(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser that opens pages of that address."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -120,7 +128,7 @@ def window(served, tmp_path_factory) -> Iterator[Browser]:
     downloads = tmp_path_factory.mktemp("downloads")
     behaviour = {"behavior": "allow", "downloadPath": str(downloads)}
     driver.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
-    yield Browser(driver, downloads, served.url)
+    yield Browser(driver, downloads, url)
     driver.quit()
 
 

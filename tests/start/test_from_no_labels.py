@@ -26,7 +26,7 @@ from shopvl.files import Table
 from shopvl.inference.encode import Encoded, encode
 from shopvl.review.sheet import NAMES, read_sheet
 from shopvl.start import learn as learning
-from shopvl.start.learn import PENALTIES, fit_path, learn
+from shopvl.start.learn import PENALTIES, CatalogFeatures, fit_path, learn
 from shopvl.start.outputs import OUTPUTS, NameReader, outputs_of
 from shopvl.start.questions import hard_ones, least_at_random, shares
 from shopvl.start.reviewed import Reviewed
@@ -102,7 +102,8 @@ def test_the_saved_head_answers_as_the_kept_outputs_do(
     design.model.head.image_linear_with_title.spread_F *= 1.5
     reader, outputs = outputs_of(design, bare, tmp_path)
     reviewed = Reviewed.of(decisions(toy_catalog, toy_ontology)[::2], outputs, design)
-    taught = learn(reader, outputs, reviewed.rows_T, reviewed.labels(reader), reviewed.at_random_T)
+    every = CatalogFeatures.of(reader.head, outputs)
+    taught = learn(reader, outputs, every, reviewed.rows_T, reviewed.labels(reader), reviewed.at_random_T)
     assert {inputs for own in taught.learned.values() for inputs in own.terms} == {"image+title", "image", "title"}
     lines = taught.lines(outputs)
     assert any(not np.allclose(lines[name], outputs.lines[name], equal_nan=True) for name in lines)
