@@ -178,7 +178,9 @@ def _every(ranked: Sequence[_Weighed], texts: Sequence[ProductText], learned: Le
     shares = [probability_of(value.score, 0.0, learned) for value in ranked]
     number = sum(share >= MORE_LIKELY for share in shares) or int(max(shares, default=0.0) >= UNKNOWN_BELOW)
     likely = ranked[:number]
+    said = {part.value for value in likely for part in value.parts}
     sources = {source for value in likely for source in value.by_source}
+    sources |= {one.source for one in texts if one.about and one.text in said}
     return StatedAnswer(
         parts=tuple(part for value in likely for part in value.parts),
         probability=whole_probability(whole_clues(shares, texts), learned),

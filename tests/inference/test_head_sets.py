@@ -48,6 +48,23 @@ def test_a_description_that_leaves_a_value_out_speaks_against_it() -> None:
         assert {one.parts[0].value for one in told if "left out" in one.clues} == left_out
 
 
+def test_what_a_head_says_of_a_named_value_is_weighed_where_it_is_named() -> None:
+    prop = Property(id="Features", many=True, values=(Value(id="Waterproof"), Value(id="Foldable")))
+    kind = set_kind(prop)
+    assert kind is not None
+    texts = [
+        ProductText("description", "Not waterproof."),
+        ProductText("image", "Waterproof", "Features", {"head": 1.0}),
+    ]
+    (place,) = kind.statements(prop, texts, {"words": {"<not": -6.0}})
+    assert (place.source, place.clues["head"], place.clues["words"]) == ("description", 1.0, -6.0)
+    # the head alone would not see what is said of it, and win
+    reader = StatedReader(Ontology(properties=(prop,)), {"Features": {"weights": {"": 1.0, "head": 2.0, "words": 1.0}}})
+    texts[0] = ProductText("description", "It is waterproof.")
+    ((_, answer),) = reader.read(texts)
+    assert ([part.value for part in answer.parts], answer.evidence) == (["Waterproof"], ("image", "description"))
+
+
 def test_where_no_value_is_likely_the_set_is_empty_and_says_so() -> None:
     prop = Property(id="Features", many=True, values=(Value(id="Waterproof"), Value(id="Foldable")))
     ontology = Ontology(properties=(prop,))

@@ -44,10 +44,12 @@ class ValuesKind(PropertyKind):
         described = any(one.source == "description" for one in texts)
         named = {value for one in texts if not one.about for value, _, _ in _named(one.text, prop)} if heads else ()
         for one in texts:
-            if one.about:  # a description that does not name it speaks against it
-                left_out = {"left out": 1.0} if described and one.text not in named else {}
-                clues = {**one.clues, "by a head alone": 1.0, **left_out}
-                told.append(Statement((ValuePart(one.text),), "", one.source, clues))
+            if one.about:
+                # of a value that texts name it is weighed at the places that name it, whatever they say of it
+                if one.text not in named:  # a description that does not name it speaks against it
+                    left_out = {"left out": 1.0} if described else {}
+                    clues = {**one.clues, "by a head alone": 1.0, **left_out}
+                    told.append(Statement((ValuePart(one.text),), "", one.source, clues))
                 continue
             for value, start, end in _named(one.text, prop):
                 around = surroundings(one.text, start, end)
