@@ -31,7 +31,7 @@ from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError
 from shopvl.inference.decide import LATER_COLUMNS
-from shopvl.inference.encode import encoded, encoded_each, prepare
+from shopvl.inference.encode import Encoded, encoded, encoded_each, prepare
 from shopvl.inference.several import together
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.vision.transforms import border_colour, to_pixels
@@ -208,6 +208,20 @@ def _apart(groups: Sequence[Sequence[Pair]]) -> tuple[Pair, ...]:
     return tuple(sorted(apart, key=lambda pair: pair[0] == CATEGORY))
 
 
+class _Decisions:
+    """What becomes of answers about products that were read together, of all of them the first time one is asked."""
+
+    def __init__(self, answers: HeadAnswers, items: Sequence[Encoded]) -> None:
+        self._answers, self._items = answers, items
+        self._made: dict[float, list[list[dict[str, Any]]]] = {}
+
+    def rows(self, number: int, precision: float) -> Sequence[dict[str, Any]]:
+        """Of one of the products."""
+        if precision not in self._made:
+            self._made[precision] = self._answers.rows_each(self._items, precision)
+        return self._made[precision][number]
+
+
 class Product:
     """One product as a design sees it: every answer at once, and the heat map of any of them."""
 
@@ -244,16 +258,24 @@ class Product:
         (group,) = ready.groups
         with turn or nullcontext():
             self.item = encoded(self.design, group, self.answers.read, self.answers.pool)
+        self._decisions, self._number = _Decisions(self.answers, [self.item]), 0
 
     @classmethod
     def each(cls, answers: HeadAnswers, items: Sequence[ValidRow]) -> list[Self]:
         """Products of rows that were checked (`encode.validated`), read together."""
         products = []
-        for item in encoded_each(answers.design, items, answers.read, answers.pool):
+        read = encoded_each(answers.design, items, answers.read, answers.pool)
+        decisions = _Decisions(answers, read)
+        for number, item in enumerate(read):
             product = cls.__new__(cls)
             product.answers, product.design, product.item = answers, answers.design, item
+            product._decisions, product._number = decisions, number
             products.append(product)
         return products
+
+    def rows(self, precision: float = DEFAULT_PRECISION) -> Sequence[dict[str, Any]]:
+        """The answers as `shopvl tag` writes them, as records."""
+        return self._decisions.rows(self._number, precision)
 
     @property
     def usable(self) -> ValidRow:
@@ -273,12 +295,12 @@ class Product:
 
     def tags(self, precision: float = DEFAULT_PRECISION) -> tuple[Tag, ...]:
         """The answers as `shopvl tag` writes them."""
-        return tuple(map(Tag.of, self.answers.rows(self.item, precision)))
+        return tuple(map(Tag.of, self.rows(precision)))
 
     def replies(self, precision: float = DEFAULT_PRECISION) -> dict[str, Reply]:
         """Property -> answer, the category among them; several values of a property as one text."""
         by_property: dict[str, list[dict[str, Any]]] = {}
-        for row in self.answers.rows(self.item, precision):
+        for row in self.rows(precision):
             by_property.setdefault(row["property"], []).append(row)
         return {name: Reply.of(together(rows, self.design.ontology)) for name, rows in by_property.items()}
 
@@ -304,7 +326,7 @@ class Product:
     def shares(self, name: str, values: Iterable[str]) -> tuple[tuple[str, float], ...]:
         """The values, the likeliest first, each with its probability from all inputs of the product."""
         if name not in self.design.labels or name in self.answers.texts.headed:
-            said = [row for row in self.answers.rows(self.item, DEFAULT_PRECISION) if row["property"] == name]
+            said = [row for row in self.rows() if row["property"] == name]
             stated = {folded(row["value"]): row["probability"] for row in said if row["value"] is not None}
             return tuple(sorted(((v, stated.get(folded(v), 0.0)) for v in values), key=lambda pair: -pair[1]))
         ((used, _),) = self.answers.used_inputs(self.item)

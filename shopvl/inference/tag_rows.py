@@ -90,8 +90,21 @@ class HeadAnswers:
     @no_collection()  # it would go through all answers about hundreds of properties again and again
     def rows(self, item: Encoded, precision: float) -> list[dict[str, Any]]:
         """One row per product and property: its answer and what to do with it."""
-        rules = Rules.of(self.design.ontology, self.calibrations, precision, self.design.stated)
-        return _decided(self.products(item), rules)
+        return _decided(self.products(item), self._rules(precision))
+
+    @no_collection()
+    def rows_each(self, items: Sequence[Encoded], precision: float) -> list[list[dict[str, Any]]]:
+        """`rows` of several products, one in each item, decided together: alone, each would take as long as thirty."""
+        said = [product for item in items for product in self.products(item)]
+        named = [product | {"product_id": str(number)} for number, product in enumerate(said)]  # ids may be the same
+        each: list[list[dict[str, Any]]] = [[] for _ in said]
+        for row in _decided(named, self._rules(precision)):
+            number = int(row["product_id"])
+            each[number].append(row | {"product_id": said[number]["product_id"]})
+        return each
+
+    def _rules(self, precision: float) -> Rules:
+        return Rules.of(self.design.ontology, self.calibrations, precision, self.design.stated)
 
     def read(self, batch: Batch, inputs: tuple[Modality, ...], *, each: bool = False) -> dict[str, Tensor]:
         """What is to be known of a batch's products.

@@ -8,10 +8,14 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from shopvl.batch import MODALITIES
 from shopvl.catalog.images import image_bytes
 from shopvl.catalog.ontology import Category, Ontology, Property, Value, apply_names
+from shopvl.design.in_use import in_use
 from shopvl.errors import CatalogError
 from shopvl.inference.ask import ParsedQuestion, Product, Reply, answered, ask, parse_question, sentence
+from shopvl.inference.encode import validated
+from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.tagging.run import tag
 
 
@@ -121,6 +125,30 @@ def test_answers_are_those_of_a_tagging_run(prompted, toy_catalog, first, tmp_pa
         assert {key: getattr(reply, key) for key in told} == {key: tags[name][key] for key in told}
         assert reply.probability == pytest.approx(tags[name]["probability"], abs=1e-5)
         assert list(reply.evidence) == tags[name]["evidence"]
+
+
+def test_products_decided_together_are_answered_as_alone(prompted, toy_catalog) -> None:
+    """Of one id, with a picture, a title or both, at any precision."""
+    rows = next(toy_catalog.batches()).head(6).with_columns(product_id=pl.lit("same")).to_dicts()
+    wanted = [MODALITIES, ("image",), ("title",)] * 2
+    ready = in_use(prompted)
+    items = [validated(ready.loader, row, toy_catalog.root, inputs) for row, inputs in zip(rows, wanted, strict=True)]
+    answers = HeadAnswers(ready)
+    together = Product.each(answers, items)
+    for item, product in zip(items, together, strict=True):
+        (alone,) = Product.each(answers, [item])
+        for precision in (0.5, 0.95):
+            own, beside = alone.tags(precision), product.tags(precision)
+            assert len(own) == len(beside) > 1
+            for one, other in zip(own, beside, strict=True):
+                assert other.probability == pytest.approx(one.probability, abs=1e-5)
+                assert (one.property, one.value, one.decision, one.reason) == (
+                    other.property,
+                    other.value,
+                    other.decision,
+                    other.reason,
+                )
+        assert {row["product_id"] for row in product.rows()} == {"same"}
 
 
 def test_yes_or_no_comes_with_the_probability_of_the_value(prompted, toy_catalog, first) -> None:
