@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -12,10 +13,12 @@ from shopvl.batch import MODALITIES
 from shopvl.catalog.decoding_memory import answering
 from shopvl.data.request_rows import picture_root
 from shopvl.data.rows import RejectedRow, Row, ValidRow
+from shopvl.design.in_use import LOADED_FROM, in_use
 from shopvl.errors import DesignError, IndexFolderError, ShopvlError
 from shopvl.inference.ask import Product
 from shopvl.inference.embed import Vectors, vectors_of
 from shopvl.inference.encode import validated
+from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.loaded import load
 from shopvl.recipes.capabilities import require_capability
 from shopvl.search.folder import read_state
@@ -31,23 +34,27 @@ class ServedModel:
 
     def __init__(self, name: str, place: str, seen: Seen) -> None:
         self.name, self.place = name, place
-        self._loaded = load(place)
-        self.design, ready = self._loaded.design, self._loaded.ready
+        self.design = load(place).design
+        # it stays for long: in the runtime that `tag` found to be faster on this machine, where it did
+        self._ready = in_use(self.design, rows=LOADED_FROM)
         self.design_name = self.design.name
         self.indexes: dict[str, SearchIndex] = {}
         self.searching = threading.Lock()  # the searches of an index share what they keep
-        self._loader = ready.loader
         with contextlib.suppress(DesignError):  # one without heads can still embed and search
-            _ = self._loaded.answers
-        self.products = Batcher[ValidRow, Product](lambda items: Product.each(self._loaded.answers, items), seen=seen)
-        self.vectors = Batcher[ValidRow, Vectors](lambda items: vectors_of(ready, items), seen=seen)
+            _ = self._answers
+        self.products = Batcher[ValidRow, Product](lambda items: Product.each(self._answers, items), seen=seen)
+        self.vectors = Batcher[ValidRow, Vectors](lambda items: vectors_of(self._ready, items), seen=seen)
+
+    @cached_property
+    def _answers(self) -> HeadAnswers:
+        return HeadAnswers(self._ready)
 
     def require(self, capability: Literal["answer", "embed"]) -> None:
         """Raises DesignError where the model cannot do that."""
         if capability == "embed":
             require_capability(self.design.recipe, "embed")
         else:
-            _ = self._loaded.answers
+            _ = self._answers
 
     def open(self, indexes: Mapping[str, Path]) -> None:
         """Raises IndexFolderError for an index that another model made."""
@@ -56,7 +63,7 @@ class ServedModel:
     def checked(self, row: Row) -> RejectedRow | ValidRow:
         """The row with its picture decoded."""
         with answering():
-            return validated(self._loader, row, picture_root(), MODALITIES)
+            return validated(self._ready.loader, row, picture_root(), MODALITIES)
 
     def close(self) -> None:
         """Answer what waits, then take no more."""
