@@ -19,9 +19,13 @@ element.addEventListener('keydown', event => {
   event.preventDefault();
   cells[Math.min(Math.max(at + step, 0), cells.length - 1)].focus();
 });
-let shown = null;
-new MutationObserver(() => {
-  const first = cellsOf()[0];
-  if (first && first !== shown && element.offsetParent) first.focus({preventScroll: true});
-  shown = first;
-}).observe(element, {childList: true, subtree: true});
+let shown = '';
+new MutationObserver(() => {  // the page changes what is there rather than put something else in its place
+  const cells = cellsOf(), now = cells.map(one => one.dataset.toggle).join('\n');
+  if (now && now !== shown) {
+    cells.forEach(one => { one.ariaPressed = 'true'; });
+    counted();
+    if (element.offsetParent) cells[0].focus({preventScroll: true});
+  }
+  shown = now;
+}).observe(element, {childList: true, subtree: true, attributes: true, attributeFilter: ['data-toggle']});

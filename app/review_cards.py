@@ -83,7 +83,8 @@ def lot_grid(lot: Lot, run: str, words: Translations) -> str:
     cells = "".join(_cell(question, lot, run, words) for question in lot.questions)
     accept = words("review.bulk.accept", property=name, value=value)
     return (
-        f'<div class="sv-lot"><p class="sv-asked"><span>{text(name)}</span><b dir="auto">{text(value)}</b></p>'
+        f'<div class="sv-lot" data-property="{text(lot.property)}" data-value="{text(lot.value)}">'
+        f'<p class="sv-asked"><span>{text(name)}</span><b dir="auto">{text(value)}</b></p>'
         f'<p class="sv-note">{text(words("review.bulk.how"))}</p>'
         f'<div class="sv-grid sv-lookalikes">{cells}</div>'
         f'<button class="sv-accept" data-do="accept" data-key="a" data-but="[]"><kbd>A</kbd> {text(accept)} '

@@ -38,19 +38,26 @@ class Lot:
 
 
 def next_lot(waiting: Sequence[SheetQuestion], vectors: Vectors, size: int = LOT) -> Lot | None:
-    """At most `size` look-alikes with the same guess: of the guess that most wait with, the product that is most like
-    the others, and those next to it. Where picture and title disagree, each product wants a look of its own."""
+    """At most `size` look-alikes with the same guess: the guess that is to be right of the most on one screen, of its
+    products a sure one that is like the others, and those next to it. Where picture and title disagree, each product
+    wants a look of its own."""
     groups: dict[tuple[str, str], list[SheetQuestion]] = {}
     for question in waiting:
         if not question.reason.kind.startswith("conflict"):
             groups.setdefault((question.property, question.answer), []).append(question)
     if not groups:
         return None
-    (name, value), own = max(groups.items(), key=lambda group: len(group[1]))
+    (name, value), own = max(groups.items(), key=lambda group: _expected(group[1], size))
     vector_ND = vectors([question.product_id for question in own])
-    seed = int(np.argmax(vector_ND @ vector_ND.mean(0)))
+    sure_N = np.array([question.probability for question in own])
+    seed = int(np.argmax(sure_N * (1 + vector_ND @ vector_ND.mean(0))))
     order = np.argsort(-(vector_ND @ vector_ND[seed]), kind="stable")[:size]
     return Lot(name, value, [own[number] for number in order])
+
+
+def _expected(own: Sequence[SheetQuestion], size: int) -> float:
+    """How many guesses of the surest `size` are right, by their probabilities."""
+    return sum(sorted(question.probability for question in own)[-size:])
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,8 @@ class StartSession:
         taught.write_into(reader.head)
         counted = write_tags(design, reader, outputs, lines, self.catalog, self.out / TAGS_FOLDER, precision)
         report("write", 1.0)
-        decided = {(one.product_id, one.property): one.at_random for one in decisions}
+        names = {folded(name): name for name in design.labels}
+        decided = {(one.product_id, names.get(folded(one.property), "")): one.at_random for one in decisions}
         history = History.read(self.out / HISTORY)
         doubts = [] if held is None else doubted(held, outputs, reviewed)
         doubts = [doubt for doubt in doubts if history.is_new(doubt.question)][: int(ask * AGAIN_SHARE)]

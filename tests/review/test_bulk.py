@@ -13,9 +13,9 @@ from shopvl.review.sheet import Reason, SheetQuestion
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-def asked(product_id: str, answer: str, kind: str = "low") -> SheetQuestion:
+def asked(product_id: str, answer: str, kind: str = "low", sure: float = 0.6) -> SheetQuestion:
     return SheetQuestion(
-        product_id=product_id, title="", property="colour", answer=answer, probability=0.6, reason=Reason(kind, 0.6),
+        product_id=product_id, title="", property="colour", answer=answer, probability=sure, reason=Reason(kind, sure),
         top=[(answer, 0.6)], key="",
     )  # fmt: skip
 
@@ -25,12 +25,14 @@ def said(number: int, value: str, batch: str = "", by: str = "ann") -> Correctio
     return Correction(f"p{number}", "colour", value, None, moment, by=by, batch=batch)
 
 
-def test_a_lot_is_of_look_alikes_with_the_most_frequent_guess() -> None:
+def test_a_lot_is_of_look_alikes_that_are_to_be_right() -> None:
     near = {f"a{number}": (1.0, 0.0) for number in range(4)} | {f"b{number}": (0.0, 1.0) for number in range(3)}
     waiting = [asked(name, "Red") for name in near] + [asked("c", "Blue"), asked("d", "Red", "conflict")]
     lot = next_lot(waiting, lambda ids: np.array([near[name] for name in ids]), size=5)
     assert (lot.property, lot.value) == ("colour", "Red")
     assert [one.product_id for one in lot.questions] == ["a0", "a1", "a2", "a3", "b0"]
+    unsure = [asked(f"e{number}", "Green", sure=0.2) for number in range(9)]
+    assert next_lot([*unsure, *waiting], lambda ids: np.zeros((len(ids), 1))).value == "Red"  # more are to be right
     assert next_lot(waiting[-1:], lambda ids: np.zeros((len(ids), 1))) is None
 
 

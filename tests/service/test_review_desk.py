@@ -33,7 +33,7 @@ def test_look_alikes_are_accepted_but_for_some_and_taken_back_together(desk: Rev
     service, run = desk.service, desk.service.runs()[0]
     lot = desk.lot(run)
     waiting = Counter((one.property, one.answer) for one in desk.progress(run).waiting)
-    assert waiting[lot.property, lot.value] == max(waiting.values()) >= len(lot.questions) > 3
+    assert waiting[lot.property, lot.value] >= len(lot.questions) > 3
     service.correct(lot.questions[1].product_id, lot.property, None, None, "ben")
     made = desk.accept(lot, {lot.questions[0].product_id}, "ann")
     assert [one.product_id for one in made] == [one.product_id for one in lot.questions[2:]]

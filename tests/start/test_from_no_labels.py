@@ -3,6 +3,7 @@
 import csv
 import itertools
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -193,6 +194,10 @@ def test_decisions_make_answers_automatic(
     # the model folder answers like any other
     assert Design.from_pretrained(out / MODEL).calibration["image+title"][CATEGORY]["rows"] > 0
     assert first.states[0].forecast is None
+    loud = write(tmp_path / "loud.parquet", [replace(one, property=one.property.upper()) for one in decided])
+    same = start(bare, out, base=prompted_folder, precision=0.8, corrections=loud)
+    assert same.decisions == done.decisions
+    assert not {(one.product_id, one.property) for one in same.chosen if one.said is None} & truth.keys()
 
 
 def test_damage_and_another_catalog_are_noticed(
