@@ -60,6 +60,10 @@ def test_loads_nothing_heavy(code: str) -> None:
     assert not modules_after(code) & set(HEAVY)
 
 
+def test_help_loads_no_tables() -> None:
+    assert not modules_after(RUN.format(words=["--help"])) & {"polars", "pyarrow", "numpy", "PIL"}
+
+
 @pytest.mark.parametrize("code", [RUN, LOADED], ids=["shopvl ask", "shopvl.load().tag"])
 def test_who_asks_about_one_product_waits_for_torch_alone(code: str, tmp_path: Path) -> None:
     picture = tmp_path / "shirt.png"

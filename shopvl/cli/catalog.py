@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from shopvl.catalog.schema import REQUIRED
 from shopvl.cli.console import chatter, out, progress, say_unused
 from shopvl.cli.options import (
     AsJson,
@@ -80,6 +79,8 @@ def _print_reading(opened: Catalog) -> None:
 
 def _next_step(catalog: str, opened: Catalog) -> str:
     """The command that comes next: a mapping where columns are missing, else tagging with the inputs there are."""
+    from shopvl.catalog.schema import REQUIRED
+
     has = {name: opened.has(name) for name in REQUIRED}
     if not has["product_id"] or not (has["title"] or has["image"]):
         missing = ", ".join(f"{name}: COLUMN" for name in opened.missing)
