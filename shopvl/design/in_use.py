@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import chain
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
@@ -26,8 +26,10 @@ from shopvl.models.fast_linear import int8_is_here, onednn_is_fast, use_int8, us
 from shopvl.models.fold_batchnorm import fold_batchnorm
 from shopvl.models.small_maps import SmallMapConv
 from shopvl.runtime.engine import LIBRARIES, Library, Precision
-from shopvl.synthetic.generate import ShopItem, draw_item
 from shopvl.text.prompts import questions_of
+
+if TYPE_CHECKING:
+    from shopvl.synthetic.generate import ShopItem
 
 Runtime = Literal["auto", "torch", "onnx", "openvino"]
 EXAMPLES = 2  # pictures that a tower is watched with
@@ -161,6 +163,8 @@ def _towers(design: Design, model: nn.Module, wanted: _Wanted) -> list[Tower]:
 
 @lru_cache(maxsize=2)
 def _drawn(count: int) -> list[ShopItem]:
+    from shopvl.synthetic.generate import draw_item  # who asks about one product needs none
+
     return [draw_item(number, 0, DRAWN_PX) for number in range(count)]
 
 
