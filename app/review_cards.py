@@ -185,8 +185,12 @@ def learned_card(learned: LastRound, busy: bool, batch: int, words: Translations
     if learned.fault and not busy:
         told = learned.fault
     elif learned.states and not busy:
-        asked = sum(one.next for one in learned.states)
         told = words("review.learning.done", count=learned.decisions, seconds=f"{learned.seconds:.1f}", batch=batch)
-        told += " " + words("review.learning.next", count=asked) if asked else ""
+        asked, lacking = sum(one.next for one in learned.states), learned.lacking()
+        if lacking:
+            names = ", ".join(f"{words.property(name)} {count}" for name, count in lacking.items())
+            told += " " + words("review.learning.random", names=names)
+        elif asked:
+            told += " " + words("review.learning.next", count=asked)
     head = text(words("review.learning.head"))
     return f'<h3>{head}</h3><div class="sv-stacks">{stacks}</div><p class="sv-note" role="status">{text(told)}</p>'

@@ -17,6 +17,7 @@ from shopvl.errors import CatalogError, ShopvlError
 from shopvl.files import PATIENCE, exclusive_lock
 from shopvl.review.queue import Chosen
 from shopvl.service.app_service import AppService
+from shopvl.start.questions import least_at_random
 from shopvl.start.starting import (
     CORRECTIONS_FILE,
     LOCKED,
@@ -41,6 +42,12 @@ class LastRound:
     chosen: Sequence[Chosen] = ()
     seconds: float = 0.0
     fault: str = ""  # why it broke off
+    precision: float = DEFAULT_PRECISION
+
+    def lacking(self) -> dict[str, int]:
+        """Of each property, how many answers about products drawn at random lack before any can be accepted."""
+        least = least_at_random(self.precision)
+        return {one.name: least - one.at_random for one in self.states if one.at_random < least}
 
 
 class Learning:
@@ -97,7 +104,9 @@ class Learning:
             with exclusive_lock(folder, LOCKED.format(folder), patience=PATIENCE):
                 done = self.session.round(decisions, ASK, self.precision)
                 took = time.perf_counter() - clock
-                self.learned = LastRound(len(decisions), begun, done.states, done.chosen, took)
+                self.learned = LastRound(
+                    len(decisions), begun, done.states, done.chosen, took, precision=self.precision
+                )
                 self.session.save()
         except ShopvlError as error:
             self.learned = replace(before, decisions=len(decisions), fault=str(error))

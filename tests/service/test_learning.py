@@ -66,6 +66,7 @@ def test_what_is_learned_while_reviewing_is_what_the_command_learns(
     second = learning.wait()
     assert (second.decisions, second.fault) == (BATCH, "")
     assert sum(one.at_random for one in second.states) == BATCH
+    assert second.lacking() == {one.name: 59 - one.at_random for one in second.states}  # 0.95 ** 59 < 0.05
     in_memory = pl.read_parquet(begun / TAGS_FOLDER / "tags.parquet")
     done = start(open_catalog(begun.parent / "bare.parquet"), begun, base=prompted_folder)
     assert [(one.name, one.accepted, one.after) for one in done.states] == [
