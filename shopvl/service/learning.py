@@ -54,10 +54,14 @@ class Learning:
     """A start that learns from decisions as they come; safe to use by several people at once."""
 
     def __init__(
-        self, session: StartSession, decisions: Callable[[], list[Correction]], precision: float = DEFAULT_PRECISION
+        self,
+        session: StartSession,
+        made: Callable[[], list[Correction]],
+        sheets: Sequence[Correction] = (),
+        precision: float = DEFAULT_PRECISION,
     ) -> None:
-        """`decisions` says what is decided by now."""
-        self.session, self.decisions, self.precision = session, decisions, precision
+        """`made` says what people have decided by now, beside what they had in `sheets`."""
+        self.session, self.made, self.sheets, self.precision = session, made, sheets, precision
         self.learned = LastRound(-BATCH)  # so that it begins at once
         self._turn, self._thread = threading.Lock(), threading.Thread()
 
@@ -71,7 +75,11 @@ class Learning:
         with exclusive_lock(folder, LOCKED.format(folder), patience=PATIENCE):
             session = StartSession.open(service.catalog, folder, base=base)
         sheets = decisions_in(folder / CORRECTIONS_FILE)
-        return cls(session, lambda: merged(sheets, service.log.standing()))
+        return cls(session, service.log.standing, sheets)
+
+    def decisions(self) -> list[Correction]:
+        """What is decided by now."""
+        return merged(self.sheets, self.made())
 
     @property
     def run(self) -> str:

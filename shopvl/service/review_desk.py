@@ -69,7 +69,7 @@ class ReviewDesk:
         What others disagree on comes first, and does not wait for those who said something about it. More questions are
         read when none of those that were read waits.
         """
-        standing = self.service.log.standing()
+        standing = self._standing()
         done = {correction.key() for correction in standing}
         first = [
             question
@@ -144,7 +144,7 @@ class ReviewDesk:
         """Write down the proposed value of a lot for all of its products, except some and those that somebody has
         decided on meanwhile: one batch, which `undo` takes back as a whole."""
         check_texts(by)
-        done = {correction.key() for correction in self.service.log.standing()}
+        done = {correction.key() for correction in self._standing()}
         batch = uuid.uuid4().hex
         made = [
             self.service.made(one.product_id, lot.property, lot.value, one.answer, by, batch=batch)
@@ -175,11 +175,15 @@ class ReviewDesk:
 
     def agreement(self) -> list[Agreement]:
         """How far people agree who decided about the same things."""
-        return agreements(self.service.log.standing())
+        return agreements(self._standing())
 
     def disputed(self) -> int:
         """On how much people disagree."""
-        return len(disputed(self.service.log.standing()))
+        return len(disputed(self._standing()))
+
+    def _standing(self) -> list[Correction]:
+        """All decisions in force: those of sheets that a start learns from, and those made here, the oldest first."""
+        return [*(self.learning.sheets if self.learning is not None else ()), *self.service.log.standing()]
 
     def _written(self, run: str) -> float:
         folder = self.service.run_parts(run)[0]

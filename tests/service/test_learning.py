@@ -1,19 +1,22 @@
 """Learning while people review: rounds in memory say what the commands say, and nobody has to wait for them."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from shopvl.catalog.corrections import CORRECTIONS, Correction
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.catalog.vocabulary import CATEGORY, CATEGORY_JOIN
 from shopvl.data.rows import label_of
 from shopvl.errors import CatalogError
+from shopvl.files import Table
 from shopvl.service.app_service import AppService
 from shopvl.service.learning import BATCH, Learning
 from shopvl.service.review_desk import ReviewDesk, key_of
-from shopvl.start.starting import LOG, MODEL, TAGS_FOLDER, start
+from shopvl.start.starting import CORRECTIONS_FILE, LOG, MODEL, TAGS_FOLDER, start
 
 
 @pytest.fixture
@@ -78,6 +81,17 @@ def test_what_is_learned_while_reviewing_is_what_the_command_learns(
     )
     for one in asked[:5]:
         assert key_of(one) not in {key_of(other) for other in desk.progress(run).waiting}
+
+
+def test_what_was_decided_in_a_sheet_is_not_asked_again(begun: Path, prompted_folder: Path) -> None:
+    before = opened(begun, prompted_folder)
+    one, other = before.progress(before.service.runs()[0]).waiting[:2]
+    made = Correction(one.product_id, one.property, None, one.answer, datetime.now(UTC), True)
+    with Table(begun / CORRECTIONS_FILE, CORRECTIONS) as table:
+        table.write([made.as_row()])
+    desk = opened(begun, prompted_folder)
+    assert desk.learning.decisions() == [made]
+    assert key_of(desk.progress(desk.service.runs()[0]).waiting[0]) == key_of(other)
 
 
 def test_a_round_that_breaks_off_says_why(begun: Path, prompted_folder: Path, monkeypatch) -> None:
