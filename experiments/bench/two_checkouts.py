@@ -107,6 +107,7 @@ def main() -> None:
     if told.serve:
         serve(told.data, told.out)
         return
+    from shopvl.tracking.machine import code_state
     from shopvl.tracking.provenance import write_result
 
     here = Path(__file__).resolve().parents[2]
@@ -127,13 +128,11 @@ def main() -> None:
         for process in processes.values():
             process.communicate()
         tags = [pl.read_parquet(folder / name / "0" / "tags.parquet") for name in NAMES]
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=checkouts["before"], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        before = code_state(checkouts["before"])
         result = {
             "products": len(rows),
             "rounds": told.rounds,
-            "before": commit,
+            "before": before and before.commit,
             "ms a product": {name: statistics.median(own) * 1000 / len(rows) for name, own in seconds.items()},
             "processor time": ratios(seconds),
             "answers": compared(*tags),

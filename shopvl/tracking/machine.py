@@ -85,11 +85,13 @@ class CodeState:
     dirty: bool
 
 
-def code_state() -> CodeState | None:
-    """Of the checkout that this code is in; None outside of one."""
-    if not (SOURCE / ".git").exists():
+def code_state(checkout: Path | None = None) -> CodeState | None:
+    """Of a checkout, that which this code is in if left out; None outside of one."""
+    checkout = checkout or SOURCE
+    if not (checkout / ".git").exists():
         return None
-    commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", ".", f":!{RESULTS}")
+    commit = _git(checkout, "rev-parse", "HEAD")
+    changes = _git(checkout, "status", "--porcelain", "--", ".", f":!{RESULTS}")
     return None if commit is None or changes is None else CodeState(commit, bool(changes))
 
 
@@ -101,9 +103,9 @@ def code_version() -> dict[str, str]:
     return {"mlflow.source.git.commit": state.commit, "shopvl.code.dirty": str(state.dirty).lower()}
 
 
-def _git(*words: str) -> str | None:
+def _git(checkout: Path, *words: str) -> str | None:
     try:
-        done = subprocess.run(["git", *words], cwd=SOURCE, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(["git", *words], cwd=checkout, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
