@@ -39,7 +39,7 @@ ADDED = {
     "evaluate": ("--split", "train"),
     "tune": ("--size", "tiny", "--calibrate-on", "train"),
 }
-MADE_FIRST = ("tag", "index", "review export")  # others read what these write
+MADE_FIRST = ("tag", "index", "review export", "review import")  # others read what these write
 SLOW = ("demo", "pretrain", "tune", "adapt", "evaluate", "start")
 SERVERS = ("app", "serve", "mcp")
 # each goes on with what the one before has left
