@@ -14,6 +14,7 @@ import os
 import random
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def measured(work: Path, args: argparse.Namespace) -> dict[str, Any]:
     person, decided = Person(truth, values, random.Random(0)), list[Correction]()
     rounds: list[dict[str, Any]] = []
     for _ in range(args.rounds + 1):
-        done, took = timed(lambda: session.round(decided, BATCH, PRECISION))  # noqa: B023
+        done, took = timed(partial(session.round, decided, BATCH, PRECISION))
         accepted = {one.name: round(one.accepted, 3) for one in done.states}
         rounds.append({"decisions": len(decided), **took, "accepted": accepted})
         print(rounds[-1], flush=True)

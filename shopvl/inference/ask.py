@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import KW_ONLY, dataclass, replace
@@ -36,6 +37,7 @@ from shopvl.inference.several import together
 from shopvl.inference.tag_rows import HeadAnswers
 from shopvl.vision.transforms import border_colour, to_pixels
 
+log = logging.getLogger("shopvl.inference")
 HEAT_GRID = (8, 6)  # cells of the heat map, rows and columns
 CATEGORY_WORDS = ("category", "type", "kind", "sort", "product", "sold", "selling", "类别", "类目", "种类", "品类")
 WHAT_WORDS = ("what is it", "what is this", "what's this", "这是什么", "是什么商品", "什么东西", "卖什么", "卖的是什么")
@@ -213,13 +215,22 @@ class _Decisions:
 
     def __init__(self, answers: HeadAnswers, items: Sequence[Encoded]) -> None:
         self._answers, self._items = answers, items
-        self._made: dict[float, list[list[dict[str, Any]]]] = {}
+        self._made: dict[float, list[list[dict[str, Any]]] | None] = {}
 
     def rows(self, number: int, precision: float) -> Sequence[dict[str, Any]]:
         """Of one of the products."""
         if precision not in self._made:
-            self._made[precision] = self._answers.rows_each(self._items, precision)
-        return self._made[precision][number]
+            self._made[precision] = self._together(precision)
+        made = self._made[precision]
+        return self._answers.rows(self._items[number], precision) if made is None else made[number]
+
+    def _together(self, precision: float) -> list[list[dict[str, Any]]] | None:
+        """None where that fails: each is then decided alone, so that only the product at fault fails."""
+        try:
+            return self._answers.rows_each(self._items, precision)
+        except Exception:
+            log.exception("%d products could not be decided together; each is decided alone", len(self._items))
+            return None
 
 
 class Product:

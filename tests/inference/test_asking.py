@@ -151,6 +151,24 @@ def test_products_decided_together_are_answered_as_alone(prompted, toy_catalog) 
         assert {row["product_id"] for row in product.rows()} == {"same"}
 
 
+def test_a_product_that_cannot_be_decided_takes_no_other_with_it(prompted, toy_catalog, monkeypatch) -> None:
+    ready = in_use(prompted)
+    rows = next(toy_catalog.batches()).head(3).to_dicts()
+    items = [validated(ready.loader, row, toy_catalog.root, MODALITIES) for row in rows]
+    answers, plain = HeadAnswers(ready), HeadAnswers.products
+
+    def failing(self, item):
+        if item.rows[0]["product_id"] == rows[1]["product_id"]:
+            raise ValueError("broken")
+        return plain(self, item)
+
+    monkeypatch.setattr(HeadAnswers, "products", failing)
+    first, broken, last = Product.each(answers, items)
+    assert len(first.tags()) == len(last.tags()) > 1
+    with pytest.raises(ValueError, match="broken"):
+        broken.tags()
+
+
 def test_yes_or_no_comes_with_the_probability_of_the_value(prompted, toy_catalog, first) -> None:
     picture = image_bytes(first["image"], toy_catalog.root)
     truth = next(item["value"] for item in first["attributes"] if item["property"] == "Colour")
