@@ -121,6 +121,7 @@ def catalog_synth(
     size_px: Annotated[int, typer.Option(help="Side of a picture in pixels.")] = 224,
     described: Annotated[bool, typer.Option(help="With descriptions, measures and brands of a long tail.")] = False,
     pictures: Annotated[int, typer.Option(help="Of each product.", min=1, max=5)] = 1,
+    parts: Annotated[bool, typer.Option(help="With the boxes of named parts, to learn from where they are.")] = False,
     seed: int = 0,
 ) -> None:
     """Draw a synthetic shop, with its ground truth.
@@ -133,7 +134,14 @@ def catalog_synth(
 
     with progress("drawing", products) as report:
         table = write_shop(
-            folder, products, seed=seed, size_px=size_px, described=described, pictures=pictures, progress=report
+            folder,
+            products,
+            seed=seed,
+            size_px=size_px,
+            described=described,
+            pictures=pictures,
+            parts=parts,
+            progress=report,
         )
     out.print(str(table))
 

@@ -26,11 +26,13 @@ def cap(look: Look, rng: np.random.Generator) -> Sketch:
     )
     _crown(sketch, stuff, look, blocked)
     _brim(sketch, stuff, look)
-    sketch.part(oval(-0.0, -0.088, 0.035, 0.02), thinner(stuff), drop=0.3)
+    with sketch.naming("button"):
+        sketch.part(oval(-0.0, -0.088, 0.035, 0.02), thinner(stuff), drop=0.3)
     for x, y in ((-0.2, 0.08), (0.2, 0.05)):
         sketch.part(oval(x, y, 0.012, 0.012), Stuff(plain(shade(look.trim(), 0.5)), puff=0.004), drop=0.1)
     if look.printed:
-        sketch.words(look.printed, (0.21, 0.22), 0.1, 0.28, look.ground if blocked else look.figure)
+        with sketch.naming("logo"):
+            sketch.words(look.printed, (0.21, 0.22), 0.1, 0.28, look.ground if blocked else look.figure)
     return sketch
 
 
@@ -57,7 +59,8 @@ def _brim(sketch: Sketch, stuff: Stuff, look: Look) -> None:
         *((0.02, 0.46), (0.2, 0.36, 1), (0.4, 0.36), (0.66, 0.36, 1), (0.86, 0.46, 1)),
         *((0.85, 0.54), (0.6, 0.44, 1), (0.3, 0.47, 1), (0.1, 0.53)),
     ]
-    sketch.part(peak, replace(stuff, puff=0.035, relief=0.4), drop=0.35)
+    with sketch.naming("brim"):
+        sketch.part(peak, replace(stuff, puff=0.035, relief=0.4), drop=0.35)
     edge: Path = [(0.16, 0.43), (0.3, 0.37, 1), (0.42, 0.37), (0.66, 0.38, 1), (0.8, 0.46)]
     for shift in (0.022, 0.044):
         sketch.stitch(moved(edge, 0, shift - 0.005), look.thread(), 0.005, 0.012, 0.4)
@@ -72,16 +75,26 @@ def beanie(look: Look, rng: np.random.Generator) -> Sketch:
         mirrored([(0.0, -0.1), (0.3, -0.12, 1), (0.38, 0.2, 1), (0.39, 0.5), (0.0, 0.54)]), stuff, folds=folds, drop=0
     )
     cuff = Stuff(look.plain if rng.random() < 0.6 else plain(look.trim(0.15)), puff=0.045, relief=0.45, grain="rib")
-    sketch.part(
-        mirrored(
-            [(0.0, 0.34), (0.25, 0.33, 1), (0.405, 0.3), (0.43, 0.44, 1), (0.405, 0.54), (0.25, 0.58, 1), (0.0, 0.59)]
-        ),
-        cuff,
-        drop=0.35,
-    )
+    with sketch.naming("cuff"):
+        sketch.part(
+            mirrored(
+                [
+                    (0.0, 0.34),
+                    (0.25, 0.33, 1),
+                    (0.405, 0.3),
+                    (0.43, 0.44, 1),
+                    (0.405, 0.54),
+                    (0.25, 0.58, 1),
+                    (0.0, 0.59),
+                ]
+            ),
+            cuff,
+            drop=0.35,
+        )
     if look.trait("Pom-pom") == "With Pom-pom":
         _pompom(sketch, plain(look.figure if rng.random() < 0.4 else look.trim(0.06)), rng)
-    sketch.part(box(0.1, 0.42, 0.2, 0.49, 0.008), patch(), drop=0.25)
+    with sketch.naming("patch"):
+        sketch.part(box(0.1, 0.42, 0.2, 0.49, 0.008), patch(), drop=0.25)
     return sketch
 
 
@@ -89,7 +102,8 @@ def _pompom(sketch: Sketch, cloth: Cloth, rng: np.random.Generator) -> None:
     turns = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     reach = 0.14 * rng.uniform(0.86, 1.08, 48)
     fluff: Path = [(float(r * np.cos(t)), float(-0.2 + r * np.sin(t))) for t, r in zip(turns, reach, strict=True)]
-    sketch.part(fluff, Stuff(cloth, puff=0.05, relief=0.45, wrinkle=0.2, grain="twill"), drop=0.25)
+    with sketch.naming("pom-pom", "Pom-pom"):
+        sketch.part(fluff, Stuff(cloth, puff=0.05, relief=0.45, wrinkle=0.2, grain="twill"), drop=0.25)
 
 
 def sunglasses(look: Look, rng: np.random.Generator) -> Sketch:
@@ -105,26 +119,31 @@ def sunglasses(look: Look, rng: np.random.Generator) -> Sketch:
             (side * 0.36, -0.17),
             (side * 0.36, -0.13),
         ]
-        sketch.part(temple, frame, light=0.75, drop=0)
+        with sketch.naming("temple"):
+            sketch.part(temple, frame, light=0.75, drop=0)
     thick = 0.058 if look.trait("Frame") != "Aviator" else 0.042
-    for side in (1, -1):
-        rim = _rim(look.trait("Frame"))
-        rim = rim if side > 0 else flipped(rim)
-        centre = (side * 0.255, 0.0)
-        inner = _shrunk(rim, centre, 1 - thick * 4.4)
-        sketch.part(rim, frame, holes=(inner,), drop=0.2)
-        sketch.part(_shrunk(rim, centre, 1 - thick * 3.8), Stuff(plain(lens_rgb), puff=0.01, relief=0.15), drop=0)
-        glare: Path = [
-            (centre[0] - 0.1, -0.09),
-            (centre[0] - 0.02, -0.11),
-            (centre[0] - 0.1, 0.09),
-            (centre[0] - 0.14, 0.06),
-        ]
-        sketch.part(_shrunk(glare, centre, 0.8), Stuff(plain((236, 240, 246)), relief=0, clear=0.72), drop=0)
-        sketch.part(rim, frame, holes=(inner,), drop=0.2)
-    sketch.part(band([(-0.085, -0.045), (0.0, -0.1, 1), (0.085, -0.045)], thick * 0.9), frame, drop=0.2)
-    if look.trait("Frame") == "Aviator":
-        sketch.part(band([(-0.12, -0.125), (0.0, -0.14, 1), (0.12, -0.125)], 0.026), frame, drop=0.2)
+    with sketch.naming("frame", "Frame"):
+        for side in (1, -1):
+            rim = _rim(look.trait("Frame"))
+            rim = rim if side > 0 else flipped(rim)
+            centre = (side * 0.255, 0.0)
+            inner = _shrunk(rim, centre, 1 - thick * 4.4)
+            sketch.part(rim, frame, holes=(inner,), drop=0.2)
+            with sketch.naming("lens"):
+                sketch.part(
+                    _shrunk(rim, centre, 1 - thick * 3.8), Stuff(plain(lens_rgb), puff=0.01, relief=0.15), drop=0
+                )
+                glare: Path = [
+                    (centre[0] - 0.1, -0.09),
+                    (centre[0] - 0.02, -0.11),
+                    (centre[0] - 0.1, 0.09),
+                    (centre[0] - 0.14, 0.06),
+                ]
+                sketch.part(_shrunk(glare, centre, 0.8), Stuff(plain((236, 240, 246)), relief=0, clear=0.72), drop=0)
+            sketch.part(rim, frame, holes=(inner,), drop=0.2)
+        sketch.part(band([(-0.085, -0.045), (0.0, -0.1, 1), (0.085, -0.045)], thick * 0.9), frame, drop=0.2)
+        if look.trait("Frame") == "Aviator":
+            sketch.part(band([(-0.12, -0.125), (0.0, -0.14, 1), (0.12, -0.125)], 0.026), frame, drop=0.2)
     return sketch
 
 
@@ -171,29 +190,31 @@ def watch(look: Look, rng: np.random.Generator) -> Sketch:
     kind = look.trait("Strap")
     case = metal(BRASS if rng.random() < 0.3 else METAL, 0.016)
     width = spread(rng, 0.115, 0.135)
-    for side in (1, -1):
-        strap: Path = [
-            (-width, side * 0.16),
-            (width, side * 0.16),
-            (width * 0.78, side * 0.5),
-            (width * 0.72, side * 0.74),
-            (0.0, side * 0.79, 1),
-            (-width * 0.72, side * 0.74),
-            (-width * 0.78, side * 0.5),
-        ]
-        if kind == "Metal":
-            sketch.part(strap, replace(metal(look.ground, 0.03), gloss=0.5, relief=0.45), drop=0)
-            _links(sketch, side, width)
-        else:
-            stuff = (
-                leather(look.cloth(0.05), 0.03)
-                if kind == "Leather"
-                else replace(rubber(look.ground, 0.035), relief=0.45)
-            )
-            sketch.part(strap, stuff, folds=(fold((-0.08, side * 0.5), (0.08, side * 0.5), 0.04, -0.12),), drop=0)
-            _strap_details(sketch, look, kind, side, width)
+    with sketch.naming("strap", "Strap"):
+        for side in (1, -1):
+            strap: Path = [
+                (-width, side * 0.16),
+                (width, side * 0.16),
+                (width * 0.78, side * 0.5),
+                (width * 0.72, side * 0.74),
+                (0.0, side * 0.79, 1),
+                (-width * 0.72, side * 0.74),
+                (-width * 0.78, side * 0.5),
+            ]
+            if kind == "Metal":
+                sketch.part(strap, replace(metal(look.ground, 0.03), gloss=0.5, relief=0.45), drop=0)
+                _links(sketch, side, width)
+            else:
+                stuff = (
+                    leather(look.cloth(0.05), 0.03)
+                    if kind == "Leather"
+                    else replace(rubber(look.ground, 0.035), relief=0.45)
+                )
+                sketch.part(strap, stuff, folds=(fold((-0.08, side * 0.5), (0.08, side * 0.5), 0.04, -0.12),), drop=0)
+                _strap_details(sketch, look, kind, side, width)
     square = look.trait("Dial") == "Square"
-    sketch.part(box(0.215, -0.035, 0.262, 0.035, 0.01), metal(METAL, 0.008), drop=0)
+    with sketch.naming("crown"):
+        sketch.part(box(0.215, -0.035, 0.262, 0.035, 0.01), metal(METAL, 0.008), drop=0)
     outer, inner = (
         (box(-0.23, -0.24, 0.23, 0.24, 0.07), box(-0.185, -0.195, 0.185, 0.195, 0.05))
         if square
@@ -201,8 +222,9 @@ def watch(look: Look, rng: np.random.Generator) -> Sketch:
     )
     sketch.part(outer, case, drop=0.45)
     face = look.trim(0.1) if rng.random() < 0.55 else (244, 242, 236) if rng.random() < 0.6 else (32, 34, 40)
-    sketch.part(inner, Stuff(plain(face), puff=0.02, relief=-0.12), drop=0.25)
-    _dial(sketch, face, square, rng)
+    with sketch.naming("dial", "Dial"):
+        sketch.part(inner, Stuff(plain(face), puff=0.02, relief=-0.12), drop=0.25)
+        _dial(sketch, face, square, rng)
     shine: Path = [(-0.15, -0.1), (-0.02, -0.18), (0.03, -0.15), (-0.13, 0.02)]
     sketch.part(shine, Stuff(plain((255, 255, 255)), relief=0, clear=0.82), drop=0)
     return sketch
@@ -234,12 +256,13 @@ def _strap_details(sketch: Sketch, look: Look, kind: str, side: int, width: floa
         for y in (0.48, 0.55, 0.62, 0.69):
             sketch.part(oval(0, y, 0.013, 0.016), Stuff(plain(shade(look.trim(), 0.35)), puff=0.004), drop=0)
     else:
-        sketch.part(
-            box(-0.115, -0.81, 0.115, -0.71, 0.02),
-            metal(METAL, 0.01),
-            holes=(box(-0.085, -0.785, 0.085, -0.735, 0.01),),
-            drop=0.3,
-        )
+        with sketch.naming("buckle"):
+            sketch.part(
+                box(-0.115, -0.81, 0.115, -0.71, 0.02),
+                metal(METAL, 0.01),
+                holes=(box(-0.085, -0.785, 0.085, -0.735, 0.01),),
+                drop=0.3,
+            )
 
 
 def _dial(sketch: Sketch, face: tuple[float, float, float], square: bool, rng: np.random.Generator) -> None:
@@ -287,14 +310,15 @@ def belt(look: Look, rng: np.random.Generator) -> Sketch:
 def _belt_buckle(sketch: Sketch, look: Look, tall: float, deep: float, rng: np.random.Generator) -> None:
     gold = metal(BRASS if rng.random() < 0.4 else METAL, 0.014)
     y0, y1 = deep - 0.035, deep + tall + 0.03
-    if look.trait("Buckle") == "Plate Buckle":
-        sketch.part(box(-0.17, y0, 0.13, y1, 0.03), gold, drop=0.45)
-        sketch.part(box(-0.14, y0 + 0.03, 0.1, y1 - 0.03, 0.02), replace(gold, relief=-0.25), drop=0)
-        return
-    sketch.part(
-        box(-0.17, y0, 0.06, y1, 0.035), gold, holes=(box(-0.13, y0 + 0.035, 0.02, y1 - 0.035, 0.015),), drop=0.45
-    )
-    sketch.part(box(-0.16, (y0 + y1) / 2 - 0.013, 0.07, (y0 + y1) / 2 + 0.013, 0.01), gold, drop=0.35)
+    with sketch.naming("buckle", "Buckle"):
+        if look.trait("Buckle") == "Plate Buckle":
+            sketch.part(box(-0.17, y0, 0.13, y1, 0.03), gold, drop=0.45)
+            sketch.part(box(-0.14, y0 + 0.03, 0.1, y1 - 0.03, 0.02), replace(gold, relief=-0.25), drop=0)
+            return
+        sketch.part(
+            box(-0.17, y0, 0.06, y1, 0.035), gold, holes=(box(-0.13, y0 + 0.035, 0.02, y1 - 0.035, 0.015),), drop=0.45
+        )
+        sketch.part(box(-0.16, (y0 + y1) / 2 - 0.013, 0.07, (y0 + y1) / 2 + 0.013, 0.01), gold, drop=0.35)
     loop: Path = [(0.15, deep - 0.035), (0.2, deep - 0.045), (0.2, deep + tall - 0.0), (0.15, deep + tall + 0.01)]
     sketch.part(loop, thinner(leather(look.plain)), drop=0.45)
     for x in (-0.26, -0.33):
@@ -347,12 +371,13 @@ def _scarf_end(sketch: Sketch, stuff: Stuff, side: int, end: float, rng: np.rand
         (side * 0.03, end + 0.01),
         (side * 0.02, 0.6, 1),
     ]
-    for x in np.linspace(0.035, 0.225 + swing, 13):
-        strand: Path = [
-            (side * float(x), end - 0.02),
-            (side * (float(x) + spread(rng, -0.012, 0.012)), end + spread(rng, 0.07, 0.1)),
-        ]
-        sketch.part(band(strand, 0.012), Stuff(plain(stuff.cloth.colours[0]), puff=0.005, relief=0.4), drop=0.1)
+    with sketch.naming("fringe"):
+        for x in np.linspace(0.035, 0.225 + swing, 13):
+            strand: Path = [
+                (side * float(x), end - 0.02),
+                (side * (float(x) + spread(rng, -0.012, 0.012)), end + spread(rng, 0.07, 0.1)),
+            ]
+            sketch.part(band(strand, 0.012), Stuff(plain(stuff.cloth.colours[0]), puff=0.005, relief=0.4), drop=0.1)
     folds = tuple(
         fold((side * x, 0.3), (side * (x * 1.3), end - 0.05), 0.035, h)
         for x, h in ((0.05, -0.2), (0.1, 0.18), (0.14, -0.22))
@@ -377,7 +402,8 @@ def tie(look: Look, rng: np.random.Generator) -> Sketch:
     blade: Path = [(-0.055, 0.1), (0.055, 0.1), (wide, 0.98), (0.0, 1.14), (-wide, 0.98)]
     sketch.part(blade, silk, folds=(fold((0.01, 0.12), (0.02, 0.5), 0.035, -0.25),), drop=0.35)
     knot: Path = [(-0.08, -0.04), (0.0, -0.055, 1), (0.08, -0.04), (0.055, 0.13), (0.0, 0.145, 1), (-0.055, 0.13)]
-    sketch.part(knot, replace(silk, cloth=replace(cloth, degrees=cloth.degrees + 50), puff=0.035), drop=0.45)
+    with sketch.naming("knot"):
+        sketch.part(knot, replace(silk, cloth=replace(cloth, degrees=cloth.degrees + 50), puff=0.035), drop=0.45)
     return sketch
 
 
@@ -400,13 +426,16 @@ def earrings(look: Look, rng: np.random.Generator) -> Sketch:
 
 
 def _hoop(sketch: Sketch, gold: Stuff, gem: Stuff, x: float, dy: float) -> None:
-    sketch.part(band([(x, -0.28 + dy), (x + 0.03, -0.38 + dy, 1), (x + 0.07, -0.3 + dy)], 0.016), gold, drop=0)
-    sketch.part(oval(x, dy, 0.3, 0.32), gold, holes=(oval(x, dy, 0.165, 0.185),), drop=0)
-    sketch.part(oval(x, dy, 0.27, 0.29), replace(gem, puff=0.028), holes=(oval(x, dy, 0.19, 0.21),), drop=0)
-    for turn in np.linspace(0, 2 * np.pi, 10, endpoint=False):
-        sketch.part(
-            oval(x + 0.23 * np.cos(turn), dy + 0.25 * np.sin(turn), 0.018, 0.018), replace(gold, puff=0.008), drop=0.3
-        )
+    with sketch.naming("hoop", "Style"):
+        sketch.part(band([(x, -0.28 + dy), (x + 0.03, -0.38 + dy, 1), (x + 0.07, -0.3 + dy)], 0.016), gold, drop=0)
+        sketch.part(oval(x, dy, 0.3, 0.32), gold, holes=(oval(x, dy, 0.165, 0.185),), drop=0)
+        sketch.part(oval(x, dy, 0.27, 0.29), replace(gem, puff=0.028), holes=(oval(x, dy, 0.19, 0.21),), drop=0)
+        for turn in np.linspace(0, 2 * np.pi, 10, endpoint=False):
+            sketch.part(
+                oval(x + 0.23 * np.cos(turn), dy + 0.25 * np.sin(turn), 0.018, 0.018),
+                replace(gold, puff=0.008),
+                drop=0.3,
+            )
 
 
 def _drop(sketch: Sketch, gold: Stuff, gem: Stuff, look: Look, x: float, dy: float) -> None:
@@ -426,14 +455,16 @@ def _drop(sketch: Sketch, gold: Stuff, gem: Stuff, look: Look, x: float, dy: flo
         (x - 0.06, 0.0 + dy, 1),
     ]
     sketch.part(_shrunk(pear, (x, 0.16 + dy), 1.13), gold, drop=0.3)
-    sketch.part(pear, gem, drop=0.2)
-    _facets(sketch, look, x, 0.2 + dy, 0.1)
+    with sketch.naming("stone"):
+        sketch.part(pear, gem, drop=0.2)
+        _facets(sketch, look, x, 0.2 + dy, 0.1)
 
 
 def _stud(sketch: Sketch, gold: Stuff, gem: Stuff, look: Look, x: float, dy: float) -> None:
     sketch.part(oval(x, dy, 0.235, 0.235), gold, drop=0)
-    sketch.part(oval(x, dy, 0.2, 0.2), gem, drop=0.2)
-    _facets(sketch, look, x, dy, 0.12)
+    with sketch.naming("stone"):
+        sketch.part(oval(x, dy, 0.2, 0.2), gem, drop=0.2)
+        _facets(sketch, look, x, dy, 0.12)
 
 
 def _facets(sketch: Sketch, look: Look, x: float, y: float, reach: float) -> None:

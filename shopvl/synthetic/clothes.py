@@ -56,14 +56,15 @@ def _sleeves(sketch: Sketch, stuff: Stuff, kind: str, rng: np.random.Generator, 
         path = _sleeve(kind, rng)
         folds = _sleeve_folds(kind, rng, side)
         tilt = stuff if stuff.cloth.pattern == "Solid" else replace(stuff, cloth=_tilted(stuff.cloth, side * 14))
-        sketch.part(path if side > 0 else flipped(path), tilt, folds=folds, drop=0.0, light=0.95)
-        if kind == "Short Sleeves":
-            hem: Path = [(path[3][0] - 0.018, path[3][1] - 0.032), (path[4][0] - 0.018, path[4][1] - 0.03)]
-            sketch.seam(hem if side > 0 else flipped(hem), 0.004, 0.3)
-        elif cuff is not None:
-            x, y = path[3][0], path[3][1]
-            edge: Path = [(x + 0.003, y - 0.03), (x, y + 0.045), (x - 0.092, y + 0.06), (x - 0.099, y - 0.01)]
-            sketch.part(edge if side > 0 else flipped(edge), cuff, drop=0.12)
+        with sketch.naming("sleeve", "Sleeve"):
+            sketch.part(path if side > 0 else flipped(path), tilt, folds=folds, drop=0.0, light=0.95)
+            if kind == "Short Sleeves":
+                hem: Path = [(path[3][0] - 0.018, path[3][1] - 0.032), (path[4][0] - 0.018, path[4][1] - 0.03)]
+                sketch.seam(hem if side > 0 else flipped(hem), 0.004, 0.3)
+            elif cuff is not None:
+                x, y = path[3][0], path[3][1]
+                edge: Path = [(x + 0.003, y - 0.03), (x, y + 0.045), (x - 0.092, y + 0.06), (x - 0.099, y - 0.01)]
+                sketch.part(edge if side > 0 else flipped(edge), cuff, drop=0.12)
 
 
 def _tilted(cloth: Cloth, degrees: float) -> Cloth:
@@ -110,28 +111,30 @@ def _neck_inside(sketch: Sketch, stuff: Stuff, depth: float, look: Look) -> None
 
 def _neck_band(sketch: Sketch, neck: Knot, stuff: Stuff, width: float = 0.026) -> None:
     """Ribbing along the front of the neck opening."""
-    if len(neck) == 3:
-        sketch.part(band([(-0.118, -0.004), neck, (0.118, -0.004)], width), stuff, drop=0.18)
-        return
-    for side in (1, -1):
-        sketch.part(band([(side * 0.118, -0.006), (neck[0], neck[1] + 0.004)], width), stuff, drop=0.15)
+    with sketch.naming("neckline", "Neck"):
+        if len(neck) == 3:
+            sketch.part(band([(-0.118, -0.004), neck, (0.118, -0.004)], width), stuff, drop=0.18)
+            return
+        for side in (1, -1):
+            sketch.part(band([(side * 0.118, -0.006), (neck[0], neck[1] + 0.004)], width), stuff, drop=0.15)
 
 
 def _collar(sketch: Sketch, stuff: Stuff, spread_x: float = 0.13, tip_y: float = 0.125) -> None:
     """Two flaps that meet at the top button."""
     stand = band([(-0.112, 0.012), (-0.05, -0.045, 1), (0.05, -0.045, 1), (0.112, 0.012)], 0.05)
-    sketch.part(stand, stuff, light=0.78, drop=0.1)
-    for side in (1, -1):
-        flap: Path = [
-            (0.0, 0.072),
-            (0.03, 0.03, 1),
-            (0.1, -0.045),
-            (0.126, -0.02, 1),
-            (spread_x + 0.012, 0.045),
-            (0.062, tip_y),
-        ]
-        flap = flap if side > 0 else flipped(flap)
-        sketch.part(flap, thinner(stuff), drop=0.4)
+    with sketch.naming("collar", "Neck"):
+        sketch.part(stand, stuff, light=0.78, drop=0.1)
+        for side in (1, -1):
+            flap: Path = [
+                (0.0, 0.072),
+                (0.03, 0.03, 1),
+                (0.1, -0.045),
+                (0.126, -0.02, 1),
+                (spread_x + 0.012, 0.045),
+                (0.062, tip_y),
+            ]
+            flap = flap if side > 0 else flipped(flap)
+            sketch.part(flap, thinner(stuff), drop=0.4)
 
 
 def _hem(sketch: Sketch, hem: float, hem_y: float, rgb: tuple[float, float, float]) -> None:
@@ -156,8 +159,9 @@ def t_shirt(look: Look, rng: np.random.Generator) -> Sketch:
     sketch.part(body, stuff, folds=_body_folds(rng, 0.25, hem_y, hem), drop=0.22)
     if collar == "Polo Collar":
         sketch.part(box(-0.026, 0.06, 0.026, 0.27), thinner(stuff, 0.008), drop=0.25)
-        for y in (0.1, 0.17, 0.24):
-            sketch.part(oval(0, y, 0.009, 0.009), metal((236, 234, 228), 0.004), drop=0.4)
+        with sketch.naming("buttons"):
+            for y in (0.1, 0.17, 0.24):
+                sketch.part(oval(0, y, 0.009, 0.009), metal((236, 234, 228), 0.004), drop=0.4)
         _collar(sketch, replace(rib, grain="weave"))
     else:
         _neck_band(sketch, neck, rib)
@@ -170,7 +174,8 @@ def t_shirt(look: Look, rng: np.random.Generator) -> Sketch:
         motif(sketch, look, (0.0, 0.42), spread(rng, 0.13, 0.17), rng)
     if look.printed:
         y = 0.63 if look.pattern == "Printed" else 0.33
-        sketch.words(look.printed, (0.0, y), spread(rng, 0.07, 0.1), 0.36, look.figure)
+        with sketch.naming("logo"):
+            sketch.words(look.printed, (0.0, y), spread(rng, 0.07, 0.1), 0.36, look.figure)
     return sketch
 
 
@@ -206,11 +211,13 @@ def shirt(look: Look, rng: np.random.Generator) -> Sketch:
     sketch.part(body, stuff, folds=_body_folds(rng, 0.25, hem_y, 0.25, 4), drop=0.22)
     sketch.part(box(-0.024, 0.07, 0.024, hem_y), thinner(stuff, 0.008), drop=0.2)
     button = (246, 244, 238) if look.dark or rng.random() < 0.5 else shade(look.ground, 0.5)
-    for y in np.linspace(0.11, hem_y - 0.08, 7):
-        sketch.part(oval(0, float(y), 0.0105, 0.0105), metal(button, 0.004), drop=0.45)
+    with sketch.naming("buttons"):
+        for y in np.linspace(0.11, hem_y - 0.08, 7):
+            sketch.part(oval(0, float(y), 0.0105, 0.0105), metal(button, 0.004), drop=0.45)
     if rng.random() < 0.65:
         pocket: Path = [(0.07, 0.26), (0.19, 0.255), (0.19, 0.38), (0.13, 0.405), (0.07, 0.385)]
-        sketch.part(pocket, thinner(stuff, 0.01), drop=0.2)
+        with sketch.naming("pocket"):
+            sketch.part(pocket, thinner(stuff, 0.01), drop=0.2)
         sketch.seam([(0.07, 0.285), (0.19, 0.28)], 0.004, 0.3)
     for side in (1, -1):
         sketch.seam([(side * 0.115, 0.05), (side * 0.27, 0.1)], 0.004, 0.22)
@@ -240,7 +247,8 @@ def sweater(look: Look, rng: np.random.Generator) -> Sketch:
             (0.125, 0.05),
             (0, 0.1, 1),
         ]
-        sketch.part(roll, replace(rib, puff=0.035, relief=0.45), drop=0.3)
+        with sketch.naming("collar", "Neck"):
+            sketch.part(roll, replace(rib, puff=0.035, relief=0.45), drop=0.3)
         sketch.seam([(-0.12, -0.02), (0, 0.03, 1), (0.12, -0.02)], 0.008, 0.22)
     else:
         _neck_band(sketch, neck, rib, 0.04)
@@ -264,33 +272,48 @@ def hoodie(look: Look, rng: np.random.Generator) -> Sketch:
         (0.17, 0.06),
         (0, 0.12, 1),
     ]
-    sketch.part(hood, stuff, drop=0)
-    inside: Path = [(-0.12, 0.04), (-0.13, -0.1, 1), (0, -0.17, 1), (0.13, -0.1, 1), (0.12, 0.04), (0, 0.13, 1)]
-    sketch.part(inside, thinner(replace(stuff, cloth=plain(look.trim(0.1)))), light=0.55)
+    with sketch.naming("hood"):
+        sketch.part(hood, stuff, drop=0)
+        inside: Path = [(-0.12, 0.04), (-0.13, -0.1, 1), (0, -0.17, 1), (0.13, -0.1, 1), (0.12, 0.04), (0, 0.13, 1)]
+        sketch.part(inside, thinner(replace(stuff, cloth=plain(look.trim(0.1)))), light=0.55)
     _sleeves(sketch, stuff, "Long Sleeves", rng, rib)
     sketch.part(
         _trunk((0.0, 0.17, 1), 0.3, 0.265, 0.265, hem_y), stuff, folds=_body_folds(rng, 0.25, hem_y, 0.26, 4), drop=0.3
     )
-    for side in (1, -1):
-        edge: Path = [(0.0, 0.11), (0.08, 0.07, 1), (0.125, -0.03), (0.18, -0.01, 1), (0.165, 0.075, 1), (0.02, 0.17)]
-        sketch.part(edge if side > 0 else flipped(edge), replace(stuff, puff=0.03), drop=0.3)
+    with sketch.naming("hood", more=True):
+        for side in (1, -1):
+            edge: Path = [
+                (0.0, 0.11),
+                (0.08, 0.07, 1),
+                (0.125, -0.03),
+                (0.18, -0.01, 1),
+                (0.165, 0.075, 1),
+                (0.02, 0.17),
+            ]
+            sketch.part(edge if side > 0 else flipped(edge), replace(stuff, puff=0.03), drop=0.3)
     sketch.part(band([(-0.265, hem_y), (0, hem_y + 0.03, 1), (0.265, hem_y)], 0.06), rib, drop=0.15)
     pocket: Path = [(-0.105, 0.56), (0.105, 0.56), (0.18, 0.7), (0.18, 0.785), (-0.18, 0.785), (-0.18, 0.7)]
-    sketch.part(pocket, thinner(stuff, 0.02), drop=0.28)
+    with sketch.naming("pocket"):
+        sketch.part(pocket, thinner(stuff, 0.02), drop=0.28)
     sketch.stitch([(-0.098, 0.572), (0.098, 0.572)], look.thread(), 0.004, 0.012)
     if look.trait("Closure") == "Zip":
-        sketch.part(box(-0.014, 0.12, 0.014, hem_y + 0.03), Stuff(plain(shade(look.trim(), 0.8)), puff=0.006), drop=0.3)
-        sketch.stitch([(0, 0.13), (0, hem_y)], METAL, 0.012, 0.006, 0.95)
-        sketch.part(box(-0.009, 0.2, 0.009, 0.25, 0.006), metal(), drop=0.3)
-    for side in (1, -1):
-        end = 0.36 + spread(rng, -0.03, 0.03)
-        cord: Path = [(side * 0.04, 0.13), (side * 0.055, 0.22, 1), (side * 0.045 + spread(rng, -0.01, 0.01), end)]
-        sketch.part(band(cord, 0.012), Stuff(plain((236, 234, 228)), puff=0.006), drop=0.35)
-        sketch.part(box(cord[2][0] - 0.008, end, cord[2][0] + 0.008, end + 0.024), metal(), drop=0.3)
+        with sketch.naming("zip", "Closure"):
+            sketch.part(
+                box(-0.014, 0.12, 0.014, hem_y + 0.03), Stuff(plain(shade(look.trim(), 0.8)), puff=0.006), drop=0.3
+            )
+            sketch.stitch([(0, 0.13), (0, hem_y)], METAL, 0.012, 0.006, 0.95)
+            sketch.part(box(-0.009, 0.2, 0.009, 0.25, 0.006), metal(), drop=0.3)
+    with sketch.naming("drawstring"):
+        for side in (1, -1):
+            end = 0.36 + spread(rng, -0.03, 0.03)
+            cord: Path = [(side * 0.04, 0.13), (side * 0.055, 0.22, 1), (side * 0.045 + spread(rng, -0.01, 0.01), end)]
+            sketch.part(band(cord, 0.012), Stuff(plain((236, 234, 228)), puff=0.006), drop=0.35)
+            sketch.part(box(cord[2][0] - 0.008, end, cord[2][0] + 0.008, end + 0.024), metal(), drop=0.3)
     if look.pattern == "Printed":
         motif(sketch, look, (0.0, 0.4), 0.14, rng)
     elif look.printed and look.trait("Closure") != "Zip":
-        sketch.words(look.printed, (0.0, 0.45), 0.07, 0.3, look.figure)
+        with sketch.naming("logo"):
+            sketch.words(look.printed, (0.0, 0.45), 0.07, 0.3, look.figure)
     return sketch
 
 
@@ -315,40 +338,48 @@ def coat(look: Look, rng: np.random.Generator) -> Sketch:
     for side in (1, -1):
         y = 0.66
         flap: Path = [(0.085, y), (0.215, y - 0.012), (0.22, y + 0.04), (0.088, y + 0.055)]
-        sketch.part(flap if side > 0 else flipped(flap), thinner(stuff, 0.01), drop=0.35)
+        with sketch.naming("pocket"):
+            sketch.part(flap if side > 0 else flipped(flap), thinner(stuff, 0.01), drop=0.35)
     if long and rng.random() < 0.5:
-        sketch.part(box(-0.248, 0.555, 0.248, 0.605), thinner(stuff, 0.014), drop=0.3)
-        sketch.part(
-            box(-0.04, 0.545, 0.04, 0.615, 0.01), metal(shade(look.trim(), 0.7)), holes=(box(-0.026, 0.56, 0.026, 0.6),)
-        )
+        with sketch.naming("belt"):
+            sketch.part(box(-0.248, 0.555, 0.248, 0.605), thinner(stuff, 0.014), drop=0.3)
+            sketch.part(
+                box(-0.04, 0.545, 0.04, 0.615, 0.01),
+                metal(shade(look.trim(), 0.7)),
+                holes=(box(-0.026, 0.56, 0.026, 0.6),),
+            )
     return sketch
 
 
 def _lapels(sketch: Sketch, stuff: Stuff) -> None:
-    for side in (1, -1):
-        lapel: Path = [(0.015, 0.36), (0.1, -0.005), (0.145, 0.035), (0.17, 0.135), (0.122, 0.15), (0.135, 0.185)]
-        sketch.part(lapel if side > 0 else flipped(lapel), thinner(stuff, 0.012), drop=0.4)
-        collar: Path = [(0.06, -0.05), (0.115, -0.03, 1), (0.165, 0.07), (0.162, 0.125), (0.1, 0.09), (0.075, 0.03)]
-        sketch.part(collar if side > 0 else flipped(collar), thinner(stuff, 0.012), drop=0.35)
-    sketch.part(band([(-0.09, -0.02), (0, -0.07, 1), (0.09, -0.02)], 0.045), thinner(stuff, 0.012), light=0.9)
+    with sketch.naming("collar"):
+        for side in (1, -1):
+            lapel: Path = [(0.015, 0.36), (0.1, -0.005), (0.145, 0.035), (0.17, 0.135), (0.122, 0.15), (0.135, 0.185)]
+            sketch.part(lapel if side > 0 else flipped(lapel), thinner(stuff, 0.012), drop=0.4)
+            collar: Path = [(0.06, -0.05), (0.115, -0.03, 1), (0.165, 0.07), (0.162, 0.125), (0.1, 0.09), (0.075, 0.03)]
+            sketch.part(collar if side > 0 else flipped(collar), thinner(stuff, 0.012), drop=0.35)
+        sketch.part(band([(-0.09, -0.02), (0, -0.07, 1), (0.09, -0.02)], 0.045), thinner(stuff, 0.012), light=0.9)
 
 
 def _coat_buttons(sketch: Sketch, look: Look, hem_y: float, rng: np.random.Generator) -> None:
     sketch.seam([(0.02, 0.35), (0.02, hem_y)], 0.006, 0.5)
     double = rng.random() < 0.5
     rgb = BRASS if rng.random() < 0.3 else shade(look.trim(), 0.55) if not look.dark else (120, 112, 104)
-    for y in (0.4, 0.51, 0.62):
-        for x in (-0.07, 0.085) if double else (0.0,):
-            sketch.part(oval(x, y, 0.018, 0.018), metal(rgb, 0.008), drop=0.45)
+    with sketch.naming("buttons", "Closure"):
+        for y in (0.4, 0.51, 0.62):
+            for x in (-0.07, 0.085) if double else (0.0,):
+                sketch.part(oval(x, y, 0.018, 0.018), metal(rgb, 0.008), drop=0.45)
 
 
 def _zip_front(sketch: Sketch, stuff: Stuff, look: Look, hem_y: float) -> None:
     collar: Path = [(-0.125, 0.03), (-0.11, -0.09), (0, -0.12, 1), (0.11, -0.09), (0.125, 0.03), (0, 0.13, 1)]
-    sketch.part(collar, replace(stuff, puff=0.025), drop=0.3)
+    with sketch.naming("collar"):
+        sketch.part(collar, replace(stuff, puff=0.025), drop=0.3)
     sketch.seam([(-0.12, 0.035), (0, 0.12, 1), (0.12, 0.035)], 0.006, 0.35)
-    sketch.part(box(-0.016, -0.09, 0.016, hem_y), Stuff(plain(shade(look.trim(), 0.75)), puff=0.008), drop=0.3)
-    sketch.stitch([(0, -0.08), (0, hem_y - 0.01)], METAL, 0.013, 0.007, 0.95)
-    sketch.part(box(-0.01, 0.0, 0.01, 0.055, 0.006), metal(), drop=0.35)
+    with sketch.naming("zip", "Closure"):
+        sketch.part(box(-0.016, -0.09, 0.016, hem_y), Stuff(plain(shade(look.trim(), 0.75)), puff=0.008), drop=0.3)
+        sketch.stitch([(0, -0.08), (0, hem_y - 0.01)], METAL, 0.013, 0.007, 0.95)
+        sketch.part(box(-0.01, 0.0, 0.01, 0.055, 0.006), metal(), drop=0.35)
     for y in (0.3, 0.47):
         sketch.seam([(-0.25, y), (0.25, y)], 0.005, 0.25)
 
@@ -364,7 +395,10 @@ def dress(look: Look, rng: np.random.Generator) -> Sketch:
     _neck_inside(sketch, stuff, neck[1] * 0.9, look)
     if sleeve != "Sleeveless":
         _sleeves(sketch, stuff, sleeve, rng, thinner(stuff) if sleeve == "Long Sleeves" else None)
-    sketch.part(_skirt(0.165, 0.5, flare, hem_y, rng), stuff, folds=_skirt_folds(rng, 0.15, 0.5, flare, hem_y), drop=0)
+    with sketch.naming("skirt", "Length"):
+        sketch.part(
+            _skirt(0.165, 0.5, flare, hem_y, rng), stuff, folds=_skirt_folds(rng, 0.15, 0.5, flare, hem_y), drop=0
+        )
     shoulder = 0.2 if sleeve == "Sleeveless" else 0.28
     low: Knot = (0.0, neck[1] * 1.2, *neck[2:])
     bodice = mirrored(
@@ -383,7 +417,10 @@ def dress(look: Look, rng: np.random.Generator) -> Sketch:
     _neck_band(sketch, low, thinner(stuff, 0.01), 0.014)
     if rng.random() < 0.5:
         belt = plain(shade(look.trim(), 0.8)) if rng.random() < 0.5 else plain(look.accent)
-        sketch.part(band([(-0.172, 0.505), (0, 0.53, 1), (0.172, 0.505)], 0.045), Stuff(belt, puff=0.014), drop=0.25)
+        with sketch.naming("belt"):
+            sketch.part(
+                band([(-0.172, 0.505), (0, 0.53, 1), (0.172, 0.505)], 0.045), Stuff(belt, puff=0.014), drop=0.25
+            )
     else:
         sketch.seam([(-0.17, 0.51), (0, 0.53, 1), (0.17, 0.51)], 0.006, 0.35)
     return sketch
@@ -422,9 +459,11 @@ def skirt(look: Look, rng: np.random.Generator) -> Sketch:
     sketch.part(
         _skirt(0.205, 0.03, flare, hem_y, rng), stuff, folds=_skirt_folds(rng, 0.19, 0.05, flare, hem_y), drop=0.2
     )
-    sketch.part(band([(-0.204, 0.045), (0, 0.09, 1), (0.204, 0.045)], 0.06), thinner(stuff), drop=0.25)
+    with sketch.naming("waistband"):
+        sketch.part(band([(-0.204, 0.045), (0, 0.09, 1), (0.204, 0.045)], 0.06), thinner(stuff), drop=0.25)
     if rng.random() < 0.5:
-        sketch.part(
-            oval(0.0, 0.068, 0.014, 0.014), metal(METAL if look.dark else shade(look.ground, 0.5), 0.006), drop=0.4
-        )
+        with sketch.naming("button"):
+            sketch.part(
+                oval(0.0, 0.068, 0.014, 0.014), metal(METAL if look.dark else shade(look.ground, 0.5), 0.006), drop=0.4
+            )
     return sketch

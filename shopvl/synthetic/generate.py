@@ -12,6 +12,7 @@ from shopvl.synthetic.assortment import KINDS, Kind, properties_of
 from shopvl.synthetic.described import Measured, ToldText, brand_of, measured, told_of
 from shopvl.synthetic.fabric import Rgb, luminance
 from shopvl.synthetic.looks import Look
+from shopvl.synthetic.named import ShownPart
 from shopvl.synthetic.outline import pose_for
 from shopvl.synthetic.paint import Painter, Sketch
 from shopvl.synthetic.scenery import BACKGROUNDS, backdrop, cast_shadow
@@ -62,6 +63,7 @@ class ShopItem:
     split: str  # the part of the catalog: the Chinese title decides, for equal English titles have equal Chinese ones
     told: ToldText  # title and description in English or German, and in Chinese
     told_zh: ToldText
+    parts: tuple[ShownPart, ...] = ()  # pieces of the product that have names, in the main picture
     views: tuple[Image.Image, ...] = ()  # further pictures: of another side, of a detail, and the shop's chart of sizes
 
 
@@ -103,7 +105,8 @@ def draw_item(
     words = product_words(number, seed, described=described)
     root, kind, facts = words.root, words.kind, words.facts
     sketch = _sketch(kind, facts, seed, number, words.about.colours[1] if len(words.about.colours) > 1 else None)
-    image, mask, boxes, background = _photo(sketch, size_px, stream(seed, number, "scene"))
+    photo = _photo(sketch, size_px, stream(seed, number, "scene"))
+    image, mask, boxes = photo.image, photo.mask, photo.text_boxes
     views = tuple(_views(sketch, image, mask, size_px, stream(seed, number, "view")))[: pictures - 1]
     chance = stream(seed, number, "overlay")
     if chance.random() < overlay_share or overlay_text is not None:
@@ -120,13 +123,14 @@ def draw_item(
         image=image,
         subject_mask=mask,
         text_boxes=tuple(boxes),
-        background=background,
+        background=photo.background,
         facts=(*(pair for pair in facts.items() if pair[0] not in words.about.several), *words.about.facts),
         price=int(clicks.integers(*kind.price)) + 0.99,
         twin_of=product_id(seed, root) if root != number else None,
         split=words.split,
         told=words.told,
         told_zh=words.told_zh,
+        parts=photo.parts,
         views=views,
     )
 
@@ -264,13 +268,13 @@ def _views(
     sketch: Sketch, image: Image.Image, mask: np.ndarray, size_px: int, rng: np.random.Generator
 ) -> Iterator[Image.Image]:
     """Further pictures as a shop has them: another photo, a detail of the first, one more, and the chart of sizes."""
-    yield _photo(sketch, size_px, rng)[0]
+    yield _photo(sketch, size_px, rng).image
     reach = size_px // 5
     inner_YX = mask[reach:-reach, reach:-reach]
     y, x = rng.choice(np.argwhere(inner_YX if inner_YX.any() else np.ones_like(inner_YX))).tolist()
     detail = image.crop((x, y, x + 2 * reach, y + 2 * reach))
     yield detail.resize((size_px, size_px), Image.Resampling.BICUBIC)
-    yield _photo(sketch, size_px, rng)[0]
+    yield _photo(sketch, size_px, rng).image
     yield _size_chart(size_px)
 
 
@@ -286,10 +290,18 @@ def _size_chart(size_px: int) -> Image.Image:
     return chart
 
 
-def _photo(
-    sketch: Sketch, size_px: int, rng: np.random.Generator
-) -> tuple[Image.Image, np.ndarray, list[TextBox], str]:
-    """The picture (RGB), the subject (Y, X), boxes of words printed on the product, and the kind of background."""
+@dataclass(frozen=True)
+class Photo:
+    """A picture of a product, and what is seen where."""
+
+    image: Image.Image
+    mask: np.ndarray  # bool (Y, X)
+    text_boxes: list[TextBox]  # of words printed on the product
+    background: str
+    parts: tuple[ShownPart, ...]
+
+
+def _photo(sketch: Sketch, size_px: int, rng: np.random.Generator) -> Photo:
     fine = 2 if size_px <= _SMALL_PX else 1
     background = str(rng.choice(BACKGROUNDS, p=(0.4, 0.27, 0.33)))
     side = size_px * fine
@@ -308,7 +320,7 @@ def _photo(
     if fine > 1:
         image = image.reduce(fine)
         cover = cover.reshape(size_px, fine, size_px, fine).mean(axis=(1, 3))
-    return image, cover > 0.5, painter.text_boxes, background
+    return Photo(image, cover > 0.5, painter.text_boxes, background, painter.parts.shown(fine))
 
 
 def _room_light(side: int, rng: np.random.Generator) -> np.ndarray:

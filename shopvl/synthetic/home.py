@@ -19,7 +19,10 @@ def mug(look: Look, rng: np.random.Generator) -> Sketch:
     stuff = glaze(look.cloth(spread(rng, 0.1, 0.15)))
     round_ = look.trait("Shape") == "Rounded"
     handle: Path = [(0.3, 0.22), (0.62, 0.12, 1), (0.64, 0.72, 1), (0.29, 0.64)]
-    sketch.part(band(handle, 0.085, 0.07), replace(stuff, cloth=look.plain, tube=0, puff=0.035, relief=0.45), drop=0)
+    with sketch.naming("handle"):
+        sketch.part(
+            band(handle, 0.085, 0.07), replace(stuff, cloth=look.plain, tube=0, puff=0.035, relief=0.45), drop=0
+        )
     if round_:
         body = [
             (-0.32, 0.06),
@@ -44,15 +47,20 @@ def mug(look: Look, rng: np.random.Generator) -> Sketch:
         ]
     sketch.part([*body, *oval(0, 0.06, abs(body[0][0]), 0.07, 0, 180)], stuff, drop=0.3)  # type: ignore[list-item]
     rim = abs(body[0][0])
-    sketch.part(oval(0, 0.06, rim, 0.075), replace(stuff, cloth=look.plain, tube=0.3, puff=0.01), drop=0)
-    inside = mix(look.ground, (250, 248, 244), 0.75)
-    sketch.part(
-        oval(0, 0.064, rim - 0.022, 0.06), Stuff(plain(inside), puff=0.03, relief=-0.4, tube=0.5), light=0.88, drop=0
-    )
+    with sketch.naming("rim"):
+        sketch.part(oval(0, 0.06, rim, 0.075), replace(stuff, cloth=look.plain, tube=0.3, puff=0.01), drop=0)
+        inside = mix(look.ground, (250, 248, 244), 0.75)
+        sketch.part(
+            oval(0, 0.064, rim - 0.022, 0.06),
+            Stuff(plain(inside), puff=0.03, relief=-0.4, tube=0.5),
+            light=0.88,
+            drop=0,
+        )
     if look.pattern == "Printed":
         motif(sketch, look, (-0.02, 0.42), 0.16, rng)
     elif look.printed:
-        sketch.words(look.printed, (-0.02, 0.46), spread(rng, 0.1, 0.14), 0.46, look.figure)
+        with sketch.naming("logo"):
+            sketch.words(look.printed, (-0.02, 0.46), spread(rng, 0.1, 0.14), 0.46, look.figure)
     return sketch
 
 
@@ -63,17 +71,26 @@ def lamp(look: Look, rng: np.random.Generator) -> Sketch:
     stem = metal(BRASS if rng.random() < 0.5 else (70, 70, 76), 0.014)
     wooden = rng.random() < 0.4
     base = timber(_WOODS[int(rng.integers(4))]) if wooden else stem
-    sketch.part([*oval(0, 1.22, 0.2, 0.035, 180, 360), *oval(0, 1.25, 0.2, 0.045, 0, 180)], base, drop=0)
-    if wooden and rng.random() < 0.6:
-        sketch.part(
-            mirrored(
-                [(0, 0.62), (0.03, 0.62), (0.06, 0.75, 1), (0.12, 0.95, 1), (0.08, 1.15, 1), (0.05, 1.22), (0, 1.23)]
-            ),
-            replace(base, tube=0.8),
-            drop=0.2,
-        )
-    else:
-        sketch.part(box(-0.018, 0.5, 0.018, 1.23), replace(stem, tube=0.8), drop=0.2)
+    with sketch.naming("base"):
+        sketch.part([*oval(0, 1.22, 0.2, 0.035, 180, 360), *oval(0, 1.25, 0.2, 0.045, 0, 180)], base, drop=0)
+        if wooden and rng.random() < 0.6:
+            sketch.part(
+                mirrored(
+                    [
+                        (0, 0.62),
+                        (0.03, 0.62),
+                        (0.06, 0.75, 1),
+                        (0.12, 0.95, 1),
+                        (0.08, 1.15, 1),
+                        (0.05, 1.22),
+                        (0, 1.23),
+                    ]
+                ),
+                replace(base, tube=0.8),
+                drop=0.2,
+            )
+        else:
+            sketch.part(box(-0.018, 0.5, 0.018, 1.23), replace(stem, tube=0.8), drop=0.2)
     match look.trait("Shape"):
         case "Drum":
             sides: tuple[float, float] = (0.32, 0.36)
@@ -82,19 +99,23 @@ def lamp(look: Look, rng: np.random.Generator) -> Sketch:
         case _:
             return _globe(sketch, shade_stuff, stem)
     top, bottom = sides
-    sketch.part(
-        oval(0, 0.06, top, 0.05), Stuff(plain(mix(look.ground, (255, 240, 200), 0.5)), relief=0.1), light=0.85, drop=0
-    )
-    cone: Path = [*oval(0, 0.06, top, 0.05, 180, 0), *oval(0, 0.6, bottom, 0.06, 0, 180)]
-    sketch.part(cone, shade_stuff, drop=0.3)
-    _glow(sketch, look, bottom)
-    for y, reach in ((0.06, top), (0.6, bottom)):
+    with sketch.naming("shade", "Shape"):
         sketch.part(
-            band(oval(0, y, reach, 0.05 if y < 0.1 else 0.06, 180, 0), 0.02),
-            thinner(replace(shade_stuff, cloth=plain(look.trim()), tube=0.7), 0.006),
-            drop=0.1,
+            oval(0, 0.06, top, 0.05),
+            Stuff(plain(mix(look.ground, (255, 240, 200), 0.5)), relief=0.1),
+            light=0.85,
+            drop=0,
         )
-    return sketch
+        cone: Path = [*oval(0, 0.06, top, 0.05, 180, 0), *oval(0, 0.6, bottom, 0.06, 0, 180)]
+        sketch.part(cone, shade_stuff, drop=0.3)
+        _glow(sketch, look, bottom)
+        for y, reach in ((0.06, top), (0.6, bottom)):
+            sketch.part(
+                band(oval(0, y, reach, 0.05 if y < 0.1 else 0.06, 180, 0), 0.02),
+                thinner(replace(shade_stuff, cloth=plain(look.trim()), tube=0.7), 0.006),
+                drop=0.1,
+            )
+        return sketch
 
 
 def _glow(sketch: Sketch, look: Look, bottom: float) -> None:
@@ -109,9 +130,12 @@ def _glow(sketch: Sketch, look: Look, bottom: float) -> None:
 
 
 def _globe(sketch: Sketch, stuff: Stuff, stem: Stuff) -> Sketch:
-    sketch.part(
-        oval(0, 0.3, 0.33, 0.33), replace(stuff, puff=0.16, relief=0.55, tube=0.3, gloss=0.25, grain="none"), drop=0.3
-    )
+    with sketch.naming("shade", "Shape"):
+        sketch.part(
+            oval(0, 0.3, 0.33, 0.33),
+            replace(stuff, puff=0.16, relief=0.55, tube=0.3, gloss=0.25, grain="none"),
+            drop=0.3,
+        )
     sketch.part(box(-0.06, 0.6, 0.06, 0.67, 0.015), stem, drop=0.2)
     sketch.part(oval(-0.12, 0.17, 0.07, 0.05), Stuff(plain((255, 255, 255)), relief=0, clear=0.6), drop=0)
     return sketch
@@ -129,16 +153,18 @@ def chair(look: Look, rng: np.random.Generator) -> Sketch:
     pad = Stuff(look.cloth(spread(rng, 0.08, 0.12)), puff=0.055, relief=0.5, wrinkle=0.05, grain="weave")
     for leg, light in (((-0.2, 0.62, -0.25, 1.12), 0.62), ((0.34, 0.58, 0.4, 1.08), 0.68)):
         x0, y0, x1, y1 = leg
-        sketch.part(
-            [(x0 - 0.022, y0), (x0 + 0.022, y0), (x1 + 0.016, y1), (x1 - 0.016, y1)], frame, light=light, drop=0
-        )
+        with sketch.naming("leg"):
+            sketch.part(
+                [(x0 - 0.022, y0), (x0 + 0.022, y0), (x1 + 0.016, y1), (x1 - 0.016, y1)], frame, light=light, drop=0
+            )
     for x in (-0.26, 0.3):
         post: Path = [(x * 1.0, 0.0), (x + 0.045, -0.005), (x * 0.98 + 0.045, 0.66), (x * 0.98, 0.66)]
         sketch.part(post, frame, light=0.9, drop=0.1)
-    if slatted:
-        _slats(sketch, frame, rng)
-    else:
-        _padded_back(sketch, pad)
+    with sketch.naming("back", "Back"):
+        if slatted:
+            _slats(sketch, frame, rng)
+        else:
+            _padded_back(sketch, pad)
     bare = slatted and look.pattern == "Solid" and rng.random() < 0.6
     seat_stuff = frame if bare else pad
     seat: Path = [
@@ -152,10 +178,12 @@ def chair(look: Look, rng: np.random.Generator) -> Sketch:
         (-0.36, 0.72, 1),
     ]
     for x0, y0, x1, y1 in ((-0.3, 0.74, -0.34, 1.26), (0.38, 0.7, 0.44, 1.22)):
-        sketch.part([(x0 - 0.028, y0), (x0 + 0.028, y0), (x1 + 0.019, y1), (x1 - 0.019, y1)], frame, drop=0.15)
+        with sketch.naming("leg"):
+            sketch.part([(x0 - 0.028, y0), (x0 + 0.028, y0), (x1 + 0.019, y1), (x1 - 0.019, y1)], frame, drop=0.15)
     edge: Path = [(-0.36, 0.72), (0.1, 0.78, 1), (0.445, 0.7), (0.445, 0.76), (0.1, 0.85, 1), (-0.35, 0.82)]
-    sketch.part(edge, replace(seat_stuff, puff=0.02), light=0.82, drop=0.2)
-    sketch.part(seat, replace(seat_stuff, puff=0.05 if seat_stuff is pad else 0.015), drop=0.1)
+    with sketch.naming("seat"):
+        sketch.part(edge, replace(seat_stuff, puff=0.02), light=0.82, drop=0.2)
+        sketch.part(seat, replace(seat_stuff, puff=0.05 if seat_stuff is pad else 0.015), drop=0.1)
     return sketch
 
 
@@ -209,7 +237,8 @@ def cushion(look: Look, rng: np.random.Generator) -> Sketch:
     stuff = replace(woven(look.cloth(spread(rng, 0.1, 0.16), block=-0.14), 0.1), puff=0.24, relief=0.85)
     piping = Stuff(plain(look.trim(0.25) if rng.random() < 0.6 else look.accent), puff=0.008, relief=0.4)
     if look.trait("Shape") == "Round":
-        sketch.part(oval(0, 0, 0.52, 0.52), piping, drop=0)
+        with sketch.naming("piping"):
+            sketch.part(oval(0, 0, 0.52, 0.52), piping, drop=0)
         pleats = tuple(
             fold((0.06 * np.cos(t), 0.06 * np.sin(t)), (0.42 * np.cos(t), 0.42 * np.sin(t)), 0.04, -0.12)
             for t in np.linspace(0, 6, 9)
@@ -228,7 +257,8 @@ def cushion(look: Look, rng: np.random.Generator) -> Sketch:
         (-0.5, 0.5),
         (-bow, 0, 1),
     ]
-    sketch.part(outline, piping, drop=0)
+    with sketch.naming("piping"):
+        sketch.part(outline, piping, drop=0)
     folds = tuple(
         fold((x * 0.46, y * 0.46), (x * (0.24 + lean), y * (0.24 - lean)), 0.045, spread(rng, -0.14, -0.06))
         for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))
@@ -239,7 +269,8 @@ def cushion(look: Look, rng: np.random.Generator) -> Sketch:
     if look.pattern == "Printed":
         motif(sketch, look, (0, 0), 0.22, rng)
     elif look.printed:
-        sketch.words(look.printed, (0, 0), 0.13, 0.6, look.figure)
+        with sketch.naming("logo"):
+            sketch.words(look.printed, (0, 0), 0.13, 0.6, look.figure)
     return sketch
 
 
@@ -263,10 +294,11 @@ def vase(look: Look, rng: np.random.Generator) -> Sketch:
     half = halves[look.trait("Shape")]
     mouth, foot = half[0][0], half[-1]
     sketch.part([*half, (0.0, foot[1] + 0.03, 1), *flipped(half)[::-1], (0, 0.05, 1)], stuff, drop=0)
-    sketch.part(oval(0, 0.022, mouth, mouth * 0.22), replace(stuff, cloth=look.plain, puff=0.01, tube=0.3), drop=0)
-    sketch.part(
-        oval(0, 0.025, mouth * 0.84, mouth * 0.16), Stuff(plain(shade(look.trim(0.3), 0.5)), relief=0.1), drop=0
-    )
+    with sketch.naming("mouth"):
+        sketch.part(oval(0, 0.022, mouth, mouth * 0.22), replace(stuff, cloth=look.plain, puff=0.01, tube=0.3), drop=0)
+        sketch.part(
+            oval(0, 0.025, mouth * 0.84, mouth * 0.16), Stuff(plain(shade(look.trim(0.3), 0.5)), relief=0.1), drop=0
+        )
     if rng.random() < 0.4:
         y = half[len(half) // 2][1]
         sketch.seam([(-0.26, y), (0, y + 0.04, 1), (0.26, y)], 0.008, 0.3)
@@ -285,7 +317,8 @@ def clock(look: Look, rng: np.random.Generator) -> Sketch:
         else (oval(0, 0, 0.5, 0.5), oval(0, 0, 0.42, 0.42))
     )
     sketch.part(outer, rim, drop=0)
-    sketch.part(inner, Stuff(plain(face), puff=0.03, relief=-0.2), drop=0.3)
+    with sketch.naming("dial"):
+        sketch.part(inner, Stuff(plain(face), puff=0.03, relief=-0.2), drop=0.3)
     ink = (244, 242, 236) if 0.3 * face[0] + 0.59 * face[1] + 0.11 * face[2] < 140 else (40, 40, 46)
     for hour in range(12):
         turn = hour * np.pi / 6
@@ -296,11 +329,14 @@ def clock(look: Look, rng: np.random.Generator) -> Sketch:
         else:
             sketch.seam([(x * reach, y * reach), (x * (reach - 0.06), y * (reach - 0.06))], 0.018, 0.9, ink)
     start = spread(rng, 0, 6.28)
-    for reach, wide, turn in ((0.2, 0.03, start / 12 - 1.05), (0.32, 0.02, start)):
-        sketch.part(
-            band([(-0.04 * np.sin(turn), 0.04 * np.cos(turn)), (reach * np.sin(turn), -reach * np.cos(turn))], wide),
-            Stuff(plain(ink), puff=0.004, relief=0.2),
-            drop=0.35,
-        )
-    sketch.part(oval(0, 0, 0.028, 0.028), metal(METAL, 0.01), drop=0.4)
+    with sketch.naming("hands"):
+        for reach, wide, turn in ((0.2, 0.03, start / 12 - 1.05), (0.32, 0.02, start)):
+            sketch.part(
+                band(
+                    [(-0.04 * np.sin(turn), 0.04 * np.cos(turn)), (reach * np.sin(turn), -reach * np.cos(turn))], wide
+                ),
+                Stuff(plain(ink), puff=0.004, relief=0.2),
+                drop=0.35,
+            )
+        sketch.part(oval(0, 0, 0.028, 0.028), metal(METAL, 0.01), drop=0.4)
     return sketch

@@ -31,11 +31,13 @@ def _trousers(sketch: Sketch, look: Look, stuff: Stuff, end: float, rng: np.rand
     for side in (-1, 1):
         path = _leg(fit, end, rng)
         folds = _leg_folds(rng, side, end)
-        sketch.part(path if side > 0 else flipped(path), stuff, folds=folds, drop=0.2)
+        with sketch.naming("leg", "Fit"):
+            sketch.part(path if side > 0 else flipped(path), stuff, folds=folds, drop=0.2)
         hem: Path = [path[5], path[6]]
         lifted = moved(hem, dy=-0.03)
         sketch.stitch(lifted if side > 0 else flipped(lifted), look.thread(), 0.005, 0.014)
-    sketch.part(band([(-0.192, 0.022), (0, 0.06, 1), (0.192, 0.022)], 0.05), thinner(stuff), drop=0.25)
+    with sketch.naming("waistband"):
+        sketch.part(band([(-0.192, 0.022), (0, 0.06, 1), (0.192, 0.022)], 0.05), thinner(stuff), drop=0.25)
 
 
 def _leg_folds(rng: np.random.Generator, side: int, end: float) -> tuple[Fold, ...]:
@@ -64,7 +66,8 @@ def _fly_and_pockets(sketch: Sketch, look: Look, thread: tuple[float, float, flo
         sketch.stitch(moved(pocket, dy=0.014), thread)
         loop: Path = [(0.105, 0.0), (0.121, -0.002), (0.121, 0.066), (0.105, 0.068)]
         sketch.part(loop if side > 0 else flipped(loop), thinner(_denim(look), 0.006), drop=0.3)
-    sketch.part(oval(0.0, 0.041, 0.014, 0.014), metal(BRASS if thread[0] > 150 else METAL, 0.006), drop=0.4)
+    with sketch.naming("button", "Closure"):
+        sketch.part(oval(0.0, 0.041, 0.014, 0.014), metal(BRASS if thread[0] > 150 else METAL, 0.006), drop=0.4)
 
 
 def jeans(look: Look, rng: np.random.Generator) -> Sketch:
@@ -97,11 +100,12 @@ def shorts(look: Look, rng: np.random.Generator) -> Sketch:
     sketch.seam([(0.0, 0.06), (0.0, 0.41)], 0.006, 0.4)
     for x in np.linspace(-0.17, 0.17, 17):
         sketch.seam([(float(x), 0.015), (float(x), 0.065)], 0.006, 0.22)
-    for side in (1, -1):
-        pocket: Path = [(side * 0.14, 0.075), (side * 0.2, 0.2)]
-        sketch.seam(pocket, 0.007, 0.4)
-        cord: Path = [(side * 0.012, 0.055), (side * 0.045, 0.11, 1), (side * 0.03, 0.19)]
-        sketch.part(band(cord, 0.012), Stuff(plain((238, 236, 230)), puff=0.006), drop=0.35)
+    with sketch.naming("drawstring", "Closure"):
+        for side in (1, -1):
+            pocket: Path = [(side * 0.14, 0.075), (side * 0.2, 0.2)]
+            sketch.seam(pocket, 0.007, 0.4)
+            cord: Path = [(side * 0.012, 0.055), (side * 0.045, 0.11, 1), (side * 0.03, 0.19)]
+            sketch.part(band(cord, 0.012), Stuff(plain((238, 236, 230)), puff=0.006), drop=0.35)
     return sketch
 
 
@@ -134,10 +138,13 @@ def _sock(sketch: Sketch, stuff: Stuff, heel: Stuff, rib: Stuff, top: float, dx:
         fold((0.15 + dx, 0.68 + dy), (0.27 + dx, 0.7 + dy), 0.03, -0.15),
     )
     sketch.part(at(body), stuff, folds=folds, drop=0.5)
-    sketch.part(
-        at([(-0.105, 0.5), (-0.02, 0.58, 1), (-0.03, 0.695), (-0.125, 0.685, 1), (-0.13, 0.57, 1)]), heel, drop=0.05
-    )
-    sketch.part(
-        at([(0.27, 0.577), (0.39, 0.605, 1), (0.395, 0.735, 1), (0.27, 0.735), (0.3, 0.65, 1)]), heel, drop=0.05
-    )
-    sketch.part(at(box(-0.103, top - 0.01, 0.103, top + 0.09, 0.02)), rib, drop=0.1)
+    with sketch.naming("heel"):
+        sketch.part(
+            at([(-0.105, 0.5), (-0.02, 0.58, 1), (-0.03, 0.695), (-0.125, 0.685, 1), (-0.13, 0.57, 1)]), heel, drop=0.05
+        )
+    with sketch.naming("toe"):
+        sketch.part(
+            at([(0.27, 0.577), (0.39, 0.605, 1), (0.395, 0.735, 1), (0.27, 0.735), (0.3, 0.65, 1)]), heel, drop=0.05
+        )
+    with sketch.naming("cuff", "Height"):
+        sketch.part(at(box(-0.103, top - 0.01, 0.103, top + 0.09, 0.02)), rib, drop=0.1)

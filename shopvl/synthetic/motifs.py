@@ -11,7 +11,8 @@ from shopvl.synthetic.paint import Sketch
 def motif(sketch: Sketch, look: Look, centre: tuple[float, float], size: float, rng: np.random.Generator) -> None:
     """One of a few prints, about `2 * size` across."""
     motifs = (_sunset, _mountains, _star, _leaf, _cat, _wave)
-    motifs[int(rng.integers(len(motifs)))](sketch, look, centre, size)
+    with sketch.naming("print", "Pattern"):
+        motifs[int(rng.integers(len(motifs)))](sketch, look, centre, size)
 
 
 def _ink(rgb: Rgb) -> Stuff:

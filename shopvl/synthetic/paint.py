@@ -5,6 +5,8 @@ height map per part: a rounded rim, folds and random wrinkles raise the surface,
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -12,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from shopvl.synthetic.fabric import Rgb, Stuff
+from shopvl.synthetic.named import PartCovers, PartName
 from shopvl.synthetic.outline import Path, Pose, spindle, trace
 from shopvl.vision.overlays import TextBox, typeface
 
@@ -38,6 +41,7 @@ class Part:
     folds: tuple[Fold, ...] = ()
     drop: float = 0.25  # shadow this part throws on the parts below it
     light: float = 1.0  # below 1 for insides and backs
+    of: int | None = None  # the number of the named part that it belongs to
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class DrawnText:
     height: float
     max_width: float
     rgb: Rgb
+    of: int | None = None
 
 
 @dataclass
@@ -70,6 +75,22 @@ class Sketch:
     may_flip: bool = True
     turn: float = 5.0  # degrees it may be turned by
     marks: list[Part | DrawnLine | DrawnText] = field(default_factory=list)
+    names: list[PartName] = field(default_factory=list)  # of its parts that have any, by their numbers
+    naming_now: int | None = None
+
+    @contextmanager
+    def naming(self, name: str, about: str = "", *, more: bool = False) -> Iterator[None]:
+        """What is laid on meanwhile is one part, which shows the property `about`; `more` of the last of that name.
+
+        Within another, it is not of that.
+        """
+        own = PartName(name, about)
+        if not more:
+            self.names.append(own)
+        before = self.naming_now
+        self.naming_now = len(self.names) - 1 - self.names[::-1].index(own)
+        yield
+        self.naming_now = before
 
     def part(
         self,
@@ -82,7 +103,8 @@ class Sketch:
         light: float = 1.0,
     ) -> None:
         """Lay a piece on top."""
-        self.marks.append(Part(trace(path), stuff, tuple(trace(h) for h in holes), folds, drop, light))
+        traced = tuple(trace(hole) for hole in holes)
+        self.marks.append(Part(trace(path), stuff, traced, folds, drop, light, self.naming_now))
 
     def seam(self, path: Path, width: float = 0.006, strength: float = 0.35, rgb: Rgb = (20, 20, 24)) -> None:
         """A dark line along an open path."""
@@ -94,7 +116,7 @@ class Sketch:
 
     def words(self, text: str, centre: tuple[float, float], height: float, max_width: float, rgb: Rgb) -> None:
         """Print text on what is there."""
-        self.marks.append(DrawnText(text, centre, height, max_width, rgb))
+        self.marks.append(DrawnText(text, centre, height, max_width, rgb, self.naming_now))
 
     def outline(self) -> np.ndarray:
         """All corners of all parts (N, 2)."""
@@ -114,10 +136,12 @@ class Painter:
         self.colour = np.zeros((size_px, size_px, 3), dtype=np.float32)
         self.cover = np.zeros((size_px, size_px), dtype=np.float32)
         self.text_boxes: list[TextBox] = []
+        self.parts = PartCovers((), size_px)
         self.noise_at = rng.integers(0, 256, 2)
 
     def paint(self, sketch: Sketch) -> None:
         """All marks, back to front."""
+        self.parts = PartCovers(sketch.names, self.size_px)
         for mark in sketch.marks:
             match mark:
                 case Part():
@@ -143,7 +167,9 @@ class Painter:
         rise_x, rise_y = _slopes(height)
         slope = (_LAMP[0] * rise_x + _LAMP[1] * rise_y) * part.stuff.relief * 0.2 * px_per_unit
         light = (1 + 0.5 * np.tanh(2.0 * slope)) * (1 - _RIM_SHADE * np.clip(2 - 2 * height, 0, 1))
-        self._lay(self._surface(part, window, light, height), alpha * (1 - part.stuff.clear), window)
+        alpha = alpha * (1 - part.stuff.clear)
+        self._lay(self._surface(part, window, light, height), alpha, window)
+        self.parts.lay(alpha, window.slices, part.of)
 
     def _surface(self, part: Part, window: "Window", light: np.ndarray, height: np.ndarray) -> np.ndarray:
         """The lit colours (y, x, 3) of a part."""
@@ -256,6 +282,8 @@ class Painter:
         if len(where) == 0:
             return
         self.colour += (np.array(words.rgb, dtype=np.float32) - self.colour) * (0.92 * alpha)[..., None]
+        if words.of is not None:
+            self.parts.print(alpha, (slice(None), slice(None)), words.of)
         (y0, x0), (y1, x1) = where.min(axis=0) / self.size_px, (where.max(axis=0) + 1) / self.size_px
         self.text_boxes.append(TextBox(float(x0), float(y0), float(x1), float(y1), words.text, "product"))
 

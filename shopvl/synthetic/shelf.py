@@ -20,11 +20,20 @@ from shopvl.errors import CatalogError
 from shopvl.files import atomic_write
 from shopvl.synthetic.assortment import ontology_names
 from shopvl.synthetic.generate import ShopItem, draw_item, stream
+from shopvl.synthetic.wording import part_words
 
 _CHUNK = 64  # products one worker makes at a time; also the size of a row group
 _PAIR = pa.struct([("property", pa.string()), ("value", pa.string())])
 _BOX = pa.struct(
     [*((side, pa.float32()) for side in ("x0", "y0", "x1", "y1")), ("words", pa.string()), ("kind", pa.string())]
+)
+
+_PART = pa.struct(
+    [
+        *((name, pa.string()) for name in ("name", "property", "text")),
+        ("box", pa.list_(pa.float32())),
+        ("mask", pa.binary()),
+    ]
 )
 
 CATALOG_SCHEMA = pa.schema(
@@ -41,11 +50,15 @@ CATALOG_SCHEMA = pa.schema(
 )
 DESCRIPTION = pa.field("description", pa.string())  # HTML, of a described shop
 MORE_PICTURES = pa.field("more_images", pa.list_(CATALOG_SCHEMA.field("image").type))  # of one with several pictures
+PART_BOXES = pa.field(  # of one whose parts are named
+    "part_boxes", pa.list_(pa.struct([("text", pa.string()), ("box", pa.list_(pa.float32()))]))
+)
 TRUTH_SCHEMA = pa.schema(
     [
         ("product_id", pa.string()),
         ("mask", pa.binary()),
         ("text_boxes", pa.list_(_BOX)),
+        ("parts", pa.list_(_PART)),
         ("background", pa.string()),
         ("facts", pa.list_(_PAIR)),
         ("twin_of", pa.string()),
@@ -67,6 +80,7 @@ class Order:
     overlay_share: float
     described: bool = False
     pictures: int = 1
+    parts: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,19 +102,22 @@ def write_shop(
     overlay_share: float = 0.25,
     described: bool = False,
     pictures: int = 1,
+    parts: bool = False,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Path:
     """Write a shop of `count` products and return the path of its `catalog.parquet`.
 
-    Beside it: `truth.parquet` (masks, text boxes, backgrounds, all facts), `query_log.csv` and
+    Beside it: `truth.parquet` (masks, text boxes, named parts, backgrounds, all facts), `query_log.csv` and
     `ontology_names.json`. A `described` shop has a column `description` besides, measures, compositions, and brands of
-    which some are in the test split alone; one with several `pictures` has that many of each product. Files appear when
-    they are complete. `progress(done)` is called as products are written.
+    which some are in the test split alone; one with several `pictures` has that many of each product; one with `parts`
+    a column `part_boxes`: what is where in the main picture. Files appear when they are complete. `progress(done)` is
+    called as products are written.
     """
-    order = Order(count, seed, size_px, zh_share, overlay_share, described, pictures)
+    order = Order(count, seed, size_px, zh_share, overlay_share, described, pictures, parts)
     schema = CATALOG_SCHEMA.append(DESCRIPTION) if described else CATALOG_SCHEMA
     schema = schema.append(MORE_PICTURES) if pictures > 1 else schema
+    schema = schema.append(PART_BOXES) if parts else schema
     _check(order, workers)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
@@ -185,7 +202,14 @@ def _catalog_row(item: ShopItem, zh_share: float) -> Row:
             for number, view in enumerate(item.views, 2)
         ],
         "price": item.price,
+        "part_boxes": [{"text": words, "box": list(box)} for words, box in part_boxes(item)],
     }
+
+
+def part_boxes(item: ShopItem) -> list[tuple[str, tuple[float, float, float, float]]]:
+    """What a shopper calls each part that the main picture shows, and x0 y0 x1 y1 in [0, 1] of it."""
+    facts = dict(item.facts)
+    return [(part_words(part.name, part.about, facts), part.box) for part in item.parts]
 
 
 def _in_chinese(title: str, zh_share: float) -> bool:
@@ -194,16 +218,31 @@ def _in_chinese(title: str, zh_share: float) -> bool:
 
 
 def _truth_row(item: ShopItem) -> Row:
-    stored = io.BytesIO()
-    Image.fromarray(item.subject_mask).save(stored, "PNG")
+    named = zip(item.parts, part_boxes(item), strict=True)
     return {
         "product_id": item.product_id,
-        "mask": stored.getvalue(),
+        "mask": _png(item.subject_mask),
         "text_boxes": [asdict(box) for box in item.text_boxes],
+        "parts": [
+            {
+                "name": part.name,
+                "property": part.about or None,
+                "text": words,
+                "box": list(box),
+                "mask": _png(part.mask),
+            }
+            for part, (words, box) in named
+        ],
         "background": item.background,
         "facts": _pairs(item.facts),
         "twin_of": item.twin_of,
     }
+
+
+def _png(mask: np.ndarray) -> bytes:
+    stored = io.BytesIO()
+    Image.fromarray(mask).save(stored, "PNG")
+    return stored.getvalue()
 
 
 def _pairs(attributes: tuple[tuple[str, str], ...]) -> list[dict[str, str]]:

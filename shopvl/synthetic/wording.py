@@ -57,6 +57,15 @@ def _english_value(name: str, value: str) -> str:
     return value if not suffix or value.endswith((suffix, "Handle")) or value == "Flat" else f"{value} {suffix}"
 
 
+def part_words(name: str, about: str, values: Mapping[str, str]) -> str:
+    """What a shopper calls a part of that name, which shows the property `about`: `long sleeve`, `zip`, `pocket`."""
+    value = values.get(about, "")
+    words, stem = _english_value(about, value).lower(), name.removesuffix("s")
+    if not value or value.startswith("With ") or words.startswith(stem):
+        return name
+    return words if stem in words else f"{words} {name}"
+
+
 def _chinese(kind: Kind, mentioned: Mapping[str, str], puff: int | None) -> str:
     order = ("Brand", "Gender", "Season", "Usage", "Colour", *_ADJECTIVES, *_LATE)
     words = [zh_name(name, mentioned[name]) for name in order if name in mentioned]
