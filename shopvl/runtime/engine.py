@@ -27,8 +27,8 @@ class Engine(ABC):
     def quantize(self, exported: Path, rows: Tensor, folder: Path, *, far: float) -> None:
         """Write an exported net into an empty folder as one that multiplies in int8, with the ranges of `rows`.
 
-        As many of its first layers stay in float32 as it takes to move the outputs of `rows` by at most `far` of their
-        norm; where all would have to, what is written is further off.
+        As many of its first layers stay in floating point as it takes to move the outputs of `rows` by at most `far` of
+        their norm; where all would have to, what is written is further off.
         """
         raise NotImplementedError(f"{type(self).__name__} does not quantize")
 

@@ -121,8 +121,33 @@ def rounded(x: torch.Tensor, widest: torch.Tensor | float, steps: int) -> torch.
     return (x / widest * steps).round().clamp(-steps, steps) * (widest / steps)
 
 
-def test_int8_is_a_net_whose_convolutions_read_and_weigh_whole_numbers(openvino: Library) -> None:
+class Bordered(nn.Module):
+    """A convolution that reads a border of zeros, as wide as the size of the pictures asks for, on two sides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2)
+
+    def forward(self, pixels_B3YX: torch.Tensor) -> torch.Tensor:
+        height, width = pixels_B3YX.shape[2:]
+        return self.conv(nn.functional.pad(pixels_B3YX.clamp(min=0.1), (0, 1 - width % 2, 0, 1 - height % 2))).relu()
+
+
+def test_borders_become_part_of_the_convolutions_that_read_them(openvino: Library, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net, pictures = Bordered().eval(), torch.rand(4, 3, *SIZE)
+    with torch.no_grad():
+        openvino.engine().export(net, pictures, tmp_path)
+        (said,) = openvino.engine().load(tmp_path, "float32", 1)(pictures)
+        assert said.allclose(net(pictures), atol=1e-5)
+    written = (tmp_path / "net.xml").read_text("utf-8")
+    assert 'type="Convolution"' in written
+    assert 'type="Pad"' not in written
+
+
+def test_int8_is_a_net_whose_convolutions_read_and_weigh_whole_numbers(openvino: Library, monkeypatch) -> None:
     """A plain loop over torch's own convolutions, with their inputs and weights rounded, gives the same."""
+    monkeypatch.setattr("shopvl.runtime.openvino._hint_beside_int8", lambda: "f32")
     torch.manual_seed(0)
     module, pictures = thumbnail().eval(), torch.rand(16, 3, *SIZE)
     for part in (part for part in module.modules() if isinstance(part, nn.BatchNorm2d)):
@@ -149,7 +174,7 @@ def test_int8_is_a_net_whose_convolutions_read_and_weigh_whole_numbers(openvino:
     assert (said - looped).norm() < 0.3 * (said - plain).norm()
 
 
-def test_as_many_first_convolutions_stay_in_float32_as_outputs_take(openvino: Library) -> None:
+def test_as_many_first_convolutions_stay_unrounded_as_outputs_take(openvino: Library) -> None:
     module, moved, rounded_ones = made(thumbnail), [], []
     (tower,) = towers_of(module, SIZE)
     exported_to = exported.exported(tower, openvino)
