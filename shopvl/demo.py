@@ -76,7 +76,7 @@ def run_demo(
         progress=lambda done: report("draw", done / products),
     )
     names = table.with_name("ontology_names.json")
-    abilities = adapt(str(table), SHIPPED, out / "model", minutes=minutes, names=names, seed=seed, report=report)
+    done = adapt(str(table), SHIPPED, out / "model", minutes=minutes, names=names, seed=seed, report=report)
     design = Design.from_pretrained(out / "model")
     test = open_catalog(table, split="test")
     total = test.count()
@@ -84,7 +84,7 @@ def run_demo(
     plan = Plan(settings=search_settings(design, open_catalog(table, split="val"), report))
     build_index(design, test, out / "index", lambda rows: report("index", rows / total), plan=plan)
     index = SearchIndex(out / "index", design)
-    category = next(ability for ability in abilities if ability.name == CATEGORY)
+    category = next(ability for ability in done.abilities if ability.name == CATEGORY)
     return demo_page(test, out / "tags" / "tags.parquet", index, tagged, category.accuracy).write(out / "report.html")
 
 

@@ -207,8 +207,8 @@ class LoadedModel:
 
         if not isinstance(table, str | Path):
             raise CatalogError(f"adapt learns from a file, a {type(table).__name__} came; write it as Parquet first")
-        abilities = adapt(str(table), Path(self.place), Path(folder), minutes=minutes, names=names)
-        return Adapted(load(folder), abilities)
+        done = adapt(str(table), Path(self.place), Path(folder), minutes=minutes, names=names)
+        return Adapted(load(folder), done.abilities)
 
     def calibrate(
         self, products: Products, folder: str | Path, *, corrections: str | Path | None = None

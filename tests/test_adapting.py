@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from shopvl import adapt as adapting
 from shopvl.adapt import Ability, abilities, adapt, fitting
 from shopvl.catalog.readers import open_catalog
 from shopvl.design.design import Design
@@ -28,11 +29,29 @@ def other_shop(toy_table: Path, tmp_path: Path) -> Path:
     return path
 
 
+def without(table: Path, name: str) -> Path:
+    """The table where no product has that input."""
+    frame = pl.read_parquet(table)
+    alone = table.with_name("alone.parquet")
+    frame.with_columns(pl.lit(None, dtype=frame.schema[name]).alias(name)).write_parquet(alone)
+    return alone
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few dozen rows are many."""
+    monkeypatch.setattr(adapting, "FEW", 0)
+
+
 @pytest.mark.zoo
-def test_a_model_is_made_a_catalogs_own(prompted_folder: Path, other_shop: Path, tmp_path: Path) -> None:
+def test_a_model_is_made_a_catalogs_own(many: None, prompted_folder: Path, other_shop: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine"
     stages: set[str] = set()
-    found = adapt(str(other_shop), prompted_folder, out, minutes=0.03, report=lambda stage, *_: stages.add(stage))
+
+    def report(stage: str, *_: object) -> None:
+        stages.add(stage)
+
+    found = adapt(str(other_shop), prompted_folder, out, minutes=0.03, report=report).abilities
     assert {"read", "train", "calibrate", "measure"} <= stages
     adapted = Design.from_pretrained(out)
     assert "Farbe" in adapted.labels
@@ -45,7 +64,7 @@ def test_a_model_is_made_a_catalogs_own(prompted_folder: Path, other_shop: Path,
         name: told["accuracy"] for name, told in measured.items() if told["rows"]
     }
     # a second start finds its training done
-    assert adapt(str(other_shop), prompted_folder, out, minutes=0.03) == found
+    assert adapt(str(other_shop), prompted_folder, out, minutes=0.03).abilities == found
     pl.read_parquet(other_shop).head(50).write_parquet(other_shop)
     with pytest.raises(RecipeError, match=r"run holds a run with another data_digest; give another --out, or delete"):
         adapt(str(other_shop), prompted_folder, out, minutes=0.03)
@@ -53,16 +72,38 @@ def test_a_model_is_made_a_catalogs_own(prompted_folder: Path, other_shop: Path,
 
 @pytest.mark.parametrize(("lacking", "inputs"), [("title", "image"), ("image", "title")])
 def test_it_learns_from_the_one_input_that_there_is(
-    lacking: str, inputs: str, prompted_folder: Path, other_shop: Path, tmp_path: Path
+    lacking: str, inputs: str, many: None, prompted_folder: Path, other_shop: Path, tmp_path: Path
 ) -> None:
-    frame = pl.read_parquet(other_shop)
-    alone, out = tmp_path / "alone.parquet", tmp_path / "mine"
-    frame.with_columns(pl.lit(None, dtype=frame.schema[lacking]).alias(lacking)).write_parquet(alone)
-    found = adapt(str(alone), prompted_folder, out, minutes=0.02)
+    alone, out = without(other_shop, lacking), tmp_path / "mine"
+    found = adapt(str(alone), prompted_folder, out, minutes=0.02).abilities
     assert {one.inputs for one in found} == {inputs}
     assert {"category", "Farbe"} <= {one.name for one in found}
     assert max(one.rows for one in found) == open_catalog(alone, split="test").count()
     assert "How good is" in (out / "scores" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("lacking", ["title", "image"])
+def test_few_rows_teach_and_calibrate(lacking: str, prompted_folder: Path, other_shop: Path, tmp_path: Path) -> None:
+    """All labelled rows but those of the test calibrate, each answered without itself; the towers stay as they were."""
+    frame = pl.read_parquet(other_shop)
+    broken = {name: [None] for name in frame.columns} | {"product_id": ["empty"], "category_path": [["Shoes"]]}
+    pl.concat([frame, pl.DataFrame(broken, frame.schema)]).write_parquet(other_shop)
+    alone, out = without(other_shop, lacking), tmp_path / "mine"
+    done = adapt(str(alone), prompted_folder, out, minutes=1)
+    inputs = "image" if lacking == "title" else "title"
+    assert [one.product_id for one in done.rejects] == ["empty"]
+    assert {one.inputs for one in done.abilities} == {inputs}
+    adapted, counts = Design.from_pretrained(out), open_catalog(alone).split_counts()
+    labelled = counts["train"] + counts["val"] - 1
+    assert labelled - 1 <= adapted.calibration[inputs]["category"]["rows"] <= labelled + 1
+    assert "Farbe" in adapted.labels
+    assert "cross-fitting" in (out / "README.md").read_text()
+    before = Design.from_pretrained(prompted_folder).model.state_dict()
+    towers = {name: own for name, own in adapted.model.state_dict().items() if "tower" in name}
+    assert towers
+    assert all(own.equal(before[name]) for name, own in towers.items())
+    again = adapt(str(alone), prompted_folder, out, minutes=1)
+    assert again == done
 
 
 @pytest.mark.parametrize(("products", "size"), [(50, 16), (400, 25), (1600, 100), (100_000, 256)])
@@ -76,7 +117,7 @@ def test_a_small_catalog_is_learned_in_small_batches(products: int, size: int) -
 
 @pytest.mark.zoo
 def test_linear_heads_are_fitted_anew(tuned_folder: Path, other_shop: Path, tmp_path: Path) -> None:
-    found = adapt(str(other_shop), tuned_folder, tmp_path / "mine", minutes=0.02)
+    found = adapt(str(other_shop), tuned_folder, tmp_path / "mine", minutes=0.02).abilities
     assert "Farbe" in {one.name for one in found}
     assert Design.from_pretrained(tmp_path / "mine").heads is not None
 

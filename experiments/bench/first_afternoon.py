@@ -6,7 +6,8 @@
 round after round its questions are answered with the true values, WRONG of them with another one, and what is accepted
 is counted, and how much of that is right. The same with as many answers about products drawn at random. With
 --strange, the base model has lost all that it learned about single values, so that it knows them by their names alone,
-as it does those of a shop with other goods.
+as it does those of a shop with other goods. With --goods, it is such a shop: photos and names of goods of other kinds,
+which the model has seen, if at all, as things that are none of its categories.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from typing import Any
 
 import polars as pl
 import torch
+from few_photos import TABLE as GOODS
+from few_photos import goods
 
 from shopvl.catalog.corrections import CORRECTIONS, Correction
 from shopvl.catalog.mining import mine_ontology
@@ -43,6 +46,8 @@ from shopvl.tracking.provenance import write_result
 TABLE = "fashion-products-small.parquet"
 WRONG = 0.03  # of the answers that people give
 PRECISION = 0.95
+WAYS = ("chosen", "at random")
+NEAR, SHARES = 0.05, (0.5, 0.75, 0.9)
 
 
 def without_knowledge(folder: Path) -> Path:
@@ -133,6 +138,31 @@ def measured(done: Started, work: Path, truth: dict[tuple[str, str], str], names
     return found
 
 
+def summary(result: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """How many forecasts were within NEAR of what came, and after how many decisions so much was accepted; None where
+    it never was."""
+    steps = [
+        abs(one[name]["forecast"] - one[name]["accepted"])
+        for run in result["chosen"]
+        for one in run
+        for name in names
+        if one[name]["forecast"] is not None
+    ]
+    until = {
+        name: {
+            f"{share:.0%}": {
+                way: [next((one["decisions"] for one in run if one[name]["accepted"] >= share), None) for run in runs]
+                for way, runs in result.items()
+                if way in WAYS
+            }
+            for share in SHARES
+        }
+        for name in names
+    }
+    near = sum(gap <= NEAR for gap in steps)
+    return {"forecasts": {"steps": len(steps), "within 5 points": near}, "decisions until": until}
+
+
 def listed(
     catalog: Catalog, table: Path, names: Sequence[str], work: Path
 ) -> tuple[Path, dict[str, list[str]], dict[tuple[str, str], str]]:
@@ -157,27 +187,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", default="test")
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--ask", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--ask", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--properties", nargs="+", default=[CATEGORY, "colour"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--strange", action="store_true")
+    parser.add_argument("--goods", action="store_true")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    catalog = open_catalog(args.data / TABLE, split=args.split)
-    result: dict[str, Any] = {"split": args.split, "wrong": WRONG, "strange": args.strange}
+    result: dict[str, Any] = {"split": args.split, "wrong": WRONG, "strange": args.strange, "ask": args.ask}
     with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
+        work, table, names = Path(name), args.data / TABLE, args.properties
+        if args.goods:
+            table, names = work / GOODS, [CATEGORY]
+            goods(args.data / GOODS, seed=0).write_parquet(table)
+            result |= {"split": None, "table": GOODS}
+        catalog = open_catalog(table, split=result["split"])
         base = without_knowledge(work / "base") if args.strange else SHIPPED
-        labels, values, truth = listed(catalog, args.data / TABLE, args.properties, work)
+        labels, values, truth = listed(catalog, table, names, work)
         for seed in range(args.seeds):
-            for way in ("chosen", "at random"):
+            for way in WAYS:
                 person = Person(truth, values, random.Random(seed))
                 found = rounds(catalog, labels, base, person, args, chosen=way == "chosen", work=work / "start")
                 result.setdefault(way, []).append(found)
-    write_result(args.out, result, model=Design.from_pretrained(SHIPPED).name, data=[args.data / TABLE])
+    result |= summary(result, names)
+    data = [args.data / (GOODS if args.goods else TABLE)]
+    write_result(args.out, result, model=Design.from_pretrained(SHIPPED).name, data=data)
 
 
 if __name__ == "__main__":

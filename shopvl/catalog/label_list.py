@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shopvl.catalog.cells import BadCell, folded, is_storable, language_of, path_of, text_of
+from shopvl.catalog.formats.base import Source
 from shopvl.catalog.formats.workbook import SUFFIXES, workbook_sheets
 from shopvl.catalog.ontology import Category, Ontology, path_key
 from shopvl.catalog.opening import table_source
@@ -21,6 +22,7 @@ from shopvl.yaml_file import read_yaml
 
 ALSO = "|"  # between a value and its other names, in a cell
 MOST_VALUES = 20_000  # of all properties together
+LONG_NAMES, LONG_VALUES = ("property", "attribute"), ("values", "value")  # columns of a table with rows for properties
 CATEGORY_NAMES = frozenset(map(folded, (CATEGORY, "categories", "type", "types", "product type", "product_type")))
 WANTED = (
     "properties with their values were wanted, as in `colour: [red, navy | dark blue]` (YAML), a column or a sheet for "
@@ -40,7 +42,8 @@ def read_label_list(path: Path) -> Ontology:
         material: [cotton, wool | merino]
 
     A table has a column for each property, or, where the workbook has several sheets, a sheet for each: the value in
-    the first column, its other names beside it. An ontology.json is taken as it is. Raises CatalogError for a file that
+    the first column, its other names beside it. One with the columns `property` and `value` has a row for each value.
+    An ontology.json is taken as it is. Raises CatalogError for a file that
     cannot be read, for values that come twice under different names, and for no values at all.
     """
     if path.suffix.lower() == ".txt":
@@ -80,10 +83,33 @@ def _listed(path: Path) -> Iterator[tuple[str, list[Named]]]:
             yield name.strip(), _merged(path, name, values)
     else:
         source = table_source(path)
-        for name in (names := source.names()):
+        names = source.names()
+        if long := _long_columns(names):
+            for name, entries in _long(source, path, *long).items():
+                yield name, _merged(path, name, entries)
+            return
+        for name in names:
             cells = (cell for chunk in source.chunks(1024, names) for cell in chunk.values(name))
             texts = (text for cell in cells if (text := _cell(path, name, cell)))
             yield name.strip(), _merged(path, name, map(_split, texts))
+
+
+def _long_columns(names: Iterable[str]) -> tuple[str, str] | None:
+    """The columns of a table with a row for each property, or for each of its values; None for another table."""
+    by_name = {folded(name): name for name in names}
+    own, values = (next((by_name[one] for one in few if one in by_name), None) for few in (LONG_NAMES, LONG_VALUES))
+    return (own, values) if own and values else None
+
+
+def _long(source: Source, path: Path, own: str, values: str) -> dict[str, list[Named]]:
+    """Name of a property -> its values, of which a cell holds one or a list."""
+    found: dict[str, list[Named]] = {}
+    for chunk in source.chunks(1024, [own, values]):
+        for name, cell in zip(chunk.values(own), chunk.values(values), strict=True):
+            if called := _cell(path, own, name):
+                entries = _entries(path, called, list(cell) if isinstance(cell, (list, tuple)) else cell)
+                found.setdefault(called, []).extend(entries)
+    return found
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:

@@ -30,12 +30,14 @@ from shopvl.errors import ShopvlError
 from shopvl.paths import SHIPPED
 
 if TYPE_CHECKING:
-    from shopvl.adapt import Ability
+    from shopvl.adapt import Ability, AdaptedTo
     from shopvl.catalog.readers import Catalog
     from shopvl.design.design import Design
     from shopvl.inference.recalibrate import Recalibrated
     from shopvl.start.starting import Started
     from shopvl.training.experiment import Experiment
+
+WORTH_SAYING = 0.05  # of a property's answers, that would be accepted besides
 
 
 def pretrain(
@@ -199,17 +201,16 @@ def adapt(
 
     Example: shopvl adapt products.csv --model runs/answers --minutes 20 --out runs/mine
     """
-    from shopvl.adapt import RUN, SCORES
+    from shopvl.adapt import SCORES
     from shopvl.adapt import adapt as adapt_model
-    from shopvl.data.training_rows import TrainingCache
-    from shopvl.training.pretraining import ROWS
 
     use_threads(threads)
     say_unused(open_split(catalog, "train"))
     with stages() as report:
-        abilities = adapt_model(catalog, model, folder, minutes=minutes, names=names, seed=seed, report=report)
-    _print_abilities(abilities)
-    say_rejects(TrainingCache(folder / RUN / ROWS).rejects())
+        done = adapt_model(catalog, model, folder, minutes=minutes, names=names, seed=seed, report=report)
+    _print_abilities(done.abilities)
+    _print_missing(done)
+    say_rejects(done.rejects)
     out.print(f"{folder / SCORES / 'report.html'}\nshopvl tag {catalog} --model {folder} --out tags", highlight=False)
 
 
@@ -249,6 +250,20 @@ def _print_abilities(abilities: Sequence[Ability]) -> None:
     if unmeasured := [ability.name for ability in abilities if not ability.shown]:
         message = f"never accepted, as too few products to calibrate on have them: {', '.join(unmeasured)}"
         out.print(message, highlight=False)
+
+
+def _print_missing(done: AdaptedTo) -> None:
+    """What more labelled products would bring, where there were few."""
+    from shopvl.adapt import MORE
+
+    now = {ability.name: ability.accepted for ability in done.abilities}
+    gains = {name: then for name, then in done.with_more.items() if then - now.get(name, 1.0) >= WORTH_SAYING}
+    if gains:
+        said = ", ".join(f"{name} {then:.0%} (now {now[name]:.0%})" for name, then in gains.items())
+        out.print(
+            f"with {MORE} times as many labelled products, as hard as these, would be accepted about: {said}",
+            highlight=False,
+        )
 
 
 def calibrate(
@@ -388,6 +403,9 @@ def start(
         typer.Option(help="Categories and values: YAML, a table with a column for each property, or a taxonomy."),
     ] = None,
     model: ModelFolder = SHIPPED,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Write a list to begin with, from what titles name, and stop.")
+    ] = False,
     corrections: Annotated[
         Path | None,
         typer.Option(help="Decisions to learn from; left out: corrections.parquet in the folder, if it is there."),
@@ -404,6 +422,8 @@ def start(
     fill it in, import it, and call this again. It learns from what you decide, and says what is automatic now and what
     will be after the next questions. Answers are accepted once reviewed products show the precision.
 
+    With --suggest, values of the model or of --labels that titles name, and what titles end on, are written as a list.
+
     Example: shopvl start products.csv --labels labels.yaml --out start
     """
     from shopvl.review.queue import export_chosen
@@ -412,6 +432,9 @@ def start(
 
     use_threads(threads)
     opened = open_split(catalog, required=("product_id",))
+    if suggest:
+        _suggest(opened, folder, labels, model)
+        return
     with stages() as report:
         done = start_catalog(
             opened, folder, base=model, labels=labels, corrections=corrections, ask=ask, precision=precision,
@@ -429,6 +452,22 @@ def start(
         f"{sheet}: {written.questions} questions about {written.products} products; fill in the column `correct`\n"
         f"shopvl review import {sheet} --model {folder / MODEL} --out {folder / CORRECTIONS_FILE}\n"
         f"shopvl start {catalog} --out {folder}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _suggest(opened: Catalog, folder: Path, labels: Path | None, model: Path) -> None:
+    """A list to begin with."""
+    from shopvl.start.suggest import SUGGESTED, suggest_list
+
+    found, target = suggest_list(opened, folder, labels, model), folder / SUGGESTED
+    for name, values in found.values.items():
+        first = ", ".join(f"{value} ({count:,})" for value, count in values[:5])
+        out.print(f"{name}: {len(values)} values: {first}{', ...' if len(values) > 5 else ''}", highlight=False)
+    out.print(
+        f"{target}: keep what is right, delete the rest, add what is missing; then\n"
+        f"shopvl start {opened.path} --labels {target} --out {folder}",
         highlight=False,
         soft_wrap=True,
     )

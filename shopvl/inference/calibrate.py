@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from shopvl.batch import INPUT_CHOICES, MODALITIES, Batch, Modality, inputs_in, inputs_name
-from shopvl.catalog.cells import folded
 from shopvl.catalog.ontology import Ontology
 from shopvl.catalog.properties import Visual
 from shopvl.catalog.queries import named_properties
@@ -22,7 +21,7 @@ from shopvl.design.design import Design
 from shopvl.design.in_use import in_use
 from shopvl.inference.conflict import conflict_score
 from shopvl.inference.encode import Pool
-from shopvl.inference.features import ABSENT, Labelled, Report, labelled
+from shopvl.inference.features import ABSENT, Labelled, Report, labelled, title_ids
 from shopvl.inference.levels import CategoryLevels, is_category, level_name
 from shopvl.inference.looks import BESIDE, FIRST, Looks, flat, looks_of, settle
 from shopvl.inference.predict import TITLE, TITLE_WEIGHT_KEY, answers_of, geometric_mixture
@@ -41,7 +40,6 @@ from shopvl.inference.thresholds import (
 )
 from shopvl.inference.views import FURTHER, kept_apart, pooled_shares
 from shopvl.metrics.calibration import calibration_error
-from shopvl.metrics.retrieval import group_ids
 
 TINY, EPS = 1e-300, 1e-5
 MIN_ROWS, MAX_ROWS = 20, 20_000  # of a property, to calibrate it at all; most, for answers are held in memory
@@ -203,8 +201,7 @@ class HeldOut:
         asked = (CATEGORY, *self.levels)
         self.missed = dict.fromkeys(labels, MISSED) | dict.fromkeys(asked, MISSED / 2 / max(1, len(self.levels)))
         self.missed[asked[-1]] = MISSED / min(2, len(asked))
-        # products of one title are often right or wrong together; without a title, each is by itself
-        self.title_N = group_ids([folded(title) or number for number, title in enumerate(known.titles)])
+        self.title_N = title_ids(known.titles)
         self.measured: dict[str, dict[str, AnswerCalibration]] = {inputs_name(inputs): {} for inputs in INPUT_CHOICES}
         # INPUTS/NAME -> (N, K) probabilities, and (N,) the best one and its number; NaN where nothing was read
         self.probabilities: dict[str, Tensor] = {}
@@ -314,9 +311,22 @@ class HeldOut:
         chosen.choosing_N = rows_N
         return chosen
 
+    def knowing(self, rows_N_of: Mapping[str, np.ndarray]) -> HeldOut:
+        """The same measurements, with thresholds chosen and tried on what is known of some rows: by property, which."""
+        chosen, labels = copy(self), {}
+        for name, label_N in self.known.labels.items():
+            rows_N = rows_N_of[CATEGORY if is_category(name) else name]
+            labels[name] = label_N.where(torch.from_numpy(rows_N), ABSENT)
+        chosen.known = replace(self.known, labels=labels)
+        return chosen
+
     def calibrations(self, precisions: Sequence[float] = PRECISIONS) -> dict[str, dict[str, AnswerCalibration]]:
         """Inputs -> property or level of the category -> its calibration, with the thresholds for some precisions."""
         return {inputs: self._with_thresholds(inputs, precisions) for inputs in self.measured}
+
+    def by_question(self) -> dict[tuple[str, str], AnswerCalibration]:
+        """Inputs and property or level of the category -> its calibration, to be kept for other rows."""
+        return {(inputs, name): own for inputs, by_name in self.measured.items() for name, own in by_name.items()}
 
     def tried(
         self, inputs: str, name: str, calibrations: Mapping[str, AnswerCalibration], precision: float

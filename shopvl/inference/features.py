@@ -21,6 +21,7 @@ from shopvl.design.design import Design
 from shopvl.errors import CatalogError
 from shopvl.inference.encode import Encoded, Pool, encode
 from shopvl.inference.levels import is_category
+from shopvl.metrics.retrieval import group_ids
 
 MAX_ROWS = 200_000  # most rows, whose features are held in memory; a linear head learns little from more
 
@@ -127,6 +128,12 @@ def labelled(
         torch.tensor(no_category),
         rejects,
     )
+
+
+def title_ids(titles: Sequence[str]) -> np.ndarray:
+    """(N,) a number for each title: products of one title are often right or wrong together; without a title, each is
+    by itself."""
+    return group_ids([folded(title) or number for number, title in enumerate(titles)])
 
 
 def _laid_out(parts: Sequence[tuple[int, np.ndarray]], rows: int) -> Tensor:

@@ -1,68 +1,84 @@
-"""How much would be automatic after more answers: thresholds set anew as if so many more products had been reviewed.
+"""How much would be automatic after more answers: thresholds set anew on the decisions that will be settled by then.
 
-The products to come are drawn with replacement from those reviewed so far (the bootstrap: Efron, 1979): what they lack
-is mostly number, for a precision is shown by many answers. What else they would teach is left out, so that with hard
-catalogs more becomes automatic than was said.
+These are the ones of today; what is asked for again is then right where it was a slip. Where today's are too few, those
+to come count as well: they are drawn with replacement from today's (the bootstrap: Efron, 1979). What an answer is
+accepted from mostly exists or does not, so that a mean of both would never come: the forecast is the median of draws.
+What answers teach besides is left out, so that with hard catalogs more becomes automatic than was said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from shopvl.catalog.vocabulary import CATEGORY
-from shopvl.inference.calibrate import HeldOut
+from shopvl.inference.calibrate import AnswerCalibration, HeldOut
 from shopvl.inference.features import ABSENT, Labelled
-from shopvl.inference.levels import CategoryLevels
+from shopvl.inference.levels import CategoryLevels, is_category
 
-DRAWS = 5
+DRAWS = 9
 
 
-def coverage(held: HeldOut, name: str, share_of: Mapping[str, float], precision: float) -> float:
-    """The share of products whose answer about a property is accepted, as the reviewed ones show it.
+@dataclass(frozen=True)
+class Sample:
+    """What a model says of some products of a catalog, drawn at random: thresholds are tried on them.
 
     `share_of`: of products, how many have exactly these inputs.
     """
-    found = 0.0
-    for inputs, calibrations in held.calibrations((precision,)).items():
-        if share_of.get(inputs) and name in calibrations:
-            accepted, of = held.tried(inputs, name, calibrations, precision)
-            found += share_of[inputs] * len(accepted.confidence_N) / max(of, 1)
-    return found
+
+    answers: HeldOut
+    share_of: Mapping[str, float]
+
+    def accepted(
+        self, name: str, calibrations: Mapping[str, Mapping[str, AnswerCalibration]], precision: float
+    ) -> float:
+        """The share of products whose answer about a property is accepted; inputs -> property -> its thresholds."""
+        found = 0.0
+        for inputs, own in calibrations.items():
+            if self.share_of.get(inputs) and name in own and name in self.answers.measured[inputs]:
+                accepted, of = self.answers.tried(inputs, name, own, precision)
+                found += self.share_of[inputs] * len(accepted.confidence_N) / max(of, 1)
+        return found
 
 
 def forecast(
-    held: HeldOut,
-    name: str,
-    more: int,
-    slips: Mapping[int, float],
-    share_of: Mapping[str, float],
-    precision: float,
+    held: HeldOut, name: str, sample: Sample, slips: Mapping[int, float], precision: float, *, least: int, more: int
 ) -> float:
-    """The same after that many more answers about products drawn at random; the mean of some draws.
+    """The share of products whose answer about a property is then accepted.
 
     `slips`: of reviewed products, by number, whose decision is asked for once more, how probable it is that it was a
-    slip, and will no longer be one.
+    slip. Fewer than `least` decisions are too few, and `more` are to come.
     """
-    known = held.known
-    decided = np.flatnonzero((known.labels[name] != ABSENT).numpy())
+    decided = np.flatnonzero((held.known.labels[name] != ABSENT).numpy())
     if not len(decided):
         return 0.0
-    kept = {(inputs, one): own for inputs, by_name in held.measured.items() for one, own in by_name.items()}
     labels = {name: held.labels[name]}
     levels = CategoryLevels(held.labels[CATEGORY] if name == CATEGORY else ())
+    more = more if len(decided) < least else 0
     found = []
-    for draw in range(DRAWS):
+    for draw in range(DRAWS if slips or more else 1):
         generator = np.random.default_rng(draw)
         settled = [row for row, slip in slips.items() if generator.random() < slip]
-        standing = np.setdiff1d(decided, settled)
-        rows = np.concatenate([standing, generator.choice(standing, more)]) if len(standing) else standing
-        own = _rows(known, rows)
-        named = [held.named[row] for row in rows]
-        found.append(coverage(HeldOut(own, labels, levels, named, 0, kept), name, share_of, precision))
-    return float(np.mean(found))
+        rows = np.concatenate([decided, generator.choice(decided, more)])
+        known = _rows(_corrected(held, name, settled), rows)
+        later = HeldOut(known, labels, levels, [held.named[row] for row in rows], 0, held.by_question())
+        found.append(sample.accepted(name, later.calibrations((precision,)), precision))
+    return float(np.median(found))
+
+
+def _corrected(held: HeldOut, name: str, settled: list[int]) -> Labelled:
+    """What is known where decisions about these products become what the model says."""
+    labels = dict(held.known.labels)
+    for asked in (one for one in labels if one == name or (name == CATEGORY and is_category(one))):
+        labels[asked] = labels[asked].clone()
+        for row in settled:
+            own = [inputs for inputs in held.measured if f"{inputs}/{asked}" in held.best and held.usable[inputs][row]]
+            if own:
+                labels[asked][row] = int(held.best[f"{max(own, key=len)}/{asked}"][row])
+    return Labelled(held.known.values, held.known.titles, labels, held.known.no_category_N, [])
 
 
 def _rows(known: Labelled, rows: np.ndarray) -> Labelled:

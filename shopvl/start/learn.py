@@ -9,7 +9,7 @@ for values that the model knows by heart almost nothing is to be learned, for ot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,17 +21,20 @@ from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
+from shopvl.inference.features import title_ids
+from shopvl.metrics.retrieval import group_ids
 from shopvl.models.prompt_heads import PromptMaskHead
 from shopvl.runtime.cores import usable_cores
 from shopvl.start.outputs import CatalogOutputs, NameReader
 from shopvl.text.grams import gram_rows
 
 PENALTIES = (np.inf, 3.0, 0.5, 0.08)  # the first learns nothing
+WEAKEST = 0.015  # of many decisions
 FOLDS = 5
 NOISE = 0.05  # of what people decide, that may be any answer by a slip
 CONSTANT = 0.1  # of the kernel: how freely an answer may become likelier for all products alike
 MOST_STEPS, TOLERANCE = 60, 1e-6  # the latter of the loss, relative
-LEAST_DECISIONS = 8  # about a question
+LEAST_DECISIONS, MANY_DECISIONS = 8, 400  # about a question
 ERRORS = 2.0  # standard errors by which learning must be better than leaving names as they are
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 TINY = 1e-300
@@ -91,7 +94,12 @@ class QuestionTerms:
 
 
 def fit_path(
-    base_TL: np.ndarray, label_T: np.ndarray, kernel_TT: np.ndarray, free_L: np.ndarray, noise: float = NOISE
+    base_TL: np.ndarray,
+    label_T: np.ndarray,
+    kernel_TT: np.ndarray,
+    free_L: np.ndarray,
+    noise: float = NOISE,
+    penalties: Sequence[float] = PENALTIES,
 ) -> Iterator[np.ndarray]:
     """A (T, L) for each penalty but the first: the least of -log q of the decisions + penalty / 2 * tr(A' K A).
 
@@ -117,18 +125,26 @@ def fit_path(
         slope = (seen_TR.T @ (meant_T[:, None] * (p_TL - right_TL)) + penalty * weight) * free_L
         return -np.log(likely_T).sum() + penalty / 2 * (weight**2).sum(), slope.ravel()
 
-    for penalty in PENALTIES[1:]:
+    for penalty in penalties[1:]:
         steps = {"maxiter": MOST_STEPS, "ftol": TOLERANCE}
         found = minimize(loss, weight_RL.ravel(), (penalty,), jac=True, method="L-BFGS-B", options=steps)
         weight_RL = found.x.reshape(weight_RL.shape)
         yield (axes_TT[:, real_T] / root_R) @ weight_RL
 
 
-def folds_of(at_random_D: np.ndarray) -> list[np.ndarray]:
-    """Which of D decisions are held out together: those about products drawn at random, dealt out in their order. The
-    others were chosen because they are hard, and are always learned from."""
+def folds_of(at_random_D: np.ndarray, group_D: np.ndarray) -> list[np.ndarray]:
+    """Which of D decisions are held out together: those about products drawn at random, dealt out in their order, those
+    of one group together. The others were chosen because they are hard, and are always learned from."""
     drawn = np.flatnonzero(at_random_D)
-    return [drawn[first::FOLDS] for first in range(min(FOLDS, len(drawn)))]
+    fold = group_ids(group_D[drawn].tolist()) % FOLDS
+    return [drawn[fold == number] for number in range(min(FOLDS, fold.max(initial=-1) + 1))]
+
+
+def penalties_for(decisions: int) -> Sequence[float]:
+    """Those that so many decisions about a question are worth a try of."""
+    if decisions < LEAST_DECISIONS:
+        return PENALTIES[:1]
+    return (*PENALTIES, WEAKEST) if decisions >= MANY_DECISIONS else PENALTIES
 
 
 @dataclass(frozen=True)
@@ -145,27 +161,28 @@ def learn_question(
     alike: Mapping[str, np.ndarray],
     label_D: np.ndarray,
     at_random_D: np.ndarray,
+    group_D: np.ndarray,
     free_L: np.ndarray,
     each: Callable[..., Iterable[PenaltyPath]] = map,
 ) -> QuestionTerms:
     """Learn one question's terms from D decisions, for the answers that are `free_L`.
 
     `lines`: inputs -> (D, L) scores by name, NaN where a product lacks inputs; `alike`: TITLE and IMAGE -> (D, D). The
-    title's part is learned first, and the picture's beside a title on top of it. `each` maps: folds may be learned side
-    by side.
+    title's part is learned first, and the picture's beside a title on top of it. Products of one `group_D` are held out
+    together. `each` maps: folds may be learned side by side.
     """
     learned = QuestionTerms()
-    folds = [np.arange(0), *folds_of(at_random_D)]  # the first leaves nothing out
+    folds = [np.arange(0), *folds_of(at_random_D, group_D)]  # the first leaves nothing out
     titles = [np.zeros_like(lines[TITLE])] * len(folds)  # what the title's part adds
     for inputs in (TITLE, BOTH, IMAGE):
         has_D = ~np.isnan(lines[inputs][:, 0])
         if not has_D.any():
             continue
         bases = [lines[inputs] + title_DL if inputs == BOTH else lines[inputs] for title_DL in titles]
-        penalties = PENALTIES if has_D.sum() >= LEAST_DECISIONS else PENALTIES[:1]
+        penalties = penalties_for(int(has_D.sum()))
         scale = scale_of(bases[0][has_D], label_D[has_D])
         alike_DD = alike[TITLE if inputs == TITLE else IMAGE]
-        without = partial(_without, has_D, label_D, alike_DD, free_L, scale, len(penalties))
+        without = partial(_without, has_D, label_D, alike_DD, free_L, scale, penalties)
         paths = list(each(without, bases, folds))
         held = {penalty: lines[inputs].copy() for penalty in penalties}
         for path, base_DL, fold in list(zip(paths, bases, folds, strict=True))[1:]:
@@ -186,7 +203,7 @@ def _without(
     alike_DD: np.ndarray,
     free_L: np.ndarray,
     scale: float,
-    penalties: int,
+    penalties: Sequence[float],
     base_DL: np.ndarray,
     fold: np.ndarray,
 ) -> PenaltyPath:
@@ -194,9 +211,10 @@ def _without(
     taught = has_D.copy()
     taught[fold] = False
     nothing = np.zeros_like(base_DL)
-    if penalties == 1:
+    if len(penalties) == 1:
         return PenaltyPath([nothing], [])
-    found = fit_path(scale * base_DL[taught], label_D[taught], alike_DD[np.ix_(taught, taught)], free_L)
+    kernel_TT = alike_DD[np.ix_(taught, taught)]
+    found = fit_path(scale * base_DL[taught], label_D[taught], kernel_TT, free_L, penalties=penalties)
     weights = [own / scale for own in found]
     return PenaltyPath([nothing, *(alike_DD[:, taught] @ own for own in weights)], weights)
 
@@ -307,16 +325,18 @@ def learn(
     `unknown`, which is no value to learn.
     """
     features = Features.of(every, rows_T)
+    title_T = title_ids([outputs.titles[row] for row in rows_T])  # as in splits: variants are no news to each other
 
     def one(number: int, each: Callable[..., Iterable[PenaltyPath]]) -> QuestionTerms:
         known = np.flatnonzero(labels_TQ[:, number] >= 0)
         rows_D, span = rows_T[known], reader.asked[number].span
         lines = {inputs: line_NF[rows_D, span].astype(np.float64) for inputs, line_NF in outputs.lines.items()}
         alike = {kind: own_NT[np.ix_(rows_D, known)].astype(np.float64) for kind, own_NT in features.alike.items()}
-        own = learn_question(lines, alike, labels_TQ[known, number], at_random_T[known], reader.free(number), each)
+        asked = labels_TQ[known, number], at_random_T[known], title_T[known]
+        own = learn_question(lines, alike, *asked, reader.free(number), each)
         terms = {inputs: Term(known[term.place_D], term.weight_DL) for inputs, term in own.terms.items()}
         return QuestionTerms(terms, own.held_out)
 
-    asked = [number for number in range(len(reader.asked)) if (labels_TQ[:, number] >= 0).any()]
+    answered = [number for number in range(len(reader.asked)) if (labels_TQ[:, number] >= 0).any()]
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(usable_cores()) as pool:
-        return Taught(reader, features, {number: one(number, pool.map) for number in asked})
+        return Taught(reader, features, {number: one(number, pool.map) for number in answered})

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -32,6 +35,7 @@ from shopvl.models.prompt_heads import PromptMaskHead
 OUTPUTS = "outputs.parquet"
 MADE_FROM = b"made from"
 BATCH_ROWS = 256
+PART_ROWS = 512  # a run that is stopped goes on after the last so many that were read
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,11 @@ class CatalogOutputs:
         has_NI = np.stack([self.has(name) for name in MODALITIES], axis=1).tolist()
         return [tuple(name for name, there in zip(MODALITIES, has, strict=True) if there) for has in has_NI]
 
+    @cached_property
+    def share_of(self) -> dict[str, float]:
+        """Inputs -> the share of products that have exactly these."""
+        return {name: own / len(self.ids) for name, own in Counter(map(inputs_name, self.inputs)).items()}
+
     def where(self, chosen_N: np.ndarray) -> CatalogOutputs:
         """Some of the products, by number."""
         return replace(
@@ -151,7 +160,7 @@ def outputs_of(
     design: Design, catalog: Catalog, folder: Path, report: Callable[[float], None] = lambda share: None
 ) -> tuple[NameReader, CatalogOutputs]:
     """What the design says of the catalog's products: as it is kept in the folder, where it is of these two; else read
-    now, and kept. Raises CatalogError where no product can be read."""
+    now, and kept part by part. Raises CatalogError where no product can be read."""
     reader, path = NameReader(design), folder / OUTPUTS
     made_from = hashlib.blake2b(
         json.dumps([design.name, design.labels, catalog.digest(), reader.width], sort_keys=True).encode(),
@@ -172,34 +181,68 @@ def outputs_of(
 def _read_all(
     reader: NameReader, catalog: Catalog, path: Path, made_from: str, report: Callable[[float], None]
 ) -> None:
-    """Every row of the catalog once: what was read of it, or why nothing was."""
-    total, done = max(1, catalog.count()), 0
+    """Every row of the catalog once: what was read of it, or why nothing was. Parts that a stopped run has left are
+    kept."""
+    total, parts, written = max(1, catalog.count()), path.with_suffix(".parts"), []
+    parts.mkdir(parents=True, exist_ok=True)
+    schema, seen, done = _schema(reader, made_from), set[str](), 0
+    for number, frame in enumerate(catalog.batches(PART_ROWS)):
+        part = parts / f"{number:06}.parquet"
+        if not _is_part(part, made_from):
+            with Table(part, schema) as table:
+                for batch in _read_part(reader, catalog, frame, schema, seen):
+                    table.write_batch(batch)
+        ids = pq.read_table(part, columns=["product_id", "reason"])
+        seen.update(ids.filter(pc.is_null(ids.column("reason"))).column("product_id").to_pylist())
+        written.append(part)
+        done += frame.height
+        report(done / total)
+    with Table(path, schema) as table:
+        for part in written:
+            for batch in pq.read_table(part).to_batches():
+                table.write_batch(batch)
+    shutil.rmtree(parts)
+
+
+def _schema(reader: NameReader, made_from: str) -> pa.Schema:
     model = reader.model
     assert isinstance(model, AnsweringDualEncoder)
     widths = {**{inputs_name(c): reader.width for c in INPUT_CHOICES}, "pooled": model.image_tower.width}
     widths["vector"] = model.width
-    schema = pa.schema(
+    return pa.schema(
         [
             *(pa.field(name, pa.string()) for name in ("product_id", "words", "reason")),
             *(pa.field(name, pa.list_(pa.float32(), width)) for name, width in widths.items()),
         ],
         metadata={MADE_FROM: made_from},
     )
-    seen: set[str] = set()
+
+
+def _is_part(path: Path, made_from: str) -> bool:
+    """Whether a part is there, as it was written, of this catalog and model."""
+    try:
+        verify_sealed(path, Remedy("start again"))
+        metadata = pq.read_schema(path).metadata or {}
+    except (DamagedError, OSError, pa.ArrowException):
+        return False
+    return metadata.get(MADE_FROM) == made_from.encode()
+
+
+def _read_part(
+    reader: NameReader, catalog: Catalog, frame: pl.DataFrame, schema: pa.Schema, seen: set[str]
+) -> Iterator[pa.RecordBatch]:
+    """Some rows of the catalog; those whose ids were `seen` before are rejects."""
     pool = Pool(reader.read, mean_of_pictures)
-    with Table(path, schema) as table:
-        for item in encode(reader.design, catalog.batches(), catalog.root, MODALITIES, reader.read, pool=pool):
-            if isinstance(item, Encoded):
-                titled = "title" in item.inputs
-                item, again = _new(item, seen)
-                words = [row["title"] if titled else "" for row in item.rows]
-                ids = [row["product_id"] for row in item.rows]
-                table.write_batch(_batch(schema, [(*pair, None) for pair in zip(ids, words, strict=True)], item.values))
-            else:
-                again = [item]
-            table.write_batch(_batch(schema, [(row.product_id, "", row.reason) for row in again], {}))
-            done += len(again) + (len(item.rows) if isinstance(item, Encoded) else 0)
-            report(done / total)
+    for item in encode(reader.design, [frame], catalog.root, MODALITIES, reader.read, pool=pool):
+        if isinstance(item, Encoded):
+            titled = "title" in item.inputs
+            item, again = _new(item, seen)
+            words = [row["title"] if titled else "" for row in item.rows]
+            ids = [row["product_id"] for row in item.rows]
+            yield _batch(schema, [(*pair, None) for pair in zip(ids, words, strict=True)], item.values)
+        else:
+            again = [item]
+        yield _batch(schema, [(row.product_id, "", row.reason) for row in again], {})
 
 
 def _new(item: Encoded, seen: set[str]) -> tuple[Encoded, list[RejectedRow]]:

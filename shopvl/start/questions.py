@@ -1,8 +1,9 @@
 """Which answers to ask a person about next, so that the most become automatic.
 
-Only products drawn at random show what precision holds, and with too few of them nothing can be accepted: they come
-first. Then half of the questions are hard ones: doubtful answers that stand for many like them (information density:
-Settles and Craven, EMNLP 2008), no two of them alike (the farthest first, as in core-sets, arXiv:1708.00489).
+Only products drawn at random show what precision holds, and without them nothing can be accepted: until something is,
+all questions are about these. Then half of the questions are hard ones: doubtful answers that stand for many like them
+(information density: Settles and Craven, EMNLP 2008), no two of them alike (the farthest first, as in core-sets,
+arXiv:1708.00489).
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import polars as pl
 
 from shopvl.inference.thresholds import MISSED
 from shopvl.review.queue import Chosen, random_place
+from shopvl.start.history import Key
 from shopvl.start.outputs import CatalogOutputs
 
-HARD_SHARE = 0.5  # of a property's questions, once enough are drawn at random
+HARD_SHARE = 0.5  # of a property's questions, once some of its answers are accepted
 POOL = 4000  # products among which hard ones are looked for
-Key = tuple[str, str]  # product, property
 
 
 def least_at_random(precision: float) -> int:
@@ -34,7 +35,6 @@ def choose(
     outputs: CatalogOutputs,
     decided: Mapping[Key, bool],
     count: int,
-    precision: float,
 ) -> list[Chosen]:
     """At most `count` questions about a tags.parquet, those of one product together.
 
@@ -43,7 +43,6 @@ def choose(
     rows = pl.read_parquet(tags, columns=["product_id", "property", "probability", "decision", "value"])
     rows = rows.filter(pl.col("value").is_not_null()).unique(["product_id", "property"], keep="first")
     place = {name: number for number, name in enumerate(outputs.ids)}
-    drawn_of = Counter(name for (_, name), at_random in decided.items() if at_random)
     decided_of = Counter(name for _, name in decided)
     open_of = {
         name: int((own["decision"] != "accept").sum())
@@ -53,8 +52,7 @@ def choose(
     for name, wanted in shares(open_of, decided_of, count).items():
         own = rows.filter(pl.col("property") == name)
         left = [key for key in own["product_id"].to_list() if (key, name) not in decided]
-        lacking = max(0, least_at_random(precision) - drawn_of[name])
-        hard = round(max(0, wanted - lacking) * HARD_SHARE)
+        hard = round(wanted * HARD_SHARE) if (own["decision"] == "accept").any() else 0
         drawn = sorted(left, key=random_place)[: wanted - hard]
         chosen += [Chosen(key, name, True) for key in drawn]
         doubtful = own.filter((pl.col("decision") != "accept") & ~pl.col("product_id").is_in([*drawn]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +14,22 @@ from shopvl.catalog.cells import folded, path_of
 from shopvl.catalog.corrections import Correction
 from shopvl.catalog.queries import named_properties
 from shopvl.catalog.vocabulary import CATEGORY, UNKNOWN
-from shopvl.data.rows import label_of
+from shopvl.data.rows import Row, is_of_no_category, label_of
 from shopvl.design.design import Design
 from shopvl.inference.calibrate import HeldOut
-from shopvl.inference.features import Labelled, label_number
+from shopvl.inference.features import ABSENT, Labelled, label_number
 from shopvl.inference.levels import CategoryLevels, level_name
 from shopvl.inference.looks import flat
-from shopvl.review.queue import Chosen
+from shopvl.inference.predict import mix_in_title
+from shopvl.review.queue import Chosen, random_place
+from shopvl.start.forecast import Sample
+from shopvl.start.history import Key
 from shopvl.start.learn import NOISE, Taught
 from shopvl.start.outputs import CatalogOutputs, NameReader
 from shopvl.text.prompts import questions_of
 
+LABELS = ("category_path", "attributes")  # the columns of a row that say what is true of it
+SAMPLE = 1000  # products that thresholds are tried on, to say how many would be accepted
 SURE = 0.5  # probability from which an answer may contradict a decision
 
 
@@ -53,6 +58,19 @@ class Reviewed:
             np.array([any(decision.at_random for decision in about[number]) for number in rows], dtype=bool),
             design,
         )
+
+    @classmethod
+    def labelled(cls, rows: Iterable[Row], outputs: CatalogOutputs, design: Design) -> Reviewed:
+        """Rows of a catalog that has labels, each of them drawn at random; those without a label say nothing."""
+        place = {name: number for number, name in enumerate(outputs.ids)}
+        found = {
+            place[row["product_id"]]: {name: row[name] for name in LABELS}
+            for row in rows
+            if row["product_id"] in place and any(row[name] for name in LABELS)
+        }
+        numbers = sorted(found)
+        known = [found[number] for number in numbers]
+        return cls(np.array(numbers, dtype=np.int64), known, np.ones(len(known), dtype=bool), design)
 
     def labels(self, reader: NameReader) -> np.ndarray:
         """Of each product and question the place of the right answer among the legal ones; -1 where it is not known, or
@@ -87,12 +105,7 @@ def held_out(taught: Taught, outputs: CatalogOutputs, reviewed: Reviewed) -> Hel
         for inputs, scores in own.held_out.items():
             lines[inputs][np.ix_(known_T, np.arange(reader.width)[reader.asked[number].span])] = scores
     some = outputs.where(reviewed.rows_T[drawn_T])
-    values = flat({inputs: reader.by_property(line_TF[drawn_T]) for inputs, line_TF in lines.items()})
-    for one in MODALITIES:
-        values[f"familiarity/{one}"] = torch.from_numpy(np.where(some.has(one), 1.0, np.nan))
-    for inputs in map(inputs_name, INPUT_CHOICES):
-        for key in [key for key in values if key.startswith(f"{inputs}/")]:
-            values[key][torch.from_numpy(~some.has(inputs))] = torch.nan
+    said = {inputs: reader.by_property(line_TF[drawn_T]) for inputs, line_TF in lines.items()}
     levels = CategoryLevels(design.labels.get(CATEGORY, ()))
     asked = design.labels | {level_name(level): names for level, names in levels.names.items()}
     known_rows = [row for row, drawn in zip(reviewed.known, drawn_T, strict=True) if drawn]
@@ -100,9 +113,46 @@ def held_out(taught: Taught, outputs: CatalogOutputs, reviewed: Reviewed) -> Hel
     for name, names in asked.items():
         number_of = {folded(value): number for number, value in enumerate(names)}
         labels[name] = torch.tensor([label_number(row, name, number_of, design.ontology) for row in known_rows])
-    no_category = torch.zeros(len(known_rows), dtype=torch.bool)
-    known = Labelled(values, some.titles, labels, no_category, [])
+    no_category = torch.tensor([is_of_no_category(row) for row in known_rows])
+    known = Labelled(_values(said, some), some.titles, labels, no_category, [])
     return HeldOut(known, design.labels, levels, named_properties(some.titles, design.ontology), 0, {})
+
+
+def sample_of(outputs: CatalogOutputs, lines: Mapping[str, np.ndarray], reader: NameReader, held: HeldOut) -> Sample:
+    """What a taught and calibrated model says of SAMPLE products; nothing is known of them."""
+    design = reader.design
+    chosen = np.array(sorted(range(len(outputs.ids)), key=lambda row: random_place(outputs.ids[row]))[:SAMPLE])
+    some = outputs.where(chosen)
+    said = {inputs: reader.by_property(line_NF[chosen]) for inputs, line_NF in lines.items()}
+    labels = dict.fromkeys(held.known.labels, torch.zeros(len(chosen), dtype=torch.int64))
+    no_category = torch.zeros(len(chosen), dtype=torch.bool)
+    values = _values(mix_in_title(said, design, INPUT_CHOICES), some)
+    known = Labelled(values, some.titles, labels, no_category, [])
+    levels = CategoryLevels(design.labels.get(CATEGORY, ()))
+    named = named_properties(some.titles, design.ontology)
+    return Sample(HeldOut(known, design.labels, levels, named, 0, held.by_question()), outputs.share_of)
+
+
+def _values(said: Mapping[str, Mapping[str, torch.Tensor]], some: CatalogOutputs) -> dict[str, torch.Tensor]:
+    """`INPUTS/NAME` -> (N, K) of some products, NaN where one lacks inputs; whatever they have is familiar."""
+    values = flat(said)
+    for one in MODALITIES:
+        values[f"familiarity/{one}"] = torch.from_numpy(np.where(some.has(one), 1.0, np.nan))
+    for inputs in map(inputs_name, INPUT_CHOICES):
+        for key in [key for key in values if key.startswith(f"{inputs}/")]:
+            values[key][torch.from_numpy(~some.has(inputs))] = torch.nan
+    return values
+
+
+def settled_of(held: HeldOut, ids: Sequence[str], keys: Collection[Key], least: int) -> dict[str, np.ndarray]:
+    """By property, which of the products with these ids have a settled decision about it; all of them where so few are
+    settled that they could not show anything. Only how many there are decides this, not what they say."""
+    found = {}
+    for name in held.labels:
+        settled_N = np.array([(key, name) in keys for key in ids], dtype=bool)
+        known_N = (held.known.labels[name] != ABSENT).numpy()
+        found[name] = settled_N if (settled_N & known_N).sum() >= least else np.ones(len(ids), dtype=bool)
+    return found
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shopvl.batch import inputs_name
 from shopvl.catalog.cells import folded
 from shopvl.catalog.corrections import Correction, merged, read_corrections
 from shopvl.catalog.label_list import read_label_list
@@ -21,12 +19,12 @@ from shopvl.inference.calibrate import HeldOut
 from shopvl.inference.predict import prompted_labels
 from shopvl.review.queue import Chosen
 from shopvl.runtime.threads import one_thread
-from shopvl.start.forecast import coverage, forecast
+from shopvl.start.forecast import Sample, forecast
 from shopvl.start.history import History
-from shopvl.start.learn import CatalogFeatures, HeadTerms, learn
+from shopvl.start.learn import CatalogFeatures, HeadTerms, Taught, learn
 from shopvl.start.outputs import CatalogOutputs, NameReader, outputs_of
-from shopvl.start.questions import choose
-from shopvl.start.reviewed import Doubt, Reviewed, doubted, held_out
+from shopvl.start.questions import choose, least_at_random
+from shopvl.start.reviewed import Doubt, Reviewed, doubted, held_out, sample_of, settled_of
 from shopvl.start.writing import write_tags
 from shopvl.training.stages import calibrate_by, save_started
 
@@ -113,7 +111,13 @@ class StartSession:
     ) -> StartSession:
         """Read the catalog, where `out` has not kept what was read. Raises CatalogError as `start` does."""
         base_design = Design.from_pretrained(base)
-        design = named(base_design, _ontology(out, labels).named_like(base_design.ontology))
+        return cls.of(named(base_design, _ontology(out, labels).named_like(base_design.ontology)), catalog, out, report)
+
+    @classmethod
+    def of(
+        cls, design: Design, catalog: Catalog, out: Path, report: Report = lambda stage, share: None
+    ) -> StartSession:
+        """With a design that answers by the names of the catalog's values."""
         reader, outputs = outputs_of(design, catalog, out, lambda share: report("read", share))
         return cls(catalog, out, reader, outputs, CatalogFeatures.of(reader.head, outputs), HeadTerms.of(reader.head))
 
@@ -133,32 +137,46 @@ class StartSession:
         with one_thread():
             return self._round(every, ask, precision, report)
 
+    def teach(self, reviewed: Reviewed, report: Report = lambda stage, share: None) -> tuple[Taught, HeldOut | None]:
+        """Teach the design what is known of some products, and answer those that were drawn at random, each by what the
+        others taught; None where there are none of these."""
+        self.untaught.put_into(self.reader.head)
+        report("learn", 0.0)
+        labels_TQ = reviewed.labels(self.reader)
+        taught = learn(self.reader, self.outputs, self.features, reviewed.rows_T, labels_TQ, reviewed.at_random_T)
+        report("learn", 1.0)
+        held = held_out(taught, self.outputs, reviewed) if reviewed.at_random_T.any() else None
+        taught.write_into(self.reader.head)
+        return taught, held
+
     def _round(self, every: Sequence[Correction], ask: int, precision: float, report: Report) -> Started:
         reader, outputs, design = self.reader, self.outputs, self.design
-        self.untaught.put_into(reader.head)
         known = set(outputs.ids)
         decisions = [one for one in every if one.product_id in known]
         reviewed = Reviewed.of(decisions, outputs, design)
-        report("learn", 0.0)
-        labels_TQ = reviewed.labels(reader)
-        taught = learn(reader, outputs, self.features, reviewed.rows_T, labels_TQ, reviewed.at_random_T)
-        report("learn", 1.0)
-        held = held_out(taught, outputs, reviewed) if reviewed.at_random_T.any() else None
-        calibrate_by(design, held)
-        report("calibrate", 1.0)
-        lines = taught.lines(outputs)
-        taught.write_into(reader.head)
-        counted = write_tags(design, reader, outputs, lines, self.catalog, self.out / TAGS_FOLDER, precision)
-        report("write", 1.0)
+        taught, held = self.teach(reviewed, report)
         names = {folded(name): name for name in design.labels}
         decided = {(one.product_id, names.get(folded(one.property), "")): one.at_random for one in decisions}
-        history = History.read(self.out / HISTORY)
+        history = History.read(self.out / HISTORY).seeing(frozenset(key for key, drawn in decided.items() if drawn))
+        least = least_at_random(precision)
+        shown = None
+        if held is not None:
+            ids = [outputs.ids[row] for row in reviewed.rows_T[reviewed.at_random_T]]
+            shown = held.knowing(settled_of(held, ids, history.settled, least))
+        calibrate_by(design, shown)
+        report("calibrate", 1.0)
+        lines = taught.lines(outputs)
+        counted = write_tags(design, reader, outputs, lines, self.catalog, self.out / TAGS_FOLDER, precision)
+        report("write", 1.0)
         doubts = [] if held is None else doubted(held, outputs, reviewed)
         doubts = [doubt for doubt in doubts if history.is_new(doubt.question)][: int(ask * AGAIN_SHARE)]
         again = [doubt.question for doubt in doubts]
-        fresh = choose(self.out / TAGS_FOLDER / "tags.parquet", outputs, decided, ask - len(again), precision)
-        states = list(_states(counted, decisions, outputs, held, fresh, doubts, precision, history))
-        forecasts = {state.name: state.after for state in states if state.after is not None}
+        fresh = choose(self.out / TAGS_FOLDER / "tags.parquet", outputs, decided, ask - len(again))
+        forecasts = {}
+        if held is not None and shown is not None:
+            sample = sample_of(outputs, lines, reader, held)
+            forecasts = dict(_forecasts(counted, len(outputs.ids), sample, held, shown, fresh, doubts, precision))
+        states = list(_states(counted, decisions, len(outputs.ids), fresh, forecasts, history))
         history.after(len(decisions), forecasts, again).write(self.out / HISTORY)
         report("forecast", 1.0)
         strangers = len(every) - len(decisions)
@@ -169,31 +187,41 @@ class StartSession:
         save_started(self.design, self.out / MODEL)
 
 
-def _states(
+def _forecasts(
     counted: Mapping[str, tuple[int, int]],
-    decisions: Sequence[Correction],
-    outputs: CatalogOutputs,
-    held: HeldOut | None,
+    products: int,
+    sample: Sample,
+    held: HeldOut,
+    shown: HeldOut,
     chosen: Sequence[Chosen],
     doubts: Sequence[Doubt],
     precision: float,
+) -> Iterator[tuple[str, float]]:
+    """What share of a property's answers is to be accepted after the chosen questions, where that can be said."""
+    now = shown.calibrations((precision,))
+    for name, (_, accepted) in counted.items():
+        if not any(name in measured for measured in held.measured.values()):
+            continue
+        more = sum(one.at_random for one in chosen if one.property == name)
+        slips = {doubt.place: doubt.slip for doubt in doubts if doubt.question.property == name}
+        then = forecast(held, name, sample, slips, precision, least=least_at_random(precision), more=more)
+        yield name, min(1.0, max(0.0, accepted / products + then - sample.accepted(name, now, precision)))
+
+
+def _states(
+    counted: Mapping[str, tuple[int, int]],
+    decisions: Sequence[Correction],
+    products: int,
+    chosen: Sequence[Chosen],
+    forecasts: Mapping[str, float],
     history: History,
 ) -> Iterator[PropertyState]:
     """Where every property stands, and is to stand after the chosen questions."""
-    products = len(outputs.ids)
-    inputs = Counter(map(inputs_name, outputs.inputs))
-    share_of = {name: count / products for name, count in inputs.items()}
     for name, (answered, accepted) in counted.items():
         own = [one for one in decisions if folded(one.property) == folded(name)]
         asked = [one for one in chosen if one.property == name]
-        more = sum(one.at_random for one in asked)
-        then = None
-        if held is not None and any(name in measured for measured in held.measured.values()):
-            slips = {doubt.place: doubt.slip for doubt in doubts if doubt.question.property == name}
-            gain = forecast(held, name, more, slips, share_of, precision) - coverage(held, name, share_of, precision)
-            then = min(1.0, max(0.0, accepted / products + gain))
         said = history.forecasts.get(name) if history.decisions < len(decisions) else None
-        at_random = sum(one.at_random for one in own)
+        at_random, then = sum(one.at_random for one in own), forecasts.get(name)
         yield PropertyState(name, answered / products, accepted / products, len(own), at_random, said, len(asked), then)
 
 

@@ -9,7 +9,7 @@ from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.data.rows import RejectedRow
 from shopvl.data.training_rows import TrainingCache
 from shopvl.design.design import Design
-from shopvl.inference.calibrate import HeldOut, calibrate, store
+from shopvl.inference.calibrate import HeldOut, calibrate, store, with_visibility
 from shopvl.inference.familiarity import calibrate_familiarity, fit_familiarity
 from shopvl.inference.features import Report
 from shopvl.inference.fit_sets import learned_sets
@@ -20,6 +20,8 @@ from shopvl.inference.stated import StatedFit
 from shopvl.recipes.parts import PromptMask
 from shopvl.training.answer_heads import PromptHeadFit, fit_answer_heads
 from shopvl.training.tuning import MIN_STEPS, LinearHeadFit, fit_heads
+
+CROSS_FITTED = "Each product was answered by what the others taught (cross-fitting)."
 
 
 def finish(
@@ -33,8 +35,10 @@ def finish(
     seed: int = 0,
     min_steps: int = MIN_STEPS,
     fit: LinearHeadFit | None = None,
+    answered: HeldOut | None = None,
 ) -> list[RejectedRow]:
-    """Make `folder` the model folder of a trained design: linear heads fitted on `heads_on`, calibrated on `held_out`.
+    """Make `folder` the model folder of a trained design: linear heads fitted on `heads_on`, calibrated on `held_out`,
+    or by what was `answered` about rows that were each left out of learning once.
 
     Which inputs are familiar, and how texts state what no head answers, is fitted on the rows that the design `learned`
     from. A stage without rows is skipped; a
@@ -42,17 +46,21 @@ def finish(
     DesignError as `fit_heads` does.
     """
     rejects = [] if heads_on is None else fit_heads(design, heads_on, report, seed, min_steps, fit)
-    if learned is not None:
+    if learned is not None and answered is None:
         fit_familiarity(design, learned, lambda share: report("familiarity", share))
     if held_out is not None and design.ontology.stated:
         report("texts", 0.0)
         design.stated = StatedFit.of(design.ontology, learned, held_out).learned()
         report("texts", 1.0)
-    if held_out is not None:
+    if answered is not None:
+        calibrate_by(design, answered)
+        design.ontology = with_visibility(design.ontology, answered.known, answered.measured["image"])
+    elif held_out is not None:
         calibrate_familiarity(design, held_out, lambda share: report("compare", share))
         calibrate(design, held_out, lambda _, share: report("calibrate", share))
+    if held_out is not None:
         design.stated |= learned_sets(design, held_out, lambda share: report("sets", share))
-    design.save(folder, model_card(design))
+    design.save(folder, model_card(design, "" if answered is None else CROSS_FITTED))
     return rejects
 
 
@@ -79,7 +87,7 @@ def calibrate_by(design: Design, held: HeldOut | None) -> None:
 
 def save_started(design: Design, folder: Path) -> None:
     """Make `folder` the model folder of a design that learned from reviewed products."""
-    note = "On reviewed products of the catalog, drawn at random, each answered by what the others taught."
+    note = f"On reviewed products of the catalog, drawn at random. {CROSS_FITTED}"
     design.save(folder, model_card(design, note))
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 import xlsxwriter
 
@@ -54,6 +55,20 @@ def test_a_table_has_a_column_for_each_property(delimiter: str, tmp_path: Path) 
     path.write_text("\n".join(delimiter.join(row) for row in rows), "utf-8")
     assert facts(read_label_list(path)) == WANTED
     assert names(read_label_list(path), "colour", "navy") == ("dark blue",)
+
+
+def test_a_long_table_has_a_row_for_each_value_or_property(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    lines = ["Attribute,Value,source", "colour,navy | dark blue,x", "category,Shoes > Boots,x", "colour,red,x"]
+    path.write_text("\n".join([*lines, "category,Shoes > Sandals,x", ",lost,x"]), "utf-8")
+    assert facts(read_label_list(path)) == WANTED
+    rows = {
+        "attribute": ["category", "colour"],
+        "values": [WANTED["category"], ["red", "navy"]],
+        "licence": ["MIT"] * 2,
+    }
+    pl.DataFrame(rows).write_parquet(tmp_path / "labels.parquet")
+    assert facts(read_label_list(tmp_path / "labels.parquet")) == WANTED
 
 
 def test_a_workbook_has_a_sheet_for_each_property(tmp_path: Path) -> None:

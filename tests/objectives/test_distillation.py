@@ -168,6 +168,6 @@ def test_a_run_with_teachers_and_what_comes_after(toy_table: Path, toy_rows, tmp
     batch = design.loader.training_batch([toy_rows[number] for number in range(4)], random.Random(0))
     with pytest.raises(RecipeError, match="distil has no teachers"):
         design.losses(batch, torch.Generator())
-    adapted = adapt(str(toy_table), tmp_path / "both" / "design", tmp_path / "mine", minutes=0.01)
+    adapted = adapt(str(toy_table), tmp_path / "both" / "design", tmp_path / "mine", minutes=0.01).abilities
     assert {one.name for one in adapted} >= {"category", "Colour"}
     assert not Design.from_pretrained(tmp_path / "mine").recipe.distils

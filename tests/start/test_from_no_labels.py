@@ -27,7 +27,9 @@ from shopvl.files import Table
 from shopvl.inference.encode import Encoded, encode
 from shopvl.review.sheet import NAMES, read_sheet
 from shopvl.start import learn as learning
-from shopvl.start.learn import PENALTIES, CatalogFeatures, fit_path, learn
+from shopvl.start import outputs as outputs_module
+from shopvl.start.history import History
+from shopvl.start.learn import PENALTIES, CatalogFeatures, fit_path, folds_of, learn
 from shopvl.start.outputs import OUTPUTS, NameReader, outputs_of
 from shopvl.start.questions import hard_ones, least_at_random, shares
 from shopvl.start.reviewed import Reviewed
@@ -198,6 +200,74 @@ def test_decisions_make_answers_automatic(
     same = start(bare, out, base=prompted_folder, precision=0.8, corrections=loud)
     assert same.decisions == done.decisions
     assert not {(one.product_id, one.property) for one in same.chosen if one.said is None} & truth.keys()
+
+
+def test_slips_of_a_new_batch_take_nothing_back(
+    prompted_folder: Path, bare: Catalog, toy_catalog: Catalog, toy_ontology: Ontology, labels: Path, tmp_path: Path
+) -> None:
+    """What older decisions have shown stands until the new ones were asked for again where they look like slips."""
+    every = [one for one in decisions(toy_catalog, toy_ontology) if one.property == CATEGORY]
+    leaves = [CATEGORY_JOIN.join(leaf) for leaf in toy_ontology.leaves()]
+    wrong = [replace(one, value=next(leaf for leaf in leaves if leaf != one.value)) for one in every[40:48]]
+
+    def accepted(out: Path, *rounds: list[Correction]) -> float:
+        for decided in rounds:
+            file = write(tmp_path / "decided.parquet", decided)
+            done = start(bare, out, base=prompted_folder, labels=labels, precision=0.8, corrections=file, ask=50)
+        return next(one for one in done.states if one.name == CATEGORY).accepted
+
+    assert accepted(tmp_path / "at-once", [*every[:40], *wrong]) == 0
+    before = accepted(tmp_path / "start", every[:40])
+    assert before > 0.5
+    assert accepted(tmp_path / "start", [*every[:40], *wrong]) > 0.5
+    assert accepted(tmp_path / "start", [*every[:40], *wrong]) > 0.5  # nothing new was said
+    assert accepted(tmp_path / "start", [*every[:40], *wrong], [*every[:40], *wrong, *every[48:]]) == 0  # they stand
+
+
+def test_decisions_are_settled_by_the_next_ones() -> None:
+    first, more = frozenset([("1", "colour")]), frozenset([("1", "colour"), ("2", "colour")])
+    seen = History().seeing(first)
+    assert (seen.decided, seen.settled) == (first, frozenset())
+    assert seen.seeing(first) == seen
+    assert seen.seeing(more).settled == first
+    assert seen.seeing(more).seeing(more).settled == first
+    assert seen.seeing(frozenset()).settled == frozenset()
+
+
+def test_products_of_one_title_are_held_out_together() -> None:
+    at_random_D = np.array([True, True, False, True, True, True, True])
+    group_D = np.array([7, 3, 3, 7, 1, 2, 4])
+    folds = folds_of(at_random_D, group_D)
+    assert sorted(np.concatenate(folds).tolist()) == [0, 1, 3, 4, 5, 6]
+    assert [fold.tolist() for fold in folds] == [[0, 3], [1], [4], [5], [6]]
+    assert folds_of(np.zeros(3, dtype=bool), np.arange(3)) == []
+
+
+def test_a_stopped_reading_goes_on(
+    prompted_folder: Path, bare: Catalog, toy_ontology: Ontology, tmp_path: Path
+) -> None:
+    design = named(Design.from_pretrained(prompted_folder), toy_ontology)
+    whole = outputs_of(design, bare, tmp_path / "whole")[1]
+    rows = pl.read_parquet(bare.path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outputs_module, "PART_ROWS", 16)
+        count = itertools.count()
+
+        def stop(self: NameReader, *inputs: object) -> dict[str, torch.Tensor]:
+            if next(count) == 2:
+                raise KeyboardInterrupt
+            return plain(self, *inputs)
+
+        plain = NameReader.read
+        patch.setattr(NameReader, "read", stop)
+        with pytest.raises(KeyboardInterrupt):
+            outputs_of(design, bare, tmp_path / "own")
+        again = outputs_of(design, bare, tmp_path / "own")[1]
+        assert next(count) < 2 * -(-rows.height // 16)  # what was read before the stop was not read again
+    assert again.ids == whole.ids
+    for inputs, line_NF in whole.lines.items():
+        np.testing.assert_allclose(again.lines[inputs], line_NF, atol=1e-4)
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == [OUTPUTS]
 
 
 def test_damage_and_another_catalog_are_noticed(
