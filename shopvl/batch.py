@@ -98,6 +98,40 @@ class Clauses(PerProduct):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskedFacts(PerProduct):
+    """A question about each product, and the one fact that answers it."""
+
+    words: Words
+    fact_B: Tensor  # int64; IGNORED where nothing is known of a product
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phrases(PerProduct):
+    """Short texts that are looked for in each picture, N of Q pieces at most; their order says nothing."""
+
+    ids_BNQ: Tensor  # int64
+    real_BNQ: Tensor  # bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places(PerProduct):
+    """Phrases, and what they name in each picture: M boxes at most."""
+
+    phrases: Phrases
+    boxes_BM4: Tensor  # float32, x0 y0 x1 y1 in [0, 1] of the picture
+    named_BMN: Tensor  # bool: by which phrases; one that names none is not in the picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagChanges(PerProduct):
+    """What is done to the tags that a model reads off each picture."""
+
+    hidden_BC: Tensor | None = None  # bool: tags to be guessed
+    of_B: Tensor | None = None  # int64: the product whose tags stand there instead
+    changed_B: Tensor | None = None  # int64: 0 where all belongs together, 1 a false picture, 2 false tags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerTargets(PerProduct):
     """Right answers to the Q questions of a batch."""
 
@@ -223,6 +257,11 @@ class Batch(PerProduct):
     fact_lines: Words | None = None  # what is known of each product, as texts to be compared with titles
     edits: EditedTitles | None = None
     clauses: Clauses | None = None
+    asked: AskedFacts | None = None
+    answer_B: Tensor | None = None  # int64: the fact that the title, a question, asks for, or IGNORED
+    tags: TagChanges | None = None
+    places: Places | None = None
+    phrases: Phrases | None = None  # in the title's place
     told: Words | None = None  # an instruction and what is to be written after it, with `given_B` and `next_BT`
     title_grams_BG: Tensor | None = None  # int64, 0 for none (`text.grams`)
     groups: Groups | None = None
@@ -312,6 +351,10 @@ BROUGHT_BY = {
     "cells": "the image parts kaleido and region cut them",
     "groups": "a training batch (`Collator.training_batch`) brings them",
     "region facts": "a training batch (`Collator.training_batch`) of a recipe with region brings them",
+    "asked facts": "a training batch of a recipe with the objective qa-cls brings them",
+    "places": "a training batch of a recipe with the objective ground brings them",
+    "phrases": "the view of the objective ground brings them",
+    "changes of tags": "the views of mlm and of matching bring them, where regions have tags",
     "clauses": "a training batch of a recipe with the objective mil-nce brings them",
     "edited titles": "a training batch of a recipe with the objective edits brings them",
     "facts": "a training batch (`Collator.training_batch`) brings them",

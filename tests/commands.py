@@ -75,6 +75,7 @@ READING = (
     "ask",
     "catalog check",
     "catalog queries",
+    "locate",
     "recipes list",
     "recipes show",
     "recipes table",

@@ -7,7 +7,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -17,10 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from shopvl.batch import (
     IGNORED,
-    MASKED,
     MODALITIES,
-    OVERLAID,
-    STRONG_VIEWS,
     AnswerTargets,
     Batch,
     Groups,
@@ -28,6 +25,7 @@ from shopvl.batch import (
     Modality,
     OriginalPictures,
     Pictures,
+    Places,
     Questions,
     Words,
     require,
@@ -35,17 +33,13 @@ from shopvl.batch import (
 from shopvl.catalog.images import decode
 from shopvl.catalog.ontology import Ontology
 from shopvl.data.absent_title import TitleCheck
-from shopvl.data.augment import (
-    add_promotion_overlay,
-    strong_views,
-    training_query,
-    training_title,
-    without_facts,
-)
+from shopvl.data.augment import training_query, training_title, without_facts
 from shopvl.data.further_texts import further_texts
 from shopvl.data.groups import text_groups
+from shopvl.data.places import drawn_places, known_places
 from shopvl.data.product_cells import product_cells, region_facts
 from shopvl.data.rows import Row, ValidRow, facts_of, is_of_no_category, subcategory
+from shopvl.data.training_pictures import TrainingPictures, training_pictures
 from shopvl.errors import DesignError
 from shopvl.recipes.parts import (
     BiasDrop,
@@ -63,12 +57,10 @@ from shopvl.text.tokenizer import Tokenizer
 from shopvl.text.verbalizers import Verbalizer
 from shopvl.vision.patches import KeepRule
 from shopvl.vision.picture_words import PictureReader
-from shopvl.vision.promotions import draw_promotions
 from shopvl.vision.quick import bias_drop, subject_shares
 from shopvl.vision.subject import LETTERS_PX
-from shopvl.vision.transforms import WHOLE, Box, Crop, random_crop, seen_box, to_pixels, with_aspect, within
+from shopvl.vision.transforms import WHOLE, Box, Crop, seen_box, to_pixels
 
-MASKED_PROMOTED = 0.3  # of the pictures of which patches are left out, to be told, are under promotions
 DECODED_SIDES = 2  # a JPEG is decoded at no less than this many times the size that the model reads
 TOLD_SHARE = 5  # eighths of a writer's places are for what it is told
 MAX_QUERY_TOKENS, MAX_ANSWER_TOKENS, MAX_PROMPT_TOKENS = 16, 12, 40
@@ -143,9 +135,10 @@ class Collator:
             boxes_BT4=pad_sequence(boxes, batch_first=True),
         )
 
-    def _boxed(
+    def boxed(
         self, printed: Iterable[tuple[str, Box]], picture: Image.Image, crop: Crop = WHOLE
     ) -> list[tuple[str, Box]]:
+        """Boxes of a picture as they lie in what the model sees of it, without those that it does not."""
         cropped = [(text, seen_box(box, picture.size, self.size_px, crop)) for text, box in printed]
         return [(text, box) for text, box in cropped if box is not None]
 
@@ -217,9 +210,7 @@ class Collator:
         printed = None
         if self.recipe.reads:
             printed = [
-                self._boxed([(word.text, word.box) for word in item.printed], item.image)
-                for item in group
-                if item.image
+                self.boxed([(word.text, word.box) for word in item.printed], item.image) for item in group if item.image
             ]
         if self.recipe.ocr is not None and printed is not None:
             texts["ocr"] = self.printed(printed)
@@ -258,12 +249,11 @@ class Collator:
         """
         own = [random.Random(seed) for seed in seeds or [rng.getrandbits(64) for _ in rows]]
         inputs, texts, titles = self.inputs_of(rows[0]), {}, []
-        pictures: Pictures | None = None
-        views: dict[str, Pictures] = {}
-        printed: list[list[tuple[str, Box]]] = []
+        drawn_pictures = TrainingPictures()
         if "image" in inputs:
             decoded = decoded or [self.training_picture(row) for row in rows]
-            pictures, views, printed = self._training_pictures(rows, decoded, own, rng)
+            drawn_pictures = training_pictures(self, rows, decoded, own, rng)
+        pictures, printed = drawn_pictures.pictures, drawn_pictures.printed
         changes, known, facts = self.recipe.augment, self.ontology, [self.facts_of(row) for row in rows]
         drawn = zip(rows, facts, own, strict=True)
         queries = [training_query(row, holding, changes, known, draw) for row, holding, draw in drawn]
@@ -289,7 +279,7 @@ class Collator:
             texts["ocr"] = self.printed(printed)
         return Batch(
             pictures=pictures,
-            views=views,
+            views=drawn_pictures.views,
             texts=texts,
             title_grams_BG=title_grams(titles) if titles else None,
             groups=Groups(
@@ -301,48 +291,20 @@ class Collator:
             facts=KnownFacts(product_BK=facts_BK, query_BK=self._facts([query.wants for query in queries])),
             questions=questions,
             input_mask_BI=input_mask_BI,
+            places=self._places(drawn_pictures, facts, own),
             **further_texts(self, rows, titles, facts, own, _book()) if titles else {},
         )
+
+    def _places(
+        self, drawn: TrainingPictures, facts: Sequence[Sequence[int]], own: Sequence[random.Random]
+    ) -> Places | None:
+        if drawn.pictures is None or not self.asks("places"):
+            return None
+        return drawn_places(self, known_places(drawn, facts, self.ontology), own)
 
     def told(self, texts: Sequence[str]) -> Words:
         """What a writer is told, with places left for what it writes."""
         return self.words(texts, self.max_tokens * TOLD_SHARE // 8)
-
-    def _training_pictures(
-        self,
-        rows: Sequence[Row],
-        decoded: Sequence[Image.Image],
-        draws: Sequence[random.Random],
-        rng: random.Random,
-    ) -> tuple[Pictures, dict[str, Pictures], list[list[tuple[str, Box]]]]:
-        """Augmented pictures, those views of them that are asked for, and the words printed on each."""
-        augment = self.recipe.augment
-        pixels, printed = [], []
-        views: dict[str, list[np.ndarray]] = defaultdict(list)
-        windows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
-        promoted = partial(add_promotion_overlay, painted_out=augment.painted_out)
-        for row, picture, draw in zip(rows, decoded, draws, strict=True):
-            crop = random_crop(draw, augment.crop_share, augment.flip)
-            framed = with_aspect(picture, self.size_px[1] / self.size_px[0])  # once for all forms of it
-            drawn = augment.overlays > 0 and draw.random() < augment.overlays
-            pixels.append(to_pixels(promoted(picture, draw) if drawn else framed, self.size_px, crop))
-            if self.recipe.reads:
-                printed.append(
-                    self._boxed([(word["text"], word["box"]) for word in row["printed"] or ()], picture, crop)
-                )
-            if self.asks("overlaid pictures"):
-                views[OVERLAID].append(to_pixels(promoted(picture, draw), self.size_px, crop))
-            if self.asks("two views"):
-                both = strong_views(framed, self.size_px, draw)
-                for name, (view, own) in zip(STRONG_VIEWS, both, strict=True):
-                    views[name].append(view)
-                    windows[name].append(within(own, crop))
-            if self.asks("masked pictures"):
-                shown = draw_promotions(framed, draw)[0] if draw.random() < MASKED_PROMOTED else framed
-                views[MASKED].append(to_pixels(shown, self.size_px, crop))
-        made = {name: self.to_pictures(of, rng, printed or None) for name, of in views.items()}
-        made |= {name: replace(made[name], within_B5=torch.tensor(boxes)) for name, boxes in windows.items()}
-        return self.to_pictures(pixels, rng, printed or None), made, printed
 
     def questions(self, questions: Sequence[Question], *, language: str = "en") -> Questions:
         """Questions in their first phrasing, without targets."""

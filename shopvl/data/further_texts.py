@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import torch
 
-from shopvl.batch import Clauses, EditedTitles, Words
+from shopvl.batch import IGNORED, AskedFacts, Clauses, EditedTitles, Words
 from shopvl.catalog.ontology import Ontology
 from shopvl.data.augment import fact_line, told_line
 from shopvl.data.editing import edited
-from shopvl.data.instructions import Instructor, joined
+from shopvl.data.instructions import Instructor, asking, drawn_fact, joined
 from shopvl.data.rows import Row, pairs
 from shopvl.recipes.parts.objectives import Asked, Instructed
 from shopvl.recipes.recipe import Recipe
@@ -55,12 +55,22 @@ def further_texts(
         told["edits"] = _edits(reading, titles, facts, own)
     if reading.asks("clauses"):
         told["clauses"] = _clauses(reading, rows, own)
+    if reading.asks("asked facts"):
+        told["asked"] = _asked(reading, rows, own, book)
     if reading.asks("instructions"):
         tasks = next(part.tasks for part in reading.recipe.objectives if isinstance(part, Instructed))
         asked, written = Instructor(reading.ontology, book, tasks).drawn(rows, own)
         words = joined(reading.told(asked), reading.words(written), reading.recipe.max_tokens, reading.tokenizer.pad_id)
         told["told"] = words
     return told
+
+
+def _asked(reading: TextReader, rows: Sequence[Row], own: Sequence[random.Random], book: PromptBook) -> AskedFacts:
+    """A question about each product, and its answer; of one of which nothing is known none."""
+    drawn = [drawn_fact(row, reading.ontology, draw) for row, draw in zip(rows, own, strict=True)]
+    texts = ["" if fact is None else asking(book, reading.ontology, fact[1]) for fact in drawn]
+    numbers = [IGNORED if fact is None else fact[0] for fact in drawn]
+    return AskedFacts(words=reading.words(texts), fact_B=torch.tensor(numbers))
 
 
 def _clauses(reading: TextReader, rows: Sequence[Row], own: Sequence[random.Random]) -> Clauses:

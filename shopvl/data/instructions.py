@@ -78,6 +78,18 @@ def joined(told: Words, written: Words, places: int, pad_id: int) -> Words:
     return Words(ids_BT=ids_BT, real_BT=place_T < length_B1, next_BT=next_BT, given_B=given_B)
 
 
+def drawn_fact(row: Row, ontology: Ontology, rng: random.Random) -> tuple[int, str] | None:
+    """The number of a fact that holds for it, a value or its narrowest category, and what that is the value of."""
+    facts, known = ontology.facts, facts_of(row, ontology)
+    nodes = [number for number in known if facts[number].kind == "category"]
+    values = [number for number in known if facts[number].kind == "value"]
+    narrowest = max(nodes, key=lambda number: len(facts[number].path), default=None)
+    if not values and narrowest is None:
+        return None
+    number = rng.choice([*values, *(() if narrowest is None else (narrowest,))])
+    return number, CATEGORY if number == narrowest else facts[number].property
+
+
 class Instructor:
     """Draws instructions for rows to train on. The language is that of a row's title."""
 
@@ -130,15 +142,11 @@ class Instructor:
         return fact_sentence(facts_of(row, self.ontology), self.ontology, language)
 
     def _value(self, row: Row, language: str, rng: random.Random) -> Instruction | None:
-        facts, known = self.ontology.facts, facts_of(row, self.ontology)
-        nodes = [number for number in known if facts[number].kind == "category"]
-        values = [number for number in known if facts[number].kind == "value"]
-        narrowest = max(nodes, key=lambda number: len(facts[number].path), default=None)
-        if not values and narrowest is None:
+        drawn = drawn_fact(row, self.ontology, rng)
+        if drawn is None:
             return None
-        number = rng.choice([*values, *(() if narrowest is None else (narrowest,))])
+        number, about = drawn
         name = fact_name(self.ontology, number, language)
-        about = CATEGORY if number == narrowest else facts[number].property
         title = row["title"] if rng.random() < WITH_TITLE else ""
         asked = asking(self.book, self.ontology, about, title, language)
         return None if name is None else Instruction(asked, name)

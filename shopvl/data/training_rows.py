@@ -49,6 +49,7 @@ _COLUMNS = pa.schema(
         ("attributes", pa.list_(pa.struct([("property", pa.string()), ("value", pa.string())]))),
         ("queries", pa.list_(pa.string())),
         ("printed", pa.list_(pa.struct([("text", pa.string()), ("box", pa.list_(pa.float32()))]))),
+        ("part_boxes", pa.list_(pa.struct([("text", pa.string()), ("box", pa.list_(pa.float32()))]))),
         ("bare", pa.large_binary()),  # the picture as PNG, where text laid over it was painted out
     ]
 )
@@ -292,8 +293,17 @@ def _stored_row(valid: ValidRow, read: ValidRow, log: QueryLog | None) -> dict[s
         "bare": bare.getvalue() or None,
         "queries": [*(row["queries"] or ()), *logged],
         "printed": [{"text": word.text, "box": word.box} for word in read.printed],
+        "part_boxes": _part_boxes(row.get("part_boxes")),
     }
     return {name: stored.get(name) for name in _COLUMNS.names}
+
+
+def _part_boxes(told: object) -> list[dict[str, Any]] | None:
+    """What a column of that name says, if it is what a drawn shop has there: words and x0 y0 x1 y1 each."""
+    if not isinstance(told, list):
+        return None
+    fit = [part for part in told if isinstance(part, dict) and part.get("text") and len(part.get("box") or ()) == 4]
+    return [{"text": str(part["text"]), "box": [float(side) for side in part["box"]]} for part in fit]
 
 
 def _present(column: pa.Array, name: Modality) -> np.ndarray:

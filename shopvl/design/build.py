@@ -12,6 +12,7 @@ from torch import nn
 
 from shopvl.batch import require
 from shopvl.catalog.ontology import Ontology
+from shopvl.catalog.queries import fact_name
 from shopvl.errors import DesignError, RecipeError
 from shopvl.models.answering_encoder import AnsweringDualEncoder
 from shopvl.models.attention import NORM_EPS, BlockSettings, Encoder
@@ -47,9 +48,10 @@ from shopvl.models.prediction_heads import PictureInput, PredictionHead, Site
 from shopvl.models.prompt_heads import PromptDecodeHead, PromptMaskHead
 from shopvl.models.query_bridge import BridgedModel, QueryBridge
 from shopvl.models.single_stream import SingleStreamModel
+from shopvl.models.tags import TaggedRegionInput
 from shopvl.models.text_cross import OverTowersModel, SplitDecoderModel, TextCrossModel, TextModesModel
 from shopvl.models.thumbnail import ThumbnailNet
-from shopvl.models.two_streams import CoAttentionEncoder, JointThenSplitEncoder, TwoStreams
+from shopvl.models.two_streams import CoAttentionEncoder, CrossEncoderStreams, JointThenSplitEncoder, TwoStreams
 from shopvl.models.weights.start import (
     begin_blocks,
     begin_image_tower,
@@ -72,7 +74,7 @@ from shopvl.text.tokenizer import SPECIAL, Tokenizer
 from shopvl.vision.kaleido import level_slices
 
 Teaching = MomentumEncoder | PictureTeacher  # each with `shown`, `step`, its `model` and `decay`
-_Fusing = parts.SingleStream | parts.CoAttention | parts.JointThenSplit | parts.EncoderDecoder
+_Fusing = parts.SingleStream | parts.CoAttention | parts.JointThenSplit | parts.CrossEncoder | parts.EncoderDecoder
 
 
 def tokenizer_for(recipe: Recipe, texts: Iterable[str]) -> Tokenizer:
@@ -109,7 +111,13 @@ def build_model(
     match recipe.fusion:
         case parts.DualEncoder():
             return _dual_encoder(recipe, tokenizer, ontology, towers, random_weights)
-        case parts.SingleStream() | parts.CoAttention() | parts.JointThenSplit() | parts.EncoderDecoder():
+        case (
+            parts.SingleStream()
+            | parts.CoAttention()
+            | parts.JointThenSplit()
+            | parts.CrossEncoder()
+            | parts.EncoderDecoder()
+        ):
             return _fused(recipe, tokenizer, ontology, random_weights), {}
         case parts.OverTowers():
             return _over_towers(recipe, tokenizer, towers, random_weights)
@@ -335,7 +343,7 @@ def _fused(recipe: Recipe, tokenizer: Tokenizer, ontology: Ontology, random_weig
     text, fusion = recipe.text, recipe.fusion
     assert isinstance(text, parts.WordPieces | parts.BytePieces | None)
     assert isinstance(fusion, _Fusing)
-    patches = None if recipe.image is None else _patches(recipe.image, fusion, ontology, random_weights)
+    patches = None if recipe.image is None else _patches(recipe.image, fusion, ontology, tokenizer, random_weights)
     words = None
     if text is not None:
         words = _words(text, tokenizer, fusion)
@@ -412,6 +420,8 @@ def _encoder(part: _Fusing) -> Encoder | TwoStreams:
             return CoAttentionEncoder(part.text_layers, part.layers, settings)
         case parts.JointThenSplit():
             return JointThenSplitEncoder(part.layers, part.split_layers, settings)
+        case parts.CrossEncoder():
+            return CrossEncoderStreams(part.text_layers, part.image_layers, part.layers, settings)
 
 
 def _things(ontology: Ontology) -> tuple[int, ...]:
@@ -447,10 +457,12 @@ def _map_cells(part: parts.GridCnn, width: int, random_weights: bool) -> MapCell
             f"the net of grid-cnn makes {cells} cells of a picture of {part.size_px[0]}x{part.size_px[1]} px, "
             f"not {rows} x {columns}; state the grid of its last map"
         )
-    return MapCells(net, cells, width)
+    return MapCells(net, part.grid, width)
 
 
-def _patches(part: parts.Image, fusion: _Fusing, ontology: Ontology, random_weights: bool) -> PictureInput:
+def _patches(
+    part: parts.Image, fusion: _Fusing, ontology: Ontology, tokenizer: Tokenizer, random_weights: bool
+) -> PictureInput:
     width = fusion.width
     match part:
         case parts.PatchLinear():
@@ -465,6 +477,10 @@ def _patches(part: parts.Image, fusion: _Fusing, ontology: Ontology, random_weig
         case parts.Regions(classes=True):
             net = _image_tower(part.net, None, random_weights)
             return ClassedRegionInput(net, width, part.frozen, len(ontology.facts) + 1)
+        case parts.Regions(tags=count) if count:
+            names = tokenizer.pieces([fact_name(ontology, n, "en") or str(f) for n, f in enumerate(ontology.facts)])
+            net = _image_tower(part.net, None, random_weights)
+            return TaggedRegionInput(net, width, part.frozen, names, count)
         case parts.Regions():
             net = _image_tower(part.net, None, random_weights)
             # regions without a place share the norm of the words (VisualBERT)

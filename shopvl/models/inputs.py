@@ -199,6 +199,7 @@ class RegionInput(CellInput):
     """
 
     on_words: nn.Linear | None
+    tell: nn.Linear  # of a region's features, which facts it shows; where classes or tags are made of them
 
     def __init__(
         self,
@@ -263,11 +264,11 @@ class ClassedRegionInput(RegionInput):
 class MapCells(nn.Module):
     """The cells of a net's last map over the whole picture, learned positions (Pixel-BERT, arXiv:2004.00849)."""
 
-    def __init__(self, net: nn.Module, cells: int, width: int) -> None:
+    def __init__(self, net: nn.Module, grid: tuple[int, int], width: int) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.grid = net, grid
         self.map = nn.Linear(int(net.token_widths[-1]), width)
-        self.position = nn.Parameter(torch.randn(cells, width) * 0.02)
+        self.position = nn.Parameter(torch.randn(grid[0] * grid[1], width) * 0.02)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, pixels_B3YX: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from shopvl.batch import IGNORED, Batch, Pictures, Prediction, Words, require
 from shopvl.models.attention import mean_of_real
 from shopvl.models.inputs import (
     CellInput,
-    ClassedRegionInput,
     KaleidoInput,
     MapCells,
     PatchEmbedding,
@@ -41,6 +40,15 @@ class Site:
 
 
 @dataclass(frozen=True)
+class Tags:
+    """Words that say what pictures show (B, G), as they are read and as they are."""
+
+    words: Words
+    true_BG: Tensor  # int64
+    hidden_BG: Tensor  # bool: to be guessed
+
+
+@dataclass(frozen=True)
 class Fused:
     """What heads read: a batch's states after fusion, and what its words and pictures entered by."""
 
@@ -51,6 +59,23 @@ class Fused:
     features_BPF: Tensor | None = None  # of cells, before fusion
     words: WordEmbedding | None = None
     patches: PictureInput | None = None
+    patch_real_BP: Tensor | None = None  # bool; None: all that the batch keeps
+    tags: Tags | None = None  # the last of the patches
+
+    def picture(self, by: str) -> tuple[Tensor, Tensor]:
+        """States of the picture's positions (B, P, D), and which of them are real (B, P)."""
+        if self.patch_real_BP is not None:
+            return self.patches_BPD, self.patch_real_BP
+        kept_BP = require(self.batch.pictures, "pictures", by=by).kept_BP
+        if kept_BP is None:
+            kept_BP = torch.ones(self.patches_BPD.shape[:2], dtype=torch.bool, device=self.patches_BPD.device)
+        return self.patches_BPD, kept_BP
+
+    def regions_and_tags(self, by: str) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """`picture`, of the regions and of the tags behind them."""
+        count = require(self.tags, "changes of tags", by=by).true_BG.shape[1]
+        states_BPD, real_BP = self.picture(by)
+        return (states_BPD[:, :-count], real_BP[:, :-count]), (states_BPD[:, -count:], real_BP[:, -count:])
 
     @property
     def masked(self) -> Tensor | None:
@@ -98,11 +123,9 @@ class MatchHead(PredictionHead):
         true_B = seen.batch.is_match_B
         if true_B is None:
             return {}
-        kept_BP = require(seen.batch.pictures, "pictures", by="the match head").kept_BP
-        if kept_BP is None:
-            kept_BP = torch.ones(seen.patches_BPD.shape[:2], dtype=torch.bool, device=true_B.device)
         words = (seen.words_BTD, seen.batch.texts["title"].real_BT)
-        return {"match": Prediction(made=self.logit(seen.whole_BD, words, (seen.patches_BPD, kept_BP)), true=true_B)}
+        made_B = self.logit(seen.whole_BD, words, seen.picture(by="the match head"))
+        return {"match": Prediction(made=made_B, true=true_B)}
 
     def logit(self, whole_BD: Tensor, words: tuple[Tensor, Tensor], patches: tuple[Tensor, Tensor]) -> Tensor:
         """(B,); > 0: they do. Words are their states (B, T, D) and which are real (B, T), and so are patches."""
@@ -145,6 +168,18 @@ class WordHead(_TitleHead):
         super().__init__()
         self.transform = transform(width)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """Those of the title, and of tags behind regions."""
+        told, tags = super().forward(seen), seen.tags
+        if not told or tags is None:
+            return told
+        states_BGD = seen.regions_and_tags(by="the head of masked words")[1][0]
+        words = require(seen.words, "a title", by="the head of masked words")
+        made_NV = self.logits(states_BGD[tags.hidden_BG], words.word.weight)
+        title = told[self.told]
+        both = torch.cat([title.made, made_NV]), torch.cat([title.true, tags.true_BG[tags.hidden_BG]])
+        return {self.told: Prediction(made=both[0], true=both[1])}
 
     def true(self, title: Words) -> Tensor | None:
         """The masked words."""
@@ -267,19 +302,19 @@ class RegionClassHead(PredictionHead):
 
 
 class RegionFactsHead(PredictionHead):
-    """Which facts each region is known to show, all alike, by the map that its classes come from; the last class says
-    that nothing is known."""
+    """Which facts each region is known to show, all alike, by the map that its classes or tags come from; the last
+    class says that nothing is known."""
 
     def forward(self, seen: Fused) -> Mapping[str, Prediction]:
         """`region-facts` (N, K), of all regions that are not empty."""
         if seen.features_BPF is None or seen.batch.pictures is None:
             return {}
-        assert isinstance(seen.patches, ClassedRegionInput)
-        cells = seen.patches.cells_of(seen.batch.pictures)
+        assert isinstance(seen.patches, RegionInput)
+        cells, tell = seen.patches.cells_of(seen.batch.pictures), seen.patches.tell
         if cells.facts_BPK is None:
             return {}
         real_BP = cells.boxes_BP5[..., 4] > 0
-        told_NK = seen.patches.tell(seen.features_BPF[real_BP]).float()
+        told_NK = tell(seen.features_BPF[real_BP]).float()
         return {"region-facts": Prediction(made=told_NK, true=shares_of_facts(cells.facts_BPK[real_BP]))}
 
 
@@ -317,6 +352,23 @@ class FactHead(PredictionHead):
         return {"facts": Prediction(made=made_NK, true=true_NK / true_NK.sum(1, keepdim=True))}
 
 
+class AskedFactHead(PredictionHead):
+    """The fact that a question in the title's place asks for, among all, by LXMERT's two layers (arXiv:1908.07490)."""
+
+    def __init__(self, width: int, facts: int) -> None:
+        super().__init__()
+        wide = 2 * width
+        self.map = nn.Sequential(nn.Linear(width, wide), nn.GELU(), nn.LayerNorm(wide), nn.Linear(wide, facts))
+
+    def forward(self, seen: Fused) -> Mapping[str, Prediction]:
+        """`asked-fact` (N, K), of the products that one is known of."""
+        fact_B = seen.batch.answer_B
+        if fact_B is None:
+            return {}
+        known_B = fact_B != IGNORED
+        return {"asked-fact": Prediction(made=self.map(seen.whole_BD[known_B]).float(), true=fact_B[known_B])}
+
+
 def build_head(name: str, site: Site) -> PredictionHead:
     """The head of that name, as objectives ask for it."""
     width, patches = site.width, site.patches
@@ -328,6 +380,8 @@ def build_head(name: str, site: Site) -> PredictionHead:
             return WordHead(width, words.word.num_embeddings)
         case "next-word":
             return NextWordHead()
+        case "asked-fact":
+            return AskedFactHead(width, site.facts)
         case "facts":
             return FactHead(width, site.facts)
         case "masked-patches" if isinstance(patches, PatchEmbedding):
@@ -336,7 +390,7 @@ def build_head(name: str, site: Site) -> PredictionHead:
             return FeatureHead(width, patches.features, patches.levels if isinstance(patches, KaleidoInput) else None)
         case "region-features" if isinstance(patches, RegionInput):
             return RegionFeatureHead(width, patches.features)
-        case "region-facts" if isinstance(patches, ClassedRegionInput):
+        case "region-facts" if isinstance(patches, RegionInput):
             return RegionFactsHead()
         case "region-classes" if isinstance(patches, RegionInput):
             return RegionClassHead(width, patches.features, site.facts + 1, site.things)

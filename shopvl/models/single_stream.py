@@ -14,6 +14,7 @@ from shopvl.batch import (
     FusedStates,
     Modality,
     Output,
+    Phrases,
     Pictures,
     Words,
     inputs_in,
@@ -24,6 +25,7 @@ from shopvl.models.attention import Block, Encoder, encode_real, mean_of_real
 from shopvl.models.dual_encoder import SharedSpaceModel
 from shopvl.models.generation import Begun, LineWriter, MaskWriter
 from shopvl.models.inputs import CellInput, PatchEmbedding, RegionInput, WordEmbedding
+from shopvl.models.locating import PlacesHead
 from shopvl.models.prediction_heads import (
     Fused,
     MatchHead,
@@ -31,9 +33,11 @@ from shopvl.models.prediction_heads import (
     PictureInput,
     PixelHead,
     PredictionHead,
+    Tags,
     WordHead,
 )
 from shopvl.models.sight import Sight
+from shopvl.models.tags import TaggedRegionInput
 from shopvl.models.two_streams import TwoStreams
 from shopvl.recipes.parts.fusion import SightName
 
@@ -87,6 +91,23 @@ class SingleStreamModel(SharedSpaceModel):
         """
         if batch.embed_only:
             return self.embedded(batch)
+        seen, line = self._seen(batch)
+        states = FusedStates(
+            words_BTD=seen.words_BTD.float(),
+            patches_BPD=seen.patches_BPD.float(),
+            patch_real_BP=line.patch_real_BP,
+        )
+        predictions = {name: made for head in self.heads.values() for name, made in head(seen).items()}
+        return Output(states=states, predictions=predictions)
+
+    def locate(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Where the batch's phrases are in its pictures, as `PlacesHead.told` says it."""
+        head = self.heads["places"]
+        assert isinstance(head, PlacesHead)
+        return head.told(self._seen(batch)[0])
+
+    def _seen(self, batch: Batch) -> tuple[Fused, _Line]:
+        """What heads read of a batch, and the line before fusion."""
         inputs = inputs_in(batch)
         line = self._line(batch, inputs)
         words_BTD, patches_BPD = self._fused(line)
@@ -98,17 +119,15 @@ class SingleStreamModel(SharedSpaceModel):
             line.features_BPF,
             self.words if "title" in inputs else None,
             self.patches if "image" in inputs else None,
+            line.patch_real_BP,
+            line.tags,
         )
-        states = FusedStates(
-            words_BTD=words_BTD.float(), patches_BPD=patches_BPD.float(), patch_real_BP=line.patch_real_BP
-        )
-        predictions = {name: made for head in self.heads.values() for name, made in head(seen).items()}
-        return Output(states=states, predictions=predictions)
+        return seen, line
 
     def _whole(self, words_BTD: Tensor, patches_BPD: Tensor, real_BT: Tensor) -> Tensor:
         """(B, D): what stands for the words, in two streams times the first patch's state, if there is one."""
         words_BD = self._state_of(words_BTD, real_BT)
-        if isinstance(self.encoder, TwoStreams) and patches_BPD.shape[1]:
+        if isinstance(self.encoder, TwoStreams) and self.encoder.joined and patches_BPD.shape[1]:
             return words_BD * patches_BPD[:, 0]
         return words_BD
 
@@ -235,6 +254,8 @@ class SingleStreamModel(SharedSpaceModel):
         if "title" in inputs:
             words_BTD = self.words(batch.texts["title"], "title")
             real_BT = batch.texts["title"].real_BT
+        elif batch.phrases is not None:
+            words_BTD, real_BT = self._phrases(batch.phrases)
         else:
             words_BTD = self.nothing.expand(B, 1, -1)
             real_BT = words_BTD.new_ones((B, 1), dtype=torch.bool)
@@ -245,17 +266,32 @@ class SingleStreamModel(SharedSpaceModel):
             patches_BPD, features_BPF = self._patches(shown)
             if isinstance(self.patches, RegionInput) and features_BPF is not None:
                 words_BTD = words_BTD + self.patches.for_words(features_BPF, shown)
+        tags = None
+        if features_BPF is not None and isinstance(self.patches, TaggedRegionInput):
+            tags = self.patches.tags(features_BPF, batch.tags, self.mask_id)
+            # tags are words in the picture as far as a text's kind goes
+            tags_BGD = self.words.at(tags.words.ids_BT, self.patches.places(), "ocr")
+            patches_BPD = torch.cat([patches_BPD, tags_BGD], dim=1)
         kept_BP = pictures.kept_BP if pictures is not None and "image" in inputs else None
         patch_real_BP = patches_BPD.new_ones(patches_BPD.shape[:2], dtype=torch.bool)
         if kept_BP is not None:
             patch_real_BP = kept_BP
+        if tags is not None:
+            patch_real_BP = torch.cat([patch_real_BP[:, : -tags.true_BG.shape[1]], tags.words.real_BT], dim=1)
         states_BND = torch.cat([words_BTD, patches_BPD], dim=1)
         T, N = words_BTD.shape[1], states_BND.shape[1]
         real_BN = torch.cat([real_BT, patch_real_BP], dim=1)
         image_BN = (torch.arange(N, device=states_BND.device) >= T).expand(B, -1)
         sight = self._sight(real_BN, image_BN, batch.texts.get("title"))
         packed = kept_BP is not None
-        return _Line(states_BND, real_BN, image_BN, T, features_BPF, patch_real_BP, packed, sight)
+        return _Line(states_BND, real_BN, image_BN, T, features_BPF, patch_real_BP, packed, sight, tags)
+
+    def _phrases(self, phrases: Phrases) -> tuple[Tensor, Tensor]:
+        """Each phrase as one position, the mean of its pieces (B, N, D), and which there are (B, N)."""
+        real_BNQ = phrases.real_BNQ
+        places_Q = torch.arange(real_BNQ.shape[2], device=real_BNQ.device)
+        pieces_BNQD = self.words.at(phrases.ids_BNQ, places_Q, "query") * real_BNQ[..., None]
+        return pieces_BNQD.sum(2) / real_BNQ.sum(2, keepdim=True).clamp(min=1), real_BNQ.any(2)
 
     def _sight(self, real_BN: Tensor, image_BN: Tensor, title: Words | None, *, writing: bool = False) -> Sight:
         """Of a line of words and then patches; the picture comes before all words."""
@@ -312,3 +348,4 @@ class _Line:
     patch_real_BP: Tensor  # bool
     packed: bool  # dropped positions are not computed
     sight: Sight
+    tags: Tags | None  # the last of the patches

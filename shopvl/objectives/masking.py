@@ -7,6 +7,7 @@ from shopvl.objectives.kaleidoscope import Kaleidoscope
 from shopvl.objectives.masked_regions import MaskedRegionsView
 from shopvl.objectives.views import (
     Compose,
+    HiddenTags,
     MaskedPatchesView,
     MaskedSegmentsView,
     MaskedTokens,
@@ -14,7 +15,7 @@ from shopvl.objectives.views import (
     NextWordsView,
     View,
 )
-from shopvl.recipes.parts import EncoderDecoder, KaleidoCells, SingleStream
+from shopvl.recipes.parts import EncoderDecoder, KaleidoCells, Regions, SingleStream
 from shopvl.recipes.parts.objectives import (
     KaleidoTask,
     MaskedFeatures,
@@ -95,4 +96,6 @@ def _masked_cells(recipe: Recipe) -> View | None:
                 return MaskedPatchesView(part.share, MIN_MASKED_PRODUCT_SHARE)
             case MaskedRegions():
                 return MaskedRegionsView(part.share, part.overlap)
+            case MaskedWords() if isinstance(recipe.image, Regions) and recipe.image.tags:
+                return HiddenTags(part.share, recipe.image.tags)
     return None

@@ -7,14 +7,16 @@ from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from shopvl.batch import Batch, Output, Prediction
 from shopvl.objectives.objective import Objective
 from shopvl.objectives.views import View
 
 # cross-entropy: of a class's number, or of shares of classes. divergence: KL, both sides as logits.
-# squared-error: of values. binary: of a logit, yes or no.
-Measure = Literal["cross-entropy", "divergence", "squared-error", "binary"]
+# squared-error: of values. binary: of a logit, yes or no; focal: the same where few are yes (arXiv:1708.02002).
+# overlap: of boxes x0 y0 x1 y1, their distance and generalized intersection over union (arXiv:1902.09630).
+Measure = Literal["cross-entropy", "divergence", "squared-error", "binary", "focal", "overlap"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class PredictionLoss(Objective):
 
 
 def mean_loss(prediction: Prediction, measure: Measure) -> Tensor:
-    """Scalar: the mean over the N places, of values over all of them; 0 for none."""
+    """Scalar: the mean over the N places, of values over all of them, of what is focal over the yes; 0 for none."""
     made, true = prediction.made, prediction.true
     match measure:
         case "cross-entropy":
@@ -61,4 +63,8 @@ def mean_loss(prediction: Prediction, measure: Measure) -> Tensor:
             return F.mse_loss(made, true, reduction="sum") / max(made.numel(), 1)
         case "binary":
             total = F.binary_cross_entropy_with_logits(made, true.to(made.dtype), reduction="sum")
+        case "focal":
+            return sigmoid_focal_loss(made, true.to(made.dtype), 0.25, 2.0, "sum") / true.sum().clamp(min=1)
+        case "overlap":
+            total = F.l1_loss(made, true, reduction="sum") + generalized_box_iou_loss(made, true, reduction="sum")
     return total / max(len(made), 1)

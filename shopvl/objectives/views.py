@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from shopvl.batch import IGNORED, Batch, Pictures, Words, require
+from shopvl.batch import IGNORED, Batch, Pictures, TagChanges, Words, require
 
 
 class View:
@@ -248,6 +248,21 @@ class Compose(View):
         """The batch as the second makes it of what the first makes of it."""
         hidden = self.words(batch, generator)
         return hidden if hidden.pictures is None else self.patches(hidden, generator)
+
+
+@dataclass(frozen=True)
+class HiddenTags(View):
+    """A `share` of `count` tags hidden in the same pass as words are, at least one of each product's (OSCAR)."""
+
+    share: float
+    count: int
+
+    def __call__(self, batch: Batch, generator: Generator) -> Batch:
+        """The batch with tags to be guessed."""
+        draw_BC = torch.rand((len(batch), self.count), generator=generator)
+        hidden_BC = (draw_BC < self.share) | (draw_BC == draw_BC.min(1, keepdim=True).values)
+        pictures = require(batch.pictures, "pictures", by="the view of hidden tags")
+        return replace(batch, tags=TagChanges(hidden_BC=hidden_BC.to(pictures.pixels_B3YX.device)))
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,23 @@ from shopvl.recipes.contrastive import (
 )
 from shopvl.recipes.family import SIZES, Family, SizeName
 from shopvl.recipes.fashion import FASHIONBERT, KALEIDO_BERT
+from shopvl.recipes.grounded import GLIP
 from shopvl.recipes.language import GPT_1, GPT_2, ROBERTA
 from shopvl.recipes.prompted import PROMPT_DECODE, PROMPT_MASK
 from shopvl.recipes.recipe import Recipe
-from shopvl.recipes.regions import IMAGEBERT, INTERBERT, UNICODER_VL, UNIMO, UNITER, VILBERT, VISUALBERT, VL_BERT
+from shopvl.recipes.regions import (
+    IMAGEBERT,
+    INTERBERT,
+    LXMERT,
+    OSCAR,
+    UNICODER_VL,
+    UNIMO,
+    UNITER,
+    VILBERT,
+    VINVL,
+    VISUALBERT,
+    VL_BERT,
+)
 from shopvl.recipes.single_stream import PIXEL_BERT, TRANSLATED, VATT, VILT, VIT
 from shopvl.recipes.writing import BLIP, BLIP_2, COCA, FROZEN, GIT, SIMVLM, UNIFIED_VLP, UNIVL, VL_T5, XGPT
 
@@ -56,6 +69,10 @@ RECIPES: dict[str, Family] = {
     "unimo": UNIMO,
     "vilbert": VILBERT,
     "interbert": INTERBERT,
+    "lxmert": LXMERT,
+    "oscar": OSCAR,
+    "vinvl": VINVL,
+    "glip": GLIP,
     "fashionbert": FASHIONBERT,
     "kaleido-bert": KALEIDO_BERT,
     "albef": ALBEF,

@@ -16,7 +16,7 @@ CAPABILITIES: dict[Capability, str] = {
     "match": "judge whether a picture and a text belong together, by a head, or by how likely the text is to be "
     "written about the picture: `search --rerank`",
     "write": "write about products, or go on with a text: `write`",
-    "locate": "say where in a picture something is",
+    "locate": "say where in a picture something is, or that it is not there: `locate`",
     "picture": "make a picture of a description",
 }
 # what a design without it lacks, and what people can do instead
@@ -32,7 +32,7 @@ LACKING: dict[Capability, tuple[str, str]] = {
     "tag": ("learns nothing that answers can be read from", "tune another design"),
     "match": ("has no head that judges pairs and does not write", "add the objective itm or lm to its recipe"),
     "write": ("has not learned to write", "train it with the objective lm or instruct"),
-    "locate": ("has not learned where things are", "ask it what it sees instead"),
+    "locate": ("has not learned where things are", "add the objective ground to its recipe"),
     "picture": ("has not learned to make pictures", "search for one instead"),
 }
 

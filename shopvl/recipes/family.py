@@ -15,6 +15,7 @@ from shopvl.recipes.parts import (
     BridgedTowers,
     BytePieces,
     CoAttention,
+    CrossEncoder,
     DualEncoder,
     EncoderDecoder,
     Fusion,
@@ -198,6 +199,12 @@ def _fusion(part: Fusion, mini: bool) -> Fusion:
             return replace(part, layers=2, split_layers=2, width=192, heads=3, **_from_nothing(part))
         case JointThenSplit():
             return replace(part, layers=1, split_layers=1, width=48, heads=3, **_from_nothing(part))
+        case CrossEncoder() if mini:
+            few = replace(part, text_layers=2, image_layers=1, layers=2)
+            return replace(few, width=160, heads=5, dropout=0.0, **_from_nothing(part))
+        case CrossEncoder():
+            few = replace(part, text_layers=1, image_layers=1, layers=1)
+            return replace(few, width=48, heads=3, dropout=0.0, **_from_nothing(part))
 
 
 def _answering(part: Answering, mini: bool) -> Answering:

@@ -104,6 +104,12 @@ class Recipe:
         for who, needs in self._demands():
             problems += lacking(who, needs, self)
         problems += self._space_problems() + self._answering_problems() + self._word_problems()
+        if (
+            isinstance(self.image, Regions)
+            and self.image.tags
+            and not any(o.kind == "region-facts" for o in self.objectives)
+        ):
+            problems.append("what stands in tags is never learned; add the objective region-facts")
         if isinstance(self.fusion, OverTowers):
             problems += self._over_towers_problems(self.fusion)
         begins = isinstance(self.fusion, DualEncoder) and self.fusion.start is not None

@@ -1,4 +1,4 @@
-"""Designs that read a picture as regions: UNITER in one stream, ViLBERT and InterBERT in two."""
+"""Designs that read a picture as regions: UNITER in one stream; ViLBERT, InterBERT, LXMERT in two; OSCAR with tags."""
 
 from dataclasses import replace
 
@@ -7,6 +7,7 @@ from shopvl.recipes.parts import (
     Augment,
     BytePieces,
     CoAttention,
+    CrossEncoder,
     JointThenSplit,
     Regions,
     SharedSpace,
@@ -16,6 +17,7 @@ from shopvl.recipes.parts import (
     WarmupCosine,
     WordPieces,
 )
+from shopvl.recipes.parts.grounding import QuestionClasses, TagMatching, ThreeWayMatching
 from shopvl.recipes.parts.objectives import (
     Contrast,
     EditContrast,
@@ -26,6 +28,7 @@ from shopvl.recipes.parts.objectives import (
     MaskedToWrite,
     MaskedWords,
     Matching,
+    RegionFacts,
     WordPatchAlignment,
 )
 from shopvl.recipes.recipe import Recipe
@@ -197,6 +200,66 @@ IMAGEBERT = Family(
         source="ImageBERT (arXiv:2001.07966)",
         differs=f"{REGIONS}; {CLASSES}; the first stage is on all rows, the second on those whose title agrees with "
         f"the row's category and values, where the paper goes from pairs of the web to curated ones; {_NOTHING}",
+    ),
+    at_tiny=_AT_TINY,
+)
+
+LXMERT = Family(
+    replace(
+        UNITER.base,
+        name="lxmert",
+        text=WordPieces(max_tokens=20, vocabulary=30522, start="bert-base-uncased"),
+        fusion=CrossEncoder(
+            text_layers=9, image_layers=5, layers=5, width=768, heads=12, dropout=0.1, norm="post", eps=1e-12
+        ),
+        objectives=(
+            MaskedWords(share=0.15, whole_words=False),
+            MaskedRegionFeatures(share=0.15),
+            MaskedRegionTopClass(share=0.15),
+            Matching(share=0.5),
+            QuestionClasses(),
+        ),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.05, weight_decay=0.01, batch_size=256),
+        source="LXMERT (arXiv:1908.07490)",
+        differs=f"{REGIONS}; {CLASSES}; objects are categories, and attributes of regions are not told beside them; "
+        "the answers to questions are all facts, and questions are made of what is known of a product, in a pass of "
+        "their own from the first step on; false pairs have another picture, not another title; word vectors begin as "
+        "BERT's; matching reads the first word batch-normed, and how far mean words fit mean patches; at mini blocks "
+        "are pre-norm and all begins from nothing, the net over regions as well",
+    ),
+)
+
+_TAGS = (
+    "tags are the names of facts that a map of the product's box tells, which learns beside from what regions are "
+    "known to show, where the paper has a detector's words; a tag is hidden whole, has no place among the others, and "
+    "words that are printed on products are none"
+)
+
+OSCAR = Family(
+    replace(
+        UNITER.base,
+        name="oscar",
+        image=replace(_BOXES, tags=4),
+        text=WordPieces(max_tokens=35, vocabulary=30522, start="bert-base-uncased"),
+        objectives=(MaskedWords(share=0.15, whole_words=False), TagMatching(share=0.5), RegionFacts()),
+        schedule=WarmupCosine(peak_lr=5e-5, warmup_share=0.05, weight_decay=0.05, batch_size=768),
+        source="OSCAR (arXiv:2004.06165)",
+        differs=f"{REGIONS}; {_TAGS}; {_NOTHING}",
+    ),
+    at_tiny=_AT_TINY,
+)
+
+VINVL = Family(
+    replace(
+        OSCAR.base,
+        name="vinvl",
+        objectives=(MaskedWords(share=0.15, whole_words=False), ThreeWayMatching(share=0.5), RegionFacts()),
+        stages=(Stage(share=0.3, objectives=("region-facts",)), Stage(share=0.7)),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.05, weight_decay=0.05, batch_size=1024),
+        source="VinVL (arXiv:2101.00529)",
+        differs=f"{REGIONS}; {_TAGS}; the first stage, which teaches the net over regions what it sees, stands for the "
+        "paper's detector of four collections; a false pair has another picture with its tags, not another title; tags "
+        f"are no answers to questions; {_NOTHING}",
     ),
     at_tiny=_AT_TINY,
 )

@@ -71,8 +71,9 @@ def _too_high(losses: Sequence[dict[str, float]], batch: Batch, design: Design) 
 
 
 def _floor(name: str, batch: Batch, design: Design) -> float:
-    """Of classes that are all the facts that hold for a product, no guess is right about each; which of the titles it
-    is shows only as it goes on; a teacher remembers several pictures of a title; and smoothed targets are not sure."""
+    """Of classes and tags that are all the facts that hold for a product, no guess is right about each; which of the
+    titles it is shows only as it goes on; a teacher remembers several pictures of a title; smoothed targets are not
+    sure."""
     if name == "lm:title" or (name == "lm" and batch.pictures is None):
         return len(batch) * math.log(len(batch)) / int(batch.texts["title"].real_BT[:, 1:].sum())
     if name == "itc:title-image" and isinstance(design.teacher, MomentumEncoder):
@@ -84,6 +85,9 @@ def _floor(name: str, batch: Batch, design: Design) -> float:
         others = smoothing / len(batch)
         true = 1 - smoothing + others
         return -true * math.log(true) - (len(batch) - 1) * others * math.log(others)
+    tagged = name == "mlm" and getattr(design.recipe.image, "tags", 0)
+    if tagged and batch.facts is not None:  # any of the facts may be a tag, and half of what is hidden are tags
+        return 0.5 * float(batch.facts.product_BK.sum(1).clamp(min=1).float().log().mean())
     if name not in ("mrc-kl", "mrc", "attr-cls", "region-facts") or batch.facts is None:
         return 0.0
     return float(batch.facts.product_BK.sum(1).clamp(min=1).float().log().mean())

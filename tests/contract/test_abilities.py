@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from shopvl.cli import app
@@ -49,6 +50,8 @@ def test_it_does_what_it_says(
     said("write" in can, "write", "red", "--model", folder)
     rerank = ("search", index_folder, "red dress", "--model", tuned_folder, "--rerank", folder)
     said("match" in can, *rerank)
+    Image.new("RGB", (40, 40), "navy").save(tmp_path / "picture.png")
+    said("locate" in can, "locate", tmp_path / "picture.png", "zip", "--model", folder)
     if recipe.answering is None:
         fit_heads(design, toy_catalog, min_steps=3)
     else:

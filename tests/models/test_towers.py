@@ -156,7 +156,7 @@ def test_map_cells_are_those_of_timms_last_map_row_by_row() -> None:
     torch.manual_seed(0)
     tower = TimmTower("test_resnet", (64, 48), pretrained=False, options={})
     _, _, rows, columns = tower.net.forward_features(torch.zeros(1, 3, 64, 48)).shape
-    cells = MapCells(tower, rows * columns, 12).eval()
+    cells = MapCells(tower, (rows, columns), 12).eval()
     pixels = torch.rand(2, 3, 64, 48)
     with torch.inference_mode():
         tokens = cells(pixels)

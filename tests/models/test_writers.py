@@ -86,7 +86,7 @@ def gits() -> tuple[nn.Module, SingleStreamModel]:
     settings = BlockSettings(D, H, norm="post", eps=1e-12)
     words = WordEmbedding(V, D, PLACES, norm_eps=1e-12)
     ours = SingleStreamModel(
-        MapCells(Cells(theirs), 5, D),
+        MapCells(Cells(theirs), (1, 5), D),
         words,
         Encoder(LAYERS, settings),
         D,

@@ -10,6 +10,7 @@ from shopvl.recipes.parts.fields import STRICT, Capability, CloseUp, Count, Shar
 from shopvl.recipes.parts.fusion import (
     BridgedTowers,
     CoAttention,
+    CrossEncoder,
     Crossing,
     DualEncoder,
     EncoderDecoder,
@@ -65,6 +66,7 @@ __all__ = [
     "CoAttention",
     "ConcatTowersImage",
     "Count",
+    "CrossEncoder",
     "Crossing",
     "DualEncoder",
     "EncoderDecoder",

@@ -173,6 +173,22 @@ class JointThenSplit(WideBlocks):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class CrossEncoder(WideBlocks):
+    """`text_layers` for the words and `image_layers` for the picture alone, then `layers` in which each looks at the
+    other, by one attention both ways, and then at itself (LXMERT).
+
+    `start` names a text model of transformers with as many layers as the words have, which their own begin as.
+    """
+
+    gives = frozenset({"fused words", "fused patches", "dealt pairs"})
+    needs = ("patches", "pieces")
+    kind: Literal["cross-enc"] = "cross-enc"
+    text_layers: Count
+    image_layers: Count
+    layers: Count
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class SharedSpace(RecipePart):
     """Embeddings of a fusion without towers, which reads a picture or a text alone (VLMo, arXiv:2111.02358)."""
 
@@ -191,7 +207,8 @@ Fusion = Annotated[
     | BridgedTowers
     | EncoderDecoder
     | CoAttention
-    | JointThenSplit,
+    | JointThenSplit
+    | CrossEncoder,
     Field(discriminator="kind"),
 ]
 

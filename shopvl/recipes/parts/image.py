@@ -188,7 +188,8 @@ class Regions(RecipePart):
     for `kaleido`. After them come the boxes of up to `words` words that OCR reads on the product, the largest first.
     With `classes` a region also says which of the catalog's facts its net tells in it (Unified VLP).
     Without `geometry` no region says where it is (VisualBERT). `on_words`: every word carries the whole picture's
-    features (VL-BERT).
+    features (VL-BERT). `tags`: the names of so many facts that its net tells in the product's box stand behind the
+    regions (OSCAR).
     """
 
     gives = frozenset({"patches", "regions", "whole picture"})
@@ -200,15 +201,18 @@ class Regions(RecipePart):
     classes: bool = False
     geometry: bool = True
     on_words: bool = False
+    tags: Annotated[int, Field(ge=0)] = 0
     frozen: bool = False
 
     def faults(self) -> list[str]:
         """The product's box can be looked for, and the net reads square cells."""
         faults = _boxed(self.kind, self.size_px) + _of_cells(self.kind, self.net)
-        if self.classes and (self.on_words or not self.geometry):
+        if self.classes and (self.on_words or self.tags or not self.geometry):
             faults.append(
                 "region with classes says where it is, and not on words; leave out classes, or keep geometry alone"
             )
+        if self.tags and self.on_words:
+            faults.append("region says what it shows by tags or on every word; leave out tags or on_words")
         return faults
 
 

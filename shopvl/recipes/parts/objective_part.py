@@ -18,6 +18,8 @@ Asked = Literal[
     "lines of facts",
     "edited titles",
     "clauses",
+    "asked facts",
+    "places",
     "instructions",
 ]
 Task = Literal["title", "sentence", "value", "match", "gap", "restore"]

@@ -22,6 +22,7 @@ from shopvl.recipes.parts.contrasts import (
 )
 from shopvl.recipes.parts.fields import STRICT, Count, Share
 from shopvl.recipes.parts.giving import Given, Surroundings, lacking
+from shopvl.recipes.parts.grounding import Grounding, QuestionClasses, TagMatching, ThreeWayMatching
 from shopvl.recipes.parts.objective_part import BOTH, NAMED, Asked, Input, ObjectivePart, Pair, Task
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Distillation",
     "EditContrast",
     "FactClasses",
+    "Grounding",
     "Input",
     "Instructed",
     "KaleidoTask",
@@ -53,9 +55,12 @@ __all__ = [
     "ObjectivePart",
     "OverlayConsistency",
     "Pair",
+    "QuestionClasses",
     "SelfContrast",
+    "TagMatching",
     "Task",
     "TextContrast",
+    "ThreeWayMatching",
     "ViewDistillation",
     "WordPatchAlignment",
 ]
@@ -374,7 +379,8 @@ class MaskedRegionTopClass(MaskedRegions):
 class RegionFacts(ObjectivePart):
     """Tell from each region alone which facts it is known to show: what a detector has learned before (Unified VLP).
 
-    Regions then enter with these classes. With masked words in the recipe it reads the same pass.
+    Regions then enter with these classes, or the likeliest as tags. With masked words in the recipe it reads the same
+    pass.
     """
 
     loss_in, beside = "shopvl.objectives.masked", "mlm"
@@ -387,8 +393,9 @@ class RegionFacts(ObjectivePart):
     def problems(self, recipe: Surroundings) -> list[str]:
         """As of any objective, and that regions have classes."""
         problems = super().problems(recipe)
-        if not problems and not recipe.part_in("image").classes:
-            problems.append(f"{self.name} needs regions with `classes`")
+        image = recipe.part_in("image")
+        if not problems and not (image.classes or image.tags):
+            problems.append(f"{self.name} needs regions with `classes` or `tags`")
         return problems
 
 
@@ -454,6 +461,10 @@ Objective = Annotated[
     | KaleidoTask
     | Matching
     | WordPatchAlignment
+    | QuestionClasses
+    | TagMatching
+    | ThreeWayMatching
+    | Grounding
     | OverlayConsistency
     | SelfContrast
     | ViewDistillation

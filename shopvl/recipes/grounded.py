@@ -1,0 +1,24 @@
+"""Designs that say where in a picture something is: GLIP."""
+
+from shopvl.recipes.family import Family
+from shopvl.recipes.parts import Augment, CrossEncoder, GridCnn, TimmImage, WarmupCosine, WordPieces
+from shopvl.recipes.parts.grounding import Grounding
+from shopvl.recipes.recipe import Recipe
+
+GLIP = Family(
+    Recipe(
+        name="glip",
+        image=GridCnn(net=TimmImage(name="resnet50", size_px=(448, 448), pretrained=True), grid=(14, 14)),
+        text=WordPieces(max_tokens=32, vocabulary=30522, start="bert-base-uncased"),
+        fusion=CrossEncoder(text_layers=6, image_layers=1, layers=6, width=768, heads=12, norm="post", eps=1e-12),
+        objectives=(Grounding(),),
+        augment=Augment(flip=True, crop_share=0.1),
+        schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.05, weight_decay=0.05, batch_size=64),
+        source="GLIP (arXiv:2112.03857)",
+        differs="the cells of one map, not of a pyramid, score phrases and tell a box each; a phrase is one position, "
+        "the mean of its pieces, without an order among the others, where the paper reads all as one sentence; a map "
+        "of each phrase's state says beside whether it is there; truth is the drawn shop's, or all that is known of a "
+        "product in the product's box, and no teacher's boxes of other pictures; word vectors begin as BERT's, blocks "
+        "from nothing; at mini blocks are pre-norm and the net begins from nothing as well",
+    ),
+)
