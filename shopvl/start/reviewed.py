@@ -183,6 +183,7 @@ def doubted(held: HeldOut, outputs: CatalogOutputs, reviewed: Reviewed) -> list[
             sure, own = (float(held.probabilities[key][place, one]) for one in (held.best[key][place], true))
             if sure >= SURE:
                 said = label_of(row, name, reviewed.design.ontology) or labels[true]
-                slip = NOISE * sure / (NOISE * sure + (1 - NOISE) * own)
+                slipped = NOISE / max(len(labels) - 1, 1) * sure  # a slip may be any other value
+                slip = slipped / (slipped + (1 - NOISE) * own)
                 found.append(Doubt(place, slip, Chosen(outputs.ids[number], name, True, said)))
     return sorted(found, key=lambda doubt: -doubt.slip)
