@@ -103,7 +103,7 @@ def candidates_of(index: SearchIndex, texts: Sequence[str]) -> Iterable[Candidat
     for start in range(0, len(words), BATCH_ROWS):
         vectors = index.text_vectors(words[start : start + BATCH_ROWS])
         for (text, facts), vector in zip(read[start : start + BATCH_ROWS], vectors, strict=True):
-            yield index.candidates(text, facts, vector, POOL, index.live_filter)
+            yield index.candidates(text, facts, vector, POOL, index.live_filter)[0]
 
 
 def _mark(scores_M: np.ndarray, candidates: Candidates, query: JudgedQuery) -> float:

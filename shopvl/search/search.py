@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -292,14 +293,14 @@ class SearchIndex:
         if by == "lexical" and text:
             scores, rows = self._by_words(text, facts, pool, row_filter)
             return rows, scores, self._judged(query, vector, None)
-        nearest = self.vectors.search(vector, pool if text and by == "hybrid" else k, row_filter)
-        confidence = self._judged(query, vector, nearest if row_filter is self.live_filter else None) if text else None
         if by == "dense" or not text:
-            return nearest[1], nearest[0], confidence
-        candidates = self.candidates(text, facts, vector, pool, row_filter, nearest)
-        total = candidates.hybrid_score(self.state.settings) + self._leaning(query, candidates.rows)
-        scores, rows = best(total, candidates.rows, pool)
-        return rows, scores, confidence
+            scores, rows = nearest = self.vectors.search(vector, k, row_filter)
+        else:
+            candidates, nearest = self.candidates(text, facts, vector, pool, row_filter)
+            total = candidates.hybrid_score(self.state.settings) + self._leaning(query, candidates.rows)
+            scores, rows = best(total, candidates.rows, pool)
+        unfiltered = nearest if row_filter is self.live_filter else None
+        return rows, scores, self._judged(query, vector, unfiltered) if text else None
 
     def _leaning(self, query: ParsedQuery, rows: np.ndarray) -> np.ndarray:
         """(M,): what uncertain wishes add to a score, and what may be negated takes away."""
@@ -316,21 +317,16 @@ class SearchIndex:
         return self.lexical.search(self.query_words(text, facts), k, self.mask(row_filter))
 
     def candidates(
-        self,
-        text: str,
-        facts: Sequence[Fact],
-        vector: np.ndarray,
-        pool: int,
-        row_filter: RowFilter | None,
-        nearest: Scored | None = None,
-    ) -> Candidates:
-        """The union of what every retrieval method finds, with each method's score for every candidate; `nearest` are
-        cosines and rows of a dense search that was made already."""
-        _, dense_rows = nearest or self.vectors.search(vector, pool, row_filter)
-        bm25, lexical_rows = self._by_words(text, facts, pool, row_filter)
-        row_sets = [dense_rows, lexical_rows]
-        if facts:
-            row_sets.append(self.facts.likely(facts, pool, self.mask(row_filter)))
+        self, text: str, facts: Sequence[Fact], vector: np.ndarray, pool: int, row_filter: RowFilter | None
+    ) -> tuple[Candidates, Scored]:
+        """The union of what every retrieval method finds, with each method's score for every candidate; and cosines and
+        rows of the dense search, which runs beside the lexical one: either takes as long, on a core of its own."""
+        with ThreadPoolExecutor(1) as beside:
+            dense = beside.submit(self.vectors.search, vector, pool, row_filter)
+            bm25, lexical_rows = self._by_words(text, facts, pool, row_filter)
+            likely_rows = [self.facts.likely(facts, pool, self.mask(row_filter))] if facts else []
+            nearest = dense.result()
+        row_sets = [nearest[1], lexical_rows, *likely_rows]
         rows = np.unique(np.concatenate(row_sets)).astype(np.int64)
         lexical = np.zeros(len(rows), dtype=np.float32)
         if len(lexical_rows):
@@ -340,7 +336,8 @@ class SearchIndex:
         # words that all name facts are a request for these, even where a title has them: word order differs by language
         titled = unnamed > 0 and self._titled(text, lexical_rows[:TITLES_READ])
         cosine = self.vectors.raw.scores(vector, rows)
-        return Candidates(rows, cosine, lexical, fact_share, unnamed, bool(facts), titled, len(words_of(text)))
+        scored = Candidates(rows, cosine, lexical, fact_share, unnamed, bool(facts), titled, len(words_of(text)))
+        return scored, nearest
 
     def _titled(self, text: str, rows: np.ndarray) -> bool:
         """Whether one of these titles has all words of the query, in their order."""

@@ -41,7 +41,9 @@ def test_dense_results_are_those_of_a_plain_loop(index: SearchIndex, toy_catalog
 def test_hybrid_adds_up_what_its_parts_say(index: SearchIndex) -> None:
     text = "red dress"
     facts = index.understood(text)
-    candidates = index.candidates(text, facts, index.query_vector(index.in_catalog_words(text, facts), None), 60, None)
+    vector = index.query_vector(index.in_catalog_words(text, facts), None)
+    candidates, nearest = index.candidates(text, facts, vector, 60, None)
+    assert set(nearest[1].tolist()) <= set(candidates.rows.tolist())
     weights = index.state.settings.weights
     ids = index.products["product_id"].to_list()
     total = {
@@ -62,7 +64,7 @@ def test_part_of_a_title_is_known_as_one(index: SearchIndex) -> None:
     words = title.split()
 
     def titled(text: str) -> bool:
-        return index.candidates(text, (), index.query_vector(text, None), 60, None).titled
+        return index.candidates(text, (), index.query_vector(text, None), 60, None)[0].titled
 
     assert titled(title)
     assert titled(f"{words[0]} {words[-1]}")
