@@ -18,7 +18,8 @@ from shopvl.recipes.parts import BOX_CELL_PX
 from shopvl.text.tokenizer import Tokenizer
 from shopvl.vision.quick import subject_boxes, subject_shares
 
-ASKED, LONGEST = 16, 8  # phrases of a product, half of them in its picture, and pieces of one, at most
+ASKED, LONGEST = 16, 8  # phrases of a product, and pieces of one, at most
+ALONE = 0.5  # of the products are asked about one phrase, as people ask
 GENERAL = 0.25  # of the phrases that a picture shows are cut down to their last word
 
 
@@ -48,8 +49,9 @@ def fits(phrase: str, name: str) -> bool:
 
 
 def drawn_places(reader: PieceReader, known: Sequence[Boxed], own: Sequence[random.Random]) -> Places:
-    """At most ASKED phrases for each product: some that name what is in its picture, and some of the others' that do
-    not. One that says more than is known, such as `long sleeve` of a `sleeve`, is not asked about."""
+    """At most ASKED phrases for each product: any number that name what is in its picture, and of the others' that do
+    not, so that a phrase says nothing about the next. One that says more than is known, such as `long sleeve` of a
+    `sleeve`, is not asked about."""
     every = sorted({name for boxed in known for name, _ in boxed})
     asked = [_asked(boxed, every, draw) for boxed, draw in zip(known, own, strict=True)]
     count, most = max(1, *map(len, asked)), max(1, *map(len, known))
@@ -66,10 +68,11 @@ def drawn_places(reader: PieceReader, known: Sequence[Boxed], own: Sequence[rand
 
 def _asked(boxed: Boxed, every: Iterable[str], draw: random.Random) -> list[str]:
     names = sorted({name for name, _ in boxed})
-    there = draw.sample(names, min(len(names), ASKED // 2))
+    count = 1 if draw.random() < ALONE else draw.randint(2, ASKED)
+    there = draw.sample(names, min(len(names), draw.randint(0, count)))
     there = [name.split()[-1] if draw.random() < GENERAL else name for name in there]
     others = [name for name in every if not any(fits(name, own) or fits(own, name) for own in names)]
-    phrases = list(dict.fromkeys([*there, *draw.sample(others, min(len(others), ASKED - len(there)))]))
+    phrases = list(dict.fromkeys([*there, *draw.sample(others, min(len(others), count - len(there)))]))
     draw.shuffle(phrases)
     return phrases
 

@@ -44,6 +44,7 @@ def locate(
 ) -> list[list[Located]]:
     """Each phrase in each RGB picture; what is there with a probability below `least` has no place.
 
+    Each is looked for by itself, so that it does not matter what else is asked.
     Raises DesignError for a design that has not learned where things are, and for a phrase without a word.
     """
     require_capability(design.recipe, "locate")
@@ -53,20 +54,17 @@ def locate(
     for phrase, pieces in zip(phrases, loader.tokenizer.pieces(lowered), strict=True):
         if not pieces:
             raise DesignError(f"{phrase!r} names nothing that can be looked for; say a part or a property in words")
-    batch = replace(loader.pictures(pictures), phrases=to_phrases(loader.tokenizer, [lowered] * len(pictures)))
-    with torch.inference_mode():
-        scores_BPN, boxes_BP4, there_BN = (each.cpu() for each in model.locate(batch.to(design.device)))
-    located = []
-    for picture, scores_PN, boxes_P4, there_N in zip(
-        pictures, scores_BPN.sigmoid(), boxes_BP4, there_BN.sigmoid(), strict=True
-    ):
-        own_P4 = _of_picture(boxes_P4, picture.size, loader.size_px)
-        located.append(
-            [
-                Located(phrase, float(there), _best(scores_PN[:, n], own_P4) if there >= least else ())
-                for n, (phrase, there) in enumerate(zip(phrases, there_N, strict=True))
-            ]
-        )
+    located: list[list[Located]] = [[] for _ in pictures]
+    seen = loader.pictures(pictures).to(design.device)
+    for phrase, words in zip(phrases, lowered, strict=True):
+        asked = to_phrases(loader.tokenizer, [[words]] * len(pictures)).to(design.device)
+        with torch.inference_mode():
+            scores_BP1, boxes_BP4, there_B1 = (each.cpu() for each in model.locate(replace(seen, phrases=asked)))
+        each = zip(located, pictures, scores_BP1.sigmoid(), boxes_BP4, there_B1.sigmoid(), strict=True)
+        for found, picture, scores_P1, boxes_P4, there_1 in each:
+            own_P4 = _of_picture(boxes_P4, picture.size, loader.size_px)
+            places = _best(scores_P1[:, 0], own_P4) if float(there_1) >= least else ()
+            found.append(Located(phrase, float(there_1), places))
     return located
 
 

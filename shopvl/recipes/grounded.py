@@ -16,9 +16,10 @@ GLIP = Family(
         schedule=WarmupCosine(peak_lr=1e-4, warmup_share=0.05, weight_decay=0.05, batch_size=64),
         source="GLIP (arXiv:2112.03857)",
         differs="the cells of one map, not of a pyramid, score phrases and tell a box each; a phrase is one position, "
-        "the mean of its pieces, without an order among the others, where the paper reads all as one sentence; a map "
-        "of each phrase's state says beside whether it is there; truth is the drawn shop's, or all that is known of a "
-        "product in the product's box, and no teacher's boxes of other pictures; word vectors begin as BERT's, blocks "
-        "from nothing; at mini blocks are pre-norm and the net begins from nothing as well",
+        "the mean of its pieces, without an order among the others, where the paper reads all as one sentence; "
+        "half of the products are asked about one phrase, and in use each is looked for alone; a map of each "
+        "phrase's state says beside whether it is there; truth is the drawn shop's, or all that is known of a "
+        "product in the product's box, and no teacher's boxes of other pictures; word vectors begin as BERT's, "
+        "blocks from nothing; at mini blocks are pre-norm and the net begins from nothing as well",
     ),
 )

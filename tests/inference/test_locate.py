@@ -37,6 +37,10 @@ def test_what_is_not_there_has_no_place_and_what_is_has_the_best_first(make_desi
         assert scores == sorted(scores, reverse=True)
         assert scores[-1] >= 0.5 * scores[0]
         assert all(0 <= side <= 1 for place in one.places for side in place.box)
+    alone = locate(design, pictures[:1], ["striped"], least=0.0)
+    told, same = alone[0][0], shown[0][1]  # what else is asked changes nothing
+    assert told.presence == pytest.approx(same.presence, abs=1e-5)
+    assert told.places[0].box == pytest.approx(same.places[0].box, abs=1e-3)
     nowhere = locate(design, pictures, ["blue"], least=1.1)
     assert all(one.places == () for each in nowhere for one in each)
     with pytest.raises(DesignError, match="'  ' names nothing that can be looked for"):
