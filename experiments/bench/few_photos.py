@@ -31,10 +31,12 @@ COLUMNS = ("product_id", "title", "category_path", "attributes", "image")
 
 
 def goods(table: Path, seed: int) -> pl.DataFrame:
-    """The goods in an order of that seed, their names as titles."""
+    """The goods in an order of that seed, their names and numbers as titles: splits are by title."""
     rows = pl.read_parquet(table).filter(pl.col("category_path").list.get(0) != NO_PRODUCT)
     rows = rows.sample(fraction=1, shuffle=True, seed=seed)
-    return rows.with_columns(title=pl.col("label").str.replace_all("_", " ")).select(COLUMNS)
+    number = pl.col("product_id").str.split("-").list.last()
+    title = pl.concat_str(pl.col("label").str.replace_all("_", " "), number, separator=" ")
+    return rows.with_columns(title=title).select(COLUMNS)
 
 
 def without_titles(rows: pl.DataFrame) -> pl.DataFrame:

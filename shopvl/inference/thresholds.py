@@ -11,8 +11,10 @@ P thresholds by falling confidence; N answers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -25,6 +27,7 @@ MIN_ACCEPT_CONFIDENCE = 0.5  # as likely right as wrong
 POINTS = 50  # thresholds that are tested
 STARTS = 5  # tests that a part of MISSED is kept for, at most
 START_ROOM = 2.0  # times the answers that would be enough if all were right: one wrong label is no end
+FEW_SHARE, MOST_WRONG = 0.7, 10  # of answers that have room for one start: its place; wrong ones it may allow
 NEAR_SHARE, NEAR_SLACK = 0.2, 3.0  # the least sure fifth may be wrong three times as often as all
 NEAR_ROWS = 60  # fewer show nothing
 DIGITS, ROUNDING = 6, 1e-5  # of a stored confidence; between batches
@@ -151,19 +154,38 @@ def shown(counts_P2: Floats, precision: float, missed: float = MISSED) -> np.nda
     return np.array(passed, dtype=bool)
 
 
+@lru_cache
+def allowing(precision: float, missed: float) -> tuple[int, ...]:
+    """How many answers show a precision with no, one, two ... wrong ones among them, as few as do."""
+    from scipy.special import betainc
+
+    counts = [math.ceil(math.log(missed) / math.log(precision))]
+    for wrong in range(1, MOST_WRONG + 1):
+        count = counts[-1] + 1
+        while betainc(count - wrong, wrong + 1, precision) > missed:
+            count += 1
+        counts.append(count)
+    return tuple(counts)
+
+
 def start_parts(count_P: Floats, precision: float, missed: float = MISSED) -> Floats:
     """(P,): the part of `missed` that each test starts with; 0 for most.
 
-    The first start has START_ROOM times as many answers as could show the precision if all were right, or half of all
-    where these are few. The others follow at equal steps, as many as have that room each.
+    The first start has START_ROOM times as many answers as could show the precision if all were right. The others
+    follow at equal steps, as many as have that room each. Where there is room for one start alone, it is where one more
+    wrong answer just comes to be allowed, at most at FEW_SHARE of all: with a few answers more none is allowed more.
     """
     part_P = np.zeros(len(count_P))
     if not len(count_P):
         return part_P
     least, last = np.log(missed) / np.log(precision), len(count_P) - 1
-    enough_P = count_P >= np.clip(count_P[last] / 2, least, START_ROOM * least)
-    first = int(np.argmax(enough_P)) if enough_P.any() else last
     starts = int(np.clip(count_P[last] // (START_ROOM * least), 1, STARTS))
+    if starts == 1:
+        steps = [count for count in allowing(precision, missed) if count <= FEW_SHARE * count_P[last]]
+        enough_P = count_P >= max(steps, default=least)
+    else:
+        enough_P = count_P >= START_ROOM * least
+    first = int(np.argmax(enough_P)) if enough_P.any() else last
     places = np.unique(np.linspace(first, last, starts + 1)[:-1].round().astype(int))
     part_P[places] = missed / len(places)
     return part_P

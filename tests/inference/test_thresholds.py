@@ -15,6 +15,7 @@ from shopvl.inference.thresholds import (
     Scored,
     Thresholds,
     accepted_from,
+    allowing,
     precision_curve,
     shown,
     start_parts,
@@ -158,3 +159,12 @@ def test_a_precision_in_between_takes_the_next_higher_one() -> None:
     assert accepted_from(curve, 0.905) == pytest.approx(stored[0.91], abs=1e-4)
     assert accepted_from(curve, 0.999) == math.inf
     assert accepted_from((), 0.5) == math.inf
+
+
+def test_a_single_start_is_where_one_more_wrong_answer_comes_to_be_allowed() -> None:
+    counts = allowing(0.95, 0.05)
+    for wrong, count in enumerate(counts):
+        assert binom.cdf(wrong, count, 0.05) <= 0.05 < binom.cdf(wrong, count - 1, 0.05)
+    for rows in (100, 150, 180, 230):
+        (start,) = np.flatnonzero(start_parts(np.arange(1.0, rows + 1), 0.95))
+        assert start + 1 == max(count for count in counts if count <= 0.7 * rows)
