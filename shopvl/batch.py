@@ -353,7 +353,6 @@ BROUGHT_BY = {
     "region facts": "a training batch (`Collator.training_batch`) of a recipe with region brings them",
     "asked facts": "a training batch of a recipe with the objective qa-cls brings them",
     "places": "a training batch of a recipe with the objective ground brings them",
-    "phrases": "the view of the objective ground brings them",
     "changes of tags": "the views of mlm and of matching bring them, where regions have tags",
     "clauses": "a training batch of a recipe with the objective mil-nce brings them",
     "edited titles": "a training batch of a recipe with the objective edits brings them",

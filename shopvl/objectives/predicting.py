@@ -7,7 +7,6 @@ from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from shopvl.batch import Batch, Output, Prediction
 from shopvl.objectives.objective import Objective
@@ -64,7 +63,11 @@ def mean_loss(prediction: Prediction, measure: Measure) -> Tensor:
         case "binary":
             total = F.binary_cross_entropy_with_logits(made, true.to(made.dtype), reduction="sum")
         case "focal":
+            from torchvision.ops import sigmoid_focal_loss  # takes a second, and few learn places
+
             return sigmoid_focal_loss(made, true.to(made.dtype), 0.25, 2.0, "sum") / true.sum().clamp(min=1)
         case "overlap":
+            from torchvision.ops import generalized_box_iou_loss
+
             total = F.l1_loss(made, true, reduction="sum") + generalized_box_iou_loss(made, true, reduction="sum")
     return total / max(len(made), 1)
