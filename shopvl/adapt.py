@@ -94,8 +94,7 @@ def adapt(
     From fewer than FEW rows a design that answers prompts learns in less time than that, its towers left as they are.
     `out` also holds `run/` (a stopped run resumes from it) or what was read of few rows, `catalog_ontology.json`
     (categories, properties and values of the catalog, with the `names` in other languages), and `scores/` with the
-    report. Raises CatalogError for a catalog
-    with too few products, or without labels.
+    report. Raises CatalogError for a catalog with too few products, or without labels.
     """
     counts = open_catalog(catalog).split_counts()
     rows = [counts[name] for name in SPLITS]

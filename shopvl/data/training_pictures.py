@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -93,6 +93,6 @@ def training_pictures(
     return TrainingPictures(loader.to_pictures(pixels, rng, printed or None), made, printed, parts)
 
 
-def _told(stored: Sequence[Mapping[str, object]] | None) -> list[tuple[str, Box]]:
+def _told(stored: Sequence[Mapping[str, Any]] | None) -> list[tuple[str, Box]]:
     """`[{text, box}, ...]` of a row as pairs."""
-    return [(item["text"], item["box"]) for item in stored or ()]  # type: ignore[misc]
+    return [(item["text"], item["box"]) for item in stored or ()]

@@ -39,6 +39,7 @@ from shopvl.vision.picture_words import PictureReader
 SOURCE, ROWS = "source.json", "rows.arrow"  # what the rows were made from, with checksums; and the rows
 REJECTED, NOTED = "rejects.json", "notes.json"
 FILES = "files"  # the key of the checksums in SOURCE
+MAIN = 1  # number of a product's main picture
 AGAIN = Remedy("run the same command again, which prepares the rows anew")
 _COLUMNS = pa.schema(
     [
@@ -239,6 +240,7 @@ def _write_rows(
             usable = _usable(part, catalog.root, row_inputs, rejects, shared)
             read = usable if reader is None else with_words(reader, usable)
             notes += [RejectedRow(item.row["product_id"], item.note) for item in read if item.note]
+            notes += [RejectedRow(item.row["product_id"], note) for item in usable if (note := _parts_note(item))]
             good += [_stored_row(*pair, log) for pair in zip(usable, read, strict=True)]
             if len(good) >= _ROWS_PER_GROUP:
                 writer.write_batch(pa.RecordBatch.from_pylist(good, schema=_COLUMNS))
@@ -293,17 +295,41 @@ def _stored_row(valid: ValidRow, read: ValidRow, log: QueryLog | None) -> dict[s
         "bare": bare.getvalue() or None,
         "queries": [*(row["queries"] or ()), *logged],
         "printed": [{"text": word.text, "box": word.box} for word in read.printed],
-        "part_boxes": _part_boxes(row.get("part_boxes")),
+        "part_boxes": _part_boxes(valid),
     }
     return {name: stored.get(name) for name in _COLUMNS.names}
 
 
-def _part_boxes(told: object) -> list[dict[str, Any]] | None:
-    """What a column of that name says, if it is what a drawn shop has there: words and x0 y0 x1 y1 each."""
-    if not isinstance(told, list):
+def _part_boxes(valid: ValidRow) -> list[dict[str, Any]] | None:
+    """The named parts of the main picture that the column `part_boxes` tells; of others nothing is told."""
+    told = valid.row.get("part_boxes")
+    if valid.number != MAIN or not isinstance(told, list):
         return None
-    fit = [part for part in told if isinstance(part, dict) and part.get("text") and len(part.get("box") or ()) == 4]
-    return [{"text": str(part["text"]), "box": [float(side) for side in part["box"]]} for part in fit]
+    return [{"text": part["text"], "box": [float(side) for side in part["box"]]} for part in told if _is_part(part)]
+
+
+def _is_part(told: object) -> bool:
+    """Whether it is `{text, box}`, the box x0 y0 x1 y1 in [0, 1]."""
+    if not isinstance(told, dict) or not isinstance(told.get("text"), str) or not told["text"].strip():
+        return False
+    sides = told.get("box")
+    if not isinstance(sides, list) or len(sides) != 4 or not all(isinstance(side, int | float) for side in sides):
+        return False
+    x0, y0, x1, y1 = sides
+    return 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1
+
+
+def _parts_note(valid: ValidRow) -> str | None:
+    """What of the column `part_boxes` is left out, if anything."""
+    told = valid.row.get("part_boxes")
+    if told is None or valid.number != MAIN:
+        return None
+    if not isinstance(told, list):
+        return "part_boxes is no list of {text, box}; left out"
+    wrong = sum(not _is_part(part) for part in told)
+    if not wrong:
+        return None
+    return f"part_boxes: {wrong} of {len(told)} are no {{text, box}} with x0 y0 x1 y1 in [0, 1]; left out"
 
 
 def _present(column: pa.Array, name: Modality) -> np.ndarray:

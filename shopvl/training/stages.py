@@ -38,27 +38,27 @@ def finish(
     answered: HeldOut | None = None,
 ) -> list[RejectedRow]:
     """Make `folder` the model folder of a trained design: linear heads fitted on `heads_on`, calibrated on `held_out`,
-    or by what was `answered` about rows that were each left out of learning once.
+    or by what was `answered` about rows that were each left out of learning once; heads have then learned from
+    `held_out`, too, so that it cannot show which sets of values they tell.
 
     Which inputs are familiar, and how texts state what no head answers, is fitted on the rows that the design `learned`
-    from. A stage without rows is skipped; a
-    design that answers prompts has no linear heads. Returns the rows of `heads_on` that could not be used. Raises
-    DesignError as `fit_heads` does.
+    from. A stage without rows is skipped; a design that answers prompts has no linear heads. Returns the rows of
+    `heads_on` that could not be used. Raises DesignError as `fit_heads` does.
     """
     rejects = [] if heads_on is None else fit_heads(design, heads_on, report, seed, min_steps, fit)
-    if learned is not None and answered is None:
+    if learned is not None:
         fit_familiarity(design, learned, lambda share: report("familiarity", share))
     if held_out is not None and design.ontology.stated:
         report("texts", 0.0)
         design.stated = StatedFit.of(design.ontology, learned, held_out).learned()
         report("texts", 1.0)
+    if held_out is not None:
+        calibrate_familiarity(design, held_out, lambda share: report("compare", share))
     if answered is not None:
         calibrate_by(design, answered)
         design.ontology = with_visibility(design.ontology, answered.known, answered.measured["image"])
     elif held_out is not None:
-        calibrate_familiarity(design, held_out, lambda share: report("compare", share))
         calibrate(design, held_out, lambda _, share: report("calibrate", share))
-    if held_out is not None:
         design.stated |= learned_sets(design, held_out, lambda share: report("sets", share))
     design.save(folder, model_card(design, "" if answered is None else CROSS_FITTED))
     return rejects
