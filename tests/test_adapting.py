@@ -97,6 +97,7 @@ def test_few_rows_teach_and_calibrate(lacking: str, prompted_folder: Path, other
     labelled = counts["train"] + counts["val"] - 1
     assert labelled - 1 <= adapted.calibration[inputs]["category"]["rows"] <= labelled + 1
     assert "Farbe" in adapted.labels
+    assert set(adapted.familiarity) == {inputs}
     assert "cross-fitting" in (out / "README.md").read_text()
     before = Design.from_pretrained(prompted_folder).model.state_dict()
     towers = {name: own for name, own in adapted.model.state_dict().items() if "tower" in name}
