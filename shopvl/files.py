@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -140,9 +140,10 @@ class Table:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path, self.schema = path, schema
-        self._file = atomic_write(path, durable=True)
-        self._draft = self._file.__enter__()
-        self._writer = pq.ParquetWriter(str(self._draft), schema, compression="zstd")
+        with ExitStack() as opening:  # a full disk may refuse the first bytes: the draft is given up at once then
+            self._draft = opening.enter_context(atomic_write(path, durable=True))
+            self._writer = pq.ParquetWriter(str(self._draft), schema, compression="zstd")
+            self._file = opening.pop_all()
         self._kept: list[dict[str, Any]] = []
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -27,6 +28,23 @@ def test_a_file_is_replaced_only_when_its_block_ends_well(tmp_path: Path) -> Non
         draft.write_text(str(1 // 0))
     assert path.read_text() == "one"
     assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_a_table_whose_first_bytes_find_no_room_is_free_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "a.parquet"
+    with monkeypatch.context() as full:
+        full.setattr(pq, "ParquetWriter", no_room)
+        with pytest.raises(OSError, match="No space"), Table(path, SCHEMA):
+            pass
+    assert os.listdir(tmp_path) == []
+    with Table(path, SCHEMA) as table:
+        table.write([{"n": 1}])
+    assert pq.read_table(path).to_pylist() == [{"n": 1}]
 
 
 def test_what_is_durable_is_synced_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import csv
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -225,22 +226,14 @@ def _count(row: Mapping[str, Any], standing: Mapping[str, Any], gaps: Mapping[st
         (heapq.heappush if len(done.to_finish) < MAX_TO_FINISH else heapq.heappushpop)(done.to_finish, entry)
 
 
-def _beside(target: Path, what: str) -> Any:
-    """A CSV file beside the target; call the result with each of its rows."""
-    return _Sheet(target.with_name(f"{target.name}.{what}.csv"))
-
-
-class _Sheet:
-    def __init__(self, path: Path) -> None:
-        self._draft = atomic_write(path)
-
-    def __enter__(self) -> Callable[[tuple[Any, ...]], None]:
-        self._file = self._draft.__enter__().open("w", encoding="utf-8", newline="")
-        return csv.writer(self._file).writerow
-
-    def __exit__(self, *error: Any) -> None:
-        self._file.close()
-        self._draft.__exit__(*error)
+@contextmanager
+def _beside(target: Path, what: str) -> Iterator[Callable[[tuple[Any, ...]], None]]:
+    """A CSV file beside the target; call what is given with each of its rows."""
+    with (
+        atomic_write(target.with_name(f"{target.name}.{what}.csv")) as draft,
+        draft.open("w", encoding="utf-8", newline="") as file,
+    ):
+        yield csv.writer(file).writerow
 
 
 def _write_rates(done: Refilled, target: Path) -> None:
