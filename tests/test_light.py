@@ -17,6 +17,10 @@ LOADED = """
 import shopvl
 assert shopvl.load().tag({picture!r}, title="Linen shirt")
 """
+TABLE = """
+import shopvl
+assert len(shopvl.load().tag_table({table!r}).tags)
+"""
 HEAVY = ("torch", "transformers", "timm", "mlflow", "faiss", "gradio", "sklearn")
 
 
@@ -64,12 +68,14 @@ def test_help_loads_no_tables() -> None:
     assert not modules_after(RUN.format(words=["--help"])) & {"polars", "pyarrow", "numpy", "PIL"}
 
 
-@pytest.mark.parametrize("code", [RUN, LOADED], ids=["shopvl ask", "shopvl.load().tag"])
+@pytest.mark.parametrize("code", [RUN, LOADED, TABLE], ids=["shopvl ask", "shopvl.load().tag", "tag_table"])
 def test_who_asks_about_one_product_waits_for_torch_alone(code: str, tmp_path: Path) -> None:
     picture = tmp_path / "shirt.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 60, 3), dtype=np.uint8)).save(picture)
+    table = tmp_path / "products.csv"
+    table.write_text(f"product_id,title,image\n1,Linen shirt,{picture.name}\n")
     words = ["ask", str(picture), "what colour is it?", "--title", "Linen shirt"]
-    found = modules_after(code.format(words=words, picture=str(picture)))
+    found = modules_after(code.format(words=words, picture=str(picture), table=str(table)))
     assert {"torch", "tokenizers", "PIL"} <= found
     assert not found & {*HEAVY, *UNNEEDED} - {"torch"}
 

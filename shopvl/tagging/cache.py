@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from shopvl.arrow import array, values_of
 from shopvl.checksums import Remedy, digest_of, file_digest, read_object, stamped
 from shopvl.errors import DamagedError, ShopvlError
 from shopvl.files import atomic_write
@@ -115,10 +116,10 @@ class ResultCache:
         for part in np.unique(part_numbers):
             (rows,) = np.nonzero(part_numbers == part)
             order.append(rows)
-            taken.append(self._part(int(part)).take(pa.array(slots[rows] & ((1 << _SHIFT) - 1))))
+            taken.append(self._part(int(part)).take(array(slots[rows] & ((1 << _SHIFT) - 1))))
         together = pa.Table.from_batches(taken, self.schema).combine_chunks().to_batches()[0]
         back = np.argsort(np.concatenate(order), kind="stable")
-        return together if (np.diff(back) == 1).all() else together.take(pa.array(back))
+        return together if (np.diff(back) == 1).all() else together.take(array(back))
 
     def finish(self, slots: np.ndarray, *, complete: bool = True) -> None:
         """End a run whose catalog has these slots. After a `complete` run, other results may be deleted."""
@@ -159,9 +160,9 @@ class ResultCache:
             rows = np.arange(batch.num_rows)
             if part < self._finished:
                 for name in {REASON, NOTE} & set(self.schema.names):
-                    rows = rows[batch.column(name).take(pa.array(rows)).is_null().to_numpy(zero_copy_only=False)]
+                    rows = rows[values_of(batch.column(name).take(array(rows)).is_null())]
             column = batch.column(KEY)
-            own = _as_array(b"".join(column.take(pa.array(rows)).to_pylist()))
+            own = _as_array(b"".join(column.take(array(rows)).to_pylist()))
             keys.append(own)
             slots.append(rows + (part << _SHIFT))
         self._open.clear()

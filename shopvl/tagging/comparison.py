@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from shopvl.arrow import values_of
 from shopvl.batch import INPUT_CHOICES, MODALITIES, inputs_name
 from shopvl.catalog.vocabulary import FAMILIAR_FROM
 from shopvl.design.design import Design
@@ -69,10 +70,10 @@ class Comparison:
             self.there.update({*filter(None, inputs.split("+")), *(others or ())})
             self.unfamiliar.update(others or ())
         lists = answered.column("answers")
-        inputs_A = np.repeat(np.array(used, dtype=object), lists.value_lengths().to_numpy(zero_copy_only=False))
+        inputs_A = np.repeat(np.array(used, dtype=object), values_of(lists.value_lengths()))
         fields = lists.flatten()
         name_A = np.array(fields.field("property").to_pylist(), dtype=object)
-        probability_A = fields.field("probability").to_numpy(zero_copy_only=False)
+        probability_A = values_of(fields.field("probability"))
         for (inputs, name), calibration in self.calibrations.items():
             chosen = probability_A[(inputs_A == inputs) & (name_A == name)]
             if len(chosen):

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from shopvl.arrow import array, filled, values_of
 from shopvl.batch import Modality
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.shared_pictures import shared_pictures
@@ -193,9 +195,9 @@ def _merge(
                 summary.reasons.update(reason_kind(reasons[row]) for row in bad)
                 summary.rows += len(ids)
                 summary.rejected += len(bad)
-                good = known.filter(pa.array([reason is None for reason in reasons]))
+                good = known.filter(array([reason is None for reason in reasons], pa.bool_()))
                 summary.tagged += good.num_rows
-                looks_R = good.column("looks").fill_null(0).to_numpy(zero_copy_only=False)
+                looks_R = values_of(filled(good.column("looks"), 0))
                 summary.pictured += int((looks_R > 0).sum())
                 summary.looked_twice += int((looks_R > 1).sum())
                 if summary.comparison is not None:
@@ -223,15 +225,16 @@ def _noted(good: pa.RecordBatch, summary: Tagged) -> list[dict[str, str]]:
 def tag_rows(known: pa.RecordBatch, rules: Rules, model: str) -> pa.RecordBatch:
     """One row per product and property, or value where there are several, with the decision."""
     decided = decide(known.select(ANSWERED.names), rules)
-    return pa.RecordBatch.from_arrays([*decided.columns, pa.repeat(pa.scalar(model), len(decided))], schema=TAGS)
+    return pa.RecordBatch.from_arrays([*decided.columns, array([model] * len(decided), pa.string())], schema=TAGS)
 
 
 def _count(summary: Tagged, rows: pa.RecordBatch) -> None:
     for column, counters in (("decision", summary.decisions), ("reason", summary.whys)):
-        counted = pa.table([rows.column("property"), rows.column(column)], ["property", column])
-        grouped = counted.group_by(["property", column], use_threads=False).aggregate([([], "count_all")])
-        for row in grouped.to_pylist():
-            counters.setdefault(row["property"], Counter())[row[column]] += row["count_all"]
+        counted = pl.DataFrame(
+            [pl.Series(values=rows.column(name)) for name in ("property", column)], ["property", "said"]
+        )
+        for name, said, count in counted.group_by("property", "said", maintain_order=True).len().iter_rows():
+            counters.setdefault(name, Counter())[said] += count
     summary.conflicts += pc.sum(rows.column("conflict")).as_py() or 0
 
 
