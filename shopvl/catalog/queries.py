@@ -2,34 +2,21 @@
 
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
-import polars as pl
-
-from shopvl.catalog.cells import folded, language_of, whole_number, without_accents
-from shopvl.catalog.formats.base import Source
+from shopvl.catalog.cells import folded, language_of, without_accents
 from shopvl.catalog.known_properties import known_property
 from shopvl.catalog.languages import ENGLISH_TOO, OWN, SMALL_WORDS, language_among
 from shopvl.catalog.ontology import Fact, Ontology, Pair
-from shopvl.catalog.opening import table_source
 from shopvl.catalog.plural import singular
-from shopvl.catalog.schema import folded_name
 from shopvl.catalog.vocabulary import CATEGORY
-from shopvl.errors import CatalogError
 
 _Entry = Mapping[str, frozenset[int]]  # language -> the facts that a name stands for in it
 PROPERTY_WEIGHTS = (15, 40, 30, 15)  # how many properties are named: 0, 1, 2, 3
 
 AUDIENCE_WORDS: Mapping[str, str] = {"male": "men", "man": "men", "female": "women", "woman": "women"}
-LOG_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "query": ("query", "search_term", "search_query", "keyword", "q"),
-    "product_id": ("product_id", "id", "sku", "item_id", "clicked_id"),
-    "count": ("count", "clicks", "purchases", "orders", "frequency", "n"),
-    "position": ("position", "rank", "pos", "list_position", "item_list_position", "item_position"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,123 +318,3 @@ _PUNCTUATION = re.compile(r"(?<=\w)['’]s\b|[^\w\s&+/%.-]|\.(?!\w)")  # the dot
 def _stemmed(text: str) -> str:
     """Lower case, no punctuation, no plural: only so that a name and a text can be compared."""
     return " ".join(singular(word) for word in _PUNCTUATION.sub(" ", folded(text)).split())
-
-
-# --- logs
-
-
-@dataclass(frozen=True)
-class QueryLog:
-    """Logged queries by product: `query, product_id, count`, the most frequent first."""
-
-    table: pl.DataFrame  # sorted by product_id, then by falling count
-
-    @classmethod
-    def read(cls, path: str | Path) -> "QueryLog":
-        """Read a table; without a count each line counts once. Raises CatalogError."""
-        totals = read_log(path).group_by("product_id", "query").agg(pl.col("count").sum())
-        return cls(
-            totals.select("query", "product_id", "count").sort(
-                "product_id", "count", "query", descending=[False, True, False]
-            )
-        )
-
-    def __len__(self) -> int:
-        return self.table.height
-
-    def __iter__(self) -> Iterator[tuple[str, str, int]]:
-        return iter(self.table.iter_rows())
-
-    def of(self, product_id: str) -> tuple[tuple[str, int], ...]:
-        """The product's queries and how often each was asked."""
-        ids = self.table["product_id"]
-        start, end = ids.search_sorted(product_id, "left"), ids.search_sorted(product_id, "right")
-        return tuple(self.table.slice(start, end - start).select("query", "count").iter_rows())
-
-    def queries(self, product_id: str, ontology: Ontology | None = None) -> tuple[Query, ...]:
-        """The product's queries, with the facts that their words name if an ontology is given."""
-        return tuple(
-            Query(text, facts_named(text, ontology) if ontology else (), made=False) for text, _ in self.of(product_id)
-        )
-
-
-def read_log(path: str | Path) -> pl.DataFrame:
-    """The rows of a query log as LOG_SCHEMA, in their order: a count of 1 where it has none, a null position likewise.
-
-    Raises CatalogError for a file that is none, and for rows without query or product.
-    """
-    source = table_source(Path(path).expanduser())
-    columns = _log_columns(source)
-    tables, problems, row = [], [], 0
-    for chunk in source.chunks(65536, set(columns.values())):
-        table, faults = _log_part(chunk.faults(), {name: chunk.values(own) for name, own in columns.items()}, row)
-        tables.append(table)
-        problems += faults
-        row += chunk.height
-        if len(problems) > 5:
-            break
-    if problems:
-        more = " and more" if len(problems) > 5 else ""
-        raise CatalogError(f"the query log {path} has faults: {'; '.join(problems[:5])}{more}")
-    if not tables:
-        raise CatalogError(f"the query log {path} has no rows; lines of query, product_id, count were wanted")
-    return pl.concat(tables)
-
-
-def _log_columns(source: Source) -> dict[str, str]:
-    names = source.names()
-    column_of = {
-        wanted: own
-        for wanted, synonyms in LOG_COLUMNS.items()
-        if (own := next((n for s in synonyms for n in names if folded_name(n) == s), None)) is not None
-    }
-    missing = [name for name in ("query", "product_id") if name not in column_of]
-    if missing:
-        raise CatalogError(
-            f"the query log {source.path} has no column for {' and '.join(missing)}; its columns are: "
-            f"{', '.join(names)}; wanted: query, product_id and, if known, count"
-        )
-    return column_of
-
-
-def _log_part(
-    faults: Sequence[str | None], cells: Mapping[str, list[object]], before: int
-) -> tuple[pl.DataFrame, list[str]]:
-    rows: list[tuple[str, str, int, float | None]] = []
-    problems = []
-    counts = cells.get("count") or [1] * len(faults)
-    positions = cells.get("position") or [None] * len(faults)
-    for row, (fault, query, product_id, count, position) in enumerate(
-        zip(faults, cells["query"], cells["product_id"], counts, positions, strict=True), start=before + 1
-    ):
-        text, own_id = (
-            str(query if query is not None else "").strip(),
-            str(product_id if product_id is not None else "").strip(),
-        )
-        number = whole_number(count)
-        if fault is not None:
-            problems.append(f"row {row}: {fault}")
-        elif not text:
-            problems.append(f"row {row}: the query is empty")
-        elif not own_id:
-            problems.append(f"row {row}: the product_id is empty")
-        elif number is None or number < 1:
-            problems.append(f"row {row}: the count is {count!r}, a whole number above 0 was wanted")
-        elif (place := _position(position)) is not None and not place >= 0:
-            problems.append(f"row {row}: the position is {position!r}, a number from 1 on was wanted")
-        else:
-            rows.append((text, own_id, number, place))
-    return pl.DataFrame(rows, schema=LOG_SCHEMA, orient="row"), problems
-
-
-def _position(cell: object) -> float | None:
-    """None for an empty cell, NaN for one that is no number."""
-    if cell is None or not str(cell).strip():
-        return None
-    try:
-        return float(str(cell))
-    except ValueError:
-        return float("nan")
-
-
-LOG_SCHEMA = pl.Schema({"query": pl.String(), "product_id": pl.String(), "count": pl.Int64(), "position": pl.Float64()})

@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from shopvl.batch import MODALITIES, Batch, Modality
 from shopvl.catalog.fetching import Fetcher, limit_pictures
 from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.queries import QueryLog
+from shopvl.catalog.query_log import QueryLog
 from shopvl.catalog.readers import Catalog
 from shopvl.catalog.shared_pictures import shared_pictures
 from shopvl.catalog.vocabulary import MOST_PICTURES

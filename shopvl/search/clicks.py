@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from shopvl.catalog.cells import folded
-from shopvl.catalog.queries import read_log
+from shopvl.catalog.query_log import read_log
 from shopvl.errors import ShopvlError
 from shopvl.search.learning import JudgedQuery
 from shopvl.search.search import SearchIndex
@@ -31,6 +31,7 @@ class Clicks:
     clicks: int
     unknown: int  # clicks on products that the index has not
     positions: int  # clicks whose position is known
+    left_out: int = 0  # rows of the log that are neither a click nor a purchase
 
     @classmethod
     def read(cls, path: Path, index: SearchIndex) -> Clicks:
@@ -38,7 +39,8 @@ class Clicks:
 
         Raises CatalogError for a table that is none, and ShopvlError where no product of it is in the index.
         """
-        log = read_log(path)
+        read = read_log(path)
+        log = read.rows
         if len(log.filter(pl.col("position") < 1)):  # counted from 0
             log = log.with_columns(pl.col("position") + 1)
         live = index.products.with_row_index("row").filter(pl.Series(index.live)).select("row", "product_id")
@@ -54,6 +56,7 @@ class Clicks:
             clicks=int(log["count"].sum()),
             unknown=int(log["count"].sum()) - int(known["count"].sum()),
             positions=int(log.filter(pl.col("position").is_not_null())["count"].sum()),
+            left_out=read.left_out,
         )
 
     def __str__(self) -> str:
@@ -61,6 +64,8 @@ class Clicks:
         said = f"{self.clicks:,} clicks on {len(self.judged):,} queries"
         if self.unknown:
             said += f", {self.unknown:,} of them on products that the index has not"
+        if self.left_out:
+            said += f"; {self.left_out:,} rows of what was only shown are left out"
         if not self.positions:
             return f"{said}; without a column position, products that stood high count too much"
         return (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from shopvl.catalog.cells import folded
 from shopvl.catalog.opening import table_source
-from shopvl.catalog.schema import folded_name
+from shopvl.catalog.query_log import GRADE_COLUMNS, PRODUCT_COLUMNS, QUERY_COLUMNS, column_of
 from shopvl.catalog.vocabulary import CATEGORY_JOIN
 from shopvl.errors import CatalogError, ShopvlError
 from shopvl.files import atomic_write
@@ -26,9 +27,14 @@ from shopvl.search.learning import DEPTH, ndcg
 from shopvl.search.search import SearchIndex
 
 CELLS = ("query", "product_id", "title", "category", "attributes", "grade")
-NEEDED = ("query", "product_id", "grade")
-GRADES = {"0": 0.0, "1": 1.0, "2": 2.0, "3": 3.0, "no": 0.0, "yes": 3.0}
-ESCI = {"i": 0.0, "c": 1.0, "s": 2.0, "e": 3.0, "irrelevant": 0.0, "complement": 1.0, "substitute": 2.0, "exact": 3.0}
+NEEDED = {"query": QUERY_COLUMNS, "product_id": PRODUCT_COLUMNS, "grade": GRADE_COLUMNS}
+GRADES = {
+    **{"0": 0.0, "1": 1.0, "2": 2.0, "3": 3.0, "no": 0.0, "yes": 3.0},
+    # as data sets call them: Amazon's ESCI (arXiv:2206.06588), and "partial" of Wayfair's WANDS
+    **{"i": 0.0, "c": 1.0, "s": 2.0, "e": 3.0, "irrelevant": 0.0, "complement": 1.0, "substitute": 2.0, "exact": 3.0},
+    "partial": 2.0,
+}
+BEST = 3.0
 
 
 @dataclass(frozen=True)
@@ -67,18 +73,20 @@ def _pooled(index: SearchIndex, text: str, k: int) -> list[dict[str, str]]:
 def read_grades(path: Path) -> dict[str, dict[str, float]]:
     """Query -> product -> grade, from 0 to 3; rows without a grade are left out.
 
+    A sheet, or a table of graded pairs with other names for its columns and words for its grades.
     Raises CatalogError for a table that is no such sheet, or with a grade that is none.
     """
     source = table_source(path.expanduser())
-    own = {folded_name(name): name for name in source.names()}
-    if missing := [name for name in NEEDED if name not in own]:
+    own = {name: column_of(source.names(), synonyms) for name, synonyms in NEEDED.items()}
+    if missing := [name for name, column in own.items() if column is None]:
         raise CatalogError(
             f"{path} has no column {' and '.join(missing)}; its columns are: {', '.join(source.names())}; "
             "`shopvl search-judge INDEX QUERIES --out SHEET` writes a sheet to grade"
         )
     grades: dict[str, dict[str, float]] = {}
-    for chunk in source.chunks(65536, {own[name] for name in NEEDED}):
-        for cells in zip(*(chunk.values(own[name]) for name in NEEDED), strict=True):
+    columns = [column for column in own.values() if column is not None]
+    for chunk in source.chunks(65536, set(columns)):
+        for cells in zip(*map(chunk.values, columns), strict=True):
             query, product_id, grade = (meant("" if cell is None else str(cell).strip()) for cell in cells)
             if query and grade:
                 grades.setdefault(query, {})[product_id] = _grade(grade, path)
@@ -90,10 +98,12 @@ def read_grades(path: Path) -> dict[str, dict[str, float]]:
 
 
 def _grade(text: str, path: Path) -> float:
-    plain = folded(text).removesuffix(".0")
-    if plain not in GRADES | ESCI:
-        raise CatalogError(f"{path} has the grade {text!r}; 0 (wrong), 1, 2 or 3 (what was asked for) was wanted")
-    return (GRADES | ESCI)[plain]
+    if (known := GRADES.get(folded(text))) is not None:
+        return known
+    with suppress(ValueError):
+        if 0 <= (number := float(text)) <= BEST:  # the mean of several people
+            return number
+    raise CatalogError(f"{path} has the grade {text!r}; 0 (wrong), 1, 2 or 3 (what was asked for) was wanted")
 
 
 def judge(index: SearchIndex, grades: dict[str, dict[str, float]]) -> list[Judgement]:

@@ -14,7 +14,7 @@ from shopvl import __version__
 from shopvl.catalog.corrections import with_corrections
 from shopvl.catalog.mining import mine_ontology
 from shopvl.catalog.ontology import Ontology
-from shopvl.catalog.queries import QueryLog
+from shopvl.catalog.query_log import QueryLog
 from shopvl.catalog.readers import Catalog, open_catalog
 from shopvl.checksums import Remedy, read_object
 from shopvl.data.dealt_rows import dealt_rows

@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator, validate
 from shopvl.catalog.cells import whole_number
 from shopvl.catalog.mining import mine_ontology
 from shopvl.catalog.ontology import Ontology, apply_names
-from shopvl.catalog.queries import Query, QueryLog, facts_meant, facts_named, make_query
+from shopvl.catalog.queries import Query, facts_meant, facts_named, make_query
+from shopvl.catalog.query_log import QueryLog, read_log
 from shopvl.catalog.schema import FRAME_SCHEMA
 from shopvl.errors import CatalogError
 from shopvl.paths import resource_dir
@@ -231,15 +232,41 @@ def test_a_log_without_counts_and_with_other_names(tmp_path):
     assert QueryLog.read(tmp_path / "log.csv").of("1") == (("a", 2), ("b", 1))
 
 
+def test_rows_of_what_was_only_shown_are_no_clicks(tmp_path):
+    file = tmp_path / "log.csv"
+    file.write_text("query,product_id,impressions,clicks\na,1,40,2\na,2,40,0\n,3,5,0\n")
+    read = read_log(file)
+    assert (read.rows.select("query", "product_id", "count").rows(), read.left_out) == ([("a", "1", 2)], 2)
+    events = [
+        {"action_name": "impression", "user_query": "red shirt", "object_id": "1", "ordinal": 1},
+        {"action_name": "search", "user_query": "red shirt", "object_id": None, "ordinal": None},
+        {"action_name": "product_click", "user_query": "red shirt", "object_id": "2", "ordinal": 2},
+        {"action_name": "add_to_cart", "user_query": "red shirt", "object_id": "2", "ordinal": 2},
+    ]
+    lines = tmp_path / "events.jsonl"
+    lines.write_text("\n".join(map(json.dumps, events)))
+    read = read_log(lines)
+    assert (read.rows.rows(), read.left_out) == ([("red shirt", "2", 1, 2.0)] * 2, 2)
+    lines.write_text("\n".join(map(json.dumps, events[:2])))
+    with pytest.raises(CatalogError, match="no click and no purchase: only impression, search in action_name"):
+        read_log(lines)
+    file.write_text("query,product_id,clicks\na,1,0\n")
+    with pytest.raises(CatalogError, match="no click and no purchase: all counts are 0"):
+        read_log(file)
+    file.write_text("query,product_id,esci_label\na,1,I\n")
+    with pytest.raises(CatalogError, match=r"has grades \(column esci_label\), not clicks; `shopvl search-judge"):
+        read_log(file)
+
+
 def test_faults_of_a_log_are_said_together(tmp_path):
     file = tmp_path / "log.csv"
-    file.write_text("query,product_id,count\n,1,1\na,,1\na,1,0\na,1,many\na,1,1.5\na,1\nb,1,2\n")
+    file.write_text("query,product_id,count\n,1,1\na,,1\na,1,-1\na,1,many\na,1,1.5\na,1\nb,1,2\n")
     with pytest.raises(CatalogError) as caught:
         QueryLog.read(file)
     for part in (
         "row 1: the query is empty",
         "row 2: the product_id is empty",
-        "row 3: the count is '0', a whole number above 0 was wanted",
+        "row 3: the count is '-1', a whole number from 0 on was wanted",
         "row 4: the count is 'many'",
         "row 5: the count is '1.5'",
         " and more",

@@ -10,7 +10,7 @@ from PIL import Image
 
 from shopvl.catalog.images import decode
 from shopvl.catalog.mining import mine_ontology
-from shopvl.catalog.queries import QueryLog
+from shopvl.catalog.query_log import QueryLog
 from shopvl.catalog.readers import open_catalog
 from shopvl.data import collate
 from shopvl.data.augment import remove_phrase

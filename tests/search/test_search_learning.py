@@ -173,6 +173,24 @@ def test_judgement_sheets_go_out_and_come_back(index: SearchIndex, tmp_path: Pat
         read_grades(sheet)
 
 
+@pytest.mark.parametrize(
+    ("table", "grade"),
+    [
+        ("example_id,query,product_id,product_locale,esci_label\n0,red dress,B07,us,S\n", 2.0),
+        ("search_term,product_id,relevance\nred dress,B07,2.33\n", 2.33),
+        ("query,docid,rating\nred dress,B07,3\n", 3.0),
+        ("query,product_id,label\nred dress,B07,Partial\n", 2.0),
+    ],
+    ids=["ESCI", "Home Depot", "Quepid", "WANDS"],
+)
+def test_graded_pairs_are_read_as_they_are_published(table: str, grade: float, tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text(table, "utf-8")
+    assert read_grades(tmp_path / "pairs.csv") == {"red dress": {"B07": grade}}
+    (tmp_path / "pairs.csv").write_text("query,product_id,rating\nred dress,B07,9\n", "utf-8")
+    with pytest.raises(CatalogError, match=r"the grade '9'; 0 .* was wanted"):
+        read_grades(tmp_path / "pairs.csv")
+
+
 def test_old_indexes_have_one_set_of_weights(own: Path, tuned) -> None:
     edited(own, lambda settings: settings.pop("by_kind"))
     assert SearchIndex(own, tuned).state.settings.weights_of("title") == Weights()
